@@ -1,0 +1,37 @@
+# Needs only python3 (3.11 or newer) and make; everything else is installed into .venv at pinned versions.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup fit test check format build clean
+help:    ## List the targets
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+setup: $(READY) ## Create .venv with mxtrain and its tools
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mxtrain needs Python 3.11 or newer; say make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+fit: $(READY) ## Train configs/adam.yaml
+	$(BIN)/mxtrain fit configs/adam.yaml
+
+test: $(READY) ## Run the tests
+	$(BIN)/pytest
+
+check: $(READY) ## Formatting, lint, strict types, import layers
+	$(BIN)/ruff format --check mxtrain tests
+	$(BIN)/ruff check mxtrain tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## Rewrite the sources in the house format
+	$(BIN)/ruff format mxtrain tests
+	$(BIN)/ruff check --fix mxtrain tests
+
+build: $(READY) ## Build the wheel and the source archive into dist/
+	$(BIN)/python -m build
+
+clean:   ## Remove everything that was made
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,97 @@
+"""Every error that mxtrain raises on purpose.
+
+    MxtrainError
+    ├── ConfigError       a value in a config is wrong (ValueError); holds one Problem for each
+    ├── ArrayError        an array does not fit: shape, memory, writability (ValueError)
+    │   └── ArrayTypeError    not an array, or of a dtype that has no update (TypeError)
+    ├── StateError        a saved state belongs to something else (ValueError)
+    ├── DataError         a data source is missing or malformed (ValueError)
+    ├── TraceError        a rule does what cannot be traced (TypeError)
+    ├── BackendError      a backend cannot run here (RuntimeError)
+    └── TrainingError     a run failed: it diverged, or its folder is taken (RuntimeError)
+
+Each message says where, what was expected, what was got, and the remedy where it is not obvious.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class MxtrainError(Exception):
+    """The root: `except MxtrainError` catches whatever mxtrain raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place in a text that a person wrote: a file, or one `--set` on the command line.
+
+    `line` and `column` count from 1; a line of 0 means the text has no lines worth naming.
+    """
+
+    source: str
+    line: int = 0
+    column: int = 0
+    text: str = ""
+    width: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: the dotted path of the value, what is wrong, and where it was written."""
+
+    path: str
+    message: str
+    location: Location | None = None
+
+    def __str__(self) -> str:
+        """The problem on one line: `configs/adam.yaml:7:9: optimizer.β2: must be …, got 1.2`."""
+        return ": ".join(str(part) for part in (self.location, self.path, self.message) if part)
+
+    def explain(self) -> str:
+        """The line, and below it the text it is about with a caret under the value."""
+        location = self.location
+        if location is None or not location.text:
+            return str(self)
+        start = location.column - 1
+        indent = "".join("\t" if character == "\t" else " " for character in location.text[:start])
+        caret = "^" * max(1, min(location.width, len(location.text) - start))
+        return f"{self}\n    {location.text}\n    {indent}{caret}"
+
+
+class ConfigError(MxtrainError, ValueError):
+    """One or more values in a config are wrong; `problems` lists every one of them, in reading order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(problem.explain() for problem in self.problems))
+
+
+class ArrayError(MxtrainError, ValueError):
+    """An array does not fit: its shape, its memory or its writability."""
+
+
+class ArrayTypeError(ArrayError, TypeError):
+    """Not an array at all, or an array of a dtype that has no update."""
+
+
+class StateError(MxtrainError, ValueError):
+    """A saved state belongs to another rule, or to arrays of another shape or dtype."""
+
+
+class DataError(MxtrainError, ValueError):
+    """A data source is missing, malformed, or does not suit the loss."""
+
+
+class TraceError(MxtrainError, TypeError):
+    """A rule's `update` does something with a symbol that cannot be traced, such as branching on it."""
+
+
+class BackendError(MxtrainError, RuntimeError):
+    """A backend cannot run here: its package, its device or its toolkit is missing."""
+
+
+class TrainingError(MxtrainError, RuntimeError):
+    """A run failed: the loss is no longer a number, or the run's folder is taken."""

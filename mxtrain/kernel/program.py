@@ -1,0 +1,121 @@
+"""The straight-line program that a traced rule becomes, and that every backend runs."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Space = Literal["array", "scalar", "value"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """What an instruction works on.
+
+    `array` number i is the i-th input array as it was before the update, `scalar` number i is the i-th scalar of the
+    program, `value` number i is what instruction i computed.
+    """
+
+    space: Space
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One operation on operands, rounded once; its outcome is the value that bears the instruction's number."""
+
+    operation: str
+    operands: tuple[Operand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A scalar of the update: a tree over coefficients and numbers, evaluated in float64 before any rounding."""
+
+    operation: str
+    operands: tuple["Scalar", ...] = ()
+    label: str | float | None = None
+
+    def evaluate(self, coefficients: Mapping[str, float]) -> float:
+        """The scalar's value in float64."""
+        if self.operation == "input":
+            return coefficients[str(self.label)]
+        if self.operation == "number":
+            return float(self.label or 0.0)
+        return _SCALAR_OPERATIONS[self.operation](*(part.evaluate(coefficients) for part in self.operands))
+
+    def __str__(self) -> str:
+        if not self.operands:
+            return f"{self.label:g}" if isinstance(self.label, float) else str(self.label)
+        parts = [f"({part})" if part.operands else str(part) for part in self.operands]
+        return notation(self.operation, parts)
+
+
+_SCALAR_OPERATIONS = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b,
+    "negative": lambda a: -a,
+    "sqrt": math.sqrt,
+    "absolute": abs,
+    "maximum": max,
+    "minimum": min,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A straight-line program over arrays of one shape and dtype.
+
+    It holds no values of coefficients, so one program, compiled once, serves every η, λ or β.
+
+    Args:
+        name: what the program is called when printed or cached.
+        arrays: names of the input arrays.
+        scalars: what is computed on the host and rounded once to the arrays' dtype.
+        instructions: in the order in which they run.
+        outputs: for each array that changes, its number and the operand that it becomes.
+    """
+
+    name: str
+    arrays: tuple[str, ...]
+    scalars: tuple[Scalar, ...]
+    instructions: tuple[Instruction, ...]
+    outputs: tuple[tuple[int, Operand], ...]
+
+    def evaluate_scalars(self, coefficients: Mapping[str, float]) -> tuple[float, ...]:
+        """The scalars' values, in float64, for these coefficients."""
+        return tuple(scalar.evaluate(coefficients) for scalar in self.scalars)
+
+    def __str__(self) -> str:
+        """The program as text, one instruction a line."""
+        lines = [f"s{i} = {scalar}" for i, scalar in enumerate(self.scalars)]
+        lines = [f"{self.name}({', '.join(self.arrays)})", *(f"  {line}    (host, float64)" for line in lines)]
+        for i, step in enumerate(self.instructions):
+            lines.append(f"  t{i} = {notation(step.operation, [self._name(each) for each in step.operands])}")
+        return "\n".join([*lines, *(f"  {self.arrays[i]} ← {self._name(to)}" for i, to in self.outputs)])
+
+    def _name(self, operand: Operand) -> str:
+        match operand.space:
+            case "array":
+                return self.arrays[operand.number]
+            case "scalar":
+                return f"s{operand.number}"
+        return f"t{operand.number}"
+
+
+_INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "less": "<", "less_equal": "<="}
+
+
+def notation(operation: str, operands: list[str]) -> str:
+    """An operation as mathematics writes it.
+
+    >>> notation("add", ["a", "b"]), notation("sqrt", ["a"])
+    ('a + b', 'sqrt(a)')
+    """
+    if operation in _INFIX:
+        return f"{operands[0]} {_INFIX[operation]} {operands[1]}"
+    if operation == "negative":
+        return f"-{operands[0]}"
+    return f"{operation}({', '.join(operands)})"

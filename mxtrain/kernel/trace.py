@@ -1,0 +1,66 @@
+"""Tracing: a function over symbols becomes a program."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mxtrain.errors import TraceError
+from mxtrain.kernel.program import Instruction, Operand, Program, Scalar
+from mxtrain.kernel.symbols import Symbol, input_array, input_scalar
+
+
+def trace(name: str, formula: Callable[..., Mapping[str, Any]], arrays: Sequence[str], scalars: Sequence[str]) -> Program:
+    """The program of a formula.
+
+    Args:
+        name: the program's name.
+        formula: called once, with a symbol for every array (by position) and every scalar (by name); returns, for
+            each array that changes, the symbol of its new value.
+        arrays: names of the input arrays.
+        scalars: names of the coefficients.
+
+    Returns:
+        The instructions in the order in which the formula computed them. What only involves scalars is left to the
+        host; what is written twice is computed once.
+
+    Raises:
+        TraceError: the formula branches on a symbol, or returns something else than symbols.
+    """
+    results = formula(*map(input_array, arrays), **{scalar: input_scalar(scalar) for scalar in scalars})
+    recorder = _Recorder(tuple(arrays))
+    outputs = tuple((arrays.index(array), recorder.place(result)) for array, result in results.items())
+    return Program(name, recorder.arrays, tuple(recorder.scalars), tuple(recorder.instructions), outputs)
+
+
+class _Recorder:
+    """Brings symbols into order: each operation after its operands, equal operations once."""
+
+    def __init__(self, arrays: tuple[str, ...]) -> None:
+        self.arrays = arrays
+        self.scalars: dict[Scalar, int] = {}
+        self.instructions: dict[Instruction, int] = {}
+
+    def place(self, symbol: Any) -> Operand:
+        if not isinstance(symbol, Symbol) or symbol.is_condition:
+            raise TraceError(f"a rule's update must return symbols, one for W and one for each slot; got {symbol!r}")
+        return self._operand(symbol)
+
+    def _operand(self, symbol: Symbol) -> Operand:
+        if not symbol.is_array:
+            return Operand("scalar", self.scalars.setdefault(_scalar(symbol), len(self.scalars)))
+        if symbol.operation == "input":
+            return Operand("array", self.arrays.index(symbol.label))
+        step = Instruction(symbol.operation, tuple(map(self._operand, symbol.operands)))
+        return Operand("value", self.instructions.setdefault(step, len(self.instructions)))
+
+
+def _scalar(symbol: Symbol) -> Scalar:
+    if symbol.operation in ("less", "less_equal", "where"):
+        raise TraceError("where on scalars alone belongs into the rule's coefficients, which may branch")
+    return Scalar(symbol.operation, tuple(map(_scalar, symbol.operands)), symbol.label)
+
+
+def keyword_names(formula: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a function's keyword-only parameters: the coefficients that a rule's `update` asks for."""
+    parameters = inspect.signature(formula).parameters.values()
+    return tuple(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)

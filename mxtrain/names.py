@@ -1,0 +1,73 @@
+"""One table of names: the letter of the literature, and the ASCII words that are accepted for it.
+
+Python folds identifiers by Unicode NFKC (`ϵ` U+03F5 becomes `ε` U+03B5, the micro sign becomes `μ`, `β₁` becomes
+`β1`); dict keys and YAML keys are not folded, so they are folded here when read. `spelling` is the way back: the
+letter as the documentation prints it.
+"""
+
+import difflib
+import unicodedata
+from collections.abc import Collection, Iterable
+
+_ASCII: dict[str, tuple[str, ...]] = {
+    "η": ("lr", "learning_rate", "eta"),
+    "μ": ("momentum", "mu"),
+    "λ": ("weight_decay", "wd", "lambda", "lambda_"),
+    "ε": ("eps", "epsilon"),
+    "β1": ("beta1", "beta_1"),
+    "β2": ("beta2", "beta_2"),
+    "ρ": ("rho",),
+    "γ": ("gamma",),
+    "δ": ("delta",),
+    "α": ("alpha",),
+    "η_sched": ("lr_sched", "lr_schedule", "learning_rate_schedule", "eta_sched"),
+    "μ_sched": ("momentum_sched", "momentum_schedule", "mu_sched"),
+}
+
+LETTERS: dict[str, str] = {word: letter for letter, words in _ASCII.items() for word in words}
+"""Every accepted ASCII word and the letter it stands for."""
+
+
+def fold(name: str) -> str:
+    """The name as Python holds it: NFKC-folded.
+
+    >>> fold("ϵ") == "ε", fold("µ") == "μ", fold("β₁")
+    (True, True, 'β1')
+    """
+    return unicodedata.normalize("NFKC", name)
+
+
+def field_name(name: str, fields: Collection[str]) -> str:
+    """The field that `name` means among `fields`; `name` itself, folded, where it means none.
+
+    >>> field_name("learning_rate", {"η", "kind"}), field_name("gama", {"η"})
+    ('η', 'gama')
+    """
+    folded = fold(name)
+    letter = LETTERS.get(folded, folded)
+    return letter if folded not in fields and letter in fields else folded
+
+
+def spelling(name: str) -> str:
+    """The name as the documentation prints it: Python's `ε` is the literature's `ϵ`."""
+    return "ϵ" if name == "ε" else name
+
+
+def words(letter: str) -> tuple[str, ...]:
+    """The ASCII words accepted for a letter.
+
+    >>> words("η")
+    ('lr', 'learning_rate', 'eta')
+    """
+    return _ASCII.get(fold(letter), ())
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` was most likely meant to be, or None.
+
+    >>> nearest("epocs", ["epochs", "metrics"])
+    'epochs'
+    """
+    candidates = {candidate.casefold(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.casefold(), candidates, n=1, cutoff=0.6)
+    return candidates[close[0]] if close else None

@@ -1,0 +1,73 @@
+"""What every update rule has in common: the shared fields, the schedule of η, and the contract of its parts."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from mxtrain.schedules import LearningRateSchedule
+from mxtrain.types import Config, Finite, NonNegative, Positive
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """When an update happens.
+
+    Args:
+        update: the number of this update of this array, 1 at the first.
+        iteration: the iteration under way, 1 during the first.
+        epochs: epochs that are finished, 0 during the first.
+    """
+
+    update: int
+    iteration: int
+    epochs: int = 0
+
+
+class Rule(Config, ABC):
+    """An update rule: its validated config, and its arithmetic written once.
+
+    A rule is data and two functions. `coefficients` is evaluated on the host in float64, once per update; `update` is
+    written element by element and is traced into the program that every backend runs.
+
+    Args:
+        η: learning rate, above 0.
+        λ: weight decay, at least 0: `λ·W` is added to the gradient.
+        clip: bound on each element of the gradient, at least 0; 0 means none.
+        scale: factor on the gradient, any finite number; 0 means unset, and `fit` sets it to `1/batch_size`.
+        η_sched: schedule of the learning rate; where set, it overrides the fixed η.
+    """
+
+    slots: ClassVar[tuple[str, ...]] = ()
+    """The arrays a rule keeps for each weight: zeros at first, of the weight's shape and dtype."""
+    scalar_slots: ClassVar[Mapping[str, float]] = {}
+    """The numbers a rule keeps for each weight, and what they are at first."""
+
+    kind: str
+    η: Positive
+    λ: NonNegative
+    clip: NonNegative = 0.0
+    scale: Finite = 0.0
+    η_sched: LearningRateSchedule | None = None
+
+    update: ClassVar[Callable[..., tuple[Any, ...]]]
+    """`update(W, g, *slots, *, coefficient…)` returns the new W and the new slots, in that order."""
+
+    @abstractmethod
+    def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
+        """The scalars of one update, in float64; a name that is a scalar slot is that slot's new value."""
+
+    def active_slots(self) -> tuple[str, ...]:
+        """The slots that this rule, with these values, really keeps."""
+        return self.slots
+
+    def learning_rate(self, time: Time) -> float:
+        """η at a time: the schedule's value where there is a schedule, the fixed value otherwise."""
+        if self.η_sched is None:
+            return self.η
+        finished = time.epochs if self.η_sched.per == "epoch" else time.iteration - 1
+        return self.η_sched.value(finished, self.η)
+
+    def momentum(self, iteration: int) -> float | None:
+        """μ at an iteration, 1 at the first; None for a rule without momentum."""
+        return None

@@ -1,0 +1,48 @@
+"""Where a training run stands."""
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(slots=True)
+class OptimizationState:
+    """Where a training run stands: what schedules and bias corrections are functions of.
+
+    Everything is 0 before training; epoch and batch are 1 during the first. The batch count restarts every epoch, the
+    iteration count never does. Whoever runs the loop owns the state: `mxtrain.fit`, or the caller of
+    `Optimizer.step`.
+
+    Args:
+        batch_size: samples in a batch; 0 where it is not known.
+        curr_epoch: the epoch under way, 1 during the first.
+        curr_batch: the batch under way within its epoch, 1 during the first.
+        curr_iter: the iteration under way over the whole run, 1 during the first.
+
+    Example:
+        >>> state = OptimizationState(batch_size=32)
+        >>> state.begin_epoch(); state.begin_batch(); state.begin_batch()
+        >>> state.begin_epoch(); state.begin_batch()
+        >>> state
+        OptimizationState(batch_size=32, curr_epoch=2, curr_batch=1, curr_iter=3)
+
+    Source: `OptimizationState` of MXNet.jl.
+    """
+
+    batch_size: int = 0
+    curr_epoch: int = 0
+    curr_batch: int = 0
+    curr_iter: int = 0
+
+    def begin_epoch(self) -> None:
+        """Count one more epoch; its batches are counted from 0 again."""
+        self.curr_epoch += 1
+        self.curr_batch = 0
+
+    def begin_batch(self) -> None:
+        """Count one more batch and iteration; the first batch of all also begins the first epoch."""
+        self.curr_epoch = max(self.curr_epoch, 1)
+        self.curr_batch += 1
+        self.curr_iter += 1
+
+    def to_dict(self) -> dict[str, int]:
+        """The four counts as a dict, as it is saved."""
+        return asdict(self)

@@ -1,0 +1,150 @@
+"""The types that configs are made of: numbers with bounds, and the base of every config model."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic_core import PydanticCustomError, core_schema
+
+from mxtrain.names import field_name, spelling
+
+Array: TypeAlias = Any
+"""A NumPy or CuPy array. The two share no static type; what is required of one is checked when it arrives."""
+
+
+def describe(value: object) -> str:
+    """A value as a message shows it: in YAML's spelling, and short.
+
+    >>> describe(True), describe(None), describe("1e-3"), describe([1, 2])
+    ('true', 'null', "'1e-3'", 'a list')
+    """
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case Mapping():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+        case int() if abs(value) >= 10**40:
+            return "an integer of more than 40 digits"
+        case int() | float():
+            return str(value)
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A finite number within bounds, checked with one message that states all of them."""
+
+    ge: float | None = None
+    gt: float | None = None
+    lt: float | None = None
+    le: float | None = None
+    whole: bool = False
+
+    def __str__(self) -> str:
+        parts = {"at least": self.ge, "above": self.gt, "below": self.lt, "at most": self.le}
+        bounds = " and ".join(f"{word} {bound:g}" for word, bound in parts.items() if bound is not None)
+        noun = "a whole number" if self.whole else "a finite number"
+        return " ".join(filter(None, (noun if self.whole or not bounds else "", bounds)))
+
+    def check(self, value: object) -> float | int:
+        """The number as int or float; a PydanticCustomError that says what it must be, and what it is."""
+        number = self._number(value)
+        inside = (
+            (self.ge is None or number >= self.ge)
+            and (self.gt is None or number > self.gt)
+            and (self.lt is None or number < self.lt)
+            and (self.le is None or number <= self.le)
+        )
+        if not inside or not math.isfinite(number):
+            raise _rejection(str(self), value)
+        return number
+
+    def _number(self, value: object) -> float | int:
+        kind = Integral if self.whole else Real
+        if isinstance(value, bool) or not isinstance(value, kind):
+            raise _rejection("a whole number" if self.whole else "a number", value)
+        try:
+            return int(value) if self.whole else float(value)
+        except OverflowError:
+            raise _rejection("a number that fits in float64", value) from None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.check)
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        limits = {
+            "minimum": self.ge,
+            "exclusiveMinimum": self.gt,
+            "exclusiveMaximum": self.lt,
+            "maximum": self.le,
+        }
+        stated = {name: bound for name, bound in limits.items() if bound is not None}
+        return {"type": "integer" if self.whole else "number", **stated}
+
+
+def _rejection(expected: str, value: object) -> PydanticCustomError:
+    return PydanticCustomError("number", "must be {expected}, got {got}", {"expected": expected, "got": describe(value)})
+
+
+Finite = Annotated[float, Bounds()]
+Positive = Annotated[float, Bounds(gt=0)]
+NonNegative = Annotated[float, Bounds(ge=0)]
+Decay = Annotated[float, Bounds(ge=0, lt=1)]
+"""A decay rate or momentum: at least 0 and below 1."""
+OpenUnit = Annotated[float, Bounds(gt=0, lt=1)]
+UnitInterval = Annotated[float, Bounds(ge=0, le=1)]
+Count = Annotated[int, Bounds(ge=1, le=2**53, whole=True)]
+Seed = Annotated[int, Bounds(ge=0, lt=2**64, whole=True)]
+
+
+def misfit(path: str, message: str) -> PydanticCustomError:
+    """The error of a validator that looks at several fields: `path`, dotted, is the one to point at."""
+    return PydanticCustomError("misfit", "{path}: {message}", {"path": path, "message": message})
+
+
+class Config(BaseModel):
+    """The base of every config: frozen, strict, no unknown keys, and every field under its letter or its words."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fold_names(cls, data: Any) -> Any:
+        """Bring each key to its field's name; one value under two names is an error that names both."""
+        if not isinstance(data, Mapping):
+            return data
+        given: dict[Any, str] = {}
+        folded: dict[Any, Any] = {}
+        for key, value in data.items():
+            name = field_name(key, cls.model_fields) if isinstance(key, str) else key
+            if name in given:
+                raise PydanticCustomError(
+                    "two_names",
+                    "{second} and {first} are two names of one value; keep one",
+                    {"first": spelling(given[name]), "second": key},
+                )
+            given[name], folded[name] = key, value
+        return folded
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field, defaults included, as plain values under the names that the documentation prints."""
+        return _spelled(self.model_dump(mode="json"))
+
+
+def _spelled(value: Any) -> Any:
+    match value:
+        case dict():
+            return {spelling(key): _spelled(item) for key, item in value.items()}
+        case list():
+            return [_spelled(item) for item in value]
+    return value
