@@ -1,6 +1,6 @@
 """Where a training run stands."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 
 @dataclass(slots=True)
@@ -42,7 +42,3 @@ class OptimizationState:
         self.curr_epoch = max(self.curr_epoch, 1)
         self.curr_batch += 1
         self.curr_iter += 1
-
-    def to_dict(self) -> dict[str, int]:
-        """The four counts as a dict, as it is saved."""
-        return asdict(self)

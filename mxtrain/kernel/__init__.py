@@ -2,8 +2,9 @@
 
 from mxtrain.kernel.gradient import GradientStage
 from mxtrain.kernel.program import Instruction, Operand, Program, Scalar
+from mxtrain.kernel.rule_program import gradient_program, update_program
 from mxtrain.kernel.symbols import Symbol, absolute, maximum, minimum, sqrt, where
-from mxtrain.kernel.trace import keyword_names, trace
+from mxtrain.kernel.trace import trace
 
 __all__ = [
     "GradientStage",
@@ -13,10 +14,11 @@ __all__ = [
     "Scalar",
     "Symbol",
     "absolute",
-    "keyword_names",
+    "gradient_program",
     "maximum",
     "minimum",
     "sqrt",
     "trace",
+    "update_program",
     "where",
 ]

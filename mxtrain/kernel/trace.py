@@ -28,8 +28,9 @@ def trace(name: str, formula: Callable[..., Mapping[str, Any]], arrays: Sequence
     """
     results = formula(*map(input_array, arrays), **{scalar: input_scalar(scalar) for scalar in scalars})
     recorder = _Recorder(tuple(arrays))
-    outputs = tuple((arrays.index(array), recorder.place(result)) for array, result in results.items())
-    return Program(name, recorder.arrays, tuple(recorder.scalars), tuple(recorder.instructions), outputs)
+    outputs = {arrays.index(array): recorder.place(result) for array, result in results.items()}
+    changes = tuple((number, value) for number, value in outputs.items() if value != Operand("array", number))
+    return Program(name, recorder.arrays, tuple(recorder.scalars), tuple(recorder.instructions), changes)
 
 
 class _Recorder:
@@ -39,6 +40,7 @@ class _Recorder:
         self.arrays = arrays
         self.scalars: dict[Scalar, int] = {}
         self.instructions: dict[Instruction, int] = {}
+        self.placed: dict[int, Operand] = {}
 
     def place(self, symbol: Any) -> Operand:
         if not isinstance(symbol, Symbol) or symbol.is_condition:
@@ -50,8 +52,11 @@ class _Recorder:
             return Operand("scalar", self.scalars.setdefault(_scalar(symbol), len(self.scalars)))
         if symbol.operation == "input":
             return Operand("array", self.arrays.index(symbol.label))
-        step = Instruction(symbol.operation, tuple(map(self._operand, symbol.operands)))
-        return Operand("value", self.instructions.setdefault(step, len(self.instructions)))
+        if id(symbol) not in self.placed:
+            step = Instruction(symbol.operation, tuple(map(self._operand, symbol.operands)))
+            number = self.instructions.setdefault(step, len(self.instructions))
+            self.placed[id(symbol)] = Operand("value", number)
+        return self.placed[id(symbol)]
 
 
 def _scalar(symbol: Symbol) -> Scalar:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from mxtrain.kernel import GradientStage, Program, update_program
 from mxtrain.schedules import LearningRateSchedule
 from mxtrain.types import Config, Finite, NonNegative, Positive
 
@@ -60,6 +61,15 @@ class Rule(Config, ABC):
     def active_slots(self) -> tuple[str, ...]:
         """The slots that this rule, with these values, really keeps."""
         return self.slots
+
+    @property
+    def gradient_stage(self) -> GradientStage:
+        """Which steps of the gradient stage these values ask for."""
+        return GradientStage(scales=self.scale != 0, clips=self.clip > 0, decays=self.λ > 0)
+
+    def program(self) -> Program:
+        """The traced program of one update with these slots and this gradient stage."""
+        return update_program(self.kind, type(self).update, self.active_slots(), self.gradient_stage)
 
     def learning_rate(self, time: Time) -> float:
         """η at a time: the schedule's value where there is a schedule, the fixed value otherwise."""

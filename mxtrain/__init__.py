@@ -1,0 +1,94 @@
+"""Optimizers as data: training optimizers for NumPy and CuPy arrays, the same bits on every backend.
+
+    optimizer = mxtrain.build({"kind": "adam", "η": 1e-3})
+    optimizer.step(params, grads)           # in place, on dicts of arrays
+    result = mxtrain.fit("configs/adam.yaml")
+
+Names are imported when they are first used, so `import mxtrain` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mxtrain.config import RunConfig
+    from mxtrain.errors import (
+        ArrayError,
+        ArrayTypeError,
+        BackendError,
+        ConfigError,
+        DataError,
+        MxtrainError,
+        StateError,
+        TraceError,
+        TrainingError,
+    )
+    from mxtrain.factory import build
+    from mxtrain.optimizer import Optimizer, get_updater, normgrad
+    from mxtrain.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdaMax, Nadam, RMSProp, Rule
+    from mxtrain.schedules import learning_rate, momentum
+    from mxtrain.state import OptimizationState
+    from mxtrain.training import FitResult, fit
+
+_HOMES = {
+    "mxtrain.config": ("RunConfig",),
+    "mxtrain.errors": (
+        "ArrayError",
+        "ArrayTypeError",
+        "BackendError",
+        "ConfigError",
+        "DataError",
+        "MxtrainError",
+        "StateError",
+        "TraceError",
+        "TrainingError",
+    ),
+    "mxtrain.factory": ("build",),
+    "mxtrain.optimizer": ("Optimizer", "get_updater", "normgrad"),
+    "mxtrain.optimizers": ("SGD", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "Nadam", "RMSProp", "Rule"),
+    "mxtrain.schedules": ("learning_rate", "momentum"),
+    "mxtrain.state": ("OptimizationState",),
+    "mxtrain.training": ("FitResult", "fit"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = [
+    "SGD",
+    "AdaDelta",
+    "AdaGrad",
+    "AdaMax",
+    "Adam",
+    "ArrayError",
+    "ArrayTypeError",
+    "BackendError",
+    "ConfigError",
+    "DataError",
+    "FitResult",
+    "MxtrainError",
+    "Nadam",
+    "OptimizationState",
+    "Optimizer",
+    "RMSProp",
+    "Rule",
+    "RunConfig",
+    "StateError",
+    "TraceError",
+    "TrainingError",
+    "build",
+    "fit",
+    "get_updater",
+    "learning_rate",
+    "momentum",
+    "normgrad",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'mxtrain' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,97 @@
+"""What must be true of a weight and its gradient before anything is changed."""
+
+from collections.abc import Hashable
+from typing import Any, Final
+
+import numpy as np
+
+from mxtrain.errors import ArrayError, ArrayTypeError
+from mxtrain.types import Array, describe
+
+_DTYPES: Final = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+_OVERLAP_EFFORT: Final = 100_000  # candidate solutions that an exact test for shared memory may look at
+
+
+def array_kind(array: object) -> str | None:
+    """`numpy` or `cupy`: the package whose array this is; None for anything else."""
+    if isinstance(array, np.ndarray):
+        return "numpy"
+    return "cupy" if type(array).__module__.partition(".")[0] == "cupy" and hasattr(array, "dtype") else None
+
+
+def same_kind(array: Array, example: Array) -> bool:
+    """Whether two arrays live in the same memory: the CPU's, or a GPU's."""
+    return array_kind(array) == array_kind(example)
+
+
+def check_weight(index: Hashable, weight: Array) -> None:
+    """Refuse what cannot be updated in place.
+
+    Raises:
+        ArrayTypeError: not a NumPy or CuPy array, or not of float32 or float64.
+        ArrayError: read-only, or its elements share memory with each other.
+    """
+    _check_array(f"weight {index!r}", weight)
+    if isinstance(weight, np.ndarray):
+        if not weight.flags.writeable:
+            raise ArrayError(f"weight {index!r} is read-only and cannot be updated in place; pass a copy of it")
+        if not weight.flags.contiguous and 0 in _moving_strides(weight):
+            raise ArrayError(f"weight {index!r} is a broadcast view whose elements share memory; pass a copy of it")
+
+
+def check_gradient(index: Hashable, gradient: Array, weight: Array) -> None:
+    """Refuse a gradient that does not belong to the weight.
+
+    Raises:
+        ArrayTypeError: not an array of the weight's kind and dtype.
+        ArrayError: another shape, or the same memory as the weight.
+    """
+    name = f"the gradient of weight {index!r}"
+    _check_array(name, gradient)
+    if not same_kind(gradient, weight):
+        where = {"numpy": "on the CPU (NumPy)", "cupy": "on the GPU (CuPy)"}
+        kinds = [where[array_kind(array) or "numpy"] for array in (weight, gradient)]
+        raise ArrayTypeError(
+            f"weight {index!r} is {kinds[0]}, its gradient {kinds[1]}; "
+            "bring them together with cupy.asarray(…) or cupy.asnumpy(…)"
+        )
+    if gradient.dtype != weight.dtype:
+        raise ArrayTypeError(
+            f"{name} has dtype {gradient.dtype}, the weight {weight.dtype}; pass gradient.astype({str(weight.dtype)!r})"
+        )
+    if gradient.shape != weight.shape:
+        raise ArrayError(f"{name} has shape {gradient.shape}, the weight {weight.shape}")
+    if isinstance(weight, np.ndarray) and shares_memory(gradient, weight):
+        raise ArrayError(f"{name} shares memory with the weight, which is about to change; pass a copy of the gradient")
+
+
+def shares_memory(a: Array, b: Array) -> bool:
+    """Whether two NumPy arrays overlap; where that is too hard to tell, whether they may."""
+    if not np.may_share_memory(a, b):
+        return False
+    try:
+        return np.shares_memory(a, b, max_work=_OVERLAP_EFFORT)
+    except np.exceptions.TooHardError:
+        return True
+
+
+def _check_array(name: str, array: Array) -> None:
+    if array_kind(array) is None or isinstance(array, np.ma.MaskedArray):
+        got = describe(array) if isinstance(array, list | tuple | float | int) else _type_name(array)
+        raise ArrayTypeError(f"{name} must be a NumPy or CuPy array, got {got}")
+    if array.dtype not in _DTYPES:
+        raise ArrayTypeError(f"{name} must be float32 or float64 in the machine's byte order, got dtype {array.dtype}")
+
+
+def _type_name(value: object) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _moving_strides(array: np.ndarray[Any, Any]) -> list[int]:
+    return [stride for stride, length in zip(array.strides, array.shape, strict=True) if length > 1]
+
+
+def zeros_like(array: Array) -> Array:
+    """Zeros of an array's shape and dtype, in the same memory and, where it has one, in the same layout."""
+    return np.zeros_like(array, subok=False) if isinstance(array, np.ndarray) else np.zeros_like(array)

@@ -1,0 +1,26 @@
+"""How arrays of any layout become the one-dimensional pieces that programs run on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Flat = NDArray[np.floating]
+
+
+def flat_views(arrays: Sequence[Flat]) -> list[Flat] | None:
+    """One-dimensional views, all in the same order of elements; None where some layout does not allow it.
+
+    >>> w = np.zeros((2, 3), dtype="float32")
+    >>> [view.shape for view in flat_views([w, w + 1])]
+    [(6,), (6,)]
+    >>> flat_views([w, np.zeros((3, 2), dtype="float32").T]) is None
+    True
+    """
+    if not all(array.flags.aligned for array in arrays):
+        return None
+    if all(array.flags.c_contiguous for array in arrays):
+        return [array.reshape(-1) for array in arrays]
+    if all(array.flags.f_contiguous for array in arrays):
+        return [array.T.reshape(-1) for array in arrays]
+    return None

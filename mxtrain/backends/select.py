@@ -1,0 +1,16 @@
+"""A backend's name becomes the backend."""
+
+from mxtrain.backends.base import Backend
+from mxtrain.backends.blocked import NumPyBackend
+from mxtrain.errors import BackendError
+
+
+def select_backend(name: str) -> Backend:
+    """The backend of a name: `auto`, `numpy`, `compiled` or `cupy`.
+
+    Raises:
+        BackendError: there is no such backend, or it cannot run here.
+    """
+    if name in ("auto", "numpy"):
+        return NumPyBackend()
+    raise BackendError(f"backend must be one of auto, numpy, compiled, cupy, got {name!r}")

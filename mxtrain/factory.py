@@ -1,0 +1,45 @@
+"""The factory: a config and a backend's name become an optimizer."""
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from mxtrain.backends import select_backend
+from mxtrain.config import optimizer_from_dict, read_optimizer
+from mxtrain.errors import ConfigError, Problem
+from mxtrain.optimizer import Optimizer
+from mxtrain.optimizers import Rule
+from mxtrain.types import describe
+
+
+def build(config: Rule | Mapping[str, Any] | str | PathLike[str], *, backend: str = "auto") -> Optimizer:
+    """Build an optimizer.
+
+    Args:
+        config: a rule (`mxtrain.Adam(η=1e-3)`), a dict (`{"kind": "adam", "η": 1e-3}`), or the path of a YAML file
+            that holds an optimizer or a whole run, of which `optimizer` is taken.
+        backend: `numpy`, `compiled` or `cupy` force one; `auto` chooses by the arrays. The choice never changes a
+            result.
+
+    Raises:
+        ConfigError: a value is wrong; every problem at once.
+        BackendError: the backend is unknown, or cannot run here.
+
+    Example:
+        >>> import mxtrain
+        >>> mxtrain.build({"kind": "adam", "lr": 0.01}).rule.η
+        0.01
+    """
+    return Optimizer(_rule(config), select_backend(backend))
+
+
+def _rule(config: Rule | Mapping[str, Any] | str | PathLike[str]) -> Rule:
+    match config:
+        case Rule():
+            return config
+        case Mapping():
+            return optimizer_from_dict(config)
+        case str() | PathLike():
+            return read_optimizer(Path(config))
+    raise ConfigError([Problem("config", f"must be a rule, a dict or the path of a YAML file, got {describe(config)}")])

@@ -1,0 +1,177 @@
+"""An optimizer: a rule bound to a backend, with the slots it keeps for each weight."""
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+from mxtrain.backends import Backend, check_gradient, check_weight, same_kind, zeros_like
+from mxtrain.errors import ArrayError, ArrayTypeError
+from mxtrain.kernel import gradient_program
+from mxtrain.optimizers import Rule, Time
+from mxtrain.slots import Kept, read_state, write_state
+from mxtrain.state import OptimizationState
+from mxtrain.types import Array, describe
+
+
+class Optimizer:
+    """A rule bound to a backend, with the slots it keeps for each weight.
+
+    Made by `mxtrain.build`. Updates are in place, and a gradient is never written to.
+
+    Args:
+        rule: the validated rule.
+        backend: what runs the rule's program.
+        batch_size: samples in a batch, for the state; 0 where it is not known.
+
+    Example:
+        >>> import mxtrain, numpy as np
+        >>> optimizer = mxtrain.build({"kind": "sgd", "η": 0.5, "λ": 0})
+        >>> params = {"W": np.ones(2, dtype="float32"), "b": np.zeros(1, dtype="float32")}
+        >>> grads = {name: np.ones_like(value) for name, value in params.items()}
+        >>> optimizer.step(params, grads)
+        >>> params["W"], params["b"], optimizer.state.curr_iter
+        (array([0.5, 0.5], dtype=float32), array([-0.5], dtype=float32), 1)
+    """
+
+    def __init__(self, rule: Rule, backend: Backend, batch_size: int = 0) -> None:
+        self.rule = rule
+        self.backend = backend
+        self.state = OptimizationState(batch_size)
+        self.kept: dict[Hashable, Kept] = {}
+        self._program = rule.program()
+        self._fields = {name: getattr(rule, name) for name in type(rule).model_fields}
+
+    def update(self, index: Hashable, grad: Array, weight: Array) -> None:
+        """Update one array in place.
+
+        The update belongs to the iteration that `state` names; where no loop counts there (`curr_iter` is 0), to the
+        iteration that the array's own count of updates names.
+
+        Args:
+            index: what the array is known by; its slots are kept under it.
+            grad: its gradient, of the same shape and dtype; not written to.
+            weight: a writable array of float32 or float64.
+
+        Raises:
+            ArrayError: an array does not fit (ArrayTypeError: is none, or has another dtype); nothing has changed.
+        """
+        self.advance(index, grad, weight, self.state.curr_iter)
+
+    def step(self, params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> None:
+        """Count an iteration, and update every parameter in place.
+
+        Args:
+            params: arrays by name.
+            grads: the gradient of each, under the same names. To leave a parameter as it is, leave it out of both.
+
+        Raises:
+            ArrayError: a name is missing, or an array does not fit; nothing has changed.
+        """
+        _check_names(params, grads)
+        for name, weight in params.items():
+            self._check(name, grads[name], weight)
+        self.state.begin_batch()
+        for name, weight in params.items():
+            self._run(name, grads[name], weight, self.state.curr_iter)
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of everything that must survive: the state, and for each array its counts and slots.
+
+        Returns:
+            `{"rule": kind, "state": {…}, "parameters": {index: {"updates", "slots", "scalars"}}}`, where `slots`
+            holds arrays by name and everything else is plain numbers.
+        """
+        return write_state(self.rule, self.state, self.kept)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` returned; the arrays are copied.
+
+        Raises:
+            StateError: it belongs to another rule, or to arrays of another shape or dtype, or is incomplete; nothing
+                has changed.
+        """
+        self.state, self.kept = read_state(state, self.rule, self.kept)
+
+    def normalize(self, grad: Array, weight: Array) -> Array:
+        """The gradient as the rule sees it: scaled, clipped, decayed; a new array."""
+        check_gradient("W", grad, weight)
+        program = gradient_program(self.rule.gradient_stage)
+        result = grad.copy()
+        self.backend.run(program, (weight, result), program.evaluate_scalars(self._fields))
+        return result
+
+    def advance(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:
+        """Update one array in place, at an iteration; 0 stands for the array's own count of updates."""
+        self._check(index, grad, weight)
+        self._run(index, grad, weight, iteration)
+
+    def _check(self, index: Hashable, grad: Array, weight: Array) -> None:
+        check_weight(index, weight)
+        check_gradient(index, grad, weight)
+        kept = self.kept.get(index)
+        for slot in kept.slots if kept else ():
+            if slot.shape != weight.shape or slot.dtype != weight.dtype or not same_kind(slot, weight):
+                raise ArrayError(
+                    f"weight {index!r} has shape {weight.shape} and dtype {weight.dtype}, but the slots kept for it "
+                    f"have shape {slot.shape} and dtype {slot.dtype}; give another array another index"
+                )
+
+    def _run(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:
+        kept = self.kept.get(index)
+        if kept is None:
+            kept = self.kept[index] = self._new(weight)
+        update = kept.updates + 1
+        time = Time(update, iteration or update, max(self.state.curr_epoch - 1, 0))
+        coefficients = self.rule.coefficients(time, kept.scalars)
+        scalars = self._program.evaluate_scalars(self._fields | coefficients)
+        self.backend.run(self._program, (weight, grad, *kept.slots), scalars)
+        kept.updates = update
+        kept.scalars = {name: coefficients[name] for name in self.rule.scalar_slots}
+
+    def _new(self, weight: Array) -> Kept:
+        slots = tuple(zeros_like(weight) for _ in self.rule.active_slots())
+        return Kept(0, slots, dict(self.rule.scalar_slots))
+
+
+def _check_names(params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> None:
+    for what, mapping in (("params", params), ("grads", grads)):
+        if not isinstance(mapping, Mapping):
+            raise ArrayTypeError(f"{what} must be a mapping of arrays by name, got {describe(mapping)}")
+    if params.keys() != grads.keys():
+        lacking, extra = (sorted(map(repr, names)) for names in (params.keys() - grads.keys(), grads.keys() - params.keys()))
+        lists = [f"no gradient for {', '.join(lacking)}"] * bool(lacking) + [f"no parameter {', '.join(extra)}"] * bool(extra)
+        raise ArrayError(f"params and grads must have the same names: {'; '.join(lists)}")
+
+
+def get_updater(optimizer: Optimizer) -> Callable[[Hashable, Array, Array], None]:
+    """A function `updater(index, grad, weight)` that updates in place and counts updates per index.
+
+    Example:
+        >>> import mxtrain, numpy as np
+        >>> updater = mxtrain.get_updater(mxtrain.build({"kind": "sgd", "η": 0.5, "λ": 0}))
+        >>> w = np.ones(1, dtype="float32")
+        >>> updater(0, np.ones(1, dtype="float32"), w)
+        >>> w
+        array([0.5], dtype=float32)
+
+    Source: `getupdater` of MXNet.jl.
+    """
+
+    def updater(index: Hashable, grad: Array, weight: Array) -> None:
+        optimizer.advance(index, grad, weight, iteration=0)
+
+    return updater
+
+
+def normgrad(optimizer: Optimizer, weight: Array, grad: Array) -> Array:
+    """The gradient scaled, clipped and decayed, as the optimizer's rule sees it; neither argument is touched.
+
+    Example:
+        >>> import mxtrain, numpy as np
+        >>> optimizer = mxtrain.build({"kind": "sgd", "scale": 0.5, "clip": 1, "λ": 0.25})
+        >>> w, g = np.full(2, 4, dtype="float32"), np.array([1, 10], dtype="float32")
+        >>> mxtrain.normgrad(optimizer, w, g)
+        array([1.5, 2. ], dtype=float32)
+
+    Source: `normgrad!` of MXNet.jl, which changed the gradient.
+    """
+    return optimizer.normalize(grad, weight)
