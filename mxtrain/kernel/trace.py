@@ -28,9 +28,10 @@ def trace(name: str, formula: Callable[..., Mapping[str, Any]], arrays: Sequence
     """
     results = formula(*map(input_array, arrays), **{scalar: input_scalar(scalar) for scalar in scalars})
     recorder = _Recorder(tuple(arrays))
-    outputs = {arrays.index(array): recorder.place(result) for array, result in results.items()}
-    changes = tuple((number, value) for number, value in outputs.items() if value != Operand("array", number))
-    return Program(name, recorder.arrays, tuple(recorder.scalars), tuple(recorder.instructions), changes)
+    changes = [(number, results[name]) for number, name in enumerate(arrays) if name in results]
+    outputs = [(number, recorder.output(number, result)) for number, result in changes]
+    written = tuple((number, value) for number, value in outputs if value is not None)
+    return Program(name, recorder.arrays, tuple(recorder.scalars), tuple(recorder.instructions), written)
 
 
 class _Recorder:
@@ -42,10 +43,14 @@ class _Recorder:
         self.instructions: dict[Instruction, int] = {}
         self.placed: dict[int, Operand] = {}
 
-    def place(self, symbol: Any) -> Operand:
+    def output(self, number: int, symbol: Any) -> Operand | None:
+        """The value that array `number` becomes; None where it stays what it is."""
         if not isinstance(symbol, Symbol) or symbol.is_condition:
             raise TraceError(f"a rule's update must return symbols, one for W and one for each slot; got {symbol!r}")
-        return self._operand(symbol)
+        operand = self._operand(symbol)
+        if operand.space == "value":
+            return operand
+        return None if operand == Operand("array", number) else self._instruction("copy", operand)
 
     def _operand(self, symbol: Symbol) -> Operand:
         if not symbol.is_array:
@@ -53,10 +58,12 @@ class _Recorder:
         if symbol.operation == "input":
             return Operand("array", self.arrays.index(symbol.label))
         if id(symbol) not in self.placed:
-            step = Instruction(symbol.operation, tuple(map(self._operand, symbol.operands)))
-            number = self.instructions.setdefault(step, len(self.instructions))
-            self.placed[id(symbol)] = Operand("value", number)
+            self.placed[id(symbol)] = self._instruction(symbol.operation, *map(self._operand, symbol.operands))
         return self.placed[id(symbol)]
+
+    def _instruction(self, operation: str, *operands: Operand) -> Operand:
+        step = Instruction(operation, operands)
+        return Operand("value", self.instructions.setdefault(step, len(self.instructions)))
 
 
 def _scalar(symbol: Symbol) -> Scalar:

@@ -1,0 +1,116 @@
+"""A bad input gets one clear error, and nothing is changed."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mxtrain
+
+W = np.arange(6, dtype="float32").reshape(2, 3)
+READ_ONLY = W.copy()
+READ_ONLY.flags.writeable = False
+
+
+class Tensor:
+    """Stands for another framework's tensor."""
+
+
+BAD = {
+    "a list for a weight": ([1.0], W, "weight 0 must be a NumPy or CuPy array, got a list"),
+    "a list for a gradient": (W, [1.0], "the gradient of weight 0 must be a NumPy or CuPy array, got a list"),
+    "None for a gradient": (W, None, "the gradient of weight 0 must be a NumPy or CuPy array, got NoneType"),
+    "integers": (W.astype(int), W, "weight 0 must be float32 or float64 in the machine's byte order, got dtype int64"),
+    "complex numbers": (
+        W.astype("complex64"),
+        W,
+        "weight 0 must be float32 or float64 in the machine's byte order, got dtype complex64",
+    ),
+    "half precision": (
+        W.astype("float16"),
+        W,
+        "weight 0 must be float32 or float64 in the machine's byte order, got dtype float16",
+    ),
+    "foreign byte order": (
+        W.astype(">f4"),
+        W,
+        "weight 0 must be float32 or float64 in the machine's byte order, got dtype >f4",
+    ),
+    "a masked array": (
+        np.ma.masked_array(W),
+        W,
+        "weight 0 must be a NumPy or CuPy array, got numpy.ma.MaskedArray",
+    ),
+    "read-only memory": (READ_ONLY, W, "weight 0 is read-only and cannot be updated in place; pass a copy of it"),
+    "elements in the same place": (
+        np.lib.stride_tricks.as_strided(W, (2, 3), (0, 4)),
+        W.copy(),
+        "weight 0 is a broadcast view whose elements share memory; pass a copy of it",
+    ),
+    "another shape": (W, W.reshape(3, 2), "the gradient of weight 0 has shape (3, 2), the weight (2, 3)"),
+    "another dtype": (
+        W,
+        W.astype("float64"),
+        "the gradient of weight 0 has dtype float64, the weight float32; pass gradient.astype('float32')",
+    ),
+    "the weight as its own gradient": (
+        W,
+        W[:, ::-1],
+        "the gradient of weight 0 shares memory with the weight, which is about to change; pass a copy of the gradient",
+    ),
+}
+
+
+@pytest.mark.parametrize(("weight", "gradient", "message"), BAD.values(), ids=BAD.keys())
+def test_update_refuses(weight: Any, gradient: Any, message: str) -> None:
+    optimizer = mxtrain.build({"kind": "adam"})
+    before = W.copy()
+    with pytest.raises(mxtrain.ArrayError) as caught:
+        optimizer.update(0, gradient, weight)
+    assert str(caught.value) == message
+    assert optimizer.state_dict()["parameters"] == {}
+    assert (before == W).all()
+
+
+def test_bad_types_are_type_errors_and_bad_shapes_value_errors() -> None:
+    optimizer = mxtrain.build({"kind": "adam"})
+    with pytest.raises(TypeError):
+        optimizer.update(0, [1.0], W)
+    with pytest.raises(ValueError, match="has shape"):
+        optimizer.update(0, W.T.copy(), W)
+
+
+def test_a_step_with_one_bad_array_changes_none() -> None:
+    optimizer = mxtrain.build({"kind": "adam"})
+    params = {"a": np.ones(3, dtype="float32"), "b": np.ones(2, dtype="float32")}
+    with pytest.raises(mxtrain.ArrayError, match="weight 'b' has shape"):
+        optimizer.step(params, {"a": np.ones(3, dtype="float32"), "b": np.ones(3, dtype="float32")})
+    assert (params["a"] == 1).all()
+    assert optimizer.state == mxtrain.OptimizationState()
+
+
+@pytest.mark.parametrize(
+    ("params", "grads", "message"),
+    [
+        ({"a": W}, {}, "params and grads must have the same names: no gradient for 'a'"),
+        ({}, {"b": W}, "params and grads must have the same names: no parameter 'b'"),
+        ([W], [W], "params must be a mapping of arrays by name, got a list"),
+        ({"a": W}, [W], "grads must be a mapping of arrays by name, got a list"),
+    ],
+)
+def test_step_refuses_names_that_do_not_match(params: Any, grads: Any, message: str) -> None:
+    with pytest.raises(mxtrain.ArrayError) as caught:
+        mxtrain.build({"kind": "sgd"}).step(params, grads)
+    assert str(caught.value) == message
+
+
+def test_one_index_is_one_array() -> None:
+    optimizer = mxtrain.build({"kind": "adam"})
+    optimizer.update(0, np.ones(3, dtype="float32"), np.ones(3, dtype="float32"))
+    with pytest.raises(mxtrain.ArrayError, match="give another array another index"):
+        optimizer.update(0, np.ones(4, dtype="float32"), np.ones(4, dtype="float32"))
+
+
+def test_an_unknown_backend_is_named() -> None:
+    with pytest.raises(mxtrain.BackendError, match="got 'cuda'"):
+        mxtrain.build({"kind": "sgd"}, backend="cuda")

@@ -1,0 +1,63 @@
+"""Every rule gives the numbers that MXNet 1.9.1's own float32 arithmetic gives."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mxtrain
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "mxnet.json").read_text())
+CASES = [pytest.param(case, id=f"{case['optimizer']}, {case['what']}") for case in GOLDEN["cases"]]
+WAYS = ["step", "update", "updater"]
+
+
+def weights_after(case: dict[str, Any], dtype: str, way: str) -> dict[str, np.ndarray]:
+    """The weights at the updates that the golden file knows, computed by one way of updating."""
+    optimizer = mxtrain.build(case["config"])
+    updater = mxtrain.get_updater(optimizer)
+    weight = np.array(GOLDEN["weight"], dtype=dtype).reshape(GOLDEN["shape"])
+    seen = {}
+    for t, values in enumerate(GOLDEN["gradients"], start=1):
+        gradient = np.array(values, dtype=dtype).reshape(GOLDEN["shape"])
+        match way:
+            case "step":
+                optimizer.step({"W": weight}, {"W": gradient})
+            case "update":
+                optimizer.update(0, gradient, weight)
+            case "updater":
+                updater(0, gradient, weight)
+        seen[str(t)] = weight.copy()
+    return seen
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("case", CASES)
+def test_float32_matches_bit_for_bit(case: dict[str, Any], way: str) -> None:
+    seen = weights_after(case, "float32", way)
+    for t, expected in case["weights_after"]["float32"].items():
+        assert seen[t].tobytes() == np.array(expected, dtype="float32").tobytes(), f"update {t}"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_float64_matches_to_twelve_digits(case: dict[str, Any]) -> None:
+    seen = weights_after(case, "float64", "step")
+    for t, expected in case["weights_after"]["float64"].items():
+        np.testing.assert_allclose(seen[t].ravel(), expected, rtol=1e-12, atol=0, err_msg=f"update {t}")
+
+
+def test_all_seven_rules_have_golden_numbers() -> None:
+    assert {case["config"]["kind"] for case in GOLDEN["cases"]} == {
+        "sgd", "adam", "adagrad", "adadelta", "adamax", "rmsprop", "nadam",
+    }  # fmt: skip
+    assert len(GOLDEN["cases"]) == 38
+
+
+def test_plain_sgd_by_hand() -> None:
+    weight = np.array([1, 2, 3, 4], dtype="float32")
+    gradient = np.array([0.1, 0.2, 0.3, 0.4], dtype="float32")
+    mxtrain.build(mxtrain.SGD(η=10)).update(0, gradient, weight)
+    expected = np.array([-0.0010000467, -0.0020000935, -0.003000021, -0.004000187], dtype="float32")
+    assert weight.tobytes() == expected.tobytes()

@@ -1,0 +1,130 @@
+"""What is saved, what is refused, and who counts."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mxtrain
+
+
+def after_one_step(config: dict[str, Any], dtype: str = "float32", shape: Any = 3) -> mxtrain.Optimizer:
+    optimizer = mxtrain.build(config)
+    optimizer.step({"W": np.ones(shape, dtype=dtype)}, {"W": np.ones(shape, dtype=dtype)})
+    return optimizer
+
+
+def test_a_saved_state_holds_everything_by_name() -> None:
+    saved = after_one_step({"kind": "nadam"}).state_dict()
+    assert saved["rule"] == "nadam"
+    assert saved["state"] == {"batch_size": 0, "curr_epoch": 1, "curr_batch": 1, "curr_iter": 1}
+    assert saved["parameters"].keys() == {"W"}
+    entry = saved["parameters"]["W"]
+    assert entry["updates"] == 1
+    assert entry["slots"].keys() == {"m", "n"}
+    assert 0 < entry["scalars"]["Π"] < 1
+
+
+def test_a_saved_state_shares_no_memory() -> None:
+    optimizer = after_one_step({"kind": "adam"})
+    saved = optimizer.state_dict()
+    saved["parameters"]["W"]["slots"]["m"][:] = 99
+    assert (optimizer.state_dict()["parameters"]["W"]["slots"]["m"] != 99).all()
+
+
+GOOD = after_one_step({"kind": "adam"}).state_dict()
+ENTRY = GOOD["parameters"]["W"]
+REFUSED = {
+    "another rule": (GOOD | {"rule": "sgd"}, "the state belongs to 'sgd', this optimizer is 'adam'"),
+    "no mapping": ([], "the state must be a mapping with the keys rule, state, parameters, got a list"),
+    "a part missing": (
+        {"rule": "adam"},
+        "the state must be a mapping with the keys rule, state, parameters, got rule",
+    ),
+    "a count below zero": (
+        GOOD | {"state": GOOD["state"] | {"curr_iter": -1}},
+        "state['curr_iter'] must be a whole number, at least 0, got -1",
+    ),
+    "a count that is no number": (
+        GOOD | {"parameters": {"W": ENTRY | {"updates": True}}},
+        "parameters['W']['updates'] must be a whole number, at least 0, got true",
+    ),
+    "a slot missing": (
+        GOOD | {"parameters": {"W": ENTRY | {"slots": {"m": np.ones(3)}}}},
+        "parameters['W']['slots'] must be a mapping with the keys m, v, got m",
+    ),
+    "a slot that is no array": (
+        GOOD | {"parameters": {"W": ENTRY | {"slots": {"m": [1], "v": [2]}}}},
+        "parameters['W']['slots']['m'] must be an array of float32 or float64, got a list",
+    ),
+    "slots of different shapes": (
+        GOOD | {"parameters": {"W": ENTRY | {"slots": {"m": np.ones(3), "v": np.ones(4)}}}},
+        "parameters['W']: its slots have different shapes or dtypes",
+    ),
+    "another shape": (
+        after_one_step({"kind": "adam"}, shape=4).state_dict(),
+        "parameters['W'] holds slots of shape (4,) and dtype float32; this optimizer's have shape (3,) and dtype float32",
+    ),
+    "another dtype": (
+        after_one_step({"kind": "adam"}, dtype="float64").state_dict(),
+        "parameters['W'] holds slots of shape (3,) and dtype float64; this optimizer's have shape (3,) and dtype float32",
+    ),
+}
+
+
+@pytest.mark.parametrize(("saved", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_loading_refuses(saved: Any, message: str) -> None:
+    optimizer = after_one_step({"kind": "adam"})
+    before = optimizer.state_dict()
+    with pytest.raises(mxtrain.StateError) as caught:
+        optimizer.load_state_dict(saved)
+    assert str(caught.value) == message
+    after = optimizer.state_dict()
+    assert after["state"] == before["state"]
+    assert (after["parameters"]["W"]["slots"]["m"] == before["parameters"]["W"]["slots"]["m"]).all()
+
+
+def test_a_loaded_state_of_another_shape_is_refused_by_the_first_update() -> None:
+    optimizer = mxtrain.build({"kind": "adam"})
+    optimizer.load_state_dict(GOOD)
+    with pytest.raises(mxtrain.ArrayError, match=r"the slots kept for it have shape \(3,\)"):
+        optimizer.step({"W": np.ones(4, dtype="float32")}, {"W": np.ones(4, dtype="float32")})
+
+
+def test_the_caller_of_step_owns_the_epochs() -> None:
+    optimizer = mxtrain.build({"kind": "sgd", "η": 1, "λ": 0, "η_sched": {"kind": "exp", "γ": 0.5}})
+    weight, gradient = {"W": np.zeros(1)}, {"W": np.full(1, -1.0)}
+    for _ in range(2):
+        optimizer.state.begin_epoch()
+        for _ in range(3):
+            optimizer.step(weight, gradient)
+    assert optimizer.state == mxtrain.OptimizationState(0, curr_epoch=2, curr_batch=3, curr_iter=6)
+    assert weight["W"] == 3 * 1 + 3 * 0.5
+
+
+def test_the_updater_counts_updates_per_index() -> None:
+    optimizer = mxtrain.build({"kind": "sgd", "η": 1, "λ": 0, "η_sched": {"kind": "exp", "γ": 0.5, "per": "iteration"}})
+    updater = mxtrain.get_updater(optimizer)
+    a, b, gradient = np.zeros(1), np.zeros(1), np.full(1, -1.0)
+    for _ in range(3):
+        updater("a", gradient, a)
+    updater("b", gradient, b)
+    assert a == 1 + 0.5 + 0.25
+    assert b == 1
+
+
+def test_normgrad_touches_neither_argument() -> None:
+    optimizer = mxtrain.build({"kind": "adam", "scale": 0.5, "clip": 1, "λ": 0.25})
+    weight, gradient = np.full(3, 4.0), np.array([1.0, 10.0, -10.0])
+    result = mxtrain.normgrad(optimizer, weight, gradient)
+    assert result.tolist() == [1.5, 2.0, 0.0]
+    assert gradient.tolist() == [1.0, 10.0, -10.0]
+    assert weight.tolist() == [4.0, 4.0, 4.0]
+    assert optimizer.state_dict()["parameters"] == {}
+
+
+def test_an_unset_scale_and_clip_leave_the_gradient_alone() -> None:
+    gradient = np.array([1e30, -3.0])
+    result = mxtrain.normgrad(mxtrain.build({"kind": "sgd", "λ": 0}), np.ones(2), gradient)
+    assert result.tobytes() == gradient.tobytes()
+    assert not np.shares_memory(result, gradient)
