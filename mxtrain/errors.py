@@ -16,6 +16,18 @@ Each message says where, what was expected, what was got, and the remedy where i
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_SHOWN = 100
+"""Characters of a long line that are shown."""
+
+
+def printable(text: str) -> str:
+    """The text on one line, with whatever a terminal would obey, or hide, as an escape.
+
+    >>> printable("1e-3 \\x1b[31m")
+    '1e-3 \\\\x1b[31m'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
 
 class MxtrainError(Exception):
     """The root: `except MxtrainError` catches whatever mxtrain raises on purpose."""
@@ -48,17 +60,19 @@ class Problem:
 
     def __str__(self) -> str:
         """The problem on one line: `configs/adam.yaml:7:9: optimizer.β2: must be …, got 1.2`."""
-        return ": ".join(str(part) for part in (self.location, self.path, self.message) if part)
+        return printable(": ".join(str(part) for part in (self.location, self.path, self.message) if part))
 
     def explain(self) -> str:
         """The line, and below it the text it is about with a caret under the value."""
         location = self.location
         if location is None or not location.text:
             return str(self)
-        start = location.column - 1
-        indent = "".join("\t" if character == "\t" else " " for character in location.text[:start])
-        caret = "^" * max(1, min(location.width, len(location.text) - start))
-        return f"{self}\n    {location.text}\n    {indent}{caret}"
+        column = location.column - 1
+        start = max(0, column - _SHOWN // 2) if len(location.text) > _SHOWN else 0
+        shown = location.text[start : start + _SHOWN]
+        indent = " " * len(printable(shown[: column - start]))
+        caret = "^" * max(1, len(printable(shown[column - start :][: location.width])))
+        return f"{self}\n    {printable(shown)}\n    {indent}{caret}"
 
 
 class ConfigError(MxtrainError, ValueError):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
-from mxtrain.backends import Backend, check_gradient, check_weight, same_kind, zeros_like
+from mxtrain.backends import Backend, check_gradient, check_pair, same_kind, zeros_like
 from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.kernel import gradient_program
 from mxtrain.optimizers import Rule, Time
@@ -70,8 +70,7 @@ class Optimizer:
         for name, weight in params.items():
             self._check(name, grads[name], weight)
         self.state.begin_batch()
-        for name, weight in params.items():
-            self._run(name, grads[name], weight, self.state.curr_iter)
+        self._run([(name, grads[name], weight) for name, weight in params.items()], self.state.curr_iter)
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything that must survive: the state, and for each array its counts and slots.
@@ -96,17 +95,16 @@ class Optimizer:
         check_gradient("W", grad, weight)
         program = gradient_program(self.rule.gradient_stage)
         result = grad.copy()
-        self.backend.run(program, (weight, result), program.evaluate_scalars(self._fields))
+        self.backend.run(program, [(weight, result)], program.evaluate_scalars(self._fields))
         return result
 
     def advance(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:
         """Update one array in place, at an iteration; 0 stands for the array's own count of updates."""
         self._check(index, grad, weight)
-        self._run(index, grad, weight, iteration)
+        self._run([(index, grad, weight)], iteration)
 
     def _check(self, index: Hashable, grad: Array, weight: Array) -> None:
-        check_weight(index, weight)
-        check_gradient(index, grad, weight)
+        check_pair(index, grad, weight)
         kept = self.kept.get(index)
         for slot in kept.slots if kept else ():
             if slot.shape != weight.shape or slot.dtype != weight.dtype or not same_kind(slot, weight):
@@ -115,17 +113,26 @@ class Optimizer:
                     f"have shape {slot.shape} and dtype {slot.dtype}; give another array another index"
                 )
 
-    def _run(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:
-        kept = self.kept.get(index)
-        if kept is None:
-            kept = self.kept[index] = self._new(weight)
-        update = kept.updates + 1
+    def _run(self, updates: list[tuple[Hashable, Array, Array]], iteration: int) -> None:
+        """Update arrays that have been checked; those that share dtype and history share one evaluation of scalars."""
+        alike: dict[Hashable, list[tuple[Kept, tuple[Array, ...]]]] = {}
+        for index, grad, weight in updates:
+            kept = self.kept.get(index)
+            if kept is None:
+                kept = self.kept[index] = self._new(weight)
+            history = (type(weight), weight.dtype, kept.updates, *kept.scalars.values())
+            alike.setdefault(history, []).append((kept, (weight, grad, *kept.slots)))
+        for group in alike.values():
+            self._run_alike([kept for kept, _ in group], [arrays for _, arrays in group], iteration)
+
+    def _run_alike(self, kept: list[Kept], arrays: list[tuple[Array, ...]], iteration: int) -> None:
+        update = kept[0].updates + 1
         time = Time(update, iteration or update, max(self.state.curr_epoch - 1, 0))
-        coefficients = self.rule.coefficients(time, kept.scalars)
-        scalars = self._program.evaluate_scalars(self._fields | coefficients)
-        self.backend.run(self._program, (weight, grad, *kept.slots), scalars)
-        kept.updates = update
-        kept.scalars = {name: coefficients[name] for name in self.rule.scalar_slots}
+        coefficients = self.rule.coefficients(time, kept[0].scalars)
+        self.backend.run(self._program, arrays, self._program.evaluate_scalars(self._fields | coefficients))
+        scalars = {name: coefficients[name] for name in self.rule.scalar_slots}
+        for each in kept:
+            each.updates, each.scalars = update, scalars
 
     def _new(self, weight: Array) -> Kept:
         slots = tuple(zeros_like(weight) for _ in self.rule.active_slots())

@@ -1,8 +1,8 @@
 """Randomness as a function: every stream of numbers follows from a seed, a purpose and a position.
 
-Philox is a counter-based generator: its n-th block of bits is a function of a key and of n. The key is made of the seed
-and the purpose, and the position (an epoch, a step) stands in the high words of the counter, 2**64 blocks apart. So
-streams never overlap, none has a state to save, and any of them can be begun anywhere.
+Philox is a counter-based generator: its n-th block of bits is a function of a key and of n. The key is made of
+the seed and the purpose, and the position (an epoch, a step) stands in the high words of the counter, so that
+streams begin 2**64 blocks apart. They never overlap, and none has a state to save.
 
 Only raw words are used, and turned into permutations and deviates here: NumPy promises never to change a bit
 generator's words, but not what it makes of them.
@@ -27,7 +27,7 @@ def words(seed: int, purpose: str, *position: int, count: int) -> NDArray[np.uin
 
     Example:
         >>> words(0, "example", 1, count=2)
-        array([15379857520391187149,  6692586867763797635], dtype=uint64)
+        array([13348929947455231352,  5884317041915290349], dtype=uint64)
     """
     if len(position) > 3:
         raise ValueError(f"a position has at most three numbers, got {len(position)}")
@@ -44,7 +44,7 @@ def permutation(seed: int, purpose: str, *position: int, size: int) -> NDArray[n
 
     Example:
         >>> permutation(0, "example", 1, size=5)
-        array([3, 1, 4, 2, 0])
+        array([2, 4, 1, 3, 0])
     """
     return np.argsort(words(seed, purpose, *position, count=size), kind="stable").astype(np.int64, copy=False)
 
@@ -54,6 +54,8 @@ def uniform(seed: int, purpose: str, *position: int, size: int) -> NDArray[np.fl
 
     Example:
         >>> uniform(0, "example", 1, size=2)
-        array([0.83374..., 0.36280...])
+        array([0.72364694, 0.31898947])
     """
-    return (words(seed, purpose, *position, count=size) >> np.uint64(11)) * 2.0**-53
+    high_bits = words(seed, purpose, *position, count=size) >> np.uint64(11)
+    deviates: NDArray[np.float64] = high_bits * 2.0**-53
+    return deviates

@@ -50,7 +50,7 @@ class Bounds:
 
     def __str__(self) -> str:
         parts = {"at least": self.ge, "above": self.gt, "below": self.lt, "at most": self.le}
-        bounds = " and ".join(f"{word} {bound:g}" for word, bound in parts.items() if bound is not None)
+        bounds = " and ".join(f"{word} {bound}" for word, bound in parts.items() if bound is not None)
         noun = "a whole number" if self.whole else "a finite number"
         return " ".join(filter(None, (noun if self.whole or not bounds else "", bounds)))
 
@@ -76,7 +76,9 @@ class Bounds:
         except OverflowError:
             raise _rejection("a number that fits in float64", value) from None
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self.check)
 
     def __get_pydantic_json_schema__(
@@ -93,7 +95,9 @@ class Bounds:
 
 
 def _rejection(expected: str, value: object) -> PydanticCustomError:
-    return PydanticCustomError("number", "must be {expected}, got {got}", {"expected": expected, "got": describe(value)})
+    return PydanticCustomError(
+        "number", "must be {expected}, got {got}", {"expected": expected, "got": describe(value)}
+    )
 
 
 Finite = Annotated[float, Bounds()]

@@ -24,6 +24,26 @@ def same_kind(array: Array, example: Array) -> bool:
     return array_kind(array) == array_kind(example)
 
 
+def check_pair(index: Hashable, gradient: Array, weight: Array) -> None:
+    """Refuse what cannot be updated in place, or a gradient that does not belong to the weight.
+
+    Raises:
+        ArrayTypeError: not an array of NumPy or CuPy, not of float32 or float64, or the two do not match in that.
+        ArrayError: another shape; or a weight that is read-only, or shares memory with itself or its gradient.
+    """
+    if (
+        type(weight) is type(gradient) is np.ndarray
+        and weight.dtype is gradient.dtype
+        and weight.dtype in _DTYPES
+        and weight.shape == gradient.shape
+        and weight.flags.carray
+        and not np.may_share_memory(weight, gradient)
+    ):
+        return  # the usual case, told quickly; whatever else there may be is looked at closely
+    check_weight(index, weight)
+    check_gradient(index, gradient, weight)
+
+
 def check_weight(index: Hashable, weight: Array) -> None:
     """Refuse what cannot be updated in place.
 

@@ -1,10 +1,13 @@
 """What a backend does: run a program on arrays, in place."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from mxtrain.kernel import Program
 from mxtrain.types import Array
+
+Group: TypeAlias = Sequence[Array]
+"""A program's arrays in its order: all of one shape and one dtype, float32 or float64."""
 
 
 class Backend(Protocol):
@@ -12,12 +15,12 @@ class Backend(Protocol):
 
     name: str
 
-    def run(self, program: Program, arrays: Sequence[Array], scalars: Sequence[float]) -> None:
-        """Run a program in place.
+    def run(self, program: Program, groups: Sequence[Group], scalars: Sequence[float]) -> None:
+        """Run a program in place, once on each group of arrays.
 
         Args:
             program: what to compute.
-            arrays: the program's arrays, of one shape and one dtype (float32 or float64), in its order; those that
-                are outputs are overwritten.
+            groups: the arrays, one group for each run; those that are the program's outputs are overwritten. All
+                groups have the same dtype; their shapes may differ.
             scalars: the program's scalars in float64, in its order; each is rounded once to the arrays' dtype.
         """

@@ -5,19 +5,18 @@ cache while all instructions run on it, and every instruction writes into scratc
 are no longer needed, straight into the array that it updates.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from mxtrain.backends.layout import Flat, flat_views
+from mxtrain.backends.base import Group
+from mxtrain.backends.layout import BLOCK, Flat, flat_views, gathered_blocks
+from mxtrain.backends.rounding import rounded
 from mxtrain.kernel import Program
 from mxtrain.kernel.registers import assign_registers
-
-BLOCK = 32_768
-"""Elements in a block: blocks of Adam's four arrays and its scratch fit in one megabyte of cache."""
 
 
 class NumPyBackend:
@@ -25,29 +24,29 @@ class NumPyBackend:
 
     name = "numpy"
 
-    def run(self, program: Program, arrays: Sequence[Any], scalars: Sequence[float]) -> None:
-        """Run a program in place; see `Backend.run`."""
+    def run(self, program: Program, groups: Sequence[Group], scalars: Sequence[float]) -> None:
+        """Run a program in place on each group; see `Backend.run`."""
+        if not groups:
+            return
         plan = _plan(program)
-        first = arrays[0]
+        dtype = groups[0][0].dtype
+        constants = list(rounded(scalars, dtype))
+        scratch = plan.scratch(min(max(arrays[0].size for arrays in groups), BLOCK), dtype)
         with np.errstate(all="ignore"):  # overflow and NaN are results like any other, on every backend
-            constants = [first.dtype.type(scalar) for scalar in scalars]
-            scratch = plan.scratch(min(first.size, BLOCK), first.dtype)
-            views = flat_views(arrays)
-            if views is not None:
-                for start in range(0, first.size, BLOCK):
-                    plan.run([view[start : start + BLOCK] for view in views], constants, scratch)
-            else:
-                _run_gathered(plan, arrays, constants, scratch)
+            for arrays in groups:
+                for blocks in _blocks(arrays, program.written):
+                    plan.run(blocks, constants, scratch)
 
 
-def _run_gathered(plan: "_Plan", arrays: Sequence[Any], constants: list[Any], scratch: list[Any]) -> None:
-    """Arrays that have no common flat order: gather each block, run, and put back what changed."""
-    for start in range(0, arrays[0].size, BLOCK):
-        span = slice(start, start + BLOCK)
-        blocks = [array.flat[span] for array in arrays]
-        plan.run(blocks, constants, scratch)
-        for number in plan.written:
-            arrays[number].flat[span] = blocks[number]
+def _blocks(arrays: Group, written: Sequence[int]) -> Iterator[list[Flat]]:
+    views = flat_views(arrays)
+    if views is None:
+        yield from gathered_blocks(arrays, written)
+    elif views[0].size <= BLOCK:
+        yield views
+    else:
+        for start in range(0, views[0].size, BLOCK):
+            yield [view[start : start + BLOCK] for view in views]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,6 @@ class _Plan:
     """A program whose values have registers: the arrays come first, then the scalars, then scratch."""
 
     steps: tuple[tuple[Callable[..., Any], tuple[int, ...], int], ...]
-    written: tuple[int, ...]
     scratch_kinds: tuple[bool, ...]
 
     def scratch(self, size: int, dtype: np.dtype[Any]) -> list[Any]:
@@ -76,7 +74,7 @@ class _Plan:
 def _plan(program: Program) -> _Plan:
     assignment = assign_registers(program)
     steps = [(_OPERATIONS[step.operation], step.operands, step.target) for step in assignment.steps]
-    return _Plan(tuple(steps), tuple(number for number, _ in program.outputs), assignment.scratch_kinds)
+    return _Plan(tuple(steps), assignment.scratch_kinds)
 
 
 def _where(condition: Any, a: Any, b: Any, out: Any) -> None:

@@ -1,11 +1,14 @@
 """How arrays of any layout become the one-dimensional pieces that programs run on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Flat = NDArray[np.floating]
+
+BLOCK = 32_768
+"""Elements in a block: blocks of Adam's four arrays and its scratch fit in one megabyte of cache."""
 
 
 def flat_views(arrays: Sequence[Flat]) -> list[Flat] | None:
@@ -24,3 +27,18 @@ def flat_views(arrays: Sequence[Flat]) -> list[Flat] | None:
     if all(array.flags.f_contiguous for array in arrays):
         return [array.T.reshape(-1) for array in arrays]
     return None
+
+
+def gathered_blocks(arrays: Sequence[Flat], written: Sequence[int]) -> Iterator[list[Flat]]:
+    """Arrays that have no common flat order, block by block: copies to work on, put back when the next is asked for.
+
+    Args:
+        arrays: of one shape.
+        written: which of them are put back.
+    """
+    for start in range(0, arrays[0].size, BLOCK):
+        span = slice(start, start + BLOCK)
+        blocks = [array.flat[span] for array in arrays]
+        yield blocks
+        for number in written:
+            arrays[number].flat[span] = blocks[number]

@@ -1,5 +1,6 @@
 """A backend's name becomes the backend."""
 
+from mxtrain.backends.auto import AutoBackend
 from mxtrain.backends.base import Backend
 from mxtrain.backends.blocked import NumPyBackend
 from mxtrain.errors import BackendError
@@ -11,6 +12,13 @@ def select_backend(name: str) -> Backend:
     Raises:
         BackendError: there is no such backend, or it cannot run here.
     """
-    if name in ("auto", "numpy"):
-        return NumPyBackend()
+    match name:
+        case "auto":
+            return AutoBackend()
+        case "numpy":
+            return NumPyBackend()
+        case "compiled":
+            from mxtrain.backends.compiled import CompiledBackend  # heavy: it imports the compiler
+
+            return CompiledBackend()
     raise BackendError(f"backend must be one of auto, numpy, compiled, cupy, got {name!r}")

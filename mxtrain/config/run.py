@@ -25,13 +25,13 @@ class DataConfig(Config):
     """What to train on, and in which portions.
 
     Args:
-        source: `digits`, `diabetes`, or the path of a `.csv` or `.npz` file, relative to the file that names it.
+        source: `digits`, `diabetes`, or the path of a `.csv` or `.npz` file, relative to the run file.
         target: the column (CSV) or array (NPZ) to predict; needed for files.
         features: the columns (CSV), or the one array (NPZ), to predict from; left out, all the others.
         batch_size: samples in a batch, at least 1.
         validation: share of the samples that is held out, at least 0 and below 1; of each class alike.
         shuffle: whether each epoch draws its own order of the samples.
-        last_batch: what happens to the smaller batch that is left over at the end of an epoch: `keep` or `drop`.
+        last_batch: what happens to a smaller batch at the end of an epoch: `keep` or `drop`.
         standardize: whether features are brought to mean 0 and variance 1, as measured on the training part.
     """
 
@@ -56,7 +56,10 @@ class DataConfig(Config):
                 if getattr(self, name) is not None:
                     raise misfit(name, f"{self.source} has its own; leave {name} out")
         elif not self.source.endswith((".csv", ".npz")):
-            raise misfit("source", f"must be digits, diabetes, or a path that ends in .csv or .npz, got {self.source!r}")
+            raise misfit(
+                "source",
+                f"must be digits, diabetes, or a path that ends in .csv or .npz, got {self.source!r}",
+            )
         elif self.target is None:
             raise misfit("source", "a file needs data.target, the name of what is to be predicted")
         return self
@@ -95,7 +98,7 @@ class FitConfig(Config):
 
     Args:
         epochs: passes over the training part, at least 1.
-        metrics: what to report for each epoch besides the loss: `accuracy`, `mae`, `r2` (`loss` is always there).
+        metrics: what to report for each epoch besides `loss`: `accuracy`, `mae`, `r2`.
     """
 
     epochs: Count = 10
@@ -122,7 +125,7 @@ class RunConfig(Config):
         0.03125
     """
 
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$", max_length=100)] = "run"
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)] = "run"
     seed: Seed = 0
     backend: BackendName = "auto"
     dtype: DataType = "float32"

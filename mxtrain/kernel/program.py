@@ -84,6 +84,11 @@ class Program:
     instructions: tuple[Instruction, ...]
     outputs: tuple[tuple[int, Operand], ...]
 
+    @property
+    def written(self) -> tuple[int, ...]:
+        """The numbers of the arrays that change."""
+        return tuple(number for number, _ in self.outputs)
+
     def evaluate_scalars(self, coefficients: Mapping[str, float]) -> tuple[float, ...]:
         """The scalars' values, in float64, for these coefficients."""
         return tuple(scalar.evaluate(coefficients) for scalar in self.scalars)

@@ -1,0 +1,42 @@
+"""The automatic choice of a backend."""
+
+import sys
+from collections.abc import Sequence
+
+from mxtrain.backends.base import Backend, Group
+from mxtrain.backends.blocked import NumPyBackend
+from mxtrain.kernel import Program
+
+_SECONDS_PER_RUN = 30e-6
+_SECONDS_PER_ELEMENT = 4e-9
+_SECONDS_TO_START = 0.7
+"""What the compiler costs before its first loop runs, and what it saves on each group and element after that."""
+
+
+class AutoBackend:
+    """Runs programs where they run best; the choice never changes a result.
+
+    On NumPy arrays it begins with the NumPy backend, and goes over to compiled loops once these would have saved what
+    the import of the compiler costs (at once, where the compiler is loaded already).
+    """
+
+    name = "auto"
+
+    def __init__(self) -> None:
+        self._here: Backend = NumPyBackend()
+        self._saved = 0.0
+
+    def run(self, program: Program, groups: Sequence[Group], scalars: Sequence[float]) -> None:
+        """Run a program in place on each group; see `Backend.run`."""
+        self._choose(groups)
+        self._here.run(program, groups, scalars)
+
+    def _choose(self, groups: Sequence[Group]) -> None:
+        if self._here.name == "compiled":
+            return
+        elements = sum(arrays[0].size for arrays in groups)
+        self._saved += len(groups) * _SECONDS_PER_RUN + elements * _SECONDS_PER_ELEMENT
+        if self._saved > _SECONDS_TO_START or "numba" in sys.modules:
+            from mxtrain.backends.compiled import CompiledBackend
+
+            self._here = CompiledBackend()

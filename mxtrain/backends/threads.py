@@ -1,0 +1,56 @@
+"""Threads that share the work on one large array; compiled loops release the interpreter while they run."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+_LINE = 64
+"""Pieces begin at multiples of this many elements, so that no two threads write to one cache line."""
+
+
+def thread_count() -> int:
+    """How many threads work on a large array: MXTRAIN_THREADS where it is set, else the cores this process may use."""
+    named = os.environ.get("MXTRAIN_THREADS", "")
+    if named.isdecimal() and int(named) > 0:
+        return int(named)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pieces(size: int, count: int) -> list[slice]:
+    """A range of elements cut into at most `count` pieces of nearly equal size.
+
+    >>> pieces(200, 2)
+    [slice(0, 128, None), slice(128, 200, None)]
+    """
+    step = max(_LINE, -(-size // (count * _LINE)) * _LINE)
+    return [slice(start, min(start + step, size)) for start in range(0, size, step)]
+
+
+def run_pieces(work: Callable[[slice], object], size: int) -> None:
+    """Do the work on all pieces of a range: one of them here, the others on helper threads; return when all is done."""
+    first, *others = pieces(size, thread_count())
+    helpers = [_crew().submit(work, piece) for piece in others]
+    try:
+        work(first)
+    finally:
+        for helper in helpers:
+            helper.result()
+
+
+_executor: ThreadPoolExecutor | None = None
+
+
+def _crew() -> ThreadPoolExecutor:
+    global _executor
+    if _executor is None:
+        _executor = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), thread_name_prefix="mxtrain")
+    return _executor
+
+
+def _forget_crew() -> None:
+    global _executor
+    _executor = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_crew)  # a forked child has none of its parent's threads

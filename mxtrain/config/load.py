@@ -1,0 +1,145 @@
+"""The doors of the YAML language: files and dicts in, validated configs out."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from mxtrain.config.explain import explain
+from mxtrain.config.extends import read_tree
+from mxtrain.config.nodes import Entry, MapNode, ScalarNode, find, plain
+from mxtrain.config.overrides import overridden
+from mxtrain.config.report import Report
+from mxtrain.config.run import CLASS_SOURCES, RunConfig
+from mxtrain.config.values import from_python
+from mxtrain.errors import Location
+from mxtrain.optimizers import AnyRule, Rule
+from mxtrain.types import Config, describe
+
+_Model = TypeVar("_Model", bound=Config)
+
+
+class _OptimizerAlone(Config):
+    """What a file, or a dict, with nothing but an optimizer is checked as."""
+
+    optimizer: AnyRule
+
+
+def read_run(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> RunConfig:
+    """The run that a YAML file describes.
+
+    Args:
+        path: the file. Where it, or the file that it extends, gives no `name`, the run is named after it.
+        overrides: values that are laid over the file's, each as `path=value`, such as `optimizer.η=0.01`.
+
+    Raises:
+        ConfigError: with every problem of the files and of the overrides, in reading order.
+    """
+    report = Report()
+    source = os.fspath(path)
+    tree = overridden(read_tree(source, report), overrides, report)
+    if "name" not in tree.entries:
+        name = Entry("name", ScalarNode(_run_name(Path(source).stem)))
+        tree = MapNode({**tree.entries, "name": name}, tree.location, tree.broken)
+    return _run(tree, report)
+
+
+def read_optimizer(path: str | os.PathLike[str]) -> Rule:
+    """The optimizer that a YAML file describes: the file holds an optimizer and nothing else, or a whole run.
+
+    Raises:
+        ConfigError: with every problem of the file, whether or not it is the optimizer's.
+    """
+    report = Report()
+    tree = read_tree(os.fspath(path), report)
+    if tree.entries.keys() & RunConfig.model_fields.keys():
+        return _run(tree, report).optimizer
+    return _optimizer(tree, report)
+
+
+def run_from_dict(data: Mapping[str, Any]) -> RunConfig:
+    """The run that a dict describes, by the rules for files; the dict stays as it is.
+
+    Example:
+        >>> parts = {"data": {"source": "digits"}, "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}}
+        >>> run_from_dict(parts)
+        Traceback (most recent call last):
+        mxtrain.errors.ConfigError: loss: required; one of softmax_cross_entropy, logistic, squared_error
+    """
+    report = Report()
+    return _run(_mapping(data, report), report)
+
+
+def optimizer_from_dict(data: Mapping[str, Any]) -> Rule:
+    """The optimizer that a dict describes, by the rules for files; the dict stays as it is.
+
+    Example:
+        >>> optimizer_from_dict({"kind": "adam", "lr": 0.01}).η
+        0.01
+        >>> optimizer_from_dict({"kind": "adam", "β2": 1.2})
+        Traceback (most recent call last):
+        mxtrain.errors.ConfigError: optimizer.β2: must be at least 0 and below 1, got 1.2
+    """
+    report = Report()
+    return _optimizer(_mapping(data, report), report)
+
+
+def _mapping(data: object, report: Report) -> MapNode:
+    tree = from_python(data, report)
+    if not isinstance(tree, MapNode):
+        report.fail("", f"a config must be a mapping, got {describe(data)}")
+    return tree
+
+
+def _run(tree: MapNode, report: Report) -> RunConfig:
+    source = _data_file(tree, report)
+    config = _validated(RunConfig, tree, report)
+    if source is None:
+        return config
+    return config.model_copy(update={"data": config.data.model_copy(update={"source": str(source)})})
+
+
+def _optimizer(tree: MapNode, report: Report) -> Rule:
+    whole = MapNode({"optimizer": Entry("optimizer", tree, tree.location)}, tree.location)
+    return _validated(_OptimizerAlone, whole, report).optimizer
+
+
+def _validated(model: type[_Model], tree: MapNode, report: Report) -> _Model:
+    try:
+        config = model.model_validate(plain(tree))
+    except ValidationError as error:
+        explain(error, model, tree, report)
+        raise report.error() from None
+    report.check()
+    return config
+
+
+def _data_file(tree: MapNode, report: Report) -> Path | None:
+    """The absolute path of `data.source`, which is relative to the file that says it; None for no file."""
+    node, _ = find(tree, ("data", "source"))
+    if not isinstance(node, ScalarNode) or not isinstance(node.value, str) or node.value in CLASS_SOURCES:
+        return None
+    path = (_folder(node.location) / node.value).absolute()
+    if path.suffix in {".csv", ".npz"} and not _is_file(path):
+        report.add("data.source", f"no such file: {path}", node.location)
+    return path
+
+
+def _folder(location: Location | None) -> Path:
+    """The folder of the file that a place is in; for a value from elsewhere, the current one."""
+    return Path(location.source).parent if location is not None and location.line else Path()
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _run_name(stem: str) -> str:
+    """A file's stem as a run may be called."""
+    kept = "".join(c if c.isalpha() or c.isdecimal() or c in "._-" else "-" for c in stem)
+    return kept.lstrip(".-")[:100] or "run"

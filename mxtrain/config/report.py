@@ -1,0 +1,60 @@
+"""What is wrong with a config, gathered while it is read, so that all of it can be told at once."""
+
+from typing import NoReturn
+
+from mxtrain.errors import ConfigError, Location, Problem
+
+MAX_PROBLEMS = 100
+"""A config with more problems than this is not a config; the rest are counted."""
+
+
+class Report:
+    """The problems found so far, and the sources that were opened, in order."""
+
+    def __init__(self) -> None:
+        self._problems: list[Problem] = []
+        self._omitted = 0
+        self._sources: dict[str, int] = {}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether further problems are only counted."""
+        return len(self._problems) >= MAX_PROBLEMS
+
+    def open(self, source: str) -> None:
+        """A source is read from here on; problems are told in the order in which sources were opened."""
+        self._sources.setdefault(source, len(self._sources))
+
+    def add(self, path: str, message: str, location: Location | None = None) -> None:
+        """Something is wrong; reading goes on, to find what else is."""
+        if self.is_full:
+            self._omitted += 1
+        else:
+            self._problems.append(Problem(path, message, location))
+
+    def omit(self, count: int) -> None:
+        """So many further problems are not worth telling."""
+        self._omitted += count
+
+    def fail(self, path: str, message: str, location: Location | None = None) -> NoReturn:
+        """Something is wrong that leaves nothing to read on with."""
+        self._problems.append(Problem(path, message, location))
+        raise self.error()
+
+    def check(self) -> None:
+        """Raise whatever was found."""
+        if self._problems:
+            raise self.error()
+
+    def error(self) -> ConfigError:
+        """All problems, in reading order."""
+        problems = sorted(self._problems, key=self._reading_order)
+        if self._omitted:
+            problems.append(Problem("", f"and {self._omitted} more problems"))
+        return ConfigError(problems)
+
+    def _reading_order(self, problem: Problem) -> tuple[int, int, int]:
+        location = problem.location
+        if location is None:
+            return (0, 0, 0)
+        return (self._sources.get(location.source, len(self._sources)), location.line, location.column)

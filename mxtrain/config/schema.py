@@ -1,0 +1,109 @@
+"""The JSON Schema of a run file, for editors that complete and check YAML while it is typed."""
+
+import re
+from typing import Any
+
+from mxtrain.config.run import RunConfig
+from mxtrain.config.shape import kinds
+from mxtrain.names import spelling, words
+from mxtrain.optimizers import Rule
+
+_Schema = dict[str, Any]
+
+_ARGUMENTS = re.compile(r"^Args:\n((?:    .*\n?)*)", re.MULTILINE)
+_ARGUMENT = re.compile(r"^    (\S.*?): (.*(?:\n     .*)*)", re.MULTILINE)
+_AS_FOR_ALL = "as for every rule."
+_NOISE = ("title", "discriminator")
+
+
+def json_schema() -> _Schema:
+    """The JSON Schema (draft 2020-12) of a run file, with every accepted name of every field.
+
+    A file that extends another one may leave out what that one says, so nothing is required of it.
+
+    Example:
+        >>> sorted(json_schema()["$defs"]["Exp"]["properties"])
+        ['eta', 'gamma', 'kind', 'learning_rate', 'lr', 'per', 'γ', 'η']
+    """
+    raw = RunConfig.model_json_schema()
+    definitions = {name: _model(model) for name, model in raw["$defs"].items()}
+    root = _model(raw)
+    extends = {
+        "type": "string",
+        "description": "a file, relative to this one, whose values hold where this one has none",
+    }
+    whole = {
+        "required": raw["required"],
+        "properties": {
+            "data": {"required": raw["$defs"]["DataConfig"]["required"]},
+            **{
+                name: {"required": ["kind"]}
+                for name, field in RunConfig.model_fields.items()
+                if kinds(field.annotation)
+            },
+        },
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "mxtrain run file",
+        **root,
+        "properties": {"extends": extends, **root["properties"]},
+        "if": {"not": {"required": ["extends"]}},
+        "then": whole,
+        "$defs": definitions,
+    }
+
+
+def _model(raw: _Schema) -> _Schema:
+    """The schema of one mapping: its fields under all their names, each described by the docstring."""
+    described = _descriptions(raw["description"])
+    properties: _Schema = {}
+    for field, schema in raw["properties"].items():
+        letter, cleaned = spelling(field), _cleaned(schema)
+        text = described.get(letter)
+        properties[letter] = cleaned | ({"description": text} if text else {})
+        for name in _other_names(field):
+            properties[name] = cleaned | {"description": f"another name of {letter}: {text}"}
+    return {
+        "type": "object",
+        "description": raw["description"].split("\n\n")[0],
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def _other_names(field: str) -> list[str]:
+    """The ASCII words for a field, and what keyboards and Python make of its letter."""
+    letter = spelling(field)
+    variants = (field, letter.replace("μ", "\N{MICRO SIGN}"))
+    return [name for name in dict.fromkeys((*variants, *words(field))) if name != letter]
+
+
+def _cleaned(schema: Any) -> Any:
+    """A schema without what only other readers of it need."""
+    match schema:
+        case {"const": "null"}:
+            return {"enum": ["null", None]}  # unquoted, YAML reads the word as nothing
+        case {"oneOf": options, **rest}:
+            return _cleaned({"anyOf": options, **rest})
+        case dict():
+            return {key: _cleaned(value) for key, value in schema.items() if key not in _NOISE}
+        case list():
+            return [_cleaned(item) for item in schema]
+    return schema
+
+
+def _descriptions(docstring: str) -> dict[str, str]:
+    """What the `Args` of a docstring, and of the base of all rules, say of each field."""
+    return _arguments(Rule.__doc__ or "") | _arguments(docstring)
+
+
+def _arguments(docstring: str) -> dict[str, str]:
+    section = _ARGUMENTS.search(docstring)
+    found = _ARGUMENT.findall(section[1]) if section else []
+    return {
+        name: " ".join(text.split())
+        for names, text in found
+        for name in names.split(", ")
+        if text != _AS_FOR_ALL
+    }

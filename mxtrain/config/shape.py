@@ -1,0 +1,82 @@
+"""Which model and which field a place in a config belongs to."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from mxtrain.names import spelling, words
+from mxtrain.types import Config
+
+
+def models(annotation: Any) -> tuple[type[Config], ...]:
+    """The config models that a type allows.
+
+    >>> from mxtrain.config.run import RunConfig
+    >>> [model.__name__ for model in models(RunConfig.model_fields["model"].annotation)]
+    ['LinearConfig', 'MLPConfig']
+    """
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return (annotation,) if issubclass(annotation, Config) else ()
+    return tuple(model for part in get_args(annotation) for model in models(part))
+
+
+def kind(model: type[Config]) -> str | None:
+    """What a mapping's `kind` must be to mean this model; None for one that is no choice among several."""
+    return str(model.model_fields["kind"].default) if "kind" in model.model_fields else None
+
+
+def kinds(annotation: Any) -> tuple[str, ...]:
+    """The kinds that a type allows."""
+    return tuple(filter(None, map(kind, models(annotation))))
+
+
+def choices(annotation: Any) -> tuple[str, ...]:
+    """The words that a type allows, where it allows nothing but certain words."""
+    if get_origin(annotation) is Literal:
+        return tuple(str(word) for word in get_args(annotation))
+    return ()
+
+
+def spellings(model: type[Config]) -> dict[str, str]:
+    """Every accepted name of every field of a model, and the name that the documentation prints."""
+    return {
+        name: spelling(field) for field in model.model_fields for name in (spelling(field), *words(field))
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A place in a config.
+
+    Args:
+        path: the names that lead there.
+        owner: the model whose field the last name is; None inside of lists.
+        annotation: the type of that field; None where there is none of that name.
+        model: the model that stands at the place itself, where one does.
+    """
+
+    path: tuple[str | int, ...]
+    owner: type[Config] | None
+    annotation: Any
+    model: type[Config] | None
+
+
+def spot(root: type[Config], location: Iterable[str | int]) -> Spot:
+    """The place of a Pydantic error; its location has a model's kind after each choice of models."""
+    path: list[str | int] = []
+    owner: type[Config] | None = None
+    model: type[Config] | None = root
+    annotation: Any = None
+    names = iter(location)
+    for name in names:
+        path.append(name)
+        owner, model = model, None
+        field = owner.model_fields.get(str(name)) if owner else None
+        annotation = field.annotation if field else None
+        allowed = models(annotation)
+        if kinds(annotation):
+            chosen = next(names, None)
+            model = next((candidate for candidate in allowed if kind(candidate) == chosen), None)
+        elif allowed:
+            model = allowed[0]
+    return Spot(tuple(path), owner, annotation, model)

@@ -1,0 +1,78 @@
+"""Labels of any kind become classes: names in a fixed order, and one index for each sample."""
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mxtrain.errors import DataError
+from mxtrain.types import describe
+
+
+def number_classes(
+    labels: Sequence[str], codes: NDArray[np.int64], where: str
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Put classes into the order that does not depend on the samples' order.
+
+    Labels that are all whole numbers are ordered as numbers, and `1`, `01` and `1.0` are one class. Any others
+    are ordered as text, by code point.
+
+    Args:
+        labels: the labels that occur.
+        codes: (n,); the label of sample i is `labels[codes[i]]`.
+        where: the place that an error names.
+
+    Returns:
+        The names of the classes, and for each sample the index of its class.
+
+    Raises:
+        DataError: labels are numbers but not whole, a label is no label (`nan`), or there is only one class.
+
+    Example:
+        >>> number_classes(["10", "9", "9.0"], np.array([0, 1, 1, 2]), "a.csv")
+        (('9', '10'), array([1, 0, 0, 0]))
+    """
+    for label in labels:
+        if not is_label(label):
+            raise DataError(f"{where}: must be the name or number of a class, got {describe(label)}")
+    numbers = [_number(label) for label in labels]
+    keys: Sequence[Any] = labels
+    if None not in numbers:
+        keys = [_whole(number, where) for number in numbers]
+    order = sorted(set(keys))
+    if len(order) < 2:
+        raise DataError(
+            f"{where}: every sample is of the class {str(order[0])!r}; there must be at least two classes"
+        )
+    rank = {key: i for i, key in enumerate(order)}
+    return tuple(map(str, order)), np.array([rank[key] for key in keys], dtype=np.int64)[codes]
+
+
+def is_label(text: str) -> bool:
+    """Whether a text can name a class: blanks, NaN and infinities stand for a missing value instead.
+
+    >>> is_label("setosa"), is_label("3"), is_label(" "), is_label("nan")
+    (True, True, False, False)
+    """
+    number = _number(text)
+    return bool(text.strip()) if number is None else isinstance(number, int) or isfinite(number)
+
+
+def _number(text: str) -> int | float | None:
+    for convert in (int, float):
+        try:
+            return convert(text) if "_" not in text else None
+        except ValueError:
+            continue
+    return None
+
+
+def _whole(number: Any, where: str) -> int:
+    if number != int(number):
+        raise DataError(
+            f"{where}: a class must be a whole number or a text, got {number}; "
+            "to predict numbers, set loss: squared_error"
+        )
+    return int(number)

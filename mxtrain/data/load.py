@@ -1,0 +1,37 @@
+"""From the config's `data.source` to a table."""
+
+from pathlib import Path
+
+from mxtrain.config.run import DataConfig
+from mxtrain.data.csv_file import read_csv
+from mxtrain.data.npz_file import read_npz
+from mxtrain.data.packaged import load_packaged
+from mxtrain.data.table import Table
+from mxtrain.errors import DataError
+
+
+def load(config: DataConfig, classes: bool) -> Table:
+    """The table that a config names.
+
+    Args:
+        config: what to read; a relative path is relative to the working directory.
+        classes: whether the target names classes or is a number.
+
+    Raises:
+        DataError: the file is missing, cannot be read, or holds anything that cannot be learnt from.
+
+    Example:
+        >>> table = load(DataConfig(source="diabetes"), classes=False)
+        >>> table.feature_names[:4], table.targets[:3].tolist()
+        (('age', 'sex', 'bmi', 'bp'), [151.0, 75.0, 141.0])
+    """
+    source, target = config.source, config.target
+    if not config.is_file:
+        return load_packaged(source, classes)
+    assert target is not None, "DataConfig asks it of every file"
+    read = read_csv if source.endswith(".csv") else read_npz
+    try:
+        with Path(source).open("rb") as file:
+            return read(file, source, target, config.features, classes)
+    except OSError as error:
+        raise DataError(f"{source}: cannot be read: {error.strerror or error}") from None

@@ -1,0 +1,74 @@
+"""A data set in memory, and the choice of what in it is predicted from what."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mxtrain.errors import DataError
+from mxtrain.names import nearest
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """A data set in memory: n samples of d features, and what is to be predicted for each.
+
+    Attributes:
+        inputs: (n, d), finite, of the dtype in which they were found.
+        targets: (n,); float64 numbers, or int64 indices into `class_names`.
+        feature_names: d names.
+        target_name: the column or array that the targets come from.
+        class_names: the classes in order, or None where the targets are numbers.
+    """
+
+    inputs: NDArray[Any]
+    targets: NDArray[np.float64] | NDArray[np.int64]
+    feature_names: tuple[str, ...]
+    target_name: str
+    class_names: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+def choose_features(
+    where: str, noun: str, names: Sequence[str], target: str, features: Sequence[str] | None
+) -> tuple[str, ...]:
+    """The names to predict from: `features`, or all but the target where that is None.
+
+    Args:
+        where: the place that an error names, such as `train.csv:1`.
+        noun: what the names are names of, `column` or `array`.
+        names, target, features: what there is, and what of it was asked for.
+
+    Raises:
+        DataError: a name is unknown, given twice, or both target and feature; or there is no feature.
+
+    Example:
+        >>> choose_features("iris.csv:1", "column", ["width", "length", "species"], "species", None)
+        ('width', 'length')
+    """
+    _check_known(f"{where}: data.target", noun, names, target)
+    chosen = tuple(name for name in names if name != target) if features is None else tuple(features)
+    for i, name in enumerate(chosen):
+        _check_known(f"{where}: data.features", noun, names, name)
+        if name == target:
+            raise DataError(f"{where}: data.features: {name!r} is the target; leave it out")
+        if name in chosen[:i]:
+            raise DataError(f"{where}: data.features: {name!r} is named twice")
+    if not chosen:
+        raise DataError(f"{where}: there is no {noun} besides the target {target!r} to predict it from")
+    return chosen
+
+
+def _check_known(where: str, noun: str, names: Sequence[str], name: str) -> None:
+    if name in names:
+        return
+    meant = nearest(name, names)
+    some = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    remedy = (
+        f"did you mean {meant!r}?" if meant else f"there are: {some}" if names else "there is none at all"
+    )
+    raise DataError(f"{where}: there is no {noun} {name!r}; {remedy}")

@@ -1,0 +1,9 @@
+"""What is trained: models, their losses and their metrics, as pure functions of arrays."""
+
+from mxtrain.models.build import build_model
+from mxtrain.models.decoding import decide, probabilities
+from mxtrain.models.metrics import Metric, build_metric
+from mxtrain.models.mlp import MLP
+from mxtrain.models.model import Model
+
+__all__ = ["MLP", "Metric", "Model", "build_metric", "build_model", "decide", "probabilities"]

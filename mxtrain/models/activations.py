@@ -1,0 +1,77 @@
+"""What stands between the layers of a network: a function of each number, and its slope."""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import NamedTuple
+
+from mxtrain.config.run import Activation as ActivationName
+from mxtrain.types import Array
+
+
+class Activation(NamedTuple):
+    """A function h(z), element by element, in place.
+
+    Attributes:
+        forward: `forward(xp, z)` turns z into h(z).
+        backward: `backward(xp, h, gradient)` turns the gradient with respect to h into that with respect to z, given
+            h = h(z). It overwrites h too, which is not needed any more.
+    """
+
+    forward: Callable[[ModuleType, Array], None]
+    backward: Callable[[ModuleType, Array, Array], None]
+
+
+def relu(xp: ModuleType, z: Array) -> None:
+    """`max(z, 0)`.
+
+    >>> import numpy as np
+    >>> z = np.array([-2.0, 3.0]); relu(np, z); z
+    array([0., 3.])
+    """
+    xp.maximum(z, 0, out=z)
+
+
+def relu_slope(xp: ModuleType, h: Array, gradient: Array) -> None:
+    """`h' = 1 where h > 0, else 0`: at z = 0 the slope is taken to be 0."""
+    xp.sign(h, out=h)
+    xp.multiply(gradient, h, out=gradient)
+
+
+def tanh(xp: ModuleType, z: Array) -> None:
+    """The hyperbolic tangent."""
+    xp.tanh(z, out=z)
+
+
+def tanh_slope(xp: ModuleType, h: Array, gradient: Array) -> None:
+    """`h' = 1 - h²`."""
+    xp.multiply(h, h, out=h)
+    xp.subtract(1, h, out=h)
+    xp.multiply(gradient, h, out=gradient)
+
+
+def sigmoid(xp: ModuleType, z: Array) -> None:
+    """`1 / (1 + exp(-z))`, without overflow for any z.
+
+    >>> import numpy as np
+    >>> z = np.array([-1e4, 0.0, 1e4]); sigmoid(np, z); z.round(6)
+    array([0. , 0.5, 1. ])
+    """
+    xp.negative(z, out=z)
+    xp.minimum(z, 88, out=z)  # exp(88) is about the largest number of float32, and its inverse as good as 0
+    xp.exp(z, out=z)
+    xp.add(z, 1, out=z)
+    xp.divide(1, z, out=z)
+
+
+def sigmoid_slope(xp: ModuleType, h: Array, gradient: Array) -> None:
+    """`h' = h·(1 - h)`."""
+    xp.multiply(gradient, h, out=gradient)
+    xp.subtract(1, h, out=h)
+    xp.multiply(gradient, h, out=gradient)
+
+
+ACTIVATIONS: dict[ActivationName, Activation] = {
+    "relu": Activation(relu, relu_slope),
+    "tanh": Activation(tanh, tanh_slope),
+    "sigmoid": Activation(sigmoid, sigmoid_slope),
+}

@@ -1,0 +1,147 @@
+"""What is reported of an epoch: sums over its samples, gathered batch by batch."""
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+
+from mxtrain.config.run import LossName, MetricName
+from mxtrain.models.decoding import decide
+from mxtrain.models.losses import LOSSES
+from mxtrain.types import Array
+
+
+class Metric(Protocol):
+    """Sums over the samples seen so far. On CuPy they stay on the device until `value` is asked for."""
+
+    def add(self, outputs: Array, targets: Array) -> None:
+        """Count a batch: a model's outputs, (n, k), and the targets, (n,)."""
+
+    def value(self) -> float:
+        """The metric of all batches added; NaN before the first."""
+
+
+@dataclass(slots=True)
+class Accuracy:
+    """The share of samples whose class is predicted right."""
+
+    loss: LossName
+    xp: ModuleType = np
+    _right: Any = 0
+    _samples: int = 0
+
+    def add(self, outputs: Array, targets: Array) -> None:
+        self._right += self.xp.count_nonzero(decide(self.xp, self.loss, outputs) == targets)
+        self._samples += len(targets)
+
+    def value(self) -> float:
+        return _mean(self._right, self._samples)
+
+
+@dataclass(slots=True)
+class MeanLoss:
+    """The loss of a sample, on average."""
+
+    loss: LossName
+    xp: ModuleType = np
+    _total: Any = 0.0
+    _samples: int = 0
+
+    def add(self, outputs: Array, targets: Array) -> None:
+        value = LOSSES[self.loss](self.xp, outputs, targets, self.xp.empty_like(outputs))
+        self._total += value.astype(self.xp.float64)
+        self._samples += len(targets)
+
+    def value(self) -> float:
+        return _mean(self._total, self._samples)
+
+
+@dataclass(slots=True)
+class MeanAbsoluteError:
+    """`Σ|ŷ - y| / n`."""
+
+    xp: ModuleType = np
+    _total: Any = 0.0
+    _samples: int = 0
+
+    def add(self, outputs: Array, targets: Array) -> None:
+        self._total += self.xp.abs(outputs[:, 0] - targets).sum(dtype=self.xp.float64)
+        self._samples += len(targets)
+
+    def value(self) -> float:
+        return _mean(self._total, self._samples)
+
+
+@dataclass(slots=True)
+class R2:
+    """The coefficient of determination, `1 - Σ(ŷ - y)² / Σ(y - ȳ)²`: 1 is perfect, 0 no better than the mean.
+
+    Where all targets are equal it is 1 if they are predicted exactly, else 0, as in scikit-learn.
+
+    Args:
+        shift: any number near the targets, such as the mean of the training part. The spread is summed around it in
+            float64, as `Σ(y - shift)² - (Σ(y - shift))² / n`, which then loses no digits to a large mean.
+
+    Example:
+        >>> r2 = R2(shift=2.0)
+        >>> r2.add(np.array([[1.0], [2.0]]), np.array([1.0, 2.0]))
+        >>> r2.add(np.array([[4.0]]), np.array([3.0]))
+        >>> r2.value()
+        0.5
+    """
+
+    shift: float = 0.0
+    xp: ModuleType = np
+    _residual: Any = 0.0
+    _sum: Any = 0.0
+    _squares: Any = 0.0
+    _samples: int = 0
+
+    def add(self, outputs: Array, targets: Array) -> None:
+        truth = targets.astype(self.xp.float64)
+        residual = outputs[:, 0] - truth
+        truth -= self.shift
+        self._residual += self.xp.dot(residual, residual)
+        self._sum += truth.sum()
+        self._squares += self.xp.dot(truth, truth)
+        self._samples += len(targets)
+
+    def value(self) -> float:
+        if not self._samples:
+            return float("nan")
+        residual = float(self._residual)
+        spread = float(self._squares) - float(self._sum) ** 2 / self._samples
+        if spread <= 0:
+            return float(residual == 0)
+        return 1 - residual / spread
+
+
+def build_metric(name: MetricName, loss: LossName, shift: float = 0.0, xp: ModuleType = np) -> Metric:
+    """A metric by its name in `fit.metrics`, with nothing added yet.
+
+    Args:
+        name: `accuracy`, `loss`, `mae` or `r2`.
+        loss: says what the outputs mean.
+        shift: see `R2`; the others do without.
+        xp: `numpy` or `cupy`.
+
+    Example:
+        >>> accuracy = build_metric("accuracy", "softmax_cross_entropy")
+        >>> accuracy.add(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
+        >>> accuracy.value()
+        0.5
+    """
+    match name:
+        case "accuracy":
+            return Accuracy(loss, xp)
+        case "loss":
+            return MeanLoss(loss, xp)
+        case "mae":
+            return MeanAbsoluteError(xp)
+        case "r2":
+            return R2(shift, xp)
+
+
+def _mean(total: Any, samples: int) -> float:
+    return float(total) / samples if samples else float("nan")
