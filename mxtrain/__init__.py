@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from mxtrain.factory import build
+    from mxtrain.flat import FlatParameters
     from mxtrain.optimizer import Optimizer, get_updater, normgrad
     from mxtrain.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdaMax, Nadam, RMSProp, Rule
     from mxtrain.schedules import learning_rate, momentum
@@ -44,6 +45,7 @@ _HOMES = {
         "TrainingError",
     ),
     "mxtrain.factory": ("build",),
+    "mxtrain.flat": ("FlatParameters",),
     "mxtrain.optimizer": ("Optimizer", "get_updater", "normgrad"),
     "mxtrain.optimizers": ("SGD", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "Nadam", "RMSProp", "Rule"),
     "mxtrain.schedules": ("learning_rate", "momentum"),
@@ -65,6 +67,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "FitResult",
+    "FlatParameters",
     "MxtrainError",
     "Nadam",
     "OptimizationState",

@@ -65,9 +65,16 @@ def words(letter: str) -> tuple[str, ...]:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` was most likely meant to be, or None.
 
-    >>> nearest("epocs", ["epochs", "metrics"])
-    'epochs'
+    >>> nearest("epocs", ["epochs", "metrics"]), nearest("adma", ["adamax", "adam"])
+    ('epochs', 'adam')
     """
-    candidates = {candidate.casefold(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.casefold(), candidates, n=1, cutoff=0.6)
-    return candidates[close[0]] if close else None
+    wanted = name.casefold()
+    best = max(known, key=lambda candidate: _likeness(wanted, candidate.casefold()), default=None)
+    return best if best is not None and _likeness(wanted, best.casefold()) >= 0.6 else None
+
+
+def _likeness(name: str, candidate: str) -> float:
+    """From 0 to 1; swapped letters and a name left unfinished count as one slip."""
+    if sorted(name) == sorted(candidate) or (len(name) >= 3 and candidate.startswith(name)):
+        return 1.0
+    return difflib.SequenceMatcher(None, candidate, name).ratio() if len(name) <= 60 else 0.0

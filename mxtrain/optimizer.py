@@ -3,11 +3,12 @@
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
-from mxtrain.backends import Backend, check_gradient, check_pair, same_kind, zeros_like
+from mxtrain.backends import Backend, check_gradient, check_pair, zeros_like
 from mxtrain.errors import ArrayError, ArrayTypeError
+from mxtrain.flat import FlatParameters
 from mxtrain.kernel import gradient_program
 from mxtrain.optimizers import Rule, Time
-from mxtrain.slots import Kept, read_state, write_state
+from mxtrain.slots import FlatKept, Kept, read_state, write_state
 from mxtrain.state import OptimizationState
 from mxtrain.types import Array, describe
 
@@ -36,7 +37,8 @@ class Optimizer:
         self.rule = rule
         self.backend = backend
         self.state = OptimizationState(batch_size)
-        self.kept: dict[Hashable, Kept] = {}
+        self._kept: dict[Hashable, Kept] = {}
+        self._flat: dict[str, FlatKept] = {}
         self._program = rule.program()
         self._fields = {name: getattr(rule, name) for name in type(rule).model_fields}
 
@@ -66,11 +68,17 @@ class Optimizer:
         Raises:
             ArrayError: a name is missing, or an array does not fit; nothing has changed.
         """
+        if isinstance(params, FlatParameters) and isinstance(grads, FlatParameters) and self._gather(params, grads):
+            self.state.begin_batch()
+            for dtype, flat in self._flat.items():
+                arrays = (params.buffers[dtype], grads.buffers[dtype], *flat.kept.slots)
+                self._run_alike([flat.kept], [arrays], self.state.curr_iter)
+            return
         _check_names(params, grads)
-        for name, weight in params.items():
-            self._check(name, grads[name], weight)
+        updates = [(name, grads[name], weight) for name, weight in params.items()]
+        self._check(updates)
         self.state.begin_batch()
-        self._run([(name, grads[name], weight) for name, weight in params.items()], self.state.curr_iter)
+        self._run(updates, self.state.curr_iter)
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything that must survive: the state, and for each array its counts and slots.
@@ -79,7 +87,7 @@ class Optimizer:
             `{"rule": kind, "state": {…}, "parameters": {index: {"updates", "slots", "scalars"}}}`, where `slots`
             holds arrays by name and everything else is plain numbers.
         """
-        return write_state(self.rule, self.state, self.kept)
+        return write_state(self.rule, self.state, self._everything_kept())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state_dict` returned; the arrays are copied.
@@ -88,7 +96,8 @@ class Optimizer:
             StateError: it belongs to another rule, or to arrays of another shape or dtype, or is incomplete; nothing
                 has changed.
         """
-        self.state, self.kept = read_state(state, self.rule, self.kept)
+        self.state, self._kept = read_state(state, self.rule, self._everything_kept())
+        self._flat = {}
 
     def normalize(self, grad: Array, weight: Array) -> Array:
         """The gradient as the rule sees it: scaled, clipped, decayed; a new array."""
@@ -100,26 +109,49 @@ class Optimizer:
 
     def advance(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:
         """Update one array in place, at an iteration; 0 stands for the array's own count of updates."""
-        self._check(index, grad, weight)
-        self._run([(index, grad, weight)], iteration)
+        updates = [(index, grad, weight)]
+        self._check(updates)
+        self._run(updates, iteration)
 
-    def _check(self, index: Hashable, grad: Array, weight: Array) -> None:
-        check_pair(index, grad, weight)
-        kept = self.kept.get(index)
-        for slot in kept.slots if kept else ():
-            if slot.shape != weight.shape or slot.dtype != weight.dtype or not same_kind(slot, weight):
-                raise ArrayError(
-                    f"weight {index!r} has shape {weight.shape} and dtype {weight.dtype}, but the slots kept for it "
-                    f"have shape {slot.shape} and dtype {slot.dtype}; give another array another index"
-                )
+    def _check(self, updates: list[tuple[Hashable, Array, Array]]) -> None:
+        """Refuse arrays that do not fit; from here on, slots are kept for each array by itself."""
+        self._kept, self._flat = self._everything_kept(), {}
+        for index, grad, weight in updates:
+            check_pair(index, grad, weight)
+            kept = self._kept.get(index)
+            if kept is not None:
+                kept.check(index, weight)
+
+    def _everything_kept(self) -> dict[Hashable, Kept]:
+        if not self._flat:
+            return self._kept
+        return self._kept | {name: each for flat in self._flat.values() for name, each in flat.scatter().items()}
+
+    def _gather(self, params: FlatParameters, grads: FlatParameters) -> bool:
+        """Bring the slots of flat parameters together; False where their layouts or their histories differ."""
+        if params.layout != grads.layout:
+            return False
+        for dtype, buffer in params.buffers.items():
+            check_pair(dtype, grads.buffers[dtype], buffer)
+        if all(params.places(dtype) == flat.places for dtype, flat in self._flat.items()) and self._flat:
+            return True
+        self._check([(name, grads[name], weight) for name, weight in params.items()])
+        kept = {name: self._kept.get(name) or self._new(weight) for name, weight in params.items()}
+        if len({(each.updates, *each.scalars.values()) for each in kept.values()}) > 1:
+            return False
+        for dtype, buffer in params.buffers.items():
+            places = params.places(dtype)
+            self._flat[dtype] = FlatKept.gather(places, buffer, [kept[place.name] for place in places])
+        self._kept = {index: each for index, each in self._kept.items() if index not in kept}
+        return True
 
     def _run(self, updates: list[tuple[Hashable, Array, Array]], iteration: int) -> None:
         """Update arrays that have been checked; those that share dtype and history share one evaluation of scalars."""
         alike: dict[Hashable, list[tuple[Kept, tuple[Array, ...]]]] = {}
         for index, grad, weight in updates:
-            kept = self.kept.get(index)
+            kept = self._kept.get(index)
             if kept is None:
-                kept = self.kept[index] = self._new(weight)
+                kept = self._kept[index] = self._new(weight)
             history = (type(weight), weight.dtype, kept.updates, *kept.scalars.values())
             alike.setdefault(history, []).append((kept, (weight, grad, *kept.slots)))
         for group in alike.values():

@@ -1,8 +1,8 @@
 """Randomness as a function: every stream of numbers follows from a seed, a purpose and a position.
 
-Philox is a counter-based generator: its n-th block of bits is a function of a key and of n. The key is made of
-the seed and the purpose, and the position (an epoch, a step) stands in the high words of the counter, so that
-streams begin 2**64 blocks apart. They never overlap, and none has a state to save.
+Philox is a counter-based generator: its n-th block of bits is a function of a key and of n. The key is made
+of the seed and the purpose, and the position (an epoch, a step) stands in the high words of the counter, so
+that streams begin 2**64 blocks apart. They never overlap, and none has a state to save.
 
 Only raw words are used, and turned into permutations and deviates here: NumPy promises never to change a bit
 generator's words, but not what it makes of them.
@@ -57,5 +57,4 @@ def uniform(seed: int, purpose: str, *position: int, size: int) -> NDArray[np.fl
         array([0.72364694, 0.31898947])
     """
     high_bits = words(seed, purpose, *position, count=size) >> np.uint64(11)
-    deviates: NDArray[np.float64] = high_bits * 2.0**-53
-    return deviates
+    return high_bits.astype(np.float64) * np.float64(2.0**-53)

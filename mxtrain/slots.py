@@ -5,8 +5,9 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from mxtrain.backends import same_kind
-from mxtrain.errors import StateError
+from mxtrain.backends import same_kind, zeros_like
+from mxtrain.errors import ArrayError, StateError
+from mxtrain.flat import Place
 from mxtrain.optimizers import Rule
 from mxtrain.state import OptimizationState
 from mxtrain.types import Array, describe
@@ -19,6 +20,37 @@ class Kept:
     updates: int = 0
     slots: tuple[Array, ...] = ()
     scalars: dict[str, float] = field(default_factory=dict)
+
+    def check(self, index: Hashable, weight: Array) -> None:
+        """Refuse a weight that these slots do not fit."""
+        for slot in self.slots:
+            if slot.shape != weight.shape or slot.dtype != weight.dtype or not same_kind(slot, weight):
+                raise ArrayError(
+                    f"weight {index!r} has shape {weight.shape} and dtype {weight.dtype}, but the slots kept for it "
+                    f"have shape {slot.shape} and dtype {slot.dtype}; give another array another index"
+                )
+
+
+@dataclass(slots=True)
+class FlatKept:
+    """What is kept for all parameters of one dtype that lie in one buffer, and so have one history."""
+
+    places: tuple[Place, ...]
+    kept: Kept
+
+    @classmethod
+    def gather(cls, places: tuple[Place, ...], buffer: Array, kept: list[Kept]) -> "FlatKept":
+        """Bring the slots of parameters that have one history together in buffers; `kept` is in the places' order."""
+        slots = tuple(zeros_like(buffer) for _ in kept[0].slots)
+        for place, each in zip(places, kept, strict=True):
+            for flat, slot in zip(slots, each.slots, strict=True):
+                place.view(flat)[...] = slot
+        return cls(places, Kept(kept[0].updates, slots, kept[0].scalars))
+
+    def scatter(self) -> dict[Hashable, Kept]:
+        """The same for each parameter by its name; the slots are views."""
+        updates, slots, scalars = self.kept.updates, self.kept.slots, self.kept.scalars
+        return {place.name: Kept(updates, tuple(map(place.view, slots)), dict(scalars)) for place in self.places}
 
 
 def write_state(rule: Rule, state: OptimizationState, kept: Mapping[Hashable, Kept]) -> dict[str, Any]:

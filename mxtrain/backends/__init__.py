@@ -1,7 +1,25 @@
 """What runs programs: NumPy, compiled loops on the CPU, CuPy on the GPU. The choice never changes a result."""
 
-from mxtrain.backends.arrays import check_gradient, check_pair, same_kind, zeros_like
+from mxtrain.backends.arrays import (
+    array_kind,
+    array_module,
+    check_gradient,
+    check_pair,
+    same_kind,
+    zeros,
+    zeros_like,
+)
 from mxtrain.backends.base import Backend
 from mxtrain.backends.select import select_backend
 
-__all__ = ["Backend", "check_gradient", "check_pair", "same_kind", "select_backend", "zeros_like"]
+__all__ = [
+    "Backend",
+    "array_kind",
+    "array_module",
+    "check_gradient",
+    "check_pair",
+    "same_kind",
+    "select_backend",
+    "zeros",
+    "zeros_like",
+]

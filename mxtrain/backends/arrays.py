@@ -1,6 +1,8 @@
 """What must be true of a weight and its gradient before anything is changed."""
 
 from collections.abc import Hashable
+from importlib import import_module
+from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
@@ -115,3 +117,13 @@ def _moving_strides(array: np.ndarray[Any, Any]) -> list[int]:
 def zeros_like(array: Array) -> Array:
     """Zeros of an array's shape and dtype, in the same memory and, where it has one, in the same layout."""
     return np.zeros_like(array, subok=False) if isinstance(array, np.ndarray) else np.zeros_like(array)
+
+
+def zeros(shape: int | tuple[int, ...], dtype: str, example: Array) -> Array:
+    """Zeros of a shape and dtype, in the memory that `example` is in."""
+    return array_module(array_kind(example) or "numpy").zeros(shape, dtype=dtype)
+
+
+def array_module(kind: str) -> ModuleType:
+    """The package of a kind of arrays, `numpy` or `cupy`."""
+    return import_module(kind)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mxtrain.config.nodes import Entry, MapNode, Node, ScalarNode
+from mxtrain.config.nodes import Entry, MapNode, Node, ScalarNode, clipped
 from mxtrain.config.reader import read_file
 from mxtrain.config.report import Report
 from mxtrain.config.source import UnreadableError
@@ -16,8 +16,8 @@ MAX_CHAIN = 10
 def merged(base: Node, own: Node) -> Node:
     """One node over another: mappings are merged key by key; of everything else, the own value holds.
 
-    Of two mappings of different kinds the own one holds too: the fields of one kind mean nothing, or something
-    else, in another.
+    Of two mappings of different kinds the own one holds too: the fields of one kind mean nothing, or
+    something else, in another.
     """
     if not (isinstance(base, MapNode) and isinstance(own, MapNode)):
         return own
@@ -62,7 +62,7 @@ def _extended(own: MapNode, chain: tuple[str, ...], report: Report) -> MapNode:
         report.fail("extends", f"must be the path of one file, got {got}", place)
 
     base = str(Path(chain[-1]).parent / value.value)
-    shown = " → ".join((*chain, base))
+    shown = clipped(" → ".join((*chain, base)), 1000)
     if len(chain) == MAX_CHAIN:
         report.fail("extends", f"more than {MAX_CHAIN} files extend each other: {shown}", place)
     if any(_are_one(base, file) for file in chain):
@@ -70,7 +70,7 @@ def _extended(own: MapNode, chain: tuple[str, ...], report: Report) -> MapNode:
     try:
         tree = read_file(base, report)
     except UnreadableError as error:
-        report.fail("extends", f"{base}: {error}", place)
+        report.fail("extends", f"{clipped(base, 200)}: {error}", place)
     below = _extended(tree, (*chain, base), report)
     return merged_mappings(below, MapNode(rest, own.location, own.broken))
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from mxtrain.config.explain import explain
 from mxtrain.config.extends import read_tree
-from mxtrain.config.nodes import Entry, MapNode, ScalarNode, find, plain
+from mxtrain.config.nodes import Entry, MapNode, ScalarNode, clipped, find, plain
 from mxtrain.config.overrides import overridden
 from mxtrain.config.report import Report
 from mxtrain.config.run import CLASS_SOURCES, RunConfig
@@ -123,7 +123,7 @@ def _data_file(tree: MapNode, report: Report) -> Path | None:
         return None
     path = (_folder(node.location) / node.value).absolute()
     if path.suffix in {".csv", ".npz"} and not _is_file(path):
-        report.add("data.source", f"no such file: {path}", node.location)
+        report.add("data.source", f"no such file: {clipped(str(path), 300)}", node.location)
     return path
 
 

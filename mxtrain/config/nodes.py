@@ -78,8 +78,12 @@ def dotted(path: Iterable[str | int]) -> str:
     >>> dotted(["optimizer", "ε"]), dotted(["model", "hidden", 1])
     ('optimizer.ϵ', 'model.hidden.1')
     """
-    names = (spelling(str(name)) for name in path)
-    return ".".join(name if len(name) <= 60 else f"{name[:57]}..." for name in names)
+    return ".".join(clipped(spelling(str(name))) for name in path)
+
+
+def clipped(text: str, width: int = 60) -> str:
+    """The text, or as much of it as a message has room for."""
+    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def find(tree: Node, path: Iterable[str | int]) -> tuple[Node | None, Location | None]:

@@ -1,15 +1,14 @@
 """`--set optimizer.η=0.01`: single values over what the files say."""
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 from mxtrain.config.extends import merged, merged_mappings
-from mxtrain.config.nodes import Entry, ListNode, MapNode, Node, ScalarNode, canonical, dotted
+from mxtrain.config.nodes import Entry, ListNode, MapNode, Node, ScalarNode, canonical, clipped, dotted
 from mxtrain.config.reader import read_value
 from mxtrain.config.report import Report
 from mxtrain.errors import ConfigError, Location
 from mxtrain.types import describe
-
-_LONGEST_SHOWN = 100
 
 
 def overridden(tree: MapNode, overrides: Sequence[str], report: Report) -> MapNode:
@@ -26,9 +25,9 @@ class _Override:
     """One `path=value`."""
 
     def __init__(self, text: str, report: Report) -> None:
-        shown = text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
-        self.location = Location(f"--set {shown}")
+        self.location = Location(f"--set {clipped(text, 100)}")
         self.report = report
+        report.open(self.location.source)
         path, equals, value = text.partition("=")
         self.keys = tuple(key.strip() for key in path.split("."))
         self.path = tuple(canonical(key) for key in self.keys)
@@ -38,7 +37,7 @@ class _Override:
             self.fail((), "extends belongs into a file; name that file instead")
         self.value = read_value(value, self.location.source, self.path, report)
 
-    def fail(self, path: tuple[str, ...], message: str) -> None:
+    def fail(self, path: tuple[str, ...], message: str) -> NoReturn:
         """This override cannot be applied."""
         self.report.fail(dotted(path), message, self.location)
 
@@ -50,16 +49,14 @@ class _Override:
         """What stands at the first `level` names of the path, with the value in it."""
         if level == len(self.path):
             return merged(node, self.value)
-        match node:
-            case MapNode():
-                return self._in_mapping(node, level)
-            case ListNode():
-                return self._in_list(node, level)
-            case ScalarNode(value=None):
-                return self._in_mapping(MapNode({}, self.location), level)
-        got = describe(node.value)
-        self.fail(self.path[:level], f"is {got}, which has nothing below it that could be set")
-        return node
+        if isinstance(node, ListNode):
+            return self._in_list(node, level)
+        if isinstance(node, ScalarNode):
+            if node.value is not None:
+                got = describe(node.value)
+                self.fail(self.path[:level], f"is {got}, which has nothing below it that could be set")
+            node = MapNode({}, self.location)
+        return self._in_mapping(node, level)
 
     def _in_mapping(self, node: MapNode, level: int) -> MapNode:
         name, key = self.path[level], self.keys[level]

@@ -19,6 +19,7 @@ from mxtrain.config.nodes import (
     ScalarNode,
     broken,
     canonical,
+    clipped,
     depth,
     dotted,
     is_unicode,
@@ -52,7 +53,6 @@ def read_file(source: str, report: Report) -> MapNode:
 def read_value(value: str, source: str, path: tuple[str | int, ...], report: Report) -> Node:
     """The value of one `--set`, by the rules for a value in a file."""
     text = Text(source, value, has_lines=False)
-    report.open(source)
     refuse_control_characters(text, report)
     node = _Reader(text, report).document(path)
     return ScalarNode(None, Location(source)) if node is None else node
@@ -179,13 +179,15 @@ class _Reader:
 
     def _alias(self, event: yaml.AliasEvent, path: _Path, level: int) -> Node:
         place = self._place(event)
-        name = event.anchor
+        name = event.anchor or ""
         if name not in self.anchors:
-            self.report.add(dotted(path), f"the alias *{name} has no anchor &{name} before it", place)
+            self.report.add(dotted(path), f"the alias *{clipped(name)} has no anchor before it", place)
             return broken(place)
         node = self.anchors[name]
         if node is None:
-            self.report.add(dotted(path), f"the alias *{name} stands inside of what it repeats", place)
+            self.report.add(
+                dotted(path), f"the alias *{clipped(name)} stands inside of what it repeats", place
+            )
             return broken(place)
         self._count(size(node), event)
         if level + depth(node) > MAX_DEPTH:
@@ -195,7 +197,7 @@ class _Reader:
     def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, path: _Path) -> bool:
         if event.tag is None:
             return False
-        tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+        tag = clipped(event.tag.replace("tag:yaml.org,2002:", "!!"))
         self.report.add(dotted(path), f"tags are not supported; remove {tag}", self._place(event))
         return True
 
@@ -225,4 +227,4 @@ def _twice(first: Entry, key: str) -> str:
     where = f", first at line {first.location.line}" if first.location and first.location.line else ""
     if first.key == key:
         return f"given twice{where}; keep one"
-    return f"{key} and {first.key} are two names of one value; keep one"
+    return f"{clipped(key)} and {clipped(first.key)} are two names of one value; keep one"

@@ -113,7 +113,11 @@ class RunConfig(Config):
         seed: of the split, of the order of samples and of the first weights.
         backend: what runs the updates; `auto` chooses by the arrays, and the choice never changes a result.
         dtype: of parameters, slots and inputs.
-        data, model, loss, optimizer, fit: the parts.
+        data: what to train on, and in which portions.
+        model: what is trained, a `linear` model or an `mlp`.
+        loss: what is made small: `softmax_cross_entropy`, `logistic` or `squared_error`.
+        optimizer: the update rule.
+        fit: how long to train, and what to report.
 
     Example:
         >>> run = RunConfig.model_validate({

@@ -1,6 +1,7 @@
 """The JSON Schema of a run file, for editors that complete and check YAML while it is typed."""
 
 import re
+from inspect import getdoc
 from typing import Any
 
 from mxtrain.config.run import RunConfig
@@ -13,7 +14,8 @@ _Schema = dict[str, Any]
 _ARGUMENTS = re.compile(r"^Args:\n((?:    .*\n?)*)", re.MULTILINE)
 _ARGUMENT = re.compile(r"^    (\S.*?): (.*(?:\n     .*)*)", re.MULTILINE)
 _AS_FOR_ALL = "as for every rule."
-_NOISE = ("title", "discriminator")
+# The pattern of a name says \w, which means less to an editor than to Python.
+_NOISE = ("title", "discriminator", "pattern")
 
 
 def json_schema() -> _Schema:
@@ -63,7 +65,7 @@ def _model(raw: _Schema) -> _Schema:
         text = described.get(letter)
         properties[letter] = cleaned | ({"description": text} if text else {})
         for name in _other_names(field):
-            properties[name] = cleaned | {"description": f"another name of {letter}: {text}"}
+            properties[name] = cleaned | {"description": f"another name of {letter}"}
     return {
         "type": "object",
         "description": raw["description"].split("\n\n")[0],
@@ -95,7 +97,7 @@ def _cleaned(schema: Any) -> Any:
 
 def _descriptions(docstring: str) -> dict[str, str]:
     """What the `Args` of a docstring, and of the base of all rules, say of each field."""
-    return _arguments(Rule.__doc__ or "") | _arguments(docstring)
+    return _arguments(getdoc(Rule) or "") | _arguments(docstring)
 
 
 def _arguments(docstring: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from mxtrain.config.nodes import (
     ScalarNode,
     broken,
     canonical,
+    clipped,
     dotted,
     is_unicode,
 )
@@ -66,7 +67,7 @@ def _mapping(
         name = canonical(key)
         node = _node(item, report, (*path, name), level, room)
         if name in entries:
-            message = f"{key} and {entries[name].key} are two names of one value; keep one"
+            message = f"{clipped(key)} and {clipped(entries[name].key)} are two names of one value; keep one"
             report.add(dotted((*path, name)), message)
         else:
             entries[name] = Entry(key, node)

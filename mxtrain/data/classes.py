@@ -16,8 +16,8 @@ def number_classes(
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Put classes into the order that does not depend on the samples' order.
 
-    Labels that are all whole numbers are ordered as numbers, and `1`, `01` and `1.0` are one class. Any others
-    are ordered as text, by code point.
+    Labels that are all whole numbers are ordered as numbers, and `1`, `01` and `1.0` are one class.
+    Others are ordered as text, by code point.
 
     Args:
         labels: the labels that occur.

@@ -13,8 +13,8 @@ def split(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Choose the samples to hold out: `fraction` of all, to the nearest whole number, by a random order.
 
-    Stratified, each class gives `fraction` of its samples, rounded by the method of the largest remainder, but
-    always keeps one to be trained on.
+    Stratified, each class gives `fraction` of its samples, rounded by the method of the largest remainder,
+    and keeps at least one to be trained on.
 
     Args:
         table: n samples.

@@ -13,8 +13,8 @@ class Activation(NamedTuple):
 
     Attributes:
         forward: `forward(xp, z)` turns z into h(z).
-        backward: `backward(xp, h, gradient)` turns the gradient with respect to h into that with respect to z, given
-            h = h(z). It overwrites h too, which is not needed any more.
+        backward: `backward(xp, h, gradient)`, given h = h(z), turns the gradient with respect to h into the one
+            with respect to z. It overwrites h too, which is not needed any more.
     """
 
     forward: Callable[[ModuleType, Array], None]
@@ -33,7 +33,7 @@ def relu(xp: ModuleType, z: Array) -> None:
 
 def relu_slope(xp: ModuleType, h: Array, gradient: Array) -> None:
     """`h' = 1 where h > 0, else 0`: at z = 0 the slope is taken to be 0."""
-    xp.sign(h, out=h)
+    xp.greater(h, 0, out=h)
     xp.multiply(gradient, h, out=gradient)
 
 

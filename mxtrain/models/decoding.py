@@ -8,12 +8,14 @@ from mxtrain.types import Array
 
 
 def decide(xp: ModuleType, loss: LossName, outputs: Array) -> Array:
-    """What is predicted for each sample, (n,): the index of a class, int64; for squared_error the number itself.
+    """What is predicted for each sample, (n,): the index of a class, or for squared_error the number itself.
 
     Example:
         >>> import numpy as np
-        >>> decide(np, "softmax_cross_entropy", np.array([[1.0, 3.0, 2.0]])), decide(np, "logistic", np.array([[-1.0]]))
-        (array([1]), array([0]))
+        >>> decide(np, "softmax_cross_entropy", np.array([[1.0, 3.0, 2.0], [5.0, 4.0, 3.0]]))
+        array([1, 0])
+        >>> decide(np, "logistic", np.array([[-1.0], [2.0]]))
+        array([0, 1])
     """
     match loss:
         case "softmax_cross_entropy":

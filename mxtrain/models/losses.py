@@ -1,4 +1,7 @@
-"""What training makes small. Values and gradients are sums over the batch: dividing them is the optimizer's `scale`."""
+"""What training makes small.
+
+Values and gradients are sums over the batch; the optimizer's `scale` makes means of them.
+"""
 
 from collections.abc import Callable
 from types import ModuleType
@@ -9,14 +12,14 @@ from mxtrain.models.activations import sigmoid
 from mxtrain.types import Array
 
 Loss = Callable[[ModuleType, Array, Array, Array], Any]
-"""`loss(xp, outputs, targets, gradient)`: the sum of the batch's losses, as a scalar of `xp` (on CuPy it stays on the
-device). The gradient with respect to the outputs is written into `gradient`, C-contiguous and of the outputs' shape."""
+"""`loss(xp, outputs, targets, gradient)`: the sum of the batch's losses, as a scalar of `xp`; on CuPy it stays
+on the device. The gradient by the outputs is written into `gradient`, C-contiguous and of their shape."""
 
 
 def softmax_cross_entropy(xp: ModuleType, outputs: Array, targets: Array, gradient: Array) -> Any:
-    """`Σ log(Σⱼ exp(zⱼ)) - z_y`, the negative log-likelihood of class y among k; gradient `softmax(z) - onehot(y)`.
+    """`Σ log(Σⱼ exp(zⱼ)) - z_y`, the negative log-likelihood of class y among k.
 
-    The largest output is subtracted first, so nothing overflows.
+    The gradient is `softmax(z) - onehot(y)`. The largest output is subtracted first, so nothing overflows.
 
     Args:
         xp: `numpy` or `cupy`.
@@ -43,7 +46,9 @@ def softmax_cross_entropy(xp: ModuleType, outputs: Array, targets: Array, gradie
 
 
 def logistic(xp: ModuleType, outputs: Array, targets: Array, gradient: Array) -> Any:
-    """`Σ log(1 + exp(z)) - y·z`, the negative log-likelihood of y, 0 or 1; gradient `sigmoid(z) - y`.
+    """`Σ log(1 + exp(z)) - y·z`, the negative log-likelihood of y, 0 or 1.
+
+    The gradient is `sigmoid(z) - y`.
 
     Args:
         xp: `numpy` or `cupy`.
@@ -57,7 +62,7 @@ def logistic(xp: ModuleType, outputs: Array, targets: Array, gradient: Array) ->
         >>> float(logistic(np, np.array([[np.log(3)], [0.0]]), np.array([1.0, 0.0]), gradient)), gradient
         (0.98082925301172..., array([[-0.25], [ 0.5 ]]))
     """
-    # With s = 1 - 2y it is log(1 + exp(s·z)), its gradient s·sigmoid(s·z): neither subtracts what is nearly equal.
+    # With s = 1 - 2y: log(1 + exp(s·z)), and s·sigmoid(s·z). Neither subtracts what is nearly equal.
     sign = 1 - 2 * targets
     margin = sign * outputs[:, 0]
     loss = xp.logaddexp(0, margin).sum()
@@ -67,7 +72,7 @@ def logistic(xp: ModuleType, outputs: Array, targets: Array, gradient: Array) ->
 
 
 def squared_error(xp: ModuleType, outputs: Array, targets: Array, gradient: Array) -> Any:
-    """`Σ ½·(ŷ - y)²`; gradient `ŷ - y`.
+    """`Σ ½·(ŷ - y)²`, with the half, so that the gradient is `ŷ - y`.
 
     Args:
         xp: `numpy` or `cupy`.

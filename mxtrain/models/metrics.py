@@ -80,8 +80,8 @@ class R2:
     Where all targets are equal it is 1 if they are predicted exactly, else 0, as in scikit-learn.
 
     Args:
-        shift: any number near the targets, such as the mean of the training part. The spread is summed around it in
-            float64, as `Σ(y - shift)² - (Σ(y - shift))² / n`, which then loses no digits to a large mean.
+        shift: a number near the targets, such as the mean of the training part. The spread is summed around it,
+            as `Σ(y - shift)² - (Σ(y - shift))² / n` in float64, which then loses no digits to a large mean.
 
     Example:
         >>> r2 = R2(shift=2.0)
@@ -110,9 +110,9 @@ class R2:
     def value(self) -> float:
         if not self._samples:
             return float("nan")
-        residual = float(self._residual)
-        spread = float(self._squares) - float(self._sum) ** 2 / self._samples
-        if spread <= 0:
+        residual, squares = float(self._residual), float(self._squares)
+        spread = squares - float(self._sum) ** 2 / self._samples
+        if spread <= 1e-14 * squares:  # what rounding leaves of none
             return float(residual == 0)
         return 1 - residual / spread
 

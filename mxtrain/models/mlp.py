@@ -33,8 +33,9 @@ class Workspace(NamedTuple):
 class MLP:
     """A multi-layer perceptron: `h₀ = x`, `hᵢ = activation(hᵢ₋₁·Wᵢ + bᵢ)`, and outputs without an activation.
 
-    Parameters are `W1` of shape (d, width), `b1` of shape (width,), `W2`, `b2` and so on. Weights begin uniform within
-    ±√(6 / inputs) below a relu (He) and within ±√(6 / (inputs + outputs)) elsewhere (Glorot), biases at 0.
+    Parameters are `W1` of shape (d, width), `b1` of shape (width,), `W2`, `b2` and so on. Weights begin
+    uniform within ±√(6 / inputs) below a relu (He) and ±√(6 / (inputs + outputs)) elsewhere (Glorot),
+    biases at 0.
 
     One thread may use a model at a time, as it keeps the arrays that it computes in.
 
@@ -51,7 +52,8 @@ class MLP:
         {'W1': (2, 3), 'b1': (3,), 'W2': (3, 1), 'b2': (1,)}
         >>> params = model.init(seed=0, dtype="float32")
         >>> grads = {name: np.empty_like(value) for name, value in params.items()}
-        >>> loss, outputs = model.loss_and_grad(params, np.zeros((4, 2), "float32"), np.ones(4, "float32"), grads)
+        >>> inputs, targets = np.zeros((4, 2), "float32"), np.ones(4, "float32")
+        >>> loss, outputs = model.loss_and_grad(params, inputs, targets, grads)
         >>> float(loss), grads["b2"]
         (2.0, array([-4.], dtype=float32))
 
@@ -84,7 +86,7 @@ class MLP:
         return shapes
 
     def init(self, seed: int, dtype: DTypeLike) -> dict[str, NDArray[Any]]:
-        """The first value of each parameter, on the host: a pure function of the seed and of the parameter's name."""
+        """The first value of each parameter, on the host: a pure function of the seed and of its name."""
         params = {}
         for name, shape in self.shapes().items():
             if len(shape) == 1:

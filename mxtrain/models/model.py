@@ -34,7 +34,7 @@ class Model(Protocol):
             grads: for each parameter a C-contiguous array of its shape.
 
         Returns:
-            The loss, a scalar of the array module (nothing is copied to the host), and the outputs, (n, k), which are
+            The loss, a scalar of the array module, as nothing is copied to the host; and the outputs, (n, k),
             valid until the next call.
         """
 

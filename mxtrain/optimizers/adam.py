@@ -31,7 +31,7 @@ class Adam(Rule):
         >>> w, g = np.ones(2, dtype="float32"), np.ones(2, dtype="float32")
         >>> mxtrain.build(mxtrain.Adam(η=0.1)).update(0, g, w)
         >>> w
-        array([0.9, 0.9], dtype=float32)
+        array([0.90000004, 0.90000004], dtype=float32)
 
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (ICLR 2015), arXiv:1412.6980.
     """

@@ -36,7 +36,7 @@ class Nadam(Rule):
         >>> w, g = np.ones(2, dtype="float32"), np.ones(2, dtype="float32")
         >>> mxtrain.build(mxtrain.Nadam(η=0.1)).update(0, g, w)
         >>> w
-        array([0.8993439, 0.8993439], dtype=float32)
+        array([0.899344, 0.899344], dtype=float32)
 
     Source: Dozat, "Incorporating Nesterov Momentum into Adam" (ICLR workshop, 2016).
     """

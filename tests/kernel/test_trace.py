@@ -13,7 +13,7 @@ from mxtrain.kernel import absolute, maximum, minimum, sqrt, trace, where
 def run(formula: Any, arrays: dict[str, np.ndarray], **scalars: float) -> dict[str, np.ndarray]:
     program = trace("test", formula, tuple(arrays), tuple(scalars))
     arrays = {name: array.copy() for name, array in arrays.items()}
-    select_backend("numpy").run(program, tuple(arrays.values()), program.evaluate_scalars(scalars))
+    select_backend("numpy").run(program, [tuple(arrays.values())], program.evaluate_scalars(scalars))
     return arrays
 
 

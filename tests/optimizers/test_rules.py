@@ -1,5 +1,6 @@
 """One table over all rules: what a user relies on, whatever the rule."""
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -52,11 +53,10 @@ def reference(rule: Rule, weight: np.ndarray, gradients: list[np.ndarray]) -> np
             g = np.minimum(np.maximum(g, dtype(-rule.clip)), dtype(rule.clip))
         if rule.λ > 0:
             g = g + dtype(rule.λ) * weight
-        names = type(rule).update.__kwdefaults__ or {}
-        assert not names, "coefficients have no defaults"
-        wanted = type(rule).update.__code__
-        keywords = wanted.co_varnames[wanted.co_argcount : wanted.co_argcount + wanted.co_kwonlyargcount]
-        weight, *slots = type(rule).update(weight, g, *slots, **{name: Exact(values[name], dtype) for name in keywords})
+        parameters = inspect.signature(type(rule).update).parameters.values()
+        names = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+        coefficients = {name: Exact(values[name], dtype) for name in names}
+        weight, *slots = type(rule).update(weight, g, *slots, **coefficients)
     return weight
 
 

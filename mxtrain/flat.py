@@ -1,0 +1,110 @@
+"""Flat parameters: named arrays that live side by side in one buffer for each dtype."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from mxtrain.backends import array_kind, zeros
+from mxtrain.errors import ArrayError, ArrayTypeError
+from mxtrain.types import Array, describe
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a named array lies: elements `start` to `stop` of the buffer of its dtype, in this shape."""
+
+    name: str
+    dtype: str
+    start: int
+    stop: int
+    shape: tuple[int, ...]
+
+    def view(self, buffer: Array) -> Array:
+        """The named array's view on a buffer."""
+        return buffer[self.start : self.stop].reshape(self.shape)
+
+
+class FlatParameters(Mapping[str, Array]):
+    """Named arrays as views on one buffer for each dtype: an optimizer updates a whole model in one go.
+
+    A mapping like any dict of arrays. The views are fixed: write into them (`flat["W"][...] = value`); assigning to a
+    name is refused. `Optimizer.step` recognizes two of these with one layout, and makes one call for each dtype.
+
+    Args:
+        arrays: arrays by name, of float32 or float64, all of NumPy or all of CuPy; they are copied.
+
+    Attributes:
+        buffers: the one-dimensional buffer of each dtype, by the dtype's name.
+        layout: where each array lies.
+
+    Raises:
+        ArrayTypeError: something is no such array.
+
+    Example:
+        >>> params = FlatParameters({"W": np.ones((2, 2), dtype="float32"), "b": np.zeros(2, dtype="float32")})
+        >>> grads = params.zeros_like()
+        >>> grads["W"][...] = 0.5
+        >>> params.buffers["float32"]
+        array([1., 1., 1., 1., 0., 0.], dtype=float32)
+        >>> grads.buffers["float32"]
+        array([0.5, 0.5, 0.5, 0.5, 0. , 0. ], dtype=float32)
+    """
+
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
+        self._lay_out(_layout(arrays))
+        sizes = {place.dtype: place.stop for place in self.layout}
+        example = next(iter(arrays.values()), np.zeros(0))
+        self._hold({dtype: zeros(size, dtype, example) for dtype, size in sizes.items()})
+        for name, array in arrays.items():
+            self._views[name][...] = array
+
+    def zeros_like(self) -> "FlatParameters":
+        """The same names and shapes, filled with zeros: a place for gradients."""
+        other = FlatParameters.__new__(FlatParameters)
+        other._lay_out(self.layout)
+        other._hold({dtype: zeros(len(buffer), dtype, buffer) for dtype, buffer in self.buffers.items()})
+        return other
+
+    def places(self, dtype: str) -> tuple[Place, ...]:
+        """Where the arrays of one dtype lie."""
+        return self._places[dtype]
+
+    def _lay_out(self, layout: tuple[Place, ...]) -> None:
+        self.layout = layout
+        dtypes = dict.fromkeys(place.dtype for place in layout)
+        self._places = {dtype: tuple(place for place in layout if place.dtype == dtype) for dtype in dtypes}
+
+    def _hold(self, buffers: dict[str, Array]) -> None:
+        self.buffers = buffers
+        self._views = {place.name: place.view(buffers[place.dtype]) for place in self.layout}
+
+    def __getitem__(self, name: str) -> Array:
+        return self._views[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"FlatParameters({', '.join(f'{place.name} {place.shape} {place.dtype}' for place in self.layout)})"
+
+
+def _layout(arrays: Mapping[str, Array]) -> tuple[Place, ...]:
+    places: list[Place] = []
+    ends: dict[str, int] = {}
+    for name, array in arrays.items():
+        if array_kind(array) is None:
+            raise ArrayTypeError(f"{name!r} must be a NumPy or CuPy array, got {describe(array)}")
+        dtype = str(array.dtype)
+        if dtype not in ("float32", "float64"):
+            raise ArrayTypeError(f"{name!r} must be float32 or float64, got dtype {dtype}")
+        start = ends.get(dtype, 0)
+        ends[dtype] = start + prod(array.shape)
+        places.append(Place(name, dtype, start, ends[dtype], tuple(array.shape)))
+    if len({array_kind(array) for array in arrays.values()}) > 1:
+        raise ArrayError("some arrays are NumPy's and some CuPy's; bring them together with cupy.asarray(…)")
+    return tuple(places)

@@ -1,0 +1,91 @@
+"""Flat parameters: the same bits as loose arrays, in one call for each dtype."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mxtrain
+from mxtrain import FlatParameters
+
+SHAPES = {"W1": (3, 5), "b1": (5,), "scalar": (), "empty": (0, 4), "W2": (5, 2)}
+
+
+def loose(seed: int, double: bool = False) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    dtypes = {"b1": "float64"} if double else {}
+    return {
+        name: generator.standard_normal(shape).astype(dtypes.get(name, "float32")).reshape(shape)
+        for name, shape in SHAPES.items()
+    }
+
+
+def as_bytes(arrays: Any) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("double", [False, True], ids=["one dtype", "two dtypes"])
+@pytest.mark.parametrize("kind", ["sgd", "adam", "nadam"])
+def test_flat_and_loose_give_the_same_bits(kind: str, double: bool) -> None:
+    params, flat = loose(0, double), FlatParameters(loose(0, double))
+    one, other = mxtrain.build({"kind": kind}), mxtrain.build({"kind": kind})
+    for seed in (1, 2, 3):
+        one.step(params, loose(seed, double))
+        other.step(flat, FlatParameters(loose(seed, double)))
+    assert as_bytes(flat) == as_bytes(params)
+    assert other.state_dict()["parameters"].keys() == one.state_dict()["parameters"].keys()
+    for name, entry in one.state_dict()["parameters"].items():
+        again = other.state_dict()["parameters"][name]
+        assert again["updates"] == entry["updates"]
+        assert again["scalars"] == entry["scalars"]
+        assert as_bytes(again["slots"]) == as_bytes(entry["slots"])
+
+
+def test_a_state_moves_between_flat_and_loose() -> None:
+    params, flat = loose(0), FlatParameters(loose(0))
+    whole, first, second = (mxtrain.build({"kind": "nadam"}) for _ in range(3))
+    for seed in (1, 2, 3, 4):
+        whole.step(params, loose(seed))
+    first.step(flat, FlatParameters(loose(1)))
+    first.step(dict(flat), loose(2))  # loose arrays that are the flat ones' views
+    second.load_state_dict(first.state_dict())
+    second.step(flat, FlatParameters(loose(3)))
+    second.step(flat, FlatParameters(loose(4)))
+    assert as_bytes(flat) == as_bytes(params)
+
+
+def test_parameters_of_different_histories_are_updated_one_by_one() -> None:
+    params, flat = loose(0), FlatParameters(loose(0))
+    one, other = mxtrain.build({"kind": "adam"}), mxtrain.build({"kind": "adam"})
+    one.update("W1", loose(1)["W1"], params["W1"])
+    other.update("W1", loose(1)["W1"], flat["W1"])
+    for seed in (2, 3):
+        one.step(params, loose(seed))
+        other.step(flat, FlatParameters(loose(seed)))
+    assert as_bytes(flat) == as_bytes(params)
+
+
+def test_views_and_buffers_are_one_memory() -> None:
+    flat = FlatParameters(loose(0))
+    flat["W1"][...] = 7
+    assert (flat.buffers["float32"][:15] == 7).all()
+    assert list(flat) == list(SHAPES)
+    with pytest.raises(TypeError):
+        flat["W1"] = np.zeros((3, 5), dtype="float32")  # type: ignore[index]
+
+
+def test_gradients_must_be_another_memory_and_may_have_another_layout() -> None:
+    flat = FlatParameters(loose(0))
+    with pytest.raises(mxtrain.ArrayError, match="shares memory"):
+        mxtrain.build({"kind": "sgd"}).step(flat, flat)
+    shuffled = FlatParameters(dict(reversed(loose(1).items())))
+    expected = loose(0)
+    mxtrain.build({"kind": "sgd"}).step(flat, shuffled)
+    mxtrain.build({"kind": "sgd"}).step(expected, loose(1))
+    assert as_bytes(flat) == as_bytes(expected)
+
+
+@pytest.mark.parametrize("bad", [[1.0], np.zeros(2, dtype=int), None])
+def test_only_floating_arrays_can_be_flat(bad: Any) -> None:
+    with pytest.raises(mxtrain.ArrayTypeError, match="'W'"):
+        FlatParameters({"W": bad})
