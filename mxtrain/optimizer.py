@@ -176,8 +176,12 @@ def _check_names(params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> Non
         if not isinstance(mapping, Mapping):
             raise ArrayTypeError(f"{what} must be a mapping of arrays by name, got {describe(mapping)}")
     if params.keys() != grads.keys():
-        lacking, extra = (sorted(map(repr, names)) for names in (params.keys() - grads.keys(), grads.keys() - params.keys()))
-        lists = [f"no gradient for {', '.join(lacking)}"] * bool(lacking) + [f"no parameter {', '.join(extra)}"] * bool(extra)
+        lacking, extra = (
+            sorted(map(repr, names)) for names in (params.keys() - grads.keys(), grads.keys() - params.keys())
+        )
+        lists = [f"no gradient for {', '.join(lacking)}"] * bool(lacking) + [f"no parameter {', '.join(extra)}"] * bool(
+            extra
+        )
         raise ArrayError(f"params and grads must have the same names: {'; '.join(lists)}")
 
 

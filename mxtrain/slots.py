@@ -116,7 +116,9 @@ def _need_keys(place: str, value: Any, keys: Iterable[str]) -> None:
     wanted = list(keys)
     if not isinstance(value, Mapping) or set(value) != set(wanted):
         got = ", ".join(map(str, value)) if isinstance(value, Mapping) else describe(value)
-        raise StateError(f"{place} must be a mapping with the keys {', '.join(wanted) or '(none)'}, got {got or 'none'}")
+        raise StateError(
+            f"{place} must be a mapping with the keys {', '.join(wanted) or '(none)'}, got {got or 'none'}"
+        )
 
 
 def _count(place: str, value: Any) -> int:

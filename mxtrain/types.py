@@ -68,17 +68,16 @@ class Bounds:
         return number
 
     def _number(self, value: object) -> float | int:
-        kind = Integral if self.whole else Real
-        if isinstance(value, bool) or not isinstance(value, kind):
-            raise _rejection("a whole number" if self.whole else "a number", value)
         try:
-            return int(value) if self.whole else float(value)
+            if self.whole and isinstance(value, Integral) and not isinstance(value, bool):
+                return int(value)
+            if not self.whole and isinstance(value, Real) and not isinstance(value, bool):
+                return float(value)
         except OverflowError:
             raise _rejection("a number that fits in float64", value) from None
+        raise _rejection("a whole number" if self.whole else "a number", value)
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self.check)
 
     def __get_pydantic_json_schema__(
@@ -145,10 +144,5 @@ class Config(BaseModel):
         return _spelled(self.model_dump(mode="json"))
 
 
-def _spelled(value: Any) -> Any:
-    match value:
-        case dict():
-            return {spelling(key): _spelled(item) for key, item in value.items()}
-        case list():
-            return [_spelled(item) for item in value]
-    return value
+def _spelled(fields: dict[str, Any]) -> dict[str, Any]:
+    return {spelling(name): _spelled(value) if isinstance(value, dict) else value for name, value in fields.items()}

@@ -11,7 +11,7 @@ from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.types import Array, describe
 
 _DTYPES: Final = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
-_OVERLAP_EFFORT: Final = 100_000  # candidate solutions that an exact test for shared memory may look at
+_OVERLAP_EFFORT: Any = 100_000  # candidate solutions that an exact test for shared memory may look at
 
 
 def array_kind(array: object) -> str | None:

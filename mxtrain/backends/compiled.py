@@ -72,4 +72,5 @@ def compile_loop(program: Program, dtype: np.dtype[Any]) -> Callable[..., None]:
 def _function(source: str, filename: str) -> Callable[..., None]:
     namespace: dict[str, Any] = {"__name__": "mxtrain_loop"}
     exec(compile(source, filename, "exec"), namespace)
-    return namespace["loop"]
+    loop: Callable[..., None] = namespace["loop"]
+    return loop

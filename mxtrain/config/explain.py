@@ -29,7 +29,7 @@ def _explain_one(detail: ErrorDetails, place: Spot, tree: MapNode, report: Repor
             _unknown_field(place, tree, report)
         case "missing":
             _missing(place.path, _wanted(place.annotation), tree, report)
-        case "union_tag_not_found":
+        case "union_tag_not_found" if isinstance(detail["input"], dict):
             wanted = f"one of {', '.join(kinds(place.annotation))}"
             _missing((*place.path, "kind"), f"required; {wanted}", tree, report)
         case "union_tag_invalid":
@@ -164,5 +164,6 @@ _MESSAGES: dict[str, Callable[[ErrorDetails, Spot], str]] = {
     "literal_error": _literal,
     "model_type": _mapping,
     "model_attributes_type": _mapping,
+    "union_tag_not_found": _mapping,
 }
 """What is said of a value, by Pydantic's type of the error."""

@@ -153,14 +153,12 @@ class _Reader:
                 dotted(path), "merge keys are not supported; use extends, or repeat the values", place
             )
             return None
-        node = self._scalar(event, path, None)
-        if node.broken:
-            return None
-        if not isinstance(node.value, str):
-            got = describe(node.value)
+        if event.implicit[0] and not _is_text(event.value):
+            got = clipped(event.value) or "null"
             self.report.add(dotted(path), f"a key must be a string, got {got}; put it in quotes", place)
             return None
-        return node.value
+        node = self._scalar(event, path, None)
+        return None if node.broken else event.value
 
     def _scalar(self, event: yaml.ScalarEvent, path: _Path, key: Location | None) -> ScalarNode:
         is_plain = event.implicit[0]
@@ -216,6 +214,13 @@ class _Reader:
         assert first is not None, "PyYAML marks every event"
         assert last is not None, "PyYAML marks every event"
         return self.text.between(first, last)
+
+
+def _is_text(plain: str) -> bool:
+    try:
+        return isinstance(resolve(plain), str)
+    except ScalarError:
+        return False
 
 
 def _is_empty(event: yaml.Event) -> bool:

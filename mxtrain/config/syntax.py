@@ -54,7 +54,7 @@ def explain_syntax(error: yaml.MarkedYAMLError, text: Text) -> tuple[str, Locati
         opening = text.character(start)
         if at_the_end:
             return f"the {opening} that opens here is never closed", text.at(start.line, start.column)
-        return f"expected a comma or {closing[1]} here, because of the {opening} before", here
+        return f"expected a comma or {closing[1]}; the {opening} of line {start.line + 1} is still open", here
     if "unknown escape" in problem:
         column = mark.column if character == "\\" else mark.column - 1
         return "unknown escape; write \\\\ for a backslash, or use single quotes", text.at(

@@ -1,7 +1,7 @@
 """The straight-line program that a traced rule becomes, and that every backend runs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,7 +51,7 @@ class Scalar:
         return notation(self.operation, parts)
 
 
-_SCALAR_OPERATIONS = {
+_SCALAR_OPERATIONS: dict[str, Callable[..., float]] = {
     "add": lambda a, b: a + b,
     "subtract": lambda a, b: a - b,
     "multiply": lambda a, b: a * b,
@@ -96,7 +96,10 @@ class Program:
     def __str__(self) -> str:
         """The program as text, one instruction a line."""
         lines = [f"s{i} = {scalar}" for i, scalar in enumerate(self.scalars)]
-        lines = [f"{self.name}({', '.join(self.arrays)})", *(f"  {line}    (host, float64)" for line in lines)]
+        lines = [
+            f"{self.name}({', '.join(self.arrays)})",
+            *(f"  {line}    (host, float64)" for line in lines),
+        ]
         for i, step in enumerate(self.instructions):
             lines.append(f"  t{i} = {notation(step.operation, [self._name(each) for each in step.operands])}")
         return "\n".join([*lines, *(f"  {self.arrays[i]} ← {self._name(to)}" for i, to in self.outputs)])

@@ -11,7 +11,9 @@ from mxtrain.kernel.trace import keyword_names, trace
 
 
 @cache
-def update_program(name: str, update: Callable[..., tuple[Any, ...]], slots: tuple[str, ...], stage: GradientStage) -> Program:
+def update_program(
+    name: str, update: Callable[..., tuple[Any, ...]], slots: tuple[str, ...], stage: GradientStage
+) -> Program:
     """The program of one update: the gradient stage, then the rule.
 
     It is cached, and depends on no value of a coefficient: two optimizers that differ in η or β share it.
@@ -22,7 +24,9 @@ def update_program(name: str, update: Callable[..., tuple[Any, ...]], slots: tup
         g = stage.apply(W, g, **{each: scalars[each] for each in stage.scalars})
         results = update(W, g, *kept, **{each: scalars[each] for each in names})
         if not isinstance(results, tuple) or len(results) != 1 + len(slots):
-            raise TraceError(f"the update of {name} must return a tuple of W and {len(slots)} slots: {', '.join(slots)}")
+            raise TraceError(
+                f"the update of {name} must return a tuple of W and {len(slots)} slots: {', '.join(slots)}"
+            )
         return dict(zip(("W", *slots), results, strict=True))
 
     return trace(name, formula, ("W", "g", *slots), tuple(dict.fromkeys((*stage.scalars, *names))))

@@ -25,6 +25,8 @@ class Symbol:
     marks the outcome of a comparison, of which only `where` can make use.
     """
 
+    is_array: bool
+    is_condition: bool
     __slots__ = ("is_array", "is_condition", "label", "operands", "operation")
     __array_ufunc__ = None  # a NumPy scalar on the left hands the operation to the symbol
     __hash__ = object.__hash__
@@ -84,7 +86,9 @@ class Symbol:
         raise TraceError("a rule's update cannot compare with == or !=; write where(a <= b, …) instead")
 
     def __pow__(self, other: Any) -> Symbol:
-        raise TraceError("a rule's update has no power: write x * x, or sqrt(x); powers of scalars go into coefficients")
+        raise TraceError(
+            "a rule's update has no power: write x * x, or sqrt(x); powers of scalars go into coefficients"
+        )
 
     def __bool__(self) -> bool:
         raise TraceError(

@@ -9,7 +9,9 @@ from mxtrain.kernel.program import Instruction, Operand, Program, Scalar
 from mxtrain.kernel.symbols import Symbol, input_array, input_scalar
 
 
-def trace(name: str, formula: Callable[..., Mapping[str, Any]], arrays: Sequence[str], scalars: Sequence[str]) -> Program:
+def trace(
+    name: str, formula: Callable[..., Mapping[str, Any]], arrays: Sequence[str], scalars: Sequence[str]
+) -> Program:
     """The program of a formula.
 
     Args:

@@ -26,7 +26,7 @@ class AdaDelta(Rule):
         >>> w, g = np.ones(2, dtype="float32"), np.ones(2, dtype="float32")
         >>> mxtrain.build(mxtrain.AdaDelta()).update(0, g, w)
         >>> w
-        array([0.99552786, 0.99552786], dtype=float32)
+        array([0.9955279, 0.9955279], dtype=float32)
 
     Source: Zeiler, "ADADELTA: An Adaptive Learning Rate Method" (2012), arXiv:1212.5701.
     """

@@ -56,7 +56,7 @@ class Exp(Schedule):
 
     def value(self, t: float, base: float | None = None) -> float:
         """The learning rate once `t` epochs or iterations are finished."""
-        return self.base_value(base) * self.γ**t
+        return self.base_value(base) * float(self.γ**t)
 
 
 class Inv(Schedule):
@@ -82,7 +82,7 @@ class Inv(Schedule):
 
     def value(self, t: float, base: float | None = None) -> float:
         """The learning rate once `t` epochs or iterations are finished."""
-        return self.base_value(base) * (1 + self.γ * t) ** -self.p
+        return self.base_value(base) * float((1 + self.γ * t) ** -self.p)
 
 
 LearningRateSchedule = Annotated[Fixed | Exp | Inv, Field(discriminator="kind")]

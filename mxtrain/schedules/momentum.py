@@ -80,7 +80,8 @@ class Nadam(Schedule):
 
     def value(self, t: float, base: float | None = None) -> float:
         """The momentum at iteration `t`, 1 at the first update."""
-        return self.base_value(self.default_base if base is None else base) * (1 - self.γ * self.α ** (t * self.δ))
+        limit = self.base_value(self.default_base if base is None else base)
+        return limit * (1 - self.γ * float(self.α ** (t * self.δ)))
 
 
 def _kind(schedule: Any) -> Any:

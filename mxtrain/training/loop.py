@@ -104,9 +104,7 @@ def _epoch(trainer: Trainer, directory: RunDirectory, callbacks: Sequence[Callba
     return row
 
 
-def _run_config(
-    config: RunConfig | Mapping[str, Any] | str | PathLike[str], overrides: Sequence[str]
-) -> RunConfig:
+def _run_config(config: RunConfig | Mapping[str, Any] | str | PathLike[str], overrides: Sequence[str]) -> RunConfig:
     match config:
         case str() | PathLike():
             return read_run(config, overrides)

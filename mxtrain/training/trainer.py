@@ -40,9 +40,7 @@ class Trainer:
         self.optimizer.state.batch_size = config.data.batch_size
         self.xp = array_module("cupy" if config.backend == "cupy" else "numpy")
         self.dataset = prepare(config)
-        self.model = build_model(
-            config.model, config.loss, self.dataset.n_features, self.dataset.n_outputs, self.xp
-        )
+        self.model = build_model(config.model, config.loss, self.dataset.n_features, self.dataset.n_outputs, self.xp)
         initial = self.model.init(config.seed, config.dtype)
         self.params = FlatParameters({name: self.xp.asarray(value) for name, value in initial.items()})
         self.grads = self.params.zeros_like()

@@ -41,12 +41,7 @@ def test_a_chain_of_squares_traces_in_linear_time() -> None:
 def test_a_program_prints_as_mathematics() -> None:
     program = trace("step", lambda W, g, *, η: {"W": W - η * 2 * sqrt(g)}, ("W", "g"), ("η",))
     assert str(program) == (
-        "step(W, g)\n"
-        "  s0 = η * 2    (host, float64)\n"
-        "  t0 = sqrt(g)\n"
-        "  t1 = s0 * t0\n"
-        "  t2 = W - t1\n"
-        "  W ← t2"
+        "step(W, g)\n  s0 = η * 2    (host, float64)\n  t0 = sqrt(g)\n  t1 = s0 * t0\n  t2 = W - t1\n  W ← t2"
     )
 
 

@@ -20,7 +20,11 @@ BAD = {
     "a list for a weight": ([1.0], W, "weight 0 must be a NumPy or CuPy array, got a list"),
     "a list for a gradient": (W, [1.0], "the gradient of weight 0 must be a NumPy or CuPy array, got a list"),
     "None for a gradient": (W, None, "the gradient of weight 0 must be a NumPy or CuPy array, got NoneType"),
-    "integers": (W.astype(int), W, "weight 0 must be float32 or float64 in the machine's byte order, got dtype int64"),
+    "integers": (
+        W.astype(int),
+        W,
+        "weight 0 must be float32 or float64 in the machine's byte order, got dtype int64",
+    ),
     "complex numbers": (
         W.astype("complex64"),
         W,
@@ -41,7 +45,11 @@ BAD = {
         W,
         "weight 0 must be a NumPy or CuPy array, got numpy.ma.MaskedArray",
     ),
-    "read-only memory": (READ_ONLY, W, "weight 0 is read-only and cannot be updated in place; pass a copy of it"),
+    "read-only memory": (
+        READ_ONLY,
+        W,
+        "weight 0 is read-only and cannot be updated in place; pass a copy of it",
+    ),
     "elements in the same place": (
         np.lib.stride_tricks.as_strided(W, (2, 3), (0, 4)),
         W.copy(),

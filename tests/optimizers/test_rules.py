@@ -37,12 +37,18 @@ every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 def test_the_table_misses_no_rule() -> None:
-    assert {config["kind"] for config in CONFIGS.values()} == {rule.model_fields["kind"].default for rule in RULES}
+    assert {config["kind"] for config in CONFIGS.values()} == {
+        rule.model_fields["kind"].default for rule in RULES
+    }
 
 
 def reference(rule: Rule, weight: np.ndarray, gradients: list[np.ndarray]) -> np.ndarray:
     """The rule's own formula as a plain array expression: no tracing, no blocks, fresh arrays at every step."""
-    dtype, slots, scalars = weight.dtype.type, [np.zeros_like(weight) for _ in rule.active_slots()], rule.scalar_slots
+    dtype, slots, scalars = (
+        weight.dtype.type,
+        [np.zeros_like(weight) for _ in rule.active_slots()],
+        rule.scalar_slots,
+    )
     for t, g in enumerate(gradients, start=1):
         values = {name: getattr(rule, name) for name in type(rule).model_fields}
         values |= rule.coefficients(Time(update=t, iteration=t), scalars)
@@ -134,7 +140,9 @@ def test_only_the_viewed_elements_change(arrays: Any) -> None:
 def test_every_rule_finds_the_minimum_of_a_bowl(config: Any) -> None:
     curvature = np.array([1.0, 3.0, 0.3], dtype="float64")
     weight, optimum = np.zeros(3), np.array([1.0, -2.0, 0.5])
-    optimizer = mxtrain.build(config | {"λ": 0, "η_sched": {"kind": "inv", "per": "iteration", "γ": 0.01, "p": 0.5}})
+    optimizer = mxtrain.build(
+        config | {"λ": 0, "η_sched": {"kind": "inv", "per": "iteration", "γ": 0.01, "p": 0.5}}
+    )
     for _ in range(2000):
         optimizer.update(0, curvature * (weight - optimum), weight)
     np.testing.assert_allclose(weight, optimum, atol=0.02)

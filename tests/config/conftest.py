@@ -1,0 +1,67 @@
+"""What the tests of the YAML language share: a folder to write run files in, and both of PyYAML's parsers."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mxtrain.config import reader
+from mxtrain.errors import ConfigError
+
+PARTS = {
+    "data": "{source: digits}",
+    "model": "{kind: linear}",
+    "loss": "softmax_cross_entropy",
+    "optimizer": "{kind: adam}",
+}
+"""The least that a run file must say."""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(params=["libyaml", "pure Python"])
+def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each of PyYAML's two parsers in turn."""
+    if request.param == "pure Python":
+        monkeypatch.setattr(reader, "LOADER", yaml.SafeLoader)
+    elif not hasattr(yaml, "CSafeLoader"):
+        pytest.skip("PyYAML was built without libyaml")
+    return str(request.param)
+
+
+@pytest.fixture
+def write(here: Path) -> Callable[..., str]:
+    """`write(text)` makes a run file of a text, with the parts that it lacks below it, and returns its path."""
+
+    def make(text: str, path: str = "run.yaml", complete: bool = True) -> str:
+        if text and not text.endswith("\n"):
+            text += "\n"
+        for part, value in PARTS.items() if complete else ():
+            if not re.search(rf"^{part}:", text, re.MULTILINE):
+                text += f"{part}: {value}\n"
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text, encoding="utf-8", newline="")
+        return path
+
+    return make
+
+
+@pytest.fixture
+def told() -> Callable[..., list[str]]:
+    """`told(function, *arguments)` is what a ConfigError says, line by line; nothing where there is none."""
+
+    def call(function: Callable[..., object], *arguments: object) -> list[str]:
+        try:
+            function(*arguments)
+        except ConfigError as error:
+            return [str(problem) for problem in error.problems]
+        return []
+
+    return call

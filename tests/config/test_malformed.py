@@ -1,0 +1,55 @@
+"""Every way to get a run file wrong, and the whole of what is said about it.
+
+The cases stand in `malformed/`: a file with a mistake, and below it, after `>`, each line that a user sees, without the
+name of the file. Parts that a case does not mention are filled in below it.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mxtrain.config import read_run
+
+_FOLDER = Path(__file__).with_name("malformed")
+_FOREIGN = ("Input should", "Extra inputs", "Value error", "Field required", "valid dictionary", "Traceback")
+
+
+def _cases() -> Iterator[tuple[str, list[str]]]:
+    for path in sorted(_FOLDER.glob("*.cases")):
+        text: list[str] = []
+        messages: list[str] = []
+        for line in [*path.read_text(encoding="utf-8").splitlines()[2:], ""]:
+            if line.startswith("> "):
+                messages.append(line[2:])
+            elif messages:
+                yield "\n".join(text), messages
+                text, messages = [], []
+            else:
+                text.append(line)
+
+
+CASES = list(_cases())
+
+
+@pytest.mark.parametrize(("text", "messages"), CASES, ids=[text for text, _ in CASES])
+def test_a_malformed_file_is_told_every_problem_with_its_place(
+    text: str,
+    messages: list[str],
+    here: Path,
+    parser: str,
+    write: Callable[..., str],
+    told: Callable[..., list[str]],
+) -> None:
+    Path("table.csv").write_text("x,y\n1,2\n")
+    Path("folder.csv").mkdir()
+
+    lines = told(read_run, write(text))
+
+    expected = [message.replace("{here}", str(here)) for message in messages]
+    assert [line.removeprefix("run.yaml:").strip() for line in lines] == expected
+    assert not any(words in line for words in _FOREIGN for line in lines)
+
+
+def test_there_are_many_cases() -> None:
+    assert len(CASES) > 250
