@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
-from mxtrain.backends import Backend, check_gradient, check_pair, zeros_like
+from mxtrain.backends import Backend, array_kind, check_gradient, check_pair, zeros_like
 from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.flat import FlatParameters
 from mxtrain.kernel import gradient_program
@@ -118,9 +118,17 @@ class Optimizer:
         self._kept, self._flat = self._everything_kept(), {}
         for index, grad, weight in updates:
             check_pair(index, grad, weight)
+            self._check_backend(index, weight)
             kept = self._kept.get(index)
             if kept is not None:
                 kept.check(index, weight)
+
+    def _check_backend(self, index: Hashable, weight: Array) -> None:
+        if array_kind(weight) not in self.backend.kinds:
+            raise ArrayTypeError(
+                f"weight {index!r} is a {array_kind(weight)} array, which the backend {self.backend.name} does not "
+                "run on; choose the backend auto, or move the array"
+            )
 
     def _everything_kept(self) -> dict[Hashable, Kept]:
         if not self._flat:
@@ -133,6 +141,7 @@ class Optimizer:
             return False
         for dtype, buffer in params.buffers.items():
             check_pair(dtype, grads.buffers[dtype], buffer)
+            self._check_backend(dtype, buffer)
         if all(params.places(dtype) == flat.places for dtype, flat in self._flat.items()) and self._flat:
             return True
         self._check([(name, grads[name], weight) for name, weight in params.items()])

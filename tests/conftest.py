@@ -1,14 +1,10 @@
-"""What every test may rely on: the golden numbers, and one small config for each rule."""
+"""What every test may rely on."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-GOLDEN = json.loads(Path(__file__).with_name("golden").joinpath("mxnet.json").read_text())
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 
+from mxtrain.backends.arrays import array_kind
 from mxtrain.backends.base import Backend, Group
 from mxtrain.backends.blocked import NumPyBackend
 from mxtrain.kernel import Program
@@ -16,20 +17,32 @@ _SECONDS_TO_START = 0.7
 class AutoBackend:
     """Runs programs where they run best; the choice never changes a result.
 
-    On NumPy arrays it begins with the NumPy backend, and goes over to compiled loops once these would have saved what
+    CuPy arrays go to the GPU that they are on. On NumPy arrays it begins with the NumPy backend, and goes over to compiled loops once these would have saved what
     the import of the compiler costs (at once, where the compiler is loaded already).
     """
 
     name = "auto"
+    kinds = ("numpy", "cupy")
 
     def __init__(self) -> None:
         self._here: Backend = NumPyBackend()
+        self._there: Backend | None = None
         self._saved = 0.0
 
     def run(self, program: Program, groups: Sequence[Group], scalars: Sequence[float]) -> None:
         """Run a program in place on each group; see `Backend.run`."""
-        self._choose(groups)
-        self._here.run(program, groups, scalars)
+        if groups and array_kind(groups[0][0]) == "cupy":
+            self._on_gpu().run(program, groups, scalars)
+        else:
+            self._choose(groups)
+            self._here.run(program, groups, scalars)
+
+    def _on_gpu(self) -> Backend:
+        if self._there is None:
+            from mxtrain.backends.gpu import CuPyBackend
+
+            self._there = CuPyBackend()
+        return self._there
 
     def _choose(self, groups: Sequence[Group]) -> None:
         if self._here.name == "compiled":

@@ -14,6 +14,8 @@ class Backend(Protocol):
     """Runs programs on arrays of one kind. Every backend gives the same bits."""
 
     name: str
+    kinds: tuple[str, ...]
+    """The kinds of arrays that it runs on: `numpy`, `cupy`."""
 
     def run(self, program: Program, groups: Sequence[Group], scalars: Sequence[float]) -> None:
         """Run a program in place, once on each group of arrays.

@@ -1,7 +1,10 @@
 """The compiled CPU backend: a program as one Numba loop that streams every array once."""
 
+import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -27,6 +30,7 @@ class CompiledBackend:
     """
 
     name = "compiled"
+    kinds = ("numpy",)
 
     def run(self, program: Program, groups: Sequence[Group], scalars: Sequence[float]) -> None:
         """Run a program in place on each group; see `Backend.run`."""
@@ -61,16 +65,30 @@ def compile_loop(program: Program, dtype: np.dtype[Any]) -> Callable[..., None]:
     writable = numba.types.Array(element, 1, "C")
     readable = numba.types.Array(element, 1, "C", readonly=True)
     arrays = [writable if number in program.written else readable for number in range(len(program.arrays))]
-    compiler = numba.njit(numba.void(readable, *arrays), nogil=True, error_model="numpy", cache=False)
-    keeper = numba.njit(numba.void(readable, *arrays), nogil=True, error_model="numpy", cache=True)
+    signature = numba.void(readable, *arrays)
+    compiler, keeper = (
+        numba.njit(signature, nogil=True, error_model="numpy", cache=is_kept) for is_kept in (False, True)
+    )
     try:
-        return keeper(_function(source, str(loop_file(program.name, source))))
-    except (OSError, RuntimeError):  # RuntimeError: Numba found no folder for its own files
-        return compiler(_function(source, f"<{program.name}, printed by mxtrain>"))
+        return keeper(_load(loop_file(program.name, source)))
+    except Exception:  # noqa: BLE001 - no folder, no space, damaged files: an error of the loop itself comes again here
+        return compiler(_execute(source, program.name))
 
 
-def _function(source: str, filename: str) -> Callable[..., None]:
-    namespace: dict[str, Any] = {"__name__": "mxtrain_loop"}
-    exec(compile(source, filename, "exec"), namespace)
+def _load(path: Path) -> Callable[..., None]:
+    """The loop in a file, as a module that can be found by its name: Numba looks for it there."""
+    name = f"mxtrain_loop_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise OSError(f"{path} cannot be loaded")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    loop: Callable[..., None] = module.loop
+    return loop
+
+
+def _execute(source: str, name: str) -> Callable[..., None]:
+    namespace: dict[str, Any] = {}
+    exec(compile(source, f"<{name}, printed by mxtrain>", "exec"), namespace)
     loop: Callable[..., None] = namespace["loop"]
     return loop

@@ -21,4 +21,8 @@ def select_backend(name: str) -> Backend:
             from mxtrain.backends.compiled import CompiledBackend  # heavy: it imports the compiler
 
             return CompiledBackend()
+        case "cupy":
+            from mxtrain.backends.gpu import CuPyBackend
+
+            return CuPyBackend()
     raise BackendError(f"backend must be one of auto, numpy, compiled, cupy, got {name!r}")

@@ -1,6 +1,6 @@
 """The YAML language of configs: read, locate, extend, override, validate, explain, write, export a schema."""
 
-from mxtrain.config.load import optimizer_from_dict, read_optimizer, read_run, run_from_dict
+from mxtrain.config.load import optimizer_from_dict, read_config, read_optimizer, read_run, run_from_dict
 from mxtrain.config.run import (
     CLASS_LOSSES,
     CLASS_SOURCES,
@@ -27,6 +27,7 @@ __all__ = [
     "RunConfig",
     "json_schema",
     "optimizer_from_dict",
+    "read_config",
     "read_optimizer",
     "read_run",
     "run_from_dict",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mxtrain.config.nodes import Entry, MapNode, Node, ScalarNode, clipped
+from mxtrain.config.nodes import Entry, MapNode, Node, ScalarNode, clipped, plain
 from mxtrain.config.reader import read_file
 from mxtrain.config.report import Report
 from mxtrain.config.source import UnreadableError
@@ -58,7 +58,7 @@ def _extended(own: MapNode, chain: tuple[str, ...], report: Report) -> MapNode:
     value = own.entries["extends"].value
     place = value.location
     if not isinstance(value, ScalarNode) or not isinstance(value.value, str) or not value.value:
-        got = describe(value.value) if isinstance(value, ScalarNode) else "more than one value"
+        got = describe(plain(value))
         report.fail("extends", f"must be the path of one file, got {got}", place)
 
     base = str(Path(chain[-1]).parent / value.value)

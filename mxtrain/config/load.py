@@ -38,12 +38,8 @@ def read_run(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Run
         ConfigError: with every problem of the files and of the overrides, in reading order.
     """
     report = Report()
-    source = os.fspath(path)
-    tree = overridden(read_tree(source, report), overrides, report)
-    if "name" not in tree.entries:
-        name = Entry("name", ScalarNode(_run_name(Path(source).stem)))
-        tree = MapNode({**tree.entries, "name": name}, tree.location, tree.broken)
-    return _run(tree, report)
+    tree = overridden(read_tree(os.fspath(path), report), overrides, report)
+    return _run(_named(tree, path), report)
 
 
 def read_optimizer(path: str | os.PathLike[str]) -> Rule:
@@ -52,11 +48,17 @@ def read_optimizer(path: str | os.PathLike[str]) -> Rule:
     Raises:
         ConfigError: with every problem of the file, whether or not it is the optimizer's.
     """
+    config = read_config(path)
+    return config.optimizer if isinstance(config, RunConfig) else config
+
+
+def read_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> RunConfig | Rule:
+    """What a YAML file describes: a whole run, or an optimizer and nothing else; as `read_run` otherwise."""
     report = Report()
     tree = read_tree(os.fspath(path), report)
-    if tree.entries.keys() & RunConfig.model_fields.keys():
-        return _run(tree, report).optimizer
-    return _optimizer(tree, report)
+    is_run = bool(tree.entries.keys() & RunConfig.model_fields.keys())
+    tree = overridden(tree, overrides, report)
+    return _run(_named(tree, path), report) if is_run else _optimizer(tree, report)
 
 
 def run_from_dict(data: Mapping[str, Any]) -> RunConfig:
@@ -72,8 +74,12 @@ def run_from_dict(data: Mapping[str, Any]) -> RunConfig:
     return _run(_mapping(data, report), report)
 
 
-def optimizer_from_dict(data: Mapping[str, Any]) -> Rule:
+def optimizer_from_dict(data: Mapping[str, Any], overrides: Sequence[str] = ()) -> Rule:
     """The optimizer that a dict describes, by the rules for files; the dict stays as it is.
+
+    Args:
+        data: the dict.
+        overrides: values that are laid over it, each as `path=value`, such as `η=0.01`.
 
     Example:
         >>> optimizer_from_dict({"kind": "adam", "lr": 0.01}).η
@@ -83,7 +89,15 @@ def optimizer_from_dict(data: Mapping[str, Any]) -> Rule:
         mxtrain.errors.ConfigError: optimizer.β2: must be at least 0 and below 1, got 1.2
     """
     report = Report()
-    return _optimizer(_mapping(data, report), report)
+    return _optimizer(overridden(_mapping(data, report), overrides, report), report)
+
+
+def _named(tree: MapNode, path: str | os.PathLike[str]) -> MapNode:
+    """A run without a name is named after its file."""
+    if "name" in tree.entries:
+        return tree
+    name = Entry("name", ScalarNode(_run_name(Path(path).stem)))
+    return MapNode({**tree.entries, "name": name}, tree.location, tree.broken)
 
 
 def _mapping(data: object, report: Report) -> MapNode:

@@ -61,9 +61,7 @@ class _Override:
     def _in_mapping(self, node: MapNode, level: int) -> MapNode:
         name, key = self.path[level], self.keys[level]
         if level + 1 == len(self.path):
-            return merged_mappings(
-                node, MapNode({name: Entry(key, self.value, self.location)}, node.location)
-            )
+            return merged_mappings(node, MapNode({name: Entry(key, self.value, self.location)}, node.location))
         below = node.entries.get(name, Entry(key, ScalarNode(None), self.location))
         entry = Entry(below.key, self._placed(below.value, level + 1), below.location)
         return MapNode({**node.entries, name: entry}, node.location, node.broken)
@@ -74,6 +72,4 @@ class _Override:
             here = f"its items are 0 to {count - 1}" if count else "it is empty"
             self.fail(self.path[:level], f"has no item {name}; {here}")
         i = int(name)
-        return ListNode(
-            (*node.items[:i], self._placed(node.items[i], level + 1), *node.items[i + 1 :]), node.location
-        )
+        return ListNode((*node.items[:i], self._placed(node.items[i], level + 1), *node.items[i + 1 :]), node.location)

@@ -23,6 +23,7 @@ from mxtrain.config.nodes import (
     depth,
     dotted,
     is_unicode,
+    plain,
     size,
 )
 from mxtrain.config.report import Report
@@ -45,7 +46,7 @@ def read_file(source: str, report: Report) -> MapNode:
     if node is None:
         report.fail("", "the file is empty", Location(source))
     if not isinstance(node, MapNode):
-        got = describe(node.value) if isinstance(node, ScalarNode) else "a list"
+        got = describe(plain(node))
         report.fail("", f"the file must hold a mapping, as in `seed: 1`, got {got}", node.location)
     return node
 
@@ -143,15 +144,11 @@ class _Reader:
         place = self._place(event)
         if not isinstance(event, yaml.ScalarEvent):
             self._node(event, path, level)
-            got = {yaml.AliasEvent: "an alias", yaml.MappingStartEvent: "a mapping"}.get(
-                type(event), "a list"
-            )
+            got = {yaml.AliasEvent: "an alias", yaml.MappingStartEvent: "a mapping"}.get(type(event), "a list")
             self.report.add(dotted(path), f"a key must be a string, got {got}", place)
             return None
         if event.value == "<<" and event.implicit[0]:
-            self.report.add(
-                dotted(path), "merge keys are not supported; use extends, or repeat the values", place
-            )
+            self.report.add(dotted(path), "merge keys are not supported; use extends, or repeat the values", place)
             return None
         if event.implicit[0] and not _is_text(event.value):
             got = clipped(event.value) or "null"
@@ -183,11 +180,9 @@ class _Reader:
             return broken(place)
         node = self.anchors[name]
         if node is None:
-            self.report.add(
-                dotted(path), f"the alias *{clipped(name)} stands inside of what it repeats", place
-            )
+            self.report.add(dotted(path), f"the alias *{clipped(name)} stands inside of what it repeats", place)
             return broken(place)
-        self._count(size(node), event)
+        self._count(size(node) - 1, event)
         if level + depth(node) > MAX_DEPTH:
             self._fail(f"nested deeper than {MAX_DEPTH} levels", event)
         return node

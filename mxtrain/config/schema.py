@@ -103,9 +103,4 @@ def _descriptions(docstring: str) -> dict[str, str]:
 def _arguments(docstring: str) -> dict[str, str]:
     section = _ARGUMENTS.search(docstring)
     found = _ARGUMENT.findall(section[1]) if section else []
-    return {
-        name: " ".join(text.split())
-        for names, text in found
-        for name in names.split(", ")
-        if text != _AS_FOR_ALL
-    }
+    return {name: " ".join(text.split()) for names, text in found for name in names.split(", ") if text != _AS_FOR_ALL}

@@ -39,9 +39,7 @@ def choices(annotation: Any) -> tuple[str, ...]:
 
 def spellings(model: type[Config]) -> dict[str, str]:
     """Every accepted name of every field of a model, and the name that the documentation prints."""
-    return {
-        name: spelling(field) for field in model.model_fields for name in (spelling(field), *words(field))
-    }
+    return {name: spelling(field) for field in model.model_fields for name in (spelling(field), *words(field))}
 
 
 @dataclass(frozen=True, slots=True)

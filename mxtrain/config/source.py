@@ -17,9 +17,7 @@ MAX_BYTES = 256 * 1024
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # Line breaks that only YAML 1.1 knows are refused too: editors do not count them as lines.
-_FORBIDDEN = re.compile(
-    r"[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-)
+_FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
@@ -89,9 +87,7 @@ def refuse_control_characters(text: Text, report: Report) -> None:
     """Fail at the first character that no text file should hold."""
     if found := _FORBIDDEN.search(text.content):
         before = _LINE_BREAK.split(text.content[: found.start()])
-        message = (
-            f"the character U+{ord(found[0]):04X} may not stand here; remove it, or write an escape for it"
-        )
+        message = f"the character U+{ord(found[0]):04X} may not stand here; remove it, or write an escape for it"
         report.fail("", message, text.at(len(before) - 1, len(before[-1])))
 
 

@@ -57,9 +57,7 @@ def explain_syntax(error: yaml.MarkedYAMLError, text: Text) -> tuple[str, Locati
         return f"expected a comma or {closing[1]}; the {opening} of line {start.line + 1} is still open", here
     if "unknown escape" in problem:
         column = mark.column if character == "\\" else mark.column - 1
-        return "unknown escape; write \\\\ for a backslash, or use single quotes", text.at(
-            mark.line, column, 2
-        )
+        return "unknown escape; write \\\\ for a backslash, or use single quotes", text.at(mark.line, column, 2)
     for pattern, message in _AT_THE_START.items():
         if re.search(pattern, problem):
             return message, text.at(start.line, start.column)

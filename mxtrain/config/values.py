@@ -54,9 +54,7 @@ def _node(value: object, report: Report, path: _Path, level: int, room: Iterator
     return ScalarNode(value)
 
 
-def _mapping(
-    value: Mapping[object, object], report: Report, path: _Path, level: int, room: Iterator[int]
-) -> MapNode:
+def _mapping(value: Mapping[object, object], report: Report, path: _Path, level: int, room: Iterator[int]) -> MapNode:
     entries: dict[str, Entry] = {}
     whole = True
     for key, item in value.items():

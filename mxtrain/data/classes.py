@@ -43,9 +43,7 @@ def number_classes(
         keys = [_whole(number, where) for number in numbers]
     order = sorted(set(keys))
     if len(order) < 2:
-        raise DataError(
-            f"{where}: every sample is of the class {str(order[0])!r}; there must be at least two classes"
-        )
+        raise DataError(f"{where}: every sample is of the class {str(order[0])!r}; there must be at least two classes")
     rank = {key: i for i, key in enumerate(order)}
     return tuple(map(str, order)), np.array([rank[key] for key in keys], dtype=np.int64)[codes]
 

@@ -16,9 +16,7 @@ from mxtrain.errors import DataError
 from mxtrain.types import describe
 
 
-def read_csv(
-    file: BinaryIO, source: str, target: str, features: Sequence[str] | None, classes: bool
-) -> Table:
+def read_csv(file: BinaryIO, source: str, target: str, features: Sequence[str] | None, classes: bool) -> Table:
     """Read a table. Chosen columns must have every value; the others may hold anything.
 
     Blank lines are skipped, and blanks around names and values do not count.
@@ -50,9 +48,7 @@ def read_csv(
     inputs, numbers, codes, labels = array("d"), array("d"), array("q"), dict[str, int]()
     for line, cells in rows:
         if len(cells) != len(names):
-            raise DataError(
-                f"{source}:{line}: must have {len(names)} values, as the header has, got {len(cells)}"
-            )
+            raise DataError(f"{source}:{line}: must have {len(names)} values, as the header has, got {len(cells)}")
         for column in columns:
             inputs.append(_number(cells[column], source, line, names[column]))
         if classes:
@@ -66,7 +62,7 @@ def read_csv(
     matrix = np.frombuffer(inputs).reshape(-1, len(columns))
     if not classes:
         return Table(matrix, np.frombuffer(numbers), chosen, target)
-    where = f"{source}: column '{target}'"
+    where = f"{source}: column {target!r}"
     class_names, targets = number_classes(list(labels), np.frombuffer(codes, dtype=np.int64), where)
     return Table(matrix, targets, chosen, target, class_names)
 
@@ -120,4 +116,4 @@ def _label(cell: str, source: str, line: int, column: str) -> str:
 
 def _misfit(cell: str, expected: str, source: str, line: int, column: str) -> DataError:
     problem = f"must be {expected}, got {describe(cell)}" if cell.strip() else "a value is missing"
-    return DataError(f"{source}:{line}: column '{column}': {problem}")
+    return DataError(f"{source}:{line}: column {column!r}: {problem}")

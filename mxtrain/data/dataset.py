@@ -117,11 +117,9 @@ def _check_batch_size(config: RunConfig, samples: int) -> None:
         )
 
 
-def _inputs(
-    inputs: NDArray[Any], standardization: Standardization, table: Table, config: RunConfig
-) -> NDArray[Any]:
+def _inputs(inputs: NDArray[Any], standardization: Standardization, table: Table, config: RunConfig) -> NDArray[Any]:
     mapped = standardization.apply(inputs, config.dtype)
-    finite = np.isfinite(mapped).all(axis=0)
+    finite = np.isfinite(mapped).all(axis=0) & np.isfinite(standardization.scale)
     if not finite.all():
         raise _does_not_fit(table.feature_names[int(finite.argmin())], config)
     return mapped
@@ -139,6 +137,4 @@ def _targets(table: Table, config: RunConfig) -> NDArray[Any]:
 
 def _does_not_fit(name: str, config: RunConfig) -> DataError:
     remedy = "set dtype: float64, or scale it down" if config.dtype == "float32" else "scale it down"
-    return DataError(
-        f"{config.data.source}: {name!r} has values too large to compute with in {config.dtype}; {remedy}"
-    )
+    return DataError(f"{config.data.source}: {name!r} has values too large to compute with in {config.dtype}; {remedy}")

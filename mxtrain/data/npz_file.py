@@ -1,8 +1,10 @@
 """Tables from NumPy's `.npz` archives. Nothing is ever unpickled."""
 
+import struct
 import zlib
 from collections.abc import Sequence
 from lzma import LZMAError
+from tokenize import TokenError
 from typing import Any, BinaryIO
 from zipfile import BadZipFile
 
@@ -15,12 +17,24 @@ from mxtrain.data.table import Table, choose_features
 from mxtrain.errors import DataError
 
 # What NumPy, zipfile and the decompressors raise on damaged archives.
-_UNREADABLE = (ValueError, EOFError, KeyError, RuntimeError, MemoryError, BadZipFile, zlib.error, LZMAError)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    MemoryError,
+    SyntaxError,
+    TokenError,
+    BadZipFile,
+    zlib.error,
+    LZMAError,
+    struct.error,
+)
 
 
-def read_npz(
-    file: BinaryIO, source: str, target: str, features: Sequence[str] | None, classes: bool
-) -> Table:
+def read_npz(file: BinaryIO, source: str, target: str, features: Sequence[str] | None, classes: bool) -> Table:
     """Read a table: the target from one array, the inputs from another.
 
     Args:
@@ -45,7 +59,7 @@ def read_npz(
     archive = _open(file, source)
     chosen = choose_features(source, "array", archive.files, target, features)
     if len(chosen) > 1:
-        raise DataError(f"{source}: data.features: must be one array, out of {', '.join(chosen)}")
+        raise DataError(f"{source}: data.features: must be one array, out of {', '.join(map(repr, chosen))}")
     inputs = _inputs(_read(archive, chosen[0], source), f"{source}: array {chosen[0]!r}")
     where = f"{source}: array {target!r}"
     targets = _one_for_each(_read(archive, target, source), len(inputs), where)
@@ -82,9 +96,7 @@ def _read(archive: NpzFile, name: str, source: str) -> NDArray[Any]:
 
 def _inputs(array: NDArray[Any], where: str) -> NDArray[Any]:
     if array.ndim == 0 or array.size == 0:
-        raise DataError(
-            f"{where}: must hold at least one sample and one feature, got the shape {array.shape}"
-        )
+        raise DataError(f"{where}: must hold at least one sample and one feature, got the shape {array.shape}")
     _check_numbers(array, where)
     return array.reshape(len(array), -1)
 

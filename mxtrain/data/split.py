@@ -8,9 +8,7 @@ from mxtrain.errors import DataError
 from mxtrain.philox import permutation
 
 
-def split(
-    table: Table, fraction: float, seed: int, stratified: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def split(table: Table, fraction: float, seed: int, stratified: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Choose the samples to hold out: `fraction` of all, to the nearest whole number, by a random order.
 
     Stratified, each class gives `fraction` of its samples, rounded by the method of the largest remainder,
@@ -40,8 +38,7 @@ def split(
     seats = _apportion(sizes, fraction)
     if fraction > 0 and not seats.any():
         raise DataError(
-            f"data.validation: {fraction:g} of {samples} samples leaves none to validate on; "
-            "raise it, or set it to 0"
+            f"data.validation: {fraction:g} of {samples} samples leaves none to validate on; raise it, or set it to 0"
         )
     order = permutation(seed, "split", size=samples)
     by_group = order[np.argsort(groups[order], kind="stable")]

@@ -17,7 +17,7 @@ class Standardization:
 
     Attributes:
         mean: (d,), float64.
-        scale: (d,), float64; never 0.
+        scale: (d,), float64; never 0, and infinite where a variance is too large for float64.
     """
 
     mean: NDArray[np.float64]

@@ -67,8 +67,6 @@ def _check_known(where: str, noun: str, names: Sequence[str], name: str) -> None
     if name in names:
         return
     meant = nearest(name, names)
-    some = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-    remedy = (
-        f"did you mean {meant!r}?" if meant else f"there are: {some}" if names else "there is none at all"
-    )
+    some = ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
+    remedy = f"did you mean {meant!r}?" if meant else f"there are: {some}" if names else "there is none at all"
     raise DataError(f"{where}: there is no {noun} {name!r}; {remedy}")

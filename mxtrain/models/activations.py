@@ -13,7 +13,7 @@ class Activation(NamedTuple):
 
     Attributes:
         forward: `forward(xp, z)` turns z into h(z).
-        backward: `backward(xp, h, gradient)`, given h = h(z), turns the gradient with respect to h into the one
+        backward: `backward(xp, h, gradient)`, given h = h(z), turns the gradient with respect to h into that
             with respect to z. It overwrites h too, which is not needed any more.
     """
 

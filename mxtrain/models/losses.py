@@ -12,8 +12,8 @@ from mxtrain.models.activations import sigmoid
 from mxtrain.types import Array
 
 Loss = Callable[[ModuleType, Array, Array, Array], Any]
-"""`loss(xp, outputs, targets, gradient)`: the sum of the batch's losses, as a scalar of `xp`; on CuPy it stays
-on the device. The gradient by the outputs is written into `gradient`, C-contiguous and of their shape."""
+"""`loss(xp, outputs, targets, gradient)`: the sum of the batch's losses, as a scalar of `xp`; it stays on
+the device. The gradient with respect to the outputs is written into `gradient`, C-contiguous and of their shape."""
 
 
 def softmax_cross_entropy(xp: ModuleType, outputs: Array, targets: Array, gradient: Array) -> Any:

@@ -66,7 +66,7 @@ class MeanAbsoluteError:
     _samples: int = 0
 
     def add(self, outputs: Array, targets: Array) -> None:
-        self._total += self.xp.abs(outputs[:, 0] - targets).sum(dtype=self.xp.float64)
+        self._total += self.xp.absolute(outputs[:, 0] - targets).sum(dtype=self.xp.float64)
         self._samples += len(targets)
 
     def value(self) -> float:
@@ -80,8 +80,8 @@ class R2:
     Where all targets are equal it is 1 if they are predicted exactly, else 0, as in scikit-learn.
 
     Args:
-        shift: a number near the targets, such as the mean of the training part. The spread is summed around it,
-            as `Σ(y - shift)² - (Σ(y - shift))² / n` in float64, which then loses no digits to a large mean.
+        shift: a number near the targets, such as the mean of the training part. The spread is summed around
+            it, as `Σ(y - shift)² - (Σ(y - shift))² / n` in float64, which then loses no digits to a large mean.
 
     Example:
         >>> r2 = R2(shift=2.0)

@@ -1,15 +1,13 @@
 """Every rule gives the numbers that MXNet 1.9.1's own float32 arithmetic gives."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import mxtrain
+from tests.tables import GOLDEN
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "mxnet.json").read_text())
 CASES = [pytest.param(case, id=f"{case['optimizer']}, {case['what']}") for case in GOLDEN["cases"]]
 WAYS = ["step", "update", "updater"]
 

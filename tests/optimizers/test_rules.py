@@ -8,27 +8,7 @@ import pytest
 
 import mxtrain
 from mxtrain.optimizers import RULES, Rule, Time
-
-CONFIGS: dict[str, dict[str, Any]] = {
-    "sgd": {"kind": "sgd", "η": 0.1},
-    "sgd with momentum": {"kind": "sgd", "η": 0.02, "μ": 0.9},
-    "sgd with nadam momentum": {"kind": "sgd", "η": 0.02, "μ_sched": {"kind": "nadam", "μ": 0.9}},
-    "adam": {"kind": "adam", "η": 0.1},
-    "adagrad": {"kind": "adagrad", "η": 0.5},
-    "adadelta": {"kind": "adadelta", "ϵ": 1e-2},
-    "adamax": {"kind": "adamax", "η": 0.1},
-    "rmsprop": {"kind": "rmsprop", "η": 0.05},
-    "nadam": {"kind": "nadam", "η": 0.05, "β1": 0.9},
-    "nadam with fixed momentum": {"kind": "nadam", "η": 0.05, "μ_sched": {"kind": "fixed", "μ": 0.9}},
-    "nadam without momentum": {"kind": "nadam", "η": 0.05, "μ_sched": {"kind": "null"}},
-}
-STAGES: dict[str, dict[str, float]] = {
-    "plain": {"λ": 0.0},
-    "decayed": {"λ": 0.01},
-    "scaled and clipped": {"λ": 0.0, "scale": 0.5, "clip": 0.3},
-    "all": {"λ": 0.01, "scale": -0.25, "clip": 0.1},
-}
-SHAPES: dict[str, Any] = {"scalar": (), "empty": (0, 3), "odd": (7, 11), "two blocks and a bit": 65_539}
+from tests.tables import CONFIGS, SHAPES, STAGES
 
 every_rule = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 every_stage = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES.keys())
@@ -37,9 +17,7 @@ every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 def test_the_table_misses_no_rule() -> None:
-    assert {config["kind"] for config in CONFIGS.values()} == {
-        rule.model_fields["kind"].default for rule in RULES
-    }
+    assert {config["kind"] for config in CONFIGS.values()} == {rule.model_fields["kind"].default for rule in RULES}
 
 
 def reference(rule: Rule, weight: np.ndarray, gradients: list[np.ndarray]) -> np.ndarray:
@@ -140,9 +118,7 @@ def test_only_the_viewed_elements_change(arrays: Any) -> None:
 def test_every_rule_finds_the_minimum_of_a_bowl(config: Any) -> None:
     curvature = np.array([1.0, 3.0, 0.3], dtype="float64")
     weight, optimum = np.zeros(3), np.array([1.0, -2.0, 0.5])
-    optimizer = mxtrain.build(
-        config | {"λ": 0, "η_sched": {"kind": "inv", "per": "iteration", "γ": 0.01, "p": 0.5}}
-    )
+    optimizer = mxtrain.build(config | {"λ": 0, "η_sched": {"kind": "inv", "per": "iteration", "γ": 0.01, "p": 0.5}})
     for _ in range(2000):
         optimizer.update(0, curvature * (weight - optimum), weight)
     np.testing.assert_allclose(weight, optimum, atol=0.02)

@@ -103,9 +103,7 @@ def test_the_caller_of_step_owns_the_epochs() -> None:
 
 
 def test_the_updater_counts_updates_per_index() -> None:
-    optimizer = mxtrain.build(
-        {"kind": "sgd", "η": 1, "λ": 0, "η_sched": {"kind": "exp", "γ": 0.5, "per": "iteration"}}
-    )
+    optimizer = mxtrain.build({"kind": "sgd", "η": 1, "λ": 0, "η_sched": {"kind": "exp", "γ": 0.5, "per": "iteration"}})
     updater = mxtrain.get_updater(optimizer)
     a, b, gradient = np.zeros(1), np.zeros(1), np.full(1, -1.0)
     for _ in range(3):

@@ -1,0 +1,187 @@
+"""The compiled backend gives NumPy's bits, whatever the rule, the size, the layout, the thread or the process."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mxtrain
+from mxtrain.backends import select_backend
+from mxtrain.backends.compiled import compile_loop
+from mxtrain.kernel import sqrt, trace, where
+from tests.tables import CONFIGS, STAGES, awkward
+
+SIZES = [0, 1, 7, 4095, 4096, 4097, 1_000_003]
+
+
+def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    """Equal to the bit; of NaN only that both are."""
+    return bool(((a.view(f"u{a.itemsize}") == b.view(f"u{b.itemsize}")) | (np.isnan(a) & np.isnan(b))).all())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("stage", ["plain", "all"])
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+def test_bits_equal_numpys(config: Any, stage: str, dtype: str) -> None:
+    config = config | STAGES[stage]
+    for size in SIZES if stage == "all" else SIZES[:-1]:
+        weight, *gradients = awkward(size, dtype, count=4)
+        compiled, numpy = (mxtrain.build(config, backend=name) for name in ("compiled", "numpy"))
+        other = weight.copy()
+        for gradient in gradients:
+            compiled.update(0, gradient, weight)
+            numpy.update(0, gradient, other)
+        assert same_bits(weight, other), f"{size} elements"
+
+
+@pytest.mark.parametrize("offset", [1, 2, 3, 4])
+def test_no_alignment_matters(offset: int) -> None:
+    (base, gradient_base) = awkward(1001, "float32", count=2)
+    memory = bytearray(4 * 1001 + 8)
+    weight = np.frombuffer(memory, dtype="float32", count=1000, offset=offset)
+    weight[:] = base[:1000]
+    expected = base[:1000].copy()
+    gradient = gradient_base[1:]
+    mxtrain.build({"kind": "adam"}, backend="compiled").update(0, gradient, weight)
+    mxtrain.build({"kind": "adam"}, backend="numpy").update(0, gradient, expected)
+    assert same_bits(np.array(weight), expected)
+
+
+@pytest.mark.parametrize("view", [lambda a: a[::2], lambda a: a[:, 3:50], lambda a: a.T, lambda a: a[::-1, ::-1]])
+def test_any_layout_gives_the_same_bits(view: Any) -> None:
+    base, gradient = awkward(10_000, "float32", count=2)
+    one, other, gradient = base.reshape(100, 100), base.reshape(100, 100).copy(), gradient.reshape(100, 100)
+    mxtrain.build({"kind": "adam"}, backend="compiled").update(0, view(gradient), view(one))
+    mxtrain.build({"kind": "adam"}, backend="numpy").update(0, view(gradient), view(other))
+    assert same_bits(one, other)
+
+
+def test_a_read_only_gradient_will_do() -> None:
+    weight, gradient = awkward(100, "float32", count=2)
+    gradient.flags.writeable = False
+    mxtrain.build({"kind": "adam"}, backend="compiled").update(0, gradient, weight)
+
+
+def test_where_and_comparisons() -> None:
+    def formula(W: Any, g: Any) -> dict[str, Any]:
+        return {"W": where(g <= 0.5, sqrt(abs(W)), where(W > g, -W, g / W)), "g": W}
+
+    program = trace("choice", formula, ("W", "g"), ())
+    one = awkward(5000, "float32", count=2)
+    other = [array.copy() for array in one]
+    select_backend("compiled").run(program, [one], program.evaluate_scalars({}))
+    select_backend("numpy").run(program, [other], program.evaluate_scalars({}))
+    assert same_bits(one[0], other[0])
+    assert same_bits(one[1], other[1])
+
+
+def test_other_coefficients_compile_nothing() -> None:
+    weight, gradient = awkward(10, "float32", count=2)
+    mxtrain.build({"kind": "adam"}, backend="compiled").update(0, gradient, weight)
+    compiled = compile_loop.cache_info().misses
+    other = {"kind": "adam", "η": 0.3, "β1": 0.5, "β2": 0.7, "ϵ": 1e-3, "λ": 0.2}
+    mxtrain.build(other, backend="compiled").update(0, gradient, weight)
+    assert compile_loop.cache_info().misses == compiled
+
+
+def test_python_threads_may_update_at_once() -> None:
+    def work(seed: int) -> np.ndarray:
+        weight, *gradients = awkward(600_000, "float32", count=6, seed=seed)
+        optimizer = mxtrain.build({"kind": "adam"}, backend="compiled")
+        for gradient in gradients:
+            optimizer.update(0, gradient, weight)
+        return weight
+
+    expected = [work(seed) for seed in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        for one, other in zip(pool.map(work, range(6)), expected, strict=True):
+            assert same_bits(one, other)
+
+
+def _update_in_child(results: Any) -> None:
+    weight, gradient = awkward(600_000, "float32", count=2)
+    mxtrain.build({"kind": "adam"}, backend="compiled").update(0, gradient, weight)
+    results.put(weight.tobytes())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_forked_processes_may_update() -> None:
+    weight, gradient = awkward(600_000, "float32", count=2)
+    mxtrain.build({"kind": "adam"}, backend="compiled").update(0, gradient, weight)  # the threads are up now
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of every fork beside threads
+        child = context.Process(target=_update_in_child, args=(results,))
+        child.start()
+    try:
+        assert results.get(timeout=60) == weight.tobytes()
+    finally:
+        child.join(timeout=60)
+
+
+SCRIPT = """
+import numpy as np, mxtrain
+weight, gradient = np.ones(8, dtype="float32"), np.ones(8, dtype="float32")
+mxtrain.build({"kind": "adam"}, backend="compiled").update(0, gradient, weight)
+print(weight[0])
+"""
+
+
+def run_script(cache: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"MXTRAIN_CACHE_DIR": str(cache)}
+    return subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_machine_code_is_kept_on_disk(tmp_path: Path) -> None:
+    assert run_script(tmp_path).returncode == 0
+    kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ic]")}
+    assert len(kept) == 2
+    assert run_script(tmp_path).returncode == 0
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ic]")} == kept
+
+
+def test_it_runs_where_nothing_can_be_kept(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    result = run_script(blocked)
+    assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "0.999", "")
+
+
+def test_a_damaged_loop_file_is_replaced(tmp_path: Path) -> None:
+    run_script(tmp_path)
+    (loop,) = tmp_path.rglob("*.py")
+    loop.write_text("raise SystemExit('damaged')")
+    result = run_script(tmp_path)
+    assert (result.returncode, result.stdout.strip()) == (0, "0.999")
+
+
+def test_damaged_machine_code_is_compiled_again(tmp_path: Path) -> None:
+    run_script(tmp_path)
+    (code,) = tmp_path.rglob("*.nbc")
+    code.write_bytes(b"damaged")
+    result = run_script(tmp_path)
+    assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "0.999", "")
+
+
+def test_auto_goes_over_to_compiled_loops_once_they_pay() -> None:
+    code = """
+import sys, numpy as np, mxtrain
+weight, gradient = np.ones(8, dtype="float32"), np.ones(8, dtype="float32")
+optimizer = mxtrain.build({"kind": "adam"})
+optimizer.update(0, gradient, weight)
+assert "numba" not in sys.modules
+large, slope = np.ones(20_000_000, dtype="float32"), np.ones(20_000_000, dtype="float32")
+for _ in range(12):
+    optimizer.update(1, slope, large)
+assert "numba" in sys.modules
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

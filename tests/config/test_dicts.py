@@ -1,0 +1,117 @@
+"""Configs handed over as dicts: the same rules and the same words as for files, and the dict stays as it is."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mxtrain.config import DataConfig, optimizer_from_dict, run_from_dict
+from mxtrain.optimizers import SGD, Adam
+from mxtrain.schedules.learning_rate import Exp
+from mxtrain.schedules.momentum import Null
+
+Told = Callable[..., list[str]]
+
+_RUN: dict[str, Any] = {
+    "data": {"source": "digits"},
+    "model": {"kind": "mlp", "hidden": [3]},
+    "loss": "softmax_cross_entropy",
+    "optimizer": {"kind": "adam", "learning_rate": 0.5, "η_sched": {"kind": "exp"}},
+}
+
+
+def test_a_dict_becomes_a_run() -> None:
+    run = run_from_dict(_RUN)
+    assert run.name == "run"
+    assert run.optimizer == Adam(η=0.5, η_sched=Exp())
+    assert run_from_dict(run.to_dict()) == run
+
+
+def test_the_dict_stays_as_it_is(told: Told) -> None:
+    for data in (_RUN, {**_RUN, "seed": -1, "optimizer": {"kind": "adam", "lr": 1, "η": 2}}):
+        before = deepcopy(data)
+        told(run_from_dict, data)
+        assert data == before
+
+
+def test_any_mapping_any_number_and_finished_parts_will_do() -> None:
+    assert optimizer_from_dict(MappingProxyType({"kind": "adam", "β1": np.float32(0.5)})) == Adam(β1=0.5)
+    assert optimizer_from_dict({"kind": "sgd", "lr": np.int64(2), "μ": Fraction(1, 2)}) == SGD(η=2, μ=0.5)
+    assert optimizer_from_dict({"kind": "sgd", "η_sched": Exp(γ=0.5), "μ_sched": {"kind": None}}) == SGD(
+        η_sched=Exp(γ=0.5), μ_sched=Null()
+    )
+    run = run_from_dict({**_RUN, "seed": np.uint64(7), "optimizer": SGD(), "data": DataConfig(source="digits")})
+    assert (run.seed, run.optimizer) == (7, SGD())
+    assert run_from_dict({**_RUN, "model": {"kind": "mlp", "hidden": (3, np.int32(4))}}).model.hidden == (3, 4)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("data", "messages"),
+    [
+        ({}, ["optimizer.kind: required; one of sgd, adam, adagrad, adadelta, adamax, rmsprop, nadam"]),
+        ({"kind": "adam", "β2": 1.2}, ["optimizer.β2: must be at least 0 and below 1, got 1.2"]),
+        ({"kind": "adam", "lr": 0, "eps": -1}, ["optimizer.η: must be above 0, got 0", "optimizer.ϵ: must be above 0, got -1.0"]),
+        ({"kind": "adam", "lr": 1, "η": 2}, ["optimizer.η: η and lr are two names of one value; keep one"]),
+        ({"kind": "adam", "beta3": 1}, ["optimizer.beta3: unknown field; did you mean β1?"]),
+        ({"kind": "adam", "η": True}, ["optimizer.η: must be a number, got true"]),
+        ({"kind": "adam", "η": np.True_}, ["optimizer.η: must be a number, got np.True_"]),
+        ({"kind": "adam", "η": "0.1"}, ["optimizer.η: must be a number, got '0.1'; remove the quotes"]),
+        ({"kind": "adam", "η": None}, ["optimizer.η: must be a number, got null"]),
+        ({"kind": "adam", "η": 1 + 2j}, ["optimizer.η: must be a number, got (1+2j)"]),
+        ({"kind": "adam", "η": Decimal("0.1")}, ["optimizer.η: must be a number, got Decimal('0.1')"]),
+        ({"kind": "adam", "η": b"1"}, ["optimizer.η: must be a number, got b'1'"]),
+        ({"kind": "adam", "η": [1]}, ["optimizer.η: must be a number, got a list"]),
+        ({"kind": "adam", "η": np.ones(2)}, ["optimizer.η: must be a number, got array([1., 1.])"]),
+        ({"kind": "adam", "η": np.ones((2, 1))}, ["optimizer.η: must be a number, got array([[1.],\\n       [1.]])"]),
+        ({"kind": "adam", "η": float("inf")}, ["optimizer.η: must be a finite number, got inf"]),
+        ({"kind": "adam", "η": float("nan"), "β1": -1}, ["optimizer.η: must be a finite number, got nan", "optimizer.β1: must be at least 0 and below 1, got -1"]),
+        ({"kind": "adam", "η": np.float32("-inf")}, ["optimizer.η: must be a finite number, got -inf"]),
+        ({"kind": "adam", "η": 10**400}, ["optimizer.η: must be a number that fits in float64, got an integer of more than 40 digits"]),
+        ({"kind": "adam", "η": Fraction(10**400)}, ["optimizer.η: must be a number that fits in float64"]),
+        ({"kind": "adam", 1: 2}, ["optimizer: a key must be a string, got 1"]),
+        ({"kind": "adam", None: 2, (1, 2): 3}, ["optimizer: a key must be a string, got null", "optimizer: a key must be a string, got a list"]),
+        ({"kind": "adam", "\ud800": 1}, ["optimizer: a key must be a string, got '\\ud800'"]),
+        ({"kind": "\ud800"}, ["optimizer.kind: must be Unicode text, got half of a surrogate pair"]),
+        ({"kind": ["adam"]}, ["optimizer.kind: must be one of sgd, adam, adagrad, adadelta, adamax, rmsprop, nadam, got a list"]),
+        ({"kind": {}}, ["optimizer.kind: must be one of sgd, adam, adagrad, adadelta, adamax, rmsprop, nadam, got a mapping"]),
+        ({"kind": "adam", "η_sched": "exp"}, ["optimizer.η_sched: must be a mapping such as {kind: exp}, got 'exp'"]),
+        ({"kind": "adam", "η_sched": {"kind": "exp", "γ": 7}}, ["optimizer.η_sched.γ: must be above 0 and below 1, got 7"]),
+        ({"kind": "sgd", "μ_sched": SGD()}, ["optimizer.μ_sched.kind: must be one of null, fixed, nadam, got 'sgd'"]),
+        ({"kind": "adam", "x\n\x1b[31m": 1}, ["optimizer.x\\n\\x1b[31m: unknown field; the fields here are kind, η, λ, clip, scale, η_sched, β1, β2, ϵ"]),
+        ("adam", ["a config must be a mapping, got 'adam'"]),
+        (None, ["a config must be a mapping, got null"]),
+        ([{"kind": "adam"}], ["a config must be a mapping, got a list"]),
+    ],
+)  # fmt: skip
+def test_a_wrong_optimizer_is_told_every_problem(data: Any, messages: list[str], told: Told) -> None:
+    assert told(optimizer_from_dict, data) == messages
+
+
+@pytest.mark.parametrize(
+    ("change", "messages"),
+    [
+        ({"seed": -1, "loss": "mse"}, ["seed: must be a whole number at least 0 and below 18446744073709551616, got -1", "loss: must be one of softmax_cross_entropy, logistic, squared_error, got 'mse'"]),
+        ({"model": {"kind": "mlp", "hidden": {1, 2}}}, ["model.hidden: must be a list, as in [a, b], got {1, 2}"]),
+        ({"model": {"kind": "mlp", "hidden": [1, [2]]}}, ["model.hidden.1: must be a whole number, got a list"]),
+        ({"data": {"source": Path("a.csv")}}, [f"data.source: must be a string, got {Path('a.csv')!r}"]),
+        ({"data": [("source", "digits")]}, ["data: must be a mapping, got a list"]),
+        ({"fit": None}, ["fit: must be a mapping, got null"]),
+        ({"extends": "base.yaml"}, ["extends: unknown field; extends stands at the top of a file"]),
+        ({"name": "a b"}, ["name: must consist of letters, digits, '.', '_' and '-', the first a letter, a digit or '_', got 'a b'"]),
+    ],
+)  # fmt: skip
+def test_a_wrong_run_is_told_every_problem(change: Any, messages: list[str], told: Told) -> None:
+    assert told(run_from_dict, {**_RUN, **change}) == messages
+
+
+def test_a_data_file_is_relative_to_the_current_folder(here: Path, told: Told) -> None:
+    data = {"source": "table.csv", "target": "y"}
+    assert told(run_from_dict, {**_RUN, "data": data}) == [f"data.source: no such file: {here / 'table.csv'}"]
+    Path("table.csv").touch()
+    assert run_from_dict({**_RUN, "data": data}).data.source == str(here / "table.csv")

@@ -1,0 +1,139 @@
+"""A config that is written reads back as the same config."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mxtrain.config import RunConfig, read_optimizer, read_run, run_from_dict, to_yaml
+from mxtrain.optimizers import RULES, SGD, Adam, Rule
+from mxtrain.schedules import learning_rate, momentum
+from mxtrain.types import Config
+
+_repeatable = settings(
+    derandomize=True, deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False) | st.sampled_from([1e-8, 1e22, 5e-324, 1])
+decay = st.floats(min_value=0, max_value=1, exclude_max=True)
+open_unit = st.floats(min_value=0, max_value=1, exclude_min=True, exclude_max=True)
+per = st.sampled_from(["epoch", "iteration"])
+η_schedules = st.none() | st.one_of(
+    st.builds(learning_rate.Fixed, η=st.none() | positive, per=per),
+    st.builds(learning_rate.Exp, η=st.none() | positive, γ=open_unit, per=per),
+    st.builds(learning_rate.Inv, η=st.none() | positive, γ=open_unit, p=positive, per=per),
+)
+μ_schedules = st.none() | st.one_of(
+    st.just(momentum.Null()),
+    st.builds(momentum.Fixed, μ=st.none() | decay),
+    st.builds(momentum.Nadam, μ=st.none() | decay, δ=positive, γ=decay, α=decay),
+)
+shared = {"η": positive, "λ": positive, "clip": positive, "scale": st.floats(allow_nan=False, allow_infinity=False)}
+rules = st.one_of(
+    st.builds(SGD, **shared, μ=decay, η_sched=η_schedules, μ_sched=μ_schedules),
+    st.builds(Adam, **shared, β1=decay, β2=decay, η_sched=η_schedules).flatmap(
+        lambda rule: st.builds(lambda ϵ: rule.model_copy(update={"ε": ϵ}), positive)
+    ),
+)
+awkward = st.sampled_from(
+    ["no", "1e-3", "null", "010", "~", "true", "", " a ", "a: b", "a #b", "- a", "[a]", "'", '"', "\\", "\n", "\t", "…"]
+    + [
+        "\x00",
+        "\x1b[31m",
+        "\x85",
+        "\u2028",
+        "\ufeff",
+        "😀",
+        "@",
+        "%",
+        "&a",
+        "*a",
+        "!a",
+        "|",
+        ">",
+        "?",
+        ":",
+        ",",
+        "=",
+        "<<",
+    ]
+)
+texts = (awkward | st.text(st.characters(exclude_categories=["Cs"]))).filter(bool)
+
+
+def _written(config: Config) -> str:
+    Path("written.yaml").write_text(to_yaml(config), encoding="utf-8", newline="")
+    return "written.yaml"
+
+
+@_repeatable
+@given(rule=rules)
+def test_every_optimizer_reads_back(rule: Rule, here: Path) -> None:
+    assert read_optimizer(_written(rule)) == rule
+
+
+@_repeatable
+@given(
+    target=texts, features=st.none() | st.lists(texts, min_size=1, max_size=3), hidden=st.lists(st.integers(1, 2**53))
+)
+def test_every_text_reads_back(
+    target: str, features: list[str] | None, hidden: list[int], here: Path, parser: str
+) -> None:
+    Path("no # data: 'x'.csv").touch()
+    data = {"source": "no # data: 'x'.csv", "target": target, "features": features}
+    parts: dict[str, Any] = {"model": {"kind": "mlp", "hidden": hidden}, "optimizer": {"kind": "adam"}}
+    run = run_from_dict({"data": data, "loss": "logistic", "seed": 2**64 - 1, "name": "010", **parts})
+    assert read_run(_written(run)) == run
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_default_is_written_and_reads_back(rule: type[Rule], here: Path, parser: str) -> None:
+    config: Rule = rule()  # type: ignore[call-arg]
+    assert read_optimizer(_written(config)) == config
+    lines = to_yaml(config).splitlines()
+    assert [line.split(":")[0] for line in lines] == list(config.to_dict())
+
+
+def test_a_resolved_run_reads_as_a_person_would_write_it(write: Callable[..., str], here: Path) -> None:
+    run = read_run(
+        write("model: {kind: mlp, hidden: [32, 16]}\noptimizer: {kind: sgd, wd: 1e-8, μ_sched: {kind: null}}")
+    )
+    text = """\
+name: run
+seed: 0
+backend: auto
+dtype: float32
+data:
+  source: digits
+  target: null
+  features: null
+  batch_size: 32
+  validation: 0.2
+  shuffle: true
+  last_batch: keep
+  standardize: true
+model:
+  kind: mlp
+  hidden: [32, 16]
+  activation: relu
+loss: softmax_cross_entropy
+optimizer:
+  kind: sgd
+  η: 0.01
+  λ: 1e-08
+  clip: 0.0
+  scale: 0.03125
+  η_sched: null
+  μ: 0.0
+  μ_sched:
+    kind: "null"
+fit:
+  epochs: 10
+  metrics: []
+"""
+    assert to_yaml(run.resolve()) == text
+    assert read_run(_written(run.resolve())) == run.resolve()
+    assert isinstance(run, RunConfig)

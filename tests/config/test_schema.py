@@ -1,0 +1,93 @@
+"""The JSON Schema that editors check and complete run files with."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from mxtrain.config import MODELS, DataConfig, FitConfig, RunConfig, json_schema
+from mxtrain.names import LETTERS, fold, spelling, words
+from mxtrain.optimizers import RULES
+from mxtrain.schedules import learning_rate, momentum
+from mxtrain.types import Config
+
+SCHEDULES = (
+    *(learning_rate.Fixed, learning_rate.Exp, learning_rate.Inv),
+    *(momentum.Null, momentum.Fixed, momentum.Nadam),
+)
+EVERY_MODEL = (RunConfig, DataConfig, FitConfig, *MODELS, *RULES, *SCHEDULES)
+SCHEMA = json_schema()
+
+
+def _schema_of(model: type[Config]) -> dict[str, Any]:
+    if model is RunConfig:
+        return SCHEMA
+    long = f"{model.__module__}.{model.__name__}".replace(".", "__")
+    return SCHEMA["$defs"].get(model.__name__) or SCHEMA["$defs"][long]  # type: ignore[no-any-return]
+
+
+def _dicts(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _dicts(item)
+
+
+def test_it_is_a_json_schema_of_the_present_draft() -> None:
+    assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert json.loads(json.dumps(SCHEMA)) == SCHEMA
+
+
+@pytest.mark.parametrize("model", EVERY_MODEL, ids=lambda model: f"{model.__module__}.{model.__name__}")
+def test_every_field_stands_there_under_every_name_and_no_other(model: type[Config]) -> None:
+    schema = _schema_of(model)
+    accepted = {name for field in model.model_fields for name in (spelling(field), field, *words(field))}
+    micro = {name.replace("μ", "\N{MICRO SIGN}") for name in accepted}
+    assert set(schema["properties"]) - {"extends"} == accepted | micro
+    assert schema["additionalProperties"] is False
+    assert "ϵ" not in fold("ϵ")
+    assert ("ϵ" in schema["properties"]) == ("ε" in model.model_fields)
+
+
+@pytest.mark.parametrize("model", EVERY_MODEL, ids=lambda model: f"{model.__module__}.{model.__name__}")
+def test_every_field_is_described_by_its_docstring(model: type[Config]) -> None:
+    schema = _schema_of(model)
+    assert schema["description"]
+    for name, field in schema["properties"].items():
+        assert name == "kind" or field["description"], name
+
+
+def test_bounds_defaults_and_choices_are_stated() -> None:
+    adam = SCHEMA["$defs"]["Adam"]["properties"]
+    assert adam["β1"] == {
+        "type": "number",
+        "minimum": 0,
+        "exclusiveMaximum": 1,
+        "default": 0.9,
+        "description": "decay of the first moment, at least 0 and below 1.",
+    }
+    assert adam["beta1"] == adam["β1"] | {"description": "another name of β1"}
+    assert adam["kind"]["const"] == "adam"
+    assert SCHEMA["properties"]["loss"]["enum"] == ["softmax_cross_entropy", "logistic", "squared_error"]
+    assert len(SCHEMA["properties"]["optimizer"]["anyOf"]) == len(RULES)
+    assert SCHEMA["$defs"]["Null"]["properties"]["kind"]["enum"] == ["null", None]
+
+
+def test_only_a_file_that_extends_none_must_say_everything() -> None:
+    assert SCHEMA["properties"]["extends"]["type"] == "string"
+    assert "required" not in SCHEMA
+    assert SCHEMA["if"] == {"not": {"required": ["extends"]}}
+    assert SCHEMA["then"]["required"] == ["data", "model", "loss", "optimizer"]
+    assert SCHEMA["then"]["properties"]["optimizer"] == {"required": ["kind"]}
+    assert SCHEMA["then"]["properties"]["data"] == {"required": ["source"]}
+
+
+def test_every_reference_leads_somewhere() -> None:
+    targets = {schema["$ref"] for schema in _dicts(SCHEMA) if "$ref" in schema}
+    assert targets == {f"#/$defs/{name}" for name in SCHEMA["$defs"]}
+
+
+def test_no_field_is_named_by_a_word_that_stands_for_a_letter() -> None:
+    for model in EVERY_MODEL:
+        assert not model.model_fields.keys() & LETTERS.keys()

@@ -1,0 +1,75 @@
+"""An epoch sees every sample once, in an order that follows from the seed and the epoch."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from mxtrain.config.run import DataConfig
+from mxtrain.data import Batches, Part, in_order
+
+
+def batches_of(samples: int, batch_size: int, seed: int = 0, shuffle: bool = True, last_batch: str = "keep") -> Batches:
+    targets = np.arange(samples)
+    part = Part(np.stack([targets, targets**2], axis=1).astype(np.float32), targets)
+    parts = {"source": "digits", "batch_size": batch_size, "shuffle": shuffle, "last_batch": last_batch}
+    return Batches(part, DataConfig.model_validate(parts), seed)
+
+
+def drawn(batches: Batches, epoch: int = 1, start: int = 0) -> list[list[int]]:
+    return [targets.tolist() for _, targets in batches.epoch(epoch, start)]
+
+
+@pytest.mark.parametrize(("samples", "size", "shuffle"), list(product([1, 7, 12], [1, 3, 4, 100], [True, False])))
+def test_every_sample_comes_once(samples: int, size: int, shuffle: bool) -> None:
+    batches = batches_of(samples, size, shuffle=shuffle)
+    sizes = [len(batch) for batch in drawn(batches)]
+    assert sorted(sum(drawn(batches), [])) == list(range(samples))
+    assert len(sizes) == len(batches)
+    assert all(n == size for n in sizes[:-1])
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_the_smaller_last_batch_can_be_dropped(shuffle: bool) -> None:
+    batches = batches_of(10, 4, shuffle=shuffle, last_batch="drop")
+    assert [len(batch) for batch in drawn(batches)] == [4, 4]
+    assert len(batches) == 2
+
+
+def test_inputs_stay_with_their_targets() -> None:
+    for inputs, targets in batches_of(20, 6).epoch(3):
+        assert inputs.dtype == np.float32
+        assert inputs.flags.c_contiguous
+        assert inputs.tolist() == [[t, t * t] for t in targets.tolist()]
+
+
+def test_the_order_follows_from_the_seed_and_the_epoch() -> None:
+    assert drawn(batches_of(30, 4), 2) == drawn(batches_of(30, 4), 2)
+    orders = {str(drawn(batches_of(30, 4, seed), epoch)) for seed, epoch in product([0, 1], [1, 2, 3])}
+    assert len(orders) == 6
+
+
+def test_the_order_does_not_depend_on_the_batch_size() -> None:
+    assert sum(drawn(batches_of(30, 4)), []) == sum(drawn(batches_of(30, 7)), [])
+
+
+def test_the_order_of_a_seed_is_frozen() -> None:
+    assert drawn(batches_of(8, 3), epoch=1) == [[1, 0, 3], [2, 6, 4], [5, 7]]
+
+
+def test_without_shuffling_the_order_is_that_of_the_file() -> None:
+    batches = batches_of(5, 2, shuffle=False)
+    assert drawn(batches, 1) == drawn(batches, 2) == [[0, 1], [2, 3], [4]]
+
+
+@pytest.mark.parametrize(("start", "shuffle"), list(product([0, 1, 2, 3, 4], [True, False])))
+def test_an_epoch_can_begin_at_any_batch(start: int, shuffle: bool) -> None:
+    batches = batches_of(10, 3, shuffle=shuffle)
+    assert drawn(batches, 1, start) == drawn(batches, 1)[start:]
+
+
+def test_a_part_is_evaluated_in_order_and_without_copies() -> None:
+    part = batches_of(5, 2).part
+    seen = list(in_order(part, 2))
+    assert [targets.tolist() for _, targets in seen] == [[0, 1], [2, 3], [4]]
+    assert all(np.shares_memory(inputs, part.inputs) for inputs, _ in seen)

@@ -1,0 +1,150 @@
+"""CSV files: what is read, and for everything else one message that says where and what."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mxtrain.config.run import DataConfig
+from mxtrain.data import Table, load
+from mxtrain.errors import DataError
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def read(
+    content: str | bytes, target: str = "y", features: tuple[str, ...] | None = None, classes: bool = False
+) -> Table:
+    Path("train.csv").write_bytes(content.encode() if isinstance(content, str) else content)
+    return load(DataConfig(source="train.csv", target=target, features=features), classes)
+
+
+def test_numbers_are_read_in_the_order_of_the_file() -> None:
+    table = read("age,y,height\n1,2.5,-3\n4e2,5,.5\n")
+    assert table.feature_names == ("age", "height")
+    assert table.target_name == "y"
+    assert table.class_names is None
+    assert table.inputs.dtype == table.targets.dtype == np.float64
+    assert table.inputs.tolist() == [[1, -3], [400, 0.5]]
+    assert table.targets.tolist() == [2.5, 5]
+
+
+def test_chosen_features_come_in_the_order_asked_for_and_the_rest_may_be_anything() -> None:
+    table = read("name,a,b,y\nBob,1,2,3\n,4,5,6\n", features=("b", "a"))
+    assert table.feature_names == ("b", "a")
+    assert table.inputs.tolist() == [[2, 1], [5, 4]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "targets"),
+    [
+        pytest.param(["cat", "ant", "cat"], ("ant", "cat"), [1, 0, 1], id="text"),
+        pytest.param(["10", "9", "10"], ("9", "10"), [1, 0, 1], id="whole numbers are ordered as numbers"),
+        pytest.param(["1.0", "01", "-2"], ("-2", "1"), [1, 1, 0], id="one number, one class"),
+        pytest.param(["10", "9", "x"], ("10", "9", "x"), [0, 1, 2], id="one text makes all of them text"),
+        pytest.param([" b", "a ", "b"], ("a", "b"), [1, 0, 1], id="blanks around do not count"),
+        pytest.param(['"a,b"', "c", '"a,b"'], ("a,b", "c"), [0, 1, 0], id="quoted"),
+    ],
+)
+def test_labels_become_classes(labels: list[str], names: tuple[str, ...], targets: list[int]) -> None:
+    table = read("x,y\n" + "".join(f"0,{label}\n" for label in labels), classes=True)
+    assert table.class_names == names
+    assert table.targets.dtype == np.int64
+    assert table.targets.tolist() == targets
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("x,y\n1,2\n", id="plain"),
+        pytest.param("x,y\r\n1,2\r\n", id="written on Windows"),
+        pytest.param(b"\xef\xbb\xbfx,y\n1,2\n", id="with a byte order mark"),
+        pytest.param("x,y\n1,2", id="no newline at the end"),
+        pytest.param("\nx,y\n\n1,2\n\n", id="blank lines"),
+        pytest.param(" x , y\n 1 , 2\n", id="blanks around"),
+        pytest.param('"x","y"\n"1","2"\n', id="quoted"),
+    ],
+)
+def test_usual_ways_of_writing_one_table(content: str | bytes) -> None:
+    table = read(content)
+    assert (table.feature_names, table.inputs.tolist(), table.targets.tolist()) == (("x",), [[1]], [2])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "train.csv:1: is empty; the first line must name the columns"),
+        ("\n\n", "train.csv:1: is empty; the first line must name the columns"),
+        ("x,y\n", "train.csv: has a header but no samples"),
+        ("x,,y\n1,2,3\n", "train.csv:1: column 2 has no name"),
+        ("x,y,x\n1,2,3\n", "train.csv:1: 2 columns are named 'x'"),
+        ("x,Y\n1,2\n", "train.csv:1: data.target: there is no column 'y'; did you mean 'Y'?"),
+        ("a;b\n1;2\n", "train.csv:1: data.target: there is no column 'y'; there are: 'a;b'"),
+        ("y\n1\n", "train.csv:1: there is no column besides the target 'y' to predict it from"),
+        ("x,y\n1,2\n3\n", "train.csv:3: must have 2 values, as the header has, got 1"),
+        ("x,y\n1,2,3\n", "train.csv:2: must have 2 values, as the header has, got 3"),
+        ("x,y\n1,2\nabc,3\n", "train.csv:3: column 'x': must be a number, got 'abc'"),
+        ("x,y\n1,2\n3,abc\n", "train.csv:3: column 'y': must be a number, got 'abc'"),
+        ("x,y\n1_0,2\n", "train.csv:2: column 'x': must be a number, got '1_0'"),
+        ("x,y\n,2\n", "train.csv:2: column 'x': a value is missing"),
+        ("x,y\n1, \n", "train.csv:2: column 'y': a value is missing"),
+        ("x,y\nnan,2\n", "train.csv:2: column 'x': must be a finite number, got 'nan'"),
+        ("x,y\n-inf,2\n", "train.csv:2: column 'x': must be a finite number, got '-inf'"),
+        ("x,y\n1e999,2\n", "train.csv:2: column 'x': must be a finite number, got '1e999'"),
+        ('x,y\n"1\n\n",2\n3,?\n', "train.csv:5: column 'y': must be a number, got '?'"),
+        ('x,y\n1,2\n"3,4\n5,6\n', "train.csv:3: cannot be read as CSV: unexpected end of data"),
+        (b"x,y\n1,2\n\xff,3\n", "train.csv:3: is not UTF-8 text; save it as UTF-8"),
+        ("x,y\n1,2\n".encode("utf-16"), "train.csv:1: is not UTF-8 text; save it as UTF-8"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(content: str | bytes, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read(content)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (("agee",), "train.csv:1: data.features: there is no column 'agee'; did you mean 'age'?"),
+        (("age", "y"), "train.csv:1: data.features: 'y' is the target; leave it out"),
+        (("age", "age"), "train.csv:1: data.features: 'age' is named twice"),
+    ],
+)
+def test_a_wrong_choice_of_features(features: tuple[str, ...], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read("age,y\n1,2\n", features=features)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["a", "a"], "train.csv: column 'y': every sample is of the class 'a'; there must be at least two classes"),
+        (["a", ""], "train.csv:3: column 'y': a value is missing"),
+        (["a", "NaN"], "train.csv:3: column 'y': must be the name or number of a class, got 'NaN'"),
+        (
+            ["1", "1.5"],
+            (
+                "train.csv: column 'y': a class must be a whole number or a text, got 1.5; "
+                "to predict numbers, set loss: squared_error"
+            ),
+        ),
+    ],
+)
+def test_labels_that_are_no_classes(labels: list[str], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read("x,y\n" + "".join(f"0,{label}\n" for label in labels), classes=True)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("ending", ["csv", "npz"])
+def test_a_source_that_cannot_be_opened(ending: str) -> None:
+    Path(f"folder.{ending}").mkdir()
+    for name, reason in ((f"gone.{ending}", "No such file or directory"), (f"folder.{ending}", "Is a directory")):
+        with pytest.raises(DataError) as caught:
+            load(DataConfig(source=name, target="y"), classes=False)
+        assert str(caught.value) == f"{name}: cannot be read: {reason}"
