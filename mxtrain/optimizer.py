@@ -104,7 +104,8 @@ class Optimizer:
         check_gradient("W", grad, weight)
         program = gradient_program(self.rule.gradient_stage)
         result = grad.copy()
-        self.backend.run(program, [(weight, result)], program.evaluate_scalars(self._fields))
+        if program.outputs:  # with neither scale nor clip nor λ there is nothing to do
+            self.backend.run(program, [(weight, result)], program.evaluate_scalars(self._fields))
         return result
 
     def advance(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:

@@ -17,12 +17,13 @@ _SECONDS_TO_START = 0.7
 class AutoBackend:
     """Runs programs where they run best; the choice never changes a result.
 
-    CuPy arrays go to the GPU that they are on. On NumPy arrays it begins with the NumPy backend, and goes over to compiled loops once these would have saved what
-    the import of the compiler costs (at once, where the compiler is loaded already).
+    CuPy arrays go to the GPU that they are on. On NumPy arrays it begins with the NumPy backend, and goes over to
+    compiled loops once these would have saved what the import of the compiler costs (at once, where the compiler is
+    loaded already).
     """
 
     name = "auto"
-    kinds = ("numpy", "cupy")
+    kinds: tuple[str, ...] = ("numpy", "cupy")
 
     def __init__(self) -> None:
         self._here: Backend = NumPyBackend()

@@ -23,7 +23,7 @@ class NumPyBackend:
     """Runs programs on NumPy arrays, one cache-sized block after the other; the reference for every other backend."""
 
     name = "numpy"
-    kinds = ("numpy",)
+    kinds: tuple[str, ...] = ("numpy",)
 
     def run(self, program: Program, groups: Sequence[Group], scalars: Sequence[float]) -> None:
         """Run a program in place on each group; see `Backend.run`."""

@@ -30,7 +30,7 @@ class CompiledBackend:
     """
 
     name = "compiled"
-    kinds = ("numpy",)
+    kinds: tuple[str, ...] = ("numpy",)
 
     def run(self, program: Program, groups: Sequence[Group], scalars: Sequence[float]) -> None:
         """Run a program in place on each group; see `Backend.run`."""

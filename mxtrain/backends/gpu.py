@@ -19,7 +19,7 @@ class CuPyBackend:
     """
 
     name = "cupy"
-    kinds = ("cupy",)
+    kinds: tuple[str, ...] = ("cupy",)
 
     def __init__(self) -> None:
         self._cupy = _require_cupy()

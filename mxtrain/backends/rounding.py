@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 def rounded(scalars: Sequence[float], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Float64 scalars, each rounded once to a dtype; what is too large becomes infinite.
@@ -13,8 +15,7 @@ def rounded(scalars: Sequence[float], dtype: np.dtype[Any]) -> NDArray[Any]:
     >>> rounded([0.1, 1e300], np.dtype("float32"))
     array([0.1, inf], dtype=float32)
     """
-    exact = np.array(scalars, dtype=np.float64)
-    if exact.dtype == dtype:
-        return exact
-    with np.errstate(over="ignore", under="ignore"):
-        return exact.astype(dtype)
+    if all(-_LARGEST <= scalar <= _LARGEST for scalar in scalars):
+        return np.array(scalars, dtype=dtype)
+    with np.errstate(over="ignore"):
+        return np.array(scalars, dtype=np.float64).astype(dtype)

@@ -116,6 +116,7 @@ def _run(tree: MapNode, report: Report) -> RunConfig:
 
 
 def _optimizer(tree: MapNode, report: Report) -> Rule:
+    report.move_below("optimizer")
     whole = MapNode({"optimizer": Entry("optimizer", tree, tree.location)}, tree.location)
     return _validated(_OptimizerAlone, whole, report).optimizer
 
@@ -136,7 +137,7 @@ def _data_file(tree: MapNode, report: Report) -> Path | None:
     if not isinstance(node, ScalarNode) or not isinstance(node.value, str) or node.value in CLASS_SOURCES:
         return None
     path = (_folder(node.location) / node.value).absolute()
-    if path.suffix in {".csv", ".npz"} and not _is_file(path):
+    if node.value.endswith((".csv", ".npz")) and not _is_file(path):
         report.add("data.source", f"no such file: {clipped(str(path), 300)}", node.location)
     return path
 

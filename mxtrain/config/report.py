@@ -1,5 +1,6 @@
 """What is wrong with a config, gathered while it is read, so that all of it can be told at once."""
 
+from dataclasses import replace
 from typing import NoReturn
 
 from mxtrain.errors import ConfigError, Location, Problem
@@ -40,6 +41,10 @@ class Report:
         """Something is wrong that leaves nothing to read on with."""
         self._problems.append(Problem(path, message, location))
         raise self.error()
+
+    def move_below(self, name: str) -> None:
+        """What was read turns out to be the value of a field: let the paths so far say so."""
+        self._problems = [replace(problem, path=f"{name}.{problem.path}".rstrip(".")) for problem in self._problems]
 
     def check(self) -> None:
         """Raise whatever was found."""

@@ -1,8 +1,8 @@
 """The run file: everything that one training run follows from."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from mxtrain.optimizers import AnyRule
 from mxtrain.types import Bounds, Config, Count, Seed, misfit
@@ -11,9 +11,18 @@ BackendName = Literal["auto", "numpy", "compiled", "cupy"]
 DataType = Literal["float32", "float64"]
 LossName = Literal["softmax_cross_entropy", "logistic", "squared_error"]
 MetricName = Literal["accuracy", "loss", "mae", "r2"]
+Standardize = Literal["features", "whole", "none"]
 Activation = Literal["relu", "tanh", "sigmoid"]
 Fraction = Annotated[float, Bounds(ge=0, lt=1)]
 Text = Annotated[str, Field(min_length=1)]
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Listed = BeforeValidator(_as_tuple)
+"""Takes a list for a tuple, but neither a set, which has no order, nor whatever else can be walked through."""
 
 CLASS_LOSSES: tuple[LossName, ...] = ("softmax_cross_entropy", "logistic")
 """The losses whose targets are classes; the others take numbers."""
@@ -32,22 +41,30 @@ class DataConfig(Config):
         validation: share of the samples that is held out, at least 0 and below 1; of each class alike.
         shuffle: whether each epoch draws its own order of the samples.
         last_batch: what happens to a smaller batch at the end of an epoch: `keep` or `drop`.
-        standardize: whether features are brought to mean 0 and variance 1, as measured on the training part.
+        standardize: `features` brings each feature to mean 0 and variance 1, as measured on the training part; `whole`
+            all of them together, which suits features that share one unit, such as pixels; `none` leaves them as they
+            are. Left out, `whole` for digits and `features` for everything else.
     """
 
     source: Text
     target: Text | None = None
-    features: Annotated[tuple[Text, ...], Field(strict=False, min_length=1)] | None = None
+    features: Annotated[tuple[Text, ...], Listed, Field(min_length=1)] | None = None
     batch_size: Count = 32
     validation: Fraction = 0.2
     shuffle: bool = True
     last_batch: Literal["keep", "drop"] = "keep"
-    standardize: bool = True
+    standardize: Standardize | None = None
 
     @property
     def is_file(self) -> bool:
         """Whether the source is a file rather than a data set in the package."""
         return self.source not in CLASS_SOURCES
+
+    def resolve(self) -> "DataConfig":
+        """The config with nothing left open: `standardize` follows from the source where it was left out."""
+        if self.standardize is not None:
+            return self
+        return self.model_copy(update={"standardize": "whole" if self.source == "digits" else "features"})
 
     @model_validator(mode="after")
     def _suits_the_source(self) -> Self:
@@ -85,7 +102,7 @@ class MLPConfig(Config):
     """
 
     kind: Literal["mlp"] = "mlp"
-    hidden: Annotated[tuple[Count, ...], Field(strict=False)] = (64,)
+    hidden: Annotated[tuple[Count, ...], Listed] = (64,)
     activation: Activation = "relu"
 
 
@@ -102,7 +119,7 @@ class FitConfig(Config):
     """
 
     epochs: Count = 10
-    metrics: Annotated[tuple[MetricName, ...], Field(strict=False)] = ()
+    metrics: Annotated[tuple[MetricName, ...], Listed] = ()
 
 
 class RunConfig(Config):
@@ -154,7 +171,6 @@ class RunConfig(Config):
 
     def resolve(self) -> "RunConfig":
         """The config with nothing left open: an unset `optimizer.scale` becomes `1/batch_size`."""
-        if self.optimizer.scale != 0:
-            return self
-        optimizer = self.optimizer.model_copy(update={"scale": 1 / self.data.batch_size})
-        return self.model_copy(update={"optimizer": optimizer})
+        scale = self.optimizer.scale or 1 / self.data.batch_size
+        optimizer = self.optimizer.model_copy(update={"scale": scale})
+        return self.model_copy(update={"optimizer": optimizer, "data": self.data.resolve()})

@@ -90,11 +90,7 @@ def prepare(config: RunConfig) -> Dataset:
     training_rows, validation_rows = split(table, config.data.validation, config.seed, stratified=classes)
     _check_batch_size(config, len(training_rows))
     training_inputs = table.inputs[training_rows]
-    standardization = (
-        Standardization.fit(training_inputs)
-        if config.data.standardize
-        else Standardization.identity(training_inputs.shape[1])
-    )
+    standardization = _standardization(training_inputs, config)
     targets = _targets(table, config)
     return Dataset(
         training=Part(_inputs(training_inputs, standardization, table, config), targets[training_rows]),
@@ -115,6 +111,16 @@ def _check_batch_size(config: RunConfig, samples: int) -> None:
             f"data.batch_size: must be at most {samples}, the samples to train on, as last_batch: drop would "
             f"leave no batch, got {config.data.batch_size}; lower it, or set last_batch: keep"
         )
+
+
+def _standardization(training_inputs: NDArray[Any], config: RunConfig) -> Standardization:
+    match config.data.resolve().standardize:
+        case "features":
+            return Standardization.fit(training_inputs)
+        case "whole":
+            return Standardization.fit_whole(training_inputs)
+        case _:
+            return Standardization.identity(training_inputs.shape[1])
 
 
 def _inputs(inputs: NDArray[Any], standardization: Standardization, table: Table, config: RunConfig) -> NDArray[Any]:

@@ -47,6 +47,18 @@ class Standardization:
         constant = (low == high) | (scale == 0)
         return cls(np.where(constant, low, mean), np.where(constant, 1.0, scale))
 
+    @classmethod
+    def fit_whole(cls, inputs: NDArray[Any]) -> Self:
+        """The map that brings all features together to mean 0 and variance 1: they share one unit, as pixels do.
+
+        Example:
+            >>> Standardization.fit_whole(np.array([[0, 4], [0, 4]])).apply(np.array([[2, 6]]), np.float32)
+            array([[0., 2.]], dtype=float32)
+        """
+        features = inputs.shape[1]
+        one = cls.fit(inputs.reshape(-1, 1))
+        return cls(np.repeat(one.mean, features), np.repeat(one.scale, features))
+
     def apply(self, inputs: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
         """The mapped inputs, (n, d), in `dtype` and C-contiguous; what does not fit becomes infinite."""
         mapped = np.empty(inputs.shape, dtype=dtype)

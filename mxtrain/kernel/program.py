@@ -1,8 +1,9 @@
 """The straight-line program that a traced rule becomes, and that every backend runs."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from math import sqrt
 from typing import Literal
 
 Space = Literal["array", "scalar", "value"]
@@ -36,13 +37,13 @@ class Scalar:
     operands: tuple["Scalar", ...] = ()
     label: str | float | None = None
 
-    def evaluate(self, coefficients: Mapping[str, float]) -> float:
-        """The scalar's value in float64."""
+    def source(self) -> str:
+        """The scalar as a Python expression over the coefficients `c`."""
         if self.operation == "input":
-            return coefficients[str(self.label)]
+            return f"c[{self.label!r}]"
         if self.operation == "number":
-            return float(self.label or 0.0)
-        return _SCALAR_OPERATIONS[self.operation](*(part.evaluate(coefficients) for part in self.operands))
+            return repr(self.label)
+        return _SCALAR_SOURCE[self.operation].format(*(part.source() for part in self.operands))
 
     def __str__(self) -> str:
         if not self.operands:
@@ -51,24 +52,25 @@ class Scalar:
         return notation(self.operation, parts)
 
 
-_SCALAR_OPERATIONS: dict[str, Callable[..., float]] = {
-    "add": lambda a, b: a + b,
-    "subtract": lambda a, b: a - b,
-    "multiply": lambda a, b: a * b,
-    "divide": lambda a, b: a / b,
-    "negative": lambda a: -a,
-    "sqrt": math.sqrt,
-    "absolute": abs,
-    "maximum": max,
-    "minimum": min,
+_SCALAR_SOURCE = {
+    "add": "({} + {})",
+    "subtract": "({} - {})",
+    "multiply": "({} * {})",
+    "divide": "({} / {})",
+    "negative": "(-{})",
+    "sqrt": "sqrt({})",
+    "absolute": "abs({})",
+    "maximum": "max({}, {})",
+    "minimum": "min({}, {})",
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """A straight-line program over arrays of one shape and dtype.
 
-    It holds no values of coefficients, so one program, compiled once, serves every η, λ or β.
+    It holds no values of coefficients, so one program, compiled once, serves every η, λ or β. Programs are compared by
+    identity: each variant of a rule is traced once.
 
     Args:
         name: what the program is called when printed or cached.
@@ -89,9 +91,12 @@ class Program:
         """The numbers of the arrays that change."""
         return tuple(number for number, _ in self.outputs)
 
-    def evaluate_scalars(self, coefficients: Mapping[str, float]) -> tuple[float, ...]:
-        """The scalars' values, in float64, for these coefficients."""
-        return tuple(scalar.evaluate(coefficients) for scalar in self.scalars)
+    @cached_property
+    def evaluate_scalars(self) -> Callable[[Mapping[str, float]], tuple[float, ...]]:
+        """The function from coefficients by name to the scalars' values, in float64."""
+        expressions = "".join(f"{scalar.source()}, " for scalar in self.scalars)
+        function: Callable[[Mapping[str, float]], tuple[float, ...]] = eval(f"lambda c: ({expressions})", {"sqrt": sqrt})
+        return function
 
     def __str__(self) -> str:
         """The program as text, one instruction a line."""

@@ -114,7 +114,7 @@ data:
   validation: 0.2
   shuffle: true
   last_batch: keep
-  standardize: true
+  standardize: whole
 model:
   kind: mlp
   hidden: [32, 16]

@@ -56,7 +56,7 @@ def test_only_the_training_part_is_measured() -> None:
 
 
 def test_features_are_left_alone_when_asked(tmp_path: Path) -> None:
-    dataset = from_csv(tmp_path, "x,y\n1,2\n3,4\n", "squared_error", standardize=False)
+    dataset = from_csv(tmp_path, "x,y\n1,2\n3,4\n", "squared_error", standardize="none")
     assert dataset.training.inputs.tolist() == [[1], [3]]
 
 
@@ -85,13 +85,13 @@ def test_dropping_the_only_batch_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "dtype", "standardize", "name", "remedy"),
     [
-        ("x,y\n1e39,2\n3,4\n", "float32", False, "x", "set dtype: float64, or scale it down"),
-        ("x,y\n1,1e39\n3,4\n", "float32", True, "y", "set dtype: float64, or scale it down"),
-        ("x,y\n1e300,1\n-1e300,2\n", "float64", True, "x", "scale it down"),
+        ("x,y\n1e39,2\n3,4\n", "float32", "none", "x", "set dtype: float64, or scale it down"),
+        ("x,y\n1,1e39\n3,4\n", "float32", "features", "y", "set dtype: float64, or scale it down"),
+        ("x,y\n1e300,1\n-1e300,2\n", "float64", "features", "x", "scale it down"),
     ],
 )
 def test_numbers_beyond_the_dtype(
-    tmp_path: Path, content: str, dtype: str, standardize: bool, name: str, remedy: str
+    tmp_path: Path, content: str, dtype: str, standardize: str, name: str, remedy: str
 ) -> None:
     with pytest.raises(DataError) as caught:
         from_csv(tmp_path, content, "squared_error", dtype, standardize=standardize)

@@ -123,8 +123,9 @@ def test_normgrad_touches_neither_argument() -> None:
     assert optimizer.state_dict()["parameters"] == {}
 
 
-def test_an_unset_scale_and_clip_leave_the_gradient_alone() -> None:
+@pytest.mark.parametrize("backend", ["numpy", "compiled"])
+def test_an_unset_scale_and_clip_leave_the_gradient_alone(backend: str) -> None:
     gradient = np.array([1e30, -3.0])
-    result = mxtrain.normgrad(mxtrain.build({"kind": "sgd", "λ": 0}), np.ones(2), gradient)
+    result = mxtrain.normgrad(mxtrain.build({"kind": "sgd", "λ": 0}, backend=backend), np.ones(2), gradient)
     assert result.tobytes() == gradient.tobytes()
     assert not np.shares_memory(result, gradient)

@@ -1,0 +1,43 @@
+"""The commands, in the order in which --help lists them."""
+
+from typing import Annotated
+
+import typer
+
+from mxtrain.cli import check_commands, list_command, run_commands, schedule_command, show_command
+
+app = typer.Typer(
+    help="Optimizers as data: training runs from YAML files.",
+    epilog="Results go to stdout, messages to stderr. Exit status: 0; 1 where a run failed; "
+    "2 where a config or the command line is wrong; 130 after Ctrl-C.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"mxtrain {version('mxtrain')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of `mxtrain` itself."""
+
+
+app.command("fit")(run_commands.train)
+app.command("validate")(check_commands.validate)
+app.command("show")(show_command.show)
+app.command("list")(list_command.list_all)
+app.command("schedule")(schedule_command.draw)
+app.command("schema")(check_commands.schema)

@@ -1,0 +1,121 @@
+"""What a config may choose from, read off the models that check it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from inspect import getdoc
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from mxtrain.config import CLASS_SOURCES, MODELS, DataConfig
+from mxtrain.config.run import BackendName, LossName, MetricName
+from mxtrain.config.shape import kind, kinds, models
+from mxtrain.models import build_metric
+from mxtrain.models.losses import LOSSES
+from mxtrain.names import spelling, words
+from mxtrain.optimizers import RULES
+from mxtrain.schedules import LearningRateSchedule, MomentumSchedule
+from mxtrain.types import Bounds, Config
+
+_LARGEST_COUNT = 2**53
+"""A bound that is there for the sake of JSON, and that nobody meets."""
+_BACKENDS: dict[BackendName, str] = {
+    "auto": "The default: whichever of the others runs fastest on the arrays at hand.",
+    "numpy": "NumPy, block by block in the processor's cache.",
+    "compiled": "Loops on the CPU, compiled by Numba.",
+    "cupy": "Kernels on the GPU, compiled by CuPy.",
+}
+_SOURCES = {
+    "digits": "In the package: 1,797 images of 8 × 8 pixels, in ten classes.",
+    "diabetes": "In the package: 442 patients, ten measurements each, and a number to predict.",
+    "PATH.csv": "A table of columns; data.target names the one to predict.",
+    "PATH.npz": "NumPy arrays; data.target names the one to predict.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field: what it is called, what it is when left out, and what it may be."""
+
+    name: str
+    also: tuple[str, ...]
+    required: bool
+    default: Any
+    allowed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that may be chosen."""
+
+    name: str
+    about: str
+    fields: tuple[Field, ...] = ()
+
+
+Catalogue = dict[str, list[Entry]]
+
+
+def catalogue() -> Catalogue:
+    """All that may be chosen, by what it is."""
+    return {
+        "optimizers": _entries(RULES),
+        "learning_rate_schedules": _entries(models(LearningRateSchedule)),
+        "momentum_schedules": _entries(models(MomentumSchedule)),
+        "models": _entries(MODELS),
+        "losses": [Entry(name, _first_line(LOSSES[name])) for name in get_args(LossName)],
+        "metrics": [Entry(name, _metric(name)) for name in get_args(MetricName)],
+        "data_sources": [Entry(name, _SOURCES[name]) for name in (*CLASS_SOURCES, "PATH.csv", "PATH.npz")],
+        "data": [Entry("data", _first_line(DataConfig), _fields(DataConfig))],
+        "backends": [Entry(name, _BACKENDS[name]) for name in get_args(BackendName)],
+    }
+
+
+def _entries(choices: Iterable[type[Config]]) -> list[Entry]:
+    return [Entry(kind(model) or "", _first_line(model), _fields(model)) for model in choices]
+
+
+def _fields(model: type[Config]) -> tuple[Field, ...]:
+    return tuple(
+        Field(
+            name=spelling(name),
+            also=words(name),
+            required=field.is_required(),
+            default=None if field.is_required() else field.get_default(),
+            allowed=_allowed(field.annotation, field.metadata),
+        )
+        for name, field in model.model_fields.items()
+        if name != "kind"
+    )
+
+
+def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
+    """What a field of this type may be, in words.
+
+    >>> _allowed(tuple[Annotated[int, Bounds(ge=1, whole=True)], ...] | None)
+    'a list, each a whole number at least 1'
+    """
+    for each in metadata:
+        if isinstance(each, Bounds):
+            return str(replace(each, le=None) if each.le == _LARGEST_COUNT else each)
+    if names := kinds(annotation):
+        return f"a schedule: {', '.join(names)}"
+    arguments = get_args(annotation)
+    match get_origin(annotation):
+        case origin if origin is Annotated:
+            return _allowed(arguments[0], arguments[1:])
+        case origin if origin is Literal:
+            return " | ".join(map(str, arguments))
+        case origin if origin in (Union, UnionType):
+            return " | ".join(_allowed(part) for part in arguments if part is not NoneType)
+        case origin if origin is tuple:
+            return f"a list, each {_allowed(arguments[0])}"
+    return {bool: "true | false", str: "a text"}[annotation]
+
+
+def _metric(name: MetricName) -> str:
+    loss: LossName = "softmax_cross_entropy" if name == "accuracy" else "squared_error"
+    return _first_line(type(build_metric(name, loss)))
+
+
+def _first_line(documented: Any) -> str:
+    return (getdoc(documented) or "").split("\n\n")[0].replace("\n", " ").replace("`", "")

@@ -1,0 +1,61 @@
+"""The course of η and μ as PNG."""
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mxtrain.cli.curves import Course, Curve
+
+_INK = "#333333"
+_COLOURS = {"η": "#1f6f8b", "μ": "#b5482a"}
+
+
+def write_picture(course: Course, path: Path) -> None:
+    """Write the picture, one panel for each curve; epochs count below, iterations above."""
+    count = len(course.curves)
+    figure = Figure(figsize=(8, 1.2 + 2.6 * count), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(course.title, color=_INK)
+    panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
+    for panel, curve in zip(panels, course.curves, strict=True):
+        _draw(panel, course, curve)
+    panels[-1].set_xlabel("epoch", color=_INK)
+    batches = course.batches
+    above = panels[0].secondary_xaxis("top", functions=(lambda x: x * batches, lambda x: x / batches))
+    above.set_xlabel("iteration", color=_INK)
+    _quiet(above)
+    figure.savefig(path, format="png")
+
+
+def _draw(panel: Axes, course: Course, curve: Curve) -> None:
+    # A value holds from the beginning of an iteration to its end.
+    panel.plot(course.times, curve.values, color=_COLOURS[curve.letter], linewidth=1.8, drawstyle="steps-post")
+    panel.set_xlim(0, course.times[-1])
+    panel.set_ylim(*bounds(curve.values))
+    panel.set_ylabel(f"{curve.meaning} {curve.letter}", color=_INK)
+    panel.xaxis.set_major_locator(MaxNLocator(10, integer=course.times[-1] >= 2))
+    panel.grid(color="#dddddd", linewidth=0.6)
+    panel.spines[["top", "right"]].set_visible(False)
+    _quiet(panel)
+
+
+def _quiet(panel: Axes) -> None:
+    panel.tick_params(colors=_INK, labelsize="small")
+    for spine in panel.spines.values():
+        spine.set_color("#999999")
+
+
+def bounds(values: list[float]) -> tuple[float, float]:
+    """Between which values to draw: from 0, unless all lie in the upper half of what that would show.
+
+    >>> bounds([0.5, 1.0]), bounds([0.0, 0.0])
+    ((0.0, 1.05), (0.0, 1.0))
+    """
+    low, high = min(values), max(values)
+    if high == 0:
+        return 0.0, 1.0
+    margin = 0.05 * (high - low or high)
+    return (0.0, high * 1.05) if low <= 0.5 * high or low == high else (low - margin, high + margin)

@@ -1,0 +1,73 @@
+"""The course of η and μ over a run, as numbers."""
+
+from dataclasses import dataclass
+
+from mxtrain.cli.numbers import count
+from mxtrain.config import RunConfig
+from mxtrain.data import Batches, prepare
+from mxtrain.optimizers import Rule, Time
+
+POINTS = 2000
+"""Points of a curve; more would not be seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One value over the run.
+
+    Attributes:
+        letter, meaning: what it is called, `η` and `learning rate`.
+        values: one for each time of the course.
+    """
+
+    letter: str
+    meaning: str
+    values: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What the schedules of a run come to.
+
+    Attributes:
+        title: of which run this is.
+        batches: iterations in an epoch.
+        times: in epochs, from 0 to the end of the last.
+        curves: η, and μ where the rule has it.
+    """
+
+    title: str
+    batches: int
+    times: list[float]
+    curves: list[Curve]
+
+
+def course(run: RunConfig) -> Course:
+    """The course of a run's η and μ. The data are read, because their number says how long an epoch is.
+
+    Raises:
+        DataError: the data cannot be read.
+    """
+    batches = len(Batches(prepare(run).training, run.data, run.seed))
+    rule, epochs = run.optimizer, run.fit.epochs
+    iterations = _spread(epochs * batches)
+    curves = [Curve("η", "learning rate", [_learning_rate(rule, each, batches) for each in iterations])]
+    momenta = [μ for each in iterations if (μ := rule.momentum(each)) is not None]
+    if momenta:
+        curves.append(Curve("μ", "momentum", momenta))
+    for curve in curves:
+        curve.values.append(curve.values[-1])  # what holds in the last iteration holds to its end
+    times = [(each - 1) / batches for each in iterations]
+    title = f"{run.name}: {count(epochs, 'epoch')} of {count(batches, 'iteration')}"
+    return Course(title, batches, [*times, float(epochs)], curves)
+
+
+def _spread(iterations: int) -> list[int]:
+    """All iterations, or of many an even choice with the first and the last."""
+    if iterations <= POINTS:
+        return list(range(1, iterations + 1))
+    return [1 + point * (iterations - 1) // (POINTS - 1) for point in range(POINTS)]
+
+
+def _learning_rate(rule: Rule, iteration: int, batches: int) -> float:
+    return rule.learning_rate(Time(iteration, iteration, (iteration - 1) // batches))

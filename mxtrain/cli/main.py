@@ -1,0 +1,56 @@
+"""The entry point: one command, from its arguments to its exit status.
+
+Exit status: 0; 1 where a run failed; 2 where a config or the command line is wrong; 130 after Ctrl-C.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from mxtrain.cli.streams import abandon_stdout, make_streams_safe
+from mxtrain.errors import MxtrainError, printable
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: what follows `mxtrain` on the command line; None takes it from there.
+
+    Returns:
+        The exit status.
+    """
+    make_streams_safe()
+    try:
+        status = _status(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the results has seen enough.
+        abandon_stdout()
+        return 1
+    except OSError as error:
+        abandon_stdout()
+        place = f"{printable(os.fsdecode(error.filename))}: " if error.filename is not None else ""
+        sys.stderr.write(f"error: {place}{error.strerror or error}\n")
+        return 1
+    if status == INTERRUPTED:
+        sys.stderr.write("interrupted\n")
+    return status
+
+
+def _status(arguments: Sequence[str] | None) -> int:
+    from mxtrain.cli.app import app  # here, so that Ctrl-C is answered while it is imported
+
+    try:
+        app(args=arguments, prog_name="mxtrain")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except MxtrainError as error:
+        from mxtrain.cli.complaints import complain
+
+        return complain(error)
+    return 0

@@ -1,0 +1,31 @@
+"""Numbers as people read them."""
+
+
+def short(value: float) -> str:
+    """A metric or a rate: four digits after the point, or four that count.
+
+    >>> short(0.97213), short(1), short(2901.34), short(0.00005)
+    ('0.9721', '1.0000', '2901', '5e-05')
+    """
+    return f"{value:.4f}" if value == 0 or 0.001 <= abs(value) < 1000 else f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """A time.
+
+    >>> duration(1.234), duration(75), duration(3700)
+    ('1.2 s', '1 min 15 s', '1 h 02 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def count(number: int, noun: str) -> str:
+    """So many of something.
+
+    >>> count(1, "epoch"), count(1200, "epoch")
+    ('1 epoch', '1,200 epochs')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

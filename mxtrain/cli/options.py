@@ -1,0 +1,17 @@
+"""The arguments and options that several commands share."""
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+RunFile: TypeAlias = Annotated[str, typer.Argument(metavar="FILE", help="A run file.", show_default=False)]
+Overrides: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Lay one value over the file's, such as optimizer.η=0.01; may be given again.",
+        show_default=False,
+    ),
+]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]

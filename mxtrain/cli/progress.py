@@ -1,0 +1,116 @@
+"""How a run is watched while it goes on: a bar on a terminal, a line for each epoch elsewhere."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from mxtrain.cli.numbers import short
+from mxtrain.cli.streams import messages
+from mxtrain.state import OptimizationState
+from mxtrain.training import Callback, Row, RunInfo
+
+SECONDS_BETWEEN_DRAWINGS = 0.1
+LINES = 100
+"""Lines that are printed for a run at the most."""
+
+
+@contextmanager
+def watching(quiet: bool) -> Iterator[Sequence[Callback]]:
+    """What watches a run, for as long as the run goes on."""
+    console = messages()
+    if quiet:
+        yield ()
+    elif console.is_terminal and not console.is_dumb_terminal:
+        with _progress(console) as progress:
+            yield (Bar(progress),)
+    else:
+        yield (Lines(console),)
+
+
+def _progress(console: Console) -> Progress:
+    """A bar that is drawn when it is told to, by no thread of its own, and that leaves nothing behind."""
+    return Progress(
+        TextColumn("{task.fields[epoch]}", markup=False),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[batch]}", style="dim", markup=False),
+        TextColumn("{task.fields[loss]}", markup=False),
+        TextColumn("{task.fields[validation]}", style="dim", markup=False),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        auto_refresh=False,
+        transient=True,
+        redirect_stdout=False,
+    )
+
+
+class Bar:
+    """Draws epoch, batch and loss ten times a second; of all other batches it only looks at the clock."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.due = 0.0
+        self.validation = ""
+
+    def on_start(self, info: RunInfo) -> None:
+        self.info = info
+        self.task: TaskID = self.progress.add_task(
+            "", total=info.config.fit.epochs * info.batches, epoch="", batch="", loss="", validation=""
+        )
+
+    def on_batch(self, state: OptimizationState, loss: Any) -> None:
+        now = time.monotonic()
+        if now >= self.due:
+            self.due = now + SECONDS_BETWEEN_DRAWINGS
+            self._draw(state, loss)
+
+    def on_epoch(self, state: OptimizationState, row: Row) -> None:
+        metric = "val_accuracy" if "val_accuracy" in row else "val_loss"
+        self.validation = f"{metric} {short(row[metric])}" if metric in row else ""
+
+    def on_end(self, seconds: float) -> None:
+        """Nothing: whoever opened the bar closes it."""
+
+    def _draw(self, state: OptimizationState, loss: Any) -> None:
+        epochs, batches = self.info.config.fit.epochs, self.info.batches
+        self.progress.update(
+            self.task,
+            completed=state.curr_iter,
+            epoch=f"epoch {state.curr_epoch:>{len(str(epochs))}}/{epochs}",
+            batch=f"batch {state.curr_batch:>{len(str(batches))}}/{batches}",
+            # A sum over the batch; on a GPU, reading it waits for all that is under way.
+            loss=f"loss {short(float(loss) / self._samples(state.curr_batch)):<7}",
+            validation=self.validation,
+        )
+        self.progress.refresh()
+
+    def _samples(self, batch: int) -> int:
+        size = self.info.config.data.batch_size
+        return min(size, self.info.samples[0] - (batch - 1) * size)
+
+
+class Lines:
+    """Prints a line for each epoch; of a long run, for every so many."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def on_start(self, info: RunInfo) -> None:
+        self.epochs = info.config.fit.epochs
+        self.every = -(-self.epochs // LINES)
+
+    def on_batch(self, state: OptimizationState, loss: Any) -> None:
+        """Nothing: a batch is no news."""
+
+    def on_epoch(self, state: OptimizationState, row: Row) -> None:
+        epoch = row["epoch"]
+        if epoch % self.every == 0 or epoch in (1, self.epochs):
+            values = (f"{name} {short(row[name])}" for name in row if name not in ("epoch", "iteration"))
+            count = f"{epoch:>{len(str(self.epochs))}}/{self.epochs}"
+            self.console.print(f"epoch {count}  {'  '.join(values)}", soft_wrap=True)
+
+    def on_end(self, seconds: float) -> None:
+        """Nothing: the last epoch had its line."""

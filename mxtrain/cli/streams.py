@@ -1,0 +1,64 @@
+"""Standard output and standard error: results go to the one, messages to the other."""
+
+import io
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPED_WIDTH = 160
+"""Columns that a table may take where nobody's screen bounds it."""
+
+
+def make_streams_safe() -> None:
+    """Make every text printable: what an encoding lacks, such as η in ASCII, becomes an escape."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # mxtrain was started with it closed
+            setattr(sys, name, io.StringIO())
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def abandon_stdout() -> None:
+    """Write to stdout no more, not even what is left in its buffer when the interpreter ends."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def speaks_unicode() -> bool:
+    """Whether stdout can show Greek letters and box-drawing characters."""
+    return (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+
+
+def results() -> "Console":
+    """Where results go. Of what a user wrote, nothing is taken for markup."""
+    return _console(sys.stdout)
+
+
+def messages() -> "Console":
+    """Where messages go."""
+    return _console(sys.stderr)
+
+
+def write_file_text(text: str) -> None:
+    """Write what may be redirected into a file that mxtrain reads: UTF-8, whatever the locale says."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8")
+    sys.stdout.write(text)
+
+
+def write_json(value: Any, indent: int | None = None) -> None:
+    """Write JSON; where the encoding has no Greek letters, with JSON's own escapes."""
+    import json
+
+    sys.stdout.write(json.dumps(value, indent=indent, ensure_ascii=not speaks_unicode()) + "\n")
+
+
+def _console(file: Any) -> "Console":
+    from rich.console import Console
+
+    width = None if file.isatty() else PIPED_WIDTH
+    return Console(file=file, width=width, markup=False, emoji=False, highlight=False)
