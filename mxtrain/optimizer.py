@@ -5,7 +5,7 @@ from typing import Any
 
 from mxtrain.backends import Backend, array_kind, check_gradient, check_pair, zeros_like
 from mxtrain.errors import ArrayError, ArrayTypeError
-from mxtrain.flat import FlatParameters
+from mxtrain.flat import FlatParameters, Place
 from mxtrain.kernel import gradient_program
 from mxtrain.optimizers import Rule, Time
 from mxtrain.slots import FlatKept, Kept, read_state, write_state
@@ -39,6 +39,7 @@ class Optimizer:
         self.state = OptimizationState(batch_size)
         self._kept: dict[Hashable, Kept] = {}
         self._flat: dict[str, FlatKept] = {}
+        self._flat_layout: tuple[Place, ...] | None = None
         self._program = rule.program()
         self._fields = {name: getattr(rule, name) for name in type(rule).model_fields}
 
@@ -97,7 +98,7 @@ class Optimizer:
                 has changed.
         """
         self.state, self._kept = read_state(state, self.rule, self._everything_kept())
-        self._flat = {}
+        self._flat, self._flat_layout = {}, None
 
     def normalize(self, grad: Array, weight: Array) -> Array:
         """The gradient as the rule sees it: scaled, clipped, decayed; a new array."""
@@ -116,7 +117,7 @@ class Optimizer:
 
     def _check(self, updates: list[tuple[Hashable, Array, Array]]) -> None:
         """Refuse arrays that do not fit; from here on, slots are kept for each array by itself."""
-        self._kept, self._flat = self._everything_kept(), {}
+        self._scatter()
         for index, grad, weight in updates:
             check_pair(index, grad, weight)
             self._check_backend(index, weight)
@@ -136,14 +137,17 @@ class Optimizer:
             return self._kept
         return self._kept | {name: each for flat in self._flat.values() for name, each in flat.scatter().items()}
 
+    def _scatter(self) -> None:
+        self._kept, self._flat, self._flat_layout = self._everything_kept(), {}, None
+
     def _gather(self, params: FlatParameters, grads: FlatParameters) -> bool:
         """Bring the slots of flat parameters together; False where their layouts or their histories differ."""
-        if params.layout != grads.layout:
+        if params.layout is not grads.layout and params.layout != grads.layout:
             return False
         for dtype, buffer in params.buffers.items():
             check_pair(dtype, grads.buffers[dtype], buffer)
             self._check_backend(dtype, buffer)
-        if all(params.places(dtype) == flat.places for dtype, flat in self._flat.items()) and self._flat:
+        if self._flat_layout is params.layout:
             return True
         self._check([(name, grads[name], weight) for name, weight in params.items()])
         kept = {name: self._kept.get(name) or self._new(weight) for name, weight in params.items()}
@@ -152,6 +156,7 @@ class Optimizer:
         for dtype, buffer in params.buffers.items():
             places = params.places(dtype)
             self._flat[dtype] = FlatKept.gather(places, buffer, [kept[place.name] for place in places])
+        self._flat_layout = params.layout
         self._kept = {index: each for index, each in self._kept.items() if index not in kept}
         return True
 

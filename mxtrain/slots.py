@@ -23,12 +23,14 @@ class Kept:
 
     def check(self, index: Hashable, weight: Array) -> None:
         """Refuse a weight that these slots do not fit."""
-        for slot in self.slots:
-            if slot.shape != weight.shape or slot.dtype != weight.dtype or not same_kind(slot, weight):
-                raise ArrayError(
-                    f"weight {index!r} has shape {weight.shape} and dtype {weight.dtype}, but the slots kept for it "
-                    f"have shape {slot.shape} and dtype {slot.dtype}; give another array another index"
-                )
+        if not self.slots:
+            return
+        slot = self.slots[0]  # all slots of a weight are alike
+        if slot.shape != weight.shape or slot.dtype != weight.dtype or not same_kind(slot, weight):
+            raise ArrayError(
+                f"weight {index!r} has shape {weight.shape} and dtype {weight.dtype}, but the slots kept for it "
+                f"have shape {slot.shape} and dtype {slot.dtype}; give another array another index"
+            )
 
 
 @dataclass(slots=True)

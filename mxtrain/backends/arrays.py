@@ -23,7 +23,7 @@ def array_kind(array: object) -> str | None:
 
 def same_kind(array: Array, example: Array) -> bool:
     """Whether two arrays live in the same memory: the CPU's, or a GPU's."""
-    return array_kind(array) == array_kind(example)
+    return type(array) is type(example) or array_kind(array) == array_kind(example)
 
 
 def check_pair(index: Hashable, gradient: Array, weight: Array) -> None:

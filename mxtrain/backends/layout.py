@@ -20,11 +20,15 @@ def flat_views(arrays: Sequence[Flat]) -> list[Flat] | None:
     >>> flat_views([w, np.zeros((3, 2), dtype="float32").T]) is None
     True
     """
-    if not all(array.flags.aligned for array in arrays):
-        return None
-    if all(array.flags.c_contiguous for array in arrays):
-        return [array.reshape(-1) for array in arrays]
-    if all(array.flags.f_contiguous for array in arrays):
+    views = []
+    for array in arrays:  # the usual case in one pass: this runs for every array at every step
+        flags = array.flags
+        if not (flags.c_contiguous and flags.aligned):
+            break
+        views.append(array if array.ndim == 1 else array.reshape(-1))
+    else:
+        return views
+    if all(array.flags.f_contiguous and array.flags.aligned for array in arrays):
         return [array.T.reshape(-1) for array in arrays]
     return None
 
