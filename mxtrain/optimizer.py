@@ -62,6 +62,8 @@ class Optimizer:
     def step(self, params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> None:
         """Count an iteration, and update every parameter in place.
 
+        The caller owns the epochs: a schedule per epoch, which is the default, moves on with `state.begin_epoch()`.
+
         Args:
             params: arrays by name.
             grads: the gradient of each, under the same names. To leave a parameter as it is, leave it out of both.

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from mxtrain.cli import check_commands, list_command, run_commands, schedule_command, show_command
+from mxtrain.cli import bench_command, check_commands, list_command, run_commands, schedule_command, show_command
 
 app = typer.Typer(
     help="Optimizers as data: training runs from YAML files.",
@@ -41,3 +41,4 @@ app.command("show")(show_command.show)
 app.command("list")(list_command.list_all)
 app.command("schedule")(schedule_command.draw)
 app.command("schema")(check_commands.schema)
+app.command("bench")(bench_command.bench)

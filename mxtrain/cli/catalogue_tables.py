@@ -4,18 +4,16 @@ from rich.table import Table
 from rich.text import Text
 
 from mxtrain.cli.catalogue import Catalogue, Entry, Field
-from mxtrain.cli.streams import results
+from mxtrain.cli.streams import print_results
 from mxtrain.types import describe
 
 
 def print_tables(catalogue: Catalogue) -> None:
     """Print a table for each kind of thing."""
-    console = results()
     for number, (title, entries) in enumerate(catalogue.items()):
-        if number:
-            console.print()
-        console.print(Text(title.replace("_", " "), style="bold"))
-        console.print(_table(entries) if any(entry.fields for entry in entries) else _names(entries))
+        heading = Text(("\n" if number else "") + title.replace("_", " "), style="bold")
+        has_fields = any(entry.fields for entry in entries)
+        print_results(heading, _table(entries) if has_fields else _names(entries))
 
 
 def _names(entries: list[Entry]) -> Table:

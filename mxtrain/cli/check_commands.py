@@ -24,7 +24,6 @@ def validate(
 
     Nothing is trained; the data that a file names must exist, but are not read.
     """
-    from mxtrain.cli.complaints import complain
     from mxtrain.config import read_config
 
     status = 0
@@ -32,6 +31,8 @@ def validate(
         try:
             read_config(file, sets or ())
         except ConfigError as error:
+            from mxtrain.cli.complaints import complain
+
             status = complain(error)
         else:
             typer.echo(f"{printable(file)}: ok")

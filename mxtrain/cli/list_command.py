@@ -16,7 +16,7 @@ def list_all(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="[WHAT]",
+            metavar="WHAT",
             help="optimizers, schedules, models, losses, metrics, data or backends; left out, all of them.",
             show_default=False,
         ),

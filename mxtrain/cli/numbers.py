@@ -14,7 +14,7 @@ def duration(seconds: float) -> str:
     """A time.
 
     >>> duration(1.234), duration(75), duration(3700)
-    ('1.2 s', '1 min 15 s', '1 h 02 min')
+    ('1.2 s', '1 min 15 s', '1 h 01 min')
     """
     if seconds < 60:
         return f"{seconds:.1f} s"

@@ -108,9 +108,13 @@ class Lines:
     def on_epoch(self, state: OptimizationState, row: Row) -> None:
         epoch = row["epoch"]
         if epoch % self.every == 0 or epoch in (1, self.epochs):
-            values = (f"{name} {short(row[name])}" for name in row if name not in ("epoch", "iteration"))
+            values = "  ".join(_told(name, row[name]) for name in row if name not in ("epoch", "iteration"))
             count = f"{epoch:>{len(str(self.epochs))}}/{self.epochs}"
-            self.console.print(f"epoch {count}  {'  '.join(values)}", soft_wrap=True)
+            self.console.print(f"epoch {count}  {values}", soft_wrap=True)
 
     def on_end(self, seconds: float) -> None:
         """Nothing: the last epoch had its line."""
+
+
+def _told(name: str, value: float) -> str:
+    return f"{name} {value:.4g}" if name in ("η", "μ") else f"{name} {short(value)}"

@@ -1,5 +1,6 @@
 """`mxtrain fit`: train, and say how it went."""
 
+import warnings
 from typing import Annotated
 
 import typer
@@ -28,7 +29,9 @@ def train(
     from mxtrain.training import fit
 
     summary = Summary()
-    with watching(quiet) as watchers:
+    with watching(quiet) as watchers, warnings.catch_warnings():
+        # A run that diverges ends in one error; NumPy's warnings on its way there would only hide it.
+        warnings.simplefilter("ignore", RuntimeWarning)
         result = fit(file, run_dir=run_dir, overrides=sets or (), callbacks=[summary, *watchers])
     if as_json:
         summary.write_json(result)

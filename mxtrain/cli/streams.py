@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 PIPED_WIDTH = 160
 """Columns that a table may take where nobody's screen bounds it."""
@@ -34,8 +34,17 @@ def speaks_unicode() -> bool:
 
 
 def results() -> "Console":
-    """Where results go. Of what a user wrote, nothing is taken for markup."""
+    """Where results go."""
     return _console(sys.stdout)
+
+
+def print_results(*parts: "RenderableType") -> None:
+    """Print results one below the other, without the blanks that tables put at the ends of lines."""
+    console = results()
+    with console.capture() as capture:
+        for part in parts:
+            console.print(part)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
 
 
 def messages() -> "Console":

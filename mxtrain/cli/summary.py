@@ -49,15 +49,12 @@ class Summary:
 
     def print_table(self, result: FitResult) -> None:
         """The last epoch's metrics, then what the run came to."""
-        console = streams.results()
-        console.print(_metrics(result.history[-1]))
-        console.print()
         facts = Table.grid(padding=(0, 2))
         facts.add_column(style="dim")
         facts.add_column(overflow="fold")
         for name, fact in self._facts(result).items():
             facts.add_row(name, fact)
-        console.print(facts)
+        streams.print_results(_metrics(result.history[-1]), "", facts)
 
     def _facts(self, result: FitResult) -> dict[str, str]:
         row = best(result.history)

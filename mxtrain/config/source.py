@@ -54,8 +54,7 @@ class Text:
 
     def between(self, start: Mark, end: Mark) -> Location:
         """The place from one mark to another, or to the end of the line where that is earlier."""
-        location = self.at(start.line, start.column)
-        stop = end.column if end.line == start.line else len(location.text)
+        stop = end.column if end.line == start.line else len(self.lines[start.line])
         return self.at(start.line, start.column, max(1, stop - start.column))
 
     def character(self, mark: Mark) -> str:

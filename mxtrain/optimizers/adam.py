@@ -15,8 +15,8 @@ class Adam(Rule):
     Slots `m`, `v`; scalar `a = √(1-β2ᵗ) / (1-β1ᵗ)`:
     `m ← β1·m + (1-β1)·g`, `v ← β2·v + (1-β2)·(g⊙g)`, `W ← W + ((-η·a)·m) / (√v + ϵ)`.
 
-    The bias correction is folded into the step, so ϵ is the paper's "ϵ-hat" (end of its section 2): it acts before
-    the correction of `v`, unlike in PyTorch and Keras, where it acts after.
+    The bias correction is folded into the step, so ϵ is the paper's "ϵ-hat" (end of its section 2), as in Keras: it is
+    added to the root of the uncorrected `v`. PyTorch and Optax add it to the root of the corrected one.
 
     Args:
         η: learning rate, above 0.

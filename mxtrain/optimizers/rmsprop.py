@@ -14,7 +14,8 @@ class RMSProp(Rule):
     Slot `s`: `s ← ρ·s + (1-ρ)·(g⊙g)`, `W ← W + ((-η)·g) / √(s + ϵ)`.
 
     Args:
-        η: learning rate, above 0. The default, 0.1, is MXNet.jl's and is large; 0.001 is a common choice.
+        η: learning rate, above 0. The default, 0.1, is the one that MXNet.jl's page states, and is
+            large; 0.001 is a common choice.
         ρ: decay of the mean square, above 0 and below 1.
         ϵ: stability term, above 0; inside the square root.
         λ: weight decay, at least 0.

@@ -63,10 +63,12 @@ class Trainer:
             TrainingError: the loss is no longer a finite number.
         """
         self.state.begin_epoch()
-        loss, metrics = self._train(on_batch)
-        row: Row = {"epoch": self.state.curr_epoch, "iteration": self.state.curr_iter, "loss": loss}
-        row |= {name: metric.value() for name, metric in metrics.items()}
-        row |= {f"val_{name}": value for name, value in self.evaluate(self.validation).items()}
+        with np.errstate(all="ignore"):  # a run that diverges is told of by its loss, not by warnings
+            measured = self._train(on_batch)
+            measured |= {f"val_{name}": value for name, value in self.evaluate(self.validation).items()}
+        for name, value in measured.items():
+            self._check(name, value)
+        row: Row = {"epoch": self.state.curr_epoch, "iteration": self.state.curr_iter, **measured}
         rule = self.config.optimizer
         now = Time(self.state.curr_iter, self.state.curr_iter, self.state.curr_epoch - 1)
         row["η"] = rule.learning_rate(now)
@@ -88,24 +90,27 @@ class Trainer:
         """A copy of the parameters, on the host."""
         return {name: np.array(value.get() if self.xp is not np else value) for name, value in self.params.items()}
 
-    def _train(self, on_batch: OnBatch) -> tuple[float, dict[str, Metric]]:
+    def _train(self, on_batch: OnBatch) -> dict[str, float]:
         state, metrics = self.state, self._metrics()
         total: Any = 0.0
         samples = 0
         for inputs, targets in self.batches.epoch(state.curr_epoch):
             loss, outputs = self.model.loss_and_grad(self.params, inputs, targets, self.grads)
+            if self.xp is np:  # to look at a number on a GPU is to wait for it: there, the epoch's end must do
+                self._check("loss", loss)
             for metric in metrics.values():
                 metric.add(outputs, targets)
             self.optimizer.step(self.params, self.grads)
             total, samples = total + loss.astype(self.xp.float64), samples + len(targets)
             on_batch(state, loss)
-        mean = float(total) / samples
-        if not math.isfinite(mean):
+        return {"loss": float(total) / samples, **{name: metric.value() for name, metric in metrics.items()}}
+
+    def _check(self, name: str, value: float) -> None:
+        if not math.isfinite(value):
             raise TrainingError(
-                f"the loss is {mean} in epoch {state.curr_epoch}: the run has diverged; "
-                "lower optimizer.η, or bound the gradients with optimizer.clip"
+                f"{name} is {value} in epoch {self.state.curr_epoch}, batch {self.state.curr_batch}: "
+                "the run has diverged; lower optimizer.η, or bound the gradients with optimizer.clip"
             )
-        return mean, metrics
 
     def _metrics(self) -> dict[str, Metric]:
         shift = 0.0 if self.dataset.class_names else float(self.dataset.training.targets.mean())

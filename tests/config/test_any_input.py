@@ -161,7 +161,7 @@ _edits = st.lists(
 @settings(
     derandomize=True,
     deadline=None,
-    max_examples=200,
+    max_examples=120,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(edits=_edits)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mxtrain.config import RunConfig, read_optimizer, read_run
+from mxtrain.config import RunConfig, read_config, read_optimizer, read_run
 from mxtrain.optimizers import SGD, Adam
 from mxtrain.schedules.learning_rate import Exp
 
@@ -139,3 +139,22 @@ def test_an_optimizer_is_read_from_a_file_of_its_own_or_from_a_run(parser: str, 
     assert told(read_optimizer, write("optimizer: {kind: sgd}\nfit: {epochs: 0}")) == [
         "run.yaml:2:15: fit.epochs: must be a whole number at least 1 and at most 9007199254740992, got 0"
     ]
+
+
+def test_problems_of_an_optimizer_alone_have_the_same_paths_as_in_a_run(write: Write, told: Told) -> None:
+    path = write("kind: adam\nη: .inf\n1: 2\nβ1: !!int 1\nβ2: 2", complete=False)
+    assert told(read_optimizer, path) == [
+        "run.yaml:2:4: optimizer.η: must be a finite number, got .inf",
+        "run.yaml:3:1: optimizer: a key must be a string, got 1; put it in quotes",
+        "run.yaml:4:5: optimizer.β1: tags are not supported; remove !!int",
+        "run.yaml:5:5: optimizer.β2: must be at least 0 and below 1, got 2",
+    ]
+
+
+def test_a_run_or_an_optimizer_may_be_read_with_overrides(write: Write, told: Told) -> None:
+    run = read_config(write("seed: 1"), ["optimizer.η=0.25"])
+    assert isinstance(run, RunConfig)
+    assert run.optimizer == Adam(η=0.25)
+    alone = write("kind: sgd", complete=False)
+    assert read_config(alone, ["η=0.25"]) == SGD(η=0.25)
+    assert told(read_config, alone, ["η=-1"]) == ["--set η=-1: optimizer.η: must be above 0, got -1"]

@@ -40,7 +40,7 @@ def test_too_much_is_refused(text: str, message: str, parser: str, write: Write,
     assert told(read_run, write(text, complete=False)) == [message]
 
 
-def test_what_is_just_within_the_limits_is_read(parser: str, write: Write, told: Told) -> None:
+def test_what_is_just_within_the_limits_is_read(write: Write, told: Told) -> None:
     deep = "[" * (MAX_DEPTH - 2) + "]" * (MAX_DEPTH - 2)
     assert told(read_run, write(f"fit: {{epochs: {deep}}}")) == [
         "run.yaml:1:15: fit.epochs: must be a whole number, got a list"
@@ -68,7 +68,7 @@ def test_a_device_is_refused(told: Told) -> None:
     assert told(read_run, "/dev/zero") == ["/dev/zero: is not a regular file"]
 
 
-def test_a_file_full_of_mistakes_is_told_the_first_hundred(parser: str, write: Write, told: Told) -> None:
+def test_a_file_full_of_mistakes_is_told_the_first_hundred(write: Write, told: Told) -> None:
     lines = told(read_run, write("".join(f"k{i}: 1\n" for i in range(4000))))
     assert len(lines) == MAX_PROBLEMS + 1
     assert lines[0].startswith("run.yaml:1:1: k0: unknown field")

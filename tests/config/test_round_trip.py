@@ -14,7 +14,7 @@ from mxtrain.schedules import learning_rate, momentum
 from mxtrain.types import Config
 
 _repeatable = settings(
-    derandomize=True, deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    derandomize=True, deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False) | st.sampled_from([1e-8, 1e22, 5e-324, 1])

@@ -1,0 +1,74 @@
+"""Timings that are taken in turns, so that whatever else the machine does falls on all of them alike."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import quantiles
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What one call takes, in seconds.
+
+    Attributes:
+        median: of all calls.
+        low, high: the quartiles, between which half of the calls lie.
+        calls: how many were measured.
+    """
+
+    median: float
+    low: float
+    high: float
+    calls: int
+
+    def __mul__(self, factor: float) -> "Timing":
+        """The timing of `factor` times as much work.
+
+        >>> Timing(2.0, 1.0, 3.0, calls=5) * 0.5
+        Timing(median=1.0, low=0.5, high=1.5, calls=5)
+        """
+        return Timing(self.median * factor, self.low * factor, self.high * factor, self.calls)
+
+
+def take_turns(
+    contenders: Mapping[str, Callable[[], object]], *, seconds: float = 1.0, rounds: int = 5, rehearse: bool = True
+) -> dict[str, Timing]:
+    """Time several calls, one after the other, round after round.
+
+    Args:
+        contenders: what to call, by name; each is called twice before anything is measured.
+        seconds: for how long new rounds begin.
+        rounds: how many there are at least.
+        rehearse: call each once more, unmeasured, right before it is measured. So a contender finds the caches and
+            its own threads as its own last call leaves them, and not as another's does.
+
+    Example:
+        >>> timings = take_turns({"sum": lambda: sum(range(100))}, seconds=0)
+        >>> timings["sum"].low <= timings["sum"].median, timings["sum"].calls
+        (True, 5)
+    """
+    for call in contenders.values():
+        call()
+        call()
+    samples: dict[str, list[float]] = {name: [] for name in contenders}
+    end = time.perf_counter() + seconds
+    forwards = list(contenders.items())
+    while len(samples[forwards[0][0]]) < rounds or time.perf_counter() < end:
+        for name, call in forwards:
+            if rehearse:
+                call()
+            begin = time.perf_counter()
+            call()
+            samples[name].append(time.perf_counter() - begin)
+        forwards.reverse()
+    return {name: timing(values) for name, values in samples.items()}
+
+
+def timing(samples: Sequence[float]) -> Timing:
+    """The median and the quartiles of at least two samples.
+
+    >>> timing([1.0, 5.0, 2.0, 4.0, 3.0])
+    Timing(median=3.0, low=2.0, high=4.0, calls=5)
+    """
+    low, median, high = quantiles(samples, n=4, method="inclusive")
+    return Timing(median, low, high, len(samples))

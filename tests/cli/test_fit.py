@@ -1,0 +1,156 @@
+"""`mxtrain fit`: a run leaves a folder and a closing table; the same file leaves the same bytes."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from mxtrain.cli.progress import LINES
+from tests.cli.conftest import CONFIGS
+
+CONTENTS = ["config.yaml", "environment.json", "metrics.jsonl", "model.safetensors", "timings.jsonl"]
+
+
+def rows(run_dir: str) -> list[dict]:
+    return [json.loads(line) for line in Path(run_dir, "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_closing_table_has_both_parts_the_best_epoch_and_where_the_run_is(mxtrain):
+    status, out, _ = mxtrain("fit", "run.yaml", "--run-dir", "here")
+    last = rows("here")[-1]
+    assert status == 0
+    assert re.search(r"^epoch 2 +training +validation$", out, re.MULTILINE)
+    for name in ("loss", "accuracy"):
+        assert re.search(rf"^{name} +{last[name]:.4f} +{last[f'val_{name}']:.4f}$", out, re.MULTILINE)
+    best = min(rows("here"), key=lambda row: row["val_loss"])
+    assert re.search(rf"^best +epoch {best['epoch']}: val_loss {best['val_loss']:.4f}", out, re.MULTILINE)
+    assert re.search(r"^time +[\d.]+ s for 2 epochs, 90 iterations$", out, re.MULTILINE)
+    assert re.search(r"^parameters +650$", out, re.MULTILINE)
+    assert re.search(r"^run +here$", out, re.MULTILINE)
+
+
+def test_without_a_validation_part_there_is_no_best_epoch(mxtrain):
+    _, out, _ = mxtrain("fit", "run.yaml", "--set", "data.validation=0")
+    assert "training" in out
+    assert "best" not in out
+    assert "val" not in out
+
+
+def test_without_a_terminal_each_epoch_is_one_line_on_stderr(mxtrain):
+    _, _, err = mxtrain("fit", "run.yaml")
+    first, second = err.splitlines()
+    assert re.fullmatch(r"epoch 1/2  loss \S+  accuracy \S+  val_loss \S+  val_accuracy \S+  η 0.01", first)
+    assert second.startswith("epoch 2/2")
+
+
+def test_a_long_run_does_not_fill_the_log(mxtrain):
+    small = ["--set", "data.batch_size=2000", "--set", "fit.epochs=250"]
+    _, _, err = mxtrain("fit", "run.yaml", *small)
+    lines = err.splitlines()
+    assert LINES / 2 < len(lines) <= LINES
+    assert lines[0].startswith("epoch   1/250")
+    assert lines[-1].startswith("epoch 250/250")
+
+
+def test_json_is_one_object_on_stdout(mxtrain):
+    status, out, err = mxtrain("fit", "run.yaml", "--json")
+    result = json.loads(out)
+    assert status == 0
+    assert err.startswith("epoch 1/2")
+    assert result["run_dir"] == "runs/run-1"
+    assert (result["epochs"], result["iterations"], result["parameters"]) == (2, 90, 650)
+    assert result["state"] == {"batch_size": 32, "curr_epoch": 2, "curr_batch": 45, "curr_iter": 90}
+    assert result["metrics"] == rows("runs/run-1")[-1]
+    assert result["best"] in rows("runs/run-1")
+    assert result["seconds"] > 0
+
+
+def test_quiet_prints_nothing(mxtrain):
+    assert mxtrain("fit", "run.yaml", "--quiet") == (0, "", "")
+
+
+def test_quiet_json_prints_only_json(mxtrain):
+    _, out, err = mxtrain("fit", "run.yaml", "--quiet", "--json")
+    assert json.loads(out)["epochs"] == 2
+    assert err == ""
+
+
+def test_the_run_directory_holds_what_it_promises(mxtrain):
+    mxtrain("fit", "run.yaml", "--quiet")
+    assert sorted(path.name for path in Path("runs/run-1").iterdir()) == CONTENTS
+    assert len(rows("runs/run-1")) == 2
+    assert json.loads(Path("runs/run-1/environment.json").read_text())["packages"]["mxtrain"]
+
+
+def test_two_runs_leave_the_same_bytes(mxtrain):
+    for name in ("one", "two"):
+        mxtrain("fit", "run.yaml", "--quiet", "--run-dir", name)
+    for file in ("metrics.jsonl", "model.safetensors", "config.yaml"):
+        assert Path("one", file).read_bytes() == Path("two", file).read_bytes()
+
+
+def test_the_saved_config_runs_again_unchanged(mxtrain):
+    mxtrain("fit", str(CONFIGS / "adam.yaml"), "--quiet", "--run-dir", "one", "--set", "fit.epochs=2")
+    mxtrain("fit", "one/config.yaml", "--quiet", "--run-dir", "two")
+    for file in ("metrics.jsonl", "model.safetensors", "config.yaml"):
+        assert Path("one", file).read_bytes() == Path("two", file).read_bytes()
+
+
+def test_runs_without_a_folder_of_their_own_are_numbered(mxtrain):
+    for number in (1, 2):
+        assert json.loads(mxtrain("fit", "run.yaml", "--json").out)["run_dir"] == f"runs/run-{number}"
+
+
+def test_a_folder_that_is_not_empty_is_left_alone(mxtrain):
+    Path("taken").mkdir()
+    Path("taken/thesis.txt").write_text("years of work")
+    status, out, err = mxtrain("fit", "run.yaml", "--run-dir", "taken")
+    assert (status, out) == (1, "")
+    assert err == "error: the run directory taken is not empty; name another one, or delete it first\n"
+    assert [path.name for path in Path("taken").iterdir()] == ["thesis.txt"]
+
+
+def test_set_lays_values_over_the_file(mxtrain):
+    mxtrain("fit", "run.yaml", "-q", "--run-dir", "a", "--set", "fit.epochs=1", "--set", "optimizer.lr=0.02")
+    assert [row["η"] for row in rows("a")] == [0.02]
+
+
+def test_errors_of_set_and_of_the_file_come_together_each_with_its_place(mxtrain, folder):
+    text = (folder / "run.yaml").read_text(encoding="utf-8")
+    (folder / "bad.yaml").write_text(text.replace("η: 0.01", "β2: 1.2"), encoding="utf-8")
+    status, out, err = mxtrain("fit", "bad.yaml", "--set", "fit.epochs=0", "--set", "nonsense")
+    assert (status, out) == (2, "")
+    assert "bad.yaml:4:29: optimizer.β2: must be at least 0 and below 1, got 1.2\n" in err
+    assert "--set fit.epochs=0: fit.epochs: must be a whole number at least 1" in err
+    assert "--set nonsense: must be written path=value" in err
+    assert not Path("runs").exists()
+
+
+def test_a_run_that_diverges_is_one_line_and_status_1(mxtrain, folder):
+    wild = ["--set", "data.source=diabetes", "--set", "loss=squared_error", "--set", "fit.metrics=[]"]
+    status, out, err = mxtrain("fit", "run.yaml", "-q", *wild, "--set", "optimizer={kind: sgd, η: 1e30}")
+    assert (status, out) == (1, "")
+    assert err.startswith("error: ")
+    assert "the run has diverged" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_data_that_do_not_suit_are_one_line_and_status_1(mxtrain, folder):
+    (folder / "table.csv").write_text("a,b\n1,2\n3,oops\n", encoding="utf-8")
+    status, out, err = mxtrain(
+        "fit", "run.yaml", "--set", "data={source: table.csv, target: b}", "--set", "loss=logistic",
+        "--set", "data.features=[c]",
+    )  # fmt: skip
+    assert (status, out) == (1, "")
+    assert err.startswith("error: ")
+    assert "table.csv" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["missing.yaml", "."])
+def test_a_file_that_cannot_be_read_is_status_2(mxtrain, name):
+    status, out, err = mxtrain("fit", name)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"{name}: ")
+    assert len(err.splitlines()) == 1

@@ -1,0 +1,63 @@
+"""`mxtrain list` and `mxtrain schema`: what a config may say."""
+
+import json
+from typing import get_args
+
+import pytest
+
+from mxtrain.config import CLASS_SOURCES, MODELS, json_schema
+from mxtrain.config.run import BackendName, LossName, MetricName
+from mxtrain.config.shape import kind, models
+from mxtrain.optimizers import RULES
+from mxtrain.schedules import LearningRateSchedule, MomentumSchedule
+
+WHOLE = {
+    "optimizers": set(map(kind, RULES)),
+    "learning_rate_schedules": set(map(kind, models(LearningRateSchedule))),
+    "momentum_schedules": set(map(kind, models(MomentumSchedule))),
+    "models": set(map(kind, MODELS)),
+    "losses": set(get_args(LossName)),
+    "metrics": set(get_args(MetricName)),
+    "data_sources": {*CLASS_SOURCES, "PATH.csv", "PATH.npz"},
+    "data": {"data"},
+    "backends": set(get_args(BackendName)),
+}
+
+
+def test_json_lists_all_there_is(mxtrain):
+    status, out, err = mxtrain("list", "--json")
+    listed = json.loads(out)
+    assert (status, err) == (0, "")
+    assert {title: {entry["name"] for entry in entries} for title, entries in listed.items()} == WHOLE
+    assert all(entry["about"] for entries in listed.values() for entry in entries)
+
+
+def test_each_field_has_its_default_bounds_and_other_names(mxtrain):
+    (adam,) = [each for each in json.loads(mxtrain("list", "--json").out)["optimizers"] if each["name"] == "adam"]
+    assert adam["fields"][0] == {
+        "name": "η",
+        "also": ["lr", "learning_rate", "eta"],
+        "required": False,
+        "default": 0.001,
+        "allowed": "above 0",
+    }
+    assert [field["name"] for field in adam["fields"]] == ["η", "λ", "clip", "scale", "η_sched", "β1", "β2", "ϵ"]
+
+
+def test_the_tables_show_every_name_and_field(mxtrain):
+    out = mxtrain("list").out
+    lines = [line.split() for line in out.splitlines()]
+    assert set().union(*WHOLE.values()) <= {line[0] for line in lines if line}
+    assert ["β2", "0.999", "at", "least", "0", "and", "below", "1", "beta2,", "beta_2"] in lines
+    assert not any(line.endswith(" ") for line in out.splitlines())
+
+
+@pytest.mark.parametrize(("what", "titles"), [("schedules", 2), ("models", 1), ("data", 2), ("momentum", 1)])
+def test_one_part_of_the_list(mxtrain, what, titles):
+    assert len(json.loads(mxtrain("list", what, "--json").out)) == titles
+
+
+def test_the_schema_is_json_on_stdout(mxtrain):
+    status, out, err = mxtrain("schema")
+    assert (status, err) == (0, "")
+    assert json.loads(out) == json.loads(json.dumps(json_schema()))

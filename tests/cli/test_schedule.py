@@ -1,0 +1,65 @@
+"""`mxtrain schedule`: η and μ over a run, as the run will see them."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from mxtrain.cli.curves import POINTS, course
+from mxtrain.config import read_run
+from mxtrain.training import fit
+
+MOMENTUM = "optimizer={kind: sgd, μ_sched: {kind: nadam}, η_sched: {kind: exp}}"
+
+
+def test_the_curves_are_those_of_the_run(folder):
+    run = read_run("run.yaml", [MOMENTUM])
+    drawn = course(run)
+    η, μ = drawn.curves
+    last = fit(run, run_dir=folder / "run").history
+    assert drawn.batches == 45
+    assert (drawn.times[0], drawn.times[45], drawn.times[-1]) == (0, 1, 2)
+    assert [η.values[44], η.values[89]] == [row["η"] for row in last]
+    assert [μ.values[44], μ.values[89]] == [row["μ"] for row in last]
+
+
+def test_a_long_run_has_no_more_points_than_are_seen():
+    drawn = course(read_run("run.yaml", ["fit.epochs=1000"]))
+    assert len(drawn.times) == len(drawn.curves[0].values) == POINTS + 1
+    assert drawn.times[-1] == 1000
+    assert drawn.curves[0].letter == "η"
+
+
+def test_both_are_drawn_in_the_terminal_and_as_png(mxtrain):
+    status, out, err = mxtrain("schedule", "run.yaml", "--set", MOMENTUM)
+    assert (status, err) == (0, "written to run-schedule.png\n")
+    assert Path("run-schedule.png").read_bytes().startswith(b"\x89PNG")
+    assert re.search(r"^ +run: 2 epochs of 45 iterations$", out, re.MULTILINE)
+    assert "learning rate η" in out
+    assert "momentum μ" in out
+    assert "\x1b" not in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_rule_without_momentum_has_one_curve(mxtrain):
+    out = mxtrain("schedule", "run.yaml", "-o", "here.png").out
+    assert "μ" not in out
+    assert Path("here.png").exists()
+
+
+def test_a_picture_that_cannot_be_written_is_one_line_and_status_1(mxtrain):
+    status, _, err = mxtrain("schedule", "run.yaml", "-o", "nowhere/here.png")
+    assert (status, err) == (1, "error: nowhere/here.png: No such file or directory\n")
+
+
+@pytest.mark.parametrize("package", ["plotext", "matplotlib"])
+def test_a_missing_package_is_told_with_its_remedy(mxtrain, monkeypatch, package):
+    for name in [*sys.modules]:
+        if name.split(".")[0] == package or name.startswith("mxtrain.cli.course"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    status, out, err = mxtrain("schedule", "run.yaml")
+    assert (status, out) == (1, "")
+    assert err.endswith("is not installed; pip install 'mxtrain[plots]'\n")
+    assert package in err

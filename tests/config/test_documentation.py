@@ -1,0 +1,122 @@
+"""`docs/configuration.md` says what is so."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mxtrain.config import MODELS, DataConfig, FitConfig, LinearConfig, RunConfig, read_run
+from mxtrain.config.extends import MAX_CHAIN
+from mxtrain.config.nodes import MAX_DEPTH, MAX_NODES
+from mxtrain.config.report import MAX_PROBLEMS
+from mxtrain.config.scalars import MAX_NUMBER
+from mxtrain.config.source import MAX_BYTES
+from mxtrain.config.writer import to_yaml
+from mxtrain.errors import ConfigError
+from mxtrain.names import LETTERS, fold
+from mxtrain.optimizers import RULES
+from mxtrain.schedules import learning_rate, momentum
+from mxtrain.types import Config
+
+PAGE = (Path(__file__).parents[2] / "docs/configuration.md").read_text(encoding="utf-8")
+
+
+def _rows(first_cell: str) -> list[list[str]]:
+    """The rows of the table that begins with a cell."""
+    table = re.search(rf"^\| {first_cell} \|.*\n\|[- |]*\|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+    assert table
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in table[1].splitlines()]
+
+
+def _section(title: str) -> str:
+    return PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def _lines(config: Config, *without: str) -> set[str]:
+    """The fields of a config with their values, as `field: value`."""
+    return {line for line in to_yaml(config).splitlines() if line.split(":")[0] not in {"kind", *without}}
+
+
+@pytest.mark.parametrize(("title", "model"), [("data", DataConfig), ("fit", FitConfig)])
+def test_every_field_of_a_part_stands_there_with_its_default(title: str, model: type[Config]) -> None:
+    section = PAGE.partition(f"### `{title}`\n")[2].partition("\n### ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", section, re.MULTILINE))
+    assert list(rows) == list(model.model_fields)
+    config = model(**({"source": "digits"} if model is DataConfig else {}))
+    stated = {f"{field}: {default.strip('`')}" for field, default in rows.items() if default != "required"}
+    assert stated == _lines(config, "source")
+
+
+def test_every_field_of_a_run_stands_there() -> None:
+    section = PAGE.partition("### The run\n")[2].partition("\n### ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(RunConfig.model_fields)
+
+
+def test_every_model_stands_there_with_its_defaults() -> None:
+    section = PAGE.partition("### `model`\n")[2].partition("\n### ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `(.*?)` \|", section, re.MULTILINE)
+    for model in MODELS:
+        config: Config = model()
+        kind = "linear" if model is LinearConfig else "mlp"
+        assert {f"{field}: {default}" for name, field, default in rows if name == kind} == _lines(config)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_stands_there_with_its_defaults(rule: type[Config]) -> None:
+    config = rule()
+    row = re.search(rf"^\| `{config.to_dict()['kind']}` \| (.*) \|$", PAGE, re.MULTILINE)
+    assert row
+    assert set(re.findall(r"`(.*?)`", row[1])) == _lines(config, "clip", "scale", "η_sched")
+
+
+@pytest.mark.parametrize(
+    ("field", "schedule"),
+    [("η_sched", model) for model in (learning_rate.Fixed, learning_rate.Exp, learning_rate.Inv)]
+    + [("μ_sched", model) for model in (momentum.Null, momentum.Fixed, momentum.Nadam)],
+)
+def test_every_schedule_stands_there_with_its_defaults(field: str, schedule: type[Config]) -> None:
+    config = schedule()
+    row = re.search(rf"^\| `{field}: {{kind: {config.to_dict()['kind']}}}` \| ?(.*?) ?\|", PAGE, re.MULTILINE)
+    assert row
+    assert set(re.findall(r"`(.*?)`", row[1])) == _lines(config)
+
+
+def test_every_word_for_a_letter_stands_there() -> None:
+    stated = {
+        word: fold(letter.strip("`")) for letter, words in _rows("Letter") for word in re.findall(r"`(.*?)`", words)
+    }
+    assert stated == LETTERS
+
+
+def test_the_limits_are_those_in_force() -> None:
+    limits = [row[1] for row in _rows("What")]
+    assert limits == [
+        f"{MAX_BYTES // 1024} KiB, a regular file",
+        f"{MAX_NODES:,}",
+        str(MAX_DEPTH),
+        str(MAX_NUMBER),
+        str(MAX_CHAIN),
+        f"{MAX_PROBLEMS}, the rest are counted",
+    ]
+
+
+def test_the_first_example_is_a_run(here: Path) -> None:
+    example = PAGE.split("```yaml\n")[1].split("```")[0]
+    Path("run.yaml").write_text(example, encoding="utf-8")
+    assert read_run("run.yaml").fit.epochs == 20
+
+
+def test_the_errors_are_what_is_really_said(here: Path, write: Callable[..., str]) -> None:
+    text = (
+        "seed: 7\ndata: {source: digits, batch_size: 32}\nmodel: {kind: mlp, hidden: [64, 0]}\nloss: softmax\n"
+        "optimizer:\n  kind: adam\n  β2: 1.2\n  beta3: 0.9\nfit: {epochs: ten}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_run(write(text, "configs/adam.yaml"))
+    shown = _section("Errors").split("```console\n")[1].split("```")[0]
+    assert shown == f"$ mxtrain validate configs/adam.yaml\n{caught.value}\n"
+
+    with pytest.raises(ConfigError) as caught:
+        read_run(write("seed: 1"), ["optimizer.η=fast"])
+    assert f"`{caught.value}`" in _section("Errors")

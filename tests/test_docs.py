@@ -1,0 +1,165 @@
+"""The documentation is true: its examples run, its configs are valid, and its tables match the code."""
+
+import doctest
+import re
+import shutil
+import typing
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mxtrain
+from mxtrain.config import read_optimizer
+from mxtrain.names import fold, spelling, words
+from mxtrain.optimizers import RULES
+from mxtrain.schedules import learning_rate, momentum
+from mxtrain.schedules.base import Schedule
+from mxtrain.types import Bounds
+
+ROOT = Path(__file__).parent.parent
+PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if path.exists()]
+OPTIMIZERS, MXNET = ROOT / "docs" / "optimizers.md", ROOT / "docs" / "mxnet.md"
+SCHEDULES = (learning_rate.Fixed, learning_rate.Exp, learning_rate.Inv, momentum.Null, momentum.Fixed, momentum.Nadam)
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def blocks(page: Path, language: str) -> list[tuple[int, str]]:
+    """The fenced blocks of exactly this language, each with its line number."""
+    text = page.read_text(encoding="utf-8")
+    found = re.finditer(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [(text.count("\n", 0, match.start(1)), match[1]) for match in found]
+
+
+def tables(page: Path) -> Iterator[tuple[list[str], list[list[str]]]]:
+    """The head and the rows of every table, as the texts of their cells."""
+    for match in re.finditer(r"(?:^\|.*\|\n)+", page.read_text(encoding="utf-8"), re.MULTILINE):
+        lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in match[0].splitlines()]
+        yield lines[0], lines[2:]
+
+
+def code(cell: str) -> list[str]:
+    """The code spans of a cell."""
+    return re.findall(r"`([^`]*)`", cell)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for line, text in blocks(page, "python"):
+        if ">>>" not in text:
+            exec(compile("\n" * line + text, str(page), "exec"), names)
+            continue
+        example = doctest.DocTestParser().get_doctest(text, names, page.name, str(page), line)
+        report: list[str] = []
+        doctest.DocTestRunner(optionflags=FLAGS).run(example, out=report.append, clear_globs=False)
+        assert not report, "".join(report)
+        names = example.globs
+
+
+@pytest.mark.parametrize(("line", "text"), blocks(OPTIMIZERS, "yaml"))
+def test_yaml_examples_are_optimizers(line: int, text: str, tmp_path: Path) -> None:
+    path = tmp_path / "optimizer.yaml"
+    path.write_text(text, encoding="utf-8")
+    read_optimizer(path)
+
+
+def test_every_rule_has_a_yaml_example() -> None:
+    shown = {kind for _, text in blocks(OPTIMIZERS, "yaml") for kind in re.findall(r"^kind: (\w+)", text, re.MULTILINE)}
+    assert shown == {rule.model_fields["kind"].default for rule in RULES}
+
+
+def leaves(annotation: Any) -> Iterator[Any]:
+    """Everything that an annotation is made of."""
+    yield annotation
+    for part in typing.get_args(annotation):
+        yield from leaves(part)
+
+
+def bounds(field: Any) -> str:
+    """The bounds of a field, in the documentation's words."""
+    parts = [*field.metadata, *leaves(field.annotation)]
+    stated = [str(part) for part in parts if isinstance(part, Bounds)]
+    choices = [part for part in parts if isinstance(part, str)]
+    kinds = [
+        part.model_fields["kind"].default for part in parts if isinstance(part, type) and issubclass(part, Schedule)
+    ]
+    *first, last = [f"`{choice}`" for choice in kinds or choices] or [""]
+    return stated[0] if stated else " or ".join([", ".join(first), last])
+
+
+def default(field: Any) -> str:
+    """A default as the documentation writes it: a number that YAML reads, a word, or none."""
+    return "none" if field.default is None else str(field.default)
+
+
+def number_or_word(cell: str) -> str:
+    """A documented default in the form of `default`."""
+    word = code(cell)[0] if code(cell) else cell
+    return str(float(word)) if re.match(r"\d", word) else word
+
+
+def documented_models() -> dict[Any, dict[str, tuple[str, str]]]:
+    """The default and the bounds of each field of each model, as docs/optimizers.md states them."""
+    return {
+        resolve(code(head[0])[0]): {code(row[0])[0]: (number_or_word(row[1]), row[2]) for row in rows}
+        for head, rows in tables(OPTIMIZERS)
+        if head[1:3] == ["default", "bounds"]
+    }
+
+
+def stated_by(model: Any, names: typing.Container[str] | None = None) -> dict[str, tuple[str, str]]:
+    """The same, as the model has it."""
+    return {
+        spelling(name): (default(field), bounds(field))
+        for name, field in model.model_fields.items()
+        if name != "kind" and (names is None or name in names)
+    }
+
+
+def test_defaults_and_bounds_are_those_of_the_models() -> None:
+    documented = documented_models()
+    shared = documented.pop(mxtrain.Rule)
+    assert shared == stated_by(mxtrain.Rule, shared)
+    assert set(documented) == {*RULES, *SCHEDULES} - {momentum.Null}
+    for model, fields in documented.items():
+        assert fields | (shared if model in RULES else {}) == stated_by(model), model
+
+
+def test_words_are_those_of_the_names() -> None:
+    [rows] = [rows for head, rows in tables(OPTIMIZERS) if head == ["letter", "words"]]
+    assert {code(letter)[0]: tuple(code(cell)) for letter, cell in rows} == {
+        spelling(letter): words(letter) for letter in {fold(code(row[0])[0]) for row in rows}
+    }
+    fields = {name for model in (*RULES, *SCHEDULES) for name in model.model_fields}
+    assert {fold(code(row[0])[0]) for row in rows} == {name for name in fields if words(name)}
+
+
+def resolve(path: str) -> Any:
+    """What a dotted name of mxtrain means; an AttributeError or ModuleNotFoundError where it means nothing."""
+    package, *names = path.split(".")
+    found = import_module(package)
+    for name in names:
+        found = getattr(found, name) if hasattr(found, name) else import_module(f"{found.__name__}.{name}")
+    return found
+
+
+def test_names_that_stand_for_those_of_mxnet_exist() -> None:
+    columns = [[row[head.index("mxtrain")] for row in rows] for head, rows in tables(MXNET) if head[-1] != "mxtrain"]
+    paths = [path for column in columns for cell in column for path in code(cell) if path.startswith("mxtrain.")]
+    assert len(paths) > 30
+    for path in paths:
+        resolve(path)
+
+
+def test_options_that_stand_for_those_of_mxnet_exist() -> None:
+    fields = {name for model in (*RULES, *SCHEDULES) for name in model.model_fields}
+    [rows] = [rows for head, rows in tables(MXNET) if head == ["stable", "latest", "mxtrain"]]
+    for old, _, new in rows:
+        assert {fold(name) for name in code(new)} <= fields
+        if "*" not in old and code(old):
+            assert all(old_name in words(name) for old_name, name in zip(code(old), code(new), strict=True))

@@ -1,0 +1,207 @@
+"""What `fit` promises: the counts, the scale, the same bytes again, and a folder that tells all of it."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+import mxtrain
+from mxtrain.training import RunInfo
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+DIGITS: dict[str, Any] = {
+    "name": "digits",
+    "data": {"source": "digits", "batch_size": 100},
+    "model": {"kind": "mlp", "hidden": [16]},
+    "loss": "softmax_cross_entropy",
+    "optimizer": {"kind": "adam", "η": 0.01},
+    "fit": {"epochs": 2, "metrics": ["accuracy"]},
+}
+
+
+def changed(**parts: Any) -> dict[str, Any]:
+    config = copy.deepcopy(DIGITS)
+    for name, value in parts.items():
+        config[name] = config[name] | value if isinstance(value, dict) else value
+    return config
+
+
+REACHES = {
+    "adam": ("val_accuracy", 0.96),
+    "sgd": ("val_accuracy", 0.95),
+    "adagrad": ("val_accuracy", 0.95),
+    "adadelta": ("val_accuracy", 0.95),
+    "adamax": ("val_accuracy", 0.95),
+    "rmsprop": ("val_accuracy", 0.95),
+    "nadam": ("val_accuracy", 0.95),
+    "adam-wide": ("val_accuracy", 0.96),
+    "regression": ("val_r2", 0.5),
+}
+
+
+def test_every_config_that_ships_is_tried() -> None:
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(REACHES)
+
+
+@pytest.mark.parametrize(("name", "metric", "least"), [(name, *reach) for name, reach in REACHES.items()])
+def test_a_config_that_ships_reaches_a_sensible_result(name: str, metric: str, least: float, tmp_path: Path) -> None:
+    assert mxtrain.fit(CONFIGS / f"{name}.yaml", run_dir=tmp_path).history[-1][metric] >= least
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+    one, other = (mxtrain.fit(DIGITS, run_dir=tmp_path / name).run_dir for name in ("one", "other"))
+    for name in ("config.yaml", "metrics.jsonl", "model.safetensors"):
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+    another = mxtrain.fit(changed(seed=1), run_dir=tmp_path / "another").run_dir
+    assert (one / "model.safetensors").read_bytes() != (another / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("backend", ["numpy", "compiled"])
+def test_no_backend_changes_a_result(backend: str, tmp_path: Path) -> None:
+    auto = mxtrain.fit(DIGITS, run_dir=tmp_path / "auto")
+    forced = mxtrain.fit(changed(backend=backend), run_dir=tmp_path / backend)
+    assert forced.history == auto.history
+    for name, value in auto.parameters.items():
+        assert forced.parameters[name].tobytes() == value.tobytes()
+
+
+def test_the_state_counts(tmp_path: Path) -> None:
+    seen = []
+
+    class Watch:
+        def on_start(self, info: RunInfo) -> None:
+            seen.append((info.batches, info.samples, info.parameters))
+
+        def on_batch(self, state: mxtrain.OptimizationState, loss: Any) -> None:
+            seen.append((state.curr_epoch, state.curr_batch, state.curr_iter))
+
+        def on_epoch(self, state: mxtrain.OptimizationState, row: dict[str, Any]) -> None:
+            seen.append(row["iteration"])
+
+        def on_end(self, seconds: float) -> None:
+            seen.append(seconds > 0)
+
+    result = mxtrain.fit(changed(data={"batch_size": 700}), run_dir=tmp_path, callbacks=[Watch()])
+    assert seen == [
+        (3, (1438, 359), 64 * 16 + 16 + 16 * 10 + 10),
+        (1, 1, 1), (1, 2, 2), (1, 3, 3), 3,
+        (2, 1, 4), (2, 2, 5), (2, 3, 6), 6,
+        True,
+    ]  # fmt: skip
+    assert result.state == mxtrain.OptimizationState(700, curr_epoch=2, curr_batch=3, curr_iter=6)
+
+
+@pytest.mark.parametrize(("last_batch", "batches"), [("keep", 15), ("drop", 14)])
+def test_the_last_batch_is_kept_or_dropped(last_batch: str, batches: int, tmp_path: Path) -> None:
+    result = mxtrain.fit(changed(data={"last_batch": last_batch}, fit={"epochs": 1}), run_dir=tmp_path)
+    assert result.state.curr_batch == batches
+
+
+def test_every_sample_weighs_the_same_in_a_smaller_last_batch(tmp_path: Path) -> None:
+    """Plain SGD for one epoch over one batch and a half equals the same sums by hand, both with scale 1/batch_size."""
+    np.savez(tmp_path / "line.npz", X=np.array([[1.0], [2.0], [3.0]]), y=np.array([1.0, 1.0, 1.0]))
+    config = {
+        "dtype": "float64",
+        "data": {
+            "source": str(tmp_path / "line.npz"),
+            "target": "y",
+            "batch_size": 2,
+            "validation": 0,
+            "shuffle": False,
+            "standardize": "none",
+        },
+        "model": {"kind": "linear", "bias": False},
+        "loss": "squared_error",
+        "optimizer": {"kind": "sgd", "η": 0.1, "λ": 0},
+        "fit": {"epochs": 1},
+    }
+    initial = mxtrain.fit(config | {"fit": {"epochs": 1}}, run_dir=tmp_path / "run")
+    (w,) = initial.parameters["W1"].ravel()
+    start = mxtrain.training.Trainer(mxtrain.RunConfig.model_validate(config)).parameters()["W1"].item()
+    first = start - 0.1 * (1 / 2) * (1 * (1 * start - 1) + 2 * (2 * start - 1))
+    second = first - 0.1 * (1 / 2) * (3 * (3 * first - 1))
+    assert w == pytest.approx(second, rel=1e-12)
+
+
+def test_an_unset_scale_is_resolved_in_the_run_and_not_in_the_users_config(tmp_path: Path) -> None:
+    config = copy.deepcopy(DIGITS)
+    run = mxtrain.RunConfig.model_validate(config)
+    for given in (config, run):
+        run_dir = mxtrain.fit(given, run_dir=tmp_path / str(type(given).__name__)).run_dir
+        assert yaml.safe_load((run_dir / "config.yaml").read_text())["optimizer"]["scale"] == 1 / 100
+    assert config == DIGITS
+    assert run.optimizer.scale == 0
+
+
+def test_a_scale_of_ones_own_is_kept(tmp_path: Path) -> None:
+    run_dir = mxtrain.fit(changed(optimizer={"scale": 1, "η": 1e-4}), run_dir=tmp_path).run_dir
+    assert yaml.safe_load((run_dir / "config.yaml").read_text())["optimizer"]["scale"] == 1
+
+
+def test_the_folder_holds_what_the_result_holds(tmp_path: Path) -> None:
+    result = mxtrain.fit(changed(optimizer={"η_sched": {"kind": "exp", "γ": 0.5}}), run_dir=tmp_path)
+    names = {"config.yaml", "environment.json", "metrics.jsonl", "timings.jsonl", "model.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert rows == result.history
+    assert list(rows[0]) == ["epoch", "iteration", "loss", "accuracy", "val_loss", "val_accuracy", "η"]
+    assert [row["η"] for row in rows] == [0.01, 0.005]
+    saved = load_file(tmp_path / "model.safetensors")
+    assert saved.keys() == result.parameters.keys()
+    assert all((saved[name] == value).all() for name, value in result.parameters.items())
+    timings = [json.loads(line) for line in (tmp_path / "timings.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in timings] == [1, 2]
+    environment = json.loads((tmp_path / "environment.json").read_text())
+    assert environment["packages"]["mxtrain"] == mxtrain.__version__
+
+
+def test_the_resolved_config_runs_again_unchanged(tmp_path: Path) -> None:
+    first = mxtrain.fit(CONFIGS / "sgd.yaml", overrides=["fit.epochs=2"], run_dir=tmp_path / "first")
+    again = mxtrain.fit(first.run_dir / "config.yaml", run_dir=tmp_path / "again")
+    assert again.history == first.history
+    assert (again.run_dir / "config.yaml").read_text() == (first.run_dir / "config.yaml").read_text()
+
+
+def test_runs_are_numbered_where_no_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = [mxtrain.fit(changed(fit={"epochs": 1})).run_dir for _ in range(2)]
+    assert [path.as_posix() for path in paths] == ["runs/digits-1", "runs/digits-2"]
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    with pytest.raises(mxtrain.TrainingError, match="is not empty; name another one"):
+        mxtrain.fit(DIGITS, run_dir=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "softmax_cross_entropy"])
+def test_a_run_that_diverges_fails_with_a_remedy(loss: str, tmp_path: Path) -> None:
+    config = changed(optimizer={"kind": "sgd", "η": 1e25}, loss=loss, fit={"metrics": []})
+    if loss == "squared_error":
+        config["data"]["source"] = "diabetes"
+    with pytest.raises(mxtrain.TrainingError, match=r"loss is \w+ in epoch 1, batch \d+: the run has diverged; lower"):
+        mxtrain.fit(config, run_dir=tmp_path)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_run_without_validation(tmp_path: Path) -> None:
+    row = mxtrain.fit(changed(data={"validation": 0}), run_dir=tmp_path).history[-1]
+    assert list(row) == ["epoch", "iteration", "loss", "accuracy", "η"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_dtype_is_kept_from_end_to_end(dtype: str, tmp_path: Path) -> None:
+    parameters = mxtrain.fit(changed(dtype=dtype), run_dir=tmp_path).parameters
+    assert {str(value.dtype) for value in parameters.values()} == {dtype}
+
+
+@pytest.mark.parametrize("config", [7, None, ["adam.yaml"]])
+def test_what_is_no_config_is_refused(config: Any) -> None:
+    with pytest.raises(mxtrain.ConfigError, match="must be a path, a dict or a RunConfig"):
+        mxtrain.fit(config)
