@@ -95,7 +95,9 @@ class Program:
     def evaluate_scalars(self) -> Callable[[Mapping[str, float]], tuple[float, ...]]:
         """The function from coefficients by name to the scalars' values, in float64."""
         expressions = "".join(f"{scalar.source()}, " for scalar in self.scalars)
-        function: Callable[[Mapping[str, float]], tuple[float, ...]] = eval(f"lambda c: ({expressions})", {"sqrt": sqrt})
+        function: Callable[[Mapping[str, float]], tuple[float, ...]] = eval(
+            f"lambda c: ({expressions})", {"sqrt": sqrt}
+        )
         return function
 
     def __str__(self) -> str:
