@@ -7,7 +7,8 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from mxtrain.config import CLASS_SOURCES, MODELS, DataConfig
-from mxtrain.config.run import BackendName, LossName, MetricName
+from mxtrain.config.fit_section import MetricName
+from mxtrain.config.run import BackendName, LossName
 from mxtrain.config.shape import kind, kinds, models
 from mxtrain.models import build_metric
 from mxtrain.models.losses import LOSSES

@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from mxtrain.config.data_section import CLASS_SOURCES
 from mxtrain.config.explain import explain
 from mxtrain.config.extends import read_tree
 from mxtrain.config.nodes import Entry, MapNode, ScalarNode, clipped, find, plain
 from mxtrain.config.overrides import overridden
 from mxtrain.config.report import Report
-from mxtrain.config.run import CLASS_SOURCES, RunConfig
+from mxtrain.config.run import RunConfig
 from mxtrain.config.values import from_python
 from mxtrain.errors import Location
 from mxtrain.optimizers import AnyRule, Rule

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import numpy as np
 
-from mxtrain.config.run import DataConfig
+from mxtrain.config.data_section import DataConfig
 from mxtrain.data.dataset import Part
 from mxtrain.philox import permutation
 from mxtrain.types import Array

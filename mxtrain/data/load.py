@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mxtrain.config.run import DataConfig
+from mxtrain.config.data_section import DataConfig
 from mxtrain.data.csv_file import read_csv
 from mxtrain.data.npz_file import read_npz
 from mxtrain.data.packaged import load_packaged

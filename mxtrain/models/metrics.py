@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mxtrain.config.run import LossName, MetricName
+from mxtrain.config.fit_section import MetricName
+from mxtrain.config.run import LossName
 from mxtrain.models.decoding import decide
 from mxtrain.models.losses import LOSSES
 from mxtrain.types import Array

@@ -6,7 +6,8 @@ from typing import get_args
 import pytest
 
 from mxtrain.config import CLASS_SOURCES, MODELS, json_schema
-from mxtrain.config.run import BackendName, LossName, MetricName
+from mxtrain.config.fit_section import MetricName
+from mxtrain.config.run import BackendName, LossName
 from mxtrain.config.shape import kind, models
 from mxtrain.optimizers import RULES
 from mxtrain.schedules import LearningRateSchedule, MomentumSchedule

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from mxtrain.config.run import DataConfig
+from mxtrain.config.data_section import DataConfig
 from mxtrain.data import Batches, Part, in_order
 
 

@@ -7,7 +7,7 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 
-from mxtrain.config.run import DataConfig
+from mxtrain.config.data_section import DataConfig
 from mxtrain.data import Table, load
 from mxtrain.errors import DataError
 

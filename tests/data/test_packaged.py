@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mxtrain.config.run import DataConfig
+from mxtrain.config.data_section import DataConfig
 from mxtrain.data import load
 
 

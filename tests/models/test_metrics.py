@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mxtrain.config.run import LossName, MetricName
+from mxtrain.config.fit_section import MetricName
+from mxtrain.config.run import LossName
 from mxtrain.models import build_metric, decide, probabilities
 from mxtrain.models.losses import LOSSES
 

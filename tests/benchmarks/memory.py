@@ -1,0 +1,77 @@
+"""Memory beyond weights, gradients and slots; and the blocked NumPy backend beside the plain array expression."""
+
+import json
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+from report import Figure, Section, faster
+
+from mxtrain import Adam, build
+from mxtrain.benchmarks import take_turns
+
+SIZE = 10_000_000
+
+
+def section() -> Section:
+    note = (
+        "Adam on 10,000,000 float32, each backend in a process of its own, after two updates: the peak of what Python "
+        "and NumPy allocate during a third (`tracemalloc`), and by how much the process's resident memory grows at most "
+        "(`VmHWM`)."
+    )
+    figures = []
+    for backend, target in (("compiled", 1), ("numpy", 4)):
+        done = subprocess.run([sys.executable, __file__, backend], capture_output=True, check=True, text=True)
+        traced, resident = (bytes_ / 2**20 for bytes_ in json.loads(done.stdout))
+        figures.append(Figure(f"{backend}, allocated", f"{traced:.3f} MiB", "-", traced, target, " MiB", True))
+        figures.append(Figure(f"{backend}, resident", f"{resident:.3f} MiB", "-", resident, target, " MiB", True))
+    return Section("Memory beyond weights, gradients and slots", note, [*figures, _blocked()])
+
+
+def _blocked() -> Figure:
+    generator = np.random.default_rng(0)
+    W, g = (generator.standard_normal(SIZE, dtype=np.float32) for _ in range(2))
+    rule = Adam(λ=0.0)
+    optimizer = build(rule, backend="numpy")
+    held = (W.copy(), np.zeros_like(W), np.zeros_like(W))
+    step, β1, β2, ϵ = (np.float32(value) for value in (-rule.η, rule.β1, rule.β2, rule.ϵ))
+
+    def plain() -> None:
+        nonlocal held
+        weight, m, v = held
+        held = Adam.update(weight, g, m, v, step=step, β1=β1, β2=β2, ϵ=ϵ)
+
+    timings = take_turns({"mxtrain": lambda: optimizer.update(0, g, W), "plain": plain}, seconds=4)
+    ours, theirs = timings["mxtrain"], timings["plain"]
+    figure = faster("NumPy backend, Adam: share of the plain expression's time", ours, "plain NumPy", theirs, None)
+    share = ours.median / theirs.median
+    return Figure(figure.what, figure.ours, figure.beside, share, 0.4, "×", at_most=True)
+
+
+def _probe(backend: str) -> tuple[int, int]:
+    """Bytes that one update allocates, and by how much resident memory grows meanwhile, at its peak."""
+    W, g = np.ones(SIZE, dtype=np.float32), np.ones(SIZE, dtype=np.float32)
+    optimizer = build(Adam(), backend=backend)
+    for _ in range(2):
+        optimizer.update(0, g, W)
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    optimizer.update(0, g, W)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    resident = _status("VmRSS")
+    optimizer.update(0, g, W)
+    return peak - before, max(0, _status("VmHWM") - resident)
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+
+if __name__ == "__main__":
+    print(json.dumps(_probe(sys.argv[1])))

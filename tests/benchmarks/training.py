@@ -1,0 +1,121 @@
+"""`fit`: whole iterations and whole epochs, beside torch, jax with optax, and scikit-learn."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from arrays import DECAY
+from peer_training import OptaxRun, TorchRun
+from report import Section, faster
+from sklearn.neural_network import MLPClassifier
+
+from mxtrain.benchmarks import take_turns
+from mxtrain.config import run_from_dict
+from mxtrain.philox import permutation
+from mxtrain.training import Trainer
+
+
+def section() -> Section:
+    note = (
+        "`Trainer.run_epoch` with the same model, data, batches and Adam for all; mxtrain, torch and jax are checked to "
+        "have the same loss after an epoch from the same weights in the same order. digits: 1,438 samples and 359 for "
+        "validation, mlp [64], batches of 32, loss and accuracy of both parts, an epoch divided by its iterations. "
+        "60,000 x 784: made up, mlp [256, 128], batches of 128, the loss only, seconds an epoch."
+    )
+    return Section("Whole training loops, beside the peers", note, [*_digits(), *_images()])
+
+
+def _digits():
+    ours = {backend: Trainer(_run({"source": "digits", "batch_size": 32}, [64], backend)) for backend in _BACKENDS}
+    theirs = _torch(ours["compiled"], accuracy=True)
+    _check(_torch(ours["compiled"], accuracy=True).epoch(_order(ours["compiled"])), ours["compiled"])
+    contenders = {backend: _epoch(trainer) for backend, trainer in ours.items()} | {"torch": theirs.epoch}
+    count = len(ours["compiled"].batches)
+    timings = {name: each * (1 / count) for name, each in take_turns(contenders, seconds=5).items()}
+    return [
+        faster(f"digits, an iteration, {name}", timings[backend], "torch", timings["torch"], target, "µs")
+        for backend, name, target in (
+            ("compiled", "compiled backend (auto in a long run)", 4),
+            ("numpy", "NumPy backend (auto in a short run)", None),
+        )
+    ]
+
+
+_BACKENDS = ("compiled", "numpy")
+
+
+def _images():
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "images.npz"
+        inputs, targets = _drawn_images()
+        np.savez(path, inputs=inputs, targets=targets)
+        data = {"source": str(path), "target": "targets", "batch_size": 128, "validation": 0, "standardize": "none"}
+        ours = Trainer(_run(data, [256, 128], "compiled"))
+    theirs = _torch(ours, accuracy=False)
+    optax = OptaxRun(ours.parameters(), ours.dataset.training, 128)
+    expected = [run.epoch(_order(ours)) for run in (_torch(ours, accuracy=False),)]
+    expected.append(OptaxRun(ours.parameters(), ours.dataset.training, 128).epoch(_order(ours).numpy()))
+    for loss in expected:
+        assert abs(loss - expected[0]) < 1e-3 * expected[0]
+    _check(expected[0], ours)
+    network = MLPClassifier((256, 128), batch_size=128, alpha=DECAY, learning_rate_init=1e-3)
+    classes = np.arange(10)
+    timings = take_turns(
+        {
+            "mxtrain": _epoch(ours),
+            "torch": theirs.epoch,
+            "jax + optax": optax.epoch,
+            "scikit-learn": lambda: network.partial_fit(inputs, targets, classes),
+        },
+        seconds=0,
+        rounds=7,
+        rehearse=False,
+    )
+    targets_by_peer = {"torch": 2, "scikit-learn": 2, "jax + optax": 1.3}
+    return [
+        faster("60,000 x 784, an epoch", timings["mxtrain"], peer, timings[peer], target, "s")
+        for peer, target in targets_by_peer.items()
+    ]
+
+
+def _run(data, hidden, backend):
+    return run_from_dict(
+        {
+            "data": {"last_batch": "drop", **data},
+            "model": {"kind": "mlp", "hidden": hidden},
+            "loss": "softmax_cross_entropy",
+            "backend": backend,
+            "optimizer": {"kind": "adam", "λ": DECAY},
+            "fit": {"metrics": ["accuracy"] if data["source"] == "digits" else []},
+        }
+    ).resolve()
+
+
+def _torch(trainer, accuracy):
+    parts = trainer.dataset.training, trainer.dataset.validation
+    return TorchRun(trainer.parameters(), *parts, trainer.config.data.batch_size, accuracy)
+
+
+def _epoch(trainer):
+    return lambda: trainer.run_epoch(lambda state, loss: None)
+
+
+def _order(trainer):
+    """The first epoch's order of samples."""
+    samples = len(trainer.dataset.training)
+    return torch.from_numpy(permutation(trainer.config.seed, "order", 1, size=samples).astype(np.int64))
+
+
+def _check(loss, trainer):
+    """The loss of the first epoch must be a peer's: then both do the same work."""
+    own = trainer.run_epoch(lambda state, loss: None)["loss"]
+    assert abs(own - loss) < 1e-3 * loss, (own, loss)
+
+
+def _drawn_images():
+    generator = np.random.default_rng(3)
+    centres = generator.standard_normal((10, 784), dtype=np.float32)
+    targets = generator.integers(0, 10, 60_000)
+    noise = generator.standard_normal((60_000, 784), dtype=np.float32)
+    return np.maximum(centres[targets] + 4 * noise, 0) / 8, targets
