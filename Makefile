@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := .venv-bench/.ready
 
-.PHONY: help setup fit test check format build clean
+.PHONY: help setup fit test check format bench bench-gpu build clean
 help:    ## List the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -29,6 +30,19 @@ check: $(READY) ## Formatting, lint, strict types, import layers
 format: $(READY) ## Rewrite the sources in the house format
 	$(BIN)/ruff format mxtrain tests
 	$(BIN)/ruff check --fix mxtrain tests
+
+bench: $(PEERS) ## Measure mxtrain beside its peers; writes docs/performance.md
+	.venv-bench/bin/python tests/benchmarks/peers.py
+
+bench-gpu: $(PEERS) ## The same on a CUDA device, with the CuPy that is in .venv-bench
+	.venv-bench/bin/python tests/benchmarks/gpu.py
+
+$(PEERS): pyproject.toml constraints.txt tests/benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	@echo '*' >.venv-bench/.gitignore
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--requirement tests/benchmarks/requirements.txt --editable .
+	@touch $@
 
 build: $(READY) ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m build

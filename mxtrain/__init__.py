@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ConfigError,
         DataError,
         MxtrainError,
+        RunInterrupted,
         StateError,
         TraceError,
         TrainingError,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from mxtrain.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdaMax, Nadam, RMSProp, Rule
     from mxtrain.schedules import learning_rate, momentum
     from mxtrain.state import OptimizationState
-    from mxtrain.training import FitResult, fit
+    from mxtrain.training import FitResult, advance, fit, resume, verify
 
 _HOMES = {
     "mxtrain.config": ("RunConfig",),
@@ -40,6 +41,7 @@ _HOMES = {
         "ConfigError",
         "DataError",
         "MxtrainError",
+        "RunInterrupted",
         "StateError",
         "TraceError",
         "TrainingError",
@@ -50,7 +52,7 @@ _HOMES = {
     "mxtrain.optimizers": ("SGD", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "Nadam", "RMSProp", "Rule"),
     "mxtrain.schedules": ("learning_rate", "momentum"),
     "mxtrain.state": ("OptimizationState",),
-    "mxtrain.training": ("FitResult", "fit"),
+    "mxtrain.training": ("FitResult", "advance", "fit", "resume", "verify"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -75,15 +77,19 @@ __all__ = [
     "RMSProp",
     "Rule",
     "RunConfig",
+    "RunInterrupted",
     "StateError",
     "TraceError",
     "TrainingError",
+    "advance",
     "build",
     "fit",
     "get_updater",
     "learning_rate",
     "momentum",
     "normgrad",
+    "resume",
+    "verify",
 ]
 
 

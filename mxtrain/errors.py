@@ -8,13 +8,15 @@
     ├── DataError         a data source is missing or malformed (ValueError)
     ├── TraceError        a rule does what cannot be traced (TypeError)
     ├── BackendError      a backend cannot run here (RuntimeError)
-    └── TrainingError     a run failed: it diverged, or its folder is taken (RuntimeError)
+    ├── TrainingError     a run failed: it diverged, or its folder is taken (RuntimeError)
+    └── RunInterrupted    a signal asked a run to stop; it is saved and can be resumed (RuntimeError)
 
 Each message says where, what was expected, what was got, and the remedy where it is not obvious.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 _SHOWN = 100
 """Characters of a long line that are shown."""
@@ -109,3 +111,16 @@ class BackendError(MxtrainError, RuntimeError):
 
 class TrainingError(MxtrainError, RuntimeError):
     """A run failed: the loss is no longer a number, or the run's folder is taken."""
+
+
+class RunInterrupted(MxtrainError, RuntimeError):
+    """A signal asked a run to stop: it is saved and can be resumed.
+
+    Attributes:
+        run_dir: the run's folder.
+        signal: the number of the signal.
+    """
+
+    def __init__(self, run_dir: Path, signal: int) -> None:
+        self.run_dir, self.signal = run_dir, signal
+        super().__init__(f"interrupted; the run is saved: continue it with `mxtrain resume {run_dir}`")

@@ -42,3 +42,7 @@ class OptimizationState:
         self.curr_epoch = max(self.curr_epoch, 1)
         self.curr_batch += 1
         self.curr_iter += 1
+
+    def skip_batch(self) -> None:
+        """Count a batch that is left out: it makes no iteration, so no schedule moves."""
+        self.curr_batch += 1

@@ -64,7 +64,7 @@ class Bounds:
             and (self.le is None or number <= self.le)
         )
         if not inside or not math.isfinite(number):
-            raise _rejection(str(self), value)
+            raise rejection(str(self), value)
         return number
 
     def _number(self, value: object) -> float | int:
@@ -74,8 +74,8 @@ class Bounds:
             if not self.whole and isinstance(value, Real) and not isinstance(value, bool):
                 return float(value)
         except OverflowError:
-            raise _rejection("a number that fits in float64", value) from None
-        raise _rejection("a whole number" if self.whole else "a number", value)
+            raise rejection("a number that fits in float64", value) from None
+        raise rejection("a whole number" if self.whole else "a number", value)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self.check)
@@ -93,7 +93,8 @@ class Bounds:
         return {"type": "integer" if self.whole else "number", **stated}
 
 
-def _rejection(expected: str, value: object) -> PydanticCustomError:
+def rejection(expected: str, value: object) -> PydanticCustomError:
+    """The error of a value that is not what it must be."""
     return PydanticCustomError(
         "number", "must be {expected}, got {got}", {"expected": expected, "got": describe(value)}
     )

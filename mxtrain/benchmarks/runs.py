@@ -53,7 +53,7 @@ def measure_run(config: RunConfig, *, seconds: float = 2.0) -> RunFigures:
     whole, parted = Trainer(run), Trainer(run)
     parts: list[tuple[float, float, float]] = []
     epoch = take_turns(
-        {"whole": lambda: whole.run_epoch(lambda state, loss: None), "parted": lambda: parts.append(_parts(parted))},
+        {"whole": whole.run_epoch, "parted": lambda: parts.append(_parts(parted))},
         seconds=seconds,
     )["whole"]
     count = len(whole.batches)

@@ -1,20 +1,102 @@
-"""The run file's `fit`: how long to train, and what to report."""
+"""The run file's `fit`: how long to train, what to report, what to keep, and when to stop."""
 
-from typing import Annotated, Literal
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
 
 from mxtrain.config.data_section import Listed
-from mxtrain.types import Config, Count
+from mxtrain.types import Config, Count, NonNegative, rejection
 
 MetricName = Literal["accuracy", "loss", "mae", "r2"]
+Monitor = Literal["loss", "accuracy", "mae", "r2", "val_loss", "val_accuracy", "val_mae", "val_r2"]
+LoggerName = Literal["tensorboard", "mlflow"]
+
+_INTERVAL = re.compile(r"([1-9]\d{0,8}) (epoch|iteration|minute)s?")
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """How often something happens: every so many epochs, iterations or minutes."""
+
+    count: int
+    unit: Literal["epoch", "iteration", "minute"]
+
+
+def _interval(text: str) -> str:
+    if not _INTERVAL.fullmatch(text):
+        raise rejection("a count and a unit, such as '1 epoch', '200 iterations' or '5 minutes'", text)
+    return text
+
+
+def is_better(metric: str, value: float, than: float, by: float = 0.0) -> bool:
+    """Whether a metric's value is better than another by more than a margin: higher for accuracy and r2, else lower.
+
+    >>> is_better("val_loss", 0.1, than=0.2), is_better("val_r2", 0.1, than=0.2)
+    (True, False)
+    """
+    return value > than + by if metric.removeprefix("val_") in ("accuracy", "r2") else value < than - by
+
+
+class CheckpointConfig(Config):
+    """When the whole state of a run is saved, and how much of it is kept.
+
+    Args:
+        every: a count and a unit, such as `1 epoch`, `200 iterations` or `5 minutes`.
+        keep: how many of the newest checkpoints are kept, at least 1.
+        best: a metric, such as `val_loss`; the checkpoint of the epoch in which it was best is kept as well.
+    """
+
+    every: Annotated[str, AfterValidator(_interval)] = "1 epoch"
+    keep: Count = 3
+    best: Monitor | None = None
+
+    @property
+    def interval(self) -> Interval:
+        """`every`, taken apart."""
+        match = _INTERVAL.fullmatch(self.every)
+        assert match, "checked when the config was validated"
+        unit: Any = match[2]
+        return Interval(int(match[1]), unit)
+
+
+class EarlyStopping(Config):
+    """When a run stops before its last epoch.
+
+    Args:
+        monitor: the metric that must get better, such as `val_loss`.
+        patience: epochs without an improvement after which the run stops, at least 1.
+        min_delta: what counts as an improvement must be larger than this, at least 0.
+        restore_best: whether the run ends with the parameters of its best epoch, rather than of its last.
+    """
+
+    monitor: Monitor = "val_loss"
+    patience: Count = 5
+    min_delta: NonNegative = 0.0
+    restore_best: bool = True
 
 
 class FitConfig(Config):
-    """How long to train, and what to report.
+    """How long to train, what to report, what to keep, and when to stop.
 
     Args:
         epochs: passes over the training part, at least 1.
         metrics: what to report for each epoch besides `loss`: `accuracy`, `mae`, `r2`.
+        diagnostics: whether each epoch also reports norms of gradients and sizes of updates.
+        checkpoint: when the whole state of the run is saved.
+        early_stopping: when the run stops before its last epoch; left out, never.
+        on_nonfinite: what happens where a loss, a gradient or a parameter is NaN or infinite: `raise` ends the run,
+            `skip` leaves that batch out, `rollback` also goes back to the parameters of the last checkpoint.
+        nonfinite_limit: such batches in a row after which the run ends all the same, at least 1.
+        loggers: where metrics also go: `tensorboard`, `mlflow`.
     """
 
     epochs: Count = 10
     metrics: Annotated[tuple[MetricName, ...], Listed] = ()
+    diagnostics: bool = True
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    early_stopping: EarlyStopping | None = None
+    on_nonfinite: Literal["raise", "skip", "rollback"] = "raise"
+    nonfinite_limit: Count = 10
+    loggers: Annotated[tuple[LoggerName, ...], Listed, Field(max_length=2)] = ()

@@ -91,7 +91,19 @@ class RunConfig(Config):
         for i, metric in enumerate(self.fit.metrics):
             if metric != "loss" and (metric == "accuracy") != has_classes:
                 raise misfit(f"fit.metrics.{i}", f"{metric} cannot be measured with the loss {self.loss}")
+        self._check_monitor("fit.checkpoint.best", self.fit.checkpoint.best)
+        if self.fit.early_stopping is not None:
+            self._check_monitor("fit.early_stopping.monitor", self.fit.early_stopping.monitor)
         return self
+
+    def _check_monitor(self, path: str, monitor: str | None) -> None:
+        if monitor is None:
+            return
+        metric = monitor.removeprefix("val_")
+        if metric not in ("loss", *self.fit.metrics):
+            raise misfit(path, f"{monitor} is not measured; add {metric} to fit.metrics")
+        if monitor != metric and self.data.validation == 0:
+            raise misfit(path, f"{monitor} needs a validation part; set data.validation, or monitor {metric}")
 
     def resolve(self) -> "RunConfig":
         """The config with nothing left open: an unset `optimizer.scale` becomes `1/batch_size`."""

@@ -2,6 +2,7 @@
 
 from mxtrain.data.batches import Batch, Batches, in_order
 from mxtrain.data.dataset import Dataset, Part, prepare
+from mxtrain.data.fingerprint import fingerprint
 from mxtrain.data.load import load
 from mxtrain.data.split import split
 from mxtrain.data.standardization import Standardization
@@ -14,6 +15,7 @@ __all__ = [
     "Part",
     "Standardization",
     "Table",
+    "fingerprint",
     "in_order",
     "load",
     "prepare",

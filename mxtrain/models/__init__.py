@@ -2,8 +2,18 @@
 
 from mxtrain.models.build import build_model
 from mxtrain.models.decoding import decide, probabilities
-from mxtrain.models.metrics import Metric, build_metric
+from mxtrain.models.metrics import Metric, build_metric, metric_sums, restore_metric
 from mxtrain.models.mlp import MLP
 from mxtrain.models.model import Model
 
-__all__ = ["MLP", "Metric", "Model", "build_metric", "build_model", "decide", "probabilities"]
+__all__ = [
+    "MLP",
+    "Metric",
+    "Model",
+    "build_metric",
+    "build_model",
+    "decide",
+    "metric_sums",
+    "probabilities",
+    "restore_metric",
+]

@@ -1,6 +1,7 @@
 """What is reported of an epoch: sums over its samples, gathered batch by batch."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -142,6 +143,33 @@ def build_metric(name: MetricName, loss: LossName, shift: float = 0.0, xp: Modul
             return MeanAbsoluteError(xp)
         case "r2":
             return R2(shift, xp)
+
+
+def metric_sums(metric: Metric) -> dict[str, float | int]:
+    """What a metric has summed so far, as plain numbers: what `restore_metric` continues from.
+
+    Example:
+        >>> accuracy = build_metric("accuracy", "softmax_cross_entropy")
+        >>> accuracy.add(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
+        >>> metric_sums(accuracy)
+        {'right': 1, 'samples': 2}
+    """
+    return {name[1:]: _plain(getattr(metric, name)) for name in _sum_names(metric)}
+
+
+def restore_metric(metric: Metric, sums: Mapping[str, float | int]) -> None:
+    """Let a metric continue from what another one had summed."""
+    for name in _sum_names(metric):
+        setattr(metric, name, sums[name[1:]])
+
+
+def _sum_names(metric: Any) -> list[str]:
+    return [field.name for field in fields(metric) if field.name.startswith("_")]
+
+
+def _plain(number: Any) -> float | int:
+    plain: float | int = number.item() if hasattr(number, "item") else number
+    return plain
 
 
 def _mean(total: Any, samples: int) -> float:

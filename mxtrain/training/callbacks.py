@@ -21,6 +21,8 @@ class RunInfo:
         batches: batches in an epoch.
         samples: samples in the training and in the validation part.
         parameters: numbers that are trained.
+        epochs: epochs that are finished already, where a run is resumed.
+        notes: what the user should know of the past, such as a damaged checkpoint that was passed over.
     """
 
     config: RunConfig
@@ -28,6 +30,8 @@ class RunInfo:
     batches: int
     samples: tuple[int, int]
     parameters: int
+    epochs: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class Callback(Protocol):

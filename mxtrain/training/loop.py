@@ -1,7 +1,7 @@
-"""`fit`: from a config to a trained model in a folder."""
+"""`fit` and `resume`: from a config, or a folder with checkpoints, to a trained model in a folder."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,12 +9,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mxtrain.config import RunConfig, read_run, run_from_dict
-from mxtrain.errors import ConfigError, Problem
+from mxtrain.errors import ConfigError, Problem, RunInterrupted, TrainingError
 from mxtrain.state import OptimizationState
 from mxtrain.training.callbacks import Callback, Row, RunInfo
+from mxtrain.training.checkpoints import Checkpoints
+from mxtrain.training.continuing import check_continuation
 from mxtrain.training.run_directory import RunDirectory
+from mxtrain.training.saver import Saver
+from mxtrain.training.snapshot import Snapshot
+from mxtrain.training.stopping import StopRequest
 from mxtrain.training.trainer import Trainer
 from mxtrain.types import describe
+
+Config = RunConfig | Mapping[str, Any] | str | PathLike[str]
 
 
 class FitResult(NamedTuple):
@@ -34,15 +41,17 @@ class FitResult(NamedTuple):
 
 
 def fit(
-    config: RunConfig | Mapping[str, Any] | str | PathLike[str],
+    config: Config,
     *,
     run_dir: str | PathLike[str] | None = None,
     overrides: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
+    stop: StopRequest | None = None,
 ) -> FitResult:
     """Train a model as a config says, and write the run's folder.
 
-    The same config and seed give the same parameters, byte for byte, on one machine.
+    The same config and seed give the same parameters, byte for byte, on one machine; however often the run is
+    interrupted and resumed.
 
     Args:
         config: the path of a run file, a dict of the same shape, or a RunConfig; it is not changed. An unset
@@ -50,12 +59,13 @@ def fit(
         run_dir: the run's folder, new or empty; left out, runs/NAME-1, runs/NAME-2 and so on.
         overrides: `path=value` texts, as with `--set`; only for a run file.
         callbacks: what watches the run.
+        stop: looked at after every step; where it names a signal, the run is saved and ends with RunInterrupted.
 
     Raises:
         ConfigError: a value in the config is wrong; every problem at once.
         DataError: the data cannot be read, or do not suit the loss.
         BackendError: the backend cannot run here.
-        TrainingError: the run diverged, or its folder is taken.
+        TrainingError: the run diverged, or its folder is taken or cannot be written.
 
     Example:
         >>> import mxtrain, tempfile
@@ -71,40 +81,157 @@ def fit(
     run = _run_config(config, overrides).resolve()
     trainer = Trainer(run)
     directory = RunDirectory.create(run, run_dir, trainer.optimizer.backend.name)
+    with directory.locked():
+        return _train(trainer, directory, callbacks, stop)
+
+
+def resume(
+    run_dir: str | PathLike[str],
+    *,
+    overrides: Sequence[str] = (),
+    callbacks: Sequence[Callback] = (),
+    stop: StopRequest | None = None,
+) -> FitResult:
+    """Continue a run from its newest checkpoint that is whole; the outcome is that of a run that never stopped.
+
+    Args:
+        run_dir: the run's folder.
+        overrides: changes, such as `fit.epochs=40`. What would have changed the past is refused: only `name`,
+            `fit.epochs`, `fit.checkpoint`, `fit.loggers` and, among those on the CPU, `backend` may change.
+        callbacks, stop: as for `fit`.
+
+    Raises:
+        ConfigError: an override is wrong, or the config differs in what may not change.
+        TrainingError: there is no run, it is being trained by another process, or the data have changed.
+
+    Example:
+        >>> import mxtrain, tempfile
+        >>> config = {
+        ...     "data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
+        ...     "optimizer": {"kind": "adam"}, "fit": {"epochs": 1}}
+        >>> run_dir = mxtrain.fit(config, run_dir=tempfile.mkdtemp()).run_dir
+        >>> mxtrain.resume(run_dir, overrides=["fit.epochs=2"]).state.curr_epoch
+        2
+    """
+    directory = RunDirectory.open(run_dir)
+    with directory.locked():
+        run = read_run(directory.config_file, overrides).resolve()
+        checkpoints = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep)
+        snapshot = checkpoints.newest()
+        trainer = Trainer(run)
+        if snapshot is not None:
+            check_continuation(snapshot, run, trainer.data_fingerprint)
+            trainer.restore(snapshot)
+        directory.begin_again(run, trainer.rows, trainer.optimizer.backend.name)
+        return _train(trainer, directory, callbacks, stop, checkpoints.damaged)
+
+
+def advance(config: RunConfig, snapshot: Snapshot | None, epochs: int) -> Snapshot:
+    """From one snapshot to the next: train until `epochs` epochs are finished, or early stopping ends the run.
+
+    A pure function: it reads the data that the config names and writes nothing, so equal arguments give equal
+    snapshots, to the byte.
+
+    Args:
+        config: the resolved config.
+        snapshot: where to start; None for the beginning.
+        epochs: how many epochs shall be finished, at least those that are.
+    """
+    trainer = Trainer(config)
+    if snapshot is not None:
+        trainer.restore(snapshot)
+    trainer.last_good = lambda: snapshot
+    while trainer.epochs < epochs and not trainer.has_stopped_early:
+        trainer.run_epoch()
+        snapshot = trainer.snapshot()
+    return trainer.snapshot() if snapshot is None else snapshot
+
+
+def verify(run_dir: str | PathLike[str]) -> list[str]:
+    """Train again from the last checkpoint but one to the last, and compare: what differs, to the byte.
+
+    Returns:
+        The names of what differs; empty where the replay is exact.
+
+    Raises:
+        TrainingError: there are no two checkpoints that are whole.
+    """
+    directory = RunDirectory.open(run_dir)
+    checkpoints = Checkpoints(directory.checkpoints, keep=1)
+    whole = checkpoints.good()
+    last, previous = next(whole, None), next(whole, None)
+    if last is None or previous is None:
+        raise TrainingError(f"{run_dir} does not hold two checkpoints to compare; set fit.checkpoint.keep to 2 or more")
+    run = run_from_dict(last.record["config"])
+    check_continuation(previous, run, last.record["data"])
+    trainer = Trainer(run)
+    trainer.restore(previous)
+    trainer.last_good = lambda: previous
+    while trainer.epochs < last.epochs:
+        trainer.run_epoch()
+    if trainer.position != last.position:
+        for _ in trainer.steps():
+            if trainer.position == last.position:
+                break
+    return trainer.snapshot().differences(last)
+
+
+def _train(
+    trainer: Trainer,
+    directory: RunDirectory,
+    callbacks: Sequence[Callback],
+    stop: StopRequest | None,
+    notes: Sequence[str] = (),
+) -> FitResult:
+    fit = trainer.config.fit
+    saver = Saver(trainer, Checkpoints(directory.checkpoints, fit.checkpoint.keep))
+    trainer.last_good = saver.last_good
     info = RunInfo(
-        config=run,
+        config=trainer.config,
         run_dir=directory.path,
         batches=len(trainer.batches),
         samples=(len(trainer.dataset.training), len(trainer.dataset.validation)),
         parameters=sum(len(buffer) for buffer in trainer.params.buffers.values()),
+        epochs=trainer.epochs,
+        notes=tuple(notes),
     )
     for callback in callbacks:
         callback.on_start(info)
     begin = time.perf_counter()
-    history = [_epoch(trainer, directory, callbacks) for _ in range(run.fit.epochs)]
-    parameters = trainer.parameters()
+    while trainer.epochs < fit.epochs and not trainer.has_stopped_early:
+        _epoch(trainer, directory, callbacks, saver, stop)
+    parameters = trainer.final_parameters()
     directory.save_model(parameters)
     for callback in callbacks:
         callback.on_end(time.perf_counter() - begin)
-    return FitResult(history, trainer.state, parameters, directory.path)
+    return FitResult(trainer.rows, trainer.state, parameters, directory.path)
 
 
-def _epoch(trainer: Trainer, directory: RunDirectory, callbacks: Sequence[Callback]) -> Row:
-    def on_batch(state: OptimizationState, loss: Any) -> None:
-        for callback in callbacks:
-            callback.on_batch(state, loss)
-
+def _epoch(
+    trainer: Trainer,
+    directory: RunDirectory,
+    callbacks: Sequence[Callback],
+    saver: Saver,
+    stop: StopRequest | None,
+) -> None:
     begin = time.perf_counter()
-    row = trainer.run_epoch(on_batch)
-    seconds = time.perf_counter() - begin
+    watchers: list[Callable[[OptimizationState, Any], None]] = [callback.on_batch for callback in callbacks]
+    for loss in trainer.steps():
+        for watch in watchers:
+            watch(trainer.state, loss)
+        saver.after_step()
+        if stop is not None and stop.signal:
+            saver.save()
+            raise RunInterrupted(directory.path, stop.signal)
+    row = trainer.finish_epoch()
     directory.add_metrics(row)
-    directory.add_timings({"epoch": row["epoch"], "seconds": round(seconds, 6)})
+    directory.add_timings({"epoch": row["epoch"], "seconds": round(time.perf_counter() - begin, 6)})
+    saver.after_epoch(row)
     for callback in callbacks:
         callback.on_epoch(trainer.state, row)
-    return row
 
 
-def _run_config(config: RunConfig | Mapping[str, Any] | str | PathLike[str], overrides: Sequence[str]) -> RunConfig:
+def _run_config(config: Config, overrides: Sequence[str]) -> RunConfig:
     match config:
         case str() | PathLike():
             return read_run(config, overrides)

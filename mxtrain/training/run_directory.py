@@ -3,7 +3,8 @@
 import itertools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.numpy import save
 
 from mxtrain.config import RunConfig, to_yaml
 from mxtrain.errors import TrainingError
+from mxtrain.training.durable import remove_leftovers, write_file
 from mxtrain.training.environment import environment
 
 RUNS = Path("runs")
@@ -24,11 +26,14 @@ class RunDirectory:
     environment.json   versions, machine, backend
     metrics.jsonl      a line for each epoch: only what follows from config and seed, so two runs' files are equal
     timings.jsonl      a line for each epoch: how long it took
-    model.safetensors  the parameters after the last epoch
+    model.safetensors  the parameters that the run ended with
+    checkpoints/       the whole state of the run, at the newest few moments
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.config_file = path / "config.yaml"
+        self.checkpoints = path / "checkpoints"
 
     @classmethod
     def create(cls, config: RunConfig, path: str | os.PathLike[str] | None, backend: str) -> "RunDirectory":
@@ -43,9 +48,53 @@ class RunDirectory:
             TrainingError: there is something in the folder, or it cannot be made.
         """
         directory = cls(_numbered(config.name) if path is None else _claimed(Path(path)))
-        directory._write("config.yaml", to_yaml(config))
-        directory._write("environment.json", json.dumps(environment(backend), indent=2) + "\n")
+        directory.begin_again(config, [], backend)
         return directory
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "RunDirectory":
+        """The folder of a run that was begun.
+
+        Raises:
+            TrainingError: there is no run in it.
+        """
+        directory = cls(Path(path))
+        if not directory.config_file.is_file():
+            raise TrainingError(f"there is no run in {path}: it holds no config.yaml; name the folder of a run")
+        return directory
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training this run; the lock goes with the process, however it ends.
+
+        Raises:
+            TrainingError: another process is training it.
+        """
+        try:
+            import fcntl
+        except ImportError:  # no such locks on this system
+            yield
+            return
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise TrainingError(f"another process is training the run in {self.path}; wait for it") from error
+            yield
+
+    def begin_again(self, config: RunConfig, rows: Sequence[Mapping[str, Any]], backend: str) -> None:
+        """Bring the files to the moment from which the run goes on: the config, and a line for each finished epoch.
+
+        Raises:
+            TrainingError: a file cannot be written.
+        """
+        timings = [row for row in self._timings() if row["epoch"] <= len(rows)]
+        with self._writing():
+            remove_leftovers(self.path)
+            write_file(self.config_file, to_yaml(config).encode())
+            write_file(self.path / "environment.json", json.dumps(environment(backend), indent=2).encode() + b"\n")
+            write_file(self.path / "metrics.jsonl", b"".join(map(_line, rows)))
+            write_file(self.path / "timings.jsonl", b"".join(map(_line, timings)))
 
     def add_metrics(self, row: Mapping[str, Any]) -> None:
         """Append one epoch to metrics.jsonl."""
@@ -57,26 +106,46 @@ class RunDirectory:
 
     def save_model(self, parameters: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Write the parameters; a reader sees the whole file or none."""
-        temporary = self.path / "model.safetensors.tmp"
-        temporary.write_bytes(save(dict(parameters)))
-        temporary.replace(self.path / "model.safetensors")
-
-    def _write(self, name: str, text: str) -> None:
-        (self.path / name).write_text(text, encoding="utf-8")
+        with self._writing():
+            write_file(self.path / "model.safetensors", save(dict(parameters)))
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
-        line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
-        with (self.path / name).open("a", encoding="utf-8") as file:
-            file.write(line)
+        with self._writing(), (self.path / name).open("ab") as file:
+            file.write(_line(row))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise TrainingError(
+                f"the run directory {self.path} cannot be written: {error.strerror}; what was saved before is whole"
+            ) from error
+
+    def _timings(self) -> Iterator[dict[str, Any]]:
+        """The lines of timings.jsonl that are whole; a kill may have torn the last one."""
+        file = self.path / "timings.jsonl"
+        for line in file.read_bytes().splitlines() if file.is_file() else ():
+            try:
+                row = json.loads(line)
+                yield {"epoch": int(row["epoch"]), "seconds": float(row["seconds"])}
+            except (ValueError, KeyError, TypeError):
+                return
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def _claimed(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
-        taken = any(path.iterdir())
+        names = {entry.name for entry in path.iterdir()}
     except OSError as error:
         raise TrainingError(f"the run directory {path} cannot be made: {error.strerror}") from error
-    if taken:
+    if "config.yaml" in names:
+        raise TrainingError(f"{path} holds a run; continue it with `mxtrain resume {path}`, or name another folder")
+    if names:
         raise TrainingError(f"the run directory {path} is not empty; name another one, or delete it first")
     return path
 

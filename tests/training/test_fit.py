@@ -145,11 +145,11 @@ def test_a_scale_of_ones_own_is_kept(tmp_path: Path) -> None:
 
 def test_the_folder_holds_what_the_result_holds(tmp_path: Path) -> None:
     result = mxtrain.fit(changed(optimizer={"η_sched": {"kind": "exp", "γ": 0.5}}), run_dir=tmp_path)
-    names = {"config.yaml", "environment.json", "metrics.jsonl", "timings.jsonl", "model.safetensors"}
-    assert {path.name for path in tmp_path.iterdir()} == names
+    names = {"config.yaml", "environment.json", "metrics.jsonl", "timings.jsonl", "model.safetensors", "checkpoints"}
+    assert {path.name for path in tmp_path.iterdir() if path.name != ".lock"} == names
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert rows == result.history
-    assert list(rows[0]) == ["epoch", "iteration", "loss", "accuracy", "val_loss", "val_accuracy", "η"]
+    assert list(rows[0]) == ["epoch", "iteration", "loss", "accuracy", "val_loss", "val_accuracy", "η", "diagnostics"]
     assert [row["η"] for row in rows] == [0.01, 0.005]
     saved = load_file(tmp_path / "model.safetensors")
     assert saved.keys() == result.parameters.keys()
@@ -192,7 +192,7 @@ def test_a_run_that_diverges_fails_with_a_remedy(loss: str, tmp_path: Path) -> N
 
 def test_a_run_without_validation(tmp_path: Path) -> None:
     row = mxtrain.fit(changed(data={"validation": 0}), run_dir=tmp_path).history[-1]
-    assert list(row) == ["epoch", "iteration", "loss", "accuracy", "η"]
+    assert list(row) == ["epoch", "iteration", "loss", "accuracy", "η", "diagnostics"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

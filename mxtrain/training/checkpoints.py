@@ -1,0 +1,87 @@
+"""The checkpoints of a run, on disk: the newest few, each whole or not there at all."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mxtrain.errors import TrainingError
+from mxtrain.training.durable import read_folder, remove_folder, remove_leftovers, write_folder
+from mxtrain.training.snapshot import Snapshot
+
+_NAME = re.compile(r"epoch-(\d{6,})-batch-(\d{8,})")
+
+
+@dataclass(slots=True)
+class Checkpoints:
+    """The checkpoints of a run: a folder each, named after the epochs that are finished and the batches of the next.
+
+    Args:
+        folder: the run's `checkpoints` folder.
+        keep: how many of the newest are kept.
+    """
+
+    folder: Path
+    keep: int
+    damaged: list[str] = field(default_factory=list)
+    """What is wrong with each checkpoint that was found damaged so far."""
+
+    def save(self, snapshot: Snapshot, best: str | None = None) -> str:
+        """Write a snapshot, and take away the oldest checkpoints that are too many, but for `best`.
+
+        Returns:
+            The checkpoint's name.
+
+        Raises:
+            TrainingError: it cannot be written; what was there before is untouched.
+        """
+        name = self.name(snapshot.position)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self.folder)
+            if (self.folder / name).exists():  # saved at the same place by an earlier process
+                remove_folder(self.folder / name)
+            write_folder(self.folder / name, snapshot.to_files())
+            for old in self.names()[: -self.keep]:
+                if old != best:
+                    remove_folder(self.folder / old)
+        except OSError as error:
+            raise TrainingError(
+                f"the checkpoint {self.folder / name} cannot be written: {error.strerror}; "
+                "what was saved before it is whole: make room, and resume the run"
+            ) from error
+        return name
+
+    @staticmethod
+    def name(position: tuple[int, int, int]) -> str:
+        """The name of the checkpoint at a position, as `Snapshot.position` has it."""
+        epoch, batch, finished = position
+        return f"epoch-{finished:06}-batch-{0 if epoch == finished else batch:08}"
+
+    def names(self) -> list[str]:
+        """The checkpoints that are there, the newest last."""
+        if not self.folder.is_dir():
+            return []
+        found = [path.name for path in self.folder.iterdir() if _NAME.fullmatch(path.name)]
+        return sorted(found, key=lambda name: tuple(map(int, _NAME.fullmatch(name).groups())))  # type: ignore[union-attr]
+
+    def read(self, name: str) -> Snapshot:
+        """A checkpoint by its name.
+
+        Raises:
+            ValueError: it is damaged; says how.
+            OSError: it cannot be read.
+        """
+        return Snapshot.from_files(read_folder(self.folder / name))
+
+    def good(self) -> Iterator[Snapshot]:
+        """The checkpoints that are whole, the newest first; what is wrong with the others is noted in `damaged`."""
+        for name in reversed(self.names()):
+            try:
+                yield self.read(name)
+            except (ValueError, OSError) as error:
+                self.damaged.append(f"the checkpoint {self.folder / name} is damaged and was passed over: {error}")
+
+    def newest(self) -> Snapshot | None:
+        """The newest checkpoint that is whole; None where there is none."""
+        return next(self.good(), None)

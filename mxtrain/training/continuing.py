@@ -1,0 +1,50 @@
+"""What may change between two parts of one run, and what may not."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mxtrain.config import RunConfig
+from mxtrain.errors import ConfigError, Problem, TrainingError
+from mxtrain.training.snapshot import Snapshot
+from mxtrain.types import describe
+
+FREE = ("name", "data.source", "fit.epochs", "fit.checkpoint", "fit.loggers")
+"""What may change: it would not have changed the past. A data source may move, as its content is looked at."""
+ON_CPU = ("auto", "numpy", "compiled")
+"""Backends that may take over from each other: they give the same bits, and the model's products stay on the CPU."""
+
+
+def check_continuation(snapshot: Snapshot, config: RunConfig, data_fingerprint: str) -> None:
+    """Refuse to continue a run as another one.
+
+    Raises:
+        ConfigError: a value differs that may not; every one of them at once.
+        TrainingError: the data are not those that the run was trained on.
+    """
+    before, now = _flat(snapshot.record["config"]), _flat(config.to_dict())
+    changed = [path for path in before | now if before.get(path) != now.get(path) and not _is_free(path, before, now)]
+    if changed:
+        raise ConfigError([Problem(path, _refusal(before.get(path), now.get(path))) for path in changed])
+    if snapshot.record["data"] != data_fingerprint:
+        raise TrainingError(
+            f"the data in {config.data.source} are not those that the run was trained on: their SHA-256 differs; "
+            "bring the old file back, or begin a new run"
+        )
+
+
+def _is_free(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    if path == "backend":
+        return before[path] in ON_CPU and now[path] in ON_CPU
+    return any(path == free or path.startswith(free + ".") for free in FREE)
+
+
+def _refusal(before: Any, now: Any) -> str:
+    return f"was {describe(before)} when the run began, and cannot become {describe(now)}: begin a new run"
+
+
+def _flat(mapping: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in mapping.items():
+        path = f"{above}{name}"
+        found |= _flat(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
+    return found

@@ -1,0 +1,46 @@
+"""What an epoch tells of the health of a run: norms of gradients, sizes of updates, what is no longer finite."""
+
+import math
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from mxtrain.flat import FlatParameters
+from mxtrain.types import Array
+
+
+def squared_norm(xp: ModuleType, flat: FlatParameters) -> Any:
+    """`Σ x²` over all parameters, a scalar of the array module; infinite where float32 overflows."""
+    return sum(xp.dot(buffer, buffer).astype(xp.float64) for buffer in flat.buffers.values())
+
+
+def exact_squared_norm(xp: ModuleType, flat: FlatParameters) -> float:
+    """The same in float64, for numbers whose squares are too large for float32."""
+    return float(sum(xp.square(buffer, dtype=xp.float64).sum() for buffer in flat.buffers.values()))
+
+
+def first_nonfinite(xp: ModuleType, arrays: Mapping[str, Array]) -> str | None:
+    """The first name with a NaN or an infinity; None where all is finite."""
+    return next((name for name, array in arrays.items() if not xp.isfinite(array).all()), None)
+
+
+def clipped_share(xp: ModuleType, grads: FlatParameters, scale: float, clip: float) -> float:
+    """The share of gradient elements that clipping changes."""
+    limit = clip / abs(scale) if scale else clip
+    beyond = sum(int(xp.count_nonzero(xp.abs(buffer) > limit)) for buffer in grads.buffers.values())
+    return beyond / max(1, sum(len(buffer) for buffer in grads.buffers.values()))
+
+
+def update_ratios(xp: ModuleType, before: Mapping[str, Array], after: FlatParameters) -> dict[str, float]:
+    """For each parameter the norm of its update over its own norm: about 1e-3 where all is well; 0 for 0 over 0."""
+    return {name: _ratio(_norm(xp, array - before[name]), _norm(xp, before[name])) for name, array in after.items()}
+
+
+def _norm(xp: ModuleType, array: Array) -> float:
+    flat = array.reshape(-1).astype(xp.float64)
+    return math.sqrt(float(xp.dot(flat, flat)))
+
+
+def _ratio(update: float, weight: float) -> float:
+    """The ratio; of a weight that was 0, such as a bias at first, the norm of the update itself."""
+    return update / weight if weight else update

@@ -1,0 +1,96 @@
+"""Writing so that a kill, a full disk or a power cut at any moment leaves the old state or the new."""
+
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+SUMS = "SHA256SUMS"
+"""The list of a folder's files and their SHA-256, in the format of the program sha256sum."""
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Put a whole file in the place of the old one: written beside it, flushed to the disk, then renamed."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        _write(temporary, content)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    flush_folder(path.parent)
+
+
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Put a whole folder in place, with the SHA-256 of each of its files; `path` must not be there yet.
+
+    What an interrupted call leaves behind begins with a dot, and `remove_leftovers` takes it away.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.mkdir()
+    sums = "".join(f"{sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+    for name, content in {**files, SUMS: sums.encode()}.items():
+        _write(temporary / name, content)
+    flush_folder(temporary)
+    temporary.rename(path)
+    flush_folder(path.parent)
+
+
+def remove_folder(path: Path) -> None:
+    """Take a folder away; to every observer it is there whole or not at all."""
+    doomed = path.with_name(f".{path.name}.old")
+    path.rename(doomed)
+    _remove(doomed)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Take away what interrupted calls left in a folder."""
+    for path in folder.glob(".*"):
+        if path.is_dir() and path.suffix in (".tmp", ".old"):
+            _remove(path)
+        elif path.suffix == ".tmp":
+            path.unlink()
+
+
+def read_folder(path: Path) -> dict[str, bytes]:
+    """The files of a folder that `write_folder` wrote.
+
+    Raises:
+        ValueError: a file is missing, is there too many, or is not what was written; says which.
+        OSError: the folder cannot be read.
+    """
+    listed = {}
+    for line in (path / SUMS).read_bytes().decode(errors="replace").splitlines():
+        digest, _, name = line.partition("  ")
+        listed[name] = digest
+    found = {file.name: file.read_bytes() for file in path.iterdir() if file.name != SUMS}
+    if listed.keys() != found.keys() or not listed:
+        raise ValueError(f"{path.name}/{SUMS} does not list the files that are there")
+    for name, content in found.items():
+        if sha256(content).hexdigest() != listed[name]:
+            raise ValueError(f"{path.name}/{name} is damaged: its SHA-256 is not the one it was written with")
+    return found
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk, where the system can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()

@@ -1,0 +1,67 @@
+"""When checkpoints are written, and which one was the best."""
+
+import time
+
+from mxtrain.config.fit_section import is_better
+from mxtrain.training.callbacks import Row
+from mxtrain.training.checkpoints import Checkpoints
+from mxtrain.training.snapshot import Snapshot
+from mxtrain.training.trainer import Trainer
+
+
+class Saver:
+    """Saves a run as often as `fit.checkpoint.every` says, and at its end.
+
+    Args:
+        trainer: the run.
+        checkpoints: where it is saved.
+    """
+
+    def __init__(self, trainer: Trainer, checkpoints: Checkpoints) -> None:
+        self._trainer = trainer
+        self._checkpoints = checkpoints
+        self._config = trainer.config.fit.checkpoint
+        self._interval = self._config.interval
+        self._saved_at = time.monotonic()
+        self._best: tuple[str, float] | None = None
+        for row in trainer.rows:
+            self._note_best(row)
+
+    def after_step(self) -> None:
+        """Save, if it is time for it in the middle of an epoch."""
+        count, unit = self._interval.count, self._interval.unit
+        by_iterations = unit == "iteration" and self._trainer.state.curr_iter % count == 0
+        by_minutes = unit == "minute" and time.monotonic() - self._saved_at >= 60 * count
+        if by_iterations or by_minutes:
+            self.save()
+
+    def after_epoch(self, row: Row) -> None:
+        """Save, if it is time for it at the end of an epoch, if the epoch was the best, or if the run is over."""
+        trainer = self._trainer
+        is_best = self._note_best(row)
+        is_due = self._interval.unit == "epoch" and trainer.epochs % self._interval.count == 0
+        is_over = trainer.epochs >= trainer.config.fit.epochs or trainer.has_stopped_early
+        if is_due or is_best or is_over:
+            self.save()
+
+    def save(self) -> None:
+        """Save now.
+
+        Raises:
+            TrainingError: a parameter is no longer finite, or the checkpoint cannot be written.
+        """
+        self._trainer.check_parameters()
+        self._checkpoints.save(self._trainer.snapshot(), self._best and self._best[0])
+        self._saved_at = time.monotonic()
+
+    def last_good(self) -> Snapshot | None:
+        """The newest checkpoint that is whole."""
+        return self._checkpoints.newest()
+
+    def _note_best(self, row: Row) -> bool:
+        """Whether an epoch is the best so far; its checkpoint is then the one to keep."""
+        metric = self._config.best
+        if metric is None or (self._best and not is_better(metric, row[metric], self._best[1])):
+            return False
+        self._best = (Checkpoints.name((row["epoch"], 0, row["epoch"])), row[metric])
+        return True

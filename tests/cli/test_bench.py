@@ -1,0 +1,117 @@
+"""`mxtrain bench`: what is measured adds up; how fast it is, is no matter of tests."""
+
+import json
+from itertools import pairwise
+
+import pytest
+
+from mxtrain.benchmarks import RULE_CASES
+
+SMALL = ("--size", "1000")
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch):
+    """Measurements of a few rounds only."""
+    from mxtrain.benchmarks import rules, runs
+    from mxtrain.benchmarks.clock import take_turns
+
+    def briefly(contenders, *, seconds):
+        return take_turns(contenders, seconds=0, rounds=2)
+
+    for module in (rules, runs):
+        monkeypatch.setattr(module, "take_turns", briefly)
+
+
+def test_every_rule_is_measured_and_its_figures_add_up(mxtrain):
+    status, out, err = mxtrain("bench", *SMALL, "--json")
+    assert (status, err) == (0, "")
+    measured = json.loads(out)["rules"]
+    assert [each["name"] for each in measured] == list(RULE_CASES)
+    for each in measured:
+        update = each["update"]
+        assert 0 < update["low"] <= update["median"] <= update["high"]
+        assert each["nanoseconds"] == pytest.approx(update["median"] / 1000 * 1e9)
+        assert each["gigabytes_per_second"] == pytest.approx(each["bytes_moved"] / update["median"] / 1e9)
+        slower = max(each[limit]["median"] for limit in ("streaming", "arithmetic") if each[limit])
+        assert each["share"] == pytest.approx(slower / update["median"])
+
+
+@pytest.mark.parametrize(
+    ("rule", "read_and_written"), [("sgd", 3), ("sgd-momentum", 5), ("adagrad", 5), ("adam", 7), ("adadelta", 7)]
+)
+def test_the_bytes_are_those_of_the_arrays_of_an_update(mxtrain, rule, read_and_written):
+    for dtype, itemsize in (("float32", 4), ("float64", 8)):
+        (each,) = json.loads(mxtrain("bench", rule, *SMALL, "--dtype", dtype, "--json").out)["rules"]
+        assert each["bytes_moved"] == read_and_written * itemsize * 1000
+
+
+@pytest.mark.parametrize("backend", ["numpy", "compiled"])
+def test_the_table_names_the_rules_in_the_order_asked_for(mxtrain, backend):
+    status, out, _ = mxtrain("bench", "rmsprop", "sgd", *SMALL, "--backend", backend)
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["rule", "rmsprop", "sgd"]
+
+
+def test_a_run_file_alone_is_measured_without_any_rule(mxtrain, folder):
+    before = sorted(folder.iterdir())
+    status, out, _ = mxtrain("bench", "--run", "run.yaml", "--json")
+    measured = json.loads(out)
+    assert (status, measured["rules"]) == (0, [])
+    run = measured["run"]
+    assert (run["name"], run["batches"], run["parameters"]) == ("run", 57, 650)
+    assert run["rest"] == pytest.approx(
+        run["iteration"]["median"] - sum(run[part]["median"] for part in ("batch", "model", "update"))
+    )
+    assert sorted(folder.iterdir()) == before
+
+
+def test_rules_and_a_run_in_one_go(mxtrain):
+    _, out, _ = mxtrain("bench", "adam", *SMALL, "--run", "run.yaml", "--set", "data.batch_size=64")
+    first_words = [line.split()[0] for line in out.splitlines() if line]
+    assert first_words == ["rule", "adam", "run", "all", "batch", "model", "update", "rest"]
+
+
+def test_the_limit_does_the_rules_divisions_and_square_roots():
+    from mxtrain.benchmarks.limits import arithmetic_program, slow_operations, streaming_program
+
+    counts = {name: slow_operations(rule.program()) for name, rule in RULE_CASES.items()}
+    assert counts["sgd"] == (0, 0)
+    assert counts["adam"] == (1, 1)
+    assert counts["adadelta"] == (1, 2)
+    assert counts["nadam"] == (4, 1)
+    for each in counts.values():
+        assert slow_operations(arithmetic_program(*each)) == each
+    for slots in ((), ("v",), ("m", "v")):
+        program = streaming_program(slots)
+        assert len(program.written) == 1 + len(slots)
+        assert {step.operation for step in program.instructions} == {"add"}
+
+
+def test_contenders_take_turns_forwards_and_backwards():
+    from mxtrain.benchmarks.clock import take_turns
+
+    calls = []
+    take_turns({name: lambda name=name: calls.append(name) for name in "abc"}, seconds=0, rounds=2, rehearse=False)
+    assert "".join(calls) == "aabbcc" + "abc" + "cba"
+    calls.clear()
+    take_turns({name: lambda name=name: calls.append(name) for name in "ab"}, seconds=0, rounds=3)
+    assert all(first == second for first, second in list(pairwise(calls))[::2])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("adm",), "there is no rule 'adm'; did you mean adam?"),
+        (("sgd", "--size", "0"), "--size"),
+        (("sgd", "--size", "1000000000000000"), "no memory for arrays of 1,000,000,000,000,000 elements"),
+        (("sgd", "--set", "optimizer.η=1"), "name one with --run"),
+        (("--run", "none.yaml"), "none.yaml"),
+        (("sgd", "--backend", "auto"), "--backend"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_message(mxtrain, arguments, message):
+    status, out, err = mxtrain("bench", *arguments)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
