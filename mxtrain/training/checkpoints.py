@@ -26,6 +26,18 @@ class Checkpoints:
     damaged: list[str] = field(default_factory=list)
     """What is wrong with each checkpoint that was found damaged so far."""
 
+    def prepare(self) -> None:
+        """Make the folder, and take away what a process that was killed left in it.
+
+        Raises:
+            TrainingError: it cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self.folder)
+        except OSError as error:
+            raise TrainingError(f"the folder {self.folder} cannot be written: {error.strerror}") from error
+
     def save(self, snapshot: Snapshot, best: str | None = None) -> str:
         """Write a snapshot, and take away the oldest checkpoints that are too many, but for `best`.
 
@@ -37,8 +49,6 @@ class Checkpoints:
         """
         name = self.name(snapshot.position)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(self.folder)
             if (self.folder / name).exists():  # saved at the same place by an earlier process
                 remove_folder(self.folder / name)
             write_folder(self.folder / name, snapshot.to_files())

@@ -28,8 +28,7 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     """
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.mkdir()
-    sums = "".join(f"{sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
-    for name, content in {**files, SUMS: sums.encode()}.items():
+    for name, content in {**files, SUMS: _sums(files)}.items():
         _write(temporary / name, content)
     flush_folder(temporary)
     temporary.rename(path)
@@ -59,17 +58,19 @@ def read_folder(path: Path) -> dict[str, bytes]:
         ValueError: a file is missing, is there too many, or is not what was written; says which.
         OSError: the folder cannot be read.
     """
-    listed = {}
-    for line in (path / SUMS).read_bytes().decode(errors="replace").splitlines():
-        digest, _, name = line.partition("  ")
-        listed[name] = digest
-    found = {file.name: file.read_bytes() for file in path.iterdir() if file.name != SUMS}
-    if listed.keys() != found.keys() or not listed:
-        raise ValueError(f"{path.name}/{SUMS} does not list the files that are there")
-    for name, content in found.items():
-        if sha256(content).hexdigest() != listed[name]:
-            raise ValueError(f"{path.name}/{name} is damaged: its SHA-256 is not the one it was written with")
-    return found
+    found = {file.name: file.read_bytes() for file in sorted(path.iterdir())}
+    sums = found.pop(SUMS, b"")
+    if sums == _sums(found):
+        return found
+    listed = {line[66:]: line[:64] for line in sums.decode(errors="replace").splitlines()}
+    for name in listed.keys() & found.keys():
+        if sha256(found[name]).hexdigest() != listed[name]:
+            raise ValueError(f"{path.name}/{name} is not what was written: its SHA-256 differs")
+    raise ValueError(f"{path.name}/{SUMS} does not list the files that are there")
+
+
+def _sums(files: Mapping[str, bytes]) -> bytes:
+    return "".join(f"{sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files)).encode()
 
 
 def flush_folder(folder: Path) -> None:

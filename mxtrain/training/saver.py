@@ -20,6 +20,7 @@ class Saver:
     def __init__(self, trainer: Trainer, checkpoints: Checkpoints) -> None:
         self._trainer = trainer
         self._checkpoints = checkpoints
+        checkpoints.prepare()
         self._config = trainer.config.fit.checkpoint
         self._interval = self._config.interval
         self._saved_at = time.monotonic()

@@ -1,0 +1,264 @@
+"""A run that is interrupted and resumed ends as if it had never stopped: to the byte."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mxtrain
+from mxtrain.training import StopRequest
+
+KINDS = ["sgd", "adam", "adagrad", "adadelta", "adamax", "rmsprop", "nadam"]
+SCHEDULES: dict[str, Any] = {
+    "no schedule": None,
+    "fixed": {"kind": "fixed", "η": 0.01},
+    "exp per epoch": {"kind": "exp", "γ": 0.5},
+    "exp per iteration": {"kind": "exp", "γ": 0.9, "per": "iteration"},
+    "inv per epoch": {"kind": "inv"},
+    "inv per iteration": {"kind": "inv", "per": "iteration"},
+}
+MOMENTA: dict[str, Any] = {
+    "null": {"kind": "null"},
+    "fixed": {"kind": "fixed", "μ": 0.8},
+    "nadam": {"kind": "nadam", "μ": 0.9},
+}
+CUTS = {"first step": 1, "mid-epoch": 7, "epoch edge": 4, "after a skipped step": 6, "last step": 12}
+OPTIMIZERS = {
+    **{f"{kind}, {name}": {"kind": kind, "η_sched": it} for kind in KINDS for name, it in SCHEDULES.items()},
+    **{f"{kind}, μ {name}": {"kind": kind, "μ_sched": it} for kind in ("sgd", "nadam") for name, it in MOMENTA.items()},
+}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty samples of three features, one of which is so large that its batch overflows in float32."""
+    path = tmp_path_factory.mktemp("data") / "table.npz"
+    inputs = np.random.default_rng(0).standard_normal((40, 3))
+    targets = inputs @ [1.0, -2.0, 0.5] + 3
+    inputs[17] = 1e30
+    np.savez(path, X=inputs, y=targets)
+    return path
+
+
+def config(table: Path, optimizer: Any, **fit: Any) -> dict[str, Any]:
+    """Three epochs of four batches."""
+    return {
+        "name": "resumed",
+        "data": {"source": str(table), "target": "y", "batch_size": 9, "validation": 0.1, "standardize": "none"},
+        "model": {"kind": "mlp", "hidden": [4]},
+        "loss": "squared_error",
+        "optimizer": optimizer,
+        "fit": {"epochs": 3, "metrics": ["mae", "r2"], "on_nonfinite": "skip", **fit},
+    }
+
+
+class Cut:
+    """Asks a run to stop after so many of its batches."""
+
+    def __init__(self, batches: int) -> None:
+        self.batches, self.stop = itertools.count(1), StopRequest()
+        self.last = batches
+
+    def on_start(self, info: Any) -> None: ...
+
+    def on_batch(self, state: Any, loss: Any) -> None:
+        if next(self.batches) == self.last:
+            self.stop.signal = 15
+
+    def on_epoch(self, state: Any, row: Any) -> None: ...
+
+    def on_end(self, seconds: float) -> None: ...
+
+
+def outcome(run_dir: Path) -> dict[str, bytes]:
+    """What must be equal: the parameters, the metrics, and the whole state at the end."""
+    last = max((run_dir / "checkpoints").iterdir())
+    files = [run_dir / "model.safetensors", run_dir / "metrics.jsonl", *sorted(last.iterdir())]
+    return {
+        f"{file.parent.name}/{file.name}" if file.parent == last else file.name: file.read_bytes() for file in files
+    }
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
+def test_every_cut_leads_to_the_same_bytes(optimizer: Any, table: Path, tmp_path: Path) -> None:
+    whole = mxtrain.fit(config(table, optimizer), run_dir=tmp_path / "whole")
+    assert whole.history[-1]["diagnostics"].get("skipped", 0) <= 1
+    expected = outcome(whole.run_dir)
+    for name, batches in CUTS.items():
+        cut, run_dir = Cut(batches), tmp_path / name
+        with pytest.raises(mxtrain.RunInterrupted):
+            mxtrain.fit(config(table, optimizer), run_dir=run_dir, callbacks=[cut], stop=cut.stop)
+        resumed = mxtrain.resume(run_dir)
+        assert outcome(run_dir) == expected, name
+        assert resumed.state == whole.state, name
+
+
+def test_a_batch_was_really_skipped(table: Path, tmp_path: Path) -> None:
+    result = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path)
+    skipped = [row["diagnostics"].get("skipped", 0) for row in result.history]
+    assert skipped == [1, 1, 1]
+    assert result.state.curr_iter == 3 * 4 - 3
+
+
+def test_a_run_cut_after_every_single_batch(table: Path, tmp_path: Path) -> None:
+    fit = {
+        "early_stopping": {"monitor": "val_loss", "patience": 2},
+        "checkpoint": {"every": "2 iterations", "best": "loss"},
+    }
+    whole = mxtrain.fit(config(table, {"kind": "nadam"}, **fit), run_dir=tmp_path / "whole")
+    run_dir = tmp_path / "cut"
+    cut = Cut(1)
+    with pytest.raises(mxtrain.RunInterrupted):
+        mxtrain.fit(config(table, {"kind": "nadam"}, **fit), run_dir=run_dir, callbacks=[cut], stop=cut.stop)
+    for _ in range(50):
+        cut = Cut(1)
+        try:
+            resumed = mxtrain.resume(run_dir, callbacks=[cut], stop=cut.stop)
+            break
+        except mxtrain.RunInterrupted:
+            continue
+    assert outcome(run_dir) == outcome(whole.run_dir)
+    assert resumed.history == whole.history
+
+
+def test_more_epochs_continue_the_run(table: Path, tmp_path: Path) -> None:
+    whole = mxtrain.fit(config(table, {"kind": "adam"}, epochs=5), run_dir=tmp_path / "whole")
+    mxtrain.fit(config(table, {"kind": "adam"}, epochs=2), run_dir=tmp_path / "short")
+    longer = mxtrain.resume(tmp_path / "short", overrides=["fit.epochs=5"])
+    assert longer.history == whole.history
+    assert (tmp_path / "short/model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
+
+
+def test_a_run_that_is_over_stays_as_it_is(table: Path, tmp_path: Path) -> None:
+    run_dir = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path).run_dir
+    before = outcome(run_dir)
+    mxtrain.resume(run_dir)
+    assert outcome(run_dir) == before
+
+
+def test_torn_and_surplus_lines_are_mended(table: Path, tmp_path: Path) -> None:
+    cut = Cut(9)
+    with pytest.raises(mxtrain.RunInterrupted):
+        mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path / "cut", callbacks=[cut], stop=cut.stop)
+    with (tmp_path / "cut/metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "loss": 1}\n{"epo')
+    mxtrain.resume(tmp_path / "cut")
+    whole = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path / "whole")
+    assert (tmp_path / "cut/metrics.jsonl").read_bytes() == (whole.run_dir / "metrics.jsonl").read_bytes()
+    assert [json.loads(line)["epoch"] for line in (tmp_path / "cut/timings.jsonl").read_text().splitlines()] == [
+        1,
+        2,
+        3,
+    ]
+
+
+REFUSED = {
+    "optimizer.η=0.5": "optimizer.η: was 0.001 when the run began, and cannot become 0.5: begin a new run",
+    "data.batch_size=8": "data.batch_size: was 9 when the run began, and cannot become 8: begin a new run",
+    "seed=1": "seed: was 0 when the run began, and cannot become 1: begin a new run",
+    "model.hidden=[5]": "model.hidden: was a list when the run began, and cannot become a list: begin a new run",
+}
+
+
+@pytest.mark.parametrize(("override", "message"), REFUSED.items())
+def test_what_would_have_changed_the_past_is_refused(override: str, message: str, table: Path, tmp_path: Path) -> None:
+    run_dir = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path).run_dir
+    before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
+    with pytest.raises(mxtrain.ConfigError) as caught:
+        mxtrain.resume(run_dir, overrides=[override])
+    assert message in str(caught.value).splitlines()
+    assert {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("override", ["backend=numpy", "backend=compiled", "fit.checkpoint.keep=7", "name=other"])
+def test_what_changes_no_result_may_change(override: str, table: Path, tmp_path: Path) -> None:
+    whole = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path / "whole")
+    cut = Cut(7)
+    with pytest.raises(mxtrain.RunInterrupted):
+        mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path / "cut", callbacks=[cut], stop=cut.stop)
+    assert mxtrain.resume(tmp_path / "cut", overrides=[override]).history == whole.history
+
+
+def test_other_data_are_refused(table: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "table.npz"
+    copy.write_bytes(table.read_bytes())
+    run_dir = mxtrain.fit(config(copy, {"kind": "adam"}), run_dir=tmp_path / "run").run_dir
+    np.savez(copy, X=np.ones((40, 3)), y=np.ones(40))
+    with pytest.raises(mxtrain.TrainingError, match="are not those that the run was trained on"):
+        mxtrain.resume(run_dir, overrides=["fit.epochs=4"])
+
+
+def test_data_may_move(table: Path, tmp_path: Path) -> None:
+    (tmp_path / "here.npz").write_bytes(table.read_bytes())
+    run_dir = mxtrain.fit(config(tmp_path / "here.npz", {"kind": "adam"}), run_dir=tmp_path / "run").run_dir
+    (tmp_path / "here.npz").rename(tmp_path / "there.npz")
+    overrides = ["fit.epochs=4", f"data.source={tmp_path / 'there.npz'}"]
+    assert mxtrain.resume(run_dir, overrides=overrides).state.curr_epoch == 4
+
+
+def test_a_folder_without_a_run(tmp_path: Path) -> None:
+    with pytest.raises(mxtrain.TrainingError, match="there is no run in"):
+        mxtrain.resume(tmp_path)
+
+
+def test_a_folder_with_a_run_is_not_begun_anew(table: Path, tmp_path: Path) -> None:
+    run_dir = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path).run_dir
+    before = outcome(run_dir)
+    with pytest.raises(mxtrain.TrainingError, match="continue it with `mxtrain resume"):
+        mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path)
+    assert outcome(run_dir) == before
+
+
+def test_advance_is_a_pure_function(table: Path) -> None:
+    run = mxtrain.RunConfig.model_validate(config(table, {"kind": "nadam"})).resolve()
+    at_once = mxtrain.advance(run, None, 3)
+    by_segments = mxtrain.advance(run, mxtrain.advance(run, mxtrain.advance(run, None, 1), 2), 3)
+    assert at_once.differences(by_segments) == []
+    assert at_once.to_files() == by_segments.to_files()
+
+
+def test_verify_replays_to_the_byte(table: Path, tmp_path: Path) -> None:
+    for name, every in (("epochs", "1 epoch"), ("iterations", "2 iterations")):
+        run_dir = mxtrain.fit(
+            config(table, {"kind": "adam"}, checkpoint={"every": every}), run_dir=tmp_path / name
+        ).run_dir
+        assert mxtrain.verify(run_dir) == []
+
+
+def test_rollback_goes_back_to_the_last_checkpoint(table: Path, tmp_path: Path) -> None:
+    fit = {"on_nonfinite": "rollback", "checkpoint": {"every": "1 iteration"}}
+    skipped = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path / "skip")
+    rolled = mxtrain.fit(config(table, {"kind": "adam"}, **fit), run_dir=tmp_path / "rollback")
+    assert rolled.history == skipped.history, "with a checkpoint after every step, a rollback goes back nothing"
+    fit["checkpoint"] = {"every": "1 epoch"}
+    by_epoch = mxtrain.fit(config(table, {"kind": "adam"}, **fit), run_dir=tmp_path / "by epoch")
+    assert by_epoch.state.curr_iter < skipped.state.curr_iter
+
+
+def test_too_many_skipped_batches_end_the_run(tmp_path: Path) -> None:
+    np.savez(tmp_path / "bad.npz", X=np.full((40, 3), 1e30), y=np.ones(40))
+    bad = config(tmp_path / "bad.npz", {"kind": "adam"}, nonfinite_limit=2)
+    with pytest.raises(mxtrain.TrainingError, match="in epoch 1, batch 2: the run has diverged"):
+        mxtrain.fit(bad, run_dir=tmp_path / "run")
+
+
+def test_early_stopping_restores_the_best(tmp_path: Path) -> None:
+    stopping = {"monitor": "val_loss", "patience": 2}
+    settings = {
+        "data": {"source": "diabetes", "batch_size": 32},
+        "model": {"kind": "mlp", "hidden": [32]},
+        "loss": "squared_error",
+        "optimizer": {"kind": "adam", "η": 0.3},
+        "fit": {"epochs": 200, "early_stopping": stopping},
+    }
+    result = mxtrain.fit(settings, run_dir=tmp_path)
+    losses = [row["val_loss"] for row in result.history]
+    assert len(losses) < 200
+    assert min(losses) == losses[-3]
+    trainer = mxtrain.training.Trainer(mxtrain.RunConfig.model_validate(settings).resolve())
+    for name, value in result.parameters.items():
+        trainer.params[name][...] = value
+    assert trainer.evaluate(trainer.validation)["loss"] == min(losses)
