@@ -7,6 +7,7 @@
     ├── StateError        a saved state belongs to something else (ValueError)
     ├── DataError         a data source is missing or malformed (ValueError)
     ├── TraceError        a rule does what cannot be traced (TypeError)
+    ├── ModelError        a model that was handed over is none, or does not fit the data (TypeError)
     ├── BackendError      a backend cannot run here (RuntimeError)
     ├── TrainingError     a run failed: it diverged, or its folder is taken (RuntimeError)
     └── RunInterrupted    a signal asked a run to stop; it is saved and can be resumed (RuntimeError)
@@ -103,6 +104,10 @@ class DataError(MxtrainError, ValueError):
 
 class TraceError(MxtrainError, TypeError):
     """A rule's `update` does something with a symbol that cannot be traced, such as branching on it."""
+
+
+class ModelError(MxtrainError, TypeError):
+    """A model that was handed over lacks a method, or what it returns does not fit."""
 
 
 class BackendError(MxtrainError, RuntimeError):

@@ -7,6 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 _LINE = 64
 """Pieces begin at multiples of this many elements, so that no two threads write to one cache line."""
 
+_TURNS = 8
+"""Pieces for each thread: enough that a late one does not hold the others up."""
+_SMALLEST = 1 << 16
+"""Elements in a piece, at least: less is not worth the turn."""
+
 
 def thread_count() -> int:
     """How many threads work on a large array: MXTRAIN_THREADS where it is set, else the cores this process may use."""
@@ -27,14 +32,25 @@ def pieces(size: int, count: int) -> list[slice]:
 
 
 def run_pieces(work: Callable[[slice], object], size: int) -> None:
-    """Do the work on all pieces of a range: one of them here, the others on helper threads; return when all is done."""
-    first, *others = pieces(size, thread_count())
-    helpers = [_crew().submit(work, piece) for piece in others]
+    """Do the work on all pieces of a range, here and on helper threads; return when all of it is done.
+
+    Every thread takes the next piece when it has done one. A helper that is late, because its core is busy with
+    something else, so does less, and nobody waits for one that never came.
+    """
+    threads = thread_count()
+    left = iter(pieces(size, min(threads * _TURNS, -(-size // _SMALLEST)) if threads > 1 else 1))
+
+    def take_turns() -> None:
+        for piece in left:  # the iterator hands each piece out once
+            work(piece)
+
+    helpers = [_crew().submit(take_turns) for _ in range(threads - 1)]
     try:
-        work(first)
+        take_turns()
     finally:
         for helper in helpers:
-            helper.result()
+            if not helper.cancel():
+                helper.result()
 
 
 _executor: ThreadPoolExecutor | None = None

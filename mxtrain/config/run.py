@@ -42,8 +42,19 @@ class MLPConfig(Config):
     activation: Activation = "relu"
 
 
-ModelConfig = Annotated[LinearConfig | MLPConfig, Field(discriminator="kind")]
-MODELS = (LinearConfig, MLPConfig)
+class CustomConfig(Config):
+    """A model of one's own, handed over with `--plugin` or as `mxtrain.fit(model=...)`; no config alone can load it.
+
+    Args:
+        plugin: what the model was made by; the run records it, and it is not to be written by hand.
+    """
+
+    kind: Literal["custom"] = "custom"
+    plugin: Annotated[str, Field(min_length=1)] | None = None
+
+
+ModelConfig = Annotated[LinearConfig | MLPConfig | CustomConfig, Field(discriminator="kind")]
+MODELS = (LinearConfig, MLPConfig, CustomConfig)
 
 
 class RunConfig(Config):
@@ -55,7 +66,7 @@ class RunConfig(Config):
         backend: what runs the updates; `auto` chooses by the arrays, and the choice never changes a result.
         dtype: of parameters, slots and inputs.
         data: what to train on, and in which portions.
-        model: what is trained, a `linear` model or an `mlp`.
+        model: what is trained: a `linear` model, an `mlp`, or a `custom` one.
         loss: what is made small: `softmax_cross_entropy`, `logistic` or `squared_error`.
         optimizer: the update rule.
         fit: how long to train, and what to report.

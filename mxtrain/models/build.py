@@ -4,18 +4,18 @@ from types import ModuleType
 
 import numpy as np
 
-from mxtrain.config.run import LinearConfig, LossName, MLPConfig
+from mxtrain.config.run import LinearConfig, LossName, MLPConfig, ModelConfig
 from mxtrain.models.mlp import MLP
 from mxtrain.models.model import Model
 
 
 def build_model(
-    config: LinearConfig | MLPConfig, loss: LossName, n_features: int, n_outputs: int, xp: ModuleType = np
+    config: ModelConfig, loss: LossName, n_features: int, n_outputs: int, xp: ModuleType = np
 ) -> Model:
     """The model that a config describes, for data of `n_features`.
 
     Args:
-        config: the run's `model`.
+        config: the run's `model`, one of the package's.
         loss: the run's `loss`.
         n_features, n_outputs: as the data have them and the loss needs them.
         xp: `numpy` or `cupy`.
@@ -29,3 +29,5 @@ def build_model(
             return MLP((n_features, n_outputs), "relu", loss, bias, xp)
         case MLPConfig(hidden=hidden, activation=activation):
             return MLP((n_features, *hidden, n_outputs), activation, loss, xp=xp)
+        case _:
+            raise TypeError("a custom model is made by make_model, with what its user hands over")

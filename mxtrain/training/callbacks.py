@@ -1,14 +1,18 @@
-"""How to watch a run: a small protocol, with nothing to inherit from."""
+"""How to watch a run, and how to end it early."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from mxtrain.config import RunConfig
 from mxtrain.state import OptimizationState
 
 Row: TypeAlias = dict[str, Any]
 """One epoch's metrics, by name, as they stand in metrics.jsonl."""
+
+
+class StopTraining(Exception):  # noqa: N818 - not an error: a callback's wish
+    """Raised by a callback, it ends the run in good order: saved, with its model, and to be resumed at will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,7 @@ class RunInfo:
         batches: batches in an epoch.
         samples: samples in the training and in the validation part.
         parameters: numbers that are trained.
-        epochs: epochs that are finished already, where a run is resumed.
+        history: the metrics of each epoch that is finished already, where a run is resumed.
         notes: what the user should know of the past, such as a damaged checkpoint that was passed over.
     """
 
@@ -30,19 +34,26 @@ class RunInfo:
     batches: int
     samples: tuple[int, int]
     parameters: int
-    epochs: int = 0
+    history: tuple[Row, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def epochs(self) -> int:
+        """How many epochs are finished already."""
+        return len(self.history)
 
-class Callback(Protocol):
-    """Watches a run. An exception that a callback raises ends the run.
+
+class Callback:
+    """Watches a run: inherit, and write the methods that you need; each does nothing by itself.
+
+    StopTraining, raised by a method that is called while the run goes on, ends the run in good order. Any other
+    exception ends it as a failure, and comes out of `fit`.
 
     Example:
-        >>> class Printer:
-        ...     def on_start(self, info): print(f"{info.parameters} parameters")
-        ...     def on_batch(self, state, loss): pass
-        ...     def on_epoch(self, state, row): print(row["epoch"], row["loss"])
-        ...     def on_end(self, seconds): pass
+        >>> class Enough(Callback):
+        ...     def on_epoch(self, state, row):
+        ...         if row["val_loss"] < 0.1:
+        ...             raise StopTraining
     """
 
     def on_start(self, info: RunInfo) -> None:
@@ -52,7 +63,10 @@ class Callback(Protocol):
         """After every batch; `loss` is the batch's sum over its samples, on the array module of the run."""
 
     def on_epoch(self, state: OptimizationState, row: Row) -> None:
-        """After every epoch, with its metrics."""
+        """After every epoch, with its metrics; the epoch is saved by then, as far as `fit.checkpoint` wants it."""
 
     def on_end(self, seconds: float) -> None:
         """After the last epoch, with the time that training took."""
+
+    def on_error(self, error: BaseException) -> None:
+        """Instead of `on_end`, where the run failed or was interrupted."""

@@ -232,6 +232,8 @@ def _epoch(
 
 
 def _run_config(config: Config, overrides: Sequence[str]) -> RunConfig:
+    if isinstance(overrides, str):
+        raise ConfigError([Problem("overrides", f"must be a list of texts, such as [{overrides!r}], got one text")])
     match config:
         case str() | PathLike():
             return read_run(config, overrides)

@@ -1,0 +1,88 @@
+"""Models of users: handed over by Python or by a module that the user names, never by a config alone."""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from mxtrain.config.run import CustomConfig, RunConfig
+from mxtrain.errors import ConfigError, ModelError, Problem
+from mxtrain.models.build import build_model
+from mxtrain.models.model import Model
+
+ModelFactory: TypeAlias = Callable[[RunConfig, int, int, ModuleType], Model]
+"""`(config, n_features, n_outputs, xp)` to a model, whose arrays are of `xp`, `numpy` or `cupy`."""
+
+_METHODS = ("shapes", "init", "loss_and_grad", "predict")
+
+
+def with_factory(config: RunConfig, factory: ModelFactory | None) -> RunConfig:
+    """The config with the name of the factory that was handed over, so that the run tells what it was trained with.
+
+    Raises:
+        ConfigError: a factory is missing, is another one than the run was begun with, or is not asked for.
+    """
+    model = config.model
+    if not isinstance(model, CustomConfig):
+        if factory is None:
+            return config
+        raise _wrong("model", f"a model was handed over, but the config has {model.kind}; set model: {{kind: custom}}")
+    if factory is None:
+        called = f" {model.plugin}" if model.plugin else ""
+        raise _wrong("model", f"the model{called} is not in the config; hand it over with --plugin, or with model=")
+    name = factory_name(factory)
+    if model.plugin not in (None, name):
+        raise _wrong("model.plugin", f"is {model.plugin}, but {name} was handed over; hand over {model.plugin}")
+    return config.model_copy(update={"model": CustomConfig(plugin=name)})
+
+
+def make_model(
+    config: RunConfig, factory: ModelFactory | None, n_features: int, n_outputs: int, xp: ModuleType
+) -> Model:
+    """The model of a run: one of the package's, or what the factory makes.
+
+    Raises:
+        ConfigError: as `with_factory`.
+        ModelError: what the factory makes is no model.
+    """
+    with_factory(config, factory)
+    if factory is None:
+        return build_model(config.model, config.loss, n_features, n_outputs, xp)
+    model = factory(config, n_features, n_outputs, xp)
+    _check(model, config, n_features, n_outputs, xp, factory_name(factory))
+    return model
+
+
+def factory_name(factory: ModelFactory) -> str:
+    """What a factory is called: its module and its name.
+
+    >>> factory_name(make_model)
+    'mxtrain.models.custom.make_model'
+    """
+    named = factory if hasattr(factory, "__qualname__") else type(factory)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _check(model: Any, config: RunConfig, n_features: int, n_outputs: int, xp: ModuleType, name: str) -> None:
+    """Try a model once, so that what is wrong with it is told before anything is trained."""
+    lacking = [method for method in _METHODS if not callable(getattr(model, method, None))]
+    if lacking:
+        raise ModelError(f"what {name} returns is no model: it lacks {', '.join(lacking)}")
+    shapes = model.shapes()
+    params = {key: xp.asarray(value) for key, value in model.init(config.seed, config.dtype).items()}
+    found = {key: tuple(value.shape) for key, value in params.items()}
+    if found != dict(shapes):
+        raise ModelError(f"the model of {name} says it has the shapes {shapes}, but its init returns {found}")
+    for key, value in params.items():
+        if value.dtype != config.dtype:
+            raise ModelError(f"the model of {name}: its init returns {key} as {value.dtype}, not {config.dtype}")
+    with np.errstate(all="ignore"):
+        outputs = model.predict(params, xp.zeros((2, n_features), config.dtype))
+    if getattr(outputs, "shape", None) != (2, n_outputs):
+        got = getattr(outputs, "shape", type(outputs).__name__)
+        raise ModelError(f"the model of {name}: predict must return {(2, n_outputs)} for two samples, got {got}")
+
+
+def _wrong(path: str, message: str) -> ConfigError:
+    return ConfigError([Problem(path, message)])
