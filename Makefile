@@ -47,5 +47,6 @@ $(PEERS): pyproject.toml constraints.txt tests/benchmarks/requirements.txt
 build: $(READY) ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m build
 
-clean:   ## Remove everything that was made
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+clean:   ## Remove everything that was made, save runs/
+	rm -rf .venv .venv-bench build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find mxtrain tests -name __pycache__ -prune -exec rm -rf {} +

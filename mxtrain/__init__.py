@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         BackendError,
         ConfigError,
         DataError,
+        ModelError,
         MxtrainError,
         RunInterrupted,
         StateError,
@@ -26,11 +27,23 @@ if TYPE_CHECKING:
     )
     from mxtrain.factory import build
     from mxtrain.flat import FlatParameters
+    from mxtrain.models import Model
     from mxtrain.optimizer import Optimizer, get_updater, normgrad
     from mxtrain.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdaMax, Nadam, RMSProp, Rule
     from mxtrain.schedules import learning_rate, momentum
     from mxtrain.state import OptimizationState
-    from mxtrain.training import FitResult, advance, fit, resume, verify
+    from mxtrain.training import (
+        Callback,
+        FitResult,
+        LoadedRun,
+        RunInfo,
+        StopTraining,
+        advance,
+        fit,
+        load_run,
+        resume,
+        verify,
+    )
 
 _HOMES = {
     "mxtrain.config": ("RunConfig",),
@@ -40,6 +53,7 @@ _HOMES = {
         "BackendError",
         "ConfigError",
         "DataError",
+        "ModelError",
         "MxtrainError",
         "RunInterrupted",
         "StateError",
@@ -48,11 +62,23 @@ _HOMES = {
     ),
     "mxtrain.factory": ("build",),
     "mxtrain.flat": ("FlatParameters",),
+    "mxtrain.models": ("Model",),
     "mxtrain.optimizer": ("Optimizer", "get_updater", "normgrad"),
     "mxtrain.optimizers": ("SGD", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "Nadam", "RMSProp", "Rule"),
     "mxtrain.schedules": ("learning_rate", "momentum"),
     "mxtrain.state": ("OptimizationState",),
-    "mxtrain.training": ("FitResult", "advance", "fit", "resume", "verify"),
+    "mxtrain.training": (
+        "Callback",
+        "FitResult",
+        "LoadedRun",
+        "RunInfo",
+        "StopTraining",
+        "advance",
+        "fit",
+        "load_run",
+        "resume",
+        "verify",
+    ),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -66,10 +92,14 @@ __all__ = [
     "ArrayError",
     "ArrayTypeError",
     "BackendError",
+    "Callback",
     "ConfigError",
     "DataError",
     "FitResult",
     "FlatParameters",
+    "LoadedRun",
+    "Model",
+    "ModelError",
     "MxtrainError",
     "Nadam",
     "OptimizationState",
@@ -77,8 +107,10 @@ __all__ = [
     "RMSProp",
     "Rule",
     "RunConfig",
+    "RunInfo",
     "RunInterrupted",
     "StateError",
+    "StopTraining",
     "TraceError",
     "TrainingError",
     "advance",
@@ -86,6 +118,7 @@ __all__ = [
     "fit",
     "get_updater",
     "learning_rate",
+    "load_run",
     "momentum",
     "normgrad",
     "resume",

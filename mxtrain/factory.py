@@ -7,9 +7,10 @@ from typing import Any
 
 from mxtrain.backends import select_backend
 from mxtrain.config import optimizer_from_dict, read_optimizer
+from mxtrain.config.shape import kinds
 from mxtrain.errors import ConfigError, Problem
 from mxtrain.optimizer import Optimizer
-from mxtrain.optimizers import Rule
+from mxtrain.optimizers import AnyRule, Rule
 from mxtrain.types import describe
 
 
@@ -40,6 +41,9 @@ def _rule(config: Rule | Mapping[str, Any] | str | PathLike[str]) -> Rule:
             return config
         case Mapping():
             return optimizer_from_dict(config)
+        case str() if config.lower() in kinds(AnyRule) and not Path(config).exists():
+            remedy = f'a rule by its name is {{"kind": "{config.lower()}"}}'
+            raise ConfigError([Problem("config", f"there is no file {config!r}; {remedy}")])
         case str() | PathLike():
             return read_optimizer(Path(config))
     raise ConfigError([Problem("config", f"must be a rule, a dict or the path of a YAML file, got {describe(config)}")])

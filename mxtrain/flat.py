@@ -1,14 +1,15 @@
 """Flat parameters: named arrays that live side by side in one buffer for each dtype."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from mxtrain.backends import array_kind, zeros
 from mxtrain.errors import ArrayError, ArrayTypeError
-from mxtrain.types import Array, describe
+from mxtrain.types import DTYPES, Array, describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,9 @@ class Place:
 class FlatParameters(Mapping[str, Array]):
     """Named arrays as views on one buffer for each dtype: an optimizer updates a whole model in one go.
 
-    A mapping like any dict of arrays. The views are fixed: write into them (`flat["W"][...] = value`); assigning to a
-    name is refused. `Optimizer.step` recognizes two of these with one layout, and makes one call for each dtype.
+    A mapping like any dict of arrays. The views are fixed: write into them (`flat["W"][...] = value`,
+    `flat["W"] += value`); another array under a name is refused. Copies and pickles have buffers of their own, with
+    their views on them. `Optimizer.step` recognizes two of these with one layout, and makes one call for each dtype.
 
     Args:
         arrays: arrays by name, of float32 or float64, all of NumPy or all of CuPy; they are copied.
@@ -62,10 +64,13 @@ class FlatParameters(Mapping[str, Array]):
 
     def zeros_like(self) -> "FlatParameters":
         """The same names and shapes, filled with zeros: a place for gradients."""
-        other = FlatParameters.__new__(FlatParameters)
-        other._lay_out(self.layout)
-        other._hold({dtype: zeros(len(buffer), dtype, buffer) for dtype, buffer in self.buffers.items()})
-        return other
+        return _on_buffers(
+            self.layout, {dtype: zeros(len(buffer), dtype, buffer) for dtype, buffer in self.buffers.items()}
+        )
+
+    def copy(self) -> "FlatParameters":
+        """The same names, shapes and values in memory of their own."""
+        return _on_buffers(self.layout, {dtype: buffer.copy() for dtype, buffer in self.buffers.items()})
 
     def places(self, dtype: str) -> tuple[Place, ...]:
         """Where the arrays of one dtype lie."""
@@ -80,8 +85,23 @@ class FlatParameters(Mapping[str, Array]):
         self.buffers = buffers
         self._views = {place.name: place.view(buffers[place.dtype]) for place in self.layout}
 
+    def __copy__(self) -> "FlatParameters":
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Callable[..., "FlatParameters"], tuple[Any, ...]]:
+        return _on_buffers, (self.layout, self.buffers)  # the views are made anew, on the buffers that arrive
+
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
+
+    def __setitem__(self, name: str, value: Array) -> None:
+        """Only what `flat[name] += value` ends with: the view that is there already."""
+        if name not in self._views:
+            raise ArrayTypeError(f"the names of flat parameters are fixed, and {name!r} is none of them")
+        if value is not self._views[name]:
+            raise ArrayTypeError(
+                f"the arrays of flat parameters are views that stay; write flat[{name!r}][...] = value"
+            )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
@@ -93,6 +113,13 @@ class FlatParameters(Mapping[str, Array]):
         return f"FlatParameters({', '.join(f'{place.name} {place.shape} {place.dtype}' for place in self.layout)})"
 
 
+def _on_buffers(layout: tuple[Place, ...], buffers: dict[str, Array]) -> FlatParameters:
+    flat = FlatParameters.__new__(FlatParameters)
+    flat._lay_out(layout)
+    flat._hold(buffers)
+    return flat
+
+
 def _layout(arrays: Mapping[str, Array]) -> tuple[Place, ...]:
     places: list[Place] = []
     ends: dict[str, int] = {}
@@ -100,7 +127,7 @@ def _layout(arrays: Mapping[str, Array]) -> tuple[Place, ...]:
         if array_kind(array) is None:
             raise ArrayTypeError(f"{name!r} must be a NumPy or CuPy array, got {describe(array)}")
         dtype = str(array.dtype)
-        if dtype not in ("float32", "float64"):
+        if dtype not in DTYPES:
             raise ArrayTypeError(f"{name!r} must be float32 or float64, got dtype {dtype}")
         start = ends.get(dtype, 0)
         ends[dtype] = start + prod(array.shape)

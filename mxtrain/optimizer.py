@@ -1,27 +1,40 @@
 """An optimizer: a rule bound to a backend, with the slots it keeps for each weight."""
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from os import PathLike
+from typing import Any, TypeAlias
 
-from mxtrain.backends import Backend, array_kind, check_gradient, check_pair, zeros_like
+from mxtrain.backends import Backend, array_kind, array_module, check_gradient, check_pair, zeros_like
 from mxtrain.errors import ArrayError, ArrayTypeError
-from mxtrain.flat import FlatParameters, Place
+from mxtrain.flat import FlatParameters
 from mxtrain.kernel import gradient_program
 from mxtrain.optimizers import Rule, Time
-from mxtrain.slots import FlatKept, Kept, read_state, write_state
+from mxtrain.saved_state import read_state, write_state
+from mxtrain.slots import FlatKept, Kept, Store, gather
 from mxtrain.state import OptimizationState
+from mxtrain.state_file import read_state_file, write_state_file
 from mxtrain.types import Array, describe
+
+Update: TypeAlias = tuple[Hashable, Array, Array]
+"""An index, the gradient, the weight."""
+Group: TypeAlias = tuple[list[Kept], list[tuple[Array, ...]]]
+"""What is kept for weights of one dtype and one history, and the program's arrays for each."""
+Moment: TypeAlias = tuple[int, tuple[float, ...], dict[str, float]]
+"""The number of an update, the program's scalars for it, and the scalar slots after it."""
 
 
 class Optimizer:
     """A rule bound to a backend, with the slots it keeps for each weight.
 
-    Made by `mxtrain.build`. Updates are in place, and a gradient is never written to.
+    Made by `mxtrain.build`. Updates are in place, and a gradient is never written to. A copy, or a pickle, has the
+    rule, the backend, and a copy of the state.
 
     Args:
-        rule: the validated rule.
-        backend: what runs the rule's program.
-        batch_size: samples in a batch, for the state; 0 where it is not known.
+        rule: the validated rule; it stays.
+        backend: what runs the rule's program; it stays.
+
+    Attributes:
+        state: where the run stands; whoever runs the loop may count in it.
 
     Example:
         >>> import mxtrain, numpy as np
@@ -33,15 +46,29 @@ class Optimizer:
         (array([0.5, 0.5], dtype=float32), array([-0.5], dtype=float32), 1)
     """
 
-    def __init__(self, rule: Rule, backend: Backend, batch_size: int = 0) -> None:
-        self.rule = rule
-        self.backend = backend
-        self.state = OptimizationState(batch_size)
-        self._kept: dict[Hashable, Kept] = {}
-        self._flat: dict[str, FlatKept] = {}
-        self._flat_layout: tuple[Place, ...] | None = None
+    def __init__(self, rule: Rule, backend: Backend) -> None:
+        self._rule = rule
+        self._backend = backend
+        self.state = OptimizationState()
+        self._store = Store()
         self._program = rule.program()
         self._fields = {name: getattr(rule, name) for name in type(rule).model_fields}
+
+    @property
+    def rule(self) -> Rule:
+        """The rule; for another one, build another optimizer and hand the state over."""
+        return self._rule
+
+    @property
+    def backend(self) -> Backend:
+        """What runs the rule's program."""
+        return self._backend
+
+    def __repr__(self) -> str:
+        return f"Optimizer({self.rule!r}, backend={self.backend.name!r}, {self.state!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., "Optimizer"], tuple[Any, ...]]:
+        return _restored, (self.rule, self.backend, self.state_dict())
 
     def update(self, index: Hashable, grad: Array, weight: Array) -> None:
         """Update one array in place.
@@ -57,7 +84,7 @@ class Optimizer:
         Raises:
             ArrayError: an array does not fit (ArrayTypeError: is none, or has another dtype); nothing has changed.
         """
-        self.advance(index, grad, weight, self.state.curr_iter)
+        self._advance(index, grad, weight, self.state.curr_iter)
 
     def step(self, params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> None:
         """Count an iteration, and update every parameter in place.
@@ -71,17 +98,21 @@ class Optimizer:
         Raises:
             ArrayError: a name is missing, or an array does not fit; nothing has changed.
         """
-        if isinstance(params, FlatParameters) and isinstance(grads, FlatParameters) and self._gather(params, grads):
-            self.state.begin_batch()
-            for dtype, flat in self._flat.items():
-                arrays = (params.buffers[dtype], grads.buffers[dtype], *flat.kept.slots)
-                self._run_alike([flat.kept], [arrays], self.state.curr_iter)
-            return
+        if isinstance(params, FlatParameters) and isinstance(grads, FlatParameters):
+            flat = self._gathered(params, grads)
+            if flat is not None:
+                groups = _whole_buffers(params, grads, flat)
+                moments = self._moments(groups, self.state.curr_iter + 1)
+                self._store.keep_flat(params, flat)
+                self.state.begin_batch()
+                self._run(groups, moments)
+                return
         _check_names(params, grads)
-        updates = [(name, grads[name], weight) for name, weight in params.items()]
-        self._check(updates)
+        groups, new = self._grouped([(name, grads[name], weight) for name, weight in params.items()])
+        moments = self._moments(groups, self.state.curr_iter + 1)
+        self._store.keep(new)
         self.state.begin_batch()
-        self._run(updates, self.state.curr_iter)
+        self._run(groups, moments)
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything that must survive: the state, and for each array its counts and slots.
@@ -90,7 +121,7 @@ class Optimizer:
             `{"rule": kind, "state": {…}, "parameters": {index: {"updates", "slots", "scalars"}}}`, where `slots`
             holds arrays by name and everything else is plain numbers.
         """
-        return write_state(self.rule, self.state, self._everything_kept())
+        return write_state(self.rule, self.state, self._store.everything())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state_dict` returned; the arrays are copied.
@@ -99,11 +130,28 @@ class Optimizer:
             StateError: it belongs to another rule, or to arrays of another shape or dtype, or is incomplete; nothing
                 has changed.
         """
-        self.state, self._kept = read_state(state, self.rule, self._everything_kept())
-        self._flat, self._flat_layout = {}, None
+        self.state, kept = read_state(state, self.rule, self._store.everything())
+        self._store = Store(kept)
 
-    def normalize(self, grad: Array, weight: Array) -> Array:
-        """The gradient as the rule sees it: scaled, clipped, decayed; a new array."""
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write what `state_dict` returns into one file, a safetensors file that holds the counts as well.
+
+        Raises:
+            StateError: an index is neither a string nor a whole number.
+            OSError: the file cannot be written; one that was there before stays as it was.
+        """
+        write_state_file(path, self.state_dict())
+
+    def load(self, path: str | PathLike[str]) -> None:
+        """Continue from what `save` wrote.
+
+        Raises:
+            StateError: the file is none of these, or `load_state_dict` refuses what it holds; nothing has changed.
+            OSError: the file cannot be read.
+        """
+        self.load_state_dict(read_state_file(path, array_module(self.backend.kinds[0]).asarray))
+
+    def _normalize(self, grad: Array, weight: Array) -> Array:
         check_gradient("W", grad, weight)
         program = gradient_program(self.rule.gradient_stage)
         result = grad.copy()
@@ -111,81 +159,89 @@ class Optimizer:
             self.backend.run(program, [(weight, result)], program.evaluate_scalars(self._fields))
         return result
 
-    def advance(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:
+    def _advance(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:
         """Update one array in place, at an iteration; 0 stands for the array's own count of updates."""
-        updates = [(index, grad, weight)]
-        self._check(updates)
-        self._run(updates, iteration)
+        groups, new = self._grouped([(index, grad, weight)])
+        moments = self._moments(groups, iteration)
+        self._store.keep(new)
+        self._run(groups, moments)
 
-    def _check(self, updates: list[tuple[Hashable, Array, Array]]) -> None:
-        """Refuse arrays that do not fit; from here on, slots are kept for each array by itself."""
-        self._scatter()
+    def _grouped(self, updates: list[Update]) -> tuple[list[Group], dict[Hashable, Kept]]:
+        """Check arrays, and bring those together that share dtype and history; also what is kept for new ones."""
+        present = self._store.loose()
+        new: dict[Hashable, Kept] = {}
+        alike: dict[Hashable, Group] = {}
         for index, grad, weight in updates:
             check_pair(index, grad, weight)
             self._check_backend(index, weight)
-            kept = self._kept.get(index)
-            if kept is not None:
+            kept = present.get(index)
+            if kept is None:
+                kept = new[index] = self._new(weight)
+            else:
                 kept.check(index, weight)
+            history = (type(weight), weight.dtype, kept.updates, *kept.scalars.values())
+            if history not in alike:
+                alike[history] = ([], [])
+            together, arrays = alike[history]
+            together.append(kept)
+            arrays.append((weight, grad, *kept.slots))
+        return list(alike.values()), new
+
+    def _gathered(self, params: FlatParameters, grads: FlatParameters) -> dict[str, FlatKept] | None:
+        """What is kept for flat parameters, by dtype; None where layouts or histories differ."""
+        if params.layout is not grads.layout and params.layout != grads.layout:
+            return None
+        for dtype, buffer in params.buffers.items():
+            if grads.buffers[dtype] is buffer:
+                raise ArrayError("the gradients share memory with the parameters; make them with params.zeros_like()")
+            first = params.places(dtype)[0].name
+            check_pair(first, grads.buffers[dtype], buffer)
+            self._check_backend(first, buffer)
+        flat = self._store.flat(params)
+        if flat is not None:
+            return flat
+        _, new = self._grouped([(name, grads[name], weight) for name, weight in params.items()])
+        return gather(params, self._store.everything() | new)
 
     def _check_backend(self, index: Hashable, weight: Array) -> None:
-        if array_kind(weight) not in self.backend.kinds:
+        if array_kind(weight) not in self._backend.kinds:
             raise ArrayTypeError(
                 f"weight {index!r} is a {array_kind(weight)} array, which the backend {self.backend.name} does not "
                 "run on; choose the backend auto, or move the array"
             )
 
-    def _everything_kept(self) -> dict[Hashable, Kept]:
-        if not self._flat:
-            return self._kept
-        return self._kept | {name: each for flat in self._flat.values() for name, each in flat.scatter().items()}
+    def _moments(self, groups: list[Group], iteration: int) -> list[Moment]:
+        """The scalars of each group's next update; whatever a rule raises, it raises here, before anything changes."""
+        return [self._moment(kept[0], iteration) for kept, _ in groups]
 
-    def _scatter(self) -> None:
-        self._kept, self._flat, self._flat_layout = self._everything_kept(), {}, None
-
-    def _gather(self, params: FlatParameters, grads: FlatParameters) -> bool:
-        """Bring the slots of flat parameters together; False where their layouts or their histories differ."""
-        if params.layout is not grads.layout and params.layout != grads.layout:
-            return False
-        for dtype, buffer in params.buffers.items():
-            check_pair(dtype, grads.buffers[dtype], buffer)
-            self._check_backend(dtype, buffer)
-        if self._flat_layout is params.layout:
-            return True
-        self._check([(name, grads[name], weight) for name, weight in params.items()])
-        kept = {name: self._kept.get(name) or self._new(weight) for name, weight in params.items()}
-        if len({(each.updates, *each.scalars.values()) for each in kept.values()}) > 1:
-            return False
-        for dtype, buffer in params.buffers.items():
-            places = params.places(dtype)
-            self._flat[dtype] = FlatKept.gather(places, buffer, [kept[place.name] for place in places])
-        self._flat_layout = params.layout
-        self._kept = {index: each for index, each in self._kept.items() if index not in kept}
-        return True
-
-    def _run(self, updates: list[tuple[Hashable, Array, Array]], iteration: int) -> None:
-        """Update arrays that have been checked; those that share dtype and history share one evaluation of scalars."""
-        alike: dict[Hashable, list[tuple[Kept, tuple[Array, ...]]]] = {}
-        for index, grad, weight in updates:
-            kept = self._kept.get(index)
-            if kept is None:
-                kept = self._kept[index] = self._new(weight)
-            history = (type(weight), weight.dtype, kept.updates, *kept.scalars.values())
-            alike.setdefault(history, []).append((kept, (weight, grad, *kept.slots)))
-        for group in alike.values():
-            self._run_alike([kept for kept, _ in group], [arrays for _, arrays in group], iteration)
-
-    def _run_alike(self, kept: list[Kept], arrays: list[tuple[Array, ...]], iteration: int) -> None:
-        update = kept[0].updates + 1
+    def _moment(self, kept: Kept, iteration: int) -> Moment:
+        update = kept.updates + 1
         time = Time(update, iteration or update, max(self.state.curr_epoch - 1, 0))
-        coefficients = self.rule.coefficients(time, kept[0].scalars)
-        self.backend.run(self._program, arrays, self._program.evaluate_scalars(self._fields | coefficients))
-        scalars = {name: coefficients[name] for name in self.rule.scalar_slots}
-        for each in kept:
-            each.updates, each.scalars = update, scalars
+        coefficients = self._rule.coefficients(time, kept.scalars)
+        scalars = {name: coefficients[name] for name in self._rule.scalar_slots}
+        return update, self._program.evaluate_scalars(self._fields | coefficients), scalars
+
+    def _run(self, groups: list[Group], moments: list[Moment]) -> None:
+        for (kept, arrays), (update, values, scalars) in zip(groups, moments, strict=True):
+            self._backend.run(self._program, arrays, values)
+            for each in kept:
+                each.updates, each.scalars = update, scalars
 
     def _new(self, weight: Array) -> Kept:
-        slots = tuple(zeros_like(weight) for _ in self.rule.active_slots())
-        return Kept(0, slots, dict(self.rule.scalar_slots))
+        slots = tuple(zeros_like(weight) for _ in self._rule.active_slots())
+        return Kept(0, slots, dict(self._rule.scalar_slots))
+
+
+def _restored(rule: Rule, backend: Backend, saved: Mapping[str, Any]) -> Optimizer:
+    optimizer = Optimizer(rule, backend)
+    optimizer.load_state_dict(saved)
+    return optimizer
+
+
+def _whole_buffers(params: FlatParameters, grads: FlatParameters, flat: Mapping[str, FlatKept]) -> list[Group]:
+    return [
+        ([each.kept], [(params.buffers[dtype], grads.buffers[dtype], *each.kept.slots)]) for dtype, each in flat.items()
+    ]
 
 
 def _check_names(params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> None:
@@ -217,7 +273,7 @@ def get_updater(optimizer: Optimizer) -> Callable[[Hashable, Array, Array], None
     """
 
     def updater(index: Hashable, grad: Array, weight: Array) -> None:
-        optimizer.advance(index, grad, weight, iteration=0)
+        optimizer._advance(index, grad, weight, iteration=0)
 
     return updater
 
@@ -234,4 +290,4 @@ def normgrad(optimizer: Optimizer, weight: Array, grad: Array) -> Array:
 
     Source: `normgrad!` of MXNet.jl, which changed the gradient.
     """
-    return optimizer.normalize(grad, weight)
+    return optimizer._normalize(grad, weight)

@@ -1,16 +1,12 @@
-"""What an optimizer keeps for each weight, and how that is saved and read back."""
+"""What an optimizer keeps for each weight, loose or in buffers."""
 
-import math
-from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 
 from mxtrain.backends import same_kind, zeros_like
-from mxtrain.errors import ArrayError, StateError
-from mxtrain.flat import Place
-from mxtrain.optimizers import Rule
-from mxtrain.state import OptimizationState
-from mxtrain.types import Array, describe
+from mxtrain.errors import ArrayError
+from mxtrain.flat import FlatParameters, Place
+from mxtrain.types import Array
 
 
 @dataclass(slots=True)
@@ -55,87 +51,46 @@ class FlatKept:
         return {place.name: Kept(updates, tuple(map(place.view, slots)), dict(scalars)) for place in self.places}
 
 
-def write_state(rule: Rule, state: OptimizationState, kept: Mapping[Hashable, Kept]) -> dict[str, Any]:
-    """Everything that must survive, as a dict that shares no memory with the optimizer."""
-    names = rule.active_slots()
-    parameters = {
-        index: {
-            "updates": each.updates,
-            "slots": {name: slot.copy() for name, slot in zip(names, each.slots, strict=True)},
-            "scalars": dict(each.scalars),
-        }
-        for index, each in kept.items()
+class Store:
+    """What an optimizer keeps for all its weights: by index, or for flat parameters together, by dtype."""
+
+    def __init__(self, kept: Mapping[Hashable, Kept] | None = None) -> None:
+        self._loose: dict[Hashable, Kept] = dict(kept or {})
+        self._flat: dict[str, FlatKept] = {}
+        self._layout: tuple[Place, ...] | None = None
+
+    def everything(self) -> dict[Hashable, Kept]:
+        """What is kept, by index."""
+        if not self._flat:
+            return self._loose
+        return self._loose | {name: each for flat in self._flat.values() for name, each in flat.scatter().items()}
+
+    def loose(self) -> dict[Hashable, Kept]:
+        """The same; from here on, slots are kept for each weight by itself."""
+        self._loose, self._flat, self._layout = self.everything(), {}, None
+        return self._loose
+
+    def flat(self, params: FlatParameters) -> dict[str, FlatKept] | None:
+        """What is kept for flat parameters, by dtype, where it has been brought together."""
+        return self._flat if self._layout is params.layout else None
+
+    def keep(self, kept: Mapping[Hashable, Kept]) -> None:
+        """Keep this for weights that are new."""
+        self._loose.update(kept)
+
+    def keep_flat(self, params: FlatParameters, flat: dict[str, FlatKept]) -> None:
+        """Keep this for flat parameters in the place of what was kept for each of them."""
+        if flat is not self._flat:
+            self._loose = {index: each for index, each in self._loose.items() if index not in params}
+            self._flat, self._layout = flat, params.layout
+
+
+def gather(params: FlatParameters, kept: Mapping[Hashable, Kept]) -> dict[str, FlatKept] | None:
+    """The slots of flat parameters brought together by dtype; None where the parameters differ in their histories."""
+    if len({(kept[name].updates, *kept[name].scalars.values()) for name in params}) > 1:
+        return None
+    places = {dtype: params.places(dtype) for dtype in params.buffers}
+    return {
+        dtype: FlatKept.gather(places[dtype], buffer, [kept[place.name] for place in places[dtype]])
+        for dtype, buffer in params.buffers.items()
     }
-    return {"rule": rule.kind, "state": asdict(state), "parameters": parameters}
-
-
-def read_state(
-    saved: Mapping[str, Any], rule: Rule, present: Mapping[Hashable, Kept]
-) -> tuple[OptimizationState, dict[Hashable, Kept]]:
-    """What `write_state` wrote, checked against the rule and against what is kept at present.
-
-    Raises:
-        StateError: it belongs to another rule, or to arrays of another shape or dtype, or is incomplete.
-    """
-    _need_keys("the state", saved, ("rule", "state", "parameters"))
-    if saved["rule"] != rule.kind:
-        raise StateError(f"the state belongs to {describe(saved['rule'])}, this optimizer is {rule.kind!r}")
-    counts = saved["state"]
-    _need_keys("state", counts, [each.name for each in fields(OptimizationState)])
-    state = OptimizationState(**{name: _count(f"state[{name!r}]", value) for name, value in counts.items()})
-    parameters = saved["parameters"]
-    if not isinstance(parameters, Mapping):
-        raise StateError(f"parameters must be a mapping, got {describe(parameters)}")
-    kept = {index: _read_parameter(index, entry, rule) for index, entry in parameters.items()}
-    for index in kept.keys() & present.keys():
-        _match(index, kept[index], present[index])
-    return state, kept
-
-
-def _read_parameter(index: Hashable, entry: Any, rule: Rule) -> Kept:
-    place = f"parameters[{index!r}]"
-    _need_keys(place, entry, ("updates", "slots", "scalars"))
-    _need_keys(f"{place}['slots']", entry["slots"], rule.active_slots())
-    _need_keys(f"{place}['scalars']", entry["scalars"], rule.scalar_slots)
-    slots = tuple(_slot(f"{place}['slots'][{name!r}]", entry["slots"][name]) for name in rule.active_slots())
-    for slot in slots[1:]:
-        if slot.shape != slots[0].shape or slot.dtype != slots[0].dtype:
-            raise StateError(f"{place}: its slots have different shapes or dtypes")
-    scalars = {name: _number(f"{place}['scalars'][{name!r}]", entry["scalars"][name]) for name in rule.scalar_slots}
-    return Kept(_count(f"{place}['updates']", entry["updates"]), slots, scalars)
-
-
-def _match(index: Hashable, new: Kept, old: Kept) -> None:
-    for slot, known in zip(new.slots, old.slots, strict=True):
-        if slot.shape != known.shape or slot.dtype != known.dtype or not same_kind(slot, known):
-            raise StateError(
-                f"parameters[{index!r}] holds slots of shape {slot.shape} and dtype {slot.dtype}; "
-                f"this optimizer's have shape {known.shape} and dtype {known.dtype}"
-            )
-
-
-def _need_keys(place: str, value: Any, keys: Iterable[str]) -> None:
-    wanted = list(keys)
-    if not isinstance(value, Mapping) or set(value) != set(wanted):
-        got = ", ".join(map(str, value)) if isinstance(value, Mapping) else describe(value)
-        raise StateError(
-            f"{place} must be a mapping with the keys {', '.join(wanted) or '(none)'}, got {got or 'none'}"
-        )
-
-
-def _count(place: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise StateError(f"{place} must be a whole number, at least 0, got {describe(value)}")
-    return value
-
-
-def _number(place: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise StateError(f"{place} must be a finite number, got {describe(value)}")
-    return float(value)
-
-
-def _slot(place: str, value: Any) -> Array:
-    if str(getattr(value, "dtype", None)) not in ("float32", "float64"):
-        raise StateError(f"{place} must be an array of float32 or float64, got {describe(value)}")
-    return value.copy()

@@ -1,18 +1,29 @@
 """The types that configs are made of: numbers with bounds, and the base of every config model."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError, core_schema
 
 from mxtrain.names import field_name, spelling
 
 Array: TypeAlias = Any
 """A NumPy or CuPy array. The two share no static type; what is required of one is checked when it arrives."""
+
+DataType = Literal["float32", "float64"]
+DTYPES: Final[tuple[str, ...]] = get_args(DataType)
+"""The dtypes that arrays may have."""
 
 
 def describe(value: object) -> str:
@@ -40,13 +51,17 @@ def describe(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """A finite number within bounds, checked with one message that states all of them."""
+    """A finite number within bounds, checked with one message that states all of them.
+
+    `ceiling` is an upper bound that nobody meets but by mistake; it is stated only where it is exceeded.
+    """
 
     ge: float | None = None
     gt: float | None = None
     lt: float | None = None
     le: float | None = None
     whole: bool = False
+    ceiling: int | None = None
 
     def __str__(self) -> str:
         parts = {"at least": self.ge, "above": self.gt, "below": self.lt, "at most": self.le}
@@ -65,6 +80,8 @@ class Bounds:
         )
         if not inside or not math.isfinite(number):
             raise rejection(str(self), value)
+        if self.ceiling is not None and number > self.ceiling:
+            raise rejection(f"{self} and at most {self.ceiling}", value)
         return number
 
     def _number(self, value: object) -> float | int:
@@ -87,7 +104,7 @@ class Bounds:
             "minimum": self.ge,
             "exclusiveMinimum": self.gt,
             "exclusiveMaximum": self.lt,
-            "maximum": self.le,
+            "maximum": self.le if self.ceiling is None else self.ceiling,
         }
         stated = {name: bound for name, bound in limits.items() if bound is not None}
         return {"type": "integer" if self.whole else "number", **stated}
@@ -107,8 +124,16 @@ Decay = Annotated[float, Bounds(ge=0, lt=1)]
 """A decay rate or momentum: at least 0 and below 1."""
 OpenUnit = Annotated[float, Bounds(gt=0, lt=1)]
 UnitInterval = Annotated[float, Bounds(ge=0, le=1)]
-Count = Annotated[int, Bounds(ge=1, le=2**53, whole=True)]
+Count = Annotated[int, Bounds(ge=1, whole=True, ceiling=2**31 - 1)]
 Seed = Annotated[int, Bounds(ge=0, lt=2**64, whole=True)]
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Listed = BeforeValidator(_as_tuple)
+"""Takes a list for a tuple, but neither a set, which has no order, nor whatever else can be walked through."""
 
 
 def misfit(path: str, message: str) -> PydanticCustomError:
@@ -139,6 +164,9 @@ class Config(BaseModel):
                 )
             given[name], folded[name] = key, value
         return folded
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        return ((name and spelling(name), value) for name, value in super().__repr_args__())
 
     def to_dict(self) -> dict[str, Any]:
         """Every field, defaults included, as plain values under the names that the documentation prints."""

@@ -61,6 +61,37 @@ def test_python_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.Mon
         names = example.globs
 
 
+def anchors(page: Path) -> set[str]:
+    """What the headings of a page are called in a link."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        if "://" not in target:
+            linked = page.parent / path if path else page
+            assert linked.exists(), target
+            assert not anchor or anchor in anchors(linked), target
+
+
+def test_every_environment_variable_is_documented() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "mxtrain").rglob("*.py"))
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    read = set(re.findall(r"environ(?:\.get\(|\[)\"(MXTRAIN_\w+)\"", sources))
+    assert read == set(re.findall(r"^\| `(MXTRAIN_\w+)` \|", page, re.MULTILINE))
+
+
+def test_the_momentum_of_the_sgd_config_rises_as_its_first_line_says() -> None:
+    path = ROOT / "configs" / "sgd.yaml"
+    rule = read_optimizer(path)
+    first, last = map(float, re.findall(r"\d\.\d+", path.read_text(encoding="utf-8").splitlines()[0]))
+    assert rule.momentum(1) == pytest.approx(first, abs=0.005)
+    assert rule.momentum(900) == pytest.approx(last, abs=0.005)
+
+
 @pytest.mark.parametrize(("line", "text"), blocks(OPTIMIZERS, "yaml"))
 def test_yaml_examples_are_optimizers(line: int, text: str, tmp_path: Path) -> None:
     path = tmp_path / "optimizer.yaml"

@@ -10,10 +10,11 @@ from mxtrain.backends.arrays import (
     zeros_like,
 )
 from mxtrain.backends.base import Backend
-from mxtrain.backends.select import select_backend
+from mxtrain.backends.select import BackendName, select_backend
 
 __all__ = [
     "Backend",
+    "BackendName",
     "array_kind",
     "array_module",
     "check_gradient",

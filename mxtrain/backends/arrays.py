@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 
 from mxtrain.errors import ArrayError, ArrayTypeError
-from mxtrain.types import Array, describe
+from mxtrain.types import DTYPES, Array, describe
 
-_DTYPES: Final = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+_DTYPES: Final = frozenset(map(np.dtype, DTYPES))
 _OVERLAP_EFFORT: Any = 100_000  # candidate solutions that an exact test for shared memory may look at
 
 
@@ -102,7 +102,9 @@ def _check_array(name: str, array: Array) -> None:
         got = describe(array) if isinstance(array, list | tuple | float | int) else _type_name(array)
         raise ArrayTypeError(f"{name} must be a NumPy or CuPy array, got {got}")
     if array.dtype not in _DTYPES:
-        raise ArrayTypeError(f"{name} must be float32 or float64 in the machine's byte order, got dtype {array.dtype}")
+        raise ArrayTypeError(
+            f"{name} must be {' or '.join(DTYPES)} in the machine's byte order, got dtype {array.dtype}"
+        )
 
 
 def _type_name(value: object) -> str:

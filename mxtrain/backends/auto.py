@@ -8,10 +8,12 @@ from mxtrain.backends.base import Backend, Group
 from mxtrain.backends.blocked import NumPyBackend
 from mxtrain.kernel import Program
 
-_SECONDS_PER_RUN = 30e-6
-_SECONDS_PER_ELEMENT = 4e-9
 _SECONDS_TO_START = 0.7
-"""What the compiler costs before its first loop runs, and what it saves on each group and element after that."""
+"""What the compiler costs before its first loop runs."""
+_SECONDS_PER_RUN = 30e-6
+"""What compiled loops save on each group after that."""
+_SECONDS_PER_ELEMENT = 4e-9
+"""And on each element."""
 
 
 class AutoBackend:
@@ -26,8 +28,8 @@ class AutoBackend:
     kinds: tuple[str, ...] = ("numpy", "cupy")
 
     def __init__(self) -> None:
-        self._here: Backend = NumPyBackend()
-        self._there: Backend | None = None
+        self._cpu: Backend = NumPyBackend()
+        self._gpu: Backend | None = None
         self._saved = 0.0
 
     def run(self, program: Program, groups: Sequence[Group], scalars: Sequence[float]) -> None:
@@ -36,21 +38,21 @@ class AutoBackend:
             self._on_gpu().run(program, groups, scalars)
         else:
             self._choose(groups)
-            self._here.run(program, groups, scalars)
+            self._cpu.run(program, groups, scalars)
 
     def _on_gpu(self) -> Backend:
-        if self._there is None:
+        if self._gpu is None:
             from mxtrain.backends.gpu import CuPyBackend
 
-            self._there = CuPyBackend()
-        return self._there
+            self._gpu = CuPyBackend()
+        return self._gpu
 
     def _choose(self, groups: Sequence[Group]) -> None:
-        if self._here.name == "compiled":
+        if self._cpu.name == "compiled":
             return
         elements = sum(arrays[0].size for arrays in groups)
         self._saved += len(groups) * _SECONDS_PER_RUN + elements * _SECONDS_PER_ELEMENT
         if self._saved > _SECONDS_TO_START or "numba" in sys.modules:
             from mxtrain.backends.compiled import CompiledBackend
 
-            self._here = CompiledBackend()
+            self._cpu = CompiledBackend()

@@ -7,7 +7,7 @@ and so change bits.
 
 from itertools import product
 
-from mxtrain.kernel import Operand, Program
+from mxtrain.kernel import COMPARISONS, Program
 
 _PTX = {
     "add": "add.rn.{0} %0, %1, %2;",
@@ -39,7 +39,7 @@ def _device_function(operation: str, kind: str) -> str:
     suffix, constraint = _TYPES[kind]
     template = _PTX[operation]
     operands = ["a", "b"] if "%2" in template else ["a"]
-    is_test = operation in ("less", "less_equal")
+    is_test = operation in COMPARISONS
     result, out = ("int", "r") if is_test else (kind, constraint)
     parameters = ", ".join(f"{kind} {name}" for name in operands)
     inputs = ", ".join(f'"{constraint}"({name})' for name in operands)
@@ -59,12 +59,8 @@ def print_body(program: Program) -> str:
     read = sorted({operand.number for operand in operands if operand.space == "array"})
     lines = [f"const T x{number} = a{number};  // {program.arrays[number]}" for number in read]
     for number, step in enumerate(program.instructions):
-        kind = "bool" if step.operation in ("less", "less_equal") else "T"
-        arguments = ", ".join(map(_name, step.operands))
+        kind = "bool" if step.operation in COMPARISONS else "T"
+        arguments = ", ".join(map(str, step.operands))
         lines.append(f"const {kind} t{number} = mx_{step.operation}({arguments});")
-    lines += [f"a{number} = {_name(value)};  // {program.arrays[number]}" for number, value in program.outputs]
+    lines += [f"a{number} = {value};  // {program.arrays[number]}" for number, value in program.outputs]
     return "\n".join(lines)
-
-
-def _name(operand: Operand) -> str:
-    return {"array": "x", "scalar": "s", "value": "t"}[operand.space] + str(operand.number)

@@ -22,7 +22,7 @@ class CuPyBackend:
     kinds: tuple[str, ...] = ("cupy",)
 
     def __init__(self) -> None:
-        self._cupy = _require_cupy()
+        _require_cupy()
 
     def run(self, program: Program, groups: Sequence[Group], scalars: Sequence[float]) -> None:
         """Run a program in place on each group; see `Backend.run`."""
@@ -55,7 +55,7 @@ def _kernel(program: Program) -> Any:
     )
 
 
-def _require_cupy() -> Any:
+def _require_cupy() -> None:
     try:
         import cupy
     except ImportError as error:
@@ -69,4 +69,3 @@ def _require_cupy() -> Any:
         raise BackendError(f"the backend cupy finds no CUDA device ({error}); choose the backend numpy") from error
     if count == 0:
         raise BackendError("the backend cupy finds no CUDA device; choose the backend numpy")
-    return cupy

@@ -22,6 +22,8 @@ def flat_views(arrays: Sequence[Flat]) -> list[Flat] | None:
     """
     views = []
     for array in arrays:  # the usual case in one pass: this runs for every array at every step
+        if type(array) is not np.ndarray:
+            array = array.view(np.ndarray)  # a matrix keeps two dimensions, and a memmap is slow to slice
         flags = array.flags
         if not (flags.c_contiguous and flags.aligned):
             break
@@ -34,15 +36,14 @@ def flat_views(arrays: Sequence[Flat]) -> list[Flat] | None:
 
 
 def gathered_blocks(arrays: Sequence[Flat], written: Sequence[int]) -> Iterator[list[Flat]]:
-    """Arrays that have no common flat order, block by block: copies to work on, put back when the next is asked for.
+    """Arrays that have no common flat order, block by block; NumPy copies each block to buffers, and back.
 
     Args:
         arrays: of one shape.
         written: which of them are put back.
     """
-    for start in range(0, arrays[0].size, BLOCK):
-        span = slice(start, start + BLOCK)
-        blocks = [array.flat[span] for array in arrays]
-        yield blocks
-        for number in written:
-            arrays[number].flat[span] = blocks[number]
+    flags = ["external_loop", "buffered", "zerosize_ok"]
+    kinds = [["readwrite" if number in written else "readonly", "contig", "aligned"] for number in range(len(arrays))]
+    with np.nditer(arrays, flags, kinds, order="K", buffersize=BLOCK) as blocks:  # type: ignore[call-overload]
+        for each in blocks:
+            yield list(each)

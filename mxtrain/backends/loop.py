@@ -38,15 +38,11 @@ def print_loop(program: Program) -> str:
         *(f"        x{i} = {array}[i]  # {program.arrays[i]}" for i, array in enumerate(arrays) if i in read),
     ]
     for number, step in enumerate(program.instructions):
-        expression = _EXPRESSIONS[step.operation].format(*map(_name, step.operands))
+        expression = _EXPRESSIONS[step.operation].format(*step.operands)
         lines.append(f"        t{number} = {expression}")
-    lines += [f"        a{number}[i] = {_name(value)}" for number, value in program.outputs]
+    lines += [f"        a{number}[i] = {value}" for number, value in program.outputs]
     return "\n".join(lines) + "\n"
 
 
 def _operands(program: Program) -> list[Operand]:
     return [operand for step in program.instructions for operand in step.operands]
-
-
-def _name(operand: Operand) -> str:
-    return {"array": "x", "scalar": "s", "value": "t"}[operand.space] + str(operand.number)

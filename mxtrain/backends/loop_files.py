@@ -13,7 +13,8 @@ def cache_folder() -> Path:
         return Path(named)
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "mxtrain"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mxtrain"
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(named) if Path(named).is_absolute() else Path.home() / ".cache") / "mxtrain"
 
 
 def loop_file(name: str, source: str) -> Path:

@@ -1,17 +1,23 @@
 """A backend's name becomes the backend."""
 
+from typing import Literal, get_args
+
 from mxtrain.backends.auto import AutoBackend
 from mxtrain.backends.base import Backend
 from mxtrain.backends.blocked import NumPyBackend
+from mxtrain.backends.threads import thread_count
 from mxtrain.errors import BackendError
+
+BackendName = Literal["auto", "numpy", "compiled", "cupy"]
 
 
 def select_backend(name: str) -> Backend:
     """The backend of a name: `auto`, `numpy`, `compiled` or `cupy`.
 
     Raises:
-        BackendError: there is no such backend, or it cannot run here.
+        BackendError: there is no such backend, or it cannot run here, or MXTRAIN_THREADS is no number of threads.
     """
+    thread_count()  # read here so that a wrong MXTRAIN_THREADS is told before anything runs
     match name:
         case "auto":
             return AutoBackend()
@@ -25,4 +31,4 @@ def select_backend(name: str) -> Backend:
             from mxtrain.backends.gpu import CuPyBackend
 
             return CuPyBackend()
-    raise BackendError(f"backend must be one of auto, numpy, compiled, cupy, got {name!r}")
+    raise BackendError(f"backend must be one of {', '.join(get_args(BackendName))}, got {name!r}")

@@ -4,12 +4,23 @@ from typing import Annotated
 
 import typer
 
-from mxtrain.cli import bench_command, check_commands, list_command, run_commands, schedule_command, show_command
+from mxtrain.cli import (
+    bench_command,
+    check_commands,
+    evaluate_command,
+    list_command,
+    predict_command,
+    resume_command,
+    run_commands,
+    runs_command,
+    schedule_command,
+    show_command,
+)
 
 app = typer.Typer(
     help="Optimizers as data: training runs from YAML files.",
     epilog="Results go to stdout, messages to stderr. Exit status: 0; 1 where a run failed; "
-    "2 where a config or the command line is wrong; 130 after Ctrl-C.",
+    "2 where a config or the command line is wrong; 130 after Ctrl-C, 143 after SIGTERM.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -36,6 +47,10 @@ def _options(
 
 
 app.command("fit")(run_commands.train)
+app.command("resume")(resume_command.resume_run)
+app.command("evaluate")(evaluate_command.evaluate)
+app.command("predict")(predict_command.predict)
+app.command("runs")(runs_command.list_runs)
 app.command("validate")(check_commands.validate)
 app.command("show")(show_command.show)
 app.command("list")(list_command.list_all)

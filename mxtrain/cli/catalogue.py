@@ -1,14 +1,15 @@
 """What a config may choose from, read off the models that check it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from inspect import getdoc
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from mxtrain.backends import BackendName
 from mxtrain.config import CLASS_SOURCES, MODELS, DataConfig
 from mxtrain.config.fit_section import MetricName
-from mxtrain.config.run import BackendName, LossName
+from mxtrain.config.run import LossName
 from mxtrain.config.shape import kind, kinds, models
 from mxtrain.models import build_metric
 from mxtrain.models.losses import LOSSES
@@ -17,8 +18,6 @@ from mxtrain.optimizers import RULES
 from mxtrain.schedules import LearningRateSchedule, MomentumSchedule
 from mxtrain.types import Bounds, Config
 
-_LARGEST_COUNT = 2**53
-"""A bound that is there for the sake of JSON, and that nobody meets."""
 _BACKENDS: dict[BackendName, str] = {
     "auto": "The default: whichever of the others runs fastest on the arrays at hand.",
     "numpy": "NumPy, block by block in the processor's cache.",
@@ -97,7 +96,7 @@ def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     """
     for each in metadata:
         if isinstance(each, Bounds):
-            return str(replace(each, le=None) if each.le == _LARGEST_COUNT else each)
+            return str(each)
     if names := kinds(annotation):
         return f"a schedule: {', '.join(names)}"
     arguments = get_args(annotation)
@@ -110,7 +109,7 @@ def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
             return " | ".join(_allowed(part) for part in arguments if part is not NoneType)
         case origin if origin is tuple:
             return f"a list, each {_allowed(arguments[0])}"
-    return {bool: "true | false", str: "a text"}[annotation]
+    return {bool: "true | false", float: "a number", str: "a string"}[annotation]
 
 
 def _metric(name: MetricName) -> str:

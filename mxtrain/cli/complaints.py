@@ -3,20 +3,24 @@
 from rich.text import Text
 
 from mxtrain.cli.streams import messages
-from mxtrain.errors import ConfigError, MxtrainError, Problem, printable
+from mxtrain.errors import ConfigError, MxtrainError, Problem, RunInterrupted, printable
 
 
 def complain(error: MxtrainError) -> int:
     """Tell an error.
 
     Returns:
-        The exit status that it stands for: 2 for a wrong config, 1 for all else.
+        The exit status that it stands for: 2 for a wrong config, 128 and the signal's number for a run that was told
+        to stop, 1 for all else.
     """
     console = messages()
     if isinstance(error, ConfigError):
         for problem in error.problems:
             console.print(_told(problem), soft_wrap=True)
         return 2
+    if isinstance(error, RunInterrupted):
+        console.print(printable(str(error)), soft_wrap=True)
+        return 128 + error.signal
     message = "\n".join(map(printable, str(error).splitlines()))
     console.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
     return 1

@@ -1,10 +1,10 @@
 """The course of η and μ, drawn with characters."""
 
-import plotext
-from matplotlib.ticker import MaxNLocator
+from math import ceil, floor, log10
 
-from mxtrain.cli.course_picture import bounds
-from mxtrain.cli.curves import Course, Curve
+import plotext
+
+from mxtrain.cli.curves import Course, Curve, bounds
 from mxtrain.cli.streams import results, speaks_unicode
 
 WIDEST = 100
@@ -45,7 +45,13 @@ def _panel(course: Course, curve: Curve, width: int) -> str:
 
 
 def _ticks(low: float, high: float, count: int) -> tuple[list[float], list[str]]:
-    """Round numbers to mark an axis with, and how they are written."""
-    values = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
-    ticks = [float(value) for value in values if low <= value <= high]
+    """Round numbers to mark an axis with, in about `count` steps, and how they are written.
+
+    >>> _ticks(0, 1.05, 5)[1], _ticks(0.447, 0.903, 5)[1]
+    (['0', '0.25', '0.5', '0.75', '1'], ['0.5', '0.6', '0.7', '0.8', '0.9'])
+    """
+    wanted = (high - low) / count
+    unit = 10.0 ** floor(log10(wanted))
+    step = next(unit * times for times in (1, 2, 2.5, 5, 10) if unit * times >= wanted)
+    ticks = [number * step for number in range(ceil(low / step), floor(high / step) + 1)]
     return ticks, [f"{tick:g}" for tick in ticks]

@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mxtrain.cli.curves import Course, Curve
+from mxtrain.cli.curves import Course, Curve, bounds
 
 _INK = "#333333"
 _COLOURS = {"η": "#1f6f8b", "μ": "#b5482a"}
@@ -46,16 +46,3 @@ def _quiet(panel: Axes) -> None:
     panel.tick_params(colors=_INK, labelsize="small")
     for spine in panel.spines.values():
         spine.set_color("#999999")
-
-
-def bounds(values: list[float]) -> tuple[float, float]:
-    """Between which values to draw: from 0, unless all lie in the upper half of what that would show.
-
-    >>> bounds([0.5, 1.0]), bounds([0.0, 0.0])
-    ((0.0, 1.05), (0.0, 1.0))
-    """
-    low, high = min(values), max(values)
-    if high == 0:
-        return 0.0, 1.0
-    margin = 0.05 * (high - low or high)
-    return (0.0, high * 1.05) if low <= 0.5 * high or low == high else (low - margin, high + margin)

@@ -42,6 +42,19 @@ class Course:
     curves: list[Curve]
 
 
+def bounds(values: list[float]) -> tuple[float, float]:
+    """Between which values to draw: from 0, unless all lie in the upper half of what that would show.
+
+    >>> bounds([0.5, 1.0]), bounds([0.0, 0.0])
+    ((0.0, 1.05), (0.0, 1.0))
+    """
+    low, high = min(values), max(values)
+    if high == 0:
+        return 0.0, 1.0
+    margin = 0.05 * (high - low or high)
+    return (0.0, high * 1.05) if low <= 0.5 * high or low == high else (low - margin, high + margin)
+
+
 def course(run: RunConfig) -> Course:
     """The course of a run's η and μ. The data are read, because their number says how long an epoch is.
 

@@ -17,7 +17,8 @@ def list_all(
         str,
         typer.Argument(
             metavar="WHAT",
-            help="optimizers, schedules, models, losses, metrics, data or backends; left out, all of them.",
+            help="optimizers, schedules, models, losses, metrics, data or backends, or one by its name, such as adam; "
+            "left out, all of them.",
             show_default=False,
         ),
     ] = "",
@@ -39,7 +40,17 @@ def list_all(
 
 
 def _chosen(whole: "Catalogue", what: str) -> "Catalogue":
-    chosen = {title: entries for title, entries in whole.items() if what.replace("-", "_") in title}
+    parts = {title: entries for title, entries in whole.items() if what.replace("-", "_") in title}
+    named = {title: [entry for entry in entries if entry.name == what] for title, entries in whole.items()}
+    chosen = parts or {title: entries for title, entries in named.items() if entries}
     if not chosen:
-        raise typer.BadParameter(f"must be in one of {', '.join(whole)}, got {what!r}", param_hint="WHAT")
+        raise typer.BadParameter(_unknown(whole, what), param_hint="WHAT")
     return chosen
+
+
+def _unknown(whole: "Catalogue", what: str) -> str:
+    from mxtrain.names import nearest
+
+    guess = nearest(what, [*whole, *(entry.name for entries in whole.values() for entry in entries)])
+    remedy = f"did you mean {guess}?" if guess else "mxtrain list prints them all"
+    return f"must be one of {', '.join(whole)}, or a name in one of them, got {what!r}; {remedy}"

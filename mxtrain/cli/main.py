@@ -1,6 +1,7 @@
 """The entry point: one command, from its arguments to its exit status.
 
-Exit status: 0; 1 where a run failed; 2 where a config or the command line is wrong; 130 after Ctrl-C.
+Exit status: 0; 1 where a run failed; 2 where a config or the command line is wrong; 130 after Ctrl-C, 143 after
+SIGTERM.
 """
 
 import os
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = _status(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        status = INTERRUPTED
+        return _interrupted()
     except BrokenPipeError:
         # Whoever read the results has seen enough.
         abandon_stdout()
@@ -37,9 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = f"{printable(os.fsdecode(error.filename))}: " if error.filename is not None else ""
         sys.stderr.write(f"error: {place}{error.strerror or error}\n")
         return 1
-    if status == INTERRUPTED:
-        sys.stderr.write("interrupted\n")
     return status
+
+
+def _interrupted() -> int:
+    sys.stderr.write("interrupted\n")
+    return INTERRUPTED
 
 
 def _status(arguments: Sequence[str] | None) -> int:
@@ -48,6 +52,8 @@ def _status(arguments: Sequence[str] | None) -> int:
     try:
         app(args=arguments, prog_name="mxtrain")
     except SystemExit as end:
+        if end.code == INTERRUPTED:
+            return _interrupted()
         return end.code if isinstance(end.code, int) else 0
     except MxtrainError as error:
         from mxtrain.cli.complaints import complain

@@ -22,10 +22,10 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def count(number: int, noun: str) -> str:
+def count(number: int, noun: str, plural: str = "") -> str:
     """So many of something.
 
-    >>> count(1, "epoch"), count(1200, "epoch")
-    ('1 epoch', '1,200 epochs')
+    >>> count(1, "epoch"), count(1200, "epoch"), count(2, "batch", "batches")
+    ('1 epoch', '1,200 epochs', '2 batches')
     """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

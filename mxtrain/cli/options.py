@@ -14,4 +14,15 @@ Overrides: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+RunFolder: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
+Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Plugin: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--plugin",
+        metavar="MODULE",
+        help="A Python module, here or on PYTHONPATH, whose `model` makes the model of `model: {kind: custom}`.",
+        show_default=False,
+    ),
+]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -10,12 +10,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from mxtrain.cli.numbers import short
 from mxtrain.cli.streams import messages
+from mxtrain.errors import printable
 from mxtrain.state import OptimizationState
 from mxtrain.training import Callback, Row, RunInfo
 
 SECONDS_BETWEEN_DRAWINGS = 0.1
 LINES = 100
 """Lines that are printed for a run at the most."""
+_UNTOLD = ("epoch", "iteration", "diagnostics")
 
 
 @contextmanager
@@ -47,7 +49,7 @@ def _progress(console: Console) -> Progress:
     )
 
 
-class Bar:
+class Bar(Callback):
     """Draws epoch, batch and loss ten times a second; of all other batches it only looks at the clock."""
 
     def __init__(self, progress: Progress) -> None:
@@ -58,8 +60,16 @@ class Bar:
     def on_start(self, info: RunInfo) -> None:
         self.info = info
         self.task: TaskID = self.progress.add_task(
-            "", total=info.config.fit.epochs * info.batches, epoch="", batch="", loss="", validation=""
+            "",
+            total=info.config.fit.epochs * info.batches,
+            completed=info.epochs * info.batches,
+            epoch="",
+            batch="",
+            loss="",
+            validation="",
         )
+        for note in info.notes:
+            self.progress.console.print(printable(note), soft_wrap=True)
 
     def on_batch(self, state: OptimizationState, loss: Any) -> None:
         now = time.monotonic()
@@ -71,14 +81,11 @@ class Bar:
         metric = "val_accuracy" if "val_accuracy" in row else "val_loss"
         self.validation = f"{metric} {short(row[metric])}" if metric in row else ""
 
-    def on_end(self, seconds: float) -> None:
-        """Nothing: whoever opened the bar closes it."""
-
     def _draw(self, state: OptimizationState, loss: Any) -> None:
         epochs, batches = self.info.config.fit.epochs, self.info.batches
         self.progress.update(
             self.task,
-            completed=state.curr_iter,
+            completed=(state.curr_epoch - 1) * batches + state.curr_batch,
             epoch=f"epoch {state.curr_epoch:>{len(str(epochs))}}/{epochs}",
             batch=f"batch {state.curr_batch:>{len(str(batches))}}/{batches}",
             # A sum over the batch; on a GPU, reading it waits for all that is under way.
@@ -92,7 +99,7 @@ class Bar:
         return min(size, self.info.samples[0] - (batch - 1) * size)
 
 
-class Lines:
+class Lines(Callback):
     """Prints a line for each epoch; of a long run, for every so many."""
 
     def __init__(self, console: Console) -> None:
@@ -101,19 +108,15 @@ class Lines:
     def on_start(self, info: RunInfo) -> None:
         self.epochs = info.config.fit.epochs
         self.every = -(-self.epochs // LINES)
-
-    def on_batch(self, state: OptimizationState, loss: Any) -> None:
-        """Nothing: a batch is no news."""
+        for note in info.notes:
+            self.console.print(printable(note), soft_wrap=True)
 
     def on_epoch(self, state: OptimizationState, row: Row) -> None:
         epoch = row["epoch"]
         if epoch % self.every == 0 or epoch in (1, self.epochs):
-            values = "  ".join(_told(name, row[name]) for name in row if name not in ("epoch", "iteration"))
+            values = "  ".join(_told(name, row[name]) for name in row if name not in _UNTOLD)
             count = f"{epoch:>{len(str(self.epochs))}}/{self.epochs}"
             self.console.print(f"epoch {count}  {values}", soft_wrap=True)
-
-    def on_end(self, seconds: float) -> None:
-        """Nothing: the last epoch had its line."""
 
 
 def _told(name: str, value: float) -> str:

@@ -1,11 +1,15 @@
 """`mxtrain fit`: train, and say how it went."""
 
 import warnings
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mxtrain.cli.options import AsJson, Overrides, RunFile
+from mxtrain.cli.options import AsJson, Overrides, Plugin, Quiet, RunFile
+
+if TYPE_CHECKING:
+    from mxtrain.training import Callback, FitResult, StopRequest
 
 
 def train(
@@ -20,19 +24,38 @@ def train(
             show_default=False,
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    plugin: Plugin = None,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a model as a run file says."""
-    from mxtrain.cli.progress import watching
-    from mxtrain.cli.summary import Summary
+    """Train a model as a run file says.
+
+    Ctrl-C or SIGTERM ends the step, saves the run, and leaves; a second one leaves at once.
+    """
+    from mxtrain.cli.plugins import load_plugin
     from mxtrain.training import fit
 
+    model = load_plugin(plugin)
+    watched(
+        lambda callbacks, stop: fit(
+            file, run_dir=run_dir, overrides=sets or (), callbacks=callbacks, stop=stop, model=model
+        ),
+        quiet,
+        as_json,
+    )
+
+
+def watched(training: "Callable[[Sequence[Callback], StopRequest], FitResult]", quiet: bool, as_json: bool) -> None:
+    """Train while it is watched and can be stopped, and print what it came to."""
+    from mxtrain.cli.progress import watching
+    from mxtrain.cli.summary import Summary
+    from mxtrain.training import graceful_stop
+
     summary = Summary()
-    with watching(quiet) as watchers, warnings.catch_warnings():
+    with graceful_stop() as stop, watching(quiet) as watchers, warnings.catch_warnings():
         # A run that diverges ends in one error; NumPy's warnings on its way there would only hide it.
         warnings.simplefilter("ignore", RuntimeWarning)
-        result = fit(file, run_dir=run_dir, overrides=sets or (), callbacks=[summary, *watchers])
+        result = training([*watchers, summary], stop)
     if as_json:
         summary.write_json(result)
     elif not quiet:

@@ -29,21 +29,43 @@ def draw(
 ) -> None:
     """Draw η and μ over a run.
 
-    The learning rate and the momentum at each iteration, in the terminal and as PNG. Nothing is trained.
+    The learning rate and the momentum at each iteration, in the terminal (needs plotext) and as PNG (needs
+    matplotlib). Nothing is trained.
     """
     from mxtrain.cli.curves import course
     from mxtrain.config import read_run
 
     run = read_run(file, sets or ())
-    _draw(course(run), output or Path(f"{run.name}-schedule.png"))
+    drawn = course(run)
+    missing = _print(drawn)
+    cannot_write = _write(drawn, output or Path(f"{run.name}-schedule.png"))
+    if cannot_write and (missing or output is not None):
+        raise MxtrainError(cannot_write)
+    if lacking := missing or cannot_write:
+        messages().print(lacking, soft_wrap=True)
 
 
-def _draw(course: "Course", path: Path) -> None:
+def _print(course: "Course") -> str | None:
+    """Draw in the terminal; what is missing where that cannot be done."""
     try:
         from mxtrain.cli.course_in_terminal import print_course
+    except ModuleNotFoundError as error:
+        return _remedy("nothing is drawn here", error)
+    print_course(course)
+    return None
+
+
+def _write(course: "Course", path: Path) -> str | None:
+    """Write the picture, and say so; what is missing where that cannot be done."""
+    try:
         from mxtrain.cli.course_picture import write_picture
     except ModuleNotFoundError as error:
-        raise MxtrainError(f"{error.name} is not installed; pip install 'mxtrain[plots]'") from error
-    print_course(course)
+        return _remedy("no picture is written", error)
     write_picture(course, path)
     messages().print(f"written to {path}", soft_wrap=True)
+    return None
+
+
+def _remedy(outcome: str, error: ModuleNotFoundError) -> str:
+    package = (error.name or "").partition(".")[0]
+    return f"{outcome}: {package} is not installed; pip install 'mxtrain[plots]'"

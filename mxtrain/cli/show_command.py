@@ -35,8 +35,8 @@ def show(
 ) -> None:
     """Print a file's resolved config, or a rule's program.
 
-    A file becomes YAML with every default filled in, which runs again unchanged. A rule, such as adam, becomes the
-    program that every backend runs; with --set its fields are set, as in: mxtrain show sgd --set μ=0.9
+    A file becomes YAML with every default filled in, which runs again unchanged. A rule, such as adam, becomes its
+    formula and the program that every backend runs; with --set its fields are set, as in: mxtrain show sgd --set μ=0.9
     """
     from mxtrain.config import RunConfig, to_yaml
 
@@ -47,6 +47,8 @@ def show(
         write_file_text(to_yaml(config))
         return
     rule = config.optimizer if isinstance(config, RunConfig) else config
+    if backend is None:
+        typer.echo(f"{_formula(rule)}\n")
     typer.echo(_printed(rule.program(), backend).rstrip("\n"))
 
 
@@ -78,6 +80,16 @@ def _unknown(target: str) -> str:
     guess = nearest(target, _rules())
     remedy = f"did you mean {guess}?" if guess else f"the rules are {', '.join(_rules())}"
     return f"there is no file and no rule {describe(target)}; {remedy}"
+
+
+def _formula(rule: "Rule") -> str:
+    """What a rule's documentation says of its formula, and of the coefficients that its program takes."""
+    from inspect import cleandoc
+
+    parts = [cleandoc(type(rule).__doc__ or "").split("\n\nArgs:")[0]]
+    if about := type(rule).coefficients.__doc__:
+        parts.append(f"Coefficients: {cleandoc(about)}")
+    return "\n\n".join(parts).replace("`", "")
 
 
 def _printed(program: "Program", backend: Language | None) -> str:

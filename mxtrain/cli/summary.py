@@ -1,19 +1,17 @@
 """What is said of a run when it is over."""
 
 from dataclasses import asdict
-from typing import Any
 
 from rich.table import Table
 
 from mxtrain.cli import streams
 from mxtrain.cli.numbers import count, duration, short
-from mxtrain.state import OptimizationState
-from mxtrain.training import FitResult, Row, RunInfo
+from mxtrain.training import Callback, FitResult, Row, RunInfo
 
-_NOT_METRICS = ("epoch", "iteration", "η", "μ")
+_NOT_METRICS = ("epoch", "iteration", "η", "μ", "diagnostics")
 
 
-class Summary:
+class Summary(Callback):
     """Remembers of a run what its result does not hold: its size and its time."""
 
     def __init__(self) -> None:
@@ -22,12 +20,6 @@ class Summary:
 
     def on_start(self, info: RunInfo) -> None:
         self.parameters = info.parameters
-
-    def on_batch(self, state: OptimizationState, loss: Any) -> None:
-        """Nothing."""
-
-    def on_epoch(self, state: OptimizationState, row: Row) -> None:
-        """Nothing: the result has every row."""
 
     def on_end(self, seconds: float) -> None:
         self.seconds = seconds
@@ -62,9 +54,22 @@ class Summary:
         return {
             **({"best": _told(row)} if row else {}),
             "time": f"{duration(self.seconds)} for {work}",
+            **_health(result.history),
             "parameters": f"{self.parameters:,}",
             "run": str(result.run_dir),
         }
+
+
+def _health(history: list[Row]) -> dict[str, str]:
+    """What the diagnostics say of the last epoch's gradients, and of batches that were left out."""
+    found = history[-1].get("diagnostics")
+    if found is None:
+        return {}
+    left_out = sum(row["diagnostics"].get("skipped", 0) for row in history)
+    return {
+        "gradient": f"norm {short(found['grad_norm'])}, at most {short(found['grad_norm_max'])}",
+        **({"left out": f"{count(left_out, 'batch', 'batches')} that were not finite"} if left_out else {}),
+    }
 
 
 def best(history: list[Row]) -> Row | None:

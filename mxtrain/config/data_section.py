@@ -1,56 +1,131 @@
 """The run file's `data`: what to train on."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic_core import PydanticCustomError, core_schema
 
-from mxtrain.types import Bounds, Config, Count, misfit
+from mxtrain.types import Bounds, Config, Count, Listed, describe, misfit
 
 Standardize = Literal["features", "whole", "none"]
-Fraction = Annotated[float, Bounds(ge=0, lt=1)]
+Missing = Literal["error", "drop", "mean"]
+Unseen = Literal["error", "ignore"]
 Text = Annotated[str, Field(min_length=1)]
 
 CLASS_SOURCES: dict[str, bool] = {"digits": True, "diabetes": False}
 """The data sets in the package, and whether their targets are classes."""
 
+TABLES = (".csv", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather")
+"""How the name of a table ends."""
+ARCHIVES = (".npz",)
+"""How the name of an archive of arrays ends."""
+ARRAYS = (".npy", "/")
+"""How the path of an array, or of a folder of arrays, ends: data that are read from the disk batch by batch."""
+_PATHS = (*TABLES, *ARCHIVES, *ARRAYS)
 
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+
+def is_path(text: str) -> bool:
+    """Whether a text ends as the path of data does.
+
+    >>> is_path("a/train.csv"), is_path("shards/"), is_path("digits")
+    (True, True, False)
+    """
+    return text.endswith(_PATHS)
 
 
-Listed = BeforeValidator(_as_tuple)
-"""Takes a list for a tuple, but neither a set, which has no order, nor whatever else can be walked through."""
+def family(source: str) -> tuple[str, ...]:
+    """The endings of paths whose data can stand beside those of `source`.
+
+    >>> family("train.parquet") == TABLES, family("shards/"), family("digits")
+    (True, ('/',), ())
+    """
+    if source.endswith(TABLES):
+        return TABLES
+    if source.endswith(ARCHIVES):
+        return ARCHIVES
+    return ("/",) if source.endswith(ARRAYS) else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Portion:
+    """A share of the samples, at least 0 and below 1, or the path of data of their own."""
+
+    bounds = Bounds(ge=0, lt=1)
+
+    def check(self, value: object) -> float | str:
+        if not isinstance(value, str):
+            return self.bounds.check(value)
+        if is_path(value):
+            return value
+        context = {"expected": "a number, or the path of data of their own", "got": describe(value)}
+        raise PydanticCustomError("number", "must be {expected}, got {got}", context)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.check)
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"type": "number", "minimum": 0, "exclusiveMaximum": 1}, {"type": "string"}]}
+
+
+Portion = Annotated[float | str, _Portion()]
+Names = Annotated[tuple[Text, ...], Listed, Field(min_length=1)]
 
 
 class DataConfig(Config):
     """What to train on, and in which portions.
 
     Args:
-        source: `digits`, `diabetes`, or the path of a `.csv` or `.npz` file, relative to the run file.
-        target: the column (CSV) or array (NPZ) to predict; needed for files.
-        features: the columns (CSV), or the one array (NPZ), to predict from; left out, all the others.
+        source: `digits`, `diabetes`, or a path, relative to the run file: a table (`.csv`, `.jsonl`, `.ndjson`; with
+            the extra `tables` also `.parquet`, `.arrow`, `.feather`), an `.npz` archive, an `.npy` file of inputs, or,
+            with a `/` at its end, a folder of `inputs-*.npy` and `targets-*.npy`.
+        target: the column of a table, or the array of an archive, to predict; for an `.npy` file the `.npy` file of
+            the targets. Needed for files, not for folders.
+        features: the columns of a table, or the one array of an archive, to predict from; left out, all the others.
+        categorical: columns to take as categories even where they hold numbers; text and booleans always are.
+        missing: what is done where a table lacks a value: `error`; `drop` leaves the sample out; `mean` puts the mean
+            of the training part for a number, and a category of its own for a text.
+        unseen: what is done with a category that the training part lacks: `error`, or `ignore`, as if there were none.
         batch_size: samples in a batch, at least 1.
-        validation: share of the samples that is held out, at least 0 and below 1; of each class alike.
+        validation: share of the samples that is held out to validate on, at least 0 and below 1, of each class alike;
+            or the path of data of their own.
+        test: the same for the samples that are held out to the very end.
         shuffle: whether each epoch draws its own order of the samples.
         last_batch: what happens to a smaller batch at the end of an epoch: `keep` or `drop`.
-        standardize: `features` brings each feature to mean 0 and variance 1, as measured on the training part; `whole`
+        standardize: `features` brings each number to mean 0 and variance 1, as measured on the training part; `whole`
             all of them together, which suits features that share one unit, such as pixels; `none` leaves them as they
-            are. Left out, `whole` for digits and `features` for everything else.
+            are. Left out, `whole` for digits and `features` for everything else. Categories stay 0 and 1.
     """
 
     source: Text
     target: Text | None = None
-    features: Annotated[tuple[Text, ...], Listed, Field(min_length=1)] | None = None
+    features: Names | None = None
+    categorical: Names | None = None
+    missing: Missing = "error"
+    unseen: Unseen = "error"
     batch_size: Count = 32
-    validation: Fraction = 0.2
+    validation: Portion = 0.2
+    test: Portion = 0.0
     shuffle: bool = True
     last_batch: Literal["keep", "drop"] = "keep"
     standardize: Standardize | None = None
 
     @property
     def is_file(self) -> bool:
-        """Whether the source is a file rather than a data set in the package."""
+        """Whether the source is a file or a folder rather than a data set in the package."""
         return self.source not in CLASS_SOURCES
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the source stays on the disk, and is read batch by batch."""
+        return self.source.endswith(ARRAYS)
+
+    def share(self, part: Literal["validation", "test"]) -> float:
+        """The share of the source's own samples that a part takes: 0 where it has a file of its own."""
+        value: float | str = getattr(self, part)
+        return 0.0 if isinstance(value, str) else value
 
     def resolve(self) -> "DataConfig":
         """The config with nothing left open: `standardize` follows from the source where it was left out."""
@@ -61,14 +136,39 @@ class DataConfig(Config):
     @model_validator(mode="after")
     def _suits_the_source(self) -> Self:
         if not self.is_file:
-            for name in ("target", "features"):
-                if getattr(self, name) is not None:
-                    raise misfit(name, f"{self.source} has its own; leave {name} out")
-        elif not self.source.endswith((".csv", ".npz")):
-            raise misfit(
-                "source",
-                f"must be digits, diabetes, or a path that ends in .csv or .npz, got {self.source!r}",
-            )
+            self._leave_out("its own", "target", "features")
+        elif not is_path(self.source):
+            paths = f"a path that ends in {', '.join(_PATHS[:-1])} or, for a folder, /"
+            raise misfit("source", f"must be digits, diabetes, or {paths}, got {self.source!r}")
+        elif self.source.endswith("/"):
+            self._leave_out("inputs-*.npy and targets-*.npy", "target", "features")
         elif self.target is None:
             raise misfit("source", "a file needs data.target, the name of what is to be predicted")
+        elif self.source.endswith(".npy"):
+            self._leave_out("one array", "features")
+            if not self.target.endswith(".npy"):
+                raise misfit("target", f"must be the path of an .npy file, as data.source is, got {self.target!r}")
+        if not self.source.endswith(TABLES):
+            if self.categorical is not None:
+                raise misfit("categorical", "only a table has categories; leave categorical out")
+            if self.missing != "error":
+                raise misfit("missing", "only a table may lack values; leave missing out")
         return self
+
+    @model_validator(mode="after")
+    def _parts_are_of_a_kind(self) -> Self:
+        endings = family(self.source)
+        for name in ("validation", "test"):
+            path = getattr(self, name)
+            if isinstance(path, str) and not endings:
+                raise misfit(name, f"must be a share of {self.source}, got {path!r}")
+            if isinstance(path, str) and not path.endswith(endings):
+                raise misfit(name, f"must end in {', '.join(endings)}, to go with {self.source!r}, got {path!r}")
+        if self.share("validation") + self.share("test") >= 1:
+            raise misfit("test", "validation and test together must be below 1, so that some samples are trained on")
+        return self
+
+    def _leave_out(self, has: str, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) is not None:
+                raise misfit(name, f"{self.source} has {has}; leave {name} out")

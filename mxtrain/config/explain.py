@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from mxtrain.config.nodes import MapNode, ScalarNode, dotted, find, plain
 from mxtrain.config.report import MAX_PROBLEMS, Report
 from mxtrain.config.scalars import ScalarError, resolve
-from mxtrain.config.shape import Spot, choices, kinds, spellings, spot
+from mxtrain.config.shape import Spot, choices, homes, kind, kinds, models, spellings, spot
 from mxtrain.names import nearest
 from mxtrain.types import Config, describe
 
@@ -19,14 +19,15 @@ def explain(error: ValidationError, model: type[Config], tree: MapNode, report: 
     """Report every problem that Pydantic found in a tree."""
     details = error.errors(include_url=False)
     for detail in details[:MAX_PROBLEMS]:
-        _explain_one(detail, spot(model, detail["loc"]), tree, report)
+        _explain_one(detail, model, tree, report)
     report.omit(len(details[MAX_PROBLEMS:]))
 
 
-def _explain_one(detail: ErrorDetails, place: Spot, tree: MapNode, report: Report) -> None:
+def _explain_one(detail: ErrorDetails, root: type[Config], tree: MapNode, report: Report) -> None:
+    place = spot(root, detail["loc"])
     match detail["type"]:
         case "extra_forbidden":
-            _unknown_field(place, tree, report)
+            _unknown_field(place, spot(root, detail["loc"][:-1]), root, tree, report)
         case "missing":
             _missing(place.path, _wanted(place.annotation), tree, report)
         case "union_tag_not_found" if isinstance(detail["input"], dict):
@@ -60,19 +61,33 @@ def _missing(path: Sequence[str | int], message: str, tree: MapNode, report: Rep
         report.add(dotted(path), message, key)
 
 
-def _unknown_field(place: Spot, tree: MapNode, report: Report) -> None:
-    *above, name = place.path
-    parent, _ = find(tree, above)
+def _unknown_field(place: Spot, above: Spot, root: type[Config], tree: MapNode, report: Report) -> None:
+    name = str(place.path[-1])
+    parent, _ = find(tree, above.path)
     assert isinstance(parent, MapNode), "only a mapping has fields"
-    entry = parent.entries[str(name)]
-    known = spellings(place.owner) if place.owner else {}
-    if name == "extends":
-        remedy = "extends stands at the top of a file"
-    elif guess := nearest(entry.key, known):
-        remedy = f"did you mean {known[guess]}?"
-    else:
-        remedy = f"the fields here are {', '.join(dict.fromkeys(known.values()))}"
-    report.add(dotted((*above, entry.key)), f"unknown field; {remedy}", entry.location)
+    entry = parent.entries[name]
+    remedy = _where_it_belongs(name, above, root) or _what_there_is(entry.key, place.owner)
+    report.add(dotted((*above.path, entry.key)), f"unknown field; {remedy}", entry.location)
+
+
+def _where_it_belongs(name: str, above: Spot, root: type[Config]) -> str | None:
+    """A remedy for what is a field of another kind, or in another place."""
+    having = [str(kind(model)) for model in models(above.annotation) if name in model.model_fields]
+    if having and above.model:
+        *first, last = having
+        others = f"{', '.join(first)} and {last} have it" if first else f"{last} has it"
+        return f"{kind(above.model)} has none; {others}"
+    places = [("extends",)] if name == "extends" else homes(root, name) if name != "kind" else []
+    if not places:
+        return None
+    return f"did you mean {dotted(places[0])}?" if len(places[0]) > 1 else f"{name} stands at the top of a file"
+
+
+def _what_there_is(key: str, owner: type[Config] | None) -> str:
+    known = spellings(owner) if owner else {}
+    if guess := nearest(key, known):
+        return f"did you mean {known[guess]}?"
+    return f"the fields here are {', '.join(dict.fromkeys(known.values()))}"
 
 
 def _wanted(annotation: Any) -> str:

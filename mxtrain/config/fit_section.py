@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from mxtrain.config.data_section import Listed
-from mxtrain.types import Config, Count, NonNegative, rejection
+from mxtrain.types import Config, Count, Listed, NonNegative, rejection
 
 MetricName = Literal["accuracy", "loss", "mae", "r2"]
 Monitor = Literal["loss", "accuracy", "mae", "r2", "val_loss", "val_accuracy", "val_mae", "val_r2"]

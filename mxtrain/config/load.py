@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from mxtrain.config.data_section import CLASS_SOURCES
+from mxtrain.config.data_section import is_path
 from mxtrain.config.explain import explain
 from mxtrain.config.extends import read_tree
 from mxtrain.config.nodes import Entry, MapNode, ScalarNode, clipped, find, plain
@@ -22,25 +22,32 @@ from mxtrain.types import Config, describe
 _Model = TypeVar("_Model", bound=Config)
 
 
+_REQUIRED = [name for name, field in RunConfig.model_fields.items() if field.is_required()]
+
+
 class _OptimizerAlone(Config):
     """What a file, or a dict, with nothing but an optimizer is checked as."""
 
     optimizer: AnyRule
 
 
-def read_run(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> RunConfig:
+def read_run(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, data_must_exist: bool = True) -> RunConfig:
     """The run that a YAML file describes.
 
     Args:
         path: the file. Where it, or the file that it extends, gives no `name`, the run is named after it.
         overrides: values that are laid over the file's, each as `path=value`, such as `optimizer.η=0.01`.
+        data_must_exist: whether it is a problem where the data that the file names are not there.
 
     Raises:
         ConfigError: with every problem of the files and of the overrides, in reading order.
     """
     report = Report()
-    tree = overridden(read_tree(os.fspath(path), report), overrides, report)
-    return _run(_named(tree, path), report)
+    tree = read_tree(os.fspath(path), report)
+    if "kind" in tree.entries and not _is_run(tree):
+        remedy = f"a run file is needed, with {', '.join(_REQUIRED)}"
+        report.fail("", f"this file holds only an optimizer; {remedy}", Location(os.fspath(path)))
+    return _run(_named(overridden(tree, overrides, report), path), report, data_must_exist)
 
 
 def read_optimizer(path: str | os.PathLike[str]) -> Rule:
@@ -57,7 +64,7 @@ def read_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     """What a YAML file describes: a whole run, or an optimizer and nothing else; as `read_run` otherwise."""
     report = Report()
     tree = read_tree(os.fspath(path), report)
-    is_run = bool(tree.entries.keys() & RunConfig.model_fields.keys())
+    is_run = _is_run(tree)
     tree = overridden(tree, overrides, report)
     return _run(_named(tree, path), report) if is_run else _optimizer(tree, report)
 
@@ -93,6 +100,10 @@ def optimizer_from_dict(data: Mapping[str, Any], overrides: Sequence[str] = ()) 
     return _optimizer(overridden(_mapping(data, report), overrides, report), report)
 
 
+def _is_run(tree: MapNode) -> bool:
+    return bool(tree.entries.keys() & RunConfig.model_fields.keys())
+
+
 def _named(tree: MapNode, path: str | os.PathLike[str]) -> MapNode:
     """A run without a name is named after its file."""
     if "name" in tree.entries:
@@ -108,12 +119,10 @@ def _mapping(data: object, report: Report) -> MapNode:
     return tree
 
 
-def _run(tree: MapNode, report: Report) -> RunConfig:
-    source = _data_file(tree, report)
+def _run(tree: MapNode, report: Report, data_must_exist: bool = True) -> RunConfig:
+    paths = _data_paths(tree, report, data_must_exist)
     config = _validated(RunConfig, tree, report)
-    if source is None:
-        return config
-    return config.model_copy(update={"data": config.data.model_copy(update={"source": str(source)})})
+    return config.model_copy(update={"data": config.data.model_copy(update=paths)}) if paths else config
 
 
 def _optimizer(tree: MapNode, report: Report) -> Rule:
@@ -132,15 +141,25 @@ def _validated(model: type[_Model], tree: MapNode, report: Report) -> _Model:
     return config
 
 
-def _data_file(tree: MapNode, report: Report) -> Path | None:
-    """The absolute path of `data.source`, which is relative to the file that says it; None for no file."""
-    node, _ = find(tree, ("data", "source"))
-    if not isinstance(node, ScalarNode) or not isinstance(node.value, str) or node.value in CLASS_SOURCES:
-        return None
-    path = (_folder(node.location) / node.value).absolute()
-    if node.value.endswith((".csv", ".npz")) and not _is_file(path):
-        report.add("data.source", f"no such file: {clipped(str(path), 300)}", node.location)
-    return path
+def _data_paths(tree: MapNode, report: Report, must_exist: bool) -> dict[str, str]:
+    """The fields of `data` that are paths, made absolute: each is relative to the file that says it."""
+    nodes = {name: find(tree, ("data", name))[0] for name in ("source", "target", "validation", "test")}
+    texts = {
+        name: (node.value, node.location)
+        for name, node in nodes.items()
+        if isinstance(node, ScalarNode) and isinstance(node.value, str) and is_path(node.value)
+    }
+    if not texts.get("source", ("", None))[0].endswith(".npy"):
+        texts.pop("target", None)  # a name, whatever it looks like
+    return {name: _data_path(f"data.{name}", *text, report, must_exist) for name, text in texts.items()}
+
+
+def _data_path(field: str, text: str, location: Location | None, report: Report, must_exist: bool) -> str:
+    path = (_folder(location) / text).absolute()
+    is_folder = text.endswith("/")
+    if must_exist and not _exists(path, is_folder):
+        report.add(field, f"no such {'folder' if is_folder else 'file'}: {clipped(str(path), 300)}", location)
+    return f"{path}/" if is_folder else str(path)
 
 
 def _folder(location: Location | None) -> Path:
@@ -148,9 +167,9 @@ def _folder(location: Location | None) -> Path:
     return Path(location.source).parent if location is not None and location.line else Path()
 
 
-def _is_file(path: Path) -> bool:
+def _exists(path: Path, is_folder: bool) -> bool:
     try:
-        return path.is_file()
+        return path.is_dir() if is_folder else path.is_file()
     except OSError:
         return False
 

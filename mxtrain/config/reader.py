@@ -168,7 +168,7 @@ class _Reader:
             self.report.add(dotted(path), str(error), place)
             return broken(place)
         if isinstance(value, str) and not is_unicode(value):
-            self.report.add(dotted(path), "must be Unicode text, got half of a surrogate pair", place)
+            self.report.add(dotted(path), "must be a Unicode string, got half of a surrogate pair", place)
             return broken(place)
         return ScalarNode(value, place)
 

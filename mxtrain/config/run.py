@@ -4,15 +4,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mxtrain.config.data_section import CLASS_SOURCES, DataConfig, Listed
+from mxtrain.backends import BackendName
+from mxtrain.config.data_section import CLASS_SOURCES, DataConfig
 from mxtrain.config.fit_section import FitConfig
 from mxtrain.optimizers import AnyRule
-from mxtrain.types import Config, Count, Seed, misfit
+from mxtrain.types import Bounds, Config, DataType, Listed, Seed, misfit
 
-BackendName = Literal["auto", "numpy", "compiled", "cupy"]
-DataType = Literal["float32", "float64"]
 LossName = Literal["softmax_cross_entropy", "logistic", "squared_error"]
 Activation = Literal["relu", "tanh", "sigmoid"]
+Width = Annotated[int, Bounds(ge=1, whole=True, ceiling=1_000_000)]
+"""Of a layer; what is wider is a slip that would exhaust the memory."""
 
 CLASS_LOSSES: tuple[LossName, ...] = ("softmax_cross_entropy", "logistic")
 """The losses whose targets are classes; the others take numbers."""
@@ -38,7 +39,7 @@ class MLPConfig(Config):
     """
 
     kind: Literal["mlp"] = "mlp"
-    hidden: Annotated[tuple[Count, ...], Listed] = (64,)
+    hidden: Annotated[tuple[Width, ...], Listed] = (64,)
     activation: Activation = "relu"
 
 
@@ -102,6 +103,8 @@ class RunConfig(Config):
         for i, metric in enumerate(self.fit.metrics):
             if metric != "loss" and (metric == "accuracy") != has_classes:
                 raise misfit(f"fit.metrics.{i}", f"{metric} cannot be measured with the loss {self.loss}")
+            if metric in self.fit.metrics[:i]:
+                raise misfit(f"fit.metrics.{i}", f"{metric} is there already; keep one")
         self._check_monitor("fit.checkpoint.best", self.fit.checkpoint.best)
         if self.fit.early_stopping is not None:
             self._check_monitor("fit.early_stopping.monitor", self.fit.early_stopping.monitor)

@@ -13,7 +13,7 @@ def models(annotation: Any) -> tuple[type[Config], ...]:
 
     >>> from mxtrain.config.run import RunConfig
     >>> [model.__name__ for model in models(RunConfig.model_fields["model"].annotation)]
-    ['LinearConfig', 'MLPConfig']
+    ['LinearConfig', 'MLPConfig', 'CustomConfig']
     """
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return (annotation,) if issubclass(annotation, Config) else ()
@@ -40,6 +40,19 @@ def choices(annotation: Any) -> tuple[str, ...]:
 def spellings(model: type[Config]) -> dict[str, str]:
     """Every accepted name of every field of a model, and the name that the documentation prints."""
     return {name: spelling(field) for field in model.model_fields for name in (spelling(field), *words(field))}
+
+
+def homes(root: type[Config], field: str) -> list[tuple[str, ...]]:
+    """The paths at which a config has a field of this name, the shortest first.
+
+    >>> from mxtrain.config.run import RunConfig
+    >>> homes(RunConfig, "epochs"), homes(RunConfig, "γ")
+    ([('fit', 'epochs')], [('optimizer', 'η_sched', 'γ'), ('optimizer', 'μ_sched', 'γ')])
+    """
+    found: list[tuple[str, ...]] = [(field,)] if field in root.model_fields else []
+    for name, info in root.model_fields.items():
+        found += [(name, *below) for model in models(info.annotation) for below in homes(model, field)]
+    return sorted(dict.fromkeys(found), key=len)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from mxtrain.errors import Location
 _AT_THE_START = {
     r"unexpected end of stream|unexpected document": "the quotes that open here are never closed",
     r"could not find expected ':'": "a key needs a colon, a space and a value after it",
-    r"alphabetic or numeric": "a name must follow & or *; if this is text, put it in quotes",
+    r"alphabetic or numeric": "a name must follow & or *; if this is a string, put it in quotes",
     r"expected( the)? '>'|tag|'!'": "tags are not supported; remove it, or put the text in quotes",
     r"chomping|indentation indicator|comment or (a )?line ?break": "after | or > a new line must follow",
 }

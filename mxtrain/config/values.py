@@ -49,7 +49,7 @@ def _node(value: object, report: Report, path: _Path, level: int, room: Iterator
         case Real():
             return _real(value, report, path)
         case str() if not is_unicode(value):
-            report.add(dotted(path), "must be Unicode text, got half of a surrogate pair")
+            report.add(dotted(path), "must be a Unicode string, got half of a surrogate pair")
             return broken(None)
     return ScalarNode(value)
 

@@ -1,23 +1,37 @@
 """What is trained on: tables become the batches of a run, as pure functions of files and of (seed, epoch)."""
 
-from mxtrain.data.batches import Batch, Batches, in_order
-from mxtrain.data.dataset import Dataset, Part, prepare
+from mxtrain.data.batches import Batches, in_order
+from mxtrain.data.columns import Columns, columns_of
+from mxtrain.data.dataset import Dataset, prepare
+from mxtrain.data.disk_part import DiskPart
 from mxtrain.data.fingerprint import fingerprint
 from mxtrain.data.load import load
-from mxtrain.data.split import split
+from mxtrain.data.other_files import load_for_prediction
+from mxtrain.data.part import Batch, Part, Samples
+from mxtrain.data.preprocessing import Category, Number, Preprocessing
+from mxtrain.data.split import Split, split
 from mxtrain.data.standardization import Standardization
 from mxtrain.data.table import Table
 
 __all__ = [
     "Batch",
     "Batches",
+    "Category",
+    "Columns",
     "Dataset",
+    "DiskPart",
+    "Number",
     "Part",
+    "Preprocessing",
+    "Samples",
+    "Split",
     "Standardization",
     "Table",
+    "columns_of",
     "fingerprint",
     "in_order",
     "load",
+    "load_for_prediction",
     "prepare",
     "split",
 ]

@@ -7,28 +7,24 @@ from types import ModuleType
 import numpy as np
 
 from mxtrain.config.data_section import DataConfig
-from mxtrain.data.dataset import Part
-from mxtrain.philox import permutation
-from mxtrain.types import Array
-
-Batch = tuple[Array, Array]
-"""Inputs, (b, d), and targets, (b,)."""
+from mxtrain.data.part import Batch, Samples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batches:
     """The batches of every epoch, a pure function of the seed and the number of the epoch.
 
-    With `shuffle`, an epoch's order is a Philox permutation; without, it is the order of the file. A smaller
-    batch that is left over is the epoch's last, unless `last_batch: drop` leaves it out.
+    With `shuffle`, an epoch's order is a Philox permutation, of data on the disk one in blocks; without, it is the
+    order of the file. A smaller batch that is left over is the epoch's last, unless `last_batch: drop` leaves it out.
 
     Args:
-        part: n samples, as arrays of `xp`.
+        part: n samples.
         config: `batch_size`, `shuffle` and `last_batch` are looked at.
         seed: of the order.
-        xp: `numpy` or `cupy`. The order goes to the device once an epoch, and nothing comes back.
+        xp: `numpy` or `cupy`, whose arrays the batches are.
 
     Example:
+        >>> from mxtrain.data.part import Part
         >>> part = Part(np.arange(5.0)[:, None], np.arange(5))
         >>> batches = Batches(part, DataConfig(source="digits", batch_size=2), seed=0)
         >>> len(batches), [targets.tolist() for _, targets in batches.epoch(1)]
@@ -37,7 +33,7 @@ class Batches:
         [[4]]
     """
 
-    part: Part
+    part: Samples
     config: DataConfig
     seed: int
     xp: ModuleType = np
@@ -56,33 +52,21 @@ class Batches:
             number: which epoch, 1 for the first.
             start: how many batches to leave out, as a resumed run does.
         """
-        inputs, targets = self.part.inputs, self.part.targets
-        size, stop = self.config.batch_size, min(len(self) * self.config.batch_size, len(self.part))
-        bounds = ((low, min(low + size, stop)) for low in range(start * size, stop, size))
-        if not self.config.shuffle:
-            yield from ((inputs[low:high], targets[low:high]) for low, high in bounds)
-            return
-        order = self.xp.asarray(permutation(self.seed, "order", number, size=len(self.part)))
-        input_buffer = self.xp.empty((size, inputs.shape[1]), dtype=inputs.dtype)
-        target_buffer = self.xp.empty(size, dtype=targets.dtype)
-        # NumPy's default mode checks the rows by way of a second buffer; CuPy's `take` has no modes.
-        unchecked = {"mode": "clip"} if self.xp is np else {}
-        for low, high in bounds:
-            if high - low < size:
-                input_buffer, target_buffer = input_buffer[: high - low], target_buffer[: high - low]
-            rows = order[low:high]
-            inputs.take(rows, axis=0, out=input_buffer, **unchecked)
-            targets.take(rows, axis=0, out=target_buffer, **unchecked)
-            yield input_buffer, target_buffer
+        size = self.config.batch_size
+        first, stop = start * size, min(len(self) * size, len(self.part))
+        part = self.part.to(self.xp)
+        if self.config.shuffle:
+            return part.shuffled(self.seed, number, size, first, stop)
+        return part.in_order(size, first, stop)
 
 
-def in_order(part: Part, batch_size: int) -> Iterator[Batch]:
-    """All samples in the order of the file, as views, `batch_size` at a time; how a part is evaluated.
+def in_order(part: Samples, batch_size: int) -> Iterator[Batch]:
+    """All samples in the order of the file, `batch_size` at a time; how a part is evaluated.
 
     Example:
+        >>> from mxtrain.data.part import Part
         >>> part = Part(np.zeros((5, 1)), np.arange(5))
         >>> [targets.tolist() for _, targets in in_order(part, 2)]
         [[0, 1], [2, 3], [4]]
     """
-    for low in range(0, len(part), batch_size):
-        yield part.inputs[low : low + batch_size], part.targets[low : low + batch_size]
+    return part.in_order(batch_size, 0, len(part))

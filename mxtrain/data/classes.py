@@ -48,6 +48,18 @@ def number_classes(
     return tuple(map(str, order)), np.array([rank[key] for key in keys], dtype=np.int64)[codes]
 
 
+def class_indices(labels: Sequence[str], class_names: Sequence[str]) -> list[int]:
+    """Which of the known classes each label means, by the rules of `number_classes`; -1 for none of them.
+
+    >>> class_indices(["9.0", "10", "11"], ["9", "10"]), class_indices(["cat", "dog"], ["ant", "cat"])
+    ([0, 1, -1], [1, -1])
+    """
+    rank: dict[Any, int] = {name: i for i, name in enumerate(class_names)}
+    if all(isinstance(_number(name), int) for name in class_names):
+        rank |= {int(name): i for i, name in enumerate(class_names)}
+    return [rank.get(label.strip(), rank.get(_number(label), -1)) for label in labels]
+
+
 def is_label(text: str) -> bool:
     """Whether a text can name a class: blanks, NaN and infinities stand for a missing value instead.
 

@@ -1,146 +1,94 @@
-"""The arrays that a run trains and validates on."""
+"""The samples that a run trains, validates and tests on."""
 
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from mxtrain.config.run import CLASS_LOSSES, RunConfig
+from mxtrain.data.disk_dataset import prepare_disk
+from mxtrain.data.fitting import fit_preprocessing
 from mxtrain.data.load import load
+from mxtrain.data.other_files import part_of_its_own
+from mxtrain.data.part import Part, Samples
+from mxtrain.data.preparing import check_batch_size, check_classes
+from mxtrain.data.preprocessing import Preprocessing
 from mxtrain.data.split import split
-from mxtrain.data.standardization import Standardization
-from mxtrain.data.table import Table
-from mxtrain.errors import DataError
-from mxtrain.types import Array
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """Samples to train or to validate on.
-
-    Attributes:
-        inputs: (n, d), C-contiguous, in the run's dtype.
-        targets: (n,); for softmax_cross_entropy int64 class indices; for logistic 0 and 1, and for
-            squared_error numbers, in the run's dtype.
-    """
-
-    inputs: Array
-    targets: Array
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def to(self, xp: ModuleType) -> "Part":
-        """The same samples as arrays of `xp`, `numpy` or `cupy`, not copied where they are that already."""
-        return Part(xp.asarray(self.inputs), xp.asarray(self.targets))
+from mxtrain.data.targets import as_targets
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """What a run trains and validates on, ready for its model and loss.
+    """What a run works on, ready for its model and loss.
 
     Attributes:
-        training, validation: the two parts; the second may be empty.
-        feature_names: d names.
-        target_name: what is predicted.
-        class_names: the classes in the order of their indices, or None for squared_error.
-        standardization: what was done to the features, to be done to any that a prediction is made from.
+        training, validation, test: the parts; the last two may be empty.
+        preprocessing: what was fitted to the training part, to be saved with the run.
         n_outputs: how many outputs the model needs: one for each class for softmax_cross_entropy, else 1.
     """
 
-    training: Part
-    validation: Part
-    feature_names: tuple[str, ...]
-    target_name: str
-    class_names: tuple[str, ...] | None
-    standardization: Standardization
+    training: Samples
+    validation: Samples
+    test: Samples
+    preprocessing: Preprocessing
     n_outputs: int
 
     @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What the model's d inputs are called."""
+        return self.preprocessing.feature_names
+
+    @property
+    def target_name(self) -> str:
+        """What is predicted."""
+        return self.preprocessing.target
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The classes in the order of their indices, or None for squared_error."""
+        return self.preprocessing.class_names
+
+    @property
     def n_features(self) -> int:
+        """How many inputs the model has."""
         return len(self.feature_names)
 
 
 def prepare(config: RunConfig) -> Dataset:
-    """Load, split and standardize what a run trains on.
+    """Load, split and standardize what a run works on.
 
-    A pure function of the config and of the file it names. Features are standardized as measured on the
-    training part. Both parts keep the order of the file.
+    A pure function of the config and of the files it names. Whatever is fitted is fitted to the training part. All
+    parts keep the order of their file. Arrays in `.npy` files stay on the disk.
 
     Raises:
         DataError: the data cannot be read, or do not suit the loss, the batch size or the dtype.
 
     Example:
         >>> dataset = prepare(RunConfig.model_validate({
-        ...     "data": {"source": "digits"}, "model": {"kind": "mlp"}, "loss": "softmax_cross_entropy",
+        ...     "data": {"source": "digits", "test": 0.1}, "model": {"kind": "mlp"}, "loss": "softmax_cross_entropy",
         ...     "optimizer": {"kind": "adam"}}))
-        >>> len(dataset.training), len(dataset.validation), dataset.n_features, dataset.n_outputs
-        (1438, 359, 64, 10)
+        >>> len(dataset.training), len(dataset.validation), len(dataset.test), dataset.n_features, dataset.n_outputs
+        (1258, 359, 180, 64, 10)
     """
+    parts, preprocessing = prepare_disk(config) if config.data.is_streamed else _prepare_table(config)
+    classes = len(preprocessing.class_names or ())
+    return Dataset(*parts, preprocessing, classes if config.loss == "softmax_cross_entropy" else 1)
+
+
+def _prepare_table(config: RunConfig) -> tuple[tuple[Samples, Samples, Samples], Preprocessing]:
+    data = config.data
     classes = config.loss in CLASS_LOSSES
-    table = load(config.data, classes)
-    n_classes = len(table.class_names or ())
-    if config.loss == "logistic" and n_classes != 2:
-        raise DataError(
-            f"{config.data.source}: {table.target_name!r} has {n_classes} classes, and logistic is for two; "
-            "set loss: softmax_cross_entropy"
+    table = load(data, classes)
+    check_classes(config, table.target_name, table.class_names)
+    rows = split(table.targets, data.share("validation"), data.share("test"), config.seed, stratified=classes)
+    check_batch_size(config, len(rows.training))
+    preprocessing = fit_preprocessing(table, rows.training, config)
+    targets = as_targets(table.targets, preprocessing.target_dtype, table.target_name, data.source)
+
+    def part(name: str) -> Part:
+        path, own = getattr(data, name, None), getattr(rows, name)
+        if isinstance(path, str):
+            return part_of_its_own(path, preprocessing, data.missing)
+        inputs = preprocessing.transform(
+            table.inputs[own], table.labels, lambda row: table.place(int(own[row])), data.source
         )
-    training_rows, validation_rows = split(table, config.data.validation, config.seed, stratified=classes)
-    _check_batch_size(config, len(training_rows))
-    training_inputs = table.inputs[training_rows]
-    standardization = _standardization(training_inputs, config)
-    targets = _targets(table, config)
-    return Dataset(
-        training=Part(_inputs(training_inputs, standardization, table, config), targets[training_rows]),
-        validation=Part(
-            _inputs(table.inputs[validation_rows], standardization, table, config), targets[validation_rows]
-        ),
-        feature_names=table.feature_names,
-        target_name=table.target_name,
-        class_names=table.class_names,
-        standardization=standardization,
-        n_outputs=n_classes if config.loss == "softmax_cross_entropy" else 1,
-    )
+        return Part(inputs, targets[own])
 
-
-def _check_batch_size(config: RunConfig, samples: int) -> None:
-    if config.data.last_batch == "drop" and config.data.batch_size > samples:
-        raise DataError(
-            f"data.batch_size: must be at most {samples}, the samples to train on, as last_batch: drop would "
-            f"leave no batch, got {config.data.batch_size}; lower it, or set last_batch: keep"
-        )
-
-
-def _standardization(training_inputs: NDArray[Any], config: RunConfig) -> Standardization:
-    match config.data.resolve().standardize:
-        case "features":
-            return Standardization.fit(training_inputs)
-        case "whole":
-            return Standardization.fit_whole(training_inputs)
-        case _:
-            return Standardization.identity(training_inputs.shape[1])
-
-
-def _inputs(inputs: NDArray[Any], standardization: Standardization, table: Table, config: RunConfig) -> NDArray[Any]:
-    mapped = standardization.apply(inputs, config.dtype)
-    finite = np.isfinite(mapped).all(axis=0) & np.isfinite(standardization.scale)
-    if not finite.all():
-        raise _does_not_fit(table.feature_names[int(finite.argmin())], config)
-    return mapped
-
-
-def _targets(table: Table, config: RunConfig) -> NDArray[Any]:
-    if config.loss == "softmax_cross_entropy":
-        return table.targets
-    with np.errstate(over="ignore"):
-        targets = table.targets.astype(config.dtype)
-    if not np.isfinite(targets).all():
-        raise _does_not_fit(table.target_name, config)
-    return targets
-
-
-def _does_not_fit(name: str, config: RunConfig) -> DataError:
-    remedy = "set dtype: float64, or scale it down" if config.dtype == "float32" else "scale it down"
-    return DataError(f"{config.data.source}: {name!r} has values too large to compute with in {config.dtype}; {remedy}")
+    return (part("training"), part("validation"), part("test")), preprocessing

@@ -1,14 +1,59 @@
 """A fingerprint of the data that a run trains on, so that it is not resumed on others."""
 
-from hashlib import file_digest
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import file_digest, sha256
+from importlib.resources import as_file, files
 from pathlib import Path
 
 from mxtrain.config.data_section import DataConfig
+from mxtrain.errors import DataError
 
 
 def fingerprint(config: DataConfig) -> str:
-    """The SHA-256 of the file that holds the data, in hexadecimal; of a data set in the package, its name."""
+    """The SHA-256, in hexadecimal, of every byte that a run reads: its source, and parts with files of their own.
+
+    It is that of a text with a line for each file: the field that names it, for a folder also its name there, and the
+    SHA-256 of its bytes. So files may be moved, and a file that was touched but not changed stays the same.
+
+    Raises:
+        DataError: a file cannot be read.
+
+    Example:
+        >>> fingerprint(DataConfig(source="digits"))[:16]
+        '683d74786cbd9849'
+    """
+    named = list(_files(config))
+    with ThreadPoolExecutor(2) as pool:
+        digests = pool.map(_digest, (path for _, path in named))
+        text = "".join(f"{name} {digest}\n" for (name, _), digest in zip(named, digests, strict=True))
+    return sha256(text.encode()).hexdigest()
+
+
+def _files(config: DataConfig) -> Iterator[tuple[str, Path]]:
     if not config.is_file:
-        return config.source
-    with Path(config.source).open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+        with as_file(files("mxtrain.data").joinpath("tables", f"{config.source}.npz")) as packaged:
+            yield "source", packaged
+        return
+    paths: dict[str, float | str] = {"source": config.source, "validation": config.validation, "test": config.test}
+    if config.source.endswith(".npy"):
+        paths["target"] = config.target or ""
+    for name, path in paths.items():
+        if not isinstance(path, str):
+            continue
+        if not path.endswith("/"):
+            yield name, Path(path)
+            continue
+        try:
+            members = sorted(Path(path).glob("*.npy"))
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+        yield from ((f"{name}/{member.name}", member) for member in members)
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from mxtrain.config.data_section import DataConfig
-from mxtrain.data.csv_file import read_csv
+from mxtrain.config.data_section import TABLES, DataConfig
 from mxtrain.data.npz_file import read_npz
 from mxtrain.data.packaged import load_packaged
 from mxtrain.data.table import Table
+from mxtrain.data.table_file import columns_to_train_on, read_columns
+from mxtrain.data.tabulate import tabulate
 from mxtrain.errors import DataError
 
 
@@ -22,16 +23,18 @@ def load(config: DataConfig, classes: bool) -> Table:
 
     Example:
         >>> table = load(DataConfig(source="diabetes"), classes=False)
-        >>> table.feature_names[:4], table.targets[:3].tolist()
+        >>> table.column_names[:4], table.targets[:3].tolist()
         (('age', 'sex', 'bmi', 'bp'), [151.0, 75.0, 141.0])
     """
     source, target = config.source, config.target
     if not config.is_file:
         return load_packaged(source, classes)
     assert target is not None, "DataConfig asks it of every file"
-    read = read_csv if source.endswith(".csv") else read_npz
+    if source.endswith(TABLES):
+        columns = read_columns(source, columns_to_train_on(config, classes))
+        return tabulate(columns, target, classes, config.missing)
     try:
         with Path(source).open("rb") as file:
-            return read(file, source, target, config.features, classes)
+            return read_npz(file, source, target, config.features, classes)
     except OSError as error:
         raise DataError(f"{source}: cannot be read: {error.strerror or error}") from None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from mxtrain.data.classes import number_classes
+from mxtrain.data.arrays import as_rows, check_numbers, classes_of, one_for_each
 from mxtrain.data.table import Table, choose_features
 from mxtrain.errors import DataError
 
@@ -56,24 +56,32 @@ def read_npz(file: BinaryIO, source: str, target: str, features: Sequence[str] |
         >>> table.inputs.shape, table.targets.tolist(), table.class_names
         ((3, 4), [1, 0, 1], ('ant', 'cat'))
     """
-    archive = _open(file, source)
+    archive = open_npz(file, source)
     chosen = choose_features(source, "array", archive.files, target, features)
     if len(chosen) > 1:
         raise DataError(f"{source}: data.features: must be one array, out of {', '.join(map(repr, chosen))}")
-    inputs = _inputs(_read(archive, chosen[0], source), f"{source}: array {chosen[0]!r}")
+    inputs = as_rows(read_array(archive, chosen[0], source), f"{source}: array {chosen[0]!r}")
     where = f"{source}: array {target!r}"
-    targets = _one_for_each(_read(archive, target, source), len(inputs), where)
-    names = tuple(f"{chosen[0]}[{i}]" for i in range(inputs.shape[1]))
-    if not (classes and targets.dtype.kind == "U"):
-        _check_numbers(targets, where)
-    if not classes:
-        return Table(inputs, targets.astype(np.float64), names, target)
-    distinct, codes = np.unique(targets, return_inverse=True)
-    class_names, indices = number_classes([str(label) for label in distinct.tolist()], codes, where)
-    return Table(inputs, indices, names, target, class_names)
+    targets = one_for_each(read_array(archive, target, source), len(inputs), where)
+    names = array_features(chosen[0], inputs.shape[1])
+    if classes:
+        class_names, indices = classes_of(targets, where)
+        return Table(inputs, indices, names, target, class_names)
+    check_numbers(targets, where)
+    return Table(inputs, targets.astype(np.float64), names, target)
 
 
-def _open(file: BinaryIO, source: str) -> NpzFile:
+def array_features(name: str, count: int) -> tuple[str, ...]:
+    """What the features of an array are called.
+
+    >>> array_features("images", 2)
+    ('images[0]', 'images[1]')
+    """
+    return tuple(f"{name}[{i}]" for i in range(count))
+
+
+def open_npz(file: BinaryIO, source: str) -> NpzFile:
+    """An archive of arrays; a DataError where the file is none."""
     try:
         archive = np.load(file, allow_pickle=False)
     except _UNREADABLE:
@@ -83,7 +91,8 @@ def _open(file: BinaryIO, source: str) -> NpzFile:
     return archive
 
 
-def _read(archive: NpzFile, name: str, source: str) -> NDArray[Any]:
+def read_array(archive: NpzFile, name: str, source: str) -> NDArray[Any]:
+    """An array of an archive; a DataError where it is damaged."""
     try:
         array: object = archive[name]
     except _UNREADABLE as error:
@@ -92,28 +101,3 @@ def _read(archive: NpzFile, name: str, source: str) -> NDArray[Any]:
     if not isinstance(array, np.ndarray):
         raise DataError(f"{source}: {name!r} is not an array")
     return array
-
-
-def _inputs(array: NDArray[Any], where: str) -> NDArray[Any]:
-    if array.ndim == 0 or array.size == 0:
-        raise DataError(f"{where}: must hold at least one sample and one feature, got the shape {array.shape}")
-    _check_numbers(array, where)
-    return array.reshape(len(array), -1)
-
-
-def _one_for_each(array: NDArray[Any], samples: int, where: str) -> NDArray[Any]:
-    if array.ndim == 0 or array.shape[1:] not in ((), (1,)):
-        raise DataError(f"{where}: must hold one value for each sample, got the shape {array.shape}")
-    if len(array) != samples:
-        raise DataError(f"{where}: must hold {samples} values, one for each sample, got {len(array)}")
-    return array.reshape(-1)
-
-
-def _check_numbers(array: NDArray[Any], where: str) -> None:
-    if array.dtype.kind not in "biuf":
-        raise DataError(f"{where}: must hold numbers, got the dtype {array.dtype}")
-    finite = np.isfinite(array)
-    if not finite.all():
-        index = tuple(np.argwhere(~finite)[0].tolist())
-        place = f"[{', '.join(map(str, index))}]"
-        raise DataError(f"{where}: {place}: must be a finite number, got {array[index]}")

@@ -1,33 +1,44 @@
 """A data set in memory, and the choice of what in it is predicted from what."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mxtrain.data.columns import Place
 from mxtrain.errors import DataError
 from mxtrain.names import nearest
 
 
+def row_number(row: int) -> str:
+    """What messages call a row of a table that no file says more about."""
+    return f"row {row + 1}"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """A data set in memory: n samples of d features, and what is to be predicted for each.
+    """A data set in memory: n samples of c columns, and what is to be predicted for each.
 
     Attributes:
-        inputs: (n, d), finite, of the dtype in which they were found.
+        inputs: (n, c), of the dtype in which they were found. A column of text holds indices into its labels. Of a
+            table that may lack values, NaN stands for them.
         targets: (n,); float64 numbers, or int64 indices into `class_names`.
-        feature_names: d names.
+        column_names: c names.
         target_name: the column or array that the targets come from.
         class_names: the classes in order, or None where the targets are numbers.
+        labels: for each column of text the texts in it, in any order.
+        place: what messages call a row.
     """
 
     inputs: NDArray[Any]
     targets: NDArray[np.float64] | NDArray[np.int64]
-    feature_names: tuple[str, ...]
+    column_names: tuple[str, ...]
     target_name: str
     class_names: tuple[str, ...] | None = None
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    place: Place = row_number
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -50,10 +61,10 @@ def choose_features(
         >>> choose_features("iris.csv:1", "column", ["width", "length", "species"], "species", None)
         ('width', 'length')
     """
-    _check_known(f"{where}: data.target", noun, names, target)
+    check_known(f"{where}: data.target", noun, names, target)
     chosen = tuple(name for name in names if name != target) if features is None else tuple(features)
     for i, name in enumerate(chosen):
-        _check_known(f"{where}: data.features", noun, names, name)
+        check_known(f"{where}: data.features", noun, names, name)
         if name == target:
             raise DataError(f"{where}: data.features: {name!r} is the target; leave it out")
         if name in chosen[:i]:
@@ -63,7 +74,8 @@ def choose_features(
     return chosen
 
 
-def _check_known(where: str, noun: str, names: Sequence[str], name: str) -> None:
+def check_known(where: str, noun: str, names: Sequence[str], name: str) -> None:
+    """Refuse a name that is not among those there are, and say which was probably meant."""
     if name in names:
         return
     meant = nearest(name, names)

@@ -3,10 +3,11 @@
 from mxtrain.kernel.gradient import GradientStage
 from mxtrain.kernel.program import Instruction, Operand, Program, Scalar
 from mxtrain.kernel.rule_program import gradient_program, update_program
-from mxtrain.kernel.symbols import Symbol, absolute, maximum, minimum, sqrt, where
+from mxtrain.kernel.symbols import COMPARISONS, Symbol, absolute, maximum, minimum, sqrt, where
 from mxtrain.kernel.trace import trace
 
 __all__ = [
+    "COMPARISONS",
     "GradientStage",
     "Instruction",
     "Operand",

@@ -6,6 +6,8 @@ from functools import cached_property
 from math import sqrt
 from typing import Literal
 
+from mxtrain.names import spelling
+
 Space = Literal["array", "scalar", "value"]
 
 
@@ -14,11 +16,17 @@ class Operand:
     """What an instruction works on.
 
     `array` number i is the i-th input array as it was before the update, `scalar` number i is the i-th scalar of the
-    program, `value` number i is what instruction i computed.
+    program, `value` number i is what instruction i computed. In what is printed they are `xi`, `si` and `ti`.
     """
 
     space: Space
     number: int
+
+    def __str__(self) -> str:
+        return f"{_LETTERS[self.space]}{self.number}"
+
+
+_LETTERS: dict[Space, str] = {"array": "x", "scalar": "s", "value": "t"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,7 @@ class Scalar:
 
     def __str__(self) -> str:
         if not self.operands:
-            return f"{self.label:g}" if isinstance(self.label, float) else str(self.label)
+            return f"{self.label:g}" if isinstance(self.label, float) else spelling(str(self.label))
         parts = [f"({part})" if part.operands else str(part) for part in self.operands]
         return notation(self.operation, parts)
 
@@ -102,22 +110,18 @@ class Program:
 
     def __str__(self) -> str:
         """The program as text, one instruction a line."""
-        lines = [f"s{i} = {scalar}" for i, scalar in enumerate(self.scalars)]
+        scalars = [f"  s{i} = {scalar}" for i, scalar in enumerate(self.scalars)]
+        width = max(map(len, scalars), default=0)
         lines = [
             f"{self.name}({', '.join(self.arrays)})",
-            *(f"  {line}    (host, float64)" for line in lines),
+            *(f"{line:<{width}}    (host, float64)" for line in scalars),
         ]
         for i, step in enumerate(self.instructions):
             lines.append(f"  t{i} = {notation(step.operation, [self._name(each) for each in step.operands])}")
         return "\n".join([*lines, *(f"  {self.arrays[i]} ← {self._name(to)}" for i, to in self.outputs)])
 
     def _name(self, operand: Operand) -> str:
-        match operand.space:
-            case "array":
-                return self.arrays[operand.number]
-            case "scalar":
-                return f"s{operand.number}"
-        return f"t{operand.number}"
+        return self.arrays[operand.number] if operand.space == "array" else str(operand)
 
 
 _INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "less": "<", "less_equal": "<="}

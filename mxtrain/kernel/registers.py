@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mxtrain.kernel.program import Operand, Program
+from mxtrain.kernel.symbols import COMPARISONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class _Assigner:
         array = self.destinations.get(value)
         if array is not None and self.last_use.get(Operand("array", array), -1) <= number:
             return array
-        holds_truth = self.program.instructions[number].operation in ("less", "less_equal")
+        holds_truth = self.program.instructions[number].operation in COMPARISONS
         for register in self.free:
             if self.scratch_kinds[register - self.first_scratch] == holds_truth:
                 self.free.remove(register)

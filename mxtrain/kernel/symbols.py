@@ -13,7 +13,9 @@ import numpy as np
 
 from mxtrain.errors import TraceError
 
-BINARY: Final = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "less", "less_equal")
+COMPARISONS: Final = ("less", "less_equal")
+"""The operations whose outcome is a truth value."""
+BINARY: Final = ("add", "subtract", "multiply", "divide", "maximum", "minimum", *COMPARISONS)
 UNARY: Final = ("negative", "sqrt", "absolute")
 OPERATIONS: Final = (*BINARY, *UNARY, "where")
 
@@ -38,7 +40,7 @@ class Symbol:
         self.operands = operands
         self.label = label
         self.is_array = is_array or any(operand.is_array for operand in operands)
-        self.is_condition = operation in ("less", "less_equal")
+        self.is_condition = operation in COMPARISONS
 
     def __add__(self, other: Any) -> Symbol:
         return record("add", self, other)

@@ -6,7 +6,7 @@ from typing import Any
 
 from mxtrain.errors import TraceError
 from mxtrain.kernel.program import Instruction, Operand, Program, Scalar
-from mxtrain.kernel.symbols import Symbol, input_array, input_scalar
+from mxtrain.kernel.symbols import COMPARISONS, Symbol, input_array, input_scalar
 
 
 def trace(
@@ -69,7 +69,7 @@ class _Recorder:
 
 
 def _scalar(symbol: Symbol) -> Scalar:
-    if symbol.operation in ("less", "less_equal", "where"):
+    if symbol.operation in (*COMPARISONS, "where"):
         raise TraceError("where on scalars alone belongs into the rule's coefficients, which may branch")
     return Scalar(symbol.operation, tuple(map(_scalar, symbol.operands)), symbol.label)
 

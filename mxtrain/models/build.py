@@ -9,9 +9,7 @@ from mxtrain.models.mlp import MLP
 from mxtrain.models.model import Model
 
 
-def build_model(
-    config: ModelConfig, loss: LossName, n_features: int, n_outputs: int, xp: ModuleType = np
-) -> Model:
+def build_model(config: ModelConfig, loss: LossName, n_features: int, n_outputs: int, xp: ModuleType = np) -> Model:
     """The model that a config describes, for data of `n_features`.
 
     Args:

@@ -39,7 +39,7 @@ class AdaDelta(Rule):
     λ: NonNegative = 1e-5
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """The step `-η`."""
+        """`step = -η`."""
         return {"step": -self.learning_rate(time)}
 
     @staticmethod

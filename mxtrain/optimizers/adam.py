@@ -45,7 +45,7 @@ class Adam(Rule):
     λ: NonNegative = 1e-5
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """The step `-η·√(1-β2ᵗ) / (1-β1ᵗ)`."""
+        """`step = -η·√(1-β2ᵗ) / (1-β1ᵗ)`."""
         t = time.update
         return {"step": -self.learning_rate(time) * (scalar_sqrt(1 - self.β2**t) / (1 - self.β1**t))}
 

@@ -40,7 +40,7 @@ class AdaMax(Rule):
     λ: NonNegative = 1e-5
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """The step `-η / (1-β1ᵗ)`."""
+        """`step = -η / (1-β1ᵗ)`."""
         return {"step": -self.learning_rate(time) / (1 - self.β1**time.update)}
 
     @staticmethod

@@ -3,11 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+
+from pydantic import model_validator
 
 from mxtrain.kernel import GradientStage, Program, update_program
 from mxtrain.schedules import LearningRateSchedule
-from mxtrain.types import Config, Finite, NonNegative, Positive
+from mxtrain.types import Config, Finite, NonNegative, Positive, misfit
+
+SMALLEST_CLIP = 1.2e-38
+"""A bound that float32 rounds to zero has two signs, and which one a minimum of both returns is nobody's promise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,12 @@ class Rule(Config, ABC):
 
     update: ClassVar[Callable[..., tuple[Any, ...]]]
     """`update(W, g, *slots, *, coefficient…)` returns the new W and the new slots, in that order."""
+
+    @model_validator(mode="after")
+    def _clip_is_no_zero_in_float32(self) -> Self:
+        if 0 < self.clip < SMALLEST_CLIP:
+            raise misfit("clip", f"must be 0 or at least {SMALLEST_CLIP}, the smallest normal float32, got {self.clip}")
+        return self
 
     @abstractmethod
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:

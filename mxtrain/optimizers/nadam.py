@@ -62,7 +62,7 @@ class Nadam(Rule):
         return (self.μ_sched or _DEFAULT_SCHEDULE).value(iteration, self.β1)
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """The step `-η`, `μₜ`, `μₜ₊₁`, the two products of momenta, and `1-β2ᵗ`."""
+        """`step = -η`, `μ = μₜ`, `μ_next = μₜ₊₁`, `Π = Π·μₜ`, `Π_next = Π·μₜ₊₁`, `n_correction = 1-β2ᵗ`."""
         μ, μ_next = self.momentum(time.iteration), self.momentum(time.iteration + 1)
         Π = scalars["Π"] * μ
         return {

@@ -71,7 +71,7 @@ class SGD(Rule):
         return self.μ_sched.value(iteration, None if no_base else self.μ)
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """The step `-η` and the momentum `μ`."""
+        """`step = -η`, and `μ`, the momentum of this iteration."""
         return {"step": -self.learning_rate(time), "μ": self.momentum(time.iteration)}
 
     @staticmethod

@@ -3,11 +3,11 @@
 Source: `LearningRate.Fixed`, `.Exp` and `.Inv` of MXNet.jl.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mxtrain.schedules.base import Schedule
+from mxtrain.schedules.base import Schedule, base_value
 from mxtrain.types import NonNegative, OpenUnit, Positive
 
 Per = Literal["epoch", "iteration"]
@@ -25,14 +25,13 @@ class Fixed(Schedule):
         0.1
     """
 
-    base: ClassVar[str] = "η"
     kind: Literal["fixed"] = "fixed"
     η: Positive | None = None
     per: Per = "epoch"
 
     def value(self, t: float, base: float | None = None) -> float:
         """The learning rate once `t` epochs or iterations are finished."""
-        return self.base_value(base)
+        return base_value(self, "η", base)
 
 
 class Exp(Schedule):
@@ -48,7 +47,6 @@ class Exp(Schedule):
         [0.1, 0.05, 0.025]
     """
 
-    base: ClassVar[str] = "η"
     kind: Literal["exp"] = "exp"
     η: Positive | None = None
     γ: OpenUnit = 0.9
@@ -56,7 +54,7 @@ class Exp(Schedule):
 
     def value(self, t: float, base: float | None = None) -> float:
         """The learning rate once `t` epochs or iterations are finished."""
-        return self.base_value(base) * float(self.γ**t)
+        return base_value(self, "η", base) * float(self.γ**t)
 
 
 class Inv(Schedule):
@@ -73,7 +71,6 @@ class Inv(Schedule):
         0.05
     """
 
-    base: ClassVar[str] = "η"
     kind: Literal["inv"] = "inv"
     η: Positive | None = None
     γ: OpenUnit = 0.9
@@ -82,7 +79,7 @@ class Inv(Schedule):
 
     def value(self, t: float, base: float | None = None) -> float:
         """The learning rate once `t` epochs or iterations are finished."""
-        return self.base_value(base) * float((1 + self.γ * t) ** -self.p)
+        return base_value(self, "η", base) * float((1 + self.γ * t) ** -self.p)
 
 
 LearningRateSchedule = Annotated[Fixed | Exp | Inv, Field(discriminator="kind")]

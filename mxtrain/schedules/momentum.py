@@ -4,12 +4,15 @@ Source: `Momentum.Null`, `.Fixed` and `.NadamScheduler` of MXNet.jl; the last fr
 Momentum into Adam" (ICLR workshop, 2016).
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Tag, field_validator
 
-from mxtrain.schedules.base import Schedule
+from mxtrain.schedules.base import Schedule, base_value
 from mxtrain.types import Decay, NonNegative, UnitInterval
+
+_LIMIT = 0.99
+"""What the nadam schedule approaches where neither it nor the optimizer has a momentum."""
 
 
 class Null(Schedule):
@@ -22,7 +25,6 @@ class Null(Schedule):
         0.0
     """
 
-    base: ClassVar[str] = ""
     kind: Literal["null"] = "null"
 
     @field_validator("kind", mode="before")
@@ -46,13 +48,12 @@ class Fixed(Schedule):
         0.9
     """
 
-    base: ClassVar[str] = "μ"
     kind: Literal["fixed"] = "fixed"
     μ: NonNegative | None = None
 
     def value(self, t: float, base: float | None = None) -> float:
         """The momentum at iteration `t`."""
-        return self.base_value(base)
+        return base_value(self, "μ", base)
 
 
 class Nadam(Schedule):
@@ -70,8 +71,6 @@ class Nadam(Schedule):
         0.495081
     """
 
-    base: ClassVar[str] = "μ"
-    default_base: ClassVar[float] = 0.99
     kind: Literal["nadam"] = "nadam"
     μ: Decay | None = None
     δ: NonNegative = 0.004
@@ -80,7 +79,7 @@ class Nadam(Schedule):
 
     def value(self, t: float, base: float | None = None) -> float:
         """The momentum at iteration `t`, 1 at the first update."""
-        limit = self.base_value(self.default_base if base is None else base)
+        limit = base_value(self, "μ", _LIMIT if base is None else base)
         return limit * (1 - self.γ * float(self.α ** (t * self.δ)))
 
 

@@ -1,5 +1,6 @@
 """How to watch a run, and how to end it early."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -70,3 +71,11 @@ class Callback:
 
     def on_error(self, error: BaseException) -> None:
         """Instead of `on_end`, where the run failed or was interrupted."""
+
+
+def tell(callbacks: Iterable[object], event: str, *details: Any) -> None:
+    """Call a method of each callback, of those that have it: who does not inherit need not have them all."""
+    for callback in callbacks:
+        method = getattr(callback, event, None)
+        if method is not None:
+            method(*details)

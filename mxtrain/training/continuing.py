@@ -5,6 +5,7 @@ from typing import Any
 
 from mxtrain.config import RunConfig
 from mxtrain.errors import ConfigError, Problem, TrainingError
+from mxtrain.training.flattened import flattened
 from mxtrain.training.snapshot import Snapshot
 from mxtrain.types import describe
 
@@ -21,7 +22,7 @@ def check_continuation(snapshot: Snapshot, config: RunConfig, data_fingerprint: 
         ConfigError: a value differs that may not; every one of them at once.
         TrainingError: the data are not those that the run was trained on.
     """
-    before, now = _flat(snapshot.record["config"]), _flat(config.to_dict())
+    before, now = flattened(snapshot.record["config"]), flattened(config.to_dict())
     changed = [path for path in before | now if before.get(path) != now.get(path) and not _is_free(path, before, now)]
     if changed:
         raise ConfigError([Problem(path, _refusal(before.get(path), now.get(path))) for path in changed])
@@ -40,11 +41,3 @@ def _is_free(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bo
 
 def _refusal(before: Any, now: Any) -> str:
     return f"was {describe(before)} when the run began, and cannot become {describe(now)}: begin a new run"
-
-
-def _flat(mapping: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in mapping.items():
-        path = f"{above}{name}"
-        found |= _flat(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
-    return found

@@ -1,7 +1,7 @@
 """`fit` and `resume`: from a config, or a folder with checkpoints, to a trained model in a folder."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,13 +10,17 @@ import numpy as np
 
 from mxtrain.config import RunConfig, read_run, run_from_dict
 from mxtrain.errors import ConfigError, Problem, RunInterrupted, TrainingError
+from mxtrain.models import ModelFactory, with_factory
 from mxtrain.state import OptimizationState
-from mxtrain.training.callbacks import Callback, Row, RunInfo
+from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining, tell
 from mxtrain.training.checkpoints import Checkpoints
 from mxtrain.training.continuing import check_continuation
+from mxtrain.training.loggers import open_loggers
+from mxtrain.training.preprocessing_file import to_record
 from mxtrain.training.run_directory import RunDirectory
 from mxtrain.training.saver import Saver
 from mxtrain.training.snapshot import Snapshot
+from mxtrain.training.status import Status, write_status
 from mxtrain.training.stopping import StopRequest
 from mxtrain.training.trainer import Trainer
 from mxtrain.types import describe
@@ -47,6 +51,7 @@ def fit(
     overrides: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
     stop: StopRequest | None = None,
+    model: ModelFactory | None = None,
 ) -> FitResult:
     """Train a model as a config says, and write the run's folder.
 
@@ -60,10 +65,12 @@ def fit(
         overrides: `path=value` texts, as with `--set`; only for a run file.
         callbacks: what watches the run.
         stop: looked at after every step; where it names a signal, the run is saved and ends with RunInterrupted.
+        model: `(config, n_features, n_outputs, xp)` to a Model of your own; the config has `model: {kind: custom}`.
 
     Raises:
         ConfigError: a value in the config is wrong; every problem at once.
         DataError: the data cannot be read, or do not suit the loss.
+        ModelError: what `model` makes is no model.
         BackendError: the backend cannot run here.
         TrainingError: the run diverged, or its folder is taken or cannot be written.
 
@@ -78,11 +85,12 @@ def fit(
         >>> result.history[-1]["val_accuracy"] > 0.9
         True
     """
-    run = _run_config(config, overrides).resolve()
-    trainer = Trainer(run)
+    run = with_factory(_run_config(config, overrides).resolve(), model)
+    loggers = open_loggers(run.fit.loggers)
+    trainer = Trainer(run, model)
     directory = RunDirectory.create(run, run_dir, trainer.optimizer.backend.name)
     with directory.locked():
-        return _train(trainer, directory, callbacks, stop)
+        return _train(trainer, directory, (*loggers, *callbacks), stop)
 
 
 def resume(
@@ -91,6 +99,7 @@ def resume(
     overrides: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
     stop: StopRequest | None = None,
+    model: ModelFactory | None = None,
 ) -> FitResult:
     """Continue a run from its newest checkpoint that is whole; the outcome is that of a run that never stopped.
 
@@ -99,6 +108,7 @@ def resume(
         overrides: changes, such as `fit.epochs=40`. What would have changed the past is refused: only `name`,
             `fit.epochs`, `fit.checkpoint`, `fit.loggers` and, among those on the CPU, `backend` may change.
         callbacks, stop: as for `fit`.
+        model: as for `fit`; the one that the run was begun with.
 
     Raises:
         ConfigError: an override is wrong, or the config differs in what may not change.
@@ -115,18 +125,22 @@ def resume(
     """
     directory = RunDirectory.open(run_dir)
     with directory.locked():
-        run = read_run(directory.config_file, overrides).resolve()
+        run = with_factory(read_run(directory.config_file, overrides).resolve(), model)
+        loggers = open_loggers(run.fit.loggers)
         checkpoints = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep)
         snapshot = checkpoints.newest()
-        trainer = Trainer(run)
+        trainer = Trainer(run, model)
         if snapshot is not None:
             check_continuation(snapshot, run, trainer.data_fingerprint)
             trainer.restore(snapshot)
         directory.begin_again(run, trainer.rows, trainer.optimizer.backend.name)
-        return _train(trainer, directory, callbacks, stop, checkpoints.damaged)
+        notes = [*checkpoints.damaged, *_over(trainer, directory)]
+        return _train(trainer, directory, (*loggers, *callbacks), stop, notes)
 
 
-def advance(config: RunConfig, snapshot: Snapshot | None, epochs: int) -> Snapshot:
+def advance(
+    config: RunConfig, snapshot: Snapshot | None, epochs: int, *, model: ModelFactory | None = None
+) -> Snapshot:
     """From one snapshot to the next: train until `epochs` epochs are finished, or early stopping ends the run.
 
     A pure function: it reads the data that the config names and writes nothing, so equal arguments give equal
@@ -136,8 +150,9 @@ def advance(config: RunConfig, snapshot: Snapshot | None, epochs: int) -> Snapsh
         config: the resolved config.
         snapshot: where to start; None for the beginning.
         epochs: how many epochs shall be finished, at least those that are.
+        model: as for `fit`.
     """
-    trainer = Trainer(config)
+    trainer = Trainer(config, model)
     if snapshot is not None:
         trainer.restore(snapshot)
     trainer.last_good = lambda: snapshot
@@ -147,7 +162,7 @@ def advance(config: RunConfig, snapshot: Snapshot | None, epochs: int) -> Snapsh
     return trainer.snapshot() if snapshot is None else snapshot
 
 
-def verify(run_dir: str | PathLike[str]) -> list[str]:
+def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None) -> list[str]:
     """Train again from the last checkpoint but one to the last, and compare: what differs, to the byte.
 
     Returns:
@@ -162,9 +177,9 @@ def verify(run_dir: str | PathLike[str]) -> list[str]:
     last, previous = next(whole, None), next(whole, None)
     if last is None or previous is None:
         raise TrainingError(f"{run_dir} does not hold two checkpoints to compare; set fit.checkpoint.keep to 2 or more")
-    run = run_from_dict(last.record["config"])
+    run = with_factory(run_from_dict(last.record["config"]), model)
     check_continuation(previous, run, last.record["data"])
-    trainer = Trainer(run)
+    trainer = Trainer(run, model)
     trainer.restore(previous)
     trainer.last_good = lambda: previous
     while trainer.epochs < last.epochs:
@@ -192,19 +207,40 @@ def _train(
         batches=len(trainer.batches),
         samples=(len(trainer.dataset.training), len(trainer.dataset.validation)),
         parameters=sum(len(buffer) for buffer in trainer.params.buffers.values()),
-        epochs=trainer.epochs,
+        history=tuple(trainer.rows),
         notes=tuple(notes),
     )
-    for callback in callbacks:
-        callback.on_start(info)
-    begin = time.perf_counter()
-    while trainer.epochs < fit.epochs and not trainer.has_stopped_early:
-        _epoch(trainer, directory, callbacks, saver, stop)
-    parameters = trainer.final_parameters()
-    directory.save_model(parameters)
-    for callback in callbacks:
-        callback.on_end(time.perf_counter() - begin)
+    write_status(directory.path, Status("unfinished"))
+    try:
+        directory.save_preprocessing(to_record(trainer.dataset, trainer.data_fingerprint))
+        tell(callbacks, "on_start", info)
+        begin = time.perf_counter()
+        try:
+            while trainer.epochs < fit.epochs and not trainer.has_stopped_early:
+                _epoch(trainer, directory, callbacks, saver, stop)
+        except StopTraining:
+            saver.save()
+        parameters = trainer.final_parameters()
+        directory.save_model(parameters)
+        tell(callbacks, "on_end", time.perf_counter() - begin)
+    except (Exception, KeyboardInterrupt) as error:
+        if not isinstance(error, RunInterrupted | KeyboardInterrupt):
+            write_status(directory.path, Status("failed", str(error) or type(error).__name__))
+        tell(callbacks, "on_error", error)
+        raise
+    write_status(directory.path, Status("finished"))
     return FitResult(trainer.rows, trainer.state, parameters, directory.path)
+
+
+def _over(trainer: Trainer, directory: RunDirectory) -> list[str]:
+    """That there is nothing to do, where that is so."""
+    epochs = trainer.config.fit.epochs
+    if trainer.has_stopped_early:
+        return [f"the run is over: early stopping ended it after epoch {trainer.epochs}"]
+    if trainer.epochs < epochs:
+        return []
+    more = f"mxtrain resume {directory.path} --set fit.epochs={2 * trainer.epochs}"
+    return [f"the run is over: all {epochs} epochs are done; to train on, say `{more}`"]
 
 
 def _epoch(
@@ -215,7 +251,7 @@ def _epoch(
     stop: StopRequest | None,
 ) -> None:
     begin = time.perf_counter()
-    watchers: list[Callable[[OptimizationState, Any], None]] = [callback.on_batch for callback in callbacks]
+    watchers = [watch for callback in callbacks if (watch := getattr(callback, "on_batch", None))]
     for loss in trainer.steps():
         for watch in watchers:
             watch(trainer.state, loss)
@@ -227,8 +263,7 @@ def _epoch(
     directory.add_metrics(row)
     directory.add_timings({"epoch": row["epoch"], "seconds": round(time.perf_counter() - begin, 6)})
     saver.after_epoch(row)
-    for callback in callbacks:
-        callback.on_epoch(trainer.state, row)
+    tell(callbacks, "on_epoch", trainer.state, row)
 
 
 def _run_config(config: Config, overrides: Sequence[str]) -> RunConfig:

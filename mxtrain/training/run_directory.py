@@ -26,6 +26,8 @@ class RunDirectory:
     environment.json   versions, machine, backend
     metrics.jsonl      a line for each epoch: only what follows from config and seed, so two runs' files are equal
     timings.jsonl      a line for each epoch: how long it took
+    preprocessing.json what was done to the features, and what the outputs mean
+    status.json        finished, unfinished, or failed and why
     model.safetensors  the parameters that the run ended with
     checkpoints/       the whole state of the run, at the newest few moments
     """
@@ -103,6 +105,11 @@ class RunDirectory:
     def add_timings(self, row: Mapping[str, Any]) -> None:
         """Append one epoch to timings.jsonl."""
         self._append("timings.jsonl", row)
+
+    def save_preprocessing(self, record: Mapping[str, Any]) -> None:
+        """Write what predictions from other data need."""
+        with self._writing():
+            write_file(self.path / "preprocessing.json", json.dumps(record, ensure_ascii=False, indent=1).encode())
 
     def save_model(self, parameters: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Write the parameters; a reader sees the whole file or none."""

@@ -8,11 +8,11 @@ import numpy as np
 
 from mxtrain.backends import array_module
 from mxtrain.config import RunConfig
-from mxtrain.data import Batches, Part, fingerprint, in_order, prepare
+from mxtrain.data import Batches, Samples, fingerprint, prepare
 from mxtrain.errors import StateError, TrainingError
 from mxtrain.factory import build
 from mxtrain.flat import FlatParameters
-from mxtrain.models import Metric, build_metric, build_model
+from mxtrain.models import Metric, ModelFactory, build_metric, make_model
 from mxtrain.optimizers import Time
 from mxtrain.state import OptimizationState
 from mxtrain.training.callbacks import Row
@@ -24,12 +24,10 @@ from mxtrain.training.diagnostics import (
     update_ratios,
 )
 from mxtrain.training.epoch import EpochSums
+from mxtrain.training.evaluation import measure
 from mxtrain.training.patience import Patience
 from mxtrain.training.snapshot import Arrays, Snapshot
 from mxtrain.types import Array
-
-EVALUATION_BATCH = 1024
-"""Samples that are evaluated at once; it bounds memory and changes no result beyond rounding."""
 
 
 class Trainer:
@@ -40,13 +38,15 @@ class Trainer:
 
     Args:
         config: the resolved config.
+        model: makes the model, where the config says that it is a custom one.
 
     Raises:
         DataError: the data cannot be read, or do not suit the loss.
+        ModelError: what `model` makes is no model.
         BackendError: the backend cannot run here.
     """
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, model: ModelFactory | None = None) -> None:
         self.config = config
         self.xp = array_module("cupy" if config.backend == "cupy" else "numpy")
         on_cpu = self.xp is np  # there, Python's own functions of two numbers are quicker
@@ -56,7 +56,7 @@ class Trainer:
         self.optimizer.state.batch_size = config.data.batch_size
         self.dataset = prepare(config)
         self.data_fingerprint = fingerprint(config.data)
-        self.model = build_model(config.model, config.loss, self.dataset.n_features, self.dataset.n_outputs, self.xp)
+        self.model = make_model(config, model, self.dataset.n_features, self.dataset.n_outputs, self.xp)
         self.params = FlatParameters(self._initial())
         self.grads = self.params.zeros_like()
         self.validation = self.dataset.validation.to(self.xp)
@@ -131,16 +131,12 @@ class Trainer:
             self.best = self.parameters()
         return row
 
-    def evaluate(self, part: Part) -> dict[str, float]:
+    def evaluate(self, part: Samples) -> dict[str, float]:
         """The loss and the metrics on samples that are not trained on; empty for an empty part."""
         if not len(part):
             return {}
         metrics = {"loss": build_metric("loss", self.config.loss, xp=self.xp), **self._metrics()}
-        for inputs, targets in in_order(part, EVALUATION_BATCH):
-            outputs = self.model.predict(self.params, inputs)
-            for metric in metrics.values():
-                metric.add(outputs, targets)
-        return {name: metric.value() for name, metric in metrics.items()}
+        return measure(self.model, self.params, part, metrics)
 
     def parameters(self) -> Arrays:
         """A copy of the parameters, on the host."""

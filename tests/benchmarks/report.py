@@ -62,7 +62,8 @@ def faster(what: str, ours: Timing, name: str, theirs: Timing, target: float | N
 def told(timing: Timing, unit: str = "ms") -> str:
     """A median with its quartiles."""
     factor = {"s": 1, "ms": 1e3, "µs": 1e6}[unit]
-    low, middle, high = (f"{value * factor:.3g}" for value in (timing.low, timing.median, timing.high))
+    values = (value * factor for value in (timing.low, timing.median, timing.high))
+    low, middle, high = (f"{value:.3g}" if value < 1000 else f"{value:,.0f}" for value in values)
     return f"{middle} {unit} ({low} to {high})"
 
 

@@ -23,7 +23,8 @@ def section() -> Section:
         "`Trainer.run_epoch` with the same model, data, batches and Adam for all; mxtrain, torch and jax are checked to "
         "have the same loss after an epoch from the same weights in the same order. digits: 1,438 samples and 359 for "
         "validation, mlp [64], batches of 32, loss and accuracy of both parts, an epoch divided by its iterations. "
-        "60,000 x 784: made up, mlp [256, 128], batches of 128, the loss only, seconds an epoch."
+        "60,000 x 784: made up, mlp [256, 128], batches of 128, the loss only, seconds an epoch; scikit-learn draws its "
+        "own first weights and order, and is not checked."
     )
     return Section("Whole training loops, beside the peers", note, [*_digits(), *_images()])
 

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+# Not all of these are installed here; where they are, as CuPy is beside a GPU, they are not imported either.
 HEAVY = ("numpy", "numba", "cupy", "pydantic", "matplotlib", "plotext", "yaml", "dask")
 
 

@@ -9,7 +9,10 @@ import pytest
 from mxtrain.cli.progress import LINES
 from tests.cli.conftest import CONFIGS
 
-CONTENTS = ["config.yaml", "environment.json", "metrics.jsonl", "model.safetensors", "timings.jsonl"]
+CONTENTS = [
+    ".lock", "checkpoints", "config.yaml", "environment.json", "metrics.jsonl", "model.safetensors",
+    "preprocessing.json", "status.json", "timings.jsonl",
+]  # fmt: skip
 
 
 def rows(run_dir: str) -> list[dict]:

@@ -5,9 +5,10 @@ from typing import get_args
 
 import pytest
 
+from mxtrain.backends import BackendName
 from mxtrain.config import CLASS_SOURCES, MODELS, json_schema
 from mxtrain.config.fit_section import MetricName
-from mxtrain.config.run import BackendName, LossName
+from mxtrain.config.run import LossName
 from mxtrain.config.shape import kind, models
 from mxtrain.optimizers import RULES
 from mxtrain.schedules import LearningRateSchedule, MomentumSchedule
@@ -56,6 +57,21 @@ def test_the_tables_show_every_name_and_field(mxtrain):
 @pytest.mark.parametrize(("what", "titles"), [("schedules", 2), ("models", 1), ("data", 2), ("momentum", 1)])
 def test_one_part_of_the_list(mxtrain, what, titles):
     assert len(json.loads(mxtrain("list", what, "--json").out)) == titles
+
+
+@pytest.mark.parametrize(
+    ("name", "titles"), [("adam", ["optimizers"]), ("nadam", ["optimizers", "momentum_schedules"])]
+)
+def test_one_thing_by_its_name(mxtrain, name, titles):
+    listed = json.loads(mxtrain("list", name, "--json").out)
+    assert list(listed) == titles
+    assert {entry["name"] for entries in listed.values() for entry in entries} == {name}
+
+
+def test_an_unknown_name_is_told_with_the_nearest(mxtrain):
+    status, out, err = mxtrain("list", "adma")
+    assert (status, out) == (2, "")
+    assert "got 'adma'; did you mean adam?" in " ".join(err.split())
 
 
 def test_the_schema_is_json_on_stdout(mxtrain):

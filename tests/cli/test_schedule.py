@@ -53,13 +53,49 @@ def test_a_picture_that_cannot_be_written_is_one_line_and_status_1(mxtrain):
     assert (status, err) == (1, "error: nowhere/here.png: No such file or directory\n")
 
 
-@pytest.mark.parametrize("package", ["plotext", "matplotlib"])
-def test_a_missing_package_is_told_with_its_remedy(mxtrain, monkeypatch, package):
-    for name in [*sys.modules]:
-        if name.split(".")[0] == package or name.startswith("mxtrain.cli.course"):
-            monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, package, None)
+@pytest.fixture
+def without(monkeypatch):
+    """Make packages look as if they were not installed."""
+
+    def hide(*packages):
+        for name in [*sys.modules]:
+            if name.split(".")[0] in packages or name.startswith("mxtrain.cli.course"):
+                monkeypatch.delitem(sys.modules, name)
+        for package in packages:
+            monkeypatch.setitem(sys.modules, package, None)
+
+    return hide
+
+
+REMEDY = "is not installed; pip install 'mxtrain[plots]'\n"
+
+
+def test_without_plotext_the_picture_is_written_all_the_same(mxtrain, without):
+    without("plotext")
+    status, out, err = mxtrain("schedule", "run.yaml")
+    assert (status, out) == (0, "")
+    assert err == f"written to run-schedule.png\nnothing is drawn here: plotext {REMEDY}"
+    assert Path("run-schedule.png").exists()
+
+
+def test_without_matplotlib_the_terminal_is_drawn_all_the_same(mxtrain, without):
+    without("matplotlib")
+    status, out, err = mxtrain("schedule", "run.yaml")
+    assert status == 0
+    assert "learning rate η" in out
+    assert err == f"no picture is written: matplotlib {REMEDY}"
+
+
+def test_a_picture_that_was_asked_for_and_cannot_be_drawn_is_an_error(mxtrain, without):
+    without("matplotlib")
+    status, out, err = mxtrain("schedule", "run.yaml", "-o", "here.png")
+    assert status == 1
+    assert "learning rate η" in out
+    assert err == f"error: no picture is written: matplotlib {REMEDY}"
+
+
+def test_without_either_package_nothing_can_be_drawn(mxtrain, without):
+    without("plotext", "matplotlib")
     status, out, err = mxtrain("schedule", "run.yaml")
     assert (status, out) == (1, "")
-    assert err.endswith("is not installed; pip install 'mxtrain[plots]'\n")
-    assert package in err
+    assert err.endswith(REMEDY)

@@ -81,7 +81,7 @@ def test_ctrl_c_is_one_line_and_status_130():
         out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert out == ""
-    assert err.splitlines()[-1] == "interrupted"
+    assert err.splitlines()[-1] == "interrupted; the run is saved: continue it with `mxtrain resume runs/run-1`"
     assert "Traceback" not in err
     assert Path("runs/run-1/metrics.jsonl").exists()
 

@@ -77,7 +77,7 @@ def test_any_mapping_any_number_and_finished_parts_will_do() -> None:
         ({"kind": "adam", 1: 2}, ["optimizer: a key must be a string, got 1"]),
         ({"kind": "adam", None: 2, (1, 2): 3}, ["optimizer: a key must be a string, got null", "optimizer: a key must be a string, got a list"]),
         ({"kind": "adam", "\ud800": 1}, ["optimizer: a key must be a string, got '\\ud800'"]),
-        ({"kind": "\ud800"}, ["optimizer.kind: must be Unicode text, got half of a surrogate pair"]),
+        ({"kind": "\ud800"}, ["optimizer.kind: must be a Unicode string, got half of a surrogate pair"]),
         ({"kind": ["adam"]}, ["optimizer.kind: must be one of sgd, adam, adagrad, adadelta, adamax, rmsprop, nadam, got a list"]),
         ({"kind": {}}, ["optimizer.kind: must be one of sgd, adam, adagrad, adadelta, adamax, rmsprop, nadam, got a mapping"]),
         ({"kind": "adam", "η_sched": "exp"}, ["optimizer.η_sched: must be a mapping such as {kind: exp}, got 'exp'"]),

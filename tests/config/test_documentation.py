@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mxtrain.config import MODELS, DataConfig, FitConfig, LinearConfig, RunConfig, read_run
+from mxtrain.config import MODELS, DataConfig, FitConfig, RunConfig, read_run
 from mxtrain.config.extends import MAX_CHAIN
+from mxtrain.config.fit_section import CheckpointConfig, EarlyStopping
 from mxtrain.config.nodes import MAX_DEPTH, MAX_NODES
 from mxtrain.config.report import MAX_PROBLEMS
 from mxtrain.config.scalars import MAX_NUMBER
@@ -38,14 +39,24 @@ def _lines(config: Config, *without: str) -> set[str]:
     return {line for line in to_yaml(config).splitlines() if line.split(":")[0] not in {"kind", *without}}
 
 
-@pytest.mark.parametrize(("title", "model"), [("data", DataConfig), ("fit", FitConfig)])
+PARTS = {
+    "data": DataConfig,
+    "fit": FitConfig,
+    "fit.checkpoint": CheckpointConfig,
+    "fit.early_stopping": EarlyStopping,
+}
+
+
+@pytest.mark.parametrize(("title", "model"), PARTS.items())
 def test_every_field_of_a_part_stands_there_with_its_default(title: str, model: type[Config]) -> None:
     section = PAGE.partition(f"### `{title}`\n")[2].partition("\n### ")[0]
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", section, re.MULTILINE))
     assert list(rows) == list(model.model_fields)
     config = model(**({"source": "digits"} if model is DataConfig else {}))
-    stated = {f"{field}: {default.strip('`')}" for field, default in rows.items() if default != "required"}
-    assert stated == _lines(config, "source")
+    stated = {
+        f"{field}: {default.strip('`')}" for field, default in rows.items() if default not in ("required", "below")
+    }
+    assert stated == {line for line in _lines(config, "source") if line[0] != " " and line[-1] != ":"}
 
 
 def test_every_field_of_a_run_stands_there() -> None:
@@ -58,8 +69,8 @@ def test_every_model_stands_there_with_its_defaults() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `(.*?)` \|", section, re.MULTILINE)
     for model in MODELS:
         config: Config = model()
-        kind = "linear" if model is LinearConfig else "mlp"
-        assert {f"{field}: {default}" for name, field, default in rows if name == kind} == _lines(config)
+        stated = {f"{field}: {default}" for name, field, default in rows if name == config.to_dict()["kind"]}
+        assert stated == _lines(config)
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -68,7 +68,7 @@ def test_a_tab_is_shown_for_what_it_is(parser: str, write: Write) -> None:
 
 def test_an_override_is_shown_on_one_line(write: Write) -> None:
     assert _shown(write("seed: 1"), "fit.epochs=0").splitlines() == [
-        "--set fit.epochs=0: fit.epochs: must be a whole number at least 1 and at most 9007199254740992, got 0"
+        "--set fit.epochs=0: fit.epochs: must be a whole number at least 1, got 0"
     ]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mxtrain.config import RunConfig, read_config, read_optimizer, read_run
+from mxtrain.factory import build
 from mxtrain.optimizers import SGD, Adam
 from mxtrain.schedules.learning_rate import Exp
 
@@ -137,8 +138,22 @@ def test_an_optimizer_is_read_from_a_file_of_its_own_or_from_a_run(parser: str, 
         "run.yaml:1:1: optimizer.kind: required; one of sgd, adam, adagrad, adadelta, adamax, rmsprop, nadam"
     ]
     assert told(read_optimizer, write("optimizer: {kind: sgd}\nfit: {epochs: 0}")) == [
-        "run.yaml:2:15: fit.epochs: must be a whole number at least 1 and at most 9007199254740992, got 0"
+        "run.yaml:2:15: fit.epochs: must be a whole number at least 1, got 0"
     ]
+
+
+def test_where_a_run_is_needed_an_optimizer_alone_is_one_problem(write: Write, told: Told) -> None:
+    alone = write("kind: adam\nη: 0.1\nβ9: 1\n", "optimizer.yaml", complete=False)
+    assert told(read_run, alone, ["fit.epochs=0"]) == [
+        "optimizer.yaml: this file holds only an optimizer; a run file is needed, with data, model, loss, optimizer"
+    ]
+
+
+@pytest.mark.parametrize("name", ["adam", "Adam", "ADAM"])
+def test_build_says_how_a_rule_is_built_by_its_name(name: str, here: Path, told: Told) -> None:
+    assert told(build, name) == [f'config: there is no file \'{name}\'; a rule by its name is {{"kind": "adam"}}']
+    Path(name).write_text("kind: sgd\n")
+    assert build(name).rule == SGD()
 
 
 def test_problems_of_an_optimizer_alone_have_the_same_paths_as_in_a_run(write: Write, told: Told) -> None:

@@ -24,7 +24,7 @@ def read(
 
 def test_numbers_are_read_in_the_order_of_the_file() -> None:
     table = read("age,y,height\n1,2.5,-3\n4e2,5,.5\n")
-    assert table.feature_names == ("age", "height")
+    assert table.column_names == ("age", "height")
     assert table.target_name == "y"
     assert table.class_names is None
     assert table.inputs.dtype == table.targets.dtype == np.float64
@@ -34,7 +34,7 @@ def test_numbers_are_read_in_the_order_of_the_file() -> None:
 
 def test_chosen_features_come_in_the_order_asked_for_and_the_rest_may_be_anything() -> None:
     table = read("name,a,b,y\nBob,1,2,3\n,4,5,6\n", features=("b", "a"))
-    assert table.feature_names == ("b", "a")
+    assert table.column_names == ("b", "a")
     assert table.inputs.tolist() == [[2, 1], [5, 4]]
 
 
@@ -70,7 +70,7 @@ def test_labels_become_classes(labels: list[str], names: tuple[str, ...], target
 )
 def test_usual_ways_of_writing_one_table(content: str | bytes) -> None:
     table = read(content)
-    assert (table.feature_names, table.inputs.tolist(), table.targets.tolist()) == (("x",), [[1]], [2])
+    assert (table.column_names, table.inputs.tolist(), table.targets.tolist()) == (("x",), [[1]], [2])
 
 
 @pytest.mark.parametrize(
@@ -86,15 +86,27 @@ def test_usual_ways_of_writing_one_table(content: str | bytes) -> None:
         ("y\n1\n", "train.csv:1: there is no column besides the target 'y' to predict it from"),
         ("x,y\n1,2\n3\n", "train.csv:3: must have 2 values, as the header has, got 1"),
         ("x,y\n1,2,3\n", "train.csv:2: must have 2 values, as the header has, got 3"),
-        ("x,y\n1,2\nabc,3\n", "train.csv:3: column 'x': must be a number, got 'abc'"),
+        (
+            "x,y\n1,2\nabc,3\n",
+            "train.csv:3: column 'x': must be a number, got 'abc'; to take the whole column as text, name it in data.categorical",
+        ),
         ("x,y\n1,2\n3,abc\n", "train.csv:3: column 'y': must be a number, got 'abc'"),
-        ("x,y\n1_0,2\n", "train.csv:2: column 'x': must be a number, got '1_0'"),
-        ("x,y\n,2\n", "train.csv:2: column 'x': a value is missing"),
-        ("x,y\n1, \n", "train.csv:2: column 'y': a value is missing"),
-        ("x,y\nnan,2\n", "train.csv:2: column 'x': must be a finite number, got 'nan'"),
+        (
+            "x,y\n1,2\n1_0,2\n",
+            "train.csv:3: column 'x': must be a number, got '1_0'; to take the whole column as text, name it in data.categorical",
+        ),
+        (
+            "x,y\n1,2\n,2\n",
+            "train.csv:3: column 'x': a value is missing; fill it in, or set data.missing: drop or mean",
+        ),
+        ("x,y\n1,2\n1, \n", "train.csv:3: column 'y': a value is missing; fill it in, or set data.missing: drop"),
+        (
+            "x,y\n1,2\nnan,2\n",
+            "train.csv:3: column 'x': a value is missing; fill it in, or set data.missing: drop or mean",
+        ),
         ("x,y\n-inf,2\n", "train.csv:2: column 'x': must be a finite number, got '-inf'"),
         ("x,y\n1e999,2\n", "train.csv:2: column 'x': must be a finite number, got '1e999'"),
-        ('x,y\n"1\n\n",2\n3,?\n', "train.csv:5: column 'y': must be a number, got '?'"),
+        ('x,y\n"1\n\n",2\n3,?\n', "train.csv:5: column 'y': a value is missing; fill it in, or set data.missing: drop"),
         ('x,y\n1,2\n"3,4\n5,6\n', "train.csv:3: cannot be read as CSV: unexpected end of data"),
         (b"x,y\n1,2\n\xff,3\n", "train.csv:3: is not UTF-8 text; save it as UTF-8"),
         ("x,y\n1,2\n".encode("utf-16"), "train.csv:1: is not UTF-8 text; save it as UTF-8"),
@@ -124,7 +136,7 @@ def test_a_wrong_choice_of_features(features: tuple[str, ...], message: str) -> 
     ("labels", "message"),
     [
         (["a", "a"], "train.csv: column 'y': every sample is of the class 'a'; there must be at least two classes"),
-        (["a", ""], "train.csv:3: column 'y': a value is missing"),
+        (["a", ""], "train.csv:3: column 'y': a value is missing; fill it in, or set data.missing: drop"),
         (["a", "NaN"], "train.csv:3: column 'y': must be the name or number of a class, got 'NaN'"),
         (
             ["1", "1.5"],

@@ -29,7 +29,7 @@ def test_images_are_flattened_and_keep_their_dtype() -> None:
     table = read(images=images, y=np.array([1, 2, 3]))
     assert table.inputs.dtype == np.uint8
     assert table.inputs.tolist() == images.reshape(3, 4).tolist()
-    assert table.feature_names == ("images[0]", "images[1]", "images[2]", "images[3]")
+    assert table.column_names == ("images[0]", "images[1]", "images[2]", "images[3]")
     assert table.targets.dtype == np.float64
     assert table.targets.tolist() == [1, 2, 3]
 

@@ -4,29 +4,32 @@ from itertools import product
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from mxtrain.data import Table, split
+from mxtrain.data import split
 from mxtrain.errors import DataError
 
 
-def table_of(*class_sizes: int) -> Table:
-    targets = np.repeat(np.arange(len(class_sizes)), class_sizes)
-    names = tuple(f"c{i}" for i in range(len(class_sizes)))
-    return Table(np.zeros((len(targets), 1)), np.random.default_rng(0).permutation(targets), ("x",), "y", names)
+def classes_of(*class_sizes: int) -> NDArray[np.int64]:
+    return np.random.default_rng(0).permutation(np.repeat(np.arange(len(class_sizes)), class_sizes))
 
 
-@pytest.mark.parametrize(("samples", "fraction"), list(product([5, 10, 101], [0.2, 0.5, 0.9])))
+def held_out(targets: NDArray[np.int64], share: float, seed: int = 0, stratified: bool = True) -> list[int]:
+    return split(targets, share, 0.0, seed, stratified).validation.tolist()
+
+
+@pytest.mark.parametrize(("samples", "share"), list(product([5, 10, 101], [0.2, 0.5, 0.9])))
 @pytest.mark.parametrize("stratified", [True, False])
-def test_every_sample_is_in_one_part_in_the_order_of_the_file(samples: int, fraction: float, stratified: bool) -> None:
-    train, held_out = split(table_of(samples), fraction, 0, stratified)
-    assert sorted([*train, *held_out]) == list(range(samples))
-    assert train.tolist() == sorted(train)
-    assert held_out.tolist() == sorted(held_out)
-    assert len(held_out) == min(round(samples * fraction), samples - 1)
+def test_every_sample_is_in_one_part_in_the_order_of_the_file(samples: int, share: float, stratified: bool) -> None:
+    parts = split(classes_of(samples), share, 0.0, 0, stratified)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(samples))
+    assert all(rows.tolist() == sorted(rows) for rows in parts)
+    assert len(parts.validation) == min(round(samples * share), samples - 1)
+    assert len(parts.test) == 0
 
 
 @pytest.mark.parametrize(
-    ("sizes", "fraction", "held_out_sizes"),
+    ("sizes", "share", "held_out_sizes"),
     [
         ((50, 30, 20), 0.2, [10, 6, 4]),
         ((7, 7, 7), 0.25, [2, 2, 1]),  # 1.75 each, 5 in all: the first of equal remainders
@@ -36,35 +39,58 @@ def test_every_sample_is_in_one_part_in_the_order_of_the_file(samples: int, frac
     ],
 )
 def test_each_class_gives_its_share_by_the_largest_remainder(
-    sizes: tuple[int, ...], fraction: float, held_out_sizes: list[int]
+    sizes: tuple[int, ...], share: float, held_out_sizes: list[int]
 ) -> None:
-    table = table_of(*sizes)
-    train, held_out = split(table, fraction, 0, stratified=True)
-    assert np.bincount(table.targets[held_out], minlength=len(sizes)).tolist() == held_out_sizes
-    assert set(table.targets[train]) == set(range(len(sizes)))
+    targets = classes_of(*sizes)
+    for parts in (split(targets, share, 0.0, 0, stratified=True), split(targets, 0.0, share, 0, stratified=True)):
+        rows = np.concatenate([parts.validation, parts.test])
+        assert np.bincount(targets[rows], minlength=len(sizes)).tolist() == held_out_sizes
+        assert set(targets[parts.training]) == set(range(len(sizes)))
+
+
+def test_validation_and_test_parts_are_disjoint_and_stratified() -> None:
+    targets = classes_of(50, 30, 20)
+    parts = split(targets, 0.2, 0.1, 0, stratified=True)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(100))
+    assert [np.bincount(targets[rows]).tolist() for rows in parts] == [[35, 21, 14], [10, 6, 4], [5, 3, 2]]
+
+
+def test_a_class_keeps_one_sample_to_be_trained_on() -> None:
+    targets = classes_of(3, 3)
+    parts = split(targets, 0.45, 0.45, 0, stratified=True)
+    assert np.bincount(targets[parts.training]).tolist() == [1, 1]
+
+
+def test_another_share_moves_no_sample_between_validation_and_test() -> None:
+    """A sample that a model was chosen by never becomes one that it is judged by."""
+    targets = classes_of(60, 40)
+    test = split(targets, 0.1, 0.2, 0, stratified=True).test.tolist()
+    assert split(targets, 0.4, 0.2, 0, stratified=True).test.tolist() == test
+    assert split(targets, 0.0, 0.2, 0, stratified=True).test.tolist() == test
 
 
 def test_a_split_is_a_pure_function_of_the_seed() -> None:
-    table = table_of(60, 40)
-    assert split(table, 0.1, 5, True)[1].tolist() == split(table, 0.1, 5, True)[1].tolist()
-    assert len({tuple(split(table, 0.1, seed, True)[1].tolist()) for seed in range(10)}) == 10
+    targets = classes_of(60, 40)
+    assert held_out(targets, 0.1, seed=5) == held_out(targets, 0.1, seed=5)
+    assert len({tuple(held_out(targets, 0.1, seed)) for seed in range(10)}) == 10
 
 
 def test_the_split_of_a_seed_is_frozen() -> None:
-    assert split(table_of(10), 0.3, 0, stratified=False)[1].tolist() == [2, 7, 8]
+    assert held_out(classes_of(10), 0.3, stratified=False) == [2, 7, 8]
 
 
 def test_a_larger_share_holds_out_the_same_samples_and_more() -> None:
-    table = table_of(100)
-    assert set(split(table, 0.1, 0, False)[1]) < set(split(table, 0.3, 0, False)[1])
+    targets = classes_of(100)
+    assert set(held_out(targets, 0.1)) < set(held_out(targets, 0.3))
 
 
 def test_no_share_holds_out_nothing() -> None:
-    train, held_out = split(table_of(3), 0.0, 0, stratified=True)
-    assert (train.tolist(), held_out.tolist()) == ([0, 1, 2], [])
+    assert [rows.tolist() for rows in split(classes_of(3), 0.0, 0.0, 0, stratified=True)] == [[0, 1, 2], [], []]
 
 
 @pytest.mark.parametrize("sizes", [(1,), (2,), (1, 1, 1, 1, 1)])
 def test_too_few_samples_to_hold_out_any(sizes: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match=r"data.validation: 0.2 of \d samples leaves none to validate on; raise it, or"):
-        split(table_of(*sizes), 0.2, 0, stratified=True)
+        split(classes_of(*sizes), 0.2, 0.0, 0, stratified=True)
+    with pytest.raises(DataError, match=r"data.test: 0.2 of \d samples leaves none to test on; raise it, or"):
+        split(classes_of(*sizes), 0.0, 0.2, 0, stratified=True)

@@ -122,3 +122,16 @@ def test_one_index_is_one_array() -> None:
 def test_an_unknown_backend_is_named() -> None:
     with pytest.raises(mxtrain.BackendError, match="got 'cuda'"):
         mxtrain.build({"kind": "sgd"}, backend="cuda")
+
+
+def test_a_clip_that_float32_rounds_to_zero_is_refused() -> None:
+    with pytest.raises(mxtrain.ConfigError, match="clip: must be 0 or at least 1.2e-38, .* got 1e-46"):
+        mxtrain.build({"kind": "sgd", "clip": 1e-46})
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize("backend", ["numpy", "compiled"])
+def test_a_matrix_is_an_array(backend: str) -> None:
+    weight = np.asmatrix(np.ones((3, 2)))
+    mxtrain.build({"kind": "sgd", "η": 0.5, "λ": 0}, backend=backend).update(0, np.asmatrix(np.ones((3, 2))), weight)
+    assert (weight == 0.5).all()

@@ -1,5 +1,7 @@
 """Flat parameters: the same bits as loose arrays, in one call for each dtype."""
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -70,13 +72,52 @@ def test_views_and_buffers_are_one_memory() -> None:
     flat["W1"][...] = 7
     assert (flat.buffers["float32"][:15] == 7).all()
     assert list(flat) == list(SHAPES)
-    with pytest.raises(TypeError):
-        flat["W1"] = np.zeros((3, 5), dtype="float32")  # type: ignore[index]
+
+
+COPIES = {
+    "copy()": lambda flat: flat.copy(),
+    "copy.copy": copy.copy,
+    "copy.deepcopy": copy.deepcopy,
+    "pickle": lambda flat: pickle.loads(pickle.dumps(flat)),
+}
+
+
+@pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES.keys())
+def test_a_copy_is_one_memory_too_and_not_the_originals(duplicate: Any) -> None:
+    flat = FlatParameters(loose(0, double=True))
+    other = duplicate(flat)
+    assert as_bytes(other) == as_bytes(flat)
+    before = as_bytes(flat)
+    mxtrain.build({"kind": "sgd"}).step(other, FlatParameters(loose(1, double=True)))
+    assert as_bytes(flat) == before
+    expected = loose(0, double=True)
+    mxtrain.build({"kind": "sgd"}).step(expected, loose(1, double=True))
+    assert as_bytes(other) == as_bytes(expected)
+
+
+def test_arithmetic_in_place_changes_the_buffer() -> None:
+    flat = FlatParameters(loose(0))
+    flat["W1"] += 1
+    flat["scalar"] *= 2
+    expected = loose(0)
+    expected["W1"] += 1
+    expected["scalar"] *= 2
+    assert as_bytes(flat) == as_bytes(expected)
+    assert flat.buffers["float32"][:15].tobytes() == expected["W1"].tobytes()
+
+
+def test_another_array_under_a_name_is_refused_with_the_remedy() -> None:
+    flat = FlatParameters(loose(0))
+    with pytest.raises(TypeError, match=r"write flat\['W1'\]\[\.\.\.\] = value"):
+        flat["W1"] = np.zeros((3, 5), dtype="float32")
+    with pytest.raises(TypeError, match=r"the names of flat parameters are fixed, and 'V' is none of them"):
+        flat["V"] = np.zeros((3, 5), dtype="float32")
+    assert as_bytes(flat) == as_bytes(loose(0))
 
 
 def test_gradients_must_be_another_memory_and_may_have_another_layout() -> None:
     flat = FlatParameters(loose(0))
-    with pytest.raises(mxtrain.ArrayError, match="shares memory"):
+    with pytest.raises(mxtrain.ArrayError, match="the gradients share memory with the parameters"):
         mxtrain.build({"kind": "sgd"}).step(flat, flat)
     shuffled = FlatParameters(dict(reversed(loose(1).items())))
     expected = loose(0)

@@ -69,7 +69,9 @@ class Exact:
 @every_stage
 @every_shape
 @every_dtype
-def test_updates_equal_the_formula(config: Any, stage: Any, shape: Any, dtype: str, arrays: Any) -> None:
+def test_traced_and_in_blocks_an_update_has_the_bits_of_the_plain_formula(
+    config: Any, stage: Any, shape: Any, dtype: str, arrays: Any
+) -> None:
     rule = mxtrain.build(config | stage).rule
     weight, *gradients = arrays(shape, dtype, 4)
     expected = reference(rule, weight.copy(), gradients)

@@ -1,5 +1,6 @@
 """What is saved, what is refused, and who counts."""
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ REFUSED = {
         {"rule": "adam"},
         "the state must be a mapping with the keys rule, state, parameters, got rule",
     ),
+    "nothing": ({}, "the state must be a mapping with the keys rule, state, parameters, got an empty mapping"),
     "a count below zero": (
         GOOD | {"state": GOOD["state"] | {"curr_iter": -1}},
         "state['curr_iter'] must be a whole number, at least 0, got -1",
@@ -89,6 +91,50 @@ def test_a_loaded_state_of_another_shape_is_refused_by_the_first_update() -> Non
     optimizer.load_state_dict(GOOD)
     with pytest.raises(mxtrain.ArrayError, match=r"the slots kept for it have shape \(3,\)"):
         optimizer.step({"W": np.ones(4, dtype="float32")}, {"W": np.ones(4, dtype="float32")})
+
+
+NUMBERS = {
+    "NumPy's scalars": (np.int64, np.float64),
+    "arrays of no dimensions, as in an npz file": (np.array, np.array),
+    "narrow ones": (np.uint8, np.float32),
+}
+
+
+@pytest.mark.parametrize(("whole", "real"), NUMBERS.values(), ids=NUMBERS.keys())
+def test_a_state_that_went_through_numpy_is_loaded(whole: Any, real: Any) -> None:
+    saved = after_one_step({"kind": "nadam", "μ_sched": {"kind": "fixed", "μ": 0.5}}).state_dict()
+    entry = saved["parameters"]["W"]
+    through = {
+        "rule": saved["rule"],
+        "state": {name: whole(value) for name, value in saved["state"].items()},
+        "parameters": {"W": entry | {"updates": whole(1), "scalars": {"Π": real(entry["scalars"]["Π"])}}},
+    }
+    optimizer = mxtrain.build({"kind": "nadam"})
+    optimizer.load_state_dict(through)
+    again = optimizer.state_dict()
+    assert again["state"] == saved["state"]
+    assert {name: type(value) for name, value in again["state"].items()} == dict.fromkeys(saved["state"], int)
+    assert again["parameters"]["W"]["updates"] == 1
+    assert again["parameters"]["W"]["scalars"] == {"Π": 0.5}
+
+
+def test_a_rule_that_raises_leaves_everything_as_it_was() -> None:
+    class Moody(mxtrain.SGD):
+        def coefficients(self, time: Any, scalars: Any) -> dict[str, float]:
+            if time.iteration == 2:
+                raise ZeroDivisionError
+            return super().coefficients(time, scalars)
+
+    for make in (dict, mxtrain.FlatParameters):
+        optimizer = mxtrain.build(Moody(μ=0.5))
+        params, grads = (make({"a": np.ones(3), "b": np.ones(2, "float32")}) for _ in range(2))
+        optimizer.step(params, grads)
+        before = pickle.dumps((dict(params), optimizer.state_dict()))
+        both = [make({**each, "new": np.ones(4)}) for each in (params, grads)]
+        for arguments in ((params, grads), both):
+            with pytest.raises(ZeroDivisionError):
+                optimizer.step(*arguments)
+            assert pickle.dumps((dict(params), optimizer.state_dict())) == before
 
 
 def test_the_caller_of_step_owns_the_epochs() -> None:

@@ -1,0 +1,60 @@
+"""`mxtrain predict`: what a trained model says of new samples."""
+
+import csv
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mxtrain.cli.options import Plugin, RunFolder
+
+if TYPE_CHECKING:
+    from mxtrain.training import LoadedRun
+
+
+def predict(
+    run: RunFolder,
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="Samples with the features that the run knows.", show_default=False),
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="CSV", help="Where to write; - or left out, stdout.")
+    ] = "-",
+    plugin: Plugin = None,
+) -> None:
+    """Predict each sample of a file, as CSV: a row for each of its rows, in their order.
+
+    The column `prediction` has the number, or the name of the class; of classes, a column for each has how likely it
+    is. Features are treated as they were in training.
+    """
+    from mxtrain.cli.loading import load_told
+
+    loaded = load_told(run, plugin)
+    header, columns = _table(loaded, file)
+    text = _csv(header, columns)
+    if output == "-":
+        from mxtrain.cli.streams import write_file_text
+
+        write_file_text(text)
+    else:
+        Path(output).write_bytes(text.encode())
+
+
+def _table(run: "LoadedRun", file: str) -> tuple[list[str], list[list[str]]]:
+    """The header, and each column as texts that read back to the same numbers."""
+    outputs = run.outputs(file)
+    predictions = [str(value) for value in run.decide(outputs)]
+    if run.class_names is None:
+        return ["prediction"], [predictions]
+    likelihood = [[str(value) for value in column] for column in run.likelihood(outputs).T]
+    return ["prediction", *(f"probability_{name}" for name in run.class_names)], [predictions, *likelihood]
+
+
+def _csv(header: list[str], columns: list[list[str]]) -> str:
+    stream = StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(zip(*columns, strict=True))
+    return stream.getvalue()

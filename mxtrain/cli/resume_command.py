@@ -1,0 +1,66 @@
+"""`mxtrain resume`: go on with a run, or prove that it can be replayed."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mxtrain.cli.options import AsJson, Overrides, Plugin, Quiet, RunFolder
+
+if TYPE_CHECKING:
+    from mxtrain.models import ModelFactory
+
+
+def resume_run(
+    run: RunFolder,
+    sets: Overrides = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Train nothing new: replay from the last checkpoint but one, and compare every byte."
+        ),
+    ] = False,
+    plugin: Plugin = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a run from its newest checkpoint.
+
+    The outcome is that of a run that never stopped, to the byte. `--set fit.epochs=40` trains on for longer; what
+    would have changed the past cannot be set.
+    """
+    from mxtrain.cli.plugins import load_plugin
+    from mxtrain.cli.run_commands import watched
+    from mxtrain.training import resume
+
+    model = load_plugin(plugin)
+    if verify:
+        if sets:
+            raise typer.BadParameter("a replay changes nothing; leave it out", param_hint="--set")
+        _replay(run, model, quiet, as_json)
+    else:
+        watched(
+            lambda callbacks, stop: resume(run, overrides=sets or (), callbacks=callbacks, stop=stop, model=model),
+            quiet,
+            as_json,
+        )
+
+
+def _replay(run: str, model: "ModelFactory | None", quiet: bool, as_json: bool) -> None:
+    from mxtrain.cli.streams import messages, write_json
+    from mxtrain.errors import printable
+    from mxtrain.training import verify
+
+    if quiet:
+        different = verify(run, model=model)
+    else:
+        with messages().status(f"replaying {printable(run)}"):
+            different = verify(run, model=model)
+    if as_json:
+        write_json({"run_dir": run, "exact": not different, "differences": different})
+    elif different:
+        typer.echo(f"{printable(run)} does not replay to the byte; what differs:")
+        for name in different:
+            typer.echo(f"  {name}")
+    elif not quiet:
+        typer.echo(f"{printable(run)} replays to the byte")
+    raise typer.Exit(1 if different else 0)

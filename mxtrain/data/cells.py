@@ -1,0 +1,103 @@
+"""A column of a text file's cells: numbers or text, as the first of them says."""
+
+from array import array
+from collections.abc import Sequence
+from math import isfinite, isnan, nan
+
+import numpy as np
+
+from mxtrain.data.columns import Column, Kind, Numbers, Place, Texts, mixed
+from mxtrain.errors import DataError
+from mxtrain.types import describe
+
+_MARKS = frozenset({"", "nan", "na", "n/a", "null", "?"})
+"""What stands for a missing number, in any case; in a column of text only a blank cell does."""
+
+
+class CellColumn:
+    """Makes a column of cells that come chunk by chunk.
+
+    Args:
+        name: of the column.
+        kind: what it holds; None leaves it to the first cell that is not missing.
+        place: what messages call a row.
+    """
+
+    def __init__(self, name: str, kind: Kind | None, place: Place) -> None:
+        self.name, self.kind, self.place = name, kind, place
+        self._declared = kind is not None
+        self._undecided: list[str] = []
+        self._numbers = array("d")
+        self._codes = array("q")
+        self._labels: dict[str, int] = {}
+        self._known: dict[str, int] = {}
+
+    def add(self, cells: Sequence[str]) -> None:
+        """Append cells."""
+        if self.kind is None:
+            self._undecided.extend(cells)
+            first = next((cell for cell in cells if not _is_mark(cell)), None)
+            if first is None:
+                return
+            self.kind = "text" if _number(first) is None else "number"
+            cells, self._undecided = self._undecided, []
+        if self.kind == "number":
+            self._add_numbers(cells)
+        else:
+            self._add_texts(cells)
+
+    def column(self) -> Column:
+        """The column of all cells so far; of numbers where every cell is missing."""
+        if self.kind == "text":
+            return Texts(np.array(self._codes, dtype=np.int64), tuple(self._labels))
+        return Numbers(np.array(self._numbers if self.kind else [nan] * len(self._undecided), dtype=np.float64))
+
+    def _add_numbers(self, cells: Sequence[str]) -> None:
+        try:
+            numbers = array("d", map(float, cells))
+        except ValueError:
+            numbers = array("d")
+        # Python reads `1_0` as a number, and `1e999` as an infinite one.
+        if len(numbers) == len(cells) and not np.isinf(numbers).any() and "_" not in "".join(cells):
+            self._numbers.extend(numbers)
+            return
+        for cell in cells:
+            self._numbers.append(self._one_number(cell))
+
+    def _one_number(self, cell: str) -> float:
+        if _is_mark(cell):
+            return nan
+        number = _number(cell)
+        if number is not None and isfinite(number):
+            return number
+        place = f"{self.place(len(self._numbers))}: column {self.name!r}"
+        if number is None:
+            raise DataError(f"{place}: {mixed('number', describe(cell), not self._declared)}")
+        raise DataError(f"{place}: must be a finite number, got {describe(cell)}")
+
+    def _add_texts(self, cells: Sequence[str]) -> None:
+        known = self._known
+        for cell in cells:
+            code = known.get(cell)
+            self._codes.append(self._new_text(cell) if code is None else code)
+
+    def _new_text(self, cell: str) -> int:
+        label = cell.strip()
+        if not self._declared and not _is_mark(label) and _number(label) is not None:
+            place = f"{self.place(len(self._codes))}: column {self.name!r}"
+            raise DataError(f"{place}: {mixed('text', describe(label), is_open=True)}")
+        code = self._labels.setdefault(label, len(self._labels)) if label else -1
+        self._known[cell] = code
+        return code
+
+
+def _is_mark(cell: str) -> bool:
+    return cell.strip().lower() in _MARKS
+
+
+def _number(cell: str) -> float | None:
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    return None if "_" in cell or isnan(number) else number

@@ -1,0 +1,181 @@
+"""Columns of a table, whatever file they come from: what every reader fills, and all that is ever asked of one."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite, isnan, nan
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mxtrain.config.nodes import is_unicode
+from mxtrain.errors import DataError
+from mxtrain.types import describe
+
+Kind = Literal["number", "text"]
+Choose: TypeAlias = Callable[[str, Sequence[str]], Mapping[str, Kind | None]]
+"""From the place of a table's header and its names to the columns to read; None leaves the kind to the values."""
+Place: TypeAlias = Callable[[int], str]
+"""From a row, 0 for the first, to what a message calls it, such as `train.csv:17`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Numbers:
+    """A column of numbers: (n,), finite, and NaN where a value is missing."""
+
+    values: NDArray[np.float64]
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        return np.isnan(self.values)
+
+    def take(self, rows: NDArray[np.int64]) -> "Numbers":
+        return Numbers(self.values[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Texts:
+    """A column of text: (n,) indices into its labels, in any order, and -1 where a value is missing."""
+
+    codes: NDArray[np.int64]
+    labels: tuple[str, ...]
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        return self.codes < 0
+
+    def take(self, rows: NDArray[np.int64]) -> "Texts":
+        return Texts(self.codes[rows], self.labels)
+
+
+Column: TypeAlias = Numbers | Texts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """The columns of a table that were asked for, in that order.
+
+    Attributes:
+        source: what messages call the table.
+        columns: each by its name, all of one length.
+        place: what messages call a row.
+    """
+
+    source: str
+    columns: Mapping[str, Column]
+    place: Place
+
+    def __len__(self) -> int:
+        return max((len(column.missing) for column in self.columns.values()), default=0)
+
+
+@dataclass(slots=True)
+class ColumnBuilder:
+    """Makes a column of Python values that come one by one, as JSON has them.
+
+    The first value that is not missing says whether a column holds numbers or text, where `kind` does not. None, NaN
+    and blank text are missing; blanks around text do not count; a bool is the text `true` or `false`.
+
+    Example:
+        >>> builder = ColumnBuilder("size", None, lambda row: f"row {row + 1}")
+        >>> for value in [None, " big ", "small", "big"]:
+        ...     builder.add(value)
+        >>> builder.column().codes.tolist(), builder.column().labels
+        ([-1, 0, 1, 0], ('big', 'small'))
+        >>> builder.add(3.5)
+        Traceback (most recent call last):
+        mxtrain.errors.DataError: row 5: column 'size': must be text, as the values before it, got 3.5; ...
+    """
+
+    name: str
+    kind: Kind | None
+    place: Place
+    found: Kind | None = None
+    numbers: list[float] = field(default_factory=list)
+    codes: list[int] = field(default_factory=list)
+    labels: dict[str, int] = field(default_factory=dict)
+
+    def add(self, value: object) -> None:
+        """Append a value."""
+        if isinstance(value, str):
+            value = value.strip()
+        if value is None or value == "" or (isinstance(value, float) and isnan(value)):
+            self.numbers.append(nan)
+            self.codes.append(-1)
+            return
+        kind: Kind = "text" if isinstance(value, str | bool) else "number"
+        if not isinstance(value, str | bool | int | float):
+            raise self._error(not_plain(describe(value)))
+        wanted = self.kind or self.found or kind
+        if kind != wanted and self.kind != "text":
+            raise self._error(mixed(wanted, describe(value), self.kind is None))
+        self.found = wanted
+        if wanted == "text":
+            self.numbers.append(nan)
+            self.codes.append(self._code(_text(value)))
+        else:
+            assert not isinstance(value, str), "text is of another kind"
+            self.numbers.append(self._number(value))
+            self.codes.append(-1)
+
+    def column(self) -> Column:
+        """The column of all values so far; of numbers where every value is missing."""
+        if (self.kind or self.found) == "text":
+            return Texts(np.array(self.codes, dtype=np.int64), tuple(self.labels))
+        return Numbers(np.array(self.numbers, dtype=np.float64))
+
+    def _code(self, label: str) -> int:
+        if label not in self.labels and not is_unicode(label):
+            raise self._error("must be Unicode text, got half of a surrogate pair")
+        return self.labels.setdefault(label, len(self.labels))
+
+    def _number(self, value: int | float) -> float:
+        try:
+            if isfinite(number := float(value)):
+                return number
+        except OverflowError:
+            pass
+        raise self._error(f"must be a finite number, got {describe(value)}")
+
+    def _error(self, problem: str) -> DataError:
+        return DataError(f"{self.place(len(self.codes))}: column {self.name!r}: {problem}")
+
+
+def columns_of(data: Mapping[str, Iterable[object]], choose: Choose, source: str = "data") -> Columns:
+    """The columns of a mapping from names to Python values.
+
+    Example:
+        >>> columns = columns_of({"age": [3, None], "species": ["cat", "ant"]}, lambda _, names: dict.fromkeys(names))
+        >>> columns.columns["age"].values.tolist(), columns.place(1)
+        ([3.0, nan], 'data: row 2')
+    """
+
+    def place(row: int) -> str:
+        return f"{source}: row {row + 1}"
+
+    columns: dict[str, Column] = {}
+    for name, kind in choose(source, list(data)).items():
+        builder = ColumnBuilder(name, kind, place)
+        for value in data[name]:
+            builder.add(value)
+        columns[name] = builder.column()
+    if len({len(column.missing) for column in columns.values()}) > 1:
+        raise DataError(f"{source}: the columns must be of one length")
+    return Columns(source, columns, place)
+
+
+def _text(value: str | bool | int | float) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def mixed(wanted: Kind, got: str, is_open: bool) -> str:
+    """What is said of a value that is of another kind than its column; `is_open` where the config may name a kind."""
+    remedy = "; to take the whole column as text, name it in data.categorical" if is_open else ""
+    if wanted == "text":
+        return f"must be text, as the values before it, got {got}{remedy}"
+    return f"must be a number, got {got}{remedy}"
+
+
+def not_plain(what: str) -> str:
+    """What is said of values that no model can be trained on."""
+    return f"must hold numbers or text, got {what}; leave the column out with data.features"

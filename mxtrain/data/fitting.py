@@ -1,0 +1,81 @@
+"""What is measured on the training part, and nowhere else."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mxtrain.config.data_section import Standardize
+from mxtrain.config.run import RunConfig
+from mxtrain.data.preprocessing import Category, Number, Preprocessing, too_large
+from mxtrain.data.standardization import Standardization
+from mxtrain.data.table import Table
+from mxtrain.errors import DataError
+from mxtrain.types import Array
+
+
+def fit_preprocessing(table: Table, rows: NDArray[np.int64], config: RunConfig) -> Preprocessing:
+    """Fit to the rows of the training part: means, scales, what fills gaps, and the categories of each column of text.
+
+    Raises:
+        DataError: a column has no value in the training part, or numbers too large for the dtype.
+
+    Example:
+        >>> table = Table(np.array([[1.0, 0], [3.0, 1], [9.0, 1]]), np.zeros(3), ("age", "size"), "y",
+        ...     labels={"size": ("small", "big")})
+        >>> run = RunConfig.model_validate({"data": {"source": "a.csv", "target": "y"}, "loss": "squared_error",
+        ...     "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}})
+        >>> fit_preprocessing(table, np.array([0, 1]), run).columns
+        (Number(name='age', mean=2.0, scale=1.0, fill=None), Category(name='size', values=('big', 'small')))
+    """
+    inputs = table.inputs[rows]
+    is_number = np.array([name not in table.labels for name in table.column_names])
+    numbers = inputs if is_number.all() else inputs[:, is_number]
+    fills = [None] * numbers.shape[1] if config.data.missing != "mean" else _means(numbers, table, is_number)
+    if config.data.missing == "mean":
+        numbers = np.where(np.isnan(numbers), np.array(fills, dtype=np.float64), numbers)
+    fitted = measure(numbers, config.data.resolve().standardize or "features")
+    maps = iter(zip(fitted.mean.tolist(), fitted.scale.tolist(), fills, strict=True))
+    columns: list[Number | Category] = []
+    for index, name in enumerate(table.column_names):
+        if name in table.labels:
+            columns.append(Category(name, _values(inputs[:, index], table.labels[name])))
+        else:
+            mean, scale, fill = next(maps)
+            if not np.isfinite((mean, scale)).all():
+                raise too_large(config.data.source, name, config.dtype)
+            columns.append(Number(name, mean, scale, fill))
+    return Preprocessing(
+        columns=tuple(columns),
+        target=table.target_name,
+        class_names=table.class_names,
+        dtype=config.dtype,
+        target_dtype="int64" if config.loss == "softmax_cross_entropy" else config.dtype,
+        unseen=config.data.unseen,
+        array=table.column_names[0].rpartition("[")[0] if config.data.source.endswith(".npz") else None,
+    )
+
+
+def measure(inputs: NDArray[np.float64] | Array, standardize: Standardize) -> Standardization:
+    """The map that a config asks for."""
+    match standardize:
+        case "features" if inputs.shape[1]:
+            return Standardization.fit(inputs)
+        case "whole" if inputs.shape[1]:
+            return Standardization.fit_whole(inputs)
+    return Standardization.identity(inputs.shape[1])
+
+
+def _means(numbers: NDArray[np.float64], table: Table, is_number: NDArray[np.bool_]) -> list[float]:
+    known = ~np.isnan(numbers)
+    counts = known.sum(axis=0)
+    if not counts.all():
+        name = np.array(table.column_names)[is_number][int(counts.argmin())]
+        raise DataError(f"column {str(name)!r} has no value in the training part; leave it out with data.features")
+    means: list[float] = (np.where(known, numbers, 0.0).sum(axis=0) / counts).tolist()
+    return means
+
+
+def _values(codes: NDArray[np.float64], labels: tuple[str, ...]) -> tuple[str, ...]:
+    """The categories that occur, sorted; first the empty one, if values are missing."""
+    present = np.unique(codes[~np.isnan(codes)]).astype(np.int64).tolist()
+    missing = [""] if np.isnan(codes).any() else []
+    return (*missing, *sorted(labels[code] for code in present))

@@ -1,0 +1,103 @@
+"""Columns from Parquet and Arrow files, by way of Polars."""
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from mxtrain.data.columns import Choose, Column, Columns, Kind, Numbers, Texts, mixed, not_plain
+from mxtrain.data.csv_file import check_names
+from mxtrain.errors import DataError
+from mxtrain.types import describe
+
+if TYPE_CHECKING:
+    import polars
+
+
+def read_parquet(file: BinaryIO, source: str, choose: Choose) -> Columns:
+    """Read columns of a Parquet file; the others may hold anything.
+
+    Null, NaN and blank text are missing values. Numbers become float64. A message calls a row by its number, from 1.
+
+    Args:
+        file: the file, open in binary.
+        source: what messages call it.
+        choose: says which columns to read, and as what.
+
+    Raises:
+        DataError: with the column and the row; or Polars is not installed.
+    """
+    return _read(source, choose, "Parquet", lambda pl: pl.read_parquet(file))
+
+
+def read_arrow(file: BinaryIO, source: str, choose: Choose) -> Columns:
+    """Read columns of an Arrow IPC (Feather) file, a file or a stream; see `read_parquet`."""
+    begin = file.read(6)
+    file.seek(0)
+    if begin == b"ARROW1":
+        return _read(source, choose, "Arrow", lambda pl: pl.read_ipc(file))
+    content = BytesIO(file.read())  # Polars would read on from where the operating system stands
+    return _read(source, choose, "Arrow", lambda pl: pl.read_ipc_stream(content))
+
+
+def _read(source: str, choose: Choose, format_name: str, read: "Callable[..., polars.DataFrame]") -> Columns:
+    try:
+        import polars as pl
+    except ImportError:
+        message = "needs polars, which is not installed; pip install 'mxtrain[tables]'"
+        raise DataError(f"{source}: reading {format_name} {message}") from None
+    try:
+        frame = read(pl)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DataError(f"{source}: cannot be read as {format_name}: {reason}") from None
+    check_names(frame.columns, source, "holds no columns")
+    wanted = choose(source, frame.columns)
+    columns = {name: _column(frame.get_column(name), kind, source) for name, kind in wanted.items()}
+    return Columns(source, columns, lambda row: f"{source}: row {row + 1}")
+
+
+def _column(series: "polars.Series", kind: Kind | None, source: str) -> Column:
+    import polars as pl
+
+    dtype = series.dtype
+    where = f"{source}: column {series.name!r}"
+    if dtype.is_temporal():
+        raise DataError(
+            f"{where}: must hold numbers or text, got dates or times ({dtype}); turn them into numbers, or leave the "
+            "column out with data.features"
+        )
+    if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Null)):
+        raise DataError(f"{where}: {not_plain(str(dtype))}")
+    if dtype == pl.Null or kind == "number" or (kind is None and dtype.is_numeric()):
+        return _numbers(series, source)
+    return _texts(series)
+
+
+def _numbers(series: "polars.Series", source: str) -> Numbers:
+    import polars as pl
+
+    if not (series.dtype.is_numeric() or series.dtype == pl.Null):
+        row = next((row for row, value in enumerate(series) if value is not None), 0)
+        message = mixed("number", describe(series[row]), is_open=False)
+        raise DataError(f"{source}: row {row + 1}: column {series.name!r}: {message}")
+    values = series.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
+    infinite = np.isinf(values)
+    if infinite.any():
+        row = int(infinite.argmax())
+        message = f"must be a finite number, got {values[row]}"
+        raise DataError(f"{source}: row {row + 1}: column {series.name!r}: {message}")
+    return Numbers(values)
+
+
+def _texts(series: "polars.Series") -> Texts:
+    import polars as pl
+
+    if series.dtype == pl.Boolean:  # spelt as in JSON Lines
+        truth = series.cast(pl.Int64).fill_null(-1).to_numpy().astype(np.int64)
+        return Texts(truth, ("false", "true"))
+    stripped = series.cast(pl.String).str.strip_chars()
+    whole = stripped.set(stripped == "", None)
+    codes = whole.rank("dense").cast(pl.Int64).fill_null(0).to_numpy().astype(np.int64) - 1
+    return Texts(codes, tuple(whole.drop_nulls().unique().sort().to_list()))

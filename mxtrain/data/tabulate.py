@@ -1,0 +1,146 @@
+"""Columns become a table: what of them can be learnt from, what is missing, and which classes there are."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mxtrain.config.data_section import Missing
+from mxtrain.data.classes import is_label, number_classes
+from mxtrain.data.columns import Column, Columns, Place, Texts
+from mxtrain.data.table import Table
+from mxtrain.errors import DataError
+from mxtrain.types import describe
+
+MAX_CATEGORIES = 1000
+"""Categories of one column; more are names or numbers of samples rather than kinds of them."""
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?|\d{1,2}[./]\d{1,2}[./]\d{4}")
+
+
+def tabulate(columns: Columns, target: str, classes: bool, missing: Missing) -> Table:
+    """Make a table of columns.
+
+    Args:
+        columns: the features, and the target.
+        target: the column to predict.
+        classes: whether the target names classes or is a number.
+        missing: what is done where a value is missing; with `mean` NaN stays in the inputs.
+
+    Raises:
+        DataError: there is no sample, a column has no value, holds dates, or has too many categories, or a value is
+            missing.
+
+    Example:
+        >>> from mxtrain.data.columns import columns_of
+        >>> data = {"age": [3, 5, None], "size": ["big", "small", "big"], "species": ["cat", "ant", "ant"]}
+        >>> table = tabulate(columns_of(data, lambda _, names: dict.fromkeys(names)), "species", True, "drop")
+        >>> table.inputs.tolist(), table.labels, table.targets.tolist(), table.class_names
+        ([[3.0, 0.0], [5.0, 1.0]], {'size': ('big', 'small')}, [1, 0], ('ant', 'cat'))
+    """
+    if not len(columns):
+        raise DataError(f"{columns.source}: has a header but no samples")
+    features = {name: column for name, column in columns.columns.items() if name != target}
+    for name, column in columns.columns.items():
+        check_values(column, f"{columns.source}: column {name!r}", is_feature=name != target)
+    truth = _with_labels_only(columns, target) if classes and missing == "drop" else columns.columns[target]
+    kept = rows_with_values(columns, {**features, target: truth}, missing, optional=features)
+    inputs = matrix(features, kept)
+    labels = {name: column.labels for name, column in features.items() if isinstance(column, Texts)}
+    place = place_of(columns, kept)
+    if not isinstance(truth, Texts):
+        return Table(inputs, truth.values[kept], tuple(features), target, None, labels, place)
+    where = f"{columns.source}: column {target!r}"
+    class_names, targets = _classes(truth, kept, columns, target, where)
+    return Table(inputs, targets, tuple(features), target, class_names, labels, place)
+
+
+def rows_with_values(
+    columns: Columns, wanted: Mapping[str, Column], missing: Missing, optional: Mapping[str, Column]
+) -> NDArray[np.int64]:
+    """The rows to keep, ascending: all of them, or with `drop` those that lack nothing.
+
+    Args:
+        columns: where the columns are from.
+        wanted: the columns that matter.
+        missing: what is done where a value is missing.
+        optional: the columns in which `mean` allows it.
+
+    Raises:
+        DataError: a value is missing that may not be, or no row is left.
+    """
+    lacking = np.zeros(len(columns), dtype=bool)
+    for name, column in wanted.items():
+        gaps = column.missing
+        if missing == "error" or (missing == "mean" and name not in optional):
+            if gaps.any():
+                remedy = "drop or mean" if name in optional else "drop"
+                where = f"{columns.place(int(gaps.argmax()))}: column {name!r}"
+                raise DataError(f"{where}: a value is missing; fill it in, or set data.missing: {remedy}")
+        elif missing == "drop":
+            lacking |= gaps
+    if lacking.all():
+        raise DataError(f"{columns.source}: every sample lacks a value, so data.missing: drop leaves none")
+    return np.flatnonzero(~lacking)
+
+
+def matrix(features: Mapping[str, Column], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The columns side by side, (n, c): numbers, indices of labels, and NaN for what is missing."""
+    inputs = np.empty((len(rows), len(features)))
+    for index, column in enumerate(features.values()):
+        if isinstance(column, Texts):
+            inputs[:, index] = np.where(column.missing, np.nan, column.codes)[rows]
+        else:
+            inputs[:, index] = column.values[rows]
+    return inputs
+
+
+def place_of(columns: Columns, rows: NDArray[np.int64]) -> Place:
+    """What messages call the rows that were kept."""
+    return lambda row: columns.place(int(rows[row]))
+
+
+def occurring(column: Texts) -> Sequence[str]:
+    """The labels that at least one row has."""
+    return [column.labels[code] for code in np.unique(column.codes).tolist() if code >= 0]
+
+
+def check_values(column: Column, where: str, is_feature: bool) -> None:
+    """Refuse a column without values, and a feature of dates or of too many categories."""
+    if column.missing.all():
+        remedy = "; leave it out with data.features" if is_feature else ""
+        raise DataError(f"{where}: has no values{remedy}")
+    if not is_feature or not isinstance(column, Texts):
+        return
+    labels = occurring(column)
+    if all(_DATE.fullmatch(label) for label in labels):
+        raise DataError(
+            f"{where}: holds dates, such as {labels[0]!r}; turn them into numbers, or leave the column out with "
+            "data.features"
+        )
+    if len(labels) > MAX_CATEGORIES:
+        raise DataError(
+            f"{where}: has {len(labels):,} categories, at most {MAX_CATEGORIES:,} are allowed; leave the column out "
+            "with data.features"
+        )
+
+
+def _with_labels_only(columns: Columns, target: str) -> Texts:
+    """The target with labels that name no class, such as `nan`, taken for missing ones."""
+    column = columns.columns[target]
+    assert isinstance(column, Texts), "classes are read as text"
+    names_a_class = np.array([*map(is_label, column.labels), False])  # the last for the code -1
+    return Texts(np.where(names_a_class[column.codes], column.codes, -1), column.labels)
+
+
+def _classes(
+    truth: Texts, kept: NDArray[np.int64], columns: Columns, target: str, where: str
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    present, codes = np.unique(truth.codes[kept], return_inverse=True)
+    labels = [truth.labels[code] for code in present.tolist()]
+    for code, label in enumerate(labels):
+        if not is_label(label):
+            place = columns.place(int(kept[int((codes == code).argmax())]))
+            raise DataError(f"{place}: column {target!r}: must be the name or number of a class, got {describe(label)}")
+    return number_classes(labels, codes, where)

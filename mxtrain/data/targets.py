@@ -1,0 +1,52 @@
+"""What is predicted, in the form that the loss takes."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mxtrain.data.classes import class_indices
+from mxtrain.data.columns import Column, Place, Texts
+from mxtrain.data.preprocessing import Preprocessing, too_large
+from mxtrain.errors import DataError
+from mxtrain.types import describe
+
+
+def as_targets(values: NDArray[Any], dtype: str, name: str, source: str) -> NDArray[Any]:
+    """Numbers, or indices of classes, in the dtype that the loss takes; a DataError where they are too large for it."""
+    with np.errstate(over="ignore"):
+        targets = values.astype(dtype, copy=False)
+    if targets.dtype.kind == "f" and not np.isfinite(targets).all():
+        raise too_large(source, name, dtype)
+    return targets
+
+
+def targets_of(column: Column, preprocessing: Preprocessing, place: Place, source: str) -> NDArray[Any]:
+    """The targets in a column of another file than the training's.
+
+    Raises:
+        DataError: a value is missing, or is of a class that was not trained on.
+    """
+    name = preprocessing.target
+    if column.missing.any():
+        raise DataError(f"{place(int(column.missing.argmax()))}: column {name!r}: a value is missing; fill it in")
+    if isinstance(column, Texts):
+        values: NDArray[Any] = known_classes(column.labels, column.codes, preprocessing, place)
+    else:
+        values = column.values
+    return as_targets(values, preprocessing.target_dtype, name, source)
+
+
+def known_classes(
+    labels: tuple[str, ...], codes: NDArray[np.int64], preprocessing: Preprocessing, place: Place
+) -> NDArray[np.int64]:
+    """The indices of the classes that were trained on; a DataError for any other."""
+    names = preprocessing.class_names or ()
+    indices = np.array(class_indices(labels, names), dtype=np.int64)[codes]
+    if (indices < 0).any():
+        row = int((indices < 0).argmax())
+        some = ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
+        label = describe(labels[int(codes[row])])
+        message = f"the class {label} does not occur in the data that the model is trained on, which have {some}"
+        raise DataError(f"{place(row)}: column {preprocessing.target!r}: {message}")
+    return indices

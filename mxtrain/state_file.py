@@ -1,0 +1,72 @@
+"""A saved state of an optimizer on disk: one safetensors file, whose header holds the counts."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mxtrain.errors import StateError
+from mxtrain.types import Array, describe
+
+_HEADER = "mxtrain"
+
+
+def write_state_file(path: str | os.PathLike[str], saved: Mapping[str, Any]) -> None:
+    """Write what `Optimizer.state_dict` returned; the file is there whole, or as it was.
+
+    Raises:
+        StateError: an index is neither a string nor a whole number, which is all that a file can tell apart.
+        OSError: the file cannot be written.
+    """
+    from safetensors.numpy import save
+
+    entries: list[dict[str, Any]] = []
+    tensors: dict[str, np.ndarray[Any, Any]] = {}
+    for number, (index, entry) in enumerate(saved["parameters"].items()):
+        if isinstance(index, bool) or not isinstance(index, str | int):
+            raise StateError(f"to be saved, an index must be a string or a whole number, got {describe(index)}")
+        entries.append({"index": index, "updates": entry["updates"], "scalars": entry["scalars"]})
+        tensors |= {f"{number}/{slot}": _on_host(array) for slot, array in entry["slots"].items()}
+    header = {"rule": saved["rule"], "state": saved["state"], "parameters": entries}
+    content = save(tensors, {_HEADER: json.dumps(header, ensure_ascii=False)})
+    temporary = Path(f"{os.fspath(path)}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_state_file(path: str | os.PathLike[str], asarray: Callable[[Any], Array] = np.asarray) -> dict[str, Any]:
+    """What `write_state_file` wrote, for `Optimizer.load_state_dict`; `asarray` takes the arrays where they belong.
+
+    Raises:
+        StateError: the file is none of these.
+        OSError: the file cannot be read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    content = Path(path).read_bytes()
+    try:
+        tensors = load(content)
+        size = int.from_bytes(content[:8], "little")
+        header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][_HEADER])
+        parameters = {
+            entry["index"]: {"updates": entry["updates"], "scalars": entry["scalars"], "slots": {}}
+            for entry in header["parameters"]
+        }
+        entries = list(parameters.values())
+        for name, array in tensors.items():
+            number, _, slot = name.partition("/")
+            entries[int(number)]["slots"][slot] = asarray(array)
+    except (SafetensorError, KeyError, ValueError, TypeError, IndexError) as error:
+        raise StateError(f"{os.fspath(path)} holds no state of an optimizer ({error})") from error
+    return {"rule": header.get("rule"), "state": header.get("state"), "parameters": parameters}
+
+
+def _on_host(array: Any) -> np.ndarray[Any, Any]:
+    return array if isinstance(array, np.ndarray) else array.get()

@@ -1,0 +1,181 @@
+"""What a run has come to: to predict, to evaluate, to look at. Nothing is written."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, cast, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mxtrain.config import CLASS_LOSSES, RunConfig
+from mxtrain.config.fit_section import MetricName
+from mxtrain.data import Part, Preprocessing, Samples, columns_of, fingerprint, load_for_prediction, prepare
+from mxtrain.errors import DataError, TrainingError
+from mxtrain.models import Model, build_metric, decide, probabilities
+from mxtrain.training.callbacks import Row
+from mxtrain.training.evaluation import EVALUATION_BATCH, measure
+from mxtrain.training.history import final_epoch
+from mxtrain.training.snapshot import Arrays
+from mxtrain.training.status import Status
+
+PartName = Literal["training", "validation", "test"]
+Inputs: TypeAlias = str | PathLike[str] | Mapping[str, Iterable[object]] | ArrayLike
+"""The path of a file, columns by name, or an array, (n, ...), with the features in their order; as before training."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedRun:
+    """What a run has come to. It computes with NumPy, wherever the run was trained.
+
+    Attributes:
+        path: the run's folder.
+        config: the resolved config.
+        history: the metrics of each finished epoch.
+        parameters: by name; of a run that is not finished, those of its newest checkpoint that is whole.
+        preprocessing: what is done to features, and what the outputs mean.
+        status: how the run stands.
+        notes: what the user should know, such as a damaged checkpoint that was passed over.
+        model: what makes outputs of inputs.
+        data_fingerprint: the SHA-256 of the data that the run was trained on.
+
+    Example:
+        >>> import mxtrain, tempfile
+        >>> run_dir = mxtrain.fit({
+        ...     "data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
+        ...     "optimizer": {"kind": "adam", "η": 0.01}, "fit": {"epochs": 3}}, run_dir=tempfile.mkdtemp()).run_dir
+        >>> run = mxtrain.load_run(run_dir)
+        >>> run.evaluate()["accuracy"] > 0.9
+        True
+        >>> blank = np.zeros((1, 64))
+        >>> run.predict(blank).shape, run.probabilities(blank).shape
+        ((1,), (1, 10))
+    """
+
+    path: Path
+    config: RunConfig
+    history: list[Row]
+    parameters: Arrays
+    preprocessing: Preprocessing
+    status: Status
+    notes: tuple[str, ...]
+    model: Model
+    data_fingerprint: str
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The classes in the order of their probabilities; None where numbers are predicted."""
+        return self.preprocessing.class_names
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What the model's inputs are called."""
+        return self.preprocessing.feature_names
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the parameters are from: the best, where early stopping restores it, or else the last."""
+        return final_epoch(self.config, self.history)
+
+    @property
+    def last_part(self) -> PartName:
+        """The last part of the run's own data that is there: `test`, or else `validation`, or else `training`."""
+        data = self.config.data
+        return "test" if data.test else "validation" if data.validation else "training"
+
+    def predict(self, inputs: Inputs) -> NDArray[Any]:
+        """What is predicted for each sample, (n,): the name of its class, or a number in the run's dtype.
+
+        Raises:
+            DataError: the file cannot be read, a feature is missing, or a value is not as in training.
+        """
+        return self.decide(self.outputs(inputs))
+
+    def probabilities(self, inputs: Inputs) -> NDArray[Any]:
+        """How likely each class is for each sample, (n, classes), in the order of `class_names`.
+
+        Raises:
+            DataError: as for `predict`.
+            ValueError: the run predicts numbers.
+        """
+        return self.likelihood(self.outputs(inputs))
+
+    def outputs(self, inputs: Inputs) -> NDArray[Any]:
+        """The outputs of the model itself, (n, k), from which `decide` and `likelihood` go on."""
+        prepared = self._prepared(inputs)
+        with np.errstate(all="ignore"):
+            return np.concatenate([self.model.predict(self.parameters, block) for block in _blocks(prepared)])
+
+    def decide(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """What the model's outputs predict, (n,)."""
+        decided: NDArray[Any] = decide(np, self.config.loss, outputs)
+        return decided if self.class_names is None else np.array(self.class_names)[decided]
+
+    def likelihood(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """How likely the model's outputs make each class, (n, classes)."""
+        return cast("NDArray[Any]", probabilities(np, self.config.loss, outputs))
+
+    def evaluate(self, path: str | PathLike[str] | None = None, *, part: PartName | None = None) -> dict[str, float]:
+        """The loss, and the metrics that suit it: `accuracy` for classes, `mae` and `r2` for numbers.
+
+        Args:
+            path: a file with features and targets; left out, a part of the run's own data.
+            part: `training`, `validation` or `test`; left out, `last_part`.
+
+        Raises:
+            DataError: the file cannot be read or has no targets, or the run has no such part.
+            TrainingError: the run's own data have changed since.
+        """
+        if path is None:
+            return self._measure(*self._own_part(part))
+        if part is not None:
+            raise DataError(f"{fspath(path)}: has no parts; leave out `part`, or the file")
+        inputs, targets = load_for_prediction(fspath(path), self.preprocessing)
+        if targets is None:
+            raise DataError(f"{fspath(path)}: has no {self.preprocessing.target!r} to compare predictions with")
+        return self._measure(Part(inputs, targets), float(targets.mean()))
+
+    def _own_part(self, name: PartName | None) -> tuple[Samples, float]:
+        """A part of the data that the run was trained on, and the mean of the targets that it was trained on."""
+        if name not in (None, *get_args(PartName)):
+            raise DataError(f"there is no part {name!r}; the parts are {', '.join(get_args(PartName))}")
+        if fingerprint(self.config.data) != self.data_fingerprint:
+            raise TrainingError(
+                f"the data in {self.config.data.source} are not those that the run was trained on: "
+                "their SHA-256 differs; evaluate on a file of its own"
+            )
+        dataset = prepare(self.config)
+        parts = {"training": dataset.training, "validation": dataset.validation, "test": dataset.test}
+        there = [part for part, samples in parts.items() if len(samples)]
+        if name is not None and name not in there:
+            raise DataError(f"the run has no {name} part; it has {' and '.join(there)}")
+        return parts[name or self.last_part], float(dataset.training.targets.mean())
+
+    def _measure(self, samples: Samples, mean: float) -> dict[str, float]:
+        loss, shift = self.config.loss, 0.0 if self.class_names else mean
+        suiting: tuple[MetricName, ...] = ("accuracy",) if loss in CLASS_LOSSES else ("mae", "r2")
+        metrics = {"loss": build_metric("loss", loss)} | {name: build_metric(name, loss, shift) for name in suiting}
+        with np.errstate(all="ignore"):
+            return measure(self.model, self.parameters, samples, metrics)
+
+    def _prepared(self, inputs: Inputs) -> NDArray[Any]:
+        """The inputs as the model takes them."""
+        fitted = self.preprocessing
+        if isinstance(inputs, str | PathLike):
+            return load_for_prediction(fspath(inputs), fitted)[0]
+        if isinstance(inputs, Mapping):
+            kinds = fitted.kinds
+            return fitted.apply(
+                columns_of(inputs, lambda _, names: {name: kinds[name] for name in names if name in kinds})
+            )
+        array = np.asarray(inputs)
+        if array.dtype.kind not in "biuf" or array.ndim < 2:
+            raise DataError(f"inputs must be numbers, one row for each sample, got {array.dtype} of {array.shape}")
+        return fitted.apply(array, "inputs") if len(array) else np.empty((0, len(fitted.feature_names)), fitted.dtype)
+
+
+def _blocks(inputs: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Portions, at least one, be it empty."""
+    for start in range(0, max(1, len(inputs)), EVALUATION_BATCH):
+        yield inputs[start : start + EVALUATION_BATCH]

@@ -1,0 +1,32 @@
+"""preprocessing.json: what was done to the features and what the outputs mean, enough to predict without the data."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mxtrain.data import Dataset, Preprocessing
+from mxtrain.errors import DataError, TrainingError
+
+FILE = "preprocessing.json"
+
+
+def to_record(dataset: Dataset, data_fingerprint: str) -> dict[str, Any]:
+    """What is written: the preprocessing, and the SHA-256 of the data that it was fitted to."""
+    return {"format": 1, "data": data_fingerprint, "preprocessing": dataset.preprocessing.to_dict()}
+
+
+def read_record(run_dir: Path) -> tuple[Preprocessing, str]:
+    """The preprocessing of a run, and the SHA-256 of its data.
+
+    Raises:
+        TrainingError: the file is missing or damaged.
+    """
+    file = run_dir / FILE
+    remedy = f"`mxtrain resume {run_dir}` writes it anew"
+    try:
+        record = json.loads(file.read_bytes())
+        return Preprocessing.from_dict(record["preprocessing"]), str(record["data"])
+    except OSError as error:
+        raise TrainingError(f"{file} cannot be read: {error.strerror}; {remedy}") from error
+    except (ValueError, LookupError, TypeError, DataError) as error:
+        raise TrainingError(f"{file} is damaged; {remedy}") from error

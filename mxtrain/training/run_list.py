@@ -1,0 +1,93 @@
+"""The runs in a folder, side by side; nothing is changed."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from mxtrain.config import read_run
+from mxtrain.config.fit_section import is_better
+from mxtrain.errors import ConfigError, DataError
+from mxtrain.training.flattened import flattened
+from mxtrain.training.history import final_epoch, read_history
+from mxtrain.training.status import Status, read_status
+
+_OF_A_RUN = ("config.yaml", "metrics.jsonl", "environment.json", "checkpoints")
+_NOT_METRICS = ("epoch", "iteration", "η", "μ", "diagnostics")
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRun:
+    """What a list of runs says of one.
+
+    Attributes:
+        path: its folder.
+        status: how it stands.
+        epochs: how many are finished.
+        planned: how many there shall be.
+        config: every value of its config, by its path.
+        metrics: those of the epoch that its model is from; empty before the first.
+    """
+
+    path: Path
+    status: Status
+    epochs: int
+    planned: int
+    config: dict[str, Any]
+    metrics: dict[str, float]
+
+
+def list_runs(folder: str | PathLike[str], sort: str | None = None) -> tuple[list[ListedRun], list[str]]:
+    """The runs in a folder, and what is wrong with those that are damaged.
+
+    Args:
+        folder: whose folders are looked at.
+        sort: a metric, such as `val_loss`: the best first, and last those that lack it. Left out, by name.
+
+    Raises:
+        DataError: the folder cannot be read.
+    """
+    try:
+        folders = [path for path in Path(folder).iterdir() if any((path / name).exists() for name in _OF_A_RUN)]
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read: {error.strerror or error}") from None
+    runs, damaged = [], []
+    for path in sorted(folders, key=_by_number):
+        try:
+            runs.append(_listed(path))
+        except ConfigError as error:
+            damaged.append(f"{path} is damaged and was passed over: {error.problems[0]}")
+    return (runs if sort is None else _best_first(runs, sort)), damaged
+
+
+def differing(runs: Sequence[ListedRun]) -> list[str]:
+    """The paths of the values in which the configs of runs differ, but for their names."""
+    paths = dict.fromkeys(path for run in runs for path in run.config)
+    return [path for path in paths if path != "name" and len({repr(run.config.get(path)) for run in runs}) > 1]
+
+
+def _listed(path: Path) -> ListedRun:
+    config = read_run(path / "config.yaml", data_must_exist=False)
+    history = read_history(path)
+    epoch = final_epoch(config, history)
+    row = history[epoch - 1] if epoch else {}
+    return ListedRun(
+        path=path,
+        status=read_status(path),
+        epochs=len(history),
+        planned=config.fit.epochs,
+        config=flattened(config.to_dict()),
+        metrics={name: value for name, value in row.items() if name not in _NOT_METRICS},
+    )
+
+
+def _best_first(runs: list[ListedRun], metric: str) -> list[ListedRun]:
+    sign = -1 if is_better(metric, 1.0, than=0.0) else 1
+    return sorted(runs, key=lambda run: (metric not in run.metrics, sign * run.metrics.get(metric, 0.0)))
+
+
+def _by_number(path: Path) -> list[tuple[int, str]]:
+    """So that run-10 comes after run-9."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]

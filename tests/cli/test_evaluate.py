@@ -1,0 +1,151 @@
+"""`mxtrain evaluate`, `predict` and `runs`: what a run is worth once it is trained."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mxtrain as library
+
+PETS = "age,size,species\n" + '1,small,cat\n2,small,cat\n8,big,dog\n9,big,"dog, the"\n' * 15
+TABLE = """\
+data: {source: pets.csv, target: species, test: 0.2}
+model: {kind: linear}
+loss: softmax_cross_entropy
+optimizer: {kind: adam, η: 0.05}
+fit: {epochs: 3, metrics: [accuracy]}
+"""
+
+
+@pytest.fixture
+def pets(mxtrain):
+    """A run on a table with text labels and a categorical column."""
+    Path("pets.csv").write_text(PETS)
+    Path("pets.yaml").write_text(TABLE, encoding="utf-8")
+    assert mxtrain("fit", "pets.yaml", "--quiet", "--run-dir", "pets") == (0, "", "")
+    return "pets"
+
+
+def rows(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_evaluate_prints_the_metrics_of_the_validation_part(mxtrain):
+    mxtrain("fit", "run.yaml", "--quiet", "--run-dir", "run")
+    last = json.loads(Path("run/metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    found = json.loads(mxtrain("evaluate", "run", "--json").out)
+    assert found == {
+        "run_dir": "run", "part": "validation", "epoch": 2,
+        "metrics": {"loss": last["val_loss"], "accuracy": last["val_accuracy"]},
+    }  # fmt: skip
+    status, out, err = mxtrain("evaluate", "run")
+    assert (status, err) == (0, "")
+    assert [line.split() for line in out.splitlines()] == [
+        ["epoch", "2", "validation"],
+        ["loss", f"{last['val_loss']:.4f}"],
+        ["accuracy", f"{last['val_accuracy']:.4f}"],
+    ]
+
+
+def test_evaluate_takes_the_test_part_where_there_is_one_or_another_or_a_file(mxtrain, pets):
+    run = library.load_run(pets)
+    for arguments, where, metrics in (
+        ((), {"part": "test"}, run.evaluate(part="test")),
+        (("--part", "training"), {"part": "training"}, run.evaluate(part="training")),
+        (("--data", "pets.csv"), {"data": "pets.csv"}, run.evaluate("pets.csv")),
+    ):
+        found = json.loads(mxtrain("evaluate", pets, "--json", *arguments).out)
+        assert found == {"run_dir": pets, **where, "epoch": 3, "metrics": metrics}
+    assert mxtrain("evaluate", pets, "--data", "pets.csv", "--part", "test").status == 2
+
+
+def test_predict_writes_a_row_for_each_row_with_names_and_probabilities(mxtrain, pets):
+    Path("new.csv").write_text("size,age\nsmall,1\nbig,8\nsmall,2\n")
+    assert mxtrain("predict", pets, "new.csv", "-o", "out.csv") == (0, "", "")
+    text = Path("out.csv").read_text(encoding="utf-8")
+    assert text.splitlines()[0] == 'prediction,probability_cat,probability_dog,"probability_dog, the"'
+    run = library.load_run(pets)
+    assert [row["prediction"] for row in rows(text)] == run.predict("new.csv").tolist()
+    found = np.array([[float(row[f"probability_{name}"]) for name in run.class_names] for row in rows(text)], "f4")
+    assert (found == run.probabilities("new.csv")).all()
+    for arguments in ((), ("-o", "-")):
+        assert mxtrain("predict", pets, "new.csv", *arguments) == (0, text, "")
+
+
+def test_predict_writes_numbers_that_read_back_exactly(mxtrain):
+    numbers = ["--set", "data.source=diabetes", "--set", "loss=squared_error", "--set", "fit.metrics=[]"]
+    mxtrain("fit", "run.yaml", "--quiet", "--run-dir", "run", *numbers)
+    found = rows(mxtrain("predict", "run", "diabetes").out)
+    assert list(found[0]) == ["prediction"]
+    expected = library.load_run("run").predict("diabetes")
+    assert (np.array([row["prediction"] for row in found]).astype("f4") == expected).all()
+
+
+def test_a_wrong_file_is_one_line_and_leaves_the_old_output(mxtrain, pets):
+    Path("new.csv").write_text("size,age\nsmall,1\nhuge,8\n")
+    Path("out.csv").write_text("precious")
+    status, out, err = mxtrain("predict", pets, "new.csv", "-o", "out.csv")
+    assert (status, out) == (1, "")
+    assert err.startswith("error: new.csv:3: column 'size': the category 'huge' does not occur")
+    assert len(err.splitlines()) == 1
+    assert Path("out.csv").read_text() == "precious"
+
+
+def test_an_output_that_cannot_be_written_is_one_line(mxtrain, pets):
+    status, _, err = mxtrain("predict", pets, "pets.csv", "-o", "no/such/out.csv")
+    assert (status, err) == (1, "error: no/such/out.csv: No such file or directory\n")
+
+
+def test_an_unfinished_run_is_evaluated_as_it_stands_and_says_so(mxtrain):
+    mxtrain("fit", "run.yaml", "--quiet", "--run-dir", "run")
+    Path("run/status.json").unlink()
+    Path("run/model.safetensors").unlink()
+    status, _, err = mxtrain("evaluate", "run")
+    assert (status, err) == (0, "the run is unfinished: this is its model after 2 of 2 epochs\n")
+
+
+def test_runs_compares_what_differs_and_how_it_ended(mxtrain):
+    for eta in ("0.1", "0.001"):
+        mxtrain("fit", "run.yaml", "--quiet", "--set", f"optimizer.η={eta}")
+    wild = ["--set", "data.source=diabetes", "--set", "loss=squared_error", "--set", "fit.metrics=[]"]
+    mxtrain("fit", "run.yaml", "--quiet", *wild, "--set", "optimizer={kind: sgd, η: 1e30}", "--run-dir", "runs/wild")
+    Path("runs/damaged").mkdir()
+    Path("runs/damaged/config.yaml").write_text("seed: [")
+    Path("runs/notes").mkdir()
+    status, out, err = mxtrain("runs", "--json")
+    first, second, third = json.loads(out)
+    assert status == 0
+    assert err.startswith("runs/damaged is damaged and was passed over: ")
+    assert len(err.splitlines()) == 1
+    assert [it["run_dir"] for it in (first, second, third)] == ["runs/run-1", "runs/run-2", "runs/wild"]
+    assert [it["state"] for it in (first, second, third)] == ["finished", "finished", "failed"]
+    assert "the run has diverged" in third["reason"]
+    assert [it["differing"]["optimizer.η"] for it in (first, second, third)] == [0.1, 0.001, 1e30]
+    assert "seed" not in first["differing"]
+    assert first["metrics"].keys() == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert (first["epochs"], first["planned"], third["epochs"], third["metrics"]) == (2, 2, 0, {})
+    table = mxtrain("runs").out.splitlines()
+    assert table[0].split()[:3] == ["run", "state", "epochs"]
+    assert table[0].split()[-2:] == ["differs", "in"]
+    assert table[1].split()[:3] == ["run-1", "finished", "2/2"]
+    assert "optimizer.η=0.1," in "".join(table)
+
+
+def test_runs_are_sorted_by_name_or_by_a_metric_best_first(mxtrain):
+    for number in (1, 2, 10):
+        mxtrain("fit", "run.yaml", "-q", "--run-dir", f"runs/run-{number}", "--set", f"optimizer.η={0.0001 * number}")
+    by_name = [it["run_dir"] for it in json.loads(mxtrain("runs", "--json").out)]
+    assert by_name == ["runs/run-1", "runs/run-2", "runs/run-10"]
+    for metric in ("val_loss", "val_accuracy"):
+        assert [it["run_dir"] for it in json.loads(mxtrain("runs", "--json", "--sort", metric).out)] == by_name[::-1]
+    assert mxtrain("runs", "--sort", "f1").status == 2
+
+
+def test_a_folder_without_runs(mxtrain):
+    Path("empty").mkdir()
+    assert mxtrain("runs", "empty") == (0, "", "there are no runs in empty\n")
+    assert mxtrain("runs", "empty", "--json").out == "[]\n"
+    assert mxtrain("runs", "nowhere").status == 1

@@ -1,0 +1,61 @@
+"""`--plugin`: a model of one's own, from a module that is named on the command line and nowhere else."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import RUN
+
+PLUGIN = '''\
+"""A linear model, handed over."""
+from mxtrain.models import build_model
+from mxtrain.config import LinearConfig
+
+def model(config, n_features, n_outputs, xp):
+    return build_model(LinearConfig(), config.loss, n_features, n_outputs, xp)
+'''
+
+
+@pytest.fixture(autouse=True)
+def plugin(folder, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    Path("mine.py").write_text(PLUGIN)
+    Path("custom.yaml").write_text(RUN.replace("kind: linear", "kind: custom"), encoding="utf-8")
+
+
+def test_every_command_that_needs_the_model_takes_it(mxtrain):
+    given = ("--plugin", "mine")
+    assert mxtrain("fit", "custom.yaml", "-q", "--run-dir", "run", *given) == (0, "", "")
+    assert "plugin: mine.model" in Path("run/config.yaml").read_text(encoding="utf-8")
+    assert mxtrain("resume", "run", "-q", *given, "--set", "fit.epochs=3") == (0, "", "")
+    assert mxtrain("resume", "run", "--verify", *given).out == "run replays to the byte\n"
+    assert mxtrain("evaluate", "run", *given).status == 0
+    assert mxtrain("predict", "run", "digits", *given).out.startswith("prediction,probability_0")
+
+
+def test_no_config_loads_a_module_by_itself(mxtrain):
+    mxtrain("fit", "custom.yaml", "-q", "--run-dir", "run", "--plugin", "mine")
+    sys.modules.pop("mine")
+    for arguments in (("fit", "run/config.yaml"), ("resume", "run"), ("evaluate", "run"), ("predict", "run", "digits")):
+        status, _, err = mxtrain(*arguments)
+        assert status == 2
+        assert err == "model: the model mine.model is not in the config; hand it over with --plugin, or with model=\n"
+    assert "mine" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "mine cannot be imported: ModuleNotFoundError: No module named 'mine'"),
+        ("1 / 0", "mine cannot be imported: ZeroDivisionError: division by zero"),
+        ("", "mine defines no function model(config, n_features, n_outputs, xp)"),
+    ],
+)
+def test_a_module_that_is_no_plugin_is_one_error_with_status_2(content, message, mxtrain):
+    Path("mine.py").unlink() if content is None else Path("mine.py").write_text(content)
+    status, out, err = mxtrain("fit", "custom.yaml", "--plugin", "mine")
+    assert (status, out) == (2, "")
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err

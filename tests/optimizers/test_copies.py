@@ -1,0 +1,128 @@
+"""An optimizer can be looked at, copied, pickled and put on disk, and goes on to the bit."""
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mxtrain
+from tests.tables import CONFIGS
+
+
+def stepped(config: dict[str, Any], make: Any = dict, backend: str = "auto") -> tuple[mxtrain.Optimizer, Any, Any]:
+    """An optimizer after two steps, its parameters, and gradients."""
+    params, grads = (make({"W": np.full((2, 2), x, "float32"), "b": np.full(3, x)}) for x in (1.0, 0.3))
+    optimizer = mxtrain.build(config, backend=backend)
+    for _ in range(2):
+        optimizer.step(params, grads)
+    return optimizer, params, grads
+
+
+def on_disk(optimizer: mxtrain.Optimizer, folder: Path) -> mxtrain.Optimizer:
+    optimizer.save(folder / "state.safetensors")
+    other = mxtrain.build(optimizer.rule)
+    other.load(folder / "state.safetensors")
+    return other
+
+
+WAYS = {
+    "deepcopy": lambda optimizer, _: copy.deepcopy(optimizer),
+    "copy": lambda optimizer, _: copy.copy(optimizer),
+    "pickle": lambda optimizer, _: pickle.loads(pickle.dumps(optimizer)),
+    "a file": on_disk,
+}
+
+
+@pytest.mark.parametrize("make", [dict, mxtrain.FlatParameters], ids=["loose", "flat"])
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+def test_a_copy_goes_on_to_the_bit_and_moves_nothing_of_the_original(
+    config: Any, way: Any, make: Any, tmp_path: Path
+) -> None:
+    config = config | {"η_sched": {"kind": "exp", "per": "iteration"}}
+    optimizer, params, grads = stepped(config, make)
+    before = {name: value.copy() for name, value in params.items()}
+    other = way(optimizer, tmp_path)
+    optimizer.step(params, grads)
+    other.step(before, grads)
+    assert {name: value.tobytes() for name, value in before.items()} == {n: v.tobytes() for n, v in params.items()}
+    assert other.state == optimizer.state
+    assert other.rule == optimizer.rule
+
+
+@pytest.mark.parametrize("backend", ["auto", "numpy", "compiled"])
+def test_a_copy_keeps_its_backend(backend: str) -> None:
+    optimizer, params, grads = stepped({"kind": "adam"}, backend=backend)
+    other = pickle.loads(pickle.dumps(optimizer))
+    assert other.backend.name == backend
+    other.step(params, grads)
+
+
+def test_the_rule_and_the_backend_of_an_optimizer_stay() -> None:
+    optimizer = mxtrain.build({"kind": "adam"})
+    with pytest.raises(AttributeError):
+        optimizer.rule = mxtrain.SGD()  # type: ignore[misc, assignment]
+    with pytest.raises(AttributeError):
+        optimizer.backend = None  # type: ignore[misc, assignment]
+
+
+def test_an_optimizer_shows_its_rule_its_backend_and_where_it_stands() -> None:
+    optimizer, _, _ = stepped({"kind": "adam"}, backend="numpy")
+    assert repr(optimizer) == (
+        "Optimizer(Adam(kind='adam', η=0.001, λ=1e-05, clip=0.0, scale=0.0, η_sched=None, β1=0.9, β2=0.999, ϵ=1e-08), "
+        "backend='numpy', OptimizationState(batch_size=0, curr_epoch=1, curr_batch=2, curr_iter=2))"
+    )
+
+
+def test_a_rule_is_shown_as_it_can_be_written() -> None:
+    rule = mxtrain.Adam(ϵ=1e-3, η_sched=mxtrain.learning_rate.Exp(γ=0.5))
+    assert eval(repr(rule), {"Adam": mxtrain.Adam, "Exp": mxtrain.learning_rate.Exp}) == rule
+
+
+def test_whole_numbers_and_strings_are_indices_that_a_file_tells_apart(tmp_path: Path) -> None:
+    optimizer = mxtrain.build({"kind": "adam"})
+    for index in (0, "0"):
+        optimizer.update(index, np.full(2, 0.5), np.ones(2))
+    optimizer.save(tmp_path / "state")
+    optimizer.load(tmp_path / "state")
+    assert list(optimizer.state_dict()["parameters"]) == [0, "0"]
+
+
+def test_an_index_that_a_file_cannot_hold_is_refused_and_the_file_stays(tmp_path: Path) -> None:
+    optimizer = mxtrain.build({"kind": "adam"})
+    optimizer.save(tmp_path / "state")
+    content = (tmp_path / "state").read_bytes()
+    optimizer.update(("layer", 1), np.ones(2), np.zeros(2))
+    with pytest.raises(mxtrain.StateError, match="an index must be a string or a whole number, got a list"):
+        optimizer.save(tmp_path / "state")
+    assert (tmp_path / "state").read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b"kind: adam\n", lambda b: b[:-1], lambda b: b[:40]])
+def test_a_file_that_holds_no_state_is_told_by_name(damage: Any, tmp_path: Path) -> None:
+    optimizer, _, _ = stepped({"kind": "adam"})
+    path = tmp_path / "state"
+    optimizer.save(path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(mxtrain.StateError, match="state holds no state of an optimizer"):
+        optimizer.load(path)
+    assert optimizer.state.curr_iter == 2
+
+
+def test_weights_in_safetensors_are_no_state_of_an_optimizer(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"W": np.ones(2)}, tmp_path / "weights")
+    with pytest.raises(mxtrain.StateError, match="holds no state of an optimizer"):
+        mxtrain.build({"kind": "adam"}).load(tmp_path / "weights")
+
+
+def test_the_state_of_another_rule_is_refused(tmp_path: Path) -> None:
+    optimizer, _, _ = stepped({"kind": "adam"})
+    optimizer.save(tmp_path / "state")
+    with pytest.raises(mxtrain.StateError, match="the state belongs to 'adam', this optimizer is 'sgd'"):
+        mxtrain.build({"kind": "sgd"}).load(tmp_path / "state")

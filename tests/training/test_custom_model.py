@@ -1,0 +1,110 @@
+"""Models of users: handed over in Python, recorded by name, and asked for when the run is taken up again."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mxtrain
+
+CONFIG: dict[str, Any] = {
+    "data": {"source": "diabetes"},
+    "model": {"kind": "custom"},
+    "loss": "squared_error",
+    "optimizer": {"kind": "adam", "η": 0.1},
+    "fit": {"epochs": 3, "metrics": ["r2"]},
+}
+
+
+class Line:
+    """`X·w + b`, as a user might write it."""
+
+    def __init__(self, features: int, xp: Any) -> None:
+        self.features, self.xp = features, xp
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"w": (self.features, 1), "b": (1,)}
+
+    def init(self, seed: int, dtype: Any) -> dict[str, Any]:
+        return {name: np.zeros(shape, dtype) for name, shape in self.shapes().items()}
+
+    def predict(self, params: Any, inputs: Any) -> Any:
+        return inputs @ params["w"] + params["b"]
+
+    def loss_and_grad(self, params: Any, inputs: Any, targets: Any, grads: Any) -> Any:
+        outputs = self.predict(params, inputs)
+        error = outputs - targets[:, None]
+        grads["w"][...] = inputs.T @ error
+        grads["b"][...] = error.sum(axis=0)
+        return (error * error).sum() / 2, outputs
+
+
+def line(config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> mxtrain.Model:
+    return Line(n_features, xp)
+
+
+def other(config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> mxtrain.Model:
+    return Line(n_features, xp)
+
+
+def test_a_model_of_ones_own_trains_resumes_replays_and_predicts(tmp_path: Path) -> None:
+    whole = mxtrain.fit(CONFIG, run_dir=tmp_path / "whole", model=line)
+    assert whole.parameters.keys() == {"w", "b"}
+    assert whole.history[-1]["val_loss"] < whole.history[0]["val_loss"]
+    short = mxtrain.fit({**CONFIG, "fit": {**CONFIG["fit"], "epochs": 1}}, run_dir=tmp_path / "short", model=line)
+    assert mxtrain.resume(short.run_dir, overrides=["fit.epochs=3"], model=line).history == whole.history
+    assert mxtrain.verify(short.run_dir, model=line) == []
+    run = mxtrain.load_run(short.run_dir, model=line)
+    assert run.evaluate()["r2"] == whole.history[-1]["val_r2"]
+    assert run.config.model.plugin == f"{__name__}.line"
+
+
+def test_the_saved_config_runs_again_with_the_same_model(tmp_path: Path) -> None:
+    first = mxtrain.fit(CONFIG, run_dir=tmp_path / "first", model=line)
+    again = mxtrain.fit(first.run_dir / "config.yaml", run_dir=tmp_path / "again", model=line)
+    assert again.history == first.history
+
+
+def test_a_run_is_not_taken_up_without_its_model_or_with_another(tmp_path: Path) -> None:
+    run_dir = mxtrain.fit(CONFIG, run_dir=tmp_path, model=line).run_dir
+    for take_up in (mxtrain.resume, mxtrain.verify, mxtrain.load_run):
+        with pytest.raises(mxtrain.ConfigError, match=r"the model \S+\.line is not in the config; hand it over"):
+            take_up(run_dir)
+        with pytest.raises(mxtrain.ConfigError, match=r"is \S+\.line, but \S+\.other was handed over"):
+            take_up(run_dir, model=other)
+
+
+def test_a_model_and_a_config_that_does_not_ask_for_one(tmp_path: Path) -> None:
+    with pytest.raises(mxtrain.ConfigError, match=r"the config has linear; set model: \{kind: custom\}"):
+        mxtrain.fit({**CONFIG, "model": {"kind": "linear"}}, run_dir=tmp_path / "a", model=line)
+    with pytest.raises(mxtrain.ConfigError, match="the model is not in the config; hand it over"):
+        mxtrain.fit(CONFIG, run_dir=tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+class Wrong(Line):
+    def __init__(self, features: int, xp: Any, **methods: Any) -> None:
+        super().__init__(features, xp)
+        self.__dict__ |= methods
+
+
+MISTAKES = {
+    "lacks methods": (lambda c, d, k, xp: object(), "it lacks shapes, init, loss_and_grad, predict"),
+    "other shapes": (
+        lambda c, d, k, xp: Wrong(d, xp, init=lambda s, t: {"w": np.zeros((d, 1), t)}),
+        "its init returns",
+    ),
+    "other outputs": (lambda c, d, k, xp: Wrong(d, xp, predict=lambda p, x: x), r"predict must return \(2, 1\)"),
+    "other dtype": (
+        lambda c, d, k, xp: Wrong(d, xp, init=lambda s, t: Line.init(Line(d, xp), s, "float64")),
+        "returns w as float64, not float32",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_what_is_wrong_with_a_model_is_told_before_anything_is_made(make: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(mxtrain.ModelError, match=message):
+        mxtrain.fit(CONFIG, run_dir=tmp_path / "run", model=make)
+    assert not (tmp_path / "run").exists()
