@@ -24,10 +24,10 @@ def predict(
     ] = "-",
     plugin: Plugin = None,
 ) -> None:
-    """Predict each sample of a file, as CSV: a row for each of its rows, in their order.
+    """Predict the samples of a file, as CSV.
 
-    The column `prediction` has the number, or the name of the class; of classes, a column for each has how likely it
-    is. Features are treated as they were in training.
+    There is a row for each row of the file, in their order. The column `prediction` has the number, or the name of the
+    class; of classes, a column for each has how likely it is. Features are treated as they were in training.
     """
     from mxtrain.cli.loading import load_told
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from mxtrain.errors import TrainingError
+from mxtrain.errors import RunInterrupted, TrainingError
 from mxtrain.state import OptimizationState
 from mxtrain.training.callbacks import Callback, Row, RunInfo
 from mxtrain.training.durable import write_file
@@ -68,7 +69,7 @@ class MLflow(Callback):
     def on_error(self, error: BaseException) -> None:
         if hasattr(self, "_sent"):
             self._send()
-            self._terminate("FAILED" if isinstance(error, Exception) and not _is_stop(error) else "KILLED")
+            self._terminate("KILLED" if isinstance(error, RunInterrupted | KeyboardInterrupt) else "FAILED")
 
     def _known(self, run_dir: Path) -> str | None:
         """The MLflow run that this run has there already."""
@@ -97,12 +98,10 @@ class MLflow(Callback):
 
     def _send(self) -> str:
         """Send every epoch that waits; returns what is in the way."""
-        from time import time
-
         while self._waiting:
             row = self._waiting[0]
             if row["epoch"] not in self._sent:
-                points = [Metric(name, value, int(time() * 1000), row["epoch"]) for name, value in scalars(row)]
+                points = [Metric(name, value, int(time.time() * 1000), row["epoch"]) for name, value in scalars(row)]
                 try:
                     self._client.log_batch(self._run_id, metrics=points)
                 except MlflowException as error:
@@ -121,9 +120,3 @@ class MLflow(Callback):
 
 def _first_line(error: MlflowException) -> str:
     return (str(error).splitlines() or ["unknown error"])[0]
-
-
-def _is_stop(error: BaseException) -> bool:
-    from mxtrain.errors import RunInterrupted
-
-    return isinstance(error, RunInterrupted)
