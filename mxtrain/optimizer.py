@@ -173,7 +173,6 @@ class Optimizer:
         alike: dict[Hashable, Group] = {}
         for index, grad, weight in updates:
             check_pair(index, grad, weight)
-            self._check_backend(index, weight)
             kept = present.get(index)
             if kept is None:
                 kept = new[index] = self._new(weight)
@@ -181,6 +180,7 @@ class Optimizer:
                 kept.check(index, weight)
             history = (type(weight), weight.dtype, kept.updates, *kept.scalars.values())
             if history not in alike:
+                self._check_backend(index, weight)  # once for all weights of a type
                 alike[history] = ([], [])
             together, arrays = alike[history]
             together.append(kept)
