@@ -18,7 +18,7 @@ from mxtrain.backends.rounding import rounded
 from mxtrain.backends.threads import run_pieces
 from mxtrain.kernel import Program
 
-THREADED = 1 << 18
+THREADED = 1 << 19
 """From this many elements on, an array is shared among threads; below, waking them costs more than they save."""
 
 

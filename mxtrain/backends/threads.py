@@ -9,9 +9,9 @@ from mxtrain.errors import BackendError
 _LINE = 64
 """Pieces begin at multiples of this many elements, so that no two threads write to one cache line."""
 
-_TURNS = 8
+_TURNS = 4
 """Pieces for each thread: enough that a late one does not hold the others up."""
-_SMALLEST = 1 << 16
+_SMALLEST = 1 << 17
 """Elements in a piece, at least: less is not worth the turn."""
 
 

@@ -51,6 +51,7 @@ class Trainer:
         self.xp = array_module("cupy" if config.backend == "cupy" else "numpy")
         on_cpu = self.xp is np  # there, Python's own functions of two numbers are quicker
         self._sqrt: Callable[[Any], Any] = math.sqrt if on_cpu else self.xp.sqrt
+        self._widen: Callable[[Any], Any] = float if on_cpu else lambda number: number.astype(self.xp.float64)
         self._larger: Callable[[Any, Any], Any] = max if on_cpu else self.xp.maximum
         self.optimizer = build(config.optimizer, backend=config.backend)
         self.optimizer.state.batch_size = config.data.batch_size
@@ -204,7 +205,7 @@ class Trainer:
         before = {name: value.copy() for name, value in self.params.items()} if is_last else {}
         self.optimizer.step(self.params, self.grads)
         sums = self.sums
-        sums.loss, sums.samples = sums.loss + loss.astype(self.xp.float64), sums.samples + len(targets)
+        sums.loss, sums.samples = sums.loss + self._widen(loss), sums.samples + len(targets)
         sums.norms, sums.largest, sums.steps = sums.norms + norm, self._larger(sums.largest, norm), sums.steps + 1
         if is_last:
             sums.last = {"update_ratio": update_ratios(self.xp, before, self.params)}

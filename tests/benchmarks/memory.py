@@ -33,15 +33,15 @@ def section() -> Section:
 def _blocked() -> Figure:
     generator = np.random.default_rng(0)
     W, g = (generator.standard_normal(SIZE, dtype=np.float32) for _ in range(2))
-    rule = Adam(λ=0.0)
+    rule = Adam()
     optimizer = build(rule, backend="numpy")
     held = (W.copy(), np.zeros_like(W), np.zeros_like(W))
-    step, β1, β2, ϵ = (np.float32(value) for value in (-rule.η, rule.β1, rule.β2, rule.ϵ))
+    step, β1, β2, ϵ, λ = (np.float32(value) for value in (-rule.η, rule.β1, rule.β2, rule.ϵ, rule.λ))
 
     def plain() -> None:
         nonlocal held
         weight, m, v = held
-        held = Adam.update(weight, g, m, v, step=step, β1=β1, β2=β2, ϵ=ϵ)
+        held = Adam.update(weight, rule.gradient_stage.apply(weight, g, λ=λ), m, v, step=step, β1=β1, β2=β2, ϵ=ϵ)
 
     timings = take_turns({"mxtrain": lambda: optimizer.update(0, g, W), "plain": plain}, seconds=4)
     ours, theirs = timings["mxtrain"], timings["plain"]
