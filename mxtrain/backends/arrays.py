@@ -44,6 +44,11 @@ def check_pair(index: Hashable, gradient: Array, weight: Array) -> None:
         return  # the usual case, told quickly; whatever else there may be is looked at closely
     check_weight(index, weight)
     check_gradient(index, gradient, weight)
+    if isinstance(weight, np.ndarray) and shares_memory(gradient, weight):
+        raise ArrayError(
+            f"the gradient of weight {index!r} shares memory with the weight, which is about to change; "
+            "pass a copy of the gradient"
+        )
 
 
 def check_weight(index: Hashable, weight: Array) -> None:
@@ -65,10 +70,11 @@ def check_gradient(index: Hashable, gradient: Array, weight: Array) -> None:
     """Refuse a gradient that does not belong to the weight.
 
     Raises:
-        ArrayTypeError: not an array of the weight's kind and dtype.
-        ArrayError: another shape, or the same memory as the weight.
+        ArrayTypeError: one of the two is no array, or they differ in kind or dtype.
+        ArrayError: another shape.
     """
     name = f"the gradient of weight {index!r}"
+    _check_array(f"weight {index!r}", weight)
     _check_array(name, gradient)
     if not same_kind(gradient, weight):
         where = {"numpy": "on the CPU (NumPy)", "cupy": "on the GPU (CuPy)"}
@@ -83,8 +89,6 @@ def check_gradient(index: Hashable, gradient: Array, weight: Array) -> None:
         )
     if gradient.shape != weight.shape:
         raise ArrayError(f"{name} has shape {gradient.shape}, the weight {weight.shape}")
-    if isinstance(weight, np.ndarray) and shares_memory(gradient, weight):
-        raise ArrayError(f"{name} shares memory with the weight, which is about to change; pass a copy of the gradient")
 
 
 def shares_memory(a: Array, b: Array) -> bool:

@@ -48,7 +48,8 @@ def bounds(values: list[float]) -> tuple[float, float]:
     >>> bounds([0.5, 1.0]), bounds([0.0, 0.0])
     ((0.0, 1.05), (0.0, 1.0))
     """
-    low, high = min(values), max(values)
+    high = min(max(values), 1e300)  # beyond that an axis has no room for its margin
+    low = min(*values, high)
     if high == 0:
         return 0.0, 1.0
     margin = 0.05 * (high - low or high)

@@ -33,6 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the results has seen enough.
         abandon_stdout()
         return 1
+    except MemoryError as error:
+        sys.stderr.write(
+            f"error: not enough memory: {error or 'nothing is left'}; make the model or the batches smaller\n"
+        )
+        return 1
     except OSError as error:
         abandon_stdout()
         place = f"{printable(os.fsdecode(error.filename))}: " if error.filename is not None else ""

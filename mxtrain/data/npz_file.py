@@ -19,6 +19,7 @@ from mxtrain.errors import DataError
 # What NumPy, zipfile and the decompressors raise on damaged archives.
 _UNREADABLE = (
     OSError,
+    OverflowError,
     ValueError,
     TypeError,
     EOFError,

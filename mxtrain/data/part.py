@@ -67,8 +67,8 @@ class Part:
         inputs, targets = self.inputs, self.targets
         size = min(size, max(1, len(self)))
         order = self.xp.asarray(permutation(seed, "order", epoch, size=len(self)))
-        input_buffer = self.xp.empty((size, inputs.shape[1]), dtype=inputs.dtype)
-        target_buffer = self.xp.empty(size, dtype=targets.dtype)
+        input_buffer = self.xp.empty((min(size, len(self)), inputs.shape[1]), dtype=inputs.dtype)
+        target_buffer = self.xp.empty(min(size, len(self)), dtype=targets.dtype)
         # NumPy's default mode checks the rows by way of a second buffer; CuPy's `take` has no modes.
         unchecked = {"mode": "clip"} if self.xp is np else {}
         for low in range(start, stop, size):

@@ -169,6 +169,14 @@ def test_normgrad_touches_neither_argument() -> None:
     assert optimizer.state_dict()["parameters"] == {}
 
 
+def test_normgrad_names_what_is_no_array_and_takes_one_array_for_both() -> None:
+    optimizer = mxtrain.build({"kind": "sgd", "scale": 0.5, "λ": 0})
+    with pytest.raises(mxtrain.ArrayTypeError, match="weight 'W' must be a NumPy or CuPy array, got a list"):
+        mxtrain.normgrad(optimizer, [1.0], np.ones(1))
+    weight = np.ones(2)
+    assert mxtrain.normgrad(optimizer, weight, weight).tolist() == [0.5, 0.5]
+
+
 @pytest.mark.parametrize("backend", ["numpy", "compiled"])
 def test_an_unset_scale_and_clip_leave_the_gradient_alone(backend: str) -> None:
     gradient = np.array([1e30, -3.0])
