@@ -15,6 +15,9 @@ from mxtrain.models.losses import LOSSES
 from mxtrain.philox import uniform
 from mxtrain.types import Array
 
+_quietly = np.errstate(all="ignore")
+"""Overflow and NaN are results, told of by the loss; and BLAS may raise flags for lanes that it does not use."""
+
 
 class Workspace(NamedTuple):
     """The arrays that one batch size needs.
@@ -98,6 +101,7 @@ class MLP:
             params[name] = ((2 * deviates - 1) * limit).reshape(shape).astype(dtype)
         return params
 
+    @_quietly
     def loss_and_grad(
         self, params: Mapping[str, Array], inputs: Array, targets: Array, grads: Mapping[str, Array]
     ) -> tuple[Any, Array]:
@@ -111,6 +115,7 @@ class MLP:
         self._backward(params, inputs, work, grads)
         return loss, outputs
 
+    @_quietly
     def predict(self, params: Mapping[str, Array], inputs: Array) -> Array:
         """The outputs, (n, k), for inputs, (n, d), in a new array."""
         return self._forward(params, inputs, self._new_layers(inputs))
