@@ -96,7 +96,7 @@ def test_the_momentum_of_the_sgd_config_rises_as_its_first_line_says() -> None:
 def test_yaml_examples_are_optimizers(line: int, text: str, tmp_path: Path) -> None:
     path = tmp_path / "optimizer.yaml"
     path.write_text(text, encoding="utf-8")
-    read_optimizer(path)
+    assert isinstance(read_optimizer(path), RULES)
 
 
 def test_every_rule_has_a_yaml_example() -> None:

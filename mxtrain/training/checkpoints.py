@@ -9,7 +9,7 @@ from mxtrain.errors import TrainingError
 from mxtrain.training.durable import read_folder, remove_folder, remove_leftovers, write_folder
 from mxtrain.training.snapshot import Snapshot
 
-_NAME = re.compile(r"epoch-(\d{6,})-batch-(\d{8,})")
+_NAME = re.compile(r"epoch-\d{6,}-batch-\d{8,}")
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class Checkpoints:
         if not self.folder.is_dir():
             return []
         found = [path.name for path in self.folder.iterdir() if _NAME.fullmatch(path.name)]
-        return sorted(found, key=lambda name: tuple(map(int, _NAME.fullmatch(name).groups())))  # type: ignore[union-attr]
+        return sorted(found, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
 
     def read(self, name: str) -> Snapshot:
         """A checkpoint by its name.

@@ -67,8 +67,8 @@ def test_inputs_targets_and_parameters_are_only_read() -> None:
     params, inputs, targets = model.init(0, "float64"), np.ones((5, 3)), np.zeros(5, int)
     for array in (*params.values(), inputs, targets):
         array.flags.writeable = False
-    model.loss_and_grad(params, inputs, targets, grads_like(params))
-    model.predict(params, inputs)
+    _, outputs = model.loss_and_grad(params, inputs, targets, grads_like(params))
+    assert (model.predict(params, inputs) == outputs).all()
 
 
 def test_batches_of_different_sizes_may_follow_each_other() -> None:
