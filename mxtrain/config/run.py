@@ -15,6 +15,8 @@ Activation = Literal["relu", "tanh", "sigmoid"]
 Width = Annotated[int, Bounds(ge=1, whole=True, ceiling=1_000_000)]
 """Of a layer; what is wider is a slip that would exhaust the memory."""
 
+Threads = Annotated[int, Bounds(ge=1, whole=True, ceiling=1024)]
+
 CLASS_LOSSES: tuple[LossName, ...] = ("softmax_cross_entropy", "logistic")
 """The losses whose targets are classes; the others take numbers."""
 
@@ -66,6 +68,8 @@ class RunConfig(Config):
         seed: of the split, of the order of samples and of the first weights.
         backend: what runs the updates; `auto` chooses by the arrays, and the choice never changes a result.
         dtype: of parameters, slots and inputs.
+        threads: how many threads BLAS uses, on which the last bits of the model's products depend; left out, as many as
+            it uses already, and the saved config says how many these were.
         data: what to train on, and in which portions.
         model: what is trained: a `linear` model, an `mlp`, or a `custom` one.
         loss: what is made small: `softmax_cross_entropy`, `logistic` or `squared_error`.
@@ -86,6 +90,7 @@ class RunConfig(Config):
     seed: Seed = 0
     backend: BackendName = "auto"
     dtype: DataType = "float32"
+    threads: Threads | None = None
     data: DataConfig
     model: ModelConfig
     loss: LossName

@@ -14,6 +14,7 @@ from mxtrain.config.fit_section import MetricName
 from mxtrain.data import Part, Preprocessing, Samples, columns_of, fingerprint, load_for_prediction, prepare
 from mxtrain.errors import DataError, TrainingError
 from mxtrain.models import Model, build_metric, decide, probabilities
+from mxtrain.training.blas_threads import blas_limited
 from mxtrain.training.callbacks import Row
 from mxtrain.training.evaluation import EVALUATION_BATCH, measure
 from mxtrain.training.history import final_epoch
@@ -104,7 +105,7 @@ class LoadedRun:
     def outputs(self, inputs: Inputs) -> NDArray[Any]:
         """The outputs of the model itself, (n, k), from which `decide` and `likelihood` go on."""
         prepared = self._prepared(inputs)
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), blas_limited(self.config.threads):
             return np.concatenate([self.model.predict(self.parameters, block) for block in _blocks(prepared)])
 
     def decide(self, outputs: NDArray[Any]) -> NDArray[Any]:
@@ -156,7 +157,7 @@ class LoadedRun:
         loss, shift = self.config.loss, 0.0 if self.class_names else mean
         suiting: tuple[MetricName, ...] = ("accuracy",) if loss in CLASS_LOSSES else ("mae", "r2")
         metrics = {"loss": build_metric("loss", loss)} | {name: build_metric(name, loss, shift) for name in suiting}
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), blas_limited(self.config.threads):
             return measure(self.model, self.parameters, samples, metrics)
 
     def _prepared(self, inputs: Inputs) -> NDArray[Any]:

@@ -12,6 +12,7 @@ from mxtrain.config import RunConfig, read_run, run_from_dict
 from mxtrain.errors import ConfigError, Problem, RunInterrupted, TrainingError
 from mxtrain.models import ModelFactory, with_factory
 from mxtrain.state import OptimizationState
+from mxtrain.training.blas_threads import blas_limited, with_threads
 from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining, tell
 from mxtrain.training.checkpoints import Checkpoints
 from mxtrain.training.continuing import check_continuation
@@ -85,11 +86,11 @@ def fit(
         >>> result.history[-1]["val_accuracy"] > 0.9
         True
     """
-    run = with_factory(_run_config(config, overrides).resolve(), model)
+    run = with_threads(with_factory(_run_config(config, overrides).resolve(), model))
     loggers = open_loggers(run.fit.loggers)
     trainer = Trainer(run, model)
     directory = RunDirectory.create(run, run_dir, trainer.optimizer.backend.name)
-    with directory.locked():
+    with directory.locked(), blas_limited(run.threads):
         return _train(trainer, directory, (*loggers, *callbacks), stop)
 
 
@@ -135,7 +136,8 @@ def resume(
             trainer.restore(snapshot)
         directory.begin_again(run, trainer.rows, trainer.optimizer.backend.name)
         notes = [*checkpoints.damaged, *_over(trainer, directory)]
-        return _train(trainer, directory, (*loggers, *callbacks), stop, notes)
+        with blas_limited(run.threads):
+            return _train(trainer, directory, (*loggers, *callbacks), stop, notes)
 
 
 def advance(
@@ -156,9 +158,10 @@ def advance(
     if snapshot is not None:
         trainer.restore(snapshot)
     trainer.last_good = lambda: snapshot
-    while trainer.epochs < epochs and not trainer.has_stopped_early:
-        trainer.run_epoch()
-        snapshot = trainer.snapshot()
+    with blas_limited(config.threads):
+        while trainer.epochs < epochs and not trainer.has_stopped_early:
+            trainer.run_epoch()
+            snapshot = trainer.snapshot()
     return trainer.snapshot() if snapshot is None else snapshot
 
 
@@ -182,12 +185,13 @@ def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None) -
     trainer = Trainer(run, model)
     trainer.restore(previous)
     trainer.last_good = lambda: previous
-    while trainer.epochs < last.epochs:
-        trainer.run_epoch()
-    if trainer.position != last.position:
-        for _ in trainer.steps():
-            if trainer.position == last.position:
-                break
+    with blas_limited(run.threads):
+        while trainer.epochs < last.epochs:
+            trainer.run_epoch()
+        if trainer.position != last.position:
+            for _ in trainer.steps():
+                if trainer.position == last.position:
+                    break
     return trainer.snapshot().differences(last)
 
 

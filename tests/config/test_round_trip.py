@@ -111,6 +111,7 @@ name: run
 seed: 0
 backend: auto
 dtype: float32
+threads: null
 data:
   source: digits
   target: null

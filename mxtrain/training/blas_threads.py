@@ -1,0 +1,30 @@
+"""How many threads BLAS uses: products of matrices are divided among them, so their last bits depend on the number."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mxtrain.config import RunConfig
+
+
+def with_threads(config: RunConfig) -> RunConfig:
+    """The config with the number of BLAS threads that this process uses now, where it says nothing of it."""
+    return config if config.threads else config.model_copy(update={"threads": blas_threads()})
+
+
+def blas_threads() -> int | None:
+    """How many threads BLAS uses in this process; None where it is one that does not tell, as on macOS."""
+    from threadpoolctl import threadpool_info
+
+    return max((each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"), default=None)
+
+
+@contextmanager
+def blas_limited(threads: int | None) -> Iterator[None]:
+    """Have BLAS use so many threads, and as many as before afterwards; None leaves it as it is."""
+    if threads is None or threads == blas_threads():
+        yield
+        return
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=threads, user_api="blas"):
+        yield
