@@ -118,6 +118,18 @@ class TrainingError(MxtrainError, RuntimeError):
     """A run failed: the loss is no longer a number, or the run's folder is taken."""
 
 
+class RunPaused(MxtrainError, RuntimeError):
+    """A run has come as far as it was asked to for now: it is saved and goes on when it is asked again.
+
+    Attributes:
+        run_dir: the run's folder.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        super().__init__(f"paused; the run is saved: continue it with `mxtrain resume {run_dir}`")
+
+
 class RunInterrupted(MxtrainError, RuntimeError):
     """A signal asked a run to stop: it is saved and can be resumed.
 

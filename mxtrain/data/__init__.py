@@ -9,6 +9,7 @@ from mxtrain.data.load import load
 from mxtrain.data.other_files import load_for_prediction
 from mxtrain.data.part import Batch, Part, Samples
 from mxtrain.data.preprocessing import Category, Number, Preprocessing
+from mxtrain.data.read_data import DataMemory, ReadData, read_data
 from mxtrain.data.split import Split, split
 from mxtrain.data.standardization import Standardization
 from mxtrain.data.table import Table
@@ -18,11 +19,13 @@ __all__ = [
     "Batches",
     "Category",
     "Columns",
+    "DataMemory",
     "Dataset",
     "DiskPart",
     "Number",
     "Part",
     "Preprocessing",
+    "ReadData",
     "Samples",
     "Split",
     "Standardization",
@@ -33,5 +36,6 @@ __all__ = [
     "load",
     "load_for_prediction",
     "prepare",
+    "read_data",
     "split",
 ]

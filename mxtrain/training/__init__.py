@@ -5,6 +5,7 @@ from mxtrain.training.load_folder import load_run
 from mxtrain.training.loaded_run import LoadedRun
 from mxtrain.training.loop import FitResult, advance, fit, resume, verify
 from mxtrain.training.run_list import ListedRun, differing, list_runs
+from mxtrain.training.segment import Progress, train_until
 from mxtrain.training.snapshot import Snapshot
 from mxtrain.training.stopping import StopRequest, graceful_stop
 from mxtrain.training.trainer import Trainer
@@ -14,6 +15,7 @@ __all__ = [
     "FitResult",
     "ListedRun",
     "LoadedRun",
+    "Progress",
     "Row",
     "RunInfo",
     "Snapshot",
@@ -27,5 +29,6 @@ __all__ = [
     "list_runs",
     "load_run",
     "resume",
+    "train_until",
     "verify",
 ]

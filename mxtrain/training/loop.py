@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mxtrain.config import RunConfig, read_run, run_from_dict
-from mxtrain.errors import ConfigError, Problem, RunInterrupted, TrainingError
+from mxtrain.config.fit_section import Interval
+from mxtrain.errors import ConfigError, Problem, RunInterrupted, RunPaused, TrainingError
 from mxtrain.models import ModelFactory, with_factory
 from mxtrain.state import OptimizationState
 from mxtrain.training.blas_threads import blas_limited, with_threads
@@ -91,7 +92,7 @@ def fit(
     trainer = Trainer(run, model)
     directory = RunDirectory.create(run, run_dir, trainer.optimizer.backend.name)
     with directory.locked(), blas_limited(run.threads):
-        return _train(trainer, directory, (*loggers, *callbacks), stop)
+        return train(trainer, directory, (*loggers, *callbacks), stop)
 
 
 def resume(
@@ -137,7 +138,7 @@ def resume(
         directory.begin_again(run, trainer.rows, trainer.optimizer.backend.name)
         notes = [*checkpoints.damaged, *_over(trainer, directory)]
         with blas_limited(run.threads):
-            return _train(trainer, directory, (*loggers, *callbacks), stop, notes)
+            return train(trainer, directory, (*loggers, *callbacks), stop, notes)
 
 
 def advance(
@@ -195,15 +196,19 @@ def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None) -
     return trainer.snapshot().differences(last)
 
 
-def _train(
+def train(
     trainer: Trainer,
     directory: RunDirectory,
     callbacks: Sequence[Callback],
     stop: StopRequest | None,
     notes: Sequence[str] = (),
+    *,
+    until: int | None = None,
+    interval: Interval | None = None,
 ) -> FitResult:
+    """Train to the end, or until `until` epochs are finished; then the run is saved, and ends with RunPaused."""
     fit = trainer.config.fit
-    saver = Saver(trainer, Checkpoints(directory.checkpoints, fit.checkpoint.keep))
+    saver = Saver(trainer, Checkpoints(directory.checkpoints, fit.checkpoint.keep), interval)
     trainer.last_good = saver.last_good
     info = RunInfo(
         config=trainer.config,
@@ -220,7 +225,10 @@ def _train(
         tell(callbacks, "on_start", info)
         begin = time.perf_counter()
         try:
-            while trainer.epochs < fit.epochs and not trainer.has_stopped_early:
+            while not trainer.is_over:
+                if until is not None and trainer.epochs >= until:
+                    saver.save()
+                    raise RunPaused(directory.path)
                 _epoch(trainer, directory, callbacks, saver, stop)
         except StopTraining:
             saver.save()

@@ -54,6 +54,19 @@ class RunDirectory:
         return directory
 
     @classmethod
+    def claim(cls, path: Path) -> "RunDirectory":
+        """A folder that is the run's, whatever an earlier process left in it; `begin_again` brings it into order.
+
+        Raises:
+            TrainingError: it cannot be made.
+        """
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainingError(f"the run directory {path} cannot be made: {error.strerror}") from error
+        return cls(path)
+
+    @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "RunDirectory":
         """The folder of a run that was begun.
 

@@ -2,7 +2,7 @@
 
 import time
 
-from mxtrain.config.fit_section import is_better
+from mxtrain.config.fit_section import Interval, is_better
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints import Checkpoints
 from mxtrain.training.snapshot import Snapshot
@@ -15,14 +15,15 @@ class Saver:
     Args:
         trainer: the run.
         checkpoints: where it is saved.
+        interval: how often, where it is not as `fit.checkpoint.every` says.
     """
 
-    def __init__(self, trainer: Trainer, checkpoints: Checkpoints) -> None:
+    def __init__(self, trainer: Trainer, checkpoints: Checkpoints, interval: Interval | None = None) -> None:
         self._trainer = trainer
         self._checkpoints = checkpoints
         checkpoints.prepare()
         self._config = trainer.config.fit.checkpoint
-        self._interval = self._config.interval
+        self._interval = interval or self._config.interval
         self._saved_at = time.monotonic()
         self._best: tuple[str, float] | None = None
         for row in trainer.rows:
@@ -32,8 +33,9 @@ class Saver:
         """Save, if it is time for it in the middle of an epoch."""
         count, unit = self._interval.count, self._interval.unit
         by_iterations = unit == "iteration" and self._trainer.state.curr_iter % count == 0
-        by_minutes = unit == "minute" and time.monotonic() - self._saved_at >= 60 * count
-        if by_iterations or by_minutes:
+        seconds = {"second": 1, "minute": 60}.get(unit, 0) * count
+        by_time = seconds > 0 and time.monotonic() - self._saved_at >= seconds
+        if by_iterations or by_time:
             self.save()
 
     def after_epoch(self, row: Row) -> None:
@@ -41,8 +43,7 @@ class Saver:
         trainer = self._trainer
         is_best = self._note_best(row)
         is_due = self._interval.unit == "epoch" and trainer.epochs % self._interval.count == 0
-        is_over = trainer.epochs >= trainer.config.fit.epochs or trainer.has_stopped_early
-        if is_due or is_best or is_over:
+        if is_due or is_best or trainer.is_over:
             self.save()
 
     def save(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mxtrain.backends import array_module
 from mxtrain.config import RunConfig
-from mxtrain.data import Batches, Samples, fingerprint, prepare
+from mxtrain.data import Batches, ReadData, Samples, read_data
 from mxtrain.errors import StateError, TrainingError
 from mxtrain.factory import build
 from mxtrain.flat import FlatParameters
@@ -39,6 +39,7 @@ class Trainer:
     Args:
         config: the resolved config.
         model: makes the model, where the config says that it is a custom one.
+        data: what `read_data` made of the config's data, where that is known already.
 
     Raises:
         DataError: the data cannot be read, or do not suit the loss.
@@ -46,7 +47,7 @@ class Trainer:
         BackendError: the backend cannot run here.
     """
 
-    def __init__(self, config: RunConfig, model: ModelFactory | None = None) -> None:
+    def __init__(self, config: RunConfig, model: ModelFactory | None = None, data: ReadData | None = None) -> None:
         self.config = config
         self.xp = array_module("cupy" if config.backend == "cupy" else "numpy")
         on_cpu = self.xp is np  # there, Python's own functions of two numbers are quicker
@@ -55,8 +56,7 @@ class Trainer:
         self._larger: Callable[[Any, Any], Any] = max if on_cpu else self.xp.maximum
         self.optimizer = build(config.optimizer, backend=config.backend)
         self.optimizer.state.batch_size = config.data.batch_size
-        self.dataset = prepare(config)
-        self.data_fingerprint = fingerprint(config.data)
+        self.dataset, self.data_fingerprint = data or read_data(config)
         self.model = make_model(config, model, self.dataset.n_features, self.dataset.n_outputs, self.xp)
         self.params = FlatParameters(self._initial())
         self.grads = self.params.zeros_like()
@@ -90,6 +90,11 @@ class Trainer:
         """Whether early stopping has ended the run."""
         stopping = self.config.fit.early_stopping
         return stopping is not None and self.patience.is_over(self.epochs, stopping)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.epochs >= self.config.fit.epochs or self.has_stopped_early
 
     def steps(self) -> Iterator[Any]:
         """Do what is left of the epoch under way, or the whole of the next one; yields each batch's loss.

@@ -214,12 +214,12 @@ mxtrain.resume(run_dir, overrides=[f"fit.epochs={4 + kills // 3}"])
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_real_kills_at_random_moments(tmp_path: Path) -> None:
     kills = int(os.environ.get("MXTRAIN_TEST_KILLS", "30"))
-    run_dir = tmp_path / "killed"
-    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, repr(CONFIG), str(run_dir), str(kills), "0"]
+    run_dir, config = tmp_path / "killed", CONFIG | {"threads": 1}
+    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, repr(config), str(run_dir), str(kills), "0"]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    expected = mxtrain.fit(CONFIG | {"fit": CONFIG["fit"] | {"epochs": 4 + kills // 3}}, run_dir=tmp_path / "whole")
+    expected = mxtrain.fit(config | {"fit": CONFIG["fit"] | {"epochs": 4 + kills // 3}}, run_dir=tmp_path / "whole")
     assert outcome(run_dir) == outcome(expected.run_dir)
 
 
