@@ -3,6 +3,7 @@
     optimizer = mxtrain.build({"kind": "adam", "η": 1e-3})
     optimizer.step(params, grads)           # in place, on dicts of arrays
     result = mxtrain.fit("configs/adam.yaml")
+    trials = mxtrain.sweep("configs/sweep.yaml")
 
 Names are imported when they are first used, so `import mxtrain` costs nothing.
 """
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
         BackendError,
         ConfigError,
         DataError,
+        FolderBusyError,
         ModelError,
         MxtrainError,
         RunInterrupted,
         StateError,
+        SweepError,
         TraceError,
         TrainingError,
     )
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from mxtrain.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdaMax, Nadam, RMSProp, Rule
     from mxtrain.schedules import learning_rate, momentum
     from mxtrain.state import OptimizationState
+    from mxtrain.sweeps import SweepResult, sweep
     from mxtrain.training import (
         Callback,
         FitResult,
@@ -53,10 +57,12 @@ _HOMES = {
         "BackendError",
         "ConfigError",
         "DataError",
+        "FolderBusyError",
         "ModelError",
         "MxtrainError",
         "RunInterrupted",
         "StateError",
+        "SweepError",
         "TraceError",
         "TrainingError",
     ),
@@ -67,6 +73,7 @@ _HOMES = {
     "mxtrain.optimizers": ("SGD", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "Nadam", "RMSProp", "Rule"),
     "mxtrain.schedules": ("learning_rate", "momentum"),
     "mxtrain.state": ("OptimizationState",),
+    "mxtrain.sweeps": ("SweepResult", "sweep"),
     "mxtrain.training": (
         "Callback",
         "FitResult",
@@ -96,6 +103,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "FitResult",
+    "FolderBusyError",
     "FlatParameters",
     "LoadedRun",
     "Model",
@@ -111,6 +119,8 @@ __all__ = [
     "RunInterrupted",
     "StateError",
     "StopTraining",
+    "SweepError",
+    "SweepResult",
     "TraceError",
     "TrainingError",
     "advance",
@@ -122,6 +132,7 @@ __all__ = [
     "momentum",
     "normgrad",
     "resume",
+    "sweep",
     "verify",
 ]
 

@@ -10,6 +10,9 @@
     ├── ModelError        a model that was handed over is none, or does not fit the data (TypeError)
     ├── BackendError      a backend cannot run here (RuntimeError)
     ├── TrainingError     a run failed: it diverged, or its folder is taken (RuntimeError)
+    │   └── FolderBusyError   another process works in the folder
+    ├── SweepError        a sweep cannot go on (RuntimeError)
+    ├── RunPaused         a run has come as far as it was asked to for now; it is saved (RuntimeError)
     └── RunInterrupted    a signal asked a run to stop; it is saved and can be resumed (RuntimeError)
 
 Each message says where, what was expected, what was got, and the remedy where it is not obvious.
@@ -116,6 +119,14 @@ class BackendError(MxtrainError, RuntimeError):
 
 class TrainingError(MxtrainError, RuntimeError):
     """A run failed: the loss is no longer a number, or the run's folder is taken."""
+
+
+class FolderBusyError(TrainingError):
+    """Another process works in the folder of a run or a sweep."""
+
+
+class SweepError(MxtrainError, RuntimeError):
+    """A sweep cannot go on; what it has done is kept."""
 
 
 class RunPaused(MxtrainError, RuntimeError):

@@ -15,6 +15,7 @@ from mxtrain.cli import (
     runs_command,
     schedule_command,
     show_command,
+    sweep_command,
 )
 
 app = typer.Typer(
@@ -48,6 +49,7 @@ def _options(
 
 app.command("fit")(run_commands.train)
 app.command("resume")(resume_command.resume_run)
+app.command("sweep")(sweep_command.search)
 app.command("evaluate")(evaluate_command.evaluate)
 app.command("predict")(predict_command.predict)
 app.command("runs")(runs_command.list_runs)

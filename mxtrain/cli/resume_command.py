@@ -1,5 +1,6 @@
 """`mxtrain resume`: go on with a run, or prove that it can be replayed."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,15 +24,19 @@ def resume_run(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a run from its newest checkpoint.
+    """Go on with a run from its newest checkpoint, or with a sweep.
 
     The outcome is that of a run that never stopped, to the byte. `--set fit.epochs=40` trains on for longer; what
     would have changed the past cannot be set.
     """
     from mxtrain.cli.plugins import load_plugin
     from mxtrain.cli.run_commands import watched
+    from mxtrain.sweeps import SweepFolder
     from mxtrain.training import resume
 
+    if SweepFolder.holds_sweep(Path(run)):
+        _resume_sweep(run, sets, verify, plugin, quiet, as_json)
+        return
     model = load_plugin(plugin)
     if verify:
         if sets:
@@ -43,6 +48,23 @@ def resume_run(
             quiet,
             as_json,
         )
+
+
+def _resume_sweep(
+    folder: str, sets: list[str] | None, verify: bool, plugin: str | None, quiet: bool, as_json: bool
+) -> None:
+    from mxtrain.cli.sweep_command import plugin_place, searched
+    from mxtrain.sweeps import resume_sweep
+
+    if verify:
+        raise typer.BadParameter("replays one run; name the folder of a trial", param_hint="--verify")
+    searched(
+        lambda stop, watch: resume_sweep(
+            folder, overrides=sets or (), model=plugin_place(plugin), stop=stop, watch=watch
+        ),
+        quiet,
+        as_json,
+    )
 
 
 def _replay(run: str, model: "ModelFactory | None", quiet: bool, as_json: bool) -> None:

@@ -1,6 +1,10 @@
 """Training: the fit loop, what watches it, its checkpoints, and the folder of a run."""
 
+from mxtrain.training.blas_threads import hold_blas_threads
 from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining
+from mxtrain.training.durable import write_file
+from mxtrain.training.folder_lock import folder_lock
+from mxtrain.training.history import final_epoch
 from mxtrain.training.load_folder import load_run
 from mxtrain.training.loaded_run import LoadedRun
 from mxtrain.training.loop import FitResult, advance, fit, resume, verify
@@ -24,11 +28,15 @@ __all__ = [
     "Trainer",
     "advance",
     "differing",
+    "final_epoch",
     "fit",
+    "folder_lock",
     "graceful_stop",
+    "hold_blas_threads",
     "list_runs",
     "load_run",
     "resume",
     "train_until",
     "verify",
+    "write_file",
 ]

@@ -28,3 +28,11 @@ def blas_limited(threads: int | None) -> Iterator[None]:
 
     with threadpool_limits(limits=threads, user_api="blas"):
         yield
+
+
+def hold_blas_threads(threads: int | None) -> None:
+    """Have BLAS use so many threads from now on: for a process that trains several runs at once, in threads."""
+    if threads is not None and threads != blas_threads():
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(limits=threads, user_api="blas")

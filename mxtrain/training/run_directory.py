@@ -4,7 +4,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from mxtrain.config import RunConfig, to_yaml
 from mxtrain.errors import TrainingError
 from mxtrain.training.durable import remove_leftovers, write_file
 from mxtrain.training.environment import environment
+from mxtrain.training.folder_lock import folder_lock
 
 RUNS = Path("runs")
 
@@ -78,24 +79,16 @@ class RunDirectory:
             raise TrainingError(f"there is no run in {path}: it holds no config.yaml; name the folder of a run")
         return directory
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, wait: float = 0.0) -> AbstractContextManager[None]:
         """Keep other processes from training this run; the lock goes with the process, however it ends.
 
+        Args:
+            wait: for how many seconds to wait for another process.
+
         Raises:
-            TrainingError: another process is training it.
+            FolderBusyError: another process is training it.
         """
-        try:
-            import fcntl
-        except ImportError:  # no such locks on this system
-            yield
-            return
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise TrainingError(f"another process is training the run in {self.path}; wait for it") from error
-            yield
+        return folder_lock(self.path, f"another process is training the run in {self.path}; wait for it", wait)
 
     def begin_again(self, config: RunConfig, rows: Sequence[Mapping[str, Any]], backend: str) -> None:
         """Bring the files to the moment from which the run goes on: the config, and a line for each finished epoch.

@@ -27,6 +27,9 @@ from mxtrain.training.trainer import Trainer
 INTERVAL = Interval(5, "second")
 """How often a segment is saved before its end, whatever its config says: as often as a loss of it would hurt."""
 
+WAIT = 60.0
+"""Seconds to wait for another process in the folder: one that lost its driver goes away by itself."""
+
 
 class Progress(NamedTuple):
     """How far a run has come.
@@ -74,7 +77,7 @@ def train_until(
     data = (memory or DataMemory()).read(run)
     trainer = Trainer(run, model, data)
     directory = RunDirectory.claim(run_dir)
-    with directory.locked(), blas_limited(run.threads):
+    with directory.locked(WAIT), blas_limited(run.threads):
         snapshot = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep).newest()
         if snapshot is not None:
             check_continuation(snapshot, run, trainer.data_fingerprint)

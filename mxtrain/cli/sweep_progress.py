@@ -1,0 +1,99 @@
+"""How a sweep is watched while it goes on: a few lines on a terminal, a line for each trial elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from mxtrain.cli.numbers import duration
+from mxtrain.cli.streams import messages
+from mxtrain.cli.sweep_tables import told_params, told_value
+from mxtrain.errors import printable
+
+if TYPE_CHECKING:
+    from mxtrain.sweeps import SweepResult, Watch
+
+LINES = 200
+"""Lines that are printed for a sweep at the most."""
+_ENDED = ("complete", "pruned", "failed")
+
+
+@contextmanager
+def watching(quiet: bool) -> "Iterator[Watch]":
+    """What watches a sweep, for as long as it goes on."""
+    console = messages()
+    if quiet:
+        yield lambda result: None
+    elif console.is_terminal and not console.is_dumb_terminal:
+        with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
+            yield Screen(live).show
+    else:
+        yield Lines(console).show
+
+
+class Screen:
+    """Draws how a sweep stands: how far it is, what runs, the best so far."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._begun_at = time.monotonic()
+        self._ended_before: int | None = None
+
+    def show(self, result: "SweepResult") -> None:
+        ended = sum(len(result.counted(state)) for state in _ENDED)
+        if self._ended_before is None:
+            self._ended_before = ended
+        lines = Table.grid(padding=(0, 2))
+        lines.add_column(style="dim", no_wrap=True)
+        lines.add_column(overflow="ellipsis", no_wrap=True)
+        lines.add_row("trials", self._counts(result, ended))
+        best = result.best
+        if best is not None:
+            lines.add_row("best", f"trial {best['number']}  {told_value(result, best)}  {told_params(best)}")
+        for row in result.counted("running")[:8]:
+            lines.add_row("running", f"trial {row['number']}, epoch {row['epochs']}  {told_params(row)}")
+        bar = ProgressBar(total=result.total, completed=ended, width=48)
+        self._live.update(Group(bar, lines), refresh=True)
+
+    def _counts(self, result: "SweepResult", ended: int) -> Text:
+        told = [f"{ended} of {result.total}"]
+        told += [f"{len(rows)} {state}" for state in ("pruned", "failed") if (rows := result.counted(state))]
+        here = ended - (self._ended_before or 0)
+        if here > 0 and ended < result.total:
+            left = (time.monotonic() - self._begun_at) / here * (result.total - ended)
+            told.append(f"{duration(left)} left")
+        return Text(", ".join(told))
+
+
+class Lines:
+    """Prints a line for each trial that ends; of a long sweep, for every so many, and for each that fails."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._told: set[int] | None = None
+
+    def show(self, result: "SweepResult") -> None:
+        ended = {row["number"]: row for row in result.trials if row["state"] in _ENDED}
+        if self._told is None:
+            self._told = set(ended)
+            if ended:
+                self._console.print(f"{len(ended)} of {result.total} trials have ended already", soft_wrap=True)
+        every = -(-result.total // LINES)
+        for number in sorted(ended.keys() - self._told):
+            self._told.add(number)
+            row = ended[number]
+            if number % every == 0 or row["state"] == "failed":
+                self._console.print(printable(_line(result, row)), soft_wrap=True)
+
+
+def _line(result: "SweepResult", row: dict[str, Any]) -> str:
+    width = len(str(result.total - 1))
+    outcome = row["error"].splitlines()[0] if row["state"] == "failed" else told_value(result, row)
+    after = f" after epoch {row['epochs']}" if row["state"] == "pruned" else ""
+    return f"trial {row['number']:>{width}} {row['state']}{after}  {outcome}  {told_params(row)}"

@@ -1,0 +1,117 @@
+"""A Dask cluster: segments on whatever workers its scheduler has, all of which see the sweep's folder."""
+
+import time
+from functools import cache
+from queue import Empty, SimpleQueue
+from signal import SIGTERM
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from mxtrain.errors import SweepError
+from mxtrain.sweeps.task import Outcome, Task
+from mxtrain.sweeps.work import work
+from mxtrain.training import StopRequest
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+_LOOK = 1.0
+"""Seconds for which the number of workers is taken to be what it was."""
+
+
+class DaskEngine:
+    """Workers of a Dask cluster.
+
+    Args:
+        scheduler: the address of its scheduler; None begins a cluster on this machine.
+        count: how many segments are under way at once at the most.
+        environment: what the processes of a cluster on this machine find in their environment.
+        plugin: the factory of a custom model, as `work.load_factory` takes it.
+
+    Raises:
+        SweepError: Dask is missing, or the scheduler does not answer.
+    """
+
+    def __init__(
+        self, scheduler: str | None, count: int, environment: dict[str, str], plugin: str | None = None
+    ) -> None:
+        try:
+            from distributed import Client, Event, LocalCluster
+        except ModuleNotFoundError as error:
+            raise SweepError("the engine dask needs Dask; pip install 'mxtrain[dask]'") from error
+        self._count, self._plugin = count, plugin
+        self._cluster: Any = None
+        if scheduler is None:
+            self._cluster = LocalCluster(
+                n_workers=count, threads_per_worker=1, dashboard_address=None, env=environment, silence_logs=50
+            )
+        try:
+            self._client: Client = Client(self._cluster or scheduler, set_as_default=False, timeout=20)
+        except (OSError, ValueError) as error:
+            raise SweepError(f"the Dask scheduler {scheduler} does not answer: {error}") from error
+        self._parting = f"mxtrain-{uuid4().hex}"
+        self._event = Event(self._parting, client=self._client)
+        self._ended: SimpleQueue[tuple[Task, Future]] = SimpleQueue()
+        self._under_way: dict[tuple[int, int], Future] = {}
+        self._threads, self._looked_at = 0, -_LOOK
+
+    @property
+    def free(self) -> int:
+        """How many more segments it can take now."""
+        if time.monotonic() - self._looked_at > _LOOK:
+            self._threads, self._looked_at = sum(self._client.nthreads().values()), time.monotonic()
+        return min(self._count, self._threads) - len(self._under_way)
+
+    def submit(self, task: Task) -> None:
+        """Begin a segment; see `Engine.submit`."""
+        future = self._client.submit(segment, task.to_dict(), self._plugin, self._parting, pure=False)
+        self._under_way[task.key] = future
+        future.add_done_callback(lambda done: self._ended.put((task, done)))
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        """What has come of segments; see `Engine.wait`."""
+        outcomes = []
+        try:
+            outcomes.append(self._outcome(*self._ended.get(timeout=seconds)))
+            while True:
+                outcomes.append(self._outcome(*self._ended.get_nowait()))
+        except Empty:
+            return outcomes
+
+    def stop(self, signal: int) -> None:
+        """Ask every segment under way to end; see `Engine.stop`."""
+        self._event.set()
+
+    def close(self) -> None:
+        """Leave the cluster; end it, where it was begun here."""
+        self._event.set()
+        self._client.close()
+        if self._cluster is not None:
+            self._cluster.close()
+
+    def _outcome(self, task: Task, future: "Future") -> Outcome:
+        del self._under_way[task.key]
+        if future.status == "finished":
+            return Outcome.from_dict(task, future.result())
+        return Outcome(task, "lost", f"its worker was lost: {future.exception() if future.done() else future.status}")
+
+
+def segment(task: dict[str, Any], plugin: str | None, parting: str) -> dict[str, Any]:
+    """Do a segment, on a worker."""
+    return work(Task(**task), _request(parting), plugin).to_dict()
+
+
+@cache
+def _request(parting: str) -> StopRequest:
+    """Whether the driver of this name wants everything to stop; one for all segments of a process."""
+    from distributed import Event, get_client
+
+    request, event = StopRequest(), Event(parting, client=get_client())
+
+    def listen() -> None:
+        event.wait()
+        request.signal = SIGTERM
+
+    Thread(target=listen, daemon=True).start()
+    return request

@@ -1,0 +1,233 @@
+"""The driver of a sweep: draws trials, has engines do their segments, and records what came of them."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from optuna.trial import FrozenTrial, create_trial
+
+from mxtrain.config import Point, RunConfig, Sweep
+from mxtrain.errors import ConfigError, RunInterrupted, SweepError
+from mxtrain.sweeps.engine import Engine
+from mxtrain.sweeps.folder import SweepFolder
+from mxtrain.sweeps.pruning import Judge, rungs
+from mxtrain.sweeps.record import STATES, Record
+from mxtrain.sweeps.result import Ending, SweepResult
+from mxtrain.sweeps.sampling import Drawn, Sampling
+from mxtrain.sweeps.task import Outcome, Task
+from mxtrain.sweeps.trial import Member, Trial
+from mxtrain.training import StopRequest
+
+_TICK = 0.2
+"""Seconds between two looks at whether the sweep shall stop."""
+_PARTING = 60.0
+"""Seconds that workers have to end a step and save their run."""
+
+
+class Driver:
+    """One sweep, from wherever its folder stands to its end.
+
+    What is drawn and what is given up follows from the sweep alone. The folder and the study hold what has been done,
+    and whoever begins again with them asks for all trials in their order, and finds most of them done.
+
+    Args:
+        sweep: the sweep.
+        folder: its folder, locked.
+        engine: does the segments.
+        threads: of BLAS, for a trial.
+        stop: looked at several times a second.
+        watch: told of every change.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        folder: SweepFolder,
+        engine: Engine,
+        threads: int,
+        stop: StopRequest,
+        watch: Callable[[SweepResult], None],
+    ) -> None:
+        self._sweep, self._folder, self._engine = sweep, folder, engine
+        self._threads, self._stop, self._watch = threads, stop, watch
+        self._record = Record(sweep, folder.path)
+        self._recorded = self._record.endings()
+        self._sampling = Sampling(sweep)
+        self._live: dict[int, Trial] = {}
+        self._ended: dict[int, Ending] = {}
+        self._drawn: dict[int, Drawn] = {}
+        self._verdicts: dict[int, FrozenTrial] = {}
+        self._told = 0
+        self._under_way: set[tuple[int, int]] = set()
+        self._written_at = self._shown_at = 0.0
+
+    @property
+    def result(self) -> SweepResult:
+        """The sweep as it stands."""
+        endings = self._ended | {number: trial.ending() for number, trial in self._live.items()}
+        rows = tuple(endings[number].to_row() for number in sorted(endings))
+        objectives = self._sweep.settings.objectives
+        return SweepResult(self._sweep.name, self._folder.path, objectives, rows, self._sweep.total)
+
+    def run(self, retry_failed: bool = False) -> SweepResult:
+        """Do what is left of the sweep.
+
+        Args:
+            retry_failed: whether trials that failed before are tried again.
+
+        Raises:
+            RunInterrupted: `stop` named a signal; every run is saved.
+            SweepError: it cannot go on; what was done is kept.
+        """
+        try:
+            self._recall(retry_failed)
+            self._loop()
+        except BaseException:
+            with suppress(SweepError):  # the first error is the one to tell
+                self._save()
+            raise
+        finally:
+            self._engine.close()
+        self._save()
+        self._watch(self.result)
+        return self.result
+
+    def _loop(self) -> None:
+        while self._begin_what_can_be() or self._live:
+            for outcome in self._engine.wait(_TICK):
+                self._take(outcome)
+            if self._stop.signal:
+                self._part()
+            self._save(at_least_every=1.0)
+            if time.monotonic() - self._shown_at > _TICK:
+                self._watch(self.result)
+                self._shown_at = time.monotonic()
+
+    def _recall(self, retry_failed: bool) -> None:
+        """Take up what an earlier process recorded."""
+        for number in range(len(self._recorded)):
+            ending, drawn = self._recorded[number]
+            self._drawn[number] = self._sampling.recall(number, drawn)
+            if retry_failed and ending.state == "failed":
+                self._folder.put_aside(number)
+                self._live[number] = self._trial(number)
+            else:
+                self._ended[number] = ending
+
+    def _begin_what_can_be(self) -> bool:
+        """Give the engine as much as it takes, earlier trials first; whether anything is under way."""
+        while self._engine.free > 0:
+            task = next(self._ready(), None)
+            if task is not None:
+                self._under_way.add(task.key)
+                self._live[task.trial].state = "running"
+                self._engine.submit(task)
+            elif not self._begin_next():
+                break
+        return bool(self._under_way)
+
+    def _ready(self) -> Iterator[Task]:
+        for number in sorted(self._live):
+            yield from (task for task in self._live[number].tasks() if task.key not in self._under_way)
+
+    def _begin_next(self) -> bool:
+        """Begin the next trial, if there is one and it may; whether it did."""
+        number = len(self._drawn)
+        seen = max(0, number - self._sweep.settings.parallel + 1) if self._sweep.learns else 0
+        if number >= self._sweep.total or any(other not in self._ended for other in range(self._told, seen)):
+            return False
+        while self._told < seen:
+            self._tell(self._told)
+        self._drawn[number] = self._sampling.draw(number)
+        try:
+            self._live[number] = self._trial(number)
+        except ConfigError as error:
+            self._end(self._unfit(number, error))
+        return True
+
+    def _tell(self, number: int) -> None:
+        """Let the sampler know what came of a trial; they are told in order."""
+        ending = self._ended[number]
+        values = None if ending.values is None else list(ending.values)
+        self._sampling.tell(number, STATES[ending.state], values, ending.curve)
+        self._told += 1
+
+    def _verdict(self, number: int) -> FrozenTrial:
+        """What came of a trial, for the pruner."""
+        if number not in self._verdicts:
+            ending = self._ended[number] if number in self._ended else self._recorded[number][0]
+            self._verdicts[number] = create_trial(
+                state=STATES[ending.state],
+                values=ending.values if ending.state == "complete" else None,
+                intermediate_values=dict(ending.curve),
+                system_attrs=dict(ending.marks),
+            )
+        return self._verdicts[number]
+
+    def _trial(self, number: int) -> Trial:
+        settings, point = self._sweep.settings, self._drawn[number].point
+        folders = self._folder.run_dirs(number, settings.seeds)
+        members = [Member(self._config(point, i), folder) for i, folder in enumerate(folders)]
+        longest = max(member.config.fit.epochs for member in members)
+        seen = max(0, number - settings.parallel + 1) if self._sweep.learns else 0
+        judge = Judge(self._sweep, number, [self._verdict(other) for other in range(seen)])
+        return Trial(number, point, members, rungs(self._sweep, longest), judge, settings.objectives)
+
+    def _config(self, point: Point, member: int) -> RunConfig:
+        config = self._sweep.run_config(point, member).resolve()
+        return config if config.threads else config.model_copy(update={"threads": self._threads})
+
+    def _unfit(self, number: int, error: ConfigError) -> Ending:
+        """A trial whose values do not go together."""
+        point, (run_dir, *_) = self._drawn[number].point, self._folder.run_dirs(number, self._sweep.settings.seeds)
+        return Ending(number, "failed", point.params, point.drawn, run_dir, error=str(error))
+
+    def _take(self, outcome: Outcome) -> None:
+        self._under_way.discard(outcome.task.key)
+        trial = self._live.get(outcome.task.trial)
+        if outcome.kind == "halted":
+            raise SweepError(f"{outcome.message}; mend it, and continue with `mxtrain resume {self._folder.path}`")
+        if trial is not None:
+            trial.take(outcome)
+            if trial.has_ended:
+                del self._live[trial.number]
+                self._end(trial.ending())
+
+    def _end(self, ending: Ending) -> None:
+        """A trial has ended: it is recorded as soon as all before it are."""
+        self._ended[ending.number] = ending
+        if ending.number in self._recorded:  # it failed before
+            self._write(ending.number)
+        while len(self._recorded) in self._ended:
+            self._write(len(self._recorded))
+
+    def _write(self, number: int) -> None:
+        self._record.add(self._ended[number], self._drawn[number])
+        self._recorded[number] = self._ended[number], self._drawn[number]
+        self._verdicts.pop(number, None)
+
+    def _part(self) -> None:
+        """End in good order: every run under way is saved."""
+        self._engine.stop(self._stop.signal)
+        deadline = time.monotonic() + _PARTING
+        while self._under_way and time.monotonic() < deadline:
+            for outcome in self._engine.wait(_TICK):
+                self._take(outcome)
+        raise RunInterrupted(self._folder.path, self._stop.signal)
+
+    def _save(self, at_least_every: float = 0.0) -> None:
+        if time.monotonic() - self._written_at < at_least_every:
+            return
+        result = self.result
+        self._folder.write_results(result)
+        if result.best is not None:
+            self._folder.write_best(*self._best(result))
+        self._written_at = time.monotonic()
+
+    def _best(self, result: SweepResult) -> tuple[RunConfig, str]:
+        row, (objective, *_) = result.best, result.objectives
+        assert row is not None
+        seeds = row.get("values_by_seed")
+        of_seed = f", {seeds[0]} with this seed, the first of {len(seeds)}" if seeds else ""
+        title = f"trial {row['number']} of the sweep {result.name}: {objective.metric} {row['value']}{of_seed}"
+        return self._config(self._drawn[row["number"]].point, 0), title

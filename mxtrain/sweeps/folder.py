@@ -1,0 +1,150 @@
+"""The folder of a sweep."""
+
+import json
+from contextlib import AbstractContextManager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
+from mxtrain.errors import ConfigError, Problem, SweepError
+from mxtrain.sweeps.result import SweepResult
+from mxtrain.training import folder_lock, write_file
+from mxtrain.training.flattened import flattened
+from mxtrain.types import describe
+
+SWEEPS = Path("sweeps")
+FILE = "sweep.yaml"
+FREE = ("sweep.trials", "sweep.workers", "sweep.storage")
+"""What may change when a sweep goes on: no trial depends on it."""
+
+
+class SweepFolder:
+    """The folder of a sweep.
+
+    sweep.yaml         the whole file, with every setting, which runs again unchanged
+    study.db           every trial that has ended, as Optuna's own tools read it
+    trials/0000/       the folder of each trial's run; seed-0, seed-1, … below it, where there are several
+    results.json       the trials as rows, and the best of them
+    best.yaml          the best trial's run, for `mxtrain fit`
+    logs/              what workers had to say, if anything
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+
+    @property
+    def file(self) -> Path:
+        """The sweep's file."""
+        return self.path / FILE
+
+    @property
+    def logs(self) -> Path:
+        """The folder for what workers write to stderr."""
+        return self.path / "logs"
+
+    @staticmethod
+    def holds_sweep(path: Path) -> bool:
+        """Whether a folder is that of a sweep."""
+        return (path / FILE).is_file()
+
+    def make(self) -> None:
+        """Make the folder.
+
+        Raises:
+            SweepError: it cannot be made, or holds something else.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            names = {entry.name for entry in self.path.iterdir()} - {".lock", f".{FILE}.tmp"}
+        except OSError as error:
+            raise SweepError(f"the sweep's folder {self.path} cannot be made: {error.strerror}") from error
+        if names and FILE not in names:
+            raise SweepError(f"{self.path} is not empty and holds no sweep; name another folder with --run-dir")
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other drivers away.
+
+        Raises:
+            FolderBusyError: there is one.
+        """
+        return folder_lock(self.path, f"another process runs the sweep in {self.path}; wait for it, or stop it")
+
+    def take_up(self, sweep: Sweep) -> None:
+        """Write the sweep down; where there is one already, refuse another one.
+
+        Raises:
+            ConfigError: the folder's sweep differs in what may not change; every difference at once.
+            SweepError: it cannot be written.
+        """
+        if self.file.exists():
+            before, now = _fixed(read_sweep(self.file)), _fixed(sweep)
+            changed = [key for key in before | now if before.get(key) != now.get(key)]
+            if changed:
+                raise ConfigError([Problem(key, self._refusal(before.get(key), now.get(key))) for key in changed])
+        self.write(FILE, sweep.to_yaml())
+
+    def run_dirs(self, number: int, seeds: int) -> list[Path]:
+        """The folder of each of a trial's runs."""
+        trial = self.path / "trials" / f"{number:04}"
+        return [trial] if seeds == 1 else [trial / f"seed-{i}" for i in range(seeds)]
+
+    def put_aside(self, number: int) -> None:
+        """Rename the folder of a trial that failed, so that it can be tried again; nothing is lost."""
+        trial = self.path / "trials" / f"{number:04}"
+        if not trial.exists():
+            return
+        attempt = 1
+        while (aside := trial.with_name(f"{trial.name}-failed-{attempt}")).exists():
+            attempt += 1
+        trial.rename(aside)
+
+    def write_results(self, result: SweepResult) -> None:
+        """Write the rows."""
+        self.write("results.json", json.dumps(result.to_dict(), ensure_ascii=False, indent=1) + "\n")
+
+    def read_results(self) -> SweepResult:
+        """The rows as they were last written.
+
+        Raises:
+            SweepError: there are none.
+        """
+        try:
+            return SweepResult.from_dict(json.loads((self.path / "results.json").read_bytes()))
+        except FileNotFoundError:
+            raise SweepError(f"there is no sweep in {self.path} yet; begin it with `mxtrain sweep`") from None
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise SweepError(f"{self.path / 'results.json'} cannot be read: {error}") from error
+
+    def write_best(self, config: RunConfig, title: str) -> None:
+        """Write the best trial's run."""
+        self.write("best.yaml", f"# {title}\n{to_yaml(config)}")
+
+    def write(self, name: str, text: str) -> None:
+        """Put a file in the place of the old one.
+
+        Raises:
+            SweepError: it cannot be written.
+        """
+        try:
+            write_file(self.path / name, text.encode())
+        except OSError as error:
+            raise SweepError(
+                f"{self.path / name} cannot be written: {error.strerror}; what was done is kept: make room, and "
+                f"continue with `mxtrain resume {self.path}`"
+            ) from error
+
+    def _refusal(self, before: object, now: object) -> str:
+        return (
+            f"was {describe(before)} when the sweep in {self.path} was begun, and cannot become {describe(now)}: "
+            "name another folder with --run-dir"
+        )
+
+
+def identity(sweep: Sweep) -> str:
+    """The SHA-256 of everything that the trials of a sweep follow from."""
+    return sha256(json.dumps(_fixed(sweep), sort_keys=True).encode()).hexdigest()
+
+
+def _fixed(sweep: Sweep) -> dict[str, Any]:
+    return {path: value for path, value in flattened(sweep.to_dict()).items() if path not in FREE}

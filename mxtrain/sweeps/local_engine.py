@@ -1,0 +1,170 @@
+"""Supervised processes on this machine: one that dies is replaced, and costs its segment since the last checkpoint."""
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mxtrain.errors import SweepError
+from mxtrain.sweeps.task import Outcome, Task
+
+STILLBORN = 10
+"""Workers in a row that die before they are ready: then no other would do better."""
+
+
+@dataclass(eq=False)
+class _Worker:
+    """One place for a worker.
+
+    Attributes:
+        environment: what its process finds in its environment, besides this one's.
+        log: where its process writes what is not an answer.
+        process: the process; None before the first.
+        task: what it does; None while it waits.
+        is_ready: whether its process has come to the point where it takes segments.
+        received: the beginning of an answer.
+    """
+
+    environment: Mapping[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    task: Task | None = None
+    is_ready: bool = False
+    received: bytearray = field(default_factory=bytearray)
+
+
+class LocalEngine:
+    """Processes on this machine.
+
+    Args:
+        environments: for each worker, what its process finds in its environment besides this one's.
+        logs: the folder for what workers write to stderr.
+        plugin: the factory of a custom model, as `work.load_factory` takes it.
+    """
+
+    def __init__(self, environments: Sequence[Mapping[str, str]], logs: Path, plugin: str | None = None) -> None:
+        self._workers = [_Worker(it, logs / f"worker-{i}.log") for i, it in enumerate(environments)]
+        self._arguments = [plugin] if plugin else []
+        self._selector = selectors.DefaultSelector()
+        self._stillborn = 0
+        for worker in self._workers:  # now, so that they are ready by the time there is something to do
+            self._start(worker)
+
+    @property
+    def free(self) -> int:
+        """How many more segments it can take now."""
+        return sum(worker.task is None for worker in self._workers)
+
+    def submit(self, task: Task) -> None:
+        """Begin a segment; see `Engine.submit`."""
+        idle = [worker for worker in self._workers if worker.task is None]
+        # one that runs already, rather than a new one
+        worker = next((each for each in idle if each.process and each.process.poll() is None), idle[0])
+        worker.task = task
+        if worker.process is None or worker.process.poll() is not None:
+            self._end(worker)
+            self._start(worker)
+        self._tell(worker, task.to_dict())
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        """What has come of segments; see `Engine.wait`."""
+        outcomes: list[Outcome] = []
+        for key, _ in self._selector.select(seconds):
+            worker: _Worker = key.data
+            chunk = os.read(key.fd, 1 << 20)
+            if not chunk:
+                outcomes += self._lost(worker)
+                continue
+            worker.received += chunk
+            *lines, rest = worker.received.split(b"\n")
+            worker.received = rest
+            for line in lines:
+                outcomes += self._answer(worker, json.loads(line))
+        return outcomes
+
+    def stop(self, signal: int) -> None:
+        """Ask every segment under way to end; see `Engine.stop`."""
+        for worker in self._workers:
+            if worker.task is not None:
+                self._tell(worker, {"stop": signal})
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._workers:
+            self._end(worker)
+        self._selector.close()
+
+    def _start(self, worker: _Worker) -> None:
+        worker.log.parent.mkdir(parents=True, exist_ok=True)
+        with worker.log.open("ab") as log:
+            worker.process = subprocess.Popen(
+                [sys.executable, "-m", "mxtrain.sweeps.worker", *self._arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                bufsize=0,
+                env={**os.environ, **_path(), **worker.environment},
+                start_new_session=True,  # signals of the terminal are the driver's
+            )
+        worker.is_ready = False
+        worker.received.clear()
+        assert worker.process.stdout is not None
+        self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+
+    def _tell(self, worker: _Worker, request: dict[str, Any]) -> None:
+        assert worker.process is not None
+        assert worker.process.stdin is not None
+        with suppress(BrokenPipeError):  # it has died: the end of its stdout says so
+            worker.process.stdin.write(json.dumps(request, ensure_ascii=False).encode() + b"\n")
+
+    def _answer(self, worker: _Worker, record: dict[str, Any]) -> list[Outcome]:
+        if record["kind"] == "ready":
+            worker.is_ready, self._stillborn = True, 0
+            return []
+        task, worker.task = worker.task, None
+        assert task is not None, "a worker answers what it was asked"
+        return [Outcome.from_dict(task, record)]
+
+    def _lost(self, worker: _Worker) -> list[Outcome]:
+        """A worker has died: its segment can be done again."""
+        was_ready = worker.is_ready
+        reason = f"its worker {self._end(worker)}; see {worker.log}"
+        task, worker.task = worker.task, None
+        if not was_ready:
+            self._stillborn += 1
+            if self._stillborn >= STILLBORN:
+                raise SweepError(f"{STILLBORN} workers in a row died before they were ready: the last {reason}")
+        return [] if task is None else [Outcome(task, "lost", reason)]
+
+    def _end(self, worker: _Worker) -> str:
+        """See a worker's process off; how it ended."""
+        process, worker.process = worker.process, None
+        if process is None:
+            return "was never there"
+        assert process.stdin is not None
+        assert process.stdout is not None
+        if not worker.is_ready:
+            process.kill()  # it would only look at its stdin later
+        with suppress(KeyError):
+            self._selector.unregister(process.stdout)
+        with suppress(OSError):
+            process.stdin.close()
+        process.stdout.close()
+        try:
+            status = process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            status = process.wait()
+        return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+
+
+def _path() -> dict[str, str]:
+    """Where this process finds modules, its workers find them too."""
+    return {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -1,0 +1,135 @@
+"""The study in a database: every trial that has ended, as Optuna's own tools read it. Only the driver writes to it.
+
+A trial is written whole, in one transaction and in the order of the numbers, so that a kill leaves no half of one.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from mxtrain.config import Point, Sweep
+from mxtrain.errors import SweepError
+from mxtrain.sweeps.folder import identity
+from mxtrain.sweeps.result import Ending
+from mxtrain.sweeps.sampling import Drawn, directions
+
+STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+NAMES = {state: name for name, state in STATES.items()}
+
+
+class Record:
+    """The study of a sweep in its database.
+
+    Args:
+        sweep: the sweep.
+        folder: the sweep's folder, where the database is a file of its own.
+
+    Raises:
+        SweepError: the database cannot be reached, or its study belongs to another sweep.
+    """
+
+    def __init__(self, sweep: Sweep, folder: Path) -> None:
+        url = sweep.settings.storage or f"sqlite:///{folder / 'study.db'}"
+        self._place = _shown(url)
+        with self._reaching():
+            storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": _patience(url)})
+            self._study = optuna.create_study(
+                storage=storage, study_name=sweep.name, directions=directions(sweep), load_if_exists=True
+            )
+            known = self._study.user_attrs.get("identity")
+            if known is None:
+                self._study.set_metric_names([each.metric for each in sweep.settings.objectives])
+                self._study.set_user_attr("identity", identity(sweep))
+            elif known != identity(sweep):
+                raise SweepError(
+                    f"the study {sweep.name} in {self._place} belongs to another sweep; give this one another name"
+                )
+
+    def endings(self) -> dict[int, tuple[Ending, Drawn]]:
+        """The trials that have ended, by number; of one that was tried again, the last attempt."""
+        with self._reaching():
+            return {trial.user_attrs["number"]: _recalled(trial) for trial in self._study.get_trials(deepcopy=False)}
+
+    def add(self, ending: Ending, drawn: Drawn) -> None:
+        """Write a trial that has ended.
+
+        Raises:
+            SweepError: it cannot be written.
+        """
+        state = STATES[ending.state]
+        attributes = {
+            "number": ending.number,
+            "run_dir": str(ending.run_dir),
+            "params": dict(ending.params),
+            "values": ending.values,
+            "by_seed": [list(values) for values in ending.by_seed],
+            "epochs": ending.epochs,
+            "seconds": round(ending.seconds, 3),
+            "error": ending.error,
+            "marks": dict(ending.marks),
+        }
+        frozen = create_trial(
+            state=state,
+            values=ending.values if state == TrialState.COMPLETE else None,
+            params=dict(ending.drawn),
+            distributions=dict(drawn.distributions),
+            user_attrs=attributes,
+            system_attrs={**drawn.attributes, **ending.marks},
+            intermediate_values=dict(ending.curve),
+        )
+        with self._reaching():
+            self._study.add_trial(frozen)
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            cause = getattr(error.__cause__ or error, "orig", None) or error
+            reason = " ".join(str(cause).split())
+            raise SweepError(
+                f"the study in {self._place} cannot be reached: {reason}; what was done is kept"
+            ) from error
+        except ModuleNotFoundError as error:
+            raise SweepError(
+                f"the study in {self._place} needs {error.name}; pip install {error.name}, "
+                "or for PostgreSQL: pip install 'mxtrain[postgresql]'"
+            ) from error
+
+
+def _recalled(trial: FrozenTrial) -> tuple[Ending, Drawn]:
+    """What `add` wrote."""
+    noted = trial.user_attrs
+    ending = Ending(
+        number=noted["number"],
+        state=NAMES[trial.state],
+        params=noted["params"],
+        drawn=trial.params,
+        run_dir=Path(noted["run_dir"]),
+        values=noted["values"],
+        by_seed=noted["by_seed"],
+        epochs=noted["epochs"],
+        seconds=noted["seconds"],
+        error=noted["error"],
+        curve=trial.intermediate_values,
+        marks=noted["marks"],
+    )
+    attributes = {name: value for name, value in trial.system_attrs.items() if name not in ending.marks}
+    return ending, Drawn(Point(dict(trial.params), noted["params"]), trial.distributions, attributes)
+
+
+def _shown(url: str) -> str:
+    """The address of a database without its password."""
+    with suppress(Exception):
+        return make_url(url).render_as_string(hide_password=True)
+    return "the database"
+
+
+def _patience(url: str) -> dict[str, Any]:
+    return {"timeout": 60} if url.startswith("sqlite") else {}

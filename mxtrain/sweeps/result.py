@@ -1,0 +1,143 @@
+"""What came of a sweep: a row for each trial, and the best of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import stdev
+from typing import Any
+
+from mxtrain.config import Objective
+
+TrialRow = dict[str, Any]
+"""A trial, by name, as it stands in results.json."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A trial as it stands, or ended.
+
+    Attributes:
+        number: which one.
+        state: waiting, running, complete, pruned or failed.
+        params: what stands at each path that was searched.
+        drawn: the same, as the sampler knows it.
+        run_dir: the folder of its run; of the first, where it has several seeds.
+        values: its value for each objective; None where it has none.
+        by_seed: for each seed, its run's values.
+        epochs: how many epochs its runs have finished.
+        seconds: how long they took, all together.
+        error: of one that failed, why.
+        curve: the value of the first objective after each epoch.
+        marks: what the pruner noted with it.
+    """
+
+    number: int
+    state: str
+    params: Mapping[str, Any]
+    drawn: Mapping[str, Any]
+    run_dir: Path
+    values: Sequence[float] | None = None
+    by_seed: Sequence[Sequence[float]] = ()
+    epochs: int = 0
+    seconds: float = 0.0
+    error: str = ""
+    curve: Mapping[int, float] = field(default_factory=dict)
+    marks: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_row(self) -> TrialRow:
+        """As it stands in results.json: one value, or a list of them where there are several objectives."""
+        row: TrialRow = {
+            "number": self.number,
+            "params": dict(self.params),
+            "value": _alone(self.values),
+            "state": self.state,
+            "run_dir": str(self.run_dir),
+            "epochs": self.epochs,
+            "seconds": round(self.seconds, 3),
+            "drawn": dict(self.drawn),
+        }
+        if self.error:
+            row["error"] = self.error
+        if len(self.by_seed) > 1:
+            row["values_by_seed"] = [_alone(values) for values in self.by_seed]
+            row["spread"] = _alone([stdev(values) for values in zip(*self.by_seed, strict=True)])
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult(Sequence[TrialRow]):
+    """The trials of a sweep as rows, in the order of their numbers.
+
+    Attributes:
+        name: of the sweep.
+        run_dir: the sweep's folder.
+        objectives: what was to be made large or small.
+        trials: the rows.
+        total: how many trials there will be.
+    """
+
+    name: str
+    run_dir: Path
+    objectives: tuple[Objective, ...]
+    trials: tuple[TrialRow, ...]
+    total: int
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.trials[index]
+
+    def __len__(self) -> int:
+        return len(self.trials)
+
+    def __iter__(self) -> Iterator[TrialRow]:
+        return iter(self.trials)
+
+    @property
+    def best(self) -> TrialRow | None:
+        """The best of the trials that are complete, the first of equals; None without one, or of several objectives."""
+        done = self.counted("complete")
+        if len(self.objectives) > 1 or not done:
+            return None
+        sign = -1 if self.objectives[0].maximize else 1
+        return min(done, key=lambda row: (sign * row["value"], row["number"]))
+
+    @property
+    def front(self) -> list[TrialRow]:
+        """The complete trials than which none is better in every objective; with one objective, the best ones."""
+        done = self.counted("complete")
+        costs = {row["number"]: self._costs(row) for row in done}
+        return [row for row in done if not any(_dominates(other, costs[row["number"]]) for other in costs.values())]
+
+    def counted(self, state: str) -> list[TrialRow]:
+        """The trials in a state."""
+        return [row for row in self.trials if row["state"] == state]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in results.json."""
+        return {
+            "name": self.name,
+            "run_dir": str(self.run_dir),
+            "total": self.total,
+            "objectives": [{"metric": each.metric, "maximize": each.maximize} for each in self.objectives],
+            "trials": list(self.trials),
+            "best": self.best,
+            "front": [row["number"] for row in self.front],
+        }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "SweepResult":
+        """What `to_dict` returned."""
+        objectives = tuple(Objective(each["metric"], each["maximize"]) for each in record["objectives"])
+        return cls(record["name"], Path(record["run_dir"]), objectives, tuple(record["trials"]), record["total"])
+
+    def _costs(self, row: TrialRow) -> list[float]:
+        values = row["value"] if isinstance(row["value"], list) else [row["value"]]
+        return [-value if each.maximize else value for value, each in zip(values, self.objectives, strict=True)]
+
+
+def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
+    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+
+
+def _alone(values: Sequence[float] | None) -> Any:
+    """The one value, or all of them."""
+    return values and (values[0] if len(values) == 1 else list(values))

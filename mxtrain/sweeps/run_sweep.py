@@ -1,0 +1,184 @@
+"""The doors of sweeps: a file or a dict in, the trials out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from mxtrain.config import Sweep, read_sweep, sweep_from_dict
+from mxtrain.errors import ConfigError, Problem, SweepError
+from mxtrain.models import ModelFactory
+from mxtrain.sweeps.engine import Engine
+from mxtrain.sweeps.folder import SWEEPS, SweepFolder
+from mxtrain.sweeps.plan import SweepPlan, plan_of
+from mxtrain.sweeps.resources import environments, share
+from mxtrain.sweeps.result import SweepResult
+from mxtrain.training import StopRequest
+from mxtrain.types import describe
+
+Watch: TypeAlias = Callable[[SweepResult], None]
+"""Is told, a few times a second, how the sweep stands."""
+EngineName = Literal["local", "dask"]
+
+
+def sweep(
+    config: Mapping[str, Any] | str | PathLike[str],
+    *,
+    run_dir: str | PathLike[str] | None = None,
+    overrides: Sequence[str] = (),
+    workers: int | None = None,
+    engine: EngineName = "local",
+    scheduler: str | None = None,
+    retry_failed: bool = False,
+    model: ModelFactory | str | None = None,
+    stop: StopRequest | None = None,
+    watch: Watch | None = None,
+) -> SweepResult:
+    """Search over any value of a run file. Where the folder holds the sweep already, it goes on where it was.
+
+    What the trials are, and what comes of them, follows from the config alone: not from workers, engine, speed, or
+    interruptions.
+
+    Args:
+        config: the path of a file with a `sweep` section, or a dict of the same shape.
+        run_dir: the sweep's folder; left out, sweeps/NAME.
+        overrides: `path=value` texts, as with `--set`; only for a file.
+        workers: how many trials are trained side by side; left out, as the file says.
+        engine: `local`: processes on this machine; `dask`: a Dask cluster.
+        scheduler: the address of Dask's scheduler; left out, a cluster on this machine.
+        retry_failed: whether trials that failed before are tried again.
+        model: for `model: {kind: custom}`, as for `fit`; a function that workers can import, or its place, as in
+            `module:function`.
+        stop: looked at several times a second; where it names a signal, runs are saved, and RunInterrupted is raised.
+        watch: called with the sweep as it stands, a few times a second.
+
+    Raises:
+        ConfigError: a value in the config is wrong; every problem at once.
+        SweepError: the sweep cannot go on; what was done is kept.
+        FolderBusyError: another process runs it.
+
+    Example:
+        >>> import mxtrain, tempfile
+        >>> result = mxtrain.sweep({
+        ...     "data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
+        ...     "optimizer": {"kind": "adam"}, "fit": {"epochs": 1, "metrics": ["accuracy"]},
+        ...     "sweep": {"search": {"optimizer.η": {"choice": [0.0001, 0.01]}}, "sampler": {"kind": "grid"},
+        ...               "objective": {"maximize": "val_accuracy"}},
+        ... }, run_dir=tempfile.mkdtemp(), workers=1)
+        >>> [row["params"] for row in result], result.best["params"]
+        ([{'optimizer.η': 0.0001}, {'optimizer.η': 0.01}], {'optimizer.η': 0.01})
+        >>> mxtrain.load_run(result.best["run_dir"]).history[-1]["val_accuracy"] == result.best["value"]
+        True
+    """
+    plan = _plan(config, overrides)
+    folder = _folder(plan, run_dir)
+    folder.make()
+    with folder.locked():
+        folder.take_up(plan)
+        return _run(plan, folder, workers, engine, scheduler, retry_failed, model, stop, watch)
+
+
+def resume_sweep(folder: str | PathLike[str], *, overrides: Sequence[str] = (), **options: Any) -> SweepResult:
+    """Go on with the sweep in a folder; `options` are those of `sweep`."""
+    place = SweepFolder(Path(folder))
+    return sweep(place.file, run_dir=place.path, overrides=overrides, **options)
+
+
+def plan_sweep(
+    config: Mapping[str, Any] | str | PathLike[str],
+    *,
+    run_dir: str | PathLike[str] | None = None,
+    overrides: Sequence[str] = (),
+    workers: int | None = None,
+) -> SweepPlan:
+    """What a sweep would do: everything is checked, and nothing is trained or written. Arguments as for `sweep`."""
+    plan = _plan(config, overrides)
+    return plan_of(plan, _folder(plan, run_dir).path, workers)
+
+
+def stand_of(
+    config: Mapping[str, Any] | str | PathLike[str],
+    *,
+    run_dir: str | PathLike[str] | None = None,
+    overrides: Sequence[str] = (),
+) -> SweepResult:
+    """How a sweep stands, while it is run or not; at most a second old. Arguments as for `sweep`; or its folder.
+
+    Raises:
+        SweepError: it has not begun.
+    """
+    if isinstance(config, str | PathLike) and SweepFolder.holds_sweep(Path(config)):
+        return SweepFolder(Path(config)).read_results()
+    return _folder(_plan(config, overrides), run_dir).read_results()
+
+
+def _folder(plan: Sweep, run_dir: str | PathLike[str] | None) -> SweepFolder:
+    return SweepFolder(Path(run_dir) if run_dir is not None else SWEEPS / plan.name)
+
+
+def _run(
+    plan: Sweep,
+    folder: SweepFolder,
+    workers: int | None,
+    engine: EngineName,
+    scheduler: str | None,
+    retry_failed: bool,
+    model: ModelFactory | str | None,
+    stop: StopRequest | None,
+    watch: Watch | None,
+) -> SweepResult:
+    from mxtrain.sweeps.driver import Driver  # heavy: it imports Optuna
+
+    threads, count = share(plan, workers, elsewhere=scheduler is not None)
+    crew = _engine(engine, scheduler, environments(plan, count, threads), folder, factory_place(model))
+    driver = Driver(plan, folder, crew, threads, stop or StopRequest(), watch or (lambda result: None))
+    return driver.run(retry_failed)
+
+
+def _engine(
+    name: EngineName,
+    scheduler: str | None,
+    workers: Sequence[dict[str, str]],
+    folder: SweepFolder,
+    plugin: str | None,
+) -> Engine:
+    match name:
+        case "local" if scheduler is None:
+            from mxtrain.sweeps.local_engine import LocalEngine
+
+            return LocalEngine(workers, folder.logs, plugin)
+        case "local":
+            raise SweepError("only the engine dask has a scheduler; choose it with --engine dask")
+        case "dask":
+            from mxtrain.sweeps.dask_engine import DaskEngine
+
+            return DaskEngine(scheduler, len(workers), workers[0], plugin)
+    raise SweepError(f"engine must be local or dask, got {name!r}")
+
+
+def factory_place(model: ModelFactory | str | None) -> str | None:
+    """Where workers find a model's factory, as `module:function`.
+
+    Raises:
+        SweepError: they cannot.
+
+    >>> factory_place(sweep)
+    'mxtrain.sweeps.run_sweep:sweep'
+    """
+    if model is None or isinstance(model, str):
+        return model
+    module, name = getattr(model, "__module__", None), getattr(model, "__qualname__", "")
+    if module in (None, "__main__") or not name or "<" in name:
+        raise SweepError("workers must be able to import the model: put its function at the top of a module of its own")
+    return f"{module}:{name}"
+
+
+def _plan(config: Mapping[str, Any] | str | PathLike[str], overrides: Sequence[str]) -> Sweep:
+    match config:
+        case str() | PathLike():
+            return read_sweep(config, overrides)
+        case Mapping() if not overrides:
+            return sweep_from_dict(config)
+        case Mapping():
+            raise ConfigError([Problem("overrides", "only a file takes overrides; change the config itself")])
+    raise ConfigError([Problem("config", f"must be a path or a dict, got {describe(config)}")])

@@ -1,0 +1,169 @@
+"""What to try next: Optuna's samplers, asked and told in an order that no worker's speed can change.
+
+Trial k is drawn by a sampler of its own, seeded from (sweep seed, k). It has been told what came of the trials 0 to
+k - `parallel`, and knows what the ones after those are trying. So a sweep's trials follow from its file alone, with one
+worker or with a hundred, on any engine, and after any interruption.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import TrialState, create_trial
+
+from mxtrain.config import Point, Sweep
+from mxtrain.config.search.samplers import CMAES, GP, NSGA2, QMC, TPE, AnySampler
+from mxtrain.errors import SweepError
+
+STUDY = "sweep"
+"""What the study in memory is called; Hyperband shares trials among its brackets by this name and their numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A point, with what Optuna must know of it.
+
+    Attributes:
+        point: what the trial shall try.
+        distributions: what each value was drawn from, by the sampler's names.
+        attributes: what the sampler noted with the trial, for later ones.
+    """
+
+    point: Point
+    distributions: Mapping[str, BaseDistribution]
+    attributes: Mapping[str, Any]
+
+
+class Sampling:
+    """Draws the points of a sweep's trials, in the order of their numbers.
+
+    Args:
+        sweep: the sweep.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+        self._grid: Iterator[dict[str, Any]] = sweep.space.grid() if sweep.settings.sampler.kind == "grid" else iter(())
+        self.study = optuna.create_study(directions=directions(sweep), study_name=STUDY)
+
+    def draw(self, number: int) -> Drawn:
+        """The point of the next trial."""
+        if self._sweep.settings.sampler.kind == "grid":
+            self.study.enqueue_trial(next(self._grid))
+        self.study.sampler = _sampler(self._sweep, number)
+        trial = self.study.ask()
+        assert trial.number == number, "trials are drawn in order"
+        point = self._sweep.space.sample(trial)
+        frozen = self.study.get_trials(deepcopy=False)[number]
+        return Drawn(point, frozen.distributions, frozen.system_attrs)
+
+    def recall(self, number: int, drawn: Drawn) -> Drawn:
+        """The next trial was drawn by an earlier process."""
+        if self._sweep.settings.sampler.kind in ("grid", "random", "qmc"):  # quick, and they count what they have drawn
+            again = self.draw(number)
+            if again.point.drawn != drawn.point.drawn:
+                raise SweepError(
+                    f"trial {number} is recorded with {drawn.point.drawn}, but now {again.point.drawn} is drawn for it: "
+                    "the sweep was begun with another version of mxtrain, Optuna or SciPy; begin another one"
+                )
+            return again
+        trial = create_trial(
+            state=TrialState.RUNNING,
+            params=dict(drawn.point.drawn),
+            distributions=dict(drawn.distributions),
+            system_attrs=dict(drawn.attributes),
+        )
+        self.study.add_trial(trial)
+        return drawn
+
+    def tell(self, number: int, state: TrialState, values: list[float] | None, course: Mapping[int, float]) -> None:
+        """What came of a trial.
+
+        Args:
+            number: of the trial.
+            state: complete, pruned or failed.
+            values: its value for each objective; None where it has none.
+            course: its value after each epoch at which it was looked at.
+        """
+        trial_id = self.study.get_trials(deepcopy=False)[number]._trial_id
+        for epoch, value in course.items():
+            self.study._storage.set_trial_intermediate_value(trial_id, epoch, value)
+        self.study.tell(number, values if state == TrialState.COMPLETE else None, state=state)
+
+
+def directions(sweep: Sweep) -> list[str]:
+    """Optuna's word for each objective."""
+    return ["maximize" if each.maximize else "minimize" for each in sweep.settings.objectives]
+
+
+def seed_of(sweep_seed: int, number: int) -> int:
+    """The seed of one trial's sampler, below 2³², as a pure function of the sweep's seed and the trial's number."""
+    return int.from_bytes(sha256(f"{sweep_seed} {number}".encode()).digest()[:4], "little")
+
+
+def _sampler(sweep: Sweep, number: int) -> BaseSampler:
+    """The sampler of one trial."""
+    seed = seed_of(sweep.settings.seed, number)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return _make(sweep.settings.sampler, seed, sweep.settings.seed)
+    except ImportError as error:
+        extra = "gp" if sweep.settings.sampler.kind == "gp" else "samplers"
+        raise SweepError(
+            f"the sampler {sweep.settings.sampler.kind} needs another package; pip install 'mxtrain[{extra}]'"
+        ) from error
+
+
+def _make(config: AnySampler, seed: int, sweep_seed: int) -> BaseSampler:
+    samplers = optuna.samplers
+    match config:
+        case TPE():
+            return samplers.TPESampler(
+                seed=seed,
+                n_startup_trials=config.startup,
+                n_ei_candidates=config.candidates,
+                multivariate=config.multivariate,
+                group=config.group,
+                constant_liar=True,  # what is under way counts as bad, so that it is not tried twice
+                warn_independent_sampling=False,
+            )
+        case GP():
+            return samplers.GPSampler(
+                seed=seed,
+                n_startup_trials=config.startup,
+                deterministic_objective=config.deterministic,
+                warn_independent_sampling=False,
+            )
+        case CMAES():
+            return samplers.CmaEsSampler(
+                seed=seed,
+                n_startup_trials=config.startup,
+                popsize=config.population,
+                with_margin=config.variant == "margin",
+                use_separable_cma=config.variant == "separable",
+                lr_adapt=config.variant == "adaptive",
+                warn_independent_sampling=False,
+            )
+        case NSGA2():
+            return samplers.NSGAIISampler(
+                seed=seed,
+                population_size=config.population,
+                crossover_prob=config.crossover,
+                swapping_prob=config.swap,
+                mutation_prob=config.mutation,
+            )
+        case QMC():
+            return samplers.QMCSampler(
+                qmc_type=config.sequence,
+                scramble=config.scramble,
+                seed=seed_of(sweep_seed, -1),  # all trials are points of one sequence
+                independent_sampler=samplers.RandomSampler(seed=seed),
+                warn_independent_sampling=False,
+            )
+    return samplers.RandomSampler(seed=seed)

@@ -1,0 +1,156 @@
+"""A trial: a point of the search space, and the runs that tell what it is worth."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Literal
+
+from mxtrain.config import Objective, Point, RunConfig
+from mxtrain.sweeps.pruning import Judge
+from mxtrain.sweeps.result import Ending
+from mxtrain.sweeps.task import Outcome, Task
+from mxtrain.training import Progress, final_epoch
+
+State = Literal["waiting", "running", "complete", "pruned", "failed"]
+ENDED: tuple[State, ...] = ("complete", "pruned", "failed")
+
+PATIENCE = 10
+"""Workers in a row that a trial may lose without getting on; then it is taken to be what kills them."""
+
+
+@dataclass(slots=True)
+class Member:
+    """One run of a trial.
+
+    Attributes:
+        config: the resolved config.
+        run_dir: the run's folder.
+        progress: how far it has come, as far as is known.
+    """
+
+    config: RunConfig
+    run_dir: Path
+    progress: Progress = Progress([], False, 0)
+
+    def stands_at(self, epoch: int) -> bool:
+        """Whether so many epochs are finished, or all that there will be."""
+        return self.progress.is_over or len(self.progress.rows) >= epoch
+
+    def value(self, metric: str, epoch: int | None) -> float:
+        """A metric after so many epochs; for None, that of the parameters with which the run ended."""
+        if metric == "parameters":
+            return float(self.progress.parameters)
+        rows = self.progress.rows
+        last = final_epoch(self.config, rows) if epoch is None else min(epoch, len(rows))
+        return float(rows[last - 1][metric])
+
+
+@dataclass(slots=True)
+class Trial:
+    """A trial, from its first segment to its end.
+
+    Attributes:
+        number: which one.
+        point: what it tries.
+        members: its runs: one for each seed.
+        rungs: the epochs after which it is looked at, the last excepted.
+        judge: decides there.
+        objectives: what it is measured by.
+        state: where it stands.
+        error: of one that failed, why.
+        course: the mean of its runs' first objective at each rung so far.
+        values: its value for each objective once it has ended, unless it failed.
+        seconds: how long its segments took.
+        lost: workers in a row that it lost without getting on.
+    """
+
+    number: int
+    point: Point
+    members: list[Member]
+    rungs: list[int]
+    judge: Judge
+    objectives: Sequence[Objective]
+    state: State = "waiting"
+    error: str = ""
+    course: dict[int, float] = field(default_factory=dict)
+    values: list[float] | None = None
+    seconds: float = 0.0
+    lost: int = 0
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will be done for it."""
+        return self.state in ENDED
+
+    @property
+    def target(self) -> int:
+        """The epoch to which its runs are to be taken next."""
+        passed = len(self.course)
+        return self.rungs[passed] if passed < len(self.rungs) else max(each.config.fit.epochs for each in self.members)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs its runs have finished; where it was pruned, up to there."""
+        if self.state == "pruned":
+            return max(self.course)
+        return max(len(each.progress.rows) for each in self.members)
+
+    def tasks(self) -> Iterator[Task]:
+        """What is to be done now, a segment for each run that is not there yet."""
+        for i, member in enumerate(self.members):
+            if not member.stands_at(self.target):
+                yield Task(self.number, i, member.config.to_dict(), str(member.run_dir), self.target)
+
+    def take(self, outcome: Outcome) -> None:
+        """Take note of what came of a segment, and decide what follows from it."""
+        if self.has_ended:
+            return
+        self.seconds += outcome.seconds
+        if outcome.kind == "failed":
+            self.state, self.error = "failed", outcome.message
+        elif outcome.kind == "lost":
+            self.lost += 1
+            if self.lost >= PATIENCE:
+                self.state, self.error = "failed", f"{PATIENCE} workers were lost in a row: {outcome.message}"
+        elif outcome.progress is not None:
+            self.lost = 0
+            self.members[outcome.task.member].progress = outcome.progress
+            self._move_on()
+
+    def ending(self) -> Ending:
+        """The trial as it stands."""
+        epochs = self.epochs
+        has_value = self.values is not None
+        return Ending(
+            number=self.number,
+            state=self.state,
+            params=self.point.params,
+            drawn=self.point.drawn,
+            run_dir=self.members[0].run_dir,
+            values=self.values,
+            by_seed=self._by_seed() if has_value else (),
+            epochs=epochs,
+            seconds=self.seconds,
+            error=self.error,
+            curve={epoch: fmean(self._values(epoch)[0]) for epoch in range(1, epochs + 1)} if has_value else {},
+            marks=self.judge.attributes,
+        )
+
+    def _values(self, epoch: int | None = None) -> list[list[float]]:
+        """For each objective, the value of each run."""
+        return [[each.value(objective.metric, epoch) for each in self.members] for objective in self.objectives]
+
+    def _by_seed(self) -> list[tuple[float, ...]]:
+        return list(zip(*self._values(self.epochs if self.state == "pruned" else None), strict=True))
+
+    def _move_on(self) -> None:
+        while all(member.stands_at(self.target) for member in self.members):
+            if len(self.course) == len(self.rungs) or all(member.progress.is_over for member in self.members):
+                self.state, self.values = "complete", [fmean(values) for values in self._values()]
+                return
+            epoch = self.target
+            self.course[epoch] = fmean(self._values(epoch)[0])
+            if self.judge.gives_up(self.course):
+                self.state, self.values = "pruned", [fmean(values) for values in self._values(epoch)]
+                return

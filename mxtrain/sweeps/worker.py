@@ -1,0 +1,58 @@
+"""A worker: a process that does one segment after the other, `python -m mxtrain.sweeps.worker [PLUGIN]`.
+
+It reads a line of JSON for each segment from stdin, and writes one for what came of it. When its driver is gone,
+however that ended, stdin ends, and so does the worker, at once: another does again what was not saved.
+"""
+
+import json
+import os
+import signal
+import sys
+from queue import SimpleQueue
+from threading import Thread
+from typing import IO, Any
+
+from mxtrain.sweeps.task import Task
+from mxtrain.sweeps.work import load_factory, work
+from mxtrain.training import StopRequest
+
+
+def main(plugin: str | None = None) -> None:
+    """Work until stdin ends."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches every process of a terminal; the driver says what to do
+    answers = _own_stdout()
+    stop = StopRequest()
+    requests: SimpleQueue[dict[str, Any]] = SimpleQueue()
+    Thread(target=_read, args=(requests, stop), daemon=True).start()
+    load_factory(plugin)
+    _send(answers, {"kind": "ready"})
+    while True:
+        _send(answers, work(Task(**requests.get()), stop, plugin).to_dict())
+
+
+def _read(requests: "SimpleQueue[dict[str, Any]]", stop: StopRequest) -> None:
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        if "stop" in request:
+            stop.signal = request["stop"]
+        else:
+            requests.put(request)
+    os._exit(0)  # nobody waits for an answer any more, and another process may take up the run's folder
+
+
+def _own_stdout() -> IO[bytes]:
+    """Stdout for answers alone; what a model prints goes to stderr."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return answers
+
+
+def _send(answers: IO[bytes], record: dict[str, Any]) -> None:
+    answers.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
