@@ -14,7 +14,7 @@ def validate(
         list[str],
         typer.Argument(
             metavar="FILE...",
-            help="Run files, or files with an optimizer and nothing else.",
+            help="Run files, with or without a sweep, or files with an optimizer and nothing else.",
             show_default=False,
         ),
     ],
@@ -22,7 +22,8 @@ def validate(
 ) -> None:
     """Check files: every problem of each, and where it is written.
 
-    Nothing is trained; the data that a file names must exist, but are not read.
+    Nothing is trained; the data that a file names must exist, but are not read. Of a sweep, the runs at the ends of
+    what is searched and with each choice are checked.
     """
     from mxtrain.config import read_config
 

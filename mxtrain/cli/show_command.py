@@ -10,7 +10,7 @@ from mxtrain.cli.options import Overrides
 from mxtrain.cli.streams import write_file_text
 
 if TYPE_CHECKING:
-    from mxtrain.config import RunConfig
+    from mxtrain.config import RunConfig, Sweep
     from mxtrain.kernel import Program
     from mxtrain.optimizers import Rule
 
@@ -38,9 +38,14 @@ def show(
     A file becomes YAML with every default filled in, which runs again unchanged. A rule, such as adam, becomes its
     formula and the program that every backend runs; with --set its fields are set, as in: mxtrain show sgd --set μ=0.9
     """
-    from mxtrain.config import RunConfig, to_yaml
+    from mxtrain.config import RunConfig, Sweep, to_yaml
 
     config = _config(target, sets or ())
+    if isinstance(config, Sweep):
+        if backend is not None:
+            raise typer.BadParameter("a sweep has many optimizers, and no one program", param_hint="--backend")
+        write_file_text(config.to_yaml())
+        return
     if isinstance(config, RunConfig):
         config = config.resolve()
     if backend is None and not _is_rule(target):
@@ -52,7 +57,7 @@ def show(
     typer.echo(_printed(rule.program(), backend).rstrip("\n"))
 
 
-def _config(target: str, sets: list[str] | tuple[()]) -> "RunConfig | Rule":
+def _config(target: str, sets: list[str] | tuple[()]) -> "RunConfig | Sweep | Rule":
     from mxtrain.config import optimizer_from_dict, read_config
 
     if _is_rule(target):

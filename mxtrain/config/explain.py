@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,19 +16,25 @@ from mxtrain.names import nearest
 from mxtrain.types import Config, describe
 
 
-def explain(error: ValidationError, model: type[Config], tree: MapNode, report: Report) -> None:
-    """Report every problem that Pydantic found in a tree."""
+def explain(
+    error: ValidationError, model: type[Config], tree: MapNode, report: Report, at: tuple[str | int, ...] = ()
+) -> None:
+    """Report every problem that Pydantic found in what stands at a path of a tree."""
     details = error.errors(include_url=False)
     for detail in details[:MAX_PROBLEMS]:
-        _explain_one(detail, model, tree, report)
+        _explain_one(detail, model, tree, report, at)
     report.omit(len(details[MAX_PROBLEMS:]))
 
 
-def _explain_one(detail: ErrorDetails, root: type[Config], tree: MapNode, report: Report) -> None:
-    place = spot(root, detail["loc"])
+def _explain_one(
+    detail: ErrorDetails, root: type[Config], tree: MapNode, report: Report, at: tuple[str | int, ...]
+) -> None:
+    place, above = (
+        replace(found, path=(*at, *found.path)) for found in (spot(root, detail["loc"]), spot(root, detail["loc"][:-1]))
+    )
     match detail["type"]:
         case "extra_forbidden":
-            _unknown_field(place, spot(root, detail["loc"][:-1]), root, tree, report)
+            _unknown_field(place, above, root, tree, report)
         case "missing":
             _missing(place.path, _wanted(place.annotation), tree, report)
         case "union_tag_not_found" if isinstance(detail["input"], dict):
@@ -109,6 +116,10 @@ def _number(detail: ErrorDetails, place: Spot) -> str:
     return f"must be {detail['ctx']['expected']}, got {describe(value)}{_unquote(value)}"
 
 
+def _told(detail: ErrorDetails, place: Spot) -> str:
+    return detail["msg"]
+
+
 def _unquote(value: object) -> str:
     if not isinstance(value, str):
         return ""
@@ -169,6 +180,7 @@ def _not_valid(detail: ErrorDetails, place: Spot) -> str:
 
 _MESSAGES: dict[str, Callable[[ErrorDetails, Spot], str]] = {
     "number": _number,
+    "told": _told,
     "string_type": _string,
     "string_too_short": _empty,
     "string_too_long": _too_long,

@@ -5,6 +5,7 @@ from pathlib import Path
 from mxtrain.config.nodes import Entry, MapNode, Node, ScalarNode, clipped, plain
 from mxtrain.config.reader import read_file
 from mxtrain.config.report import Report
+from mxtrain.config.search.flat import with_flat_search
 from mxtrain.config.source import UnreadableError
 from mxtrain.errors import Location
 from mxtrain.types import describe
@@ -19,7 +20,7 @@ def merged(base: Node, own: Node) -> Node:
     Of two mappings of different kinds the own one holds too: the fields of one kind mean nothing, or
     something else, in another.
     """
-    if not (isinstance(base, MapNode) and isinstance(own, MapNode)):
+    if not (isinstance(base, MapNode) and isinstance(own, MapNode)) or base.atomic or own.atomic:
         return own
     return merged_mappings(base, own)
 
@@ -46,9 +47,13 @@ def _changes_kind(base: MapNode, own: MapNode) -> bool:
 def read_tree(source: str, report: Report) -> MapNode:
     """A file, over all that it extends."""
     try:
-        return _extended(read_file(source, report), (source,), report)
+        return _extended(_read(source, report), (source,), report)
     except UnreadableError as error:
         report.fail("", str(error), Location(source))
+
+
+def _read(source: str, report: Report) -> MapNode:
+    return with_flat_search(read_file(source, report), report)
 
 
 def _extended(own: MapNode, chain: tuple[str, ...], report: Report) -> MapNode:
@@ -68,7 +73,7 @@ def _extended(own: MapNode, chain: tuple[str, ...], report: Report) -> MapNode:
     if any(_are_one(base, file) for file in chain):
         report.fail("extends", f"files extend each other in a circle: {shown}", place)
     try:
-        tree = read_file(base, report)
+        tree = _read(base, report)
     except UnreadableError as error:
         report.fail("extends", f"{clipped(base, 200)}: {error}", place)
     below = _extended(tree, (*chain, base), report)

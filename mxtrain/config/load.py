@@ -2,25 +2,23 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import ValidationError
-
-from mxtrain.config.data_section import is_path
-from mxtrain.config.explain import explain
 from mxtrain.config.extends import read_tree
-from mxtrain.config.nodes import Entry, MapNode, ScalarNode, clipped, find, plain
+from mxtrain.config.nodes import Entry, MapNode, ScalarNode
 from mxtrain.config.overrides import overridden
 from mxtrain.config.report import Report
 from mxtrain.config.run import RunConfig
+from mxtrain.config.search.building import built, has_sweep, without_sweep
+from mxtrain.config.search.flat import with_flat_search
+from mxtrain.config.search.sweep import Sweep
+from mxtrain.config.validating import validated, validated_run
 from mxtrain.config.values import from_python
 from mxtrain.errors import Location
 from mxtrain.optimizers import AnyRule, Rule
 from mxtrain.types import Config, describe
-
-_Model = TypeVar("_Model", bound=Config)
-
 
 _REQUIRED = [name for name, field in RunConfig.model_fields.items() if field.is_required()]
 
@@ -47,7 +45,26 @@ def read_run(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, dat
     if "kind" in tree.entries and not _is_run(tree):
         remedy = f"a run file is needed, with {', '.join(_REQUIRED)}"
         report.fail("", f"this file holds only an optimizer; {remedy}", Location(os.fspath(path)))
-    return _run(_named(overridden(tree, overrides, report), path), report, data_must_exist)
+    tree = _one_run(_named(overridden(tree, overrides, report), path), f"`mxtrain sweep {os.fspath(path)}`", report)
+    return validated_run(tree, report, data_must_exist)
+
+
+def read_sweep(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Sweep:
+    """The sweep that a YAML file describes: a run file with a section `sweep`.
+
+    Args:
+        path: the file. Where it, or the file that it extends, gives no `name`, the sweep is named after it.
+        overrides: values that are laid over the file's, each as `path=value`, such as `sweep.trials=10`.
+
+    Raises:
+        ConfigError: with every problem of the files, of the overrides, and of the runs that the sweep can come to.
+    """
+    report = Report()
+    tree = _named(overridden(read_tree(os.fspath(path), report), overrides, report), path)
+    if not has_sweep(tree):
+        message = f"this file has no sweep section; train it with `mxtrain fit {os.fspath(path)}`"
+        report.fail("", message, Location(os.fspath(path)))
+    return built(tree, report)
 
 
 def read_optimizer(path: str | os.PathLike[str]) -> Rule:
@@ -56,17 +73,23 @@ def read_optimizer(path: str | os.PathLike[str]) -> Rule:
     Raises:
         ConfigError: with every problem of the file, whether or not it is the optimizer's.
     """
-    config = read_config(path)
-    return config.optimizer if isinstance(config, RunConfig) else config
+    report = Report()
+    tree = read_tree(os.fspath(path), report)
+    if not _is_run(tree):
+        return _optimizer(tree, report)
+    return validated_run(_one_run(_named(tree, path), "`mxtrain sweep`", report), report).optimizer
 
 
-def read_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> RunConfig | Rule:
-    """What a YAML file describes: a whole run, or an optimizer and nothing else; as `read_run` otherwise."""
+def read_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> RunConfig | Sweep | Rule:
+    """What a YAML file describes: a run, a sweep, or an optimizer and nothing else; as `read_run` otherwise."""
     report = Report()
     tree = read_tree(os.fspath(path), report)
     is_run = _is_run(tree)
     tree = overridden(tree, overrides, report)
-    return _run(_named(tree, path), report) if is_run else _optimizer(tree, report)
+    if not is_run:
+        return _optimizer(tree, report)
+    tree = _named(tree, path)
+    return built(tree, report) if has_sweep(tree) else validated_run(without_sweep(tree), report)
 
 
 def run_from_dict(data: Mapping[str, Any]) -> RunConfig:
@@ -79,7 +102,24 @@ def run_from_dict(data: Mapping[str, Any]) -> RunConfig:
         mxtrain.errors.ConfigError: loss: required; one of softmax_cross_entropy, logistic, squared_error
     """
     report = Report()
-    return _run(_mapping(data, report), report)
+    return validated_run(_one_run(_mapping(data, report), "mxtrain.sweep", report), report)
+
+
+def sweep_from_dict(data: Mapping[str, Any]) -> Sweep:
+    """The sweep that a dict describes, by the rules for files; the dict stays as it is.
+
+    Example:
+        >>> run = {"data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy"}
+        >>> search = {"optimizer": {"choice": [{"kind": "sgd", "μ": {"uniform": [0, 0.99]}}, {"kind": "adam"}]}}
+        >>> settings = {"search": search, "objective": {"minimize": "val_loss"}, "trials": 10}
+        >>> sweep_from_dict({**run, "sweep": settings}).space.names
+        ('optimizer', 'optimizer[sgd].μ')
+    """
+    report = Report()
+    tree = _mapping(data, report)
+    if not has_sweep(tree):
+        report.fail("sweep", "required; a mapping with search and objective")
+    return built(_named(tree, "run"), report)
 
 
 def optimizer_from_dict(data: Mapping[str, Any], overrides: Sequence[str] = ()) -> Rule:
@@ -101,7 +141,15 @@ def optimizer_from_dict(data: Mapping[str, Any], overrides: Sequence[str] = ()) 
 
 
 def _is_run(tree: MapNode) -> bool:
-    return bool(tree.entries.keys() & RunConfig.model_fields.keys())
+    return bool(tree.entries.keys() & {"sweep", *RunConfig.model_fields})
+
+
+def _one_run(tree: MapNode, door: str, report: Report) -> MapNode:
+    """The run of a tree; a ConfigError where it is a sweep, with the door that takes one."""
+    if has_sweep(tree):
+        message = f"describes many runs; {door} runs them, and `--set sweep=null` leaves one"
+        report.fail("sweep", message, tree.entries["sweep"].location)
+    return without_sweep(tree)
 
 
 def _named(tree: MapNode, path: str | os.PathLike[str]) -> MapNode:
@@ -109,69 +157,20 @@ def _named(tree: MapNode, path: str | os.PathLike[str]) -> MapNode:
     if "name" in tree.entries:
         return tree
     name = Entry("name", ScalarNode(_run_name(Path(path).stem)))
-    return MapNode({**tree.entries, "name": name}, tree.location, tree.broken)
+    return replace(tree, entries={**tree.entries, "name": name})
 
 
 def _mapping(data: object, report: Report) -> MapNode:
     tree = from_python(data, report)
     if not isinstance(tree, MapNode):
         report.fail("", f"a config must be a mapping, got {describe(data)}")
-    return tree
-
-
-def _run(tree: MapNode, report: Report, data_must_exist: bool = True) -> RunConfig:
-    paths = _data_paths(tree, report, data_must_exist)
-    config = _validated(RunConfig, tree, report)
-    return config.model_copy(update={"data": config.data.model_copy(update=paths)}) if paths else config
+    return with_flat_search(tree, report)
 
 
 def _optimizer(tree: MapNode, report: Report) -> Rule:
     report.move_below("optimizer")
     whole = MapNode({"optimizer": Entry("optimizer", tree, tree.location)}, tree.location)
-    return _validated(_OptimizerAlone, whole, report).optimizer
-
-
-def _validated(model: type[_Model], tree: MapNode, report: Report) -> _Model:
-    try:
-        config = model.model_validate(plain(tree))
-    except ValidationError as error:
-        explain(error, model, tree, report)
-        raise report.error() from None
-    report.check()
-    return config
-
-
-def _data_paths(tree: MapNode, report: Report, must_exist: bool) -> dict[str, str]:
-    """The fields of `data` that are paths, made absolute: each is relative to the file that says it."""
-    nodes = {name: find(tree, ("data", name))[0] for name in ("source", "target", "validation", "test")}
-    texts = {
-        name: (node.value, node.location)
-        for name, node in nodes.items()
-        if isinstance(node, ScalarNode) and isinstance(node.value, str) and is_path(node.value)
-    }
-    if not texts.get("source", ("", None))[0].endswith(".npy"):
-        texts.pop("target", None)  # a name, whatever it looks like
-    return {name: _data_path(f"data.{name}", *text, report, must_exist) for name, text in texts.items()}
-
-
-def _data_path(field: str, text: str, location: Location | None, report: Report, must_exist: bool) -> str:
-    path = (_folder(location) / text).absolute()
-    is_folder = text.endswith("/")
-    if must_exist and not _exists(path, is_folder):
-        report.add(field, f"no such {'folder' if is_folder else 'file'}: {clipped(str(path), 300)}", location)
-    return f"{path}/" if is_folder else str(path)
-
-
-def _folder(location: Location | None) -> Path:
-    """The folder of the file that a place is in; for a value from elsewhere, the current one."""
-    return Path(location.source).parent if location is not None and location.line else Path()
-
-
-def _exists(path: Path, is_folder: bool) -> bool:
-    try:
-        return path.is_dir() if is_folder else path.is_file()
-    except OSError:
-        return False
+    return validated(_OptimizerAlone, whole, report).optimizer
 
 
 def _run_name(stem: str) -> str:

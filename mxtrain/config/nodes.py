@@ -47,11 +47,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class MapNode:
-    """A mapping by canonical name; in a broken one, keys were refused, so nobody knows what is missing."""
+    """A mapping by canonical name; in a broken one, keys were refused, so nobody knows what is missing.
+
+    An atomic one is one value: another value replaces it as a whole, and nothing is ever merged with it.
+    """
 
     entries: Mapping[str, Entry]
     location: Location | None = None
     broken: bool = False
+    atomic: bool = False
 
 
 Node: TypeAlias = ScalarNode | ListNode | MapNode
@@ -78,7 +82,7 @@ def dotted(path: Iterable[str | int]) -> str:
     >>> dotted(["optimizer", "ε"]), dotted(["model", "hidden", 1])
     ('optimizer.ϵ', 'model.hidden.1')
     """
-    return ".".join(clipped(spelling(str(name))) for name in path)
+    return ".".join(clipped(".".join(map(spelling, str(name).split(".")))) for name in path)
 
 
 def clipped(text: str, width: int = 60) -> str:

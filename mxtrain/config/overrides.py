@@ -1,75 +1,61 @@
 """`--set optimizer.η=0.01`: single values over what the files say."""
 
 from collections.abc import Sequence
-from typing import NoReturn
 
-from mxtrain.config.extends import merged, merged_mappings
-from mxtrain.config.nodes import Entry, ListNode, MapNode, Node, ScalarNode, canonical, clipped, dotted
+from mxtrain.config.laying import Layer
+from mxtrain.config.nodes import Entry, MapNode, canonical, clipped, find
 from mxtrain.config.reader import read_value
 from mxtrain.config.report import Report
+from mxtrain.config.search.distributions import OPTIONS, WORDS
+from mxtrain.config.search.flat import SEARCH, flat_search, flat_sweep
 from mxtrain.errors import ConfigError, Location
-from mxtrain.types import describe
 
 
 def overridden(tree: MapNode, overrides: Sequence[str], report: Report) -> MapNode:
     """The tree with each `path=value` in turn laid over it, by the rule of `extends`."""
     for override in overrides:
         try:
-            tree = _Override(override, report).over(tree)
+            tree = _in_search(_parsed(override, report), tree, report).over(tree, report)
         except ConfigError:
             continue  # the report has it; the other overrides are looked at all the same
     return tree
 
 
-class _Override:
+def _parsed(text: str, report: Report) -> Layer:
     """One `path=value`."""
+    location = Location(f"--set {clipped(text, 100)}")
+    report.open(location.source)
+    path, equals, value = text.partition("=")
+    keys = tuple(key.strip() for key in path.split("."))
+    names = tuple(map(canonical, keys))
+    if not equals or not all(keys):
+        report.fail("", "must be written path=value, as in optimizer.η=0.01", location)
+    if names[0] == "extends":
+        report.fail("", "extends belongs into a file; name that file instead", location)
+    return Layer(keys, read_value(value, location.source, names, report), location)
 
-    def __init__(self, text: str, report: Report) -> None:
-        self.location = Location(f"--set {clipped(text, 100)}")
-        self.report = report
-        report.open(self.location.source)
-        path, equals, value = text.partition("=")
-        self.keys = tuple(key.strip() for key in path.split("."))
-        self.path = tuple(canonical(key) for key in self.keys)
-        if not equals or not all(self.keys):
-            self.fail((), "must be written path=value, as in optimizer.η=0.01")
-        if self.path[0] == "extends":
-            self.fail((), "extends belongs into a file; name that file instead")
-        self.value = read_value(value, self.location.source, self.path, report)
 
-    def fail(self, path: tuple[str, ...], message: str) -> NoReturn:
-        """This override cannot be applied."""
-        self.report.fail(dotted(path), message, self.location)
+def _in_search(layer: Layer, tree: MapNode, report: Report) -> Layer:
+    """The same for a tree whose `sweep.search` is flat."""
+    path, keys, value = layer.path, layer.keys, layer.value
+    if path == SEARCH[:1]:
+        return Layer(keys, flat_sweep(value, report), layer.location)
+    if path == SEARCH:
+        return Layer(keys, flat_search(value, report), layer.location)
+    if path[:2] != SEARCH:
+        return layer
+    return _below_search(layer, tree, report)
 
-    def over(self, tree: MapNode) -> MapNode:
-        """The tree with this value in its place."""
-        return self._in_mapping(tree, 0)
 
-    def _placed(self, node: Node, level: int) -> Node:
-        """What stands at the first `level` names of the path, with the value in it."""
-        if level == len(self.path):
-            return merged(node, self.value)
-        if isinstance(node, ListNode):
-            return self._in_list(node, level)
-        if isinstance(node, ScalarNode):
-            if node.value is not None:
-                got = describe(node.value)
-                self.fail(self.path[:level], f"is {got}, which has nothing below it that could be set")
-            node = MapNode({}, self.location)
-        return self._in_mapping(node, level)
-
-    def _in_mapping(self, node: MapNode, level: int) -> MapNode:
-        name, key = self.path[level], self.keys[level]
-        if level + 1 == len(self.path):
-            return merged_mappings(node, MapNode({name: Entry(key, self.value, self.location)}, node.location))
-        below = node.entries.get(name, Entry(key, ScalarNode(None), self.location))
-        entry = Entry(below.key, self._placed(below.value, level + 1), below.location)
-        return MapNode({**node.entries, name: entry}, node.location, node.broken)
-
-    def _in_list(self, node: ListNode, level: int) -> ListNode:
-        name, count = self.keys[level], len(node.items)
-        if not (name.isascii() and name.isdigit() and len(name) < 10 and int(name) < count):
-            here = f"its items are 0 to {count - 1}" if count else "it is empty"
-            self.fail(self.path[:level], f"has no item {name}; {here}")
-        i = int(name)
-        return ListNode((*node.items[:i], self._placed(node.items[i], level + 1), *node.items[i + 1 :]), node.location)
+def _below_search(layer: Layer, tree: MapNode, report: Report) -> Layer:
+    """A path through the search: to a value that is searched, or into what one is drawn from."""
+    search, _ = find(tree, SEARCH)
+    searched = search.entries if isinstance(search, MapNode) else {}
+    for i in range(1, len(layer.path) - 2):
+        path = ".".join(layer.path[2 : 2 + i])
+        if path in searched and layer.path[2 + i] in (*WORDS, *OPTIONS):
+            return Layer((*SEARCH, path, *layer.keys[2 + i :]), layer.value, layer.location)
+    nested = layer.value
+    for key in reversed(layer.keys[2:]):
+        nested = MapNode({canonical(key): Entry(key, nested, layer.location)}, layer.location)
+    return Layer(SEARCH, flat_search(nested, report), layer.location)

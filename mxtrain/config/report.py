@@ -22,6 +22,11 @@ class Report:
         """Whether further problems are only counted."""
         return len(self._problems) >= MAX_PROBLEMS
 
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """The problems found so far."""
+        return tuple(self._problems)
+
     def open(self, source: str) -> None:
         """A source is read from here on; problems are told in the order in which sources were opened."""
         self._sources.setdefault(source, len(self._sources))

@@ -116,13 +116,17 @@ class RunConfig(Config):
         return self
 
     def _check_monitor(self, path: str, monitor: str | None) -> None:
-        if monitor is None:
-            return
+        if monitor is not None and (reason := self.why_not_measured(monitor)):
+            raise misfit(path, reason)
+
+    def why_not_measured(self, monitor: str) -> str | None:
+        """Why a metric, such as `val_loss`, is not reported; None for one that is."""
         metric = monitor.removeprefix("val_")
         if metric not in ("loss", *self.fit.metrics):
-            raise misfit(path, f"{monitor} is not measured; add {metric} to fit.metrics")
+            return f"{monitor} is not measured; add {metric} to fit.metrics"
         if monitor != metric and self.data.validation == 0:
-            raise misfit(path, f"{monitor} needs a validation part; set data.validation, or monitor {metric}")
+            return f"{monitor} needs a validation part; set data.validation, or monitor {metric}"
+        return None
 
     def resolve(self) -> "RunConfig":
         """The config with nothing left open: an unset `optimizer.scale` becomes `1/batch_size`."""

@@ -55,6 +55,11 @@ def homes(root: type[Config], field: str) -> list[tuple[str, ...]]:
     return sorted(dict.fromkeys(found), key=len)
 
 
+def _is_told_by_shape(annotation: Any) -> bool:
+    """Whether a type allows one model, or a tuple of it."""
+    return any(get_origin(part) is tuple for member in get_args(annotation) for part in (member, *get_args(member)))
+
+
 @dataclass(frozen=True, slots=True)
 class Spot:
     """A place in a config.
@@ -90,4 +95,10 @@ def spot(root: type[Config], location: Iterable[str | int]) -> Spot:
             model = next((candidate for candidate in allowed if kind(candidate) == chosen), None)
         elif allowed:
             model = allowed[0]
+            if (
+                _is_told_by_shape(annotation)
+                and next(names, None) == "several"
+                and (item := next(names, None)) is not None
+            ):
+                path.append(item)
     return Spot(tuple(path), owner, annotation, model)

@@ -1,6 +1,7 @@
 """A config as YAML text that reads back to the same config."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from mxtrain.config.scalars import ScalarError, resolve
@@ -30,23 +31,53 @@ def to_yaml(config: Config) -> str:
         μ: 0.0
         μ_sched: null
     """
-    return "".join(f"{line}\n" for line in _lines(config.to_dict()))
+    return yaml_text(config.to_dict())
 
 
-def _lines(mapping: dict[str, Any]) -> list[str]:
+def _lines(mapping: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
-    for key, value in mapping.items():
-        if isinstance(value, dict):
+    for name, value in mapping.items():
+        key = scalar(name)
+        if isinstance(value, dict) and value:
             lines.append(f"{key}:")
             lines.extend(f"  {line}" for line in _lines(value))
-        elif isinstance(value, list):
-            lines.append(f"{key}: [{', '.join(map(_scalar, value))}]")
+        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            lines.append(f"{key}:")
+            lines.extend(f"  {line}" for item in value for line in _item(item))
         else:
-            lines.append(f"{key}: {_scalar(value)}")
+            lines.append(f"{key}: {flow(value)}")
     return lines
 
 
-def _scalar(value: None | bool | int | float | str) -> str:
+def _item(value: Any) -> list[str]:
+    """The lines of one item of a list."""
+    if not isinstance(value, dict) or not value:
+        return [f"- {flow(value)}"]
+    first, *rest = _lines(value)
+    return [f"- {first}", *(f"  {line}" for line in rest)]
+
+
+def flow(value: Any) -> str:
+    """A value on one line.
+
+    >>> flow({"kind": "mlp", "hidden": [64, [1.0]], "name": "a b"})
+    '{kind: mlp, hidden: [64, [1.0]], name: "a b"}'
+    """
+    match value:
+        case dict():
+            return f"{{{', '.join(f'{scalar(key)}: {flow(item)}' for key, item in value.items())}}}"
+        case list() | tuple():
+            return f"[{', '.join(map(flow, value))}]"
+    return scalar(value)
+
+
+def yaml_text(mapping: Mapping[str, Any]) -> str:
+    """The YAML text of a mapping, in the same form."""
+    return "".join(f"{line}\n" for line in _lines(mapping))
+
+
+def scalar(value: None | bool | int | float | str) -> str:
+    """A single value."""
     match value:
         case None:
             return "null"

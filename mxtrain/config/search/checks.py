@@ -1,0 +1,113 @@
+"""Whether every run that a sweep can come to is valid, before the first one starts."""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations, islice, product
+from math import prod
+
+from mxtrain.config.nodes import MapNode, dotted, find
+from mxtrain.config.report import Report
+from mxtrain.config.run import RunConfig
+from mxtrain.config.search.section import SweepConfig
+from mxtrain.config.search.space import Filled, Space, levels
+from mxtrain.config.search.trials import trial_run
+from mxtrain.errors import ConfigError, Problem
+
+ALL_COMBINATIONS = 500
+"""Up to so many combinations of ends and choices are all tried; of more, each value alone and all pairs."""
+MOST_COMBINATIONS = 3000
+"""More than these are not tried."""
+
+
+class TrialChecker:
+    """Tries the runs of a sweep, and reports each problem once, where what causes it is written.
+
+    Args:
+        tree: the whole file.
+        base: the run, without the sweep.
+        space: what is searched.
+        faulty: what is searched too but could not be read; nothing is said of it.
+        settings: None where they are not valid.
+    """
+
+    def __init__(
+        self,
+        tree: MapNode,
+        base: MapNode,
+        space: Space,
+        faulty: Sequence[tuple[str, ...]],
+        settings: SweepConfig | None,
+    ) -> None:
+        self.tree, self.base, self.space, self.settings = tree, base, space, settings
+        self.faulty = [dotted(path) for path in faulty]
+        self.seen: set[Problem] = set()
+        self.max_epochs = 0
+
+    def check(self, report: Report) -> int:
+        """Report what is wrong; the most epochs that a trial can have, 0 where none is valid."""
+        choices = [levels(parameter) for parameter in self.space.parameters]
+        for indices in _combinations([len(choice) for choice in choices]):
+            drawn = {
+                name: value for i, choice in zip(indices, choices, strict=True) for name, value in choice[i].items()
+            }
+            values = self.space.filled(drawn)
+            varied = [filled for i, filled in zip(indices, values, strict=True) if i]
+            for problem in self._problems(values):
+                if problem not in self.seen and not self._is_of_faulty(problem):
+                    told = _blamed(problem, varied)
+                    report.add(told.path, told.message, told.location)
+                self.seen.add(problem)
+        return self.max_epochs
+
+    def _problems(self, values: Sequence[Filled]) -> Sequence[Problem]:
+        try:
+            run = trial_run(self.base, values)
+        except ConfigError as error:
+            return error.problems
+        self.max_epochs = max(self.max_epochs, run.fit.epochs)
+        return [] if self.settings is None else list(self._not_measured(run, self.settings))
+
+    def _not_measured(self, run: RunConfig, settings: SweepConfig) -> Iterator[Problem]:
+        for path, metric in objective_paths(settings):
+            if metric != "parameters" and (reason := run.why_not_measured(metric)):
+                node, place = find(self.tree, path)
+                yield Problem(dotted(path), reason, node.location if node else place)
+
+    def _is_of_faulty(self, problem: Problem) -> bool:
+        return any(
+            f"{problem.path}.".startswith(f"{path}.") or f"{path}.".startswith(f"{problem.path}.")
+            for path in self.faulty
+        )
+
+
+def objective_paths(settings: SweepConfig) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Where each objective's metric is written, and the metric."""
+    several = isinstance(settings.objective, tuple)
+    for i, objective in enumerate(settings.objectives):
+        below = (i,) if several else ()
+        yield ("sweep", "objective", *below, "maximize" if objective.maximize else "minimize"), objective.metric
+
+
+def _blamed(problem: Problem, varied: Sequence[Filled]) -> Problem:
+    """A problem that only some trials have, at the value that makes the difference."""
+    if not varied or problem.path.startswith("sweep.search"):
+        return problem
+    *others, last = varied
+    beside = "".join(f" and {dotted(other.written[other.parameter.path])}" for other in others)
+    path, message = last.written[last.parameter.path], problem.message
+    return Problem(dotted(path), f"with this{beside}, {problem.path}: {message}", last.node.location)
+
+
+def _combinations(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Indices of what is tried together, the fewest differences from the first of all first."""
+    if prod(counts) <= ALL_COMBINATIONS:
+        yield from sorted(product(*map(range, counts)), key=lambda indices: sum(map(bool, indices)))
+        return
+    yield from islice(_few_differences(counts), MOST_COMBINATIONS)
+
+
+def _few_differences(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    for differences in range(3):
+        for places in combinations(range(len(counts)), differences):
+            for values in product(*(range(1, counts[place]) for place in places)):
+                changed = dict(zip(places, values, strict=True))
+                yield tuple(changed.get(i, 0) for i in range(len(counts)))

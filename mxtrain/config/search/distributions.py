@@ -1,0 +1,311 @@
+"""The distributions of a search: how each is written, and how it is drawn."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from decimal import Decimal
+from math import isfinite
+from statistics import NormalDist
+from typing import Annotated, Any, ClassVar, Final, Protocol, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from mxtrain.types import Bounds, Config, Count, Finite, Listed, Positive, describe, misfit
+
+_Number = int  # `Int` has a field of that name
+Plain = None | bool | int | float | str
+"""What a sampler draws, and a study stores."""
+
+TAIL: Final = 0.0001
+"""What is cut off at each end of a normal distribution: beyond about 3.7 standard deviations."""
+
+
+class Draw(Protocol):
+    """Who draws: Optuna's `Trial` is one."""
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """A number between two bounds."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """A whole number between two bounds."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """One of several values."""
+
+
+def _two(value: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        raise PydanticCustomError("told", "must be a list of two numbers, got {got}", {"got": describe(value)})
+    if len(value) != 2:
+        raise PydanticCustomError("told", "must be a list of two numbers, got {got}", {"got": len(value)})
+    return tuple(value)
+
+
+Two = BeforeValidator(_two)
+Ends = Annotated[tuple[Finite, Finite], Two]
+PositiveEnds = Annotated[tuple[Positive, Positive], Two]
+_Whole = Annotated[int, Bounds(ge=-(2**53), le=2**53, whole=True)]
+WholeEnds = Annotated[tuple[_Whole, _Whole], Two]
+MeanAndDeviation = Annotated[tuple[Finite, Positive], Two]
+
+
+def _ascending(word: str, ends: tuple[float, float]) -> None:
+    low, high = ends
+    if low >= high:
+        raise misfit(f"{word}.1", f"must be above {_shown(low)}, the lower bound, got {_shown(high)}")
+    if not isfinite(high - low):
+        raise misfit(f"{word}.1", f"is too far from {_shown(low)}, got {_shown(high)}")
+
+
+def _divides(step: float, ends: tuple[float, float]) -> None:
+    low, high = map(_decimal, ends)
+    if _decimal(step) > high - low or (high - low) % _decimal(step):
+        raise misfit("step", f"must divide {_shown(float(high - low))}, the distance of the bounds, got {_shown(step)}")
+
+
+def _decimal(number: float) -> Decimal:
+    return Decimal(str(number))
+
+
+def _shown(number: float) -> str:
+    return str(int(number)) if number == int(number) and abs(number) < 1e15 else str(number)
+
+
+class Distribution(Config, ABC):
+    """What a number is drawn from; in a file each is told by the word that it begins with."""
+
+    word: ClassVar[str]
+
+    @abstractmethod
+    def suggest(self, draw: Draw, name: str) -> Plain:
+        """What a sampler draws for it."""
+
+    @abstractmethod
+    def ends(self) -> tuple[Plain, Plain]:
+        """What would be drawn for the smallest and for the largest value."""
+
+    def value(self, drawn: Any) -> Plain:
+        """The value that something drawn stands for."""
+        plain: Plain = drawn
+        return plain
+
+    @property
+    def count(self) -> int | None:
+        """How many values there are; None where they are without number."""
+        return None
+
+    def point(self, i: int) -> Plain:
+        """What would be drawn for the `i`-th of its values, from 0."""
+        raise IndexError(i)
+
+    def place(self, value: Plain) -> tuple[str | int, ...]:
+        """Where a value that is one of the ends is written, below the distribution; else the distribution itself."""
+        low, high = map(self.value, self.ends())
+        return (self.word, 0) if value == low else (self.word, 1) if value == high else ()
+
+
+class Uniform(Distribution):
+    """A number between two bounds, each as likely as the other.
+
+    Args:
+        uniform: the bounds, `[low, high]`, both included.
+        step: where given, only low, low + step and so on up to high; it must divide the distance of the bounds.
+
+    Example:
+        >>> steps = Uniform(uniform=(0, 0.3), step=0.1)
+        >>> steps.count, [steps.point(i) for i in range(4)], steps.value(0.1 + 0.2)
+        (4, [0.0, 0.1, 0.2, 0.3], 0.3)
+    """
+
+    word: ClassVar[str] = "uniform"
+    uniform: Ends
+    step: Positive | None = None
+
+    @model_validator(mode="after")
+    def _bounds_are_bounds(self) -> Self:
+        _ascending("uniform", self.uniform)
+        if self.step is not None:
+            _divides(self.step, self.uniform)
+        return self
+
+    def suggest(self, draw: Draw, name: str) -> float:
+        """A number between the bounds."""
+        low, high = self.uniform
+        return draw.suggest_float(name, low, high, step=self.step)
+
+    def ends(self) -> tuple[float, float]:
+        """The bounds."""
+        return self.uniform
+
+    @property
+    def count(self) -> int | None:
+        """How many values there are with a step."""
+        if self.step is None:
+            return None
+        low, high = map(_decimal, self.uniform)
+        return int((high - low) / _decimal(self.step)) + 1
+
+    def point(self, i: int) -> float:
+        """low + i·step, without the error that adding floats would make."""
+        assert self.step is not None, "without a step there are no points to count"
+        return float(_decimal(self.uniform[0]) + i * _decimal(self.step))
+
+    def value(self, drawn: Any) -> float:
+        """What was drawn, with a step the exact point."""
+        if self.step is None:
+            return float(drawn)
+        return self.point(round((drawn - self.uniform[0]) / self.step))
+
+
+class LogUniform(Distribution):
+    """A number between two bounds above 0, whose logarithm is as likely to be one as another.
+
+    Args:
+        log: the bounds, `[low, high]`, both included, above 0.
+    """
+
+    word: ClassVar[str] = "log"
+    log: PositiveEnds
+
+    @model_validator(mode="after")
+    def _bounds_are_bounds(self) -> Self:
+        _ascending("log", self.log)
+        return self
+
+    def suggest(self, draw: Draw, name: str) -> float:
+        """A number between the bounds."""
+        return draw.suggest_float(name, *self.log, log=True)
+
+    def ends(self) -> tuple[float, float]:
+        """The bounds."""
+        return self.log
+
+
+class Int(Distribution):
+    """A whole number between two bounds.
+
+    Args:
+        int: the bounds, `[low, high]`, both included.
+        step: where given, only low, low + step and so on up to high; it must divide the distance of the bounds.
+        log: whether the logarithm, rather than the number, is as likely to be one as another; the bounds are above 0.
+
+    Example:
+        >>> odd = Int(int=(1, 9), step=2)
+        >>> odd.count, odd.point(1)
+        (5, 3)
+    """
+
+    word: ClassVar[str] = "int"
+    int: WholeEnds
+    step: Count | None = None
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _bounds_are_bounds(self) -> Self:
+        _ascending("int", self.int)
+        if self.log and self.step is not None:
+            raise misfit("step", "goes with numbers that are equally likely; leave log or step out")
+        if self.log and self.int[0] < 1:
+            raise misfit("int.0", f"must be above 0 for a logarithm, got {self.int[0]}")
+        if self.step is not None:
+            _divides(self.step, self.int)
+        return self
+
+    def suggest(self, draw: Draw, name: str) -> Plain:
+        """A whole number between the bounds."""
+        return draw.suggest_int(name, *self.int, step=self.step or 1, log=self.log)
+
+    def ends(self) -> tuple[Plain, Plain]:
+        """The bounds."""
+        return self.int
+
+    @property
+    def count(self) -> "_Number | None":
+        """How many values there are."""
+        low, high = self.int
+        return (high - low) // (self.step or 1) + 1
+
+    def point(self, i: "_Number") -> Plain:
+        """low + i·step."""
+        return self.int[0] + i * (self.step or 1)
+
+
+class Normal(Distribution):
+    """A number around a mean, drawn as a quantile u: value = mean + deviation·Φ⁻¹(u).
+
+    What lies beyond about 3.7 standard deviations, a ten-thousandth on each side, is never drawn.
+
+    Args:
+        normal: `[mean, standard deviation]`, the deviation above 0.
+        within: where given, values outside of these bounds, `[low, high]`, are never drawn either.
+
+    Example:
+        >>> around = Normal(normal=(0, 1), within=(-1, 1))
+        >>> around.ends(), around.value(0.5)
+        ((0.15865525393145707, 0.8413447460685429), 0.0)
+    """
+
+    word: ClassVar[str] = "normal"
+    normal: MeanAndDeviation
+    within: Ends | None = None
+
+    @model_validator(mode="after")
+    def _bounds_are_bounds(self) -> Self:
+        if self.within is not None:
+            _ascending("within", self.within)
+            low, high = self.ends()
+            if low >= high:
+                raise misfit("within", "must hold some of what lies within 3.7 standard deviations of the mean")
+        return self
+
+    @property
+    def _deviates(self) -> NormalDist:
+        return NormalDist(*self.normal)
+
+    def suggest(self, draw: Draw, name: str) -> float:
+        """A quantile."""
+        low, high = self.ends()
+        return draw.suggest_float(name, low, high)
+
+    def ends(self) -> tuple[float, float]:
+        """The quantiles of the smallest and of the largest value."""
+        if self.within is None:
+            return (TAIL, 1 - TAIL)
+        low, high = map(self._deviates.cdf, self.within)
+        return max(low, TAIL), min(high, 1 - TAIL)
+
+    def value(self, drawn: Any) -> float:
+        """The value of a quantile."""
+        if self.within is not None:
+            low, high = self.within
+            if drawn <= self._deviates.cdf(low):
+                return low
+            if drawn >= self._deviates.cdf(high):
+                return high
+        return self._deviates.inv_cdf(drawn)
+
+    def place(self, value: Plain) -> tuple[str | int, ...]:
+        """The bound that a value is, or the mean and the deviation."""
+        return ("within", self.within.index(value)) if self.within and value in self.within else ("normal",)
+
+
+DISTRIBUTIONS: Final[tuple[type[Distribution], ...]] = (Uniform, LogUniform, Int, Normal)
+
+
+class Choice(Config):
+    """One of several values: numbers, words, lists, or mappings that may hold distributions of their own.
+
+    Args:
+        choice: the values, `[a, b, ...]`, each once.
+    """
+
+    word: ClassVar[str] = "choice"
+    choice: Annotated[tuple[Any, ...], Listed, Field(min_length=1)]
+
+
+WORDS: Final = (*(each.word for each in DISTRIBUTIONS), Choice.word)
+"""The words that distributions begin with."""
+OPTIONS: Final = ("step", "within")
+"""What may stand beside them; beside `int` also `log`."""

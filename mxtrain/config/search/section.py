@@ -1,0 +1,147 @@
+"""The run file's `sweep`, but for what is searched: objectives, sampler, pruner, and how many trials."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError, core_schema
+
+from mxtrain.config.fit_section import Monitor
+from mxtrain.config.search.pruners import AnyPruner, NoPruner
+from mxtrain.config.search.samplers import TPE, AnySampler
+from mxtrain.types import Bounds, Config, Count, Listed, Seed, misfit, rejection
+
+Measured = Literal[Monitor, "parameters"]
+"""What can be an objective: a metric, or how many numbers are trained."""
+
+_DATABASES = ("postgresql", "mysql", "sqlite")
+_URL = re.compile(rf"({'|'.join(_DATABASES)})(\+\w+)?://\S+")
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What a sweep looks for: a metric that is to be large, or small."""
+
+    metric: str
+    maximize: bool
+
+
+class Goal(Config):
+    """An objective as it is written: `{maximize: val_accuracy}` or `{minimize: val_loss}`.
+
+    Args:
+        maximize: a metric that is to be large, such as `val_accuracy`; or `parameters`.
+        minimize: a metric that is to be small, such as `val_loss`; or `parameters`, how many numbers are trained.
+    """
+
+    maximize: Measured | None = None
+    minimize: Measured | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.maximize is None and self.minimize is None:
+            raise PydanticCustomError(
+                "told", "must name a metric, as in {example}", {"example": "{maximize: val_accuracy}"}
+            )
+        if self.maximize is not None and self.minimize is not None:
+            raise misfit("minimize", "an objective has one direction; for two objectives write a list of two")
+        return self
+
+    @model_serializer
+    def _the_one_way(self) -> dict[str, str | None]:
+        return {"minimize": self.minimize} if self.maximize is None else {"maximize": self.maximize}
+
+
+def _one_or_several(value: Any) -> str:
+    return "several" if isinstance(value, list | tuple) else "one"
+
+
+Goals = Annotated[
+    Annotated[Goal, Tag("one")] | Annotated[tuple[Goal, ...], Listed, Field(min_length=1), Tag("several")],
+    Discriminator(_one_or_several),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Workers:
+    """A number of workers, or `auto`."""
+
+    bounds = Bounds(ge=1, whole=True, ceiling=10_000)
+
+    def check(self, value: object) -> int | str:
+        if value == "auto":
+            return "auto"
+        if isinstance(value, str):
+            raise rejection("a whole number at least 1, or auto", value)
+        return int(self.bounds.check(value))
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.check)
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]}
+
+
+def _storage(url: str) -> str:
+    if _URL.fullmatch(url):
+        return url
+    # The text is not shown: a password may stand in it.
+    known = "postgresql://, mysql:// or sqlite:///"
+    raise PydanticCustomError("told", "must be the address of a database that begins with {known}", {"known": known})
+
+
+class SweepConfig(Config):
+    """A search over values of a run file.
+
+    Args:
+        objective: what is looked for: `{maximize: val_accuracy}`, `{minimize: val_loss}`, or a list of such, which
+            gives a Pareto front. Besides metrics, `parameters` may be one: how many numbers are trained.
+        sampler: who chooses the points: `grid`, `random`, `qmc`, `tpe`, `gp`, `cmaes` or `nsga2`.
+        pruner: who ends trials that do badly before their last epoch: `none`, `median`, `asha` or `hyperband`.
+        trials: how many points are tried, at least 1; may be left out for a grid, of which then all are.
+        workers: how many trials are trained at once: a number, or `auto`, one for each core or GPU; no result
+            depends on it.
+        seeds: how many runs each point gets, at least 1: with the run's seed, that + 1, that + 2 and so on; their
+            mean counts.
+        seed: of the sampler.
+        parallel: how many trials may be under way at once, at least 1, where the sampler or the pruner learns from
+            earlier ones: trial k learns from trials 0 to k - parallel, however many workers there are.
+        storage: the database of the study, such as `postgresql://user@host/name`; left out, a SQLite file in the
+            sweep's folder.
+    """
+
+    objective: Goals
+    sampler: AnySampler = TPE()
+    pruner: AnyPruner = NoPruner()
+    trials: Count | None = None
+    workers: Annotated[int | str, _Workers()] = "auto"
+    seeds: Count = 1
+    seed: Seed = 0
+    parallel: Count = 8
+    storage: Annotated[str, AfterValidator(_storage)] | None = None
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """The objectives as they are written."""
+        return self.objective if isinstance(self.objective, tuple) else (self.objective,)
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What is looked for, at least one.
+
+        >>> SweepConfig(objective={"minimize": "val_loss"}).objectives
+        (Objective(metric='val_loss', maximize=False),)
+        """
+        return tuple(Objective(str(goal.maximize or goal.minimize), goal.maximize is not None) for goal in self.goals)

@@ -1,0 +1,72 @@
+"""A tree of nodes becomes a config: validated, its data found."""
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from mxtrain.config.data_section import is_path
+from mxtrain.config.explain import explain
+from mxtrain.config.nodes import MapNode, Node, ScalarNode, clipped, find, plain
+from mxtrain.config.report import Report
+from mxtrain.config.run import RunConfig
+from mxtrain.errors import Location
+from mxtrain.types import Config
+
+_Model = TypeVar("_Model", bound=Config)
+
+DATA_PATHS = ("source", "target", "validation", "test")
+"""The fields of `data` that may be paths."""
+
+
+def validated(model: type[_Model], tree: MapNode, report: Report) -> _Model:
+    """The config that a tree holds; a ConfigError with whatever is in the report, and all that is wrong with it."""
+    try:
+        config = model.model_validate(plain(tree))
+    except ValidationError as error:
+        explain(error, model, tree, report)
+        raise report.error() from None
+    report.check()
+    return config
+
+
+def validated_run(tree: MapNode, report: Report, data_must_exist: bool = True) -> RunConfig:
+    """The run that a tree holds, the paths of its data absolute."""
+    paths = data_paths(tree, report, data_must_exist)
+    config = validated(RunConfig, tree, report)
+    return config.model_copy(update={"data": config.data.model_copy(update=paths)}) if paths else config
+
+
+def data_paths(tree: Node, report: Report, must_exist: bool) -> dict[str, str]:
+    """The fields of `data` that are paths, made absolute: each is relative to the file that says it."""
+    nodes = {name: find(tree, ("data", name))[0] for name in DATA_PATHS}
+    texts = {
+        name: (node.value, node.location)
+        for name, node in nodes.items()
+        if isinstance(node, ScalarNode) and isinstance(node.value, str) and is_path(node.value)
+    }
+    if not texts.get("source", ("", None))[0].endswith(".npy"):
+        texts.pop("target", None)  # a name, whatever it looks like
+    return {name: _data_path(f"data.{name}", *text, report, must_exist) for name, text in texts.items()}
+
+
+def absolute(text: str, location: Location | None) -> str:
+    """A path as it is meant at a place: relative to the file, or for a value from elsewhere to the current folder."""
+    folder = Path(location.source).parent if location is not None and location.line else Path()
+    return f"{(folder / text).absolute()}{'/' if text.endswith('/') else ''}"
+
+
+def _data_path(field: str, text: str, location: Location | None, report: Report, must_exist: bool) -> str:
+    path = absolute(text, location)
+    is_folder = text.endswith("/")
+    if must_exist and not _exists(Path(path), is_folder):
+        shown = clipped(path.rstrip("/") if is_folder else path, 300)
+        report.add(field, f"no such {'folder' if is_folder else 'file'}: {shown}", location)
+    return path
+
+
+def _exists(path: Path, is_folder: bool) -> bool:
+    try:
+        return path.is_dir() if is_folder else path.is_file()
+    except OSError:
+        return False
