@@ -3,7 +3,8 @@
 from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining
 from mxtrain.training.load_folder import load_run
 from mxtrain.training.loaded_run import LoadedRun
-from mxtrain.training.loop import FitResult, advance, fit, resume, verify
+from mxtrain.training.loop import FitResult, advance, fit, resume
+from mxtrain.training.replay import Replay, replay, verify
 from mxtrain.training.run_list import ListedRun, differing, list_runs
 from mxtrain.training.snapshot import Snapshot
 from mxtrain.training.stopping import StopRequest, graceful_stop
@@ -14,6 +15,7 @@ __all__ = [
     "FitResult",
     "ListedRun",
     "LoadedRun",
+    "Replay",
     "Row",
     "RunInfo",
     "Snapshot",
@@ -26,6 +28,7 @@ __all__ = [
     "graceful_stop",
     "list_runs",
     "load_run",
+    "replay",
     "resume",
     "verify",
 ]

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO
 
 SUMS = "SHA256SUMS"
 """The list of a folder's files and their SHA-256, in the format of the program sha256sum."""
@@ -19,6 +20,14 @@ def write_file(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     flush_folder(path.parent)
+
+
+def extend_file(path: Path, length: int, content: bytes) -> None:
+    """Put content behind the first `length` bytes of a file, in place of what is there; these bytes are not touched."""
+    with path.open("r+b") as file:
+        file.truncate(length)  # what an interrupted call left behind them
+        file.seek(length)
+        _flushed(file, content)
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
@@ -86,9 +95,13 @@ def flush_folder(folder: Path) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        _flushed(file, content)
+
+
+def _flushed(file: BinaryIO, content: bytes) -> None:
+    file.write(content)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _remove(folder: Path) -> None:

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mxtrain.config import RunConfig, read_run, run_from_dict
-from mxtrain.errors import ConfigError, Problem, RunInterrupted, TrainingError
+from mxtrain.errors import ConfigError, Problem, RunInterrupted
 from mxtrain.models import ModelFactory, with_factory
 from mxtrain.state import OptimizationState
 from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining, tell
 from mxtrain.training.checkpoints import Checkpoints
-from mxtrain.training.continuing import check_continuation
+from mxtrain.training.continuing import taken_up
 from mxtrain.training.loggers import open_loggers
 from mxtrain.training.preprocessing_file import to_record
 from mxtrain.training.run_directory import RunDirectory
@@ -129,12 +129,11 @@ def resume(
         loggers = open_loggers(run.fit.loggers)
         checkpoints = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep)
         snapshot = checkpoints.newest()
-        trainer = Trainer(run, model)
-        if snapshot is not None:
-            check_continuation(snapshot, run, trainer.data_fingerprint)
-            trainer.restore(snapshot)
-        directory.begin_again(run, trainer.rows, trainer.optimizer.backend.name)
-        notes = [*checkpoints.damaged, *_over(trainer, directory)]
+        trainer = taken_up(snapshot, run, model)
+        over = _over(trainer, directory)
+        mended = directory.begin_again(run, trainer.rows, None if over else trainer.optimizer.backend.name)
+        anew = ["no checkpoint is whole: the run begins anew"] if checkpoints.damaged and snapshot is None else []
+        notes = [*checkpoints.damaged, *anew, *mended, *over]
         return _train(trainer, directory, (*loggers, *callbacks), stop, notes)
 
 
@@ -160,35 +159,6 @@ def advance(
         trainer.run_epoch()
         snapshot = trainer.snapshot()
     return trainer.snapshot() if snapshot is None else snapshot
-
-
-def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None) -> list[str]:
-    """Train again from the last checkpoint but one to the last, and compare: what differs, to the byte.
-
-    Returns:
-        The names of what differs; empty where the replay is exact.
-
-    Raises:
-        TrainingError: there are no two checkpoints that are whole.
-    """
-    directory = RunDirectory.open(run_dir)
-    checkpoints = Checkpoints(directory.checkpoints, keep=1)
-    whole = checkpoints.good()
-    last, previous = next(whole, None), next(whole, None)
-    if last is None or previous is None:
-        raise TrainingError(f"{run_dir} does not hold two checkpoints to compare; set fit.checkpoint.keep to 2 or more")
-    run = with_factory(run_from_dict(last.record["config"]), model)
-    check_continuation(previous, run, last.record["data"])
-    trainer = Trainer(run, model)
-    trainer.restore(previous)
-    trainer.last_good = lambda: previous
-    while trainer.epochs < last.epochs:
-        trainer.run_epoch()
-    if trainer.position != last.position:
-        for _ in trainer.steps():
-            if trainer.position == last.position:
-                break
-    return trainer.snapshot().differences(last)
 
 
 def _train(

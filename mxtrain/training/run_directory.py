@@ -14,7 +14,8 @@ from safetensors.numpy import save
 from mxtrain.config import RunConfig, to_yaml
 from mxtrain.errors import TrainingError
 from mxtrain.training.durable import remove_leftovers, write_file
-from mxtrain.training.environment import environment
+from mxtrain.training.environment import ENVIRONMENT, environment, to_text
+from mxtrain.training.ledger import METRICS, to_line
 
 RUNS = Path("runs")
 
@@ -23,13 +24,14 @@ class RunDirectory:
     """The folder of a run.
 
     config.yaml        the resolved config, which runs again unchanged
-    environment.json   versions, machine, backend
+    environment.json   versions, machine, backend: of the process that trained last
     metrics.jsonl      a line for each epoch: only what follows from config and seed, so two runs' files are equal
     timings.jsonl      a line for each epoch: how long it took
     preprocessing.json what was done to the features, and what the outputs mean
     status.json        finished, unfinished, or failed and why
     model.safetensors  the parameters that the run ended with
     checkpoints/       the whole state of the run, at the newest few moments
+    checkpoints.jsonl  the lines of metrics.jsonl that the checkpoints need, flushed to the disk before they are
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,23 +86,35 @@ class RunDirectory:
                 raise TrainingError(f"another process is training the run in {self.path}; wait for it") from error
             yield
 
-    def begin_again(self, config: RunConfig, rows: Sequence[Mapping[str, Any]], backend: str) -> None:
+    def begin_again(self, config: RunConfig, rows: Sequence[Mapping[str, Any]], backend: str | None) -> list[str]:
         """Bring the files to the moment from which the run goes on: the config, and a line for each finished epoch.
+
+        Args:
+            config: the resolved config.
+            rows: the metrics of the finished epochs.
+            backend: what runs the updates from here on; None where nothing more is trained.
+
+        Returns:
+            What was damaged, and is mended.
 
         Raises:
             TrainingError: a file cannot be written.
         """
         timings = [row for row in self._timings() if row["epoch"] <= len(rows)]
+        metrics = b"".join(map(to_line, rows))
         with self._writing():
+            is_damaged = not self._begins_with(METRICS, metrics)
             remove_leftovers(self.path)
             write_file(self.config_file, to_yaml(config).encode())
-            write_file(self.path / "environment.json", json.dumps(environment(backend), indent=2).encode() + b"\n")
-            write_file(self.path / "metrics.jsonl", b"".join(map(_line, rows)))
-            write_file(self.path / "timings.jsonl", b"".join(map(_line, timings)))
+            if backend is not None:
+                write_file(self.path / ENVIRONMENT, to_text(environment(backend)))
+            write_file(self.path / METRICS, metrics)
+            write_file(self.path / "timings.jsonl", b"".join(map(to_line, timings)))
+        return [f"{self.path / METRICS} was damaged, and is written anew"] if is_damaged else []
 
     def add_metrics(self, row: Mapping[str, Any]) -> None:
         """Append one epoch to metrics.jsonl."""
-        self._append("metrics.jsonl", row)
+        self._append(METRICS, row)
 
     def add_timings(self, row: Mapping[str, Any]) -> None:
         """Append one epoch to timings.jsonl."""
@@ -116,9 +130,13 @@ class RunDirectory:
         with self._writing():
             write_file(self.path / "model.safetensors", save(dict(parameters)))
 
+    def _begins_with(self, name: str, content: bytes) -> bool:
+        file = self.path / name
+        return not content or (file.is_file() and file.read_bytes().startswith(content))
+
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
         with self._writing(), (self.path / name).open("ab") as file:
-            file.write(_line(row))
+            file.write(to_line(row))
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -138,10 +156,6 @@ class RunDirectory:
                 yield {"epoch": int(row["epoch"]), "seconds": float(row["seconds"])}
             except (ValueError, KeyError, TypeError):
                 return
-
-
-def _line(row: Mapping[str, Any]) -> bytes:
-    return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def _claimed(path: Path) -> Path:

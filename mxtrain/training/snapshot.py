@@ -12,6 +12,9 @@ from safetensors.numpy import load, save
 
 Arrays = dict[str, NDArray[Any]]
 
+FORMAT = 2
+"""Of the record; a checkpoint of another format is not read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
