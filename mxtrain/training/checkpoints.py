@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -56,13 +57,12 @@ class Checkpoints:
         """
         name = self.name(snapshot.position)
         try:
-            if (self.folder / name).exists():  # saved at the same place by an earlier process
-                remove_folder(self.folder / name)
             rows = self._ledger.cover(snapshot.record["rows"])
             write_folder(self.folder / name, replace(snapshot, record=snapshot.record | {"rows": rows}).to_files())
             for old in self.names()[: -self.keep]:
                 if old != best:
-                    remove_folder(self.folder / old)
+                    with suppress(OSError):  # it takes up space, and that is all: the next call tries again
+                        remove_folder(self.folder / old)
         except OSError as error:
             raise TrainingError(
                 f"the checkpoint {self.folder / name} cannot be written: {error.strerror}; "

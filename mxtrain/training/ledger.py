@@ -9,6 +9,7 @@ from typing import Any
 
 from mxtrain.training.callbacks import Row
 from mxtrain.training.durable import extend_file, write_file
+from mxtrain.training.json_text import parse
 
 METRICS = "metrics.jsonl"
 """The same lines for everybody to read; where the ledger is damaged, they stand in for it."""
@@ -72,7 +73,7 @@ class Ledger:
             except OSError:
                 continue
             if sha256(text).hexdigest() == extent["sha256"]:
-                return [json.loads(line) for line in text.splitlines()], path
+                return [parse(line) for line in text.splitlines()], path
         raise ValueError(
             f"neither {self.path.name} nor {METRICS} holds the metrics of its {extent['epochs']} epochs any more: "
             "their SHA-256 differs"

@@ -20,7 +20,7 @@ from mxtrain.training.preprocessing_file import to_record
 from mxtrain.training.run_directory import RunDirectory
 from mxtrain.training.saver import Saver
 from mxtrain.training.snapshot import Snapshot
-from mxtrain.training.status import Status, write_status
+from mxtrain.training.status import Status, write_finished, write_status
 from mxtrain.training.stopping import StopRequest
 from mxtrain.training.trainer import Trainer
 from mxtrain.types import describe
@@ -198,7 +198,7 @@ def _train(
             write_status(directory.path, Status("failed", str(error) or type(error).__name__))
         tell(callbacks, "on_error", error)
         raise
-    write_status(directory.path, Status("finished"))
+    write_finished(directory.path)
     return FitResult(trainer.rows, trainer.state, parameters, directory.path)
 
 

@@ -4,7 +4,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from mxtrain.config import RunConfig, to_yaml
 from mxtrain.errors import TrainingError
 from mxtrain.training.durable import remove_leftovers, write_file
 from mxtrain.training.environment import ENVIRONMENT, environment, to_text
+from mxtrain.training.json_text import parse
 from mxtrain.training.ledger import METRICS, to_line
 
 RUNS = Path("runs")
@@ -72,19 +73,26 @@ class RunDirectory:
         """Keep other processes from training this run; the lock goes with the process, however it ends.
 
         Raises:
-            TrainingError: another process is training it.
+            TrainingError: another process is training it, or the folder cannot be written.
         """
         try:
             import fcntl
         except ImportError:  # no such locks on this system
             yield
             return
-        with (self.path / ".lock").open("w") as file:
+        with self._writing():
+            file = (self.path / ".lock").open("w")
+        try:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 raise TrainingError(f"another process is training the run in {self.path}; wait for it") from error
+            except OSError:
+                pass  # this file system has no such locks
             yield
+        finally:
+            with suppress(OSError):  # nothing was written
+                file.close()
 
     def begin_again(self, config: RunConfig, rows: Sequence[Mapping[str, Any]], backend: str | None) -> list[str]:
         """Bring the files to the moment from which the run goes on: the config, and a line for each finished epoch.
@@ -152,7 +160,7 @@ class RunDirectory:
         file = self.path / "timings.jsonl"
         for line in file.read_bytes().splitlines() if file.is_file() else ():
             try:
-                row = json.loads(line)
+                row = parse(line)
                 yield {"epoch": int(row["epoch"]), "seconds": float(row["seconds"])}
             except (ValueError, KeyError, TypeError):
                 return
