@@ -57,6 +57,8 @@ def _replay(run: str, model: "ModelFactory | None", quiet: bool, as_json: bool) 
     else:
         with messages().status(f"replaying {printable(run)}"):
             found = replay(run, model=model)
+    for note in found.notes:
+        messages().print(printable(note), soft_wrap=True)
     if as_json:
         causes = {"changes": found.changes} if found.differences else {}
         write_json({"run_dir": run, "exact": not found.differences, "differences": found.differences, **causes})

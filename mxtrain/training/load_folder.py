@@ -18,7 +18,7 @@ from mxtrain.training.loaded_run import LoadedRun
 from mxtrain.training.preprocessing_file import FILE, read_record
 from mxtrain.training.run_directory import RunDirectory
 from mxtrain.training.snapshot import Arrays
-from mxtrain.training.status import Status, read_status
+from mxtrain.training.status import MODEL, Status, read_status
 
 
 def load_run(path: str | PathLike[str], *, model: ModelFactory | None = None) -> LoadedRun:
@@ -58,7 +58,7 @@ def load_run(path: str | PathLike[str], *, model: ModelFactory | None = None) ->
 def _course(directory: RunDirectory, status: Status) -> tuple[Arrays, list[Row], list[str]]:
     """The parameters, the epochs that led to them, and what there is to say of it."""
     if status.state == "finished":
-        file = directory.path / "model.safetensors"
+        file = directory.path / MODEL
         _check(file, status)
         try:
             parameters = load(file.read_bytes())

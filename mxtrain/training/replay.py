@@ -11,6 +11,7 @@ from mxtrain.training.continuing import taken_up
 from mxtrain.training.environment import environment_changes
 from mxtrain.training.run_directory import RunDirectory
 from mxtrain.training.snapshot import Snapshot
+from mxtrain.training.status import read_status
 from mxtrain.training.trainer import Trainer
 
 
@@ -21,14 +22,18 @@ class Replay:
     Attributes:
         differences: the names of what differs; empty where the replay is exact.
         changes: of an inexact one, what is not as it was when the run was trained: versions, machine, backend.
+        notes: what else the user should know, such as a damaged checkpoint that was passed over.
     """
 
     differences: list[str]
     changes: list[str]
+    notes: list[str]
 
 
 def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None) -> list[str]:
     """Train again from the last checkpoint but one to the last, and compare: what differs, to the byte.
+
+    The last checkpoint is also compared with metrics.jsonl and, where the run is finished, with model.safetensors.
 
     Returns:
         The names of what differs; empty where the replay is exact.
@@ -42,7 +47,8 @@ def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None) -
 def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None) -> Replay:
     """As `verify`, with the likely causes."""
     directory = RunDirectory.open(run_dir)
-    whole = Checkpoints(directory.checkpoints, keep=1).good()
+    checkpoints = Checkpoints(directory.checkpoints, keep=1)
+    whole = checkpoints.good()
     last, previous = next(whole, None), next(whole, None)
     if last is None or previous is None:
         raise TrainingError(f"{run_dir} does not hold two checkpoints to compare; set fit.checkpoint.keep to 2 or more")
@@ -54,8 +60,9 @@ def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None) -
     except TrainingError as error:
         cause = f"; not as it was when the run was trained: {', '.join(changes)}" if changes else ""
         raise TrainingError(f"the replay failed: {error}{cause}") from error
-    differences = trainer.snapshot().differences(last)
-    return Replay(differences, changes if differences else [])
+    is_end = checkpoints.name(last.position) == checkpoints.names()[-1] and read_status(directory.path).is_finished
+    differences = trainer.snapshot().differences(last) + directory.differences(last, is_end)
+    return Replay(differences, changes if differences else [], checkpoints.damaged)
 
 
 def _advance(trainer: Trainer, begin: Snapshot, end: tuple[int, int, int]) -> None:

@@ -17,6 +17,8 @@ from mxtrain.training.durable import remove_leftovers, write_file
 from mxtrain.training.environment import ENVIRONMENT, environment, to_text
 from mxtrain.training.json_text import parse
 from mxtrain.training.ledger import METRICS, to_line
+from mxtrain.training.snapshot import Snapshot
+from mxtrain.training.status import MODEL
 
 RUNS = Path("runs")
 
@@ -136,7 +138,14 @@ class RunDirectory:
     def save_model(self, parameters: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Write the parameters; a reader sees the whole file or none."""
         with self._writing():
-            write_file(self.path / "model.safetensors", save(dict(parameters)))
+            write_file(self.path / MODEL, save(dict(parameters)))
+
+    def differences(self, snapshot: Snapshot, is_end: bool) -> list[str]:
+        """The files that are not as a snapshot wants them; of the run's end, the model too."""
+        metrics = b"".join(map(to_line, snapshot.record["rows"]))
+        model = save(snapshot.best or snapshot.parameters) if is_end else b""
+        wanted = {METRICS: metrics, MODEL: model}
+        return [name for name, content in wanted.items() if not self._begins_with(name, content)]
 
     def _begins_with(self, name: str, content: bytes) -> bool:
         file = self.path / name

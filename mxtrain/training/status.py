@@ -12,7 +12,8 @@ from mxtrain.training.durable import write_file
 from mxtrain.training.json_text import parse
 
 STATUS = "status.json"
-SEALED = ("model.safetensors", "preprocessing.json", "metrics.jsonl")
+MODEL = "model.safetensors"
+SEALED = (MODEL, "preprocessing.json", "metrics.jsonl")
 """The files of a finished run of which status.json holds the SHA-256."""
 
 State = Literal["finished", "unfinished", "failed"]
@@ -32,6 +33,11 @@ class Status:
     state: State
     reason: str = ""
     sha256: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the model is there."""
+        return self.state == "finished"
 
     def is_damaged(self, file: Path) -> bool:
         """Whether a file is not what it was when the run was finished.
@@ -68,4 +74,4 @@ def read_status(run_dir: Path) -> Status:
             return Status(found["state"], str(found["reason"]), dict(found.get("sha256", {})))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         pass
-    return Status("finished" if (run_dir / "model.safetensors").is_file() else "unfinished")
+    return Status("finished" if (run_dir / MODEL).is_file() else "unfinished")

@@ -103,7 +103,7 @@ def test_verify_names_what_differs_and_the_likely_cause_with_status_1(mxtrain):
     status, out, _ = mxtrain("resume", "runs/run-1", "--verify")
     assert status == 1
     assert out == (
-        "runs/run-1 does not replay to the byte; what differs:\n  parameters.W1\n"
+        "runs/run-1 does not replay to the byte; what differs:\n  parameters.W1\n  model.safetensors\n"
         "data, versions, machine and backend are as they were when the run was trained\n"
     )
     file = Path("runs/run-1/environment.json")
@@ -112,13 +112,17 @@ def test_verify_names_what_differs_and_the_likely_cause_with_status_1(mxtrain):
     file.write_text(json.dumps(was | {"packages": was["packages"] | {"numpy": "1.2.3"}, "cpu": "Z80"}))
     status, out, _ = mxtrain("resume", "runs/run-1", "--verify")
     assert status == 1
-    assert out.splitlines()[2:] == [
+    assert out.splitlines()[3:] == [
         "the likely cause is what is not as it was when the run was trained:",
         f"  packages.numpy: was 1.2.3, is {was['packages']['numpy']}",
         f"  cpu: was Z80, is {cpu}",
     ]
     found = json.loads(mxtrain("resume", "runs/run-1", "--verify", "--json").out)
-    assert (found["exact"], found["differences"], len(found["changes"])) == (False, ["parameters.W1"], 2)
+    assert (found["exact"], found["differences"], len(found["changes"])) == (
+        False,
+        ["parameters.W1", "model.safetensors"],
+        2,
+    )
 
 
 def test_a_resume_that_trains_nothing_leaves_the_record_of_what_trained_the_run(mxtrain):
