@@ -9,6 +9,8 @@ from mxtrain.optimizers import Rule, Time
 
 POINTS = 2000
 """Points of a curve; more would not be seen."""
+LARGEST, SMALLEST = 1e300, 1e-300
+"""What is larger is drawn as this, what is smaller as 0: an axis needs room for its margin and its steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,7 @@ def bounds(values: list[float]) -> tuple[float, float]:
     >>> bounds([0.5, 1.0]), bounds([0.0, 0.0])
     ((0.0, 1.05), (0.0, 1.0))
     """
-    high = min(max(values), 1e300)  # beyond that an axis has no room for its margin
-    low = min(*values, high)
+    low, high = min(values), max(values)
     if high == 0:
         return 0.0, 1.0
     margin = 0.05 * (high - low or high)
@@ -84,4 +85,5 @@ def _spread(iterations: int) -> list[int]:
 
 
 def _learning_rate(rule: Rule, iteration: int, batches: int) -> float:
-    return rule.learning_rate(Time(iteration, iteration, (iteration - 1) // batches))
+    η = rule.learning_rate(Time(iteration, iteration, (iteration - 1) // batches))
+    return min(η, LARGEST) if η >= SMALLEST else 0.0

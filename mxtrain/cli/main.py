@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from mxtrain.cli.streams import abandon_stdout, make_streams_safe
+from mxtrain.cli.streams import abandon_stdout, complain_plainly, make_streams_safe
 from mxtrain.errors import MxtrainError, printable
 
 INTERRUPTED = 130
@@ -34,20 +34,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         abandon_stdout()
         return 1
     except MemoryError as error:
-        sys.stderr.write(
-            f"error: not enough memory: {error or 'nothing is left'}; make the model or the batches smaller\n"
+        complain_plainly(
+            f"error: not enough memory: {error or 'nothing is left'}; make the model or the batches smaller"
         )
         return 1
     except OSError as error:
         abandon_stdout()
         place = f"{printable(os.fsdecode(error.filename))}: " if error.filename is not None else ""
-        sys.stderr.write(f"error: {place}{error.strerror or error}\n")
+        complain_plainly(f"error: {place}{error.strerror or error}")
         return 1
     return status
 
 
 def _interrupted() -> int:
-    sys.stderr.write("interrupted\n")
+    complain_plainly("interrupted")
     return INTERRUPTED
 
 

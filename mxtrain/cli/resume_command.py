@@ -8,6 +8,8 @@ import typer
 from mxtrain.cli.options import AsJson, Overrides, Plugin, Quiet, RunFolder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mxtrain.models import ModelFactory
 
 
@@ -70,19 +72,32 @@ def _resume_sweep(
 def _replay(run: str, model: "ModelFactory | None", quiet: bool, as_json: bool) -> None:
     from mxtrain.cli.streams import messages, write_json
     from mxtrain.errors import printable
-    from mxtrain.training import verify
+    from mxtrain.training import replay
 
     if quiet:
-        different = verify(run, model=model)
+        found = replay(run, model=model)
     else:
         with messages().status(f"replaying {printable(run)}"):
-            different = verify(run, model=model)
+            found = replay(run, model=model)
+    for note in found.notes:
+        messages().print(printable(note), soft_wrap=True)
     if as_json:
-        write_json({"run_dir": run, "exact": not different, "differences": different})
-    elif different:
-        typer.echo(f"{printable(run)} does not replay to the byte; what differs:")
-        for name in different:
-            typer.echo(f"  {name}")
+        causes = {"changes": found.changes} if found.differences else {}
+        write_json({"run_dir": run, "exact": not found.differences, "differences": found.differences, **causes})
+    elif found.differences:
+        _tell(f"{printable(run)} does not replay to the byte; what differs:", found.differences)
+        if found.changes:
+            _tell("the likely cause is what is not as it was when the run was trained:", found.changes)
+        else:
+            typer.echo("data, versions, machine and backend are as they were when the run was trained")
     elif not quiet:
         typer.echo(f"{printable(run)} replays to the byte")
-    raise typer.Exit(1 if different else 0)
+    raise typer.Exit(1 if found.differences else 0)
+
+
+def _tell(title: str, lines: "Iterable[str]") -> None:
+    from mxtrain.errors import printable
+
+    typer.echo(title)
+    for line in lines:
+        typer.echo(f"  {printable(line)}")

@@ -4,7 +4,7 @@ import io
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -28,6 +28,38 @@ def abandon_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class Unbreakable:
+    """A stream for what nobody need read: where it can no longer be written to, the text is dropped, and nothing ends.
+
+    Args:
+        stream: where the text goes.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._abandon()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Empty what is left in its buffer into nothing, or it would fail once more when the interpreter ends."""
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def speaks_unicode() -> bool:
     """Whether stdout can show Greek letters and box-drawing characters."""
     return (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
@@ -48,8 +80,15 @@ def print_results(*parts: "RenderableType") -> None:
 
 
 def messages() -> "Console":
-    """Where messages go."""
-    return _console(sys.stderr)
+    """Where messages go; a disk that is full, or a reader that is gone, is no reason to end a run."""
+    return _console(Unbreakable(sys.stderr))
+
+
+def complain_plainly(message: str) -> None:
+    """Write a line to stderr, without a look at its style."""
+    stream = Unbreakable(sys.stderr)
+    stream.write(f"{message}\n")
+    stream.flush()
 
 
 def write_file_text(text: str) -> None:

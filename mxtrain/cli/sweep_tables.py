@@ -32,7 +32,9 @@ def print_result(result: "SweepResult", seconds: float | None, as_json: bool) ->
     for name, fact in _facts(result, seconds).items():
         facts.add_row(name, printable(fact))
     best = _best(result)
-    streams.print_results(*([_table(result, best), ""] if best else []), facts)
+    if best:
+        streams.print_results(_table(result, best), "")
+    streams.print_results(facts)
     failed = result.counted("failed")
     for row in failed[:_FAILED]:
         told = " ".join(row["error"].split())
@@ -110,9 +112,8 @@ def _facts(result: "SweepResult", seconds: float | None) -> dict[str, str]:
     of = f" of {result.total}" if len(result.trials) < result.total else ""
     facts = {"trials": f"{len(result.trials)}{of}: {told}" if told else f"none{of} yet"}
     if seconds is not None:
-        facts["time"] = (
-            f"{duration(seconds)}, {count(round(sum(row['seconds'] for row in result.trials)), 'second')} of training"
-        )
+        trained = sum(row["seconds"] for row in result.trials)
+        facts["time"] = f"{duration(seconds)}, {duration(trained)} of training"
     best = result.best
     if best is not None:
         facts["best"] = f"{result.run_dir}/best.yaml, trained in {best['run_dir']}"

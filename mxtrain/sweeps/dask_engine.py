@@ -5,16 +5,13 @@ from functools import cache
 from queue import Empty, SimpleQueue
 from signal import SIGTERM
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from mxtrain.errors import SweepError
 from mxtrain.sweeps.task import Outcome, Task
 from mxtrain.sweeps.work import work
 from mxtrain.training import StopRequest
-
-if TYPE_CHECKING:
-    from distributed import Future
 
 _LOOK = 1.0
 """Seconds for which the number of workers is taken to be what it was."""
@@ -47,13 +44,13 @@ class DaskEngine:
                 n_workers=count, threads_per_worker=1, dashboard_address=None, env=environment, silence_logs=50
             )
         try:
-            self._client: Client = Client(self._cluster or scheduler, set_as_default=False, timeout=20)
+            self._client = Client(self._cluster or scheduler, set_as_default=False, timeout=20)
         except (OSError, ValueError) as error:
             raise SweepError(f"the Dask scheduler {scheduler} does not answer: {error}") from error
         self._parting = f"mxtrain-{uuid4().hex}"
         self._event = Event(self._parting, client=self._client)
-        self._ended: SimpleQueue[tuple[Task, Future]] = SimpleQueue()
-        self._under_way: dict[tuple[int, int], Future] = {}
+        self._ended: SimpleQueue[tuple[Task, Any]] = SimpleQueue()
+        self._under_way: dict[tuple[int, int], Any] = {}
         self._threads, self._looked_at = 0, -_LOOK
 
     @property
@@ -90,7 +87,7 @@ class DaskEngine:
         if self._cluster is not None:
             self._cluster.close()
 
-    def _outcome(self, task: Task, future: "Future") -> Outcome:
+    def _outcome(self, task: Task, future: Any) -> Outcome:
         del self._under_way[task.key]
         if future.status == "finished":
             return Outcome.from_dict(task, future.result())

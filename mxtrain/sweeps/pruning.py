@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
-from optuna.pruners import BasePruner, HyperbandPruner, SuccessiveHalvingPruner
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mxtrain.config import Sweep
@@ -70,7 +70,7 @@ def _pruner(sweep: Sweep) -> BasePruner:
     config = sweep.settings.pruner
     match config.kind:
         case "median":
-            return [epoch for epoch in range(pruner.warmup, epochs, pruner.interval) if epoch > 0]
+            return MedianPruner(config.startup, config.warmup, config.interval)
         case "asha":
             return SuccessiveHalvingPruner(config.min_epochs, config.reduction)
         case "hyperband":

@@ -54,6 +54,9 @@ def _devices() -> list[str]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [device for device in named.split(",") if device]
-    from mxtrain.backends import device_count
+    from mxtrain.backends import select_backend
 
-    return [str(i) for i in range(device_count())]
+    select_backend("cupy")  # or it says what is missing
+    import cupy
+
+    return [str(i) for i in range(cupy.cuda.runtime.getDeviceCount())]

@@ -11,6 +11,7 @@ from mxtrain.models import ModelFactory
 from mxtrain.sweeps.engine import Engine
 from mxtrain.sweeps.folder import SWEEPS, SweepFolder
 from mxtrain.sweeps.plan import SweepPlan, plan_of
+from mxtrain.sweeps.quiet import quiet
 from mxtrain.sweeps.resources import environments, share
 from mxtrain.sweeps.result import SweepResult
 from mxtrain.training import StopRequest
@@ -93,7 +94,8 @@ def plan_sweep(
 ) -> SweepPlan:
     """What a sweep would do: everything is checked, and nothing is trained or written. Arguments as for `sweep`."""
     plan = _plan(config, overrides)
-    return plan_of(plan, _folder(plan, run_dir).path, workers)
+    with quiet():
+        return plan_of(plan, _folder(plan, run_dir).path, workers)
 
 
 def stand_of(
@@ -131,8 +133,9 @@ def _run(
 
     threads, count = share(plan, workers, elsewhere=scheduler is not None)
     crew = _engine(engine, scheduler, environments(plan, count, threads), folder, factory_place(model))
-    driver = Driver(plan, folder, crew, threads, stop or StopRequest(), watch or (lambda result: None))
-    return driver.run(retry_failed)
+    with quiet():
+        driver = Driver(plan, folder, crew, threads, stop or StopRequest(), watch or (lambda result: None))
+        return driver.run(retry_failed)
 
 
 def _engine(

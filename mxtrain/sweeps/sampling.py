@@ -5,7 +5,6 @@ k - `parallel`, and knows what the ones after those are trying. So a sweep's tri
 worker or with a hundred, on any engine, and after any interruption.
 """
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,6 +13,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from mxtrain.config import Point, Sweep
@@ -68,7 +68,7 @@ class Sampling:
             again = self.draw(number)
             if again.point.drawn != drawn.point.drawn:
                 raise SweepError(
-                    f"trial {number} is recorded with {drawn.point.drawn}, but now {again.point.drawn} is drawn for it: "
+                    f"trial {number} is recorded with {drawn.point.drawn}, but {again.point.drawn} is drawn now: "
                     "the sweep was begun with another version of mxtrain, Optuna or SciPy; begin another one"
                 )
             return again
@@ -96,9 +96,10 @@ class Sampling:
         self.study.tell(number, values if state == TrialState.COMPLETE else None, state=state)
 
 
-def directions(sweep: Sweep) -> list[str]:
+def directions(sweep: Sweep) -> list[StudyDirection]:
     """Optuna's word for each objective."""
-    return ["maximize" if each.maximize else "minimize" for each in sweep.settings.objectives]
+    words = {True: StudyDirection.MAXIMIZE, False: StudyDirection.MINIMIZE}
+    return [words[each.maximize] for each in sweep.settings.objectives]
 
 
 def seed_of(sweep_seed: int, number: int) -> int:
@@ -110,9 +111,7 @@ def _sampler(sweep: Sweep, number: int) -> BaseSampler:
     """The sampler of one trial."""
     seed = seed_of(sweep.settings.seed, number)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return _make(sweep.settings.sampler, seed, sweep.settings.seed)
+        return _make(sweep.settings.sampler, seed, sweep.settings.seed)
     except ImportError as error:
         extra = "gp" if sweep.settings.sampler.kind == "gp" else "samplers"
         raise SweepError(
@@ -131,7 +130,6 @@ def _make(config: AnySampler, seed: int, sweep_seed: int) -> BaseSampler:
                 multivariate=config.multivariate,
                 group=config.group,
                 constant_liar=True,  # what is under way counts as bad, so that it is not tried twice
-                warn_independent_sampling=False,
             )
         case GP():
             return samplers.GPSampler(

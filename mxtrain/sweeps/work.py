@@ -49,8 +49,8 @@ def _attempt(task: Task, stop: StopRequest, plugin: str | None) -> Outcome:
         return Outcome(task, "lost", str(error))
     except MxtrainError as error:
         cause = error.__cause__
-        kind = "halted" if isinstance(cause, OSError) and cause.errno in _MACHINE else "failed"
-        return Outcome(task, kind, str(error))
+        is_machine = isinstance(cause, OSError) and cause.errno in _MACHINE
+        return Outcome(task, "halted" if is_machine else "failed", str(error))
     except MemoryError as error:
         return Outcome(task, "failed", f"not enough memory: {error or 'nothing is left'}")
     except Exception as error:  # noqa: BLE001 - a custom model can raise anything, and only its trial fails

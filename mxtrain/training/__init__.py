@@ -7,7 +7,8 @@ from mxtrain.training.folder_lock import folder_lock
 from mxtrain.training.history import final_epoch
 from mxtrain.training.load_folder import load_run
 from mxtrain.training.loaded_run import LoadedRun
-from mxtrain.training.loop import FitResult, advance, fit, resume, verify
+from mxtrain.training.loop import FitResult, advance, fit, resume
+from mxtrain.training.replay import Replay, replay, verify
 from mxtrain.training.run_list import ListedRun, differing, list_runs
 from mxtrain.training.segment import Progress, train_until
 from mxtrain.training.snapshot import Snapshot
@@ -20,6 +21,7 @@ __all__ = [
     "ListedRun",
     "LoadedRun",
     "Progress",
+    "Replay",
     "Row",
     "RunInfo",
     "Snapshot",
@@ -35,6 +37,7 @@ __all__ = [
     "hold_blas_threads",
     "list_runs",
     "load_run",
+    "replay",
     "resume",
     "train_until",
     "verify",

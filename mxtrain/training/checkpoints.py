@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mxtrain.errors import TrainingError
 from mxtrain.training.durable import read_folder, remove_folder, remove_leftovers, write_folder
-from mxtrain.training.snapshot import Snapshot
+from mxtrain.training.ledger import Ledger
+from mxtrain.training.snapshot import FORMAT, Snapshot
 
 _NAME = re.compile(r"epoch-\d{6,}-batch-\d{8,}")
 
@@ -15,6 +17,8 @@ _NAME = re.compile(r"epoch-\d{6,}-batch-\d{8,}")
 @dataclass(slots=True)
 class Checkpoints:
     """The checkpoints of a run: a folder each, named after the epochs that are finished and the batches of the next.
+
+    The metrics of the finished epochs stand beside them, once for all: for `checkpoints/` in `checkpoints.jsonl`.
 
     Args:
         folder: the run's `checkpoints` folder.
@@ -25,6 +29,10 @@ class Checkpoints:
     keep: int
     damaged: list[str] = field(default_factory=list)
     """What is wrong with each checkpoint that was found damaged so far."""
+    _ledger: Ledger = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._ledger = Ledger(self.folder.with_name(f"{self.folder.name}.jsonl"))
 
     def prepare(self) -> None:
         """Make the folder, and take away what a process that was killed left in it.
@@ -49,12 +57,12 @@ class Checkpoints:
         """
         name = self.name(snapshot.position)
         try:
-            if (self.folder / name).exists():  # saved at the same place by an earlier process
-                remove_folder(self.folder / name)
-            write_folder(self.folder / name, snapshot.to_files())
+            rows = self._ledger.cover(snapshot.record["rows"])
+            write_folder(self.folder / name, replace(snapshot, record=snapshot.record | {"rows": rows}).to_files())
             for old in self.names()[: -self.keep]:
                 if old != best:
-                    remove_folder(self.folder / old)
+                    with suppress(OSError):  # it takes up space, and that is all: the next call tries again
+                        remove_folder(self.folder / old)
         except OSError as error:
             raise TrainingError(
                 f"the checkpoint {self.folder / name} cannot be written: {error.strerror}; "
@@ -82,7 +90,13 @@ class Checkpoints:
             ValueError: it is damaged; says how.
             OSError: it cannot be read.
         """
-        return Snapshot.from_files(read_folder(self.folder / name))
+        snapshot = Snapshot.from_files(read_folder(self.folder / name))
+        if snapshot.record.get("format") != FORMAT:
+            raise ValueError("it was written by another version of mxtrain")
+        rows, file = self._ledger.read(snapshot.record["rows"])
+        if file != self._ledger.path:
+            self.damaged.append(f"{self._ledger.path} is damaged; the metrics were taken from {file}")
+        return replace(snapshot, record=snapshot.record | {"rows": rows})
 
     def good(self) -> Iterator[Snapshot]:
         """The checkpoints that are whole, the newest first; what is wrong with the others is noted in `damaged`."""

@@ -4,15 +4,40 @@ from collections.abc import Mapping
 from typing import Any
 
 from mxtrain.config import RunConfig
-from mxtrain.errors import ConfigError, Problem, TrainingError
+from mxtrain.data import DataMemory, fingerprint
+from mxtrain.errors import ConfigError, DataError, ModelError, Problem, TrainingError
+from mxtrain.models import ModelFactory
 from mxtrain.training.flattened import flattened
 from mxtrain.training.snapshot import Snapshot
+from mxtrain.training.trainer import Trainer
 from mxtrain.types import describe
 
 FREE = ("name", "data.source", "fit.epochs", "fit.checkpoint", "fit.loggers")
 """What may change: it would not have changed the past. A data source may move, as its content is looked at."""
 ON_CPU = ("auto", "numpy", "compiled")
 """Backends that may take over from each other: they give the same bits, and the model's products stay on the CPU."""
+
+
+def taken_up(
+    snapshot: Snapshot | None, config: RunConfig, model: ModelFactory | None, memory: DataMemory | None = None
+) -> Trainer:
+    """A trainer that goes on from a snapshot, or from the beginning; `memory` may know the data already.
+
+    Raises:
+        ConfigError, TrainingError: as `check_continuation`; where other data do not even suit the config, they are
+            named as the cause.
+        DataError, ModelError, BackendError: as `Trainer`.
+    """
+    try:
+        trainer = Trainer(config, model, memory.read(config) if memory else None)
+    except (DataError, ModelError):
+        if snapshot is not None:
+            check_continuation(snapshot, config, fingerprint(config.data))
+        raise
+    if snapshot is not None:
+        check_continuation(snapshot, config, trainer.data_fingerprint)
+        trainer.restore(snapshot)
+    return trainer
 
 
 def check_continuation(snapshot: Snapshot, config: RunConfig, data_fingerprint: str) -> None:

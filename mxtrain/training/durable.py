@@ -4,9 +4,12 @@ import os
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO
 
 SUMS = "SHA256SUMS"
 """The list of a folder's files and their SHA-256, in the format of the program sha256sum."""
+BEFORE = ".before"
+"""Ends the name of what stood where something new is put, until that is there."""
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -21,18 +24,31 @@ def write_file(path: Path, content: bytes) -> None:
     flush_folder(path.parent)
 
 
-def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    """Put a whole folder in place, with the SHA-256 of each of its files; `path` must not be there yet.
+def extend_file(path: Path, length: int, content: bytes) -> None:
+    """Put content behind the first `length` bytes of a file, in place of what is there; these bytes are not touched."""
+    with path.open("r+b") as file:
+        file.truncate(length)  # what an interrupted call left behind them
+        file.seek(length)
+        _flushed(file, content)
 
-    What an interrupted call leaves behind begins with a dot, and `remove_leftovers` takes it away.
+
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Put a whole folder in place, with the SHA-256 of each of its files, or in the place of the old one.
+
+    What an interrupted call leaves behind begins with a dot, and `remove_leftovers` takes it away, or brings it back.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.mkdir()
     for name, content in {**files, SUMS: _sums(files)}.items():
         _write(temporary / name, content)
     flush_folder(temporary)
+    before = path.with_name(f".{path.name}{BEFORE}")
+    if path.exists():
+        path.rename(before)
     temporary.rename(path)
     flush_folder(path.parent)
+    if before.exists():
+        _remove(before)
 
 
 def remove_folder(path: Path) -> None:
@@ -43,7 +59,13 @@ def remove_folder(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Take away what interrupted calls left in a folder."""
+    """Take away what interrupted calls left in a folder; what was about to be replaced, and is not, is brought back."""
+    for before in folder.glob(f".*{BEFORE}"):
+        place = before.with_name(before.name[1:].removesuffix(BEFORE))
+        if place.exists():
+            _remove(before)
+        else:
+            before.rename(place)
     for path in folder.glob(".*"):
         if path.is_dir() and path.suffix in (".tmp", ".old"):
             _remove(path)
@@ -86,12 +108,19 @@ def flush_folder(folder: Path) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        _flushed(file, content)
+
+
+def _flushed(file: BinaryIO, content: bytes) -> None:
+    file.write(content)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _remove(folder: Path) -> None:
     for path in folder.iterdir():
-        path.unlink()
+        if path.is_dir() and not path.is_symlink():
+            _remove(path)
+        else:
+            path.unlink()
     folder.rmdir()

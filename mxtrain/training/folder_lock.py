@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 
 from mxtrain.errors import FolderBusyError
 
@@ -19,6 +20,7 @@ def folder_lock(folder: Path, refusal: str, wait: float = 0.0) -> Iterator[None]
 
     Raises:
         FolderBusyError: another process holds it.
+        OSError: the folder cannot be written.
     """
     try:
         import fcntl
@@ -26,13 +28,24 @@ def folder_lock(folder: Path, refusal: str, wait: float = 0.0) -> Iterator[None]
         yield
         return
     deadline = time.monotonic() + wait
-    with (folder / ".lock").open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if time.monotonic() >= deadline:
-                    raise FolderBusyError(refusal) from error
-                time.sleep(0.05)
+    file = (folder / ".lock").open("w")
+    try:
+        while not _is_taken(file, fcntl):
+            if time.monotonic() >= deadline:
+                raise FolderBusyError(refusal)
+            time.sleep(0.05)
         yield
+    finally:
+        with suppress(OSError):  # nothing was written
+            file.close()
+
+
+def _is_taken(file: IO[str], fcntl: Any) -> bool:
+    """Take the lock, if nobody has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # this file system has no such locks
+    return True

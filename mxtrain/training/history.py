@@ -1,11 +1,11 @@
 """The metrics of a run that stands in a folder, read without touching it."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from mxtrain.config import RunConfig
 from mxtrain.training.callbacks import Row
+from mxtrain.training.json_text import parse
 from mxtrain.training.patience import Patience
 
 
@@ -18,7 +18,7 @@ def read_history(run_dir: Path) -> list[Row]:
         return rows
     for line in lines:
         try:
-            row = json.loads(line)
+            row = parse(line)
             if row["epoch"] != len(rows) + 1:
                 return rows
         except (ValueError, LookupError, TypeError):

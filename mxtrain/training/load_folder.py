@@ -1,6 +1,7 @@
 """From a run's folder to what the run has come to."""
 
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
@@ -12,11 +13,12 @@ from mxtrain.models import ModelFactory, make_model
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints import Checkpoints
 from mxtrain.training.history import read_history
+from mxtrain.training.ledger import METRICS
 from mxtrain.training.loaded_run import LoadedRun
-from mxtrain.training.preprocessing_file import read_record
+from mxtrain.training.preprocessing_file import FILE, read_record
 from mxtrain.training.run_directory import RunDirectory
 from mxtrain.training.snapshot import Arrays
-from mxtrain.training.status import Status, read_status
+from mxtrain.training.status import MODEL, Status, read_status
 
 
 def load_run(path: str | PathLike[str], *, model: ModelFactory | None = None) -> LoadedRun:
@@ -32,10 +34,11 @@ def load_run(path: str | PathLike[str], *, model: ModelFactory | None = None) ->
     """
     directory = RunDirectory.open(path)
     config = read_run(directory.config_file, data_must_exist=False)
+    status = read_status(directory.path)
+    _check(directory.path / FILE, status)
     preprocessing, data_fingerprint = read_record(directory.path)
     outputs = len(preprocessing.class_names or ()) if config.loss == "softmax_cross_entropy" else 1
     made = make_model(config, model, len(preprocessing.feature_names), outputs, np)
-    status = read_status(directory.path)
     parameters, history, notes = _course(directory, status)
     if {name: tuple(array.shape) for name, array in parameters.items()} != made.shapes():
         raise StateError(f"the parameters in {path} belong to another model: they have other names or shapes")
@@ -55,13 +58,37 @@ def load_run(path: str | PathLike[str], *, model: ModelFactory | None = None) ->
 def _course(directory: RunDirectory, status: Status) -> tuple[Arrays, list[Row], list[str]]:
     """The parameters, the epochs that led to them, and what there is to say of it."""
     if status.state == "finished":
-        file = directory.path / "model.safetensors"
+        file = directory.path / MODEL
+        _check(file, status)
         try:
-            return load(file.read_bytes()), read_history(directory.path), []
+            parameters = load(file.read_bytes())
         except (OSError, SafetensorError) as error:
-            raise TrainingError(f"{file} is damaged; `mxtrain resume {directory.path}` writes it anew") from error
+            raise _damaged(file) from error
+        return parameters, read_history(directory.path), _notes(directory.path / METRICS, status)
     checkpoints = Checkpoints(directory.checkpoints, keep=1)
     snapshot = checkpoints.newest()
     if snapshot is None:
         raise TrainingError(f"the run in {directory.path} has no checkpoint that is whole; resume it, or begin anew")
     return snapshot.best or snapshot.parameters, snapshot.record["rows"], checkpoints.damaged
+
+
+def _check(file: Path, status: Status) -> None:
+    """Refuse a file that is not what it was when the run was finished."""
+    try:
+        if status.is_damaged(file):
+            raise _damaged(file)
+    except OSError:
+        return  # whoever reads it says so
+
+
+def _notes(metrics: Path, status: Status) -> list[str]:
+    """What there is to say of the metrics, upon which no prediction depends."""
+    try:
+        is_damaged = status.is_damaged(metrics)
+    except OSError:
+        is_damaged = True
+    return [str(_damaged(metrics))] if is_damaged else []
+
+
+def _damaged(file: Path) -> TrainingError:
+    return TrainingError(f"{file} is damaged; `mxtrain resume {file.parent}` writes it anew")

@@ -10,19 +10,19 @@ import numpy as np
 
 from mxtrain.config import RunConfig, read_run, run_from_dict
 from mxtrain.config.fit_section import Interval
-from mxtrain.errors import ConfigError, Problem, RunInterrupted, RunPaused, TrainingError
+from mxtrain.errors import ConfigError, Problem, RunInterrupted, RunPaused
 from mxtrain.models import ModelFactory, with_factory
 from mxtrain.state import OptimizationState
 from mxtrain.training.blas_threads import blas_limited, with_threads
 from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining, tell
 from mxtrain.training.checkpoints import Checkpoints
-from mxtrain.training.continuing import check_continuation
+from mxtrain.training.continuing import taken_up
 from mxtrain.training.loggers import open_loggers
 from mxtrain.training.preprocessing_file import to_record
 from mxtrain.training.run_directory import RunDirectory
 from mxtrain.training.saver import Saver
 from mxtrain.training.snapshot import Snapshot
-from mxtrain.training.status import Status, write_status
+from mxtrain.training.status import Status, write_finished, write_status
 from mxtrain.training.stopping import StopRequest
 from mxtrain.training.trainer import Trainer
 from mxtrain.types import describe
@@ -131,12 +131,11 @@ def resume(
         loggers = open_loggers(run.fit.loggers)
         checkpoints = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep)
         snapshot = checkpoints.newest()
-        trainer = Trainer(run, model)
-        if snapshot is not None:
-            check_continuation(snapshot, run, trainer.data_fingerprint)
-            trainer.restore(snapshot)
-        directory.begin_again(run, trainer.rows, trainer.optimizer.backend.name)
-        notes = [*checkpoints.damaged, *_over(trainer, directory)]
+        trainer = taken_up(snapshot, run, model)
+        over = _over(trainer, directory)
+        mended = directory.begin_again(run, trainer.rows, None if over else trainer.optimizer.backend.name)
+        anew = ["no checkpoint is whole: the run begins anew"] if checkpoints.damaged and snapshot is None else []
+        notes = [*checkpoints.damaged, *anew, *mended, *over]
         with blas_limited(run.threads):
             return train(trainer, directory, (*loggers, *callbacks), stop, notes)
 
@@ -164,36 +163,6 @@ def advance(
             trainer.run_epoch()
             snapshot = trainer.snapshot()
     return trainer.snapshot() if snapshot is None else snapshot
-
-
-def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None) -> list[str]:
-    """Train again from the last checkpoint but one to the last, and compare: what differs, to the byte.
-
-    Returns:
-        The names of what differs; empty where the replay is exact.
-
-    Raises:
-        TrainingError: there are no two checkpoints that are whole.
-    """
-    directory = RunDirectory.open(run_dir)
-    checkpoints = Checkpoints(directory.checkpoints, keep=1)
-    whole = checkpoints.good()
-    last, previous = next(whole, None), next(whole, None)
-    if last is None or previous is None:
-        raise TrainingError(f"{run_dir} does not hold two checkpoints to compare; set fit.checkpoint.keep to 2 or more")
-    run = with_factory(run_from_dict(last.record["config"]), model)
-    check_continuation(previous, run, last.record["data"])
-    trainer = Trainer(run, model)
-    trainer.restore(previous)
-    trainer.last_good = lambda: previous
-    with blas_limited(run.threads):
-        while trainer.epochs < last.epochs:
-            trainer.run_epoch()
-        if trainer.position != last.position:
-            for _ in trainer.steps():
-                if trainer.position == last.position:
-                    break
-    return trainer.snapshot().differences(last)
 
 
 def train(
@@ -240,7 +209,7 @@ def train(
             write_status(directory.path, Status("failed", str(error) or type(error).__name__))
         tell(callbacks, "on_error", error)
         raise
-    write_status(directory.path, Status("finished"))
+    write_finished(directory.path)
     return FitResult(trainer.rows, trainer.state, parameters, directory.path)
 
 

@@ -19,6 +19,7 @@ from mxtrain.errors import RunInterrupted, TrainingError
 from mxtrain.state import OptimizationState
 from mxtrain.training.callbacks import Callback, Row, RunInfo
 from mxtrain.training.durable import write_file
+from mxtrain.training.json_text import parse
 from mxtrain.training.loggers import hyperparameters, scalars
 
 FOLDER = "mlflow"
@@ -74,7 +75,7 @@ class MLflow(Callback):
     def _known(self, run_dir: Path) -> str | None:
         """The MLflow run that this run has there already."""
         try:
-            record = json.loads((run_dir / RECORD).read_bytes())
+            record = parse((run_dir / RECORD).read_bytes())
             if record["uri"] != self._uri:
                 return None
             self._client.update_run(record["run_id"], status="RUNNING")

@@ -1,11 +1,11 @@
 """preprocessing.json: what was done to the features and what the outputs mean, enough to predict without the data."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from mxtrain.data import Dataset, Preprocessing
 from mxtrain.errors import DataError, TrainingError
+from mxtrain.training.json_text import parse
 
 FILE = "preprocessing.json"
 
@@ -24,7 +24,7 @@ def read_record(run_dir: Path) -> tuple[Preprocessing, str]:
     file = run_dir / FILE
     remedy = f"`mxtrain resume {run_dir}` writes it anew"
     try:
-        record = json.loads(file.read_bytes())
+        record = parse(file.read_bytes())
         return Preprocessing.from_dict(record["preprocessing"]), str(record["data"])
     except OSError as error:
         raise TrainingError(f"{file} cannot be read: {error.strerror}; {remedy}") from error

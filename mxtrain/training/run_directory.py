@@ -4,7 +4,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,12 @@ from safetensors.numpy import save
 from mxtrain.config import RunConfig, to_yaml
 from mxtrain.errors import TrainingError
 from mxtrain.training.durable import remove_leftovers, write_file
-from mxtrain.training.environment import environment
+from mxtrain.training.environment import ENVIRONMENT, environment, to_text
 from mxtrain.training.folder_lock import folder_lock
+from mxtrain.training.json_text import parse
+from mxtrain.training.ledger import METRICS, to_line
+from mxtrain.training.snapshot import Snapshot
+from mxtrain.training.status import MODEL
 
 RUNS = Path("runs")
 
@@ -24,13 +28,14 @@ class RunDirectory:
     """The folder of a run.
 
     config.yaml        the resolved config, which runs again unchanged
-    environment.json   versions, machine, backend
+    environment.json   versions, machine, backend: of the process that trained last
     metrics.jsonl      a line for each epoch: only what follows from config and seed, so two runs' files are equal
     timings.jsonl      a line for each epoch: how long it took
     preprocessing.json what was done to the features, and what the outputs mean
     status.json        finished, unfinished, or failed and why
     model.safetensors  the parameters that the run ended with
     checkpoints/       the whole state of the run, at the newest few moments
+    checkpoints.jsonl  the lines of metrics.jsonl that the checkpoints need, flushed to the disk before they are
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,7 +84,8 @@ class RunDirectory:
             raise TrainingError(f"there is no run in {path}: it holds no config.yaml; name the folder of a run")
         return directory
 
-    def locked(self, wait: float = 0.0) -> AbstractContextManager[None]:
+    @contextmanager
+    def locked(self, wait: float = 0.0) -> Iterator[None]:
         """Keep other processes from training this run; the lock goes with the process, however it ends.
 
         Args:
@@ -87,26 +93,43 @@ class RunDirectory:
 
         Raises:
             FolderBusyError: another process is training it.
+            TrainingError: the folder cannot be written.
         """
-        return folder_lock(self.path, f"another process is training the run in {self.path}; wait for it", wait)
+        refusal = f"another process is training the run in {self.path}; wait for it"
+        with ExitStack() as held:
+            with self._writing():
+                held.enter_context(folder_lock(self.path, refusal, wait))
+            yield
 
-    def begin_again(self, config: RunConfig, rows: Sequence[Mapping[str, Any]], backend: str) -> None:
+    def begin_again(self, config: RunConfig, rows: Sequence[Mapping[str, Any]], backend: str | None) -> list[str]:
         """Bring the files to the moment from which the run goes on: the config, and a line for each finished epoch.
+
+        Args:
+            config: the resolved config.
+            rows: the metrics of the finished epochs.
+            backend: what runs the updates from here on; None where nothing more is trained.
+
+        Returns:
+            What was damaged, and is mended.
 
         Raises:
             TrainingError: a file cannot be written.
         """
         timings = [row for row in self._timings() if row["epoch"] <= len(rows)]
+        metrics = b"".join(map(to_line, rows))
         with self._writing():
+            is_damaged = not self._begins_with(METRICS, metrics)
             remove_leftovers(self.path)
             write_file(self.config_file, to_yaml(config).encode())
-            write_file(self.path / "environment.json", json.dumps(environment(backend), indent=2).encode() + b"\n")
-            write_file(self.path / "metrics.jsonl", b"".join(map(_line, rows)))
-            write_file(self.path / "timings.jsonl", b"".join(map(_line, timings)))
+            if backend is not None:
+                write_file(self.path / ENVIRONMENT, to_text(environment(backend)))
+            write_file(self.path / METRICS, metrics)
+            write_file(self.path / "timings.jsonl", b"".join(map(to_line, timings)))
+        return [f"{self.path / METRICS} was damaged, and is written anew"] if is_damaged else []
 
     def add_metrics(self, row: Mapping[str, Any]) -> None:
         """Append one epoch to metrics.jsonl."""
-        self._append("metrics.jsonl", row)
+        self._append(METRICS, row)
 
     def add_timings(self, row: Mapping[str, Any]) -> None:
         """Append one epoch to timings.jsonl."""
@@ -120,11 +143,22 @@ class RunDirectory:
     def save_model(self, parameters: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Write the parameters; a reader sees the whole file or none."""
         with self._writing():
-            write_file(self.path / "model.safetensors", save(dict(parameters)))
+            write_file(self.path / MODEL, save(dict(parameters)))
+
+    def differences(self, snapshot: Snapshot, is_end: bool) -> list[str]:
+        """The files that are not as a snapshot wants them; of the run's end, the model too."""
+        metrics = b"".join(map(to_line, snapshot.record["rows"]))
+        model = save(snapshot.best or snapshot.parameters) if is_end else b""
+        wanted = {METRICS: metrics, MODEL: model}
+        return [name for name, content in wanted.items() if not self._begins_with(name, content)]
+
+    def _begins_with(self, name: str, content: bytes) -> bool:
+        file = self.path / name
+        return not content or (file.is_file() and file.read_bytes().startswith(content))
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
         with self._writing(), (self.path / name).open("ab") as file:
-            file.write(_line(row))
+            file.write(to_line(row))
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -140,14 +174,10 @@ class RunDirectory:
         file = self.path / "timings.jsonl"
         for line in file.read_bytes().splitlines() if file.is_file() else ():
             try:
-                row = json.loads(line)
+                row = parse(line)
                 yield {"epoch": int(row["epoch"]), "seconds": float(row["seconds"])}
             except (ValueError, KeyError, TypeError):
                 return
-
-
-def _line(row: Mapping[str, Any]) -> bytes:
-    return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def _claimed(path: Path) -> Path:

@@ -15,14 +15,13 @@ from mxtrain.models import ModelFactory, with_factory
 from mxtrain.training.blas_threads import blas_limited
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints import Checkpoints
-from mxtrain.training.continuing import check_continuation
+from mxtrain.training.continuing import taken_up
 from mxtrain.training.history import read_history
 from mxtrain.training.loggers import open_loggers
 from mxtrain.training.loop import train
 from mxtrain.training.run_directory import RunDirectory
 from mxtrain.training.status import read_status
 from mxtrain.training.stopping import StopRequest
-from mxtrain.training.trainer import Trainer
 
 INTERVAL = Interval(5, "second")
 """How often a segment is saved before its end, whatever its config says: as often as a loss of it would hurt."""
@@ -74,14 +73,10 @@ def train_until(
     run = with_factory(config, model)
     if read_status(run_dir).state == "finished":
         return _finished(run_dir)
-    data = (memory or DataMemory()).read(run)
-    trainer = Trainer(run, model, data)
     directory = RunDirectory.claim(run_dir)
     with directory.locked(WAIT), blas_limited(run.threads):
         snapshot = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep).newest()
-        if snapshot is not None:
-            check_continuation(snapshot, run, trainer.data_fingerprint)
-            trainer.restore(snapshot)
+        trainer = taken_up(snapshot, run, model, memory)
         if trainer.epochs < epochs or trainer.is_over:
             directory.begin_again(run, trainer.rows, trainer.optimizer.backend.name)
             with suppress(RunPaused):

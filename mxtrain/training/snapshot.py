@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from mxtrain.training.json_text import parse
+
 Arrays = dict[str, NDArray[Any]]
+
+FORMAT = 2
+"""Of the record; a checkpoint of another format is not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class Snapshot:
         """
         try:
             tensors = load(files["arrays.safetensors"])
-            record = json.loads(files["record.json"])
+            record = parse(files["record.json"])
         except (KeyError, SafetensorError, ValueError) as error:
             raise ValueError(f"not the files of a checkpoint: {error}") from error
         groups: dict[str, Arrays] = {"parameters": {}, "slots": {}, "best": {}}

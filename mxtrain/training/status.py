@@ -1,14 +1,20 @@
 """How a run stands, written into its folder: so that a run that failed can be told from one that was stopped."""
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from hashlib import file_digest
 from pathlib import Path
 from typing import Literal
 
 from mxtrain.training.durable import write_file
+from mxtrain.training.json_text import parse
 
 STATUS = "status.json"
+MODEL = "model.safetensors"
+SEALED = (MODEL, "preprocessing.json", "metrics.jsonl")
+"""The files of a finished run of which status.json holds the SHA-256."""
 
 State = Literal["finished", "unfinished", "failed"]
 
@@ -21,10 +27,25 @@ class Status:
         state: `finished`: it ended as it should, and its model is there; `failed`: it raised an error; `unfinished`:
             it goes on, or it was interrupted or killed.
         reason: of a failure, what it was.
+        sha256: of a finished run, the SHA-256 of each file that its predictions and its metrics come from.
     """
 
     state: State
     reason: str = ""
+    sha256: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the model is there."""
+        return self.state == "finished"
+
+    def is_damaged(self, file: Path) -> bool:
+        """Whether a file is not what it was when the run was finished.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return file.name in self.sha256 and sha256_of(file) != self.sha256[file.name]
 
 
 def write_status(run_dir: Path, status: Status) -> None:
@@ -33,12 +54,24 @@ def write_status(run_dir: Path, status: Status) -> None:
         write_file(run_dir / STATUS, json.dumps(asdict(status), ensure_ascii=False).encode() + b"\n")
 
 
+def write_finished(run_dir: Path) -> None:
+    """Write down that a run is finished, and what its files are then."""
+    with suppress(OSError):
+        write_status(run_dir, Status("finished", sha256={name: sha256_of(run_dir / name) for name in SEALED}))
+
+
+def sha256_of(file: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with file.open("rb") as content:
+        return file_digest(content, "sha256").hexdigest()
+
+
 def read_status(run_dir: Path) -> Status:
     """How a run stands; where nothing is written, or nothing that can be read, the model tells."""
     try:
-        found = json.loads((run_dir / STATUS).read_bytes())
+        found = parse((run_dir / STATUS).read_bytes())
         if found["state"] in ("finished", "unfinished", "failed"):
-            return Status(found["state"], str(found["reason"]))
-    except (OSError, ValueError, LookupError, TypeError):
+            return Status(found["state"], str(found["reason"]), dict(found.get("sha256", {})))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         pass
-    return Status("finished" if (run_dir / "model.safetensors").is_file() else "unfinished")
+    return Status("finished" if (run_dir / MODEL).is_file() else "unfinished")

@@ -26,7 +26,7 @@ from mxtrain.training.diagnostics import (
 from mxtrain.training.epoch import EpochSums
 from mxtrain.training.evaluation import measure
 from mxtrain.training.patience import Patience
-from mxtrain.training.snapshot import Arrays, Snapshot
+from mxtrain.training.snapshot import FORMAT, Arrays, Snapshot
 from mxtrain.types import Array
 
 
@@ -167,7 +167,7 @@ class Trainer:
         saved = self.optimizer.state_dict()
         kept = saved["parameters"]
         record = {
-            "format": 1,
+            "format": FORMAT,
             "config": self.config.to_dict(),
             "data": self.data_fingerprint,
             "state": saved["state"],

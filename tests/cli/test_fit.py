@@ -10,7 +10,7 @@ from mxtrain.cli.progress import LINES
 from tests.cli.conftest import CONFIGS
 
 CONTENTS = [
-    ".lock", "checkpoints", "config.yaml", "environment.json", "metrics.jsonl", "model.safetensors",
+    ".lock", "checkpoints", "checkpoints.jsonl", "config.yaml", "environment.json", "metrics.jsonl", "model.safetensors",
     "preprocessing.json", "status.json", "timings.jsonl",
 ]  # fmt: skip
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mxtrain.training.checkpoints import Checkpoints
 from tests.cli.conftest import command, environment
 
 LONG = ("--set", "fit.epochs=1000000", "--set", "data.batch_size=400")
@@ -88,14 +89,76 @@ def test_verify_replays(mxtrain):
     assert mxtrain("resume", "runs/run-1", "--verify", "--quiet") == (0, "", "")
 
 
-def test_verify_names_what_differs_with_status_1(mxtrain, monkeypatch):
-    mxtrain("fit", "run.yaml", "--quiet")
-    import mxtrain.training as training
+def spoil(run_dir: Path) -> str:
+    """Change one weight in the newest checkpoint, as another machine might have computed it."""
+    checkpoints = Checkpoints(run_dir / "checkpoints", keep=3)
+    snapshot = checkpoints.newest()
+    snapshot.parameters["W1"][0, 0] += 1
+    return checkpoints.save(snapshot)
 
-    monkeypatch.setattr(training, "verify", lambda run, model: ["record.rows", "parameters.W1"])
+
+def test_verify_names_what_differs_and_the_likely_cause_with_status_1(mxtrain):
+    mxtrain("fit", "run.yaml", "--quiet")
+    spoil(Path("runs/run-1"))
     status, out, _ = mxtrain("resume", "runs/run-1", "--verify")
     assert status == 1
-    assert out == "runs/run-1 does not replay to the byte; what differs:\n  record.rows\n  parameters.W1\n"
+    assert out == (
+        "runs/run-1 does not replay to the byte; what differs:\n  parameters.W1\n  model.safetensors\n"
+        "data, versions, machine and backend are as they were when the run was trained\n"
+    )
+    file = Path("runs/run-1/environment.json")
+    was = json.loads(file.read_bytes())
+    cpu = was["cpu"]
+    file.write_text(json.dumps(was | {"packages": was["packages"] | {"numpy": "1.2.3"}, "cpu": "Z80"}))
+    status, out, _ = mxtrain("resume", "runs/run-1", "--verify")
+    assert status == 1
+    assert out.splitlines()[3:] == [
+        "the likely cause is what is not as it was when the run was trained:",
+        f"  packages.numpy: was 1.2.3, is {was['packages']['numpy']}",
+        f"  cpu: was Z80, is {cpu}",
+    ]
+    found = json.loads(mxtrain("resume", "runs/run-1", "--verify", "--json").out)
+    assert (found["exact"], found["differences"], len(found["changes"])) == (
+        False,
+        ["parameters.W1", "model.safetensors"],
+        2,
+    )
+
+
+def test_a_resume_that_trains_nothing_leaves_the_record_of_what_trained_the_run(mxtrain):
+    mxtrain("fit", "run.yaml", "--quiet")
+    file = Path("runs/run-1/environment.json")
+    file.write_text('{"python": "2.7"}')
+    mxtrain("resume", "runs/run-1", "--quiet")
+    assert file.read_text() == '{"python": "2.7"}'
+    mxtrain("resume", "runs/run-1", "--quiet", "--set", "fit.epochs=3")
+    assert json.loads(file.read_text())["blas"]
+
+
+CHANGED = {
+    "other numbers": "x,y\n1,2\n2,4\n3,6\n4,9\n5,10\n6,12\n7,14\n8,16\n9,18\n10,20\n",
+    "another column": "z,y\n1,2\n2,4\n3,6\n4,8\n5,10\n6,12\n7,14\n8,16\n9,18\n10,20\n",
+    "no target": "x,z\n1,2\n2,4\n",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("text", CHANGED.values(), ids=CHANGED.keys())
+def test_changed_data_are_named_as_the_cause_whatever_is_wrong_with_them(text, mxtrain):
+    Path("t.csv").write_text("x,y\n1,2\n2,4\n3,6\n4,8\n5,10\n6,12\n7,14\n8,16\n9,18\n10,20\n")
+    Path("c.yaml").write_text(
+        "data: {source: t.csv, target: y}\nmodel: {kind: linear}\nloss: squared_error\noptimizer: {kind: adam}\n"
+        "fit: {epochs: 2}\n"
+    )
+    assert mxtrain("fit", "c.yaml", "--quiet", "--run-dir", "run").status == 0
+    Path("t.csv").write_text(text)
+    for arguments in (["--verify"], ["--set", "fit.epochs=3"]):
+        status, out, err = mxtrain("resume", "run", *arguments)
+        assert (status, out) == (1, "")
+        assert err == (
+            f"error: the data in {Path('t.csv').absolute()} are not those that the run was trained on: "
+            "their SHA-256 differs; bring the old file back, or begin a new run\n"
+        )
 
 
 def test_what_would_have_changed_the_past_is_refused_with_status_2(mxtrain):

@@ -101,3 +101,28 @@ def test_a_full_disk_is_one_line_and_status_1(arguments):
         done = subprocess.run(command(*arguments), env=environment(), stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 1
     assert done.stderr == b"error: No space left on device\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_run_goes_on_where_nobody_can_be_told_of_it():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command("fit", "run.yaml", "--json"), env=environment(), stdout=subprocess.PIPE, stderr=full, check=False
+        )
+    assert (done.returncode, json.loads(done.stdout)["epochs"]) == (0, 2)
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = subprocess.run(
+        command("fit", "run.yaml", "--json"), env=environment(), stdout=subprocess.PIPE, stderr=theirs, check=False
+    )
+    os.close(theirs)
+    assert (done.returncode, json.loads(done.stdout)["epochs"]) == (0, 2)
+    for run in ("run-1", "run-2"):
+        assert json.loads(Path("runs", run, "status.json").read_text())["state"] == "finished"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_an_error_that_nobody_can_be_told_of_keeps_its_status():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command("fit", "missing.yaml"), env=environment(), stderr=full, check=False)
+    assert done.returncode == 2

@@ -143,7 +143,7 @@ def test_a_scale_of_ones_own_is_kept(tmp_path: Path) -> None:
 
 def test_the_folder_holds_what_the_result_holds(tmp_path: Path) -> None:
     result = mxtrain.fit(changed(optimizer={"η_sched": {"kind": "exp", "γ": 0.5}}), run_dir=tmp_path)
-    names = {"config.yaml", "environment.json", "preprocessing.json", "status.json", "checkpoints"}
+    names = {"config.yaml", "environment.json", "preprocessing.json", "status.json", "checkpoints", "checkpoints.jsonl"}
     names |= {"metrics.jsonl", "timings.jsonl", "model.safetensors"}
     assert {path.name for path in tmp_path.iterdir() if path.name != ".lock"} == names
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]

@@ -1,20 +1,23 @@
 """Whatever happens while a run is saved, the last good checkpoint is there, and the run ends with the same bytes."""
 
+import dataclasses
 import errno
 import os
 import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import mxtrain
+from mxtrain.cli.main import main
 from mxtrain.training.checkpoints import Checkpoints
+from tests.training.broken_disk import Killed, failing
 
 CONFIG: dict[str, Any] = {
     "name": "killed",
@@ -22,36 +25,8 @@ CONFIG: dict[str, Any] = {
     "model": {"kind": "linear"},
     "loss": "squared_error",
     "optimizer": {"kind": "nadam"},
-    "fit": {"epochs": 4, "metrics": ["r2"], "checkpoint": {"keep": 2, "best": "val_loss"}},
+    "fit": {"epochs": 3, "metrics": ["r2"], "checkpoint": {"keep": 2, "best": "loss"}},
 }
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing that the code does can catch it."""
-
-
-@contextmanager
-def failing(at: int, error: Callable[[], BaseException], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Let call number `at` of those that change the disk fail; yields the list of the calls."""
-    calls: list[str] = []
-
-    def watch(module: Any, name: str) -> None:
-        original = getattr(module, name)
-
-        def call(*arguments: Any, **keywords: Any) -> Any:
-            calls.append(name)
-            if len(calls) == at:
-                raise error()
-            return original(*arguments, **keywords)
-
-        monkeypatch.setattr(module, name, call)
-
-    with monkeypatch.context() as monkeypatch:
-        watch(os, "fsync")
-        for name in ("rename", "replace", "mkdir", "unlink", "rmdir"):
-            watch(Path, name)
-        watch(sys.modules["mxtrain.training.durable"], "_write")
-        yield calls
 
 
 def outcome(run_dir: Path) -> dict[str, bytes]:
@@ -66,9 +41,21 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def count_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    with failing(-1, Killed, monkeypatch) as calls:
+    with failing(-1, Killed, tmp_path, monkeypatch) as calls:
         mxtrain.fit(CONFIG, run_dir=tmp_path / "count")
     return len(calls)
+
+
+def seen(run_dir: Path) -> int:
+    """How many epochs the world has heard of."""
+    metrics = run_dir / "metrics.jsonl"
+    return len(metrics.read_bytes().splitlines()) if metrics.exists() else 0
+
+
+def saved(run_dir: Path) -> int:
+    """How many epochs a resume need not train again."""
+    newest = Checkpoints(run_dir / "checkpoints", keep=2).newest()
+    return newest.epochs if newest else 0
 
 
 def test_a_kill_at_every_step_of_every_save(
@@ -78,45 +65,69 @@ def test_a_kill_at_every_step_of_every_save(
     assert total > 60
     for at in range(1, total + 1):
         run_dir = tmp_path / str(at)
-        with failing(at, Killed, monkeypatch), pytest.raises(Killed):
+        with failing(at, Killed, tmp_path, monkeypatch), pytest.raises(Killed):
             mxtrain.fit(CONFIG, run_dir=run_dir)
         if not (run_dir / "config.yaml").exists():
             continue  # killed before there was a run
-        metrics = run_dir / "metrics.jsonl"
-        seen = len(metrics.read_bytes().splitlines()) if metrics.exists() else 0
-        newest = Checkpoints(run_dir / "checkpoints", keep=2).newest()
-        assert (newest.epochs if newest else 0) >= seen - 1, f"more than one interval is lost at {at}"
+        assert saved(run_dir) >= seen(run_dir) - 1, f"more than one interval is lost at {at}"
         mxtrain.resume(run_dir)
         assert outcome(run_dir) == whole, f"killed at {at}"
         assert not list((run_dir / "checkpoints").glob(".*")), "leftovers are taken away"
 
 
-def error_of(run_dir: Path) -> str:
-    try:
-        mxtrain.fit(CONFIG, run_dir=run_dir)
-    except mxtrain.TrainingError as error:
-        return str(error)
-    return ""
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES])
-def test_an_error_at_every_write_leaves_the_old_checkpoint(
-    code: int, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES], ids=errno.errorcode.get)
+def test_an_error_at_every_write_is_one_line_and_leaves_the_old_checkpoint(
+    code: int,
+    whole: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for at in range(1, count_calls(tmp_path, monkeypatch) + 1, 3):
+    config = tmp_path / "killed.yaml"
+    config.write_text(mxtrain.config.to_yaml(mxtrain.RunConfig.model_validate(CONFIG)), encoding="utf-8")
+    for at in range(1, count_calls(tmp_path, monkeypatch) + 1):
         run_dir = tmp_path / str(at)
-        with failing(at, lambda: OSError(code, os.strerror(code)), monkeypatch):
-            message = error_of(run_dir)
-        assert "\n" not in message
-        assert os.strerror(code) in message or (run_dir / "model.safetensors").exists()
+        with failing(at, lambda: OSError(code, os.strerror(code)), tmp_path, monkeypatch) as calls:
+            status = main(["fit", str(config), "--run-dir", str(run_dir), "--quiet"])
+        told = capsys.readouterr().err.splitlines()
+        where = f"call {at}, {calls[at - 1]}: {told}"
+        if status == 0:
+            assert (told, outcome(run_dir)) == ([], whole), where
+        else:
+            assert (status, len(told)) == (1, 1), where
+            assert told[0].startswith("error: "), where
+            assert os.strerror(code) in told[0], where
+            assert str(run_dir) in told[0], where
         if (run_dir / "config.yaml").exists():
+            assert saved(run_dir) >= seen(run_dir) - 1, where
             mxtrain.resume(run_dir)
-            assert outcome(run_dir) == whole, f"failed at {at}"
+            assert outcome(run_dir) == whole, where
 
 
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
     return mxtrain.fit(CONFIG, run_dir=tmp_path / "run").run_dir
+
+
+def test_a_kill_at_every_step_of_replacing_a_checkpoint(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoints = Checkpoints(run_dir / "checkpoints", keep=1)
+    snapshot = checkpoints.newest()
+    assert snapshot
+    others = [dataclasses.replace(snapshot, record=snapshot.record | {"left_out_in_a_row": i}) for i in range(100)]
+    checkpoints.save(snapshot)
+    for at in range(1, 100):
+        with failing(at, Killed, run_dir, monkeypatch) as calls, suppress(Killed):
+            Checkpoints(run_dir / "checkpoints", keep=1).save(others[at])
+        again = Checkpoints(run_dir / "checkpoints", keep=1)
+        again.prepare()
+        found = again.newest()
+        assert found, f"lost at {at}, {calls[-1]}"
+        assert found.record["left_out_in_a_row"] in (others[at - 1].record["left_out_in_a_row"], at)
+        assert again.damaged == []
+        if len(calls) < at:
+            return
+        again.save(others[at])
+    raise AssertionError("saving never came to its end")
 
 
 def damages(file: Path, flips: int) -> Iterator[bytes]:
@@ -190,7 +201,7 @@ while done < kills:
     if child == 0:
         try:
             if os.path.exists(os.path.join(run_dir, "config.yaml")):
-                mxtrain.resume(run_dir, overrides=[f"fit.epochs={4 + done // 3}"])
+                mxtrain.resume(run_dir, overrides=[f"fit.epochs={3 + done // 3}"])
             else:
                 mxtrain.fit(config, run_dir=run_dir)
         except mxtrain.TrainingError as error:
@@ -207,7 +218,7 @@ while done < kills:
     done += os.WIFSIGNALED(status)
     if not os.path.exists(os.path.join(run_dir, "config.yaml")):
         os.system(f"rm -rf {run_dir}")
-mxtrain.resume(run_dir, overrides=[f"fit.epochs={4 + kills // 3}"])
+mxtrain.resume(run_dir, overrides=[f"fit.epochs={3 + kills // 3}"])
 """
 
 
@@ -219,7 +230,7 @@ def test_real_kills_at_random_moments(tmp_path: Path) -> None:
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    expected = mxtrain.fit(config | {"fit": CONFIG["fit"] | {"epochs": 4 + kills // 3}}, run_dir=tmp_path / "whole")
+    expected = mxtrain.fit(config | {"fit": CONFIG["fit"] | {"epochs": 3 + kills // 3}}, run_dir=tmp_path / "whole")
     assert outcome(run_dir) == outcome(expected.run_dir)
 
 

@@ -42,6 +42,33 @@ class Sweep:
         """What the run, and so the sweep, is called."""
         return str(self.run["name"])
 
+    @property
+    def threads(self) -> int | None:
+        """BLAS threads of a run, where the file says how many."""
+        threads: int | None = self.run.get("threads")
+        return threads
+
+    @property
+    def backend(self) -> str:
+        """What runs the updates."""
+        return str(self.run["backend"])
+
+    @property
+    def total(self) -> int:
+        """How many trials there are."""
+        asked = self.settings.trials
+        if self.settings.sampler.kind == "grid":
+            points = self.space.size
+            assert points is not None, "checked when the sweep was read"
+            return min(asked or points, points)
+        assert asked is not None, "checked when the sweep was read"
+        return asked
+
+    @property
+    def learns(self) -> bool:
+        """Whether a trial depends on what came of earlier ones."""
+        return self.settings.sampler.kind not in ("grid", "random", "qmc") or self.settings.pruner.kind != "none"
+
     def run_config(self, point: Point, member: int = 0) -> RunConfig:
         """The run of a point.
 
@@ -56,13 +83,17 @@ class Sweep:
         run = trial_run(self.base, self.space.filled(point.drawn))
         return run.model_copy(update={"seed": (run.seed + member) % 2**64}) if member else run
 
-    def to_yaml(self) -> str:
-        """The file that this sweep is, every setting filled in; it reads back to an equal sweep."""
+    def to_dict(self) -> dict[str, Any]:
+        """The file that this sweep is as plain values, every setting filled in."""
         search = {
             ".".join(map(spelling, parameter.path)): spelled(plain(parameter.node))
             for parameter in self.space.parameters
         }
-        return yaml_text({**self.run, "sweep": {"search": search, **self.settings.to_dict()}})
+        return {**self.run, "sweep": {"search": search, **self.settings.to_dict()}}
+
+    def to_yaml(self) -> str:
+        """The text of that file; it reads back to an equal sweep."""
+        return yaml_text(self.to_dict())
 
 
 def filled_in(base: MapNode) -> dict[str, Any]:

@@ -1,0 +1,79 @@
+"""Whether a run can be trusted: its last part trained once more, and compared to the byte."""
+
+from dataclasses import dataclass
+from os import PathLike
+
+from mxtrain.config import run_from_dict
+from mxtrain.errors import TrainingError
+from mxtrain.models import ModelFactory, with_factory
+from mxtrain.training.blas_threads import blas_limited
+from mxtrain.training.checkpoints import Checkpoints
+from mxtrain.training.continuing import taken_up
+from mxtrain.training.environment import environment_changes
+from mxtrain.training.run_directory import RunDirectory
+from mxtrain.training.snapshot import Snapshot
+from mxtrain.training.status import read_status
+from mxtrain.training.trainer import Trainer
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What came of a replay.
+
+    Attributes:
+        differences: the names of what differs; empty where the replay is exact.
+        changes: of an inexact one, what is not as it was when the run was trained: versions, machine, backend.
+        notes: what else the user should know, such as a damaged checkpoint that was passed over.
+    """
+
+    differences: list[str]
+    changes: list[str]
+    notes: list[str]
+
+
+def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None) -> list[str]:
+    """Train again from the last checkpoint but one to the last, and compare: what differs, to the byte.
+
+    The last checkpoint is also compared with metrics.jsonl and, where the run is finished, with model.safetensors.
+
+    Returns:
+        The names of what differs; empty where the replay is exact.
+
+    Raises:
+        TrainingError: there are no two checkpoints that are whole, or the data have changed.
+    """
+    return replay(run_dir, model=model).differences
+
+
+def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None) -> Replay:
+    """As `verify`, with the likely causes."""
+    directory = RunDirectory.open(run_dir)
+    checkpoints = Checkpoints(directory.checkpoints, keep=1)
+    whole = checkpoints.good()
+    last, previous = next(whole, None), next(whole, None)
+    if last is None or previous is None:
+        raise TrainingError(f"{run_dir} does not hold two checkpoints to compare; set fit.checkpoint.keep to 2 or more")
+    run = with_factory(run_from_dict(last.record["config"]), model)
+    trainer = taken_up(previous, run, model)
+    changes = environment_changes(directory.path, trainer.optimizer.backend.name)
+    try:
+        with blas_limited(run.threads):
+            _advance(trainer, previous, last.position)
+    except TrainingError as error:
+        cause = f"; not as it was when the run was trained: {', '.join(changes)}" if changes else ""
+        raise TrainingError(f"the replay failed: {error}{cause}") from error
+    is_end = checkpoints.name(last.position) == checkpoints.names()[-1] and read_status(directory.path).is_finished
+    differences = trainer.snapshot().differences(last) + directory.differences(last, is_end)
+    return Replay(differences, changes if differences else [], checkpoints.damaged)
+
+
+def _advance(trainer: Trainer, begin: Snapshot, end: tuple[int, int, int]) -> None:
+    """Train from a snapshot to a position, as `Snapshot.position` has it."""
+    trainer.last_good = lambda: begin
+    _, _, finished = end
+    while trainer.epochs < finished:
+        trainer.run_epoch()
+    if trainer.position != end:
+        for _ in trainer.steps():
+            if trainer.position == end:
+                break
