@@ -59,6 +59,7 @@ class Driver:
         self._verdicts: dict[int, FrozenTrial] = {}
         self._told = 0
         self._under_way: set[tuple[int, int]] = set()
+        self._unwritten: set[int] = set()
         self._written_at = self._shown_at = 0.0
 
     @property
@@ -82,8 +83,10 @@ class Driver:
         try:
             self._recall(retry_failed)
             self._loop()
+            self._write_what_can_be()
         except BaseException:
             with suppress(SweepError):  # the first error is the one to tell
+                self._write_what_can_be()
                 self._save()
             raise
         finally:
@@ -94,6 +97,7 @@ class Driver:
 
     def _loop(self) -> None:
         while self._begin_what_can_be() or self._live:
+            self._write_what_can_be()  # while workers work
             for outcome in self._engine.wait(_TICK):
                 self._take(outcome)
             if self._stop.signal:
@@ -196,10 +200,15 @@ class Driver:
     def _end(self, ending: Ending) -> None:
         """A trial has ended: it is recorded as soon as all before it are."""
         self._ended[ending.number] = ending
-        if ending.number in self._recorded:  # it failed before
-            self._write(ending.number)
-        while len(self._recorded) in self._ended:
-            self._write(len(self._recorded))
+        self._unwritten.add(ending.number)
+
+    def _write_what_can_be(self) -> None:
+        """Record trials that have ended: in order, except that one that had failed is written once more at once."""
+        for number in sorted(self._unwritten):
+            if number > len(self._recorded):
+                break
+            self._write(number)
+            self._unwritten.remove(number)
 
     def _write(self, number: int) -> None:
         self._record.add(self._ended[number], self._drawn[number])

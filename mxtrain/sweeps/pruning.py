@@ -47,6 +47,7 @@ class Judge:
     number: int
     others: Sequence[FrozenTrial]
     attributes: dict[str, Any] = field(default_factory=dict)
+    _study: optuna.Study | None = None
 
     def gives_up(self, course: Mapping[int, float]) -> bool:
         """Whether the trial ends here.
@@ -54,16 +55,20 @@ class Judge:
         Args:
             course: its value after each epoch at which it was looked at, up to this one.
         """
-        study = optuna.create_study(directions=directions(self.sweep), study_name=STUDY)
-        study.add_trials(self.others)
-        study.add_trials(create_trial(state=TrialState.RUNNING) for _ in range(len(self.others), self.number))
-        study.add_trial(
-            create_trial(state=TrialState.RUNNING, intermediate_values=dict(course), system_attrs=dict(self.attributes))
-        )
+        study = self._study = self._study or self._seen()
         own = study.get_trials(deepcopy=False)[self.number]
-        verdict = _pruner(self.sweep).prune(study, own)
+        epoch = max(course)
+        study._storage.set_trial_intermediate_value(own._trial_id, epoch, course[epoch])
+        verdict = _pruner(self.sweep).prune(study, study.get_trials(deepcopy=False)[self.number])
         self.attributes |= study.get_trials(deepcopy=False)[self.number].system_attrs
         return verdict
+
+    def _seen(self) -> optuna.Study:
+        """A study that holds what the trial may know, and the trial itself under its number."""
+        study = optuna.create_study(directions=directions(self.sweep), study_name=STUDY)
+        running = create_trial(state=TrialState.RUNNING)
+        study.add_trials([*self.others, *[running] * (self.number - len(self.others) + 1)])
+        return study
 
 
 def _pruner(sweep: Sweep) -> BasePruner:

@@ -29,32 +29,26 @@ class Record:
     Args:
         sweep: the sweep.
         folder: the sweep's folder, where the database is a file of its own.
-
-    Raises:
-        SweepError: the database cannot be reached, or its study belongs to another sweep.
     """
 
     def __init__(self, sweep: Sweep, folder: Path) -> None:
-        url = sweep.settings.storage or f"sqlite:///{folder / 'study.db'}"
-        self._place = _shown(url)
-        with self._reaching():
-            storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": _patience(url)})
-            self._study = optuna.create_study(
-                storage=storage, study_name=sweep.name, directions=directions(sweep), load_if_exists=True
-            )
-            known = self._study.user_attrs.get("identity")
-            if known is None:
-                self._study.set_metric_names([each.metric for each in sweep.settings.objectives])
-                self._study.set_user_attr("identity", identity(sweep))
-            elif known != identity(sweep):
-                raise SweepError(
-                    f"the study {sweep.name} in {self._place} belongs to another sweep; give this one another name"
-                )
+        file = folder / "study.db"
+        self._sweep = sweep
+        self._url = sweep.settings.storage or f"sqlite:///{file}"
+        self._is_new = sweep.settings.storage is None and not file.exists()
+        self._study: optuna.Study | None = None
 
     def endings(self) -> dict[int, tuple[Ending, Drawn]]:
-        """The trials that have ended, by number; of one that was tried again, the last attempt."""
+        """The trials that have ended, by number; of one that was tried again, the last attempt.
+
+        Raises:
+            SweepError: the database cannot be reached, or its study belongs to another sweep.
+        """
+        if self._is_new:
+            return {}
         with self._reaching():
-            return {trial.user_attrs["number"]: _recalled(trial) for trial in self._study.get_trials(deepcopy=False)}
+            recalled = map(_recalled, self._opened().get_trials(deepcopy=False))
+            return {ending.number: (ending, drawn) for ending, drawn in recalled}
 
     def add(self, ending: Ending, drawn: Drawn) -> None:
         """Write a trial that has ended.
@@ -63,7 +57,7 @@ class Record:
             SweepError: it cannot be written.
         """
         state = STATES[ending.state]
-        attributes = {
+        noted = {  # one attribute, as each is a row of its own
             "number": ending.number,
             "run_dir": str(ending.run_dir),
             "params": dict(ending.params),
@@ -79,12 +73,31 @@ class Record:
             values=ending.values if state == TrialState.COMPLETE else None,
             params=dict(ending.drawn),
             distributions=dict(drawn.distributions),
-            user_attrs=attributes,
+            user_attrs={"mxtrain": noted},
             system_attrs={**drawn.attributes, **ending.marks},
             intermediate_values=dict(ending.curve),
         )
         with self._reaching():
-            self._study.add_trial(frozen)
+            self._opened().add_trial(frozen)
+
+    def _opened(self) -> optuna.Study:
+        """The study; made when it is first needed, as that takes a while."""
+        if self._study is not None:
+            return self._study
+        sweep = self._sweep
+        storage = optuna.storages.RDBStorage(self._url, engine_kwargs={"connect_args": _patience(self._url)})
+        study = optuna.create_study(
+            storage=storage, study_name=sweep.name, directions=directions(sweep), load_if_exists=True
+        )
+        known = study.user_attrs.get("identity")
+        if known is None:
+            study.set_metric_names([each.metric for each in sweep.settings.objectives])
+            study.set_user_attr("identity", identity(sweep))
+        elif known != identity(sweep):
+            place = _shown(self._url)
+            raise SweepError(f"the study {sweep.name} in {place} belongs to another sweep; give this one another name")
+        self._study = study
+        return study
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
@@ -94,18 +107,18 @@ class Record:
             cause = getattr(error.__cause__ or error, "orig", None) or error
             reason = " ".join(str(cause).split())
             raise SweepError(
-                f"the study in {self._place} cannot be reached: {reason}; what was done is kept"
+                f"the study in {_shown(self._url)} cannot be reached: {reason}; what was done is kept"
             ) from error
         except ModuleNotFoundError as error:
             raise SweepError(
-                f"the study in {self._place} needs {error.name}; pip install {error.name}, "
+                f"the study in {_shown(self._url)} needs {error.name}; pip install {error.name}, "
                 "or for PostgreSQL: pip install 'mxtrain[postgresql]'"
             ) from error
 
 
 def _recalled(trial: FrozenTrial) -> tuple[Ending, Drawn]:
     """What `add` wrote."""
-    noted = trial.user_attrs
+    noted = trial.user_attrs["mxtrain"]
     ending = Ending(
         number=noted["number"],
         state=NAMES[trial.state],

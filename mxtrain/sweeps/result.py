@@ -27,7 +27,7 @@ class Ending:
         epochs: how many epochs its runs have finished.
         seconds: how long they took, all together.
         error: of one that failed, why.
-        curve: the value of the first objective after each epoch.
+        curve: the value of the first objective after each epoch at which it was looked at, and at its end.
         marks: what the pruner noted with it.
     """
 

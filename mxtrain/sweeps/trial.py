@@ -133,7 +133,7 @@ class Trial:
             epochs=epochs,
             seconds=self.seconds,
             error=self.error,
-            curve={epoch: fmean(self._values(epoch)[0]) for epoch in range(1, epochs + 1)} if has_value else {},
+            curve={**self.course, epochs: fmean(self._values(epochs)[0])} if has_value else {},
             marks=self.judge.attributes,
         )
 

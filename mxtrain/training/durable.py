@@ -32,6 +32,16 @@ def extend_file(path: Path, length: int, content: bytes) -> None:
         _flushed(file, content)
 
 
+def keep_file(path: Path, content: bytes) -> None:
+    """As `write_file`, but a file that is just so already stays."""
+    try:
+        is_there = path.read_bytes() == content
+    except OSError:
+        is_there = False
+    if not is_there:
+        write_file(path, content)
+
+
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     """Put a whole folder in place, with the SHA-256 of each of its files, or in the place of the old one.
 

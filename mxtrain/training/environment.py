@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ def _told(value: Any) -> str:
     return "not there" if value is None else describe(value).strip("'")
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)
@@ -70,6 +72,7 @@ def _version(package: str) -> str | None:
         return None
 
 
+@cache
 def _numpy_build() -> dict[str, str]:
     """What NumPy multiplies matrices with, and for which vector instructions its loops are compiled."""
     found = np.show_config(mode="dicts")
@@ -77,6 +80,7 @@ def _numpy_build() -> dict[str, str]:
     return {"blas": f"{blas.get('name')} {blas.get('version')}", "simd": " ".join(simd.get("found", ()))}
 
 
+@cache
 def _cpu() -> str:
     """The processor's name; BLAS has other code for other processors."""
     try:

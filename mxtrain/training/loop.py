@@ -18,7 +18,7 @@ from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining, tel
 from mxtrain.training.checkpoints import Checkpoints
 from mxtrain.training.continuing import taken_up
 from mxtrain.training.loggers import open_loggers
-from mxtrain.training.preprocessing_file import to_record
+from mxtrain.training.preprocessing_file import to_text as preprocessing_text
 from mxtrain.training.run_directory import RunDirectory
 from mxtrain.training.saver import Saver
 from mxtrain.training.snapshot import Snapshot
@@ -190,7 +190,7 @@ def train(
     )
     write_status(directory.path, Status("unfinished"))
     try:
-        directory.save_preprocessing(to_record(trainer.dataset, trainer.data_fingerprint))
+        directory.save_preprocessing(preprocessing_text(trainer.dataset, trainer.data_fingerprint))
         tell(callbacks, "on_start", info)
         begin = time.perf_counter()
         try:

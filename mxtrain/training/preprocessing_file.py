@@ -1,7 +1,8 @@
 """preprocessing.json: what was done to the features and what the outputs mean, enough to predict without the data."""
 
+import json
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from mxtrain.data import Dataset, Preprocessing
 from mxtrain.errors import DataError, TrainingError
@@ -10,9 +11,11 @@ from mxtrain.training.json_text import parse
 FILE = "preprocessing.json"
 
 
-def to_record(dataset: Dataset, data_fingerprint: str) -> dict[str, Any]:
+@lru_cache(maxsize=2)  # a process may train many runs on the same data
+def to_text(dataset: Dataset, data_fingerprint: str) -> bytes:
     """What is written: the preprocessing, and the SHA-256 of the data that it was fitted to."""
-    return {"format": 1, "data": data_fingerprint, "preprocessing": dataset.preprocessing.to_dict()}
+    record = {"format": 1, "data": data_fingerprint, "preprocessing": dataset.preprocessing.to_dict()}
+    return json.dumps(record, ensure_ascii=False, indent=1).encode()
 
 
 def read_record(run_dir: Path) -> tuple[Preprocessing, str]:

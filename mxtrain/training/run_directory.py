@@ -1,7 +1,6 @@
 """The folder of a run: what went in, what came out, and how long it took."""
 
 import itertools
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,7 @@ from safetensors.numpy import save
 
 from mxtrain.config import RunConfig, to_yaml
 from mxtrain.errors import TrainingError
-from mxtrain.training.durable import remove_leftovers, write_file
+from mxtrain.training.durable import keep_file, remove_leftovers, write_file
 from mxtrain.training.environment import ENVIRONMENT, environment, to_text
 from mxtrain.training.folder_lock import folder_lock
 from mxtrain.training.json_text import parse
@@ -120,11 +119,11 @@ class RunDirectory:
         with self._writing():
             is_damaged = not self._begins_with(METRICS, metrics)
             remove_leftovers(self.path)
-            write_file(self.config_file, to_yaml(config).encode())
+            keep_file(self.config_file, to_yaml(config).encode())
             if backend is not None:
-                write_file(self.path / ENVIRONMENT, to_text(environment(backend)))
-            write_file(self.path / METRICS, metrics)
-            write_file(self.path / "timings.jsonl", b"".join(map(to_line, timings)))
+                keep_file(self.path / ENVIRONMENT, to_text(environment(backend)))
+            keep_file(self.path / METRICS, metrics)
+            keep_file(self.path / "timings.jsonl", b"".join(map(to_line, timings)))
         return [f"{self.path / METRICS} was damaged, and is written anew"] if is_damaged else []
 
     def add_metrics(self, row: Mapping[str, Any]) -> None:
@@ -135,10 +134,10 @@ class RunDirectory:
         """Append one epoch to timings.jsonl."""
         self._append("timings.jsonl", row)
 
-    def save_preprocessing(self, record: Mapping[str, Any]) -> None:
+    def save_preprocessing(self, text: bytes) -> None:
         """Write what predictions from other data need."""
         with self._writing():
-            write_file(self.path / "preprocessing.json", json.dumps(record, ensure_ascii=False, indent=1).encode())
+            keep_file(self.path / "preprocessing.json", text)
 
     def save_model(self, parameters: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Write the parameters; a reader sees the whole file or none."""
