@@ -45,17 +45,22 @@ class TrialChecker:
     def check(self, report: Report) -> int:
         """Report what is wrong; the most epochs that a trial can have, 0 where none is valid."""
         choices = [levels(parameter) for parameter in self.space.parameters]
+        unexplained: Sequence[Problem] = ()
         for indices in _combinations([len(choice) for choice in choices]):
-            drawn = {
-                name: value for i, choice in zip(indices, choices, strict=True) for name, value in choice[i].items()
-            }
-            values = self.space.filled(drawn)
-            varied = [filled for i, filled in zip(indices, values, strict=True) if i]
-            for problem in self._problems(values):
-                if problem not in self.seen and not self._is_of_faulty(problem):
-                    told = _blamed(problem, varied)
-                    report.add(told.path, told.message, told.location)
-                self.seen.add(problem)
+            parts = [choice[i] for i, choice in zip(indices, choices, strict=True)]
+            values = self.space.filled({name: value for part in parts for name, value in part.items()})
+            varied = [i for i, index in enumerate(indices) if index]
+            found = [problem for problem in self._problems(values) if not self._is_of_faulty(problem)]
+            problems = [problem for problem in found if problem not in self.seen]
+            self.seen.update(problems)
+            if not varied:
+                reference, unexplained = values, problems
+                continue
+            if len(varied) == 1 and not found:  # so it is this one's first value that something was wrong with
+                _tell(report, unexplained, [reference[varied[0]]])
+                unexplained = ()
+            _tell(report, problems, [values[i] for i in varied])
+        _tell(report, unexplained, [])
         return self.max_epochs
 
     def _problems(self, values: Sequence[Filled]) -> Sequence[Problem]:
@@ -87,14 +92,20 @@ def objective_paths(settings: SweepConfig) -> Iterator[tuple[tuple[str | int, ..
         yield ("sweep", "objective", *below, "maximize" if objective.maximize else "minimize"), objective.metric
 
 
+def _tell(report: Report, problems: Sequence[Problem], varied: Sequence[Filled]) -> None:
+    for problem in problems:
+        told = _blamed(problem, varied)
+        report.add(told.path, told.message, told.location)
+
+
 def _blamed(problem: Problem, varied: Sequence[Filled]) -> Problem:
     """A problem that only some trials have, at the value that makes the difference."""
     if not varied or problem.path.startswith("sweep.search"):
         return problem
     *others, last = varied
-    beside = "".join(f" and {dotted(other.written[other.parameter.path])}" for other in others)
-    path, message = last.written[last.parameter.path], problem.message
-    return Problem(dotted(path), f"with this{beside}, {problem.path}: {message}", last.node.location)
+    beside = "".join(f" and {dotted(other.source.value)}" for other in others)
+    message = f"with this{beside}, {problem.path}: {problem.message}"
+    return Problem(dotted(last.source.value), message, last.node.location)
 
 
 def _combinations(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:

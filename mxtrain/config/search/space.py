@@ -84,18 +84,31 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where a value that was drawn is written: the path of the value itself, and of the key that it belongs to."""
+
+    value: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Filled:
     """A parameter with the value that a point gives it.
 
     Args:
         parameter: the parameter.
         node: the value, each part of it with the place where it, or what it was drawn from, is written.
-        written: for the path of each part of the run that it sets, the path at which that is written.
+        sources: for the path of each part of the run that was drawn, where it is written.
     """
 
     parameter: Parameter
     node: Node
-    written: Mapping[Path, Path]
+    sources: Mapping[Path, Source]
+
+    @property
+    def source(self) -> Source:
+        """Where the whole value is written."""
+        return self.sources[self.parameter.path]
 
 
 @dataclass(frozen=True)
@@ -228,12 +241,12 @@ class _Filling:
 
     def _chosen(self, parameter: Parameter, option: Option) -> Filled:
         node = option.node
-        written: dict[Path, Path] = {parameter.path: option.written}
+        sources: dict[Path, Source] = {parameter.path: Source(option.written, parameter.written)}
         for inside in option.below:
             filled = self.fill(inside)
             node = _with(node, inside.path[len(parameter.path) :], filled.node)
-            written.update(filled.written)
-        return Filled(parameter, node, written)
+            sources.update(filled.sources)
+        return Filled(parameter, node, sources)
 
 
 def _number(parameter: Parameter, distribution: Distribution, drawn: Any) -> Filled:
@@ -247,7 +260,8 @@ def _number(parameter: Parameter, distribution: Distribution, drawn: Any) -> Fil
             case ListNode(items) if isinstance(name, int):
                 node = items[name]
     place = node.location if node is not None and below else parameter.place
-    return Filled(parameter, ScalarNode(value, place), {parameter.path: (*parameter.written, *below)})
+    source = Source((*parameter.written, *below), parameter.written)
+    return Filled(parameter, ScalarNode(value, place), {parameter.path: source})
 
 
 def _with(node: Node, path: Sequence[str], value: Node) -> Node:
