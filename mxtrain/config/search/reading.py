@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from mxtrain.config.data_section import is_path
 from mxtrain.config.explain import explain
-from mxtrain.config.nodes import Entry, ListNode, MapNode, Node, ScalarNode, clipped, dotted, plain
+from mxtrain.config.nodes import Entry, ListNode, MapNode, Node, ScalarNode, children, clipped, dotted, plain
 from mxtrain.config.report import Report
 from mxtrain.config.search.distributions import DISTRIBUTIONS, OPTIONS, WORDS, Choice, Distribution
 from mxtrain.config.search.flat import SEARCH, is_distribution, meant_word
@@ -135,14 +135,26 @@ class SearchReader:
 
     def _options(self, names: tuple[str, ...], written: Path, name: str, node: Node) -> Options | None:
         assert isinstance(node, ListNode), "checked with the choice"
+        if not all(self._is_plain((*written, i), item) for i, item in enumerate(node.items)):
+            return None
         self._refuse_doubles(written, node)
         options: list[Option] = []
-        for i, (label, item) in enumerate(zip(_labels(node.items), node.items, strict=True)):
+        for i, (label, item) in enumerate(zip(labels_of(node.items), node.items, strict=True)):
             before = len(self.report.problems)
             below = self._below(names, (*written, i), f"{name}[{label}]", item)
             if len(self.report.problems) == before:
                 options.append(Option(label, item, (*written, i), below, plain(item)))
         return Options(tuple(options)) if options else None
+
+    def _is_plain(self, written: Path, node: Node) -> bool:
+        """Whether a file could hold a value; from a dict anything may come."""
+        if isinstance(node, ScalarNode):
+            is_plain = isinstance(node.value, None | bool | int | float | str)
+            if not is_plain:
+                message = f"must be a value that a file can hold, got {describe(node.value)}"
+                self.report.add(dotted(written), message, node.location)
+            return is_plain and not node.broken
+        return all(self._is_plain(written, child) for child in children(node))
 
     def _refuse_doubles(self, written: Path, node: ListNode) -> None:
         seen: dict[str, Location | None] = {}
@@ -211,7 +223,7 @@ def _is_nothing(node: Node) -> bool:
     return isinstance(node, ScalarNode) and node.value is None and not node.broken
 
 
-def _labels(items: Sequence[Node]) -> list[Any]:
+def labels_of(items: Sequence[Node]) -> list[Any]:
     """What samplers draw for the values of a choice: single values themselves, for all else a text."""
     values = [spelled(plain(item)) for item in items]
     kinds = [
