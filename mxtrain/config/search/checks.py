@@ -1,21 +1,18 @@
 """Whether every run that a sweep can come to is valid, before the first one starts."""
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations, islice, product
-from math import prod
 
 from mxtrain.config.nodes import MapNode, dotted, find
 from mxtrain.config.report import Report
 from mxtrain.config.run import RunConfig
+from mxtrain.config.search.combining import combined
 from mxtrain.config.search.section import SweepConfig
 from mxtrain.config.search.space import Filled, Space, levels
 from mxtrain.config.search.trials import trial_run
 from mxtrain.errors import ConfigError, Problem
 
 ALL_COMBINATIONS = 500
-"""Up to so many combinations of ends and choices are all tried; of more, each value alone and all pairs."""
-MOST_COMBINATIONS = 3000
-"""More than these are not tried."""
+"""Up to so many combinations of ends and choices are all tried; of more, each value alone, and pairs of two."""
 
 
 class TrialChecker:
@@ -46,7 +43,7 @@ class TrialChecker:
         """Report what is wrong; the most epochs that a trial can have, 0 where none is valid."""
         choices = [levels(parameter) for parameter in self.space.parameters]
         unexplained: Sequence[Problem] = ()
-        for indices in _combinations([len(choice) for choice in choices]):
+        for indices in combined([len(choice) for choice in choices], ALL_COMBINATIONS):
             parts = [choice[i] for i, choice in zip(indices, choices, strict=True)]
             values = self.space.filled({name: value for part in parts for name, value in part.items()})
             varied = [i for i, index in enumerate(indices) if index]
@@ -106,19 +103,3 @@ def _blamed(problem: Problem, varied: Sequence[Filled]) -> Problem:
     beside = "".join(f" and {dotted(other.source.value)}" for other in others)
     message = f"with this{beside}, {problem.path}: {problem.message}"
     return Problem(dotted(last.source.value), message, last.node.location)
-
-
-def _combinations(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Indices of what is tried together, the fewest differences from the first of all first."""
-    if prod(counts) <= ALL_COMBINATIONS:
-        yield from sorted(product(*map(range, counts)), key=lambda indices: sum(map(bool, indices)))
-        return
-    yield from islice(_few_differences(counts), MOST_COMBINATIONS)
-
-
-def _few_differences(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    for differences in range(3):
-        for places in combinations(range(len(counts)), differences):
-            for values in product(*(range(1, counts[place]) for place in places)):
-                changed = dict(zip(places, values, strict=True))
-                yield tuple(changed.get(i, 0) for i in range(len(counts)))
