@@ -22,9 +22,15 @@ from mxtrain.config import (
     run_from_dict,
     sweep_from_dict,
 )
+from mxtrain.config.nodes import ListNode
+from mxtrain.config.report import Report
+from mxtrain.config.search import checks, combining
+from mxtrain.config.search.reading import labels_of
+from mxtrain.config.values import from_python
 from mxtrain.optimizers import SGD, Adam, RMSProp
 from mxtrain.schedules.learning_rate import Exp
 from mxtrain.types import Config
+from tests.config.test_any_input import FOREIGN, ODD
 
 Told = Callable[..., list[str]]
 Write = Callable[..., str]
@@ -177,11 +183,6 @@ def test_another_kind_comes_before_the_values_that_belong_to_it() -> None:
 def test_a_sampler_is_offered_single_values_as_they_are_and_texts_for_all_else(
     choice: list[Any], labels: tuple[Any, ...]
 ) -> None:
-    from mxtrain.config.nodes import ListNode
-    from mxtrain.config.report import Report
-    from mxtrain.config.search.reading import labels_of
-    from mxtrain.config.values import from_python
-
     node = from_python(choice, Report())
     assert isinstance(node, ListNode)
     assert [(type(label), label) for label in labels_of(node.items)] == [(type(label), label) for label in labels]
@@ -379,6 +380,14 @@ def test_problems_of_the_run_and_of_the_sweep_are_told_together(write: Write, to
     ]
 
 
+def test_nothing_is_blamed_on_a_value_where_there_is_no_right_one_to_compare_it_with(told: Told) -> None:
+    lines = told(lambda: _sweep({"optimizer.η": {"uniform": [0, 1]}}, objective={"minimize": "val_r2"}))
+    assert sorted(lines) == [
+        "sweep.objective.minimize: val_r2 is not measured; add r2 to fit.metrics",
+        "sweep.search.optimizer.η.uniform.0: must be above 0, got 0",
+    ]
+
+
 def test_many_combinations_are_tried_in_pairs(told: Told) -> None:
     search: dict[str, Any] = {
         "fit.epochs": {"choice": list(range(1, 11))},
@@ -392,13 +401,19 @@ def test_many_combinations_are_tried_in_pairs(told: Told) -> None:
     ]
 
 
-def test_a_run_that_could_not_be_tried_beforehand_is_told_when_it_is_drawn(told: Told) -> None:
-    sweep = _sweep(
-        {"fit.early_stopping.monitor": {"choice": ["val_loss", "loss"]}, "data.validation": {"choice": [0.1, 0.2]}}
+def test_a_combination_that_was_not_tried_beforehand_is_told_when_it_is_drawn(
+    write: Write, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "ALL_COMBINATIONS", 1)
+    monkeypatch.setattr(combining, "MOST_PAIRS", 0)
+    text = (
+        "sweep:\n  search: {data.validation: {choice: [0.1, 0.6]}, data.test: {uniform: [0, 0.5]}}\n"
+        "  objective: {minimize: val_loss}\n  trials: 3\n"
     )
-    broken = Sweep(sweep.settings, sweep.space, sweep.run, 10, sweep.base)
-    point = sweep.space.point({"fit.early_stopping.monitor": "val_loss", "data.validation": 0.1})
-    assert broken.run_config(point).fit.early_stopping
+    sweep = read_sweep(write(text))
+    point = sweep.space.point({"data.validation": 0.6, "data.test": 0.45})
+    message = "validation and test together must be below 1, so that some samples are trained on"
+    assert told(sweep.run_config, point) == [f"run.yaml:2:51: sweep.search.data.test: {message}"]
 
 
 # What is written reads back
@@ -490,8 +505,6 @@ def test_every_sampler_and_pruner_reads_back(model: type[Config], here: Path) ->
 
 
 def test_an_odd_value_anywhere_in_a_sweep_is_told_in_our_words(told: Told) -> None:
-    from tests.config.test_any_input import FOREIGN, ODD
-
     section = {"search": {"optimizer.η": {"log": [0.1, 1]}}, "objective": {"minimize": "val_loss"}, "trials": 3}
     places: list[Callable[[Any], Any]] = [
         *(lambda odd, name=name: section | {name: odd} for name in [*section, "sampler", "pruner", "workers", "seeds", "seed", "parallel", "storage"]),

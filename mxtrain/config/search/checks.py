@@ -43,6 +43,7 @@ class TrialChecker:
         """Report what is wrong; the most epochs that a trial can have, 0 where none is valid."""
         choices = [levels(parameter) for parameter in self.space.parameters]
         unexplained: Sequence[Problem] = ()
+        can_compare = True
         for indices in combined([len(choice) for choice in choices], ALL_COMBINATIONS):
             parts = [choice[i] for i, choice in zip(indices, choices, strict=True)]
             values = self.space.filled({name: value for part in parts for name, value in part.items()})
@@ -51,12 +52,12 @@ class TrialChecker:
             problems = [problem for problem in found if problem not in self.seen]
             self.seen.update(problems)
             if not varied:
-                reference, unexplained = values, problems
+                reference, unexplained, can_compare = values, problems, self.max_epochs > 0
                 continue
             if len(varied) == 1 and not found:  # so it is this one's first value that something was wrong with
                 _tell(report, unexplained, [reference[varied[0]]])
                 unexplained = ()
-            _tell(report, problems, [values[i] for i in varied])
+            _tell(report, problems, [values[i] for i in varied] if can_compare else [])
         _tell(report, unexplained, [])
         return self.max_epochs
 
