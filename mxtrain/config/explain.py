@@ -10,10 +10,14 @@ from pydantic_core import ErrorDetails
 
 from mxtrain.config.nodes import MapNode, ScalarNode, dotted, find, plain
 from mxtrain.config.report import MAX_PROBLEMS, Report
+from mxtrain.config.run import RunConfig
 from mxtrain.config.scalars import ScalarError, resolve
 from mxtrain.config.shape import Spot, choices, homes, kind, kinds, models, spellings, spot
 from mxtrain.names import nearest
 from mxtrain.types import Config, describe
+
+_AT_THE_TOP = ("extends", "sweep")
+"""What stands at the top of a file besides the fields of a run."""
 
 
 def explain(
@@ -84,7 +88,7 @@ def _where_it_belongs(name: str, above: Spot, root: type[Config]) -> str | None:
         *first, last = having
         others = f"{', '.join(first)} and {last} have it" if first else f"{last} has it"
         return f"{kind(above.model)} has none; {others}"
-    places = [("extends",)] if name == "extends" else homes(root, name) if name != "kind" else []
+    places = [(name,)] if name in _AT_THE_TOP else homes(root, name) if name != "kind" else []
     if not places:
         return None
     return f"did you mean {dotted(places[0])}?" if len(places[0]) > 1 else f"{name} stands at the top of a file"
@@ -92,6 +96,8 @@ def _where_it_belongs(name: str, above: Spot, root: type[Config]) -> str | None:
 
 def _what_there_is(key: str, owner: type[Config] | None) -> str:
     known = spellings(owner) if owner else {}
+    if owner is RunConfig:
+        known |= {name: name for name in _AT_THE_TOP if nearest(key, [name])}
     if guess := nearest(key, known):
         return f"did you mean {known[guess]}?"
     return f"the fields here are {', '.join(dict.fromkeys(known.values()))}"

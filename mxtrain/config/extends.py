@@ -34,7 +34,7 @@ def merged_mappings(base: MapNode, own: MapNode) -> MapNode:
         below = entries.get(name)
         value = entry.value if below is None else merged(below.value, entry.value)
         entries[name] = Entry(entry.key, value, entry.location)
-    return MapNode(entries, own.location, base.broken or own.broken)
+    return MapNode(entries, own.location, base.broken or own.broken, base.atomic)
 
 
 def _changes_kind(base: MapNode, own: MapNode) -> bool:

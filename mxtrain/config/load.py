@@ -147,7 +147,7 @@ def _is_run(tree: MapNode) -> bool:
 def _one_run(tree: MapNode, door: str, report: Report) -> MapNode:
     """The run of a tree; a ConfigError where it is a sweep, with the door that takes one."""
     if has_sweep(tree):
-        message = f"describes many runs; {door} runs them, and `--set sweep=null` leaves one"
+        message = f"this is a sweep: start it with {door}, or its run alone with --set sweep=null"
         report.fail("sweep", message, tree.entries["sweep"].location)
     return without_sweep(tree)
 

@@ -6,7 +6,7 @@ from mxtrain.config.laying import Layer
 from mxtrain.config.nodes import Entry, MapNode, canonical, clipped, find
 from mxtrain.config.reader import read_value
 from mxtrain.config.report import Report
-from mxtrain.config.search.distributions import OPTIONS, WORDS
+from mxtrain.config.search.distributions import OPTIONS
 from mxtrain.config.search.flat import SEARCH, flat_search, flat_sweep
 from mxtrain.errors import ConfigError, Location
 
@@ -42,19 +42,17 @@ def _in_search(layer: Layer, tree: MapNode, report: Report) -> Layer:
         return Layer(keys, flat_sweep(value, report), layer.location)
     if path == SEARCH:
         return Layer(keys, flat_search(value, report), layer.location)
-    if path[:2] != SEARCH:
-        return layer
-    return _below_search(layer, tree, report)
+    return _below_search(layer, tree, report) if path[:2] == SEARCH else layer
 
 
 def _below_search(layer: Layer, tree: MapNode, report: Report) -> Layer:
-    """A path through the search: to a value that is searched, or into what one is drawn from."""
+    """A path through the search: to a value that is searched, or into the distribution that it has."""
     search, _ = find(tree, SEARCH)
-    searched = search.entries if isinstance(search, MapNode) else {}
-    for i in range(1, len(layer.path) - 2):
-        path = ".".join(layer.path[2 : 2 + i])
-        if path in searched and layer.path[2 + i] in (*WORDS, *OPTIONS):
-            return Layer((*SEARCH, path, *layer.keys[2 + i :]), layer.value, layer.location)
+    for i in range(3, len(layer.path)):
+        path, name = ".".join(layer.path[2:i]), layer.path[i]
+        node, _ = find(search, (path,)) if search else (None, None)
+        if isinstance(node, MapNode) and (name in node.entries or name in OPTIONS):
+            return Layer((*SEARCH, path, *layer.keys[i:]), layer.value, layer.location)
     nested = layer.value
     for key in reversed(layer.keys[2:]):
         nested = MapNode({canonical(key): Entry(key, nested, layer.location)}, layer.location)

@@ -1,10 +1,15 @@
-"""The JSON Schema of a run file, for editors that complete and check YAML while it is typed."""
+"""The JSON Schema of a run file and its sweep, for editors that complete and check YAML while it is typed."""
 
 import re
 from inspect import getdoc
 from typing import Any
 
+from mxtrain.config.nodes import dotted
 from mxtrain.config.run import RunConfig
+from mxtrain.config.search.building import SweepSection
+from mxtrain.config.search.distributions import DISTRIBUTIONS, Choice, Distribution
+from mxtrain.config.search.searchable import searchable
+from mxtrain.config.search.section import SweepConfig
 from mxtrain.config.shape import kinds
 from mxtrain.names import spelling, words
 from mxtrain.optimizers import Rule
@@ -15,6 +20,7 @@ _ARGUMENTS = re.compile(r"^Args:\n((?:    .*\n?)*)", re.MULTILINE)
 _ARGUMENT = re.compile(r"^    (\S.*?): (.*(?:\n     .*)*)", re.MULTILINE)
 _AS_FOR_ALL = "as for every rule."
 # The pattern of a name says \w, which means less to an editor than to Python.
+_SEARCH = "    search: what is searched: by the path of each value of the run, what it is drawn from."
 _NOISE = ("title", "discriminator", "pattern")
 
 
@@ -28,8 +34,10 @@ def json_schema() -> _Schema:
         ['eta', 'gamma', 'kind', 'learning_rate', 'lr', 'per', 'γ', 'η']
     """
     raw = RunConfig.model_json_schema()
-    definitions = {name: _model(model) for name, model in raw["$defs"].items()}
-    root = _model(raw)
+    section = SweepSection.model_json_schema()
+    definitions = {name: _model(model) for name, model in (raw["$defs"] | section["$defs"]).items()}
+    root, sweep = _model(raw), _sweep(section)
+    definitions |= _search_definitions()
     extends = {
         "type": "string",
         "description": "a file, relative to this one, whose values hold where this one has none",
@@ -49,11 +57,33 @@ def json_schema() -> _Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "mxtrain run file",
         **root,
-        "properties": {"extends": extends, **root["properties"]},
+        "properties": {"extends": extends, **root["properties"], "sweep": sweep},
         "if": {"not": {"required": ["extends"]}},
         "then": whole,
         "$defs": definitions,
     }
+
+
+def _sweep(section: _Schema) -> _Schema:
+    model = _model(section | {"description": f"{getdoc(SweepConfig)}\n{_SEARCH}"})
+    described = {name: model["properties"][name] for name in ("search", *SweepConfig.model_fields)}
+    return model | {"properties": described | {"search": described["search"] | {"$ref": "#/$defs/Search"}}}
+
+
+def _search_definitions() -> _Schema:
+    """What may stand in `sweep.search`: distributions by the paths of a run's values, dotted or inside each other."""
+    models: tuple[type[Distribution | Choice], ...] = (*DISTRIBUTIONS, Choice)
+    found: _Schema = {
+        model.__name__: _model(model.model_json_schema()) | {"required": [model.word]} for model in models
+    }
+    found["Distribution"] = {"anyOf": [{"$ref": f"#/$defs/{model.__name__}"} for model in models] + [{"type": "null"}]}
+    here, below = {"$ref": "#/$defs/Distribution"}, {"$ref": "#/$defs/Search"}
+    found["Search"] = {
+        "type": "object",
+        "properties": {dotted(path): {"anyOf": [here, below]} for path in searchable()},
+        "additionalProperties": {"anyOf": [here, below]},
+    }
+    return found
 
 
 def _model(raw: _Schema) -> _Schema:
@@ -86,6 +116,8 @@ def _cleaned(schema: Any) -> Any:
     match schema:
         case {"const": "null"}:
             return {"enum": ["null", None]}  # unquoted, YAML reads the word as nothing
+        case {"type": "array", "minLength": length, **rest}:
+            return _cleaned({"type": "array", "minItems": length, **rest})
         case {"oneOf": options, **rest}:
             return _cleaned({"anyOf": options, **rest})
         case dict():

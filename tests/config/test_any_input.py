@@ -15,7 +15,7 @@ from mxtrain.optimizers import RULES
 from mxtrain.schedules import learning_rate, momentum
 from mxtrain.types import Config
 
-_FOREIGN = (
+FOREIGN = (
     "Input",
     "Extra",
     "Value error",
@@ -25,7 +25,7 @@ _FOREIGN = (
     "pydantic",
     "[type=",
 )
-_ODD: tuple[Any, ...] = (
+ODD: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 3, 2**64, 10**50, 0.0, 1.5, -0.5, 1e300, float("inf"), float("nan")),
     *("", "x", "null", "1", "adam", "\x1b[31m", "\ud800", "x" * 1000, b"x", object(), 1j, {1}, range(3)),
     *([], [1], ["x"], [[]], [None], (), {}, {"kind": "adam"}, {"kind": None}, {"a": 1}, {1: 2}),
@@ -82,7 +82,7 @@ def _assert_in_our_words(error: ConfigError) -> None:
     lines = [str(problem) for problem in error.problems]
     assert lines
     assert all(line.isprintable() for line in [*lines, *str(error).splitlines()])
-    assert not any(words in line for words in _FOREIGN for line in lines)
+    assert not any(words in line for words in FOREIGN for line in lines)
 
 
 @pytest.mark.parametrize(("model", "field", "run"), PLACES)
@@ -91,7 +91,7 @@ def test_an_odd_value_in_any_field(model: type[Config], field: str, run: dict[st
     if model is DataConfig:
         least = {"source": "digits"}
     refused = 0
-    for value in _ODD:
+    for value in ODD:
         try:
             config = run_from_dict(_filled(run, least | {spelling(field): value}))
         except ConfigError as error:
@@ -99,7 +99,7 @@ def test_an_odd_value_in_any_field(model: type[Config], field: str, run: dict[st
             refused += 1
         else:
             assert run_from_dict(config.to_dict()) == config
-    assert refused > len(_ODD) / 2
+    assert refused > len(ODD) / 2
 
 
 _VALID = """\

@@ -9,21 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from mxtrain.config import read_run
+from mxtrain.config import read_run, read_sweep
 
 _FOLDER = Path(__file__).with_name("malformed")
 _FOREIGN = ("Input should", "Extra inputs", "Value error", "Field required", "valid dictionary", "Traceback")
 
 
-def _cases() -> Iterator[tuple[str, list[str]]]:
+def _cases() -> Iterator[tuple[Callable[..., object], str, list[str]]]:
     for path in sorted(_FOLDER.glob("*.cases")):
+        read = read_sweep if path.stem == "sweeps" else read_run
         text: list[str] = []
         messages: list[str] = []
         for line in [*path.read_text(encoding="utf-8").splitlines()[2:], ""]:
             if line.startswith("> "):
                 messages.append(line[2:])
             elif messages:
-                yield "\n".join(text), messages
+                yield read, "\n".join(text), messages
                 text, messages = [], []
             else:
                 text.append(line)
@@ -32,8 +33,9 @@ def _cases() -> Iterator[tuple[str, list[str]]]:
 CASES = list(_cases())
 
 
-@pytest.mark.parametrize(("text", "messages"), CASES, ids=[text for text, _ in CASES])
+@pytest.mark.parametrize(("read", "text", "messages"), CASES, ids=[text for _, text, _ in CASES])
 def test_a_malformed_file_is_told_every_problem_with_its_place(
+    read: Callable[..., object],
     text: str,
     messages: list[str],
     here: Path,
@@ -44,7 +46,7 @@ def test_a_malformed_file_is_told_every_problem_with_its_place(
     Path("table.csv").write_text("x,y\n1,2\n")
     Path("folder.csv").mkdir()
 
-    lines = told(read_run, write(text))
+    lines = told(read, write(text))
 
     expected = [message.replace("{here}", str(here)) for message in messages]
     assert [line.removeprefix("run.yaml:").strip() for line in lines] == expected
@@ -52,4 +54,4 @@ def test_a_malformed_file_is_told_every_problem_with_its_place(
 
 
 def test_there_are_many_cases() -> None:
-    assert len(CASES) > 250
+    assert len(CASES) > 350

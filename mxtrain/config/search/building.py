@@ -22,11 +22,7 @@ _SQLITE = "sqlite:///"
 
 
 class SweepSection(SweepConfig):
-    """The whole of the section, as it is checked and described.
-
-    Args:
-        search: what is searched: by the path of each value in the run, such as `optimizer.η`, what it is drawn from.
-    """
+    """The whole of the section, as it is checked and described."""
 
     search: Any = None
 

@@ -1,21 +1,18 @@
 """Whether every run that a sweep can come to is valid, before the first one starts."""
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations, islice, product
-from math import prod
 
 from mxtrain.config.nodes import MapNode, dotted, find
 from mxtrain.config.report import Report
 from mxtrain.config.run import RunConfig
+from mxtrain.config.search.combining import combined
 from mxtrain.config.search.section import SweepConfig
 from mxtrain.config.search.space import Filled, Space, levels
 from mxtrain.config.search.trials import trial_run
 from mxtrain.errors import ConfigError, Problem
 
 ALL_COMBINATIONS = 500
-"""Up to so many combinations of ends and choices are all tried; of more, each value alone and all pairs."""
-MOST_COMBINATIONS = 3000
-"""More than these are not tried."""
+"""Up to so many combinations of ends and choices are all tried; of more, each value alone, and pairs of two."""
 
 
 class TrialChecker:
@@ -45,17 +42,23 @@ class TrialChecker:
     def check(self, report: Report) -> int:
         """Report what is wrong; the most epochs that a trial can have, 0 where none is valid."""
         choices = [levels(parameter) for parameter in self.space.parameters]
-        for indices in _combinations([len(choice) for choice in choices]):
-            drawn = {
-                name: value for i, choice in zip(indices, choices, strict=True) for name, value in choice[i].items()
-            }
-            values = self.space.filled(drawn)
-            varied = [filled for i, filled in zip(indices, values, strict=True) if i]
-            for problem in self._problems(values):
-                if problem not in self.seen and not self._is_of_faulty(problem):
-                    told = _blamed(problem, varied)
-                    report.add(told.path, told.message, told.location)
-                self.seen.add(problem)
+        unexplained: Sequence[Problem] = ()
+        can_compare = True
+        for indices in combined([len(choice) for choice in choices], ALL_COMBINATIONS):
+            parts = [choice[i] for i, choice in zip(indices, choices, strict=True)]
+            values = self.space.filled({name: value for part in parts for name, value in part.items()})
+            varied = [i for i, index in enumerate(indices) if index]
+            found = [problem for problem in self._problems(values) if not self._is_of_faulty(problem)]
+            problems = [problem for problem in found if problem not in self.seen]
+            self.seen.update(problems)
+            if not varied:
+                reference, unexplained, can_compare = values, problems, self.max_epochs > 0
+                continue
+            if len(varied) == 1 and not found:  # so it is this one's first value that something was wrong with
+                _tell(report, unexplained, [reference[varied[0]]])
+                unexplained = ()
+            _tell(report, problems, [values[i] for i in varied] if can_compare else [])
+        _tell(report, unexplained, [])
         return self.max_epochs
 
     def _problems(self, values: Sequence[Filled]) -> Sequence[Problem]:
@@ -87,27 +90,17 @@ def objective_paths(settings: SweepConfig) -> Iterator[tuple[tuple[str | int, ..
         yield ("sweep", "objective", *below, "maximize" if objective.maximize else "minimize"), objective.metric
 
 
+def _tell(report: Report, problems: Sequence[Problem], varied: Sequence[Filled]) -> None:
+    for problem in problems:
+        told = _blamed(problem, varied)
+        report.add(told.path, told.message, told.location)
+
+
 def _blamed(problem: Problem, varied: Sequence[Filled]) -> Problem:
     """A problem that only some trials have, at the value that makes the difference."""
     if not varied or problem.path.startswith("sweep.search"):
         return problem
     *others, last = varied
-    beside = "".join(f" and {dotted(other.written[other.parameter.path])}" for other in others)
-    path, message = last.written[last.parameter.path], problem.message
-    return Problem(dotted(path), f"with this{beside}, {problem.path}: {message}", last.node.location)
-
-
-def _combinations(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Indices of what is tried together, the fewest differences from the first of all first."""
-    if prod(counts) <= ALL_COMBINATIONS:
-        yield from sorted(product(*map(range, counts)), key=lambda indices: sum(map(bool, indices)))
-        return
-    yield from islice(_few_differences(counts), MOST_COMBINATIONS)
-
-
-def _few_differences(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    for differences in range(3):
-        for places in combinations(range(len(counts)), differences):
-            for values in product(*(range(1, counts[place]) for place in places)):
-                changed = dict(zip(places, values, strict=True))
-                yield tuple(changed.get(i, 0) for i in range(len(counts)))
+    beside = "".join(f" and {dotted(other.source.value)}" for other in others)
+    message = f"with this{beside}, {problem.path}: {problem.message}"
+    return Problem(dotted(last.source.value), message, last.node.location)

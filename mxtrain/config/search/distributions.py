@@ -35,20 +35,22 @@ class Draw(Protocol):
         """One of several values."""
 
 
-def _two(value: Any) -> Any:
-    if not isinstance(value, list | tuple):
-        raise PydanticCustomError("told", "must be a list of two numbers, got {got}", {"got": describe(value)})
-    if len(value) != 2:
-        raise PydanticCustomError("told", "must be a list of two numbers, got {got}", {"got": len(value)})
-    return tuple(value)
+def _two(names: str) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if isinstance(value, list | tuple) and len(value) == 2:
+            return tuple(value)
+        got = f"a list of {len(value)}" if isinstance(value, list | tuple) else describe(value)
+        raise PydanticCustomError("told", "must be two numbers, {names}, got {got}", {"names": names, "got": got})
+
+    return BeforeValidator(check)
 
 
-Two = BeforeValidator(_two)
-Ends = Annotated[tuple[Finite, Finite], Two]
-PositiveEnds = Annotated[tuple[Positive, Positive], Two]
+_Ends = _two("[low, high]")
 _Whole = Annotated[int, Bounds(ge=-(2**53), le=2**53, whole=True)]
-WholeEnds = Annotated[tuple[_Whole, _Whole], Two]
-MeanAndDeviation = Annotated[tuple[Finite, Positive], Two]
+Ends = Annotated[tuple[Finite, Finite], _Ends]
+PositiveEnds = Annotated[tuple[Positive, Positive], _Ends]
+WholeEnds = Annotated[tuple[_Whole, _Whole], _Ends]
+MeanAndDeviation = Annotated[tuple[Finite, Positive], _two("[mean, standard deviation]")]
 
 
 def _ascending(word: str, ends: tuple[float, float]) -> None:

@@ -6,10 +6,13 @@ it is read, so that files that extend each other, and `--set`, mean the same val
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 
 from mxtrain.config.nodes import Entry, MapNode, Node, canonical, dotted
 from mxtrain.config.report import Report
+from mxtrain.config.run import RunConfig
 from mxtrain.config.search.distributions import OPTIONS, WORDS
+from mxtrain.config.search.searchable import paths
 from mxtrain.names import nearest
 
 SEARCH = ("sweep", "search")
@@ -18,9 +21,20 @@ SEARCH = ("sweep", "search")
 def is_distribution(node: Node) -> bool:
     """Whether a mapping is meant as a distribution, be it a misspelt one, rather than as a part of a path."""
     return isinstance(node, MapNode) and any(
-        name in WORDS or name in OPTIONS or (not isinstance(entry.value, MapNode) and nearest(name, WORDS))
+        name in (*WORDS, *OPTIONS) or (not isinstance(entry.value, MapNode) and meant_word(name))
         for name, entry in node.entries.items()
     )
+
+
+def meant_word(name: str) -> str | None:
+    """The word of a distribution that a name was most likely meant to be; None for the name of a field."""
+    return None if name in _fields() else nearest(name, WORDS)
+
+
+@cache
+def _fields() -> frozenset[str]:
+    """The name of every field in a run."""
+    return frozenset(path[-1] for path in paths(RunConfig))
 
 
 def with_flat_search(tree: MapNode, report: Report) -> MapNode:
@@ -32,11 +46,15 @@ def with_flat_search(tree: MapNode, report: Report) -> MapNode:
 
 
 def flat_sweep(sweep: Node, report: Report) -> Node:
-    """The value of `sweep`, its `search` flat."""
-    if not isinstance(sweep, MapNode) or "search" not in sweep.entries:
+    """The value of `sweep`, its `search` flat, and its `objective` one value, which another one replaces."""
+    if not isinstance(sweep, MapNode):
         return sweep
-    search = sweep.entries["search"]
-    return replace(sweep, entries={**sweep.entries, "search": replace(search, value=flat_search(search.value, report))})
+    entries = dict(sweep.entries)
+    if "search" in entries:
+        entries["search"] = replace(entries["search"], value=flat_search(entries["search"].value, report))
+    if "objective" in entries:
+        entries["objective"] = replace(entries["objective"], value=_atomic(entries["objective"].value))
+    return replace(sweep, entries=entries)
 
 
 def flat_search(search: Node, report: Report) -> Node:
@@ -44,11 +62,13 @@ def flat_search(search: Node, report: Report) -> Node:
     if not isinstance(search, MapNode):
         return search
     entries: dict[str, Entry] = {}
+    whole = not search.broken
     for keys, entry in _leaves(search, ()):
         names = [name.strip() for key in keys for name in key.split(".")]
         shown = ".".join(keys)
         if not all(names):
             report.add(dotted((*SEARCH, shown)), "must be a path, as in optimizer.η", entry.location)
+            whole = False
             continue
         path = ".".join(map(canonical, names))
         if path in entries:
@@ -58,7 +78,11 @@ def flat_search(search: Node, report: Report) -> Node:
         entries[path] = Entry(
             shown, replace(value, atomic=True) if isinstance(value, MapNode) else value, entry.location
         )
-    return replace(search, entries=entries)
+    return replace(search, entries=entries, broken=not whole)
+
+
+def _atomic(node: Node) -> Node:
+    return replace(node, atomic=True) if isinstance(node, MapNode) else node
 
 
 def _leaves(node: MapNode, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Entry]]:

@@ -1,26 +1,30 @@
 """The nodes of `sweep.search` to the parameters of a space."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
+from mxtrain.config.data_section import is_path
 from mxtrain.config.explain import explain
-from mxtrain.config.nodes import Entry, ListNode, MapNode, Node, ScalarNode, clipped, dotted, plain
+from mxtrain.config.nodes import Entry, ListNode, MapNode, Node, ScalarNode, children, clipped, dotted, plain
 from mxtrain.config.report import Report
 from mxtrain.config.search.distributions import DISTRIBUTIONS, OPTIONS, WORDS, Choice, Distribution
-from mxtrain.config.search.flat import SEARCH, is_distribution
-from mxtrain.config.search.forbidden import why_not
+from mxtrain.config.search.flat import SEARCH, is_distribution, meant_word
+from mxtrain.config.search.searchable import leads_too_far, why_not
 from mxtrain.config.search.space import Option, Options, Parameter, Path, spelled
+from mxtrain.config.validating import DATA_PATHS, absolute
 from mxtrain.config.writer import flow
 from mxtrain.errors import Location
-from mxtrain.names import nearest, spelling
+from mxtrain.names import spelling
 from mxtrain.types import describe
 
 _MODELS: dict[str, type[Distribution] | type[Choice]] = {
     Choice.word: Choice,
     **{model.word: model for model in DISTRIBUTIONS},
 }
+_DATA_PATHS = tuple((name,) for name in DATA_PATHS)
 _EXAMPLE = "{uniform: [0, 1]}"
 
 
@@ -43,7 +47,7 @@ class SearchReader:
         for path, entry in entries.items():
             names = tuple(path.split("."))
             if self._may_be_searched(names, entry, entries) and (
-                parameter := self._parameter(names, (*SEARCH, path), dotted(names), entry)
+                parameter := self._parameter(names, (*SEARCH, path), dotted(names), _rooted(entry, names))
             ):
                 found.append(parameter)
             else:
@@ -52,7 +56,12 @@ class SearchReader:
 
     def _may_be_searched(self, names: tuple[str, ...], entry: Entry, entries: dict[str, Entry]) -> bool:
         shown = ".".join(names)
-        if reason := why_not(names):
+        reason = why_not(names)
+        if reason is None and (value := leads_too_far(names)):
+            reason = f"unknown distribution; the distributions are {', '.join(WORDS)}"
+            if isinstance(entry.value, MapNode):
+                reason = f"{dotted(value)} has nothing below it that could be searched"
+        if reason:
             self.report.add(dotted((*SEARCH, shown)), reason, entry.location)
             return False
         for i in range(1, len(names)):
@@ -66,12 +75,7 @@ class SearchReader:
     def _parameter(self, names: tuple[str, ...], written: Path, name: str, entry: Entry) -> Parameter | None:
         node = entry.value
         if not isinstance(node, MapNode) or not node.entries:
-            if not (isinstance(node, ScalarNode) and node.broken):
-                got = describe(plain(node)) if not isinstance(node, MapNode) else "an empty one"
-                message = f"must be a mapping such as {_EXAMPLE}, got {got}"
-                if (guess := nearest(names[-1], WORDS)) and len(names) > 1:
-                    message = f"unknown distribution; did you mean {guess}?"
-                self.report.add(dotted(written), message, entry.location if guess else node.location)
+            self._refuse(names, written, entry)
             return None
         model = self._model(node, written)
         if model is None:
@@ -86,42 +90,80 @@ class SearchReader:
         options = self._options(names, (*written, "choice"), name, node.entries["choice"].value)
         return Parameter(name, names, written, options, node, entry.location) if options else None
 
+    def _refuse(self, names: tuple[str, ...], written: Path, entry: Entry) -> None:
+        """Report what stands where a distribution belongs."""
+        node = entry.value
+        if isinstance(node, ScalarNode) and node.broken:
+            return
+        if len(names) > 1 and (word := meant_word(names[-1])):
+            self.report.add(dotted(written), f"unknown distribution; did you mean {word}?", entry.location)
+        else:
+            got = "an empty one" if isinstance(node, MapNode) else describe(plain(node))
+            self.report.add(dotted(written), f"must be a mapping such as {_EXAMPLE}, got {got}", node.location)
+
     def _model(self, node: MapNode, written: Path) -> type[Distribution] | type[Choice] | None:
-        """The model of a distribution, by the word that it begins with."""
+        """The model of a distribution, by the word that it begins with; None where that is not clear."""
         entries = node.entries
         words = [word for word in entries if word in WORDS and not (word == "log" and "int" in entries)]
-        if len(words) == 1:
-            return _MODELS[words[0]]
-        if words:
-            second = entries[words[1]]
+        unknown = [(name, word) for name in entries if name not in (*WORDS, *OPTIONS) and (word := meant_word(name))]
+        path, place = written, node.location
+        if len(words) > 1:
+            path, place = (*written, words[1]), entries[words[1]].location
             message = f"{words[0]} and {words[1]} are two distributions of one value; keep one"
-            self.report.add(dotted((*written, words[1])), message, second.location)
-            return None
-        for name, entry in entries.items():
-            if name not in OPTIONS and (guess := nearest(name, WORDS)):
-                message = f"unknown distribution; did you mean {guess}?"
-                self.report.add(dotted((*written, entry.key)), message, entry.location)
-                return None
-        message = f"has no distribution; one of {', '.join(WORDS)} must stand there"
-        self.report.add(dotted(written), message, node.location)
+        elif words:
+            return _MODELS[words[0]] if self._has_options(words[0], node, written) else None
+        elif unknown:
+            name, word = unknown[0]
+            path, place = (*written, entries[name].key), entries[name].location
+            message = f"unknown distribution; did you mean {word}?"
+        else:
+            message = f"needs a distribution: {', '.join(WORDS[:-1])} or {WORDS[-1]}"
+        self.report.add(dotted(path), message, place)
         return None
+
+    def _has_options(self, word: str, node: MapNode, written: Path) -> bool:
+        """Whether all that stands beside a word goes with it, or is for its model to refuse."""
+        fields = _MODELS[word].model_fields
+        for option in OPTIONS:
+            if option in node.entries and option not in fields:
+                having = [other for other, model in _MODELS.items() if option in model.model_fields]
+                have = f"{' and '.join(having)} {'have' if len(having) > 1 else 'has'} it"
+                message = f"unknown field; {word} has none; {have}"
+                self.report.add(dotted((*written, option)), message, node.entries[option].location)
+                return False
+        return True
 
     def _options(self, names: tuple[str, ...], written: Path, name: str, node: Node) -> Options | None:
         assert isinstance(node, ListNode), "checked with the choice"
-        before = len(self.report.problems)
-        texts: dict[str, Location | None] = {}
+        if not all(self._is_plain((*written, i), item) for i, item in enumerate(node.items)):
+            return None
+        self._refuse_doubles(written, node)
+        options: list[Option] = []
+        for i, (label, item) in enumerate(zip(labels_of(node.items), node.items, strict=True)):
+            before = len(self.report.problems)
+            below = self._below(names, (*written, i), f"{name}[{label}]", item)
+            if len(self.report.problems) == before:
+                options.append(Option(label, item, (*written, i), below, plain(item)))
+        return Options(tuple(options)) if options else None
+
+    def _is_plain(self, written: Path, node: Node) -> bool:
+        """Whether a file could hold a value; from a dict anything may come."""
+        if isinstance(node, ScalarNode):
+            is_plain = isinstance(node.value, None | bool | int | float | str)
+            if not is_plain:
+                message = f"must be a value that a file can hold, got {describe(node.value)}"
+                self.report.add(dotted(written), message, node.location)
+            return is_plain and not node.broken
+        return all(self._is_plain(written, child) for child in children(node))
+
+    def _refuse_doubles(self, written: Path, node: ListNode) -> None:
+        seen: dict[str, Location | None] = {}
         for i, item in enumerate(node.items):
             text = flow(spelled(plain(item)))
-            if text in texts:
-                where = f", first at {texts[text]}" if texts[text] else ""
+            if text in seen:
+                where = f", first at {seen[text]}" if seen[text] else ""
                 self.report.add(dotted((*written, i)), f"given twice{where}; keep one", item.location)
-            texts.setdefault(text, item.location)
-        labels = _labels(node.items)
-        options = [
-            Option(label, item, (*written, i), self._below(names, (*written, i), f"{name}[{label}]", item), plain(item))
-            for i, (label, item) in enumerate(zip(labels, node.items, strict=True))
-        ]
-        return Options(tuple(options)) if len(self.report.problems) == before else None
+            seen.setdefault(text, item.location)
 
     def _below(self, names: tuple[str, ...], written: Path, name: str, node: Node) -> tuple[Parameter, ...]:
         """What is searched inside of one value of a choice."""
@@ -155,12 +197,33 @@ class SearchReader:
                 self._refuse_in_list((*written, i), item)
 
 
+def _rooted(entry: Entry, names: tuple[str, ...]) -> Entry:
+    """The paths of data among the values of a choice, made absolute as those of a run are."""
+    return replace(entry, value=_rooted_node(entry.value, names))
+
+
+def _rooted_node(node: Node, names: tuple[str, ...]) -> Node:
+    match node:
+        case ScalarNode(str() as text, place) if names[:1] == ("data",) and names[1:] in _DATA_PATHS and is_path(text):
+            is_name = names[1] == "target" and not text.endswith(".npy")
+            return node if is_name else ScalarNode(absolute(text, place), place)
+        case ListNode(items, place):
+            return ListNode(tuple(_rooted_node(item, names) for item in items), place)
+        case MapNode(entries):
+            below = {name: (*names, *(() if is_distribution(node) else (name,))) for name in entries}
+            inside = {
+                name: replace(entry, value=_rooted_node(entry.value, below[name])) for name, entry in entries.items()
+            }
+            return replace(node, entries=inside)
+    return node
+
+
 def _is_nothing(node: Node) -> bool:
     """Whether a search was taken away, with `null`."""
     return isinstance(node, ScalarNode) and node.value is None and not node.broken
 
 
-def _labels(items: Sequence[Node]) -> list[Any]:
+def labels_of(items: Sequence[Node]) -> list[Any]:
     """What samplers draw for the values of a choice: single values themselves, for all else a text."""
     values = [spelled(plain(item)) for item in items]
     kinds = [

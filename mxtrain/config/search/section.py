@@ -1,6 +1,7 @@
 """The run file's `sweep`, but for what is searched: objectives, sampler, pruner, and how many trials."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -19,11 +20,12 @@ from pydantic_core import PydanticCustomError, core_schema
 from mxtrain.config.fit_section import Monitor
 from mxtrain.config.search.pruners import AnyPruner, NoPruner
 from mxtrain.config.search.samplers import TPE, AnySampler
-from mxtrain.types import Bounds, Config, Count, Listed, Seed, misfit, rejection
+from mxtrain.types import Bounds, Config, Count, Listed, Seed, describe, misfit, rejection
 
 Measured = Literal[Monitor, "parameters"]
 """What can be an objective: a metric, or how many numbers are trained."""
 
+_EXAMPLE = "{maximize: val_accuracy}"
 _DATABASES = ("postgresql", "mysql", "sqlite")
 _URL = re.compile(rf"({'|'.join(_DATABASES)})(\+\w+)?://\S+")
 
@@ -47,12 +49,18 @@ class Goal(Config):
     maximize: Measured | None = None
     minimize: Measured | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_a_mapping(cls, data: Any) -> Any:
+        if isinstance(data, Mapping | Goal):
+            return data
+        context = {"example": _EXAMPLE, "got": describe(data)}
+        raise PydanticCustomError("told", "must be a mapping such as {example}, got {got}", context)
+
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.maximize is None and self.minimize is None:
-            raise PydanticCustomError(
-                "told", "must name a metric, as in {example}", {"example": "{maximize: val_accuracy}"}
-            )
+            raise PydanticCustomError("told", "must name a metric, as in {example}", {"example": _EXAMPLE})
         if self.maximize is not None and self.minimize is not None:
             raise misfit("minimize", "an objective has one direction; for two objectives write a list of two")
         return self

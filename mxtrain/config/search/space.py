@@ -8,11 +8,15 @@ from math import prod
 from typing import Any
 
 from mxtrain.config.nodes import Entry, ListNode, MapNode, Node, ScalarNode, dotted, plain
+from mxtrain.config.search.combining import combined
 from mxtrain.config.search.distributions import Distribution, Draw, Plain
 from mxtrain.errors import Location
 from mxtrain.names import spelling
 
 Path = tuple[str | int, ...]
+
+_LEVELS_INSIDE = 100
+"""Combinations of ends inside of one value of a choice, up to which all are tried."""
 
 
 @dataclass(frozen=True)
@@ -84,18 +88,31 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where a value that was drawn is written: the path of the value itself, and of the key that it belongs to."""
+
+    value: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Filled:
     """A parameter with the value that a point gives it.
 
     Args:
         parameter: the parameter.
         node: the value, each part of it with the place where it, or what it was drawn from, is written.
-        written: for the path of each part of the run that it sets, the path at which that is written.
+        sources: for the path of each part of the run that was drawn, where it is written.
     """
 
     parameter: Parameter
     node: Node
-    written: Mapping[Path, Path]
+    sources: Mapping[Path, Source]
+
+    @property
+    def source(self) -> Source:
+        """Where the whole value is written."""
+        return self.sources[self.parameter.path]
 
 
 @dataclass(frozen=True)
@@ -137,7 +154,7 @@ class Space:
 
     def grid(self) -> Iterator[dict[str, Any]]:
         """Every point, as what would be drawn for it, in the order of the file, the last parameter fastest."""
-        return _combined(self.parameters, _points)
+        return _points(self.parameters)
 
 
 def everything(parameters: Iterable[Parameter]) -> Iterator[Parameter]:
@@ -151,27 +168,31 @@ def everything(parameters: Iterable[Parameter]) -> Iterator[Parameter]:
 
 def levels(parameter: Parameter) -> list[dict[str, Any]]:
     """What would be drawn for the ends of a parameter, and for each of its choices, with the ends inside of it."""
-    return list(_values(parameter, lambda distribution: distribution.ends()))
+    if isinstance(parameter.distribution, Distribution):
+        return [{parameter.name: end} for end in parameter.distribution.ends()]
+    found: list[dict[str, Any]] = []
+    for option in parameter.distribution.options:
+        below = [levels(inside) for inside in option.below]
+        for indices in combined([len(each) for each in below], _LEVELS_INSIDE):
+            parts = [each[i] for i, each in zip(indices, below, strict=True)]
+            found.append({parameter.name: option.label} | {name: end for part in parts for name, end in part.items()})
+    return found
 
 
-def _points(distribution: Distribution) -> Iterable[Plain]:
-    return map(distribution.point, range(distribution.count or 0))
-
-
-def _combined(parameters: Sequence[Parameter], leaves: Any) -> Iterator[dict[str, Any]]:
-    for parts in product(*(_values(parameter, leaves) for parameter in parameters)):
+def _points(parameters: Sequence[Parameter]) -> Iterator[dict[str, Any]]:
+    for parts in product(*map(_points_of, parameters)):
         yield {name: value for part in parts for name, value in part.items()}
 
 
-def _values(parameter: Parameter, leaves: Any) -> Iterator[dict[str, Any]]:
+def _points_of(parameter: Parameter) -> Iterator[dict[str, Any]]:
     match parameter.distribution:
         case Options(options):
             for option in options:
-                for below in _combined(option.below, leaves):
-                    yield {parameter.name: option.label, **below}
+                for below in _points(option.below):
+                    yield {parameter.name: option.label} | below
         case distribution:
-            for value in leaves(distribution):
-                yield {parameter.name: value}
+            for i in range(distribution.count or 0):
+                yield {parameter.name: distribution.point(i)}
 
 
 def _count(parameter: Parameter) -> int | None:
@@ -228,12 +249,12 @@ class _Filling:
 
     def _chosen(self, parameter: Parameter, option: Option) -> Filled:
         node = option.node
-        written: dict[Path, Path] = {parameter.path: option.written}
+        sources: dict[Path, Source] = {parameter.path: Source(option.written, parameter.written)}
         for inside in option.below:
             filled = self.fill(inside)
             node = _with(node, inside.path[len(parameter.path) :], filled.node)
-            written.update(filled.written)
-        return Filled(parameter, node, written)
+            sources.update(filled.sources)
+        return Filled(parameter, node, sources)
 
 
 def _number(parameter: Parameter, distribution: Distribution, drawn: Any) -> Filled:
@@ -247,7 +268,8 @@ def _number(parameter: Parameter, distribution: Distribution, drawn: Any) -> Fil
             case ListNode(items) if isinstance(name, int):
                 node = items[name]
     place = node.location if node is not None and below else parameter.place
-    return Filled(parameter, ScalarNode(value, place), {parameter.path: (*parameter.written, *below)})
+    source = Source((*parameter.written, *below), parameter.written)
+    return Filled(parameter, ScalarNode(value, place), {parameter.path: source})
 
 
 def _with(node: Node, path: Sequence[str], value: Node) -> Node:

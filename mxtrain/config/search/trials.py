@@ -1,5 +1,6 @@
 """The run that a point of a space stands for."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +12,8 @@ from mxtrain.config.search.flat import SEARCH
 from mxtrain.config.search.space import Filled, Path
 from mxtrain.config.validating import validated_run
 from mxtrain.errors import ConfigError, Problem
+
+_WHOLE = re.compile(r"got (-?\d+)\.0$")
 
 
 def trial_run(base: MapNode, values: Sequence[Filled]) -> RunConfig:
@@ -33,20 +36,22 @@ def trial_run(base: MapNode, values: Sequence[Filled]) -> RunConfig:
 
 def _as_written(problem: Problem, values: Sequence[Filled]) -> Problem:
     """A problem of a trial's run, under the path at which the value is written."""
-    places = {dotted(path): written for filled in values for path, written in filled.written.items()}
-    for path in sorted(places, key=len, reverse=True):
+    sources = {dotted(path): source for filled in values for path, source in filled.sources.items()}
+    for path in sorted(sources, key=len, reverse=True):
         if problem.path == path or problem.path.startswith(f"{path}."):
-            written = places[path]
-            shown = dotted(written) + problem.path.removeprefix(path)
-            return replace(problem, path=shown, message=f"{problem.message}{_remedy(problem.message, written)}")
-    if problem.location and any(problem.location == filled.parameter.place for filled in values):
+            source, rest = sources[path], problem.path.removeprefix(path)
+            if problem.message.startswith("unknown field") and not rest:
+                return replace(problem, path=dotted(source.key))
+            return replace(problem, path=dotted(source.value) + rest, message=_told(problem.message, source.value))
+    if any(dotted(filled.parameter.path).startswith(f"{problem.path}.") for filled in values):
         return replace(problem, path=f"{dotted(SEARCH)}.{problem.path}")
     return problem
 
 
-def _remedy(message: str, written: Path) -> str:
+def _told(message: str, written: Path) -> str:
+    """A message about a number that was drawn: as whole numbers are written, and with a remedy."""
     if message.startswith("must be a whole number") and {"uniform", "log", "normal"} & set(written[-2:]):
-        return "; int draws whole numbers"
+        return f"{message}; int draws whole numbers"
     if written[-1] == "normal":
-        return "; keep such values off with within"
-    return ""
+        return f"{message}; keep such values off with within"
+    return _WHOLE.sub(r"got \1", message)
