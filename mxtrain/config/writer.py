@@ -36,14 +36,22 @@ def to_yaml(config: Config) -> str:
 def _lines(mapping: dict[str, Any]) -> list[str]:
     lines: list[str] = []
     for key, value in mapping.items():
-        if isinstance(value, dict):
-            lines.append(f"{key}:")
+        name = _scalar(key)
+        if isinstance(value, dict) and value:
+            lines.append(f"{name}:")
             lines.extend(f"  {line}" for line in _lines(value))
-        elif isinstance(value, list):
-            lines.append(f"{key}: [{', '.join(map(_scalar, value))}]")
         else:
-            lines.append(f"{key}: {_scalar(value)}")
+            lines.append(f"{name}: {_on_one_line(value)}")
     return lines
+
+
+def _on_one_line(value: Any) -> str:
+    match value:
+        case dict():
+            return f"{{{', '.join(f'{_scalar(key)}: {_on_one_line(item)}' for key, item in value.items())}}}"
+        case list():
+            return f"[{', '.join(map(_on_one_line, value))}]"
+    return _scalar(value)
 
 
 def _scalar(value: None | bool | int | float | str) -> str:
