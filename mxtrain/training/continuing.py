@@ -50,6 +50,10 @@ def check_continuation(snapshot: Snapshot, config: RunConfig, data_fingerprint: 
     changed = [path for path in before | now if _differ(path, before, now) and not _is_free(path, before, now)]
     if changed:
         raise ConfigError([Problem(path, _refusal(before.get(path), now.get(path))) for path in changed])
+    epoch, _, _ = snapshot.position
+    if config.fit.epochs < epoch:
+        message = f"the run has come to epoch {epoch}: set at least {epoch}, got {config.fit.epochs}"
+        raise ConfigError([Problem("fit.epochs", message)])
     if snapshot.record["data"] != data_fingerprint:
         raise TrainingError(
             f"the data in {config.data.source} are not those that the run was trained on: their SHA-256 differs; "
