@@ -170,8 +170,6 @@ class Config(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         """Every field, defaults included, as plain values under the names that the documentation prints."""
-        return _spelled(self.model_dump(mode="json"))
-
-
-def _spelled(fields: dict[str, Any]) -> dict[str, Any]:
-    return {spelling(name): _spelled(value) if isinstance(value, dict) else value for name, value in fields.items()}
+        own = self.model_dump(mode="json")
+        below = ((name, getattr(self, name)) for name in own)
+        return {spelling(name): it.to_dict() if isinstance(it, Config) else own[name] for name, it in below}

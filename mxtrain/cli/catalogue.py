@@ -107,6 +107,8 @@ def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
             return " | ".join(map(str, arguments))
         case origin if origin in (Union, UnionType):
             return " | ".join(_allowed(part) for part in arguments if part is not NoneType)
+        case origin if origin is dict:
+            return "a mapping of plain values"
         case origin if origin is tuple:
             return f"a list, each {_allowed(arguments[0])}"
     return {bool: "true | false", float: "a number", str: "a string"}[annotation]

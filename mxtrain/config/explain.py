@@ -49,9 +49,11 @@ def _explain_one(
             node, _ = find(tree, path)
             assert node is not None, "a wrong kind was written"
             _at_value(path, _one_of(kinds(place.annotation), plain(node)), tree, report)
+        case "too_large":
+            _at_value(place.path, detail["msg"], tree, report)
         case "misfit":
             context = detail["ctx"]
-            below = (int(name) if name.isdigit() else name for name in context["path"].split("."))
+            below = (int(name) if name.isdigit() else name for name in filter(None, context["path"].split(".")))
             _at_value((*place.path, *below), context["message"], tree, report)
         case kind:
             message = _MESSAGES.get(kind, _not_valid)(detail, place)
@@ -195,6 +197,7 @@ _MESSAGES: dict[str, Callable[[ErrorDetails, Spot], str]] = {
     "tuple_type": _list,
     "too_short": _too_short,
     "literal_error": _literal,
+    "dict_type": _mapping,
     "model_type": _mapping,
     "model_attributes_type": _mapping,
     "union_tag_not_found": _mapping,

@@ -16,6 +16,9 @@ MAX_NODES = 10_000
 MAX_DEPTH = 32
 """Levels of mappings and lists inside each other."""
 
+SETTINGS = ("model", "settings")
+"""The path below which names mean nothing to mxtrain."""
+
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -95,8 +98,8 @@ def find(tree: Node, path: Iterable[str | int]) -> tuple[Node | None, Location |
     node: Node | None = tree
     place = tree.location
     for name in path:
-        if isinstance(node, MapNode) and name in node.entries:
-            entry = node.entries[str(name)]
+        if isinstance(node, MapNode) and (key := canonical(str(name))) in node.entries:
+            entry = node.entries[key]
             node, place = entry.value, entry.location
         elif isinstance(node, ListNode) and isinstance(name, int) and name < len(node.items):
             node = node.items[name]
@@ -126,13 +129,17 @@ def depth(node: Node) -> int:
     return 0 if isinstance(node, ScalarNode) else 1 + max(map(depth, children(node)), default=0)
 
 
-def plain(node: Node) -> object:
-    """The values alone, under their canonical names."""
+def plain(node: Node, path: tuple[str | int, ...] = ()) -> object:
+    """The values alone, under their canonical names; of settings, whose names are the user's, as they were written."""
     match node:
         case MapNode():
-            return {name: plain(entry.value) for name, entry in node.entries.items()}
+            is_free = path[: len(SETTINGS)] == SETTINGS
+            return {
+                entry.key if is_free else name: plain(entry.value, (*path, name))
+                for name, entry in node.entries.items()
+            }
         case ListNode():
-            return [plain(item) for item in node.items]
+            return [plain(item, (*path, i)) for i, item in enumerate(node.items)]
     return node.value
 
 

@@ -8,12 +8,27 @@ from mxtrain.config.reader import read_value
 from mxtrain.config.report import Report
 from mxtrain.config.search.distributions import OPTIONS
 from mxtrain.config.search.flat import SEARCH, flat_search, flat_sweep
-from mxtrain.errors import ConfigError, Location
+from mxtrain.errors import ConfigError, Location, Problem
+from mxtrain.types import describe
+
+
+def check_overrides(overrides: Sequence[str]) -> Sequence[str]:
+    """The overrides, which are a list of texts.
+
+    Raises:
+        ConfigError: they are something else, such as one text, which is a sequence of letters.
+    """
+    is_list = isinstance(overrides, list | tuple)
+    if is_list and all(isinstance(override, str) for override in overrides):
+        return overrides
+    example = [overrides] if isinstance(overrides, str) else ["optimizer.η=0.01"]
+    got = "one text" if isinstance(overrides, str) else describe(overrides) if not is_list else "something else in it"
+    raise ConfigError([Problem("overrides", f"must be a list of texts, such as {example!r}, got {got}")])
 
 
 def overridden(tree: MapNode, overrides: Sequence[str], report: Report) -> MapNode:
     """The tree with each `path=value` in turn laid over it, by the rule of `extends`."""
-    for override in overrides:
+    for override in check_overrides(overrides):
         try:
             tree = _in_search(_parsed(override, report), tree, report).over(tree, report)
         except ConfigError:

@@ -1,12 +1,13 @@
 """The run file: everything that one training run follows from."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mxtrain.backends import BackendName
 from mxtrain.config.data_section import CLASS_SOURCES, DataConfig
 from mxtrain.config.fit_section import FitConfig
+from mxtrain.config.settings import Plain
 from mxtrain.optimizers import AnyRule
 from mxtrain.types import Bounds, Config, DataType, Listed, Seed, misfit
 
@@ -49,10 +50,12 @@ class CustomConfig(Config):
     """A model of one's own, handed over with `--plugin` or as `mxtrain.fit(model=...)`; no config alone can load it.
 
     Args:
+        settings: what its maker finds in `config.model.settings`: plain values, under names of its own.
         plugin: what the model was made by; the run records it, and it is not to be written by hand.
     """
 
     kind: Literal["custom"] = "custom"
+    settings: Annotated[dict[str, Any], Plain()] = {}
     plugin: Annotated[str, Field(min_length=1)] | None = None
 
 

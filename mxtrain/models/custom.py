@@ -34,7 +34,7 @@ def with_factory(config: RunConfig, factory: ModelFactory | None) -> RunConfig:
     name = factory_name(factory)
     if model.plugin not in (None, name):
         raise _wrong("model.plugin", f"is {model.plugin}, but {name} was handed over; hand over {model.plugin}")
-    return config.model_copy(update={"model": CustomConfig(plugin=name)})
+    return config.model_copy(update={"model": model.model_copy(update={"plugin": name})})
 
 
 def make_model(
@@ -49,7 +49,7 @@ def make_model(
     with_factory(config, factory)
     if factory is None:
         return build_model(config.model, config.loss, n_features, n_outputs, xp)
-    model = factory(config, n_features, n_outputs, xp)
+    model = factory(config.model_copy(deep=True), n_features, n_outputs, xp)  # its settings are the user's to change
     _check(model, config, n_features, n_outputs, xp, factory_name(factory))
     return model
 

@@ -1,6 +1,7 @@
 """How to watch a run, and how to end it early."""
 
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -47,8 +48,8 @@ class RunInfo:
 class Callback:
     """Watches a run: inherit, and write the methods that you need; each does nothing by itself.
 
-    StopTraining, raised by a method that is called while the run goes on, ends the run in good order. Any other
-    exception ends it as a failure, and comes out of `fit`.
+    StopTraining, raised by `on_start`, `on_batch` or `on_epoch`, ends the run in good order. Any other exception ends
+    it as a failure, and comes out of `fit`.
 
     Example:
         >>> class Enough(Callback):
@@ -73,9 +74,44 @@ class Callback:
         """Instead of `on_end`, where the run failed or was interrupted."""
 
 
+EVENTS = ("on_start", "on_batch", "on_epoch", "on_end", "on_error")
+
+
+def check_callbacks(callbacks: Iterable[object]) -> None:
+    """Refuse what could never be called.
+
+    Raises:
+        TypeError: one is a class, or has none of the methods of a Callback.
+    """
+    for i, callback in enumerate(callbacks):
+        if isinstance(callback, type) or not any(hasattr(callback, event) for event in EVENTS):
+            got = f"the class {callback.__qualname__}" if isinstance(callback, type) else repr(callback)
+            raise TypeError(f"callbacks[{i}] must be an object with one of {', '.join(EVENTS)}, got {got}")
+
+
 def tell(callbacks: Iterable[object], event: str, *details: Any) -> None:
-    """Call a method of each callback, of those that have it: who does not inherit need not have them all."""
+    """Call a method of each callback, of those that have it: who does not inherit need not have them all.
+
+    Each gets an epoch's row and state as its own. Where one wants to stop, the others still hear of what there is.
+    """
+    stop: StopTraining | None = None
     for callback in callbacks:
         method = getattr(callback, event, None)
         if method is not None:
-            method(*details)
+            try:
+                method(*(deepcopy(details) if event == "on_epoch" else details))
+            except StopTraining as wish:
+                stop = wish
+    if stop is not None:
+        raise stop
+
+
+def tell_of_error(callbacks: Iterable[object], error: BaseException) -> None:
+    """Call `on_error` of each callback; what goes wrong there is noted on the error, and hides nothing of it."""
+    for callback in callbacks:
+        method = getattr(callback, "on_error", None)
+        if method is not None:
+            try:
+                method(error)
+            except Exception as another:  # noqa: BLE001 - whatever it is, the first error is the one that counts
+                error.add_note(f"and {type(callback).__name__}.on_error raised {another!r}")

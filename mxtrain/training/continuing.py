@@ -1,5 +1,6 @@
 """What may change between two parts of one run, and what may not."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,14 +49,25 @@ def check_continuation(snapshot: Snapshot, config: RunConfig, data_fingerprint: 
         TrainingError: the data are not those that the run was trained on.
     """
     before, now = flattened(snapshot.record["config"]), flattened(config.to_dict())
-    changed = [path for path in before | now if before.get(path) != now.get(path) and not _is_free(path, before, now)]
+    changed = [path for path in before | now if _differ(path, before, now) and not _is_free(path, before, now)]
     if changed:
         raise ConfigError([Problem(path, _refusal(before.get(path), now.get(path))) for path in changed])
+    epoch, _, _ = snapshot.position
+    if config.fit.epochs < epoch:
+        message = f"the run has come to epoch {epoch}: set at least {epoch}, got {config.fit.epochs}"
+        raise ConfigError([Problem("fit.epochs", message)])
     if snapshot.record["data"] != data_fingerprint:
         raise TrainingError(
             f"the data in {config.data.source} are not those that the run was trained on: their SHA-256 differs; "
             "bring the old file back, or begin a new run"
         )
+
+
+def _differ(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a value is another one; among a custom model's settings, 1, 1.0 and true are."""
+    if path not in before or path not in now:
+        return True
+    return json.dumps(before[path], sort_keys=True) != json.dumps(now[path], sort_keys=True)
 
 
 def _is_free(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def flattened(mapping: Mapping[str, Any], separator: str = ".", above: str = "") -> dict[str, Any]:
-    """Every value that is no mapping, under the path that leads to it.
+    """Every value that is no mapping, or an empty one, under the path that leads to it.
 
     >>> flattened({"seed": 0, "fit": {"epochs": 3, "metrics": ["r2"]}})
     {'seed': 0, 'fit.epochs': 3, 'fit.metrics': ['r2']}
@@ -13,6 +13,6 @@ def flattened(mapping: Mapping[str, Any], separator: str = ".", above: str = "")
     found: dict[str, Any] = {}
     for name, value in mapping.items():
         path = f"{above}{name}"
-        is_mapping = isinstance(value, Mapping)
+        is_mapping = isinstance(value, Mapping) and value
         found |= flattened(value, separator, f"{path}{separator}") if is_mapping else {path: value}
     return found

@@ -64,7 +64,7 @@ def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
     {'seed': 0, 'model.kind': 'mlp', 'model.hidden': '[64, 32]'}
     """
     return {
-        path: str(value) if isinstance(value, list) else value
+        path: str(value) if isinstance(value, list | dict) else value
         for path, value in flattened(config).items()
         if value is not None
     }

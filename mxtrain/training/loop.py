@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,11 +11,12 @@ import numpy as np
 
 from mxtrain.config import RunConfig, read_run, run_from_dict
 from mxtrain.config.fit_section import Interval
+from mxtrain.config.overrides import check_overrides
 from mxtrain.errors import ConfigError, Problem, RunInterrupted, RunPaused
 from mxtrain.models import ModelFactory, with_factory
 from mxtrain.state import OptimizationState
 from mxtrain.training.blas_threads import blas_limited, with_threads
-from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining, tell
+from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining, check_callbacks, tell, tell_of_error
 from mxtrain.training.checkpoints import Checkpoints
 from mxtrain.training.continuing import taken_up
 from mxtrain.training.loggers import open_loggers
@@ -87,6 +89,7 @@ def fit(
         >>> result.history[-1]["val_accuracy"] > 0.9
         True
     """
+    check_callbacks(callbacks)
     run = with_threads(with_factory(_run_config(config, overrides).resolve(), model))
     loggers = open_loggers(run.fit.loggers)
     trainer = Trainer(run, model)
@@ -125,6 +128,7 @@ def resume(
         >>> mxtrain.resume(run_dir, overrides=["fit.epochs=2"]).state.curr_epoch
         2
     """
+    check_callbacks(callbacks)
     directory = RunDirectory.open(run_dir)
     with directory.locked():
         run = with_factory(read_run(directory.config_file, overrides).resolve(), model)
@@ -185,15 +189,16 @@ def train(
         batches=len(trainer.batches),
         samples=(len(trainer.dataset.training), len(trainer.dataset.validation)),
         parameters=sum(len(buffer) for buffer in trainer.params.buffers.values()),
-        history=tuple(trainer.rows),
+        history=tuple(map(dict, trainer.rows)),
         notes=tuple(notes),
     )
     write_status(directory.path, Status("unfinished"))
     try:
         directory.save_preprocessing(preprocessing_text(trainer.dataset, trainer.data_fingerprint))
-        tell(callbacks, "on_start", info)
         begin = time.perf_counter()
         try:
+            tell(callbacks, "on_start", info)
+            begin = time.perf_counter()
             while not trainer.is_over:
                 if until is not None and trainer.epochs >= until:
                     saver.save()
@@ -203,11 +208,12 @@ def train(
             saver.save()
         parameters = trainer.final_parameters()
         directory.save_model(parameters)
-        tell(callbacks, "on_end", time.perf_counter() - begin)
+        with suppress(StopTraining):  # it has stopped
+            tell(callbacks, "on_end", time.perf_counter() - begin)
     except (Exception, KeyboardInterrupt) as error:
         if not isinstance(error, RunInterrupted | KeyboardInterrupt):
             write_status(directory.path, Status("failed", str(error) or type(error).__name__))
-        tell(callbacks, "on_error", error)
+        tell_of_error(callbacks, error)
         raise
     write_finished(directory.path)
     return FitResult(trainer.rows, trainer.state, parameters, directory.path)
@@ -248,12 +254,10 @@ def _epoch(
 
 
 def _run_config(config: Config, overrides: Sequence[str]) -> RunConfig:
-    if isinstance(overrides, str):
-        raise ConfigError([Problem("overrides", f"must be a list of texts, such as [{overrides!r}], got one text")])
     match config:
         case str() | PathLike():
             return read_run(config, overrides)
-        case _ if overrides:
+        case _ if len(check_overrides(overrides)):
             raise ConfigError([Problem("overrides", "only a run file takes overrides; change the config itself")])
         case RunConfig():
             return config

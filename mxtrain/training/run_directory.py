@@ -156,6 +156,8 @@ class RunDirectory:
         return not content or (file.is_file() and file.read_bytes().startswith(content))
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
+        if not self.config_file.exists():
+            raise TrainingError(f"{self.config_file} is gone: the run's folder was taken away while the run went on")
         with self._writing(), (self.path / name).open("ab") as file:
             file.write(to_line(row))
 

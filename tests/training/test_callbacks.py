@@ -31,6 +31,85 @@ def test_a_callback_writes_only_the_methods_it_needs(tmp_path: Path) -> None:
     assert seen == [1, 2, 3, 4, "end"]
 
 
+def test_a_run_that_is_stopped_before_it_begins_can_go_on_too(tmp_path: Path) -> None:
+    heard = []
+
+    class Never(mxtrain.Callback):
+        def on_start(self, info: Any) -> None:
+            raise mxtrain.StopTraining
+
+        def on_end(self, seconds: float) -> None:
+            raise mxtrain.StopTraining
+
+    class Listens(mxtrain.Callback):
+        def on_start(self, info: Any) -> None:
+            heard.append("start")
+
+        def on_end(self, seconds: float) -> None:
+            heard.append("end")
+
+    stopped = mxtrain.fit(CONFIG, run_dir=tmp_path / "stopped", callbacks=[Never(), Listens()])
+    assert heard == ["start", "end"]
+    assert (stopped.history, stopped.state.curr_iter) == ([], 0)
+    run = mxtrain.load_run(stopped.run_dir)
+    assert (run.status.state, run.epoch) == ("finished", 0)
+    whole = mxtrain.fit(CONFIG, run_dir=tmp_path / "whole")
+    assert mxtrain.resume(stopped.run_dir).history == whole.history
+
+
+def test_what_a_callback_does_with_a_row_is_its_own_affair(tmp_path: Path) -> None:
+    seen = []
+
+    class Spoils(mxtrain.Callback):
+        def on_start(self, info: Any) -> None:
+            for row in info.history:
+                row.clear()
+
+        def on_epoch(self, state: Any, row: Any) -> None:
+            row["diagnostics"]["grad_norm"] = object()
+            row["note"] = object()
+            state.curr_epoch = state.curr_iter = 0
+
+    class Reads(mxtrain.Callback):
+        def on_epoch(self, state: Any, row: Any) -> None:
+            seen.append((state.curr_epoch, row))
+
+    expected = mxtrain.fit(CONFIG, run_dir=tmp_path / "whole").history
+    short = {**CONFIG, "fit": {"epochs": 2}}
+    run_dir = mxtrain.fit(short, run_dir=tmp_path / "run", callbacks=[Spoils(), Reads()]).run_dir
+    assert mxtrain.resume(run_dir, overrides=["fit.epochs=4"], callbacks=[Spoils(), Reads()]).history == expected
+    assert seen == [(row["epoch"], row) for row in expected]
+
+
+def test_an_error_in_on_error_hides_nothing(tmp_path: Path) -> None:
+    class Breaks(mxtrain.Callback):
+        def on_batch(self, state: Any, loss: Any) -> None:
+            raise RuntimeError("the first")
+
+        def on_error(self, error: BaseException) -> None:
+            raise ValueError("the second")
+
+    with pytest.raises(RuntimeError, match="the first") as caught:
+        mxtrain.fit(CONFIG, run_dir=tmp_path, callbacks=[Breaks()])
+    assert caught.value.__notes__ == ["and Breaks.on_error raised ValueError('the second')"]
+
+
+@pytest.mark.parametrize("slip", [5, "x", lambda: 1, mxtrain.Callback, None])
+def test_what_could_never_be_called_is_refused_before_anything_is_made(slip: Any, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"callbacks\[0\] must be an object with one of on_start, "):
+        mxtrain.fit(CONFIG, run_dir=tmp_path / "run", callbacks=[slip])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_taken_away_ends_the_run(tmp_path: Path) -> None:
+    class Remover(mxtrain.Callback):
+        def on_batch(self, state: Any, loss: Any) -> None:
+            (tmp_path / "run" / "config.yaml").unlink(missing_ok=True)
+
+    with pytest.raises(mxtrain.TrainingError, match="taken away while the run went on"):
+        mxtrain.fit(CONFIG, run_dir=tmp_path / "run", callbacks=[Remover()])
+
+
 @pytest.mark.parametrize(("event", "epochs"), [("on_epoch", 2), ("on_batch", 1)])
 def test_stop_training_ends_a_run_in_good_order_and_it_can_go_on(event: str, epochs: int, tmp_path: Path) -> None:
     class Enough(mxtrain.Callback):

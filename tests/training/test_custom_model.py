@@ -83,6 +83,43 @@ def test_a_model_and_a_config_that_does_not_ask_for_one(tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
 
 
+def test_its_settings_reach_whoever_makes_it_and_stay_with_the_run(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def told(config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> mxtrain.Model:
+        seen.append(dict(config.model.settings))
+        config.model.settings.clear()  # as pop would, which is how many read their options
+        return Line(n_features, xp)
+
+    settings = {
+        "width": 3,
+        "lr": 0.5,
+        "layers": [{"kind": "dense", "sizes": [1, 2]}, {}],
+        "note": "no: {x}",
+        "deep": {"ϵ": None},
+    }
+    config = {**CONFIG, "model": {"kind": "custom", "settings": settings}}
+    run_dir = mxtrain.fit(config, run_dir=tmp_path / "run", model=told).run_dir
+    mxtrain.resume(run_dir, overrides=["fit.epochs=4"], model=told)
+    mxtrain.fit(run_dir / "config.yaml", run_dir=tmp_path / "again", model=told)
+    assert mxtrain.verify(run_dir, model=told) == []
+    assert mxtrain.load_run(run_dir, model=told).config.model.settings == settings
+    assert seen == [settings] * 5
+    assert settings["width"] == 3
+
+
+@pytest.mark.parametrize(
+    "override", ["width=4", "width=3.0", "deep=null", "new=null", "deep.x=1", "layers.0.sizes=[1]", "layers=[]"]
+)
+def test_other_settings_are_another_run(override: str, tmp_path: Path) -> None:
+    settings = {"width": 3, "layers": [{"sizes": [1, 2]}], "deep": {}}
+    run_dir = mxtrain.fit(
+        {**CONFIG, "model": {"kind": "custom", "settings": settings}}, run_dir=tmp_path, model=line
+    ).run_dir
+    with pytest.raises(mxtrain.ConfigError, match=r"model\.settings\.\S+: was .* and cannot become"):
+        mxtrain.resume(run_dir, overrides=[f"model.settings.{override}"], model=line)
+
+
 class Wrong(Line):
     def __init__(self, features: int, xp: Any, **methods: Any) -> None:
         super().__init__(features, xp)

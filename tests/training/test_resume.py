@@ -132,6 +132,26 @@ def test_more_epochs_continue_the_run(table: Path, tmp_path: Path) -> None:
     assert (tmp_path / "short/model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
 
 
+def test_fewer_epochs_than_are_begun_are_refused(table: Path, tmp_path: Path) -> None:
+    cut = Cut(9)
+    with pytest.raises(mxtrain.RunInterrupted):
+        mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path, callbacks=[cut], stop=cut.stop)
+    refusal = "fit.epochs: the run has come to epoch 3: set at least 3, got 2"
+    with pytest.raises(mxtrain.ConfigError, match=refusal):
+        mxtrain.resume(tmp_path, overrides=["fit.epochs=2"])
+    mxtrain.resume(tmp_path)
+    with pytest.raises(mxtrain.ConfigError, match=refusal):
+        mxtrain.resume(tmp_path, overrides=["fit.epochs=2"])
+
+
+def test_overrides_are_a_list_of_texts(table: Path, tmp_path: Path) -> None:
+    mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path)
+    wrong: Any
+    for wrong in ("fit.epochs=4", [5], 5, [None]):
+        with pytest.raises(mxtrain.ConfigError, match="overrides: must be a list of texts, such as"):
+            mxtrain.resume(tmp_path, overrides=wrong)
+
+
 def test_a_run_that_is_over_stays_as_it_is(table: Path, tmp_path: Path) -> None:
     run_dir = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path).run_dir
     before = outcome(run_dir)

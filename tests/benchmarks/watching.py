@@ -1,0 +1,74 @@
+"""What it costs to have a run saved and watched: `.venv/bin/python tests/benchmarks/watching.py`. Needs no peers.
+
+60,000 x 784, made up, mlp [256, 128], batches of 128, Adam: an epoch by itself, with diagnostics, without the gradient's norm
+that tells a NaN, and the checkpoint after it.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from report import machine, told, versions
+
+from mxtrain.benchmarks import take_turns
+from mxtrain.config import run_from_dict
+from mxtrain.training import Trainer, trainer
+from mxtrain.training.checkpoints import Checkpoints
+from mxtrain.training.saver import Saver
+
+ROUNDS = 9
+
+
+def main() -> None:
+    print(machine(), versions(("mxtrain", "numpy", "numba")), sep="\n", end="\n\n")
+    with tempfile.TemporaryDirectory(dir=Path()) as folder:
+        data = Path(folder) / "images.npz"
+        generator = np.random.default_rng(3)
+        targets = generator.integers(0, 10, 60_000)
+        np.savez(data, inputs=generator.random((60_000, 784), dtype=np.float32), targets=targets)
+        plain, watched = (_trainer(data, diagnostics) for diagnostics in (False, True))
+        saver = Saver(watched, Checkpoints(Path(folder) / "checkpoints", keep=3))
+        timings = take_turns(
+            {
+                "an epoch": plain.run_epoch,
+                "with diagnostics": watched.run_epoch,
+                "without the norm": lambda: _without_norm(plain),
+                "a checkpoint": saver.save,
+            },
+            seconds=0,
+            rounds=ROUNDS,
+            rehearse=False,
+        )
+    epoch = timings["an epoch"]
+    for name, each in timings.items():
+        unit = "ms" if each.median < 0.5 else "s"
+        share = each.median if name == "a checkpoint" else each.median - epoch.median
+        print(f"{name:>20}: {told(each, unit)}", "" if each is epoch else f"{100 * share / epoch.median:+.2f} %")
+
+
+def _trainer(data: Path, diagnostics: bool) -> Trainer:
+    fit = {"diagnostics": diagnostics}
+    return Trainer(
+        run_from_dict(
+            {
+                "data": {"source": str(data), "target": "targets", "batch_size": 128, "validation": 0},
+                "model": {"kind": "mlp", "hidden": [256, 128]},
+                "loss": "softmax_cross_entropy",
+                "optimizer": {"kind": "adam"},
+                "backend": "compiled",
+                "fit": fit,
+            }
+        ).resolve()
+    )
+
+
+def _without_norm(run: Trainer) -> None:
+    kept, trainer.squared_norm = trainer.squared_norm, lambda xp, flat: 1.0
+    try:
+        run.run_epoch()
+    finally:
+        trainer.squared_norm = kept
+
+
+if __name__ == "__main__":
+    main()
