@@ -1,6 +1,5 @@
 """Data in other files than the training's, brought to the same form: for validation, for tests, for predictions."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from mxtrain.data.arrays import as_rows, check_numbers, labels_of, one_for_each
 from mxtrain.data.columns import Columns
 from mxtrain.data.npy_folder import array_pair, folder_of_inputs
 from mxtrain.data.npz_file import open_npz, read_array
+from mxtrain.data.opening import opened
 from mxtrain.data.packaged import load_packaged
 from mxtrain.data.part import Part
 from mxtrain.data.preprocessing import Preprocessing
@@ -41,6 +41,7 @@ def load_for_prediction(path: str, preprocessing: Preprocessing) -> _Loaded:
         >>> import tempfile
         >>> from mxtrain.data.preprocessing import Number
         >>> path = f"{tempfile.mkdtemp()}/new.csv"
+        >>> from pathlib import Path
         >>> _ = Path(path).write_text("name,age\\nTom,8\\nAnn,4\\n")
         >>> load_for_prediction(path, Preprocessing((Number("age", 4.0, 2.0),), "y", None, "float32"))
         (array([[2.], [0.]], dtype=float32), None)
@@ -88,17 +89,14 @@ def _without_gaps(columns: Columns) -> Columns:
 
 
 def _from_archive(path: str, preprocessing: Preprocessing) -> _Loaded:
-    try:
-        with Path(path).open("rb") as file:
-            archive = open_npz(file, path)
-            target = preprocessing.target
-            others = [name for name in archive.files if name != target]
-            name = others[0] if len(others) == 1 else preprocessing.array or "inputs"
-            check_known(path, "array", others, name)
-            inputs = as_rows(read_array(archive, name, path), f"{path}: array {name!r}")
-            found = read_array(archive, target, path) if target in archive.files else None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    with opened(path) as file:
+        archive = open_npz(file, path)
+        target = preprocessing.target
+        others = [name for name in archive.files if name != target]
+        name = others[0] if len(others) == 1 else preprocessing.array or "inputs"
+        check_known(path, "array", others, name)
+        inputs = as_rows(read_array(archive, name, path), f"{path}: array {name!r}")
+        found = read_array(archive, target, path) if target in archive.files else None
     where = f"{path}: array {target!r}"
     targets = None if found is None else array_targets(one_for_each(found, len(inputs), where), preprocessing, where)
     return preprocessing.apply(inputs, path), targets

@@ -8,9 +8,9 @@ from mxtrain.config.data_section import DataConfig
 from mxtrain.data.columns import Choose, Columns, Kind
 from mxtrain.data.csv_file import read_csv
 from mxtrain.data.json_lines import read_json_lines
+from mxtrain.data.opening import opened
 from mxtrain.data.polars_file import read_arrow, read_parquet
 from mxtrain.data.table import check_known, choose_features
-from mxtrain.errors import DataError
 
 _READERS: Mapping[str, Callable[[BinaryIO, str, Choose], Columns]] = {
     ".csv": read_csv,
@@ -28,11 +28,8 @@ def read_columns(source: str, choose: Choose) -> Columns:
     Raises:
         DataError: the file is missing, cannot be read, or holds what is no number and no text.
     """
-    try:
-        with Path(source).open("rb") as file:
-            return _READERS[Path(source).suffix](file, source, choose)
-    except OSError as error:
-        raise DataError(f"{source}: cannot be read: {error.strerror or error}") from None
+    with opened(source) as file:
+        return _READERS[Path(source).suffix](file, source, choose)
 
 
 def columns_to_train_on(config: DataConfig, classes: bool) -> Choose:
