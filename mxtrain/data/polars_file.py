@@ -70,6 +70,8 @@ def _column(series: "polars.Series", kind: Kind | None, source: str) -> Column:
         )
     if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Null)):
         raise DataError(f"{where}: {not_plain(str(dtype))}")
+    if dtype == pl.Null and kind == "text":
+        return Texts(np.full(len(series), -1), ())
     if dtype == pl.Null or kind == "number" or (kind is None and dtype.is_numeric()):
         return _numbers(series, source)
     return _texts(series)

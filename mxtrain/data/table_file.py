@@ -47,12 +47,12 @@ def columns_to_train_on(config: DataConfig, classes: bool) -> Choose:
 
 
 def columns_to_predict_from(features: Mapping[str, Kind], target: str, classes: bool) -> Choose:
-    """What a trained model asks of a table: its features as they were and, where it is there, its target."""
+    """What a trained model asks of a table: its features as they were, and its target if it is there and not `""`."""
 
     def choose(header: str, names: Sequence[str]) -> Mapping[str, Kind | None]:
         for name in features:
             check_known(header, "column", names, name)
         kinds: dict[str, Kind | None] = dict(features)
-        return kinds | ({target: "text" if classes else "number"} if target in names else {})
+        return kinds | ({target: "text" if classes else "number"} if target and target in names else {})
 
     return choose

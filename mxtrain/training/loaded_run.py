@@ -131,7 +131,7 @@ class LoadedRun:
             return self._measure(*self._own_part(part))
         if part is not None:
             raise DataError(f"{fspath(path)}: has no parts; leave out `part`, or the file")
-        inputs, targets = load_for_prediction(fspath(path), self.preprocessing)
+        inputs, targets = load_for_prediction(fspath(path), self.preprocessing, with_targets=True)
         if targets is None:
             raise DataError(f"{fspath(path)}: has no {self.preprocessing.target!r} to compare predictions with")
         return self._measure(Part(inputs, targets), float(targets.mean()))

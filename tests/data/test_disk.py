@@ -133,7 +133,7 @@ def test_a_part_may_have_a_folder_of_its_own() -> None:
 def test_new_arrays_are_prepared_as_the_training_ones() -> None:
     shards(20)
     dataset = prepare(run(validation=0))
-    inputs, targets = load_for_prediction("shards/", dataset.preprocessing)
+    inputs, targets = load_for_prediction("shards/", dataset.preprocessing, with_targets=True)
     assert (inputs.tolist(), targets.tolist() if targets is not None else None) == collected(dataset.training)
     np.save("new.npy", samples(5)[0])
     inputs, targets = load_for_prediction("new.npy", dataset.preprocessing)

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from mxtrain.config.run import RunConfig
-from mxtrain.data import Dataset, fingerprint, prepare
+from mxtrain.data import Dataset, fingerprint, load_for_prediction, prepare
 from mxtrain.errors import DataError, MxtrainError
 
 PETS = {
@@ -258,3 +258,12 @@ def test_the_fingerprint_is_that_of_every_byte_that_is_read() -> None:
 def test_huge_whole_numbers_are_rounded_to_float64() -> None:
     source = written({"x": np.array([2**64 - 1, 2**53 + 1, 1], dtype=np.uint64), "y": [0, 1, 0]}, ".parquet")
     assert prepared(source, standardize="none").training.inputs.tolist() == [[2.0**64], [2.0**53], [1]]
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+def test_a_column_of_text_may_lack_every_value_of_a_later_file(ending: str) -> None:
+    """An Arrow file then says of the column only that it is null, and not that it holds text."""
+    source = written({"size": ["big", None, "small"], "y": ["a", "b", "a"]}, ".csv")
+    fitted = prepared(source, missing="mean").preprocessing
+    later = written({"size": [None, None], "age": [1, 2]}, ending)
+    assert load_for_prediction(later, fitted)[0].tolist() == [[1, 0, 0]] * 2
