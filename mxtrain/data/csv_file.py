@@ -48,7 +48,8 @@ def read_csv(file: BinaryIO, source: str, choose: Choose) -> Columns:
     def place(row: int) -> str:
         return f"{source}:{lines[row]}"
 
-    columns = [(names.index(name), CellColumn(name, kind, place)) for name, kind in wanted.items()]
+    index_of = {name: index for index, name in enumerate(names)}
+    columns = [(index_of[name], CellColumn(name, kind, place)) for name, kind in wanted.items()]
     while chunk := list(islice(rows, _CHUNK)):
         for line, cells in chunk:
             if len(cells) != len(names):

@@ -38,8 +38,7 @@ def columns_to_train_on(config: DataConfig, classes: bool) -> Choose:
 
     def choose(header: str, names: Sequence[str]) -> Mapping[str, Kind | None]:
         features = choose_features(header, "column", names, target, config.features)
-        for name in categorical:
-            check_known(f"{header}: data.categorical", "feature", features, name)
+        check_known(f"{header}: data.categorical", "feature", features, *categorical)
         kinds: dict[str, Kind | None] = {name: "text" if name in categorical else None for name in features}
         return kinds | {target: "text" if classes else "number"}
 
@@ -50,8 +49,7 @@ def columns_to_predict_from(features: Mapping[str, Kind], target: str, classes: 
     """What a trained model asks of a table: its features as they were, and its target if it is there and not `""`."""
 
     def choose(header: str, names: Sequence[str]) -> Mapping[str, Kind | None]:
-        for name in features:
-            check_known(header, "column", names, name)
+        check_known(header, "column", names, *features)
         kinds: dict[str, Kind | None] = dict(features)
         return kinds | ({target: "text" if classes else "number"} if target and target in names else {})
 

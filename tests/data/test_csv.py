@@ -160,3 +160,17 @@ def test_a_source_that_cannot_be_opened(ending: str) -> None:
         with pytest.raises(DataError) as caught:
             load(DataConfig(source=name, target="y"), classes=False)
         assert str(caught.value) == f"{name}: cannot be read: {reason}"
+
+
+def test_a_hundred_thousand_columns_take_no_longer_than_their_cells() -> None:
+    """To look for each name among all of them would take minutes."""
+    width = 100_000
+    names = [f"x{i}" for i in range(width)]
+    table = read(",".join([*names, "y"]) + "\n" + ",".join("1" * (width + 1)) + "\n", features=tuple(names[::-1]))
+    assert table.inputs.shape == (1, width)
+
+
+def test_a_long_name_is_shown_in_part() -> None:
+    with pytest.raises(DataError) as caught:
+        read("x" * 10_000 + ",z\n1,2\n")
+    assert len(str(caught.value)) < 200
