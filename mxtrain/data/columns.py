@@ -15,6 +15,8 @@ from mxtrain.types import describe
 Kind = Literal["number", "text"]
 Choose: TypeAlias = Callable[[str, Sequence[str]], Mapping[str, Kind | None]]
 """From the place of a table's header and its names to the columns to read; None leaves the kind to the values."""
+AS_TEXT = "to take the whole column as text, name it in data.categorical"
+"""The remedy for a column of which only some values are numbers."""
 Place: TypeAlias = Callable[[int], str]
 """From a row, 0 for the first, to what a message calls it, such as `train.csv:17`."""
 
@@ -170,7 +172,7 @@ def _text(value: str | bool | int | float) -> str:
 
 def mixed(wanted: Kind, got: str, is_open: bool) -> str:
     """What is said of a value that is of another kind than its column; `is_open` where the config may name a kind."""
-    remedy = "; to take the whole column as text, name it in data.categorical" if is_open else ""
+    remedy = f"; {AS_TEXT}" if is_open else ""
     if wanted == "text":
         return f"must be text, as the values before it, got {got}{remedy}"
     return f"must be a number, got {got}{remedy}"

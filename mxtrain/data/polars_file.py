@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from mxtrain.data.columns import Choose, Column, Columns, Kind, Numbers, Texts, mixed, not_plain
-from mxtrain.data.csv_file import check_names
+from mxtrain.data.csv_file import check_names, check_wanted
 from mxtrain.errors import DataError
 from mxtrain.types import describe
 
@@ -54,6 +54,7 @@ def _read(source: str, choose: Choose, format_name: str, read: "Callable[..., po
         raise DataError(f"{source}: cannot be read as {format_name}: {reason}") from None
     check_names(frame.columns, source, "holds no columns")
     wanted = choose(source, frame.columns)
+    check_wanted(frame.columns, wanted, source)
     columns = {name: _column(frame.get_column(name), kind, source) for name, kind in wanted.items()}
     return Columns(source, columns, lambda row: f"{source}: row {row + 1}")
 
