@@ -1,6 +1,7 @@
 """One table in five formats: the same columns, the same policies, and a message with its place for everything else."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from datetime import date
@@ -185,9 +186,9 @@ def test_a_column_of_numbers_and_text_can_be_taken_as_text() -> None:
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".arrow", ".feather"])
-def test_damaged_files_are_refused_in_one_line(ending: str) -> None:
+def test_damaged_files_are_refused_in_one_line(ending: str, capfd: pytest.CaptureFixture[str]) -> None:
     good = Path(written(PETS, ending)).read_bytes()
-    for length in range(0, len(good), 41):
+    for length in range(0, len(good), len(good) // 8):
         changed = good[:length] + bytes([good[length] ^ 0xFF]) + good[length + 1 :]
         for content in (good[:length], changed):
             Path(f"bad{ending}").write_bytes(content)
@@ -197,6 +198,16 @@ def test_damaged_files_are_refused_in_one_line(ending: str) -> None:
             except MxtrainError as error:
                 said = str(error)
             assert "\n" not in said
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(not shutil.which("false"), reason="there is no program that fails")
+@pytest.mark.parametrize("ending", [".parquet", ".arrow", ".feather"])
+def test_a_file_that_ends_the_process_it_is_read_in_is_refused(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Polars does where a damaged length asks for more memory than there is."""
+    source = written(PETS, ending)
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    assert refusal(source).endswith(": it is damaged, or too large for this machine's memory")
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".arrow"])
