@@ -39,7 +39,7 @@ def predict(
 
         write_file_text(text)
     else:
-        Path(output).write_bytes(text.encode())
+        _put(Path(output), text.encode())
 
 
 def _table(run: "LoadedRun", file: str) -> tuple[list[str], list[list[str]]]:
@@ -50,6 +50,19 @@ def _table(run: "LoadedRun", file: str) -> tuple[list[str], list[list[str]]]:
         return ["prediction"], [predictions]
     likelihood = [[str(value) for value in column] for column in run.likelihood(outputs).T]
     return ["prediction", *(f"probability_{name}" for name in run.class_names)], [predictions, *likelihood]
+
+
+def _put(path: Path, content: bytes) -> None:
+    """All of it or nothing, so that a full disk leaves the old file; into a pipe or a device, as it comes."""
+    from mxtrain.training.durable import write_file
+
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+        else:
+            write_file(path.resolve(), content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _csv(header: list[str], columns: list[list[str]]) -> str:

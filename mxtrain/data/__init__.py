@@ -5,6 +5,7 @@ from mxtrain.data.columns import Columns, columns_of
 from mxtrain.data.dataset import Dataset, prepare
 from mxtrain.data.disk_part import DiskPart
 from mxtrain.data.fingerprint import fingerprint
+from mxtrain.data.handed_over import inputs_of
 from mxtrain.data.load import load
 from mxtrain.data.other_files import load_for_prediction
 from mxtrain.data.part import Batch, Part, Samples
@@ -33,6 +34,7 @@ __all__ = [
     "columns_of",
     "fingerprint",
     "in_order",
+    "inputs_of",
     "load",
     "load_for_prediction",
     "prepare",

@@ -1,5 +1,6 @@
 """What arrays must be to be learnt from, whatever file they come from."""
 
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,9 @@ from numpy.typing import NDArray
 
 from mxtrain.data.classes import number_classes
 from mxtrain.errors import DataError
+
+NOT_OF_NUMPY = (ValueError, TypeError, LookupError, RuntimeError, MemoryError, OverflowError, SyntaxError, TokenError)
+"""What NumPy raises on the header of an array that it did not write."""
 
 
 def as_rows(array: NDArray[Any], where: str) -> NDArray[Any]:

@@ -1,17 +1,25 @@
 """A column of a text file's cells: numbers or text, as the first of them says."""
 
+import re
 from array import array
 from collections.abc import Sequence
 from math import isfinite, isnan, nan
 
 import numpy as np
 
-from mxtrain.data.columns import Column, Kind, Numbers, Place, Texts, mixed
+from mxtrain.data.columns import AS_TEXT, Column, Kind, Numbers, Place, Texts, mixed
 from mxtrain.errors import DataError
 from mxtrain.types import describe
 
 _MARKS = frozenset({"", "nan", "na", "n/a", "null", "?"})
 """What stands for a missing number, in any case; in a column of text only a blank cell does."""
+
+_DRESSED = re.compile(
+    r"[-+\u2212]?[$€£¥]?\s?"
+    r"(\d+(\.\d+)?|\d+,\d+|\d{1,3}([,'\u2019\s]\d{3})+([.,]\d+)?|\d{1,3}(\.\d{3})+,\d+)"
+    r"\s?[%$€£¥]?"
+)
+"""What people read as a number and `float` does not: `1,234`, `0,5`, `5%`, `$3`."""
 
 
 class CellColumn:
@@ -35,11 +43,12 @@ class CellColumn:
     def add(self, cells: Sequence[str]) -> None:
         """Append cells."""
         if self.kind is None:
+            start = len(self._undecided)
             self._undecided.extend(cells)
-            first = next((cell for cell in cells if not _is_mark(cell)), None)
+            first = next((row for row, cell in enumerate(cells, start) if not _is_mark(cell)), None)
             if first is None:
                 return
-            self.kind = "text" if _number(first) is None else "number"
+            self.kind = self._kind_of(self._undecided[first], first)
             cells, self._undecided = self._undecided, []
         if self.kind == "number":
             self._add_numbers(cells)
@@ -51,6 +60,15 @@ class CellColumn:
         if self.kind == "text":
             return Texts(np.array(self._codes, dtype=np.int64), tuple(self._labels))
         return Numbers(np.array(self._numbers if self.kind else [nan] * len(self._undecided), dtype=np.float64))
+
+    def _kind_of(self, cell: str, row: int) -> Kind:
+        if _number(cell) is not None:
+            return "number"
+        if _DRESSED.fullmatch(cell.strip()):
+            place = f"{self.place(row)}: column {self.name!r}"
+            got = describe(cell.strip())
+            raise DataError(f"{place}: must be a number written plainly, as 1234.5, got {got}; {AS_TEXT}")
+        return "text"
 
     def _add_numbers(self, cells: Sequence[str]) -> None:
         try:

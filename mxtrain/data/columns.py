@@ -15,6 +15,8 @@ from mxtrain.types import describe
 Kind = Literal["number", "text"]
 Choose: TypeAlias = Callable[[str, Sequence[str]], Mapping[str, Kind | None]]
 """From the place of a table's header and its names to the columns to read; None leaves the kind to the values."""
+AS_TEXT = "to take the whole column as text, name it in data.categorical"
+"""The remedy for a column of which only some values are numbers."""
 Place: TypeAlias = Callable[[int], str]
 """From a row, 0 for the first, to what a message calls it, such as `train.csv:17`."""
 
@@ -97,6 +99,8 @@ class ColumnBuilder:
 
     def add(self, value: object) -> None:
         """Append a value."""
+        if isinstance(value, np.generic):
+            value = value.item()
         if isinstance(value, str):
             value = value.strip()
         if value is None or value == "" or (isinstance(value, float) and isnan(value)):
@@ -156,12 +160,22 @@ def columns_of(data: Mapping[str, Iterable[object]], choose: Choose, source: str
     columns: dict[str, Column] = {}
     for name, kind in choose(source, list(data)).items():
         builder = ColumnBuilder(name, kind, place)
-        for value in data[name]:
+        for value in _values(data[name], f"{source}: column {name!r}"):
             builder.add(value)
         columns[name] = builder.column()
     if len({len(column.missing) for column in columns.values()}) > 1:
         raise DataError(f"{source}: the columns must be of one length")
     return Columns(source, columns, place)
+
+
+def _values(column: Iterable[object], where: str) -> Iterable[object]:
+    """A column's values as Python has them, where it is an array or a column of a data frame."""
+    for method in ("tolist", "to_pylist"):
+        if hasattr(column, method):
+            column = getattr(column, method)()
+    if isinstance(column, str | bytes) or not isinstance(column, Iterable):
+        raise DataError(f"{where}: must hold one value for each sample, got {describe(column)}")
+    return column
 
 
 def _text(value: str | bool | int | float) -> str:
@@ -170,7 +184,7 @@ def _text(value: str | bool | int | float) -> str:
 
 def mixed(wanted: Kind, got: str, is_open: bool) -> str:
     """What is said of a value that is of another kind than its column; `is_open` where the config may name a kind."""
-    remedy = "; to take the whole column as text, name it in data.categorical" if is_open else ""
+    remedy = f"; {AS_TEXT}" if is_open else ""
     if wanted == "text":
         return f"must be text, as the values before it, got {got}{remedy}"
     return f"must be a number, got {got}{remedy}"

@@ -3,7 +3,8 @@
 import csv
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from io import StringIO
 from itertools import islice
 from typing import BinaryIO
@@ -12,6 +13,7 @@ from mxtrain.config.nodes import is_unicode
 from mxtrain.data.cells import CellColumn
 from mxtrain.data.columns import Choose, Columns
 from mxtrain.errors import DataError
+from mxtrain.types import describe
 
 _CHUNK = 1024
 """Rows that are turned into columns at once."""
@@ -38,17 +40,26 @@ def read_csv(file: BinaryIO, source: str, choose: Choose) -> Columns:
         >>> columns.columns["age"].values.tolist(), columns.columns["species"].labels, columns.place(1)
         ([3.0, nan], ('cat', 'ant'), 'pets.csv:3')
     """
-    rows = _rows(_decode(file.read(), source), source)
-    header_line, header = next(rows, (1, []))
+    with _cells_of_any_length():
+        return _read(_rows(_decode(file.read(), source), source), source, choose)
+
+
+def _read(rows: Iterator[tuple[int, list[str]]], source: str, choose: Choose) -> Columns:
+    line, header = next(rows, (1, []))
+    where = f"{source}:{line}"
     names = [name.strip() for name in header]
-    check_names(names, f"{source}:{header_line}", "is empty; the first line must name the columns")
-    wanted = choose(f"{source}:{header_line}", names)
+    check_names(names, where, "is empty; the first line must name the columns")
+    _check_separator(names, where)
+    wanted = choose(where, names)
+    check_wanted(names, wanted, where)
     lines = array("q")
 
     def place(row: int) -> str:
         return f"{source}:{lines[row]}"
 
-    columns = [(names.index(name), CellColumn(name, kind, place)) for name, kind in wanted.items()]
+    index_of = {name: index for index, name in enumerate(names)}
+    columns = [(index_of[name], CellColumn(name, kind, place)) for name, kind in wanted.items()]
+    rows = (row for row in rows if len(names) == 1 or not _is_blank(row[1]))
     while chunk := list(islice(rows, _CHUNK)):
         for line, cells in chunk:
             if len(cells) != len(names):
@@ -60,25 +71,54 @@ def read_csv(file: BinaryIO, source: str, choose: Choose) -> Columns:
     return Columns(source, {column.name: column.column() for _, column in columns}, place)
 
 
+def _is_blank(cells: Sequence[str]) -> bool:
+    return len(cells) == 1 and not cells[0].strip()
+
+
 def check_names(names: Sequence[str], where: str, empty: str) -> None:
-    """Refuse a header without names, with a nameless column, or with one name for two columns."""
+    """Refuse a header without names, or with names that are no text."""
     if not names:
         raise DataError(f"{where}: {empty}")
     if not all(map(is_unicode, names)):
         raise DataError(f"{where}: the names must be Unicode text, got half of a surrogate pair")
-    if "" in names:
-        raise DataError(f"{where}: column {names.index('') + 1} has no name")
-    name, times = Counter(names).most_common(1)[0]
-    if times > 1:
-        raise DataError(f"{where}: {times} columns are named {name!r}")
+
+
+def check_wanted(names: Sequence[str], wanted: Iterable[str], where: str) -> None:
+    """Refuse to read a nameless column, or one whose name another has too; where nobody asks, both may be there."""
+    times = Counter(names)
+    for name in wanted:
+        if not name:
+            remedy = "name it, or say with data.features which columns to use"
+            raise DataError(f"{where}: column {names.index('') + 1} has no name; {remedy}")
+        if times[name] > 1:
+            raise DataError(f"{where}: {times[name]} columns are named {describe(name)}; rename them")
+
+
+def _check_separator(names: Sequence[str], where: str) -> None:
+    for separator, plural in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if len(names) == 1 and separator in names[0]:
+            raise DataError(f"{where}: is separated by {plural}; save it separated by commas")
 
 
 def _decode(content: bytes, source: str) -> str:
+    place = content.find(b"\0")
+    if place < 0:
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            place = error.start
+    line = content.count(b"\n", 0, place) + 1
+    raise DataError(f"{source}:{line}: is not UTF-8 text; save it as UTF-8")
+
+
+@contextmanager
+def _cells_of_any_length() -> Iterator[None]:
+    """The module `csv` refuses long ones, unless told otherwise, even in columns that nobody asked for."""
+    usual = csv.field_size_limit(2**31 - 1)
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{source}:{line}: is not UTF-8 text; save it as UTF-8") from None
+        yield
+    finally:
+        csv.field_size_limit(usual)
 
 
 def _rows(text: str, source: str) -> Iterator[tuple[int, list[str]]]:

@@ -7,7 +7,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from mxtrain.config.data_section import DataConfig
-from mxtrain.errors import DataError
+from mxtrain.data.opening import opened, unreadable
 
 
 def fingerprint(config: DataConfig) -> str:
@@ -47,13 +47,10 @@ def _files(config: DataConfig) -> Iterator[tuple[str, Path]]:
         try:
             members = sorted(Path(path).glob("*.npy"))
         except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+            raise unreadable(path, error) from None
         yield from ((f"{name}/{member.name}", member) for member in members)
 
 
 def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    with opened(str(path)) as file:
+        return file_digest(file, "sha256").hexdigest()

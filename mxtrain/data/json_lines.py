@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from mxtrain.data.columns import Choose, ColumnBuilder, Columns
-from mxtrain.data.csv_file import check_names
+from mxtrain.data.csv_file import check_names, check_wanted
 from mxtrain.errors import DataError
 from mxtrain.types import describe
 
@@ -42,7 +42,9 @@ def read_json_lines(file: BinaryIO, source: str, choose: Choose) -> Columns:
         return f"{source}:{lines[row]}"
 
     columns = {}
-    for name, kind in choose(source, names).items():
+    wanted = choose(source, names)
+    check_wanted(names, wanted, source)
+    for name, kind in wanted.items():
         builder = ColumnBuilder(name, kind, place)
         for found in objects:
             builder.add(found.get(name))

@@ -1,14 +1,12 @@
 """From the config's `data.source` to a table."""
 
-from pathlib import Path
-
 from mxtrain.config.data_section import TABLES, DataConfig
 from mxtrain.data.npz_file import read_npz
+from mxtrain.data.opening import opened
 from mxtrain.data.packaged import load_packaged
 from mxtrain.data.table import Table
 from mxtrain.data.table_file import columns_to_train_on, read_columns
 from mxtrain.data.tabulate import tabulate
-from mxtrain.errors import DataError
 
 
 def load(config: DataConfig, classes: bool) -> Table:
@@ -33,8 +31,5 @@ def load(config: DataConfig, classes: bool) -> Table:
     if source.endswith(TABLES):
         columns = read_columns(source, columns_to_train_on(config, classes))
         return tabulate(columns, target, classes, config.missing)
-    try:
-        with Path(source).open("rb") as file:
-            return read_npz(file, source, target, config.features, classes)
-    except OSError as error:
-        raise DataError(f"{source}: cannot be read: {error.strerror or error}") from None
+    with opened(source) as file:
+        return read_npz(file, source, target, config.features, classes)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from io import BufferedReader
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mxtrain.data.arrays import one_for_each
+from mxtrain.data.arrays import NOT_OF_NUMPY, one_for_each
+from mxtrain.data.opening import opened, unreadable
 from mxtrain.errors import DataError
 
 _SPAN_BYTES = 1 << 20
@@ -83,20 +85,17 @@ class DiskArrays:
         while place < len(bounds) - 1:
             owner = int(owners[bounds[place]])
             path = self.inputs[owner].path
-            try:
-                with Path(path).open("rb", buffering=0) as file:
-                    while place < len(bounds) - 1 and owners[bounds[place]] == owner:
-                        low, high = bounds[place], bounds[place + 1]
-                        first, last = int(rows[low]), int(rows[high - 1])
-                        file.seek(self.inputs[owner].offset + (first - int(self.starts[owner])) * self.row_bytes)
-                        dense = last - first + 1 == high - low
-                        into = out[low:high] if dense else scratch[: last - first + 1]
-                        _fill(file.readinto, into, path)
-                        if not dense:
-                            into.take(rows[low:high] - first, axis=0, out=out[low:high], mode="clip")
-                        place += 1
-            except OSError as error:
-                raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+            with opened(path) as file:
+                while place < len(bounds) - 1 and owners[bounds[place]] == owner:
+                    low, high = bounds[place], bounds[place + 1]
+                    first, last = int(rows[low]), int(rows[high - 1])
+                    file.seek(self.inputs[owner].offset + (first - int(self.starts[owner])) * self.row_bytes)
+                    dense = last - first + 1 == high - low
+                    into = out[low:high] if dense else scratch[: last - first + 1]
+                    _fill(file, into, path)
+                    if not dense:
+                        into.take(rows[low:high] - first, axis=0, out=out[low:high], mode="clip")
+                    place += 1
 
     def blocks(self, size: int) -> Iterator[tuple[NpyFile, int, NDArray[Any]]]:
         """All inputs in order: a file, the row of it that a block begins at, and at most `size` rows, soon reused."""
@@ -131,7 +130,7 @@ def folder_of_inputs(source: str) -> DiskArrays:
     try:
         names = {path.name for path in Path(source).iterdir() if path.suffix == ".npy"}
     except OSError as error:
-        raise DataError(f"{source}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(source, error) from None
     inputs = sorted(name.removeprefix("inputs-") for name in names if name.startswith("inputs-"))
     targets = sorted(name.removeprefix("targets-") for name in names if name.startswith("targets-"))
     if not inputs:
@@ -170,41 +169,38 @@ def _checked(source: str, inputs: Sequence[str], targets: Sequence[str] | None) 
 
 def _header(path: str) -> NpyFile:
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-    try:
-        with Path(path).open("rb") as file:
-            try:
-                shape, fortran_order, dtype = readers[npy.read_magic(file)](file)
-            except (ValueError, KeyError, EOFError):
-                raise DataError(f"{path}: is not an .npy file, or a damaged one; np.save writes them") from None
-            offset = file.tell()
-            size = file.seek(0, 2)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    with opened(path) as file:
+        try:
+            shape, fortran_order, dtype = readers[npy.read_magic(file)](file)
+        except NOT_OF_NUMPY:
+            shape, fortran_order, dtype = (-1,), False, np.dtype(float)
+        offset = file.tell()
+        size = file.seek(0, 2)
+    if min(shape, default=0) < 0:
+        raise DataError(f"{path}: is not an .npy file, or a damaged one; np.save writes them")
     if dtype.hasobject:
         raise DataError(f"{path}: must hold numbers, got the dtype {dtype}")
     if fortran_order and len(shape) > 1:
         raise DataError(f"{path}: is in Fortran order, its rows are scattered; save np.ascontiguousarray(...) instead")
-    if size < offset + prod(shape) * dtype.itemsize:
-        raise DataError(f"{path}: is cut off: it must hold the shape {shape} of {dtype}")
+    if size != offset + prod(shape) * dtype.itemsize:
+        problem = "is cut off" if size < offset + prod(shape) * dtype.itemsize else "goes on after its end"
+        raise DataError(f"{path}: {problem}: it must hold the shape {shape} of {dtype}")
     return NpyFile(path, offset, dtype, shape)
 
 
 def _whole(file: NpyFile, samples: int) -> NDArray[Any]:
     values = np.empty(file.shape, dtype=file.dtype)
-    try:
-        with Path(file.path).open("rb", buffering=0) as opened:
-            opened.seek(file.offset)
-            _fill(opened.readinto, values, file.path)
-    except OSError as error:
-        raise DataError(f"{file.path}: cannot be read: {error.strerror or error}") from None
+    with opened(file.path) as stream:
+        stream.seek(file.offset)
+        _fill(stream, values, file.path)
     return one_for_each(values, samples, file.path)
 
 
-def _fill(readinto: Any, array: NDArray[Any], path: str) -> None:
+def _fill(file: BufferedReader, array: NDArray[Any], path: str) -> None:
     """Fill an array from where a file stands; one read may bring less than was asked for."""
     view = memoryview(array.reshape(-1).view(np.uint8).data)
     while view:
-        count = readinto(view)
+        count = file.readinto(view)
         if not count:
             raise DataError(f"{path}: is shorter than it was when the run began")
         view = view[count:]

@@ -4,7 +4,6 @@ import struct
 import zlib
 from collections.abc import Sequence
 from lzma import LZMAError
-from tokenize import TokenError
 from typing import Any, BinaryIO
 from zipfile import BadZipFile
 
@@ -12,27 +11,12 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from mxtrain.data.arrays import as_rows, check_numbers, classes_of, one_for_each
+from mxtrain.data.arrays import NOT_OF_NUMPY, as_rows, check_numbers, classes_of, one_for_each
 from mxtrain.data.table import Table, choose_features
 from mxtrain.errors import DataError
 
 # What NumPy, zipfile and the decompressors raise on damaged archives.
-_UNREADABLE = (
-    OSError,
-    OverflowError,
-    ValueError,
-    TypeError,
-    EOFError,
-    LookupError,
-    RuntimeError,
-    MemoryError,
-    SyntaxError,
-    TokenError,
-    BadZipFile,
-    zlib.error,
-    LZMAError,
-    struct.error,
-)
+_UNREADABLE = (OSError, *NOT_OF_NUMPY, EOFError, BadZipFile, zlib.error, LZMAError, struct.error)
 
 
 def read_npz(file: BinaryIO, source: str, target: str, features: Sequence[str] | None, classes: bool) -> Table:

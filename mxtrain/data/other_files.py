@@ -1,6 +1,5 @@
 """Data in other files than the training's, brought to the same form: for validation, for tests, for predictions."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from mxtrain.data.arrays import as_rows, check_numbers, labels_of, one_for_each
 from mxtrain.data.columns import Columns
 from mxtrain.data.npy_folder import array_pair, folder_of_inputs
 from mxtrain.data.npz_file import open_npz, read_array
+from mxtrain.data.opening import opened
 from mxtrain.data.packaged import load_packaged
 from mxtrain.data.part import Part
 from mxtrain.data.preprocessing import Preprocessing
@@ -23,16 +23,17 @@ from mxtrain.errors import DataError
 _Loaded = tuple[NDArray[Any], NDArray[Any] | None]
 
 
-def load_for_prediction(path: str, preprocessing: Preprocessing) -> _Loaded:
-    """The inputs of a model, and the targets where the file has them, all in memory and in the order of the file.
+def load_for_prediction(path: str, preprocessing: Preprocessing, with_targets: bool = False) -> _Loaded:
+    """The inputs of a model and, if they are asked for and the file has them, the targets; in the order of the file.
 
     Args:
         path: a table, an `.npz` archive, an `.npy` file of inputs, a folder of arrays with a `/` at its end, or the
             name of a data set in the package.
         preprocessing: what was fitted when the model was trained.
+        with_targets: whether to read the targets; where predictions are made, they may be blank, or anything.
 
     Returns:
-        The inputs, (n, d), and the targets, (n,), or None.
+        The inputs, (n, d), and the targets, (n,), or None; all in memory.
 
     Raises:
         DataError: the file cannot be read, or a column, a value or a class is not as in training.
@@ -41,6 +42,7 @@ def load_for_prediction(path: str, preprocessing: Preprocessing) -> _Loaded:
         >>> import tempfile
         >>> from mxtrain.data.preprocessing import Number
         >>> path = f"{tempfile.mkdtemp()}/new.csv"
+        >>> from pathlib import Path
         >>> _ = Path(path).write_text("name,age\\nTom,8\\nAnn,4\\n")
         >>> load_for_prediction(path, Preprocessing((Number("age", 4.0, 2.0),), "y", None, "float32"))
         (array([[2.], [0.]], dtype=float32), None)
@@ -52,24 +54,24 @@ def load_for_prediction(path: str, preprocessing: Preprocessing) -> _Loaded:
     if not is_path(path):
         raise DataError(f"{path}: must be a table, an .npz archive, an .npy file, or a folder with a / at its end")
     if path.endswith(TABLES):
-        return _from_table(path, preprocessing, "error")
+        return _from_table(path, preprocessing, "error", with_targets)
     if path.endswith(".npz"):
-        return _from_archive(path, preprocessing)
-    return _from_arrays(path, preprocessing)
+        return _from_archive(path, preprocessing, with_targets)
+    return _from_arrays(path, preprocessing, with_targets)
 
 
 def part_of_its_own(path: str, preprocessing: Preprocessing, missing: Missing) -> Part:
     """A part to validate or to test on, from a file of its own."""
-    loaded = _from_table(path, preprocessing, missing) if path.endswith(TABLES) else _from_archive(path, preprocessing)
-    inputs, targets = loaded
+    is_table = path.endswith(TABLES)
+    inputs, targets = _from_table(path, preprocessing, missing) if is_table else _from_archive(path, preprocessing)
     if targets is None:
-        noun = "column" if path.endswith(TABLES) else "array"
+        noun = "column" if is_table else "array"
         raise DataError(f"{path}: there is no {noun} {preprocessing.target!r}, the target")
     return Part(inputs, targets)
 
 
-def _from_table(path: str, preprocessing: Preprocessing, missing: Missing) -> _Loaded:
-    target = preprocessing.target
+def _from_table(path: str, preprocessing: Preprocessing, missing: Missing, with_targets: bool = True) -> _Loaded:
+    target = preprocessing.target if with_targets else ""
     is_class = preprocessing.class_names is not None
     columns = read_columns(path, columns_to_predict_from(preprocessing.kinds, target, is_class))
     if not len(columns):
@@ -87,18 +89,15 @@ def _without_gaps(columns: Columns) -> Columns:
     return Columns(columns.source, kept, lambda row: columns.place(int(rows[row])))
 
 
-def _from_archive(path: str, preprocessing: Preprocessing) -> _Loaded:
-    try:
-        with Path(path).open("rb") as file:
-            archive = open_npz(file, path)
-            target = preprocessing.target
-            others = [name for name in archive.files if name != target]
-            name = others[0] if len(others) == 1 else preprocessing.array or "inputs"
-            check_known(path, "array", others, name)
-            inputs = as_rows(read_array(archive, name, path), f"{path}: array {name!r}")
-            found = read_array(archive, target, path) if target in archive.files else None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+def _from_archive(path: str, preprocessing: Preprocessing, with_targets: bool = True) -> _Loaded:
+    with opened(path) as file:
+        archive = open_npz(file, path)
+        target = preprocessing.target
+        others = [name for name in archive.files if name != target]
+        name = others[0] if len(others) == 1 else preprocessing.array or "inputs"
+        check_known(path, "array", others, name)
+        inputs = as_rows(read_array(archive, name, path), f"{path}: array {name!r}")
+        found = read_array(archive, target, path) if with_targets and target in archive.files else None
     where = f"{path}: array {target!r}"
     targets = None if found is None else array_targets(one_for_each(found, len(inputs), where), preprocessing, where)
     return preprocessing.apply(inputs, path), targets
@@ -114,10 +113,10 @@ def array_targets(found: NDArray[Any], preprocessing: Preprocessing, where: str)
     return as_targets(indices, preprocessing.target_dtype, preprocessing.target, where)
 
 
-def _from_arrays(path: str, preprocessing: Preprocessing) -> _Loaded:
+def _from_arrays(path: str, preprocessing: Preprocessing, with_targets: bool) -> _Loaded:
     arrays = array_pair(path, None) if path.endswith(".npy") else folder_of_inputs(path)
     inputs = np.empty((len(arrays), arrays.width), dtype=arrays.dtype)
     arrays.gather(np.arange(len(arrays)), inputs)
     check_numbers(inputs, path)
-    found = arrays.read_targets()
+    found = arrays.read_targets() if with_targets else None
     return preprocessing.apply(inputs, path), None if found is None else array_targets(found, preprocessing, path)

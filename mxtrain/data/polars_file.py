@@ -1,13 +1,12 @@
 """Columns from Parquet and Arrow files, by way of Polars."""
 
-from collections.abc import Callable
-from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from mxtrain.data.columns import Choose, Column, Columns, Kind, Numbers, Texts, mixed, not_plain
-from mxtrain.data.csv_file import check_names
+from mxtrain.data.csv_file import check_names, check_wanted
+from mxtrain.data.polars_process import as_arrow_stream
 from mxtrain.errors import DataError
 from mxtrain.types import describe
 
@@ -28,32 +27,26 @@ def read_parquet(file: BinaryIO, source: str, choose: Choose) -> Columns:
     Raises:
         DataError: with the column and the row; or Polars is not installed.
     """
-    return _read(source, choose, "Parquet", lambda pl: pl.read_parquet(file))
+    return _read(file, source, choose, "Parquet")
 
 
 def read_arrow(file: BinaryIO, source: str, choose: Choose) -> Columns:
     """Read columns of an Arrow IPC (Feather) file, a file or a stream; see `read_parquet`."""
     begin = file.read(6)
     file.seek(0)
-    if begin == b"ARROW1":
-        return _read(source, choose, "Arrow", lambda pl: pl.read_ipc(file))
-    content = BytesIO(file.read())  # Polars would read on from where the operating system stands
-    return _read(source, choose, "Arrow", lambda pl: pl.read_ipc_stream(content))
+    return _read(file, source, choose, "Arrow" if begin == b"ARROW1" else "Arrow stream")
 
 
-def _read(source: str, choose: Choose, format_name: str, read: "Callable[..., polars.DataFrame]") -> Columns:
+def _read(file: BinaryIO, source: str, choose: Choose, kind: str) -> Columns:
     try:
         import polars as pl
     except ImportError:
         message = "needs polars, which is not installed; pip install 'mxtrain[tables]'"
-        raise DataError(f"{source}: reading {format_name} {message}") from None
-    try:
-        frame = read(pl)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DataError(f"{source}: cannot be read as {format_name}: {reason}") from None
+        raise DataError(f"{source}: reading {kind.split()[0]} {message}") from None
+    frame = pl.read_ipc_stream(as_arrow_stream(file, source, kind))
     check_names(frame.columns, source, "holds no columns")
     wanted = choose(source, frame.columns)
+    check_wanted(frame.columns, wanted, source)
     columns = {name: _column(frame.get_column(name), kind, source) for name, kind in wanted.items()}
     return Columns(source, columns, lambda row: f"{source}: row {row + 1}")
 
@@ -70,6 +63,8 @@ def _column(series: "polars.Series", kind: Kind | None, source: str) -> Column:
         )
     if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Null)):
         raise DataError(f"{where}: {not_plain(str(dtype))}")
+    if dtype == pl.Null and kind == "text":
+        return Texts(np.full(len(series), -1), ())
     if dtype == pl.Null or kind == "number" or (kind is None and dtype.is_numeric()):
         return _numbers(series, source)
     return _texts(series)

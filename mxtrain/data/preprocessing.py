@@ -98,8 +98,7 @@ class Preprocessing:
                 in training; an array has another number of features; or a number is too large.
         """
         if isinstance(data, Columns):
-            for name in self.kinds:
-                check_known(data.source, "column", list(data.columns), name)
+            check_known(data.source, "column", data.columns, *self.kinds)
             rows = np.arange(len(data))
             wanted = {name: data.columns[name] for name in self.kinds}
             labels = {name: column.labels for name, column in wanted.items() if isinstance(column, Texts)}

@@ -45,7 +45,7 @@ class Standardization:
         scale = np.sqrt(squares / len(inputs))
         # A rounded mean gives a constant a tiny scale, by which any other value would become huge.
         constant = (low == high) | (scale == 0)
-        return cls(np.where(constant, low, mean), np.where(constant, 1.0, scale))
+        return cls(np.where(constant, low.astype(np.float64), mean), np.where(constant, 1.0, scale.astype(np.float64)))
 
     @classmethod
     def fit_whole(cls, inputs: NDArray[Any]) -> Self:

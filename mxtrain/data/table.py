@@ -1,7 +1,9 @@
 """A data set in memory, and the choice of what in it is predicted from what."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from mxtrain.data.columns import Place
 from mxtrain.errors import DataError
 from mxtrain.names import nearest
+from mxtrain.types import describe
 
 
 def row_number(row: int) -> str:
@@ -63,22 +66,24 @@ def choose_features(
     """
     check_known(f"{where}: data.target", noun, names, target)
     chosen = tuple(name for name in names if name != target) if features is None else tuple(features)
-    for i, name in enumerate(chosen):
-        check_known(f"{where}: data.features", noun, names, name)
-        if name == target:
-            raise DataError(f"{where}: data.features: {name!r} is the target; leave it out")
-        if name in chosen[:i]:
+    check_known(f"{where}: data.features", noun, names, *chosen)
+    if target in chosen:
+        raise DataError(f"{where}: data.features: {target!r} is the target; leave it out")
+    for name, times in Counter(features or ()).items():
+        if times > 1:
             raise DataError(f"{where}: data.features: {name!r} is named twice")
     if not chosen:
         raise DataError(f"{where}: there is no {noun} besides the target {target!r} to predict it from")
     return chosen
 
 
-def check_known(where: str, noun: str, names: Sequence[str], name: str) -> None:
-    """Refuse a name that is not among those there are, and say which was probably meant."""
-    if name in names:
+def check_known(where: str, noun: str, names: Iterable[str], *wanted: str) -> None:
+    """Refuse the first name that is not among those there are, and say which was probably meant."""
+    known = dict.fromkeys(names)
+    unknown = next((name for name in wanted if name not in known), None)
+    if unknown is None:
         return
-    meant = nearest(name, names)
-    some = ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
-    remedy = f"did you mean {meant!r}?" if meant else f"there are: {some}" if names else "there is none at all"
-    raise DataError(f"{where}: there is no {noun} {name!r}; {remedy}")
+    meant = nearest(unknown, known)
+    some = ", ".join(map(describe, islice(known, 8))) + (", ..." if len(known) > 8 else "")
+    remedy = f"did you mean {meant!r}?" if meant else f"there are: {some}" if known else "there is none at all"
+    raise DataError(f"{where}: there is no {noun} {unknown!r}; {remedy}")

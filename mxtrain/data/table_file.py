@@ -8,9 +8,9 @@ from mxtrain.config.data_section import DataConfig
 from mxtrain.data.columns import Choose, Columns, Kind
 from mxtrain.data.csv_file import read_csv
 from mxtrain.data.json_lines import read_json_lines
+from mxtrain.data.opening import opened
 from mxtrain.data.polars_file import read_arrow, read_parquet
 from mxtrain.data.table import check_known, choose_features
-from mxtrain.errors import DataError
 
 _READERS: Mapping[str, Callable[[BinaryIO, str, Choose], Columns]] = {
     ".csv": read_csv,
@@ -28,11 +28,8 @@ def read_columns(source: str, choose: Choose) -> Columns:
     Raises:
         DataError: the file is missing, cannot be read, or holds what is no number and no text.
     """
-    try:
-        with Path(source).open("rb") as file:
-            return _READERS[Path(source).suffix](file, source, choose)
-    except OSError as error:
-        raise DataError(f"{source}: cannot be read: {error.strerror or error}") from None
+    with opened(source) as file:
+        return _READERS[Path(source).suffix](file, source, choose)
 
 
 def columns_to_train_on(config: DataConfig, classes: bool) -> Choose:
@@ -41,8 +38,7 @@ def columns_to_train_on(config: DataConfig, classes: bool) -> Choose:
 
     def choose(header: str, names: Sequence[str]) -> Mapping[str, Kind | None]:
         features = choose_features(header, "column", names, target, config.features)
-        for name in categorical:
-            check_known(f"{header}: data.categorical", "feature", features, name)
+        check_known(f"{header}: data.categorical", "feature", features, *categorical)
         kinds: dict[str, Kind | None] = {name: "text" if name in categorical else None for name in features}
         return kinds | {target: "text" if classes else "number"}
 
@@ -50,12 +46,11 @@ def columns_to_train_on(config: DataConfig, classes: bool) -> Choose:
 
 
 def columns_to_predict_from(features: Mapping[str, Kind], target: str, classes: bool) -> Choose:
-    """What a trained model asks of a table: its features as they were and, where it is there, its target."""
+    """What a trained model asks of a table: its features as they were, and its target if it is there and not `""`."""
 
     def choose(header: str, names: Sequence[str]) -> Mapping[str, Kind | None]:
-        for name in features:
-            check_known(header, "column", names, name)
+        check_known(header, "column", names, *features)
         kinds: dict[str, Kind | None] = dict(features)
-        return kinds | ({target: "text" if classes else "number"} if target in names else {})
+        return kinds | ({target: "text" if classes else "number"} if target and target in names else {})
 
     return choose

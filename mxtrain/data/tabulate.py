@@ -16,7 +16,10 @@ from mxtrain.types import describe
 MAX_CATEGORIES = 1000
 """Categories of one column; more are names or numbers of samples rather than kinds of them."""
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?|\d{1,2}[./]\d{1,2}[./]\d{4}")
+_DATE = re.compile(
+    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}|\d{1,2}[-/]\d{1,2}[-/]\d\d|\d\d\.\d\d\.\d\d)"
+    r"([T ]\d{1,2}:\d\d.*)?|\d\d:\d\d(:\d\d.*)?"
+)
 
 
 def tabulate(columns: Columns, target: str, classes: bool, missing: Missing) -> Table:
@@ -116,8 +119,8 @@ def check_values(column: Column, where: str, is_feature: bool) -> None:
     labels = occurring(column)
     if all(_DATE.fullmatch(label) for label in labels):
         raise DataError(
-            f"{where}: holds dates, such as {labels[0]!r}; turn them into numbers, or leave the column out with "
-            "data.features"
+            f"{where}: holds dates or times, such as {labels[0]!r}; turn them into numbers, or leave the column out "
+            "with data.features"
         )
     if len(labels) > MAX_CATEGORIES:
         raise DataError(

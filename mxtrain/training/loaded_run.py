@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mxtrain.config import CLASS_LOSSES, RunConfig
 from mxtrain.config.fit_section import MetricName
-from mxtrain.data import Part, Preprocessing, Samples, columns_of, fingerprint, load_for_prediction, prepare
+from mxtrain.data import Part, Preprocessing, Samples, fingerprint, inputs_of, load_for_prediction, prepare
 from mxtrain.errors import DataError, TrainingError
 from mxtrain.models import Model, build_metric, decide, probabilities
 from mxtrain.training.blas_threads import blas_limited
@@ -23,7 +23,7 @@ from mxtrain.training.status import Status
 
 PartName = Literal["training", "validation", "test"]
 Inputs: TypeAlias = str | PathLike[str] | Mapping[str, Iterable[object]] | ArrayLike
-"""The path of a file, columns by name, or an array, (n, ...), with the features in their order; as before training."""
+"""The path of a file, columns by name, a data frame, or an array, (n, ...), with the features in their order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +132,7 @@ class LoadedRun:
             return self._measure(*self._own_part(part))
         if part is not None:
             raise DataError(f"{fspath(path)}: has no parts; leave out `part`, or the file")
-        inputs, targets = load_for_prediction(fspath(path), self.preprocessing)
+        inputs, targets = load_for_prediction(fspath(path), self.preprocessing, with_targets=True)
         if targets is None:
             raise DataError(f"{fspath(path)}: has no {self.preprocessing.target!r} to compare predictions with")
         return self._measure(Part(inputs, targets), float(targets.mean()))
@@ -162,18 +162,9 @@ class LoadedRun:
 
     def _prepared(self, inputs: Inputs) -> NDArray[Any]:
         """The inputs as the model takes them."""
-        fitted = self.preprocessing
         if isinstance(inputs, str | PathLike):
-            return load_for_prediction(fspath(inputs), fitted)[0]
-        if isinstance(inputs, Mapping):
-            kinds = fitted.kinds
-            return fitted.apply(
-                columns_of(inputs, lambda _, names: {name: kinds[name] for name in names if name in kinds})
-            )
-        array = np.asarray(inputs)
-        if array.dtype.kind not in "biuf" or array.ndim < 2:
-            raise DataError(f"inputs must be numbers, one row for each sample, got {array.dtype} of {array.shape}")
-        return fitted.apply(array, "inputs") if len(array) else np.empty((0, len(fitted.feature_names)), fitted.dtype)
+            return load_for_prediction(fspath(inputs), self.preprocessing)[0]
+        return inputs_of(inputs, self.preprocessing)
 
 
 def _blocks(inputs: NDArray[Any]) -> Iterator[NDArray[Any]]:

@@ -1,8 +1,10 @@
 """`mxtrain evaluate`, `predict` and `runs`: what a run is worth once it is trained."""
 
 import csv
+import errno
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +75,18 @@ def test_predict_writes_a_row_for_each_row_with_names_and_probabilities(mxtrain,
     assert (found == run.probabilities("new.csv")).all()
     for arguments in ((), ("-o", "-")):
         assert mxtrain("predict", pets, "new.csv", *arguments) == (0, text, "")
+
+
+def test_predict_leaves_the_old_file_where_the_new_one_cannot_be_written(mxtrain, pets, monkeypatch):
+    Path("out.csv").write_text("precious")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert mxtrain("predict", pets, "pets.csv", "-o", "out.csv") == (1, "", "error: out.csv: No space left on device\n")
+    assert Path("out.csv").read_text() == "precious"
+    assert not list(Path().glob(".*"))
 
 
 def test_predict_writes_numbers_that_read_back_exactly(mxtrain):

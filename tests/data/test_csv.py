@@ -64,6 +64,8 @@ def test_labels_become_classes(labels: list[str], names: tuple[str, ...], target
         pytest.param(b"\xef\xbb\xbfx,y\n1,2\n", id="with a byte order mark"),
         pytest.param("x,y\n1,2", id="no newline at the end"),
         pytest.param("\nx,y\n\n1,2\n\n", id="blank lines"),
+        pytest.param("x,y\n1,2\n  \n\t\n", id="lines of blanks"),
+        pytest.param("x,y\r1,2\r", id="written on an old Mac"),
         pytest.param(" x , y\n 1 , 2\n", id="blanks around"),
         pytest.param('"x","y"\n"1","2"\n', id="quoted"),
     ],
@@ -79,10 +81,11 @@ def test_usual_ways_of_writing_one_table(content: str | bytes) -> None:
         ("", "train.csv:1: is empty; the first line must name the columns"),
         ("\n\n", "train.csv:1: is empty; the first line must name the columns"),
         ("x,y\n", "train.csv: has a header but no samples"),
-        ("x,,y\n1,2,3\n", "train.csv:1: column 2 has no name"),
-        ("x,y,x\n1,2,3\n", "train.csv:1: 2 columns are named 'x'"),
+        ("x,,y\n1,2,3\n", "train.csv:1: column 2 has no name; name it, or say with data.features which columns to use"),
+        ("x,y,x\n1,2,3\n", "train.csv:1: 2 columns are named 'x'; rename them"),
         ("x,Y\n1,2\n", "train.csv:1: data.target: there is no column 'y'; did you mean 'Y'?"),
-        ("a;b\n1;2\n", "train.csv:1: data.target: there is no column 'y'; there are: 'a;b'"),
+        ("a;b\n1;2\n", "train.csv:1: is separated by semicolons; save it separated by commas"),
+        ("x\ty\n1\t2\n", "train.csv:1: is separated by tabs; save it separated by commas"),
         ("y\n1\n", "train.csv:1: there is no column besides the target 'y' to predict it from"),
         ("x,y\n1,2\n3\n", "train.csv:3: must have 2 values, as the header has, got 1"),
         ("x,y\n1,2,3\n", "train.csv:2: must have 2 values, as the header has, got 3"),
@@ -110,12 +113,58 @@ def test_usual_ways_of_writing_one_table(content: str | bytes) -> None:
         ('x,y\n1,2\n"3,4\n5,6\n', "train.csv:3: cannot be read as CSV: unexpected end of data"),
         (b"x,y\n1,2\n\xff,3\n", "train.csv:3: is not UTF-8 text; save it as UTF-8"),
         ("x,y\n1,2\n".encode("utf-16"), "train.csv:1: is not UTF-8 text; save it as UTF-8"),
+        ("x,y\n1,2\n".encode("utf-16-le"), "train.csv:1: is not UTF-8 text; save it as UTF-8"),
+        ("x,y\n1,2\n3,4\0\n", "train.csv:3: is not UTF-8 text; save it as UTF-8"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(content: str | bytes, message: str) -> None:
     with pytest.raises(DataError) as caught:
         read(content)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "number", ["1,234", "1,234,567.5", "0,5", "-3,25", "1.234,5", "1 234", "1'234", "5%", "$3", "7.5 €", "\u22125"]
+)
+def test_a_number_that_is_not_written_plainly_is_no_category(number: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read(f'x,y\n,1\n"{number}",2\n')
+    assert str(caught.value) == (
+        f"train.csv:3: column 'x': must be a number written plainly, as 1234.5, got {number!r}; "
+        "to take the whole column as text, name it in data.categorical"
+    )
+    config = DataConfig(source="train.csv", target="y", categorical=("x",), missing="mean")
+    assert load(config, classes=False).labels == {"x": (number,)}
+
+
+@pytest.mark.parametrize("text", ["1.2.3", "4-5", "10k", "1,2,3", "A5", "1:2", "3rd", "50-60%"])
+def test_text_with_digits_is_a_category(text: str) -> None:
+    assert read(f'x,y\n"{text}",1\n').labels == {"x": (text,)}
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "2024-01-05",
+        "2024/1/5",
+        "05.01.2024",
+        "1/5/2024",
+        "1/5/24",
+        "05.01.24",
+        "2024-01-05T12:00:00Z",
+        "12:30",
+        "12:30:05.5",
+    ],
+)
+def test_dates_and_times_are_no_categories(moment: str) -> None:
+    with pytest.raises(DataError, match=f"column 'x': holds dates or times, such as '{moment}'; "):
+        read(f"x,y\n{moment},1\n")
+
+
+def test_columns_that_nobody_asks_for_may_hold_anything() -> None:
+    """pandas writes an index without a name, and a comma at the end of each line makes a column without one."""
+    table = read(f",x,a,a,t,y,\n0,1,,2024-01-01,{'q' * 200_000},2,\n", features=("x",))
+    assert (table.inputs.tolist(), table.targets.tolist()) == ([[1]], [2])
 
 
 @pytest.mark.parametrize(
@@ -160,3 +209,17 @@ def test_a_source_that_cannot_be_opened(ending: str) -> None:
         with pytest.raises(DataError) as caught:
             load(DataConfig(source=name, target="y"), classes=False)
         assert str(caught.value) == f"{name}: cannot be read: {reason}"
+
+
+def test_a_hundred_thousand_columns_take_no_longer_than_their_cells() -> None:
+    """To look for each name among all of them would take minutes."""
+    width = 100_000
+    names = [f"x{i}" for i in range(width)]
+    table = read(",".join([*names, "y"]) + "\n" + ",".join("1" * (width + 1)) + "\n", features=tuple(names[::-1]))
+    assert table.inputs.shape == (1, width)
+
+
+def test_a_long_name_is_shown_in_part() -> None:
+    with pytest.raises(DataError) as caught:
+        read("x" * 10_000 + ",z\n1,2\n")
+    assert len(str(caught.value)) < 200

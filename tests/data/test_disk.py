@@ -133,7 +133,7 @@ def test_a_part_may_have_a_folder_of_its_own() -> None:
 def test_new_arrays_are_prepared_as_the_training_ones() -> None:
     shards(20)
     dataset = prepare(run(validation=0))
-    inputs, targets = load_for_prediction("shards/", dataset.preprocessing)
+    inputs, targets = load_for_prediction("shards/", dataset.preprocessing, with_targets=True)
     assert (inputs.tolist(), targets.tolist() if targets is not None else None) == collected(dataset.training)
     np.save("new.npy", samples(5)[0])
     inputs, targets = load_for_prediction("new.npy", dataset.preprocessing)
@@ -195,3 +195,20 @@ def test_a_file_that_shrinks_during_a_run_ends_it_with_an_error(tmp_path: Path) 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=rf"data.source: no such folder: {tmp_path}/gone"):
         run(source="gone/")
+
+
+def test_every_header_that_numpy_did_not_write_is_refused() -> None:
+    """Flipped bits, a file cut off anywhere, and values that no array has."""
+    inputs, targets = samples(10)
+    np.save("targets.npy", targets)
+    np.save("inputs.npy", inputs)
+    whole = Path("inputs.npy").read_bytes()
+    damaged = [whole[:size] for size in range(len(whole))]
+    damaged += [
+        b"".join([whole[:i], bytes([whole[i] ^ 1 << bit]), whole[i + 1 :]]) for i in range(9) for bit in range(8)
+    ]
+    damaged += [whole.replace(b"(10, 3)", shape) for shape in (b"(-1, 3)", b"(10,-3)", b"(((((((")]
+    for content in damaged:
+        Path("inputs.npy").write_bytes(content)
+        with pytest.raises(DataError, match=r"inputs\.npy: (is not an \.npy file|is cut off|goes on after)"):
+            prepare(run(source="inputs.npy", target="targets.npy"))

@@ -43,7 +43,7 @@ def test_a_damaged_one_is_refused(damaged: dict[str, Any]) -> None:
 
 def test_the_training_file_itself_comes_back_as_it_was_trained_on() -> None:
     dataset = pets()
-    inputs, targets = load_for_prediction("train.csv", dataset.preprocessing)
+    inputs, targets = load_for_prediction("train.csv", dataset.preprocessing, with_targets=True)
     assert inputs.dtype == np.float32
     assert (inputs == dataset.training.inputs).all()
     assert targets is not None
@@ -54,8 +54,19 @@ def test_the_training_file_itself_comes_back_as_it_was_trained_on() -> None:
 def test_targets_are_given_only_where_they_are_there() -> None:
     preprocessing = pets().preprocessing
     Path("new.csv").write_text("name,size,age\nTom,small,0.2\n")
-    inputs, targets = load_for_prediction("new.csv", preprocessing)
+    inputs, targets = load_for_prediction("new.csv", preprocessing, with_targets=True)
     assert (inputs.shape, targets) == ((1, 3), None)
+
+
+def test_a_prediction_does_not_look_at_the_targets() -> None:
+    """They are what is not known yet: blank, or a mark that names no class."""
+    preprocessing = pets().preprocessing
+    for blank in ("", "?", "unknown"):
+        Path("new.csv").write_text(f"y,size,age\n{blank},small,0.2\n")
+        inputs, targets = load_for_prediction("new.csv", preprocessing)
+        assert (inputs.shape, targets) == ((1, 3), None)
+        with pytest.raises(DataError, match="^new.csv:2: column 'y': "):
+            load_for_prediction("new.csv", preprocessing, with_targets=True)
 
 
 def test_columns_from_python() -> None:
@@ -69,7 +80,7 @@ def test_arrays_come_back_too(source: str) -> None:
     np.savez("arrays.npz", images=np.arange(24.0).reshape(6, 2, 2), label=[3, 5, 3, 5, 3, 5], more=np.zeros(6))
     named = {} if source == "digits" else {"target": "label", "features": ["images"]}
     dataset = prepared(source=source, **named)
-    inputs, targets = load_for_prediction(source, dataset.preprocessing)
+    inputs, targets = load_for_prediction(source, dataset.preprocessing, with_targets=True)
     assert (inputs == dataset.training.inputs).all()
     assert targets is not None
     assert targets.tolist() == dataset.training.targets.tolist()
@@ -95,6 +106,6 @@ def test_labels_are_matched_as_classes_are() -> None:
     Path("train.csv").write_text("x,y\n1,1\n2,2\n")
     preprocessing = prepared(source="train.csv", target="y").preprocessing
     Path("new.csv").write_text("x,y\n1,02\n2,1.0\n")
-    targets = load_for_prediction("new.csv", preprocessing)[1]
+    targets = load_for_prediction("new.csv", preprocessing, with_targets=True)[1]
     assert targets is not None
     assert targets.tolist() == [1, 0]

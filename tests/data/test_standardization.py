@@ -8,11 +8,13 @@ import pytest
 from mxtrain.data import Standardization
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["uint8", "int64", ">f4", "float16", "float32", "float64", "longdouble"])
 @pytest.mark.parametrize("samples", [2, 100, 10_000])
 def test_mean_becomes_0_and_variance_1(dtype: str, samples: int) -> None:
     inputs = np.random.default_rng(0).integers(0, 200, (samples, 5)).astype(dtype)
-    mapped = Standardization.fit(inputs).apply(inputs, np.float64)
+    fitted = Standardization.fit(inputs)
+    assert fitted.mean.dtype == fitted.scale.dtype == np.float64
+    mapped = fitted.apply(inputs, np.float64)
     assert mapped.mean(axis=0) == pytest.approx(np.zeros(5), abs=1e-12)
     assert mapped.var(axis=0) == pytest.approx(np.ones(5))
 

@@ -1,6 +1,7 @@
 """One table in five formats: the same columns, the same policies, and a message with its place for everything else."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from datetime import date
@@ -12,7 +13,7 @@ import polars as pl
 import pytest
 
 from mxtrain.config.run import RunConfig
-from mxtrain.data import Dataset, fingerprint, prepare
+from mxtrain.data import Dataset, fingerprint, load_for_prediction, prepare
 from mxtrain.errors import DataError, MxtrainError
 
 PETS = {
@@ -132,7 +133,7 @@ def test_what_stands_for_a_missing_number_in_csv(mark: str) -> None:
         ({"x": [[1], [2]]}, "t.parquet: column 'x': must hold numbers or text, got List(Int64); leave the column out with data.features"),
         ({"x": [{"a": 1}, {"a": 2}]}, "t.parquet: column 'x': must hold numbers or text, got Struct({'a': Int64}); leave the column out with data.features"),
         ({"x": [date(2020, 1, 1)] * 2}, "t.parquet: column 'x': must hold numbers or text, got dates or times (Date); turn them into numbers, or leave the column out with data.features"),
-        ({"x": ["2020-01-01", "2020-02-01"]}, "t.parquet: column 'x': holds dates, such as '2020-01-01'; turn them into numbers, or leave the column out with data.features"),
+        ({"x": ["2020-01-01", "2020-02-01"]}, "t.parquet: column 'x': holds dates or times, such as '2020-01-01'; turn them into numbers, or leave the column out with data.features"),
         ({"x": [None, None]}, "t.parquet: column 'x': has no values; leave it out with data.features"),
         ({"x": [1.0, float("inf")]}, "t.parquet: row 2: column 'x': must be a finite number, got inf"),
         ({"x": [b"a", b"b"]}, "t.parquet: column 'x': must hold numbers or text, got Binary; leave the column out with data.features"),
@@ -185,9 +186,9 @@ def test_a_column_of_numbers_and_text_can_be_taken_as_text() -> None:
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".arrow", ".feather"])
-def test_damaged_files_are_refused_in_one_line(ending: str) -> None:
+def test_damaged_files_are_refused_in_one_line(ending: str, capfd: pytest.CaptureFixture[str]) -> None:
     good = Path(written(PETS, ending)).read_bytes()
-    for length in range(0, len(good), 41):
+    for length in range(0, len(good), len(good) // 8):
         changed = good[:length] + bytes([good[length] ^ 0xFF]) + good[length + 1 :]
         for content in (good[:length], changed):
             Path(f"bad{ending}").write_bytes(content)
@@ -197,6 +198,16 @@ def test_damaged_files_are_refused_in_one_line(ending: str) -> None:
             except MxtrainError as error:
                 said = str(error)
             assert "\n" not in said
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(not shutil.which("false"), reason="there is no program that fails")
+@pytest.mark.parametrize("ending", [".parquet", ".arrow", ".feather"])
+def test_a_file_that_ends_the_process_it_is_read_in_is_refused(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Polars does where a damaged length asks for more memory than there is."""
+    source = written(PETS, ending)
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    assert refusal(source).endswith(": it is damaged, or too large for this machine's memory")
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".arrow"])
@@ -258,3 +269,12 @@ def test_the_fingerprint_is_that_of_every_byte_that_is_read() -> None:
 def test_huge_whole_numbers_are_rounded_to_float64() -> None:
     source = written({"x": np.array([2**64 - 1, 2**53 + 1, 1], dtype=np.uint64), "y": [0, 1, 0]}, ".parquet")
     assert prepared(source, standardize="none").training.inputs.tolist() == [[2.0**64], [2.0**53], [1]]
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+def test_a_column_of_text_may_lack_every_value_of_a_later_file(ending: str) -> None:
+    """An Arrow file then says of the column only that it is null, and not that it holds text."""
+    source = written({"size": ["big", None, "small"], "y": ["a", "b", "a"]}, ".csv")
+    fitted = prepared(source, missing="mean").preprocessing
+    later = written({"size": [None, None], "age": [1, 2]}, ending)
+    assert load_for_prediction(later, fitted)[0].tolist() == [[1, 0, 0]] * 2
