@@ -62,8 +62,11 @@ class Options:
         return tuple(option.label for option in self.options)
 
     def option(self, label: Plain) -> Option:
-        """The option that a label means."""
-        return next(each for each in self.options if each.label == label and type(each.label) is type(label))
+        """The option that a label means; a KeyError where there is none."""
+        for option in self.options:
+            if option.label == label and type(option.label) is type(label):
+                return option
+        raise KeyError(label)
 
 
 @dataclass(frozen=True, slots=True)
