@@ -13,7 +13,7 @@ from mxtrain.config.load import (
 )
 from mxtrain.config.run import CLASS_LOSSES, MODELS, CustomConfig, LinearConfig, MLPConfig, ModelConfig, RunConfig
 from mxtrain.config.schema import json_schema
-from mxtrain.config.search.distributions import Draw
+from mxtrain.config.search.draw import Draw
 from mxtrain.config.search.pruners import ASHA, PRUNERS, AnyPruner, Hyperband, Median, NoPruner
 from mxtrain.config.search.samplers import CMAES, GP, NSGA2, QMC, SAMPLERS, TPE, AnySampler, Grid, Random
 from mxtrain.config.search.section import Objective, SweepConfig

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -158,6 +159,32 @@ def test_branches_of_a_choice_hold_searches_of_their_own() -> None:
 
     drawn = {"optimizer": "rmsprop", "optimizer[rmsprop].η": "{log: [0.001, 0.01]}", "optimizer[rmsprop].η[{log: [0.001, 0.01]}]": 0.005}  # fmt: skip
     assert sweep.run_config(sweep.space.point(drawn)).optimizer == RMSProp(η=0.005)
+
+
+def test_optuna_draws_points_and_keeps_what_they_are_drawn_from() -> None:
+    search = BRANCHES | {
+        "data.batch_size": {"int": [8, 64], "log": True},
+        "model.hidden": {"choice": [[8], [8, 8], []]},
+        "dtype": {"choice": ["float32", "float64"]},
+        "fit.early_stopping.min_delta": {"normal": [0.1, 0.05], "within": [0, 1]},
+        "data.validation": {"uniform": [0.1, 0.4], "step": 0.1},
+    }
+    sweep = _sweep(search)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for sampler in (optuna.samplers.RandomSampler(1), optuna.samplers.TPESampler(seed=1, n_startup_trials=5)):
+        study = optuna.create_study(sampler=sampler)
+        for _ in range(15):
+            trial = study.ask()
+            point = sweep.space.sample(trial)
+            assert sweep.space.point(trial.params) == point
+            study.tell(trial, sweep.run_config(point).data.batch_size)
+
+
+def test_a_point_that_is_none_of_the_space_is_a_key_error() -> None:
+    space = _sweep({"model.hidden": {"choice": [[8], [16]]}}).space
+    for drawn in ({}, {"model.hidden": "[4]"}):
+        with pytest.raises(KeyError):
+            space.point(drawn)
 
 
 def test_another_kind_comes_before_the_values_that_belong_to_it() -> None:

@@ -1,38 +1,20 @@
 """The distributions of a search: how each is written, and how it is drawn."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from decimal import Decimal
 from math import isfinite
 from statistics import NormalDist
-from typing import Annotated, Any, ClassVar, Final, Protocol, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from mxtrain.config.search.draw import Draw, Plain
 from mxtrain.types import Bounds, Config, Count, Finite, Listed, Positive, describe, misfit
 
 _Number = int  # `Int` has a field of that name
-Plain = None | bool | int | float | str
-"""What a sampler draws, and a study stores."""
-
 TAIL: Final = 0.0001
 """What is cut off at each end of a normal distribution: beyond about 3.7 standard deviations."""
-
-
-class Draw(Protocol):
-    """Who draws: Optuna's `Trial` is one."""
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        """A number between two bounds."""
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        """A whole number between two bounds."""
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """One of several values."""
 
 
 def _two(names: str) -> BeforeValidator:

@@ -9,7 +9,8 @@ from typing import Any
 
 from mxtrain.config.nodes import Entry, ListNode, MapNode, Node, ScalarNode, dotted, plain
 from mxtrain.config.search.combining import combined
-from mxtrain.config.search.distributions import Distribution, Draw, Plain
+from mxtrain.config.search.distributions import Distribution
+from mxtrain.config.search.draw import Draw, Plain, Replay
 from mxtrain.errors import Location
 from mxtrain.names import spelling
 
@@ -62,8 +63,11 @@ class Options:
         return tuple(option.label for option in self.options)
 
     def option(self, label: Plain) -> Option:
-        """The option that a label means."""
-        return next(each for each in self.options if each.label == label and type(each.label) is type(label))
+        """The option that a label means; a KeyError where there is none."""
+        for option in self.options:
+            if option.label == label and type(option.label) is type(label):
+                return option
+        raise KeyError(label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +138,11 @@ class Space:
 
     def point(self, drawn: Mapping[str, Any]) -> Point:
         """The point that something drawn earlier stands for; a KeyError where a parameter is missing."""
-        return self.sample(_Replay(drawn))
+        return self.sample(Replay(drawn))
 
     def filled(self, drawn: Mapping[str, Any]) -> tuple[Filled, ...]:
         """Each parameter with its value; of what a sampler drew, or what was drawn for ends and grids."""
-        filling = _Filling(_Replay(drawn))
+        filling = _Filling(Replay(drawn))
         return tuple(filling.fill(parameter) for parameter in self.parameters)
 
     @cached_property
@@ -205,25 +209,6 @@ def _count(parameter: Parameter) -> int | None:
             return None
         total += count
     return total
-
-
-class _Replay:
-    """Draws what was drawn before."""
-
-    def __init__(self, drawn: Mapping[str, Any]) -> None:
-        self.drawn = drawn
-
-    def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> Any:
-        """A number between two bounds."""
-        return self.drawn[name]
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> Any:
-        """A whole number between two bounds."""
-        return self.drawn[name]
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """One of several values."""
-        return self.drawn[name]
 
 
 class _Filling:
