@@ -121,6 +121,8 @@ def _on_buffers(layout: tuple[Place, ...], buffers: dict[str, Array]) -> FlatPar
 
 
 def _layout(arrays: Mapping[str, Array]) -> tuple[Place, ...]:
+    if not isinstance(arrays, Mapping):
+        raise ArrayTypeError(f"the parameters must be a mapping of names to arrays, got {describe(arrays)}")
     places: list[Place] = []
     ends: dict[str, int] = {}
     for name, array in arrays.items():

@@ -32,12 +32,7 @@ def write_state_file(path: str | os.PathLike[str], saved: Mapping[str, Any]) -> 
         tensors |= {f"{number}/{slot}": _on_host(array) for slot, array in entry["slots"].items()}
     header = {"rule": saved["rule"], "state": saved["state"], "parameters": entries}
     content = save(tensors, {_HEADER: json.dumps(header, ensure_ascii=False)})
-    temporary = Path(f"{os.fspath(path)}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    _put(Path(path).resolve(), content)  # of a link, the file that it leads to
 
 
 def read_state_file(path: str | os.PathLike[str], asarray: Callable[[Any], Array] = np.asarray) -> dict[str, Any]:
@@ -63,9 +58,24 @@ def read_state_file(path: str | os.PathLike[str], asarray: Callable[[Any], Array
         for name, array in tensors.items():
             number, _, slot = name.partition("/")
             entries[int(number)]["slots"][slot] = asarray(array)
-    except (SafetensorError, KeyError, ValueError, TypeError, IndexError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
         raise StateError(f"{os.fspath(path)} holds no state of an optimizer ({error})") from error
     return {"rule": header.get("rule"), "state": header.get("state"), "parameters": parameters}
+
+
+def _put(path: Path, content: bytes) -> None:
+    if path.exists() and not path.is_file():  # a pipe or a device is written to, and not replaced
+        path.write_bytes(content)
+        return
+    temporary = Path(f"{path}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _on_host(array: Any) -> np.ndarray[Any, Any]:

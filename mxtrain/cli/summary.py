@@ -16,10 +16,12 @@ class Summary(Callback):
 
     def __init__(self) -> None:
         self.parameters = 0
+        self.begun = 0
         self.seconds = 0.0
 
     def on_start(self, info: RunInfo) -> None:
         self.parameters = info.parameters
+        self.begun = info.epochs
 
     def on_end(self, seconds: float) -> None:
         self.seconds = seconds
@@ -53,7 +55,7 @@ class Summary(Callback):
         work = f"{count(result.state.curr_epoch, 'epoch')}, {count(result.state.curr_iter, 'iteration')}"
         return {
             **({"best": _told(row)} if row else {}),
-            "time": f"{duration(self.seconds)} for {work}",
+            "time": f"{duration(self.seconds)} {f'since epoch {self.begun}, of' if self.begun else 'for'} {work}",
             **_health(result.history),
             "parameters": f"{self.parameters:,}",
             "run": str(result.run_dir),

@@ -1,6 +1,9 @@
 """What is saved, what is refused, and who counts."""
 
+import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -183,3 +186,35 @@ def test_an_unset_scale_and_clip_leave_the_gradient_alone(backend: str) -> None:
     result = mxtrain.normgrad(mxtrain.build({"kind": "sgd", "λ": 0}, backend=backend), np.ones(2), gradient)
     assert result.tobytes() == gradient.tobytes()
     assert not np.shares_memory(result, gradient)
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
+    optimizer = after_one_step({"kind": "adam"})
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "state")
+    for _ in range(2):
+        optimizer.save(tmp_path / "link")
+        assert (tmp_path / "link").is_symlink()
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["state"]
+    other = after_one_step({"kind": "adam"})
+    other.load(tmp_path / "there" / "state")
+    assert other.state == optimizer.state
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    optimizer = after_one_step({"kind": "adam"})
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit((tmp_path / "pipe").read_bytes)
+        optimizer.save(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+    optimizer.save(tmp_path / "file")
+    assert read.result() == (tmp_path / "file").read_bytes()
+
+
+def test_flat_parameters_of_what_is_no_mapping_are_refused() -> None:
+    wrong: Any
+    for wrong in (None, 5, [], [np.ones(3)]):
+        with pytest.raises(mxtrain.ArrayTypeError, match="must be a mapping of names to arrays"):
+            mxtrain.FlatParameters(wrong)
