@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 from optuna.trial import FrozenTrial, create_trial
 
@@ -116,7 +117,8 @@ class Driver:
                 self._folder.put_aside(number)
                 self._live[number] = self._trial(number)
             else:
-                self._ended[number] = ending
+                here, *_ = self._folder.run_dirs(number, self._sweep.settings.seeds)
+                self._ended[number] = replace(ending, run_dir=here) if here.exists() else ending  # it may have moved
 
     def _begin_what_can_be(self) -> bool:
         """Give the engine as much as it takes, earlier trials first; whether anything is under way."""

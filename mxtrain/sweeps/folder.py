@@ -110,7 +110,7 @@ class SweepFolder:
             SweepError: there are none.
         """
         try:
-            return SweepResult.from_dict(json.loads((self.path / "results.json").read_bytes()))
+            return SweepResult.from_dict(json.loads((self.path / "results.json").read_bytes())).moved_to(self.path)
         except FileNotFoundError:
             raise SweepError(f"there is no sweep in {self.path} yet; begin it with `mxtrain sweep`") from None
         except (OSError, ValueError, LookupError, TypeError) as error:

@@ -15,8 +15,11 @@ from typing import Any
 from mxtrain.errors import SweepError
 from mxtrain.sweeps.task import Outcome, Task
 
-STILLBORN = 10
-"""Workers in a row that die before they are ready: then no other would do better."""
+STILLBORN = 100
+"""What deaths of workers that are not ready yet may count, in a row; after that no other worker would do better."""
+_KILLED, _CRASHED = 1, 20
+"""What a death counts: anybody may kill a process, but one that ends by itself will do so again."""
+_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM)
 
 
 @dataclass(eq=False)
@@ -135,19 +138,20 @@ class LocalEngine:
     def _lost(self, worker: _Worker) -> list[Outcome]:
         """A worker has died: its segment can be done again."""
         was_ready = worker.is_ready
-        reason = f"its worker {self._end(worker)}; see {worker.log}"
+        status = self._end(worker)
+        reason = f"its worker {_told(status)}; see {worker.log}"
         task, worker.task = worker.task, None
         if not was_ready:
-            self._stillborn += 1
+            self._stillborn += _KILLED if -status in _BY_OTHERS else _CRASHED
             if self._stillborn >= STILLBORN:
-                raise SweepError(f"{STILLBORN} workers in a row died before they were ready: the last {reason}")
-        return [] if task is None else [Outcome(task, "lost", reason)]
+                raise SweepError(f"workers die before they are ready: the last {_told(status)}; see {worker.log}")
+        return [] if task is None else [Outcome(task, "lost" if was_ready else "undone", reason)]
 
-    def _end(self, worker: _Worker) -> str:
-        """See a worker's process off; how it ended."""
+    def _end(self, worker: _Worker) -> int:
+        """See a worker's process off; its exit status."""
         process, worker.process = worker.process, None
         if process is None:
-            return "was never there"
+            return 0
         assert process.stdin is not None
         assert process.stdout is not None
         if not worker.is_ready:
@@ -158,11 +162,19 @@ class LocalEngine:
             process.stdin.close()
         process.stdout.close()
         try:
-            status = process.wait(timeout=5)
+            return process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             process.kill()
-            status = process.wait()
-        return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+            return process.wait()
+
+
+def _told(status: int) -> str:
+    """How a process ended.
+
+    >>> _told(-9), _told(1)
+    ('was killed by SIGKILL', 'ended with status 1')
+    """
+    return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
 
 def _path() -> dict[str, str]:

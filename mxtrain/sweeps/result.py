@@ -1,7 +1,7 @@
 """What came of a sweep: a row for each trial, and the best of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import stdev
 from typing import Any
@@ -128,6 +128,17 @@ class SweepResult(Sequence[TrialRow]):
         """What `to_dict` returned."""
         objectives = tuple(Objective(each["metric"], each["maximize"]) for each in record["objectives"])
         return cls(record["name"], Path(record["run_dir"]), objectives, tuple(record["trials"]), record["total"])
+
+    def moved_to(self, folder: Path) -> "SweepResult":
+        """The same, where its folder was moved since it was written."""
+        before = f"{self.run_dir}/"
+        rows = tuple(
+            row | {"run_dir": f"{folder}/{row['run_dir'].removeprefix(before)}"}
+            if row["run_dir"].startswith(before)
+            else row
+            for row in self.trials
+        )
+        return replace(self, run_dir=folder, trials=rows)
 
     def _costs(self, row: TrialRow) -> list[float]:
         values = row["value"] if isinstance(row["value"], list) else [row["value"]]

@@ -36,7 +36,7 @@ class Task:
         return asdict(self)
 
 
-Kind = Literal["done", "failed", "stopped", "lost", "halted"]
+Kind = Literal["done", "failed", "stopped", "lost", "undone", "halted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ class Outcome:
     Attributes:
         task: the segment.
         kind: `done`; `failed`: the run raised an error, and would again; `stopped`: it was asked to stop, and is saved;
-            `lost`: its worker died, and it can be done again; `halted`: nothing can be done, such as on a full disk.
+            `lost`: its worker died over it, and it can be done again; `undone`: it never began; `halted`: nothing can
+            be done, such as on a full disk.
         message: of a failure, what it was.
         progress: how far the run has come; None where it is not done.
         seconds: how long it took.
