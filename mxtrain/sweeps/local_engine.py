@@ -101,6 +101,8 @@ class LocalEngine:
     def close(self) -> None:
         """End all workers."""
         for worker in self._workers:
+            if worker.process is not None and not worker.is_ready:
+                worker.process.kill()  # it would look at its stdin only later
             self._end(worker)
         self._selector.close()
 
@@ -154,8 +156,6 @@ class LocalEngine:
             return 0
         assert process.stdin is not None
         assert process.stdout is not None
-        if not worker.is_ready:
-            process.kill()  # it would only look at its stdin later
         with suppress(KeyError):
             self._selector.unregister(process.stdout)
         with suppress(OSError):

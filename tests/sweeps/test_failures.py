@@ -1,0 +1,120 @@
+"""Trials that fail, workers that cannot live, disks that are full: nothing of it costs what is done."""
+
+import contextlib
+import sys
+import textwrap
+
+import pytest
+
+import mxtrain
+from tests.sweeps.conftest import small, table
+
+CUSTOM = {"model": {"kind": "custom"}, "search": {"optimizer.η": {"log": [1e-4, 1e-1]}}, "optimizer": {"kind": "adam"}}
+
+PLUGIN = """
+import os
+from mxtrain.config import LinearConfig
+from mxtrain.models import build_model
+
+def model(config, n_features, n_outputs, xp):
+"""
+RETURN = """
+    return build_model(LinearConfig(), config.loss, n_features, n_outputs, xp)
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """A module with a linear model, and some lines that run as a model is made."""
+
+    def write(lines: str) -> str:
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "myplugin.py").write_text(PLUGIN + textwrap.indent(lines, "    ") + RETURN)
+        monkeypatch.syspath_prepend(tmp_path / "mine")
+        return "myplugin:model"
+
+    yield write
+    sys.modules.pop("myplugin", None)
+
+
+def test_a_trial_that_fails_is_listed_with_its_error_and_tried_again_when_asked(plugin, tmp_path):
+    place = plugin('if 0.001 < config.optimizer.η and not os.path.exists("mended"): raise ValueError("too steep")')
+    config = small(**CUSTOM)
+    with contextlib.chdir(tmp_path):
+        result = mxtrain.sweep(config, run_dir="sweep", workers=2, model=place)
+        failed = result.counted("failed")
+        assert {row["error"] for row in failed} == {"ValueError: too steep"}
+        assert [row["number"] for row in failed] == [
+            row["number"] for row in result if row["params"]["optimizer.η"] > 0.001
+        ]
+        assert mxtrain.sweep(config, run_dir="sweep", workers=2, model=place).counted("failed") == failed
+        (tmp_path / "mended").touch()
+        again = mxtrain.sweep(config, run_dir="sweep", workers=2, model=place, retry_failed=True)
+        assert not again.counted("failed")
+        assert table(again) == table(mxtrain.sweep(config, run_dir="sweep", workers=2, model=place))
+        assert table(again) == table(mxtrain.sweep(config, run_dir="clean", workers=2, model=place))
+
+
+def test_a_trial_that_diverges_fails_and_says_so(tmp_path):
+    search = {"optimizer.η": {"choice": [0.01, 1e30]}}
+    config = small(search=search, sampler={"kind": "grid"}, optimizer={"kind": "sgd"})
+    good, bad = mxtrain.sweep(config, run_dir=tmp_path, workers=2)
+    assert (good["state"], bad["state"], bad["value"]) == ("complete", "failed", None)
+    assert "the run has diverged" in bad["error"]
+
+
+def test_a_model_that_kills_its_worker_fails_its_trial_alone(plugin, tmp_path):
+    place = plugin('if config.optimizer.η > 0.01: os._exit(3)\nprint("to stdout")')
+    result = mxtrain.sweep(small(**CUSTOM, trials=4), run_dir=tmp_path / "sweep", workers=2, model=place)
+    for row in result:
+        assert row["state"] == ("failed" if row["params"]["optimizer.η"] > 0.01 else "complete")
+    assert all(
+        "10 workers were lost in a row: its worker ended with status 3" in row["error"]
+        for row in result.counted("failed")
+    )
+    assert result.counted("failed")
+    assert result.counted("complete")
+    assert "to stdout" in (tmp_path / "sweep/logs/worker-0.log").read_text()
+
+
+def test_a_model_that_cannot_be_imported_ends_the_sweep_and_names_the_log(tmp_path):
+    with pytest.raises(mxtrain.SweepError, match=r"workers die before they are ready: .* see .*worker-\d.log"):
+        mxtrain.sweep(small(**CUSTOM), run_dir=tmp_path, workers=1, model="no_such_module:model")
+    assert "ModuleNotFoundError" in (tmp_path / "logs" / "worker-0.log").read_text()
+
+
+def test_a_model_that_workers_could_not_import_is_refused_at_once(tmp_path):
+    with pytest.raises(mxtrain.SweepError, match="put its function at the top of a module of its own"):
+        mxtrain.sweep(small(**CUSTOM), run_dir=tmp_path, model=lambda *args: None)
+
+
+def test_where_the_disk_is_full_the_sweep_ends_and_goes_on_later(tmp_path, monkeypatch):
+    whole = mxtrain.sweep(small(), run_dir=tmp_path / "whole", workers=1)
+    full = tmp_path / "sitecustomize.py"
+    full.write_text(
+        textwrap.dedent("""
+        import errno, os, pathlib
+        if os.environ.get("FULL"):
+            before = pathlib.Path.open
+            def opened(path, mode="r", *args, **kwargs):
+                if "w" in mode and "/trials/0003/" in str(path):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                return before(path, mode, *args, **kwargs)
+            pathlib.Path.open = opened
+        """)
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("FULL", "1")
+    with pytest.raises(mxtrain.SweepError, match="No space left on device.*continue with `mxtrain resume"):
+        mxtrain.sweep(small(), run_dir=tmp_path / "full", workers=1)
+    monkeypatch.delenv("FULL")
+    result = mxtrain.sweep(small(), run_dir=tmp_path / "full", workers=1)
+    assert table(result) == table(whole)
+
+
+def test_a_second_driver_is_refused(tmp_path):
+    from mxtrain.training import folder_lock
+
+    mxtrain.sweep(small(trials=1), run_dir=tmp_path, workers=1)
+    with folder_lock(tmp_path, ""), pytest.raises(mxtrain.FolderBusyError, match="another process runs the sweep"):
+        mxtrain.sweep(small(trials=1), run_dir=tmp_path)

@@ -1,0 +1,98 @@
+"""What a sweep leaves behind, and what may be done with it."""
+
+import json
+
+import optuna
+import pytest
+
+import mxtrain
+from tests.sweeps.conftest import small, table
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    return mxtrain.sweep(
+        small(pruner={"kind": "asha", "reduction": 2}), run_dir=tmp_path_factory.mktemp("sweep"), workers=2
+    )
+
+
+def test_each_trial_is_a_row_whose_run_can_be_loaded(result):
+    assert [row["number"] for row in result] == [0, 1, 2, 3, 4, 5]
+    for row in result:
+        run = mxtrain.load_run(row["run_dir"])
+        assert run.history[row["epochs"] - 1]["val_accuracy"] == row["value"]
+        assert run.config.optimizer.η == row["params"]["optimizer.η"]
+        assert run.config.optimizer.η_sched.γ == row["params"]["optimizer.η_sched.γ"]
+        assert list(run.config.model.hidden) == row["params"]["model.hidden"]
+        assert run.config.data.batch_size == row["params"]["data.batch_size"]
+
+
+def test_the_best_is_the_complete_trial_with_the_best_value(result):
+    complete = [row for row in result if row["state"] == "complete"]
+    assert result.best["value"] == max(row["value"] for row in complete)
+    assert result.front == [row for row in complete if row["value"] == result.best["value"]]
+
+
+def test_the_best_run_is_reproduced_to_the_last_digit(result, tmp_path):
+    again = mxtrain.fit(result.run_dir / "best.yaml", run_dir=tmp_path / "again")
+    assert again.history[-1]["val_accuracy"] == result.best["value"]
+    files = ("model.safetensors", "metrics.jsonl")
+    for name in files:
+        assert (again.run_dir / name).read_bytes() == (
+            result.run_dir / "trials" / f"{result.best['number']:04}" / name
+        ).read_bytes()
+
+
+def test_the_rows_stand_in_the_folder_as_json(result):
+    found = json.loads((result.run_dir / "results.json").read_text())
+    assert found["trials"] == list(result)
+    assert found["best"] == result.best
+    assert found["objectives"] == [{"metric": "val_accuracy", "maximize": True}]
+
+
+def test_optuna_opens_the_study(result):
+    study = optuna.load_study(study_name="small", storage=f"sqlite:///{result.run_dir / 'study.db'}")
+    assert [trial.number for trial in study.trials] == [row["number"] for row in result]
+    assert study.best_trial.number == result.best["number"]
+    assert [trial.state.name.lower() for trial in study.trials] == [row["state"] for row in result]
+    assert [trial.params for trial in study.trials] == [row["drawn"] for row in result]
+    assert study.metric_names == ["val_accuracy"]
+
+
+def test_said_again_nothing_is_trained_again(result):
+    before = {path: path.stat().st_mtime_ns for path in result.run_dir.glob("trials/*/*")}
+    again = mxtrain.sweep(result.run_dir / "sweep.yaml", run_dir=result.run_dir, workers=1)
+    assert list(again) == list(result)
+    assert {path: path.stat().st_mtime_ns for path in result.run_dir.glob("trials/*/*")} == before
+
+
+def test_a_sweep_may_get_more_trials(tmp_path):
+    few = mxtrain.sweep(small(trials=2), run_dir=tmp_path / "grown", workers=1)
+    more = mxtrain.sweep(small(trials=4), run_dir=tmp_path / "grown", workers=2)
+    assert list(more)[:2] == list(few)
+    assert table(more) == table(mxtrain.sweep(small(trials=4), run_dir=tmp_path / "at once", workers=2))
+
+
+def test_another_sweep_is_refused_in_its_folder(result):
+    config = small(pruner={"kind": "asha", "reduction": 2}, seed=1, fit={"epochs": 4, "metrics": ["accuracy"]})
+    with pytest.raises(mxtrain.ConfigError) as error:
+        mxtrain.sweep(config, run_dir=result.run_dir)
+    assert [str(problem).partition(" when")[0] for problem in error.value.problems] == [
+        "fit.epochs: was 3",
+        "sweep.seed: was 0",
+    ]
+
+
+def test_a_folder_with_other_things_is_not_taken(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(mxtrain.SweepError, match="is not empty and holds no sweep"):
+        mxtrain.sweep(small(), run_dir=tmp_path)
+
+
+def test_the_folder_may_be_moved(tmp_path):
+    result = mxtrain.sweep(small(trials=2), run_dir=tmp_path / "here", workers=1)
+    result.run_dir.rename(tmp_path / "there")
+    again = mxtrain.sweep(small(trials=3), run_dir=tmp_path / "there", workers=1)
+    assert table(again)[:2] == table(result)
+    assert all(mxtrain.load_run(row["run_dir"]).status.is_finished for row in again)
+    assert {row["run_dir"].rpartition("/trials")[0] for row in again} == {str(tmp_path / "there")}

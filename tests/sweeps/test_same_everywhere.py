@@ -1,0 +1,155 @@
+"""A sweep's trials follow from its file: not from workers, engines, speed or what was killed."""
+
+import os
+import signal
+import time
+from threading import Thread
+
+import pytest
+
+import mxtrain
+from tests.sweeps.conftest import small, table
+
+TWO = [{"maximize": "val_accuracy"}, {"minimize": "parameters"}]
+BRANCHES = {
+    "optimizer": {
+        "choice": [
+            {"kind": "sgd", "μ": {"uniform": [0, 0.99]}, "η": {"log": [0.001, 0.1]}},
+            {"kind": "adam", "β1": {"uniform": [0.8, 0.99]}},
+        ]
+    },
+    "model.hidden": {"choice": [[4], [8], {"int": [2, 6]}]},
+}
+NUMBERS = {"optimizer.η": {"log": [1e-4, 1e-1]}, "optimizer.η_sched.γ": {"normal": [0.9, 0.02], "within": [0.8, 0.99]}}
+KINDS = {
+    "grid": {"sampler": {"kind": "grid"}, "search": {"model.hidden": {"choice": [[2], [4]]}, "data.batch_size": {"int": [32, 96], "step": 32}}},
+    "random": {"sampler": {"kind": "random"}},
+    "qmc": {"sampler": {"kind": "qmc"}},
+    "tpe asha": {"sampler": {"kind": "tpe", "startup": 3}, "pruner": {"kind": "asha", "reduction": 2}, "parallel": 2, "trials": 10},
+    "tpe median": {"sampler": {"kind": "tpe", "startup": 3}, "pruner": {"kind": "median", "startup": 2}, "parallel": 3, "trials": 8},
+    "hyperband": {"pruner": {"kind": "hyperband", "reduction": 2}, "parallel": 2, "trials": 8},
+    "cmaes": {"sampler": {"kind": "cmaes"}, "search": NUMBERS, "parallel": 2},
+    "nsga2": {"sampler": {"kind": "nsga2", "population": 3}, "objective": TWO, "parallel": 3, "trials": 8},
+    "seeds": {"seeds": 2, "pruner": {"kind": "asha", "reduction": 2}, "parallel": 2, "trials": 5},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_worker_and_three_have_the_same_trials(kind, tmp_path):
+    config = small(**KINDS[kind])
+    one, three = (mxtrain.sweep(config, run_dir=tmp_path / str(n), workers=n) for n in (1, 3))
+    assert table(one) == table(three)
+    assert not one.counted("failed")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cut_after_any_trial_it_ends_the_same(kind, tmp_path):
+    config = small(**KINDS[kind])
+    whole = mxtrain.sweep(config, run_dir=tmp_path / "whole", workers=1)
+    stop = mxtrain.training.StopRequest()
+    cuts = 0
+    while True:
+        stop.signal = 0
+        try:
+            result = mxtrain.sweep(config, run_dir=tmp_path / "cut", workers=1, stop=stop, watch=StopAtNext(stop))
+            break
+        except mxtrain.RunInterrupted:
+            cuts += 1
+    assert table(result) == table(whole)
+    assert cuts >= 1
+
+
+def test_branches_of_a_choice_have_searches_of_their_own(tmp_path):
+    result = mxtrain.sweep(small(search=BRANCHES, trials=8, optimizer={"kind": "adam"}), run_dir=tmp_path, workers=2)
+    for row in result:
+        optimizer = mxtrain.load_run(row["run_dir"]).config.optimizer
+        drawn = row["params"]["optimizer"]
+        assert optimizer.kind == drawn["kind"]
+        for name in ("μ", "η") if optimizer.kind == "sgd" else ("β1",):
+            assert getattr(optimizer, name) == row["params"][f"optimizer.{name}"] == drawn[name]
+    assert {row["params"]["optimizer"]["kind"] for row in result} == {"sgd", "adam"}
+
+
+def test_several_seeds_count_by_their_mean(tmp_path):
+    result = mxtrain.sweep(small(seeds=3, trials=2), run_dir=tmp_path, workers=2)
+    for row in result:
+        folder = tmp_path / "trials" / f"{row['number']:04}"
+        runs = [mxtrain.load_run(folder / f"seed-{i}") for i in range(3)]
+        values = [run.history[-1]["val_accuracy"] for run in runs]
+        assert [run.config.seed for run in runs] == [0, 1, 2]
+        assert row["values_by_seed"] == values
+        assert row["value"] == pytest.approx(sum(values) / 3)
+        assert row["spread"] > 0
+        assert row["run_dir"] == str(folder / "seed-0")
+    best = mxtrain.fit(tmp_path / "best.yaml", run_dir=tmp_path / "again")
+    assert best.history[-1]["val_accuracy"] == result.best["values_by_seed"][0]
+
+
+def test_a_dask_cluster_that_loses_a_worker_has_the_same_trials(tmp_path):
+    config = small(sampler={"kind": "tpe", "startup": 3}, pruner={"kind": "asha", "reduction": 2}, parallel=3, trials=8)
+    here = mxtrain.sweep(config, run_dir=tmp_path / "here", workers=2)
+    victims = []
+
+    def watch(result):
+        if result.counted("complete") and not victims:
+            victims.extend(children(os.getpid(), "spawn_main"))
+            if victims:
+                os.kill(victims[0], signal.SIGKILL)
+
+    there = mxtrain.sweep(config, run_dir=tmp_path / "there", workers=2, engine="dask", watch=watch)
+    assert victims
+    assert table(there) == table(here)
+
+
+def test_workers_that_are_killed_cost_no_trial(tmp_path):
+    config = small(fit={"epochs": 30, "metrics": ["accuracy"]}, trials=6)
+    whole = mxtrain.sweep(config, run_dir=tmp_path / "whole", workers=2)
+    over, killed = [], []
+
+    def kill():
+        while not over:
+            time.sleep(0.3)
+            for worker in children(os.getpid(), "mxtrain.sweeps.worker")[:1]:
+                os.kill(worker, signal.SIGKILL)
+                killed.append(worker)
+
+    thread = Thread(target=kill)
+    thread.start()
+    try:
+        result = mxtrain.sweep(config, run_dir=tmp_path / "killed", workers=2)
+    finally:
+        over.append(True)
+        thread.join()
+    assert killed
+    assert table(result) == table(whole)
+
+
+class StopAtNext:
+    """Stops a sweep as soon as another trial has ended."""
+
+    def __init__(self, stop):
+        self.stop, self.ended = stop, None
+
+    def __call__(self, result):
+        ended = len(result.counted("complete")) + len(result.counted("pruned"))
+        if self.ended is None:
+            self.ended = ended
+        elif ended > self.ended:
+            self.stop.signal = signal.SIGTERM
+
+
+def children(process: int, command: str) -> list[int]:
+    """The processes below one whose command line holds a text."""
+    import psutil
+
+    below = psutil.Process(process).children(recursive=True)
+    return [child.pid for child in below if command in " ".join(_command(child))]
+
+
+def _command(process) -> list[str]:
+    import psutil
+
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
