@@ -12,15 +12,15 @@ MetricName = Literal["accuracy", "loss", "mae", "r2"]
 Monitor = Literal["loss", "accuracy", "mae", "r2", "val_loss", "val_accuracy", "val_mae", "val_r2"]
 LoggerName = Literal["tensorboard", "mlflow"]
 
-_INTERVAL = re.compile(r"([1-9]\d{0,8}) (epoch|iteration|minute|second)s?")
+_INTERVAL = re.compile(r"([1-9]\d{0,8}) (epoch|iteration|minute)s?")
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """How often something happens: every so many epochs, iterations, minutes or seconds."""
+    """How often something happens: every so many epochs, iterations or minutes."""
 
     count: int
-    unit: Literal["epoch", "iteration", "minute", "second"]
+    unit: Literal["epoch", "iteration", "minute"]
 
 
 def _interval(text: str) -> str:

@@ -52,10 +52,12 @@ class Driver:
         self._sweep, self._folder, self._engine = sweep, folder, engine
         self._threads, self._stop, self._watch = threads, stop, watch
         self._record = Record(sweep, folder.path)
-        self._recorded = self._record.endings()
+        self._recorded: set[int] = set()
         self._sampling = Sampling(sweep)
         self._live: dict[int, Trial] = {}
         self._ended: dict[int, Ending] = {}
+        # what came of each the first time: the sampler and the pruner learn from that, whatever a retry brings
+        self._first: dict[int, Ending] = {}
         self._drawn: dict[int, Drawn] = {}
         self._verdicts: dict[int, FrozenTrial] = {}
         self._told = 0
@@ -110,9 +112,16 @@ class Driver:
 
     def _recall(self, retry_failed: bool) -> None:
         """Take up what an earlier process recorded."""
-        for number in range(len(self._recorded)):
-            ending, drawn = self._recorded[number]
-            self._drawn[number] = self._sampling.recall(number, drawn)
+        last: dict[int, Ending] = {}
+        for ending, drawn in self._record.attempts():
+            number = ending.number
+            last[number] = ending
+            if number not in self._recorded:
+                self._recorded.add(number)
+                self._first[number] = ending
+                self._tell_before(number)
+                self._drawn[number] = self._sampling.recall(number, drawn)
+        for number, ending in last.items():
             if retry_failed and ending.state == "failed":
                 self._folder.put_aside(number)
                 self._live[number] = self._trial(number)
@@ -139,11 +148,11 @@ class Driver:
     def _begin_next(self) -> bool:
         """Begin the next trial, if there is one and it may; whether it did."""
         number = len(self._drawn)
-        seen = max(0, number - self._sweep.settings.parallel + 1) if self._sweep.learns else 0
-        if number >= self._sweep.total or any(other not in self._ended for other in range(self._told, seen)):
+        if number >= self._sweep.total or any(
+            other not in self._first for other in range(self._told, self._seen(number))
+        ):
             return False
-        while self._told < seen:
-            self._tell(self._told)
+        self._tell_before(number)
         self._drawn[number] = self._sampling.draw(number)
         try:
             self._live[number] = self._trial(number)
@@ -151,17 +160,22 @@ class Driver:
             self._end(self._unfit(number, error))
         return True
 
-    def _tell(self, number: int) -> None:
-        """Let the sampler know what came of a trial; they are told in order."""
-        ending = self._ended[number]
-        values = None if ending.values is None else list(ending.values)
-        self._sampling.tell(number, STATES[ending.state], values, ending.curve)
-        self._told += 1
+    def _seen(self, number: int) -> int:
+        """How many of the first trials a trial may learn from."""
+        return max(0, number - self._sweep.settings.parallel + 1) if self._sweep.learns else 0
+
+    def _tell_before(self, number: int) -> None:
+        """Let the sampler know what the next trial may learn from; it is told in order."""
+        while self._told < self._seen(number):
+            ending = self._first[self._told]
+            values = None if ending.values is None else list(ending.values)
+            self._sampling.tell(self._told, STATES[ending.state], values, ending.curve)
+            self._told += 1
 
     def _verdict(self, number: int) -> FrozenTrial:
         """What came of a trial, for the pruner."""
         if number not in self._verdicts:
-            ending = self._ended[number] if number in self._ended else self._recorded[number][0]
+            ending = self._first[number]
             self._verdicts[number] = create_trial(
                 state=STATES[ending.state],
                 values=ending.values if ending.state == "complete" else None,
@@ -175,8 +189,7 @@ class Driver:
         folders = self._folder.run_dirs(number, settings.seeds)
         members = [Member(self._config(point, i), folder) for i, folder in enumerate(folders)]
         longest = max(member.config.fit.epochs for member in members)
-        seen = max(0, number - settings.parallel + 1) if self._sweep.learns else 0
-        judge = Judge(self._sweep, number, [self._verdict(other) for other in range(seen)])
+        judge = Judge(self._sweep, number, [self._verdict(other) for other in range(self._seen(number))])
         return Trial(number, point, members, rungs(self._sweep, longest), judge, settings.objectives)
 
     def _config(self, point: Point, member: int) -> RunConfig:
@@ -202,6 +215,7 @@ class Driver:
     def _end(self, ending: Ending) -> None:
         """A trial has ended: it is recorded as soon as all before it are."""
         self._ended[ending.number] = ending
+        self._first.setdefault(ending.number, ending)
         self._unwritten.add(ending.number)
 
     def _write_what_can_be(self) -> None:
@@ -214,8 +228,7 @@ class Driver:
 
     def _write(self, number: int) -> None:
         self._record.add(self._ended[number], self._drawn[number])
-        self._recorded[number] = self._ended[number], self._drawn[number]
-        self._verdicts.pop(number, None)
+        self._recorded.add(number)
 
     def _part(self) -> None:
         """End in good order: every run under way is saved."""

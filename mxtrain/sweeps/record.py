@@ -38,17 +38,16 @@ class Record:
         self._is_new = sweep.settings.storage is None and not file.exists()
         self._study: optuna.Study | None = None
 
-    def endings(self) -> dict[int, tuple[Ending, Drawn]]:
-        """The trials that have ended, by number; of one that was tried again, the last attempt.
+    def attempts(self) -> list[tuple[Ending, Drawn]]:
+        """The trials that have ended, in the order of their numbers; then those that were tried again.
 
         Raises:
             SweepError: the database cannot be reached, or its study belongs to another sweep.
         """
         if self._is_new:
-            return {}
+            return []
         with self._reaching():
-            recalled = map(_recalled, self._opened().get_trials(deepcopy=False))
-            return {ending.number: (ending, drawn) for ending, drawn in recalled}
+            return [_recalled(trial) for trial in self._opened().get_trials(deepcopy=False)]
 
     def add(self, ending: Ending, drawn: Drawn) -> None:
         """Write a trial that has ended.

@@ -131,11 +131,20 @@ def _run(
 ) -> SweepResult:
     from mxtrain.sweeps.driver import Driver  # heavy: it imports Optuna
 
+    _check_rollback(plan)
     threads, count = share(plan, workers, elsewhere=scheduler is not None)
     crew = _engine(engine, scheduler, environments(plan, count, threads), folder, factory_place(model))
     with quiet():
         driver = Driver(plan, folder, crew, threads, stop or StopRequest(), watch or (lambda result: None))
         return driver.run(retry_failed)
+
+
+def _check_rollback(plan: Sweep) -> None:
+    """What a rollback goes back to is the last checkpoint, and segments are saved at the ends of epochs."""
+    fit = plan.run["fit"]
+    if fit["on_nonfinite"] == "rollback" and fit["checkpoint"]["every"] != "1 epoch":
+        message = f"must be '1 epoch' in a sweep with on_nonfinite: rollback, got {fit['checkpoint']['every']!r}"
+        raise ConfigError([Problem("fit.checkpoint.every", message)])
 
 
 def _engine(

@@ -23,6 +23,9 @@ from mxtrain.errors import SweepError
 STUDY = "sweep"
 """What the study in memory is called; Hyperband shares trials among its brackets by this name and their numbers."""
 
+REDRAWN = ("grid", "random", "qmc", "nsga2")
+"""Samplers that keep more in mind than what stands in trials, and are quick: what they drew is drawn again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
@@ -64,7 +67,7 @@ class Sampling:
 
     def recall(self, number: int, drawn: Drawn) -> Drawn:
         """The next trial was drawn by an earlier process."""
-        if self._sweep.settings.sampler.kind in ("grid", "random", "qmc"):  # quick, and they count what they have drawn
+        if self._sweep.settings.sampler.kind in REDRAWN:
             again = self.draw(number)
             if again.point.drawn != drawn.point.drawn:
                 raise SweepError(

@@ -10,7 +10,7 @@ from mxtrain.config import Objective, Point, RunConfig
 from mxtrain.sweeps.pruning import Judge
 from mxtrain.sweeps.result import Ending
 from mxtrain.sweeps.task import Outcome, Task
-from mxtrain.training import Progress, final_epoch
+from mxtrain.training import Checkpoints, Progress, final_epoch
 
 State = Literal["waiting", "running", "complete", "pruned", "failed"]
 ENDED: tuple[State, ...] = ("complete", "pruned", "failed")
@@ -36,6 +36,12 @@ class Member:
     def stands_at(self, epoch: int) -> bool:
         """Whether so many epochs are finished, or all that there will be."""
         return self.progress.is_over or len(self.progress.rows) >= epoch
+
+    @property
+    def standing(self) -> str:
+        """Where it stands, by its newest checkpoint."""
+        names = Checkpoints(self.run_dir / "checkpoints", keep=1).names()
+        return f"{self.run_dir} {names[-1] if names else ''}"
 
     def value(self, metric: str, epoch: int | None) -> float:
         """A metric after so many epochs; for None, that of the parameters with which the run ended."""
@@ -63,6 +69,7 @@ class Trial:
         values: its value for each objective once it has ended, unless it failed.
         seconds: how long its segments took.
         lost: workers in a row that it lost without getting on.
+        stood: where the run stood whose worker was lost last.
     """
 
     number: int
@@ -77,6 +84,7 @@ class Trial:
     values: list[float] | None = None
     seconds: float = 0.0
     lost: int = 0
+    stood: str = ""
 
     @property
     def has_ended(self) -> bool:
@@ -110,7 +118,9 @@ class Trial:
         if outcome.kind == "failed":
             self.state, self.error = "failed", outcome.message
         elif outcome.kind == "lost":
-            self.lost += 1
+            standing = self.members[outcome.task.member].standing
+            self.lost = self.lost + 1 if standing == self.stood else 1
+            self.stood = standing
             if self.lost >= PATIENCE:
                 self.state, self.error = "failed", f"{PATIENCE} workers were lost in a row: {outcome.message}"
         elif outcome.progress is not None:

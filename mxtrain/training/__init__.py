@@ -2,6 +2,7 @@
 
 from mxtrain.training.blas_threads import hold_blas_threads
 from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining
+from mxtrain.training.checkpoints import Checkpoints
 from mxtrain.training.durable import write_file
 from mxtrain.training.folder_lock import folder_lock
 from mxtrain.training.history import final_epoch
@@ -17,6 +18,7 @@ from mxtrain.training.trainer import Trainer
 
 __all__ = [
     "Callback",
+    "Checkpoints",
     "FitResult",
     "ListedRun",
     "LoadedRun",

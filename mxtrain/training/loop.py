@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mxtrain.config import RunConfig, read_run, run_from_dict
-from mxtrain.config.fit_section import Interval
 from mxtrain.config.overrides import check_overrides
 from mxtrain.errors import ConfigError, Problem, RunInterrupted, RunPaused
 from mxtrain.models import ModelFactory, with_factory
@@ -177,11 +176,11 @@ def train(
     notes: Sequence[str] = (),
     *,
     until: int | None = None,
-    interval: Interval | None = None,
+    share: float | None = None,
 ) -> FitResult:
     """Train to the end, or until `until` epochs are finished; then the run is saved, and ends with RunPaused."""
     fit = trainer.config.fit
-    saver = Saver(trainer, Checkpoints(directory.checkpoints, fit.checkpoint.keep), interval)
+    saver = Saver(trainer, Checkpoints(directory.checkpoints, fit.checkpoint.keep), share)
     trainer.last_good = saver.last_good
     info = RunInfo(
         config=trainer.config,

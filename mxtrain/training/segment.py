@@ -8,7 +8,6 @@ from typing import NamedTuple
 from safetensors import safe_open
 
 from mxtrain.config import RunConfig
-from mxtrain.config.fit_section import Interval
 from mxtrain.data import DataMemory
 from mxtrain.errors import RunPaused
 from mxtrain.models import ModelFactory, with_factory
@@ -23,8 +22,8 @@ from mxtrain.training.run_directory import RunDirectory
 from mxtrain.training.status import read_status
 from mxtrain.training.stopping import StopRequest
 
-INTERVAL = Interval(5, "second")
-"""How often a segment is saved before its end, whatever its config says: as often as a loss of it would hurt."""
+SHARE = 0.02
+"""How much of the time of a segment goes into saving it, whatever its config says: a kill costs what is not saved."""
 
 WAIT = 60.0
 """Seconds to wait for another process in the folder: one that lost its driver goes away by itself."""
@@ -78,9 +77,11 @@ def train_until(
         snapshot = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep).newest()
         trainer = taken_up(snapshot, run, model, memory)
         if trainer.epochs < epochs or trainer.is_over:
+            # what a rollback goes back to must not depend on time
+            share = None if run.fit.on_nonfinite == "rollback" else SHARE
             directory.begin_again(run, trainer.rows, trainer.optimizer.backend.name)
             with suppress(RunPaused):
-                train(trainer, directory, open_loggers(run.fit.loggers), stop, until=epochs, interval=INTERVAL)
+                train(trainer, directory, open_loggers(run.fit.loggers), stop, until=epochs, share=share)
     return Progress(trainer.rows, trainer.is_over, sum(len(buffer) for buffer in trainer.params.buffers.values()))
 
 
