@@ -67,16 +67,27 @@ class CompiledBackend:
         if not look_up(table, starts):
             return False
         task = loop, constants, table, starts
-        size = int(starts[-1])
-        if size < THREADED or not self._run_shared(task, size):
+        threads = (self._threads or thread_count()) if starts[-1] >= THREADED else 1
+        if threads == 1 or not _are_apart(table, starts, groups[0][0].itemsize) or not _run_shared(task, threads):
             alone(*task)
         return True
 
-    def _run_shared(self, task: tuple[Any, ...], size: int) -> bool:
-        """Run a loop on all threads; False, and nothing is done, where there is but one, or helpers are busy."""
-        threads = self._threads or thread_count()
-        piece = min(max(size // (threads * _RANGES), _SMALLEST), _LARGEST)
-        return threads > 1 and crew().run(task, piece, threads - 1)
+
+def _are_apart(table: Any, starts: Any, itemsize: int) -> bool:
+    """Whether no two arrays share memory; those that do, such as one weight under two names, keep their order."""
+    if len(table) == 1:
+        return True
+    begins = table.reshape(-1)
+    ends = (table + itemsize * np.diff(starts)[:, None]).reshape(-1)
+    order = begins.argsort()
+    return bool((ends[order[:-1]] <= begins[order[1:]]).all())
+
+
+def _run_shared(task: tuple[Any, ...], threads: int) -> bool:
+    """Run a loop on several threads; False, and nothing is done, where the helpers are busy."""
+    size = int(task[-1][-1])
+    piece = min(max(size // (threads * _RANGES), _SMALLEST), _LARGEST)
+    return crew().run(task, piece, threads - 1)
 
 
 @cache
