@@ -76,6 +76,12 @@ class FlatParameters(Mapping[str, Array]):
         """Where the arrays of one dtype lie."""
         return self._places[dtype]
 
+    def is_laid_out_as(self, other: "FlatParameters") -> bool:
+        """Whether the other has the same names, shapes and dtypes in the same order; told at once the second time."""
+        if self.layout is not other.layout and self.layout == other.layout:
+            self.layout = other.layout
+        return self.layout is other.layout
+
     def _lay_out(self, layout: tuple[Place, ...]) -> None:
         self.layout = layout
         dtypes = dict.fromkeys(place.dtype for place in layout)

@@ -196,7 +196,7 @@ class Optimizer:
 
     def _gathered(self, params: FlatParameters, grads: FlatParameters) -> dict[str, FlatKept] | None:
         """What is kept for flat parameters, by dtype; None where layouts or histories differ."""
-        if params.layout is not grads.layout and params.layout != grads.layout:
+        if not grads.is_laid_out_as(params):
             return None
         for dtype, buffer in params.buffers.items():
             if grads.buffers[dtype] is buffer:

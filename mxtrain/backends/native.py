@@ -14,18 +14,19 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-from mxtrain.backends.words import add, call, capsule_pointer, fetch, fetch_int, give_way, read, replace, write
+from mxtrain.backends.words import add, call, capsule_pointer, core, fetch, fetch_int, give_way, read, replace, write
 
-BOARD = 41
+BOARD = 42
 """How many numbers a board has."""
 OVER = 0
 """Where it says that helpers may go."""
 _NOTICE, _NEXT, _ASLEEP = 8, 16, 24
 """Other places, each on a cache line of its own: the notice; the first element that nobody has taken; how many helpers
 have gone to sleep since the last notice."""
-_LOOP, _SCALARS, _TABLE, _STARTS, _ROWS, _SIZE, _PIECE, _LIMIT, _ONE = range(32, 41)
+_LOOP, _SCALARS, _TABLE, _STARTS, _ROWS, _SIZE, _PIECE, _LIMIT, _ONE, _CORE = range(32, 42)
 """The loop's address; the addresses of its scalars, of the table of addresses and of each row's first number; how many
-rows and elements there are; elements in a range; how many helpers may join; and a 1, with which the bell is rung."""
+rows and elements there are; elements in a range; how many helpers may join; a 1, with which the bell is rung; the core
+that the leader runs on."""
 
 _OPEN = 1 << 16
 """A notice is the number of helpers that are busy, this where more may join, and above it the number of the notice."""
@@ -118,6 +119,7 @@ def lead(board: Any, bell: Any, loop: Any, scalars: Any, table: Any, starts: Any
     board[_LOOP], board[_SCALARS], board[_TABLE] = loop, scalars.ctypes.data, table.ctypes.data
     board[_STARTS], board[_ROWS], board[_SIZE] = starts.ctypes.data, len(table), starts[-1]
     board[_PIECE], board[_LIMIT], board[_NEXT], board[_ONE] = piece, limit, 0, 1
+    board[_CORE] = core()
     place = board.ctypes.data
     add(place + 8 * _NOTICE, _NEXT_NOTICE + _OPEN)
     for _ in range(min(fetch(place + 8 * _ASLEEP), limit)):
@@ -136,7 +138,8 @@ def serve(board: Any, bell: Any, patience: Any) -> None:
     Args:
         board: where to look.
         bell: the file that is read from.
-        patience: how often to look, giving way to other threads each time, before going to sleep.
+        patience: how often to look, giving way to other threads each time, before going to sleep. On the leader's own
+            core that would be in vain, and the system wakes sleepers on an idle one.
     """
     place, done, waited = board.ctypes.data, -1, 0
     word = np.empty(1, dtype=np.int64)
@@ -147,7 +150,7 @@ def serve(board: Any, bell: Any, patience: Any) -> None:
             _take_turns(board)
             add(place + 8 * _NOTICE, -1)
             done, waited = notice // _NEXT_NOTICE, 0
-        elif waited < patience:
+        elif waited < patience and (board[_CORE] < 0 or core() != board[_CORE]):
             waited += 1
             give_way()
         else:

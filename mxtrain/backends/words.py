@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic
 
 _word = ir.IntType(64)
@@ -80,3 +80,13 @@ give_way = _external("sched_yield", types.int32(), "SwitchToThread")
 """Let another thread that waits for this core run first."""
 capsule_pointer = _external("PyCapsule_GetPointer", types.intp(types.intp, types.intp))
 """The structure in the capsule at an address; whoever calls it holds the interpreter."""
+
+
+@njit
+def _unknown_core() -> int:
+    return -1
+
+
+_core_names = {"linux": "sched_getcpu", "win32": "GetCurrentProcessorNumber"}
+core: Any = _external(_core_names[sys.platform], types.intc()) if sys.platform in _core_names else _unknown_core
+"""The number of the core that this thread runs on; -1 where the system does not tell."""
