@@ -54,6 +54,8 @@ class FlatParameters(Mapping[str, Array]):
         array([0.5, 0.5, 0.5, 0.5, 0. , 0. ], dtype=float32)
     """
 
+    layout: tuple[Place, ...]
+
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         self._lay_out(_layout(arrays))
         sizes = {place.dtype: place.stop for place in self.layout}
