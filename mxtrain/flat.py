@@ -54,6 +54,8 @@ class FlatParameters(Mapping[str, Array]):
         array([0.5, 0.5, 0.5, 0.5, 0. , 0. ], dtype=float32)
     """
 
+    layout: tuple[Place, ...]
+
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         self._lay_out(_layout(arrays))
         sizes = {place.dtype: place.stop for place in self.layout}
@@ -75,6 +77,12 @@ class FlatParameters(Mapping[str, Array]):
     def places(self, dtype: str) -> tuple[Place, ...]:
         """Where the arrays of one dtype lie."""
         return self._places[dtype]
+
+    def is_laid_out_as(self, other: "FlatParameters") -> bool:
+        """Whether the other has the same names, shapes and dtypes in the same order; told at once the second time."""
+        if self.layout is not other.layout and self.layout == other.layout:
+            self.layout = other.layout
+        return self.layout is other.layout
 
     def _lay_out(self, layout: tuple[Place, ...]) -> None:
         self.layout = layout

@@ -17,6 +17,7 @@ from mxtrain.types import Array, describe
 
 Update: TypeAlias = tuple[Hashable, Array, Array]
 """An index, the gradient, the weight."""
+History: TypeAlias = tuple[Any, ...]
 Group: TypeAlias = tuple[list[Kept], list[tuple[Array, ...]]]
 """What is kept for weights of one dtype and one history, and the program's arrays for each."""
 Moment: TypeAlias = tuple[int, tuple[float, ...], dict[str, float]]
@@ -170,7 +171,8 @@ class Optimizer:
         """Check arrays, and bring those together that share dtype and history; also what is kept for new ones."""
         present = self._store.loose()
         new: dict[Hashable, Kept] = {}
-        alike: dict[Hashable, Group] = {}
+        alike: dict[History, Group] = {}
+        last: History = ()
         for index, grad, weight in updates:
             check_pair(index, grad, weight)
             kept = present.get(index)
@@ -178,18 +180,23 @@ class Optimizer:
                 kept = new[index] = self._new(weight)
             else:
                 kept.check(index, weight)
-            history = (type(weight), weight.dtype, kept.updates, *kept.scalars.values())
-            if history not in alike:
-                self._check_backend(index, weight)  # once for all weights of a type
-                alike[history] = ([], [])
-            together, arrays = alike[history]
+            history = type(weight), weight.dtype, kept.updates, kept.scalars
+            if history != last:  # mostly it is that of the one before
+                last, (together, arrays) = history, self._alike(alike, index, weight, kept)
             together.append(kept)
             arrays.append((weight, grad, *kept.slots))
         return list(alike.values()), new
 
+    def _alike(self, alike: dict[History, Group], index: Hashable, weight: Array, kept: Kept) -> Group:
+        history = type(weight), weight.dtype, kept.updates, *kept.scalars.values()
+        if history not in alike:
+            self._check_backend(index, weight)  # once for all weights of a type
+            alike[history] = ([], [])
+        return alike[history]
+
     def _gathered(self, params: FlatParameters, grads: FlatParameters) -> dict[str, FlatKept] | None:
         """What is kept for flat parameters, by dtype; None where layouts or histories differ."""
-        if params.layout is not grads.layout and params.layout != grads.layout:
+        if not grads.is_laid_out_as(params):
             return None
         for dtype, buffer in params.buffers.items():
             if grads.buffers[dtype] is buffer:

@@ -22,6 +22,8 @@ class Kept:
         if not self.slots:
             return
         slot = self.slots[0]  # all slots of a weight are alike
+        if slot.shape == weight.shape and slot.dtype is weight.dtype and type(slot) is type(weight):
+            return  # the usual case, told quickly
         if slot.shape != weight.shape or slot.dtype != weight.dtype or not same_kind(slot, weight):
             raise ArrayError(
                 f"weight {index!r} has shape {weight.shape} and dtype {weight.dtype}, but the slots kept for it "

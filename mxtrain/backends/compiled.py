@@ -11,64 +11,96 @@ import numba
 import numpy as np
 
 from mxtrain.backends.base import Group
-from mxtrain.backends.layout import flat_views, gathered_blocks
+from mxtrain.backends.crew import crew
+from mxtrain.backends.layout import gathered_blocks
 from mxtrain.backends.loop import print_loop
 from mxtrain.backends.loop_files import loop_file
+from mxtrain.backends.native import alone, look_up
 from mxtrain.backends.rounding import rounded
-from mxtrain.backends.threads import run_pieces
+from mxtrain.backends.threads import thread_count
 from mxtrain.kernel import Program
 
-THREADED = 1 << 19
-"""From this many elements on, an array is shared among threads; below, waking them costs more than they save."""
+THREADED = 1 << 17
+"""From this many elements on, the work is shared among threads; below, waking them costs more than they save."""
+_RANGES = 16
+"""Into how many ranges it is cut for each thread: enough that a late one does not hold the others up."""
+_SMALLEST, _LARGEST = 1 << 14, 1 << 17
+"""Elements in a range: less is not worth the turn, and of more the last one would take too long."""
 
 
 class CompiledBackend:
-    """Runs programs on NumPy arrays as compiled loops, on several threads where arrays are large.
+    """Runs programs on NumPy arrays as compiled loops, all arrays in one call, on several threads where that is much.
 
     A loop is compiled once for each program and dtype, and its machine code is kept on disk. It may run on several
     Python threads at once, and in forked processes.
+
+    Args:
+        threads: how many may work on one update; None for what `thread_count` says at the time.
     """
 
     name = "compiled"
     kinds: tuple[str, ...] = ("numpy",)
+
+    def __init__(self, threads: int | None = None) -> None:
+        self._threads = threads
 
     def run(self, program: Program, groups: Sequence[Group], scalars: Sequence[float]) -> None:
         """Run a program in place on each group; see `Backend.run`."""
         if not groups:
             return
         dtype = groups[0][0].dtype
-        loop = compile_loop(program, dtype)
-        constants = rounded(scalars, dtype)
+        loop = compile_loop(program, dtype).address
+        constants = rounded(scalars, dtype).view(np.uint8)
+        if self._run_in_place(loop, constants, groups):
+            return
         for arrays in groups:
-            views = flat_views(arrays)
-            if views is None:
+            if not self._run_in_place(loop, constants, [arrays]):
                 for blocks in gathered_blocks(arrays, program.written):
-                    loop(constants, *blocks)
-            elif views[0].size < THREADED:
-                loop(constants, *views)
-            else:
-                _run_threaded(loop, constants, views)
+                    self._run_in_place(loop, constants, [blocks])
+
+    def _run_in_place(self, loop: int, constants: Any, groups: Sequence[Group]) -> bool:
+        """Run a loop where the arrays lie; False, and nothing is done, where some have no common order in memory."""
+        # The records keep the arrays alive and their memory where it is.
+        records = [array.__array_struct__ for arrays in groups for array in arrays]
+        table = np.array(list(map(id, records)), dtype=np.int64).reshape(len(groups), -1)
+        starts = np.empty(len(groups) + 1, dtype=np.int64)
+        if not look_up(table, starts):
+            return False
+        task = loop, constants, table, starts
+        threads = (self._threads or thread_count()) if starts[-1] >= THREADED else 1
+        if threads == 1 or not _are_apart(table, starts, groups[0][0].itemsize) or not _run_shared(task, threads):
+            alone(*task)
+        return True
 
 
-def _run_threaded(loop: Callable[..., None], constants: Any, views: list[Any]) -> None:
-    run_pieces(lambda piece: loop(constants, *[view[piece] for view in views]), views[0].size)
+def _are_apart(table: Any, starts: Any, itemsize: int) -> bool:
+    """Whether no two arrays share memory; those that do, such as one weight under two names, keep their order."""
+    if len(table) == 1:
+        return True
+    begins = table.reshape(-1)
+    ends = (table + itemsize * np.diff(starts)[:, None]).reshape(-1)
+    order = begins.argsort()
+    return bool((ends[order[:-1]] <= begins[order[1:]]).all())
+
+
+def _run_shared(task: tuple[Any, ...], threads: int) -> bool:
+    """Run a loop on several threads; False, and nothing is done, where the helpers are busy."""
+    size = int(task[-1][-1])
+    piece = min(max(size // (threads * _RANGES), _SMALLEST), _LARGEST)
+    return crew().run(task, piece, threads - 1)
 
 
 @cache
-def compile_loop(program: Program, dtype: np.dtype[Any]) -> Callable[..., None]:
+def compile_loop(program: Program, dtype: np.dtype[Any]) -> Any:
     """The compiled loop of a program for a dtype; machine code from the disk where it is there.
 
     Where the cache cannot be written, the loop is compiled for this process alone.
     """
     source = print_loop(program)
-    element = numba.from_dtype(dtype)
-    writable = numba.types.Array(element, 1, "C")
-    readable = numba.types.Array(element, 1, "C", readonly=True)
-    arrays = [writable if number in program.written else readable for number in range(len(program.arrays))]
-    signature = numba.void(readable, *arrays)
-    compiler, keeper = (
-        numba.njit(signature, nogil=True, error_model="numpy", cache=is_kept) for is_kept in (False, True)
-    )
+    pointer: Any = numba.types.CPointer
+    element, number = pointer(numba.from_dtype(dtype)), numba.types.int64
+    signature = numba.void(element, pointer(element), pointer(number), number, number, number)
+    compiler, keeper = (numba.cfunc(signature, error_model="numpy", cache=is_kept) for is_kept in (False, True))
     try:
         return keeper(_load(loop_file(program.name, source)))
     except Exception:  # noqa: BLE001 - no folder, no space, damaged files: an error of the loop itself comes again here

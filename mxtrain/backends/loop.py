@@ -20,27 +20,33 @@ _EXPRESSIONS = {
 
 
 def print_loop(program: Program) -> str:
-    """The source of a module with one function, `loop(s, a0, a1, …)`: scalars first, then the program's arrays.
+    """The source of a module with one function, `loop(s, table, starts, row, low, high)`, on elements of many arrays.
 
-    Every operation has a line of its own, so that nothing is contracted or reordered; every element is read once
-    before anything of it is written.
+    `s` holds the scalars, `table` the addresses of the program's arrays, row after row. Elements are counted through
+    the rows: `starts[row]` is the number of a row's first one. The loop does `low` to `high`, of which the first is in
+    `row`. Every operation has a line of its own, so that nothing is contracted or reordered; every element is read
+    once before anything of it is written.
     """
-    arrays = [f"a{number}" for number in range(len(program.arrays))]
-    read = {operand.number for operand in _operands(program) if operand.space == "array"}
+    count = len(program.arrays)
+    used = {operand.number for operand in _operands(program) if operand.space == "array"}
     lines = [
         f'"""The update {program.name}({", ".join(program.arrays)}), printed by mxtrain for Numba to compile."""',
         "from math import sqrt",
         "",
         "",
-        f"def loop({', '.join(['s', *arrays])}):",
+        "def loop(s, table, starts, row, low, high):",
         *(f"    s{i} = s[{i}]  # {scalar}" for i, scalar in enumerate(program.scalars)),
-        "    for i in range(a0.size):",
-        *(f"        x{i} = {array}[i]  # {program.arrays[i]}" for i, array in enumerate(arrays) if i in read),
+        "    while starts[row] < high:",
+        "        start = starts[row]",
+        *(f"        a{i} = table[{count} * row + {i}]  # {name}" for i, name in enumerate(program.arrays)),
+        "        row += 1",
+        "        for i in range(max(low - start, 0), min(high, starts[row]) - start):",
+        *(f"            x{i} = a{i}[i]" for i in range(count) if i in used),
     ]
     for number, step in enumerate(program.instructions):
         expression = _EXPRESSIONS[step.operation].format(*step.operands)
-        lines.append(f"        t{number} = {expression}")
-    lines += [f"        a{number}[i] = {value}" for number, value in program.outputs]
+        lines.append(f"            t{number} = {expression}")
+    lines += [f"            a{number}[i] = {value}" for number, value in program.outputs]
     return "\n".join(lines) + "\n"
 
 

@@ -15,7 +15,7 @@ def rounded(scalars: Sequence[float], dtype: np.dtype[Any]) -> NDArray[Any]:
     >>> rounded([0.1, 1e300], np.dtype("float32"))
     array([0.1, inf], dtype=float32)
     """
-    if all(-_LARGEST <= scalar <= _LARGEST for scalar in scalars):
+    if not scalars or (max(scalars) <= _LARGEST and min(scalars) >= -_LARGEST):
         return np.array(scalars, dtype=dtype)
     with np.errstate(over="ignore"):
         return np.array(scalars, dtype=np.float64).astype(dtype)

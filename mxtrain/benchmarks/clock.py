@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
+_REHEARSAL = 0.03
+"""Seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -31,7 +34,11 @@ class Timing:
 
 
 def take_turns(
-    contenders: Mapping[str, Callable[[], object]], *, seconds: float = 1.0, rounds: int = 5, rehearse: bool = True
+    contenders: Mapping[str, Callable[[], object]],
+    *,
+    seconds: float = 1.0,
+    rounds: int = 5,
+    rehearse: bool = True,
 ) -> dict[str, Timing]:
     """Time several calls, one after the other, round after round.
 
@@ -39,8 +46,9 @@ def take_turns(
         contenders: what to call, by name; each is called twice before anything is measured.
         seconds: for how long new rounds begin.
         rounds: how many there are at least.
-        rehearse: call each once more, unmeasured, right before it is measured. So a contender finds the caches and
-            its own threads as its own last call leaves them, and not as another's does.
+        rehearse: call each for a while, unmeasured, before it is measured. So a contender finds the caches and its
+            own threads as its own last calls leave them, and not as another's do: the threads of OpenMP and OpenBLAS
+            keep a core busy for up to 30 milliseconds after their last work.
 
     Example:
         >>> timings = take_turns({"sum": lambda: sum(range(100))}, seconds=0)
@@ -55,7 +63,8 @@ def take_turns(
     forwards = list(contenders.items())
     while len(samples[forwards[0][0]]) < rounds or time.perf_counter() < end:
         for name, call in forwards:
-            if rehearse:
+            begin = time.perf_counter()
+            while rehearse and time.perf_counter() < begin + _REHEARSAL:
                 call()
             begin = time.perf_counter()
             call()

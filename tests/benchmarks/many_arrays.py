@@ -50,7 +50,7 @@ def _timings(shapes: Shapes):
         "torch": torch_step("adam", copies["torch"], gradients),
     }
     assert_alike(steps, {name: _getter(arrays) for name, arrays in copies.items()})
-    return take_turns(steps, seconds=3)
+    return take_turns(steps, seconds=4)
 
 
 def _getter(arrays: Arrays):

@@ -8,6 +8,7 @@ import sys
 import time
 
 import compile_time
+import extras
 import limits
 import many_arrays
 import memory
@@ -17,7 +18,7 @@ import torch
 import training
 
 PACKAGES = ("mxtrain", "numpy", "numba", "torch", "jax", "jaxlib", "optax", "thinc", "scikit-learn")
-PARTS = (limits, one_array, many_arrays, training, memory, compile_time)
+PARTS = (limits, one_array, many_arrays, training, extras, memory, compile_time)
 
 
 def main() -> None:

@@ -1,0 +1,94 @@
+"""A few threads that help with large arrays, at hand within a microsecond while one update follows the other."""
+
+import atexit
+import os
+import sys
+from threading import Lock, Thread
+from typing import Any
+
+import numpy as np
+
+from mxtrain.backends.native import BOARD, OVER, lead, serve
+
+_PATIENCE = 500
+"""How often a helper looks for new work before it goes to sleep, giving way to other threads each time: for about 0.1
+milliseconds. To wake it from sleep takes about as long."""
+
+
+class Crew:
+    """Helper threads of this process, who run compiled loops without holding the interpreter.
+
+    They are hired when they are first needed, and sleep where nothing has been to do for a while. One update at a time
+    has their help; another thread that comes meanwhile does its work alone.
+    """
+
+    def __init__(self) -> None:
+        self._board = np.zeros(BOARD, dtype=np.int64)
+        self._bell = _new_bell()
+        self._is_led = Lock()
+        self._helpers: list[Thread] = []
+        atexit.register(self._dismiss)
+
+    def run(self, task: tuple[Any, ...], piece: int, helpers: int) -> bool:
+        """Do a task with at most so many helpers; False where they are busy, and nothing has been done.
+
+        Args:
+            task: the loop's address, its scalars, the table and the starts, as `native.alone` has them.
+            piece: elements that are taken at a time.
+            helpers: how many may help.
+        """
+        if self._board[OVER] or not self._is_led.acquire(blocking=False):
+            return False
+        try:
+            self._hire(helpers)
+            lead(self._board, self._bell[1], *task, piece, helpers)
+        finally:
+            self._is_led.release()
+        return True
+
+    def _hire(self, count: int) -> None:
+        while len(self._helpers) < count:
+            name = f"mxtrain-{len(self._helpers) + 1}"
+            helper = Thread(target=serve, args=(self._board, self._bell[0], _PATIENCE), name=name, daemon=True)
+            helper.start()
+            self._helpers.append(helper)
+
+    def _dismiss(self) -> None:
+        """Let all helpers go before the interpreter ends."""
+        with self._is_led:
+            self._board[OVER] = 1
+            for _ in self._helpers:
+                os.write(self._bell[1], (1).to_bytes(8, sys.byteorder))
+        for helper in self._helpers:
+            helper.join(timeout=1)
+
+
+def _new_bell() -> tuple[int, int]:
+    """Where helpers read to sleep, and where a number is written to wake one.
+
+    Linux wakes the reader of a pipe on the writer's own core, where it would wait; that of an event on an idle one.
+    """
+    if sys.platform == "linux":
+        event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_SEMAPHORE)
+        return event, event
+    return os.pipe()
+
+
+_crew: Crew | None = None
+
+
+def crew() -> Crew:
+    """The helpers of this process."""
+    global _crew
+    if _crew is None:
+        _crew = Crew()
+    return _crew
+
+
+def _forget() -> None:
+    global _crew
+    _crew = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)  # a forked child has none of its parent's threads

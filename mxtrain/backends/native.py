@@ -1,0 +1,159 @@
+"""What compiled loops are driven by, in words that Numba compiles: who takes which part of the work.
+
+The work is a table of arrays that lie anywhere: row by row, the addresses of a program's arrays. Their elements are
+counted through the rows, so that a part of the work is a range of numbers.
+
+A board is where a leader, who has work, and helpers meet: a few numbers in memory. The leader puts up a notice; every
+thread that is at hand takes the next range until none is left; then the leader takes the notice off, and waits for
+those who are still busy. Nobody holds the interpreter meanwhile, and nobody waits for a helper that does not come.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+
+from mxtrain.backends.words import add, call, capsule_pointer, core, fetch, fetch_int, give_way, read, replace, write
+
+BOARD = 42
+"""How many numbers a board has."""
+OVER = 0
+"""Where it says that helpers may go."""
+_NOTICE, _NEXT, _ASLEEP = 8, 16, 24
+"""Other places, each on a cache line of its own: the notice; the first element that nobody has taken; how many helpers
+have gone to sleep since the last notice."""
+_LOOP, _SCALARS, _TABLE, _STARTS, _ROWS, _SIZE, _PIECE, _LIMIT, _ONE, _CORE = range(32, 42)
+"""The loop's address; the addresses of its scalars, of the table of addresses and of each row's first number; how many
+rows and elements there are; elements in a range; how many helpers may join; a 1, with which the bell is rung; the core
+that the leader runs on."""
+
+_OPEN = 1 << 16
+"""A notice is the number of helpers that are busy, this where more may join, and above it the number of the notice."""
+_NEXT_NOTICE = 2 * _OPEN
+
+_CONTIGUOUS, _FORTRAN, _ALIGNED = 0x1, 0x2, 0x100
+"""Flags in NumPy's `PyArrayInterface`, the C structure behind `__array_struct__`."""
+
+_board, _bytes, _table, _numbers = types.int64[::1], types.uint8[::1], types.int64[:, ::1], types.int64[::1]
+
+
+def _compiled(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Compile a function now; its machine code is kept on disk where that can be written."""
+
+    def compile_now(function: Callable[..., Any]) -> Any:
+        try:
+            return njit(signature, cache=True, **options)(function)
+        except Exception:  # noqa: BLE001 - no folder, no space, damaged files: an error of the code comes again here
+            return njit(signature, **options)(function)
+
+    return compile_now
+
+
+@_compiled(types.boolean(_table, _numbers))
+def look_up(table: Any, starts: Any) -> Any:
+    """Fill a table, and the number of each row's first element, with the end after the last.
+
+    Args:
+        table: the address of each array's `__array_struct__`, which that of the array's memory takes the place of.
+        starts: written; longer than the table by one.
+
+    Returns:
+        False where the arrays of some row have no common order of elements in memory, or are not aligned.
+    """
+    rows, arrays = table.shape
+    starts[0] = 0
+    for row in range(rows):
+        orders, size = _CONTIGUOUS | _FORTRAN, 1
+        for number in range(arrays):
+            record = capsule_pointer(table[row, number], 0)
+            flags = fetch_int(record + 16)
+            orders &= flags if flags & _ALIGNED else 0
+            table[row, number] = fetch(record + 40)
+            if number == 0:
+                shape = fetch(record + 24)
+                for axis in range(fetch_int(record + 4)):
+                    size *= fetch(shape + 8 * axis)
+        if not orders:
+            return False
+        starts[row + 1] = starts[row] + size
+    return True
+
+
+@_compiled(types.void(types.int64, _bytes, _table, _numbers), nogil=True)
+def alone(loop: Any, scalars: Any, table: Any, starts: Any) -> None:
+    """Do all of the work here."""
+    call(loop, scalars.ctypes.data, table.ctypes.data, starts.ctypes.data, 0, 0, starts[-1])
+
+
+@njit
+def _take_turns(board: Any) -> None:
+    """Take one range of elements after the other, until none is left."""
+    place, starts = board.ctypes.data, board[_STARTS]
+    while True:
+        low = add(place + 8 * _NEXT, board[_PIECE])
+        if low >= board[_SIZE]:
+            return
+        row, beyond = 0, board[_ROWS]  # the last row that begins at `low` or before
+        while beyond - row > 1:
+            middle = (row + beyond) // 2
+            if fetch(starts + 8 * middle) <= low:
+                row = middle
+            else:
+                beyond = middle
+        high = min(low + board[_PIECE], board[_SIZE])
+        call(board[_LOOP], board[_SCALARS], board[_TABLE], starts, row, low, high)
+
+
+@_compiled(types.void(_board, types.int64, types.int64, _bytes, _table, _numbers, types.int64, types.int64), nogil=True)
+def lead(board: Any, bell: Any, loop: Any, scalars: Any, table: Any, starts: Any, piece: Any, limit: Any) -> None:
+    """Do the work with all helpers that come; return when all of it is done. One leader at a time.
+
+    Args:
+        board: where helpers look.
+        bell: the file that is written to; who reads eight bytes from it is awake.
+        loop, scalars, table, starts: as in `alone`.
+        piece: elements in a range.
+        limit: how many helpers may join.
+    """
+    board[_LOOP], board[_SCALARS], board[_TABLE] = loop, scalars.ctypes.data, table.ctypes.data
+    board[_STARTS], board[_ROWS], board[_SIZE] = starts.ctypes.data, len(table), starts[-1]
+    board[_PIECE], board[_LIMIT], board[_NEXT], board[_ONE] = piece, limit, 0, 1
+    board[_CORE] = core()
+    place = board.ctypes.data
+    add(place + 8 * _NOTICE, _NEXT_NOTICE + _OPEN)
+    for _ in range(min(fetch(place + 8 * _ASLEEP), limit)):
+        add(place + 8 * _ASLEEP, -1)
+        write(bell, place + 8 * _ONE, 8)
+    _take_turns(board)
+    add(place + 8 * _NOTICE, -_OPEN)
+    while fetch(place + 8 * _NOTICE) & (_OPEN - 1):
+        give_way()
+
+
+@_compiled(types.void(_board, types.int64, types.int64), nogil=True)
+def serve(board: Any, bell: Any, patience: Any) -> None:
+    """Help with all work that comes, until it is over.
+
+    Args:
+        board: where to look.
+        bell: the file that is read from.
+        patience: how often to look, giving way to other threads each time, before going to sleep. On the leader's own
+            core that would be in vain, and the system wakes sleepers on an idle one.
+    """
+    place, done, waited = board.ctypes.data, -1, 0
+    word = np.empty(1, dtype=np.int64)
+    while not fetch(place + 8 * OVER):
+        notice = fetch(place + 8 * _NOTICE)
+        is_new = notice & _OPEN and notice // _NEXT_NOTICE != done and notice & (_OPEN - 1) < board[_LIMIT]
+        if is_new and replace(place + 8 * _NOTICE, notice, notice + 1):
+            _take_turns(board)
+            add(place + 8 * _NOTICE, -1)
+            done, waited = notice // _NEXT_NOTICE, 0
+        elif waited < patience and (board[_CORE] < 0 or core() != board[_CORE]):
+            waited += 1
+            give_way()
+        else:
+            waited = 0
+            add(place + 8 * _ASLEEP, 1)
+            read(bell, word.ctypes.data, 8)

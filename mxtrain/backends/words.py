@@ -1,0 +1,92 @@
+"""Words that Numba lacks: numbers that several threads change, calls by address, and a few functions of C."""
+
+import sys
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+_word = ir.IntType(64)
+
+
+def _fetch(typing: Any, address: Any) -> Any:
+    """The number at an address; what was written before it by another thread is seen too."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load_atomic(builder.inttoptr(arguments[0], _word.as_pointer()), "seq_cst", 8)
+
+    return types.int64(types.int64), generate
+
+
+def _fetch_int(typing: Any, address: Any) -> Any:
+    """The C `int` at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(builder.inttoptr(arguments[0], ir.IntType(32).as_pointer()))
+
+    return types.int32(types.int64), generate
+
+
+def _add(typing: Any, address: Any, amount: Any) -> Any:
+    """Add to the number at an address, in one go; what it was before."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.inttoptr(arguments[0], _word.as_pointer())
+        return builder.atomic_rmw("add", place, arguments[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), generate
+
+
+def _replace(typing: Any, address: Any, old: Any, new: Any) -> Any:
+    """Put `new` at an address if `old` is there, in one go; whether it was."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.inttoptr(arguments[0], _word.as_pointer())
+        outcome = builder.cmpxchg(place, arguments[1], arguments[2], "seq_cst", "seq_cst")
+        return builder.extract_value(outcome, 1)
+
+    return types.boolean(types.int64, types.int64, types.int64), generate
+
+
+def _call(typing: Any, loop: Any, scalars: Any, table: Any, starts: Any, row: Any, low: Any, high: Any) -> Any:
+    """Call the loop at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [_word] * 6)
+        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 7), generate
+
+
+fetch: Any = intrinsic(_fetch)
+fetch_int: Any = intrinsic(_fetch_int)
+add: Any = intrinsic(_add)
+replace: Any = intrinsic(_replace)
+call: Any = intrinsic(_call)
+
+
+def _external(name: str, signature: Any, windows_name: str = "") -> Any:
+    return types.ExternalFunction(windows_name if windows_name and sys.platform == "win32" else name, signature)
+
+
+_transfer = types.intp(types.intc, types.intp, types.intp)
+read = _external("read", _transfer, "_read")
+"""`read(file, address, bytes)`."""
+write = _external("write", _transfer, "_write")
+"""`write(file, address, bytes)`."""
+give_way = _external("sched_yield", types.int32(), "SwitchToThread")
+"""Let another thread that waits for this core run first."""
+capsule_pointer = _external("PyCapsule_GetPointer", types.intp(types.intp, types.intp))
+"""The structure in the capsule at an address; whoever calls it holds the interpreter."""
+
+
+@njit
+def _unknown_core() -> int:
+    return -1
+
+
+_core_names = {"linux": "sched_getcpu", "win32": "GetCurrentProcessorNumber"}
+core: Any = _external(_core_names[sys.platform], types.intc()) if sys.platform in _core_names else _unknown_core
+"""The number of the core that this thread runs on; -1 where the system does not tell."""

@@ -1,0 +1,116 @@
+"""Many loose arrays in one compiled call: the same bits as NumPy's, one array at a time."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mxtrain
+from tests.tables import CONFIGS, STAGES, awkward
+
+SIZES = [0, 1, 7, 4095, 0, 4096, 4097, 131_000, 1, 70_001]
+"""Together they are shared among threads, and ranges begin and end within arrays."""
+
+
+def loose(dtype: str, seed: int) -> dict[str, np.ndarray]:
+    return {f"w{i}": awkward(size, dtype, count=1, seed=seed + i)[0] for i, size in enumerate(SIZES)}
+
+
+def assert_same(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> None:
+    for name, one in ours.items():
+        np.testing.assert_array_equal(one, theirs[name], err_msg=name)  # of NaN only that both are
+        unequal = one.view(f"u{one.itemsize}") != theirs[name].view(f"u{one.itemsize}")
+        assert np.isnan(one[unequal]).all(), name  # zeros too have the same sign
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("stage", ["plain", "all"])
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+def test_bits_equal_numpys_one_by_one(config: Any, stage: str, dtype: str) -> None:
+    together, each = (mxtrain.build(config | STAGES[stage], backend=name) for name in ("compiled", "numpy"))
+    ours = loose(dtype, 0)
+    theirs = {name: weight.copy() for name, weight in ours.items()}
+    for seed in (100, 200):
+        gradients = loose(dtype, seed)
+        together.step(ours, gradients)
+        for name, weight in theirs.items():
+            each.update(name, gradients[name], weight)
+    assert_same(ours, theirs)
+
+
+def laid_out(draw: Any) -> dict[str, np.ndarray]:
+    """Arrays of every layout, filled by `draw(shape)`."""
+    memory = bytearray(4 * 60 + 1)
+    unaligned = np.frombuffer(memory, dtype="float32", count=60, offset=1).reshape(6, 10)
+    unaligned[:] = draw((6, 10))
+    return {
+        "plain": draw((6, 10)),
+        "columns": np.asfortranarray(draw((6, 10))),
+        "strided": draw((12, 10))[::2],
+        "reversed": draw((6, 10))[::-1],
+        "unaligned": unaligned,
+        "scalar": draw(()),
+        "empty": draw((0, 3)),
+        "deep": draw((2, 3, 4, 5)),
+    }
+
+
+@pytest.mark.parametrize("flipped", [False, True], ids=["alike", "weights and gradients laid out differently"])
+def test_any_layout_among_them(flipped: bool) -> None:
+    generator = np.random.default_rng(0)
+
+    def draw(shape: tuple[int, ...]) -> np.ndarray:
+        return np.asarray(generator.standard_normal(shape), dtype="float32")
+
+    ours, gradients = laid_out(draw), laid_out(draw)
+    if flipped:
+        gradients = {name: np.asarray(gradient, order="C").copy() for name, gradient in gradients.items()}
+    theirs = {name: np.array(weight) for name, weight in ours.items()}
+    together, each = (mxtrain.build({"kind": "adam"}, backend=name) for name in ("compiled", "numpy"))
+    for _ in range(2):
+        together.step(ours, gradients)
+        each.step(theirs, {name: np.array(gradient) for name, gradient in gradients.items()})
+    for name, one in ours.items():
+        assert one.tobytes() == theirs[name].tobytes(), name
+
+
+def test_a_memory_map_is_an_array(tmp_path: Any) -> None:
+    ours = {"w": np.memmap(tmp_path / "w", dtype="float32", mode="w+", shape=(5, 7)), "b": np.ones(3, "float32")}
+    ours["w"][:] = 1
+    theirs = {name: np.array(weight) for name, weight in ours.items()}
+    gradients = {name: np.full_like(weight, 0.5) for name, weight in theirs.items()}
+    for name, weights in (("compiled", ours), ("numpy", theirs)):
+        mxtrain.build({"kind": "adam"}, backend=name).step(weights, gradients)
+    assert ours["w"].tobytes() == theirs["w"].tobytes()
+
+
+def test_what_changes_between_steps_is_seen() -> None:
+    """Nothing of an array is remembered: neither its memory, nor its shape, nor that it may be written to."""
+    optimizer = mxtrain.build({"kind": "sgd", "η": 1, "λ": 0}, backend="compiled")
+    weight, gradient = np.zeros(4, "float32"), np.ones(4, "float32")
+    optimizer.step({"w": weight}, {"w": gradient})
+    weight.resize(100_000, refcheck=False)  # elsewhere now, and longer
+    with pytest.raises(mxtrain.ArrayError, match="has shape"):
+        optimizer.step({"w": weight}, {"w": gradient})
+    gradient.resize(100_000, refcheck=False)  # NumPy adds zeros
+    optimizer.step({"w": weight}, {"w": gradient})
+    assert weight[:5].tolist() == [-2, -2, -2, -2, 0]
+    weight.flags.writeable = False
+    with pytest.raises(mxtrain.ArrayError, match="read-only"):
+        optimizer.step({"w": weight}, {"w": gradient})
+
+
+def test_arrays_that_share_memory_keep_their_order() -> None:
+    """One weight under two names, a part of another, and a weight that is another's gradient."""
+
+    def steps(backend: str) -> bytes:
+        memory, gradient = awkward(300_000, "float64", count=2)
+        params = {"a": memory, "b": memory, "c": memory[1000:200_000], "d": np.ones(300_000)}
+        grads = {"a": gradient, "b": gradient, "c": gradient[1000:200_000], "d": memory}
+        optimizer = mxtrain.build({"kind": "adam", "clip": 1}, backend=backend)
+        for _ in range(5):
+            optimizer.step(params, grads)
+        return np.nan_to_num(np.concatenate([memory, params["d"]])).tobytes()
+
+    expected = steps("numpy")
+    assert [steps("compiled") == expected for _ in range(5)] == [True] * 5
