@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from mxtrain.config import Point, Sweep
 from mxtrain.errors import SweepError
@@ -100,19 +100,22 @@ class Record:
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
+        study = f"the study in {_shown(self._url)}"
         try:
             yield
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-            cause = getattr(error.__cause__ or error, "orig", None) or error
-            reason = " ".join(str(cause).split())
-            raise SweepError(
-                f"the study in {_shown(self._url)} cannot be reached: {reason}; what was done is kept"
-            ) from error
-        except ModuleNotFoundError as error:
-            raise SweepError(
-                f"the study in {_shown(self._url)} needs {error.name}; pip install {error.name}, "
-                "or for PostgreSQL: pip install 'mxtrain[postgresql]'"
-            ) from error
+            raise SweepError(f"{study} cannot be reached: {_reason(error)}; what was done is kept") from error
+        except ImportError as error:
+            extra = make_url(self._url).get_backend_name()
+            raise SweepError(f"{study} needs a driver; pip install 'mxtrain[{extra}]'") from error
+
+
+def _reason(error: Exception) -> str:
+    """What the database's own driver said, on one line."""
+    while error.__cause__ is not None and not isinstance(error, DBAPIError):
+        error = error.__cause__  # type: ignore[assignment]
+    told = error.orig if isinstance(error, DBAPIError) else error
+    return " ".join(str(told).split())
 
 
 def _recalled(trial: FrozenTrial) -> tuple[Ending, Drawn]:

@@ -1,0 +1,87 @@
+"""The study of a sweep in a database of the user's, of which other drivers may know."""
+
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import optuna
+import pytest
+
+import mxtrain
+from tests.sweeps.conftest import small, table
+
+SERVER = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
+
+
+@pytest.fixture(scope="module")
+def postgresql(tmp_path_factory):
+    """The address of a PostgreSQL server of our own."""
+    if SERVER is None:
+        pytest.skip("PostgreSQL's server is not installed on this machine")
+    folder = tmp_path_factory.mktemp("postgresql")
+    user = []
+    if os.geteuid() == 0:  # the server refuses to run as root
+        user = ["runuser", "-u", "postgres", "--"]
+        for path in (folder, *folder.parents[:2]):
+            path.chmod(0o755)
+        shutil.chown(folder, "postgres", "postgres")
+    programs = Path(SERVER).resolve().parent
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    subprocess.run(
+        [*user, programs / "initdb", "-A", "trust", "-U", "sweeper", "-N", "-D", folder / "data"],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+    )
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+    control = [*user, programs / "pg_ctl", "-D", folder / "data", "-w"]
+    subprocess.run(
+        [*control, "-l", folder / "log", "-o", options, "start"], check=True, capture_output=True, cwd=folder
+    )
+    yield f"postgresql://sweeper@127.0.0.1:{port}/postgres"
+    subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder)
+
+
+def test_two_drivers_in_turn_on_one_study(postgresql, tmp_path):
+    """The second one knows what the first one did, even where it has another folder."""
+    first = mxtrain.sweep(small(storage=postgresql, trials=3, name="turns"), run_dir=tmp_path / "one", workers=2)
+    second = mxtrain.sweep(small(storage=postgresql, trials=6, name="turns"), run_dir=tmp_path / "two", workers=2)
+    assert list(second)[:3] == list(first)
+    assert table(second) == table(mxtrain.sweep(small(), run_dir=tmp_path / "alone", workers=2))
+    study = optuna.load_study(study_name="turns", storage=postgresql)
+    assert [trial.number for trial in study.trials] == [0, 1, 2, 3, 4, 5]
+
+
+def test_another_sweep_of_the_same_name_is_refused(postgresql, tmp_path):
+    mxtrain.sweep(small(storage=postgresql, trials=1, name="taken"), run_dir=tmp_path / "one", workers=1)
+    with pytest.raises(mxtrain.SweepError, match="the study taken in postgresql://.* belongs to another sweep"):
+        mxtrain.sweep(small(storage=postgresql, trials=1, seed=9, name="taken"), run_dir=tmp_path / "two", workers=1)
+
+
+def test_a_database_that_does_not_answer_is_one_error_without_the_password(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"postgresql://sweeper:s3cret@127.0.0.1:{free.getsockname()[1]}/postgres"
+    with pytest.raises(mxtrain.SweepError, match="cannot be reached") as error:
+        mxtrain.sweep(small(storage=address), run_dir=tmp_path, workers=1)
+    assert "s3cret" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_damaged_study_is_one_error(tmp_path):
+    mxtrain.sweep(small(trials=1), run_dir=tmp_path, workers=1)
+    (tmp_path / "study.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(mxtrain.SweepError, match="study.db cannot be reached: file is not a database"):
+        mxtrain.sweep(small(trials=2), run_dir=tmp_path, workers=1)
+
+
+def test_a_study_that_is_gone_is_written_anew_from_the_trials_folders(tmp_path):
+    result = mxtrain.sweep(small(), run_dir=tmp_path, workers=2)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("trials/*/model.safetensors")}
+    (tmp_path / "study.db").unlink()
+    assert table(mxtrain.sweep(small(), run_dir=tmp_path, workers=2)) == table(result)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("trials/*/model.safetensors")} == before
