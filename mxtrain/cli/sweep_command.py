@@ -74,7 +74,7 @@ def search(
         sweep_tables.print_plan(plan_sweep(file, run_dir=run_dir, overrides=sets or (), workers=workers), as_json)
         return
     if status:
-        sweep_tables.print_result(stand_of(file, run_dir=run_dir, overrides=sets or ()), None, as_json)
+        sweep_tables.print_standing(stand_of(file, run_dir=run_dir, overrides=sets or ()), as_json)
         return
     searched(
         lambda stop, watch: sweep(

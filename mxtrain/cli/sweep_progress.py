@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -50,16 +50,16 @@ class Screen:
         if self._ended_before is None:
             self._ended_before = ended
         lines = Table.grid(padding=(0, 2))
-        lines.add_column(style="dim", no_wrap=True)
+        lines.add_column(style="dim", no_wrap=True, min_width=len("running"))
         lines.add_column(overflow="ellipsis", no_wrap=True)
+        lines.add_row("", ProgressBar(total=result.total, completed=ended, width=48))
         lines.add_row("trials", self._counts(result, ended))
         best = result.best
         if best is not None:
             lines.add_row("best", f"trial {best['number']}  {told_value(result, best)}  {told_params(best)}")
         for row in result.counted("running")[:8]:
             lines.add_row("running", f"trial {row['number']}, epoch {row['epochs']}  {told_params(row)}")
-        bar = ProgressBar(total=result.total, completed=ended, width=48)
-        self._live.update(Group(bar, lines), refresh=True)
+        self._live.update(lines, refresh=True)
 
     def _counts(self, result: "SweepResult", ended: int) -> Text:
         told = [f"{ended} of {result.total}"]

@@ -44,6 +44,15 @@ def print_result(result: "SweepResult", seconds: float | None, as_json: bool) ->
         streams.messages().print(f"{more}--retry-failed tries failed trials again", soft_wrap=True)
 
 
+def print_standing(result: "SweepResult", as_json: bool) -> None:
+    """How a sweep stands, and how it goes on."""
+    print_result(result, None, as_json)
+    ended = sum(len(result.counted(state)) for state in ("complete", "pruned", "failed"))
+    if ended < result.total and not result.counted("running"):
+        told = f"it is not running now; continue it with `mxtrain resume {result.run_dir}`"
+        streams.messages().print(printable(told), soft_wrap=True)
+
+
 def print_plan(plan: "SweepPlan", as_json: bool) -> None:
     """What would be done."""
     if as_json:

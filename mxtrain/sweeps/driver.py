@@ -92,11 +92,14 @@ class Driver:
                 self._write_what_can_be()
                 self._save()
             raise
-        finally:
-            self._engine.close()
         self._save()
         self._watch(self.result)
         return self.result
+
+    def close(self) -> None:
+        """End the workers, and let go of the database."""
+        self._engine.close()
+        self._record.close()
 
     def _loop(self) -> None:
         while self._begin_what_can_be() or self._live:

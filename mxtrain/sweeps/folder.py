@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
 from mxtrain.errors import ConfigError, Problem, SweepError
@@ -82,7 +83,8 @@ class SweepFolder:
             changed = [key for key in before | now if before.get(key) != now.get(key)]
             if changed:
                 raise ConfigError([Problem(key, self._refusal(before.get(key), now.get(key))) for key in changed])
-        self.write(FILE, sweep.to_yaml())
+        has_password = bool(sweep.settings.storage and urlsplit(sweep.settings.storage).password)
+        self.write(FILE, sweep.to_yaml(), is_private=has_password)
 
     def run_dirs(self, number: int, seeds: int) -> list[Path]:
         """The folder of each of a trial's runs."""
@@ -120,14 +122,14 @@ class SweepFolder:
         """Write the best trial's run."""
         self.write("best.yaml", f"# {title}\n{to_yaml(config)}")
 
-    def write(self, name: str, text: str) -> None:
-        """Put a file in the place of the old one.
+    def write(self, name: str, text: str, is_private: bool = False) -> None:
+        """Put a file in the place of the old one; a private one is for its owner's eyes alone.
 
         Raises:
             SweepError: it cannot be written.
         """
         try:
-            write_file(self.path / name, text.encode())
+            write_file(self.path / name, text.encode(), is_private)
         except OSError as error:
             raise SweepError(
                 f"{self.path / name} cannot be written: {error.strerror}; what was done is kept: make room, and "

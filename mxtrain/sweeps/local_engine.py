@@ -78,18 +78,18 @@ class LocalEngine:
 
     def wait(self, seconds: float) -> list[Outcome]:
         """What has come of segments; see `Engine.wait`."""
+        readable: list[_Worker] = [key.data for key, _ in self._selector.select(seconds)]
+        # a child of a worker's own may keep its stdout open, so the end of that is not all that tells of a death
+        dead = [worker for worker in self._workers if worker.process and worker.process.poll() is not None]
         outcomes: list[Outcome] = []
-        for key, _ in self._selector.select(seconds):
-            worker: _Worker = key.data
-            chunk = os.read(key.fd, 1 << 20)
-            if not chunk:
-                outcomes += self._lost(worker)
-                continue
-            worker.received += chunk
+        for worker in dict.fromkeys((*readable, *dead)):
+            is_over = self._receive(worker)
             *lines, rest = worker.received.split(b"\n")
-            worker.received = rest
+            worker.received = bytearray(rest)
             for line in lines:
                 outcomes += self._answer(worker, json.loads(line))
+            if is_over or worker in dead:
+                outcomes += self._lost(worker)
         return outcomes
 
     def stop(self, signal: int) -> None:
@@ -121,6 +121,7 @@ class LocalEngine:
         worker.is_ready = False
         worker.received.clear()
         assert worker.process.stdout is not None
+        os.set_blocking(worker.process.stdout.fileno(), False)
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
 
     def _tell(self, worker: _Worker, request: dict[str, Any]) -> None:
@@ -128,6 +129,16 @@ class LocalEngine:
         assert worker.process.stdin is not None
         with suppress(BrokenPipeError):  # it has died: the end of its stdout says so
             worker.process.stdin.write(json.dumps(request, ensure_ascii=False).encode() + b"\n")
+
+    def _receive(self, worker: _Worker) -> bool:
+        """Take what a worker has written; whether that was all."""
+        assert worker.process is not None
+        assert worker.process.stdout is not None
+        with suppress(BlockingIOError):
+            while chunk := os.read(worker.process.stdout.fileno(), 1 << 20):
+                worker.received += chunk
+            return True
+        return False
 
     def _answer(self, worker: _Worker, record: dict[str, Any]) -> list[Outcome]:
         if record["kind"] == "ready":
@@ -162,10 +173,13 @@ class LocalEngine:
             process.stdin.close()
         process.stdout.close()
         try:
-            return process.wait(timeout=5)
+            status = process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             process.kill()
-            return process.wait()
+            status = process.wait()
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)  # processes of its model's, which may hold the run's folder
+        return status
 
 
 def _told(status: int) -> str:

@@ -5,22 +5,27 @@ A trial is written whole, in one transaction and in the order of the numbers, so
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from mxtrain.config import Point, Sweep
-from mxtrain.errors import SweepError
+from mxtrain.errors import FolderBusyError, SweepError
 from mxtrain.sweeps.folder import identity
 from mxtrain.sweeps.result import Ending
 from mxtrain.sweeps.sampling import Drawn, directions
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 NAMES = {state: name for name, state in STATES.items()}
+
+NOTED = "mxtrain"
+"""The attribute of a trial that holds what Optuna has no place for."""
 
 
 class Record:
@@ -37,6 +42,8 @@ class Record:
         self._url = sweep.settings.storage or f"sqlite:///{file}"
         self._is_new = sweep.settings.storage is None and not file.exists()
         self._study: optuna.Study | None = None
+        self._storage: optuna.storages.RDBStorage | None = None
+        self._lock: Connection | None = None
 
     def attempts(self) -> list[tuple[Ending, Drawn]]:
         """The trials that have ended, in the order of their numbers; then those that were tried again.
@@ -47,7 +54,10 @@ class Record:
         if self._is_new:
             return []
         with self._reaching():
-            return [_recalled(trial) for trial in self._opened().get_trials(deepcopy=False)]
+            trials = self._opened().get_trials(deepcopy=False)
+            return [
+                _recalled(trial) for trial in trials if NOTED in trial.user_attrs
+            ]  # others may have added their own
 
     def add(self, ending: Ending, drawn: Drawn) -> None:
         """Write a trial that has ended.
@@ -72,19 +82,42 @@ class Record:
             values=ending.values if state == TrialState.COMPLETE else None,
             params=dict(ending.drawn),
             distributions=dict(drawn.distributions),
-            user_attrs={"mxtrain": noted},
+            user_attrs={NOTED: noted},
             system_attrs={**drawn.attributes, **ending.marks},
             intermediate_values=dict(ending.curve),
         )
         with self._reaching():
             self._opened().add_trial(frozen)
 
+    def _hold(self, storage: optuna.storages.RDBStorage) -> None:
+        """Keep other drivers away from the study, where the database can; a folder's own study goes with the folder."""
+        if storage.engine.dialect.name != "postgresql":
+            return
+        key = int.from_bytes(sha256(f"mxtrain {self._sweep.name}".encode()).digest()[:8], "little", signed=True)
+        self._lock = storage.engine.connect()  # the lock lasts as long as the connection
+        if not self._lock.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
+            place = _shown(self._url)
+            raise FolderBusyError(
+                f"another process runs the sweep {self._sweep.name} in {place}; wait for it, or stop it"
+            )
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._lock is not None:
+            self._lock.close()
+        if self._storage is not None:
+            self._storage.remove_session()
+            self._storage.engine.dispose()
+
     def _opened(self) -> optuna.Study:
         """The study; made when it is first needed, as that takes a while."""
         if self._study is not None:
             return self._study
         sweep = self._sweep
-        storage = optuna.storages.RDBStorage(self._url, engine_kwargs={"connect_args": _patience(self._url)})
+        storage = self._storage = optuna.storages.RDBStorage(
+            self._url, engine_kwargs={"connect_args": _patience(self._url)}
+        )
+        self._hold(storage)
         study = optuna.create_study(
             storage=storage, study_name=sweep.name, directions=directions(sweep), load_if_exists=True
         )
@@ -104,7 +137,10 @@ class Record:
         try:
             yield
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-            raise SweepError(f"{study} cannot be reached: {_reason(error)}; what was done is kept") from error
+            remedy = "what was done is kept"
+            if self._sweep.settings.storage is None:
+                remedy = "move the file away, and it is written anew from the folders of the trials"
+            raise SweepError(f"{study} cannot be reached: {_reason(error)}; {remedy}") from error
         except ImportError as error:
             extra = make_url(self._url).get_backend_name()
             raise SweepError(f"{study} needs a driver; pip install 'mxtrain[{extra}]'") from error
@@ -120,7 +156,7 @@ def _reason(error: Exception) -> str:
 
 def _recalled(trial: FrozenTrial) -> tuple[Ending, Drawn]:
     """What `add` wrote."""
-    noted = trial.user_attrs["mxtrain"]
+    noted = trial.user_attrs[NOTED]
     ending = Ending(
         number=noted["number"],
         state=NAMES[trial.state],

@@ -129,6 +129,11 @@ class SweepResult(Sequence[TrialRow]):
         objectives = tuple(Objective(each["metric"], each["maximize"]) for each in record["objectives"])
         return cls(record["name"], Path(record["run_dir"]), objectives, tuple(record["trials"]), record["total"])
 
+    def stopped(self) -> "SweepResult":
+        """The same, where nobody runs it: what ran then waits now."""
+        rows = tuple(row | {"state": "waiting"} if row["state"] == "running" else row for row in self.trials)
+        return replace(self, trials=rows)
+
     def moved_to(self, folder: Path) -> "SweepResult":
         """The same, where its folder was moved since it was written."""
         before = f"{self.run_dir}/"

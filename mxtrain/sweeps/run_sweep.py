@@ -1,12 +1,13 @@
 """The doors of sweeps: a file or a dict in, the trials out."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from mxtrain.config import Sweep, read_sweep, sweep_from_dict
-from mxtrain.errors import ConfigError, Problem, SweepError
+from mxtrain.errors import ConfigError, FolderBusyError, Problem, SweepError
 from mxtrain.models import ModelFactory
 from mxtrain.sweeps.engine import Engine
 from mxtrain.sweeps.folder import SWEEPS, SweepFolder
@@ -109,9 +110,14 @@ def stand_of(
     Raises:
         SweepError: it has not begun.
     """
-    if isinstance(config, str | PathLike) and SweepFolder.holds_sweep(Path(config)):
-        return SweepFolder(Path(config)).read_results()
-    return _folder(_plan(config, overrides), run_dir).read_results()
+    is_folder = isinstance(config, str | PathLike) and SweepFolder.holds_sweep(Path(config))
+    folder = SweepFolder(Path(str(config))) if is_folder else _folder(_plan(config, overrides), run_dir)
+    result = folder.read_results()
+    try:
+        with folder.locked():
+            return result.stopped()
+    except FolderBusyError:
+        return result
 
 
 def _folder(plan: Sweep, run_dir: str | PathLike[str] | None) -> SweepFolder:
@@ -136,7 +142,8 @@ def _run(
     crew = _engine(engine, scheduler, environments(plan, count, threads), folder, factory_place(model))
     with quiet():
         driver = Driver(plan, folder, crew, threads, stop or StopRequest(), watch or (lambda result: None))
-        return driver.run(retry_failed)
+        with closing(driver):
+            return driver.run(retry_failed)
 
 
 def _check_rollback(plan: Sweep) -> None:

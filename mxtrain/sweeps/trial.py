@@ -38,10 +38,15 @@ class Member:
         return self.progress.is_over or len(self.progress.rows) >= epoch
 
     @property
-    def standing(self) -> str:
-        """Where it stands, by its newest checkpoint."""
-        names = Checkpoints(self.run_dir / "checkpoints", keep=1).names()
-        return f"{self.run_dir} {names[-1] if names else ''}"
+    def epochs(self) -> int:
+        """How many epochs it has finished; of one that is being trained, as far as it is saved."""
+        rows = len(self.progress.rows)
+        return rows if self.progress.is_over else max(rows, self.standing[0])
+
+    @property
+    def standing(self) -> tuple[int, int]:
+        """The finished epochs and the batches of its newest checkpoint."""
+        return Checkpoints(self.run_dir / "checkpoints", keep=1).standing()
 
     def value(self, metric: str, epoch: int | None) -> float:
         """A metric after so many epochs; for None, that of the parameters with which the run ended."""
@@ -84,7 +89,7 @@ class Trial:
     values: list[float] | None = None
     seconds: float = 0.0
     lost: int = 0
-    stood: str = ""
+    stood: tuple[int, ...] = ()
 
     @property
     def has_ended(self) -> bool:
@@ -102,7 +107,7 @@ class Trial:
         """How many epochs its runs have finished; where it was pruned, up to there."""
         if self.state == "pruned":
             return max(self.course)
-        return max(len(each.progress.rows) for each in self.members)
+        return max(each.epochs for each in self.members)
 
     def tasks(self) -> Iterator[Task]:
         """What is to be done now, a segment for each run that is not there yet."""
@@ -118,9 +123,9 @@ class Trial:
         if outcome.kind == "failed":
             self.state, self.error = "failed", outcome.message
         elif outcome.kind == "lost":
-            standing = self.members[outcome.task.member].standing
-            self.lost = self.lost + 1 if standing == self.stood else 1
-            self.stood = standing
+            stood = outcome.task.member, *self.members[outcome.task.member].standing
+            self.lost = self.lost + 1 if stood == self.stood else 1
+            self.stood = stood
             if self.lost >= PATIENCE:
                 self.state, self.error = "failed", f"{PATIENCE} workers were lost in a row: {outcome.message}"
         elif outcome.progress is not None:

@@ -50,12 +50,21 @@ def _attempt(task: Task, stop: StopRequest, plugin: str | None) -> Outcome:
     except MxtrainError as error:
         cause = error.__cause__
         is_machine = isinstance(cause, OSError) and cause.errno in _MACHINE
-        return Outcome(task, "halted" if is_machine else "failed", str(error))
+        return Outcome(task, "halted" if is_machine else "failed", str(error) or type(error).__name__)
     except MemoryError as error:
         return Outcome(task, "failed", f"not enough memory: {error or 'nothing is left'}")
-    except Exception as error:  # noqa: BLE001 - a custom model can raise anything, and only its trial fails
-        return Outcome(task, "failed", f"{type(error).__name__}: {error}")
+    except BaseException as error:  # noqa: BLE001 - a custom model can raise anything, and only its trial fails
+        return Outcome(task, "failed", _told(error))
     return Outcome(task, "done", progress=progress)
+
+
+def _told(error: BaseException) -> str:
+    """An error of somebody else's.
+
+    >>> _told(ValueError("too steep")), _told(SystemExit())
+    ('ValueError: too steep', 'SystemExit')
+    """
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 @cache

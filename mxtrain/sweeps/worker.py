@@ -22,18 +22,18 @@ def main(plugin: str | None = None) -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches every process of a terminal; the driver says what to do
-    answers = _own_stdout()
+    lines, answers = _own_streams()
     stop = StopRequest()
     requests: SimpleQueue[dict[str, Any]] = SimpleQueue()
-    Thread(target=_read, args=(requests, stop), daemon=True).start()
+    Thread(target=_read, args=(lines, requests, stop), daemon=True).start()
     load_factory(plugin)
     _send(answers, {"kind": "ready"})
     while True:
         _send(answers, work(Task(**requests.get()), stop, plugin).to_dict())
 
 
-def _read(requests: "SimpleQueue[dict[str, Any]]", stop: StopRequest) -> None:
-    for line in sys.stdin.buffer:
+def _read(lines: IO[bytes], requests: "SimpleQueue[dict[str, Any]]", stop: StopRequest) -> None:
+    for line in lines:
         request = json.loads(line)
         if "stop" in request:
             stop.signal = request["stop"]
@@ -42,11 +42,13 @@ def _read(requests: "SimpleQueue[dict[str, Any]]", stop: StopRequest) -> None:
     os._exit(0)  # nobody waits for an answer any more, and another process may take up the run's folder
 
 
-def _own_stdout() -> IO[bytes]:
-    """Stdout for answers alone; what a model prints goes to stderr."""
-    answers = os.fdopen(os.dup(1), "wb")
+def _own_streams() -> tuple[IO[bytes], IO[bytes]]:
+    """Stdin and stdout for segments alone: a model reads nothing, and what it prints goes to stderr."""
+    lines, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
     os.dup2(2, 1)
-    return answers
+    return lines, answers
 
 
 def _send(answers: IO[bytes], record: dict[str, Any]) -> None:

@@ -83,6 +83,11 @@ class Checkpoints:
         found = [path.name for path in self.folder.iterdir() if _NAME.fullmatch(path.name)]
         return sorted(found, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
 
+    def standing(self) -> tuple[int, int]:
+        """The finished epochs and the batches after them that the newest checkpoint holds, whole or not."""
+        epochs, batches = map(int, re.findall(r"\d+", (self.names() or ["epoch-0-batch-0"])[-1]))
+        return epochs, batches
+
     def read(self, name: str) -> Snapshot:
         """A checkpoint by its name.
 

@@ -12,10 +12,18 @@ BEFORE = ".before"
 """Ends the name of what stood where something new is put, until that is there."""
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Put a whole file in the place of the old one: written beside it, flushed to the disk, then renamed."""
+def write_file(path: Path, content: bytes, is_private: bool = False) -> None:
+    """Put a whole file in the place of the old one: written beside it, flushed to the disk, then renamed.
+
+    Args:
+        path: the file.
+        content: its bytes.
+        is_private: whether only its owner may read it.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
+        if is_private:
+            temporary.touch(0o600)
         _write(temporary, content)
         temporary.replace(path)
     except OSError:

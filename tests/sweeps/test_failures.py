@@ -1,6 +1,7 @@
 """Trials that fail, workers that cannot live, disks that are full: nothing of it costs what is done."""
 
 import contextlib
+import os
 import sys
 import textwrap
 
@@ -12,8 +13,9 @@ from tests.sweeps.conftest import small, table
 CUSTOM = {"model": {"kind": "custom"}, "search": {"optimizer.η": {"log": [1e-4, 1e-1]}}, "optimizer": {"kind": "adam"}}
 
 PLUGIN = """
-import os
+import os, sys, time
 from mxtrain.config import LinearConfig
+from mxtrain.errors import MxtrainError
 from mxtrain.models import build_model
 
 def model(config, n_features, n_outputs, xp):
@@ -75,6 +77,43 @@ def test_a_model_that_kills_its_worker_fails_its_trial_alone(plugin, tmp_path):
     assert result.counted("failed")
     assert result.counted("complete")
     assert "to stdout" in (tmp_path / "sweep/logs/worker-0.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("lines", "error"),
+    [
+        ("sys.exit(3)", "SystemExit: 3"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise MxtrainError('')", "MxtrainError"),
+        ("input()", "EOFError: EOF when reading a line"),
+    ],
+)
+def test_whatever_a_model_raises_its_trial_alone_fails(lines, error, plugin, tmp_path):
+    config = small(**CUSTOM, trials=2)
+    result = mxtrain.sweep(config, run_dir=tmp_path / "sweep", workers=1, model=plugin(lines))
+    assert [row["error"] for row in result] == [error, error]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_worker_that_dies_and_leaves_a_child_behind_is_noticed(plugin, tmp_path):
+    """The child holds the worker's streams and its lock on the run's folder."""
+    place = plugin(
+        'first = not os.path.exists("left")\nopen("left", "w").close()\nif first and os.fork(): os._exit(9)\nif first: time.sleep(600)'
+    )
+    with contextlib.chdir(tmp_path):
+        result = mxtrain.sweep(small(**CUSTOM, trials=2), run_dir="sweep", workers=1, model=place)
+    assert not result.counted("failed")
+
+
+def test_the_settings_of_ones_own_model_can_be_searched(plugin, tmp_path):
+    place = plugin('if config.model.settings["width"] == 3: raise ValueError("three")')
+    config = small(
+        **CUSTOM
+        | {"model": {"kind": "custom", "settings": {"width": 1}}, "search": {"model.settings.width": {"int": [1, 4]}}},
+        sampler={"kind": "grid"},
+    )
+    result = mxtrain.sweep(config, run_dir=tmp_path / "sweep", workers=1, model=place)
+    assert [row["state"] for row in result] == ["complete", "complete", "failed", "complete"]
 
 
 def test_a_model_that_cannot_be_imported_ends_the_sweep_and_names_the_log(tmp_path):

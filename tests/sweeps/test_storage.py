@@ -52,8 +52,26 @@ def test_two_drivers_in_turn_on_one_study(postgresql, tmp_path):
     second = mxtrain.sweep(small(storage=postgresql, trials=6, name="turns"), run_dir=tmp_path / "two", workers=2)
     assert list(second)[:3] == list(first)
     assert table(second) == table(mxtrain.sweep(small(), run_dir=tmp_path / "alone", workers=2))
-    study = optuna.load_study(study_name="turns", storage=postgresql)
+    storage = optuna.storages.RDBStorage(postgresql)
+    study = optuna.load_study(study_name="turns", storage=storage)
     assert [trial.number for trial in study.trials] == [0, 1, 2, 3, 4, 5]
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def test_a_second_driver_of_one_study_is_refused(postgresql, tmp_path):
+    refused = []
+
+    def watch(result):
+        if not refused:
+            with pytest.raises(
+                mxtrain.FolderBusyError, match="another process works on the study busy in postgresql://"
+            ):
+                mxtrain.sweep(small(storage=postgresql, name="busy"), run_dir=tmp_path / "two", workers=1)
+            refused.append(True)
+
+    mxtrain.sweep(small(storage=postgresql, name="busy"), run_dir=tmp_path / "one", workers=1, watch=watch)
+    assert refused
 
 
 def test_another_sweep_of_the_same_name_is_refused(postgresql, tmp_path):
@@ -72,10 +90,28 @@ def test_a_database_that_does_not_answer_is_one_error_without_the_password(tmp_p
     assert "\n" not in str(error.value)
 
 
+def test_a_trial_that_somebody_added_is_left_alone(tmp_path):
+    first = mxtrain.sweep(small(trials=2), run_dir=tmp_path, workers=1)
+    optuna.load_study(study_name="small", storage=f"sqlite:///{tmp_path / 'study.db'}").enqueue_trial(
+        {"optimizer.η": 0.01}
+    )
+    assert list(mxtrain.sweep(small(trials=4), run_dir=tmp_path, workers=1))[:2] == list(first)
+
+
+def test_a_password_is_for_the_owner_alone(tmp_path):
+    from mxtrain.config import sweep_from_dict
+    from mxtrain.sweeps import SweepFolder
+
+    SweepFolder(tmp_path).take_up(sweep_from_dict(small(storage="postgresql://me:s3cret@localhost/db")))
+    assert (tmp_path / "sweep.yaml").stat().st_mode & 0o077 == 0
+
+
 def test_a_damaged_study_is_one_error(tmp_path):
     mxtrain.sweep(small(trials=1), run_dir=tmp_path, workers=1)
     (tmp_path / "study.db").write_bytes(b"no database at all" * 100)
-    with pytest.raises(mxtrain.SweepError, match="study.db cannot be reached: file is not a database"):
+    with pytest.raises(
+        mxtrain.SweepError, match=r"study.db cannot be reached: file is not a database; move the file away"
+    ):
         mxtrain.sweep(small(trials=2), run_dir=tmp_path, workers=1)
 
 

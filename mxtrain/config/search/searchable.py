@@ -45,11 +45,14 @@ def leads_too_far(path: tuple[str, ...]) -> tuple[str, ...] | None:
 
     >>> leads_too_far(("optimizer", "η", "x")), leads_too_far(("model", "hidden", "0"))
     (('optimizer', 'η'), None)
+    >>> leads_too_far(("model", "settings", "width"))
     """
     within: tuple[type[Config], ...] = (RunConfig,)
     for i, name in enumerate(path[:-1]):
         fields = [model.model_fields[name] for model in within if name in model.model_fields]
         within = tuple(model for field in fields for model in models(field.annotation))
+        if path[: i + 1] == ("model", "settings"):
+            return None  # what is below is the model's own
         if fields and not within and not path[i + 1].isdigit():
             return path[: i + 1]
     return None

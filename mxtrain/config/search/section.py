@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -103,11 +104,19 @@ class _Workers:
 
 
 def _storage(url: str) -> str:
-    if _URL.fullmatch(url):
+    if _URL.fullmatch(url) and _has_port(url):
         return url
     # The text is not shown: a password may stand in it.
     known = "postgresql://, mysql:// or sqlite:///"
     raise PydanticCustomError("told", "must be the address of a database that begins with {known}", {"known": known})
+
+
+def _has_port(url: str) -> bool:
+    """Whether the port of an address is a number, or left out."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 class SweepConfig(Config):
