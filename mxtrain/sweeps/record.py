@@ -55,9 +55,8 @@ class Record:
             return []
         with self._reaching():
             trials = self._opened().get_trials(deepcopy=False)
-            return [
-                _recalled(trial) for trial in trials if NOTED in trial.user_attrs
-            ]  # others may have added their own
+            ours = (trial for trial in trials if NOTED in trial.user_attrs)  # people may add their own
+            return [_recalled(trial) for trial in ours]
 
     def add(self, ending: Ending, drawn: Drawn) -> None:
         """Write a trial that has ended.
@@ -96,10 +95,8 @@ class Record:
         key = int.from_bytes(sha256(f"mxtrain {self._sweep.name}".encode()).digest()[:8], "little", signed=True)
         self._lock = storage.engine.connect()  # the lock lasts as long as the connection
         if not self._lock.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
-            place = _shown(self._url)
-            raise FolderBusyError(
-                f"another process runs the sweep {self._sweep.name} in {place}; wait for it, or stop it"
-            )
+            study = f"the study {self._sweep.name} in {_shown(self._url)}"
+            raise FolderBusyError(f"another process works on {study}; wait for it, or stop it")
 
     def close(self) -> None:
         """Let go of the database."""
