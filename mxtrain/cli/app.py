@@ -10,6 +10,7 @@ from mxtrain.cli import (
     evaluate_command,
     list_command,
     predict_command,
+    report_command,
     resume_command,
     run_commands,
     runs_command,
@@ -52,6 +53,7 @@ app.command("resume")(resume_command.resume_run)
 app.command("sweep")(sweep_command.search)
 app.command("evaluate")(evaluate_command.evaluate)
 app.command("predict")(predict_command.predict)
+app.command("report")(report_command.report)
 app.command("runs")(runs_command.list_runs)
 app.command("validate")(check_commands.validate)
 app.command("show")(show_command.show)

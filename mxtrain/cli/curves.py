@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from mxtrain.cli.numbers import count
 from mxtrain.config import RunConfig
 from mxtrain.data import Batches, prepare
+from mxtrain.numbers import count
 from mxtrain.optimizers import Rule, Time
 
 POINTS = 2000

@@ -47,8 +47,8 @@ def evaluate(
         return
     from rich.table import Table
 
-    from mxtrain.cli.numbers import short
     from mxtrain.cli.streams import print_results
+    from mxtrain.numbers import short
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column(f"epoch {loaded.epoch}", style="dim")

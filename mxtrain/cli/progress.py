@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from mxtrain.cli.numbers import short
 from mxtrain.cli.streams import messages
 from mxtrain.errors import printable
+from mxtrain.numbers import short
 from mxtrain.state import OptimizationState
 from mxtrain.training import Callback, Row, RunInfo
 

@@ -62,8 +62,8 @@ def _data(run: "ListedRun", paths: Sequence[str]) -> dict[str, Any]:
 def _table(runs: "Sequence[ListedRun]", paths: Sequence[str]) -> "Table":
     from rich.table import Table
 
-    from mxtrain.cli.numbers import short
     from mxtrain.errors import printable
+    from mxtrain.numbers import short
 
     metrics = list(dict.fromkeys(name for run in runs for name in run.metrics))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from rich.table import Table
 
 from mxtrain.cli import streams
-from mxtrain.cli.numbers import count, duration, short
+from mxtrain.numbers import count, duration, short
 from mxtrain.training import Callback, FitResult, Row, RunInfo
 
 _NOT_METRICS = ("epoch", "iteration", "η", "μ", "diagnostics")

@@ -11,10 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from mxtrain.cli.numbers import duration
 from mxtrain.cli.streams import messages
 from mxtrain.cli.sweep_tables import told_params, told_value
 from mxtrain.errors import printable
+from mxtrain.numbers import duration
 
 if TYPE_CHECKING:
     from mxtrain.sweeps import SweepResult, Watch

@@ -4,8 +4,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mxtrain.cli import streams
-from mxtrain.cli.numbers import duration, short
 from mxtrain.errors import printable
+from mxtrain.numbers import duration, short
 from mxtrain.types import describe
 
 if TYPE_CHECKING:

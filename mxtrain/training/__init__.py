@@ -7,7 +7,7 @@ from mxtrain.training.durable import write_file
 from mxtrain.training.folder_lock import folder_lock
 from mxtrain.training.history import final_epoch
 from mxtrain.training.load_folder import load_run
-from mxtrain.training.loaded_run import LoadedRun
+from mxtrain.training.loaded_run import Comparison, LoadedRun
 from mxtrain.training.loop import FitResult, advance, fit, resume
 from mxtrain.training.replay import Replay, replay, verify
 from mxtrain.training.run_list import ListedRun, differing, list_runs
@@ -19,6 +19,7 @@ from mxtrain.training.trainer import Trainer
 __all__ = [
     "Callback",
     "Checkpoints",
+    "Comparison",
     "FitResult",
     "ListedRun",
     "LoadedRun",

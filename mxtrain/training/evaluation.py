@@ -1,6 +1,6 @@
 """A model measured on samples that it is not trained on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from mxtrain.data import Samples, in_order
 from mxtrain.models import Metric, Model
@@ -11,7 +11,11 @@ EVALUATION_BATCH = 1024
 
 
 def measure(
-    model: Model, params: Mapping[str, Array], part: Samples, metrics: Mapping[str, Metric]
+    model: Model,
+    params: Mapping[str, Array],
+    part: Samples,
+    metrics: Mapping[str, Metric],
+    see: Callable[[Array], object] | None = None,
 ) -> dict[str, float]:
     """The metrics' values on the samples of a part, of which there is at least one.
 
@@ -20,9 +24,12 @@ def measure(
         params: its parameters, by name.
         part: the samples.
         metrics: new ones, by name.
+        see: called with the outputs of each batch, in the order of the samples.
     """
     for inputs, targets in in_order(part, EVALUATION_BATCH):
         outputs = model.predict(params, inputs)
         for metric in metrics.values():
             metric.add(outputs, targets)
+        if see is not None:
+            see(outputs)
     return {name: metric.value() for name, metric in metrics.items()}

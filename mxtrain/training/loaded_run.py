@@ -1,6 +1,6 @@
 """What a run has come to: to predict, to evaluate, to look at. Nothing is written."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -24,6 +24,25 @@ from mxtrain.training.status import Status
 PartName = Literal["training", "validation", "test"]
 Inputs: TypeAlias = str | PathLike[str] | Mapping[str, Iterable[object]] | ArrayLike
 """The path of a file, columns by name, a data frame, or an array, (n, ...), with the features in their order."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """What was predicted for the samples of a part, beside what was to be predicted.
+
+    Attributes:
+        part: the part's name.
+        targets: (n,), indices of classes, or numbers.
+        predicted: (n,), of the same kind.
+        metrics: what `evaluate` gives for the part.
+        samples: how many there are in each part of the run's data.
+    """
+
+    part: PartName
+    targets: NDArray[Any]
+    predicted: NDArray[Any]
+    metrics: dict[str, float]
+    samples: dict[PartName, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +148,7 @@ class LoadedRun:
             TrainingError: the run's own data have changed since.
         """
         if path is None:
-            return self._measure(*self._own_part(part))
+            return self.compare(part).metrics
         if part is not None:
             raise DataError(f"{fspath(path)}: has no parts; leave out `part`, or the file")
         inputs, targets = load_for_prediction(fspath(path), self.preprocessing, with_targets=True)
@@ -137,28 +156,41 @@ class LoadedRun:
             raise DataError(f"{fspath(path)}: has no {self.preprocessing.target!r} to compare predictions with")
         return self._measure(Part(inputs, targets), float(targets.mean()))
 
-    def _own_part(self, name: PartName | None) -> tuple[Samples, float]:
-        """A part of the data that the run was trained on, and the mean of the targets that it was trained on."""
-        if name not in (None, *get_args(PartName)):
-            raise DataError(f"there is no part {name!r}; the parts are {', '.join(get_args(PartName))}")
+    def compare(self, part: PartName | None = None) -> Comparison:
+        """What is predicted for a part of the run's own data, sample by sample; see `evaluate`, which sums it up."""
+        if part not in (None, *get_args(PartName)):
+            raise DataError(f"there is no part {part!r}; the parts are {', '.join(get_args(PartName))}")
         if fingerprint(self.config.data) != self.data_fingerprint:
             raise TrainingError(
                 f"the data in {self.config.data.source} are not those that the run was trained on: "
                 "their SHA-256 differs; evaluate on a file of its own"
             )
         dataset = prepare(self.config)
-        parts = {"training": dataset.training, "validation": dataset.validation, "test": dataset.test}
-        there = [part for part, samples in parts.items() if len(samples)]
-        if name is not None and name not in there:
-            raise DataError(f"the run has no {name} part; it has {' and '.join(there)}")
-        return parts[name or self.last_part], float(dataset.training.targets.mean())
+        parts: dict[PartName, Samples] = {
+            "training": dataset.training,
+            "validation": dataset.validation,
+            "test": dataset.test,
+        }
+        sizes = {name: len(samples) for name, samples in parts.items() if len(samples)}
+        if part is not None and part not in sizes:
+            raise DataError(f"the run has no {part} part; it has {' and '.join(sizes)}")
+        name = part or self.last_part
+        predicted: list[NDArray[Any]] = []
+        metrics = self._measure(
+            parts[name],
+            float(dataset.training.targets.mean()),
+            lambda outputs: predicted.append(decide(np, self.config.loss, outputs)),
+        )
+        return Comparison(name, parts[name].targets, np.concatenate(predicted), metrics, sizes)
 
-    def _measure(self, samples: Samples, mean: float) -> dict[str, float]:
+    def _measure(
+        self, samples: Samples, mean: float, see: Callable[[NDArray[Any]], object] | None = None
+    ) -> dict[str, float]:
         loss, shift = self.config.loss, 0.0 if self.class_names else mean
         suiting: tuple[MetricName, ...] = ("accuracy",) if loss in CLASS_LOSSES else ("mae", "r2")
         metrics = {"loss": build_metric("loss", loss)} | {name: build_metric(name, loss, shift) for name in suiting}
         with np.errstate(all="ignore"), blas_limited(self.config.threads):
-            return measure(self.model, self.parameters, samples, metrics)
+            return measure(self.model, self.parameters, samples, metrics, see)
 
     def _prepared(self, inputs: Inputs) -> NDArray[Any]:
         """The inputs as the model takes them."""

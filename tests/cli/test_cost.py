@@ -6,7 +6,7 @@ import sys
 import pytest
 
 # Not all of these are installed here; where they are, as CuPy is beside a GPU, they are not imported either.
-HEAVY = ("numpy", "numba", "cupy", "pydantic", "matplotlib", "plotext", "yaml", "dask")
+HEAVY = ("numpy", "numba", "cupy", "pydantic", "matplotlib", "plotext", "plotly", "optuna", "yaml", "dask")
 
 
 def loaded_after(statement: str) -> set[str]:

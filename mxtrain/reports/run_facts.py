@@ -1,0 +1,127 @@
+"""What a run's folder tells, as far as it is there."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mxtrain.config import RunConfig, read_run
+from mxtrain.config.fit_section import is_better
+from mxtrain.errors import ConfigError, MxtrainError
+from mxtrain.models import ModelFactory
+from mxtrain.training import Comparison, LoadedRun, Row, load_run
+from mxtrain.training.history import final_epoch, read_history
+from mxtrain.training.run_directory import RunDirectory
+from mxtrain.training.status import Status, read_status
+
+_NOT_METRICS = ("epoch", "iteration", "η", "μ", "diagnostics")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What there is to report of a run.
+
+    Attributes:
+        path: its folder.
+        config: the resolved config.
+        status: how it stands.
+        history: the metrics of each finished epoch.
+        seconds: how long the finished epochs took, all together; None where that is not known of each.
+        environment: what it ran on; empty where that is not known.
+        loaded: the run with its model; None where it has none yet, or a damaged one.
+        comparison: predictions beside targets; None where the data are gone.
+        notes: what could not be shown, and why.
+    """
+
+    path: Path
+    config: RunConfig
+    status: Status
+    history: list[Row]
+    seconds: float | None
+    environment: dict[str, Any]
+    loaded: LoadedRun | None
+    comparison: Comparison | None
+    notes: tuple[str, ...]
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the model is from; 0 before the first is finished."""
+        return final_epoch(self.config, self.history)
+
+    @property
+    def metrics(self) -> list[str]:
+        """What is measured, the loss first, each without `val_`."""
+        row = self.history[-1] if self.history else {}
+        return [name for name in row if name not in _NOT_METRICS and not name.startswith("val_")]
+
+    @property
+    def monitor(self) -> str | None:
+        """By which metric epochs are compared; None where nothing is measured on samples that are not trained on."""
+        stopping = self.config.fit.early_stopping
+        if stopping is not None:
+            return stopping.monitor
+        return "val_loss" if self.history and "val_loss" in self.history[-1] else None
+
+    @property
+    def best(self) -> Row | None:
+        """The best epoch by the monitored metric, the first of several."""
+        found: Row | None = None
+        for row in self.history if self.monitor else ():
+            assert self.monitor, "asked above"
+            if found is None or is_better(self.monitor, row[self.monitor], than=found[self.monitor]):
+                found = row
+        return found
+
+
+def read_facts(path: Path, model: ModelFactory | None = None) -> RunFacts:
+    """Read a run's folder; what is damaged or gone becomes a note.
+
+    Raises:
+        TrainingError: there is no run.
+        ConfigError: its config is wrong, or its model was not handed over.
+    """
+    directory = RunDirectory.open(path)
+    config = read_run(directory.config_file, data_must_exist=False)
+    history = read_history(directory.path)
+    loaded, comparison = None, None
+    notes: list[str] = []
+    try:
+        loaded = load_run(path, model=model)
+        notes.extend(loaded.notes)
+    except ConfigError:
+        raise
+    except MxtrainError as error:
+        notes.append(f"There is no model to look at: {error}.")
+    if loaded is not None:
+        try:
+            comparison = loaded.compare()
+        except (MxtrainError, OSError) as error:
+            notes.append(f"The model's predictions cannot be shown, because its data are gone: {error}.")
+    return RunFacts(
+        path=directory.path,
+        config=config,
+        status=read_status(directory.path),
+        history=history,
+        seconds=_seconds(directory.path, len(history)),
+        environment=_environment(directory.path),
+        loaded=loaded,
+        comparison=comparison,
+        notes=tuple(notes),
+    )
+
+
+def _seconds(path: Path, epochs: int) -> float | None:
+    try:
+        rows = [json.loads(line) for line in (path / "timings.jsonl").read_bytes().splitlines()]
+        seconds = {int(row["epoch"]): float(row["seconds"]) for row in rows}
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return sum(seconds.values()) if len(seconds) >= epochs else None
+
+
+def _environment(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((path / "environment.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
