@@ -22,7 +22,9 @@ class Random(Config):
 
 
 class QMC(Config):
-    """Points of a sequence that fills the space more evenly than chance; choices are drawn at random.
+    """Points of a sequence that fills the space more evenly than chance.
+
+    What hangs on a choice is drawn at random.
 
     Args:
         sequence: `sobol` or `halton`.
