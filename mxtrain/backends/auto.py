@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from typing import ClassVar
 
 from mxtrain.backends.arrays import array_kind
 from mxtrain.backends.base import Backend, Group
@@ -21,16 +22,16 @@ class AutoBackend:
 
     CuPy arrays go to the GPU that they are on. On NumPy arrays it begins with the NumPy backend, and goes over to
     compiled loops once these would have saved what the import of the compiler costs (at once, where the compiler is
-    loaded already).
+    loaded already). What all optimizers of a process would have saved counts together.
     """
 
     name = "auto"
     kinds: tuple[str, ...] = ("numpy", "cupy")
+    _saved: ClassVar[float] = 0.0
 
     def __init__(self) -> None:
         self._cpu: Backend = NumPyBackend()
         self._gpu: Backend | None = None
-        self._saved = 0.0
 
     def run(self, program: Program, groups: Sequence[Group], scalars: Sequence[float]) -> None:
         """Run a program in place on each group; see `Backend.run`."""
@@ -51,8 +52,8 @@ class AutoBackend:
         if self._cpu.name == "compiled":
             return
         elements = sum(arrays[0].size for arrays in groups)
-        self._saved += len(groups) * _SECONDS_PER_RUN + elements * _SECONDS_PER_ELEMENT
-        if self._saved > _SECONDS_TO_START or "numba" in sys.modules:
+        AutoBackend._saved += len(groups) * _SECONDS_PER_RUN + elements * _SECONDS_PER_ELEMENT
+        if AutoBackend._saved > _SECONDS_TO_START or "numba" in sys.modules:
             from mxtrain.backends.compiled import CompiledBackend
 
             self._cpu = CompiledBackend()

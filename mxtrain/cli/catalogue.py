@@ -10,6 +10,8 @@ from mxtrain.backends import BackendName
 from mxtrain.config import CLASS_SOURCES, MODELS, DataConfig
 from mxtrain.config.fit_section import MetricName
 from mxtrain.config.run import LossName
+from mxtrain.config.search.pruners import PRUNERS
+from mxtrain.config.search.samplers import SAMPLERS
 from mxtrain.config.shape import kind, kinds, models
 from mxtrain.models import build_metric
 from mxtrain.models.losses import LOSSES
@@ -67,6 +69,8 @@ def catalogue() -> Catalogue:
         "data_sources": [Entry(name, _SOURCES[name]) for name in (*CLASS_SOURCES, "PATH.csv", "PATH.npz")],
         "data": [Entry("data", _first_line(DataConfig), _fields(DataConfig))],
         "backends": [Entry(name, _BACKENDS[name]) for name in get_args(BackendName)],
+        "samplers": _entries(SAMPLERS),
+        "pruners": _entries(PRUNERS),
     }
 
 

@@ -17,8 +17,8 @@ def list_all(
         str,
         typer.Argument(
             metavar="WHAT",
-            help="optimizers, schedules, models, losses, metrics, data or backends, or one by its name, such as adam; "
-            "left out, all of them.",
+            help="optimizers, schedules, models, losses, metrics, data, backends, samplers or pruners, or one by its "
+            "name, such as adam; left out, all of them.",
             show_default=False,
         ),
     ] = "",
@@ -26,8 +26,8 @@ def list_all(
 ) -> None:
     """List what a config may choose from.
 
-    Optimizers, schedules, models, losses, metrics, data sources and backends, each with its fields, their defaults
-    and their bounds.
+    Optimizers, schedules, models, losses, metrics, data sources, backends, and the samplers and pruners of sweeps, each
+    with its fields, their defaults and their bounds.
     """
     from mxtrain.cli.catalogue import catalogue
     from mxtrain.cli.catalogue_tables import print_tables

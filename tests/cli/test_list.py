@@ -9,6 +9,8 @@ from mxtrain.backends import BackendName
 from mxtrain.config import CLASS_SOURCES, MODELS, json_schema
 from mxtrain.config.fit_section import MetricName
 from mxtrain.config.run import LossName
+from mxtrain.config.search.pruners import PRUNERS
+from mxtrain.config.search.samplers import SAMPLERS
 from mxtrain.config.shape import kind, models
 from mxtrain.optimizers import RULES
 from mxtrain.schedules import LearningRateSchedule, MomentumSchedule
@@ -23,6 +25,8 @@ WHOLE = {
     "data_sources": {*CLASS_SOURCES, "PATH.csv", "PATH.npz"},
     "data": {"data"},
     "backends": set(get_args(BackendName)),
+    "samplers": set(map(kind, SAMPLERS)),
+    "pruners": set(map(kind, PRUNERS)),
 }
 
 
