@@ -142,13 +142,13 @@ class RunPaused(MxtrainError, RuntimeError):
 
 
 class RunInterrupted(MxtrainError, RuntimeError):
-    """A signal asked a run to stop: it is saved and can be resumed.
+    """A signal asked a run, or a sweep, to stop: it is saved and can be resumed.
 
     Attributes:
-        run_dir: the run's folder.
+        run_dir: its folder.
         signal: the number of the signal.
     """
 
-    def __init__(self, run_dir: Path, signal: int) -> None:
+    def __init__(self, run_dir: Path, signal: int, what: str = "the run") -> None:
         self.run_dir, self.signal = run_dir, signal
-        super().__init__(f"interrupted; the run is saved: continue it with `mxtrain resume {run_dir}`")
+        super().__init__(f"interrupted; {what} is saved: continue it with `mxtrain resume {run_dir}`")

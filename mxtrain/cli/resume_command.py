@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mxtrain.cli.options import AsJson, Overrides, Plugin, Quiet, RunFolder
+from mxtrain.cli.sweep_command import Engine, EngineChoice, RetryFailed, Scheduler, Workers, plugin_place, searched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,21 +24,41 @@ def resume_run(
         ),
     ] = False,
     plugin: Plugin = None,
+    workers: Workers = None,
+    engine: Engine = EngineChoice.local,
+    scheduler: Scheduler = None,
+    retry_failed: RetryFailed = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a run from its newest checkpoint, or with a sweep.
+    """Go on with a run from its newest checkpoint, or with a sweep, for which the options of `mxtrain sweep` are.
 
     The outcome is that of a run that never stopped, to the byte. `--set fit.epochs=40` trains on for longer; what
     would have changed the past cannot be set.
     """
     from mxtrain.cli.plugins import load_plugin
     from mxtrain.cli.run_commands import watched
-    from mxtrain.sweeps import SweepFolder
+    from mxtrain.sweeps import SweepFolder, resume_sweep
     from mxtrain.training import resume
 
     if SweepFolder.holds_sweep(Path(run)):
-        _resume_sweep(run, sets, verify, plugin, quiet, as_json)
+        if verify:
+            raise typer.BadParameter("replays one run; name the folder of a trial", param_hint="--verify")
+        searched(
+            lambda stop, watch: resume_sweep(
+                run,
+                overrides=sets or (),
+                workers=workers,
+                engine=engine.value,
+                scheduler=scheduler,
+                retry_failed=retry_failed,
+                model=plugin_place(plugin),
+                stop=stop,
+                watch=watch,
+            ),
+            quiet,
+            as_json,
+        )
         return
     model = load_plugin(plugin)
     if verify:
@@ -50,23 +71,6 @@ def resume_run(
             quiet,
             as_json,
         )
-
-
-def _resume_sweep(
-    folder: str, sets: list[str] | None, verify: bool, plugin: str | None, quiet: bool, as_json: bool
-) -> None:
-    from mxtrain.cli.sweep_command import plugin_place, searched
-    from mxtrain.sweeps import resume_sweep
-
-    if verify:
-        raise typer.BadParameter("replays one run; name the folder of a trial", param_hint="--verify")
-    searched(
-        lambda stop, watch: resume_sweep(
-            folder, overrides=sets or (), model=plugin_place(plugin), stop=stop, watch=watch
-        ),
-        quiet,
-        as_json,
-    )
 
 
 def _replay(run: str, model: "ModelFactory | None", quiet: bool, as_json: bool) -> None:

@@ -33,7 +33,7 @@ def print_result(result: "SweepResult", seconds: float | None, as_json: bool) ->
         facts.add_row(name, printable(fact))
     best = _best(result)
     if best:
-        streams.print_results(_table(result, best), "")
+        streams.print_results(_table_or_lines(result, best), "")
     streams.print_results(facts)
     failed = result.counted("failed")
     for row in failed[:_FAILED]:
@@ -63,14 +63,18 @@ def print_plan(plan: "SweepPlan", as_json: bool) -> None:
     search = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     search.add_column("searched", style="cyan", overflow="fold")
     search.add_column("for")
-    for path, told in plan.search.items():
+    for path, told in plan.search().items():
         search.add_row(printable(path), printable(told))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim")
     facts.add_column(overflow="fold")
-    for name, fact in plan.facts.items():
+    for name, fact in plan.facts().items():
         facts.add_row(name, printable(fact))
-    streams.print_results(search, "", facts)
+    first = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    first.add_column("first points")
+    for number, point in enumerate(plan.points):
+        first.add_row(printable(f"trial {number}  {told_params({'params': point})}"))
+    streams.print_results(search, "", facts, "", first)
 
 
 def told_value(result: "SweepResult", row: dict[str, Any]) -> str:
@@ -78,7 +82,8 @@ def told_value(result: "SweepResult", row: dict[str, Any]) -> str:
     if row["value"] is None:
         return "-"
     values = row["value"] if isinstance(row["value"], list) else [row["value"]]
-    return ", ".join(f"{each.metric} {short(value)}" for each, value in zip(result.objectives, values, strict=True))
+    named = zip(result.objectives, values, strict=True)
+    return ", ".join(f"{each.metric} {_told(each.metric, value)}" for each, value in named)
 
 
 def told_params(row: dict[str, Any]) -> str:
@@ -94,6 +99,28 @@ def _best(result: "SweepResult") -> list[dict[str, Any]]:
     return sorted(result.counted("complete"), key=lambda row: (sign * row["value"], row["number"]))[:TOP]
 
 
+def _table_or_lines(result: "SweepResult", rows: list[dict[str, Any]]) -> "Table":
+    """A table of trials; where that is too wide, a line for each value of each trial."""
+    from rich.measure import Measurement
+
+    console = streams.results()
+    table = _table(result, rows)
+    return table if Measurement.get(console, console.options, table).maximum <= console.width else _lines(result, rows)
+
+
+def _lines(result: "SweepResult", rows: list[dict[str, Any]]) -> "Table":
+    from rich.table import Table
+
+    lines = Table.grid(padding=(0, 2))
+    lines.add_column(style="dim", no_wrap=True)
+    lines.add_column(overflow="fold")
+    for row in rows:
+        lines.add_row(f"trial {row['number']}", told_value(result, row))
+        for path, value in row["params"].items():
+            lines.add_row(f"  {path}", printable(_plain(value)))
+    return lines
+
+
 def _table(result: "SweepResult", rows: list[dict[str, Any]]) -> "Table":
     from rich.table import Table
 
@@ -105,13 +132,14 @@ def _table(result: "SweepResult", rows: list[dict[str, Any]]) -> "Table":
         table.add_column("± over seeds", justify="right", no_wrap=True)
     paths = list(dict.fromkeys(path for row in rows for path in row["params"]))
     for path in paths:
-        table.add_column(path, overflow="fold")
+        table.add_column(path, no_wrap=True)
     for row in rows:
         values = row["value"] if isinstance(row["value"], list) else [row["value"]]
         spread = row.get("spread")
         told = [] if spread is None else [short(spread[0] if isinstance(spread, list) else spread)]
         point = (printable(_plain(row["params"][path])) if path in row["params"] else "" for path in paths)
-        table.add_row(str(row["number"]), *map(short, values), *told, *point)
+        numbers = (_told(each.metric, value) for each, value in zip(result.objectives, values, strict=True))
+        table.add_row(str(row["number"]), *numbers, *told, *point)
     return table
 
 
@@ -127,6 +155,15 @@ def _facts(result: "SweepResult", seconds: float | None) -> dict[str, str]:
     if best is not None:
         facts["best"] = f"{result.run_dir}/best.yaml, trained in {best['run_dir']}"
     return facts | {"sweep": str(result.run_dir)}
+
+
+def _told(metric: str, value: float) -> str:
+    """The value of an objective.
+
+    >>> _told("val_accuracy", 0.98), _told("parameters", 4810.0)
+    ('0.9800', '4,810')
+    """
+    return f"{value:,.0f}" if metric == "parameters" else short(value)
 
 
 def _plain(value: Any) -> str:

@@ -15,6 +15,8 @@ from mxtrain.training import StopRequest
 
 _LOOK = 1.0
 """Seconds for which the number of workers is taken to be what it was."""
+_HEARTBEAT = 3.0
+"""Seconds between two looks at whether the driver is still there."""
 
 
 class DaskEngine:
@@ -40,9 +42,15 @@ class DaskEngine:
         self._count, self._plugin = count, plugin
         self._cluster: Any = None
         if scheduler is None:
-            self._cluster = LocalCluster(
-                n_workers=count, threads_per_worker=1, dashboard_address=None, env=environment, silence_logs=50
-            )
+            try:
+                self._cluster = LocalCluster(
+                    n_workers=count, threads_per_worker=1, dashboard_address=None, env=environment, silence_logs=50
+                )
+            except RuntimeError as error:
+                raise SweepError(
+                    "the workers of a Dask cluster cannot be begun; a script that begins one needs "
+                    'the line `if __name__ == "__main__":` above what it does'
+                ) from error
         try:
             self._client = Client(self._cluster or scheduler, set_as_default=False, timeout=20)
         except (OSError, ValueError) as error:
@@ -62,7 +70,8 @@ class DaskEngine:
 
     def submit(self, task: Task) -> None:
         """Begin a segment; see `Engine.submit`."""
-        future = self._client.submit(segment, task.to_dict(), self._plugin, self._parting, pure=False)
+        driver = (self._parting, self._client.id)
+        future = self._client.submit(segment, task.to_dict(), self._plugin, driver, pure=False)
         self._under_way[task.key] = future
         future.add_done_callback(lambda done: self._ended.put((task, done)))
 
@@ -94,21 +103,28 @@ class DaskEngine:
         return Outcome(task, "lost", f"its worker was lost: {future.exception() if future.done() else future.status}")
 
 
-def segment(task: dict[str, Any], plugin: str | None, parting: str) -> dict[str, Any]:
+def segment(task: dict[str, Any], plugin: str | None, driver: tuple[str, str]) -> dict[str, Any]:
     """Do a segment, on a worker."""
-    return work(Task(**task), _request(parting), plugin).to_dict()
+    return work(Task(**task), _request(*driver), plugin).to_dict()
 
 
 @cache
-def _request(parting: str) -> StopRequest:
-    """Whether the driver of this name wants everything to stop; one for all segments of a process."""
+def _request(parting: str, driver: str) -> StopRequest:
+    """Whether a driver wants everything to stop, or is gone; one for all its segments in a process."""
     from distributed import Event, get_client
 
-    request, event = StopRequest(), Event(parting, client=get_client())
+    client = get_client()
+    request, event = StopRequest(), Event(parting, client=client)
 
     def listen() -> None:
-        event.wait()
+        while not event.wait(_HEARTBEAT) and client.run_on_scheduler(_knows, driver):
+            pass
         request.signal = SIGTERM
 
     Thread(target=listen, daemon=True).start()
     return request
+
+
+def _knows(driver: str, dask_scheduler: Any) -> bool:
+    """Whether the scheduler has a client of this name."""
+    return driver in dask_scheduler.clients

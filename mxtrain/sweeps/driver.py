@@ -11,7 +11,7 @@ from mxtrain.config import Point, RunConfig, Sweep
 from mxtrain.errors import ConfigError, RunInterrupted, SweepError
 from mxtrain.sweeps.engine import Engine
 from mxtrain.sweeps.folder import SweepFolder
-from mxtrain.sweeps.pruning import Judge, rungs
+from mxtrain.sweeps.pruning import Judge
 from mxtrain.sweeps.record import STATES, Record
 from mxtrain.sweeps.result import Ending, SweepResult
 from mxtrain.sweeps.sampling import Drawn, Sampling
@@ -71,7 +71,7 @@ class Driver:
         endings = self._ended | {number: trial.ending() for number, trial in self._live.items()}
         rows = tuple(endings[number].to_row() for number in sorted(endings))
         objectives = self._sweep.settings.objectives
-        return SweepResult(self._sweep.name, self._folder.path, objectives, rows, self._sweep.total)
+        return SweepResult(self._sweep.name, self._folder.path, objectives, rows, max(self._sweep.total, len(rows)))
 
     def run(self, retry_failed: bool = False) -> SweepResult:
         """Do what is left of the sweep.
@@ -102,7 +102,8 @@ class Driver:
         self._record.close()
 
     def _loop(self) -> None:
-        while self._begin_what_can_be() or self._live:
+        while self._live or len(self._drawn) < self._sweep.total:
+            self._hand_out()
             self._write_what_can_be()  # while workers work
             for outcome in self._engine.wait(_TICK):
                 self._take(outcome)
@@ -125,24 +126,29 @@ class Driver:
                 self._tell_before(number)
                 self._drawn[number] = self._sampling.recall(number, drawn)
         for number, ending in last.items():
-            if retry_failed and ending.state == "failed":
-                self._folder.put_aside(number)
-                self._live[number] = self._trial(number)
+            again = self._again(number) if ending.state == "failed" else None
+            if again and (retry_failed or again.is_begun):  # or a retry that was interrupted goes on
+                self._live[number] = again
             else:
                 here, *_ = self._folder.run_dirs(number, self._sweep.settings.seeds)
                 self._ended[number] = replace(ending, run_dir=here) if here.exists() else ending  # it may have moved
 
-    def _begin_what_can_be(self) -> bool:
-        """Give the engine as much as it takes, earlier trials first; whether anything is under way."""
+    def _hand_out(self) -> None:
+        """Give the engine as much as it takes, earlier trials first."""
         while self._engine.free > 0:
             task = next(self._ready(), None)
             if task is not None:
-                self._under_way.add(task.key)
-                self._live[task.trial].state = "running"
-                self._engine.submit(task)
+                self._submit(task)
             elif not self._begin_next():
                 break
-        return bool(self._under_way)
+
+    def _submit(self, task: Task) -> None:
+        trial = self._live[task.trial]
+        if trial.state == "waiting" and trial.has_failed_before:
+            self._folder.put_aside(trial.number)
+        trial.state = "running"
+        self._under_way.add(task.key)
+        self._engine.submit(task)
 
     def _ready(self) -> Iterator[Task]:
         for number in sorted(self._live):
@@ -192,8 +198,16 @@ class Driver:
         folders = self._folder.run_dirs(number, settings.seeds)
         members = [Member(self._config(point, i), folder) for i, folder in enumerate(folders)]
         longest = max(member.config.fit.epochs for member in members)
-        judge = Judge(self._sweep, number, [self._verdict(other) for other in range(self._seen(number))])
-        return Trial(number, point, members, rungs(self._sweep, longest), judge, settings.objectives)
+        seen = self._seen(number) if settings.pruner.kind != "none" else 0
+        judge = Judge(self._sweep, number, [self._verdict(other) for other in range(seen)])
+        return Trial(number, point, members, judge.rungs(longest), judge, settings.objectives)
+
+    def _again(self, number: int) -> Trial | None:
+        """A trial that failed, from its beginning; None where its values do not go together."""
+        try:
+            return self._trial(number)
+        except ConfigError:
+            return None
 
     def _config(self, point: Point, member: int) -> RunConfig:
         config = self._sweep.run_config(point, member).resolve()
@@ -212,6 +226,7 @@ class Driver:
         if trial is not None:
             trial.take(outcome)
             if trial.has_ended:
+                trial.mark_failure()
                 del self._live[trial.number]
                 self._end(trial.ending())
 
@@ -240,7 +255,8 @@ class Driver:
         while self._under_way and time.monotonic() < deadline:
             for outcome in self._engine.wait(_TICK):
                 self._take(outcome)
-        raise RunInterrupted(self._folder.path, self._stop.signal)
+        ended = f"{len(self._ended)} of {self._sweep.total} trials have ended, and the sweep"
+        raise RunInterrupted(self._folder.path, self._stop.signal, ended)
 
     def _save(self, at_least_every: float = 0.0) -> None:
         if time.monotonic() - self._written_at < at_least_every:

@@ -60,7 +60,7 @@ class SweepFolder:
             names = {entry.name for entry in self.path.iterdir()} - {".lock", f".{FILE}.tmp"}
         except OSError as error:
             raise SweepError(f"the sweep's folder {self.path} cannot be made: {error.strerror}") from error
-        if names and FILE not in names:
+        if names and not names & {FILE, "study.db", "trials"}:  # the file may be lost, the study knows what it was
             raise SweepError(f"{self.path} is not empty and holds no sweep; name another folder with --run-dir")
 
     def locked(self) -> AbstractContextManager[None]:
@@ -78,13 +78,20 @@ class SweepFolder:
             ConfigError: the folder's sweep differs in what may not change; every difference at once.
             SweepError: it cannot be written.
         """
-        if self.file.exists():
-            before, now = _fixed(read_sweep(self.file)), _fixed(sweep)
+        if (known := self._known()) is not None:
+            before, now = _fixed(known), _fixed(sweep)
             changed = [key for key in before | now if before.get(key) != now.get(key)]
             if changed:
                 raise ConfigError([Problem(key, self._refusal(before.get(key), now.get(key))) for key in changed])
         has_password = bool(sweep.settings.storage and urlsplit(sweep.settings.storage).password)
         self.write(FILE, sweep.to_yaml(), is_private=has_password)
+
+    def _known(self) -> Sweep | None:
+        """The sweep that is written down; None where it is lost."""
+        try:
+            return read_sweep(self.file)
+        except (ConfigError, OSError):
+            return None
 
     def run_dirs(self, number: int, seeds: int) -> list[Path]:
         """The folder of each of a trial's runs."""
@@ -138,7 +145,7 @@ class SweepFolder:
 
     def _refusal(self, before: object, now: object) -> str:
         return (
-            f"was {describe(before)} when the sweep in {self.path} was begun, and cannot become {describe(now)}: "
+            f"was {_told(before)} when the sweep in {self.path} was begun, and cannot become {_told(now)}: "
             "name another folder with --run-dir"
         )
 
@@ -146,6 +153,10 @@ class SweepFolder:
 def identity(sweep: Sweep) -> str:
     """The SHA-256 of everything that the trials of a sweep follow from."""
     return sha256(json.dumps(_fixed(sweep), sort_keys=True).encode()).hexdigest()
+
+
+def _told(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else describe(value)
 
 
 def _fixed(sweep: Sweep) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a sweep would do, without doing any of it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,54 @@ class SweepPlan:
     """What a sweep would do.
 
     Attributes:
-        search: each path that is searched, and for what.
-        facts: everything else, by name, in words.
+        sweep: the sweep.
+        folder: its folder.
+        rungs: the epochs after which a trial is looked at.
+        workers: how many trials are trained side by side.
+        threads: of BLAS, for each.
         points: what the first trials will try; as many as follow from the file alone.
     """
 
-    search: Mapping[str, str]
-    facts: Mapping[str, str]
+    sweep: Sweep
+    folder: Path
+    rungs: tuple[int, ...]
+    workers: int
+    threads: int
     points: tuple[Mapping[str, Any], ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
-        return {"search": dict(self.search), **self.facts, "points": [dict(point) for point in self.points]}
+        """As plain values: the section `sweep`, and what follows from it."""
+        return {
+            "name": self.sweep.name,
+            "run_dir": str(self.folder),
+            **self.sweep.to_dict()["sweep"],
+            "trials": self.sweep.total,
+            "epochs": self.sweep.max_epochs,
+            "rungs": list(self.rungs),
+            "workers": self.workers,
+            "threads": self.threads,
+            "points": [dict(point) for point in self.points],
+        }
+
+    def search(self) -> dict[str, str]:
+        """Each path that is searched, and for what, in words."""
+        return {path: _told(value) for path, value in self.sweep.to_dict()["sweep"]["search"].items()}
+
+    def facts(self) -> dict[str, str]:
+        """Everything else in words."""
+        settings = self.sweep.settings
+        each = f", each with {settings.seeds} seeds" if settings.seeds > 1 else ""
+        looks = f", looked at after {_listed(self.rungs)}" if self.rungs else ""
+        return {
+            "sweep": self.sweep.name,
+            "folder": str(self.folder),
+            "trials": f"{self.sweep.total}{each}",
+            "objective": ", ".join(_told(goal.to_dict()) for goal in settings.goals),
+            "sampler": _told(settings.sampler.to_dict()),
+            "pruner": _told(settings.pruner.to_dict()),
+            "epochs": f"at most {self.sweep.max_epochs}{looks}",
+            "workers": f"{self.workers}, with {self.threads} thread{'s' * (self.threads > 1)} each",
+        }
 
 
 def plan_of(sweep: Sweep, folder: Path, workers: int | None) -> SweepPlan:
@@ -37,33 +73,17 @@ def plan_of(sweep: Sweep, folder: Path, workers: int | None) -> SweepPlan:
         folder: its folder.
         workers: where they are not as the file says.
     """
-    from mxtrain.sweeps.pruning import rungs
+    from mxtrain.sweeps.pruning import rungs_of
     from mxtrain.sweeps.sampling import Sampling
 
-    settings = sweep.settings
     threads, count = share(sweep, workers)
-    looked_at = rungs(sweep, sweep.max_epochs)
     sampling = Sampling(sweep)
-    first = min(sweep.total, settings.parallel)
-    facts = {
-        "sweep": sweep.name,
-        "folder": str(folder),
-        "trials": f"{sweep.total}" + (f", each with {settings.seeds} seeds" if settings.seeds > 1 else ""),
-        "objective": _told([goal.to_dict() for goal in settings.goals]),
-        "sampler": _told(settings.sampler.to_dict()),
-        "pruner": _told(settings.pruner.to_dict()),
-        "epochs": f"at most {sweep.max_epochs}" + (f", looked at after {_listed(looked_at)}" if looked_at else ""),
-        "workers": f"{count}, with {threads} thread{'s' * (threads > 1)} each",
-    }
-    points = tuple(sampling.draw(number).point.params for number in range(first))
-    return SweepPlan(dict(_searched(sweep)), facts, points)
+    first = range(min(sweep.total, sweep.settings.parallel))
+    points = tuple(sampling.draw(number).point.params for number in first)
+    return SweepPlan(sweep, folder, tuple(rungs_of(sweep, sweep.max_epochs)), count, threads, points)
 
 
-def _searched(sweep: Sweep) -> list[tuple[str, str]]:
-    return [(path, _told(value)) for path, value in sweep.to_dict()["sweep"]["search"].items()]
-
-
-def _listed(epochs: list[int]) -> str:
+def _listed(epochs: Sequence[int]) -> str:
     shown = [*map(str, epochs[:6]), "…", str(epochs[-1])] if len(epochs) > 7 else list(map(str, epochs))
     return ", ".join(shown)
 

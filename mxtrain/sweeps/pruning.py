@@ -15,7 +15,7 @@ from mxtrain.config import Sweep
 from mxtrain.sweeps.sampling import STUDY, directions
 
 
-def rungs(sweep: Sweep, epochs: int) -> list[int]:
+def rungs_of(sweep: Sweep, epochs: int) -> list[int]:
     """The epochs after which a trial of so many epochs is looked at; the last one is not among them."""
     pruner = sweep.settings.pruner
     match pruner.kind:
@@ -48,6 +48,14 @@ class Judge:
     others: Sequence[FrozenTrial]
     attributes: dict[str, Any] = field(default_factory=dict)
     _study: optuna.Study | None = None
+
+    def rungs(self, epochs: int) -> list[int]:
+        """The epochs after which the trial is looked at; none where nothing could come of it."""
+        pruner = self.sweep.settings.pruner
+        complete = sum(other.state == TrialState.COMPLETE for other in self.others)
+        if pruner.kind == "median" and complete < pruner.startup:
+            return []
+        return rungs_of(self.sweep, epochs)
 
     def gives_up(self, course: Mapping[int, float]) -> bool:
         """Whether the trial ends here.

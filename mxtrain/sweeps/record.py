@@ -5,6 +5,7 @@ A trial is written whole, in one transaction and in the order of the numbers, so
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ class Record:
             system_attrs={**drawn.attributes, **ending.marks},
             intermediate_values=dict(ending.curve),
         )
+        frozen.datetime_start = datetime.now() - timedelta(seconds=ending.seconds)  # as Optuna counts: local, no zone
         with self._reaching():
             self._opened().add_trial(frozen)
 
@@ -180,4 +182,4 @@ def _shown(url: str) -> str:
 
 
 def _patience(url: str) -> dict[str, Any]:
-    return {"timeout": 60} if url.startswith("sqlite") else {}
+    return {"timeout": 20} if url.startswith("sqlite") else {}

@@ -27,8 +27,8 @@ def share(sweep: Sweep, workers: int | None, elsewhere: bool = False) -> tuple[i
     wanted = workers if workers is not None else sweep.settings.workers
     if wanted == "auto":
         wanted = most if elsewhere else max(1, gpus() if sweep.backend == "cupy" else cores() // threads)
-    if not isinstance(wanted, int) or wanted < 1:
-        raise SweepError(f"workers must be at least 1, got {wanted}")
+    if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
+        raise SweepError(f"workers must be a whole number at least 1, got {wanted!r}")
     return threads, min(wanted, most)
 
 

@@ -82,6 +82,9 @@ class SweepResult(Sequence[TrialRow]):
     trials: tuple[TrialRow, ...]
     total: int
 
+    def __repr__(self) -> str:
+        return f"SweepResult({self.name!r}, {len(self)} of {self.total} trials, best={self.best!r})"
+
     def __getitem__(self, index: Any) -> Any:
         return self.trials[index]
 

@@ -15,6 +15,7 @@ from mxtrain.sweeps.plan import SweepPlan, plan_of
 from mxtrain.sweeps.quiet import quiet
 from mxtrain.sweeps.resources import environments, share
 from mxtrain.sweeps.result import SweepResult
+from mxtrain.sweeps.work import load_factory
 from mxtrain.training import StopRequest
 from mxtrain.types import describe
 
@@ -138,12 +139,31 @@ def _run(
     from mxtrain.sweeps.driver import Driver  # heavy: it imports Optuna
 
     _check_rollback(plan)
+    place = factory_place(model)
+    _check_model(plan, place)
     threads, count = share(plan, workers, elsewhere=scheduler is not None)
-    crew = _engine(engine, scheduler, environments(plan, count, threads), folder, factory_place(model))
+    crew = _engine(engine, scheduler, environments(plan, count, threads), folder, place)
     with quiet():
         driver = Driver(plan, folder, crew, threads, stop or StopRequest(), watch or (lambda result: None))
         with closing(driver):
             return driver.run(retry_failed)
+
+
+def _check_model(plan: Sweep, place: str | None) -> None:
+    """A custom model is handed over, and can be imported; any other is not."""
+    is_custom = plan.run.get("model", {}).get("kind") == "custom"
+    if is_custom and place is None:
+        raise ConfigError([Problem("model", "is a custom one; hand it over with --plugin, or with model=")])
+    if place is None:
+        return
+    if "model" in plan.run and not is_custom:
+        kind = plan.run["model"].get("kind")
+        message = f"a model was handed over, but the config has {kind}; set model: {{kind: custom}}"
+        raise ConfigError([Problem("model", message)])
+    try:
+        load_factory(place)
+    except Exception as error:
+        raise SweepError(f"the model {place} cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def _check_rollback(plan: Sweep) -> None:
@@ -184,7 +204,11 @@ def factory_place(model: ModelFactory | str | None) -> str | None:
     >>> factory_place(sweep)
     'mxtrain.sweeps.run_sweep:sweep'
     """
-    if model is None or isinstance(model, str):
+    if model is None:
+        return None
+    if isinstance(model, str):
+        if ":" not in model:
+            raise SweepError(f"a model's place must be written module:function, got {model!r}")
         return model
     module, name = getattr(model, "__module__", None), getattr(model, "__qualname__", "")
     if module in (None, "__main__") or not name or "<" in name:

@@ -10,7 +10,7 @@ from mxtrain.config import Objective, Point, RunConfig
 from mxtrain.sweeps.pruning import Judge
 from mxtrain.sweeps.result import Ending
 from mxtrain.sweeps.task import Outcome, Task
-from mxtrain.training import Checkpoints, Progress, final_epoch
+from mxtrain.training import Checkpoints, Progress, Status, final_epoch, read_status, write_status
 
 State = Literal["waiting", "running", "complete", "pruned", "failed"]
 ENDED: tuple[State, ...] = ("complete", "pruned", "failed")
@@ -95,6 +95,22 @@ class Trial:
     def has_ended(self) -> bool:
         """Whether nothing more will be done for it."""
         return self.state in ENDED
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether its folder holds a run that has neither ended nor failed."""
+        return any(each.run_dir.exists() for each in self.members) and not self.has_failed_before
+
+    @property
+    def has_failed_before(self) -> bool:
+        """Whether its folder holds a run that failed."""
+        return any(read_status(each.run_dir).state == "failed" for each in self.members)
+
+    def mark_failure(self) -> None:
+        """Write a failure into the folders of its runs, where they know nothing of it."""
+        for each in self.members:
+            if self.state == "failed" and each.run_dir.exists() and not each.progress.is_over:
+                write_status(each.run_dir, Status("failed", self.error))
 
     @property
     def target(self) -> int:

@@ -46,11 +46,12 @@ def _attempt(task: Task, stop: StopRequest, plugin: str | None) -> Outcome:
     except RunInterrupted:
         return Outcome(task, "stopped")
     except FolderBusyError as error:
-        return Outcome(task, "lost", str(error))
+        return Outcome(task, "undone", str(error))
     except MxtrainError as error:
         cause = error.__cause__
         is_machine = isinstance(cause, OSError) and cause.errno in _MACHINE
-        return Outcome(task, "halted" if is_machine else "failed", str(error) or type(error).__name__)
+        told = str(error) or type(error).__name__
+        return Outcome(task, "halted", told.partition(";")[0]) if is_machine else Outcome(task, "failed", told)
     except MemoryError as error:
         return Outcome(task, "failed", f"not enough memory: {error or 'nothing is left'}")
     except BaseException as error:  # noqa: BLE001 - a custom model can raise anything, and only its trial fails

@@ -4,6 +4,7 @@ It reads a line of JSON for each segment from stdin, and writes one for what cam
 however that ended, stdin ends, and so does the worker, at once: another does again what was not saved.
 """
 
+import ctypes
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ def main(plugin: str | None = None) -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches every process of a terminal; the driver says what to do
+    _die_with_parent()
     lines, answers = _own_streams()
     stop = StopRequest()
     requests: SimpleQueue[dict[str, Any]] = SimpleQueue()
@@ -30,6 +32,12 @@ def main(plugin: str | None = None) -> None:
     _send(answers, {"kind": "ready"})
     while True:
         _send(answers, work(Task(**requests.get()), stop, plugin).to_dict())
+
+
+def _die_with_parent() -> None:
+    """Where the system can: the end of stdin is noticed by a thread, which runs in no process that hangs."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _read(lines: IO[bytes], requests: "SimpleQueue[dict[str, Any]]", stop: StopRequest) -> None:
@@ -48,6 +56,7 @@ def _own_streams() -> tuple[IO[bytes], IO[bytes]]:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     return lines, answers
 
 

@@ -13,6 +13,7 @@ from mxtrain.training.replay import Replay, replay, verify
 from mxtrain.training.run_list import ListedRun, differing, list_runs
 from mxtrain.training.segment import Progress, train_until
 from mxtrain.training.snapshot import Snapshot
+from mxtrain.training.status import Status, read_status, write_status
 from mxtrain.training.stopping import StopRequest, graceful_stop
 from mxtrain.training.trainer import Trainer
 
@@ -28,6 +29,7 @@ __all__ = [
     "Row",
     "RunInfo",
     "Snapshot",
+    "Status",
     "StopRequest",
     "StopTraining",
     "Trainer",
@@ -40,9 +42,11 @@ __all__ = [
     "hold_blas_threads",
     "list_runs",
     "load_run",
+    "read_status",
     "replay",
     "resume",
     "train_until",
     "verify",
     "write_file",
+    "write_status",
 ]

@@ -46,6 +46,10 @@ class FitResult(NamedTuple):
     parameters: dict[str, np.ndarray[Any, Any]]
     run_dir: Path
 
+    def __repr__(self) -> str:
+        last = self.history[-1] if self.history else {}
+        return f"FitResult({len(self.history)} epochs, the last {last!r}, run_dir={str(self.run_dir)!r})"
+
 
 def fit(
     config: Config,

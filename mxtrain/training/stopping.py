@@ -26,9 +26,11 @@ def graceful_stop() -> Iterator[StopRequest]:
     before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def note(number: int, frame: FrameType | None) -> None:
-        request.signal = number
-        for each in SIGNALS:
-            signal.signal(each, before[each] or signal.SIG_DFL)
+        if request.signal:
+            signal.signal(number, before[signal.Signals(number)] or signal.SIG_DFL)
+            signal.raise_signal(number)
+        else:
+            request.signal = number
 
     for number in SIGNALS:
         signal.signal(number, note)

@@ -1,9 +1,11 @@
 """Trials that fail, workers that cannot live, disks that are full: nothing of it costs what is done."""
 
 import contextlib
+import json
 import os
 import sys
 import textwrap
+import threading
 
 import pytest
 
@@ -76,7 +78,7 @@ def test_a_model_that_kills_its_worker_fails_its_trial_alone(plugin, tmp_path):
     )
     assert result.counted("failed")
     assert result.counted("complete")
-    assert "to stdout" in (tmp_path / "sweep/logs/worker-0.log").read_text()
+    assert any("to stdout" in log.read_text() for log in (tmp_path / "sweep/logs").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -116,10 +118,76 @@ def test_the_settings_of_ones_own_model_can_be_searched(plugin, tmp_path):
     assert [row["state"] for row in result] == ["complete", "complete", "failed", "complete"]
 
 
-def test_a_model_that_cannot_be_imported_ends_the_sweep_and_names_the_log(tmp_path):
-    with pytest.raises(mxtrain.SweepError, match=r"workers die before they are ready: .* see .*worker-\d.log"):
+def test_a_model_that_cannot_be_imported_is_refused_at_once(tmp_path):
+    with pytest.raises(
+        mxtrain.SweepError, match="the model no_such_module:model cannot be imported: ModuleNotFoundError"
+    ):
         mxtrain.sweep(small(**CUSTOM), run_dir=tmp_path, workers=1, model="no_such_module:model")
-    assert "ModuleNotFoundError" in (tmp_path / "logs" / "worker-0.log").read_text()
+
+
+def test_a_model_that_is_missing_or_too_many_is_refused_before_the_first_trial(tmp_path):
+    with pytest.raises(mxtrain.ConfigError, match="model: is a custom one; hand it over with --plugin"):
+        mxtrain.sweep(small(**CUSTOM), run_dir=tmp_path / "one")
+    with pytest.raises(mxtrain.ConfigError, match="model: a model was handed over, but the config has mlp"):
+        mxtrain.sweep(small(), run_dir=tmp_path / "two", model="textwrap:dedent")
+
+
+def test_workers_that_cannot_live_end_the_sweep_and_name_the_log(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text("import os, sys\nif '-m' in sys.orig_argv: os.abort()")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        mxtrain.SweepError,
+        match=r"workers die before they are ready: the last was killed by SIGABRT; see .*worker-0.log",
+    ):
+        mxtrain.sweep(small(), run_dir=tmp_path / "sweep", workers=1)
+
+
+def test_a_retry_that_is_interrupted_goes_on(plugin, tmp_path):
+    """And what the trial had when it failed is put aside once, not each time."""
+    place = plugin('if not os.path.exists("mended"): raise ValueError("broken")')
+    config = small(**CUSTOM, trials=1, fit={"epochs": 200, "metrics": ["accuracy"]})
+    stop = mxtrain.training.StopRequest()
+    trials = tmp_path / "sweep" / "trials"
+
+    def watch(result):
+        if any((trials / "0000/checkpoints").glob("epoch-*")):
+            stop.signal = 15
+
+    with contextlib.chdir(tmp_path):
+        assert mxtrain.sweep(config, run_dir="sweep", workers=1, model=place).counted("failed")
+        (tmp_path / "mended").touch()
+        with pytest.raises(mxtrain.RunInterrupted):
+            mxtrain.sweep(config, run_dir="sweep", workers=1, model=place, retry_failed=True, stop=stop, watch=watch)
+        stood = mxtrain.training.Checkpoints(trials / "0000/checkpoints", keep=3).standing()
+        result = mxtrain.sweep(config, run_dir="sweep", workers=1, model=place)
+        assert [row["state"] for row in result] == ["complete"]
+        assert sorted(path.name for path in trials.iterdir()) == ["0000", "0000-failed-1"]
+        timings = [json.loads(line)["epoch"] for line in (trials / "0000/timings.jsonl").read_text().splitlines()]
+        assert timings == list(range(1, 201))
+        assert 0 < stood[0] < 200
+        assert table(result) == table(mxtrain.sweep(config, run_dir="clean", workers=1, model=place))
+
+
+def test_an_orphan_that_still_holds_a_runs_folder_is_waited_for(tmp_path, monkeypatch):
+    from mxtrain.training import folder_lock
+
+    whole = mxtrain.sweep(small(trials=1), run_dir=tmp_path / "whole", workers=1)
+    monkeypatch.setattr("mxtrain.sweeps.trial.PATIENCE", 1)
+    (tmp_path / "sweep/trials/0000").mkdir(parents=True)
+    (tmp_path / "sweep/sweep.yaml").write_bytes((tmp_path / "whole/sweep.yaml").read_bytes())
+    held, over = threading.Event(), threading.Event()
+
+    def orphan():
+        with folder_lock(tmp_path / "sweep/trials/0000", ""):
+            held.set()
+            over.wait(2)
+
+    thread = threading.Thread(target=orphan)
+    thread.start()
+    held.wait()
+    result = mxtrain.sweep(small(trials=1), run_dir=tmp_path / "sweep", workers=1)
+    thread.join()
+    assert table(result) == table(whole)
 
 
 def test_a_model_that_workers_could_not_import_is_refused_at_once(tmp_path):
