@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import optuna
@@ -91,7 +92,7 @@ def _params(sweep: Sweep, **drawn: Any) -> dict[str, Any]:
 
 def test_the_example_is_a_sweep() -> None:
     sweep = read_sweep(CONFIGS / "sweep.yaml")
-    assert (sweep.name, sweep.max_epochs, sweep.settings.trials) == ("sweep", 20, 60)
+    assert (sweep.name, sweep.max_epochs, sweep.settings.trials) == ("sweep", 27, 60)
     assert sweep.settings.objectives == (Objective("val_accuracy", maximize=True),)
     assert sweep.space.names == ("optimizer.η", "optimizer.η_sched.γ", "data.batch_size", "model.hidden")
     assert read_config(CONFIGS / "sweep.yaml") == sweep
@@ -374,7 +375,7 @@ def test_a_wrong_override_is_told_as_it_was_given(override: str, message: str, t
 def test_an_override_inside_of_what_is_searched_names_both(told: Told) -> None:
     override = "sweep.search.optimizer.η_sched={choice: [null]}"
     message = f"optimizer.η_sched, which holds it, is searched at --set {override}; keep one"
-    place = f"{CONFIGS / 'sweep.yaml'}:7:5"
+    place = f"{CONFIGS / 'sweep.yaml'}:8:5"
     assert told(read_sweep, CONFIGS / "sweep.yaml", [override]) == [
         f"{place}: sweep.search.optimizer.η_sched.γ: {message}"
     ]
@@ -386,7 +387,7 @@ def test_an_override_inside_of_what_is_searched_names_both(told: Told) -> None:
 def test_a_sweep_is_no_run_and_a_run_no_sweep(told: Told) -> None:
     file = CONFIGS / "sweep.yaml"
     remedy = f"this is a sweep: start it with `mxtrain sweep {file}`, or its run alone with --set sweep=null"
-    assert told(read_run, file) == [f"{file}:4:1: sweep: {remedy}"]
+    assert told(read_run, file) == [f"{file}:5:1: sweep: {remedy}"]
     assert read_run(file, ["sweep=null"]).name == "sweep"
     file = CONFIGS / "adam.yaml"
     assert told(read_sweep, file) == [f"{file}: this file has no sweep section; train it with `mxtrain fit {file}`"]
@@ -447,8 +448,10 @@ def test_a_combination_that_was_not_tried_beforehand_is_told_when_it_is_drawn(
 
 
 def _read_back(text: str) -> Sweep:
-    Path("written.yaml").write_text(text, encoding="utf-8", newline="")
-    return read_sweep("written.yaml")
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "written.yaml"
+        path.write_text(text, encoding="utf-8", newline="")
+        return read_sweep(path)
 
 
 numbers = st.floats(0.001, 0.9).map(lambda x: round(x, 4))
