@@ -84,10 +84,10 @@ def _are_apart(table: Any, starts: Any, itemsize: int) -> bool:
 
 
 def _run_shared(task: tuple[Any, ...], threads: int) -> bool:
-    """Run a loop on several threads; False, and nothing is done, where the helpers are busy."""
+    """Run a loop on several threads; False, and nothing is done, where no helper is at hand."""
     size = int(task[-1][-1])
     piece = min(max(size // (threads * _RANGES), _SMALLEST), _LARGEST)
-    return crew().run(task, piece, threads - 1)
+    return crew().run(task, piece, min(threads, size // piece) - 1)  # nobody without a range of their own
 
 
 @cache
