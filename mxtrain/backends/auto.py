@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from mxtrain.backends.arrays import array_kind
 from mxtrain.backends.base import Backend, Group
@@ -31,6 +32,7 @@ class AutoBackend:
         self._cpu: Backend = NumPyBackend()
         self._gpu: Backend | None = None
         self._saved = 0.0
+        self._is_settled = False
 
     def run(self, program: Program, groups: Sequence[Group], scalars: Sequence[float]) -> None:
         """Run a program in place on each group; see `Backend.run`."""
@@ -48,11 +50,13 @@ class AutoBackend:
         return self._gpu
 
     def _choose(self, groups: Sequence[Group]) -> None:
-        if self._cpu.name == "compiled":
+        if self._is_settled:
             return
         elements = sum(arrays[0].size for arrays in groups)
         self._saved += len(groups) * _SECONDS_PER_RUN + elements * _SECONDS_PER_ELEMENT
         if self._saved > _SECONDS_TO_START or "numba" in sys.modules:
-            from mxtrain.backends.compiled import CompiledBackend
+            self._is_settled = True
+            with suppress(ImportError):  # without a compiler it stays with NumPy
+                from mxtrain.backends.compiled import CompiledBackend
 
-            self._cpu = CompiledBackend()
+                self._cpu = CompiledBackend()
