@@ -230,9 +230,9 @@ class Optimizer:
 
     def _run(self, groups: list[Group], moments: list[Moment]) -> None:
         for (kept, arrays), (update, values, scalars) in zip(groups, moments, strict=True):
-            self._backend.run(self._program, arrays, values)
-            for each in kept:
+            for each in kept:  # counted first: Ctrl-C during a compiled call is raised when all its work is done
                 each.updates, each.scalars = update, scalars
+            self._backend.run(self._program, arrays, values)
 
     def _new(self, weight: Array) -> Kept:
         slots = tuple(zeros_like(weight) for _ in self._rule.active_slots())

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import ClassVar
 
 from mxtrain.backends.arrays import array_kind
@@ -32,6 +33,7 @@ class AutoBackend:
     def __init__(self) -> None:
         self._cpu: Backend = NumPyBackend()
         self._gpu: Backend | None = None
+        self._is_settled = False
 
     def run(self, program: Program, groups: Sequence[Group], scalars: Sequence[float]) -> None:
         """Run a program in place on each group; see `Backend.run`."""
@@ -49,11 +51,13 @@ class AutoBackend:
         return self._gpu
 
     def _choose(self, groups: Sequence[Group]) -> None:
-        if self._cpu.name == "compiled":
+        if self._is_settled:
             return
         elements = sum(arrays[0].size for arrays in groups)
         AutoBackend._saved += len(groups) * _SECONDS_PER_RUN + elements * _SECONDS_PER_ELEMENT
         if AutoBackend._saved > _SECONDS_TO_START or "numba" in sys.modules:
-            from mxtrain.backends.compiled import CompiledBackend
+            self._is_settled = True
+            with suppress(ImportError):  # without a compiler it stays with NumPy
+                from mxtrain.backends.compiled import CompiledBackend
 
-            self._cpu = CompiledBackend()
+                self._cpu = CompiledBackend()

@@ -20,6 +20,9 @@ from mxtrain.backends.rounding import rounded
 from mxtrain.backends.threads import thread_count
 from mxtrain.kernel import Program
 
+if getattr(numba.config, "DISABLE_JIT", False):
+    raise ImportError("NUMBA_DISABLE_JIT switches the compiler off")
+
 THREADED = 1 << 17
 """From this many elements on, the work is shared among threads; below, waking them costs more than they save."""
 _RANGES = 16
@@ -84,10 +87,10 @@ def _are_apart(table: Any, starts: Any, itemsize: int) -> bool:
 
 
 def _run_shared(task: tuple[Any, ...], threads: int) -> bool:
-    """Run a loop on several threads; False, and nothing is done, where the helpers are busy."""
+    """Run a loop on several threads; False, and nothing is done, where no helper is at hand."""
     size = int(task[-1][-1])
     piece = min(max(size // (threads * _RANGES), _SMALLEST), _LARGEST)
-    return crew().run(task, piece, threads - 1)
+    return crew().run(task, piece, min(threads, size // piece) - 1)  # nobody without a range of their own
 
 
 @cache

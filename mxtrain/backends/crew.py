@@ -3,6 +3,7 @@
 import atexit
 import os
 import sys
+from contextlib import suppress
 from threading import Lock, Thread
 from typing import Any
 
@@ -24,13 +25,12 @@ class Crew:
 
     def __init__(self) -> None:
         self._board = np.zeros(BOARD, dtype=np.int64)
-        self._bell = _new_bell()
+        self._bell: tuple[int, int] | None = None
         self._is_led = Lock()
         self._helpers: list[Thread] = []
-        atexit.register(self._dismiss)
 
     def run(self, task: tuple[Any, ...], piece: int, helpers: int) -> bool:
-        """Do a task with at most so many helpers; False where they are busy, and nothing has been done.
+        """Do a task with at most so many helpers; False where none is at hand, and nothing has been done.
 
         Args:
             task: the loop's address, its scalars, the table and the starts, as `native.alone` has them.
@@ -41,26 +41,37 @@ class Crew:
             return False
         try:
             self._hire(helpers)
-            lead(self._board, self._bell[1], *task, piece, helpers)
+            if self._bell and self._helpers:
+                lead(self._board, self._bell[1], *task, piece, helpers)
+                return True
         finally:
             self._is_led.release()
-        return True
+        return False
 
     def _hire(self, count: int) -> None:
-        while len(self._helpers) < count:
-            name = f"mxtrain-{len(self._helpers) + 1}"
-            helper = Thread(target=serve, args=(self._board, self._bell[0], _PATIENCE), name=name, daemon=True)
-            helper.start()
-            self._helpers.append(helper)
+        """Have so many helpers, or as many as the system allows: it may have no file or no thread left to give."""
+        with suppress(OSError, RuntimeError):
+            while len(self._helpers) < count:
+                self._bell = self._bell or _new_bell()
+                name = f"mxtrain-{len(self._helpers) + 1}"
+                helper = Thread(target=serve, args=(self._board, self._bell[0], _PATIENCE), name=name, daemon=True)
+                helper.start()
+                self._helpers.append(helper)
 
-    def _dismiss(self) -> None:
-        """Let all helpers go before the interpreter ends."""
-        with self._is_led:
-            self._board[OVER] = 1
+    def dismiss(self) -> None:
+        """Let all helpers go; who comes later does its work alone."""
+        self._board[OVER] = 1
+        if self._bell:
             for _ in self._helpers:
                 os.write(self._bell[1], (1).to_bytes(8, sys.byteorder))
         for helper in self._helpers:
             helper.join(timeout=1)
+
+    def close(self) -> None:
+        """Close the files of a crew that has no threads."""
+        with suppress(OSError):
+            for file in set(self._bell or ()):
+                os.close(file)
 
 
 def _new_bell() -> tuple[int, int]:
@@ -74,21 +85,21 @@ def _new_bell() -> tuple[int, int]:
     return os.pipe()
 
 
-_crew: Crew | None = None
+_crew = Crew()
 
 
 def crew() -> Crew:
     """The helpers of this process."""
-    global _crew
-    if _crew is None:
-        _crew = Crew()
     return _crew
 
 
-def _forget() -> None:
+def _begin_anew() -> None:
+    """A forked child has none of its parent's threads, and must not wait for them, nor wake them, when it ends."""
     global _crew
-    _crew = None
+    _crew.close()
+    _crew = Crew()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)  # a forked child has none of its parent's threads
+    os.register_at_fork(after_in_child=_begin_anew)
+atexit.register(lambda: crew().dismiss())  # before the interpreter ends

@@ -27,9 +27,9 @@ def loop_file(name: str, source: str) -> Path:
     """
     folder = cache_folder() / "loops"
     path = folder / f"{name}_{sha256(source.encode()).hexdigest()[:16]}.py"
-    if not path.is_file() or path.read_text(encoding="utf-8") != source:
+    if not path.is_file() or path.read_bytes() != source.encode():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(source, encoding="utf-8")
+        temporary.write_bytes(source.encode())
         temporary.replace(path)
     return path

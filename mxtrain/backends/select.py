@@ -24,8 +24,12 @@ def select_backend(name: str) -> Backend:
         case "numpy":
             return NumPyBackend()
         case "compiled":
-            from mxtrain.backends.compiled import CompiledBackend  # heavy: it imports the compiler
-
+            try:
+                from mxtrain.backends.compiled import CompiledBackend  # heavy: it imports the compiler
+            except ImportError as error:
+                raise BackendError(
+                    f"the backend compiled needs Numba, which cannot be used here ({error}); choose the backend numpy"
+                ) from error
             return CompiledBackend()
         case "cupy":
             from mxtrain.backends.gpu import CuPyBackend

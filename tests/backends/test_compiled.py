@@ -161,9 +161,12 @@ def test_it_runs_where_nothing_can_be_kept(tmp_path: Path) -> None:
 def test_a_damaged_loop_file_is_replaced(tmp_path: Path) -> None:
     run_script(tmp_path)
     (loop,) = tmp_path.rglob("*.py")
-    loop.write_text("raise SystemExit('damaged')")
-    result = run_script(tmp_path)
-    assert (result.returncode, result.stdout.strip()) == (0, "0.999")
+    whole = loop.read_bytes()
+    for damaged in (b"raise SystemExit('damaged')", b"\xff no text"):
+        loop.write_bytes(damaged)
+        result = run_script(tmp_path)
+        assert (result.returncode, result.stdout.strip()) == (0, "0.999")
+        assert loop.read_bytes() == whole
 
 
 def test_damaged_machine_code_is_compiled_again(tmp_path: Path) -> None:
@@ -188,3 +191,27 @@ assert "numba" in sys.modules
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+WITHOUT_A_COMPILER = {"missing": {}, "switched off": {"NUMBA_DISABLE_JIT": "1"}}
+
+
+@pytest.mark.parametrize("why", WITHOUT_A_COMPILER)
+def test_without_a_compiler_auto_stays_with_numpy(why: str) -> None:
+    code = f"""
+import sys, numpy as np, mxtrain
+if {why == "missing"}:
+    sys.modules["numba"] = None  # its import fails
+else:
+    import numba
+weight, gradient = np.zeros(8, dtype="float32"), np.ones(8, dtype="float32")
+optimizer = mxtrain.build({{"kind": "sgd", "η": 1, "λ": 0}}, backend="auto")
+for _ in range(2):
+    optimizer.step({{"w": weight}}, {{"w": gradient}})
+print(weight[0])
+mxtrain.build({{"kind": "sgd"}}, backend="compiled")
+"""
+    environment = os.environ | WITHOUT_A_COMPILER[why]
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == "-2.0", result.stderr
+    assert "BackendError: the backend compiled needs Numba, which cannot be used here (" in result.stderr

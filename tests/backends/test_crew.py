@@ -54,7 +54,7 @@ def test_helpers_wake_from_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_bell_of_another_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "_new_bell", os.pipe)
-    monkeypatch.setattr(crew, "_crew", None)
+    monkeypatch.setattr(crew, "_crew", crew.Crew())
     test_helpers_wake_from_sleep(monkeypatch)
 
 
@@ -72,6 +72,40 @@ def test_python_threads_compete_for_the_helpers(monkeypatch: pytest.MonkeyPatch)
     for thread in threads:
         thread.join()
     assert found == {seed: [each] * 4 for seed, each in enumerate(expected)}
+
+
+def test_no_more_helpers_than_there_are_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MXTRAIN_THREADS", "1000")
+    monkeypatch.setattr(crew, "_crew", crew.Crew())
+    before = threading.active_count()
+    assert updated("compiled") == updated("numpy")
+    assert threading.active_count() - before < SIZE >> 14
+    crew.crew().dismiss()
+
+
+def refuse(*arguments: object, **keywords: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def refuse_file(*arguments: object) -> None:
+    raise OSError("Too many open files")
+
+
+@pytest.mark.parametrize("what", ["thread", "second thread", "file"])
+def test_where_the_system_gives_no_more_the_work_is_done_all_the_same(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MXTRAIN_THREADS", "3")
+    monkeypatch.setattr(crew, "_crew", crew.Crew())
+    if what == "file":
+        monkeypatch.setattr(crew, "_new_bell", refuse_file)
+    else:
+        start, left = threading._start_new_thread, iter([what == "second thread"])  # type: ignore[attr-defined]
+        monkeypatch.setattr(
+            threading, "_start_new_thread", lambda *a, **k: (start if next(left, False) else refuse)(*a, **k)
+        )
+    assert updated("compiled") == updated("numpy")
+    crew.crew().dismiss()
 
 
 ENDINGS = {
@@ -140,4 +174,37 @@ assert codes == [0] * 10, codes
     environment = os.environ | {"MXTRAIN_THREADS": "3"}
     arguments = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_ends_whatever_its_parent_is_at() -> None:
+    code = f"""
+import os, sys, threading, time, numpy as np, mxtrain
+weight, gradient = np.ones({20 * SIZE}, dtype="float32"), np.ones({20 * SIZE}, dtype="float32")
+optimizer = mxtrain.build({{"kind": "adam"}}, backend="compiled")
+def files():
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+before = files()
+optimizer.update(0, gradient, weight)
+over = threading.Event()
+def go_on():
+    while not over.is_set():
+        optimizer.update(0, gradient, weight)
+thread = threading.Thread(target=go_on)
+thread.start()
+children = []
+for _ in range(5):
+    time.sleep(0.01)
+    children.append(os.fork())
+    if not children[-1]:
+        sys.exit(files() - before)  # the interpreter ends as usual; it holds no file of its parent's helpers
+codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+over.set()
+thread.join()
+assert codes == [0] * 5, codes
+"""
+    environment = os.environ | {"MXTRAIN_THREADS": "3"}
+    arguments = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

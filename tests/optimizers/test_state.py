@@ -1,5 +1,6 @@
 """What is saved, what is refused, and who counts."""
 
+import contextlib
 import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -218,3 +219,37 @@ def test_flat_parameters_of_what_is_no_mapping_are_refused() -> None:
     for wrong in (None, 5, [], [np.ones(3)]):
         with pytest.raises(mxtrain.ArrayTypeError, match="must be a mapping of names to arrays"):
             mxtrain.FlatParameters(wrong)
+
+
+class Interrupted:
+    """A backend whose every third run ends with Ctrl-C, as a compiled call does: when all its work is done."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner, self.runs = inner, 0
+        self.name, self.kinds = inner.name, inner.kinds
+
+    def run(self, program: Any, groups: Any, scalars: Any) -> None:
+        self.inner.run(program, groups, scalars)
+        self.runs += 1
+        if self.runs % 3 == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("flat", [False, True], ids=["loose", "flat"])
+@pytest.mark.parametrize("kind", ["adam", "nadam"])
+def test_an_update_that_was_done_before_ctrl_c_is_counted(kind: str, flat: bool) -> None:
+    rule = mxtrain.build({"kind": kind}).rule
+    backend = mxtrain.build(rule, backend="numpy").backend
+    weights = []
+    for each in (backend, Interrupted(backend)):
+        optimizer = mxtrain.Optimizer(rule, each)
+        params: Any = {"W": np.ones(3, dtype="float32")}
+        params = mxtrain.FlatParameters(params) if flat else params
+        grads = params.zeros_like() if flat else {"W": np.zeros(3, dtype="float32")}
+        grads["W"][:] = 0.5
+        for _ in range(10):
+            with contextlib.suppress(KeyboardInterrupt):
+                optimizer.step(params, grads)
+        weights.append(params["W"].tobytes())
+        assert optimizer.state_dict()["parameters"]["W"]["updates"] == optimizer.state.curr_iter == 10
+    assert weights[0] == weights[1]
