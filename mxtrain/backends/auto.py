@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import ClassVar
 
 from mxtrain.backends.arrays import array_kind
 from mxtrain.backends.base import Backend, Group
@@ -23,16 +22,16 @@ class AutoBackend:
 
     CuPy arrays go to the GPU that they are on. On NumPy arrays it begins with the NumPy backend, and goes over to
     compiled loops once these would have saved what the import of the compiler costs (at once, where the compiler is
-    loaded already). What all optimizers of a process would have saved counts together.
+    loaded already).
     """
 
     name = "auto"
     kinds: tuple[str, ...] = ("numpy", "cupy")
-    _saved: ClassVar[float] = 0.0
 
     def __init__(self) -> None:
         self._cpu: Backend = NumPyBackend()
         self._gpu: Backend | None = None
+        self._saved = 0.0
         self._is_settled = False
 
     def run(self, program: Program, groups: Sequence[Group], scalars: Sequence[float]) -> None:
@@ -54,8 +53,8 @@ class AutoBackend:
         if self._is_settled:
             return
         elements = sum(arrays[0].size for arrays in groups)
-        AutoBackend._saved += len(groups) * _SECONDS_PER_RUN + elements * _SECONDS_PER_ELEMENT
-        if AutoBackend._saved > _SECONDS_TO_START or "numba" in sys.modules:
+        self._saved += len(groups) * _SECONDS_PER_RUN + elements * _SECONDS_PER_ELEMENT
+        if self._saved > _SECONDS_TO_START or "numba" in sys.modules:
             self._is_settled = True
             with suppress(ImportError):  # without a compiler it stays with NumPy
                 from mxtrain.backends.compiled import CompiledBackend

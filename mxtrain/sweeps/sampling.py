@@ -8,6 +8,7 @@ worker or with a hundred, on any engine, and after any interruption.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib.util import find_spec
 from typing import Any
 
 import optuna
@@ -23,6 +24,8 @@ from mxtrain.errors import SweepError
 STUDY = "sweep"
 """What the study in memory is called; Hyperband shares trials among its brackets by this name and their numbers."""
 
+PACKAGES = {"qmc": ("scipy",), "cmaes": ("cmaes",), "gp": ("scipy", "torch")}
+"""What samplers need besides Optuna."""
 REDRAWN = ("grid", "random", "qmc", "nsga2")
 """Samplers that keep more in mind than what stands in trials, and are quick: what they drew is drawn again."""
 
@@ -47,9 +50,13 @@ class Sampling:
 
     Args:
         sweep: the sweep.
+
+    Raises:
+        SweepError: the sampler needs a package that is not there.
     """
 
     def __init__(self, sweep: Sweep) -> None:
+        _check_packages(sweep.settings.sampler.kind)
         self._sweep = sweep
         self._grid: Iterator[dict[str, Any]] = sweep.space.grid() if sweep.settings.sampler.kind == "grid" else iter(())
         self.study = optuna.create_study(directions=directions(sweep), study_name=STUDY)
@@ -110,16 +117,17 @@ def seed_of(sweep_seed: int, number: int) -> int:
     return int.from_bytes(sha256(f"{sweep_seed} {number}".encode()).digest()[:4], "little")
 
 
+def _check_packages(kind: str) -> None:
+    """Optuna looks for them only once a sampler begins to learn."""
+    for package in PACKAGES.get(kind, ()):
+        if find_spec(package) is None:
+            extra = "gp" if kind == "gp" else "samplers"
+            raise SweepError(f"the sampler {kind} needs {package}; pip install 'mxtrain[{extra}]'")
+
+
 def _sampler(sweep: Sweep, number: int) -> BaseSampler:
     """The sampler of one trial."""
-    seed = seed_of(sweep.settings.seed, number)
-    try:
-        return _make(sweep.settings.sampler, seed, sweep.settings.seed)
-    except ImportError as error:
-        extra = "gp" if sweep.settings.sampler.kind == "gp" else "samplers"
-        raise SweepError(
-            f"the sampler {sweep.settings.sampler.kind} needs another package; pip install 'mxtrain[{extra}]'"
-        ) from error
+    return _make(sweep.settings.sampler, seed_of(sweep.settings.seed, number), sweep.settings.seed)
 
 
 def _make(config: AnySampler, seed: int, sweep_seed: int) -> BaseSampler:

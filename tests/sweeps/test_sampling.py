@@ -5,7 +5,9 @@ import math
 import pytest
 from optuna.trial import TrialState
 
+import mxtrain
 from mxtrain.config import sweep_from_dict
+from mxtrain.sweeps import sampling
 from mxtrain.sweeps.quiet import quiet
 from mxtrain.sweeps.sampling import Sampling
 from tests.sweeps.conftest import small
@@ -91,3 +93,12 @@ def test_a_grid_is_drawn_in_the_order_of_the_file_the_last_value_fastest():
         (32, 0.6),
         (32, 0.7),
     ]
+
+
+@pytest.mark.parametrize(("kind", "package"), [("qmc", "scipy"), ("cmaes", "cmaes"), ("gp", "torch")])
+def test_a_sampler_whose_package_is_missing_is_refused_before_the_first_trial(kind, package, tmp_path, monkeypatch):
+    found = sampling.find_spec
+    monkeypatch.setattr(sampling, "find_spec", lambda name: None if name == package else found(name))
+    with pytest.raises(mxtrain.SweepError, match=rf"the sampler {kind} needs {package}; pip install 'mxtrain\["):
+        mxtrain.sweep(small(sampler={"kind": kind}), run_dir=tmp_path, workers=1)
+    assert not (tmp_path / "trials").exists()
