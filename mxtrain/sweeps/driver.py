@@ -97,8 +97,7 @@ class Driver:
         return self.result
 
     def close(self) -> None:
-        """End the workers, and let go of the database."""
-        self._engine.close()
+        """Let go of the database."""
         self._record.close()
 
     def _loop(self) -> None:

@@ -143,7 +143,7 @@ def _run(
     _check_model(plan, place)
     threads, count = share(plan, workers, elsewhere=scheduler is not None)
     crew = _engine(engine, scheduler, environments(plan, count, threads), folder, place)
-    with quiet():
+    with quiet(), closing(crew):
         driver = Driver(plan, folder, crew, threads, stop or StopRequest(), watch or (lambda result: None))
         with closing(driver):
             return driver.run(retry_failed)

@@ -92,7 +92,7 @@ def _params(sweep: Sweep, **drawn: Any) -> dict[str, Any]:
 
 def test_the_example_is_a_sweep() -> None:
     sweep = read_sweep(CONFIGS / "sweep.yaml")
-    assert (sweep.name, sweep.max_epochs, sweep.settings.trials) == ("sweep", 27, 60)
+    assert (sweep.name, sweep.max_epochs, sweep.settings.trials) == ("sweep", 81, 60)
     assert sweep.settings.objectives == (Objective("val_accuracy", maximize=True),)
     assert sweep.space.names == ("optimizer.η", "optimizer.η_sched.γ", "data.batch_size", "model.hidden")
     assert read_config(CONFIGS / "sweep.yaml") == sweep
