@@ -67,10 +67,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
     >>> nearest("epocs", ["epochs", "metrics"]), nearest("adma", ["adamax", "adam"])
     ('epochs', 'adam')
+    >>> nearest("bayes", ["grid", "tpe", "cmaes"]) is None
+    True
     """
     wanted = name.casefold()
     best = max(known, key=lambda candidate: _likeness(wanted, candidate.casefold()), default=None)
-    return best if best is not None and _likeness(wanted, best.casefold()) >= 0.6 else None
+    return best if best is not None and _likeness(wanted, best.casefold()) >= 0.65 else None
 
 
 def _likeness(name: str, candidate: str) -> float:
