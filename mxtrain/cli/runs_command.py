@@ -1,5 +1,6 @@
 """`mxtrain runs`: what was trained, side by side."""
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mxtrain.training import ListedRun
+
+
+_LEAST_WIDTH = 40
+"""Columns that what runs differ in must have; in fewer it would be a tower of single words."""
 
 
 def list_runs(
@@ -39,7 +44,7 @@ def list_runs(
     if as_json:
         write_json([_data(run, paths) for run in runs], indent=2)
     elif runs:
-        print_results(_table(runs, paths))
+        print_results(_table_or_lines(runs, paths))
         for run in runs:
             if run.status.reason:
                 messages().print(printable(f"{run.path.name} failed: {run.status.reason}"), soft_wrap=True)
@@ -59,6 +64,17 @@ def _data(run: "ListedRun", paths: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def _table_or_lines(runs: "Sequence[ListedRun]", paths: Sequence[str]) -> "Table":
+    """A table of runs; where that is too wide, a few lines for each run."""
+    from rich.measure import Measurement
+
+    from mxtrain.cli.streams import results
+
+    console, table = results(), _table(runs, paths)
+    unbounded = console.options.update(max_width=sys.maxsize)
+    return table if Measurement.get(console, unbounded, table).minimum <= console.width else _lines(runs, paths)
+
+
 def _table(runs: "Sequence[ListedRun]", paths: Sequence[str]) -> "Table":
     from rich.table import Table
 
@@ -73,21 +89,46 @@ def _table(runs: "Sequence[ListedRun]", paths: Sequence[str]) -> "Table":
     for name in metrics:
         table.add_column(name, justify="right", no_wrap=True)
     if paths:
-        table.add_column("differs in", overflow="fold")
+        table.add_column("differs in", overflow="fold", min_width=_LEAST_WIDTH)
     for run in runs:
         numbers = [short(run.metrics[name]) if name in run.metrics else "-" for name in metrics]
-        values = [(path, run.config[path]) for path in paths if run.config.get(path) is not None]
-        told = [", ".join(f"{path}={_plain(value)}" for path, value in values)] if paths else []
+        told = [printable(_differences(run, paths))] if paths else []
         table.add_row(printable(run.path.name), run.status.state, f"{run.epochs}/{run.planned}", *numbers, *told)
     return table
 
 
-def _plain(value: Any) -> str:
-    """A value as a config has it.
+def _lines(runs: "Sequence[ListedRun]", paths: Sequence[str]) -> "Table":
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
 
-    >>> _plain(["accuracy", "r2"]), _plain(True), _plain("adam")
-    ('[accuracy, r2]', 'true', 'adam')
+    from mxtrain.errors import printable
+    from mxtrain.numbers import short
+
+    lines = Table.grid()
+    lines.add_column(overflow="fold")
+    for run in runs:
+        state = f"  {run.status.state} {run.epochs}/{run.planned}"
+        lines.add_row(Text.assemble((printable(run.path.name), "cyan"), state))
+        metrics = "  ".join(f"{name} {short(value)}" for name, value in run.metrics.items())
+        for told in filter(None, (metrics, _differences(run, paths))):
+            lines.add_row(Padding(printable(told), (0, 0, 0, 2)))
+    return lines
+
+
+def _differences(run: "ListedRun", paths: Sequence[str]) -> str:
+    values = [(path, run.config[path]) for path in paths if run.config.get(path) is not None]
+    return ", ".join(f"{path}={_plain(value)}" for path, value in values)
+
+
+def _plain(value: Any) -> str:
+    """A value as a config has it, numbers to six digits.
+
+    >>> _plain(["accuracy", "r2"]), _plain(True), _plain("adam"), _plain(0.028362591632891853)
+    ('[accuracy, r2]', 'true', 'adam', '0.0283626')
     """
     from mxtrain.types import describe
 
-    return f"[{', '.join(map(_plain, value))}]" if isinstance(value, list) else describe(value).strip("'")
+    if isinstance(value, list):
+        return f"[{', '.join(map(_plain, value))}]"
+    return f"{value:.6g}" if isinstance(value, float) else describe(value).strip("'")

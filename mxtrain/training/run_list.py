@@ -63,9 +63,20 @@ def list_runs(folder: str | PathLike[str], sort: str | None = None) -> tuple[lis
 
 
 def differing(runs: Sequence[ListedRun]) -> list[str]:
-    """The paths of the values in which the configs of runs differ, but for their names."""
+    """The paths of the values in which the configs of runs differ.
+
+    But for their names, and for what nobody chose: the threads that a run found, and a scale that is one over the batch
+    size in all of them.
+    """
     paths = dict.fromkeys(path for run in runs for path in run.config)
-    return [path for path in paths if path != "name" and len({repr(run.config.get(path)) for run in runs}) > 1]
+    chosen_by_none = {"name", "threads"} | ({"optimizer.scale"} if all(map(_has_usual_scale, runs)) else set())
+    return [
+        path for path in paths if path not in chosen_by_none and len({repr(run.config.get(path)) for run in runs}) > 1
+    ]
+
+
+def _has_usual_scale(run: ListedRun) -> bool:
+    return bool(run.config["optimizer.scale"] == 1 / run.config["data.batch_size"])
 
 
 def _listed(path: Path) -> ListedRun:

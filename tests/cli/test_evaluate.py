@@ -148,6 +148,29 @@ def test_runs_compares_what_differs_and_how_it_ended(mxtrain):
     assert "optimizer.η=0.1," in "".join(table)
 
 
+def test_runs_differ_in_what_was_chosen(mxtrain):
+    for number, size in enumerate((16, 64)):
+        chosen = [f"data.batch_size={size}", f"threads={number + 1}", f"optimizer.η={0.1 / (number + 3)}"]
+        mxtrain("fit", "run.yaml", "--quiet", *(part for each in chosen for part in ("--set", each)))
+    first, _ = json.loads(mxtrain("runs", "--json").out)
+    assert first["differing"] == {"data.batch_size": 16, "optimizer.η": 0.1 / 3}
+    assert mxtrain("runs").out.splitlines()[1].endswith("  data.batch_size=16, optimizer.η=0.0333333")
+    mxtrain("fit", "run.yaml", "--quiet", "--set", "optimizer.scale=1")
+    assert json.loads(mxtrain("runs", "--json").out)[2]["differing"]["optimizer.scale"] == 1
+
+
+def test_runs_on_a_narrow_screen_are_a_few_lines_each(mxtrain, monkeypatch):
+    monkeypatch.setattr("mxtrain.cli.streams.PIPED_WIDTH", 80)
+    for eta in ("0.1", "0.001"):
+        chosen = ("--set", f"optimizer.η={eta}", "--run-dir", f"runs/a-rather-long-name-of-a-run-with-{eta}")
+        mxtrain("fit", "run.yaml", "--quiet", *chosen)
+    lines = mxtrain("runs").out.splitlines()
+    assert lines[0] == "a-rather-long-name-of-a-run-with-0.1  finished 2/2"
+    assert lines[1].startswith("  loss 0.")
+    assert lines[2] == "  optimizer.η=0.1"
+    assert len(lines) == 6
+
+
 def test_runs_are_sorted_by_name_or_by_a_metric_best_first(mxtrain):
     for number in (1, 2, 10):
         mxtrain("fit", "run.yaml", "-q", "--run-dir", f"runs/run-{number}", "--set", f"optimizer.η={0.0001 * number}")
