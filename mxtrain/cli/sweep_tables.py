@@ -1,6 +1,7 @@
 """What is said of a sweep: its plan, how it stands, what it came to."""
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 from mxtrain.cli import streams
@@ -105,7 +106,9 @@ def _table_or_lines(result: "SweepResult", rows: list[dict[str, Any]]) -> "Table
 
     console = streams.results()
     table = _table(result, rows)
-    return table if Measurement.get(console, console.options, table).maximum <= console.width else _lines(result, rows)
+    unbounded = console.options.update(max_width=sys.maxsize)
+    fits = Measurement.get(console, unbounded, table).maximum <= console.width
+    return table if fits else _lines(result, rows)
 
 
 def _lines(result: "SweepResult", rows: list[dict[str, Any]]) -> "Table":
