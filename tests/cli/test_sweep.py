@@ -150,9 +150,10 @@ def test_a_signal_saves_what_runs_and_the_sweep_goes_on_later(number, status, fo
 def test_a_table_that_is_too_wide_is_told_in_lines_and_no_number_is_cut(mxtrain, monkeypatch):
     from mxtrain.cli import streams
 
-    monkeypatch.setattr(streams, "PIPED_WIDTH", 30)
-    out = mxtrain("sweep", "rates.yaml").out
-    assert [line.split() for line in out.splitlines()[:2]] == [
+    monkeypatch.setattr(streams, "PIPED_WIDTH", 45)
+    out = mxtrain("sweep", "rates.yaml", "--set", "sweep.search.data.batch_size={choice: [32]}").out
+    assert [line.split() for line in out.splitlines()[:3]] == [
         ["trial", "1", "val_accuracy", "0.9415"],
         ["optimizer.η", "0.01"],
+        ["data.batch_size", "32"],
     ]
