@@ -39,7 +39,7 @@ def test_a_command_for_one_run_says_what_to_do_with_a_sweep(mxtrain, command):
     status, out, err = mxtrain(command, SWEEP)
     assert (status, out) == (2, "")
     assert err.splitlines()[0] == (
-        f"{SWEEP}:4:1: sweep: this is a sweep: start it with `mxtrain sweep {SWEEP}`, or its run alone with --set sweep=null"
+        f"{SWEEP}:5:1: sweep: this is a sweep: start it with `mxtrain sweep {SWEEP}`, or its run alone with --set sweep=null"
     )
 
 
