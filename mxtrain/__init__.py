@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mxtrain.flat import FlatParameters
     from mxtrain.models import Model
     from mxtrain.optimizer import Optimizer, get_updater, normgrad
-    from mxtrain.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdaMax, Nadam, RMSProp, Rule
+    from mxtrain.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdaMax, AdamW, Nadam, RMSProp, Rule
     from mxtrain.schedules import learning_rate, momentum
     from mxtrain.state import OptimizationState
     from mxtrain.sweeps import SweepResult, sweep
@@ -70,7 +70,7 @@ _HOMES = {
     "mxtrain.flat": ("FlatParameters",),
     "mxtrain.models": ("Model",),
     "mxtrain.optimizer": ("Optimizer", "get_updater", "normgrad"),
-    "mxtrain.optimizers": ("SGD", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "Nadam", "RMSProp", "Rule"),
+    "mxtrain.optimizers": ("SGD", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "Nadam", "RMSProp", "Rule"),
     "mxtrain.schedules": ("learning_rate", "momentum"),
     "mxtrain.state": ("OptimizationState",),
     "mxtrain.sweeps": ("SweepResult", "sweep"),
@@ -96,6 +96,7 @@ __all__ = [
     "AdaGrad",
     "AdaMax",
     "Adam",
+    "AdamW",
     "ArrayError",
     "ArrayTypeError",
     "BackendError",

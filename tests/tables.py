@@ -13,6 +13,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "sgd with momentum": {"kind": "sgd", "η": 0.02, "μ": 0.9},
     "sgd with nadam momentum": {"kind": "sgd", "η": 0.02, "μ_sched": {"kind": "nadam", "μ": 0.9}},
     "adam": {"kind": "adam", "η": 0.1},
+    "adamw": {"kind": "adamw", "η": 0.1},
     "adagrad": {"kind": "adagrad", "η": 0.5},
     "adadelta": {"kind": "adadelta", "ϵ": 1e-2},
     "adamax": {"kind": "adamax", "η": 0.1},

@@ -12,7 +12,7 @@ class GradientStage:
 
     1. `scale ≠ 0`: `g ← scale·g`
     2. `clip > 0`: `g ← min(max(g, -clip), clip)`
-    3. `λ > 0`: `g ← g + λ·W`
+    3. `λ > 0`: `g ← g + λ·W`, unless the rule decouples the decay from the gradient
     """
 
     scales: bool

@@ -8,13 +8,14 @@ from mxtrain.optimizers.adadelta import AdaDelta
 from mxtrain.optimizers.adagrad import AdaGrad
 from mxtrain.optimizers.adam import Adam
 from mxtrain.optimizers.adamax import AdaMax
+from mxtrain.optimizers.adamw import AdamW
 from mxtrain.optimizers.base import Rule, Time
 from mxtrain.optimizers.nadam import Nadam
 from mxtrain.optimizers.rmsprop import RMSProp
 from mxtrain.optimizers.sgd import SGD
 
-RULES = (SGD, Adam, AdaGrad, AdaDelta, AdaMax, RMSProp, Nadam)
-AnyRule = Annotated[SGD | Adam | AdaGrad | AdaDelta | AdaMax | RMSProp | Nadam, Field(discriminator="kind")]
+RULES = (SGD, Adam, AdamW, AdaGrad, AdaDelta, AdaMax, RMSProp, Nadam)
+AnyRule = Annotated[SGD | Adam | AdamW | AdaGrad | AdaDelta | AdaMax | RMSProp | Nadam, Field(discriminator="kind")]
 
 __all__ = [
     "RULES",
@@ -23,6 +24,7 @@ __all__ = [
     "AdaGrad",
     "AdaMax",
     "Adam",
+    "AdamW",
     "AnyRule",
     "Nadam",
     "RMSProp",

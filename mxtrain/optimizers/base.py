@@ -38,7 +38,7 @@ class Rule(Config, ABC):
 
     Args:
         η: learning rate, above 0.
-        λ: weight decay, at least 0: `λ·W` is added to the gradient.
+        λ: weight decay, at least 0: `λ·W` is added to the gradient, save by a rule whose decay is decoupled from it.
         clip: bound on each element of the gradient, at least 0; 0 means none.
         scale: factor on the gradient, any finite number; 0 means unset, and `fit` sets it to `1/batch_size`.
         η_sched: schedule of the learning rate; where set, it overrides the fixed η.
@@ -48,6 +48,8 @@ class Rule(Config, ABC):
     """The arrays a rule keeps for each weight: zeros at first, of the weight's shape and dtype."""
     scalar_slots: ClassVar[Mapping[str, float]] = {}
     """The numbers a rule keeps for each weight, and what they are at first."""
+    decoupled: ClassVar[bool] = False
+    """Whether the rule's own arithmetic decays the weight; the gradient stage then leaves λ alone."""
 
     kind: str
     η: Positive
@@ -76,7 +78,7 @@ class Rule(Config, ABC):
     @property
     def gradient_stage(self) -> GradientStage:
         """Which steps of the gradient stage these values ask for."""
-        return GradientStage(scales=self.scale != 0, clips=self.clip > 0, decays=self.λ > 0)
+        return GradientStage(scales=self.scale != 0, clips=self.clip > 0, decays=self.λ > 0 and not self.decoupled)
 
     def program(self) -> Program:
         """The traced program of one update with these slots and this gradient stage."""

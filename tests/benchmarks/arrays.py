@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
-from mxtrain.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdaMax, Nadam, RMSProp, Rule
+from mxtrain.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdaMax, AdamW, Nadam, RMSProp, Rule
 
 DECAY = 1e-5
 Arrays = dict[str, np.ndarray]
@@ -14,6 +14,7 @@ RULES: Mapping[str, Rule] = {
     "sgd": SGD(η=0.01, λ=DECAY),
     "sgd-momentum": SGD(η=0.01, μ=0.9, λ=DECAY),
     "adam": Adam(η=1e-3, λ=DECAY),
+    "adamw": AdamW(η=1e-3, λ=DECAY),
     "adagrad": AdaGrad(η=0.01, ϵ=1e-8, λ=DECAY),
     "adadelta": AdaDelta(η=1.0, ρ=0.95, ϵ=1e-6, λ=DECAY),
     "adamax": AdaMax(η=2e-3, λ=DECAY),
@@ -24,6 +25,7 @@ TORCH: Mapping[str, Callable[[list[torch.Tensor]], torch.optim.Optimizer]] = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.01, weight_decay=DECAY, fused=True),
     "sgd-momentum": lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9, weight_decay=DECAY, fused=True),
     "adam": lambda p: torch.optim.Adam(p, lr=1e-3, weight_decay=DECAY, fused=True),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=1e-3, weight_decay=DECAY, fused=True),
     "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.01, eps=1e-8, weight_decay=DECAY, fused=True),
     "adadelta": lambda p: torch.optim.Adadelta(p, lr=1.0, rho=0.95, eps=1e-6, weight_decay=DECAY, foreach=True),
     "adamax": lambda p: torch.optim.Adamax(p, lr=2e-3, weight_decay=DECAY, foreach=True),
@@ -31,7 +33,7 @@ TORCH: Mapping[str, Callable[[list[torch.Tensor]], torch.optim.Optimizer]] = {
     "nadam": lambda p: torch.optim.NAdam(p, lr=1e-3, betas=(0.9, 0.999), weight_decay=DECAY, foreach=True),
 }
 """The same rules in torch, with the same settings, by the fastest implementation that torch has on a CPU."""
-FUSED = ("sgd", "sgd-momentum", "adam", "adagrad")
+FUSED = ("sgd", "sgd-momentum", "adam", "adamw", "adagrad")
 
 
 def drawn(shapes: Mapping[str, tuple[int, ...]], seed: int) -> tuple[Arrays, Arrays]:

@@ -54,7 +54,7 @@ def test_any_mapping_any_number_and_finished_parts_will_do() -> None:
 @pytest.mark.parametrize(
     ("data", "messages"),
     [
-        ({}, ["optimizer.kind: required; one of sgd, adam, adagrad, adadelta, adamax, rmsprop, nadam"]),
+        ({}, ["optimizer.kind: required; one of sgd, adam, adamw, adagrad, adadelta, adamax, rmsprop, nadam"]),
         ({"kind": "adam", "β2": 1.2}, ["optimizer.β2: must be at least 0 and below 1, got 1.2"]),
         ({"kind": "adam", "lr": 0, "eps": -1}, ["optimizer.η: must be above 0, got 0", "optimizer.ϵ: must be above 0, got -1"]),
         ({"kind": "adam", "lr": 1, "η": 2}, ["optimizer.η: η and lr are two names of one value; keep one"]),
@@ -78,8 +78,8 @@ def test_any_mapping_any_number_and_finished_parts_will_do() -> None:
         ({"kind": "adam", None: 2, (1, 2): 3}, ["optimizer: a key must be a string, got null", "optimizer: a key must be a string, got a list"]),
         ({"kind": "adam", "\ud800": 1}, ["optimizer: a key must be a string, got '\\ud800'"]),
         ({"kind": "\ud800"}, ["optimizer.kind: must be a Unicode string, got half of a surrogate pair"]),
-        ({"kind": ["adam"]}, ["optimizer.kind: must be one of sgd, adam, adagrad, adadelta, adamax, rmsprop, nadam, got a list"]),
-        ({"kind": {}}, ["optimizer.kind: must be one of sgd, adam, adagrad, adadelta, adamax, rmsprop, nadam, got a mapping"]),
+        ({"kind": ["adam"]}, ["optimizer.kind: must be one of sgd, adam, adamw, adagrad, adadelta, adamax, rmsprop, nadam, got a list"]),
+        ({"kind": {}}, ["optimizer.kind: must be one of sgd, adam, adamw, adagrad, adadelta, adamax, rmsprop, nadam, got a mapping"]),
         ({"kind": "adam", "η_sched": "exp"}, ["optimizer.η_sched: must be a mapping such as {kind: exp}, got 'exp'"]),
         ({"kind": "adam", "η_sched": {"kind": "exp", "γ": 7}}, ["optimizer.η_sched.γ: must be above 0 and below 1, got 7"]),
         ({"kind": "sgd", "μ_sched": SGD()}, ["optimizer.μ_sched.kind: must be one of null, fixed, nadam, got 'sgd'"]),

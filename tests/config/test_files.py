@@ -135,7 +135,7 @@ def test_an_optimizer_is_read_from_a_file_of_its_own_or_from_a_run(parser: str, 
         "run.yaml:3:1: optimizer.beta: unknown field; did you mean η?",
     ]
     assert told(read_optimizer, write("η: 1", complete=False)) == [
-        "run.yaml:1:1: optimizer.kind: required; one of sgd, adam, adagrad, adadelta, adamax, rmsprop, nadam"
+        "run.yaml:1:1: optimizer.kind: required; one of sgd, adam, adamw, adagrad, adadelta, adamax, rmsprop, nadam"
     ]
     assert told(read_optimizer, write("optimizer: {kind: sgd}\nfit: {epochs: 0}")) == [
         "run.yaml:2:15: fit.epochs: must be a whole number at least 1, got 0"

@@ -34,6 +34,7 @@ def changed(**parts: Any) -> dict[str, Any]:
 REACHES = {
     "adam": ("val_accuracy", 0.96),
     "sgd": ("val_accuracy", 0.95),
+    "adamw": ("val_accuracy", 0.96),
     "adagrad": ("val_accuracy", 0.95),
     "adadelta": ("val_accuracy", 0.95),
     "adamax": ("val_accuracy", 0.95),

@@ -11,7 +11,7 @@ import pytest
 import mxtrain
 from mxtrain.training import StopRequest
 
-KINDS = ["sgd", "adam", "adagrad", "adadelta", "adamax", "rmsprop", "nadam"]
+KINDS = ["sgd", "adam", "adamw", "adagrad", "adadelta", "adamax", "rmsprop", "nadam"]
 SCHEDULES: dict[str, Any] = {
     "no schedule": None,
     "fixed": {"kind": "fixed", "η": 0.01},
