@@ -125,6 +125,7 @@ Decay = Annotated[float, Bounds(ge=0, lt=1)]
 OpenUnit = Annotated[float, Bounds(gt=0, lt=1)]
 UnitInterval = Annotated[float, Bounds(ge=0, le=1)]
 Count = Annotated[int, Bounds(ge=1, whole=True, ceiling=2**31 - 1)]
+Whole = Annotated[int, Bounds(ge=0, whole=True, ceiling=2**31 - 1)]
 Seed = Annotated[int, Bounds(ge=0, lt=2**64, whole=True)]
 
 

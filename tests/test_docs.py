@@ -13,16 +13,18 @@ import pytest
 
 import mxtrain
 from mxtrain.config import read_optimizer
+from mxtrain.config.shape import models
 from mxtrain.names import fold, spelling, words
 from mxtrain.optimizers import RULES
-from mxtrain.schedules import learning_rate, momentum
+from mxtrain.schedules import LearningRateSchedule, learning_rate, momentum
 from mxtrain.schedules.base import Schedule
 from mxtrain.types import Bounds
 
 ROOT = Path(__file__).parent.parent
 PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if path.exists()]
 OPTIMIZERS, MXNET = ROOT / "docs" / "optimizers.md", ROOT / "docs" / "mxnet.md"
-SCHEDULES = (learning_rate.Fixed, learning_rate.Exp, learning_rate.Inv, momentum.Null, momentum.Fixed, momentum.Nadam)
+RATE_SCHEDULES = models(LearningRateSchedule)
+SCHEDULES = (*RATE_SCHEDULES, momentum.Null, momentum.Fixed, momentum.Nadam)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -124,8 +126,10 @@ def bounds(field: Any) -> str:
 
 
 def default(field: Any) -> str:
-    """A default as the documentation writes it: a number that YAML reads, a word, or none."""
-    return "none" if field.default is None else str(field.default)
+    """A default as the documentation writes it: a number that YAML reads, a word, none, or that there must be one."""
+    if field.is_required():
+        return "required"
+    return "none" if field.default is None else number_or_word(str(field.default))
 
 
 def number_or_word(cell: str) -> str:
@@ -154,11 +158,14 @@ def stated_by(model: Any, names: typing.Container[str] | None = None) -> dict[st
 
 def test_defaults_and_bounds_are_those_of_the_models() -> None:
     documented = documented_models()
-    shared = documented.pop(mxtrain.Rule)
-    assert shared == stated_by(mxtrain.Rule, shared)
-    assert set(documented) == {*RULES, *SCHEDULES} - {momentum.Null}
-    for model, fields in documented.items():
-        assert fields | (shared if model in RULES else {}) == stated_by(model), model
+    shared: dict[Any, dict[str, Any]] = {}
+    for base, family in ((mxtrain.Rule, RULES), (learning_rate.RateSchedule, RATE_SCHEDULES)):
+        stated = documented.pop(base)
+        assert stated == stated_by(base, stated)
+        shared |= dict.fromkeys(family, stated)
+    assert set(documented) == {*RULES, *SCHEDULES} - {momentum.Null, learning_rate.Fixed}
+    for model in {*RULES, *SCHEDULES}:
+        assert documented.get(model, {}) | shared.get(model, {}) == stated_by(model), model
 
 
 def test_words_are_those_of_the_names() -> None:

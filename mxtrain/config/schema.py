@@ -13,12 +13,13 @@ from mxtrain.config.search.section import SweepConfig
 from mxtrain.config.shape import kinds
 from mxtrain.names import spelling, words
 from mxtrain.optimizers import Rule
+from mxtrain.schedules.learning_rate import RateSchedule
 
 _Schema = dict[str, Any]
 
 _ARGUMENTS = re.compile(r"^Args:\n((?:    .*\n?)*)", re.MULTILINE)
 _ARGUMENT = re.compile(r"^    (\S.*?): (.*(?:\n     .*)*)", re.MULTILINE)
-_AS_FOR_ALL = "as for every rule."
+_AS_FOR_ALL = ("as for every rule.", "as for every schedule.")
 # The pattern of a name says \w, which means less to an editor than to Python.
 _SEARCH = "    search: what is searched: by the path of each value of the run, what it is drawn from."
 _NOISE = ("title", "discriminator", "pattern")
@@ -31,7 +32,7 @@ def json_schema() -> _Schema:
 
     Example:
         >>> sorted(json_schema()["$defs"]["Exp"]["properties"])
-        ['eta', 'gamma', 'kind', 'learning_rate', 'lr', 'per', 'γ', 'η']
+        ['eta', 'gamma', 'kind', 'learning_rate', 'lr', 'per', 'warmup', 'γ', 'η']
     """
     raw = RunConfig.model_json_schema()
     section = SweepSection.model_json_schema()
@@ -128,11 +129,14 @@ def _cleaned(schema: Any) -> Any:
 
 
 def _descriptions(docstring: str) -> dict[str, str]:
-    """What the `Args` of a docstring, and of the base of all rules, say of each field."""
-    return _arguments(getdoc(Rule) or "") | _arguments(docstring)
+    """What the `Args` of a docstring, and of the bases of all schedules and of all rules, say of each field."""
+    shared = _arguments(getdoc(RateSchedule) or "") | _arguments(getdoc(Rule) or "")
+    return shared | _arguments(docstring)
 
 
 def _arguments(docstring: str) -> dict[str, str]:
     section = _ARGUMENTS.search(docstring)
     found = _ARGUMENT.findall(section[1]) if section else []
-    return {name: " ".join(text.split()) for names, text in found for name in names.split(", ") if text != _AS_FOR_ALL}
+    return {
+        name: " ".join(text.split()) for names, text in found for name in names.split(", ") if text not in _AS_FOR_ALL
+    }

@@ -26,8 +26,9 @@ def to_yaml(config: Config) -> str:
         η_sched:
           kind: exp
           η: null
-          γ: 0.9
           per: epoch
+          warmup: 0
+          γ: 0.9
         μ: 0.0
         μ_sched: null
     """

@@ -1,24 +1,61 @@
 """Learning-rate schedules: pure functions of how much of a run is finished.
 
-Source: `LearningRate.Fixed`, `.Exp` and `.Inv` of MXNet.jl.
+Source: `LearningRate.Fixed`, `.Exp` and `.Inv` of MXNet.jl; the others at their classes.
 """
 
-from typing import Annotated, Literal
+from abc import abstractmethod
+from bisect import bisect_right
+from math import cos, pi
+from typing import Annotated, Literal, Self, final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mxtrain.schedules.base import Schedule, base_value
-from mxtrain.types import NonNegative, OpenUnit, Positive
+from mxtrain.types import Count, Listed, NonNegative, OpenUnit, Positive, UnitInterval, Whole, misfit
 
 Per = Literal["epoch", "iteration"]
 
 
-class Fixed(Schedule):
+class RateSchedule(Schedule):
+    """What all schedules of the learning rate have in common: a linear warm-up, after which each takes its course.
+
+    `value(t) = η·(t + 1) / (warmup + 1)` while `t < warmup`; after that a schedule counts from 0: what its formula
+    calls `t` is `t - warmup`. So the warm-up begins above 0, and has reached η when it is finished.
+
+    Args:
+        η: the learning rate that the warm-up reaches, above 0; left out, the optimizer's own.
+        per: what `t` and `warmup` count, finished epochs or finished iterations.
+        warmup: how many of these η rises for, in equal steps, before all else; at least 0, which means none.
+
+    Example:
+        >>> [round(Cosine(η=0.1, T=2, warmup=3).value(t), 3) for t in range(7)]
+        [0.025, 0.05, 0.075, 0.1, 0.05, 0.0, 0.0]
+
+    Source: the "gradual warmup" of Goyal et al., "Accurate, Large Minibatch SGD" (2017), arXiv:1706.02677, section 2.2.
+    """
+
+    kind: str
+    η: Positive | None = None
+    per: Per = "epoch"
+    warmup: Whole = 0
+
+    @final
+    def value(self, t: float, base: float | None = None) -> float:
+        """The learning rate once `t` epochs or iterations are finished."""
+        η = base_value(self, "η", base)
+        return η * ((t + 1) / (self.warmup + 1)) if t < self.warmup else self.after_warmup(η, t - self.warmup)
+
+    @abstractmethod
+    def after_warmup(self, η: float, t: float) -> float:
+        """The learning rate `t` epochs or iterations after the warm-up, where it was `η`."""
+
+
+class Fixed(RateSchedule):
     """The same learning rate all along: `value(t) = η`.
 
     Args:
         η: the learning rate, above 0; left out, the optimizer's own.
-        per: what `t` counts; it makes no difference here.
+        per, warmup: as for every schedule.
 
     Example:
         >>> Fixed(η=0.1).value(7)
@@ -26,21 +63,19 @@ class Fixed(Schedule):
     """
 
     kind: Literal["fixed"] = "fixed"
-    η: Positive | None = None
-    per: Per = "epoch"
 
-    def value(self, t: float, base: float | None = None) -> float:
-        """The learning rate once `t` epochs or iterations are finished."""
-        return base_value(self, "η", base)
+    def after_warmup(self, η: float, t: float) -> float:
+        """`η`."""
+        return η
 
 
-class Exp(Schedule):
+class Exp(RateSchedule):
     """Exponential decay: `value(t) = η·γᵗ`.
 
     Args:
         η: the learning rate at `t = 0`, above 0; left out, the optimizer's own.
         γ: the factor of each step, above 0 and below 1.
-        per: what `t` counts, finished epochs or finished iterations.
+        per, warmup: as for every schedule.
 
     Example:
         >>> [Exp(η=0.1, γ=0.5).value(t) for t in range(3)]
@@ -48,23 +83,21 @@ class Exp(Schedule):
     """
 
     kind: Literal["exp"] = "exp"
-    η: Positive | None = None
     γ: OpenUnit = 0.9
-    per: Per = "epoch"
 
-    def value(self, t: float, base: float | None = None) -> float:
-        """The learning rate once `t` epochs or iterations are finished."""
-        return base_value(self, "η", base) * float(self.γ**t)
+    def after_warmup(self, η: float, t: float) -> float:
+        """`η·γᵗ`."""
+        return η * float(self.γ**t)
 
 
-class Inv(Schedule):
+class Inv(RateSchedule):
     """Inverse-power decay: `value(t) = η·(1 + γ·t)^(-p)`.
 
     Args:
         η: the learning rate at `t = 0`, above 0; left out, the optimizer's own.
         γ: how soon the decay sets in, above 0 and below 1.
         p: the power, at least 0.
-        per: what `t` counts, finished epochs or finished iterations.
+        per, warmup: as for every schedule.
 
     Example:
         >>> Inv(η=0.1, γ=0.5, p=1).value(2)
@@ -72,14 +105,97 @@ class Inv(Schedule):
     """
 
     kind: Literal["inv"] = "inv"
-    η: Positive | None = None
     γ: OpenUnit = 0.9
     p: NonNegative = 0.5
-    per: Per = "epoch"
 
-    def value(self, t: float, base: float | None = None) -> float:
-        """The learning rate once `t` epochs or iterations are finished."""
-        return base_value(self, "η", base) * float((1 + self.γ * t) ** -self.p)
+    def after_warmup(self, η: float, t: float) -> float:
+        """`η·(1 + γ·t)^(-p)`."""
+        return η * float((1 + self.γ * t) ** -self.p)
 
 
-LearningRateSchedule = Annotated[Fixed | Exp | Inv, Field(discriminator="kind")]
+class Cosine(RateSchedule):
+    """Half a cosine: `value(t) = η·(s + α·(1-s))` with `s = (1 + cos(π·t/T)) / 2`, and `η·α` from `t = T` on.
+
+    Args:
+        η: the learning rate at `t = 0`, above 0; left out, the optimizer's own.
+        T: how many epochs or iterations the fall takes, at least 1; the warm-up comes on top of them.
+        α: the share of η that is left at the end, from 0 to 1.
+        per, warmup: as for every schedule.
+
+    Example:
+        >>> [round(Cosine(η=0.1, T=4, α=0.1).value(t), 4) for t in range(6)]
+        [0.1, 0.0868, 0.055, 0.0232, 0.01, 0.01]
+
+    Source: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (ICLR 2017),
+    arXiv:1608.03983, equation 5, without restarts; α for its η_min as a share of η.
+    """
+
+    kind: Literal["cosine"] = "cosine"
+    T: Count
+    α: UnitInterval = 0.0
+
+    def after_warmup(self, η: float, t: float) -> float:
+        """`η·(s + α·(1-s))`."""
+        s = (1 + cos(pi * min(t / self.T, 1))) / 2
+        return η * (s + self.α * (1 - s))
+
+
+class Step(RateSchedule):
+    """A drop at regular intervals: `value(t) = η·γ^⌊t/T⌋`.
+
+    Args:
+        η: the learning rate at `t = 0`, above 0; left out, the optimizer's own.
+        T: epochs or iterations from one drop to the next, at least 1.
+        γ: the factor of each drop, above 0 and below 1.
+        per, warmup: as for every schedule.
+
+    Example:
+        >>> [round(Step(η=0.1, T=2).value(t), 4) for t in range(5)]
+        [0.1, 0.1, 0.01, 0.01, 0.001]
+
+    Source: `torch.optim.lr_scheduler.StepLR`.
+    """
+
+    kind: Literal["step"] = "step"
+    T: Count
+    γ: OpenUnit = 0.1
+
+    def after_warmup(self, η: float, t: float) -> float:
+        """`η·γ^⌊t/T⌋`."""
+        return η * float(self.γ ** (t // self.T))
+
+
+class MultiStep(RateSchedule):
+    """A drop at each milestone: `value(t) = η·γᵏ`, where `k` of the milestones are at most `t`.
+
+    Args:
+        η: the learning rate at `t = 0`, above 0; left out, the optimizer's own.
+        milestones: after how many epochs or iterations a drop comes: whole numbers, at least 1, each above the one
+            before; counted from the end of the warm-up.
+        γ: the factor of each drop, above 0 and below 1.
+        per, warmup: as for every schedule.
+
+    Example:
+        >>> [round(MultiStep(η=0.1, milestones=[1, 4]).value(t), 4) for t in range(5)]
+        [0.1, 0.01, 0.01, 0.01, 0.001]
+
+    Source: `torch.optim.lr_scheduler.MultiStepLR`.
+    """
+
+    kind: Literal["multistep"] = "multistep"
+    milestones: Annotated[tuple[Count, ...], Listed, Field(min_length=1)]
+    γ: OpenUnit = 0.1
+
+    @model_validator(mode="after")
+    def _milestones_rise(self) -> Self:
+        for i, (before, this) in enumerate(zip(self.milestones, self.milestones[1:], strict=False), start=1):
+            if this <= before:
+                raise misfit(f"milestones.{i}", f"must be above {before}, the milestone before it, got {this}")
+        return self
+
+    def after_warmup(self, η: float, t: float) -> float:
+        """`η·γᵏ`."""
+        return η * float(self.γ ** bisect_right(self.milestones, t))
+
+
+LearningRateSchedule = Annotated[Fixed | Exp | Inv | Cosine | Step | MultiStep, Field(discriminator="kind")]

@@ -54,10 +54,16 @@ def test_a_picture_that_cannot_be_written_is_one_line_and_status_1(mxtrain):
 
 
 @pytest.mark.parametrize("η", ["1.7976931348623157e308", "1e301", "1e-310", "5e-324"])
-@pytest.mark.parametrize("kind", ["fixed", "exp", "inv"])
-def test_rates_at_the_ends_of_float64_are_drawn(η, kind, mxtrain):
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        *("{kind: fixed}", "{kind: exp}", "{kind: inv}", "{kind: cosine, T: 1}", "{kind: step, T: 1}"),
+        *("{kind: multistep, milestones: [1]}", "{kind: cosine, T: 60, warmup: 30, per: iteration}"),
+    ],
+)
+def test_rates_at_the_ends_of_float64_are_drawn(η, schedule, mxtrain):
     status, out, err = mxtrain(
-        "schedule", "run.yaml", "--set", f"optimizer.η={η}", "--set", f"optimizer.η_sched.kind={kind}"
+        "schedule", "run.yaml", "--set", f"optimizer.η={η}", "--set", f"optimizer.η_sched={schedule}"
     )
     assert (status, err) == (0, "written to run-schedule.png\n")
     assert "learning rate η" in out

@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mxtrain.config import MODELS, DataConfig, FitConfig, RunConfig, read_run, run_from_dict
+from mxtrain.config.shape import models
 from mxtrain.errors import ConfigError
 from mxtrain.names import spelling
 from mxtrain.optimizers import RULES
-from mxtrain.schedules import learning_rate, momentum
+from mxtrain.schedules import LearningRateSchedule, momentum
 from mxtrain.types import Config
 
 FOREIGN = (
@@ -51,7 +52,7 @@ def _places() -> Iterator[tuple[type[Config], dict[str, Any]]]:
         yield model, _config(model=None)
     for rule in RULES:
         yield rule, _config(optimizer=None)
-    for schedule in (learning_rate.Fixed, learning_rate.Exp, learning_rate.Inv):
+    for schedule in models(LearningRateSchedule):
         yield schedule, _config(optimizer={"kind": "adam", "η_sched": None})
     for schedule in (momentum.Null, momentum.Fixed, momentum.Nadam):
         yield schedule, _config(optimizer={"kind": "sgd", "μ_sched": None})

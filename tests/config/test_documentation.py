@@ -12,12 +12,13 @@ from mxtrain.config.fit_section import CheckpointConfig, EarlyStopping
 from mxtrain.config.nodes import MAX_DEPTH, MAX_NODES
 from mxtrain.config.report import MAX_PROBLEMS
 from mxtrain.config.scalars import MAX_NUMBER
+from mxtrain.config.shape import models
 from mxtrain.config.source import MAX_BYTES
 from mxtrain.config.writer import to_yaml
 from mxtrain.errors import ConfigError
 from mxtrain.names import LETTERS, fold
 from mxtrain.optimizers import RULES
-from mxtrain.schedules import learning_rate, momentum
+from mxtrain.schedules import LearningRateSchedule, learning_rate, momentum
 from mxtrain.types import Config
 
 PAGE = (Path(__file__).parents[2] / "docs/configuration.md").read_text(encoding="utf-8")
@@ -83,14 +84,25 @@ def test_every_rule_stands_there_with_its_defaults(rule: type[Config]) -> None:
 
 @pytest.mark.parametrize(
     ("field", "schedule"),
-    [("η_sched", model) for model in (learning_rate.Fixed, learning_rate.Exp, learning_rate.Inv)]
+    [("η_sched", model) for model in models(LearningRateSchedule)]
     + [("μ_sched", model) for model in (momentum.Null, momentum.Fixed, momentum.Nadam)],
 )
 def test_every_schedule_stands_there_with_its_defaults(field: str, schedule: type[Config]) -> None:
-    config = schedule()
+    required = {name: field.annotation for name, field in schedule.model_fields.items() if field.is_required()}
+    config = schedule(**{name: 1 if annotation is int else [1] for name, annotation in required.items()})
     row = re.search(rf"^\| `{field}: {{kind: {config.to_dict()['kind']}}}` \| ?(.*?) ?\|", PAGE, re.MULTILINE)
     assert row
-    assert set(re.findall(r"`(.*?)`", row[1])) == _lines(config)
+    shared = ("per", "warmup") if field == "η_sched" else ()
+    required_rows = {f"{name}: required" for name in required}
+    assert set(re.findall(r"`(.*?)`", row[1])) == _lines(config, *shared, *required) | required_rows
+
+
+def test_what_all_schedules_of_the_learning_rate_have_stands_there_with_its_default() -> None:
+    row = re.search(r"^\| every `η_sched` \| (.*?) \|", PAGE, re.MULTILINE)
+    assert row
+    own = {name for model in models(LearningRateSchedule) for name in model.model_fields}
+    without = own - {"per", "warmup"}
+    assert set(re.findall(r"`(.*?)`", row[1])) == _lines(learning_rate.Fixed(), *without)
 
 
 def test_every_word_for_a_letter_stands_there() -> None:

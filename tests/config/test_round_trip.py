@@ -20,11 +20,21 @@ _repeatable = settings(
 positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False) | st.sampled_from([1e-8, 1e22, 5e-324, 1])
 decay = st.floats(min_value=0, max_value=1, exclude_max=True)
 open_unit = st.floats(min_value=0, max_value=1, exclude_min=True, exclude_max=True)
-per = st.sampled_from(["epoch", "iteration"])
+whole = st.integers(min_value=1, max_value=2**31 - 1)
+any_rate = {
+    "η": st.none() | positive,
+    "per": st.sampled_from(["epoch", "iteration"]),
+    "warmup": st.just(0) | whole,
+}
 η_schedules = st.none() | st.one_of(
-    st.builds(learning_rate.Fixed, η=st.none() | positive, per=per),
-    st.builds(learning_rate.Exp, η=st.none() | positive, γ=open_unit, per=per),
-    st.builds(learning_rate.Inv, η=st.none() | positive, γ=open_unit, p=positive, per=per),
+    st.builds(learning_rate.Fixed, **any_rate),
+    st.builds(learning_rate.Exp, **any_rate, γ=open_unit),
+    st.builds(learning_rate.Inv, **any_rate, γ=open_unit, p=positive),
+    st.builds(learning_rate.Cosine, **any_rate, T=whole, α=decay),
+    st.builds(learning_rate.Step, **any_rate, T=whole, γ=open_unit),
+    st.builds(
+        learning_rate.MultiStep, **any_rate, milestones=st.sets(whole, min_size=1, max_size=4).map(sorted), γ=open_unit
+    ),
 )
 μ_schedules = st.none() | st.one_of(
     st.just(momentum.Null()),

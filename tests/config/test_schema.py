@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from mxtrain.config import MODELS, DataConfig, FitConfig, RunConfig, json_schema
+from mxtrain.config.shape import models
 from mxtrain.names import LETTERS, fold, spelling, words
 from mxtrain.optimizers import RULES
-from mxtrain.schedules import learning_rate, momentum
+from mxtrain.schedules import LearningRateSchedule, momentum
 from mxtrain.types import Config
 
 SCHEDULES = (
-    *(learning_rate.Fixed, learning_rate.Exp, learning_rate.Inv),
+    *models(LearningRateSchedule),
     *(momentum.Null, momentum.Fixed, momentum.Nadam),
 )
 EVERY_MODEL = (RunConfig, DataConfig, FitConfig, *MODELS, *RULES, *SCHEDULES)

@@ -29,8 +29,8 @@ from mxtrain.config.report import Report
 from mxtrain.config.search import checks, combining
 from mxtrain.config.search.reading import labels_of
 from mxtrain.config.values import from_python
-from mxtrain.optimizers import SGD, Adam, RMSProp
-from mxtrain.schedules.learning_rate import Exp
+from mxtrain.optimizers import SGD, Adam, AdamW, RMSProp
+from mxtrain.schedules.learning_rate import Cosine, Exp, MultiStep
 from mxtrain.types import Config
 from tests.config.test_any_input import FOREIGN, ODD
 
@@ -124,6 +124,20 @@ def test_paths_may_be_dotted_nested_or_both_under_any_name() -> None:
     one, *others = (_sweep(search, run) for search in written)
     assert one.space.names == ("optimizer.ϵ", "optimizer.η_sched.γ")
     assert all(other == one and other.to_yaml() == one.to_yaml() for other in others)
+
+
+def test_all_that_a_schedule_says_can_be_searched() -> None:
+    run = _RUN | {"optimizer": {"kind": "adamw", "η_sched": {"kind": "cosine", "T": 20}}}
+    sweep = _sweep(
+        {"optimizer.η_sched": {"T": {"int": [10, 30]}, "warmup": {"int": [0, 5]}, "α": {"log": [1e-3, 1]}}}, run
+    )
+    drawn = {"optimizer.η_sched.T": 15, "optimizer.η_sched.warmup": 3, "optimizer.η_sched.α": 0.1}
+    assert sweep.run_config(sweep.space.point(drawn)).optimizer == AdamW(η_sched=Cosine(T=15, warmup=3, α=0.1))
+
+    kinds = [{"kind": "step", "T": {"int": [1, 9]}}, {"kind": "multistep", "milestones": {"choice": [[2], [2, 4]]}}]
+    sweep = _sweep({"optimizer.η_sched": {"choice": kinds}}, run)
+    drawn = {"optimizer.η_sched": "multistep", "optimizer.η_sched[multistep].milestones": "[2, 4]"}
+    assert sweep.run_config(sweep.space.point(drawn)).optimizer == AdamW(η_sched=MultiStep(milestones=(2, 4)))
 
 
 BRANCHES = {

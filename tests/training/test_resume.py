@@ -19,6 +19,9 @@ SCHEDULES: dict[str, Any] = {
     "exp per iteration": {"kind": "exp", "γ": 0.9, "per": "iteration"},
     "inv per epoch": {"kind": "inv"},
     "inv per iteration": {"kind": "inv", "per": "iteration"},
+    "cosine after a warm-up": {"kind": "cosine", "T": 8, "warmup": 3, "per": "iteration"},
+    "step": {"kind": "step", "T": 1},
+    "multistep": {"kind": "multistep", "milestones": [2, 7], "per": "iteration"},
 }
 MOMENTA: dict[str, Any] = {
     "null": {"kind": "null"},
