@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from mxtrain.types import Config, Count, Listed, NonNegative, rejection
+from mxtrain.types import Config, Count, Listed, NonNegative, Positive, rejection
 
 MetricName = Literal["accuracy", "loss", "mae", "r2"]
 Monitor = Literal["loss", "accuracy", "mae", "r2", "val_loss", "val_accuracy", "val_mae", "val_r2"]
@@ -82,6 +82,8 @@ class FitConfig(Config):
     Args:
         epochs: passes over the training part, at least 1.
         metrics: what to report for each epoch besides `loss`: `accuracy`, `mae`, `r2`.
+        clip_norm: the largest norm that the gradient of a batch, over all parameters and after `optimizer.scale`, may
+            have, above 0: a longer one is shortened to it; left out, none is.
         diagnostics: whether each epoch also reports norms of gradients and sizes of updates.
         checkpoint: when the whole state of the run is saved.
         early_stopping: when the run stops before its last epoch; left out, never.
@@ -93,6 +95,7 @@ class FitConfig(Config):
 
     epochs: Count = 10
     metrics: Annotated[tuple[MetricName, ...], Listed] = ()
+    clip_norm: Positive | None = None
     diagnostics: bool = True
     checkpoint: CheckpointConfig = CheckpointConfig()
     early_stopping: EarlyStopping | None = None

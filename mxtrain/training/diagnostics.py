@@ -14,9 +14,9 @@ def squared_norm(xp: ModuleType, flat: FlatParameters) -> Any:
     return sum(xp.dot(buffer, buffer).astype(xp.float64) for buffer in flat.buffers.values())
 
 
-def exact_squared_norm(xp: ModuleType, flat: FlatParameters) -> float:
+def exact_squared_norm(xp: ModuleType, flat: FlatParameters) -> Any:
     """The same in float64, for numbers whose squares are too large for float32."""
-    return float(sum(xp.square(buffer, dtype=xp.float64).sum() for buffer in flat.buffers.values()))
+    return sum(xp.square(buffer, dtype=xp.float64).sum() for buffer in flat.buffers.values())
 
 
 def first_nonfinite(xp: ModuleType, arrays: Mapping[str, Array]) -> str | None:

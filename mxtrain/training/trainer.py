@@ -16,6 +16,7 @@ from mxtrain.models import Metric, ModelFactory, build_metric, make_model
 from mxtrain.optimizers import Time
 from mxtrain.state import OptimizationState
 from mxtrain.training.callbacks import Row
+from mxtrain.training.clipping import clip_to_norm
 from mxtrain.training.diagnostics import (
     clipped_share,
     exact_squared_norm,
@@ -198,7 +199,8 @@ class Trainer:
     def _step(self, inputs: Array, targets: Array) -> Any:
         loss, outputs = self.model.loss_and_grad(self.params, inputs, targets, self.grads)
         fit, rule = self.config.fit, self.config.optimizer
-        norm = self._sqrt(squared_norm(self.xp, self.grads)) * abs(rule.scale or 1.0)
+        scale = abs(rule.scale or 1.0)
+        norm = self._sqrt(squared_norm(self.xp, self.grads)) * scale
         problem = self._find_nonfinite(loss, norm)
         if problem:
             self._leave_out(problem)
@@ -208,6 +210,8 @@ class Trainer:
             metric.add(outputs, targets)
         is_last = fit.diagnostics and self.state.curr_batch + 1 == len(self.batches)
         before = {name: value.copy() for name, value in self.params.items()} if is_last else {}
+        if fit.clip_norm is not None:
+            clip_to_norm(self.xp, self.grads, norm, scale, fit.clip_norm)
         self.optimizer.step(self.params, self.grads)
         sums = self.sums
         sums.loss, sums.samples = sums.loss + self._widen(loss), sums.samples + len(targets)
@@ -289,7 +293,7 @@ class Trainer:
     def _diverged(self, problem: str) -> TrainingError:
         return TrainingError(
             f"{problem} in epoch {self.state.curr_epoch}, batch {self.state.curr_batch}: "
-            "the run has diverged; lower optimizer.η, or bound the gradients with optimizer.clip"
+            "the run has diverged; lower optimizer.η, or bound the gradients with fit.clip_norm or optimizer.clip"
         )
 
     def _on_host(self, array: Array) -> np.ndarray[Any, Any]:

@@ -153,6 +153,7 @@ optimizer:
 fit:
   epochs: 10
   metrics: []
+  clip_norm: null
   diagnostics: true
   checkpoint:
     every: "1 epoch"

@@ -108,6 +108,7 @@ def test_a_batch_was_really_skipped(table: Path, tmp_path: Path) -> None:
 
 def test_a_run_cut_after_every_single_batch(table: Path, tmp_path: Path) -> None:
     fit = {
+        "clip_norm": 0.5,
         "early_stopping": {"monitor": "val_loss", "patience": 2},
         "checkpoint": {"every": "2 iterations", "best": "loss"},
     }
