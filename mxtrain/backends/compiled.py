@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from mxtrain.backends.base import Group
 from mxtrain.backends.crew import crew
+from mxtrain.backends.kept_code import compile_and_keep
 from mxtrain.backends.layout import gathered_blocks
 from mxtrain.backends.loop import print_loop
 from mxtrain.backends.loop_files import loop_file
@@ -103,11 +104,12 @@ def compile_loop(program: Program, dtype: np.dtype[Any]) -> Any:
     pointer: Any = numba.types.CPointer
     element, number = pointer(numba.from_dtype(dtype)), numba.types.int64
     signature = numba.void(element, pointer(element), pointer(number), number, number, number)
-    compiler, keeper = (numba.cfunc(signature, error_model="numpy", cache=is_kept) for is_kept in (False, True))
+    compiler = partial(numba.cfunc, signature, error_model="numpy")
     try:
-        return keeper(_load(loop_file(program.name, source)))
-    except Exception:  # noqa: BLE001 - no folder, no space, damaged files: an error of the loop itself comes again here
-        return compiler(_execute(source, program.name))
+        function = _load(loop_file(program.name, source))
+    except Exception:  # noqa: BLE001 - no folder, no space
+        return compiler()(_execute(source, program.name))
+    return compile_and_keep(compiler, function)
 
 
 def _load(path: Path) -> Callable[..., None]:

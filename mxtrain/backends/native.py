@@ -9,11 +9,13 @@ those who are still busy. Nobody holds the interpreter meanwhile, and nobody wai
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numba import njit, types
 
+from mxtrain.backends.kept_code import compile_and_keep
 from mxtrain.backends.words import add, call, capsule_pointer, core, fetch, fetch_int, give_way, read, replace, write
 
 BOARD = 42
@@ -38,16 +40,9 @@ _CONTIGUOUS, _FORTRAN, _ALIGNED = 0x1, 0x2, 0x100
 _board, _bytes, _table, _numbers = types.int64[::1], types.uint8[::1], types.int64[:, ::1], types.int64[::1]
 
 
-def _compiled(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _compiled(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function now; its machine code is kept on disk where that can be written."""
-
-    def compile_now(function: Callable[..., Any]) -> Any:
-        try:
-            return njit(signature, cache=True, **options)(function)
-        except Exception:  # noqa: BLE001 - no folder, no space, damaged files: an error of the code comes again here
-            return njit(signature, **options)(function)
-
-    return compile_now
+    return partial(compile_and_keep, partial(njit, signature, **options))
 
 
 @_compiled(types.boolean(_table, _numbers))

@@ -169,12 +169,20 @@ def test_a_damaged_loop_file_is_replaced(tmp_path: Path) -> None:
         assert loop.read_bytes() == whole
 
 
-def test_damaged_machine_code_is_compiled_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pattern", ["*.nbc", "*.nbi"])
+@pytest.mark.parametrize(
+    "damage", [lambda whole: b"damaged", lambda whole: whole[: len(whole) // 2], lambda whole: b""]
+)
+def test_damaged_machine_code_is_replaced(pattern: str, damage: Any, tmp_path: Path) -> None:
     run_script(tmp_path)
-    (code,) = tmp_path.rglob("*.nbc")
-    code.write_bytes(b"damaged")
-    result = run_script(tmp_path)
-    assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "0.999", "")
+    (file,) = tmp_path.rglob(pattern)
+    file.write_bytes(damage(file.read_bytes()))
+    written = []
+    for _ in range(2):
+        result = run_script(tmp_path)
+        assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "0.999", "")
+        written.append({path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ic]")})
+    assert written[0] == written[1], "the second run found everything whole"
 
 
 def test_auto_goes_over_to_compiled_loops_once_they_pay() -> None:
