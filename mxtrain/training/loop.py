@@ -48,7 +48,7 @@ class FitResult(NamedTuple):
     run_dir: Path
 
     def __repr__(self) -> str:
-        last = figures(self.history[-1]) if self.history else "no epoch is finished"
+        last = f"last {figures(self.history[-1])}" if self.history else "no epoch is finished"
         return f"FitResult({str(self.run_dir)!r}, {last})"
 
 

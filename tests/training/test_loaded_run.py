@@ -111,7 +111,7 @@ def test_a_run_is_shown_as_one_line_without_its_arrays(tmp_path: Path) -> None:
     result = mxtrain.fit(settings("digits", fit={"epochs": 2}), run_dir=tmp_path)
     last = result.history[-1]
     found = f"epoch 2: loss {last['loss']:.4f}, val_loss {last['val_loss']:.4f}"
-    assert repr(result) == f"FitResult({str(tmp_path)!r}, {found})"
+    assert repr(result) == f"FitResult({str(tmp_path)!r}, last {found})"
     assert repr(mxtrain.load_run(tmp_path)) == f"LoadedRun({str(tmp_path)!r}, finished, {found})"
 
 
