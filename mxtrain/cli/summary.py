@@ -5,14 +5,17 @@ from dataclasses import asdict
 from rich.table import Table
 
 from mxtrain.cli import streams
+from mxtrain.config import RunConfig
 from mxtrain.numbers import count, duration, short
 from mxtrain.training import Callback, FitResult, Row, RunInfo
-
-_NOT_METRICS = ("epoch", "iteration", "η", "μ", "diagnostics")
+from mxtrain.training.figures import NOT_METRICS
+from mxtrain.training.history import final_epoch, stopped_early
 
 
 class Summary(Callback):
-    """Remembers of a run what its result does not hold: its size and its time."""
+    """Remembers of a run what its result does not hold: its config, its size and its time."""
+
+    config: RunConfig
 
     def __init__(self) -> None:
         self.parameters = 0
@@ -20,6 +23,7 @@ class Summary(Callback):
         self.seconds = 0.0
 
     def on_start(self, info: RunInfo) -> None:
+        self.config = info.config
         self.parameters = info.parameters
         self.begun = info.epochs
 
@@ -34,37 +38,51 @@ class Summary(Callback):
                 "epochs": result.state.curr_epoch,
                 "iterations": result.state.curr_iter,
                 "state": asdict(result.state),
-                "metrics": result.history[-1],
+                "metrics": self._of_the_model(result),
                 "best": best(result.history),
+                "stopped_early": stopped_early(self.config, result.history),
                 "parameters": self.parameters,
                 "seconds": round(self.seconds, 6),
             }
         )
 
     def print_table(self, result: FitResult) -> None:
-        """The last epoch's metrics, then what the run came to."""
+        """The metrics of the epoch that the model is from, then what the run came to."""
         facts = Table.grid(padding=(0, 2))
         facts.add_column(style="dim")
         facts.add_column(overflow="fold")
         for name, fact in self._facts(result).items():
             facts.add_row(name, fact)
-        streams.print_results(_metrics(result.history[-1]), "", facts)
+        streams.print_results(_metrics(self._of_the_model(result)), "", facts)
+
+    def _of_the_model(self, result: FitResult) -> Row:
+        return result.history[final_epoch(self.config, result.history) - 1]
 
     def _facts(self, result: FitResult) -> dict[str, str]:
         row = best(result.history)
         work = f"{count(result.state.curr_epoch, 'epoch')}, {count(result.state.curr_iter, 'iteration')}"
         return {
+            **self._ending(result),
             **({"best": _told(row)} if row else {}),
             "time": f"{duration(self.seconds)} {f'since epoch {self.begun}, of' if self.begun else 'for'} {work}",
-            **_health(result.history),
+            **_health(self._of_the_model(result), result.history),
             "parameters": f"{self.parameters:,}",
             "run": str(result.run_dir),
         }
 
+    def _ending(self, result: FitResult) -> dict[str, str]:
+        """Where the run ended and what its model is, unless that is the last epoch of all, as ever."""
+        history = result.history
+        epochs, epoch, early = len(history), final_epoch(self.config, history), stopped_early(self.config, history)
+        if not early and epoch == epochs:
+            return {}
+        where = f"stopped early, after epoch {epochs} of {self.config.fit.epochs}" if early else f"after epoch {epochs}"
+        return {"ended": f"{where}; the model is that of epoch {epoch}"}
 
-def _health(history: list[Row]) -> dict[str, str]:
-    """What the diagnostics say of the last epoch's gradients, and of batches that were left out."""
-    found = history[-1].get("diagnostics")
+
+def _health(row: Row, history: list[Row]) -> dict[str, str]:
+    """What the diagnostics say of an epoch's gradients, and of batches that were left out in the whole run."""
+    found = row.get("diagnostics")
     if found is None:
         return {}
     left_out = sum(row["diagnostics"].get("skipped", 0) for row in history)
@@ -93,7 +111,7 @@ def _metrics(row: Row) -> Table:
     for part in ("training", "validation")[: 1 + validated]:
         table.add_column(part, justify="right")
     for name in row:
-        if name not in _NOT_METRICS and not name.startswith("val_"):
+        if name not in NOT_METRICS and not name.startswith("val_"):
             values = [row[name], row[f"val_{name}"]] if validated else [row[name]]
             table.add_row(name, *map(short, values))
     return table

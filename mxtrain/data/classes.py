@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from mxtrain.errors import DataError
 from mxtrain.types import describe
 
+MANY_CLASSES = 20
+"""Numbers beyond which it matters how few samples each of them has."""
+
 
 def number_classes(
     labels: Sequence[str], codes: NDArray[np.int64], where: str
@@ -28,7 +31,8 @@ def number_classes(
         The names of the classes, and for each sample the index of its class.
 
     Raises:
-        DataError: labels are numbers but not whole, a label is no label (`nan`), or there is only one class.
+        DataError: labels are numbers but not whole, or too many for so few samples, a label is no label (`nan`), or
+            there is only one class.
 
     Example:
         >>> number_classes(["10", "9", "9.0"], np.array([0, 1, 1, 2]), "a.csv")
@@ -44,6 +48,11 @@ def number_classes(
     order = sorted(set(keys))
     if len(order) < 2:
         raise DataError(f"{where}: every sample is of the class {str(order[0])!r}; there must be at least two classes")
+    if None not in numbers and len(order) > MANY_CLASSES and 2 * len(order) > len(codes):
+        raise DataError(
+            f"{where}: {len(order):,} different numbers among {len(codes):,} samples are no classes; "
+            "to predict numbers, set loss: squared_error, or choose another target"
+        )
     rank = {key: i for i, key in enumerate(order)}
     return tuple(map(str, order)), np.array([rank[key] for key in keys], dtype=np.int64)[codes]
 

@@ -1,7 +1,7 @@
 """What is trained: models, their losses and their metrics, as pure functions of arrays."""
 
 from mxtrain.models.build import build_model
-from mxtrain.models.custom import ModelFactory, factory_name, make_model, with_factory
+from mxtrain.models.custom import ModelFactory, check_returned, factory_name, make_model, with_factory
 from mxtrain.models.decoding import decide, probabilities
 from mxtrain.models.metrics import Metric, build_metric, metric_sums, restore_metric
 from mxtrain.models.mlp import MLP
@@ -14,6 +14,7 @@ __all__ = [
     "ModelFactory",
     "build_metric",
     "build_model",
+    "check_returned",
     "decide",
     "factory_name",
     "make_model",

@@ -1,6 +1,7 @@
 """Models of users: handed over by Python or by a module that the user names, never by a config alone."""
 
 from collections.abc import Callable
+from numbers import Real
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -10,6 +11,7 @@ from mxtrain.config.run import CustomConfig, RunConfig
 from mxtrain.errors import ConfigError, ModelError, Problem
 from mxtrain.models.build import build_model
 from mxtrain.models.model import Model
+from mxtrain.types import describe
 
 ModelFactory: TypeAlias = Callable[[RunConfig, int, int, ModuleType], Model]
 """`(config, n_features, n_outputs, xp)` to a model, whose arrays are of `xp`, `numpy` or `cupy`."""
@@ -54,6 +56,22 @@ def make_model(
     return model
 
 
+def check_returned(returned: Any, factory: ModelFactory) -> None:
+    """Look at what the first step of a model returned: what is wrong with it is wrong with every step.
+
+    Raises:
+        ModelError: it is not the loss and the outputs, or the loss is not a scalar.
+    """
+    place = f"the model of {factory_name(factory)}: loss_and_grad"
+    if not isinstance(returned, tuple | list) or len(returned) != 2:
+        got = f"{len(returned)} things" if isinstance(returned, tuple | list) else _described(returned)
+        raise ModelError(f"{place} must return two things, the loss and the outputs, got {got}")
+    loss = returned[0]
+    if not _is_scalar(loss):
+        got = _described(loss)
+        raise ModelError(f"{place} must return a scalar as the loss, got {got}; return the sum of the batch's losses")
+
+
 def factory_name(factory: ModelFactory) -> str:
     """What a factory is called: its module and its name.
 
@@ -82,6 +100,17 @@ def _check(model: Any, config: RunConfig, n_features: int, n_outputs: int, xp: M
     if getattr(outputs, "shape", None) != (2, n_outputs):
         got = getattr(outputs, "shape", type(outputs).__name__)
         raise ModelError(f"the model of {name}: predict must return {(2, n_outputs)} for two samples, got {got}")
+
+
+def _is_scalar(value: Any) -> bool:
+    """Whether it is a number, or an array without dimensions that holds one, on the host or on a device."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "f")
+    return isinstance(value, Real) or (getattr(value, "shape", None) == () and kind not in "bcmMOSU")
+
+
+def _described(value: Any) -> str:
+    """A value as a message shows it: an array by its shape, unless it has none."""
+    return f"an array of the shape {tuple(shape)}" if (shape := getattr(value, "shape", ())) else describe(value)
 
 
 def _wrong(path: str, message: str) -> ConfigError:

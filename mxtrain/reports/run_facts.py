@@ -10,11 +10,10 @@ from mxtrain.config.fit_section import is_better
 from mxtrain.errors import ConfigError, MxtrainError
 from mxtrain.models import ModelFactory
 from mxtrain.training import Comparison, LoadedRun, Row, load_run
+from mxtrain.training.figures import NOT_METRICS
 from mxtrain.training.history import final_epoch, read_history
 from mxtrain.training.run_directory import RunDirectory
 from mxtrain.training.status import Status, read_status
-
-_NOT_METRICS = ("epoch", "iteration", "η", "μ", "diagnostics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class RunFacts:
     def metrics(self) -> list[str]:
         """What is measured, the loss first, each without `val_`."""
         row = self.history[-1] if self.history else {}
-        return [name for name in row if name not in _NOT_METRICS and not name.startswith("val_")]
+        return [name for name in row if name not in NOT_METRICS and not name.startswith("val_")]
 
     @property
     def monitor(self) -> str | None:

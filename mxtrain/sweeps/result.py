@@ -7,6 +7,7 @@ from statistics import stdev
 from typing import Any
 
 from mxtrain.config import Objective
+from mxtrain.numbers import count, short
 
 TrialRow = dict[str, Any]
 """A trial, by name, as it stands in results.json."""
@@ -83,7 +84,8 @@ class SweepResult(Sequence[TrialRow]):
     total: int
 
     def __repr__(self) -> str:
-        return f"SweepResult({self.name!r}, {len(self)} of {self.total} trials, best={self.best!r})"
+        complete = f"{len(self.counted('complete'))} of {count(self.total, 'trial')} complete"
+        return f"SweepResult({str(self.run_dir)!r}, {', '.join([complete, *self._outcome()])})"
 
     def __getitem__(self, index: Any) -> Any:
         return self.trials[index]
@@ -147,6 +149,12 @@ class SweepResult(Sequence[TrialRow]):
             for row in self.trials
         )
         return replace(self, run_dir=folder, trials=rows)
+
+    def _outcome(self) -> list[str]:
+        """In a few words, what was found; nothing where no trial is complete."""
+        if self.best is not None:
+            return [f"the best is {self.best['number']}: {self.objectives[0].metric} {short(self.best['value'])}"]
+        return [f"{len(front)} on the Pareto front"] if (front := self.front) else []
 
     def _costs(self, row: TrialRow) -> list[float]:
         values = row["value"] if isinstance(row["value"], list) else [row["value"]]

@@ -40,7 +40,12 @@ def final_epoch(config: RunConfig, history: Sequence[Row]) -> int:
     stopping = config.fit.early_stopping
     if stopping is None or not stopping.restore_best:
         return len(history)
-    patience = Patience()
-    for row in history:
-        patience.see(row, stopping)
-    return patience.epoch
+    return Patience.after(history, stopping).epoch
+
+
+def stopped_early(config: RunConfig, history: Sequence[Row]) -> bool:
+    """Whether early stopping has ended a run before its last epoch."""
+    stopping, epochs = config.fit.early_stopping, len(history)
+    if stopping is None or epochs >= config.fit.epochs:
+        return False
+    return Patience.after(history, stopping).is_over(epochs, stopping)

@@ -17,6 +17,7 @@ from mxtrain.models import Model, build_metric, decide, probabilities
 from mxtrain.training.blas_threads import blas_limited
 from mxtrain.training.callbacks import Row
 from mxtrain.training.evaluation import EVALUATION_BATCH, measure
+from mxtrain.training.figures import figures
 from mxtrain.training.history import final_epoch
 from mxtrain.training.snapshot import Arrays
 from mxtrain.training.status import Status
@@ -82,6 +83,10 @@ class LoadedRun:
     notes: tuple[str, ...]
     model: Model
     data_fingerprint: str
+
+    def __repr__(self) -> str:
+        found = figures(self.history[self.epoch - 1]) if self.history else "no epoch is finished"
+        return f"LoadedRun({str(self.path)!r}, {self.status.state}, {found})"
 
     @property
     def class_names(self) -> tuple[str, ...] | None:

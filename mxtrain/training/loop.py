@@ -18,6 +18,7 @@ from mxtrain.training.blas_threads import blas_limited, with_threads
 from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining, check_callbacks, tell, tell_of_error
 from mxtrain.training.checkpoints import Checkpoints
 from mxtrain.training.continuing import taken_up
+from mxtrain.training.figures import figures
 from mxtrain.training.loggers import open_loggers
 from mxtrain.training.preprocessing_file import to_text as preprocessing_text
 from mxtrain.training.run_directory import RunDirectory
@@ -47,8 +48,8 @@ class FitResult(NamedTuple):
     run_dir: Path
 
     def __repr__(self) -> str:
-        last = self.history[-1] if self.history else {}
-        return f"FitResult({len(self.history)} epochs, the last {last!r}, run_dir={str(self.run_dir)!r})"
+        last = f"last {figures(self.history[-1])}" if self.history else "no epoch is finished"
+        return f"FitResult({str(self.run_dir)!r}, {last})"
 
 
 def fit(

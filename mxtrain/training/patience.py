@@ -1,5 +1,6 @@
 """Early stopping: the best epoch so far, and how long ago it was."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +22,14 @@ class Patience:
 
     epoch: int = 0
     value: float = 0.0
+
+    @classmethod
+    def after(cls, rows: Iterable[Row], config: EarlyStopping) -> "Patience":
+        """As it stands after these epochs."""
+        patience = cls()
+        for row in rows:
+            patience.see(row, config)
+        return patience
 
     def see(self, row: Row, config: EarlyStopping) -> bool:
         """Take note of an epoch; whether it is the best so far."""

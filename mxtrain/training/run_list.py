@@ -10,12 +10,12 @@ from typing import Any
 from mxtrain.config import read_run
 from mxtrain.config.fit_section import is_better
 from mxtrain.errors import ConfigError, DataError
+from mxtrain.training.figures import NOT_METRICS
 from mxtrain.training.flattened import flattened
 from mxtrain.training.history import final_epoch, read_history
 from mxtrain.training.status import Status, read_status
 
 _OF_A_RUN = ("config.yaml", "metrics.jsonl", "environment.json", "checkpoints")
-_NOT_METRICS = ("epoch", "iteration", "η", "μ", "diagnostics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def _listed(path: Path) -> ListedRun:
         epochs=len(history),
         planned=config.fit.epochs,
         config=flattened(config.to_dict()),
-        metrics={name: value for name, value in row.items() if name not in _NOT_METRICS},
+        metrics={name: value for name, value in row.items() if name not in NOT_METRICS},
     )
 
 

@@ -12,7 +12,7 @@ from mxtrain.data import Batches, ReadData, Samples, read_data
 from mxtrain.errors import StateError, TrainingError
 from mxtrain.factory import build
 from mxtrain.flat import FlatParameters
-from mxtrain.models import Metric, ModelFactory, build_metric, make_model
+from mxtrain.models import Metric, ModelFactory, build_metric, check_returned, make_model
 from mxtrain.optimizers import Time
 from mxtrain.state import OptimizationState
 from mxtrain.training.callbacks import Row
@@ -59,6 +59,7 @@ class Trainer:
         self.optimizer.state.batch_size = config.data.batch_size
         self.dataset, self.data_fingerprint = data or read_data(config)
         self.model = make_model(config, model, self.dataset.n_features, self.dataset.n_outputs, self.xp)
+        self._untried = model  # until its first step is done
         self.params = FlatParameters(self._initial())
         self.grads = self.params.zeros_like()
         self.validation = self.dataset.validation.to(self.xp)
@@ -102,6 +103,7 @@ class Trainer:
 
         Raises:
             TrainingError: something is no longer finite, and `fit.on_nonfinite` says to end the run.
+            ModelError: what the first step of a model of the user's own returns is no loss with outputs.
         """
         if self.state.curr_epoch == self.epochs:
             self.state.begin_epoch()
@@ -197,7 +199,11 @@ class Trainer:
         self.left_out_in_a_row = record["left_out_in_a_row"]
 
     def _step(self, inputs: Array, targets: Array) -> Any:
-        loss, outputs = self.model.loss_and_grad(self.params, inputs, targets, self.grads)
+        returned = self.model.loss_and_grad(self.params, inputs, targets, self.grads)
+        if self._untried is not None:
+            check_returned(returned, self._untried)
+            self._untried = None
+        loss, outputs = returned
         fit, rule = self.config.fit, self.config.optimizer
         scale = abs(rule.scale or 1.0)
         norm = self._sqrt(squared_norm(self.xp, self.grads)) * scale

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mxtrain.cli.progress import LINES
+from mxtrain.numbers import short
 from tests.cli.conftest import CONFIGS
 
 CONTENTS = [
@@ -38,6 +39,58 @@ def test_without_a_validation_part_there_is_no_best_epoch(mxtrain):
     assert "training" in out
     assert "best" not in out
     assert "val" not in out
+
+
+def until_worse(**stopping: object) -> list[str]:
+    """A run that overshoots, and is stopped for it."""
+    told = json.dumps({"patience": 2, **stopping})
+    return ["--set", "optimizer.η=1", "--set", "fit.epochs=50", "--set", f"fit.early_stopping={told}"]
+
+
+def shown(out: str, row: dict) -> bool:
+    """Whether the closing table has the figures of an epoch."""
+    lines = [
+        rf"^epoch {row['epoch']} +training +validation$",
+        rf"^loss +{short(row['loss'])} +{short(row['val_loss'])}$",
+        rf"^gradient +norm {short(row['diagnostics']['grad_norm'])}, ",
+    ]
+    return all(re.search(line, out, re.MULTILINE) for line in lines)
+
+
+def test_the_closing_table_is_of_the_epoch_that_early_stopping_restores_and_says_so(mxtrain):
+    _, out, _ = mxtrain("fit", "run.yaml", "--run-dir", "here", *until_worse())
+    history = rows("here")
+    best = len(history) - 2
+    assert len(history) < 50
+    assert shown(out, history[best - 1])
+    told = f"stopped early, after epoch {len(history)} of 50; the model is that of epoch {best}"
+    assert re.search(rf"^ended +{told}$", out, re.MULTILINE)
+    assert f"epoch {best} " in mxtrain("evaluate", "here").out
+    assert shown(mxtrain("resume", "here").out, history[best - 1])
+
+
+def test_a_run_that_keeps_its_last_epoch_shows_that_one(mxtrain):
+    _, out, _ = mxtrain("fit", "run.yaml", "--run-dir", "here", *until_worse(restore_best=False))
+    history = rows("here")
+    assert shown(out, history[-1])
+    last = len(history)
+    assert f"stopped early, after epoch {last} of 50; the model is that of epoch {last}\n" in out
+
+
+def test_a_run_that_had_all_its_epochs_is_not_called_stopped_early(mxtrain):
+    mxtrain("fit", "run.yaml", "--quiet", "--run-dir", "whole", *until_worse())
+    epochs = len(rows("whole"))
+    _, out, _ = mxtrain("fit", "run.yaml", "--run-dir", "here", *until_worse(), "--set", f"fit.epochs={epochs}")
+    assert shown(out, rows("here")[epochs - 3])
+    assert re.search(rf"^ended +after epoch {epochs}; the model is that of epoch {epochs - 2}$", out, re.MULTILINE)
+
+
+def test_json_has_the_figures_of_the_restored_epoch_and_whether_the_run_stopped_early(mxtrain):
+    found = json.loads(mxtrain("fit", "run.yaml", "--json", "-q", "--run-dir", "here", *until_worse()).out)
+    assert found["stopped_early"] is True
+    assert found["metrics"] == rows("here")[-3]
+    assert found["epochs"] == len(rows("here"))
+    assert json.loads(mxtrain("fit", "run.yaml", "--json", "-q").out)["stopped_early"] is False
 
 
 def test_without_a_terminal_each_epoch_is_one_line_on_stderr(mxtrain):

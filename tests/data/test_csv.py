@@ -1,12 +1,14 @@
 """CSV files: what is read, and for everything else one message that says where and what."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mxtrain.config import run_from_dict
 from mxtrain.config.data_section import DataConfig
-from mxtrain.data import Table, load
+from mxtrain.data import Table, load, prepare
 from mxtrain.errors import DataError
 
 
@@ -200,6 +202,42 @@ def test_labels_that_are_no_classes(labels: list[str], message: str) -> None:
     with pytest.raises(DataError) as caught:
         read("x,y\n" + "".join(f"0,{label}\n" for label in labels), classes=True)
     assert str(caught.value) == message
+
+
+def numbered(labels: Iterable[object]) -> str:
+    return "x,y\n" + "".join(f"{i},{label}\n" for i, label in enumerate(labels))
+
+
+def test_a_column_of_numbers_is_not_taken_for_classes() -> None:
+    with pytest.raises(DataError) as caught:
+        read(numbered([*range(21), *range(20)]), classes=True)
+    assert str(caught.value) == (
+        "train.csv: column 'y': 21 different numbers among 41 samples are no classes; "
+        "to predict numbers, set loss: squared_error, or choose another target"
+    )
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[*range(21), *range(21)], range(20), [f"c{i}" for i in range(30)], [*range(30), "other"]],
+    ids=["each twice", "a few", "names", "numbers and names"],
+)
+def test_many_classes_are_classes_where_they_may_be(labels: Sequence[object]) -> None:
+    assert len(read(numbered(labels), classes=True).class_names or ()) == len(set(labels))
+
+
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "logistic"])
+def test_the_wrong_loss_is_told_before_the_split_that_it_makes_impossible(loss: str) -> None:
+    Path("prices.csv").write_text(numbered(range(100, 400, 3)))
+    run = {
+        "data": {"source": "prices.csv", "target": "y", "validation": 0.2},
+        "model": {"kind": "linear"},
+        "loss": loss,
+        "optimizer": {"kind": "adam"},
+    }
+    with pytest.raises(DataError, match=r"prices\.csv: column 'y': 100 different numbers .* set loss: squared_error"):
+        prepare(run_from_dict(run))
+    prepare(run_from_dict({**run, "loss": "squared_error"}))
 
 
 @pytest.mark.parametrize("ending", ["csv", "npz"])

@@ -1,11 +1,14 @@
 """What a sweep leaves behind, and what may be done with it."""
 
 import json
+from pathlib import Path
 
 import optuna
 import pytest
 
 import mxtrain
+from mxtrain.config import Objective
+from mxtrain.sweeps import SweepResult
 from tests.sweeps.conftest import small, table
 
 
@@ -31,6 +34,25 @@ def test_the_best_is_the_complete_trial_with_the_best_value(result):
     complete = [row for row in result if row["state"] == "complete"]
     assert result.best["value"] == max(row["value"] for row in complete)
     assert result.front == [row for row in complete if row["value"] == result.best["value"]]
+
+
+def test_a_sweep_is_shown_as_one_line_without_its_rows(result):
+    found = f"the best is {result.best['number']}: val_accuracy {result.best['value']:.4f}"
+    complete = len(result.counted("complete"))
+    assert repr(result) == f"SweepResult({str(result.run_dir)!r}, {complete} of 6 trials complete, {found})"
+
+
+@pytest.mark.parametrize(
+    ("rows", "shown"),
+    [
+        ([], "0 of 2 trials complete"),
+        ([("complete", [0.9, 0.2]), ("complete", [0.8, 0.1])], "2 of 2 trials complete, 2 on the Pareto front"),
+    ],
+)
+def test_a_sweep_without_one_best_trial_is_shown_as_one_line_too(rows, shown):
+    objectives = (Objective("val_accuracy", True), Objective("val_loss", False))
+    trials = tuple({"number": i, "state": state, "value": value} for i, (state, value) in enumerate(rows))
+    assert repr(SweepResult("small", Path("here"), objectives, trials, 2)) == f"SweepResult('here', {shown})"
 
 
 def test_the_best_run_is_reproduced_to_the_last_digit(result, tmp_path):

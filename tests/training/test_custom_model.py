@@ -145,3 +145,61 @@ def test_what_is_wrong_with_a_model_is_told_before_anything_is_made(make: Any, m
     with pytest.raises(mxtrain.ModelError, match=message):
         mxtrain.fit(CONFIG, run_dir=tmp_path / "run", model=make)
     assert not (tmp_path / "run").exists()
+
+
+NO_LOSSES = {
+    "a loss for each sample": (lambda loss, outputs: (outputs[:, 0] ** 2, outputs), r"an array of the shape \(32,\)"),
+    "an array of one": (lambda loss, outputs: (loss.reshape(1), outputs), r"an array of the shape \(1,\)"),
+    "a list": (lambda loss, outputs: ([loss] * 3, outputs), "a list"),
+    "nothing": (lambda loss, outputs: (None, outputs), "null"),
+    "text": (lambda loss, outputs: ("0.5", outputs), "'0.5'"),
+    "complex": (lambda loss, outputs: (np.complex64(loss), outputs), r"np\.complex64\(.*\)"),
+}
+
+
+def returning(change: Any) -> Any:
+    """What makes a model that returns something else of its loss and its outputs."""
+
+    def make(config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> mxtrain.Model:
+        right = Line(n_features, xp)
+        return Wrong(n_features, xp, loss_and_grad=lambda *given: change(*right.loss_and_grad(*given)))
+
+    return make
+
+
+@pytest.mark.parametrize(("change", "got"), NO_LOSSES.values(), ids=NO_LOSSES.keys())
+def test_a_loss_that_is_no_scalar_is_told_at_the_first_step_with_the_remedy(
+    change: Any, got: str, tmp_path: Path
+) -> None:
+    told = rf"^the model of \S+make: loss_and_grad must return a scalar as the loss, got {got}; return the sum of the"
+    with pytest.raises(mxtrain.ModelError, match=told) as caught:
+        mxtrain.fit(CONFIG, run_dir=tmp_path, model=returning(change))
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "metrics.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "got"),
+    [
+        (lambda loss, outputs: loss, r"np\.float32\(.*\)"),
+        (lambda loss, outputs: outputs, r"an array of the shape \(32, 1\)"),
+        (lambda loss, outputs: (loss, outputs, 1), "3 things"),
+        (lambda loss, outputs: None, "null"),
+    ],
+)
+def test_what_is_not_a_loss_with_outputs_is_told_too(change: Any, got: str, tmp_path: Path) -> None:
+    with pytest.raises(mxtrain.ModelError, match=rf"must return two things, the loss and the outputs, got {got}$"):
+        mxtrain.fit(CONFIG, run_dir=tmp_path, model=returning(change))
+
+
+@pytest.mark.parametrize("number", [float, np.float64, np.asarray, lambda loss: int(loss)])
+def test_every_kind_of_scalar_is_a_loss(number: Any, tmp_path: Path) -> None:
+    make = returning(lambda loss, outputs: (number(loss), outputs))
+    assert len(mxtrain.fit(CONFIG, run_dir=tmp_path, model=make).history) == 3
+
+
+def test_a_loss_is_looked_at_in_the_first_step_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("mxtrain.training.trainer.check_returned", lambda *given: seen.append(given))
+    mxtrain.fit(CONFIG, run_dir=tmp_path, model=line)
+    assert len(seen) == 1

@@ -107,6 +107,19 @@ def test_nothing_is_written(pets: Path) -> None:
     assert content(pets) == before
 
 
+def test_a_run_is_shown_as_one_line_without_its_arrays(tmp_path: Path) -> None:
+    result = mxtrain.fit(settings("digits", fit={"epochs": 2}), run_dir=tmp_path)
+    last = result.history[-1]
+    found = f"epoch 2: loss {last['loss']:.4f}, val_loss {last['val_loss']:.4f}"
+    assert repr(result) == f"FitResult({str(tmp_path)!r}, last {found})"
+    assert repr(mxtrain.load_run(tmp_path)) == f"LoadedRun({str(tmp_path)!r}, finished, {found})"
+
+
+def test_a_run_without_an_epoch_is_shown_as_one_line_too(tmp_path: Path) -> None:
+    run_dir = interrupted(settings("digits"), tmp_path / "cut", batches=5)
+    assert repr(mxtrain.load_run(run_dir)) == f"LoadedRun({str(run_dir)!r}, unfinished, no epoch is finished)"
+
+
 def test_the_data_may_be_gone(pets: Path, tmp_path: Path) -> None:
     shutil.move(pets, tmp_path / "elsewhere")
     (tmp_path / "pets.csv").unlink()
