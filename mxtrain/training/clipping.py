@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mxtrain.flat import FlatParameters
-from mxtrain.training.diagnostics import exact_squared_norm
+from mxtrain.training.diagnostics import exact_norm
 
 
 def clip_to_norm(xp: ModuleType, grads: FlatParameters, norm: Any, scale: float, limit: float) -> None:
@@ -34,7 +34,7 @@ def clip_to_norm(xp: ModuleType, grads: FlatParameters, norm: Any, scale: float,
     if xp is np and norm <= limit:
         return
     if xp is not np or np.isinf(norm):
-        norm = xp.sqrt(exact_squared_norm(xp, grads)) * scale
+        norm = exact_norm(xp, grads) * scale
     factor = xp.minimum(limit / norm, 1.0)
     for buffer in grads.buffers.values():
         buffer *= factor.astype(buffer.dtype)

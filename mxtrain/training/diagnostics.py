@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from mxtrain.flat import FlatParameters
 from mxtrain.types import Array
 
@@ -14,9 +16,21 @@ def squared_norm(xp: ModuleType, flat: FlatParameters) -> Any:
     return sum(xp.dot(buffer, buffer).astype(xp.float64) for buffer in flat.buffers.values())
 
 
-def exact_squared_norm(xp: ModuleType, flat: FlatParameters) -> Any:
-    """The same in float64, for numbers whose squares are too large for float32."""
-    return sum(xp.square(buffer, dtype=xp.float64).sum() for buffer in flat.buffers.values())
+@np.errstate(over="ignore")
+def exact_norm(xp: ModuleType, flat: FlatParameters) -> Any:
+    """`√(Σ x²)` over all parameters in float64, for numbers whose squares are too large for their own type.
+
+    It is infinite, or NaN, where a number is, or where the norm itself is beyond float64.
+
+    Example:
+        >>> import numpy as np
+        >>> f"{exact_norm(np, FlatParameters({'W': np.array([3e200]), 'b': np.array([4e200])})):.4g}"
+        '5e+200'
+    """
+    buffers = flat.buffers.values()
+    largest = xp.stack([xp.abs(buffer).max() for buffer in buffers]).max().astype(xp.float64)
+    unit = xp.ldexp(xp.float64(1), xp.frexp(largest)[1] - 1)  # a power of two, by which nothing is rounded
+    return unit * xp.sqrt(sum(xp.square(buffer / unit).sum() for buffer in buffers))
 
 
 def first_nonfinite(xp: ModuleType, arrays: Mapping[str, Array]) -> str | None:

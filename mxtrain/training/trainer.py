@@ -19,7 +19,7 @@ from mxtrain.training.callbacks import Row
 from mxtrain.training.clipping import clip_to_norm
 from mxtrain.training.diagnostics import (
     clipped_share,
-    exact_squared_norm,
+    exact_norm,
     first_nonfinite,
     squared_norm,
     update_ratios,
@@ -206,7 +206,7 @@ class Trainer:
         loss, outputs = returned
         fit, rule = self.config.fit, self.config.optimizer
         scale = abs(rule.scale or 1.0)
-        norm = self._sqrt(squared_norm(self.xp, self.grads)) * scale
+        norm = self._norm() * scale
         problem = self._find_nonfinite(loss, norm)
         if problem:
             self._leave_out(problem)
@@ -237,9 +237,15 @@ class Trainer:
             return None
         if not math.isfinite(loss):
             return f"loss is {float(loss)}"
-        if math.isfinite(norm) or math.isfinite(exact_squared_norm(self.xp, self.grads)):
+        if math.isfinite(norm):
             return None
-        return f"the gradient of {first_nonfinite(self.xp, self.grads)} has numbers that are not finite"
+        name = first_nonfinite(self.xp, self.grads)
+        return f"the gradient of {name} has numbers that are not finite" if name else "the gradient's norm is infinite"
+
+    def _norm(self) -> Any:
+        """The norm of the gradient; on the CPU computed anew where its square is too large."""
+        norm = self._sqrt(squared_norm(self.xp, self.grads))
+        return norm if self.xp is not np or math.isfinite(norm) else float(exact_norm(np, self.grads))
 
     def _leave_out(self, problem: str) -> None:
         """Count a batch that is left out: no parameter, slot or schedule moves; a rollback also goes back."""

@@ -203,3 +203,26 @@ def test_a_loss_is_looked_at_in_the_first_step_only(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("mxtrain.training.trainer.check_returned", lambda *given: seen.append(given))
     mxtrain.fit(CONFIG, run_dir=tmp_path, model=line)
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize(("dtype", "slope"), [("float32", 1e25), ("float64", 1e200)])
+@pytest.mark.parametrize("bound", [{"fit": {"epochs": 1, "clip_norm": 1}}, {"clip": 1}], ids=["clip_norm", "clip"])
+def test_a_finite_gradient_is_used_though_its_square_is_not(
+    dtype: str, slope: float, bound: Any, tmp_path: Path
+) -> None:
+    class Steep(Line):
+        def loss_and_grad(self, params: Any, inputs: Any, targets: Any, grads: Any) -> Any:
+            loss, outputs = super().loss_and_grad(params, inputs, targets, grads)
+            grads["w"][...] = slope
+            return loss, outputs
+
+    def steep(config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> mxtrain.Model:
+        return Steep(n_features, xp)
+
+    fit, clip = bound.get("fit", {"epochs": 1}), bound.get("clip", 0)
+    rule = {"kind": "sgd", "η": 0.01, "λ": 0, "clip": clip}
+    result = mxtrain.fit({**CONFIG, "dtype": dtype, "optimizer": rule, "fit": fit}, run_dir=tmp_path, model=steep)
+    w, steps = result.parameters["w"], result.state.curr_iter
+    np.testing.assert_allclose(w, -0.01 * steps * (1 if clip else w.size**-0.5), rtol=1e-5)
+    largest = result.history[0]["diagnostics"]["grad_norm_max"]
+    np.testing.assert_allclose(largest, slope * w.size**0.5 / 32, rtol=1e-5)
