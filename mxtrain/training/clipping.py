@@ -18,7 +18,7 @@ def clip_to_norm(xp: ModuleType, grads: FlatParameters, norm: Any, scale: float,
     Args:
         xp: the module of the arrays, NumPy or CuPy.
         grads: the gradient of every parameter, finite; changed in place.
-        norm: the norm of `scale·g` over all of them; infinite where squares overflowed in float32.
+        norm: the norm of `scale·g` over all of them; as `gradient_norm` has it; on a GPU it is not looked at.
         scale: the factor that the optimizer puts on them, above 0.
         limit: the largest norm, above 0.
 
@@ -33,8 +33,8 @@ def clip_to_norm(xp: ModuleType, grads: FlatParameters, norm: Any, scale: float,
     """
     if xp is np and norm <= limit:
         return
-    if xp is not np or np.isinf(norm):
+    if xp is not np:
         norm = exact_norm(xp, grads) * scale
     factor = xp.minimum(limit / norm, 1.0)
     for buffer in grads.buffers.values():
-        buffer *= factor.astype(buffer.dtype)
+        buffer *= factor  # a product in float64: float32 has no factors below 1e-45

@@ -10,15 +10,26 @@ import numpy as np
 from mxtrain.flat import FlatParameters
 from mxtrain.types import Array
 
+_SMALL = 1e-30
+"""A sum of squares below this may have lost some of them: float32 ends at 1e-45."""
 
-def squared_norm(xp: ModuleType, flat: FlatParameters) -> Any:
-    """`Σ x²` over all parameters, a scalar of the array module; infinite where float32 overflows."""
-    return sum(xp.dot(buffer, buffer).astype(xp.float64) for buffer in flat.buffers.values())
+
+@np.errstate(over="ignore")
+def gradient_norm(xp: ModuleType, flat: FlatParameters) -> Any:
+    """`√(Σ x²)` over all parameters, with the products of their own dtype.
+
+    On the CPU it is `exact_norm` where squares overflow or vanish. On a GPU nothing waits to see that, and the norm is
+    infinite, or 0.
+    """
+    squared = sum(xp.dot(buffer, buffer).astype(xp.float64) for buffer in flat.buffers.values())
+    if xp is not np:
+        return xp.sqrt(squared)
+    return math.sqrt(squared) if _SMALL < squared < math.inf else float(exact_norm(np, flat))
 
 
 @np.errstate(over="ignore")
 def exact_norm(xp: ModuleType, flat: FlatParameters) -> Any:
-    """`√(Σ x²)` over all parameters in float64, for numbers whose squares are too large for their own type.
+    """`√(Σ x²)` over all parameters in float64, for numbers whose squares are too large or too small for their dtype.
 
     It is infinite, or NaN, where a number is, or where the norm itself is beyond float64.
 

@@ -19,9 +19,8 @@ from mxtrain.training.callbacks import Row
 from mxtrain.training.clipping import clip_to_norm
 from mxtrain.training.diagnostics import (
     clipped_share,
-    exact_norm,
     first_nonfinite,
-    squared_norm,
+    gradient_norm,
     update_ratios,
 )
 from mxtrain.training.epoch import EpochSums
@@ -52,7 +51,6 @@ class Trainer:
         self.config = config
         self.xp = array_module("cupy" if config.backend == "cupy" else "numpy")
         on_cpu = self.xp is np  # there, Python's own functions of two numbers are quicker
-        self._sqrt: Callable[[Any], Any] = math.sqrt if on_cpu else self.xp.sqrt
         self._widen: Callable[[Any], Any] = float if on_cpu else lambda number: number.astype(self.xp.float64)
         self._larger: Callable[[Any, Any], Any] = max if on_cpu else self.xp.maximum
         self.optimizer = build(config.optimizer, backend=config.backend)
@@ -206,7 +204,7 @@ class Trainer:
         loss, outputs = returned
         fit, rule = self.config.fit, self.config.optimizer
         scale = abs(rule.scale or 1.0)
-        norm = self._norm() * scale
+        norm = gradient_norm(self.xp, self.grads) * scale
         problem = self._find_nonfinite(loss, norm)
         if problem:
             self._leave_out(problem)
@@ -241,11 +239,6 @@ class Trainer:
             return None
         name = first_nonfinite(self.xp, self.grads)
         return f"the gradient of {name} has numbers that are not finite" if name else "the gradient's norm is infinite"
-
-    def _norm(self) -> Any:
-        """The norm of the gradient; on the CPU computed anew where its square is too large."""
-        norm = self._sqrt(squared_norm(self.xp, self.grads))
-        return norm if self.xp is not np or math.isfinite(norm) else float(exact_norm(np, self.grads))
 
     def _leave_out(self, problem: str) -> None:
         """Count a batch that is left out: no parameter, slot or schedule moves; a rollback also goes back."""

@@ -63,11 +63,11 @@ def _trainer(data: Path, diagnostics: bool) -> Trainer:
 
 
 def _without_norm(run: Trainer) -> None:
-    kept, trainer.squared_norm = trainer.squared_norm, lambda xp, flat: 1.0
+    kept, trainer.gradient_norm = trainer.gradient_norm, lambda xp, flat: 1.0
     try:
         run.run_epoch()
     finally:
-        trainer.squared_norm = kept
+        trainer.gradient_norm = kept
 
 
 if __name__ == "__main__":

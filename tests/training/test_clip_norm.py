@@ -10,6 +10,7 @@ import pytest
 import mxtrain
 from mxtrain.flat import FlatParameters
 from mxtrain.training.clipping import clip_to_norm
+from mxtrain.training.diagnostics import gradient_norm
 from mxtrain.training.trainer import Trainer
 
 ONE_STEP: dict[str, Any] = {
@@ -70,9 +71,20 @@ def test_the_norms_that_are_reported_are_those_before(tmp_path: Path) -> None:
 
 def test_what_is_too_long_for_float32_to_tell_is_shortened_like_the_rest() -> None:
     grads = FlatParameters({"W": np.array([3e30, 0], dtype="float32"), "b": np.array([-4e30])})
-    clip_to_norm(np, grads, norm=np.inf, scale=0.5, limit=1.0)
+    clip_to_norm(np, grads, gradient_norm(np, grads) * 0.5, scale=0.5, limit=1.0)
     np.testing.assert_allclose([*grads["W"], *grads["b"]], [1.2, 0, -1.6], rtol=1e-6)
     assert {str(dtype) for dtype in grads.buffers} == {"float32", "float64"}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size", "limit"), [("float32", 1e-25, 1e-30), ("float32", 1e38, 1e-8), ("float64", 1e200, 1e-8)]
+)
+def test_the_most_unequal_of_norms_and_limits(dtype: str, size: float, limit: float) -> None:
+    grads = FlatParameters({"W": (np.array([0.6, -0.8]) * size).astype(dtype)})
+    norm = gradient_norm(np, grads)
+    assert norm == pytest.approx(size, rel=1e-6)
+    clip_to_norm(np, grads, norm, scale=1.0, limit=limit)
+    np.testing.assert_allclose(grads["W"], [0.6 * limit, -0.8 * limit], rtol=1e-6)
 
 
 def test_a_gradient_of_zeros_stays_one() -> None:
