@@ -4,9 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mxtrain.types import Bounds, Config, Count
+from mxtrain.types import Bounds, Config, Count, Whole
 
-Epochs = Annotated[int, Bounds(ge=0, whole=True, ceiling=2**31 - 1)]
 Reduction = Annotated[int, Bounds(ge=2, whole=True, ceiling=2**31 - 1)]
 
 
@@ -27,7 +26,7 @@ class Median(Config):
 
     kind: Literal["median"] = "median"
     startup: Count = 5
-    warmup: Epochs = 0
+    warmup: Whole = 0
     interval: Count = 1
 
 
