@@ -53,7 +53,7 @@ def describe(value: object) -> str:
 class Bounds:
     """A finite number within bounds, checked with one message that states all of them.
 
-    `ceiling` is an upper bound that nobody meets but by mistake; it is stated only where it is exceeded.
+    `floor` and `ceiling` are bounds that nobody meets but by mistake; each is stated only where it is crossed.
     """
 
     ge: float | None = None
@@ -61,6 +61,7 @@ class Bounds:
     lt: float | None = None
     le: float | None = None
     whole: bool = False
+    floor: float | None = None
     ceiling: int | None = None
 
     def __str__(self) -> str:
@@ -80,6 +81,8 @@ class Bounds:
         )
         if not inside or not math.isfinite(number):
             raise rejection(str(self), value)
+        if self.floor is not None and number < self.floor:
+            raise rejection(f"{self} and at least {self.floor}", value)
         if self.ceiling is not None and number > self.ceiling:
             raise rejection(f"{self} and at most {self.ceiling}", value)
         return number
@@ -101,7 +104,7 @@ class Bounds:
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         limits = {
-            "minimum": self.ge,
+            "minimum": self.ge if self.floor is None else self.floor,
             "exclusiveMinimum": self.gt,
             "exclusiveMaximum": self.lt,
             "maximum": self.le if self.ceiling is None else self.ceiling,
@@ -119,6 +122,10 @@ def rejection(expected: str, value: object) -> PydanticCustomError:
 
 Finite = Annotated[float, Bounds()]
 Positive = Annotated[float, Bounds(gt=0)]
+SMALLEST = 1.2e-38
+"""About the smallest normal float32: from less, a rule may be left with 0."""
+Stability = Annotated[float, Bounds(gt=0, floor=SMALLEST)]
+"""A term that keeps a divisor from 0."""
 NonNegative = Annotated[float, Bounds(ge=0)]
 Decay = Annotated[float, Bounds(ge=0, lt=1)]
 """A decay rate or momentum: at least 0 and below 1."""

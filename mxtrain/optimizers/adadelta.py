@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from mxtrain.kernel import sqrt
 from mxtrain.optimizers.base import Rule, Time
-from mxtrain.types import NonNegative, OpenUnit, Positive
+from mxtrain.types import NonNegative, OpenUnit, Positive, Stability
 
 
 class AdaDelta(Rule):
@@ -35,7 +35,7 @@ class AdaDelta(Rule):
     kind: Literal["adadelta"] = "adadelta"
     η: Positive = 1.0
     ρ: OpenUnit = 0.95
-    ϵ: Positive = 1e-6
+    ϵ: Stability = 1e-6
     λ: NonNegative = 1e-5
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:

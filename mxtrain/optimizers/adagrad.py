@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from mxtrain.kernel import sqrt
 from mxtrain.optimizers.base import Rule, Time
-from mxtrain.types import NonNegative, Positive
+from mxtrain.types import NonNegative, Positive, Stability
 
 
 class AdaGrad(Rule):
@@ -33,7 +33,7 @@ class AdaGrad(Rule):
     slots: ClassVar = ("x",)
     kind: Literal["adagrad"] = "adagrad"
     η: Positive = 0.1
-    ϵ: Positive = 1e-6
+    ϵ: Stability = 1e-6
     λ: NonNegative = 1e-5
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:

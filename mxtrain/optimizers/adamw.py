@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from mxtrain.kernel import sqrt
 from mxtrain.optimizers.base import Rule, Time
-from mxtrain.types import Decay, NonNegative, Positive
+from mxtrain.types import Decay, NonNegative, Positive, Stability
 
 
 class AdamW(Rule):
@@ -45,7 +45,7 @@ class AdamW(Rule):
     η: Positive = 0.001
     β1: Decay = 0.9
     β2: Decay = 0.999
-    ϵ: Positive = 1e-8
+    ϵ: Stability = 1e-8
     λ: NonNegative = 0.01
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:

@@ -9,10 +9,7 @@ from pydantic import model_validator
 
 from mxtrain.kernel import GradientStage, Program, update_program
 from mxtrain.schedules import LearningRateSchedule
-from mxtrain.types import Config, Finite, NonNegative, Positive, misfit
-
-SMALLEST_CLIP = 1.2e-38
-"""A bound that float32 rounds to zero has two signs, and which one a minimum of both returns is nobody's promise."""
+from mxtrain.types import SMALLEST, Config, Finite, NonNegative, Positive, misfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +60,9 @@ class Rule(Config, ABC):
 
     @model_validator(mode="after")
     def _clip_is_no_zero_in_float32(self) -> Self:
-        if 0 < self.clip < SMALLEST_CLIP:
-            raise misfit("clip", f"must be 0 or at least {SMALLEST_CLIP}, the smallest normal float32, got {self.clip}")
+        # Zero has two signs, and which one a minimum of both returns is nobody's promise: no bound may become it.
+        if 0 < self.clip < SMALLEST:
+            raise misfit("clip", f"must be 0 or at least {SMALLEST}, the smallest normal float32, got {self.clip}")
         return self
 
     @abstractmethod

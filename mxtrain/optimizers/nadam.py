@@ -8,7 +8,7 @@ from pydantic import model_validator
 from mxtrain.kernel import sqrt
 from mxtrain.optimizers.base import Rule, Time
 from mxtrain.schedules import MomentumSchedule, momentum
-from mxtrain.types import Decay, NonNegative, Positive, describe, misfit
+from mxtrain.types import Decay, NonNegative, Positive, Stability, describe, misfit
 
 _DEFAULT_SCHEDULE = momentum.Nadam()
 
@@ -47,7 +47,7 @@ class Nadam(Rule):
     η: Positive = 0.001
     β1: Decay = 0.99
     β2: Decay = 0.999
-    ϵ: Positive = 1e-8
+    ϵ: Stability = 1e-8
     λ: NonNegative = 1e-5
     μ_sched: MomentumSchedule | None = None
 

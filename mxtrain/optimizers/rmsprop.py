@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from mxtrain.kernel import sqrt
 from mxtrain.optimizers.base import Rule, Time
-from mxtrain.types import NonNegative, OpenUnit, Positive
+from mxtrain.types import NonNegative, OpenUnit, Positive, Stability
 
 
 class RMSProp(Rule):
@@ -35,7 +35,7 @@ class RMSProp(Rule):
     kind: Literal["rmsprop"] = "rmsprop"
     η: Positive = 0.1
     ρ: OpenUnit = 0.9
-    ϵ: Positive = 1e-8
+    ϵ: Stability = 1e-8
     λ: NonNegative = 1e-5
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:

@@ -18,6 +18,7 @@ _repeatable = settings(
 )
 
 positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False) | st.sampled_from([1e-8, 1e22, 5e-324, 1])
+normal = positive.filter(lambda x: x >= 1.2e-38)
 decay = st.floats(min_value=0, max_value=1, exclude_max=True)
 open_unit = st.floats(min_value=0, max_value=1, exclude_min=True, exclude_max=True)
 whole = st.integers(min_value=1, max_value=2**31 - 1)
@@ -44,13 +45,13 @@ any_rate = {
 shared = {
     "η": positive,
     "λ": positive,
-    "clip": positive.filter(lambda x: x > 1e-37),
+    "clip": normal,
     "scale": st.floats(allow_nan=False, allow_infinity=False),
 }
 rules = st.one_of(
     st.builds(SGD, **shared, μ=decay, η_sched=η_schedules, μ_sched=μ_schedules),
     st.builds(Adam, **shared, β1=decay, β2=decay, η_sched=η_schedules).flatmap(
-        lambda rule: st.builds(lambda ϵ: rule.model_copy(update={"ε": ϵ}), positive)
+        lambda rule: st.builds(lambda ϵ: rule.model_copy(update={"ε": ϵ}), normal)
     ),
 )
 awkward = st.sampled_from(

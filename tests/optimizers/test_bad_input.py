@@ -129,6 +129,15 @@ def test_a_clip_that_float32_rounds_to_zero_is_refused() -> None:
         mxtrain.build({"kind": "sgd", "clip": 1e-46})
 
 
+@pytest.mark.parametrize("kind", ["adadelta", "adagrad", "adam", "adamax", "adamw", "nadam", "rmsprop"])
+def test_a_stability_term_that_float32_rounds_to_zero_is_refused(kind: str) -> None:
+    with pytest.raises(mxtrain.ConfigError, match="ϵ: must be above 0 and at least 1.2e-38, got 1e-46"):
+        mxtrain.build({"kind": kind, "ϵ": 1e-46})
+    weight = np.ones(2, dtype="float32")
+    mxtrain.build({"kind": kind, "ϵ": 1.2e-38, "λ": 0}).update(0, np.zeros(2, dtype="float32"), weight)
+    assert (weight == 1).all(), "a gradient of 0 is no division of 0 by 0"
+
+
 @pytest.mark.filterwarnings("ignore:the matrix subclass")
 @pytest.mark.parametrize("backend", ["numpy", "compiled"])
 def test_a_matrix_is_an_array(backend: str) -> None:
