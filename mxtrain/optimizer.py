@@ -14,12 +14,14 @@ from mxtrain.slots import FlatKept, Kept, Store, gather
 from mxtrain.state import OptimizationState
 from mxtrain.state_file import read_state_file, write_state_file
 from mxtrain.types import Array, describe
+from mxtrain.variants import Variants
 
 Update: TypeAlias = tuple[Hashable, Array, Array]
 """An index, the gradient, the weight."""
 History: TypeAlias = tuple[Any, ...]
-Group: TypeAlias = tuple[list[Kept], list[tuple[Array, ...]]]
-"""What is kept for weights of one dtype and one history, and the program's arrays for each."""
+Group: TypeAlias = tuple[int, list[Kept], list[tuple[Array, ...]]]
+"""Which variant of the rule some weights of one dtype and one history have, what is kept for each, and the program's
+arrays for each."""
 Moment: TypeAlias = tuple[int, tuple[float, ...], dict[str, float]]
 """The number of an update, the program's scalars for it, and the scalar slots after it."""
 
@@ -52,8 +54,7 @@ class Optimizer:
         self._backend = backend
         self.state = OptimizationState()
         self._store = Store()
-        self._program = rule.program()
-        self._fields = {name: getattr(rule, name) for name in type(rule).model_fields}
+        self._variants = Variants(rule)
 
     @property
     def rule(self) -> Rule:
@@ -102,7 +103,7 @@ class Optimizer:
         if isinstance(params, FlatParameters) and isinstance(grads, FlatParameters):
             flat = self._gathered(params, grads)
             if flat is not None:
-                groups = _whole_buffers(params, grads, flat)
+                groups = self._in_buffers(params, grads, flat)
                 moments = self._moments(groups, self.state.curr_iter + 1)
                 self._store.keep_flat(params, flat)
                 self.state.begin_batch()
@@ -157,7 +158,7 @@ class Optimizer:
         program = gradient_program(self.rule.gradient_stage)
         result = grad.copy()
         if program.outputs:  # with neither scale nor clip nor λ there is nothing to do
-            self.backend.run(program, [(weight, result)], program.evaluate_scalars(self._fields))
+            self.backend.run(program, [(weight, result)], program.evaluate_scalars(self._variants.all[0].fields))
         return result
 
     def _advance(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:
@@ -173,6 +174,7 @@ class Optimizer:
         new: dict[Hashable, Kept] = {}
         alike: dict[History, Group] = {}
         last: History = ()
+        are_several = len(self._variants.all) > 1
         for index, grad, weight in updates:
             check_pair(index, grad, weight)
             kept = present.get(index)
@@ -180,18 +182,19 @@ class Optimizer:
                 kept = new[index] = self._new(weight)
             else:
                 kept.check(index, weight)
-            history = type(weight), weight.dtype, kept.updates, kept.scalars
+            variant = self._variants.number(index) if are_several else 0
+            history = variant, type(weight), weight.dtype, kept.updates, kept.scalars
             if history != last:  # mostly it is that of the one before
-                last, (together, arrays) = history, self._alike(alike, index, weight, kept)
+                last, (_, together, arrays) = history, self._alike(alike, index, weight, kept, variant)
             together.append(kept)
             arrays.append((weight, grad, *kept.slots))
         return list(alike.values()), new
 
-    def _alike(self, alike: dict[History, Group], index: Hashable, weight: Array, kept: Kept) -> Group:
-        history = type(weight), weight.dtype, kept.updates, *kept.scalars.values()
+    def _alike(self, alike: dict[History, Group], index: Hashable, weight: Array, kept: Kept, variant: int) -> Group:
+        history = variant, type(weight), weight.dtype, kept.updates, *kept.scalars.values()
         if history not in alike:
             self._check_backend(index, weight)  # once for all weights of a type
-            alike[history] = ([], [])
+            alike[history] = (variant, [], [])
         return alike[history]
 
     def _gathered(self, params: FlatParameters, grads: FlatParameters) -> dict[str, FlatKept] | None:
@@ -210,6 +213,19 @@ class Optimizer:
         _, new = self._grouped([(name, grads[name], weight) for name, weight in params.items()])
         return gather(params, self._store.everything() | new)
 
+    def _in_buffers(self, params: FlatParameters, grads: FlatParameters, flat: Mapping[str, FlatKept]) -> list[Group]:
+        """The buffer of each dtype as a whole, or those of its stretches that have one variant of the rule."""
+        groups: list[Group] = []
+        for dtype, each in flat.items():
+            arrays = params.buffers[dtype], grads.buffers[dtype], *each.kept.slots
+            if len(self._variants.all) == 1:
+                groups.append((0, [each.kept], [arrays]))
+                continue
+            for number, stretches in self._variants.stretches(dtype, params.places(dtype)).items():
+                cut = [tuple(array[stretch] for array in arrays) for stretch in stretches]
+                groups.append((number, [each.kept], cut))
+        return groups
+
     def _check_backend(self, index: Hashable, weight: Array) -> None:
         if array_kind(weight) not in self._backend.kinds:
             raise ArrayTypeError(
@@ -219,20 +235,21 @@ class Optimizer:
 
     def _moments(self, groups: list[Group], iteration: int) -> list[Moment]:
         """The scalars of each group's next update; whatever a rule raises, it raises here, before anything changes."""
-        return [self._moment(kept[0], iteration) for kept, _ in groups]
+        return [self._moment(variant, kept[0], iteration) for variant, kept, _ in groups]
 
-    def _moment(self, kept: Kept, iteration: int) -> Moment:
+    def _moment(self, number: int, kept: Kept, iteration: int) -> Moment:
+        rule, program, fields = self._variants.all[number]
         update = kept.updates + 1
         time = Time(update, iteration or update, max(self.state.curr_epoch - 1, 0))
-        coefficients = self._rule.coefficients(time, kept.scalars)
-        scalars = {name: coefficients[name] for name in self._rule.scalar_slots}
-        return update, self._program.evaluate_scalars(self._fields | coefficients), scalars
+        coefficients = rule.coefficients(time, kept.scalars)
+        scalars = {name: coefficients[name] for name in rule.scalar_slots}
+        return update, program.evaluate_scalars(fields | coefficients), scalars
 
     def _run(self, groups: list[Group], moments: list[Moment]) -> None:
-        for (kept, arrays), (update, values, scalars) in zip(groups, moments, strict=True):
+        for (number, kept, arrays), (update, values, scalars) in zip(groups, moments, strict=True):
             for each in kept:  # counted first: Ctrl-C during a compiled call is raised when all its work is done
                 each.updates, each.scalars = update, scalars
-            self._backend.run(self._program, arrays, values)
+            self._backend.run(self._variants.all[number].program, arrays, values)
 
     def _new(self, weight: Array) -> Kept:
         slots = tuple(zeros_like(weight) for _ in self._rule.active_slots())
@@ -243,12 +260,6 @@ def _restored(rule: Rule, backend: Backend, saved: Mapping[str, Any]) -> Optimiz
     optimizer = Optimizer(rule, backend)
     optimizer.load_state_dict(saved)
     return optimizer
-
-
-def _whole_buffers(params: FlatParameters, grads: FlatParameters, flat: Mapping[str, FlatKept]) -> list[Group]:
-    return [
-        ([each.kept], [(params.buffers[dtype], grads.buffers[dtype], *each.kept.slots)]) for dtype, each in flat.items()
-    ]
 
 
 def _check_names(params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> None:

@@ -179,5 +179,11 @@ class Config(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """Every field, defaults included, as plain values under the names that the documentation prints."""
         own = self.model_dump(mode="json")
-        below = ((name, getattr(self, name)) for name in own)
-        return {spelling(name): it.to_dict() if isinstance(it, Config) else own[name] for name, it in below}
+        return {spelling(name): _plain(getattr(self, name), own[name]) for name in own}
+
+
+def _plain(value: Any, dumped: Any) -> Any:
+    """A field's value as plain values: configs, and mappings of configs, say themselves what they are."""
+    if isinstance(value, dict):
+        return {name: _plain(item, dumped[name]) for name, item in value.items()}
+    return value.to_dict() if isinstance(value, Config) else dumped

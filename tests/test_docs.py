@@ -115,6 +115,8 @@ def leaves(annotation: Any) -> Iterator[Any]:
 
 def bounds(field: Any) -> str:
     """The bounds of a field, in the documentation's words."""
+    if typing.get_origin(field.annotation) is dict:
+        return "a mapping"
     parts = [*field.metadata, *leaves(field.annotation)]
     stated = [str(part) for part in parts if isinstance(part, Bounds)]
     choices = [part for part in parts if isinstance(part, str)]

@@ -112,7 +112,8 @@ def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         case origin if origin in (Union, UnionType):
             return " | ".join(_allowed(part) for part in arguments if part is not NoneType)
         case origin if origin is dict:
-            return "a mapping of plain values"
+            below = ", ".join(spelling(name) for model in models(annotation) for name in model.model_fields)
+            return f"a mapping of patterns to {below}" if below else "a mapping of plain values"
         case origin if origin is tuple:
             return f"a list, each {_allowed(arguments[0])}"
     return {bool: "true | false", float: "a number", str: "a string"}[annotation]

@@ -56,6 +56,6 @@ def _add(table: Table, name: str, fields: list[Field]) -> None:
 
 
 def _default(value: object) -> str:
-    if value is None:
+    if value is None or value == {}:
         return "-"
     return f"[{', '.join(map(describe, value))}]" if isinstance(value, tuple) else str(describe(value)).strip("'")

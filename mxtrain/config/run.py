@@ -32,6 +32,11 @@ class LinearConfig(Config):
     kind: Literal["linear"] = "linear"
     bias: bool = True
 
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of its parameters."""
+        return ("W1", "b1") if self.bias else ("W1",)
+
 
 class MLPConfig(Config):
     """A multi-layer perceptron: dense layers with an activation between them.
@@ -44,6 +49,11 @@ class MLPConfig(Config):
     kind: Literal["mlp"] = "mlp"
     hidden: Annotated[tuple[Width, ...], Listed] = (64,)
     activation: Activation = "relu"
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of its parameters, layer by layer."""
+        return tuple(f"{letter}{i}" for i in range(1, len(self.hidden) + 2) for letter in "Wb")
 
 
 class CustomConfig(Config):
@@ -113,6 +123,10 @@ class RunConfig(Config):
                 raise misfit(f"fit.metrics.{i}", f"{metric} cannot be measured with the loss {self.loss}")
             if metric in self.fit.metrics[:i]:
                 raise misfit(f"fit.metrics.{i}", f"{metric} is there already; keep one")
+        if not isinstance(self.model, CustomConfig):
+            for pattern in self.optimizer.unfitting(self.model.parameters):
+                message = f"fits no parameter; there are {', '.join(self.model.parameters)}"
+                raise misfit(f"optimizer.groups.{pattern}", message)
         self._check_monitor("fit.checkpoint.best", self.fit.checkpoint.best)
         if self.fit.early_stopping is not None:
             self._check_monitor("fit.early_stopping.monitor", self.fit.early_stopping.monitor)

@@ -30,6 +30,16 @@ def kinds(annotation: Any) -> tuple[str, ...]:
     return tuple(filter(None, map(kind, models(annotation))))
 
 
+def has_names(annotation: Any) -> bool:
+    """Whether a type is a mapping of models, under names that are the user's.
+
+    >>> from mxtrain.optimizers import Adam
+    >>> has_names(Adam.model_fields["groups"].annotation), has_names(Adam.model_fields["η_sched"].annotation)
+    (True, False)
+    """
+    return get_origin(annotation) is dict and bool(models(annotation))
+
+
 def choices(annotation: Any) -> tuple[str, ...]:
     """The words that a type allows, where it allows nothing but certain words."""
     if get_origin(annotation) is Literal:
@@ -51,7 +61,8 @@ def homes(root: type[Config], field: str) -> list[tuple[str, ...]]:
     """
     found: list[tuple[str, ...]] = [(field,)] if field in root.model_fields else []
     for name, info in root.model_fields.items():
-        found += [(name, *below) for model in models(info.annotation) for below in homes(model, field)]
+        if not has_names(info.annotation):
+            found += [(name, *below) for model in models(info.annotation) for below in homes(model, field)]
     return sorted(dict.fromkeys(found), key=len)
 
 
@@ -93,6 +104,10 @@ def spot(root: type[Config], location: Iterable[str | int]) -> Spot:
         if kinds(annotation):
             chosen = next(names, None)
             model = next((candidate for candidate in allowed if kind(candidate) == chosen), None)
+        elif has_names(annotation):
+            if (own := next(names, None)) is not None:
+                path.append(own)
+                owner, annotation, model = None, allowed[0], allowed[0]
         elif allowed:
             model = allowed[0]
             if (

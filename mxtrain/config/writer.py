@@ -29,6 +29,7 @@ def to_yaml(config: Config) -> str:
           per: epoch
           warmup: 0
           γ: 0.9
+        groups: {}
         μ: 0.0
         μ_sched: null
     """

@@ -10,6 +10,7 @@ from mxtrain.optimizers.adam import Adam
 from mxtrain.optimizers.adamax import AdaMax
 from mxtrain.optimizers.adamw import AdamW
 from mxtrain.optimizers.base import Rule, Time
+from mxtrain.optimizers.group import Group
 from mxtrain.optimizers.nadam import Nadam
 from mxtrain.optimizers.rmsprop import RMSProp
 from mxtrain.optimizers.sgd import SGD
@@ -26,6 +27,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "AnyRule",
+    "Group",
     "Nadam",
     "RMSProp",
     "Rule",

@@ -17,7 +17,7 @@ class AdaGrad(Rule):
         η: learning rate, above 0.
         ϵ: stability term, above 0; inside the square root.
         λ: weight decay, at least 0.
-        clip, scale, η_sched: as for every rule.
+        clip, scale, η_sched, groups: as for every rule.
 
     Example:
         >>> import mxtrain, numpy as np

@@ -19,7 +19,7 @@ class AdaMax(Rule):
         β2: decay of the infinity norm, at least 0 and below 1.
         ϵ: stability term, above 0; the paper has none.
         λ: weight decay, at least 0.
-        clip, scale, η_sched: as for every rule.
+        clip, scale, η_sched, groups: as for every rule.
 
     Example:
         >>> import mxtrain, numpy as np

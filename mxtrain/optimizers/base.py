@@ -1,13 +1,15 @@
 """What every update rule has in common: the shared fields, the schedule of η, and the contract of its parts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
 from mxtrain.kernel import GradientStage, Program, update_program
+from mxtrain.optimizers.group import Group
 from mxtrain.schedules import LearningRateSchedule
 from mxtrain.types import SMALLEST, Config, Finite, NonNegative, Positive, misfit
 
@@ -39,6 +41,8 @@ class Rule(Config, ABC):
         clip: bound on each element of the gradient, at least 0; 0 means none.
         scale: factor on the gradient, any finite number; 0 means unset, and `fit` sets it to `1/batch_size`.
         η_sched: schedule of the learning rate; where set, it overrides the fixed η.
+        groups: settings of some parameters that differ from these, by patterns of their names, such as `b*`; the first
+            that fits holds.
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
@@ -54,6 +58,7 @@ class Rule(Config, ABC):
     clip: NonNegative = 0.0
     scale: Finite = 0.0
     η_sched: LearningRateSchedule | None = None
+    groups: dict[str, Group] = {}
 
     update: ClassVar[Callable[..., tuple[Any, ...]]]
     """`update(W, g, *slots, *, coefficient…)` returns the new W and the new slots, in that order."""
@@ -72,6 +77,17 @@ class Rule(Config, ABC):
     def active_slots(self) -> tuple[str, ...]:
         """The slots that this rule, with these values, really keeps."""
         return self.slots
+
+    def with_settings(self, group: Group) -> Self:
+        """The rule as it is for the parameters of a group."""
+        own = {name: value for name in Group.model_fields if (value := getattr(group, name)) is not None}
+        if group.η is not None and self.η_sched is not None:
+            own["η_sched"] = self.η_sched.model_copy(update={"η": None})  # the schedule has the group's to begin from
+        return self.model_copy(update=own | {"groups": {}})
+
+    def unfitting(self, names: Iterable[str]) -> list[str]:
+        """The patterns of groups that fit none of these names of parameters."""
+        return [pattern for pattern in self.groups if not any(fnmatchcase(name, pattern) for name in names)]
 
     @property
     def gradient_stage(self) -> GradientStage:

@@ -29,7 +29,7 @@ class Nadam(Rule):
         ϵ: stability term, above 0.
         λ: weight decay, at least 0.
         μ_sched: schedule of momentum; left out, `nadam` with μ = β1. Its values must stay below 1.
-        clip, scale, η_sched: as for every rule.
+        clip, scale, η_sched, groups: as for every rule.
 
     Example:
         >>> import mxtrain, numpy as np

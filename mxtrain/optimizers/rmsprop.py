@@ -19,7 +19,7 @@ class RMSProp(Rule):
         ρ: decay of the mean square, above 0 and below 1.
         ϵ: stability term, above 0; inside the square root.
         λ: weight decay, at least 0.
-        clip, scale, η_sched: as for every rule.
+        clip, scale, η_sched, groups: as for every rule.
 
     Example:
         >>> import mxtrain, numpy as np

@@ -21,7 +21,7 @@ class SGD(Rule):
         μ: momentum, at least 0; 0 means none, and then no slot is kept.
         λ: weight decay, at least 0.
         μ_sched: schedule of momentum (`null`, `fixed`, `nadam`); where set, it overrides the fixed μ.
-        clip, scale, η_sched: as for every rule.
+        clip, scale, η_sched, groups: as for every rule.
 
     Example:
         >>> import mxtrain, numpy as np

@@ -47,7 +47,17 @@ def test_each_field_has_its_default_bounds_and_other_names(mxtrain):
         "default": 0.001,
         "allowed": "above 0",
     }
-    assert [field["name"] for field in adam["fields"]] == ["η", "λ", "clip", "scale", "η_sched", "β1", "β2", "ϵ"]
+    assert [field["name"] for field in adam["fields"]] == [
+        "η",
+        "λ",
+        "clip",
+        "scale",
+        "η_sched",
+        "groups",
+        "β1",
+        "β2",
+        "ϵ",
+    ]
 
 
 def test_the_tables_show_every_name_and_field(mxtrain):

@@ -79,7 +79,7 @@ def test_every_rule_stands_there_with_its_defaults(rule: type[Config]) -> None:
     config = rule()
     row = re.search(rf"^\| `{config.to_dict()['kind']}` \| (.*) \|$", PAGE, re.MULTILINE)
     assert row
-    assert set(re.findall(r"`(.*?)`", row[1])) == _lines(config, "clip", "scale", "η_sched")
+    assert set(re.findall(r"`(.*?)`", row[1])) == _lines(config, "clip", "scale", "η_sched", "groups")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mxtrain.config import RunConfig, read_optimizer, read_run, run_from_dict, to_yaml
-from mxtrain.optimizers import RULES, SGD, Adam, Rule
+from mxtrain.optimizers import RULES, SGD, Adam, Group, Rule
 from mxtrain.schedules import learning_rate, momentum
 from mxtrain.types import Config
 
@@ -47,6 +47,11 @@ shared = {
     "λ": positive,
     "clip": normal,
     "scale": st.floats(allow_nan=False, allow_infinity=False),
+    "groups": st.dictionaries(
+        st.sampled_from(["b*", "W[12]", "*", "null", "1e-3", "a.b"]),
+        st.builds(Group, η=st.none() | positive, λ=st.none() | positive),
+        max_size=2,
+    ),
 }
 rules = st.one_of(
     st.builds(SGD, **shared, μ=decay, η_sched=η_schedules, μ_sched=μ_schedules),
@@ -148,6 +153,7 @@ optimizer:
   clip: 0.0
   scale: 0.03125
   η_sched: null
+  groups: {}
   μ: 0.0
   μ_sched:
     kind: "null"

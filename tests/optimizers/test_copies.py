@@ -72,7 +72,7 @@ def test_the_rule_and_the_backend_of_an_optimizer_stay() -> None:
 def test_an_optimizer_shows_its_rule_its_backend_and_where_it_stands() -> None:
     optimizer, _, _ = stepped({"kind": "adam"}, backend="numpy")
     assert repr(optimizer) == (
-        "Optimizer(Adam(kind='adam', η=0.001, λ=1e-05, clip=0.0, scale=0.0, η_sched=None, β1=0.9, β2=0.999, ϵ=1e-08), "
+        "Optimizer(Adam(kind='adam', η=0.001, λ=1e-05, clip=0.0, scale=0.0, η_sched=None, groups={}, β1=0.9, β2=0.999, ϵ=1e-08), "
         "backend='numpy', OptimizationState(batch_size=0, curr_epoch=1, curr_batch=2, curr_iter=2))"
     )
 

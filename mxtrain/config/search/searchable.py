@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mxtrain.config.run import RunConfig
-from mxtrain.config.shape import models
+from mxtrain.config.shape import has_names, models
 from mxtrain.types import Config
 
 _NO_RESULT = "changes no result, so there is nothing to search"
@@ -62,5 +62,6 @@ def paths(model: type[Config], above: tuple[str, ...] = ()) -> Iterator[tuple[st
     """The path of every field below a model."""
     for name, info in model.model_fields.items():
         yield (*above, name)
-        for below in models(info.annotation):
-            yield from paths(below, (*above, name))
+        if not has_names(info.annotation):
+            for below in models(info.annotation):
+                yield from paths(below, (*above, name))
