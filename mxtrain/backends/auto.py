@@ -1,18 +1,16 @@
 """The automatic choice of a backend."""
 
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
 from mxtrain.backends.arrays import array_kind
 from mxtrain.backends.base import Backend, Group
 from mxtrain.backends.blocked import NumPyBackend
+from mxtrain.backends.worth import is_worth_compiling
 from mxtrain.kernel import Program
 
-_SECONDS_TO_START = 0.7
-"""What the compiler costs before its first loop runs."""
 _SECONDS_PER_RUN = 30e-6
-"""What compiled loops save on each group after that."""
+"""What compiled loops save on each group."""
 _SECONDS_PER_ELEMENT = 4e-9
 """And on each element."""
 
@@ -31,7 +29,6 @@ class AutoBackend:
     def __init__(self) -> None:
         self._cpu: Backend = NumPyBackend()
         self._gpu: Backend | None = None
-        self._saved = 0.0
         self._is_settled = False
 
     def run(self, program: Program, groups: Sequence[Group], scalars: Sequence[float]) -> None:
@@ -53,8 +50,7 @@ class AutoBackend:
         if self._is_settled:
             return
         elements = sum(arrays[0].size for arrays in groups)
-        self._saved += len(groups) * _SECONDS_PER_RUN + elements * _SECONDS_PER_ELEMENT
-        if self._saved > _SECONDS_TO_START or "numba" in sys.modules:
+        if is_worth_compiling(len(groups) * _SECONDS_PER_RUN + elements * _SECONDS_PER_ELEMENT):
             self._is_settled = True
             with suppress(ImportError):  # without a compiler it stays with NumPy
                 from mxtrain.backends.compiled import CompiledBackend

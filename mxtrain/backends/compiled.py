@@ -21,9 +21,6 @@ from mxtrain.backends.rounding import rounded
 from mxtrain.backends.threads import thread_count
 from mxtrain.kernel import Program
 
-if getattr(numba.config, "DISABLE_JIT", False):
-    raise ImportError("NUMBA_DISABLE_JIT switches the compiler off")
-
 THREADED = 1 << 17
 """From this many elements on, the work is shared among threads; below, waking them costs more than they save."""
 _RANGES = 16

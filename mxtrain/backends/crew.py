@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from mxtrain.backends.native import BOARD, OVER, lead, serve
+from mxtrain.backends.native import BOARD, OVER, lead, lead_in_turn, serve
 
-_PATIENCE = 500
-"""How often a helper looks for new work before it goes to sleep, giving way to other threads each time: for about 0.1
-milliseconds. To wake it from sleep takes about as long."""
+_PATIENCE = 5000
+"""How often a helper looks for new work before it goes to sleep, giving way to other threads each time: for about a
+millisecond, which an iteration of `fit` has between its products. To wake it from sleep takes a tenth of that."""
 
 
 class Crew:
@@ -29,20 +29,24 @@ class Crew:
         self._is_led = Lock()
         self._helpers: list[Thread] = []
 
-    def run(self, task: tuple[Any, ...], piece: int, helpers: int) -> bool:
+    def run(self, task: tuple[Any, ...], piece: int, helpers: int, turns: Any = None) -> bool:
         """Do a task with at most so many helpers; False where none is at hand, and nothing has been done.
 
         Args:
             task: the loop's address, its scalars, the table and the starts, as `native.alone` has them.
             piece: elements that are taken at a time.
             helpers: how many may help.
+            turns: where the work is to be done in turns, as `native.lead_in_turn` has them.
         """
         if self._board[OVER] or not self._is_led.acquire(blocking=False):
             return False
         try:
             self._hire(helpers)
             if self._bell and self._helpers:
-                lead(self._board, self._bell[1], *task, piece, helpers)
+                if turns is None:
+                    lead(self._board, self._bell[1], *task, piece, helpers)
+                else:
+                    lead_in_turn(self._board, self._bell[1], *task, turns, piece, helpers)
                 return True
         finally:
             self._is_led.release()

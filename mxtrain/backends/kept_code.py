@@ -4,7 +4,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import numba
 from numba.core import caching
+
+if getattr(numba.config, "DISABLE_JIT", False):
+    raise ImportError("NUMBA_DISABLE_JIT switches the compiler off")
 
 _cache_of: Any = caching.FunctionCache
 

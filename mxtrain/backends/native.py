@@ -126,6 +126,25 @@ def lead(board: Any, bell: Any, loop: Any, scalars: Any, table: Any, starts: Any
         give_way()
 
 
+@_compiled(
+    types.void(_board, types.int64, types.int64, _bytes, _table, _numbers, _numbers, types.int64, types.int64),
+    nogil=True,
+)
+def lead_in_turn(
+    board: Any, bell: Any, loop: Any, scalars: Any, table: Any, starts: Any, turns: Any, piece: Any, limit: Any
+) -> None:
+    """Do the work in turns, each of which needs what the one before has done.
+
+    Args:
+        turns: the number of each turn's first row, and at the end that of all rows. Elements are counted anew in
+            each turn.
+        board, bell, loop, scalars, table, starts, piece, limit: as in `lead`.
+    """
+    for turn in range(len(turns) - 1):
+        first, beyond = turns[turn], turns[turn + 1]
+        lead(board, bell, loop, scalars, table[first:beyond], starts[: beyond - first + 1], piece, limit)
+
+
 @_compiled(types.void(_board, types.int64, types.int64), nogil=True)
 def serve(board: Any, bell: Any, patience: Any) -> None:
     """Help with all work that comes, until it is over.

@@ -81,8 +81,8 @@ class RunConfig(Config):
         seed: of the split, of the order of samples and of the first weights.
         backend: what runs the updates; `auto` chooses by the arrays, and the choice never changes a result.
         dtype: of parameters, slots and inputs.
-        threads: how many threads BLAS uses, on which the last bits of the model's products depend; left out, as many as
-            it uses already, and the saved config says how many these were.
+        threads: how many threads BLAS uses, on which the last bits of a custom model's products depend; left out, as
+            many as it uses already, and the saved config says how many these were. No other model depends on it.
         data: what to train on, and in which portions.
         model: what is trained: a `linear` model, an `mlp`, or a `custom` one.
         loss: what is made small: `softmax_cross_entropy`, `logistic` or `squared_error`.

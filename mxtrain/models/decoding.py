@@ -3,7 +3,7 @@
 from types import ModuleType
 
 from mxtrain.config.run import LossName
-from mxtrain.models.activations import sigmoid
+from mxtrain.passes import sigmoid
 from mxtrain.types import Array
 
 

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from mxtrain.config.run import LossName
-from mxtrain.models.activations import sigmoid
+from mxtrain.passes import sigmoid
 from mxtrain.types import Array
 
 Loss = Callable[[ModuleType, Array, Array, Array], Any]

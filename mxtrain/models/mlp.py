@@ -2,35 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from operator import is_
+from threading import get_ident
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from mxtrain.config.run import Activation as ActivationName
 from mxtrain.config.run import LossName
-from mxtrain.models.activations import ACTIVATIONS
+from mxtrain.models.layers import Passes, new_passes
 from mxtrain.models.losses import LOSSES
+from mxtrain.passes import ACTIVATIONS, one_thread
 from mxtrain.philox import uniform
 from mxtrain.types import Array
 
 _quietly = np.errstate(all="ignore")
 """Overflow and NaN are results, told of by the loss; and BLAS may raise flags for lanes that it does not use."""
-
-
-class Workspace(NamedTuple):
-    """The arrays that one batch size needs.
-
-    Attributes:
-        layers: the values of each layer above the inputs, (n, width).
-        deltas: the gradients with respect to each of these before its activation, (n, width).
-        ones: (n,), by which a product sums over the batch.
-    """
-
-    layers: list[Array]
-    deltas: list[Array]
-    ones: Array
+_KEPT = 16
+"""Passes that are kept. An epoch has two sizes of batch, counting the one left over, and so has a validation part."""
 
 
 class MLP:
@@ -40,7 +31,7 @@ class MLP:
     uniform within ±√(6 / inputs) below a relu (He) and ±√(6 / (inputs + outputs)) elsewhere (Glorot),
     biases at 0.
 
-    One thread may use a model at a time, as it keeps the arrays that it computes in.
+    Several threads may use a model at once: each has arrays of its own to compute in.
 
     Args:
         widths: of the inputs, of each hidden layer and of the outputs.
@@ -77,7 +68,7 @@ class MLP:
         self._activation = ACTIVATIONS[activation]
         self._loss = LOSSES[loss]
         self._xp = xp
-        self._workspaces: dict[tuple[int, Any], Workspace] = {}
+        self._passes: dict[Any, Passes] = {}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Each parameter's name and shape."""
@@ -109,52 +100,38 @@ class MLP:
 
         As `Model` says.
         """
-        work = self._workspace(inputs)
-        outputs = self._forward(params, inputs, work.layers)
-        loss = self._loss(self._xp, outputs, targets, work.deltas[-1])
-        self._backward(params, inputs, work, grads)
-        return loss, outputs
+        inputs = self._xp.ascontiguousarray(inputs)
+        passes = self._passes_for(params, inputs, grads)
+        with one_thread:
+            passes.forward.run(inputs)
+            loss = self._loss(self._xp, passes.outputs, targets, passes.delta)
+            passes.backward.run(inputs)
+        return loss, passes.outputs
 
     @_quietly
     def predict(self, params: Mapping[str, Array], inputs: Array) -> Array:
         """The outputs, (n, k), for inputs, (n, d), in a new array."""
-        return self._forward(params, inputs, self._new_layers(inputs))
+        inputs = self._xp.ascontiguousarray(inputs)
+        passes = self._passes_for(params, inputs)
+        with one_thread:
+            passes.forward.run(inputs)
+        return passes.outputs.copy()
 
-    def _forward(self, params: Mapping[str, Array], inputs: Array, layers: Sequence[Array]) -> Array:
-        xp, below = self._xp, inputs
-        for (weight, bias), layer in zip(self._names, layers, strict=True):
-            xp.dot(below, params[weight], out=layer)
-            if bias:
-                xp.add(layer, params[bias], out=layer)
-            if layer is not layers[-1]:
-                self._activation.forward(xp, layer)
-            below = layer
-        return below
+    def _passes_for(
+        self, params: Mapping[str, Array], inputs: Array, grads: Mapping[str, Array] | None = None
+    ) -> Passes:
+        """Those of before, where this thread had them for these very arrays."""
+        names = [name for pair in self._names for name in pair if name]
+        arrays = [params[name] for name in names] + [grads[name] for name in names if grads is not None]
+        key = get_ident(), inputs.shape, inputs.dtype, grads is not None
+        kept = self._passes.get(key)
+        if kept is None or not all(map(is_, arrays, kept.arrays)):
+            if len(self._passes) >= _KEPT:
+                self._passes.clear()
+            kept = new_passes(self._xp, self._names, self._activation, params, inputs, grads, arrays)
+            self._passes[key] = kept
+        return kept
 
-    def _backward(
-        self, params: Mapping[str, Array], inputs: Array, work: Workspace, grads: Mapping[str, Array]
-    ) -> None:
-        xp = self._xp
-        for i in reversed(range(len(self._names))):
-            (weight, bias), delta = self._names[i], work.deltas[i]
-            below = work.layers[i - 1] if i else inputs
-            xp.dot(below.T, delta, out=grads[weight])
-            if bias:
-                xp.dot(work.ones, delta, out=grads[bias])
-            if i:
-                xp.dot(delta, params[weight].T, out=work.deltas[i - 1])
-                self._activation.backward(xp, below, work.deltas[i - 1])
-
-    def _workspace(self, inputs: Array) -> Workspace:
-        key = len(inputs), inputs.dtype
-        work = self._workspaces.get(key)
-        if work is None:
-            if len(self._workspaces) == 2:  # an epoch has two sizes of batch, counting the one left over
-                self._workspaces.clear()
-            ones = self._xp.ones(len(inputs), dtype=inputs.dtype)
-            work = Workspace(self._new_layers(inputs), self._new_layers(inputs), ones)
-            self._workspaces[key] = work
-        return work
-
-    def _new_layers(self, inputs: Array) -> list[Array]:
-        return [self._xp.empty((len(inputs), width), dtype=inputs.dtype) for width in self._widths[1:]]
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has passes of its own, because these know where arrays lie."""
+        return self.__dict__ | {"_passes": {}}

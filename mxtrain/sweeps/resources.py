@@ -11,8 +11,8 @@ _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MXTRA
 def share(sweep: Sweep, workers: int | None, elsewhere: bool = False) -> tuple[int, int]:
     """BLAS threads for each trial, and how many workers there are.
 
-    A trial has one thread, unless the file says otherwise, however many workers there are: on another number its
-    products would round differently.
+    A trial has one thread, unless the file says otherwise, however many workers there are: on another number the
+    products of a model of one's own would round differently.
 
     Args:
         sweep: the sweep.

@@ -1,14 +1,20 @@
-"""How many threads BLAS uses: products of matrices are divided among them, so their last bits depend on the number."""
+"""How many threads BLAS uses: it divides products of matrices among them, so their last bits depend on the number.
+
+The package's own models have products of the same bits on any number (`mxtrain.passes`), so this is for models of one's
+own, and for a NumPy whose BLAS cannot be called directly.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mxtrain.config import RunConfig
+from mxtrain.config import CustomConfig, RunConfig
+from mxtrain.passes import gemm
 
 
 def with_threads(config: RunConfig) -> RunConfig:
-    """The config with the number of BLAS threads that this process uses now, where it says nothing of it."""
-    return config if config.threads else config.model_copy(update={"threads": blas_threads()})
+    """The config with the number of BLAS threads that this process uses now, where that matters and is not said."""
+    matters = isinstance(config.model, CustomConfig) or gemm(config.dtype) is None
+    return config.model_copy(update={"threads": blas_threads()}) if matters and not config.threads else config
 
 
 def blas_threads() -> int | None:

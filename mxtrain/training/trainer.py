@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from mxtrain.factory import build
 from mxtrain.flat import FlatParameters
 from mxtrain.models import Metric, ModelFactory, build_metric, check_returned, make_model
 from mxtrain.optimizers import Time
+from mxtrain.passes import one_thread
 from mxtrain.state import OptimizationState
 from mxtrain.training.callbacks import Row
 from mxtrain.training.clipping import clip_to_norm
@@ -58,6 +60,7 @@ class Trainer:
         self.dataset, self.data_fingerprint = data or read_data(config)
         self.model = make_model(config, model, self.dataset.n_features, self.dataset.n_outputs, self.xp)
         self._untried = model  # until its first step is done
+        self._blas: AbstractContextManager[None] = one_thread if model is None else nullcontext()
         self.params = FlatParameters(self._initial())
         self.grads = self.params.zeros_like()
         self.validation = self.dataset.validation.to(self.xp)
@@ -197,6 +200,10 @@ class Trainer:
         self.left_out_in_a_row = record["left_out_in_a_row"]
 
     def _step(self, inputs: Array, targets: Array) -> Any:
+        with self._blas:  # norms too are to be the same on any number of threads
+            return self._done(inputs, targets)
+
+    def _done(self, inputs: Array, targets: Array) -> Any:
         returned = self.model.loss_and_grad(self.params, inputs, targets, self.grads)
         if self._untried is not None:
             check_returned(returned, self._untried)

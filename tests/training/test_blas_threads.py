@@ -1,9 +1,11 @@
-"""Products of matrices round differently on another number of BLAS threads, so a run fixes the number."""
+"""On another number of BLAS threads products round differently: not those of the package's models, and a run with a model
+of one's own fixes the number."""
 
 import numpy as np
 import pytest
 
 import mxtrain
+from mxtrain.models import MLP
 from mxtrain.training.blas_threads import blas_limited, blas_threads
 
 CONFIG = {
@@ -21,10 +23,46 @@ def wide(tmp_path):
     return {"source": str(tmp_path / "wide.npz"), "target": "y", "batch_size": 128}
 
 
+def test_the_models_of_the_package_are_the_same_on_any_number(wide, tmp_path, monkeypatch):
+    found = set()
+    for blas, own, backend in ((1, 1, "numpy"), (2, 3, "compiled"), (2, 1, "compiled"), (1, 2, "auto")):
+        monkeypatch.setenv("MXTRAIN_THREADS", str(own))
+        with blas_limited(blas):
+            config = {**CONFIG, "data": {**wide, "validation": 0.2}, "backend": backend}
+            result = mxtrain.fit(config, run_dir=tmp_path / f"{blas}-{own}-{backend}")
+        assert "\nthreads: null\n" in (result.run_dir / "config.yaml").read_text()
+        found.add(
+            ((result.run_dir / "model.safetensors").read_bytes(), (result.run_dir / "metrics.jsonl").read_bytes())
+        )
+    assert len(found) == 1
+
+
+class Perceptron(MLP):
+    """A model of one's own, whose products are NumPy's."""
+
+    def predict(self, params, inputs):
+        return np.dot(np.maximum(np.dot(inputs, params["W1"]), 0), params["W2"])
+
+    def loss_and_grad(self, params, inputs, targets, grads):
+        hidden = np.maximum(np.dot(inputs, params["W1"]), 0)
+        error = np.dot(hidden, params["W2"]) - targets[:, None]
+        np.dot(hidden.T, error, out=grads["W2"])
+        np.dot(inputs.T, np.dot(error, params["W2"].T) * (hidden > 0), out=grads["W1"])
+        grads["b1"][...], grads["b2"][...] = 0, 0
+        return (error * error).sum() / 2, error
+
+
+def perceptron(config, n_features, n_outputs, xp):
+    return Perceptron((n_features, 256, n_outputs), "relu", "squared_error")
+
+
+OWN = {**CONFIG, "model": {"kind": "custom"}}
+
+
 def test_a_run_has_the_threads_of_its_config_whatever_the_process_has(wide, tmp_path):
     for outside in (1, 2):
         with blas_limited(outside):
-            mxtrain.fit({**CONFIG, "data": wide, "threads": 1}, run_dir=tmp_path / str(outside))
+            mxtrain.fit({**OWN, "data": wide, "threads": 1}, run_dir=tmp_path / str(outside), model=perceptron)
             assert blas_threads() == outside
     one, two = (tmp_path / name / "model.safetensors" for name in "12")
     assert one.read_bytes() == two.read_bytes()
@@ -32,16 +70,16 @@ def test_a_run_has_the_threads_of_its_config_whatever_the_process_has(wide, tmp_
 
 def test_the_saved_config_says_how_many_threads_there_were(wide, tmp_path):
     with blas_limited(2):
-        mxtrain.fit({**CONFIG, "data": wide}, run_dir=tmp_path / "run")
+        mxtrain.fit({**OWN, "data": wide}, run_dir=tmp_path / "run", model=perceptron)
     assert "\nthreads: 2\n" in (tmp_path / "run" / "config.yaml").read_text()
 
 
 def test_a_resumed_run_keeps_its_threads(wide, tmp_path):
-    config = {**CONFIG, "data": wide, "threads": 2, "fit": {"epochs": 2}}
-    mxtrain.fit(config, run_dir=tmp_path / "whole")
-    mxtrain.fit({**config, "fit": {"epochs": 1}}, run_dir=tmp_path / "cut")
+    config = {**OWN, "data": wide, "threads": 2, "fit": {"epochs": 2}}
+    mxtrain.fit(config, run_dir=tmp_path / "whole", model=perceptron)
+    mxtrain.fit({**config, "fit": {"epochs": 1}}, run_dir=tmp_path / "cut", model=perceptron)
     with blas_limited(1):
-        mxtrain.resume(tmp_path / "cut", overrides=["fit.epochs=2"])
+        mxtrain.resume(tmp_path / "cut", overrides=["fit.epochs=2"], model=perceptron)
     assert (tmp_path / "whole/model.safetensors").read_bytes() == (tmp_path / "cut/model.safetensors").read_bytes()
     with pytest.raises(mxtrain.ConfigError, match="threads: was 2 when the run began, and cannot become 1"):
-        mxtrain.resume(tmp_path / "cut", overrides=["threads=1"])
+        mxtrain.resume(tmp_path / "cut", overrides=["threads=1"], model=perceptron)

@@ -12,11 +12,13 @@ class Activation(NamedTuple):
     """A function h(z), element by element, in place.
 
     Attributes:
+        name: `relu`, `tanh` or `sigmoid`.
         forward: `forward(xp, z)` turns z into h(z).
         backward: `backward(xp, h, gradient)`, given h = h(z), turns the gradient with respect to h into that
-            with respect to z. It overwrites h too, which is not needed any more.
+            with respect to z.
     """
 
+    name: ActivationName
     forward: Callable[[ModuleType, Array], None]
     backward: Callable[[ModuleType, Array, Array], None]
 
@@ -33,8 +35,7 @@ def relu(xp: ModuleType, z: Array) -> None:
 
 def relu_slope(xp: ModuleType, h: Array, gradient: Array) -> None:
     """`h' = 1 where h > 0, else 0`: at z = 0 the slope is taken to be 0."""
-    xp.greater(h, 0, out=h)
-    xp.multiply(gradient, h, out=gradient)
+    xp.multiply(gradient, xp.greater(h, 0), out=gradient)
 
 
 def tanh(xp: ModuleType, z: Array) -> None:
@@ -44,9 +45,9 @@ def tanh(xp: ModuleType, z: Array) -> None:
 
 def tanh_slope(xp: ModuleType, h: Array, gradient: Array) -> None:
     """`h' = 1 - h²`."""
-    xp.multiply(h, h, out=h)
-    xp.subtract(1, h, out=h)
-    xp.multiply(gradient, h, out=gradient)
+    slope = xp.multiply(h, h)
+    xp.subtract(1, slope, out=slope)
+    xp.multiply(gradient, slope, out=gradient)
 
 
 def sigmoid(xp: ModuleType, z: Array) -> None:
@@ -66,12 +67,11 @@ def sigmoid(xp: ModuleType, z: Array) -> None:
 def sigmoid_slope(xp: ModuleType, h: Array, gradient: Array) -> None:
     """`h' = h·(1 - h)`."""
     xp.multiply(gradient, h, out=gradient)
-    xp.subtract(1, h, out=h)
-    xp.multiply(gradient, h, out=gradient)
+    xp.multiply(gradient, xp.subtract(1, h), out=gradient)
 
 
 ACTIVATIONS: dict[ActivationName, Activation] = {
-    "relu": Activation(relu, relu_slope),
-    "tanh": Activation(tanh, tanh_slope),
-    "sigmoid": Activation(sigmoid, sigmoid_slope),
+    "relu": Activation("relu", relu, relu_slope),
+    "tanh": Activation("tanh", tanh, tanh_slope),
+    "sigmoid": Activation("sigmoid", sigmoid, sigmoid_slope),
 }

@@ -1,0 +1,110 @@
+"""The BLAS that NumPy brings along, called directly, on one thread."""
+
+import ctypes
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import NamedTuple
+
+import numpy as np
+
+_ROW_MAJOR = 101
+PLAIN, TURNED = 111, 112
+"""How BLAS is told whether a matrix or its transpose is meant."""
+_LETTERS = {"float32": "s", "float64": "d"}
+
+
+class Gemm(NamedTuple):
+    """The function that multiplies matrices of a dtype.
+
+    Attributes:
+        address: where it is, for compiled code.
+        call: `call(left_form, right_form, m, n, k, left, left_row, right, right_row, out, out_row)`, where matrices are
+            addresses, a row is the number of elements from one row to the next, and a form is PLAIN or TURNED.
+    """
+
+    address: int
+    call: Callable[..., None]
+
+
+@cache
+def gemm(dtype: str) -> Gemm | None:
+    """NumPy's own function for a dtype; None where its BLAS is not the OpenBLAS that comes with it from PyPI."""
+    library = _library()
+    if library is None:
+        return None
+    function = getattr(library, f"scipy_cblas_{_LETTERS[dtype]}gemm64_")
+    form, size, address = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
+    number = ctypes.c_float if dtype == "float32" else ctypes.c_double
+    matrix = [address, size]
+    function.argtypes = [form, form, form, size, size, size, number, *matrix, *matrix, number, *matrix]
+    function.restype = None
+
+    def call(
+        left: int, right: int, m: int, n: int, k: int, a: int, lda: int, b: int, ldb: int, c: int, ldc: int
+    ) -> None:
+        function(_ROW_MAJOR, left, right, m, n, k, 1.0, a, lda, b, ldb, 0.0, c, ldc)
+
+    return Gemm(ctypes.cast(function, address).value or 0, call)
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    """The library that NumPy calls."""
+    from threadpoolctl import threadpool_info
+
+    package = Path(np.__file__).resolve().parent
+    folders = {package.parent / "numpy.libs", package / ".libs", package / ".dylibs"}
+    for each in threadpool_info():
+        if each["internal_api"] == "openblas" and Path(each["filepath"]).resolve().parent in folders:
+            library = ctypes.CDLL(each["filepath"])
+            return library if hasattr(library, "scipy_cblas_sgemm64_") else None
+    return None
+
+
+class _OneThread:
+    """While anybody is inside, NumPy's BLAS has one thread."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside = 0
+        self._before = 1
+
+    def __enter__(self) -> None:
+        library = _library()
+        if library is None:
+            return
+        with self._lock:
+            if not self._inside:
+                self._before = library.scipy_openblas_get_num_threads64_()
+                if self._before != 1:
+                    library.scipy_openblas_set_num_threads64_(1)
+            self._inside += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        library = _library()
+        if library is None:
+            return
+        with self._lock:
+            self._inside -= 1
+            if not self._inside and self._before != 1:
+                library.scipy_openblas_set_num_threads64_(self._before)
+
+    def begin_anew(self) -> None:
+        """In a forked child nobody is inside, as those who were are threads of its parent."""
+        self._lock = Lock()
+        if self._inside:
+            self._inside = 1
+            self.__exit__(None, None, None)
+
+
+one_thread = _OneThread()
+"""`with one_thread:` products that NumPy makes inside have the same bits however many threads BLAS has outside."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=one_thread.begin_anew)

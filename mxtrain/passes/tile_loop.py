@@ -1,0 +1,91 @@
+"""A pass in compiled code: tile after tile, each finished while it is in the cache."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numba
+import numpy as np
+from numba import njit, types
+
+from mxtrain.backends.crew import crew
+from mxtrain.backends.kept_code import compile_and_keep
+from mxtrain.backends.native import alone
+from mxtrain.backends.threads import thread_count
+from mxtrain.backends.words import doubles, floats, multiply_doubles, multiply_floats
+from mxtrain.passes.table import BIAS, BIAS_AND_RELU, FIELDS, NOTHING, RELU_SLOPE, SIGMOID_SLOPE, TANH_SLOPE
+
+
+def run(gemm: int, dtype: str, table: Any, starts: Any, turns: Any, is_shared: bool) -> None:
+    """Do all tiles.
+
+    Args:
+        gemm: the address of the function that multiplies.
+        dtype: of the matrices.
+        table: the tiles, one in a row, as `table_of` has them.
+        starts: 0, 1, 2 and so on, one more than there are tiles.
+        turns: the number of each stage's first tile, and at the end that of all: a stage needs what the one before has
+            done.
+        is_shared: whether there is enough to do for several threads.
+    """
+    task = _LOOPS[dtype].address, np.array([gemm]).view(np.uint8), table, starts
+    helpers = min(thread_count(), int(np.diff(turns).max())) - 1 if is_shared else 0
+    if helpers < 1 or not crew().run(task, 1, helpers, turns):
+        alone(*task)
+
+
+@njit(error_model="numpy")
+def _finish(out: Any, row: Any, rows: Any, columns: Any, end: Any, other: Any, zero: Any, one: Any) -> None:
+    """What follows on a tile; every operation as `Product.finish` has it, and rounded like it."""
+    for i in range(rows):
+        start = i * row
+        if end == BIAS:
+            for j in range(columns):
+                out[start + j] += other[j]
+        elif end == BIAS_AND_RELU:
+            for j in range(columns):
+                z = out[start + j] + other[j]
+                out[start + j] = z if z > zero or z != z else zero  # unlike max, which would make 0 of a NaN
+        elif end == RELU_SLOPE:
+            for j in range(start, start + columns):
+                out[j] *= one if other[j] > zero else zero
+        elif end == TANH_SLOPE:
+            for j in range(start, start + columns):
+                out[j] *= one - other[j] * other[j]
+        elif end == SIGMOID_SLOPE:
+            for j in range(start, start + columns):
+                out[j] = out[j] * other[j] * (one - other[j])
+
+
+def _do_floats(gemm: Any, table: Any, starts: Any, row: Any, low: Any, high: Any) -> None:
+    for tile in range(low, high):
+        t = FIELDS * tile
+        m, n, c, row_of_c, end = table[t + 2], table[t + 3], table[t + 9], table[t + 10], table[t + 11]
+        multiply_floats(
+            gemm[0], table[t], table[t + 1], m, n, table[t + 4], table[t + 5], table[t + 6], table[t + 7], table[t + 8],
+            c, row_of_c,
+        )  # fmt: skip
+        if end != NOTHING:
+            _finish(floats(c), row_of_c, m, n, end, floats(table[t + 12]), np.float32(0), np.float32(1))
+
+
+def _do_doubles(gemm: Any, table: Any, starts: Any, row: Any, low: Any, high: Any) -> None:
+    for tile in range(low, high):
+        t = FIELDS * tile
+        m, n, c, row_of_c, end = table[t + 2], table[t + 3], table[t + 9], table[t + 10], table[t + 11]
+        multiply_doubles(
+            gemm[0], table[t], table[t + 1], m, n, table[t + 4], table[t + 5], table[t + 6], table[t + 7], table[t + 8],
+            c, row_of_c,
+        )  # fmt: skip
+        if end != NOTHING:
+            _finish(doubles(c), row_of_c, m, n, end, doubles(table[t + 12]), 0.0, 1.0)
+
+
+def _compiled(function: Callable[..., None]) -> Any:
+    pointer: Any = types.CPointer
+    numbers, number = pointer(types.int64), types.int64
+    signature = types.void(numbers, numbers, numbers, number, number, number)
+    return compile_and_keep(partial(numba.cfunc, signature, error_model="numpy"), function)
+
+
+_LOOPS = {"float32": _compiled(_do_floats), "float64": _compiled(_do_doubles)}
