@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +211,14 @@ def test_overrides_are_a_list() -> None:
 def test_what_is_no_config_is_refused(config: Any) -> None:
     with pytest.raises(mxtrain.ConfigError, match="must be a path, a dict or a RunConfig"):
         mxtrain.fit(config)
+
+
+def test_without_cupy_its_backend_is_told_with_the_remedy_and_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(
+        mxtrain.BackendError, match=r"^the backend cupy needs CuPy; install it with .*mxtrain\[cuda12\]"
+    ):
+        mxtrain.fit({**DIGITS, "backend": "cupy"}, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
