@@ -89,7 +89,9 @@ class SweepFolder:
         self.write(FILE, sweep.to_yaml(), is_private=has_password)
 
     def _known(self) -> Sweep | None:
-        """The sweep that is written down; None where it is lost."""
+        """The sweep that is written down; None where it is lost, or where none of its trials has begun."""
+        if not any((self.path / name).exists() for name in ("study.db", "trials")):
+            return None
         try:
             return read_sweep(self.file)
         except (ConfigError, OSError):
