@@ -195,10 +195,14 @@ def _claimed(path: Path) -> Path:
 
 
 def _numbered(name: str) -> Path:
+    try:
+        RUNS.mkdir(exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"the folder {RUNS} cannot be made: {error.strerror}") from error
     for number in itertools.count(1):
         path = RUNS / f"{name}-{number}"
         try:
-            path.mkdir(parents=True)
+            path.mkdir()
         except FileExistsError:
             continue
         except OSError as error:

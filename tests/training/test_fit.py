@@ -174,6 +174,14 @@ def test_runs_are_numbered_where_no_folder_is_named(tmp_path: Path, monkeypatch:
     assert [path.as_posix() for path in paths] == ["runs/digits-1", "runs/digits-2"]
 
 
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("nowhere")], ids=["a file", "a dead link"])
+def test_where_no_runs_can_be_numbered_that_is_told(make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(Path("runs"))
+    with pytest.raises(mxtrain.TrainingError, match=r"^the folder runs cannot be made: File exists$"):
+        mxtrain.fit(DIGITS)
+
+
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     with pytest.raises(mxtrain.TrainingError, match="is not empty; name another one"):
