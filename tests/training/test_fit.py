@@ -230,3 +230,11 @@ def test_without_cupy_its_backend_is_told_with_the_remedy_and_nothing_is_made(
     ):
         mxtrain.fit({**DIGITS, "backend": "cupy"}, run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_command_that_continues_a_run_can_be_said_as_it_stands(tmp_path: Path) -> None:
+    folder = tmp_path / "a run of mine"
+    mxtrain.fit(changed(fit={"epochs": 1}), run_dir=folder)
+    with pytest.raises(mxtrain.TrainingError, match=f"`mxtrain resume '{folder}'`"):
+        mxtrain.fit(DIGITS, run_dir=folder)
+    assert f"`mxtrain resume '{folder}'`" in str(mxtrain.RunInterrupted(folder, 2))
