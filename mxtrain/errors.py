@@ -21,6 +21,7 @@ Each message says where, what was expected, what was got, and the remedy where i
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 _SHOWN = 100
 """Characters of a long line that are shown."""
@@ -138,7 +139,7 @@ class RunPaused(MxtrainError, RuntimeError):
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
-        super().__init__(f"paused; the run is saved: continue it with `mxtrain resume {run_dir}`")
+        super().__init__(f"paused; the run is saved: continue it with `mxtrain resume {quote(str(run_dir))}`")
 
 
 class RunInterrupted(MxtrainError, RuntimeError):
@@ -151,4 +152,5 @@ class RunInterrupted(MxtrainError, RuntimeError):
 
     def __init__(self, run_dir: Path, signal: int, what: str = "the run") -> None:
         self.run_dir, self.signal = run_dir, signal
-        super().__init__(f"interrupted; {what} is saved: continue it with `mxtrain resume {run_dir}`")
+        command = f"mxtrain resume {quote(str(run_dir))}"
+        super().__init__(f"interrupted; {what} is saved: continue it with `{command}`")

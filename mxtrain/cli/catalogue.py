@@ -7,7 +7,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from mxtrain.backends import BackendName
-from mxtrain.config import CLASS_SOURCES, MODELS, DataConfig
+from mxtrain.config import MODELS, DataConfig
 from mxtrain.config.fit_section import MetricName
 from mxtrain.config.run import LossName
 from mxtrain.config.search.pruners import PRUNERS
@@ -30,7 +30,11 @@ _SOURCES = {
     "digits": "In the package: 1,797 images of 8 × 8 pixels, in ten classes.",
     "diabetes": "In the package: 442 patients, ten measurements each, and a number to predict.",
     "PATH.csv": "A table of columns; data.target names the one to predict.",
+    "PATH.jsonl": "A JSON object on each line; data.target names the key to predict.",
+    "PATH.parquet": "A table of columns, as are .arrow and .feather; needs mxtrain[tables].",
     "PATH.npz": "NumPy arrays; data.target names the one to predict.",
+    "PATH.npy": "One array, which stays on the disk; data.target is the path of another, the targets.",
+    "FOLDER/": "Files inputs-*.npy and targets-*.npy, which stay on the disk.",
 }
 
 
@@ -66,7 +70,7 @@ def catalogue() -> Catalogue:
         "models": _entries(MODELS),
         "losses": [Entry(name, _first_line(LOSSES[name])) for name in get_args(LossName)],
         "metrics": [Entry(name, _metric(name)) for name in get_args(MetricName)],
-        "data_sources": [Entry(name, _SOURCES[name]) for name in (*CLASS_SOURCES, "PATH.csv", "PATH.npz")],
+        "data_sources": [Entry(name, about) for name, about in _SOURCES.items()],
         "data": [Entry("data", _first_line(DataConfig), _fields(DataConfig))],
         "backends": [Entry(name, _BACKENDS[name]) for name in get_args(BackendName)],
         "samplers": _entries(SAMPLERS),

@@ -1,10 +1,14 @@
 """The catalogue as tables."""
 
+import sys
+
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from mxtrain.cli.catalogue import Catalogue, Entry, Field
-from mxtrain.cli.streams import print_results
+from mxtrain.cli.streams import print_results, results
 from mxtrain.types import describe
 
 
@@ -13,7 +17,7 @@ def print_tables(catalogue: Catalogue) -> None:
     for number, (title, entries) in enumerate(catalogue.items()):
         heading = Text(("\n" if number else "") + title.replace("_", " "), style="bold")
         has_fields = any(entry.fields for entry in entries)
-        print_results(heading, _table(entries) if has_fields else _names(entries))
+        print_results(heading, _table_or_lines(entries) if has_fields else _names(entries))
 
 
 def _names(entries: list[Entry]) -> Table:
@@ -23,6 +27,27 @@ def _names(entries: list[Entry]) -> Table:
     for entry in entries:
         table.add_row(f"  {entry.name}", entry.about)
     return table
+
+
+def _table_or_lines(entries: list[Entry]) -> Table:
+    """A table of fields; where its words would be cut, a line for each field."""
+    console, table = results(), _table(entries)
+    unbounded = console.options.update(max_width=sys.maxsize)
+    return table if Measurement.get(console, unbounded, table).minimum <= console.width else _lines(entries)
+
+
+def _lines(entries: list[Entry]) -> Table:
+    lines = Table.grid()
+    lines.add_column(overflow="fold")
+    shared = _shared(entries)
+    blocks = [(entry.name, [field for field in entry.fields if field not in shared]) for entry in entries]
+    for name, fields in [*blocks, ("all", shared)] if shared else blocks:
+        lines.add_row(Padding(Text(name, style="cyan"), (0, 0, 0, 2)))
+        for field in fields:
+            also = f" (also {', '.join(field.also)})" if field.also else ""
+            default = "required" if field.required else f"default {_default(field.default)}"
+            lines.add_row(Padding(f"{field.name}: {default}; {field.allowed}{also}", (0, 0, 0, 4)))
+    return lines
 
 
 def _table(entries: list[Entry]) -> Table:

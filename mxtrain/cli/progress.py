@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 
+from mxtrain.cli.room import Roomy
 from mxtrain.cli.streams import messages
 from mxtrain.errors import printable
 from mxtrain.numbers import short
@@ -35,18 +36,28 @@ def watching(quiet: bool) -> Iterator[Sequence[Callback]]:
 
 def _progress(console: Console) -> Progress:
     """A bar that is drawn when it is told to, by no thread of its own, and that leaves nothing behind."""
-    return Progress(
-        TextColumn("{task.fields[epoch]}", markup=False),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[batch]}", style="dim", markup=False),
-        TextColumn("{task.fields[loss]}", markup=False),
-        TextColumn("{task.fields[validation]}", style="dim", markup=False),
-        TimeRemainingColumn(compact=True),
-        console=console,
-        auto_refresh=False,
-        transient=True,
-        redirect_stdout=False,
+    return _Line(*_columns(console.width), console=console, auto_refresh=False, transient=True, redirect_stdout=False)
+
+
+def _columns(width: int) -> list[ProgressColumn]:
+    """What a terminal has room for: below 80 columns neither bar nor batch, below 60 no validation."""
+    epoch, loss = (TextColumn(f"{{task.fields[{name}]}}", markup=False) for name in ("epoch", "loss"))
+    batch, validation = (
+        TextColumn(f"{{task.fields[{name}]}}", style="dim", markup=False) for name in ("batch", "validation")
     )
+    left = TimeRemainingColumn(compact=True)
+    if width < 60:
+        return [epoch, loss, left]
+    if width < 80:
+        return [epoch, loss, validation, left]
+    return [epoch, BarColumn(bar_width=24), batch, loss, validation, left]
+
+
+class _Line(Progress):
+    """A progress that leaves room at its right."""
+
+    def get_renderable(self) -> Roomy:
+        return Roomy(super().get_renderable())
 
 
 class Bar(Callback):

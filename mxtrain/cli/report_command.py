@@ -31,7 +31,7 @@ def report(
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Report what a run or a sweep has come to, as one HTML page and as pictures.
+    """Make one HTML page, and pictures, of a run or a sweep.
 
     Of a run: curves, predictions, schedules, diagnostics and the config. Of a sweep: the best trials, which values
     mattered, and every trial. Be it finished or not; the page needs nothing besides itself, and no network.

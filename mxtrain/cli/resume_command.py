@@ -31,10 +31,11 @@ def resume_run(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a run from its newest checkpoint, or with a sweep, for which the options of `mxtrain sweep` are.
+    """Go on with a run or a sweep where it was.
 
-    The outcome is that of a run that never stopped, to the byte. `--set fit.epochs=40` trains on for longer; what
-    would have changed the past cannot be set.
+    A run goes on from its newest checkpoint; the options of `mxtrain sweep` are for a sweep. The outcome is that of
+    one that never stopped, to the byte. `--set fit.epochs=40` trains on for longer; what would have changed the past
+    cannot be set.
     """
     from mxtrain.cli.plugins import load_plugin
     from mxtrain.cli.run_commands import watched

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
+from mxtrain.cli.room import Roomy
 from mxtrain.cli.streams import messages
 from mxtrain.cli.sweep_tables import told_params, told_value
 from mxtrain.errors import printable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 LINES = 200
 """Lines that are printed for a sweep at the most."""
+_LABEL = len("running  ")
 _ENDED = ("complete", "pruned", "failed")
 
 
@@ -49,26 +51,31 @@ class Screen:
         ended = sum(len(result.counted(state)) for state in _ENDED)
         if self._ended_before is None:
             self._ended_before = ended
-        lines = Table.grid(padding=(0, 2))
-        lines.add_column(style="dim", no_wrap=True, min_width=len("running"))
-        lines.add_column(overflow="ellipsis", no_wrap=True)
-        lines.add_row("", ProgressBar(total=result.total, completed=ended, width=48))
-        lines.add_row("trials", self._counts(result, ended))
+        bar = ProgressBar(total=result.total, completed=ended, width=48)
+        lines = [_told("trials", self._counts(result, ended))]
         best = result.best
         if best is not None:
-            lines.add_row("best", f"trial {best['number']}  {told_value(result, best)}  {told_params(best)}")
-        for row in result.counted("running")[:8]:
-            lines.add_row("running", f"trial {row['number']}, epoch {row['epochs']}  {told_params(row)}")
-        self._live.update(lines, refresh=True)
+            lines.append(_told("best", f"trial {best['number']}  {told_value(result, best)}  {told_params(best)}"))
+        lines += [
+            _told("running", f"trial {row['number']}, epoch {row['epochs']}  {told_params(row)}")
+            for row in result.counted("running")[:8]
+        ]
+        indented = Padding(bar, (0, 0, 0, _LABEL), expand=False)
+        self._live.update(Roomy(Group(indented, *lines)), refresh=True)
 
-    def _counts(self, result: "SweepResult", ended: int) -> Text:
+    def _counts(self, result: "SweepResult", ended: int) -> str:
         told = [f"{ended} of {result.total}"]
         told += [f"{len(rows)} {state}" for state in ("pruned", "failed") if (rows := result.counted(state))]
         here = ended - (self._ended_before or 0)
         if here > 0 and ended < result.total:
             left = (time.monotonic() - self._begun_at) / here * (result.total - ended)
             told.append(f"{duration(left)} left")
-        return Text(", ".join(told))
+        return ", ".join(told)
+
+
+def _told(label: str, value: str) -> Text:
+    """One line, cut with an ellipsis where the terminal ends."""
+    return Text.assemble((label.ljust(_LABEL), "dim"), value, no_wrap=True, overflow="ellipsis")
 
 
 class Lines:

@@ -60,16 +60,19 @@ def check_returned(returned: Any, factory: ModelFactory) -> None:
     """Look at what the first step of a model returned: what is wrong with it is wrong with every step.
 
     Raises:
-        ModelError: it is not the loss and the outputs, or the loss is not a scalar.
+        ModelError: it is not the loss and the outputs, the loss is not a scalar, or the outputs have no row for each
+            sample.
     """
     place = f"the model of {factory_name(factory)}: loss_and_grad"
     if not isinstance(returned, tuple | list) or len(returned) != 2:
         got = f"{len(returned)} things" if isinstance(returned, tuple | list) else _described(returned)
         raise ModelError(f"{place} must return two things, the loss and the outputs, got {got}")
-    loss = returned[0]
+    loss, outputs = returned
     if not _is_scalar(loss):
         got = _described(loss)
         raise ModelError(f"{place} must return a scalar as the loss, got {got}; return the sum of the batch's losses")
+    if len(getattr(outputs, "shape", ())) != 2:
+        raise ModelError(f"{place} must return outputs with a row for each sample, got {_described(outputs)}")
 
 
 def factory_name(factory: ModelFactory) -> str:
@@ -107,7 +110,8 @@ def _check(model: Any, config: RunConfig, n_features: int, n_outputs: int, xp: M
 def _is_scalar(value: Any) -> bool:
     """Whether it is a number, or an array without dimensions that holds one, on the host or on a device."""
     kind = getattr(getattr(value, "dtype", None), "kind", "f")
-    return isinstance(value, Real) or (getattr(value, "shape", None) == () and kind not in "bcmMOSU")
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    return is_number or (getattr(value, "shape", None) == () and kind not in "bcmMOSU")
 
 
 def _described(value: Any) -> str:

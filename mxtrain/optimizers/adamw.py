@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from mxtrain.kernel import sqrt
 from mxtrain.optimizers.base import Rule, Time
-from mxtrain.types import Decay, NonNegative, Positive, Stability
+from mxtrain.types import SMALLEST, Decay, NonNegative, Positive, Stability
 
 
 class AdamW(Rule):
@@ -49,10 +49,10 @@ class AdamW(Rule):
     λ: NonNegative = 0.01
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """`r = √(1-β2ᵗ)`: `step = -η·r / (1-β1ᵗ)`, `floor = ϵ·r`, `decay = -η·λ`."""
+        """`r = √(1-β2ᵗ)`: `step = -η·r / (1-β1ᵗ)`, `floor = ϵ·r`, `decay = -η·λ`; float32 never makes `floor` 0."""
         t, η = time.update, self.learning_rate(time)
         r = scalar_sqrt(1 - self.β2**t)
-        return {"step": -η * (r / (1 - self.β1**t)), "floor": self.ϵ * r, "decay": -η * self.λ}
+        return {"step": -η * (r / (1 - self.β1**t)), "floor": max(self.ϵ * r, SMALLEST), "decay": -η * self.λ}
 
     @staticmethod
     def update(

@@ -11,8 +11,7 @@ from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
 from mxtrain.errors import ConfigError, Problem, SweepError
 from mxtrain.sweeps.result import SweepResult
 from mxtrain.training import folder_lock, write_file
-from mxtrain.training.flattened import flattened
-from mxtrain.types import describe
+from mxtrain.training.flattened import cause, flattened, told
 
 SWEEPS = Path("sweeps")
 FILE = "sweep.yaml"
@@ -82,12 +81,17 @@ class SweepFolder:
             before, now = _fixed(known), _fixed(sweep)
             changed = [key for key in before | now if before.get(key) != now.get(key)]
             if changed:
-                raise ConfigError([Problem(key, self._refusal(before.get(key), now.get(key))) for key in changed])
+                causes = dict.fromkeys(cause(path, before, now) for path in changed)
+                raise ConfigError(
+                    [Problem(path, self._refusal(told(before, path), told(now, path))) for path in causes]
+                )
         has_password = bool(sweep.settings.storage and urlsplit(sweep.settings.storage).password)
         self.write(FILE, sweep.to_yaml(), is_private=has_password)
 
     def _known(self) -> Sweep | None:
-        """The sweep that is written down; None where it is lost."""
+        """The sweep that is written down; None where it is lost, or where none of its trials has begun."""
+        if not any((self.path / name).exists() for name in ("study.db", "trials")):
+            return None
         try:
             return read_sweep(self.file)
         except (ConfigError, OSError):
@@ -143,9 +147,9 @@ class SweepFolder:
                 f"continue with `mxtrain resume {self.path}`"
             ) from error
 
-    def _refusal(self, before: object, now: object) -> str:
+    def _refusal(self, before: str, now: str) -> str:
         return (
-            f"was {_told(before)} when the sweep in {self.path} was begun, and cannot become {_told(now)}: "
+            f"was {before} when the sweep in {self.path} was begun, and cannot become {now}: "
             "name another folder with --run-dir"
         )
 
@@ -153,10 +157,6 @@ class SweepFolder:
 def identity(sweep: Sweep) -> str:
     """The SHA-256 of everything that the trials of a sweep follow from."""
     return sha256(json.dumps(_fixed(sweep), sort_keys=True).encode()).hexdigest()
-
-
-def _told(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else describe(value)
 
 
 def _fixed(sweep: Sweep) -> dict[str, Any]:

@@ -8,10 +8,9 @@ from mxtrain.config import RunConfig
 from mxtrain.data import DataMemory, fingerprint
 from mxtrain.errors import ConfigError, DataError, ModelError, Problem, TrainingError
 from mxtrain.models import ModelFactory
-from mxtrain.training.flattened import flattened
+from mxtrain.training.flattened import cause, flattened, told
 from mxtrain.training.snapshot import Snapshot
 from mxtrain.training.trainer import Trainer
-from mxtrain.types import describe
 
 FREE = ("name", "data.source", "fit.epochs", "fit.checkpoint", "fit.loggers")
 """What may change: it would not have changed the past. A data source may move, as its content is looked at."""
@@ -51,7 +50,8 @@ def check_continuation(snapshot: Snapshot, config: RunConfig, data_fingerprint: 
     before, now = flattened(snapshot.record["config"]), flattened(config.to_dict())
     changed = [path for path in before | now if _differ(path, before, now) and not _is_free(path, before, now)]
     if changed:
-        raise ConfigError([Problem(path, _refusal(before.get(path), now.get(path))) for path in changed])
+        causes = dict.fromkeys(cause(path, before, now) for path in changed)
+        raise ConfigError([Problem(path, _refusal(told(before, path), told(now, path))) for path in causes])
     epoch, _, _ = snapshot.position
     if config.fit.epochs < epoch:
         message = f"the run has come to epoch {epoch}: set at least {epoch}, got {config.fit.epochs}"
@@ -76,5 +76,5 @@ def _is_free(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bo
     return any(path == free or path.startswith(free + ".") for free in FREE)
 
 
-def _refusal(before: Any, now: Any) -> str:
-    return f"was {describe(before)} when the run began, and cannot become {describe(now)}: begin a new run"
+def _refusal(before: str, now: str) -> str:
+    return f"was {before} when the run began, and cannot become {now}: begin a new run"

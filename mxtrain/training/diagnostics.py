@@ -38,7 +38,9 @@ def exact_norm(xp: ModuleType, flat: FlatParameters) -> Any:
         >>> f"{exact_norm(np, FlatParameters({'W': np.array([3e200]), 'b': np.array([4e200])})):.4g}"
         '5e+200'
     """
-    buffers = flat.buffers.values()
+    buffers = [buffer for buffer in flat.buffers.values() if len(buffer)]
+    if not buffers:
+        return xp.float64(0)
     largest = xp.stack([xp.abs(buffer).max() for buffer in buffers]).max().astype(xp.float64)
     unit = xp.ldexp(xp.float64(1), xp.frexp(largest)[1] - 1)  # a power of two, by which nothing is rounded
     return unit * xp.sqrt(sum(xp.square(buffer / unit).sum() for buffer in buffers))

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -188,17 +189,22 @@ def _claimed(path: Path) -> Path:
     except OSError as error:
         raise TrainingError(f"the run directory {path} cannot be made: {error.strerror}") from error
     if "config.yaml" in names:
-        raise TrainingError(f"{path} holds a run; continue it with `mxtrain resume {path}`, or name another folder")
+        command = f"mxtrain resume {quote(str(path))}"
+        raise TrainingError(f"{path} holds a run; continue it with `{command}`, or name another folder")
     if names:
         raise TrainingError(f"the run directory {path} is not empty; name another one, or delete it first")
     return path
 
 
 def _numbered(name: str) -> Path:
+    try:
+        RUNS.mkdir(exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"the folder {RUNS} cannot be made: {error.strerror}") from error
     for number in itertools.count(1):
         path = RUNS / f"{name}-{number}"
         try:
-            path.mkdir(parents=True)
+            path.mkdir()
         except FileExistsError:
             continue
         except OSError as error:

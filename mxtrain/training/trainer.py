@@ -51,11 +51,11 @@ class Trainer:
 
     def __init__(self, config: RunConfig, model: ModelFactory | None = None, data: ReadData | None = None) -> None:
         self.config = config
+        self.optimizer = build(config.optimizer, backend=config.backend)
         self.xp = array_module("cupy" if config.backend == "cupy" else "numpy")
         on_cpu = self.xp is np  # there, Python's own functions of two numbers are quicker
         self._widen: Callable[[Any], Any] = float if on_cpu else lambda number: number.astype(self.xp.float64)
         self._larger: Callable[[Any, Any], Any] = max if on_cpu else self.xp.maximum
-        self.optimizer = build(config.optimizer, backend=config.backend)
         self.optimizer.state.batch_size = config.data.batch_size
         self.dataset, self.data_fingerprint = data or read_data(config)
         self.model = make_model(config, model, self.dataset.n_features, self.dataset.n_outputs, self.xp)

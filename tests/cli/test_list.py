@@ -22,7 +22,11 @@ WHOLE = {
     "models": set(map(kind, MODELS)),
     "losses": set(get_args(LossName)),
     "metrics": set(get_args(MetricName)),
-    "data_sources": {*CLASS_SOURCES, "PATH.csv", "PATH.npz"},
+    "data_sources": {
+        *CLASS_SOURCES,
+        *(f"PATH.{kind}" for kind in ("csv", "jsonl", "parquet", "npz", "npy")),
+        "FOLDER/",
+    },
     "data": {"data"},
     "backends": set(get_args(BackendName)),
     "samplers": set(map(kind, SAMPLERS)),
@@ -66,6 +70,16 @@ def test_the_tables_show_every_name_and_field(mxtrain):
     assert set().union(*WHOLE.values()) <= {line[0] for line in lines if line}
     assert ["β2", "0.999", "at", "least", "0", "and", "below", "1", "beta2,", "beta_2"] in lines
     assert not any(line.endswith(" ") for line in out.splitlines())
+
+
+def test_on_a_narrow_screen_each_field_is_a_line_and_no_word_is_cut(mxtrain, monkeypatch):
+    monkeypatch.setattr("mxtrain.cli.streams.PIPED_WIDTH", 40)
+    out = mxtrain("list", "schedules").out
+    assert "…" not in out
+    assert max(map(len, out.splitlines())) <= 40
+    assert "  cosine\n    T: required; a whole number at least\n    1\n" in out
+    assert "    γ: default 0.9; above 0 and below 1\n    (also gamma)\n" in out
+    assert out.count("    warmup: default 0; a whole number at\n    least 0\n") == 1
 
 
 @pytest.mark.parametrize(("what", "titles"), [("schedules", 2), ("models", 1), ("data", 2), ("momentum", 1)])

@@ -1,19 +1,27 @@
 """Watching a run: a bar where there is a terminal, and next to no cost."""
 
 import io
+import re
 import time
 from pathlib import Path
 
+import pytest
 from rich.console import Console
+from rich.live import Live
 
-from mxtrain.cli import progress
-from mxtrain.config import read_run
+from mxtrain.cli import progress, sweep_progress
+from mxtrain.config import Objective, read_run
 from mxtrain.state import OptimizationState
+from mxtrain.sweeps import SweepResult
 from mxtrain.training import RunInfo
 
 
-def watched(screen: io.StringIO) -> tuple[progress.Bar, progress.Progress]:
-    drawing = progress._progress(Console(file=screen, force_terminal=True, width=110, color_system=None))
+def terminal(screen: io.StringIO, width: int) -> Console:
+    return Console(file=screen, force_terminal=True, width=width, color_system=None)
+
+
+def watched(screen: io.StringIO, width: int = 110) -> tuple[progress.Bar, progress.Progress]:
+    drawing = progress._progress(terminal(screen, width))
     bar = progress.Bar(drawing)
     bar.on_start(RunInfo(read_run("run.yaml"), Path("runs/run-1"), 45, (1438, 359), 650))
     return bar, drawing
@@ -51,6 +59,47 @@ def test_a_loss_is_read_only_when_it_is_drawn():
         for batch in range(1, 41):
             bar.on_batch(OptimizationState(32, 1, batch, batch), loss)
     assert loss.reads == 1
+
+
+def lines(screen: io.StringIO) -> list[str]:
+    """What was drawn, without what moves the cursor."""
+    return re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", screen.getvalue()).replace("\r", "\n").splitlines()
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 80, 110])
+def test_the_bar_leaves_room_for_what_ctrl_c_writes(width):
+    screen = io.StringIO()
+    bar, drawing = watched(screen, width)
+    with drawing:
+        bar.on_epoch(OptimizationState(32, 1, 45, 45), {"val_accuracy": 0.5})
+        bar.on_batch(OptimizationState(32, 2, 7, 52), 64.0)
+    assert 25 < max(map(len, lines(screen))) <= width - len("^C")
+
+
+@pytest.mark.parametrize(("width", "told"), [(40, []), (60, ["val_accuracy"]), (80, ["val_accuracy", "batch"])])
+def test_a_narrow_terminal_is_told_less_but_nothing_is_cut(width, told):
+    screen = io.StringIO()
+    bar, drawing = watched(screen, width)
+    with drawing:
+        bar.on_epoch(OptimizationState(32, 1, 45, 45), {"val_accuracy": 0.5})
+        bar.on_batch(OptimizationState(32, 2, 7, 52), 64.0)
+    assert "epoch 2/2 " in screen.getvalue()
+    assert "loss 2.0000" in screen.getvalue()
+    assert "…" not in screen.getvalue()
+    assert [name for name in ("val_accuracy", "batch") if name in screen.getvalue()] == told
+
+
+def test_the_lines_of_a_sweep_leave_the_same_room_and_show_where_they_are_cut():
+    screen = io.StringIO()
+    point = {f"optimizer.field_{number}": number / 7 for number in range(9)}
+    row = {"number": 0, "state": "running", "epochs": 3, "params": point}
+    with Live(console=terminal(screen, 80), auto_refresh=False) as live:
+        sweep_progress.Screen(live).show(
+            SweepResult("small", Path("here"), (Objective("val_loss", maximize=False),), (row,), 5)
+        )
+    running = next(line for line in lines(screen) if line.startswith("running  trial 0, epoch 3  optimizer.field_0"))
+    assert running.endswith("…")
+    assert max(map(len, lines(screen))) <= 80 - len("^C")
 
 
 def test_a_batch_costs_less_than_a_microsecond():

@@ -73,3 +73,10 @@ def test_float32_does_not_lose_a_small_decay() -> None:
             optimizer.update("W", gradient, weights[i])
     decayed, whole = (weight.astype("float64") for weight in weights)
     assert 1 - (decayed / whole).mean() == pytest.approx(50 * 2e-8, rel=0.1)
+
+
+def test_the_smallest_stability_term_keeps_the_divisor_from_zero_whatever_its_correction() -> None:
+    weight = np.ones(2, dtype="float32")
+    optimizer = mxtrain.build(mxtrain.AdamW(β2=1 - 2**-53, ϵ=1.2e-38, λ=0))
+    optimizer.update("W", np.zeros(2, dtype="float32"), weight)
+    np.testing.assert_array_equal(weight, 1)

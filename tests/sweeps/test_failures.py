@@ -225,3 +225,13 @@ def test_a_second_driver_is_refused(tmp_path):
     mxtrain.sweep(small(trials=1), run_dir=tmp_path, workers=1)
     with folder_lock(tmp_path, ""), pytest.raises(mxtrain.FolderBusyError, match="another process runs the sweep"):
         mxtrain.sweep(small(trials=1), run_dir=tmp_path)
+
+
+def test_a_sweep_that_could_not_begin_may_become_another(tmp_path, monkeypatch):
+    with monkeypatch.context() as without:
+        without.setattr("mxtrain.sweeps.sampling.find_spec", lambda package: None)
+        with pytest.raises(mxtrain.SweepError, match=r"the sampler qmc needs scipy; pip install 'mxtrain\[samplers\]'"):
+            mxtrain.sweep(small(sampler={"kind": "qmc"}), run_dir=tmp_path, workers=1)
+    assert len(mxtrain.sweep(small(trials=1), run_dir=tmp_path, workers=1)) == 1
+    with pytest.raises(mxtrain.ConfigError, match="sampler.kind: was 'random' when the sweep in .* was begun"):
+        mxtrain.sweep(small(sampler={"kind": "tpe"}, trials=1), run_dir=tmp_path, workers=1)

@@ -153,6 +153,7 @@ NO_LOSSES = {
     "a list": (lambda loss, outputs: ([loss] * 3, outputs), "a list"),
     "nothing": (lambda loss, outputs: (None, outputs), "null"),
     "text": (lambda loss, outputs: ("0.5", outputs), "'0.5'"),
+    "a truth": (lambda loss, outputs: (True, outputs), "true"),
     "complex": (lambda loss, outputs: (np.complex64(loss), outputs), r"np\.complex64\(.*\)"),
 }
 
@@ -192,6 +193,19 @@ def test_what_is_not_a_loss_with_outputs_is_told_too(change: Any, got: str, tmp_
         mxtrain.fit(CONFIG, run_dir=tmp_path, model=returning(change))
 
 
+@pytest.mark.parametrize(
+    ("change", "got"),
+    [
+        (lambda loss, outputs: (loss, None), "null"),
+        (lambda loss, outputs: (loss, outputs[:, 0]), r"an array of the shape \(32,\)"),
+        (lambda loss, outputs: (loss, 0.5), "0.5"),
+    ],
+)
+def test_outputs_without_rows_are_told_at_the_first_step(change: Any, got: str, tmp_path: Path) -> None:
+    with pytest.raises(mxtrain.ModelError, match=rf"must return outputs with a row for each sample, got {got}$"):
+        mxtrain.fit(CONFIG, run_dir=tmp_path, model=returning(change))
+
+
 @pytest.mark.parametrize("number", [float, np.float64, np.asarray, lambda loss: int(loss)])
 def test_every_kind_of_scalar_is_a_loss(number: Any, tmp_path: Path) -> None:
     make = returning(lambda loss, outputs: (number(loss), outputs))
@@ -203,6 +217,25 @@ def test_a_loss_is_looked_at_in_the_first_step_only(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("mxtrain.training.trainer.check_returned", lambda *given: seen.append(given))
     mxtrain.fit(CONFIG, run_dir=tmp_path, model=line)
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("shapes", [{}, {"w": (0, 1)}], ids=["no parameters", "none in them"])
+def test_a_model_that_learns_nothing_is_trained_like_any_other(shapes: Any, tmp_path: Path) -> None:
+    class Guess:
+        def shapes(self) -> Any:
+            return shapes
+
+        def init(self, seed: int, dtype: Any) -> Any:
+            return {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+
+        def loss_and_grad(self, params: Any, inputs: Any, targets: Any, grads: Any) -> Any:
+            return (targets**2).sum() / 2, self.predict(params, inputs)
+
+        def predict(self, params: Any, inputs: Any) -> Any:
+            return np.zeros((len(inputs), 1), inputs.dtype)
+
+    result = mxtrain.fit(CONFIG, run_dir=tmp_path, model=lambda *given: Guess())
+    assert result.history[-1]["diagnostics"]["grad_norm"] == 0
 
 
 @pytest.mark.parametrize(("dtype", "slope"), [("float32", 1e25), ("float64", 1e200)])

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,14 @@ def test_runs_are_numbered_where_no_folder_is_named(tmp_path: Path, monkeypatch:
     assert [path.as_posix() for path in paths] == ["runs/digits-1", "runs/digits-2"]
 
 
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("nowhere")], ids=["a file", "a dead link"])
+def test_where_no_runs_can_be_numbered_that_is_told(make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(Path("runs"))
+    with pytest.raises(mxtrain.TrainingError, match=r"^the folder runs cannot be made: File exists$"):
+        mxtrain.fit(DIGITS)
+
+
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     with pytest.raises(mxtrain.TrainingError, match="is not empty; name another one"):
@@ -210,3 +219,22 @@ def test_overrides_are_a_list() -> None:
 def test_what_is_no_config_is_refused(config: Any) -> None:
     with pytest.raises(mxtrain.ConfigError, match="must be a path, a dict or a RunConfig"):
         mxtrain.fit(config)
+
+
+def test_without_cupy_its_backend_is_told_with_the_remedy_and_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(
+        mxtrain.BackendError, match=r"^the backend cupy needs CuPy; install it with .*mxtrain\[cuda12\]"
+    ):
+        mxtrain.fit({**DIGITS, "backend": "cupy"}, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_that_continues_a_run_can_be_said_as_it_stands(tmp_path: Path) -> None:
+    folder = tmp_path / "a run of mine"
+    mxtrain.fit(changed(fit={"epochs": 1}), run_dir=folder)
+    with pytest.raises(mxtrain.TrainingError, match=f"`mxtrain resume '{folder}'`"):
+        mxtrain.fit(DIGITS, run_dir=folder)
+    assert f"`mxtrain resume '{folder}'`" in str(mxtrain.RunInterrupted(folder, 2))

@@ -183,7 +183,7 @@ REFUSED = {
     "optimizer.η=0.5": "optimizer.η: was 0.001 when the run began, and cannot become 0.5: begin a new run",
     "data.batch_size=8": "data.batch_size: was 9 when the run began, and cannot become 8: begin a new run",
     "seed=1": "seed: was 0 when the run began, and cannot become 1: begin a new run",
-    "model.hidden=[5]": "model.hidden: was a list when the run began, and cannot become a list: begin a new run",
+    "model.hidden=[5]": "model.hidden: was [4] when the run began, and cannot become [5]: begin a new run",
 }
 
 
@@ -195,6 +195,27 @@ def test_what_would_have_changed_the_past_is_refused(override: str, message: str
         mxtrain.resume(run_dir, overrides=[override])
     assert message in str(caught.value).splitlines()
     assert {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    {
+        "optimizer.kind=adamw": "optimizer.kind: was 'adam' when the run began, and cannot become 'adamw'",
+        "optimizer.η_sched={kind: cosine, T: 3}": "optimizer.η_sched.kind: was 'exp' when the run began, and cannot "
+        "become 'cosine'",
+        "optimizer.η_sched=null": "optimizer.η_sched: was a mapping when the run began, and cannot become null",
+        "fit.early_stopping={patience: 3}": "fit.early_stopping: was null when the run began, and cannot become "
+        "a mapping",
+    }.items(),
+)
+def test_another_kind_is_told_once_and_not_field_by_field(
+    override: str, message: str, table: Path, tmp_path: Path
+) -> None:
+    rule = {"kind": "adam", "η_sched": {"kind": "exp"}}
+    run_dir = mxtrain.fit(config(table, rule), run_dir=tmp_path).run_dir
+    with pytest.raises(mxtrain.ConfigError) as caught:
+        mxtrain.resume(run_dir, overrides=[override])
+    assert str(caught.value) == f"{message}: begin a new run"
 
 
 @pytest.mark.parametrize("override", ["backend=numpy", "backend=compiled", "fit.checkpoint.keep=7", "name=other"])
