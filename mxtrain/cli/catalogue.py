@@ -7,7 +7,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from mxtrain.backends import BackendName
-from mxtrain.config import CLASS_SOURCES, MODELS, DataConfig
+from mxtrain.config import MODELS, DataConfig
 from mxtrain.config.fit_section import MetricName
 from mxtrain.config.run import LossName
 from mxtrain.config.search.pruners import PRUNERS
@@ -29,6 +29,7 @@ _BACKENDS: dict[BackendName, str] = {
 _SOURCES = {
     "digits": "In the package: 1,797 images of 8 × 8 pixels, in ten classes.",
     "diabetes": "In the package: 442 patients, ten measurements each, and a number to predict.",
+    "handed_over": "Arrays or columns in memory, which Python hands over: mxtrain.fit(config, data=(X, y)).",
     "PATH.csv": "A table of columns; data.target names the one to predict.",
     "PATH.npz": "NumPy arrays; data.target names the one to predict.",
 }
@@ -66,7 +67,7 @@ def catalogue() -> Catalogue:
         "models": _entries(MODELS),
         "losses": [Entry(name, _first_line(LOSSES[name])) for name in get_args(LossName)],
         "metrics": [Entry(name, _metric(name)) for name in get_args(MetricName)],
-        "data_sources": [Entry(name, _SOURCES[name]) for name in (*CLASS_SOURCES, "PATH.csv", "PATH.npz")],
+        "data_sources": [Entry(name, about) for name, about in _SOURCES.items()],
         "data": [Entry("data", _first_line(DataConfig), _fields(DataConfig))],
         "backends": [Entry(name, _BACKENDS[name]) for name in get_args(BackendName)],
         "samplers": _entries(SAMPLERS),

@@ -22,7 +22,7 @@ WHOLE = {
     "models": set(map(kind, MODELS)),
     "losses": set(get_args(LossName)),
     "metrics": set(get_args(MetricName)),
-    "data_sources": {*CLASS_SOURCES, "PATH.csv", "PATH.npz"},
+    "data_sources": {*CLASS_SOURCES, "handed_over", "PATH.csv", "PATH.npz"},
     "data": {"data"},
     "backends": set(get_args(BackendName)),
     "samplers": set(map(kind, SAMPLERS)),
