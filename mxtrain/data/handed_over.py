@@ -83,6 +83,7 @@ def samples_of(given: Any, preprocessing: Preprocessing) -> tuple[NDArray[Any], 
             raise DataError(f"data: must be (X, y), or columns by name, got {kind_of(given)}")
         if target not in names:
             raise DataError(f"data: has no {target!r} to compare predictions with")
+        check_wanted(names, [target], "data")
         inputs, name = inputs_of(given, preprocessing), target
         column = columns_of({target: given[target]}, columns_to_predict_from({}, target, classes)).columns[target]
     if len(inputs) != len(column.missing) or not len(inputs):

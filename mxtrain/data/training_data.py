@@ -50,7 +50,7 @@ class TrainingData:
         """
         lines = [f"{json.dumps(name)} {_digest(column)}" for name, column in self.columns.columns.items()]
         if self.inputs is not None:
-            lines.append(f"X {self.inputs.shape[1]} {sha256(_bytes(self.inputs)).hexdigest()}")
+            lines.append(f"X {self.inputs.shape[1]} {_sha256(self.inputs)}")
         return sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -120,12 +120,14 @@ def _columns(config: RunConfig, given: Any) -> TrainingData:
 def _digest(column: Column) -> str:
     """The SHA-256 of a column's values: labels are numbered by their order as text, not as they came."""
     if not isinstance(column, Texts):
-        return sha256(_bytes(np.where(column.missing, np.nan, column.values))).hexdigest()
+        return _sha256(np.where(column.missing, np.nan, column.values))  # there are many NaNs
     labels = sorted(column.labels)
     rank = {label: code for code, label in enumerate(labels)}
     codes = np.array([*(rank[label] for label in column.labels), -1], dtype=np.int64)[column.codes]
-    return sha256(json.dumps(labels).encode() + _bytes(codes)).hexdigest()
+    return _sha256(codes, json.dumps(labels).encode())
 
 
-def _bytes(array: NDArray[Any]) -> bytes:
-    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+def _sha256(values: NDArray[Any], before: bytes = b"") -> str:
+    digest = sha256(before)
+    digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).reshape(-1).data)
+    return digest.hexdigest()
