@@ -66,8 +66,7 @@ def check_gradient(
         {'w': 0.5}
     """
     samples, wanted = np.array(inputs, dtype=np.float64), np.array(targets)
-    if wanted.dtype.kind not in "iu":
-        wanted = wanted.astype(np.float64)
+    wanted = wanted.astype(np.int64 if wanted.dtype.kind in "iu" else np.float64)
     maker: Any = model
     found = _made(maker, samples, wanted, config)
     start = found.init(seed, np.float64) if params is None else params
@@ -96,7 +95,7 @@ def check_gradient(
 def _made(
     model: Any, inputs: NDArray[Any], targets: NDArray[Any], config: RunConfig | Mapping[str, Any] | None
 ) -> Model:
-    if hasattr(model, "loss_and_grad") or not callable(model):
+    if not isinstance(model, type) and (hasattr(model, "loss_and_grad") or not callable(model)):
         check_methods(model, factory_name(model))
         made: Model = model
         return made

@@ -93,6 +93,12 @@ def test_a_maker_of_models_is_told_the_config_and_the_sizes() -> None:
     assert max(mxtrain.check_gradient(make, X, NUMBERS, config=CONFIG).values()) < 1e-5
     mxtrain.check_gradient(make, X, CLASSES, config=CONFIG | {"loss": "softmax_cross_entropy"})
     assert seen == [({"slope": 1.0}, 3, 1, np), ({"slope": 1.0}, 3, 3, np)]
+
+    class Whole(Line):
+        def __init__(self, config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> None:
+            super().__init__(n_features)
+
+    assert max(mxtrain.check_gradient(Whole, X, NUMBERS.round().astype("int8"), config=CONFIG).values()) < 1e-5
     with pytest.raises(mxtrain.ModelError, match="make makes a model of a config; hand one over with config="):
         mxtrain.check_gradient(make, X, NUMBERS)
 

@@ -232,3 +232,6 @@ def test_a_report_says_that_the_data_are_not_there(tmp_path: Path) -> None:
     facts = read_facts(run_dir)
     assert facts.comparison is None
     assert "the data are not in the config" in facts.notes[0]
+    shown = read_facts(run_dir, data=(X, y))
+    assert shown.comparison is not None
+    assert not shown.notes
