@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from mxtrain.factory import build
     from mxtrain.flat import FlatParameters
-    from mxtrain.models import Model
+    from mxtrain.models import Model, check_gradient
     from mxtrain.optimizer import Optimizer, get_updater, normgrad
     from mxtrain.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdaMax, AdamW, Nadam, RMSProp, Rule
     from mxtrain.schedules import learning_rate, momentum
@@ -68,7 +68,7 @@ _HOMES = {
     ),
     "mxtrain.factory": ("build",),
     "mxtrain.flat": ("FlatParameters",),
-    "mxtrain.models": ("Model",),
+    "mxtrain.models": ("Model", "check_gradient"),
     "mxtrain.optimizer": ("Optimizer", "get_updater", "normgrad"),
     "mxtrain.optimizers": ("SGD", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "Nadam", "RMSProp", "Rule"),
     "mxtrain.schedules": ("learning_rate", "momentum"),
@@ -126,6 +126,7 @@ __all__ = [
     "TrainingError",
     "advance",
     "build",
+    "check_gradient",
     "fit",
     "get_updater",
     "learning_rate",

@@ -96,7 +96,7 @@ def _run(file: str, sets: Sequence[str], backend: Engine | None) -> "RunFigures"
     from mxtrain.cli.streams import messages
     from mxtrain.config import read_run
 
-    config = read_run(file, sets)
+    config = read_run(file, sets, handed_over=False)
     if backend is not None:
         config = config.model_copy(update={"backend": backend.value})
     with messages().status(f"measuring {config.name}"):

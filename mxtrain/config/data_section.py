@@ -16,6 +16,9 @@ Text = Annotated[str, Field(min_length=1)]
 CLASS_SOURCES: dict[str, bool] = {"digits": True, "diabetes": False}
 """The data sets in the package, and whether their targets are classes."""
 
+HANDED_OVER = "handed_over"
+"""The source of a run whose data are arrays or columns in memory: Python hands them over as `data=`."""
+
 TABLES = (".csv", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather")
 """How the name of a table ends."""
 ARCHIVES = (".npz",)
@@ -78,11 +81,13 @@ class DataConfig(Config):
     """What to train on, and in which portions.
 
     Args:
-        source: `digits`, `diabetes`, or a path, relative to the run file: a table (`.csv`, `.jsonl`, `.ndjson`; with
-            the extra `tables` also `.parquet`, `.arrow`, `.feather`), an `.npz` archive, an `.npy` file of inputs, or,
-            with a `/` at its end, a folder of `inputs-*.npy` and `targets-*.npy`.
+        source: `digits`, `diabetes`, `handed_over`, which are the data that Python gives as `data=`, or a path,
+            relative to the run file: a table (`.csv`, `.jsonl`, `.ndjson`; with the extra `tables` also `.parquet`,
+            `.arrow`, `.feather`), an `.npz` archive, an `.npy` file of inputs, or, with a `/` at its end, a folder of
+            `inputs-*.npy` and `targets-*.npy`.
         target: the column of a table, or the array of an archive, to predict; for an `.npy` file the `.npy` file of
-            the targets. Needed for files, not for folders.
+            the targets. Needed for files, not for folders; of what is handed over, columns need it, and arrays have
+            none.
         features: the columns of a table, or the one array of an archive, to predict from; left out, all the others.
         categorical: columns to take as categories even where they hold numbers; text and booleans always are.
         missing: what is done where a table lacks a value: `error`; `drop` leaves the sample out; `mean` puts the mean
@@ -115,7 +120,22 @@ class DataConfig(Config):
     @property
     def is_file(self) -> bool:
         """Whether the source is a file or a folder rather than a data set in the package."""
-        return self.source not in CLASS_SOURCES
+        return self.source not in CLASS_SOURCES and not self.is_handed_over
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether the data are not in the config, but handed over in Python."""
+        return self.source == HANDED_OVER
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the data are columns with names, rather than arrays."""
+        return self.source.endswith(TABLES) or (self.is_handed_over and self.target is not None)
+
+    @property
+    def has_one_array(self) -> bool:
+        """Whether the features are one array in memory, whose name they bear."""
+        return self.source.endswith(ARCHIVES) or (self.is_handed_over and self.target is None)
 
     @property
     def is_streamed(self) -> bool:
@@ -133,13 +153,24 @@ class DataConfig(Config):
             return self
         return self.model_copy(update={"standardize": "whole" if self.source == "digits" else "features"})
 
+    def why_not(self, handed_over: bool) -> str | None:
+        """What is wrong with the source where data are handed over, or are not; None where it suits."""
+        if handed_over == self.is_handed_over:
+            return None
+        if handed_over:
+            return f"data were handed over, but the config has {self.source}; set source: {HANDED_OVER}"
+        return "the data are not in the config; hand them over in Python with data=, or name a file"
+
     @model_validator(mode="after")
     def _suits_the_source(self) -> Self:
-        if not self.is_file:
+        if self.is_handed_over:
+            if self.features is not None and not self.is_table:
+                raise misfit("features", "goes with data.target, the name of the column to predict; leave it out")
+        elif not self.is_file:
             self._leave_out("its own", "target", "features")
         elif not is_path(self.source):
             paths = f"a path that ends in {', '.join(_PATHS[:-1])} or, for a folder, /"
-            raise misfit("source", f"must be digits, diabetes, or {paths}, got {self.source!r}")
+            raise misfit("source", f"must be digits, diabetes, {HANDED_OVER}, or {paths}, got {self.source!r}")
         elif self.source.endswith("/"):
             self._leave_out("inputs-*.npy and targets-*.npy", "target", "features")
         elif self.target is None:
@@ -148,7 +179,7 @@ class DataConfig(Config):
             self._leave_out("one array", "features")
             if not self.target.endswith(".npy"):
                 raise misfit("target", f"must be the path of an .npy file, as data.source is, got {self.target!r}")
-        if not self.source.endswith(TABLES):
+        if not self.is_table:
             if self.categorical is not None:
                 raise misfit("categorical", "only a table has categories; leave categorical out")
             if self.missing != "error":

@@ -14,7 +14,7 @@ from mxtrain.config.run import RunConfig
 from mxtrain.config.search.building import built, has_sweep, without_sweep
 from mxtrain.config.search.flat import with_flat_search
 from mxtrain.config.search.sweep import Sweep
-from mxtrain.config.validating import validated, validated_run
+from mxtrain.config.validating import refuse_source, validated, validated_run
 from mxtrain.config.values import from_python
 from mxtrain.errors import Location
 from mxtrain.optimizers import AnyRule, Rule
@@ -29,13 +29,20 @@ class _OptimizerAlone(Config):
     optimizer: AnyRule
 
 
-def read_run(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, data_must_exist: bool = True) -> RunConfig:
+def read_run(
+    path: str | os.PathLike[str],
+    overrides: Sequence[str] = (),
+    *,
+    data_must_exist: bool = True,
+    handed_over: bool | None = None,
+) -> RunConfig:
     """The run that a YAML file describes.
 
     Args:
         path: the file. Where it, or the file that it extends, gives no `name`, the run is named after it.
         overrides: values that are laid over the file's, each as `path=value`, such as `optimizer.η=0.01`.
         data_must_exist: whether it is a problem where the data that the file names are not there.
+        handed_over: whether data are handed over; None where that is not known yet, and no problem.
 
     Raises:
         ConfigError: with every problem of the files and of the overrides, in reading order.
@@ -46,7 +53,9 @@ def read_run(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, dat
         remedy = f"a run file is needed, with {', '.join(_REQUIRED)}"
         report.fail("", f"this file holds only an optimizer; {remedy}", Location(os.fspath(path)))
     tree = _one_run(_named(overridden(tree, overrides, report), path), f"`mxtrain sweep {os.fspath(path)}`", report)
-    return validated_run(tree, report, data_must_exist)
+    run = validated_run(tree, report, data_must_exist)
+    refuse_source(None if handed_over is None else run.data.why_not(handed_over), tree, report)
+    return run
 
 
 def read_sweep(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Sweep:

@@ -37,6 +37,13 @@ def validated_run(tree: MapNode, report: Report, data_must_exist: bool = True) -
     return config.model_copy(update={"data": config.data.model_copy(update=paths)}) if paths else config
 
 
+def refuse_source(message: str | None, tree: MapNode, report: Report) -> None:
+    """A ConfigError at `data.source`, where there is something to say of it."""
+    if message is not None:
+        node, place = find(tree, ("data", "source"))
+        report.fail("data.source", message, node.location if node else place)
+
+
 def data_paths(tree: Node, report: Report, must_exist: bool) -> dict[str, str]:
     """The fields of `data` that are paths, made absolute: each is relative to the file that says it."""
     nodes = {name: find(tree, ("data", name))[0] for name in DATA_PATHS}

@@ -5,21 +5,23 @@ from mxtrain.data.columns import Columns, columns_of
 from mxtrain.data.dataset import Dataset, prepare
 from mxtrain.data.disk_part import DiskPart
 from mxtrain.data.fingerprint import fingerprint
-from mxtrain.data.handed_over import inputs_of
+from mxtrain.data.handed_over import Data, inputs_of, samples_of
 from mxtrain.data.load import load
 from mxtrain.data.other_files import load_for_prediction
 from mxtrain.data.part import Batch, Part, Samples
 from mxtrain.data.preprocessing import Category, Number, Preprocessing
-from mxtrain.data.read_data import DataMemory, ReadData, read_data
+from mxtrain.data.read_data import DataMemory, ReadData, data_fingerprint, read_data
 from mxtrain.data.split import Split, split
 from mxtrain.data.standardization import Standardization
 from mxtrain.data.table import Table
+from mxtrain.data.training_data import TrainingData, take_over
 
 __all__ = [
     "Batch",
     "Batches",
     "Category",
     "Columns",
+    "Data",
     "DataMemory",
     "Dataset",
     "DiskPart",
@@ -31,7 +33,9 @@ __all__ = [
     "Split",
     "Standardization",
     "Table",
+    "TrainingData",
     "columns_of",
+    "data_fingerprint",
     "fingerprint",
     "in_order",
     "inputs_of",
@@ -39,5 +43,7 @@ __all__ = [
     "load_for_prediction",
     "prepare",
     "read_data",
+    "samples_of",
     "split",
+    "take_over",
 ]

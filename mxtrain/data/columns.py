@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite, isnan, nan
+from math import isfinite, nan
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -103,7 +103,7 @@ class ColumnBuilder:
             value = value.item()
         if isinstance(value, str):
             value = value.strip()
-        if value is None or value == "" or (isinstance(value, float) and isnan(value)):
+        if _is_missing(value):
             self.numbers.append(nan)
             self.codes.append(-1)
             return
@@ -159,17 +159,52 @@ def columns_of(data: Mapping[str, Iterable[object]], choose: Choose, source: str
 
     columns: dict[str, Column] = {}
     for name, kind in choose(source, list(data)).items():
-        builder = ColumnBuilder(name, kind, place)
-        for value in _values(data[name], f"{source}: column {name!r}"):
-            builder.add(value)
-        columns[name] = builder.column()
-    if len({len(column.missing) for column in columns.values()}) > 1:
-        raise DataError(f"{source}: the columns must be of one length")
+        columns[name] = _at_once(data[name], kind) or _one_by_one(
+            _values(data[name], f"{source}: column {name!r}"), ColumnBuilder(name, kind, place)
+        )
+    lengths = {len(column.missing): name for name, column in columns.items()}
+    if len(lengths) > 1:
+        (some, one), (more, other), *_ = sorted(lengths.items())
+        raise DataError(f"{source}: the columns must be of one length, got {some} for {one!r} and {more} for {other!r}")
     return Columns(source, columns, place)
+
+
+def _one_by_one(values: Iterable[object], builder: ColumnBuilder) -> Column:
+    for value in values:
+        builder.add(value)
+    return builder.column()
+
+
+def _at_once(column: object, kind: Kind | None) -> Column | None:
+    """The column that an array of numbers makes, in memory of its own; None where each value must be looked at."""
+    if getattr(getattr(column, "dtype", None), "kind", None) not in ("i", "u", "f") or np.ma.isMaskedArray(column):
+        return None
+    if hasattr(column, "__cuda_array_interface__"):
+        return None
+    array = np.asarray(column)  # of pandas, which has arrays of other kinds too
+    if array.ndim != 1 or array.dtype.kind not in ("iu" if kind == "text" else "iuf"):
+        return None
+    if kind == "text":
+        labels, codes = np.unique(array, return_inverse=True)
+        return Texts(codes.astype(np.int64), tuple(map(str, labels.tolist())))
+    with np.errstate(over="ignore"):
+        numbers = array.astype(np.float64)
+    return None if np.isinf(numbers).any() else Numbers(numbers)
+
+
+def _is_missing(value: object) -> bool:
+    """Whether a value stands for none: also pandas' own NA, which has no truth value, and NaT."""
+    if isinstance(value, str | float):
+        return value == "" or value != value
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _values(column: Iterable[object], where: str) -> Iterable[object]:
     """A column's values as Python has them, where it is an array or a column of a data frame."""
+    if getattr(getattr(column, "dtype", None), "kind", None) in ("m", "M"):
+        raise DataError(
+            f"{where}: holds dates or times; turn them into numbers, or leave the column out of the features"
+        )
     for method in ("tolist", "to_pylist"):
         if hasattr(column, method):
             column = getattr(column, method)()

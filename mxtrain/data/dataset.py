@@ -12,6 +12,7 @@ from mxtrain.data.preparing import check_batch_size, check_classes
 from mxtrain.data.preprocessing import Preprocessing
 from mxtrain.data.split import split
 from mxtrain.data.targets import as_targets
+from mxtrain.data.training_data import TrainingData
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,11 +52,12 @@ class Dataset:
         return len(self.feature_names)
 
 
-def prepare(config: RunConfig) -> Dataset:
+def prepare(config: RunConfig, given: TrainingData | None = None) -> Dataset:
     """Load, split and standardize what a run works on.
 
-    A pure function of the config and of the files it names. Whatever is fitted is fitted to the training part. All
-    parts keep the order of their file. Arrays in `.npy` files stay on the disk.
+    A pure function of the config and of the files it names, or of what was handed over in their place. Whatever is
+    fitted is fitted to the training part. All parts keep the order of their file. Arrays in `.npy` files stay on the
+    disk.
 
     Raises:
         DataError: the data cannot be read, or do not suit the loss, the batch size or the dtype.
@@ -67,15 +69,17 @@ def prepare(config: RunConfig) -> Dataset:
         >>> len(dataset.training), len(dataset.validation), len(dataset.test), dataset.n_features, dataset.n_outputs
         (1258, 359, 180, 64, 10)
     """
-    parts, preprocessing = prepare_disk(config) if config.data.is_streamed else _prepare_table(config)
+    parts, preprocessing = prepare_disk(config) if config.data.is_streamed else _prepare_table(config, given)
     classes = len(preprocessing.class_names or ())
     return Dataset(*parts, preprocessing, classes if config.loss == "softmax_cross_entropy" else 1)
 
 
-def _prepare_table(config: RunConfig) -> tuple[tuple[Samples, Samples, Samples], Preprocessing]:
+def _prepare_table(
+    config: RunConfig, given: TrainingData | None
+) -> tuple[tuple[Samples, Samples, Samples], Preprocessing]:
     data = config.data
     classes = config.loss in CLASS_LOSSES
-    table = load(data, classes)
+    table = given.table(config) if given else load(data, classes)
     check_classes(config, table.target_name, table.class_names)
     rows = split(table.targets, data.share("validation"), data.share("test"), config.seed, stratified=classes)
     check_batch_size(config, len(rows.training))

@@ -50,7 +50,7 @@ def fit_preprocessing(table: Table, rows: NDArray[np.int64], config: RunConfig) 
         dtype=config.dtype,
         target_dtype="int64" if config.loss == "softmax_cross_entropy" else config.dtype,
         unseen=config.data.unseen,
-        array=table.column_names[0].rpartition("[")[0] if config.data.source.endswith(".npz") else None,
+        array=table.column_names[0].rpartition("[")[0] if config.data.has_one_array else None,
     )
 
 

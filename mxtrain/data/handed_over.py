@@ -1,16 +1,29 @@
-"""Samples that are handed over in Python: columns by name, a data frame, or an array."""
+"""Samples that are handed over in Python to a trained model: columns by name, a data frame, or arrays."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mxtrain.data.columns import columns_of
 from mxtrain.data.csv_file import check_wanted
+from mxtrain.data.in_python import kind_of, names_of, pair_of, rows_of, target_of
 from mxtrain.data.preprocessing import Preprocessing
+from mxtrain.data.table import row_number
 from mxtrain.data.table_file import columns_to_predict_from
+from mxtrain.data.targets import targets_of
 from mxtrain.errors import DataError
+
+
+class Frame(Protocol):
+    """A data frame, of pandas, Polars or Arrow: columns that are got by name."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+Data: TypeAlias = tuple[ArrayLike, Any] | Mapping[str, Iterable[object]] | Frame
+"""`(X, y)`, with X of (n, ...) and y of (n,); or columns by name, or a data frame, the target among them."""
 
 
 def inputs_of(given: Any, preprocessing: Preprocessing) -> NDArray[Any]:
@@ -31,31 +44,49 @@ def inputs_of(given: Any, preprocessing: Preprocessing) -> NDArray[Any]:
         >>> inputs_of({"size": np.arange(2), "age": [7, 8]}, fitted).tolist()
         [[7.0, 0.0], [8.0, 1.0]]
     """
-    names = _names(given)
+    names = names_of(given)
     if names is not None:
         kinds = preprocessing.kinds
         check_wanted(names, kinds, "data")
         columns = {name: given[name] for name in names if name in kinds}
         choose = columns_to_predict_from(kinds, "", classes=False)
         return preprocessing.apply(columns_of(columns, lambda where, _: choose(where, names)))
-    try:
-        array = np.asarray(np.ma.filled(given.astype(float), np.nan) if np.ma.isMaskedArray(given) else given)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"inputs must be numbers, one row for each sample: {error}") from None
-    if array.dtype.kind not in "biuf" or array.ndim < 2:
-        raise DataError(f"inputs must be numbers, one row for each sample, got {array.dtype} of {array.shape}")
+    array = rows_of(given, "inputs")
     if not len(array):
         return np.empty((0, len(preprocessing.feature_names)), preprocessing.dtype)
     return preprocessing.apply(array, "inputs")
 
 
-def _names(given: Any) -> Sequence[str] | None:
-    """The names of the columns, or None where there are none: of an array, and of a frame made from one."""
-    names = list(given) if isinstance(given, Mapping) else None
-    for attribute in ("column_names", "columns"):
-        if names is None and hasattr(given, attribute):
-            names = list(getattr(given, attribute))
-    is_text = names is not None and all(isinstance(name, str) for name in names)
-    if isinstance(given, Mapping) and not is_text:
-        raise DataError("data: the names of columns must be text")
-    return names if is_text else None
+def samples_of(given: Any, preprocessing: Preprocessing) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The inputs of a model, (n, d), and the targets to compare its predictions with, (n,).
+
+    Args:
+        given: see `Data`.
+        preprocessing: what was fitted when the model was trained.
+
+    Raises:
+        DataError: there is no target, or no sample, or a value or a class is not as in training.
+
+    Example:
+        >>> from mxtrain.data.preprocessing import Number
+        >>> fitted = Preprocessing((Number("age"),), "species", ("ant", "cat"), "float32")
+        >>> samples_of({"age": [7, 8], "species": ["cat", "ant"]}, fitted)[1].tolist()
+        [1, 0]
+    """
+    target, classes = preprocessing.target, preprocessing.class_names is not None
+    if isinstance(given, tuple):
+        features, targets = pair_of(given)
+        inputs, column, name = inputs_of(features, preprocessing), target_of(targets, classes), "y"
+    else:
+        names = names_of(given)
+        if names is None:
+            raise DataError(f"data: must be (X, y), or columns by name, got {kind_of(given)}")
+        if target not in names:
+            raise DataError(f"data: has no {target!r} to compare predictions with")
+        check_wanted(names, [target], "data")
+        inputs, name = inputs_of(given, preprocessing), target
+        column = columns_of({target: given[target]}, columns_to_predict_from({}, target, classes)).columns[target]
+    if len(inputs) != len(column.missing) or not len(inputs):
+        got = f"{len(inputs)} samples and {len(column.missing)} values of {name!r}"
+        raise DataError(f"data: must have one target for each sample, and at least one sample, got {got}")
+    return inputs, targets_of(column, preprocessing, lambda row: f"data: {row_number(row)}", "data")

@@ -7,6 +7,7 @@ from mxtrain.data.packaged import load_packaged
 from mxtrain.data.table import Table
 from mxtrain.data.table_file import columns_to_train_on, read_columns
 from mxtrain.data.tabulate import tabulate
+from mxtrain.errors import DataError
 
 
 def load(config: DataConfig, classes: bool) -> Table:
@@ -17,7 +18,8 @@ def load(config: DataConfig, classes: bool) -> Table:
         classes: whether the target names classes or is a number.
 
     Raises:
-        DataError: the file is missing, cannot be read, or holds anything that cannot be learnt from.
+        DataError: the file is missing, cannot be read, or holds anything that cannot be learnt from; or there is none,
+            because the data are to be handed over.
 
     Example:
         >>> table = load(DataConfig(source="diabetes"), classes=False)
@@ -25,6 +27,8 @@ def load(config: DataConfig, classes: bool) -> Table:
         (('age', 'sex', 'bmi', 'bp'), [151.0, 75.0, 141.0])
     """
     source, target = config.source, config.target
+    if config.is_handed_over:
+        raise DataError(f"data.source: {config.why_not(handed_over=False)}")
     if not config.is_file:
         return load_packaged(source, classes)
     assert target is not None, "DataConfig asks it of every file"

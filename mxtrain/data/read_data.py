@@ -6,21 +6,27 @@ from mxtrain.config.run import RunConfig
 from mxtrain.data.dataset import Dataset, prepare
 from mxtrain.data.fingerprint import fingerprint
 from mxtrain.data.preparing import check_batch_size
+from mxtrain.data.training_data import TrainingData
 
 ReadData: TypeAlias = tuple[Dataset, str]
-"""The samples of a run, ready for it, and the SHA-256 of the files that they are from."""
+"""The samples of a run, ready for it, and the SHA-256 of what they are from."""
 
 _PER_BATCH = ("batch_size", "shuffle", "last_batch")
 """Fields of `data` that say how samples are taken, not which there are."""
 
 
-def read_data(config: RunConfig) -> ReadData:
-    """Read what a run works on.
+def read_data(config: RunConfig, given: TrainingData | None = None) -> ReadData:
+    """Read what a run works on: the files that its config names, or what was handed over.
 
     Raises:
         DataError: as `prepare`, and `fingerprint`.
     """
-    return prepare(config), fingerprint(config.data)
+    return prepare(config, given), data_fingerprint(config, given)
+
+
+def data_fingerprint(config: RunConfig, given: TrainingData | None = None) -> str:
+    """The SHA-256 of what a run reads."""
+    return given.fingerprint() if given else fingerprint(config.data)
 
 
 class DataMemory:

@@ -3,6 +3,7 @@
 from mxtrain.models.build import build_model
 from mxtrain.models.custom import ModelFactory, check_returned, factory_name, make_model, with_factory
 from mxtrain.models.decoding import decide, probabilities
+from mxtrain.models.gradient_check import check_gradient
 from mxtrain.models.metrics import Metric, build_metric, metric_sums, restore_metric
 from mxtrain.models.mlp import MLP
 from mxtrain.models.model import Model
@@ -14,6 +15,7 @@ __all__ = [
     "ModelFactory",
     "build_metric",
     "build_model",
+    "check_gradient",
     "check_returned",
     "decide",
     "factory_name",

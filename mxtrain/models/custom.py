@@ -75,6 +75,13 @@ def check_returned(returned: Any, factory: ModelFactory) -> None:
         raise ModelError(f"{place} must return outputs with a row for each sample, got {_described(outputs)}")
 
 
+def check_methods(model: Any, called: str) -> None:
+    """A ModelError where something is no model."""
+    lacking = [method for method in _METHODS if not callable(getattr(model, method, None))]
+    if lacking:
+        raise ModelError(f"{called} is no model: it lacks {', '.join(lacking)}")
+
+
 def factory_name(factory: ModelFactory) -> str:
     """What a factory is called: its module and its name.
 
@@ -87,9 +94,7 @@ def factory_name(factory: ModelFactory) -> str:
 
 def _check(model: Any, config: RunConfig, n_features: int, n_outputs: int, xp: ModuleType, name: str) -> None:
     """Try a model once, so that what is wrong with it is told before anything is trained."""
-    lacking = [method for method in _METHODS if not callable(getattr(model, method, None))]
-    if lacking:
-        raise ModelError(f"what {name} returns is no model: it lacks {', '.join(lacking)}")
+    check_methods(model, f"what {name} returns")
     shapes = model.shapes()
     params = {key: xp.asarray(value) for key, value in model.init(config.seed, config.dtype).items()}
     found = {key: tuple(value.shape) for key, value in params.items()}

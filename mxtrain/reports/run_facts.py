@@ -7,6 +7,7 @@ from typing import Any
 
 from mxtrain.config import RunConfig, read_run
 from mxtrain.config.fit_section import is_better
+from mxtrain.data import Data
 from mxtrain.errors import ConfigError, MxtrainError
 from mxtrain.models import ModelFactory
 from mxtrain.training import Comparison, LoadedRun, Row, load_run
@@ -72,8 +73,12 @@ class RunFacts:
         return found
 
 
-def read_facts(path: Path, model: ModelFactory | None = None) -> RunFacts:
+def read_facts(path: Path, model: ModelFactory | None = None, data: Data | None = None) -> RunFacts:
     """Read a run's folder; what is damaged or gone becomes a note.
+
+    Args:
+        path: the folder.
+        model, data: what the run was trained with, where they were handed over.
 
     Raises:
         TrainingError: there is no run.
@@ -93,7 +98,7 @@ def read_facts(path: Path, model: ModelFactory | None = None) -> RunFacts:
         notes.append(f"There is no model to look at: {error}.")
     if loaded is not None:
         try:
-            comparison = loaded.compare()
+            comparison = loaded.compare(data=data)
         except (MxtrainError, OSError) as error:
             notes.append(f"The model's predictions cannot be shown, because its data are gone: {error}.")
     return RunFacts(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mxtrain.data import Data
 from mxtrain.models import ModelFactory
 from mxtrain.numbers import count, duration, short
 from mxtrain.reports.charts import Figure
@@ -17,20 +18,23 @@ from mxtrain.reports.written import Report, write_report
 from mxtrain.training.flattened import flattened
 
 
-def report_run(run_dir: Path, output: Path | None = None, *, model: ModelFactory | None = None) -> Report:
+def report_run(
+    run_dir: Path, output: Path | None = None, *, model: ModelFactory | None = None, data: Data | None = None
+) -> Report:
     """Write what a run has come to, be it finished or not.
 
     Args:
         run_dir: the run's folder.
         output: the page; left out, report.html in the run's folder.
         model: what the run was trained with, where its model is a custom one.
+        data: what the run was trained on, where it was handed over; left out, the predictions are not shown.
 
     Raises:
         TrainingError: there is no run.
         ConfigError: its config is wrong, or its model was not handed over.
         OSError: the report cannot be written.
     """
-    run = read_facts(run_dir, model)
+    run = read_facts(run_dir, model, data)
     curves, schedules, health = metric_charts(run), schedule_charts(run), diagnostic_charts(run)
     outcome = _outcome(run)
     sections: dict[str, list[Figure]] = {

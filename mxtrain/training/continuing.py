@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mxtrain.config import RunConfig
-from mxtrain.data import DataMemory, fingerprint
+from mxtrain.config.data_section import HANDED_OVER
+from mxtrain.data import DataMemory, TrainingData, data_fingerprint, read_data
 from mxtrain.errors import ConfigError, DataError, ModelError, Problem, TrainingError
 from mxtrain.models import ModelFactory
 from mxtrain.training.flattened import cause, flattened, told
@@ -19,9 +20,19 @@ ON_CPU = ("auto", "numpy", "compiled")
 
 
 def taken_up(
-    snapshot: Snapshot | None, config: RunConfig, model: ModelFactory | None, memory: DataMemory | None = None
+    snapshot: Snapshot | None,
+    config: RunConfig,
+    model: ModelFactory | None,
+    memory: DataMemory | None = None,
+    *,
+    given: TrainingData | None = None,
 ) -> Trainer:
     """A trainer that goes on from a snapshot, or from the beginning; `memory` may know the data already.
+
+    Args:
+        snapshot, config, model: what the run is.
+        memory: reads the data, if they are files.
+        given: the data, if they were handed over.
 
     Raises:
         ConfigError, TrainingError: as `check_continuation`; where other data do not even suit the config, they are
@@ -29,10 +40,10 @@ def taken_up(
         DataError, ModelError, BackendError: as `Trainer`.
     """
     try:
-        trainer = Trainer(config, model, memory.read(config) if memory else None)
+        trainer = Trainer(config, model, memory.read(config) if memory else read_data(config, given))
     except (DataError, ModelError):
         if snapshot is not None:
-            check_continuation(snapshot, config, fingerprint(config.data))
+            check_continuation(snapshot, config, data_fingerprint(config, given))
         raise
     if snapshot is not None:
         check_continuation(snapshot, config, trainer.data_fingerprint)
@@ -40,7 +51,7 @@ def taken_up(
     return trainer
 
 
-def check_continuation(snapshot: Snapshot, config: RunConfig, data_fingerprint: str) -> None:
+def check_continuation(snapshot: Snapshot, config: RunConfig, data: str) -> None:
     """Refuse to continue a run as another one.
 
     Raises:
@@ -56,11 +67,23 @@ def check_continuation(snapshot: Snapshot, config: RunConfig, data_fingerprint: 
     if config.fit.epochs < epoch:
         message = f"the run has come to epoch {epoch}: set at least {epoch}, got {config.fit.epochs}"
         raise ConfigError([Problem("fit.epochs", message)])
-    if snapshot.record["data"] != data_fingerprint:
-        raise TrainingError(
-            f"the data in {config.data.source} are not those that the run was trained on: their SHA-256 differs; "
-            "bring the old file back, or begin a new run"
-        )
+    check_data(snapshot.record["data"], data, config, "begin a new run")
+
+
+def check_data(before: str, now: str, config: RunConfig, alternative: str) -> None:
+    """Refuse other data than a run was trained on, by their SHA-256, with what may be done instead.
+
+    Raises:
+        TrainingError: they are others.
+    """
+    if before == now:
+        return
+    which, remedy = f"in {config.data.source}", "bring the old file back"
+    if config.data.is_handed_over:
+        which, remedy = "that were handed over", "hand the old ones over"
+    raise TrainingError(
+        f"the data {which} are not those that the run was trained on: their SHA-256 differs; {remedy}, or {alternative}"
+    )
 
 
 def _differ(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
@@ -73,6 +96,8 @@ def _differ(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> boo
 def _is_free(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     if path == "backend":
         return before[path] in ON_CPU and now[path] in ON_CPU
+    if path == "data.source" and HANDED_OVER in (before[path], now[path]):
+        return False  # the SHA-256 of a file is that of its bytes, and never that of values in memory
     return any(path == free or path.startswith(free + ".") for free in FREE)
 
 

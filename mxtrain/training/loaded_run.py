@@ -11,17 +11,30 @@ from numpy.typing import ArrayLike, NDArray
 
 from mxtrain.config import CLASS_LOSSES, RunConfig
 from mxtrain.config.fit_section import MetricName
-from mxtrain.data import Part, Preprocessing, Samples, fingerprint, inputs_of, load_for_prediction, prepare
-from mxtrain.errors import DataError, TrainingError
+from mxtrain.data import (
+    Data,
+    Part,
+    Preprocessing,
+    Samples,
+    data_fingerprint,
+    inputs_of,
+    load_for_prediction,
+    prepare,
+    samples_of,
+    take_over,
+)
+from mxtrain.errors import DataError
 from mxtrain.models import Model, build_metric, decide, probabilities
 from mxtrain.training.blas_threads import blas_limited
 from mxtrain.training.callbacks import Row
+from mxtrain.training.continuing import check_data
 from mxtrain.training.evaluation import EVALUATION_BATCH, measure
 from mxtrain.training.figures import figures
 from mxtrain.training.history import final_epoch
 from mxtrain.training.snapshot import Arrays
 from mxtrain.training.status import Status
 
+_ELSEWHERE = "evaluate on a file of its own"
 PartName = Literal["training", "validation", "test"]
 Inputs: TypeAlias = str | PathLike[str] | Mapping[str, Iterable[object]] | ArrayLike
 """The path of a file, columns by name, a data frame, or an array, (n, ...), with the features in their order."""
@@ -141,36 +154,47 @@ class LoadedRun:
         """How likely the model's outputs make each class, (n, classes)."""
         return cast("NDArray[Any]", probabilities(np, self.config.loss, outputs))
 
-    def evaluate(self, path: str | PathLike[str] | None = None, *, part: PartName | None = None) -> dict[str, float]:
+    def evaluate(
+        self,
+        samples: str | PathLike[str] | Data | None = None,
+        *,
+        part: PartName | None = None,
+        data: Data | None = None,
+    ) -> dict[str, float]:
         """The loss, and the metrics that suit it: `accuracy` for classes, `mae` and `r2` for numbers.
 
         Args:
-            path: a file with features and targets; left out, a part of the run's own data.
+            samples: features and targets: the path of a file, or `(X, y)`, columns by name or a data frame; left out,
+                a part of the run's own data.
             part: `training`, `validation` or `test`; left out, `last_part`.
+            data: the run's own data, where they were handed over to `fit`: they are not kept.
 
         Raises:
-            DataError: the file cannot be read or has no targets, or the run has no such part.
+            ConfigError: `data` are missing, or not asked for.
+            DataError: the samples cannot be read or have no targets, or the run has no such part.
             TrainingError: the run's own data have changed since.
         """
-        if path is None:
-            return self.compare(part).metrics
-        if part is not None:
-            raise DataError(f"{fspath(path)}: has no parts; leave out `part`, or the file")
-        inputs, targets = load_for_prediction(fspath(path), self.preprocessing, with_targets=True)
+        if samples is None:
+            return self.compare(part, data=data).metrics
+        name = fspath(samples) if isinstance(samples, str | PathLike) else "data"
+        if part is not None or data is not None:
+            given = "part" if part is not None else "data"
+            raise DataError(f"{name}: has no parts; leave out `{given}`, or the samples")
+        if isinstance(samples, str | PathLike):
+            inputs, targets = load_for_prediction(name, self.preprocessing, with_targets=True)
+        else:
+            inputs, targets = samples_of(samples, self.preprocessing)
         if targets is None:
-            raise DataError(f"{fspath(path)}: has no {self.preprocessing.target!r} to compare predictions with")
+            raise DataError(f"{name}: has no {self.preprocessing.target!r} to compare predictions with")
         return self._measure(Part(inputs, targets), float(targets.mean()))
 
-    def compare(self, part: PartName | None = None) -> Comparison:
+    def compare(self, part: PartName | None = None, *, data: Data | None = None) -> Comparison:
         """What is predicted for a part of the run's own data, sample by sample; see `evaluate`, which sums it up."""
         if part not in (None, *get_args(PartName)):
             raise DataError(f"there is no part {part!r}; the parts are {', '.join(get_args(PartName))}")
-        if fingerprint(self.config.data) != self.data_fingerprint:
-            raise TrainingError(
-                f"the data in {self.config.data.source} are not those that the run was trained on: "
-                "their SHA-256 differs; evaluate on a file of its own"
-            )
-        dataset = prepare(self.config)
+        given = take_over(self.config, data)
+        check_data(self.data_fingerprint, data_fingerprint(self.config, given), self.config, _ELSEWHERE)
+        dataset = prepare(self.config, given)
         parts: dict[PartName, Samples] = {
             "training": dataset.training,
             "validation": dataset.validation,

@@ -11,13 +11,14 @@ import numpy as np
 
 from mxtrain.config import RunConfig, read_run, run_from_dict
 from mxtrain.config.overrides import check_overrides
+from mxtrain.data import Data, read_data, take_over
 from mxtrain.errors import ConfigError, Problem, RunInterrupted, RunPaused
 from mxtrain.models import ModelFactory, with_factory
 from mxtrain.state import OptimizationState
 from mxtrain.training.blas_threads import blas_limited, with_threads
 from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining, check_callbacks, tell, tell_of_error
 from mxtrain.training.checkpoints import Checkpoints
-from mxtrain.training.continuing import taken_up
+from mxtrain.training.continuing import check_data, taken_up
 from mxtrain.training.figures import figures
 from mxtrain.training.loggers import open_loggers
 from mxtrain.training.preprocessing_file import to_text as preprocessing_text
@@ -60,6 +61,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     stop: StopRequest | None = None,
     model: ModelFactory | None = None,
+    data: Data | None = None,
 ) -> FitResult:
     """Train a model as a config says, and write the run's folder.
 
@@ -74,6 +76,9 @@ def fit(
         callbacks: what watches the run.
         stop: looked at after every step; where it names a signal, the run is saved and ends with RunInterrupted.
         model: `(config, n_features, n_outputs, xp)` to a Model of your own; the config has `model: {kind: custom}`.
+        data: what to train on, where the config has `data: {source: handed_over}`: `(X, y)`, with X of (n, ...)
+            numbers and y of (n,) numbers or names of classes; or columns by name, or a data frame, and the config
+            names the one to predict in `data.target`. They are copied; the run's folder keeps their SHA-256 alone.
 
     Raises:
         ConfigError: a value in the config is wrong; every problem at once.
@@ -92,11 +97,18 @@ def fit(
         OptimizationState(batch_size=32, curr_epoch=3, curr_batch=45, curr_iter=135)
         >>> result.history[-1]["val_accuracy"] > 0.9
         True
+        >>> X = [[0.0], [1.0], [2.0], [3.0], [4.0]]
+        >>> result = mxtrain.fit({
+        ...     "data": {"source": "handed_over"}, "model": {"kind": "linear"}, "loss": "squared_error",
+        ...     "optimizer": {"kind": "adam", "η": 0.1}, "fit": {"epochs": 200},
+        ... }, run_dir=tempfile.mkdtemp(), data=(X, [1, 3, 5, 7, 9]))
+        >>> mxtrain.load_run(result.run_dir).predict([[10.0]]).round(1).tolist()
+        [21.0]
     """
     check_callbacks(callbacks)
-    run = with_threads(with_factory(_run_config(config, overrides).resolve(), model))
+    run = with_threads(with_factory(_run_config(config, overrides, data is not None).resolve(), model))
     loggers = open_loggers(run.fit.loggers)
-    trainer = Trainer(run, model)
+    trainer = Trainer(run, model, read_data(run, take_over(run, data)))
     directory = RunDirectory.create(run, run_dir, trainer.optimizer.backend.name)
     with directory.locked(), blas_limited(run.threads):
         return train(trainer, directory, (*loggers, *callbacks), stop)
@@ -109,6 +121,7 @@ def resume(
     callbacks: Sequence[Callback] = (),
     stop: StopRequest | None = None,
     model: ModelFactory | None = None,
+    data: Data | None = None,
 ) -> FitResult:
     """Continue a run from its newest checkpoint that is whole; the outcome is that of a run that never stopped.
 
@@ -117,7 +130,7 @@ def resume(
         overrides: changes, such as `fit.epochs=40`. What would have changed the past is refused: only `name`,
             `fit.epochs`, `fit.checkpoint`, `fit.loggers` and, among those on the CPU, `backend` may change.
         callbacks, stop: as for `fit`.
-        model: as for `fit`; the one that the run was begun with.
+        model, data: as for `fit`; those that the run was begun with.
 
     Raises:
         ConfigError: an override is wrong, or the config differs in what may not change.
@@ -135,11 +148,12 @@ def resume(
     check_callbacks(callbacks)
     directory = RunDirectory.open(run_dir)
     with directory.locked():
-        run = with_factory(read_run(directory.config_file, overrides).resolve(), model)
+        run = read_run(directory.config_file, overrides, handed_over=data is not None)
+        run = with_factory(run.resolve(), model)
         loggers = open_loggers(run.fit.loggers)
         checkpoints = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep)
         snapshot = checkpoints.newest()
-        trainer = taken_up(snapshot, run, model)
+        trainer = taken_up(snapshot, run, model, given=take_over(run, data))
         over = _over(trainer, directory)
         mended = directory.begin_again(run, trainer.rows, None if over else trainer.optimizer.backend.name)
         anew = ["no checkpoint is whole: the run begins anew"] if checkpoints.damaged and snapshot is None else []
@@ -149,21 +163,30 @@ def resume(
 
 
 def advance(
-    config: RunConfig, snapshot: Snapshot | None, epochs: int, *, model: ModelFactory | None = None
+    config: RunConfig,
+    snapshot: Snapshot | None,
+    epochs: int,
+    *,
+    model: ModelFactory | None = None,
+    data: Data | None = None,
 ) -> Snapshot:
     """From one snapshot to the next: train until `epochs` epochs are finished, or early stopping ends the run.
 
-    A pure function: it reads the data that the config names and writes nothing, so equal arguments give equal
-    snapshots, to the byte.
+    A pure function: it reads the data that the config names, or that are handed over, and writes nothing, so equal
+    arguments give equal snapshots, to the byte.
 
     Args:
         config: the resolved config.
         snapshot: where to start; None for the beginning.
         epochs: how many epochs shall be finished, at least those that are.
-        model: as for `fit`.
+        model, data: as for `fit`.
+
+    Raises:
+        TrainingError: the data are not those that the snapshot was trained on.
     """
-    trainer = Trainer(config, model)
+    trainer = Trainer(config, model, read_data(config, take_over(config, data)))
     if snapshot is not None:
+        check_data(snapshot.record["data"], trainer.data_fingerprint, config, "begin anew without a snapshot")
         trainer.restore(snapshot)
     trainer.last_good = lambda: snapshot
     with blas_limited(config.threads):
@@ -257,10 +280,10 @@ def _epoch(
     tell(callbacks, "on_epoch", trainer.state, row)
 
 
-def _run_config(config: Config, overrides: Sequence[str]) -> RunConfig:
+def _run_config(config: Config, overrides: Sequence[str], handed_over: bool) -> RunConfig:
     match config:
         case str() | PathLike():
-            return read_run(config, overrides)
+            return read_run(config, overrides, handed_over=handed_over)
         case _ if len(check_overrides(overrides)):
             raise ConfigError([Problem("overrides", "only a run file takes overrides; change the config itself")])
         case RunConfig():

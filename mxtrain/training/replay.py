@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from os import PathLike
 
 from mxtrain.config import run_from_dict
+from mxtrain.data import Data, take_over
 from mxtrain.errors import TrainingError
 from mxtrain.models import ModelFactory, with_factory
 from mxtrain.training.blas_threads import blas_limited
@@ -31,10 +32,14 @@ class Replay:
     notes: list[str]
 
 
-def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None) -> list[str]:
+def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, data: Data | None = None) -> list[str]:
     """Train again from the last checkpoint but one to the last, and compare: what differs, to the byte.
 
     The last checkpoint is also compared with metrics.jsonl and, where the run is finished, with model.safetensors.
+
+    Args:
+        run_dir: the run's folder.
+        model, data: as for `fit`; those that the run was begun with.
 
     Returns:
         The names of what differs; empty where the replay is exact.
@@ -42,10 +47,10 @@ def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None) -
     Raises:
         TrainingError: there are no two checkpoints that are whole, or the data have changed.
     """
-    return replay(run_dir, model=model).differences
+    return replay(run_dir, model=model, data=data).differences
 
 
-def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None) -> Replay:
+def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, data: Data | None = None) -> Replay:
     """As `verify`, with the likely causes."""
     directory = RunDirectory.open(run_dir)
     checkpoints = Checkpoints(directory.checkpoints, keep=1)
@@ -54,7 +59,7 @@ def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None) -
     if last is None or previous is None:
         raise TrainingError(f"{run_dir} does not hold two checkpoints to compare; set fit.checkpoint.keep to 2 or more")
     run = with_factory(run_from_dict(last.record["config"]), model)
-    trainer = taken_up(previous, run, model)
+    trainer = taken_up(previous, run, model, given=take_over(run, data))
     changes = environment_changes(directory.path, trainer.optimizer.backend.name)
     try:
         with blas_limited(run.threads):

@@ -4,10 +4,12 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mxtrain.cli.progress import LINES
 from mxtrain.numbers import short
+from mxtrain.training import fit
 from tests.cli.conftest import CONFIGS
 
 CONTENTS = [
@@ -210,3 +212,38 @@ def test_a_file_that_cannot_be_read_is_status_2(mxtrain, name):
     assert (status, out) == (2, "")
     assert err.startswith(f"{name}: ")
     assert len(err.splitlines()) == 1
+
+
+def test_data_that_only_python_can_hand_over_are_asked_for_where_the_file_says_so(mxtrain, folder):
+    text = (folder / "run.yaml").read_text(encoding="utf-8").replace("digits", "handed_over")
+    (folder / "memory.yaml").write_text(text, encoding="utf-8")
+    assert mxtrain("validate", "memory.yaml") == (0, "memory.yaml: ok\n", "")
+    assert mxtrain("show", "memory.yaml").status == 0
+    told = (
+        "memory.yaml:1:16: data.source: the data are not in the config; hand them over in Python with data=, or name a"
+    )
+    for command in ("fit", "schedule", "bench --run"):
+        status, out, err = mxtrain(*command.split(), "memory.yaml")
+        assert (status, out) == (2, "")
+        assert told in err
+    assert not (folder / "runs").exists()
+
+
+def test_a_run_on_data_that_python_handed_over_can_be_used_and_its_data_are_asked_for(mxtrain, folder):
+    inputs = np.arange(20.0).reshape(-1, 2)
+    config = {
+        "data": {"source": "handed_over"},
+        "model": {"kind": "linear"},
+        "loss": "squared_error",
+        "optimizer": {"kind": "adam"},
+        "fit": {"epochs": 2},
+    }
+    fit(config, run_dir="run", data=(inputs, inputs[:, 0]))
+    np.savez("new.npz", X=inputs, y=inputs[:, 0])
+    for command in ("resume run", "resume run --verify", "evaluate run"):
+        status, out, err = mxtrain(*command.split())
+        assert (status, out) == (2, "")
+        assert "data.source: the data are not in the config; hand them over in Python with data=" in err
+        assert "Traceback" not in err
+    for command in ("evaluate run --data new.npz", "predict run new.npz -o out.csv", "runs run", "report run"):
+        assert mxtrain(*command.split()).status == 0, command

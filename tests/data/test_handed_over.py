@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mxtrain.data import Preprocessing, inputs_of
+from mxtrain.data import Preprocessing, columns_of, inputs_of
+from mxtrain.data.columns import Texts
 from mxtrain.data.preprocessing import Category, Number
 from mxtrain.errors import DataError
 
@@ -32,6 +33,33 @@ def test_columns_of_any_kind(ages: Any, sizes: Any) -> None:
     assert inputs_of({"size": sizes, "y": object(), "age": ages}, MIXED).tolist() == [[2, 0, 1], [0, 1, 0]]
 
 
+@pytest.mark.parametrize("kind", [None, "number", "text"])
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array([3, -1, 3]),
+        np.array([2**64 - 1, 0, 1], dtype="uint64"),
+        np.array([0.1, np.nan, -0.0], dtype="float32"),
+        np.array([0.1, np.inf, 1.0]),
+        np.ma.masked_equal([1, 2, 3], 2),
+        np.array([True, False, True]),
+        np.array([], dtype="float64"),
+        np.arange(6)[::-2],
+    ],
+)
+def test_an_array_is_read_as_its_values_one_by_one(array: Any, kind: Any) -> None:
+    def read(values: Any) -> Any:
+        try:
+            column = columns_of({"x": values}, lambda *_: {"x": kind}).columns["x"]
+        except DataError as error:
+            return str(error)
+        if isinstance(column, Texts):
+            return [column.labels[code] if code >= 0 else None for code in column.codes]
+        return column.values.tobytes(), column.missing.tolist()
+
+    assert read(array) == read(array.tolist())
+
+
 class Frame:
     """As pandas has it: names in an index, and columns that are got by name."""
 
@@ -50,6 +78,21 @@ def test_the_columns_of_a_data_frame_are_found_by_name(frame: Any) -> None:
 
 def test_a_data_frame_of_numbers_is_not_taken_in_the_order_of_its_columns() -> None:
     assert inputs_of(pl.DataFrame({"width": [1, 2], "age": [3, 4]}), NUMBERS).tolist() == [[3, 1], [4, 2]]
+
+
+def test_the_columns_of_a_structured_array_are_found_by_name() -> None:
+    rows = np.array([("small", 8), ("big", 4)], [("size", "U5"), ("age", ">i4")])
+    assert inputs_of(rows, MIXED).tolist() == [[2, 0, 1], [0, 1, 0]]
+
+
+def test_what_is_on_a_device_is_brought_to_the_host() -> None:
+    class OnDevice:
+        __cuda_array_interface__: Any = {}
+
+        def get(self) -> Any:
+            return np.array([[1.0, 2.0], [3.0, 4.0]])
+
+    assert inputs_of(OnDevice(), NUMBERS).tolist() == [[1, 2], [3, 4]]
 
 
 def test_what_is_masked_is_missing() -> None:

@@ -10,9 +10,10 @@ from mxtrain.config.report import Report
 from mxtrain.config.run import RunConfig
 from mxtrain.config.search.flat import SEARCH
 from mxtrain.config.search.space import Filled, Path
-from mxtrain.config.validating import validated_run
+from mxtrain.config.validating import refuse_source, validated_run
 from mxtrain.errors import ConfigError, Problem
 
+_NOT_IN_A_SWEEP = "the data cannot be handed over to the processes of a sweep; name a file, as np.savez writes one"
 _WHOLE = re.compile(r"got (-?\d+)\.0$")
 
 
@@ -29,7 +30,9 @@ def trial_run(base: MapNode, values: Sequence[Filled]) -> RunConfig:
         tree = base
         for filled in sorted(values, key=lambda filled: filled.parameter.path[-1] != "kind"):
             tree = Layer(filled.parameter.path, filled.node, filled.parameter.place).over(tree, report)
-        return validated_run(tree, report)
+        run = validated_run(tree, report)
+        refuse_source(_NOT_IN_A_SWEEP if run.data.is_handed_over else None, tree, report)
+        return run
     except ConfigError as error:
         raise ConfigError([_as_written(problem, values) for problem in error.problems]) from None
 
