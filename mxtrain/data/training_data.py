@@ -19,6 +19,9 @@ from mxtrain.data.table_file import columns_to_train_on
 from mxtrain.data.tabulate import tabulate
 from mxtrain.errors import ConfigError, DataError, Problem
 
+_BLOCK = 4096
+"""Samples whose values are widened at once."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingData:
@@ -26,11 +29,11 @@ class TrainingData:
 
     Attributes:
         columns: the target, and the features that are columns.
-        inputs: (n, d), C-contiguous, the features that are an array; None where they are columns.
+        inputs: (n, d), C-contiguous, float32 or float64, the features that are an array; None where they are columns.
     """
 
     columns: Columns
-    inputs: NDArray[np.float64] | None = None
+    inputs: NDArray[Any] | None = None
 
     def table(self, config: RunConfig) -> Table:
         """The data as they are split and learnt from; a DataError as `tabulate`."""
@@ -96,8 +99,9 @@ def _pair(config: RunConfig, given: tuple[Any, ...]) -> TrainingData:
         remedy = "hand over one table with the target in it, and name that in data.target"
         raise DataError(f"data: X is a table, whose names (X, y) would lose; {remedy}")
     found = rows_of(features, "data: X")
-    with np.errstate(over="ignore"):
-        inputs = as_rows(np.array(found, dtype=np.float64, order="C"), "data: X")
+    dtype = np.float32 if found.dtype == np.float32 else np.float64
+    with np.errstate(over="ignore"):  # longer numbers than float64 has; as_rows tells of infinities
+        inputs = as_rows(np.array(found, dtype=dtype, order="C"), "data: X")
     column = target_of(targets, classes=config.loss in CLASS_LOSSES)
     if len(inputs) != len(column.missing):
         raise DataError(f"data: X and y must be of one length, got {len(inputs)} and {len(column.missing)} samples")
@@ -129,5 +133,7 @@ def _digest(column: Column) -> str:
 
 def _sha256(values: NDArray[Any], before: bytes = b"") -> str:
     digest = sha256(before)
-    digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).reshape(-1).data)
+    wide = np.dtype("<f8" if values.dtype.kind == "f" else "<i8")
+    for start in range(0, len(values), _BLOCK):
+        digest.update(values[start : start + _BLOCK].astype(wide, copy=False).reshape(-1).data)
     return digest.hexdigest()

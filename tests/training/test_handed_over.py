@@ -235,3 +235,25 @@ def test_a_report_says_that_the_data_are_not_there(tmp_path: Path) -> None:
     shown = read_facts(run_dir, data=(X, y))
     assert shown.comparison is not None
     assert not shown.notes
+
+
+def test_equal_numbers_of_any_dtype_give_the_same_bytes(tmp_path: Path) -> None:
+    """Also far from 0, where float32 would round what is computed in it."""
+    narrow = (1000 + 100 * X).astype("float32")
+    forms = {
+        "float32": narrow,
+        "float64": narrow.astype("float64"),
+        "lists": narrow.tolist(),
+        "turned": np.asfortranarray(narrow),
+    }
+    runs = [
+        content(
+            mxtrain.fit(
+                CONFIG | {"data": {**CONFIG["data"], "standardize": "features"}},
+                run_dir=tmp_path / name,
+                data=(form, y),
+            ).run_dir
+        )
+        for name, form in forms.items()
+    ]
+    assert all(run == runs[0] for run in runs)
