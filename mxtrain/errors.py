@@ -130,6 +130,15 @@ class SweepError(MxtrainError, RuntimeError):
     """A sweep cannot go on; what it has done is kept."""
 
 
+def resume_command(folder: Path) -> str:
+    """What continues a run or a sweep, as a shell takes it.
+
+    >>> resume_command(Path("runs/adam-1")), resume_command(Path("my runs/adam-1"))
+    ('mxtrain resume runs/adam-1', "mxtrain resume 'my runs/adam-1'")
+    """
+    return f"mxtrain resume {quote(str(folder))}"
+
+
 class RunPaused(MxtrainError, RuntimeError):
     """A run has come as far as it was asked to for now: it is saved and goes on when it is asked again.
 
@@ -139,7 +148,7 @@ class RunPaused(MxtrainError, RuntimeError):
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
-        super().__init__(f"paused; the run is saved: continue it with `mxtrain resume {quote(str(run_dir))}`")
+        super().__init__(f"paused; the run is saved: continue it with `{resume_command(run_dir)}`")
 
 
 class RunInterrupted(MxtrainError, RuntimeError):
@@ -152,5 +161,4 @@ class RunInterrupted(MxtrainError, RuntimeError):
 
     def __init__(self, run_dir: Path, signal: int, what: str = "the run") -> None:
         self.run_dir, self.signal = run_dir, signal
-        command = f"mxtrain resume {quote(str(run_dir))}"
-        super().__init__(f"interrupted; {what} is saved: continue it with `{command}`")
+        super().__init__(f"interrupted; {what} is saved: continue it with `{resume_command(run_dir)}`")

@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from mxtrain.cli import streams
-from mxtrain.errors import printable
+from mxtrain.errors import printable, resume_command
 from mxtrain.numbers import duration, short
 from mxtrain.types import describe
 
@@ -50,7 +50,7 @@ def print_standing(result: "SweepResult", as_json: bool) -> None:
     print_result(result, None, as_json)
     ended = sum(len(result.counted(state)) for state in ("complete", "pruned", "failed"))
     if ended < result.total and not result.counted("running"):
-        told = f"it is not running now; continue it with `mxtrain resume {result.run_dir}`"
+        told = f"it is not running now; continue it with `{resume_command(result.run_dir)}`"
         streams.messages().print(printable(told), soft_wrap=True)
 
 

@@ -56,12 +56,16 @@ def make_model(
     return model
 
 
-def check_returned(returned: Any, factory: ModelFactory) -> None:
+def check_returned(returned: Any, factory: ModelFactory, rows: int, columns: int | None = None) -> None:
     """Look at what the first step of a model returned: what is wrong with it is wrong with every step.
 
+    Args:
+        returned: what `loss_and_grad` returned.
+        factory: what made the model.
+        rows, columns: of the outputs, n and k; None for any k.
+
     Raises:
-        ModelError: it is not the loss and the outputs, the loss is not a scalar, or the outputs have no row for each
-            sample.
+        ModelError: it is not the loss and the outputs, the loss is not a scalar, or the outputs have another shape.
     """
     place = f"the model of {factory_name(factory)}: loss_and_grad"
     if not isinstance(returned, tuple | list) or len(returned) != 2:
@@ -71,8 +75,10 @@ def check_returned(returned: Any, factory: ModelFactory) -> None:
     if not _is_scalar(loss):
         got = _described(loss)
         raise ModelError(f"{place} must return a scalar as the loss, got {got}; return the sum of the batch's losses")
-    if len(getattr(outputs, "shape", ())) != 2:
-        raise ModelError(f"{place} must return outputs with a row for each sample, got {_described(outputs)}")
+    shape = tuple(getattr(outputs, "shape", ()))
+    if len(shape) != 2 or shape[0] != rows or columns not in (None, shape[1]):
+        wanted = f"({rows}, {columns or 'k'})"
+        raise ModelError(f"{place} must return outputs of the shape {wanted}, got {_described(outputs)}")
 
 
 def check_methods(model: Any, called: str) -> None:

@@ -79,7 +79,7 @@ def check_gradient(
 
     def loss(into: Mapping[str, NDArray[np.float64]] = scratch) -> float:
         returned = found.loss_and_grad(point, samples, wanted, into)
-        check_returned(returned, maker)
+        check_returned(returned, maker, len(samples))
         return float(returned[0])
 
     errors = {}

@@ -1,5 +1,6 @@
 """A run in a few sentences."""
 
+from mxtrain.errors import resume_command
 from mxtrain.numbers import count, duration, short
 from mxtrain.reports.run_facts import RunFacts
 from mxtrain.training import Row
@@ -25,7 +26,7 @@ def _course(run: RunFacts) -> str:
             return f"Trained for {epochs}{time}."
         case "failed":
             return f"Failed after {epochs}{time}." if done else "Failed in its first epoch."
-    return f"Not finished: {epochs}{time} so far; `mxtrain resume {run.path}` goes on."
+    return f"Not finished: {epochs}{time} so far; `{resume_command(run.path)}` goes on."
 
 
 def _best(run: RunFacts) -> str:

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from mxtrain.errors import resume_command
 from mxtrain.reports.charts import Chart
 from mxtrain.reports.importance import ENOUGH, importances
 from mxtrain.reports.page import Html, facts, heading, note, numbers, paragraph, place, text
@@ -64,7 +65,7 @@ def _header(sweep: SweepFacts, sentences: list[str]) -> list[Html]:
         *(paragraph(sentence, "lead") for sentence in sentences),
     ]
     if state == "unfinished":
-        blocks.append(note(f"The sweep is not finished; `mxtrain resume {sweep.path}` goes on."))
+        blocks.append(note(f"The sweep is not finished; `{resume_command(sweep.path)}` goes on."))
     again = (
         {"the best again": f"mxtrain fit {sweep.path / 'best.yaml'}"} if (sweep.path / "best.yaml").is_file() else {}
     )

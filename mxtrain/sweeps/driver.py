@@ -8,7 +8,7 @@ from dataclasses import replace
 from optuna.trial import FrozenTrial, create_trial
 
 from mxtrain.config import Point, RunConfig, Sweep
-from mxtrain.errors import ConfigError, RunInterrupted, SweepError
+from mxtrain.errors import ConfigError, RunInterrupted, SweepError, resume_command
 from mxtrain.sweeps.engine import Engine
 from mxtrain.sweeps.folder import SweepFolder
 from mxtrain.sweeps.pruning import Judge
@@ -221,7 +221,7 @@ class Driver:
         self._under_way.discard(outcome.task.key)
         trial = self._live.get(outcome.task.trial)
         if outcome.kind == "halted":
-            raise SweepError(f"{outcome.message}; mend it, and continue with `mxtrain resume {self._folder.path}`")
+            raise SweepError(f"{outcome.message}; mend it, and continue with `{resume_command(self._folder.path)}`")
         if trial is not None:
             trial.take(outcome)
             if trial.has_ended:

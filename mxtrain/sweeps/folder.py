@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
-from mxtrain.errors import ConfigError, Problem, SweepError
+from mxtrain.errors import ConfigError, Problem, SweepError, resume_command
 from mxtrain.sweeps.result import SweepResult
 from mxtrain.training import folder_lock, write_file
 from mxtrain.training.flattened import cause, flattened, told
@@ -144,7 +144,7 @@ class SweepFolder:
         except OSError as error:
             raise SweepError(
                 f"{self.path / name} cannot be written: {error.strerror}; what was done is kept: make room, and "
-                f"continue with `mxtrain resume {self.path}`"
+                f"continue with `{resume_command(self.path)}`"
             ) from error
 
     def _refusal(self, before: str, now: str) -> str:

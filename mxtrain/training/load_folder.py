@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from mxtrain.config import read_run
-from mxtrain.errors import StateError, TrainingError
+from mxtrain.errors import StateError, TrainingError, resume_command
 from mxtrain.models import ModelFactory, make_model
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints import Checkpoints
@@ -91,4 +91,4 @@ def _notes(metrics: Path, status: Status) -> list[str]:
 
 
 def _damaged(file: Path) -> TrainingError:
-    return TrainingError(f"{file} is damaged; `mxtrain resume {file.parent}` writes it anew")
+    return TrainingError(f"{file} is damaged; `{resume_command(file.parent)}` writes it anew")

@@ -12,7 +12,7 @@ import numpy as np
 from mxtrain.config import RunConfig, read_run, run_from_dict
 from mxtrain.config.overrides import check_overrides
 from mxtrain.data import Data, read_data, take_over
-from mxtrain.errors import ConfigError, Problem, RunInterrupted, RunPaused
+from mxtrain.errors import ConfigError, Problem, RunInterrupted, RunPaused, resume_command
 from mxtrain.models import ModelFactory, with_factory
 from mxtrain.state import OptimizationState
 from mxtrain.training.blas_threads import blas_limited, with_threads
@@ -253,7 +253,7 @@ def _over(trainer: Trainer, directory: RunDirectory) -> list[str]:
         return [f"the run is over: early stopping ended it after epoch {trainer.epochs}"]
     if trainer.epochs < epochs:
         return []
-    more = f"mxtrain resume {directory.path} --set fit.epochs={2 * trainer.epochs}"
+    more = f"{resume_command(directory.path)} --set fit.epochs={2 * trainer.epochs}"
     return [f"the run is over: all {epochs} epochs are done; to train on, say `{more}`"]
 
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from mxtrain.data import Dataset, Preprocessing
-from mxtrain.errors import DataError, TrainingError
+from mxtrain.errors import DataError, TrainingError, resume_command
 from mxtrain.training.json_text import parse
 
 FILE = "preprocessing.json"
@@ -25,7 +25,7 @@ def read_record(run_dir: Path) -> tuple[Preprocessing, str]:
         TrainingError: the file is missing or damaged.
     """
     file = run_dir / FILE
-    remedy = f"`mxtrain resume {run_dir}` writes it anew"
+    remedy = f"`{resume_command(run_dir)}` writes it anew"
     try:
         record = parse(file.read_bytes())
         return Preprocessing.from_dict(record["preprocessing"]), str(record["data"])

@@ -5,14 +5,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
 
 from mxtrain.config import RunConfig, to_yaml
-from mxtrain.errors import TrainingError
+from mxtrain.errors import TrainingError, resume_command
 from mxtrain.training.durable import keep_file, remove_leftovers, write_file
 from mxtrain.training.environment import ENVIRONMENT, environment, to_text
 from mxtrain.training.folder_lock import folder_lock
@@ -189,7 +188,7 @@ def _claimed(path: Path) -> Path:
     except OSError as error:
         raise TrainingError(f"the run directory {path} cannot be made: {error.strerror}") from error
     if "config.yaml" in names:
-        command = f"mxtrain resume {quote(str(path))}"
+        command = resume_command(path)
         raise TrainingError(f"{path} holds a run; continue it with `{command}`, or name another folder")
     if names:
         raise TrainingError(f"the run directory {path} is not empty; name another one, or delete it first")

@@ -206,7 +206,7 @@ class Trainer:
     def _done(self, inputs: Array, targets: Array) -> Any:
         returned = self.model.loss_and_grad(self.params, inputs, targets, self.grads)
         if self._untried is not None:
-            check_returned(returned, self._untried)
+            check_returned(returned, self._untried, len(targets), self.dataset.n_outputs)
             self._untried = None
         loss, outputs = returned
         fit, rule = self.config.fit, self.config.optimizer

@@ -199,10 +199,12 @@ def test_what_is_not_a_loss_with_outputs_is_told_too(change: Any, got: str, tmp_
         (lambda loss, outputs: (loss, None), "null"),
         (lambda loss, outputs: (loss, outputs[:, 0]), r"an array of the shape \(32,\)"),
         (lambda loss, outputs: (loss, 0.5), "0.5"),
+        (lambda loss, outputs: (loss, outputs[1:]), r"an array of the shape \(31, 1\)"),
+        (lambda loss, outputs: (loss, np.hstack([outputs, outputs])), r"an array of the shape \(32, 2\)"),
     ],
 )
-def test_outputs_without_rows_are_told_at_the_first_step(change: Any, got: str, tmp_path: Path) -> None:
-    with pytest.raises(mxtrain.ModelError, match=rf"must return outputs with a row for each sample, got {got}$"):
+def test_outputs_of_another_shape_are_told_at_the_first_step(change: Any, got: str, tmp_path: Path) -> None:
+    with pytest.raises(mxtrain.ModelError, match=rf"must return outputs of the shape \(32, 1\), got {got}$"):
         mxtrain.fit(CONFIG, run_dir=tmp_path, model=returning(change))
 
 
