@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from mxtrain.types import Config, Count, Listed, NonNegative, Positive, rejection
 
 MetricName = Literal["accuracy", "loss", "mae", "r2"]
+OnNonfinite = Literal["raise", "skip", "rollback"]
 Monitor = Literal["loss", "accuracy", "mae", "r2", "val_loss", "val_accuracy", "val_mae", "val_r2"]
 LoggerName = Literal["tensorboard", "mlflow"]
 
@@ -99,6 +100,6 @@ class FitConfig(Config):
     diagnostics: bool = True
     checkpoint: CheckpointConfig = CheckpointConfig()
     early_stopping: EarlyStopping | None = None
-    on_nonfinite: Literal["raise", "skip", "rollback"] = "raise"
+    on_nonfinite: OnNonfinite = "raise"
     nonfinite_limit: Count = 10
     loggers: Annotated[tuple[LoggerName, ...], Listed, Field(max_length=2)] = ()

@@ -27,6 +27,7 @@ from mxtrain.training.diagnostics import (
 )
 from mxtrain.training.epoch import EpochSums
 from mxtrain.training.evaluation import measure
+from mxtrain.training.nonfinite import nonfinite
 from mxtrain.training.patience import Patience
 from mxtrain.training.snapshot import FORMAT, Arrays, Snapshot
 from mxtrain.types import Array
@@ -212,7 +213,7 @@ class Trainer:
         fit, rule = self.config.fit, self.config.optimizer
         scale = abs(rule.scale or 1.0)
         norm = gradient_norm(self.xp, self.grads) * scale
-        problem = self._find_nonfinite(loss, norm)
+        problem = nonfinite(self.xp, fit.on_nonfinite, loss, norm, self.grads)
         if problem:
             self._leave_out(problem)
             return loss
@@ -232,20 +233,6 @@ class Trainer:
             if rule.clip > 0:
                 sums.last["clipped"] = clipped_share(self.xp, self.grads, rule.scale, rule.clip)
         return loss
-
-    def _find_nonfinite(self, loss: Any, norm: Any) -> str | None:
-        """What of a step is NaN or infinite; None where nothing is.
-
-        To look at a number on a GPU is to wait for it, so there it is only done where a batch may have to be left out.
-        """
-        if self.xp is not np and self.config.fit.on_nonfinite == "raise":
-            return None
-        if not math.isfinite(loss):
-            return f"loss is {float(loss)}"
-        if math.isfinite(norm):
-            return None
-        name = first_nonfinite(self.xp, self.grads)
-        return f"the gradient of {name} has numbers that are not finite" if name else "the gradient's norm is infinite"
 
     def _leave_out(self, problem: str) -> None:
         """Count a batch that is left out: no parameter, slot or schedule moves; a rollback also goes back."""
