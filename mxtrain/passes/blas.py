@@ -2,19 +2,18 @@
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 _ROW_MAJOR = 101
 PLAIN, TURNED = 111, 112
 """How BLAS is told whether a matrix or its transpose is meant."""
-_LETTERS = {"float32": "s", "float64": "d"}
 
 
 class Gemm(NamedTuple):
@@ -22,12 +21,32 @@ class Gemm(NamedTuple):
 
     Attributes:
         address: where it is, for compiled code.
-        call: `call(left_form, right_form, m, n, k, left, left_row, right, right_row, out, out_row)`, where matrices are
-            addresses, a row is the number of elements from one row to the next, and a form is PLAIN or TURNED.
+        function: the same for Python, which takes what `arguments` makes.
+        number: the C type of the dtype.
     """
 
     address: int
-    call: Callable[..., None]
+    function: Callable[..., None]
+    number: Any
+
+    def arguments(self, tile: Sequence[int]) -> tuple[Any, ...]:
+        """What the function is called with, for `out ← left·right`.
+
+        Args:
+            tile: the forms of left and right, PLAIN or TURNED; m, n and k; and for left, right and out each the address
+                and the number of elements from one row to the next.
+        """
+        forms, sizes, matrices = tile[:2], tile[2:5], tile[5:11]
+        size, address = ctypes.c_int64, ctypes.c_void_p
+        left, left_row, right, right_row, out, out_row = matrices
+        return (
+            *map(ctypes.c_int, (_ROW_MAJOR, *forms)),
+            *map(size, sizes),
+            self.number(1),
+            *(address(left), size(left_row), address(right), size(right_row)),
+            self.number(0),
+            *(address(out), size(out_row)),
+        )
 
 
 @cache
@@ -36,19 +55,10 @@ def gemm(dtype: str) -> Gemm | None:
     library = _library()
     if library is None:
         return None
-    function = getattr(library, f"scipy_cblas_{_LETTERS[dtype]}gemm64_")
-    form, size, address = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
-    number = ctypes.c_float if dtype == "float32" else ctypes.c_double
-    matrix = [address, size]
-    function.argtypes = [form, form, form, size, size, size, number, *matrix, *matrix, number, *matrix]
+    letter, number = {"float32": ("s", ctypes.c_float), "float64": ("d", ctypes.c_double)}[dtype]
+    function = library[f"scipy_cblas_{letter}gemm64_"]
     function.restype = None
-
-    def call(
-        left: int, right: int, m: int, n: int, k: int, a: int, lda: int, b: int, ldb: int, c: int, ldc: int
-    ) -> None:
-        function(_ROW_MAJOR, left, right, m, n, k, 1.0, a, lda, b, ldb, 0.0, c, ldc)
-
-    return Gemm(ctypes.cast(function, address).value or 0, call)
+    return Gemm(ctypes.cast(function, ctypes.c_void_p).value or 0, function, number)
 
 
 @cache

@@ -1,8 +1,8 @@
 """A pass through a network: products in stages, computed where and how that is fastest."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.backends.worth import is_worth_compiling
-from mxtrain.passes.blas import gemm
+from mxtrain.passes.blas import Gemm, gemm
 from mxtrain.passes.product import Product
-from mxtrain.passes.table import END_OF_CALL, LEFT, SIZES, ends_in_tiles, table_of
+from mxtrain.passes.table import LEFT, SIZES, ends_in_tiles, table_of
 from mxtrain.types import Array
 
 Stage: TypeAlias = Sequence[Product]
@@ -29,9 +29,9 @@ _SHARED = 1 << 22
 class _Section(NamedTuple):
     """Stages that compiled code does in one go, and what is left to NumPy after them."""
 
-    table: NDArray[np.int64]
-    starts: NDArray[np.int64]
+    task: tuple[Any, ...]
     turns: NDArray[np.int64]
+    most: int
     left: list[Product]
 
 
@@ -65,6 +65,8 @@ class Plan:
         self._dtype = self._stages[0][0].out.dtype
         are_regular = xp is np and all(product.is_regular(shape, self._dtype) for product in self._products())
         self._gemm = gemm(str(self._dtype)) if are_regular else None
+        self._inputs: Array = None
+        self._sections: list[_Section] | None = None
         if self._gemm:
             self._lay_out()
 
@@ -78,13 +80,15 @@ class Plan:
             for product in self._products():
                 product.compute(self._xp, inputs)
             return
-        self._aim(inputs)
-        compiled = _compiled() if is_worth_compiling(self._saving) else None
-        if compiled is None:
-            self._walk(self._gemm.call)
+        if inputs is not self._inputs:
+            self._aim(inputs)
+        if self._sections is None and is_worth_compiling(self._saving):
+            self._sections = self._cut(_compiled(), self._gemm.address)
+        if not self._sections:
+            self._walk(self._gemm)
             return
         for section in self._sections:
-            compiled(self._gemm.address, str(self._dtype), *section[:3], self._is_shared)
+            _compiled().run(section.task, section.turns, section.most)
             for product in section.left:
                 product.activate(np)
 
@@ -92,53 +96,61 @@ class Plan:
         return (product for stage in self._stages for product in stage)
 
     def _lay_out(self) -> None:
-        tables = {id(product): table_of(product) for product in self._products()}
-        self._table = np.concatenate(list(tables.values()))
-        self._counts = [len(table) for table in tables.values()]
-        self._moving = np.repeat([product.left is None for product in self._products()], self._counts)
-        self._inputs_at = 0
-        self._calls: list[list[int]] | None = None
+        tables = [table_of(product) for product in self._products()]
+        self._table = np.concatenate(tables)
+        ends = [0, *accumulate(map(len, tables))]
+        parts = (self._table[begin:end] for begin, end in pairwise(ends))
+        self._tables = dict(zip(self._products(), parts, strict=True))
+        self._moving = np.repeat([product.left is None for product in self._products()], [*map(len, tables)])
+        self._address = 0
+        self._steps: list[tuple[list[tuple[Any, ...]], Product]] = []
         multiplications = int(self._table[:, SIZES].prod(axis=1).sum())
         self._is_shared = multiplications >= _SHARED
         self._saving = len(self._table) * _SECONDS_PER_TILE
         self._saving += self._is_shared * multiplications * _SECONDS_PER_MULTIPLICATION
-        self._sections = list(self._cut(tables))
 
-    def _cut(self, tables: dict[int, NDArray[np.int64]]) -> Iterator[_Section]:
-        """The sections, which end where an activation is NumPy's to compute."""
+    def _cut(self, compiled: Any, gemm: int) -> list[_Section]:
+        """The sections, which end where an activation is NumPy's to compute; none where there is no compiler."""
+        sections: list[_Section] = []
         begin, lengths = 0, []
-        for number, stage in enumerate(self._stages, 1):
-            lengths.append(sum(len(tables[id(product)]) for product in stage))
+        for number, stage in enumerate(self._stages if compiled else (), 1):
+            lengths.append(sum(len(self._tables[product]) for product in stage))
             left = [product for product in stage if not ends_in_tiles(product)]
             if left or number == len(self._stages):
                 turns = np.array([0, *accumulate(lengths)], dtype=np.int64)
                 end = begin + int(turns[-1])
-                yield _Section(self._table[begin:end], np.arange(end - begin + 1), turns, left)
+                task = compiled.task(gemm, str(self._dtype), self._table[begin:end])
+                sections.append(_Section(task, turns, max(lengths) if self._is_shared else 1, left))
                 begin, lengths = end, []
+        return sections
 
     def _aim(self, inputs: NDArray[Any]) -> None:
         """Have the table point to where the inputs are."""
         if inputs.shape != self._shape or not inputs.flags.c_contiguous:
             raise ValueError(f"inputs must be a C-contiguous array of shape {self._shape}, got {inputs.shape}")
         address = inputs.__array_interface__["data"][0]
-        if address != self._inputs_at:
-            self._table[self._moving, LEFT] += address - self._inputs_at
-            self._inputs_at, self._calls = address, None
+        self._table[self._moving, LEFT] += address - self._address
+        self._inputs, self._address, self._steps = inputs, address, []
 
-    def _walk(self, multiply: Callable[..., None]) -> None:
-        if self._calls is None:
-            self._calls = self._table[:, :END_OF_CALL].tolist()
-        calls = iter(self._calls)
-        for product, count in zip(self._products(), self._counts, strict=True):
-            for _ in range(count):
-                multiply(*next(calls))
-            product.finish(np)
+    def _walk(self, gemm: Gemm) -> None:
+        if not self._steps:
+            self._steps = [
+                ([gemm.arguments(tile) for tile in self._tables[product].tolist()], product)
+                for product in self._products()
+            ]
+        multiply = gemm.function
+        for calls, product in self._steps:
+            for arguments in calls:
+                multiply(*arguments)
+            if product.bias is not None or product.activation is not None:
+                product.finish(np)
 
 
 @cache
-def _compiled() -> Callable[..., None] | None:
+def _compiled() -> Any:
+    """The module that runs tiles in compiled code; None where there is no compiler."""
     try:
-        from mxtrain.passes.tile_loop import run
-    except ImportError:  # without a compiler Python walks
+        from mxtrain.passes import tile_loop
+    except ImportError:
         return None
-    return run
+    return tile_loop

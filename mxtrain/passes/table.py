@@ -10,9 +10,9 @@ from mxtrain.passes.product import Product
 from mxtrain.passes.tiles import tiles
 
 FIELDS = 13
-"""A tile is so many numbers: what `Gemm.call` takes; how it ends; and the address of what that needs."""
-SIZES, LEFT, END_OF_CALL = slice(2, 5), 5, 11
-"""Of these: rows, columns and the inner size; the address of the left matrix; how many `Gemm.call` takes."""
+"""A tile is so many numbers: what `Gemm.arguments` takes; how it ends; and the address of what that needs."""
+SIZES, LEFT = slice(2, 5), 5
+"""Of these: rows, columns and the inner size; the address of the left matrix."""
 NOTHING, BIAS, BIAS_AND_RELU, RELU_SLOPE, TANH_SLOPE, SIGMOID_SLOPE = range(6)
 """How a tile may end. A slope needs the values at which it is taken, the others the bias."""
 

@@ -16,20 +16,21 @@ from mxtrain.backends.words import doubles, floats, multiply_doubles, multiply_f
 from mxtrain.passes.table import BIAS, BIAS_AND_RELU, FIELDS, NOTHING, RELU_SLOPE, SIGMOID_SLOPE, TANH_SLOPE
 
 
-def run(gemm: int, dtype: str, table: Any, starts: Any, turns: Any, is_shared: bool) -> None:
+def task(gemm: int, dtype: str, table: Any) -> tuple[Any, ...]:
+    """What `run` is given: the loop, the address of what multiplies, and the tiles, as `table_of` has them."""
+    return _LOOPS[dtype].address, np.array([gemm]).view(np.uint8), table, np.arange(len(table) + 1)
+
+
+def run(task: tuple[Any, ...], turns: Any, most: int) -> None:
     """Do all tiles.
 
     Args:
-        gemm: the address of the function that multiplies.
-        dtype: of the matrices.
-        table: the tiles, one in a row, as `table_of` has them.
-        starts: 0, 1, 2 and so on, one more than there are tiles.
+        task: what `task` returned.
         turns: the number of each stage's first tile, and at the end that of all: a stage needs what the one before has
             done.
-        is_shared: whether there is enough to do for several threads.
+        most: how many threads there is work for.
     """
-    task = _LOOPS[dtype].address, np.array([gemm]).view(np.uint8), table, starts
-    helpers = min(thread_count(), int(np.diff(turns).max())) - 1 if is_shared else 0
+    helpers = min(thread_count(), most) - 1 if most > 1 else 0
     if helpers < 1 or not crew().run(task, 1, helpers, turns):
         alone(*task)
 

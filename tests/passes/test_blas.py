@@ -29,7 +29,8 @@ def test_it_multiplies_matrices_and_their_transposes(dtype: str) -> None:
         for right_form, b, ldb in ((PLAIN, right, 5), (TURNED, right.T.copy(), 4)):
             out = np.full((3, 5), np.nan, dtype)
             addresses = (a.ctypes.data, lda, b.ctypes.data, ldb, out.ctypes.data, 5)
-            gemm(dtype).call(left_form, right_form, 3, 5, 4, *addresses)
+            multiply = gemm(dtype)
+            multiply.function(*multiply.arguments((left_form, right_form, 3, 5, 4, *addresses)))
             np.testing.assert_allclose(out, expected, rtol=1e-6)
 
 
