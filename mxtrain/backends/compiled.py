@@ -23,9 +23,9 @@ from mxtrain.kernel import Program
 
 THREADED = 1 << 17
 """From this many elements on, the work is shared among threads; below, waking them costs more than they save."""
-_RANGES = 16
+_RANGES = 8
 """Into how many ranges it is cut for each thread: enough that a late one does not hold the others up."""
-_SMALLEST, _LARGEST = 1 << 14, 1 << 17
+_SMALLEST, _LARGEST = 1 << 14, 1 << 18
 """Elements in a range: less is not worth the turn, and of more the last one would take too long."""
 
 

@@ -57,8 +57,9 @@ class Crew:
         with suppress(OSError, RuntimeError):
             while len(self._helpers) < count:
                 self._bell = self._bell or _new_bell()
-                name = f"mxtrain-{len(self._helpers) + 1}"
-                helper = Thread(target=serve, args=(self._board, self._bell[0], _PATIENCE), name=name, daemon=True)
+                number = len(self._helpers) + 1
+                given = self._board, number, self._bell[0], _PATIENCE
+                helper = Thread(target=serve, args=given, name=f"mxtrain-{number}", daemon=True)
                 helper.start()
                 self._helpers.append(helper)
 
