@@ -28,7 +28,7 @@ STAGES: dict[str, dict[str, float]] = {
     "scaled and clipped": {"λ": 0.0, "scale": 0.5, "clip": 0.3},
     "all": {"λ": 0.01, "scale": -0.25, "clip": 0.1},
 }
-SHAPES: dict[str, Any] = {"scalar": (), "empty": (0, 3), "odd": (7, 11), "two blocks and a bit": 65_539}
+SHAPES: dict[str, Any] = {"scalar": (), "empty": (0, 3), "odd": (7, 11), "two blocks and a bit": 131_075}
 
 
 def awkward(size: int, dtype: str, count: int, seed: int = 0) -> list[np.ndarray]:
