@@ -60,45 +60,46 @@ def _call(typing: Any, loop: Any, scalars: Any, table: Any, starts: Any, row: An
     return types.void(*[types.int64] * 7), generate
 
 
-def _elements(kind: Any) -> Any:
-    """A word: the elements of a type from an address on."""
+def _elements(typing: Any, address: Any, example: Any) -> Any:
+    """The numbers from an address on, of the type of an example."""
     pointer_to: Any = types.CPointer
-    pointer = pointer_to(kind)
+    pointer = pointer_to(example)
 
-    def elements(typing: Any, address: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return builder.inttoptr(arguments[0], context.get_value_type(pointer))
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(pointer))
 
-        return pointer(types.int64), generate
-
-    return intrinsic(elements)
+    return pointer(types.int64, example), generate
 
 
-def _multiply(kind: Any, number: ir.Type) -> Any:
-    """A word: call the `gemm` of CBLAS at an address, for `c ← a·b` on matrices of a type, row by row."""
-    form, size = ir.IntType(32), _word
+def _multiply(
+    typing: Any, gemm: Any, left: Any, right: Any, m: Any, n: Any, k: Any, a: Any, lda: Any, b: Any, ldb: Any, c: Any,
+    ldc: Any, example: Any,
+) -> Any:  # fmt: skip
+    """Call the `gemm` of CBLAS at an address, for `c ← a·b` on matrices of the type of an example, row by row."""
+    form, size, number = ir.IntType(32), _word, ir.FloatType() if example == types.float32 else ir.DoubleType()
     matrix = [_word, size]
-    signature_in_c = ir.FunctionType(
+    in_c = ir.FunctionType(
         ir.VoidType(), [form, form, form, size, size, size, number, *matrix, *matrix, number, *matrix]
     )
 
-    def multiply(
-        typing: Any, gemm: Any, left: Any, right: Any, m: Any, n: Any, k: Any, a: Any, lda: Any, b: Any, ldb: Any,
-        c: Any, ldc: Any,
-    ) -> Any:  # fmt: skip
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            function, *forms = arguments[0], *(builder.trunc(each, form) for each in arguments[1:3])
-            sizes, matrices = arguments[3:6], arguments[6:]
-            row_major, one, zero = form(101), number(1.0), number(0.0)
-            builder.call(
-                builder.inttoptr(function, signature_in_c.as_pointer()),
-                [row_major, *forms, *sizes, one, *matrices[:4], zero, *matrices[4:]],
-            )
-            return context.get_dummy_value()
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        function, forms, sizes, matrices = arguments[0], arguments[1:3], arguments[3:6], arguments[6:12]
+        row_major, one, zero = form(101), number(1.0), number(0.0)
+        builder.call(
+            builder.inttoptr(function, in_c.as_pointer()),
+            [
+                row_major,
+                *(builder.trunc(each, form) for each in forms),
+                *sizes,
+                one,
+                *matrices[:4],
+                zero,
+                *matrices[4:],
+            ],
+        )
+        return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 12), generate
-
-    return intrinsic(multiply)
+    return types.void(*[types.int64] * 12, example), generate
 
 
 fetch: Any = intrinsic(_fetch)
@@ -106,10 +107,8 @@ fetch_int: Any = intrinsic(_fetch_int)
 add: Any = intrinsic(_add)
 replace: Any = intrinsic(_replace)
 call: Any = intrinsic(_call)
-floats: Any = _elements(types.float32)
-doubles: Any = _elements(types.float64)
-multiply_floats: Any = _multiply(types.float32, ir.FloatType())
-multiply_doubles: Any = _multiply(types.float64, ir.DoubleType())
+elements: Any = intrinsic(_elements)
+multiply: Any = intrinsic(_multiply)
 
 
 def _external(name: str, signature: Any, windows_name: str = "") -> Any:

@@ -12,7 +12,7 @@ from mxtrain.backends.crew import crew
 from mxtrain.backends.kept_code import compile_and_keep
 from mxtrain.backends.native import alone
 from mxtrain.backends.threads import thread_count
-from mxtrain.backends.words import doubles, floats, multiply_doubles, multiply_floats
+from mxtrain.backends.words import elements, multiply
 from mxtrain.passes.table import BIAS, BIAS_AND_RELU, FIELDS, NOTHING, RELU_SLOPE, SIGMOID_SLOPE, TANH_SLOPE
 
 
@@ -58,28 +58,26 @@ def _finish(out: Any, row: Any, rows: Any, columns: Any, end: Any, other: Any, z
                 out[j] = out[j] * other[j] * (one - other[j])
 
 
-def _do_floats(gemm: Any, table: Any, starts: Any, row: Any, low: Any, high: Any) -> None:
+@njit(error_model="numpy")
+def _do(gemm: Any, table: Any, low: Any, high: Any, zero: Any, one: Any) -> None:
+    """Do tiles, of the type of `zero` and `one`."""
     for tile in range(low, high):
         t = FIELDS * tile
         m, n, c, row_of_c, end = table[t + 2], table[t + 3], table[t + 9], table[t + 10], table[t + 11]
-        multiply_floats(
-            gemm[0], table[t], table[t + 1], m, n, table[t + 4], table[t + 5], table[t + 6], table[t + 7], table[t + 8],
-            c, row_of_c,
+        multiply(
+            gemm, table[t], table[t + 1], m, n, table[t + 4], table[t + 5], table[t + 6], table[t + 7], table[t + 8],
+            c, row_of_c, one,
         )  # fmt: skip
         if end != NOTHING:
-            _finish(floats(c), row_of_c, m, n, end, floats(table[t + 12]), np.float32(0), np.float32(1))
+            _finish(elements(c, one), row_of_c, m, n, end, elements(table[t + 12], one), zero, one)
+
+
+def _do_floats(gemm: Any, table: Any, starts: Any, row: Any, low: Any, high: Any) -> None:
+    _do(gemm[0], table, low, high, np.float32(0), np.float32(1))
 
 
 def _do_doubles(gemm: Any, table: Any, starts: Any, row: Any, low: Any, high: Any) -> None:
-    for tile in range(low, high):
-        t = FIELDS * tile
-        m, n, c, row_of_c, end = table[t + 2], table[t + 3], table[t + 9], table[t + 10], table[t + 11]
-        multiply_doubles(
-            gemm[0], table[t], table[t + 1], m, n, table[t + 4], table[t + 5], table[t + 6], table[t + 7], table[t + 8],
-            c, row_of_c,
-        )  # fmt: skip
-        if end != NOTHING:
-            _finish(doubles(c), row_of_c, m, n, end, doubles(table[t + 12]), 0.0, 1.0)
+    _do(gemm[0], table, low, high, 0.0, 1.0)
 
 
 def _compiled(function: Callable[..., None]) -> Any:
