@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from operator import is_
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,10 @@ class CompiledBackend:
 
     def __init__(self, threads: int | None = None) -> None:
         self._threads = threads
+        self._known: tuple[Group, Any, Any, Any] = (), None, None, None
+
+    def __reduce__(self) -> tuple[type, tuple[int | None]]:
+        return CompiledBackend, (self._threads,)  # a copy's arrays lie elsewhere
 
     def run(self, program: Program, groups: Sequence[Group], scalars: Sequence[float]) -> None:
         """Run a program in place on each group; see `Backend.run`."""
@@ -61,17 +66,36 @@ class CompiledBackend:
 
     def _run_in_place(self, loop: int, constants: Any, groups: Sequence[Group]) -> bool:
         """Run a loop where the arrays lie; False, and nothing is done, where some have no common order in memory."""
-        # The records keep the arrays alive and their memory where it is.
-        records = [array.__array_struct__ for arrays in groups for array in arrays]
-        table = np.array(list(map(id, records)), dtype=np.int64).reshape(len(groups), -1)
-        starts = np.empty(len(groups) + 1, dtype=np.int64)
-        if not look_up(table, starts):
-            return False
+        known, like, table, starts = self._known
+        if not _are_known(groups, known, like):
+            # The records keep the arrays alive and their memory where it is.
+            records = [array.__array_struct__ for arrays in groups for array in arrays]
+            table = np.array(list(map(id, records)), dtype=np.int64).reshape(len(groups), -1)
+            starts = np.empty(len(groups) + 1, dtype=np.int64)
+            if not look_up(table, starts):
+                return False
+            if len(groups) == 1 and starts[1] < THREADED:  # of more, the time does not matter, but the memory may
+                self._known = tuple(groups[0]), _like(groups[0][0]), table, starts
         task = loop, constants, table, starts
         threads = (self._threads or thread_count()) if starts[-1] >= THREADED else 1
         if threads == 1 or not _are_apart(table, starts, groups[0][0].itemsize) or not _run_shared(task, threads):
             alone(*task)
         return True
+
+
+def _are_known(groups: Sequence[Group], known: Group, like: Any) -> bool:
+    """Whether these are the very arrays of before, as flat parameters are in every step.
+
+    They are held on to, so their memory is where it was. A dtype or a shape that was set in place is told by the first,
+    as the others are like it.
+    """
+    if len(groups) != 1 or len(groups[0]) != len(known):
+        return False
+    return all(map(is_, groups[0], known)) and _like(groups[0][0]) == like
+
+
+def _like(array: Any) -> Any:
+    return array.dtype, array.shape
 
 
 def _are_apart(table: Any, starts: Any, itemsize: int) -> bool:

@@ -64,6 +64,7 @@ class MLP:
     ) -> None:
         self._widths = tuple(widths)
         self._names = [(f"W{i}", f"b{i}" if bias else None) for i in range(1, len(self._widths))]
+        self._parameters = tuple(name for pair in self._names for name in pair if name)
         self._rectified = activation == "relu"
         self._activation = ACTIVATIONS[activation]
         self._loss = LOSSES[loss]
@@ -121,8 +122,7 @@ class MLP:
         self, params: Mapping[str, Array], inputs: Array, grads: Mapping[str, Array] | None = None
     ) -> Passes:
         """Those of before, where this thread had them for these very arrays."""
-        names = [name for pair in self._names for name in pair if name]
-        arrays = [params[name] for name in names] + [grads[name] for name in names if grads is not None]
+        arrays = [each[name] for each in (params, grads) if each is not None for name in self._parameters]
         key = get_ident(), inputs.shape, inputs.dtype, grads is not None
         kept = self._passes.get(key)
         if kept is None or not all(map(is_, arrays, kept.arrays)):

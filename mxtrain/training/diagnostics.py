@@ -14,16 +14,18 @@ _SMALL = 1e-30
 """A sum of squares below this may have lost some of them: float32 ends at 1e-45."""
 
 
-@np.errstate(over="ignore")
 def gradient_norm(xp: ModuleType, flat: FlatParameters) -> Any:
     """`√(Σ x²)` over all parameters, with the products of their own dtype.
 
     On the CPU it is `exact_norm` where squares overflow or vanish. On a GPU nothing waits to see that, and the norm is
     infinite, or 0.
     """
-    squared = sum(xp.dot(buffer, buffer).astype(xp.float64) for buffer in flat.buffers.values())
+    buffers = flat.buffers.values()
     if xp is not np:
-        return xp.sqrt(squared)
+        return xp.sqrt(sum(xp.dot(buffer, buffer).astype(xp.float64) for buffer in buffers))
+    squared = 0.0
+    for buffer in buffers:
+        squared += float(np.dot(buffer, buffer))
     return math.sqrt(squared) if _SMALL < squared < math.inf else float(exact_norm(np, flat))
 
 

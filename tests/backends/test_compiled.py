@@ -1,7 +1,9 @@
 """The compiled backend gives NumPy's bits, whatever the rule, the size, the layout, the thread or the process."""
 
+import copy
 import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
 import warnings
@@ -223,3 +225,29 @@ mxtrain.build({{"kind": "sgd"}}, backend="compiled")
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert result.stdout.strip() == "-2.0", result.stderr
     assert "BackendError: the backend compiled needs Numba, which cannot be used here (" in result.stderr
+
+
+def test_arrays_that_are_changed_in_place_are_looked_up_anew() -> None:
+    """The backend remembers where small arrays lie; a dtype or a shape may be set on the array itself."""
+    weight, gradient = np.zeros(8, "float32"), np.ones(8, "float32")
+    optimizer = mxtrain.build({"kind": "sgd", "η": 1, "λ": 0}, backend="compiled")
+    optimizer.update(0, gradient, weight)
+    weight.shape = gradient.shape = (2, 4)
+    optimizer.update(0, gradient, weight)
+    assert (weight == -2).all()
+    weight[...], gradient[...] = 0, 0
+    weight.dtype = gradient.dtype = "float64"
+    gradient += 1
+    optimizer.update(0, gradient, weight)
+    assert (weight == -1).all()
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))])
+def test_a_copy_does_not_take_its_arrays_for_those_that_it_was_copied_with(copied: Any) -> None:
+    weight, gradient = np.zeros(8, "float32"), np.ones(8, "float32")
+    optimizer = mxtrain.build({"kind": "sgd", "η": 1, "λ": 0}, backend="compiled")
+    optimizer.update(0, gradient, weight)
+    other, (its_gradient, its_weight) = copied((optimizer, (gradient, weight)))
+    other.update(0, its_gradient, its_weight)
+    assert (its_weight == -2).all()
+    assert (weight == -1).all()
