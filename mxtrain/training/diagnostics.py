@@ -17,8 +17,8 @@ _SMALL = 1e-30
 def gradient_norm(xp: ModuleType, flat: FlatParameters) -> Any:
     """`√(Σ x²)` over all parameters, with the products of their own dtype.
 
-    On the CPU it is `exact_norm` where squares overflow or vanish. On a GPU nothing waits to see that, and the norm is
-    infinite, or 0.
+    On the CPU it is `exact_norm` where squares overflow, of which NumPy warns unless it is told not to, or vanish. On a
+    GPU nothing waits to see that, and the norm is infinite, or 0.
     """
     buffers = flat.buffers.values()
     if xp is not np:
