@@ -102,6 +102,9 @@ class DataConfig(Config):
         standardize: `features` brings each number to mean 0 and variance 1, as measured on the training part; `whole`
             all of them together, which suits features that share one unit, such as pixels; `none` leaves them as they
             are. Left out, `whole` for digits and `features` for everything else. Categories stay 0 and 1.
+        standardize_target: whether the target too is brought to mean 0 and variance 1, as measured on the training
+            part; for squared_error. The loss is that of the standardized target; predictions, `mae` and `r2` are in the
+            target's own unit.
     """
 
     source: Text
@@ -116,6 +119,7 @@ class DataConfig(Config):
     shuffle: bool = True
     last_batch: Literal["keep", "drop"] = "keep"
     standardize: Standardize | None = None
+    standardize_target: bool = False
 
     @property
     def is_file(self) -> bool:

@@ -118,6 +118,9 @@ class RunConfig(Config):
             raise misfit("loss", f"{self.loss} does not suit {self.data.source}; use {remedy}")
         if self.data.source == "digits" and self.loss == "logistic":
             raise misfit("loss", "logistic is for two classes, digits has ten; use softmax_cross_entropy")
+        if self.data.standardize_target and has_classes:
+            message = f"goes with squared_error, and {self.loss} predicts classes; leave standardize_target out"
+            raise misfit("data.standardize_target", message)
         for i, metric in enumerate(self.fit.metrics):
             if metric != "loss" and (metric == "accuracy") != has_classes:
                 raise misfit(f"fit.metrics.{i}", f"{metric} cannot be measured with the loss {self.loss}")

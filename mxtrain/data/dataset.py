@@ -84,7 +84,7 @@ def _prepare_table(
     rows = split(table.targets, data.share("validation"), data.share("test"), config.seed, stratified=classes)
     check_batch_size(config, len(rows.training))
     preprocessing = fit_preprocessing(table, rows.training, config)
-    targets = as_targets(table.targets, preprocessing.target_dtype, table.target_name, data.source)
+    targets = as_targets(table.targets, preprocessing, data.source)
 
     def part(name: str) -> Part:
         path, own = getattr(data, name, None), getattr(rows, name)

@@ -14,6 +14,7 @@ from mxtrain.data.preparing import check_batch_size, check_classes
 from mxtrain.data.preprocessing import Number, Preprocessing, too_large
 from mxtrain.data.split import split
 from mxtrain.data.standardization import Standardization
+from mxtrain.data.target_scale import TargetScale
 from mxtrain.data.targets import as_targets
 from mxtrain.errors import DataError
 
@@ -42,8 +43,9 @@ def prepare_disk(config: RunConfig) -> tuple[tuple[Samples, Samples, Samples], P
     statistics = measure_disk(arrays, is_training)
     standardization = statistics.standardization(data.resolve().standardize or "features")
     _check_dtype(arrays, statistics, standardization, config)
-    preprocessing = _preprocessing(arrays, standardization, class_names, config)
-    targets = as_targets(found, preprocessing.target_dtype, _TARGET, where)
+    target_scale = TargetScale.fit(found[rows.training], where, _TARGET) if data.standardize_target else None
+    preprocessing = _preprocessing(arrays, standardization, class_names, target_scale, config)
+    targets = as_targets(found, preprocessing, where)
 
     def part(name: str) -> Samples:
         path, own = getattr(data, name, None), getattr(rows, name)
@@ -80,7 +82,11 @@ def _check_dtype(
 
 
 def _preprocessing(
-    arrays: DiskArrays, standardization: Standardization, class_names: tuple[str, ...] | None, config: RunConfig
+    arrays: DiskArrays,
+    standardization: Standardization,
+    class_names: tuple[str, ...] | None,
+    target_scale: TargetScale | None,
+    config: RunConfig,
 ) -> Preprocessing:
     maps = zip(
         array_features("inputs", arrays.width),
@@ -95,4 +101,5 @@ def _preprocessing(
         dtype=config.dtype,
         target_dtype="int64" if config.loss == "softmax_cross_entropy" else config.dtype,
         array="inputs",
+        target_scale=target_scale,
     )

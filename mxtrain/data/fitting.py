@@ -8,6 +8,7 @@ from mxtrain.config.run import RunConfig
 from mxtrain.data.preprocessing import Category, Number, Preprocessing, too_large
 from mxtrain.data.standardization import Standardization
 from mxtrain.data.table import Table
+from mxtrain.data.target_scale import TargetScale
 from mxtrain.errors import DataError
 from mxtrain.types import Array
 
@@ -16,7 +17,8 @@ def fit_preprocessing(table: Table, rows: NDArray[np.int64], config: RunConfig) 
     """Fit to the rows of the training part: means, scales, what fills gaps, and the categories of each column of text.
 
     Raises:
-        DataError: a column has no value in the training part, or numbers too large for the dtype.
+        DataError: a column has no value in the training part, or numbers too large for the dtype; or targets that are
+            to be standardized are all equal.
 
     Example:
         >>> table = Table(np.array([[1.0, 0], [3.0, 1], [9.0, 1]]), np.zeros(3), ("age", "size"), "y",
@@ -43,14 +45,16 @@ def fit_preprocessing(table: Table, rows: NDArray[np.int64], config: RunConfig) 
             if not np.isfinite((mean, scale)).all():
                 raise too_large(config.data.source, name, config.dtype)
             columns.append(Number(name, mean, scale, fill))
+    source, target = config.data.source, table.target_name
     return Preprocessing(
         columns=tuple(columns),
-        target=table.target_name,
+        target=target,
         class_names=table.class_names,
         dtype=config.dtype,
         target_dtype="int64" if config.loss == "softmax_cross_entropy" else config.dtype,
         unseen=config.data.unseen,
         array=table.column_names[0].rpartition("[")[0] if config.data.has_one_array else None,
+        target_scale=TargetScale.fit(table.targets[rows], source, target) if config.data.standardize_target else None,
     )
 
 

@@ -33,7 +33,7 @@ def load_for_prediction(path: str, preprocessing: Preprocessing, with_targets: b
         with_targets: whether to read the targets; where predictions are made, they may be blank, or anything.
 
     Returns:
-        The inputs, (n, d), and the targets, (n,), or None; all in memory.
+        The inputs, (n, d), and the targets, (n,), as the loss takes them, or None; all in memory.
 
     Raises:
         DataError: the file cannot be read, or a column, a value or a class is not as in training.
@@ -50,7 +50,7 @@ def load_for_prediction(path: str, preprocessing: Preprocessing, with_targets: b
     if path in CLASS_SOURCES:
         table = load_packaged(path, CLASS_SOURCES[path])
         inputs = preprocessing.apply(table.inputs, path)
-        return inputs, as_targets(table.targets, preprocessing.target_dtype, preprocessing.target, path)
+        return inputs, as_targets(table.targets, preprocessing, path)
     if not is_path(path):
         raise DataError(f"{path}: must be a table, an .npz archive, an .npy file, or a folder with a / at its end")
     if path.endswith(TABLES):
@@ -107,10 +107,10 @@ def array_targets(found: NDArray[Any], preprocessing: Preprocessing, where: str)
     """Targets in an array of another file than the training's, (n,)."""
     if preprocessing.class_names is None:
         check_numbers(found, where)
-        return as_targets(found, preprocessing.target_dtype, preprocessing.target, where)
+        return as_targets(found, preprocessing, where)
     labels, codes = labels_of(found, where)
     indices = known_classes(tuple(labels), codes, preprocessing, lambda row: f"{where}: [{row}]")
-    return as_targets(indices, preprocessing.target_dtype, preprocessing.target, where)
+    return as_targets(indices, preprocessing, where)
 
 
 def _from_arrays(path: str, preprocessing: Preprocessing, with_targets: bool) -> _Loaded:

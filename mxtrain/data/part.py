@@ -20,7 +20,7 @@ class Samples(Protocol):
     @property
     def targets(self) -> Array:
         """(n,); for softmax_cross_entropy int64 class indices; for logistic 0 and 1, and for squared_error numbers,
-        in the run's dtype."""
+        standardized where the run asks for it, in the run's dtype."""
 
     def __len__(self) -> int:
         """How many samples there are."""

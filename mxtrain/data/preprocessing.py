@@ -12,6 +12,7 @@ from mxtrain.data.columns import Columns, Kind, Place, Texts
 from mxtrain.data.standardization import Standardization
 from mxtrain.data.table import check_known, row_number
 from mxtrain.data.tabulate import matrix, place_of
+from mxtrain.data.target_scale import TargetScale
 from mxtrain.errors import DataError
 from mxtrain.types import describe
 
@@ -47,6 +48,7 @@ class Preprocessing:
         unseen: what is done with a category that is not among a column's values: `error`, or `ignore`, which leaves
             all of the column's features 0.
         array: for a model of arrays, the name of the array in an `.npz` file.
+        target_scale: what was done to the targets; None where they were left as they are.
 
     Example:
         >>> size = Category("size", ("big", "small"))
@@ -68,6 +70,7 @@ class Preprocessing:
     target_dtype: Literal["int64", "float32", "float64"] = "int64"
     unseen: Unseen = "error"
     array: str | None = None
+    target_scale: TargetScale | None = None
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -84,6 +87,21 @@ class Preprocessing:
         """The map of the columns of numbers."""
         numbers = [column for column in self.columns if isinstance(column, Number)]
         return Standardization(np.array([c.mean for c in numbers]), np.array([c.scale for c in numbers]))
+
+    @property
+    def target_unit(self) -> float:
+        """How much of the target's own unit a difference of 1 between a model's outputs is."""
+        return 1.0 if self.target_scale is None else self.target_scale.scale
+
+    def in_own_unit(self, decided: NDArray[Any]) -> NDArray[Any]:
+        """Targets or predictions, (n,), as the data have them: where they were standardized in float64, else as given.
+
+        Example:
+            >>> prices = Preprocessing((), "price", None, "float32", "float32", target_scale=TargetScale(200.0, 100.0))
+            >>> prices.in_own_unit(np.array([-1, 3], dtype=np.float32))
+            array([100., 500.])
+        """
+        return decided if self.target_scale is None else self.target_scale.restore(decided)
 
     def apply(self, data: Columns | NDArray[Any], source: str = "data") -> NDArray[Any]:
         """The inputs, (n, d), that a model was trained to predict from.
@@ -179,7 +197,8 @@ class Preprocessing:
             for column in self.columns
         ]
         rest = {name: getattr(self, name) for name in ("target", "class_names", "dtype", "target_dtype")}
-        return {"columns": columns, **_plain(rest), "unseen": self.unseen, "array": self.array}
+        scale = None if self.target_scale is None else asdict(self.target_scale)
+        return {"columns": columns, **_plain(rest), "unseen": self.unseen, "array": self.array, "target_scale": scale}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Preprocessing":
@@ -187,8 +206,10 @@ class Preprocessing:
         try:
             fields = dict(data)
             fields["columns"] = tuple(_column(column) for column in fields["columns"])
-            names = fields["class_names"]
-            return cls(**fields | {"class_names": None if names is None else tuple(names)})
+            names, scale = fields["class_names"], fields.get("target_scale")  # older runs have none
+            fields["class_names"] = None if names is None else tuple(names)
+            fields["target_scale"] = None if scale is None else TargetScale(**scale)
+            return cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"the preprocessing of a run is damaged: {error!r}") from None
 

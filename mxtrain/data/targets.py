@@ -12,12 +12,17 @@ from mxtrain.errors import DataError
 from mxtrain.types import describe
 
 
-def as_targets(values: NDArray[Any], dtype: str, name: str, source: str) -> NDArray[Any]:
-    """Numbers, or indices of classes, in the dtype that the loss takes; a DataError where they are too large for it."""
+def as_targets(values: NDArray[Any], preprocessing: Preprocessing, source: str) -> NDArray[Any]:
+    """Numbers, standardized where the run asks for it, or indices of classes, as the loss takes them.
+
+    Raises:
+        DataError: they are too large for its dtype.
+    """
+    scale, dtype = preprocessing.target_scale, preprocessing.target_dtype
     with np.errstate(over="ignore"):
-        targets = values.astype(dtype, copy=False)
+        targets = (values if scale is None else scale.apply(values)).astype(dtype, copy=False)
     if targets.dtype.kind == "f" and not np.isfinite(targets).all():
-        raise too_large(source, name, dtype)
+        raise too_large(source, preprocessing.target, dtype)
     return targets
 
 
@@ -34,7 +39,7 @@ def targets_of(column: Column, preprocessing: Preprocessing, place: Place, sourc
         values: NDArray[Any] = known_classes(column.labels, column.codes, preprocessing, place)
     else:
         values = column.values
-    return as_targets(values, preprocessing.target_dtype, name, source)
+    return as_targets(values, preprocessing, source)
 
 
 def known_classes(

@@ -61,8 +61,20 @@ class MeanLoss:
 
 @dataclass(slots=True)
 class MeanAbsoluteError:
-    """`Σ|ŷ - y| / n`."""
+    """`Σ|ŷ - y| / n`.
 
+    Args:
+        unit: how much a difference of 1 is in the target's own unit, in which the metric is told. R² needs none: it
+            is the same in any.
+
+    Example:
+        >>> error = MeanAbsoluteError(unit=100.0)
+        >>> error.add(np.array([[1.0], [2.0]]), np.array([1.5, 2.0]))
+        >>> error.value()
+        25.0
+    """
+
+    unit: float = 1.0
     xp: ModuleType = np
     _total: Any = 0.0
     _samples: int = 0
@@ -72,7 +84,7 @@ class MeanAbsoluteError:
         self._samples += len(targets)
 
     def value(self) -> float:
-        return _mean(self._total, self._samples)
+        return self.unit * _mean(self._total, self._samples)
 
 
 @dataclass(slots=True)
@@ -119,7 +131,9 @@ class R2:
         return 1 - residual / spread
 
 
-def build_metric(name: MetricName, loss: LossName, shift: float = 0.0, xp: ModuleType = np) -> Metric:
+def build_metric(
+    name: MetricName, loss: LossName, shift: float = 0.0, xp: ModuleType = np, unit: float = 1.0
+) -> Metric:
     """A metric by its name in `fit.metrics`, with nothing added yet.
 
     Args:
@@ -127,6 +141,7 @@ def build_metric(name: MetricName, loss: LossName, shift: float = 0.0, xp: Modul
         loss: says what the outputs mean.
         shift: see `R2`; the others do without.
         xp: `numpy` or `cupy`.
+        unit: see `MeanAbsoluteError`; the others do without.
 
     Example:
         >>> accuracy = build_metric("accuracy", "softmax_cross_entropy")
@@ -140,7 +155,7 @@ def build_metric(name: MetricName, loss: LossName, shift: float = 0.0, xp: Modul
         case "loss":
             return MeanLoss(loss, xp)
         case "mae":
-            return MeanAbsoluteError(xp)
+            return MeanAbsoluteError(unit, xp)
         case "r2":
             return R2(shift, xp)
 

@@ -46,7 +46,7 @@ class Comparison:
 
     Attributes:
         part: the part's name.
-        targets: (n,), indices of classes, or numbers.
+        targets: (n,), indices of classes, or numbers in the target's own unit.
         predicted: (n,), of the same kind.
         metrics: what `evaluate` gives for the part.
         samples: how many there are in each part of the run's data.
@@ -123,7 +123,8 @@ class LoadedRun:
         return "test" if data.test else "validation" if data.validation else "training"
 
     def predict(self, inputs: Inputs) -> NDArray[Any]:
-        """What is predicted for each sample, (n,): the name of its class, or a number in the run's dtype.
+        """What is predicted for each sample, (n,): the name of its class, or a number in the run's dtype; where the
+        target was standardized, a number in its own unit, in float64.
 
         Raises:
             DataError: the file cannot be read, a feature is missing, or a value is not as in training.
@@ -140,14 +141,15 @@ class LoadedRun:
         return self.likelihood(self.outputs(inputs))
 
     def outputs(self, inputs: Inputs) -> NDArray[Any]:
-        """The outputs of the model itself, (n, k), from which `decide` and `likelihood` go on."""
+        """The outputs of the model itself, (n, k), from which `decide` and `likelihood` go on; of a standardized
+        target they are standardized too."""
         prepared = self._prepared(inputs)
         with np.errstate(all="ignore"), blas_limited(self.config.threads):
             return np.concatenate([self.model.predict(self.parameters, block) for block in _blocks(prepared)])
 
     def decide(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """What the model's outputs predict, (n,)."""
-        decided: NDArray[Any] = decide(np, self.config.loss, outputs)
+        decided = self.preprocessing.in_own_unit(decide(np, self.config.loss, outputs))
         return decided if self.class_names is None else np.array(self.class_names)[decided]
 
     def likelihood(self, outputs: NDArray[Any]) -> NDArray[Any]:
@@ -162,6 +164,8 @@ class LoadedRun:
         data: Data | None = None,
     ) -> dict[str, float]:
         """The loss, and the metrics that suit it: `accuracy` for classes, `mae` and `r2` for numbers.
+
+        Of a standardized target the loss is that of the standardized numbers, and `mae` is in the target's own unit.
 
         Args:
             samples: features and targets: the path of a file, or `(X, y)`, columns by name or a data frame; left out,
@@ -210,14 +214,17 @@ class LoadedRun:
             float(dataset.training.targets.mean()),
             lambda outputs: predicted.append(decide(np, self.config.loss, outputs)),
         )
-        return Comparison(name, parts[name].targets, np.concatenate(predicted), metrics, sizes)
+        own = self.preprocessing.in_own_unit
+        return Comparison(name, own(parts[name].targets), own(np.concatenate(predicted)), metrics, sizes)
 
     def _measure(
         self, samples: Samples, mean: float, see: Callable[[NDArray[Any]], object] | None = None
     ) -> dict[str, float]:
         loss, shift = self.config.loss, 0.0 if self.class_names else mean
         suiting: tuple[MetricName, ...] = ("accuracy",) if loss in CLASS_LOSSES else ("mae", "r2")
-        metrics = {"loss": build_metric("loss", loss)} | {name: build_metric(name, loss, shift) for name in suiting}
+        unit = self.preprocessing.target_unit
+        metrics = {"loss": build_metric("loss", loss)}
+        metrics |= {name: build_metric(name, loss, shift, unit=unit) for name in suiting}
         with np.errstate(all="ignore"), blas_limited(self.config.threads):
             return measure(self.model, self.parameters, samples, metrics, see)
 

@@ -17,6 +17,9 @@ Arrays = dict[str, NDArray[Any]]
 FORMAT = 2
 """Of the record; a checkpoint of another format is not read."""
 
+_SINCE = {"standardize_target": False}
+"""Fields of `data` that the config in an older checkpoint lacks, with what such a run did."""
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -63,7 +66,8 @@ class Snapshot:
         try:
             tensors = load(files["arrays.safetensors"])
             record = parse(files["record.json"])
-        except (KeyError, SafetensorError, ValueError) as error:
+            record["config"]["data"] = _SINCE | record["config"]["data"]
+        except (KeyError, TypeError, SafetensorError, ValueError) as error:
             raise ValueError(f"not the files of a checkpoint: {error}") from error
         groups: dict[str, Arrays] = {"parameters": {}, "slots": {}, "best": {}}
         for path, array in tensors.items():

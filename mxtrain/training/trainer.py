@@ -287,7 +287,8 @@ class Trainer:
     def _metrics(self) -> dict[str, Metric]:
         shift = 0.0 if self.dataset.class_names else float(self.dataset.training.targets.mean())
         names = [name for name in self.config.fit.metrics if name != "loss"]
-        return {name: build_metric(name, self.config.loss, shift, self.xp) for name in names}
+        unit = self.dataset.preprocessing.target_unit
+        return {name: build_metric(name, self.config.loss, shift, self.xp, unit) for name in names}
 
     def _diverged(self, problem: str) -> TrainingError:
         return TrainingError(

@@ -77,6 +77,25 @@ def test_predict_writes_a_row_for_each_row_with_names_and_probabilities(mxtrain,
         assert mxtrain("predict", pets, "new.csv", *arguments) == (0, text, "")
 
 
+def test_predict_and_evaluate_speak_in_the_unit_of_a_standardized_target(mxtrain):
+    ages = np.arange(40) % 10
+    lines = "\n".join(f"{age},{1e9 + 5 * age}" for age in ages)
+    Path("prices.csv").write_text(f"age,price\n{lines}\n")
+    Path("prices.yaml").write_text(
+        "data: {source: prices.csv, target: price, standardize_target: true}\nmodel: {kind: linear}\n"
+        "loss: squared_error\noptimizer: {kind: adam, η: 0.1}\nfit: {epochs: 60, metrics: [mae]}\n",
+        encoding="utf-8",
+    )
+    assert mxtrain("fit", "prices.yaml", "--quiet", "--run-dir", "prices") == (0, "", "")
+    Path("new.csv").write_text("age\n3\n12\n")
+    found = [float(row["prediction"]) for row in rows(mxtrain("predict", "prices", "new.csv").out)]
+    assert found == library.load_run("prices").predict("new.csv").tolist()
+    assert [value - 1e9 for value in found] == pytest.approx([15, 60], abs=5)
+    metrics = json.loads(mxtrain("evaluate", "prices", "--data", "prices.csv", "--json").out)["metrics"]
+    predicted = library.load_run("prices").predict("prices.csv")
+    assert metrics["mae"] == pytest.approx(np.abs(predicted - 1e9 - 5 * ages).mean(), rel=1e-3)
+
+
 def test_predict_leaves_the_old_file_where_the_new_one_cannot_be_written(mxtrain, pets, monkeypatch):
     Path("out.csv").write_text("precious")
 

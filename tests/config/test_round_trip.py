@@ -141,6 +141,7 @@ data:
   shuffle: true
   last_batch: keep
   standardize: whole
+  standardize_target: false
 model:
   kind: mlp
   hidden: [32, 16]

@@ -58,6 +58,20 @@ def test_numbers_have_residuals(run, report):
     assert "confusion" not in page.figures
 
 
+def test_numbers_that_were_standardized_are_shown_in_their_own_unit(run, report):
+    data = {"source": "diabetes", "standardize_target": True}
+    page = report(run(data=data, loss="squared_error", fit={"metrics": ["mae", "r2"]}))
+    told = mxtrain.load_run("run").compare()
+    [true, predicted] = (page.figures["predictions"]["data"][0][axis] for axis in "xy")
+    assert (true, predicted) == (told.targets.tolist(), told.predicted.tolist())
+    assert 20 < min(true) < 100 < max(true) < 350
+    assert all(abs(value - round(value)) < 1e-4 for value in true), "the table has whole numbers"
+    rows = [json.loads(line) for line in Path("run/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert ys(page.figures["mae"], 1) == [row["val_mae"] for row in rows]
+    assert rows[-1]["val_mae"] > 20
+    assert 'standardize_target: true<span class="was">  # default: false</span>' in page.source
+
+
 def test_one_epoch_is_enough(run, report):
     assert len(ys(report(run(fit={"epochs": 1})).figures["loss"])) == 1
 

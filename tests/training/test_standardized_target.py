@@ -1,0 +1,226 @@
+"""A run on standardized targets trains as on numbers near 1, and speaks in the target's own unit."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mxtrain
+from mxtrain.config import sweep_from_dict
+from mxtrain.errors import RunInterrupted
+from mxtrain.sweeps.folder import FREE, identity
+from mxtrain.training import StopRequest
+from mxtrain.training.checkpoints import Checkpoints
+from mxtrain.training.flattened import flattened
+from mxtrain.training.status import write_finished
+from tests.sweeps.conftest import small
+
+GENERATOR = np.random.default_rng(0)
+X = GENERATOR.standard_normal((200, 3))
+NEAR_1 = X @ [1.0, -2.0, 0.5] + 0.1 * GENERATOR.standard_normal(200)
+PRICES = 300_000 + 50_000 * NEAR_1
+
+
+def config(standardize_target: bool = True, **sections: Any) -> dict[str, Any]:
+    whole: dict[str, Any] = {
+        "name": "prices",
+        "dtype": "float32",
+        "data": {"source": "handed_over", "test": 0.1, "standardize_target": standardize_target},
+        "model": {"kind": "mlp", "hidden": [16]},
+        "loss": "squared_error",
+        "optimizer": {"kind": "adam", "η": 0.01},
+        "fit": {"epochs": 20, "metrics": ["mae", "r2"]},
+    }
+    return {
+        name: value | sections.get(name, {}) if isinstance(value, dict) else sections.get(name, value)
+        for name, value in whole.items()
+    }
+
+
+def fitted(run_dir: Path, targets: Any = PRICES, **sections: Any) -> mxtrain.LoadedRun:
+    return mxtrain.load_run(mxtrain.fit(config(**sections), run_dir=run_dir, data=(X, targets)).run_dir)
+
+
+def content(run_dir: Path) -> dict[str, bytes]:
+    """What must be equal, to the byte: the config, the parameters, the metrics, and the whole state at the end."""
+    last = max((run_dir / "checkpoints").iterdir())
+    files = [run_dir / name for name in ("config.yaml", "model.safetensors", "metrics.jsonl", "preprocessing.json")]
+    return {str(file.relative_to(run_dir)): file.read_bytes() for file in [*files, *last.iterdir()]}
+
+
+def test_house_prices_train_as_well_as_numbers_near_1(tmp_path: Path) -> None:
+    assert fitted(tmp_path / "prices").history[-1]["val_r2"] > 0.9
+    assert fitted(tmp_path / "plain", standardize_target=False).history[-1]["val_r2"] < 0
+
+
+def test_what_is_trained_does_not_depend_on_the_unit(tmp_path: Path) -> None:
+    """A power of 2 rounds nothing, so all that the model sees is the same, to the bit."""
+    one = fitted(tmp_path / "one", NEAR_1)
+    other = fitted(tmp_path / "other", 1024 * NEAR_1)
+    for mine, theirs in zip(one.history, other.history, strict=True):
+        assert {**mine, "mae": 1024 * mine["mae"], "val_mae": 1024 * mine["val_mae"]} == theirs
+    assert (1024 * one.predict(X) == other.predict(X)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("part", ["training", "validation", "test"])
+def test_metrics_are_those_of_predictions_beside_targets_in_their_own_unit(
+    part: Any, dtype: str, tmp_path: Path
+) -> None:
+    run = fitted(tmp_path, dtype=dtype)
+    told = run.compare(part, data=(X, PRICES))
+    assert told.targets.dtype == told.predicted.dtype == np.float64
+    assert np.abs(told.targets[:, None] - PRICES).min(axis=1).max() < 0.1
+    error = told.predicted - told.targets
+    assert told.metrics["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-7)
+    spread = told.targets - told.targets.mean()
+    assert told.metrics["r2"] == pytest.approx(1 - (error @ error) / (spread @ spread), rel=1e-6)
+    scale = run.preprocessing.target_scale
+    assert scale is not None
+    assert told.metrics["loss"] == pytest.approx((error @ error) / 2 / len(error) / scale.scale**2, rel=1e-6)
+
+
+def test_training_measures_in_that_unit_what_evaluating_does_to_the_byte(tmp_path: Path) -> None:
+    run = fitted(tmp_path)
+    measured = run.evaluate(part="validation", data=(X, PRICES))
+    assert measured == {name: run.history[-1][f"val_{name}"] for name in ("loss", "mae", "r2")}
+    assert run.history[-1]["mae"] == pytest.approx(run.evaluate(part="training", data=(X, PRICES))["mae"], rel=0.1)
+    assert run.evaluate((X, PRICES))["mae"] == pytest.approx(np.abs(run.predict(X) - PRICES).mean(), rel=1e-6)
+
+
+def test_predictions_keep_small_deviations_beside_a_large_mean(tmp_path: Path) -> None:
+    targets = 1e9 + 5 * NEAR_1
+    run = fitted(tmp_path, targets, model={"hidden": []}, fit={"epochs": 60})
+    assert run.predict(X).dtype == np.float64
+    assert np.abs(run.predict(X) - targets).mean() < 2
+    assert run.predict(X[:0]).dtype == np.float64
+
+
+def test_targets_beyond_float32_are_trained_on(tmp_path: Path) -> None:
+    run = fitted(tmp_path, 1e200 * NEAR_1)
+    assert run.history[-1]["val_r2"] > 0.9
+    assert 1e198 < run.evaluate(data=(X, 1e200 * NEAR_1))["mae"] < 1e200
+
+
+def test_a_run_that_is_interrupted_ends_with_the_same_bytes_and_is_verified(tmp_path: Path) -> None:
+    settings = config(fit={"epochs": 3})
+    mxtrain.fit(settings, run_dir=tmp_path / "whole", data=(X, PRICES))
+    stop = StopRequest()
+
+    class Stop(mxtrain.Callback):
+        left = 7
+
+        def on_batch(self, state: Any, loss: Any) -> None:
+            self.left -= 1
+            stop.signal = 0 if self.left else 15
+
+    with pytest.raises(RunInterrupted):
+        mxtrain.fit(settings, run_dir=tmp_path / "cut", data=(X, PRICES), callbacks=[Stop()], stop=stop)
+    mxtrain.resume(tmp_path / "cut", data=(X, PRICES))
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+    assert mxtrain.verify(tmp_path / "cut", data=(X, PRICES)) == []
+
+
+def test_it_cannot_change_on_the_way(tmp_path: Path) -> None:
+    run_dir = fitted(tmp_path, fit={"epochs": 1}).path
+    with pytest.raises(mxtrain.ConfigError, match=r"data\.standardize_target: was true when the run began, and cannot"):
+        mxtrain.resume(run_dir, overrides=["fit.epochs=2", "data.standardize_target=false"], data=(X, PRICES))
+
+
+def test_predicting_needs_nothing_but_the_folder(tmp_path: Path) -> None:
+    run = fitted(tmp_path)
+    kept = json.loads((tmp_path / "preprocessing.json").read_bytes())["preprocessing"]["target_scale"]
+    outputs = run.outputs(X)[:, 0].astype(float)
+    assert (run.predict(X) == outputs * kept["scale"] + kept["mean"]).all()
+
+
+def test_a_run_of_before_loads_goes_on_and_is_verified(tmp_path: Path) -> None:
+    """What it lacks is that nothing was done to its targets."""
+    settings = config(standardize_target=False, fit={"epochs": 2})
+    mxtrain.fit(settings, run_dir=tmp_path / "now", data=(X, NEAR_1))
+    mxtrain.fit(settings, run_dir=tmp_path / "before", data=(X, NEAR_1))
+    make_older(tmp_path / "before")
+    run = mxtrain.load_run(tmp_path / "before")
+    assert run.preprocessing.target_scale is None
+    assert run.predict(X).dtype == np.float32
+    assert mxtrain.verify(tmp_path / "before", data=(X, NEAR_1)) == []
+    for name in ("now", "before"):
+        mxtrain.resume(tmp_path / name, overrides=["fit.epochs=4", "fit.checkpoint.keep=1"], data=(X, NEAR_1))
+    assert content(tmp_path / "before") == content(tmp_path / "now")
+    with pytest.raises(mxtrain.ConfigError, match=r"data\.standardize_target: was false when the run began"):
+        mxtrain.resume(tmp_path / "before", overrides=["data.standardize_target=true"], data=(X, NEAR_1))
+
+
+def make_older(run_dir: Path) -> None:
+    """Take out of a run's files what they lacked before targets could be standardized."""
+    file = run_dir / "preprocessing.json"
+    record = json.loads(file.read_bytes())
+    del record["preprocessing"]["target_scale"]
+    file.write_text(json.dumps(record))
+    file = run_dir / "config.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("  standardize_target: false\n", ""), encoding="utf-8")
+    checkpoints = Checkpoints(run_dir / "checkpoints", keep=3)
+    for snapshot in reversed(list(checkpoints.good())):
+        del snapshot.record["config"]["data"]["standardize_target"]
+        checkpoints.save(snapshot)
+    write_finished(run_dir)
+
+
+def test_a_model_of_ones_own_sees_standardized_targets_and_predicts_in_the_unit(tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    class Mean:
+        def shapes(self) -> dict[str, tuple[int, ...]]:
+            return {"b": (1,)}
+
+        def init(self, seed: int, dtype: str) -> dict[str, Any]:
+            return {"b": np.zeros(1, dtype)}
+
+        def predict(self, params: Any, inputs: Any) -> Any:
+            return np.repeat(params["b"], len(inputs))[:, None]
+
+        def loss_and_grad(self, params: Any, inputs: Any, targets: Any, grads: Any) -> Any:
+            seen.extend(targets.tolist())
+            grads["b"][...] = 0
+            return 0.5 * ((params["b"] - targets) ** 2).sum(), self.predict(params, inputs)
+
+    settings = config() | {"model": {"kind": "custom"}, "fit": {"epochs": 1}}
+    run_dir = mxtrain.fit(settings, run_dir=tmp_path, data=(X, PRICES), model=lambda *_: Mean()).run_dir
+    run = mxtrain.load_run(run_dir, model=lambda *_: Mean())
+    assert np.std(seen) == pytest.approx(1)
+    assert run.predict(X[:2]) == pytest.approx(np.full(2, run.preprocessing.in_own_unit(np.zeros(1))[0]))
+
+
+def test_a_sweep_of_before_is_still_the_same_sweep() -> None:
+    sweep = sweep_from_dict(small())
+    older = flattened(sweep.to_dict())
+    del older["data.standardize_target"]
+    text = json.dumps({path: value for path, value in older.items() if path not in FREE}, sort_keys=True)
+    assert identity(sweep) == sha256(text.encode()).hexdigest()
+    standardized = {"source": "diabetes", "standardize_target": True}
+    other = small(data=standardized, loss="squared_error", fit={"epochs": 3}, objective={"minimize": "val_loss"})
+    left = small(
+        data={"source": "diabetes"}, loss="squared_error", fit={"epochs": 3}, objective={"minimize": "val_loss"}
+    )
+    assert identity(sweep_from_dict(other)) != identity(sweep_from_dict(left))
+
+
+def test_a_sweep_chooses_by_what_has_the_targets_unit(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", X=X, y=PRICES)
+    sweep = small(
+        data={"source": str(tmp_path / "t.npz"), "target": "y"},
+        loss="squared_error",
+        fit={"epochs": 15, "metrics": ["mae"]},
+        search={"data.standardize_target": {"choice": [True, False]}},
+        sampler={"kind": "grid"},
+        objective={"minimize": "val_mae"},
+        trials=2,
+        workers=1,
+    )
+    result = mxtrain.sweep(sweep, run_dir=tmp_path / "sweep")
+    assert "standardize_target: true" in (tmp_path / "sweep/best.yaml").read_text(encoding="utf-8")
+    best, worst = sorted(row["value"] for row in result)
+    assert best < 100_000 < 250_000 < worst
