@@ -206,7 +206,7 @@ class Preprocessing:
         try:
             fields = dict(data)
             fields["columns"] = tuple(_column(column) for column in fields["columns"])
-            names, scale = fields["class_names"], fields.get("target_scale")  # older runs have none
+            names, scale = fields["class_names"], fields["target_scale"]
             fields["class_names"] = None if names is None else tuple(names)
             fields["target_scale"] = None if scale is None else TargetScale(**scale)
             return cls(**fields)

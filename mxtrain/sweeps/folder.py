@@ -17,8 +17,6 @@ SWEEPS = Path("sweeps")
 FILE = "sweep.yaml"
 FREE = ("sweep.trials", "sweep.workers", "sweep.storage")
 """What may change when a sweep goes on: no trial depends on it."""
-_SINCE = ("data.standardize_target", False)
-"""What older sweeps lack and did all the same; it is no part of an identity, so that theirs still hold."""
 
 
 class SweepFolder:
@@ -158,8 +156,7 @@ class SweepFolder:
 
 def identity(sweep: Sweep) -> str:
     """The SHA-256 of everything that the trials of a sweep follow from."""
-    fixed = {path: value for path, value in _fixed(sweep).items() if (path, value) != _SINCE}
-    return sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(_fixed(sweep), sort_keys=True).encode()).hexdigest()
 
 
 def _fixed(sweep: Sweep) -> dict[str, Any]:

@@ -14,11 +14,8 @@ from mxtrain.training.json_text import parse
 
 Arrays = dict[str, NDArray[Any]]
 
-FORMAT = 2
+FORMAT = 3
 """Of the record; a checkpoint of another format is not read."""
-
-_SINCE = {"standardize_target": False}
-"""Fields of `data` that the config in an older checkpoint lacks, with what such a run did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +63,7 @@ class Snapshot:
         try:
             tensors = load(files["arrays.safetensors"])
             record = parse(files["record.json"])
-            record["config"]["data"] = _SINCE | record["config"]["data"]
-        except (KeyError, TypeError, SafetensorError, ValueError) as error:
+        except (KeyError, SafetensorError, ValueError) as error:
             raise ValueError(f"not the files of a checkpoint: {error}") from error
         groups: dict[str, Arrays] = {"parameters": {}, "slots": {}, "best": {}}
         for path, array in tensors.items():

@@ -175,12 +175,10 @@ def test_a_later_target_that_the_dtype_cannot_hold_is_refused() -> None:
         samples_of((INPUTS, np.full(40, 1e50)), fitted)
 
 
-def test_it_goes_through_json_to_the_bit_and_may_be_lacking() -> None:
+def test_it_goes_through_json_to_the_bit() -> None:
     fitted = prepared((INPUTS, PRICES), source="handed_over").preprocessing
     text = json.dumps(fitted.to_dict(), allow_nan=False)
     assert Preprocessing.from_dict(json.loads(text)) == fitted
-    before = {name: value for name, value in fitted.to_dict().items() if name != "target_scale"}
-    assert Preprocessing.from_dict(before).target_scale is None
     with pytest.raises(DataError, match="the preprocessing of a run is damaged"):
         Preprocessing.from_dict(fitted.to_dict() | {"target_scale": {"mean": 1.0}})
 

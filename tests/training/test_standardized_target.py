@@ -1,7 +1,6 @@
 """A run on standardized targets trains as on numbers near 1, and speaks in the target's own unit."""
 
 import json
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,8 @@ import numpy as np
 import pytest
 
 import mxtrain
-from mxtrain.config import sweep_from_dict
 from mxtrain.errors import RunInterrupted
-from mxtrain.sweeps.folder import FREE, identity
 from mxtrain.training import StopRequest
-from mxtrain.training.checkpoints import Checkpoints
-from mxtrain.training.flattened import flattened
-from mxtrain.training.status import write_finished
 from tests.sweeps.conftest import small
 
 GENERATOR = np.random.default_rng(0)
@@ -137,38 +131,6 @@ def test_predicting_needs_nothing_but_the_folder(tmp_path: Path) -> None:
     assert (run.predict(X) == outputs * kept["scale"] + kept["mean"]).all()
 
 
-def test_a_run_of_before_loads_goes_on_and_is_verified(tmp_path: Path) -> None:
-    """What it lacks is that nothing was done to its targets."""
-    settings = config(standardize_target=False, fit={"epochs": 2})
-    mxtrain.fit(settings, run_dir=tmp_path / "now", data=(X, NEAR_1))
-    mxtrain.fit(settings, run_dir=tmp_path / "before", data=(X, NEAR_1))
-    make_older(tmp_path / "before")
-    run = mxtrain.load_run(tmp_path / "before")
-    assert run.preprocessing.target_scale is None
-    assert run.predict(X).dtype == np.float32
-    assert mxtrain.verify(tmp_path / "before", data=(X, NEAR_1)) == []
-    for name in ("now", "before"):
-        mxtrain.resume(tmp_path / name, overrides=["fit.epochs=4", "fit.checkpoint.keep=1"], data=(X, NEAR_1))
-    assert content(tmp_path / "before") == content(tmp_path / "now")
-    with pytest.raises(mxtrain.ConfigError, match=r"data\.standardize_target: was false when the run began"):
-        mxtrain.resume(tmp_path / "before", overrides=["data.standardize_target=true"], data=(X, NEAR_1))
-
-
-def make_older(run_dir: Path) -> None:
-    """Take out of a run's files what they lacked before targets could be standardized."""
-    file = run_dir / "preprocessing.json"
-    record = json.loads(file.read_bytes())
-    del record["preprocessing"]["target_scale"]
-    file.write_text(json.dumps(record))
-    file = run_dir / "config.yaml"
-    file.write_text(file.read_text(encoding="utf-8").replace("  standardize_target: false\n", ""), encoding="utf-8")
-    checkpoints = Checkpoints(run_dir / "checkpoints", keep=3)
-    for snapshot in reversed(list(checkpoints.good())):
-        del snapshot.record["config"]["data"]["standardize_target"]
-        checkpoints.save(snapshot)
-    write_finished(run_dir)
-
-
 def test_a_model_of_ones_own_sees_standardized_targets_and_predicts_in_the_unit(tmp_path: Path) -> None:
     seen: list[float] = []
 
@@ -192,20 +154,6 @@ def test_a_model_of_ones_own_sees_standardized_targets_and_predicts_in_the_unit(
     run = mxtrain.load_run(run_dir, model=lambda *_: Mean())
     assert np.std(seen) == pytest.approx(1)
     assert run.predict(X[:2]) == pytest.approx(np.full(2, run.preprocessing.in_own_unit(np.zeros(1))[0]))
-
-
-def test_a_sweep_of_before_is_still_the_same_sweep() -> None:
-    sweep = sweep_from_dict(small())
-    older = flattened(sweep.to_dict())
-    del older["data.standardize_target"]
-    text = json.dumps({path: value for path, value in older.items() if path not in FREE}, sort_keys=True)
-    assert identity(sweep) == sha256(text.encode()).hexdigest()
-    standardized = {"source": "diabetes", "standardize_target": True}
-    other = small(data=standardized, loss="squared_error", fit={"epochs": 3}, objective={"minimize": "val_loss"})
-    left = small(
-        data={"source": "diabetes"}, loss="squared_error", fit={"epochs": 3}, objective={"minimize": "val_loss"}
-    )
-    assert identity(sweep_from_dict(other)) != identity(sweep_from_dict(left))
 
 
 def test_a_sweep_chooses_by_what_has_the_targets_unit(tmp_path: Path) -> None:
