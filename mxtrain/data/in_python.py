@@ -17,6 +17,8 @@ def names_of(given: Any) -> Sequence[str] | None:
     >>> names_of({"age": [3]}), names_of(np.zeros(2, [("age", "f8")])), names_of(np.zeros((2, 3)))
     (['age'], ['age'], None)
     """
+    if hasattr(given, "collect"):
+        raise DataError(f"data: is a {type(given).__name__}, of which nothing is read yet; hand over its collect()")
     names = list(given) if isinstance(given, Mapping) else getattr(getattr(given, "dtype", None), "names", None)
     for attribute in ("column_names", "columns"):
         if names is None and hasattr(given, attribute):
@@ -27,6 +29,18 @@ def names_of(given: Any) -> Sequence[str] | None:
     if not is_text:
         return None
     return list(names or ())
+
+
+def column_of(given: Any, name: str) -> Any:
+    """The column of a name; a DataError where it is an array of several dimensions."""
+    column = given[name]
+    shape: tuple[int, ...] = getattr(column, "shape", (0,))
+    if len(shape) > 1:
+        got = f"an array of the shape {tuple(shape)}"
+        raise DataError(
+            f"data: column {name!r}: must hold one value for each sample, got {got}; hand over arrays without names"
+        )
+    return column
 
 
 def rows_of(given: Any, where: str) -> NDArray[Any]:
@@ -75,7 +89,8 @@ def target_of(given: Any, classes: bool) -> Column:
     if len(shape) == 2 and shape[1] == 1:
         given = given.reshape(-1)
     elif len(shape) != 1:
-        raise DataError(f"data: y must hold one value for each sample, got the shape {tuple(shape)}")
+        remedy = "; of one column for each class, y.argmax(axis=1) makes classes" if classes and len(shape) == 2 else ""
+        raise DataError(f"data: y must hold one value for each sample, got the shape {tuple(shape)}{remedy}")
     columns = columns_of({"y": given}, lambda *_: {"y": "text" if classes else "number"})
     column = columns.columns["y"]
     if column.missing.any():

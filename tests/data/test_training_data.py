@@ -264,6 +264,7 @@ def test_what_is_wrong_with_a_pair_is_said(features: Any, targets: Any, message:
         ([1, 1, 1, 1], "every sample is of the class '1'; there must be at least two classes"),
         (["a", None, "b", "a"], "row 2: column 'y': a value is missing"),
         (np.array([0, np.nan, 1, 0]), "row 2: column 'y': a value is missing"),
+        (np.eye(4), "got the shape (4, 4); of one column for each class, y.argmax(axis=1) makes classes"),
         (["a", "", "b", "a"], "row 2: column 'y': a value is missing"),
     ],
 )  # fmt: skip
@@ -290,7 +291,9 @@ TABLES: dict[str, tuple[Any, str]] = {
     "the target alone": ({"species": ["a", "b"]}, "data: there is no column besides the target 'species'"),
     "numbers for names": ({1: [1]}, "data: the names of columns must be text"),
     "two of one name": (TwoAges(), "data: 2 columns are named 'age'; rename them"),
-    "nested": (PETS | {"age": np.zeros((4, 2))}, "data: row 1: column 'age': must hold numbers or text, got a list"),
+    "nested": (PETS | {"age": np.zeros((4, 2))}, "data: column 'age': must hold one value for each sample, got an array of the shape (4, 2); hand over arrays without names"),
+    "lists in a column": (PETS | {"age": X}, "data: row 1: column 'age': must hold numbers or text, got a list"),
+    "a lazy frame": (pl.LazyFrame(PETS), "data: is a LazyFrame, of which nothing is read yet; hand over its collect()"),
     "dates": (PETS | {"age": np.arange(4).astype("M8[D]")}, "data: column 'age': holds dates or times"),
     "an array": (np.array(X), "data: must be (X, y), columns by name, or a data frame, got an array of the shape (4, 2)"),
     "a list": (X, "data: must be (X, y), columns by name, or a data frame, got a list"),
