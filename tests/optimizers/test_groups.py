@@ -9,6 +9,7 @@ import pytest
 
 import mxtrain
 from mxtrain import FlatParameters
+from mxtrain.config import read_run
 from tests.tables import CONFIGS
 from tests.training.test_custom_model import CONFIG as CUSTOM
 from tests.training.test_custom_model import line
@@ -134,6 +135,22 @@ def test_a_pattern_that_fits_no_parameter_is_told() -> None:
     wrong = CUSTOM | {"optimizer": {"kind": "sgd", "groups": {"w1": {}}}}
     with pytest.raises(mxtrain.ConfigError, match="optimizer.groups.w1: fits no parameter; there are w, b"):
         mxtrain.fit(wrong, model=line)
+
+
+def test_a_parameter_may_be_called_like_a_hyperparameter(tmp_path: Path) -> None:
+    """Where `beta1` is another name of `β1`, and `gamma` one of `γ`, patterns are taken letter for letter."""
+    config = {"kind": "sgd", "η": 1, "λ": 0, "groups": {"gamma": {"η": 0.5}, "lr": {"lr": 0.25}}}
+    file = tmp_path / "sgd.yaml"
+    file.write_text(json.dumps(config), encoding="utf-8")
+    for given in (config, file, mxtrain.SGD(**config)):
+        params = {name: np.zeros(1) for name in ("gamma", "γ", "lr", "η")}
+        mxtrain.build(given).step(params, {name: np.ones(1) for name in params})
+        assert params == {"gamma": [-0.5], "γ": [-1], "lr": [-0.25], "η": [-1]}
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text(json.dumps(CUSTOM | {"optimizer": config}), encoding="utf-8")
+    laid_over = read_run(run_file, ["optimizer.groups.gamma.eta=0.125", "optimizer.groups.mu.λ=3"])
+    assert list(laid_over.optimizer.groups) == ["gamma", "lr", "mu"]
+    assert laid_over.optimizer.groups["gamma"].η == 0.125
 
 
 def test_a_pattern_that_never_holds_is_told() -> None:
