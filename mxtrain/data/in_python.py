@@ -56,9 +56,16 @@ def rows_of(given: Any, where: str) -> NDArray[Any]:
     except (ValueError, TypeError, RuntimeError) as error:  # RuntimeError: a tensor that is part of a graph
         raise DataError(f"{wanted}: {error}") from None
     if array.dtype.kind not in "biuf" or array.ndim < 2:
-        remedy = "; of one feature, reshape(-1, 1) makes rows" if array.ndim == 1 and array.dtype.kind in "biuf" else ""
-        raise DataError(f"{wanted}, got {array.dtype} of {array.shape}{remedy}")
+        raise DataError(f"{wanted}, got {array.dtype} of {array.shape}{_remedy(array)}")
     return array
+
+
+def _remedy(array: NDArray[Any]) -> str:
+    if array.ndim == 1 and array.dtype.kind in "biuf":
+        return "; of one feature, reshape(-1, 1) makes rows, and of one sample reshape(1, -1)"
+    return (
+        "; where all are numbers, astype(float) makes them such" if array.ndim > 1 and array.dtype.kind in "OU" else ""
+    )
 
 
 def pair_of(given: tuple[Any, ...]) -> tuple[Any, Any]:
