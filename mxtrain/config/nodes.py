@@ -18,6 +18,8 @@ MAX_DEPTH = 32
 
 SETTINGS = ("model", "settings")
 """The path below which names mean nothing to mxtrain."""
+_GROUPS = ("optimizer", "groups")
+"""The path at which names are those of parameters."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -130,10 +132,10 @@ def depth(node: Node) -> int:
 
 
 def plain(node: Node, path: tuple[str | int, ...] = ()) -> object:
-    """The values alone, under their canonical names; of settings, whose names are the user's, as they were written."""
+    """The values alone, under their canonical names; of settings and groups, whose names are the user's, as written."""
     match node:
         case MapNode():
-            is_free = path[: len(SETTINGS)] == SETTINGS
+            is_free = path[: len(SETTINGS)] == SETTINGS or path == _GROUPS
             return {
                 entry.key if is_free else name: plain(entry.value, (*path, name))
                 for name, entry in node.entries.items()

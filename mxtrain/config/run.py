@@ -127,8 +127,7 @@ class RunConfig(Config):
             if metric in self.fit.metrics[:i]:
                 raise misfit(f"fit.metrics.{i}", f"{metric} is there already; keep one")
         if not isinstance(self.model, CustomConfig):
-            for pattern in self.optimizer.unfitting(self.model.parameters):
-                message = f"fits no parameter; there are {', '.join(self.model.parameters)}"
+            for pattern, message in self.optimizer.idle_groups(self.model.parameters):
                 raise misfit(f"optimizer.groups.{pattern}", message)
         self._check_monitor("fit.checkpoint.best", self.fit.checkpoint.best)
         if self.fit.early_stopping is not None:

@@ -17,6 +17,8 @@ def names_of(given: Any) -> Sequence[str] | None:
     >>> names_of({"age": [3]}), names_of(np.zeros(2, [("age", "f8")])), names_of(np.zeros((2, 3)))
     (['age'], ['age'], None)
     """
+    if hasattr(given, "collect"):
+        raise DataError(f"data: is a {type(given).__name__}, of which nothing is read yet; hand over its collect()")
     names = list(given) if isinstance(given, Mapping) else getattr(getattr(given, "dtype", None), "names", None)
     for attribute in ("column_names", "columns"):
         if names is None and hasattr(given, attribute):
@@ -27,6 +29,18 @@ def names_of(given: Any) -> Sequence[str] | None:
     if not is_text:
         return None
     return list(names or ())
+
+
+def column_of(given: Any, name: str) -> Any:
+    """The column of a name; a DataError where it is an array of several dimensions."""
+    column = given[name]
+    shape: tuple[int, ...] = getattr(column, "shape", (0,))
+    if len(shape) > 1:
+        got = f"an array of the shape {tuple(shape)}"
+        raise DataError(
+            f"data: column {name!r}: must hold one value for each sample, got {got}; hand over arrays without names"
+        )
+    return column
 
 
 def rows_of(given: Any, where: str) -> NDArray[Any]:
@@ -42,9 +56,16 @@ def rows_of(given: Any, where: str) -> NDArray[Any]:
     except (ValueError, TypeError, RuntimeError) as error:  # RuntimeError: a tensor that is part of a graph
         raise DataError(f"{wanted}: {error}") from None
     if array.dtype.kind not in "biuf" or array.ndim < 2:
-        remedy = "; of one feature, reshape(-1, 1) makes rows" if array.ndim == 1 and array.dtype.kind in "biuf" else ""
-        raise DataError(f"{wanted}, got {array.dtype} of {array.shape}{remedy}")
+        raise DataError(f"{wanted}, got {array.dtype} of {array.shape}{_remedy(array)}")
     return array
+
+
+def _remedy(array: NDArray[Any]) -> str:
+    if array.ndim == 1 and array.dtype.kind in "biuf":
+        return "; of one feature, reshape(-1, 1) makes rows, and of one sample reshape(1, -1)"
+    return (
+        "; where all are numbers, astype(float) makes them such" if array.ndim > 1 and array.dtype.kind in "OU" else ""
+    )
 
 
 def pair_of(given: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -75,7 +96,8 @@ def target_of(given: Any, classes: bool) -> Column:
     if len(shape) == 2 and shape[1] == 1:
         given = given.reshape(-1)
     elif len(shape) != 1:
-        raise DataError(f"data: y must hold one value for each sample, got the shape {tuple(shape)}")
+        remedy = "; of one column for each class, y.argmax(axis=1) makes classes" if classes and len(shape) == 2 else ""
+        raise DataError(f"data: y must hold one value for each sample, got the shape {tuple(shape)}{remedy}")
     columns = columns_of({"y": given}, lambda *_: {"y": "text" if classes else "number"})
     column = columns.columns["y"]
     if column.missing.any():

@@ -106,8 +106,8 @@ def _check(model: Any, config: RunConfig, n_features: int, n_outputs: int, xp: M
     found = {key: tuple(value.shape) for key, value in params.items()}
     if found != dict(shapes):
         raise ModelError(f"the model of {name} says it has the shapes {shapes}, but its init returns {found}")
-    for pattern in config.optimizer.unfitting(found):
-        raise _wrong(f"optimizer.groups.{pattern}", f"fits no parameter; there are {', '.join(found)}")
+    for pattern, message in config.optimizer.idle_groups(found):
+        raise _wrong(f"optimizer.groups.{pattern}", message)
     for key, value in params.items():
         if value.dtype != config.dtype:
             raise ModelError(f"the model of {name}: its init returns {key} as {value.dtype}, not {config.dtype}")

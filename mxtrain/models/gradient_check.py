@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mxtrain.config import RunConfig, run_from_dict
-from mxtrain.errors import ModelError
+from mxtrain.errors import DataError, ModelError
+from mxtrain.flat import FlatParameters
 from mxtrain.models.custom import ModelFactory, check_methods, check_returned, factory_name
 from mxtrain.models.model import Model
 from mxtrain.philox import permutation, uniform
@@ -48,7 +49,9 @@ def check_gradient(
         as at the 0 of a relu, it has no slope; another seed then gives another answer.
 
     Raises:
-        ModelError: what is given is no model, or its loss is no scalar.
+        ModelError: what is given is no model, its loss is no scalar, or `params` are not those that it has.
+        DataError: inputs and targets are not one for each sample, and at least one.
+        ArrayTypeError: the model puts another array in the place of a gradient, which training does not see.
 
     Example:
         >>> class Line:
@@ -65,19 +68,25 @@ def check_gradient(
         >>> {name: round(error, 3) for name, error in check_gradient(Line(), [[1, 2], [3, 4]], [1, 2]).items()}
         {'w': 0.5}
     """
-    samples, wanted = np.array(inputs, dtype=np.float64), np.array(targets)
-    wanted = wanted.astype(np.int64 if wanted.dtype.kind in "iu" else np.float64)
+    if elements < 1:
+        raise ValueError(f"elements: must be at least 1, got {elements}")
+    samples, wanted = _checked(np.array(inputs, dtype=np.float64), np.array(targets))
     maker: Any = model
     found = _made(maker, samples, wanted, config)
     start = found.init(seed, np.float64) if params is None else params
-    point = {name: np.array(value, dtype=np.float64) for name, value in start.items()}
+    first = {name: np.array(value, dtype=np.float64) for name, value in start.items()}
+    _check_shapes(
+        found, {name: value.shape for name, value in first.items()}, "its init" if params is None else "params"
+    )
+    point = FlatParameters(first)  # as training has them, whose arrays are written to and stay
     if params is None:
         for name, value in point.items():
             value += _SHIFT * (2 * uniform(seed, f"check {name}", size=value.size) - 1).reshape(value.shape)
-    grads = {name: np.full(value.shape, np.nan) for name, value in point.items()}
-    scratch = {name: np.empty(value.shape) for name, value in point.items()}
+    grads, scratch = point.zeros_like(), point.zeros_like()
+    for value in grads.values():
+        value[...] = np.nan
 
-    def loss(into: Mapping[str, NDArray[np.float64]] = scratch) -> float:
+    def loss(into: FlatParameters = scratch) -> float:
         returned = found.loss_and_grad(point, samples, wanted, into)
         check_returned(returned, maker, len(samples))
         return float(returned[0])
@@ -92,6 +101,22 @@ def check_gradient(
     return errors
 
 
+def _checked(inputs: NDArray[Any], targets: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Inputs, (n, d), and targets, (n,)."""
+    if inputs.ndim != 2 or not inputs.size:
+        remedy = "; inputs.reshape(len(inputs), -1) makes rows" if inputs.ndim > 2 else ""
+        raise DataError(f"inputs: must hold a row of numbers for each sample, got the shape {inputs.shape}{remedy}")
+    if targets.shape not in ((len(inputs),), (len(inputs), 1)):
+        raise DataError(f"targets: must hold {len(inputs)} values, one for each sample, got the shape {targets.shape}")
+    return inputs, targets.reshape(-1).astype(np.int64 if targets.dtype.kind in "iu" else np.float64)
+
+
+def _check_shapes(model: Model, found: Mapping[str, tuple[int, ...]], whose: str) -> None:
+    wanted = {name: tuple(shape) for name, shape in model.shapes().items()}
+    if found != wanted:
+        raise ModelError(f"the model says it has the shapes {wanted}, but {whose} has {dict(found)}")
+
+
 def _made(
     model: Any, inputs: NDArray[Any], targets: NDArray[Any], config: RunConfig | Mapping[str, Any] | None
 ) -> Model:
@@ -100,7 +125,10 @@ def _made(
         made: Model = model
         return made
     if config is None:
-        raise ModelError(f"{factory_name(model)} makes a model of a config; hand one over with config=")
+        name = factory_name(model)
+        if hasattr(model, "loss_and_grad"):
+            raise ModelError(f"{name} is a class; hand over the model that it makes, or a config with config=")
+        raise ModelError(f"{name} makes a model of a config; hand one over with config=")
     run = config if isinstance(config, RunConfig) else run_from_dict(config)
     outputs = int(targets.max()) + 1 if run.loss == "softmax_cross_entropy" else 1
     made = model(run, inputs.shape[1], outputs, np)

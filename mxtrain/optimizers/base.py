@@ -1,9 +1,10 @@
 """What every update rule has in common: the shared fields, the schedule of η, and the contract of its parts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
@@ -12,6 +13,9 @@ from mxtrain.kernel import GradientStage, Program, update_program
 from mxtrain.optimizers.group import Group
 from mxtrain.schedules import LearningRateSchedule
 from mxtrain.types import SMALLEST, Config, Finite, NonNegative, Positive, misfit
+
+_TOLD = 8
+"""So many names stand in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +89,19 @@ class Rule(Config, ABC):
             own["η_sched"] = self.η_sched.model_copy(update={"η": None})  # the schedule has the group's to begin from
         return self.model_copy(update=own | {"groups": {}})
 
-    def unfitting(self, names: Iterable[str]) -> list[str]:
-        """The patterns of groups that fit none of these names of parameters."""
-        return [pattern for pattern in self.groups if not any(fnmatchcase(name, pattern) for name in names)]
+    def idle_groups(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
+        """The patterns of groups that hold for none of these names of parameters, and why."""
+        taken: set[str] = set()
+        for pattern in self.groups:
+            fitting = [name for name in names if fnmatchcase(name, pattern)]
+            if not fitting:
+                yield pattern, f"fits no parameter; there are {_some(names)}"
+            elif taken.issuperset(fitting):
+                yield pattern, f"never holds, as patterns before it fit {_some(fitting)}; put it before them"
+            taken.update(fitting)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *(self.__dict__ | {"groups": frozenset(self.groups.items())}).values()))
 
     @property
     def gradient_stage(self) -> GradientStage:
@@ -108,3 +122,7 @@ class Rule(Config, ABC):
     def momentum(self, iteration: int) -> float | None:
         """μ at an iteration, 1 at the first; None for a rule without momentum."""
         return None
+
+
+def _some(names: Collection[str]) -> str:
+    return ", ".join(islice(names, _TOLD)) + ", ..." * (len(names) > _TOLD)

@@ -2,10 +2,10 @@
 
 import ctypes
 import os
+import threading
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from threading import Lock
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 _ROW_MAJOR = 101
 PLAIN, TURNED = 111, 112
 """How BLAS is told whether a matrix or its transpose is meant."""
+_TYPES: dict[str, tuple[str, Any]] = {"float32": ("s", ctypes.c_float), "float64": ("d", ctypes.c_double)}
 
 
 class Gemm(NamedTuple):
@@ -51,11 +52,11 @@ class Gemm(NamedTuple):
 
 @cache
 def gemm(dtype: str) -> Gemm | None:
-    """NumPy's own function for a dtype; None where its BLAS is not the OpenBLAS that comes with it from PyPI."""
+    """NumPy's own function for a dtype; None where BLAS has none, or is not the OpenBLAS that comes from PyPI."""
     library = _library()
-    if library is None:
+    if library is None or dtype not in _TYPES:
         return None
-    letter, number = {"float32": ("s", ctypes.c_float), "float64": ("d", ctypes.c_double)}[dtype]
+    letter, number = _TYPES[dtype]
     function = library[f"scipy_cblas_{letter}gemm64_"]
     function.restype = None
     return Gemm(ctypes.cast(function, ctypes.c_void_p).value or 0, function, number)
@@ -75,42 +76,77 @@ def _library() -> ctypes.CDLL | None:
     return None
 
 
+class _Depth(threading.local):
+    """How many times this thread is inside."""
+
+    number = 0
+
+
 class _OneThread:
     """While anybody is inside, NumPy's BLAS has one thread."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._library: ctypes.CDLL | None = None
+        self._lock = threading.Lock()
         self._inside = 0
-        self._before = 1
+        self._here = _Depth()
+        self._outside = 1
+
+    def is_of(self, path: str) -> bool:
+        """Whether the library in a file is the one that this is about."""
+        return (library := _library()) is not None and library._name == path
+
+    @property
+    def outside(self) -> int:
+        """How many threads BLAS has while nobody is inside; to be set at any time, whoever is inside."""
+        with self._lock:
+            return self._outside if self._inside else self._needed().scipy_openblas_get_num_threads64_()
+
+    @outside.setter
+    def outside(self, threads: int) -> None:
+        with self._lock:
+            self._outside = threads
+            if not self._inside:
+                self._needed().scipy_openblas_set_num_threads64_(threads)
 
     def __enter__(self) -> None:
-        library = _library()
-        if library is None:
+        self._library = _library()
+        if self._library is None:
             return
-        with self._lock:
-            if not self._inside:
-                self._before = library.scipy_openblas_get_num_threads64_()
-                if self._before != 1:
-                    library.scipy_openblas_set_num_threads64_(1)
-            self._inside += 1
+        is_inside = False
+        try:
+            with self._lock:
+                if not self._inside:
+                    self._outside = self._library.scipy_openblas_get_num_threads64_()
+                self._inside, self._here.number, is_inside = self._inside + 1, self._here.number + 1, True
+                if self._inside == 1 and self._outside != 1:
+                    self._library.scipy_openblas_set_num_threads64_(1)
+        except BaseException:  # Ctrl-C may come after any call
+            if is_inside:
+                self.__exit__(None, None, None)
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        library = _library()
-        if library is None:
+        if self._library is None:
             return
-        with self._lock:
-            self._inside -= 1
-            if not self._inside and self._before != 1:
-                library.scipy_openblas_set_num_threads64_(self._before)
+        with self._lock:  # without a call before the last, after which all is done
+            self._inside, self._here.number = self._inside - 1, self._here.number - 1
+            if not self._inside and self._outside != 1:
+                self._library.scipy_openblas_set_num_threads64_(self._outside)
 
     def begin_anew(self) -> None:
-        """In a forked child nobody is inside, as those who were are threads of its parent."""
-        self._lock = Lock()
-        if self._inside:
-            self._inside = 1
-            self.__exit__(None, None, None)
+        """Of those who were inside, a forked child has only the thread that forked it."""
+        self._lock = threading.Lock()
+        were_inside, self._inside = self._inside, self._here.number
+        if were_inside and not self._inside and self._outside != 1:
+            self._needed().scipy_openblas_set_num_threads64_(self._outside)
+
+    def _needed(self) -> ctypes.CDLL:
+        library = _library()
+        assert library is not None, "is_of is asked first"
+        return library
 
 
 one_thread = _OneThread()

@@ -17,6 +17,7 @@ FREE = ("name", "data.source", "fit.epochs", "fit.checkpoint", "fit.loggers")
 """What may change: it would not have changed the past. A data source may move, as its content is looked at."""
 ON_CPU = ("auto", "numpy", "compiled")
 """Backends that may take over from each other: they give the same bits, and the model's products stay on the CPU."""
+_GROUPS = "optimizer.groups."
 
 
 def taken_up(
@@ -63,11 +64,23 @@ def check_continuation(snapshot: Snapshot, config: RunConfig, data: str) -> None
     if changed:
         causes = dict.fromkeys(cause(path, before, now) for path in changed)
         raise ConfigError([Problem(path, _refusal(told(before, path), told(now, path))) for path in causes])
+    _check_order(before, now)
     epoch, _, _ = snapshot.position
     if config.fit.epochs < epoch:
         message = f"the run has come to epoch {epoch}: set at least {epoch}, got {config.fit.epochs}"
         raise ConfigError([Problem("fit.epochs", message)])
     check_data(snapshot.record["data"], data, config, "begin a new run")
+
+
+def _check_order(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse another order of groups, of which the first that fits a parameter holds."""
+    orders = [", ".join(_patterns(each)) for each in (before, now)]
+    if orders[0] != orders[1]:
+        raise ConfigError([Problem("optimizer.groups", _refusal(*(f"in the order {order}" for order in orders)))])
+
+
+def _patterns(flat: Mapping[str, Any]) -> dict[str, None]:
+    return dict.fromkeys(path.rpartition(".")[0].removeprefix(_GROUPS) for path in flat if path.startswith(_GROUPS))
 
 
 def check_data(before: str, now: str, config: RunConfig, alternative: str) -> None:

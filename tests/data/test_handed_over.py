@@ -111,7 +111,7 @@ def test_what_is_masked_is_missing() -> None:
         ({"age": 3, "size": ["big"]}, "data: column 'age': must hold one value for each sample, got 3"),
         ({"age": [1], "size": "big"}, "data: column 'size': must hold one value for each sample, got 'big'"),
         ({"age": [1, 2], "size": ["big"]}, "data: the columns must be of one length"),
-        ({"age": np.zeros((1, 2)), "size": ["big"]}, "data: row 1: column 'age': must hold numbers or text, got a list; leave the column out with data.features"),
+        ({"age": np.zeros((1, 2)), "size": ["big"]}, "data: column 'age': must hold one value for each sample, got an array of the shape (1, 2); hand over arrays without names"),
         ([[1, 2], [3]], "inputs must be numbers, one row for each sample: setting an array element with a sequence"),
         (np.zeros(3), "inputs must be numbers, one row for each sample, got float64 of (3,)"),
         (None, "inputs must be numbers, one row for each sample, got object of ()"),

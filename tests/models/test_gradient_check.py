@@ -130,3 +130,40 @@ def test_what_is_no_model_is_told() -> None:
 
     with pytest.raises(mxtrain.ModelError, match=r"Many: loss_and_grad must return a scalar as the loss, got an array"):
         mxtrain.check_gradient(Many(), X, NUMBERS)
+
+
+class Rebound(Line):
+    """Makes an array of its own the gradient, as is natural, and as training does not see."""
+
+    def loss_and_grad(self, params: Any, inputs: Any, targets: Any, grads: Any) -> Any:
+        grads["w"] = inputs.T @ (self.predict(params, inputs) - targets[:, None])
+        return super().loss_and_grad(params, inputs, targets, grads)
+
+
+def test_a_gradient_that_is_not_written_in_place_is_told_as_in_training() -> None:
+    with pytest.raises(mxtrain.ArrayTypeError, match=r"write flat\['w'\]\[\.\.\.\] = value"):
+        mxtrain.check_gradient(Rebound(), X, NUMBERS)
+
+
+def test_targets_in_a_column_are_one_for_each_sample() -> None:
+    assert mxtrain.check_gradient(Line(), X, NUMBERS[:, None]) == mxtrain.check_gradient(Line(), X, NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"inputs": X[:0], "targets": []},
+            r"inputs: must hold a row of numbers for each sample, got the shape \(0, 3\)",
+        ),
+        ({"inputs": X[0]}, r"inputs: must hold a row .* got the shape \(3,\)$"),
+        ({"inputs": X[..., None]}, r"inputs: .*\(6, 3, 1\); inputs.reshape\(len\(inputs\), -1\) makes rows"),
+        ({"targets": NUMBERS[:1]}, r"targets: must hold 6 values, one for each sample, got the shape \(1,\)"),
+        ({"elements": 0}, "elements: must be at least 1, got 0"),
+        ({"params": {"w": np.ones((3, 1))}}, r"shapes \{'w': \(3, 1\), 'b': \(\)\}, but params has \{'w': \(3, 1\)\}"),
+        ({"model": Line}, "Line is a class; hand over the model that it makes"),
+    ],
+)
+def test_what_cannot_be_checked_is_told(given: dict[str, Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        mxtrain.check_gradient(**{"model": Line(), "inputs": X, "targets": NUMBERS} | given)

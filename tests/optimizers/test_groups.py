@@ -9,6 +9,7 @@ import pytest
 
 import mxtrain
 from mxtrain import FlatParameters
+from mxtrain.config import read_run
 from tests.tables import CONFIGS
 from tests.training.test_custom_model import CONFIG as CUSTOM
 from tests.training.test_custom_model import line
@@ -134,6 +135,55 @@ def test_a_pattern_that_fits_no_parameter_is_told() -> None:
     wrong = CUSTOM | {"optimizer": {"kind": "sgd", "groups": {"w1": {}}}}
     with pytest.raises(mxtrain.ConfigError, match="optimizer.groups.w1: fits no parameter; there are w, b"):
         mxtrain.fit(wrong, model=line)
+
+
+def test_a_parameter_may_be_called_like_a_hyperparameter(tmp_path: Path) -> None:
+    """Where `beta1` is another name of `β1`, and `gamma` one of `γ`, patterns are taken letter for letter."""
+    config = {"kind": "sgd", "η": 1, "λ": 0, "groups": {"gamma": {"η": 0.5}, "lr": {"lr": 0.25}}}
+    file = tmp_path / "sgd.yaml"
+    file.write_text(json.dumps(config), encoding="utf-8")
+    for given in (config, file, mxtrain.SGD(**config)):
+        params = {name: np.zeros(1) for name in ("gamma", "γ", "lr", "η")}
+        mxtrain.build(given).step(params, {name: np.ones(1) for name in params})
+        assert params == {"gamma": [-0.5], "γ": [-1], "lr": [-0.25], "η": [-1]}
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text(json.dumps(CUSTOM | {"optimizer": config}), encoding="utf-8")
+    laid_over = read_run(run_file, ["optimizer.groups.gamma.eta=0.125", "optimizer.groups.mu.λ=3"])
+    assert list(laid_over.optimizer.groups) == ["gamma", "lr", "mu"]
+    assert laid_over.optimizer.groups["gamma"].η == 0.125
+
+
+def test_a_pattern_that_never_holds_is_told() -> None:
+    message = r"optimizer.groups.b1: never holds, as patterns before it fit b1; put it before them"
+    with pytest.raises(mxtrain.ConfigError, match=message):
+        mxtrain.fit(run(groups={"b*": {"λ": 0}, "b1": {"λ": 1}}))
+    with pytest.raises(mxtrain.ConfigError, match=r"optimizer.groups.\?: never holds, .* fit w, b; put it before them"):
+        mxtrain.fit(CUSTOM | {"optimizer": {"kind": "sgd", "groups": {"[ab]": {}, "w": {}, "?": {}}}}, model=line)
+
+
+def test_a_message_names_only_some_of_many_parameters() -> None:
+    rule = mxtrain.SGD(groups={"b*": {"λ": 0}})
+    assert list(rule.idle_groups([f"W{i}" for i in range(10_000)])) == [
+        ("b*", "fits no parameter; there are W0, W1, W2, W3, W4, W5, W6, W7, ...")
+    ]
+
+
+def test_the_order_of_groups_is_part_of_the_run(tmp_path: Path) -> None:
+    mxtrain.fit(run(groups={"b*": {"λ": 0}, "?2": {"λ": 1}}), run_dir=tmp_path)
+    file = tmp_path / "config.yaml"
+    first, second = ('    "b*":\n      η: null\n      λ: 0.0\n', '    "?2":\n      η: null\n      λ: 1.0\n')
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace(first + second, second + first), encoding="utf-8")
+    message = r"optimizer.groups: was in the order b\*, \?2 when the run began, and cannot become in the order \?2, b\*"
+    with pytest.raises(mxtrain.ConfigError, match=message):
+        mxtrain.resume(tmp_path, overrides=["fit.epochs=3"])
+    file.write_text(text, encoding="utf-8")
+    assert mxtrain.resume(tmp_path, overrides=["fit.epochs=3"]).state.curr_epoch == 3
+
+
+def test_rules_with_groups_are_told_apart_in_sets() -> None:
+    same = [mxtrain.Adam(groups={"b*": {"λ": number}}) for number in (0, 0.0)]
+    assert len({*same, mxtrain.Adam(), mxtrain.Adam(groups={"b*": {"λ": 1}})}) == 3
 
 
 def test_a_model_knows_the_names_of_its_parameters_before_it_is_made() -> None:

@@ -6,9 +6,10 @@ import threading
 import numpy as np
 import pytest
 
-from mxtrain.passes import gemm, one_thread
+from mxtrain.passes import blas, gemm, one_thread
 from mxtrain.passes.blas import PLAIN, TURNED, _library
-from mxtrain.training.blas_threads import blas_limited
+from mxtrain.training.blas_threads import blas_limited, hold_blas_threads
+from mxtrain.training.blas_threads import blas_threads as threads_of_all
 
 pytestmark = pytest.mark.skipif(gemm("float32") is None, reason="NumPy's BLAS cannot be called directly here")
 
@@ -70,11 +71,90 @@ def test_an_error_inside_gives_the_threads_back() -> None:
         assert blas_threads() == 2
 
 
+def test_it_has_one_thread_whatever_another_thread_sets_meanwhile() -> None:
+    """A run with a model of one's own may be begun beside: it would change bits here, and find a wrong number."""
+    with blas_limited(2):
+        with one_thread:
+            found: list[int | None] = []
+
+            def limit() -> None:
+                with blas_limited(3):
+                    found.extend((blas_threads(), threads_of_all()))
+                found.append(threads_of_all())
+
+            other = threading.Thread(target=limit)
+            other.start()
+            other.join()
+            assert found == [1, 3, 2]
+            hold_blas_threads(3)
+            assert blas_threads() == 1
+        assert blas_threads() == 3
+
+
+class Interrupting:
+    """NumPy's BLAS, where Ctrl-C comes after the call with a number."""
+
+    def __init__(self, at: int) -> None:
+        self.threads = 2
+        self.left = at
+
+    def scipy_openblas_get_num_threads64_(self) -> int:
+        return self.interrupt(self.threads)
+
+    def scipy_openblas_set_num_threads64_(self, threads: int) -> None:
+        self.threads = self.interrupt(threads)
+
+    def interrupt(self, threads: int) -> int:
+        self.threads, self.left = threads, self.left - 1
+        if not self.left:
+            raise KeyboardInterrupt
+        return threads
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_an_interrupt_gives_the_threads_back(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = Interrupting(at)
+    monkeypatch.setattr(blas, "_library", lambda: library)
+    with pytest.raises(KeyboardInterrupt), one_thread:
+        pass
+    assert library.threads == 2
+    with one_thread:
+        assert library.threads == 1
+    assert library.threads == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_child_that_is_forked_inside_is_inside() -> None:
+    with blas_limited(2):
+        with one_thread:
+            child = os.fork()
+            found = [blas_threads()]
+        found.append(blas_threads())
+        with one_thread:
+            found.append(blas_threads())
+        if not child:
+            os._exit(0 if found == [1, 2, 1] else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_a_forked_child_is_not_held_by_a_thread_of_its_parent() -> None:
-    with blas_limited(2), one_thread:
+    with blas_limited(2):
+        inside, may_leave = threading.Event(), threading.Event()
+
+        def stay() -> None:
+            with one_thread:
+                inside.set()
+                may_leave.wait()
+
+        other = threading.Thread(target=stay, daemon=True)
+        other.start()
+        inside.wait()
         child = os.fork()
         if not child:
             os._exit(0 if blas_threads() == 2 else 1)
+        may_leave.set()
+        other.join()
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -186,6 +186,13 @@ def test_arrays_that_are_not_as_they_must_be_are_never_written_by_address() -> N
         model.loss_and_grad(params, inputs, np.zeros(2, int), read_only)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "longdouble"])
+def test_numpy_computes_what_blas_has_no_function_for(dtype: str) -> None:
+    found = passed((4, 3, 1), "relu", dtype, 5)
+    for name, expected in passed((4, 3, 1), "relu", "float64", 5).items():
+        np.testing.assert_allclose(found[name].astype("float64"), expected, rtol=0.02, atol=0.02)
+
+
 def test_a_copy_of_a_model_has_passes_of_its_own() -> None:
     model = MLP((4, 3), "relu", "softmax_cross_entropy")
     params, inputs = model.init(0, "float32"), np.ones((2, 4), "float32")
