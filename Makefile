@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .venv-bench/.ready
 
-.PHONY: help setup fit test check format bench bench-gpu build clean
+.PHONY: help setup fit test test-gpu check format bench bench-gpu build clean
 help:    ## List the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -20,6 +20,9 @@ fit: $(READY) ## Train configs/adam.yaml
 
 test: $(READY) ## Run the tests
 	$(BIN)/pytest
+
+test-gpu: $(READY) ## The tests that need a CUDA device, with the CuPy that is in .venv; skipped with the reason elsewhere
+	$(BIN)/pytest -rs tests/backends/test_gpu.py
 
 check: $(READY) ## Formatting, lint, strict types, import layers
 	$(BIN)/ruff format --check mxtrain tests
