@@ -126,8 +126,8 @@ class MLP:
         key = get_ident(), inputs.shape, inputs.dtype, grads is not None
         kept = self._passes.get(key)
         if kept is None or not all(map(is_, arrays, kept.arrays)):
-            if len(self._passes) >= _KEPT:
-                self._passes.clear()
+            while len(self._passes) >= _KEPT:
+                self._passes.pop(next(iter(self._passes)), None)
             kept = new_passes(self._xp, self._names, self._activation, params, inputs, grads, arrays)
             self._passes[key] = kept
         return kept
