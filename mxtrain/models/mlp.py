@@ -126,8 +126,8 @@ class MLP:
         key = get_ident(), inputs.shape, inputs.dtype, grads is not None
         kept = self._passes.get(key)
         if kept is None or not all(map(is_, arrays, kept.arrays)):
-            while len(self._passes) >= _KEPT:
-                self._passes.pop(next(iter(self._passes)), None)
+            for oldest in list(self._passes)[: max(0, len(self._passes) - _KEPT + 1)]:
+                self._passes.pop(oldest, None)  # which another thread may have done
             kept = new_passes(self._xp, self._names, self._activation, params, inputs, grads, arrays)
             self._passes[key] = kept
         return kept

@@ -219,3 +219,11 @@ def test_threads_may_share_a_model() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_of_the_passes_that_a_model_keeps_the_oldest_goes() -> None:
+    model = MLP((2, 3), "relu", "softmax_cross_entropy")
+    params = model.init(0, "float32")
+    for n in range(1, 21):
+        model.predict(params, np.ones((n, 2), "float32"))
+    assert [shape[0] for _, shape, *_ in model._passes] == list(range(5, 21))
