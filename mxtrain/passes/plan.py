@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from mxtrain.backends.threads import thread_count
 from mxtrain.backends.worth import is_worth_compiling
 from mxtrain.passes.blas import Gemm, gemm
 from mxtrain.passes.product import Product
@@ -20,8 +21,8 @@ Stage: TypeAlias = Sequence[Product]
 
 _SECONDS_PER_TILE = 5e-6
 """What compiled code saves on each tile."""
-_SECONDS_PER_MULTIPLICATION = 1e-11
-"""And on each multiplication of a pass that several threads share."""
+_SECONDS_PER_MULTIPLICATION = 2.5e-11
+"""What each takes on one thread; of a pass that is shared, compiled code saves what the other threads do."""
 _SHARED = 1 << 22
 """From so many multiplications on, a pass is shared among threads; below, waking them costs more than they save."""
 
@@ -107,7 +108,8 @@ class Plan:
         multiplications = int(self._table[:, SIZES].prod(axis=1).sum())
         self._is_shared = multiplications >= _SHARED
         self._saving = len(self._table) * _SECONDS_PER_TILE
-        self._saving += self._is_shared * multiplications * _SECONDS_PER_MULTIPLICATION
+        if self._is_shared:
+            self._saving += multiplications * _SECONDS_PER_MULTIPLICATION * (1 - 1 / thread_count())
 
     def _cut(self, compiled: Any, gemm: int) -> list[_Section]:
         """The sections, which end where an activation is NumPy's to compute; none where there is no compiler."""
