@@ -1,7 +1,6 @@
 """A rule, what each of its groups makes of it, and which parameters have which."""
 
 from collections.abc import Hashable
-from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -40,7 +39,7 @@ class Variants:
     def __init__(self, rule: Rule) -> None:
         rules = (rule, *(rule.with_settings(group) for group in rule.groups.values()))
         self.all = [Variant(each, each.program(), _fields(each)) for each in rules]
-        self._patterns = tuple(rule.groups)
+        self._order = {pattern: number for number, pattern in enumerate((None, *rule.groups))}
         self._numbers: dict[Hashable, int] = {}
         self._stretches: dict[str, tuple[tuple[Place, ...], dict[int, list[slice]]]] = {}
 
@@ -48,8 +47,7 @@ class Variants:
         """Which of all a parameter has."""
         number = self._numbers.get(index)
         if number is None:
-            fitting = (i for i, pattern in enumerate(self._patterns, 1) if fnmatchcase(str(index), pattern))
-            number = self._numbers[index] = next(fitting, 0)
+            number = self._numbers[index] = self._order[self.all[0].rule.group_of(str(index))]
         return number
 
     def stretches(self, dtype: str, places: tuple[Place, ...]) -> dict[int, list[slice]]:

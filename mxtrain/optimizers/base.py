@@ -89,16 +89,21 @@ class Rule(Config, ABC):
             own["η_sched"] = self.η_sched.model_copy(update={"η": None})  # the schedule has the group's to begin from
         return self.model_copy(update=own | {"groups": {}})
 
+    def group_of(self, name: str) -> str | None:
+        """The pattern of the group that a parameter is in: the first that fits; None for none."""
+        return next((pattern for pattern in self.groups if fnmatchcase(name, pattern)), None)
+
     def idle_groups(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
         """The patterns of groups that hold for none of these names of parameters, and why."""
-        taken: set[str] = set()
+        held = {self.group_of(name) for name in names}
         for pattern in self.groups:
+            if pattern in held:
+                continue
             fitting = [name for name in names if fnmatchcase(name, pattern)]
-            if not fitting:
-                yield pattern, f"fits no parameter; there are {_some(names)}"
-            elif taken.issuperset(fitting):
+            if fitting:
                 yield pattern, f"never holds, as patterns before it fit {_some(fitting)}; put it before them"
-            taken.update(fitting)
+            else:
+                yield pattern, f"fits no parameter; there are {_some(names)}"
 
     def __hash__(self) -> int:
         return hash((type(self), *(self.__dict__ | {"groups": frozenset(self.groups.items())}).values()))

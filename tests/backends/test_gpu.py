@@ -1,5 +1,6 @@
 """On a CUDA device every rule gives NumPy's bits, and a run stays there: `make test-gpu`, with CuPy in .venv."""
 
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,7 +23,7 @@ def device() -> ModuleType | str:
         select_backend("cupy")
     except mxtrain.BackendError as error:
         return str(error)
-    return pytest.importorskip("cupy")
+    return import_module("cupy")
 
 
 cupy: Any = device()

@@ -2,6 +2,8 @@
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -19,6 +21,26 @@ def blas_threads() -> int:
     library = _library()
     assert library
     return int(library.scipy_openblas_get_num_threads64_())
+
+
+@contextmanager
+def another_inside() -> Iterator[None]:
+    """Another thread of Python is inside meanwhile."""
+    inside, may_leave = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        with one_thread:
+            inside.set()
+            may_leave.wait()
+
+    other = threading.Thread(target=stay, daemon=True)
+    other.start()
+    inside.wait()
+    try:
+        yield
+    finally:
+        may_leave.set()
+        other.join()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -46,21 +68,10 @@ def test_it_has_one_thread_inside_and_what_it_had_outside() -> None:
 
 def test_the_last_to_leave_gives_the_threads_back() -> None:
     with blas_limited(2):
-        inside, may_leave = threading.Event(), threading.Event()
-
-        def stay() -> None:
+        with another_inside():
             with one_thread:
-                inside.set()
-                may_leave.wait()
-
-        other = threading.Thread(target=stay, daemon=True)
-        other.start()
-        inside.wait()
-        with one_thread:
-            pass
-        assert blas_threads() == 1
-        may_leave.set()
-        other.join()
+                pass
+            assert blas_threads() == 1
         assert blas_threads() == 2
 
 
@@ -141,20 +152,8 @@ def test_a_child_that_is_forked_inside_is_inside() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_a_forked_child_is_not_held_by_a_thread_of_its_parent() -> None:
-    with blas_limited(2):
-        inside, may_leave = threading.Event(), threading.Event()
-
-        def stay() -> None:
-            with one_thread:
-                inside.set()
-                may_leave.wait()
-
-        other = threading.Thread(target=stay, daemon=True)
-        other.start()
-        inside.wait()
+    with blas_limited(2), another_inside():
         child = os.fork()
         if not child:
             os._exit(0 if blas_threads() == 2 else 1)
-        may_leave.set()
-        other.join()
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
