@@ -2,6 +2,7 @@
 
 import json
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from urllib.parse import urlsplit
 
 from mxtrain.atomic_io import make_folder, read_file, reason, refuse_link, remove_temporary_files, temporary_target
 from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
+from mxtrain.config.validating import DATA_PATHS, normalized
 from mxtrain.errors import ConfigError, Problem, SweepError, resume_command
 from mxtrain.sweeps.result import SweepResult
-from mxtrain.training import folder_lock, is_locked, write_file
+from mxtrain.training import folder_lock, is_folder_locked, write_file
 from mxtrain.training.flattened import cause, flattened, told
 from mxtrain.training.folder_lock import LOCK
 from mxtrain.training.json_text import parse
@@ -57,13 +59,13 @@ class SweepFolder:
         Raises:
             SweepError: it cannot be made, or holds something else.
         """
-        self.check()
+        self.check_names()
         try:
             make_folder(self.path)
         except OSError as error:
             raise SweepError(f"the sweep's folder {self.path} cannot be made: {error.strerror}") from error
 
-    def check(self) -> None:
+    def check_names(self) -> None:
         """Refuse a folder that holds something else; to be repeated when it is locked.
 
         Raises:
@@ -89,23 +91,28 @@ class SweepFolder:
         """
         return folder_lock(self.path, f"another process runs the sweep in {self.path}; wait for it, or stop it")
 
-    def is_locked(self) -> bool:
-        """Whether there is a driver; nothing in the folder is changed."""
+    @property
+    def is_running(self) -> bool:
+        """Whether a driver may be running the sweep; nothing in the folder is written."""
         try:
-            return is_locked(self.path)
+            return is_folder_locked(self.path)
         except OSError:
-            return False  # it cannot be locked either
+            return False  # a driver could not lock it either
 
-    def take_up(self, sweep: Sweep) -> None:
+    def take_up(self, sweep: Sweep) -> Sweep:
         """Write the sweep down, in a folder that is locked; where there is one already, refuse another one.
+
+        Returns:
+            The sweep, with the paths of its data as they were spelled when it began, as these identify its study.
 
         Raises:
             ConfigError: the folder's sweep differs in what may not change; every difference at once.
             SweepError: it cannot be written.
         """
-        self.check()
+        self.check_names()
         remove_temporary_files(self.path, (FILE, "results.json", "best.yaml"))
         if (known := self._known()) is not None:
+            sweep = _spelled_as(known, sweep)
             before, now = _fixed(known), _fixed(sweep)
             changed = [key for key in before | now if before.get(key) != now.get(key)]
             if changed:
@@ -115,6 +122,7 @@ class SweepFolder:
                 )
         has_password = bool(sweep.settings.storage and urlsplit(sweep.settings.storage).password)
         self.write(FILE, sweep.to_yaml(), is_private=has_password)
+        return sweep
 
     def _known(self) -> Sweep | None:
         """The sweep that is written down; None where it is lost, or where none of its trials has begun."""
@@ -192,6 +200,20 @@ class SweepFolder:
 def identity(sweep: Sweep) -> str:
     """The SHA-256 of everything that the trials of a sweep follow from."""
     return sha256(json.dumps(_fixed(sweep), sort_keys=True).encode()).hexdigest()
+
+
+def _spelled_as(known: Sweep, sweep: Sweep) -> Sweep:
+    """A sweep, with another's spelling of those paths of data that are the same."""
+    before, now = known.run.get("data"), sweep.run.get("data")
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return sweep
+    pairs = {name: (before[name], now[name]) for name in DATA_PATHS if name in before and name in now}
+    spelled = {
+        name: old
+        for name, (old, new) in pairs.items()
+        if isinstance(old, str) and isinstance(new, str) and normalized(old) == normalized(new)
+    }
+    return replace(sweep, run={**sweep.run, "data": now | spelled})
 
 
 def _fixed(sweep: Sweep) -> dict[str, Any]:

@@ -13,21 +13,22 @@ from mxtrain.errors import FolderBusyError
 LOCK = ".lock"
 """The file that is locked. It is never removed: another process may be waiting for it at that moment."""
 _PROBED = 0.1
-"""Seconds in which `is_locked` of another process is over."""
+"""Seconds in which `is_folder_locked` of another process is over."""
 
 
 @contextmanager
-def folder_lock(folder: Path, refusal: str, wait: float = 0.0) -> Iterator[None]:
+def folder_lock(folder: Path, refusal: str, wait: float = 0.0, name: str = LOCK) -> Iterator[None]:
     """Hold a folder that is there.
 
     Args:
-        folder: the folder; the lock is on the file `.lock` in it, which is neither followed nor changed.
+        folder: the folder; the lock is on a file in it, which is neither followed nor changed.
         refusal: the message where another process holds it.
         wait: for how many seconds to wait for it.
+        name: the name of the file.
 
     Raises:
         FolderBusyError: another process, or another thread of this one, holds it.
-        OSError: the folder cannot be written, or its `.lock` is a link or no regular file.
+        OSError: the folder cannot be written, or the file is a link or no regular file.
     """
     try:
         import fcntl
@@ -35,7 +36,7 @@ def folder_lock(folder: Path, refusal: str, wait: float = 0.0) -> Iterator[None]
         yield
         return
     deadline = time.monotonic() + max(wait, _PROBED)
-    path = folder / LOCK
+    path = folder / name
     descriptor = open_descriptor(path, os.O_RDWR | os.O_CREAT)
     try:
         while not (_is_taken(descriptor, fcntl) and _is_at(path, descriptor)):
@@ -53,7 +54,7 @@ def folder_lock(folder: Path, refusal: str, wait: float = 0.0) -> Iterator[None]
                 os.close(descriptor)
 
 
-def is_locked(folder: Path) -> bool:
+def is_folder_locked(folder: Path) -> bool:
     """Whether a process holds a folder; nothing in it is changed, so that it may be read-only.
 
     Raises:
