@@ -15,7 +15,6 @@ from mxtrain.atomic_io import (
     open_file,
     read_file,
     read_safetensors,
-    refuse_link,
     remove_temporary_files,
     temporary_path,
     write_file,
@@ -46,15 +45,15 @@ _MAX_SUMS = 64 * 1024
 
 def keep_file(path: Path, content: bytes) -> None:
     """As `write_file`, but a file that is just so already stays."""
-    # one with other hard links is written anew, as appending to it would change those
-    if not begins_with(path, content, is_whole=True) or path.lstat().st_nlink > 1:
+    # a link, or one with other hard links, is written anew: appending to it would change what is elsewhere
+    is_own = not path.is_symlink() and path.is_file() and path.lstat().st_nlink == 1
+    if not is_own or not begins_with(path, content, is_whole=True):
         write_file(path, content)
 
 
 def begins_with(path: Path, content: bytes, is_whole: bool = False) -> bool:
-    """Whether a path is a regular file, and no link to one, that begins with some content, or is it as a whole."""
+    """Whether a path is a regular file that begins with some content, or is it as a whole."""
     try:
-        refuse_link(path)
         with open_file(path) as file:
             return file.read(len(content) + is_whole) == content
     except OSError:
