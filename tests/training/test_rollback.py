@@ -65,8 +65,8 @@ def test_advance_and_segments_roll_back_alike(table: Path, tmp_path: Path) -> No
 
 def test_checkpoints_of_earlier_versions_still_open(table: Path, tmp_path: Path) -> None:
     settings = config(table, "2 epochs", 3)
+    stop = mxtrain.training.stopping.StopRequest(2)
     with pytest.raises(mxtrain.RunInterrupted):
-        stop = mxtrain.training.stopping.StopRequest(2)
         mxtrain.fit(settings, run_dir=tmp_path / "run", stop=stop)
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints", keep=3)
     snapshot = checkpoints.newest()
