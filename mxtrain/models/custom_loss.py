@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import Any, TypeAlias
 
-from mxtrain.backends import zeros_like
+from mxtrain.backends import array_kind, array_module, zeros_like
 from mxtrain.config.run import CLASS_LOSSES, CustomConfig, RunConfig
 from mxtrain.errors import ConfigError, ModelError, Problem
 from mxtrain.models.custom import describe_returned, is_scalar
@@ -43,15 +42,17 @@ def custom_loss(config: RunConfig, model: Model, params: Mapping[str, Array]) ->
     return value
 
 
-def compare_losses(config: RunConfig, model: Model, loss: Any, outputs: Array, targets: Array, xp: ModuleType) -> bool:
+def compare_losses(
+    config: RunConfig, model: Model, loss: Any, outputs: Array, predicted: Callable[[], Array], targets: Array
+) -> bool:
     """Compare the loss of a training batch with the loss that evaluation uses.
 
     Args:
         config: the resolved config.
         model: the custom model.
         loss, outputs: what its `loss_and_grad` returned for the batch.
+        predicted: the outputs of `predict` for the batch; a model with dropout returns others in training.
         targets: of the batch.
-        xp: the module of the arrays, NumPy or CuPy.
 
     Returns:
         Whether they could be compared: not where one is infinite or NaN.
@@ -60,18 +61,25 @@ def compare_losses(config: RunConfig, model: Model, loss: Any, outputs: Array, t
         ConfigError: the config names a built-in loss, and the model computes another one.
         ModelError: the model's `loss` and `loss_and_grad` differ, or `loss` returns no scalar.
     """
-    if config.loss == "custom":
-        own = getattr(model, "loss", None)
-        if not callable(own):
-            return True
-        other = float(_scalar(config, "loss", own(outputs, targets)))
-    else:
-        other = float(LOSSES[config.loss](xp, outputs, targets, xp.empty(outputs.shape, outputs.dtype)))
-    found = float(loss)
-    if not math.isfinite(found) or not math.isfinite(other):
-        return False
-    if math.isclose(found, other, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE * _TOLERANCE * len(targets)):
+    own = getattr(model, "loss", None)
+    if config.loss == "custom" and not callable(own):
         return True
+    found = float(loss)
+    if not math.isfinite(found):
+        return False
+    candidates: tuple[Callable[[], Array], ...] = (lambda: outputs, predicted)
+    for candidate in candidates:
+        found_outputs = candidate()
+        if config.loss == "custom":
+            other = float(_scalar(config, "loss", own(found_outputs, targets) if callable(own) else None))
+        else:
+            xp = array_module(array_kind(found_outputs) or "numpy")
+            scratch = xp.empty(found_outputs.shape, found_outputs.dtype)
+            other = float(LOSSES[config.loss](xp, found_outputs, targets, scratch))
+        if math.isclose(found, other, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE * _TOLERANCE * len(targets)):
+            return True
+    if not math.isfinite(other):
+        return False
     if config.loss == "custom":
         raise ModelError(
             f"{_name(config)}: loss must return what loss_and_grad returns as the loss, the sum over the batch, "

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -261,7 +262,8 @@ class Trainer:
             self._untried = None
         loss, outputs = returned
         if not self._is_loss_compared:
-            self._is_loss_compared = compare_losses(self.config, self.model, loss, outputs, targets, self.xp)
+            predicted = partial(self.model.predict, self.params, inputs)
+            self._is_loss_compared = compare_losses(self.config, self.model, loss, outputs, predicted, targets)
         fit, rule = self.config.fit, self.config.optimizer
         scale = abs(rule.scale or 1.0)
         norm = gradient_norm(self.xp, self.grads) * scale
