@@ -23,7 +23,7 @@ _TARGET = "targets"
 
 def prepare_disk(config: RunConfig) -> tuple[tuple[Samples, Samples, Samples], Preprocessing]:
     """The training, the validation and the test part, and what was fitted to the first."""
-    data, classes = config.data, config.loss in CLASS_LOSSES
+    data, classes = config.data, config.decoding in CLASS_LOSSES
     arrays = array_pair(data.source, data.target) if data.source.endswith(".npy") else folder_of_inputs(data.source)
     found = arrays.read_targets()
     if found is None:
@@ -99,7 +99,7 @@ def _preprocessing(
         target=_TARGET,
         class_names=class_names,
         dtype=config.dtype,
-        target_dtype="int64" if config.loss == "softmax_cross_entropy" else config.dtype,
+        target_dtype="int64" if config.decoding == "softmax_cross_entropy" else config.dtype,
         array="inputs",
         target_scale=target_scale,
     )

@@ -51,7 +51,7 @@ def fit_preprocessing(table: Table, rows: NDArray[np.int64], config: RunConfig) 
         target=target,
         class_names=table.class_names,
         dtype=config.dtype,
-        target_dtype="int64" if config.loss == "softmax_cross_entropy" else config.dtype,
+        target_dtype="int64" if config.decoding == "softmax_cross_entropy" else config.dtype,
         unseen=config.data.unseen,
         array=table.column_names[0].rpartition("[")[0] if config.data.has_one_array else None,
         target_scale=TargetScale.fit(table.targets[rows], source, target) if config.data.standardize_target else None,
