@@ -8,11 +8,9 @@ from math import isfinite, isnan, nan
 import numpy as np
 
 from mxtrain.data.columns import AS_TEXT, Column, Kind, Numbers, Place, Texts, mixed
+from mxtrain.data.values import MISSING_MARKS, merge_spellings
 from mxtrain.errors import DataError
 from mxtrain.types import describe
-
-_MARKS = frozenset({"", "nan", "na", "n/a", "null", "?"})
-"""What stands for a missing number, in any case; in a column of text only a blank cell does."""
 
 _DRESSED = re.compile(
     r"[-+\u2212]?[$€£¥]?\s?"
@@ -58,7 +56,8 @@ class CellColumn:
     def column(self) -> Column:
         """The column of all cells so far; of numbers where every cell is missing."""
         if self.kind == "text":
-            return Texts(np.array(self._codes, dtype=np.int64), tuple(self._labels))
+            labels, codes = merge_spellings(list(self._labels), np.array(self._codes, dtype=np.int64))
+            return Texts(codes, labels)
         return Numbers(np.array(self._numbers if self.kind else [nan] * len(self._undecided), dtype=np.float64))
 
     def _kind_of(self, cell: str, row: int) -> Kind:
@@ -110,7 +109,7 @@ class CellColumn:
 
 
 def _is_mark(cell: str) -> bool:
-    return cell.strip().lower() in _MARKS
+    return cell.strip().lower() in MISSING_MARKS
 
 
 def _number(cell: str) -> float | None:

@@ -132,8 +132,8 @@ def test_what_stands_for_a_missing_number_in_csv(mark: str) -> None:
     [
         ({"x": [[1], [2]]}, "t.parquet: column 'x': must hold numbers or text, got List(Int64); leave the column out with data.features"),
         ({"x": [{"a": 1}, {"a": 2}]}, "t.parquet: column 'x': must hold numbers or text, got Struct({'a': Int64}); leave the column out with data.features"),
-        ({"x": [date(2020, 1, 1)] * 2}, "t.parquet: column 'x': must hold numbers or text, got dates or times (Date); turn them into numbers, or leave the column out with data.features"),
-        ({"x": ["2020-01-01", "2020-02-01"]}, "t.parquet: column 'x': holds dates or times, such as '2020-01-01'; turn them into numbers, or leave the column out with data.features"),
+        ({"x": [date(2020, 1, 1)] * 2}, "t.parquet: column 'x': holds dates or times (Date); turn them into numbers, or leave the column out with data.features; to take each as a category, name the column in data.categorical"),
+        ({"x": ["2020-01-01", "2020-02-01"]}, "t.parquet: column 'x': holds dates or times, such as '2020-01-01'; turn them into numbers, or leave the column out with data.features; to take each as a category, name the column in data.categorical"),
         ({"x": [None, None]}, "t.parquet: column 'x': has no values; leave it out with data.features"),
         ({"x": [1.0, float("inf")]}, "t.parquet: row 2: column 'x': must be a finite number, got inf"),
         ({"x": [b"a", b"b"]}, "t.parquet: column 'x': must hold numbers or text, got Binary; leave the column out with data.features"),
