@@ -8,7 +8,7 @@ from math import isfinite, isnan, nan
 import numpy as np
 
 from mxtrain.data.columns import AS_TEXT, Column, Kind, Numbers, Place, Texts, mixed
-from mxtrain.data.values import MISSING_MARKS, merge_spellings
+from mxtrain.data.values import MISSING_MARKS
 from mxtrain.errors import DataError
 from mxtrain.types import describe
 
@@ -56,8 +56,7 @@ class CellColumn:
     def column(self) -> Column:
         """The column of all cells so far; of numbers where every cell is missing."""
         if self.kind == "text":
-            labels, codes = merge_spellings(list(self._labels), np.array(self._codes, dtype=np.int64))
-            return Texts(codes, labels)
+            return Texts(np.array(self._codes, dtype=np.int64), tuple(self._labels))
         return Numbers(np.array(self._numbers if self.kind else [nan] * len(self._undecided), dtype=np.float64))
 
     def _kind_of(self, cell: str, row: int) -> Kind:

@@ -1,7 +1,7 @@
 """Columns of a table, whatever file they come from: what every reader fills, and all that is ever asked of one."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from math import isfinite, nan
@@ -42,23 +42,28 @@ class Numbers:
 class Texts:
     """A column of text: (n,) indices into its labels, in any order, and -1 where a value is missing.
 
-    No two labels are spellings of one value, as `values.merge_spellings` says.
-
     Attributes:
         codes, labels: the indices, and the texts.
         dtype: NumPy's name of the dtype that the values had, `str` for text; None where a file has no types, as CSV.
+        typed: the labels that stand for numbers or booleans in the data's own types, rather than for text.
     """
 
     codes: NDArray[np.int64]
     labels: tuple[str, ...]
     dtype: str | None = None
+    typed: Collection[str] = ()
 
     @property
     def missing(self) -> NDArray[np.bool_]:
         return self.codes < 0
 
     def take(self, rows: NDArray[np.int64]) -> "Texts":
-        return Texts(self.codes[rows], self.labels, self.dtype)
+        return Texts(self.codes[rows], self.labels, self.dtype, self.typed)
+
+    def merged(self) -> "Texts":
+        """The column with one label for all spellings of a value."""
+        labels, codes = merge_spellings(self.labels, self.codes, self.typed)
+        return Texts(codes, labels, self.dtype)
 
 
 Column: TypeAlias = Numbers | Texts
@@ -152,8 +157,8 @@ class ColumnBuilder:
     def column(self) -> Column:
         """The column of all values so far; of numbers where every value is missing."""
         if (self.kind or self.found) == "text":
-            labels, codes = merge_spellings(list(self.labels), np.array(self.codes, dtype=np.int64), self.typed)
-            return Texts(codes, labels, _common_dtype(self.types))
+            codes = np.array(self.codes, dtype=np.int64)
+            return Texts(codes, tuple(self.labels), _common_dtype(self.types), self.typed)
         return Numbers(np.array(self.numbers, dtype=np.float64))
 
     def _code(self, label: str) -> int:
@@ -190,6 +195,9 @@ def columns_of(data: Mapping[str, Iterable[object]], choose: Choose, source: str
         columns[name] = _at_once(data[name], kind) or _one_by_one(
             _values(data[name], kind, f"{source}: column {name!r}"), ColumnBuilder(name, kind, place)
         )
+        dtype, column = getattr(data[name], "dtype", None), columns[name]
+        if isinstance(column, Texts) and isinstance(dtype, np.dtype) and dtype.kind == "f":
+            columns[name] = replace(column, dtype=dtype.name)
     lengths = {len(column.missing): name for name, column in columns.items()}
     if len(lengths) > 1:
         (some, one), (more, other), *_ = sorted(lengths.items())

@@ -7,7 +7,6 @@ import numpy as np
 from mxtrain.data.columns import Choose, Column, ColumnBuilder, Columns, Kind, Numbers, Texts, dates, mixed, not_plain
 from mxtrain.data.csv_file import check_names, check_wanted
 from mxtrain.data.polars_process import as_arrow_stream
-from mxtrain.data.values import merge_spellings
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
 from mxtrain.types import describe
@@ -109,5 +108,4 @@ def _texts(series: "polars.Series", source: str) -> Texts:
     stripped = series.cast(pl.String).str.strip_chars()
     whole = stripped.set(stripped == "", None)
     codes = whole.rank("dense").cast(pl.Int64).fill_null(0).to_numpy().astype(np.int64) - 1
-    labels, codes = merge_spellings(whole.drop_nulls().unique().sort().to_list(), codes)
-    return Texts(codes, labels, dtype)
+    return Texts(codes, tuple(whole.drop_nulls().unique().sort().to_list()), dtype)

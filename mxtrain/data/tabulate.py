@@ -42,6 +42,9 @@ def tabulate(
     """
     if not len(columns):
         raise DataError(f"{columns.source}: has a header but no samples")
+    # Not where columns are read: to a trained model, an old one too, each spelling may be a category.
+    merged = {name: _merged(column) for name, column in columns.columns.items()}
+    columns = Columns(columns.source, merged, columns.place)
     features = {name: column for name, column in columns.columns.items() if name != target}
     for name, column in columns.columns.items():
         is_feature = name != target
@@ -126,6 +129,10 @@ def check_values(column: Column, where: str, is_feature: bool, is_category: bool
             f"{where}: has {len(labels):,} categories, at most {MAX_CATEGORIES:,} are allowed; leave the column out "
             "with data.features"
         )
+
+
+def _merged(column: Column) -> Column:
+    return column.merged() if isinstance(column, Texts) else column
 
 
 def _with_labels_only(columns: Columns, target: str) -> Texts:

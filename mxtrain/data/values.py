@@ -79,7 +79,7 @@ def merge_spellings(
     Args:
         labels: the labels of the column, each different.
         codes: (n,); the label of sample i is `labels[codes[i]]`, and -1 is a missing value.
-        typed: the labels that stand for numbers, booleans or dates in the data's own types, rather than for text.
+        typed: the labels that stand for numbers or booleans in the data's own types, rather than for text.
 
     Returns:
         The labels and the codes, the same where nothing was merged.
