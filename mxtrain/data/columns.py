@@ -18,7 +18,7 @@ from mxtrain.types import describe
 Kind = Literal["number", "text"]
 Choose: TypeAlias = Callable[[str, Sequence[str]], Mapping[str, Kind | None]]
 """From the place of a table's header and its names to the columns to read; None leaves the kind to the values."""
-AS_TEXT = "to take the whole column as text, name it in data.categorical"
+AS_TEXT = "correct it, or, to take the whole column as text, name it in data.categorical"
 """The remedy for a column of which only some values are numbers."""
 Place: TypeAlias = Callable[[int], str]
 """From a row, 0 for the first, to what a message calls it, such as `train.csv:17`."""

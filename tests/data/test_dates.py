@@ -129,7 +129,8 @@ def test_what_the_config_names_is_a_category_whatever_it_holds() -> None:
         *("when=1", "when=1,234", "when=1.5", "when=2.5", "when=2024-01-05", "when=5 Jan 2024", "when=a", "when=true"),
     )
     with pytest.raises(
-        DataError, match="row 2: column 'when': must be a number, got 'a'; to take the whole column as text"
+        DataError,
+        match="row 2: column 'when': must be a number, got 'a'; correct it, or, to take the whole column as text",
     ):
         prepared([1, "a"])
 

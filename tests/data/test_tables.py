@@ -156,8 +156,8 @@ def test_too_many_categories_are_numbers_of_samples() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"x": 1, "y": 0}\n{"x": "a", "y": 1}', "t.jsonl:2: column 'x': must be a number, got 'a'; to take the whole column as text, name it in data.categorical"),
-        ('{"x": "a", "y": 0}\n\n{"x": 1, "y": 1}', "t.jsonl:3: column 'x': must be text, as the values before it, got 1; to take the whole column as text, name it in data.categorical"),
+        ('{"x": 1, "y": 0}\n{"x": "a", "y": 1}', "t.jsonl:2: column 'x': must be a number, got 'a'; correct it, or, to take the whole column as text, name it in data.categorical"),
+        ('{"x": "a", "y": 0}\n\n{"x": 1, "y": 1}', "t.jsonl:3: column 'x': must be text, as the values before it, got 1; correct it, or, to take the whole column as text, name it in data.categorical"),
         ('{"x": [1], "y": 0}', "t.jsonl:1: column 'x': must hold numbers or text, got a list; leave the column out with data.features"),
         ('{"x": {"a": 1}, "y": 0}', "t.jsonl:1: column 'x': must hold numbers or text, got a mapping; leave the column out with data.features"),
         ('{"x": 1, "y": 0}\n[1, 2]', "t.jsonl:2: must be a JSON object, got a list"),
