@@ -20,6 +20,9 @@ _ZONE = r"(\s*(z|utc|gmt|[a-z]{3,4}|[+-]\d\d:?(\d\d)?))?"
 _TIME = rf"(\d{{1,2}}:\d\d(:\d\d([.,]\d+)?)?(\s*[ap]\.?m\.?)?{_ZONE}|\d{{1,2}}\s*[ap]\.?m\.?)"
 _GAP = r"[-\s/.,]\s*(de\s+)?"
 
+_LONGEST, _MOST = 64, 1000
+"""Characters of a date, and labels that are looked at: enough to say what a column holds, and soon done."""
+
 _DATE_OR_TIME = re.compile(
     "|".join(
         (
@@ -53,6 +56,6 @@ def hold_dates(labels: Sequence[str]) -> str | None:
     >>> hold_dates(["NA", "5 Jan 2024", "7 Jan 2024"]), hold_dates(["SEPT2", "MARCH1", "2-Sep"])
     ('5 Jan 2024', None)
     """
-    values = [label for label in labels if label.lower() not in _MARKS]
-    found = [label for label in values if _DATE_OR_TIME.fullmatch(label)]
+    values = [label for label in labels[:_MOST] if label.lower() not in _MARKS]
+    found = [label for label in values if len(label) <= _LONGEST and _DATE_OR_TIME.fullmatch(label)]
     return found[0] if found and 2 * len(found) >= len(values) else None

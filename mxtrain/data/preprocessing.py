@@ -57,7 +57,7 @@ class Preprocessing:
         dtype: of the inputs, `float32` or `float64`.
         target_dtype: of the targets: `int64` for indices of classes, else that of the inputs.
         unseen: what is done with a category that is not among a column's values: `error`, or `ignore`, which leaves
-            all of the column's features 0.
+            all of the column's features 0, and 1 the feature of a column that was constant, which is trained as a bias is.
         array: for a model of arrays, the name of the array in an `.npz` file.
         target_scale: what was done to the targets; None where they were left as they are.
         class_dtype: the dtype in which classes are predicted, as `classes.class_dtype` finds it.
@@ -202,6 +202,8 @@ class Preprocessing:
 
     def _codes(self, column: Category, found: NDArray[Any], labels: Sequence[str], place: Place) -> NDArray[np.int64]:
         """Which of the column's values each sample has; -1 for none of them."""
+        if self.unseen == "ignore" and len(column.values) == 1:
+            return np.zeros(len(found), dtype=np.int64)
         gap = column.values.index("") if "" in column.values else -1
         table = np.array([*positions(labels, column.values), gap], dtype=np.int64)
         codes = table[np.where(np.isnan(found), len(labels), found).astype(np.int64)]

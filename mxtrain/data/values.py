@@ -117,17 +117,14 @@ def positions(labels: Sequence[str], known: Sequence[str]) -> list[int]:
     """
     found = {label: code for code, label in enumerate(known)}
     by_text, by_value = _unique(known, nfc), _unique(known, value_key)
-    return [
-        next(
-            (
-                code
-                for code in (found.get(label, -1), by_text.get(nfc(label), -1), by_value.get(value_key(label), -1))
-                if code >= 0
-            ),
-            -1,
-        )
-        for label in labels
-    ]
+
+    def position(label: str) -> int:
+        if label in found:
+            return found[label]
+        code = by_text.get(nfc(label), -1)
+        return code if code >= 0 else by_value.get(value_key(label), -1)
+
+    return list(map(position, labels))
 
 
 def _unique(known: Sequence[str], key: Callable[[str], str]) -> dict[str, int]:

@@ -253,6 +253,14 @@ def test_an_unseen_category_can_be_ignored() -> None:
     assert dataset.validation.inputs.tolist() == [[0, 0], [0, 1]]
 
 
+def test_an_unseen_category_of_a_constant_column_does_not_matter() -> None:
+    """Its feature is 1 in all of training, so its weight is a part of the intercept."""
+    Path("train.csv").write_text("size,a,y\nbig,1,2\nbig,2,3\n")
+    Path("own.csv").write_text("size,a,y\nhuge,1,2\nbig,2,3\n")
+    dataset = prepared("train.csv", "squared_error", validation="own.csv", unseen="ignore")
+    assert dataset.validation.inputs[:, 0].tolist() == [1, 1]
+
+
 def test_the_fingerprint_is_that_of_every_byte_that_is_read() -> None:
     Path("a.csv").write_text("x,y\n1,0\n2,1\n")
     Path("b.csv").write_text("x,y\n1,0\n")
