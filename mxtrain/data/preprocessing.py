@@ -57,7 +57,7 @@ class Preprocessing:
         dtype: of the inputs, `float32` or `float64`.
         target_dtype: of the targets: `int64` for indices of classes, else that of the inputs.
         unseen: what is done with a category that is not among a column's values: `error`, or `ignore`, which leaves
-            all of the column's features 0, and 1 the feature of a column that was constant, which is trained as a bias is.
+            all of the column's features 0, but 1 that of a column with one value, which is trained as a bias is.
         array: for a model of arrays, the name of the array in an `.npz` file.
         target_scale: what was done to the targets; None where they were left as they are.
         class_dtype: the dtype in which classes are predicted, as `classes.class_dtype` finds it.
