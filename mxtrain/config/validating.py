@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from mxtrain.config.data_section import is_path
+from mxtrain.config.data_section import has_ending, is_path
 from mxtrain.config.explain import explain
 from mxtrain.config.nodes import MapNode, Node, ScalarNode, clipped, find, plain
 from mxtrain.config.report import Report
@@ -67,7 +67,7 @@ def data_paths(tree: Node, report: Report, must_exist: bool) -> dict[str, str]:
         for name, node in nodes.items()
         if isinstance(node, ScalarNode) and isinstance(node.value, str) and is_path(node.value)
     }
-    if not texts.get("source", ("", None))[0].endswith(".npy"):
+    if not has_ending(texts.get("source", ("", None))[0], (".npy",)):
         texts.pop("target", None)  # a name, whatever it looks like
     return {name: _data_path(f"data.{name}", *text, report, must_exist) for name, text in texts.items()}
 

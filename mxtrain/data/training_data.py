@@ -12,7 +12,7 @@ from mxtrain.config.run import CLASS_LOSSES, RunConfig
 from mxtrain.data.arrays import as_rows
 from mxtrain.data.columns import Column, Columns, Texts, columns_of
 from mxtrain.data.csv_file import check_wanted
-from mxtrain.data.in_python import column_of, kind_of, names_of, pair_of, rows_of, target_of
+from mxtrain.data.in_python import columns_by_name, kind_of, names_of, pair_of, rows_of, target_of
 from mxtrain.data.npz_file import array_features
 from mxtrain.data.table import Table
 from mxtrain.data.table_file import columns_to_train_on
@@ -40,7 +40,7 @@ class TrainingData:
         classes, data = config.decoding in CLASS_LOSSES, config.data
         if self.inputs is None:
             assert data.target is not None, "take_over asks it of every table"
-            return tabulate(self.columns, data.target, classes, data.missing)
+            return tabulate(self.columns, data.target, classes, data.missing, data.categorical or ())
         return replace(
             tabulate(self.columns, "y", classes, data.missing),
             inputs=self.inputs,
@@ -118,7 +118,7 @@ def _columns(config: RunConfig, given: Any) -> TrainingData:
         raise ConfigError([Problem("data.target", message)])
     wanted = columns_to_train_on(config.data, config.decoding in CLASS_LOSSES)("data", names)
     check_wanted(names, wanted, "data")
-    return TrainingData(columns_of({name: column_of(given, name) for name in wanted}, lambda *_: wanted))
+    return TrainingData(columns_of(columns_by_name(given, wanted), lambda *_: wanted))
 
 
 def _digest(column: Column) -> str:

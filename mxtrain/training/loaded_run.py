@@ -123,8 +123,12 @@ class LoadedRun:
         return "test" if data.test else "validation" if data.validation else "training"
 
     def predict(self, inputs: Inputs) -> NDArray[Any]:
-        """What is predicted for each sample, (n,): the name of its class, or a number in the run's dtype; where the
-        target was standardized, a number in its own unit, in float64.
+        """What is predicted for each sample, (n,): its class, or a number in the run's dtype; where the target was
+        standardized, a number in its own unit, in float64.
+
+        Classes have the dtype of the labels that the run was trained on: integers and booleans come back as such, and
+        text as text. The labels of a CSV file, which has no types, are integers or booleans where all of them are.
+        So `np.mean(run.predict(X) == y)` is the accuracy.
 
         Raises:
             DataError: the file cannot be read, a feature is missing, or a value is not as in training.
@@ -150,7 +154,14 @@ class LoadedRun:
     def decide(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """What the model's outputs predict, (n,)."""
         decided = self.preprocessing.in_own_unit(decide(np, self.config.decoding, outputs))
-        return decided if self.class_names is None else np.array(self.class_names)[decided]
+        classes = self.preprocessing.classes
+        return decided if classes is None else classes[decided]
+
+    def decide_texts(self, outputs: NDArray[Any]) -> list[str]:
+        """The same as texts: classes as the training data spell them, and numbers that read back to the same."""
+        if self.class_names is None:
+            return [str(value) for value in self.decide(outputs)]
+        return [self.class_names[index] for index in decide(np, self.config.decoding, outputs)]
 
     def likelihood(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """How likely the model's outputs make each class, (n, classes)."""

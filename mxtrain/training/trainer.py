@@ -397,9 +397,17 @@ class Trainer:
         return {name: build_metric(name, self.config.decoding, shift, self.xp, unit) for name in names}
 
     def _diverged(self, problem: str) -> TrainingError:
+        data, remedy = (
+            self.config.data.resolve(),
+            "lower optimizer.η, or bound the gradients with fit.clip_norm or optimizer.clip",
+        )
+        if (self.state.curr_epoch, self.state.curr_batch) == (1, 1):  # nothing was updated yet: the data are too large
+            settings = ["data.standardize: features"] if data.standardize == "none" else []
+            if self.config.loss == "squared_error" and not data.standardize_target:
+                settings.append("data.standardize_target: true")
+            remedy = f"set {' and '.join(settings)}" if settings else remedy
         return TrainingError(
-            f"{problem} in epoch {self.state.curr_epoch}, batch {self.state.curr_batch}: "
-            "the run has diverged; lower optimizer.η, or bound the gradients with fit.clip_norm or optimizer.clip"
+            f"{problem} in epoch {self.state.curr_epoch}, batch {self.state.curr_batch}: the run has diverged; {remedy}"
         )
 
     def _on_host(self, array: Array) -> np.ndarray[Any, Any]:
