@@ -28,6 +28,7 @@ _MAX_HEADER = 100_000_000
 STALE = 3600.0
 """Seconds since its last change after which a temporary file belongs to a process that was killed."""
 _TEMPORARY_NAME = re.compile(r"\.(.+?)(?:\.[0-9a-f]{16})?\.tmp", re.DOTALL)
+_OWN_NAME = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
 _GROWTH = 2**16
 """Bytes by which a log may grow while it is read."""
 _LONGEST = 200
@@ -294,13 +295,16 @@ def remove_temporary_files(folder: Path, names: Collection[str] | None = None, o
     Args:
         folder: the folder.
         names: the files that were to be replaced; left out, all.
-        older_than: seconds that a temporary file must not have changed for. With 0, no other process may be writing.
+        older_than: seconds that a temporary file must not have changed for. With 0, no other process may be writing,
+            and those of earlier versions are removed too, whose names another program may use.
     """
     stems, now = None if names is None else set(map(_stem, names)), time.time()
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             target = temporary_target(entry.name)
             if target is None or (stems is not None and target not in stems):
+                continue
+            if older_than and not _OWN_NAME.fullmatch(entry.name):
                 continue
             with suppress(OSError):
                 status = entry.stat(follow_symlinks=False)

@@ -15,7 +15,7 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from mxtrain.atomic_io import read_file, write_file
+from mxtrain.atomic_io import read_file, refuse_link, write_file
 from mxtrain.errors import RunInterrupted, TrainingError
 from mxtrain.state import OptimizationState
 from mxtrain.training.callbacks import Callback, Row, RunInfo
@@ -46,6 +46,7 @@ class MLflow(Callback):
         if not uri:
             # MLflow prefers data bases to folders, and wants to hear that a folder is meant.
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+            refuse_link(info.run_dir / FOLDER)
             uri = (info.run_dir / FOLDER).absolute().as_uri()
         self._uri, self._waiting = uri, list(info.history)
         try:

@@ -200,14 +200,14 @@ def test_where_the_disk_is_full_the_sweep_ends_and_goes_on_later(tmp_path, monke
     full = tmp_path / "sitecustomize.py"
     full.write_text(
         textwrap.dedent("""
-        import errno, os, pathlib
+        import errno, os
         if os.environ.get("FULL"):
-            before = pathlib.Path.open
-            def opened(path, mode="r", *args, **kwargs):
-                if "w" in mode and "/trials/0003/" in str(path):
+            before = os.open
+            def opened(path, flags, *args, **kwargs):
+                if flags & (os.O_WRONLY | os.O_RDWR) and "/trials/0003/" in str(path):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                return before(path, mode, *args, **kwargs)
-            pathlib.Path.open = opened
+                return before(path, flags, *args, **kwargs)
+            os.open = opened
         """)
     )
     monkeypatch.syspath_prepend(tmp_path)
