@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Mapping
 from os import PathLike
 from typing import Any, TypeAlias
 
-from mxtrain.backends import Backend, array_kind, array_module, check_gradient, check_pair, zeros_like
+from mxtrain.backends import Backend, OverlapCheck, array_kind, array_module, check_gradient, check_pair, zeros_like
 from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.flat import FlatParameters
 from mxtrain.kernel import gradient_program
@@ -55,6 +55,7 @@ class Optimizer:
         self.state = OptimizationState()
         self._store = Store()
         self._variants = Variants(rule)
+        self._overlap = OverlapCheck()
 
     @property
     def rule(self) -> Rule:
@@ -175,8 +176,9 @@ class Optimizer:
         alike: dict[History, Group] = {}
         last: History = ()
         are_several = len(self._variants.all) > 1
+        all_own_memory = True
         for index, grad, weight in updates:
-            check_pair(index, grad, weight)
+            all_own_memory &= check_pair(index, grad, weight)
             kept = present.get(index)
             if kept is None:
                 kept = new[index] = self._new(weight)
@@ -188,6 +190,8 @@ class Optimizer:
                 last, (_, together, arrays) = history, self._alike(alike, index, weight, kept, variant)
             together.append(kept)
             arrays.append((weight, grad, *kept.slots))
+        if not (all_own_memory and _are_distinct(updates)):
+            self._overlap.check(updates)
         return list(alike.values()), new
 
     def _alike(self, alike: dict[History, Group], index: Hashable, weight: Array, kept: Kept, variant: int) -> Group:
@@ -201,12 +205,17 @@ class Optimizer:
         """What is kept for flat parameters, by dtype; None where layouts or histories differ."""
         if not grads.is_laid_out_as(params):
             return None
+        buffers: list[Update] = []
+        all_own_memory = True
         for dtype, buffer in params.buffers.items():
             if grads.buffers[dtype] is buffer:
                 raise ArrayError("the gradients share memory with the parameters; make them with params.zeros_like()")
             first = params.places(dtype)[0].name
-            check_pair(first, grads.buffers[dtype], buffer)
+            all_own_memory &= check_pair(first, grads.buffers[dtype], buffer)
             self._check_backend(first, buffer)
+            buffers.append((first, grads.buffers[dtype], buffer))
+        if not (all_own_memory and _are_distinct(buffers)):
+            self._overlap.check(buffers)
         flat = self._store.flat(params)
         if flat is not None:
             return flat
@@ -260,6 +269,14 @@ def _restored(rule: Rule, backend: Backend, saved: Mapping[str, Any]) -> Optimiz
     optimizer = Optimizer(rule, backend)
     optimizer.load_state_dict(saved)
     return optimizer
+
+
+def _are_distinct(updates: list[Update]) -> bool:
+    """Whether no weight is the same array as another weight or a gradient."""
+    if len(updates) == 1:
+        return updates[0][1] is not updates[0][2]
+    weights = {id(weight) for _, _, weight in updates}
+    return len(weights) == len(updates) and weights.isdisjoint([id(grad) for _, grad, _ in updates])
 
 
 def _check_names(params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> None:

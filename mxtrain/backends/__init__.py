@@ -10,11 +10,13 @@ from mxtrain.backends.arrays import (
     zeros_like,
 )
 from mxtrain.backends.base import Backend
+from mxtrain.backends.overlap import OverlapCheck
 from mxtrain.backends.select import BackendName, select_backend
 
 __all__ = [
     "Backend",
     "BackendName",
+    "OverlapCheck",
     "array_kind",
     "array_module",
     "check_gradient",
