@@ -9,6 +9,7 @@ from mxtrain.backends import select_backend
 from mxtrain.config import optimizer_from_dict, read_optimizer
 from mxtrain.config.shape import kinds
 from mxtrain.errors import ConfigError, Problem
+from mxtrain.fork_lock import fork_lock
 from mxtrain.optimizer import Optimizer
 from mxtrain.optimizers import AnyRule, Rule
 from mxtrain.types import describe
@@ -32,7 +33,9 @@ def build(config: Rule | Mapping[str, Any] | str | PathLike[str], *, backend: st
         >>> mxtrain.build({"kind": "adam", "lr": 0.01}).rule.η
         0.01
     """
-    return Optimizer(_rule(config), select_backend(backend))
+    with fork_lock:  # Pydantic completes its validators on first use
+        rule = _rule(config)
+    return Optimizer(rule, select_backend(backend))
 
 
 def _rule(config: Rule | Mapping[str, Any] | str | PathLike[str]) -> Rule:

@@ -10,7 +10,7 @@ from mxtrain.flat import FlatParameters
 from mxtrain.kernel import gradient_program
 from mxtrain.optimizers import Rule, Time
 from mxtrain.saved_state import read_state, write_state
-from mxtrain.slots import FlatKept, Kept, Store, gather
+from mxtrain.slots import FlatKept, Kept, Store, gather, plain_index
 from mxtrain.state import OptimizationState
 from mxtrain.state_file import read_state_file, write_state_file
 from mxtrain.types import Array, describe
@@ -80,7 +80,8 @@ class Optimizer:
         iteration that the array's own count of updates names.
 
         Args:
-            index: what the array is known by; its slots are kept under it.
+            index: what the array is known by; its slots are kept under it. A string, a whole number, or a tuple of
+                these.
             grad: its gradient, of the same shape and dtype; not written to.
             weight: a writable array of float32 or float64.
 
@@ -129,6 +130,8 @@ class Optimizer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state_dict` returned; the arrays are copied.
 
+        Slots are moved to the memory of their weights, the CPU's or a GPU's, at the next step.
+
         Raises:
             StateError: it belongs to another rule, or to arrays of another shape or dtype, or is incomplete; nothing
                 has changed.
@@ -140,13 +143,12 @@ class Optimizer:
         """Write what `state_dict` returns into one file, a safetensors file that holds the counts as well.
 
         Raises:
-            StateError: an index is neither a string nor a whole number.
             OSError: the file cannot be written; one that was there before stays as it was.
         """
         write_state_file(path, self.state_dict())
 
     def load(self, path: str | PathLike[str]) -> None:
-        """Continue from what `save` wrote.
+        """Continue from what `save` wrote; slots are moved to the memory of their weights at the next step.
 
         Raises:
             StateError: the file is none of these, or `load_state_dict` refuses what it holds; nothing has changed.
@@ -181,7 +183,7 @@ class Optimizer:
             all_own_memory &= check_pair(index, grad, weight)
             kept = present.get(index)
             if kept is None:
-                kept = new[index] = self._new(weight)
+                kept = new[plain_index(index)] = self._new(weight)
             else:
                 kept.check(index, weight)
             variant = self._variants.number(index) if are_several else 0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mxtrain.errors import StateError
-from mxtrain.types import Array, describe
+from mxtrain.types import Array
 
 _HEADER = "mxtrain"
 
@@ -18,7 +18,6 @@ def write_state_file(path: str | os.PathLike[str], saved: Mapping[str, Any]) -> 
     """Write what `Optimizer.state_dict` returned; the file is there whole, or as it was.
 
     Raises:
-        StateError: an index is neither a string nor a whole number, which is all that a file can tell apart.
         OSError: the file cannot be written.
     """
     from safetensors.numpy import save
@@ -26,8 +25,6 @@ def write_state_file(path: str | os.PathLike[str], saved: Mapping[str, Any]) -> 
     entries: list[dict[str, Any]] = []
     tensors: dict[str, np.ndarray[Any, Any]] = {}
     for number, (index, entry) in enumerate(saved["parameters"].items()):
-        if isinstance(index, bool) or not isinstance(index, str | int):
-            raise StateError(f"to be saved, an index must be a string or a whole number, got {describe(index)}")
         entries.append({"index": index, "updates": entry["updates"], "scalars": entry["scalars"]})
         tensors |= {f"{number}/{slot}": _on_host(array) for slot, array in entry["slots"].items()}
     header = {"rule": saved["rule"], "state": saved["state"], "parameters": entries}
@@ -51,7 +48,7 @@ def read_state_file(path: str | os.PathLike[str], asarray: Callable[[Any], Array
         size = int.from_bytes(content[:8], "little")
         header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][_HEADER])
         parameters = {
-            entry["index"]: {"updates": entry["updates"], "scalars": entry["scalars"], "slots": {}}
+            _index(entry["index"]): {"updates": entry["updates"], "scalars": entry["scalars"], "slots": {}}
             for entry in header["parameters"]
         }
         entries = list(parameters.values())
@@ -76,6 +73,11 @@ def _put(path: Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _index(index: Any) -> Any:
+    """An index from JSON, in which a tuple is a list."""
+    return tuple(map(_index, index)) if isinstance(index, list) else index
 
 
 def _on_host(array: Any) -> np.ndarray[Any, Any]:

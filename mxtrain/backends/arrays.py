@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -112,6 +112,22 @@ def _check_array(name: str, array: Array) -> None:
 def _type_name(value: object) -> str:
     kind = type(value)
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def in_same_memory(array: Array, example: Array) -> bool:
+    """Whether two arrays are both on the CPU, or on the same GPU."""
+    if not same_kind(array, example):
+        return False
+    return array_kind(array) == "numpy" or bool(array.device == example.device)
+
+
+def moved(array: Array, example: Array) -> Array:
+    """A copy of an array in the memory that `example` is in."""
+    on_host = array if isinstance(array, np.ndarray) else array.get()
+    if isinstance(example, np.ndarray):
+        return on_host
+    with example.device:
+        return array_module("cupy").asarray(on_host)
 
 
 def zeros_like(array: Array) -> Array:

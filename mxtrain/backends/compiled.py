@@ -20,6 +20,7 @@ from mxtrain.backends.loop_files import loop_file
 from mxtrain.backends.native import alone, alone_again, look_up
 from mxtrain.backends.rounding import rounded
 from mxtrain.backends.threads import thread_count
+from mxtrain.fork_lock import fork_lock
 from mxtrain.kernel import Program
 
 THREADED = 1 << 17
@@ -119,6 +120,12 @@ def compile_loop(program: Program, dtype: np.dtype[Any]) -> Any:
 
     Where the cache cannot be written, the loop is compiled for this process alone.
     """
+    with fork_lock:
+        return _compiled_loop(program, dtype)
+
+
+@cache
+def _compiled_loop(program: Program, dtype: np.dtype[Any]) -> Any:  # threads that wait at the lock compile nothing
     source = print_loop(program)
     pointer: Any = numba.types.CPointer
     element, number = pointer(numba.from_dtype(dtype)), numba.types.int64
