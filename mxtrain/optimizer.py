@@ -1,13 +1,16 @@
 """An optimizer: a rule bound to a backend, with the slots it keeps for each weight."""
 
+import warnings
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import fields
 from os import PathLike
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from mxtrain.backends import Backend, OverlapCheck, array_kind, array_module, check_gradient, check_pair, zeros_like
-from mxtrain.errors import ArrayError, ArrayTypeError
+from mxtrain.errors import ArrayError, ArrayTypeError, NonFiniteError, ReadOnlyError
 from mxtrain.flat import FlatParameters
 from mxtrain.kernel import gradient_program
+from mxtrain.names import field_name, nearest, spelling
 from mxtrain.optimizers import Rule, Time
 from mxtrain.saved_state import read_state, write_state
 from mxtrain.slots import FlatKept, Kept, Store, gather, plain_index
@@ -22,6 +25,8 @@ History: TypeAlias = tuple[Any, ...]
 Group: TypeAlias = tuple[int, list[Kept], list[tuple[Array, ...]]]
 """Which variant of the rule some weights of one dtype and one history have, what is kept for each, and the program's
 arrays for each."""
+OnNonfinite: TypeAlias = Literal["ignore", "raise", "skip"]
+"""Treatment of an update that makes a slot NaN or infinite."""
 Moment: TypeAlias = tuple[int, tuple[float, ...], dict[str, float]]
 """The number of an update, the program's scalars for it, and the scalar slots after it."""
 
@@ -35,6 +40,7 @@ class Optimizer:
     Args:
         rule: the validated rule; it stays.
         backend: what runs the rule's program; it stays.
+        on_nonfinite: treatment of an update that makes a slot NaN or infinite, as in `mxtrain.build`.
 
     Attributes:
         state: where the run stands; whoever runs the loop may count in it.
@@ -49,13 +55,14 @@ class Optimizer:
         (array([0.5, 0.5], dtype=float32), array([-0.5], dtype=float32), 1)
     """
 
-    def __init__(self, rule: Rule, backend: Backend) -> None:
+    def __init__(self, rule: Rule, backend: Backend, on_nonfinite: OnNonfinite = "ignore") -> None:
         self._rule = rule
         self._backend = backend
         self.state = OptimizationState()
         self._store = Store()
         self._variants = Variants(rule)
         self._overlap = OverlapCheck()
+        self._on_nonfinite = on_nonfinite
 
     @property
     def rule(self) -> Rule:
@@ -67,11 +74,33 @@ class Optimizer:
         """What runs the rule's program."""
         return self._backend
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            object.__setattr__(self, name, value)
+        elif name == "state":
+            if not isinstance(value, OptimizationState):
+                raise ArrayTypeError(f"optimizer.state must be an OptimizationState, got {describe(value)}")
+            object.__setattr__(self, name, value)
+        else:
+            raise ReadOnlyError(self._remedy(name))
+
+    def _remedy(self, name: str) -> str:
+        if name in ("rule", "backend"):
+            return f"optimizer.{name} is read-only; build another optimizer, and call its load_state_dict"
+        letter = field_name(name, type(self.rule).model_fields)
+        if letter in type(self.rule).model_fields:
+            changed = f"mxtrain.build(optimizer.rule.to_dict() | {{{spelling(letter)!r}: ...}})"
+            return f"optimizer.{name} cannot be set; build another with {changed}, and call its load_state_dict"
+        counts = [each.name for each in fields(OptimizationState)]
+        guess = nearest(name, [*counts, *(key for key in dir(type(self)) if not key.startswith("_")), "state"])
+        where = f"; did you mean optimizer.{'state.' * (guess in counts)}{guess}?" if guess else ""
+        return f"optimizer has no attribute {name}{where or '; only optimizer.state can be set'}"
+
     def __repr__(self) -> str:
         return f"Optimizer({self.rule!r}, backend={self.backend.name!r}, {self.state!r})"
 
     def __reduce__(self) -> tuple[Callable[..., "Optimizer"], tuple[Any, ...]]:
-        return _restored, (self.rule, self.backend, self.state_dict())
+        return _restored, (self.rule, self.backend, self.state_dict(), self._on_nonfinite)
 
     def update(self, index: Hashable, grad: Array, weight: Array) -> None:
         """Update one array in place.
@@ -107,6 +136,8 @@ class Optimizer:
             if flat is not None:
                 groups = self._in_buffers(params, grads, flat)
                 moments = self._moments(groups, self.state.curr_iter + 1)
+                if self._is_skipped(groups, moments):
+                    return
                 self._store.keep_flat(params, flat)
                 self.state.begin_batch()
                 self._run(groups, moments)
@@ -114,6 +145,8 @@ class Optimizer:
         _check_names(params, grads)
         groups, new = self._grouped([(name, grads[name], weight) for name, weight in params.items()])
         moments = self._moments(groups, self.state.curr_iter + 1)
+        if self._is_skipped(groups, moments):
+            return
         self._store.keep(new)
         self.state.begin_batch()
         self._run(groups, moments)
@@ -168,6 +201,8 @@ class Optimizer:
         """Update one array in place, at an iteration; 0 stands for the array's own count of updates."""
         groups, new = self._grouped([(index, grad, weight)])
         moments = self._moments(groups, iteration)
+        if self._is_skipped(groups, moments):
+            return
         self._store.keep(new)
         self._run(groups, moments)
 
@@ -256,6 +291,31 @@ class Optimizer:
         scalars = {name: coefficients[name] for name in rule.scalar_slots}
         return update, program.evaluate_scalars(fields | coefficients), scalars
 
+    def _is_skipped(self, groups: list[Group], moments: list[Moment]) -> bool:
+        """Try an update on copies where that is asked for; True where it is to be left out.
+
+        Raises:
+            NonFiniteError: a slot would become NaN or infinite, and that is to be an error.
+        """
+        if self._on_nonfinite == "ignore":
+            return False
+        for (number, _, arrays), (_, values, _) in zip(groups, moments, strict=True):
+            trial = [(weight.copy(), gradient, *(slot.copy() for slot in slots)) for weight, gradient, *slots in arrays]
+            self._backend.run(self._variants.all[number].program, trial, values)
+            for (weight, *_), (_, _, *after) in zip(arrays, trial, strict=True):
+                for name, slot in zip(self._rule.active_slots(), after, strict=True):
+                    if array_module(array_kind(slot) or "numpy").isfinite(slot).all():
+                        continue
+                    message = (
+                        f"this update would make the slot {name} of a weight of shape {weight.shape} NaN or infinite; "
+                        "nothing has changed; clip or scale the gradient, or use float64"
+                    )
+                    if self._on_nonfinite == "raise":
+                        raise NonFiniteError(message)
+                    warnings.warn(f"skipped: {message}", RuntimeWarning, stacklevel=3)
+                    return True
+        return False
+
     def _run(self, groups: list[Group], moments: list[Moment]) -> None:
         for (number, kept, arrays), (update, values, scalars) in zip(groups, moments, strict=True):
             for each in kept:  # counted first: Ctrl-C during a compiled call is raised when all its work is done
@@ -267,8 +327,10 @@ class Optimizer:
         return Kept(0, slots, dict(self._rule.scalar_slots))
 
 
-def _restored(rule: Rule, backend: Backend, saved: Mapping[str, Any]) -> Optimizer:
-    optimizer = Optimizer(rule, backend)
+def _restored(
+    rule: Rule, backend: Backend, saved: Mapping[str, Any], on_nonfinite: OnNonfinite = "ignore"
+) -> Optimizer:
+    optimizer = Optimizer(rule, backend, on_nonfinite)
     optimizer.load_state_dict(saved)
     return optimizer
 

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from mxtrain.errors import ReadOnlyError
+from mxtrain.names import nearest
+
 
 @dataclass(slots=True)
 class OptimizationState:
@@ -31,6 +34,13 @@ class OptimizationState:
     curr_epoch: int = 0
     curr_batch: int = 0
     curr_iter: int = 0
+
+    def __setattr__(self, name: str, value: int) -> None:
+        if name not in self.__slots__:
+            guess = nearest(name, self.__slots__)
+            remedy = f"did you mean {guess}?" if guess else f"its attributes are {', '.join(self.__slots__)}"
+            raise ReadOnlyError(f"OptimizationState has no attribute {name}; {remedy}")
+        object.__setattr__(self, name, value)
 
     def begin_epoch(self) -> None:
         """Count one more epoch; its batches are counted from 0 again."""

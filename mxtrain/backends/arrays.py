@@ -102,11 +102,25 @@ def check_gradient(index: Hashable, gradient: Array, weight: Array) -> None:
 def _check_array(name: str, array: Array) -> None:
     if array_kind(array) is None or isinstance(array, np.ma.MaskedArray):
         got = describe(array) if isinstance(array, list | tuple | float | int) else _type_name(array)
-        raise ArrayTypeError(f"{name} must be a NumPy or CuPy array, got {got}")
+        raise ArrayTypeError(f"{name} must be a NumPy or CuPy array, got {got}{_remedy(array)}")
     if array.dtype not in _DTYPES:
         raise ArrayTypeError(
             f"{name} must be {' or '.join(DTYPES)} in the machine's byte order, got dtype {array.dtype}"
         )
+
+
+def _remedy(value: object) -> str:
+    """The call that makes an array of what another library, or Python, has."""
+    library = type(value).__module__.partition(".")[0]
+    if library == "torch":
+        return "; pass tensor.detach().cpu().numpy()"
+    if library in ("jax", "jaxlib"):
+        return "; pass np.asarray(array), and np.array(array) for a weight, which must be writable"
+    if library == "tensorflow":
+        return "; pass tensor.numpy()"
+    if isinstance(value, np.ma.MaskedArray):
+        return "; pass array.filled(0)"
+    return "; pass np.array(value)" if hasattr(value, "__array__") else ""
 
 
 def _type_name(value: object) -> str:

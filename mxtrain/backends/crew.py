@@ -44,8 +44,8 @@ class Crew:
         if not (self._bell and self._helpers):
             return False
         if turns is None:
-            return lead(self._board, self._bell[1], *task, piece, helpers)
-        return lead_in_turn(self._board, self._bell[1], *task, turns, piece, helpers)
+            return bool(lead(self._board, self._bell[1], *task, piece, helpers))
+        return bool(lead_in_turn(self._board, self._bell[1], *task, turns, piece, helpers))
 
     def _hire(self, count: int) -> None:
         """Have so many helpers, or as many as the system allows: it may have no file or no thread left to give."""
