@@ -124,6 +124,10 @@ class Optimizer:
 
         The caller owns the epochs: a schedule per epoch, which is the default, moves on with `state.begin_epoch()`.
 
+        An exception from a signal, such as KeyboardInterrupt, may end a step after the iteration was counted and before
+        every array was updated, and with the NumPy backend in the middle of an array. The optimizer stays usable; to
+        continue exactly, go back to a saved state and the weights that belong to it. `fit` stops between batches.
+
         Args:
             params: arrays by name.
             grads: the gradient of each, under the same names. To leave a parameter as it is, leave it out of both.
@@ -136,7 +140,7 @@ class Optimizer:
             if flat is not None:
                 groups = self._in_buffers(params, grads, flat)
                 moments = self._moments(groups, self.state.curr_iter + 1)
-                if self._is_skipped(groups, moments):
+                if self._is_skipped(groups, moments, params):
                     return
                 self._store.keep_flat(params, flat)
                 self.state.begin_batch()
@@ -145,7 +149,7 @@ class Optimizer:
         _check_names(params, grads)
         groups, new = self._grouped([(name, grads[name], weight) for name, weight in params.items()])
         moments = self._moments(groups, self.state.curr_iter + 1)
-        if self._is_skipped(groups, moments):
+        if self._is_skipped(groups, moments, params):
             return
         self._store.keep(new)
         self.state.begin_batch()
@@ -201,7 +205,7 @@ class Optimizer:
         """Update one array in place, at an iteration; 0 stands for the array's own count of updates."""
         groups, new = self._grouped([(index, grad, weight)])
         moments = self._moments(groups, iteration)
-        if self._is_skipped(groups, moments):
+        if self._is_skipped(groups, moments, {index: weight}):
             return
         self._store.keep(new)
         self._run(groups, moments)
@@ -291,7 +295,7 @@ class Optimizer:
         scalars = {name: coefficients[name] for name in rule.scalar_slots}
         return update, program.evaluate_scalars(fields | coefficients), scalars
 
-    def _is_skipped(self, groups: list[Group], moments: list[Moment]) -> bool:
+    def _is_skipped(self, groups: list[Group], moments: list[Moment], params: Mapping[Any, Array]) -> bool:
         """Try an update on copies where that is asked for; True where it is to be left out.
 
         Raises:
@@ -307,7 +311,7 @@ class Optimizer:
                     if array_module(array_kind(slot) or "numpy").isfinite(slot).all():
                         continue
                     message = (
-                        f"this update would make the slot {name} of a weight of shape {weight.shape} NaN or infinite; "
+                        f"the update of {_called(weight, slot, params)} would make its slot {name} NaN or infinite; "
                         "nothing has changed; clip or scale the gradient, or use float64"
                     )
                     if self._on_nonfinite == "raise":
@@ -325,6 +329,17 @@ class Optimizer:
     def _new(self, weight: Array) -> Kept:
         slots = tuple(zeros_like(weight) for _ in self._rule.active_slots())
         return Kept(0, slots, dict(self._rule.scalar_slots))
+
+
+def _called(weight: Array, slot: Array, params: Mapping[Any, Array]) -> str:
+    """A weight, or what of a buffer has a slot that is not finite, as messages name it."""
+    if isinstance(params, FlatParameters):
+        places = params.places(str(weight.dtype))
+        if slot.size == places[-1].stop:  # not a stretch for one of several groups
+            finite = array_module(array_kind(slot) or "numpy").isfinite
+            return "weight " + next(repr(place.name) for place in places if not finite(place.view(slot)).all())
+        return f"a weight of dtype {weight.dtype}"
+    return "weight " + next(repr(name) for name, array in params.items() if array is weight)
 
 
 def _restored(

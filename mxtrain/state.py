@@ -49,10 +49,15 @@ class OptimizationState:
 
     def begin_batch(self) -> None:
         """Count one more batch and iteration; the first batch of all also begins the first epoch."""
-        self.curr_epoch = max(self.curr_epoch, 1)
-        self.curr_batch += 1
-        self.curr_iter += 1
+        if self.curr_epoch < 1:
+            self.curr_epoch = 1
+        _set_batch(self, self.curr_batch + 1)
+        _set_iter(self, self.curr_iter + 1)
 
     def skip_batch(self) -> None:
         """Count a batch that is left out: it makes no iteration, so no schedule moves."""
         self.curr_batch += 1
+
+
+_set_batch, _set_iter = (OptimizationState.__dict__[name].__set__ for name in ("curr_batch", "curr_iter"))
+"""Setters without the check of names, as `begin_batch` is called at every step."""

@@ -185,9 +185,8 @@ class Config(BaseModel):
         kind, fields = type(self).__name__, type(self).model_fields
         field = field_name(name, fields)
         if field in fields:
-            raise ReadOnlyError(
-                f"{kind}.{name} is read-only; make another one, as in {kind}(**config.to_dict() | {{{spelling(field)!r}: ...}})"
-            )
+            changed = f"{kind}(**config.to_dict() | {{{spelling(field)!r}: ...}})"
+            raise ReadOnlyError(f"{kind}.{name} is read-only; make another one, as in {changed}")
         known = {word: spelling(field) for field in fields for word in (spelling(field), *words(field))}
         guess = nearest(name, known)
         remedy = f"did you mean {known[guess]}?" if guess else f"its fields are {', '.join(map(spelling, fields))}"

@@ -118,9 +118,8 @@ def _remedy(value: object) -> str:
         return "; pass np.asarray(array), and np.array(array) for a weight, which must be writable"
     if library == "tensorflow":
         return "; pass tensor.numpy()"
-    if isinstance(value, np.ma.MaskedArray):
-        return "; pass array.filled(0)"
-    return "; pass np.array(value)" if hasattr(value, "__array__") else ""
+    is_masked = isinstance(value, np.ma.MaskedArray)
+    return "; pass np.array(value)" if hasattr(value, "__array__") and not is_masked else ""
 
 
 def _type_name(value: object) -> str:

@@ -107,3 +107,7 @@ def test_the_schema_is_json_on_stdout(mxtrain):
     status, out, err = mxtrain("schema")
     assert (status, err) == (0, "")
     assert json.loads(out) == json.loads(json.dumps(json_schema()))
+
+
+def test_list_says_that_weight_decay_is_on(cli: Any) -> None:
+    assert "λ (weight_decay) is on by default in every rule; λ: 0 switches it off" in " ".join(cli("list").stdout.split())
