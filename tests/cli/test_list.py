@@ -109,5 +109,6 @@ def test_the_schema_is_json_on_stdout(mxtrain):
     assert json.loads(out) == json.loads(json.dumps(json_schema()))
 
 
-def test_list_says_that_weight_decay_is_on(cli: Any) -> None:
-    assert "λ (weight_decay) is on by default in every rule; λ: 0 switches it off" in " ".join(cli("list").stdout.split())
+def test_list_says_that_weight_decay_is_on(mxtrain):
+    _, out, _ = mxtrain("list")
+    assert "λ (weight_decay) is on by default in every rule; λ: 0 switches it off" in " ".join(out.split())
