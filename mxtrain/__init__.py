@@ -11,6 +11,8 @@ Names are imported when they are first used, so `import mxtrain` costs nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mxtrain.fork_lock import fork_lock
+
 if TYPE_CHECKING:
     from mxtrain.config import RunConfig
     from mxtrain.errors import (
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
         FolderBusyError,
         ModelError,
         MxtrainError,
+        NonFiniteError,
+        ReadOnlyError,
         RunInterrupted,
         StateError,
         SweepError,
@@ -60,6 +64,8 @@ _HOMES = {
         "FolderBusyError",
         "ModelError",
         "MxtrainError",
+        "NonFiniteError",
+        "ReadOnlyError",
         "RunInterrupted",
         "StateError",
         "SweepError",
@@ -87,6 +93,7 @@ _HOMES = {
         "verify",
     ),
 }
+_imported: set[str] = set()
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
@@ -111,9 +118,11 @@ __all__ = [
     "ModelError",
     "MxtrainError",
     "Nadam",
+    "NonFiniteError",
     "OptimizationState",
     "Optimizer",
     "RMSProp",
+    "ReadOnlyError",
     "Rule",
     "RunConfig",
     "RunInfo",
@@ -142,7 +151,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'mxtrain' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    home = _HOME[name]
+    if home not in _imported:
+        with fork_lock:
+            import_module(home)
+        _imported.add(home)
+    return getattr(import_module(home), name)
 
 
 def __dir__() -> list[str]:

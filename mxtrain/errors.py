@@ -4,6 +4,8 @@
     ├── ConfigError       a value in a config is wrong (ValueError); holds one Problem for each
     ├── ArrayError        an array does not fit: shape, memory, writability (ValueError)
     │   └── ArrayTypeError    not an array, or of a dtype that has no update (TypeError)
+    ├── NonFiniteError    an update would make a slot NaN or infinite (ArithmeticError)
+    ├── ReadOnlyError     an attribute does not exist, or cannot be set (AttributeError)
     ├── StateError        a saved state belongs to something else (ValueError)
     ├── DataError         a data source is missing or malformed (ValueError)
     ├── TraceError        a rule does what cannot be traced (TypeError)
@@ -96,6 +98,14 @@ class ArrayError(MxtrainError, ValueError):
 
 class ArrayTypeError(ArrayError, TypeError):
     """Not an array at all, or an array of a dtype that has no update."""
+
+
+class NonFiniteError(MxtrainError, ArithmeticError):
+    """An update would make a slot NaN or infinite; nothing has changed."""
+
+
+class ReadOnlyError(MxtrainError, AttributeError):
+    """An attribute does not exist, or cannot be set."""
 
 
 class StateError(MxtrainError, ValueError):

@@ -3,18 +3,24 @@
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from mxtrain.backends import select_backend
 from mxtrain.config import optimizer_from_dict, read_optimizer
 from mxtrain.config.shape import kinds
 from mxtrain.errors import ConfigError, Problem
-from mxtrain.optimizer import Optimizer
+from mxtrain.fork_lock import fork_lock
+from mxtrain.optimizer import OnNonfinite, Optimizer
 from mxtrain.optimizers import AnyRule, Rule
 from mxtrain.types import describe
 
 
-def build(config: Rule | Mapping[str, Any] | str | PathLike[str], *, backend: str = "auto") -> Optimizer:
+def build(
+    config: Rule | Mapping[str, Any] | str | PathLike[str],
+    *,
+    backend: str = "auto",
+    on_nonfinite: OnNonfinite = "ignore",
+) -> Optimizer:
     """Build an optimizer.
 
     Args:
@@ -22,6 +28,10 @@ def build(config: Rule | Mapping[str, Any] | str | PathLike[str], *, backend: st
             that holds an optimizer or a whole run, of which `optimizer` is taken.
         backend: `numpy`, `compiled` or `cupy` force one; `auto` chooses by the arrays. The choice never changes a
             result.
+        on_nonfinite: treatment of an update that makes a slot NaN or infinite, which no later update repairs. `ignore`
+            does what the arithmetic does; `raise` raises a NonFiniteError, and `skip` warns and leaves out the step,
+            before anything changes. These two try every step on copies of the weights and slots first, at about the
+            cost of two more steps.
 
     Raises:
         ConfigError: a value is wrong; every problem at once.
@@ -32,7 +42,12 @@ def build(config: Rule | Mapping[str, Any] | str | PathLike[str], *, backend: st
         >>> mxtrain.build({"kind": "adam", "lr": 0.01}).rule.η
         0.01
     """
-    return Optimizer(_rule(config), select_backend(backend))
+    if on_nonfinite not in get_args(OnNonfinite):
+        wanted = ", ".join(get_args(OnNonfinite))
+        raise ConfigError([Problem("on_nonfinite", f"must be one of {wanted}, got {describe(on_nonfinite)}")])
+    with fork_lock:  # Pydantic completes its validators on first use
+        rule = _rule(config)
+    return Optimizer(rule, select_backend(backend), on_nonfinite)
 
 
 def _rule(config: Rule | Mapping[str, Any] | str | PathLike[str]) -> Rule:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mxtrain.backends import array_kind, zeros
-from mxtrain.errors import ArrayError, ArrayTypeError
+from mxtrain.errors import ArrayError, ArrayTypeError, ReadOnlyError
 from mxtrain.types import DTYPES, Array, describe
 
 
@@ -55,6 +55,9 @@ class FlatParameters(Mapping[str, Array]):
     """
 
     layout: tuple[Place, ...]
+    buffers: dict[str, Array]
+    _places: dict[str, tuple[Place, ...]]
+    _views: dict[str, Array]
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         self._lay_out(_layout(arrays))
@@ -81,8 +84,17 @@ class FlatParameters(Mapping[str, Array]):
     def is_laid_out_as(self, other: "FlatParameters") -> bool:
         """Whether the other has the same names, shapes and dtypes in the same order; told at once the second time."""
         if self.layout is not other.layout and self.layout == other.layout:
-            self.layout = other.layout
+            object.__setattr__(self, "layout", other.layout)
         return self.layout is other.layout
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__annotations__ and not (name in ("buffers", "layout") and hasattr(self, "_views")):
+            object.__setattr__(self, name, value)
+            return
+        remedy = "the arrays and their buffers stay" if name in ("buffers", "layout") else "it has no such attribute"
+        raise ReadOnlyError(
+            f"FlatParameters.{name} cannot be set: {remedy}; to change an array, write flat[name][...] = value"
+        )
 
     def _lay_out(self, layout: tuple[Place, ...]) -> None:
         self.layout = layout

@@ -1,16 +1,19 @@
 """An optimizer: a rule bound to a backend, with the slots it keeps for each weight."""
 
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import fields
 from os import PathLike
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from mxtrain.backends import Backend, array_kind, array_module, check_gradient, check_pair, zeros_like
-from mxtrain.errors import ArrayError, ArrayTypeError
+from mxtrain.backends import Backend, OverlapCheck, array_kind, array_module, check_gradient, check_pair, zeros_like
+from mxtrain.errors import ArrayError, ArrayTypeError, NonFiniteError, ReadOnlyError
 from mxtrain.flat import FlatParameters
 from mxtrain.kernel import gradient_program
+from mxtrain.names import field_name, nearest, spelling
 from mxtrain.optimizers import Rule, Time
 from mxtrain.saved_state import read_state, write_state
-from mxtrain.slots import FlatKept, Kept, Store, gather
+from mxtrain.slots import FlatKept, Kept, Store, gather, plain_index
 from mxtrain.state import OptimizationState
 from mxtrain.state_file import read_state_file, write_state_file
 from mxtrain.types import Array, describe
@@ -22,6 +25,8 @@ History: TypeAlias = tuple[Any, ...]
 Group: TypeAlias = tuple[int, list[Kept], list[tuple[Array, ...]]]
 """Which variant of the rule some weights of one dtype and one history have, what is kept for each, and the program's
 arrays for each."""
+OnNonfinite: TypeAlias = Literal["ignore", "raise", "skip"]
+"""Treatment of an update that makes a slot NaN or infinite."""
 Moment: TypeAlias = tuple[int, tuple[float, ...], dict[str, float]]
 """The number of an update, the program's scalars for it, and the scalar slots after it."""
 
@@ -35,6 +40,7 @@ class Optimizer:
     Args:
         rule: the validated rule; it stays.
         backend: what runs the rule's program; it stays.
+        on_nonfinite: treatment of an update that makes a slot NaN or infinite, as in `mxtrain.build`.
 
     Attributes:
         state: where the run stands; whoever runs the loop may count in it.
@@ -49,12 +55,14 @@ class Optimizer:
         (array([0.5, 0.5], dtype=float32), array([-0.5], dtype=float32), 1)
     """
 
-    def __init__(self, rule: Rule, backend: Backend) -> None:
+    def __init__(self, rule: Rule, backend: Backend, on_nonfinite: OnNonfinite = "ignore") -> None:
         self._rule = rule
         self._backend = backend
         self.state = OptimizationState()
         self._store = Store()
         self._variants = Variants(rule)
+        self._overlap = OverlapCheck()
+        self._on_nonfinite = on_nonfinite
 
     @property
     def rule(self) -> Rule:
@@ -66,11 +74,33 @@ class Optimizer:
         """What runs the rule's program."""
         return self._backend
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            object.__setattr__(self, name, value)
+        elif name == "state":
+            if not isinstance(value, OptimizationState):
+                raise ArrayTypeError(f"optimizer.state must be an OptimizationState, got {describe(value)}")
+            object.__setattr__(self, name, value)
+        else:
+            raise ReadOnlyError(self._remedy(name))
+
+    def _remedy(self, name: str) -> str:
+        if name in ("rule", "backend"):
+            return f"optimizer.{name} is read-only; build another optimizer, and call its load_state_dict"
+        letter = field_name(name, type(self.rule).model_fields)
+        if letter in type(self.rule).model_fields:
+            changed = f"mxtrain.build(optimizer.rule.to_dict() | {{{spelling(letter)!r}: ...}})"
+            return f"optimizer.{name} cannot be set; build another with {changed}, and call its load_state_dict"
+        counts = [each.name for each in fields(OptimizationState)]
+        guess = nearest(name, [*counts, *(key for key in dir(type(self)) if not key.startswith("_")), "state"])
+        where = f"; did you mean optimizer.{'state.' * (guess in counts)}{guess}?" if guess else ""
+        return f"optimizer has no attribute {name}{where or '; only optimizer.state can be set'}"
+
     def __repr__(self) -> str:
         return f"Optimizer({self.rule!r}, backend={self.backend.name!r}, {self.state!r})"
 
     def __reduce__(self) -> tuple[Callable[..., "Optimizer"], tuple[Any, ...]]:
-        return _restored, (self.rule, self.backend, self.state_dict())
+        return _restored, (self.rule, self.backend, self.state_dict(), self._on_nonfinite)
 
     def update(self, index: Hashable, grad: Array, weight: Array) -> None:
         """Update one array in place.
@@ -79,7 +109,8 @@ class Optimizer:
         iteration that the array's own count of updates names.
 
         Args:
-            index: what the array is known by; its slots are kept under it.
+            index: what the array is known by; its slots are kept under it. A string, a whole number, or a tuple of
+                these.
             grad: its gradient, of the same shape and dtype; not written to.
             weight: a writable array of float32 or float64.
 
@@ -93,6 +124,10 @@ class Optimizer:
 
         The caller owns the epochs: a schedule per epoch, which is the default, moves on with `state.begin_epoch()`.
 
+        An exception from a signal, such as KeyboardInterrupt, may end a step after the iteration was counted and before
+        every array was updated, and with the NumPy backend in the middle of an array. The optimizer stays usable; to
+        continue exactly, go back to a saved state and the weights that belong to it. `fit` stops between batches.
+
         Args:
             params: arrays by name.
             grads: the gradient of each, under the same names. To leave a parameter as it is, leave it out of both.
@@ -105,6 +140,8 @@ class Optimizer:
             if flat is not None:
                 groups = self._in_buffers(params, grads, flat)
                 moments = self._moments(groups, self.state.curr_iter + 1)
+                if self._is_skipped(groups, moments, params):
+                    return
                 self._store.keep_flat(params, flat)
                 self.state.begin_batch()
                 self._run(groups, moments)
@@ -112,6 +149,8 @@ class Optimizer:
         _check_names(params, grads)
         groups, new = self._grouped([(name, grads[name], weight) for name, weight in params.items()])
         moments = self._moments(groups, self.state.curr_iter + 1)
+        if self._is_skipped(groups, moments, params):
+            return
         self._store.keep(new)
         self.state.begin_batch()
         self._run(groups, moments)
@@ -140,6 +179,8 @@ class Optimizer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state_dict` returned; the arrays are copied.
 
+        Slots are moved to the memory of their weights, the CPU's or a GPU's, at the next step.
+
         Raises:
             StateError: it belongs to another rule, or to arrays of another shape or dtype, or is incomplete; nothing
                 has changed.
@@ -151,13 +192,12 @@ class Optimizer:
         """Write what `state_dict` returns into one file, a safetensors file that holds the counts as well.
 
         Raises:
-            StateError: an index is neither a string nor a whole number.
             OSError: the file cannot be written; one that was there before stays as it was.
         """
         write_state_file(path, self.state_dict())
 
     def load(self, path: str | PathLike[str]) -> None:
-        """Continue from what `save` wrote.
+        """Continue from what `save` wrote; slots are moved to the memory of their weights at the next step.
 
         Raises:
             StateError: the file is none of these, or `load_state_dict` refuses what it holds; nothing has changed.
@@ -177,6 +217,8 @@ class Optimizer:
         """Update one array in place, at an iteration; 0 stands for the array's own count of updates."""
         groups, new = self._grouped([(index, grad, weight)])
         moments = self._moments(groups, iteration)
+        if self._is_skipped(groups, moments, {index: weight}):
+            return
         self._store.keep(new)
         self._run(groups, moments)
 
@@ -187,11 +229,12 @@ class Optimizer:
         alike: dict[History, Group] = {}
         last: History = ()
         are_several = len(self._variants.all) > 1
+        all_own_memory = True
         for index, grad, weight in updates:
-            check_pair(index, grad, weight)
+            all_own_memory &= check_pair(index, grad, weight)
             kept = present.get(index)
             if kept is None:
-                kept = new[index] = self._new(weight)
+                kept = new[plain_index(index)] = self._new(weight)
             else:
                 kept.check(index, weight)
             variant = self._variants.number(index) if are_several else 0
@@ -200,6 +243,8 @@ class Optimizer:
                 last, (_, together, arrays) = history, self._alike(alike, index, weight, kept, variant)
             together.append(kept)
             arrays.append((weight, grad, *kept.slots))
+        if not (all_own_memory and _are_distinct(updates)):
+            self._overlap.check(updates)
         return list(alike.values()), new
 
     def _alike(self, alike: dict[History, Group], index: Hashable, weight: Array, kept: Kept, variant: int) -> Group:
@@ -213,12 +258,17 @@ class Optimizer:
         """What is kept for flat parameters, by dtype; None where layouts or histories differ."""
         if not grads.is_laid_out_as(params):
             return None
+        buffers: list[Update] = []
+        all_own_memory = True
         for dtype, buffer in params.buffers.items():
             if grads.buffers[dtype] is buffer:
                 raise ArrayError("the gradients share memory with the parameters; make them with params.zeros_like()")
             first = params.places(dtype)[0].name
-            check_pair(first, grads.buffers[dtype], buffer)
+            all_own_memory &= check_pair(first, grads.buffers[dtype], buffer)
             self._check_backend(first, buffer)
+            buffers.append((first, grads.buffers[dtype], buffer))
+        if not (all_own_memory and _are_distinct(buffers)):
+            self._overlap.check(buffers)
         flat = self._store.flat(params)
         if flat is not None:
             return flat
@@ -257,6 +307,31 @@ class Optimizer:
         scalars = {name: coefficients[name] for name in rule.scalar_slots}
         return update, program.evaluate_scalars(fields | coefficients), scalars
 
+    def _is_skipped(self, groups: list[Group], moments: list[Moment], params: Mapping[Any, Array]) -> bool:
+        """Try an update on copies where that is asked for; True where it is to be left out.
+
+        Raises:
+            NonFiniteError: a slot would become NaN or infinite, and that is to be an error.
+        """
+        if self._on_nonfinite == "ignore":
+            return False
+        for (number, _, arrays), (_, values, _) in zip(groups, moments, strict=True):
+            trial = [(weight.copy(), gradient, *(slot.copy() for slot in slots)) for weight, gradient, *slots in arrays]
+            self._backend.run(self._variants.all[number].program, trial, values)
+            for (weight, *_), (_, _, *after) in zip(arrays, trial, strict=True):
+                for name, slot in zip(self._rule.active_slots(), after, strict=True):
+                    if array_module(array_kind(slot) or "numpy").isfinite(slot).all():
+                        continue
+                    message = (
+                        f"the update of {_called(weight, slot, params)} would make its slot {name} NaN or infinite; "
+                        "nothing has changed; clip or scale the gradient, or use float64"
+                    )
+                    if self._on_nonfinite == "raise":
+                        raise NonFiniteError(message)
+                    warnings.warn(f"skipped: {message}", RuntimeWarning, stacklevel=3)
+                    return True
+        return False
+
     def _run(self, groups: list[Group], moments: list[Moment]) -> None:
         for (number, kept, arrays), (update, values, scalars) in zip(groups, moments, strict=True):
             for each in kept:  # counted first: Ctrl-C during a compiled call is raised when all its work is done
@@ -268,10 +343,31 @@ class Optimizer:
         return Kept(0, slots, dict(self._rule.scalar_slots))
 
 
-def _restored(rule: Rule, backend: Backend, saved: Mapping[str, Any]) -> Optimizer:
-    optimizer = Optimizer(rule, backend)
+def _called(weight: Array, slot: Array, params: Mapping[Any, Array]) -> str:
+    """A weight, or what of a buffer has a slot that is not finite, as messages name it."""
+    if isinstance(params, FlatParameters):
+        places = params.places(str(weight.dtype))
+        if slot.size == places[-1].stop:  # not a stretch for one of several groups
+            finite = array_module(array_kind(slot) or "numpy").isfinite
+            return "weight " + next(repr(place.name) for place in places if not finite(place.view(slot)).all())
+        return f"a weight of dtype {weight.dtype}"
+    return "weight " + next(repr(name) for name, array in params.items() if array is weight)
+
+
+def _restored(
+    rule: Rule, backend: Backend, saved: Mapping[str, Any], on_nonfinite: OnNonfinite = "ignore"
+) -> Optimizer:
+    optimizer = Optimizer(rule, backend, on_nonfinite)
     optimizer.load_state_dict(saved)
     return optimizer
+
+
+def _are_distinct(updates: list[Update]) -> bool:
+    """Whether no weight is the same array as another weight or a gradient."""
+    if len(updates) == 1:
+        return updates[0][1] is not updates[0][2]
+    weights = {id(weight) for _, _, weight in updates}
+    return len(weights) == len(updates) and weights.isdisjoint([id(grad) for _, grad, _ in updates])
 
 
 def _check_names(params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> None:

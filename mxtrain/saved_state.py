@@ -6,10 +6,9 @@ from dataclasses import asdict, fields
 from numbers import Integral, Real
 from typing import Any
 
-from mxtrain.backends import same_kind
-from mxtrain.errors import StateError
+from mxtrain.errors import ArrayTypeError, StateError
 from mxtrain.optimizers import Rule
-from mxtrain.slots import Kept
+from mxtrain.slots import Kept, plain_index
 from mxtrain.state import OptimizationState
 from mxtrain.types import DTYPES, Array, describe
 
@@ -45,10 +44,17 @@ def read_state(
     parameters = saved["parameters"]
     if not isinstance(parameters, Mapping):
         raise StateError(f"parameters must be a mapping, got {describe(parameters)}")
-    kept = {index: _read_parameter(index, entry, rule) for index, entry in parameters.items()}
+    kept = {_index(index): _read_parameter(index, entry, rule) for index, entry in parameters.items()}
     for index in kept.keys() & present.keys():
         _match(index, kept[index], present[index])
     return state, kept
+
+
+def _index(index: Any) -> Hashable:
+    try:
+        return plain_index(index)
+    except ArrayTypeError as error:
+        raise StateError(f"parameters: {error}") from None
 
 
 def _read_parameter(index: Hashable, entry: Any, rule: Rule) -> Kept:
@@ -66,7 +72,7 @@ def _read_parameter(index: Hashable, entry: Any, rule: Rule) -> Kept:
 
 def _match(index: Hashable, new: Kept, old: Kept) -> None:
     for slot, known in zip(new.slots, old.slots, strict=True):
-        if slot.shape != known.shape or slot.dtype != known.dtype or not same_kind(slot, known):
+        if slot.shape != known.shape or slot.dtype != known.dtype:
             raise StateError(
                 f"parameters[{index!r}] holds slots of shape {slot.shape} and dtype {slot.dtype}; "
                 f"this optimizer's have shape {known.shape} and dtype {known.dtype}"

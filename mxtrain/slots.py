@@ -2,11 +2,36 @@
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Any
 
-from mxtrain.backends import same_kind, zeros_like
-from mxtrain.errors import ArrayError
+import numpy as np
+
+from mxtrain.backends import in_same_memory, moved, zeros_like
+from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.flat import FlatParameters, Place
-from mxtrain.types import Array
+from mxtrain.types import Array, describe
+
+
+def plain_index(index: Any) -> Hashable:
+    """An index as it can be saved: a string, a whole number of Python's, or a tuple of these.
+
+    Raises:
+        ArrayTypeError: it is something else.
+
+    >>> plain_index(np.int64(3)), plain_index(("layer", np.int32(1)))
+    (3, ('layer', 1))
+    """
+    match index:
+        case str():
+            return str(index)
+        case Integral() if not isinstance(index, bool):
+            return int(index)
+        case tuple():
+            return tuple(map(plain_index, index))
+    raise ArrayTypeError(
+        f"the index of a weight must be a string, a whole number or a tuple of these, got {describe(index)}"
+    )
 
 
 @dataclass(slots=True)
@@ -18,13 +43,16 @@ class Kept:
     scalars: dict[str, float] = field(default_factory=dict)
 
     def check(self, index: Hashable, weight: Array) -> None:
-        """Refuse a weight that these slots do not fit."""
+        """Refuse a weight that these slots do not fit; slots in other memory than the weight's are moved there."""
         if not self.slots:
             return
         slot = self.slots[0]  # all slots of a weight are alike
-        if slot.shape == weight.shape and slot.dtype is weight.dtype and type(slot) is type(weight):
-            return  # the usual case, told quickly
-        if slot.shape != weight.shape or slot.dtype != weight.dtype or not same_kind(slot, weight):
+        if slot.shape == weight.shape and slot.dtype is weight.dtype and type(slot) is type(weight) is np.ndarray:
+            return  # the common case, decided quickly
+        if slot.shape == weight.shape and slot.dtype == weight.dtype:
+            if not in_same_memory(slot, weight):
+                self.slots = tuple(moved(each, weight) for each in self.slots)
+        else:
             raise ArrayError(
                 f"weight {index!r} has shape {weight.shape} and dtype {weight.dtype}, but the slots kept for it "
                 f"have shape {slot.shape} and dtype {slot.dtype}; give another array another index"

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from mxtrain.errors import ReadOnlyError
+from mxtrain.names import nearest
+
 
 @dataclass(slots=True)
 class OptimizationState:
@@ -32,6 +35,13 @@ class OptimizationState:
     curr_batch: int = 0
     curr_iter: int = 0
 
+    def __setattr__(self, name: str, value: int) -> None:
+        if name not in self.__slots__:
+            guess = nearest(name, self.__slots__)
+            remedy = f"did you mean {guess}?" if guess else f"its attributes are {', '.join(self.__slots__)}"
+            raise ReadOnlyError(f"OptimizationState has no attribute {name}; {remedy}")
+        object.__setattr__(self, name, value)
+
     def begin_epoch(self) -> None:
         """Count one more epoch; its batches are counted from 0 again."""
         self.curr_epoch += 1
@@ -39,10 +49,15 @@ class OptimizationState:
 
     def begin_batch(self) -> None:
         """Count one more batch and iteration; the first batch of all also begins the first epoch."""
-        self.curr_epoch = max(self.curr_epoch, 1)
-        self.curr_batch += 1
-        self.curr_iter += 1
+        if self.curr_epoch < 1:
+            self.curr_epoch = 1
+        _set_batch(self, self.curr_batch + 1)
+        _set_iter(self, self.curr_iter + 1)
 
     def skip_batch(self) -> None:
         """Count a batch that is left out: it makes no iteration, so no schedule moves."""
         self.curr_batch += 1
+
+
+_set_batch, _set_iter = (OptimizationState.__dict__[name].__set__ for name in ("curr_batch", "curr_iter"))
+"""Setters without the check of names, as `begin_batch` is called at every step."""

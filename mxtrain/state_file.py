@@ -10,7 +10,7 @@ import numpy as np
 
 from mxtrain.atomic_io import write_output
 from mxtrain.errors import StateError
-from mxtrain.types import Array, describe
+from mxtrain.types import Array
 
 _HEADER = "mxtrain"
 
@@ -19,7 +19,6 @@ def write_state_file(path: str | os.PathLike[str], saved: Mapping[str, Any]) -> 
     """Write what `Optimizer.state_dict` returned; the file is there whole, or as it was.
 
     Raises:
-        StateError: an index is neither a string nor a whole number, which is all that a file can tell apart.
         OSError: the file cannot be written.
     """
     from safetensors.numpy import save
@@ -27,8 +26,6 @@ def write_state_file(path: str | os.PathLike[str], saved: Mapping[str, Any]) -> 
     entries: list[dict[str, Any]] = []
     tensors: dict[str, np.ndarray[Any, Any]] = {}
     for number, (index, entry) in enumerate(saved["parameters"].items()):
-        if isinstance(index, bool) or not isinstance(index, str | int):
-            raise StateError(f"to be saved, an index must be a string or a whole number, got {describe(index)}")
         entries.append({"index": index, "updates": entry["updates"], "scalars": entry["scalars"]})
         tensors |= {f"{number}/{slot}": _on_host(array) for slot, array in entry["slots"].items()}
     header = {"rule": saved["rule"], "state": saved["state"], "parameters": entries}
@@ -52,7 +49,7 @@ def read_state_file(path: str | os.PathLike[str], asarray: Callable[[Any], Array
         size = int.from_bytes(content[:8], "little")
         header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][_HEADER])
         parameters = {
-            entry["index"]: {"updates": entry["updates"], "scalars": entry["scalars"], "slots": {}}
+            _index(entry["index"]): {"updates": entry["updates"], "scalars": entry["scalars"], "slots": {}}
             for entry in header["parameters"]
         }
         entries = list(parameters.values())
@@ -62,6 +59,11 @@ def read_state_file(path: str | os.PathLike[str], asarray: Callable[[Any], Array
     except (SafetensorError, KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
         raise StateError(f"{os.fspath(path)} holds no state of an optimizer ({error})") from error
     return {"rule": header.get("rule"), "state": header.get("state"), "parameters": parameters}
+
+
+def _index(index: Any) -> Any:
+    """An index from JSON, in which a tuple is a list."""
+    return tuple(map(_index, index)) if isinstance(index, list) else index
 
 
 def _on_host(array: Any) -> np.ndarray[Any, Any]:

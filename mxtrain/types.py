@@ -3,8 +3,9 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from numbers import Integral, Real
-from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Final, Literal, NoReturn, TypeAlias, get_args
 
 from pydantic import (
     BaseModel,
@@ -12,11 +13,13 @@ from pydantic import (
     ConfigDict,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    ValidationError,
     model_validator,
 )
 from pydantic_core import PydanticCustomError, core_schema
 
-from mxtrain.names import field_name, spelling
+from mxtrain.errors import ReadOnlyError
+from mxtrain.names import field_name, nearest, spelling, words
 
 Array: TypeAlias = Any
 """A NumPy or CuPy array. The two share no static type; what is required of one is checked when it arrives."""
@@ -153,6 +156,41 @@ class Config(BaseModel):
     """The base of every config: frozen, strict, no unknown keys, and every field under its letter or its words."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    def __init__(self, /, **values: Any) -> None:
+        """Validate the values.
+
+        Raises:
+            ConfigError: with every problem.
+        """
+        __tracebackhide__ = True
+        try:
+            self.__pydantic_validator__.validate_python(values, self_instance=self)
+        except ValidationError as error:
+            # By name, as explanations are built from all models, which are above this module.
+            raise import_module("mxtrain.config.keywords").config_error(error, type(self), values) from None
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # nested models are validated without it
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            super().__setattr__(name, value)
+        else:
+            self._refuse(name)
+
+    def __delattr__(self, name: str) -> None:
+        self._refuse(name)
+
+    def _refuse(self, name: str) -> NoReturn:
+        kind, fields = type(self).__name__, type(self).model_fields
+        field = field_name(name, fields)
+        if field in fields:
+            changed = f"{kind}(**config.to_dict() | {{{spelling(field)!r}: ...}})"
+            raise ReadOnlyError(f"{kind}.{name} is read-only; make another one, as in {changed}")
+        known = {word: spelling(field) for field in fields for word in (spelling(field), *words(field))}
+        guess = nearest(name, known)
+        remedy = f"did you mean {known[guess]}?" if guess else f"its fields are {', '.join(map(spelling, fields))}"
+        raise ReadOnlyError(f"{kind} has no field {name}; {remedy}")
 
     @model_validator(mode="before")
     @classmethod

@@ -5,21 +5,25 @@ from mxtrain.backends.arrays import (
     array_module,
     check_gradient,
     check_pair,
-    same_kind,
+    in_same_memory,
+    moved,
     zeros,
     zeros_like,
 )
 from mxtrain.backends.base import Backend
+from mxtrain.backends.overlap import OverlapCheck
 from mxtrain.backends.select import BackendName, select_backend
 
 __all__ = [
     "Backend",
     "BackendName",
+    "OverlapCheck",
     "array_kind",
     "array_module",
     "check_gradient",
     "check_pair",
-    "same_kind",
+    "in_same_memory",
+    "moved",
     "select_backend",
     "zeros",
     "zeros_like",

@@ -3,15 +3,15 @@
 from collections.abc import Hashable
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from mxtrain.backends.overlap import layout_of, overlaps_itself
 from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.types import DTYPES, Array, describe
 
 _DTYPES: Final = frozenset(map(np.dtype, DTYPES))
-_OVERLAP_EFFORT: Any = 100_000  # candidate solutions that an exact test for shared memory may look at
 
 
 def array_kind(array: object) -> str | None:
@@ -26,29 +26,29 @@ def same_kind(array: Array, example: Array) -> bool:
     return type(array) is type(example) or array_kind(array) == array_kind(example)
 
 
-def check_pair(index: Hashable, gradient: Array, weight: Array) -> None:
+def check_pair(index: Hashable, gradient: Array, weight: Array) -> bool:
     """Refuse what cannot be updated in place, or a gradient that does not belong to the weight.
+
+    Whether the two share memory with each other or with further arrays is for `OverlapCheck`.
+
+    Returns:
+        True where both own their memory: no other array can share it but a view of one of them.
 
     Raises:
         ArrayTypeError: not an array of NumPy or CuPy, not of float32 or float64, or the two do not match in that.
-        ArrayError: another shape; or a weight that is read-only, or shares memory with itself or its gradient.
+        ArrayError: another shape; or a weight that is read-only, or shares memory with itself.
     """
     if (
         type(weight) is type(gradient) is np.ndarray
         and weight.dtype is gradient.dtype
         and weight.dtype in _DTYPES
         and weight.shape == gradient.shape
-        and weight.flags.carray
-        and not np.may_share_memory(weight, gradient)
-    ):
-        return  # the usual case, told quickly; whatever else there may be is looked at closely
+        and (flags := weight.flags).carray
+    ):  # the common case, decided quickly
+        return bool(flags.owndata and gradient.flags.owndata)
     check_weight(index, weight)
     check_gradient(index, gradient, weight)
-    if isinstance(weight, np.ndarray) and shares_memory(gradient, weight):
-        raise ArrayError(
-            f"the gradient of weight {index!r} shares memory with the weight, which is about to change; "
-            "pass a copy of the gradient"
-        )
+    return False
 
 
 def check_weight(index: Hashable, weight: Array) -> None:
@@ -59,11 +59,19 @@ def check_weight(index: Hashable, weight: Array) -> None:
         ArrayError: read-only, or its elements share memory with each other.
     """
     _check_array(f"weight {index!r}", weight)
-    if isinstance(weight, np.ndarray):
-        if not weight.flags.writeable:
-            raise ArrayError(f"weight {index!r} is read-only and cannot be updated in place; pass a copy of it")
-        if not weight.flags.contiguous and 0 in _moving_strides(weight):
-            raise ArrayError(f"weight {index!r} is a broadcast view whose elements share memory; pass a copy of it")
+    if isinstance(weight, np.ndarray) and not weight.flags.writeable:
+        raise ArrayError(f"weight {index!r} is read-only and cannot be updated in place; pass a copy of it")
+    if weight.flags.c_contiguous or weight.flags.f_contiguous:
+        return
+    layout = layout_of(weight)
+    overlaps = overlaps_itself(layout)
+    if overlaps is None:
+        raise ArrayError(
+            f"weight {index!r} is too irregular to tell whether its elements share memory; pass a contiguous array"
+        )
+    if overlaps:
+        kind = "a broadcast view" if 0 in layout.strides else "a view"
+        raise ArrayError(f"weight {index!r} is {kind} whose elements share memory; pass a copy of it")
 
 
 def check_gradient(index: Hashable, gradient: Array, weight: Array) -> None:
@@ -91,24 +99,27 @@ def check_gradient(index: Hashable, gradient: Array, weight: Array) -> None:
         raise ArrayError(f"{name} has shape {gradient.shape}, the weight {weight.shape}")
 
 
-def shares_memory(a: Array, b: Array) -> bool:
-    """Whether two NumPy arrays overlap; where that is too hard to tell, whether they may."""
-    if not np.may_share_memory(a, b):
-        return False
-    try:
-        return np.shares_memory(a, b, max_work=_OVERLAP_EFFORT)
-    except np.exceptions.TooHardError:
-        return True
-
-
 def _check_array(name: str, array: Array) -> None:
     if array_kind(array) is None or isinstance(array, np.ma.MaskedArray):
         got = describe(array) if isinstance(array, list | tuple | float | int) else _type_name(array)
-        raise ArrayTypeError(f"{name} must be a NumPy or CuPy array, got {got}")
+        raise ArrayTypeError(f"{name} must be a NumPy or CuPy array, got {got}{_remedy(array)}")
     if array.dtype not in _DTYPES:
         raise ArrayTypeError(
             f"{name} must be {' or '.join(DTYPES)} in the machine's byte order, got dtype {array.dtype}"
         )
+
+
+def _remedy(value: object) -> str:
+    """The call that makes an array of what another library, or Python, has."""
+    library = type(value).__module__.partition(".")[0]
+    if library == "torch":
+        return "; pass tensor.detach().cpu().numpy()"
+    if library in ("jax", "jaxlib"):
+        return "; pass np.asarray(array), and np.array(array) for a weight, which must be writable"
+    if library == "tensorflow":
+        return "; pass tensor.numpy()"
+    is_masked = isinstance(value, np.ma.MaskedArray)
+    return "; pass np.array(value)" if hasattr(value, "__array__") and not is_masked else ""
 
 
 def _type_name(value: object) -> str:
@@ -116,8 +127,20 @@ def _type_name(value: object) -> str:
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _moving_strides(array: np.ndarray[Any, Any]) -> list[int]:
-    return [stride for stride, length in zip(array.strides, array.shape, strict=True) if length > 1]
+def in_same_memory(array: Array, example: Array) -> bool:
+    """Whether two arrays are both on the CPU, or on the same GPU."""
+    if not same_kind(array, example):
+        return False
+    return array_kind(array) == "numpy" or bool(array.device == example.device)
+
+
+def moved(array: Array, example: Array) -> Array:
+    """A copy of an array in the memory that `example` is in."""
+    on_host = array if isinstance(array, np.ndarray) else array.get()
+    if isinstance(example, np.ndarray):
+        return on_host
+    with example.device:
+        return array_module("cupy").asarray(on_host)
 
 
 def zeros_like(array: Array) -> Array:

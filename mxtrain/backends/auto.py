@@ -7,6 +7,7 @@ from mxtrain.backends.arrays import array_kind
 from mxtrain.backends.base import Backend, Group
 from mxtrain.backends.blocked import NumPyBackend
 from mxtrain.backends.worth import is_worth_compiling
+from mxtrain.fork_lock import fork_lock
 from mxtrain.kernel import Program
 
 _SECONDS_PER_RUN = 30e-6
@@ -52,7 +53,7 @@ class AutoBackend:
         elements = sum(arrays[0].size for arrays in groups)
         if is_worth_compiling(len(groups) * _SECONDS_PER_RUN + elements * _SECONDS_PER_ELEMENT):
             self._is_settled = True
-            with suppress(ImportError):  # without a compiler it stays with NumPy
+            with fork_lock, suppress(ImportError):  # without a compiler it stays with NumPy
                 from mxtrain.backends.compiled import CompiledBackend
 
                 self._cpu = CompiledBackend()

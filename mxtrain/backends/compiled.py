@@ -17,9 +17,10 @@ from mxtrain.backends.kept_code import compile_and_keep
 from mxtrain.backends.layout import gathered_blocks
 from mxtrain.backends.loop import print_loop
 from mxtrain.backends.loop_files import loop_file
-from mxtrain.backends.native import alone, look_up
+from mxtrain.backends.native import alone, alone_again, look_up
 from mxtrain.backends.rounding import rounded
 from mxtrain.backends.threads import thread_count
+from mxtrain.fork_lock import fork_lock
 from mxtrain.kernel import Program
 
 THREADED = 1 << 17
@@ -66,46 +67,44 @@ class CompiledBackend:
 
     def _run_in_place(self, loop: int, constants: Any, groups: Sequence[Group]) -> bool:
         """Run a loop where the arrays lie; False, and nothing is done, where some have no common order in memory."""
-        known, like, table, starts = self._known
-        if not _are_known(groups, known, like):
-            # The records keep the arrays alive and their memory where it is.
-            records = [array.__array_struct__ for arrays in groups for array in arrays]
-            table = np.array(list(map(id, records)), dtype=np.int64).reshape(len(groups), -1)
-            starts = np.empty(len(groups) + 1, dtype=np.int64)
-            if not look_up(table, starts):
-                return False
-            if len(groups) == 1 and starts[1] < THREADED:  # of more, the time does not matter, but the memory may
-                self._known = tuple(groups[0]), _like(groups[0][0]), table, starts
+        if self._run_again(loop, constants, groups):
+            return True
+        # The records keep the arrays alive and their memory where it is.
+        records = [array.__array_struct__ for arrays in groups for array in arrays]
+        table = np.array(list(map(id, records)), dtype=np.int64).reshape(len(groups), -1)
+        starts = np.empty(len(groups) + 1, dtype=np.int64)
+        if not look_up(table, starts):
+            return False
+        if len(groups) == 1 and len(groups[0]) > 1 and starts[1] < THREADED and _are_in_c_order(groups[0]):
+            self._known = tuple(groups[0]), _like(groups[0][0]), table, starts
         task = loop, constants, table, starts
         threads = (self._threads or thread_count()) if starts[-1] >= THREADED else 1
-        if threads == 1 or not _are_apart(table, starts, groups[0][0].itemsize) or not _run_shared(task, threads):
+        if threads == 1 or not _run_shared(task, threads):
             alone(*task)
         return True
 
+    def _run_again(self, loop: int, constants: Any, groups: Sequence[Group]) -> bool:
+        """Run a loop on the small arrays of the last call, as flat parameters are in every step; False for others.
 
-def _are_known(groups: Sequence[Group], known: Group, like: Any) -> bool:
-    """Whether these are the very arrays of before, as flat parameters are in every step.
+        A dtype or a shape that was set in place is noticed on the first array, as the others are like it. The first
+        two, the weight and the gradient, may have other memory, or other strides, than before; the slots may not.
+        """
+        known, like, table, starts = self._known
+        if len(groups) != 1 or len(groups[0]) != len(known):
+            return False
+        arrays = groups[0]
+        if not all(map(is_, arrays, known)) or _like(arrays[0]) != like:
+            return False
+        records = arrays[0].__array_struct__, arrays[1].__array_struct__
+        return bool(alone_again(loop, constants, table, starts, id(records[0]), id(records[1])))
 
-    They are held on to, so their memory is where it was. A dtype or a shape that was set in place is told by the first,
-    as the others are like it.
-    """
-    if len(groups) != 1 or len(groups[0]) != len(known):
-        return False
-    return all(map(is_, groups[0], known)) and _like(groups[0][0]) == like
+
+def _are_in_c_order(arrays: Group) -> bool:
+    return all(array.flags.c_contiguous for array in arrays)
 
 
 def _like(array: Any) -> Any:
     return array.dtype, array.shape
-
-
-def _are_apart(table: Any, starts: Any, itemsize: int) -> bool:
-    """Whether no two arrays share memory; those that do, such as one weight under two names, keep their order."""
-    if len(table) == 1:
-        return True
-    begins = table.reshape(-1)
-    ends = (table + itemsize * np.diff(starts)[:, None]).reshape(-1)
-    order = begins.argsort()
-    return bool((ends[order[:-1]] <= begins[order[1:]]).all())
 
 
 def _run_shared(task: tuple[Any, ...], threads: int) -> bool:
@@ -121,6 +120,12 @@ def compile_loop(program: Program, dtype: np.dtype[Any]) -> Any:
 
     Where the cache cannot be written, the loop is compiled for this process alone.
     """
+    with fork_lock:
+        return _compiled_loop(program, dtype)
+
+
+@cache
+def _compiled_loop(program: Program, dtype: np.dtype[Any]) -> Any:  # threads that wait at the lock compile nothing
     source = print_loop(program)
     pointer: Any = numba.types.CPointer
     element, number = pointer(numba.from_dtype(dtype)), numba.types.int64

@@ -26,7 +26,7 @@ class Crew:
     def __init__(self) -> None:
         self._board = np.zeros(BOARD, dtype=np.int64)
         self._bell: tuple[int, int] | None = None
-        self._is_led = Lock()
+        self._starting = Lock()
         self._helpers: list[Thread] = []
 
     def run(self, task: tuple[Any, ...], piece: int, helpers: int, turns: Any = None) -> bool:
@@ -38,30 +38,31 @@ class Crew:
             helpers: how many may help.
             turns: where the work is to be done in turns, as `native.lead_in_turn` has them.
         """
-        if self._board[OVER] or not self._is_led.acquire(blocking=False):
+        if self._board[OVER]:
             return False
-        try:
-            self._hire(helpers)
-            if self._bell and self._helpers:
-                if turns is None:
-                    lead(self._board, self._bell[1], *task, piece, helpers)
-                else:
-                    lead_in_turn(self._board, self._bell[1], *task, turns, piece, helpers)
-                return True
-        finally:
-            self._is_led.release()
-        return False
+        self._hire(helpers)
+        if not (self._bell and self._helpers):
+            return False
+        if turns is None:
+            return bool(lead(self._board, self._bell[1], *task, piece, helpers))
+        return bool(lead_in_turn(self._board, self._bell[1], *task, turns, piece, helpers))
 
     def _hire(self, count: int) -> None:
         """Have so many helpers, or as many as the system allows: it may have no file or no thread left to give."""
-        with suppress(OSError, RuntimeError):
+        if len(self._helpers) >= count or self._starting.locked():
+            return
+        with self._starting, suppress(OSError, RuntimeError):  # a with statement lets go of it whatever interrupts
             while len(self._helpers) < count:
                 self._bell = self._bell or _new_bell()
                 number = len(self._helpers) + 1
                 given = self._board, number, self._bell[0], _PATIENCE
                 helper = Thread(target=serve, args=given, name=f"mxtrain-{number}", daemon=True)
-                helper.start()
-                self._helpers.append(helper)
+                self._helpers.append(helper)  # first, as Ctrl-C may end `start` when the thread runs already
+                try:
+                    helper.start()
+                except (OSError, RuntimeError):
+                    self._helpers.remove(helper)
+                    raise
 
     def dismiss(self) -> None:
         """Let all helpers go; who comes later does its work alone."""
@@ -70,7 +71,8 @@ class Crew:
             for _ in self._helpers:
                 os.write(self._bell[1], (1).to_bytes(8, sys.byteorder))
         for helper in self._helpers:
-            helper.join(timeout=1)
+            if helper.ident is not None:  # its start was not interrupted
+                helper.join(timeout=1)
 
     def close(self) -> None:
         """Close the files of a crew that has no threads."""

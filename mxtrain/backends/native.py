@@ -20,12 +20,26 @@ import numpy as np
 from numba import njit, types
 
 from mxtrain.backends.kept_code import compile_and_keep
-from mxtrain.backends.words import add, call, capsule_pointer, core, fetch, fetch_int, give_way, read, replace, write
+from mxtrain.backends.words import (
+    add,
+    call,
+    capsule_pointer,
+    core,
+    fetch,
+    fetch_int,
+    give_way,
+    read,
+    replace,
+    restore_thread,
+    save_thread,
+    write,
+)
 
 OVER = 0
 """Where a board says that helpers may go."""
-_NOTICE, _ASLEEP = 8, 16
-"""Other places, each on a cache line of its own: the notice; how many helpers have gone to sleep since the last one."""
+_NOTICE, _ASLEEP, _LED = 8, 16, 1
+"""Other places, each on a cache line of its own: the notice; how many helpers have gone to sleep since the last one.
+Beside `OVER`: 1 while there is a leader, changed by compiled code alone, which no signal interrupts."""
 _LOOP, _SCALARS, _TABLE, _STARTS, _ROWS, _SIZE, _PIECE, _LIMIT, _ONE, _CORE, _SHARES = range(24, 35)
 """The loop's address; the addresses of its scalars, of the table of addresses and of each row's first number; how many
 rows and elements there are; elements in a range; how many helpers may join; a 1, with which the bell is rung; the core
@@ -80,6 +94,51 @@ def look_up(table: Any, starts: Any) -> Any:
     return True
 
 
+@_compiled(types.boolean(_numbers, _table))
+def find_bounds(records: Any, bounds: Any) -> Any:
+    """Fill in the first byte of contiguous arrays, and the one after the last.
+
+    Args:
+        records: the address of each array's `__array_struct__`.
+        bounds: written; a row for each array.
+
+    Returns:
+        False where some array is not contiguous.
+    """
+    for number in range(len(records)):
+        record = capsule_pointer(records[number], 0)
+        if not fetch_int(record + 16) & (_CONTIGUOUS | _FORTRAN):
+            return False
+        shape, size = fetch(record + 24), fetch_int(record + 12) * 1
+        for axis in range(fetch_int(record + 4)):
+            size *= fetch(shape + 8 * axis)
+        bounds[number, 0] = fetch(record + 40)
+        bounds[number, 1] = bounds[number, 0] + size
+    return True
+
+
+@_compiled(types.boolean(types.int64, _bytes, _table, _numbers, types.int64, types.int64))
+def alone_again(loop: Any, scalars: Any, table: Any, starts: Any, first: Any, second: Any) -> Any:
+    """Do all of the work here, on the one row of a table that was looked up before.
+
+    Args:
+        first, second: the addresses of the `__array_struct__` of the first two arrays, as they are now.
+        loop, scalars, table, starts: as in `alone`.
+
+    Returns:
+        False, and nothing is done, where one of these two has moved, or is laid out or aligned otherwise than C's.
+    """
+    for number in range(2):
+        record = capsule_pointer(first if number == 0 else second, 0)
+        flags = fetch_int(record + 16)
+        if fetch(record + 40) != table[0, number] or not flags & _CONTIGUOUS or not flags & _ALIGNED:
+            return False
+    state = save_thread()
+    call(loop, scalars.ctypes.data, table.ctypes.data, starts.ctypes.data, 0, 0, starts[-1])
+    restore_thread(state)
+    return True
+
+
 @_compiled(types.void(types.int64, _bytes, _table, _numbers), nogil=True)
 def alone(loop: Any, scalars: Any, table: Any, starts: Any) -> None:
     """Do all of the work here."""
@@ -119,17 +178,9 @@ def _do(board: Any, low: Any) -> None:
     call(board[_LOOP], board[_SCALARS], board[_TABLE], starts, row, low, min(low + board[_PIECE], board[_SIZE]))
 
 
-@_compiled(types.void(_board, types.int64, types.int64, _bytes, _table, _numbers, types.int64, types.int64), nogil=True)
-def lead(board: Any, bell: Any, loop: Any, scalars: Any, table: Any, starts: Any, piece: Any, limit: Any) -> None:
-    """Do the work with all helpers that come; return when all of it is done. One leader at a time.
-
-    Args:
-        board: where helpers look.
-        bell: the file that is written to; who reads eight bytes from it is awake.
-        loop, scalars, table, starts: as in `alone`.
-        piece: elements in a range.
-        limit: how many helpers may join.
-    """
+@njit
+def _lead(board: Any, bell: Any, loop: Any, scalars: Any, table: Any, starts: Any, piece: Any, limit: Any) -> None:
+    """Do the work with all helpers that come; return when all of it is done."""
     board[_LOOP], board[_SCALARS], board[_TABLE] = loop, scalars.ctypes.data, table.ctypes.data
     board[_STARTS], board[_ROWS], board[_SIZE] = starts.ctypes.data, len(table), starts[-1]
     board[_PIECE], board[_LIMIT], board[_ONE], board[_CORE] = piece, limit, 1, core()
@@ -148,22 +199,52 @@ def lead(board: Any, bell: Any, loop: Any, scalars: Any, table: Any, starts: Any
 
 
 @_compiled(
-    types.void(_board, types.int64, types.int64, _bytes, _table, _numbers, _numbers, types.int64, types.int64),
+    types.boolean(_board, types.int64, types.int64, _bytes, _table, _numbers, types.int64, types.int64), nogil=True
+)
+def lead(board: Any, bell: Any, loop: Any, scalars: Any, table: Any, starts: Any, piece: Any, limit: Any) -> Any:
+    """Do the work with all helpers that come; return when all of it is done.
+
+    Args:
+        board: where helpers look.
+        bell: the file that is written to; who reads eight bytes from it is awake.
+        loop, scalars, table, starts: as in `alone`.
+        piece: elements in a range.
+        limit: how many helpers may join.
+
+    Returns:
+        False, and nothing is done, while another thread leads.
+    """
+    if not replace(board.ctypes.data + 8 * _LED, 0, 1):
+        return False
+    _lead(board, bell, loop, scalars, table, starts, piece, limit)
+    add(board.ctypes.data + 8 * _LED, -1)
+    return True
+
+
+@_compiled(
+    types.boolean(_board, types.int64, types.int64, _bytes, _table, _numbers, _numbers, types.int64, types.int64),
     nogil=True,
 )
 def lead_in_turn(
     board: Any, bell: Any, loop: Any, scalars: Any, table: Any, starts: Any, turns: Any, piece: Any, limit: Any
-) -> None:
+) -> Any:
     """Do the work in turns, each of which needs what the one before has done.
 
     Args:
         turns: the number of each turn's first row, and at the end that of all rows. Elements are counted anew in
             each turn.
         board, bell, loop, scalars, table, starts, piece, limit: as in `lead`.
+
+    Returns:
+        False, and nothing is done, while another thread leads.
     """
+    if not replace(board.ctypes.data + 8 * _LED, 0, 1):
+        return False
     for turn in range(len(turns) - 1):
         first, beyond = turns[turn], turns[turn + 1]
-        lead(board, bell, loop, scalars, table[first:beyond], starts[: beyond - first + 1], piece, limit)
+        _lead(board, bell, loop, scalars, table[first:beyond], starts[: beyond - first + 1], piece, limit)
+    add(board.ctypes.data + 8 * _LED, -1)
+    return True
 
 
 @_compiled(types.void(_board, types.int64, types.int64, types.int64), nogil=True)

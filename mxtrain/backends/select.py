@@ -7,6 +7,7 @@ from mxtrain.backends.base import Backend
 from mxtrain.backends.blocked import NumPyBackend
 from mxtrain.backends.threads import thread_count
 from mxtrain.errors import BackendError
+from mxtrain.fork_lock import fork_lock
 
 BackendName = Literal["auto", "numpy", "compiled", "cupy"]
 
@@ -25,7 +26,8 @@ def select_backend(name: str) -> Backend:
             return NumPyBackend()
         case "compiled":
             try:
-                from mxtrain.backends.compiled import CompiledBackend  # heavy: it imports the compiler
+                with fork_lock:
+                    from mxtrain.backends.compiled import CompiledBackend  # heavy: it imports the compiler
             except ImportError as error:
                 raise BackendError(
                     f"the backend compiled needs Numba, which cannot be used here ({error}); choose the backend numpy"

@@ -125,6 +125,11 @@ give_way = _external("sched_yield", types.int32(), "SwitchToThread")
 capsule_pointer = _external("PyCapsule_GetPointer", types.intp(types.intp, types.intp))
 """The structure in the capsule at an address; whoever calls it holds the interpreter."""
 
+save_thread = _external("PyEval_SaveThread", types.intp())
+"""Release the interpreter; the state that `restore_thread` needs."""
+restore_thread = _external("PyEval_RestoreThread", types.void(types.intp))
+"""Hold the interpreter again."""
+
 
 @njit
 def _unknown_core() -> int:

@@ -11,6 +11,8 @@ from mxtrain.cli.catalogue import Catalogue, Entry, Field
 from mxtrain.cli.streams import print_results, results
 from mxtrain.types import describe
 
+_DECAY = "λ (weight_decay) is on by default in every rule; λ: 0 switches it off"
+
 
 def print_tables(catalogue: Catalogue) -> None:
     """Print a table for each kind of thing."""
@@ -18,6 +20,10 @@ def print_tables(catalogue: Catalogue) -> None:
         heading = Text(("\n" if number else "") + title.replace("_", " "), style="bold")
         has_fields = any(entry.fields for entry in entries)
         print_results(heading, _table_or_lines(entries) if has_fields else _names(entries))
+        if title == "optimizers":
+            print_results(
+                Padding("λ (weight_decay) is on by default in every rule; λ: 0 switches it off", (0, 0, 0, 2))
+            )
 
 
 def _names(entries: list[Entry]) -> Table:

@@ -18,7 +18,7 @@ class AdaDelta(Rule):
         η: factor on the step, above 0; the paper has none, which is 1.
         ρ: decay of both averages, above 0 and below 1.
         ϵ: stability term, above 0; inside both square roots, and what the first steps grow from.
-        λ: weight decay, at least 0.
+        λ: weight decay, on by default, at least 0.
         clip, scale, η_sched, groups: as for every rule.
 
     Example:

@@ -16,7 +16,7 @@ class AdaGrad(Rule):
     Args:
         η: learning rate, above 0.
         ϵ: stability term, above 0; inside the square root.
-        λ: weight decay, at least 0.
+        λ: weight decay, on by default, at least 0.
         clip, scale, η_sched, groups: as for every rule.
 
     Example:

@@ -23,7 +23,7 @@ class Adam(Rule):
         β1: decay of the first moment, at least 0 and below 1.
         β2: decay of the second moment, at least 0 and below 1.
         ϵ: stability term, above 0.
-        λ: weight decay, at least 0; added to the gradient (L2), not decoupled as AdamW's.
+        λ: weight decay, on by default, at least 0; added to the gradient (L2), not decoupled as AdamW's.
         clip, scale, η_sched, groups: as for every rule.
 
     Example:

@@ -18,7 +18,7 @@ class AdaMax(Rule):
         β1: decay of the first moment, at least 0 and below 1.
         β2: decay of the infinity norm, at least 0 and below 1.
         ϵ: stability term, above 0; the paper has none.
-        λ: weight decay, at least 0.
+        λ: weight decay, on by default, at least 0.
         clip, scale, η_sched, groups: as for every rule.
 
     Example:

@@ -25,7 +25,7 @@ class AdamW(Rule):
         β1: decay of the first moment, at least 0 and below 1.
         β2: decay of the second moment, at least 0 and below 1.
         ϵ: stability term, above 0; added to the root of the corrected `v`, unlike Adam's.
-        λ: weight decay, at least 0; decoupled: each update takes the share `η·λ` off the weight.
+        λ: weight decay, on by default, at least 0; decoupled: each update takes the share `η·λ` off the weight.
         clip, scale, η_sched, groups: as for every rule.
 
     Example:

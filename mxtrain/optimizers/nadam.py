@@ -27,7 +27,7 @@ class Nadam(Rule):
         β1: decay of the first moment, at least 0 and below 1; also what the schedule of momentum starts from.
         β2: decay of the second moment, at least 0 and below 1.
         ϵ: stability term, above 0.
-        λ: weight decay, at least 0.
+        λ: weight decay, on by default, at least 0.
         μ_sched: schedule of momentum; left out, `nadam` with μ = β1. Its values must stay below 1.
         clip, scale, η_sched, groups: as for every rule.
 

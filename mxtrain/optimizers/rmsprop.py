@@ -18,7 +18,7 @@ class RMSProp(Rule):
             large; 0.001 is a common choice.
         ρ: decay of the mean square, above 0 and below 1.
         ϵ: stability term, above 0; inside the square root.
-        λ: weight decay, at least 0.
+        λ: weight decay, on by default, at least 0.
         clip, scale, η_sched, groups: as for every rule.
 
     Example:

@@ -19,7 +19,7 @@ class SGD(Rule):
     Args:
         η: learning rate, above 0.
         μ: momentum, at least 0; 0 means none, and then no slot is kept.
-        λ: weight decay, at least 0.
+        λ: weight decay, on by default, at least 0.
         μ_sched: schedule of momentum (`null`, `fixed`, `nadam`); where set, it overrides the fixed μ.
         clip, scale, η_sched, groups: as for every rule.
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mxtrain.backends.threads import thread_count
 from mxtrain.backends.worth import is_worth_compiling
+from mxtrain.fork_lock import fork_lock
 from mxtrain.passes.blas import Gemm, gemm
 from mxtrain.passes.product import Product
 from mxtrain.passes.table import LEFT, SIZES, ends_in_tiles, table_of
@@ -152,7 +153,8 @@ class Plan:
 def _compiled() -> Any:
     """The module that runs tiles in compiled code; None where there is no compiler."""
     try:
-        from mxtrain.passes import tile_loop
+        with fork_lock:
+            from mxtrain.passes import tile_loop
     except ImportError:
         return None
     return tile_loop

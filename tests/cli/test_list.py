@@ -107,3 +107,8 @@ def test_the_schema_is_json_on_stdout(mxtrain):
     status, out, err = mxtrain("schema")
     assert (status, err) == (0, "")
     assert json.loads(out) == json.loads(json.dumps(json_schema()))
+
+
+def test_list_says_that_weight_decay_is_on(mxtrain):
+    _, out, _ = mxtrain("list")
+    assert "λ (weight_decay) is on by default in every rule; λ: 0 switches it off" in " ".join(out.split())
