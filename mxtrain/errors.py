@@ -40,6 +40,10 @@ class MxtrainError(Exception):
     """The root: `except MxtrainError` catches whatever mxtrain raises on purpose."""
 
 
+class CacheWarning(UserWarning):
+    """Compiled code is not cached, because others could change the files."""
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """A place in a text that a person wrote: a file, or one `--set` on the command line.
