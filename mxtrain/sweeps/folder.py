@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
 from mxtrain.errors import ConfigError, Problem, SweepError, resume_command
@@ -85,8 +84,8 @@ class SweepFolder:
                 raise ConfigError(
                     [Problem(path, self._refusal(told(before, path), told(now, path))) for path in causes]
                 )
-        has_password = bool(sweep.settings.storage and urlsplit(sweep.settings.storage).password)
-        self.write(FILE, sweep.to_yaml(), is_private=has_password)
+        address = sweep.settings.storage or ""
+        self.write(FILE, sweep.to_yaml(), is_private="@" in address or "?" in address)  # it may hold a password
 
     def _known(self) -> Sweep | None:
         """The sweep that is written down; None where it is lost, or where none of its trials has begun."""
