@@ -18,11 +18,11 @@ class _NoHTTP:
         pass
 
 
-class QuietScheduler(_NoHTTP, Scheduler):  # type: ignore[misc]
+class QuietScheduler(_NoHTTP, Scheduler):
     """A scheduler without an HTTP server."""
 
 
-class QuietWorker(_NoHTTP, Worker):  # type: ignore[misc]
+class QuietWorker(_NoHTTP, Worker):
     """A worker without an HTTP server."""
 
 
