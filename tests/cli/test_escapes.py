@@ -18,7 +18,7 @@ ESCAPED = r"a\x1b]0;title\x07\x1b[31mb\rc\u202ed\x9b2Je\u2066f"
 
 def unsafe(text: str) -> set[str]:
     """What a terminal would obey, or hide."""
-    return {c for c in text if unicodedata.category(c) in ("Cc", "Cf") and c not in "\n"}
+    return {c for c in text if unicodedata.category(c) in ("Cc", "Cf") and c != "\n"}
 
 
 @pytest.fixture
