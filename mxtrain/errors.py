@@ -81,7 +81,7 @@ class Problem:
         A text that may hold a password is left out.
         """
         location = self.location
-        if location is None or not location.text or may_hold_password(location.text) or "storage" in self.path:
+        if location is None or not location.text or may_hold_password(location.text) or self.path.endswith("storage"):
             return str(self)
         column = location.column - 1
         start = max(0, column - _SHOWN // 2) if len(location.text) > _SHOWN else 0

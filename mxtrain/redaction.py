@@ -9,7 +9,7 @@ _USER = re.compile(r"((?:[A-Za-z][\w+.-]*://)?[^\s:/@'\"]*):(?!//)\S*@")
 _CLIPPED = re.compile(r"(://[^\s:/@'\"]*):(?!\d{1,5}\b)[^\s@]*(?=\.\.\.|…)")
 _KEY = r"(?:[^=&\s]*(?:pass(?!file)|pwd|secret|token)[^=&\s]*|[^=&\s]*%[^=&\s]*)"
 _PARAMETER = re.compile(rf"([?&]{_KEY}=)[^&\s'\"]*", re.IGNORECASE)
-_SUSPECT = re.compile(r"storage|passw|pwd|postgres|mysql|mariadb", re.IGNORECASE)
+_SUSPECT = re.compile(r"storage[\"']?\s*[:=]|passw|(postgres|mysql|mariadb)[\w+]*\s*[:/]", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
