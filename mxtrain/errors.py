@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
+from mxtrain.redaction import may_hold_password, redact
+
 _SHOWN = 100
 """Characters of a long line that are shown."""
 
@@ -40,6 +42,10 @@ def printable(text: str) -> str:
 
 class MxtrainError(Exception):
     """The root: `except MxtrainError` catches whatever mxtrain raises on purpose."""
+
+
+class CacheWarning(UserWarning):
+    """Compiled code is not cached, because others could change the files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +75,15 @@ class Problem:
 
     def __str__(self) -> str:
         """The problem on one line: `configs/adam.yaml:7:9: optimizer.β2: must be …, got 1.2`."""
-        return printable(": ".join(str(part) for part in (self.location, self.path, self.message) if part))
+        return printable(redact(": ".join(str(part) for part in (self.location, self.path, self.message) if part)))
 
     def explain(self) -> str:
-        """The line, and below it the text it is about with a caret under the value."""
+        """The line, and below it the text it is about with a caret under the value.
+
+        A text that may hold a password is left out.
+        """
         location = self.location
-        if location is None or not location.text:
+        if location is None or not location.text or may_hold_password(location.text) or self.path.endswith("storage"):
             return str(self)
         column = location.column - 1
         start = max(0, column - _SHOWN // 2) if len(location.text) > _SHOWN else 0

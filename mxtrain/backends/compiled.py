@@ -1,11 +1,11 @@
 """The compiled CPU backend: a program as one Numba loop that streams every array once."""
 
-import importlib.util
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
+from hashlib import sha256
 from operator import is_
-from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numba
@@ -13,10 +13,9 @@ import numpy as np
 
 from mxtrain.backends.base import Group
 from mxtrain.backends.crew import crew
-from mxtrain.backends.kept_code import compile_and_keep
+from mxtrain.backends.kept_code import compile_callback
 from mxtrain.backends.layout import gathered_blocks
 from mxtrain.backends.loop import print_loop
-from mxtrain.backends.loop_files import loop_file
 from mxtrain.backends.native import alone, alone_again, look_up
 from mxtrain.backends.rounding import rounded
 from mxtrain.backends.threads import thread_count
@@ -130,28 +129,16 @@ def _compiled_loop(program: Program, dtype: np.dtype[Any]) -> Any:  # threads th
     pointer: Any = numba.types.CPointer
     element, number = pointer(numba.from_dtype(dtype)), numba.types.int64
     signature = numba.void(element, pointer(element), pointer(number), number, number, number)
-    compiler = partial(numba.cfunc, signature, error_model="numpy")
-    try:
-        function = _load(loop_file(program.name, source))
-    except Exception:  # noqa: BLE001 - no folder, no space
-        return compiler()(_execute(source, program.name))
-    return compile_and_keep(compiler, function)
+    return compile_callback(_execute(program.name, source), signature, source.encode(), error_model="numpy")
 
 
-def _load(path: Path) -> Callable[..., None]:
-    """The loop in a file, as a module that can be found by its name: Numba looks for it there."""
-    name = f"mxtrain_loop_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise OSError(f"{path} cannot be loaded")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def _execute(program: str, source: str) -> Callable[..., None]:
+    """The loop in a module that can be imported by its name: the cached code of Numba refers to it.
+
+    The source is run from memory: a file could be changed, or have a stale `.pyc` beside it.
+    """
+    module = ModuleType(f"mxtrain_loop_{program}_{sha256(source.encode()).hexdigest()[:16]}")
+    exec(compile(source, f"<{program}, printed by mxtrain>", "exec"), module.__dict__)
+    sys.modules[module.__name__] = module
     loop: Callable[..., None] = module.loop
-    return loop
-
-
-def _execute(source: str, name: str) -> Callable[..., None]:
-    namespace: dict[str, Any] = {}
-    exec(compile(source, f"<{name}, printed by mxtrain>", "exec"), namespace)
-    loop: Callable[..., None] = namespace["loop"]
     return loop

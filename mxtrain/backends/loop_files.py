@@ -1,11 +1,20 @@
-"""Where printed loops live: Numba keeps the machine code only of functions that stand in a file."""
+"""Private folder for compiled machine code: owned by this user and writable by nobody else."""
 
 import os
+import stat
 import sys
-from hashlib import sha256
+import tempfile
+import warnings
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
-from mxtrain.atomic_io import write_file
+from mxtrain.errors import CacheWarning
+
+_FOLDER = "machine_code"
+_LARGEST = 1 << 26
+"""Bytes of the largest file that is read; a compiled loop has some ten thousand."""
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def cache_folder() -> Path:
@@ -19,17 +28,75 @@ def cache_folder() -> Path:
     return (Path(named) if Path(named).is_absolute() else Path.home() / ".cache") / "mxtrain"
 
 
-def loop_file(name: str, source: str) -> Path:
-    """The file that holds exactly this source; written if it is not there yet.
+def code_folder() -> Path | None:
+    """The folder of compiled machine code, created with mode 0700; None where it cannot be made or trusted.
 
-    A file that is there is left alone, because its time of change is part of Numba's key.
-
-    Raises:
-        OSError: the folder cannot be made or written.
+    Warns once where the folder, or the cache folder that it is in, belongs to another user or is writable by others.
     """
-    folder = cache_folder() / "loops"
-    path = folder / f"{name}_{sha256(source.encode()).hexdigest()[:16]}.py"
-    if not path.is_file() or path.read_bytes() != source.encode():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_file(path, source.encode())
-    return path
+    root = cache_folder().absolute()
+    folder = root / _FOLDER
+    try:
+        for path in (*reversed(root.parents), root, folder):
+            if not path.is_dir():
+                path.mkdir(mode=0o700, exist_ok=True)
+        for path in (root, folder):
+            if reason := _distrust(path):
+                _warn(f"compiled code is not cached: the folder {path} {reason}")
+                return None
+    except OSError:
+        return None
+    return folder
+
+
+def read_private(path: Path) -> bytes | None:
+    """The content of a file in the code folder; None where it is missing, or where others may have written it."""
+    flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | sum(flags)), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST or _distrust_status(status):
+                return None
+            return file.read()
+    except OSError:
+        return None
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file atomically, readable by its owner alone; where it cannot be written, there is none.
+
+    Nothing is flushed to the disk: a file that a power cut tears is found by its checksum.
+    """
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        Path(temporary).replace(path)
+    except OSError:
+        if temporary is not None:
+            with suppress(OSError):
+                Path(temporary).unlink()
+
+
+def _distrust(path: Path) -> str | None:
+    """The reason not to trust a folder; None for one that only this user, or root, can write to."""
+    if path.is_symlink() and not _is_ours(path.lstat()):
+        return "is a symbolic link of another user; remove it, or set MXTRAIN_CACHE_DIR to a folder of your own"
+    return _distrust_status(path.stat())
+
+
+def _distrust_status(status: os.stat_result) -> str | None:
+    if not _is_ours(status):
+        return "belongs to another user; set MXTRAIN_CACHE_DIR to a folder of your own"
+    if sys.platform != "win32" and status.st_mode & _WRITABLE_BY_OTHERS:
+        return "is writable by other users; remove it, or set MXTRAIN_CACHE_DIR to a folder that is yours alone"
+    return None
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    return sys.platform == "win32" or status.st_uid in (0, os.geteuid())
+
+
+@cache
+def _warn(message: str) -> None:
+    warnings.warn(message, CacheWarning, stacklevel=2)

@@ -13,13 +13,13 @@ what it had the last time.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numba import njit, types
 
-from mxtrain.backends.kept_code import compile_and_keep
+from mxtrain.backends import words
+from mxtrain.backends.kept_code import compile_function, sources
 from mxtrain.backends.words import (
     add,
     call,
@@ -60,8 +60,9 @@ _board, _bytes, _table, _numbers = types.int64[::1], types.uint8[::1], types.int
 
 
 def _compiled(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a function now; its machine code is kept on disk where that can be written."""
-    return partial(compile_and_keep, partial(njit, signature, **options))
+    """Compile a function now; its machine code is cached on disk where that can be written."""
+    source = sources(__file__, words.__file__)
+    return lambda function: compile_function(function, signature, source, **options)
 
 
 @_compiled(types.boolean(_table, _numbers))

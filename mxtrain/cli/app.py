@@ -1,8 +1,11 @@
 """The commands, in the order in which --help lists them."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from mxtrain.cli import (
     bench_command,
@@ -18,8 +21,38 @@ from mxtrain.cli import (
     show_command,
     sweep_command,
 )
+from mxtrain.errors import printable
+from mxtrain.redaction import redact
+
+_CommandLineError: Any = typer.BadParameter.__mro__[2]
+"""Click's `ClickException`, of the Click that Typer uses."""
+assert _CommandLineError.__name__ == "ClickException"
+
+
+class EscapingGroup(TyperGroup):
+    """The commands; what is wrong with a command line is told with its control characters escaped."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _escaped_errors():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, *arguments: Any, **options: Any) -> Any:
+        with _escaped_errors():
+            return super().invoke(*arguments, **options)
+
+
+@contextmanager
+def _escaped_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, _CommandLineError):
+            error.message = printable(redact(error.message))
+        raise
+
 
 app = typer.Typer(
+    cls=EscapingGroup,
     help="Optimizers as data: training runs from YAML files.",
     epilog="Results go to stdout, messages to stderr. Exit status: 0; 1 where a run failed; "
     "2 where a config or the command line is wrong; 130 after Ctrl-C, 143 after SIGTERM.",

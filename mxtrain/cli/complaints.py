@@ -4,6 +4,7 @@ from rich.text import Text
 
 from mxtrain.cli.streams import messages
 from mxtrain.errors import ConfigError, MxtrainError, Problem, RunInterrupted, printable
+from mxtrain.redaction import redact
 
 
 def complain(error: MxtrainError) -> int:
@@ -21,7 +22,7 @@ def complain(error: MxtrainError) -> int:
     if isinstance(error, RunInterrupted):
         console.print(printable(str(error)), soft_wrap=True)
         return 128 + error.signal
-    message = "\n".join(map(printable, str(error).splitlines()))
+    message = printable(redact(str(error)))
     console.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
     return 1
 

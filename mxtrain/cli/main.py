@@ -6,12 +6,14 @@ SIGTERM.
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from mxtrain.cli.streams import abandon_stdout, complain_plainly, make_streams_safe
-from mxtrain.errors import MxtrainError, printable
+from mxtrain.errors import CacheWarning, MxtrainError, printable
 
 INTERRUPTED = 130
+_FORMAT_WARNING = warnings.formatwarning
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status.
     """
     make_streams_safe()
+    warnings.formatwarning = _format_warning
     try:
         status = _status(arguments)
         sys.stdout.flush()
@@ -44,6 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain_plainly(f"error: {place}{error.strerror or error}")
         return 1
     return status
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning of mxtrain's own on one line; any other as Python formats it."""
+    if issubclass(category, CacheWarning):
+        return f"warning: {printable(str(message))}\n"
+    return _FORMAT_WARNING(message, category, filename, lineno, line)
 
 
 def _interrupted() -> int:

@@ -1,8 +1,5 @@
 """`--plugin`: a module of the user's, that the user names."""
 
-import sys
-from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -17,11 +14,10 @@ def load_plugin(name: str | None) -> "ModelFactory | None":
     """The function `model` of a module in the current folder or on PYTHONPATH; None where none is named."""
     if name is None:
         return None
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    from mxtrain.module_path import import_user_module
+
     try:
-        module = import_module(name)
+        module = import_user_module(name)
     except Exception as error:  # noqa: BLE001 - a module of a user's can raise anything
         lines = str(error).splitlines() or [""]
         raise _refused(f"{name} cannot be imported: {type(error).__name__}: {lines[0]}") from error

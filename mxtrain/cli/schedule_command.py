@@ -7,7 +7,7 @@ import typer
 
 from mxtrain.cli.options import Overrides, RunFile
 from mxtrain.cli.streams import messages
-from mxtrain.errors import MxtrainError
+from mxtrain.errors import MxtrainError, printable
 
 if TYPE_CHECKING:
     from mxtrain.cli.curves import Course
@@ -62,7 +62,7 @@ def _write(course: "Course", path: Path) -> str | None:
     except ModuleNotFoundError as error:
         return _remedy("no picture is written", error)
     write_picture(course, path)
-    messages().print(f"written to {path}", soft_wrap=True)
+    messages().print(printable(f"written to {path}"), soft_wrap=True)
     return None
 
 

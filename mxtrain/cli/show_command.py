@@ -39,12 +39,13 @@ def show(
     formula and the program that every backend runs; with --set its fields are set, as in: mxtrain show sgd --set μ=0.9
     """
     from mxtrain.config import RunConfig, Sweep, to_yaml
+    from mxtrain.config.writer import yaml_text
 
     config = _config(target, sets or ())
     if isinstance(config, Sweep):
         if backend is not None:
             raise typer.BadParameter("a sweep has many optimizers, and no one program", param_hint="--backend")
-        write_file_text(config.to_yaml())
+        write_file_text(yaml_text(config.shown()))
         return
     if isinstance(config, RunConfig):
         config = config.resolve()

@@ -1,10 +1,17 @@
-"""Standard output and standard error: results go to the one, messages to the other."""
+"""Standard output and standard error: results go to the one, messages to the other.
+
+Names from files and folders may hold what a terminal obeys, such as ESC. Everything is written by a function of this
+module, and each of them escapes it, whatever its caller has done.
+"""
 
 import io
 import os
 import sys
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO
+
+from mxtrain.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -87,26 +94,52 @@ def messages() -> "Console":
 def complain_plainly(message: str) -> None:
     """Write a line to stderr, without a look at its style."""
     stream = Unbreakable(sys.stderr)
-    stream.write(f"{message}\n")
+    stream.write(f"{printable(message)}\n")
     stream.flush()
 
 
 def write_file_text(text: str) -> None:
-    """Write what may be redirected into a file that mxtrain reads: UTF-8, whatever the locale says."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+    """Write what may be redirected into a file that mxtrain reads: UTF-8, whatever the locale says.
+
+    A file, or a pipe, gets the text as it is; on a terminal control characters are escaped.
+    """
+    if sys.stdout.isatty():
+        text = "\n".join(map(printable, text.split("\n")))
+    elif isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
     sys.stdout.write(text)
 
 
 def write_json(value: Any, indent: int | None = None) -> None:
-    """Write JSON; where the encoding has no Greek letters, with JSON's own escapes."""
+    """Write JSON; with JSON's own escapes for control characters, and for letters that the encoding lacks."""
     import json
 
-    sys.stdout.write(json.dumps(value, indent=indent, ensure_ascii=not speaks_unicode()) + "\n")
+    text = json.dumps(value, indent=indent, ensure_ascii=not speaks_unicode())
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    sys.stdout.write(f"{text}\n")
 
 
 def _console(file: Any) -> "Console":
-    from rich.console import Console
-
     width = None if file.isatty() else PIPED_WIDTH
-    return Console(file=file, width=width, markup=False, emoji=False, highlight=False)
+    return _console_class()(file=file, width=width, markup=False, emoji=False, highlight=False)
+
+
+@cache
+def _console_class() -> "type[Console]":
+    """Rich's console; of what it prints, only its own styles and cursor movements reach the terminal as such."""
+    from collections.abc import Iterable
+
+    from rich.console import Console, ConsoleOptions
+    from rich.segment import Segment
+
+    class EscapingConsole(Console):
+        def render(self, renderable: "RenderableType", options: ConsoleOptions | None = None) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                text, style, control = segment
+                if control or text.isprintable() or text == "\n":
+                    yield segment
+                else:
+                    yield Segment("\n".join(map(printable, text.split("\n"))), style)
+
+    return EscapingConsole

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from mxtrain.cli import streams
 from mxtrain.config import RunConfig
+from mxtrain.errors import printable
 from mxtrain.numbers import count, duration, short
 from mxtrain.training import Callback, FitResult, Row, RunInfo
 from mxtrain.training.figures import NOT_METRICS
@@ -52,7 +53,7 @@ class Summary(Callback):
         facts.add_column(style="dim")
         facts.add_column(overflow="fold")
         for name, fact in self._facts(result).items():
-            facts.add_row(name, fact)
+            facts.add_row(name, printable(fact))
         streams.print_results(_metrics(self._of_the_model(result)), "", facts)
 
     def _of_the_model(self, result: FitResult) -> Row:

@@ -9,6 +9,7 @@ from mxtrain.config.report import Report
 from mxtrain.config.search.distributions import OPTIONS
 from mxtrain.config.search.flat import SEARCH, flat_search, flat_sweep
 from mxtrain.errors import ConfigError, Location, Problem
+from mxtrain.redaction import may_hold_password
 from mxtrain.types import describe
 
 
@@ -38,7 +39,7 @@ def overridden(tree: MapNode, overrides: Sequence[str], report: Report) -> MapNo
 
 def _parsed(text: str, report: Report) -> Layer:
     """One `path=value`."""
-    location = Location(f"--set {clipped(text, 100)}")
+    location = Location(f"--set {_shown(text)}")
     report.open(location.source)
     path, equals, value = text.partition("=")
     keys = tuple(key.strip() for key in path.split("."))
@@ -48,6 +49,12 @@ def _parsed(text: str, report: Report) -> Layer:
     if names[0] == "extends":
         report.fail("", "extends belongs into a file; name that file instead", location)
     return Layer(keys, read_value(value, location.source, names, report), location)
+
+
+def _shown(text: str) -> str:
+    """An override as a message shows it; of one that may hold a password, only the path."""
+    shown = f"{text.partition('=')[0]}=…" if "=" in text and may_hold_password(text) else text
+    return clipped(shown, 100)
 
 
 def _in_search(layer: Layer, tree: MapNode, report: Report) -> Layer:

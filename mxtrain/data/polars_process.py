@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import sys
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 from mxtrain.data.polars_child import REFUSED
 from mxtrain.errors import DataError
+from mxtrain.module_path import child_path, child_python
 
 
 def as_arrow_stream(file: BinaryIO, source: str, kind: str) -> BytesIO:
@@ -23,11 +23,15 @@ def as_arrow_stream(file: BinaryIO, source: str, kind: str) -> BytesIO:
         DataError: it cannot be read.
     """
     child = Path(__file__).with_name("polars_child.py")
-    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     os.lseek(file.fileno(), 0, os.SEEK_SET)  # whatever of it is in a buffer here
-    command = [sys.executable, "-P", str(child), kind]
+    command = [*child_python(), str(child), kind]
     done = subprocess.run(
-        command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | paths, check=False
+        command,
+        stdin=file,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | child_path(),
+        check=False,
     )
     if done.returncode == 0:
         return BytesIO(done.stdout)

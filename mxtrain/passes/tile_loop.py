@@ -1,18 +1,18 @@
 """A pass in compiled code: tile after tile, each finished while it is in the cache."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-import numba
 import numpy as np
 from numba import njit, types
 
+from mxtrain.backends import words
 from mxtrain.backends.crew import crew
-from mxtrain.backends.kept_code import compile_and_keep
+from mxtrain.backends.kept_code import compile_callback, sources
 from mxtrain.backends.native import alone
 from mxtrain.backends.threads import thread_count
 from mxtrain.backends.words import elements, multiply
+from mxtrain.passes import table as fields
 from mxtrain.passes.table import BIAS, BIAS_AND_RELU, FIELDS, NOTHING, RELU_SLOPE, SIGMOID_SLOPE, TANH_SLOPE
 
 
@@ -84,7 +84,8 @@ def _compiled(function: Callable[..., None]) -> Any:
     pointer: Any = types.CPointer
     numbers, number = pointer(types.int64), types.int64
     signature = types.void(numbers, numbers, numbers, number, number, number)
-    return compile_and_keep(partial(numba.cfunc, signature, error_model="numpy"), function)
+    source = sources(__file__, words.__file__, fields.__file__)
+    return compile_callback(function, signature, source, error_model="numpy")
 
 
 _LOOPS = {"float32": _compiled(_do_floats), "float64": _compiled(_do_doubles)}

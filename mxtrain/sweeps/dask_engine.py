@@ -5,13 +5,16 @@ from functools import cache
 from queue import Empty, SimpleQueue
 from signal import SIGTERM
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from mxtrain.errors import SweepError
 from mxtrain.sweeps.task import Outcome, Task
 from mxtrain.sweeps.work import work
 from mxtrain.training import StopRequest
+
+if TYPE_CHECKING:
+    from mxtrain.sweeps import dask_cluster
 
 _LOOK = 1.0
 """Seconds for which the number of workers is taken to be what it was."""
@@ -36,24 +39,27 @@ class DaskEngine:
         self, scheduler: str | None, count: int, environment: dict[str, str], plugin: str | None = None
     ) -> None:
         try:
-            from distributed import Client, Event, LocalCluster
+            from distributed import Client, Event
         except ModuleNotFoundError as error:
             raise SweepError("the engine dask needs Dask; pip install 'mxtrain[dask]'") from error
         self._count, self._plugin = count, plugin
-        self._cluster: Any = None
+        self._cluster: dask_cluster.PrivateCluster | None = None
         if scheduler is None:
             try:
-                self._cluster = LocalCluster(
-                    n_workers=count, threads_per_worker=1, dashboard_address=None, env=environment, silence_logs=50
-                )
+                from mxtrain.sweeps.dask_cluster import PrivateCluster
+
+                self._cluster = PrivateCluster(count, environment)
+            except ImportError as error:
+                raise SweepError(f"a Dask cluster on this machine: {error}; pip install 'mxtrain[dask]'") from error
             except RuntimeError as error:
                 raise SweepError(
                     "the workers of a Dask cluster cannot be begun; a script that begins one needs "
                     'the line `if __name__ == "__main__":` above what it does'
                 ) from error
         try:
-            self._client = Client(self._cluster or scheduler, set_as_default=False, timeout=20)
-        except (OSError, ValueError) as error:
+            address = scheduler if self._cluster is None else self._cluster.cluster
+            self._client = Client(address, set_as_default=False, timeout=20)
+        except (OSError, ValueError, TypeError, RuntimeError) as error:  # the last two: TLS without certificates
             raise SweepError(f"the Dask scheduler {scheduler} does not answer: {error}") from error
         self._parting = f"mxtrain-{uuid4().hex}"
         self._event = Event(self._parting, client=self._client)

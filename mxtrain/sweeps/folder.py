@@ -6,7 +6,6 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from mxtrain.atomic_io import make_folder, read_file, reason, refuse_link, remove_temporary_files, temporary_target
 from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
@@ -120,8 +119,8 @@ class SweepFolder:
                 raise ConfigError(
                     [Problem(path, self._refusal(told(before, path), told(now, path))) for path in causes]
                 )
-        has_password = bool(sweep.settings.storage and urlsplit(sweep.settings.storage).password)
-        self.write(FILE, sweep.to_yaml(), is_private=has_password)
+        address = sweep.settings.storage or ""
+        self.write(FILE, sweep.to_yaml(), is_private="@" in address or "?" in address)  # it may hold a password
         return sweep
 
     def _known(self) -> Sweep | None:

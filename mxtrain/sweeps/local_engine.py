@@ -5,7 +5,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 
 from mxtrain.atomic_io import appended, make_folder
 from mxtrain.errors import SweepError
+from mxtrain.module_path import child_path, child_python
 from mxtrain.sweeps.task import Outcome, Task
 
 STILLBORN = 100
@@ -111,12 +111,12 @@ class LocalEngine:
         make_folder(worker.log.parent)
         with appended(worker.log) as log:
             worker.process = subprocess.Popen(
-                [sys.executable, "-m", "mxtrain.sweeps.worker", *self._arguments],
+                [*child_python(), "-m", "mxtrain.sweeps.worker", *self._arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 bufsize=0,
-                env={**os.environ, **_path(), **worker.environment},
+                env={**os.environ, **child_path(), **worker.environment},
                 start_new_session=True,  # signals of the terminal are the driver's
             )
         worker.is_ready = False
@@ -190,8 +190,3 @@ def _told(status: int) -> str:
     ('was killed by SIGKILL', 'ended with status 1')
     """
     return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-
-
-def _path() -> dict[str, str]:
-    """Where this process finds modules, its workers find them too."""
-    return {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -35,7 +35,7 @@ class SweepPlan:
         return {
             "name": self.sweep.name,
             "run_dir": str(self.folder),
-            **self.sweep.to_dict()["sweep"],
+            **self.sweep.shown()["sweep"],
             "trials": self.sweep.total,
             "epochs": self.sweep.max_epochs,
             "rungs": list(self.rungs),

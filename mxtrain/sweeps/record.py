@@ -5,7 +5,7 @@ A trial is written whole, in one transaction and in the order of the numbers, so
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from mxtrain.atomic_io import reason, refuse_link, write_file
 from mxtrain.config import Point, Sweep
 from mxtrain.errors import FolderBusyError, SweepError
+from mxtrain.redaction import hide, shown_address
 from mxtrain.sweeps.folder import identity
 from mxtrain.sweeps.result import Ending
 from mxtrain.sweeps.sampling import Drawn, directions
@@ -101,7 +102,7 @@ class Record:
         key = int.from_bytes(sha256(f"mxtrain {self._sweep.name}".encode()).digest()[:8], "little", signed=True)
         self._lock = storage.engine.connect()  # the lock lasts as long as the connection
         if not self._lock.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
-            study = f"the study {self._sweep.name} in {_shown(self._url)}"
+            study = f"the study {self._sweep.name} in {shown_address(self._url)}"
             raise FolderBusyError(f"another process works on {study}; wait for it, or stop it")
 
     def close(self) -> None:
@@ -129,21 +130,21 @@ class Record:
             study.set_metric_names([each.metric for each in sweep.settings.objectives])
             study.set_user_attr("identity", identity(sweep))
         elif known != identity(sweep):
-            place = _shown(self._url)
+            place = shown_address(self._url)
             raise SweepError(f"the study {sweep.name} in {place} belongs to another sweep; give this one another name")
         self._study = study
         return study
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
-        study = f"the study in {_shown(self._url)}"
+        study = f"the study in {shown_address(self._url)}"
         try:
             yield
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             remedy = "what was done is kept"
             if self._sweep.settings.storage is None:
                 remedy = "move the file away, and it is written anew from the folders of the trials"
-            raise SweepError(f"{study} cannot be reached: {_reason(error)}; {remedy}") from error
+            raise SweepError(f"{study} cannot be reached: {hide(_reason(error), self._url)}; {remedy}") from error
         except ImportError as error:
             extra = make_url(self._url).get_backend_name()
             raise SweepError(f"{study} needs a driver; pip install 'mxtrain[{extra}]'") from error
@@ -190,13 +191,6 @@ def _recalled(trial: FrozenTrial) -> tuple[Ending, Drawn]:
     )
     attributes = {name: value for name, value in trial.system_attrs.items() if name not in ending.marks}
     return ending, Drawn(Point(dict(trial.params), noted["params"]), trial.distributions, attributes)
-
-
-def _shown(url: str) -> str:
-    """The address of a database without its password."""
-    with suppress(Exception):
-        return make_url(url).render_as_string(hide_password=True)
-    return "the database"
 
 
 def _patience(url: str) -> dict[str, Any]:

@@ -1,17 +1,16 @@
 """A segment done: what every worker runs, whatever engine it belongs to."""
 
 import errno
-import sys
 import time
 import warnings
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 
 from mxtrain.config import run_from_dict
 from mxtrain.data import DataMemory
 from mxtrain.errors import FolderBusyError, MxtrainError, RunInterrupted
 from mxtrain.models import ModelFactory
+from mxtrain.module_path import import_user_module
 from mxtrain.sweeps.task import Outcome, Task
 from mxtrain.training import StopRequest, hold_blas_threads, train_until
 
@@ -73,11 +72,8 @@ def load_factory(name: str | None) -> ModelFactory | None:
     """The factory that `factory_name` calls so; None for None. It is looked for in the current folder too."""
     if name is None:
         return None
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
     module, _, rest = name.partition(":")
-    found = import_module(module)
+    found = import_user_module(module)
     for part in rest.split("."):
         found = getattr(found, part)
     factory: ModelFactory = found  # type: ignore[assignment]

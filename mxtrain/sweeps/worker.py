@@ -1,4 +1,4 @@
-"""A worker: a process that does one segment after the other, `python -m mxtrain.sweeps.worker [PLUGIN]`.
+"""A worker: a process that does one segment after the other, `python -P -m mxtrain.sweeps.worker [PLUGIN]`.
 
 It reads a line of JSON for each segment from stdin, and writes one for what came of it. When its driver is gone,
 however that ended, stdin ends, and so does the worker, at once: another does again what was not saved.

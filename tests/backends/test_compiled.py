@@ -8,7 +8,6 @@ import subprocess
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -130,61 +129,6 @@ def test_forked_processes_may_update() -> None:
         assert results.get(timeout=60) == weight.tobytes()
     finally:
         child.join(timeout=60)
-
-
-SCRIPT = """
-import numpy as np, mxtrain
-weight, gradient = np.ones(8, dtype="float32"), np.ones(8, dtype="float32")
-mxtrain.build({"kind": "adam"}, backend="compiled").update(0, gradient, weight)
-print(weight[0])
-"""
-
-
-def run_script(cache: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"MXTRAIN_CACHE_DIR": str(cache)}
-    return subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=False)
-
-
-def test_the_machine_code_is_kept_on_disk(tmp_path: Path) -> None:
-    assert run_script(tmp_path).returncode == 0
-    kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ic]")}
-    assert len(kept) == 2
-    assert run_script(tmp_path).returncode == 0
-    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ic]")} == kept
-
-
-def test_it_runs_where_nothing_can_be_kept(tmp_path: Path) -> None:
-    blocked = tmp_path / "file"
-    blocked.write_text("in the way")
-    result = run_script(blocked)
-    assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "0.999", "")
-
-
-def test_a_damaged_loop_file_is_replaced(tmp_path: Path) -> None:
-    run_script(tmp_path)
-    (loop,) = tmp_path.rglob("*.py")
-    whole = loop.read_bytes()
-    for damaged in (b"raise SystemExit('damaged')", b"\xff no text"):
-        loop.write_bytes(damaged)
-        result = run_script(tmp_path)
-        assert (result.returncode, result.stdout.strip()) == (0, "0.999")
-        assert loop.read_bytes() == whole
-
-
-@pytest.mark.parametrize("pattern", ["*.nbc", "*.nbi"])
-@pytest.mark.parametrize(
-    "damage", [lambda whole: b"damaged", lambda whole: whole[: len(whole) // 2], lambda whole: b""]
-)
-def test_damaged_machine_code_is_replaced(pattern: str, damage: Any, tmp_path: Path) -> None:
-    run_script(tmp_path)
-    (file,) = tmp_path.rglob(pattern)
-    file.write_bytes(damage(file.read_bytes()))
-    written = []
-    for _ in range(2):
-        result = run_script(tmp_path)
-        assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "0.999", "")
-        written.append({path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ic]")})
-    assert written[0] == written[1], "the second run found everything whole"
 
 
 def test_auto_goes_over_to_compiled_loops_once_they_pay() -> None:

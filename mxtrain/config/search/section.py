@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
     Discriminator,
     Field,
     GetCoreSchemaHandler,
@@ -103,20 +104,33 @@ class _Workers:
         return {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]}
 
 
-def _storage(url: str) -> str:
-    if _URL.fullmatch(url) and _has_port(url):
-        return url
-    # The text is not shown: a password may stand in it.
-    known = "postgresql://, mysql:// or sqlite:///"
-    raise PydanticCustomError("told", "must be the address of a database that begins with {known}", {"known": known})
+def _storage(url: object) -> str:
+    """Check an address. No message shows it, as a password may stand in it."""
+    if not isinstance(url, str) or not _URL.fullmatch(url) or not _is_complete(url):
+        known = "postgresql://, mysql:// or sqlite:///"
+        raise PydanticCustomError(
+            "told", "must be the address of a database that begins with {known}", {"known": known}
+        )
+    if not url.startswith("sqlite") and _is_ambiguous(url):
+        raise PydanticCustomError("told", "must have each of : / ? # @ in a user name or password percent-encoded")
+    return url
 
 
-def _has_port(url: str) -> bool:
-    """Whether the port of an address is a number, or left out."""
+def _is_complete(url: str) -> bool:
+    """Whether the port of an address is a number, or left out, and there is a host behind a user."""
     try:
-        return urlsplit(url).port != 0
+        parts = urlsplit(url)
+        return parts.port != 0 and not parts.netloc.endswith("@")
     except ValueError:
-        return False
+        return "@" in url and _is_ambiguous(url)
+
+
+def _is_ambiguous(url: str) -> bool:
+    """Whether programs may differ on where the password of an address ends."""
+    place, _, query = url.partition("://")[2].partition("?")
+    authority, _, path = place.partition("/")
+    is_cut_off = "@" not in authority and "@" in query.partition("/")[0] and ":" in authority
+    return authority.count("@") > 1 or "@" in path or "#" in url or is_cut_off
 
 
 class SweepConfig(Config):
@@ -139,6 +153,8 @@ class SweepConfig(Config):
             sweep's folder.
     """
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     objective: Goals
     sampler: AnySampler = TPE()
     pruner: AnyPruner = NoPruner()
@@ -147,7 +163,7 @@ class SweepConfig(Config):
     seeds: Count = 1
     seed: Seed = 0
     parallel: Count = 8
-    storage: Annotated[str, AfterValidator(_storage)] | None = None
+    storage: Annotated[str, BeforeValidator(_storage)] | None = Field(default=None, repr=False)
 
     @property
     def goals(self) -> tuple[Goal, ...]:

@@ -16,6 +16,7 @@ from mxtrain.config.shape import kind, models
 from mxtrain.config.validating import data_paths
 from mxtrain.config.writer import yaml_text
 from mxtrain.names import spelling
+from mxtrain.redaction import without_password
 from mxtrain.types import Config
 
 
@@ -90,6 +91,13 @@ class Sweep:
             for parameter in self.space.parameters
         }
         return {**self.run, "sweep": {"search": search, **self.settings.to_dict()}}
+
+    def shown(self) -> dict[str, Any]:
+        """The same without the password of the storage, to be printed."""
+        values = self.to_dict()
+        if values["sweep"]["storage"] is not None:
+            values["sweep"]["storage"] = without_password(values["sweep"]["storage"])
+        return values
 
     def to_yaml(self) -> str:
         """The text of that file; it reads back to an equal sweep."""

@@ -1,0 +1,72 @@
+"""Passwords in the addresses of databases and servers, taken out of whatever is shown."""
+
+import re
+from urllib.parse import parse_qsl, unquote, unquote_plus
+
+_HIDDEN = "***"
+_USER = re.compile(r"((?:[A-Za-z][\w+.-]*://)?[^\s:/@'\"]*):(?!//)\S*@")
+"""`user:password@`, up to the last @ of a word, as an unescaped password may hold some."""
+_CLIPPED = re.compile(r"(://[^\s:/@'\"]*):(?!\d{1,5}\b)[^\s@]*(?=\.\.\.|…)")
+_KEY = r"(?:[^=&\s]*(?:pass(?!file)|pwd|secret|token)[^=&\s]*|[^=&\s]*%[^=&\s]*)"
+_PARAMETER = re.compile(rf"([?&]{_KEY}=)[^&\s'\"]*", re.IGNORECASE)
+_SUSPECT = re.compile(r"storage[\"']?\s*[:=]|passw|(postgres|mysql|mariadb)[\w+]*\s*[:/]", re.IGNORECASE)
+
+
+def redact(text: str) -> str:
+    """The text with the passwords of all addresses in it replaced.
+
+    >>> redact("no server at postgresql://me:s3cret@host/db?sslmode=off&password=s3cret")
+    'no server at postgresql://me:***@host/db?sslmode=off&password=***'
+    >>> redact("tcp://127.0.0.1:8786"), redact("it's 'mysql://me:s3cre...'")
+    ('tcp://127.0.0.1:8786', "it's 'mysql://me:***...'")
+    """
+    if ":" not in text and "?" not in text:
+        return text
+    if "@" in text:
+        text = _USER.sub(rf"\1:{_HIDDEN}@", text)
+    text = _CLIPPED.sub(rf"\1:{_HIDDEN}", text)
+    return _PARAMETER.sub(rf"\1{_HIDDEN}", text)
+
+
+def may_hold_password(text: str) -> bool:
+    """Whether a line of a file may hold a password, in an address that is whole or not."""
+    return _SUSPECT.search(text) is not None or redact(text) != text
+
+
+def shown_address(url: str) -> str:
+    """An address as a message shows it: without its password and its parameters.
+
+    >>> shown_address("postgresql://me:s3cret@host:5432/db?password=s3cret")
+    'postgresql://me:***@host:5432/db'
+    """
+    return redact(url if url.startswith("sqlite") else url.partition("?")[0])
+
+
+def without_password(url: str) -> str:
+    """An address that is the same but for its password, which is then read from where the driver looks for it.
+
+    >>> without_password("postgresql://me:s3cret@host/db?sslmode=require&p%61ssword=s3cret")
+    'postgresql://me@host/db?sslmode=require'
+    """
+    place, _, query = url.partition("?")
+    scheme, slashes, rest = place.partition("://")
+    user, at, host = rest.rpartition("@")
+    kept = [it for it in query.split("&") if it and not _is_secret(it)]
+    return f"{scheme}{slashes}{user.partition(':')[0]}{at}{host}{'?' if kept else ''}{'&'.join(kept)}"
+
+
+def hide(text: str, url: str) -> str:
+    """The text of another program, in which a password of an address may stand as it is or decoded."""
+    user = url.partition("://")[2].rpartition("@")[0]
+    secrets = {user.partition(":")[2]} | {
+        it.partition("=")[2] for it in url.partition("?")[2].split("&") if _is_secret(it)
+    }
+    secrets |= {unquote(it) for it in secrets} | {unquote_plus(it) for it in secrets}
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, _HIDDEN)
+    return redact(text)
+
+
+def _is_secret(parameter: str) -> bool:
+    names = [name for name, _ in parse_qsl(parameter, keep_blank_values=True)]
+    return any(re.fullmatch(_KEY, name, re.IGNORECASE) for name in names)
