@@ -1,7 +1,7 @@
 """Training: the fit loop, what watches it, its checkpoints, and the folder of a run."""
 
 from mxtrain.training.blas_threads import hold_blas_threads
-from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining
+from mxtrain.training.callbacks import Callback, Logger, Row, RunInfo, StopTraining
 from mxtrain.training.checkpoints import Checkpoints
 from mxtrain.training.durable import write_file
 from mxtrain.training.folder_lock import folder_lock
@@ -24,6 +24,7 @@ __all__ = [
     "FitResult",
     "ListedRun",
     "LoadedRun",
+    "Logger",
     "Progress",
     "Replay",
     "Row",
