@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,8 @@ class RunFacts:
         found: Row | None = None
         for row in self.history if self.monitor else ():
             assert self.monitor, "asked above"
+            if row.get(self.monitor) is None:
+                continue
             if found is None or is_better(self.monitor, row[self.monitor], than=found[self.monitor]):
                 found = row
         return found
@@ -118,14 +121,15 @@ def _seconds(path: Path, epochs: int) -> float | None:
     try:
         rows = [json.loads(line) for line in (path / "timings.jsonl").read_bytes().splitlines()]
         seconds = {int(row["epoch"]): float(row["seconds"]) for row in rows}
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
-    return sum(seconds.values()) if len(seconds) >= epochs else None
+    total = sum(seconds.values())
+    return total if len(seconds) >= epochs and isfinite(total) else None
 
 
 def _environment(path: Path) -> dict[str, Any]:
     try:
         found = json.loads((path / "environment.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

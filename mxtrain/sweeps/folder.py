@@ -126,7 +126,7 @@ class SweepFolder:
             return SweepResult.from_dict(json.loads((self.path / "results.json").read_bytes())).moved_to(self.path)
         except FileNotFoundError:
             raise SweepError(f"there is no sweep in {self.path} yet; begin it with `mxtrain sweep`") from None
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             raise SweepError(f"{self.path / 'results.json'} cannot be read: {error}") from error
 
     def write_best(self, config: RunConfig, title: str) -> None:

@@ -33,8 +33,8 @@ class Patience:
 
     def see(self, row: Row, config: EarlyStopping) -> bool:
         """Take note of an epoch; whether it is the best so far."""
-        value = row[config.monitor]
-        if self.epoch and not is_better(config.monitor, value, self.value, config.min_delta):
+        value = row.get(config.monitor)
+        if value is None or self.epoch and not is_better(config.monitor, value, self.value, config.min_delta):
             return False
         self.epoch, self.value = row["epoch"], value
         return True

@@ -4,6 +4,7 @@ import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -176,9 +177,12 @@ class RunDirectory:
         for line in file.read_bytes().splitlines() if file.is_file() else ():
             try:
                 row = parse(line)
-                yield {"epoch": int(row["epoch"]), "seconds": float(row["seconds"])}
-            except (ValueError, KeyError, TypeError):
+                timing = {"epoch": int(row["epoch"]), "seconds": float(row["seconds"])}
+            except (ValueError, LookupError, TypeError, OverflowError):
                 return
+            if not isfinite(timing["seconds"]):
+                return
+            yield timing
 
 
 def _claimed(path: Path) -> Path:
