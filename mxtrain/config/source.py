@@ -71,8 +71,7 @@ def expand_home(path: str) -> str:
 
 def url_problem(text: str) -> str | None:
     """What is wrong with a path that is a URL; None where it is none."""
-    match = _URL.match(text)
-    return f"{match[0]} is a URL, and only local files are read; download it, and name the file" if match else None
+    return "is a URL, and only local files are read; download it, and name the file" if _URL.match(text) else None
 
 
 def read_text(source: str, report: Report) -> Text:

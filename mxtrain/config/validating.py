@@ -10,6 +10,7 @@ from mxtrain.config.explain import explain
 from mxtrain.config.nodes import MapNode, Node, ScalarNode, clipped, find, plain
 from mxtrain.config.report import Report
 from mxtrain.config.run import RunConfig
+from mxtrain.config.source import expand_home, url_problem
 from mxtrain.errors import Location
 from mxtrain.types import Config
 
@@ -60,10 +61,13 @@ def data_paths(tree: Node, report: Report, must_exist: bool) -> dict[str, str]:
 def absolute(text: str, location: Location | None) -> str:
     """A path as it is meant at a place: relative to the file, or for a value from elsewhere to the current folder."""
     folder = Path(location.source).parent if location is not None and location.line else Path()
-    return f"{(folder / text).absolute()}{'/' if text.endswith('/') else ''}"
+    return f"{(folder / expand_home(text)).absolute()}{'/' if text.endswith('/') else ''}"
 
 
 def _data_path(field: str, text: str, location: Location | None, report: Report, must_exist: bool) -> str:
+    if problem := url_problem(text):
+        report.add(field, problem, location)
+        return text
     path = absolute(text, location)
     is_folder = text.endswith("/")
     if must_exist and not _exists(Path(path), is_folder):

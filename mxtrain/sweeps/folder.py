@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
+from mxtrain.config.source import expand_home
 from mxtrain.errors import ConfigError, Problem, SweepError, resume_command
 from mxtrain.sweeps.result import SweepResult
 from mxtrain.training import folder_lock, write_file
@@ -31,7 +32,7 @@ class SweepFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
+        self.path = Path(expand_home(str(path))).absolute()
 
     @property
     def file(self) -> Path:
@@ -46,7 +47,7 @@ class SweepFolder:
     @staticmethod
     def holds_sweep(path: Path) -> bool:
         """Whether a folder is that of a sweep."""
-        return (path / FILE).is_file()
+        return (Path(expand_home(str(path))) / FILE).is_file()
 
     def make(self) -> None:
         """Make the folder.

@@ -12,6 +12,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from mxtrain.config import RunConfig, to_yaml
+from mxtrain.config.source import expand_home
 from mxtrain.errors import TrainingError, resume_command
 from mxtrain.training.durable import keep_file, remove_leftovers, write_file
 from mxtrain.training.environment import ENVIRONMENT, environment, to_text
@@ -55,7 +56,7 @@ class RunDirectory:
         Raises:
             TrainingError: there is something in the folder, or it cannot be made.
         """
-        directory = cls(_numbered(config.name) if path is None else _claimed(Path(path)))
+        directory = cls(_numbered(config.name) if path is None else _claimed(Path(expand_home(os.fspath(path)))))
         directory.begin_again(config, [], backend)
         return directory
 
@@ -79,7 +80,7 @@ class RunDirectory:
         Raises:
             TrainingError: there is no run in it.
         """
-        directory = cls(Path(path))
+        directory = cls(Path(expand_home(os.fspath(path))))
         if not directory.config_file.is_file():
             raise TrainingError(f"there is no run in {path}: it holds no config.yaml; name the folder of a run")
         return directory

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 from mxtrain.config import read_run
 from mxtrain.config.fit_section import is_better
+from mxtrain.config.source import expand_home
 from mxtrain.errors import ConfigError, DataError
 from mxtrain.names import spelling
 from mxtrain.training.figures import NOT_METRICS
@@ -53,6 +54,7 @@ def list_runs(folder: str | PathLike[str], sort: str | None = None) -> tuple[lis
     Raises:
         DataError: the folder cannot be read.
     """
+    folder = expand_home(fspath(folder))
     try:
         folders = [path for path in Path(folder).iterdir() if any((path / name).exists() for name in _OF_A_RUN)]
     except OSError as error:
