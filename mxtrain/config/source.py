@@ -18,7 +18,7 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # Line breaks that only YAML 1.1 knows are refused too: editors do not count them as lines.
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/{1,2}(?=[^/])")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 

@@ -65,14 +65,12 @@ def absolute(text: str, location: Location | None) -> str:
 
 
 def _data_path(field: str, text: str, location: Location | None, report: Report, must_exist: bool) -> str:
-    if problem := url_problem(text):
-        report.add(field, problem, location)
-        return text
     path = absolute(text, location)
     is_folder = text.endswith("/")
     if must_exist and not _exists(Path(path), is_folder):
         shown = clipped(path.rstrip("/") if is_folder else path, 300)
-        report.add(field, f"no such {'folder' if is_folder else 'file'}: {shown}", location)
+        missing = f"no such {'folder' if is_folder else 'file'}: {shown}"
+        report.add(field, url_problem(text) or missing, location)
     return path
 
 

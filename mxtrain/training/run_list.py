@@ -78,7 +78,7 @@ def differing(runs: Sequence[ListedRun]) -> list[str]:
     """The paths of the values in which the configs of runs differ.
 
     But for their names, and for what nobody chose: the threads that a run found, a scale that is one over the batch
-    size in all of them, and the defaults of a kind that not all of them have.
+    size in all of them, and defaults, which differ only because a kind does.
     """
     paths = dict.fromkeys(path for run in runs for path in run.config)
     chosen_by_none = {"name", "threads"} | ({"optimizer.scale"} if all(map(_has_usual_scale, runs)) else set())
@@ -92,9 +92,8 @@ def differing(runs: Sequence[ListedRun]) -> list[str]:
 
 
 def _is_derived(path: str, runs: Sequence[ListedRun]) -> bool:
-    """Whether a value is there because of another one that differs, such as a kind, and is its default everywhere."""
-    having = [run for run in runs if path in run.config]
-    return len(having) < len(runs) and all(path not in run.chosen for run in having)
+    """Whether a value is a default everywhere, and differs because another one does, such as a kind."""
+    return all(path not in run.chosen for run in runs)
 
 
 def _has_usual_scale(run: ListedRun) -> bool:
