@@ -6,6 +6,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from mxtrain.atomic_io import read_file
 from mxtrain.config import RunConfig, read_run
 from mxtrain.config.fit_section import is_better
 from mxtrain.data import Data
@@ -119,7 +120,7 @@ def read_facts(path: Path, model: ModelFactory | None = None, data: Data | None 
 
 def _seconds(path: Path, epochs: int) -> float | None:
     try:
-        rows = [json.loads(line) for line in (path / "timings.jsonl").read_bytes().splitlines()]
+        rows = [json.loads(line) for line in read_file(path / "timings.jsonl").splitlines()]
         seconds = {int(row["epoch"]): float(row["seconds"]) for row in rows}
     except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
@@ -129,7 +130,7 @@ def _seconds(path: Path, epochs: int) -> float | None:
 
 def _environment(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads((path / "environment.json").read_bytes())
+        found = json.loads(read_file(path / "environment.json"))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

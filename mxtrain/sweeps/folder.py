@@ -2,17 +2,22 @@
 
 import json
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from mxtrain.atomic_io import make_folder, read_file, reason, refuse_link, remove_temporary_files, temporary_target
 from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
 from mxtrain.config.source import expand_home
+from mxtrain.config.validating import DATA_PATHS, normalized
 from mxtrain.errors import ConfigError, Problem, SweepError, resume_command
 from mxtrain.sweeps.result import SweepResult
-from mxtrain.training import folder_lock, write_file
+from mxtrain.training import folder_lock, is_folder_locked, write_file
 from mxtrain.training.flattened import cause, flattened, told
+from mxtrain.training.folder_lock import LOCK
+from mxtrain.training.json_text import parse
 
 SWEEPS = Path("sweeps")
 FILE = "sweep.yaml"
@@ -55,11 +60,27 @@ class SweepFolder:
         Raises:
             SweepError: it cannot be made, or holds something else.
         """
+        self.check_names()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            names = {entry.name for entry in self.path.iterdir()} - {".lock", f".{FILE}.tmp"}
+            make_folder(self.path)
         except OSError as error:
             raise SweepError(f"the sweep's folder {self.path} cannot be made: {error.strerror}") from error
+
+    def check_names(self) -> None:
+        """Refuse a folder that holds something else; to be repeated when it is locked.
+
+        Raises:
+            SweepError: it does, or a folder in it is a link, so that trials would be written elsewhere.
+        """
+        try:
+            names = {entry.name for entry in self.path.iterdir()} - {LOCK}
+            for name in ("trials", "logs"):
+                refuse_link(self.path / name)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise SweepError(f"the sweep's folder {self.path} cannot be made: {reason(error)}") from error
+        names = {name for name in names if temporary_target(name) != FILE}
         if names and not names & {FILE, "study.db", "trials"}:  # the file may be lost, the study knows what it was
             raise SweepError(f"{self.path} is not empty and holds no sweep; name another folder with --run-dir")
 
@@ -71,14 +92,28 @@ class SweepFolder:
         """
         return folder_lock(self.path, f"another process runs the sweep in {self.path}; wait for it, or stop it")
 
-    def take_up(self, sweep: Sweep) -> None:
-        """Write the sweep down; where there is one already, refuse another one.
+    @property
+    def is_running(self) -> bool:
+        """Whether a driver may be running the sweep; nothing in the folder is written."""
+        try:
+            return is_folder_locked(self.path)
+        except OSError:
+            return False  # a driver could not lock it either
+
+    def take_up(self, sweep: Sweep) -> Sweep:
+        """Write the sweep down, in a folder that is locked; where there is one already, refuse another one.
+
+        Returns:
+            The sweep, with the paths of its data as they were spelled when it began, as these identify its study.
 
         Raises:
             ConfigError: the folder's sweep differs in what may not change; every difference at once.
             SweepError: it cannot be written.
         """
+        self.check_names()
+        remove_temporary_files(self.path, (FILE, "results.json", "best.yaml"))
         if (known := self._known()) is not None:
+            sweep = _spelled_as(known, sweep)
             before, now = _fixed(known), _fixed(sweep)
             changed = [key for key in before | now if before.get(key) != now.get(key)]
             if changed:
@@ -88,6 +123,7 @@ class SweepFolder:
                 )
         has_password = bool(sweep.settings.storage and urlsplit(sweep.settings.storage).password)
         self.write(FILE, sweep.to_yaml(), is_private=has_password)
+        return sweep
 
     def _known(self) -> Sweep | None:
         """The sweep that is written down; None where it is lost, or where none of its trials has begun."""
@@ -101,7 +137,13 @@ class SweepFolder:
     def run_dirs(self, number: int, seeds: int) -> list[Path]:
         """The folder of each of a trial's runs."""
         trial = self.path / "trials" / f"{number:04}"
-        return [trial] if seeds == 1 else [trial / f"seed-{i}" for i in range(seeds)]
+        folders = [trial] if seeds == 1 else [trial / f"seed-{i}" for i in range(seeds)]
+        try:
+            for folder in (trial.parent, trial, *folders):
+                refuse_link(folder)
+        except OSError as error:
+            raise SweepError(f"trial {number} in {self.path} cannot be trained: {reason(error)}") from error
+        return folders
 
     def put_aside(self, number: int) -> None:
         """Rename the folder of a trial that failed, so that it can be tried again; nothing is lost."""
@@ -124,11 +166,12 @@ class SweepFolder:
             SweepError: there are none.
         """
         try:
-            return SweepResult.from_dict(json.loads((self.path / "results.json").read_bytes())).moved_to(self.path)
+            return SweepResult.from_dict(parse(read_file(self.path / "results.json"))).moved_to(self.path)
         except FileNotFoundError:
             raise SweepError(f"there is no sweep in {self.path} yet; begin it with `mxtrain sweep`") from None
-        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-            raise SweepError(f"{self.path / 'results.json'} cannot be read: {error}") from error
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            told = error.strerror if isinstance(error, OSError) else error
+            raise SweepError(f"{self.path / 'results.json'} cannot be read: {told}") from error
 
     def write_best(self, config: RunConfig, title: str) -> None:
         """Write the best trial's run."""
@@ -144,7 +187,7 @@ class SweepFolder:
             write_file(self.path / name, text.encode(), is_private)
         except OSError as error:
             raise SweepError(
-                f"{self.path / name} cannot be written: {error.strerror}; what was done is kept: make room, and "
+                f"{self.path / name} cannot be written: {reason(error)}; what was done is kept: make room, and "
                 f"continue with `{resume_command(self.path)}`"
             ) from error
 
@@ -158,6 +201,20 @@ class SweepFolder:
 def identity(sweep: Sweep) -> str:
     """The SHA-256 of everything that the trials of a sweep follow from."""
     return sha256(json.dumps(_fixed(sweep), sort_keys=True).encode()).hexdigest()
+
+
+def _spelled_as(known: Sweep, sweep: Sweep) -> Sweep:
+    """A sweep, with another's spelling of those paths of data that are the same."""
+    before, now = known.run.get("data"), sweep.run.get("data")
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return sweep
+    pairs = {name: (before[name], now[name]) for name in DATA_PATHS if name in before and name in now}
+    spelled = {
+        name: old
+        for name, (old, new) in pairs.items()
+        if isinstance(old, str) and isinstance(new, str) and normalized(old) == normalized(new)
+    }
+    return replace(sweep, run={**sweep.run, "data": now | spelled})
 
 
 def _fixed(sweep: Sweep) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 A trial is written whole, in one transaction and in the order of the numbers, so that a kill leaves no half of one.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from mxtrain.atomic_io import reason, refuse_link, write_file
 from mxtrain.config import Point, Sweep
 from mxtrain.errors import FolderBusyError, SweepError
 from mxtrain.sweeps.folder import identity
@@ -39,6 +41,8 @@ class Record:
 
     def __init__(self, sweep: Sweep, folder: Path) -> None:
         file = folder / "study.db"
+        if sweep.settings.storage is None:
+            _check_files(file)
         self._sweep = sweep
         self._url = sweep.settings.storage or f"sqlite:///{file}"
         self._is_new = sweep.settings.storage is None and not file.exists()
@@ -143,6 +147,20 @@ class Record:
         except ImportError as error:
             extra = make_url(self._url).get_backend_name()
             raise SweepError(f"{study} needs a driver; pip install 'mxtrain[{extra}]'") from error
+
+
+def _check_files(file: Path) -> None:
+    """Refuse links, pipes and devices in the place of the database and the files beside it: SQLite would open them."""
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        place = file.with_name(file.name + suffix)
+        try:
+            refuse_link(place)
+            if place.exists() and not place.is_file():
+                raise OSError(errno.EINVAL, "is no regular file", str(place))
+        except OSError as error:
+            raise SweepError(f"the study {file} cannot be opened: {reason(error)}; move it away") from error
+    if file.exists() and file.stat().st_nlink > 1 and not file.with_name(f"{file.name}-journal").exists():
+        write_file(file, file.read_bytes())  # a hard-linked copy of the folder has a study of its own from here on
 
 
 def _reason(error: Exception) -> str:

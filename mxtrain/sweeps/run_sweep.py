@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from mxtrain.config import Sweep, read_sweep, sweep_from_dict
-from mxtrain.errors import ConfigError, FolderBusyError, Problem, SweepError
+from mxtrain.errors import ConfigError, Problem, SweepError
 from mxtrain.models import ModelFactory
 from mxtrain.sweeps.engine import Engine
 from mxtrain.sweeps.folder import SWEEPS, SweepFolder
@@ -77,7 +77,7 @@ def sweep(
     folder = _folder(plan, run_dir)
     folder.make()
     with folder.locked():
-        folder.take_up(plan)
+        plan = folder.take_up(plan)
         return _run(plan, folder, workers, engine, scheduler, retry_failed, model, stop, watch)
 
 
@@ -114,11 +114,7 @@ def stand_of(
     is_folder = isinstance(config, str | PathLike) and SweepFolder.holds_sweep(Path(config))
     folder = SweepFolder(Path(str(config))) if is_folder else _folder(_plan(config, overrides), run_dir)
     result = folder.read_results()
-    try:
-        with folder.locked():
-            return result.stopped()
-    except FolderBusyError:
-        return result
+    return result if folder.is_running else result.stopped()
 
 
 def _folder(plan: Sweep, run_dir: str | PathLike[str] | None) -> SweepFolder:

@@ -1,10 +1,10 @@
 """Training: the fit loop, what watches it, its checkpoints, and the folder of a run."""
 
+from mxtrain.atomic_io import write_file
 from mxtrain.training.blas_threads import hold_blas_threads
 from mxtrain.training.callbacks import Callback, Logger, Row, RunInfo, StopTraining
 from mxtrain.training.checkpoints import Checkpoints
-from mxtrain.training.durable import write_file
-from mxtrain.training.folder_lock import folder_lock
+from mxtrain.training.folder_lock import folder_lock, is_folder_locked
 from mxtrain.training.history import final_epoch
 from mxtrain.training.load_folder import load_run
 from mxtrain.training.loaded_run import Comparison, LoadedRun
@@ -41,6 +41,7 @@ __all__ = [
     "folder_lock",
     "graceful_stop",
     "hold_blas_threads",
+    "is_folder_locked",
     "list_runs",
     "load_run",
     "read_status",

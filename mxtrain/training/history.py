@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mxtrain.atomic_io import read_file
 from mxtrain.config import RunConfig
 from mxtrain.training.callbacks import Row
 from mxtrain.training.flattened import flattened
@@ -23,7 +24,7 @@ def read_rows(run_dir: Path) -> tuple[list[Row], str]:
     """The lines of metrics.jsonl up to the first that is damaged, and what is wrong with it; "" where none is."""
     rows: list[Row] = []
     try:
-        lines = (run_dir / METRICS).read_bytes().splitlines(keepends=True)
+        lines = read_file(run_dir / METRICS).splitlines(keepends=True)
     except OSError:
         return rows, ""
     for number, line in enumerate(lines, 1):

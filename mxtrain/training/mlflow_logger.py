@@ -21,11 +21,11 @@ from mlflow.entities import Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from mxtrain.atomic_io import read_file, write_file
 from mxtrain.errors import RunInterrupted, RunPaused, printable, resume_command
 from mxtrain.state import OptimizationState
 from mxtrain.training.background_sender import CLOSING_LIMIT, STALLED_LIMIT, BackgroundSender, Stamped
 from mxtrain.training.callbacks import Logger, Row, RunInfo
-from mxtrain.training.durable import write_file
 from mxtrain.training.json_text import parse
 from mxtrain.training.loggers import allowed_names, hyperparameters, reason, report, scalars
 
@@ -195,7 +195,7 @@ class _Client:
 
     def _read_record(self) -> Mapping[str, Any]:
         try:
-            record = parse(self._record.read_bytes())
+            record = parse(read_file(self._record))
         except (OSError, ValueError):
             return {}
         is_of_this = isinstance(record, dict) and record.get("uri") in (self._uri, self._shown)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from safetensors import safe_open
 
+from mxtrain.atomic_io import open_file
 from mxtrain.config import RunConfig
 from mxtrain.data import DataMemory
 from mxtrain.errors import RunPaused
@@ -19,7 +20,7 @@ from mxtrain.training.history import read_history
 from mxtrain.training.loggers import open_loggers
 from mxtrain.training.loop import train
 from mxtrain.training.run_directory import RunDirectory
-from mxtrain.training.status import read_status
+from mxtrain.training.status import MODEL, read_status
 from mxtrain.training.stopping import StopRequest
 
 SHARE = 0.02
@@ -86,6 +87,6 @@ def train_until(
 
 
 def _finished(run_dir: Path) -> Progress:
-    with safe_open(run_dir / "model.safetensors", "numpy") as file:
+    with open_file(run_dir / MODEL), safe_open(run_dir / MODEL, "numpy") as file:  # which opens anything, pipes too
         parameters = sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - not a dict
     return Progress(read_history(run_dir), True, parameters)

@@ -12,6 +12,7 @@ from tensorboardX import RecordWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import hparams, scalar
 
+from mxtrain.atomic_io import refuse_link
 from mxtrain.state import OptimizationState
 from mxtrain.training.callbacks import Logger, Row, RunInfo
 from mxtrain.training.loggers import allowed_names, hyperparameters, scalars
@@ -57,6 +58,7 @@ class TensorBoard(Logger):
     def _open(self) -> None:
         """Write a new event file with all epochs so far, and remove the old ones."""
         folder = self._info.run_dir / FOLDER
+        refuse_link(folder)
         folder.mkdir(exist_ok=True)
         old = list(folder.glob("events.*"))
         self._path = _new_file(folder)
