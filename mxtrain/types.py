@@ -48,7 +48,10 @@ def describe(value: object) -> str:
             return "an integer of more than 40 digits"
         case int() | float():
             return str(value)
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - an object from elsewhere may raise anything
+        text = f"an object of type {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -82,7 +85,7 @@ class Bounds:
             and (self.lt is None or number < self.lt)
             and (self.le is None or number <= self.le)
         )
-        if not inside or not math.isfinite(number):
+        if not inside or (isinstance(number, float) and not math.isfinite(number)):
             raise rejection(str(self), value)
         if self.floor is not None and number < self.floor:
             raise rejection(f"{self} and at least {self.floor}", value)

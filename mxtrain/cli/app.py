@@ -56,7 +56,6 @@ app = typer.Typer(
     help="Optimizers as data: training runs from YAML files.",
     epilog="Results go to stdout, messages to stderr. Exit status: 0; 1 where a run failed; "
     "2 where a config or the command line is wrong; 130 after Ctrl-C, 143 after SIGTERM.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from mxtrain.cli.completion import complete_file
 from mxtrain.cli.options import AsJson, Plugin, RunFolder
 
 
@@ -18,9 +19,18 @@ class Portion(StrEnum):
 
 def evaluate(
     run: RunFolder,
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FILE",
+            help="A file with features and targets to evaluate on; left out, the run's own data.",
+            show_default=False,
+            autocompletion=complete_file,
+        ),
+    ] = None,
     data: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="A file with features and targets to evaluate on.", show_default=False),
+        typer.Option(metavar="FILE", help="The same as FILE.", show_default=False, autocompletion=complete_file),
     ] = None,
     part: Annotated[
         Portion | None,
@@ -37,8 +47,11 @@ def evaluate(
     from mxtrain.cli.loading import load_told
     from mxtrain.cli.streams import write_json
 
+    if data is not None and file is not None:
+        raise typer.BadParameter("is the same as FILE; leave one of them out", param_hint="--data")
+    data = file if data is None else data
     if data is not None and part is not None:
-        raise typer.BadParameter("is a part of the run's own data; leave it out, or --data", param_hint="--part")
+        raise typer.BadParameter("is a part of the run's own data; leave it out, or the file", param_hint="--part")
     loaded = load_told(run, plugin)
     measured = loaded.evaluate(data, part=part.value if part else None)
     if as_json:

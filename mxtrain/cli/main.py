@@ -65,7 +65,9 @@ def _interrupted() -> int:
 
 def _status(arguments: Sequence[str] | None) -> int:
     from mxtrain.cli.app import app  # here, so that Ctrl-C is answered while it is imported
+    from mxtrain.cli.completion import name_shell
 
+    name_shell(sys.argv[1:] if arguments is None else arguments)
     try:
         app(args=arguments, prog_name="mxtrain")
     except SystemExit as end:

@@ -4,7 +4,11 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-RunFile: TypeAlias = Annotated[str, typer.Argument(metavar="FILE", help="A run file.", show_default=False)]
+from mxtrain.cli.completion import complete_config, complete_folder
+
+RunFile: TypeAlias = Annotated[
+    str, typer.Argument(metavar="FILE", help="A run file.", show_default=False, autocompletion=complete_config)
+]
 Overrides: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
@@ -14,7 +18,10 @@ Overrides: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
-RunFolder: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
+RunFolder: TypeAlias = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False, autocompletion=complete_folder),
+]
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Plugin: TypeAlias = Annotated[
     str | None,

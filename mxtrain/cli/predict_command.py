@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mxtrain.cli.completion import complete_file
 from mxtrain.cli.options import Plugin, RunFolder
 
 if TYPE_CHECKING:
@@ -17,7 +18,12 @@ def predict(
     run: RunFolder,
     file: Annotated[
         str,
-        typer.Argument(metavar="FILE", help="Samples with the features that the run knows.", show_default=False),
+        typer.Argument(
+            metavar="FILE",
+            help="Samples with the features that the run knows.",
+            show_default=False,
+            autocompletion=complete_file,
+        ),
     ],
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="CSV", help="Where to write; - or left out, stdout.")
@@ -39,7 +45,9 @@ def predict(
 
         write_file_text(text)
     else:
-        _put(Path(output), text.encode())
+        from mxtrain.config.source import expand_home
+
+        _put(Path(expand_home(output)), text.encode())
 
 
 def _table(run: "LoadedRun", file: str) -> tuple[list[str], list[list[str]]]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mxtrain.cli.completion import complete_folder
 from mxtrain.cli.options import AsJson, Plugin
 from mxtrain.errors import MxtrainError
 
@@ -16,7 +17,13 @@ _PACKAGES = ("plotly", "matplotlib")
 
 def report(
     folder: Annotated[
-        Path, typer.Argument(metavar="RUN|SWEEP", help="The folder of a run or of a sweep.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="RUN|SWEEP",
+            help="The folder of a run or of a sweep.",
+            show_default=False,
+            autocompletion=complete_folder,
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -37,8 +44,11 @@ def report(
     mattered, and every trial. Be it finished or not; the page needs nothing besides itself, and no network.
     """
     from mxtrain.cli.streams import messages, write_json
+    from mxtrain.config.source import expand_home
     from mxtrain.errors import printable
 
+    folder = Path(expand_home(str(folder)))
+    output = output and Path(expand_home(str(output)))
     written = _written(folder, output, plugin)
     console = messages()
     for note in written.notes:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mxtrain.cli.options import AsJson, Overrides, Plugin, Quiet, RunFolder
+from mxtrain.cli.options import AsJson, Plugin, Quiet, RunFolder
 from mxtrain.cli.sweep_command import Engine, EngineChoice, RetryFailed, Scheduler, Workers, plugin_place, searched
 
 if TYPE_CHECKING:
@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 def resume_run(
     run: RunFolder,
-    sets: Overrides = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PATH=VALUE",
+            help="Change one value for the epochs to come, such as fit.epochs=40; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     verify: Annotated[
         bool,
         typer.Option(

@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mxtrain.cli.completion import complete_folder
 from mxtrain.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -14,12 +16,16 @@ if TYPE_CHECKING:
     from mxtrain.training import ListedRun
 
 
+DEFAULT_FOLDER = "runs"
 _LEAST_WIDTH = 40
 """Columns that what runs differ in must have; in fewer it would be a tower of single words."""
 
 
 def list_runs(
-    folder: Annotated[str, typer.Argument(metavar="DIR", help="The folder that the runs are in.")] = "runs",
+    folder: Annotated[
+        str,
+        typer.Argument(metavar="DIR", help="The folder that the runs are in.", autocompletion=complete_folder),
+    ] = DEFAULT_FOLDER,
     sort: Annotated[
         str | None,
         typer.Option(metavar="METRIC", help="Best first by a metric, such as val_loss; else by name."),
@@ -35,6 +41,13 @@ def list_runs(
     from mxtrain.errors import printable
     from mxtrain.training import differing, list_runs
 
+    if folder == DEFAULT_FOLDER and not Path(folder).exists():
+        messages().print(
+            "there is no folder runs here; `mxtrain fit FILE` trains a run, `mxtrain runs DIR` lists those in DIR"
+        )
+        if as_json:
+            write_json([], indent=2)
+        return
     runs, damaged = list_runs(folder, sort)
     for line in damaged:
         messages().print(printable(line), soft_wrap=True)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mxtrain.cli.completion import complete_config
 from mxtrain.cli.options import AsJson, Overrides, Plugin, Quiet
 
 if TYPE_CHECKING:
@@ -42,7 +43,15 @@ RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try trials ag
 
 
 def search(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A run file with a section `sweep`.", show_default=False)],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A run file with a section `sweep`.",
+            show_default=False,
+            autocompletion=complete_config,
+        ),
+    ],
     sets: Overrides = None,
     run_dir: Annotated[
         str | None,

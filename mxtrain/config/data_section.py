@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic_core import PydanticCustomError, core_schema
 
+from mxtrain.config.source import url_problem
 from mxtrain.names import nfc
 from mxtrain.types import Bounds, Config, Count, Listed, describe, misfit
 
@@ -190,6 +191,8 @@ class DataConfig(Config):
         elif not self.is_file:
             self._leave_out("its own", "target", "features")
         elif not is_path(self.source):
+            if problem := url_problem(self.source):
+                raise misfit("source", problem)
             paths = f"a path that ends in {', '.join(_PATHS[:-1])} or, for a folder, /"
             raise misfit("source", f"must be digits, diabetes, {HANDED_OVER}, or {paths}, got {self.source!r}")
         elif self.source.endswith("/"):

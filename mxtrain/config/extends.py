@@ -6,7 +6,7 @@ from mxtrain.config.nodes import Entry, MapNode, Node, ScalarNode, clipped, plai
 from mxtrain.config.reader import read_file
 from mxtrain.config.report import Report
 from mxtrain.config.search.flat import with_flat_search
-from mxtrain.config.source import UnreadableError
+from mxtrain.config.source import UnreadableError, expand_home, url_problem
 from mxtrain.errors import Location
 from mxtrain.types import describe
 
@@ -66,7 +66,9 @@ def _extended(own: MapNode, chain: tuple[str, ...], report: Report) -> MapNode:
         got = describe(plain(value))
         report.fail("extends", f"must be the path of one file, got {got}", place)
 
-    base = str(Path(chain[-1]).parent / value.value)
+    if problem := url_problem(value.value):
+        report.fail("extends", problem, place)
+    base = str(Path(chain[-1]).parent / expand_home(value.value))
     shown = clipped(" → ".join((*chain, base)), 1000)
     if len(chain) == MAX_CHAIN:
         report.fail("extends", f"more than {MAX_CHAIN} files extend each other: {shown}", place)

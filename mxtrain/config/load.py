@@ -14,9 +14,10 @@ from mxtrain.config.run import RunConfig
 from mxtrain.config.search.building import built, has_sweep, without_sweep
 from mxtrain.config.search.flat import with_flat_search
 from mxtrain.config.search.sweep import Sweep
+from mxtrain.config.source import expand_home
 from mxtrain.config.validating import refuse_source, validated, validated_run
 from mxtrain.config.values import from_python
-from mxtrain.errors import Location
+from mxtrain.errors import ConfigError, Location, Problem
 from mxtrain.optimizers import AnyRule, Rule
 from mxtrain.types import Config, describe
 
@@ -47,12 +48,12 @@ def read_run(
     Raises:
         ConfigError: with every problem of the files and of the overrides, in reading order.
     """
-    report = Report()
-    tree = read_tree(os.fspath(path), report)
+    path, report = _file(path), Report()
+    tree = read_tree(path, report)
     if "kind" in tree.entries and not _is_run(tree):
         remedy = f"a run file is needed, with {', '.join(_REQUIRED)}"
-        report.fail("", f"this file holds only an optimizer; {remedy}", Location(os.fspath(path)))
-    tree = _one_run(_named(overridden(tree, overrides, report), path), f"`mxtrain sweep {os.fspath(path)}`", report)
+        report.fail("", f"this file holds only an optimizer; {remedy}", Location(path))
+    tree = _one_run(_named(overridden(tree, overrides, report), path), f"`mxtrain sweep {path}`", report)
     run = validated_run(tree, report, data_must_exist)
     refuse_source(None if handed_over is None else run.data.why_not(handed_over), tree, report)
     return run
@@ -68,11 +69,11 @@ def read_sweep(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> S
     Raises:
         ConfigError: with every problem of the files, of the overrides, and of the runs that the sweep can come to.
     """
-    report = Report()
-    tree = _named(overridden(read_tree(os.fspath(path), report), overrides, report), path)
+    path, report = _file(path), Report()
+    tree = _named(overridden(read_tree(path, report), overrides, report), path)
     if not has_sweep(tree):
-        message = f"this file has no sweep section; train it with `mxtrain fit {os.fspath(path)}`"
-        report.fail("", message, Location(os.fspath(path)))
+        message = f"this file has no sweep section; train it with `mxtrain fit {path}`"
+        report.fail("", message, Location(path))
     return built(tree, report)
 
 
@@ -82,8 +83,8 @@ def read_optimizer(path: str | os.PathLike[str]) -> Rule:
     Raises:
         ConfigError: with every problem of the file, whether or not it is the optimizer's.
     """
-    report = Report()
-    tree = read_tree(os.fspath(path), report)
+    path, report = _file(path), Report()
+    tree = read_tree(path, report)
     if not _is_run(tree):
         return _optimizer(tree, report)
     return validated_run(_one_run(_named(tree, path), "`mxtrain sweep`", report), report).optimizer
@@ -91,8 +92,8 @@ def read_optimizer(path: str | os.PathLike[str]) -> Rule:
 
 def read_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> RunConfig | Sweep | Rule:
     """What a YAML file describes: a run, a sweep, or an optimizer and nothing else; as `read_run` otherwise."""
-    report = Report()
-    tree = read_tree(os.fspath(path), report)
+    path, report = _file(path), Report()
+    tree = read_tree(path, report)
     is_run = _is_run(tree)
     tree = overridden(tree, overrides, report)
     if not is_run:
@@ -152,6 +153,13 @@ def optimizer_from_dict(data: Mapping[str, Any], overrides: Sequence[str] = ()) 
     """
     report = Report()
     return _optimizer(overridden(_mapping(data, report), overrides, report), report)
+
+
+def _file(path: object) -> str:
+    """The path of a file as text, with `~` as the home folder."""
+    if isinstance(path, str | bytes | os.PathLike):
+        return expand_home(os.fsdecode(path))
+    raise ConfigError([Problem("config", f"must be the path of a file, got {describe(path)}")])
 
 
 def _is_run(tree: MapNode) -> bool:

@@ -18,6 +18,7 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # Line breaks that only YAML 1.1 knows are refused too: editors do not count them as lines.
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
@@ -63,6 +64,16 @@ class Text:
         return line[mark.column : mark.column + 1]
 
 
+def expand_home(path: str) -> str:
+    """A path with `~` at its beginning replaced by the home folder, as a shell does where it sees it."""
+    return os.path.expanduser(path) if path == "~" or path.startswith("~/") else path  # noqa: PTH111 - keeps a final /
+
+
+def url_problem(text: str) -> str | None:
+    """What is wrong with a path that is a URL; None where it is none."""
+    return "is a URL, and only local files are read; download it, and name the file" if _URL.match(text) else None
+
+
 def read_text(source: str, report: Report) -> Text:
     """The text of a file; UnreadableError where there is none, ConfigError where it is not plain UTF-8."""
     content = _read(source)
@@ -101,7 +112,7 @@ def _read(source: str) -> bytes:
         with Path(source).open("rb") as file:
             content = b"" if status.st_size > MAX_BYTES else file.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
-        raise UnreadableError("no such file") from None
+        raise UnreadableError(url_problem(source) or "no such file") from None
     except OSError as error:
         raise UnreadableError(f"cannot be read: {os.strerror(error.errno or 0)}") from None
     except ValueError:

@@ -11,6 +11,7 @@ from mxtrain.config.explain import explain
 from mxtrain.config.nodes import MapNode, Node, ScalarNode, clipped, find, plain
 from mxtrain.config.report import Report
 from mxtrain.config.run import RunConfig
+from mxtrain.config.source import expand_home, url_problem
 from mxtrain.errors import Location
 from mxtrain.types import Config
 
@@ -78,7 +79,7 @@ def absolute(text: str, location: Location | None) -> str:
     One that is absolute already stays as it is spelled: sweeps that were begun before hold such paths, and are
     identified by them.
     """
-    ending = "/" if text.endswith("/") else ""
+    text, ending = expand_home(text), "/" if text.endswith("/") else ""
     if Path(text).is_absolute():
         return f"{Path(text)}{ending}"
     folder = Path(location.source).parent if location is not None and location.line else Path()
@@ -105,7 +106,8 @@ def _data_path(field: str, text: str, location: Location | None, report: Report,
     is_folder = text.endswith("/")
     if must_exist and not _exists(Path(normalized(path)), is_folder):
         shown = clipped(path.rstrip("/") if is_folder else path, 300)
-        report.add(field, f"no such {'folder' if is_folder else 'file'}: {shown}", location)
+        missing = f"no such {'folder' if is_folder else 'file'}: {shown}"
+        report.add(field, url_problem(text) or missing, location)
     return path
 
 

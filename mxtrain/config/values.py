@@ -1,8 +1,11 @@
-"""Python values to nodes, for configs that are handed over as a dict."""
+"""Python values to nodes, for configs that are given as a dict."""
 
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from math import inf
 from numbers import Integral, Real
+from pathlib import PurePath
 
 from mxtrain.config.nodes import (
     MAX_DEPTH,
@@ -22,6 +25,18 @@ from mxtrain.config.report import Report
 from mxtrain.types import Config, describe
 
 _Path = tuple[str | int, ...]
+_MOST_BITS = 10_000
+"""Of an integer; Python does not print longer ones."""
+
+
+class _Foreign:
+    """Stands for an object that no file can hold: it compares with nothing, and is printed as the object is."""
+
+    def __init__(self, value: object) -> None:
+        self._text = describe(value)
+
+    def __repr__(self) -> str:
+        return self._text
 
 
 def from_python(value: object, report: Report, path: _Path = ()) -> Node:
@@ -45,13 +60,29 @@ def _node(value: object, report: Report, path: _Path, level: int, room: Iterator
         case bool() | None:
             return ScalarNode(value)
         case Integral():
-            return ScalarNode(int(value))
+            whole = int(value)
+            return ScalarNode(whole if whole.bit_length() <= _MOST_BITS else _Foreign(whole))
         case Real():
             return _real(value, report, path)
-        case str() if not is_unicode(value):
-            report.add(dotted(path), "must be a Unicode string, got half of a surrogate pair")
-            return broken(None)
-    return ScalarNode(value)
+        case str():
+            return _text(str.__str__(value), report, path)
+        case PurePath():
+            return _text(os.fspath(value), report, path)
+    if _is_numpy_bool(value):
+        return ScalarNode(bool(value))
+    return ScalarNode(_Foreign(value))
+
+
+def _is_numpy_bool(value: object) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.bool_)
+
+
+def _text(value: str, report: Report, path: _Path) -> ScalarNode:
+    if is_unicode(value):
+        return ScalarNode(value)
+    report.add(dotted(path), "must be a Unicode string, got half of a surrogate pair")
+    return broken(None)
 
 
 def _mapping(value: Mapping[object, object], report: Report, path: _Path, level: int, room: Iterator[int]) -> MapNode:
@@ -62,6 +93,7 @@ def _mapping(value: Mapping[object, object], report: Report, path: _Path, level:
             report.add(dotted(path), f"a key must be a string, got {describe(key)}")
             whole = False
             continue
+        key = str.__str__(key)  # of NumPy's strings and of enumerations, the text alone
         name = canonical(key)
         node = _node(item, report, (*path, name), level, room)
         if name in entries:

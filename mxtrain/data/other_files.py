@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.config.data_section import ARCHIVES, CLASS_SOURCES, TABLES, Missing, has_ending, is_path
+from mxtrain.config.source import expand_home, url_problem
 from mxtrain.data.arrays import as_rows, check_numbers, labels_of, one_for_each
 from mxtrain.data.columns import Columns
 from mxtrain.data.npy_folder import array_pair, folder_of_inputs
@@ -48,6 +49,9 @@ def load_for_prediction(path: str, preprocessing: Preprocessing, with_targets: b
         >>> load_for_prediction(path, Preprocessing((Number("age", 4.0, 2.0),), "y", None, "float32"))
         (array([[2.], [0.]], dtype=float32), None)
     """
+    if problem := url_problem(path):
+        raise DataError(f"{path}: {problem}")
+    path = expand_home(path)
     if path in CLASS_SOURCES:
         table = load_packaged(path, CLASS_SOURCES[path])
         inputs = preprocessing.apply(table.inputs, path)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -121,14 +122,15 @@ def _seconds(path: Path, epochs: int) -> float | None:
     try:
         rows = [json.loads(line) for line in read_file(path / "timings.jsonl").splitlines()]
         seconds = {int(row["epoch"]): float(row["seconds"]) for row in rows}
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
-    return sum(seconds.values()) if len(seconds) >= epochs else None
+    total = sum(seconds.values())
+    return total if len(seconds) >= epochs and isfinite(total) else None
 
 
 def _environment(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(read_file(path / "environment.json"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -9,6 +9,7 @@ from typing import Any
 
 from mxtrain.atomic_io import make_folder, read_file, reason, refuse_link, remove_temporary_files, temporary_target
 from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
+from mxtrain.config.source import expand_home
 from mxtrain.config.validating import DATA_PATHS, normalized
 from mxtrain.errors import ConfigError, Problem, SweepError, resume_command
 from mxtrain.sweeps.result import SweepResult
@@ -35,7 +36,7 @@ class SweepFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
+        self.path = Path(expand_home(str(path))).absolute()
 
     @property
     def file(self) -> Path:
@@ -50,7 +51,7 @@ class SweepFolder:
     @staticmethod
     def holds_sweep(path: Path) -> bool:
         """Whether a folder is that of a sweep."""
-        return (path / FILE).is_file()
+        return (Path(expand_home(str(path))) / FILE).is_file()
 
     def make(self) -> None:
         """Make the folder.

@@ -1,5 +1,6 @@
 """What came of a sweep: a row for each trial, and the best of them."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from mxtrain.config import Objective
 from mxtrain.numbers import count, short
+from mxtrain.types import describe
 
 TrialRow = dict[str, Any]
 """A trial, by name, as it stands in results.json."""
@@ -130,7 +132,13 @@ class SweepResult(Sequence[TrialRow]):
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "SweepResult":
-        """What `to_dict` returned."""
+        """What `to_dict` returned.
+
+        Raises:
+            ValueError: it is not what `to_dict` returns; says where.
+        """
+        if problem := _problem(record):
+            raise ValueError(problem)
         objectives = tuple(Objective(each["metric"], each["maximize"]) for each in record["objectives"])
         return cls(record["name"], Path(record["run_dir"]), objectives, tuple(record["trials"]), record["total"])
 
@@ -168,3 +176,57 @@ def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
 def _alone(values: Sequence[float] | None) -> Any:
     """The one value, or all of them."""
     return values and (values[0] if len(values) == 1 else list(values))
+
+
+def _problem(record: Any) -> str:
+    """What is wrong with a record that was read; "" where nothing is."""
+    if not isinstance(record, dict):
+        return f"must be a mapping, got {describe(record)}"
+    objectives, trials = record.get("objectives"), record.get("trials")
+    checks = {
+        "name": isinstance(record.get("name"), str),
+        "run_dir": isinstance(record.get("run_dir"), str),
+        "total": _is_count(record.get("total")),
+        "objectives": isinstance(objectives, list) and bool(objectives) and all(map(_is_objective, objectives)),
+        "trials": isinstance(trials, list),
+    }
+    if wrong := [name for name, is_right in checks.items() if not is_right]:
+        return f"{wrong[0]}: is damaged, got {describe(record.get(wrong[0]))}"
+    assert isinstance(objectives, list), "checked above"
+    assert isinstance(trials, list), "checked above"
+    for i, row in enumerate(trials):
+        if not isinstance(row, dict):
+            return f"trials.{i}: must be a mapping, got {describe(row)}"
+        for name, is_right in _row_checks(row, len(objectives)).items():
+            if not is_right:
+                return f"trials.{i}.{name}: is damaged, got {describe(row.get(name))}"
+    return ""
+
+
+def _row_checks(row: Mapping[str, Any], objectives: int) -> dict[str, bool]:
+    value = row.get("value")
+    values = value if isinstance(value, list) else [value]
+    is_value = len(values) == objectives and all(map(_is_number, values))
+    return {
+        "number": _is_count(row.get("number")),
+        "params": isinstance(row.get("params"), dict),
+        "state": isinstance(row.get("state"), str),
+        "value": is_value or (value is None and row.get("state") != "complete"),
+        "run_dir": isinstance(row.get("run_dir"), str),
+        "epochs": _is_count(row.get("epochs")),
+        "seconds": _is_number(row.get("seconds")),
+        "drawn": isinstance(row.get("drawn"), dict),
+        "error": isinstance(row.get("error", ""), str),
+    }
+
+
+def _is_objective(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("metric"), str) and type(value.get("maximize")) is bool
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -2,7 +2,7 @@
 
 from mxtrain.atomic_io import write_file
 from mxtrain.training.blas_threads import hold_blas_threads
-from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining
+from mxtrain.training.callbacks import Callback, Logger, Row, RunInfo, StopTraining
 from mxtrain.training.checkpoints import Checkpoints
 from mxtrain.training.folder_lock import folder_lock, is_folder_locked
 from mxtrain.training.history import final_epoch
@@ -24,6 +24,7 @@ __all__ = [
     "FitResult",
     "ListedRun",
     "LoadedRun",
+    "Logger",
     "Progress",
     "Replay",
     "Row",

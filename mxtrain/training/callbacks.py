@@ -74,6 +74,19 @@ class Callback:
         """Instead of `on_end`, where the run failed or was interrupted."""
 
 
+class Logger(Callback):
+    """A callback on which training does not depend.
+
+    An exception that one of its methods raises is reported once on stderr, and training continues. StopTraining ends
+    the run in good order, as with any callback.
+
+    Example:
+        >>> class Printer(Logger):
+        ...     def on_epoch(self, state, row):
+        ...         print(row["loss"])
+    """
+
+
 EVENTS = ("on_start", "on_batch", "on_epoch", "on_end", "on_error")
 
 

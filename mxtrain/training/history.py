@@ -1,43 +1,74 @@
 """The metrics of a run that stands in a folder, read without touching it."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mxtrain.atomic_io import read_file
 from mxtrain.config import RunConfig
 from mxtrain.training.callbacks import Row
+from mxtrain.training.flattened import flattened
 from mxtrain.training.json_text import parse
+from mxtrain.training.ledger import METRICS
 from mxtrain.training.patience import Patience
+from mxtrain.types import describe
 
 
 def read_history(run_dir: Path) -> list[Row]:
     """The lines of metrics.jsonl that are whole and in order; a kill may have torn the last one."""
+    return read_rows(run_dir)[0]
+
+
+def read_rows(run_dir: Path) -> tuple[list[Row], str]:
+    """The lines of metrics.jsonl up to the first that is damaged, and what is wrong with it; "" where none is."""
     rows: list[Row] = []
     try:
-        lines = read_file(run_dir / "metrics.jsonl").splitlines()
+        lines = read_file(run_dir / METRICS).splitlines(keepends=True)
     except OSError:
-        return rows
-    for line in lines:
+        return rows, ""
+    for number, line in enumerate(lines, 1):
         try:
             row = parse(line)
-            if row["epoch"] != len(rows) + 1:
-                return rows
-        except (ValueError, LookupError, TypeError):
-            return rows
+        except ValueError:
+            is_torn = number == len(lines) and not line.endswith(b"\n")
+            return rows, "" if is_torn else f"{METRICS}:{number}: is not JSON"
+        if problem := _problem(row, rows):
+            return rows, f"{METRICS}:{number}: {problem}"
         rows.append(row)
-    return rows
+    return rows, ""
+
+
+def _problem(row: Any, before: Sequence[Row]) -> str:
+    """What is wrong with a row that follows others; "" where nothing is."""
+    if not isinstance(row, dict):
+        return f"must be a mapping, got {describe(row)}"
+    if type(row.get("epoch")) is not int or row["epoch"] != len(before) + 1:
+        return f"epoch: must be {len(before) + 1}, got {describe(row.get('epoch'))}"
+    if missing := [name for name in (before[0] if before else ("iteration", "loss")) if name not in row]:
+        return f"{missing[0]}: is missing"
+    for name, value in flattened(row).items():
+        if name != "diagnostics" and value is not None and not _is_number(value):
+            return f"{name}: must be a finite number, got {describe(value)}"
+    if "diagnostics" in row and not isinstance(row["diagnostics"], dict):
+        return f"diagnostics: must be a mapping, got {describe(row['diagnostics'])}"
+    nested = next((name for name, value in row.items() if name != "diagnostics" and isinstance(value, dict)), None)
+    return f"{nested}: must be a finite number, got a mapping" if nested else ""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def final_epoch(config: RunConfig, history: Sequence[Row]) -> int:
     """The epoch whose parameters a run ends with: the best, where early stopping restores it, or else the last.
 
-        >>> from mxtrain.atomic_io import read_file
-    from mxtrain.config import run_from_dict
-        >>> config = run_from_dict({
-        ...     "data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
-        ...     "optimizer": {"kind": "sgd"}, "fit": {"early_stopping": {"monitor": "loss", "patience": 2}}})
-        >>> final_epoch(config, [{"epoch": 1, "loss": 3.0}, {"epoch": 2, "loss": 1.0}, {"epoch": 3, "loss": 2.0}])
-        2
+    >>> from mxtrain.config import run_from_dict
+    >>> config = run_from_dict({
+    ...     "data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
+    ...     "optimizer": {"kind": "sgd"}, "fit": {"early_stopping": {"monitor": "loss", "patience": 2}}})
+    >>> final_epoch(config, [{"epoch": 1, "loss": 3.0}, {"epoch": 2, "loss": 1.0}, {"epoch": 3, "loss": 2.0}])
+    2
     """
     stopping = config.fit.early_stopping
     if stopping is None or not stopping.restore_best:

@@ -20,7 +20,7 @@ from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining, che
 from mxtrain.training.checkpoints import Checkpoints
 from mxtrain.training.continuing import check_data, scaled_to_data, taken_up
 from mxtrain.training.figures import figures
-from mxtrain.training.loggers import open_loggers
+from mxtrain.training.loggers import guarded, open_loggers
 from mxtrain.training.preprocessing_file import to_text as preprocessing_text
 from mxtrain.training.run_directory import RunDirectory
 from mxtrain.training.saver import Saver
@@ -201,7 +201,7 @@ def advance(
 def train(
     trainer: Trainer,
     directory: RunDirectory,
-    callbacks: Sequence[Callback],
+    callbacks: Sequence[object],
     stop: StopRequest | None,
     notes: Sequence[str] = (),
     *,
@@ -209,7 +209,7 @@ def train(
     share: float | None = None,
 ) -> FitResult:
     """Train to the end, or until `until` epochs are finished; then the run is saved, and ends with RunPaused."""
-    fit = trainer.config.fit
+    fit, callbacks = trainer.config.fit, guarded(callbacks)
     saver = Saver(trainer, Checkpoints(directory.checkpoints, fit.checkpoint.keep), share)
     info = RunInfo(
         config=trainer.config,
@@ -262,7 +262,7 @@ def _over(trainer: Trainer, directory: RunDirectory) -> list[str]:
 def _epoch(
     trainer: Trainer,
     directory: RunDirectory,
-    callbacks: Sequence[Callback],
+    callbacks: Sequence[object],
     saver: Saver,
     stop: StopRequest | None,
 ) -> None:

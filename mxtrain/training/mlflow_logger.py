@@ -2,123 +2,266 @@
 
 import json
 import os
-import time
-from collections.abc import Mapping
-from itertools import islice
-from pathlib import Path
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
 
-# A training run tells nobody of itself unasked; who wants MLflow's usage reports sets this to false.
+# Usage reports are sent only where the user asks for them, by setting this to false.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Results alone go to stdout.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+# A server that is away is tried again by BackgroundSender; MLflow's own limits would keep it waiting for minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
-from mlflow.entities import Metric, Param
+from mlflow.entities import Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from mxtrain.atomic_io import read_file, refuse_link, write_file
-from mxtrain.errors import RunInterrupted, TrainingError
+from mxtrain.errors import RunInterrupted, RunPaused, printable, resume_command
 from mxtrain.state import OptimizationState
-from mxtrain.training.callbacks import Callback, Row, RunInfo
+from mxtrain.training.background_sender import CLOSING_LIMIT, STALLED_LIMIT, BackgroundSender, Stamped
+from mxtrain.training.callbacks import Logger, Row, RunInfo
 from mxtrain.training.json_text import parse
-from mxtrain.training.loggers import hyperparameters, scalars
+from mxtrain.training.loggers import allowed_names, hyperparameters, reason, report, scalars
 
 FOLDER = "mlflow"
 RECORD = "mlflow.json"
-"""Which run of which MLflow this one is: `{"uri": ..., "run_id": ...}`."""
-_AT_ONCE = 100
-"""Parameters that MLflow takes in one call."""
+"""Which run of which MLflow this one is: `{"uri": ..., "run_id": ..., "token": ...}`."""
+_TOKEN = "mxtrain.token"
+"""The tag by which a run is found again whose creation was not answered."""
+
+_PARAMS_AT_ONCE, _METRICS_AT_ONCE = 100, 1000
+"""What MLflow takes in one call."""
+_LONGEST_NAME = 250
+_LONGEST_VALUES = (6000, 500, 250)
+"""Characters in the value of a parameter: of MLflow today, and of older servers."""
+_REFUSED = re.compile(r"[^/\w.\- ]|^[/.]+|(?<=/)\.*/|(?<=/)\.+\Z|/\Z")
+"""Characters that MLflow does not take in a name, and what a path is not spelled with."""
+_SILENT: set[str] = set()
+"""Addresses that did not answer at the end of an earlier run of this process, such as of another trial of a sweep."""
+_SHORT_WAIT = 0.5
+"""Seconds that the end of a run waits for them."""
+_IS_GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
+_IS_REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 
 
-class MLflow(Callback):
+class MLflow(Logger):
     """Sends each epoch's metrics to MLflow, under an experiment called as the config's `name`.
 
     Where MLFLOW_TRACKING_URI is not set, they go into RUN/mlflow, to be looked at with
-    `MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri RUN/mlflow`. A resumed run goes on in the same MLflow
-    run, and sends what that lacks. Where a server cannot be reached, training goes on, and what could not be sent is
-    tried again after each epoch.
+    `MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri RUN/mlflow`. A resumed run continues the same MLflow
+    run, and sends what that lacks.
 
-    Raises:
-        TrainingError: MLflow cannot be reached when the run begins, or has not got everything when it is over.
+    A background thread does all of it: where a server cannot be reached, training continues, the first failure is
+    reported, and the rows are sent when the server answers again, or by a later resume.
     """
 
     def on_start(self, info: RunInfo) -> None:
         uri = os.environ.get("MLFLOW_TRACKING_URI")
+        is_local = not uri
         if not uri:
-            # MLflow prefers data bases to folders, and wants to hear that a folder is meant.
+            # MLflow prefers databases to folders, and refuses a folder unless this is set.
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
             refuse_link(info.run_dir / FOLDER)
             uri = (info.run_dir / FOLDER).absolute().as_uri()
-        self._uri, self._waiting = uri, list(info.history)
-        try:
-            self._client = MlflowClient(tracking_uri=uri)
-            self._run_id = self._known(info.run_dir) or self._new(info)
-            self._sent = {point.step for point in self._client.get_metric_history(self._run_id, "loss")}
-        except MlflowException as error:
-            raise TrainingError(f"MLflow at {uri} does not take the run: {_first_line(error)}") from error
-        self._send()
+        is_local = is_local or urlsplit(uri).scheme in ("", "file", "sqlite")
+        shown, remedy = _without_password(uri), resume_command(info.run_dir)
 
-    def on_epoch(self, state: OptimizationState, row: Row) -> None:
-        self._waiting.append(row)
-        self._send()
-
-    def on_end(self, seconds: float) -> None:
-        problem = self._send() or self._terminate("FINISHED")
-        if problem:
-            raise TrainingError(
-                f"MLflow at {self._uri} did not get everything: {problem}; the run is saved: resume it to send the rest"
+        def report_error(error: Exception) -> None:
+            report(
+                f"MLflow at {shown} does not take the metrics: {_reason(error, uri)}; training does not depend on it, "
+                f"and `{remedy}` sends later what is missing"
             )
 
+        self._uri = uri
+        # Local files are slow where epochs are short, but they do not stall.
+        self._sender = BackgroundSender(_Client(uri, info, is_local), report_error, inf if is_local else CLOSING_LIMIT)
+        self._sender.start(info.history)
+
+    def on_epoch(self, state: OptimizationState, row: Row) -> None:
+        self._sender.add(row)
+
+    def on_end(self, seconds: float) -> None:
+        self._close("FINISHED")
+
     def on_error(self, error: BaseException) -> None:
-        if hasattr(self, "_sent"):
-            self._send()
-            self._terminate("KILLED" if isinstance(error, RunInterrupted | KeyboardInterrupt) else "FAILED")
+        if not hasattr(self, "_sender"):
+            return
+        if isinstance(error, RunPaused):
+            self._close(None)
+        else:
+            self._close("KILLED" if isinstance(error, RunInterrupted | KeyboardInterrupt) else "FAILED")
 
-    def _known(self, run_dir: Path) -> str | None:
+    def _close(self, status: str | None) -> None:
+        is_delivered = self._sender.close(status, _SHORT_WAIT if self._uri in _SILENT else STALLED_LIMIT)
+        (_SILENT.discard if is_delivered else _SILENT.add)(self._uri)
+
+
+class _Client:
+    """The MLflow run of a run.
+
+    Args:
+        uri: the address of the server, or of a folder.
+        info: the run.
+        is_local: whether rows may be stored in part, where a process is killed.
+    """
+
+    def __init__(self, uri: str, info: RunInfo, is_local: bool) -> None:
+        self._uri, self._shown, self._info, self._is_local = uri, _without_password(uri), info, is_local
+        self._record = info.run_dir / RECORD
+        self._client: MlflowClient | None = None
+        self._params_are_refused = False
+
+    def connect(self, note_progress: Callable[[], None]) -> None:
+        """Find or create the run, and find out what it holds."""
+        client = self._client = self._client or MlflowClient(tracking_uri=self._uri)
+        run = self._known(client) or self._new(client, note_progress)
+        note_progress()
+        self._run_id: str = run.info.run_id
+        if run.info.status != "RUNNING":
+            client.update_run(self._run_id, status="RUNNING")
+            note_progress()
+        self._log_parameters(client, run.data.params)
+        note_progress()
+        # A server stores a batch as a whole; of files, each has to be looked at.
+        names = run.data.metrics if self._is_local else {"loss", "η"} & run.data.metrics.keys()
+        self._sent: set[tuple[str, int]] = set()
+        for name in names:
+            self._sent.update((name, point.step) for point in client.get_metric_history(self._run_id, name))
+            note_progress()
+
+    def send(self, rows: Sequence[Stamped]) -> None:
+        """Log the metrics of rows, except for those that the run holds."""
+        assert self._client is not None, "connected"
+        for points in _batches([self._points(*stamped) for stamped in rows]):
+            self._client.log_batch(self._run_id, metrics=points)
+            self._sent.update((point.key, point.step) for point in points)
+
+    def finish(self, status: str) -> None:
+        """Set the status of the run."""
+        assert self._client is not None, "connected"
+        self._client.set_terminated(self._run_id, status)
+
+    def _points(self, row: Row, milliseconds: int) -> list[Metric]:
+        values, epoch = dict(scalars(row)), row["epoch"]
+        if not self._is_local and not self._sent.isdisjoint({("loss", epoch), ("η", epoch)}):
+            return []
+        names = allowed_names(values, _REFUSED, _LONGEST_NAME)
+        return [
+            Metric(names[name], value, milliseconds, epoch)
+            for name, value in values.items()
+            if (names[name], epoch) not in self._sent
+        ]
+
+    def _known(self, client: MlflowClient) -> Run | None:
         """The MLflow run that this run has there already."""
-        try:
-            record = parse(read_file(run_dir / RECORD))
-            if record["uri"] != self._uri:
+        record = self._read_record()
+        if run_id := record.get("run_id"):
+            try:
+                run = client.get_run(str(run_id))
+            except MlflowException as error:
+                if error.error_code not in (*_IS_GONE, *_IS_REFUSED):
+                    raise
                 return None
-            self._client.update_run(record["run_id"], status="RUNNING")
-            return str(record["run_id"])
-        except (OSError, ValueError, LookupError, TypeError, MlflowException):
-            return None
+            return run if run.info.lifecycle_stage == "active" else None
+        if token := record.get("token"):
+            experiment = client.get_experiment_by_name(self._info.config.name)
+            found = (
+                client.search_runs([experiment.experiment_id], f"tags.`{_TOKEN}` = '{token}'", max_results=1)
+                if experiment
+                else ()
+            )
+            if found:
+                self._write_record(found[0].info.run_id, str(token))
+                return found[0]
+        return None
 
-    def _new(self, info: RunInfo) -> str:
-        client, name = self._client, info.config.name
+    def _new(self, client: MlflowClient, note_progress: Callable[[], None]) -> Run:
+        name, token = self._info.config.name, uuid4().hex
         experiment = client.get_experiment_by_name(name)
+        note_progress()
         place = experiment.experiment_id if experiment else client.create_experiment(name)
-        run_id: str = client.create_run(place, run_name=info.run_dir.name).info.run_id
-        self._log_parameters(run_id, hyperparameters(info.config.to_dict()))
-        write_file(info.run_dir / RECORD, json.dumps({"uri": self._uri, "run_id": run_id}).encode() + b"\n")
-        return run_id
+        note_progress()
+        # Written first: where the answer is lost, the run is found by its token and not created twice.
+        self._write_record(None, token)
+        run_name = self._info.run_dir.absolute().name.encode(errors="replace").decode()
+        run = client.create_run(place, run_name=run_name, tags={_TOKEN: token})
+        self._write_record(run.info.run_id, token)
+        return run
 
-    def _log_parameters(self, run_id: str, values: Mapping[str, Any]) -> None:
-        params = (Param(path, str(value)) for path, value in values.items())
-        while portion := list(islice(params, _AT_ONCE)):
-            self._client.log_batch(run_id, params=portion)
-
-    def _send(self) -> str:
-        """Send every epoch that waits; returns what is in the way."""
-        while self._waiting:
-            row = self._waiting[0]
-            if row["epoch"] not in self._sent:
-                points = [Metric(name, value, int(time.time() * 1000), row["epoch"]) for name, value in scalars(row)]
-                try:
-                    self._client.log_batch(self._run_id, metrics=points)
-                except MlflowException as error:
-                    return _first_line(error)
-                self._sent.add(row["epoch"])
-            del self._waiting[0]
-        return ""
-
-    def _terminate(self, status: str) -> str:
+    def _read_record(self) -> Mapping[str, Any]:
         try:
-            self._client.set_terminated(self._run_id, status)
-        except MlflowException as error:
-            return _first_line(error)
-        return ""
+            record = parse(read_file(self._record))
+        except (OSError, ValueError):
+            return {}
+        is_of_this = isinstance(record, dict) and record.get("uri") in (self._uri, self._shown)
+        return record if is_of_this else {}
+
+    def _write_record(self, run_id: str | None, token: str) -> None:
+        record = {"uri": self._shown, "run_id": run_id, "token": token}
+        write_file(self._record, json.dumps(record).encode() + b"\n")
+
+    def _log_parameters(self, client: MlflowClient, there: Mapping[str, str]) -> None:
+        """Log the config's values that are not there; a server that refuses them gets metrics all the same."""
+        values = hyperparameters(self._info.config.to_dict())
+        names = allowed_names(values, _REFUSED, _LONGEST_NAME)
+        missing = {names[path]: printable(str(value)) for path, value in values.items() if names[path] not in there}
+        for longest in _LONGEST_VALUES:
+            try:
+                params = [Param(name, _cut(value, longest)) for name, value in missing.items()]
+                for i in range(0, len(params), _PARAMS_AT_ONCE):
+                    client.log_batch(self._run_id, params=params[i : i + _PARAMS_AT_ONCE])
+            except MlflowException as error:
+                if error.error_code not in _IS_REFUSED:
+                    raise
+                refusal = error
+            else:
+                return
+        if not self._params_are_refused:
+            self._params_are_refused = True
+            report(f"MLflow at {self._shown} refused the hyperparameters: {_reason(refusal, self._uri)}")
 
 
-def _first_line(error: MlflowException) -> str:
-    return (str(error).splitlines() or ["unknown error"])[0]
+def _batches(rows: Sequence[list[Metric]]) -> Iterator[list[Metric]]:
+    """The points of rows, as many rows in a batch as fit; a row that is too long for one in several."""
+    batch: list[Metric] = []
+    for points in rows:
+        if batch and len(batch) + len(points) > _METRICS_AT_ONCE:
+            yield batch
+            batch = []
+        batch = [*batch, *points]
+        while len(batch) > _METRICS_AT_ONCE:
+            # The metrics by which a row counts as sent go last.
+            batch.sort(key=lambda point: point.key in ("loss", "η"))
+            yield batch[:_METRICS_AT_ONCE]
+            batch = batch[_METRICS_AT_ONCE:]
+    if batch:
+        yield batch
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def _without_password(uri: str) -> str:
+    """An address without name, password and query."""
+    return re.sub(r"//[^/]*@", "//", uri.partition("?")[0])
+
+
+def _reason(error: Exception, uri: str) -> str:
+    """What a failure comes from: the innermost error, without a password."""
+    root: BaseException = error
+    while inner := root.__cause__ or root.__context__:
+        root = inner
+    if isinstance(root, LookupError | TypeError | AttributeError):
+        root = error  # an internal step of MLflow, which says less than what MLflow makes of it
+    if isinstance(root, TimeoutError):
+        return "no answer in time"
+    text = reason(root).replace(uri, _without_password(uri)).removeprefix("MlflowException: ")
+    password = re.search(r"//[^/]*?:([^/]+)@", uri)
+    return text.replace(password[1], "***") if password else text

@@ -4,6 +4,7 @@ import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from mxtrain.atomic_io import (
     temporary_target,
 )
 from mxtrain.config import RunConfig, to_yaml
+from mxtrain.config.source import expand_home
 from mxtrain.errors import FolderBusyError, TrainingError, resume_command
 from mxtrain.training.durable import begins_with, keep_file, remove_temporary_files, write_file
 from mxtrain.training.environment import ENVIRONMENT, environment, to_text
@@ -79,7 +81,11 @@ class RunDirectory:
             TrainingError: there is something in the folder, or it cannot be made.
         """
         with ExitStack() as held:
-            directory = cls._numbered(config.name, held) if path is None else cls._claimed(Path(path), held)
+            directory = (
+                cls._numbered(config.name, held)
+                if path is None
+                else cls._claimed(Path(expand_home(os.fspath(path))), held)
+            )
             directory.begin_again(config, [], backend)
             yield directory
 
@@ -126,7 +132,7 @@ class RunDirectory:
         Raises:
             TrainingError: there is no run in it.
         """
-        directory = cls(Path(path))
+        directory = cls(Path(expand_home(os.fspath(path))))
         if not directory.config_file.is_file():
             raise TrainingError(f"there is no run in {path}: it holds no config.yaml; name the folder of a run")
         return directory
@@ -227,9 +233,12 @@ class RunDirectory:
         for line in read_file(file).splitlines() if is_regular(file) else ():
             try:
                 row = parse(line)
-                yield {"epoch": int(row["epoch"]), "seconds": float(row["seconds"])}
-            except (ValueError, KeyError, TypeError):
+                timing = {"epoch": int(row["epoch"]), "seconds": float(row["seconds"])}
+            except (ValueError, LookupError, TypeError, OverflowError):
                 return
+            if not isfinite(timing["seconds"]):
+                return
+            yield timing
 
 
 def refuse_if_used(path: Path) -> None:

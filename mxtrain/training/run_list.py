@@ -1,19 +1,22 @@
 """The runs in a folder, side by side; nothing is changed."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 from mxtrain.config import read_run
 from mxtrain.config.fit_section import is_better
+from mxtrain.config.source import expand_home
 from mxtrain.errors import ConfigError, DataError
+from mxtrain.names import spelling
 from mxtrain.training.figures import NOT_METRICS
 from mxtrain.training.flattened import flattened
-from mxtrain.training.history import final_epoch, read_history
-from mxtrain.training.status import Status, read_status
+from mxtrain.training.history import final_epoch, read_rows
+from mxtrain.training.status import STATUS, Status, read_status, status_is_damaged
+from mxtrain.types import Config
 
 _OF_A_RUN = ("config.yaml", "metrics.jsonl", "environment.json", "checkpoints")
 
@@ -28,7 +31,8 @@ class ListedRun:
         epochs: how many are finished.
         planned: how many there shall be.
         config: every value of its config, by its path.
-        metrics: those of the epoch that its model is from; empty before the first.
+        metrics: those of the epoch that its model is from that have a value; empty before the first.
+        chosen: the paths of the values that differ from their defaults.
     """
 
     path: Path
@@ -37,6 +41,7 @@ class ListedRun:
     planned: int
     config: dict[str, Any]
     metrics: dict[str, float | None]
+    chosen: frozenset[str] = frozenset()
 
 
 def list_runs(folder: str | PathLike[str], sort: str | None = None) -> tuple[list[ListedRun], list[str]]:
@@ -49,9 +54,12 @@ def list_runs(folder: str | PathLike[str], sort: str | None = None) -> tuple[lis
     Raises:
         DataError: the folder cannot be read.
     """
+    folder = expand_home(fspath(folder))
     try:
         folders = [path for path in Path(folder).iterdir() if any((path / name).exists() for name in _OF_A_RUN)]
     except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise DataError(f"{folder}: no such folder; name the folder that holds the runs") from None
         raise DataError(f"{folder}: cannot be read: {error.strerror or error}") from None
     runs, damaged = [], []
     for path in sorted(folders, key=_by_number):
@@ -59,20 +67,33 @@ def list_runs(folder: str | PathLike[str], sort: str | None = None) -> tuple[lis
             runs.append(_listed(path))
         except ConfigError as error:
             damaged.append(f"{path} is damaged and was passed over: {error.problems[0]}")
+        except (DataError, OSError) as error:
+            damaged.append(f"{path} is damaged and was passed over: {error}")
+        if status_is_damaged(path):
+            damaged.append(f"{path / STATUS} is damaged: the state of the run is not known for certain")
     return (runs if sort is None else _best_first(runs, sort)), damaged
 
 
 def differing(runs: Sequence[ListedRun]) -> list[str]:
     """The paths of the values in which the configs of runs differ.
 
-    But for their names, and for what nobody chose: the threads that a run found, and a scale that is one over the batch
-    size in all of them.
+    But for their names, and for what nobody chose: the threads that a run found, a scale that is one over the batch
+    size in all of them, and defaults, which differ only because a kind does.
     """
     paths = dict.fromkeys(path for run in runs for path in run.config)
     chosen_by_none = {"name", "threads"} | ({"optimizer.scale"} if all(map(_has_usual_scale, runs)) else set())
     return [
-        path for path in paths if path not in chosen_by_none and len({repr(run.config.get(path)) for run in runs}) > 1
+        path
+        for path in paths
+        if path not in chosen_by_none
+        and len({repr(run.config.get(path)) for run in runs}) > 1
+        and not _is_derived(path, runs)
     ]
+
+
+def _is_derived(path: str, runs: Sequence[ListedRun]) -> bool:
+    """Whether a value is a default everywhere, and differs because another one does, such as a kind."""
+    return all(path not in run.chosen for run in runs)
 
 
 def _has_usual_scale(run: ListedRun) -> bool:
@@ -81,7 +102,9 @@ def _has_usual_scale(run: ListedRun) -> bool:
 
 def _listed(path: Path) -> ListedRun:
     config = read_run(path / "config.yaml", data_must_exist=False)
-    history = read_history(path)
+    history, problem = read_rows(path)
+    if problem:
+        raise DataError(problem)
     epoch = final_epoch(config, history)
     row = history[epoch - 1] if epoch else {}
     return ListedRun(
@@ -90,8 +113,21 @@ def _listed(path: Path) -> ListedRun:
         epochs=len(history),
         planned=config.fit.epochs,
         config=flattened(config.to_dict()),
-        metrics={name: value for name, value in row.items() if name not in NOT_METRICS},
+        metrics={name: value for name, value in row.items() if name not in NOT_METRICS and value is not None},
+        chosen=frozenset(_chosen(config)),
     )
+
+
+def _chosen(config: Config, above: str = "") -> Iterator[str]:
+    """The paths of the values that are not the defaults of the model that they belong to."""
+    for name, field in type(config).model_fields.items():
+        value, path = getattr(config, name), f"{above}{spelling(name)}"
+        if isinstance(value, Config):
+            yield from _chosen(value, f"{path}.")
+        elif isinstance(value, Mapping) and value:
+            yield from flattened(config.to_dict()[spelling(name)], above=f"{path}.")
+        elif name == "kind" or value != field.get_default(call_default_factory=True):
+            yield path
 
 
 def _best_first(runs: list[ListedRun], metric: str) -> list[ListedRun]:

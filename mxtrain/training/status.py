@@ -82,10 +82,25 @@ def sha256_of(file: Path) -> str:
 
 def read_status(run_dir: Path) -> Status:
     """How a run stands; where nothing is written, or nothing that can be read, the model tells."""
+    return _written_status(run_dir) or Status("finished" if is_regular(run_dir / MODEL) else "unfinished")
+
+
+def status_is_damaged(run_dir: Path) -> bool:
+    """Whether something is written, and cannot be read."""
+    return (run_dir / STATUS).exists() and _written_status(run_dir) is None
+
+
+def _written_status(run_dir: Path) -> Status | None:
     try:
         found = parse(read_file(run_dir / STATUS))
-        if found["state"] in ("finished", "unfinished", "failed"):
-            return Status(found["state"], str(found["reason"]), dict(found.get("sha256", {})))
+        state, reason, sums = found["state"], found["reason"], found.get("sha256", {})
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        pass
-    return Status("finished" if is_regular(run_dir / MODEL) else "unfinished")
+        return None
+    is_whole = (
+        isinstance(state, str)
+        and state in ("finished", "unfinished", "failed")
+        and isinstance(reason, str)
+        and isinstance(sums, dict)
+        and all(isinstance(each, str) for each in sums.values())
+    )
+    return Status(state, reason, sums) if is_whole else None

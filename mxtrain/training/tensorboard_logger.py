@@ -1,8 +1,10 @@
 """Metrics for TensorBoard: an event file in the run's folder, written by tensorboardX."""
 
 import os
+import re
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,54 +14,100 @@ from tensorboardX.summary import hparams, scalar
 
 from mxtrain.atomic_io import refuse_link
 from mxtrain.state import OptimizationState
-from mxtrain.training.callbacks import Callback, Row, RunInfo
-from mxtrain.training.loggers import hyperparameters, scalars
+from mxtrain.training.callbacks import Logger, Row, RunInfo
+from mxtrain.training.loggers import allowed_names, hyperparameters, scalars
 
 FOLDER = "tensorboard"
+_REFUSED = re.compile(r"[^-/\w.]|^/+")
+_LONGEST_TAG = 1000
 
 
-class TensorBoard(Callback):
+class TensorBoard(Logger):
     """Draws each metric over the epochs: `tensorboard --logdir RUN/tensorboard`, or `--logdir runs` for all of them.
 
-    A resumed run gets a new event file with all epochs so far, and the old one goes: no point is there twice, and a
-    TensorBoard that is open at the time is told to begin anew. The file is complete to the last epoch at any moment.
+    A resumed run gets a new event file with all epochs so far, and the old one is removed: no point is there twice, and
+    a TensorBoard that is open at the time starts again. The file is complete to the last epoch at any moment. Where it
+    cannot be written, the whole file is tried once more at the end of the run.
     """
 
+    def __init__(self) -> None:
+        self._file: RecordWriter | None = None
+
     def on_start(self, info: RunInfo) -> None:
-        folder = info.run_dir / FOLDER
+        self._info, self._rows = info, list(info.history)
+        self._open()
+
+    def on_epoch(self, state: OptimizationState, row: Row) -> None:
+        self._rows.append(row)
+        if self._file is not None:
+            try:
+                self._write_row(row)
+                self._flush()
+            except BaseException:
+                self._cut()
+                raise
+
+    def on_end(self, seconds: float) -> None:
+        if self._file is None:
+            self._open()
+        self._close()
+
+    def on_error(self, error: BaseException) -> None:
+        self._close()
+
+    def _open(self) -> None:
+        """Write a new event file with all epochs so far, and remove the old ones."""
+        folder = self._info.run_dir / FOLDER
         refuse_link(folder)
         folder.mkdir(exist_ok=True)
         old = list(folder.glob("events.*"))
-        self._file = RecordWriter(str(_new_file(folder)))
-        self._write(file_version="brain.Event:2")
-        if old:
-            self._write(step=1, session_log=SessionLog(status=SessionLog.START))
-        settings = hyperparameters(info.config.to_dict())
-        names = ("loss", "val_loss") if info.samples[1] else ("loss",)
-        for summary in hparams(settings, dict.fromkeys(names, 0.0))[:2]:
-            self._write(summary=summary)
-        for row in info.history:
-            self._write_row(row)
-        self._file.flush()
+        self._path = _new_file(folder)
+        self._file = RecordWriter(str(self._path))
+        try:
+            self._write(file_version="brain.Event:2")
+            if old:
+                self._write(step=1, session_log=SessionLog(status=SessionLog.START))
+            settings = hyperparameters(self._info.config.to_dict())
+            names = ("loss", "val_loss") if self._info.samples[1] else ("loss",)
+            for summary in hparams(settings, dict.fromkeys(names, 0.0))[:2]:
+                self._write(summary=summary)
+            for row in self._rows:
+                self._write_row(row)
+            self._flush()
+        except BaseException:
+            self._length = 0
+            self._cut()
+            raise
         for file in old:
             file.unlink()
 
-    def on_epoch(self, state: OptimizationState, row: Row) -> None:
-        self._write_row(row)
+    def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def _flush(self) -> None:
+        assert self._file is not None, "opened when the run started"
         self._file.flush()
+        self._length = self._path.stat().st_size
 
-    def on_end(self, seconds: float) -> None:
-        self._file.close()
-
-    def on_error(self, error: BaseException) -> None:
-        if hasattr(self, "_file"):
-            self._file.close()
+    def _cut(self) -> None:
+        """Close the file and bring it back to its last whole epoch: a reader stops at an event that is torn."""
+        with suppress(OSError):
+            self._close()
+        with suppress(OSError):
+            if self._length:
+                os.truncate(self._path, self._length)
+            else:
+                self._path.unlink()
 
     def _write_row(self, row: Row) -> None:
-        for name, value in scalars(row):
-            self._write(step=row["epoch"], summary=scalar(name, value))
+        values = dict(scalars(row))
+        for name, tag in allowed_names(values, _REFUSED, _LONGEST_TAG).items():
+            self._write(step=row["epoch"], summary=scalar(tag, values[name]))
 
     def _write(self, **fields: Any) -> None:
+        assert self._file is not None, "opened when the run started"
         self._file.write(Event(wall_time=time.time(), **fields).SerializeToString())
 
 

@@ -58,10 +58,13 @@ def test_evaluate_takes_the_test_part_where_there_is_one_or_another_or_a_file(mx
         ((), {"part": "test"}, run.evaluate(part="test")),
         (("--part", "training"), {"part": "training"}, run.evaluate(part="training")),
         (("--data", "pets.csv"), {"data": "pets.csv"}, run.evaluate("pets.csv")),
+        (("pets.csv",), {"data": "pets.csv"}, run.evaluate("pets.csv")),
     ):
         found = json.loads(mxtrain("evaluate", pets, "--json", *arguments).out)
         assert found == {"run_dir": pets, **where, "epoch": 3, "metrics": metrics}
     assert mxtrain("evaluate", pets, "--data", "pets.csv", "--part", "test").status == 2
+    assert mxtrain("evaluate", pets, "pets.csv", "--part", "test").status == 2
+    assert mxtrain("evaluate", pets, "pets.csv", "--data", "pets.csv").status == 2
 
 
 def test_predict_writes_a_row_for_each_row_with_names_and_probabilities(mxtrain, pets):

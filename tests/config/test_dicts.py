@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import dataclass
 from decimal import Decimal
+from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mxtrain.config import DataConfig, optimizer_from_dict, run_from_dict
+from mxtrain.config import DataConfig, optimizer_from_dict, run_from_dict, sweep_from_dict
+from mxtrain.errors import ConfigError
 from mxtrain.optimizers import SGD, Adam
 from mxtrain.schedules.learning_rate import Exp
 from mxtrain.schedules.momentum import Null
@@ -60,7 +63,7 @@ def test_any_mapping_any_number_and_finished_parts_will_do() -> None:
         ({"kind": "adam", "lr": 1, "η": 2}, ["optimizer.η: η and lr are two names of one value; keep one"]),
         ({"kind": "adam", "beta3": 1}, ["optimizer.beta3: unknown field; did you mean β1?"]),
         ({"kind": "adam", "η": True}, ["optimizer.η: must be a number, got true"]),
-        ({"kind": "adam", "η": np.True_}, ["optimizer.η: must be a number, got np.True_"]),
+        ({"kind": "adam", "η": np.True_}, ["optimizer.η: must be a number, got true"]),
         ({"kind": "adam", "η": "0.1"}, ["optimizer.η: must be a number, got '0.1'; remove the quotes"]),
         ({"kind": "adam", "η": None}, ["optimizer.η: must be a number, got null"]),
         ({"kind": "adam", "η": 1 + 2j}, ["optimizer.η: must be a number, got (1+2j)"]),
@@ -99,7 +102,7 @@ def test_a_wrong_optimizer_is_told_every_problem(data: Any, messages: list[str],
         ({"seed": -1, "loss": "mse"}, ["seed: must be a whole number at least 0 and below 18446744073709551616, got -1", "loss: must be one of softmax_cross_entropy, logistic, squared_error, custom, got 'mse'"]),
         ({"model": {"kind": "mlp", "hidden": {1, 2}}}, ["model.hidden: must be a list, as in [a, b], got {1, 2}"]),
         ({"model": {"kind": "mlp", "hidden": [1, [2]]}}, ["model.hidden.1: must be a whole number, got a list"]),
-        ({"data": {"source": Path("a.csv")}}, [f"data.source: must be a string, got {Path('a.csv')!r}"]),
+        ({"data": {"source": b"a.csv"}}, ["data.source: must be a string, got b'a.csv'"]),
         ({"data": [("source", "digits")]}, ["data: must be a mapping, got a list"]),
         ({"fit": None}, ["fit: must be a mapping, got null"]),
         ({"extends": "base.yaml"}, ["extends: unknown field; extends stands at the top of a file"]),
@@ -115,3 +118,78 @@ def test_a_data_file_is_relative_to_the_current_folder(here: Path, told: Told) -
     assert told(run_from_dict, {**_RUN, "data": data}) == [f"data.source: no such file: {here / 'table.csv'}"]
     Path("table.csv").touch()
     assert run_from_dict({**_RUN, "data": data}).data.source == str(here / "table.csv")
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass
+class Settings:
+    hidden: int = 1
+
+
+_CYCLE: dict[str, Any] = {}
+_CYCLE["a"] = _CYCLE
+_FOREIGN = [np.ones(3), np.ones(()), np.array([None]), np.void(b"ab"), np.rec.array([(1,)], dtype=[("a", int)])]
+_FOREIGN += [b"x", bytearray(b"x"), {1}, len, int, Settings(), Colour.RED, Unprintable(), object(), ..., 10**5000, 1j]
+_FOREIGN += [(i for i in range(3)), range(3), np.datetime64("2020"), [Unprintable()], {"a": Unprintable()}, _CYCLE]
+_PLACES = ["name", "seed", "data", "model", "loss", "optimizer", "optimizer.η_sched", "optimizer.groups", "fit.metrics"]
+_PLACES += ["model.hidden", "model.settings", "model.settings.x", "data.source", "fit.checkpoint", "fit.early_stopping"]
+
+
+def _put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    name, _, below = path.partition(".")
+    old = config.get(name)
+    return {**config, name: _put(old if isinstance(old, dict) else {}, below, value) if below else value}
+
+
+@pytest.mark.parametrize("place", _PLACES)
+def test_what_no_file_can_hold_is_one_located_line(place: str) -> None:
+    run = _put(_RUN, "model", {"kind": "custom"}) if "settings" in place else _RUN
+    for value in _FOREIGN:
+        with pytest.raises(ConfigError) as caught:
+            run_from_dict(_put(run, place, value))
+        assert all(str(problem).isprintable() for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize("place", ["search", "workers", "trials", "sampler", "pruner", "objective", "storage"])
+def test_what_no_file_can_hold_is_one_line_in_a_sweep(place: str) -> None:
+    search = {"optimizer.η": {"log": [1e-4, 1e-1]}}
+    for value in _FOREIGN:
+        sweep = {"search": search, "objective": {"minimize": "val_loss"}, "trials": 3, place: value}
+        with pytest.raises(ConfigError):
+            sweep_from_dict({**_RUN, "sweep": sweep})
+        for distribution in ({"choice": [0.1, value]}, {"uniform": [0, value]}, {"int": [1, 9], "step": value}, value):
+            with pytest.raises(ConfigError):
+                sweep_from_dict(
+                    {**_RUN, "sweep": {**sweep, place: sweep[place], "search": {"fit.epochs": distribution}}}
+                )
+
+
+def test_numpy_values_and_paths_are_values(here: Path) -> None:
+    Path("t.csv").touch()
+    run = run_from_dict(
+        {
+            **_RUN,
+            np.str_("loss"): np.str_("squared_error"),
+            "data": {"source": Path("t.csv"), "target": np.str_("y"), "shuffle": np.False_, "batch_size": np.int8(3)},
+        }
+    )
+    assert (run.loss, run.data.source, run.data.shuffle, run.data.batch_size) == (
+        "squared_error",
+        str(here / "t.csv"),
+        False,
+        3,
+    )
+    assert type(run.loss) is type(run.data.target) is str

@@ -567,3 +567,29 @@ def test_an_odd_value_anywhere_in_a_sweep_is_told_in_our_words(told: Told) -> No
         for odd in ODD:
             lines = told(sweep_from_dict, _RUN | {"sweep": place(odd)})
             assert not any(words in line for words in FOREIGN for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("distribution", "message"),
+    [
+        ({"uniform": [0, 1], "step": 1e-300}, "sweep.search.optimizer.η.step: must make at most 1,000,000,000,000,000 steps between the bounds, got 1e-300"),
+        ({"uniform": [0.1, 1], "step": 5e-324}, "sweep.search.optimizer.η.step: must make at most 1,000,000,000,000,000 steps between the bounds, got 5e-324"),
+        ({"uniform": [0, 1], "step": 1e300}, "sweep.search.optimizer.η.step: must divide 1, the distance of the bounds, got 1e+300"),
+        ({"int": [1, 9], "step": 10**400}, "sweep.search.optimizer.η.step: must be a whole number at least 1 and at most 2147483647, got an integer of more than 40 digits"),
+        ({"log": [0, 1]}, "sweep.search.optimizer.η.log.0: must be above 0, got 0"),
+        ({"normal": [0, 1e308]}, "sweep.search.optimizer.η.normal: must lie within what float64 holds, got [0, 1e+308]"),
+    ],
+)  # fmt: skip
+def test_numbers_beyond_what_can_be_searched_are_one_line(distribution: Any, message: str, told: Told) -> None:
+    search = {"search": {"optimizer.η": distribution}, "objective": {"minimize": "val_loss"}, "trials": 3}
+    assert told(sweep_from_dict, _RUN | {"sweep": search}) == [message]
+
+
+def test_an_endless_number_of_trials_and_a_grid_without_end_are_one_line(told: Told) -> None:
+    search: dict[str, Any] = {"search": {"optimizer.η": {"log": [0.1, 1]}}, "objective": {"minimize": "val_loss"}}
+    (line,) = told(sweep_from_dict, _RUN | {"sweep": search | {"trials": 10**400}})
+    assert line.startswith("sweep.trials: must be a whole number at least 1")
+    search["search"] = {f"model.settings.x{i}": {"int": [0, 2**53]} for i in range(300)}
+    custom = _RUN | {"model": {"kind": "custom", "settings": {}}}
+    lines = told(sweep_from_dict, custom | {"sweep": search | {"sampler": {"kind": "grid"}}})
+    assert any("the grid has more than 1,000,000,000,000,000 points" in line for line in lines)

@@ -1,7 +1,7 @@
 """The distributions of a search: how each is written, and how it is drawn."""
 
 from abc import ABC, abstractmethod
-from decimal import Decimal
+from fractions import Fraction
 from math import isfinite
 from statistics import NormalDist
 from typing import Annotated, Any, ClassVar, Final, Self
@@ -15,6 +15,8 @@ from mxtrain.types import Bounds, Config, Count, Finite, Listed, Positive, descr
 _Number = int  # `Int` has a field of that name
 TAIL: Final = 0.0001
 """What is cut off at each end of a normal distribution: beyond about 3.7 standard deviations."""
+MAX_STEPS: Final = 10**15
+"""Steps of a float between two bounds: what float64 still tells apart."""
 
 
 def _two(names: str) -> BeforeValidator:
@@ -44,13 +46,17 @@ def _ascending(word: str, ends: tuple[float, float]) -> None:
 
 
 def _divides(step: float, ends: tuple[float, float]) -> None:
-    low, high = map(_decimal, ends)
-    if _decimal(step) > high - low or (high - low) % _decimal(step):
+    low, high = map(_exact, ends)
+    steps = (high - low) / _exact(step)
+    if steps.denominator != 1:
         raise misfit("step", f"must divide {_shown(float(high - low))}, the distance of the bounds, got {_shown(step)}")
+    if steps > MAX_STEPS and isinstance(step, float):
+        raise misfit("step", f"must make at most {MAX_STEPS:,} steps between the bounds, got {_shown(step)}")
 
 
-def _decimal(number: float) -> Decimal:
-    return Decimal(str(number))
+def _exact(number: float) -> Fraction:
+    """The number that the shortest decimal text of a float says."""
+    return Fraction(str(number))
 
 
 def _shown(number: float) -> str:
@@ -128,13 +134,13 @@ class Uniform(Distribution):
         """How many values there are with a step."""
         if self.step is None:
             return None
-        low, high = map(_decimal, self.uniform)
-        return int((high - low) / _decimal(self.step)) + 1
+        low, high = map(_exact, self.uniform)
+        return int((high - low) / _exact(self.step)) + 1
 
     def point(self, i: int) -> float:
         """low + i·step, without the error that adding floats would make."""
         assert self.step is not None, "without a step there are no points to count"
-        return float(_decimal(self.uniform[0]) + i * _decimal(self.step))
+        return float(_exact(self.uniform[0]) + i * _exact(self.step))
 
     def value(self, drawn: Any) -> float:
         """What was drawn, with a step the exact point."""
@@ -237,6 +243,9 @@ class Normal(Distribution):
 
     @model_validator(mode="after")
     def _bounds_are_bounds(self) -> Self:
+        mean, deviation = self.normal
+        if not isfinite(abs(mean) + 4 * deviation):
+            raise misfit("normal", f"must lie within what float64 holds, got [{_shown(mean)}, {_shown(deviation)}]")
         if self.within is not None:
             _ascending("within", self.within)
             low, high = self.ends()

@@ -13,6 +13,8 @@ from mxtrain.config.search.space import Path, Space, everything
 
 MAX_GRID = 1_000_000
 """Points of a grid."""
+_COUNTABLE = 10**15
+"""From here on a message gives no exact number: it may have more digits than Python prints."""
 
 _SAMPLER, _PRUNER = ("sweep", "sampler", "kind"), ("sweep", "pruner", "kind")
 
@@ -60,7 +62,8 @@ def _grid(settings: SweepConfig, space: Space) -> Iterator[tuple[Path, str]]:
             remedy = "give it a step, or write a choice" if isinstance(distribution, Uniform) else "write a choice"
             yield parameter.written, f"{distribution.word} has no points for a grid; {remedy}"
     if space.size is not None and space.size > MAX_GRID:
-        yield _SAMPLER, f"the grid has {space.size:,} points, at most {MAX_GRID:,} can be; use another sampler"
+        points = f"{space.size:,}" if space.size < _COUNTABLE else f"more than {_COUNTABLE:,}"
+        yield _SAMPLER, f"the grid has {points} points, at most {MAX_GRID:,} can be; use another sampler"
 
 
 def _pruner(settings: SweepConfig, max_epochs: int) -> Iterator[tuple[Path, str]]:

@@ -235,7 +235,8 @@ def labels_of(items: Sequence[Node]) -> list[Any]:
     ]
     if len(set(labels)) < len(labels):  # to Python, 1, 1.0 and true are one
         labels = [label if isinstance(label, str) else flow(label) for label in labels]
-    return [label if label not in labels[:i] else f"{label} #{i}" for i, label in enumerate(labels)]
+    first: dict[Any, int] = {}
+    return [label if first.setdefault(label, i) == i else f"{label} #{i}" for i, label in enumerate(labels)]
 
 
 def _text(value: Any, kind: str | None, kinds: Sequence[str | None]) -> str:

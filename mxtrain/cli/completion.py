@@ -1,0 +1,48 @@
+"""Shell completion: of the files and folders that an argument may be, and which shell is meant."""
+
+import os
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
+_OPTIONS = ("--install-completion", "--show-completion")
+_CONFIGS = (".yaml", ".yml")
+
+
+def name_shell(arguments: Sequence[str]) -> None:
+    """Let `--install-completion` and `--show-completion` take the name of a shell where one follows.
+
+    Typer detects the shell from the parent process, or takes a name, but not both.
+    """
+    if any(option in _OPTIONS and shell in SHELLS for option, shell in pairwise(arguments)):
+        os.environ["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"
+
+
+def complete_config(incomplete: str) -> list[str]:
+    """The run files, and the folders that lead to others, that begin with what is written."""
+    return _paths(incomplete, lambda path: path.suffix in _CONFIGS)
+
+
+def complete_file(incomplete: str) -> list[str]:
+    """The files and folders that begin with what is written."""
+    return _paths(incomplete, lambda path: True)
+
+
+def complete_folder(incomplete: str) -> list[str]:
+    """The folders that begin with what is written, such as those of runs."""
+    return _paths(incomplete, lambda path: False)
+
+
+def _paths(incomplete: str, is_wanted: Callable[[Path], bool]) -> list[str]:
+    head, slash, start = incomplete.rpartition("/")
+    folder = Path(os.path.expanduser(head + slash) or ".")  # noqa: PTH111 - only what is written is expanded
+    try:
+        found = sorted(path for path in folder.iterdir() if path.name.startswith(start))
+        return [
+            f"{head}{slash}{path.name}{'/' if path.is_dir() else ''}"
+            for path in found
+            if (path.is_dir() or is_wanted(path)) and (start.startswith(".") or not path.name.startswith("."))
+        ]
+    except OSError:
+        return []
