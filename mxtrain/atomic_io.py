@@ -92,6 +92,13 @@ def write_output(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written; an old file is as it was.
     """
+    try:
+        _write_output(path, content)
+    except OSError as error:  # naming the file as the user does
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write_output(path: Path, content: bytes) -> None:
     target = Path(os.path.realpath(path))
     try:
         mode = target.stat().st_mode

@@ -64,10 +64,7 @@ def _put(path: Path, content: bytes) -> None:
     """All of it or nothing, so that a full disk leaves the old file; into a pipe or a device, as it comes."""
     from mxtrain.atomic_io import write_output
 
-    try:
-        write_output(path, content)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
+    write_output(path, content)
 
 
 def _csv(header: list[str], columns: list[list[str]]) -> str:
