@@ -169,8 +169,10 @@ def _check_model(plan: Sweep, place: str | None) -> None:
 def _check_rollback(plan: Sweep) -> None:
     """What a rollback goes back to is the last checkpoint, and segments are saved at the ends of epochs."""
     fit = plan.run["fit"]
-    if fit["on_nonfinite"] == "rollback" and fit["checkpoint"]["every"] != "1 epoch":
-        message = f"must be '1 epoch' in a sweep with on_nonfinite: rollback, got {fit['checkpoint']['every']!r}"
+    if fit["on_nonfinite"] == "rollback" and fit["checkpoint"]["every"] not in ("auto", "1 epoch"):
+        message = (
+            f"must be auto or '1 epoch' in a sweep with on_nonfinite: rollback, got {fit['checkpoint']['every']!r}"
+        )
         raise ConfigError([Problem("fit.checkpoint.every", message)])
 
 

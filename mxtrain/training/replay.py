@@ -9,7 +9,7 @@ from mxtrain.errors import TrainingError
 from mxtrain.models import ModelFactory, with_factory
 from mxtrain.training.blas_threads import blas_limited
 from mxtrain.training.checkpoints import Checkpoints
-from mxtrain.training.continuing import taken_up
+from mxtrain.training.continuing import check_data, taken_up
 from mxtrain.training.environment import environment_changes
 from mxtrain.training.run_directory import RunDirectory
 from mxtrain.training.snapshot import Snapshot
@@ -35,6 +35,7 @@ class Replay:
 def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, data: Data | None = None) -> list[str]:
     """Train again from the last checkpoint but one to the last, and compare: what differs, to the byte.
 
+    A run that has written only one checkpoint, because it was short, is trained again from its beginning.
     The last checkpoint is also compared with metrics.jsonl and, where the run is finished, with model.safetensors.
 
     Args:
@@ -45,7 +46,7 @@ def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, d
         The names of what differs; empty where the replay is exact.
 
     Raises:
-        TrainingError: there are no two checkpoints that are whole, or the data have changed.
+        TrainingError: there is no checkpoint to compare with, or only one was kept, or the data have changed.
     """
     return replay(run_dir, model=model, data=data).differences
 
@@ -56,10 +57,12 @@ def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, d
     checkpoints = Checkpoints(directory.checkpoints, keep=1)
     whole = checkpoints.good()
     last, previous = next(whole, None), next(whole, None)
-    if last is None or previous is None:
+    if last is None or (previous is None and (checkpoints.damaged or _keeps_one(last))):
         raise TrainingError(f"{run_dir} does not hold two checkpoints to compare; set fit.checkpoint.keep to 2 or more")
     run = with_factory(run_from_dict(last.record["config"]), model)
     trainer = taken_up(previous, run, model, given=take_over(run, data))
+    if previous is None:
+        check_data(last.record["data"], trainer.data_fingerprint, run, "begin a new run")
     changes = environment_changes(directory.path, trainer.optimizer.backend.name)
     try:
         with blas_limited(run.threads):
@@ -72,8 +75,13 @@ def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, d
     return Replay(differences, changes if differences else [], checkpoints.damaged)
 
 
-def _advance(trainer: Trainer, begin: Snapshot, end: tuple[int, int, int]) -> None:
-    """Train from a snapshot to a position, as `Snapshot.position` has it."""
+def _keeps_one(snapshot: Snapshot) -> bool:
+    """Whether earlier checkpoints were removed; otherwise a single one means that the run wrote no other."""
+    return bool(snapshot.record["config"]["fit"]["checkpoint"]["keep"] == 1)
+
+
+def _advance(trainer: Trainer, begin: Snapshot | None, end: tuple[int, int, int]) -> None:
+    """Train from a snapshot, or from the beginning, to a position, as `Snapshot.position` has it."""
     trainer.last_good = lambda: begin
     _, _, finished = end
     while trainer.epochs < finished:
