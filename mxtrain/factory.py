@@ -32,7 +32,11 @@ def build(config: Rule | Mapping[str, Any] | str | PathLike[str], *, backend: st
         >>> mxtrain.build({"kind": "adam", "lr": 0.01}).rule.η
         0.01
     """
-    return Optimizer(_rule(config), select_backend(backend))
+    rule = _rule(config)
+    if rule.η_sched is not None and rule.η_sched.run_length is not None:
+        message = f"must be a number, got {rule.η_sched.run_length}: only a run that mxtrain.fit trains has a length"
+        raise ConfigError([Problem("optimizer.η_sched.T", message)])
+    return Optimizer(rule, select_backend(backend))
 
 
 def _rule(config: Rule | Mapping[str, Any] | str | PathLike[str]) -> Rule:

@@ -70,7 +70,13 @@ def _columns(width: int) -> list[ProgressColumn]:
 
 
 class _Line(Progress):
-    """A progress that leaves room at its right."""
+    """A progress that leaves room at its right, with the columns that the terminal has room for at that moment."""
+
+    def refresh(self) -> None:
+        columns = _columns(self.console.width)
+        if len(columns) != len(self.columns):
+            self.columns = tuple(columns)
+        super().refresh()
 
     def get_renderable(self) -> Roomy:
         return Roomy(super().get_renderable())
@@ -212,15 +218,18 @@ def _has_line(epoch: int, epochs: int) -> bool:
 
 
 def _epoch_line(row: Row, epoch: int, epochs: int, width: int | None = None) -> str:
-    """The epoch and its metrics; of a given width, without the last ones that do not fit."""
-    line = f"epoch {epoch:>{len(str(epochs))}}/{epochs}"
-    for name in row:
-        if name not in _UNTOLD:
-            longer = f"{line}  {_format(name, row[name])}"
-            if width is not None and len(longer) > width:
-                break
-            line = longer
-    return line
+    """The epoch and its metrics; of a given width, without the rates and the training metrics that do not fit."""
+    names = [name for name in row if name not in _UNTOLD]
+    rates = [name for name in names if name in ("η", "μ")]
+    trained = [name for name in names if f"val_{name}" in row and name != "loss"]
+    others = [name for name in names if name not in rates and name not in trained]
+    dropped = [*reversed(rates), *reversed(trained), *reversed(others)]
+    while True:
+        values = "".join(f"  {_format(name, row[name])}" for name in names)
+        line = f"epoch {epoch:>{len(str(epochs))}}/{epochs}{values}"
+        if width is None or len(line) <= width or not names:
+            return line
+        names.remove(dropped.pop(0))
 
 
 def _format(name: str, value: float | None) -> str:

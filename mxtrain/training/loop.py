@@ -204,6 +204,9 @@ def _over(trainer: Trainer, directory: RunDirectory) -> list[str]:
         return [f"the run is over: early stopping ended it after epoch {trainer.epochs}"]
     if trainer.epochs < epochs:
         return []
+    schedule = trainer.config.optimizer.η_sched
+    if schedule is not None and schedule.run_length is not None:
+        return [f"the run is over: all {epochs} epochs are done"]
     more = f"{resume_command(directory.path)} --set fit.epochs={2 * trainer.epochs}"
     return [f"the run is over: all {epochs} epochs are done; to train on, say `{more}`"]
 

@@ -94,13 +94,14 @@ def test_a_narrow_terminal_is_told_less_but_nothing_is_cut(width, told):
     ("width", "line"),
     {
         30: "epoch 1/2  loss 0.5000",
-        80: "epoch 1/2  loss 0.5000  val_loss 0.2500  val_accuracy 0.9000  η 0.01",
+        70: "epoch 1/2  loss 0.5000  val_loss 0.2500  val_accuracy 0.9000",
+        100: "epoch 1/2  loss 0.5000  accuracy 0.8000  val_loss 0.2500  val_accuracy 0.9000  η 0.01",
     }.items(),
 )
 def test_the_line_of_an_epoch_stays_above_the_bar_and_is_not_wrapped(width, line):
     screen = io.StringIO()
     bar, drawing = watched(screen, width)
-    row = {"epoch": 1, "iteration": 45, "loss": 0.5, "val_loss": 0.25, "val_accuracy": 0.9, "η": 0.01}
+    row = {"epoch": 1, "iteration": 45, "loss": 0.5, "accuracy": 0.8, "val_loss": 0.25, "val_accuracy": 0.9, "η": 0.01}
     with drawing:
         bar.on_batch(OptimizationState(32, 1, 45, 45), 64.0)
         bar.on_epoch(OptimizationState(32, 1, 45, 45), row)
@@ -109,6 +110,18 @@ def test_the_line_of_an_epoch_stays_above_the_bar_and_is_not_wrapped(width, line
     drawn = [each.rstrip() for each in lines(screen)]
     assert line in drawn
     assert any(each.startswith("epoch 2/2") for each in drawn[drawn.index(line) :])
+
+
+def test_a_terminal_that_becomes_narrow_is_told_less():
+    screen = io.StringIO()
+    bar, drawing = watched(screen, 110)
+    with drawing:
+        bar.on_batch(OptimizationState(32, 1, 7, 7), 64.0)
+        drawing.console.width, bar.due = 50, 0.0
+        bar.on_batch(OptimizationState(32, 1, 8, 8), 64.0)
+    last = [line for line in lines(screen) if line.startswith("epoch 1/2")][-1]
+    assert "loss 2.0000" in last
+    assert "batch" not in last
 
 
 def test_a_metric_without_a_value_is_null_in_the_line_and_in_the_bar():
