@@ -9,7 +9,7 @@ from mxtrain.errors import TrainingError
 from mxtrain.models import ModelFactory, with_factory
 from mxtrain.training.blas_threads import blas_limited
 from mxtrain.training.checkpoints import Checkpoints
-from mxtrain.training.continuing import check_data, taken_up
+from mxtrain.training.continuing import taken_up
 from mxtrain.training.environment import environment_changes
 from mxtrain.training.run_directory import RunDirectory
 from mxtrain.training.snapshot import Snapshot
@@ -60,9 +60,9 @@ def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, d
     if last is None or (previous is None and (checkpoints.damaged or _keeps_one(last))):
         raise TrainingError(f"{run_dir} does not hold two checkpoints to compare; set fit.checkpoint.keep to 2 or more")
     run = with_factory(run_from_dict(last.record["config"]), model)
-    trainer = taken_up(previous, run, model, given=take_over(run, data))
+    trainer = taken_up(previous or last, run, model, given=take_over(run, data))
     if previous is None:
-        check_data(last.record["data"], trainer.data_fingerprint, run, "begin a new run")
+        trainer = Trainer(run, model, (trainer.dataset, trainer.data_fingerprint))
     changes = environment_changes(directory.path, trainer.optimizer.backend.name)
     try:
         with blas_limited(run.threads):
