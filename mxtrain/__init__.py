@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mxtrain.fork_lock import fork_lock
 
 if TYPE_CHECKING:
+    from mxtrain.api import FitResult, fit, resume, sweep
     from mxtrain.config import RunConfig
     from mxtrain.errors import (
         ArrayError,
@@ -39,22 +40,20 @@ if TYPE_CHECKING:
     from mxtrain.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdaMax, AdamW, Nadam, RMSProp, Rule
     from mxtrain.schedules import learning_rate, momentum
     from mxtrain.state import OptimizationState
-    from mxtrain.sweeps import SweepResult, sweep
+    from mxtrain.sweeps import SweepResult
     from mxtrain.training import (
         Callback,
-        FitResult,
         LoadedRun,
         Logger,
         RunInfo,
         StopTraining,
         advance,
-        fit,
         load_run,
-        resume,
         verify,
     )
 
 _HOMES = {
+    "mxtrain.api": ("FitResult", "fit", "resume", "sweep"),
     "mxtrain.config": ("RunConfig",),
     "mxtrain.errors": (
         "ArrayError",
@@ -80,18 +79,15 @@ _HOMES = {
     "mxtrain.optimizers": ("SGD", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "Nadam", "RMSProp", "Rule"),
     "mxtrain.schedules": ("learning_rate", "momentum"),
     "mxtrain.state": ("OptimizationState",),
-    "mxtrain.sweeps": ("SweepResult", "sweep"),
+    "mxtrain.sweeps": ("SweepResult",),
     "mxtrain.training": (
         "Callback",
-        "FitResult",
         "LoadedRun",
         "Logger",
         "RunInfo",
         "StopTraining",
         "advance",
-        "fit",
         "load_run",
-        "resume",
         "verify",
     ),
 }

@@ -47,6 +47,9 @@ def build(
         raise ConfigError([Problem("on_nonfinite", f"must be one of {wanted}, got {describe(on_nonfinite)}")])
     with fork_lock:  # Pydantic completes its validators on first use
         rule = _rule(config)
+    if rule.η_sched is not None and rule.η_sched.run_length is not None:
+        message = f"must be a number, got {rule.η_sched.run_length}: only a run that mxtrain.fit trains has a length"
+        raise ConfigError([Problem("optimizer.η_sched.T", message)])
     return Optimizer(rule, select_backend(backend), on_nonfinite)
 
 

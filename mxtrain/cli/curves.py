@@ -64,7 +64,8 @@ def course(run: RunConfig) -> Course:
         DataError: the data cannot be read.
     """
     batches = len(Batches(prepare(run).training, run.data, run.seed))
-    rule, epochs = run.optimizer, run.fit.epochs
+    epochs = run.fit.epochs
+    rule = run.optimizer.for_run(epochs, batches)
     iterations = _spread(epochs * batches)
     curves = [Curve("η", "learning rate", [_learning_rate(rule, each, batches) for each in iterations])]
     momenta = [μ for each in iterations if (μ := rule.momentum(each)) is not None]

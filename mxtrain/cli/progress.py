@@ -1,23 +1,28 @@
-"""How a run is watched while it goes on: a bar on a terminal, a line for each epoch elsewhere."""
+"""Progress of a run: a line for each epoch, and on a terminal or in a notebook a bar below them."""
 
+import io
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
-from mxtrain.cli.room import Roomy
+from mxtrain.cli.notebook import NotebookOutput
+from mxtrain.cli.room import COLUMNS, Roomy
 from mxtrain.cli.streams import messages
 from mxtrain.errors import printable
 from mxtrain.numbers import short
 from mxtrain.state import OptimizationState
 from mxtrain.training import Callback, Row, RunInfo
+from mxtrain.training.advice import regression_advice
 
 SECONDS_BETWEEN_DRAWINGS = 0.1
 LINES = 100
-"""Lines that are printed for a run at the most."""
+"""Epochs that get a line at the most; of a longer run, every k-th one does."""
+NOTEBOOK_WIDTH = 110
 _UNTOLD = ("epoch", "iteration", "diagnostics")
 
 
@@ -32,6 +37,17 @@ def watching(quiet: bool) -> Iterator[Sequence[Callback]]:
             yield (Bar(progress),)
     else:
         yield (Lines(console),)
+
+
+@contextmanager
+def watching_in_notebook() -> Iterator[Sequence[Callback]]:
+    """The bar and the lines as the output of a notebook's cell."""
+    console = Console(file=io.StringIO(), width=NOTEBOOK_WIDTH, color_system=None, force_jupyter=False)
+    progress = _NotebookProgress(*_columns(console.width), console=console, auto_refresh=False)
+    try:
+        yield (Bar(progress, progress.write_line),)
+    finally:
+        progress.close()
 
 
 def _progress(console: Console) -> Progress:
@@ -54,22 +70,58 @@ def _columns(width: int) -> list[ProgressColumn]:
 
 
 class _Line(Progress):
-    """A progress that leaves room at its right."""
+    """A progress that leaves room at its right, with the columns that the terminal has room for at that moment."""
+
+    def refresh(self) -> None:
+        columns = _columns(self.console.width)
+        if len(columns) != len(self.columns):
+            self.columns = tuple(columns)
+        super().refresh()
 
     def get_renderable(self) -> Roomy:
         return Roomy(super().get_renderable())
 
 
-class Bar(Callback):
-    """Draws epoch, batch and loss ten times a second; of all other batches it only looks at the clock."""
+class _NotebookProgress(Progress):
+    """A progress that is drawn, below the lines so far, as one output of a notebook's cell."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, *columns: ProgressColumn, **options: Any) -> None:
+        super().__init__(*columns, **options)
+        self._output = NotebookOutput(NOTEBOOK_WIDTH)
+        self._lines: list[str] = []
+
+    def write_line(self, text: str) -> None:
+        self._lines.append(text)
+
+    def refresh(self) -> None:
+        is_drawn = any(task.fields["epoch"] for task in self.tasks)  # it is empty before the first batch
+        self._output.show(*map(Text, self._lines), *([self.get_renderable()] if is_drawn else []))
+
+    def close(self) -> None:
+        """Draw the lines alone."""
+        self._output.show(*map(Text, self._lines))
+
+
+class Bar(Callback):
+    """Draws epoch, batch and loss ten times a second; of all other batches it only looks at the clock.
+
+    Above the bar, a line for each epoch stays; of a run of more than `LINES` epochs, for the first, the last, and
+    every k-th.
+
+    Args:
+        progress: the bar.
+        write_line: writes a line above it; left out, on the console of the bar.
+    """
+
+    def __init__(self, progress: Progress, write_line: Callable[[str], object] | None = None) -> None:
         self.progress = progress
+        self.write_line = write_line or self._print
         self.due = 0.0
         self.validation = ""
 
     def on_start(self, info: RunInfo) -> None:
         self.info = info
+        self.advice = _Advice(info)
         self.task: TaskID = self.progress.add_task(
             "",
             total=info.config.fit.epochs * info.batches,
@@ -80,7 +132,7 @@ class Bar(Callback):
             validation="",
         )
         for note in info.notes:
-            self.progress.console.print(printable(note), soft_wrap=True)
+            self.write_line(printable(note))
 
     def on_batch(self, state: OptimizationState, loss: Any) -> None:
         now = time.monotonic()
@@ -90,7 +142,18 @@ class Bar(Callback):
 
     def on_epoch(self, state: OptimizationState, row: Row) -> None:
         metric = "val_accuracy" if "val_accuracy" in row else "val_loss"
-        self.validation = f"{metric} {short(row[metric])}" if metric in row else ""
+        self.validation = _format(metric, row[metric]) if metric in row else ""
+        self.advice.on_epoch(row)
+        if _has_line(state.curr_epoch, self.info.config.fit.epochs):
+            width = max(self.progress.console.width - COLUMNS, 1)
+            self.write_line(_epoch_line(row, state.curr_epoch, self.info.config.fit.epochs, width))
+
+    def on_end(self, seconds: float) -> None:
+        if text := self.advice.text():
+            self.write_line(text)
+
+    def _print(self, text: str) -> None:
+        self.progress.console.print(text, soft_wrap=True)
 
     def _draw(self, state: OptimizationState, loss: Any) -> None:
         epochs, batches = self.info.config.fit.epochs, self.info.batches
@@ -111,24 +174,65 @@ class Bar(Callback):
 
 
 class Lines(Callback):
-    """Prints a line for each epoch; of a long run, for every so many."""
+    """Prints a line for each epoch; of a run of more than `LINES` epochs, for the first, the last, and every k-th."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
 
     def on_start(self, info: RunInfo) -> None:
         self.epochs = info.config.fit.epochs
-        self.every = -(-self.epochs // LINES)
+        self.advice = _Advice(info)
         for note in info.notes:
-            self.console.print(printable(note), soft_wrap=True)
+            self._print(printable(note))
 
     def on_epoch(self, state: OptimizationState, row: Row) -> None:
-        epoch = row["epoch"]
-        if epoch % self.every == 0 or epoch in (1, self.epochs):
-            values = "  ".join(_told(name, row[name]) for name in row if name not in _UNTOLD)
-            count = f"{epoch:>{len(str(self.epochs))}}/{self.epochs}"
-            self.console.print(f"epoch {count}  {values}", soft_wrap=True)
+        self.advice.on_epoch(row)
+        if _has_line(row["epoch"], self.epochs):
+            self._print(_epoch_line(row, row["epoch"], self.epochs))
+
+    def on_end(self, seconds: float) -> None:
+        if text := self.advice.text():
+            self._print(text)
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True)
 
 
-def _told(name: str, value: float | None) -> str:
-    return f"{name} {value:.4g}" if name in ("η", "μ") and value is not None else f"{name} {short(value)}"
+class _Advice:
+    """The rows of a run, for what is suggested at its end."""
+
+    def __init__(self, info: RunInfo) -> None:
+        self._info = info
+        self._rows = list(info.history)
+
+    def on_epoch(self, row: Row) -> None:
+        self._rows.append(row)
+
+    def text(self) -> str | None:
+        return regression_advice(self._info.config, self._rows, self._info.target_moments)
+
+
+def _has_line(epoch: int, epochs: int) -> bool:
+    every = -(-epochs // LINES)
+    return epoch % every == 0 or epoch in (1, epochs)
+
+
+def _epoch_line(row: Row, epoch: int, epochs: int, width: int | None = None) -> str:
+    """The epoch and its metrics; of a given width, without the rates and the training metrics that do not fit."""
+    names = [name for name in row if name not in _UNTOLD]
+    rates = [name for name in names if name in ("η", "μ")]
+    trained = [name for name in names if f"val_{name}" in row and name != "loss"]
+    others = [name for name in names if name not in rates and name not in trained]
+    dropped = [*reversed(rates), *reversed(trained), *reversed(others)]
+    while True:
+        values = "".join(f"  {_format(name, row[name])}" for name in names)
+        line = f"epoch {epoch:>{len(str(epochs))}}/{epochs}{values}"
+        if width is None or len(line) <= width or not names:
+            return line
+        names.remove(dropped.pop(0))
+
+
+def _format(name: str, value: float | None) -> str:
+    if value is None:
+        return f"{name} null"
+    return f"{name} {value:.4g}" if name in ("η", "μ") else f"{name} {short(value)}"

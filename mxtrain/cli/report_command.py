@@ -1,5 +1,6 @@
 """`mxtrain report`: what a run or a sweep has come to, as a page and as pictures."""
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,8 @@ from mxtrain.cli.options import AsJson, Plugin
 from mxtrain.errors import MxtrainError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from mxtrain.reports.written import Report
 
 _PACKAGES = ("plotly", "matplotlib")
@@ -62,19 +65,35 @@ def report(
 def _written(folder: Path, output: Path | None, plugin: str | None) -> "Report":
     from mxtrain.cli.plugins import load_plugin
 
-    try:
-        if (folder / "sweep.yaml").is_file():
+    if (folder / "sweep.yaml").is_file():
+        with _needed_packages():
             from mxtrain.reports.sweep_page import report_sweep
 
-            return report_sweep(folder, output)
+        return report_sweep(folder, output)
+    return reports_of_runs()(folder, output, model=load_plugin(plugin))
+
+
+def reports_of_runs() -> "Callable[..., Report]":
+    """The function that reports a run.
+
+    Raises:
+        MxtrainError: a package that it needs is not installed.
+    """
+    with _needed_packages():
         from mxtrain.reports.run_page import report_run
+    return report_run
+
+
+@contextmanager
+def _needed_packages() -> "Iterator[None]":
+    try:
+        yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _PACKAGES:
             raise
         message = f"no report is written: {package} is not installed; pip install 'mxtrain[report]'"
         raise MxtrainError(message) from error
-    return report_run(folder, output, model=load_plugin(plugin))
 
 
 def _told(written: "Report") -> str:

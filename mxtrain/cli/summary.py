@@ -6,11 +6,12 @@ from rich.table import Table
 
 from mxtrain.cli import streams
 from mxtrain.config import RunConfig
+from mxtrain.config.fit_section import is_better
 from mxtrain.errors import printable
 from mxtrain.numbers import count, duration, short
 from mxtrain.training import Callback, FitResult, Row, RunInfo
 from mxtrain.training.figures import NOT_METRICS
-from mxtrain.training.history import final_epoch, stopped_early
+from mxtrain.training.history import best_epoch, final_epoch, monitored_metric, stopped_early
 
 
 class Summary(Callback):
@@ -40,7 +41,8 @@ class Summary(Callback):
                 "iterations": result.state.curr_iter,
                 "state": asdict(result.state),
                 "metrics": self._of_the_model(result),
-                "best": best(result.history),
+                "best": best_epoch(self.config, result.history),
+                "best_metric": monitored_metric(self.config, result.history),
                 "stopped_early": stopped_early(self.config, result.history),
                 "parameters": self.parameters,
                 "seconds": round(self.seconds, 6),
@@ -60,11 +62,11 @@ class Summary(Callback):
         return result.history[final_epoch(self.config, result.history) - 1]
 
     def _facts(self, result: FitResult) -> dict[str, str]:
-        row = best(result.history)
+        row, metric = best_epoch(self.config, result.history), monitored_metric(self.config, result.history)
         work = f"{count(result.state.curr_epoch, 'epoch')}, {count(result.state.curr_iter, 'iteration')}"
         return {
             **self._ending(result),
-            **({"best": _told(row)} if row else {}),
+            **({"best": _format_best(row, metric)} if row and metric else {}),
             "time": f"{duration(self.seconds)} {f'since epoch {self.begun}, of' if self.begun else 'for'} {work}",
             **_health(self._of_the_model(result), result.history),
             "parameters": f"{self.parameters:,}",
@@ -93,15 +95,12 @@ def _health(row: Row, history: list[Row]) -> dict[str, str]:
     }
 
 
-def best(history: list[Row]) -> Row | None:
-    """The epoch with the lowest loss on the validation part; None where there is no such part."""
-    rows = [row for row in history if "val_loss" in row]
-    return min(rows, key=lambda row: float(row["val_loss"]), default=None)
-
-
-def _told(row: Row) -> str:
-    values = ", ".join(f"{name} {short(value)}" for name, value in row.items() if name.startswith("val_"))
-    return f"epoch {row['epoch']}: {values}"
+def _format_best(row: Row, metric: str) -> str:
+    """The best epoch, its validation metrics, and the metric that it is the best by."""
+    names = [name for name in row if name.startswith("val_") and row[name] is not None]
+    values = ", ".join(f"{name} {short(row[name])}" for name in dict.fromkeys([*names, metric]))
+    extreme = "highest" if is_better(metric, 1.0, than=0.0) else "lowest"
+    return f"epoch {row['epoch']}: {values} ({extreme} {metric})"
 
 
 def _metrics(row: Row) -> Table:

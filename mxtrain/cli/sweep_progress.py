@@ -1,16 +1,18 @@
 """How a sweep is watched while it goes on: a few lines on a terminal, a line for each trial elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
+from mxtrain.cli.notebook import NotebookOutput
+from mxtrain.cli.progress import NOTEBOOK_WIDTH
 from mxtrain.cli.room import Roomy
 from mxtrain.cli.streams import messages
 from mxtrain.cli.sweep_tables import told_params, told_value
@@ -39,11 +41,22 @@ def watching(quiet: bool) -> "Iterator[Watch]":
         yield Lines(console).show
 
 
-class Screen:
-    """Draws how a sweep stands: how far it is, what runs, the best so far."""
+@contextmanager
+def watching_in_notebook() -> "Iterator[Watch]":
+    """The progress of a sweep as the output of a notebook's cell."""
+    output = NotebookOutput(NOTEBOOK_WIDTH)
+    yield Screen(output.show).show
 
-    def __init__(self, live: Live) -> None:
-        self._live = live
+
+class Screen:
+    """Draws how a sweep stands: how far it is, what runs, the best so far.
+
+    Args:
+        draw: a live display, or what draws in another place.
+    """
+
+    def __init__(self, draw: Live | Callable[[RenderableType], object]) -> None:
+        self._draw = (lambda drawn: draw.update(drawn, refresh=True)) if isinstance(draw, Live) else draw
         self._begun_at = time.monotonic()
         self._ended_before: int | None = None
 
@@ -61,7 +74,7 @@ class Screen:
             for row in result.counted("running")[:8]
         ]
         indented = Padding(bar, (0, 0, 0, _LABEL), expand=False)
-        self._live.update(Roomy(Group(indented, *lines)), refresh=True)
+        self._draw(Roomy(Group(indented, *lines)))
 
     def _counts(self, result: "SweepResult", ended: int) -> str:
         told = [f"{ended} of {result.total}"]

@@ -14,6 +14,7 @@ Monitor = Literal["loss", "accuracy", "mae", "r2", "val_loss", "val_accuracy", "
 LoggerName = Literal["tensorboard", "mlflow"]
 
 _INTERVAL = re.compile(r"([1-9]\d{0,8}) (epoch|iteration|minute)s?")
+AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,8 @@ class Interval:
 
 
 def _interval(text: str) -> str:
-    if not _INTERVAL.fullmatch(text):
-        raise rejection("a count and a unit, such as '1 epoch', '200 iterations' or '5 minutes'", text)
+    if text != AUTO and not _INTERVAL.fullmatch(text):
+        raise rejection("auto, or a count and a unit, such as '1 epoch', '200 iterations' or '5 minutes'", text)
     return text
 
 
@@ -43,18 +44,21 @@ class CheckpointConfig(Config):
     """When the whole state of a run is saved, and how much of it is kept.
 
     Args:
-        every: a count and a unit, such as `1 epoch`, `200 iterations` or `5 minutes`.
+        every: `auto`, at most 2 % of the time; or a count and a unit, such as `1 epoch`, `200 iterations` or
+            `5 minutes`. With `on_nonfinite: rollback`, `auto` is `1 epoch`.
         keep: how many of the newest checkpoints are kept, at least 1.
         best: a metric, such as `val_loss`; the checkpoint of the epoch in which it was best is kept as well.
     """
 
-    every: Annotated[str, AfterValidator(_interval)] = "1 epoch"
+    every: Annotated[str, AfterValidator(_interval)] = AUTO
     keep: Count = 3
     best: Monitor | None = None
 
     @property
-    def interval(self) -> Interval:
-        """`every`, taken apart."""
+    def interval(self) -> Interval | None:
+        """`every`, taken apart; None for `auto`."""
+        if self.every == AUTO:
+            return None
         match = _INTERVAL.fullmatch(self.every)
         assert match, "checked when the config was validated"
         unit: Any = match[2]
@@ -105,12 +109,22 @@ class FitConfig(Config):
     nonfinite_limit: Count = 10
     loggers: Annotated[tuple[LoggerName, ...], Listed, Field(max_length=2)] = ()
 
+    @property
+    def checkpoint_interval(self) -> Interval | None:
+        """The schedule of checkpoints; None where it follows the clock (`auto`).
+
+        A rollback returns to a checkpoint, which must not depend on the clock: there `auto` is every epoch.
+        """
+        interval = self.checkpoint.interval
+        return Interval(1, "epoch") if interval is None and self.on_nonfinite == "rollback" else interval
+
     def why_no_rollback(self) -> str | None:
         """The reason why `checkpoint.every` does not go with `on_nonfinite: rollback`; None where it does.
 
         It is no error of the section itself, so that runs of earlier versions still open.
         """
-        if self.on_nonfinite != "rollback" or self.checkpoint.interval.unit != "minute":
+        interval = self.checkpoint.interval
+        if self.on_nonfinite != "rollback" or interval is None or interval.unit != "minute":
             return None
         return (
             "minutes do not go with on_nonfinite: rollback, because the checkpoint that it goes back to would depend "

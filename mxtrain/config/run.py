@@ -144,6 +144,12 @@ class RunConfig(Config):
         if not isinstance(self.model, CustomConfig):
             for pattern, message in self.optimizer.idle_groups(self.model.parameters):
                 raise misfit(f"optimizer.groups.{pattern}", message)
+        schedule = self.optimizer.η_sched
+        if schedule and schedule.run_length and schedule.per == "epoch" and schedule.warmup >= self.fit.epochs:
+            message = (
+                f"must be below fit.epochs, {self.fit.epochs}, as T is {schedule.run_length}, got {schedule.warmup}"
+            )
+            raise misfit("optimizer.η_sched.warmup", message)
         self._check_monitor("fit.checkpoint.best", self.fit.checkpoint.best)
         if self.fit.early_stopping is not None:
             self._check_monitor("fit.early_stopping.monitor", self.fit.early_stopping.monitor)

@@ -90,6 +90,16 @@ class Rule(Config, ABC):
             own["η_sched"] = self.η_sched.model_copy(update={"η": None})  # the schedule has the group's to begin from
         return self.model_copy(update=own | {"groups": {}})
 
+    def for_run(self, epochs: int, batches: int) -> Self:
+        """The rule in a run of so many epochs of so many batches, with a schedule that knows its length.
+
+        Raises:
+            ConfigError: the schedule does not fit into the run.
+        """
+        if self.η_sched is None or self.η_sched.run_length is None:
+            return self
+        return self.model_copy(update={"η_sched": self.η_sched.for_run(epochs, batches)})
+
     def group_of(self, name: str) -> str | None:
         """The pattern of the group that a parameter is in: the first that fits; None for none."""
         return next((pattern for pattern in self.groups if fnmatchcase(name, pattern)), None)

@@ -8,13 +8,12 @@ from typing import Any
 
 from mxtrain.atomic_io import read_file
 from mxtrain.config import RunConfig, read_run
-from mxtrain.config.fit_section import is_better
 from mxtrain.data import Data
 from mxtrain.errors import ConfigError, MxtrainError
 from mxtrain.models import ModelFactory
 from mxtrain.training import Comparison, LoadedRun, Row, load_run
 from mxtrain.training.figures import NOT_METRICS
-from mxtrain.training.history import final_epoch, read_history
+from mxtrain.training.history import best_epoch, final_epoch, monitored_metric, read_history
 from mxtrain.training.run_directory import RunDirectory
 from mxtrain.training.status import Status, read_status
 
@@ -59,22 +58,12 @@ class RunFacts:
     @property
     def monitor(self) -> str | None:
         """By which metric epochs are compared; None where nothing is measured on samples that are not trained on."""
-        stopping = self.config.fit.early_stopping
-        if stopping is not None:
-            return stopping.monitor
-        return "val_loss" if self.history and "val_loss" in self.history[-1] else None
+        return monitored_metric(self.config, self.history)
 
     @property
     def best(self) -> Row | None:
         """The best epoch by the monitored metric, the first of several."""
-        found: Row | None = None
-        for row in self.history if self.monitor else ():
-            assert self.monitor, "asked above"
-            if row.get(self.monitor) is None:
-                continue
-            if found is None or is_better(self.monitor, row[self.monitor], than=found[self.monitor]):
-                found = row
-        return found
+        return best_epoch(self.config, self.history)
 
 
 def read_facts(path: Path, model: ModelFactory | None = None, data: Data | None = None) -> RunFacts:

@@ -10,7 +10,9 @@ from typing import Annotated, Literal, Self, final
 
 from pydantic import Field, model_validator
 
+from mxtrain.errors import ConfigError, Problem
 from mxtrain.schedules.base import Schedule, base_value
+from mxtrain.schedules.run_length import RunLength, resolve_length
 from mxtrain.types import Count, Listed, NonNegative, OpenUnit, Positive, UnitInterval, Whole, misfit
 
 Per = Literal["epoch", "iteration"]
@@ -39,6 +41,28 @@ class RateSchedule(Schedule):
     per: Per = "epoch"
     warmup: Whole = 0
 
+    @property
+    def run_length(self) -> str | None:
+        """`run` or `run/N`, if the schedule's T follows the length of the run."""
+        T = getattr(self, "T", None)
+        return T if isinstance(T, str) else None
+
+    def for_run(self, epochs: int, batches: int) -> Self:
+        """The schedule in a run of so many epochs of so many batches, with T as a number.
+
+        Raises:
+            ConfigError: the warm-up takes the whole run.
+        """
+        if self.run_length is None:
+            return self
+        length = epochs if self.per == "epoch" else epochs * batches
+        if self.warmup >= length:
+            message = (
+                f"must be below the {self.per}s of the run, {length}, as T is {self.run_length}, got {self.warmup}"
+            )
+            raise ConfigError([Problem("optimizer.η_sched.warmup", message)])
+        return self.model_copy(update={"T": resolve_length(self.run_length, length - self.warmup)})
+
     @final
     def value(self, t: float, base: float | None = None) -> float:
         """The learning rate once `t` epochs or iterations are finished."""
@@ -48,6 +72,16 @@ class RateSchedule(Schedule):
     @abstractmethod
     def after_warmup(self, η: float, t: float) -> float:
         """The learning rate `t` epochs or iterations after the warm-up, where it was `η`."""
+
+
+def _number(schedule: RateSchedule, T: int | str) -> int:
+    if isinstance(T, int):
+        return T
+    name = type(schedule).__name__
+    raise ValueError(
+        f"{name}.value needs a number: T is {T!r}, and the length of the run is not known here; "
+        f"give a number, as in {name}(T=20), or call for_run(epochs, batches)"
+    )
 
 
 class Fixed(RateSchedule):
@@ -118,7 +152,8 @@ class Cosine(RateSchedule):
 
     Args:
         η: the learning rate at `t = 0`, above 0; left out, the optimizer's own.
-        T: how many epochs or iterations the fall takes, at least 1; the warm-up comes on top of them.
+        T: how many epochs or iterations the fall takes, at least 1; the warm-up comes on top of them. Or `run`: what is
+            left of the run after the warm-up, so that the fall ends with the run; or `run/N`: the N-th part of that.
         α: the share of η that is left at the end, from 0 to 1.
         per, warmup: as for every schedule.
 
@@ -131,12 +166,12 @@ class Cosine(RateSchedule):
     """
 
     kind: Literal["cosine"] = "cosine"
-    T: Count
+    T: RunLength
     α: UnitInterval = 0.0
 
     def after_warmup(self, η: float, t: float) -> float:
         """`η·(s + α·(1-s))`."""
-        s = (1 + cos(pi * min(t / self.T, 1))) / 2
+        s = (1 + cos(pi * min(t / _number(self, self.T), 1))) / 2
         return η * (s + self.α * (1 - s))
 
 
@@ -145,7 +180,8 @@ class Step(RateSchedule):
 
     Args:
         η: the learning rate at `t = 0`, above 0; left out, the optimizer's own.
-        T: epochs or iterations from one drop to the next, at least 1.
+        T: epochs or iterations from one drop to the next, at least 1; or `run/N`: the N-th part of what is left of the
+            run after the warm-up, so that η drops N - 1 times; with `run`, never.
         γ: the factor of each drop, above 0 and below 1.
         per, warmup: as for every schedule.
 
@@ -157,12 +193,12 @@ class Step(RateSchedule):
     """
 
     kind: Literal["step"] = "step"
-    T: Count
+    T: RunLength
     γ: OpenUnit = 0.1
 
     def after_warmup(self, η: float, t: float) -> float:
         """`η·γ^⌊t/T⌋`."""
-        return η * float(self.γ ** (t // self.T))
+        return η * float(self.γ ** (t // _number(self, self.T)))
 
 
 class MultiStep(RateSchedule):

@@ -68,8 +68,8 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class SweepResult(Sequence[TrialRow]):
-    """The trials of a sweep as rows, in the order of their numbers.
+class SweepResult:
+    """The trials of a sweep as rows, in the order of their numbers; iterate over it, or take a trial by its number.
 
     Attributes:
         name: of the sweep.

@@ -37,42 +37,7 @@ def sweep(
     stop: StopRequest | None = None,
     watch: Watch | None = None,
 ) -> SweepResult:
-    """Search over any value of a run file. Where the folder holds the sweep already, it goes on where it was.
-
-    What the trials are, and what comes of them, follows from the config alone: not from workers, engine, speed, or
-    interruptions.
-
-    Args:
-        config: the path of a file with a `sweep` section, or a dict of the same shape.
-        run_dir: the sweep's folder; left out, sweeps/NAME.
-        overrides: `path=value` texts, as with `--set`; only for a file.
-        workers: how many trials are trained side by side; left out, as the file says.
-        engine: `local`: processes on this machine; `dask`: a Dask cluster.
-        scheduler: the address of Dask's scheduler; left out, a cluster on this machine.
-        retry_failed: whether trials that failed before are tried again.
-        model: for `model: {kind: custom}`, as for `fit`; a function that workers can import, or its place, as in
-            `module:function`.
-        stop: looked at several times a second; where it names a signal, runs are saved, and RunInterrupted is raised.
-        watch: called with the sweep as it stands, a few times a second.
-
-    Raises:
-        ConfigError: a value in the config is wrong; every problem at once.
-        SweepError: the sweep cannot go on; what was done is kept.
-        FolderBusyError: another process runs it.
-
-    Example:
-        >>> import mxtrain, tempfile
-        >>> result = mxtrain.sweep({
-        ...     "data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
-        ...     "optimizer": {"kind": "adam"}, "fit": {"epochs": 1, "metrics": ["accuracy"]},
-        ...     "sweep": {"search": {"optimizer.η": {"choice": [0.0001, 0.01]}}, "sampler": {"kind": "grid"},
-        ...               "objective": {"maximize": "val_accuracy"}},
-        ... }, run_dir=tempfile.mkdtemp(), workers=1)
-        >>> [row["params"] for row in result], result.best["params"]
-        ([{'optimizer.η': 0.0001}, {'optimizer.η': 0.01}], {'optimizer.η': 0.01})
-        >>> mxtrain.load_run(result.best["run_dir"]).history[-1]["val_accuracy"] == result.best["value"]
-        True
-    """
+    """Search over any value of a run file as `mxtrain.sweep` does, without showing progress."""
     plan = _plan(config, overrides)
     folder = _folder(plan, run_dir)
     folder.make()
@@ -165,8 +130,10 @@ def _check_model(plan: Sweep, place: str | None) -> None:
 def _check_rollback(plan: Sweep) -> None:
     """What a rollback goes back to is the last checkpoint, and segments are saved at the ends of epochs."""
     fit = plan.run["fit"]
-    if fit["on_nonfinite"] == "rollback" and fit["checkpoint"]["every"] != "1 epoch":
-        message = f"must be '1 epoch' in a sweep with on_nonfinite: rollback, got {fit['checkpoint']['every']!r}"
+    if fit["on_nonfinite"] == "rollback" and fit["checkpoint"]["every"] not in ("auto", "1 epoch"):
+        message = (
+            f"must be auto or '1 epoch' in a sweep with on_nonfinite: rollback, got {fit['checkpoint']['every']!r}"
+        )
         raise ConfigError([Problem("fit.checkpoint.every", message)])
 
 

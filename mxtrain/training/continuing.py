@@ -94,11 +94,22 @@ def check_continuation(snapshot: Snapshot, config: RunConfig, data: str) -> None
         causes = dict.fromkeys(cause(path, before, now) for path in changed)
         raise ConfigError([Problem(path, _refusal(told(before, path), told(now, path))) for path in causes])
     _check_order(before, now)
+    _check_run_length(before, now)
     epoch, _, _ = snapshot.position
     if config.fit.epochs < epoch:
         message = f"the run has come to epoch {epoch}: set at least {epoch}, got {config.fit.epochs}"
         raise ConfigError([Problem("fit.epochs", message)])
     check_data(snapshot.record["data"], data, config, "begin a new run")
+
+
+def _check_run_length(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse other epochs for a schedule that follows them: other learning rates would have come before."""
+    T = now.get("optimizer.η_sched.T")
+    epochs = [each["fit.epochs"] for each in (before, now)]
+    if isinstance(T, str) and epochs[0] != epochs[1]:
+        reason = f"optimizer.η_sched.T is {T}, so past learning rates would have been others"
+        message = f"was {epochs[0]} when the run began, and cannot become {epochs[1]}: {reason}; begin a new run"
+        raise ConfigError([Problem("fit.epochs", message)])
 
 
 def _check_order(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

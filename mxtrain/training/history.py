@@ -7,6 +7,7 @@ from typing import Any
 
 from mxtrain.atomic_io import read_file
 from mxtrain.config import RunConfig
+from mxtrain.config.fit_section import is_better
 from mxtrain.training.callbacks import Row
 from mxtrain.training.flattened import flattened
 from mxtrain.training.json_text import parse
@@ -82,3 +83,43 @@ def stopped_early(config: RunConfig, history: Sequence[Row]) -> bool:
     if stopping is None or epochs >= config.fit.epochs:
         return False
     return Patience.after(history, stopping).is_over(epochs, stopping)
+
+
+def monitored_metric(config: RunConfig, history: Sequence[Row]) -> str | None:
+    """The metric by which the best epoch of a run is chosen; None where there is none to choose by.
+
+    Early stopping's, where it restores the best epoch, because it chooses the model; or else that of
+    `checkpoint.best`; or else early stopping's; or else `val_loss`, where there is a validation part.
+    """
+    stopping, best = config.fit.early_stopping, config.fit.checkpoint.best
+    if stopping is not None and (stopping.restore_best or best is None):
+        return stopping.monitor
+    if best is not None:
+        return best
+    return "val_loss" if any("val_loss" in row for row in history) else None
+
+
+def best_epoch(config: RunConfig, history: Sequence[Row]) -> Row | None:
+    """The row of the best epoch by `monitored_metric`; an epoch in which that metric has no value is never the best.
+
+    >>> from mxtrain.config import run_from_dict
+    >>> config = run_from_dict({
+    ...     "data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
+    ...     "optimizer": {"kind": "sgd"}, "fit": {"metrics": ["accuracy"], "checkpoint": {"best": "val_accuracy"}}})
+    >>> best_epoch(config, [{"epoch": 1, "val_loss": 3.0, "val_accuracy": 0.9},
+    ...                     {"epoch": 2, "val_loss": 1.0, "val_accuracy": 0.8}])["epoch"]
+    1
+    """
+    metric = monitored_metric(config, history)
+    rows = [row for row in history if metric is not None and row.get(metric) is not None]
+    if metric is None or not rows:
+        return None
+    stopping = config.fit.early_stopping
+    if stopping is not None and stopping.restore_best:
+        epoch = Patience.after(rows, stopping).epoch
+        return next((row for row in rows if row["epoch"] == epoch), None)
+    found = rows[0]
+    for row in rows[1:]:
+        if is_better(metric, row[metric], than=found[metric]):
+            found = row
+    return found

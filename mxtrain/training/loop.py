@@ -3,9 +3,10 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +16,13 @@ from mxtrain.data import Data, read_data, take_over
 from mxtrain.errors import ConfigError, Problem, RunInterrupted, RunPaused, resume_command
 from mxtrain.models import ModelFactory, with_factory
 from mxtrain.state import OptimizationState
+from mxtrain.training.advice import target_moments
 from mxtrain.training.blas_threads import blas_limited, with_threads
 from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining, check_callbacks, tell, tell_of_error
 from mxtrain.training.checkpoints import Checkpoints
 from mxtrain.training.continuing import check_data, scaled_to_data, taken_up
 from mxtrain.training.figures import figures
+from mxtrain.training.history import best_epoch
 from mxtrain.training.loggers import guarded, open_loggers
 from mxtrain.training.preprocessing_file import to_text as preprocessing_text
 from mxtrain.training.run_directory import RunDirectory
@@ -33,20 +36,29 @@ from mxtrain.types import describe
 Config = RunConfig | Mapping[str, Any] | str | PathLike[str]
 
 
-class FitResult(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class FitResult:
     """What a run leaves behind.
 
     Attributes:
+        config: the resolved config.
         history: the metrics of each epoch, as in metrics.jsonl.
         state: where the run stood at its end.
         parameters: the trained parameters by name, as NumPy arrays.
         run_dir: the run's folder.
     """
 
+    config: RunConfig
     history: list[Row]
     state: OptimizationState
     parameters: dict[str, np.ndarray[Any, Any]]
     run_dir: Path
+
+    @property
+    def best(self) -> Row | None:
+        """The metrics of the best epoch, by the metric that early stopping or `checkpoint.best` watches, or else by
+        `val_loss`; None without a metric to choose by."""
+        return best_epoch(self.config, self.history)
 
     def __repr__(self) -> str:
         last = f"last {figures(self.history[-1])}" if self.history else "no epoch is finished"
@@ -63,49 +75,7 @@ def fit(
     model: ModelFactory | None = None,
     data: Data | None = None,
 ) -> FitResult:
-    """Train a model as a config says, and write the run's folder.
-
-    The same config and seed give the same parameters, byte for byte, on one machine; however often the run is
-    interrupted and resumed.
-
-    Args:
-        config: the path of a run file, a dict of the same shape, or a RunConfig; it is not changed. An unset
-            `optimizer.scale` becomes `1/batch_size` in the resolved config, because gradients are sums over a batch;
-            where there are fewer samples to train on than that, one over their number.
-        run_dir: the run's folder, new or empty; left out, runs/NAME-1, runs/NAME-2 and so on.
-        overrides: `path=value` texts, as with `--set`; only for a run file.
-        callbacks: what watches the run.
-        stop: looked at after every step; where it names a signal, the run is saved and ends with RunInterrupted.
-        model: `(config, n_features, n_outputs, xp)` to a Model of your own; the config has `model: {kind: custom}`.
-        data: what to train on, where the config has `data: {source: handed_over}`: `(X, y)`, with X of (n, ...)
-            numbers and y of (n,) numbers or names of classes; or columns by name, or a data frame, and the config
-            names the one to predict in `data.target`. They are copied; the run's folder keeps their SHA-256 alone.
-
-    Raises:
-        ConfigError: a value in the config is wrong; every problem at once.
-        DataError: the data cannot be read, or do not suit the loss.
-        ModelError: what `model` makes is no model.
-        BackendError: the backend cannot run here.
-        TrainingError: the run diverged, or its folder is taken or cannot be written.
-
-    Example:
-        >>> import mxtrain, tempfile
-        >>> result = mxtrain.fit({
-        ...     "data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
-        ...     "optimizer": {"kind": "adam", "η": 0.01}, "fit": {"epochs": 3, "metrics": ["accuracy"]},
-        ... }, run_dir=tempfile.mkdtemp())
-        >>> result.state
-        OptimizationState(batch_size=32, curr_epoch=3, curr_batch=45, curr_iter=135)
-        >>> result.history[-1]["val_accuracy"] > 0.9
-        True
-        >>> X = [[0.0], [1.0], [2.0], [3.0], [4.0]]
-        >>> result = mxtrain.fit({
-        ...     "data": {"source": "handed_over"}, "model": {"kind": "linear"}, "loss": "squared_error",
-        ...     "optimizer": {"kind": "adam", "η": 0.1}, "fit": {"epochs": 200},
-        ... }, run_dir=tempfile.mkdtemp(), data=(X, [1, 3, 5, 7, 9]))
-        >>> mxtrain.load_run(result.run_dir).predict([[10.0]]).round(1).tolist()
-        [21.0]
-    """
+    """Train a model as `mxtrain.fit` does, without showing progress; a FitResult without a model to predict with."""
     check_callbacks(callbacks)
     run = with_threads(with_factory(_run_config(config, overrides, data is not None).resolve(), model))
     loggers = open_loggers(run.fit.loggers)
@@ -125,28 +95,7 @@ def resume(
     model: ModelFactory | None = None,
     data: Data | None = None,
 ) -> FitResult:
-    """Continue a run from its newest checkpoint that is whole; the outcome is that of a run that never stopped.
-
-    Args:
-        run_dir: the run's folder.
-        overrides: changes, such as `fit.epochs=40`. What would have changed the past is refused: only `name`,
-            `fit.epochs`, `fit.checkpoint`, `fit.loggers` and, among those on the CPU, `backend` may change.
-        callbacks, stop: as for `fit`.
-        model, data: as for `fit`; those that the run was begun with.
-
-    Raises:
-        ConfigError: an override is wrong, or the config differs in what may not change.
-        TrainingError: there is no run, it is being trained by another process, or the data have changed.
-
-    Example:
-        >>> import mxtrain, tempfile
-        >>> config = {
-        ...     "data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
-        ...     "optimizer": {"kind": "adam"}, "fit": {"epochs": 1}}
-        >>> run_dir = mxtrain.fit(config, run_dir=tempfile.mkdtemp()).run_dir
-        >>> mxtrain.resume(run_dir, overrides=["fit.epochs=2"]).state.curr_epoch
-        2
-    """
+    """Continue a run as `mxtrain.resume` does, without showing progress."""
     check_callbacks(callbacks)
     directory = RunDirectory.open(run_dir)
     with directory.locked():
@@ -217,6 +166,7 @@ def train(
         batches=len(trainer.batches),
         samples=(len(trainer.dataset.training), len(trainer.dataset.validation)),
         parameters=sum(len(buffer) for buffer in trainer.params.buffers.values()),
+        target_moments=target_moments(trainer.config, trainer.dataset.validation.targets),
         history=tuple(map(dict, trainer.rows)),
         notes=(*notes, *trainer.undefined_metrics()),
     )
@@ -245,7 +195,7 @@ def train(
         tell_of_error(callbacks, error)
         raise
     write_finished(directory.path)
-    return FitResult(trainer.rows, trainer.state, parameters, directory.path)
+    return FitResult(trainer.config, trainer.rows, trainer.state, parameters, directory.path)
 
 
 def _over(trainer: Trainer, directory: RunDirectory) -> list[str]:
@@ -255,6 +205,9 @@ def _over(trainer: Trainer, directory: RunDirectory) -> list[str]:
         return [f"the run is over: early stopping ended it after epoch {trainer.epochs}"]
     if trainer.epochs < epochs:
         return []
+    schedule = trainer.config.optimizer.η_sched
+    if schedule is not None and schedule.run_length is not None:
+        return [f"the run is over: all {epochs} epochs are done"]
     more = f"{resume_command(directory.path)} --set fit.epochs={2 * trainer.epochs}"
     return [f"the run is over: all {epochs} epochs are done; to train on, say `{more}`"]
 

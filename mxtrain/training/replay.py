@@ -12,6 +12,7 @@ from mxtrain.training.checkpoints import Checkpoints
 from mxtrain.training.continuing import taken_up
 from mxtrain.training.environment import environment_changes
 from mxtrain.training.run_directory import RunDirectory
+from mxtrain.training.snapshot import Snapshot
 from mxtrain.training.status import read_status
 from mxtrain.training.trainer import Trainer
 
@@ -34,6 +35,7 @@ class Replay:
 def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, data: Data | None = None) -> list[str]:
     """Train again from the last checkpoint but one to the last, and compare: what differs, to the byte.
 
+    A run that has written only one checkpoint, because it was short, is trained again from its beginning.
     The last checkpoint is also compared with metrics.jsonl and, where the run is finished, with model.safetensors.
 
     Args:
@@ -44,7 +46,7 @@ def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, d
         The names of what differs; empty where the replay is exact.
 
     Raises:
-        TrainingError: there are no two checkpoints that are whole, or the data have changed.
+        TrainingError: there is no checkpoint to compare with, or only one was kept, or the data have changed.
     """
     return replay(run_dir, model=model, data=data).differences
 
@@ -55,10 +57,12 @@ def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, d
     checkpoints = Checkpoints(directory.checkpoints, keep=1)
     whole = checkpoints.good()
     last, previous = next(whole, None), next(whole, None)
-    if last is None or previous is None:
+    if last is None or (previous is None and (checkpoints.damaged or _keeps_one(last))):
         raise TrainingError(f"{run_dir} does not hold two checkpoints to compare; set fit.checkpoint.keep to 2 or more")
     run = with_factory(run_from_dict(last.record["config"], will_be_trained=False), model)
-    trainer = taken_up(previous, run, model, given=take_over(run, data))
+    trainer = taken_up(previous or last, run, model, given=take_over(run, data))
+    if previous is None:
+        trainer = Trainer(run, model, (trainer.dataset, trainer.data_fingerprint))
     changes = environment_changes(directory.path, trainer.optimizer.backend.name)
     try:
         with blas_limited(run.threads):
@@ -69,6 +73,11 @@ def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, d
     is_end = checkpoints.name(last.position) == checkpoints.names()[-1] and read_status(directory.path).is_finished
     differences = trainer.snapshot().differences(last) + directory.differences(last, is_end)
     return Replay(differences, changes if differences else [], checkpoints.damaged)
+
+
+def _keeps_one(snapshot: Snapshot) -> bool:
+    """Whether earlier checkpoints were removed; otherwise a single one means that the run wrote no other."""
+    return bool(snapshot.record["config"]["fit"]["checkpoint"]["keep"] == 1)
 
 
 def _advance(trainer: Trainer, end: tuple[int, int, int]) -> None:

@@ -7,8 +7,11 @@ from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints import Checkpoints
 from mxtrain.training.trainer import Trainer
 
-FIRST_GUESS = 0.005
-"""Seconds that saving is taken to cost before it was done."""
+SHARE = 0.02
+"""The share of the time that checkpoints may take with `fit.checkpoint.every: auto`."""
+FIRST_GUESS = 0.02
+"""Seconds that a checkpoint is assumed to take before one was written: with `auto`, the first is due after a second."""
+FIRST_GUESS_OF_SEGMENTS = 0.005
 
 
 class Saver:
@@ -17,8 +20,7 @@ class Saver:
     Args:
         trainer: the run.
         checkpoints: where it is saved.
-        share: where given, it is saved so often that saving takes this share of the time, rather than as often as
-            `fit.checkpoint.every` says.
+        share: where given, the share of the time that saving takes, which replaces `fit.checkpoint.every`.
     """
 
     def __init__(self, trainer: Trainer, checkpoints: Checkpoints, share: float | None = None) -> None:
@@ -26,10 +28,10 @@ class Saver:
         self._checkpoints = checkpoints
         checkpoints.prepare()
         self._config = trainer.config.fit.checkpoint
-        self._interval = self._config.interval
-        self._share = share
+        self._interval = trainer.config.fit.checkpoint_interval
+        self._share = SHARE if share is None and self._interval is None else share
         self._saved_at = time.monotonic()
-        self._seconds_to_save = FIRST_GUESS
+        self._seconds_to_save = FIRST_GUESS if share is None else FIRST_GUESS_OF_SEGMENTS
         self._best: tuple[str, float] | None = None
         for row in trainer.rows:
             self._note_best(row)
@@ -43,9 +45,7 @@ class Saver:
         """Save, if it is time for it at the end of an epoch, if the epoch was the best, or if the run is over."""
         trainer = self._trainer
         is_best = self._note_best(row)
-        by_epochs = self._share is None and self._interval.unit == "epoch"
-        is_due = by_epochs and trainer.epochs % self._interval.count == 0
-        if is_due or is_best or trainer.is_over:
+        if self._is_due_after_epoch() or is_best or trainer.is_over:
             self.save()
 
     def save(self) -> None:
@@ -61,12 +61,25 @@ class Saver:
         self._seconds_to_save = self._saved_at - begin
 
     def _is_due_after_step(self) -> bool:
-        since = time.monotonic() - self._saved_at
         if self._share is not None:
-            return since * self._share >= self._seconds_to_save
+            # After the last step of an epoch, `after_epoch` saves: that checkpoint holds the epoch's metrics too.
+            trainer = self._trainer
+            return self._is_due_by_share(self._share) and trainer.state.curr_batch < len(trainer.batches)
+        if self._interval is None:
+            return False
         count, unit = self._interval.count, self._interval.unit
         by_iterations = unit == "iteration" and self._trainer.state.curr_iter % count == 0
-        return by_iterations or (unit == "minute" and since >= 60 * count)
+        return by_iterations or (unit == "minute" and time.monotonic() - self._saved_at >= 60 * count)
+
+    def _is_due_after_epoch(self) -> bool:
+        if self._share is not None:
+            return self._is_due_by_share(self._share)
+        interval = self._interval
+        return interval is not None and interval.unit == "epoch" and self._trainer.epochs % interval.count == 0
+
+    def _is_due_by_share(self, share: float) -> bool:
+        """Whether the time since the last checkpoint pays for another one, which costs as much as the last did."""
+        return (time.monotonic() - self._saved_at) * share >= self._seconds_to_save
 
     def _note_best(self, row: Row) -> bool:
         """Whether an epoch is the best so far; its checkpoint is then the one to keep."""

@@ -63,7 +63,6 @@ class Trainer:
 
     def __init__(self, config: RunConfig, model: ModelFactory | None = None, data: ReadData | None = None) -> None:
         self.config = config
-        self.optimizer = build(config.optimizer, backend=config.backend)
         self.xp = array_module("cupy" if config.backend == "cupy" else "numpy")
         on_cpu = self.xp is np  # there, Python's own functions of two numbers are quicker
         self._widen: Callable[[Any], Any] = float if on_cpu else lambda number: number.astype(self.xp.float64)
@@ -79,6 +78,9 @@ class Trainer:
         self.grads = self.params.zeros_like()
         self.validation = self.dataset.validation.to(self.xp)
         self.batches = Batches(self.dataset.training.to(self.xp), config.data, config.seed, self.xp)
+        self.rule = config.optimizer.for_run(config.fit.epochs, len(self.batches))
+        self.optimizer = build(self.rule, backend=config.backend)
+        self.optimizer.state.batch_size = config.data.batch_size
         self.rows: list[Row] = []
         self.sums = EpochSums(self._metrics())
         self.patience = Patience()
@@ -341,8 +343,8 @@ class Trainer:
         """
         if not self._rolls_back:
             return
-        checkpoint = self.config.fit.checkpoint
-        is_scheduled = checkpoint.interval.unit == unit and count % checkpoint.interval.count == 0
+        checkpoint, interval = self.config.fit.checkpoint, self.config.fit.checkpoint_interval
+        is_scheduled = interval is not None and interval.unit == unit and count % interval.count == 0
         if is_scheduled or (unit == "epoch" and self._is_best_epoch(checkpoint.best)):
             self.check_parameters()
             self._rollback_point, self._rollback_position = RollbackPoint.of(self.snapshot()), self.position
@@ -359,7 +361,7 @@ class Trainer:
         if self._rollback_point is None:
             for name, value in self._initial().items():
                 self.params[name][...] = value
-            self.optimizer = build(self.config.optimizer, backend=self.config.backend)
+            self.optimizer = build(self.rule, backend=self.config.backend)
             self.state.batch_size = self.batch_size
         else:
             self._load(self._rollback_point)
@@ -385,7 +387,7 @@ class Trainer:
 
     def _rates(self) -> dict[str, float]:
         """η and μ, as the epoch's last update had them."""
-        rule, iteration = self.config.optimizer, max(self.state.curr_iter, 1)
+        rule, iteration = self.rule, max(self.state.curr_iter, 1)
         rates = {"η": rule.learning_rate(Time(iteration, iteration, self.state.curr_epoch - 1))}
         momentum = rule.momentum(iteration)
         return rates if momentum is None else rates | {"μ": momentum}

@@ -36,6 +36,18 @@ def test_the_closing_table_has_both_parts_the_best_epoch_and_where_the_run_is(mx
     assert re.search(r"^run +here$", out, re.MULTILINE)
 
 
+def test_the_best_epoch_goes_by_the_metric_that_checkpoint_best_watches(mxtrain):
+    watch = ["--set", "fit.checkpoint.best=loss", "--set", "fit.epochs=6", "--set", "optimizer.η=0.3"]
+    _, out, _ = mxtrain("fit", "run.yaml", "--run-dir", "here", *watch)
+    by_loss = min(rows("here"), key=lambda row: row["loss"])
+    assert by_loss != min(rows("here"), key=lambda row: row["val_loss"]), "the metrics disagree, or nothing is tried"
+    assert re.search(
+        rf"^best +epoch {by_loss['epoch']}: .*loss {short(by_loss['loss'])} \(lowest loss\)$", out, re.MULTILINE
+    )
+    result = json.loads(mxtrain("resume", "here", "--json").out)
+    assert (result["best"], result["best_metric"]) == (by_loss, "loss")
+
+
 def test_without_a_validation_part_there_is_no_best_epoch(mxtrain):
     _, out, _ = mxtrain("fit", "run.yaml", "--set", "data.validation=0")
     assert "training" in out

@@ -78,7 +78,7 @@ def test_on_a_narrow_screen_each_field_is_a_line_and_no_word_is_cut(mxtrain, mon
     out = mxtrain("list", "schedules").out
     assert "…" not in out
     assert max(map(len, out.splitlines())) <= 40
-    assert "  cosine\n    T: required; a whole number at least\n    1\n" in out
+    assert "  cosine\n    T: required; a whole number at least\n    1, run or run/N\n" in out
     assert "    γ: default 0.9; above 0 and below 1\n    (also gamma)\n" in out
     assert out.count("    warmup: default 0; a whole number at\n    least 0\n") == 1
 

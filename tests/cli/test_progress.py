@@ -86,7 +86,61 @@ def test_a_narrow_terminal_is_told_less_but_nothing_is_cut(width, told):
     assert "epoch 2/2 " in screen.getvalue()
     assert "loss 2.0000" in screen.getvalue()
     assert "…" not in screen.getvalue()
-    assert [name for name in ("val_accuracy", "batch") if name in screen.getvalue()] == told
+    drawn = [line for line in lines(screen) if line.startswith("epoch 2/2")]
+    assert [name for name in ("val_accuracy", "batch") if any(name in line for line in drawn)] == told
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    {
+        30: "epoch 1/2  loss 0.5000",
+        70: "epoch 1/2  loss 0.5000  val_loss 0.2500  val_accuracy 0.9000",
+        100: "epoch 1/2  loss 0.5000  accuracy 0.8000  val_loss 0.2500  val_accuracy 0.9000  η 0.01",
+    }.items(),
+)
+def test_the_line_of_an_epoch_stays_above_the_bar_and_is_not_wrapped(width, line):
+    screen = io.StringIO()
+    bar, drawing = watched(screen, width)
+    row = {"epoch": 1, "iteration": 45, "loss": 0.5, "accuracy": 0.8, "val_loss": 0.25, "val_accuracy": 0.9, "η": 0.01}
+    with drawing:
+        bar.on_batch(OptimizationState(32, 1, 45, 45), 64.0)
+        bar.on_epoch(OptimizationState(32, 1, 45, 45), row)
+        bar.due = 0.0
+        bar.on_batch(OptimizationState(32, 2, 1, 46), 64.0)
+    drawn = [each.rstrip() for each in lines(screen)]
+    assert line in drawn
+    assert any(each.startswith("epoch 2/2") for each in drawn[drawn.index(line) :])
+
+
+def test_a_terminal_that_becomes_narrow_is_told_less():
+    screen = io.StringIO()
+    bar, drawing = watched(screen, 110)
+    with drawing:
+        bar.on_batch(OptimizationState(32, 1, 7, 7), 64.0)
+        drawing.console.width, bar.due = 50, 0.0
+        bar.on_batch(OptimizationState(32, 1, 8, 8), 64.0)
+    last = [line for line in lines(screen) if line.startswith("epoch 1/2")][-1]
+    assert "loss 2.0000" in last
+    assert "batch" not in last
+
+
+def test_a_metric_without_a_value_is_null_in_the_line_and_in_the_bar():
+    screen = io.StringIO()
+    bar, drawing = watched(screen)
+    with drawing:
+        bar.on_epoch(OptimizationState(32, 1, 45, 45), {"loss": 0.5, "val_accuracy": None})
+    assert "epoch 1/2  loss 0.5000  val_accuracy null" in screen.getvalue()
+
+
+def test_of_a_long_run_every_kth_epoch_has_a_line():
+    screen = io.StringIO()
+    bar, drawing = watched(screen)
+    bar.info.config.fit.__dict__["epochs"] = 1000
+    with drawing:
+        for epoch in range(1, 1001):
+            bar.on_epoch(OptimizationState(32, epoch, 45, 45 * epoch), {"loss": 0.5})
+    told = [int(line[6:10]) for line in lines(screen) if line.startswith("epoch ")]
+    assert told == [1, *range(10, 1001, 10)]
 
 
 def test_the_lines_of_a_sweep_leave_the_same_room_and_show_where_they_are_cut():

@@ -164,7 +164,7 @@ fit:
   clip_norm: null
   diagnostics: true
   checkpoint:
-    every: "1 epoch"
+    every: auto
     keep: 3
     best: null
   early_stopping: null

@@ -18,7 +18,7 @@ CONFIG: dict[str, Any] = {
     "model": {"kind": "linear"},
     "loss": "squared_error",
     "optimizer": {"kind": "adam"},
-    "fit": {"epochs": 4, "checkpoint": {"keep": 3}},
+    "fit": {"epochs": 4, "checkpoint": {"every": "1 epoch", "keep": 3}},
 }
 DEEP = "[" * 100_000
 

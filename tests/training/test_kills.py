@@ -25,7 +25,7 @@ CONFIG: dict[str, Any] = {
     "model": {"kind": "linear"},
     "loss": "squared_error",
     "optimizer": {"kind": "nadam"},
-    "fit": {"epochs": 3, "metrics": ["r2"], "checkpoint": {"keep": 2, "best": "loss"}},
+    "fit": {"epochs": 3, "metrics": ["r2"], "checkpoint": {"every": "1 epoch", "keep": 2, "best": "loss"}},
 }
 
 

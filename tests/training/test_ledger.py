@@ -16,7 +16,7 @@ CONFIG: dict[str, Any] = {
     "model": {"kind": "linear"},
     "loss": "squared_error",
     "optimizer": {"kind": "adam"},
-    "fit": {"epochs": 6, "checkpoint": {"keep": 3}},
+    "fit": {"epochs": 6, "checkpoint": {"every": "1 epoch", "keep": 3}},
 }
 
 

@@ -28,7 +28,7 @@ def settings(source: str, loss: str = "softmax_cross_entropy", **parts: Any) -> 
         "model": {"kind": "linear"},
         "loss": loss,
         "optimizer": {"kind": "adam", "η": 0.05},
-        "fit": {"epochs": 3},
+        "fit": {"epochs": 3, "checkpoint": {"every": "1 epoch"}},
     }
     return {name: value | parts.get(name, {}) if isinstance(value, dict) else value for name, value in whole.items()}
 

@@ -1,0 +1,318 @@
+"""The functions that train, for Python and notebooks: they show progress, as the command line does."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mxtrain import training
+from mxtrain.data import Data
+from mxtrain.models import ModelFactory
+from mxtrain.training import Callback, LoadedRun, StopRequest, load_run
+
+if TYPE_CHECKING:
+    from mxtrain.reports.written import Report
+    from mxtrain.sweeps import SweepResult, Watch
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FitResult(training.FitResult):
+    """The outcome of a run.
+
+    Attributes:
+        config: the resolved config.
+        history: the metrics of each epoch, as in metrics.jsonl.
+        state: where the run stood at its end.
+        parameters: the trained parameters by name, as NumPy arrays.
+        run_dir: the run's folder.
+
+    Example:
+        >>> import mxtrain, tempfile
+        >>> result = mxtrain.fit({
+        ...     "data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
+        ...     "optimizer": {"kind": "adam", "η": 0.01}, "fit": {"epochs": 3}}, run_dir=tempfile.mkdtemp())
+        >>> result.best["epoch"], result.evaluate()["accuracy"] > 0.9, result.predict(np.zeros((2, 64))).shape
+        (3, True, (2,))
+    """
+
+    _model: ModelFactory | None = field(default=None, kw_only=True)
+    _data: Data | None = field(default=None, kw_only=True)
+
+    @cached_property
+    def _loaded(self) -> LoadedRun:
+        run = load_run(self.run_dir, model=self._model)
+        # The folder may have been trained on since: this result stays that of its own parameters.
+        return replace(run, parameters=dict(self.parameters), history=list(self.history))
+
+    def predict(self, inputs: "training.loaded_run.Inputs") -> np.ndarray[Any, Any]:
+        """Predict with the trained model: `LoadedRun.predict`, on a file, columns by name, a data frame or an array."""
+        return self._loaded.predict(inputs)
+
+    def evaluate(
+        self,
+        samples: str | PathLike[str] | Data | None = None,
+        *,
+        part: Literal["training", "validation", "test"] | None = None,
+        data: Data | None = None,
+    ) -> dict[str, float]:
+        """Measure the trained model: `LoadedRun.evaluate`, on samples, or on a part of the run's own data.
+
+        Args:
+            samples, part: as for `LoadedRun.evaluate`.
+            data: the run's own data; left out, what `fit` was given.
+        """
+        return self._loaded.evaluate(samples, part=part, data=self._own(data) if samples is None else data)
+
+    def report(self, output: str | PathLike[str] | None = None, *, data: Data | None = None) -> "Report":
+        """Write an HTML page, and pictures, of how the run went, as `mxtrain report` does.
+
+        Args:
+            output: the page; left out, report.html in the run's folder.
+            data: the run's own data; left out, what `fit` was given.
+
+        Raises:
+            MxtrainError: `mxtrain[report]` is not installed.
+        """
+        from mxtrain.cli.report_command import reports_of_runs
+
+        return reports_of_runs()(
+            self.run_dir, None if output is None else Path(output), model=self._model, data=self._own(data)
+        )
+
+    def _own(self, data: Data | None) -> Data | None:
+        return self._data if data is None else data
+
+
+def fit(
+    config: "training.loop.Config",
+    *,
+    run_dir: str | PathLike[str] | None = None,
+    overrides: Sequence[str] = (),
+    callbacks: Sequence[Callback] = (),
+    stop: StopRequest | None = None,
+    model: ModelFactory | None = None,
+    data: Data | None = None,
+    verbose: bool | None = None,
+) -> FitResult:
+    """Train a model as a config says, and write the run's folder.
+
+    The same config and seed give the same parameters, byte for byte, on one machine; however often the run is
+    interrupted and resumed.
+
+    Args:
+        config: the path of a run file, a dict of the same shape, or a RunConfig; it is not changed. An unset
+            `optimizer.scale` becomes `1/batch_size` in the resolved config, because gradients are sums over a batch;
+            where there are fewer samples to train on than that, one over their number.
+        run_dir: the run's folder, new or empty; left out, runs/NAME-1, runs/NAME-2 and so on.
+        overrides: `path=value` texts, as with `--set`; only for a run file.
+        callbacks: what watches the run.
+        stop: looked at after every step; where it names a signal, the run is saved and ends with RunInterrupted.
+        model: `(config, n_features, n_outputs, xp)` to a Model of your own; the config has `model: {kind: custom}`.
+        data: what to train on, where the config has `data: {source: handed_over}`: `(X, y)`, with X of (n, ...)
+            numbers and y of (n,) numbers or names of classes; or columns by name, or a data frame, and the config
+            names the one to predict in `data.target`. They are copied; the run's folder keeps their SHA-256 alone.
+        verbose: whether to show progress on stderr, or in a notebook below the cell: a line for each epoch (of a run of
+            more than 100 epochs, for the first, the last and every k-th), and a bar; left out, if stderr is a terminal
+            or this is a notebook.
+
+    Raises:
+        ConfigError: a value in the config is wrong; every problem at once.
+        DataError: the data cannot be read, or do not suit the loss.
+        ModelError: what `model` makes is no model.
+        BackendError: the backend cannot run here.
+        TrainingError: the run diverged, or its folder is taken or cannot be written.
+
+    Example:
+        >>> import mxtrain, tempfile
+        >>> result = mxtrain.fit({
+        ...     "data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
+        ...     "optimizer": {"kind": "adam", "η": 0.01}, "fit": {"epochs": 3, "metrics": ["accuracy"]},
+        ... }, run_dir=tempfile.mkdtemp())
+        >>> result.state
+        OptimizationState(batch_size=32, curr_epoch=3, curr_batch=45, curr_iter=135)
+        >>> result.history[-1]["val_accuracy"] > 0.9
+        True
+        >>> X = [[0.0], [1.0], [2.0], [3.0], [4.0]]
+        >>> result = mxtrain.fit({
+        ...     "data": {"source": "handed_over"}, "model": {"kind": "linear"}, "loss": "squared_error",
+        ...     "optimizer": {"kind": "adam", "η": 0.1}, "fit": {"epochs": 200},
+        ... }, run_dir=tempfile.mkdtemp(), data=(X, [1, 3, 5, 7, 9]))
+        >>> result.predict([[10.0]]).round(1).tolist()
+        [21.0]
+    """
+    training.callbacks.check_callbacks(callbacks)
+    with _progress(verbose) as progress:
+        result = training.fit(
+            config,
+            run_dir=run_dir,
+            overrides=overrides,
+            callbacks=(*progress, *callbacks),
+            stop=stop,
+            model=model,
+            data=data,
+        )
+    return _with_model(result, model, data)
+
+
+def resume(
+    run_dir: str | PathLike[str],
+    *,
+    overrides: Sequence[str] = (),
+    callbacks: Sequence[Callback] = (),
+    stop: StopRequest | None = None,
+    model: ModelFactory | None = None,
+    data: Data | None = None,
+    verbose: bool | None = None,
+) -> FitResult:
+    """Continue a run from its newest checkpoint that is whole; the outcome is that of a run that never stopped.
+
+    Args:
+        run_dir: the run's folder.
+        overrides: changes, such as `fit.epochs=40`. What would have changed the past is refused: only `name`,
+            `fit.epochs`, `fit.checkpoint`, `fit.loggers` and, among those on the CPU, `backend` may change.
+        callbacks, stop, verbose: as for `fit`.
+        model, data: as for `fit`; those that the run was begun with.
+
+    Raises:
+        ConfigError: an override is wrong, or the config differs in what may not change.
+        TrainingError: there is no run, it is being trained by another process, or the data have changed.
+
+    Example:
+        >>> import mxtrain, tempfile
+        >>> config = {
+        ...     "data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
+        ...     "optimizer": {"kind": "adam"}, "fit": {"epochs": 1}}
+        >>> run_dir = mxtrain.fit(config, run_dir=tempfile.mkdtemp()).run_dir
+        >>> mxtrain.resume(run_dir, overrides=["fit.epochs=2"]).state.curr_epoch
+        2
+    """
+    training.callbacks.check_callbacks(callbacks)
+    with _progress(verbose) as progress:
+        result = training.resume(
+            run_dir, overrides=overrides, callbacks=(*progress, *callbacks), stop=stop, model=model, data=data
+        )
+    return _with_model(result, model, data)
+
+
+def sweep(
+    config: Mapping[str, Any] | str | PathLike[str],
+    *,
+    run_dir: str | PathLike[str] | None = None,
+    overrides: Sequence[str] = (),
+    workers: int | None = None,
+    engine: Literal["local", "dask"] = "local",
+    scheduler: str | None = None,
+    retry_failed: bool = False,
+    model: ModelFactory | str | None = None,
+    stop: StopRequest | None = None,
+    watch: "Watch | None" = None,
+    verbose: bool | None = None,
+) -> "SweepResult":
+    """Search over any value of a run file. Where the folder holds the sweep already, it goes on where it was.
+
+    What the trials are, and what comes of them, follows from the config alone: not from workers, engine, speed, or
+    interruptions.
+
+    Args:
+        config: the path of a file with a `sweep` section, or a dict of the same shape.
+        run_dir: the sweep's folder; left out, sweeps/NAME.
+        overrides: `path=value` texts, as with `--set`; only for a file.
+        workers: how many trials are trained side by side; left out, as the file says.
+        engine: `local`: processes on this machine; `dask`: a Dask cluster.
+        scheduler: the address of Dask's scheduler; left out, a cluster on this machine.
+        retry_failed: whether trials that failed before are tried again.
+        model: for `model: {kind: custom}`, as for `fit`; a function that workers can import, or its place, as in
+            `module:function`.
+        stop: looked at several times a second; where it names a signal, runs are saved, and RunInterrupted is raised.
+        watch: called with the sweep as it stands, a few times a second.
+        verbose: whether to show progress on stderr, or in a notebook below the cell; left out, if stderr is a terminal
+            or this is a notebook.
+
+    Raises:
+        ConfigError: a value in the config is wrong; every problem at once.
+        SweepError: the sweep cannot go on; what was done is kept.
+        FolderBusyError: another process runs it.
+
+    Example:
+        >>> import mxtrain, tempfile
+        >>> result = mxtrain.sweep({
+        ...     "data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
+        ...     "optimizer": {"kind": "adam"}, "fit": {"epochs": 1, "metrics": ["accuracy"]},
+        ...     "sweep": {"search": {"optimizer.η": {"choice": [0.0001, 0.01]}}, "sampler": {"kind": "grid"},
+        ...               "objective": {"maximize": "val_accuracy"}},
+        ... }, run_dir=tempfile.mkdtemp(), workers=1)
+        >>> [row["params"] for row in result], result.best["params"]
+        ([{'optimizer.η': 0.0001}, {'optimizer.η': 0.01}], {'optimizer.η': 0.01})
+        >>> mxtrain.load_run(result.best["run_dir"]).history[-1]["val_accuracy"] == result.best["value"]
+        True
+    """
+    from mxtrain import sweeps
+
+    with _sweep_progress(verbose) as progress:
+
+        def show(result: "SweepResult") -> None:
+            for each in (progress, watch):
+                if each is not None:
+                    each(result)
+
+        return sweeps.sweep(
+            config,
+            run_dir=run_dir,
+            overrides=overrides,
+            workers=workers,
+            engine=engine,
+            scheduler=scheduler,
+            retry_failed=retry_failed,
+            model=model,
+            stop=stop,
+            watch=show,
+        )
+
+
+def _with_model(result: training.FitResult, model: ModelFactory | None, data: Data | None) -> FitResult:
+    return FitResult(
+        result.config, result.history, result.state, result.parameters, result.run_dir, _model=model, _data=data
+    )
+
+
+def _is_shown(verbose: bool | None) -> bool:
+    if verbose is not None:
+        return verbose
+    return _is_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def _is_notebook() -> bool:
+    if "IPython" not in sys.modules:
+        return False  # so that rich is imported only where it draws
+    from mxtrain.cli.notebook import is_notebook
+
+    return is_notebook()
+
+
+@contextmanager
+def _progress(verbose: bool | None) -> Iterator[Sequence[Callback]]:
+    """The callbacks that show a run's progress; none if it is not shown."""
+    if not _is_shown(verbose):
+        yield ()
+        return
+    from mxtrain.cli.progress import watching, watching_in_notebook
+
+    with watching_in_notebook() if _is_notebook() else watching(quiet=False) as callbacks:
+        yield callbacks
+
+
+@contextmanager
+def _sweep_progress(verbose: bool | None) -> Iterator["Watch | None"]:
+    if not _is_shown(verbose):
+        yield None
+        return
+    from mxtrain.cli.sweep_progress import watching, watching_in_notebook
+
+    with watching_in_notebook() if _is_notebook() else watching(quiet=False) as watch:
+        yield watch

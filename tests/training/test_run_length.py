@@ -1,0 +1,111 @@
+"""`T: run` is the length of the run wherever a schedule is used, and a clear error where there is no run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mxtrain
+from mxtrain.cli.curves import course
+from mxtrain.config import read_sweep, run_from_dict, to_yaml
+from mxtrain.config.schema import json_schema
+from mxtrain.schedules.learning_rate import Cosine, Step
+
+EPOCHS, BATCHES = 6, 3
+
+
+def config(schedule: dict[str, Any], epochs: int = EPOCHS) -> dict[str, Any]:
+    return {
+        "data": {"source": "diabetes", "batch_size": 150}, "model": {"kind": "linear"}, "loss": "squared_error",
+        "optimizer": {"kind": "adam", "η": 0.1, "η_sched": schedule}, "fit": {"epochs": epochs},
+    }  # fmt: skip
+
+
+EQUAL: dict[str, tuple[dict[str, Any], int]] = {
+    "cosine": ({"kind": "cosine", "T": "run"}, EPOCHS),
+    "cosine after a warm-up": ({"kind": "cosine", "T": "run", "warmup": 2}, EPOCHS - 2),
+    "cosine by iterations": ({"kind": "cosine", "T": "run", "per": "iteration", "warmup": 4}, EPOCHS * BATCHES - 4),
+    "step": ({"kind": "step", "T": "run"}, EPOCHS),
+    "step, three of them": ({"kind": "step", "T": "run/3"}, 2),
+    "step, a part that is rounded up": ({"kind": "step", "T": "run/4"}, 2),
+}
+
+
+@pytest.mark.parametrize(("schedule", "T"), EQUAL.values(), ids=EQUAL.keys())
+def test_a_run_is_that_with_the_number_written_out(schedule: dict[str, Any], T: int, tmp_path: Path) -> None:
+    by_name = mxtrain.fit(config(schedule), run_dir=tmp_path / "name")
+    by_number = mxtrain.fit(config(schedule | {"T": T}), run_dir=tmp_path / "number")
+    assert by_name.history == by_number.history
+    assert (tmp_path / "name/model.safetensors").read_bytes() == (tmp_path / "number/model.safetensors").read_bytes()
+    curves = [course(run_from_dict(config(each))).curves for each in (schedule, schedule | {"T": T})]
+    assert curves[0] == curves[1]
+    assert f"T: {schedule['T']}" in (tmp_path / "name/config.yaml").read_text(encoding="utf-8"), (
+        "it runs again unchanged"
+    )
+    assert mxtrain.verify(tmp_path / "name") == []
+
+
+def test_other_epochs_are_refused_on_a_resume(tmp_path: Path) -> None:
+    mxtrain.fit(config({"kind": "cosine", "T": "run"}), run_dir=tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    told = (
+        "fit.epochs: was 6 when the run began, and cannot become 9: optimizer.η_sched.T is run, "
+        "so past learning rates would have been others; begin a new run"
+    )
+    with pytest.raises(mxtrain.ConfigError) as caught:
+        mxtrain.resume(tmp_path, overrides=["fit.epochs=9"])
+    assert str(caught.value) == told
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+    assert mxtrain.resume(tmp_path, overrides=["fit.checkpoint.keep=2"]).state.curr_epoch == EPOCHS
+
+
+def test_without_a_run_it_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    told = r"optimizer\.η_sched\.T: must be a number, got run: only a run that mxtrain\.fit trains has a length"
+    rule = {"kind": "adam", "η_sched": {"kind": "cosine", "T": "run"}}
+    file = tmp_path / "rule.yaml"
+    file.write_text(json.dumps(rule), encoding="utf-8")
+    for each in (rule, mxtrain.Adam(η_sched=Cosine(T="run")), file):
+        with pytest.raises(mxtrain.ConfigError, match=told):
+            mxtrain.build(each)
+    for schedule in (Cosine(T="run"), Step(T="run/2")):
+        with pytest.raises(ValueError, match=r"\.value needs a number: T is 'run.*, as in \w+\(T=20\)"):
+            schedule.value(1, 0.5)
+
+
+@pytest.mark.parametrize("wrong", ["rum", "run/0", "run/", "2 run", "", 0, 1.5, True, None])
+def test_what_is_no_length_is_refused_with_what_may_be(wrong: Any) -> None:
+    with pytest.raises(mxtrain.ConfigError, match=r"η_sched\.T: must be a whole number"):
+        run_from_dict(config({"kind": "cosine", "T": wrong}))
+
+
+@pytest.mark.parametrize(("per", "warmup"), [("epoch", 6), ("iteration", 18)])
+def test_a_warm_up_leaves_some_of_the_run(per: str, warmup: int, tmp_path: Path) -> None:
+    schedule = {"kind": "cosine", "T": "run", "per": per, "warmup": warmup}
+    with pytest.raises(
+        mxtrain.ConfigError, match=rf"η_sched\.warmup: must be below .*{warmup}, as T is run, got {warmup}"
+    ):
+        mxtrain.fit(config(schedule), run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    mxtrain.fit(config(schedule | {"warmup": warmup - 1}, EPOCHS), run_dir=tmp_path / "run")
+
+
+def test_it_is_searched_and_follows_the_epochs_of_each_trial(tmp_path: Path) -> None:
+    search = {"fit.epochs": {"choice": [2, 4]}, "optimizer.η_sched.T": {"choice": ["run", 3]}}
+    sweep = {"search": search, "sampler": {"kind": "grid"}, "objective": {"minimize": "val_loss"}}
+    file = tmp_path / "sweep.yaml"
+    file.write_text(json.dumps(config({"kind": "cosine", "T": "run"}) | {"sweep": sweep}), encoding="utf-8")
+    found = read_sweep(file)
+    for epochs in (2, 4):
+        for T in ("run", 3):
+            run = found.run_config(found.space.point({"fit.epochs": epochs, "optimizer.η_sched.T": T}))
+            rule = run.optimizer.for_run(run.fit.epochs, BATCHES)
+            assert rule.η_sched == Cosine(T=epochs if T == "run" else T)
+
+
+def test_the_schema_and_the_writer_know_it() -> None:
+    T = json_schema()["$defs"]["Cosine"]["properties"]["T"]
+    assert {"type": "integer", "minimum": 1}.items() <= T["anyOf"][0].items()
+    assert T["anyOf"][1]["type"] == "string"
+    run = run_from_dict(config({"kind": "step", "T": "run/3"}))
+    assert "T: run/3" in to_yaml(run)
