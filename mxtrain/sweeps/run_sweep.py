@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from mxtrain.config import Sweep, read_sweep, sweep_from_dict
-from mxtrain.errors import ConfigError, FolderBusyError, Problem, SweepError
+from mxtrain.errors import ConfigError, Problem, SweepError
 from mxtrain.models import ModelFactory
 from mxtrain.sweeps.engine import Engine
 from mxtrain.sweeps.folder import SWEEPS, SweepFolder
@@ -84,6 +84,7 @@ def sweep(
 def resume_sweep(folder: str | PathLike[str], *, overrides: Sequence[str] = (), **options: Any) -> SweepResult:
     """Go on with the sweep in a folder; `options` are those of `sweep`."""
     place = SweepFolder(Path(folder))
+    place.check_file()
     return sweep(place.file, run_dir=place.path, overrides=overrides, **options)
 
 
@@ -114,11 +115,7 @@ def stand_of(
     is_folder = isinstance(config, str | PathLike) and SweepFolder.holds_sweep(Path(config))
     folder = SweepFolder(Path(str(config))) if is_folder else _folder(_plan(config, overrides), run_dir)
     result = folder.read_results()
-    try:
-        with folder.locked():
-            return result.stopped()
-    except FolderBusyError:
-        return result
+    return result if folder.is_running else result.stopped()
 
 
 def _folder(plan: Sweep, run_dir: str | PathLike[str] | None) -> SweepFolder:

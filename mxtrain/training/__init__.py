@@ -4,14 +4,14 @@ from mxtrain.training.blas_threads import hold_blas_threads
 from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining
 from mxtrain.training.checkpoints import Checkpoints
 from mxtrain.training.durable import write_file
-from mxtrain.training.folder_lock import folder_lock
-from mxtrain.training.history import final_epoch
+from mxtrain.training.folder_lock import folder_lock, is_folder_locked
+from mxtrain.training.history import final_epoch, read_history
 from mxtrain.training.load_folder import load_run
 from mxtrain.training.loaded_run import Comparison, LoadedRun
 from mxtrain.training.loop import FitResult, advance, fit, resume
 from mxtrain.training.replay import Replay, replay, verify
 from mxtrain.training.run_list import ListedRun, differing, list_runs
-from mxtrain.training.segment import Progress, train_until
+from mxtrain.training.segment import Progress, check_same_run, train_until
 from mxtrain.training.snapshot import Snapshot
 from mxtrain.training.status import Status, read_status, write_status
 from mxtrain.training.stopping import StopRequest, graceful_stop
@@ -34,14 +34,17 @@ __all__ = [
     "StopTraining",
     "Trainer",
     "advance",
+    "check_same_run",
     "differing",
     "final_epoch",
     "fit",
     "folder_lock",
     "graceful_stop",
     "hold_blas_threads",
+    "is_folder_locked",
     "list_runs",
     "load_run",
+    "read_history",
     "read_status",
     "replay",
     "resume",

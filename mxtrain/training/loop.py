@@ -238,7 +238,7 @@ def train(
         with suppress(StopTraining):  # it has stopped
             tell(callbacks, "on_end", time.perf_counter() - begin)
     except (Exception, KeyboardInterrupt) as error:
-        if not isinstance(error, RunInterrupted | KeyboardInterrupt):
+        if not isinstance(error, RunInterrupted | RunPaused | KeyboardInterrupt):
             write_status(directory.path, Status("failed", str(error) or type(error).__name__))
         tell_of_error(callbacks, error)
         raise

@@ -15,7 +15,7 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from mxtrain.errors import RunInterrupted, TrainingError
+from mxtrain.errors import RunInterrupted, RunPaused, TrainingError
 from mxtrain.state import OptimizationState
 from mxtrain.training.callbacks import Callback, Row, RunInfo
 from mxtrain.training.durable import write_file
@@ -70,7 +70,7 @@ class MLflow(Callback):
     def on_error(self, error: BaseException) -> None:
         if hasattr(self, "_sent"):
             self._send()
-            self._terminate("KILLED" if isinstance(error, RunInterrupted | KeyboardInterrupt) else "FAILED")
+            self._terminate("KILLED" if isinstance(error, RunInterrupted | RunPaused | KeyboardInterrupt) else "FAILED")
 
     def _known(self, run_dir: Path) -> str | None:
         """The MLflow run that this run has there already."""

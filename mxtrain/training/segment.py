@@ -1,25 +1,29 @@
 """A part of a run: from wherever its folder stands, until so many epochs are finished."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from math import prod
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
-from mxtrain.config import RunConfig
+from mxtrain.config import RunConfig, read_run, to_yaml
 from mxtrain.data import DataMemory
-from mxtrain.errors import RunPaused
+from mxtrain.errors import ConfigError, ForeignRunError, RunPaused
 from mxtrain.models import ModelFactory, with_factory
 from mxtrain.training.blas_threads import blas_limited
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints import Checkpoints
-from mxtrain.training.continuing import taken_up
-from mxtrain.training.history import read_history
+from mxtrain.training.continuing import changed_paths, taken_up
+from mxtrain.training.flattened import flattened, told
+from mxtrain.training.history import read_history, stopped_early
+from mxtrain.training.ledger import METRICS
 from mxtrain.training.loggers import open_loggers
 from mxtrain.training.loop import train
 from mxtrain.training.run_directory import RunDirectory
-from mxtrain.training.status import read_status
+from mxtrain.training.snapshot import Snapshot
+from mxtrain.training.status import MODEL, STATUS, Status, read_status
 from mxtrain.training.stopping import StopRequest
 
 SHARE = 0.02
@@ -67,14 +71,18 @@ def train_until(
 
     Raises:
         RunInterrupted: `stop` named a signal; the run is saved.
+        ForeignRunError: the folder holds another run, or its files have changed since they were written.
         MxtrainError: as `fit` and `resume`.
     """
     run = with_factory(config, model)
-    if read_status(run_dir).state == "finished":
-        return _finished(run_dir)
+    check_same_run(run, run_dir)
+    if (status := read_status(run_dir)).is_finished:
+        return _finished(run, run_dir, status)
     directory = RunDirectory.claim(run_dir)
     with directory.locked(WAIT), blas_limited(run.threads):
         snapshot = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep).newest()
+        if snapshot is not None:
+            _check_snapshot(run, snapshot, directory.checkpoints)
         trainer = taken_up(snapshot, run, model, memory)
         if trainer.epochs < epochs or trainer.is_over:
             # what a rollback goes back to must not depend on time
@@ -85,7 +93,57 @@ def train_until(
     return Progress(trainer.rows, trainer.is_over, sum(len(buffer) for buffer in trainer.params.buffers.values()))
 
 
-def _finished(run_dir: Path) -> Progress:
-    with safe_open(run_dir / "model.safetensors", "numpy") as file:
-        parameters = sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - not a dict
-    return Progress(read_history(run_dir), True, parameters)
+def check_same_run(config: RunConfig, run_dir: Path) -> None:
+    """Check that a folder, if there is a run in it, holds the run of a config.
+
+    Raises:
+        ForeignRunError: its config.yaml is damaged, or has a value that gives another run.
+    """
+    file = run_dir / "config.yaml"
+    try:
+        if file.read_bytes() == to_yaml(config).encode():
+            return
+        found = read_run(file, data_must_exist=False)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ForeignRunError(f"{file} cannot be read: {error.strerror or error}") from error
+    except ConfigError as error:
+        raise ForeignRunError(f"{file} is damaged: {error.problems[0]}") from error
+    _check_values(flattened(found.to_dict()), config, str(file))
+
+
+def _check_snapshot(config: RunConfig, snapshot: Snapshot, checkpoints: Path) -> None:
+    _check_values(flattened(snapshot.record["config"]), config, str(checkpoints))
+    epoch, _, _ = snapshot.position
+    if epoch > config.fit.epochs:
+        raise ForeignRunError(f"{checkpoints} was trained to epoch {epoch}, beyond fit.epochs {config.fit.epochs}")
+
+
+def _check_values(found: Mapping[str, Any], config: RunConfig, place: str) -> None:
+    wanted = flattened(config.to_dict())
+    for path in changed_paths(found, wanted):
+        if path == "model.plugin" and wanted.get(path) is None:
+            continue  # recorded where the model is imported
+        values = f"{path} is {told(found, path)}, expected {told(wanted, path)}"
+        raise ForeignRunError(f"{place} belongs to another run: {values}")
+
+
+def _finished(config: RunConfig, run_dir: Path, status: Status) -> Progress:
+    """The progress of a finished run, from files that are as they were when it finished."""
+    model = run_dir / MODEL
+    for file in (run_dir / "config.yaml", model, run_dir / METRICS):
+        try:
+            if status.is_damaged(file) or not file.is_file():
+                raise ForeignRunError(f"{file} is damaged: its SHA-256 is not that in {run_dir / STATUS}")
+        except OSError as error:
+            raise ForeignRunError(f"{file} cannot be read: {error.strerror or error}") from error
+    try:
+        with safe_open(model, "numpy") as content:
+            parameters = sum(prod(content.get_slice(name).get_shape()) for name in content.keys())  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ForeignRunError(f"{model} is damaged: {error}") from error
+    rows = read_history(run_dir)[: config.fit.epochs]  # the run may have been trained on since
+    if len(rows) < config.fit.epochs and not stopped_early(config, rows):
+        raise ForeignRunError(f"{run_dir / METRICS} is damaged: it holds {len(rows)} of {config.fit.epochs} epochs")
+    return Progress(rows, True, parameters)

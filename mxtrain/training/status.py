@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from hashlib import file_digest
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from mxtrain.training.durable import write_file
 from mxtrain.training.json_text import parse
@@ -16,7 +16,11 @@ MODEL = "model.safetensors"
 SEALED = (MODEL, "preprocessing.json", "metrics.jsonl")
 """The files of a finished run of which status.json holds the SHA-256."""
 
-State = Literal["finished", "unfinished", "failed"]
+State = Literal["finished", "unfinished", "pruned", "failed"]
+_STATES: tuple[State, ...] = get_args(State)
+
+_PAUSED = "paused; the run is saved"
+"""Begins the reason with which earlier versions recorded a paused run as failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Status:
 
     Attributes:
         state: `finished`: it ended as it should, and its model is there; `failed`: it raised an error; `unfinished`:
-            it goes on, or it was interrupted or killed.
+            it goes on, or it was interrupted or killed; `pruned`: the same, and its sweep trains it no further.
         reason: of a failure, what it was.
         sha256: of a finished run, the SHA-256 of each file that its predictions and its metrics come from.
     """
@@ -70,8 +74,11 @@ def read_status(run_dir: Path) -> Status:
     """How a run stands; where nothing is written, or nothing that can be read, the model tells."""
     try:
         found = parse((run_dir / STATUS).read_bytes())
-        if found["state"] in ("finished", "unfinished", "failed"):
-            return Status(found["state"], str(found["reason"]), dict(found.get("sha256", {})))
+        state, reason = found["state"], str(found["reason"])
+        if state == "failed" and reason.startswith(_PAUSED):
+            return Status("unfinished")
+        if state in _STATES:
+            return Status(state, reason, dict(found.get("sha256", {})))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         pass
     return Status("finished" if (run_dir / MODEL).is_file() else "unfinished")
