@@ -91,9 +91,9 @@ class Driver:
             RunInterrupted: `stop` named a signal; every run is saved.
             SweepError: it cannot go on; what was done is kept.
         """
+        self._retry_failed = retry_failed
+        self._recall(retry_failed)  # where it fails, the results in the folder stay as they are
         try:
-            self._recall(retry_failed)
-            self._retry_failed = retry_failed
             self._loop()
             self._write_what_can_be()
         except BaseException:
@@ -284,8 +284,6 @@ class Driver:
                 trial.mark_end()
                 del self._live[trial.number]
                 self._end(trial.ending())
-            elif outcome.kind == "done" and not any(number == trial.number for number, _ in self._under_way):
-                trial.state = "waiting"
 
     def _end(self, ending: Ending) -> None:
         """A trial has ended: it is recorded as soon as all before it are."""
