@@ -14,10 +14,12 @@ from mxtrain.training import (
     Checkpoints,
     Progress,
     Status,
+    check_failed,
     check_same_run,
     final_epoch,
     read_history,
     read_status,
+    write_failed,
     write_status,
 )
 
@@ -118,10 +120,15 @@ class Trial:
     def mark_end(self) -> None:
         """Write into the folders of its unfinished runs that the trial was pruned or has failed."""
         if self.state in ("pruned", "failed"):
-            status = Status(self.state, self.error)
             for each in self.members:
-                if each.run_dir.exists() and not each.progress.is_over and read_status(each.run_dir) != status:
-                    write_status(each.run_dir, status)
+                status = read_status(each.run_dir)
+                is_marked = (status.state, status.reason) == (self.state, self.error)
+                if is_marked or each.progress.is_over or not each.run_dir.exists():
+                    continue
+                if self.state == "failed":
+                    write_failed(each.run_dir, self.error)
+                else:
+                    write_status(each.run_dir, Status("pruned"))
 
     def restore_failure(self) -> None:
         """Restore a failed trial from the folders of its runs, without training.
@@ -132,6 +139,7 @@ class Trial:
         for each in self.members:
             check_same_run(each.config, each.run_dir)
             status = read_status(each.run_dir)
+            check_failed(each.run_dir, status)
             rows = read_history(each.run_dir)[: each.config.fit.epochs]
             each.progress = Progress(rows, status.is_finished, 0)
             if status.state == "failed" and not self.error:

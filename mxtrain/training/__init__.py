@@ -11,9 +11,9 @@ from mxtrain.training.loaded_run import Comparison, LoadedRun
 from mxtrain.training.loop import FitResult, advance, fit, resume
 from mxtrain.training.replay import Replay, replay, verify
 from mxtrain.training.run_list import ListedRun, differing, list_runs
-from mxtrain.training.segment import Progress, check_same_run, train_until
+from mxtrain.training.segment import Progress, check_failed, check_same_run, train_until
 from mxtrain.training.snapshot import Snapshot
-from mxtrain.training.status import Status, read_status, write_status
+from mxtrain.training.status import Status, read_status, write_failed, write_status
 from mxtrain.training.stopping import StopRequest, graceful_stop
 from mxtrain.training.trainer import Trainer
 
@@ -34,6 +34,7 @@ __all__ = [
     "StopTraining",
     "Trainer",
     "advance",
+    "check_failed",
     "check_same_run",
     "differing",
     "final_epoch",
@@ -50,6 +51,7 @@ __all__ = [
     "resume",
     "train_until",
     "verify",
+    "write_failed",
     "write_file",
     "write_status",
 ]

@@ -113,6 +113,27 @@ def check_same_run(config: RunConfig, run_dir: Path) -> None:
     _check_values(flattened(found.to_dict()), config, str(file))
 
 
+def check_failed(run_dir: Path, status: Status) -> None:
+    """Check that the files of a run that failed are as they were then.
+
+    Raises:
+        ForeignRunError: one has changed.
+    """
+    if status.has_changed_reason:
+        raise ForeignRunError(f"{run_dir / STATUS} is damaged: the SHA-256 of its reason differs")
+    if METRICS in status.sha256:
+        _check_file(run_dir / METRICS, status)
+
+
+def _check_file(file: Path, status: Status) -> None:
+    try:
+        is_damaged = status.is_damaged(file) or not file.is_file()
+    except OSError as error:
+        raise ForeignRunError(f"{file} cannot be read: {error.strerror or error}") from error
+    if is_damaged:
+        raise ForeignRunError(f"{file} is damaged: its SHA-256 is not that in {file.with_name(STATUS)}")
+
+
 def _check_snapshot(config: RunConfig, snapshot: Snapshot, checkpoints: Path) -> None:
     _check_values(flattened(snapshot.record["config"]), config, str(checkpoints))
     epoch, _, _ = snapshot.position
@@ -133,11 +154,7 @@ def _finished(config: RunConfig, run_dir: Path, status: Status) -> Progress:
     """The progress of a finished run, from files that are as they were when it finished."""
     model = run_dir / MODEL
     for file in (run_dir / "config.yaml", model, run_dir / METRICS):
-        try:
-            if status.is_damaged(file) or not file.is_file():
-                raise ForeignRunError(f"{file} is damaged: its SHA-256 is not that in {run_dir / STATUS}")
-        except OSError as error:
-            raise ForeignRunError(f"{file} cannot be read: {error.strerror or error}") from error
+        _check_file(file, status)
     try:
         with safe_open(model, "numpy") as content:
             parameters = sum(prod(content.get_slice(name).get_shape()) for name in content.keys())  # noqa: SIM118

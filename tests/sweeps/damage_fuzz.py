@@ -27,7 +27,9 @@ def main(flips: int, seed: int) -> int:
     with tempfile.TemporaryDirectory() as name:
         whole, damaged = Path(name, "whole"), Path(name, "sweep")
         pruner = {"kind": "asha", "reduction": 2}
-        mxtrain.sweep(small(pruner=pruner, parallel=2, sampler={"kind": "tpe"}), run_dir=damaged, workers=2)
+        search = {"optimizer.η": {"choice": [0.0001, 0.001, 0.01, 1e30]}}  # one diverges
+        config = small(search=search, optimizer={"kind": "sgd"}, pruner=pruner, parallel=2, sampler={"kind": "tpe"})
+        mxtrain.sweep(config, run_dir=damaged, workers=2)
         wanted = table(json.loads((damaged / "results.json").read_text())["trials"])
         damaged.rename(whole)
         others = [whole / "sweep.yaml", whole / "results.json"]

@@ -54,6 +54,13 @@ def test_trials_that_failed_are_restored_from_their_folders(tmp_path):
     (tmp_path / "study.db").unlink()
     assert table(mxtrain.sweep(config, run_dir=tmp_path, workers=1)) == table(whole)
     assert sorted(path.name for path in (tmp_path / "trials").iterdir()) == ["0000", "0001"]
+    (tmp_path / "study.db").unlink()
+    status = tmp_path / "trials/0001/status.json"
+    text = status.read_text()
+    status.write_text(text.replace("diverged", "divergeD"))
+    with pytest.raises(mxtrain.SweepError, match=r"status.json is damaged: .* move .*/trials/0001 away, and continue"):
+        mxtrain.sweep(config, run_dir=tmp_path, workers=1)
+    status.write_text(text)
     again = mxtrain.sweep(config, run_dir=tmp_path, workers=1, retry_failed=True)
     (tmp_path / "study.db").unlink()
     assert table(mxtrain.sweep(config, run_dir=tmp_path, workers=1)) == table(again) == table(whole)
