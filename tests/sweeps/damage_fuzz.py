@@ -1,6 +1,6 @@
 """Flip single bits in the files of a finished sweep, and continue it.
 
-Run by hand: `python tests/sweeps/damage_fuzz.py [FLIPS] [SEED]`. FLIPS (150) bits are flipped in study.db, and as many in
+Run by hand: `python -m tests.sweeps.damage_fuzz [FLIPS] [SEED]`. FLIPS (150) bits are flipped in study.db, and as many in
 sweep.yaml, results.json and the files of the trials, with the study and without it. Each outcome must be the same table
 or one line of error. Exits with 1 otherwise.
 """

@@ -1,6 +1,6 @@
 """Kill the drivers of pruned sweeps, lose their studies in between, and compare with undisturbed sweeps.
 
-Run by hand: `python tests/sweeps/kill_storm.py [KILLS] [SEED]`. Each pruner (asha, hyperband, median) is combined with one
+Run by hand: `python -m tests.sweeps.kill_storm [KILLS] [SEED]`. Each pruner (asha, hyperband, median) is combined with one
 seed and with three; KILLS (60) is the total. Exits with 1 where a table differs, a folder is put aside, a checkpoint is
 lost, or a finished run is trained again.
 """
