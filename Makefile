@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .venv-bench/.ready
+MUTATION := .venv/.mutation-ready
 
-.PHONY: help setup fit test test-gpu check format bench bench-gpu build clean
+.PHONY: help setup fit test test-gpu check format mutation bench bench-gpu build clean
 help:    ## List the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -33,6 +34,13 @@ check: $(READY) ## Formatting, lint, strict types, import layers
 format: $(READY) ## Rewrite the sources in the house format
 	$(BIN)/ruff format mxtrain tests
 	$(BIN)/ruff check --fix mxtrain tests
+
+mutation: $(MUTATION) ## Plant faults in the sources and list those that no test notices; ARGS='rules -n 40'
+	$(BIN)/python tests/mutation/mutate.py $(ARGS)
+
+$(MUTATION): $(READY) tests/mutation/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement tests/mutation/requirements.txt
+	@touch $@
 
 bench: $(PEERS) ## Measure mxtrain beside its peers; writes docs/performance.md
 	.venv-bench/bin/python tests/benchmarks/peers.py

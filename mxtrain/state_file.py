@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mxtrain.atomic_io import write_output
 from mxtrain.errors import StateError
 from mxtrain.types import Array, describe
 
@@ -32,7 +33,7 @@ def write_state_file(path: str | os.PathLike[str], saved: Mapping[str, Any]) -> 
         tensors |= {f"{number}/{slot}": _on_host(array) for slot, array in entry["slots"].items()}
     header = {"rule": saved["rule"], "state": saved["state"], "parameters": entries}
     content = save(tensors, {_HEADER: json.dumps(header, ensure_ascii=False)})
-    _put(Path(path).resolve(), content)  # of a link, the file that it leads to
+    write_output(Path(path), content)
 
 
 def read_state_file(path: str | os.PathLike[str], asarray: Callable[[Any], Array] = np.asarray) -> dict[str, Any]:
@@ -61,21 +62,6 @@ def read_state_file(path: str | os.PathLike[str], asarray: Callable[[Any], Array
     except (SafetensorError, KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
         raise StateError(f"{os.fspath(path)} holds no state of an optimizer ({error})") from error
     return {"rule": header.get("rule"), "state": header.get("state"), "parameters": parameters}
-
-
-def _put(path: Path, content: bytes) -> None:
-    if path.exists() and not path.is_file():  # a pipe or a device is written to, and not replaced
-        path.write_bytes(content)
-        return
-    temporary = Path(f"{path}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _on_host(array: Any) -> np.ndarray[Any, Any]:

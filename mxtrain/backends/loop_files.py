@@ -5,6 +5,8 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
+from mxtrain.atomic_io import write_file
+
 
 def cache_folder() -> Path:
     """MXTRAIN_CACHE_DIR where it is set, else `mxtrain` in the place that the system has for caches."""
@@ -29,7 +31,5 @@ def loop_file(name: str, source: str) -> Path:
     path = folder / f"{name}_{sha256(source.encode()).hexdigest()[:16]}.py"
     if not path.is_file() or path.read_bytes() != source.encode():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_bytes(source.encode())
-        temporary.replace(path)
+        write_file(path, source.encode())
     return path

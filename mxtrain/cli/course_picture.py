@@ -1,5 +1,6 @@
 """The course of η and μ as PNG."""
 
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -7,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mxtrain.atomic_io import write_output
 from mxtrain.cli.curves import Course, Curve, bounds
 
 _INK = "#333333"
@@ -27,7 +29,9 @@ def write_picture(course: Course, path: Path) -> None:
     above = panels[0].secondary_xaxis("top", functions=(lambda x: x * batches, lambda x: x / batches))
     above.set_xlabel("iteration", color=_INK)
     _quiet(above)
-    figure.savefig(path, format="png")
+    content = BytesIO()
+    figure.savefig(content, format="png")
+    write_output(path, content.getvalue())
 
 
 def _draw(panel: Axes, course: Course, curve: Curve) -> None:

@@ -54,13 +54,10 @@ def _table(run: "LoadedRun", file: str) -> tuple[list[str], list[list[str]]]:
 
 def _put(path: Path, content: bytes) -> None:
     """All of it or nothing, so that a full disk leaves the old file; into a pipe or a device, as it comes."""
-    from mxtrain.training.durable import write_file
+    from mxtrain.atomic_io import write_output
 
     try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(content)
-        else:
-            write_file(path.resolve(), content)
+        write_output(path, content)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
 

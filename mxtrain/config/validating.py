@@ -1,5 +1,6 @@
 """A tree of nodes becomes a config: validated, its data found."""
 
+import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,7 +33,7 @@ def validated(model: type[_Model], tree: MapNode, report: Report) -> _Model:
 
 def validated_run(tree: MapNode, report: Report, data_must_exist: bool = True) -> RunConfig:
     """The run that a tree holds, the paths of its data absolute."""
-    paths = data_paths(tree, report, data_must_exist)
+    paths = {name: normalized(path) for name, path in data_paths(tree, report, data_must_exist).items()}
     config = validated(RunConfig, tree, report)
     return config.model_copy(update={"data": config.data.model_copy(update=paths)}) if paths else config
 
@@ -58,15 +59,37 @@ def data_paths(tree: Node, report: Report, must_exist: bool) -> dict[str, str]:
 
 
 def absolute(text: str, location: Location | None) -> str:
-    """A path as it is meant at a place: relative to the file, or for a value from elsewhere to the current folder."""
+    """A path as it is meant at a place: relative to the file, or for a value from elsewhere to the current folder.
+
+    One that is absolute already stays as it is spelled: sweeps that were begun before hold such paths, and are
+    identified by them.
+    """
+    ending = "/" if text.endswith("/") else ""
+    if Path(text).is_absolute():
+        return f"{Path(text)}{ending}"
     folder = Path(location.source).parent if location is not None and location.line else Path()
-    return f"{(folder / text).absolute()}{'/' if text.endswith('/') else ''}"
+    return normalized(f"{(folder / text).absolute()}{ending}")
+
+
+def normalized(path: str) -> str:
+    """An absolute path without `..`, so that it does not depend on folders that it only leads through.
+
+    >>> normalized("/home/me/configs/../data/train.csv"), normalized("/data/./shards/")
+    ('/home/me/data/train.csv', '/data/shards/')
+    """
+    found = Path(Path(path).anchor)
+    for part in Path(path).parts[1:]:
+        if part != "..":
+            found /= part
+        else:  # what is above a link is what is above its target
+            found = (Path(os.path.realpath(found)) if found.is_symlink() else found).parent
+    return f"{found}{'/' if path.endswith('/') else ''}"
 
 
 def _data_path(field: str, text: str, location: Location | None, report: Report, must_exist: bool) -> str:
     path = absolute(text, location)
     is_folder = text.endswith("/")
-    if must_exist and not _exists(Path(path), is_folder):
+    if must_exist and not _exists(Path(normalized(path)), is_folder):
         shown = clipped(path.rstrip("/") if is_folder else path, 300)
         report.add(field, f"no such {'folder' if is_folder else 'file'}: {shown}", location)
     return path

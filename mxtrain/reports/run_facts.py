@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mxtrain.atomic_io import read_file
 from mxtrain.config import RunConfig, read_run
 from mxtrain.config.fit_section import is_better
 from mxtrain.data import Data
@@ -116,7 +117,7 @@ def read_facts(path: Path, model: ModelFactory | None = None, data: Data | None 
 
 def _seconds(path: Path, epochs: int) -> float | None:
     try:
-        rows = [json.loads(line) for line in (path / "timings.jsonl").read_bytes().splitlines()]
+        rows = [json.loads(line) for line in read_file(path / "timings.jsonl").splitlines()]
         seconds = {int(row["epoch"]): float(row["seconds"]) for row in rows}
     except (OSError, ValueError, LookupError, TypeError):
         return None
@@ -125,7 +126,7 @@ def _seconds(path: Path, epochs: int) -> float | None:
 
 def _environment(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads((path / "environment.json").read_bytes())
+        found = json.loads(read_file(path / "environment.json"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

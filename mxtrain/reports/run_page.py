@@ -45,7 +45,8 @@ def report_run(
     }
     blocks = [*_header(run), *_drawn(sections), *_settings(run)]
     figures = [figure for group in sections.values() for figure in group]
-    return write_report(output or run.path / "report.html", f"{_name(run)} · mxtrain", blocks, figures, run.notes)
+    path = output or run.path / "report.html"
+    return write_report(path, f"{_name(run)} · mxtrain", blocks, figures, run.notes, follow=output is not None)
 
 
 def _name(run: RunFacts) -> str:

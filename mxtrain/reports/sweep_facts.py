@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from mxtrain.atomic_io import read_file
 from mxtrain.config import Objective, read_sweep
 from mxtrain.errors import ConfigError
 from mxtrain.numbers import short
@@ -105,7 +106,7 @@ def read_sweep_facts(path: Path) -> SweepFacts:
         total=result.total,
         dimensions=dimensions,
         front=tuple(row["number"] for row in result.front),
-        file=folder.file.read_text(encoding="utf-8", errors="replace"),
+        file=read_file(folder.file).decode(errors="replace"),
     )
 
 

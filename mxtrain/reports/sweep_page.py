@@ -53,7 +53,8 @@ def report_sweep(folder: Path, output: Path | None = None) -> Report:
         blocks += [heading("Value by value"), paragraph(told, "dim"), Html(f'<div class="beside">{beside}</div>')]
     blocks += [*_failures(sweep), heading("All trials"), trials_table(sweep), heading("The sweep"), *_file(sweep)]
     figures = [*(figure for _, group in sections for figure in group), *slices]
-    return write_report(output or folder / "report.html", f"{sweep.name} · mxtrain", blocks, figures)
+    path = output or folder / "report.html"
+    return write_report(path, f"{sweep.name} · mxtrain", blocks, figures, follow=output is not None)
 
 
 def _header(sweep: SweepFacts, sentences: list[str]) -> list[Html]:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mxtrain.atomic_io import refuse_link, write_file, write_output
 from mxtrain.reports.charts import Figure
 from mxtrain.reports.page import Html, page
 from mxtrain.reports.pictures import picture
-from mxtrain.training.durable import write_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,13 @@ class Report:
 
 
 def write_report(
-    path: Path, title: str, blocks: Sequence[Html], figures: Sequence[Figure], notes: Sequence[str] = ()
+    path: Path,
+    title: str,
+    blocks: Sequence[Html],
+    figures: Sequence[Figure],
+    notes: Sequence[str] = (),
+    *,
+    follow: bool = False,
 ) -> Report:
     """Write a report; each file is put in its place whole.
 
@@ -34,15 +40,21 @@ def write_report(
         path: the page's; the pictures go into a folder beside it that is called like it, without the ending.
         title, blocks, figures: see `page`.
         notes: see `Report`.
+        follow: whether symbolic links are followed, because the user chose the place; in the folder of a run they are
+            replaced.
 
     Raises:
         OSError: a file cannot be written.
     """
-    write_file(path, page(title, blocks, figures).encode())
     folder = path.with_suffix("") if path.suffix else path.with_name(f"{path.name}-pictures")
-    pictures = []
-    for figure in figures:
+    pictures = [folder / f"{figure.key}.png" for figure in figures]
+    if follow:
+        write = write_output
+    else:
+        write = write_file
+        refuse_link(folder)
+    write(path, page(title, blocks, figures).encode())
+    for figure, file in zip(figures, pictures, strict=True):
         folder.mkdir(exist_ok=True)
-        pictures.append(folder / f"{figure.key}.png")
-        write_file(pictures[-1], picture(figure))
+        write(file, picture(figure))
     return Report(path, tuple(pictures), tuple(notes))

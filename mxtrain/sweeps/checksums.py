@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from mxtrain.atomic_io import read_file
 from mxtrain.training.ledger import METRICS
 
 KEY = "sha256"
@@ -76,6 +77,6 @@ def changed_files(run_dir: Path, checksums: Mapping[str, Mapping[str, Any]]) -> 
 
 def _read(file: Path) -> bytes | None:
     try:
-        return file.read_bytes()
+        return read_file(file)
     except OSError:
         return None

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -10,12 +11,15 @@ from shlex import quote
 from typing import Any
 from urllib.parse import urlsplit
 
+from mxtrain.atomic_io import make_folder, read_file, reason, refuse_link, remove_temporary_files, temporary_target
 from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
+from mxtrain.config.validating import DATA_PATHS, normalized
 from mxtrain.errors import ConfigError, ForeignRunError, Problem, SweepError, resume_command
 from mxtrain.sweeps.checksums import CONFIG, KEY, changed_files, digest, has_changed, is_broken, of_run, seal
 from mxtrain.sweeps.result import Ending, SweepResult
 from mxtrain.training import check_same_run, folder_lock, is_folder_locked, write_file
 from mxtrain.training.flattened import cause, flattened, told
+from mxtrain.training.folder_lock import LOCK
 from mxtrain.training.json_text import parse
 from mxtrain.training.ledger import METRICS
 
@@ -60,11 +64,27 @@ class SweepFolder:
         Raises:
             SweepError: it cannot be made, or holds something else.
         """
+        self.check_names()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            names = {entry.name for entry in self.path.iterdir()} - {".lock", f".{FILE}.tmp"}
+            make_folder(self.path)
         except OSError as error:
             raise SweepError(f"the sweep's folder {self.path} cannot be made: {error.strerror}") from error
+
+    def check_names(self) -> None:
+        """Refuse a folder that holds something else; to be repeated when it is locked.
+
+        Raises:
+            SweepError: it does, or a folder in it is a link, so that trials would be written elsewhere.
+        """
+        try:
+            names = {entry.name for entry in self.path.iterdir()} - {LOCK}
+            for name in ("trials", "logs"):
+                refuse_link(self.path / name)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise SweepError(f"the sweep's folder {self.path} cannot be made: {reason(error)}") from error
+        names = {name for name in names if temporary_target(name) != FILE}
         if names and not names & {FILE, "study.db", "trials"}:  # the file may be lost, the study knows what it was
             raise SweepError(f"{self.path} is not empty and holds no sweep; name another folder with --run-dir")
 
@@ -74,24 +94,30 @@ class SweepFolder:
         Raises:
             FolderBusyError: there is one.
         """
-        # `is_running` of another process may hold the lock for a moment
-        return folder_lock(
-            self.path, f"another process runs the sweep in {self.path}; wait for it, or stop it", wait=0.2
-        )
+        return folder_lock(self.path, f"another process runs the sweep in {self.path}; wait for it, or stop it")
 
     @property
     def is_running(self) -> bool:
         """Whether a driver may be running the sweep; nothing in the folder is written."""
-        return is_folder_locked(self.path)
+        try:
+            return is_folder_locked(self.path)
+        except OSError:
+            return False  # a driver could not lock it either
 
-    def take_up(self, sweep: Sweep) -> None:
-        """Write the sweep down; where there is one already, refuse another one.
+    def take_up(self, sweep: Sweep) -> Sweep:
+        """Write the sweep down, in a folder that is locked; where there is one already, refuse another one.
+
+        Returns:
+            The sweep, with the paths of its data as they were spelled when it began, as these identify its study.
 
         Raises:
             ConfigError: the folder's sweep differs in what may not change; every difference at once.
             SweepError: it cannot be written.
         """
+        self.check_names()
+        remove_temporary_files(self.path, (FILE, "results.json", "best.yaml"))
         if (known := self._known()) is not None:
+            sweep = _spelled_as(known, sweep)
             before, now = _fixed(known), _fixed(sweep)
             changed = [key for key in before | now if before.get(key) != now.get(key)]
             if changed:
@@ -101,13 +127,14 @@ class SweepFolder:
                 )
         has_password = bool(sweep.settings.storage and urlsplit(sweep.settings.storage).password)
         self.write(FILE, seal(sweep.to_yaml()), is_private=has_password)
+        return sweep
 
     def _known(self) -> Sweep | None:
         """The sweep that is written down; None where it is lost, or where none of its trials has begun."""
         if not any((self.path / name).exists() for name in ("study.db", "trials")):
             return None
         try:
-            return None if is_broken(self.file.read_bytes()) else read_sweep(self.file)
+            return None if is_broken(read_file(self.file)) else read_sweep(self.file)
         except (ConfigError, OSError):
             return None
 
@@ -118,7 +145,7 @@ class SweepFolder:
             SweepError: it is not.
         """
         try:
-            is_damaged = is_broken(self.file.read_bytes())
+            is_damaged = is_broken(read_file(self.file))
         except OSError:
             return  # reading it as a sweep reports that
         if is_damaged:
@@ -131,7 +158,13 @@ class SweepFolder:
     def run_dirs(self, number: int, seeds: int) -> list[Path]:
         """The folder of each of a trial's runs."""
         trial = self.path / "trials" / f"{number:04}"
-        return [trial] if seeds == 1 else [trial / f"seed-{i}" for i in range(seeds)]
+        folders = [trial] if seeds == 1 else [trial / f"seed-{i}" for i in range(seeds)]
+        try:
+            for folder in (trial.parent, trial, *folders):
+                refuse_link(folder)
+        except OSError as error:
+            raise SweepError(f"trial {number} in {self.path} cannot be trained: {reason(error)}") from error
+        return folders
 
     def put_aside_dirs(self, number: int, seeds: int) -> Iterator[list[Path]]:
         """The folders of the runs of a trial's earlier attempts, the first attempt first."""
@@ -206,7 +239,7 @@ class SweepFolder:
         file = self.path / "results.json"
         remedy = f"`{resume_command(self.path)}` writes it anew"
         try:
-            record = parse(file.read_bytes())
+            record = parse(read_file(file))
             if has_changed(record):
                 raise SweepError(f"{file} is damaged: its checksum differs; {remedy}")
             return SweepResult.from_dict(record).moved_to(self.path)
@@ -231,7 +264,7 @@ class SweepFolder:
             write_file(self.path / name, text.encode(), is_private)
         except OSError as error:
             raise SweepError(
-                f"{self.path / name} cannot be written: {error.strerror}; what was done is kept: make room, and "
+                f"{self.path / name} cannot be written: {reason(error)}; what was done is kept: make room, and "
                 f"continue with `{resume_command(self.path)}`"
             ) from error
 
@@ -245,6 +278,20 @@ class SweepFolder:
 def identity(sweep: Sweep) -> str:
     """The SHA-256 of everything that the trials of a sweep follow from."""
     return sha256(json.dumps(_fixed(sweep), sort_keys=True).encode()).hexdigest()
+
+
+def _spelled_as(known: Sweep, sweep: Sweep) -> Sweep:
+    """A sweep, with another's spelling of those paths of data that are the same."""
+    before, now = known.run.get("data"), sweep.run.get("data")
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return sweep
+    pairs = {name: (before[name], now[name]) for name in DATA_PATHS if name in before and name in now}
+    spelled = {
+        name: old
+        for name, (old, new) in pairs.items()
+        if isinstance(old, str) and isinstance(new, str) and normalized(old) == normalized(new)
+    }
+    return replace(sweep, run={**sweep.run, "data": now | spelled})
 
 
 def _fixed(sweep: Sweep) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mxtrain.atomic_io import appended, make_folder
 from mxtrain.errors import SweepError
 from mxtrain.sweeps.task import Outcome, Task
 
@@ -107,8 +108,8 @@ class LocalEngine:
         self._selector.close()
 
     def _start(self, worker: _Worker) -> None:
-        worker.log.parent.mkdir(parents=True, exist_ok=True)
-        with worker.log.open("ab") as log:
+        make_folder(worker.log.parent)
+        with appended(worker.log) as log:
             worker.process = subprocess.Popen(
                 [sys.executable, "-m", "mxtrain.sweeps.worker", *self._arguments],
                 stdin=subprocess.PIPE,

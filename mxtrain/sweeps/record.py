@@ -3,6 +3,7 @@
 A trial is written whole, in one transaction and in the order of the numbers, so that a kill leaves no half of one.
 """
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,6 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from mxtrain.atomic_io import reason, refuse_link, write_file
 from mxtrain.config import Point, Sweep
 from mxtrain.errors import FolderBusyError, MxtrainError, SweepError
 from mxtrain.sweeps.checksums import KEY, digest
@@ -43,6 +45,8 @@ class Record:
 
     def __init__(self, sweep: Sweep, folder: Path) -> None:
         file = folder / "study.db"
+        if sweep.settings.storage is None:
+            _check_files(file)
         self._sweep = sweep
         self._file = file
         self._url = sweep.settings.storage or URL.create("sqlite", database=str(file)).render_as_string()
@@ -199,6 +203,20 @@ class Record:
             raise SweepError(f"{study} needs a driver; pip install 'mxtrain[{extra}]'") from error
         except Exception as error:  # Optuna raises errors of many types where rows do not fit together
             raise self.damaged(f"{type(error).__name__}: {_reason(error)}") from error
+
+
+def _check_files(file: Path) -> None:
+    """Refuse links, pipes and devices in the place of the database and the files beside it: SQLite would open them."""
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        place = file.with_name(file.name + suffix)
+        try:
+            refuse_link(place)
+            if place.exists() and not place.is_file():
+                raise OSError(errno.EINVAL, "is no regular file", str(place))
+        except OSError as error:
+            raise SweepError(f"the study {file} cannot be opened: {reason(error)}; move it away") from error
+    if file.exists() and file.stat().st_nlink > 1 and not file.with_name(f"{file.name}-journal").exists():
+        write_file(file, file.read_bytes())  # a hard-linked copy of the folder has a study of its own from here on
 
 
 def _reason(error: Exception) -> str:

@@ -77,7 +77,7 @@ def sweep(
     folder = _folder(plan, run_dir)
     folder.make()
     with folder.locked():
-        folder.take_up(plan)
+        plan = folder.take_up(plan)
         return _run(plan, folder, workers, engine, scheduler, retry_failed, model, stop, watch)
 
 

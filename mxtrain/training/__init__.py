@@ -1,9 +1,9 @@
 """Training: the fit loop, what watches it, its checkpoints, and the folder of a run."""
 
+from mxtrain.atomic_io import write_file
 from mxtrain.training.blas_threads import hold_blas_threads
 from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining
 from mxtrain.training.checkpoints import Checkpoints
-from mxtrain.training.durable import write_file
 from mxtrain.training.folder_lock import folder_lock, is_folder_locked
 from mxtrain.training.history import final_epoch, read_history
 from mxtrain.training.load_folder import load_run

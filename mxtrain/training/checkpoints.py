@@ -1,13 +1,15 @@
 """The checkpoints of a run, on disk: the newest few, each whole or not there at all."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mxtrain.atomic_io import make_folder, reason, refuse_link
 from mxtrain.errors import TrainingError
-from mxtrain.training.durable import read_folder, remove_folder, remove_leftovers, write_folder
+from mxtrain.training.durable import BEFORE, before_of, read_folder, remove_folder, remove_leftovers, write_folder
 from mxtrain.training.ledger import Ledger
 from mxtrain.training.snapshot import FORMAT, Snapshot
 
@@ -41,10 +43,11 @@ class Checkpoints:
             TrainingError: it cannot be written.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            refuse_link(self.folder)
+            make_folder(self.folder)
             remove_leftovers(self.folder)
         except OSError as error:
-            raise TrainingError(f"the folder {self.folder} cannot be written: {error.strerror}") from error
+            raise TrainingError(f"the folder {self.folder} cannot be written: {reason(error)}") from error
 
     def save(self, snapshot: Snapshot, best: str | None = None) -> str:
         """Write a snapshot, and take away the oldest checkpoints that are too many, but for `best`.
@@ -65,7 +68,7 @@ class Checkpoints:
                         remove_folder(self.folder / old)
         except OSError as error:
             raise TrainingError(
-                f"the checkpoint {self.folder / name} cannot be written: {error.strerror}; "
+                f"the checkpoint {self.folder / name} cannot be written: {reason(error)}; "
                 "what was saved before it is whole: make room, and resume the run"
             ) from error
         return name
@@ -80,8 +83,10 @@ class Checkpoints:
         """The checkpoints that are there, the newest last."""
         if not self.folder.is_dir():
             return []
-        found = [path.name for path in self.folder.iterdir() if _NAME.fullmatch(path.name)]
-        return sorted(found, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
+        names = {path.name for path in self.folder.iterdir()}
+        found = [*names, *(name[1:].removesuffix(BEFORE) for name in names if name.endswith(BEFORE))]
+        whole = {name for name in found if _NAME.fullmatch(name)}
+        return sorted(whole, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
 
     def standing(self) -> tuple[int, int]:
         """The finished epochs and the batches after them that the newest checkpoint holds, whole or not."""
@@ -95,7 +100,10 @@ class Checkpoints:
             ValueError: it is damaged; says how.
             OSError: it cannot be read.
         """
-        snapshot = Snapshot.from_files(read_folder(self.folder / name))
+        place = self.folder / name
+        if not os.path.lexists(place) and not before_of(place).is_symlink():
+            place = before_of(place)  # a kill left it in the midst of being replaced; `prepare` brings it back
+        snapshot = Snapshot.from_files(read_folder(place))
         if snapshot.record.get("format") != FORMAT:
             raise ValueError("it was written by another version of mxtrain")
         rows, file = self._ledger.read(snapshot.record["rows"])

@@ -6,6 +6,7 @@ from typing import Any
 
 from mxtrain.config import RunConfig
 from mxtrain.config.data_section import HANDED_OVER
+from mxtrain.config.validating import DATA_PATHS, normalized
 from mxtrain.data import DataMemory, TrainingData, data_fingerprint, read_data
 from mxtrain.errors import ConfigError, DataChangedError, DataError, ModelError, Problem
 from mxtrain.models import ModelFactory
@@ -18,6 +19,7 @@ FREE = ("name", "data.source", "fit.epochs", "fit.checkpoint", "fit.loggers")
 ON_CPU = ("auto", "numpy", "compiled")
 """Backends that may take over from each other: they give the same bits, and the model's products stay on the CPU."""
 _GROUPS = "optimizer.groups."
+_DATA_PATHS = [f"data.{name}" for name in DATA_PATHS]
 
 
 def taken_up(
@@ -109,6 +111,8 @@ def _differ(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> boo
     """Whether a value is another one; among a custom model's settings, 1, 1.0 and true are."""
     if path not in before or path not in now:
         return True
+    if path in _DATA_PATHS and all(isinstance(each[path], str) for each in (before, now)):
+        return normalized(before[path]) != normalized(now[path])  # it was kept as spelled once
     return json.dumps(before[path], sort_keys=True) != json.dumps(now[path], sort_keys=True)
 
 

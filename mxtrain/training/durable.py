@@ -1,53 +1,63 @@
 """Writing so that a kill, a full disk or a power cut at any moment leaves the old state or the new."""
 
 import os
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+
+from mxtrain.atomic_io import (
+    TEMPORARY,
+    create_file,
+    extend_file,
+    flush_folder,
+    open_file,
+    read_file,
+    read_safetensors,
+    remove_temporary_files,
+    temporary_path,
+    write_file,
+)
+
+__all__ = [
+    "before_of",
+    "begins_with",
+    "extend_file",
+    "flush_folder",
+    "keep_file",
+    "read_folder",
+    "remove_folder",
+    "remove_leftovers",
+    "remove_temporary_files",
+    "write_file",
+    "write_folder",
+]
 
 SUMS = "SHA256SUMS"
 """The list of a folder's files and their SHA-256, in the format of the program sha256sum."""
 BEFORE = ".before"
 """Ends the name of what stood where something new is put, until that is there."""
-
-
-def write_file(path: Path, content: bytes, is_private: bool = False) -> None:
-    """Put a whole file in the place of the old one: written beside it, flushed to the disk, then renamed.
-
-    Args:
-        path: the file.
-        content: its bytes.
-        is_private: whether only its owner may read it.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        if is_private:
-            temporary.touch(0o600)
-        _write(temporary, content)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    flush_folder(path.parent)
-
-
-def extend_file(path: Path, length: int, content: bytes) -> None:
-    """Put content behind the first `length` bytes of a file, in place of what is there; these bytes are not touched."""
-    with path.open("r+b") as file:
-        file.truncate(length)  # what an interrupted call left behind them
-        file.seek(length)
-        _flushed(file, content)
+OLD = ".old"
+"""Ends the name of a folder that is being removed."""
+_MAX_SUMS = 64 * 1024
 
 
 def keep_file(path: Path, content: bytes) -> None:
     """As `write_file`, but a file that is just so already stays."""
-    try:
-        is_there = path.read_bytes() == content
-    except OSError:
-        is_there = False
-    if not is_there:
+    # a link, or one with other hard links, is written anew: appending to it would change what is elsewhere
+    is_own = not path.is_symlink() and path.is_file() and path.lstat().st_nlink == 1
+    if not is_own or not begins_with(path, content, is_whole=True):
         write_file(path, content)
+
+
+def begins_with(path: Path, content: bytes, is_whole: bool = False) -> bool:
+    """Whether a path is a regular file that begins with some content, or is it as a whole."""
+    try:
+        with open_file(path) as file:
+            return file.read(len(content) + is_whole) == content
+    except OSError:
+        return False
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
@@ -55,23 +65,34 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
 
     What an interrupted call leaves behind begins with a dot, and `remove_leftovers` takes it away, or brings it back.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.mkdir()
-    for name, content in {**files, SUMS: _sums(files)}.items():
-        _write(temporary / name, content)
-    flush_folder(temporary)
-    before = path.with_name(f".{path.name}{BEFORE}")
-    if path.exists():
-        path.rename(before)
-    temporary.rename(path)
+    temporary = temporary_path(path)
+    try:
+        temporary.mkdir()
+        for name, content in {**files, SUMS: _sums(files)}.items():
+            create_file(temporary / name, content)
+        flush_folder(temporary)
+        before = before_of(path)
+        if os.path.lexists(path):
+            _remove(before)
+            path.rename(before)
+        temporary.rename(path)
+    except OSError:
+        with suppress(OSError):
+            _remove(temporary)
+        raise
     flush_folder(path.parent)
-    if before.exists():
-        _remove(before)
+    _remove(before)
+
+
+def before_of(path: Path) -> Path:
+    """Where the old content of a folder is while `write_folder` replaces it."""
+    return path.with_name(f".{path.name}{BEFORE}")
 
 
 def remove_folder(path: Path) -> None:
-    """Take a folder away; to every observer it is there whole or not at all."""
-    doomed = path.with_name(f".{path.name}.old")
+    """Take a folder away; to every observer it is there whole or not at all. Of a link, the link alone is removed."""
+    doomed = path.with_name(f".{path.name}{OLD}")
+    _remove(doomed)
     path.rename(doomed)
     _remove(doomed)
 
@@ -80,15 +101,13 @@ def remove_leftovers(folder: Path) -> None:
     """Take away what interrupted calls left in a folder; what was about to be replaced, and is not, is brought back."""
     for before in folder.glob(f".*{BEFORE}"):
         place = before.with_name(before.name[1:].removesuffix(BEFORE))
-        if place.exists():
+        if os.path.lexists(place) or before.is_symlink():
             _remove(before)
         else:
             before.rename(place)
     for path in folder.glob(".*"):
-        if path.is_dir() and path.suffix in (".tmp", ".old"):
+        if path.suffix == TEMPORARY or (path.suffix == OLD and (path.is_dir() or path.is_symlink())):
             _remove(path)
-        elif path.suffix == ".tmp":
-            path.unlink()
 
 
 def read_folder(path: Path) -> dict[str, bytes]:
@@ -96,49 +115,37 @@ def read_folder(path: Path) -> dict[str, bytes]:
 
     Raises:
         ValueError: a file is missing, is there too many, or is not what was written; says which.
-        OSError: the folder cannot be read.
+        OSError: the folder, or a file in it, cannot be read.
     """
-    found = {file.name: file.read_bytes() for file in sorted(path.iterdir())}
-    sums = found.pop(SUMS, b"")
-    if sums == _sums(found):
-        return found
+    names = {file.name for file in path.iterdir()}
+    sums = read_file(path / SUMS, _MAX_SUMS) if SUMS in names else b""
     listed = {line[66:]: line[:64] for line in sums.decode(errors="replace").splitlines()}
-    for name in listed.keys() & found.keys():
+    if names != listed.keys() | {SUMS}:
+        raise ValueError(f"{path.name}/{SUMS} does not list the files that are there")
+    found: dict[str, bytes] = {}
+    for name in sorted(listed):
+        try:
+            found[name] = _read(path / name)
+        except ValueError:  # of a size that no such file has
+            found[name] = b""
         if sha256(found[name]).hexdigest() != listed[name]:
             raise ValueError(f"{path.name}/{name} is not what was written: its SHA-256 differs")
-    raise ValueError(f"{path.name}/{SUMS} does not list the files that are there")
+    if sums != _sums(found):
+        raise ValueError(f"{path.name}/{SUMS} does not list the files that are there")
+    return found
+
+
+def _read(file: Path) -> bytes:
+    return read_safetensors(file) if file.suffix == ".safetensors" else read_file(file)
 
 
 def _sums(files: Mapping[str, bytes]) -> bytes:
     return "".join(f"{sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files)).encode()
 
 
-def flush_folder(folder: Path) -> None:
-    """Flush a folder's entries to the disk, where the system can."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        _flushed(file, content)
-
-
-def _flushed(file: BinaryIO, content: bytes) -> None:
-    file.write(content)
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _remove(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            _remove(path)
-        else:
-            path.unlink()
-    folder.rmdir()
+def _remove(path: Path) -> None:
+    """Take away a file, a folder with all that is in it, or a link; where there is nothing, nothing is done."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        path.unlink()

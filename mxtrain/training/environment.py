@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mxtrain.atomic_io import read_file
 from mxtrain.training.flattened import flattened
 from mxtrain.training.json_text import parse
 from mxtrain.types import describe
@@ -49,7 +50,7 @@ def environment_changes(run_dir: Path, backend: str) -> list[str]:
     """
     file = run_dir / ENVIRONMENT
     try:
-        before = flattened(parse(file.read_bytes()))
+        before = flattened(parse(read_file(file)))
     except (OSError, ValueError, AttributeError):
         return [f"{file} cannot be read, so nothing is known of what the run ran on"]
     now = flattened(environment(backend))

@@ -5,11 +5,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from mxtrain.atomic_io import open_descriptor
 from mxtrain.errors import FolderBusyError
 
 LOCK = ".lock"
+"""The file that is locked. It is never removed: another process may be waiting for it at that moment."""
+_PROBED = 0.1
+"""Seconds in which `is_folder_locked` of another process is over."""
 
 
 @contextmanager
@@ -17,46 +21,53 @@ def folder_lock(folder: Path, refusal: str, wait: float = 0.0, name: str = LOCK)
     """Hold a folder that is there.
 
     Args:
-        folder: the folder; the lock is on a file in it.
+        folder: the folder; the lock is on a file in it, which is neither followed nor changed.
         refusal: the message where another process holds it.
         wait: for how many seconds to wait for it.
         name: the name of the file.
 
     Raises:
-        FolderBusyError: another process holds it.
-        OSError: the folder cannot be written.
+        FolderBusyError: another process, or another thread of this one, holds it.
+        OSError: the folder cannot be written, or the file is a link or no regular file.
     """
     try:
         import fcntl
     except ImportError:  # no such locks on this system
         yield
         return
-    deadline = time.monotonic() + wait
-    file = (folder / name).open("w")
+    deadline = time.monotonic() + max(wait, _PROBED)
+    path = folder / name
+    descriptor = open_descriptor(path, os.O_RDWR | os.O_CREAT)
     try:
-        while not _is_taken(file, fcntl):
+        while not (_is_taken(descriptor, fcntl) and _is_at(path, descriptor)):
             if time.monotonic() >= deadline:
                 raise FolderBusyError(refusal)
-            time.sleep(0.05)
+            time.sleep(0.05 if wait else _PROBED / 10)
+            if not _is_at(path, descriptor):  # another program replaced it: the lock that counts is on the new one
+                os.close(descriptor)
+                descriptor = -1
+                descriptor = open_descriptor(path, os.O_RDWR | os.O_CREAT)
         yield
     finally:
-        with suppress(OSError):  # nothing was written
-            file.close()
+        if descriptor >= 0:
+            with suppress(OSError):  # nothing was written
+                os.close(descriptor)
 
 
 def is_folder_locked(folder: Path) -> bool:
-    """Whether another process may hold the lock of a folder, which may be read-only; nothing is written.
+    """Whether a process holds a folder; nothing in it is changed, so that it may be read-only.
 
-    Where the lock cannot be read, the answer is that it may.
+    Raises:
+        OSError: its `.lock` cannot be opened, or is a link or no regular file.
     """
     try:
         import fcntl
-
-        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-    except (ImportError, FileNotFoundError):
+    except ImportError:
         return False
-    except OSError:
-        return True
+    try:
+        descriptor = open_descriptor(folder / LOCK, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -68,12 +79,20 @@ def is_folder_locked(folder: Path) -> bool:
     return False
 
 
-def _is_taken(file: IO[str], fcntl: Any) -> bool:
+def _is_taken(descriptor: int, fcntl: Any) -> bool:
     """Take the lock, if nobody has it."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
         pass  # this file system has no such locks
     return True
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether an open file is still the one at its path."""
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except OSError:
+        return False

@@ -1,14 +1,15 @@
 """The metrics of all finished epochs, for all checkpoints at once: a file that grows, and how much of it each needs."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from mxtrain.atomic_io import extend_file, open_file, write_file
 from mxtrain.training.callbacks import Row
-from mxtrain.training.durable import extend_file, write_file
 from mxtrain.training.json_text import parse
 
 METRICS = "metrics.jsonl"
@@ -68,8 +69,9 @@ class Ledger:
         """
         for path in (self.path, self.path.with_name(METRICS)):
             try:
-                with path.open("rb") as file:
-                    text = file.read(extent["bytes"])
+                with open_file(path) as file:
+                    is_long_enough = os.fstat(file.fileno()).st_size >= extent["bytes"]
+                    text = file.read(extent["bytes"]) if is_long_enough else b""
             except OSError:
                 continue
             if sha256(text).hexdigest() == extent["sha256"]:
@@ -82,6 +84,6 @@ class Ledger:
     def _can_grow_to(self, rows: Sequence[Row]) -> bool:
         """Whether the file is as this process left it, and what it lacks of the rows only has to be added."""
         try:
-            return 0 <= self._bytes <= self.path.stat().st_size and self._epochs <= len(rows)
+            return 0 <= self._bytes <= self.path.lstat().st_size and self._epochs <= len(rows)
         except OSError:
             return False

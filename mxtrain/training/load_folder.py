@@ -7,6 +7,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from mxtrain.atomic_io import read_safetensors
 from mxtrain.config import read_run
 from mxtrain.errors import StateError, TrainingError, resume_command
 from mxtrain.models import ModelFactory, make_model
@@ -61,8 +62,8 @@ def _course(directory: RunDirectory, status: Status) -> tuple[Arrays, list[Row],
         file = directory.path / MODEL
         _check(file, status)
         try:
-            parameters = load(file.read_bytes())
-        except (OSError, SafetensorError) as error:
+            parameters = load(read_safetensors(file))
+        except (OSError, ValueError, SafetensorError) as error:
             raise _damaged(file) from error
         return parameters, read_history(directory.path), _notes(directory.path / METRICS, status)
     checkpoints = Checkpoints(directory.checkpoints, keep=1)

@@ -109,8 +109,7 @@ def fit(
     run = with_threads(with_factory(_run_config(config, overrides, data is not None).resolve(), model))
     loggers = open_loggers(run.fit.loggers)
     trainer = Trainer(run, model, read_data(run, take_over(run, data)))
-    directory = RunDirectory.create(run, run_dir, trainer.optimizer.backend.name)
-    with directory.locked(), blas_limited(run.threads):
+    with RunDirectory.create(run, run_dir, trainer.optimizer.backend.name) as directory, blas_limited(run.threads):
         return train(trainer, directory, (*loggers, *callbacks), stop)
 
 
@@ -235,6 +234,7 @@ def train(
             saver.save()
         parameters = trainer.final_parameters()
         directory.save_model(parameters)
+        directory.flush_logs()
         with suppress(StopTraining):  # it has stopped
             tell(callbacks, "on_end", time.perf_counter() - begin)
     except (Exception, KeyboardInterrupt) as error:

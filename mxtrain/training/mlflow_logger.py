@@ -15,10 +15,10 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from mxtrain.atomic_io import read_file, write_file
 from mxtrain.errors import RunInterrupted, RunPaused, TrainingError
 from mxtrain.state import OptimizationState
 from mxtrain.training.callbacks import Callback, Row, RunInfo
-from mxtrain.training.durable import write_file
 from mxtrain.training.json_text import parse
 from mxtrain.training.loggers import hyperparameters, scalars
 
@@ -75,7 +75,7 @@ class MLflow(Callback):
     def _known(self, run_dir: Path) -> str | None:
         """The MLflow run that this run has there already."""
         try:
-            record = parse((run_dir / RECORD).read_bytes())
+            record = parse(read_file(run_dir / RECORD))
             if record["uri"] != self._uri:
                 return None
             self._client.update_run(record["run_id"], status="RUNNING")

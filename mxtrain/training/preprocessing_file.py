@@ -4,6 +4,7 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
+from mxtrain.atomic_io import read_file
 from mxtrain.data import Dataset, Preprocessing
 from mxtrain.errors import DataError, TrainingError, resume_command
 from mxtrain.training.json_text import parse
@@ -27,9 +28,9 @@ def read_record(run_dir: Path) -> tuple[Preprocessing, str]:
     file = run_dir / FILE
     remedy = f"`{resume_command(run_dir)}` writes it anew"
     try:
-        record = parse(file.read_bytes())
+        record = parse(read_file(file))
         return Preprocessing.from_dict(record["preprocessing"]), str(record["data"])
     except OSError as error:
-        raise TrainingError(f"{file} cannot be read: {error.strerror}; {remedy}") from error
+        raise TrainingError(f"{file} cannot be read: {error.strerror or error}; {remedy}") from error
     except (ValueError, LookupError, TypeError, DataError) as error:
         raise TrainingError(f"{file} is damaged; {remedy}") from error

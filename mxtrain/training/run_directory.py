@@ -3,24 +3,43 @@
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
 
+from mxtrain.atomic_io import (
+    STALE,
+    append_file,
+    flush_file,
+    flush_folder,
+    is_regular,
+    make_folder,
+    read_file,
+    reason,
+    temporary_target,
+)
 from mxtrain.config import RunConfig, to_yaml
-from mxtrain.errors import TrainingError, resume_command
-from mxtrain.training.durable import keep_file, remove_leftovers, write_file
+from mxtrain.errors import FolderBusyError, TrainingError, resume_command
+from mxtrain.training.durable import begins_with, keep_file, remove_temporary_files, write_file
 from mxtrain.training.environment import ENVIRONMENT, environment, to_text
-from mxtrain.training.folder_lock import folder_lock
+from mxtrain.training.folder_lock import LOCK, folder_lock
 from mxtrain.training.json_text import parse
 from mxtrain.training.ledger import METRICS, to_line
 from mxtrain.training.snapshot import Snapshot
-from mxtrain.training.status import MODEL
+from mxtrain.training.status import MODEL, STATUS
 
 RUNS = Path("runs")
+CONFIG = "config.yaml"
+TIMINGS = "timings.jsonl"
+_WRITTEN = (CONFIG, ENVIRONMENT, METRICS, TIMINGS, "preprocessing.json", STATUS, MODEL, "checkpoints.jsonl")
+"""The files that only the process writes that holds the folder."""
+
+
+class FolderUsedError(TrainingError):
+    """A folder for a new run is not empty."""
 
 
 class RunDirectory:
@@ -39,12 +58,16 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.config_file = path / "config.yaml"
+        self.config_file = path / CONFIG
         self.checkpoints = path / "checkpoints"
 
     @classmethod
-    def create(cls, config: RunConfig, path: str | os.PathLike[str] | None, backend: str) -> "RunDirectory":
-        """Make the folder and write what is known before the first step.
+    @contextmanager
+    def create(cls, config: RunConfig, path: str | os.PathLike[str] | None, backend: str) -> "Iterator[RunDirectory]":
+        """Make the folder, hold it, and write what is known before the first step.
+
+        Nothing is written before the folder is locked and seen to be new or empty: of processes that want the same
+        folder at the same moment one gets it, and the others change nothing.
 
         Args:
             config: the resolved config.
@@ -52,11 +75,39 @@ class RunDirectory:
             backend: the name of the backend that runs the updates.
 
         Raises:
+            FolderBusyError: another process has the folder.
             TrainingError: there is something in the folder, or it cannot be made.
         """
-        directory = cls(_numbered(config.name) if path is None else _claimed(Path(path)))
-        directory.begin_again(config, [], backend)
+        with ExitStack() as held:
+            directory = cls._numbered(config.name, held) if path is None else cls._claimed(Path(path), held)
+            directory.begin_again(config, [], backend)
+            yield directory
+
+    @classmethod
+    def _claimed(cls, path: Path, held: ExitStack) -> "RunDirectory":
+        refuse_if_used(path)  # before anything is written into a folder that is not for runs
+        directory = cls.claim(path)
+        with ExitStack() as lock:
+            lock.enter_context(directory.locked())
+            refuse_if_used(path)
+            held.enter_context(lock.pop_all())
         return directory
+
+    @classmethod
+    def _numbered(cls, name: str, held: ExitStack) -> "RunDirectory":
+        _make(RUNS)
+        for number in itertools.count(1):
+            path = RUNS / f"{name}-{number}"
+            try:
+                path.mkdir()
+                flush_folder(RUNS)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise TrainingError(f"the run directory {path} cannot be made: {error.strerror}") from error
+            with suppress(FolderBusyError, FolderUsedError):  # a process that was given this name came first
+                return cls._claimed(path, held)
+        raise AssertionError("unreachable: itertools.count has no end")
 
     @classmethod
     def claim(cls, path: Path) -> "RunDirectory":
@@ -65,10 +116,7 @@ class RunDirectory:
         Raises:
             TrainingError: it cannot be made.
         """
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise TrainingError(f"the run directory {path} cannot be made: {error.strerror}") from error
+        _make(path)
         return cls(path)
 
     @classmethod
@@ -114,16 +162,17 @@ class RunDirectory:
         Raises:
             TrainingError: a file cannot be written.
         """
-        timings = [row for row in self._timings() if row["epoch"] <= len(rows)]
         metrics = b"".join(map(to_line, rows))
         with self._writing():
-            is_damaged = not self._begins_with(METRICS, metrics)
-            remove_leftovers(self.path)
+            timings = [row for row in self._timings() if row["epoch"] <= len(rows)]
+            is_damaged = bool(metrics) and not begins_with(self.path / METRICS, metrics)
+            remove_temporary_files(self.path, _WRITTEN)
+            remove_temporary_files(self.path, older_than=STALE)  # of files that other processes write, such as reports
             keep_file(self.config_file, to_yaml(config).encode())
             if backend is not None:
                 keep_file(self.path / ENVIRONMENT, to_text(environment(backend)))
             keep_file(self.path / METRICS, metrics)
-            keep_file(self.path / "timings.jsonl", b"".join(map(to_line, timings)))
+            keep_file(self.path / TIMINGS, b"".join(map(to_line, timings)))
         return [f"{self.path / METRICS} was damaged, and is written anew"] if is_damaged else []
 
     def add_metrics(self, row: Mapping[str, Any]) -> None:
@@ -132,7 +181,7 @@ class RunDirectory:
 
     def add_timings(self, row: Mapping[str, Any]) -> None:
         """Append one epoch to timings.jsonl."""
-        self._append("timings.jsonl", row)
+        self._append(TIMINGS, row)
 
     def save_preprocessing(self, text: bytes) -> None:
         """Write what predictions from other data need."""
@@ -149,17 +198,19 @@ class RunDirectory:
         metrics = b"".join(map(to_line, snapshot.record["rows"]))
         model = save(snapshot.best or snapshot.parameters) if is_end else b""
         wanted = {METRICS: metrics, MODEL: model}
-        return [name for name, content in wanted.items() if not self._begins_with(name, content)]
-
-    def _begins_with(self, name: str, content: bytes) -> bool:
-        file = self.path / name
-        return not content or (file.is_file() and file.read_bytes().startswith(content))
+        return [name for name, content in wanted.items() if content and not begins_with(self.path / name, content)]
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
         if not self.config_file.exists():
             raise TrainingError(f"{self.config_file} is gone: the run's folder was taken away while the run went on")
-        with self._writing(), (self.path / name).open("ab") as file:
-            file.write(to_line(row))
+        with self._writing():
+            append_file(self.path / name, to_line(row))
+
+    def flush_logs(self) -> None:
+        """Flush the lines of all epochs to the disk."""
+        with self._writing():
+            flush_file(self.path / METRICS)
+            flush_file(self.path / TIMINGS)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -167,13 +218,13 @@ class RunDirectory:
             yield
         except OSError as error:
             raise TrainingError(
-                f"the run directory {self.path} cannot be written: {error.strerror}; what was saved before is whole"
+                f"the run directory {self.path} cannot be written: {reason(error)}; what was saved before is whole"
             ) from error
 
     def _timings(self) -> Iterator[dict[str, Any]]:
         """The lines of timings.jsonl that are whole; a kill may have torn the last one."""
-        file = self.path / "timings.jsonl"
-        for line in file.read_bytes().splitlines() if file.is_file() else ():
+        file = self.path / TIMINGS
+        for line in read_file(file).splitlines() if is_regular(file) else ():
             try:
                 row = parse(line)
                 yield {"epoch": int(row["epoch"]), "seconds": float(row["seconds"])}
@@ -181,32 +232,30 @@ class RunDirectory:
                 return
 
 
-def _claimed(path: Path) -> Path:
+def refuse_if_used(path: Path) -> None:
+    """Refuse a folder for a new run in which there is something.
+
+    Raises:
+        FolderUsedError: there is.
+        TrainingError: it cannot be read.
+    """
     try:
-        path.mkdir(parents=True, exist_ok=True)
         names = {entry.name for entry in path.iterdir()}
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise TrainingError(f"the run directory {path} cannot be made: {error.strerror}") from error
-    if "config.yaml" in names:
+    if CONFIG in names:
         command = resume_command(path)
-        raise TrainingError(f"{path} holds a run; continue it with `{command}`, or name another folder")
-    if names:
-        raise TrainingError(f"the run directory {path} is not empty; name another one, or delete it first")
-    return path
+        raise FolderUsedError(f"{path} holds a run; continue it with `{command}`, or name another folder")
+    # what a process leaves that was killed before it wrote its config
+    if any(name != LOCK and temporary_target(name) != CONFIG for name in names):
+        raise FolderUsedError(f"the run directory {path} is not empty; name another one, or delete it first")
 
 
-def _numbered(name: str) -> Path:
+def _make(folder: Path) -> None:
     try:
-        RUNS.mkdir(exist_ok=True)
+        make_folder(folder)
     except OSError as error:
-        raise TrainingError(f"the folder {RUNS} cannot be made: {error.strerror}") from error
-    for number in itertools.count(1):
-        path = RUNS / f"{name}-{number}"
-        try:
-            path.mkdir()
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise TrainingError(f"the run directory {path} cannot be made: {error.strerror}") from error
-        return path
-    raise AssertionError("unreachable: itertools.count has no end")
+        what = f"folder {folder}" if folder == RUNS else f"run directory {folder}"
+        raise TrainingError(f"the {what} cannot be made: {error.strerror}") from error

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
+from mxtrain.atomic_io import open_file, read_file
 from mxtrain.config import RunConfig, read_run, to_yaml
 from mxtrain.data import DataMemory
 from mxtrain.errors import ConfigError, ForeignRunError, RunPaused
@@ -101,7 +102,7 @@ def check_same_run(config: RunConfig, run_dir: Path) -> None:
     """
     file = run_dir / "config.yaml"
     try:
-        if file.read_bytes() == to_yaml(config).encode():
+        if read_file(file) == to_yaml(config).encode():
             return
         found = read_run(file, data_must_exist=False)
     except FileNotFoundError:
@@ -156,7 +157,7 @@ def _finished(config: RunConfig, run_dir: Path, status: Status) -> Progress:
     for file in (run_dir / "config.yaml", model, run_dir / METRICS):
         _check_file(file, status)
     try:
-        with safe_open(model, "numpy") as content:
+        with open_file(model), safe_open(model, "numpy") as content:  # which opens anything, pipes too
             parameters = sum(prod(content.get_slice(name).get_shape()) for name in content.keys())  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise ForeignRunError(f"{model} is damaged: {error}") from error

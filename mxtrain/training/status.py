@@ -1,6 +1,8 @@
 """How a run stands, written into its folder: so that a run that failed can be told from one that was stopped."""
 
+import errno
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -8,7 +10,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Literal, get_args
 
-from mxtrain.training.durable import write_file
+from mxtrain.atomic_io import MAX_TEXT, check_safetensors, is_regular, open_file, read_file, write_file
 from mxtrain.training.json_text import parse
 from mxtrain.training.ledger import METRICS
 
@@ -82,15 +84,27 @@ def write_failed(run_dir: Path, reason: str) -> None:
 
 
 def sha256_of(file: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with file.open("rb") as content:
+    """The SHA-256 of a file of a run, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read, or is larger than such a file can be.
+    """
+    with open_file(file) as content:
+        if file.suffix == ".safetensors":
+            try:
+                check_safetensors(content)
+            except ValueError as error:
+                raise OSError(errno.EINVAL, str(error), str(file)) from error
+            content.seek(0)
+        elif os.fstat(content.fileno()).st_size > MAX_TEXT:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(file))
         return file_digest(content, "sha256").hexdigest()
 
 
 def read_status(run_dir: Path) -> Status:
     """How a run stands; where nothing is written, or nothing that can be read, the model tells."""
     try:
-        found = parse((run_dir / STATUS).read_bytes())
+        found = parse(read_file(run_dir / STATUS))
         state, reason = found["state"], str(found["reason"])
         if state == "failed" and reason.startswith(_PAUSED):
             return Status("unfinished")
@@ -98,4 +112,4 @@ def read_status(run_dir: Path) -> Status:
             return Status(state, reason, dict(found.get("sha256", {})))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         pass
-    return Status("finished" if (run_dir / MODEL).is_file() else "unfinished")
+    return Status("finished" if is_regular(run_dir / MODEL) else "unfinished")

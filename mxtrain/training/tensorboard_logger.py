@@ -10,6 +10,7 @@ from tensorboardX import RecordWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import hparams, scalar
 
+from mxtrain.atomic_io import refuse_link
 from mxtrain.state import OptimizationState
 from mxtrain.training.callbacks import Callback, Row, RunInfo
 from mxtrain.training.loggers import hyperparameters, scalars
@@ -26,6 +27,7 @@ class TensorBoard(Callback):
 
     def on_start(self, info: RunInfo) -> None:
         folder = info.run_dir / FOLDER
+        refuse_link(folder)
         folder.mkdir(exist_ok=True)
         old = list(folder.glob("events.*"))
         self._file = RecordWriter(str(_new_file(folder)))

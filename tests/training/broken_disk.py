@@ -1,6 +1,5 @@
 """A disk that fails when it is told to: at any call that opens a file for writing, writes, flushes, renames or removes."""
 
-import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,41 +9,16 @@ from typing import Any
 import pytest
 
 IN_A_FOLDER = ("rename", "replace", "mkdir", "unlink", "rmdir")
-OF_A_FILE = ("write", "truncate", "flush")
+OF_A_FILE = ("write", "ftruncate", "fsync", "close")
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing that the code does can catch it."""
+    """Stands for SIGKILL: the code may catch it, but every further call fails too."""
 
 
-class _File:
-    """A file that is open for writing, each of whose calls is announced."""
-
-    def __init__(self, file: Any, announce: Callable[[str], None]) -> None:
-        self._file, self._announce = file, announce
-
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._file, name)
-        if name not in OF_A_FILE:
-            return attribute
-
-        def call(*arguments: Any) -> Any:
-            self._announce(name)
-            return attribute(*arguments)
-
-        return call
-
-    def close(self) -> None:
-        try:
-            self._announce("close")
-        finally:
-            self._file.close()
-
-    def __enter__(self) -> "_File":
-        return self
-
-    def __exit__(self, *reason: Any) -> None:
-        self.close()
+def is_below(folder: Path, path: Any, dir_fd: int | None = None) -> bool:
+    """Whether a call concerns what is in a folder; one by a descriptor is `shutil.rmtree`'s."""
+    return dir_fd is not None or folder in Path(os.fsdecode(path)).parents
 
 
 @contextmanager
@@ -53,33 +27,61 @@ def failing(
 ) -> Iterator[list[str]]:
     """Let call number `at` of those that change what is below a folder fail; yields the names of the calls."""
     calls: list[str] = []
+    descriptors: set[int] = set()
+    dead: list[BaseException] = []
 
     def announce(name: str) -> None:
+        if dead:
+            raise dead[0]
         calls.append(name)
         if len(calls) == at:
-            raise error()
+            failure = error()
+            if isinstance(failure, Killed):
+                dead.append(failure)
+            raise failure
 
-    def watch(module: Any, name: str) -> None:
-        original = getattr(module, name)
+    def watch_path(name: str) -> None:
+        original = getattr(os, name)
 
-        def call(*arguments: Any, **keywords: Any) -> Any:
-            announce(name)
-            return original(*arguments, **keywords)
+        def call(path: Any, *arguments: Any, **keywords: Any) -> Any:
+            if is_below(below, path, keywords.get("dir_fd")):
+                announce(name)
+            return original(path, *arguments, **keywords)
 
-        monkeypatch.setattr(module, name, call)
+        monkeypatch.setattr(os, name, call)
 
-    open_ = io.open
+    def watch_descriptor(name: str) -> None:
+        original = getattr(os, name)
 
-    def watched_open(file: Any, mode: str = "r", *arguments: Any, **keywords: Any) -> Any:
-        is_ours = not isinstance(file, int) and below in Path(file).parents and set(mode) & set("wax+")
-        if not is_ours:
-            return open_(file, mode, *arguments, **keywords)
-        announce("open")
-        return _File(open_(file, mode, *arguments, **keywords), announce)
+        def call(descriptor: int, *arguments: Any) -> Any:
+            if name == "close":
+                is_ours = descriptor in descriptors
+                descriptors.discard(descriptor)
+                result = original(descriptor)
+                if is_ours:
+                    announce(name)
+                return result
+            if descriptor in descriptors or name == "fsync":
+                announce(name)
+            return original(descriptor, *arguments)
+
+        monkeypatch.setattr(os, name, call)
+
+    open_ = os.open
+
+    def watched_open(path: Any, flags: int, *arguments: Any, **keywords: Any) -> int:
+        is_ours = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) and is_below(below, path)
+        if is_ours:
+            announce("open")
+        descriptor = open_(path, flags, *arguments, **keywords)
+        if is_ours:
+            descriptors.add(descriptor)
+        return descriptor
 
     with monkeypatch.context() as monkeypatch:
-        monkeypatch.setattr(io, "open", watched_open)
-        watch(os, "fsync")
+        monkeypatch.setattr(os, "open", watched_open)
         for name in IN_A_FOLDER:
-            watch(Path, name)
+            watch_path(name)
+        for name in OF_A_FILE:
+            watch_descriptor(name)
         yield calls

@@ -1,0 +1,350 @@
+"""Files written atomically, and read only where they are regular files of a bounded size.
+
+Every write goes through a temporary file that is created exclusively, under a name that cannot be predicted, beside the
+file that it replaces. A symbolic link, a pipe or a hard link at either name is replaced; what it leads to is untouched.
+"""
+
+import errno
+import itertools
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from io import BufferedReader
+from pathlib import Path
+from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
+from typing import BinaryIO
+
+TEMPORARY = ".tmp"
+"""The suffix of temporary files and folders; their names begin with a dot."""
+MAX_TEXT = 256 * 2**20
+"""The size, in bytes, up to which a log or a JSON file is read."""
+
+_MAX_HEADER = 100_000_000
+"""Bytes of a safetensors header, as the format limits them."""
+STALE = 3600.0
+"""Seconds since its last change after which a temporary file belongs to a process that was killed."""
+_TEMPORARY_NAME = re.compile(r"\.(.+?)(?:\.[0-9a-f]{16})?\.tmp", re.DOTALL)
+_GROWTH = 2**16
+"""Bytes by which a log may grow while it is read."""
+_LONGEST = 200
+"""Bytes of the target's name in that of a temporary file; file systems allow 255."""
+# Windows has none of these flags, and opens in text mode without O_BINARY.
+_COMMON = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+
+
+def write_file(path: Path, content: bytes, is_private: bool = False, *, mode: int | None = None) -> None:
+    """Replace a file atomically: written beside it, flushed to the disk, then renamed.
+
+    Args:
+        path: the file; a link of that name is replaced, not followed.
+        content: its bytes.
+        is_private: whether only its owner may read it.
+        mode: its permissions; left out, those of a new file.
+
+    Raises:
+        OSError: it cannot be written; the old file is as it was.
+    """
+    temporary = temporary_path(path)
+    try:
+        create_file(temporary, content, 0o600 if is_private else 0o666, permissions=mode)
+        temporary.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):  # naming the file, and not the temporary one
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+    flush_folder(path.parent)
+
+
+def create_file(path: Path, content: bytes, mode: int = 0o666, *, permissions: int | None = None) -> None:
+    """Write a file that must not be there yet, and flush it to the disk; its folder's entries are not flushed.
+
+    Args:
+        path: the file.
+        content: its bytes.
+        mode: its permissions, less those that the umask takes away.
+        permissions: its permissions whatever the umask; left out, `mode` decides.
+
+    Raises:
+        OSError: something is there, or it cannot be written.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _COMMON | _NO_FOLLOW, mode)
+    try:
+        if permissions is not None and hasattr(os, "fchmod"):
+            os.fchmod(descriptor, permissions)
+        _write_all(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Write a file whose place the user chose: through links, keeping its permissions; into a pipe or device directly.
+
+    Raises:
+        OSError: it cannot be written; an old file is as it was.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        mode = None
+    # /dev/stdout may be a file that the shell opened, which must not be replaced by another
+    if mode is not None and (not S_ISREG(mode) or path.parts[:2] in ((os.sep, "dev"), (os.sep, "proc"))):
+        with path.open("ab") as file:
+            file.write(content)
+        return
+    remove_temporary_files(target.parent, [target.name], older_than=STALE)
+    write_file(target, content, mode=None if mode is None else S_IMODE(mode))
+
+
+def extend_file(path: Path, length: int, content: bytes) -> None:
+    """Replace everything after the first `length` bytes of a file, and flush it; those bytes are not touched.
+
+    Raises:
+        OSError: it cannot be written, or is a link or no regular file.
+    """
+    with _opened(path, os.O_WRONLY) as descriptor:
+        os.ftruncate(descriptor, length)  # an interrupted call may have left more
+        os.lseek(descriptor, length, os.SEEK_SET)
+        _write_all(descriptor, content)
+        os.fsync(descriptor)
+
+
+def append_file(path: Path, content: bytes) -> None:
+    """Append to a file, which is created where it is missing.
+
+    Raises:
+        OSError: it cannot be written, or is a link or no regular file.
+    """
+    with appended(path) as descriptor:
+        _write_all(descriptor, content)
+
+
+def appended(path: Path) -> AbstractContextManager[int]:
+    """The descriptor of a file that is open for appending, and closed at the end; errors as for `append_file`."""
+    return _opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+
+def flush_file(path: Path) -> None:
+    """Flush a file's content to the disk.
+
+    Raises:
+        OSError: it cannot be flushed, or is no regular file.
+    """
+    with _opened(path, os.O_WRONLY) as descriptor:
+        os.fsync(descriptor)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk, where the system can."""
+    if os.name == "nt":
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | _COMMON)
+    except PermissionError:  # its entries may be changed, but not read
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # this file system cannot flush folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder where it is missing, with those above it, and flush the entries of the new ones.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    folders = (path, *path.parents)
+    missing = list(itertools.takewhile(lambda folder: not folder.is_dir(), folders))
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        flush_folder(folder.parent)
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse a symbolic link in place of a file or folder that is to be written.
+
+    Raises:
+        OSError: it is a link.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "is a symbolic link, which is not written through", str(path))
+
+
+def open_descriptor(path: Path, flags: int) -> int:
+    """Open a regular file to lock or change it; links are not followed, and pipes not waited for.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        OSError: it cannot be opened, or is a link or no regular file.
+    """
+    with suppress(FileNotFoundError):
+        _check_regular(path.lstat(), path)  # before opening, because opening a device may have an effect
+    descriptor = os.open(path, flags | _COMMON | _NO_WAIT | _NO_FOLLOW, 0o666)
+    try:
+        _check_regular(os.fstat(descriptor), path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[BufferedReader]:
+    """Open a regular file for reading, through links; a pipe is not waited for, and no device is opened.
+
+    Raises:
+        OSError: it is missing, is no regular file, or cannot be opened.
+    """
+    _check_regular(path.stat(), path)
+    descriptor = os.open(path, os.O_RDONLY | _COMMON | _NO_WAIT)
+    with os.fdopen(descriptor, "rb") as file:
+        _check_regular(os.fstat(descriptor), path)
+        yield file
+
+
+def read_file(path: Path, limit: int = MAX_TEXT) -> bytes:
+    """Read a regular file of at most `limit` bytes.
+
+    Raises:
+        OSError: it is missing, is no regular file, is larger, or cannot be read.
+    """
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= limit and len(content := file.read(size + _GROWTH)) <= limit:
+            return content
+    raise OSError(errno.EFBIG, f"is larger than {_size(limit)}", str(path))
+
+
+def read_safetensors(path: Path) -> bytes:
+    """Read a safetensors file, if it has the size that its header says.
+
+    Raises:
+        OSError: it is missing, is no regular file, or cannot be read.
+        ValueError: it has another size.
+    """
+    with open_file(path) as file:
+        check_safetensors(file)
+        file.seek(0)
+        return file.read()
+
+
+def check_safetensors(file: BinaryIO) -> None:
+    """Refuse a file whose size is not what its safetensors header says, without reading its arrays.
+
+    Raises:
+        ValueError: it is another size, or has no such header.
+    """
+    actual = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    if length > min(_MAX_HEADER, actual):
+        raise ValueError("its safetensors header is damaged")
+    try:
+        entries = json.loads(file.read(length))
+        ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
+        is_whole = actual == 8 + length + max(ends, default=0)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("its safetensors header is damaged") from error
+    if not is_whole:
+        raise ValueError("it is not as large as its safetensors header says")
+
+
+def is_regular(path: Path) -> bool:
+    """Whether a path leads to a regular file."""
+    try:
+        return S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def reason(error: OSError) -> str:
+    """Why a file cannot be written, with the name of one that is a link or no regular file.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory", "/runs/1/x"))
+    'No such file or directory'
+    >>> reason(OSError(40, "is a symbolic link, must be a regular file", "/runs/1/.lock"))
+    '.lock is a symbolic link, must be a regular file'
+    """
+    text = error.strerror or str(error)
+    return f"{Path(os.fsdecode(error.filename)).name} {text}" if error.filename and text.startswith("is ") else text
+
+
+def temporary_path(path: Path) -> Path:
+    """A new name beside a file, for what is to replace it."""
+    return path.with_name(f".{_stem(path.name)}.{secrets.token_hex(8)}{TEMPORARY}")
+
+
+def remove_temporary_files(folder: Path, names: Collection[str] | None = None, older_than: float = 0.0) -> None:
+    """Remove the temporary files that killed processes left.
+
+    Args:
+        folder: the folder.
+        names: the files that were to be replaced; left out, all.
+        older_than: seconds that a temporary file must not have changed for. With 0, no other process may be writing.
+    """
+    stems, now = None if names is None else set(map(_stem, names)), time.time()
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            target = temporary_target(entry.name)
+            if target is None or (stems is not None and target not in stems):
+                continue
+            with suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                if not S_ISDIR(status.st_mode) and (older_than == 0 or now - status.st_mtime > older_than):
+                    Path(entry.path).unlink()
+
+
+def temporary_target(name: str) -> str | None:
+    """The name of the file that a temporary file was to replace, shortened if long; None for other names.
+
+    >>> temporary_target(".model.safetensors.0123456789abcdef.tmp"), temporary_target(".model.safetensors.tmp")
+    ('model.safetensors', 'model.safetensors')
+    """
+    found = _TEMPORARY_NAME.fullmatch(name)
+    return found[1] if found else None
+
+
+def _stem(name: str) -> str:
+    return os.fsencode(name)[:_LONGEST].decode(errors="ignore")
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    descriptor = open_descriptor(path, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _check_regular(status: os.stat_result, path: Path) -> None:
+    if S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "is a folder, must be a regular file", str(path))
+    if S_ISLNK(status.st_mode):
+        raise OSError(errno.ELOOP, "is a symbolic link, must be a regular file", str(path))
+    if not S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "is a pipe or a device, must be a regular file", str(path))
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _size(count: int) -> str:
+    return f"{count // 2**20} MiB" if count >= 2**20 else f"{count // 1024} KiB"
