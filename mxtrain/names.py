@@ -37,6 +37,15 @@ def fold(name: str) -> str:
     return unicodedata.normalize("NFKC", name)
 
 
+def nfc(name: str) -> str:
+    """The name in Unicode's composed form, NFC, in which names from data and from configs are compared.
+
+    >>> nfc("gro\u0308ße") == "größe"
+    True
+    """
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 def field_name(name: str, fields: Collection[str]) -> str:
     """The field that `name` means among `fields`; `name` itself, folded, where it means none.
 

@@ -1,12 +1,14 @@
 """Numbers as people read them."""
 
 
-def short(value: float) -> str:
-    """A metric or a rate: four digits after the point, or four that count.
+def short(value: float | None) -> str:
+    """A metric or a rate: four digits after the point, or four that count; a dash for one without a value.
 
-    >>> short(0.97213), short(1), short(2901.34), short(0.00005)
-    ('0.9721', '1.0000', '2901', '5e-05')
+    >>> short(0.97213), short(1), short(2901.34), short(0.00005), short(None)
+    ('0.9721', '1.0000', '2901', '5e-05', '–')
     """
+    if value is None:
+        return "–"
     return f"{value:.4f}" if value == 0 or 0.001 <= abs(value) < 1000 else f"{value:.4g}"
 
 

@@ -1,6 +1,6 @@
 """An optimizer: a rule bound to a backend, with the slots it keeps for each weight."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from os import PathLike
 from typing import Any, TypeAlias
 
@@ -115,6 +115,18 @@ class Optimizer:
         self._store.keep(new)
         self.state.begin_batch()
         self._run(groups, moments)
+
+    def slot_arrays(self) -> Iterator[Array]:
+        """The arrays that hold slots, not copied; those of flat parameters as whole buffers."""
+        return self._store.arrays()
+
+    def first_nonfinite_slot(self) -> tuple[Hashable, str] | None:
+        """The index and the slot with an infinity or a NaN, the first of them; None where all are finite."""
+        for index, kept in self._store.everything().items():
+            for name, slot in zip(self.rule.active_slots(), kept.slots, strict=True):
+                if not array_module(array_kind(slot) or "numpy").isfinite(slot).all():
+                    return index, name
+        return None
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything that must survive: the state, and for each array its counts and slots.

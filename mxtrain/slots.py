@@ -1,6 +1,6 @@
 """What an optimizer keeps for each weight, loose or in buffers."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mxtrain.backends import same_kind, zeros_like
@@ -66,6 +66,11 @@ class Store:
         if not self._flat:
             return self._loose
         return self._loose | {name: each for flat in self._flat.values() for name, each in flat.scatter().items()}
+
+    def arrays(self) -> Iterator[Array]:
+        """The arrays that hold slots; those of flat parameters as whole buffers."""
+        for each in (*self._loose.values(), *(flat.kept for flat in self._flat.values())):
+            yield from each.slots
 
     def loose(self) -> dict[Hashable, Kept]:
         """The same; from here on, slots are kept for each weight by itself."""

@@ -69,7 +69,10 @@ def catalogue() -> Catalogue:
         "learning_rate_schedules": _entries(models(LearningRateSchedule)),
         "momentum_schedules": _entries(models(MomentumSchedule)),
         "models": _entries(MODELS),
-        "losses": [Entry(name, _first_line(LOSSES[name])) for name in get_args(LossName)],
+        "losses": [
+            *(Entry(name, _first_line(LOSSES[name])) for name in get_args(LossName)),
+            Entry("custom", "The loss that a custom model computes itself; see model.targets."),
+        ],
         "metrics": [Entry(name, _metric(name)) for name in get_args(MetricName)],
         "data_sources": [Entry(name, about) for name, about in _SOURCES.items()],
         "data": [Entry("data", _first_line(DataConfig), _fields(DataConfig))],

@@ -47,9 +47,11 @@ def evaluate(
         return
     from rich.table import Table
 
-    from mxtrain.cli.streams import print_results
+    from mxtrain.cli.streams import messages, print_results
     from mxtrain.numbers import short
 
+    for name in (name for name, value in measured.items() if value is None):
+        messages().print(f"{name} has no value: there is one sample, or all targets are equal", soft_wrap=True)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column(f"epoch {loaded.epoch}", style="dim")
     table.add_column(data or (part.value if part else loaded.last_part), justify="right", overflow="fold")

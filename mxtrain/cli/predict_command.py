@@ -45,7 +45,7 @@ def predict(
 def _table(run: "LoadedRun", file: str) -> tuple[list[str], list[list[str]]]:
     """The header, and each column as texts that read back to the same numbers."""
     outputs = run.outputs(file)
-    predictions = [str(value) for value in run.decide(outputs)]
+    predictions = run.decide_texts(outputs)
     if run.class_names is None:
         return ["prediction"], [predictions]
     likelihood = [[str(value) for value in column] for column in run.likelihood(outputs).T]

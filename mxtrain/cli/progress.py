@@ -130,5 +130,5 @@ class Lines(Callback):
             self.console.print(f"epoch {count}  {values}", soft_wrap=True)
 
 
-def _told(name: str, value: float) -> str:
-    return f"{name} {value:.4g}" if name in ("η", "μ") else f"{name} {short(value)}"
+def _told(name: str, value: float | None) -> str:
+    return f"{name} {value:.4g}" if name in ("η", "μ") and value is not None else f"{name} {short(value)}"

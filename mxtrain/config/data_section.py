@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic_core import PydanticCustomError, core_schema
 
+from mxtrain.names import nfc
 from mxtrain.types import Bounds, Config, Count, Listed, describe, misfit
 
 Standardize = Literal["features", "whole", "none"]
@@ -28,13 +29,22 @@ ARRAYS = (".npy", "/")
 _PATHS = (*TABLES, *ARCHIVES, *ARRAYS)
 
 
+def has_ending(path: str, endings: tuple[str, ...]) -> bool:
+    """Whether a path has one of these endings, in any case.
+
+    >>> has_ending("TRAIN.CSV", TABLES), has_ending("train.csv.gz", TABLES)
+    (True, False)
+    """
+    return path.lower().endswith(endings)
+
+
 def is_path(text: str) -> bool:
     """Whether a text ends as the path of data does.
 
     >>> is_path("a/train.csv"), is_path("shards/"), is_path("digits")
     (True, True, False)
     """
-    return text.endswith(_PATHS)
+    return has_ending(text, _PATHS)
 
 
 def family(source: str) -> tuple[str, ...]:
@@ -43,11 +53,11 @@ def family(source: str) -> tuple[str, ...]:
     >>> family("train.parquet") == TABLES, family("shards/"), family("digits")
     (True, ('/',), ())
     """
-    if source.endswith(TABLES):
+    if has_ending(source, TABLES):
         return TABLES
-    if source.endswith(ARCHIVES):
+    if has_ending(source, ARCHIVES):
         return ARCHIVES
-    return ("/",) if source.endswith(ARRAYS) else ()
+    return ("/",) if has_ending(source, ARRAYS) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,8 @@ class _Portion:
 
 
 Portion = Annotated[float | str, _Portion()]
-Names = Annotated[tuple[Text, ...], Listed, Field(min_length=1)]
+Names = Annotated[tuple[Annotated[Text, AfterValidator(nfc)], ...], Listed, Field(min_length=1)]
+"""Names of columns, in NFC as all names of data are."""
 
 
 class DataConfig(Config):
@@ -89,7 +100,8 @@ class DataConfig(Config):
             the targets. Needed for files, not for folders; of what is handed over, columns need it, and arrays have
             none.
         features: the columns of a table, or the one array of an archive, to predict from; left out, all the others.
-        categorical: columns to take as categories even where they hold numbers; text and booleans always are.
+        categorical: columns to take as categories even where they hold numbers, dates or times; text and booleans
+            always are.
         missing: what is done where a table lacks a value: `error`; `drop` leaves the sample out; `mean` puts the mean
             of the training part for a number, and a category of its own for a text.
         unseen: what is done with a category that the training part lacks: `error`, or `ignore`, as if there were none.
@@ -134,17 +146,17 @@ class DataConfig(Config):
     @property
     def is_table(self) -> bool:
         """Whether the data are columns with names, rather than arrays."""
-        return self.source.endswith(TABLES) or (self.is_handed_over and self.target is not None)
+        return has_ending(self.source, TABLES) or (self.is_handed_over and self.target is not None)
 
     @property
     def has_one_array(self) -> bool:
         """Whether the features are one array in memory, whose name they bear."""
-        return self.source.endswith(ARCHIVES) or (self.is_handed_over and self.target is None)
+        return has_ending(self.source, ARCHIVES) or (self.is_handed_over and self.target is None)
 
     @property
     def is_streamed(self) -> bool:
         """Whether the source stays on the disk, and is read batch by batch."""
-        return self.source.endswith(ARRAYS)
+        return has_ending(self.source, ARRAYS)
 
     def share(self, part: Literal["validation", "test"]) -> float:
         """The share of the source's own samples that a part takes: 0 where it has a file of its own."""
@@ -165,6 +177,11 @@ class DataConfig(Config):
             return f"data were handed over, but the config has {self.source}; set source: {HANDED_OVER}"
         return "the data are not in the config; hand them over in Python with data=, or name a file"
 
+    @field_validator("target")
+    @classmethod
+    def _in_nfc(cls, target: str | None) -> str | None:
+        return target if target is None or has_ending(target, (".npy",)) else nfc(target)  # a path stays as it is
+
     @model_validator(mode="after")
     def _suits_the_source(self) -> Self:
         if self.is_handed_over:
@@ -179,9 +196,9 @@ class DataConfig(Config):
             self._leave_out("inputs-*.npy and targets-*.npy", "target", "features")
         elif self.target is None:
             raise misfit("source", "a file needs data.target, the name of what is to be predicted")
-        elif self.source.endswith(".npy"):
+        elif has_ending(self.source, (".npy",)):
             self._leave_out("one array", "features")
-            if not self.target.endswith(".npy"):
+            if not has_ending(self.target, (".npy",)):
                 raise misfit("target", f"must be the path of an .npy file, as data.source is, got {self.target!r}")
         if not self.is_table:
             if self.categorical is not None:
@@ -197,7 +214,7 @@ class DataConfig(Config):
             path = getattr(self, name)
             if isinstance(path, str) and not endings:
                 raise misfit(name, f"must be a share of {self.source}, got {path!r}")
-            if isinstance(path, str) and not path.endswith(endings):
+            if isinstance(path, str) and not has_ending(path, endings):
                 raise misfit(name, f"must end in {', '.join(endings)}, to go with {self.source!r}, got {path!r}")
         if self.share("validation") + self.share("test") >= 1:
             raise misfit("test", "validation and test together must be below 1, so that some samples are trained on")

@@ -89,7 +89,8 @@ class FitConfig(Config):
         checkpoint: when the whole state of the run is saved.
         early_stopping: when the run stops before its last epoch; left out, never.
         on_nonfinite: what happens where a loss, a gradient or a parameter is NaN or infinite: `raise` ends the run,
-            `skip` leaves that batch out, `rollback` also goes back to the parameters of the last checkpoint.
+            `skip` leaves that batch out, `rollback` also goes back to the last checkpoint that `checkpoint` schedules.
+            The same holds for an update that would make a slot of the optimizer NaN or infinite; it is not applied.
         nonfinite_limit: such batches in a row after which the run ends all the same, at least 1.
         loggers: where metrics also go: `tensorboard`, `mlflow`.
     """
@@ -103,3 +104,15 @@ class FitConfig(Config):
     on_nonfinite: OnNonfinite = "raise"
     nonfinite_limit: Count = 10
     loggers: Annotated[tuple[LoggerName, ...], Listed, Field(max_length=2)] = ()
+
+    def why_no_rollback(self) -> str | None:
+        """The reason why `checkpoint.every` does not go with `on_nonfinite: rollback`; None where it does.
+
+        It is no error of the section itself, so that runs of earlier versions still open.
+        """
+        if self.on_nonfinite != "rollback" or self.checkpoint.interval.unit != "minute":
+            return None
+        return (
+            "minutes do not go with on_nonfinite: rollback, because the checkpoint that it goes back to would depend "
+            f"on the speed of the machine, got {self.checkpoint.every!r}; use epochs or iterations, such as '1 epoch'"
+        )

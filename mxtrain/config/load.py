@@ -101,17 +101,22 @@ def read_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     return built(tree, report) if has_sweep(tree) else validated_run(without_sweep(tree), report)
 
 
-def run_from_dict(data: Mapping[str, Any]) -> RunConfig:
+def run_from_dict(data: Mapping[str, Any], *, will_be_trained: bool = True) -> RunConfig:
     """The run that a dict describes, by the rules for files; the dict stays as it is.
+
+    Args:
+        data: the dict.
+        will_be_trained: whether to refuse what earlier versions trained.
 
     Example:
         >>> parts = {"data": {"source": "digits"}, "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}}
         >>> run_from_dict(parts)
         Traceback (most recent call last):
-        mxtrain.errors.ConfigError: loss: required; one of softmax_cross_entropy, logistic, squared_error
+        mxtrain.errors.ConfigError: loss: required; one of softmax_cross_entropy, logistic, squared_error, custom
     """
     report = Report()
-    return validated_run(_one_run(_mapping(data, report), "mxtrain.sweep", report), report)
+    tree = _one_run(_mapping(data, report), "mxtrain.sweep", report)
+    return validated_run(tree, report, will_be_trained=will_be_trained)
 
 
 def sweep_from_dict(data: Mapping[str, Any]) -> Sweep:

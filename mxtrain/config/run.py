@@ -12,6 +12,8 @@ from mxtrain.optimizers import AnyRule
 from mxtrain.types import Bounds, Config, DataType, Listed, Seed, misfit
 
 LossName = Literal["softmax_cross_entropy", "logistic", "squared_error"]
+LossChoice = Literal["softmax_cross_entropy", "logistic", "squared_error", "custom"]
+Targets = Literal["numbers", "classes", "binary"]
 Activation = Literal["relu", "tanh", "sigmoid"]
 Width = Annotated[int, Bounds(ge=1, whole=True, ceiling=1_000_000)]
 """Of a layer; what is wider is a slip that would exhaust the memory."""
@@ -20,6 +22,12 @@ Threads = Annotated[int, Bounds(ge=1, whole=True, ceiling=1024)]
 
 CLASS_LOSSES: tuple[LossName, ...] = ("softmax_cross_entropy", "logistic")
 """The losses whose targets are classes; the others take numbers."""
+
+_DECODING: dict[Targets, LossName] = {
+    "numbers": "squared_error",
+    "classes": "softmax_cross_entropy",
+    "binary": "logistic",
+}
 
 
 class LinearConfig(Config):
@@ -61,11 +69,15 @@ class CustomConfig(Config):
 
     Args:
         settings: what its maker finds in `config.model.settings`: plain values, under names of its own.
+        targets: with `loss: custom`, what the loss takes, and how outputs are read: `numbers` (one output, the number
+            itself), `classes` (indices; one output for each class, the largest is predicted) or `binary` (0 and 1; one
+            output, above 0 for the second class). Left out, `numbers`, and for digits `classes`.
         plugin: what the model was made by; the run records it, and it is not to be written by hand.
     """
 
     kind: Literal["custom"] = "custom"
     settings: Annotated[dict[str, Any], Plain()] = {}
+    targets: Targets | None = None
     plugin: Annotated[str, Field(min_length=1)] | None = None
 
 
@@ -85,7 +97,8 @@ class RunConfig(Config):
             many as it uses already, and the saved config says how many these were. No other model depends on it.
         data: what to train on, and in which portions.
         model: what is trained: a `linear` model, an `mlp`, or a `custom` one.
-        loss: what is made small: `softmax_cross_entropy`, `logistic` or `squared_error`.
+        loss: what is made small: `softmax_cross_entropy`, `logistic` or `squared_error`; `custom` is the loss that a
+            custom model computes itself.
         optimizer: the update rule.
         fit: how long to train, and what to report.
 
@@ -106,24 +119,26 @@ class RunConfig(Config):
     threads: Threads | None = None
     data: DataConfig
     model: ModelConfig
-    loss: LossName
+    loss: LossChoice
     optimizer: AnyRule
     fit: FitConfig = FitConfig()
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        has_classes = self.loss in CLASS_LOSSES
+        self._check_custom_loss()
+        has_classes = self.decoding in CLASS_LOSSES
         if CLASS_SOURCES.get(self.data.source, has_classes) != has_classes:
             remedy = "squared_error" if has_classes else "softmax_cross_entropy"
             raise misfit("loss", f"{self.loss} does not suit {self.data.source}; use {remedy}")
-        if self.data.source == "digits" and self.loss == "logistic":
+        if self.data.source == "digits" and self.decoding == "logistic":
             raise misfit("loss", "logistic is for two classes, digits has ten; use softmax_cross_entropy")
         if self.data.standardize_target and has_classes:
             message = f"goes with squared_error, and {self.loss} predicts classes; leave standardize_target out"
             raise misfit("data.standardize_target", message)
         for i, metric in enumerate(self.fit.metrics):
             if metric != "loss" and (metric == "accuracy") != has_classes:
-                raise misfit(f"fit.metrics.{i}", f"{metric} cannot be measured with the loss {self.loss}")
+                kind = f" of {'classes' if has_classes else 'numbers'}" if self.has_custom_loss else ""
+                raise misfit(f"fit.metrics.{i}", f"{metric} cannot be measured with the loss {self.loss}{kind}")
             if metric in self.fit.metrics[:i]:
                 raise misfit(f"fit.metrics.{i}", f"{metric} is there already; keep one")
         if not isinstance(self.model, CustomConfig):
@@ -133,6 +148,35 @@ class RunConfig(Config):
         if self.fit.early_stopping is not None:
             self._check_monitor("fit.early_stopping.monitor", self.fit.early_stopping.monitor)
         return self
+
+    @property
+    def has_custom_loss(self) -> bool:
+        """Whether the loss is the one that a custom model computes itself."""
+        return self.loss == "custom"
+
+    @property
+    def decoding(self) -> LossName:
+        """The built-in loss whose targets the run has, and by which outputs are read as predictions."""
+        if self.loss != "custom":
+            return self.loss
+        assert isinstance(self.model, CustomConfig), "checked when the config was validated"
+        targets = self.model.targets or ("classes" if CLASS_SOURCES.get(self.data.source) else "numbers")
+        return _DECODING[targets]
+
+    def _check_custom_loss(self) -> None:
+        is_custom = isinstance(self.model, CustomConfig)
+        targets = self.model.targets if isinstance(self.model, CustomConfig) else None
+        if self.has_custom_loss and not is_custom:
+            names = ", ".join(_DECODING.values())
+            raise misfit("loss", f"custom is the loss of a custom model, got model.kind {self.model.kind}; use {names}")
+        if targets is None:
+            return
+        if not self.has_custom_loss:
+            raise misfit("model.targets", f"goes with loss: custom, got {self.loss}; leave targets out")
+        has_classes = CLASS_SOURCES.get(self.data.source, targets != "numbers")
+        if (targets != "numbers") != has_classes or (self.data.source == "digits" and targets == "binary"):
+            wanted = "classes" if has_classes else "numbers"
+            raise misfit("model.targets", f"must be {wanted} for {self.data.source}, got {targets}")
 
     def _check_monitor(self, path: str, monitor: str | None) -> None:
         if monitor is not None and (reason := self.why_not_measured(monitor)):

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from mxtrain.config.data_section import is_path
+from mxtrain.config.data_section import has_ending, is_path
 from mxtrain.config.explain import explain
 from mxtrain.config.nodes import MapNode, Node, ScalarNode, clipped, find, plain
 from mxtrain.config.report import Report
@@ -31,10 +31,24 @@ def validated(model: type[_Model], tree: MapNode, report: Report) -> _Model:
     return config
 
 
-def validated_run(tree: MapNode, report: Report, data_must_exist: bool = True) -> RunConfig:
-    """The run that a tree holds, the paths of its data absolute."""
+def validated_run(
+    tree: MapNode, report: Report, data_must_exist: bool = True, will_be_trained: bool | None = None
+) -> RunConfig:
+    """The run that a tree holds, the paths of its data absolute.
+
+    Args:
+        tree: the run.
+        report: collects its problems.
+        data_must_exist: whether it is a problem where the data are not there.
+        will_be_trained: whether to refuse what earlier versions trained; left out, where the data must exist.
+    """
     paths = {name: normalized(path) for name, path in data_paths(tree, report, data_must_exist).items()}
     config = validated(RunConfig, tree, report)
+    if data_must_exist if will_be_trained is None else will_be_trained:
+        reason = config.fit.why_no_rollback()
+        if reason is not None:
+            node, place = find(tree, ("fit", "checkpoint", "every"))
+            report.fail("fit.checkpoint.every", reason, node.location if node else place)
     return config.model_copy(update={"data": config.data.model_copy(update=paths)}) if paths else config
 
 
@@ -53,7 +67,7 @@ def data_paths(tree: Node, report: Report, must_exist: bool) -> dict[str, str]:
         for name, node in nodes.items()
         if isinstance(node, ScalarNode) and isinstance(node.value, str) and is_path(node.value)
     }
-    if not texts.get("source", ("", None))[0].endswith(".npy"):
+    if not has_ending(texts.get("source", ("", None))[0], (".npy",)):
         texts.pop("target", None)  # a name, whatever it looks like
     return {name: _data_path(f"data.{name}", *text, report, must_exist) for name, text in texts.items()}
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.data.classes import number_classes
+from mxtrain.data.classes import class_dtype, number_classes
 from mxtrain.errors import DataError
 
 NOT_OF_NUMPY = (ValueError, TypeError, LookupError, RuntimeError, MemoryError, OverflowError, SyntaxError, TokenError)
@@ -51,6 +51,7 @@ def labels_of(targets: NDArray[Any], where: str) -> tuple[list[str], NDArray[np.
     return [str(label) for label in distinct.tolist()], codes.astype(np.int64, copy=False)
 
 
-def classes_of(targets: NDArray[Any], where: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """The names of the classes in order, and for each sample which it is."""
-    return number_classes(*labels_of(targets, where), where)
+def classes_of(targets: NDArray[Any], where: str) -> tuple[tuple[str, ...], NDArray[np.int64], str]:
+    """The names of the classes in order, for each sample its class, and the dtype of the classes."""
+    names, indices = number_classes(*labels_of(targets, where), where)
+    return names, indices, class_dtype(names, "str" if targets.dtype.kind == "U" else targets.dtype.name)

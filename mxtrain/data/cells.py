@@ -8,11 +8,9 @@ from math import isfinite, isnan, nan
 import numpy as np
 
 from mxtrain.data.columns import AS_TEXT, Column, Kind, Numbers, Place, Texts, mixed
+from mxtrain.data.values import MISSING_MARKS
 from mxtrain.errors import DataError
 from mxtrain.types import describe
-
-_MARKS = frozenset({"", "nan", "na", "n/a", "null", "?"})
-"""What stands for a missing number, in any case; in a column of text only a blank cell does."""
 
 _DRESSED = re.compile(
     r"[-+\u2212]?[$€£¥]?\s?"
@@ -110,7 +108,7 @@ class CellColumn:
 
 
 def _is_mark(cell: str) -> bool:
-    return cell.strip().lower() in _MARKS
+    return cell.strip().lower() in MISSING_MARKS
 
 
 def _number(cell: str) -> float | None:

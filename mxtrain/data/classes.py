@@ -1,5 +1,7 @@
 """Labels of any kind become classes: names in a fixed order, and one index for each sample."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from math import isfinite
 from typing import Any
@@ -7,9 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mxtrain.data.values import merge_spellings, positions
 from mxtrain.errors import DataError
 from mxtrain.types import describe
 
+CLASS_DTYPES = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "float32", "float64", "str"),
+)
+"""The dtypes that predicted classes may have."""
 MANY_CLASSES = 20
 """Numbers beyond which it matters how few samples each of them has."""
 
@@ -20,7 +28,7 @@ def number_classes(
     """Put classes into the order that does not depend on the samples' order.
 
     Labels that are all whole numbers are ordered as numbers, and `1`, `01` and `1.0` are one class.
-    Others are ordered as text, by code point.
+    Others are ordered as text, by code point. A class keeps its spelling where it has only one, without a point.
 
     Args:
         labels: the labels that occur.
@@ -42,6 +50,8 @@ def number_classes(
         if not is_label(label):
             raise DataError(f"{where}: must be the name or number of a class, got {describe(label)}")
     numbers = [_number(label) for label in labels]
+    if None in numbers:
+        labels, codes = merge_spellings(labels, codes)
     keys: Sequence[Any] = labels
     if None not in numbers:
         keys = [_whole(number, where) for number in numbers]
@@ -54,11 +64,16 @@ def number_classes(
             "to predict numbers, set loss: squared_error, or choose another target"
         )
     rank = {key: i for i, key in enumerate(order)}
-    return tuple(map(str, order)), np.array([rank[key] for key in keys], dtype=np.int64)[codes]
+    names = [str(key) for key in order]
+    times = Counter(keys)
+    for key, label in zip(keys, labels, strict=True):
+        if times[key] == 1 and re.fullmatch("-?[0-9]+", label):
+            names[rank[key]] = label
+    return tuple(names), np.array([rank[key] for key in keys], dtype=np.int64)[codes]
 
 
 def class_indices(labels: Sequence[str], class_names: Sequence[str]) -> list[int]:
-    """Which of the known classes each label means, by the rules of `number_classes`; -1 for none of them.
+    """For each label the known class that it means, by the rules of `number_classes`; -1 for none of them.
 
     >>> class_indices(["9.0", "10", "11"], ["9", "10"]), class_indices(["cat", "dog"], ["ant", "cat"])
     ([0, 1, -1], [1, -1])
@@ -66,7 +81,46 @@ def class_indices(labels: Sequence[str], class_names: Sequence[str]) -> list[int
     rank: dict[Any, int] = {name: i for i, name in enumerate(class_names)}
     if all(isinstance(_number(name), int) for name in class_names):
         rank |= {int(name): i for i, name in enumerate(class_names)}
-    return [rank.get(label.strip(), rank.get(_number(label), -1)) for label in labels]
+    texts = [label.strip() for label in labels]
+    alike = positions(texts, class_names)
+    return [rank.get(text, rank.get(_number(text), position)) for text, position in zip(texts, alike, strict=True)]
+
+
+def class_dtype(class_names: Sequence[str], found: str | None) -> str:
+    """The dtype in which classes are predicted: NumPy's name of the dtype that the labels had, and `str` for text.
+
+    Args:
+        class_names: the classes.
+        found: the dtype of the labels; None where the data have no types, as CSV: then classes that are all integers,
+            or `true` and `false`, are `int64` and `bool`.
+
+    Example:
+        >>> class_dtype(["0", "1"], None), class_dtype(["0", "1"], "str"), class_dtype(["False", "True"], None)
+        ('int64', 'str', 'bool')
+    """
+    if found is None:
+        if all(name.lower() in ("true", "false") for name in class_names):
+            return "bool"
+        found = (
+            "int64" if all(_number(name) is not None and str(_number(name)) == name for name in class_names) else "str"
+        )
+    if found == "int64":  # Python's integers have no bounds
+        numbers = np.array([int(name) for name in class_names])
+        found = numbers.dtype.name if numbers.dtype.kind in "iu" else "str"
+    return found if found in CLASS_DTYPES else "float64" if found.startswith("float") else "str"
+
+
+def labels_in(dtype: str, class_names: Sequence[str]) -> NDArray[Any]:
+    """The classes as an array of a dtype that `class_dtype` found.
+
+    >>> labels_in("int64", ["0", "1"]), labels_in("bool", ["False", "True"])
+    (array([0, 1]), array([False,  True]))
+    """
+    if dtype == "str":
+        return np.array(class_names)
+    if dtype == "bool":
+        return np.array([name.lower() == "true" for name in class_names])
+    return np.array([int(name) for name in class_names], dtype=dtype)
 
 
 def is_label(text: str) -> bool:

@@ -1,7 +1,9 @@
 """Columns of a table, whatever file they come from: what every reader fills, and all that is ever asked of one."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from math import isfinite, nan
 from typing import Literal, TypeAlias
 
@@ -9,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.config.nodes import is_unicode
+from mxtrain.data.values import merge_spellings, value_key
 from mxtrain.errors import DataError
 from mxtrain.types import describe
 
 Kind = Literal["number", "text"]
 Choose: TypeAlias = Callable[[str, Sequence[str]], Mapping[str, Kind | None]]
 """From the place of a table's header and its names to the columns to read; None leaves the kind to the values."""
-AS_TEXT = "to take the whole column as text, name it in data.categorical"
+AS_TEXT = "correct it, or, to take the whole column as text, name it in data.categorical"
 """The remedy for a column of which only some values are numbers."""
 Place: TypeAlias = Callable[[int], str]
 """From a row, 0 for the first, to what a message calls it, such as `train.csv:17`."""
@@ -37,17 +40,30 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Texts:
-    """A column of text: (n,) indices into its labels, in any order, and -1 where a value is missing."""
+    """A column of text: (n,) indices into its labels, in any order, and -1 where a value is missing.
+
+    Attributes:
+        codes, labels: the indices, and the texts.
+        dtype: NumPy's name of the dtype that the values had, `str` for text; None where a file has no types, as CSV.
+        typed: the labels that stand for numbers or booleans in the data's own types, rather than for text.
+    """
 
     codes: NDArray[np.int64]
     labels: tuple[str, ...]
+    dtype: str | None = None
+    typed: Collection[str] = ()
 
     @property
     def missing(self) -> NDArray[np.bool_]:
         return self.codes < 0
 
     def take(self, rows: NDArray[np.int64]) -> "Texts":
-        return Texts(self.codes[rows], self.labels)
+        return Texts(self.codes[rows], self.labels, self.dtype, self.typed)
+
+    def merged(self) -> "Texts":
+        """The column with one label for all spellings of a value."""
+        labels, codes = merge_spellings(self.labels, self.codes, self.typed)
+        return Texts(codes, labels, self.dtype)
 
 
 Column: TypeAlias = Numbers | Texts
@@ -76,7 +92,8 @@ class ColumnBuilder:
     """Makes a column of Python values that come one by one, as JSON has them.
 
     The first value that is not missing says whether a column holds numbers or text, where `kind` does not. None, NaN
-    and blank text are missing; blanks around text do not count; a bool is the text `true` or `false`.
+    and blank text are missing; blanks around text do not count; a bool is the text `true` or `false`. Where `kind` is
+    `text`, dates and times are text too.
 
     Example:
         >>> builder = ColumnBuilder("size", None, lambda row: f"row {row + 1}")
@@ -96,9 +113,13 @@ class ColumnBuilder:
     numbers: list[float] = field(default_factory=list)
     codes: list[int] = field(default_factory=list)
     labels: dict[str, int] = field(default_factory=dict)
+    typed: set[str] = field(default_factory=set)
+    types: set[str] = field(default_factory=set)
 
     def add(self, value: object) -> None:
         """Append a value."""
+        if isinstance(value, np.datetime64 | np.timedelta64):
+            value = value.astype(f"{value.dtype.kind}8[us]")  # an `item` of nanoseconds is an integer
         if isinstance(value, np.generic):
             value = value.item()
         if isinstance(value, str):
@@ -107,16 +128,27 @@ class ColumnBuilder:
             self.numbers.append(nan)
             self.codes.append(-1)
             return
+        if self.kind == "text" and isinstance(value, date | time | timedelta | Decimal):
+            value = _moment(value)
         kind: Kind = "text" if isinstance(value, str | bool) else "number"
         if not isinstance(value, str | bool | int | float):
-            raise self._error(not_plain(describe(value)))
+            is_moment = isinstance(value, date | time | timedelta)
+            raise self._error(
+                dates(f", such as {value}", may_be_categories=self.kind is None)
+                if is_moment
+                else not_plain(describe(value))
+            )
         wanted = self.kind or self.found or kind
         if kind != wanted and self.kind != "text":
             raise self._error(mixed(wanted, describe(value), self.kind is None))
         self.found = wanted
         if wanted == "text":
+            label = _text(value)
+            if not isinstance(value, str):
+                self.typed.add(label)
+            self.types.add(next(name for name, kind in _DTYPES.items() if isinstance(value, kind)))
             self.numbers.append(nan)
-            self.codes.append(self._code(_text(value)))
+            self.codes.append(self._code(label))
         else:
             assert not isinstance(value, str), "text is of another kind"
             self.numbers.append(self._number(value))
@@ -125,7 +157,8 @@ class ColumnBuilder:
     def column(self) -> Column:
         """The column of all values so far; of numbers where every value is missing."""
         if (self.kind or self.found) == "text":
-            return Texts(np.array(self.codes, dtype=np.int64), tuple(self.labels))
+            codes = np.array(self.codes, dtype=np.int64)
+            return Texts(codes, tuple(self.labels), _common_dtype(self.types), self.typed)
         return Numbers(np.array(self.numbers, dtype=np.float64))
 
     def _code(self, label: str) -> int:
@@ -160,8 +193,11 @@ def columns_of(data: Mapping[str, Iterable[object]], choose: Choose, source: str
     columns: dict[str, Column] = {}
     for name, kind in choose(source, list(data)).items():
         columns[name] = _at_once(data[name], kind) or _one_by_one(
-            _values(data[name], f"{source}: column {name!r}"), ColumnBuilder(name, kind, place)
+            _values(data[name], kind, f"{source}: column {name!r}"), ColumnBuilder(name, kind, place)
         )
+        dtype, column = getattr(data[name], "dtype", None), columns[name]
+        if isinstance(column, Texts) and isinstance(dtype, np.dtype) and dtype.kind == "f":
+            columns[name] = replace(column, dtype=dtype.name)
     lengths = {len(column.missing): name for name, column in columns.items()}
     if len(lengths) > 1:
         (some, one), (more, other), *_ = sorted(lengths.items())
@@ -186,7 +222,7 @@ def _at_once(column: object, kind: Kind | None) -> Column | None:
         return None
     if kind == "text":
         labels, codes = np.unique(array, return_inverse=True)
-        return Texts(codes.astype(np.int64), tuple(map(str, labels.tolist())))
+        return Texts(codes.astype(np.int64), tuple(map(str, labels.tolist())), array.dtype.name)
     with np.errstate(over="ignore"):
         numbers = array.astype(np.float64)
     return None if np.isinf(numbers).any() else Numbers(numbers)
@@ -199,12 +235,12 @@ def _is_missing(value: object) -> bool:
     return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
-def _values(column: Iterable[object], where: str) -> Iterable[object]:
+def _values(column: Iterable[object], kind: Kind | None, where: str) -> Iterable[object]:
     """A column's values as Python has them, where it is an array or a column of a data frame."""
     if getattr(getattr(column, "dtype", None), "kind", None) in ("m", "M"):
-        raise DataError(
-            f"{where}: holds dates or times; turn them into numbers, or leave the column out of the features"
-        )
+        if kind != "text":
+            raise DataError(f"{where}: {dates(may_be_categories=kind is None)}")
+        return list(column)  # `tolist` makes integers of nanoseconds
     for method in ("tolist", "to_pylist"):
         if hasattr(column, method):
             column = getattr(column, method)()
@@ -215,6 +251,33 @@ def _values(column: Iterable[object], where: str) -> Iterable[object]:
 
 def _text(value: str | bool | int | float) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+_DTYPES: Mapping[str, type] = {"str": str, "bool": bool, "int64": int, "float64": float}  # a bool is an int too
+
+
+def _moment(value: date | time | timedelta | Decimal) -> str:
+    """The text of a date, of a time or of a Decimal, as pandas writes it into a CSV file."""
+    if isinstance(value, datetime):
+        return value_key(value.isoformat(" "))
+    if isinstance(value, Decimal):
+        return f"{value:f}".rstrip("0").rstrip(".") if value % 1 else f"{value:.0f}"
+    return value.isoformat() if isinstance(value, date | time) else str(value)
+
+
+def _common_dtype(types: set[str]) -> str | None:
+    """The dtype of values of several types."""
+    if len(types) < 2:
+        return next(iter(types), None)
+    return "float64" if types == {"int64", "float64"} else "str"
+
+
+def dates(got: str = "", may_be_categories: bool = True) -> str:
+    """What is said of a column of dates or times."""
+    remedy = "turn them into numbers, or leave the column out with data.features"
+    if may_be_categories:
+        remedy += "; to take each as a category, name the column in data.categorical"
+    return f"holds dates or times{got}; {remedy}"
 
 
 def mixed(wanted: Kind, got: str, is_open: bool) -> str:

@@ -13,6 +13,7 @@ from mxtrain.config.nodes import is_unicode
 from mxtrain.data.cells import CellColumn
 from mxtrain.data.columns import Choose, Columns
 from mxtrain.errors import DataError
+from mxtrain.names import nfc
 from mxtrain.types import describe
 
 _CHUNK = 1024
@@ -47,7 +48,7 @@ def read_csv(file: BinaryIO, source: str, choose: Choose) -> Columns:
 def _read(rows: Iterator[tuple[int, list[str]]], source: str, choose: Choose) -> Columns:
     line, header = next(rows, (1, []))
     where = f"{source}:{line}"
-    names = [name.strip() for name in header]
+    names = [nfc(name.strip()) for name in header]
     check_names(names, where, "is empty; the first line must name the columns")
     _check_separator(names, where)
     wanted = choose(where, names)

@@ -71,14 +71,14 @@ def prepare(config: RunConfig, given: TrainingData | None = None) -> Dataset:
     """
     parts, preprocessing = prepare_disk(config) if config.data.is_streamed else _prepare_table(config, given)
     classes = len(preprocessing.class_names or ())
-    return Dataset(*parts, preprocessing, classes if config.loss == "softmax_cross_entropy" else 1)
+    return Dataset(*parts, preprocessing, classes if config.decoding == "softmax_cross_entropy" else 1)
 
 
 def _prepare_table(
     config: RunConfig, given: TrainingData | None
 ) -> tuple[tuple[Samples, Samples, Samples], Preprocessing]:
     data = config.data
-    classes = config.loss in CLASS_LOSSES
+    classes = config.decoding in CLASS_LOSSES
     table = given.table(config) if given else load(data, classes)
     check_classes(config, table.target_name, table.class_names)
     rows = split(table.targets, data.share("validation"), data.share("test"), config.seed, stratified=classes)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mxtrain.config.data_section import has_ending
 from mxtrain.config.run import CLASS_LOSSES, RunConfig
 from mxtrain.data.arrays import check_numbers, classes_of
 from mxtrain.data.disk_part import DiskPart
@@ -11,7 +12,7 @@ from mxtrain.data.npz_file import array_features
 from mxtrain.data.other_files import array_targets
 from mxtrain.data.part import Samples
 from mxtrain.data.preparing import check_batch_size, check_classes
-from mxtrain.data.preprocessing import Number, Preprocessing, too_large
+from mxtrain.data.preprocessing import Number, Preprocessing, too_large_feature
 from mxtrain.data.split import split
 from mxtrain.data.standardization import Standardization
 from mxtrain.data.target_scale import TargetScale
@@ -23,15 +24,17 @@ _TARGET = "targets"
 
 def prepare_disk(config: RunConfig) -> tuple[tuple[Samples, Samples, Samples], Preprocessing]:
     """The training, the validation and the test part, and what was fitted to the first."""
-    data, classes = config.data, config.loss in CLASS_LOSSES
-    arrays = array_pair(data.source, data.target) if data.source.endswith(".npy") else folder_of_inputs(data.source)
+    data, classes = config.data, config.decoding in CLASS_LOSSES
+    arrays = (
+        array_pair(data.source, data.target) if has_ending(data.source, (".npy",)) else folder_of_inputs(data.source)
+    )
     found = arrays.read_targets()
     if found is None:
         raise DataError(f"{data.source}: holds no targets-*.npy to train on")
     where = data.target or f"{data.source}targets-*.npy"
-    class_names = None
+    class_names, class_dtype = None, "str"
     if classes:
-        class_names, found = classes_of(found, where)
+        class_names, found, class_dtype = classes_of(found, where)
     else:
         check_numbers(found, where)
     check_classes(config, _TARGET, class_names)
@@ -44,7 +47,7 @@ def prepare_disk(config: RunConfig) -> tuple[tuple[Samples, Samples, Samples], P
     standardization = statistics.standardization(data.resolve().standardize or "features")
     _check_dtype(arrays, statistics, standardization, config)
     target_scale = TargetScale.fit(found[rows.training], where, _TARGET) if data.standardize_target else None
-    preprocessing = _preprocessing(arrays, standardization, class_names, target_scale, config)
+    preprocessing = _preprocessing(arrays, standardization, class_names, class_dtype, target_scale, config)
     targets = as_targets(found, preprocessing, where)
 
     def part(name: str) -> Samples:
@@ -75,16 +78,19 @@ def _check_dtype(
     arrays: DiskArrays, statistics: DiskStatistics, standardization: Standardization, config: RunConfig
 ) -> None:
     """The map is monotonic, so that the least and the largest value stand for all."""
-    ends = standardization.apply(np.stack([statistics.least, statistics.most]), config.dtype)
-    finite = np.isfinite(ends).all(axis=0) & np.isfinite(standardization.scale)
+    ends = np.stack([statistics.least, statistics.most])
+    finite = np.isfinite(standardization.apply(ends, config.dtype)).all(axis=0) & np.isfinite(standardization.scale)
     if not finite.all():
-        raise too_large(arrays.source, f"inputs[{int(finite.argmin())}]", config.dtype)
+        index = int(finite.argmin())
+        values = standardization.apply(ends, np.float64)[:, index]
+        raise too_large_feature(arrays.source, f"inputs[{index}]", config.dtype, values, standardization)
 
 
 def _preprocessing(
     arrays: DiskArrays,
     standardization: Standardization,
     class_names: tuple[str, ...] | None,
+    class_dtype: str,
     target_scale: TargetScale | None,
     config: RunConfig,
 ) -> Preprocessing:
@@ -92,14 +98,16 @@ def _preprocessing(
         array_features("inputs", arrays.width),
         standardization.mean.tolist(),
         standardization.scale.tolist(),
+        standardization.constant.tolist(),
         strict=True,
     )
     return Preprocessing(
-        columns=tuple(Number(*each) for each in maps),
+        columns=tuple(Number(name, mean, scale, constant=constant) for name, mean, scale, constant in maps),
         target=_TARGET,
         class_names=class_names,
         dtype=config.dtype,
-        target_dtype="int64" if config.loss == "softmax_cross_entropy" else config.dtype,
+        target_dtype="int64" if config.decoding == "softmax_cross_entropy" else config.dtype,
         array="inputs",
         target_scale=target_scale,
+        class_dtype=class_dtype,
     )

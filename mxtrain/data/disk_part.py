@@ -114,6 +114,5 @@ class _Mapper:
 
     def batch(self, raw: NDArray[Any], targets: NDArray[Any]) -> Batch:
         scratch, inputs = self.scratch[: len(raw)], self.inputs[: len(raw)]
-        np.subtract(raw, self.part.standardization.mean, out=scratch)
-        np.divide(scratch, self.part.standardization.scale, out=inputs, casting="same_kind", dtype=np.float64)
+        self.part.standardization.apply_to(raw, inputs, scratch)
         return self.part.xp.asarray(inputs), self.part.xp.asarray(targets)

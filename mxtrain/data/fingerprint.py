@@ -6,7 +6,7 @@ from hashlib import file_digest, sha256
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from mxtrain.config.data_section import DataConfig
+from mxtrain.config.data_section import DataConfig, has_ending
 from mxtrain.data.opening import opened, unreadable
 
 
@@ -36,7 +36,7 @@ def _files(config: DataConfig) -> Iterator[tuple[str, Path]]:
             yield "source", packaged
         return
     paths: dict[str, float | str] = {"source": config.source, "validation": config.validation, "test": config.test}
-    if config.source.endswith(".npy"):
+    if has_ending(config.source, (".npy",)):
         paths["target"] = config.target or ""
     for name, path in paths.items():
         if not isinstance(path, str):
@@ -45,7 +45,7 @@ def _files(config: DataConfig) -> Iterator[tuple[str, Path]]:
             yield name, Path(path)
             continue
         try:
-            members = sorted(Path(path).glob("*.npy"))
+            members = sorted(member for member in Path(path).iterdir() if has_ending(member.name, (".npy",)))
         except OSError as error:
             raise unreadable(path, error) from None
         yield from ((f"{name}/{member.name}", member) for member in members)

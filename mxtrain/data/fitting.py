@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from mxtrain.config.data_section import Standardize
 from mxtrain.config.run import RunConfig
-from mxtrain.data.preprocessing import Category, Number, Preprocessing, too_large
+from mxtrain.data.preprocessing import Category, Number, Preprocessing
 from mxtrain.data.standardization import Standardization
 from mxtrain.data.table import Table
 from mxtrain.data.target_scale import TargetScale
@@ -17,16 +17,16 @@ def fit_preprocessing(table: Table, rows: NDArray[np.int64], config: RunConfig) 
     """Fit to the rows of the training part: means, scales, what fills gaps, and the categories of each column of text.
 
     Raises:
-        DataError: a column has no value in the training part, or numbers too large for the dtype; or targets that are
-            to be standardized are all equal.
+        DataError: a column has no value in the training part; or targets that are to be standardized are all equal.
 
     Example:
         >>> table = Table(np.array([[1.0, 0], [3.0, 1], [9.0, 1]]), np.zeros(3), ("age", "size"), "y",
         ...     labels={"size": ("small", "big")})
         >>> run = RunConfig.model_validate({"data": {"source": "a.csv", "target": "y"}, "loss": "squared_error",
         ...     "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}})
-        >>> fit_preprocessing(table, np.array([0, 1]), run).columns
-        (Number(name='age', mean=2.0, scale=1.0, fill=None), Category(name='size', values=('big', 'small')))
+        >>> age, size = fit_preprocessing(table, np.array([0, 1]), run).columns
+        >>> age.mean, age.scale, size
+        (2.0, 1.0, Category(name='size', values=('big', 'small')))
     """
     inputs = table.inputs[rows]
     is_number = np.array([name not in table.labels for name in table.column_names])
@@ -35,26 +35,24 @@ def fit_preprocessing(table: Table, rows: NDArray[np.int64], config: RunConfig) 
     if config.data.missing == "mean":
         numbers = np.where(np.isnan(numbers), np.array(fills, dtype=np.float64), numbers)
     fitted = measure(numbers, config.data.resolve().standardize or "features")
-    maps = iter(zip(fitted.mean.tolist(), fitted.scale.tolist(), fills, strict=True))
+    maps = iter(zip(fitted.mean.tolist(), fitted.scale.tolist(), fills, fitted.constant.tolist(), strict=True))
     columns: list[Number | Category] = []
     for index, name in enumerate(table.column_names):
         if name in table.labels:
             columns.append(Category(name, _values(inputs[:, index], table.labels[name])))
         else:
-            mean, scale, fill = next(maps)
-            if not np.isfinite((mean, scale)).all():
-                raise too_large(config.data.source, name, config.dtype)
-            columns.append(Number(name, mean, scale, fill))
+            columns.append(Number(name, *next(maps)))
     source, target = config.data.source, table.target_name
     return Preprocessing(
         columns=tuple(columns),
         target=target,
         class_names=table.class_names,
         dtype=config.dtype,
-        target_dtype="int64" if config.loss == "softmax_cross_entropy" else config.dtype,
+        target_dtype="int64" if config.decoding == "softmax_cross_entropy" else config.dtype,
         unseen=config.data.unseen,
         array=table.column_names[0].rpartition("[")[0] if config.data.has_one_array else None,
         target_scale=TargetScale.fit(table.targets[rows], source, target) if config.data.standardize_target else None,
+        class_dtype=table.class_dtype,
     )
 
 
@@ -65,7 +63,7 @@ def measure(inputs: NDArray[np.float64] | Array, standardize: Standardize) -> St
             return Standardization.fit(inputs)
         case "whole" if inputs.shape[1]:
             return Standardization.fit_whole(inputs)
-    return Standardization.identity(inputs.shape[1])
+    return Standardization.unchanged(inputs)
 
 
 def _means(numbers: NDArray[np.float64], table: Table, is_number: NDArray[np.bool_]) -> list[float]:
@@ -74,8 +72,11 @@ def _means(numbers: NDArray[np.float64], table: Table, is_number: NDArray[np.boo
     if not counts.all():
         name = np.array(table.column_names)[is_number][int(counts.argmin())]
         raise DataError(f"column {str(name)!r} has no value in the training part; leave it out with data.features")
-    means: list[float] = (np.where(known, numbers, 0.0).sum(axis=0) / counts).tolist()
-    return means
+    with np.errstate(over="ignore", invalid="ignore"):
+        means = np.where(known, numbers, 0.0).sum(axis=0) / counts
+        if not np.isfinite(means).all():  # the sum is beyond float64, and no mean of finite numbers is
+            means = np.where(np.isfinite(means), means, (np.where(known, numbers, 0.0) / counts).sum(axis=0))
+    return means.tolist()  # type: ignore[no-any-return]
 
 
 def _values(codes: NDArray[np.float64], labels: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mxtrain.data.columns import columns_of
 from mxtrain.data.csv_file import check_wanted
-from mxtrain.data.in_python import column_of, kind_of, names_of, pair_of, rows_of, target_of
+from mxtrain.data.in_python import columns_by_name, kind_of, names_of, pair_of, rows_of, target_of
 from mxtrain.data.preprocessing import Preprocessing
 from mxtrain.data.table import row_number
 from mxtrain.data.table_file import columns_to_predict_from
@@ -48,7 +48,7 @@ def inputs_of(given: Any, preprocessing: Preprocessing) -> NDArray[Any]:
     if names is not None:
         kinds = preprocessing.kinds
         check_wanted(names, kinds, "data")
-        columns = {name: column_of(given, name) for name in names if name in kinds}
+        columns = columns_by_name(given, (name for name in names if name in kinds))
         choose = columns_to_predict_from(kinds, "", classes=False)
         return preprocessing.apply(columns_of(columns, lambda where, _: choose(where, names)))
     array = rows_of(given, "inputs")
@@ -85,9 +85,8 @@ def samples_of(given: Any, preprocessing: Preprocessing) -> tuple[NDArray[Any], 
             raise DataError(f"data: has no {target!r} to compare predictions with")
         check_wanted(names, [target], "data")
         inputs, name = inputs_of(given, preprocessing), target
-        column = columns_of({target: column_of(given, target)}, columns_to_predict_from({}, target, classes)).columns[
-            target
-        ]
+        found = columns_of(columns_by_name(given, [target]), columns_to_predict_from({}, target, classes))
+        column = found.columns[target]
     if len(inputs) != len(column.missing) or not len(inputs):
         got = f"{len(inputs)} samples and {len(column.missing)} values of {name!r}"
         raise DataError(f"data: must have one target for each sample, and at least one sample, got {got}")

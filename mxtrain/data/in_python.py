@@ -1,6 +1,6 @@
 """Arrays and columns as Python has them: found by name, brought to the host, refused where they are neither."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,15 +8,31 @@ from numpy.typing import NDArray
 
 from mxtrain.data.columns import Column, columns_of
 from mxtrain.errors import DataError
+from mxtrain.names import nfc
 from mxtrain.types import describe
 
 
 def names_of(given: Any) -> Sequence[str] | None:
-    """The names of columns; None where there are none: of an array, and of a frame made from one.
+    """The names of columns, in NFC; None where there are none: of an array, and of a frame made from one.
 
     >>> names_of({"age": [3]}), names_of(np.zeros(2, [("age", "f8")])), names_of(np.zeros((2, 3)))
     (['age'], ['age'], None)
     """
+    names = _spelled_names(given)
+    return None if names is None else list(map(nfc, names))
+
+
+def columns_by_name(given: Any, wanted: Iterable[str]) -> dict[str, Any]:
+    """The columns of names that are all there; a DataError where one is an array of several dimensions.
+
+    >>> columns_by_name({"gro\u0308ße": [3], "age": [7]}, ["größe"])
+    {'größe': [3]}
+    """
+    spelled = {nfc(name): name for name in _spelled_names(given) or ()}
+    return {name: _column(given[spelled[name]], name) for name in wanted}
+
+
+def _spelled_names(given: Any) -> Sequence[str] | None:
     if hasattr(given, "collect"):
         raise DataError(f"data: is a {type(given).__name__}, of which nothing is read yet; hand over its collect()")
     names = list(given) if isinstance(given, Mapping) else getattr(getattr(given, "dtype", None), "names", None)
@@ -31,9 +47,7 @@ def names_of(given: Any) -> Sequence[str] | None:
     return list(names or ())
 
 
-def column_of(given: Any, name: str) -> Any:
-    """The column of a name; a DataError where it is an array of several dimensions."""
-    column = given[name]
+def _column(column: Any, name: str) -> Any:
     shape: tuple[int, ...] = getattr(column, "shape", (0,))
     if len(shape) > 1:
         got = f"an array of the shape {tuple(shape)}"

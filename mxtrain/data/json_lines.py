@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 from mxtrain.data.columns import Choose, ColumnBuilder, Columns
 from mxtrain.data.csv_file import check_names, check_wanted
 from mxtrain.errors import DataError
+from mxtrain.names import nfc
 from mxtrain.types import describe
 
 
@@ -74,7 +75,7 @@ def _objects(file: BinaryIO, source: str) -> Iterator[tuple[int, dict[str, Any]]
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
+    found = {nfc(name): value for name, value in pairs}
     if len(found) < len(pairs):
         raise ValueError("one name stands twice in an object")
     return found

@@ -1,6 +1,6 @@
 """From the config's `data.source` to a table."""
 
-from mxtrain.config.data_section import TABLES, DataConfig
+from mxtrain.config.data_section import TABLES, DataConfig, has_ending
 from mxtrain.data.npz_file import read_npz
 from mxtrain.data.opening import opened
 from mxtrain.data.packaged import load_packaged
@@ -32,8 +32,8 @@ def load(config: DataConfig, classes: bool) -> Table:
     if not config.is_file:
         return load_packaged(source, classes)
     assert target is not None, "DataConfig asks it of every file"
-    if source.endswith(TABLES):
+    if has_ending(source, TABLES):
         columns = read_columns(source, columns_to_train_on(config, classes))
-        return tabulate(columns, target, classes, config.missing)
+        return tabulate(columns, target, classes, config.missing, config.categorical or ())
     with opened(source) as file:
         return read_npz(file, source, target, config.features, classes)

@@ -1,6 +1,6 @@
 """Arrays that stay on the disk: one `.npy` file, or a folder of them that counts as one long array."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BufferedReader
@@ -12,9 +12,11 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from mxtrain.config.data_section import has_ending
 from mxtrain.data.arrays import NOT_OF_NUMPY, one_for_each
 from mxtrain.data.opening import opened, unreadable
 from mxtrain.errors import DataError
+from mxtrain.names import nfc
 
 _SPAN_BYTES = 1 << 20
 """Most that is read at once; rows that lie further apart than a small part of it are read one by one."""
@@ -128,25 +130,34 @@ def folder_of_inputs(source: str) -> DiskArrays:
         DataError: there are none, one of a pair is missing, or they do not fit together.
     """
     try:
-        names = {path.name for path in Path(source).iterdir() if path.suffix == ".npy"}
+        names = {path.name for path in Path(source).iterdir() if has_ending(path.name, (".npy",))}
     except OSError as error:
         raise unreadable(source, error) from None
-    inputs = sorted(name.removeprefix("inputs-") for name in names if name.startswith("inputs-"))
-    targets = sorted(name.removeprefix("targets-") for name in names if name.startswith("targets-"))
+    inputs, targets = (_by_ending(names, prefix, source) for prefix in ("inputs-", "targets-"))
     if not inputs:
         raise DataError(
             f"{source}: holds no inputs-*.npy; they and their targets are named inputs-000.npy, targets-000.npy"
         )
     for one, other, has, lacks in ((inputs, targets, "inputs", "targets"), (targets, inputs, "targets", "inputs")):
-        alone = sorted(set(one) - set(other)) if targets else []
+        alone = [key for key in one if key not in other] if targets else []
         if alone:
             raise DataError(f"{source}: has {has}-{alone[0]} but no {lacks}-{alone[0]}")
     folder = Path(source)
     return _checked(
         source,
-        [str(folder / f"inputs-{name}") for name in inputs],
-        [str(folder / f"targets-{name}") for name in targets] if targets else None,
+        [str(folder / name) for name in inputs.values()],
+        [str(folder / targets[key]) for key in inputs] if targets else None,
     )
+
+
+def _by_ending(names: Iterable[str], prefix: str, source: str) -> dict[str, str]:
+    """The names that begin with a prefix, in order, by what is after it: in NFC, and with `.npy` in lower case."""
+    chosen: dict[str, str] = {}
+    for name in sorted(name for name in names if name.startswith(prefix)):
+        other = chosen.setdefault(nfc(f"{name[len(prefix) : -len('.npy')]}.npy"), name)
+        if other != name:
+            raise DataError(f"{source}: {other} and {name} differ only in how they are spelled; rename one")
+    return chosen
 
 
 def _checked(source: str, inputs: Sequence[str], targets: Sequence[str] | None) -> DiskArrays:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mxtrain.data.arrays import NOT_OF_NUMPY, as_rows, check_numbers, classes_of, one_for_each
 from mxtrain.data.table import Table, choose_features
 from mxtrain.errors import DataError
+from mxtrain.names import nfc
 
 # What NumPy, zipfile and the decompressors raise on damaged archives.
 _UNREADABLE = (OSError, *NOT_OF_NUMPY, EOFError, BadZipFile, zlib.error, LZMAError, struct.error)
@@ -42,7 +43,7 @@ def read_npz(file: BinaryIO, source: str, target: str, features: Sequence[str] |
         ((3, 4), [1, 0, 1], ('ant', 'cat'))
     """
     archive = open_npz(file, source)
-    chosen = choose_features(source, "array", archive.files, target, features)
+    chosen = choose_features(source, "array", list(map(nfc, archive.files)), target, features)
     if len(chosen) > 1:
         raise DataError(f"{source}: data.features: must be one array, out of {', '.join(map(repr, chosen))}")
     inputs = as_rows(read_array(archive, chosen[0], source), f"{source}: array {chosen[0]!r}")
@@ -50,8 +51,8 @@ def read_npz(file: BinaryIO, source: str, target: str, features: Sequence[str] |
     targets = one_for_each(read_array(archive, target, source), len(inputs), where)
     names = array_features(chosen[0], inputs.shape[1])
     if classes:
-        class_names, indices = classes_of(targets, where)
-        return Table(inputs, indices, names, target, class_names)
+        class_names, indices, dtype = classes_of(targets, where)
+        return Table(inputs, indices, names, target, class_names, dtype)
     check_numbers(targets, where)
     return Table(inputs, targets.astype(np.float64), names, target)
 
@@ -77,9 +78,12 @@ def open_npz(file: BinaryIO, source: str) -> NpzFile:
 
 
 def read_array(archive: NpzFile, name: str, source: str) -> NDArray[Any]:
-    """An array of an archive; a DataError where it is damaged."""
+    """An array of an archive by its name in NFC; a DataError where it is damaged."""
+    spelled = [each for each in archive.files if nfc(each) == name]
+    if len(spelled) > 1:
+        raise DataError(f"{source}: {len(spelled)} arrays are named {name!r}; rename them")
     try:
-        array: object = archive[name]
+        array: object = archive[spelled[0]]
     except _UNREADABLE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(f"{source}: array {name!r}: cannot be read: {reason}") from None

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.config.data_section import CLASS_SOURCES, TABLES, Missing, is_path
+from mxtrain.config.data_section import ARCHIVES, CLASS_SOURCES, TABLES, Missing, has_ending, is_path
 from mxtrain.data.arrays import as_rows, check_numbers, labels_of, one_for_each
 from mxtrain.data.columns import Columns
 from mxtrain.data.npy_folder import array_pair, folder_of_inputs
@@ -19,6 +19,7 @@ from mxtrain.data.table_file import columns_to_predict_from, read_columns
 from mxtrain.data.tabulate import rows_with_values
 from mxtrain.data.targets import as_targets, known_classes, targets_of
 from mxtrain.errors import DataError
+from mxtrain.names import nfc
 
 _Loaded = tuple[NDArray[Any], NDArray[Any] | None]
 
@@ -53,16 +54,16 @@ def load_for_prediction(path: str, preprocessing: Preprocessing, with_targets: b
         return inputs, as_targets(table.targets, preprocessing, path)
     if not is_path(path):
         raise DataError(f"{path}: must be a table, an .npz archive, an .npy file, or a folder with a / at its end")
-    if path.endswith(TABLES):
+    if has_ending(path, TABLES):
         return _from_table(path, preprocessing, "error", with_targets)
-    if path.endswith(".npz"):
+    if has_ending(path, ARCHIVES):
         return _from_archive(path, preprocessing, with_targets)
     return _from_arrays(path, preprocessing, with_targets)
 
 
 def part_of_its_own(path: str, preprocessing: Preprocessing, missing: Missing) -> Part:
     """A part to validate or to test on, from a file of its own."""
-    is_table = path.endswith(TABLES)
+    is_table = has_ending(path, TABLES)
     inputs, targets = _from_table(path, preprocessing, missing) if is_table else _from_archive(path, preprocessing)
     if targets is None:
         noun = "column" if is_table else "array"
@@ -92,12 +93,12 @@ def _without_gaps(columns: Columns) -> Columns:
 def _from_archive(path: str, preprocessing: Preprocessing, with_targets: bool = True) -> _Loaded:
     with opened(path) as file:
         archive = open_npz(file, path)
-        target = preprocessing.target
-        others = [name for name in archive.files if name != target]
+        target, names = preprocessing.target, list(map(nfc, archive.files))
+        others = [name for name in names if name != target]
         name = others[0] if len(others) == 1 else preprocessing.array or "inputs"
         check_known(path, "array", others, name)
         inputs = as_rows(read_array(archive, name, path), f"{path}: array {name!r}")
-        found = read_array(archive, target, path) if with_targets and target in archive.files else None
+        found = read_array(archive, target, path) if with_targets and target in names else None
     where = f"{path}: array {target!r}"
     targets = None if found is None else array_targets(one_for_each(found, len(inputs), where), preprocessing, where)
     return preprocessing.apply(inputs, path), targets
@@ -114,7 +115,7 @@ def array_targets(found: NDArray[Any], preprocessing: Preprocessing, where: str)
 
 
 def _from_arrays(path: str, preprocessing: Preprocessing, with_targets: bool) -> _Loaded:
-    arrays = array_pair(path, None) if path.endswith(".npy") else folder_of_inputs(path)
+    arrays = array_pair(path, None) if has_ending(path, (".npy",)) else folder_of_inputs(path)
     inputs = np.empty((len(arrays), arrays.width), dtype=arrays.dtype)
     arrays.gather(np.arange(len(arrays)), inputs)
     check_numbers(inputs, path)

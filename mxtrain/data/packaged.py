@@ -34,4 +34,4 @@ def load_packaged(name: str, classes: bool) -> Table:
     entry = PACKAGED[name]
     with files("mxtrain.data").joinpath("tables", f"{name}.npz").open("rb") as file:
         table = read_npz(cast("BinaryIO", file), name, entry.target, None, classes)
-    return replace(table, column_names=entry.feature_names)
+    return replace(table, column_names=entry.feature_names, class_dtype="int64" if classes else "str")

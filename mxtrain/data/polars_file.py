@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from mxtrain.data.columns import Choose, Column, Columns, Kind, Numbers, Texts, mixed, not_plain
+from mxtrain.data.columns import Choose, Column, ColumnBuilder, Columns, Kind, Numbers, Texts, dates, mixed, not_plain
 from mxtrain.data.csv_file import check_names, check_wanted
 from mxtrain.data.polars_process import as_arrow_stream
 from mxtrain.errors import DataError
+from mxtrain.names import nfc
 from mxtrain.types import describe
 
 if TYPE_CHECKING:
@@ -45,9 +46,11 @@ def _read(file: BinaryIO, source: str, choose: Choose, kind: str) -> Columns:
         raise DataError(f"{source}: reading {kind.split()[0]} {message}") from None
     frame = pl.read_ipc_stream(as_arrow_stream(file, source, kind))
     check_names(frame.columns, source, "holds no columns")
-    wanted = choose(source, frame.columns)
-    check_wanted(frame.columns, wanted, source)
-    columns = {name: _column(frame.get_column(name), kind, source) for name, kind in wanted.items()}
+    names = list(map(nfc, frame.columns))
+    wanted = choose(source, names)
+    check_wanted(names, wanted, source)
+    index_of = {name: index for index, name in enumerate(names)}
+    columns = {name: _column(frame.to_series(index_of[name]), kind, source) for name, kind in wanted.items()}
     return Columns(source, columns, lambda row: f"{source}: row {row + 1}")
 
 
@@ -56,18 +59,17 @@ def _column(series: "polars.Series", kind: Kind | None, source: str) -> Column:
 
     dtype = series.dtype
     where = f"{source}: column {series.name!r}"
-    if dtype.is_temporal():
-        raise DataError(
-            f"{where}: must hold numbers or text, got dates or times ({dtype}); turn them into numbers, or leave the "
-            "column out with data.features"
-        )
-    if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Null)):
+    if dtype.is_temporal() and kind != "text":
+        raise DataError(f"{where}: {dates(f' ({dtype})', may_be_categories=kind is None)}")
+    if not (
+        dtype.is_numeric() or dtype.is_temporal() or dtype in (pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Null)
+    ):
         raise DataError(f"{where}: {not_plain(str(dtype))}")
     if dtype == pl.Null and kind == "text":
         return Texts(np.full(len(series), -1), ())
     if dtype == pl.Null or kind == "number" or (kind is None and dtype.is_numeric()):
         return _numbers(series, source)
-    return _texts(series)
+    return _texts(series, source)
 
 
 def _numbers(series: "polars.Series", source: str) -> Numbers:
@@ -86,13 +88,24 @@ def _numbers(series: "polars.Series", source: str) -> Numbers:
     return Numbers(values)
 
 
-def _texts(series: "polars.Series") -> Texts:
+def _texts(series: "polars.Series", source: str) -> Texts:
     import polars as pl
 
     if series.dtype == pl.Boolean:  # spelt as in JSON Lines
         truth = series.cast(pl.Int64).fill_null(-1).to_numpy().astype(np.int64)
-        return Texts(truth, ("false", "true"))
+        return Texts(truth, ("false", "true"), "bool")
+    dtype = str(series.dtype).lower() if series.dtype.is_integer() or series.dtype.is_float() else "str"
+    if series.dtype.is_float():
+        series = series.fill_nan(None)
+    elif series.dtype.is_temporal() or series.dtype.is_decimal():
+        # Polars has other texts of them than Python, or none.
+        builder = ColumnBuilder(series.name, "text", lambda row: f"{source}: row {row + 1}")
+        for value in series:
+            builder.add(value)
+        column = builder.column()
+        assert isinstance(column, Texts), "its kind is text"
+        return column
     stripped = series.cast(pl.String).str.strip_chars()
     whole = stripped.set(stripped == "", None)
     codes = whole.rank("dense").cast(pl.Int64).fill_null(0).to_numpy().astype(np.int64) - 1
-    return Texts(codes, tuple(whole.drop_nulls().unique().sort().to_list()))
+    return Texts(codes, tuple(whole.drop_nulls().unique().sort().to_list()), dtype)

@@ -6,10 +6,13 @@ from mxtrain.errors import DataError
 
 def check_classes(config: RunConfig, target: str, class_names: tuple[str, ...] | None) -> None:
     """A DataError where logistic, which is for two classes, has another number of them."""
-    if config.loss == "logistic" and len(class_names or ()) != 2:
+    if config.decoding == "logistic" and len(class_names or ()) != 2:
+        which, remedy = "logistic", "loss: softmax_cross_entropy"
+        if config.has_custom_loss:
+            which, remedy = "model.targets: binary", "model.targets: classes"
         raise DataError(
-            f"{config.data.source}: {target!r} has {len(class_names or ())} classes, and logistic is for two; "
-            "set loss: softmax_cross_entropy"
+            f"{config.data.source}: {target!r} has {len(class_names or ())} classes, and {which} is for two; "
+            f"set {remedy}"
         )
 
 

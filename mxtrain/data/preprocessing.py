@@ -8,23 +8,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.config.data_section import Unseen
+from mxtrain.data.classes import CLASS_DTYPES, labels_in
 from mxtrain.data.columns import Columns, Kind, Place, Texts
 from mxtrain.data.standardization import Standardization
 from mxtrain.data.table import check_known, row_number
 from mxtrain.data.tabulate import matrix, place_of
 from mxtrain.data.target_scale import TargetScale
+from mxtrain.data.values import positions
 from mxtrain.errors import DataError
+from mxtrain.names import nfc
 from mxtrain.types import describe
+
+_LARGEST = 1e150
+"""Numbers below it have squares that are finite in float64."""
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A column of numbers that becomes the feature `(x - mean) / scale`; `fill` stands for a missing one."""
+    """A column of numbers that becomes the feature `(x - mean) / scale`; `fill` stands for a missing one.
+
+    A column that is `constant` becomes 0 whatever its value: it was 0 in every training sample, so the weights of the
+    feature were never trained.
+    """
 
     name: str
     mean: float = 0.0
     scale: float = 1.0
     fill: float | None = None
+    constant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +57,10 @@ class Preprocessing:
         dtype: of the inputs, `float32` or `float64`.
         target_dtype: of the targets: `int64` for indices of classes, else that of the inputs.
         unseen: what is done with a category that is not among a column's values: `error`, or `ignore`, which leaves
-            all of the column's features 0.
+            all of the column's features 0, but 1 that of a column with one value, which is trained as a bias is.
         array: for a model of arrays, the name of the array in an `.npz` file.
         target_scale: what was done to the targets; None where they were left as they are.
+        class_dtype: the dtype in which classes are predicted, as `classes.class_dtype` finds it.
 
     Example:
         >>> size = Category("size", ("big", "small"))
@@ -71,6 +83,7 @@ class Preprocessing:
     unseen: Unseen = "error"
     array: str | None = None
     target_scale: TargetScale | None = None
+    class_dtype: str = "str"
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -86,7 +99,16 @@ class Preprocessing:
     def standardization(self) -> Standardization:
         """The map of the columns of numbers."""
         numbers = [column for column in self.columns if isinstance(column, Number)]
-        return Standardization(np.array([c.mean for c in numbers]), np.array([c.scale for c in numbers]))
+        return Standardization(
+            np.array([column.mean for column in numbers], dtype=np.float64),
+            np.array([column.scale for column in numbers], dtype=np.float64),
+            np.array([column.constant for column in numbers], dtype=bool),
+        )
+
+    @property
+    def classes(self) -> NDArray[Any] | None:
+        """The classes in the order of their indices, in the dtype of the labels; None where numbers are predicted."""
+        return None if self.class_names is None else labels_in(self.class_dtype, self.class_names)
 
     @property
     def target_unit(self) -> float:
@@ -160,10 +182,14 @@ class Preprocessing:
         return out
 
     def _mapped(self, chosen: NDArray[Any], numbers: Sequence[int], source: str) -> NDArray[Any]:
-        mapped = self.standardization.apply(chosen, self.dtype)
+        standardization = self.standardization
+        mapped = standardization.apply(chosen, self.dtype)
         finite = np.isfinite(mapped).all(axis=0)
         if not finite.all():
-            raise too_large(source, self.columns[numbers[int(finite.argmin())]].name, self.dtype)
+            index = int(finite.argmin())
+            values = standardization.apply(chosen, np.float64)[:, index]
+            name = self.columns[numbers[index]].name
+            raise too_large_feature(source, name, self.dtype, values, standardization)
         return mapped
 
     def _check_filled(
@@ -176,8 +202,10 @@ class Preprocessing:
 
     def _codes(self, column: Category, found: NDArray[Any], labels: Sequence[str], place: Place) -> NDArray[np.int64]:
         """Which of the column's values each sample has; -1 for none of them."""
-        rank = {value: code for code, value in enumerate(column.values)}
-        table = np.array([*(rank.get(label, -1) for label in labels), rank.get("", -1)], dtype=np.int64)
+        if self.unseen == "ignore" and len(column.values) == 1:
+            return np.zeros(len(found), dtype=np.int64)
+        gap = column.values.index("") if "" in column.values else -1
+        table = np.array([*positions(labels, column.values), gap], dtype=np.int64)
         codes = table[np.where(np.isnan(found), len(labels), found).astype(np.int64)]
         if self.unseen == "error" and (codes < 0).any():
             row = int((codes < 0).argmax())
@@ -196,9 +224,13 @@ class Preprocessing:
             {"kind": "number" if isinstance(column, Number) else "category", **_plain(asdict(column))}
             for column in self.columns
         ]
+        for column in columns:
+            if not column.get("constant", True):
+                del column["constant"]
         rest = {name: getattr(self, name) for name in ("target", "class_names", "dtype", "target_dtype")}
         scale = None if self.target_scale is None else asdict(self.target_scale)
-        return {"columns": columns, **_plain(rest), "unseen": self.unseen, "array": self.array, "target_scale": scale}
+        plain = {"columns": columns, **_plain(rest), "unseen": self.unseen, "array": self.array, "target_scale": scale}
+        return plain if self.class_dtype == "str" else plain | {"class_dtype": self.class_dtype}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Preprocessing":
@@ -209,15 +241,38 @@ class Preprocessing:
             names, scale = fields["class_names"], fields["target_scale"]
             fields["class_names"] = None if names is None else tuple(names)
             fields["target_scale"] = None if scale is None else TargetScale(**scale)
-            return cls(**fields)
+            for name in ("target", "array"):
+                fields[name] = None if fields[name] is None else nfc(fields[name])
+            if fields.get("class_dtype", "str") not in CLASS_DTYPES:
+                raise ValueError(f"{fields['class_dtype']!r} is not a dtype of classes")
+            found = cls(**fields)
+            _ = found.classes
+            return found
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"the preprocessing of a run is damaged: {error!r}") from None
 
 
-def too_large(source: str, name: str, dtype: str) -> DataError:
-    """The error of a column whose numbers do not fit in the run's dtype."""
-    remedy = "set dtype: float64, or scale it down" if dtype == "float32" else "scale it down"
+def too_large(source: str, name: str, dtype: str, values: NDArray[np.float64], remedy: str) -> DataError:
+    """The error of a column whose numbers do not fit in the run's dtype.
+
+    Args:
+        source, name: where they are from, and what they are called.
+        dtype: the run's.
+        values: the numbers in float64, as the model would take them.
+        remedy: what helps where float64 does not.
+    """
+    if dtype == "float32" and (np.abs(values) < _LARGEST).all():
+        remedy = "set dtype: float64, or scale it down"
     return DataError(f"{source}: {name!r} has values too large to compute with in {dtype}; {remedy}")
+
+
+def too_large_feature(
+    source: str, name: str, dtype: str, values: NDArray[np.float64], standardization: Standardization
+) -> DataError:
+    """The error of a feature, (n,), in float64, that does not fit in the run's dtype."""
+    is_standardized = standardization.mean.any() or (standardization.scale != 1).any()
+    remedy = "correct it, or leave its sample out" if is_standardized else "set data.standardize: features"
+    return too_large(source, name, dtype, values, remedy)
 
 
 def _lacking(place: str, name: str) -> DataError:
@@ -241,7 +296,7 @@ def _column(data: Mapping[str, Any]) -> Number | Category:
     fields = {name: value for name, value in data.items() if name != "kind"}
     match data["kind"]:
         case "number":
-            return Number(**fields)
+            return Number(**fields | {"name": nfc(fields["name"])})
         case "category":
-            return Category(fields["name"], tuple(fields["values"]))
+            return Category(nfc(fields["name"]), tuple(fields["values"]))
     raise ValueError(f"a column must be a number or a category, got {data['kind']!r}")

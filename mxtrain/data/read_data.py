@@ -66,4 +66,4 @@ class DataMemory:
 def _what_is_read(config: RunConfig) -> str:
     """Everything that `prepare` looks at, but for how batches are made."""
     data = config.data.resolve().model_copy(update=dict.fromkeys(_PER_BATCH))
-    return repr((data, config.seed, config.dtype, config.loss))
+    return repr((data, config.seed, config.dtype, config.decoding))

@@ -43,12 +43,14 @@ def split(targets: NDArray[Any], validation: float, test: float, seed: int, stra
     sizes = np.bincount(groups)
     late = _apportion(sizes, test, sizes - 1)
     early = _apportion(sizes, validation, sizes - 1 - late)
-    for name, share, seats in (("validation", validation, early), ("test", test, late)):
+    for name, share, seats, most in (
+        ("validation", validation, early, sizes - 1 - late),
+        ("test", test, late, sizes - 1),
+    ):
         if share > 0 and not seats.any():
             purpose = "validate" if name == "validation" else "test"
-            raise DataError(
-                f"data.{name}: {share:g} of {samples} samples leaves none to {purpose} on; raise it, or set it to 0"
-            )
+            remedy = "raise it, or set it to 0" if (most > 0).any() else "set it to 0"
+            raise DataError(f"data.{name}: {share:g} of {samples} samples leaves none to {purpose} on; {remedy}")
     order = permutation(seed, "split", size=samples)
     by_group = order[np.argsort(groups[order], kind="stable")]
     place_in_group = np.arange(samples) - np.repeat(np.cumsum(sizes) - sizes, sizes)

@@ -31,6 +31,7 @@ class Table:
         column_names: c names.
         target_name: the column or array that the targets come from.
         class_names: the classes in order, or None where the targets are numbers.
+        class_dtype: the dtype in which classes are predicted, as `classes.class_dtype` finds it.
         labels: for each column of text the texts in it, in any order.
         place: what messages call a row.
     """
@@ -40,6 +41,7 @@ class Table:
     column_names: tuple[str, ...]
     target_name: str
     class_names: tuple[str, ...] | None = None
+    class_dtype: str = "str"
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     place: Place = row_number
 

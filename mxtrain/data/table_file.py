@@ -29,7 +29,7 @@ def read_columns(source: str, choose: Choose) -> Columns:
         DataError: the file is missing, cannot be read, or holds what is no number and no text.
     """
     with opened(source) as file:
-        return _READERS[Path(source).suffix](file, source, choose)
+        return _READERS[Path(source).suffix.lower()](file, source, choose)
 
 
 def columns_to_train_on(config: DataConfig, classes: bool) -> Choose:

@@ -1,14 +1,14 @@
 """Columns become a table: what of them can be learnt from, what is missing, and which classes there are."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.config.data_section import Missing
-from mxtrain.data.classes import is_label, number_classes
-from mxtrain.data.columns import Column, Columns, Place, Texts
+from mxtrain.data.classes import class_dtype, is_label, number_classes
+from mxtrain.data.columns import Column, Columns, Place, Texts, dates
+from mxtrain.data.dates import hold_dates
 from mxtrain.data.table import Table
 from mxtrain.errors import DataError
 from mxtrain.types import describe
@@ -16,13 +16,10 @@ from mxtrain.types import describe
 MAX_CATEGORIES = 1000
 """Categories of one column; more are names or numbers of samples rather than kinds of them."""
 
-_DATE = re.compile(
-    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}|\d{1,2}[-/]\d{1,2}[-/]\d\d|\d\d\.\d\d\.\d\d)"
-    r"([T ]\d{1,2}:\d\d.*)?|\d\d:\d\d(:\d\d.*)?"
-)
 
-
-def tabulate(columns: Columns, target: str, classes: bool, missing: Missing) -> Table:
+def tabulate(
+    columns: Columns, target: str, classes: bool, missing: Missing, categorical: Collection[str] = ()
+) -> Table:
     """Make a table of columns.
 
     Args:
@@ -30,6 +27,7 @@ def tabulate(columns: Columns, target: str, classes: bool, missing: Missing) -> 
         target: the column to predict.
         classes: whether the target names classes or is a number.
         missing: what is done where a value is missing; with `mean` NaN stays in the inputs.
+        categorical: the columns whose values are categories even where they are dates.
 
     Raises:
         DataError: there is no sample, a column has no value, holds dates, or has too many categories, or a value is
@@ -44,19 +42,24 @@ def tabulate(columns: Columns, target: str, classes: bool, missing: Missing) -> 
     """
     if not len(columns):
         raise DataError(f"{columns.source}: has a header but no samples")
+    # Not where columns are read: to a trained model, an old one too, each spelling may be a category.
+    merged = {name: _merged(column) for name, column in columns.columns.items()}
+    columns = Columns(columns.source, merged, columns.place)
     features = {name: column for name, column in columns.columns.items() if name != target}
     for name, column in columns.columns.items():
-        check_values(column, f"{columns.source}: column {name!r}", is_feature=name != target)
+        is_feature = name != target
+        check_values(column, f"{columns.source}: column {name!r}", is_feature, name in categorical)
     truth = _with_labels_only(columns, target) if classes and missing == "drop" else columns.columns[target]
     kept = rows_with_values(columns, {**features, target: truth}, missing, optional=features)
     inputs = matrix(features, kept)
     labels = {name: column.labels for name, column in features.items() if isinstance(column, Texts)}
     place = place_of(columns, kept)
     if not isinstance(truth, Texts):
-        return Table(inputs, truth.values[kept], tuple(features), target, None, labels, place)
+        return Table(inputs, truth.values[kept], tuple(features), target, labels=labels, place=place)
     where = f"{columns.source}: column {target!r}"
     class_names, targets = _classes(truth, kept, columns, target, where)
-    return Table(inputs, targets, tuple(features), target, class_names, labels, place)
+    dtype = class_dtype(class_names, truth.dtype)
+    return Table(inputs, targets, tuple(features), target, class_names, dtype, labels, place)
 
 
 def rows_with_values(
@@ -109,7 +112,7 @@ def occurring(column: Texts) -> Sequence[str]:
     return [column.labels[code] for code in np.unique(column.codes).tolist() if code >= 0]
 
 
-def check_values(column: Column, where: str, is_feature: bool) -> None:
+def check_values(column: Column, where: str, is_feature: bool, is_category: bool = False) -> None:
     """Refuse a column without values, and a feature of dates or of too many categories."""
     if column.missing.all():
         remedy = "; leave it out with data.features" if is_feature else ""
@@ -117,11 +120,10 @@ def check_values(column: Column, where: str, is_feature: bool) -> None:
     if not is_feature or not isinstance(column, Texts):
         return
     labels = occurring(column)
-    if all(_DATE.fullmatch(label) for label in labels):
-        raise DataError(
-            f"{where}: holds dates or times, such as {labels[0]!r}; turn them into numbers, or leave the column out "
-            "with data.features"
-        )
+    moment = None if is_category else hold_dates(labels)
+    if moment is not None:
+        few = len(labels) <= MAX_CATEGORIES
+        raise DataError(f"{where}: {dates(f', such as {describe(moment)}', may_be_categories=few)}")
     if len(labels) > MAX_CATEGORIES:
         raise DataError(
             f"{where}: has {len(labels):,} categories, at most {MAX_CATEGORIES:,} are allowed; leave the column out "
@@ -129,12 +131,16 @@ def check_values(column: Column, where: str, is_feature: bool) -> None:
         )
 
 
+def _merged(column: Column) -> Column:
+    return column.merged() if isinstance(column, Texts) else column
+
+
 def _with_labels_only(columns: Columns, target: str) -> Texts:
     """The target with labels that name no class, such as `nan`, taken for missing ones."""
     column = columns.columns[target]
     assert isinstance(column, Texts), "classes are read as text"
     names_a_class = np.array([*map(is_label, column.labels), False])  # the last for the code -1
-    return Texts(np.where(names_a_class[column.codes], column.codes, -1), column.labels)
+    return Texts(np.where(names_a_class[column.codes], column.codes, -1), column.labels, column.dtype)
 
 
 def _classes(

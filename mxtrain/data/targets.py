@@ -20,9 +20,11 @@ def as_targets(values: NDArray[Any], preprocessing: Preprocessing, source: str) 
     """
     scale, dtype = preprocessing.target_scale, preprocessing.target_dtype
     with np.errstate(over="ignore"):
-        targets = (values if scale is None else scale.apply(values)).astype(dtype, copy=False)
+        exact = values if scale is None else scale.apply(values)
+        targets = exact.astype(dtype, copy=False)
     if targets.dtype.kind == "f" and not np.isfinite(targets).all():
-        raise too_large(source, preprocessing.target, dtype)
+        remedy = "set data.standardize_target: true" if scale is None else "correct it, or leave its sample out"
+        raise too_large(source, preprocessing.target, dtype, exact.astype(np.float64), remedy)
     return targets
 
 

@@ -12,7 +12,7 @@ from mxtrain.config.run import CLASS_LOSSES, RunConfig
 from mxtrain.data.arrays import as_rows
 from mxtrain.data.columns import Column, Columns, Texts, columns_of
 from mxtrain.data.csv_file import check_wanted
-from mxtrain.data.in_python import column_of, kind_of, names_of, pair_of, rows_of, target_of
+from mxtrain.data.in_python import columns_by_name, kind_of, names_of, pair_of, rows_of, target_of
 from mxtrain.data.npz_file import array_features
 from mxtrain.data.table import Table
 from mxtrain.data.table_file import columns_to_train_on
@@ -37,10 +37,10 @@ class TrainingData:
 
     def table(self, config: RunConfig) -> Table:
         """The data as they are split and learnt from; a DataError as `tabulate`."""
-        classes, data = config.loss in CLASS_LOSSES, config.data
+        classes, data = config.decoding in CLASS_LOSSES, config.data
         if self.inputs is None:
             assert data.target is not None, "take_over asks it of every table"
-            return tabulate(self.columns, data.target, classes, data.missing)
+            return tabulate(self.columns, data.target, classes, data.missing, data.categorical or ())
         return replace(
             tabulate(self.columns, "y", classes, data.missing),
             inputs=self.inputs,
@@ -102,7 +102,7 @@ def _pair(config: RunConfig, given: tuple[Any, ...]) -> TrainingData:
     dtype = np.float32 if found.dtype == np.float32 else np.float64
     with np.errstate(over="ignore"):  # longer numbers than float64 has; as_rows tells of infinities
         inputs = as_rows(np.array(found, dtype=dtype, order="C"), "data: X")
-    column = target_of(targets, classes=config.loss in CLASS_LOSSES)
+    column = target_of(targets, classes=config.decoding in CLASS_LOSSES)
     if len(inputs) != len(column.missing):
         raise DataError(f"data: X and y must be of one length, got {len(inputs)} and {len(column.missing)} samples")
     return TrainingData(Columns("data", {"y": column}, lambda row: f"data: row {row + 1}"), inputs)
@@ -116,9 +116,9 @@ def _columns(config: RunConfig, given: Any) -> TrainingData:
         some = f"{', '.join(map(repr, names[:8]))}{', ...' if len(names) > 8 else ''}" or "none at all"
         message = f"required, as columns were handed over: name the one to predict; there are: {some}"
         raise ConfigError([Problem("data.target", message)])
-    wanted = columns_to_train_on(config.data, config.loss in CLASS_LOSSES)("data", names)
+    wanted = columns_to_train_on(config.data, config.decoding in CLASS_LOSSES)("data", names)
     check_wanted(names, wanted, "data")
-    return TrainingData(columns_of({name: column_of(given, name) for name in wanted}, lambda *_: wanted))
+    return TrainingData(columns_of(columns_by_name(given, wanted), lambda *_: wanted))
 
 
 def _digest(column: Column) -> str:

@@ -50,7 +50,7 @@ def make_model(
     """
     with_factory(config, factory)
     if factory is None:
-        return build_model(config.model, config.loss, n_features, n_outputs, xp)
+        return build_model(config.model, config.decoding, n_features, n_outputs, xp)
     model = factory(config.model_copy(deep=True), n_features, n_outputs, xp)  # its settings are the user's to change
     _check(model, config, n_features, n_outputs, xp, factory_name(factory))
     return model
@@ -69,16 +69,16 @@ def check_returned(returned: Any, factory: ModelFactory, rows: int, columns: int
     """
     place = f"the model of {factory_name(factory)}: loss_and_grad"
     if not isinstance(returned, tuple | list) or len(returned) != 2:
-        got = f"{len(returned)} things" if isinstance(returned, tuple | list) else _described(returned)
+        got = f"{len(returned)} things" if isinstance(returned, tuple | list) else describe_returned(returned)
         raise ModelError(f"{place} must return two things, the loss and the outputs, got {got}")
     loss, outputs = returned
-    if not _is_scalar(loss):
-        got = _described(loss)
+    if not is_scalar(loss):
+        got = describe_returned(loss)
         raise ModelError(f"{place} must return a scalar as the loss, got {got}; return the sum of the batch's losses")
     shape = tuple(getattr(outputs, "shape", ()))
     if len(shape) != 2 or shape[0] != rows or columns not in (None, shape[1]):
         wanted = f"({rows}, {columns or 'k'})"
-        raise ModelError(f"{place} must return outputs of the shape {wanted}, got {_described(outputs)}")
+        raise ModelError(f"{place} must return outputs of the shape {wanted}, got {describe_returned(outputs)}")
 
 
 def check_methods(model: Any, called: str) -> None:
@@ -118,14 +118,14 @@ def _check(model: Any, config: RunConfig, n_features: int, n_outputs: int, xp: M
         raise ModelError(f"the model of {name}: predict must return {(2, n_outputs)} for two samples, got {got}")
 
 
-def _is_scalar(value: Any) -> bool:
+def is_scalar(value: Any) -> bool:
     """Whether it is a number, or an array without dimensions that holds one, on the host or on a device."""
     kind = getattr(getattr(value, "dtype", None), "kind", "f")
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     return is_number or (getattr(value, "shape", None) == () and kind not in "bcmMOSU")
 
 
-def _described(value: Any) -> str:
+def describe_returned(value: Any) -> str:
     """A value as a message shows it: an array by its shape, unless it has none."""
     return f"an array of the shape {tuple(shape)}" if (shape := getattr(value, "shape", ())) else describe(value)
 

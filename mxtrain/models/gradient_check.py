@@ -130,7 +130,7 @@ def _made(
             raise ModelError(f"{name} is a class; hand over the model that it makes, or a config with config=")
         raise ModelError(f"{name} makes a model of a config; hand one over with config=")
     run = config if isinstance(config, RunConfig) else run_from_dict(config)
-    outputs = int(targets.max()) + 1 if run.loss == "softmax_cross_entropy" else 1
+    outputs = int(targets.max()) + 1 if run.decoding == "softmax_cross_entropy" else 1
     made = model(run, inputs.shape[1], outputs, np)
     check_methods(made, f"what {factory_name(model)} returns")
     return made

@@ -20,8 +20,8 @@ class Metric(Protocol):
     def add(self, outputs: Array, targets: Array) -> None:
         """Count a batch: a model's outputs, (n, k), and the targets, (n,)."""
 
-    def value(self) -> float:
-        """The metric of all batches added; NaN before the first."""
+    def value(self) -> float | None:
+        """The metric of all batches added; NaN before the first, and None where it has no value for them."""
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ class MeanAbsoluteError:
 class R2:
     """The coefficient of determination, `1 - Σ(ŷ - y)² / Σ(y - ȳ)²`: 1 is perfect, 0 no better than the mean.
 
-    Where all targets are equal it is 1 if they are predicted exactly, else 0, as in scikit-learn.
+    It has no value where all targets are equal, as those of one sample are: there is no variance to explain.
 
     Args:
         shift: a number near the targets, such as the mean of the training part. The spread is summed around
@@ -121,13 +121,13 @@ class R2:
         self._squares += self.xp.dot(truth, truth)
         self._samples += len(targets)
 
-    def value(self) -> float:
+    def value(self) -> float | None:
         if not self._samples:
             return float("nan")
         residual, squares = float(self._residual), float(self._squares)
         spread = squares - float(self._sum) ** 2 / self._samples
         if spread <= 1e-14 * squares:  # what rounding leaves of none
-            return float(residual == 0)
+            return None
         return 1 - residual / spread
 
 

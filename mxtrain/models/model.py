@@ -12,6 +12,9 @@ class Model(Protocol):
     """A function of parameters and inputs, with a loss. The parameters live elsewhere, by name.
 
     Arrays are of one array module, `numpy` or `cupy`, and of one dtype, save for class indices.
+
+    With `loss: custom` a model may also have `loss(outputs, targets)`, the sum of a batch's losses as a scalar, which
+    is then used wherever no gradient is needed; without it, the value of `loss_and_grad` is used there.
     """
 
     def shapes(self) -> dict[str, tuple[int, ...]]:

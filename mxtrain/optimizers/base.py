@@ -43,7 +43,8 @@ class Rule(Config, ABC):
         η: learning rate, above 0.
         λ: weight decay, at least 0: `λ·W` is added to the gradient, save by a rule whose decay is decoupled from it.
         clip: bound on each element of the gradient, at least 0; 0 means none.
-        scale: factor on the gradient, any finite number; 0 means unset, and `fit` sets it to `1/batch_size`.
+        scale: factor on the gradient, any finite number; 0 means unset, and `fit` sets it to `1/batch_size`, or, of
+            fewer samples than that, one over their number.
         η_sched: schedule of the learning rate; where set, it overrides the fixed η.
         groups: settings of some parameters that differ from these, by patterns of their names, such as `b*`; the first
             that fits holds.

@@ -69,6 +69,8 @@ class RunFacts:
         found: Row | None = None
         for row in self.history if self.monitor else ():
             assert self.monitor, "asked above"
+            if row.get(self.monitor) is None:
+                continue
             if found is None or is_better(self.monitor, row[self.monitor], than=found[self.monitor]):
                 found = row
         return found

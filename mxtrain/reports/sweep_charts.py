@@ -200,7 +200,7 @@ def _curves(
     y: list[Point] = []
     notes: list[str] = []
     for trial in trials:
-        rows = [row for row in trial.history if metric in row]
+        rows = [row for row in trial.history if row.get(metric) is not None]
         xs, ys = thinned([row["epoch"] for row in rows], [float(row[metric]) for row in rows], points)
         x += [*xs, None]
         y += [*ys, None]

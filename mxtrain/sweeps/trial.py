@@ -30,6 +30,10 @@ PATIENCE = 10
 """Workers in a row that a trial may lose without getting on; then it is taken to be what kills them."""
 
 
+class NoValueError(Exception):
+    """An objective has no value for the samples that it is measured on."""
+
+
 @dataclass(slots=True)
 class Member:
     """One run of a trial.
@@ -65,7 +69,10 @@ class Member:
             return float(self.progress.parameters)
         rows = self.progress.rows
         last = final_epoch(self.config, rows) if epoch is None else min(epoch, len(rows))
-        return float(rows[last - 1][metric])
+        value = rows[last - 1][metric]
+        if value is None:
+            raise NoValueError(f"the objective {metric} has no value after epoch {last}: it is null in metrics.jsonl")
+        return float(value)
 
 
 @dataclass(slots=True)
@@ -184,7 +191,10 @@ class Trial:
         elif outcome.progress is not None:
             self.lost = 0
             self.members[outcome.task.member].progress = outcome.progress
-            self._move_on()
+            try:
+                self._move_on()
+            except NoValueError as error:
+                self.state, self.error = "failed", str(error)
 
     def ending(self) -> Ending:
         """The trial as it stands."""

@@ -7,7 +7,7 @@ from typing import Any
 from mxtrain.config import RunConfig
 from mxtrain.config.data_section import HANDED_OVER
 from mxtrain.config.validating import DATA_PATHS, normalized
-from mxtrain.data import DataMemory, TrainingData, data_fingerprint, read_data
+from mxtrain.data import DataMemory, ReadData, TrainingData, data_fingerprint, read_data
 from mxtrain.errors import ConfigError, DataChangedError, DataError, ModelError, Problem
 from mxtrain.models import ModelFactory
 from mxtrain.training.flattened import cause, flattened, told
@@ -20,6 +20,7 @@ ON_CPU = ("auto", "numpy", "compiled")
 """Backends that may take over from each other: they give the same bits, and the model's products stay on the CPU."""
 _GROUPS = "optimizer.groups."
 _DATA_PATHS = [f"data.{name}" for name in DATA_PATHS]
+_SETTINGS = "model.settings."
 
 
 def taken_up(
@@ -43,7 +44,9 @@ def taken_up(
         DataError, ModelError, BackendError: as `Trainer`.
     """
     try:
-        trainer = Trainer(config, model, memory.read(config) if memory else read_data(config, given))
+        data = memory.read(config) if memory else read_data(config, given)
+        config = scaled_to_data(config, data, snapshot)
+        trainer = Trainer(config, model, data)
     except (DataError, ModelError):
         if snapshot is not None:
             check_continuation(snapshot, config, data_fingerprint(config, given))
@@ -52,6 +55,30 @@ def taken_up(
         check_continuation(snapshot, config, trainer.data_fingerprint)
         trainer.restore(snapshot)
     return trainer
+
+
+def scaled_to_data(config: RunConfig, data: ReadData, snapshot: Snapshot | None = None) -> RunConfig:
+    """The config whose `scale` of `1/batch_size` is one over what a batch holds, where that is all there is.
+
+    Args:
+        config: the resolved config.
+        data: what the run works on.
+        snapshot: where the run continues from; one of an earlier version keeps the scale that it was trained with.
+
+    Example:
+        >>> from mxtrain.config import run_from_dict
+        >>> config = run_from_dict({
+        ...     "data": {"source": "digits", "batch_size": 4096}, "model": {"kind": "linear"},
+        ...     "loss": "softmax_cross_entropy", "optimizer": {"kind": "adam"}}).resolve()
+        >>> 1 / scaled_to_data(config, read_data(config)).optimizer.scale
+        1438.0
+    """
+    size, samples, scale = config.data.batch_size, len(data[0].training), config.optimizer.scale
+    if not 0 < samples < size or scale != 1 / size:
+        return config
+    if snapshot is not None and snapshot.record["config"]["optimizer"]["scale"] == scale:
+        return config
+    return config.model_copy(update={"optimizer": config.optimizer.model_copy(update={"scale": 1 / samples})})
 
 
 def check_continuation(snapshot: Snapshot, config: RunConfig, data: str) -> None:
@@ -109,6 +136,8 @@ def check_data(before: str, now: str, config: RunConfig, alternative: str) -> No
 
 def _differ(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Whether a value is another one; among a custom model's settings, 1, 1.0 and true are."""
+    if path not in before and not path.startswith(_SETTINGS):
+        return now[path] is not None  # earlier versions lack fields that came later
     if path not in before or path not in now:
         return True
     if path in _DATA_PATHS and all(isinstance(each[path], str) for each in (before, now)):

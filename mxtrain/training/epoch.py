@@ -32,7 +32,7 @@ class EpochSums:
     skipped: int = 0
     last: dict[str, Any] = field(default_factory=dict)
 
-    def means(self) -> dict[str, float]:
+    def means(self) -> dict[str, float | None]:
         """The loss and the metrics of the samples seen; NaN where every batch was left out."""
         loss = float(self.loss) / self.samples if self.samples else math.nan
         return {"loss": loss, **{name: metric.value() for name, metric in self.metrics.items()}}

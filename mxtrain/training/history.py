@@ -42,7 +42,7 @@ def final_epoch(config: RunConfig, history: Sequence[Row]) -> int:
     stopping = config.fit.early_stopping
     if stopping is None or not stopping.restore_best:
         return len(history)
-    return Patience.after(history, stopping).epoch
+    return Patience.after(history, stopping).epoch or len(history)
 
 
 def stopped_early(config: RunConfig, history: Sequence[Row]) -> bool:

@@ -38,7 +38,7 @@ def load_run(path: str | PathLike[str], *, model: ModelFactory | None = None) ->
     status = read_status(directory.path)
     _check(directory.path / FILE, status)
     preprocessing, data_fingerprint = read_record(directory.path)
-    outputs = len(preprocessing.class_names or ()) if config.loss == "softmax_cross_entropy" else 1
+    outputs = len(preprocessing.class_names or ()) if config.decoding == "softmax_cross_entropy" else 1
     made = make_model(config, model, len(preprocessing.feature_names), outputs, np)
     parameters, history, notes = _course(directory, status)
     if {name: tuple(array.shape) for name, array in parameters.items()} != made.shapes():

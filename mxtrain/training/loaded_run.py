@@ -24,7 +24,7 @@ from mxtrain.data import (
     take_over,
 )
 from mxtrain.errors import DataError
-from mxtrain.models import Model, build_metric, decide, probabilities
+from mxtrain.models import Model, build_metric, custom_loss, decide, probabilities
 from mxtrain.training.blas_threads import blas_limited
 from mxtrain.training.callbacks import Row
 from mxtrain.training.continuing import check_data
@@ -55,7 +55,7 @@ class Comparison:
     part: PartName
     targets: NDArray[Any]
     predicted: NDArray[Any]
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
     samples: dict[PartName, int]
 
 
@@ -123,8 +123,12 @@ class LoadedRun:
         return "test" if data.test else "validation" if data.validation else "training"
 
     def predict(self, inputs: Inputs) -> NDArray[Any]:
-        """What is predicted for each sample, (n,): the name of its class, or a number in the run's dtype; where the
-        target was standardized, a number in its own unit, in float64.
+        """What is predicted for each sample, (n,): its class, or a number in the run's dtype; where the target was
+        standardized, a number in its own unit, in float64.
+
+        Classes have the dtype of the labels that the run was trained on: integers and booleans come back as such, and
+        text as text. The labels of a CSV file, which has no types, are integers or booleans where all of them are.
+        So `np.mean(run.predict(X) == y)` is the accuracy.
 
         Raises:
             DataError: the file cannot be read, a feature is missing, or a value is not as in training.
@@ -149,12 +153,19 @@ class LoadedRun:
 
     def decide(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """What the model's outputs predict, (n,)."""
-        decided = self.preprocessing.in_own_unit(decide(np, self.config.loss, outputs))
-        return decided if self.class_names is None else np.array(self.class_names)[decided]
+        decided = self.preprocessing.in_own_unit(decide(np, self.config.decoding, outputs))
+        classes = self.preprocessing.classes
+        return decided if classes is None else classes[decided]
+
+    def decide_texts(self, outputs: NDArray[Any]) -> list[str]:
+        """The same as texts: classes as the training data spell them, and numbers that read back to the same."""
+        if self.class_names is None:
+            return [str(value) for value in self.decide(outputs)]
+        return [self.class_names[index] for index in decide(np, self.config.decoding, outputs)]
 
     def likelihood(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """How likely the model's outputs make each class, (n, classes)."""
-        return cast("NDArray[Any]", probabilities(np, self.config.loss, outputs))
+        return cast("NDArray[Any]", probabilities(np, self.config.decoding, outputs))
 
     def evaluate(
         self,
@@ -162,8 +173,10 @@ class LoadedRun:
         *,
         part: PartName | None = None,
         data: Data | None = None,
-    ) -> dict[str, float]:
+    ) -> dict[str, float | None]:
         """The loss, and the metrics that suit it: `accuracy` for classes, `mae` and `r2` for numbers.
+
+        `r2` is None for a single sample, and where all targets are equal: it has no value for them.
 
         Of a standardized target the loss is that of the standardized numbers, and `mae` is in the target's own unit.
 
@@ -212,21 +225,22 @@ class LoadedRun:
         metrics = self._measure(
             parts[name],
             float(dataset.training.targets.mean()),
-            lambda outputs: predicted.append(decide(np, self.config.loss, outputs)),
+            lambda outputs: predicted.append(decide(np, self.config.decoding, outputs)),
         )
         own = self.preprocessing.in_own_unit
         return Comparison(name, own(parts[name].targets), own(np.concatenate(predicted)), metrics, sizes)
 
     def _measure(
         self, samples: Samples, mean: float, see: Callable[[NDArray[Any]], object] | None = None
-    ) -> dict[str, float]:
-        loss, shift = self.config.loss, 0.0 if self.class_names else mean
+    ) -> dict[str, float | None]:
+        loss, shift = self.config.decoding, 0.0 if self.class_names else mean
         suiting: tuple[MetricName, ...] = ("accuracy",) if loss in CLASS_LOSSES else ("mae", "r2")
         unit = self.preprocessing.target_unit
-        metrics = {"loss": build_metric("loss", loss)}
+        own = custom_loss(self.config, self.model, self.parameters) if self.config.has_custom_loss else None
+        metrics = {} if own else {"loss": build_metric("loss", loss)}
         metrics |= {name: build_metric(name, loss, shift, unit=unit) for name in suiting}
         with np.errstate(all="ignore"), blas_limited(self.config.threads):
-            return measure(self.model, self.parameters, samples, metrics, see)
+            return measure(self.model, self.parameters, samples, metrics, see, own)
 
     def _prepared(self, inputs: Inputs) -> NDArray[Any]:
         """The inputs as the model takes them."""

@@ -18,7 +18,7 @@ from mxtrain.state import OptimizationState
 from mxtrain.training.blas_threads import blas_limited, with_threads
 from mxtrain.training.callbacks import Callback, Row, RunInfo, StopTraining, check_callbacks, tell, tell_of_error
 from mxtrain.training.checkpoints import Checkpoints
-from mxtrain.training.continuing import check_data, taken_up
+from mxtrain.training.continuing import check_data, scaled_to_data, taken_up
 from mxtrain.training.figures import figures
 from mxtrain.training.loggers import open_loggers
 from mxtrain.training.preprocessing_file import to_text as preprocessing_text
@@ -70,7 +70,8 @@ def fit(
 
     Args:
         config: the path of a run file, a dict of the same shape, or a RunConfig; it is not changed. An unset
-            `optimizer.scale` becomes `1/batch_size` in the resolved config, because gradients are sums over a batch.
+            `optimizer.scale` becomes `1/batch_size` in the resolved config, because gradients are sums over a batch;
+            where there are fewer samples to train on than that, one over their number.
         run_dir: the run's folder, new or empty; left out, runs/NAME-1, runs/NAME-2 and so on.
         overrides: `path=value` texts, as with `--set`; only for a run file.
         callbacks: what watches the run.
@@ -108,8 +109,10 @@ def fit(
     check_callbacks(callbacks)
     run = with_threads(with_factory(_run_config(config, overrides, data is not None).resolve(), model))
     loggers = open_loggers(run.fit.loggers)
-    trainer = Trainer(run, model, read_data(run, take_over(run, data)))
-    with RunDirectory.create(run, run_dir, trainer.optimizer.backend.name) as directory, blas_limited(run.threads):
+    found = read_data(run, take_over(run, data))
+    trainer = Trainer(scaled_to_data(run, found), model, found)
+    backend = trainer.optimizer.backend.name
+    with RunDirectory.create(trainer.config, run_dir, backend) as directory, blas_limited(run.threads):
         return train(trainer, directory, (*loggers, *callbacks), stop)
 
 
@@ -154,7 +157,7 @@ def resume(
         snapshot = checkpoints.newest()
         trainer = taken_up(snapshot, run, model, given=take_over(run, data))
         over = _over(trainer, directory)
-        mended = directory.begin_again(run, trainer.rows, None if over else trainer.optimizer.backend.name)
+        mended = directory.begin_again(trainer.config, trainer.rows, None if over else trainer.optimizer.backend.name)
         anew = ["no checkpoint is whole: the run begins anew"] if checkpoints.damaged and snapshot is None else []
         notes = [*checkpoints.damaged, *anew, *mended, *over]
         with blas_limited(run.threads):
@@ -183,11 +186,11 @@ def advance(
     Raises:
         TrainingError: the data are not those that the snapshot was trained on.
     """
-    trainer = Trainer(config, model, read_data(config, take_over(config, data)))
+    found = read_data(config, take_over(config, data))
+    trainer = Trainer(scaled_to_data(config, found, snapshot), model, found)
     if snapshot is not None:
         check_data(snapshot.record["data"], trainer.data_fingerprint, config, "begin anew without a snapshot")
         trainer.restore(snapshot)
-    trainer.last_good = lambda: snapshot
     with blas_limited(config.threads):
         while trainer.epochs < epochs and not trainer.has_stopped_early:
             trainer.run_epoch()
@@ -208,7 +211,6 @@ def train(
     """Train to the end, or until `until` epochs are finished; then the run is saved, and ends with RunPaused."""
     fit = trainer.config.fit
     saver = Saver(trainer, Checkpoints(directory.checkpoints, fit.checkpoint.keep), share)
-    trainer.last_good = saver.last_good
     info = RunInfo(
         config=trainer.config,
         run_dir=directory.path,
@@ -216,7 +218,7 @@ def train(
         samples=(len(trainer.dataset.training), len(trainer.dataset.validation)),
         parameters=sum(len(buffer) for buffer in trainer.params.buffers.values()),
         history=tuple(map(dict, trainer.rows)),
-        notes=tuple(notes),
+        notes=(*notes, *trainer.undefined_metrics()),
     )
     write_status(directory.path, Status("unfinished"))
     try:
@@ -287,6 +289,9 @@ def _run_config(config: Config, overrides: Sequence[str], handed_over: bool) -> 
         case _ if len(check_overrides(overrides)):
             raise ConfigError([Problem("overrides", "only a run file takes overrides; change the config itself")])
         case RunConfig():
+            reason = config.fit.why_no_rollback()
+            if reason is not None:
+                raise ConfigError([Problem("fit.checkpoint.every", reason)])
             return config
         case Mapping():
             return run_from_dict(config)

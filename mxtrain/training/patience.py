@@ -34,6 +34,8 @@ class Patience:
     def see(self, row: Row, config: EarlyStopping) -> bool:
         """Take note of an epoch; whether it is the best so far."""
         value = row[config.monitor]
+        if value is None:  # a metric without a value is never the best
+            return False
         if self.epoch and not is_better(config.monitor, value, self.value, config.min_delta):
             return False
         self.epoch, self.value = row["epoch"], value

@@ -12,7 +12,6 @@ from mxtrain.training.checkpoints import Checkpoints
 from mxtrain.training.continuing import taken_up
 from mxtrain.training.environment import environment_changes
 from mxtrain.training.run_directory import RunDirectory
-from mxtrain.training.snapshot import Snapshot
 from mxtrain.training.status import read_status
 from mxtrain.training.trainer import Trainer
 
@@ -58,12 +57,12 @@ def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, d
     last, previous = next(whole, None), next(whole, None)
     if last is None or previous is None:
         raise TrainingError(f"{run_dir} does not hold two checkpoints to compare; set fit.checkpoint.keep to 2 or more")
-    run = with_factory(run_from_dict(last.record["config"]), model)
+    run = with_factory(run_from_dict(last.record["config"], will_be_trained=False), model)
     trainer = taken_up(previous, run, model, given=take_over(run, data))
     changes = environment_changes(directory.path, trainer.optimizer.backend.name)
     try:
         with blas_limited(run.threads):
-            _advance(trainer, previous, last.position)
+            _advance(trainer, last.position)
     except TrainingError as error:
         cause = f"; not as it was when the run was trained: {', '.join(changes)}" if changes else ""
         raise TrainingError(f"the replay failed: {error}{cause}") from error
@@ -72,9 +71,8 @@ def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, d
     return Replay(differences, changes if differences else [], checkpoints.damaged)
 
 
-def _advance(trainer: Trainer, begin: Snapshot, end: tuple[int, int, int]) -> None:
-    """Train from a snapshot to a position, as `Snapshot.position` has it."""
-    trainer.last_good = lambda: begin
+def _advance(trainer: Trainer, end: tuple[int, int, int]) -> None:
+    """Train to a position, as `Snapshot.position` has it."""
     _, _, finished = end
     while trainer.epochs < finished:
         trainer.run_epoch()

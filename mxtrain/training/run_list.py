@@ -36,7 +36,7 @@ class ListedRun:
     epochs: int
     planned: int
     config: dict[str, Any]
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
 
 
 def list_runs(folder: str | PathLike[str], sort: str | None = None) -> tuple[list[ListedRun], list[str]]:
@@ -96,7 +96,8 @@ def _listed(path: Path) -> ListedRun:
 
 def _best_first(runs: list[ListedRun], metric: str) -> list[ListedRun]:
     sign = -1 if is_better(metric, 1.0, than=0.0) else 1
-    return sorted(runs, key=lambda run: (metric not in run.metrics, sign * run.metrics.get(metric, 0.0)))
+    values = {run.path: run.metrics.get(metric) for run in runs}
+    return sorted(runs, key=lambda run: (values[run.path] is None, sign * (values[run.path] or 0.0)))
 
 
 def _by_number(path: Path) -> list[tuple[int, str]]:

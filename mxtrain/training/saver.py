@@ -5,7 +5,6 @@ import time
 from mxtrain.config.fit_section import is_better
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints import Checkpoints
-from mxtrain.training.snapshot import Snapshot
 from mxtrain.training.trainer import Trainer
 
 FIRST_GUESS = 0.005
@@ -61,10 +60,6 @@ class Saver:
         self._saved_at = time.monotonic()
         self._seconds_to_save = self._saved_at - begin
 
-    def last_good(self) -> Snapshot | None:
-        """The newest checkpoint that is whole."""
-        return self._checkpoints.newest()
-
     def _is_due_after_step(self) -> bool:
         since = time.monotonic() - self._saved_at
         if self._share is not None:
@@ -76,7 +71,7 @@ class Saver:
     def _note_best(self, row: Row) -> bool:
         """Whether an epoch is the best so far; its checkpoint is then the one to keep."""
         metric = self._config.best
-        if metric is None or (self._best and not is_better(metric, row[metric], self._best[1])):
+        if metric is None or row[metric] is None or (self._best and not is_better(metric, row[metric], self._best[1])):
             return False
         self._best = (Checkpoints.name((row["epoch"], 0, row["epoch"])), row[metric])
         return True

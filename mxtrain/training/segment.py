@@ -88,7 +88,7 @@ def train_until(
         if trainer.epochs < epochs or trainer.is_over:
             # what a rollback goes back to must not depend on time
             share = None if run.fit.on_nonfinite == "rollback" else SHARE
-            directory.begin_again(run, trainer.rows, trainer.optimizer.backend.name)
+            directory.begin_again(trainer.config, trainer.rows, trainer.optimizer.backend.name)
             with suppress(RunPaused):
                 train(trainer, directory, open_loggers(run.fit.loggers), stop, until=epochs, share=share)
     return Progress(trainer.rows, trainer.is_over, sum(len(buffer) for buffer in trainer.params.buffers.values()))

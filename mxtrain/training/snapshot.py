@@ -1,7 +1,7 @@
 """The whole state of a run at one moment, as arrays and plain numbers."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,27 @@ FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
+class RollbackPoint:
+    """Parameters and optimizer state at the last scheduled checkpoint, to which `on_nonfinite: rollback` goes back.
+
+    Attributes:
+        record: `state`, the counts, and `optimizer`, the counts and scalars of each parameter.
+        parameters: by name.
+        slots: by parameter, then by slot.
+    """
+
+    record: dict[str, Any]
+    parameters: Arrays
+    slots: dict[str, Arrays]
+
+    @classmethod
+    def of(cls, snapshot: "Snapshot") -> "RollbackPoint":
+        """The part of a snapshot that a rollback restores; it shares the snapshot's memory."""
+        record = {name: snapshot.record[name] for name in ("state", "optimizer")}
+        return cls(record, snapshot.parameters, snapshot.slots)
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The whole state of a run at one moment: enough to continue to the byte.
 
@@ -28,12 +49,15 @@ class Snapshot:
         parameters: by name.
         slots: by parameter, then by slot.
         best: the parameters of the best epoch, where early stopping restores them; else empty.
+        rollback: the rollback point of a run with `on_nonfinite: rollback`, in a snapshot taken off the schedule of
+            checkpoints; None in a scheduled one, which is the rollback point itself, and before the first of them.
     """
 
     record: dict[str, Any]
     parameters: Arrays
     slots: dict[str, Arrays]
     best: Arrays
+    rollback: RollbackPoint | None = None
 
     @property
     def epochs(self) -> int:
@@ -47,9 +71,7 @@ class Snapshot:
 
     def to_files(self) -> dict[str, bytes]:
         """The snapshot as files: arrays as safetensors, the rest as JSON."""
-        tensors = {f"parameters/{name}": array for name, array in self.parameters.items()}
-        tensors |= {f"slots/{name}/{slot}": array for name, kept in self.slots.items() for slot, array in kept.items()}
-        tensors |= {f"best/{name}": array for name, array in self.best.items()}
+        tensors = self._named_arrays("/")
         text = json.dumps(self.record, ensure_ascii=False, allow_nan=False, indent=1)
         return {"arrays.safetensors": save(tensors), "record.json": text.encode()}
 
@@ -65,28 +87,61 @@ class Snapshot:
             record = parse(files["record.json"])
         except (KeyError, SafetensorError, ValueError) as error:
             raise ValueError(f"not the files of a checkpoint: {error}") from error
-        groups: dict[str, Arrays] = {"parameters": {}, "slots": {}, "best": {}}
-        for path, array in tensors.items():
-            group, _, name = path.partition("/")
-            groups[group][name] = array
-        slots: dict[str, Arrays] = {name: {} for name in groups["parameters"]}
-        for path, array in groups["slots"].items():
-            name, _, slot = path.rpartition("/")
-            slots[name][slot] = array
-        return cls(record, groups["parameters"], slots, groups["best"])
+        groups = _grouped(tensors, "parameters", "slots", "best", "rollback")
+        rollback = None
+        if record.get("rollback"):
+            kept = _grouped(groups["rollback"], "parameters", "slots")
+            rollback = RollbackPoint(record["rollback"], kept["parameters"], _slots(kept))
+        return cls(record, groups["parameters"], _slots(groups), groups["best"], rollback)
 
     def differences(self, other: "Snapshot") -> list[str]:
         """What is not equal in two snapshots, to the byte; empty where all is."""
-        found = [f"record.{key}" for key in self.record if self.record[key] != other.record.get(key)]
-        mine, theirs = self._named_arrays(), other._named_arrays()
+        keys = [key for key in self.record if key != "rollback" or key in other.record]  # older versions wrote none
+        found = [f"record.{key}" for key in keys if self.record[key] != other.record.get(key)]
+        mine, theirs = (
+            {
+                name: array
+                for name, array in each._named_arrays(".").items()
+                if "rollback" in keys or not name.startswith("rollback.")
+            }
+            for each in (self, other)
+        )
         return found + [
             name for name in sorted(mine.keys() | theirs.keys()) if not _same(mine.get(name), theirs.get(name))
         ]
 
-    def _named_arrays(self) -> Arrays:
-        named = {f"parameters.{name}": array for name, array in self.parameters.items()}
-        named |= {f"slots.{name}.{slot}": array for name, kept in self.slots.items() for slot, array in kept.items()}
-        return named | {f"best.{name}": array for name, array in self.best.items()}
+    def _named_arrays(self, separator: str) -> Arrays:
+        groups: dict[str, Mapping[str, Any]] = {"parameters": self.parameters, "slots": self.slots, "best": self.best}
+        if self.rollback is not None:
+            groups["rollback"] = {"parameters": self.rollback.parameters, "slots": self.rollback.slots}
+        return dict(_flat(groups, separator))
+
+
+def _flat(groups: Mapping[str, Any], separator: str) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Nested arrays, each under its whole path."""
+    for name, value in groups.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}{separator}{rest}", array) for rest, array in _flat(value, separator))
+        else:
+            yield name, value
+
+
+def _grouped(tensors: Arrays, *names: str) -> dict[str, Arrays]:
+    """Arrays by the first part of their paths, then by the rest."""
+    groups: dict[str, Arrays] = {name: {} for name in names}
+    for path, array in tensors.items():
+        group, _, rest = path.partition("/")
+        groups[group][rest] = array
+    return groups
+
+
+def _slots(groups: dict[str, Arrays]) -> dict[str, Arrays]:
+    """Slots by parameter, then by name."""
+    slots: dict[str, Arrays] = {name: {} for name in groups["parameters"]}
+    for path, array in groups["slots"].items():
+        name, _, slot = path.rpartition("/")
+        slots[name][slot] = array
+    return slots
 
 
 def _same(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:

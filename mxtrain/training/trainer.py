@@ -3,17 +3,27 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from mxtrain.backends import array_module
 from mxtrain.config import RunConfig
+from mxtrain.config.fit_section import is_better
 from mxtrain.data import Batches, ReadData, Samples, read_data
 from mxtrain.errors import StateError, TrainingError
 from mxtrain.factory import build
 from mxtrain.flat import FlatParameters
-from mxtrain.models import Metric, ModelFactory, build_metric, check_returned, make_model
+from mxtrain.models import (
+    Metric,
+    ModelFactory,
+    build_metric,
+    check_returned,
+    compare_losses,
+    custom_loss,
+    make_model,
+)
 from mxtrain.optimizers import Time
 from mxtrain.passes import one_thread
 from mxtrain.state import OptimizationState
@@ -29,7 +39,8 @@ from mxtrain.training.epoch import EpochSums
 from mxtrain.training.evaluation import measure
 from mxtrain.training.nonfinite import nonfinite
 from mxtrain.training.patience import Patience
-from mxtrain.training.snapshot import FORMAT, Arrays, Snapshot
+from mxtrain.training.slot_check import SlotCheck
+from mxtrain.training.snapshot import FORMAT, Arrays, RollbackPoint, Snapshot
 from mxtrain.types import Array
 
 
@@ -57,10 +68,12 @@ class Trainer:
         on_cpu = self.xp is np  # there, Python's own functions of two numbers are quicker
         self._widen: Callable[[Any], Any] = float if on_cpu else lambda number: number.astype(self.xp.float64)
         self._larger: Callable[[Any, Any], Any] = max if on_cpu else self.xp.maximum
-        self.optimizer.state.batch_size = config.data.batch_size
         self.dataset, self.data_fingerprint = data or read_data(config)
+        self.batch_size = min(config.data.batch_size, len(self.dataset.training))
+        self.optimizer.state.batch_size = self.batch_size
         self.model = make_model(config, model, self.dataset.n_features, self.dataset.n_outputs, self.xp)
         self._untried = model  # until its first step is done
+        self._is_loss_compared = model is None
         self._blas: AbstractContextManager[None] = one_thread if model is None else nullcontext()
         self.params = FlatParameters(self._initial())
         self.grads = self.params.zeros_like()
@@ -71,8 +84,10 @@ class Trainer:
         self.patience = Patience()
         self.best: Arrays = {}
         self.left_out_in_a_row = 0
-        self.last_good: Callable[[], Snapshot | None] = lambda: None
-        """Where `on_nonfinite: rollback` goes back to; whoever keeps checkpoints sets it."""
+        self._slot_check = SlotCheck(self.xp, config)
+        self._rollback_point: RollbackPoint | None = None
+        """State at the last scheduled checkpoint, for `on_nonfinite: rollback`; None is the start of the run."""
+        self._rollback_position = (0, 0, 0)
 
     @property
     def state(self) -> OptimizationState:
@@ -112,7 +127,9 @@ class Trainer:
             self.sums = EpochSums(self._metrics())
         with np.errstate(all="ignore"):  # a run that diverges is told of by its loss, not by warnings
             for inputs, targets in self.batches.epoch(self.state.curr_epoch, start=self.state.curr_batch):
-                yield self._step(inputs, targets)
+                loss = self._step(inputs, targets)
+                self._note_rollback_point("iteration", self.state.curr_iter)
+                yield loss
 
     def run_epoch(self) -> Row:
         """Do what is left of the epoch under way, or the whole of the next one, and measure it."""
@@ -130,7 +147,7 @@ class Trainer:
             measured = self.sums.means()
             measured |= {f"val_{name}": value for name, value in self.evaluate(self.validation).items()}
         for name, value in measured.items():
-            if not math.isfinite(value):
+            if value is not None and not math.isfinite(value):
                 raise self._diverged(f"{name} is {value}")
         self.check_parameters()
         row: Row = {"epoch": self.state.curr_epoch, "iteration": self.state.curr_iter, **measured, **self._rates()}
@@ -140,14 +157,35 @@ class Trainer:
         stopping = self.config.fit.early_stopping
         if stopping and self.patience.see(row, stopping) and stopping.restore_best:
             self.best = self.parameters()
+        self._note_rollback_point("epoch", self.epochs)
         return row
 
-    def evaluate(self, part: Samples) -> dict[str, float]:
+    def evaluate(self, part: Samples) -> dict[str, float | None]:
         """The loss and the metrics on samples that are not trained on; empty for an empty part."""
         if not len(part):
             return {}
-        metrics = {"loss": build_metric("loss", self.config.loss, xp=self.xp), **self._metrics()}
+        if self.config.has_custom_loss:
+            loss = custom_loss(self.config, self.model, self.params)
+            return measure(self.model, self.params, part, self._metrics(), loss=loss)
+        metrics = {"loss": build_metric("loss", self.config.decoding, xp=self.xp), **self._metrics()}
         return measure(self.model, self.params, part, metrics)
+
+    def undefined_metrics(self) -> list[str]:
+        """The metrics that are null throughout the run, and why."""
+        if "r2" not in self.config.fit.metrics:
+            return []
+        found = []
+        for name, part in (("training", self.dataset.training), ("validation", self.dataset.validation)):
+            targets = part.targets
+            if len(targets) and bool((targets == targets[0]).all()):
+                why = (
+                    f"all {len(targets)} targets of the {name} part are equal"
+                    if len(targets) > 1
+                    else f"the {name} part is one sample"
+                )
+                metric = "r2" if name == "training" else "val_r2"
+                found.append(f"{metric} has no value, and is null: {why}")
+        return found
 
     def parameters(self) -> Arrays:
         """A copy of the parameters, on the host."""
@@ -158,7 +196,7 @@ class Trainer:
         return self.best or self.parameters()
 
     def check_parameters(self) -> None:
-        """Refuse parameters that are no longer finite: they are never saved.
+        """Refuse parameters, and slots of the optimizer, that are no longer finite: they are never saved.
 
         Raises:
             TrainingError: names the first one.
@@ -166,6 +204,9 @@ class Trainer:
         name = first_nonfinite(self.xp, self.params)
         if name is not None:
             raise self._diverged(f"the parameter {name} has numbers that are not finite")
+        slot = self._slot_check.scan(self.optimizer, self.params)
+        if slot is not None:
+            raise self._diverged(f"{slot} has numbers that are not finite")
 
     def snapshot(self) -> Snapshot:
         """The whole state of the run at this moment; it shares no memory with it."""
@@ -183,7 +224,11 @@ class Trainer:
             "left_out_in_a_row": self.left_out_in_a_row,
         }
         slots = {name: {slot: self._on_host(array) for slot, array in kept[name]["slots"].items()} for name in kept}
-        return Snapshot(record, self.parameters(), slots, dict(self.best))
+        point = None
+        if self._rolls_back and self._rollback_position != self.position:
+            point = self._rollback_point
+            record["rollback"] = point and point.record
+        return Snapshot(record, self.parameters(), slots, dict(self.best), point)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take up a snapshot of a run with this config; everything after it follows to the byte.
@@ -192,13 +237,19 @@ class Trainer:
             StateError: it is of another model or rule.
         """
         record = snapshot.record
-        self._load(snapshot)
+        self._is_loss_compared |= not self.config.has_custom_loss  # earlier versions trained with any
+        self._load(RollbackPoint.of(snapshot))
+        self._slot_check.restart()
         self.rows = [dict(row) for row in record["rows"]]
         self.sums = EpochSums(self._metrics())
         self.sums.restore(record["sums"])
         self.patience = Patience(**record["patience"])
         self.best = dict(snapshot.best)
         self.left_out_in_a_row = record["left_out_in_a_row"]
+        if self._rolls_back:
+            # without a point of its own, the snapshot is a scheduled one
+            self._rollback_point = snapshot.rollback if "rollback" in record else RollbackPoint.of(snapshot)
+            self._rollback_position = (0, 0, 0) if "rollback" in record else self.position
 
     def _step(self, inputs: Array, targets: Array) -> Any:
         with self._blas:  # norms too are to be the same on any number of threads
@@ -210,6 +261,9 @@ class Trainer:
             check_returned(returned, self._untried, len(targets), self.dataset.n_outputs)
             self._untried = None
         loss, outputs = returned
+        if not self._is_loss_compared:
+            predicted = partial(self.model.predict, self.params, inputs)
+            self._is_loss_compared = compare_losses(self.config, self.model, loss, outputs, predicted, targets)
         fit, rule = self.config.fit, self.config.optimizer
         scale = abs(rule.scale or 1.0)
         norm = gradient_norm(self.xp, self.grads) * scale
@@ -217,14 +271,19 @@ class Trainer:
         if problem:
             self._leave_out(problem)
             return loss
-        self.left_out_in_a_row = 0
-        for metric in self.sums.metrics.values():
-            metric.add(outputs, targets)
+        is_checked = self._slot_check.is_needed(norm)
+        if is_checked:
+            outputs = outputs.copy()  # a view of parameters would be changed by the update
+        else:
+            self._measure(outputs, targets)
         is_last = fit.diagnostics and self.state.curr_batch + 1 == len(self.batches)
         before = {name: value.copy() for name, value in self.params.items()} if is_last else {}
         if fit.clip_norm is not None:
             clip_to_norm(self.xp, self.grads, norm, scale, fit.clip_norm)
-        self.optimizer.step(self.params, self.grads)
+        if not self._update(is_checked):
+            return loss
+        if is_checked:
+            self._measure(outputs, targets)
         sums = self.sums
         sums.loss, sums.samples = sums.loss + self._widen(loss), sums.samples + len(targets)
         sums.norms, sums.largest, sums.steps = sums.norms + norm, self._larger(sums.largest, norm), sums.steps + 1
@@ -233,6 +292,29 @@ class Trainer:
             if rule.clip > 0:
                 sums.last["clipped"] = clipped_share(self.xp, self.grads, rule.scale, rule.clip)
         return loss
+
+    def _measure(self, outputs: Array, targets: Array) -> None:
+        for metric in self.sums.metrics.values():
+            metric.add(outputs, targets)
+
+    def _update(self, is_checked: bool) -> bool:
+        """Update the parameters; with a check, undo it and return False where a slot has become non-finite."""
+        check = self._slot_check
+        saved = (self.optimizer.state_dict(), self.params.copy()) if is_checked else None
+        self.optimizer.step(self.params, self.grads)
+        if saved is not None or check.is_due(self.state.curr_iter):
+            slot = check.scan(self.optimizer, self.params)
+            if slot is not None and saved is not None:
+                state, params = saved
+                self.optimizer.load_state_dict(state)
+                for dtype, buffer in self.params.buffers.items():
+                    buffer[...] = params.buffers[dtype]
+                self._leave_out(f"{slot} would become infinite or NaN")
+                return False
+            if slot is not None:  # out of reach of every rule from where the last scan found it
+                raise self._diverged(f"{slot} has numbers that are not finite")
+        self.left_out_in_a_row = 0
+        return True
 
     def _leave_out(self, problem: str) -> None:
         """Count a batch that is left out: no parameter, slot or schedule moves; a rollback also goes back."""
@@ -248,29 +330,53 @@ class Trainer:
         self.state.skip_batch()
         self.sums.skipped += 1
 
+    @property
+    def _rolls_back(self) -> bool:
+        return self.config.fit.on_nonfinite == "rollback"
+
+    def _note_rollback_point(self, unit: str, count: int) -> None:
+        """Keep the state for a rollback at each moment for which the config schedules a checkpoint.
+
+        Checkpoints written for other reasons, such as a signal, do not count: when they are written depends on time.
+        """
+        if not self._rolls_back:
+            return
+        checkpoint = self.config.fit.checkpoint
+        is_scheduled = checkpoint.interval.unit == unit and count % checkpoint.interval.count == 0
+        if is_scheduled or (unit == "epoch" and self._is_best_epoch(checkpoint.best)):
+            self.check_parameters()
+            self._rollback_point, self._rollback_position = RollbackPoint.of(self.snapshot()), self.position
+
+    def _is_best_epoch(self, metric: str | None) -> bool:
+        """Whether the epoch just finished is the best so far."""
+        if metric is None or self.rows[-1][metric] is None:
+            return False
+        before = (row[metric] for row in self.rows[:-1] if row[metric] is not None)
+        return all(is_better(metric, self.rows[-1][metric], than=value) for value in before)
+
     def _roll_back(self) -> None:
         epoch, batch = self.state.curr_epoch, self.state.curr_batch
-        snapshot = self.last_good()
-        if snapshot is None:
+        if self._rollback_point is None:
             for name, value in self._initial().items():
                 self.params[name][...] = value
             self.optimizer = build(self.config.optimizer, backend=self.config.backend)
-            self.state.batch_size = self.config.data.batch_size
+            self.state.batch_size = self.batch_size
         else:
-            self._load(snapshot)
+            self._load(self._rollback_point)
+        self._slot_check.restart()
         self.state.curr_epoch, self.state.curr_batch = epoch, batch  # the data go on: the same batches would fail again
 
-    def _load(self, snapshot: Snapshot) -> None:
-        record = snapshot.record
-        if {name: tuple(array.shape) for name, array in snapshot.parameters.items()} != self.model.shapes():
+    def _load(self, point: RollbackPoint) -> None:
+        record = point.record
+        if {name: tuple(array.shape) for name, array in point.parameters.items()} != self.model.shapes():
             raise StateError("the checkpoint belongs to another model: its parameters have other names or shapes")
         kept = {
-            name: {**counts, "slots": {slot: self.xp.asarray(array) for slot, array in snapshot.slots[name].items()}}
+            name: {**counts, "slots": {slot: self.xp.asarray(array) for slot, array in point.slots[name].items()}}
             for name, counts in record["optimizer"].items()
         }
         rule = self.config.optimizer.kind
         self.optimizer.load_state_dict({"rule": rule, "state": record["state"], "parameters": kept})
-        for name, value in snapshot.parameters.items():
+        for name, value in point.parameters.items():
             self.params[name][...] = self.xp.asarray(value)
 
     def _initial(self) -> dict[str, Array]:
@@ -288,12 +394,20 @@ class Trainer:
         shift = 0.0 if self.dataset.class_names else float(self.dataset.training.targets.mean())
         names = [name for name in self.config.fit.metrics if name != "loss"]
         unit = self.dataset.preprocessing.target_unit
-        return {name: build_metric(name, self.config.loss, shift, self.xp, unit) for name in names}
+        return {name: build_metric(name, self.config.decoding, shift, self.xp, unit) for name in names}
 
     def _diverged(self, problem: str) -> TrainingError:
+        data, remedy = (
+            self.config.data.resolve(),
+            "lower optimizer.η, or bound the gradients with fit.clip_norm or optimizer.clip",
+        )
+        if (self.state.curr_epoch, self.state.curr_batch) == (1, 1):  # nothing was updated yet: the data are too large
+            settings = ["data.standardize: features"] if data.standardize == "none" else []
+            if self.config.loss == "squared_error" and not data.standardize_target:
+                settings.append("data.standardize_target: true")
+            remedy = f"set {' and '.join(settings)}" if settings else remedy
         return TrainingError(
-            f"{problem} in epoch {self.state.curr_epoch}, batch {self.state.curr_batch}: "
-            "the run has diverged; lower optimizer.η, or bound the gradients with fit.clip_norm or optimizer.clip"
+            f"{problem} in epoch {self.state.curr_epoch}, batch {self.state.curr_batch}: the run has diverged; {remedy}"
         )
 
     def _on_host(self, array: Array) -> np.ndarray[Any, Any]:

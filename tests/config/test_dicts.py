@@ -96,7 +96,7 @@ def test_a_wrong_optimizer_is_told_every_problem(data: Any, messages: list[str],
 @pytest.mark.parametrize(
     ("change", "messages"),
     [
-        ({"seed": -1, "loss": "mse"}, ["seed: must be a whole number at least 0 and below 18446744073709551616, got -1", "loss: must be one of softmax_cross_entropy, logistic, squared_error, got 'mse'"]),
+        ({"seed": -1, "loss": "mse"}, ["seed: must be a whole number at least 0 and below 18446744073709551616, got -1", "loss: must be one of softmax_cross_entropy, logistic, squared_error, custom, got 'mse'"]),
         ({"model": {"kind": "mlp", "hidden": {1, 2}}}, ["model.hidden: must be a list, as in [a, b], got {1, 2}"]),
         ({"model": {"kind": "mlp", "hidden": [1, [2]]}}, ["model.hidden.1: must be a whole number, got a list"]),
         ({"data": {"source": Path("a.csv")}}, [f"data.source: must be a string, got {Path('a.csv')!r}"]),

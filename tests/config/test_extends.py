@@ -97,7 +97,7 @@ def test_each_problem_is_told_where_it_was_written(over: Over, parser: str, told
 def test_what_is_missing_is_told_at_the_key_that_lacks_it(write: Write, told: Told) -> None:
     write("seed: 1\noptimizer: {η: 1}\ndata: {source: digits}\nmodel: {kind: linear}", "base.yaml", complete=False)
     assert told(read_run, write("extends: base.yaml\noptimizer: {η: 2}", complete=False)) == [
-        "run.yaml:1:1: loss: required; one of softmax_cross_entropy, logistic, squared_error",
+        "run.yaml:1:1: loss: required; one of softmax_cross_entropy, logistic, squared_error, custom",
         "run.yaml:2:1: optimizer.kind: required; one of sgd, adam, adamw, adagrad, adadelta, adamax, rmsprop, nadam",
     ]
 

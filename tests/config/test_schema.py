@@ -70,7 +70,7 @@ def test_bounds_defaults_and_choices_are_stated() -> None:
     }
     assert adam["beta1"] == adam["β1"] | {"description": "another name of β1"}
     assert adam["kind"]["const"] == "adam"
-    assert SCHEMA["properties"]["loss"]["enum"] == ["softmax_cross_entropy", "logistic", "squared_error"]
+    assert SCHEMA["properties"]["loss"]["enum"] == ["softmax_cross_entropy", "logistic", "squared_error", "custom"]
     assert len(SCHEMA["properties"]["optimizer"]["anyOf"]) == len(RULES)
     assert SCHEMA["$defs"]["Null"]["properties"]["kind"]["enum"] == ["null", None]
 

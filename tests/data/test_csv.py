@@ -93,12 +93,12 @@ def test_usual_ways_of_writing_one_table(content: str | bytes) -> None:
         ("x,y\n1,2,3\n", "train.csv:2: must have 2 values, as the header has, got 3"),
         (
             "x,y\n1,2\nabc,3\n",
-            "train.csv:3: column 'x': must be a number, got 'abc'; to take the whole column as text, name it in data.categorical",
+            "train.csv:3: column 'x': must be a number, got 'abc'; correct it, or, to take the whole column as text, name it in data.categorical",
         ),
         ("x,y\n1,2\n3,abc\n", "train.csv:3: column 'y': must be a number, got 'abc'"),
         (
             "x,y\n1,2\n1_0,2\n",
-            "train.csv:3: column 'x': must be a number, got '1_0'; to take the whole column as text, name it in data.categorical",
+            "train.csv:3: column 'x': must be a number, got '1_0'; correct it, or, to take the whole column as text, name it in data.categorical",
         ),
         (
             "x,y\n1,2\n,2\n",
@@ -133,7 +133,7 @@ def test_a_number_that_is_not_written_plainly_is_no_category(number: str) -> Non
         read(f'x,y\n,1\n"{number}",2\n')
     assert str(caught.value) == (
         f"train.csv:3: column 'x': must be a number written plainly, as 1234.5, got {number!r}; "
-        "to take the whole column as text, name it in data.categorical"
+        "correct it, or, to take the whole column as text, name it in data.categorical"
     )
     config = DataConfig(source="train.csv", target="y", categorical=("x",), missing="mean")
     assert load(config, classes=False).labels == {"x": (number,)}

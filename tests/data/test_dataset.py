@@ -87,7 +87,8 @@ def test_dropping_the_only_batch_is_an_error(tmp_path: Path) -> None:
     [
         ("x,y\n1e39,2\n3,4\n", "float32", "none", "x", "set dtype: float64, or scale it down"),
         ("x,y\n1,1e39\n3,4\n", "float32", "features", "y", "set dtype: float64, or scale it down"),
-        ("x,y\n1e300,1\n-1e300,2\n", "float64", "features", "x", "scale it down"),
+        ("x,y\n1e200,2\n3,4\n", "float32", "none", "x", "set data.standardize: features"),
+        ("x,y\n1,1e200\n3,4\n", "float32", "features", "y", "set data.standardize_target: true"),
     ],
 )
 def test_numbers_beyond_the_dtype(

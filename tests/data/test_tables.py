@@ -132,8 +132,8 @@ def test_what_stands_for_a_missing_number_in_csv(mark: str) -> None:
     [
         ({"x": [[1], [2]]}, "t.parquet: column 'x': must hold numbers or text, got List(Int64); leave the column out with data.features"),
         ({"x": [{"a": 1}, {"a": 2}]}, "t.parquet: column 'x': must hold numbers or text, got Struct({'a': Int64}); leave the column out with data.features"),
-        ({"x": [date(2020, 1, 1)] * 2}, "t.parquet: column 'x': must hold numbers or text, got dates or times (Date); turn them into numbers, or leave the column out with data.features"),
-        ({"x": ["2020-01-01", "2020-02-01"]}, "t.parquet: column 'x': holds dates or times, such as '2020-01-01'; turn them into numbers, or leave the column out with data.features"),
+        ({"x": [date(2020, 1, 1)] * 2}, "t.parquet: column 'x': holds dates or times (Date); turn them into numbers, or leave the column out with data.features; to take each as a category, name the column in data.categorical"),
+        ({"x": ["2020-01-01", "2020-02-01"]}, "t.parquet: column 'x': holds dates or times, such as '2020-01-01'; turn them into numbers, or leave the column out with data.features; to take each as a category, name the column in data.categorical"),
         ({"x": [None, None]}, "t.parquet: column 'x': has no values; leave it out with data.features"),
         ({"x": [1.0, float("inf")]}, "t.parquet: row 2: column 'x': must be a finite number, got inf"),
         ({"x": [b"a", b"b"]}, "t.parquet: column 'x': must hold numbers or text, got Binary; leave the column out with data.features"),
@@ -156,8 +156,8 @@ def test_too_many_categories_are_numbers_of_samples() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"x": 1, "y": 0}\n{"x": "a", "y": 1}', "t.jsonl:2: column 'x': must be a number, got 'a'; to take the whole column as text, name it in data.categorical"),
-        ('{"x": "a", "y": 0}\n\n{"x": 1, "y": 1}', "t.jsonl:3: column 'x': must be text, as the values before it, got 1; to take the whole column as text, name it in data.categorical"),
+        ('{"x": 1, "y": 0}\n{"x": "a", "y": 1}', "t.jsonl:2: column 'x': must be a number, got 'a'; correct it, or, to take the whole column as text, name it in data.categorical"),
+        ('{"x": "a", "y": 0}\n\n{"x": 1, "y": 1}', "t.jsonl:3: column 'x': must be text, as the values before it, got 1; correct it, or, to take the whole column as text, name it in data.categorical"),
         ('{"x": [1], "y": 0}', "t.jsonl:1: column 'x': must hold numbers or text, got a list; leave the column out with data.features"),
         ('{"x": {"a": 1}, "y": 0}', "t.jsonl:1: column 'x': must hold numbers or text, got a mapping; leave the column out with data.features"),
         ('{"x": 1, "y": 0}\n[1, 2]', "t.jsonl:2: must be a JSON object, got a list"),
@@ -251,6 +251,14 @@ def test_an_unseen_category_can_be_ignored() -> None:
     Path("own.csv").write_text("size,y\nhuge,no\nsmall,no\n")
     dataset = prepared("train.csv", validation="own.csv", unseen="ignore")
     assert dataset.validation.inputs.tolist() == [[0, 0], [0, 1]]
+
+
+def test_an_unseen_category_of_a_constant_column_does_not_matter() -> None:
+    """Its feature is 1 in all of training, so its weight is a part of the intercept."""
+    Path("train.csv").write_text("size,a,y\nbig,1,2\nbig,2,3\n")
+    Path("own.csv").write_text("size,a,y\nhuge,1,2\nbig,2,3\n")
+    dataset = prepared("train.csv", "squared_error", validation="own.csv", unseen="ignore")
+    assert dataset.validation.inputs[:, 0].tolist() == [1, 1]
 
 
 def test_the_fingerprint_is_that_of_every_byte_that_is_read() -> None:

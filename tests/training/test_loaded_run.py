@@ -1,6 +1,7 @@
 """What a run has come to can be loaded, asked and evaluated, and its folder stays as it is."""
 
 import itertools
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -214,3 +215,120 @@ def test_no_rows_no_predictions(tmp_path: Path) -> None:
 def test_where_there_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(mxtrain.TrainingError, match="there is no run in"):
         mxtrain.load_run(tmp_path)
+
+
+LABELS: dict[str, Any] = {
+    "list of integers": [3, 7],
+    "list of booleans": [False, True],
+    "list of texts": ["3", "7"],
+    "zip codes": ["03", "07"],
+    "list of floats": [3.0, 7.0],
+    **{dtype: np.array([3, 7], dtype=dtype) for dtype in ("int8", "int64", "uint8", "uint64", "float32", "bool", "U3")},
+    "large": [2**62, 2**62 + 1],
+    "larger": [2**63, 2**63 + 1],
+}
+LABELS["bool"] = np.array([False, True])
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_come_back_in_their_own_dtype(kind: str, tmp_path: Path) -> None:
+    X = np.array([[-1.0], [1.0]] * 20)
+    y = [*LABELS[kind]] * 20 if isinstance(LABELS[kind], list) else np.tile(LABELS[kind], 20)
+    config = {
+        "data": {"source": "handed_over"},
+        "model": {"kind": "linear"},
+        "loss": "logistic" if kind.startswith("list") else "softmax_cross_entropy",
+        "optimizer": {"kind": "adam", "η": 0.1},
+        "fit": {"epochs": 9},
+    }
+    run = mxtrain.load_run(mxtrain.fit(config, run_dir=tmp_path, data=(X, y)).run_dir)
+    predicted = run.predict(X)
+    assert predicted.dtype == (np.asarray(y).dtype if kind != "U3" else np.dtype("U1"))
+    assert np.mean(predicted == y) == run.evaluate((X, y))["accuracy"] == 1
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["3", "7"], np.array([3, 7])),
+        (["3.0", "7.0"], np.array([3, 7])),
+        (["False", "True"], np.array([False, True])),
+        (["FALSE", "TRUE"], np.array([False, True])),
+        (["03", "07"], np.array(["03", "07"])),
+        (["7", "x"], np.array(["7", "x"])),
+    ],
+)
+def test_classes_of_a_csv_file_are_typed_in_python_and_spelled_as_in_the_file_on_the_command_line(
+    cells: list[str], expected: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "".join(f"{2 * i - 1},{cell}\n" for i, cell in enumerate(cells)) * 20
+    source = tmp_path / "t.csv"
+    source.write_text(f"a,species\n{rows}")
+    config = settings(str(source), optimizer={"η": 0.1}, fit={"epochs": 9})
+    run = mxtrain.load_run(mxtrain.fit(config, run_dir=tmp_path / "run").run_dir)
+    predicted = run.predict([[-1.0], [1.0]])
+    assert predicted.dtype == expected.dtype
+    assert predicted.tolist() == expected.tolist()
+    spelled = [cell.removesuffix(".0") for cell in cells]
+    assert run.decide_texts(run.outputs([[-1.0], [1.0]])) == spelled
+    assert run.class_names == tuple(spelled)
+
+
+@pytest.mark.parametrize("ending", ["npz", "npy", "jsonl"])
+def test_labels_of_files_with_types_come_back_as_they_were(ending: str, tmp_path: Path) -> None:
+    X, y = np.array([[-1.0], [1.0]] * 20), np.array([3, 7] * 20, dtype="uint8")
+    np.savez(tmp_path / "t.npz", inputs=X, species=y)
+    np.save(tmp_path / "t.npy", X)
+    np.save(tmp_path / "y.npy", y)
+    lines = (json.dumps({"a": a, "species": str(kind)}) for a, kind in zip(X[:, 0].tolist(), y.tolist(), strict=True))
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+    data = {"target": str(tmp_path / "y.npy")} if ending == "npy" else {}
+    config = settings(str(tmp_path / f"t.{ending}"), optimizer={"η": 0.1}, fit={"epochs": 9}, data=data)
+    predicted = mxtrain.load_run(mxtrain.fit(config, run_dir=tmp_path / "run").run_dir).predict(X)
+    assert predicted.dtype == ("U1" if ending == "jsonl" else np.uint8)
+    assert (predicted == (y.astype(str) if ending == "jsonl" else y)).all()
+
+
+def test_a_run_that_was_saved_without_a_dtype_of_its_labels_predicts_text(tmp_path: Path) -> None:
+    X, y = np.array([[-1.0], [1.0]] * 20), np.array([3, 7] * 20)
+    np.savez(tmp_path / "t.npz", inputs=X, species=y)
+    run_dir = mxtrain.fit(settings(str(tmp_path / "t.npz")), run_dir=tmp_path / "run").run_dir
+    file = run_dir / "preprocessing.json"
+    record = json.loads(file.read_text())
+    assert record["preprocessing"].pop("class_dtype") == "int64"
+    preprocessing = mxtrain.data.Preprocessing.from_dict(record["preprocessing"])
+    assert preprocessing.classes is not None
+    assert preprocessing.classes.tolist() == ["3", "7"]
+    for damaged in ("int65", "object", 3, None):
+        with pytest.raises(mxtrain.DataError, match="the preprocessing of a run is damaged"):
+            mxtrain.data.Preprocessing.from_dict(record["preprocessing"] | {"class_dtype": damaged})
+
+
+@pytest.mark.parametrize("standardize", ["features", "none"])
+@pytest.mark.parametrize("held", ["table", "array", "npz", "npy"])
+def test_a_feature_that_was_constant_in_training_does_not_matter(held: str, standardize: str, tmp_path: Path) -> None:
+    """A sensor that said 20.0 all the time (0 where features are left as they are), and later something else."""
+    value = 20.0 if standardize == "features" else 0.0
+    b = np.arange(100.0) % 10
+    X, y = np.column_stack([np.full(100, value), b]), 3 * b
+    np.savez(tmp_path / "t.npz", inputs=X, y=y)
+    np.save(tmp_path / "t.npy", X)
+    np.save(tmp_path / "y.npy", y)
+    sources: dict[str, dict[str, Any]] = {
+        "table": {"source": "handed_over", "target": "y"},
+        "array": {"source": "handed_over"},
+        "npz": {"source": str(tmp_path / "t.npz"), "target": "y"},
+        "npy": {"source": str(tmp_path / "t.npy"), "target": str(tmp_path / "y.npy")},
+    }
+    given: dict[str, Any] = {"table": {"temp": X[:, 0], "b": b, "y": y}, "array": (X, y)}
+    config = {
+        "data": {**sources[held], "standardize": standardize},
+        "model": {"kind": "mlp", "hidden": [8]},
+        "loss": "squared_error",
+        "optimizer": {"kind": "adam", "η": 0.05, "λ": 0},
+        "fit": {"epochs": 3},
+    }
+    run = mxtrain.load_run(mxtrain.fit(config, run_dir=tmp_path / "run", data=given.get(held)).run_dir)
+    new = np.array([[value, 5.0], [value + 0.5, 5.0], [-1e30, 5.0], [120.0, 5.0]])
+    predicted = run.predict({"temp": new[:, 0], "b": new[:, 1]} if held == "table" else new)
+    assert len(set(predicted.tolist())) == 1

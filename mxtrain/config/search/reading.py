@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mxtrain.config.data_section import is_path
+from mxtrain.config.data_section import has_ending, is_path
 from mxtrain.config.explain import explain
 from mxtrain.config.nodes import Entry, ListNode, MapNode, Node, ScalarNode, children, clipped, dotted, plain
 from mxtrain.config.report import Report
@@ -205,7 +205,7 @@ def _rooted(entry: Entry, names: tuple[str, ...]) -> Entry:
 def _rooted_node(node: Node, names: tuple[str, ...]) -> Node:
     match node:
         case ScalarNode(str() as text, place) if names[:1] == ("data",) and names[1:] in _DATA_PATHS and is_path(text):
-            is_name = names[1] == "target" and not text.endswith(".npy")
+            is_name = names[1] == "target" and not has_ending(text, (".npy",))
             return node if is_name else ScalarNode(absolute(text, place), place)
         case ListNode(items, place):
             return ListNode(tuple(_rooted_node(item, names) for item in items), place)
