@@ -60,7 +60,7 @@ class FitResult(training.FitResult):
         *,
         part: Literal["training", "validation", "test"] | None = None,
         data: Data | None = None,
-    ) -> dict[str, float]:
+    ) -> dict[str, float | None]:
         """Measure the trained model: `LoadedRun.evaluate`, on samples, or on a part of the run's own data.
 
         Args:

@@ -12,7 +12,9 @@
     ├── ModelError        a model that was handed over is none, or does not fit the data (TypeError)
     ├── BackendError      a backend cannot run here (RuntimeError)
     ├── TrainingError     a run failed: it diverged, or its folder is taken (RuntimeError)
-    │   └── FolderBusyError   another process works in the folder
+    │   ├── FolderBusyError   another process works in the folder
+    │   ├── DataChangedError  the data are not those that the run was trained on
+    │   └── ForeignRunError   the folder holds another run, or its files have changed
     ├── SweepError        a sweep cannot go on (RuntimeError)
     ├── RunPaused         a run has come as far as it was asked to for now; it is saved (RuntimeError)
     └── RunInterrupted    a signal asked a run to stop; it is saved and can be resumed (RuntimeError)
@@ -143,6 +145,14 @@ class TrainingError(MxtrainError, RuntimeError):
 
 class FolderBusyError(TrainingError):
     """Another process works in the folder of a run or a sweep."""
+
+
+class DataChangedError(TrainingError):
+    """The data are not those that the run was trained on."""
+
+
+class ForeignRunError(TrainingError):
+    """The folder of a run holds another run, or a file in it is not what was recorded."""
 
 
 class SweepError(MxtrainError, RuntimeError):

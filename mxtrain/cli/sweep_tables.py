@@ -147,10 +147,12 @@ def _table(result: "SweepResult", rows: list[dict[str, Any]]) -> "Table":
 
 
 def _facts(result: "SweepResult", seconds: float | None) -> dict[str, str]:
-    states = ("complete", "pruned", "failed", "running", "waiting")
-    told = ", ".join(f"{len(rows)} {state}" for state in states if (rows := result.counted(state)))
-    of = f" of {result.total}" if len(result.trials) < result.total else ""
-    facts = {"trials": f"{len(result.trials)}{of}: {told}" if told else f"none{of} yet"}
+    counts = {state: len(result.counted(state)) for state in ("complete", "pruned", "failed", "running")}
+    ended = sum(counts.values()) - counts["running"]
+    counts["waiting"] = result.total - ended - counts["running"]  # between segments, or not begun
+    listed = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
+    of = f" of {result.total}" if ended < result.total else ""
+    facts = {"trials": f"{ended}{of} ended: {listed}" if of else f"{ended}: {listed}"}
     if seconds is not None:
         trained = sum(row["seconds"] for row in result.trials)
         facts["time"] = f"{duration(seconds)}, {duration(trained)} of training"

@@ -1,14 +1,16 @@
 """The driver of a sweep: draws trials, has engines do their segments, and records what came of them."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 from optuna.trial import FrozenTrial, create_trial
 
 from mxtrain.config import Point, RunConfig, Sweep
-from mxtrain.errors import ConfigError, RunInterrupted, SweepError, resume_command
+from mxtrain.errors import ConfigError, ForeignRunError, RunInterrupted, SweepError, resume_command
 from mxtrain.sweeps.engine import Engine
 from mxtrain.sweeps.folder import SweepFolder
 from mxtrain.sweeps.pruning import Judge
@@ -53,6 +55,7 @@ class Driver:
         self._threads, self._stop, self._watch = threads, stop, watch
         self._record = Record(sweep, folder.path)
         self._recorded: set[int] = set()
+        self._retry_failed = False
         self._sampling = Sampling(sweep)
         self._live: dict[int, Trial] = {}
         self._ended: dict[int, Ending] = {}
@@ -63,7 +66,12 @@ class Driver:
         self._told = 0
         self._under_way: set[tuple[int, int]] = set()
         self._unwritten: set[int] = set()
+        self._retried: set[int] = set()
+        # failures whose records are lost with the study, of trials that were tried again
+        self._earlier: dict[int, list[Ending]] = {}
         self._written_at = self._shown_at = 0.0
+        self._saving_took = 0.0
+        self._has_news = False
 
     @property
     def result(self) -> SweepResult:
@@ -83,8 +91,9 @@ class Driver:
             RunInterrupted: `stop` named a signal; every run is saved.
             SweepError: it cannot go on; what was done is kept.
         """
+        self._retry_failed = retry_failed
+        self._recall(retry_failed)  # where it fails, the results in the folder stay as they are
         try:
-            self._recall(retry_failed)
             self._loop()
             self._write_what_can_be()
         except BaseException:
@@ -123,14 +132,27 @@ class Driver:
                 self._recorded.add(number)
                 self._first[number] = ending
                 self._tell_before(number)
-                self._drawn[number] = self._sampling.recall(number, drawn)
+                self._drawn[number] = self._recalled(number, drawn)
         for number, ending in last.items():
             again = self._again(number) if ending.state == "failed" else None
             if again and (retry_failed or again.is_begun):  # or a retry that was interrupted goes on
-                self._live[number] = again
+                self._retry(again)
             else:
-                here, *_ = self._folder.run_dirs(number, self._sweep.settings.seeds)
+                here, *_ = folders = self._folder.run_dirs(number, self._sweep.settings.seeds)
+                self._folder.check(ending, [partial(self._config_of, number, i) for i in range(len(folders))])
                 self._ended[number] = replace(ending, run_dir=here) if here.exists() else ending  # it may have moved
+
+    def _recalled(self, number: int, drawn: Drawn) -> Drawn:
+        try:
+            return self._sampling.recall(number, drawn)
+        except (ValueError, LookupError, TypeError, AssertionError) as error:
+            raise self._record.damaged(f"trial {number}: {error}") from error
+
+    def _retry(self, trial: Trial) -> None:
+        """Train a failed trial again, from its first epoch, unless an interrupted retry has begun already."""
+        self._live[trial.number] = trial
+        if trial.has_failed_before:
+            self._retried.add(trial.number)
 
     def _hand_out(self) -> None:
         """Give the engine as much as it takes, earlier trials first."""
@@ -143,7 +165,8 @@ class Driver:
 
     def _submit(self, task: Task) -> None:
         trial = self._live[task.trial]
-        if trial.state == "waiting" and trial.has_failed_before:
+        if trial.number in self._retried:
+            self._retried.remove(trial.number)
             self._folder.put_aside(trial.number)
         trial.state = "running"
         self._under_way.add(task.key)
@@ -163,10 +186,38 @@ class Driver:
         self._tell_before(number)
         self._drawn[number] = self._sampling.draw(number)
         try:
-            self._live[number] = self._trial(number)
+            trial = self._trial(number)
         except ConfigError as error:
             self._end(self._unfit(number, error))
+            return True
+        self._restore_attempts(trial)
+        if not trial.has_failed_before:
+            self._live[number] = trial
+        elif self._retry_failed:
+            self._add_earlier(number, self._failure(trial))
+            self._retry(self._trial(number))
+        else:
+            self._end(self._failure(trial))
         return True
+
+    def _restore_attempts(self, trial: Trial) -> None:
+        """Restore the failures of a trial that was tried again: later trials learned from the first of them."""
+        for folders in self._folder.put_aside_dirs(trial.number, self._sweep.settings.seeds):
+            before = self._trial(trial.number, folders)
+            if before.has_failed_before:
+                self._add_earlier(trial.number, self._failure(before))
+
+    def _add_earlier(self, number: int, ending: Ending) -> None:
+        self._first.setdefault(number, ending)
+        self._earlier.setdefault(number, []).append(ending)
+
+    def _failure(self, trial: Trial) -> Ending:
+        """The end of a trial whose folder says that it failed, though it is not in the study."""
+        try:
+            trial.restore_failure()
+        except ForeignRunError as error:
+            raise self._folder.foreign(str(error), trial.members[0].run_dir) from error
+        return trial.ending()
 
     def _seen(self, number: int) -> int:
         """How many of the first trials a trial may learn from."""
@@ -192,9 +243,9 @@ class Driver:
             )
         return self._verdicts[number]
 
-    def _trial(self, number: int) -> Trial:
+    def _trial(self, number: int, folders: Sequence[Path] = ()) -> Trial:
         settings, point = self._sweep.settings, self._drawn[number].point
-        folders = self._folder.run_dirs(number, settings.seeds)
+        folders = folders or self._folder.run_dirs(number, settings.seeds)
         members = [Member(self._config(point, i), folder) for i, folder in enumerate(folders)]
         longest = max(member.config.fit.epochs for member in members)
         seen = self._seen(number) if settings.pruner.kind != "none" else 0
@@ -207,6 +258,9 @@ class Driver:
             return self._trial(number)
         except ConfigError:
             return None
+
+    def _config_of(self, number: int, member: int) -> RunConfig:
+        return self._config(self._drawn[number].point, member)
 
     def _config(self, point: Point, member: int) -> RunConfig:
         config = self._sweep.run_config(point, member).resolve()
@@ -222,10 +276,12 @@ class Driver:
         trial = self._live.get(outcome.task.trial)
         if outcome.kind == "halted":
             raise SweepError(f"{outcome.message}; mend it, and continue with `{resume_command(self._folder.path)}`")
+        if outcome.kind == "foreign":
+            raise self._folder.foreign(outcome.message, Path(outcome.task.run_dir))
         if trial is not None:
             trial.take(outcome)
             if trial.has_ended:
-                trial.mark_failure()
+                trial.mark_end()
                 del self._live[trial.number]
                 self._end(trial.ending())
 
@@ -234,6 +290,7 @@ class Driver:
         self._ended[ending.number] = ending
         self._first.setdefault(ending.number, ending)
         self._unwritten.add(ending.number)
+        self._has_news = True
 
     def _write_what_can_be(self) -> None:
         """Record trials that have ended: in order, except that one that had failed is written once more at once."""
@@ -244,7 +301,8 @@ class Driver:
             self._unwritten.remove(number)
 
     def _write(self, number: int) -> None:
-        self._record.add(self._ended[number], self._drawn[number])
+        for ending in (*self._earlier.pop(number, ()), self._ended[number]):
+            self._record.add(ending, self._drawn[number], self._folder.checksums(ending))
         self._recorded.add(number)
 
     def _part(self) -> None:
@@ -258,13 +316,17 @@ class Driver:
         raise RunInterrupted(self._folder.path, self._stop.signal, ended)
 
     def _save(self, at_least_every: float = 0.0) -> None:
-        if time.monotonic() - self._written_at < at_least_every:
+        # a trial that has ended shows at once, unless writing the rows took long
+        wait = min(at_least_every, 20 * self._saving_took) if self._has_news else at_least_every
+        begin = time.monotonic()
+        if begin - self._written_at < wait:
             return
         result = self.result
         self._folder.write_results(result)
         if result.best is not None:
             self._folder.write_best(*self._best(result))
         self._written_at = time.monotonic()
+        self._saving_took, self._has_news = self._written_at - begin, False
 
     def _best(self, result: SweepResult) -> tuple[RunConfig, str]:
         row, (objective, *_) = result.best, result.objectives

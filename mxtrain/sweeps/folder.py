@@ -1,22 +1,27 @@
 """The folder of a sweep."""
 
 import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from mxtrain.atomic_io import make_folder, read_file, reason, refuse_link, remove_temporary_files, temporary_target
 from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
 from mxtrain.config.source import expand_home
 from mxtrain.config.validating import DATA_PATHS, normalized
-from mxtrain.errors import ConfigError, Problem, SweepError, resume_command
-from mxtrain.sweeps.result import SweepResult
-from mxtrain.training import folder_lock, is_folder_locked, write_file
+from mxtrain.errors import ConfigError, ForeignRunError, Problem, SweepError, resume_command
+from mxtrain.sweeps.checksums import CONFIG, KEY, changed_files, digest, has_changed, is_broken, of_run, seal
+from mxtrain.sweeps.result import Ending, SweepResult
+from mxtrain.training import check_same_run, folder_lock, is_folder_locked, write_file
 from mxtrain.training.flattened import cause, flattened, told
 from mxtrain.training.folder_lock import LOCK
 from mxtrain.training.json_text import parse
+from mxtrain.training.ledger import METRICS
 
 SWEEPS = Path("sweeps")
 FILE = "sweep.yaml"
@@ -121,7 +126,7 @@ class SweepFolder:
                     [Problem(path, self._refusal(told(before, path), told(now, path))) for path in causes]
                 )
         address = sweep.settings.storage or ""
-        self.write(FILE, sweep.to_yaml(), is_private="@" in address or "?" in address)  # it may hold a password
+        self.write(FILE, seal(sweep.to_yaml()), is_private="@" in address or "?" in address)  # it may hold a password
         return sweep
 
     def _known(self) -> Sweep | None:
@@ -129,9 +134,26 @@ class SweepFolder:
         if not any((self.path / name).exists() for name in ("study.db", "trials")):
             return None
         try:
-            return read_sweep(self.file)
+            return None if is_broken(read_file(self.file)) else read_sweep(self.file)
         except (ConfigError, OSError):
             return None
+
+    def check_file(self) -> None:
+        """Check that the sweep's file is as it was written.
+
+        Raises:
+            SweepError: it is not.
+        """
+        try:
+            is_damaged = is_broken(read_file(self.file))
+        except OSError:
+            return  # reading it as a sweep reports that
+        if is_damaged:
+            command = f"mxtrain sweep {quote(str(self.file))} --run-dir {quote(str(self.path))}"
+            raise SweepError(
+                f"{self.file} has changed since it was written: its checksum differs; restore it, "
+                f"or, if the change is on purpose, run `{command}`"
+            )
 
     def run_dirs(self, number: int, seeds: int) -> list[Path]:
         """The folder of each of a trial's runs."""
@@ -143,6 +165,55 @@ class SweepFolder:
         except OSError as error:
             raise SweepError(f"trial {number} in {self.path} cannot be trained: {reason(error)}") from error
         return folders
+
+    def put_aside_dirs(self, number: int, seeds: int) -> Iterator[list[Path]]:
+        """The folders of the runs of a trial's earlier attempts, the first attempt first."""
+        trial = self.path / "trials" / f"{number:04}"
+        for attempt in count(1):
+            aside = trial.with_name(f"{trial.name}-failed-{attempt}")
+            if not aside.is_dir():
+                return
+            yield [aside] if seeds == 1 else [aside / f"seed-{i}" for i in range(seeds)]
+
+    def checksums(self, ending: Ending) -> dict[str, dict[str, Any]]:
+        """The checksums of the files that a trial's values come from, by their paths in the sweep's folder."""
+        first = ending.run_dir
+        runs = sorted(first.parent.glob("seed-*")) if first.name == "seed-0" else [first]
+        found: dict[str, dict[str, Any]] = {}
+        for run_dir in runs:
+            if run_dir.is_relative_to(self.path):
+                place = run_dir.relative_to(self.path).as_posix()
+                found |= {f"{place}/{name}": value for name, value in of_run(run_dir, ending.epochs).items()}
+        return found
+
+    def check(self, ending: Ending, configs: Sequence[Callable[[], RunConfig]]) -> None:
+        """Check that the folders of a recorded trial, if they are there, hold what was recorded.
+
+        Args:
+            ending: the trial.
+            configs: for each of its runs, a function that returns the run's config.
+
+        Raises:
+            SweepError: a file differs; names it.
+        """
+        for run_dir, config in zip(self.run_dirs(ending.number, len(configs)), configs, strict=True):
+            place = run_dir.relative_to(self.path).as_posix()
+            recorded = {
+                name: ending.files[key] for name in (CONFIG, METRICS) if (key := f"{place}/{name}") in ending.files
+            }
+            changed = changed_files(run_dir, recorded)
+            try:
+                if CONFIG in changed or (CONFIG not in recorded and (run_dir / CONFIG).exists()):
+                    check_same_run(config(), run_dir)  # settings that do not affect completed epochs may have changed
+                if METRICS in changed:
+                    raise ForeignRunError(f"{run_dir / METRICS} is damaged: its SHA-256 is not that in the study")
+            except (ForeignRunError, ConfigError) as error:
+                raise self.foreign(str(error), run_dir) from error
+
+    def foreign(self, message: str, run_dir: Path) -> SweepError:
+        """The error for the folder of a run that does not hold what it must."""
+        remedy = f"restore it, or move {run_dir} away, and continue with `{resume_command(self.path)}`"
+        return SweepError(f"{message}; {remedy}")
 
     def put_aside(self, number: int) -> None:
         """Rename the folder of a trial that failed, so that it can be tried again; nothing is lost."""
@@ -156,7 +227,8 @@ class SweepFolder:
 
     def write_results(self, result: SweepResult) -> None:
         """Write the rows."""
-        self.write("results.json", json.dumps(result.to_dict(), ensure_ascii=False, indent=1) + "\n")
+        record = result.to_dict()
+        self.write("results.json", json.dumps(record | {KEY: digest(record)}, ensure_ascii=False, indent=1) + "\n")
 
     def read_results(self) -> SweepResult:
         """The rows as they were last written.
@@ -164,13 +236,19 @@ class SweepFolder:
         Raises:
             SweepError: there are none.
         """
+        file = self.path / "results.json"
+        remedy = f"`{resume_command(self.path)}` writes it anew"
         try:
-            return SweepResult.from_dict(parse(read_file(self.path / "results.json"))).moved_to(self.path)
+            record = parse(read_file(file))
+            if has_changed(record):
+                raise SweepError(f"{file} is damaged: its checksum differs; {remedy}")
+            return SweepResult.from_dict(record).moved_to(self.path)
         except FileNotFoundError:
             raise SweepError(f"there is no sweep in {self.path} yet; begin it with `mxtrain sweep`") from None
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            told = error.strerror if isinstance(error, OSError) else error
-            raise SweepError(f"{self.path / 'results.json'} cannot be read: {told}") from error
+        except OSError as error:
+            raise SweepError(f"{file} cannot be read: {error.strerror or error}") from error
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise SweepError(f"{file} is damaged: {error}; {remedy}") from error
 
     def write_best(self, config: RunConfig, title: str) -> None:
         """Write the best trial's run."""

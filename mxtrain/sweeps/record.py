@@ -4,26 +4,30 @@ A trial is written whole, in one transaction and in the order of the numbers, so
 """
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import Connection, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import text
+from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from mxtrain.atomic_io import reason, refuse_link, write_file
 from mxtrain.config import Point, Sweep
-from mxtrain.errors import FolderBusyError, SweepError
+from mxtrain.errors import FolderBusyError, MxtrainError, SweepError
 from mxtrain.redaction import hide, shown_address
+from mxtrain.sweeps.checksums import KEY, digest
 from mxtrain.sweeps.folder import identity
 from mxtrain.sweeps.result import Ending
 from mxtrain.sweeps.sampling import Drawn, directions
+from mxtrain.training import folder_lock
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 NAMES = {state: name for name, state in STATES.items()}
@@ -45,27 +49,52 @@ class Record:
         if sweep.settings.storage is None:
             _check_files(file)
         self._sweep = sweep
-        self._url = sweep.settings.storage or f"sqlite:///{file}"
+        self._file = file
+        self._url = sweep.settings.storage or URL.create("sqlite", database=str(file)).render_as_string()
         self._is_new = sweep.settings.storage is None and not file.exists()
         self._study: optuna.Study | None = None
         self._storage: optuna.storages.RDBStorage | None = None
-        self._lock: Connection | None = None
+        self._lock = ExitStack()
 
     def attempts(self) -> list[tuple[Ending, Drawn]]:
         """The trials that have ended, in the order of their numbers; then those that were tried again.
 
         Raises:
-            SweepError: the database cannot be reached, or its study belongs to another sweep.
+            SweepError: the database cannot be reached or is damaged, or its study belongs to another sweep.
         """
         if self._is_new:
             return []
         with self._reaching():
             trials = self._opened().get_trials(deepcopy=False)
-            ours = (trial for trial in trials if NOTED in trial.user_attrs)  # people may add their own
-            return [_recalled(trial) for trial in ours]
+            ours = [trial for trial in trials if NOTED in trial.user_attrs]  # people may add their own
+            for trial in ours:
+                noted = trial.user_attrs[NOTED]
+                if KEY in noted and noted[KEY] != _digest(trial):
+                    raise self.damaged(f"the record of trial {noted.get('number')} has changed: its checksum differs")
+            found = [_recalled(trial) for trial in ours]
+        first_attempts = list(dict.fromkeys(ending.number for ending, _ in found))
+        for number, recorded in enumerate(first_attempts):
+            if number != recorded:
+                raise self.damaged(f"trial {number} is missing")
+        return found
 
-    def add(self, ending: Ending, drawn: Drawn) -> None:
+    def damaged(self, what: str) -> SweepError:
+        """The error for a study that does not hold what was written."""
+        return SweepError(f"the study in {shown_address(self._url)} is damaged: {what}; {self._remedy}")
+
+    @property
+    def _remedy(self) -> str:
+        if self._sweep.settings.storage is None:
+            return f"move {self._file} away, and it is written anew from the folders of the trials"
+        return "restore the database, or give the sweep another name"
+
+    def add(self, ending: Ending, drawn: Drawn, files: Mapping[str, Any]) -> None:
         """Write a trial that has ended.
+
+        Args:
+            ending: the trial.
+            drawn: its point.
+            files: the checksums of the files that its values come from.
 
         Raises:
             SweepError: it cannot be written.
@@ -81,6 +110,7 @@ class Record:
             "seconds": round(ending.seconds, 3),
             "error": ending.error,
             "marks": dict(ending.marks),
+            "files": dict(files),
         }
         frozen = create_trial(
             state=state,
@@ -91,24 +121,44 @@ class Record:
             system_attrs={**drawn.attributes, **ending.marks},
             intermediate_values=dict(ending.curve),
         )
+        noted[KEY] = _digest(frozen)
+        frozen.set_user_attr(NOTED, noted)
         frozen.datetime_start = datetime.now() - timedelta(seconds=ending.seconds)  # as Optuna counts: local, no zone
         with self._reaching():
             self._opened().add_trial(frozen)
 
-    def _hold(self, storage: optuna.storages.RDBStorage) -> None:
-        """Keep other drivers away from the study, where the database can; a folder's own study goes with the folder."""
-        if storage.engine.dialect.name != "postgresql":
+    def _hold_file(self, busy: str) -> None:
+        """Hold a lock file beside a SQLite database, whatever path or folder another driver opens it by."""
+        url = make_url(self._url)
+        is_file = url.get_backend_name() == "sqlite" and url.database and not url.database.startswith((":", "file:"))
+        if not is_file:
             return
-        key = int.from_bytes(sha256(f"mxtrain {self._sweep.name}".encode()).digest()[:8], "little", signed=True)
-        self._lock = storage.engine.connect()  # the lock lasts as long as the connection
-        if not self._lock.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
-            study = f"the study {self._sweep.name} in {shown_address(self._url)}"
-            raise FolderBusyError(f"another process works on {study}; wait for it, or stop it")
+        file = Path(os.path.realpath(str(url.database)))
+        name = f".{file.name}-{sha256(self._sweep.name.encode()).hexdigest()[:16]}.lock"
+        try:
+            self._lock.enter_context(folder_lock(file.parent, busy, name=name))
+        except OSError as error:
+            raise SweepError(f"{file.parent} cannot be written: {error.strerror or error}") from error
+
+    def _hold(self, engine: Engine, busy: str) -> None:
+        """Keep other drivers away from the study on a server, for as long as a connection lasts."""
+        dialect = engine.dialect.name
+        if dialect == "sqlite":
+            return
+        connection = self._lock.enter_context(engine.connect().execution_options(isolation_level="AUTOCOMMIT"))
+        if dialect == "postgresql":
+            key = int.from_bytes(sha256(f"mxtrain {self._sweep.name}".encode()).digest()[:8], "little", signed=True)
+            has_lock = connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key})
+        else:  # the names of MySQL's locks belong to the whole server, and it ends connections that are idle
+            connection.execute(text("SET SESSION wait_timeout = 31536000"))
+            name = sha256(f"{engine.url.database} {self._sweep.name}".encode()).hexdigest()[:48]
+            has_lock = connection.scalar(text("SELECT GET_LOCK(:name, 0)"), {"name": f"mxtrain {name}"}) == 1
+        if not has_lock:
+            raise FolderBusyError(busy)
 
     def close(self) -> None:
         """Let go of the database."""
-        if self._lock is not None:
-            self._lock.close()
+        self._lock.close()
         if self._storage is not None:
             self._storage.remove_session()
             self._storage.engine.dispose()
@@ -118,10 +168,12 @@ class Record:
         if self._study is not None:
             return self._study
         sweep = self._sweep
+        busy = f"another process works on the study {sweep.name} in {shown_address(self._url)}; wait for it, or stop it"
+        self._hold_file(busy)
         storage = self._storage = optuna.storages.RDBStorage(
             self._url, engine_kwargs={"connect_args": _patience(self._url)}
         )
-        self._hold(storage)
+        self._hold(storage.engine, busy)
         study = optuna.create_study(
             storage=storage, study_name=sweep.name, directions=directions(sweep), load_if_exists=True
         )
@@ -140,6 +192,8 @@ class Record:
         study = f"the study in {shown_address(self._url)}"
         try:
             yield
+        except MxtrainError:
+            raise
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             remedy = "what was done is kept"
             if self._sweep.settings.storage is None:
@@ -148,6 +202,8 @@ class Record:
         except ImportError as error:
             extra = make_url(self._url).get_backend_name()
             raise SweepError(f"{study} needs a driver; pip install 'mxtrain[{extra}]'") from error
+        except Exception as error:  # Optuna raises errors of many types where rows do not fit together
+            raise self.damaged(f"{type(error).__name__}: {_reason(error)}") from error
 
 
 def _check_files(file: Path) -> None:
@@ -172,6 +228,22 @@ def _reason(error: Exception) -> str:
     return " ".join(str(told).split())
 
 
+def _digest(trial: FrozenTrial) -> str:
+    """The checksum of everything in a trial that results and later trials depend on."""
+    params = {name: trial.distributions[name].to_internal_repr(value) for name, value in trial.params.items()}
+    return digest(
+        {
+            "state": NAMES[trial.state],
+            "values": trial.values and [float(value) for value in trial.values],
+            "params": {name: float(value) for name, value in params.items()},
+            "distributions": {name: distribution_to_json(each) for name, each in trial.distributions.items()},
+            "course": {str(epoch): float(value) for epoch, value in trial.intermediate_values.items()},
+            "attributes": trial.system_attrs,
+            "noted": {name: value for name, value in trial.user_attrs[NOTED].items() if name != KEY},
+        }
+    )
+
+
 def _recalled(trial: FrozenTrial) -> tuple[Ending, Drawn]:
     """What `add` wrote."""
     noted = trial.user_attrs[NOTED]
@@ -188,6 +260,7 @@ def _recalled(trial: FrozenTrial) -> tuple[Ending, Drawn]:
         error=noted["error"],
         curve=trial.intermediate_values,
         marks=noted["marks"],
+        files=noted.get("files", {}),
     )
     attributes = {name: value for name, value in trial.system_attrs.items() if name not in ending.marks}
     return ending, Drawn(Point(dict(trial.params), noted["params"]), trial.distributions, attributes)

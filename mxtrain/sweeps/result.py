@@ -32,6 +32,7 @@ class Ending:
         error: of one that failed, why.
         curve: the value of the first objective after each epoch at which it was looked at, and at its end.
         marks: what the pruner noted with it.
+        files: the checksums of the files that its values come from, by their paths in the sweep's folder.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Ending:
     error: str = ""
     curve: Mapping[int, float] = field(default_factory=dict)
     marks: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_row(self) -> TrialRow:
         """As it stands in results.json: one value, or a list of them where there are several objectives."""

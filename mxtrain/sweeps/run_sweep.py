@@ -49,6 +49,7 @@ def sweep(
 def resume_sweep(folder: str | PathLike[str], *, overrides: Sequence[str] = (), **options: Any) -> SweepResult:
     """Go on with the sweep in a folder; `options` are those of `sweep`."""
     place = SweepFolder(Path(folder))
+    place.check_file()
     return sweep(place.file, run_dir=place.path, overrides=overrides, **options)
 
 

@@ -36,7 +36,7 @@ class Task:
         return asdict(self)
 
 
-Kind = Literal["done", "failed", "stopped", "lost", "undone", "halted"]
+Kind = Literal["done", "failed", "stopped", "lost", "undone", "halted", "foreign"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Outcome:
         task: the segment.
         kind: `done`; `failed`: the run raised an error, and would again; `stopped`: it was asked to stop, and is saved;
             `lost`: its worker died over it, and it can be done again; `undone`: it never began; `halted`: nothing can
-            be done, such as on a full disk.
+            be done, such as on a full disk; `foreign`: the run's folder holds another run, or damaged files.
         message: of a failure, what it was.
         progress: how far the run has come; None where it is not done.
         seconds: how long it took.

@@ -10,7 +10,18 @@ from mxtrain.config import Objective, Point, RunConfig
 from mxtrain.sweeps.pruning import Judge
 from mxtrain.sweeps.result import Ending
 from mxtrain.sweeps.task import Outcome, Task
-from mxtrain.training import Checkpoints, Progress, Status, final_epoch, read_status, write_status
+from mxtrain.training import (
+    Checkpoints,
+    Progress,
+    Status,
+    check_failed,
+    check_same_run,
+    final_epoch,
+    read_history,
+    read_status,
+    write_failed,
+    write_status,
+)
 
 State = Literal["waiting", "running", "complete", "pruned", "failed"]
 ENDED: tuple[State, ...] = ("complete", "pruned", "failed")
@@ -113,11 +124,35 @@ class Trial:
         """Whether its folder holds a run that failed."""
         return any(read_status(each.run_dir).state == "failed" for each in self.members)
 
-    def mark_failure(self) -> None:
-        """Write a failure into the folders of its runs, where they know nothing of it."""
+    def mark_end(self) -> None:
+        """Write into the folders of its unfinished runs that the trial was pruned or has failed."""
+        if self.state in ("pruned", "failed"):
+            for each in self.members:
+                status = read_status(each.run_dir)
+                is_marked = (status.state, status.reason) == (self.state, self.error)
+                if is_marked or each.progress.is_over or not each.run_dir.exists():
+                    continue
+                if self.state == "failed":
+                    write_failed(each.run_dir, self.error)
+                else:
+                    write_status(each.run_dir, Status("pruned"))
+
+    def restore_failure(self) -> None:
+        """Restore a failed trial from the folders of its runs, without training.
+
+        Raises:
+            ForeignRunError: a folder holds another run.
+        """
         for each in self.members:
-            if self.state == "failed" and each.run_dir.exists() and not each.progress.is_over:
-                write_status(each.run_dir, Status("failed", self.error))
+            check_same_run(each.config, each.run_dir)
+            status = read_status(each.run_dir)
+            check_failed(each.run_dir, status)
+            rows = read_history(each.run_dir)[: each.config.fit.epochs]
+            each.progress = Progress(rows, status.is_finished, 0)
+            if status.state == "failed" and not self.error:
+                self.error = status.reason
+        if not self._judge():
+            self.state = "failed"
 
     @property
     def target(self) -> int:
@@ -130,6 +165,8 @@ class Trial:
         """How many epochs its runs have finished; where it was pruned, up to there."""
         if self.state == "pruned":
             return max(self.course)
+        if self.state == "failed":  # independent of when checkpoints were saved
+            return max(len(read_history(each.run_dir)) for each in self.members)
         return max(each.epochs for each in self.members)
 
     def tasks(self) -> Iterator[Task]:
@@ -186,12 +223,23 @@ class Trial:
         return list(zip(*self._values(self.epochs if self.state == "pruned" else None), strict=True))
 
     def _move_on(self) -> None:
-        while all(member.stands_at(self.target) for member in self.members):
-            if len(self.course) == len(self.rungs) or all(member.progress.is_over for member in self.members):
-                self.state, self.values = "complete", [fmean(values) for values in self._values()]
-                return
+        if not self._judge() and all(member.progress.is_over for member in self.members):
+            self.state, self.values = "complete", [fmean(values) for values in self._values()]
+
+    def _judge(self) -> bool:
+        """Judge the trial at each rung that its runs have reached; whether it is pruned.
+
+        A run that is over is judged at every rung it has metrics for: an earlier process may have trained it to its
+        end, and its values at the rungs decide about later trials.
+        """
+        while len(self.course) < len(self.rungs) and self.target <= max(
+            len(each.progress.rows) for each in self.members
+        ):
+            if not all(member.stands_at(self.target) for member in self.members):
+                return False
             epoch = self.target
             self.course[epoch] = fmean(self._values(epoch)[0])
             if self.judge.gives_up(self.course):
                 self.state, self.values = "pruned", [fmean(values) for values in self._values(epoch)]
-                return
+                return True
+        return False

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mxtrain.config import run_from_dict
 from mxtrain.data import DataMemory
-from mxtrain.errors import FolderBusyError, MxtrainError, RunInterrupted
+from mxtrain.errors import DataChangedError, FolderBusyError, ForeignRunError, MxtrainError, RunInterrupted
 from mxtrain.models import ModelFactory
 from mxtrain.module_path import import_user_module
 from mxtrain.sweeps.task import Outcome, Task
@@ -46,6 +46,10 @@ def _attempt(task: Task, stop: StopRequest, plugin: str | None) -> Outcome:
         return Outcome(task, "stopped")
     except FolderBusyError as error:
         return Outcome(task, "undone", str(error))
+    except ForeignRunError as error:
+        return Outcome(task, "foreign", str(error))
+    except DataChangedError as error:
+        return Outcome(task, "halted", str(error).partition(";")[0])
     except MxtrainError as error:
         cause = error.__cause__
         is_machine = isinstance(cause, OSError) and cause.errno in _MACHINE

@@ -42,6 +42,8 @@ def _die_with_parent() -> None:
 
 def _read(lines: IO[bytes], requests: "SimpleQueue[dict[str, Any]]", stop: StopRequest) -> None:
     for line in lines:
+        if not line.endswith(b"\n"):
+            break  # the driver died while it wrote
         request = json.loads(line)
         if "stop" in request:
             stop.signal = request["stop"]
@@ -61,8 +63,11 @@ def _own_streams() -> tuple[IO[bytes], IO[bytes]]:
 
 
 def _send(answers: IO[bytes], record: dict[str, Any]) -> None:
-    answers.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
-    answers.flush()
+    try:
+        answers.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+        answers.flush()
+    except BrokenPipeError:
+        os._exit(0)  # the driver is gone; the result is in the run's folder
 
 
 if __name__ == "__main__":

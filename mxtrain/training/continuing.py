@@ -8,7 +8,7 @@ from mxtrain.config import RunConfig
 from mxtrain.config.data_section import HANDED_OVER
 from mxtrain.config.validating import DATA_PATHS, normalized
 from mxtrain.data import DataMemory, ReadData, TrainingData, data_fingerprint, read_data
-from mxtrain.errors import ConfigError, DataError, ModelError, Problem, TrainingError
+from mxtrain.errors import ConfigError, DataChangedError, DataError, ModelError, Problem
 from mxtrain.models import ModelFactory
 from mxtrain.training.flattened import cause, flattened, told
 from mxtrain.training.snapshot import Snapshot
@@ -89,7 +89,7 @@ def check_continuation(snapshot: Snapshot, config: RunConfig, data: str) -> None
         TrainingError: the data are not those that the run was trained on.
     """
     before, now = flattened(snapshot.record["config"]), flattened(config.to_dict())
-    changed = [path for path in before | now if _differ(path, before, now) and not _is_free(path, before, now)]
+    changed = changed_paths(before, now)
     if changed:
         causes = dict.fromkeys(cause(path, before, now) for path in changed)
         raise ConfigError([Problem(path, _refusal(told(before, path), told(now, path))) for path in causes])
@@ -112,6 +112,12 @@ def _check_run_length(before: Mapping[str, Any], now: Mapping[str, Any]) -> None
         raise ConfigError([Problem("fit.epochs", message)])
 
 
+def changed_paths(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The paths at which two flattened configs differ, except where a difference does not affect completed epochs."""
+    paths = {**before, **now}
+    return [path for path in paths if _differ(path, before, now) and not _is_free(path, before, now)]
+
+
 def _check_order(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Refuse another order of groups, of which the first that fits a parameter holds."""
     orders = [", ".join(_patterns(each)) for each in (before, now)]
@@ -127,14 +133,14 @@ def check_data(before: str, now: str, config: RunConfig, alternative: str) -> No
     """Refuse other data than a run was trained on, by their SHA-256, with what may be done instead.
 
     Raises:
-        TrainingError: they are others.
+        DataChangedError: they are others.
     """
     if before == now:
         return
     which, remedy = f"in {config.data.source}", "bring the old file back"
     if config.data.is_handed_over:
         which, remedy = "that were handed over", "hand the old ones over"
-    raise TrainingError(
+    raise DataChangedError(
         f"the data {which} are not those that the run was trained on: their SHA-256 differs; {remedy}, or {alternative}"
     )
 

@@ -28,7 +28,7 @@ from mxtrain.training.preprocessing_file import to_text as preprocessing_text
 from mxtrain.training.run_directory import RunDirectory
 from mxtrain.training.saver import Saver
 from mxtrain.training.snapshot import Snapshot
-from mxtrain.training.status import Status, write_finished, write_status
+from mxtrain.training.status import Status, write_failed, write_finished, write_status
 from mxtrain.training.stopping import StopRequest
 from mxtrain.training.trainer import Trainer
 from mxtrain.types import describe
@@ -190,8 +190,8 @@ def train(
         with suppress(StopTraining):  # it has stopped
             tell(callbacks, "on_end", time.perf_counter() - begin)
     except (Exception, KeyboardInterrupt) as error:
-        if not isinstance(error, RunInterrupted | KeyboardInterrupt):
-            write_status(directory.path, Status("failed", str(error) or type(error).__name__))
+        if not isinstance(error, RunInterrupted | RunPaused | KeyboardInterrupt):
+            write_failed(directory.path, str(error) or type(error).__name__)
         tell_of_error(callbacks, error)
         raise
     write_finished(directory.path)

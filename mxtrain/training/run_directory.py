@@ -52,7 +52,7 @@ class RunDirectory:
     metrics.jsonl      a line for each epoch: only what follows from config and seed, so two runs' files are equal
     timings.jsonl      a line for each epoch: how long it took
     preprocessing.json what was done to the features, and what the outputs mean
-    status.json        finished, unfinished, or failed and why
+    status.json        finished, unfinished, pruned, or failed and why
     model.safetensors  the parameters that the run ended with
     checkpoints/       the whole state of the run, at the newest few moments
     checkpoints.jsonl  the lines of metrics.jsonl that the checkpoints need, flushed to the disk before they are

@@ -1,26 +1,30 @@
 """A part of a run: from wherever its folder stands, until so many epochs are finished."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from math import prod
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
-from mxtrain.atomic_io import open_file
-from mxtrain.config import RunConfig
+from mxtrain.atomic_io import open_file, read_file
+from mxtrain.config import RunConfig, read_run, to_yaml
 from mxtrain.data import DataMemory
-from mxtrain.errors import RunPaused
+from mxtrain.errors import ConfigError, ForeignRunError, RunPaused
 from mxtrain.models import ModelFactory, with_factory
 from mxtrain.training.blas_threads import blas_limited
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints import Checkpoints
-from mxtrain.training.continuing import taken_up
-from mxtrain.training.history import read_history
+from mxtrain.training.continuing import changed_paths, taken_up
+from mxtrain.training.flattened import flattened, told
+from mxtrain.training.history import read_history, stopped_early
+from mxtrain.training.ledger import METRICS
 from mxtrain.training.loggers import open_loggers
 from mxtrain.training.loop import train
 from mxtrain.training.run_directory import RunDirectory
-from mxtrain.training.status import MODEL, read_status
+from mxtrain.training.snapshot import Snapshot
+from mxtrain.training.status import MODEL, STATUS, Status, read_status
 from mxtrain.training.stopping import StopRequest
 
 SHARE = 0.02
@@ -68,14 +72,18 @@ def train_until(
 
     Raises:
         RunInterrupted: `stop` named a signal; the run is saved.
+        ForeignRunError: the folder holds another run, or its files have changed since they were written.
         MxtrainError: as `fit` and `resume`.
     """
     run = with_factory(config, model)
-    if read_status(run_dir).state == "finished":
-        return _finished(run_dir)
+    check_same_run(run, run_dir)
+    if (status := read_status(run_dir)).is_finished:
+        return _finished(run, run_dir, status)
     directory = RunDirectory.claim(run_dir)
     with directory.locked(WAIT), blas_limited(run.threads):
         snapshot = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep).newest()
+        if snapshot is not None:
+            _check_snapshot(run, snapshot, directory.checkpoints)
         trainer = taken_up(snapshot, run, model, memory)
         if trainer.epochs < epochs or trainer.is_over:
             # what a rollback goes back to must not depend on time
@@ -86,7 +94,81 @@ def train_until(
     return Progress(trainer.rows, trainer.is_over, sum(len(buffer) for buffer in trainer.params.buffers.values()))
 
 
-def _finished(run_dir: Path) -> Progress:
-    with open_file(run_dir / MODEL), safe_open(run_dir / MODEL, "numpy") as file:  # which opens anything, pipes too
-        parameters = sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - not a dict
-    return Progress(read_history(run_dir), True, parameters)
+def check_same_run(config: RunConfig, run_dir: Path) -> None:
+    """Check that a folder, if there is a run in it, holds the run of a config.
+
+    Raises:
+        ForeignRunError: its config.yaml is damaged, or has a value that gives another run.
+    """
+    file = run_dir / "config.yaml"
+    try:
+        if read_file(file) == to_yaml(config).encode():
+            return
+        found = read_run(file, data_must_exist=False)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ForeignRunError(f"{file} cannot be read: {error.strerror or error}") from error
+    except ConfigError as error:
+        raise ForeignRunError(f"{file} is damaged: {error.problems[0]}") from error
+    _check_values(flattened(found.to_dict()), config, str(file))
+
+
+def check_failed(run_dir: Path, status: Status) -> None:
+    """Check that the files of a run that failed are as they were then.
+
+    Raises:
+        ForeignRunError: one has changed.
+    """
+    if status.has_changed_reason:
+        raise ForeignRunError(f"{run_dir / STATUS} is damaged: the SHA-256 of its reason differs")
+    if METRICS in status.sha256:
+        _check_file(run_dir / METRICS, status)
+
+
+def _check_file(file: Path, status: Status) -> None:
+    try:
+        is_damaged = status.is_damaged(file) or not file.is_file()
+    except OSError as error:
+        raise ForeignRunError(f"{file} cannot be read: {error.strerror or error}") from error
+    if is_damaged:
+        raise ForeignRunError(f"{file} is damaged: its SHA-256 is not that in {file.with_name(STATUS)}")
+
+
+def _check_snapshot(config: RunConfig, snapshot: Snapshot, checkpoints: Path) -> None:
+    _check_values(flattened(snapshot.record["config"]), config, str(checkpoints))
+    epoch, _, _ = snapshot.position
+    if epoch > config.fit.epochs:
+        raise ForeignRunError(f"{checkpoints} was trained to epoch {epoch}, beyond fit.epochs {config.fit.epochs}")
+
+
+def _check_values(found: Mapping[str, Any], config: RunConfig, place: str) -> None:
+    wanted = flattened(config.to_dict())
+    for path in changed_paths(found, wanted):
+        if path == "model.plugin" and wanted.get(path) is None:
+            continue  # recorded where the model is imported
+        size = config.data.batch_size
+        if (
+            path == "optimizer.scale"
+            and wanted[path] == 1 / size
+            and found.get(path) in [1 / n for n in range(1, size)]
+        ):
+            continue  # one over the samples, where they are fewer than a batch
+        values = f"{path} is {told(found, path)}, expected {told(wanted, path)}"
+        raise ForeignRunError(f"{place} belongs to another run: {values}")
+
+
+def _finished(config: RunConfig, run_dir: Path, status: Status) -> Progress:
+    """The progress of a finished run, from files that are as they were when it finished."""
+    model = run_dir / MODEL
+    for file in (run_dir / "config.yaml", model, run_dir / METRICS):
+        _check_file(file, status)
+    try:
+        with open_file(model), safe_open(model, "numpy") as content:  # which opens anything, pipes too
+            parameters = sum(prod(content.get_slice(name).get_shape()) for name in content.keys())  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ForeignRunError(f"{model} is damaged: {error}") from error
+    rows = read_history(run_dir)[: config.fit.epochs]  # the run may have been trained on since
+    if len(rows) < config.fit.epochs and not stopped_early(config, rows):
+        raise ForeignRunError(f"{run_dir / METRICS} is damaged: it holds {len(rows)} of {config.fit.epochs} epochs")
+    return Progress(rows, True, parameters)

@@ -6,19 +6,25 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from mxtrain.atomic_io import MAX_TEXT, check_safetensors, is_regular, open_file, read_file, write_file
 from mxtrain.training.json_text import parse
+from mxtrain.training.ledger import METRICS
 
 STATUS = "status.json"
 MODEL = "model.safetensors"
-SEALED = (MODEL, "preprocessing.json", "metrics.jsonl")
+REASON = "reason"
+SEALED = (MODEL, "preprocessing.json", METRICS)
 """The files of a finished run of which status.json holds the SHA-256."""
 
-State = Literal["finished", "unfinished", "failed"]
+State = Literal["finished", "unfinished", "pruned", "failed"]
+_STATES: tuple[State, ...] = get_args(State)
+
+_PAUSED = "paused; the run is saved"
+"""Begins the reason with which earlier versions recorded a paused run as failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +33,10 @@ class Status:
 
     Attributes:
         state: `finished`: it ended as it should, and its model is there; `failed`: it raised an error; `unfinished`:
-            it goes on, or it was interrupted or killed.
+            it goes on, or it was interrupted or killed; `pruned`: the same, and its sweep trains it no further.
         reason: of a failure, what it was.
-        sha256: of a finished run, the SHA-256 of each file that its predictions and its metrics come from.
+        sha256: of a finished run, the SHA-256 of each file that its predictions and its metrics come from; of one that
+            failed, that of its metrics and of `reason`.
     """
 
     state: State
@@ -40,6 +47,11 @@ class Status:
     def is_finished(self) -> bool:
         """Whether the model is there."""
         return self.state == "finished"
+
+    @property
+    def has_changed_reason(self) -> bool:
+        """Whether the reason is not what was written."""
+        return REASON in self.sha256 and self.sha256[REASON] != sha256(self.reason.encode()).hexdigest()
 
     def is_damaged(self, file: Path) -> bool:
         """Whether a file is not what it was when the run was finished.
@@ -60,6 +72,15 @@ def write_finished(run_dir: Path) -> None:
     """Write down that a run is finished, and what its files are then."""
     with suppress(OSError):
         write_status(run_dir, Status("finished", sha256={name: sha256_of(run_dir / name) for name in SEALED}))
+
+
+def write_failed(run_dir: Path, reason: str) -> None:
+    """Write down that a run failed and why, with the SHA-256 of the reason and of the metrics up to the failure."""
+    with suppress(OSError):
+        sums = {REASON: sha256(reason.encode()).hexdigest()}
+        if (metrics := run_dir / METRICS).exists():
+            sums[METRICS] = sha256_of(metrics)
+        write_status(run_dir, Status("failed", reason, sums))
 
 
 def sha256_of(file: Path) -> str:
@@ -98,9 +119,13 @@ def _written_status(run_dir: Path) -> Status | None:
         return None
     is_whole = (
         isinstance(state, str)
-        and state in ("finished", "unfinished", "failed")
+        and state in _STATES
         and isinstance(reason, str)
         and isinstance(sums, dict)
         and all(isinstance(each, str) for each in sums.values())
     )
-    return Status(state, reason, sums) if is_whole else None
+    if not is_whole:
+        return None
+    if state == "failed" and reason.startswith(_PAUSED):
+        return Status("unfinished")
+    return Status(state, reason, sums)

@@ -69,7 +69,6 @@ class Trainer:
         self._larger: Callable[[Any, Any], Any] = max if on_cpu else self.xp.maximum
         self.dataset, self.data_fingerprint = data or read_data(config)
         self.batch_size = min(config.data.batch_size, len(self.dataset.training))
-        self.optimizer.state.batch_size = self.batch_size
         self.model = make_model(config, model, self.dataset.n_features, self.dataset.n_outputs, self.xp)
         self._untried = model  # until its first step is done
         self._is_loss_compared = model is None
@@ -80,7 +79,7 @@ class Trainer:
         self.batches = Batches(self.dataset.training.to(self.xp), config.data, config.seed, self.xp)
         self.rule = config.optimizer.for_run(config.fit.epochs, len(self.batches))
         self.optimizer = build(self.rule, backend=config.backend)
-        self.optimizer.state.batch_size = config.data.batch_size
+        self.optimizer.state.batch_size = self.batch_size
         self.rows: list[Row] = []
         self.sums = EpochSums(self._metrics())
         self.patience = Patience()

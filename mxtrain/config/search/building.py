@@ -16,9 +16,8 @@ from mxtrain.config.search.section import SweepConfig
 from mxtrain.config.search.space import Space
 from mxtrain.config.search.sweep import Sweep, filled_in
 from mxtrain.config.validating import absolute
+from mxtrain.errors import Location
 from mxtrain.types import Config, describe
-
-_SQLITE = "sqlite:///"
 
 
 class SweepSection(SweepConfig):
@@ -65,9 +64,20 @@ def _settings(tree: MapNode, report: Report) -> SweepConfig | None:
         return None
     values = {name: getattr(section, name) for name in SweepConfig.model_fields}
     node, _ = find(tree, ("sweep", "storage"))
-    if isinstance(node, ScalarNode) and section.storage and section.storage.startswith(_SQLITE):
-        values["storage"] = _SQLITE + absolute(section.storage.removeprefix(_SQLITE), node.location)
+    if isinstance(node, ScalarNode) and section.storage and section.storage.startswith("sqlite"):
+        values["storage"] = _absolute_sqlite(section.storage, node.location)
     return SweepConfig.model_validate(values)
+
+
+def _absolute_sqlite(url: str, location: Location | None) -> str:
+    """The address of a SQLite database with the absolute path of its file."""
+    from sqlalchemy.engine import make_url  # heavy, and seldom needed
+
+    parts = make_url(url)
+    if not parts.database:
+        return url
+    url = parts.set(database=absolute(parts.database, location)).render_as_string(hide_password=False)
+    return url.replace(" ", "%20")
 
 
 def _search(tree: MapNode, report: Report) -> MapNode:
