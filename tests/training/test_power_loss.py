@@ -160,7 +160,14 @@ def save_sweep(disk: Path, recorded: Recording) -> Check:
         folder.take_up(plan)
     recorded.promise(0)
     for number in range(1, 4):
-        running = {"state": "running", "params": {}, "drawn": {}, "run_dir": str(disk / "sweep"), "epochs": 0, "seconds": 0.0}
+        running = {
+            "state": "running",
+            "params": {},
+            "drawn": {},
+            "run_dir": str(disk / "sweep"),
+            "epochs": 0,
+            "seconds": 0.0,
+        }
         rows = tuple({"number": i, **running} for i in range(number))
         folder.write_results(SweepResult("s", folder.path, plan.settings.objectives, rows, 4))
         recorded.promise(number)
