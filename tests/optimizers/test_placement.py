@@ -1,4 +1,4 @@
-"""Saved slots go to the memory of their weights at the next step; a stand-in for CuPy has its pointers and its moves."""
+"""Saved slots are moved to the memory of their weights at the next step; a fake CuPy has its pointers and copies."""
 
 import sys
 from contextlib import nullcontext
