@@ -29,9 +29,8 @@ def build(
         backend: `numpy`, `compiled` or `cupy` force one; `auto` chooses by the arrays. The choice never changes a
             result.
         on_nonfinite: treatment of an update that makes a slot NaN or infinite, which no later update repairs. `ignore`
-            does what the arithmetic does; `raise` raises a NonFiniteError, and `skip` warns and leaves out the step,
-            before anything changes. These two try every step on copies of the weights and slots first, at about the
-            cost of two more steps.
+            applies it; `raise` raises a NonFiniteError, and `skip` warns and skips the step, before anything changes.
+            These two try every step on copies of the weights and slots first, which costs about two more steps.
 
     Raises:
         ConfigError: a value is wrong; every problem at once.

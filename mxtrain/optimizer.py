@@ -109,8 +109,7 @@ class Optimizer:
         iteration that the array's own count of updates names.
 
         Args:
-            index: what the array is known by; its slots are kept under it. A string, a whole number, or a tuple of
-                these.
+            index: the name or number under which its slots are kept: a string, a whole number, or a tuple of these.
             grad: its gradient, of the same shape and dtype; not written to.
             weight: a writable array of float32 or float64.
 
@@ -125,8 +124,8 @@ class Optimizer:
         The caller owns the epochs: a schedule per epoch, which is the default, moves on with `state.begin_epoch()`.
 
         An exception from a signal, such as KeyboardInterrupt, may end a step after the iteration was counted and before
-        every array was updated, and with the NumPy backend in the middle of an array. The optimizer stays usable; to
-        continue exactly, go back to a saved state and the weights that belong to it. `fit` stops between batches.
+        all arrays were updated; with the NumPy backend even in the middle of an array. The optimizer stays usable; to
+        continue exactly, restore a saved state and its weights. `fit` stops between batches.
 
         Args:
             params: arrays by name.
@@ -156,11 +155,11 @@ class Optimizer:
         self._run(groups, moments)
 
     def slot_arrays(self) -> Iterator[Array]:
-        """The arrays that hold slots, not copied; those of flat parameters as whole buffers."""
+        """Yield the arrays that hold slots, not copied; those of flat parameters as whole buffers."""
         return self._store.arrays()
 
     def first_nonfinite_slot(self) -> tuple[Hashable, str] | None:
-        """The index and the slot with an infinity or a NaN, the first of them; None where all are finite."""
+        """Return the index and the name of the first slot with an infinity or a NaN; None if all are finite."""
         for index, kept in self._store.everything().items():
             for name, slot in zip(self.rule.active_slots(), kept.slots, strict=True):
                 if not array_module(array_kind(slot) or "numpy").isfinite(slot).all():
@@ -308,10 +307,10 @@ class Optimizer:
         return update, program.evaluate_scalars(fields | coefficients), scalars
 
     def _is_skipped(self, groups: list[Group], moments: list[Moment], params: Mapping[Any, Array]) -> bool:
-        """Try an update on copies where that is asked for; True where it is to be left out.
+        """Try an update on copies if `on_nonfinite` asks for it; return True if the update must be skipped.
 
         Raises:
-            NonFiniteError: a slot would become NaN or infinite, and that is to be an error.
+            NonFiniteError: a slot would become NaN or infinite, and `on_nonfinite` is `raise`.
         """
         if self._on_nonfinite == "ignore":
             return False
@@ -344,10 +343,10 @@ class Optimizer:
 
 
 def _called(weight: Array, slot: Array, params: Mapping[Any, Array]) -> str:
-    """A weight, or what of a buffer has a slot that is not finite, as messages name it."""
+    """Return the name of the weight, in a buffer too, whose slot is not finite, as messages show it."""
     if isinstance(params, FlatParameters):
         places = params.places(str(weight.dtype))
-        if slot.size == places[-1].stop:  # not a stretch for one of several groups
+        if slot.size == places[-1].stop:  # the whole buffer, not the part of one of several groups
             finite = array_module(array_kind(slot) or "numpy").isfinite
             return "weight " + next(repr(place.name) for place in places if not finite(place.view(slot)).all())
         return f"a weight of dtype {weight.dtype}"
@@ -363,7 +362,7 @@ def _restored(
 
 
 def _are_distinct(updates: list[Update]) -> bool:
-    """Whether no weight is the same array as another weight or a gradient."""
+    """Return whether no weight is the same array as another weight or a gradient."""
     if len(updates) == 1:
         return updates[0][1] is not updates[0][2]
     weights = {id(weight) for _, _, weight in updates}

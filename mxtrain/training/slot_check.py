@@ -1,4 +1,4 @@
-"""Detection of optimizer slots that become infinite or NaN, at a small part of the cost of a step."""
+"""Detection of optimizer slots that become infinite or NaN, at a fraction of the cost of a step."""
 
 import math
 from types import ModuleType
@@ -17,12 +17,12 @@ _STEPS = 16
 class SlotCheck:
     """Decides in which steps a slot may become non-finite, and finds the slot that did.
 
-    A square of a gradient, or a sum of squares, overflows long before the gradient does: in float32 a second moment is
-    infinite after one gradient of 2e19, and its weight no longer moves. To look at every slot after every step would
-    be slow, so a step is only checked where overflow is possible. With M the largest number of the dtype, no rule can
-    get from slots below M/2^20 to M in 16 steps with gradients below √M/2^11: squares then add at most M/2^20 each,
-    and no slot more than doubles for any other reason. A scan every 16 steps shows whether slots, and the weights that
-    weight decay adds to the gradient, are still below their limits; otherwise every step is checked.
+    The square of a gradient, or a sum of squares, overflows long before the gradient does: in float32 a second moment
+    is infinite after one gradient of 2e19, and its weight no longer moves. Checking every slot after every step would
+    be slow, so a step is only checked if overflow is possible. With M the largest number of the dtype, no rule can get
+    from slots below M/2^20 to M in 16 steps with gradients below √M/2^11: squares then add at most M/2^20 each, and no
+    slot more than doubles for any other reason. A scan every 16 steps shows whether slots, and the weights that weight
+    decay adds to the gradient, are still below their limits; otherwise every step is checked.
 
     Args:
         xp: the module of the arrays, NumPy or CuPy.
@@ -39,24 +39,24 @@ class SlotCheck:
         self._decay = max(decays)
         self._bound = min(fit.clip_norm or math.inf, rule.clip or math.inf)
         has_slots = bool(rule.active_slots())
-        # on a GPU, to look at a number is to wait for it: with `raise` it is only done at the end of an epoch
+        # reading a number from a GPU waits for it, so with `raise` slots are only checked at the end of an epoch
         self._is_on = has_slots and (xp is np or fit.on_nonfinite != "raise")
         self._is_near = True
 
     def restart(self) -> None:
-        """Check the next step: parameters and slots have been replaced."""
+        """Check the next step, because parameters and slots were replaced."""
         self._is_near = True
 
     def is_needed(self, norm: Any) -> bool:
-        """Whether a step with a gradient of this norm may make a slot non-finite."""
+        """Return whether a step with a gradient of this norm may make a slot non-finite."""
         return self._is_on and (self._is_near or not min(norm, self._bound) <= self._largest_gradient)
 
     def is_due(self, iteration: int) -> bool:
-        """Whether the slots are to be scanned after a step that was not checked."""
+        """Return whether the slots must be scanned after a step that was not checked."""
         return self._is_on and iteration % _STEPS == 0
 
     def scan(self, optimizer: Optimizer, params: FlatParameters) -> str | None:
-        """The first slot with an infinity or a NaN, in words; None where all are finite."""
+        """Describe the first slot with an infinity or a NaN; None if all are finite."""
         self._is_near = self._decay * self._largest(params.buffers.values()) > self._largest_gradient
         largest = self._largest(optimizer.slot_arrays())
         self._is_near |= not largest <= self._largest_slot
@@ -66,7 +66,7 @@ class SlotCheck:
         return found and f"the optimizer's slot {found[1]} of {found[0]}"
 
     def _largest(self, arrays: Any) -> float:
-        """A bound on the absolute values: the root of their squares, or where these overflow, the largest itself."""
+        """Return a bound on the absolute values: the norm, or the largest itself if the sum of squares overflows."""
         xp, largest = self._xp, 0.0
         for array in arrays:
             squares = float(xp.dot(array, array)) if array.ndim == 1 else math.inf
