@@ -18,9 +18,11 @@ FITS = 0.5
 
 def target_moments(config: RunConfig, targets: Array) -> tuple[float, float] | None:
     """Return the mean and the standard deviation of targets; None for classes, or without any target."""
-    if config.loss in CLASS_LOSSES or not len(targets):
+    if config.decoding in CLASS_LOSSES or not len(targets):
         return None
-    return float(targets.mean(dtype=np.float64)), float(targets.std(dtype=np.float64))
+    largest = float(abs(targets).max()) or 1.0
+    scaled = targets.astype(np.float64) / largest  # squares of numbers such as 1e200 overflow
+    return float(scaled.mean()) * largest, float(scaled.std()) * largest
 
 
 def regression_advice(config: RunConfig, history: Sequence[Row], moments: tuple[float, float] | None) -> str | None:
