@@ -27,10 +27,10 @@ class RunInfo:
         batches: batches in an epoch.
         samples: samples in the training and in the validation part.
         parameters: numbers that are trained.
+        history: the metrics of each epoch that is finished already, where a run is resumed.
+        notes: what the user should know of the past, such as a damaged checkpoint that was skipped.
         target_moments: of a regression with a validation part, the mean and the standard deviation of its targets, as
             they are trained on; otherwise None.
-        history: the metrics of each epoch that is finished already, where a run is resumed.
-        notes: what the user should know of the past, such as a damaged checkpoint that was passed over.
     """
 
     config: RunConfig
@@ -38,9 +38,9 @@ class RunInfo:
     batches: int
     samples: tuple[int, int]
     parameters: int
-    target_moments: tuple[float, float] | None = None
     history: tuple[Row, ...] = ()
     notes: tuple[str, ...] = ()
+    target_moments: tuple[float, float] | None = None
 
     @property
     def epochs(self) -> int:

@@ -64,7 +64,10 @@ def list_runs(folder: str | PathLike[str], sort: str | None = None) -> tuple[lis
     runs, damaged = [], []
     for path in sorted(folders, key=_by_number):
         try:
-            runs.append(_listed(path))
+            run, problem = _listed(path)
+            runs.append(run)
+            if problem:
+                damaged.append(f"{path}/{problem}; the epochs before it are listed")
         except ConfigError as error:
             damaged.append(f"{path} is damaged and was passed over: {error.problems[0]}")
         except (DataError, OSError) as error:
@@ -100,14 +103,13 @@ def _has_usual_scale(run: ListedRun) -> bool:
     return bool(run.config["optimizer.scale"] == 1 / run.config["data.batch_size"])
 
 
-def _listed(path: Path) -> ListedRun:
+def _listed(path: Path) -> tuple[ListedRun, str]:
+    """Return a run with the metrics before the first damaged row, and what is wrong with that row, or ""."""
     config = read_run(path / "config.yaml", data_must_exist=False)
     history, problem = read_rows(path)
-    if problem:
-        raise DataError(problem)
     epoch = final_epoch(config, history)
     row = history[epoch - 1] if epoch else {}
-    return ListedRun(
+    listed = ListedRun(
         path=path,
         status=read_status(path),
         epochs=len(history),
@@ -116,6 +118,7 @@ def _listed(path: Path) -> ListedRun:
         metrics={name: value for name, value in row.items() if name not in NOT_METRICS and value is not None},
         chosen=frozenset(_chosen(config)),
     )
+    return listed, problem
 
 
 def _chosen(config: Config, above: str = "") -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mxtrain.backends import array_module
+from mxtrain.backends import array_module, select_backend
 from mxtrain.config import RunConfig
 from mxtrain.config.fit_section import is_better
 from mxtrain.data import Batches, ReadData, Samples, read_data
@@ -63,6 +63,7 @@ class Trainer:
 
     def __init__(self, config: RunConfig, model: ModelFactory | None = None, data: ReadData | None = None) -> None:
         self.config = config
+        select_backend(config.backend)  # one that cannot run here is refused before the data are read
         self.xp = array_module("cupy" if config.backend == "cupy" else "numpy")
         on_cpu = self.xp is np  # there, Python's own functions of two numbers are quicker
         self._widen: Callable[[Any], Any] = float if on_cpu else lambda number: number.astype(self.xp.float64)

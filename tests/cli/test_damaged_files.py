@@ -105,14 +105,15 @@ def test_no_edited_file_of_a_run_is_a_traceback(mxtrain, runs, seed):
         ("{", "metrics.jsonl:2: is not JSON"),
     ],
 )
-def test_a_damaged_row_is_named_and_the_other_runs_are_listed(mxtrain, runs, line, problem):
+def test_a_damaged_row_is_named_and_the_epochs_before_it_are_listed(mxtrain, runs, line, problem):
     metrics = runs / "a/metrics.jsonl"
     first = {"epoch": 1, "iteration": 2, "loss": 1.0}
     metrics.write_text(f"{json.dumps(first)}\n{line}\n")
     status, out, err = mxtrain("runs", str(runs), "--sort", "loss")
     assert status == 0
-    assert err.splitlines() == [f"{runs / 'a'} is damaged and was passed over: {problem}"]
-    assert [line.split()[0] for line in out.splitlines()] == ["run", "b", "u"]
+    assert err.splitlines() == [f"{runs / 'a'}/{problem}; the epochs before it are listed"]
+    assert [line.split()[0] for line in out.splitlines()] == ["run", "a", "b", "u"]
+    assert "1.0000" in out.splitlines()[1]
 
 
 def test_a_row_that_a_kill_has_torn_is_no_damage(mxtrain, runs):

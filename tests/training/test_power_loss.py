@@ -29,7 +29,7 @@ CONFIG: dict[str, Any] = {
     "model": {"kind": "linear"},
     "loss": "squared_error",
     "optimizer": {"kind": "nadam"},
-    "fit": {"epochs": 3, "metrics": ["r2"], "checkpoint": {"keep": 2}},
+    "fit": {"epochs": 3, "metrics": ["r2"], "checkpoint": {"every": "1 epoch", "keep": 2}},
 }
 Check = Callable[[Path, Any], str | None]
 """Given a folder and what had been promised last: what is wrong there."""
@@ -160,7 +160,15 @@ def save_sweep(disk: Path, recorded: Recording) -> Check:
         folder.take_up(plan)
     recorded.promise(0)
     for number in range(1, 4):
-        rows = tuple({"number": i, "state": "running", "run_dir": str(disk / "sweep")} for i in range(number))
+        running = {
+            "state": "running",
+            "params": {},
+            "drawn": {},
+            "run_dir": str(disk / "sweep"),
+            "epochs": 0,
+            "seconds": 0.0,
+        }
+        rows = tuple({"number": i, **running} for i in range(number))
         folder.write_results(SweepResult("s", folder.path, plan.settings.objectives, rows, 4))
         recorded.promise(number)
 
