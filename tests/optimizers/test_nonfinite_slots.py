@@ -95,6 +95,26 @@ def test_a_sum_of_squares_that_grows_slowly_is_noticed() -> None:
     assert bits(optimizer, weight) == before
 
 
+def test_a_step_near_overflow_restarts_the_check() -> None:
+    optimizer, weight = mxtrain.build({"kind": "adagrad", "λ": 0}, on_nonfinite="raise"), np.ones(1, "float32")
+    optimizer.update("w", np.ones(1, "float32"), weight)
+    optimizer.update(
+        "w", np.nextafter(np.sqrt(np.finfo("float32").max, dtype="float32"), np.float32(0)).reshape(1), weight
+    )
+    with pytest.raises(mxtrain.NonFiniteError):
+        optimizer.update("w", np.full(1, 8e15, "float32"), weight)
+
+
+def test_slots_are_scanned_again_after_16_steps() -> None:
+    optimizer, weight = mxtrain.build({"kind": "adagrad", "λ": 0}, on_nonfinite="raise"), np.ones(1, "float32")
+    optimizer.update("w", np.ones(1, "float32"), weight)
+    for _ in range(15):
+        optimizer.update("w", np.zeros(1, "float32"), weight)
+    next(optimizer.slot_arrays())[:] = np.finfo("float32").max
+    with pytest.raises(mxtrain.NonFiniteError):
+        optimizer.update("w", np.full(1, 8e15, "float32"), weight)
+
+
 def test_a_loaded_state_restarts_the_check() -> None:
     optimizer, weight = mxtrain.build({"kind": "adagrad", "λ": 0}, on_nonfinite="raise"), np.ones(1, "float32")
     optimizer.update("w", np.ones(1, "float32"), weight)
