@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mxtrain.fork_lock import fork_lock
 
 if TYPE_CHECKING:
+    from mxtrain import learning_rate, momentum
     from mxtrain.api import FitResult, fit, resume, sweep
     from mxtrain.config import RunConfig
     from mxtrain.errors import (
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from mxtrain.models import Model, check_gradient
     from mxtrain.optimizer import Optimizer, get_updater, normgrad
     from mxtrain.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdaMax, AdamW, Nadam, RMSProp, Rule
-    from mxtrain.schedules import learning_rate, momentum
     from mxtrain.state import OptimizationState
     from mxtrain.sweeps import SweepResult
     from mxtrain.training import (
@@ -77,7 +77,6 @@ _HOMES = {
     "mxtrain.models": ("Model", "check_gradient"),
     "mxtrain.optimizer": ("Optimizer", "get_updater", "normgrad"),
     "mxtrain.optimizers": ("SGD", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "Nadam", "RMSProp", "Rule"),
-    "mxtrain.schedules": ("learning_rate", "momentum"),
     "mxtrain.state": ("OptimizationState",),
     "mxtrain.sweeps": ("SweepResult",),
     "mxtrain.training": (
@@ -148,6 +147,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("learning_rate", "momentum"):
+        with fork_lock:
+            return import_module(f"mxtrain.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'mxtrain' has no attribute {name!r}")
     home = _HOME[name]

@@ -28,11 +28,11 @@ def build(
             that holds an optimizer or a whole run, of which `optimizer` is taken.
         backend: `numpy`, `compiled` or `cupy` force one; `auto` chooses by the arrays. The choice never changes a
             result.
-        on_nonfinite: treatment of an update that makes a slot NaN or infinite, which no later update repairs. The
-            result is that of the arithmetic with `warn` and `ignore`; `warn` looks at the slots after 1, 2, 4, ...,
-            1024 steps, then after every 1024th, and in `state_dict` and `save`, and warns once per optimizer. `raise`
-            raises a NonFiniteError, and `skip` warns and leaves out the step, before anything changes. These two bound
-            every gradient, and try a step on copies of the weights and slots where a slot might overflow.
+        on_nonfinite: treatment of an update that makes a slot NaN or infinite, which no later update repairs. `warn`
+            and `ignore` apply it; `warn` scans the slots after steps 1, 2, 4, ..., 1024, then after every 1024th, and
+            in `state_dict` and `save`, and warns once per optimizer. `raise` raises a NonFiniteError, and `skip` warns
+            and skips the step, before anything changes; these two try a step on copies of the weights and slots if a
+            slot might overflow.
 
     Raises:
         ConfigError: a value is wrong; every problem at once.

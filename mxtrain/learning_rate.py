@@ -1,7 +1,14 @@
-"""Schedules of the learning rate: `mxtrain.schedules.learning_rate` under the name that the documentation prints."""
+"""Schedules of the learning rate; see `mxtrain.schedules.learning_rate`."""
 
-import sys
+from mxtrain.schedules.learning_rate import (
+    Cosine,
+    Exp,
+    Fixed,
+    Inv,
+    LearningRateSchedule,
+    MultiStep,
+    RateSchedule,
+    Step,
+)
 
-from mxtrain.schedules import learning_rate
-
-sys.modules[__name__] = learning_rate
+__all__ = ["Cosine", "Exp", "Fixed", "Inv", "LearningRateSchedule", "MultiStep", "RateSchedule", "Step"]

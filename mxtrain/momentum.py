@@ -1,7 +1,5 @@
-"""Schedules of momentum: `mxtrain.schedules.momentum` under the name that the documentation prints."""
+"""Schedules of momentum; see `mxtrain.schedules.momentum`."""
 
-import sys
+from mxtrain.schedules.momentum import Fixed, MomentumSchedule, Nadam, Null
 
-from mxtrain.schedules import momentum
-
-sys.modules[__name__] = momentum
+__all__ = ["Fixed", "MomentumSchedule", "Nadam", "Null"]

@@ -120,8 +120,7 @@ class Optimizer:
         iteration that the array's own count of updates names.
 
         Args:
-            index: what the array is known by; its slots are kept under it. A string, a whole number, or a tuple of
-                these.
+            index: the name or number under which its slots are kept: a string, a whole number, or a tuple of these.
             grad: its gradient, of the same shape and dtype; not written to.
             weight: a writable array of float32 or float64.
 
@@ -136,8 +135,8 @@ class Optimizer:
         The caller owns the epochs: a schedule per epoch, which is the default, moves on with `state.begin_epoch()`.
 
         An exception from a signal, such as KeyboardInterrupt, may end a step after the iteration was counted and before
-        every array was updated, and with the NumPy backend in the middle of an array. The optimizer stays usable; to
-        continue exactly, go back to a saved state and the weights that belong to it. `fit` stops between batches.
+        all arrays were updated; with the NumPy backend even in the middle of an array. The optimizer stays usable; to
+        continue exactly, restore a saved state and its weights. `fit` stops between batches.
 
         Args:
             params: arrays by name.
@@ -171,11 +170,11 @@ class Optimizer:
             self._count_call(1, stacklevel=4)
 
     def slot_arrays(self) -> Iterator[Array]:
-        """The arrays that hold slots, not copied; those of flat parameters as whole buffers."""
+        """Yield the arrays that hold slots, not copied; those of flat parameters as whole buffers."""
         return self._store.arrays()
 
     def first_nonfinite_slot(self) -> tuple[Hashable, str] | None:
-        """The index and the slot with an infinity or a NaN, the first of them; None where all are finite."""
+        """Return the index and the name of the first slot with an infinity or a NaN; None if all are finite."""
         return self._first_nonfinite(("numpy", "cupy"))
 
     def _first_nonfinite(self, kinds: tuple[str, ...]) -> tuple[Hashable, str] | None:
@@ -362,10 +361,10 @@ class Optimizer:
         return update, program.evaluate_scalars(fields | coefficients), scalars, coefficients
 
     def _is_skipped(self, groups: list[Group], moments: list[Moment], params: Mapping[Any, Array]) -> bool:
-        """Try an update on copies where it might overflow a slot; True where it is to be left out.
+        """Try an update on copies if a slot might overflow; return True if the update must be skipped.
 
         Raises:
-            NonFiniteError: a slot would become NaN or infinite, and that is to be an error.
+            NonFiniteError: a slot would become NaN or infinite, and `on_nonfinite` is `raise`.
         """
         if not self._tries:
             return False
@@ -395,7 +394,7 @@ class Optimizer:
         return False
 
     def _is_far_from_overflow(self, group: Group, moment: Moment) -> tuple[bool, bool]:
-        """Whether bounds rule out an overflow in an update, and whether the slots were scanned to see that."""
+        """Return whether bounds rule out an overflow in an update, and whether the slots were scanned for that."""
         number, kept, arrays = group
         update, _, _, coefficients = moment
         dtype = arrays[0][0].dtype
@@ -421,7 +420,7 @@ class Optimizer:
     def _problem(
         self, arrays: list[tuple[Array, ...]], trial: list[tuple[Array, ...]], params: Mapping[Any, Array]
     ) -> str | None:
-        """The first slot of a trial that is NaN or infinite, in words; None where all are finite."""
+        """Describe the first slot of a trial that is NaN or infinite; return None if all are finite."""
         for (weight, *_), (_, _, *after) in zip(arrays, trial, strict=True):
             for name, slot in zip(self._rule.active_slots(), after, strict=True):
                 if not _is_finite(slot):
@@ -450,10 +449,10 @@ def _is_finite(array: Array) -> bool:
 
 
 def _called(weight: Array, slot: Array, params: Mapping[Any, Array]) -> str:
-    """A weight, or what of a buffer has a slot that is not finite, as messages name it."""
+    """Return the name of the weight, in a buffer too, whose slot is not finite, as messages show it."""
     if isinstance(params, FlatParameters):
         places = params.places(str(weight.dtype))
-        if slot.size == places[-1].stop:  # not a stretch for one of several groups
+        if slot.size == places[-1].stop:  # the whole buffer, not the part of one of several groups
             finite = array_module(array_kind(slot) or "numpy").isfinite
             return "weight " + next(repr(place.name) for place in places if not finite(place.view(slot)).all())
         return f"a weight of dtype {weight.dtype}"
@@ -469,7 +468,7 @@ def _restored(
 
 
 def _are_distinct(updates: list[Update]) -> bool:
-    """Whether no weight is the same array as another weight or a gradient."""
+    """Return whether no weight is the same array as another weight or a gradient."""
     if len(updates) == 1:
         return updates[0][1] is not updates[0][2]
     weights = {id(weight) for _, _, weight in updates}

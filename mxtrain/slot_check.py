@@ -54,7 +54,7 @@ class OverflowBounds:
             self._largest_gradient = -1.0  # scale may round to infinity, and infinity times 0 is NaN
 
     def allow_gradient(self, gradient: float, step: float = 0.0, momentum: float = 0.0) -> bool:
-        """Whether an update cannot overflow a slot, where slots and weights are far from overflow.
+        """Return whether an update cannot overflow a slot if slots and weights are far from overflow.
 
         Args:
             gradient: the largest absolute value of the gradient, before the rule scales and clips it; NaN if any is.
@@ -69,7 +69,7 @@ class OverflowBounds:
         )
 
     def need_weights(self, step: float) -> bool:
-        """Whether the decay is to be looked at in every update, because `STEPS` of them might multiply a weight."""
+        """Return whether weights must be read in every update, because `STEPS` updates might multiply one."""
         return self._decay * abs(step) > 1 / STEPS
 
     @property
@@ -78,16 +78,16 @@ class OverflowBounds:
         return self._decay > 0
 
     def allow_weight(self, weight: float) -> bool:
-        """Whether the decay of weights of at most this absolute value is far from overflow."""
+        """Return whether the decay of weights of at most this absolute value is far from overflow."""
         return not self._decay or self._decay * max(weight, 1.0) <= self._largest_gradient
 
     def allow_slots(self, slot: float) -> bool:
-        """Whether slots of at most this absolute value are far from overflow."""
+        """Return whether slots of at most this absolute value are far from overflow."""
         return slot <= self._largest_slot
 
 
 def largest(arrays: Sequence[Array], exact: bool = False) -> float:
-    """A bound on the absolute values of arrays that are all of one package: the root of the sum of their squares.
+    """Return a bound on the absolute values of arrays of one package: the root of the sum of their squares.
 
     Args:
         arrays: arrays of NumPy or CuPy.

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from mxtrain.backends import in_same_memory, moved, zeros_like
+from mxtrain.backends import in_same_memory, to_memory_of, zeros_like
 from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.flat import FlatParameters, Place
 from mxtrain.types import Array, describe
 
 
 def plain_index(index: Any) -> Hashable:
-    """An index as it can be saved: a string, a whole number of Python's, or a tuple of these.
+    """Return an index as it is saved: a string, a Python integer, or a tuple of these.
 
     Raises:
         ArrayTypeError: it is something else.
@@ -45,7 +45,7 @@ class Kept:
     """The last update for which a scan found the slots far from overflow."""
 
     def check(self, index: Hashable, weight: Array) -> None:
-        """Refuse a weight that these slots do not fit; slots in other memory than the weight's are moved there."""
+        """Refuse a weight that these slots do not fit, and move slots to the memory of the weight."""
         if not self.slots:
             return
         slot = self.slots[0]  # all slots of a weight are alike
@@ -53,7 +53,7 @@ class Kept:
             return  # the common case, decided quickly
         if slot.shape == weight.shape and slot.dtype == weight.dtype:
             if not in_same_memory(slot, weight):
-                self.slots = tuple(moved(each, weight) for each in self.slots)
+                self.slots = tuple(to_memory_of(each, weight) for each in self.slots)
         else:
             raise ArrayError(
                 f"weight {index!r} has shape {weight.shape} and dtype {weight.dtype}, but the slots kept for it "

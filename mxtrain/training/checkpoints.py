@@ -102,7 +102,7 @@ class Checkpoints:
         """
         place = self.folder / name
         if not os.path.lexists(place) and not before_of(place).is_symlink():
-            place = before_of(place)  # a kill left it in the midst of being replaced; `prepare` brings it back
+            place = before_of(place)  # it was being replaced when the process was killed; `prepare` moves it back
         snapshot = Snapshot.from_files(read_folder(place))
         if snapshot.record.get("format") != FORMAT:
             raise ValueError("it was written by another version of mxtrain")

@@ -1,4 +1,4 @@
-"""Detection of optimizer slots that become infinite or NaN, at a small part of the cost of a step."""
+"""Detection of optimizer slots that become infinite or NaN, at a fraction of the cost of a step."""
 
 import math
 from types import ModuleType
@@ -35,27 +35,27 @@ class SlotCheck:
         rates = [rule.η, *(it.η or 0.0 for it in rule.groups.values())]
         self._step = max([*rates, (rule.η_sched and rule.η_sched.η) or 0.0])  # no schedule exceeds its start
         self._momentum = rule.momentum(1) or 0.0
-        # on a GPU, to look at a number is to wait for it: with `raise` it is only done at the end of an epoch
+        # reading a number from a GPU waits for it, so with `raise` slots are only checked at the end of an epoch
         self._is_on = bool(rule.active_slots()) and (xp is np or fit.on_nonfinite != "raise")
         self._is_near = True
 
     def restart(self) -> None:
-        """Check the next step: parameters and slots have been replaced."""
+        """Check the next step, because parameters and slots were replaced."""
         self._is_near = True
 
     def is_needed(self, norm: Any) -> bool:
-        """Whether a step with a gradient of this norm may make a slot non-finite."""
+        """Return whether a step with a gradient of this norm may make a slot non-finite."""
         if not self._is_on:
             return False
         bounded = min(float(norm), self._clip_norm)
         return self._is_near or not self._bounds.allow_gradient(bounded, self._step, self._momentum)
 
     def is_due(self, iteration: int) -> bool:
-        """Whether the slots are to be scanned after a step that was not checked."""
+        """Return whether the slots are to be scanned after a step that was not checked."""
         return self._is_on and iteration % STEPS == 0
 
     def scan(self, optimizer: Optimizer, params: FlatParameters) -> str | None:
-        """The first slot with an infinity or a NaN, in words; None where all are finite."""
+        """Describe the first slot with an infinity or a NaN; return None if all are finite."""
         weight = largest(list(params.buffers.values())) if self._bounds.decays else 0.0
         slot = largest(list(optimizer.slot_arrays()))
         self._is_near = not (self._bounds.allow_weight(weight) and self._bounds.allow_slots(slot))

@@ -8,7 +8,7 @@ import pytest
 from mxtrain.backends import BackendName
 from mxtrain.config import CLASS_SOURCES, MODELS, json_schema
 from mxtrain.config.fit_section import MetricName
-from mxtrain.config.run import LossName
+from mxtrain.config.run import LossChoice
 from mxtrain.config.search.pruners import PRUNERS
 from mxtrain.config.search.samplers import SAMPLERS
 from mxtrain.config.shape import kind, models
@@ -20,7 +20,7 @@ WHOLE = {
     "learning_rate_schedules": set(map(kind, models(LearningRateSchedule))),
     "momentum_schedules": set(map(kind, models(MomentumSchedule))),
     "models": set(map(kind, MODELS)),
-    "losses": set(get_args(LossName)),
+    "losses": set(get_args(LossChoice)),
     "metrics": set(get_args(MetricName)),
     "data_sources": {
         *CLASS_SOURCES,

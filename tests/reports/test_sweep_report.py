@@ -50,7 +50,10 @@ def made(rows, text=BASE, total=None, objectives=(("val_accuracy", True),)):
     for each in rows:
         run_dir = folder / "trials" / f"{each['number']:04}"
         run_dir.mkdir(parents=True)
-        lines = [json.dumps({"epoch": it + 1, "val_accuracy": 0.1 * it}) for it in range(each["epochs"])]
+        lines = [
+            json.dumps({"epoch": it + 1, "iteration": it + 1, "loss": 1.0, "val_accuracy": 0.1 * it})
+            for it in range(each["epochs"])
+        ]
         (run_dir / "metrics.jsonl").write_text("".join(f"{line}\n" for line in lines))
     (folder / "sweep.yaml").write_text(text, encoding="utf-8")
     results = {

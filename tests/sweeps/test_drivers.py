@@ -133,9 +133,11 @@ def test_databases_are_found_in_folders_of_any_name(tmp_path):
 
 
 def test_the_status_is_read_from_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
-    result = SweepResult("small", tmp_path, (), ({"number": 0, "state": "running", "run_dir": ""},), 1)
+    from mxtrain.config import Objective
     from mxtrain.sweeps.folder import SweepFolder
 
+    running = {"state": "running", "params": {}, "drawn": {}, "run_dir": "", "epochs": 0, "seconds": 0.0}
+    result = SweepResult("small", tmp_path, (Objective("loss", False),), ({"number": 0, **running},), 1)
     SweepFolder(tmp_path).write_results(result)
     (tmp_path / "sweep.yaml").touch()
     assert stand_of(tmp_path)[0]["state"] == "waiting"
