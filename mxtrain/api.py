@@ -1,4 +1,4 @@
-"""The functions that train, for Python and notebooks: they show progress, as the command line does."""
+"""The public functions `fit`, `resume` and `sweep`, which show progress on a terminal and in notebooks."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ class FitResult(training.FitResult):
     Attributes:
         config: the resolved config.
         history: the metrics of each epoch, as in metrics.jsonl.
-        state: where the run stood at its end.
+        state: the counts at the end of the run.
         parameters: the trained parameters by name, as NumPy arrays.
         run_dir: the run's folder.
 
@@ -47,7 +47,7 @@ class FitResult(training.FitResult):
     @cached_property
     def _loaded(self) -> LoadedRun:
         run = load_run(self.run_dir, model=self._model)
-        # The folder may have been trained on since: this result stays that of its own parameters.
+        # The run may have been continued since; this result keeps its parameters.
         return replace(run, parameters=dict(self.parameters), history=list(self.history))
 
     def predict(self, inputs: "training.loaded_run.Inputs") -> np.ndarray[Any, Any]:
@@ -102,29 +102,29 @@ def fit(
 ) -> FitResult:
     """Train a model as a config says, and write the run's folder.
 
-    The same config and seed give the same parameters, byte for byte, on one machine; however often the run is
+    The same config and seed give the same parameters, byte for byte, on one machine, however often the run is
     interrupted and resumed.
 
     Args:
         config: the path of a run file, a dict of the same shape, or a RunConfig; it is not changed. An unset
-            `optimizer.scale` becomes `1/batch_size` in the resolved config, because gradients are sums over a batch;
-            where there are fewer samples to train on than that, one over their number.
+            `optimizer.scale` becomes `1/batch_size` in the resolved config, because gradients are sums over a batch,
+            or one over the number of training samples if there are fewer.
         run_dir: the run's folder, new or empty; left out, runs/NAME-1, runs/NAME-2 and so on.
         overrides: `path=value` texts, as with `--set`; only for a run file.
-        callbacks: what watches the run.
-        stop: looked at after every step; where it names a signal, the run is saved and ends with RunInterrupted.
+        callbacks: objects whose methods are called during the run, such as a `Callback`.
+        stop: checked after every step; if it names a signal, the run is saved and ends with RunInterrupted.
         model: `(config, n_features, n_outputs, xp)` to a Model of your own; the config has `model: {kind: custom}`.
         data: what to train on, where the config has `data: {source: handed_over}`: `(X, y)`, with X of (n, ...)
             numbers and y of (n,) numbers or names of classes; or columns by name, or a data frame, and the config
             names the one to predict in `data.target`. They are copied; the run's folder keeps their SHA-256 alone.
-        verbose: whether to show progress on stderr, or in a notebook below the cell: a line for each epoch (of a run of
-            more than 100 epochs, for the first, the last and every k-th), and a bar; left out, if stderr is a terminal
-            or this is a notebook.
+        verbose: whether to show progress on stderr, or below the cell of a notebook: a bar, and a line for each epoch
+            (in runs of more than 100 epochs, for the first, the last and every k-th); by default only if stderr is a
+            terminal or the code runs in a notebook.
 
     Raises:
         ConfigError: a value in the config is wrong; every problem at once.
         DataError: the data cannot be read, or do not suit the loss.
-        ModelError: what `model` makes is no model.
+        ModelError: `model` does not return a Model.
         BackendError: the backend cannot run here.
         TrainingError: the run diverged, or its folder is taken or cannot be written.
 
@@ -170,14 +170,14 @@ def resume(
     data: Data | None = None,
     verbose: bool | None = None,
 ) -> FitResult:
-    """Continue a run from its newest checkpoint that is whole; the outcome is that of a run that never stopped.
+    """Continue a run from its newest intact checkpoint; the outcome is that of a run that never stopped.
 
     Args:
         run_dir: the run's folder.
-        overrides: changes, such as `fit.epochs=40`. What would have changed the past is refused: only `name`,
-            `fit.epochs`, `fit.checkpoint`, `fit.loggers` and, among those on the CPU, `backend` may change.
+        overrides: changes, such as `fit.epochs=40`. Settings that affect completed epochs cannot change; `name`,
+            `fit.epochs`, `fit.checkpoint`, `fit.loggers` and, among those on the CPU, `backend` can.
         callbacks, stop, verbose: as for `fit`.
-        model, data: as for `fit`; those that the run was begun with.
+        model, data: as for `fit`, the same as when the run started.
 
     Raises:
         ConfigError: an override is wrong, or the config differs in what may not change.
@@ -214,30 +214,29 @@ def sweep(
     watch: "Watch | None" = None,
     verbose: bool | None = None,
 ) -> "SweepResult":
-    """Search over any value of a run file. Where the folder holds the sweep already, it goes on where it was.
+    """Search over any value of a run file; a sweep that the folder already holds is continued.
 
-    What the trials are, and what comes of them, follows from the config alone: not from workers, engine, speed, or
-    interruptions.
+    The trials and their results depend on the config alone, not on workers, engine, speed or interruptions.
 
     Args:
         config: the path of a file with a `sweep` section, or a dict of the same shape.
         run_dir: the sweep's folder; left out, sweeps/NAME.
         overrides: `path=value` texts, as with `--set`; only for a file.
-        workers: how many trials are trained side by side; left out, as the file says.
+        workers: how many trials are trained at once; left out, as the file says.
         engine: `local`: processes on this machine; `dask`: a Dask cluster.
         scheduler: the address of Dask's scheduler; left out, a cluster on this machine.
-        retry_failed: whether trials that failed before are tried again.
+        retry_failed: whether to train trials again that failed before.
         model: for `model: {kind: custom}`, as for `fit`; a function that workers can import, or its place, as in
             `module:function`.
-        stop: looked at several times a second; where it names a signal, runs are saved, and RunInterrupted is raised.
-        watch: called with the sweep as it stands, a few times a second.
-        verbose: whether to show progress on stderr, or in a notebook below the cell; left out, if stderr is a terminal
-            or this is a notebook.
+        stop: checked several times a second; if it names a signal, runs are saved and RunInterrupted is raised.
+        watch: called with the results so far, a few times a second.
+        verbose: whether to show progress on stderr, or below the cell of a notebook; by default only if stderr is a
+            terminal or the code runs in a notebook.
 
     Raises:
         ConfigError: a value in the config is wrong; every problem at once.
-        SweepError: the sweep cannot go on; what was done is kept.
-        FolderBusyError: another process runs it.
+        SweepError: the sweep cannot continue; finished work is kept.
+        FolderBusyError: another process runs the sweep.
 
     Example:
         >>> import mxtrain, tempfile
@@ -297,7 +296,7 @@ def _is_notebook() -> bool:
 
 @contextmanager
 def _progress(verbose: bool | None) -> Iterator[Sequence[Callback]]:
-    """The callbacks that show a run's progress; none if it is not shown."""
+    """Yield the callbacks that show a run's progress; none if it is not shown."""
     if not _is_shown(verbose):
         yield ()
         return

@@ -1,7 +1,7 @@
-"""Files written atomically, and read only where they are regular files of a bounded size.
+"""Atomic writes, and reads that accept only regular files of a bounded size.
 
-Every write goes through a temporary file that is created exclusively, under a name that cannot be predicted, beside the
-file that it replaces. A symbolic link, a pipe or a hard link at either name is replaced; what it leads to is untouched.
+Every write goes through a temporary file that is created exclusively, under an unpredictable name, beside the file that
+it replaces. A symbolic link, a pipe or a hard link at either name is replaced; its target is not changed.
 """
 
 import errno
@@ -40,7 +40,7 @@ _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 
 
 def write_file(path: Path, content: bytes, is_private: bool = False, *, mode: int | None = None) -> None:
-    """Replace a file atomically: written beside it, flushed to the disk, then renamed.
+    """Replace a file atomically: write a temporary file beside it, flush it to the disk, and rename it.
 
     Args:
         path: the file; a link of that name is replaced, not followed.
@@ -49,7 +49,7 @@ def write_file(path: Path, content: bytes, is_private: bool = False, *, mode: in
         mode: its permissions; left out, those of a new file.
 
     Raises:
-        OSError: it cannot be written; the old file is as it was.
+        OSError: it cannot be written; the old file is unchanged.
     """
     temporary = temporary_path(path)
     try:
@@ -65,16 +65,16 @@ def write_file(path: Path, content: bytes, is_private: bool = False, *, mode: in
 
 
 def create_file(path: Path, content: bytes, mode: int = 0o666, *, permissions: int | None = None) -> None:
-    """Write a file that must not be there yet, and flush it to the disk; its folder's entries are not flushed.
+    """Create a file and flush it to the disk, without flushing the entries of its folder.
 
     Args:
         path: the file.
         content: its bytes.
-        mode: its permissions, less those that the umask takes away.
-        permissions: its permissions whatever the umask; left out, `mode` decides.
+        mode: its permissions, reduced by the umask.
+        permissions: its exact permissions, regardless of the umask; left out, `mode` applies.
 
     Raises:
-        OSError: something is there, or it cannot be written.
+        OSError: the path exists, or it cannot be written.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _COMMON | _NO_FOLLOW, mode)
     try:
@@ -87,10 +87,10 @@ def create_file(path: Path, content: bytes, mode: int = 0o666, *, permissions: i
 
 
 def write_output(path: Path, content: bytes) -> None:
-    """Write a file whose place the user chose: through links, keeping its permissions; into a pipe or device directly.
+    """Write a file at a path that the user chose: follow links, keep permissions, and write into a pipe or a device.
 
     Raises:
-        OSError: it cannot be written; an old file is as it was.
+        OSError: it cannot be written; an old file is unchanged.
     """
     try:
         _write_output(path, content)
@@ -127,7 +127,7 @@ def extend_file(path: Path, length: int, content: bytes) -> None:
 
 
 def append_file(path: Path, content: bytes) -> None:
-    """Append to a file, which is created where it is missing.
+    """Append to a file, and create it if it is missing.
 
     Raises:
         OSError: it cannot be written, or is a link or no regular file.
@@ -137,7 +137,7 @@ def append_file(path: Path, content: bytes) -> None:
 
 
 def appended(path: Path) -> AbstractContextManager[int]:
-    """The descriptor of a file that is open for appending, and closed at the end; errors as for `append_file`."""
+    """Open a file for appending as a context manager of its descriptor; errors as for `append_file`."""
     return _opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
@@ -145,7 +145,7 @@ def flush_file(path: Path) -> None:
     """Flush a file's content to the disk.
 
     Raises:
-        OSError: it cannot be flushed, or is no regular file.
+        OSError: it cannot be flushed, or is not a regular file.
     """
     with _opened(path, os.O_WRONLY) as descriptor:
         os.fsync(descriptor)
@@ -169,7 +169,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder where it is missing, with those above it, and flush the entries of the new ones.
+    """Create a folder and its missing parents, and flush the entries of the new ones.
 
     Raises:
         OSError: it cannot be created.
@@ -192,13 +192,13 @@ def refuse_link(path: Path) -> None:
 
 
 def open_descriptor(path: Path, flags: int) -> int:
-    """Open a regular file to lock or change it; links are not followed, and pipes not waited for.
+    """Open a regular file to lock or change it, without following links or waiting for pipes.
 
     Returns:
         Its descriptor.
 
     Raises:
-        OSError: it cannot be opened, or is a link or no regular file.
+        OSError: it cannot be opened, or is a link or not a regular file.
     """
     with suppress(FileNotFoundError):
         _check_regular(path.lstat(), path)  # before opening, because opening a device may have an effect
@@ -213,10 +213,10 @@ def open_descriptor(path: Path, flags: int) -> int:
 
 @contextmanager
 def open_file(path: Path) -> Iterator[BufferedReader]:
-    """Open a regular file for reading, through links; a pipe is not waited for, and no device is opened.
+    """Open a regular file for reading; follow links, but neither wait for a pipe nor open a device.
 
     Raises:
-        OSError: it is missing, is no regular file, or cannot be opened.
+        OSError: it is missing, is not a regular file, or cannot be opened.
     """
     _check_regular(path.stat(), path)
     descriptor = os.open(path, os.O_RDONLY | _COMMON | _NO_WAIT)
@@ -229,7 +229,7 @@ def read_file(path: Path, limit: int = MAX_TEXT) -> bytes:
     """Read a regular file of at most `limit` bytes.
 
     Raises:
-        OSError: it is missing, is no regular file, is larger, or cannot be read.
+        OSError: it is missing, is not a regular file, is larger, or cannot be read.
     """
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -239,10 +239,10 @@ def read_file(path: Path, limit: int = MAX_TEXT) -> bytes:
 
 
 def read_safetensors(path: Path) -> bytes:
-    """Read a safetensors file, if it has the size that its header says.
+    """Read a safetensors file that has the size that its header says.
 
     Raises:
-        OSError: it is missing, is no regular file, or cannot be read.
+        OSError: it is missing, is not a regular file, or cannot be read.
         ValueError: it has another size.
     """
     with open_file(path) as file:
@@ -255,7 +255,7 @@ def check_safetensors(file: BinaryIO) -> None:
     """Refuse a file whose size is not what its safetensors header says, without reading its arrays.
 
     Raises:
-        ValueError: it is another size, or has no such header.
+        ValueError: it has another size, or no such header.
     """
     actual = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
@@ -272,7 +272,7 @@ def check_safetensors(file: BinaryIO) -> None:
 
 
 def is_regular(path: Path) -> bool:
-    """Whether a path leads to a regular file."""
+    """Return whether a path leads to a regular file."""
     try:
         return S_ISREG(path.stat().st_mode)
     except (OSError, ValueError):
@@ -280,7 +280,7 @@ def is_regular(path: Path) -> bool:
 
 
 def reason(error: OSError) -> str:
-    """Why a file cannot be written, with the name of one that is a link or no regular file.
+    """Return the reason of an error, with the name of a file that is a link or not a regular file.
 
     >>> reason(FileNotFoundError(2, "No such file or directory", "/runs/1/x"))
     'No such file or directory'
@@ -292,7 +292,7 @@ def reason(error: OSError) -> str:
 
 
 def temporary_path(path: Path) -> Path:
-    """A new name beside a file, for what is to replace it."""
+    """Return an unpredictable name beside a file, for the temporary file that is to replace it."""
     return path.with_name(f".{_stem(path.name)}.{secrets.token_hex(8)}{TEMPORARY}")
 
 
@@ -302,8 +302,8 @@ def remove_temporary_files(folder: Path, names: Collection[str] | None = None, o
     Args:
         folder: the folder.
         names: the files that were to be replaced; left out, all.
-        older_than: seconds that a temporary file must not have changed for. With 0, no other process may be writing,
-            and those of earlier versions are removed too, whose names another program may use.
+        older_than: seconds for which a temporary file must be unchanged. With 0, no other process may be writing, and
+            temporary files of earlier versions are removed too, whose names other programs may use.
     """
     stems, now = None if names is None else set(map(_stem, names)), time.time()
     with suppress(OSError), os.scandir(folder) as entries:
@@ -320,7 +320,7 @@ def remove_temporary_files(folder: Path, names: Collection[str] | None = None, o
 
 
 def temporary_target(name: str) -> str | None:
-    """The name of the file that a temporary file was to replace, shortened if long; None for other names.
+    """Return the name of the file that a temporary file was to replace, shortened if long; None for other names.
 
     >>> temporary_target(".model.safetensors.0123456789abcdef.tmp"), temporary_target(".model.safetensors.tmp")
     ('model.safetensors', 'model.safetensors')

@@ -80,9 +80,9 @@ class Problem:
         return printable(redact(": ".join(str(part) for part in (self.location, self.path, self.message) if part)))
 
     def explain(self) -> str:
-        """The line, and below it the text it is about with a caret under the value.
+        """The line, and below it the source text with a caret under the value.
 
-        A text that may hold a password is left out.
+        Source text that may hold a password is left out.
         """
         location = self.location
         if location is None or not location.text or may_hold_password(location.text) or self.path.endswith("storage"):

@@ -9,8 +9,8 @@ from types import TracebackType
 class ForkLock:
     """Held while modules are imported on first use or Numba compiles, and by a thread that forks.
 
-    The locks of the compiler, of LLVM and of the import system that another thread holds during a fork stay locked
-    in the child for ever. So a fork waits until no thread of mxtrain is inside.
+    Locks of the compiler, LLVM or the import system that another thread holds during a fork stay locked in the child
+    forever. A fork therefore waits until no other thread holds this lock.
     """
 
     def __init__(self) -> None:
@@ -26,19 +26,19 @@ class ForkLock:
         self._lock.release()
 
     def before_fork(self) -> None:
-        """Wait until no other thread is inside, and keep them out."""
+        """Wait until no other thread holds the lock, and take it."""
         self._lock.acquire()
         self._forks += 1
 
     def after_fork_in_parent(self) -> None:
-        """Let other threads in again."""
+        """Release the lock."""
         if self._forks:  # Ctrl-C may have ended the wait
             self._forks -= 1
             self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        """Begin with a lock that no thread of the parent holds."""
-        if self._forks:  # the forking thread may itself be inside: its own depth stays
+        """Start with a lock that no thread of the parent holds."""
+        if self._forks:  # the forking thread may itself hold the lock: its recursion depth is kept
             self.after_fork_in_parent()
         else:
             self._lock = RLock()

@@ -1,4 +1,4 @@
-"""The modules of child processes and plugins; the current folder is searched only where the user asks for it."""
+"""Module search path of child processes and plugins; the current folder is searched only if the user asks for it."""
 
 import os
 import sys
@@ -8,15 +8,15 @@ from types import ModuleType
 
 
 def child_python() -> list[str]:
-    """The command that starts another interpreter, which puts no folder of its own in front of its path."""
+    """Return the command of a Python interpreter that does not prepend the current folder to its module path."""
     return [sys.executable, "-P"]
 
 
 def child_path() -> dict[str, str]:
-    """The environment in which another interpreter finds the modules that this one finds.
+    """Return environment variables with which another interpreter finds the same modules as this one.
 
-    The current folder is left out, as a `json.py` beside the data would be imported in place of Python's. It stays
-    where PYTHONPATH names it.
+    The current folder is left out unless PYTHONPATH names it, because a `json.py` beside the data would be imported in
+    place of Python's.
     """
     named = {os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}  # noqa: PTH100
     here = os.getcwd() if os.getcwd() not in named else None  # noqa: PTH109
@@ -30,8 +30,8 @@ def child_path() -> dict[str, str]:
 def import_user_module(name: str) -> ModuleType:
     """Import a module that the user named, from the current folder before any other.
 
-    For what the module imports later, the folder stays at the end of the path; in front, its files would be imported
-    in place of those that libraries load late.
+    Afterwards the folder is last in the path, for modules that are imported later; in front, its files would shadow
+    modules that libraries import late.
     """
     here = str(Path.cwd())
     sys.path.insert(0, here)

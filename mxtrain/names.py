@@ -38,7 +38,7 @@ def fold(name: str) -> str:
 
 
 def nfc(name: str) -> str:
-    """The name in Unicode's composed form, NFC, in which names from data and from configs are compared.
+    """Return a name in Unicode's composed form, NFC, in which names of data and configs are compared.
 
     >>> nfc("gro\u0308ße") == "größe"
     True

@@ -2,7 +2,7 @@
 
 
 def short(value: float | None) -> str:
-    """A metric or a rate: four digits after the point, or four that count; a dash for one without a value.
+    """Format a metric or a rate with four decimals or four significant digits; None as a dash.
 
     >>> short(0.97213), short(1), short(2901.34), short(0.00005), short(None)
     ('0.9721', '1.0000', '2901', '5e-05', '–')

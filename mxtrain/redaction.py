@@ -1,11 +1,11 @@
-"""Passwords in the addresses of databases and servers, taken out of whatever is shown."""
+"""Redaction of passwords in the addresses of databases and servers, in everything that is shown."""
 
 import re
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
 _HIDDEN = "***"
 _USER = re.compile(r"((?:[A-Za-z][\w+.-]*://)?[^\s:/@'\"]*):(?!//)\S*@")
-"""`user:password@`, up to the last @ of a word, as an unescaped password may hold some."""
+"""`user:password@`, up to the last @ of a word, because an unescaped password may contain @."""
 _CLIPPED = re.compile(r"(://[^\s:/@'\"]*):(?!\d{1,5}\b)[^\s@]*(?=\.\.\.|…)")
 _KEY = r"(?:[^=&\s]*(?:pass(?!file)|pwd|secret|token)[^=&\s]*|[^=&\s]*%[^=&\s]*)"
 _PARAMETER = re.compile(rf"([?&]{_KEY}=)[^&\s'\"]*", re.IGNORECASE)
@@ -13,7 +13,7 @@ _SUSPECT = re.compile(r"storage[\"']?\s*[:=]|passw|(postgres|mysql|mariadb)[\w+]
 
 
 def redact(text: str) -> str:
-    """The text with the passwords of all addresses in it replaced.
+    """Replace the passwords of all addresses in a text.
 
     >>> redact("no server at postgresql://me:s3cret@host/db?sslmode=off&password=s3cret")
     'no server at postgresql://me:***@host/db?sslmode=off&password=***'
@@ -29,12 +29,12 @@ def redact(text: str) -> str:
 
 
 def may_hold_password(text: str) -> bool:
-    """Whether a line of a file may hold a password, in an address that is whole or not."""
+    """Return whether a line of a file may hold a password, in a complete or incomplete address."""
     return _SUSPECT.search(text) is not None or redact(text) != text
 
 
 def shown_address(url: str) -> str:
-    """An address as a message shows it: without its password and its parameters.
+    """Return an address as messages show it, without its password and its parameters.
 
     >>> shown_address("postgresql://me:s3cret@host:5432/db?password=s3cret")
     'postgresql://me:***@host:5432/db'
@@ -43,7 +43,7 @@ def shown_address(url: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """An address that is the same but for its password, which is then read from where the driver looks for it.
+    """Return an address without its password, which the database driver then reads from its usual places.
 
     >>> without_password("postgresql://me:s3cret@host/db?sslmode=require&p%61ssword=s3cret")
     'postgresql://me@host/db?sslmode=require'
@@ -56,7 +56,7 @@ def without_password(url: str) -> str:
 
 
 def hide(text: str, url: str) -> str:
-    """The text of another program, in which a password of an address may stand as it is or decoded."""
+    """Hide the password of an address in a message of another program, whether encoded or decoded."""
     user = url.partition("://")[2].rpartition("@")[0]
     secrets = {user.partition(":")[2]} | {
         it.partition("=")[2] for it in url.partition("?")[2].split("&") if _is_secret(it)

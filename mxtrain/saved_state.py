@@ -51,6 +51,7 @@ def read_state(
 
 
 def _index(index: Any) -> Hashable:
+    """Return an index as it is saved; a StateError for any other."""
     try:
         return plain_index(index)
     except ArrayTypeError as error:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from mxtrain.backends import in_same_memory, moved, zeros_like
+from mxtrain.backends import in_same_memory, to_memory_of, zeros_like
 from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.flat import FlatParameters, Place
 from mxtrain.types import Array, describe
 
 
 def plain_index(index: Any) -> Hashable:
-    """An index as it can be saved: a string, a whole number of Python's, or a tuple of these.
+    """Return an index as it is saved: a string, a Python integer, or a tuple of these.
 
     Raises:
         ArrayTypeError: it is something else.
@@ -41,9 +41,11 @@ class Kept:
     updates: int = 0
     slots: tuple[Array, ...] = ()
     scalars: dict[str, float] = field(default_factory=dict)
+    far_until: int = field(default=0, compare=False)
+    """The last update for which a scan found the slots far from overflow."""
 
     def check(self, index: Hashable, weight: Array) -> None:
-        """Refuse a weight that these slots do not fit; slots in other memory than the weight's are moved there."""
+        """Refuse a weight that these slots do not fit, and move slots to the memory of the weight."""
         if not self.slots:
             return
         slot = self.slots[0]  # all slots of a weight are alike
@@ -51,7 +53,7 @@ class Kept:
             return  # the common case, decided quickly
         if slot.shape == weight.shape and slot.dtype == weight.dtype:
             if not in_same_memory(slot, weight):
-                self.slots = tuple(moved(each, weight) for each in self.slots)
+                self.slots = tuple(to_memory_of(each, weight) for each in self.slots)
         else:
             raise ArrayError(
                 f"weight {index!r} has shape {weight.shape} and dtype {weight.dtype}, but the slots kept for it "
@@ -99,6 +101,11 @@ class Store:
         """The arrays that hold slots; those of flat parameters as whole buffers."""
         for each in (*self._loose.values(), *(flat.kept for flat in self._flat.values())):
             yield from each.slots
+
+    @property
+    def size(self) -> int:
+        """The number of weights that something is kept for; flat parameters of one dtype count as one."""
+        return len(self._loose) + len(self._flat)
 
     def loose(self) -> dict[Hashable, Kept]:
         """The same; from here on, slots are kept for each weight by itself."""

@@ -60,4 +60,4 @@ class OptimizationState:
 
 
 _set_batch, _set_iter = (OptimizationState.__dict__[name].__set__ for name in ("curr_batch", "curr_iter"))
-"""Setters without the check of names, as `begin_batch` is called at every step."""
+"""Setters that skip the check of names, because `begin_batch` is called at every step."""

@@ -62,7 +62,7 @@ def read_state_file(path: str | os.PathLike[str], asarray: Callable[[Any], Array
 
 
 def _index(index: Any) -> Any:
-    """An index from JSON, in which a tuple is a list."""
+    """Return an index that was read from JSON, in which a tuple is a list."""
     return tuple(map(_index, index)) if isinstance(index, list) else index
 
 

@@ -6,7 +6,7 @@ from mxtrain.backends.arrays import (
     check_gradient,
     check_pair,
     in_same_memory,
-    moved,
+    to_memory_of,
     zeros,
     zeros_like,
 )
@@ -23,8 +23,8 @@ __all__ = [
     "check_gradient",
     "check_pair",
     "in_same_memory",
-    "moved",
     "select_backend",
+    "to_memory_of",
     "zeros",
     "zeros_like",
 ]

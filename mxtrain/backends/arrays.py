@@ -29,10 +29,10 @@ def same_kind(array: Array, example: Array) -> bool:
 def check_pair(index: Hashable, gradient: Array, weight: Array) -> bool:
     """Refuse what cannot be updated in place, or a gradient that does not belong to the weight.
 
-    Whether the two share memory with each other or with further arrays is for `OverlapCheck`.
+    `OverlapCheck` decides whether they share memory with each other or with other arrays.
 
     Returns:
-        True where both own their memory: no other array can share it but a view of one of them.
+        True if both own their memory, so that only views of them can share it.
 
     Raises:
         ArrayTypeError: not an array of NumPy or CuPy, not of float32 or float64, or the two do not match in that.
@@ -110,7 +110,7 @@ def _check_array(name: str, array: Array) -> None:
 
 
 def _remedy(value: object) -> str:
-    """The call that makes an array of what another library, or Python, has."""
+    """Return the call that converts an object of another library to a NumPy array."""
     library = type(value).__module__.partition(".")[0]
     if library == "torch":
         return "; pass tensor.detach().cpu().numpy()"
@@ -128,14 +128,14 @@ def _type_name(value: object) -> str:
 
 
 def in_same_memory(array: Array, example: Array) -> bool:
-    """Whether two arrays are both on the CPU, or on the same GPU."""
+    """Return whether two arrays are both on the CPU, or on the same GPU."""
     if not same_kind(array, example):
         return False
     return array_kind(array) == "numpy" or bool(array.device == example.device)
 
 
-def moved(array: Array, example: Array) -> Array:
-    """A copy of an array in the memory that `example` is in."""
+def to_memory_of(array: Array, example: Array) -> Array:
+    """Return an array in the memory of `example`, the CPU's or a GPU's."""
     on_host = array if isinstance(array, np.ndarray) else array.get()
     if isinstance(example, np.ndarray):
         return on_host

@@ -83,10 +83,10 @@ class CompiledBackend:
         return True
 
     def _run_again(self, loop: int, constants: Any, groups: Sequence[Group]) -> bool:
-        """Run a loop on the small arrays of the last call, as flat parameters are in every step; False for others.
+        """Run a loop on the same small arrays as the last call, such as flat parameters; return False for others.
 
-        A dtype or a shape that was set in place is noticed on the first array, as the others are like it. The first
-        two, the weight and the gradient, may have other memory, or other strides, than before; the slots may not.
+        A dtype or a shape that was set in place is noticed on the first array, because all arrays agree in these. The
+        first two, weight and gradient, may have new memory or strides; the slots cannot.
         """
         known, like, table, starts = self._known
         if len(groups) != 1 or len(groups[0]) != len(known):
@@ -133,9 +133,9 @@ def _compiled_loop(program: Program, dtype: np.dtype[Any]) -> Any:  # threads th
 
 
 def _execute(program: str, source: str) -> Callable[..., None]:
-    """The loop in a module that can be imported by its name: the cached code of Numba refers to it.
+    """Execute a loop's source in a module in `sys.modules`, where Numba's cached code finds it by name.
 
-    The source is run from memory: a file could be changed, or have a stale `.pyc` beside it.
+    The source is run from memory, because a file could be changed, or have a stale `.pyc` beside it.
     """
     module = ModuleType(f"mxtrain_loop_{program}_{sha256(source.encode()).hexdigest()[:16]}")
     exec(compile(source, f"<{program}, printed by mxtrain>", "exec"), module.__dict__)

@@ -51,7 +51,7 @@ class Crew:
         """Have so many helpers, or as many as the system allows: it may have no file or no thread left to give."""
         if len(self._helpers) >= count or self._starting.locked():
             return
-        with self._starting, suppress(OSError, RuntimeError):  # a with statement lets go of it whatever interrupts
+        with self._starting, suppress(OSError, RuntimeError):  # a with statement releases it on any interrupt
             while len(self._helpers) < count:
                 self._bell = self._bell or _new_bell()
                 number = len(self._helpers) + 1

@@ -36,9 +36,9 @@ def compile_function(function: Callable[..., Any], signature: Any, source: bytes
     """Compile a function with `njit` for one signature, or load its machine code.
 
     Args:
-        function: the function.
-        signature: its types.
-        source: the source of whatever it is compiled from; None where that is unknown, and nothing is cached.
+        function: a Python function.
+        signature: the types of its arguments and of its result.
+        source: the source of everything that is compiled into it; if None, nothing is cached.
         options: those of `njit`.
     """
     with suppress(Exception):  # no folder, another Numba; an error of the function itself is raised again below
@@ -62,7 +62,7 @@ def compile_callback(function: Callable[..., Any], signature: Any, source: bytes
 
 @cache
 def sources(*files: str | None) -> bytes | None:
-    """The source text of modules, one after the other; None where one has none, as in a frozen program.
+    """Return the joined source text of modules; None if one has no source, as in a frozen program.
 
     Args:
         files: the `__file__` of each.
@@ -88,7 +88,7 @@ class _CodeCache(_Base):  # type: ignore[misc]
         return None if self._folder is None else str(self._folder)
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """The compile result in the cache; None where there is no file, or where it is not what was written."""
+        """Return the cached compile result; None if there is no file, or its checksum differs."""
         if self._folder is None:
             return None
         target_context.refresh()
@@ -101,7 +101,7 @@ class _CodeCache(_Base):  # type: ignore[misc]
         return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Write a compile result, where that can be done."""
+        """Write a compile result if it can be cached."""
         if self._folder is None or result.library.has_dynamic_globals or any(not it.can_cache for it in result.lifted):
             return
         path, key = self._place(signature, result.codegen)
@@ -109,16 +109,16 @@ class _CodeCache(_Base):  # type: ignore[misc]
         write_private(path, sha256(key + content).digest() + content)
 
     def _place(self, signature: Any, codegen: Any) -> tuple[Path, bytes]:
-        """The file of a signature, and the key that it is checked with."""
+        """Return the file of a signature, and the key that is part of its checksum."""
         key = repr((*self._known, self._source, str(signature), codegen.magic_tuple())).encode()
         assert self._folder is not None
         return self._folder / f"{self._name}-{sha256(key).hexdigest()[:16]}.nbc", key
 
     def enable(self) -> None:
-        """Nothing to do: it is enabled where there is a folder."""
+        """Do nothing: a cache with a folder is enabled."""
 
     def disable(self) -> None:
         self._folder = None
 
     def flush(self) -> None:
-        """Nothing to do: stale files have other names."""
+        """Do nothing: stale files have other names."""

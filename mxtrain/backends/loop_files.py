@@ -1,4 +1,4 @@
-"""Private folder for compiled machine code: owned by this user and writable by nobody else."""
+"""Private folder for compiled machine code, which only this user can write to."""
 
 import os
 import stat
@@ -13,7 +13,7 @@ from mxtrain.errors import CacheWarning
 
 _FOLDER = "machine_code"
 _LARGEST = 1 << 26
-"""Bytes of the largest file that is read; a compiled loop has some ten thousand."""
+"""Bytes of the largest file that is read; a compiled loop has tens of thousands."""
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -29,7 +29,7 @@ def cache_folder() -> Path:
 
 
 def code_folder() -> Path | None:
-    """The folder of compiled machine code, created with mode 0700; None where it cannot be made or trusted.
+    """Return the folder of compiled machine code, created with mode 0700; None if it cannot be created or trusted.
 
     Warns once where the folder, or the cache folder that it is in, belongs to another user or is writable by others.
     """
@@ -49,7 +49,7 @@ def code_folder() -> Path | None:
 
 
 def read_private(path: Path) -> bytes | None:
-    """The content of a file in the code folder; None where it is missing, or where others may have written it."""
+    """Return the content of a file in the code folder; None if it is missing, or if others may have written it."""
     flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | sum(flags)), "rb") as file:
@@ -62,9 +62,9 @@ def read_private(path: Path) -> bytes | None:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file atomically, readable by its owner alone; where it cannot be written, there is none.
+    """Write a file atomically, readable by its owner alone; do nothing if it cannot be written.
 
-    Nothing is flushed to the disk: a file that a power cut tears is found by its checksum.
+    Nothing is flushed to the disk, because the checksum detects a file that a power cut has torn.
     """
     temporary = None
     try:
@@ -79,7 +79,7 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def _distrust(path: Path) -> str | None:
-    """The reason not to trust a folder; None for one that only this user, or root, can write to."""
+    """Return the reason not to trust a folder; None if only this user, or root, can write to it."""
     if path.is_symlink() and not _is_ours(path.lstat()):
         return "is a symbolic link of another user; remove it, or set MXTRAIN_CACHE_DIR to a folder of your own"
     return _distrust_status(path.stat())

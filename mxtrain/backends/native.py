@@ -38,8 +38,8 @@ from mxtrain.backends.words import (
 OVER = 0
 """Where a board says that helpers may go."""
 _NOTICE, _ASLEEP, _LED = 8, 16, 1
-"""Other places, each on a cache line of its own: the notice; how many helpers have gone to sleep since the last one.
-Beside `OVER`: 1 while there is a leader, changed by compiled code alone, which no signal interrupts."""
+"""Other entries: the notice, and the number of helpers asleep since the last one, each on a separate cache line; beside
+`OVER`, 1 while a thread leads, which only compiled code changes, as no signal interrupts it."""
 _LOOP, _SCALARS, _TABLE, _STARTS, _ROWS, _SIZE, _PIECE, _LIMIT, _ONE, _CORE, _SHARES = range(24, 35)
 """The loop's address; the addresses of its scalars, of the table of addresses and of each row's first number; how many
 rows and elements there are; elements in a range; how many helpers may join; a 1, with which the bell is rung; the core
@@ -97,14 +97,14 @@ def look_up(table: Any, starts: Any) -> Any:
 
 @_compiled(types.boolean(_numbers, _table))
 def find_bounds(records: Any, bounds: Any) -> Any:
-    """Fill in the first byte of contiguous arrays, and the one after the last.
+    """Write the address of the first byte of contiguous arrays, and of the one after the last.
 
     Args:
         records: the address of each array's `__array_struct__`.
         bounds: written; a row for each array.
 
     Returns:
-        False where some array is not contiguous.
+        False if an array is not contiguous.
     """
     for number in range(len(records)):
         record = capsule_pointer(records[number], 0)
@@ -120,14 +120,14 @@ def find_bounds(records: Any, bounds: Any) -> Any:
 
 @_compiled(types.boolean(types.int64, _bytes, _table, _numbers, types.int64, types.int64))
 def alone_again(loop: Any, scalars: Any, table: Any, starts: Any, first: Any, second: Any) -> Any:
-    """Do all of the work here, on the one row of a table that was looked up before.
+    """Do all of the work in this thread, on the one row of a table that was looked up before.
 
     Args:
         first, second: the addresses of the `__array_struct__` of the first two arrays, as they are now.
         loop, scalars, table, starts: as in `alone`.
 
     Returns:
-        False, and nothing is done, where one of these two has moved, or is laid out or aligned otherwise than C's.
+        False, without doing anything, if one of these two has moved, or is not C-contiguous and aligned.
     """
     for number in range(2):
         record = capsule_pointer(first if number == 0 else second, 0)
@@ -181,7 +181,7 @@ def _do(board: Any, low: Any) -> None:
 
 @njit
 def _lead(board: Any, bell: Any, loop: Any, scalars: Any, table: Any, starts: Any, piece: Any, limit: Any) -> None:
-    """Do the work with all helpers that come; return when all of it is done."""
+    """Do the work of `lead`, as the only leader."""
     board[_LOOP], board[_SCALARS], board[_TABLE] = loop, scalars.ctypes.data, table.ctypes.data
     board[_STARTS], board[_ROWS], board[_SIZE] = starts.ctypes.data, len(table), starts[-1]
     board[_PIECE], board[_LIMIT], board[_ONE], board[_CORE] = piece, limit, 1, core()
@@ -207,7 +207,7 @@ def lead(board: Any, bell: Any, loop: Any, scalars: Any, table: Any, starts: Any
 
     Args:
         board: where helpers look.
-        bell: the file that is written to; who reads eight bytes from it is awake.
+        bell: the file descriptor that wakes helpers; each reads eight bytes from it.
         loop, scalars, table, starts: as in `alone`.
         piece: elements in a range.
         limit: how many helpers may join.

@@ -30,7 +30,7 @@ class Layout(NamedTuple):
 
     @property
     def bounds(self) -> tuple[int, int]:
-        """The first byte, and the one after the last."""
+        """The address of the first byte, and of the one after the last."""
         steps = [stride * (length - 1) for stride, length in zip(self.strides, self.shape, strict=True)]
         low = self.address + sum(step for step in steps if step < 0)
         return low, self.address + sum(step for step in steps if step > 0) + self.itemsize
@@ -75,7 +75,7 @@ class OverlapCheck:
             return
         layouts = list(map(layout_of, arrays))
         if layouts != self._accepted:
-            for first, second in _meeting(layouts):
+            for first, second in _pairs_to_compare(layouts):
                 _refuse(updates, layouts, *sorted((first, second)))
             self._accepted = layouts
         if bounds is not None:
@@ -89,7 +89,7 @@ def layout_of(array: Array) -> Layout:
 
 
 def _contiguous_bounds(arrays: Sequence[Array]) -> Any:
-    """The bounds of each array, in compiled code; None without it, or where some array is not NumPy's or contiguous."""
+    """Return the bounds of each array by compiled code; None without it, or if one is not contiguous or not NumPy's."""
     find_bounds = getattr(sys.modules.get("mxtrain.backends.native"), "find_bounds", None)
     if find_bounds is None:
         return None
@@ -102,7 +102,7 @@ def _contiguous_bounds(arrays: Sequence[Array]) -> Any:
 
 
 def shares_memory(a: Layout, b: Layout) -> bool | None:
-    """Whether two arrays have a byte in common; None where that is too hard to decide."""
+    """Return whether two arrays have a byte in common; None if that is too hard to decide."""
     (low, high), (other_low, other_high) = a.bounds, b.bounds
     if not (prod(a.shape) and prod(b.shape) and low < other_high and other_low < high):
         return False
@@ -113,7 +113,7 @@ def shares_memory(a: Layout, b: Layout) -> bool | None:
 
 
 def overlaps_itself(layout: Layout) -> bool | None:
-    """Whether two elements of an array have a byte in common; None where that is too hard to decide."""
+    """Return whether two elements of an array have a byte in common; None if that is too hard to decide."""
     axes = [(abs(stride), n) for stride, n in zip(layout.strides, layout.shape, strict=True) if n > 1]
     size = prod(layout.shape)
     if size == 0:
@@ -136,8 +136,8 @@ def overlaps_itself(layout: Layout) -> bool | None:
     return bool((np.diff(offsets) < layout.itemsize).any())
 
 
-def _meeting(layouts: Sequence[Layout]) -> Iterator[tuple[int, int]]:
-    """The pairs of arrays, of which at least one is a weight, whose bounds overlap; weights have even numbers."""
+def _pairs_to_compare(layouts: Sequence[Layout]) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of arrays whose bounds overlap and of which one is a weight; weights have even numbers."""
     spans = sorted((*layout.bounds, number) for number, layout in enumerate(layouts) if prod(layout.shape))
     weights: list[tuple[int, int]] = []
     gradients: list[tuple[int, int]] = []

@@ -30,7 +30,7 @@ assert _CommandLineError.__name__ == "ClickException"
 
 
 class EscapingGroup(TyperGroup):
-    """The commands; what is wrong with a command line is told with its control characters escaped."""
+    """A command group that escapes control characters in messages about the command line."""
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         with _escaped_errors():

@@ -21,9 +21,7 @@ def print_tables(catalogue: Catalogue) -> None:
         has_fields = any(entry.fields for entry in entries)
         print_results(heading, _table_or_lines(entries) if has_fields else _names(entries))
         if title == "optimizers":
-            print_results(
-                Padding("λ (weight_decay) is on by default in every rule; λ: 0 switches it off", (0, 0, 0, 2))
-            )
+            print_results(Padding(_DECAY, (0, 0, 0, 2)))
 
 
 def _names(entries: list[Entry]) -> Table:

@@ -1,4 +1,4 @@
-"""Shell completion: of the files and folders that an argument may be, and which shell is meant."""
+"""Shell completion of files and folders, and the choice of a shell by name."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ _CONFIGS = (".yaml", ".yml")
 
 
 def name_shell(arguments: Sequence[str]) -> None:
-    """Let `--install-completion` and `--show-completion` take the name of a shell where one follows.
+    """Let `--install-completion` and `--show-completion` accept the name of a shell as the next argument.
 
     Typer detects the shell from the parent process, or takes a name, but not both.
     """
@@ -20,17 +20,17 @@ def name_shell(arguments: Sequence[str]) -> None:
 
 
 def complete_config(incomplete: str) -> list[str]:
-    """The run files, and the folders that lead to others, that begin with what is written."""
+    """Complete the path of a run file."""
     return _paths(incomplete, lambda path: path.suffix in _CONFIGS)
 
 
 def complete_file(incomplete: str) -> list[str]:
-    """The files and folders that begin with what is written."""
+    """Complete the path of a file."""
     return _paths(incomplete, lambda path: True)
 
 
 def complete_folder(incomplete: str) -> list[str]:
-    """The folders that begin with what is written, such as those of runs."""
+    """Complete the path of a folder, such as that of a run."""
     return _paths(incomplete, lambda path: False)
 
 

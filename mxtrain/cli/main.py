@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _format_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """A warning of mxtrain's own on one line; any other as Python formats it."""
+    """Format a warning of mxtrain on one line, and any other as Python does."""
     if issubclass(category, CacheWarning):
         return f"warning: {printable(str(message))}\n"
     return _FORMAT_WARNING(message, category, filename, lineno, line)

@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 
 
 def is_notebook() -> bool:
-    """Whether this code runs in a kernel of Jupyter, whose streams are no terminals."""
+    """Return whether this code runs in a Jupyter kernel, whose streams are not terminals."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return getattr(shell, "kernel", None) is not None

@@ -21,7 +21,7 @@ from mxtrain.training.advice import regression_advice
 
 SECONDS_BETWEEN_DRAWINGS = 0.1
 LINES = 100
-"""Epochs that get a line at the most; of a longer run, every k-th one does."""
+"""The most epochs that get a line; in a longer run, every k-th epoch does."""
 NOTEBOOK_WIDTH = 110
 _UNTOLD = ("epoch", "iteration", "diagnostics")
 
@@ -41,7 +41,7 @@ def watching(quiet: bool) -> Iterator[Sequence[Callback]]:
 
 @contextmanager
 def watching_in_notebook() -> Iterator[Sequence[Callback]]:
-    """The bar and the lines as the output of a notebook's cell."""
+    """Show the bar and the lines as the output of a notebook's cell."""
     console = Console(file=io.StringIO(), width=NOTEBOOK_WIDTH, color_system=None, force_jupyter=False)
     progress = _NotebookProgress(*_columns(console.width), console=console, auto_refresh=False)
     try:
@@ -70,7 +70,7 @@ def _columns(width: int) -> list[ProgressColumn]:
 
 
 class _Line(Progress):
-    """A progress that leaves room at its right, with the columns that the terminal has room for at that moment."""
+    """A progress bar with padding at its right, and only the columns that fit the current width of the terminal."""
 
     def refresh(self) -> None:
         columns = _columns(self.console.width)
@@ -83,7 +83,7 @@ class _Line(Progress):
 
 
 class _NotebookProgress(Progress):
-    """A progress that is drawn, below the lines so far, as one output of a notebook's cell."""
+    """A progress bar that is drawn, below the lines so far, as one output of a notebook's cell."""
 
     def __init__(self, *columns: ProgressColumn, **options: Any) -> None:
         super().__init__(*columns, **options)
@@ -98,15 +98,15 @@ class _NotebookProgress(Progress):
         self._output.show(*map(Text, self._lines), *([self.get_renderable()] if is_drawn else []))
 
     def close(self) -> None:
-        """Draw the lines alone."""
+        """Draw the lines without the bar."""
         self._output.show(*map(Text, self._lines))
 
 
 class Bar(Callback):
-    """Draws epoch, batch and loss ten times a second; of all other batches it only looks at the clock.
+    """Draws epoch, batch and loss ten times a second; for all other batches it only looks at the clock.
 
-    Above the bar, a line for each epoch stays; of a run of more than `LINES` epochs, for the first, the last, and
-    every k-th.
+    A line for each epoch stays above the bar; in runs of more than `LINES` epochs, for the first, the last and every
+    k-th.
 
     Args:
         progress: the bar.
@@ -174,7 +174,7 @@ class Bar(Callback):
 
 
 class Lines(Callback):
-    """Prints a line for each epoch; of a run of more than `LINES` epochs, for the first, the last, and every k-th."""
+    """Prints a line for each epoch; in runs of more than `LINES` epochs, for the first, the last and every k-th."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -199,7 +199,7 @@ class Lines(Callback):
 
 
 class _Advice:
-    """The rows of a run, for what is suggested at its end."""
+    """Collects the rows of a run for the suggestion at its end."""
 
     def __init__(self, info: RunInfo) -> None:
         self._info = info
@@ -218,7 +218,7 @@ def _has_line(epoch: int, epochs: int) -> bool:
 
 
 def _epoch_line(row: Row, epoch: int, epochs: int, width: int | None = None) -> str:
-    """The epoch and its metrics; of a given width, without the rates and the training metrics that do not fit."""
+    """Format an epoch and its metrics, without rates and training metrics that do not fit into `width`."""
     names = [name for name in row if name not in _UNTOLD]
     rates = [name for name in names if name in ("η", "μ")]
     trained = [name for name in names if f"val_{name}" in row and name != "loss"]

@@ -74,7 +74,7 @@ def _written(folder: Path, output: Path | None, plugin: str | None) -> "Report":
 
 
 def reports_of_runs() -> "Callable[..., Report]":
-    """The function that reports a run.
+    """Import the function that writes the report of a run.
 
     Raises:
         MxtrainError: a package that it needs is not installed.

@@ -1,7 +1,7 @@
 """Standard output and standard error: results go to the one, messages to the other.
 
-Names from files and folders may hold what a terminal obeys, such as ESC. Everything is written by a function of this
-module, and each of them escapes it, whatever its caller has done.
+Names of files and folders may contain control characters, such as ESC. Everything is written by a function of this
+module, and each of them escapes these characters.
 """
 
 import io
@@ -99,9 +99,9 @@ def complain_plainly(message: str) -> None:
 
 
 def write_file_text(text: str) -> None:
-    """Write what may be redirected into a file that mxtrain reads: UTF-8, whatever the locale says.
+    """Write text that may be redirected into a file that mxtrain reads, as UTF-8 in any locale.
 
-    A file, or a pipe, gets the text as it is; on a terminal control characters are escaped.
+    A file or a pipe gets the text unchanged; on a terminal control characters are escaped.
     """
     if sys.stdout.isatty():
         text = "\n".join(map(printable, text.split("\n")))
@@ -111,7 +111,7 @@ def write_file_text(text: str) -> None:
 
 
 def write_json(value: Any, indent: int | None = None) -> None:
-    """Write JSON; with JSON's own escapes for control characters, and for letters that the encoding lacks."""
+    """Write JSON, with JSON escapes for control characters and for letters that the encoding lacks."""
     import json
 
     text = json.dumps(value, indent=indent, ensure_ascii=not speaks_unicode())
@@ -127,7 +127,7 @@ def _console(file: Any) -> "Console":
 
 @cache
 def _console_class() -> "type[Console]":
-    """Rich's console; of what it prints, only its own styles and cursor movements reach the terminal as such."""
+    """Return a subclass of Rich's console that escapes control characters, except for Rich's own."""
     from collections.abc import Iterable
 
     from rich.console import Console, ConsoleOptions

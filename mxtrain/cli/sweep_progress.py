@@ -43,16 +43,16 @@ def watching(quiet: bool) -> "Iterator[Watch]":
 
 @contextmanager
 def watching_in_notebook() -> "Iterator[Watch]":
-    """The progress of a sweep as the output of a notebook's cell."""
+    """Show the progress of a sweep as the output of a notebook's cell."""
     output = NotebookOutput(NOTEBOOK_WIDTH)
     yield Screen(output.show).show
 
 
 class Screen:
-    """Draws how a sweep stands: how far it is, what runs, the best so far.
+    """Draws the progress of a sweep: finished and running trials, and the best so far.
 
     Args:
-        draw: a live display, or what draws in another place.
+        draw: a live display, or a function that draws elsewhere.
     """
 
     def __init__(self, draw: Live | Callable[[RenderableType], object]) -> None:

@@ -149,7 +149,7 @@ def _table(result: "SweepResult", rows: list[dict[str, Any]]) -> "Table":
 def _facts(result: "SweepResult", seconds: float | None) -> dict[str, str]:
     counts = {state: len(result.counted(state)) for state in ("complete", "pruned", "failed", "running")}
     ended = sum(counts.values()) - counts["running"]
-    counts["waiting"] = result.total - ended - counts["running"]  # between segments, or not begun
+    counts["waiting"] = result.total - ended - counts["running"]  # between segments, or not started
     listed = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
     of = f" of {result.total}" if ended < result.total else ""
     facts = {"trials": f"{ended}{of} ended: {listed}" if of else f"{ended}: {listed}"}

@@ -31,7 +31,7 @@ _PATHS = (*TABLES, *ARCHIVES, *ARRAYS)
 
 
 def has_ending(path: str, endings: tuple[str, ...]) -> bool:
-    """Whether a path has one of these endings, in any case.
+    """Return whether a path has one of these endings, in any case.
 
     >>> has_ending("TRAIN.CSV", TABLES), has_ending("train.csv.gz", TABLES)
     (True, False)

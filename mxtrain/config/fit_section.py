@@ -94,7 +94,7 @@ class FitConfig(Config):
         early_stopping: when the run stops before its last epoch; left out, never.
         on_nonfinite: what happens where a loss, a gradient or a parameter is NaN or infinite: `raise` ends the run,
             `skip` leaves that batch out, `rollback` also goes back to the last checkpoint that `checkpoint` schedules.
-            The same holds for an update that would make a slot of the optimizer NaN or infinite; it is not applied.
+            The same applies to an update that would make a slot of the optimizer NaN or infinite.
         nonfinite_limit: such batches in a row after which the run ends all the same, at least 1.
         loggers: where metrics also go: `tensorboard`, `mlflow`.
     """
@@ -111,17 +111,17 @@ class FitConfig(Config):
 
     @property
     def checkpoint_interval(self) -> Interval | None:
-        """The schedule of checkpoints; None where it follows the clock (`auto`).
+        """The schedule of checkpoints; None if it depends on the clock (`auto`).
 
-        A rollback returns to a checkpoint, which must not depend on the clock: there `auto` is every epoch.
+        A rollback returns to a checkpoint, which must not depend on the clock, so `auto` is then every epoch.
         """
         interval = self.checkpoint.interval
         return Interval(1, "epoch") if interval is None and self.on_nonfinite == "rollback" else interval
 
-    def why_no_rollback(self) -> str | None:
-        """The reason why `checkpoint.every` does not go with `on_nonfinite: rollback`; None where it does.
+    def rollback_problem(self) -> str | None:
+        """Return why `checkpoint.every` cannot be combined with `on_nonfinite: rollback`; None if it can.
 
-        It is no error of the section itself, so that runs of earlier versions still open.
+        This is not checked by validation, so that runs of earlier versions can still be opened.
         """
         interval = self.checkpoint.interval
         if self.on_nonfinite != "rollback" or interval is None or interval.unit != "minute":

@@ -107,7 +107,7 @@ def run_from_dict(data: Mapping[str, Any], *, will_be_trained: bool = True) -> R
 
     Args:
         data: the dict.
-        will_be_trained: whether to refuse what earlier versions trained.
+        will_be_trained: whether to refuse settings that only earlier versions accepted.
 
     Example:
         >>> parts = {"data": {"source": "digits"}, "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}}
@@ -156,7 +156,7 @@ def optimizer_from_dict(data: Mapping[str, Any], overrides: Sequence[str] = ()) 
 
 
 def _file(path: object) -> str:
-    """The path of a file as text, with `~` as the home folder."""
+    """Return the path of a file as text, with `~` replaced by the home folder."""
     if isinstance(path, str | bytes | os.PathLike):
         return expand_home(os.fsdecode(path))
     raise ConfigError([Problem("config", f"must be the path of a file, got {describe(path)}")])

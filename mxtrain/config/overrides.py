@@ -52,7 +52,7 @@ def _parsed(text: str, report: Report) -> Layer:
 
 
 def _shown(text: str) -> str:
-    """An override as a message shows it; of one that may hold a password, only the path."""
+    """Return an override as messages show it; if it may hold a password, only its path."""
     shown = f"{text.partition('=')[0]}=…" if "=" in text and may_hold_password(text) else text
     return clipped(shown, 100)
 

@@ -157,12 +157,12 @@ class RunConfig(Config):
 
     @property
     def has_custom_loss(self) -> bool:
-        """Whether the loss is the one that a custom model computes itself."""
+        """True if the loss is the one that a custom model computes."""
         return self.loss == "custom"
 
     @property
     def decoding(self) -> LossName:
-        """The built-in loss whose targets the run has, and by which outputs are read as predictions."""
+        """The built-in loss with the same kind of targets, which defines how outputs become predictions."""
         if self.loss != "custom":
             return self.loss
         assert isinstance(self.model, CustomConfig), "checked when the config was validated"

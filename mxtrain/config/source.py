@@ -65,12 +65,12 @@ class Text:
 
 
 def expand_home(path: str) -> str:
-    """A path with `~` at its beginning replaced by the home folder, as a shell does where it sees it."""
+    """Replace `~` at the beginning of a path by the home folder, as a shell does."""
     return os.path.expanduser(path) if path == "~" or path.startswith("~/") else path  # noqa: PTH111 - keeps a final /
 
 
 def url_problem(text: str) -> str | None:
-    """What is wrong with a path that is a URL; None where it is none."""
+    """Return what is wrong with a path that is a URL; None for other paths."""
     return "is a URL, and only local files are read; download it, and name the file" if _URL.match(text) else None
 
 

@@ -35,18 +35,18 @@ def validated(model: type[_Model], tree: MapNode, report: Report) -> _Model:
 def validated_run(
     tree: MapNode, report: Report, data_must_exist: bool = True, will_be_trained: bool | None = None
 ) -> RunConfig:
-    """The run that a tree holds, the paths of its data absolute.
+    """Return the run that a tree holds, with absolute paths of its data.
 
     Args:
         tree: the run.
         report: collects its problems.
-        data_must_exist: whether it is a problem where the data are not there.
-        will_be_trained: whether to refuse what earlier versions trained; left out, where the data must exist.
+        data_must_exist: whether missing data are a problem.
+        will_be_trained: whether to refuse settings that only earlier versions accepted; by default `data_must_exist`.
     """
     paths = {name: normalized(path) for name, path in data_paths(tree, report, data_must_exist).items()}
     config = validated(RunConfig, tree, report)
     if data_must_exist if will_be_trained is None else will_be_trained:
-        reason = config.fit.why_no_rollback()
+        reason = config.fit.rollback_problem()
         if reason is not None:
             node, place = find(tree, ("fit", "checkpoint", "every"))
             report.fail("fit.checkpoint.every", reason, node.location if node else place)
@@ -76,8 +76,7 @@ def data_paths(tree: Node, report: Report, must_exist: bool) -> dict[str, str]:
 def absolute(text: str, location: Location | None) -> str:
     """A path as it is meant at a place: relative to the file, or for a value from elsewhere to the current folder.
 
-    One that is absolute already stays as it is spelled: sweeps that were begun before hold such paths, and are
-    identified by them.
+    An absolute path keeps its spelling, because sweeps of earlier versions hold such paths and are identified by them.
     """
     text, ending = expand_home(text), "/" if text.endswith("/") else ""
     if Path(text).is_absolute():
@@ -87,7 +86,7 @@ def absolute(text: str, location: Location | None) -> str:
 
 
 def normalized(path: str) -> str:
-    """An absolute path without `..`, so that it does not depend on folders that it only leads through.
+    """Resolve `..` in an absolute path, so that it does not depend on folders that it only passes through.
 
     >>> normalized("/home/me/configs/../data/train.csv"), normalized("/data/./shards/")
     ('/home/me/data/train.csv', '/data/shards/')
@@ -96,7 +95,7 @@ def normalized(path: str) -> str:
     for part in Path(path).parts[1:]:
         if part != "..":
             found /= part
-        else:  # what is above a link is what is above its target
+        else:  # the parent of a link is the parent of its target
             found = (Path(os.path.realpath(found)) if found.is_symlink() else found).parent
     return f"{found}{'/' if path.endswith('/') else ''}"
 

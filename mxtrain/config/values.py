@@ -26,11 +26,11 @@ from mxtrain.types import Config, describe
 
 _Path = tuple[str | int, ...]
 _MOST_BITS = 10_000
-"""Of an integer; Python does not print longer ones."""
+"""Bits of the longest integer; Python does not print much longer ones."""
 
 
 class _Foreign:
-    """Stands for an object that no file can hold: it compares with nothing, and is printed as the object is."""
+    """Placeholder for an object that no file can hold: not equal to any value, and printed as the object is."""
 
     def __init__(self, value: object) -> None:
         self._text = describe(value)

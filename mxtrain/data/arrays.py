@@ -52,6 +52,6 @@ def labels_of(targets: NDArray[Any], where: str) -> tuple[list[str], NDArray[np.
 
 
 def classes_of(targets: NDArray[Any], where: str) -> tuple[tuple[str, ...], NDArray[np.int64], str]:
-    """The names of the classes in order, for each sample its class, and the dtype of the classes."""
+    """Return the names of the classes in order, the class of each sample, and the dtype of the classes."""
     names, indices = number_classes(*labels_of(targets, where), where)
     return names, indices, class_dtype(names, "str" if targets.dtype.kind == "U" else targets.dtype.name)

@@ -28,7 +28,7 @@ def number_classes(
     """Put classes into the order that does not depend on the samples' order.
 
     Labels that are all whole numbers are ordered as numbers, and `1`, `01` and `1.0` are one class.
-    Others are ordered as text, by code point. A class keeps its spelling where it has only one, without a point.
+    Others are ordered as text, by code point. A class with one spelling, without a decimal point, keeps it.
 
     Args:
         labels: the labels that occur.
@@ -73,7 +73,7 @@ def number_classes(
 
 
 def class_indices(labels: Sequence[str], class_names: Sequence[str]) -> list[int]:
-    """For each label the known class that it means, by the rules of `number_classes`; -1 for none of them.
+    """Return the index of the known class that each label means, by the rules of `number_classes`; -1 for none.
 
     >>> class_indices(["9.0", "10", "11"], ["9", "10"]), class_indices(["cat", "dog"], ["ant", "cat"])
     ([0, 1, -1], [1, -1])
@@ -87,12 +87,12 @@ def class_indices(labels: Sequence[str], class_names: Sequence[str]) -> list[int
 
 
 def class_dtype(class_names: Sequence[str], found: str | None) -> str:
-    """The dtype in which classes are predicted: NumPy's name of the dtype that the labels had, and `str` for text.
+    """Return the dtype in which classes are predicted: NumPy's name of the dtype of the labels, `str` for text.
 
     Args:
         class_names: the classes.
-        found: the dtype of the labels; None where the data have no types, as CSV: then classes that are all integers,
-            or `true` and `false`, are `int64` and `bool`.
+        found: the dtype of the labels; None for data without types, such as CSV, where classes that are all integers
+            are `int64`, and `true` and `false` are `bool`.
 
     Example:
         >>> class_dtype(["0", "1"], None), class_dtype(["0", "1"], "str"), class_dtype(["False", "True"], None)
@@ -111,7 +111,7 @@ def class_dtype(class_names: Sequence[str], found: str | None) -> str:
 
 
 def labels_in(dtype: str, class_names: Sequence[str]) -> NDArray[Any]:
-    """The classes as an array of a dtype that `class_dtype` found.
+    """Return the classes as an array of a dtype that `class_dtype` found.
 
     >>> labels_in("int64", ["0", "1"]), labels_in("bool", ["False", "True"])
     (array([0, 1]), array([False,  True]))

@@ -44,8 +44,8 @@ class Texts:
 
     Attributes:
         codes, labels: the indices, and the texts.
-        dtype: NumPy's name of the dtype that the values had, `str` for text; None where a file has no types, as CSV.
-        typed: the labels that stand for numbers or booleans in the data's own types, rather than for text.
+        dtype: NumPy's name of the dtype that the values had, `str` for text; None for files without types, such as CSV.
+        typed: the labels of values that are numbers or booleans in the data, rather than text.
     """
 
     codes: NDArray[np.int64]
@@ -257,7 +257,7 @@ _DTYPES: Mapping[str, type] = {"str": str, "bool": bool, "int64": int, "float64"
 
 
 def _moment(value: date | time | timedelta | Decimal) -> str:
-    """The text of a date, of a time or of a Decimal, as pandas writes it into a CSV file."""
+    """Return the text of a date, a time or a Decimal, as pandas writes it into a CSV file."""
     if isinstance(value, datetime):
         return value_key(value.isoformat(" "))
     if isinstance(value, Decimal):
@@ -266,14 +266,14 @@ def _moment(value: date | time | timedelta | Decimal) -> str:
 
 
 def _common_dtype(types: set[str]) -> str | None:
-    """The dtype of values of several types."""
+    """Return the dtype of values of several types."""
     if len(types) < 2:
         return next(iter(types), None)
     return "float64" if types == {"int64", "float64"} else "str"
 
 
 def dates(got: str = "", may_be_categories: bool = True) -> str:
-    """What is said of a column of dates or times."""
+    """Return the error message for a column of dates or times."""
     remedy = "turn them into numbers, or leave the column out with data.features"
     if may_be_categories:
         remedy += "; to take each as a category, name the column in data.categorical"

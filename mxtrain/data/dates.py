@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from mxtrain.data.values import MISSING_MARKS
 
 _MARKS = MISSING_MARKS | {"-", "--", ".", "nat", "none", "missing", "unknown", "not available", "tbd", "tba"}
-"""Spellings, in lower case, of a date that is missing; in a column of text besides they are categories."""
+"""Spellings, in lower case, of a missing date; in a column of other text they are categories."""
 
 _YEAR = r"(1[5-9]|2[01])\d\d"
 _MONTH_NUMBER = r"(0?[1-9]|1[0-2])"
@@ -21,7 +21,7 @@ _TIME = rf"(\d{{1,2}}:\d\d(:\d\d([.,]\d+)?)?(\s*[ap]\.?m\.?)?{_ZONE}|\d{{1,2}}\s
 _GAP = r"[-\s/.,]\s*(de\s+)?"
 
 _LONGEST, _MOST = 64, 1000
-"""Characters of a date, and labels that are looked at: enough to say what a column holds, and soon done."""
+"""The most characters of a date, and the most labels of a column that are examined."""
 
 _DATE_OR_TIME = re.compile(
     "|".join(
@@ -49,9 +49,9 @@ _DATE_OR_TIME = re.compile(
 
 
 def hold_dates(labels: Sequence[str]) -> str | None:
-    """A date or a time among the labels of a column, where at least half of them are some; else None.
+    """Return a date or a time of a column's labels, if at least half of them are dates or times; else None.
 
-    What stands for a missing value does not count, as one missing date does not make categories of the others.
+    Marks of missing values are not counted, because a missing date does not turn the others into categories.
 
     >>> hold_dates(["NA", "5 Jan 2024", "7 Jan 2024"]), hold_dates(["SEPT2", "MARCH1", "2-Sep"])
     ('5 Jan 2024', None)

@@ -18,11 +18,11 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DiskStatistics:
-    """What a pass over the inputs finds; each (d,).
+    """Statistics of the inputs from one pass; each (d,).
 
     Attributes:
         count: samples in the training part.
-        exponent: 0, but where sums would leave float64: `mean` and `squares` are those of `x / 2**exponent`.
+        exponent: 0, unless sums would overflow float64; `mean` and `squares` are those of `x / 2**exponent`.
         mean: of the training part.
         squares: sum of `(x - mean)²` over the training part.
         low, high: least and largest value of the training part.

@@ -13,7 +13,7 @@ from mxtrain.types import describe
 
 
 def names_of(given: Any) -> Sequence[str] | None:
-    """The names of columns, in NFC; None where there are none: of an array, and of a frame made from one.
+    """Return the names of columns, in NFC; None for an array, and for a frame made from one.
 
     >>> names_of({"age": [3]}), names_of(np.zeros(2, [("age", "f8")])), names_of(np.zeros((2, 3)))
     (['age'], ['age'], None)
@@ -23,7 +23,7 @@ def names_of(given: Any) -> Sequence[str] | None:
 
 
 def columns_by_name(given: Any, wanted: Iterable[str]) -> dict[str, Any]:
-    """The columns of names that are all there; a DataError where one is an array of several dimensions.
+    """Return columns by name, all of which exist; a DataError if one is an array of several dimensions.
 
     >>> columns_by_name({"gro\u0308ße": [3], "age": [7]}, ["größe"])
     {'größe': [3]}

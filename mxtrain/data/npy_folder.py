@@ -151,7 +151,7 @@ def folder_of_inputs(source: str) -> DiskArrays:
 
 
 def _by_ending(names: Iterable[str], prefix: str, source: str) -> dict[str, str]:
-    """The names that begin with a prefix, in order, by what is after it: in NFC, and with `.npy` in lower case."""
+    """Return the sorted names with a prefix, keyed by the rest of the name in NFC, with `.npy` in lower case."""
     chosen: dict[str, str] = {}
     for name in sorted(name for name in names if name.startswith(prefix)):
         other = chosen.setdefault(nfc(f"{name[len(prefix) : -len('.npy')]}.npy"), name)

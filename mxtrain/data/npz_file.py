@@ -78,7 +78,7 @@ def open_npz(file: BinaryIO, source: str) -> NpzFile:
 
 
 def read_array(archive: NpzFile, name: str, source: str) -> NDArray[Any]:
-    """An array of an archive by its name in NFC; a DataError where it is damaged."""
+    """Return an array of an archive by its name in NFC; a DataError if it is damaged."""
     spelled = [each for each in archive.files if nfc(each) == name]
     if len(spelled) > 1:
         raise DataError(f"{source}: {len(spelled)} arrays are named {name!r}; rename them")

@@ -98,7 +98,7 @@ def _texts(series: "polars.Series", source: str) -> Texts:
     if series.dtype.is_float():
         series = series.fill_nan(None)
     elif series.dtype.is_temporal() or series.dtype.is_decimal():
-        # Polars has other texts of them than Python, or none.
+        # Polars formats these differently from Python, or not at all.
         builder = ColumnBuilder(series.name, "text", lambda row: f"{source}: row {row + 1}")
         for value in series:
             builder.add(value)

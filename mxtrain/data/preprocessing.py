@@ -27,8 +27,8 @@ _LARGEST = 1e150
 class Number:
     """A column of numbers that becomes the feature `(x - mean) / scale`; `fill` stands for a missing one.
 
-    A column that is `constant` becomes 0 whatever its value: it was 0 in every training sample, so the weights of the
-    feature were never trained.
+    A column that is `constant` becomes 0 for any value: the feature was 0 in every training sample, so its weights were
+    never trained.
     """
 
     name: str
@@ -56,8 +56,8 @@ class Preprocessing:
         class_names: the classes in the order of their indices, or None for squared_error.
         dtype: of the inputs, `float32` or `float64`.
         target_dtype: of the targets: `int64` for indices of classes, else that of the inputs.
-        unseen: what is done with a category that is not among a column's values: `error`, or `ignore`, which leaves
-            all of the column's features 0, but 1 that of a column with one value, which is trained as a bias is.
+        unseen: what is done with a category that is not among a column's values: `error`, or `ignore`, which sets all
+            of the column's features to 0; the feature of a column with one value stays 1, as it is trained like a bias.
         array: for a model of arrays, the name of the array in an `.npz` file.
         target_scale: what was done to the targets; None where they were left as they are.
         class_dtype: the dtype in which classes are predicted, as `classes.class_dtype` finds it.
@@ -107,7 +107,7 @@ class Preprocessing:
 
     @property
     def classes(self) -> NDArray[Any] | None:
-        """The classes in the order of their indices, in the dtype of the labels; None where numbers are predicted."""
+        """The classes in the order of their indices, in the dtype of the labels; None if numbers are predicted."""
         return None if self.class_names is None else labels_in(self.class_dtype, self.class_names)
 
     @property
@@ -246,7 +246,7 @@ class Preprocessing:
             if fields.get("class_dtype", "str") not in CLASS_DTYPES:
                 raise ValueError(f"{fields['class_dtype']!r} is not a dtype of classes")
             found = cls(**fields)
-            _ = found.classes
+            _ = found.classes  # raises a ValueError if a class does not fit the dtype
             return found
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"the preprocessing of a run is damaged: {error!r}") from None
@@ -256,10 +256,10 @@ def too_large(source: str, name: str, dtype: str, values: NDArray[np.float64], r
     """The error of a column whose numbers do not fit in the run's dtype.
 
     Args:
-        source, name: where they are from, and what they are called.
+        source, name: the file, and the name of the column or array.
         dtype: the run's.
         values: the numbers in float64, as the model would take them.
-        remedy: what helps where float64 does not.
+        remedy: the remedy if float64 does not help.
     """
     if dtype == "float32" and (np.abs(values) < _LARGEST).all():
         remedy = "set dtype: float64, or scale it down"
@@ -269,7 +269,7 @@ def too_large(source: str, name: str, dtype: str, values: NDArray[np.float64], r
 def too_large_feature(
     source: str, name: str, dtype: str, values: NDArray[np.float64], standardization: Standardization
 ) -> DataError:
-    """The error of a feature, (n,), in float64, that does not fit in the run's dtype."""
+    """The error of a feature whose `values`, (n,), in float64, do not fit in the run's dtype."""
     is_standardized = standardization.mean.any() or (standardization.scale != 1).any()
     remedy = "correct it, or leave its sample out" if is_standardized else "set data.standardize: features"
     return too_large(source, name, dtype, values, remedy)

@@ -15,8 +15,8 @@ _BLOCK = 4096
 class Standardization:
     """The map `(x - mean) / scale`, feature by feature, computed in float64 and rounded once.
 
-    A feature that is 0 in every training sample is always 0: the weights on it get no gradient, so they are not those
-    of any training, and would multiply whatever value came later.
+    A feature that is 0 in every training sample is 0 in all data: its weights get no gradient, so they keep their
+    initial values and must not affect predictions.
 
     Attributes:
         mean: (d,), float64.
@@ -35,7 +35,7 @@ class Standardization:
 
     @classmethod
     def unchanged(cls, inputs: NDArray[Any]) -> Self:
-        """The map that changes nothing but features that are 0 in all of `inputs`, (n, d), which stay 0.
+        """The map that sets features that are 0 in all of `inputs`, (n, d), to 0, and changes no others.
 
         Example:
             >>> Standardization.unchanged(np.array([[0, 7], [0, 7]])).apply(np.array([[5, 8]]), np.float32)
@@ -82,14 +82,14 @@ class Standardization:
         low: NDArray[np.float64],
         high: NDArray[np.float64],
     ) -> Self:
-        """The map of features with these means, standard deviations, and least and largest values; each (d,)."""
+        """The map for these means, standard deviations, and smallest and largest values of features; each (d,)."""
         # A rounded mean gives a constant a tiny scale, by which any other value would become huge.
         constant = (low == high) | (scale == 0)
         return cls(np.where(constant, low, mean), np.where(constant, 1.0, scale), constant)
 
     @classmethod
     def of_whole(cls, one: Self, low: NDArray[Any], high: NDArray[Any]) -> Self:
-        """The map `one` of all values together, for each feature; `low` and `high` are the features' own."""
+        """Apply the map `one`, of all values together, to each feature; `low` and `high` are per feature."""
         constant = (low == high) & (low == one.mean)
         return cls(np.repeat(one.mean, len(low)), np.repeat(one.scale, len(low)), constant)
 
@@ -102,12 +102,12 @@ class Standardization:
         return mapped
 
     def apply_to(self, inputs: NDArray[Any], out: NDArray[Any], scratch: NDArray[Any]) -> None:
-        """Map inputs into `out`, both (n, d), by way of a scratch array of that shape."""
+        """Map inputs into `out`, both (n, d), using a scratch array of that shape."""
         with np.errstate(over="ignore", invalid="ignore"):
             np.subtract(inputs, self.mean, out=scratch, casting="same_kind")
             np.divide(scratch, self.scale, out=out, casting="same_kind", dtype=scratch.dtype)
             if inputs.dtype.kind == "f" and inputs.dtype.itemsize >= 8 and not np.isfinite(scratch).all():
-                beyond = ~np.isfinite(scratch)  # a difference of finite numbers that is beyond float64
+                beyond = ~np.isfinite(scratch)  # differences of finite numbers that overflow float64
                 out[beyond] = (inputs / self.scale - self.mean / self.scale)[beyond]
         if self.constant.any():
             out[:, self.constant] = 0
@@ -116,19 +116,19 @@ class Standardization:
 def out_of_range(
     mean: NDArray[np.float64], scale: NDArray[np.float64], low: NDArray[Any], high: NDArray[Any]
 ) -> NDArray[np.bool_]:
-    """The features whose sums, or sums of squares, are too large or too small for float64."""
+    """Return the features whose sums, or sums of squares, overflow or underflow float64."""
     beyond: NDArray[np.bool_] = ~np.isfinite(mean) | ~np.isfinite(scale) | ((scale == 0) & (low != high))
     return beyond
 
 
 def exponent_of(low: NDArray[Any], high: NDArray[Any]) -> NDArray[np.int32]:
-    """The power of 2, (d,), by which features are divided, without rounding, so that no square of theirs overflows."""
+    """Return the exponent, (d,), of the power of 2 by which features are divided so that no square overflows."""
     exponent: NDArray[np.int32] = np.frexp(np.maximum(np.abs(low), np.abs(high)).astype(np.float64))[1]
     return exponent
 
 
 def _scaled_moments(inputs: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The mean and the standard deviation of each feature of (n, d) inputs, of any size."""
+    """Return the mean and the standard deviation of each feature of (n, d) inputs, for numbers of any size."""
     exponent = exponent_of(inputs.min(axis=0), inputs.max(axis=0))
     scaled = np.ldexp(inputs, -exponent)
     mean = scaled.mean(axis=0)

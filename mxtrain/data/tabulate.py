@@ -27,7 +27,7 @@ def tabulate(
         target: the column to predict.
         classes: whether the target names classes or is a number.
         missing: what is done where a value is missing; with `mean` NaN stays in the inputs.
-        categorical: the columns whose values are categories even where they are dates.
+        categorical: the columns whose values are categories even if they are dates.
 
     Raises:
         DataError: there is no sample, a column has no value, holds dates, or has too many categories, or a value is
@@ -42,7 +42,7 @@ def tabulate(
     """
     if not len(columns):
         raise DataError(f"{columns.source}: has a header but no samples")
-    # Not where columns are read: to a trained model, an old one too, each spelling may be a category.
+    # Not when columns are read, because to a model of an earlier version each spelling may be a category.
     merged = {name: _merged(column) for name, column in columns.columns.items()}
     columns = Columns(columns.source, merged, columns.place)
     features = {name: column for name, column in columns.columns.items() if name != target}

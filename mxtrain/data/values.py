@@ -18,7 +18,7 @@ _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,9}))
 
 
 def value_key(text: str) -> str:
-    """A text that is the same for all spellings of one value.
+    """Return a text that is the same for all spellings of one value.
 
     Numbers are compared digit by digit, so that no integer is rounded to a float.
 
@@ -32,7 +32,7 @@ def value_key(text: str) -> str:
 
 
 def _known_key(text: str) -> str | None:
-    """The key of a number, a boolean or a moment; None for other text."""
+    """Return the key of a number, a boolean, or a date and time; None for other text."""
     if (lower := text.lower()) in ("true", "false"):
         return lower
     if number := _NUMBER.fullmatch(text):
@@ -74,15 +74,15 @@ def merge_spellings(
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Give all spellings of one value in a column one label, the shortest of its spellings.
 
-    Where a column holds text besides numbers, its numbers are text too (`1`, `1.0` and `1.0-beta` are three versions).
+    If a column also holds other text, its numbers are text too (`1`, `1.0` and `1.0-beta` are three versions).
 
     Args:
         labels: the labels of the column, each different.
         codes: (n,); the label of sample i is `labels[codes[i]]`, and -1 is a missing value.
-        typed: the labels that stand for numbers or booleans in the data's own types, rather than for text.
+        typed: the labels of values that are numbers or booleans in the data, rather than text.
 
     Returns:
-        The labels and the codes, the same where nothing was merged.
+        The labels and the codes, unchanged if nothing was merged.
 
     Example:
         >>> merge_spellings(["1.0", "2", "1"], np.array([0, 1, -1, 2]))
@@ -107,7 +107,7 @@ def merge_spellings(
 
 
 def positions(labels: Sequence[str], known: Sequence[str]) -> list[int]:
-    """For each label the position of the known one that it means, or -1: the same text, or else the same value.
+    """Return the position of the known label that each label means, by text or else by value; -1 for none.
 
     Example:
         >>> positions(["1.0", "True", "x", "01"], ["1", "2", "true"])
@@ -128,7 +128,7 @@ def positions(labels: Sequence[str], known: Sequence[str]) -> list[int]:
 
 
 def _unique(known: Sequence[str], key: Callable[[str], str]) -> dict[str, int]:
-    """The positions by key; -1 where several labels have one."""
+    """Return the positions by key; -1 for a key of several labels."""
     table: dict[str, int] = {}
     for code, label in enumerate(known):
         table[key(label)] = code if key(label) not in table else -1

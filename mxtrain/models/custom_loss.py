@@ -1,4 +1,4 @@
-"""The loss of a custom model: one for training, validation, early stopping, evaluation and sweeps."""
+"""The loss of a custom model, used for training, validation, early stopping, evaluation and sweeps."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ _TOLERANCE = 1e-3
 
 
 def custom_loss(config: RunConfig, model: Model, params: Mapping[str, Array]) -> CustomLoss:
-    """The loss of a model with `loss: custom`: its method `loss`, or else the value of its `loss_and_grad`.
+    """Return the loss of a model with `loss: custom`: its method `loss`, or else the value of its `loss_and_grad`.
 
     Args:
         config: the resolved config.
@@ -29,7 +29,7 @@ def custom_loss(config: RunConfig, model: Model, params: Mapping[str, Array]) ->
         params: its parameters, by name.
 
     Raises:
-        ModelError: when called, where the model returns no scalar.
+        ModelError: when called, if the model does not return a scalar.
     """
     own = getattr(model, "loss", None)
     if callable(own):
@@ -55,11 +55,11 @@ def compare_losses(
         targets: of the batch.
 
     Returns:
-        Whether they could be compared: not where one is infinite or NaN.
+        False if they cannot be compared because one is infinite or NaN.
 
     Raises:
         ConfigError: the config names a built-in loss, and the model computes another one.
-        ModelError: the model's `loss` and `loss_and_grad` differ, or `loss` returns no scalar.
+        ModelError: the model's `loss` and `loss_and_grad` differ, or `loss` does not return a scalar.
     """
     own = getattr(model, "loss", None)
     if config.loss == "custom" and not callable(own):

@@ -21,7 +21,7 @@ class Metric(Protocol):
         """Count a batch: a model's outputs, (n, k), and the targets, (n,)."""
 
     def value(self) -> float | None:
-        """The metric of all batches added; NaN before the first, and None where it has no value for them."""
+        """The metric of all batches added; NaN before the first, and None if it is not defined for them."""
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ class MeanAbsoluteError:
 class R2:
     """The coefficient of determination, `1 - Σ(ŷ - y)² / Σ(y - ȳ)²`: 1 is perfect, 0 no better than the mean.
 
-    It has no value where all targets are equal, as those of one sample are: there is no variance to explain.
+    It is None where all targets are equal, or for one sample: there is no variance to explain.
 
     Args:
         shift: a number near the targets, such as the mean of the training part. The spread is summed around

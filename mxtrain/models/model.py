@@ -13,8 +13,8 @@ class Model(Protocol):
 
     Arrays are of one array module, `numpy` or `cupy`, and of one dtype, save for class indices.
 
-    With `loss: custom` a model may also have `loss(outputs, targets)`, the sum of a batch's losses as a scalar, which
-    is then used wherever no gradient is needed; without it, the value of `loss_and_grad` is used there.
+    With `loss: custom` a model may also have `loss(outputs, targets)`, the sum of a batch's losses as a scalar, for
+    evaluation without a gradient; otherwise the value of `loss_and_grad` is used.
     """
 
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -43,8 +43,8 @@ class Rule(Config, ABC):
         η: learning rate, above 0.
         λ: weight decay, at least 0: `λ·W` is added to the gradient, save by a rule whose decay is decoupled from it.
         clip: bound on each element of the gradient, at least 0; 0 means none.
-        scale: factor on the gradient, any finite number; 0 means unset, and `fit` sets it to `1/batch_size`, or, of
-            fewer samples than that, one over their number.
+        scale: factor on the gradient, any finite number; 0 means unset, and `fit` sets it to `1/batch_size`, or to one
+            over the number of training samples if there are fewer.
         η_sched: schedule of the learning rate; where set, it overrides the fixed η.
         groups: settings of some parameters that differ from these, by patterns of their names, such as `b*`; the first
             that fits holds.
@@ -91,7 +91,7 @@ class Rule(Config, ABC):
         return self.model_copy(update=own | {"groups": {}})
 
     def for_run(self, epochs: int, batches: int) -> Self:
-        """The rule in a run of so many epochs of so many batches, with a schedule that knows its length.
+        """Return the rule for a run of so many epochs of so many batches, with the length of its schedule resolved.
 
         Raises:
             ConfigError: the schedule does not fit into the run.

@@ -40,7 +40,7 @@ def write_report(
         path: the page's; the pictures go into a folder beside it that is called like it, without the ending.
         title, blocks, figures: see `page`.
         notes: see `Report`.
-        follow: whether symbolic links are followed, because the user chose the place; in the folder of a run they are
+        follow: whether to follow symbolic links, for a path that the user chose; in the folder of a run they are
             replaced.
 
     Raises:

@@ -48,7 +48,7 @@ class RateSchedule(Schedule):
         return T if isinstance(T, str) else None
 
     def for_run(self, epochs: int, batches: int) -> Self:
-        """The schedule in a run of so many epochs of so many batches, with T as a number.
+        """Return the schedule for a run of so many epochs of so many batches, with T as a number.
 
         Raises:
             ConfigError: the warm-up takes the whole run.
@@ -152,8 +152,8 @@ class Cosine(RateSchedule):
 
     Args:
         η: the learning rate at `t = 0`, above 0; left out, the optimizer's own.
-        T: how many epochs or iterations the fall takes, at least 1; the warm-up comes on top of them. Or `run`: what is
-            left of the run after the warm-up, so that the fall ends with the run; or `run/N`: the N-th part of that.
+        T: how many epochs or iterations the fall takes, at least 1, in addition to the warm-up. Or `run`, the rest of
+            the run after the warm-up, so that the fall ends with the run; or `run/N`, the N-th part of that.
         α: the share of η that is left at the end, from 0 to 1.
         per, warmup: as for every schedule.
 
@@ -180,8 +180,8 @@ class Step(RateSchedule):
 
     Args:
         η: the learning rate at `t = 0`, above 0; left out, the optimizer's own.
-        T: epochs or iterations from one drop to the next, at least 1; or `run/N`: the N-th part of what is left of the
-            run after the warm-up, so that η drops N - 1 times; with `run`, never.
+        T: epochs or iterations from one drop to the next, at least 1; or `run/N`, the N-th part of the rest of the run
+            after the warm-up, so that η drops N - 1 times; with `run`, never.
         γ: the factor of each drop, above 0 and below 1.
         per, warmup: as for every schedule.
 

@@ -37,7 +37,7 @@ RunLength = Annotated[int | str, _RunLength(ge=1, whole=True, ceiling=2**31 - 1)
 
 
 def resolve_length(length: int | str, run: int) -> int:
-    """A length as a number, where the run takes `run` epochs or iterations; a part is rounded up.
+    """Return a length as a number, in a run of `run` epochs or iterations; a part is rounded up.
 
     >>> resolve_length(7, 20), resolve_length("run", 20), resolve_length("run/3", 20)
     (7, 20, 7)

@@ -1,4 +1,4 @@
-"""Checksums of what a sweep records, so that a damaged file is an error and never another result."""
+"""Checksums of what a sweep records, so that a damaged file is an error and never changes a result."""
 
 import json
 import re
@@ -9,19 +9,19 @@ from typing import Any
 
 from mxtrain.atomic_io import read_file
 from mxtrain.training.ledger import METRICS
+from mxtrain.training.run_directory import CONFIG
 
 KEY = "sha256"
 """The name under which a record holds its own checksum."""
-CONFIG = "config.yaml"
 
 _HEADER = "# sha256 of the lines below: {}\n"
 _FULL_HEADER = re.compile(rb"# sha256 of the lines below: ([0-9a-f]{64})")
 _DAMAGED_HEADER = re.compile(rb"sha256 of the lines below|[0-9a-f]{31}")
-"""At least one of these is left in a header of which one byte is damaged."""
+"""At least one of these matches in a header with one damaged byte."""
 
 
 def digest(record: Mapping[str, Any]) -> str:
-    """The SHA-256 of plain values, without the checksum among them.
+    """Return the SHA-256 of a record, without the checksum in it.
 
     >>> digest({"b": 1, "a": [2.0]}) == digest({"a": (2.0,), "b": 1, "sha256": "..."})
     True
@@ -31,17 +31,17 @@ def digest(record: Mapping[str, Any]) -> str:
 
 
 def has_changed(record: Mapping[str, Any]) -> bool:
-    """Whether a record holds a checksum that is not its own; earlier versions wrote none."""
+    """Return whether a record holds a checksum that is not its own; earlier versions wrote none."""
     return KEY in record and record[KEY] != digest(record)
 
 
 def seal(text: str) -> str:
-    """A text below a comment line with its checksum."""
+    """Return a text with a comment line in front that holds its checksum."""
     return _HEADER.format(sha256(text.encode()).hexdigest()) + text
 
 
 def is_broken(content: bytes) -> bool:
-    """Whether the content of a file is not what `seal` returned; earlier versions wrote no checksum.
+    """Return whether the content of a file is not what `seal` returned; earlier versions wrote no checksum.
 
     >>> is_broken(b"trials: 3"), is_broken(seal("trials: 3").encode()), is_broken(seal("trials: 3").encode() + b"0")
     (False, False, True)
@@ -54,11 +54,11 @@ def is_broken(content: bytes) -> bool:
 
 
 def of_run(run_dir: Path, epochs: int) -> dict[str, dict[str, Any]]:
-    """The checksums of the files that a trial's values come from, by name; those that are there.
+    """Return the checksums of the files that a trial's values come from, by name, without missing files.
 
     Args:
         run_dir: the folder of the run.
-        epochs: how many epochs count: the run may be trained on later.
+        epochs: how many epochs count, because the run may be continued later.
     """
     found: dict[str, dict[str, Any]] = {}
     if (content := _read(run_dir / CONFIG)) is not None:
@@ -70,7 +70,7 @@ def of_run(run_dir: Path, epochs: int) -> dict[str, dict[str, Any]]:
 
 
 def changed_files(run_dir: Path, checksums: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:
-    """The names of files that are there and differ from their checksums."""
+    """Return the names of files that exist and differ from their checksums."""
     now = of_run(run_dir, checksums.get(METRICS, {}).get("epochs", 0))
     return [name for name, checksum in checksums.items() if name in now and now[name] != checksum]
 

@@ -1,4 +1,4 @@
-"""A Dask cluster on this machine that takes no connection but its own."""
+"""A Dask cluster on this machine that accepts no connection but its own."""
 
 import logging
 import os
@@ -27,7 +27,7 @@ class QuietWorker(_NoHTTP, Worker):
 
 
 class PrivateCluster:
-    """Workers on this machine, which trust only certificates that are made for this cluster and kept in memory.
+    """Workers on this machine that trust only certificates that are created for this cluster and kept in memory.
 
     Args:
         count: how many workers, each with one thread.

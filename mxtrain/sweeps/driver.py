@@ -67,7 +67,7 @@ class Driver:
         self._under_way: set[tuple[int, int]] = set()
         self._unwritten: set[int] = set()
         self._retried: set[int] = set()
-        # failures whose records are lost with the study, of trials that were tried again
+        # failures of trials that were tried again, whose records were lost with the study
         self._earlier: dict[int, list[Ending]] = {}
         self._written_at = self._shown_at = 0.0
         self._saving_took = 0.0
@@ -92,7 +92,7 @@ class Driver:
             SweepError: it cannot go on; what was done is kept.
         """
         self._retry_failed = retry_failed
-        self._recall(retry_failed)  # where it fails, the results in the folder stay as they are
+        self._recall(retry_failed)  # outside of try: if it fails, the results in the folder stay unchanged
         try:
             self._loop()
             self._write_what_can_be()
@@ -149,7 +149,7 @@ class Driver:
             raise self._record.damaged(f"trial {number}: {error}") from error
 
     def _retry(self, trial: Trial) -> None:
-        """Train a failed trial again, from its first epoch, unless an interrupted retry has begun already."""
+        """Train a failed trial again from its first epoch, or continue a retry that was interrupted."""
         self._live[trial.number] = trial
         if trial.has_failed_before:
             self._retried.add(trial.number)
@@ -212,7 +212,7 @@ class Driver:
         self._earlier.setdefault(number, []).append(ending)
 
     def _failure(self, trial: Trial) -> Ending:
-        """The end of a trial whose folder says that it failed, though it is not in the study."""
+        """Return the end of a trial that is not in the study, and failed according to its folder."""
         try:
             trial.restore_failure()
         except ForeignRunError as error:
@@ -316,7 +316,7 @@ class Driver:
         raise RunInterrupted(self._folder.path, self._stop.signal, ended)
 
     def _save(self, at_least_every: float = 0.0) -> None:
-        # a trial that has ended shows at once, unless writing the rows took long
+        # a trial that has ended is saved at once, unless saving takes long
         wait = min(at_least_every, 20 * self._saving_took) if self._has_news else at_least_every
         begin = time.monotonic()
         if begin - self._written_at < wait:

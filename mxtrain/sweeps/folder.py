@@ -15,13 +15,14 @@ from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
 from mxtrain.config.source import expand_home
 from mxtrain.config.validating import DATA_PATHS, normalized
 from mxtrain.errors import ConfigError, ForeignRunError, Problem, SweepError, resume_command
-from mxtrain.sweeps.checksums import CONFIG, KEY, changed_files, digest, has_changed, is_broken, of_run, seal
+from mxtrain.sweeps.checksums import KEY, changed_files, digest, has_changed, is_broken, of_run, seal
 from mxtrain.sweeps.result import Ending, SweepResult
 from mxtrain.training import check_same_run, folder_lock, is_folder_locked, write_file
 from mxtrain.training.flattened import cause, flattened, told
 from mxtrain.training.folder_lock import LOCK
 from mxtrain.training.json_text import parse
 from mxtrain.training.ledger import METRICS
+from mxtrain.training.run_directory import CONFIG
 
 SWEEPS = Path("sweeps")
 FILE = "sweep.yaml"
@@ -71,7 +72,7 @@ class SweepFolder:
             raise SweepError(f"the sweep's folder {self.path} cannot be made: {error.strerror}") from error
 
     def check_names(self) -> None:
-        """Refuse a folder that holds something else; to be repeated when it is locked.
+        """Refuse a folder that holds something else; called again once the folder is locked.
 
         Raises:
             SweepError: it does, or a folder in it is a link, so that trials would be written elsewhere.
@@ -98,17 +99,17 @@ class SweepFolder:
 
     @property
     def is_running(self) -> bool:
-        """Whether a driver may be running the sweep; nothing in the folder is written."""
+        """True if a driver may be running the sweep; nothing is written into the folder."""
         try:
             return is_folder_locked(self.path)
         except OSError:
             return False  # a driver could not lock it either
 
     def take_up(self, sweep: Sweep) -> Sweep:
-        """Write the sweep down, in a folder that is locked; where there is one already, refuse another one.
+        """Write the sweep's file, in a folder that is locked; refuse a folder that holds another sweep.
 
         Returns:
-            The sweep, with the paths of its data as they were spelled when it began, as these identify its study.
+            The sweep, with the paths of its data as they were spelled when it started, as these identify its study.
 
         Raises:
             ConfigError: the folder's sweep differs in what may not change; every difference at once.
@@ -139,15 +140,15 @@ class SweepFolder:
             return None
 
     def check_file(self) -> None:
-        """Check that the sweep's file is as it was written.
+        """Refuse a sweep's file that has changed since it was written.
 
         Raises:
-            SweepError: it is not.
+            SweepError: it has.
         """
         try:
             is_damaged = is_broken(read_file(self.file))
         except OSError:
-            return  # reading it as a sweep reports that
+            return  # reported when it is read as a sweep
         if is_damaged:
             command = f"mxtrain sweep {quote(str(self.file))} --run-dir {quote(str(self.path))}"
             raise SweepError(
@@ -167,7 +168,7 @@ class SweepFolder:
         return folders
 
     def put_aside_dirs(self, number: int, seeds: int) -> Iterator[list[Path]]:
-        """The folders of the runs of a trial's earlier attempts, the first attempt first."""
+        """Yield the folders of the runs of a trial's earlier attempts, the first attempt first."""
         trial = self.path / "trials" / f"{number:04}"
         for attempt in count(1):
             aside = trial.with_name(f"{trial.name}-failed-{attempt}")
@@ -176,7 +177,7 @@ class SweepFolder:
             yield [aside] if seeds == 1 else [aside / f"seed-{i}" for i in range(seeds)]
 
     def checksums(self, ending: Ending) -> dict[str, dict[str, Any]]:
-        """The checksums of the files that a trial's values come from, by their paths in the sweep's folder."""
+        """Return the checksums of the files that a trial's values come from, by their paths in the sweep's folder."""
         first = ending.run_dir
         runs = sorted(first.parent.glob("seed-*")) if first.name == "seed-0" else [first]
         found: dict[str, dict[str, Any]] = {}
@@ -187,7 +188,7 @@ class SweepFolder:
         return found
 
     def check(self, ending: Ending, configs: Sequence[Callable[[], RunConfig]]) -> None:
-        """Check that the folders of a recorded trial, if they are there, hold what was recorded.
+        """Check that the folders of a recorded trial, if they exist, hold what was recorded.
 
         Args:
             ending: the trial.
@@ -211,7 +212,7 @@ class SweepFolder:
                 raise self.foreign(str(error), run_dir) from error
 
     def foreign(self, message: str, run_dir: Path) -> SweepError:
-        """The error for the folder of a run that does not hold what it must."""
+        """Return the error for the folder of a run that does not hold what it must."""
         remedy = f"restore it, or move {run_dir} away, and continue with `{resume_command(self.path)}`"
         return SweepError(f"{message}; {remedy}")
 
@@ -281,7 +282,7 @@ def identity(sweep: Sweep) -> str:
 
 
 def _spelled_as(known: Sweep, sweep: Sweep) -> Sweep:
-    """A sweep, with another's spelling of those paths of data that are the same."""
+    """Return a sweep in which paths of data that are the same as those of `known` are spelled as there."""
     before, now = known.run.get("data"), sweep.run.get("data")
     if not isinstance(before, dict) or not isinstance(now, dict):
         return sweep

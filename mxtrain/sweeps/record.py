@@ -79,11 +79,12 @@ class Record:
         return found
 
     def damaged(self, what: str) -> SweepError:
-        """The error for a study that does not hold what was written."""
+        """Return the error for a study that does not hold what was written."""
         return SweepError(f"the study in {shown_address(self._url)} is damaged: {what}; {self._remedy}")
 
     @property
     def _remedy(self) -> str:
+        """The remedy for a study that is damaged."""
         if self._sweep.settings.storage is None:
             return f"move {self._file} away, and it is written anew from the folders of the trials"
         return "restore the database, or give the sweep another name"
@@ -128,7 +129,7 @@ class Record:
             self._opened().add_trial(frozen)
 
     def _hold_file(self, busy: str) -> None:
-        """Hold a lock file beside a SQLite database, whatever path or folder another driver opens it by."""
+        """Lock a file beside a SQLite database, which works for any path by which another driver opens it."""
         url = make_url(self._url)
         is_file = url.get_backend_name() == "sqlite" and url.database and not url.database.startswith((":", "file:"))
         if not is_file:
@@ -141,7 +142,7 @@ class Record:
             raise SweepError(f"{file.parent} cannot be written: {error.strerror or error}") from error
 
     def _hold(self, engine: Engine, busy: str) -> None:
-        """Keep other drivers away from the study on a server, for as long as a connection lasts."""
+        """Lock the study on a database server for as long as the connection lasts."""
         dialect = engine.dialect.name
         if dialect == "sqlite":
             return
@@ -149,7 +150,7 @@ class Record:
         if dialect == "postgresql":
             key = int.from_bytes(sha256(f"mxtrain {self._sweep.name}".encode()).digest()[:8], "little", signed=True)
             has_lock = connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key})
-        else:  # the names of MySQL's locks belong to the whole server, and it ends connections that are idle
+        else:  # MySQL's lock names are global to the server, and it closes idle connections
             connection.execute(text("SET SESSION wait_timeout = 31536000"))
             name = sha256(f"{engine.url.database} {self._sweep.name}".encode()).hexdigest()[:48]
             has_lock = connection.scalar(text("SELECT GET_LOCK(:name, 0)"), {"name": f"mxtrain {name}"}) == 1
@@ -202,22 +203,22 @@ class Record:
         except ImportError as error:
             extra = make_url(self._url).get_backend_name()
             raise SweepError(f"{study} needs a driver; pip install 'mxtrain[{extra}]'") from error
-        except Exception as error:  # Optuna raises errors of many types where rows do not fit together
+        except Exception as error:  # Optuna raises errors of many types for inconsistent rows
             raise self.damaged(f"{type(error).__name__}: {_reason(error)}") from error
 
 
 def _check_files(file: Path) -> None:
-    """Refuse links, pipes and devices in the place of the database and the files beside it: SQLite would open them."""
+    """Refuse links, pipes and devices in place of the database and the files beside it: SQLite would open them."""
     for suffix in ("", "-journal", "-wal", "-shm"):
         place = file.with_name(file.name + suffix)
         try:
             refuse_link(place)
             if place.exists() and not place.is_file():
-                raise OSError(errno.EINVAL, "is no regular file", str(place))
+                raise OSError(errno.EINVAL, "is not a regular file", str(place))
         except OSError as error:
             raise SweepError(f"the study {file} cannot be opened: {reason(error)}; move it away") from error
     if file.exists() and file.stat().st_nlink > 1 and not file.with_name(f"{file.name}-journal").exists():
-        write_file(file, file.read_bytes())  # a hard-linked copy of the folder has a study of its own from here on
+        write_file(file, file.read_bytes())  # a hard-linked copy of the folder gets a separate study
 
 
 def _reason(error: Exception) -> str:
@@ -229,7 +230,7 @@ def _reason(error: Exception) -> str:
 
 
 def _digest(trial: FrozenTrial) -> str:
-    """The checksum of everything in a trial that results and later trials depend on."""
+    """Return the checksum of everything in a trial that results and later trials depend on."""
     params = {name: trial.distributions[name].to_internal_repr(value) for name, value in trial.params.items()}
     return digest(
         {

@@ -1,6 +1,5 @@
 """What came of a sweep: a row for each trial, and the best of them."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from mxtrain.config import Objective
 from mxtrain.numbers import count, short
+from mxtrain.training.json_text import is_finite_number
 from mxtrain.types import describe
 
 TrialRow = dict[str, Any]
@@ -71,7 +71,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """The trials of a sweep as rows, in the order of their numbers; iterate over it, or take a trial by its number.
+    """The trials of a sweep as rows, in the order of their numbers; iterable, and indexed by the number of a trial.
 
     Attributes:
         name: of the sweep.
@@ -134,7 +134,7 @@ class SweepResult:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "SweepResult":
-        """What `to_dict` returned.
+        """Restore a result from what `to_dict` returned.
 
         Raises:
             ValueError: it is not what `to_dict` returns; says where.
@@ -181,7 +181,7 @@ def _alone(values: Sequence[float] | None) -> Any:
 
 
 def _problem(record: Any) -> str:
-    """What is wrong with a record that was read; "" where nothing is."""
+    """Return what is wrong with a record that was read; "" if nothing is."""
     if not isinstance(record, dict):
         return f"must be a mapping, got {describe(record)}"
     objectives, trials = record.get("objectives"), record.get("trials")
@@ -208,7 +208,7 @@ def _problem(record: Any) -> str:
 def _row_checks(row: Mapping[str, Any], objectives: int) -> dict[str, bool]:
     value = row.get("value")
     values = value if isinstance(value, list) else [value]
-    is_value = len(values) == objectives and all(map(_is_number, values))
+    is_value = len(values) == objectives and all(map(is_finite_number, values))
     return {
         "number": _is_count(row.get("number")),
         "params": isinstance(row.get("params"), dict),
@@ -216,7 +216,7 @@ def _row_checks(row: Mapping[str, Any], objectives: int) -> dict[str, bool]:
         "value": is_value or (value is None and row.get("state") != "complete"),
         "run_dir": isinstance(row.get("run_dir"), str),
         "epochs": _is_count(row.get("epochs")),
-        "seconds": _is_number(row.get("seconds")),
+        "seconds": is_finite_number(row.get("seconds")),
         "drawn": isinstance(row.get("drawn"), dict),
         "error": isinstance(row.get("error", ""), str),
     }
@@ -228,7 +228,3 @@ def _is_objective(value: Any) -> bool:
 
 def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -37,7 +37,7 @@ def sweep(
     stop: StopRequest | None = None,
     watch: Watch | None = None,
 ) -> SweepResult:
-    """Search over any value of a run file as `mxtrain.sweep` does, without showing progress."""
+    """Search over any value of a run file as `mxtrain.sweep` does, without progress."""
     plan = _plan(config, overrides)
     folder = _folder(plan, run_dir)
     folder.make()

@@ -125,7 +125,7 @@ class Trial:
         return any(read_status(each.run_dir).state == "failed" for each in self.members)
 
     def mark_end(self) -> None:
-        """Write into the folders of its unfinished runs that the trial was pruned or has failed."""
+        """Write into the folders of unfinished runs that the trial was pruned or failed."""
         if self.state in ("pruned", "failed"):
             for each in self.members:
                 status = read_status(each.run_dir)
@@ -165,7 +165,7 @@ class Trial:
         """How many epochs its runs have finished; where it was pruned, up to there."""
         if self.state == "pruned":
             return max(self.course)
-        if self.state == "failed":  # independent of when checkpoints were saved
+        if self.state == "failed":  # metrics, as they do not depend on when checkpoints were saved
             return max(len(read_history(each.run_dir)) for each in self.members)
         return max(each.epochs for each in self.members)
 
@@ -227,10 +227,10 @@ class Trial:
             self.state, self.values = "complete", [fmean(values) for values in self._values()]
 
     def _judge(self) -> bool:
-        """Judge the trial at each rung that its runs have reached; whether it is pruned.
+        """Judge the trial at each rung that its runs have reached, and return whether it is pruned.
 
-        A run that is over is judged at every rung it has metrics for: an earlier process may have trained it to its
-        end, and its values at the rungs decide about later trials.
+        A finished run is judged at every rung it has metrics for, because an earlier driver may have trained it to its
+        end, and its values at the rungs affect later trials.
         """
         while len(self.course) < len(self.rungs) and self.target <= max(
             len(each.progress.rows) for each in self.members

@@ -43,7 +43,7 @@ def _die_with_parent() -> None:
 def _read(lines: IO[bytes], requests: "SimpleQueue[dict[str, Any]]", stop: StopRequest) -> None:
     for line in lines:
         if not line.endswith(b"\n"):
-            break  # the driver died while it wrote
+            break  # the driver died while writing
         request = json.loads(line)
         if "stop" in request:
             stop.signal = request["stop"]

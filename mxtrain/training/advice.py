@@ -11,13 +11,13 @@ from mxtrain.training.history import final_epoch
 from mxtrain.types import Array
 
 UNUSUAL_SIZE = 5.0
-"""A root mean square above which targets are standardized with advantage: a network's first outputs are near 0."""
+"""Root mean square of targets above which standardizing them helps, because a network's first outputs are near 0."""
 FITS = 0.5
-"""An R² on the training part above which a model has learned it."""
+"""R² on the training part above which it counts as fitted well."""
 
 
 def target_moments(config: RunConfig, targets: Array) -> tuple[float, float] | None:
-    """The mean and the standard deviation of targets; None for classes, or without any target."""
+    """Return the mean and the standard deviation of targets; None for classes, or without any target."""
     if config.decoding in CLASS_LOSSES or not len(targets):
         return None
     largest = float(abs(targets).max()) or 1.0
@@ -26,7 +26,7 @@ def target_moments(config: RunConfig, targets: Array) -> tuple[float, float] | N
 
 
 def regression_advice(config: RunConfig, history: Sequence[Row], moments: tuple[float, float] | None) -> str | None:
-    """One line on what to try where the R² on the validation part is below 0; None elsewhere.
+    """Return one line on what to try if the R² on the validation part is below 0; otherwise None.
 
     Args:
         config: the resolved config.
@@ -59,7 +59,7 @@ def _remedy(config: RunConfig, history: Sequence[Row], moments: tuple[float, flo
 
 
 def _r2(config: RunConfig, row: Row, moments: tuple[float, float], part: str) -> float | None:
-    """The R² of an epoch: as it was measured, or from the loss, which is half the mean squared error."""
+    """Return the R² of an epoch as measured, or else from the loss, which is half the mean squared error."""
     if (measured := row.get(f"{part}r2")) is not None:
         return float(measured)
     loss, variance = row.get(f"{part}loss"), moments[1] ** 2

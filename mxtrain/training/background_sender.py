@@ -10,25 +10,25 @@ from mxtrain.training.callbacks import Row
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 """Seconds between attempts after a failure; doubled after each."""
 CLOSING_DELAY = 0.2
-"""Seconds between attempts once the run is over."""
+"""Seconds between attempts after the end of the run."""
 STALLED_LIMIT, CLOSING_LIMIT = 3.0, 10.0
 """Seconds that `close` waits for the next answer of the service, and for everything to be delivered."""
 PORTION = 100
-"""Rows that are sent in one call at the most."""
+"""The most rows that are sent in one call."""
 
 
 class Stamped(NamedTuple):
-    """A row and the time at which it was finished, in milliseconds; equal in every attempt to send it."""
+    """A row and the time at which it was finished, in milliseconds; the same in every attempt to send it."""
 
     row: Row
     milliseconds: int
 
 
 class Service(Protocol):
-    """Where rows go. Any method may raise; it is called again later."""
+    """A destination of rows. Any method may raise; it is called again later."""
 
     def connect(self, note_progress: Callable[[], None]) -> None:
-        """Connect, and find out what the service has already; called again after every failure.
+        """Connect, and look up what the service has already; called again after every failure.
 
         Args:
             note_progress: to be called after each answer of the service.
@@ -42,12 +42,12 @@ class Service(Protocol):
 
 
 class BackgroundSender:
-    """Sends rows in their order from a daemon thread, and retries after failures.
+    """Sends rows in order from a daemon thread, and retries after failures.
 
     Args:
-        service: where the rows go.
-        report: called with the first error, from the thread; later ones are retried without a report.
-        closing_limit: seconds that `close` waits at the most.
+        service: the destination of the rows.
+        report: called with the first error, from the thread; later errors are not reported.
+        closing_limit: the most seconds that `close` waits.
     """
 
     def __init__(
@@ -78,11 +78,11 @@ class BackgroundSender:
         """Wait a bounded time until everything is delivered, then stop.
 
         Args:
-            status: how the run ended; None where it continues later.
-            first_limit: seconds to wait for an answer where there was none yet.
+            status: how the run ended; None if it continues later.
+            first_limit: seconds to wait for the first answer.
 
         Returns:
-            Whether everything is delivered.
+            True if everything was delivered.
         """
         begin = time.monotonic()
         with self._changed:
@@ -135,7 +135,7 @@ class BackgroundSender:
             self._changed.notify_all()
 
     def _pause(self, error: Exception) -> None:
-        """Wait before the next attempt; not for long where the run is over and waits for this thread."""
+        """Wait before the next attempt; only briefly if the run is over and waits for this thread."""
         if self._is_over:
             return
         self._report_once(error)

@@ -29,7 +29,7 @@ class RunInfo:
         parameters: numbers that are trained.
         history: the metrics of each epoch that is finished already, where a run is resumed.
         notes: what the user should know of the past, such as a damaged checkpoint that was skipped.
-        target_moments: of a regression with a validation part, the mean and the standard deviation of its targets, as
+        target_moments: in a regression with a validation part, the mean and the standard deviation of its targets, as
             they are trained on; otherwise None.
     """
 
@@ -81,7 +81,7 @@ class Logger(Callback):
     """A callback on which training does not depend.
 
     An exception that one of its methods raises is reported once on stderr, and training continues. StopTraining ends
-    the run in good order, as with any callback.
+    the run as with any callback.
 
     Example:
         >>> class Printer(Logger):

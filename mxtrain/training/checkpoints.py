@@ -102,7 +102,7 @@ class Checkpoints:
         """
         place = self.folder / name
         if not os.path.lexists(place) and not before_of(place).is_symlink():
-            place = before_of(place)  # a kill left it in the midst of being replaced; `prepare` brings it back
+            place = before_of(place)  # it was being replaced when the process was killed; `prepare` moves it back
         snapshot = Snapshot.from_files(read_folder(place))
         if snapshot.record.get("format") != FORMAT:
             raise ValueError("it was written by another version of mxtrain")
@@ -117,7 +117,7 @@ class Checkpoints:
             try:
                 yield self.read(name)
             except (ValueError, OSError) as error:
-                self.damaged.append(f"the checkpoint {self.folder / name} is damaged and was passed over: {error}")
+                self.damaged.append(f"the checkpoint {self.folder / name} is damaged and was skipped: {error}")
 
     def newest(self) -> Snapshot | None:
         """The newest checkpoint that is whole; None where there is none."""

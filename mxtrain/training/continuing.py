@@ -58,12 +58,12 @@ def taken_up(
 
 
 def scaled_to_data(config: RunConfig, data: ReadData, snapshot: Snapshot | None = None) -> RunConfig:
-    """The config whose `scale` of `1/batch_size` is one over what a batch holds, where that is all there is.
+    """Replace a `scale` of `1/batch_size` by one over the number of training samples if these are fewer.
 
     Args:
         config: the resolved config.
-        data: what the run works on.
-        snapshot: where the run continues from; one of an earlier version keeps the scale that it was trained with.
+        data: the data of the run.
+        snapshot: the state from which the run continues; one of an earlier version keeps the scale it was trained with.
 
     Example:
         >>> from mxtrain.config import run_from_dict
@@ -103,7 +103,7 @@ def check_continuation(snapshot: Snapshot, config: RunConfig, data: str) -> None
 
 
 def _check_run_length(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse other epochs for a schedule that follows them: other learning rates would have come before."""
+    """Refuse another number of epochs for a schedule that depends on it, as past learning rates would differ."""
     T = now.get("optimizer.η_sched.T")
     epochs = [each["fit.epochs"] for each in (before, now)]
     if isinstance(T, str) and epochs[0] != epochs[1]:
@@ -113,7 +113,7 @@ def _check_run_length(before: Mapping[str, Any], now: Mapping[str, Any]) -> None
 
 
 def changed_paths(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The paths at which two flattened configs differ, except where a difference does not affect completed epochs."""
+    """Return the paths at which two flattened configs differ, except where that does not affect completed epochs."""
     paths = {**before, **now}
     return [path for path in paths if _differ(path, before, now) and not _is_free(path, before, now)]
 
@@ -152,7 +152,7 @@ def _differ(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> boo
     if path not in before or path not in now:
         return True
     if path in _DATA_PATHS and all(isinstance(each[path], str) for each in (before, now)):
-        return normalized(before[path]) != normalized(now[path])  # it was kept as spelled once
+        return normalized(before[path]) != normalized(now[path])  # earlier versions kept the spelling
     return json.dumps(before[path], sort_keys=True) != json.dumps(now[path], sort_keys=True)
 
 

@@ -10,49 +10,33 @@ from pathlib import Path
 from mxtrain.atomic_io import (
     TEMPORARY,
     create_file,
-    extend_file,
     flush_folder,
     open_file,
     read_file,
     read_safetensors,
-    remove_temporary_files,
     temporary_path,
     write_file,
 )
 
-__all__ = [
-    "before_of",
-    "begins_with",
-    "extend_file",
-    "flush_folder",
-    "keep_file",
-    "read_folder",
-    "remove_folder",
-    "remove_leftovers",
-    "remove_temporary_files",
-    "write_file",
-    "write_folder",
-]
-
 SUMS = "SHA256SUMS"
 """The list of a folder's files and their SHA-256, in the format of the program sha256sum."""
 BEFORE = ".before"
-"""Ends the name of what stood where something new is put, until that is there."""
+"""Suffix of the old content of a folder while it is being replaced."""
 OLD = ".old"
-"""Ends the name of a folder that is being removed."""
+"""Suffix of a folder that is being removed."""
 _MAX_SUMS = 64 * 1024
 
 
 def keep_file(path: Path, content: bytes) -> None:
     """As `write_file`, but a file that is just so already stays."""
-    # a link, or one with other hard links, is written anew: appending to it would change what is elsewhere
+    # a symbolic or hard link is replaced, because appending to it would change another file
     is_own = not path.is_symlink() and path.is_file() and path.lstat().st_nlink == 1
     if not is_own or not begins_with(path, content, is_whole=True):
         write_file(path, content)
 
 
 def begins_with(path: Path, content: bytes, is_whole: bool = False) -> bool:
-    """Whether a path is a regular file that begins with some content, or is it as a whole."""
+    """Return whether a path is a regular file that begins with some content, or with `is_whole` equals it."""
     try:
         with open_file(path) as file:
             return file.read(len(content) + is_whole) == content
@@ -85,12 +69,12 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
 
 
 def before_of(path: Path) -> Path:
-    """Where the old content of a folder is while `write_folder` replaces it."""
+    """Return the path of a folder's old content while `write_folder` replaces it."""
     return path.with_name(f".{path.name}{BEFORE}")
 
 
 def remove_folder(path: Path) -> None:
-    """Take a folder away; to every observer it is there whole or not at all. Of a link, the link alone is removed."""
+    """Remove a folder atomically: it is renamed first. Of a symbolic link only the link is removed."""
     doomed = path.with_name(f".{path.name}{OLD}")
     _remove(doomed)
     path.rename(doomed)
@@ -126,7 +110,7 @@ def read_folder(path: Path) -> dict[str, bytes]:
     for name in sorted(listed):
         try:
             found[name] = _read(path / name)
-        except ValueError:  # of a size that no such file has
+        except ValueError:  # not the size that its header says
             found[name] = b""
         if sha256(found[name]).hexdigest() != listed[name]:
             raise ValueError(f"{path.name}/{name} is not what was written: its SHA-256 differs")
@@ -144,7 +128,7 @@ def _sums(files: Mapping[str, bytes]) -> bytes:
 
 
 def _remove(path: Path) -> None:
-    """Take away a file, a folder with all that is in it, or a link; where there is nothing, nothing is done."""
+    """Remove a file, a link, or a folder with its content, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     elif os.path.lexists(path):

@@ -27,7 +27,7 @@ def measure(
         part: the samples.
         metrics: new ones, by name.
         see: called with the outputs of each batch, in the order of the samples.
-        loss: the loss of a custom model; left out, `metrics` has the loss.
+        loss: the loss of a custom model; left out, `metrics` contains the loss.
     """
     total = 0.0
     for inputs, targets in in_order(part, EVALUATION_BATCH):

@@ -11,9 +11,9 @@ from mxtrain.atomic_io import open_descriptor
 from mxtrain.errors import FolderBusyError
 
 LOCK = ".lock"
-"""The file that is locked. It is never removed: another process may be waiting for it at that moment."""
+"""The file that is locked. It is never removed, because another process may be waiting for it."""
 _PROBED = 0.1
-"""Seconds in which `is_folder_locked` of another process is over."""
+"""Seconds within which `is_folder_locked` of another process releases the file."""
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def folder_lock(folder: Path, refusal: str, wait: float = 0.0, name: str = LOCK)
 
     Raises:
         FolderBusyError: another process, or another thread of this one, holds it.
-        OSError: the folder cannot be written, or the file is a link or no regular file.
+        OSError: the folder cannot be written, or the file is a link or not a regular file.
     """
     try:
         import fcntl
@@ -43,7 +43,7 @@ def folder_lock(folder: Path, refusal: str, wait: float = 0.0, name: str = LOCK)
             if time.monotonic() >= deadline:
                 raise FolderBusyError(refusal)
             time.sleep(0.05 if wait else _PROBED / 10)
-            if not _is_at(path, descriptor):  # another program replaced it: the lock that counts is on the new one
+            if not _is_at(path, descriptor):  # another program replaced the file: lock the new one
                 os.close(descriptor)
                 descriptor = -1
                 descriptor = open_descriptor(path, os.O_RDWR | os.O_CREAT)
@@ -55,10 +55,10 @@ def folder_lock(folder: Path, refusal: str, wait: float = 0.0, name: str = LOCK)
 
 
 def is_folder_locked(folder: Path) -> bool:
-    """Whether a process holds a folder; nothing in it is changed, so that it may be read-only.
+    """Return whether a process holds a folder; nothing is changed, so the folder may be read-only.
 
     Raises:
-        OSError: its `.lock` cannot be opened, or is a link or no regular file.
+        OSError: its `.lock` cannot be opened, or is a link or not a regular file.
     """
     try:
         import fcntl
@@ -91,7 +91,7 @@ def _is_taken(descriptor: int, fcntl: Any) -> bool:
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
-    """Whether an open file is still the one at its path."""
+    """Return whether an open file is still the one at its path."""
     try:
         return os.path.samestat(path.lstat(), os.fstat(descriptor))
     except OSError:

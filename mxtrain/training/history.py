@@ -1,6 +1,5 @@
 """The metrics of a run that stands in a folder, read without touching it."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from mxtrain.config import RunConfig
 from mxtrain.config.fit_section import is_better
 from mxtrain.training.callbacks import Row
 from mxtrain.training.flattened import flattened
-from mxtrain.training.json_text import parse
+from mxtrain.training.json_text import is_finite_number, parse
 from mxtrain.training.ledger import METRICS
 from mxtrain.training.patience import Patience
 from mxtrain.types import describe
@@ -22,7 +21,7 @@ def read_history(run_dir: Path) -> list[Row]:
 
 
 def read_rows(run_dir: Path) -> tuple[list[Row], str]:
-    """The lines of metrics.jsonl up to the first that is damaged, and what is wrong with it; "" where none is."""
+    """Return the rows of metrics.jsonl up to the first damaged line, and what is wrong with that line, or ""."""
     rows: list[Row] = []
     try:
         lines = read_file(run_dir / METRICS).splitlines(keepends=True)
@@ -41,7 +40,7 @@ def read_rows(run_dir: Path) -> tuple[list[Row], str]:
 
 
 def _problem(row: Any, before: Sequence[Row]) -> str:
-    """What is wrong with a row that follows others; "" where nothing is."""
+    """Return what is wrong with a row that follows others; "" if nothing is."""
     if not isinstance(row, dict):
         return f"must be a mapping, got {describe(row)}"
     if type(row.get("epoch")) is not int or row["epoch"] != len(before) + 1:
@@ -49,16 +48,12 @@ def _problem(row: Any, before: Sequence[Row]) -> str:
     if missing := [name for name in (before[0] if before else ("iteration", "loss")) if name not in row]:
         return f"{missing[0]}: is missing"
     for name, value in flattened(row).items():
-        if name != "diagnostics" and value is not None and not _is_number(value):
+        if name != "diagnostics" and value is not None and not is_finite_number(value):
             return f"{name}: must be a finite number, got {describe(value)}"
     if "diagnostics" in row and not isinstance(row["diagnostics"], dict):
         return f"diagnostics: must be a mapping, got {describe(row['diagnostics'])}"
     nested = next((name for name, value in row.items() if name != "diagnostics" and isinstance(value, dict)), None)
     return f"{nested}: must be a finite number, got a mapping" if nested else ""
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def final_epoch(config: RunConfig, history: Sequence[Row]) -> int:
@@ -86,10 +81,10 @@ def stopped_early(config: RunConfig, history: Sequence[Row]) -> bool:
 
 
 def monitored_metric(config: RunConfig, history: Sequence[Row]) -> str | None:
-    """The metric by which the best epoch of a run is chosen; None where there is none to choose by.
+    """Return the metric by which the best epoch of a run is chosen; None if there is none.
 
-    Early stopping's, where it restores the best epoch, because it chooses the model; or else that of
-    `checkpoint.best`; or else early stopping's; or else `val_loss`, where there is a validation part.
+    It is the metric of early stopping if that restores the best epoch, and so chooses the model; otherwise that of
+    `checkpoint.best`; otherwise that of early stopping; otherwise `val_loss`, if there is a validation part.
     """
     stopping, best = config.fit.early_stopping, config.fit.checkpoint.best
     if stopping is not None and (stopping.restore_best or best is None):
@@ -100,7 +95,7 @@ def monitored_metric(config: RunConfig, history: Sequence[Row]) -> str | None:
 
 
 def best_epoch(config: RunConfig, history: Sequence[Row]) -> Row | None:
-    """The row of the best epoch by `monitored_metric`; an epoch in which that metric has no value is never the best.
+    """Return the row of the best epoch by `monitored_metric`; an epoch without a value of it is never the best.
 
     >>> from mxtrain.config import run_from_dict
     >>> config = run_from_dict({

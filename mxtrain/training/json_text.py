@@ -1,6 +1,7 @@
-"""Reading JSON that a process of ours wrote, and that anybody may have damaged since."""
+"""Reading JSON that mxtrain wrote, and that may have been damaged since."""
 
 import json
+import sys
 from typing import Any
 
 
@@ -19,3 +20,12 @@ def parse(text: bytes | str) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def is_finite_number(value: object) -> bool:
+    """Return whether a value from JSON is a number that float64 can hold, and not a bool.
+
+    >>> [is_finite_number(value) for value in (1, 0.5, True, float("inf"), 10**400, "1", None)]
+    [True, True, False, False, False, False, False]
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

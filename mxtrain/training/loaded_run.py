@@ -70,7 +70,7 @@ class LoadedRun:
         parameters: by name; of a run that is not finished, those of its newest checkpoint that is whole.
         preprocessing: what is done to features, and what the outputs mean.
         status: how the run stands.
-        notes: what the user should know, such as a damaged checkpoint that was passed over.
+        notes: what the user should know, such as a damaged checkpoint that was skipped.
         model: what makes outputs of inputs.
         data_fingerprint: the SHA-256 of the data that the run was trained on.
 
@@ -123,12 +123,11 @@ class LoadedRun:
         return "test" if data.test else "validation" if data.validation else "training"
 
     def predict(self, inputs: Inputs) -> NDArray[Any]:
-        """What is predicted for each sample, (n,): its class, or a number in the run's dtype; where the target was
-        standardized, a number in its own unit, in float64.
+        """Predict the class, or a number in the run's dtype, of each sample, (n,); where the target was standardized,
+        a number in its own unit, in float64.
 
-        Classes have the dtype of the labels that the run was trained on: integers and booleans come back as such, and
-        text as text. The labels of a CSV file, which has no types, are integers or booleans where all of them are.
-        So `np.mean(run.predict(X) == y)` is the accuracy.
+        Classes have the dtype of the labels that the run was trained on, so `np.mean(run.predict(X) == y)` is the
+        accuracy. A CSV file has no types: its labels are integers or booleans if all of them can be read as such.
 
         Raises:
             DataError: the file cannot be read, a feature is missing, or a value is not as in training.
@@ -158,7 +157,7 @@ class LoadedRun:
         return decided if classes is None else classes[decided]
 
     def decide_texts(self, outputs: NDArray[Any]) -> list[str]:
-        """The same as texts: classes as the training data spell them, and numbers that read back to the same."""
+        """Return predictions as text: classes as spelled in the training data, and numbers that round-trip."""
         if self.class_names is None:
             return [str(value) for value in self.decide(outputs)]
         return [self.class_names[index] for index in decide(np, self.config.decoding, outputs)]
@@ -176,7 +175,7 @@ class LoadedRun:
     ) -> dict[str, float | None]:
         """The loss, and the metrics that suit it: `accuracy` for classes, `mae` and `r2` for numbers.
 
-        `r2` is None for a single sample, and where all targets are equal: it has no value for them.
+        `r2` is None for a single sample, and if all targets are equal: it is not defined for them.
 
         Of a standardized target the loss is that of the standardized numbers, and `mae` is in the target's own unit.
 

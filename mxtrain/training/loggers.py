@@ -19,7 +19,7 @@ from mxtrain.training.flattened import flattened
 
 _PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow"}
 _HASHED = compile(r"-[0-9a-f]{8}\Z")
-"""The end of a name that was changed; other names that end so are changed too, so that no two become equal."""
+"""The end of a changed name; other names with such an end are changed too, so that no two become equal."""
 _LONGEST_REASON = 200
 
 
@@ -64,7 +64,7 @@ def _open(name: LoggerName) -> Logger:
 
 
 def guarded(callbacks: Iterable[object]) -> list[object]:
-    """The callbacks, each Logger among them so that its errors are reported and not raised."""
+    """Wrap each Logger among callbacks, so that its errors are reported and not raised."""
     return [_Guarded(callback) if isinstance(callback, Logger) else callback for callback in callbacks]
 
 
@@ -90,12 +90,12 @@ class _Guarded:
 
 
 def report(message: str) -> None:
-    """Log a warning, which goes to stderr as one line where `logging` is not configured otherwise."""
+    """Log a warning, which goes to stderr as one line unless `logging` is configured otherwise."""
     logging.getLogger("mxtrain").warning("%s", printable(message))
 
 
 def reason(error: BaseException) -> str:
-    """The first line of what an error says, with its type where that alone says little."""
+    """Return the first line of an error's message, with its type."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     text = (str(error).strip().splitlines() or [""])[0]
@@ -136,15 +136,15 @@ def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def allowed_names(names: Collection[str], refused: Pattern[str], longest: int) -> dict[str, str]:
-    """Names as a service takes them, by the names as they are: equal names stay equal, others stay different.
+    """Map names to names that a service accepts: equal names stay equal, others stay different.
 
-    A refused character becomes `_`, and a name that is changed gets a hash of the original as its end. A name that is
-    also a folder of another one, as `a` is of `a/b`, is changed too: services that keep files cannot have both.
+    A refused character becomes `_`, and a changed name ends with a hash of the original. A name that is also a folder
+    of another one, as `a` is of `a/b`, is changed too, because services that store files cannot have both.
 
     Args:
         names: the names.
         refused: the characters, or parts, that the service refuses.
-        longest: characters that a name may have.
+        longest: the most characters of a name.
 
     >>> allowed_names(["λ", "groups.b*.λ", "groups.b?.λ"], compile(r"[^\\w.]"), 250)
     {'λ': 'λ', 'groups.b*.λ': 'groups.b_.λ-4f8433a3', 'groups.b?.λ': 'groups.b_.λ-49bf9080'}

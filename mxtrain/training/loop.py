@@ -38,7 +38,7 @@ Config = RunConfig | Mapping[str, Any] | str | PathLike[str]
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
-    """What a run leaves behind.
+    """The outcome of a run.
 
     Attributes:
         config: the resolved config.
@@ -75,7 +75,7 @@ def fit(
     model: ModelFactory | None = None,
     data: Data | None = None,
 ) -> FitResult:
-    """Train a model as `mxtrain.fit` does, without showing progress; a FitResult without a model to predict with."""
+    """Train a model as `mxtrain.fit` does, without progress; the result has no methods that need the model."""
     check_callbacks(callbacks)
     run = with_threads(with_factory(_run_config(config, overrides, data is not None).resolve(), model))
     loggers = open_loggers(run.fit.loggers)
@@ -95,7 +95,7 @@ def resume(
     model: ModelFactory | None = None,
     data: Data | None = None,
 ) -> FitResult:
-    """Continue a run as `mxtrain.resume` does, without showing progress."""
+    """Continue a run as `mxtrain.resume` does, without progress."""
     check_callbacks(callbacks)
     directory = RunDirectory.open(run_dir)
     with directory.locked():
@@ -242,7 +242,7 @@ def _run_config(config: Config, overrides: Sequence[str], handed_over: bool) -> 
         case _ if len(check_overrides(overrides)):
             raise ConfigError([Problem("overrides", "only a run file takes overrides; change the config itself")])
         case RunConfig():
-            reason = config.fit.why_no_rollback()
+            reason = config.fit.rollback_problem()
             if reason is not None:
                 raise ConfigError([Problem("fit.checkpoint.every", reason)])
             return config

@@ -13,7 +13,7 @@ from uuid import uuid4
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # Results alone go to stdout.
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-# A server that is away is tried again by BackgroundSender; MLflow's own limits would keep it waiting for minutes.
+# BackgroundSender retries when a server is unreachable; with MLflow's own limits it would wait for minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
@@ -31,19 +31,19 @@ from mxtrain.training.loggers import allowed_names, hyperparameters, reason, rep
 
 FOLDER = "mlflow"
 RECORD = "mlflow.json"
-"""Which run of which MLflow this one is: `{"uri": ..., "run_id": ..., "token": ...}`."""
+"""The file that holds the MLflow run of a run: `{"uri": ..., "run_id": ..., "token": ...}`."""
 _TOKEN = "mxtrain.token"
-"""The tag by which a run is found again whose creation was not answered."""
+"""The tag by which an MLflow run is found if the answer to its creation was lost."""
 
 _PARAMS_AT_ONCE, _METRICS_AT_ONCE = 100, 1000
-"""What MLflow takes in one call."""
+"""The most that MLflow accepts in one call."""
 _LONGEST_NAME = 250
 _LONGEST_VALUES = (6000, 500, 250)
-"""Characters in the value of a parameter: of MLflow today, and of older servers."""
+"""The most characters in the value of a parameter: of current MLflow, and of older servers."""
 _REFUSED = re.compile(r"[^/\w.\- ]|^[/.]+|(?<=/)\.*/|(?<=/)\.+\Z|/\Z")
-"""Characters that MLflow does not take in a name, and what a path is not spelled with."""
+"""Characters that MLflow does not accept in a name, and parts that do not belong in a normalized path."""
 _SILENT: set[str] = set()
-"""Addresses that did not answer at the end of an earlier run of this process, such as of another trial of a sweep."""
+"""Addresses that did not answer at the end of an earlier run in this process, such as another trial of a sweep."""
 _SHORT_WAIT = 0.5
 """Seconds that the end of a run waits for them."""
 _IS_GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
@@ -55,9 +55,9 @@ class MLflow(Logger):
 
     Where MLFLOW_TRACKING_URI is not set, they go into RUN/mlflow, to be looked at with
     `MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri RUN/mlflow`. A resumed run continues the same MLflow
-    run, and sends what that lacks.
+    run, and sends what is missing there.
 
-    A background thread does all of it: where a server cannot be reached, training continues, the first failure is
+    A background thread does all of it. If a server cannot be reached, training continues, the first failure is
     reported, and the rows are sent when the server answers again, or by a later resume.
     """
 
@@ -103,12 +103,12 @@ class MLflow(Logger):
 
 
 class _Client:
-    """The MLflow run of a run.
+    """A client for the MLflow run of a run.
 
     Args:
         uri: the address of the server, or of a folder.
         info: the run.
-        is_local: whether rows may be stored in part, where a process is killed.
+        is_local: whether a row may be stored in part if the process is killed.
     """
 
     def __init__(self, uri: str, info: RunInfo, is_local: bool) -> None:
@@ -118,7 +118,7 @@ class _Client:
         self._params_are_refused = False
 
     def connect(self, note_progress: Callable[[], None]) -> None:
-        """Find or create the run, and find out what it holds."""
+        """Find or create the run, and look up what it holds."""
         client = self._client = self._client or MlflowClient(tracking_uri=self._uri)
         run = self._known(client) or self._new(client, note_progress)
         note_progress()
@@ -128,7 +128,7 @@ class _Client:
             note_progress()
         self._log_parameters(client, run.data.params)
         note_progress()
-        # A server stores a batch as a whole; of files, each has to be looked at.
+        # A server stores a batch as a whole; of a local store, each metric has to be read.
         names = run.data.metrics if self._is_local else {"loss", "η"} & run.data.metrics.keys()
         self._sent: set[tuple[str, int]] = set()
         for name in names:
@@ -136,7 +136,7 @@ class _Client:
             note_progress()
 
     def send(self, rows: Sequence[Stamped]) -> None:
-        """Log the metrics of rows, except for those that the run holds."""
+        """Log the metrics of rows, except those that the run holds."""
         assert self._client is not None, "connected"
         for points in _batches([self._points(*stamped) for stamped in rows]):
             self._client.log_batch(self._run_id, metrics=points)
@@ -159,7 +159,7 @@ class _Client:
         ]
 
     def _known(self, client: MlflowClient) -> Run | None:
-        """The MLflow run that this run has there already."""
+        """Return the MLflow run that an earlier process created for this run; None if there is none."""
         record = self._read_record()
         if run_id := record.get("run_id"):
             try:
@@ -187,7 +187,7 @@ class _Client:
         note_progress()
         place = experiment.experiment_id if experiment else client.create_experiment(name)
         note_progress()
-        # Written first: where the answer is lost, the run is found by its token and not created twice.
+        # Written first, so that if the answer is lost, the run is found by its token and not created twice.
         self._write_record(None, token)
         run_name = self._info.run_dir.absolute().name.encode(errors="replace").decode()
         run = client.create_run(place, run_name=run_name, tags={_TOKEN: token})
@@ -207,7 +207,7 @@ class _Client:
         write_file(self._record, json.dumps(record).encode() + b"\n")
 
     def _log_parameters(self, client: MlflowClient, there: Mapping[str, str]) -> None:
-        """Log the config's values that are not there; a server that refuses them gets metrics all the same."""
+        """Log the config's values that are missing; a server that refuses them still gets metrics."""
         values = hyperparameters(self._info.config.to_dict())
         names = allowed_names(values, _REFUSED, _LONGEST_NAME)
         missing = {names[path]: printable(str(value)) for path, value in values.items() if names[path] not in there}
@@ -228,7 +228,7 @@ class _Client:
 
 
 def _batches(rows: Sequence[list[Metric]]) -> Iterator[list[Metric]]:
-    """The points of rows, as many rows in a batch as fit; a row that is too long for one in several."""
+    """Yield the points of rows in batches of as many rows as fit; a longer row is split."""
     batch: list[Metric] = []
     for points in rows:
         if batch and len(batch) + len(points) > _METRICS_AT_ONCE:
@@ -249,17 +249,17 @@ def _cut(text: str, longest: int) -> str:
 
 
 def _without_password(uri: str) -> str:
-    """An address without name, password and query."""
+    """Return an address without user name, password and query."""
     return re.sub(r"//[^/]*@", "//", uri.partition("?")[0])
 
 
 def _reason(error: Exception, uri: str) -> str:
-    """What a failure comes from: the innermost error, without a password."""
+    """Return the message of the innermost error, without a password."""
     root: BaseException = error
     while inner := root.__cause__ or root.__context__:
         root = inner
     if isinstance(root, LookupError | TypeError | AttributeError):
-        root = error  # an internal step of MLflow, which says less than what MLflow makes of it
+        root = error  # an internal error of MLflow, whose own message says more
     if isinstance(root, TimeoutError):
         return "no answer in time"
     text = reason(root).replace(uri, _without_password(uri)).removeprefix("MlflowException: ")

@@ -34,7 +34,7 @@ class Patience:
     def see(self, row: Row, config: EarlyStopping) -> bool:
         """Take note of an epoch; whether it is the best so far."""
         value = row.get(config.monitor)
-        if value is None:  # a metric without a value is never the best
+        if value is None:  # an epoch without a value is never the best
             return False
         if self.epoch and not is_better(config.monitor, value, self.value, config.min_delta):
             return False

@@ -24,7 +24,7 @@ class Replay:
     Attributes:
         differences: the names of what differs; empty where the replay is exact.
         changes: of an inexact one, what is not as it was when the run was trained: versions, machine, backend.
-        notes: what else the user should know, such as a damaged checkpoint that was passed over.
+        notes: what else the user should know, such as a damaged checkpoint that was skipped.
     """
 
     differences: list[str]
@@ -35,7 +35,7 @@ class Replay:
 def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, data: Data | None = None) -> list[str]:
     """Train again from the last checkpoint but one to the last, and compare: what differs, to the byte.
 
-    A run that has written only one checkpoint, because it was short, is trained again from its beginning.
+    A short run that has written only one checkpoint is trained again from its beginning.
     The last checkpoint is also compared with metrics.jsonl and, where the run is finished, with model.safetensors.
 
     Args:
@@ -76,7 +76,7 @@ def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, d
 
 
 def _keeps_one(snapshot: Snapshot) -> bool:
-    """Whether earlier checkpoints were removed; otherwise a single one means that the run wrote no other."""
+    """Return whether earlier checkpoints were removed; otherwise a single one is the only one that was written."""
     return bool(snapshot.record["config"]["fit"]["checkpoint"]["keep"] == 1)
 
 

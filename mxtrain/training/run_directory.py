@@ -20,12 +20,14 @@ from mxtrain.atomic_io import (
     make_folder,
     read_file,
     reason,
+    remove_temporary_files,
     temporary_target,
+    write_file,
 )
 from mxtrain.config import RunConfig, to_yaml
 from mxtrain.config.source import expand_home
 from mxtrain.errors import FolderBusyError, TrainingError, resume_command
-from mxtrain.training.durable import begins_with, keep_file, remove_temporary_files, write_file
+from mxtrain.training.durable import begins_with, keep_file
 from mxtrain.training.environment import ENVIRONMENT, environment, to_text
 from mxtrain.training.folder_lock import LOCK, folder_lock
 from mxtrain.training.json_text import parse
@@ -37,7 +39,7 @@ RUNS = Path("runs")
 CONFIG = "config.yaml"
 TIMINGS = "timings.jsonl"
 _WRITTEN = (CONFIG, ENVIRONMENT, METRICS, TIMINGS, "preprocessing.json", STATUS, MODEL, "checkpoints.jsonl")
-"""The files that only the process writes that holds the folder."""
+"""The files that only the process that holds the folder writes."""
 
 
 class FolderUsedError(TrainingError):
@@ -68,8 +70,8 @@ class RunDirectory:
     def create(cls, config: RunConfig, path: str | os.PathLike[str] | None, backend: str) -> "Iterator[RunDirectory]":
         """Make the folder, hold it, and write what is known before the first step.
 
-        Nothing is written before the folder is locked and seen to be new or empty: of processes that want the same
-        folder at the same moment one gets it, and the others change nothing.
+        Nothing is written before the folder is locked and known to be empty, so only one of several processes that
+        start at once gets it, and the others change nothing.
 
         Args:
             config: the resolved config.
@@ -111,7 +113,7 @@ class RunDirectory:
                 continue
             except OSError as error:
                 raise TrainingError(f"the run directory {path} cannot be made: {error.strerror}") from error
-            with suppress(FolderBusyError, FolderUsedError):  # a process that was given this name came first
+            with suppress(FolderBusyError, FolderUsedError):  # another process was faster
                 return cls._claimed(path, held)
         raise AssertionError("unreachable: itertools.count has no end")
 
@@ -242,10 +244,10 @@ class RunDirectory:
 
 
 def refuse_if_used(path: Path) -> None:
-    """Refuse a folder for a new run in which there is something.
+    """Refuse a folder for a new run that is not empty.
 
     Raises:
-        FolderUsedError: there is.
+        FolderUsedError: it is not empty.
         TrainingError: it cannot be read.
     """
     try:
@@ -257,7 +259,7 @@ def refuse_if_used(path: Path) -> None:
     if CONFIG in names:
         command = resume_command(path)
         raise FolderUsedError(f"{path} holds a run; continue it with `{command}`, or name another folder")
-    # what a process leaves that was killed before it wrote its config
+    # a process that was killed before it wrote its config leaves these two
     if any(name != LOCK and temporary_target(name) != CONFIG for name in names):
         raise FolderUsedError(f"the run directory {path} is not empty; name another one, or delete it first")
 

@@ -31,7 +31,7 @@ class ListedRun:
         epochs: how many are finished.
         planned: how many there shall be.
         config: every value of its config, by its path.
-        metrics: those of the epoch that its model is from that have a value; empty before the first.
+        metrics: the metrics with a value of the epoch that its model is from; empty before the first epoch.
         chosen: the paths of the values that differ from their defaults.
     """
 
@@ -69,9 +69,9 @@ def list_runs(folder: str | PathLike[str], sort: str | None = None) -> tuple[lis
             if problem:
                 damaged.append(f"{path}/{problem}; the epochs before it are listed")
         except ConfigError as error:
-            damaged.append(f"{path} is damaged and was passed over: {error.problems[0]}")
+            damaged.append(f"{path} is damaged and was skipped: {error.problems[0]}")
         except (DataError, OSError) as error:
-            damaged.append(f"{path} is damaged and was passed over: {error}")
+            damaged.append(f"{path} is damaged and was skipped: {error}")
         if status_is_damaged(path):
             damaged.append(f"{path / STATUS} is damaged: the state of the run is not known for certain")
     return (runs if sort is None else _best_first(runs, sort)), damaged
@@ -80,8 +80,8 @@ def list_runs(folder: str | PathLike[str], sort: str | None = None) -> tuple[lis
 def differing(runs: Sequence[ListedRun]) -> list[str]:
     """The paths of the values in which the configs of runs differ.
 
-    But for their names, and for what nobody chose: the threads that a run found, a scale that is one over the batch
-    size in all of them, and defaults, which differ only because a kind does.
+    Names are left out, and so are values that were not set by the user: the number of threads, a scale of one over the
+    batch size in all runs, and defaults that differ only because a kind does.
     """
     paths = dict.fromkeys(path for run in runs for path in run.config)
     chosen_by_none = {"name", "threads"} | ({"optimizer.scale"} if all(map(_has_usual_scale, runs)) else set())
@@ -95,7 +95,7 @@ def differing(runs: Sequence[ListedRun]) -> list[str]:
 
 
 def _is_derived(path: str, runs: Sequence[ListedRun]) -> bool:
-    """Whether a value is a default everywhere, and differs because another one does, such as a kind."""
+    """Return whether a value is a default in all runs, and differs only because another value does, such as a kind."""
     return all(path not in run.chosen for run in runs)
 
 
@@ -122,7 +122,7 @@ def _listed(path: Path) -> tuple[ListedRun, str]:
 
 
 def _chosen(config: Config, above: str = "") -> Iterator[str]:
-    """The paths of the values that are not the defaults of the model that they belong to."""
+    """Yield the paths of the values that are not the defaults of the section that they belong to."""
     for name, field in type(config).model_fields.items():
         value, path = getattr(config, name), f"{above}{spelling(name)}"
         if isinstance(value, Config):

@@ -12,6 +12,7 @@ SHARE = 0.02
 FIRST_GUESS = 0.02
 """Seconds that a checkpoint is assumed to take before one was written: with `auto`, the first is due after a second."""
 FIRST_GUESS_OF_SEGMENTS = 0.005
+"""The same in a sweep, which sets its own share."""
 
 
 class Saver:
@@ -20,7 +21,7 @@ class Saver:
     Args:
         trainer: the run.
         checkpoints: where it is saved.
-        share: where given, the share of the time that saving takes, which replaces `fit.checkpoint.every`.
+        share: the share of the time that saving may take, in place of `fit.checkpoint.every`; left out, that applies.
     """
 
     def __init__(self, trainer: Trainer, checkpoints: Checkpoints, share: float | None = None) -> None:
@@ -62,7 +63,7 @@ class Saver:
 
     def _is_due_after_step(self) -> bool:
         if self._share is not None:
-            # After the last step of an epoch, `after_epoch` saves: that checkpoint holds the epoch's metrics too.
+            # After the last step of an epoch `after_epoch` saves, so that the checkpoint holds the epoch's metrics.
             trainer = self._trainer
             return self._is_due_by_share(self._share) and trainer.state.curr_batch < len(trainer.batches)
         if self._interval is None:
@@ -78,7 +79,7 @@ class Saver:
         return interval is not None and interval.unit == "epoch" and self._trainer.epochs % interval.count == 0
 
     def _is_due_by_share(self, share: float) -> bool:
-        """Whether the time since the last checkpoint pays for another one, which costs as much as the last did."""
+        """Return whether enough time has passed since the last checkpoint for another one of the same cost."""
         return (time.monotonic() - self._saved_at) * share >= self._seconds_to_save
 
     def _note_best(self, row: Row) -> bool:

@@ -22,7 +22,7 @@ from mxtrain.training.history import read_history, stopped_early
 from mxtrain.training.ledger import METRICS
 from mxtrain.training.loggers import open_loggers
 from mxtrain.training.loop import train
-from mxtrain.training.run_directory import RunDirectory
+from mxtrain.training.run_directory import CONFIG, RunDirectory
 from mxtrain.training.snapshot import Snapshot
 from mxtrain.training.status import MODEL, STATUS, Status, read_status
 from mxtrain.training.stopping import StopRequest
@@ -98,9 +98,9 @@ def check_same_run(config: RunConfig, run_dir: Path) -> None:
     """Check that a folder, if there is a run in it, holds the run of a config.
 
     Raises:
-        ForeignRunError: its config.yaml is damaged, or has a value that gives another run.
+        ForeignRunError: its config.yaml is damaged, or is that of another run.
     """
-    file = run_dir / "config.yaml"
+    file = run_dir / CONFIG
     try:
         if read_file(file) == to_yaml(config).encode():
             return
@@ -115,7 +115,7 @@ def check_same_run(config: RunConfig, run_dir: Path) -> None:
 
 
 def check_failed(run_dir: Path, status: Status) -> None:
-    """Check that the files of a run that failed are as they were then.
+    """Check that the files of a failed run have not changed since it failed.
 
     Raises:
         ForeignRunError: one has changed.
@@ -153,18 +153,18 @@ def _check_values(found: Mapping[str, Any], config: RunConfig, place: str) -> No
             and wanted[path] == 1 / size
             and found.get(path) in [1 / n for n in range(1, size)]
         ):
-            continue  # one over the samples, where they are fewer than a batch
+            continue  # one over the number of training samples, see `scaled_to_data`
         values = f"{path} is {told(found, path)}, expected {told(wanted, path)}"
         raise ForeignRunError(f"{place} belongs to another run: {values}")
 
 
 def _finished(config: RunConfig, run_dir: Path, status: Status) -> Progress:
-    """The progress of a finished run, from files that are as they were when it finished."""
+    """Return the progress of a finished run, from files that have not changed since it finished."""
     model = run_dir / MODEL
-    for file in (run_dir / "config.yaml", model, run_dir / METRICS):
+    for file in (run_dir / CONFIG, model, run_dir / METRICS):
         _check_file(file, status)
     try:
-        with open_file(model), safe_open(model, "numpy") as content:  # which opens anything, pipes too
+        with open_file(model), safe_open(model, "numpy") as content:  # safe_open alone would open a pipe
             parameters = sum(prod(content.get_slice(name).get_shape()) for name in content.keys())  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise ForeignRunError(f"{model} is damaged: {error}") from error

@@ -20,7 +20,7 @@ FORMAT = 3
 
 @dataclass(frozen=True, slots=True)
 class RollbackPoint:
-    """Parameters and optimizer state at the last scheduled checkpoint, to which `on_nonfinite: rollback` goes back.
+    """Parameters and optimizer state at the last scheduled checkpoint, which `on_nonfinite: rollback` restores.
 
     Attributes:
         record: `state`, the counts, and `optimizer`, the counts and scalars of each parameter.
@@ -49,8 +49,8 @@ class Snapshot:
         parameters: by name.
         slots: by parameter, then by slot.
         best: the parameters of the best epoch, where early stopping restores them; else empty.
-        rollback: the rollback point of a run with `on_nonfinite: rollback`, in a snapshot taken off the schedule of
-            checkpoints; None in a scheduled one, which is the rollback point itself, and before the first of them.
+        rollback: with `on_nonfinite: rollback`, the rollback point of a snapshot that is not a scheduled checkpoint;
+            None for a scheduled one, which is itself the rollback point, and before the first of them.
     """
 
     record: dict[str, Any]
@@ -118,7 +118,7 @@ class Snapshot:
 
 
 def _flat(groups: Mapping[str, Any], separator: str) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Nested arrays, each under its whole path."""
+    """Yield nested arrays, each with its whole path."""
     for name, value in groups.items():
         if isinstance(value, Mapping):
             yield from ((f"{name}{separator}{rest}", array) for rest, array in _flat(value, separator))
@@ -127,7 +127,7 @@ def _flat(groups: Mapping[str, Any], separator: str) -> Iterator[tuple[str, NDAr
 
 
 def _grouped(tensors: Arrays, *names: str) -> dict[str, Arrays]:
-    """Arrays by the first part of their paths, then by the rest."""
+    """Group arrays by the first part of their paths, then by the rest."""
     groups: dict[str, Arrays] = {name: {} for name in names}
     for path, array in tensors.items():
         group, _, rest = path.partition("/")
@@ -136,7 +136,7 @@ def _grouped(tensors: Arrays, *names: str) -> dict[str, Arrays]:
 
 
 def _slots(groups: dict[str, Arrays]) -> dict[str, Arrays]:
-    """Slots by parameter, then by name."""
+    """Group slots by parameter, then by name."""
     slots: dict[str, Arrays] = {name: {} for name in groups["parameters"]}
     for path, array in groups["slots"].items():
         name, _, slot = path.rpartition("/")

@@ -24,7 +24,7 @@ State = Literal["finished", "unfinished", "pruned", "failed"]
 _STATES: tuple[State, ...] = get_args(State)
 
 _PAUSED = "paused; the run is saved"
-"""Begins the reason with which earlier versions recorded a paused run as failed."""
+"""The start of the reason with which earlier versions recorded a paused run as failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Status:
 
     Attributes:
         state: `finished`: it ended as it should, and its model is there; `failed`: it raised an error; `unfinished`:
-            it goes on, or it was interrupted or killed; `pruned`: the same, and its sweep trains it no further.
+            it is running, or it was interrupted or killed; `pruned`: unfinished, and its sweep trains it no further.
         reason: of a failure, what it was.
         sha256: of a finished run, the SHA-256 of each file that its predictions and its metrics come from; of one that
             failed, that of its metrics and of `reason`.
@@ -50,7 +50,7 @@ class Status:
 
     @property
     def has_changed_reason(self) -> bool:
-        """Whether the reason is not what was written."""
+        """True if the reason is not what was written."""
         return REASON in self.sha256 and self.sha256[REASON] != sha256(self.reason.encode()).hexdigest()
 
     def is_damaged(self, file: Path) -> bool:
@@ -75,7 +75,7 @@ def write_finished(run_dir: Path) -> None:
 
 
 def write_failed(run_dir: Path, reason: str) -> None:
-    """Write down that a run failed and why, with the SHA-256 of the reason and of the metrics up to the failure."""
+    """Record that a run failed and why, with the SHA-256 of the reason and of the metrics up to the failure."""
     with suppress(OSError):
         sums = {REASON: sha256(reason.encode()).hexdigest()}
         if (metrics := run_dir / METRICS).exists():
@@ -107,7 +107,7 @@ def read_status(run_dir: Path) -> Status:
 
 
 def status_is_damaged(run_dir: Path) -> bool:
-    """Whether something is written, and cannot be read."""
+    """Return whether status.json exists and cannot be read."""
     return (run_dir / STATUS).exists() and _written_status(run_dir) is None
 
 

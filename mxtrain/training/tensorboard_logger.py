@@ -25,9 +25,9 @@ _LONGEST_TAG = 1000
 class TensorBoard(Logger):
     """Draws each metric over the epochs: `tensorboard --logdir RUN/tensorboard`, or `--logdir runs` for all of them.
 
-    A resumed run gets a new event file with all epochs so far, and the old one is removed: no point is there twice, and
-    a TensorBoard that is open at the time starts again. The file is complete to the last epoch at any moment. Where it
-    cannot be written, the whole file is tried once more at the end of the run.
+    A resumed run gets a new event file with all epochs so far, and the old one is removed: no point appears twice, and
+    a TensorBoard that is open at the time restarts. The file is complete to the last epoch at any moment. If it cannot
+    be written, the whole file is written again at the end of the run.
     """
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class TensorBoard(Logger):
         self._length = self._path.stat().st_size
 
     def _cut(self) -> None:
-        """Close the file and bring it back to its last whole epoch: a reader stops at an event that is torn."""
+        """Close the file and truncate it to its last whole epoch, because readers stop at a torn event."""
         with suppress(OSError):
             self._close()
         with suppress(OSError):

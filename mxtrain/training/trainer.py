@@ -79,7 +79,7 @@ class Trainer:
         self.validation = self.dataset.validation.to(self.xp)
         self.batches = Batches(self.dataset.training.to(self.xp), config.data, config.seed, self.xp)
         self.rule = config.optimizer.for_run(config.fit.epochs, len(self.batches))
-        self.optimizer = build(self.rule, backend=config.backend)
+        self.optimizer = build(self.rule, backend=config.backend, on_nonfinite="ignore")
         self.optimizer.state.batch_size = self.batch_size
         self.rows: list[Row] = []
         self.sums = EpochSums(self._metrics())
@@ -173,7 +173,7 @@ class Trainer:
         return measure(self.model, self.params, part, metrics)
 
     def undefined_metrics(self) -> list[str]:
-        """The metrics that are null throughout the run, and why."""
+        """Describe the metrics that are null throughout the run, and why."""
         if "r2" not in self.config.fit.metrics:
             return []
         found = []
@@ -198,7 +198,7 @@ class Trainer:
         return self.best or self.parameters()
 
     def check_parameters(self) -> None:
-        """Refuse parameters, and slots of the optimizer, that are no longer finite: they are never saved.
+        """Refuse parameters and optimizer slots that are no longer finite, so that they are never saved.
 
         Raises:
             TrainingError: names the first one.
@@ -249,7 +249,7 @@ class Trainer:
         self.best = dict(snapshot.best)
         self.left_out_in_a_row = record["left_out_in_a_row"]
         if self._rolls_back:
-            # without a point of its own, the snapshot is a scheduled one
+            # a snapshot without a rollback point is a scheduled one
             self._rollback_point = snapshot.rollback if "rollback" in record else RollbackPoint.of(snapshot)
             self._rollback_position = (0, 0, 0) if "rollback" in record else self.position
 
@@ -313,7 +313,7 @@ class Trainer:
                     buffer[...] = params.buffers[dtype]
                 self._leave_out(f"{slot} would become infinite or NaN")
                 return False
-            if slot is not None:  # out of reach of every rule from where the last scan found it
+            if slot is not None:  # no rule can get here from where the last scan found the slots
                 raise self._diverged(f"{slot} has numbers that are not finite")
         self.left_out_in_a_row = 0
         return True
@@ -339,7 +339,7 @@ class Trainer:
     def _note_rollback_point(self, unit: str, count: int) -> None:
         """Keep the state for a rollback at each moment for which the config schedules a checkpoint.
 
-        Checkpoints written for other reasons, such as a signal, do not count: when they are written depends on time.
+        Checkpoints written for other reasons, such as a signal, do not count, because their moments depend on time.
         """
         if not self._rolls_back:
             return
@@ -350,7 +350,7 @@ class Trainer:
             self._rollback_point, self._rollback_position = RollbackPoint.of(self.snapshot()), self.position
 
     def _is_best_epoch(self, metric: str | None) -> bool:
-        """Whether the epoch just finished is the best so far."""
+        """Return whether the epoch just finished is the best so far."""
         if metric is None or self.rows[-1][metric] is None:
             return False
         before = (row[metric] for row in self.rows[:-1] if row[metric] is not None)
@@ -361,7 +361,7 @@ class Trainer:
         if self._rollback_point is None:
             for name, value in self._initial().items():
                 self.params[name][...] = value
-            self.optimizer = build(self.rule, backend=self.config.backend)
+            self.optimizer = build(self.rule, backend=self.config.backend, on_nonfinite="ignore")
             self.state.batch_size = self.batch_size
         else:
             self._load(self._rollback_point)
@@ -403,7 +403,7 @@ class Trainer:
             self.config.data.resolve(),
             "lower optimizer.η, or bound the gradients with fit.clip_norm or optimizer.clip",
         )
-        if (self.state.curr_epoch, self.state.curr_batch) == (1, 1):  # nothing was updated yet: the data are too large
+        if (self.state.curr_epoch, self.state.curr_batch) == (1, 1):  # before any update, the data are too large
             settings = ["data.standardize: features"] if data.standardize == "none" else []
             if self.config.loss == "squared_error" and not data.standardize_target:
                 settings.append("data.standardize_target: true")

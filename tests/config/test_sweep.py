@@ -577,7 +577,7 @@ def test_an_odd_value_anywhere_in_a_sweep_is_told_in_our_words(told: Told) -> No
         ({"uniform": [0, 1], "step": 1e300}, "sweep.search.optimizer.η.step: must divide 1, the distance of the bounds, got 1e+300"),
         ({"int": [1, 9], "step": 10**400}, "sweep.search.optimizer.η.step: must be a whole number at least 1 and at most 2147483647, got an integer of more than 40 digits"),
         ({"log": [0, 1]}, "sweep.search.optimizer.η.log.0: must be above 0, got 0"),
-        ({"normal": [0, 1e308]}, "sweep.search.optimizer.η.normal: must lie within what float64 holds, got [0, 1e+308]"),
+        ({"normal": [0, 1e308]}, "sweep.search.optimizer.η.normal: must be within the range of float64, got [0, 1e+308]"),
     ],
 )  # fmt: skip
 def test_numbers_beyond_what_can_be_searched_are_one_line(distribution: Any, message: str, told: Told) -> None:
@@ -585,7 +585,7 @@ def test_numbers_beyond_what_can_be_searched_are_one_line(distribution: Any, mes
     assert told(sweep_from_dict, _RUN | {"sweep": search}) == [message]
 
 
-def test_an_endless_number_of_trials_and_a_grid_without_end_are_one_line(told: Told) -> None:
+def test_a_huge_number_of_trials_and_a_huge_grid_are_one_line(told: Told) -> None:
     search: dict[str, Any] = {"search": {"optimizer.η": {"log": [0.1, 1]}}, "objective": {"minimize": "val_loss"}}
     (line,) = told(sweep_from_dict, _RUN | {"sweep": search | {"trials": 10**400}})
     assert line.startswith("sweep.trials: must be a whole number at least 1")

@@ -70,7 +70,7 @@ def _settings(tree: MapNode, report: Report) -> SweepConfig | None:
 
 
 def _absolute_sqlite(url: str, location: Location | None) -> str:
-    """The address of a SQLite database with the absolute path of its file."""
+    """Return the address of a SQLite database with the absolute path of its file."""
     from sqlalchemy.engine import make_url  # heavy, and seldom needed
 
     parts = make_url(url)

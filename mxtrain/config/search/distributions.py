@@ -16,7 +16,7 @@ _Number = int  # `Int` has a field of that name
 TAIL: Final = 0.0001
 """What is cut off at each end of a normal distribution: beyond about 3.7 standard deviations."""
 MAX_STEPS: Final = 10**15
-"""Steps of a float between two bounds: what float64 still tells apart."""
+"""The most steps between two float bounds; float64 distinguishes about as many."""
 
 
 def _two(names: str) -> BeforeValidator:
@@ -55,7 +55,7 @@ def _divides(step: float, ends: tuple[float, float]) -> None:
 
 
 def _exact(number: float) -> Fraction:
-    """The number that the shortest decimal text of a float says."""
+    """Return the exact value of a float's shortest decimal representation."""
     return Fraction(str(number))
 
 
@@ -245,7 +245,7 @@ class Normal(Distribution):
     def _bounds_are_bounds(self) -> Self:
         mean, deviation = self.normal
         if not isfinite(abs(mean) + 4 * deviation):
-            raise misfit("normal", f"must lie within what float64 holds, got [{_shown(mean)}, {_shown(deviation)}]")
+            raise misfit("normal", f"must be within the range of float64, got [{_shown(mean)}, {_shown(deviation)}]")
         if self.within is not None:
             _ascending("within", self.within)
             low, high = self.ends()

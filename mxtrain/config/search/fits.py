@@ -14,7 +14,7 @@ from mxtrain.config.search.space import Path, Space, everything
 MAX_GRID = 1_000_000
 """Points of a grid."""
 _COUNTABLE = 10**15
-"""From here on a message gives no exact number: it may have more digits than Python prints."""
+"""The largest number of points that a message states exactly; larger ones may have more digits than Python prints."""
 
 _SAMPLER, _PRUNER = ("sweep", "sampler", "kind"), ("sweep", "pruner", "kind")
 

@@ -105,7 +105,7 @@ class _Workers:
 
 
 def _storage(url: object) -> str:
-    """Check an address. No message shows it, as a password may stand in it."""
+    """Check an address, without showing it in a message, as it may hold a password."""
     if not isinstance(url, str) or not _URL.fullmatch(url) or not _is_complete(url):
         known = "postgresql://, mysql:// or sqlite:///"
         raise PydanticCustomError(
@@ -117,7 +117,7 @@ def _storage(url: object) -> str:
 
 
 def _is_complete(url: str) -> bool:
-    """Whether the port of an address is a number, or left out, and there is a host behind a user."""
+    """Return whether the port of an address is a number or left out, and a user name is followed by a host."""
     try:
         parts = urlsplit(url)
         return parts.port != 0 and not parts.netloc.endswith("@")
@@ -126,7 +126,7 @@ def _is_complete(url: str) -> bool:
 
 
 def _is_ambiguous(url: str) -> bool:
-    """Whether programs may differ on where the password of an address ends."""
+    """Return whether programs may disagree on where the password of an address ends."""
     place, _, query = url.partition("://")[2].partition("?")
     authority, _, path = place.partition("/")
     is_cut_off = "@" not in authority and "@" in query.partition("/")[0] and ":" in authority

@@ -93,7 +93,7 @@ class Sweep:
         return {**self.run, "sweep": {"search": search, **self.settings.to_dict()}}
 
     def shown(self) -> dict[str, Any]:
-        """The same without the password of the storage, to be printed."""
+        """Return `to_dict()` without the password of the storage, for printing."""
         values = self.to_dict()
         if values["sweep"]["storage"] is not None:
             values["sweep"]["storage"] = without_password(values["sweep"]["storage"])
