@@ -19,7 +19,7 @@ def build(
     config: Rule | Mapping[str, Any] | str | PathLike[str],
     *,
     backend: str = "auto",
-    on_nonfinite: OnNonfinite = "ignore",
+    on_nonfinite: OnNonfinite = "warn",
 ) -> Optimizer:
     """Build an optimizer.
 
@@ -28,9 +28,11 @@ def build(
             that holds an optimizer or a whole run, of which `optimizer` is taken.
         backend: `numpy`, `compiled` or `cupy` force one; `auto` chooses by the arrays. The choice never changes a
             result.
-        on_nonfinite: treatment of an update that makes a slot NaN or infinite, which no later update repairs. `ignore`
-            applies it; `raise` raises a NonFiniteError, and `skip` warns and skips the step, before anything changes.
-            These two try every step on copies of the weights and slots first, which costs about two more steps.
+        on_nonfinite: treatment of an update that makes a slot NaN or infinite, which no later update repairs. `warn`
+            and `ignore` apply it; `warn` scans the slots after steps 1, 2, 4, ..., 1024, then after every 1024th, and
+            in `state_dict` and `save`, and warns once per optimizer. `raise` raises a NonFiniteError, and `skip` warns
+            and skips the step, before anything changes; these two try a step on copies of the weights and slots if a
+            slot might overflow.
 
     Raises:
         ConfigError: a value is wrong; every problem at once.

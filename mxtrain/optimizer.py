@@ -6,6 +6,8 @@ from dataclasses import fields
 from os import PathLike
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+
 from mxtrain.backends import Backend, OverlapCheck, array_kind, array_module, check_gradient, check_pair, zeros_like
 from mxtrain.errors import ArrayError, ArrayTypeError, NonFiniteError, ReadOnlyError
 from mxtrain.flat import FlatParameters
@@ -13,6 +15,7 @@ from mxtrain.kernel import gradient_program
 from mxtrain.names import field_name, nearest, spelling
 from mxtrain.optimizers import Rule, Time
 from mxtrain.saved_state import read_state, write_state
+from mxtrain.slot_check import STEPS, OverflowBounds, largest
 from mxtrain.slots import FlatKept, Kept, Store, gather, plain_index
 from mxtrain.state import OptimizationState
 from mxtrain.state_file import read_state_file, write_state_file
@@ -25,10 +28,13 @@ History: TypeAlias = tuple[Any, ...]
 Group: TypeAlias = tuple[int, list[Kept], list[tuple[Array, ...]]]
 """Which variant of the rule some weights of one dtype and one history have, what is kept for each, and the program's
 arrays for each."""
-OnNonfinite: TypeAlias = Literal["ignore", "raise", "skip"]
+OnNonfinite: TypeAlias = Literal["warn", "ignore", "raise", "skip"]
 """Treatment of an update that makes a slot NaN or infinite."""
-Moment: TypeAlias = tuple[int, tuple[float, ...], dict[str, float]]
-"""The number of an update, the program's scalars for it, and the scalar slots after it."""
+Moment: TypeAlias = tuple[int, tuple[float, ...], dict[str, float], dict[str, float]]
+"""The number of an update, the program's scalars for it, the scalar slots after it, and the rule's coefficients."""
+
+_SCAN_EVERY = 1024
+"""Updates between two scans for `warn`, once as many are done; before, each scan doubles the number of updates."""
 
 
 class Optimizer:
@@ -55,7 +61,7 @@ class Optimizer:
         (array([0.5, 0.5], dtype=float32), array([-0.5], dtype=float32), 1)
     """
 
-    def __init__(self, rule: Rule, backend: Backend, on_nonfinite: OnNonfinite = "ignore") -> None:
+    def __init__(self, rule: Rule, backend: Backend, on_nonfinite: OnNonfinite = "warn") -> None:
         self._rule = rule
         self._backend = backend
         self.state = OptimizationState()
@@ -63,6 +69,11 @@ class Optimizer:
         self._variants = Variants(rule)
         self._overlap = OverlapCheck()
         self._on_nonfinite = on_nonfinite
+        has_slots = bool(rule.active_slots())
+        self._tries = has_slots and on_nonfinite in ("raise", "skip")
+        self._warns = has_slots and on_nonfinite == "warn"
+        self._bounds: dict[tuple[int, str], OverflowBounds] = {}
+        self._calls, self._next_scan = 0, 1
 
     @property
     def rule(self) -> Rule:
@@ -100,7 +111,7 @@ class Optimizer:
         return f"Optimizer({self.rule!r}, backend={self.backend.name!r}, {self.state!r})"
 
     def __reduce__(self) -> tuple[Callable[..., "Optimizer"], tuple[Any, ...]]:
-        return _restored, (self.rule, self.backend, self.state_dict(), self._on_nonfinite)
+        return _restored, (self.rule, self.backend, self._saved(), self._on_nonfinite)
 
     def update(self, index: Hashable, grad: Array, weight: Array) -> None:
         """Update one array in place.
@@ -144,6 +155,8 @@ class Optimizer:
                 self._store.keep_flat(params, flat)
                 self.state.begin_batch()
                 self._run(groups, moments)
+                if self._warns:
+                    self._count_call(1, stacklevel=4)
                 return
         _check_names(params, grads)
         groups, new = self._grouped([(name, grads[name], weight) for name, weight in params.items()])
@@ -153,6 +166,8 @@ class Optimizer:
         self._store.keep(new)
         self.state.begin_batch()
         self._run(groups, moments)
+        if self._warns:
+            self._count_call(1, stacklevel=4)
 
     def slot_arrays(self) -> Iterator[Array]:
         """Yield the arrays that hold slots, not copied; those of flat parameters as whole buffers."""
@@ -160,11 +175,41 @@ class Optimizer:
 
     def first_nonfinite_slot(self) -> tuple[Hashable, str] | None:
         """Return the index and the name of the first slot with an infinity or a NaN; None if all are finite."""
+        return self._first_nonfinite(("numpy", "cupy"))
+
+    def _first_nonfinite(self, kinds: tuple[str, ...]) -> tuple[Hashable, str] | None:
         for index, kept in self._store.everything().items():
             for name, slot in zip(self.rule.active_slots(), kept.slots, strict=True):
-                if not array_module(array_kind(slot) or "numpy").isfinite(slot).all():
+                if array_kind(slot) in kinds and not _is_finite(slot):
                     return index, name
         return None
+
+    def _count_call(self, round_length: int, stacklevel: int) -> None:
+        """Scan the slots after 1, 2, 4, ... calls, and then after every 1024 that update each weight once.
+
+        A scan of arrays on a GPU would wait for the device: they are only scanned in `state_dict`.
+
+        Args:
+            round_length: the number of calls that update each weight once.
+            stacklevel: the caller's frame, as `warnings.warn` counts from `_warn_of_nonfinite`.
+        """
+        self._calls += 1
+        if self._calls >= self._next_scan:
+            self._next_scan = self._calls + min(self._calls, _SCAN_EVERY * round_length)
+            self._warn_of_nonfinite(("numpy",), stacklevel)
+
+    def _warn_of_nonfinite(self, kinds: tuple[str, ...], stacklevel: int) -> None:
+        found = self._first_nonfinite(kinds)
+        if found is None:
+            return
+        self._warns = False
+        warnings.warn(
+            f"weight {found[0]!r}: its slot {found[1]} is NaN or infinite, so the weight no longer moves, or is itself "
+            "NaN or infinite; clip or scale the gradient, use float64, or build the optimizer with "
+            'on_nonfinite="skip"',
+            RuntimeWarning,
+            stacklevel=stacklevel,
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything that must survive: the state, and for each array its counts and slots.
@@ -173,6 +218,11 @@ class Optimizer:
             `{"rule": kind, "state": {…}, "parameters": {index: {"updates", "slots", "scalars"}}}`, where `slots`
             holds arrays by name and everything else is plain numbers.
         """
+        if self._warns:
+            self._warn_of_nonfinite(("numpy", "cupy"), stacklevel=3)
+        return self._saved()
+
+    def _saved(self) -> dict[str, Any]:
         return write_state(self.rule, self.state, self._store.everything())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -193,7 +243,9 @@ class Optimizer:
         Raises:
             OSError: the file cannot be written; one that was there before stays as it was.
         """
-        write_state_file(path, self.state_dict())
+        if self._warns:
+            self._warn_of_nonfinite(("numpy", "cupy"), stacklevel=3)
+        write_state_file(path, self._saved())
 
     def load(self, path: str | PathLike[str]) -> None:
         """Continue from what `save` wrote; slots are moved to the memory of their weights at the next step.
@@ -220,6 +272,8 @@ class Optimizer:
             return
         self._store.keep(new)
         self._run(groups, moments)
+        if self._warns:
+            self._count_call(self._store.size, stacklevel=5)
 
     def _grouped(self, updates: list[Update]) -> tuple[list[Group], dict[Hashable, Kept]]:
         """Check arrays, and bring those together that share dtype and history; also what is kept for new ones."""
@@ -304,35 +358,80 @@ class Optimizer:
         time = Time(update, iteration or update, max(self.state.curr_epoch - 1, 0))
         coefficients = rule.coefficients(time, kept.scalars)
         scalars = {name: coefficients[name] for name in rule.scalar_slots}
-        return update, program.evaluate_scalars(fields | coefficients), scalars
+        return update, program.evaluate_scalars(fields | coefficients), scalars, coefficients
 
     def _is_skipped(self, groups: list[Group], moments: list[Moment], params: Mapping[Any, Array]) -> bool:
-        """Try an update on copies if `on_nonfinite` asks for it; return True if the update must be skipped.
+        """Try an update on copies if a slot might overflow; return True if the update must be skipped.
 
         Raises:
             NonFiniteError: a slot would become NaN or infinite, and `on_nonfinite` is `raise`.
         """
-        if self._on_nonfinite == "ignore":
+        if not self._tries:
             return False
-        for (number, _, arrays), (_, values, _) in zip(groups, moments, strict=True):
+        far: list[tuple[Kept, int]] = []
+        near: list[Kept] = []
+        for group, moment in zip(groups, moments, strict=True):
+            (number, kept, arrays), (update, values, _, _) = group, moment
+            is_safe, is_scanned = self._is_far_from_overflow(group, moment)
+            if is_safe:
+                if is_scanned:
+                    far += [(each, update + STEPS - 1) for each in kept]
+                continue
+            near += kept
             trial = [(weight.copy(), gradient, *(slot.copy() for slot in slots)) for weight, gradient, *slots in arrays]
             self._backend.run(self._variants.all[number].program, trial, values)
-            for (weight, *_), (_, _, *after) in zip(arrays, trial, strict=True):
-                for name, slot in zip(self._rule.active_slots(), after, strict=True):
-                    if array_module(array_kind(slot) or "numpy").isfinite(slot).all():
-                        continue
-                    message = (
+            problem = self._problem(arrays, trial, params)
+            if problem is None:
+                continue
+            if self._on_nonfinite == "raise":
+                raise NonFiniteError(problem)
+            warnings.warn(f"skipped: {problem}", RuntimeWarning, stacklevel=3)
+            return True
+        for each, until in far:
+            each.far_until = until
+        for each in near:  # groups of flat parameters share what is kept
+            each.far_until = 0
+        return False
+
+    def _is_far_from_overflow(self, group: Group, moment: Moment) -> tuple[bool, bool]:
+        """Return whether bounds rule out an overflow in an update, and whether the slots were scanned for that."""
+        number, kept, arrays = group
+        update, _, _, coefficients = moment
+        dtype = arrays[0][0].dtype
+        bounds = self._bounds.get((number, dtype.name))
+        if bounds is None:
+            rule = self._variants.all[number].rule
+            bounds = self._bounds[number, dtype.name] = OverflowBounds(rule, dtype)
+        step, momentum = coefficients.get("step", 0.0), coefficients.get("μ", 0.0)
+        gradients = [array[1] for array in arrays]
+        if not bounds.allow_gradient(largest(gradients), step, momentum) and not (
+            bounds.allow_gradient(largest(gradients, exact=True), step, momentum)
+        ):
+            return False, False
+        if not bounds.need_weights(step) and all(each.far_until >= update for each in kept):
+            return True, False
+        if bounds.decays:
+            weights = [array[0] for array in arrays]
+            if not bounds.allow_weight(largest(weights)) and not bounds.allow_weight(largest(weights, exact=True)):
+                return False, True
+        slots = [slot for _, _, *slots in arrays for slot in slots]
+        return bounds.allow_slots(largest(slots)) or bounds.allow_slots(largest(slots, exact=True)), True
+
+    def _problem(
+        self, arrays: list[tuple[Array, ...]], trial: list[tuple[Array, ...]], params: Mapping[Any, Array]
+    ) -> str | None:
+        """Describe the first slot of a trial that is NaN or infinite; return None if all are finite."""
+        for (weight, *_), (_, _, *after) in zip(arrays, trial, strict=True):
+            for name, slot in zip(self._rule.active_slots(), after, strict=True):
+                if not _is_finite(slot):
+                    return (
                         f"the update of {_called(weight, slot, params)} would make its slot {name} NaN or infinite; "
                         "nothing has changed; clip or scale the gradient, or use float64"
                     )
-                    if self._on_nonfinite == "raise":
-                        raise NonFiniteError(message)
-                    warnings.warn(f"skipped: {message}", RuntimeWarning, stacklevel=3)
-                    return True
-        return False
+        return None
 
     def _run(self, groups: list[Group], moments: list[Moment]) -> None:
-        for (number, kept, arrays), (update, values, scalars) in zip(groups, moments, strict=True):
+        for (number, kept, arrays), (update, values, scalars, _) in zip(groups, moments, strict=True):
             for each in kept:  # counted first: Ctrl-C during a compiled call is raised when all its work is done
                 each.updates, each.scalars = update, scalars
             self._backend.run(self._variants.all[number].program, arrays, values)
@@ -340,6 +439,13 @@ class Optimizer:
     def _new(self, weight: Array) -> Kept:
         slots = tuple(zeros_like(weight) for _ in self._rule.active_slots())
         return Kept(0, slots, dict(self._rule.scalar_slots))
+
+
+def _is_finite(array: Array) -> bool:
+    if array_kind(array) != "cupy":
+        return bool(np.isfinite(array).all())
+    with array.device:
+        return bool(array_module("cupy").isfinite(array).all())
 
 
 def _called(weight: Array, slot: Array, params: Mapping[Any, Array]) -> str:

@@ -41,6 +41,8 @@ class Kept:
     updates: int = 0
     slots: tuple[Array, ...] = ()
     scalars: dict[str, float] = field(default_factory=dict)
+    far_until: int = field(default=0, compare=False)
+    """The last update for which a scan found the slots far from overflow."""
 
     def check(self, index: Hashable, weight: Array) -> None:
         """Refuse a weight that these slots do not fit, and move slots to the memory of the weight."""
@@ -99,6 +101,11 @@ class Store:
         """The arrays that hold slots; those of flat parameters as whole buffers."""
         for each in (*self._loose.values(), *(flat.kept for flat in self._flat.values())):
             yield from each.slots
+
+    @property
+    def size(self) -> int:
+        """The number of weights that something is kept for; flat parameters of one dtype count as one."""
+        return len(self._loose) + len(self._flat)
 
     def loose(self) -> dict[Hashable, Kept]:
         """The same; from here on, slots are kept for each weight by itself."""

@@ -1,4 +1,4 @@
-"""`fit`, `resume` and `sweep` from Python: they show progress where somebody looks, and what they return is an object."""
+"""`fit`, `resume` and `sweep` from Python: progress on terminals and in notebooks, and the objects that they return."""
 
 import contextlib
 import os
@@ -34,7 +34,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> mxtrain.FitResult:
     return mxtrain.fit(CONFIG, run_dir=tmp_path_factory.mktemp("run") / "run")
 
 
-def test_nothing_is_printed_where_nobody_looks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_printed_without_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mxtrain.fit(CONFIG, run_dir=tmp_path)
     assert capsys.readouterr() == ("", "")
 
@@ -74,7 +74,7 @@ def test_on_a_terminal_progress_is_shown_by_default(verbose: str, is_shown: bool
 
 
 class Kernel(types.ModuleType):
-    """What a kernel of Jupyter looks like from inside: IPython with a shell that has a kernel."""
+    """A fake Jupyter kernel: IPython with a shell that has a kernel."""
 
     def __init__(self) -> None:
         super().__init__("IPython")
@@ -146,7 +146,7 @@ def test_the_result_stays_that_of_its_own_parameters_when_the_run_is_trained_on(
     assert (mxtrain.load_run(tmp_path).probabilities(images) != before).any()
 
 
-def test_results_are_no_tuples(result: mxtrain.FitResult, tmp_path: Path) -> None:
+def test_results_are_not_tuples(result: mxtrain.FitResult, tmp_path: Path) -> None:
     for each in (result, SweepResult("search", tmp_path, (), (), 0)):
         assert not isinstance(each, tuple)
         assert not hasattr(each, "count")

@@ -1,4 +1,4 @@
-"""Files are written atomically, through no link, and only regular files are read."""
+"""Files are written atomically, without following links, and only regular files are read."""
 
 import os
 import stat

@@ -35,7 +35,7 @@ def list_runs(
     """List the runs in a folder and compare them.
 
     Of each its state, its epochs, the values in which the configs differ, and the metrics of the epoch that its model
-    is from. Damaged runs are told of on stderr and passed over.
+    is from. Damaged runs are reported on stderr and skipped.
     """
     from mxtrain.cli.streams import messages, print_results, write_json
     from mxtrain.errors import printable

@@ -117,7 +117,7 @@ class Checkpoints:
             try:
                 yield self.read(name)
             except (ValueError, OSError) as error:
-                self.damaged.append(f"the checkpoint {self.folder / name} is damaged and was passed over: {error}")
+                self.damaged.append(f"the checkpoint {self.folder / name} is damaged and was skipped: {error}")
 
     def newest(self) -> Snapshot | None:
         """The newest checkpoint that is whole; None where there is none."""

@@ -70,7 +70,7 @@ class LoadedRun:
         parameters: by name; of a run that is not finished, those of its newest checkpoint that is whole.
         preprocessing: what is done to features, and what the outputs mean.
         status: how the run stands.
-        notes: what the user should know, such as a damaged checkpoint that was passed over.
+        notes: what the user should know, such as a damaged checkpoint that was skipped.
         model: what makes outputs of inputs.
         data_fingerprint: the SHA-256 of the data that the run was trained on.
 

@@ -24,7 +24,7 @@ class Replay:
     Attributes:
         differences: the names of what differs; empty where the replay is exact.
         changes: of an inexact one, what is not as it was when the run was trained: versions, machine, backend.
-        notes: what else the user should know, such as a damaged checkpoint that was passed over.
+        notes: what else the user should know, such as a damaged checkpoint that was skipped.
     """
 
     differences: list[str]

@@ -69,9 +69,9 @@ def list_runs(folder: str | PathLike[str], sort: str | None = None) -> tuple[lis
             if problem:
                 damaged.append(f"{path}/{problem}; the epochs before it are listed")
         except ConfigError as error:
-            damaged.append(f"{path} is damaged and was passed over: {error.problems[0]}")
+            damaged.append(f"{path} is damaged and was skipped: {error.problems[0]}")
         except (DataError, OSError) as error:
-            damaged.append(f"{path} is damaged and was passed over: {error}")
+            damaged.append(f"{path} is damaged and was skipped: {error}")
         if status_is_damaged(path):
             damaged.append(f"{path / STATUS} is damaged: the state of the run is not known for certain")
     return (runs if sort is None else _best_first(runs, sort)), damaged

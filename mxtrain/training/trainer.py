@@ -79,7 +79,7 @@ class Trainer:
         self.validation = self.dataset.validation.to(self.xp)
         self.batches = Batches(self.dataset.training.to(self.xp), config.data, config.seed, self.xp)
         self.rule = config.optimizer.for_run(config.fit.epochs, len(self.batches))
-        self.optimizer = build(self.rule, backend=config.backend)
+        self.optimizer = build(self.rule, backend=config.backend, on_nonfinite="ignore")
         self.optimizer.state.batch_size = self.batch_size
         self.rows: list[Row] = []
         self.sums = EpochSums(self._metrics())
@@ -361,7 +361,7 @@ class Trainer:
         if self._rollback_point is None:
             for name, value in self._initial().items():
                 self.params[name][...] = value
-            self.optimizer = build(self.rule, backend=self.config.backend)
+            self.optimizer = build(self.rule, backend=self.config.backend, on_nonfinite="ignore")
             self.state.batch_size = self.batch_size
         else:
             self._load(self._rollback_point)

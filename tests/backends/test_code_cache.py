@@ -1,4 +1,4 @@
-"""Cached machine code: checked before it is run, and only from files that nobody else can write."""
+"""Cached machine code: checked before it is run, and only from files that other users cannot write."""
 
 import os
 import pickle
@@ -39,7 +39,7 @@ def double(x: float) -> float:
 
 
 def compiled() -> float:
-    """What the compiled function, or the one in the cache, makes of 3."""
+    """Return the result of the compiled function, or of the one in the cache, for 3."""
     return compile_callback(double, "float64(float64)", b"", error_model="numpy").ctypes(3.0)
 
 
@@ -53,7 +53,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def unpickled(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """What is unpickled."""
+    """The content that was unpickled."""
     seen = []
     monkeypatch.setattr(kept_code.pickle, "loads", lambda content: seen.append(content) or pickle._loads(content))
     return seen
@@ -133,7 +133,7 @@ class Planted:
         return os.mkdir, (str(self.marker),)
 
 
-def test_what_another_program_put_there_is_not_unpickled(cache, tmp_path):
+def test_files_of_other_programs_are_not_unpickled(cache, tmp_path):
     compiled()
     (file,) = (path for path in cache.rglob("*") if path.is_file())
     payload = pickle.dumps(Planted(tmp_path / "executed"))

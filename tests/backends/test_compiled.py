@@ -34,7 +34,7 @@ def test_bits_equal_numpys(config: Any, stage: str, dtype: str) -> None:
     config = config | STAGES[stage]
     for size in SIZES if stage == "all" else SIZES[:-1]:
         weight, *gradients = awkward(size, dtype, count=4)
-        compiled, numpy = (mxtrain.build(config, backend=name) for name in ("compiled", "numpy"))
+        compiled, numpy = (mxtrain.build(config, backend=name, on_nonfinite="ignore") for name in ("compiled", "numpy"))
         other = weight.copy()
         for gradient in gradients:
             compiled.update(0, gradient, weight)
@@ -50,8 +50,8 @@ def test_no_alignment_matters(offset: int) -> None:
     weight[:] = base[:1000]
     expected = base[:1000].copy()
     gradient = gradient_base[1:]
-    mxtrain.build({"kind": "adam"}, backend="compiled").update(0, gradient, weight)
-    mxtrain.build({"kind": "adam"}, backend="numpy").update(0, gradient, expected)
+    mxtrain.build({"kind": "adam"}, backend="compiled", on_nonfinite="ignore").update(0, gradient, weight)
+    mxtrain.build({"kind": "adam"}, backend="numpy", on_nonfinite="ignore").update(0, gradient, expected)
     assert same_bits(np.array(weight), expected)
 
 
@@ -59,8 +59,8 @@ def test_no_alignment_matters(offset: int) -> None:
 def test_any_layout_gives_the_same_bits(view: Any) -> None:
     base, gradient = awkward(10_000, "float32", count=2)
     one, other, gradient = base.reshape(100, 100), base.reshape(100, 100).copy(), gradient.reshape(100, 100)
-    mxtrain.build({"kind": "adam"}, backend="compiled").update(0, view(gradient), view(one))
-    mxtrain.build({"kind": "adam"}, backend="numpy").update(0, view(gradient), view(other))
+    mxtrain.build({"kind": "adam"}, backend="compiled", on_nonfinite="ignore").update(0, view(gradient), view(one))
+    mxtrain.build({"kind": "adam"}, backend="numpy", on_nonfinite="ignore").update(0, view(gradient), view(other))
     assert same_bits(one, other)
 
 
@@ -68,8 +68,8 @@ def test_a_read_only_gradient_will_do() -> None:
     weight, gradient = awkward(100, "float32", count=2)
     gradient.flags.writeable = False
     expected = weight.copy()
-    mxtrain.build({"kind": "adam"}, backend="numpy").update(0, gradient, expected)
-    mxtrain.build({"kind": "adam"}, backend="compiled").update(0, gradient, weight)
+    mxtrain.build({"kind": "adam"}, backend="numpy", on_nonfinite="ignore").update(0, gradient, expected)
+    mxtrain.build({"kind": "adam"}, backend="compiled", on_nonfinite="ignore").update(0, gradient, weight)
     assert same_bits(weight, expected)
 
 
@@ -88,17 +88,17 @@ def test_where_and_comparisons() -> None:
 
 def test_other_coefficients_compile_nothing() -> None:
     weight, gradient = awkward(10, "float32", count=2)
-    mxtrain.build({"kind": "adam"}, backend="compiled").update(0, gradient, weight)
+    mxtrain.build({"kind": "adam"}, backend="compiled", on_nonfinite="ignore").update(0, gradient, weight)
     compiled = compile_loop.cache_info().misses
     other = {"kind": "adam", "η": 0.3, "β1": 0.5, "β2": 0.7, "ϵ": 1e-3, "λ": 0.2}
-    mxtrain.build(other, backend="compiled").update(0, gradient, weight)
+    mxtrain.build(other, backend="compiled", on_nonfinite="ignore").update(0, gradient, weight)
     assert compile_loop.cache_info().misses == compiled
 
 
 def test_python_threads_may_update_at_once() -> None:
     def work(seed: int) -> np.ndarray:
         weight, *gradients = awkward(600_000, "float32", count=6, seed=seed)
-        optimizer = mxtrain.build({"kind": "adam"}, backend="compiled")
+        optimizer = mxtrain.build({"kind": "adam"}, backend="compiled", on_nonfinite="ignore")
         for gradient in gradients:
             optimizer.update(0, gradient, weight)
         return weight
@@ -111,14 +111,16 @@ def test_python_threads_may_update_at_once() -> None:
 
 def _update_in_child(results: Any) -> None:
     weight, gradient = awkward(600_000, "float32", count=2)
-    mxtrain.build({"kind": "adam"}, backend="compiled").update(0, gradient, weight)
+    mxtrain.build({"kind": "adam"}, backend="compiled", on_nonfinite="ignore").update(0, gradient, weight)
     results.put(weight.tobytes())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_forked_processes_may_update() -> None:
     weight, gradient = awkward(600_000, "float32", count=2)
-    mxtrain.build({"kind": "adam"}, backend="compiled").update(0, gradient, weight)  # the threads are up now
+    mxtrain.build({"kind": "adam"}, backend="compiled", on_nonfinite="ignore").update(
+        0, gradient, weight
+    )  # the threads are up now
     context = multiprocessing.get_context("fork")
     results = context.Queue()
     with warnings.catch_warnings():

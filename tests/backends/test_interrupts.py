@@ -32,7 +32,7 @@ def run(code: str, cache: Path, **environment: str) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_fork_waits_while_another_thread_imports_the_compiler_or_compiles(tmp_path: Path) -> None:
-    """A child that finds a lock of the compiler taken would wait for ever; the alarm ends it."""
+    """A child would wait forever for a lock of the compiler that another thread held; the alarm ends it."""
     code = """
 import os, signal, threading, time
 thread = threading.Thread(target=step)
@@ -67,7 +67,7 @@ def test_a_fork_inside_the_lock_leaves_it_with_its_thread() -> None:
 
 
 def test_signals_in_the_middle_of_updates_leave_the_threads_usable(tmp_path: Path) -> None:
-    """Each update is whole or has not begun, and its count agrees; afterwards the helpers still work."""
+    """Each update is complete or has not started, and its count agrees; afterwards the helpers still work."""
     code = """
 import random, signal
 from mxtrain.backends import crew

@@ -1,4 +1,4 @@
-"""Shell completion: the scripts, and what is offered for commands, options, run files and folders."""
+"""Shell completion: the scripts, and the completions of commands, options, run files and folders."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Commands on a model with a loss of its own."""
+"""Commands on a model with a custom loss."""
 
 import json
 from pathlib import Path

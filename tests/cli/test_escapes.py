@@ -17,7 +17,7 @@ ESCAPED = r"a\x1b]0;title\x07\x1b[31mb\rc\u202ed\x9b2Je\u2066f"
 
 
 def unsafe(text: str) -> set[str]:
-    """What a terminal would obey, or hide."""
+    """Return the characters that a terminal would obey, or hide."""
     return {c for c in text if unicodedata.category(c) in ("Cc", "Cf") and c != "\n"}
 
 
@@ -109,8 +109,8 @@ def test_columns_and_keys_are_escaped_in_errors(classes, mxtrain):
         assert not unsafe(out + err)
 
 
-def test_whatever_is_printed_by_the_console_is_escaped(capsys):
-    """Even where nobody thought of it."""
+def test_everything_that_the_console_prints_is_escaped(capsys):
+    """The console escapes text that its caller has not escaped."""
     from rich.table import Table
     from rich.text import Text
 

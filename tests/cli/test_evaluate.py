@@ -154,7 +154,7 @@ def test_runs_compares_what_differs_and_how_it_ended(mxtrain):
     status, out, err = mxtrain("runs", "--json")
     first, second, third = json.loads(out)
     assert status == 0
-    assert err.startswith("runs/damaged is damaged and was passed over: ")
+    assert err.startswith("runs/damaged is damaged and was skipped: ")
     assert len(err.splitlines()) == 1
     assert [it["run_dir"] for it in (first, second, third)] == ["runs/run-1", "runs/run-2", "runs/wild"]
     assert [it["state"] for it in (first, second, third)] == ["finished", "finished", "failed"]

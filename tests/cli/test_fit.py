@@ -36,7 +36,7 @@ def test_the_closing_table_has_both_parts_the_best_epoch_and_where_the_run_is(mx
     assert re.search(r"^run +here$", out, re.MULTILINE)
 
 
-def test_the_best_epoch_goes_by_the_metric_that_checkpoint_best_watches(mxtrain):
+def test_the_best_epoch_is_that_of_the_metric_of_checkpoint_best(mxtrain):
     watch = ["--set", "fit.checkpoint.best=loss", "--set", "fit.epochs=6", "--set", "optimizer.η=0.3"]
     _, out, _ = mxtrain("fit", "run.yaml", "--run-dir", "here", *watch)
     by_loss = min(rows("here"), key=lambda row: row["loss"])

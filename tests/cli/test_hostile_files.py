@@ -1,4 +1,4 @@
-"""Links, pipes, devices, folders and huge files in the place of any file of a run or a sweep, and every command on them.
+"""Every command on runs and sweeps in which a file is replaced by a link, a pipe, a device, a folder or a huge file.
 
 No command hangs, ends in a traceback, reads without bound, or changes anything outside. Some cases are drawn by default;
 MXTRAIN_TEST_HOSTILE=1 tries them all.
@@ -192,7 +192,7 @@ def draw(cases: list[Any], count: int) -> list[Any]:
 def attempt(
     what: str, name: str, kind: str, command: list[str], originals: Path, place: Path, capsys: Any
 ) -> str | None:
-    """Run a command on a copy with something hostile in it; what went wrong."""
+    """Run a command on a copy with something hostile in it; return what went wrong."""
     shutil.copytree(originals, place / "here")
     os.chdir(place / "here")
     plant(place / "here" / what / name, kind, place / "outside")
@@ -235,14 +235,14 @@ def attempt_all(
     return found
 
 
-def test_no_file_of_a_run_leads_a_command_astray(originals: Path, tmp_path: Path, capsys: Any) -> None:
+def test_no_hostile_file_of_a_run_harms_a_command(originals: Path, tmp_path: Path, capsys: Any) -> None:
     quick = [name for name in ON_A_RUN if ALL or name != "report"]
     cases = draw(list(itertools.product(OF_A_RUN, KINDS, quick)), 40)
     assert attempt_all("run", cases, ON_A_RUN, originals, tmp_path, capsys) == []
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 * 2**20, "more than 4 GiB"
 
 
-def test_no_file_of_a_sweep_leads_a_command_astray(originals: Path, tmp_path: Path, capsys: Any) -> None:
+def test_no_hostile_file_of_a_sweep_harms_a_command(originals: Path, tmp_path: Path, capsys: Any) -> None:
     quick = ON_A_SWEEP if ALL else {name: ON_A_SWEEP[name] for name in ("status", "runs", "show", "over")}
     cases = draw(list(itertools.product(OF_A_SWEEP, KINDS, quick)), 20)
     assert attempt_all("sweep", cases, ON_A_SWEEP, originals, tmp_path, capsys) == []

@@ -1,4 +1,4 @@
-"""What a path may be: `~` is the home folder, a URL is named as one, and a folder of runs need not be there yet."""
+"""Paths: `~` is the home folder, a URL is reported as one, and the folder of runs may be missing."""
 
 from pathlib import Path
 
@@ -79,6 +79,6 @@ def test_runs_of_two_rules_show_what_was_chosen_and_no_defaults_of_either(mxtrai
         Path("rule.yaml").write_text(RUN.replace("{kind: adam, η: 0.01}", optimizer), encoding="utf-8")
         mxtrain("fit", "rule.yaml", "-q", "--run-dir", f"runs/{i}")
     rows = mxtrain("runs").out.splitlines()
-    told = [row.partition("optimizer.")[2] for row in rows[1:]]
+    shown = [row.partition("optimizer.")[2] for row in rows[1:]]
     adam, sgd = "kind=adam, optimizer.η=0.01", "kind=sgd, optimizer.η=0.02, optimizer.μ=0.9"
-    assert told == [adam, sgd, adam]
+    assert shown == [adam, sgd, adam]

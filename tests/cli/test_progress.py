@@ -112,7 +112,7 @@ def test_the_line_of_an_epoch_stays_above_the_bar_and_is_not_wrapped(width, line
     assert any(each.startswith("epoch 2/2") for each in drawn[drawn.index(line) :])
 
 
-def test_a_terminal_that_becomes_narrow_is_told_less():
+def test_lines_are_shorter_when_the_terminal_becomes_narrow():
     screen = io.StringIO()
     bar, drawing = watched(screen, 110)
     with drawing:

@@ -77,7 +77,7 @@ def test_a_damaged_checkpoint_is_told_of_and_passed_over(mxtrain):
     status, _, err = mxtrain("resume", "runs/run-1")
     assert status == 0
     note, epoch = err.splitlines()
-    assert note.startswith(f"the checkpoint {newest} is damaged and was passed over: ")
+    assert note.startswith(f"the checkpoint {newest} is damaged and was skipped: ")
     assert epoch.startswith("epoch 2/2")
 
 

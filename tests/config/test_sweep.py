@@ -585,7 +585,7 @@ def test_numbers_beyond_what_can_be_searched_are_one_line(distribution: Any, mes
     assert told(sweep_from_dict, _RUN | {"sweep": search}) == [message]
 
 
-def test_an_endless_number_of_trials_and_a_grid_without_end_are_one_line(told: Told) -> None:
+def test_a_huge_number_of_trials_and_a_huge_grid_are_one_line(told: Told) -> None:
     search: dict[str, Any] = {"search": {"optimizer.η": {"log": [0.1, 1]}}, "objective": {"minimize": "val_loss"}}
     (line,) = told(sweep_from_dict, _RUN | {"sweep": search | {"trials": 10**400}})
     assert line.startswith("sweep.trials: must be a whole number at least 1")

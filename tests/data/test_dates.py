@@ -1,4 +1,4 @@
-"""Dates and times are no categories, however they are written, unless the config says that they are."""
+"""Dates and times, in any notation, are not categories unless the config says that they are."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -123,7 +123,7 @@ def test_dates_in_parquet_are_categories_where_the_config_says_so() -> None:
     assert dataset.n_features == 3 * len(dtypes)
 
 
-def test_what_the_config_names_is_a_category_whatever_it_holds() -> None:
+def test_columns_that_the_config_names_are_categories_of_any_values() -> None:
     values = [1, 2.5, True, "a", date(2024, 1, 5), Decimal("1.50"), "5 Jan 2024", "1,234"]
     assert prepared(values, categorical=["when"], features=["when"]).feature_names == (
         *("when=1", "when=1,234", "when=1.5", "when=2.5", "when=2024-01-05", "when=5 Jan 2024", "when=a", "when=true"),
@@ -135,7 +135,7 @@ def test_what_the_config_names_is_a_category_whatever_it_holds() -> None:
         prepared([1, "a"])
 
 
-def test_too_many_dates_for_categories_are_not_told_to_become_some() -> None:
+def test_the_remedy_for_too_many_dates_does_not_name_categories() -> None:
     days = [str(date(2000, 1, 1) + timedelta(days=i)) for i in range(1001)]
     with pytest.raises(DataError, match=r"leave the column out with data\.features$"):
         prepared(days)

@@ -1,4 +1,4 @@
-"""What a message says that helps does help: each remedy is followed, and the data are read."""
+"""Remedies in error messages work: each is followed, and the data are read."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One value in several spellings is one category, one class, one name; what only looks alike stays apart."""
+"""Several spellings of one value are one category, one class, one name; values that only look alike stay distinct."""
 
 import json
 import unicodedata
@@ -184,7 +184,7 @@ def test_categories_and_classes_keep_the_spelling_of_training() -> None:
 
 
 def test_a_run_that_was_trained_on_two_spellings_still_tells_them_apart() -> None:
-    """As runs did before they were compared as values."""
+    """Earlier versions did not compare categories as values."""
     old = Preprocessing.from_dict(
         {
             "columns": [{"kind": "category", "name": "gro\u0308\u00dfe", "values": ["1", "1.0", "2"]}],

@@ -172,7 +172,7 @@ def _offsets(array: np.ndarray) -> Any:
 
 
 def test_arrays_on_a_gpu_are_compared_by_their_pointers() -> None:
-    """Of a CuPy array only its pointer, shape, strides and the size of its elements are looked at."""
+    """Only the pointer, shape, strides and element size of a CuPy array are used."""
 
     def on_gpu(pointer: int, length: int, stride: int = 8) -> Any:
         return SimpleNamespace(data=SimpleNamespace(ptr=pointer), shape=(length,), strides=(stride,), itemsize=8)

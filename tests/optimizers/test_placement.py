@@ -1,4 +1,4 @@
-"""Saved slots go to the memory of their weights at the next step; a stand-in for CuPy has its pointers and its moves."""
+"""Saved slots are moved to the memory of their weights at the next step; a fake CuPy has its pointers and copies."""
 
 import sys
 from contextlib import nullcontext
@@ -73,6 +73,7 @@ class Backend(NumPyBackend):
 def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
     module: Any = ModuleType("cupy")
     module.ndarray = ndarray
+    module.isfinite = lambda array: np.isfinite(array.host)
     module.asarray = lambda array: array if isinstance(array, ndarray) else ndarray(np.array(array))
     monkeypatch.setitem(sys.modules, "cupy", module)
     monkeypatch.setattr(np, "zeros_like", _zeros_like(np.zeros_like))

@@ -22,7 +22,7 @@ from tests.sweeps.conftest import small, table
 
 
 def main(flips: int, seed: int) -> int:
-    """Flip bits; the number of faults."""
+    """Flip bits, and return the number of faults."""
     chance, faults = random.Random(seed), 0
     with tempfile.TemporaryDirectory() as name:
         whole, damaged = Path(name, "whole"), Path(name, "sweep")
@@ -53,7 +53,7 @@ def main(flips: int, seed: int) -> int:
 
 
 def flip(file: Path, chance: random.Random) -> str:
-    """Flip one bit, mostly in a byte that is not 0; where."""
+    """Flip one bit, mostly in a byte that is not 0, and return its place."""
     content = bytearray(file.read_bytes())
     used = [i for i, byte in enumerate(content) if byte or chance.random() < 0.02]
     place, bit = chance.choice(used), chance.randrange(8)
@@ -63,7 +63,7 @@ def flip(file: Path, chance: random.Random) -> str:
 
 
 def continued(folder: Path, is_status: bool, wanted: object) -> tuple[str, str]:
-    """The outcome of the command that reads the damaged file, and its message."""
+    """Return the outcome of the command that reads the damaged file, and its message."""
     command = ["sweep", str(folder), "--status"] if is_status else ["resume", str(folder), "--workers", "1", "--quiet"]
     out, err = io.StringIO(), io.StringIO()
     try:

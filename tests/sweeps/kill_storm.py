@@ -26,7 +26,7 @@ PRUNERS = (
 
 
 def main(kills: int, seed: int) -> int:
-    """Run the storm; the number of faults."""
+    """Run the storm, and return the number of faults."""
     chance, faults = random.Random(seed), 0
     combinations = [(pruner, seeds) for pruner in PRUNERS for seeds in (1, 3)]
     for pruner, seeds in combinations:
@@ -50,7 +50,7 @@ class Storm:
         (folder / "storm.yaml").write_text(json.dumps(config))
 
     def run(self, kills: int) -> str:
-        """Kill drivers so many times, in as many sweeps as that takes; a summary."""
+        """Kill drivers so many times, in as many sweeps as that takes, and return a summary."""
         self.finish("whole")
         whole = self.table("whole")
         killed = lost = sweeps = 0
@@ -85,7 +85,7 @@ class Storm:
         )
 
     def kill(self, name: str, number: int) -> bool:
-        """Start a driver and send it a signal at a random moment; whether it was still running."""
+        """Start a driver, send it a signal at a random moment, and return whether it was still running."""
         driver = subprocess.Popen(self.command(name), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         trials = self.folder / name / "trials"
         while driver.poll() is None and not trials.exists():
@@ -105,7 +105,7 @@ class Storm:
     def check_stands(
         self, name: str, before: dict[Path, tuple[tuple[int, int], int]]
     ) -> dict[Path, tuple[tuple[int, int], int]]:
-        """Compare how far runs have come with an earlier moment: none goes back, none that is finished is trained."""
+        """Compare the progress of runs with an earlier moment: no run loses epochs, no finished run is trained again."""
         now = {}
         for folder in (self.folder / name / "trials").rglob("checkpoints"):
             model = folder.with_name("model.safetensors")
@@ -132,7 +132,7 @@ class Storm:
         return [sys.executable, "-c", program, "sweep", str(file), "--quiet", "--run-dir", str(self.folder / name)]
 
     def table(self, name: str) -> list[dict[str, object]]:
-        """The trials as they must be however the sweep was run."""
+        """Return what the table must contain after any course of the sweep."""
         return table(json.loads((self.folder / name / "results.json").read_text())["trials"])
 
 

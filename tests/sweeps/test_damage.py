@@ -117,7 +117,7 @@ def test_a_changed_digit_in_the_file_is_refused_unless_it_is_on_purpose(sweep, c
     assert main(["resume", str(sweep), "--workers", "1", "--quiet"]) == 0
 
 
-def test_a_sweep_without_checksums_goes_on(sweep):
+def test_a_sweep_without_checksums_continues(sweep):
     """As versions before wrote them, with paused runs recorded as failed."""
     before = rows(sweep)
     with closing(sqlite3.connect(sweep / "study.db")) as study, study:

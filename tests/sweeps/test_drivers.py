@@ -67,7 +67,7 @@ def test_trials_that_failed_are_restored_from_their_folders(tmp_path):
     assert sorted(path.name for path in (tmp_path / "trials").iterdir()) == ["0000", "0001", "0001-failed-1"]
 
 
-def test_data_that_change_end_the_sweep_and_fail_no_trial(tmp_path):
+def test_changed_data_end_the_sweep_and_fail_no_trial(tmp_path):
     data = tmp_path / "data.csv"
     data.write_text("a,b,y\n" + "".join(f"{i},{i % 7},{i % 5}\n" for i in range(40)))
     data_section = {"source": str(data), "target": "y", "validation": 0.25}
@@ -87,7 +87,7 @@ def test_data_that_change_end_the_sweep_and_fail_no_trial(tmp_path):
         mxtrain.sweep(config, run_dir=tmp_path / "sweep", workers=1)
 
 
-def test_a_second_driver_of_one_sqlite_file_is_refused_in_whatever_folder_and_spelling(tmp_path):
+def test_a_second_driver_of_one_sqlite_file_is_refused_in_any_folder_and_spelling(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
     one = Record(sweep_from_dict(small(storage=f"sqlite:///{tmp_path}/all.db")), tmp_path / "one")
     two = Record(sweep_from_dict(small(storage=f"sqlite:///{tmp_path}/link/all.db")), tmp_path / "two")

@@ -1,4 +1,4 @@
-"""Workers import nothing from the current folder, and a Dask cluster on this machine talks to nobody else."""
+"""Workers import nothing from the current folder, and a Dask cluster on this machine accepts no other connections."""
 
 import socket
 import ssl
@@ -90,7 +90,7 @@ def test_a_plugin_is_taken_from_the_current_folder_first(tmp_path, monkeypatch):
 
 
 def test_a_dask_cluster_is_private(hostile):
-    """Its ports are on this machine alone, refuse who has no certificate of its own, and none serves HTTP."""
+    """Its ports are local, refuse connections without the cluster's certificate, and none serves HTTP."""
     found = []
 
     def watch(result):

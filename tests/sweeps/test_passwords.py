@@ -1,4 +1,4 @@
-"""The password of a sweep's database is never shown, and is kept for its owner's eyes alone."""
+"""The password of a sweep's database is never shown, and is only in files that its owner alone can read."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def yaml(storage: str, key: str = "storage") -> str:
 
 @pytest.fixture
 def said(tmp_path, monkeypatch, capsys):
-    """What a command says; together with every file that others may read."""
+    """Return the output of a command, together with every file that others may read."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> tuple[int, str]:

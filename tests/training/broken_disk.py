@@ -13,11 +13,11 @@ OF_A_FILE = ("write", "ftruncate", "fsync", "close")
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: the code may catch it, but every further call fails too."""
+    """A simulated SIGKILL: the code may catch it, but every further call fails too."""
 
 
 def is_below(folder: Path, path: Any, dir_fd: int | None = None) -> bool:
-    """Whether a call concerns what is in a folder; one by a descriptor is `shutil.rmtree`'s."""
+    """Return whether a call concerns the content of a folder; calls by a descriptor are those of `shutil.rmtree`."""
     return dir_fd is not None or folder in Path(os.fsdecode(path)).parents
 
 

@@ -43,7 +43,7 @@ class Change:
 
 @dataclass
 class Recording:
-    """The calls that changed what is below a folder, in their order; and what had been promised after which of them."""
+    """The calls that changed what is below a folder, in order, and what had been promised after which of them."""
 
     root: int
     changes: list[Change] = field(default_factory=list)
@@ -54,11 +54,11 @@ class Recording:
         self.promises.append((len(self.changes), what))
 
     def promised(self, at: int) -> Any:
-        """What had been promised last when the power went after so many calls; None before the first."""
+        """Return what had been promised last before a power cut after so many calls; None before the first promise."""
         return next((what for count, what in reversed(self.promises) if count <= at), None)
 
     def without(self, is_skipped: Callable[[Change], bool]) -> "Recording":
-        """The same calls but for some; the promises stay."""
+        """Return the same recording without some of the calls."""
         kept = [change for change in self.changes if not is_skipped(change)]
         before = [0]
         for change in self.changes:

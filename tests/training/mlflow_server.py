@@ -1,4 +1,4 @@
-"""A local server that speaks as much of MLflow's REST API as the logger needs, and that can misbehave."""
+"""A local server with the part of MLflow's REST API that the logger needs, which can fail on purpose."""
 
 import json
 import threading
@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class FakeMLflow:
-    """What the server holds, and how it answers.
+    """The content of the server, and its way of answering.
 
     Attributes:
         failing: answers every request with this status, where it is not 0.
@@ -29,7 +29,7 @@ class FakeMLflow:
         self._lock = threading.Lock()
 
     def points(self, run_id: str) -> dict[str, dict[int, float]]:
-        """The metrics of a run, by name and epoch; an AssertionError where a point is there twice or out of order."""
+        """Return the metrics of a run by name and epoch; an AssertionError if a point is duplicated or out of order."""
         found: dict[str, dict[int, float]] = {}
         for metric in self.runs[run_id]["metrics"]:
             points = found.setdefault(metric["key"], {})
@@ -128,7 +128,7 @@ def serving(server: FakeMLflow, port: int = 0) -> Iterator[int]:
         allow_reuse_address = True
 
         def handle_error(self, *_: Any) -> None:
-            """A client that went away."""
+            """Ignore a client that has disconnected."""
 
     http = Quiet(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True)

@@ -1,6 +1,6 @@
-"""Interrupted runs with `on_nonfinite: rollback`, compared to the byte with runs that were not; run by hand:
+"""Interrupt runs with `on_nonfinite: rollback`, and compare them to the byte with uninterrupted runs.
 
-python -m tests.training.rollback_storm 60
+Run by hand: `python -m tests.training.rollback_storm RUNS`. Exits with 1 where one differs.
 """
 
 import itertools
@@ -52,7 +52,7 @@ def config(table: Path, every: str, keep: int, **fit: Any) -> dict[str, Any]:
 
 
 def interrupted(settings: dict[str, Any], run_dir: Path, batches: Callable[[], int]) -> int:
-    """Train with an interruption after every few batches; how many there were."""
+    """Train with an interruption after every few batches, and return how many there were."""
     for cuts in itertools.count():
         stop = StopRequest()
         cut = Cut(stop, batches())
@@ -68,12 +68,12 @@ def interrupted(settings: dict[str, Any], run_dir: Path, batches: Callable[[], i
 
 
 def contents(run_dir: Path) -> list[bytes]:
-    """What an interruption must not change."""
+    """Return the content of the files that an interruption must not change."""
     return [(run_dir / name).read_bytes() for name in FILES]
 
 
 def main(runs: int) -> int:
-    """Compare so many interrupted runs with whole ones; how many differ."""
+    """Compare so many interrupted runs with uninterrupted ones, and return how many differ."""
     rng = random.Random(0)
     differing = cuts = 0
     with tempfile.TemporaryDirectory() as name:

@@ -1,4 +1,4 @@
-"""A regression that ends worse than its mean says what to try, and so does nothing else."""
+"""A regression that ends worse than predicting the mean gets a suggestion; no other run does."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ CASES: dict[str, tuple[dict[str, Any], Any, str]] = {
     "too few epochs": (
         config(optimizer={"kind": "sgd", "η": 1e-4}, fit={"epochs": 3}), 3 + LINE, "more fit.epochs or a larger optimizer.η"
     ),
-    "noise learned by heart": (
+    "noise that is overfitted": (
         config(
             model={"kind": "mlp", "hidden": [256]},
             optimizer={"kind": "adam", "η": 0.02, "λ": 0},
@@ -47,10 +47,10 @@ def test_one_line_names_what_to_try(
     run: dict[str, Any], targets: Any, remedy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mxtrain.fit(run, run_dir=tmp_path, data=(X, targets), verbose=True)
-    told = [line for line in capsys.readouterr().err.splitlines() if "R²" in line]
-    assert len(told) == 1, told
-    assert told[0].startswith("R² on the validation part is -")
-    assert told[0].endswith(remedy), told[0]
+    advice = [line for line in capsys.readouterr().err.splitlines() if "R²" in line]
+    assert len(advice) == 1, advice
+    assert advice[0].startswith("R² on the validation part is -")
+    assert advice[0].endswith(remedy), advice[0]
 
 
 def test_the_r2_of_the_loss_is_that_of_the_metric(tmp_path: Path) -> None:

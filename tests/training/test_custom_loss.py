@@ -111,7 +111,7 @@ def test_a_run_of_an_earlier_version_with_another_loss_continues(
     assert mxtrain.verify(tmp_path, model=SPACE["model"], data=data) == []
 
 
-def test_a_loss_that_contradicts_loss_and_grad_is_told(data: Any, tmp_path: Path) -> None:
+def test_a_loss_that_contradicts_loss_and_grad_is_an_error(data: Any, tmp_path: Path) -> None:
     class Mean(SPACE["WithLoss"]):  # type: ignore[misc, name-defined]
         def loss(self, outputs: Any, targets: Any) -> Any:
             return super().loss(outputs, targets) / len(targets)
@@ -120,7 +120,7 @@ def test_a_loss_that_contradicts_loss_and_grad_is_told(data: Any, tmp_path: Path
         mxtrain.fit(SETTINGS, run_dir=tmp_path, model=lambda c, d, k, xp: Mean(d), data=data)
 
 
-def test_a_loss_that_is_no_scalar_is_told(data: Any, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_a_scalar_is_an_error(data: Any, tmp_path: Path) -> None:
     class Each(SPACE["WithLoss"]):  # type: ignore[misc, name-defined]
         def loss(self, outputs: Any, targets: Any) -> Any:
             return np.abs(outputs[:, 0] - targets)
@@ -180,7 +180,7 @@ def test_the_kind_of_targets_is_the_models(targets: str, classes: int, tmp_path:
     assert run.evaluate(data=(X, y))["loss"] == result.history[-1]["val_loss"]
 
 
-def test_digits_have_classes_without_being_told(tmp_path: Path) -> None:
+def test_digits_have_classes_by_default(tmp_path: Path) -> None:
     settings = {**SETTINGS, "data": {"source": "digits"}, "fit": {"epochs": 1, "metrics": ["accuracy"]}}
     assert mxtrain.fit(settings, run_dir=tmp_path, model=hinge).history[-1]["val_accuracy"] > 0.7
 
@@ -200,7 +200,7 @@ def test_digits_have_classes_without_being_told(tmp_path: Path) -> None:
         ({"fit": {"metrics": ["accuracy"]}}, r"^fit\.metrics\.0: accuracy cannot be measured with the loss custom of"),
     ],
 )
-def test_what_does_not_go_together_is_told(changes: Any, message: str) -> None:
+def test_settings_that_contradict_each_other_are_errors(changes: Any, message: str) -> None:
     with pytest.raises(mxtrain.ConfigError, match=message):
         mxtrain.config.run_from_dict({**SETTINGS, **changes})
 

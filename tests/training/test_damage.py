@@ -79,7 +79,7 @@ def test_verify_tells_of_a_damaged_checkpoint(run_dir: Path) -> None:
     found = replay(run_dir)
     assert found.differences == []
     (note,) = found.notes
-    assert note.startswith(f"the checkpoint {newest} is damaged and was passed over: ")
+    assert note.startswith(f"the checkpoint {newest} is damaged and was skipped: ")
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "metrics.jsonl"])

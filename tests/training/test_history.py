@@ -1,4 +1,4 @@
-"""The best epoch is the best by the metric that the run itself watches, and so it is in every place that names it."""
+"""The best epoch is chosen by the metric that the run watches, wherever it is named."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ CHOSEN: dict[str, tuple[dict[str, Any], str, int]] = {
 
 
 @pytest.mark.parametrize(("fit", "metric", "epoch"), CHOSEN.values(), ids=CHOSEN.keys())
-def test_the_best_epoch_goes_by_the_metric_that_is_watched(fit: dict[str, Any], metric: str, epoch: int) -> None:
+def test_the_best_epoch_is_that_of_the_watched_metric(fit: dict[str, Any], metric: str, epoch: int) -> None:
     run = config(**fit)
     best = best_epoch(run, ROWS)
     assert monitored_metric(run, ROWS) == metric

@@ -184,7 +184,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said_so(run_dir: Path, whole: d
     mxtrain.resume(run_dir, callbacks=[Listener()])
     (note,) = notes
     assert note == (
-        f"the checkpoint {newest} is damaged and was passed over: "
+        f"the checkpoint {newest} is damaged and was skipped: "
         f"{newest.name}/arrays.safetensors is not what was written: its SHA-256 differs"
     )
     assert outcome(run_dir) == whole

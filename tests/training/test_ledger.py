@@ -159,4 +159,4 @@ def test_a_checkpoint_of_another_format_is_passed_over_with_the_reason(run_dir: 
     snapshot.record["format"] = 1
     checkpoints.save(snapshot)
     (note,) = resumed(run_dir)
-    assert note.endswith("was passed over: it was written by another version of mxtrain")
+    assert note.endswith("was skipped: it was written by another version of mxtrain")

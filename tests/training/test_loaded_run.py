@@ -144,7 +144,7 @@ def test_an_unfinished_run_has_the_model_of_its_newest_checkpoint(tmp_path: Path
     newest = max((run_dir / "checkpoints").iterdir())
     (newest / "record.json").write_bytes(b"{}")
     run = mxtrain.load_run(run_dir)
-    assert "is damaged and was passed over" in run.notes[0]
+    assert "is damaged and was skipped" in run.notes[0]
     shorter = mxtrain.fit(settings("digits", fit={"epochs": 1}), run_dir=tmp_path / "one")
     for name, value in shorter.parameters.items():
         assert (run.parameters[name] == value).all()

@@ -1,4 +1,4 @@
-"""Training never depends on a logger: not on a server that is away, nor on a disk that is full."""
+"""Training never depends on a logger, an unreachable server or a full disk."""
 
 import re
 import socket
@@ -21,7 +21,7 @@ LONGEST_START, LONGEST_END = 2.0, 8.0
 
 
 class Clock(mxtrain.Callback):
-    """When training began."""
+    """The time at which training began."""
 
     def on_start(self, info: mxtrain.RunInfo) -> None:
         self.began = time.monotonic()
@@ -38,7 +38,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> FakeMLflow:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port at which connections are taken and nothing is ever answered."""
+    """A port that accepts connections and never answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(8)

@@ -1,4 +1,4 @@
-"""A run and a sweep go on when the folder is gone from which a command was given, as long as their data are there."""
+"""Runs and sweeps continue after the folder from which they were started is removed, if their data still exist."""
 
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def stored(file: Path) -> dict[str, Any]:
     return data
 
 
-def test_a_run_goes_on_without_the_folder_that_it_was_begun_from(
+def test_a_run_continues_without_the_folder_from_which_it_was_started(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mxtrain.fit("../conf/run.yaml", run_dir=project / "run")
@@ -62,7 +62,7 @@ def test_a_run_goes_on_without_the_folder_that_it_was_begun_from(
     assert mxtrain.load_run("again").evaluate()
 
 
-def test_a_run_of_before_goes_on_too(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_an_earlier_version_continues(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("mxtrain.config.validating.normalized", lambda path: path)
         mxtrain.fit("../conf/run.yaml", run_dir=project / "run")
@@ -74,7 +74,7 @@ def test_a_run_of_before_goes_on_too(project: Path, monkeypatch: pytest.MonkeyPa
     assert ".." not in stored(project / "run/config.yaml")["validation"]
 
 
-def test_a_sweep_of_before_goes_on_too(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_of_an_earlier_version_continues(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("mxtrain.config.validating.normalized", lambda path: path)
         sweep("../conf/sweep.yaml", run_dir=project / "sweep", workers=1)
@@ -89,7 +89,7 @@ def test_a_sweep_keeps_paths_without_dots(project: Path) -> None:
     assert ".." not in read_sweep("../conf/sweep.yaml").to_yaml()
 
 
-def test_what_is_above_a_link_is_what_is_above_its_target(tmp_path: Path) -> None:
+def test_the_parent_of_a_link_is_the_parent_of_its_target(tmp_path: Path) -> None:
     (tmp_path / "there/below").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "there/below")
     assert normalized(f"{tmp_path}/link/../x.csv") == str(tmp_path / "there/x.csv")

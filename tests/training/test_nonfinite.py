@@ -1,4 +1,4 @@
-"""What `on_nonfinite` does at the batch where a gradient, a loss or a slot of the optimizer stops being finite."""
+"""`on_nonfinite` at a batch in which a gradient, a loss or a slot of the optimizer stops being finite."""
 
 from pathlib import Path
 from typing import Any

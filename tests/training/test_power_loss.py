@@ -1,6 +1,6 @@
-"""After a power cut at any moment, the newest state that a save had promised is there, or a newer one; never another.
+"""After a power cut at any moment, the newest state that a save had promised is there, or a newer one.
 
-Some hundred states of each save are tried; MXTRAIN_TEST_CRASHES says how many instead.
+Some hundred states of each save are tried; MXTRAIN_TEST_CRASHES sets another number.
 """
 
 import os
@@ -32,11 +32,11 @@ CONFIG: dict[str, Any] = {
     "fit": {"epochs": 3, "metrics": ["r2"], "checkpoint": {"every": "1 epoch", "keep": 2}},
 }
 Check = Callable[[Path, Any], str | None]
-"""Given a folder and what had been promised last: what is wrong there."""
+"""A function of a folder and of what had been promised last, which returns what is wrong in the folder."""
 
 
 def violations(recorded: Recording, check: Check, states: int, folder: Path) -> list[str]:
-    """What is wrong in states that a power cut may leave; every call is the last one about equally often."""
+    """Return what is wrong in states that a power cut may leave; each call is the last one about equally often."""
     found = []
     for number in range(STATES or states):
         choose = random.Random(number)

@@ -1,6 +1,6 @@
-"""Of runs that want one folder at the same moment, one gets it, and the others change nothing.
+"""Of runs that start in one folder at the same moment, one gets it, and the others change nothing.
 
-MXTRAIN_TEST_RACES says how many races are run; few by default.
+MXTRAIN_TEST_RACES sets the number of races; few by default.
 """
 
 import multiprocessing
@@ -50,7 +50,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[float, bytes]:
 
 
 def attempt(rate: float, run_dir: Path) -> str | None:
-    """What is said to a run that does not get the folder."""
+    """Return the message to a run that does not get the folder."""
     try:
         fit(rate, run_dir)
     except mxtrain.TrainingError as error:
@@ -58,9 +58,9 @@ def attempt(rate: float, run_dir: Path) -> str | None:
     return None
 
 
-def assert_is_of_one(run_dir: Path, told: dict[float, str | None], models: dict[float, bytes]) -> None:
-    (winner,) = (rate for rate, message in told.items() if message is None)
-    assert all(len(message.splitlines()) == 1 for message in told.values() if message)
+def assert_is_of_one(run_dir: Path, messages: dict[float, str | None], models: dict[float, bytes]) -> None:
+    (winner,) = (rate for rate, message in messages.items() if message is None)
+    assert all(len(message.splitlines()) == 1 for message in messages.values() if message)
     assert read_run(run_dir / "config.yaml").optimizer.η == winner
     assert (run_dir / "model.safetensors").read_bytes() == models[winner]
     assert len((run_dir / "metrics.jsonl").read_bytes().splitlines()) == 2
@@ -91,10 +91,10 @@ def raced_by_processes(run_dir: Path) -> dict[float, str | None]:
     processes = [context.Process(target=one, args=(rate,)) for rate in RATES]
     for process in processes:
         process.start()
-    told = dict(queue.get(timeout=60) for _ in processes)
+    messages = dict(queue.get(timeout=60) for _ in processes)
     for process in processes:
         process.join()
-    return told
+    return messages
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_of_runs_that_race_for_a_folder_one_gets_it(
         run_dir = tmp_path / str(number)
         if number % 2:
             run_dir.mkdir()
-        told = race(run_dir)
-        assert_is_of_one(run_dir, told, models)
+        messages = race(run_dir)
+        assert_is_of_one(run_dir, messages, models)
         before = tree(run_dir)
         assert all(race(run_dir).values())  # it holds a run now
         assert tree(run_dir) == before
@@ -200,7 +200,7 @@ def test_what_a_process_left_that_was_killed_before_its_config_is_no_obstacle(tm
     assert not list(tmp_path.glob(".*.tmp"))
 
 
-def test_a_lock_that_is_replaced_while_it_is_waited_for_is_taken_anew(tmp_path: Path) -> None:
+def test_a_lock_file_that_is_replaced_during_the_wait_is_locked_again(tmp_path: Path) -> None:
     with folder_lock(tmp_path, "busy"):
         (tmp_path / ".lock").unlink()
         with folder_lock(tmp_path, "busy"):

@@ -49,24 +49,24 @@ def test_a_run_is_that_with_the_number_written_out(schedule: dict[str, Any], T: 
 def test_other_epochs_are_refused_on_a_resume(tmp_path: Path) -> None:
     mxtrain.fit(config({"kind": "cosine", "T": "run"}), run_dir=tmp_path)
     before = (tmp_path / "model.safetensors").read_bytes()
-    told = (
+    message = (
         "fit.epochs: was 6 when the run began, and cannot become 9: optimizer.η_sched.T is run, "
         "so past learning rates would have been others; begin a new run"
     )
     with pytest.raises(mxtrain.ConfigError) as caught:
         mxtrain.resume(tmp_path, overrides=["fit.epochs=9"])
-    assert str(caught.value) == told
+    assert str(caught.value) == message
     assert (tmp_path / "model.safetensors").read_bytes() == before
     assert mxtrain.resume(tmp_path, overrides=["fit.checkpoint.keep=2"]).state.curr_epoch == EPOCHS
 
 
 def test_without_a_run_it_is_an_error_with_a_remedy(tmp_path: Path) -> None:
-    told = r"optimizer\.η_sched\.T: must be a number, got run: only a run that mxtrain\.fit trains has a length"
+    message = r"optimizer\.η_sched\.T: must be a number, got run: only a run that mxtrain\.fit trains has a length"
     rule = {"kind": "adam", "η_sched": {"kind": "cosine", "T": "run"}}
     file = tmp_path / "rule.yaml"
     file.write_text(json.dumps(rule), encoding="utf-8")
     for each in (rule, mxtrain.Adam(η_sched=Cosine(T="run")), file):
-        with pytest.raises(mxtrain.ConfigError, match=told):
+        with pytest.raises(mxtrain.ConfigError, match=message):
             mxtrain.build(each)
     for schedule in (Cosine(T="run"), Step(T="run/2")):
         with pytest.raises(ValueError, match=r"\.value needs a number: T is 'run.*, as in \w+\(T=20\)"):
