@@ -1,8 +1,9 @@
 """Where a training run stands."""
 
 from dataclasses import dataclass
+from numbers import Integral
 
-from mxtrain.errors import ReadOnlyError
+from mxtrain.errors import ArrayTypeError, ReadOnlyError
 from mxtrain.names import nearest
 
 
@@ -19,6 +20,9 @@ class OptimizationState:
         curr_epoch: the epoch under way, 1 during the first.
         curr_batch: the batch under way within its epoch, 1 during the first.
         curr_iter: the iteration under way over the whole run, 1 during the first.
+
+    Raises:
+        ArrayTypeError: a count is not a whole number of at least 0.
 
     Example:
         >>> state = OptimizationState(batch_size=32)
@@ -40,7 +44,9 @@ class OptimizationState:
             guess = nearest(name, self.__slots__)
             remedy = f"did you mean {guess}?" if guess else f"its attributes are {', '.join(self.__slots__)}"
             raise ReadOnlyError(f"OptimizationState has no attribute {name}; {remedy}")
-        object.__setattr__(self, name, value)
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
+            raise ArrayTypeError(f"state.{name} must be a whole number at least 0, got {value!r}")
+        object.__setattr__(self, name, int(value))
 
     def begin_epoch(self) -> None:
         """Count one more epoch; its batches are counted from 0 again."""
@@ -60,4 +66,4 @@ class OptimizationState:
 
 
 _set_batch, _set_iter = (OptimizationState.__dict__[name].__set__ for name in ("curr_batch", "curr_iter"))
-"""Setters that skip the check of names, because `begin_batch` is called at every step."""
+"""Setters that skip the checks, because `begin_batch` is called at every step."""

@@ -163,3 +163,9 @@ def test_what_a_notebook_shows_is_escaped() -> None:
     from mxtrain.cli.notebook import NotebookOutput
 
     assert NotebookOutput(40)._text(("a [b] :smile:  ",)) == "a [b] :smile:"
+
+
+def test_dir_lists_each_public_name_once():
+    assert mxtrain.learning_rate  # the module, once it is imported, is a global name as well
+    names = mxtrain.__dir__()
+    assert len(names) == len(set(names))

@@ -46,7 +46,8 @@ def _escaped_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, _CommandLineError):
+        # The message of NoArgsIsHelpError is the help, which has many lines and quotes nothing from the command line.
+        if isinstance(error, _CommandLineError) and type(error).__name__ != "NoArgsIsHelpError":
             error.message = printable(redact(error.message))
         raise
 

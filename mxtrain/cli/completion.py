@@ -8,13 +8,23 @@ from pathlib import Path
 SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 _OPTIONS = ("--install-completion", "--show-completion")
 _CONFIGS = (".yaml", ".yml")
+_BASH_RETURN = "    return 0\n"
+_BASH_NO_SPACE = "    [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == */ ]] && compopt -o nospace 2>/dev/null\n"
+"""Bash appends a space to the only match; after a folder the path may continue. Bash before 4 has no `compopt`."""
 
 
 def name_shell(arguments: Sequence[str]) -> None:
     """Let `--install-completion` and `--show-completion` accept the name of a shell as the next argument.
 
-    Typer detects the shell from the parent process, or takes a name, but not both.
+    Typer detects the shell from the parent process, or takes a name, but not both. Its script for bash is amended, so
+    that no space follows a folder.
     """
+    if any(option in _OPTIONS for option in arguments):
+        from typer import _completion_shared
+
+        script = _completion_shared.COMPLETION_SCRIPT_BASH
+        amended = script.replace(_BASH_RETURN, _BASH_NO_SPACE + _BASH_RETURN)
+        _completion_shared._completion_scripts["bash"] = amended
     if any(option in _OPTIONS and shell in SHELLS for option, shell in pairwise(arguments)):
         os.environ["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"
 

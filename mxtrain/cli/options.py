@@ -14,8 +14,14 @@ Overrides: TypeAlias = Annotated[
     typer.Option(
         "--set",
         metavar="PATH=VALUE",
-        help="Lay one value over the file's, such as optimizer.η=0.01; may be given again.",
+        help="Override one value of the file, such as optimizer.η=0.01; may be repeated.",
         show_default=False,
+    ),
+]
+RunOrSweepFolder: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="The folder of a run or of a sweep.", show_default=False, autocompletion=complete_folder
     ),
 ]
 RunFolder: TypeAlias = Annotated[

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mxtrain.cli.options import AsJson, Plugin, Quiet, RunFolder
+from mxtrain.cli.options import AsJson, Plugin, Quiet, RunOrSweepFolder
 from mxtrain.cli.sweep_command import Engine, EngineChoice, RetryFailed, Scheduler, Workers, plugin_place, searched
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def resume_run(
-    run: RunFolder,
+    run: RunOrSweepFolder,
     sets: Annotated[
         list[str] | None,
         typer.Option(
@@ -39,11 +39,11 @@ def resume_run(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a run or a sweep where it was.
+    """Continue a run or a sweep where it stopped.
 
-    A run goes on from its newest checkpoint; the options of `mxtrain sweep` are for a sweep. The outcome is that of
-    one that never stopped, to the byte. `--set fit.epochs=40` trains on for longer; what would have changed the past
-    cannot be set.
+    A run continues from its newest checkpoint; the options of `mxtrain sweep` are for a sweep. The result is that of
+    one that never stopped, to the byte. `--set fit.epochs=40` trains for longer; settings that affect completed epochs
+    cannot change.
     """
     from mxtrain.cli.plugins import load_plugin
     from mxtrain.cli.run_commands import watched

@@ -73,8 +73,8 @@ def search(
 ) -> None:
     """Search over any value of a run file.
 
-    Said again, it goes on where it was, however it ended: no trial is lost, and none that has ended is repeated. Ctrl-C
-    or SIGTERM ends the steps under way, saves their runs, and leaves; a second one leaves at once.
+    Run the same command again to continue, however it ended: no trial is lost, and none that has ended is repeated.
+    Ctrl-C or SIGTERM lets the current steps end, saves their runs, and leaves; a second one leaves at once.
     """
     from mxtrain.cli import sweep_tables
     from mxtrain.sweeps import plan_sweep, stand_of, sweep

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from mxtrain.config.report import Report
-from mxtrain.errors import Location
+from mxtrain.errors import Location, printable
 
 MAX_BYTES = 256 * 1024
 """Size of one file: some hundred times what a run needs, and little enough to be read at once."""
 
+_IN_FOLDERS = ("config.yaml", "sweep.yaml")
+"""The config files in the folders of runs and of sweeps."""
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # Line breaks that only YAML 1.1 knows are refused too: editors do not count them as lines.
@@ -106,7 +108,9 @@ def _read(source: str) -> bytes:
         # Before opening, because opening a pipe waits for whoever writes to it.
         status = Path(source).stat()
         if stat.S_ISDIR(status.st_mode):
-            raise UnreadableError("is a directory, must be a file")
+            inside = next((path for name in _IN_FOLDERS if (path := Path(source, name)).is_file()), None)
+            hint = f"; did you mean {printable(str(inside))}?" if inside else ""
+            raise UnreadableError(f"is a directory, must be a file{hint}")
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableError("is not a regular file")
         with Path(source).open("rb") as file:

@@ -79,6 +79,7 @@ def _residuals(comparison: Comparison, target: str) -> list[Figure]:
             f"predicted - true {target}",
             "samples",
             (Series("", middles.tolist(), heights.tolist(), "bars", 0),),
-            f"Half of the predictions are off by less than {short(typical)}; the mean is {short(mean)}.",
+            f"Half of the predictions are off by less than {short(typical)}; "
+            f"the mean of predicted - true is {short(mean)}.",
         ),
     ]

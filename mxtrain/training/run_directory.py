@@ -136,7 +136,9 @@ class RunDirectory:
         """
         directory = cls(Path(expand_home(os.fspath(path))))
         if not directory.config_file.is_file():
-            raise TrainingError(f"there is no run in {path}: it holds no config.yaml; name the folder of a run")
+            is_sweep = (directory.path / "sweep.yaml").is_file()
+            remedy = f"name a run in {Path(path, 'trials')}" if is_sweep else "name the folder of a run"
+            raise TrainingError(f"there is no run in {path}: it holds no config.yaml; {remedy}")
         return directory
 
     @contextmanager

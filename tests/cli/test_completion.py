@@ -1,8 +1,12 @@
 """Shell completion: the scripts, and the completions of commands, options, run files and folders."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.cli.conftest import environment
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -11,6 +15,18 @@ def test_a_script_for_each_shell(started, shell):
     assert (status, err) == (0, "")
     assert "_MXTRAIN_COMPLETE" in out
     assert shell in out or "#compdef" in out or "complete -o" in out
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+@pytest.mark.parametrize(("names", "options"), [("configs/", "-o nospace"), ("a/ b/", ""), ("run.yaml", "")])
+def test_bash_appends_no_space_to_a_folder(started, folder, names, options):
+    (folder / "script").write_text(started("--show-completion", "bash").out)
+    # `compopt` works only while bash completes, and `mxtrain` need not be on PATH.
+    code = 'compopt() { echo "$@"; }; env() { printf "%s\\n" $NAMES; }; . ./script; _mxtrain_completion mxtrain'
+    bash = ["bash", "-c", f"{code}; echo ${{#COMPREPLY[@]}}"]
+    settings = environment(NAMES=names.replace(" ", "\n"))
+    done = subprocess.run(bash, env=settings, capture_output=True, text=True, check=True, timeout=30)
+    assert (done.stdout.splitlines(), done.stderr) == ([*filter(None, [options]), str(len(names.split()))], "")
 
 
 def test_install_writes_into_the_home_folder(started, folder):

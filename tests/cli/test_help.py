@@ -36,3 +36,9 @@ def test_wrong_usage_is_told_on_stderr_with_status_2(mxtrain, arguments):
     assert (status, out) == (2, "")
     assert "Usage: mxtrain" in err
     assert "Traceback" not in err
+
+
+def test_no_command_prints_the_help_with_its_line_breaks(mxtrain):
+    status, out, err = mxtrain()
+    assert (status, out) == (2, "")
+    assert err.rstrip() == mxtrain("--help").out.rstrip()

@@ -173,3 +173,11 @@ def test_where_there_is_no_run(mxtrain):
     status, _, err = mxtrain("resume", "nowhere")
     assert status == 1
     assert err == "error: there is no run in nowhere: it holds no config.yaml; name the folder of a run\n"
+
+
+def test_the_folder_of_a_sweep_is_no_run(mxtrain, folder):
+    (folder / "s").mkdir()
+    (folder / "s/sweep.yaml").touch()
+    status, _, err = mxtrain("evaluate", "s")
+    assert status == 1
+    assert err == "error: there is no run in s: it holds no config.yaml; name a run in s/trials\n"

@@ -101,6 +101,8 @@ def test_a_path_that_leads_to_no_file_is_said_as_it_was_given(here: Path, told: 
     assert told(read_run, Path("a/b.yaml")) == ["a/b.yaml: no such file"]
     assert told(read_run, "file/run.yaml") == ["file/run.yaml: no such file"]
     assert told(read_run, "./folder") == ["./folder: is a directory, must be a file"]
+    Path("folder/config.yaml").touch()
+    assert told(read_run, "folder") == ["folder: is a directory, must be a file; did you mean folder/config.yaml?"]
     assert told(read_run, "a\0b") == ["a\\x00b: is not the name of a file"]
     assert told(read_run, "a\x1b[2Jb") == ["a\\x1b[2Jb: no such file"]
 

@@ -8,6 +8,8 @@ import pytest
 from mxtrain.backends import select_backend
 from mxtrain.errors import TraceError
 from mxtrain.kernel import absolute, maximum, minimum, sqrt, trace, where
+from mxtrain.kernel.gradient import GradientStage
+from mxtrain.kernel.rule_program import update_program
 
 
 def run(formula: Any, arrays: dict[str, np.ndarray], **scalars: float) -> dict[str, np.ndarray]:
@@ -91,3 +93,9 @@ REFUSED: dict[str, tuple[Any, str]] = {
 def test_what_cannot_be_traced_is_refused_with_a_remedy(formula: Any, message: str) -> None:
     with pytest.raises(TraceError, match=message):
         trace("test", formula, ("W",), ())
+
+
+@pytest.mark.parametrize("returned", [lambda W, m: (W,), lambda W, m: (W, m, m), lambda W, m: [W, m], lambda W, m: W])
+def test_an_update_must_return_the_weight_and_every_slot(returned: Any) -> None:
+    with pytest.raises(TraceError, match="^the update of mine must return a tuple of W and 1 slots: m$"):
+        update_program("mine", lambda W, g, m: returned(W, m), ("m",), GradientStage(False, False, False))

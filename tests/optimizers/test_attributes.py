@@ -162,3 +162,24 @@ def test_infinite_slots_are_the_arithmetic_by_default() -> None:
     assert np.isinf(optimizer.state_dict()["parameters"]["w"]["slots"]["v"]).all()
     with pytest.raises(mxtrain.ConfigError, match="on_nonfinite: must be one of warn, ignore, raise, skip, got 'stop'"):
         mxtrain.build({"kind": "adam"}, on_nonfinite="stop")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", ["3", 1.5, None, True, -1, np.float64(2)], ids=repr)
+def test_counts_are_whole_numbers(value: Any) -> None:
+    """A wrong count is refused where it is set, not computed with at the next step."""
+    optimizer = mxtrain.build({"kind": "adam"})
+    message = "state.curr_iter must be a whole number at least 0, got "
+    with pytest.raises(mxtrain.ArrayTypeError, match=message):
+        optimizer.state.curr_iter = value
+    assert optimizer.state == mxtrain.OptimizationState()
+    with pytest.raises(mxtrain.ArrayTypeError, match=message):
+        mxtrain.OptimizationState(curr_iter=value)
+
+
+def test_counts_of_numpy() -> None:
+    int_of_numpy: Any = np.int64(4)
+    optimizer = mxtrain.build({"kind": "adam"})
+    optimizer.state.curr_iter = int_of_numpy
+    optimizer.step({"w": np.ones(2)}, {"w": np.ones(2)})
+    assert optimizer.state.curr_iter == 5
+    assert type(optimizer.state.curr_iter) is int
