@@ -36,18 +36,21 @@ def predict(
     class; of classes, a column for each has how likely it is. Features are treated as they were in training.
     """
     from mxtrain.cli.loading import load_told
+    from mxtrain.config.source import expand_home
+    from mxtrain.errors import DataError
 
+    target = None if output == "-" else Path(expand_home(output))
+    if target is not None and target.is_file() and target.samefile(expand_home(file)):
+        raise DataError(f"{output}: is the file to predict for; name another file with --output")
     loaded = load_told(run, plugin)
     header, columns = _table(loaded, file)
     text = _csv(header, columns)
-    if output == "-":
+    if target is None:
         from mxtrain.cli.streams import write_file_text
 
         write_file_text(text)
     else:
-        from mxtrain.config.source import expand_home
-
-        _put(Path(expand_home(output)), text.encode())
+        _put(target, text.encode())
 
 
 def _table(run: "LoadedRun", file: str) -> tuple[list[str], list[list[str]]]:

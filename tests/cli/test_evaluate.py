@@ -111,6 +111,15 @@ def test_predict_leaves_the_old_file_where_the_new_one_cannot_be_written(mxtrain
     assert not list(Path().glob(".*"))
 
 
+def test_predict_does_not_replace_the_file_that_it_predicts_for(mxtrain, pets):
+    before = Path("pets.csv").read_bytes()
+    Path("link.csv").symlink_to("pets.csv")
+    for output in ("pets.csv", "./pets.csv", "link.csv"):
+        status, _, err = mxtrain("predict", pets, "pets.csv", "-o", output)
+        assert (status, err) == (1, f"error: {output}: is the file to predict for; name another file with --output\n")
+    assert Path("pets.csv").read_bytes() == before
+
+
 def test_predict_writes_numbers_that_read_back_exactly(mxtrain):
     numbers = ["--set", "data.source=diabetes", "--set", "loss=squared_error", "--set", "fit.metrics=[]"]
     mxtrain("fit", "run.yaml", "--quiet", "--run-dir", "run", *numbers)
