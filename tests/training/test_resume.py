@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,15 @@ def test_advance_is_a_pure_function(table: Path) -> None:
     by_segments = mxtrain.advance(run, mxtrain.advance(run, mxtrain.advance(run, None, 1), 2), 3)
     assert at_once.differences(by_segments) == []
     assert at_once.to_files() == by_segments.to_files()
+
+
+def test_advance_starts_from_the_parameters_of_its_snapshot(table: Path) -> None:
+    run = mxtrain.RunConfig.model_validate(config(table, {"kind": "nadam"})).resolve()
+    first = mxtrain.advance(run, None, 1)
+    moved = replace(first, parameters={name: array + 1 for name, array in first.parameters.items()})
+    second, other = mxtrain.advance(run, first, 2), mxtrain.advance(run, moved, 2)
+    assert any((second.parameters[name] != other.parameters[name]).any() for name in second.parameters)
+    assert other.record["rows"][0] == first.record["rows"][0]
 
 
 def test_verify_replays_to_the_byte(table: Path, tmp_path: Path) -> None:
