@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import mxtrain
+from mxtrain.training.status import read_status
 
 CONFIG: dict[str, Any] = {
     "data": {"source": "diabetes"},
@@ -167,3 +168,16 @@ def test_a_resumed_run_tells_what_came_before(tmp_path: Path) -> None:
     assert infos[0].notes == (
         f"the run is over: all 4 epochs are done; to train on, say `mxtrain resume {run_dir} --set fit.epochs=8`",
     )
+
+
+def test_a_run_is_unfinished_while_it_trains_also_when_it_was_finished_before(tmp_path: Path) -> None:
+    states = []
+
+    class Looks(mxtrain.Callback):
+        def on_epoch(self, state: Any, row: Any) -> None:
+            states.append(read_status(tmp_path).state)
+
+    mxtrain.fit(CONFIG, run_dir=tmp_path, callbacks=[Looks()])
+    assert read_status(tmp_path).state == "finished"
+    mxtrain.resume(tmp_path, overrides=["fit.epochs=5"], callbacks=[Looks()])
+    assert states == ["unfinished"] * 5
