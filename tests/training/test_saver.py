@@ -50,11 +50,11 @@ class Clock:
             watching.after_epoch(trainer.finish_epoch())
 
 
-@pytest.mark.parametrize("seconds_to_save", [0.004, 0.5, 30.0])
+@pytest.mark.parametrize(("seconds_to_save", "epochs"), [(0.004, 100), (0.5, 600), (30.0, 600)])
 def test_auto_takes_two_percent_of_the_time_and_loses_no_more_than_that_buys(
-    seconds_to_save: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seconds_to_save: float, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = Trainer(run_from_dict(config(epochs=1000)).resolve())
+    trainer = Trainer(run_from_dict(config(epochs=epochs)).resolve())
     clock = Clock(monkeypatch, seconds_to_save)
     clock.train(trainer, saver.Saver(trainer, Checkpoints(tmp_path / "checkpoints", keep=3)), seconds_per_step=4.0)
     first_and_last = 2 * seconds_to_save  # the first is written on a guess, the last one always
@@ -62,6 +62,13 @@ def test_auto_takes_two_percent_of_the_time_and_loses_no_more_than_that_buys(
     gaps = [after - before for before, after in zip([0.0, *clock.saved_at], clock.saved_at, strict=False)]
     assert max(gaps) <= 51 * seconds_to_save + 2 * 4.0
     assert len(gaps) > 5
+
+
+def test_with_auto_the_first_checkpoint_is_due_after_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Trainer(run_from_dict(config(epochs=10)).resolve())
+    clock = Clock(monkeypatch, seconds_to_save=0.0)
+    clock.train(trainer, saver.Saver(trainer, Checkpoints(tmp_path / "checkpoints", keep=3)), seconds_per_step=0.125)
+    assert clock.saved_at[0] == 1.0
 
 
 def test_a_short_run_writes_one_checkpoint_its_end(tmp_path: Path) -> None:
