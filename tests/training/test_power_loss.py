@@ -293,3 +293,17 @@ def test_a_checkpoint_that_is_being_replaced_can_be_read(tmp_path: Path, monkeyp
     snapshot = found.newest()
     assert snapshot is not None
     assert (snapshot.epochs, found.damaged) == (3, [])
+    found.prepare()
+    assert newest.is_dir()
+    assert not newest.with_name(f".{newest.name}.before").exists()
+
+
+def test_checkpoints_are_not_written_through_a_link(tmp_path: Path) -> None:
+    run_dir = mxtrain.fit(CONFIG, run_dir=tmp_path / "run").run_dir
+    elsewhere = tmp_path / "elsewhere"
+    (run_dir / "checkpoints").rename(elsewhere)
+    (run_dir / "checkpoints").symlink_to(elsewhere)
+    before = tree(elsewhere)
+    with pytest.raises(mxtrain.TrainingError, match="checkpoints cannot be written: "):
+        Checkpoints(run_dir / "checkpoints", keep=1).prepare()
+    assert tree(elsewhere) == before
