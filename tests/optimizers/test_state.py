@@ -55,6 +55,14 @@ REFUSED = {
         GOOD | {"parameters": {"W": ENTRY | {"updates": True}}},
         "parameters['W']['updates'] must be a whole number, at least 0, got true",
     ),
+    "an entry that lacks a part": (
+        GOOD | {"parameters": {"W": {"slots": ENTRY["slots"], "scalars": {}}}},
+        "parameters['W'] must be a mapping with the keys updates, slots, scalars, got slots, scalars",
+    ),
+    "an entry that is no mapping": (
+        GOOD | {"parameters": {"W": 3}},
+        "parameters['W'] must be a mapping with the keys updates, slots, scalars, got 3",
+    ),
     "a slot missing": (
         GOOD | {"parameters": {"W": ENTRY | {"slots": {"m": np.ones(3)}}}},
         "parameters['W']['slots'] must be a mapping with the keys m, v, got m",

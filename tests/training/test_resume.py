@@ -270,6 +270,8 @@ def test_advance_starts_from_the_parameters_of_its_snapshot(table: Path) -> None
     run = mxtrain.RunConfig.model_validate(config(table, {"kind": "nadam"})).resolve()
     first = mxtrain.advance(run, None, 1)
     moved = replace(first, parameters={name: array + 1 for name, array in first.parameters.items()})
+    name = next(iter(first.parameters))
+    assert first.differences(replace(first, best={name: moved.parameters[name]})) == [f"best.{name}"]
     second, other = mxtrain.advance(run, first, 2), mxtrain.advance(run, moved, 2)
     assert any((second.parameters[name] != other.parameters[name]).any() for name in second.parameters)
     assert other.record["rows"][0] == first.record["rows"][0]
