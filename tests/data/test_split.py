@@ -99,3 +99,10 @@ def test_too_few_samples_to_hold_out_any(sizes: tuple[int, ...], remedy: str) ->
         split(classes_of(*sizes), 0.2, 0.0, 0, stratified=True)
     with pytest.raises(DataError, match=f"data.test: 0.2 of {count} samples leaves none to test on; {remedy}$"):
         split(classes_of(*sizes), 0.0, 0.2, 0, stratified=True)
+
+
+def test_a_class_without_samples_takes_no_part_in_the_split() -> None:
+    targets = np.repeat([0, 2], 5)
+    training, validation, test = split(targets, 0.2, 0.2, 0, stratified=True)
+    assert sorted(np.concatenate([training, validation, test]).tolist()) == list(range(10))
+    assert [sorted(targets[part].tolist()) for part in (validation, test)] == [[0, 2], [0, 2]]
