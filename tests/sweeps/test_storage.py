@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import optuna
@@ -16,16 +17,14 @@ SERVER = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glo
 
 
 @pytest.fixture(scope="module")
-def postgresql(tmp_path_factory):
+def postgresql():
     """The address of a PostgreSQL server of our own."""
     if SERVER is None:
         pytest.skip("PostgreSQL's server is not installed on this machine")
-    folder = tmp_path_factory.mktemp("postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="mxtrain-postgresql-"))  # pytest closes its own folders to other users
     user = []
     if os.geteuid() == 0:  # the server refuses to run as root
         user = ["runuser", "-u", "postgres", "--"]
-        for path in (folder, *folder.parents[:2]):
-            path.chmod(0o755)
         shutil.chown(folder, "postgres", "postgres")
     programs = Path(SERVER).resolve().parent
     with socket.socket() as free:
@@ -44,6 +43,7 @@ def postgresql(tmp_path_factory):
     )
     yield f"postgresql://sweeper@127.0.0.1:{port}/postgres"
     subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder)
+    shutil.rmtree(folder)
 
 
 def test_two_drivers_in_turn_on_one_study(postgresql, tmp_path):
