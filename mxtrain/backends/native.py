@@ -96,25 +96,27 @@ def look_up(table: Any, starts: Any) -> Any:
 
 
 @_compiled(types.boolean(_numbers, _table))
-def find_bounds(records: Any, bounds: Any) -> Any:
-    """Write the address of the first byte of contiguous arrays, and of the one after the last.
+def find_layouts(records: Any, layouts: Any) -> Any:
+    """Write the memory layout of arrays: address, bytes in an element, axes, then length and stride of each axis.
 
     Args:
         records: the address of each array's `__array_struct__`.
-        bounds: written; a row for each array.
+        layouts: written; a row for each array, filled up with zeros.
 
     Returns:
-        False if an array is not contiguous.
+        False if a row is too short for the axes of an array.
     """
     for number in range(len(records)):
         record = capsule_pointer(records[number], 0)
-        if not fetch_int(record + 16) & (_CONTIGUOUS | _FORTRAN):
+        axes = fetch_int(record + 4)
+        if 3 + 2 * axes > layouts.shape[1]:
             return False
-        shape, size = fetch(record + 24), fetch_int(record + 12) * 1
-        for axis in range(fetch_int(record + 4)):
-            size *= fetch(shape + 8 * axis)
-        bounds[number, 0] = fetch(record + 40)
-        bounds[number, 1] = bounds[number, 0] + size
+        layouts[number, 0], layouts[number, 1], layouts[number, 2] = fetch(record + 40), fetch_int(record + 12), axes
+        shape, strides = fetch(record + 24), fetch(record + 32)
+        for axis in range(axes):
+            layouts[number, 3 + 2 * axis], layouts[number, 4 + 2 * axis] = fetch(shape + 8 * axis), fetch(strides + 8 * axis)
+        for column in range(3 + 2 * axes, layouts.shape[1]):
+            layouts[number, column] = 0
     return True
 
 

@@ -16,6 +16,9 @@ _MAX_WORK: Any = 100_000
 _MAX_ELEMENTS = 1 << 22
 """Elements of an array with irregular strides whose offsets are compared one by one."""
 
+_COLUMNS = 3 + 2 * 4
+"""Numbers that describe an array with up to four axes."""
+
 Update: TypeAlias = tuple[Hashable, Array, Array]
 """An index, the gradient, the weight."""
 
@@ -59,7 +62,7 @@ class OverlapCheck:
 
     def __init__(self) -> None:
         self._accepted: list[Layout] = []
-        self._accepted_bounds: Any = np.empty((0, 2), dtype=np.int64)
+        self._accepted_table: Any = np.empty((0, _COLUMNS), dtype=np.int64)
 
     def check(self, updates: Sequence[Update]) -> None:
         """Compare every weight with all other arrays of a step.
@@ -70,16 +73,16 @@ class OverlapCheck:
         arrays = [array for _, gradient, weight in updates for array in (weight, gradient)]
         if len(arrays) == 2 and isinstance(arrays[0], np.ndarray) and not np.may_share_memory(*arrays):
             return
-        bounds = _contiguous_bounds(arrays)
-        if bounds is not None and np.array_equal(bounds, self._accepted_bounds):
+        table = _layout_table(arrays)
+        if table is not None and np.array_equal(table, self._accepted_table):
             return
         layouts = list(map(layout_of, arrays))
         if layouts != self._accepted:
             for first, second in _pairs_to_compare(layouts):
                 _refuse(updates, layouts, *sorted((first, second)))
             self._accepted = layouts
-        if bounds is not None:
-            self._accepted_bounds = bounds
+        if table is not None:
+            self._accepted_table = table
 
 
 def layout_of(array: Array) -> Layout:
@@ -88,17 +91,17 @@ def layout_of(array: Array) -> Layout:
     return Layout(address, array.shape, array.strides, array.itemsize)
 
 
-def _contiguous_bounds(arrays: Sequence[Array]) -> Any:
-    """Return the bounds of each array by compiled code; None without it, or if one is not contiguous or not NumPy's."""
-    find_bounds = getattr(sys.modules.get("mxtrain.backends.native"), "find_bounds", None)
-    if find_bounds is None:
+def _layout_table(arrays: Sequence[Array]) -> Any:
+    """Return the layout of each array by compiled code; None without it, with many axes, or if one is not NumPy's."""
+    find_layouts = getattr(sys.modules.get("mxtrain.backends.native"), "find_layouts", None)
+    if find_layouts is None:
         return None
     try:
         records = [array.__array_struct__ for array in arrays]
     except AttributeError:  # CuPy's have none
         return None
-    bounds = np.empty((len(records), 2), dtype=np.int64)
-    return bounds if find_bounds(np.array(list(map(id, records)), dtype=np.int64), bounds) else None
+    table = np.empty((len(records), _COLUMNS), dtype=np.int64)
+    return table if find_layouts(np.array(list(map(id, records)), dtype=np.int64), table) else None
 
 
 def shares_memory(a: Layout, b: Layout) -> bool | None:
