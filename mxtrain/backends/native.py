@@ -114,7 +114,10 @@ def find_layouts(records: Any, layouts: Any) -> Any:
         layouts[number, 0], layouts[number, 1], layouts[number, 2] = fetch(record + 40), fetch_int(record + 12), axes
         shape, strides = fetch(record + 24), fetch(record + 32)
         for axis in range(axes):
-            layouts[number, 3 + 2 * axis], layouts[number, 4 + 2 * axis] = fetch(shape + 8 * axis), fetch(strides + 8 * axis)
+            layouts[number, 3 + 2 * axis], layouts[number, 4 + 2 * axis] = (
+                fetch(shape + 8 * axis),
+                fetch(strides + 8 * axis),
+            )
         for column in range(3 + 2 * axes, layouts.shape[1]):
             layouts[number, column] = 0
     return True
