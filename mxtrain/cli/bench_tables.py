@@ -2,33 +2,35 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from mxtrain.benchmarks import RuleFigures, RunFigures, Timing
 from mxtrain.cli.streams import print_results
 
+if TYPE_CHECKING:
+    from rich.table import Table
 
-def print_tables(rules: Sequence[RuleFigures], run: RunFigures | None) -> None:
+    from mxtrain.benchmarks import RuleFigures, RunFigures, Timing
+
+
+def print_tables(rules: "Sequence[RuleFigures]", run: "RunFigures | None") -> None:
     """Print what was measured of rules, then what was measured of a run."""
     tables = ([_rules(rules)] if rules else []) + ([_run(run)] if run else [])
     for number, table in enumerate(tables):
         print_results(*([""] if number else []), table)
 
 
-def as_data(rules: Sequence[RuleFigures], run: RunFigures | None) -> dict[str, Any]:
+def as_data(rules: "Sequence[RuleFigures]", run: "RunFigures | None") -> dict[str, Any]:
     """The same in seconds, for JSON."""
     data: dict[str, Any] = {"rules": [_rule_data(each) for each in rules]}
     return data | {"run": asdict(run) | {"rest": run.rest}} if run else data
 
 
-def _rule_data(figures: RuleFigures) -> dict[str, Any]:
+def _rule_data(figures: "RuleFigures") -> dict[str, Any]:
     derived = ("bound", "share", "nanoseconds", "gigabytes_per_second")
     return asdict(figures) | {name: getattr(figures, name) for name in derived}
 
 
-def _rules(rules: Sequence[RuleFigures]) -> Table:
+def _rules(rules: "Sequence[RuleFigures]") -> "Table":
     table = _table("rule", "ms an update", "quartiles", "ns an element", "GB/s", "limit, ms", "set by", "share")
     for each in rules:
         table.add_row(
@@ -44,7 +46,7 @@ def _rules(rules: Sequence[RuleFigures]) -> Table:
     return table
 
 
-def _run(run: RunFigures) -> Table:
+def _run(run: "RunFigures") -> "Table":
     table = _table(run.name, "µs an iteration", "quartiles", "iterations/s")
     rate = f"{1 / run.iteration.median:,.0f}"
     table.add_row("all", f"{run.iteration.median * 1e6:.1f}", _spread(run.iteration, 1e6), rate)
@@ -54,7 +56,9 @@ def _run(run: RunFigures) -> Table:
     return table
 
 
-def _table(first: str, *others: str) -> Table:
+def _table(first: str, *others: str) -> "Table":
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column(first, style="cyan", no_wrap=True)
     for heading in others:
@@ -62,5 +66,5 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-def _spread(timing: Timing, factor: float) -> str:
+def _spread(timing: "Timing", factor: float) -> str:
     return f"{timing.low * factor:.3g} to {timing.high * factor:.3g}"

@@ -2,8 +2,6 @@
 
 from math import ceil, floor, log10
 
-import plotext
-
 from mxtrain.cli.curves import Course, Curve, bounds
 from mxtrain.cli.streams import results, speaks_unicode
 
@@ -17,6 +15,8 @@ _ASCII = str.maketrans({**dict.fromkeys("┌┐└┘┬┴┤├", "+"), "─":
 
 def print_course(course: Course) -> None:
     """Print one panel for each curve, as wide as the terminal; on none, in a fixed width and without colours."""
+    import plotext
+
     console = results()
     width = min(console.width, WIDEST) if console.is_terminal else PIPED
     panels = [_panel(course, curve, width) for curve in course.curves]
@@ -29,6 +29,8 @@ def print_course(course: Course) -> None:
 
 
 def _panel(course: Course, curve: Curve, width: int) -> str:
+    import plotext
+
     low, high = bounds(curve.values)
     plotext.clear_figure()
     plotext.theme("clear")

@@ -2,14 +2,13 @@
 
 from io import BytesIO
 from pathlib import Path
-
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from typing import TYPE_CHECKING, Any
 
 from mxtrain.atomic_io import write_output
 from mxtrain.cli.curves import Course, Curve, bounds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _INK = "#333333"
 _COLOURS = {"η": "#1f6f8b", "μ": "#b5482a"}
@@ -17,6 +16,9 @@ _COLOURS = {"η": "#1f6f8b", "μ": "#b5482a"}
 
 def write_picture(course: Course, path: Path) -> None:
     """Write the picture, one panel for each curve; epochs count below, iterations above."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     count = len(course.curves)
     figure = Figure(figsize=(8, 1.2 + 2.6 * count), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
@@ -34,7 +36,9 @@ def write_picture(course: Course, path: Path) -> None:
     write_output(path, content.getvalue())
 
 
-def _draw(panel: Axes, course: Course, curve: Curve) -> None:
+def _draw(panel: "Axes", course: Course, curve: Curve) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     # A value holds from the beginning of an iteration to its end.
     panel.plot(course.times, curve.values, color=_COLOURS[curve.letter], linewidth=1.8, drawstyle="steps-post")
     panel.set_xlim(0, course.times[-1])
@@ -46,7 +50,7 @@ def _draw(panel: Axes, course: Course, curve: Curve) -> None:
     _quiet(panel)
 
 
-def _quiet(panel: Axes) -> None:
+def _quiet(panel: Any) -> None:
     panel.tick_params(colors=_INK, labelsize="small")
     for spine in panel.spines.values():
         spine.set_color("#999999")

@@ -75,7 +75,7 @@ def without(monkeypatch):
 
     def hide(*packages):
         for name in [*sys.modules]:
-            if name.split(".")[0] in packages or name.startswith("mxtrain.cli.course"):
+            if name.split(".")[0] in packages or name.startswith("mxtrain.cli.schedule_plot"):
                 monkeypatch.delitem(sys.modules, name)
         for package in packages:
             monkeypatch.setitem(sys.modules, package, None)
