@@ -23,7 +23,7 @@ test: $(READY) ## Run the tests
 	$(BIN)/pytest
 
 test-gpu: $(READY) ## The tests that need a CUDA device, with the CuPy that is in .venv; skipped with the reason elsewhere
-	$(BIN)/pytest -rs tests/backends/test_gpu.py
+	$(BIN)/pytest -rs tests/optim/backends/test_cupy_backend.py
 
 check: $(READY) ## Formatting, lint, strict types, import layers
 	$(BIN)/ruff format --check mxtrain tests

@@ -11,12 +11,14 @@ Names are imported when they are first used, so `import mxtrain` costs nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mxtrain.fork_lock import fork_lock
+from mxtrain import aliases
+from mxtrain.processes import fork_lock
 
 if TYPE_CHECKING:
     from mxtrain import learning_rate, momentum
     from mxtrain.api import FitResult, fit, resume, sweep
     from mxtrain.config import RunConfig
+    from mxtrain.config.optimizer_factory import build
     from mxtrain.errors import (
         ArrayError,
         ArrayTypeError,
@@ -34,23 +36,13 @@ if TYPE_CHECKING:
         TraceError,
         TrainingError,
     )
-    from mxtrain.factory import build
-    from mxtrain.flat import FlatParameters
-    from mxtrain.models import Model, check_gradient
-    from mxtrain.optimizer import Optimizer, get_updater, normgrad
-    from mxtrain.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdaMax, AdamW, Nadam, RMSProp, Rule
-    from mxtrain.state import OptimizationState
+    from mxtrain.nn import Model, check_gradient
+    from mxtrain.optim.flat_parameters import FlatParameters
+    from mxtrain.optim.optimization_state import OptimizationState
+    from mxtrain.optim.optimizer import Optimizer, get_updater, normgrad
+    from mxtrain.optim.rules import SGD, AdaDelta, AdaGrad, Adam, AdaMax, AdamW, Nadam, RMSProp, Rule
     from mxtrain.sweeps import SweepResult
-    from mxtrain.training import (
-        Callback,
-        LoadedRun,
-        Logger,
-        RunInfo,
-        StopTraining,
-        advance,
-        load_run,
-        verify,
-    )
+    from mxtrain.training import Callback, LoadedRun, Logger, RunInfo, StopTraining, advance, load_run, verify
 
 _HOMES = {
     "mxtrain.api": ("FitResult", "fit", "resume", "sweep"),
@@ -72,12 +64,12 @@ _HOMES = {
         "TraceError",
         "TrainingError",
     ),
-    "mxtrain.factory": ("build",),
-    "mxtrain.flat": ("FlatParameters",),
-    "mxtrain.models": ("Model", "check_gradient"),
-    "mxtrain.optimizer": ("Optimizer", "get_updater", "normgrad"),
-    "mxtrain.optimizers": ("SGD", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "Nadam", "RMSProp", "Rule"),
-    "mxtrain.state": ("OptimizationState",),
+    "mxtrain.config.optimizer_factory": ("build",),
+    "mxtrain.optim.flat_parameters": ("FlatParameters",),
+    "mxtrain.nn": ("Model", "check_gradient"),
+    "mxtrain.optim.optimizer": ("Optimizer", "get_updater", "normgrad"),
+    "mxtrain.optim.rules": ("SGD", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "Nadam", "RMSProp", "Rule"),
+    "mxtrain.optim.optimization_state": ("OptimizationState",),
     "mxtrain.sweeps": ("SweepResult",),
     "mxtrain.training": (
         "Callback",
@@ -90,6 +82,7 @@ _HOMES = {
         "verify",
     ),
 }
+aliases.install()
 _imported: set[str] = set()
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

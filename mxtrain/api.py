@@ -13,11 +13,11 @@ import numpy as np
 
 from mxtrain import training
 from mxtrain.data import Data
-from mxtrain.models import ModelFactory
+from mxtrain.nn import ModelFactory
 from mxtrain.training import Callback, LoadedRun, StopRequest, load_run
 
 if TYPE_CHECKING:
-    from mxtrain.reports.written import Report
+    from mxtrain.reports.page import Report
     from mxtrain.sweeps import SweepResult, Watch
 
 
@@ -79,9 +79,9 @@ class FitResult(training.FitResult):
         Raises:
             MxtrainError: `mxtrain[report]` is not installed.
         """
-        from mxtrain.cli.report_command import reports_of_runs
+        from mxtrain.cli.results_commands import import_report_run
 
-        return reports_of_runs()(
+        return import_report_run()(
             self.run_dir, None if output is None else Path(output), model=self._model, data=self._own(data)
         )
 
@@ -289,7 +289,7 @@ def _is_shown(verbose: bool | None) -> bool:
 def _is_notebook() -> bool:
     if "IPython" not in sys.modules:
         return False  # so that rich is imported only where it draws
-    from mxtrain.cli.notebook import is_notebook
+    from mxtrain.cli.rich_output import is_notebook
 
     return is_notebook()
 
@@ -300,7 +300,7 @@ def _progress(verbose: bool | None) -> Iterator[Sequence[Callback]]:
     if not _is_shown(verbose):
         yield ()
         return
-    from mxtrain.cli.progress import watching, watching_in_notebook
+    from mxtrain.cli.run_output import watching, watching_in_notebook
 
     with watching_in_notebook() if _is_notebook() else watching(quiet=False) as callbacks:
         yield callbacks
@@ -311,7 +311,7 @@ def _sweep_progress(verbose: bool | None) -> Iterator["Watch | None"]:
     if not _is_shown(verbose):
         yield None
         return
-    from mxtrain.cli.sweep_progress import watching, watching_in_notebook
+    from mxtrain.cli.sweep_output import watching, watching_in_notebook
 
     with watching_in_notebook() if _is_notebook() else watching(quiet=False) as watch:
         yield watch

@@ -29,12 +29,12 @@ STALE = 3600.0
 """Seconds since its last change after which a temporary file belongs to a process that was killed."""
 _TEMPORARY_NAME = re.compile(r"\.(.+?)(?:\.[0-9a-f]{16})?\.tmp", re.DOTALL)
 _OWN_NAME = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
-_GROWTH = 2**16
+_MAX_GROWTH = 2**16
 """Bytes by which a log may grow while it is read."""
-_LONGEST = 200
+_MAX_NAME_BYTES = 200
 """Bytes of the target's name in that of a temporary file; file systems allow 255."""
 # Windows has none of these flags, and opens in text mode without O_BINARY.
-_COMMON = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_COMMON_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 
@@ -76,7 +76,7 @@ def create_file(path: Path, content: bytes, mode: int = 0o666, *, permissions: i
     Raises:
         OSError: the path exists, or it cannot be written.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _COMMON | _NO_FOLLOW, mode)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _COMMON_FLAGS | _NO_FOLLOW, mode)
     try:
         if permissions is not None and hasattr(os, "fchmod"):
             os.fchmod(descriptor, permissions)
@@ -119,7 +119,7 @@ def extend_file(path: Path, length: int, content: bytes) -> None:
     Raises:
         OSError: it cannot be written, or is a link or no regular file.
     """
-    with _opened(path, os.O_WRONLY) as descriptor:
+    with _opened_descriptor(path, os.O_WRONLY) as descriptor:
         os.ftruncate(descriptor, length)  # an interrupted call may have left more
         os.lseek(descriptor, length, os.SEEK_SET)
         _write_all(descriptor, content)
@@ -132,13 +132,13 @@ def append_file(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written, or is a link or no regular file.
     """
-    with appended(path) as descriptor:
+    with open_for_append(path) as descriptor:
         _write_all(descriptor, content)
 
 
-def appended(path: Path) -> AbstractContextManager[int]:
+def open_for_append(path: Path) -> AbstractContextManager[int]:
     """Open a file for appending as a context manager of its descriptor; errors as for `append_file`."""
-    return _opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    return _opened_descriptor(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
 def flush_file(path: Path) -> None:
@@ -147,7 +147,7 @@ def flush_file(path: Path) -> None:
     Raises:
         OSError: it cannot be flushed, or is not a regular file.
     """
-    with _opened(path, os.O_WRONLY) as descriptor:
+    with _opened_descriptor(path, os.O_WRONLY) as descriptor:
         os.fsync(descriptor)
 
 
@@ -156,7 +156,7 @@ def flush_folder(folder: Path) -> None:
     if os.name == "nt":
         return
     try:
-        descriptor = os.open(folder, os.O_RDONLY | _COMMON)
+        descriptor = os.open(folder, os.O_RDONLY | _COMMON_FLAGS)
     except PermissionError:  # its entries may be changed, but not read
         return
     try:
@@ -202,7 +202,7 @@ def open_descriptor(path: Path, flags: int) -> int:
     """
     with suppress(FileNotFoundError):
         _check_regular(path.lstat(), path)  # before opening, because opening a device may have an effect
-    descriptor = os.open(path, flags | _COMMON | _NO_WAIT | _NO_FOLLOW, 0o666)
+    descriptor = os.open(path, flags | _COMMON_FLAGS | _NO_WAIT | _NO_FOLLOW, 0o666)
     try:
         _check_regular(os.fstat(descriptor), path)
     except BaseException:
@@ -219,7 +219,7 @@ def open_file(path: Path) -> Iterator[BufferedReader]:
         OSError: it is missing, is not a regular file, or cannot be opened.
     """
     _check_regular(path.stat(), path)
-    descriptor = os.open(path, os.O_RDONLY | _COMMON | _NO_WAIT)
+    descriptor = os.open(path, os.O_RDONLY | _COMMON_FLAGS | _NO_WAIT)
     with os.fdopen(descriptor, "rb") as file:
         _check_regular(os.fstat(descriptor), path)
         yield file
@@ -233,9 +233,9 @@ def read_file(path: Path, limit: int = MAX_TEXT) -> bytes:
     """
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
-        if size <= limit and len(content := file.read(size + _GROWTH)) <= limit:
+        if size <= limit and len(content := file.read(size + _MAX_GROWTH)) <= limit:
             return content
-    raise OSError(errno.EFBIG, f"is larger than {_size(limit)}", str(path))
+    raise OSError(errno.EFBIG, f"is larger than {_format_size(limit)}", str(path))
 
 
 def read_safetensors(path: Path) -> bytes:
@@ -293,7 +293,7 @@ def reason(error: OSError) -> str:
 
 def temporary_path(path: Path) -> Path:
     """Return an unpredictable name beside a file, for the temporary file that is to replace it."""
-    return path.with_name(f".{_stem(path.name)}.{secrets.token_hex(8)}{TEMPORARY}")
+    return path.with_name(f".{_shorten_name(path.name)}.{secrets.token_hex(8)}{TEMPORARY}")
 
 
 def remove_temporary_files(folder: Path, names: Collection[str] | None = None, older_than: float = 0.0) -> None:
@@ -305,7 +305,7 @@ def remove_temporary_files(folder: Path, names: Collection[str] | None = None, o
         older_than: seconds for which a temporary file must be unchanged. With 0, no other process may be writing, and
             temporary files of earlier versions are removed too, whose names other programs may use.
     """
-    stems, now = None if names is None else set(map(_stem, names)), time.time()
+    stems, now = None if names is None else set(map(_shorten_name, names)), time.time()
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             target = temporary_target(entry.name)
@@ -329,12 +329,12 @@ def temporary_target(name: str) -> str | None:
     return found[1] if found else None
 
 
-def _stem(name: str) -> str:
-    return os.fsencode(name)[:_LONGEST].decode(errors="ignore")
+def _shorten_name(name: str) -> str:
+    return os.fsencode(name)[:_MAX_NAME_BYTES].decode(errors="ignore")
 
 
 @contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
+def _opened_descriptor(path: Path, flags: int) -> Iterator[int]:
     descriptor = open_descriptor(path, flags)
     try:
         yield descriptor
@@ -357,5 +357,5 @@ def _write_all(descriptor: int, content: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def _size(count: int) -> str:
+def _format_size(count: int) -> str:
     return f"{count // 2**20} MiB" if count >= 2**20 else f"{count // 1024} KiB"

@@ -27,16 +27,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from mxtrain.redaction import may_hold_password, redact
+from mxtrain.redaction import may_contain_password, redact
 
-_SHOWN = 100
+_MAX_LINE_WIDTH = 100
 """Characters of a long line that are shown."""
 
 
-def printable(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """The text on one line, with whatever a terminal would obey, or hide, as an escape.
 
-    >>> printable("1e-3 \\x1b[31m")
+    >>> escape_unprintable("1e-3 \\x1b[31m")
     '1e-3 \\\\x1b[31m'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -68,7 +68,7 @@ class Location:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ConfigProblem:
     """One thing that is wrong: the dotted path of the value, what is wrong, and where it was written."""
 
     path: str
@@ -77,7 +77,9 @@ class Problem:
 
     def __str__(self) -> str:
         """The problem on one line: `configs/adam.yaml:7:9: optimizer.β2: must be …, got 1.2`."""
-        return printable(redact(": ".join(str(part) for part in (self.location, self.path, self.message) if part)))
+        return escape_unprintable(
+            redact(": ".join(str(part) for part in (self.location, self.path, self.message) if part))
+        )
 
     def explain(self) -> str:
         """The line, and below it the source text with a caret under the value.
@@ -85,20 +87,25 @@ class Problem:
         Source text that may hold a password is left out.
         """
         location = self.location
-        if location is None or not location.text or may_hold_password(location.text) or self.path.endswith("storage"):
+        if (
+            location is None
+            or not location.text
+            or may_contain_password(location.text)
+            or self.path.endswith("storage")
+        ):
             return str(self)
         column = location.column - 1
-        start = max(0, column - _SHOWN // 2) if len(location.text) > _SHOWN else 0
-        shown = location.text[start : start + _SHOWN]
-        indent = " " * len(printable(shown[: column - start]))
-        caret = "^" * max(1, len(printable(shown[column - start :][: location.width])))
-        return f"{self}\n    {printable(shown)}\n    {indent}{caret}"
+        start = max(0, column - _MAX_LINE_WIDTH // 2) if len(location.text) > _MAX_LINE_WIDTH else 0
+        shown = location.text[start : start + _MAX_LINE_WIDTH]
+        indent = " " * len(escape_unprintable(shown[: column - start]))
+        caret = "^" * max(1, len(escape_unprintable(shown[column - start :][: location.width])))
+        return f"{self}\n    {escape_unprintable(shown)}\n    {indent}{caret}"
 
 
 class ConfigError(MxtrainError, ValueError):
     """One or more values in a config are wrong; `problems` lists every one of them, in reading order."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[ConfigProblem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(problem.explain() for problem in self.problems))
 

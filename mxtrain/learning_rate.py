@@ -1,6 +1,6 @@
-"""Schedules of the learning rate; see `mxtrain.schedules.learning_rate`."""
+"""Schedules of the learning rate; see `mxtrain.optim.schedules.learning_rate`."""
 
-from mxtrain.schedules.learning_rate import (
+from mxtrain.optim.schedules.learning_rate import (
     Cosine,
     Exp,
     Fixed,

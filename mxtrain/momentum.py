@@ -1,5 +1,5 @@
-"""Schedules of momentum; see `mxtrain.schedules.momentum`."""
+"""Schedules of momentum; see `mxtrain.optim.schedules.momentum`."""
 
-from mxtrain.schedules.momentum import Fixed, MomentumSchedule, Nadam, Null
+from mxtrain.optim.schedules.momentum import Fixed, MomentumSchedule, Nadam, Null
 
 __all__ = ["Fixed", "MomentumSchedule", "Nadam", "Null"]

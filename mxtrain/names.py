@@ -80,11 +80,11 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     True
     """
     wanted = name.casefold()
-    best = max(known, key=lambda candidate: _likeness(wanted, candidate.casefold()), default=None)
-    return best if best is not None and _likeness(wanted, best.casefold()) >= 0.65 else None
+    best = max(known, key=lambda candidate: _similarity(wanted, candidate.casefold()), default=None)
+    return best if best is not None and _similarity(wanted, best.casefold()) >= 0.65 else None
 
 
-def _likeness(name: str, candidate: str) -> float:
+def _similarity(name: str, candidate: str) -> float:
     """From 0 to 1; swapped letters and a name left unfinished count as one slip."""
     if sorted(name) == sorted(candidate) or (len(name) >= 3 and candidate.startswith(name)):
         return 1.0

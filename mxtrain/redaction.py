@@ -3,10 +3,10 @@
 import re
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
-_HIDDEN = "***"
+_MASK = "***"
 _USER = re.compile(r"((?:[A-Za-z][\w+.-]*://)?[^\s:/@'\"]*):(?!//)\S*@")
 """`user:password@`, up to the last @ of a word, because an unescaped password may contain @."""
-_CLIPPED = re.compile(r"(://[^\s:/@'\"]*):(?!\d{1,5}\b)[^\s@]*(?=\.\.\.|…)")
+_TRUNCATED = re.compile(r"(://[^\s:/@'\"]*):(?!\d{1,5}\b)[^\s@]*(?=\.\.\.|…)")
 _KEY = r"(?:[^=&\s]*(?:pass(?!file)|pwd|secret|token)[^=&\s]*|[^=&\s]*%[^=&\s]*)"
 _PARAMETER = re.compile(rf"([?&]{_KEY}=)[^&\s'\"]*", re.IGNORECASE)
 _SUSPECT = re.compile(r"storage[\"']?\s*[:=]|passw|(postgres|mysql|mariadb)[\w+]*\s*[:/]", re.IGNORECASE)
@@ -23,29 +23,29 @@ def redact(text: str) -> str:
     if ":" not in text and "?" not in text:
         return text
     if "@" in text:
-        text = _USER.sub(rf"\1:{_HIDDEN}@", text)
-    text = _CLIPPED.sub(rf"\1:{_HIDDEN}", text)
-    return _PARAMETER.sub(rf"\1{_HIDDEN}", text)
+        text = _USER.sub(rf"\1:{_MASK}@", text)
+    text = _TRUNCATED.sub(rf"\1:{_MASK}", text)
+    return _PARAMETER.sub(rf"\1{_MASK}", text)
 
 
-def may_hold_password(text: str) -> bool:
+def may_contain_password(text: str) -> bool:
     """Return whether a line of a file may hold a password, in a complete or incomplete address."""
     return _SUSPECT.search(text) is not None or redact(text) != text
 
 
-def shown_address(url: str) -> str:
+def redact_url(url: str) -> str:
     """Return an address as messages show it, without its password and its parameters.
 
-    >>> shown_address("postgresql://me:s3cret@host:5432/db?password=s3cret")
+    >>> redact_url("postgresql://me:s3cret@host:5432/db?password=s3cret")
     'postgresql://me:***@host:5432/db'
     """
     return redact(url if url.startswith("sqlite") else url.partition("?")[0])
 
 
-def without_password(url: str) -> str:
+def strip_password(url: str) -> str:
     """Return an address without its password, which the database driver then reads from its usual places.
 
-    >>> without_password("postgresql://me:s3cret@host/db?sslmode=require&p%61ssword=s3cret")
+    >>> strip_password("postgresql://me:s3cret@host/db?sslmode=require&p%61ssword=s3cret")
     'postgresql://me@host/db?sslmode=require'
     """
     place, _, query = url.partition("?")
@@ -55,7 +55,7 @@ def without_password(url: str) -> str:
     return f"{scheme}{slashes}{user.partition(':')[0]}{at}{host}{'?' if kept else ''}{'&'.join(kept)}"
 
 
-def hide(text: str, url: str) -> str:
+def redact_message(text: str, url: str) -> str:
     """Hide the password of an address in a message of another program, whether encoded or decoded."""
     user = url.partition("://")[2].rpartition("@")[0]
     secrets = {user.partition(":")[2]} | {
@@ -63,7 +63,7 @@ def hide(text: str, url: str) -> str:
     }
     secrets |= {unquote(it) for it in secrets} | {unquote_plus(it) for it in secrets}
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, _HIDDEN)
+        text = text.replace(secret, _MASK)
     return redact(text)
 
 

@@ -1,4 +1,4 @@
-"""The types that configs are made of: numbers with bounds, and the base of every config model."""
+"""Types of config fields: bounded numbers, dtypes, and the base class of every config model."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -86,11 +86,11 @@ class Bounds:
             and (self.le is None or number <= self.le)
         )
         if not inside or (isinstance(number, float) and not math.isfinite(number)):
-            raise rejection(str(self), value)
+            raise mismatch_error(str(self), value)
         if self.floor is not None and number < self.floor:
-            raise rejection(f"{self} and at least {self.floor}", value)
+            raise mismatch_error(f"{self} and at least {self.floor}", value)
         if self.ceiling is not None and number > self.ceiling:
-            raise rejection(f"{self} and at most {self.ceiling}", value)
+            raise mismatch_error(f"{self} and at most {self.ceiling}", value)
         return number
 
     def _number(self, value: object) -> float | int:
@@ -100,8 +100,8 @@ class Bounds:
             if not self.whole and isinstance(value, Real) and not isinstance(value, bool):
                 return float(value)
         except OverflowError:
-            raise rejection("a number that fits in float64", value) from None
-        raise rejection("a whole number" if self.whole else "a number", value)
+            raise mismatch_error("a number that fits in float64", value) from None
+        raise mismatch_error("a whole number" if self.whole else "a number", value)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self.check)
@@ -119,7 +119,7 @@ class Bounds:
         return {"type": "integer" if self.whole else "number", **stated}
 
 
-def rejection(expected: str, value: object) -> PydanticCustomError:
+def mismatch_error(expected: str, value: object) -> PydanticCustomError:
     """The error of a value that is not what it must be."""
     return PydanticCustomError(
         "number", "must be {expected}, got {got}", {"expected": expected, "got": describe(value)}
@@ -128,31 +128,31 @@ def rejection(expected: str, value: object) -> PydanticCustomError:
 
 Finite = Annotated[float, Bounds()]
 Positive = Annotated[float, Bounds(gt=0)]
-SMALLEST = 1.2e-38
+SMALLEST_NORMAL = 1.2e-38
 """About the smallest normal float32: from less, a rule may be left with 0."""
-Stability = Annotated[float, Bounds(gt=0, floor=SMALLEST)]
+Stability = Annotated[float, Bounds(gt=0, floor=SMALLEST_NORMAL)]
 """A term that keeps a divisor from 0."""
 NonNegative = Annotated[float, Bounds(ge=0)]
 Decay = Annotated[float, Bounds(ge=0, lt=1)]
 """A decay rate or momentum: at least 0 and below 1."""
 OpenUnit = Annotated[float, Bounds(gt=0, lt=1)]
 UnitInterval = Annotated[float, Bounds(ge=0, le=1)]
-Count = Annotated[int, Bounds(ge=1, whole=True, ceiling=2**31 - 1)]
-Whole = Annotated[int, Bounds(ge=0, whole=True, ceiling=2**31 - 1)]
+PositiveInt = Annotated[int, Bounds(ge=1, whole=True, ceiling=2**31 - 1)]
+NonNegativeInt = Annotated[int, Bounds(ge=0, whole=True, ceiling=2**31 - 1)]
 Seed = Annotated[int, Bounds(ge=0, lt=2**64, whole=True)]
 
 
-def _as_tuple(value: Any) -> Any:
+def _list_to_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-Listed = BeforeValidator(_as_tuple)
+ListAsTuple = BeforeValidator(_list_to_tuple)
 """Takes a list for a tuple, but neither a set, which has no order, nor whatever else can be walked through."""
 
 
-def misfit(path: str, message: str) -> PydanticCustomError:
+def field_error(path: str, message: str) -> PydanticCustomError:
     """The error of a validator that looks at several fields: `path`, dotted, is the one to point at."""
-    return PydanticCustomError("misfit", "{path}: {message}", {"path": path, "message": message})
+    return PydanticCustomError("field_error", "{path}: {message}", {"path": path, "message": message})
 
 
 class Config(BaseModel):
@@ -171,7 +171,7 @@ class Config(BaseModel):
             self.__pydantic_validator__.validate_python(values, self_instance=self)
         except ValidationError as error:
             # By name, as explanations are built from all models, which are above this module.
-            raise import_module("mxtrain.config.keywords").config_error(error, type(self), values) from None
+            raise import_module("mxtrain.config.error_messages").config_error(error, type(self), values) from None
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # nested models are validated without it
 
@@ -179,12 +179,12 @@ class Config(BaseModel):
         if name.startswith("_"):
             super().__setattr__(name, value)
         else:
-            self._refuse(name)
+            self._raise_read_only(name)
 
     def __delattr__(self, name: str) -> None:
-        self._refuse(name)
+        self._raise_read_only(name)
 
-    def _refuse(self, name: str) -> NoReturn:
+    def _raise_read_only(self, name: str) -> NoReturn:
         kind, fields = type(self).__name__, type(self).model_fields
         field = field_name(name, fields)
         if field in fields:
@@ -197,7 +197,7 @@ class Config(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _fold_names(cls, data: Any) -> Any:
+    def _normalize_names(cls, data: Any) -> Any:
         """Bring each key to its field's name; one value under two names is an error that names both."""
         if not isinstance(data, Mapping):
             return data
@@ -220,11 +220,11 @@ class Config(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """Every field, defaults included, as plain values under the names that the documentation prints."""
         own = self.model_dump(mode="json")
-        return {spelling(name): _plain(getattr(self, name), own[name]) for name in own}
+        return {spelling(name): _to_plain(getattr(self, name), own[name]) for name in own}
 
 
-def _plain(value: Any, dumped: Any) -> Any:
+def _to_plain(value: Any, dumped: Any) -> Any:
     """A field's value as plain values: configs, and mappings of configs, say themselves what they are."""
     if isinstance(value, dict):
-        return {name: _plain(item, dumped[name]) for name, item in value.items()}
+        return {name: _to_plain(item, dumped[name]) for name, item in value.items()}
     return value.to_dict() if isinstance(value, Config) else dumped

@@ -160,7 +160,7 @@ def test_results_are_not_tuples(result: mxtrain.FitResult, tmp_path: Path) -> No
 
 
 def test_what_a_notebook_shows_is_escaped() -> None:
-    from mxtrain.cli.notebook import NotebookOutput
+    from mxtrain.cli.rich_output import NotebookOutput
 
     assert NotebookOutput(40)._text(("a [b] :smile:  ",)) == "a [b] :smile:"
 

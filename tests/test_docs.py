@@ -13,11 +13,11 @@ import pytest
 
 import mxtrain
 from mxtrain.config import read_optimizer
-from mxtrain.config.shape import models
+from mxtrain.config.introspection import models
 from mxtrain.names import fold, spelling, words
-from mxtrain.optimizers import RULES
-from mxtrain.schedules import LearningRateSchedule, learning_rate, momentum
-from mxtrain.schedules.base import Schedule
+from mxtrain.optim.rules import RULES
+from mxtrain.optim.schedules import LearningRateSchedule, learning_rate, momentum
+from mxtrain.optim.schedules.base import Schedule
 from mxtrain.types import Bounds
 
 ROOT = Path(__file__).parent.parent

@@ -1,7 +1,15 @@
-"""How fast it is here: every rule against what the machine can do at most, and a run's iterations."""
+"""Benchmarks of update rules against hardware limits, and of training iterations."""
 
-from mxtrain.benchmarks.clock import Timing, take_turns
-from mxtrain.benchmarks.rules import RULE_CASES, RuleFigures, measure_rule
-from mxtrain.benchmarks.runs import RunFigures, measure_run
+from mxtrain.benchmarks.measurement import Timing, measure_interleaved
+from mxtrain.benchmarks.rule_benchmark import RULE_CASES, RuleBenchmark, measure_rule
+from mxtrain.benchmarks.run_benchmark import RunBenchmark, measure_run
 
-__all__ = ["RULE_CASES", "RuleFigures", "RunFigures", "Timing", "measure_rule", "measure_run", "take_turns"]
+__all__ = [
+    "RULE_CASES",
+    "RuleBenchmark",
+    "RunBenchmark",
+    "Timing",
+    "measure_rule",
+    "measure_run",
+    "measure_interleaved",
+]

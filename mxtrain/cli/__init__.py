@@ -1,1 +1,1 @@
-"""The command line: the only room that prints."""
+"""Command line: one function per command. The only package that prints."""

@@ -1,4 +1,4 @@
-"""The commands, in the order in which --help lists them."""
+"""Typer application: registration of the commands, in the order of --help."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,19 +9,13 @@ from typer.core import TyperGroup
 
 from mxtrain.cli import (
     bench_command,
-    check_commands,
-    evaluate_command,
-    list_command,
-    predict_command,
-    report_command,
-    resume_command,
-    run_commands,
-    runs_command,
+    config_commands,
+    inference_commands,
+    results_commands,
     schedule_command,
-    show_command,
-    sweep_command,
+    training_commands,
 )
-from mxtrain.errors import printable
+from mxtrain.errors import escape_unprintable
 from mxtrain.redaction import redact
 
 _CommandLineError: Any = typer.BadParameter.__mro__[2]
@@ -48,7 +42,7 @@ def _escaped_errors() -> Iterator[None]:
     except Exception as error:
         # The message of NoArgsIsHelpError is the help, which has many lines and quotes nothing from the command line.
         if isinstance(error, _CommandLineError) and type(error).__name__ != "NoArgsIsHelpError":
-            error.message = printable(redact(error.message))
+            error.message = escape_unprintable(redact(error.message))
         raise
 
 
@@ -81,16 +75,16 @@ def _options(
     """Options of `mxtrain` itself."""
 
 
-app.command("fit")(run_commands.train)
-app.command("resume")(resume_command.resume_run)
-app.command("sweep")(sweep_command.search)
-app.command("evaluate")(evaluate_command.evaluate)
-app.command("predict")(predict_command.predict)
-app.command("report")(report_command.report)
-app.command("runs")(runs_command.list_runs)
-app.command("validate")(check_commands.validate)
-app.command("show")(show_command.show)
-app.command("list")(list_command.list_all)
+app.command("fit")(training_commands.train)
+app.command("resume")(training_commands.resume_run)
+app.command("sweep")(training_commands.search)
+app.command("evaluate")(inference_commands.evaluate)
+app.command("predict")(inference_commands.predict)
+app.command("report")(results_commands.report)
+app.command("runs")(results_commands.list_runs)
+app.command("validate")(config_commands.validate)
+app.command("show")(config_commands.show)
+app.command("list")(config_commands.list_all)
 app.command("schedule")(schedule_command.draw)
-app.command("schema")(check_commands.schema)
+app.command("schema")(config_commands.schema)
 app.command("bench")(bench_command.bench)

@@ -1,18 +1,25 @@
-"""`mxtrain bench`: how fast it is on this machine."""
+"""`mxtrain bench`: measure the speed of rules and runs on this machine."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mxtrain.cli.options import AsJson, Overrides
+from mxtrain.cli.streams import print_results
 
 if TYPE_CHECKING:
-    from mxtrain.benchmarks import RuleFigures, RunFigures
+    from mxtrain.benchmarks import RuleBenchmark, RunBenchmark
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mxtrain.benchmarks import RuleBenchmark, RunBenchmark, Timing
 
 
-class Engine(StrEnum):
+class BenchBackend(StrEnum):
     """A backend that is named, so that what is measured is known."""
 
     numpy = "numpy"
@@ -35,7 +42,7 @@ def bench(
     size: Annotated[int, typer.Option(min=1, metavar="N", help="Elements of the array.")] = 10_000_000,
     dtype: Annotated[DataType, typer.Option(help="What the array holds.")] = DataType.float32,
     backend: Annotated[
-        Engine | None,
+        BenchBackend | None,
         typer.Option(help="What runs the updates; left out, compiled, or what the run file says.", show_default=False),
     ] = None,
     run: Annotated[
@@ -52,16 +59,15 @@ def bench(
     A rule's update is timed in turns with its limit, which is the slower of two loops: one that only reads and writes
     the same number of arrays, and one that only does the rule's divisions and square roots, on data in the cache.
     """
-    from mxtrain.cli.bench_tables import as_data, print_tables
 
     if sets and run is None:
         raise typer.BadParameter("is laid over a run file's values; name one with --run", param_hint="--set")
-    names = _names(rules or [], default=run is None)
+    names = _rule_names(rules or [], default=run is None)
     try:
-        figures = [_rule(name, size, dtype, backend or Engine.compiled) for name in names]
+        figures = [_measure_rule(name, size, dtype, backend or BenchBackend.compiled) for name in names]
     except MemoryError:
         raise typer.BadParameter(f"there is no memory for arrays of {size:,} elements", param_hint="--size") from None
-    of_run = _run(run, sets or (), backend) if run is not None else None
+    of_run = _measure_run(run, sets or (), backend) if run is not None else None
     if as_json:
         from mxtrain.cli.streams import write_json
 
@@ -70,7 +76,7 @@ def bench(
         print_tables(figures, of_run)
 
 
-def _names(chosen: list[str], default: bool) -> list[str]:
+def _rule_names(chosen: list[str], default: bool) -> list[str]:
     from mxtrain.benchmarks import RULE_CASES
     from mxtrain.names import nearest
     from mxtrain.types import describe
@@ -83,7 +89,7 @@ def _names(chosen: list[str], default: bool) -> list[str]:
     return list(dict.fromkeys(chosen)) or (list(RULE_CASES) if default else [])
 
 
-def _rule(name: str, size: int, dtype: DataType, backend: Engine) -> "RuleFigures":
+def _measure_rule(name: str, size: int, dtype: DataType, backend: BenchBackend) -> "RuleBenchmark":
     from mxtrain.benchmarks import measure_rule
     from mxtrain.cli.streams import messages
 
@@ -91,7 +97,7 @@ def _rule(name: str, size: int, dtype: DataType, backend: Engine) -> "RuleFigure
         return measure_rule(name, size=size, dtype=dtype.value, backend=backend.value)
 
 
-def _run(file: str, sets: Sequence[str], backend: Engine | None) -> "RunFigures":
+def _measure_run(file: str, sets: Sequence[str], backend: BenchBackend | None) -> "RunBenchmark":
     from mxtrain.benchmarks import measure_run
     from mxtrain.cli.streams import messages
     from mxtrain.config import read_run
@@ -101,3 +107,61 @@ def _run(file: str, sets: Sequence[str], backend: Engine | None) -> "RunFigures"
         config = config.model_copy(update={"backend": backend.value})
     with messages().status(f"measuring {config.name}"):
         return measure_run(config)
+
+
+def print_tables(rules: "Sequence[RuleBenchmark]", run: "RunBenchmark | None") -> None:
+    """Print what was measured of rules, then what was measured of a run."""
+    tables = ([_rules_table(rules)] if rules else []) + ([_run_table(run)] if run else [])
+    for number, table in enumerate(tables):
+        print_results(*([""] if number else []), table)
+
+
+def as_data(rules: "Sequence[RuleBenchmark]", run: "RunBenchmark | None") -> dict[str, Any]:
+    """The same in seconds, for JSON."""
+    data: dict[str, Any] = {"rules": [_rule_data(each) for each in rules]}
+    return data | {"run": asdict(run) | {"rest": run.rest}} if run else data
+
+
+def _rule_data(figures: "RuleBenchmark") -> dict[str, Any]:
+    derived = ("bound", "share", "nanoseconds", "gigabytes_per_second")
+    return asdict(figures) | {name: getattr(figures, name) for name in derived}
+
+
+def _rules_table(rules: "Sequence[RuleBenchmark]") -> "Table":
+    table = _new_table("rule", "ms an update", "quartiles", "ns an element", "GB/s", "limit, ms", "set by", "share")
+    for each in rules:
+        table.add_row(
+            each.name,
+            f"{each.update.median * 1e3:.3g}",
+            _format_quartiles(each.update, 1e3),
+            f"{each.nanoseconds:.3f}",
+            f"{each.gigabytes_per_second:.1f}",
+            f"{each.limit.median * 1e3:.3g}",
+            each.bound,
+            f"{each.share:.2f}",
+        )
+    return table
+
+
+def _run_table(run: "RunBenchmark") -> "Table":
+    table = _new_table(run.name, "µs an iteration", "quartiles", "iterations/s")
+    rate = f"{1 / run.iteration.median:,.0f}"
+    table.add_row("all", f"{run.iteration.median * 1e6:.1f}", _format_quartiles(run.iteration, 1e6), rate)
+    for name, part in (("batch", run.batch), ("model", run.model), ("update", run.update)):
+        table.add_row(f"  {name}", f"{part.median * 1e6:.1f}", _format_quartiles(part, 1e6))
+    table.add_row("  rest", f"{run.rest * 1e6:.1f}")
+    return table
+
+
+def _new_table(first: str, *others: str) -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(first, style="cyan", no_wrap=True)
+    for heading in others:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _format_quartiles(timing: "Timing", factor: float) -> str:
+    return f"{timing.low * factor:.3g} to {timing.high * factor:.3g}"

@@ -1,16 +1,15 @@
-"""The entry point: one command, from its arguments to its exit status.
+"""Entry point of the command line: run one command and return its exit status.
 
-Exit status: 0; 1 where a run failed; 2 where a config or the command line is wrong; 130 after Ctrl-C, 143 after
-SIGTERM.
-"""
+Exit status: 0; 1 if a run failed; 2 if a config or the command line is wrong; 130 after Ctrl-C, 143 after
+SIGTERM."""
 
 import os
 import sys
 import warnings
 from collections.abc import Sequence
 
-from mxtrain.cli.streams import abandon_stdout, complain_plainly, make_streams_safe
-from mxtrain.errors import CacheWarning, MxtrainError, printable
+from mxtrain.cli.streams import discard_stdout, make_streams_safe, print_plain_error
+from mxtrain.errors import CacheWarning, MxtrainError, escape_unprintable
 
 INTERRUPTED = 130
 _FORMAT_WARNING = warnings.formatwarning
@@ -34,17 +33,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _interrupted()
     except BrokenPipeError:
         # Whoever read the results has seen enough.
-        abandon_stdout()
+        discard_stdout()
         return 1
     except MemoryError as error:
-        complain_plainly(
+        print_plain_error(
             f"error: not enough memory: {error or 'nothing is left'}; make the model or the batches smaller"
         )
         return 1
     except OSError as error:
-        abandon_stdout()
-        place = f"{printable(os.fsdecode(error.filename))}: " if error.filename is not None else ""
-        complain_plainly(f"error: {place}{error.strerror or error}")
+        discard_stdout()
+        place = f"{escape_unprintable(os.fsdecode(error.filename))}: " if error.filename is not None else ""
+        print_plain_error(f"error: {place}{error.strerror or error}")
         return 1
     return status
 
@@ -54,20 +53,20 @@ def _format_warning(
 ) -> str:
     """Format a warning of mxtrain on one line, and any other as Python does."""
     if issubclass(category, CacheWarning):
-        return f"warning: {printable(str(message))}\n"
+        return f"warning: {escape_unprintable(str(message))}\n"
     return _FORMAT_WARNING(message, category, filename, lineno, line)
 
 
 def _interrupted() -> int:
-    complain_plainly("interrupted")
+    print_plain_error("interrupted")
     return INTERRUPTED
 
 
 def _status(arguments: Sequence[str] | None) -> int:
     from mxtrain.cli.app import app  # here, so that Ctrl-C is answered while it is imported
-    from mxtrain.cli.completion import name_shell
+    from mxtrain.cli.options import accept_shell_name
 
-    name_shell(sys.argv[1:] if arguments is None else arguments)
+    accept_shell_name(sys.argv[1:] if arguments is None else arguments)
     try:
         app(args=arguments, prog_name="mxtrain")
     except SystemExit as end:
@@ -75,7 +74,7 @@ def _status(arguments: Sequence[str] | None) -> int:
             return _interrupted()
         return end.code if isinstance(end.code, int) else 0
     except MxtrainError as error:
-        from mxtrain.cli.complaints import complain
+        from mxtrain.cli.rich_output import print_error
 
-        return complain(error)
+        return print_error(error)
     return 0

@@ -1,10 +1,68 @@
-"""The arguments and options that several commands share."""
+"""Arguments and options shared by several commands, shell completion, and loading of `--plugin` modules."""
 
-from typing import Annotated, TypeAlias
+import os
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from mxtrain.cli.completion import complete_config, complete_folder
+if TYPE_CHECKING:
+    from mxtrain.nn import ModelFactory
+
+SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
+_OPTIONS = ("--install-completion", "--show-completion")
+_CONFIGS = (".yaml", ".yml")
+_BASH_RETURN = "    return 0\n"
+_BASH_NO_SPACE = "    [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == */ ]] && compopt -o nospace 2>/dev/null\n"
+"""Bash appends a space to the only match; after a folder the path may continue. Bash before 4 has no `compopt`."""
+
+
+def accept_shell_name(arguments: Sequence[str]) -> None:
+    """Let `--install-completion` and `--show-completion` accept the name of a shell as the next argument.
+
+    Typer detects the shell from the parent process, or takes a name, but not both. Its script for bash is amended, so
+    that no space follows a folder.
+    """
+    if any(option in _OPTIONS for option in arguments):
+        from typer import _completion_shared
+
+        script = _completion_shared.COMPLETION_SCRIPT_BASH
+        amended = script.replace(_BASH_RETURN, _BASH_NO_SPACE + _BASH_RETURN)
+        _completion_shared._completion_scripts["bash"] = amended
+    if any(option in _OPTIONS and shell in SHELLS for option, shell in pairwise(arguments)):
+        os.environ["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"
+
+
+def complete_config(incomplete: str) -> list[str]:
+    """Complete the path of a run file."""
+    return _paths(incomplete, lambda path: path.suffix in _CONFIGS)
+
+
+def complete_file(incomplete: str) -> list[str]:
+    """Complete the path of a file."""
+    return _paths(incomplete, lambda path: True)
+
+
+def complete_folder(incomplete: str) -> list[str]:
+    """Complete the path of a folder, such as that of a run."""
+    return _paths(incomplete, lambda path: False)
+
+
+def _paths(incomplete: str, is_wanted: Callable[[Path], bool]) -> list[str]:
+    head, slash, start = incomplete.rpartition("/")
+    folder = Path(os.path.expanduser(head + slash) or ".")  # noqa: PTH111 - only what is written is expanded
+    try:
+        found = sorted(path for path in folder.iterdir() if path.name.startswith(start))
+        return [
+            f"{head}{slash}{path.name}{'/' if path.is_dir() else ''}"
+            for path in found
+            if (path.is_dir() or is_wanted(path)) and (start.startswith(".") or not path.name.startswith("."))
+        ]
+    except OSError:
+        return []
+
 
 RunFile: TypeAlias = Annotated[
     str, typer.Argument(metavar="FILE", help="A run file.", show_default=False, autocompletion=complete_config)
@@ -39,3 +97,26 @@ Plugin: TypeAlias = Annotated[
     ),
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+FACTORY = "model"
+
+
+def load_plugin(name: str | None) -> "ModelFactory | None":
+    """The function `model` of a module in the current folder or on PYTHONPATH; None where none is named."""
+    if name is None:
+        return None
+    from mxtrain.processes import import_user_module
+
+    try:
+        module = import_user_module(name)
+    except Exception as error:  # noqa: BLE001 - a module of a user's can raise anything
+        lines = str(error).splitlines() or [""]
+        raise _refused(f"{name} cannot be imported: {type(error).__name__}: {lines[0]}") from error
+    factory: ModelFactory | None = getattr(module, FACTORY, None)
+    if not callable(factory):
+        raise _refused(f"{name} defines no function {FACTORY}(config, n_features, n_outputs, xp)")
+    return factory
+
+
+def _refused(message: str) -> typer.BadParameter:
+    return typer.BadParameter(message, param_hint="--plugin")

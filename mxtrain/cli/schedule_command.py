@@ -1,4 +1,4 @@
-"""`mxtrain schedule`: η and μ over a run, drawn in the terminal and as PNG."""
+"""`mxtrain schedule`: plot the learning rate and the momentum of a run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,10 +7,10 @@ import typer
 
 from mxtrain.cli.options import Overrides, RunFile
 from mxtrain.cli.streams import messages
-from mxtrain.errors import MxtrainError, printable
+from mxtrain.errors import MxtrainError, escape_unprintable
 
 if TYPE_CHECKING:
-    from mxtrain.cli.curves import Course
+    from mxtrain.cli.schedule_plot import Course
 
 
 def draw(
@@ -32,7 +32,7 @@ def draw(
     The learning rate and the momentum at each iteration, in the terminal (needs plotext) and as PNG (needs
     matplotlib). Nothing is trained.
     """
-    from mxtrain.cli.curves import course
+    from mxtrain.cli.schedule_plot import course
     from mxtrain.config import read_run
 
     run = read_run(file, sets or (), handed_over=False)
@@ -48,21 +48,21 @@ def draw(
 def _print(course: "Course") -> str | None:
     """Draw in the terminal; what is missing where that cannot be done."""
     try:
-        from mxtrain.cli.course_in_terminal import print_course
+        from mxtrain.cli.schedule_plot import print_schedule_plot
     except ModuleNotFoundError as error:
         return _remedy("nothing is drawn here", error)
-    print_course(course)
+    print_schedule_plot(course)
     return None
 
 
 def _write(course: "Course", path: Path) -> str | None:
     """Write the picture, and say so; what is missing where that cannot be done."""
     try:
-        from mxtrain.cli.course_picture import write_picture
+        from mxtrain.cli.schedule_plot import write_schedule_png
     except ModuleNotFoundError as error:
         return _remedy("no picture is written", error)
-    write_picture(course, path)
-    messages().print(printable(f"written to {path}"), soft_wrap=True)
+    write_schedule_png(course, path)
+    messages().print(escape_unprintable(f"written to {path}"), soft_wrap=True)
     return None
 
 

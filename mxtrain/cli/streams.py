@@ -1,8 +1,6 @@
-"""Standard output and standard error: results go to the one, messages to the other.
+"""Standard output and standard error: results go to stdout, messages to stderr.
 
-Names of files and folders may contain control characters, such as ESC. Everything is written by a function of this
-module, and each of them escapes these characters.
-"""
+Names of files and folders may contain control characters, such as ESC. Every function of this module escapes them."""
 
 import io
 import os
@@ -11,7 +9,7 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO
 
-from mxtrain.errors import printable
+from mxtrain.errors import escape_unprintable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -29,13 +27,13 @@ def make_streams_safe() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def abandon_stdout() -> None:
+def discard_stdout() -> None:
     """Write to stdout no more, not even what is left in its buffer when the interpreter ends."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class Unbreakable:
+class ErrorTolerantStream:
     """A stream for what nobody need read: where it can no longer be written to, the text is dropped, and nothing ends.
 
     Args:
@@ -67,7 +65,7 @@ class Unbreakable:
         return getattr(self._stream, name)
 
 
-def speaks_unicode() -> bool:
+def supports_unicode() -> bool:
     """Whether stdout can show Greek letters and box-drawing characters."""
     return (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
 
@@ -88,13 +86,13 @@ def print_results(*parts: "RenderableType") -> None:
 
 def messages() -> "Console":
     """Where messages go; a disk that is full, or a reader that is gone, is no reason to end a run."""
-    return _console(Unbreakable(sys.stderr))
+    return _console(ErrorTolerantStream(sys.stderr))
 
 
-def complain_plainly(message: str) -> None:
+def print_plain_error(message: str) -> None:
     """Write a line to stderr, without a look at its style."""
-    stream = Unbreakable(sys.stderr)
-    stream.write(f"{printable(message)}\n")
+    stream = ErrorTolerantStream(sys.stderr)
+    stream.write(f"{escape_unprintable(message)}\n")
     stream.flush()
 
 
@@ -104,7 +102,7 @@ def write_file_text(text: str) -> None:
     A file or a pipe gets the text unchanged; on a terminal control characters are escaped.
     """
     if sys.stdout.isatty():
-        text = "\n".join(map(printable, text.split("\n")))
+        text = "\n".join(map(escape_unprintable, text.split("\n")))
     elif isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
     sys.stdout.write(text)
@@ -114,7 +112,7 @@ def write_json(value: Any, indent: int | None = None) -> None:
     """Write JSON, with JSON escapes for control characters and for letters that the encoding lacks."""
     import json
 
-    text = json.dumps(value, indent=indent, ensure_ascii=not speaks_unicode())
+    text = json.dumps(value, indent=indent, ensure_ascii=not supports_unicode())
     if not text.isprintable():
         text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
     sys.stdout.write(f"{text}\n")
@@ -140,6 +138,6 @@ def _console_class() -> "type[Console]":
                 if control or text.isprintable() or text == "\n":
                     yield segment
                 else:
-                    yield Segment("\n".join(map(printable, text.split("\n"))), style)
+                    yield Segment("\n".join(map(escape_unprintable, text.split("\n"))), style)
 
     return EscapingConsole

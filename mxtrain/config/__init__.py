@@ -1,8 +1,8 @@
-"""The YAML language of configs: read, locate, extend, override, validate, explain, write, export a schema."""
+"""Configuration language: YAML files and dicts to validated configs, and back."""
 
 from mxtrain.config.data_section import CLASS_SOURCES, DataConfig
 from mxtrain.config.fit_section import FitConfig
-from mxtrain.config.load import (
+from mxtrain.config.loader import (
     optimizer_from_dict,
     read_config,
     read_optimizer,
@@ -11,15 +11,38 @@ from mxtrain.config.load import (
     run_from_dict,
     sweep_from_dict,
 )
-from mxtrain.config.run import CLASS_LOSSES, MODELS, CustomConfig, LinearConfig, MLPConfig, ModelConfig, RunConfig
+from mxtrain.config.run_section import (
+    CLASS_LOSSES,
+    MODELS,
+    CustomConfig,
+    LinearConfig,
+    MLPConfig,
+    ModelConfig,
+    RunConfig,
+)
 from mxtrain.config.schema import json_schema
-from mxtrain.config.search.draw import Draw
-from mxtrain.config.search.pruners import ASHA, PRUNERS, AnyPruner, Hyperband, Median, NoPruner
-from mxtrain.config.search.samplers import CMAES, GP, NSGA2, QMC, SAMPLERS, TPE, AnySampler, Grid, Random
-from mxtrain.config.search.section import Objective, SweepConfig
+from mxtrain.config.search.distributions import Suggester
+from mxtrain.config.search.samplers_and_pruners import (
+    ASHA,
+    CMAES,
+    GP,
+    NSGA2,
+    PRUNERS,
+    QMC,
+    SAMPLERS,
+    TPE,
+    AnyPruner,
+    AnySampler,
+    Grid,
+    Hyperband,
+    Median,
+    NoPruner,
+    Random,
+)
 from mxtrain.config.search.space import Point, Space
-from mxtrain.config.search.sweep import Sweep
-from mxtrain.config.writer import to_yaml
+from mxtrain.config.search.sweep_definition import Sweep
+from mxtrain.config.search.sweep_section import Objective, SweepConfig
+from mxtrain.config.yaml.dump import to_yaml
 
 __all__ = [
     "ASHA",
@@ -30,7 +53,7 @@ __all__ = [
     "CMAES",
     "CustomConfig",
     "DataConfig",
-    "Draw",
+    "Suggester",
     "FitConfig",
     "GP",
     "Grid",

@@ -1,4 +1,4 @@
-"""The run file's `data`: what to train on."""
+"""The `data` section of a run file: source, splits, batches, preprocessing."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
@@ -6,19 +6,19 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic_core import PydanticCustomError, core_schema
 
-from mxtrain.config.source import url_problem
+from mxtrain.config.yaml.source_text import url_problem
 from mxtrain.names import nfc
-from mxtrain.types import Bounds, Config, Count, Listed, describe, misfit
+from mxtrain.types import Bounds, Config, ListAsTuple, PositiveInt, describe, field_error
 
 Standardize = Literal["features", "whole", "none"]
 Missing = Literal["error", "drop", "mean"]
 Unseen = Literal["error", "ignore"]
-Text = Annotated[str, Field(min_length=1)]
+NonEmptyText = Annotated[str, Field(min_length=1)]
 
 CLASS_SOURCES: dict[str, bool] = {"digits": True, "diabetes": False}
 """The data sets in the package, and whether their targets are classes."""
 
-HANDED_OVER = "handed_over"
+IN_MEMORY = "handed_over"
 """The source of a run whose data are arrays or columns in memory: Python hands them over as `data=`."""
 
 TABLES = (".csv", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather")
@@ -48,10 +48,10 @@ def is_path(text: str) -> bool:
     return has_ending(text, _PATHS)
 
 
-def family(source: str) -> tuple[str, ...]:
+def compatible_endings(source: str) -> tuple[str, ...]:
     """The endings of paths whose data can stand beside those of `source`.
 
-    >>> family("train.parquet") == TABLES, family("shards/"), family("digits")
+    >>> compatible_endings("train.parquet") == TABLES, compatible_endings("shards/"), compatible_endings("digits")
     (True, ('/',), ())
     """
     if has_ending(source, TABLES):
@@ -62,7 +62,7 @@ def family(source: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Portion:
+class _FractionOrPath:
     """A share of the samples, at least 0 and below 1, or the path of data of their own."""
 
     bounds = Bounds(ge=0, lt=1)
@@ -84,8 +84,8 @@ class _Portion:
         return {"anyOf": [{"type": "number", "minimum": 0, "exclusiveMaximum": 1}, {"type": "string"}]}
 
 
-Portion = Annotated[float | str, _Portion()]
-Names = Annotated[tuple[Annotated[Text, AfterValidator(nfc)], ...], Listed, Field(min_length=1)]
+FractionOrPath = Annotated[float | str, _FractionOrPath()]
+ColumnNames = Annotated[tuple[Annotated[NonEmptyText, AfterValidator(nfc)], ...], ListAsTuple, Field(min_length=1)]
 """Names of columns, in NFC as all names of data are."""
 
 
@@ -120,15 +120,15 @@ class DataConfig(Config):
             target's own unit.
     """
 
-    source: Text
-    target: Text | None = None
-    features: Names | None = None
-    categorical: Names | None = None
+    source: NonEmptyText
+    target: NonEmptyText | None = None
+    features: ColumnNames | None = None
+    categorical: ColumnNames | None = None
     missing: Missing = "error"
     unseen: Unseen = "error"
-    batch_size: Count = 32
-    validation: Portion = 0.2
-    test: Portion = 0.0
+    batch_size: PositiveInt = 32
+    validation: FractionOrPath = 0.2
+    test: FractionOrPath = 0.0
     shuffle: bool = True
     last_batch: Literal["keep", "drop"] = "keep"
     standardize: Standardize | None = None
@@ -137,22 +137,22 @@ class DataConfig(Config):
     @property
     def is_file(self) -> bool:
         """Whether the source is a file or a folder rather than a data set in the package."""
-        return self.source not in CLASS_SOURCES and not self.is_handed_over
+        return self.source not in CLASS_SOURCES and not self.is_in_memory
 
     @property
-    def is_handed_over(self) -> bool:
+    def is_in_memory(self) -> bool:
         """Whether the data are not in the config, but handed over in Python."""
-        return self.source == HANDED_OVER
+        return self.source == IN_MEMORY
 
     @property
     def is_table(self) -> bool:
         """Whether the data are columns with names, rather than arrays."""
-        return has_ending(self.source, TABLES) or (self.is_handed_over and self.target is not None)
+        return has_ending(self.source, TABLES) or (self.is_in_memory and self.target is not None)
 
     @property
     def has_one_array(self) -> bool:
         """Whether the features are one array in memory, whose name they bear."""
-        return has_ending(self.source, ARCHIVES) or (self.is_handed_over and self.target is None)
+        return has_ending(self.source, ARCHIVES) or (self.is_in_memory and self.target is None)
 
     @property
     def is_streamed(self) -> bool:
@@ -172,58 +172,60 @@ class DataConfig(Config):
 
     def why_not(self, handed_over: bool) -> str | None:
         """What is wrong with the source where data are handed over, or are not; None where it suits."""
-        if handed_over == self.is_handed_over:
+        if handed_over == self.is_in_memory:
             return None
         if handed_over:
-            return f"data were handed over, but the config has {self.source}; set source: {HANDED_OVER}"
+            return f"data were handed over, but the config has {self.source}; set source: {IN_MEMORY}"
         return "the data are not in the config; hand them over in Python with data=, or name a file"
 
     @field_validator("target")
     @classmethod
-    def _in_nfc(cls, target: str | None) -> str | None:
+    def _normalize_target(cls, target: str | None) -> str | None:
         return target if target is None or has_ending(target, (".npy",)) else nfc(target)  # a path stays as it is
 
     @model_validator(mode="after")
-    def _suits_the_source(self) -> Self:
-        if self.is_handed_over:
+    def _check_source(self) -> Self:
+        if self.is_in_memory:
             if self.features is not None and not self.is_table:
-                raise misfit("features", "goes with data.target, the name of the column to predict; leave it out")
+                raise field_error("features", "goes with data.target, the name of the column to predict; leave it out")
         elif not self.is_file:
-            self._leave_out("its own", "target", "features")
+            self._reject_fields("its own", "target", "features")
         elif not is_path(self.source):
             if problem := url_problem(self.source):
-                raise misfit("source", problem)
+                raise field_error("source", problem)
             paths = f"a path that ends in {', '.join(_PATHS[:-1])} or, for a folder, /"
-            raise misfit("source", f"must be digits, diabetes, {HANDED_OVER}, or {paths}, got {self.source!r}")
+            raise field_error("source", f"must be digits, diabetes, {IN_MEMORY}, or {paths}, got {self.source!r}")
         elif self.source.endswith("/"):
-            self._leave_out("inputs-*.npy and targets-*.npy", "target", "features")
+            self._reject_fields("inputs-*.npy and targets-*.npy", "target", "features")
         elif self.target is None:
-            raise misfit("source", "a file needs data.target, the name of what is to be predicted")
+            raise field_error("source", "a file needs data.target, the name of what is to be predicted")
         elif has_ending(self.source, (".npy",)):
-            self._leave_out("one array", "features")
+            self._reject_fields("one array", "features")
             if not has_ending(self.target, (".npy",)):
-                raise misfit("target", f"must be the path of an .npy file, as data.source is, got {self.target!r}")
+                raise field_error("target", f"must be the path of an .npy file, as data.source is, got {self.target!r}")
         if not self.is_table:
             if self.categorical is not None:
-                raise misfit("categorical", "only a table has categories; leave categorical out")
+                raise field_error("categorical", "only a table has categories; leave categorical out")
             if self.missing != "error":
-                raise misfit("missing", "only a table may lack values; leave missing out")
+                raise field_error("missing", "only a table may lack values; leave missing out")
         return self
 
     @model_validator(mode="after")
-    def _parts_are_of_a_kind(self) -> Self:
-        endings = family(self.source)
+    def _check_split_sources(self) -> Self:
+        endings = compatible_endings(self.source)
         for name in ("validation", "test"):
             path = getattr(self, name)
             if isinstance(path, str) and not endings:
-                raise misfit(name, f"must be a share of {self.source}, got {path!r}")
+                raise field_error(name, f"must be a share of {self.source}, got {path!r}")
             if isinstance(path, str) and not has_ending(path, endings):
-                raise misfit(name, f"must end in {', '.join(endings)}, to go with {self.source!r}, got {path!r}")
+                raise field_error(name, f"must end in {', '.join(endings)}, to go with {self.source!r}, got {path!r}")
         if self.share("validation") + self.share("test") >= 1:
-            raise misfit("test", "validation and test together must be below 1, so that some samples are trained on")
+            raise field_error(
+                "test", "validation and test together must be below 1, so that some samples are trained on"
+            )
         return self
 
-    def _leave_out(self, has: str, *names: str) -> None:
+    def _reject_fields(self, has: str, *names: str) -> None:
         for name in names:
             if getattr(self, name) is not None:
-                raise misfit(name, f"{self.source} has {has}; leave {name} out")
+                raise field_error(name, f"{self.source} has {has}; leave {name} out")

@@ -1,4 +1,4 @@
-"""The run file's `fit`: how long to train, what to report, what to keep, and when to stop."""
+"""The `fit` section of a run file: epochs, metrics, checkpoints, early stopping, loggers."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from mxtrain.types import Config, Count, Listed, NonNegative, Positive, rejection
+from mxtrain.types import Config, ListAsTuple, NonNegative, Positive, PositiveInt, mismatch_error
 
 MetricName = Literal["accuracy", "loss", "mae", "r2"]
 OnNonfinite = Literal["raise", "skip", "rollback"]
@@ -25,9 +25,9 @@ class Interval:
     unit: Literal["epoch", "iteration", "minute"]
 
 
-def _interval(text: str) -> str:
+def _validate_interval(text: str) -> str:
     if text != AUTO and not _INTERVAL.fullmatch(text):
-        raise rejection("auto, or a count and a unit, such as '1 epoch', '200 iterations' or '5 minutes'", text)
+        raise mismatch_error("auto, or a count and a unit, such as '1 epoch', '200 iterations' or '5 minutes'", text)
     return text
 
 
@@ -50,8 +50,8 @@ class CheckpointConfig(Config):
         best: a metric, such as `val_loss`; the checkpoint of the epoch in which it was best is kept as well.
     """
 
-    every: Annotated[str, AfterValidator(_interval)] = AUTO
-    keep: Count = 3
+    every: Annotated[str, AfterValidator(_validate_interval)] = AUTO
+    keep: PositiveInt = 3
     best: Monitor | None = None
 
     @property
@@ -76,7 +76,7 @@ class EarlyStopping(Config):
     """
 
     monitor: Monitor = "val_loss"
-    patience: Count = 5
+    patience: PositiveInt = 5
     min_delta: NonNegative = 0.0
     restore_best: bool = True
 
@@ -99,15 +99,15 @@ class FitConfig(Config):
         loggers: where metrics also go: `tensorboard`, `mlflow`.
     """
 
-    epochs: Count = 10
-    metrics: Annotated[tuple[MetricName, ...], Listed] = ()
+    epochs: PositiveInt = 10
+    metrics: Annotated[tuple[MetricName, ...], ListAsTuple] = ()
     clip_norm: Positive | None = None
     diagnostics: bool = True
     checkpoint: CheckpointConfig = CheckpointConfig()
     early_stopping: EarlyStopping | None = None
     on_nonfinite: OnNonfinite = "raise"
-    nonfinite_limit: Count = 10
-    loggers: Annotated[tuple[LoggerName, ...], Listed, Field(max_length=2)] = ()
+    nonfinite_limit: PositiveInt = 10
+    loggers: Annotated[tuple[LoggerName, ...], ListAsTuple, Field(max_length=2)] = ()
 
     @property
     def checkpoint_interval(self) -> Interval | None:

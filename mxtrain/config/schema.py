@@ -1,28 +1,28 @@
-"""The JSON Schema of a run file and its sweep, for editors that complete and check YAML while it is typed."""
+"""JSON Schema of run files and sweeps, for completion and validation in editors."""
 
 import re
 from inspect import getdoc
 from typing import Any
 
-from mxtrain.config.nodes import dotted
-from mxtrain.config.run import RunConfig
-from mxtrain.config.search.building import SweepSection
+from mxtrain.config.introspection import kinds
+from mxtrain.config.run_section import RunConfig
 from mxtrain.config.search.distributions import DISTRIBUTIONS, Choice, Distribution
-from mxtrain.config.search.searchable import searchable
-from mxtrain.config.search.section import SweepConfig
-from mxtrain.config.shape import kinds
+from mxtrain.config.search.parser import SweepSection
+from mxtrain.config.search.search_paths import searchable_paths
+from mxtrain.config.search.sweep_section import SweepConfig
+from mxtrain.config.yaml.nodes import format_path
 from mxtrain.names import spelling, words
-from mxtrain.optimizers import Rule
-from mxtrain.schedules.learning_rate import RateSchedule
+from mxtrain.optim.rules import Rule
+from mxtrain.optim.schedules.learning_rate import RateSchedule
 
 _Schema = dict[str, Any]
 
 _ARGUMENTS = re.compile(r"^Args:\n((?:    .*\n?)*)", re.MULTILINE)
 _ARGUMENT = re.compile(r"^    (\S.*?): (.*(?:\n     .*)*)", re.MULTILINE)
-_AS_FOR_ALL = ("as for every rule.", "as for every schedule.")
+_SHARED_DESCRIPTIONS = ("as for every rule.", "as for every schedule.")
 # The pattern of a name says \w, which means less to an editor than to Python.
 _SEARCH = "    search: what is searched: by the path of each value of the run, what it is drawn from."
-_NOISE = ("title", "discriminator", "pattern")
+_OMITTED_KEYS = ("title", "discriminator", "pattern")
 
 
 def json_schema() -> _Schema:
@@ -81,7 +81,7 @@ def _search_definitions() -> _Schema:
     here, below = {"$ref": "#/$defs/Distribution"}, {"$ref": "#/$defs/Search"}
     found["Search"] = {
         "type": "object",
-        "properties": {dotted(path): {"anyOf": [here, below]} for path in searchable()},
+        "properties": {format_path(path): {"anyOf": [here, below]} for path in searchable_paths()},
         "additionalProperties": {"anyOf": [here, below]},
     }
     return found
@@ -92,10 +92,10 @@ def _model(raw: _Schema) -> _Schema:
     described = _descriptions(raw["description"])
     properties: _Schema = {}
     for field, schema in raw["properties"].items():
-        letter, cleaned = spelling(field), _cleaned(schema)
+        letter, cleaned = spelling(field), _clean(schema)
         text = described.get(letter)
         properties[letter] = cleaned | ({"description": text} if text else {})
-        for name in _other_names(field):
+        for name in _aliases(field):
             properties[name] = cleaned | {"description": f"another name of {letter}"}
     return {
         "type": "object",
@@ -105,26 +105,26 @@ def _model(raw: _Schema) -> _Schema:
     }
 
 
-def _other_names(field: str) -> list[str]:
+def _aliases(field: str) -> list[str]:
     """The ASCII words for a field, and what keyboards and Python make of its letter."""
     letter = spelling(field)
     variants = (field, letter.replace("μ", "\N{MICRO SIGN}"))
     return [name for name in dict.fromkeys((*variants, *words(field))) if name != letter]
 
 
-def _cleaned(schema: Any) -> Any:
+def _clean(schema: Any) -> Any:
     """A schema without what only other readers of it need."""
     match schema:
         case {"const": "null"}:
             return {"enum": ["null", None]}  # unquoted, YAML reads the word as nothing
         case {"type": "array", "minLength": length, **rest}:
-            return _cleaned({"type": "array", "minItems": length, **rest})
+            return _clean({"type": "array", "minItems": length, **rest})
         case {"oneOf": options, **rest}:
-            return _cleaned({"anyOf": options, **rest})
+            return _clean({"anyOf": options, **rest})
         case dict():
-            return {key: _cleaned(value) for key, value in schema.items() if key not in _NOISE}
+            return {key: _clean(value) for key, value in schema.items() if key not in _OMITTED_KEYS}
         case list():
-            return [_cleaned(item) for item in schema]
+            return [_clean(item) for item in schema]
     return schema
 
 
@@ -138,5 +138,8 @@ def _arguments(docstring: str) -> dict[str, str]:
     section = _ARGUMENTS.search(docstring)
     found = _ARGUMENT.findall(section[1]) if section else []
     return {
-        name: " ".join(text.split()) for names, text in found for name in names.split(", ") if text not in _AS_FOR_ALL
+        name: " ".join(text.split())
+        for names, text in found
+        for name in names.split(", ")
+        if text not in _SHARED_DESCRIPTIONS
     }

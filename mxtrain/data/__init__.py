@@ -1,20 +1,15 @@
-"""What is trained on: tables become the batches of a run, as pure functions of files and of (seed, epoch)."""
+"""Data pipeline: read tables and arrays, split, preprocess, and iterate over batches."""
 
-from mxtrain.data.batches import Batches, in_order
-from mxtrain.data.columns import Columns, columns_of
-from mxtrain.data.dataset import Dataset, prepare
-from mxtrain.data.disk_part import DiskPart
+from mxtrain.data.batches import Batch, Batches, DiskSamples, InMemorySamples, Samples, in_order
+from mxtrain.data.dataset import Dataset, DatasetCache, FingerprintedDataset, data_fingerprint, prepare, read_data
 from mxtrain.data.fingerprint import fingerprint
-from mxtrain.data.handed_over import Data, inputs_of, samples_of
-from mxtrain.data.load import load
-from mxtrain.data.other_files import load_for_prediction
-from mxtrain.data.part import Batch, Part, Samples
-from mxtrain.data.preprocessing import Category, Number, Preprocessing
-from mxtrain.data.read_data import DataMemory, ReadData, data_fingerprint, read_data
-from mxtrain.data.split import Split, split
-from mxtrain.data.standardization import Standardization
-from mxtrain.data.table import Table
-from mxtrain.data.training_data import TrainingData, take_over
+from mxtrain.data.inference_data import Data, inputs_from_memory, load_for_prediction, samples_from_memory
+from mxtrain.data.preprocessing.preprocessing import Category, Number, Preprocessing
+from mxtrain.data.preprocessing.scalers import Standardization
+from mxtrain.data.preprocessing.table import Table
+from mxtrain.data.readers.columns import Columns, columns_of
+from mxtrain.data.sources import InMemoryData, load, read_in_memory_data
+from mxtrain.data.splits import Split, split
 
 __all__ = [
     "Batch",
@@ -22,28 +17,28 @@ __all__ = [
     "Category",
     "Columns",
     "Data",
-    "DataMemory",
+    "DatasetCache",
     "Dataset",
-    "DiskPart",
+    "DiskSamples",
     "Number",
-    "Part",
+    "InMemorySamples",
     "Preprocessing",
-    "ReadData",
+    "FingerprintedDataset",
     "Samples",
     "Split",
     "Standardization",
     "Table",
-    "TrainingData",
+    "InMemoryData",
     "columns_of",
     "data_fingerprint",
     "fingerprint",
     "in_order",
-    "inputs_of",
+    "inputs_from_memory",
     "load",
     "load_for_prediction",
     "prepare",
     "read_data",
-    "samples_of",
+    "samples_from_memory",
     "split",
-    "take_over",
+    "read_in_memory_data",
 ]

@@ -1,4 +1,4 @@
-"""A fingerprint of the data that a run trains on, so that it is not resumed on others."""
+"""Data fingerprints, to detect changed data when a run is resumed."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from mxtrain.config.data_section import DataConfig, has_ending
-from mxtrain.data.opening import opened, unreadable
+from mxtrain.data.readers.open_file import opened, unreadable_error
 
 
 def fingerprint(config: DataConfig) -> str:
@@ -23,14 +23,14 @@ def fingerprint(config: DataConfig) -> str:
         >>> fingerprint(DataConfig(source="digits"))[:16]
         '683d74786cbd9849'
     """
-    named = list(_files(config))
+    named = list(_named_files(config))
     with ThreadPoolExecutor(2) as pool:
-        digests = pool.map(_digest, (path for _, path in named))
+        digests = pool.map(_file_digest, (path for _, path in named))
         text = "".join(f"{name} {digest}\n" for (name, _), digest in zip(named, digests, strict=True))
     return sha256(text.encode()).hexdigest()
 
 
-def _files(config: DataConfig) -> Iterator[tuple[str, Path]]:
+def _named_files(config: DataConfig) -> Iterator[tuple[str, Path]]:
     if not config.is_file:
         with as_file(files("mxtrain.data").joinpath("tables", f"{config.source}.npz")) as packaged:
             yield "source", packaged
@@ -47,10 +47,10 @@ def _files(config: DataConfig) -> Iterator[tuple[str, Path]]:
         try:
             members = sorted(member for member in Path(path).iterdir() if has_ending(member.name, (".npy",)))
         except OSError as error:
-            raise unreadable(path, error) from None
+            raise unreadable_error(path, error) from None
         yield from ((f"{name}/{member.name}", member) for member in members)
 
 
-def _digest(path: Path) -> str:
+def _file_digest(path: Path) -> str:
     with opened(str(path)) as file:
         return file_digest(file, "sha256").hexdigest()

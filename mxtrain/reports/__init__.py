@@ -1,1 +1,1 @@
-"""Reports: what a run, or a sweep, has come to, as one HTML page and as pictures."""
+"""HTML reports and PNG pictures of runs and sweeps."""

@@ -1,17 +1,20 @@
-"""One HTML page that needs nothing besides itself: its figures, its style and its scripts are inside."""
+"""Self-contained HTML page of a report, and writing it to disk with its pictures."""
 
 import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 from typing import Any, NewType
 
 from plotly.offline import get_plotlyjs
 
-from mxtrain.errors import printable
-from mxtrain.reports.charts import Figure, Matrix, shortened
-from mxtrain.reports.in_browser import drawn
+from mxtrain.atomic_io import refuse_link, write_file, write_output
+from mxtrain.errors import escape_unprintable
+from mxtrain.reports.charts import Figure, Matrix, drawn, shortened
+from mxtrain.reports.pictures import picture
 
 Html = NewType("Html", str)
 """Markup. Whatever a person wrote becomes it by `text` or `lines`, and by nothing else."""
@@ -40,7 +43,7 @@ def page(title: str, blocks: Iterable[Html], figures: Iterable[Figure]) -> str:
 
 def text(value: object) -> Html:
     """Whatever it is as text: what would be markup is shown as it is written."""
-    return Html(html.escape(printable(str(value))))
+    return Html(html.escape(escape_unprintable(str(value))))
 
 
 def lines(value: str) -> Html:
@@ -136,3 +139,53 @@ def embedded(value: Any) -> str:
 
 def _asset(name: str) -> str:
     return (files("mxtrain.reports") / "assets" / name).read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was written.
+
+    Attributes:
+        page: the HTML file.
+        pictures: a PNG of each figure.
+        notes: what could not be shown, and why; the page says it too.
+    """
+
+    page: Path
+    pictures: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+
+def write_report(
+    path: Path,
+    title: str,
+    blocks: Sequence[Html],
+    figures: Sequence[Figure],
+    notes: Sequence[str] = (),
+    *,
+    follow: bool = False,
+) -> Report:
+    """Write a report; each file is put in its place whole.
+
+    Args:
+        path: the page's; the pictures go into a folder beside it that is called like it, without the ending.
+        title, blocks, figures: see `page`.
+        notes: see `Report`.
+        follow: whether to follow symbolic links, for a path that the user chose; in the folder of a run they are
+            replaced.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    folder = path.with_suffix("") if path.suffix else path.with_name(f"{path.name}-pictures")
+    pictures = [folder / f"{figure.key}.png" for figure in figures]
+    if follow:
+        write = write_output
+    else:
+        write = write_file
+        refuse_link(folder)
+    write(path, page(title, blocks, figures).encode())
+    for figure, file in zip(figures, pictures, strict=True):
+        folder.mkdir(exist_ok=True)
+        write(file, picture(figure))
+    return Report(path, tuple(pictures), tuple(notes))

@@ -1,4 +1,4 @@
-"""Charts as PNG, drawn by Matplotlib."""
+"""PNG pictures of charts, drawn by Matplotlib."""
 
 import io
 import math
@@ -76,7 +76,7 @@ def _draw_chart(canvas: Canvas, chart: Chart) -> None:
     panel.grid(color="#dddddd", linewidth=0.6)
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)
-    _quiet(panel)
+    _style_axes(panel)
 
 
 def _draw(panel: Axes, series: Series, chart: Chart) -> None:
@@ -118,7 +118,7 @@ def _draw_matrix(canvas: Canvas, matrix: Matrix) -> None:
     panel.set_title(_literal(matrix.title), color=_INK)
     panel.set_xlabel("predicted class", color=_INK)
     panel.set_ylabel("true class", color=_INK)
-    _quiet(panel)
+    _style_axes(panel)
 
 
 def _plotted(value: Point) -> Value:
@@ -130,7 +130,7 @@ def _literal(text: str) -> str:
     return "".join(it if it.isprintable() else "?" for it in text).replace("$", r"\$")
 
 
-def _quiet(panel: Axes) -> None:
+def _style_axes(panel: Axes) -> None:
     panel.tick_params(colors=_INK, labelsize="small")
     for spine in panel.spines.values():
         spine.set_color("#999999")

@@ -1,24 +1,103 @@
-"""The curves of a run."""
+"""Charts of a run: metrics, schedules, diagnostics, confusion matrix and residuals."""
 
 from collections.abc import Callable
 from typing import Any
 
-from mxtrain.numbers import count
-from mxtrain.reports.charts import POINTS, Chart, Mark, Series, thinned
-from mxtrain.reports.run_facts import RunFacts
-from mxtrain.training import Row
+import numpy as np
+from numpy.typing import NDArray
+
+from mxtrain.formatting import count, format_number
+from mxtrain.reports.charts import POINTS, Chart, Figure, Mark, Matrix, Series, thinned
+from mxtrain.reports.run_data import RunData
+from mxtrain.training import Comparison, Row
+
+_DOTS = 3000
+"""Samples that are drawn; more would cover one another."""
+_CLASSES = 200
+"""Classes up to which a matrix is drawn."""
+_BARS = 41
+
+
+def outcome_charts(comparison: Comparison, class_names: tuple[str, ...] | None, target: str) -> list[Figure]:
+    """A confusion matrix, or the residuals of numbers."""
+    if class_names is None:
+        return _residuals(comparison, target)
+    return [_confusion(comparison, class_names)] if len(class_names) <= _CLASSES else []
+
+
+def _confusion(comparison: Comparison, names: tuple[str, ...]) -> Matrix:
+    size = len(names)
+    true, predicted = comparison.targets.astype(np.int64), comparison.predicted.astype(np.int64)
+    counts = np.bincount(true * size + predicted, minlength=size * size).reshape(size, size)
+    title = f"Which classes are taken for which, on the {comparison.part} part"
+    told = f"{count(len(true), 'sample')}; a row for each true class, coloured by shares of the row."
+    return Matrix("confusion", title, names, counts.tolist(), f"{told} {_mistakes(counts, names)}")
+
+
+def _mistakes(counts: NDArray[Any], names: tuple[str, ...]) -> str:
+    """The most frequent mistakes in words."""
+    wrong = counts - np.diag(np.diag(counts))
+    if not wrong.any():
+        return "Every sample is predicted right."
+    worst = [divmod(int(it), len(names)) for it in np.argsort(-wrong, axis=None, kind="stable")[:3]]
+    told = [
+        f"{names[row]} for {names[column]} ({counts[row, column]:,} of {counts[row].sum():,})"
+        for row, column in worst
+        if wrong[row, column]
+    ]
+    return f"{count(int(wrong.sum()), 'mistake')}, most often {', '.join(told)}."
+
+
+def _residuals(comparison: Comparison, target: str) -> list[Figure]:
+    true, predicted = comparison.targets.astype(np.float64), comparison.predicted.astype(np.float64)
+    residuals = predicted - true
+    shown = np.arange(len(true)) if len(true) <= _DOTS else np.linspace(0, len(true) - 1, _DOTS).astype(np.int64)
+    ends = [float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))]
+    told = count(len(true), "sample") if len(shown) == len(true) else f"{len(shown):,} of {count(len(true), 'sample')}"
+    heights, edges = np.histogram(residuals, bins=min(_BARS, max(5, int(len(true) ** 0.5))))
+    middles = (edges[1:] + edges[:-1]) / 2
+    notes = [
+        f"true {format_number(float(t))}, predicted {format_number(float(p))}"
+        for t, p in zip(true[shown], predicted[shown], strict=True)
+    ]
+    mean = float(residuals.mean())
+    typical = float(np.quantile(np.abs(residuals), 0.5))
+    return [
+        Chart(
+            "predictions",
+            f"Predicted and true {target}, on the {comparison.part} part",
+            f"true {target}",
+            f"predicted {target}",
+            (
+                Series("samples", true[shown].tolist(), predicted[shown].tolist(), "dots", 0, notes),
+                Series("predicted exactly", ends, ends, colour=None, dashed=True),
+            ),
+            f"{told}. On the dashed line, predictions are exact.",
+            each=True,
+        ),
+        Chart(
+            "residuals",
+            f"How far predictions are off, on the {comparison.part} part",
+            f"predicted - true {target}",
+            "samples",
+            (Series("", middles.tolist(), heights.tolist(), "bars", 0),),
+            f"Half of the predictions are off by less than {format_number(typical)}; "
+            f"the mean of predicted - true is {format_number(mean)}.",
+        ),
+    ]
+
 
 _NAMES = {"loss": "Loss", "accuracy": "Accuracy", "mae": "Mean absolute error", "r2": "R²"}
 _RATIOS = 10
 """Parameters whose update ratios are drawn; more could not be told apart."""
 
 
-def metric_charts(facts: RunFacts) -> list[Chart]:
+def metric_charts(facts: RunData) -> list[Chart]:
     """A chart of each metric over the epochs, on the training and on the validation part."""
     return [_metric(facts, name) for name in facts.metrics]
 
 
-def schedule_charts(facts: RunFacts) -> list[Chart]:
+def schedule_charts(facts: RunData) -> list[Chart]:
     """What the learning rate and the momentum were."""
     drawn = (("η", "eta", "Learning rate η"), ("μ", "mu", "Momentum μ"))
     return [
@@ -37,7 +116,7 @@ def schedule_charts(facts: RunFacts) -> list[Chart]:
     ]
 
 
-def diagnostic_charts(facts: RunFacts) -> list[Chart]:
+def diagnostic_charts(facts: RunData) -> list[Chart]:
     """Norms of gradients, sizes of updates, and what was clipped or left out."""
     rows = [row for row in facts.history if isinstance(row.get("diagnostics"), dict)]
     if not rows:
@@ -53,7 +132,7 @@ def diagnostic_charts(facts: RunFacts) -> list[Chart]:
     return [chart for chart in found if chart is not None]
 
 
-def thinning(facts: RunFacts) -> str:
+def thinning(facts: RunData) -> str:
     """That curves are thinned out, where they are."""
     if len(facts.history) <= POINTS:
         return ""
@@ -61,7 +140,7 @@ def thinning(facts: RunFacts) -> str:
     return f"Of {epochs}, each curve shows the lowest and the highest point of {POINTS // 2} stretches of equal length."
 
 
-def _metric(facts: RunFacts, name: str) -> Chart:
+def _metric(facts: RunData, name: str) -> Chart:
     title = _NAMES.get(name, name)
     parts = (("training", name, 0), ("validation", f"val_{name}", 1))
     series = [_series(facts.history, part, _at(key), colour) for part, key, colour in parts]

@@ -1,14 +1,112 @@
-"""The figures of a sweep."""
+"""Charts of a sweep: history, Pareto front, importance, slices, learning curves and parallel coordinates."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import log10
 from statistics import median
 
 from mxtrain.config import Objective
-from mxtrain.numbers import count, short
-from mxtrain.reports.charts import Chart, Point, Series, thinned
-from mxtrain.reports.dimensions import Dimension, plain
-from mxtrain.reports.importance import top
-from mxtrain.reports.sweep_facts import SweepFacts, Trial, is_wide, told_value
+from mxtrain.formatting import count, format_number
+from mxtrain.reports.charts import Chart, Guide, Point, Series, Value, thinned
+from mxtrain.reports.sweep_data import Dimension, Scale, SweepData, Trial, is_wide, plain, told_value, top
+
+_WORDS = 12
+"""Words that an axis has room for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """From a value to its height, from 0 to 1."""
+
+    name: str
+    labels: tuple[tuple[float, str], ...]
+    heights: dict[int, float]
+
+
+def parallel_chart(sweep: SweepData) -> Chart | None:
+    """What the trials tried, side by side, with the best in front; None where there is nothing to compare."""
+    trials = [it for it in sweep.counted("complete", "pruned") if it.values]
+    dimensions = [it for it in sweep.dimensions if it.varies]
+    if len(trials) < 2 or not dimensions:
+        return None
+    objectives = [
+        _objective_dimension(it, {trial.number: trial.values[place] for trial in trials})
+        for place, it in enumerate(sweep.objectives)
+    ]
+    axes = [_axis(dimension) for dimension in (*dimensions, *(it for it in objectives if it.varies))]
+    ranked = [trial.number for trial in sweep.ranked()]
+    quarter = set(ranked[: max(1, len(ranked) // 4)])
+    best = {trial.number for trial in sweep.best}
+    groups = (
+        ("pruned", None, True, [it for it in trials if it.state == "pruned"]),
+        ("complete", 2, True, [it for it in trials if it.state == "complete" and it.number not in quarter | best]),
+        ("best quarter", 0, False, [it for it in trials if it.number in quarter - best]),
+        ("best" if len(best) == 1 else "on the front", 1, False, [it for it in trials if it.number in best]),
+    )
+    series = (_lines(name, sweep.objectives, axes, it, colour, faint) for name, colour, faint, it in groups if it)
+    return Chart(
+        "parallel",
+        "What the trials tried, and what they came to",
+        "",
+        "",
+        tuple(series),
+        "A line for each trial, from left to right; it has a gap where it lacks a value. "
+        f"The best quarter is that by {sweep.objectives[0].metric}.",
+        guides=tuple(Guide(x, axis.labels) for x, axis in enumerate(axes)),
+        ticks=tuple(axis.name for axis in axes),
+        each=True,
+    )
+
+
+def _axis(dimension: Dimension) -> _Axis:
+    if dimension.scale == "words":
+        top = max(1, len(dimension.words) - 1)
+        places = {word: place / top for place, word in enumerate(dimension.words)}
+        shown = dimension.words if len(dimension.words) <= _WORDS else (dimension.words[0], dimension.words[-1])
+        labels = tuple((places[word], word) for word in shown)
+        return _Axis(dimension.name, labels, {it: places[str(word)] for it, word in dimension.values.items()})
+    low, high = min(dimension.numbers), max(dimension.numbers)
+    is_log = dimension.scale == "log"
+    begin, end = (log10(low), log10(high)) if is_log else (low, high)
+
+    def height(value: Value) -> float:
+        assert not isinstance(value, str), "words have axes of their own"
+        return ((log10(value) if is_log else value) - begin) / (end - begin)
+
+    middles = [begin + share * (end - begin) for share in (0.25, 0.5, 0.75)]
+    numbers = [low, *(10**it if is_log else it for it in middles), high]
+    labels = tuple((place / 4, plain(_rounded(number))) for place, number in enumerate(numbers))
+    return _Axis(dimension.name, labels, {it: height(value) for it, value in dimension.values.items()})
+
+
+def _objective_dimension(objective: Objective, values: dict[int, float]) -> Dimension:
+    scale: Scale = "log" if is_wide(list(values.values()), objective) else "linear"
+    return Dimension(objective.metric, scale, (), values)
+
+
+def _lines(
+    name: str,
+    objectives: Sequence[Objective],
+    axes: Sequence[_Axis],
+    trials: Sequence[Trial],
+    colour: int | None,
+    faint: bool,
+) -> Series:
+    x: list[Point] = []
+    y: list[Point] = []
+    notes: list[str] = []
+    for trial in trials:
+        x += [*range(len(axes)), None]
+        y += [*(axis.heights.get(trial.number) for axis in axes), None]
+        pairs = zip(objectives, trial.values, strict=True)
+        values = ", ".join(f"{it.metric} {told_value(it.metric, value)}" for it, value in pairs)
+        notes += [f"trial {trial.number}: {values}"] * (len(axes) + 1)
+    return Series(name, x, y, "line", colour, notes, faint)
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.3g}")
+
 
 _ALL, _BEST = 0, 1
 """Colours: of trials that are complete, and of the best."""
@@ -18,12 +116,12 @@ _FAR = 20.0
 """How far, for the distance of the median from the best, values must lie off to be left out at first."""
 
 
-def history_charts(sweep: SweepFacts) -> list[Chart]:
+def history_charts(sweep: SweepData) -> list[Chart]:
     """What each trial came to, in their order, and the best so far."""
     return [_history(sweep, place) for place in range(len(sweep.objectives)) if sweep.counted("complete")]
 
 
-def importance_charts(sweep: SweepFacts, found: Sequence[Mapping[str, float]]) -> list[Chart]:
+def importance_charts(sweep: SweepData, found: Sequence[Mapping[str, float]]) -> list[Chart]:
     """How much each searched value mattered, for each objective."""
     ended = count(len(sweep.counted("complete", "pruned", "failed")), "trial")
     caption = (
@@ -45,7 +143,7 @@ def importance_charts(sweep: SweepFacts, found: Sequence[Mapping[str, float]]) -
     ]
 
 
-def slice_charts(sweep: SweepFacts) -> list[Chart]:
+def slice_charts(sweep: SweepData) -> list[Chart]:
     """The first objective against each searched value that differs between trials."""
     objective = sweep.objectives[0]
     seen = [it for it in sweep.counted("complete", "pruned") if it.values]
@@ -80,7 +178,7 @@ def slice_charts(sweep: SweepFacts) -> list[Chart]:
     return charts
 
 
-def curve_chart(sweep: SweepFacts) -> Chart | None:
+def curve_chart(sweep: SweepData) -> Chart | None:
     """The first objective that is measured in each epoch, over the epochs of all trials."""
     metrics = [
         it for it in sweep.objectives if any(it.metric in row for trial in sweep.trials for row in trial.history)
@@ -118,7 +216,7 @@ def curve_chart(sweep: SweepFacts) -> Chart | None:
     )
 
 
-def front_chart(sweep: SweepFacts) -> Chart | None:
+def front_chart(sweep: SweepData) -> Chart | None:
     """Two objectives against each other, with the trials than which none is better in both."""
     if len(sweep.objectives) != 2 or not sweep.counted("complete"):
         return None
@@ -149,7 +247,7 @@ def _bars(shares: Mapping[str, float]) -> Series:
     return Series("", [100 * share for share in shares.values()], list(shares), "bars", _ALL, told)
 
 
-def _history(sweep: SweepFacts, place: int) -> Chart:
+def _history(sweep: SweepData, place: int) -> Chart:
     objective = sweep.objectives[place]
     better = max if objective.maximize else min
     complete, pruned = sweep.counted("complete"), [it for it in sweep.counted("pruned") if it.values]
@@ -204,7 +302,9 @@ def _curves(
         xs, ys = thinned([row["epoch"] for row in rows], [float(row[metric]) for row in rows], points)
         x += [*xs, None]
         y += [*ys, None]
-        notes += [f"trial {trial.number}, epoch {epoch}: {short(value)}" for epoch, value in zip(xs, ys, strict=True)]
+        notes += [
+            f"trial {trial.number}, epoch {epoch}: {format_number(value)}" for epoch, value in zip(xs, ys, strict=True)
+        ]
         notes.append("")
     if not any(it is not None for it in x):
         return None
@@ -215,11 +315,11 @@ def _values(trials: Iterable[Trial], place: int = 0) -> list[float]:
     return [trial.values[place] for trial in trials]
 
 
-def _notes(sweep: SweepFacts, trials: Iterable[Trial]) -> list[str]:
+def _notes(sweep: SweepData, trials: Iterable[Trial]) -> list[str]:
     return [_note(sweep, trial) for trial in trials]
 
 
-def _note(sweep: SweepFacts, trial: Trial) -> str:
+def _note(sweep: SweepData, trial: Trial) -> str:
     values = ", ".join(
         f"{it.metric} {told_value(it.metric, value)}" for it, value in zip(sweep.objectives, trial.values, strict=True)
     )

@@ -1,8 +1,17 @@
-"""Sweeps: a search over any value of a run file, on all cores or a cluster, that never loses a trial."""
+"""Sweeps: hyperparameter search over any value of a run file, on all cores or a cluster, resumable at any time."""
 
-from mxtrain.sweeps.folder import SweepFolder
-from mxtrain.sweeps.plan import SweepPlan
 from mxtrain.sweeps.result import SweepResult
-from mxtrain.sweeps.run_sweep import Watch, plan_sweep, resume_sweep, stand_of, sweep
+from mxtrain.sweeps.run_sweep import Watch, plan_sweep, read_sweep_status, resume_sweep, sweep
+from mxtrain.sweeps.sweep_folder import SweepFolder
+from mxtrain.sweeps.sweep_plan import SweepPlan
 
-__all__ = ["SweepFolder", "SweepPlan", "SweepResult", "Watch", "plan_sweep", "resume_sweep", "stand_of", "sweep"]
+__all__ = [
+    "SweepFolder",
+    "SweepPlan",
+    "SweepResult",
+    "Watch",
+    "plan_sweep",
+    "resume_sweep",
+    "read_sweep_status",
+    "sweep",
+]

@@ -1,4 +1,4 @@
-"""A Dask cluster on this machine that accepts no connection but its own."""
+"""A private local Dask cluster: TLS with temporary certificates, no HTTP server."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""A Dask cluster: segments on whatever workers its scheduler has, all of which see the sweep's folder."""
+"""The Dask engine: runs tasks on the workers of a Dask cluster that share the sweep's folder."""
 
 import time
 from functools import cache
@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from mxtrain.errors import SweepError
-from mxtrain.sweeps.task import Outcome, Task
-from mxtrain.sweeps.work import work
+from mxtrain.sweeps.task import Task, TaskResult, run_task
 from mxtrain.training import StopRequest
 
 if TYPE_CHECKING:
     from mxtrain.sweeps import dask_cluster
 
-_LOOK = 1.0
+_WORKER_COUNT_SECONDS = 1.0
 """Seconds for which the number of workers is taken to be what it was."""
-_HEARTBEAT = 3.0
+_HEARTBEAT_SECONDS = 3.0
 """Seconds between two looks at whether the driver is still there."""
 
 
@@ -29,7 +28,7 @@ class DaskEngine:
         scheduler: the address of its scheduler; None begins a cluster on this machine.
         count: how many segments are under way at once at the most.
         environment: what the processes of a cluster on this machine find in their environment.
-        plugin: the factory of a custom model, as `work.load_factory` takes it.
+        plugin: the factory of a custom model, as `run_task.load_factory` takes it.
 
     Raises:
         SweepError: Dask is missing, or the scheduler does not answer.
@@ -61,35 +60,35 @@ class DaskEngine:
             self._client = Client(address, set_as_default=False, timeout=20)
         except (OSError, ValueError, TypeError, RuntimeError) as error:  # the last two: TLS without certificates
             raise SweepError(f"the Dask scheduler {scheduler} does not answer: {error}") from error
-        self._parting = f"mxtrain-{uuid4().hex}"
-        self._event = Event(self._parting, client=self._client)
-        self._ended: SimpleQueue[tuple[Task, Any]] = SimpleQueue()
-        self._under_way: dict[tuple[int, int], Any] = {}
-        self._threads, self._looked_at = 0, -_LOOK
+        self._event_name = f"mxtrain-{uuid4().hex}"
+        self._event = Event(self._event_name, client=self._client)
+        self._finished: SimpleQueue[tuple[Task, Any]] = SimpleQueue()
+        self._futures: dict[tuple[int, int], Any] = {}
+        self._threads, self._counted_at = 0, -_WORKER_COUNT_SECONDS
 
     @property
     def free(self) -> int:
         """How many more segments it can take now."""
-        if time.monotonic() - self._looked_at > _LOOK:
-            self._threads, self._looked_at = sum(self._client.nthreads().values()), time.monotonic()
-        return min(self._count, self._threads) - len(self._under_way)
+        if time.monotonic() - self._counted_at > _WORKER_COUNT_SECONDS:
+            self._threads, self._counted_at = sum(self._client.nthreads().values()), time.monotonic()
+        return min(self._count, self._threads) - len(self._futures)
 
     def submit(self, task: Task) -> None:
         """Begin a segment; see `Engine.submit`."""
-        driver = (self._parting, self._client.id)
-        future = self._client.submit(segment, task.to_dict(), self._plugin, driver, pure=False)
-        self._under_way[task.key] = future
-        future.add_done_callback(lambda done: self._ended.put((task, done)))
+        driver = (self._event_name, self._client.id)
+        future = self._client.submit(run_on_worker, task.to_dict(), self._plugin, driver, pure=False)
+        self._futures[task.key] = future
+        future.add_done_callback(lambda done: self._finished.put((task, done)))
 
-    def wait(self, seconds: float) -> list[Outcome]:
+    def wait(self, seconds: float) -> list[TaskResult]:
         """What has come of segments; see `Engine.wait`."""
-        outcomes = []
+        results = []
         try:
-            outcomes.append(self._outcome(*self._ended.get(timeout=seconds)))
+            results.append(self._to_result(*self._finished.get(timeout=seconds)))
             while True:
-                outcomes.append(self._outcome(*self._ended.get_nowait()))
+                results.append(self._to_result(*self._finished.get_nowait()))
         except Empty:
-            return outcomes
+            return results
 
     def stop(self, signal: int) -> None:
         """Ask every segment under way to end; see `Engine.stop`."""
@@ -102,28 +101,30 @@ class DaskEngine:
         if self._cluster is not None:
             self._cluster.close()
 
-    def _outcome(self, task: Task, future: Any) -> Outcome:
-        del self._under_way[task.key]
+    def _to_result(self, task: Task, future: Any) -> TaskResult:
+        del self._futures[task.key]
         if future.status == "finished":
-            return Outcome.from_dict(task, future.result())
-        return Outcome(task, "lost", f"its worker was lost: {future.exception() if future.done() else future.status}")
+            return TaskResult.from_dict(task, future.result())
+        return TaskResult(
+            task, "lost", f"its worker was lost: {future.exception() if future.done() else future.status}"
+        )
 
 
-def segment(task: dict[str, Any], plugin: str | None, driver: tuple[str, str]) -> dict[str, Any]:
+def run_on_worker(task: dict[str, Any], plugin: str | None, driver: tuple[str, str]) -> dict[str, Any]:
     """Do a segment, on a worker."""
-    return work(Task(**task), _request(*driver), plugin).to_dict()
+    return run_task(Task(**task), _stop_request(*driver), plugin).to_dict()
 
 
 @cache
-def _request(parting: str, driver: str) -> StopRequest:
+def _stop_request(event_name: str, driver: str) -> StopRequest:
     """Whether a driver wants everything to stop, or is gone; one for all its segments in a process."""
     from distributed import Event, get_client
 
     client = get_client()
-    request, event = StopRequest(), Event(parting, client=client)
+    request, event = StopRequest(), Event(event_name, client=client)
 
     def listen() -> None:
-        while not event.wait(_HEARTBEAT) and client.run_on_scheduler(_knows, driver):
+        while not event.wait(_HEARTBEAT_SECONDS) and client.run_on_scheduler(_has_client, driver):
             pass
         request.signal = SIGTERM
 
@@ -131,6 +132,6 @@ def _request(parting: str, driver: str) -> StopRequest:
     return request
 
 
-def _knows(driver: str, dask_scheduler: Any) -> bool:
+def _has_client(driver: str, dask_scheduler: Any) -> bool:
     """Whether the scheduler has a client of this name."""
     return driver in dask_scheduler.clients

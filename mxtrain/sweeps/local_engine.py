@@ -1,4 +1,6 @@
-"""Supervised processes on this machine: one that dies is replaced, and costs its segment since the last checkpoint."""
+"""The local engine: supervised worker processes on this machine.
+
+A worker that dies is replaced; its task runs again from the last checkpoint."""
 
 import json
 import os
@@ -11,16 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mxtrain.atomic_io import appended, make_folder
+from mxtrain.atomic_io import make_folder, open_for_append
 from mxtrain.errors import SweepError
-from mxtrain.module_path import child_path, child_python
-from mxtrain.sweeps.task import Outcome, Task
+from mxtrain.processes import child_path, child_python
+from mxtrain.sweeps.task import Task, TaskResult
 
-STILLBORN = 100
+MAX_STARTUP_FAILURES = 100
 """What deaths of workers that are not ready yet may count, in a row; after that no other worker would do better."""
-_KILLED, _CRASHED = 1, 20
+_KILL_WEIGHT, _CRASH_WEIGHT = 1, 20
 """What a death counts: anybody may kill a process, but one that ends by itself will do so again."""
-_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM)
+_KILL_SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 
 
 @dataclass(eq=False)
@@ -57,9 +59,9 @@ class LocalEngine:
         self._workers = [_Worker(it, logs / f"worker-{i}.log") for i, it in enumerate(environments)]
         self._arguments = [plugin] if plugin else []
         self._selector = selectors.DefaultSelector()
-        self._stillborn = 0
+        self._startup_failures = 0
         for worker in self._workers:  # now, so that they are ready by the time there is something to do
-            self._start(worker)
+            self._start_worker(worker)
 
     @property
     def free(self) -> int:
@@ -73,43 +75,43 @@ class LocalEngine:
         worker = next((each for each in idle if each.process and each.process.poll() is None), idle[0])
         worker.task = task
         if worker.process is None or worker.process.poll() is not None:
-            self._end(worker)
-            self._start(worker)
-        self._tell(worker, task.to_dict())
+            self._stop_worker(worker)
+            self._start_worker(worker)
+        self._send(worker, task.to_dict())
 
-    def wait(self, seconds: float) -> list[Outcome]:
+    def wait(self, seconds: float) -> list[TaskResult]:
         """What has come of segments; see `Engine.wait`."""
         readable: list[_Worker] = [key.data for key, _ in self._selector.select(seconds)]
         # a child of a worker's own may keep its stdout open, so the end of that is not all that tells of a death
         dead = [worker for worker in self._workers if worker.process and worker.process.poll() is not None]
-        outcomes: list[Outcome] = []
+        results: list[TaskResult] = []
         for worker in dict.fromkeys((*readable, *dead)):
             is_over = self._receive(worker)
             *lines, rest = worker.received.split(b"\n")
             worker.received = bytearray(rest)
             for line in lines:
-                outcomes += self._answer(worker, json.loads(line))
+                results += self._parse_answer(worker, json.loads(line))
             if is_over or worker in dead:
-                outcomes += self._lost(worker)
-        return outcomes
+                results += self._handle_death(worker)
+        return results
 
     def stop(self, signal: int) -> None:
         """Ask every segment under way to end; see `Engine.stop`."""
         for worker in self._workers:
             if worker.task is not None:
-                self._tell(worker, {"stop": signal})
+                self._send(worker, {"stop": signal})
 
     def close(self) -> None:
         """End all workers."""
         for worker in self._workers:
             if worker.process is not None and not worker.is_ready:
                 worker.process.kill()  # it would look at its stdin only later
-            self._end(worker)
+            self._stop_worker(worker)
         self._selector.close()
 
-    def _start(self, worker: _Worker) -> None:
+    def _start_worker(self, worker: _Worker) -> None:
         make_folder(worker.log.parent)
-        with appended(worker.log) as log:
+        with open_for_append(worker.log) as log:
             worker.process = subprocess.Popen(
                 [*child_python(), "-m", "mxtrain.sweeps.worker", *self._arguments],
                 stdin=subprocess.PIPE,
@@ -125,7 +127,7 @@ class LocalEngine:
         os.set_blocking(worker.process.stdout.fileno(), False)
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
 
-    def _tell(self, worker: _Worker, request: dict[str, Any]) -> None:
+    def _send(self, worker: _Worker, request: dict[str, Any]) -> None:
         assert worker.process is not None
         assert worker.process.stdin is not None
         with suppress(BrokenPipeError):  # it has died: the end of its stdout says so
@@ -141,27 +143,29 @@ class LocalEngine:
             return True
         return False
 
-    def _answer(self, worker: _Worker, record: dict[str, Any]) -> list[Outcome]:
+    def _parse_answer(self, worker: _Worker, record: dict[str, Any]) -> list[TaskResult]:
         if record["kind"] == "ready":
-            worker.is_ready, self._stillborn = True, 0
+            worker.is_ready, self._startup_failures = True, 0
             return []
         task, worker.task = worker.task, None
         assert task is not None, "a worker answers what it was asked"
-        return [Outcome.from_dict(task, record)]
+        return [TaskResult.from_dict(task, record)]
 
-    def _lost(self, worker: _Worker) -> list[Outcome]:
+    def _handle_death(self, worker: _Worker) -> list[TaskResult]:
         """A worker has died: its segment can be done again."""
         was_ready = worker.is_ready
-        status = self._end(worker)
-        reason = f"its worker {_told(status)}; see {worker.log}"
+        status = self._stop_worker(worker)
+        reason = f"its worker {_describe_exit(status)}; see {worker.log}"
         task, worker.task = worker.task, None
         if not was_ready:
-            self._stillborn += _KILLED if -status in _BY_OTHERS else _CRASHED
-            if self._stillborn >= STILLBORN:
-                raise SweepError(f"workers die before they are ready: the last {_told(status)}; see {worker.log}")
-        return [] if task is None else [Outcome(task, "lost" if was_ready else "undone", reason)]
+            self._startup_failures += _KILL_WEIGHT if -status in _KILL_SIGNALS else _CRASH_WEIGHT
+            if self._startup_failures >= MAX_STARTUP_FAILURES:
+                raise SweepError(
+                    f"workers die before they are ready: the last {_describe_exit(status)}; see {worker.log}"
+                )
+        return [] if task is None else [TaskResult(task, "lost" if was_ready else "undone", reason)]
 
-    def _end(self, worker: _Worker) -> int:
+    def _stop_worker(self, worker: _Worker) -> int:
         """See a worker's process off; its exit status."""
         process, worker.process = worker.process, None
         if process is None:
@@ -183,10 +187,10 @@ class LocalEngine:
         return status
 
 
-def _told(status: int) -> str:
+def _describe_exit(status: int) -> str:
     """How a process ended.
 
-    >>> _told(-9), _told(1)
+    >>> _describe_exit(-9), _describe_exit(1)
     ('was killed by SIGKILL', 'ended with status 1')
     """
     return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"

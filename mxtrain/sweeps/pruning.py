@@ -1,7 +1,7 @@
-"""When a trial is given up: Optuna's pruners, each decision from what the trial itself may know.
+"""Pruning: Optuna's pruners, each decision a function of the trials that the pruned trial may know.
 
-As for sampling, trial k is compared with the trials 0 to k - `parallel`, so that no decision depends on who was faster.
-"""
+As in sampling, trial k is compared with the trials 0 to k - `parallel`, so no decision depends on the speed of
+workers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from mxtrain.config import Sweep
 from mxtrain.sweeps.sampling import STUDY, directions
 
 
-def rungs_of(sweep: Sweep, epochs: int) -> list[int]:
+def rung_epochs(sweep: Sweep, epochs: int) -> list[int]:
     """The epochs after which a trial of so many epochs is looked at; the last one is not among them."""
     pruner = sweep.settings.pruner
     match pruner.kind:
@@ -31,7 +31,7 @@ def rungs_of(sweep: Sweep, epochs: int) -> list[int]:
 
 
 @dataclass(slots=True)
-class Judge:
+class TrialPruner:
     """Decides on one trial.
 
     Args:
@@ -55,23 +55,23 @@ class Judge:
         complete = sum(other.state == TrialState.COMPLETE for other in self.others)
         if pruner.kind == "median" and complete < pruner.startup:
             return []
-        return rungs_of(self.sweep, epochs)
+        return rung_epochs(self.sweep, epochs)
 
-    def gives_up(self, course: Mapping[int, float]) -> bool:
+    def should_prune(self, intermediate_values: Mapping[int, float]) -> bool:
         """Whether the trial ends here.
 
         Args:
             course: its value after each epoch at which it was looked at, up to this one.
         """
-        study = self._study = self._study or self._seen()
+        study = self._study = self._study or self._study_of_known_trials()
         own = study.get_trials(deepcopy=False)[self.number]
-        epoch = max(course)
-        study._storage.set_trial_intermediate_value(own._trial_id, epoch, course[epoch])
-        verdict = _pruner(self.sweep).prune(study, study.get_trials(deepcopy=False)[self.number])
+        epoch = max(intermediate_values)
+        study._storage.set_trial_intermediate_value(own._trial_id, epoch, intermediate_values[epoch])
+        verdict = _create_pruner(self.sweep).prune(study, study.get_trials(deepcopy=False)[self.number])
         self.attributes |= study.get_trials(deepcopy=False)[self.number].system_attrs
         return verdict
 
-    def _seen(self) -> optuna.Study:
+    def _study_of_known_trials(self) -> optuna.Study:
         """A study that holds what the trial may know, and the trial itself under its number."""
         study = optuna.create_study(directions=directions(self.sweep), study_name=STUDY)
         running = create_trial(state=TrialState.RUNNING)
@@ -79,7 +79,7 @@ class Judge:
         return study
 
 
-def _pruner(sweep: Sweep) -> BasePruner:
+def _create_pruner(sweep: Sweep) -> BasePruner:
     config = sweep.settings.pruner
     match config.kind:
         case "median":

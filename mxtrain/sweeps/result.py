@@ -1,4 +1,4 @@
-"""What came of a sweep: a row for each trial, and the best of them."""
+"""The result of a sweep: one row per trial, the best trial, and the Pareto front."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,8 +7,7 @@ from statistics import stdev
 from typing import Any
 
 from mxtrain.config import Objective
-from mxtrain.numbers import count, short
-from mxtrain.training.json_text import is_finite_number
+from mxtrain.formatting import count, format_number, is_finite_number
 from mxtrain.types import describe
 
 TrialRow = dict[str, Any]
@@ -16,7 +15,7 @@ TrialRow = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class TrialResult:
     """A trial as it stands, or ended.
 
     Attributes:
@@ -45,8 +44,8 @@ class Ending:
     epochs: int = 0
     seconds: float = 0.0
     error: str = ""
-    curve: Mapping[int, float] = field(default_factory=dict)
-    marks: Mapping[str, Any] = field(default_factory=dict)
+    intermediate_values: Mapping[int, float] = field(default_factory=dict)
+    pruner_attributes: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_row(self) -> TrialRow:
@@ -54,7 +53,7 @@ class Ending:
         row: TrialRow = {
             "number": self.number,
             "params": dict(self.params),
-            "value": _alone(self.values),
+            "value": _unwrap_single(self.values),
             "state": self.state,
             "run_dir": str(self.run_dir),
             "epochs": self.epochs,
@@ -64,8 +63,8 @@ class Ending:
         if self.error:
             row["error"] = self.error
         if len(self.by_seed) > 1:
-            row["values_by_seed"] = [_alone(values) for values in self.by_seed]
-            row["spread"] = _alone([stdev(values) for values in zip(*self.by_seed, strict=True)])
+            row["values_by_seed"] = [_unwrap_single(values) for values in self.by_seed]
+            row["spread"] = _unwrap_single([stdev(values) for values in zip(*self.by_seed, strict=True)])
         return row
 
 
@@ -89,7 +88,7 @@ class SweepResult:
 
     def __repr__(self) -> str:
         complete = f"{len(self.counted('complete'))} of {count(self.total, 'trial')} complete"
-        return f"SweepResult({str(self.run_dir)!r}, {', '.join([complete, *self._outcome()])})"
+        return f"SweepResult({str(self.run_dir)!r}, {', '.join([complete, *self._summary()])})"
 
     def __getitem__(self, index: Any) -> Any:
         return self.trials[index]
@@ -139,7 +138,7 @@ class SweepResult:
         Raises:
             ValueError: it is not what `to_dict` returns; says where.
         """
-        if problem := _problem(record):
+        if problem := _find_problem(record):
             raise ValueError(problem)
         objectives = tuple(Objective(each["metric"], each["maximize"]) for each in record["objectives"])
         return cls(record["name"], Path(record["run_dir"]), objectives, tuple(record["trials"]), record["total"])
@@ -160,10 +159,12 @@ class SweepResult:
         )
         return replace(self, run_dir=folder, trials=rows)
 
-    def _outcome(self) -> list[str]:
+    def _summary(self) -> list[str]:
         """In a few words, what was found; nothing where no trial is complete."""
         if self.best is not None:
-            return [f"the best is {self.best['number']}: {self.objectives[0].metric} {short(self.best['value'])}"]
+            return [
+                f"the best is {self.best['number']}: {self.objectives[0].metric} {format_number(self.best['value'])}"
+            ]
         return [f"{len(front)} on the Pareto front"] if (front := self.front) else []
 
     def _costs(self, row: TrialRow) -> list[float]:
@@ -175,12 +176,12 @@ def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
     return one != other and all(a <= b for a, b in zip(one, other, strict=True))
 
 
-def _alone(values: Sequence[float] | None) -> Any:
+def _unwrap_single(values: Sequence[float] | None) -> Any:
     """The one value, or all of them."""
     return values and (values[0] if len(values) == 1 else list(values))
 
 
-def _problem(record: Any) -> str:
+def _find_problem(record: Any) -> str:
     """Return what is wrong with a record that was read; "" if nothing is."""
     if not isinstance(record, dict):
         return f"must be a mapping, got {describe(record)}"

@@ -1,23 +1,38 @@
-"""The doors of sweeps: a file or a dict in, the trials out."""
+"""Entry points of sweeps: run, resume, plan, and read the status."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from mxtrain.config import Sweep, read_sweep, sweep_from_dict
-from mxtrain.errors import ConfigError, Problem, SweepError
-from mxtrain.models import ModelFactory
-from mxtrain.sweeps.engine import Engine
-from mxtrain.sweeps.folder import SWEEPS, SweepFolder
-from mxtrain.sweeps.plan import SweepPlan, plan_of
-from mxtrain.sweeps.quiet import quiet
-from mxtrain.sweeps.resources import environments, share
+from mxtrain.errors import ConfigError, ConfigProblem, SweepError
+from mxtrain.nn import ModelFactory
 from mxtrain.sweeps.result import SweepResult
-from mxtrain.sweeps.work import load_factory
+from mxtrain.sweeps.sweep_folder import SWEEPS, SweepFolder
+from mxtrain.sweeps.sweep_plan import SweepPlan, allocate_workers, make_sweep_plan, worker_environments
+from mxtrain.sweeps.task import Engine, load_factory
 from mxtrain.training import StopRequest
 from mxtrain.types import describe
+
+
+@contextmanager
+def silence_optuna() -> Iterator[None]:
+    """Optuna is quiet for as long as this lasts."""
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"optuna\b")
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        try:
+            yield
+        finally:
+            optuna.logging.set_verbosity(before)
+
 
 Watch: TypeAlias = Callable[[SweepResult], None]
 """Is told, a few times a second, how the sweep stands."""
@@ -38,11 +53,11 @@ def sweep(
     watch: Watch | None = None,
 ) -> SweepResult:
     """Search over any value of a run file as `mxtrain.sweep` does, without progress."""
-    plan = _plan(config, overrides)
+    plan = _read_config(config, overrides)
     folder = _folder(plan, run_dir)
     folder.make()
     with folder.locked():
-        plan = folder.take_up(plan)
+        plan = folder.claim(plan)
         return _run(plan, folder, workers, engine, scheduler, retry_failed, model, stop, watch)
 
 
@@ -61,12 +76,12 @@ def plan_sweep(
     workers: int | None = None,
 ) -> SweepPlan:
     """What a sweep would do: everything is checked, and nothing is trained or written. Arguments as for `sweep`."""
-    plan = _plan(config, overrides)
-    with quiet():
-        return plan_of(plan, _folder(plan, run_dir).path, workers)
+    plan = _read_config(config, overrides)
+    with silence_optuna():
+        return make_sweep_plan(plan, _folder(plan, run_dir).path, workers)
 
 
-def stand_of(
+def read_sweep_status(
     config: Mapping[str, Any] | str | PathLike[str],
     *,
     run_dir: str | PathLike[str] | None = None,
@@ -78,7 +93,7 @@ def stand_of(
         SweepError: it has not begun.
     """
     is_folder = isinstance(config, str | PathLike) and SweepFolder.holds_sweep(Path(config))
-    folder = SweepFolder(Path(str(config))) if is_folder else _folder(_plan(config, overrides), run_dir)
+    folder = SweepFolder(Path(str(config))) if is_folder else _folder(_read_config(config, overrides), run_dir)
     result = folder.read_results()
     return result if folder.is_running else result.stopped()
 
@@ -101,12 +116,12 @@ def _run(
     from mxtrain.sweeps.driver import Driver  # heavy: it imports Optuna
 
     _check_rollback(plan)
-    place = factory_place(model)
+    place = importable_name(model)
     _check_model(plan, place)
-    threads, count = share(plan, workers, elsewhere=scheduler is not None)
-    crew = _engine(engine, scheduler, environments(plan, count, threads), folder, place)
-    with quiet(), closing(crew):
-        driver = Driver(plan, folder, crew, threads, stop or StopRequest(), watch or (lambda result: None))
+    threads, count = allocate_workers(plan, workers, elsewhere=scheduler is not None)
+    task_engine = _create_engine(engine, scheduler, worker_environments(plan, count, threads), folder, place)
+    with silence_optuna(), closing(task_engine):
+        driver = Driver(plan, folder, task_engine, threads, stop or StopRequest(), watch or (lambda result: None))
         with closing(driver):
             return driver.run(retry_failed)
 
@@ -115,13 +130,13 @@ def _check_model(plan: Sweep, place: str | None) -> None:
     """A custom model is handed over, and can be imported; any other is not."""
     is_custom = plan.run.get("model", {}).get("kind") == "custom"
     if is_custom and place is None:
-        raise ConfigError([Problem("model", "is a custom one; hand it over with --plugin, or with model=")])
+        raise ConfigError([ConfigProblem("model", "is a custom one; hand it over with --plugin, or with model=")])
     if place is None:
         return
     if "model" in plan.run and not is_custom:
         kind = plan.run["model"].get("kind")
         message = f"a model was handed over, but the config has {kind}; set model: {{kind: custom}}"
-        raise ConfigError([Problem("model", message)])
+        raise ConfigError([ConfigProblem("model", message)])
     try:
         load_factory(place)
     except Exception as error:
@@ -135,10 +150,10 @@ def _check_rollback(plan: Sweep) -> None:
         message = (
             f"must be auto or '1 epoch' in a sweep with on_nonfinite: rollback, got {fit['checkpoint']['every']!r}"
         )
-        raise ConfigError([Problem("fit.checkpoint.every", message)])
+        raise ConfigError([ConfigProblem("fit.checkpoint.every", message)])
 
 
-def _engine(
+def _create_engine(
     name: EngineName,
     scheduler: str | None,
     workers: Sequence[dict[str, str]],
@@ -159,13 +174,13 @@ def _engine(
     raise SweepError(f"engine must be local or dask, got {name!r}")
 
 
-def factory_place(model: ModelFactory | str | None) -> str | None:
+def importable_name(model: ModelFactory | str | None) -> str | None:
     """Where workers find a model's factory, as `module:function`.
 
     Raises:
         SweepError: they cannot.
 
-    >>> factory_place(sweep)
+    >>> importable_name(sweep)
     'mxtrain.sweeps.run_sweep:sweep'
     """
     if model is None:
@@ -180,12 +195,12 @@ def factory_place(model: ModelFactory | str | None) -> str | None:
     return f"{module}:{name}"
 
 
-def _plan(config: Mapping[str, Any] | str | PathLike[str], overrides: Sequence[str]) -> Sweep:
+def _read_config(config: Mapping[str, Any] | str | PathLike[str], overrides: Sequence[str]) -> Sweep:
     match config:
         case str() | PathLike():
             return read_sweep(config, overrides)
         case Mapping() if not overrides:
             return sweep_from_dict(config)
         case Mapping():
-            raise ConfigError([Problem("overrides", "only a file takes overrides; change the config itself")])
-    raise ConfigError([Problem("config", f"must be a path or a dict, got {describe(config)}")])
+            raise ConfigError([ConfigProblem("overrides", "only a file takes overrides; change the config itself")])
+    raise ConfigError([ConfigProblem("config", f"must be a path or a dict, got {describe(config)}")])

@@ -1,9 +1,10 @@
-"""What to try next: Optuna's samplers, asked and told in an order that no worker's speed can change.
+"""Sampling: Optuna's samplers, called in an order that does not depend on the speed of workers.
 
-Trial k is drawn by a sampler of its own, seeded from (sweep seed, k). It has been told what came of the trials 0 to
-k - `parallel`, and knows what the ones after those are trying. So a sweep's trials follow from its file alone, with one
-worker or with a hundred, on any engine, and after any interruption.
-"""
+Each trial has its own sampler, seeded from (sweep seed, trial number). The sampler of trial k knows the results of
+trials 0 to
+k - `parallel` and the parameters of those after. The trials of a sweep therefore depend only on its file: the number of
+workers,
+the engine and interruptions change nothing."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,20 +19,20 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from mxtrain.config import Point, Sweep
-from mxtrain.config.search.samplers import CMAES, GP, NSGA2, QMC, TPE, AnySampler
+from mxtrain.config.search.samplers_and_pruners import CMAES, GP, NSGA2, QMC, TPE, AnySampler
 from mxtrain.errors import SweepError
 
 STUDY = "sweep"
 """What the study in memory is called; Hyperband shares trials among its brackets by this name and their numbers."""
 
-PACKAGES = {"qmc": ("scipy",), "cmaes": ("cmaes",), "gp": ("scipy", "torch")}
+SAMPLER_PACKAGES = {"qmc": ("scipy",), "cmaes": ("cmaes",), "gp": ("scipy", "torch")}
 """What samplers need besides Optuna."""
-REDRAWN = ("grid", "random", "qmc", "nsga2")
+REDRAWN_SAMPLERS = ("grid", "random", "qmc", "nsga2")
 """Samplers that keep more in mind than what stands in trials, and are quick: what they drew is drawn again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class SampledPoint:
     """A point, with what Optuna must know of it.
 
     Attributes:
@@ -45,7 +46,7 @@ class Drawn:
     attributes: Mapping[str, Any]
 
 
-class Sampling:
+class TrialSampler:
     """Draws the points of a sweep's trials, in the order of their numbers.
 
     Args:
@@ -61,20 +62,20 @@ class Sampling:
         self._grid: Iterator[dict[str, Any]] = sweep.space.grid() if sweep.settings.sampler.kind == "grid" else iter(())
         self.study = optuna.create_study(directions=directions(sweep), study_name=STUDY)
 
-    def draw(self, number: int) -> Drawn:
+    def draw(self, number: int) -> SampledPoint:
         """The point of the next trial."""
         if self._sweep.settings.sampler.kind == "grid":
             self.study.enqueue_trial(next(self._grid))
-        self.study.sampler = _sampler(self._sweep, number)
+        self.study.sampler = _sampler_of_trial(self._sweep, number)
         trial = self.study.ask()
         assert trial.number == number, "trials are drawn in order"
         point = self._sweep.space.sample(trial)
         frozen = self.study.get_trials(deepcopy=False)[number]
-        return Drawn(point, frozen.distributions, frozen.system_attrs)
+        return SampledPoint(point, frozen.distributions, frozen.system_attrs)
 
-    def recall(self, number: int, drawn: Drawn) -> Drawn:
+    def restore_sample(self, number: int, drawn: SampledPoint) -> SampledPoint:
         """The next trial was drawn by an earlier process."""
-        if self._sweep.settings.sampler.kind in REDRAWN:
+        if self._sweep.settings.sampler.kind in REDRAWN_SAMPLERS:
             again = self.draw(number)
             if again.point.drawn != drawn.point.drawn:
                 raise SweepError(
@@ -91,7 +92,9 @@ class Sampling:
         self.study.add_trial(trial)
         return drawn
 
-    def tell(self, number: int, state: TrialState, values: list[float] | None, course: Mapping[int, float]) -> None:
+    def tell(
+        self, number: int, state: TrialState, values: list[float] | None, intermediate_values: Mapping[int, float]
+    ) -> None:
         """What came of a trial.
 
         Args:
@@ -101,7 +104,7 @@ class Sampling:
             course: its value after each epoch at which it was looked at.
         """
         trial_id = self.study.get_trials(deepcopy=False)[number]._trial_id
-        for epoch, value in course.items():
+        for epoch, value in intermediate_values.items():
             self.study._storage.set_trial_intermediate_value(trial_id, epoch, value)
         self.study.tell(number, values if state == TrialState.COMPLETE else None, state=state)
 
@@ -112,25 +115,25 @@ def directions(sweep: Sweep) -> list[StudyDirection]:
     return [words[each.maximize] for each in sweep.settings.objectives]
 
 
-def seed_of(sweep_seed: int, number: int) -> int:
+def sampler_seed(sweep_seed: int, number: int) -> int:
     """The seed of one trial's sampler, below 2³², as a pure function of the sweep's seed and the trial's number."""
     return int.from_bytes(sha256(f"{sweep_seed} {number}".encode()).digest()[:4], "little")
 
 
 def _check_packages(kind: str) -> None:
     """Optuna looks for them only once a sampler begins to learn."""
-    for package in PACKAGES.get(kind, ()):
+    for package in SAMPLER_PACKAGES.get(kind, ()):
         if find_spec(package) is None:
             extra = "gp" if kind == "gp" else "samplers"
             raise SweepError(f"the sampler {kind} needs {package}; pip install 'mxtrain[{extra}]'")
 
 
-def _sampler(sweep: Sweep, number: int) -> BaseSampler:
+def _sampler_of_trial(sweep: Sweep, number: int) -> BaseSampler:
     """The sampler of one trial."""
-    return _make(sweep.settings.sampler, seed_of(sweep.settings.seed, number), sweep.settings.seed)
+    return _create_sampler(sweep.settings.sampler, sampler_seed(sweep.settings.seed, number), sweep.settings.seed)
 
 
-def _make(config: AnySampler, seed: int, sweep_seed: int) -> BaseSampler:
+def _create_sampler(config: AnySampler, seed: int, sweep_seed: int) -> BaseSampler:
     samplers = optuna.samplers
     match config:
         case TPE():
@@ -171,7 +174,7 @@ def _make(config: AnySampler, seed: int, sweep_seed: int) -> BaseSampler:
             return samplers.QMCSampler(
                 qmc_type=config.sequence,
                 scramble=config.scramble,
-                seed=seed_of(sweep_seed, -1),  # all trials are points of one sequence
+                seed=sampler_seed(sweep_seed, -1),  # all trials are points of one sequence
                 independent_sampler=samplers.RandomSampler(seed=seed),
                 warn_independent_sampling=False,
             )

@@ -1,4 +1,4 @@
-"""A trial: a point of the search space, and the runs that tell what it is worth."""
+"""A trial: a point of the search space, and one run for each seed."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -7,9 +7,9 @@ from statistics import fmean
 from typing import Literal
 
 from mxtrain.config import Objective, Point, RunConfig
-from mxtrain.sweeps.pruning import Judge
-from mxtrain.sweeps.result import Ending
-from mxtrain.sweeps.task import Outcome, Task
+from mxtrain.sweeps.pruning import TrialPruner
+from mxtrain.sweeps.result import TrialResult
+from mxtrain.sweeps.task import Task, TaskResult
 from mxtrain.training import (
     Checkpoints,
     Progress,
@@ -24,9 +24,9 @@ from mxtrain.training import (
 )
 
 State = Literal["waiting", "running", "complete", "pruned", "failed"]
-ENDED: tuple[State, ...] = ("complete", "pruned", "failed")
+FINAL_STATES: tuple[State, ...] = ("complete", "pruned", "failed")
 
-PATIENCE = 10
+MAX_LOST_WORKERS = 10
 """Workers in a row that a trial may lose without getting on; then it is taken to be what kills them."""
 
 
@@ -35,7 +35,7 @@ class NoValueError(Exception):
 
 
 @dataclass(slots=True)
-class Member:
+class SeedRun:
     """One run of a trial.
 
     Attributes:
@@ -48,7 +48,7 @@ class Member:
     run_dir: Path
     progress: Progress = Progress([], False, 0)
 
-    def stands_at(self, epoch: int) -> bool:
+    def has_reached(self, epoch: int) -> bool:
         """Whether so many epochs are finished, or all that there will be."""
         return self.progress.is_over or len(self.progress.rows) >= epoch
 
@@ -97,37 +97,37 @@ class Trial:
 
     number: int
     point: Point
-    members: list[Member]
+    seed_runs: list[SeedRun]
     rungs: list[int]
-    judge: Judge
+    pruner: TrialPruner
     objectives: Sequence[Objective]
     state: State = "waiting"
     error: str = ""
-    course: dict[int, float] = field(default_factory=dict)
+    intermediate_values: dict[int, float] = field(default_factory=dict)
     values: list[float] | None = None
     seconds: float = 0.0
     lost: int = 0
-    stood: tuple[int, ...] = ()
+    lost_position: tuple[int, ...] = ()
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing more will be done for it."""
-        return self.state in ENDED
+        return self.state in FINAL_STATES
 
     @property
-    def is_begun(self) -> bool:
+    def is_unfinished(self) -> bool:
         """Whether its folder holds a run that has neither ended nor failed."""
-        return any(each.run_dir.exists() for each in self.members) and not self.has_failed_before
+        return any(each.run_dir.exists() for each in self.seed_runs) and not self.has_failed_run
 
     @property
-    def has_failed_before(self) -> bool:
+    def has_failed_run(self) -> bool:
         """Whether its folder holds a run that failed."""
-        return any(read_status(each.run_dir).state == "failed" for each in self.members)
+        return any(read_status(each.run_dir).state == "failed" for each in self.seed_runs)
 
-    def mark_end(self) -> None:
+    def write_final_status(self) -> None:
         """Write into the folders of unfinished runs that the trial was pruned or failed."""
         if self.state in ("pruned", "failed"):
-            for each in self.members:
+            for each in self.seed_runs:
                 status = read_status(each.run_dir)
                 is_marked = (status.state, status.reason) == (self.state, self.error)
                 if is_marked or each.progress.is_over or not each.run_dir.exists():
@@ -143,7 +143,7 @@ class Trial:
         Raises:
             ForeignRunError: a folder holds another run.
         """
-        for each in self.members:
+        for each in self.seed_runs:
             check_same_run(each.config, each.run_dir)
             status = read_status(each.run_dir)
             check_failed(each.run_dir, status)
@@ -151,95 +151,99 @@ class Trial:
             each.progress = Progress(rows, status.is_finished, 0)
             if status.state == "failed" and not self.error:
                 self.error = status.reason
-        if not self._judge():
+        if not self._prune_at_rungs():
             self.state = "failed"
 
     @property
     def target(self) -> int:
         """The epoch to which its runs are to be taken next."""
-        passed = len(self.course)
-        return self.rungs[passed] if passed < len(self.rungs) else max(each.config.fit.epochs for each in self.members)
+        passed = len(self.intermediate_values)
+        return (
+            self.rungs[passed] if passed < len(self.rungs) else max(each.config.fit.epochs for each in self.seed_runs)
+        )
 
     @property
     def epochs(self) -> int:
         """How many epochs its runs have finished; where it was pruned, up to there."""
         if self.state == "pruned":
-            return max(self.course)
+            return max(self.intermediate_values)
         if self.state == "failed":  # metrics, as they do not depend on when checkpoints were saved
-            return max(len(read_history(each.run_dir)) for each in self.members)
-        return max(each.epochs for each in self.members)
+            return max(len(read_history(each.run_dir)) for each in self.seed_runs)
+        return max(each.epochs for each in self.seed_runs)
 
     def tasks(self) -> Iterator[Task]:
         """What is to be done now, a segment for each run that is not there yet."""
-        for i, member in enumerate(self.members):
-            if not member.stands_at(self.target):
+        for i, member in enumerate(self.seed_runs):
+            if not member.has_reached(self.target):
                 yield Task(self.number, i, member.config.to_dict(), str(member.run_dir), self.target)
 
-    def take(self, outcome: Outcome) -> None:
+    def take(self, result: TaskResult) -> None:
         """Take note of what came of a segment, and decide what follows from it."""
         if self.has_ended:
             return
-        self.seconds += outcome.seconds
-        if outcome.kind == "failed":
-            self.state, self.error = "failed", outcome.message
-        elif outcome.kind == "lost":
-            stood = outcome.task.member, *self.members[outcome.task.member].standing
-            self.lost = self.lost + 1 if stood == self.stood else 1
-            self.stood = stood
-            if self.lost >= PATIENCE:
-                self.state, self.error = "failed", f"{PATIENCE} workers were lost in a row: {outcome.message}"
-        elif outcome.progress is not None:
+        self.seconds += result.seconds
+        if result.kind == "failed":
+            self.state, self.error = "failed", result.message
+        elif result.kind == "lost":
+            lost_position = result.task.member, *self.seed_runs[result.task.member].standing
+            self.lost = self.lost + 1 if lost_position == self.lost_position else 1
+            self.lost_position = lost_position
+            if self.lost >= MAX_LOST_WORKERS:
+                self.state, self.error = "failed", f"{MAX_LOST_WORKERS} workers were lost in a row: {result.message}"
+        elif result.progress is not None:
             self.lost = 0
-            self.members[outcome.task.member].progress = outcome.progress
+            self.seed_runs[result.task.member].progress = result.progress
             try:
-                self._move_on()
+                self._advance()
             except NoValueError as error:
                 self.state, self.error = "failed", str(error)
 
-    def ending(self) -> Ending:
+    def ending(self) -> TrialResult:
         """The trial as it stands."""
         epochs = self.epochs
         has_value = self.values is not None
-        return Ending(
+        return TrialResult(
             number=self.number,
             state=self.state,
             params=self.point.params,
             drawn=self.point.drawn,
-            run_dir=self.members[0].run_dir,
+            run_dir=self.seed_runs[0].run_dir,
             values=self.values,
-            by_seed=self._by_seed() if has_value else (),
+            by_seed=self._values_by_seed() if has_value else (),
             epochs=epochs,
             seconds=self.seconds,
             error=self.error,
-            curve={**self.course, epochs: fmean(self._values(epochs)[0])} if has_value else {},
-            marks=self.judge.attributes,
+            intermediate_values={**self.intermediate_values, epochs: fmean(self._values(epochs)[0])}
+            if has_value
+            else {},
+            pruner_attributes=self.pruner.attributes,
         )
 
     def _values(self, epoch: int | None = None) -> list[list[float]]:
         """For each objective, the value of each run."""
-        return [[each.value(objective.metric, epoch) for each in self.members] for objective in self.objectives]
+        return [[each.value(objective.metric, epoch) for each in self.seed_runs] for objective in self.objectives]
 
-    def _by_seed(self) -> list[tuple[float, ...]]:
+    def _values_by_seed(self) -> list[tuple[float, ...]]:
         return list(zip(*self._values(self.epochs if self.state == "pruned" else None), strict=True))
 
-    def _move_on(self) -> None:
-        if not self._judge() and all(member.progress.is_over for member in self.members):
+    def _advance(self) -> None:
+        if not self._prune_at_rungs() and all(member.progress.is_over for member in self.seed_runs):
             self.state, self.values = "complete", [fmean(values) for values in self._values()]
 
-    def _judge(self) -> bool:
+    def _prune_at_rungs(self) -> bool:
         """Judge the trial at each rung that its runs have reached, and return whether it is pruned.
 
         A finished run is judged at every rung it has metrics for, because an earlier driver may have trained it to its
         end, and its values at the rungs affect later trials.
         """
-        while len(self.course) < len(self.rungs) and self.target <= max(
-            len(each.progress.rows) for each in self.members
+        while len(self.intermediate_values) < len(self.rungs) and self.target <= max(
+            len(each.progress.rows) for each in self.seed_runs
         ):
-            if not all(member.stands_at(self.target) for member in self.members):
+            if not all(member.has_reached(self.target) for member in self.seed_runs):
                 return False
             epoch = self.target
-            self.course[epoch] = fmean(self._values(epoch)[0])
-            if self.judge.gives_up(self.course):
+            self.intermediate_values[epoch] = fmean(self._values(epoch)[0])
+            if self.pruner.should_prune(self.intermediate_values):
                 self.state, self.values = "pruned", [fmean(values) for values in self._values(epoch)]
                 return True
         return False

@@ -1,8 +1,8 @@
-"""A worker: a process that does one segment after the other, `python -P -m mxtrain.sweeps.worker [PLUGIN]`.
+"""The worker process of the local engine: `python -P -m mxtrain.sweeps.worker [PLUGIN]`.
 
-It reads a line of JSON for each segment from stdin, and writes one for what came of it. When its driver is gone,
-however that ended, stdin ends, and so does the worker, at once: another does again what was not saved.
-"""
+It reads one JSON line per task from stdin and writes one JSON line per result to stdout. When the driver exits, stdin
+closes and
+the worker exits immediately; unsaved work is repeated by another worker."""
 
 import ctypes
 import json
@@ -13,8 +13,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import IO, Any
 
-from mxtrain.sweeps.task import Task
-from mxtrain.sweeps.work import load_factory, work
+from mxtrain.sweeps.task import Task, load_factory, run_task
 from mxtrain.training import StopRequest
 
 
@@ -24,14 +23,14 @@ def main(plugin: str | None = None) -> None:
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches every process of a terminal; the driver says what to do
     _die_with_parent()
-    lines, answers = _own_streams()
+    lines, answers = _redirect_streams()
     stop = StopRequest()
     requests: SimpleQueue[dict[str, Any]] = SimpleQueue()
-    Thread(target=_read, args=(lines, requests, stop), daemon=True).start()
+    Thread(target=_read_requests, args=(lines, requests, stop), daemon=True).start()
     load_factory(plugin)
     _send(answers, {"kind": "ready"})
     while True:
-        _send(answers, work(Task(**requests.get()), stop, plugin).to_dict())
+        _send(answers, run_task(Task(**requests.get()), stop, plugin).to_dict())
 
 
 def _die_with_parent() -> None:
@@ -40,7 +39,7 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def _read(lines: IO[bytes], requests: "SimpleQueue[dict[str, Any]]", stop: StopRequest) -> None:
+def _read_requests(lines: IO[bytes], requests: "SimpleQueue[dict[str, Any]]", stop: StopRequest) -> None:
     for line in lines:
         if not line.endswith(b"\n"):
             break  # the driver died while writing
@@ -52,7 +51,7 @@ def _read(lines: IO[bytes], requests: "SimpleQueue[dict[str, Any]]", stop: StopR
     os._exit(0)  # nobody waits for an answer any more, and another process may take up the run's folder
 
 
-def _own_streams() -> tuple[IO[bytes], IO[bytes]]:
+def _redirect_streams() -> tuple[IO[bytes], IO[bytes]]:
     """Stdin and stdout for segments alone: a model reads nothing, and what it prints goes to stderr."""
     lines, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)

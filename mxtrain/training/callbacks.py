@@ -1,13 +1,16 @@
-"""How to watch a run, and how to end it early."""
+"""Callbacks that watch or end a run, and stop requests from signals."""
 
-from collections.abc import Iterable
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeAlias
 
 from mxtrain.config import RunConfig
-from mxtrain.state import OptimizationState
+from mxtrain.optim.optimization_state import OptimizationState
 
 Row: TypeAlias = dict[str, Any]
 """One epoch's metrics, by name, as they stand in metrics.jsonl."""
@@ -105,7 +108,7 @@ def check_callbacks(callbacks: Iterable[object]) -> None:
             raise TypeError(f"callbacks[{i}] must be an object with one of {', '.join(EVENTS)}, got {got}")
 
 
-def tell(callbacks: Iterable[object], event: str, *details: Any) -> None:
+def notify(callbacks: Iterable[object], event: str, *details: Any) -> None:
     """Call a method of each callback, of those that have it: who does not inherit need not have them all.
 
     Each gets an epoch's row and state as its own. Where one wants to stop, the others still hear of what there is.
@@ -122,7 +125,7 @@ def tell(callbacks: Iterable[object], event: str, *details: Any) -> None:
         raise stop
 
 
-def tell_of_error(callbacks: Iterable[object], error: BaseException) -> None:
+def notify_error(callbacks: Iterable[object], error: BaseException) -> None:
     """Call `on_error` of each callback; what goes wrong there is noted on the error, and hides nothing of it."""
     for callback in callbacks:
         method = getattr(callback, "on_error", None)
@@ -131,3 +134,38 @@ def tell_of_error(callbacks: Iterable[object], error: BaseException) -> None:
                 method(error)
             except Exception as another:  # noqa: BLE001 - whatever it is, the first error is the one that counts
                 error.add_note(f"and {type(callback).__name__}.on_error raised {another!r}")
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(slots=True)
+class StopRequest:
+    """Whether a run shall stop: the number of the signal that said so, 0 for none."""
+
+    signal: int = 0
+
+
+@contextmanager
+def graceful_stop() -> Iterator[StopRequest]:
+    """Turn the first Ctrl-C or SIGTERM into a request, which `fit` obeys; a second one acts at once, as ever.
+
+    Only the main thread may use it, as Python handles signals there.
+    """
+    request = StopRequest()
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if request.signal:
+            signal.signal(number, before[signal.Signals(number)] or signal.SIG_DFL)
+            signal.raise_signal(number)
+        else:
+            request.signal = number
+
+    for number in SIGNALS:
+        signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        for number in SIGNALS:
+            signal.signal(number, before[number] or signal.SIG_DFL)

@@ -1,8 +1,15 @@
-"""What a run ran on, and what of it is no longer so."""
+"""The software and hardware of a run, and its number of BLAS threads.
+
+BLAS divides products of matrices among threads, so their last bits depend on the number of threads. The package's own
+models give the same bits on any number (`mxtrain.nn.matmul`); custom models, and a NumPy whose BLAS cannot be called
+directly, do not.
+"""
 
 import json
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,13 +18,71 @@ from typing import Any
 import numpy as np
 
 from mxtrain.atomic_io import read_file
-from mxtrain.training.flattened import flattened
-from mxtrain.training.json_text import parse
+from mxtrain.config import CustomConfig, RunConfig
+from mxtrain.config.dotted_paths import flattened
+from mxtrain.formatting import parse
+from mxtrain.nn.matmul import gemm, single_threaded_blas
 from mxtrain.types import describe
+
+
+def with_blas_threads(config: RunConfig) -> RunConfig:
+    """The config with the number of BLAS threads that this process uses now, where that matters and is not said."""
+    matters = isinstance(config.model, CustomConfig) or gemm(config.dtype) is None
+    return config.model_copy(update={"threads": blas_threads()}) if matters and not config.threads else config
+
+
+def blas_threads() -> int | None:
+    """How many threads BLAS uses in this process; None where it is one that does not tell, as on macOS."""
+    return max(map(_threads, _libraries()), default=None)
+
+
+@contextmanager
+def limit_blas_threads(threads: int | None) -> Iterator[None]:
+    """Have BLAS use so many threads, and as many as before afterwards; None leaves it as it is."""
+    libraries = _libraries() if threads else []
+    before = [(library, number) for library in libraries if (number := _threads(library)) != threads]
+    try:
+        for library, _ in before:
+            _set_threads(library, threads)
+        yield
+    finally:
+        for library, number in before:
+            _set_threads(library, number)
+
+
+def set_blas_threads(threads: int | None) -> None:
+    """Have BLAS use so many threads from now on: for a process that trains several runs at once, in threads."""
+    for library in _libraries() if threads else []:
+        _set_threads(library, threads)
+
+
+def _libraries() -> list[Any]:
+    """Each BLAS that this process has loaded."""
+    from threadpoolctl import ThreadpoolController
+
+    found: list[Any] = ThreadpoolController().select(user_api="blas").lib_controllers
+    return found
+
+
+def _threads(library: Any) -> int:
+    return (
+        single_threaded_blas.outside
+        if single_threaded_blas.matches_library(library.filepath)
+        else library.num_threads or 1
+    )
+
+
+def _set_threads(library: Any, threads: int | None) -> None:
+    """NumPy's own BLAS keeps its one thread while another thread of Python computes a pass."""
+    if single_threaded_blas.matches_library(library.filepath):
+        single_threaded_blas.outside = threads or 1
+    else:
+        library.set_num_threads(threads)
+
 
 ENVIRONMENT = "environment.json"
 _PACKAGES = ("mxtrain", "numpy", "numba", "safetensors", "cupy-cuda12x", "cupy-cuda13x")
-_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE")
+_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE")
 """What tells BLAS how to cut products of matrices into parts, and so how they are rounded."""
 
 
@@ -31,12 +96,12 @@ def environment(backend: str) -> dict[str, Any]:
         "machine": platform.machine(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
-        "threads": {name: os.environ[name] for name in _THREADS if name in os.environ},
+        "threads": {name: os.environ[name] for name in _THREAD_VARIABLES if name in os.environ},
         "backend": backend,
     }
 
 
-def to_text(environment: dict[str, Any]) -> bytes:
+def environment_json(environment: dict[str, Any]) -> bytes:
     """As it is written."""
     return json.dumps(environment, indent=2).encode() + b"\n"
 
@@ -55,13 +120,13 @@ def environment_changes(run_dir: Path, backend: str) -> list[str]:
         return [f"{file} cannot be read, so nothing is known of what the run ran on"]
     now = flattened(environment(backend))
     return [
-        f"{name}: was {_told(before.get(name))}, is {_told(now.get(name))}"
+        f"{name}: was {_format_setting(before.get(name))}, is {_format_setting(now.get(name))}"
         for name in before | now
         if before.get(name) != now.get(name)
     ]
 
 
-def _told(value: Any) -> str:
+def _format_setting(value: Any) -> str:
     return "not there" if value is None else describe(value).strip("'")
 
 

@@ -1,18 +1,99 @@
-"""The metrics of a run that stands in a folder, read without touching it."""
+"""metrics.jsonl: its rows, the log that checkpoints share, the best epoch, and advice on a poor regression."""
 
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from mxtrain.atomic_io import read_file
-from mxtrain.config import RunConfig
+import numpy as np
+
+from mxtrain.atomic_io import extend_file, open_file, read_file, write_file
+from mxtrain.config import CLASS_LOSSES, RunConfig
+from mxtrain.config.dotted_paths import flattened
 from mxtrain.config.fit_section import is_better
+from mxtrain.formatting import format_number, is_finite_number, parse
 from mxtrain.training.callbacks import Row
-from mxtrain.training.flattened import flattened
-from mxtrain.training.json_text import is_finite_number, parse
-from mxtrain.training.ledger import METRICS
-from mxtrain.training.patience import Patience
-from mxtrain.types import describe
+from mxtrain.training.early_stopping import Patience
+from mxtrain.types import Array, describe
+
+METRICS = "metrics.jsonl"
+"""The same lines for everybody to read; where the ledger is damaged, they stand in for it."""
+
+
+def to_line(row: Mapping[str, Any]) -> bytes:
+    """A row as one line of JSON.
+
+    >>> to_line({"epoch": 1, "η": 0.5})
+    b'{"epoch": 1, "\\xce\\xb7": 0.5}\\n'
+    """
+    return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+@dataclass(slots=True)
+class MetricsLog:
+    """A file with a line for each finished epoch, of which a checkpoint names the length and the SHA-256 that it needs.
+
+    If a checkpoint held its rows itself, a run would write as many rows as the square of its epochs.
+
+    Args:
+        path: the file.
+    """
+
+    path: Path
+    _epochs: int = 0
+    _bytes: int = -1
+    """How much of the file is known to be written; -1 before this process has written any."""
+    _sum: Any = field(default_factory=sha256)
+
+    def write_rows(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Flush to the disk what the file lacks of these rows.
+
+        Returns:
+            What a checkpoint says of its rows: their number, their bytes and the SHA-256 of these.
+
+        Raises:
+            OSError: the file cannot be written; what earlier checkpoints need of it is untouched.
+        """
+        if not self._can_grow_to(rows):
+            self._epochs, self._bytes, self._sum = 0, -1, sha256()
+        text = b"".join(map(to_line, rows[self._epochs :]))
+        if self._bytes < 0:
+            write_file(self.path, text)
+        elif text:
+            extend_file(self.path, self._bytes, text)
+        self._sum.update(text)
+        self._epochs, self._bytes = len(rows), max(self._bytes, 0) + len(text)
+        return {"epochs": self._epochs, "bytes": self._bytes, "sha256": self._sum.hexdigest()}
+
+    def read(self, extent: Mapping[str, Any]) -> tuple[list[Row], Path]:
+        """The rows that `write_rows` spoke of, and the file that they are from: the ledger, or else metrics.jsonl.
+
+        Raises:
+            ValueError: neither file begins with them any more.
+        """
+        for path in (self.path, self.path.with_name(METRICS)):
+            try:
+                with open_file(path) as file:
+                    is_long_enough = os.fstat(file.fileno()).st_size >= extent["bytes"]
+                    text = file.read(extent["bytes"]) if is_long_enough else b""
+            except OSError:
+                continue
+            if sha256(text).hexdigest() == extent["sha256"]:
+                return [parse(line) for line in text.splitlines()], path
+        raise ValueError(
+            f"neither {self.path.name} nor {METRICS} holds the metrics of its {extent['epochs']} epochs any more: "
+            "their SHA-256 differs"
+        )
+
+    def _can_grow_to(self, rows: Sequence[Row]) -> bool:
+        """Whether the file is as this process left it, and what it lacks of the rows only has to be added."""
+        try:
+            return 0 <= self._bytes <= self.path.lstat().st_size and self._epochs <= len(rows)
+        except OSError:
+            return False
 
 
 def read_history(run_dir: Path) -> list[Row]:
@@ -33,13 +114,13 @@ def read_rows(run_dir: Path) -> tuple[list[Row], str]:
         except ValueError:
             is_torn = number == len(lines) and not line.endswith(b"\n")
             return rows, "" if is_torn else f"{METRICS}:{number}: is not JSON"
-        if problem := _problem(row, rows):
+        if problem := _row_problem(row, rows):
             return rows, f"{METRICS}:{number}: {problem}"
         rows.append(row)
     return rows, ""
 
 
-def _problem(row: Any, before: Sequence[Row]) -> str:
+def _row_problem(row: Any, before: Sequence[Row]) -> str:
     """Return what is wrong with a row that follows others; "" if nothing is."""
     if not isinstance(row, dict):
         return f"must be a mapping, got {describe(row)}"
@@ -118,3 +199,75 @@ def best_epoch(config: RunConfig, history: Sequence[Row]) -> Row | None:
         if is_better(metric, row[metric], than=found[metric]):
             found = row
     return found
+
+
+LARGE_TARGET_SIZE = 5.0
+"""Root mean square of targets above which standardizing them helps, because a network's first outputs are near 0."""
+GOOD_FIT_R2 = 0.5
+"""R² on the training part above which it counts as fitted well."""
+
+
+def target_moments(config: RunConfig, targets: Array) -> tuple[float, float] | None:
+    """Return the mean and the standard deviation of targets; None for classes, or without any target."""
+    if config.decoding in CLASS_LOSSES or not len(targets):
+        return None
+    largest = float(abs(targets).max()) or 1.0
+    scaled = targets.astype(np.float64) / largest  # squares of numbers such as 1e200 overflow
+    return float(scaled.mean()) * largest, float(scaled.std()) * largest
+
+
+def regression_advice(config: RunConfig, history: Sequence[Row], moments: tuple[float, float] | None) -> str | None:
+    """Return one line on what to try if the R² on the validation part is below 0; otherwise None.
+
+    Args:
+        config: the resolved config.
+        history: the metrics of each finished epoch.
+        moments: the mean and the standard deviation of the validation part's targets.
+    """
+    if moments is None or not history:
+        return None
+    epoch = final_epoch(config, history)
+    row = history[epoch - 1]
+    r2 = _r2(config, row, moments, "val_")
+    if r2 is None or r2 >= 0:
+        return None
+    finding = f"R² on the validation part is {format_number(r2)}, below 0: worse than predicting the mean"
+    return f"{finding}; {_remedy(config, history, moments)}"
+
+
+def _remedy(config: RunConfig, history: Sequence[Row], moments: tuple[float, float]) -> str:
+    mean, deviation = moments
+    if not config.data.standardize_target and np.hypot(mean, deviation) > LARGE_TARGET_SIZE:
+        size = f"targets of mean {format_number(mean)} and standard deviation {format_number(deviation)}"
+        return f"the model starts near 0, far from {size}: set data.standardize_target: true"
+    losses = [row["val_loss"] for row in history if row.get("val_loss") is not None]
+    trained = _r2(config, history[-1], moments, "")
+    if trained is not None and trained > GOOD_FIT_R2:
+        return "the training part is fitted well: try early stopping, a larger optimizer.λ, or a smaller model"
+    if losses and losses[-1] == min(losses) and len(losses) > 1:
+        return "the loss was still falling: try more fit.epochs or a larger optimizer.η"
+    return "the loss was no longer falling: try a smaller optimizer.η"
+
+
+def _r2(config: RunConfig, row: Row, moments: tuple[float, float], part: str) -> float | None:
+    """Return the R² of an epoch as measured, or else from the loss, which is half the mean squared error."""
+    if (measured := row.get(f"{part}r2")) is not None:
+        return float(measured)
+    loss, variance = row.get(f"{part}loss"), moments[1] ** 2
+    if loss is None or variance == 0 or f"{part}r2" in row or config.model.kind == "custom":
+        return None
+    return 1 - 2 * float(loss) / variance
+
+
+NOT_METRICS = ("epoch", "iteration", "η", "μ", "diagnostics")
+"""What else stands in a row."""
+
+
+def figures(row: Row) -> str:
+    """The epoch and its metrics.
+
+    >>> figures({"epoch": 3, "iteration": 90, "loss": 0.25, "val_loss": 0.5, "η": 0.001})
+    'epoch 3: loss 0.2500, val_loss 0.5000'
+    """
+    values = ", ".join(f"{name} {format_number(value)}" for name, value in row.items() if name not in NOT_METRICS)
+    return f"epoch {row['epoch']}: {values}"

@@ -1,4 +1,4 @@
-"""What a run has come to: to predict, to evaluate, to look at. Nothing is written."""
+"""A trained run loaded from its folder: prediction and evaluation. Nothing is written."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,33 +8,37 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load
 
-from mxtrain.config import CLASS_LOSSES, RunConfig
+from mxtrain.atomic_io import read_safetensors
+from mxtrain.config import CLASS_LOSSES, RunConfig, read_run
 from mxtrain.config.fit_section import MetricName
 from mxtrain.data import (
     Data,
-    Part,
+    InMemorySamples,
     Preprocessing,
     Samples,
     data_fingerprint,
-    inputs_of,
+    inputs_from_memory,
     load_for_prediction,
     prepare,
-    samples_of,
-    take_over,
+    read_in_memory_data,
+    samples_from_memory,
 )
-from mxtrain.errors import DataError
-from mxtrain.models import Model, build_metric, custom_loss, decide, probabilities
-from mxtrain.training.blas_threads import blas_limited
+from mxtrain.errors import DataError, StateError, TrainingError, resume_command
+from mxtrain.nn import Model, ModelFactory, build_metric, custom_loss, decide, make_model, probabilities
 from mxtrain.training.callbacks import Row
-from mxtrain.training.continuing import check_data
-from mxtrain.training.evaluation import EVALUATION_BATCH, measure
-from mxtrain.training.figures import figures
-from mxtrain.training.history import final_epoch
-from mxtrain.training.snapshot import Arrays
-from mxtrain.training.status import Status
+from mxtrain.training.checkpoints.snapshot import Arrays
+from mxtrain.training.checkpoints.storage import Checkpoints
+from mxtrain.training.environment import limit_blas_threads
+from mxtrain.training.history import METRICS, figures, final_epoch, read_history
+from mxtrain.training.resume_checks import check_data
+from mxtrain.training.run_directory import PREPROCESSING, RunDirectory, read_record
+from mxtrain.training.run_status import MODEL, Status, read_status
+from mxtrain.training.trainer import EVALUATION_BATCH, evaluate_metrics
 
-_ELSEWHERE = "evaluate on a file of its own"
+_DATA_CHANGED_REMEDY = "evaluate on a file of its own"
 PartName = Literal["training", "validation", "test"]
 Inputs: TypeAlias = str | PathLike[str] | Mapping[str, Iterable[object]] | ArrayLike
 """The path of a file, columns by name, a data frame, or an array, (n, ...), with the features in their order."""
@@ -147,12 +151,12 @@ class LoadedRun:
         """The outputs of the model itself, (n, k), from which `decide` and `likelihood` go on; of a standardized
         target they are standardized too."""
         prepared = self._prepared(inputs)
-        with np.errstate(all="ignore"), blas_limited(self.config.threads):
+        with np.errstate(all="ignore"), limit_blas_threads(self.config.threads):
             return np.concatenate([self.model.predict(self.parameters, block) for block in _blocks(prepared)])
 
     def decide(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """What the model's outputs predict, (n,)."""
-        decided = self.preprocessing.in_own_unit(decide(np, self.config.decoding, outputs))
+        decided = self.preprocessing.restore_target_unit(decide(np, self.config.decoding, outputs))
         classes = self.preprocessing.classes
         return decided if classes is None else classes[decided]
 
@@ -199,17 +203,17 @@ class LoadedRun:
         if isinstance(samples, str | PathLike):
             inputs, targets = load_for_prediction(name, self.preprocessing, with_targets=True)
         else:
-            inputs, targets = samples_of(samples, self.preprocessing)
+            inputs, targets = samples_from_memory(samples, self.preprocessing)
         if targets is None:
             raise DataError(f"{name}: has no {self.preprocessing.target!r} to compare predictions with")
-        return self._measure(Part(inputs, targets), float(targets.mean()))
+        return self._measure(InMemorySamples(inputs, targets), float(targets.mean()))
 
     def compare(self, part: PartName | None = None, *, data: Data | None = None) -> Comparison:
         """What is predicted for a part of the run's own data, sample by sample; see `evaluate`, which sums it up."""
         if part not in (None, *get_args(PartName)):
             raise DataError(f"there is no part {part!r}; the parts are {', '.join(get_args(PartName))}")
-        given = take_over(self.config, data)
-        check_data(self.data_fingerprint, data_fingerprint(self.config, given), self.config, _ELSEWHERE)
+        given = read_in_memory_data(self.config, data)
+        check_data(self.data_fingerprint, data_fingerprint(self.config, given), self.config, _DATA_CHANGED_REMEDY)
         dataset = prepare(self.config, given)
         parts: dict[PartName, Samples] = {
             "training": dataset.training,
@@ -226,7 +230,7 @@ class LoadedRun:
             float(dataset.training.targets.mean()),
             lambda outputs: predicted.append(decide(np, self.config.decoding, outputs)),
         )
-        own = self.preprocessing.in_own_unit
+        own = self.preprocessing.restore_target_unit
         return Comparison(name, own(parts[name].targets), own(np.concatenate(predicted)), metrics, sizes)
 
     def _measure(
@@ -238,17 +242,90 @@ class LoadedRun:
         own = custom_loss(self.config, self.model, self.parameters) if self.config.has_custom_loss else None
         metrics = {} if own else {"loss": build_metric("loss", loss)}
         metrics |= {name: build_metric(name, loss, shift, unit=unit) for name in suiting}
-        with np.errstate(all="ignore"), blas_limited(self.config.threads):
-            return measure(self.model, self.parameters, samples, metrics, see, own)
+        with np.errstate(all="ignore"), limit_blas_threads(self.config.threads):
+            return evaluate_metrics(self.model, self.parameters, samples, metrics, see, own)
 
     def _prepared(self, inputs: Inputs) -> NDArray[Any]:
         """The inputs as the model takes them."""
         if isinstance(inputs, str | PathLike):
             return load_for_prediction(fspath(inputs), self.preprocessing)[0]
-        return inputs_of(inputs, self.preprocessing)
+        return inputs_from_memory(inputs, self.preprocessing)
 
 
 def _blocks(inputs: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Portions, at least one, be it empty."""
     for start in range(0, max(1, len(inputs)), EVALUATION_BATCH):
         yield inputs[start : start + EVALUATION_BATCH]
+
+
+def load_run(path: str | PathLike[str], *, model: ModelFactory | None = None) -> LoadedRun:
+    """Load what a run has come to, be it finished or not. Nothing in its folder is changed, and its data may be gone.
+
+    Args:
+        path: the run's folder.
+        model: what the run was trained with, where its model is a custom one.
+
+    Raises:
+        TrainingError: there is no run, it has no checkpoint yet, or what it needs is damaged.
+        ConfigError: its config is wrong, or its model was not handed over.
+    """
+    directory = RunDirectory.open(path)
+    config = read_run(directory.config_file, data_must_exist=False)
+    status = read_status(directory.path)
+    _check_unchanged(directory.path / PREPROCESSING, status)
+    preprocessing, data_fingerprint = read_record(directory.path)
+    outputs = len(preprocessing.class_names or ()) if config.decoding == "softmax_cross_entropy" else 1
+    made = make_model(config, model, len(preprocessing.feature_names), outputs, np)
+    parameters, history, notes = _read_result(directory, status)
+    if {name: tuple(array.shape) for name, array in parameters.items()} != made.shapes():
+        raise StateError(f"the parameters in {path} belong to another model: they have other names or shapes")
+    return LoadedRun(
+        path=directory.path,
+        config=config,
+        history=history,
+        parameters=parameters,
+        preprocessing=preprocessing,
+        status=status,
+        notes=tuple(notes),
+        model=made,
+        data_fingerprint=data_fingerprint,
+    )
+
+
+def _read_result(directory: RunDirectory, status: Status) -> tuple[Arrays, list[Row], list[str]]:
+    """The parameters, the epochs that led to them, and what there is to say of it."""
+    if status.state == "finished":
+        file = directory.path / MODEL
+        _check_unchanged(file, status)
+        try:
+            parameters = load(read_safetensors(file))
+        except (OSError, ValueError, SafetensorError) as error:
+            raise _damaged(file) from error
+        return parameters, read_history(directory.path), _metrics_notes(directory.path / METRICS, status)
+    checkpoints = Checkpoints(directory.checkpoints, keep=1)
+    snapshot = checkpoints.newest()
+    if snapshot is None:
+        raise TrainingError(f"the run in {directory.path} has no checkpoint that is whole; resume it, or begin anew")
+    return snapshot.best or snapshot.parameters, snapshot.record["rows"], checkpoints.damaged
+
+
+def _check_unchanged(file: Path, status: Status) -> None:
+    """Refuse a file that is not what it was when the run was finished."""
+    try:
+        if status.is_damaged(file):
+            raise _damaged(file)
+    except OSError:
+        return  # whoever reads it says so
+
+
+def _metrics_notes(metrics: Path, status: Status) -> list[str]:
+    """What there is to say of the metrics, upon which no prediction depends."""
+    try:
+        is_damaged = status.is_damaged(metrics)
+    except OSError:
+        is_damaged = True
+    return [str(_damaged(metrics))] if is_damaged else []
+
+
+def _damaged(file: Path) -> TrainingError:
+    return TrainingError(f"{file} is damaged; `{resume_command(file.parent)}` writes it anew")

@@ -1,9 +1,12 @@
-"""The folder of a run: what went in, what came out, and how long it took."""
+"""The folder of a run: its files, its lock and preprocessing.json."""
 
 import itertools
+import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from mxtrain.atomic_io import (
     flush_folder,
     is_regular,
     make_folder,
+    open_descriptor,
     read_file,
     reason,
     remove_temporary_files,
@@ -25,15 +29,130 @@ from mxtrain.atomic_io import (
     write_file,
 )
 from mxtrain.config import RunConfig, to_yaml
-from mxtrain.config.source import expand_home
-from mxtrain.errors import FolderBusyError, TrainingError, resume_command
-from mxtrain.training.durable import begins_with, keep_file
-from mxtrain.training.environment import ENVIRONMENT, environment, to_text
-from mxtrain.training.folder_lock import LOCK, folder_lock
-from mxtrain.training.json_text import parse
-from mxtrain.training.ledger import METRICS, to_line
-from mxtrain.training.snapshot import Snapshot
-from mxtrain.training.status import MODEL, STATUS
+from mxtrain.config.yaml.source_text import expand_home
+from mxtrain.data import Dataset, Preprocessing
+from mxtrain.errors import DataError, FolderBusyError, TrainingError, resume_command
+from mxtrain.formatting import parse
+from mxtrain.training.checkpoints.snapshot import Snapshot
+from mxtrain.training.checkpoints.storage import begins_with, write_if_changed
+from mxtrain.training.environment import ENVIRONMENT, environment, environment_json
+from mxtrain.training.history import METRICS, to_line
+from mxtrain.training.run_status import MODEL, STATUS
+
+LOCK = ".lock"
+"""The file that is locked. It is never removed, because another process may be waiting for it."""
+_PROBE_SECONDS = 0.1
+"""Seconds within which `is_folder_locked` of another process releases the file."""
+
+
+@contextmanager
+def folder_lock(folder: Path, refusal: str, wait: float = 0.0, name: str = LOCK) -> Iterator[None]:
+    """Hold a folder that is there.
+
+    Args:
+        folder: the folder; the lock is on a file in it, which is neither followed nor changed.
+        refusal: the message where another process holds it.
+        wait: for how many seconds to wait for it.
+        name: the name of the file.
+
+    Raises:
+        FolderBusyError: another process, or another thread of this one, holds it.
+        OSError: the folder cannot be written, or the file is a link or not a regular file.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system
+        yield
+        return
+    deadline = time.monotonic() + max(wait, _PROBE_SECONDS)
+    path = folder / name
+    descriptor = open_descriptor(path, os.O_RDWR | os.O_CREAT)
+    try:
+        while not (_is_taken(descriptor, fcntl) and _is_still_at(path, descriptor)):
+            if time.monotonic() >= deadline:
+                raise FolderBusyError(refusal)
+            time.sleep(0.05 if wait else _PROBE_SECONDS / 10)
+            if not _is_still_at(path, descriptor):  # another program replaced the file: lock the new one
+                os.close(descriptor)
+                descriptor = -1
+                descriptor = open_descriptor(path, os.O_RDWR | os.O_CREAT)
+        yield
+    finally:
+        if descriptor >= 0:
+            with suppress(OSError):  # nothing was written
+                os.close(descriptor)
+
+
+def is_folder_locked(folder: Path) -> bool:
+    """Return whether a process holds a folder; nothing is changed, so the folder may be read-only.
+
+    Raises:
+        OSError: its `.lock` cannot be opened, or is a link or not a regular file.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    try:
+        descriptor = open_descriptor(folder / LOCK, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # this file system has no such locks
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _is_taken(descriptor: int, fcntl: Any) -> bool:
+    """Take the lock, if nobody has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # this file system has no such locks
+    return True
+
+
+def _is_still_at(path: Path, descriptor: int) -> bool:
+    """Return whether an open file is still the one at its path."""
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except OSError:
+        return False
+
+
+PREPROCESSING = "preprocessing.json"
+
+
+@lru_cache(maxsize=2)  # a process may train many runs on the same data
+def preprocessing_json(dataset: Dataset, data_fingerprint: str) -> bytes:
+    """What is written: the preprocessing, and the SHA-256 of the data that it was fitted to."""
+    record = {"format": 1, "data": data_fingerprint, "preprocessing": dataset.preprocessing.to_dict()}
+    return json.dumps(record, ensure_ascii=False, indent=1).encode()
+
+
+def read_record(run_dir: Path) -> tuple[Preprocessing, str]:
+    """The preprocessing of a run, and the SHA-256 of its data.
+
+    Raises:
+        TrainingError: the file is missing or damaged.
+    """
+    file = run_dir / PREPROCESSING
+    remedy = f"`{resume_command(run_dir)}` writes it anew"
+    try:
+        record = parse(read_file(file))
+        return Preprocessing.from_dict(record["preprocessing"]), str(record["data"])
+    except OSError as error:
+        raise TrainingError(f"{file} cannot be read: {error.strerror or error}; {remedy}") from error
+    except (ValueError, LookupError, TypeError, DataError) as error:
+        raise TrainingError(f"{file} is damaged; {remedy}") from error
+
 
 RUNS = Path("runs")
 CONFIG = "config.yaml"
@@ -84,15 +203,15 @@ class RunDirectory:
         """
         with ExitStack() as held:
             directory = (
-                cls._numbered(config.name, held)
+                cls._claim_numbered(config.name, held)
                 if path is None
-                else cls._claimed(Path(expand_home(os.fspath(path))), held)
+                else cls._claim_empty(Path(expand_home(os.fspath(path))), held)
             )
-            directory.begin_again(config, [], backend)
+            directory.rewind_files(config, [], backend)
             yield directory
 
     @classmethod
-    def _claimed(cls, path: Path, held: ExitStack) -> "RunDirectory":
+    def _claim_empty(cls, path: Path, held: ExitStack) -> "RunDirectory":
         refuse_if_used(path)  # before anything is written into a folder that is not for runs
         directory = cls.claim(path)
         with ExitStack() as lock:
@@ -102,8 +221,8 @@ class RunDirectory:
         return directory
 
     @classmethod
-    def _numbered(cls, name: str, held: ExitStack) -> "RunDirectory":
-        _make(RUNS)
+    def _claim_numbered(cls, name: str, held: ExitStack) -> "RunDirectory":
+        _make_run_folder(RUNS)
         for number in itertools.count(1):
             path = RUNS / f"{name}-{number}"
             try:
@@ -114,17 +233,17 @@ class RunDirectory:
             except OSError as error:
                 raise TrainingError(f"the run directory {path} cannot be made: {error.strerror}") from error
             with suppress(FolderBusyError, FolderUsedError):  # another process was faster
-                return cls._claimed(path, held)
+                return cls._claim_empty(path, held)
         raise AssertionError("unreachable: itertools.count has no end")
 
     @classmethod
     def claim(cls, path: Path) -> "RunDirectory":
-        """A folder that is the run's, whatever an earlier process left in it; `begin_again` brings it into order.
+        """A folder that is the run's, whatever an earlier process left in it; `rewind_files` brings it into order.
 
         Raises:
             TrainingError: it cannot be made.
         """
-        _make(path)
+        _make_run_folder(path)
         return cls(path)
 
     @classmethod
@@ -154,11 +273,11 @@ class RunDirectory:
         """
         refusal = f"another process is training the run in {self.path}; wait for it"
         with ExitStack() as held:
-            with self._writing():
+            with self._translate_errors():
                 held.enter_context(folder_lock(self.path, refusal, wait))
             yield
 
-    def begin_again(self, config: RunConfig, rows: Sequence[Mapping[str, Any]], backend: str | None) -> list[str]:
+    def rewind_files(self, config: RunConfig, rows: Sequence[Mapping[str, Any]], backend: str | None) -> list[str]:
         """Bring the files to the moment from which the run goes on: the config, and a line for each finished epoch.
 
         Args:
@@ -173,16 +292,16 @@ class RunDirectory:
             TrainingError: a file cannot be written.
         """
         metrics = b"".join(map(to_line, rows))
-        with self._writing():
+        with self._translate_errors():
             timings = [row for row in self._timings() if row["epoch"] <= len(rows)]
             is_damaged = bool(metrics) and not begins_with(self.path / METRICS, metrics)
             remove_temporary_files(self.path, _WRITTEN)
             remove_temporary_files(self.path, older_than=STALE)  # of files that other processes write, such as reports
-            keep_file(self.config_file, to_yaml(config).encode())
+            write_if_changed(self.config_file, to_yaml(config).encode())
             if backend is not None:
-                keep_file(self.path / ENVIRONMENT, to_text(environment(backend)))
-            keep_file(self.path / METRICS, metrics)
-            keep_file(self.path / TIMINGS, b"".join(map(to_line, timings)))
+                write_if_changed(self.path / ENVIRONMENT, environment_json(environment(backend)))
+            write_if_changed(self.path / METRICS, metrics)
+            write_if_changed(self.path / TIMINGS, b"".join(map(to_line, timings)))
         return [f"{self.path / METRICS} was damaged, and is written anew"] if is_damaged else []
 
     def add_metrics(self, row: Mapping[str, Any]) -> None:
@@ -195,12 +314,12 @@ class RunDirectory:
 
     def save_preprocessing(self, text: bytes) -> None:
         """Write what predictions from other data need."""
-        with self._writing():
-            keep_file(self.path / "preprocessing.json", text)
+        with self._translate_errors():
+            write_if_changed(self.path / "preprocessing.json", text)
 
     def save_model(self, parameters: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Write the parameters; a reader sees the whole file or none."""
-        with self._writing():
+        with self._translate_errors():
             write_file(self.path / MODEL, save(dict(parameters)))
 
     def differences(self, snapshot: Snapshot, is_end: bool) -> list[str]:
@@ -213,17 +332,17 @@ class RunDirectory:
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
         if not self.config_file.exists():
             raise TrainingError(f"{self.config_file} is gone: the run's folder was taken away while the run went on")
-        with self._writing():
+        with self._translate_errors():
             append_file(self.path / name, to_line(row))
 
     def flush_logs(self) -> None:
         """Flush the lines of all epochs to the disk."""
-        with self._writing():
+        with self._translate_errors():
             flush_file(self.path / METRICS)
             flush_file(self.path / TIMINGS)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -266,7 +385,7 @@ def refuse_if_used(path: Path) -> None:
         raise FolderUsedError(f"the run directory {path} is not empty; name another one, or delete it first")
 
 
-def _make(folder: Path) -> None:
+def _make_run_folder(folder: Path) -> None:
     try:
         make_folder(folder)
     except OSError as error:

@@ -1,22 +1,21 @@
-"""The work of a run: parameters, an optimizer, and one step after the other."""
+"""Model, optimizer and data of a run in memory, and the evaluation of a model on held-out samples."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from mxtrain.backends import array_module, select_backend
 from mxtrain.config import RunConfig
 from mxtrain.config.fit_section import is_better
-from mxtrain.data import Batches, ReadData, Samples, read_data
+from mxtrain.config.optimizer_factory import build
+from mxtrain.data import Batches, FingerprintedDataset, Samples, in_order, read_data
 from mxtrain.errors import StateError, TrainingError
-from mxtrain.factory import build
-from mxtrain.flat import FlatParameters
-from mxtrain.models import (
+from mxtrain.nn import (
     Metric,
+    Model,
     ModelFactory,
     build_metric,
     check_returned,
@@ -24,24 +23,60 @@ from mxtrain.models import (
     custom_loss,
     make_model,
 )
-from mxtrain.optimizers import Time
-from mxtrain.passes import one_thread
-from mxtrain.state import OptimizationState
+from mxtrain.nn.custom_models import CustomLoss
+from mxtrain.nn.matmul import single_threaded_blas
+from mxtrain.optim.backends import array_module, select_backend
+from mxtrain.optim.flat_parameters import FlatParameters
+from mxtrain.optim.optimization_state import OptimizationState
+from mxtrain.optim.rules import Time
 from mxtrain.training.callbacks import Row
-from mxtrain.training.clipping import clip_to_norm
-from mxtrain.training.diagnostics import (
+from mxtrain.training.checkpoints.snapshot import FORMAT, Arrays, RollbackPoint, Snapshot
+from mxtrain.training.early_stopping import Patience
+from mxtrain.training.training_step import (
+    EpochSums,
+    SlotCheck,
+    clip_to_norm,
     clipped_share,
     first_nonfinite,
     gradient_norm,
+    nonfinite,
     update_ratios,
 )
-from mxtrain.training.epoch import EpochSums
-from mxtrain.training.evaluation import measure
-from mxtrain.training.nonfinite import nonfinite
-from mxtrain.training.patience import Patience
-from mxtrain.training.slot_check import SlotCheck
-from mxtrain.training.snapshot import FORMAT, Arrays, RollbackPoint, Snapshot
 from mxtrain.types import Array
+
+EVALUATION_BATCH = 1024
+"""Samples that are evaluated at once; it bounds memory and changes no result beyond rounding."""
+
+
+def evaluate_metrics(
+    model: Model,
+    params: Mapping[str, Array],
+    part: Samples,
+    metrics: Mapping[str, Metric],
+    on_outputs: Callable[[Array], object] | None = None,
+    loss: CustomLoss | None = None,
+) -> dict[str, float | None]:
+    """The metrics' values on the samples of a part, of which there is at least one; None for one without a value.
+
+    Args:
+        model: makes outputs of inputs.
+        params: its parameters, by name.
+        part: the samples.
+        metrics: new ones, by name.
+        see: called with the outputs of each batch, in the order of the samples.
+        loss: the loss of a custom model; left out, `metrics` contains the loss.
+    """
+    total = 0.0
+    for inputs, targets in in_order(part, EVALUATION_BATCH):
+        outputs = model.predict(params, inputs)
+        for metric in metrics.values():
+            metric.add(outputs, targets)
+        if loss is not None:
+            total += float(loss(inputs, outputs, targets))
+        if on_outputs is not None:
+            on_outputs(outputs)
+    values = {name: metric.value() for name, metric in metrics.items()}
+    return values if loss is None else {"loss": total / len(part), **values}
 
 
 class Trainer:
@@ -61,20 +96,22 @@ class Trainer:
         BackendError: the backend cannot run here.
     """
 
-    def __init__(self, config: RunConfig, model: ModelFactory | None = None, data: ReadData | None = None) -> None:
+    def __init__(
+        self, config: RunConfig, model: ModelFactory | None = None, data: FingerprintedDataset | None = None
+    ) -> None:
         self.config = config
         select_backend(config.backend)  # one that cannot run here is refused before the data are read
         self.xp = array_module("cupy" if config.backend == "cupy" else "numpy")
         on_cpu = self.xp is np  # there, Python's own functions of two numbers are quicker
-        self._widen: Callable[[Any], Any] = float if on_cpu else lambda number: number.astype(self.xp.float64)
-        self._larger: Callable[[Any, Any], Any] = max if on_cpu else self.xp.maximum
+        self._to_float64: Callable[[Any], Any] = float if on_cpu else lambda number: number.astype(self.xp.float64)
+        self._maximum: Callable[[Any, Any], Any] = max if on_cpu else self.xp.maximum
         self.dataset, self.data_fingerprint = data or read_data(config)
         self.batch_size = min(config.data.batch_size, len(self.dataset.training))
         self.model = make_model(config, model, self.dataset.n_features, self.dataset.n_outputs, self.xp)
-        self._untried = model  # until its first step is done
+        self._unchecked_factory = model  # until its first step is done
         self._is_loss_compared = model is None
-        self._blas: AbstractContextManager[None] = one_thread if model is None else nullcontext()
-        self.params = FlatParameters(self._initial())
+        self._blas: AbstractContextManager[None] = single_threaded_blas if model is None else nullcontext()
+        self.params = FlatParameters(self._initial_parameters())
         self.grads = self.params.zeros_like()
         self.validation = self.dataset.validation.to(self.xp)
         self.batches = Batches(self.dataset.training.to(self.xp), config.data, config.seed, self.xp)
@@ -85,7 +122,7 @@ class Trainer:
         self.sums = EpochSums(self._metrics())
         self.patience = Patience()
         self.best: Arrays = {}
-        self.left_out_in_a_row = 0
+        self.consecutive_skips = 0
         self._slot_check = SlotCheck(self.xp, config)
         self._rollback_point: RollbackPoint | None = None
         """State at the last scheduled checkpoint, for `on_nonfinite: rollback`; None is the start of the run."""
@@ -150,9 +187,14 @@ class Trainer:
             measured |= {f"val_{name}": value for name, value in self.evaluate(self.validation).items()}
         for name, value in measured.items():
             if value is not None and not math.isfinite(value):
-                raise self._diverged(f"{name} is {value}")
+                raise self._divergence_error(f"{name} is {value}")
         self.check_parameters()
-        row: Row = {"epoch": self.state.curr_epoch, "iteration": self.state.curr_iter, **measured, **self._rates()}
+        row: Row = {
+            "epoch": self.state.curr_epoch,
+            "iteration": self.state.curr_iter,
+            **measured,
+            **self._current_rates(),
+        }
         if self.config.fit.diagnostics:
             row["diagnostics"] = self.sums.diagnostics()
         self.rows.append(row)
@@ -168,9 +210,9 @@ class Trainer:
             return {}
         if self.config.has_custom_loss:
             loss = custom_loss(self.config, self.model, self.params)
-            return measure(self.model, self.params, part, self._metrics(), loss=loss)
+            return evaluate_metrics(self.model, self.params, part, self._metrics(), loss=loss)
         metrics = {"loss": build_metric("loss", self.config.decoding, xp=self.xp), **self._metrics()}
-        return measure(self.model, self.params, part, metrics)
+        return evaluate_metrics(self.model, self.params, part, metrics)
 
     def undefined_metrics(self) -> list[str]:
         """Describe the metrics that are null throughout the run, and why."""
@@ -205,10 +247,10 @@ class Trainer:
         """
         name = first_nonfinite(self.xp, self.params)
         if name is not None:
-            raise self._diverged(f"the parameter {name} has numbers that are not finite")
+            raise self._divergence_error(f"the parameter {name} has numbers that are not finite")
         slot = self._slot_check.scan(self.optimizer, self.params)
         if slot is not None:
-            raise self._diverged(f"{slot} has numbers that are not finite")
+            raise self._divergence_error(f"{slot} has numbers that are not finite")
 
     def snapshot(self) -> Snapshot:
         """The whole state of the run at this moment; it shares no memory with it."""
@@ -223,7 +265,7 @@ class Trainer:
             "rows": list(self.rows),
             "sums": self.sums.to_record(),
             "patience": self.patience.to_record(),
-            "left_out_in_a_row": self.left_out_in_a_row,
+            "left_out_in_a_row": self.consecutive_skips,
         }
         slots = {name: {slot: self._on_host(array) for slot, array in kept[name]["slots"].items()} for name in kept}
         point = None
@@ -247,7 +289,7 @@ class Trainer:
         self.sums.restore(record["sums"])
         self.patience = Patience(**record["patience"])
         self.best = dict(snapshot.best)
-        self.left_out_in_a_row = record["left_out_in_a_row"]
+        self.consecutive_skips = record["left_out_in_a_row"]
         if self._rolls_back:
             # a snapshot without a rollback point is a scheduled one
             self._rollback_point = snapshot.rollback if "rollback" in record else RollbackPoint.of(snapshot)
@@ -255,13 +297,13 @@ class Trainer:
 
     def _step(self, inputs: Array, targets: Array) -> Any:
         with self._blas:  # norms too are to be the same on any number of threads
-            return self._done(inputs, targets)
+            return self._compute_step(inputs, targets)
 
-    def _done(self, inputs: Array, targets: Array) -> Any:
+    def _compute_step(self, inputs: Array, targets: Array) -> Any:
         returned = self.model.loss_and_grad(self.params, inputs, targets, self.grads)
-        if self._untried is not None:
-            check_returned(returned, self._untried, len(targets), self.dataset.n_outputs)
-            self._untried = None
+        if self._unchecked_factory is not None:
+            check_returned(returned, self._unchecked_factory, len(targets), self.dataset.n_outputs)
+            self._unchecked_factory = None
         loss, outputs = returned
         if not self._is_loss_compared:
             predicted = partial(self.model.predict, self.params, inputs)
@@ -271,13 +313,13 @@ class Trainer:
         norm = gradient_norm(self.xp, self.grads) * scale
         problem = nonfinite(self.xp, fit.on_nonfinite, loss, norm, self.grads)
         if problem:
-            self._leave_out(problem)
+            self._skip_batch(problem)
             return loss
         is_checked = self._slot_check.is_needed(norm)
         if is_checked:
             outputs = outputs.copy()  # a view of parameters would be changed by the update
         else:
-            self._measure(outputs, targets)
+            self._add_to_metrics(outputs, targets)
         is_last = fit.diagnostics and self.state.curr_batch + 1 == len(self.batches)
         before = {name: value.copy() for name, value in self.params.items()} if is_last else {}
         if fit.clip_norm is not None:
@@ -285,17 +327,17 @@ class Trainer:
         if not self._update(is_checked):
             return loss
         if is_checked:
-            self._measure(outputs, targets)
+            self._add_to_metrics(outputs, targets)
         sums = self.sums
-        sums.loss, sums.samples = sums.loss + self._widen(loss), sums.samples + len(targets)
-        sums.norms, sums.largest, sums.steps = sums.norms + norm, self._larger(sums.largest, norm), sums.steps + 1
+        sums.loss, sums.samples = sums.loss + self._to_float64(loss), sums.samples + len(targets)
+        sums.norms, sums.largest, sums.steps = sums.norms + norm, self._maximum(sums.largest, norm), sums.steps + 1
         if is_last:
             sums.last = {"update_ratio": update_ratios(self.xp, before, self.params)}
             if rule.clip > 0:
                 sums.last["clipped"] = clipped_share(self.xp, self.grads, rule.scale, rule.clip)
         return loss
 
-    def _measure(self, outputs: Array, targets: Array) -> None:
+    def _add_to_metrics(self, outputs: Array, targets: Array) -> None:
         for metric in self.sums.metrics.values():
             metric.add(outputs, targets)
 
@@ -311,22 +353,22 @@ class Trainer:
                 self.optimizer.load_state_dict(state)
                 for dtype, buffer in self.params.buffers.items():
                     buffer[...] = params.buffers[dtype]
-                self._leave_out(f"{slot} would become infinite or NaN")
+                self._skip_batch(f"{slot} would become infinite or NaN")
                 return False
             if slot is not None:  # no rule can get here from where the last scan found the slots
-                raise self._diverged(f"{slot} has numbers that are not finite")
-        self.left_out_in_a_row = 0
+                raise self._divergence_error(f"{slot} has numbers that are not finite")
+        self.consecutive_skips = 0
         return True
 
-    def _leave_out(self, problem: str) -> None:
+    def _skip_batch(self, problem: str) -> None:
         """Count a batch that is left out: no parameter, slot or schedule moves; a rollback also goes back."""
         fit = self.config.fit
         if fit.on_nonfinite == "raise":
             self.state.skip_batch()
-            raise self._diverged(problem)
-        self.left_out_in_a_row += 1
-        if self.left_out_in_a_row > fit.nonfinite_limit:
-            raise self._diverged(f"{problem}, and so it was in the {fit.nonfinite_limit} batches before")
+            raise self._divergence_error(problem)
+        self.consecutive_skips += 1
+        if self.consecutive_skips > fit.nonfinite_limit:
+            raise self._divergence_error(f"{problem}, and so it was in the {fit.nonfinite_limit} batches before")
         if fit.on_nonfinite == "rollback":
             self._roll_back()
         self.state.skip_batch()
@@ -359,7 +401,7 @@ class Trainer:
     def _roll_back(self) -> None:
         epoch, batch = self.state.curr_epoch, self.state.curr_batch
         if self._rollback_point is None:
-            for name, value in self._initial().items():
+            for name, value in self._initial_parameters().items():
                 self.params[name][...] = value
             self.optimizer = build(self.rule, backend=self.config.backend, on_nonfinite="ignore")
             self.state.batch_size = self.batch_size
@@ -381,11 +423,11 @@ class Trainer:
         for name, value in point.parameters.items():
             self.params[name][...] = self.xp.asarray(value)
 
-    def _initial(self) -> dict[str, Array]:
+    def _initial_parameters(self) -> dict[str, Array]:
         initial = self.model.init(self.config.seed, self.config.dtype)
         return {name: self.xp.asarray(value) for name, value in initial.items()}
 
-    def _rates(self) -> dict[str, float]:
+    def _current_rates(self) -> dict[str, float]:
         """η and μ, as the epoch's last update had them."""
         rule, iteration = self.rule, max(self.state.curr_iter, 1)
         rates = {"η": rule.learning_rate(Time(iteration, iteration, self.state.curr_epoch - 1))}
@@ -398,7 +440,7 @@ class Trainer:
         unit = self.dataset.preprocessing.target_unit
         return {name: build_metric(name, self.config.decoding, shift, self.xp, unit) for name in names}
 
-    def _diverged(self, problem: str) -> TrainingError:
+    def _divergence_error(self, problem: str) -> TrainingError:
         data, remedy = (
             self.config.data.resolve(),
             "lower optimizer.η, or bound the gradients with fit.clip_norm or optimizer.clip",

@@ -11,9 +11,9 @@ from statistics import median
 import numpy as np
 from report import Figure, Section
 
-from mxtrain.backends.compiled import compile_loop
 from mxtrain.benchmarks import RULE_CASES
-from mxtrain.benchmarks.limits import streaming_program
+from mxtrain.benchmarks.rule_benchmark import streaming_program
+from mxtrain.optim.backends.numba_backend import compile_loop
 
 _SET_UP = "set-up"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from report import Figure, Section, told
 from training import image_trainer
 
-from mxtrain.benchmarks import take_turns
-from mxtrain.training.checkpoints import Checkpoints
-from mxtrain.training.saver import Saver
+from mxtrain.benchmarks import measure_interleaved
+from mxtrain.training.checkpoints.checkpoint_policy import CheckpointPolicy
+from mxtrain.training.checkpoints.storage import Checkpoints
 
 
 def section() -> Section:
@@ -19,9 +19,9 @@ def section() -> Section:
     )
     plain, watched = (image_trainer(diagnostics=each, epochs=1000) for each in (False, True))
     with tempfile.TemporaryDirectory() as folder:
-        saver = Saver(plain, Checkpoints(Path(folder), keep=3))
+        saver = CheckpointPolicy(plain, Checkpoints(Path(folder), keep=3))
         contenders = {"plain": plain.run_epoch, "watched": watched.run_epoch, "checkpoint": saver.save}
-        timings = take_turns(contenders, seconds=0, rounds=11, rehearse=False)
+        timings = measure_interleaved(contenders, seconds=0, rounds=11, warm_up=False)
     epoch = timings["plain"]
     beside = f"an epoch {told(epoch, 's')}"
     share = 100 * timings["checkpoint"].median / epoch.median

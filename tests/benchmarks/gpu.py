@@ -13,7 +13,7 @@ from arrays import DECAY, RULES
 from report import Figure, Section, faster, told
 
 from mxtrain import FlatParameters, build
-from mxtrain.benchmarks import take_turns
+from mxtrain.benchmarks import measure_interleaved
 
 SIZE = 100_000_000
 COUNT, EACH = 1_000, 10_000
@@ -91,7 +91,7 @@ def _timings(cupy, steps: dict[str, Callable[[], object]]):
 
         return call
 
-    return take_turns({name: waiting(step) for name, step in steps.items()}, seconds=3)
+    return measure_interleaved({name: waiting(step) for name, step in steps.items()}, seconds=3)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from arrays import RULES, Arrays, assert_alike, copied, drawn, torch_step
 from report import Figure, Section, faster
 
 from mxtrain import FlatParameters, build
-from mxtrain.benchmarks import take_turns
+from mxtrain.benchmarks import measure_interleaved
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -50,7 +50,7 @@ def _timings(shapes: Shapes):
         "torch": torch_step("adam", copies["torch"], gradients),
     }
     assert_alike(steps, {name: _getter(arrays) for name, arrays in copies.items()})
-    return take_turns(steps, seconds=4)
+    return measure_interleaved(steps, seconds=4)
 
 
 def _getter(arrays: Arrays):

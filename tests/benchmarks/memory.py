@@ -10,7 +10,7 @@ import numpy as np
 from report import Figure, Section, faster
 
 from mxtrain import Adam, build
-from mxtrain.benchmarks import take_turns
+from mxtrain.benchmarks import measure_interleaved
 
 SIZE = 10_000_000
 
@@ -43,7 +43,7 @@ def _blocked() -> Figure:
         weight, m, v = held
         held = Adam.update(weight, rule.gradient_stage.apply(weight, g, λ=λ), m, v, step=step, β1=β1, β2=β2, ϵ=ϵ)
 
-    timings = take_turns({"mxtrain": lambda: optimizer.update(0, g, W), "plain": plain}, seconds=4)
+    timings = measure_interleaved({"mxtrain": lambda: optimizer.update(0, g, W), "plain": plain}, seconds=4)
     ours, theirs = timings["mxtrain"], timings["plain"]
     figure = faster("NumPy backend, Adam: share of the plain expression's time", ours, "plain NumPy", theirs, None)
     share = ours.median / theirs.median

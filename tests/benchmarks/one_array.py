@@ -10,7 +10,7 @@ from arrays import DECAY, FUSED, RULES, Arrays, assert_alike, copied, drawn, tor
 from report import Figure, Section, faster
 
 from mxtrain import build
-from mxtrain.benchmarks import take_turns
+from mxtrain.benchmarks import measure_interleaved
 
 SIZE = 10_000_000
 Contender = tuple[Callable[[], object], Callable[[], Arrays]]
@@ -32,7 +32,7 @@ def _figures(rule: str) -> list[Figure]:
     assert_alike(*({name: each[i] for name, each in checked.items()} for i in (0, 1)))
     weights, gradients = drawn({"W": (SIZE,)}, seed=1)
     steps = {name: make(copied(weights), gradients)[0] for name, make in makers.items()}
-    timings = take_turns(steps, seconds=4 if len(steps) > 2 else 2)
+    timings = measure_interleaved(steps, seconds=4 if len(steps) > 2 else 2)
     ours = timings.pop("mxtrain")
     return [faster(rule, ours, name, theirs, _target(name)) for name, theirs in timings.items()]
 

@@ -12,13 +12,15 @@ from arrays import DECAY, Arrays
 from torch import nn
 from torch.nn import functional
 
-from mxtrain.data import Part
+from mxtrain.data import InMemorySamples
 
 
 class TorchRun:
     """nn.Sequential with torch's fused Adam; batches are gathered by index, sums stay in tensors until the end."""
 
-    def __init__(self, weights: Arrays, training: Part, validation: Part, batch_size: int, accuracy: bool) -> None:
+    def __init__(
+        self, weights: Arrays, training: InMemorySamples, validation: InMemorySamples, batch_size: int, accuracy: bool
+    ) -> None:
         layers: list[nn.Module] = []
         for weight, bias in _layers(weights):
             layer = nn.Linear(*weight.shape)
@@ -64,7 +66,7 @@ class TorchRun:
 class OptaxRun:
     """One compiled function for a whole step, gather included; parameters and slots are donated to it."""
 
-    def __init__(self, weights: Arrays, training: Part, batch_size: int) -> None:
+    def __init__(self, weights: Arrays, training: InMemorySamples, batch_size: int) -> None:
         rule = optax.chain(optax.add_decayed_weights(DECAY), optax.adam(1e-3))
         params = [(jnp.array(weight), jnp.array(bias)) for weight, bias in _layers(weights)]
         self.held = (params, rule.init(params))
@@ -103,5 +105,5 @@ def _layers(weights: Arrays) -> Sequence[tuple[np.ndarray, np.ndarray]]:
     return [pair for number, pair in enumerate(pairwise(values)) if number % 2 == 0]
 
 
-def _tensors(part: Part) -> tuple[torch.Tensor, torch.Tensor]:
+def _tensors(part: InMemorySamples) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(part.inputs), torch.from_numpy(part.targets)

@@ -10,9 +10,9 @@ from peer_training import OptaxRun, TorchRun
 from report import Section, faster
 from sklearn.neural_network import MLPClassifier
 
-from mxtrain.benchmarks import take_turns
+from mxtrain.benchmarks import measure_interleaved
 from mxtrain.config import run_from_dict
-from mxtrain.philox import permutation
+from mxtrain.random import permutation
 from mxtrain.training import Trainer
 
 _BACKENDS = ("compiled", "numpy")
@@ -36,7 +36,7 @@ def _digits():
     _check([checked.epoch(_order(ours["compiled"]))], ours["compiled"])
     contenders = {backend: _epoch(trainer) for backend, trainer in ours.items()} | {"torch": theirs.epoch}
     count = len(ours["compiled"].batches)
-    timings = {name: each * (1 / count) for name, each in take_turns(contenders, seconds=6).items()}
+    timings = {name: each * (1 / count) for name, each in measure_interleaved(contenders, seconds=6).items()}
     return [
         faster(f"digits, an iteration, {name}", timings[backend], "torch", timings["torch"], target, "µs")
         for backend, name, target in (
@@ -56,7 +56,7 @@ def _images():
     _check([_torch(ours, accuracy=False).epoch(order), checked.epoch(order.numpy())], ours)
     network = MLPClassifier((256, 128), batch_size=128, alpha=DECAY, learning_rate_init=1e-3)
     classes = np.arange(10)
-    timings = take_turns(
+    timings = measure_interleaved(
         {
             "mxtrain": _epoch(ours),
             "torch": theirs.epoch,
@@ -65,7 +65,7 @@ def _images():
         },
         seconds=0,
         rounds=7,
-        rehearse=False,
+        warm_up=False,
     )
     targets_by_peer = {"torch": 2, "scikit-learn": 2, "jax + optax": 1.3}
     return [

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from report import machine, told, versions
 
-from mxtrain.benchmarks import take_turns
+from mxtrain.benchmarks import measure_interleaved
 from mxtrain.config import run_from_dict
 from mxtrain.training import Trainer, trainer
-from mxtrain.training.checkpoints import Checkpoints
-from mxtrain.training.saver import Saver
+from mxtrain.training.checkpoints.checkpoint_policy import CheckpointPolicy
+from mxtrain.training.checkpoints.storage import Checkpoints
 
 ROUNDS = 9
 
@@ -27,8 +27,8 @@ def main() -> None:
         targets = generator.integers(0, 10, 60_000)
         np.savez(data, inputs=generator.random((60_000, 784), dtype=np.float32), targets=targets)
         plain, watched = (_trainer(data, diagnostics) for diagnostics in (False, True))
-        saver = Saver(watched, Checkpoints(Path(folder) / "checkpoints", keep=3))
-        timings = take_turns(
+        saver = CheckpointPolicy(watched, Checkpoints(Path(folder) / "checkpoints", keep=3))
+        timings = measure_interleaved(
             {
                 "an epoch": plain.run_epoch,
                 "with diagnostics": watched.run_epoch,
@@ -37,7 +37,7 @@ def main() -> None:
             },
             seconds=0,
             rounds=ROUNDS,
-            rehearse=False,
+            warm_up=False,
         )
     epoch = timings["an epoch"]
     for name, each in timings.items():

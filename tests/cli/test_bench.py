@@ -13,14 +13,14 @@ SMALL = ("--size", "1000")
 @pytest.fixture(autouse=True)
 def brief(monkeypatch):
     """Measurements of a few rounds only."""
-    from mxtrain.benchmarks import rules, runs
-    from mxtrain.benchmarks.clock import take_turns
+    from mxtrain.benchmarks import rule_benchmark, run_benchmark
+    from mxtrain.benchmarks.measurement import measure_interleaved
 
     def briefly(contenders, *, seconds):
-        return take_turns(contenders, seconds=0, rounds=2)
+        return measure_interleaved(contenders, seconds=0, rounds=2)
 
-    for module in (rules, runs):
-        monkeypatch.setattr(module, "take_turns", briefly)
+    for module in (rule_benchmark, run_benchmark):
+        monkeypatch.setattr(module, "measure_interleaved", briefly)
 
 
 def test_every_rule_is_measured_and_its_figures_add_up(mxtrain):
@@ -73,15 +73,15 @@ def test_rules_and_a_run_in_one_go(mxtrain):
 
 
 def test_the_limit_does_the_rules_divisions_and_square_roots():
-    from mxtrain.benchmarks.limits import arithmetic_program, slow_operations, streaming_program
+    from mxtrain.benchmarks.rule_benchmark import arithmetic_program, count_slow_operations, streaming_program
 
-    counts = {name: slow_operations(rule.program()) for name, rule in RULE_CASES.items()}
+    counts = {name: count_slow_operations(rule.program()) for name, rule in RULE_CASES.items()}
     assert counts["sgd"] == (0, 0)
     assert counts["adam"] == (1, 1)
     assert counts["adadelta"] == (1, 2)
     assert counts["nadam"] == (4, 1)
     for each in counts.values():
-        assert slow_operations(arithmetic_program(*each)) == each
+        assert count_slow_operations(arithmetic_program(*each)) == each
     for slots in ((), ("v",), ("m", "v")):
         program = streaming_program(slots)
         assert len(program.written) == 1 + len(slots)
@@ -89,13 +89,15 @@ def test_the_limit_does_the_rules_divisions_and_square_roots():
 
 
 def test_contenders_take_turns_forwards_and_backwards():
-    from mxtrain.benchmarks.clock import take_turns
+    from mxtrain.benchmarks.measurement import measure_interleaved
 
     calls = []
-    take_turns({name: lambda name=name: calls.append(name) for name in "abc"}, seconds=0, rounds=2, rehearse=False)
+    measure_interleaved(
+        {name: lambda name=name: calls.append(name) for name in "abc"}, seconds=0, rounds=2, warm_up=False
+    )
     assert "".join(calls) == "aabbcc" + "abc" + "cba"
     calls.clear()
-    take_turns({name: lambda name=name: calls.append(name) for name in "ab"}, seconds=0, rounds=3)
+    measure_interleaved({name: lambda name=name: calls.append(name) for name in "ab"}, seconds=0, rounds=3)
     assert "".join(name for name, _ in groupby(calls)) == "ab" * 3
     assert len(calls) >= 2 * 2 + 3 * 2 * 2  # twice at first; then three rounds, rehearsed and measured
 

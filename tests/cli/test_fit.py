@@ -1,16 +1,54 @@
-"""`mxtrain fit`: a run leaves a folder and a closing table; the same file leaves the same bytes."""
+"""Commands on a model with a custom loss."""
 
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from mxtrain.cli.progress import LINES
-from mxtrain.numbers import short
+from mxtrain.cli.run_output import LINES
+from mxtrain.formatting import format_number
+from mxtrain.sweeps.task import Task, run_task
 from mxtrain.training import fit
+from mxtrain.training.callbacks import StopRequest
 from tests.cli.conftest import CONFIGS
+from tests.nn.test_custom_loss import PLUGIN
+
+RUN = """\
+data: {source: data.npz, target: y}
+model: {kind: custom}
+loss: custom
+optimizer: {kind: adam, lr: 0.05}
+fit: {epochs: 2, metrics: [mae]}
+"""
+
+
+def test_commands_and_the_trials_of_sweeps_use_the_models_loss(mxtrain: Any) -> None:
+    Path("quantile_plugin.py").write_text(PLUGIN)
+    rng = np.random.default_rng(0)
+    np.savez("data.npz", X=rng.normal(size=(200, 2)), y=rng.normal(size=200))
+    Path("run.yaml").write_text(RUN)
+    plugin = ("--plugin", "quantile_plugin")
+    status, out, err = mxtrain("fit", "run.yaml", *plugin, "--run-dir", "run", "--json", "--quiet")
+    assert status == 0, err
+    fitted = json.loads(out)["metrics"]
+    _, out, _ = mxtrain("evaluate", "run", *plugin, "--json")
+    assert json.loads(out)["metrics"]["loss"] == fitted["val_loss"]
+    assert mxtrain("predict", "run", "data.npz", *plugin)[1].count("\n") == 201
+
+    status, _, err = mxtrain("fit", "run.yaml", *plugin, "--run-dir", "other", "--set", "loss=squared_error", "--quiet")
+    assert status == 2
+    assert "loss: is squared_error, but the model of quantile_plugin.model computes another loss" in err
+
+    from mxtrain.config import read_run
+
+    task = Task(0, 0, read_run("run.yaml").resolve().to_dict(), "trial", 2)
+    outcome = run_task(task, StopRequest(), "quantile_plugin:model")
+    assert outcome.progress is not None, outcome.message
+    assert outcome.progress.rows[-1]["val_loss"] == fitted["val_loss"]
+
 
 CONTENTS = [
     ".lock", "checkpoints", "checkpoints.jsonl", "config.yaml", "environment.json", "metrics.jsonl", "model.safetensors",
@@ -42,7 +80,7 @@ def test_the_best_epoch_is_that_of_the_metric_of_checkpoint_best(mxtrain):
     by_loss = min(rows("here"), key=lambda row: row["loss"])
     assert by_loss != min(rows("here"), key=lambda row: row["val_loss"]), "the metrics disagree, or nothing is tried"
     assert re.search(
-        rf"^best +epoch {by_loss['epoch']}: .*loss {short(by_loss['loss'])} \(lowest loss\)$", out, re.MULTILINE
+        rf"^best +epoch {by_loss['epoch']}: .*loss {format_number(by_loss['loss'])} \(lowest loss\)$", out, re.MULTILINE
     )
     result = json.loads(mxtrain("resume", "here", "--json").out)
     assert (result["best"], result["best_metric"]) == (by_loss, "loss")
@@ -65,8 +103,8 @@ def shown(out: str, row: dict) -> bool:
     """Whether the closing table has the figures of an epoch."""
     lines = [
         rf"^epoch {row['epoch']} +training +validation$",
-        rf"^loss +{short(row['loss'])} +{short(row['val_loss'])}$",
-        rf"^gradient +norm {short(row['diagnostics']['grad_norm'])}, ",
+        rf"^loss +{format_number(row['loss'])} +{format_number(row['val_loss'])}$",
+        rf"^gradient +norm {format_number(row['diagnostics']['grad_norm'])}, ",
     ]
     return all(re.search(line, out, re.MULTILINE) for line in lines)
 

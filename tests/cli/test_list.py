@@ -5,15 +5,14 @@ from typing import get_args
 
 import pytest
 
-from mxtrain.backends import BackendName
 from mxtrain.config import CLASS_SOURCES, MODELS, json_schema
 from mxtrain.config.fit_section import MetricName
-from mxtrain.config.run import LossChoice
-from mxtrain.config.search.pruners import PRUNERS
-from mxtrain.config.search.samplers import SAMPLERS
-from mxtrain.config.shape import kind, models
-from mxtrain.optimizers import RULES
-from mxtrain.schedules import LearningRateSchedule, MomentumSchedule
+from mxtrain.config.introspection import kind, models
+from mxtrain.config.run_section import LossChoice
+from mxtrain.config.search.samplers_and_pruners import PRUNERS, SAMPLERS
+from mxtrain.optim.backends import BackendName
+from mxtrain.optim.rules import RULES
+from mxtrain.optim.schedules import LearningRateSchedule, MomentumSchedule
 
 WHOLE = {
     "optimizers": set(map(kind, RULES)),

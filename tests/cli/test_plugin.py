@@ -9,7 +9,7 @@ from tests.cli.conftest import RUN
 
 PLUGIN = '''\
 """A linear model, handed over."""
-from mxtrain.models import build_model
+from mxtrain.nn import build_model
 from mxtrain.config import LinearConfig
 
 def model(config, n_features, n_outputs, xp):

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 from rich.live import Live
 
-from mxtrain.cli import progress, sweep_progress
+from mxtrain.cli import run_output, sweep_output
 from mxtrain.config import Objective, read_run
-from mxtrain.state import OptimizationState
+from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.sweeps import SweepResult
 from mxtrain.training import RunInfo
 
@@ -20,9 +20,9 @@ def terminal(screen: io.StringIO, width: int) -> Console:
     return Console(file=screen, force_terminal=True, width=width, color_system=None)
 
 
-def watched(screen: io.StringIO, width: int = 110) -> tuple[progress.Bar, progress.Progress]:
-    drawing = progress._progress(terminal(screen, width))
-    bar = progress.Bar(drawing)
+def watched(screen: io.StringIO, width: int = 110) -> tuple[run_output.Bar, run_output.Progress]:
+    drawing = run_output._progress(terminal(screen, width))
+    bar = run_output.Bar(drawing)
     bar.on_start(RunInfo(read_run("run.yaml"), Path("runs/run-1"), 45, (1438, 359), 650))
     return bar, drawing
 
@@ -148,7 +148,7 @@ def test_the_lines_of_a_sweep_leave_the_same_room_and_show_where_they_are_cut():
     point = {f"optimizer.field_{number}": number / 7 for number in range(9)}
     row = {"number": 0, "state": "running", "epochs": 3, "params": point}
     with Live(console=terminal(screen, 80), auto_refresh=False) as live:
-        sweep_progress.Screen(live).show(
+        sweep_output.Screen(live).show(
             SweepResult("small", Path("here"), (Objective("val_loss", maximize=False),), (row,), 5)
         )
     running = next(line for line in lines(screen) if line.startswith("running  trial 0, epoch 3  optimizer.field_0"))
@@ -166,7 +166,7 @@ def test_a_batch_costs_less_than_a_microsecond():
     assert best / 10_000 < 1e-6
 
 
-def _seconds(bar: progress.Bar, state: OptimizationState, batches: int) -> float:
+def _seconds(bar: run_output.Bar, state: OptimizationState, batches: int) -> float:
     begin = time.perf_counter()
     for _ in range(batches):
         bar.on_batch(state, 1.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mxtrain.training.checkpoints import Checkpoints
+from mxtrain.training.checkpoints.storage import Checkpoints
 from tests.cli.conftest import command, environment
 
 LONG = ("--set", "fit.epochs=1000000", "--set", "data.batch_size=400")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mxtrain.cli.curves import POINTS, course
+from mxtrain.cli.schedule_plot import POINTS, course
 from mxtrain.config import read_run
 from mxtrain.training import fit
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mxtrain.config import reader
+from mxtrain.config.yaml import parser
 from mxtrain.errors import ConfigError
 
 PARTS = {
@@ -27,10 +27,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(params=["libyaml", "pure Python"])
-def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def yaml_loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each of PyYAML's two parsers in turn."""
     if request.param == "pure Python":
-        monkeypatch.setattr(reader, "LOADER", yaml.SafeLoader)
+        monkeypatch.setattr(parser, "LOADER", yaml.SafeLoader)
     elif not hasattr(yaml, "CSafeLoader"):
         pytest.skip("PyYAML was built without libyaml")
     return str(request.param)

@@ -15,9 +15,9 @@ import pytest
 
 from mxtrain.config import DataConfig, optimizer_from_dict, run_from_dict, sweep_from_dict
 from mxtrain.errors import ConfigError
-from mxtrain.optimizers import SGD, Adam
-from mxtrain.schedules.learning_rate import Exp
-from mxtrain.schedules.momentum import Null
+from mxtrain.optim.rules import SGD, Adam
+from mxtrain.optim.schedules.learning_rate import Exp
+from mxtrain.optim.schedules.momentum import Null
 
 Told = Callable[..., list[str]]
 

@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 from mxtrain.config import MODELS, DataConfig, FitConfig, RunConfig, read_run
-from mxtrain.config.extends import MAX_CHAIN
 from mxtrain.config.fit_section import CheckpointConfig, EarlyStopping
-from mxtrain.config.nodes import MAX_DEPTH, MAX_NODES
-from mxtrain.config.report import MAX_PROBLEMS
-from mxtrain.config.scalars import MAX_NUMBER
-from mxtrain.config.shape import models
-from mxtrain.config.source import MAX_BYTES
-from mxtrain.config.writer import to_yaml
+from mxtrain.config.introspection import models
+from mxtrain.config.yaml.dump import to_yaml
+from mxtrain.config.yaml.merge import MAX_CHAIN
+from mxtrain.config.yaml.nodes import MAX_DEPTH, MAX_NODES
+from mxtrain.config.yaml.parser import MAX_NUMBER
+from mxtrain.config.yaml.problem_report import MAX_PROBLEMS
+from mxtrain.config.yaml.source_text import MAX_BYTES
 from mxtrain.errors import ConfigError
 from mxtrain.names import LETTERS, fold
-from mxtrain.optimizers import RULES
-from mxtrain.schedules import LearningRateSchedule, learning_rate, momentum
+from mxtrain.optim.rules import RULES
+from mxtrain.optim.schedules import LearningRateSchedule, learning_rate, momentum
 from mxtrain.types import Config
 
 PAGE = (Path(__file__).parents[2] / "docs/configuration.md").read_text(encoding="utf-8")

@@ -39,7 +39,7 @@ def test_a_malformed_file_is_told_every_problem_with_its_place(
     text: str,
     messages: list[str],
     here: Path,
-    parser: str,
+    yaml_loader: str,
     write: Callable[..., str],
     told: Callable[..., list[str]],
 ) -> None:

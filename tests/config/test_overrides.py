@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mxtrain.config import FitConfig, read_run
-from mxtrain.optimizers import SGD, Adam
-from mxtrain.schedules.learning_rate import Exp
-from mxtrain.schedules.momentum import Nadam, Null
+from mxtrain.optim.rules import SGD, Adam
+from mxtrain.optim.schedules.learning_rate import Exp
+from mxtrain.optim.schedules.momentum import Nadam, Null
 
 Told = Callable[..., list[str]]
 Write = Callable[..., str]
@@ -47,7 +47,7 @@ optimizer:
         ("fit.metrics=[accuracy]", ["accuracy"]),
     ],
 )
-def test_an_override_is_laid_over_the_file(override: str, value: Any, parser: str, write: Write) -> None:
+def test_an_override_is_laid_over_the_file(override: str, value: Any, yaml_loader: str, write: Write) -> None:
     names = {"lr": "η", "learning_rate": "η", "lr_sched": "η_sched"}
     got: Any = read_run(write(_RUN), [override]).to_dict()
     for part in override.partition("=")[0].split("."):
@@ -135,7 +135,7 @@ def test_a_data_file_is_relative_to_the_current_folder(here: Path, write: Write,
     ],
 )  # fmt: skip
 def test_a_wrong_override_is_told_as_it_was_given(
-    override: str, message: str, parser: str, write: Write, told: Told
+    override: str, message: str, yaml_loader: str, write: Write, told: Told
 ) -> None:
     shown = override.replace("\0", "\\x00")
     assert told(read_run, write(_RUN), [override]) == [f"--set {shown}: {message}"]

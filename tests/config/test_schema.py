@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from mxtrain.config import MODELS, DataConfig, FitConfig, RunConfig, json_schema
-from mxtrain.config.shape import models
+from mxtrain.config.introspection import models
 from mxtrain.names import LETTERS, fold, spelling, words
-from mxtrain.optimizers import RULES
-from mxtrain.schedules import LearningRateSchedule, momentum
+from mxtrain.optim.rules import RULES
+from mxtrain.optim.schedules import LearningRateSchedule, momentum
 from mxtrain.types import Config
 
 SCHEDULES = (

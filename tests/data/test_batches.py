@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from mxtrain.config.data_section import DataConfig
-from mxtrain.data import Batches, Part, in_order
+from mxtrain.data import Batches, InMemorySamples, in_order
 
 
 def batches_of(samples: int, batch_size: int, seed: int = 0, shuffle: bool = True, last_batch: str = "keep") -> Batches:
     targets = np.arange(samples)
-    part = Part(np.stack([targets, targets**2], axis=1).astype(np.float32), targets)
+    part = InMemorySamples(np.stack([targets, targets**2], axis=1).astype(np.float32), targets)
     parts = {"source": "digits", "batch_size": batch_size, "shuffle": shuffle, "last_batch": last_batch}
     return Batches(part, DataConfig.model_validate(parts), seed)
 

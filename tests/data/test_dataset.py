@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mxtrain.config.run import RunConfig
+from mxtrain.config.run_section import RunConfig
 from mxtrain.data import Dataset, prepare
 from mxtrain.errors import DataError
 

@@ -8,7 +8,7 @@ import pytest
 
 import mxtrain
 from mxtrain.cli.main import main
-from mxtrain.numbers import short
+from mxtrain.formatting import format_number
 from mxtrain.reports.charts import POINTS
 from mxtrain.training import StopRequest
 
@@ -56,7 +56,7 @@ def test_numbers_have_residuals(run, report):
     assert page.figures["predictions"]["data"][0]["x"] == told.targets.tolist()
     assert page.figures["predictions"]["data"][0]["y"] == told.predicted.tolist()
     assert sum(ys(page.figures["residuals"])) == len(told.targets)
-    mean = short(float((told.predicted - told.targets).mean()))
+    mean = format_number(float((told.predicted - told.targets).mean()))
     assert f"the mean of predicted - true is {mean}." in page.text
     assert "confusion" not in page.figures
 

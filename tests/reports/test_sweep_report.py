@@ -10,10 +10,8 @@ import pytest
 
 import mxtrain
 from mxtrain.cli.main import main
-from mxtrain.reports.dimensions import guessed_dimensions
-from mxtrain.reports.importance import importances
-from mxtrain.reports.sweep_facts import read_sweep_facts
-from mxtrain.reports.sweep_words import summary
+from mxtrain.reports.sweep_data import guessed_dimensions, importances, read_sweep_data
+from mxtrain.reports.sweep_report import summary
 
 BASE = """\
 name: made
@@ -86,7 +84,7 @@ def named(figure):
 
 def test_what_mattered_is_found_and_said(report):
     page = report(made(thirty()))
-    sweep = read_sweep_facts(Path("made"))
+    sweep = read_sweep_data(Path("made"))
     [bars] = page.figures["importance"]["data"]
     assert bars["y"][0] == "optimizer.η"
     assert bars["x"][0] > 60
@@ -299,7 +297,7 @@ def test_a_sweep_without_results_is_one_line(capsys):
 
 def test_the_summary_is_plain(report):
     made(thirty())
-    sweep = read_sweep_facts(Path("made"))
+    sweep = read_sweep_data(Path("made"))
     first, mattered, saved = summary(sweep, [{"optimizer.η": 0.97, "optimizer.β1": 0.03}])
     assert first.startswith("30 trials: ")
     assert mattered == (

@@ -18,7 +18,7 @@ PLUGIN = """
 import os, sys, time
 from mxtrain.config import LinearConfig
 from mxtrain.errors import MxtrainError
-from mxtrain.models import build_model
+from mxtrain.nn import build_model
 
 def model(config, n_features, n_outputs, xp):
 """
@@ -172,7 +172,7 @@ def test_an_orphan_that_still_holds_a_runs_folder_is_waited_for(tmp_path, monkey
     from mxtrain.training import folder_lock
 
     whole = mxtrain.sweep(small(trials=1), run_dir=tmp_path / "whole", workers=1)
-    monkeypatch.setattr("mxtrain.sweeps.trial.PATIENCE", 1)
+    monkeypatch.setattr("mxtrain.sweeps.trial.MAX_LOST_WORKERS", 1)
     (tmp_path / "sweep/trials/0000").mkdir(parents=True)
     (tmp_path / "sweep/sweep.yaml").write_bytes((tmp_path / "whole/sweep.yaml").read_bytes())
     held, over = threading.Event(), threading.Event()

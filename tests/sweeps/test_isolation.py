@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 import mxtrain
-from mxtrain.module_path import child_path, import_user_module
+from mxtrain.processes import child_path, import_user_module
 from tests.sweeps.conftest import small, table
 
 PACKAGES = ("numpy", "numba", "optuna", "sqlalchemy", "pydantic", "mxtrain", "distributed", "tornado", "yaml", "polars")
@@ -37,7 +37,7 @@ def test_a_plugin_finds_its_neighbours_and_its_folder_hides_no_module(hostile, m
     lines = "import neighbour\nmodel = neighbour.model\n"
     Path("plugged.py").write_text(lines)
     Path("neighbour.py").write_text(
-        "from mxtrain.config import LinearConfig\nfrom mxtrain.models import build_model\n"
+        "from mxtrain.config import LinearConfig\nfrom mxtrain.nn import build_model\n"
         "def model(config, n_features, n_outputs, xp):\n"
         "    import later\n"
         "    return build_model(LinearConfig(), config.loss, n_features, n_outputs, xp)\n"
@@ -52,7 +52,7 @@ def test_a_plugin_finds_its_neighbours_and_its_folder_hides_no_module(hostile, m
 
 def test_a_table_is_read_by_a_process_that_imports_nothing_from_the_current_folder(hostile, monkeypatch):
     polars = pytest.importorskip("polars")
-    from mxtrain.data.polars_process import as_arrow_stream
+    from mxtrain.data.readers.polars_file import as_arrow_stream
 
     polars.DataFrame({"x": [1.0]}).write_parquet("table.parquet")
     monkeypatch.syspath_prepend(hostile)  # as a plugin's folder was

@@ -9,8 +9,8 @@ import pytest
 
 from mxtrain.cli.main import main
 from mxtrain.config import sweep_from_dict
-from mxtrain.config.search.section import SweepConfig
-from mxtrain.redaction import hide, redact, without_password
+from mxtrain.config.search.sweep_section import SweepConfig
+from mxtrain.redaction import redact, redact_message, strip_password
 from mxtrain.sweeps import SweepFolder
 from tests.sweeps.conftest import small
 
@@ -76,7 +76,7 @@ def said(tmp_path, monkeypatch, capsys):
 def test_a_password_is_not_shown(address, said):
     Path("a.yml").write_text(yaml(address))
     SweepFolder(Path("s")).make()
-    SweepFolder(Path("s")).take_up(sweep_from_dict(small(storage=address)))
+    SweepFolder(Path("s")).claim(sweep_from_dict(small(storage=address)))
     for arguments in (
         *([("sweep", "a.yml", "--run-dir", "t")] if address in WHOLE[:4:2] else []),  # nothing answers at this port
         ("sweep", "a.yml", "--run-dir", "s", "--dry-run"),
@@ -121,18 +121,18 @@ def test_a_malformed_address_is_refused_and_not_shown(address, said):
 
 
 def test_an_address_without_its_password_is_the_same_in_all_else():
-    assert without_password("postgresql://me@h:5/d?sslmode=require") == "postgresql://me@h:5/d?sslmode=require"
-    assert without_password("postgresql:///d?passfile=%2Fa&password=x") == "postgresql:///d?passfile=%2Fa"
-    assert without_password("sqlite:////a/b?c@d.db") == "sqlite:////a/b?c@d.db"
+    assert strip_password("postgresql://me@h:5/d?sslmode=require") == "postgresql://me@h:5/d?sslmode=require"
+    assert strip_password("postgresql:///d?passfile=%2Fa&password=x") == "postgresql:///d?passfile=%2Fa"
+    assert strip_password("sqlite:////a/b?c@d.db") == "sqlite:////a/b?c@d.db"
 
 
 def test_what_a_driver_says_of_a_password_is_hidden():
-    assert hide(f"bad: {SECRET}, {ENCODED}", WHOLE[1]) == "bad: ***, ***"
+    assert redact_message(f"bad: {SECRET}, {ENCODED}", WHOLE[1]) == "bad: ***, ***"
     assert redact("http://localhost:5000/a me@b") == "http://localhost:5000/a me@b"
 
 
 def test_a_file_that_others_could_read_becomes_private(tmp_path):
     folder = SweepFolder(tmp_path)
     (tmp_path / "sweep.yaml").touch(0o644)
-    folder.take_up(sweep_from_dict(small(storage=WHOLE[2])))
+    folder.claim(sweep_from_dict(small(storage=WHOLE[2])))
     assert (tmp_path / "sweep.yaml").stat().st_mode & 0o077 == 0

@@ -8,8 +8,8 @@ from optuna.trial import TrialState
 import mxtrain
 from mxtrain.config import sweep_from_dict
 from mxtrain.sweeps import sampling
-from mxtrain.sweeps.quiet import quiet
-from mxtrain.sweeps.sampling import Sampling
+from mxtrain.sweeps.run_sweep import silence_optuna
+from mxtrain.sweeps.sampling import TrialSampler
 from tests.sweeps.conftest import small
 
 SEARCH = {
@@ -37,7 +37,7 @@ class Course:
     """Draws trials one after the other, and makes up what comes of them."""
 
     def __init__(self, sweep):
-        self.sweep, self.sampling, self.told = sweep, Sampling(sweep), 0
+        self.sweep, self.sampling, self.told = sweep, TrialSampler(sweep), 0
         self.drawn = []
 
     def go_on(self, until, before=()):
@@ -48,7 +48,9 @@ class Course:
                 self.tell(self.told)
                 self.told += 1
             recalled = number < len(before)
-            self.drawn.append(self.sampling.recall(number, before[number]) if recalled else self.sampling.draw(number))
+            self.drawn.append(
+                self.sampling.restore_sample(number, before[number]) if recalled else self.sampling.draw(number)
+            )
         return self.drawn
 
     def tell(self, number):
@@ -68,14 +70,14 @@ def points(drawn):
 def test_a_driver_that_begins_again_draws_what_one_that_never_stopped_draws(kind):
     config = small(search=SEARCH, trials=40, optimizer={"kind": "adam"}, **kind)
     sweep = sweep_from_dict(config)
-    with quiet():
+    with silence_optuna():
         whole = Course(sweep).go_on(40)
         for start in (1, 9, 17, 25, 39):
             assert points(Course(sweep).go_on(40, before=whole[:start])) == points(whole)
 
 
 def test_another_seed_draws_other_points():
-    with quiet():
+    with silence_optuna():
         one, other = (Course(sweep_from_dict(small(seed=seed))).go_on(3) for seed in (0, 1))
     assert points(one) != points(other)
 
@@ -83,7 +85,7 @@ def test_another_seed_draws_other_points():
 def test_a_grid_is_drawn_in_the_order_of_the_file_the_last_value_fastest():
     search = {"data.batch_size": {"choice": [16, 32]}, "optimizer.β1": {"uniform": [0.5, 0.7], "step": 0.1}}
     sweep = sweep_from_dict(small(search=search, sampler={"kind": "grid"}, trials=None, optimizer={"kind": "adam"}))
-    with quiet():
+    with silence_optuna():
         drawn = [each.point.params for each in Course(sweep).go_on(sweep.total)]
     assert [tuple(params.values()) for params in drawn] == [
         (16, 0.5),

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import mxtrain
-from mxtrain.models import MLP
-from mxtrain.training.blas_threads import blas_limited, blas_threads
+from mxtrain.nn import MLP
+from mxtrain.training.environment import blas_threads, limit_blas_threads
 
 CONFIG = {
     "model": {"kind": "mlp", "hidden": [256]}, "loss": "squared_error", "optimizer": {"kind": "sgd", "η": 0.001},
@@ -27,7 +27,7 @@ def test_the_models_of_the_package_are_the_same_on_any_number(wide, tmp_path, mo
     found = set()
     for blas, own, backend in ((1, 1, "numpy"), (2, 3, "compiled"), (2, 1, "compiled"), (1, 2, "auto")):
         monkeypatch.setenv("MXTRAIN_THREADS", str(own))
-        with blas_limited(blas):
+        with limit_blas_threads(blas):
             config = {**CONFIG, "data": {**wide, "validation": 0.2}, "backend": backend}
             result = mxtrain.fit(config, run_dir=tmp_path / f"{blas}-{own}-{backend}")
         assert "\nthreads: null\n" in (result.run_dir / "config.yaml").read_text()
@@ -61,7 +61,7 @@ OWN = {**CONFIG, "model": {"kind": "custom"}}
 
 def test_a_run_has_the_threads_of_its_config_whatever_the_process_has(wide, tmp_path):
     for outside in (1, 2):
-        with blas_limited(outside):
+        with limit_blas_threads(outside):
             mxtrain.fit({**OWN, "data": wide, "threads": 1}, run_dir=tmp_path / str(outside), model=perceptron)
             assert blas_threads() == outside
     one, two = (tmp_path / name / "model.safetensors" for name in "12")
@@ -69,7 +69,7 @@ def test_a_run_has_the_threads_of_its_config_whatever_the_process_has(wide, tmp_
 
 
 def test_the_saved_config_says_how_many_threads_there_were(wide, tmp_path):
-    with blas_limited(2):
+    with limit_blas_threads(2):
         mxtrain.fit({**OWN, "data": wide}, run_dir=tmp_path / "run", model=perceptron)
     assert "\nthreads: 2\n" in (tmp_path / "run" / "config.yaml").read_text()
 
@@ -78,7 +78,7 @@ def test_a_resumed_run_keeps_its_threads(wide, tmp_path):
     config = {**OWN, "data": wide, "threads": 2, "fit": {"epochs": 2}}
     mxtrain.fit(config, run_dir=tmp_path / "whole", model=perceptron)
     mxtrain.fit({**config, "fit": {"epochs": 1}}, run_dir=tmp_path / "cut", model=perceptron)
-    with blas_limited(1):
+    with limit_blas_threads(1):
         mxtrain.resume(tmp_path / "cut", overrides=["fit.epochs=2"], model=perceptron)
     assert (tmp_path / "whole/model.safetensors").read_bytes() == (tmp_path / "cut/model.safetensors").read_bytes()
     with pytest.raises(mxtrain.ConfigError, match="threads: was 2 when the run began, and cannot become 1"):

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 import mxtrain
-from mxtrain.flat import FlatParameters
-from mxtrain.training.clipping import clip_to_norm
-from mxtrain.training.diagnostics import gradient_norm
+from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.training.trainer import Trainer
+from mxtrain.training.training_step import clip_to_norm, gradient_norm
 
 ONE_STEP: dict[str, Any] = {
     "dtype": "float64",

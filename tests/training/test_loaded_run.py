@@ -157,7 +157,7 @@ def test_a_finished_run_that_goes_on_is_no_longer_its_old_model(tmp_path: Path) 
         mxtrain.resume(run_dir, overrides=["fit.epochs=2"], stop=stop)
     run = mxtrain.load_run(run_dir)
     assert run.status.state == "unfinished"
-    newest = mxtrain.training.checkpoints.Checkpoints(run_dir / "checkpoints", 1).newest()
+    newest = mxtrain.training.checkpoints.storage.Checkpoints(run_dir / "checkpoints", 1).newest()
     assert newest is not None
     assert all((run.parameters[name] == value).all() for name, value in newest.parameters.items())
 
@@ -166,7 +166,7 @@ def test_a_run_that_diverged_is_failed_and_says_why(tmp_path: Path) -> None:
     config = settings("diabetes", "squared_error") | {"optimizer": {"kind": "sgd", "η": 1e30}}
     with pytest.raises(mxtrain.TrainingError):
         mxtrain.fit(config, run_dir=tmp_path)
-    status = mxtrain.training.status.read_status(tmp_path)
+    status = mxtrain.training.run_status.read_status(tmp_path)
     assert status.state == "failed"
     assert "the run has diverged" in status.reason
 

@@ -8,7 +8,7 @@ import pytest
 
 import mxtrain
 from mxtrain.training import Trainer
-from mxtrain.training.slot_check import SlotCheck
+from mxtrain.training.training_step import SlotCheck
 
 BAD = 3
 """The batch that goes wrong, of four in an epoch."""
@@ -57,8 +57,8 @@ def trainer(policy: str, gradient: float = np.nan, loss: float | None = None, **
         **changes,
     }
     run = mxtrain.RunConfig.model_validate(config).resolve()
-    given = mxtrain.data.take_over(run, (inputs, inputs.sum(axis=1)))
-    found = mxtrain.data.read_data(run, given)
+    given = mxtrain.data.read_in_memory_data(run, (inputs, inputs.sum(axis=1)))
+    found = mxtrain.data.dataset(run, given)
     return Trainer(run, lambda c, d, k, xp: Line(d, gradient, loss), found)
 
 
@@ -107,9 +107,9 @@ def test_skip_leaves_the_batch_out_and_goes_on_with_the_next(source: Any, proble
     next(steps)
     assert_equal(state(run), before)
     assert (run.sums.samples, run.sums.steps, run.sums.to_record()["metrics"]) == seen
-    assert (run.sums.skipped, run.state.curr_batch, run.left_out_in_a_row) == (1, 3, 1)
+    assert (run.sums.skipped, run.state.curr_batch, run.consecutive_skips) == (1, 3, 1)
     next(steps)
-    assert (run.state.curr_iter, run.left_out_in_a_row) == (3, 0)
+    assert (run.state.curr_iter, run.consecutive_skips) == (3, 0)
     assert run.finish_epoch()["diagnostics"]["skipped"] == 1
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 import mxtrain
-from mxtrain.cli.curves import course
+from mxtrain.cli.schedule_plot import course
 from mxtrain.config import read_sweep, run_from_dict, to_yaml
 from mxtrain.config.schema import json_schema
-from mxtrain.schedules.learning_rate import Cosine, Step
+from mxtrain.optim.schedules.learning_rate import Cosine, Step
 
 EPOCHS, BATCHES = 6, 3
 

@@ -10,9 +10,9 @@ import pytest
 import mxtrain
 from mxtrain.config import run_from_dict
 from mxtrain.config.fit_section import EarlyStopping
-from mxtrain.sweeps.trial import Member, NoValueError
+from mxtrain.sweeps.trial import NoValueError, SeedRun
 from mxtrain.training import Progress, advance, train_until
-from mxtrain.training.patience import Patience
+from mxtrain.training.early_stopping import Patience
 
 
 def config(batch_size: int, **fit: Any) -> dict[str, Any]:
@@ -119,6 +119,6 @@ def test_early_stopping_takes_no_null_for_the_best() -> None:
 
 def test_a_trial_whose_objective_is_null_has_no_value(tmp_path: Path) -> None:
     run = run_from_dict({**config(4), "data": {"source": "diabetes"}, "fit": {"metrics": ["r2"], "epochs": 1}})
-    member = Member(run, tmp_path, Progress([{"epoch": 1, "val_r2": None}], True, 1))
+    member = SeedRun(run, tmp_path, Progress([{"epoch": 1, "val_r2": None}], True, 1))
     with pytest.raises(NoValueError, match="the objective val_r2 has no value after epoch 1: it is null"):
         member.value("val_r2", None)

@@ -153,7 +153,7 @@ def test_a_model_of_ones_own_sees_standardized_targets_and_predicts_in_the_unit(
     run_dir = mxtrain.fit(settings, run_dir=tmp_path, data=(X, PRICES), model=lambda *_: Mean()).run_dir
     run = mxtrain.load_run(run_dir, model=lambda *_: Mean())
     assert np.std(seen) == pytest.approx(1)
-    assert run.predict(X[:2]) == pytest.approx(np.full(2, run.preprocessing.in_own_unit(np.zeros(1))[0]))
+    assert run.predict(X[:2]) == pytest.approx(np.full(2, run.preprocessing.restore_target_unit(np.zeros(1))[0]))
 
 
 def test_a_sweep_chooses_by_what_has_the_targets_unit(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""The run file's `sweep`: what is searched, how, and which run each point of the search stands for."""
+"""The `sweep` section: its settings, the search space, and the run config of each point."""

@@ -1,25 +1,63 @@
-"""The distributions of a search: how each is written, and how it is drawn."""
+"""The distributions of a search space, and the interface of a sampler that draws from them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import isfinite
 from statistics import NormalDist
-from typing import Annotated, Any, ClassVar, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Protocol, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from mxtrain.config.search.draw import Draw, Plain
-from mxtrain.types import Bounds, Config, Count, Finite, Listed, Positive, describe, misfit
+from mxtrain.types import Bounds, Config, Finite, ListAsTuple, Positive, PositiveInt, describe, field_error
+
+Plain = None | bool | int | float | str
+"""What a sampler draws, and a study stores."""
+
+
+class Suggester(Protocol):
+    """Who draws: Optuna's `Trial` is one."""
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """A number between two bounds."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """A whole number between two bounds."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """One of several values."""
+
+
+class FixedSuggester:
+    """Draws what was drawn before."""
+
+    def __init__(self, drawn: Mapping[str, Any]) -> None:
+        self.drawn = drawn
+
+    def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> Any:
+        """A number between two bounds."""
+        return self.drawn[name]
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> Any:
+        """A whole number between two bounds."""
+        return self.drawn[name]
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """One of several values."""
+        return self.drawn[name]
+
 
 _Number = int  # `Int` has a field of that name
-TAIL: Final = 0.0001
+TAIL_PROBABILITY: Final = 0.0001
 """What is cut off at each end of a normal distribution: beyond about 3.7 standard deviations."""
 MAX_STEPS: Final = 10**15
 """The most steps between two float bounds; float64 distinguishes about as many."""
 
 
-def _two(names: str) -> BeforeValidator:
+def _pair_validator(names: str) -> BeforeValidator:
     def check(value: Any) -> Any:
         if isinstance(value, list | tuple) and len(value) == 2:
             return tuple(value)
@@ -29,37 +67,44 @@ def _two(names: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-_Ends = _two("[low, high]")
+_Ends = _pair_validator("[low, high]")
 _Whole = Annotated[int, Bounds(ge=-(2**53), le=2**53, whole=True)]
 Ends = Annotated[tuple[Finite, Finite], _Ends]
 PositiveEnds = Annotated[tuple[Positive, Positive], _Ends]
 WholeEnds = Annotated[tuple[_Whole, _Whole], _Ends]
-MeanAndDeviation = Annotated[tuple[Finite, Positive], _two("[mean, standard deviation]")]
+MeanAndDeviation = Annotated[tuple[Finite, Positive], _pair_validator("[mean, standard deviation]")]
 
 
-def _ascending(word: str, ends: tuple[float, float]) -> None:
+def _check_ascending(word: str, ends: tuple[float, float]) -> None:
     low, high = ends
     if low >= high:
-        raise misfit(f"{word}.1", f"must be above {_shown(low)}, the lower bound, got {_shown(high)}")
+        raise field_error(
+            f"{word}.1", f"must be above {_format_number(low)}, the lower bound, got {_format_number(high)}"
+        )
     if not isfinite(high - low):
-        raise misfit(f"{word}.1", f"is too far from {_shown(low)}, got {_shown(high)}")
+        raise field_error(f"{word}.1", f"is too far from {_format_number(low)}, got {_format_number(high)}")
 
 
-def _divides(step: float, ends: tuple[float, float]) -> None:
-    low, high = map(_exact, ends)
-    steps = (high - low) / _exact(step)
+def _check_step(step: float, ends: tuple[float, float]) -> None:
+    low, high = map(_decimal_fraction, ends)
+    steps = (high - low) / _decimal_fraction(step)
     if steps.denominator != 1:
-        raise misfit("step", f"must divide {_shown(float(high - low))}, the distance of the bounds, got {_shown(step)}")
+        raise field_error(
+            "step",
+            f"must divide {_format_number(float(high - low))}, the distance of the bounds, got {_format_number(step)}",
+        )
     if steps > MAX_STEPS and isinstance(step, float):
-        raise misfit("step", f"must make at most {MAX_STEPS:,} steps between the bounds, got {_shown(step)}")
+        raise field_error(
+            "step", f"must make at most {MAX_STEPS:,} steps between the bounds, got {_format_number(step)}"
+        )
 
 
-def _exact(number: float) -> Fraction:
+def _decimal_fraction(number: float) -> Fraction:
     """Return the exact value of a float's shortest decimal representation."""
     return Fraction(str(number))
 
 
-def _shown(number: float) -> str:
+def _format_number(number: float) -> str:
     return str(int(number)) if number == int(number) and abs(number) < 1e15 else str(number)
 
 
@@ -69,7 +114,7 @@ class Distribution(Config, ABC):
     word: ClassVar[str]
 
     @abstractmethod
-    def suggest(self, draw: Draw, name: str) -> Plain:
+    def suggest(self, draw: Suggester, name: str) -> Plain:
         """What a sampler draws for it."""
 
     @abstractmethod
@@ -114,13 +159,13 @@ class Uniform(Distribution):
     step: Positive | None = None
 
     @model_validator(mode="after")
-    def _bounds_are_bounds(self) -> Self:
-        _ascending("uniform", self.uniform)
+    def _check_bounds(self) -> Self:
+        _check_ascending("uniform", self.uniform)
         if self.step is not None:
-            _divides(self.step, self.uniform)
+            _check_step(self.step, self.uniform)
         return self
 
-    def suggest(self, draw: Draw, name: str) -> float:
+    def suggest(self, draw: Suggester, name: str) -> float:
         """A number between the bounds."""
         low, high = self.uniform
         return draw.suggest_float(name, low, high, step=self.step)
@@ -134,13 +179,13 @@ class Uniform(Distribution):
         """How many values there are with a step."""
         if self.step is None:
             return None
-        low, high = map(_exact, self.uniform)
-        return int((high - low) / _exact(self.step)) + 1
+        low, high = map(_decimal_fraction, self.uniform)
+        return int((high - low) / _decimal_fraction(self.step)) + 1
 
     def point(self, i: int) -> float:
         """low + i·step, without the error that adding floats would make."""
         assert self.step is not None, "without a step there are no points to count"
-        return float(_exact(self.uniform[0]) + i * _exact(self.step))
+        return float(_decimal_fraction(self.uniform[0]) + i * _decimal_fraction(self.step))
 
     def value(self, drawn: Any) -> float:
         """What was drawn, with a step the exact point."""
@@ -160,11 +205,11 @@ class LogUniform(Distribution):
     log: PositiveEnds
 
     @model_validator(mode="after")
-    def _bounds_are_bounds(self) -> Self:
-        _ascending("log", self.log)
+    def _check_bounds(self) -> Self:
+        _check_ascending("log", self.log)
         return self
 
-    def suggest(self, draw: Draw, name: str) -> float:
+    def suggest(self, draw: Suggester, name: str) -> float:
         """A number between the bounds."""
         return draw.suggest_float(name, *self.log, log=True)
 
@@ -189,21 +234,21 @@ class Int(Distribution):
 
     word: ClassVar[str] = "int"
     int: WholeEnds
-    step: Count | None = None
+    step: PositiveInt | None = None
     log: bool = False
 
     @model_validator(mode="after")
-    def _bounds_are_bounds(self) -> Self:
-        _ascending("int", self.int)
+    def _check_bounds(self) -> Self:
+        _check_ascending("int", self.int)
         if self.log and self.step is not None:
-            raise misfit("step", "goes with numbers that are equally likely; leave log or step out")
+            raise field_error("step", "goes with numbers that are equally likely; leave log or step out")
         if self.log and self.int[0] < 1:
-            raise misfit("int.0", f"must be above 0 for a logarithm, got {self.int[0]}")
+            raise field_error("int.0", f"must be above 0 for a logarithm, got {self.int[0]}")
         if self.step is not None:
-            _divides(self.step, self.int)
+            _check_step(self.step, self.int)
         return self
 
-    def suggest(self, draw: Draw, name: str) -> Plain:
+    def suggest(self, draw: Suggester, name: str) -> Plain:
         """A whole number between the bounds."""
         return draw.suggest_int(name, *self.int, step=self.step or 1, log=self.log)
 
@@ -242,22 +287,25 @@ class Normal(Distribution):
     within: Ends | None = None
 
     @model_validator(mode="after")
-    def _bounds_are_bounds(self) -> Self:
+    def _check_bounds(self) -> Self:
         mean, deviation = self.normal
         if not isfinite(abs(mean) + 4 * deviation):
-            raise misfit("normal", f"must be within the range of float64, got [{_shown(mean)}, {_shown(deviation)}]")
+            raise field_error(
+                "normal",
+                f"must be within the range of float64, got [{_format_number(mean)}, {_format_number(deviation)}]",
+            )
         if self.within is not None:
-            _ascending("within", self.within)
+            _check_ascending("within", self.within)
             low, high = self.ends()
             if low >= high:
-                raise misfit("within", "must hold some of what lies within 3.7 standard deviations of the mean")
+                raise field_error("within", "must hold some of what lies within 3.7 standard deviations of the mean")
         return self
 
     @property
-    def _deviates(self) -> NormalDist:
+    def _normal_dist(self) -> NormalDist:
         return NormalDist(*self.normal)
 
-    def suggest(self, draw: Draw, name: str) -> float:
+    def suggest(self, draw: Suggester, name: str) -> float:
         """A quantile."""
         low, high = self.ends()
         return draw.suggest_float(name, low, high)
@@ -265,19 +313,19 @@ class Normal(Distribution):
     def ends(self) -> tuple[float, float]:
         """The quantiles of the smallest and of the largest value."""
         if self.within is None:
-            return (TAIL, 1 - TAIL)
-        low, high = map(self._deviates.cdf, self.within)
-        return max(low, TAIL), min(high, 1 - TAIL)
+            return (TAIL_PROBABILITY, 1 - TAIL_PROBABILITY)
+        low, high = map(self._normal_dist.cdf, self.within)
+        return max(low, TAIL_PROBABILITY), min(high, 1 - TAIL_PROBABILITY)
 
     def value(self, drawn: Any) -> float:
         """The value of a quantile."""
         if self.within is not None:
             low, high = self.within
-            if drawn <= self._deviates.cdf(low):
+            if drawn <= self._normal_dist.cdf(low):
                 return low
-            if drawn >= self._deviates.cdf(high):
+            if drawn >= self._normal_dist.cdf(high):
                 return high
-        return self._deviates.inv_cdf(drawn)
+        return self._normal_dist.inv_cdf(drawn)
 
     def place(self, value: Plain) -> tuple[str | int, ...]:
         """The bound that a value is, or the mean and the deviation."""
@@ -295,7 +343,7 @@ class Choice(Config):
     """
 
     word: ClassVar[str] = "choice"
-    choice: Annotated[tuple[Any, ...], Listed, Field(min_length=1)]
+    choice: Annotated[tuple[Any, ...], ListAsTuple, Field(min_length=1)]
 
 
 WORDS: Final = (*(each.word for each in DISTRIBUTIONS), Choice.word)

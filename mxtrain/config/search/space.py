@@ -1,22 +1,49 @@
-"""What is searched: parameters, the points of their space, and what each point says of a run."""
+"""The search space: parameters, points, grids, and the combinations of values that are validated."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import product
+from itertools import chain, combinations, islice, product
 from math import prod
 from typing import Any
 
-from mxtrain.config.nodes import Entry, ListNode, MapNode, Node, ScalarNode, dotted, plain
-from mxtrain.config.search.combining import combined
-from mxtrain.config.search.distributions import Distribution
-from mxtrain.config.search.draw import Draw, Plain, Replay
+from mxtrain.config.search.distributions import Distribution, FixedSuggester, Plain, Suggester
+from mxtrain.config.yaml.nodes import Entry, ListNode, MapNode, Node, ScalarNode, format_path, plain
 from mxtrain.errors import Location
 from mxtrain.names import spelling
 
-Path = tuple[str | int, ...]
+MOST_PAIRS = 1000
+"""Pairs of values that are tried; each value alone always is."""
 
-_LEVELS_INSIDE = 100
+
+def index_combinations(counts: Sequence[int], all_up_to: int) -> Iterator[tuple[int, ...]]:
+    """An index for each of several choices at a time, those with the fewest differences from the first of all first.
+
+    Args:
+        counts: how many values each choice has.
+        all_up_to: up to so many combinations, all of them; of more, each value alone, and pairs of two.
+
+    Example:
+        >>> list(index_combinations([2, 2], 4)), len(list(index_combinations([2] * 20, 4)))
+        ([(0, 0), (0, 1), (1, 0), (1, 1)], 211)
+    """
+    if prod(counts) <= all_up_to:
+        yield from sorted(product(*map(range, counts)), key=lambda indices: sum(map(bool, indices)))
+        return
+    alone, pairs = chain(_index_variations(counts, 0), _index_variations(counts, 1)), _index_variations(counts, 2)
+    yield from chain(alone, islice(pairs, MOST_PAIRS))
+
+
+def _index_variations(counts: Sequence[int], differences: int) -> Iterator[tuple[int, ...]]:
+    for places in combinations(range(len(counts)), differences):
+        for values in product(*(range(1, counts[place]) for place in places)):
+            changed = dict(zip(places, values, strict=True))
+            yield tuple(changed.get(i, 0) for i in range(len(counts)))
+
+
+KeyPath = tuple[str | int, ...]
+
+_MAX_NESTED_COMBINATIONS = 100
 """Combinations of ends inside of one value of a choice, up to which all are tried."""
 
 
@@ -46,7 +73,7 @@ class Option:
 
     label: Plain
     node: Node = field(compare=False)
-    written: Path
+    written: KeyPath
     below: tuple["Parameter", ...] = ()
     value: object = None
 
@@ -85,7 +112,7 @@ class Parameter:
 
     name: str
     path: tuple[str, ...]
-    written: Path
+    written: KeyPath
     distribution: Distribution | Options
     node: Node = field(compare=False)
     place: Location | None = field(compare=False, default=None)
@@ -95,12 +122,12 @@ class Parameter:
 class Source:
     """Where a value that was drawn is written: the path of the value itself, and of the key that it belongs to."""
 
-    value: Path
-    key: Path
+    value: KeyPath
+    key: KeyPath
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class ParameterValue:
     """A parameter with the value that a point gives it.
 
     Args:
@@ -111,7 +138,7 @@ class Filled:
 
     parameter: Parameter
     node: Node
-    sources: Mapping[Path, Source]
+    sources: Mapping[KeyPath, Source]
 
     @property
     def source(self) -> Source:
@@ -129,77 +156,77 @@ class Space:
 
     parameters: tuple[Parameter, ...]
 
-    def sample(self, draw: Draw) -> Point:
+    def sample(self, draw: Suggester) -> Point:
         """A point, drawn in the order of the file."""
-        filling = _Filling(draw)
+        filling = _PointBuilder(draw)
         for parameter in self.parameters:
             filling.fill(parameter)
         return Point(filling.drawn, filling.params)
 
     def point(self, drawn: Mapping[str, Any]) -> Point:
         """The point that something drawn earlier stands for; a KeyError where a parameter is missing."""
-        return self.sample(Replay(drawn))
+        return self.sample(FixedSuggester(drawn))
 
-    def filled(self, drawn: Mapping[str, Any]) -> tuple[Filled, ...]:
+    def filled(self, drawn: Mapping[str, Any]) -> tuple[ParameterValue, ...]:
         """Each parameter with its value; of what a sampler drew, or what was drawn for ends and grids."""
-        filling = _Filling(Replay(drawn))
+        filling = _PointBuilder(FixedSuggester(drawn))
         return tuple(filling.fill(parameter) for parameter in self.parameters)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """What samplers call the parameters, also those that occur in some trials only, in the order of the file."""
-        return tuple(parameter.name for parameter in everything(self.parameters))
+        return tuple(parameter.name for parameter in all_parameters(self.parameters))
 
     @cached_property
     def size(self) -> int | None:
         """How many points the grid has; None where something is drawn from numbers without number."""
-        counts = [_count(parameter) for parameter in self.parameters]
+        counts = [_count_points(parameter) for parameter in self.parameters]
         return prod(count for count in counts if count is not None) if None not in counts else None
 
     def grid(self) -> Iterator[dict[str, Any]]:
         """Every point, as what would be drawn for it, in the order of the file, the last parameter fastest."""
-        return _points(self.parameters)
+        return _grid_points(self.parameters)
 
 
-def everything(parameters: Iterable[Parameter]) -> Iterator[Parameter]:
+def all_parameters(parameters: Iterable[Parameter]) -> Iterator[Parameter]:
     """Parameters, and those inside of their choices."""
     for parameter in parameters:
         yield parameter
         if isinstance(parameter.distribution, Options):
             for option in parameter.distribution.options:
-                yield from everything(option.below)
+                yield from all_parameters(option.below)
 
 
-def levels(parameter: Parameter) -> list[dict[str, Any]]:
+def boundary_values(parameter: Parameter) -> list[dict[str, Any]]:
     """What would be drawn for the ends of a parameter, and for each of its choices, with the ends inside of it."""
     if isinstance(parameter.distribution, Distribution):
         return [{parameter.name: end} for end in parameter.distribution.ends()]
     found: list[dict[str, Any]] = []
     for option in parameter.distribution.options:
-        below = [levels(inside) for inside in option.below]
-        for indices in combined([len(each) for each in below], _LEVELS_INSIDE):
+        below = [boundary_values(inside) for inside in option.below]
+        for indices in index_combinations([len(each) for each in below], _MAX_NESTED_COMBINATIONS):
             parts = [each[i] for i, each in zip(indices, below, strict=True)]
             found.append({parameter.name: option.label} | {name: end for part in parts for name, end in part.items()})
     return found
 
 
-def _points(parameters: Sequence[Parameter]) -> Iterator[dict[str, Any]]:
-    for parts in product(*map(_points_of, parameters)):
+def _grid_points(parameters: Sequence[Parameter]) -> Iterator[dict[str, Any]]:
+    for parts in product(*map(_parameter_points, parameters)):
         yield {name: value for part in parts for name, value in part.items()}
 
 
-def _points_of(parameter: Parameter) -> Iterator[dict[str, Any]]:
+def _parameter_points(parameter: Parameter) -> Iterator[dict[str, Any]]:
     match parameter.distribution:
         case Options(options):
             for option in options:
-                for below in _points(option.below):
+                for below in _grid_points(option.below):
                     yield {parameter.name: option.label} | below
         case distribution:
             for i in range(distribution.count or 0):
                 yield {parameter.name: distribution.point(i)}
 
 
-def _count(parameter: Parameter) -> int | None:
+def _count_points(parameter: Parameter) -> int | None:
     if isinstance(parameter.distribution, Distribution):
         return parameter.distribution.count
     total = 0
@@ -211,38 +238,38 @@ def _count(parameter: Parameter) -> int | None:
     return total
 
 
-class _Filling:
+class _PointBuilder:
     """Draws parameters one after the other, and what is searched inside of what was chosen."""
 
-    def __init__(self, draw: Draw) -> None:
+    def __init__(self, draw: Suggester) -> None:
         self.draw = draw
         self.drawn: dict[str, Any] = {}
         self.params: dict[str, Any] = {}
 
-    def fill(self, parameter: Parameter) -> Filled:
-        shown = dotted(parameter.path)
+    def fill(self, parameter: Parameter) -> ParameterValue:
+        shown = format_path(parameter.path)
         self.params[shown] = None  # its place among the others is before what is inside of it
         match parameter.distribution:
             case Options() as options:
                 label = self.drawn[parameter.name] = self.draw.suggest_categorical(parameter.name, options.labels)
-                filled = self._chosen(parameter, options.option(label))
+                filled = self._fill_option(parameter, options.option(label))
             case distribution:
                 drawn = self.drawn[parameter.name] = distribution.suggest(self.draw, parameter.name)
-                filled = _number(parameter, distribution, drawn)
-        self.params[shown] = spelled(plain(filled.node))
+                filled = _numeric_value(parameter, distribution, drawn)
+        self.params[shown] = with_canonical_names(plain(filled.node))
         return filled
 
-    def _chosen(self, parameter: Parameter, option: Option) -> Filled:
+    def _fill_option(self, parameter: Parameter, option: Option) -> ParameterValue:
         node = option.node
-        sources: dict[Path, Source] = {parameter.path: Source(option.written, parameter.written)}
+        sources: dict[KeyPath, Source] = {parameter.path: Source(option.written, parameter.written)}
         for inside in option.below:
             filled = self.fill(inside)
-            node = _with(node, inside.path[len(parameter.path) :], filled.node)
+            node = _replace_at_path(node, inside.path[len(parameter.path) :], filled.node)
             sources.update(filled.sources)
-        return Filled(parameter, node, sources)
+        return ParameterValue(parameter, node, sources)
 
 
-def _number(parameter: Parameter, distribution: Distribution, drawn: Any) -> Filled:
+def _numeric_value(parameter: Parameter, distribution: Distribution, drawn: Any) -> ParameterValue:
     value = distribution.value(drawn)
     below = distribution.place(value)
     node: Node | None = parameter.node
@@ -254,24 +281,24 @@ def _number(parameter: Parameter, distribution: Distribution, drawn: Any) -> Fil
                 node = items[name]
     place = node.location if node is not None and below else parameter.place
     source = Source((*parameter.written, *below), parameter.written)
-    return Filled(parameter, ScalarNode(value, place), {parameter.path: source})
+    return ParameterValue(parameter, ScalarNode(value, place), {parameter.path: source})
 
 
-def _with(node: Node, path: Sequence[str], value: Node) -> Node:
+def _replace_at_path(node: Node, path: Sequence[str], value: Node) -> Node:
     """A node with another value at a path that leads through mappings."""
     if not path:
         return value
     assert isinstance(node, MapNode), "what is searched stands in mappings"
     entry = node.entries[path[0]]
-    inside: Entry = replace(entry, value=_with(entry.value, path[1:], value))
+    inside: Entry = replace(entry, value=_replace_at_path(entry.value, path[1:], value))
     return replace(node, entries={**node.entries, path[0]: inside})
 
 
-def spelled(value: Any) -> Any:
+def with_canonical_names(value: Any) -> Any:
     """Plain values, under the names that the documentation prints."""
     match value:
         case dict():
-            return {spelling(name): spelled(item) for name, item in value.items()}
+            return {spelling(name): with_canonical_names(item) for name, item in value.items()}
         case list():
-            return [spelled(item) for item in value]
+            return [with_canonical_names(item) for item in value]
     return value

@@ -1,0 +1,51 @@
+"""Import paths of earlier versions, under which documented imports and pickles still open."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+_MOVED = {
+    "mxtrain.backends": "mxtrain.optim.backends",
+    "mxtrain.factory": "mxtrain.config.optimizer_factory",
+    "mxtrain.flat": "mxtrain.optim.flat_parameters",
+    "mxtrain.kernel": "mxtrain.optim.ir",
+    "mxtrain.models": "mxtrain.nn",
+    "mxtrain.optimizer": "mxtrain.optim.optimizer",
+    "mxtrain.optimizers": "mxtrain.optim.rules",
+    "mxtrain.schedules": "mxtrain.optim.schedules",
+    "mxtrain.state": "mxtrain.optim.optimization_state",
+}
+
+
+class _AliasLoader(Loader):
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Replace the empty module under the former name by the module under its present name."""
+        sys.modules[module.__name__] = import_module(self._target)
+
+
+class AliasFinder(MetaPathFinder):
+    """Finder of modules of earlier versions under their present names."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return a spec for a former module or its submodules; None for all other names."""
+        if not fullname.startswith("mxtrain."):
+            return None
+        old = ".".join(fullname.split(".")[:2])
+        return ModuleSpec(fullname, _AliasLoader(_MOVED[old] + fullname[len(old) :])) if old in _MOVED else None
+
+
+def install() -> None:
+    """Register the finder, once.
+
+    It goes first: the search path of a renamed package would find a submodule again, as a second module.
+    """
+    if not any(isinstance(finder, AliasFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, AliasFinder())

@@ -1,0 +1,197 @@
+"""Commands about config files: `mxtrain validate`, `mxtrain show`, `mxtrain list` and `mxtrain schema`."""
+
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mxtrain.cli.options import AsJson, Overrides
+from mxtrain.cli.streams import write_file_text, write_json
+from mxtrain.errors import ConfigError, escape_unprintable
+
+if TYPE_CHECKING:
+    from mxtrain.cli.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from mxtrain.config import RunConfig, Sweep
+    from mxtrain.optim.ir import Program
+    from mxtrain.optim.rules import Rule
+
+
+def validate(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="Run files, with or without a sweep, or files with an optimizer and nothing else.",
+            show_default=False,
+        ),
+    ],
+    sets: Overrides = None,
+) -> None:
+    """Check files: every problem of each, and where it is written.
+
+    Nothing is trained; the data that a file names must exist, but are not read. Of a sweep, the runs at the ends of
+    what is searched and with each choice are checked.
+    """
+    from mxtrain.config import read_config
+
+    status = 0
+    for file in files:
+        try:
+            read_config(file, sets or ())
+        except ConfigError as error:
+            from mxtrain.cli.rich_output import print_error
+
+            status = print_error(error)
+        else:
+            typer.echo(f"{escape_unprintable(file)}: ok")
+    raise typer.Exit(status)
+
+
+def schema() -> None:
+    """Print the JSON Schema of run files, for editors."""
+    from mxtrain.config import json_schema
+
+    write_json(json_schema(), indent=2)
+
+
+def list_all(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="optimizers, schedules, models, losses, metrics, data, backends, samplers or pruners, or one by its "
+            "name, such as adam; left out, all of them.",
+            show_default=False,
+        ),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List what a config may choose from.
+
+    Optimizers, schedules, models, losses, metrics, data sources, backends, and the samplers and pruners of sweeps, each
+    with its fields, their defaults and their bounds.
+    """
+    from mxtrain.cli.catalogue import catalogue, print_tables
+
+    chosen = _select_entries(catalogue(), what)
+    if as_json:
+        write_json({title: [asdict(entry) for entry in entries] for title, entries in chosen.items()}, indent=2)
+    else:
+        print_tables(chosen)
+
+
+def _select_entries(whole: "Catalogue", what: str) -> "Catalogue":
+    parts = {title: entries for title, entries in whole.items() if what.replace("-", "_") in title}
+    named = {title: [entry for entry in entries if entry.name == what] for title, entries in whole.items()}
+    chosen = parts or {title: entries for title, entries in named.items() if entries}
+    if not chosen:
+        raise typer.BadParameter(_unknown_name_message(whole, what), param_hint="WHAT")
+    return chosen
+
+
+def _unknown_name_message(whole: "Catalogue", what: str) -> str:
+    from mxtrain.names import nearest
+
+    guess = nearest(what, [*whole, *(entry.name for entries in whole.values() for entry in entries)])
+    remedy = f"did you mean {guess}?" if guess else "mxtrain list prints them all"
+    return f"must be one of {', '.join(whole)}, or a name in one of them, got {what!r}; {remedy}"
+
+
+class Language(StrEnum):
+    """What a program is printed for."""
+
+    numpy = "numpy"
+    compiled = "compiled"
+    cupy = "cupy"
+
+
+def show(
+    target: Annotated[
+        str, typer.Argument(metavar="FILE|RULE", help="A config file, or a rule's name.", show_default=False)
+    ],
+    backend: Annotated[
+        Language | None,
+        typer.Option(help="Print the optimizer's program as this backend runs it.", show_default=False),
+    ] = None,
+    sets: Overrides = None,
+) -> None:
+    """Print a file's resolved config, or a rule's program.
+
+    A file becomes YAML with every default filled in, which runs again unchanged. A rule, such as adam, becomes its
+    formula and the program that every backend runs; with --set its fields are set, as in: mxtrain show sgd --set μ=0.9
+    """
+    from mxtrain.config import RunConfig, Sweep, to_yaml
+    from mxtrain.config.yaml.dump import mapping_to_yaml
+
+    config = _read_target(target, sets or ())
+    if isinstance(config, Sweep):
+        if backend is not None:
+            raise typer.BadParameter("a sweep has many optimizers, and no one program", param_hint="--backend")
+        write_file_text(mapping_to_yaml(config.shown()))
+        return
+    if isinstance(config, RunConfig):
+        config = config.resolve()
+    if backend is None and not _is_rule(target):
+        write_file_text(to_yaml(config))
+        return
+    rule = config.optimizer if isinstance(config, RunConfig) else config
+    if backend is None:
+        typer.echo(f"{_formula(rule)}\n")
+    typer.echo(_printed(rule.program(), backend).rstrip("\n"))
+
+
+def _read_target(target: str, sets: list[str] | tuple[()]) -> "RunConfig | Sweep | Rule":
+    from mxtrain.config import optimizer_from_dict, read_config
+
+    if _is_rule(target):
+        return optimizer_from_dict({"kind": target}, sets)
+    if not Path(target).suffix and not Path(target).exists():
+        raise typer.BadParameter(_unknown_target_message(target), param_hint="FILE|RULE")
+    return read_config(target, sets)
+
+
+def _is_rule(target: str) -> bool:
+    return target in _rules()
+
+
+def _rules() -> tuple[str, ...]:
+    from mxtrain.config.introspection import kinds
+    from mxtrain.optim.rules import AnyRule
+
+    return kinds(AnyRule)
+
+
+def _unknown_target_message(target: str) -> str:
+    from mxtrain.names import nearest
+    from mxtrain.types import describe
+
+    guess = nearest(target, _rules())
+    remedy = f"did you mean {guess}?" if guess else f"the rules are {', '.join(_rules())}"
+    return f"there is no file and no rule {describe(target)}; {remedy}"
+
+
+def _formula(rule: "Rule") -> str:
+    """What a rule's documentation says of its formula, and of the coefficients that its program takes."""
+    from inspect import cleandoc
+
+    parts = [cleandoc(type(rule).__doc__ or "").split("\n\nArgs:")[0]]
+    if about := type(rule).coefficients.__doc__:
+        parts.append(f"Coefficients: {cleandoc(about)}")
+    return "\n\n".join(parts).replace("`", "")
+
+
+def _printed(program: "Program", backend: Language | None) -> str:
+    match backend:
+        case Language.compiled:
+            from mxtrain.optim.backends.codegen import generate_numba_source
+
+            return generate_numba_source(program)
+        case Language.cupy:
+            from mxtrain.optim.backends.codegen import generate_cuda_source
+
+            return generate_cuda_source(program)
+    return str(program)

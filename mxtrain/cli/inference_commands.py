@@ -1,0 +1,163 @@
+"""Commands that use a trained model: `mxtrain evaluate` and `mxtrain predict`."""
+
+import csv
+from enum import StrEnum
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mxtrain.cli.options import AsJson, Plugin, RunFolder, complete_file
+
+if TYPE_CHECKING:
+    from mxtrain.training import LoadedRun
+
+if TYPE_CHECKING:
+    from mxtrain.training import LoadedRun
+
+
+class Portion(StrEnum):
+    """A part of a run's own data."""
+
+    training = "training"
+    validation = "validation"
+    test = "test"
+
+
+def evaluate(
+    run: RunFolder,
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FILE",
+            help="A file with features and targets to evaluate on; left out, the run's own data.",
+            show_default=False,
+            autocompletion=complete_file,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="The same as FILE.", show_default=False, autocompletion=complete_file),
+    ] = None,
+    part: Annotated[
+        Portion | None,
+        typer.Option(help="A part of the run's own data; left out, test, or else validation.", show_default=False),
+    ] = None,
+    plugin: Plugin = None,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a run's model, on its own data or on a file.
+
+    Prints the loss, and the accuracy of classes, or the mean absolute error and R² of numbers. A run that is not
+    finished is evaluated as it stands.
+    """
+    from mxtrain.cli.streams import write_json
+
+    if data is not None and file is not None:
+        raise typer.BadParameter("is the same as FILE; leave one of them out", param_hint="--data")
+    data = file if data is None else data
+    if data is not None and part is not None:
+        raise typer.BadParameter("is a part of the run's own data; leave it out, or the file", param_hint="--part")
+    loaded = load_run_and_warn(run, plugin)
+    measured = loaded.evaluate(data, part=part.value if part else None)
+    if as_json:
+        where = {"data": data} if data is not None else {"part": part.value if part else loaded.last_part}
+        write_json({"run_dir": run, **where, "epoch": loaded.epoch, "metrics": measured})
+        return
+    from rich.table import Table
+
+    from mxtrain.cli.streams import messages, print_results
+    from mxtrain.errors import escape_unprintable
+    from mxtrain.formatting import format_number
+
+    for name in (name for name, value in measured.items() if value is None):
+        messages().print(f"{name} has no value: there is one sample, or all targets are equal", soft_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(f"epoch {loaded.epoch}", style="dim")
+    table.add_column(
+        escape_unprintable(data or (part.value if part else loaded.last_part)), justify="right", overflow="fold"
+    )
+    for name, value in measured.items():
+        table.add_row(name, format_number(value))
+    print_results(table)
+
+
+def load_run_and_warn(run: str, plugin: str | None) -> "LoadedRun":
+    """Load a run; tell of damage, and of a run that is not finished."""
+    from mxtrain.cli.options import load_plugin
+    from mxtrain.cli.streams import messages
+    from mxtrain.errors import escape_unprintable
+    from mxtrain.training import load_run
+
+    loaded = load_run(run, model=load_plugin(plugin))
+    console = messages()
+    for note in loaded.notes:
+        console.print(escape_unprintable(note), soft_wrap=True)
+    if loaded.status.state != "finished":
+        epochs = f"{len(loaded.history)} of {loaded.config.fit.epochs} epochs"
+        console.print(f"the run is {loaded.status.state}: this is its model after {epochs}", soft_wrap=True)
+    return loaded
+
+
+def predict(
+    run: RunFolder,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="Samples with the features that the run knows.",
+            show_default=False,
+            autocompletion=complete_file,
+        ),
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="CSV", help="Where to write; - or left out, stdout.")
+    ] = "-",
+    plugin: Plugin = None,
+) -> None:
+    """Predict the samples of a file, as CSV.
+
+    There is a row for each row of the file, in their order. The column `prediction` has the number, or the name of the
+    class; of classes, a column for each has how likely it is. Features are treated as they were in training.
+    """
+    from mxtrain.config.yaml.source_text import expand_home
+    from mxtrain.errors import DataError
+
+    target = None if output == "-" else Path(expand_home(output))
+    if target is not None and target.is_file() and target.samefile(expand_home(file)):
+        raise DataError(f"{output}: is the file to predict for; name another file with --output")
+    loaded = load_run_and_warn(run, plugin)
+    header, columns = _prediction_columns(loaded, file)
+    text = _csv_text(header, columns)
+    if target is None:
+        from mxtrain.cli.streams import write_file_text
+
+        write_file_text(text)
+    else:
+        _write_output(target, text.encode())
+
+
+def _prediction_columns(run: "LoadedRun", file: str) -> tuple[list[str], list[list[str]]]:
+    """The header, and each column as texts that read back to the same numbers."""
+    outputs = run.outputs(file)
+    predictions = run.decide_texts(outputs)
+    if run.class_names is None:
+        return ["prediction"], [predictions]
+    likelihood = [[str(value) for value in column] for column in run.likelihood(outputs).T]
+    return ["prediction", *(f"probability_{name}" for name in run.class_names)], [predictions, *likelihood]
+
+
+def _write_output(path: Path, content: bytes) -> None:
+    """All of it or nothing, so that a full disk leaves the old file; into a pipe or a device, as it comes."""
+    from mxtrain.atomic_io import write_output
+
+    write_output(path, content)
+
+
+def _csv_text(header: list[str], columns: list[list[str]]) -> str:
+    stream = StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(zip(*columns, strict=True))
+    return stream.getvalue()

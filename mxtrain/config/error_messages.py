@@ -1,0 +1,228 @@
+"""Translate Pydantic's validation errors into messages with a location and a remedy."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from mxtrain.config.introspection import (
+    ResolvedField,
+    accepted_names,
+    find_field_paths,
+    kind,
+    kinds,
+    literal_values,
+    models,
+    resolve_field,
+)
+from mxtrain.config.run_section import RunConfig
+from mxtrain.config.yaml.nodes import MapNode, ScalarNode, find, format_path, from_python, plain
+from mxtrain.config.yaml.parser import ScalarError, parse_scalar
+from mxtrain.config.yaml.problem_report import MAX_PROBLEMS, ProblemReport
+from mxtrain.errors import ConfigError
+from mxtrain.names import nearest
+from mxtrain.types import Config, describe
+
+_TOP_LEVEL_FIELDS = ("extends", "sweep")
+"""What stands at the top of a file besides the fields of a run."""
+
+
+def report_validation_errors(
+    error: ValidationError, model: type[Config], tree: MapNode, report: ProblemReport, at: tuple[str | int, ...] = ()
+) -> None:
+    """Report every problem that Pydantic found in what stands at a path of a tree."""
+    details = error.errors(include_url=False)
+    for detail in details[:MAX_PROBLEMS]:
+        _report_error(detail, model, tree, report, at)
+    report.count_omitted(len(details[MAX_PROBLEMS:]))
+
+
+def _report_error(
+    detail: ErrorDetails, root: type[Config], tree: MapNode, report: ProblemReport, at: tuple[str | int, ...]
+) -> None:
+    place, above = (
+        replace(found, path=(*at, *found.path))
+        for found in (resolve_field(root, detail["loc"]), resolve_field(root, detail["loc"][:-1]))
+    )
+    match detail["type"]:
+        case "extra_forbidden":
+            _report_unknown_field(place, above, root, tree, report)
+        case "missing":
+            _report_missing(place.path, _required_message(place.annotation), tree, report)
+        case "union_tag_not_found" if isinstance(detail["input"], dict):
+            wanted = f"one of {', '.join(kinds(place.annotation))}"
+            _report_missing((*place.path, "kind"), f"required; {wanted}", tree, report)
+        case "union_tag_invalid":
+            path = (*place.path, "kind")
+            node, _ = find(tree, path)
+            assert node is not None, "a wrong kind was written"
+            _report_at_value(path, _choice_message(kinds(place.annotation), plain(node)), tree, report)
+        case "too_large":
+            _report_at_value(place.path, detail["msg"], tree, report)
+        case "field_error":
+            context = detail["ctx"]
+            below = (int(name) if name.isdigit() else name for name in filter(None, context["path"].split(".")))
+            _report_at_value((*place.path, *below), context["message"], tree, report)
+        case kind:
+            message = _MESSAGES.get(kind, _invalid_message)(detail, place)
+            _report_at_value(place.path, message, tree, report)
+
+
+def _report_at_value(path: Sequence[str | int], message: str, tree: MapNode, report: ProblemReport) -> None:
+    """Point at a value, or at the nearest key above it where it was left to its default."""
+    node, key = find(tree, path)
+    if not (isinstance(node, ScalarNode) and node.broken):
+        report.add(format_path(path), message, key if node is None else node.location)
+
+
+def _report_missing(path: Sequence[str | int], message: str, tree: MapNode, report: ProblemReport) -> None:
+    """Point at the key of the mapping that lacks something."""
+    parent, key = find(tree, path[:-1])
+    if not (isinstance(parent, MapNode) and parent.broken):
+        report.add(format_path(path), message, key)
+
+
+def _report_unknown_field(
+    place: ResolvedField, above: ResolvedField, root: type[Config], tree: MapNode, report: ProblemReport
+) -> None:
+    name = str(place.path[-1])
+    parent, _ = find(tree, above.path)
+    assert isinstance(parent, MapNode), "only a mapping has fields"
+    entry = parent.entries[name]
+    remedy = _suggest_location(name, above, root) or _suggest_field(entry.key, place.owner)
+    report.add(format_path((*above.path, entry.key)), f"unknown field; {remedy}", entry.location)
+
+
+def _suggest_location(name: str, above: ResolvedField, root: type[Config]) -> str | None:
+    """A remedy for what is a field of another kind, or in another place."""
+    having = [str(kind(model)) for model in models(above.annotation) if name in model.model_fields]
+    if having and above.model:
+        *first, last = having
+        others = f"{', '.join(first)} and {last} have it" if first else f"{last} has it"
+        return f"{kind(above.model)} has none; {others}"
+    places = [(name,)] if name in _TOP_LEVEL_FIELDS else find_field_paths(root, name) if name != "kind" else []
+    if not places:
+        return None
+    return f"did you mean {format_path(places[0])}?" if len(places[0]) > 1 else f"{name} stands at the top of a file"
+
+
+def _suggest_field(key: str, owner: type[Config] | None) -> str:
+    known = accepted_names(owner) if owner else {}
+    if owner is RunConfig:
+        known |= {name: name for name in _TOP_LEVEL_FIELDS if nearest(key, [name])}
+    if guess := nearest(key, known):
+        return f"did you mean {known[guess]}?"
+    return f"the fields here are {', '.join(dict.fromkeys(known.values()))}"
+
+
+def _required_message(annotation: Any) -> str:
+    if words := literal_values(annotation):
+        return f"required; one of {', '.join(words)}"
+    if names := kinds(annotation):
+        return f"required; a mapping such as {{kind: {names[0]}}}"
+    return "required"
+
+
+def _choice_message(words: Sequence[str], value: object) -> str:
+    guess = nearest(value, words) if isinstance(value, str) else None
+    remedy = f"; did you mean {guess}?" if guess else ""
+    return f"must be one of {', '.join(words)}, got {describe(value)}{remedy}"
+
+
+def _number_message(detail: ErrorDetails, place: ResolvedField) -> str:
+    value = detail["input"]
+    return f"must be {detail['ctx']['expected']}, got {describe(value)}{_unquote_hint(value)}"
+
+
+def _own_message(detail: ErrorDetails, place: ResolvedField) -> str:
+    return detail["msg"]
+
+
+def _unquote_hint(value: object) -> str:
+    if not isinstance(value, str):
+        return ""
+    try:
+        is_number = isinstance(parse_scalar(value), float | int)
+    except ScalarError:
+        return ""
+    return "; remove the quotes" if is_number else ""
+
+
+def _string_message(detail: ErrorDetails, place: ResolvedField) -> str:
+    value = detail["input"]
+    remedy = "; put it in quotes" if isinstance(value, bool | int | float) else ""
+    return f"must be a string, got {describe(value)}{remedy}"
+
+
+def _boolean_message(detail: ErrorDetails, place: ResolvedField) -> str:
+    return f"must be true or false, got {describe(detail['input'])}"
+
+
+def _list_message(detail: ErrorDetails, place: ResolvedField) -> str:
+    return f"must be a list, as in [a, b], got {describe(detail['input'])}"
+
+
+def _too_short_message(detail: ErrorDetails, place: ResolvedField) -> str:
+    return f"must have at least {detail['ctx']['min_length']} item, got {detail['ctx']['actual_length']}"
+
+
+def _too_long_message(detail: ErrorDetails, place: ResolvedField) -> str:
+    return f"must have at most {detail['ctx']['max_length']} characters, got {len(detail['input'])}"
+
+
+def _empty_message(detail: ErrorDetails, place: ResolvedField) -> str:
+    return "must not be empty, got ''"
+
+
+def _pattern_message(detail: ErrorDetails, place: ResolvedField) -> str:
+    wanted = "letters, digits, '.', '_' and '-', the first a letter, a digit or '_'"
+    return f"must consist of {wanted}, got {describe(detail['input'])}"
+
+
+def _literal_message(detail: ErrorDetails, place: ResolvedField) -> str:
+    words = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
+    return _choice_message(words, detail["input"])
+
+
+def _mapping_message(detail: ErrorDetails, place: ResolvedField) -> str:
+    value = detail["input"]
+    if not (names := kinds(place.annotation)):
+        return f"must be a mapping, got {describe(value)}"
+    kind = value if value in names else names[0]
+    return f"must be a mapping such as {{kind: {kind}}}, got {describe(value)}"
+
+
+def _invalid_message(detail: ErrorDetails, place: ResolvedField) -> str:
+    return f"is not valid here, got {describe(detail['input'])}"
+
+
+_MESSAGES: dict[str, Callable[[ErrorDetails, ResolvedField], str]] = {
+    "number": _number_message,
+    "told": _own_message,
+    "string_type": _string_message,
+    "string_too_short": _empty_message,
+    "string_too_long": _too_long_message,
+    "string_pattern_mismatch": _pattern_message,
+    "bool_type": _boolean_message,
+    "tuple_type": _list_message,
+    "too_short": _too_short_message,
+    "literal_error": _literal_message,
+    "dict_type": _mapping_message,
+    "model_type": _mapping_message,
+    "model_attributes_type": _mapping_message,
+    "union_tag_not_found": _mapping_message,
+}
+"""What is said of a value, by Pydantic's type of the error."""
+
+
+def config_error(error: ValidationError, model: type[Config], values: Mapping[str, Any]) -> ConfigError:
+    """Explain what Pydantic found in keyword arguments, as for a file."""
+    report = ProblemReport()
+    tree = from_python(values, report)
+    assert isinstance(tree, MapNode), "keyword arguments are a mapping"
+    if not report.problems:
+        report_validation_errors(error, model, tree, report)
+    return report.error()

@@ -1,0 +1,120 @@
+"""Introspection of config models: allowed kinds, field names, and the field at a path."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from mxtrain.names import spelling, words
+from mxtrain.types import Config
+
+
+def models(annotation: Any) -> tuple[type[Config], ...]:
+    """The config models that a type allows.
+
+    >>> from mxtrain.config.run_section import RunConfig
+    >>> [model.__name__ for model in models(RunConfig.model_fields["model"].annotation)]
+    ['LinearConfig', 'MLPConfig', 'CustomConfig']
+    """
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return (annotation,) if issubclass(annotation, Config) else ()
+    return tuple(model for part in get_args(annotation) for model in models(part))
+
+
+def kind(model: type[Config]) -> str | None:
+    """What a mapping's `kind` must be to mean this model; None for one that is no choice among several."""
+    return str(model.model_fields["kind"].default) if "kind" in model.model_fields else None
+
+
+def kinds(annotation: Any) -> tuple[str, ...]:
+    """The kinds that a type allows."""
+    return tuple(filter(None, map(kind, models(annotation))))
+
+
+def is_mapping_of_models(annotation: Any) -> bool:
+    """Whether a type is a mapping of models, under names that are the user's.
+
+    >>> from mxtrain.optim.rules import Adam
+    >>> is_mapping_of_models(Adam.model_fields["groups"].annotation),
+    is_mapping_of_models(Adam.model_fields["η_sched"].annotation)
+    (True, False)
+    """
+    return get_origin(annotation) is dict and bool(models(annotation))
+
+
+def literal_values(annotation: Any) -> tuple[str, ...]:
+    """The words that a type allows, where it allows nothing but certain words."""
+    if get_origin(annotation) is Literal:
+        return tuple(str(word) for word in get_args(annotation))
+    return ()
+
+
+def accepted_names(model: type[Config]) -> dict[str, str]:
+    """Every accepted name of every field of a model, and the name that the documentation prints."""
+    return {name: spelling(field) for field in model.model_fields for name in (spelling(field), *words(field))}
+
+
+def find_field_paths(root: type[Config], field: str) -> list[tuple[str, ...]]:
+    """The paths at which a config has a field of this name, the shortest first.
+
+    >>> from mxtrain.config.run_section import RunConfig
+    >>> homes(RunConfig, "epochs"), homes(RunConfig, "γ")
+    ([('fit', 'epochs')], [('optimizer', 'η_sched', 'γ'), ('optimizer', 'μ_sched', 'γ')])
+    """
+    found: list[tuple[str, ...]] = [(field,)] if field in root.model_fields else []
+    for name, info in root.model_fields.items():
+        if not is_mapping_of_models(info.annotation):
+            found += [(name, *below) for model in models(info.annotation) for below in find_field_paths(model, field)]
+    return sorted(dict.fromkeys(found), key=len)
+
+
+def _is_model_or_tuple(annotation: Any) -> bool:
+    """Whether a type allows one model, or a tuple of it."""
+    return any(get_origin(part) is tuple for member in get_args(annotation) for part in (member, *get_args(member)))
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedField:
+    """A place in a config.
+
+    Args:
+        path: the names that lead there.
+        owner: the model whose field the last name is; None inside of lists.
+        annotation: the type of that field; None where there is none of that name.
+        model: the model that stands at the place itself, where one does.
+    """
+
+    path: tuple[str | int, ...]
+    owner: type[Config] | None
+    annotation: Any
+    model: type[Config] | None
+
+
+def resolve_field(root: type[Config], location: Iterable[str | int]) -> ResolvedField:
+    """The place of a Pydantic error; its location has a model's kind after each choice of models."""
+    path: list[str | int] = []
+    owner: type[Config] | None = None
+    model: type[Config] | None = root
+    annotation: Any = None
+    names = iter(location)
+    for name in names:
+        path.append(name)
+        owner, model = model, None
+        field = owner.model_fields.get(str(name)) if owner else None
+        annotation = field.annotation if field else None
+        allowed = models(annotation)
+        if kinds(annotation):
+            chosen = next(names, None)
+            model = next((candidate for candidate in allowed if kind(candidate) == chosen), None)
+        elif is_mapping_of_models(annotation):
+            if (own := next(names, None)) is not None:
+                path.append(own)
+                owner, annotation, model = None, allowed[0], allowed[0]
+        elif allowed:
+            model = allowed[0]
+            if (
+                _is_model_or_tuple(annotation)
+                and next(names, None) == "several"
+                and (item := next(names, None)) is not None
+            ):
+                path.append(item)
+    return ResolvedField(tuple(path), owner, annotation, model)

@@ -1,0 +1,202 @@
+"""Load run, sweep and optimizer configs from YAML files and dicts."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mxtrain.config.overrides import apply_overrides
+from mxtrain.config.run_section import RunConfig
+from mxtrain.config.search.parser import build_sweep, has_sweep, without_sweep
+from mxtrain.config.search.search_paths import with_flattened_search
+from mxtrain.config.search.sweep_definition import Sweep
+from mxtrain.config.validation import reject_data_source, validate_run, validate_tree
+from mxtrain.config.yaml.merge import read_tree
+from mxtrain.config.yaml.nodes import Entry, MapNode, ScalarNode, from_python
+from mxtrain.config.yaml.problem_report import ProblemReport
+from mxtrain.config.yaml.source_text import expand_home
+from mxtrain.errors import ConfigError, ConfigProblem, Location
+from mxtrain.optim.rules import AnyRule, Rule
+from mxtrain.types import Config, describe
+
+_REQUIRED = [name for name, field in RunConfig.model_fields.items() if field.is_required()]
+
+
+class _OptimizerFile(Config):
+    """What a file, or a dict, with nothing but an optimizer is checked as."""
+
+    optimizer: AnyRule
+
+
+def read_run(
+    path: str | os.PathLike[str],
+    overrides: Sequence[str] = (),
+    *,
+    data_must_exist: bool = True,
+    handed_over: bool | None = None,
+) -> RunConfig:
+    """The run that a YAML file describes.
+
+    Args:
+        path: the file. Where it, or the file that it extends, gives no `name`, the run is named after it.
+        overrides: values that are laid over the file's, each as `path=value`, such as `optimizer.η=0.01`.
+        data_must_exist: whether it is a problem where the data that the file names are not there.
+        handed_over: whether data are handed over; None where that is not known yet, and no problem.
+
+    Raises:
+        ConfigError: with every problem of the files and of the overrides, in reading order.
+    """
+    path, report = _path_text(path), ProblemReport()
+    tree = read_tree(path, report)
+    if "kind" in tree.entries and not _is_run(tree):
+        remedy = f"a run file is needed, with {', '.join(_REQUIRED)}"
+        report.fail("", f"this file holds only an optimizer; {remedy}", Location(path))
+    tree = _require_run(
+        _with_default_name(apply_overrides(tree, overrides, report), path), f"`mxtrain sweep {path}`", report
+    )
+    run = validate_run(tree, report, data_must_exist)
+    reject_data_source(None if handed_over is None else run.data.why_not(handed_over), tree, report)
+    return run
+
+
+def read_sweep(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Sweep:
+    """The sweep that a YAML file describes: a run file with a section `sweep`.
+
+    Args:
+        path: the file. Where it, or the file that it extends, gives no `name`, the sweep is named after it.
+        overrides: values that are laid over the file's, each as `path=value`, such as `sweep.trials=10`.
+
+    Raises:
+        ConfigError: with every problem of the files, of the overrides, and of the runs that the sweep can come to.
+    """
+    path, report = _path_text(path), ProblemReport()
+    tree = _with_default_name(apply_overrides(read_tree(path, report), overrides, report), path)
+    if not has_sweep(tree):
+        message = f"this file has no sweep section; train it with `mxtrain fit {path}`"
+        report.fail("", message, Location(path))
+    return build_sweep(tree, report)
+
+
+def read_optimizer(path: str | os.PathLike[str]) -> Rule:
+    """The optimizer that a YAML file describes: the file holds an optimizer and nothing else, or a whole run.
+
+    Raises:
+        ConfigError: with every problem of the file, whether or not it is the optimizer's.
+    """
+    path, report = _path_text(path), ProblemReport()
+    tree = read_tree(path, report)
+    if not _is_run(tree):
+        return _validate_optimizer(tree, report)
+    return validate_run(_require_run(_with_default_name(tree, path), "`mxtrain sweep`", report), report).optimizer
+
+
+def read_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> RunConfig | Sweep | Rule:
+    """What a YAML file describes: a run, a sweep, or an optimizer and nothing else; as `read_run` otherwise."""
+    path, report = _path_text(path), ProblemReport()
+    tree = read_tree(path, report)
+    is_run = _is_run(tree)
+    tree = apply_overrides(tree, overrides, report)
+    if not is_run:
+        return _validate_optimizer(tree, report)
+    tree = _with_default_name(tree, path)
+    return build_sweep(tree, report) if has_sweep(tree) else validate_run(without_sweep(tree), report)
+
+
+def run_from_dict(data: Mapping[str, Any], *, will_be_trained: bool = True) -> RunConfig:
+    """The run that a dict describes, by the rules for files; the dict stays as it is.
+
+    Args:
+        data: the dict.
+        will_be_trained: whether to refuse settings that only earlier versions accepted.
+
+    Example:
+        >>> parts = {"data": {"source": "digits"}, "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}}
+        >>> run_from_dict(parts)
+        Traceback (most recent call last):
+        mxtrain.errors.ConfigError: loss: required; one of softmax_cross_entropy, logistic, squared_error, custom
+    """
+    report = ProblemReport()
+    tree = _require_run(_tree_from_dict(data, report), "mxtrain.sweep", report)
+    return validate_run(tree, report, will_be_trained=will_be_trained)
+
+
+def sweep_from_dict(data: Mapping[str, Any]) -> Sweep:
+    """The sweep that a dict describes, by the rules for files; the dict stays as it is.
+
+    Example:
+        >>> run = {"data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy"}
+        >>> search = {"optimizer": {"choice": [{"kind": "sgd", "μ": {"uniform": [0, 0.99]}}, {"kind": "adam"}]}}
+        >>> settings = {"search": search, "objective": {"minimize": "val_loss"}, "trials": 10}
+        >>> sweep_from_dict({**run, "sweep": settings}).space.names
+        ('optimizer', 'optimizer[sgd].μ')
+    """
+    report = ProblemReport()
+    tree = _tree_from_dict(data, report)
+    if not has_sweep(tree):
+        report.fail("sweep", "required; a mapping with search and objective")
+    return build_sweep(_with_default_name(tree, "run"), report)
+
+
+def optimizer_from_dict(data: Mapping[str, Any], overrides: Sequence[str] = ()) -> Rule:
+    """The optimizer that a dict describes, by the rules for files; the dict stays as it is.
+
+    Args:
+        data: the dict.
+        overrides: values that are laid over it, each as `path=value`, such as `η=0.01`.
+
+    Example:
+        >>> optimizer_from_dict({"kind": "adam", "lr": 0.01}).η
+        0.01
+        >>> optimizer_from_dict({"kind": "adam", "β2": 1.2})
+        Traceback (most recent call last):
+        mxtrain.errors.ConfigError: optimizer.β2: must be at least 0 and below 1, got 1.2
+    """
+    report = ProblemReport()
+    return _validate_optimizer(apply_overrides(_tree_from_dict(data, report), overrides, report), report)
+
+
+def _path_text(path: object) -> str:
+    """Return the path of a file as text, with `~` replaced by the home folder."""
+    if isinstance(path, str | bytes | os.PathLike):
+        return expand_home(os.fsdecode(path))
+    raise ConfigError([ConfigProblem("config", f"must be the path of a file, got {describe(path)}")])
+
+
+def _is_run(tree: MapNode) -> bool:
+    return bool(tree.entries.keys() & {"sweep", *RunConfig.model_fields})
+
+
+def _require_run(tree: MapNode, command: str, report: ProblemReport) -> MapNode:
+    """The run of a tree; a ConfigError where it is a sweep, with the door that takes one."""
+    if has_sweep(tree):
+        message = f"this is a sweep: start it with {command}, or its run alone with --set sweep=null"
+        report.fail("sweep", message, tree.entries["sweep"].location)
+    return without_sweep(tree)
+
+
+def _with_default_name(tree: MapNode, path: str | os.PathLike[str]) -> MapNode:
+    """A run without a name is named after its file."""
+    if "name" in tree.entries:
+        return tree
+    name = Entry("name", ScalarNode(_name_from_stem(Path(path).stem)))
+    return replace(tree, entries={**tree.entries, "name": name})
+
+
+def _tree_from_dict(data: object, report: ProblemReport) -> MapNode:
+    tree = from_python(data, report)
+    if not isinstance(tree, MapNode):
+        report.fail("", f"a config must be a mapping, got {describe(data)}")
+    return with_flattened_search(tree, report)
+
+
+def _validate_optimizer(tree: MapNode, report: ProblemReport) -> Rule:
+    report.nest_under("optimizer")
+    whole = MapNode({"optimizer": Entry("optimizer", tree, tree.location)}, tree.location)
+    return validate_tree(_OptimizerFile, whole, report).optimizer
+
+
+def _name_from_stem(stem: str) -> str:
+    """A file's stem as a run may be called."""
+    kept = "".join(c if c.isalpha() or c.isdecimal() or c in "._-" else "-" for c in stem)
+    return kept.lstrip(".-")[:100] or "run"

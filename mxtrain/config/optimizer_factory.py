@@ -1,0 +1,70 @@
+"""Factory: build an optimizer from a config and the name of a backend."""
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, get_args
+
+from mxtrain.config.introspection import kinds
+from mxtrain.config.loader import optimizer_from_dict, read_optimizer
+from mxtrain.errors import ConfigError, ConfigProblem
+from mxtrain.optim.backends import select_backend
+from mxtrain.optim.optimizer import OnNonfinite, Optimizer
+from mxtrain.optim.rules import AnyRule, Rule
+from mxtrain.processes import fork_lock
+from mxtrain.types import describe
+
+
+def build(
+    config: Rule | Mapping[str, Any] | str | PathLike[str],
+    *,
+    backend: str = "auto",
+    on_nonfinite: OnNonfinite = "warn",
+) -> Optimizer:
+    """Build an optimizer.
+
+    Args:
+        config: a rule (`mxtrain.Adam(η=1e-3)`), a dict (`{"kind": "adam", "η": 1e-3}`), or the path of a YAML file
+            that holds an optimizer or a whole run, of which `optimizer` is taken.
+        backend: `numpy`, `compiled` or `cupy` force one; `auto` chooses by the arrays. The choice never changes a
+            result.
+        on_nonfinite: treatment of an update that makes a slot NaN or infinite, which no later update repairs. `warn`
+            and `ignore` apply it; `warn` scans the slots after steps 1, 2, 4, ..., 1024, then after every 1024th, and
+            in `state_dict` and `save`, and warns once per optimizer. `raise` raises a NonFiniteError, and `skip` warns
+            and skips the step, before anything changes; these two try a step on copies of the weights and slots if a
+            slot might overflow.
+
+    Raises:
+        ConfigError: a value is wrong; every problem at once.
+        BackendError: the backend is unknown, or cannot run here.
+
+    Example:
+        >>> import mxtrain
+        >>> mxtrain.build({"kind": "adam", "lr": 0.01}).rule.η
+        0.01
+    """
+    if on_nonfinite not in get_args(OnNonfinite):
+        wanted = ", ".join(get_args(OnNonfinite))
+        raise ConfigError([ConfigProblem("on_nonfinite", f"must be one of {wanted}, got {describe(on_nonfinite)}")])
+    with fork_lock:  # Pydantic completes its validators on first use
+        rule = _rule(config)
+    if rule.η_sched is not None and rule.η_sched.run_length is not None:
+        message = f"must be a number, got {rule.η_sched.run_length}: only a run that mxtrain.fit trains has a length"
+        raise ConfigError([ConfigProblem("optimizer.η_sched.T", message)])
+    return Optimizer(rule, select_backend(backend), on_nonfinite)
+
+
+def _rule(config: Rule | Mapping[str, Any] | str | PathLike[str]) -> Rule:
+    match config:
+        case Rule():
+            return config
+        case Mapping():
+            return optimizer_from_dict(config)
+        case str() if config.lower() in kinds(AnyRule) and not Path(config).exists():
+            remedy = f'a rule by its name is {{"kind": "{config.lower()}"}}'
+            raise ConfigError([ConfigProblem("config", f"there is no file {config!r}; {remedy}")])
+        case str() | PathLike():
+            return read_optimizer(Path(config))
+    raise ConfigError(
+        [ConfigProblem("config", f"must be a rule, a dict or the path of a YAML file, got {describe(config)}")]
+    )

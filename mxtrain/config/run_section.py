@@ -1,0 +1,206 @@
+"""`RunConfig`, the root of a run file, and the configs of its models."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mxtrain.config.data_section import CLASS_SOURCES, DataConfig
+from mxtrain.config.fit_section import FitConfig
+from mxtrain.config.model_section import PlainValues
+from mxtrain.optim.backends import BackendName
+from mxtrain.optim.rules import AnyRule
+from mxtrain.types import Bounds, Config, DataType, ListAsTuple, Seed, field_error
+
+LossName = Literal["softmax_cross_entropy", "logistic", "squared_error"]
+LossChoice = Literal["softmax_cross_entropy", "logistic", "squared_error", "custom"]
+Targets = Literal["numbers", "classes", "binary"]
+Activation = Literal["relu", "tanh", "sigmoid"]
+Width = Annotated[int, Bounds(ge=1, whole=True, ceiling=1_000_000)]
+"""Of a layer; what is wider is a slip that would exhaust the memory."""
+
+Threads = Annotated[int, Bounds(ge=1, whole=True, ceiling=1024)]
+
+CLASS_LOSSES: tuple[LossName, ...] = ("softmax_cross_entropy", "logistic")
+"""The losses whose targets are classes; the others take numbers."""
+
+_DECODING: dict[Targets, LossName] = {
+    "numbers": "squared_error",
+    "classes": "softmax_cross_entropy",
+    "binary": "logistic",
+}
+
+
+class LinearConfig(Config):
+    """A linear model, `X·W + b`: least squares, logistic or softmax regression, as the loss says.
+
+    Args:
+        bias: whether there is a `b`.
+    """
+
+    kind: Literal["linear"] = "linear"
+    bias: bool = True
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of its parameters."""
+        return ("W1", "b1") if self.bias else ("W1",)
+
+
+class MLPConfig(Config):
+    """A multi-layer perceptron: dense layers with an activation between them.
+
+    Args:
+        hidden: the width of each hidden layer, at least 1 each; an empty list makes a linear model.
+        activation: `relu`, `tanh` or `sigmoid`.
+    """
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: Annotated[tuple[Width, ...], ListAsTuple] = (64,)
+    activation: Activation = "relu"
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of its parameters, layer by layer."""
+        return tuple(f"{letter}{i}" for i in range(1, len(self.hidden) + 2) for letter in "Wb")
+
+
+class CustomConfig(Config):
+    """A model of one's own, handed over with `--plugin` or as `mxtrain.fit(model=...)`; no config alone can load it.
+
+    Args:
+        settings: what its maker finds in `config.model.settings`: plain values, under names of its own.
+        targets: with `loss: custom`, what the loss takes, and how outputs are read: `numbers` (one output, the number
+            itself), `classes` (indices; one output for each class, the largest is predicted) or `binary` (0 and 1; one
+            output, above 0 for the second class). Left out, `numbers`, and for digits `classes`.
+        plugin: what the model was made by; the run records it, and it is not to be written by hand.
+    """
+
+    kind: Literal["custom"] = "custom"
+    settings: Annotated[dict[str, Any], PlainValues()] = {}
+    targets: Targets | None = None
+    plugin: Annotated[str, Field(min_length=1)] | None = None
+
+
+ModelConfig = Annotated[LinearConfig | MLPConfig | CustomConfig, Field(discriminator="kind")]
+MODELS = (LinearConfig, MLPConfig, CustomConfig)
+
+
+class RunConfig(Config):
+    """One training run, whole.
+
+    Args:
+        name: what the run is called; its folder is named after it.
+        seed: of the split, of the order of samples and of the first weights.
+        backend: what runs the updates; `auto` chooses by the arrays, and the choice never changes a result.
+        dtype: of parameters, slots and inputs.
+        threads: how many threads BLAS uses, on which the last bits of a custom model's products depend; left out, as
+            many as it uses already, and the saved config says how many these were. No other model depends on it.
+        data: what to train on, and in which portions.
+        model: what is trained: a `linear` model, an `mlp`, or a `custom` one.
+        loss: what is made small: `softmax_cross_entropy`, `logistic` or `squared_error`; `custom` is the loss that a
+            custom model computes itself.
+        optimizer: the update rule.
+        fit: how long to train, and what to report.
+
+    Example:
+        >>> run = RunConfig.model_validate({
+        ...     "data": {"source": "digits"}, "model": {"kind": "mlp"}, "loss": "softmax_cross_entropy",
+        ...     "optimizer": {"kind": "adam"}})
+        >>> run.optimizer.β1
+        0.9
+        >>> run.resolve().optimizer.scale
+        0.03125
+    """
+
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)] = "run"
+    seed: Seed = 0
+    backend: BackendName = "auto"
+    dtype: DataType = "float32"
+    threads: Threads | None = None
+    data: DataConfig
+    model: ModelConfig
+    loss: LossChoice
+    optimizer: AnyRule
+    fit: FitConfig = FitConfig()
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        self._check_custom_loss()
+        has_classes = self.decoding in CLASS_LOSSES
+        if CLASS_SOURCES.get(self.data.source, has_classes) != has_classes:
+            remedy = "squared_error" if has_classes else "softmax_cross_entropy"
+            raise field_error("loss", f"{self.loss} does not suit {self.data.source}; use {remedy}")
+        if self.data.source == "digits" and self.decoding == "logistic":
+            raise field_error("loss", "logistic is for two classes, digits has ten; use softmax_cross_entropy")
+        if self.data.standardize_target and has_classes:
+            message = f"goes with squared_error, and {self.loss} predicts classes; leave standardize_target out"
+            raise field_error("data.standardize_target", message)
+        for i, metric in enumerate(self.fit.metrics):
+            if metric != "loss" and (metric == "accuracy") != has_classes:
+                kind = f" of {'classes' if has_classes else 'numbers'}" if self.has_custom_loss else ""
+                raise field_error(f"fit.metrics.{i}", f"{metric} cannot be measured with the loss {self.loss}{kind}")
+            if metric in self.fit.metrics[:i]:
+                raise field_error(f"fit.metrics.{i}", f"{metric} is there already; keep one")
+        if not isinstance(self.model, CustomConfig):
+            for pattern, message in self.optimizer.unused_groups(self.model.parameters):
+                raise field_error(f"optimizer.groups.{pattern}", message)
+        schedule = self.optimizer.η_sched
+        if schedule and schedule.run_length and schedule.per == "epoch" and schedule.warmup >= self.fit.epochs:
+            message = (
+                f"must be below fit.epochs, {self.fit.epochs}, as T is {schedule.run_length}, got {schedule.warmup}"
+            )
+            raise field_error("optimizer.η_sched.warmup", message)
+        self._check_monitor("fit.checkpoint.best", self.fit.checkpoint.best)
+        if self.fit.early_stopping is not None:
+            self._check_monitor("fit.early_stopping.monitor", self.fit.early_stopping.monitor)
+        return self
+
+    @property
+    def has_custom_loss(self) -> bool:
+        """True if the loss is the one that a custom model computes."""
+        return self.loss == "custom"
+
+    @property
+    def decoding(self) -> LossName:
+        """The built-in loss with the same kind of targets, which defines how outputs become predictions."""
+        if self.loss != "custom":
+            return self.loss
+        assert isinstance(self.model, CustomConfig), "checked when the config was validated"
+        targets = self.model.targets or ("classes" if CLASS_SOURCES.get(self.data.source) else "numbers")
+        return _DECODING[targets]
+
+    def _check_custom_loss(self) -> None:
+        is_custom = isinstance(self.model, CustomConfig)
+        targets = self.model.targets if isinstance(self.model, CustomConfig) else None
+        if self.has_custom_loss and not is_custom:
+            names = ", ".join(_DECODING.values())
+            raise field_error(
+                "loss", f"custom is the loss of a custom model, got model.kind {self.model.kind}; use {names}"
+            )
+        if targets is None:
+            return
+        if not self.has_custom_loss:
+            raise field_error("model.targets", f"goes with loss: custom, got {self.loss}; leave targets out")
+        has_classes = CLASS_SOURCES.get(self.data.source, targets != "numbers")
+        if (targets != "numbers") != has_classes or (self.data.source == "digits" and targets == "binary"):
+            wanted = "classes" if has_classes else "numbers"
+            raise field_error("model.targets", f"must be {wanted} for {self.data.source}, got {targets}")
+
+    def _check_monitor(self, path: str, monitor: str | None) -> None:
+        if monitor is not None and (reason := self.monitor_problem(monitor)):
+            raise field_error(path, reason)
+
+    def monitor_problem(self, monitor: str) -> str | None:
+        """Why a metric, such as `val_loss`, is not reported; None for one that is."""
+        metric = monitor.removeprefix("val_")
+        if metric not in ("loss", *self.fit.metrics):
+            return f"{monitor} is not measured; add {metric} to fit.metrics"
+        if monitor != metric and self.data.validation == 0:
+            return f"{monitor} needs a validation part; set data.validation, or monitor {metric}"
+        return None
+
+    def resolve(self) -> "RunConfig":
+        """The config with nothing left open: an unset `optimizer.scale` becomes `1/batch_size`."""
+        scale = self.optimizer.scale or 1 / self.data.batch_size
+        optimizer = self.optimizer.model_copy(update={"scale": scale})
+        return self.model_copy(update={"optimizer": optimizer, "data": self.data.resolve()})

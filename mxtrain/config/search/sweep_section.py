@@ -1,0 +1,179 @@
+"""The `sweep` section without its search space: objectives, sampler, pruner, number of trials, storage."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError, core_schema
+
+from mxtrain.config.fit_section import Monitor
+from mxtrain.config.search.samplers_and_pruners import TPE, AnyPruner, AnySampler, NoPruner
+from mxtrain.types import Bounds, Config, ListAsTuple, PositiveInt, Seed, describe, field_error, mismatch_error
+
+ObjectiveMetric = Literal[Monitor, "parameters"]
+"""What can be an objective: a metric, or how many numbers are trained."""
+
+_EXAMPLE = "{maximize: val_accuracy}"
+_DATABASES = ("postgresql", "mysql", "sqlite")
+_STORAGE_URL = re.compile(rf"({'|'.join(_DATABASES)})(\+\w+)?://\S+")
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What a sweep looks for: a metric that is to be large, or small."""
+
+    metric: str
+    maximize: bool
+
+
+class Goal(Config):
+    """An objective as it is written: `{maximize: val_accuracy}` or `{minimize: val_loss}`.
+
+    Args:
+        maximize: a metric that is to be large, such as `val_accuracy`; or `parameters`.
+        minimize: a metric that is to be small, such as `val_loss`; or `parameters`, how many numbers are trained.
+    """
+
+    maximize: ObjectiveMetric | None = None
+    minimize: ObjectiveMetric | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_mapping(cls, data: Any) -> Any:
+        if isinstance(data, Mapping | Goal):
+            return data
+        context = {"example": _EXAMPLE, "got": describe(data)}
+        raise PydanticCustomError("told", "must be a mapping such as {example}, got {got}", context)
+
+    @model_validator(mode="after")
+    def _check_one_direction(self) -> Self:
+        if self.maximize is None and self.minimize is None:
+            raise PydanticCustomError("told", "must name a metric, as in {example}", {"example": _EXAMPLE})
+        if self.maximize is not None and self.minimize is not None:
+            raise field_error("minimize", "an objective has one direction; for two objectives write a list of two")
+        return self
+
+    @model_serializer
+    def _serialize_direction(self) -> dict[str, str | None]:
+        return {"minimize": self.minimize} if self.maximize is None else {"maximize": self.maximize}
+
+
+def _objective_tag(value: Any) -> str:
+    return "several" if isinstance(value, list | tuple) else "one"
+
+
+Goals = Annotated[
+    Annotated[Goal, Tag("one")] | Annotated[tuple[Goal, ...], ListAsTuple, Field(min_length=1), Tag("several")],
+    Discriminator(_objective_tag),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Workers:
+    """A number of workers, or `auto`."""
+
+    bounds = Bounds(ge=1, whole=True, ceiling=10_000)
+
+    def check(self, value: object) -> int | str:
+        if value == "auto":
+            return "auto"
+        if isinstance(value, str):
+            raise mismatch_error("a whole number at least 1, or auto", value)
+        return int(self.bounds.check(value))
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.check)
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]}
+
+
+def _check_storage_url(url: object) -> str:
+    """Check an address, without showing it in a message, as it may hold a password."""
+    if not isinstance(url, str) or not _STORAGE_URL.fullmatch(url) or not _has_valid_host(url):
+        known = "postgresql://, mysql:// or sqlite:///"
+        raise PydanticCustomError(
+            "told", "must be the address of a database that begins with {known}", {"known": known}
+        )
+    if not url.startswith("sqlite") and _is_ambiguous(url):
+        raise PydanticCustomError("told", "must have each of : / ? # @ in a user name or password percent-encoded")
+    return url
+
+
+def _has_valid_host(url: str) -> bool:
+    """Return whether the port of an address is a number or left out, and a user name is followed by a host."""
+    try:
+        parts = urlsplit(url)
+        return parts.port != 0 and not parts.netloc.endswith("@")
+    except ValueError:
+        return "@" in url and _is_ambiguous(url)
+
+
+def _is_ambiguous(url: str) -> bool:
+    """Return whether programs may disagree on where the password of an address ends."""
+    place, _, query = url.partition("://")[2].partition("?")
+    authority, _, path = place.partition("/")
+    is_cut_off = "@" not in authority and "@" in query.partition("/")[0] and ":" in authority
+    return authority.count("@") > 1 or "@" in path or "#" in url or is_cut_off
+
+
+class SweepConfig(Config):
+    """A search over values of a run file.
+
+    Args:
+        objective: what is looked for: `{maximize: val_accuracy}`, `{minimize: val_loss}`, or a list of such, which
+            gives a Pareto front. Besides metrics, `parameters` may be one: how many numbers are trained.
+        sampler: who chooses the points: `grid`, `random`, `qmc`, `tpe`, `gp`, `cmaes` or `nsga2`.
+        pruner: who ends trials that do badly before their last epoch: `none`, `median`, `asha` or `hyperband`.
+        trials: how many points are tried, at least 1; may be left out for a grid, of which then all are.
+        workers: how many trials are trained at once: a number, or `auto`, one for each core or GPU; no result
+            depends on it.
+        seeds: how many runs each point gets, at least 1: with the run's seed, that + 1, that + 2 and so on; their
+            mean counts.
+        seed: of the sampler.
+        parallel: how many trials may be under way at once, at least 1, where the sampler or the pruner learns from
+            earlier ones: trial k learns from trials 0 to k - parallel, however many workers there are.
+        storage: the database of the study, such as `postgresql://user@host/name`; left out, a SQLite file in the
+            sweep's folder.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    objective: Goals
+    sampler: AnySampler = TPE()
+    pruner: AnyPruner = NoPruner()
+    trials: PositiveInt | None = None
+    workers: Annotated[int | str, _Workers()] = "auto"
+    seeds: PositiveInt = 1
+    seed: Seed = 0
+    parallel: PositiveInt = 8
+    storage: Annotated[str, BeforeValidator(_check_storage_url)] | None = Field(default=None, repr=False)
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """The objectives as they are written."""
+        return self.objective if isinstance(self.objective, tuple) else (self.objective,)
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What is looked for, at least one.
+
+        >>> SweepConfig(objective={"minimize": "val_loss"}).objectives
+        (Objective(metric='val_loss', maximize=False),)
+        """
+        return tuple(Objective(str(goal.maximize or goal.minimize), goal.maximize is not None) for goal in self.goals)

@@ -1,0 +1,117 @@
+"""Validate node trees against config models, and make data paths absolute."""
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from mxtrain.config.data_section import has_ending, is_path
+from mxtrain.config.error_messages import report_validation_errors
+from mxtrain.config.run_section import RunConfig
+from mxtrain.config.yaml.nodes import MapNode, Node, ScalarNode, find, plain, shorten
+from mxtrain.config.yaml.problem_report import ProblemReport
+from mxtrain.config.yaml.source_text import expand_home, url_problem
+from mxtrain.errors import Location
+from mxtrain.types import Config
+
+_Model = TypeVar("_Model", bound=Config)
+
+DATA_PATHS = ("source", "target", "validation", "test")
+"""The fields of `data` that may be paths."""
+
+
+def validate_tree(model: type[_Model], tree: MapNode, report: ProblemReport) -> _Model:
+    """The config that a tree holds; a ConfigError with whatever is in the report, and all that is wrong with it."""
+    try:
+        config = model.model_validate(plain(tree))
+    except ValidationError as error:
+        report_validation_errors(error, model, tree, report)
+        raise report.error() from None
+    report.check()
+    return config
+
+
+def validate_run(
+    tree: MapNode, report: ProblemReport, data_must_exist: bool = True, will_be_trained: bool | None = None
+) -> RunConfig:
+    """Return the run that a tree holds, with absolute paths of its data.
+
+    Args:
+        tree: the run.
+        report: collects its problems.
+        data_must_exist: whether missing data are a problem.
+        will_be_trained: whether to refuse settings that only earlier versions accepted; by default `data_must_exist`.
+    """
+    paths = {name: normalize_path(path) for name, path in data_paths(tree, report, data_must_exist).items()}
+    config = validate_tree(RunConfig, tree, report)
+    if data_must_exist if will_be_trained is None else will_be_trained:
+        reason = config.fit.rollback_problem()
+        if reason is not None:
+            node, place = find(tree, ("fit", "checkpoint", "every"))
+            report.fail("fit.checkpoint.every", reason, node.location if node else place)
+    return config.model_copy(update={"data": config.data.model_copy(update=paths)}) if paths else config
+
+
+def reject_data_source(message: str | None, tree: MapNode, report: ProblemReport) -> None:
+    """A ConfigError at `data.source`, where there is something to say of it."""
+    if message is not None:
+        node, place = find(tree, ("data", "source"))
+        report.fail("data.source", message, node.location if node else place)
+
+
+def data_paths(tree: Node, report: ProblemReport, must_exist: bool) -> dict[str, str]:
+    """The fields of `data` that are paths, made absolute: each is relative to the file that says it."""
+    nodes = {name: find(tree, ("data", name))[0] for name in DATA_PATHS}
+    texts = {
+        name: (node.value, node.location)
+        for name, node in nodes.items()
+        if isinstance(node, ScalarNode) and isinstance(node.value, str) and is_path(node.value)
+    }
+    if not has_ending(texts.get("source", ("", None))[0], (".npy",)):
+        texts.pop("target", None)  # a name, whatever it looks like
+    return {name: _check_data_path(f"data.{name}", *text, report, must_exist) for name, text in texts.items()}
+
+
+def absolute(text: str, location: Location | None) -> str:
+    """A path as it is meant at a place: relative to the file, or for a value from elsewhere to the current folder.
+
+    An absolute path keeps its spelling, because sweeps of earlier versions hold such paths and are identified by them.
+    """
+    text, ending = expand_home(text), "/" if text.endswith("/") else ""
+    if Path(text).is_absolute():
+        return f"{Path(text)}{ending}"
+    folder = Path(location.source).parent if location is not None and location.line else Path()
+    return normalize_path(f"{(folder / text).absolute()}{ending}")
+
+
+def normalize_path(path: str) -> str:
+    """Resolve `..` in an absolute path, so that it does not depend on folders that it only passes through.
+
+    >>> normalize_path("/home/me/configs/../data/train.csv"), normalize_path("/data/./shards/")
+    ('/home/me/data/train.csv', '/data/shards/')
+    """
+    found = Path(Path(path).anchor)
+    for part in Path(path).parts[1:]:
+        if part != "..":
+            found /= part
+        else:  # the parent of a link is the parent of its target
+            found = (Path(os.path.realpath(found)) if found.is_symlink() else found).parent
+    return f"{found}{'/' if path.endswith('/') else ''}"
+
+
+def _check_data_path(field: str, text: str, location: Location | None, report: ProblemReport, must_exist: bool) -> str:
+    path = absolute(text, location)
+    is_folder = text.endswith("/")
+    if must_exist and not _exists(Path(normalize_path(path)), is_folder):
+        shown = shorten(path.rstrip("/") if is_folder else path, 300)
+        missing = f"no such {'folder' if is_folder else 'file'}: {shown}"
+        report.add(field, url_problem(text) or missing, location)
+    return path
+
+
+def _exists(path: Path, is_folder: bool) -> bool:
+    try:
+        return path.is_dir() if is_folder else path.is_file()
+    except OSError:
+        return False

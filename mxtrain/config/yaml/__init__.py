@@ -1,0 +1,1 @@
+"""YAML text to and from node trees that record the line and column of every value."""

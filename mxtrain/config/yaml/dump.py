@@ -1,0 +1,104 @@
+"""Write a config as YAML text that reads back to the same config."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from mxtrain.config.yaml.parser import ScalarError, parse_scalar
+from mxtrain.types import Config
+
+# Less than YAML allows, so that no context needs a thought.
+_PLAIN = re.compile(r"[\w/][\w./-]*")
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
+
+
+def to_yaml(config: Config) -> str:
+    """The YAML text of a config: every field, defaults included, in their order; lists on one line.
+
+    Example:
+        >>> from mxtrain.optim.rules import SGD
+        >>> print(to_yaml(SGD(η=0.1, η_sched={"kind": "exp"})), end="")
+        kind: sgd
+        η: 0.1
+        λ: 0.0001
+        clip: 0.0
+        scale: 0.0
+        η_sched:
+          kind: exp
+          η: null
+          per: epoch
+          warmup: 0
+          γ: 0.9
+        groups: {}
+        μ: 0.0
+        μ_sched: null
+    """
+    return mapping_to_yaml(config.to_dict())
+
+
+def _mapping_lines(mapping: Mapping[str, Any]) -> list[str]:
+    lines: list[str] = []
+    for name, value in mapping.items():
+        key = scalar_to_yaml(name)
+        if isinstance(value, dict) and value:
+            lines.append(f"{key}:")
+            lines.extend(f"  {line}" for line in _mapping_lines(value))
+        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            lines.append(f"{key}:")
+            lines.extend(f"  {line}" for item in value for line in _item_lines(item))
+        else:
+            lines.append(f"{key}: {to_flow_style(value)}")
+    return lines
+
+
+def _item_lines(value: Any) -> list[str]:
+    """The lines of one item of a list."""
+    if not isinstance(value, dict) or not value:
+        return [f"- {to_flow_style(value)}"]
+    first, *rest = _mapping_lines(value)
+    return [f"- {first}", *(f"  {line}" for line in rest)]
+
+
+def to_flow_style(value: Any) -> str:
+    """A value on one line.
+
+    >>> to_flow_style({"kind": "mlp", "hidden": [64, [1.0]], "name": "a b"})
+    '{kind: mlp, hidden: [64, [1.0]], name: "a b"}'
+    """
+    match value:
+        case dict():
+            return f"{{{', '.join(f'{scalar_to_yaml(key)}: {to_flow_style(item)}' for key, item in value.items())}}}"
+        case list() | tuple():
+            return f"[{', '.join(map(to_flow_style, value))}]"
+    return scalar_to_yaml(value)
+
+
+def mapping_to_yaml(mapping: Mapping[str, Any]) -> str:
+    """The YAML text of a mapping, in the same form."""
+    return "".join(f"{line}\n" for line in _mapping_lines(mapping))
+
+
+def scalar_to_yaml(value: None | bool | int | float | str) -> str:
+    """A single value."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return repr(value)
+    return value if _is_plain(value) else f'"{"".join(map(_escaped, value))}"'
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a text may stand without quotes, and stays a text."""
+    try:
+        return _PLAIN.fullmatch(text) is not None and parse_scalar(text) == text
+    except ScalarError:
+        return False
+
+
+def _escaped(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    return character if character.isprintable() else f"\\U{ord(character):08x}"

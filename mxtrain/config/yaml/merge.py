@@ -1,0 +1,156 @@
+"""Merge configs: files that `extends` others, and single values set at a path."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
+
+from mxtrain.config.search.search_paths import with_flattened_search
+from mxtrain.config.yaml.nodes import Entry, ListNode, MapNode, Node, ScalarNode, canonical, format_path, plain, shorten
+from mxtrain.config.yaml.parser import read_file
+from mxtrain.config.yaml.problem_report import ProblemReport
+from mxtrain.config.yaml.source_text import UnreadableError, expand_home, url_problem
+from mxtrain.errors import Location
+from mxtrain.types import describe
+
+MAX_CHAIN = 10
+"""Files in one chain of `extends`."""
+
+
+def merge_nodes(base: Node, own: Node) -> Node:
+    """One node over another: mappings are merged key by key; of everything else, the own value holds.
+
+    Of two mappings of different kinds the own one holds too: the fields of one kind mean nothing, or
+    something else, in another.
+    """
+    if not (isinstance(base, MapNode) and isinstance(own, MapNode)) or base.atomic or own.atomic:
+        return own
+    return merge_mappings(base, own)
+
+
+def merge_mappings(base: MapNode, own: MapNode) -> MapNode:
+    """One mapping over another."""
+    if _changes_kind(base, own):
+        return own
+    entries = dict(base.entries)
+    for name, entry in own.entries.items():
+        below = entries.get(name)
+        value = entry.value if below is None else merge_nodes(below.value, entry.value)
+        entries[name] = Entry(entry.key, value, entry.location)
+    return MapNode(entries, own.location, base.broken or own.broken, base.atomic)
+
+
+def _changes_kind(base: MapNode, own: MapNode) -> bool:
+    if "kind" not in base.entries or "kind" not in own.entries:
+        return False
+    was, now = base.entries["kind"].value, own.entries["kind"].value
+    return isinstance(was, ScalarNode) and isinstance(now, ScalarNode) and was.value != now.value
+
+
+def read_tree(source: str, report: ProblemReport) -> MapNode:
+    """A file, over all that it extends."""
+    try:
+        return _merge_bases(_parse_file(source, report), (source,), report)
+    except UnreadableError as error:
+        report.fail("", str(error), Location(source))
+
+
+def _parse_file(source: str, report: ProblemReport) -> MapNode:
+    return with_flattened_search(read_file(source, report), report)
+
+
+def _merge_bases(own: MapNode, chain: tuple[str, ...], report: ProblemReport) -> MapNode:
+    if "extends" not in own.entries:
+        return own
+    rest = {name: entry for name, entry in own.entries.items() if name != "extends"}
+    value = own.entries["extends"].value
+    place = value.location
+    if not isinstance(value, ScalarNode) or not isinstance(value.value, str) or not value.value:
+        got = describe(plain(value))
+        report.fail("extends", f"must be the path of one file, got {got}", place)
+
+    if problem := url_problem(value.value):
+        report.fail("extends", problem, place)
+    base = str(Path(chain[-1]).parent / expand_home(value.value))
+    shown = shorten(" → ".join((*chain, base)), 1000)
+    if len(chain) == MAX_CHAIN:
+        report.fail("extends", f"more than {MAX_CHAIN} files extend each other: {shown}", place)
+    if any(_is_same_file(base, file) for file in chain):
+        report.fail("extends", f"files extend each other in a circle: {shown}", place)
+    try:
+        tree = _parse_file(base, report)
+    except UnreadableError as error:
+        report.fail("extends", f"{shorten(base, 200)}: {error}", place)
+    below = _merge_bases(tree, (*chain, base), report)
+    return merge_mappings(below, MapNode(rest, own.location, own.broken))
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    try:
+        return Path(one).samefile(other)
+    except (OSError, ValueError):
+        return False  # whoever reads it says why
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A value, and where it belongs.
+
+    Args:
+        keys: the names that lead there, as they were written.
+        value: what is laid there.
+        location: where that was said.
+    """
+
+    keys: tuple[str, ...]
+    value: Node
+    location: Location | None = None
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The canonical names that lead there."""
+        return tuple(map(canonical, self.keys))
+
+    def over(self, tree: MapNode, report: ProblemReport) -> MapNode:
+        """The tree with this value in its place; a ConfigError where there is no such place."""
+        return _OverrideMerger(self, self.path, report).in_mapping(tree, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _OverrideMerger:
+    layer: Override
+    path: tuple[str, ...]
+    report: ProblemReport
+
+    def in_mapping(self, node: MapNode, level: int) -> MapNode:
+        name, key, place = self.path[level], self.layer.keys[level], self.layer.location
+        if level + 1 == len(self.path):
+            return merge_mappings(node, MapNode({name: Entry(key, self.layer.value, place)}, node.location))
+        below = node.entries.get(name, Entry(key, ScalarNode(None), place))
+        entry = Entry(below.key, self._merge_below(below.value, level + 1), below.location)
+        return replace(node, entries={**node.entries, name: entry})
+
+    def _merge_below(self, node: Node, level: int) -> Node:
+        """What stands at the first `level` names of the path, with the value in it."""
+        if level == len(self.path):
+            return merge_nodes(node, self.layer.value)
+        if isinstance(node, ListNode):
+            return self._in_list(node, level)
+        if isinstance(node, ScalarNode):
+            if node.value is not None:
+                got = describe(node.value)
+                self._fail(level, f"is {got}, which has nothing below it that could be set")
+            node = MapNode({}, self.layer.location)
+        return self.in_mapping(node, level)
+
+    def _in_list(self, node: ListNode, level: int) -> ListNode:
+        name, count = self.layer.keys[level], len(node.items)
+        if not (name.isascii() and name.isdigit() and len(name) < 10 and int(name) < count):
+            here = f"its items are 0 to {count - 1}" if count else "it is empty"
+            self._fail(level, f"has no item {name}; {here}")
+        i = int(name)
+        return ListNode(
+            (*node.items[:i], self._merge_below(node.items[i], level + 1), *node.items[i + 1 :]), node.location
+        )
+
+    def _fail(self, level: int, message: str) -> NoReturn:
+        self.report.fail(format_path(self.path[:level]), message, self.layer.location)

@@ -1,0 +1,249 @@
+"""Node tree of a config: values with their source locations, and conversion from and to Python values.
+
+Nodes are immutable; merging and overriding create new nodes that share unchanged ones."""
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import inf
+from numbers import Integral, Real
+from pathlib import PurePath
+from typing import TypeAlias
+
+from mxtrain.config.yaml.problem_report import ProblemReport
+from mxtrain.errors import Location
+from mxtrain.names import LETTERS, fold, spelling
+from mxtrain.types import Config, describe
+
+MAX_NODES = 10_000
+"""Values in one config, counted as often as an alias repeats them."""
+MAX_DEPTH = 32
+"""Levels of mappings and lists inside each other."""
+
+SETTINGS = ("model", "settings")
+"""The path below which names mean nothing to mxtrain."""
+_GROUPS = ("optimizer", "groups")
+"""The path at which names are those of parameters."""
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarNode:
+    """A single value. A broken one was already reported, so nothing more is said about it."""
+
+    value: object
+    location: Location | None = None
+    broken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListNode:
+    """A list."""
+
+    items: tuple["Node", ...]
+    location: Location | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A key as it was written, the place of the key, and its value."""
+
+    key: str
+    value: "Node"
+    location: Location | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MapNode:
+    """A mapping by canonical name; in a broken one, keys were refused, so nobody knows what is missing.
+
+    An atomic one is one value: another value replaces it as a whole, and nothing is ever merged with it.
+    """
+
+    entries: Mapping[str, Entry]
+    location: Location | None = None
+    broken: bool = False
+    atomic: bool = False
+
+
+Node: TypeAlias = ScalarNode | ListNode | MapNode
+
+
+def broken(location: Location | None) -> ScalarNode:
+    """Stands where a value could not be read."""
+    return ScalarNode(None, location, broken=True)
+
+
+def canonical(key: str) -> str:
+    """The one name for all spellings of a key, whatever model it will belong to.
+
+    >>> canonical("learning_rate"), canonical("µ"), canonical("epochs")
+    ('η', 'μ', 'epochs')
+    """
+    folded = fold(key)
+    return LETTERS.get(folded, folded)
+
+
+def format_path(path: Iterable[str | int]) -> str:
+    """A path as messages show it.
+
+    >>> format_path(["optimizer", "ε"]), format_path(["model", "hidden", 1])
+    ('optimizer.ϵ', 'model.hidden.1')
+    """
+    return ".".join(shorten(".".join(map(spelling, str(name).split(".")))) for name in path)
+
+
+def shorten(text: str, width: int = 60) -> str:
+    """The text, or as much of it as a message has room for."""
+    return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
+def find(tree: Node, path: Iterable[str | int]) -> tuple[Node | None, Location | None]:
+    """The node at a path, and the place of the last key on the way that was really written."""
+    node: Node | None = tree
+    place = tree.location
+    for name in path:
+        if isinstance(node, MapNode) and (key := canonical(str(name))) in node.entries:
+            entry = node.entries[key]
+            node, place = entry.value, entry.location
+        elif isinstance(node, ListNode) and isinstance(name, int) and name < len(node.items):
+            node = node.items[name]
+            place = node.location
+        else:
+            return None, place
+    return node, place
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """The nodes directly below a node."""
+    match node:
+        case MapNode():
+            return tuple(entry.value for entry in node.entries.values())
+        case ListNode():
+            return node.items
+    return ()
+
+
+def size(node: Node) -> int:
+    """How many values a node holds, itself included."""
+    return 1 + sum(size(child) for child in children(node))
+
+
+def depth(node: Node) -> int:
+    """How many levels of mappings and lists a node has."""
+    return 0 if isinstance(node, ScalarNode) else 1 + max(map(depth, children(node)), default=0)
+
+
+def plain(node: Node, path: tuple[str | int, ...] = ()) -> object:
+    """The values alone, under their canonical names; of settings and groups, whose names are the user's, as written."""
+    match node:
+        case MapNode():
+            is_free = path[: len(SETTINGS)] == SETTINGS or path == _GROUPS
+            return {
+                entry.key if is_free else name: plain(entry.value, (*path, name))
+                for name, entry in node.entries.items()
+            }
+        case ListNode():
+            return [plain(item, (*path, i)) for i, item in enumerate(node.items)]
+    return node.value
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written as UTF-8; half of a surrogate pair cannot."""
+    return _SURROGATES.search(text) is None
+
+
+_Path = tuple[str | int, ...]
+_MAX_BITS = 10_000
+"""Bits of the longest integer; Python does not print much longer ones."""
+
+
+class _UnsupportedValue:
+    """Placeholder for an object that no file can hold: not equal to any value, and printed as the object is."""
+
+    def __init__(self, value: object) -> None:
+        self._text = describe(value)
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def from_python(value: object, report: ProblemReport, path: _Path = ()) -> Node:
+    """The nodes of a value, which stays as it is; what no YAML file could hold is reported."""
+    return _to_node(value, report, path, 0, iter(range(MAX_NODES)))
+
+
+def _to_node(value: object, report: ProblemReport, path: _Path, level: int, remaining: Iterator[int]) -> Node:
+    if next(remaining, None) is None:
+        report.fail("", f"more than {MAX_NODES:,} values")
+    if level > MAX_DEPTH:
+        report.fail("", f"nested deeper than {MAX_DEPTH} levels, or inside of itself")
+    match value:
+        case Config():
+            return _to_node(value.to_dict(), report, path, level, remaining)
+        case Mapping():
+            return _to_mapping_node(value, report, path, level + 1, remaining)
+        case list() | tuple():
+            items = (_to_node(item, report, (*path, i), level + 1, remaining) for i, item in enumerate(value))
+            return ListNode(tuple(items))
+        case bool() | None:
+            return ScalarNode(value)
+        case Integral():
+            whole = int(value)
+            return ScalarNode(whole if whole.bit_length() <= _MAX_BITS else _UnsupportedValue(whole))
+        case Real():
+            return _to_number_node(value, report, path)
+        case str():
+            return _text(str.__str__(value), report, path)
+        case PurePath():
+            return _text(os.fspath(value), report, path)
+    if _is_numpy_bool(value):
+        return ScalarNode(bool(value))
+    return ScalarNode(_UnsupportedValue(value))
+
+
+def _is_numpy_bool(value: object) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.bool_)
+
+
+def _text(value: str, report: ProblemReport, path: _Path) -> ScalarNode:
+    if is_unicode(value):
+        return ScalarNode(value)
+    report.add(format_path(path), "must be a Unicode string, got half of a surrogate pair")
+    return broken(None)
+
+
+def _to_mapping_node(
+    value: Mapping[object, object], report: ProblemReport, path: _Path, level: int, remaining: Iterator[int]
+) -> MapNode:
+    entries: dict[str, Entry] = {}
+    whole = True
+    for key, item in value.items():
+        if not isinstance(key, str) or not is_unicode(key):
+            report.add(format_path(path), f"a key must be a string, got {describe(key)}")
+            whole = False
+            continue
+        key = str.__str__(key)  # of NumPy's strings and of enumerations, the text alone
+        name = canonical(key)
+        node = _to_node(item, report, (*path, name), level, remaining)
+        if name in entries:
+            message = f"{shorten(key)} and {shorten(entries[name].key)} are two names of one value; keep one"
+            report.add(format_path((*path, name)), message)
+        else:
+            entries[name] = Entry(key, node)
+    return MapNode(entries, broken=not whole)
+
+
+def _to_number_node(value: Real, report: ProblemReport, path: _Path) -> ScalarNode:
+    if value != value or abs(value) == inf:  # noqa: PLR0124 - NaN alone differs from itself
+        report.add(format_path(path), f"must be a finite number, got {float(value)}")
+        return broken(None)
+    try:
+        return ScalarNode(float(value))
+    except OverflowError:
+        report.add(format_path(path), "must be a number that fits in float64")
+        return broken(None)

@@ -1,0 +1,1 @@
+"""Preprocessing fitted to the training set: tables, classes, scalers, and target encoding."""

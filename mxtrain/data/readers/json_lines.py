@@ -1,0 +1,81 @@
+"""JSON Lines reader: one JSON object per line."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from mxtrain.data.readers.columns import Choose, ColumnBuilder, Columns
+from mxtrain.data.readers.csv_file import check_names, check_selected_names
+from mxtrain.errors import DataError
+from mxtrain.names import nfc
+from mxtrain.types import describe
+
+
+def read_json_lines(file: BinaryIO, source: str, choose: Choose) -> Columns:
+    """Read columns; the others may hold anything.
+
+    A key that an object lacks, `null` and blank text are missing values. Blank lines are skipped. A message calls a row
+    by its line.
+
+    Args:
+        file: the file, open in binary.
+        source: what messages call it.
+        choose: says which columns to read, and as what.
+
+    Raises:
+        DataError: with the line, and the column.
+
+    Example:
+        >>> from io import BytesIO
+        >>> file = BytesIO(b'{"age": 3, "species": "cat"}\\n{"species": "ant"}\\n')
+        >>> columns = read_json_lines(file, "pets.jsonl", lambda _, names: dict.fromkeys(names))
+        >>> columns.columns["age"].values.tolist(), columns.columns["species"].labels
+        ([3.0, nan], ('cat', 'ant'))
+    """
+    lines, objects = [], []
+    for line, found in _objects(file, source):
+        lines.append(line)
+        objects.append(found)
+    names = list(dict.fromkeys(name for found in objects for name in found))
+    check_names(names, source, "is empty; each line must be a JSON object with a sample's values")
+
+    def place(row: int) -> str:
+        return f"{source}:{lines[row]}"
+
+    columns = {}
+    wanted = choose(source, names)
+    check_selected_names(names, wanted, source)
+    for name, kind in wanted.items():
+        builder = ColumnBuilder(name, kind, place)
+        for found in objects:
+            builder.add(found.get(name))
+        columns[name] = builder.column()
+    return Columns(source, columns, place)
+
+
+def _objects(file: BinaryIO, source: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each object with its line."""
+    for line, content in enumerate(file, 1):
+        try:
+            text = content.decode("utf-8-sig" if line == 1 else "utf-8").strip()
+            if not text:
+                continue
+            found = json.loads(text, object_pairs_hook=_checked_object)
+        except UnicodeDecodeError:
+            raise DataError(f"{source}:{line}: is not UTF-8 text; save it as UTF-8") from None
+        except json.JSONDecodeError as error:
+            raise DataError(f"{source}:{line}: is no JSON: {error.msg} at column {error.colno}") from None
+        except RecursionError:
+            raise DataError(f"{source}:{line}: is nested too deeply") from None
+        except ValueError as error:
+            raise DataError(f"{source}:{line}: cannot be read: {str(error).splitlines()[0]}") from None
+        if not isinstance(found, dict):
+            raise DataError(f"{source}:{line}: must be a JSON object, got {describe(found)}")
+        yield line, found
+
+
+def _checked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = {nfc(name): value for name, value in pairs}
+    if len(found) < len(pairs):
+        raise ValueError("one name stands twice in an object")
+    return found

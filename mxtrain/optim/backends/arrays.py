@@ -1,0 +1,158 @@
+"""Array library helpers and validation of weights and gradients."""
+
+from collections.abc import Hashable
+from importlib import import_module
+from types import ModuleType
+from typing import Final
+
+import numpy as np
+
+from mxtrain.errors import ArrayError, ArrayTypeError
+from mxtrain.optim.backends.overlap import memory_layout, overlaps_itself
+from mxtrain.types import DTYPES, Array, describe
+
+_DTYPES: Final = frozenset(map(np.dtype, DTYPES))
+
+
+def array_kind(array: object) -> str | None:
+    """`numpy` or `cupy`: the package whose array this is; None for anything else."""
+    if isinstance(array, np.ndarray):
+        return "numpy"
+    return "cupy" if type(array).__module__.partition(".")[0] == "cupy" and hasattr(array, "dtype") else None
+
+
+def is_same_library(array: Array, example: Array) -> bool:
+    """Whether two arrays live in the same memory: the CPU's, or a GPU's."""
+    return type(array) is type(example) or array_kind(array) == array_kind(example)
+
+
+def validate_update(index: Hashable, gradient: Array, weight: Array) -> bool:
+    """Refuse what cannot be updated in place, or a gradient that does not belong to the weight.
+
+    `OverlapCheck` decides whether they share memory with each other or with other arrays.
+
+    Returns:
+        True if both own their memory, so that only views of them can share it.
+
+    Raises:
+        ArrayTypeError: not an array of NumPy or CuPy, not of float32 or float64, or the two do not match in that.
+        ArrayError: another shape; or a weight that is read-only, or shares memory with itself.
+    """
+    if (
+        type(weight) is type(gradient) is np.ndarray
+        and weight.dtype is gradient.dtype
+        and weight.dtype in _DTYPES
+        and weight.shape == gradient.shape
+        and (flags := weight.flags).carray
+    ):  # the common case, decided quickly
+        return bool(flags.owndata and gradient.flags.owndata)
+    validate_weight(index, weight)
+    validate_gradient(index, gradient, weight)
+    return False
+
+
+def validate_weight(index: Hashable, weight: Array) -> None:
+    """Refuse what cannot be updated in place.
+
+    Raises:
+        ArrayTypeError: not a NumPy or CuPy array, or not of float32 or float64.
+        ArrayError: read-only, or its elements share memory with each other.
+    """
+    _check_array(f"weight {index!r}", weight)
+    if isinstance(weight, np.ndarray) and not weight.flags.writeable:
+        raise ArrayError(f"weight {index!r} is read-only and cannot be updated in place; pass a copy of it")
+    if weight.flags.c_contiguous or weight.flags.f_contiguous:
+        return
+    layout = memory_layout(weight)
+    overlaps = overlaps_itself(layout)
+    if overlaps is None:
+        raise ArrayError(
+            f"weight {index!r} is too irregular to tell whether its elements share memory; pass a contiguous array"
+        )
+    if overlaps:
+        kind = "a broadcast view" if 0 in layout.strides else "a view"
+        raise ArrayError(f"weight {index!r} is {kind} whose elements share memory; pass a copy of it")
+
+
+def validate_gradient(index: Hashable, gradient: Array, weight: Array) -> None:
+    """Refuse a gradient that does not belong to the weight.
+
+    Raises:
+        ArrayTypeError: one of the two is no array, or they differ in kind or dtype.
+        ArrayError: another shape.
+    """
+    name = f"the gradient of weight {index!r}"
+    _check_array(f"weight {index!r}", weight)
+    _check_array(name, gradient)
+    if not is_same_library(gradient, weight):
+        where = {"numpy": "on the CPU (NumPy)", "cupy": "on the GPU (CuPy)"}
+        kinds = [where[array_kind(array) or "numpy"] for array in (weight, gradient)]
+        raise ArrayTypeError(
+            f"weight {index!r} is {kinds[0]}, its gradient {kinds[1]}; "
+            "bring them together with cupy.asarray(…) or cupy.asnumpy(…)"
+        )
+    if gradient.dtype != weight.dtype:
+        raise ArrayTypeError(
+            f"{name} has dtype {gradient.dtype}, the weight {weight.dtype}; pass gradient.astype({str(weight.dtype)!r})"
+        )
+    if gradient.shape != weight.shape:
+        raise ArrayError(f"{name} has shape {gradient.shape}, the weight {weight.shape}")
+
+
+def _check_array(name: str, array: Array) -> None:
+    if array_kind(array) is None or isinstance(array, np.ma.MaskedArray):
+        got = describe(array) if isinstance(array, list | tuple | float | int) else _type_name(array)
+        raise ArrayTypeError(f"{name} must be a NumPy or CuPy array, got {got}{_remedy(array)}")
+    if array.dtype not in _DTYPES:
+        raise ArrayTypeError(
+            f"{name} must be {' or '.join(DTYPES)} in the machine's byte order, got dtype {array.dtype}"
+        )
+
+
+def _remedy(value: object) -> str:
+    """Return the call that converts an object of another library to a NumPy array."""
+    library = type(value).__module__.partition(".")[0]
+    if library == "torch":
+        return "; pass tensor.detach().cpu().numpy()"
+    if library in ("jax", "jaxlib"):
+        return "; pass np.asarray(array), and np.array(array) for a weight, which must be writable"
+    if library == "tensorflow":
+        return "; pass tensor.numpy()"
+    is_masked = isinstance(value, np.ma.MaskedArray)
+    return "; pass np.array(value)" if hasattr(value, "__array__") and not is_masked else ""
+
+
+def _type_name(value: object) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def on_same_device(array: Array, example: Array) -> bool:
+    """Return whether two arrays are both on the CPU, or on the same GPU."""
+    if not is_same_library(array, example):
+        return False
+    return array_kind(array) == "numpy" or bool(array.device == example.device)
+
+
+def to_device_of(array: Array, example: Array) -> Array:
+    """Return an array in the memory of `example`, the CPU's or a GPU's."""
+    on_host = array if isinstance(array, np.ndarray) else array.get()
+    if isinstance(example, np.ndarray):
+        return on_host
+    with example.device:
+        return array_module("cupy").asarray(on_host)
+
+
+def zeros_like(array: Array) -> Array:
+    """Zeros of an array's shape and dtype, in the same memory and, where it has one, in the same layout."""
+    return np.zeros_like(array, subok=False) if isinstance(array, np.ndarray) else np.zeros_like(array)
+
+
+def zeros(shape: int | tuple[int, ...], dtype: str, example: Array) -> Array:
+    """Zeros of a shape and dtype, in the memory that `example` is in."""
+    return array_module(array_kind(example) or "numpy").zeros(shape, dtype=dtype)
+
+
+def array_module(kind: str) -> ModuleType:
+    """The package of a kind of arrays, `numpy` or `cupy`."""
+    return import_module(kind)

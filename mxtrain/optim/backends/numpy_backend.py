@@ -1,0 +1,145 @@
+"""NumPy backend: runs a program over cache-sized blocks without full-size temporaries.
+
+A plain array expression streams every intermediate result through memory. Here each block of the arrays stays in the
+cache while all instructions run on it. Every instruction writes into scratch memory or, once the old values are no
+longer needed, directly into the array that it updates."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mxtrain.optim.backends.base import ProgramArrays, round_scalars
+from mxtrain.optim.ir import Program
+from mxtrain.optim.ir.registers import assign_registers
+
+Flat = NDArray[np.floating]
+
+BLOCK = 65_536
+"""Elements in a block: blocks of Adam's four arrays and its scratch fit in two megabytes of cache, and a call for each
+operation on a block is soon paid for."""
+
+
+def flat_views(arrays: Sequence[Flat]) -> list[Flat] | None:
+    """One-dimensional views, all in the same order of elements; None where some layout does not allow it.
+
+    >>> w = np.zeros((2, 3), dtype="float32")
+    >>> [view.shape for view in flat_views([w, w + 1])]
+    [(6,), (6,)]
+    >>> flat_views([w, np.zeros((3, 2), dtype="float32").T]) is None
+    True
+    """
+    views = []
+    for array in arrays:  # the usual case in one pass: this runs for every array at every step
+        if type(array) is not np.ndarray:
+            array = array.view(np.ndarray)  # a matrix keeps two dimensions, and a memmap is slow to slice
+        flags = array.flags
+        if not (flags.c_contiguous and flags.aligned):
+            break
+        views.append(array if array.ndim == 1 else array.reshape(-1))
+    else:
+        return views
+    if all(array.flags.f_contiguous and array.flags.aligned for array in arrays):
+        return [array.T.reshape(-1) for array in arrays]
+    return None
+
+
+def buffered_blocks(arrays: Sequence[Flat], written: Sequence[int]) -> Iterator[list[Flat]]:
+    """Arrays that have no common flat order, block by block; NumPy copies each block to buffers, and back.
+
+    Args:
+        arrays: of one shape.
+        written: which of them are put back.
+    """
+    flags = ["external_loop", "buffered", "zerosize_ok"]
+    kinds = [["readwrite" if number in written else "readonly", "contig", "aligned"] for number in range(len(arrays))]
+    with np.nditer(arrays, flags, kinds, order="K", buffersize=BLOCK) as blocks:  # type: ignore[call-overload]
+        for each in blocks:
+            yield list(each)
+
+
+class NumPyBackend:
+    """Runs programs on NumPy arrays, one cache-sized block after the other; the reference for every other backend."""
+
+    name = "numpy"
+    kinds: tuple[str, ...] = ("numpy",)
+
+    def run(self, program: Program, groups: Sequence[ProgramArrays], scalars: Sequence[float]) -> None:
+        """Run a program in place on each group; see `Backend.run`."""
+        if not groups:
+            return
+        plan = _compile_block_program(program)
+        dtype = groups[0][0].dtype
+        constants = list(round_scalars(scalars, dtype))
+        scratch = plan.scratch(min(max(arrays[0].size for arrays in groups), BLOCK), dtype)
+        with np.errstate(all="ignore"):  # overflow and NaN are results like any other, on every backend
+            for arrays in groups:
+                for blocks in _blocks(arrays, program.written):
+                    plan.run(blocks, constants, scratch)
+
+
+def _blocks(arrays: ProgramArrays, written: Sequence[int]) -> Iterator[list[Flat]]:
+    views = flat_views(arrays)
+    if views is None:
+        yield from buffered_blocks(arrays, written)
+    elif views[0].size <= BLOCK:
+        yield views
+    else:
+        for start in range(0, views[0].size, BLOCK):
+            yield [view[start : start + BLOCK] for view in views]
+
+
+@dataclass(frozen=True, slots=True)
+class _BlockProgram:
+    """A program whose values have registers: the arrays come first, then the scalars, then scratch."""
+
+    steps: tuple[tuple[Callable[..., Any], tuple[int, ...], int], ...]
+    scratch_kinds: tuple[bool, ...]
+
+    def scratch(self, size: int, dtype: np.dtype[Any]) -> list[Any]:
+        """Memory for the intermediate values: truth values for comparisons, the arrays' dtype for the rest."""
+        return [np.empty(size, dtype=bool if holds_truth else dtype) for holds_truth in self.scratch_kinds]
+
+    def run(self, blocks: list[Flat], constants: list[Any], scratch: list[Any]) -> None:
+        """Run all steps on one block."""
+        size = blocks[0].size
+        if scratch and scratch[0].size != size:
+            scratch = [memory[:size] for memory in scratch]
+        registers = [*blocks, *constants, *scratch]
+        for operation, operands, target in self.steps:
+            operation(*[registers[operand] for operand in operands], out=registers[target])
+
+
+@cache
+def _compile_block_program(program: Program) -> _BlockProgram:
+    assignment = assign_registers(program)
+    steps = [(_OPERATIONS[step.operation], step.operands, step.target) for step in assignment.steps]
+    return _BlockProgram(tuple(steps), assignment.scratch_kinds)
+
+
+def _where_into(condition: Any, a: Any, b: Any, out: Any) -> None:
+    np.copyto(out, np.where(condition, a, b))
+
+
+def _copy_into(source: Any, out: Any) -> None:
+    np.copyto(out, source)
+
+
+_OPERATIONS: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "less": np.less,
+    "less_equal": np.less_equal,
+    "negative": np.negative,
+    "sqrt": np.sqrt,
+    "absolute": np.absolute,
+    "where": _where_into,
+    "copy": _copy_into,
+}

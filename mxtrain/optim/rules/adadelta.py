@@ -1,0 +1,50 @@
+"""AdaDelta: the ratio of two running averages takes the place of a learning rate."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from mxtrain.optim.ir import sqrt
+from mxtrain.optim.rules.base import Rule, Time
+from mxtrain.types import NonNegative, OpenUnit, Positive, Stability
+
+
+class AdaDelta(Rule):
+    """AdaDelta: the ratio of two running averages takes the place of a learning rate.
+
+    Slots `x`, `Δ`: `x ← ρ·x + (1-ρ)·(g⊙g)`, `u = (g⊙√(Δ+ϵ)) / √(x+ϵ)`, `W ← W + (-η)·u`,
+    `Δ ← ρ·Δ + (1-ρ)·(u⊙u)`.
+
+    Args:
+        η: factor on the step, above 0; the paper has none, which is 1.
+        ρ: decay of both averages, above 0 and below 1.
+        ϵ: stability term, above 0; inside both square roots, and what the first steps grow from.
+        λ: weight decay, on by default, at least 0.
+        clip, scale, η_sched, groups: as for every rule.
+
+    Example:
+        >>> import mxtrain, numpy as np
+        >>> w, g = np.ones(2, dtype="float32"), np.ones(2, dtype="float32")
+        >>> mxtrain.build(mxtrain.AdaDelta()).update(0, g, w)
+        >>> w
+        array([0.9955279, 0.9955279], dtype=float32)
+
+    Source: Zeiler, "ADADELTA: An Adaptive Learning Rate Method" (2012), arXiv:1212.5701.
+    """
+
+    slots: ClassVar = ("x", "Δ")
+    kind: Literal["adadelta"] = "adadelta"
+    η: Positive = 1.0
+    ρ: OpenUnit = 0.95
+    ϵ: Stability = 1e-6
+    λ: NonNegative = 1e-5
+
+    def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
+        """`step = -η`."""
+        return {"step": -self.learning_rate(time)}
+
+    @staticmethod
+    def update(W: Any, g: Any, x: Any, Δ: Any, *, step: Any, ρ: Any, ϵ: Any) -> tuple[Any, ...]:
+        """One update."""
+        x = ρ * x + (1 - ρ) * (g * g)
+        u = g * sqrt(Δ + ϵ) / sqrt(x + ϵ)
+        return W + step * u, x, ρ * Δ + (1 - ρ) * (u * u)

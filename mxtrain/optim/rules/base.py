@@ -1,0 +1,173 @@
+"""Base class of all update rules: shared fields, parameter groups, the learning-rate schedule and the gradient
+stage."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import islice
+from typing import Any, ClassVar, Self
+
+from pydantic import model_validator
+
+from mxtrain.optim.ir import GradientStage, Program, update_program
+from mxtrain.optim.schedules import LearningRateSchedule
+from mxtrain.types import SMALLEST_NORMAL, Config, Finite, NonNegative, Positive, field_error
+
+
+class Group(Config):
+    """Settings of some parameters that differ from their rule's; what is left out is the rule's.
+
+    In `Rule.groups` it stands under a pattern of the parameters' names: `W1` is one, `b*` are all that begin with b;
+    `?` stands for one character, `[12]` for one of these. Of several patterns that fit a name the first holds.
+
+    Args:
+        η: learning rate, at least 0; the rule's schedule is followed from here. 0 leaves the parameters as they are.
+        λ: weight decay, at least 0.
+
+    Example:
+        >>> import mxtrain, numpy as np
+        >>> optimizer = mxtrain.build({"kind": "sgd", "η": 0.5, "λ": 0, "groups": {"b*": {"η": 0}}})
+        >>> params = {name: np.ones(2, dtype="float32") for name in ("W1", "b1")}
+        >>> optimizer.step(params, {name: np.ones_like(value) for name, value in params.items()})
+        >>> params["W1"], params["b1"]
+        (array([0.5, 0.5], dtype=float32), array([1., 1.], dtype=float32))
+
+    Source: the parameter groups of `torch.optim.Optimizer`; `set_lr_mult` and `set_wd_mult` of MXNet's optimizers,
+    which multiply instead.
+    """
+
+    η: NonNegative | None = None
+    λ: NonNegative | None = None
+
+
+_MAX_NAMES = 8
+"""So many names stand in a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """When an update happens.
+
+    Args:
+        update: the number of this update of this array, 1 at the first.
+        iteration: the iteration under way, 1 during the first.
+        epochs: epochs that are finished, 0 during the first.
+    """
+
+    update: int
+    iteration: int
+    epochs: int = 0
+
+
+class Rule(Config, ABC):
+    """An update rule: its validated config, and its arithmetic written once.
+
+    A rule is data and two functions. `coefficients` is evaluated on the host in float64, once per update; `update` is
+    written element by element and is traced into the program that every backend runs.
+
+    Args:
+        η: learning rate, above 0.
+        λ: weight decay, at least 0: `λ·W` is added to the gradient, save by a rule whose decay is decoupled from it.
+        clip: bound on each element of the gradient, at least 0; 0 means none.
+        scale: factor on the gradient, any finite number; 0 means unset, and `fit` sets it to `1/batch_size`, or to one
+            over the number of training samples if there are fewer.
+        η_sched: schedule of the learning rate; where set, it overrides the fixed η.
+        groups: settings of some parameters that differ from these, by patterns of their names, such as `b*`; the first
+            that fits holds.
+    """
+
+    slots: ClassVar[tuple[str, ...]] = ()
+    """The arrays a rule keeps for each weight: zeros at first, of the weight's shape and dtype."""
+    scalar_slots: ClassVar[Mapping[str, float]] = {}
+    """The numbers a rule keeps for each weight, and what they are at first."""
+    decoupled: ClassVar[bool] = False
+    """Whether the rule's own arithmetic decays the weight; the gradient stage then leaves λ alone."""
+
+    kind: str
+    η: Positive
+    λ: NonNegative
+    clip: NonNegative = 0.0
+    scale: Finite = 0.0
+    η_sched: LearningRateSchedule | None = None
+    groups: dict[str, Group] = {}
+
+    update: ClassVar[Callable[..., tuple[Any, ...]]]
+    """`update(W, g, *slots, *, coefficient…)` returns the new W and the new slots, in that order."""
+
+    @model_validator(mode="after")
+    def _check_clip_is_normal(self) -> Self:
+        # Zero has two signs, and which one a minimum of both returns is nobody's promise: no bound may become it.
+        if 0 < self.clip < SMALLEST_NORMAL:
+            raise field_error(
+                "clip", f"must be 0 or at least {SMALLEST_NORMAL}, the smallest normal float32, got {self.clip}"
+            )
+        return self
+
+    @abstractmethod
+    def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
+        """The scalars of one update, in float64; a name that is a scalar slot is that slot's new value."""
+
+    def active_slots(self) -> tuple[str, ...]:
+        """The slots that this rule, with these values, really keeps."""
+        return self.slots
+
+    def with_settings(self, group: Group) -> Self:
+        """The rule as it is for the parameters of a group."""
+        own = {name: value for name in Group.model_fields if (value := getattr(group, name)) is not None}
+        if group.η is not None and self.η_sched is not None:
+            own["η_sched"] = self.η_sched.model_copy(update={"η": None})  # the schedule has the group's to begin from
+        return self.model_copy(update=own | {"groups": {}})
+
+    def for_run(self, epochs: int, batches: int) -> Self:
+        """Return the rule for a run of so many epochs of so many batches, with the length of its schedule resolved.
+
+        Raises:
+            ConfigError: the schedule does not fit into the run.
+        """
+        if self.η_sched is None or self.η_sched.run_length is None:
+            return self
+        return self.model_copy(update={"η_sched": self.η_sched.for_run(epochs, batches)})
+
+    def group_of(self, name: str) -> str | None:
+        """The pattern of the group that a parameter is in: the first that fits; None for none."""
+        return next((pattern for pattern in self.groups if fnmatchcase(name, pattern)), None)
+
+    def unused_groups(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
+        """The patterns of groups that hold for none of these names of parameters, and why."""
+        held = {self.group_of(name) for name in names}
+        for pattern in self.groups:
+            if pattern in held:
+                continue
+            fitting = [name for name in names if fnmatchcase(name, pattern)]
+            if fitting:
+                yield pattern, f"never holds, as patterns before it fit {_first_names(fitting)}; put it before them"
+            else:
+                yield pattern, f"fits no parameter; there are {_first_names(names)}"
+
+    def __hash__(self) -> int:
+        return hash((type(self), *(self.__dict__ | {"groups": frozenset(self.groups.items())}).values()))
+
+    @property
+    def gradient_stage(self) -> GradientStage:
+        """Which steps of the gradient stage these values ask for."""
+        return GradientStage(scales=self.scale != 0, clips=self.clip > 0, decays=self.λ > 0 and not self.decoupled)
+
+    def program(self) -> Program:
+        """The traced program of one update with these slots and this gradient stage."""
+        return update_program(self.kind, type(self).update, self.active_slots(), self.gradient_stage)
+
+    def learning_rate(self, time: Time) -> float:
+        """η at a time: the schedule's value where there is a schedule, the fixed value otherwise."""
+        if self.η_sched is None:
+            return self.η
+        finished = time.epochs if self.η_sched.per == "epoch" else time.iteration - 1
+        return self.η_sched.value(finished, self.η)
+
+    def momentum(self, iteration: int) -> float | None:
+        """μ at an iteration, 1 at the first; None for a rule without momentum."""
+        return None
+
+
+def _first_names(names: Collection[str]) -> str:
+    return ", ".join(islice(names, _MAX_NAMES)) + ", ..." * (len(names) > _MAX_NAMES)

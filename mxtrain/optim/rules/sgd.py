@@ -1,0 +1,83 @@
+"""Stochastic gradient descent, with or without momentum."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from mxtrain.optim.rules.base import Rule, Time
+from mxtrain.optim.schedules import MomentumSchedule, momentum
+from mxtrain.types import NonNegative, Positive, describe, field_error
+
+
+class SGD(Rule):
+    """Stochastic gradient descent, with or without momentum.
+
+    Without momentum: `W ← W + (-η)·g`.
+    With momentum, slot `v`: `v ← μ·v + (-η)·g`, `W ← W + v` (Polyak's heavy ball).
+
+    Args:
+        η: learning rate, above 0.
+        μ: momentum, at least 0; 0 means none, and then no slot is kept.
+        λ: weight decay, on by default, at least 0.
+        μ_sched: schedule of momentum (`null`, `fixed`, `nadam`); where set, it overrides the fixed μ.
+        clip, scale, η_sched, groups: as for every rule.
+
+    Example:
+        >>> import mxtrain, numpy as np
+        >>> w, g = np.ones(2, dtype="float32"), np.ones(2, dtype="float32")
+        >>> mxtrain.build(mxtrain.SGD(η=0.5, λ=0)).update(0, g, w)
+        >>> w
+        array([0.5, 0.5], dtype=float32)
+
+    Source: Robbins and Monro (1951); Polyak, "Some methods of speeding up the convergence of iteration methods"
+    (1964); `SGD` of MXNet.jl.
+    """
+
+    slots: ClassVar = ("v",)
+    kind: Literal["sgd"] = "sgd"
+    η: Positive = 0.01
+    μ: NonNegative = 0.0
+    λ: NonNegative = 1e-4
+    μ_sched: MomentumSchedule | None = None
+
+    @model_validator(mode="after")
+    def _check_nadam_momentum(self) -> Self:
+        if isinstance(self.μ_sched, momentum.Nadam) and self.μ_sched.μ is None and self.μ >= 1:
+            raise field_error("μ", f"must be below 1 for the nadam schedule, got {describe(self.μ)}")
+        return self
+
+    def active_slots(self) -> tuple[str, ...]:
+        """`v` where there is momentum, nothing otherwise."""
+        match self.μ_sched:
+            case None:
+                has_momentum = self.μ > 0
+            case momentum.Null():
+                has_momentum = False
+            case momentum.Fixed(μ=μ):
+                has_momentum = (self.μ if μ is None else μ) > 0
+            case momentum.Nadam(μ=μ):
+                has_momentum = μ is None or μ > 0
+        return self.slots if has_momentum else ()
+
+    def momentum(self, iteration: int) -> float:
+        """μ at an iteration: the schedule's value where there is a schedule, the fixed value otherwise.
+
+        The nadam schedule starts from its own default where SGD has no μ of its own, that is, where μ is 0.
+        """
+        if self.μ_sched is None:
+            return self.μ
+        no_base = self.μ == 0 and isinstance(self.μ_sched, momentum.Nadam)
+        return self.μ_sched.value(iteration, None if no_base else self.μ)
+
+    def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
+        """`step = -η`, and `μ`, the momentum of this iteration."""
+        return {"step": -self.learning_rate(time), "μ": self.momentum(time.iteration)}
+
+    @staticmethod
+    def update(W: Any, g: Any, v: Any = None, *, step: Any, μ: Any) -> tuple[Any, ...]:
+        """One update; without the slot `v`, without momentum."""
+        if v is None:
+            return (W + step * g,)
+        v = μ * v + step * g
+        return W + v, v

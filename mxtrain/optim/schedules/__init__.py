@@ -1,0 +1,8 @@
+"""Schedules of the learning rate and of momentum; each is an object with `value(t)`."""
+
+from mxtrain.optim.schedules import learning_rate, momentum
+from mxtrain.optim.schedules.base import Schedule
+from mxtrain.optim.schedules.learning_rate import LearningRateSchedule
+from mxtrain.optim.schedules.momentum import MomentumSchedule
+
+__all__ = ["LearningRateSchedule", "MomentumSchedule", "Schedule", "learning_rate", "momentum"]

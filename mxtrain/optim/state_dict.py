@@ -1,0 +1,181 @@
+"""State dicts of optimizers: create, validate, save and load them.
+
+A state file is one safetensors file whose header holds the counts.
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import asdict, fields
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mxtrain.atomic_io import write_output
+from mxtrain.errors import ArrayTypeError, StateError
+from mxtrain.optim.optimization_state import OptimizationState
+from mxtrain.optim.param_state import ParamState, normalize_index
+from mxtrain.optim.rules import Rule
+from mxtrain.types import DTYPES, Array, describe
+
+
+def make_state_dict(rule: Rule, state: OptimizationState, kept: Mapping[Hashable, ParamState]) -> dict[str, Any]:
+    """Everything that must survive, as a dict that shares no memory with the optimizer."""
+    names = rule.active_slots()
+    parameters = {
+        index: {
+            "updates": each.updates,
+            "slots": {name: slot.copy() for name, slot in zip(names, each.slots, strict=True)},
+            "scalars": dict(each.scalars),
+        }
+        for index, each in kept.items()
+    }
+    return {"rule": rule.kind, "state": asdict(state), "parameters": parameters}
+
+
+def parse_state_dict(
+    saved: Mapping[str, Any], rule: Rule, present: Mapping[Hashable, ParamState]
+) -> tuple[OptimizationState, dict[Hashable, ParamState]]:
+    """What `make_state_dict` wrote, checked against the rule and against what is kept at present.
+
+    Raises:
+        StateError: it belongs to another rule, or to arrays of another shape or dtype, or is incomplete.
+    """
+    _check_keys("the state", saved, ("rule", "state", "parameters"))
+    if saved["rule"] != rule.kind:
+        raise StateError(f"the state belongs to {describe(saved['rule'])}, this optimizer is {rule.kind!r}")
+    counts = saved["state"]
+    _check_keys("state", counts, [each.name for each in fields(OptimizationState)])
+    state = OptimizationState(**{name: _check_count(f"state[{name!r}]", value) for name, value in counts.items()})
+    parameters = saved["parameters"]
+    if not isinstance(parameters, Mapping):
+        raise StateError(f"parameters must be a mapping, got {describe(parameters)}")
+    kept = {_check_index(index): _parse_param_state(index, entry, rule) for index, entry in parameters.items()}
+    for index in kept.keys() & present.keys():
+        _check_same_arrays(index, kept[index], present[index])
+    return state, kept
+
+
+def _check_index(index: Any) -> Hashable:
+    """Return an index as it is saved; a StateError for any other."""
+    try:
+        return normalize_index(index)
+    except ArrayTypeError as error:
+        raise StateError(f"parameters: {error}") from None
+
+
+def _parse_param_state(index: Hashable, entry: Any, rule: Rule) -> ParamState:
+    place = f"parameters[{index!r}]"
+    _check_keys(place, entry, ("updates", "slots", "scalars"))
+    _check_keys(f"{place}['slots']", entry["slots"], rule.active_slots())
+    _check_keys(f"{place}['scalars']", entry["scalars"], rule.scalar_slots)
+    slots = tuple(_check_slot(f"{place}['slots'][{name!r}]", entry["slots"][name]) for name in rule.active_slots())
+    for slot in slots[1:]:
+        if slot.shape != slots[0].shape or slot.dtype != slots[0].dtype:
+            raise StateError(f"{place}: its slots have different shapes or dtypes")
+    scalars = {
+        name: _check_number(f"{place}['scalars'][{name!r}]", entry["scalars"][name]) for name in rule.scalar_slots
+    }
+    return ParamState(_check_count(f"{place}['updates']", entry["updates"]), slots, scalars)
+
+
+def _check_same_arrays(index: Hashable, new: ParamState, old: ParamState) -> None:
+    for slot, known in zip(new.slots, old.slots, strict=True):
+        if slot.shape != known.shape or slot.dtype != known.dtype:
+            raise StateError(
+                f"parameters[{index!r}] holds slots of shape {slot.shape} and dtype {slot.dtype}; "
+                f"this optimizer's have shape {known.shape} and dtype {known.dtype}"
+            )
+
+
+def _check_keys(place: str, value: Any, keys: Iterable[str]) -> None:
+    wanted = list(keys)
+    if not isinstance(value, Mapping) or set(value) != set(wanted):
+        got = ", ".join(map(str, value)) or "an empty mapping" if isinstance(value, Mapping) else describe(value)
+        raise StateError(f"{place} must be a mapping with the keys {', '.join(wanted) or '(none)'}, got {got}")
+
+
+def _check_count(place: str, value: Any) -> int:
+    number = _unwrap_scalar(value)
+    if isinstance(number, bool) or not isinstance(number, Integral) or number < 0:
+        raise StateError(f"{place} must be a whole number, at least 0, got {describe(value)}")
+    return int(number)
+
+
+def _check_number(place: str, value: Any) -> float:
+    number = _unwrap_scalar(value)
+    if isinstance(number, bool) or not isinstance(number, Real) or not math.isfinite(number):
+        raise StateError(f"{place} must be a finite number, got {describe(value)}")
+    return float(number)
+
+
+def _unwrap_scalar(value: Any) -> Any:
+    """The number in a NumPy scalar or in an array of no dimensions, which is what an `.npz` file gives back."""
+    return value.item() if getattr(value, "shape", None) == () else value
+
+
+def _check_slot(place: str, value: Any) -> Array:
+    if str(getattr(value, "dtype", None)) not in DTYPES:
+        raise StateError(f"{place} must be an array of {' or '.join(DTYPES)}, got {describe(value)}")
+    return value.copy()
+
+
+_METADATA_KEY = "mxtrain"
+
+
+def write_state_file(path: str | os.PathLike[str], saved: Mapping[str, Any]) -> None:
+    """Write what `Optimizer.state_dict` returned; the file is there whole, or as it was.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    from safetensors.numpy import save
+
+    entries: list[dict[str, Any]] = []
+    tensors: dict[str, np.ndarray[Any, Any]] = {}
+    for number, (index, entry) in enumerate(saved["parameters"].items()):
+        entries.append({"index": index, "updates": entry["updates"], "scalars": entry["scalars"]})
+        tensors |= {f"{number}/{slot}": _to_numpy(array) for slot, array in entry["slots"].items()}
+    header = {"rule": saved["rule"], "state": saved["state"], "parameters": entries}
+    content = save(tensors, {_METADATA_KEY: json.dumps(header, ensure_ascii=False)})
+    write_output(Path(path), content)
+
+
+def read_state_file(path: str | os.PathLike[str], asarray: Callable[[Any], Array] = np.asarray) -> dict[str, Any]:
+    """What `write_state_file` wrote, for `Optimizer.load_state_dict`; `asarray` takes the arrays where they belong.
+
+    Raises:
+        StateError: the file is none of these.
+        OSError: the file cannot be read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    content = Path(path).read_bytes()
+    try:
+        tensors = load(content)
+        size = int.from_bytes(content[:8], "little")
+        header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][_METADATA_KEY])
+        parameters = {
+            _lists_to_tuples(entry["index"]): {"updates": entry["updates"], "scalars": entry["scalars"], "slots": {}}
+            for entry in header["parameters"]
+        }
+        entries = list(parameters.values())
+        for name, array in tensors.items():
+            number, _, slot = name.partition("/")
+            entries[int(number)]["slots"][slot] = asarray(array)
+    except (SafetensorError, KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
+        raise StateError(f"{os.fspath(path)} holds no state of an optimizer ({error})") from error
+    return {"rule": header.get("rule"), "state": header.get("state"), "parameters": parameters}
+
+
+def _lists_to_tuples(index: Any) -> Any:
+    """Return an index that was read from JSON, in which a tuple is a list."""
+    return tuple(map(_lists_to_tuples, index)) if isinstance(index, list) else index
+
+
+def _to_numpy(array: Any) -> np.ndarray[Any, Any]:
+    return array if isinstance(array, np.ndarray) else array.get()

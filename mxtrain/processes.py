@@ -1,0 +1,94 @@
+"""Child processes: fork lock, interpreter command, and module search path."""
+
+import logging  # noqa: F401 - its lock, registered first, is taken last: a thread inside may log while a fork waits
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from threading import RLock
+from types import ModuleType, TracebackType
+
+
+class ForkLock:
+    """Held while modules are imported on first use or Numba compiles, and by a thread that forks.
+
+    Locks of the compiler, LLVM or the import system that another thread holds during a fork stay locked in the child
+    forever. A fork therefore waits until no other thread holds this lock.
+    """
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._forks = 0
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+    def before_fork(self) -> None:
+        """Wait until no other thread holds the lock, and take it."""
+        self._lock.acquire()
+        self._forks += 1
+
+    def after_fork_in_parent(self) -> None:
+        """Release the lock."""
+        if self._forks:  # Ctrl-C may have ended the wait
+            self._forks -= 1
+            self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Start with a lock that no thread of the parent holds."""
+        if self._forks:  # the forking thread may itself hold the lock: its recursion depth is kept
+            self.after_fork_in_parent()
+        else:
+            self._lock = RLock()
+
+
+fork_lock = ForkLock()
+"""`with fork_lock:` surrounds lazy imports and compilation."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=fork_lock.before_fork,
+        after_in_parent=fork_lock.after_fork_in_parent,
+        after_in_child=fork_lock.after_fork_in_child,
+    )
+
+
+def child_python() -> list[str]:
+    """Return the command of a Python interpreter that does not prepend the current folder to its module path."""
+    return [sys.executable, "-P"]
+
+
+def child_path() -> dict[str, str]:
+    """Return environment variables with which another interpreter finds the same modules as this one.
+
+    The current folder is left out unless PYTHONPATH names it, because a `json.py` beside the data would be imported in
+    place of Python's.
+    """
+    named = {os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}  # noqa: PTH100
+    here = os.getcwd() if os.getcwd() not in named else None  # noqa: PTH109
+    paths = [path for path in sys.path if path and os.path.abspath(path) != here]  # noqa: PTH100
+    package = str(Path(__file__).parents[1])
+    if package not in paths:  # mxtrain was imported from the current folder
+        paths.append(package)
+    return {"PYTHONPATH": os.pathsep.join(paths)}
+
+
+def import_user_module(name: str) -> ModuleType:
+    """Import a module that the user named, from the current folder before any other.
+
+    Afterwards the folder is last in the path, for modules that are imported later; in front, its files would shadow
+    modules that libraries import late.
+    """
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        return import_module(name)
+    finally:
+        sys.path.remove(here)
+        if here not in sys.path:
+            sys.path.append(here)

@@ -1,0 +1,382 @@
+"""The folder of a sweep: its files, their checksums, and its lock."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from mxtrain.atomic_io import make_folder, read_file, reason, refuse_link, remove_temporary_files, temporary_target
+from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
+from mxtrain.config.dotted_paths import cause, flattened, told
+from mxtrain.config.validation import DATA_PATHS, normalize_path
+from mxtrain.config.yaml.source_text import expand_home
+from mxtrain.errors import ConfigError, ConfigProblem, ForeignRunError, SweepError, resume_command
+from mxtrain.formatting import parse
+from mxtrain.sweeps.result import SweepResult, TrialResult
+from mxtrain.training import check_same_run, folder_lock, is_folder_locked, write_file
+from mxtrain.training.history import METRICS
+from mxtrain.training.run_directory import CONFIG, LOCK
+
+CHECKSUM_KEY = "sha256"
+"""The name under which a record holds its own checksum."""
+
+_HEADER = "# sha256 of the lines below: {}\n"
+_FULL_HEADER = re.compile(rb"# sha256 of the lines below: ([0-9a-f]{64})")
+_DAMAGED_HEADER = re.compile(rb"sha256 of the lines below|[0-9a-f]{31}")
+"""At least one of these matches in a header with one damaged byte."""
+
+
+def digest(record: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a record, without the checksum in it.
+
+    >>> digest({"b": 1, "a": [2.0]}) == digest({"a": (2.0,), "b": 1, "sha256": "..."})
+    True
+    """
+    content = {name: value for name, value in record.items() if name != CHECKSUM_KEY}
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def has_wrong_digest(record: Mapping[str, Any]) -> bool:
+    """Return whether a record holds a checksum that is not its own; earlier versions wrote none."""
+    return CHECKSUM_KEY in record and record[CHECKSUM_KEY] != digest(record)
+
+
+def with_checksum_header(text: str) -> str:
+    """Return a text with a comment line in front that holds its checksum."""
+    return _HEADER.format(sha256(text.encode()).hexdigest()) + text
+
+
+def has_wrong_checksum(content: bytes) -> bool:
+    """Return whether the content of a file is not what `with_checksum_header` returned; earlier versions wrote no
+    checksum.
+
+    >>> has_wrong_checksum(b"trials: 3"), has_wrong_checksum(with_checksum_header("trials: 3").encode()),
+    has_wrong_checksum(with_checksum_header("trials: 3").encode() + b"0")
+    (False, False, True)
+    """
+    header, _, text = content.partition(b"\n")
+    found = _FULL_HEADER.fullmatch(header)
+    if found is None:
+        return _DAMAGED_HEADER.search(header) is not None
+    return sha256(text).hexdigest() != found[1].decode()
+
+
+def run_checksums(run_dir: Path, epochs: int) -> dict[str, dict[str, Any]]:
+    """Return the checksums of the files that a trial's values come from, by name, without missing files.
+
+    Args:
+        run_dir: the folder of the run.
+        epochs: how many epochs count, because the run may be continued later.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    if (content := _read_or_none(run_dir / CONFIG)) is not None:
+        found[CONFIG] = {CHECKSUM_KEY: sha256(content).hexdigest()}
+    if (content := _read_or_none(run_dir / METRICS)) is not None:
+        lines = [line for line in content.splitlines(keepends=True)[:epochs] if line.endswith(b"\n")]
+        found[METRICS] = {"epochs": len(lines), CHECKSUM_KEY: sha256(b"".join(lines)).hexdigest()}
+    return found
+
+
+def changed_files(run_dir: Path, checksums: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:
+    """Return the names of files that exist and differ from their checksums."""
+    now = run_checksums(run_dir, checksums.get(METRICS, {}).get("epochs", 0))
+    return [name for name, checksum in checksums.items() if name in now and now[name] != checksum]
+
+
+def _read_or_none(file: Path) -> bytes | None:
+    try:
+        return read_file(file)
+    except OSError:
+        return None
+
+
+SWEEPS = Path("sweeps")
+SWEEP_FILE = "sweep.yaml"
+MUTABLE_SETTINGS = ("sweep.trials", "sweep.workers", "sweep.storage")
+"""What may change when a sweep goes on: no trial depends on it."""
+
+
+class SweepFolder:
+    """The folder of a sweep.
+
+    sweep.yaml         the whole file, with every setting, which runs again unchanged
+    study.db           every trial that has ended, as Optuna's own tools read it
+    trials/0000/       the folder of each trial's run; seed-0, seed-1, … below it, where there are several
+    results.json       the trials as rows, and the best of them
+    best.yaml          the best trial's run, for `mxtrain fit`
+    logs/              what workers had to say, if anything
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(expand_home(str(path))).absolute()
+
+    @property
+    def file(self) -> Path:
+        """The sweep's file."""
+        return self.path / SWEEP_FILE
+
+    @property
+    def logs(self) -> Path:
+        """The folder for what workers write to stderr."""
+        return self.path / "logs"
+
+    @staticmethod
+    def holds_sweep(path: Path) -> bool:
+        """Whether a folder is that of a sweep."""
+        return (Path(expand_home(str(path))) / SWEEP_FILE).is_file()
+
+    def make(self) -> None:
+        """Make the folder.
+
+        Raises:
+            SweepError: it cannot be made, or holds something else.
+        """
+        self.check_names()
+        try:
+            make_folder(self.path)
+        except OSError as error:
+            raise SweepError(f"the sweep's folder {self.path} cannot be made: {error.strerror}") from error
+
+    def check_names(self) -> None:
+        """Refuse a folder that holds something else; called again once the folder is locked.
+
+        Raises:
+            SweepError: it does, or a folder in it is a link, so that trials would be written elsewhere.
+        """
+        try:
+            names = {entry.name for entry in self.path.iterdir()} - {LOCK}
+            for name in ("trials", "logs"):
+                refuse_link(self.path / name)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise SweepError(f"the sweep's folder {self.path} cannot be made: {reason(error)}") from error
+        names = {name for name in names if temporary_target(name) != SWEEP_FILE}
+        if names and not names & {
+            SWEEP_FILE,
+            "study.db",
+            "trials",
+        }:  # the file may be lost, the study knows what it was
+            raise SweepError(f"{self.path} is not empty and holds no sweep; name another folder with --run-dir")
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other drivers away.
+
+        Raises:
+            FolderBusyError: there is one.
+        """
+        return folder_lock(self.path, f"another process runs the sweep in {self.path}; wait for it, or stop it")
+
+    @property
+    def is_running(self) -> bool:
+        """True if a driver may be running the sweep; nothing is written into the folder."""
+        try:
+            return is_folder_locked(self.path)
+        except OSError:
+            return False  # a driver could not lock it either
+
+    def claim(self, sweep: Sweep) -> Sweep:
+        """Write the sweep's file, in a folder that is locked; refuse a folder that holds another sweep.
+
+        Returns:
+            The sweep, with the paths of its data as they were spelled when it started, as these identify its study.
+
+        Raises:
+            ConfigError: the folder's sweep differs in what may not change; every difference at once.
+            SweepError: it cannot be written.
+        """
+        self.check_names()
+        remove_temporary_files(self.path, (SWEEP_FILE, "results.json", "best.yaml"))
+        if (known := self._read_recorded_sweep()) is not None:
+            sweep = _with_known_paths(known, sweep)
+            before, now = _immutable_settings(known), _immutable_settings(sweep)
+            changed = [key for key in before | now if before.get(key) != now.get(key)]
+            if changed:
+                causes = dict.fromkeys(cause(path, before, now) for path in changed)
+                raise ConfigError(
+                    [
+                        ConfigProblem(path, self._changed_setting_message(told(before, path), told(now, path)))
+                        for path in causes
+                    ]
+                )
+        address = sweep.settings.storage or ""
+        self.write(
+            SWEEP_FILE, with_checksum_header(sweep.to_yaml()), is_private="@" in address or "?" in address
+        )  # it may hold a password
+        return sweep
+
+    def _read_recorded_sweep(self) -> Sweep | None:
+        """The sweep that is written down; None where it is lost, or where none of its trials has begun."""
+        if not any((self.path / name).exists() for name in ("study.db", "trials")):
+            return None
+        try:
+            return None if has_wrong_checksum(read_file(self.file)) else read_sweep(self.file)
+        except (ConfigError, OSError):
+            return None
+
+    def check_file(self) -> None:
+        """Refuse a sweep's file that has changed since it was written.
+
+        Raises:
+            SweepError: it has.
+        """
+        try:
+            is_damaged = has_wrong_checksum(read_file(self.file))
+        except OSError:
+            return  # reported when it is read as a sweep
+        if is_damaged:
+            command = f"mxtrain sweep {quote(str(self.file))} --run-dir {quote(str(self.path))}"
+            raise SweepError(
+                f"{self.file} has changed since it was written: its checksum differs; restore it, "
+                f"or, if the change is on purpose, run `{command}`"
+            )
+
+    def run_dirs(self, number: int, seeds: int) -> list[Path]:
+        """The folder of each of a trial's runs."""
+        trial = self.path / "trials" / f"{number:04}"
+        folders = [trial] if seeds == 1 else [trial / f"seed-{i}" for i in range(seeds)]
+        try:
+            for folder in (trial.parent, trial, *folders):
+                refuse_link(folder)
+        except OSError as error:
+            raise SweepError(f"trial {number} in {self.path} cannot be trained: {reason(error)}") from error
+        return folders
+
+    def archived_run_dirs(self, number: int, seeds: int) -> Iterator[list[Path]]:
+        """Yield the folders of the runs of a trial's earlier attempts, the first attempt first."""
+        trial = self.path / "trials" / f"{number:04}"
+        for attempt in count(1):
+            aside = trial.with_name(f"{trial.name}-failed-{attempt}")
+            if not aside.is_dir():
+                return
+            yield [aside] if seeds == 1 else [aside / f"seed-{i}" for i in range(seeds)]
+
+    def checksums(self, ending: TrialResult) -> dict[str, dict[str, Any]]:
+        """Return the checksums of the files that a trial's values come from, by their paths in the sweep's folder."""
+        first = ending.run_dir
+        runs = sorted(first.parent.glob("seed-*")) if first.name == "seed-0" else [first]
+        found: dict[str, dict[str, Any]] = {}
+        for run_dir in runs:
+            if run_dir.is_relative_to(self.path):
+                place = run_dir.relative_to(self.path).as_posix()
+                found |= {f"{place}/{name}": value for name, value in run_checksums(run_dir, ending.epochs).items()}
+        return found
+
+    def check(self, ending: TrialResult, configs: Sequence[Callable[[], RunConfig]]) -> None:
+        """Check that the folders of a recorded trial, if they exist, hold what was recorded.
+
+        Args:
+            ending: the trial.
+            configs: for each of its runs, a function that returns the run's config.
+
+        Raises:
+            SweepError: a file differs; names it.
+        """
+        for run_dir, config in zip(self.run_dirs(ending.number, len(configs)), configs, strict=True):
+            place = run_dir.relative_to(self.path).as_posix()
+            recorded = {
+                name: ending.files[key] for name in (CONFIG, METRICS) if (key := f"{place}/{name}") in ending.files
+            }
+            changed = changed_files(run_dir, recorded)
+            try:
+                if CONFIG in changed or (CONFIG not in recorded and (run_dir / CONFIG).exists()):
+                    check_same_run(config(), run_dir)  # settings that do not affect completed epochs may have changed
+                if METRICS in changed:
+                    raise ForeignRunError(f"{run_dir / METRICS} is damaged: its SHA-256 is not that in the study")
+            except (ForeignRunError, ConfigError) as error:
+                raise self.foreign_run_error(str(error), run_dir) from error
+
+    def foreign_run_error(self, message: str, run_dir: Path) -> SweepError:
+        """Return the error for the folder of a run that does not hold what it must."""
+        remedy = f"restore it, or move {run_dir} away, and continue with `{resume_command(self.path)}`"
+        return SweepError(f"{message}; {remedy}")
+
+    def archive_failed_trial(self, number: int) -> None:
+        """Rename the folder of a trial that failed, so that it can be tried again; nothing is lost."""
+        trial = self.path / "trials" / f"{number:04}"
+        if not trial.exists():
+            return
+        attempt = 1
+        while (aside := trial.with_name(f"{trial.name}-failed-{attempt}")).exists():
+            attempt += 1
+        trial.rename(aside)
+
+    def write_results(self, result: SweepResult) -> None:
+        """Write the rows."""
+        record = result.to_dict()
+        self.write(
+            "results.json", json.dumps(record | {CHECKSUM_KEY: digest(record)}, ensure_ascii=False, indent=1) + "\n"
+        )
+
+    def read_results(self) -> SweepResult:
+        """The rows as they were last written.
+
+        Raises:
+            SweepError: there are none.
+        """
+        file = self.path / "results.json"
+        remedy = f"`{resume_command(self.path)}` writes it anew"
+        try:
+            record = parse(read_file(file))
+            if has_wrong_digest(record):
+                raise SweepError(f"{file} is damaged: its checksum differs; {remedy}")
+            return SweepResult.from_dict(record).moved_to(self.path)
+        except FileNotFoundError:
+            raise SweepError(f"there is no sweep in {self.path} yet; begin it with `mxtrain sweep`") from None
+        except OSError as error:
+            raise SweepError(f"{file} cannot be read: {error.strerror or error}") from error
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise SweepError(f"{file} is damaged: {error}; {remedy}") from error
+
+    def write_best(self, config: RunConfig, title: str) -> None:
+        """Write the best trial's run."""
+        self.write("best.yaml", f"# {title}\n{to_yaml(config)}")
+
+    def write(self, name: str, text: str, is_private: bool = False) -> None:
+        """Put a file in the place of the old one; a private one is for its owner's eyes alone.
+
+        Raises:
+            SweepError: it cannot be written.
+        """
+        try:
+            write_file(self.path / name, text.encode(), is_private)
+        except OSError as error:
+            raise SweepError(
+                f"{self.path / name} cannot be written: {reason(error)}; what was done is kept: make room, and "
+                f"continue with `{resume_command(self.path)}`"
+            ) from error
+
+    def _changed_setting_message(self, before: str, now: str) -> str:
+        return (
+            f"was {before} when the sweep in {self.path} was begun, and cannot become {now}: "
+            "name another folder with --run-dir"
+        )
+
+
+def study_identity(sweep: Sweep) -> str:
+    """The SHA-256 of everything that the trials of a sweep follow from."""
+    return sha256(json.dumps(_immutable_settings(sweep), sort_keys=True).encode()).hexdigest()
+
+
+def _with_known_paths(known: Sweep, sweep: Sweep) -> Sweep:
+    """Return a sweep in which paths of data that are the same as those of `known` are spelled as there."""
+    before, now = known.run.get("data"), sweep.run.get("data")
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return sweep
+    pairs = {name: (before[name], now[name]) for name in DATA_PATHS if name in before and name in now}
+    spelled = {
+        name: old
+        for name, (old, new) in pairs.items()
+        if isinstance(old, str) and isinstance(new, str) and normalize_path(old) == normalize_path(new)
+    }
+    return replace(sweep, run={**sweep.run, "data": now | spelled})
+
+
+def _immutable_settings(sweep: Sweep) -> dict[str, Any]:
+    return {path: value for path, value in flattened(sweep.to_dict()).items() if path not in MUTABLE_SETTINGS}

@@ -1,0 +1,156 @@
+"""A background thread that delivers the rows of a run to a service that may be slow or unreachable."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from mxtrain.training.callbacks import Row
+
+FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
+"""Seconds between attempts after a failure; doubled after each."""
+CLOSING_DELAY = 0.2
+"""Seconds between attempts after the end of the run."""
+STALLED_LIMIT, CLOSING_LIMIT = 3.0, 10.0
+"""Seconds that `close` waits for the next answer of the service, and for everything to be delivered."""
+MAX_ROWS_PER_CALL = 100
+"""The most rows that are sent in one call."""
+
+
+class TimestampedRow(NamedTuple):
+    """A row and the time at which it was finished, in milliseconds; the same in every attempt to send it."""
+
+    row: Row
+    milliseconds: int
+
+
+class Service(Protocol):
+    """A destination of rows. Any method may raise; it is called again later."""
+
+    def connect(self, note_progress: Callable[[], None]) -> None:
+        """Connect, and look up what the service has already; called again after every failure.
+
+        Args:
+            note_progress: to be called after each answer of the service.
+        """
+
+    def send(self, rows: Sequence[TimestampedRow]) -> None:
+        """Send rows, except for what the service has already."""
+
+    def finish(self, status: str) -> None:
+        """Mark the run as ended."""
+
+
+class BackgroundSender:
+    """Sends rows in order from a daemon thread, and retries after failures.
+
+    Args:
+        service: the destination of the rows.
+        report: called with the first error, from the thread; later errors are not reported.
+        closing_limit: the most seconds that `close` waits.
+    """
+
+    def __init__(
+        self, service: Service, report: Callable[[Exception], object], closing_limit: float = CLOSING_LIMIT
+    ) -> None:
+        self._service = service
+        self._report = report
+        self._closing_limit = closing_limit
+        self._changed = threading.Condition()
+        self._rows: list[TimestampedRow] = []
+        self._status: str | None = None
+        self._is_closing = self._is_over = self._has_answered = self._has_reported = False
+        self._delay, self._progress_at = FIRST_DELAY, 0.0
+        self._thread = threading.Thread(target=self._run, name="mxtrain-logger", daemon=True)
+
+    def start(self, rows: Sequence[Row]) -> None:
+        """Start the thread with the rows that are finished already."""
+        self._rows.extend(map(_timestamped, rows))
+        self._thread.start()
+
+    def add(self, row: Row) -> None:
+        """Queue a row; never blocks."""
+        with self._changed:
+            self._rows.append(_timestamped(row))
+            self._changed.notify_all()
+
+    def close(self, status: str | None, first_limit: float = STALLED_LIMIT) -> bool:
+        """Wait a bounded time until everything is delivered, then stop.
+
+        Args:
+            status: how the run ended; None if it continues later.
+            first_limit: seconds to wait for the first answer.
+
+        Returns:
+            True if everything was delivered.
+        """
+        begin = time.monotonic()
+        with self._changed:
+            self._status, self._is_closing, self._progress_at = status, True, begin
+            self._changed.notify_all()
+            while not self._is_over:
+                now = time.monotonic()
+                stalled = STALLED_LIMIT if self._has_answered else first_limit
+                limit = min(self._progress_at + stalled, begin + self._closing_limit)
+                if now >= limit:
+                    break
+                self._changed.wait(limit - now)
+            is_delivered, self._is_over = self._is_over, True
+            self._changed.notify_all()
+        if not is_delivered:
+            self._report_once(TimeoutError())
+        return is_delivered
+
+    def _run(self) -> None:
+        while not self._is_over:
+            try:
+                self._deliver()
+            except Exception as error:  # noqa: BLE001 - no failure of a service may end the run
+                self._pause(error)
+
+    def _deliver(self) -> None:
+        """Connect and send rows as they come, until the run is over or something fails."""
+        self._service.connect(self._note_progress)
+        while rows := self._next_rows():
+            self._service.send(rows)
+            self._note_progress(sent=len(rows))
+        if self._status is not None and not self._is_over:
+            self._service.finish(self._status)
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
+
+    def _next_rows(self) -> Sequence[TimestampedRow]:
+        """The rows to send next; none once the run is over."""
+        with self._changed:
+            while not (self._rows or self._is_closing):
+                self._changed.wait()
+            return () if self._is_over else tuple(self._rows[:MAX_ROWS_PER_CALL])
+
+    def _note_progress(self, sent: int = 0) -> None:
+        with self._changed:
+            del self._rows[:sent]
+            self._has_answered = True
+            self._delay, self._progress_at = FIRST_DELAY, time.monotonic()
+            self._changed.notify_all()
+
+    def _pause(self, error: Exception) -> None:
+        """Wait before the next attempt; only briefly if the run is over and waits for this thread."""
+        if self._is_over:
+            return
+        self._report_once(error)
+        with self._changed:
+            if self._changed.wait_for(lambda: self._is_closing, self._delay):
+                self._changed.wait_for(lambda: self._is_over, CLOSING_DELAY)
+        self._delay = min(2 * self._delay, LONGEST_DELAY)
+
+    def _report_once(self, error: Exception) -> None:
+        with self._changed:
+            if self._has_reported:
+                return
+            self._has_reported = True
+        self._report(error)  # without the lock: stderr may block
+
+
+def _timestamped(row: Row) -> TimestampedRow:
+    return TimestampedRow(row, time.time_ns() // 1_000_000)

@@ -1,0 +1,266 @@
+"""status.json, and the list of the runs in a folder."""
+
+import errno
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from hashlib import file_digest, sha256
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from mxtrain.atomic_io import MAX_TEXT, check_safetensors, is_regular, open_file, read_file, write_file
+from mxtrain.config import read_run
+from mxtrain.config.dotted_paths import flattened
+from mxtrain.config.fit_section import is_better
+from mxtrain.config.yaml.source_text import expand_home
+from mxtrain.errors import ConfigError, DataError
+from mxtrain.formatting import parse
+from mxtrain.names import spelling
+from mxtrain.training.history import METRICS, NOT_METRICS, final_epoch, read_rows
+from mxtrain.types import Config
+
+STATUS = "status.json"
+MODEL = "model.safetensors"
+REASON = "reason"
+SEALED = (MODEL, "preprocessing.json", METRICS)
+"""The files of a finished run of which status.json holds the SHA-256."""
+
+State = Literal["finished", "unfinished", "pruned", "failed"]
+_STATES: tuple[State, ...] = get_args(State)
+
+_PAUSED = "paused; the run is saved"
+"""The start of the reason with which earlier versions recorded a paused run as failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a run stands.
+
+    Attributes:
+        state: `finished`: it ended as it should, and its model is there; `failed`: it raised an error; `unfinished`:
+            it is running, or it was interrupted or killed; `pruned`: unfinished, and its sweep trains it no further.
+        reason: of a failure, what it was.
+        sha256: of a finished run, the SHA-256 of each file that its predictions and its metrics come from; of one that
+            failed, that of its metrics and of `reason`.
+    """
+
+    state: State
+    reason: str = ""
+    sha256: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the model is there."""
+        return self.state == "finished"
+
+    @property
+    def has_changed_reason(self) -> bool:
+        """True if the reason is not what was written."""
+        return REASON in self.sha256 and self.sha256[REASON] != sha256(self.reason.encode()).hexdigest()
+
+    def is_damaged(self, file: Path) -> bool:
+        """Whether a file is not what it was when the run was finished.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return file.name in self.sha256 and sha256_of(file) != self.sha256[file.name]
+
+
+def write_status(run_dir: Path, status: Status) -> None:
+    """Write it down, as far as the disk allows: it is a note, upon which no result depends."""
+    with suppress(OSError):
+        write_file(run_dir / STATUS, json.dumps(asdict(status), ensure_ascii=False).encode() + b"\n")
+
+
+def write_finished(run_dir: Path) -> None:
+    """Write down that a run is finished, and what its files are then."""
+    with suppress(OSError):
+        write_status(run_dir, Status("finished", sha256={name: sha256_of(run_dir / name) for name in SEALED}))
+
+
+def write_failed(run_dir: Path, reason: str) -> None:
+    """Record that a run failed and why, with the SHA-256 of the reason and of the metrics up to the failure."""
+    with suppress(OSError):
+        sums = {REASON: sha256(reason.encode()).hexdigest()}
+        if (metrics := run_dir / METRICS).exists():
+            sums[METRICS] = sha256_of(metrics)
+        write_status(run_dir, Status("failed", reason, sums))
+
+
+def sha256_of(file: Path) -> str:
+    """The SHA-256 of a file of a run, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read, or is larger than such a file can be.
+    """
+    with open_file(file) as content:
+        if file.suffix == ".safetensors":
+            try:
+                check_safetensors(content)
+            except ValueError as error:
+                raise OSError(errno.EINVAL, str(error), str(file)) from error
+            content.seek(0)
+        elif os.fstat(content.fileno()).st_size > MAX_TEXT:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(file))
+        return file_digest(content, "sha256").hexdigest()
+
+
+def read_status(run_dir: Path) -> Status:
+    """How a run stands; where nothing is written, or nothing that can be read, the model tells."""
+    return _written_status(run_dir) or Status("finished" if is_regular(run_dir / MODEL) else "unfinished")
+
+
+def status_is_damaged(run_dir: Path) -> bool:
+    """Return whether status.json exists and cannot be read."""
+    return (run_dir / STATUS).exists() and _written_status(run_dir) is None
+
+
+def _written_status(run_dir: Path) -> Status | None:
+    try:
+        found = parse(read_file(run_dir / STATUS))
+        state, reason, sums = found["state"], found["reason"], found.get("sha256", {})
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    is_whole = (
+        isinstance(state, str)
+        and state in _STATES
+        and isinstance(reason, str)
+        and isinstance(sums, dict)
+        and all(isinstance(each, str) for each in sums.values())
+    )
+    if not is_whole:
+        return None
+    if state == "failed" and reason.startswith(_PAUSED):
+        return Status("unfinished")
+    return Status(state, reason, sums)
+
+
+_RUN_FILES = ("config.yaml", "metrics.jsonl", "environment.json", "checkpoints")
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRun:
+    """What a list of runs says of one.
+
+    Attributes:
+        path: its folder.
+        status: how it stands.
+        epochs: how many are finished.
+        planned: how many there shall be.
+        config: every value of its config, by its path.
+        metrics: the metrics with a value of the epoch that its model is from; empty before the first epoch.
+        chosen: the paths of the values that differ from their defaults.
+    """
+
+    path: Path
+    status: Status
+    epochs: int
+    planned: int
+    config: dict[str, Any]
+    metrics: dict[str, float | None]
+    chosen: frozenset[str] = frozenset()
+
+
+def list_runs(folder: str | PathLike[str], sort: str | None = None) -> tuple[list[ListedRun], list[str]]:
+    """The runs in a folder, and what is wrong with those that are damaged.
+
+    Args:
+        folder: whose folders are looked at.
+        sort: a metric, such as `val_loss`: the best first, and last those that lack it. Left out, by name.
+
+    Raises:
+        DataError: the folder cannot be read.
+    """
+    folder = expand_home(fspath(folder))
+    try:
+        folders = [path for path in Path(folder).iterdir() if any((path / name).exists() for name in _RUN_FILES)]
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise DataError(f"{folder}: no such folder; name the folder that holds the runs") from None
+        raise DataError(f"{folder}: cannot be read: {error.strerror or error}") from None
+    runs, damaged = [], []
+    for path in sorted(folders, key=_natural_key):
+        try:
+            run, problem = _list_run(path)
+            runs.append(run)
+            if problem:
+                damaged.append(f"{path}/{problem}; the epochs before it are listed")
+        except ConfigError as error:
+            damaged.append(f"{path} is damaged and was skipped: {error.problems[0]}")
+        except (DataError, OSError) as error:
+            damaged.append(f"{path} is damaged and was skipped: {error}")
+        if status_is_damaged(path):
+            damaged.append(f"{path / STATUS} is damaged: the state of the run is not known for certain")
+    return (runs if sort is None else _best_first(runs, sort)), damaged
+
+
+def differing(runs: Sequence[ListedRun]) -> list[str]:
+    """The paths of the values in which the configs of runs differ.
+
+    Names are left out, and so are values that were not set by the user: the number of threads, a scale of one over the
+    batch size in all runs, and defaults that differ only because a kind does.
+    """
+    paths = dict.fromkeys(path for run in runs for path in run.config)
+    chosen_by_none = {"name", "threads"} | ({"optimizer.scale"} if all(map(_has_usual_scale, runs)) else set())
+    return [
+        path
+        for path in paths
+        if path not in chosen_by_none
+        and len({repr(run.config.get(path)) for run in runs}) > 1
+        and not _is_derived(path, runs)
+    ]
+
+
+def _is_derived(path: str, runs: Sequence[ListedRun]) -> bool:
+    """Return whether a value is a default in all runs, and differs only because another value does, such as a kind."""
+    return all(path not in run.chosen for run in runs)
+
+
+def _has_usual_scale(run: ListedRun) -> bool:
+    return bool(run.config["optimizer.scale"] == 1 / run.config["data.batch_size"])
+
+
+def _list_run(path: Path) -> tuple[ListedRun, str]:
+    """Return a run with the metrics before the first damaged row, and what is wrong with that row, or ""."""
+    config = read_run(path / "config.yaml", data_must_exist=False)
+    history, problem = read_rows(path)
+    epoch = final_epoch(config, history)
+    row = history[epoch - 1] if epoch else {}
+    listed = ListedRun(
+        path=path,
+        status=read_status(path),
+        epochs=len(history),
+        planned=config.fit.epochs,
+        config=flattened(config.to_dict()),
+        metrics={name: value for name, value in row.items() if name not in NOT_METRICS and value is not None},
+        chosen=frozenset(_changed_settings(config)),
+    )
+    return listed, problem
+
+
+def _changed_settings(config: Config, above: str = "") -> Iterator[str]:
+    """Yield the paths of the values that are not the defaults of the section that they belong to."""
+    for name, info in type(config).model_fields.items():
+        value, path = getattr(config, name), f"{above}{spelling(name)}"
+        if isinstance(value, Config):
+            yield from _changed_settings(value, f"{path}.")
+        elif isinstance(value, Mapping) and value:
+            yield from flattened(config.to_dict()[spelling(name)], above=f"{path}.")
+        elif name == "kind" or value != info.get_default(call_default_factory=True):
+            yield path
+
+
+def _best_first(runs: list[ListedRun], metric: str) -> list[ListedRun]:
+    sign = -1 if is_better(metric, 1.0, than=0.0) else 1
+    values = {run.path: run.metrics.get(metric) for run in runs}
+    return sorted(runs, key=lambda run: (values[run.path] is None, sign * (values[run.path] or 0.0)))
+
+
+def _natural_key(path: Path) -> list[tuple[int, str]]:
+    """So that run-10 comes after run-9."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]

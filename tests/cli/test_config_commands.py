@@ -1,0 +1,204 @@
+"""`mxtrain show`: a file's resolved config, and a rule's program in the language of each backend."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mxtrain.cli.config_commands import Language
+from mxtrain.config import read_run, read_sweep
+from mxtrain.names import spelling
+from mxtrain.optim.rules import RULES
+from tests.cli.conftest import CONFIGS
+
+
+def test_a_run_file_becomes_yaml_that_means_the_same(mxtrain):
+    status, out, err = mxtrain("show", "run.yaml", "--set", "optimizer.η=0.5")
+    Path("resolved.yaml").write_text(out, encoding="utf-8")
+    assert (status, err) == (0, "")
+    assert read_run("resolved.yaml") == read_run("run.yaml", ["optimizer.η=0.5"]).resolve()
+    assert mxtrain("show", "resolved.yaml").out == out
+    assert "scale: 0.03125" in out
+
+
+def test_an_optimizer_alone_becomes_yaml_too(mxtrain, folder):
+    (folder / "optimizer.yaml").write_text("kind: sgd\n", encoding="utf-8")
+    assert "μ: 0.0\n" in mxtrain("show", "optimizer.yaml").out
+
+
+ALL = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+
+
+@ALL
+def test_a_rule_becomes_its_formula_its_coefficients_and_its_program(mxtrain, rule):
+    program = rule().program()
+    status, out, err = mxtrain("show", program.name)
+    assert (status, err) == (0, "")
+    assert out.endswith(f"\n\n{program}\n")
+    formula, _, coefficients = out.removesuffix(f"\n\n{program}\n").partition("\n\nCoefficients: ")
+    assert "W ← W + " in formula
+    told = {"step", *(label for scalar in program.scalars for label in labels(scalar))} - {
+        *map(spelling, rule.model_fields)
+    }
+    assert all(f"{name} = " in coefficients for name in told)
+
+
+def labels(scalar):
+    """The names that a scalar is computed from."""
+    if scalar.operands:
+        return set().union(*map(labels, scalar.operands))
+    return {spelling(scalar.label)} if isinstance(scalar.label, str) else set()
+
+
+@ALL
+def test_every_rule_is_shown_as_every_backend_runs_it(mxtrain, rule):
+    program = rule().program()
+    operations = len(program.instructions)
+    shown = {backend: mxtrain("show", program.name, "--backend", backend).out for backend in Language}
+    assert shown["numpy"] == f"{program}\n"
+    assert len(re.findall(r"^            t\d+ = ", shown["compiled"], re.MULTILINE)) == operations
+    assert re.findall(r"^            a(\d+)\[i\] = ", shown["compiled"], re.MULTILINE) == [*map(str, program.written)]
+    assert len(re.findall(r"^const (?:T|bool) t\d+ = mx_", shown["cupy"], re.MULTILINE)) == operations
+    assert re.findall(r"^a(\d+) = ", shown["cupy"], re.MULTILINE) == [*map(str, program.written)]
+    names = {"__name__": "shown"}
+    exec(compile(shown["compiled"], "loop", "exec"), names)
+    assert names["loop"].__code__.co_argcount == 6
+
+
+def test_the_letters_are_those_of_the_documentation(mxtrain):
+    for backend in ((), *(("--backend", language) for language in Language)):
+        out = mxtrain("show", "adam", *backend).out
+        assert "ε" not in out, "Python's letter; the documentation has ϵ"
+
+
+def test_what_is_computed_on_the_host_is_marked_in_one_column(mxtrain):
+    lines = [line for line in mxtrain("show", "nadam").out.splitlines() if line.endswith("(host, float64)")]
+    assert len(lines) > 5
+    assert len({line.rindex("(host") for line in lines}) == 1
+
+
+def test_fields_of_a_rule_choose_its_variant(mxtrain):
+    assert "\n\nsgd(W, g)\n" in mxtrain("show", "sgd").out
+    assert "\n\nsgd(W, g, v)\n" in mxtrain("show", "sgd", "--set", "μ=0.9").out
+
+
+def test_a_file_with_a_backend_becomes_its_optimizers_program(mxtrain):
+    assert mxtrain("show", "run.yaml", "--backend", "numpy").out.startswith("adam(W, g, m, v)\n")
+
+
+def test_an_unknown_rule_is_told_with_the_nearest(mxtrain):
+    status, out, err = mxtrain("show", "adma")
+    assert (status, out) == (2, "")
+    assert "did you mean adam?" in err
+
+
+def test_a_wrong_field_of_a_rule_is_told_where_it_was_set(mxtrain):
+    status, out, err = mxtrain("show", "adam", "--set", "β2=1.2")
+    assert (status, out) == (2, "")
+    assert err == "--set β2=1.2: optimizer.β2: must be at least 0 and below 1, got 1.2\n"
+
+
+SWEEP = str(CONFIGS / "sweep.yaml")
+
+
+def test_a_sweep_is_checked(mxtrain):
+    assert mxtrain("validate", SWEEP) == (0, f"{SWEEP}: ok\n", "")
+    status, out, err = mxtrain(
+        "validate", SWEEP, "--set", "sweep.search.optimizer.η={log: [0, 1]}", "--set", "sweep.trials=0"
+    )
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 2
+
+
+def test_a_sweep_is_shown_with_every_setting_and_reads_back(mxtrain, folder):
+    status, out, err = mxtrain("show", SWEEP, "--set", "sweep.trials=7")
+    assert (status, err) == (0, "")
+    assert "  trials: 7\n  workers: auto\n  seeds: 1\n" in out
+    Path("shown.yaml").write_text(out, encoding="utf-8")
+    assert read_sweep("shown.yaml") == read_sweep(SWEEP, ["sweep.trials=7"])
+    assert mxtrain("show", "shown.yaml").out == out
+
+
+def test_a_sweep_has_no_one_program(mxtrain):
+    status, out, err = mxtrain("show", SWEEP, "--backend", "numpy")
+    assert (status, out) == (2, "")
+    assert "many optimizers" in err
+
+
+@pytest.mark.parametrize("command", ["fit", "schedule"])
+def test_a_command_for_one_run_says_what_to_do_with_a_sweep(mxtrain, command):
+    status, out, err = mxtrain(command, SWEEP)
+    assert (status, out) == (2, "")
+    assert err.splitlines()[0] == (
+        f"{SWEEP}:5:1: sweep: this is a sweep: start it with `mxtrain sweep {SWEEP}`, or its run alone with --set sweep=null"
+    )
+
+
+def test_the_run_of_a_sweep_is_trained_alone(mxtrain, folder):
+    assert mxtrain("fit", SWEEP, "--set", "sweep=null", "--set", "fit.epochs=1", "--quiet").status == 0
+
+
+BAD = "kind: adam\nβ2: 1.2\nlearning_rat: [bold]\n"
+
+
+@pytest.fixture
+def bad(folder: Path) -> Path:
+    (folder / "bad.yaml").write_text(BAD, encoding="utf-8")
+    return folder
+
+
+def test_good_files_are_ok_on_stdout(mxtrain):
+    files = [str(CONFIGS / f"{name}.yaml") for name in ("adam", "adam-wide", "regression")]
+    assert mxtrain("validate", *files) == (0, "".join(f"{file}: ok\n" for file in files), "")
+
+
+def test_an_optimizer_alone_is_a_config_too(mxtrain, folder):
+    (folder / "optimizer.yaml").write_text("kind: sgd\nμ: 0.9\n", encoding="utf-8")
+    assert mxtrain("validate", "optimizer.yaml") == (0, "optimizer.yaml: ok\n", "")
+    assert mxtrain("validate", "optimizer.yaml", "--set", "μ=-1").status == 2
+
+
+def test_good_and_bad_files_are_all_told(mxtrain, bad):
+    status, out, err = mxtrain("validate", "bad.yaml", "run.yaml", "missing.yaml")
+    assert (status, out) == (2, "run.yaml: ok\n")
+    assert "bad.yaml:2:" in err
+    assert "bad.yaml:3:" in err
+    assert "missing.yaml: no such file" in err
+
+
+def test_a_problem_is_its_place_what_is_wrong_and_the_line_with_a_caret(mxtrain, folder):
+    (folder / "bad.yaml").write_text("kind: adam\nβ2: 1.2\n", encoding="utf-8")
+    _, _, err = mxtrain("validate", "bad.yaml")
+    assert err.splitlines() == [
+        "bad.yaml:2:5: optimizer.β2: must be at least 0 and below 1, got 1.2",
+        "    β2: 1.2",
+        "        ^^^",
+    ]
+
+
+def test_what_a_user_wrote_is_never_taken_for_markup(mxtrain, bad):
+    assert "    learning_rat: [bold]\n" in mxtrain("validate", "bad.yaml").err
+
+
+def test_long_lines_are_not_wrapped(mxtrain, folder):
+    (folder / "bad.yaml").write_text(f"kind: adam\n{'x' * 300}: 1\n", encoding="utf-8")
+    assert len(mxtrain("validate", "bad.yaml").err.splitlines()) == 3
+
+
+def test_set_is_laid_over_every_file(mxtrain):
+    status, out, err = mxtrain("validate", "run.yaml", "run.yaml", "--set", "fit.epochs=many")
+    assert (status, out) == (2, "")
+    assert err.count("--set fit.epochs=many: fit.epochs: ") == 2
+
+
+def test_files_that_a_config_names_must_exist(mxtrain, folder):
+    text = (folder / "run.yaml").read_text(encoding="utf-8")
+    source = "data: {source: missing.csv, target: y}"
+    (folder / "table.yaml").write_text(
+        text.replace("data: {source: digits, validation: 0.2}", source), encoding="utf-8"
+    )
+    (folder / "child.yaml").write_text("extends: missing.yaml\n", encoding="utf-8")
+    status, out, err = mxtrain("validate", "table.yaml", "child.yaml")
+    assert (status, out) == (2, "")
+    assert "table.yaml:1:16: data.source: no such file" in err
+    assert "child.yaml:1:10: extends: missing.yaml: no such file" in err

@@ -1,0 +1,155 @@
+"""`extends`: a file that starts from another one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mxtrain.config import read_optimizer, read_run
+from mxtrain.optim.rules import SGD, Adam
+from mxtrain.optim.schedules.learning_rate import Exp, Inv
+from mxtrain.optim.schedules.momentum import Fixed, Null
+
+Told = Callable[..., list[str]]
+Write = Callable[..., str]
+
+
+@pytest.fixture
+def over(write: Write) -> Callable[[str, str], str]:
+    """`over(own, base)` writes a file that extends another one, and returns its path."""
+
+    def make(own: str, base: str) -> str:
+        write(base, "base.yaml")
+        return write(f"extends: base.yaml\n{own}", complete=False)
+
+    return make
+
+
+Over = Callable[[str, str], str]
+
+
+def test_mappings_are_merged_and_own_values_win(over: Over, yaml_loader: str) -> None:
+    base = "seed: 1\nfit: {epochs: 5, metrics: [accuracy]}\noptimizer: {kind: adam, η: 0.5, β1: 0.8}"
+    run = read_run(over("seed: 2\nfit: {epochs: 7}\noptimizer: {β1: 0.7}", base))
+
+    assert run.seed == 2
+    assert (run.fit.epochs, run.fit.metrics) == (7, ("accuracy",))
+    assert run.optimizer == Adam(η=0.5, β1=0.7)
+
+
+def test_lists_are_replaced(over: Over) -> None:
+    run = read_run(over("model: {hidden: [8]}", "model: {kind: mlp, hidden: [64, 32]}"))
+    assert run.model.to_dict()["hidden"] == [8]
+
+
+def test_one_value_under_two_names_is_still_one_value(over: Over) -> None:
+    run = read_run(over("optimizer: {η: 0.5, ε: 1}", "optimizer: {kind: adam, lr: 0.1, eps: 2}"))
+    assert run.optimizer == Adam(η=0.5, ϵ=1)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_another_kind_starts_afresh(kind: str, over: Over) -> None:
+    run = read_run(over(f"optimizer: {{kind: {kind}}}", "optimizer: {kind: adam, η: 0.5, β1: 0.8}"))
+    assert run.optimizer == (SGD() if kind == "sgd" else Adam(η=0.5, β1=0.8))
+
+
+def test_another_kind_of_schedule_or_model_starts_afresh(over: Over) -> None:
+    base = "optimizer: {kind: sgd, η_sched: {kind: exp, η: 0.5, γ: 0.1}, μ_sched: {kind: fixed, μ: 0.5}}"
+    own = "optimizer: {η_sched: {kind: inv}, μ_sched: {kind: null}}\nmodel: {kind: linear}"
+    run = read_run(over(own, f"{base}\nmodel: {{kind: mlp, hidden: [3]}}"))
+    assert run.optimizer == SGD(η_sched=Inv(), μ_sched=Null())
+    assert run.model.kind == "linear"
+
+
+def test_null_takes_a_schedule_away(over: Over) -> None:
+    base = "optimizer: {kind: sgd, η_sched: {kind: exp}, momentum_sched: {kind: fixed}}"
+    assert read_run(over("optimizer: {lr_sched: null}", base)).optimizer == SGD(μ_sched=Fixed())
+    assert read_run(over("optimizer: {μ_sched: ~}", base)).optimizer == SGD(η_sched=Exp())
+
+
+def test_paths_are_relative_to_the_file_that_says_them(here: Path, write: Write) -> None:
+    Path("shared").mkdir()
+    Path("shared/table.csv").write_text("x,y\n1,2\n")
+    write("data: {source: table.csv, target: y}", "shared/data.yaml")
+    write("extends: ../shared/data.yaml\nseed: 2", "configs/base.yaml", complete=False)
+    run = read_run(write("extends: configs/base.yaml", complete=False))
+
+    assert Path(run.data.source).samefile("shared/table.csv")
+    assert (run.seed, run.data.target) == (2, "y")
+
+
+def test_a_name_is_inherited_and_else_the_own_file_gives_it(over: Over) -> None:
+    assert read_run(over("seed: 1", "name: base")).name == "base"
+    assert read_run(over("seed: 1", "seed: 2")).name == "run"
+
+
+def test_each_problem_is_told_where_it_was_written(over: Over, yaml_loader: str, told: Told) -> None:
+    base = "seed: -1\noptimizer:\n  kind: adam\n  β2: 1.2\n  η: -1"
+    assert told(read_run, over("optimizer:\n  lr: -2\n  foo: 1\nfit: {epochs: 0}", base)) == [
+        "run.yaml:3:7: optimizer.η: must be above 0, got -2",
+        "run.yaml:4:3: optimizer.foo: unknown field; the fields here are kind, η, λ, clip, scale, η_sched, groups, β1, β2, ϵ",
+        "run.yaml:5:15: fit.epochs: must be a whole number at least 1, got 0",
+        "base.yaml:1:7: seed: must be a whole number at least 0 and below 18446744073709551616, got -1",
+        "base.yaml:4:7: optimizer.β2: must be at least 0 and below 1, got 1.2",
+    ]
+
+
+def test_what_is_missing_is_told_at_the_key_that_lacks_it(write: Write, told: Told) -> None:
+    write("seed: 1\noptimizer: {η: 1}\ndata: {source: digits}\nmodel: {kind: linear}", "base.yaml", complete=False)
+    assert told(read_run, write("extends: base.yaml\noptimizer: {η: 2}", complete=False)) == [
+        "run.yaml:1:1: loss: required; one of softmax_cross_entropy, logistic, squared_error, custom",
+        "run.yaml:2:1: optimizer.kind: required; one of sgd, adam, adamw, adagrad, adadelta, adamax, rmsprop, nadam",
+    ]
+
+
+def test_a_broken_base_is_told_in_the_base(over: Over, yaml_loader: str, told: Told) -> None:
+    assert told(read_run, over("seed: 1\nseed: 2", "fit: [")) == [
+        "run.yaml:3:1: seed: given twice, first at line 2; keep one",
+        "base.yaml:3:1: expected a comma or ]; the [ of line 1 is still open",
+    ]
+
+
+def test_a_circle_of_files_is_refused(write: Write, told: Told) -> None:
+    write("extends: b.yaml", "a.yaml", complete=False)
+    write("extends: ./c.yaml", "b.yaml", complete=False)
+    write("extends: a.yaml", "c.yaml", complete=False)
+    write("extends: own.yaml", "own.yaml", complete=False)
+    circle = "a.yaml → b.yaml → c.yaml → a.yaml"
+    assert told(read_run, "a.yaml") == [f"c.yaml:1:10: extends: files extend each other in a circle: {circle}"]
+    assert told(read_run, "own.yaml") == [
+        "own.yaml:1:10: extends: files extend each other in a circle: own.yaml → own.yaml"
+    ]
+
+
+def test_a_chain_of_ten_files_is_read_and_no_longer_one(write: Write, told: Told) -> None:
+    write("seed: 7", "f0.yaml")
+    for i in range(1, 11):
+        write(f"extends: f{i - 1}.yaml\n", f"f{i}.yaml", complete=False)
+    assert read_run("f9.yaml").seed == 7
+    chain = " → ".join(f"f{i}.yaml" for i in range(10, -1, -1))
+    assert told(read_run, "f10.yaml") == [f"f1.yaml:1:10: extends: more than 10 files extend each other: {chain}"]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("absent.yaml", "absent.yaml: no such file"),
+        ("folder", "folder: is a directory, must be a file"),
+        ('"a\\0b"', "a\\x00b: is not the name of a file"),
+        ("", "must be the path of one file, got null"),
+        ("''", "must be the path of one file, got ''"),
+        ("3", "must be the path of one file, got 3"),
+        ("[base.yaml]", "must be the path of one file, got a list"),
+        ("{a: b}", "must be the path of one file, got a mapping"),
+    ],
+)
+def test_extends_names_one_file_that_is_there(value: str, message: str, here: Path, write: Write, told: Told) -> None:
+    Path("folder").mkdir()
+    place = "1:10" if value else "1:1"
+    assert told(read_run, write(f"extends: {value}")) == [f"run.yaml:{place}: extends: {message}"]
+
+
+def test_an_optimizer_may_extend_an_optimizer(write: Write) -> None:
+    write("kind: sgd\nlr: 0.5\nμ: 0.9", "base.yaml", complete=False)
+    assert read_optimizer(write("extends: base.yaml\nη: 0.1", complete=False)) == SGD(η=0.1, μ=0.9)
+    assert read_optimizer(write("extends: base.yaml\nkind: adam", complete=False)) == Adam()

@@ -1,0 +1,124 @@
+"""Remedies in error messages work: each is followed, and the data are read."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mxtrain
+from mxtrain.config.run_section import RunConfig
+from mxtrain.data import load_for_prediction, prepare, read_in_memory_data
+from mxtrain.data.splits import split
+from mxtrain.errors import DataError
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def run(data: Mapping[str, Any], **parts: Any) -> RunConfig:
+    source = {} if data.get("source") == "handed_over" else {"source": "t.csv", "target": "y"}
+    defaults = {"loss": "squared_error", "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}}
+    return RunConfig.model_validate({"data": {**source, "validation": 0, **data}, **defaults, **parts})
+
+
+@pytest.mark.parametrize(
+    ("content", "parts", "message", "remedies"),
+    [
+        ("a,b,y\n1,2,3\n,2,4\n", {}, "set data.missing: drop or mean", [{"missing": "drop"}, {"missing": "mean"}]),
+        ("a,b,y\nu,2,3\n,2,4\n", {}, "set data.missing: drop or mean", [{"missing": "drop"}, {"missing": "mean"}]),
+        ("a,b,y\n1,2,3\n1,2,\n", {}, "set data.missing: drop", [{"missing": "drop"}]),
+        ("a,b,y\n1,2,3\nx,2,4\n", {}, "name it in data.categorical", [{"categorical": ["a"]}]),
+        ("a,b,y\nx,2,3\n1,2,4\n", {}, "name it in data.categorical", [{"categorical": ["a"]}]),
+        ('a,b,y\n"1,2",2,3\n1,2,4\n', {}, "name it in data.categorical", [{"categorical": ["a"]}]),
+        ("a,b,y\n2024-01-05,2,3\nNA,2,4\n", {}, "in data.categorical", [{"categorical": ["a"]}, {"features": ["b"]}]),
+        ("a,b,y\n,2,3\n,2,4\n", {"missing": "mean"}, "leave it out with data.features", [{"features": ["b"]}]),
+        (",b,y\n1,2,3\n3,2,4\n", {}, "say with data.features which columns to use", [{"features": ["b"]}]),
+    ],
+)
+def test_a_setting_that_a_message_names_helps(
+    content: str, parts: dict[str, Any], message: str, remedies: list[dict[str, Any]]
+) -> None:
+    Path("t.csv").write_text(content)
+    with pytest.raises(DataError) as caught:
+        prepare(run(parts))
+    assert message in str(caught.value)
+    for remedy in remedies:
+        prepare(run(parts | remedy))
+
+
+def test_one_wrong_cell_among_many_numbers_is_to_be_corrected() -> None:
+    """All of its column as text would be too many categories."""
+    Path("t.csv").write_text("a,y\n" + "".join(f"{i},1\n" for i in range(2000)) + "oops,2\n")
+    with pytest.raises(DataError, match="got 'oops'; correct it, or, to take the whole column as text, name it in"):
+        prepare(run({}))
+
+
+X = np.random.default_rng(0).normal(size=(40, 2))
+Y = X[:, 0] - X[:, 1]
+NONE: dict[str, Any] = {"data": {"standardize": "none"}}
+FLOAT64: dict[str, Any] = {"dtype": "float64"}
+
+
+@pytest.mark.parametrize(
+    ("features", "targets", "parts", "remedy"),
+    [
+        (1e39, 1, NONE, "dtype: float64"),
+        (1e200, 1, NONE, "data.standardize: features"),
+        (1e200, 1, NONE | FLOAT64, "data.standardize: features"),
+        (1e20, 1, {"data": {"standardize": "none", "standardize_target": True}}, "data.standardize: features"),
+        (1, 1e39, {}, "dtype: float64"),
+        (1, 1e200, {}, "data.standardize_target: true"),
+        (1, 1e200, FLOAT64, "data.standardize_target: true"),
+        (1, 1e25, {}, "data.standardize_target: true"),
+        (1e200, 1e200, FLOAT64, "data.standardize_target: true"),
+        (1e20, 1e25, NONE, "data.standardize: features and data.standardize_target: true"),
+    ],
+)
+def test_numbers_that_are_too_large_train_as_the_message_says(
+    features: float, targets: float, parts: dict[str, Any], remedy: str, tmp_path: Path
+) -> None:
+    def config(**more: Any) -> dict[str, Any]:
+        data = {"source": "handed_over", **parts.get("data", {})}
+        common = {"model": {"kind": "linear"}, "loss": "squared_error", "fit": {"epochs": 20, "metrics": ["r2"]}}
+        whole = {**common, "optimizer": {"kind": "adam", "η": 0.1}, **parts, "data": data}
+        for name, value in more.items():
+            (data if name != "dtype" else whole)[name] = value
+        return whole
+
+    given = (X * features, Y * targets)
+    with pytest.raises(mxtrain.MxtrainError) as caught:
+        mxtrain.fit(config(), data=given, run_dir=tmp_path / "before")
+    assert f"set {remedy}" in str(caught.value)
+    settings = (setting.removeprefix("data.").split(": ") for setting in remedy.split(" and "))
+    helped = config(**{name: {"true": True}.get(value, value) for name, value in settings})
+    history = mxtrain.fit(helped, data=given, run_dir=tmp_path / "after").history
+    if "float64" not in remedy:
+        assert history[-1]["val_r2"] > 0.5
+
+
+def test_a_later_number_that_is_too_large_is_to_be_corrected() -> None:
+    Path("t.csv").write_text("a,y\n1,2\n3,4\n")
+    preprocessing = prepare(run({})).preprocessing
+    Path("new.csv").write_text("a\n1e200\n")
+    with pytest.raises(DataError, match="in float32; correct it, or leave its sample out$"):
+        load_for_prediction("new.csv", preprocessing)
+
+
+@pytest.mark.parametrize(("samples", "remedy"), [(1, "set it to 0"), (2, "raise it, or set it to 0")])
+def test_a_share_that_is_too_small(samples: int, remedy: str) -> None:
+    with pytest.raises(DataError, match=f"to validate on; {remedy}$"):
+        split(np.zeros(samples), 0.2, 0.0, seed=0, stratified=False)
+
+
+@pytest.mark.parametrize("missing", ["mean", "drop"])
+def test_means_of_large_numbers_do_not_overflow(missing: Any) -> None:
+    values = np.array([1.7e308, 1.6e308, np.nan, 1.5e308])
+    config = run({"source": "handed_over", "target": "y", "missing": missing})
+    dataset = prepare(config, read_in_memory_data(config, {"a": values, "y": np.arange(4.0)}))
+    (column,) = dataset.preprocessing.columns
+    assert getattr(column, "fill", None) == (pytest.approx(1.6e308) if missing == "mean" else None)
+    assert np.isfinite(dataset.training.targets).all()

@@ -1,0 +1,123 @@
+"""Samples that are handed over in Python: columns are found by their names, and everything else is told."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mxtrain.data import Preprocessing, columns_of, inputs_from_memory
+from mxtrain.data.preprocessing.preprocessing import Category, Number
+from mxtrain.data.readers.columns import Texts
+from mxtrain.errors import DataError
+
+MIXED = Preprocessing((Number("age", 4.0, 2.0), Category("size", ("big", "small"))), "y", None, "float32")
+NUMBERS = Preprocessing((Number("age", fill=9.0), Number("width")), "y", None, "float32")
+
+
+@pytest.mark.parametrize(
+    "ages",
+    [
+        [8, 4],
+        (8.0, 4.0),
+        np.array([8, 4]),
+        np.array([8, 4], dtype=">f4"),
+        [np.int64(8), np.float32(4)],
+        range(8, 3, -4),
+    ],
+)
+@pytest.mark.parametrize(
+    "sizes", [["small", "big"], np.array(["small", "big"]), np.array(["small", "big"], dtype=object)]
+)
+def test_columns_of_any_kind(ages: Any, sizes: Any) -> None:
+    assert inputs_from_memory({"size": sizes, "y": object(), "age": ages}, MIXED).tolist() == [[2, 0, 1], [0, 1, 0]]
+
+
+@pytest.mark.parametrize("kind", [None, "number", "text"])
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array([3, -1, 3]),
+        np.array([2**64 - 1, 0, 1], dtype="uint64"),
+        np.array([0.1, np.nan, -0.0], dtype="float32"),
+        np.array([0.1, np.inf, 1.0]),
+        np.ma.masked_equal([1, 2, 3], 2),
+        np.array([True, False, True]),
+        np.array([], dtype="float64"),
+        np.arange(6)[::-2],
+    ],
+)
+def test_an_array_is_read_as_its_values_one_by_one(array: Any, kind: Any) -> None:
+    def read(values: Any) -> Any:
+        try:
+            column = columns_of({"x": values}, lambda *_: {"x": kind}).columns["x"]
+        except DataError as error:
+            return str(error)
+        if isinstance(column, Texts):
+            return [column.labels[code] if code >= 0 else None for code in column.codes]
+        return column.values.tobytes(), column.missing.tolist()
+
+    assert read(array) == read(array.tolist())
+
+
+class Frame:
+    """As pandas has it: names in an index, and columns that are got by name."""
+
+    columns = np.array(["size", "name", "age"], dtype=object)
+
+    def __getitem__(self, name: str) -> Any:
+        return {"size": np.array(["small", "big"], dtype=object), "age": np.array([8, 4])}[name]
+
+
+@pytest.mark.parametrize(
+    "frame", [pl.DataFrame({"size": ["small", "big"], "name": ["a", "b"], "age": [8, 4]}), Frame()]
+)
+def test_the_columns_of_a_data_frame_are_found_by_name(frame: Any) -> None:
+    assert inputs_from_memory(frame, MIXED).tolist() == [[2, 0, 1], [0, 1, 0]]
+
+
+def test_a_data_frame_of_numbers_is_not_taken_in_the_order_of_its_columns() -> None:
+    assert inputs_from_memory(pl.DataFrame({"width": [1, 2], "age": [3, 4]}), NUMBERS).tolist() == [[3, 1], [4, 2]]
+
+
+def test_the_columns_of_a_structured_array_are_found_by_name() -> None:
+    rows = np.array([("small", 8), ("big", 4)], [("size", "U5"), ("age", ">i4")])
+    assert inputs_from_memory(rows, MIXED).tolist() == [[2, 0, 1], [0, 1, 0]]
+
+
+def test_what_is_on_a_device_is_brought_to_the_host() -> None:
+    class OnDevice:
+        __cuda_array_interface__: Any = {}
+
+        def get(self) -> Any:
+            return np.array([[1.0, 2.0], [3.0, 4.0]])
+
+    assert inputs_from_memory(OnDevice(), NUMBERS).tolist() == [[1, 2], [3, 4]]
+
+
+def test_what_is_masked_is_missing() -> None:
+    masked = np.ma.masked_array([[1.0, 2.0], [3.0, 4.0]], mask=[[True, False], [False, False]])
+    assert inputs_from_memory(masked, NUMBERS).tolist() == [[9, 2], [3, 4]]
+    assert inputs_from_memory({"age": masked[:, 0], "width": masked[:, 1]}, NUMBERS).tolist() == [[9, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"Age": [1], "size": ["big"]}, "data: there is no column 'age'; did you mean 'Age'?"),
+        ({"q": [1]}, "data: there is no column 'age'; there are: 'q'"),
+        ({}, "data: there is no column 'age'; there is none at all"),
+        ({1: [1]}, "data: the names of columns must be text"),
+        ({"age": 3, "size": ["big"]}, "data: column 'age': must hold one value for each sample, got 3"),
+        ({"age": [1], "size": "big"}, "data: column 'size': must hold one value for each sample, got 'big'"),
+        ({"age": [1, 2], "size": ["big"]}, "data: the columns must be of one length"),
+        ({"age": np.zeros((1, 2)), "size": ["big"]}, "data: column 'age': must hold one value for each sample, got an array of the shape (1, 2); hand over arrays without names"),
+        ([[1, 2], [3]], "inputs must be numbers, one row for each sample: setting an array element with a sequence"),
+        (np.zeros(3), "inputs must be numbers, one row for each sample, got float64 of (3,)"),
+        (None, "inputs must be numbers, one row for each sample, got object of ()"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(given: Any, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        inputs_from_memory(given, MIXED)
+    assert str(caught.value).startswith(message)

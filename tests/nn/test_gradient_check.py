@@ -1,0 +1,169 @@
+"""`check_gradient` lets right gradients pass, and finds wrong ones, parameter by parameter."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mxtrain
+from mxtrain.nn import MLP
+
+GENERATOR = np.random.default_rng(0)
+X, NUMBERS, CLASSES = GENERATOR.standard_normal((6, 3)), GENERATOR.standard_normal(6), np.array([0, 2, 1, 1, 0, 2])
+CONFIG: dict[str, Any] = {
+    "data": {"source": "handed_over"},
+    "model": {"kind": "custom", "settings": {"slope": 1.0}},
+    "loss": "squared_error",
+    "optimizer": {"kind": "adam"},
+}
+
+
+class Line:
+    """`X·w + b`, whose gradients can be changed on their way out."""
+
+    def __init__(self, features: int = 3, change: Any = lambda grads: None) -> None:
+        self.features, self.change = features, change
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"w": (self.features, 1), "b": ()}
+
+    def init(self, seed: int, dtype: Any) -> dict[str, Any]:
+        return {name: np.zeros(shape, dtype) for name, shape in self.shapes().items()}
+
+    def predict(self, params: Any, inputs: Any) -> Any:
+        return inputs @ params["w"] + params["b"]
+
+    def loss_and_grad(self, params: Any, inputs: Any, targets: Any, grads: Any) -> Any:
+        outputs = self.predict(params, inputs)
+        error = outputs - targets[:, None]
+        grads["w"][...] = inputs.T @ error
+        grads["b"][...] = error.sum()
+        self.change(grads)
+        return (error * error).sum() / 2, outputs
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets", "outputs"), [("softmax_cross_entropy", CLASSES, 3), ("squared_error", NUMBERS, 1)]
+)
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu"])
+def test_right_gradients_pass(loss: Any, targets: Any, outputs: int, activation: Any) -> None:
+    model = MLP((3, 5, outputs), activation, loss)
+    errors = mxtrain.check_gradient(model, X, targets)
+    assert errors.keys() == model.shapes().keys()
+    assert max(errors.values()) < 1e-5
+
+
+def test_large_and_tiny_losses_pass_too() -> None:
+    for scale in (1e-12, 1e12):
+        assert max(mxtrain.check_gradient(Line(), X, scale * NUMBERS).values()) < 1e-5
+
+
+def twice(grads: Any) -> None:
+    grads["b"][...] *= 2
+
+
+def one_wrong(grads: Any) -> None:
+    grads["w"][1] = -grads["w"][1]
+
+
+def none(grads: Any) -> None:
+    grads["w"][...] = 0
+
+
+def unwritten(grads: Any) -> None:
+    grads["w"][2] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong", "error"), [(twice, "b", 0.5), (one_wrong, "w", 2), (none, "w", 1), (unwritten, "w", np.inf)]
+)
+def test_a_wrong_gradient_is_found_and_the_others_pass(change: Any, wrong: str, error: float) -> None:
+    errors = mxtrain.check_gradient(Line(change=change), X, NUMBERS)
+    assert errors.pop(wrong) == pytest.approx(error, rel=1e-4)
+    assert max(errors.values()) < 1e-5
+
+
+def test_a_maker_of_models_is_told_the_config_and_the_sizes() -> None:
+    seen: list[Any] = []
+
+    def make(config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> mxtrain.Model:
+        seen.append((config.model.settings, n_features, n_outputs, xp))
+        return Line(n_features)
+
+    assert max(mxtrain.check_gradient(make, X, NUMBERS, config=CONFIG).values()) < 1e-5
+    mxtrain.check_gradient(make, X, CLASSES, config=CONFIG | {"loss": "softmax_cross_entropy"})
+    assert seen == [({"slope": 1.0}, 3, 1, np), ({"slope": 1.0}, 3, 3, np)]
+
+    class Whole(Line):
+        def __init__(self, config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> None:
+            super().__init__(n_features)
+
+    assert max(mxtrain.check_gradient(Whole, X, NUMBERS.round().astype("int8"), config=CONFIG).values()) < 1e-5
+    with pytest.raises(mxtrain.ModelError, match="make makes a model of a config; hand one over with config="):
+        mxtrain.check_gradient(make, X, NUMBERS)
+
+
+def test_nothing_that_was_given_is_changed_and_the_answer_is_always_the_same() -> None:
+    inputs, targets, params = X.copy(), NUMBERS.copy(), {"w": np.ones((3, 1)), "b": np.float64(2)}
+    first = mxtrain.check_gradient(Line(), inputs, targets, params=params)
+    assert mxtrain.check_gradient(Line(), inputs, targets, params=params) == first
+    np.testing.assert_array_equal(inputs, X)
+    np.testing.assert_array_equal(targets, NUMBERS)
+    np.testing.assert_array_equal(params["w"], 1)
+
+
+def test_of_a_large_parameter_some_elements_are_looked_at() -> None:
+    calls: list[int] = []
+    model = Line(1000, change=lambda grads: calls.append(1))
+    errors = mxtrain.check_gradient(model, GENERATOR.standard_normal((4, 1000)), NUMBERS[:4], elements=20)
+    assert max(errors.values()) < 1e-5
+    assert len(calls) == 1 + 2 * 20 + 2
+
+
+def test_what_is_no_model_is_told() -> None:
+    with pytest.raises(mxtrain.ModelError, match="builtins.object is no model: it lacks shapes, init, loss_and_grad"):
+        mxtrain.check_gradient(object(), X, NUMBERS)  # type: ignore[arg-type]
+
+    class Many(Line):
+        def loss_and_grad(self, params: Any, inputs: Any, targets: Any, grads: Any) -> Any:
+            return np.zeros(6), None
+
+    with pytest.raises(mxtrain.ModelError, match=r"Many: loss_and_grad must return a scalar as the loss, got an array"):
+        mxtrain.check_gradient(Many(), X, NUMBERS)
+
+
+class Rebound(Line):
+    """Makes an array of its own the gradient, as is natural, and as training does not see."""
+
+    def loss_and_grad(self, params: Any, inputs: Any, targets: Any, grads: Any) -> Any:
+        grads["w"] = inputs.T @ (self.predict(params, inputs) - targets[:, None])
+        return super().loss_and_grad(params, inputs, targets, grads)
+
+
+def test_a_gradient_that_is_not_written_in_place_is_told_as_in_training() -> None:
+    with pytest.raises(mxtrain.ArrayTypeError, match=r"write flat\['w'\]\[\.\.\.\] = value"):
+        mxtrain.check_gradient(Rebound(), X, NUMBERS)
+
+
+def test_targets_in_a_column_are_one_for_each_sample() -> None:
+    assert mxtrain.check_gradient(Line(), X, NUMBERS[:, None]) == mxtrain.check_gradient(Line(), X, NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"inputs": X[:0], "targets": []},
+            r"inputs: must hold a row of numbers for each sample, got the shape \(0, 3\)",
+        ),
+        ({"inputs": X[0]}, r"inputs: must hold a row .* got the shape \(3,\)$"),
+        ({"inputs": X[..., None]}, r"inputs: .*\(6, 3, 1\); inputs.reshape\(len\(inputs\), -1\) makes rows"),
+        ({"targets": NUMBERS[:1]}, r"targets: must hold 6 values, one for each sample, got the shape \(1,\)"),
+        ({"elements": 0}, "elements: must be at least 1, got 0"),
+        ({"params": {"w": np.ones((3, 1))}}, r"shapes \{'w': \(3, 1\), 'b': \(\)\}, but params has \{'w': \(3, 1\)\}"),
+        ({"model": Line}, "Line is a class; hand over the model that it makes"),
+    ],
+)
+def test_what_cannot_be_checked_is_told(given: dict[str, Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        mxtrain.check_gradient(**{"model": Line(), "inputs": X, "targets": NUMBERS} | given)

@@ -1,0 +1,175 @@
+"""One table over all rules: what a user relies on, whatever the rule."""
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mxtrain
+from mxtrain.optim.rules import RULES, Rule, Time
+from tests.tables import CONFIGS, SHAPES, STAGES
+
+every_rule = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+every_stage = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES.keys())
+every_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def test_the_table_misses_no_rule() -> None:
+    assert {config["kind"] for config in CONFIGS.values()} == {rule.model_fields["kind"].default for rule in RULES}
+
+
+def reference(rule: Rule, weight: np.ndarray, gradients: list[np.ndarray]) -> np.ndarray:
+    """The rule's own formula as a plain array expression: no tracing, no blocks, fresh arrays at every step."""
+    dtype, slots, scalars = (
+        weight.dtype.type,
+        [np.zeros_like(weight) for _ in rule.active_slots()],
+        rule.scalar_slots,
+    )
+    for t, g in enumerate(gradients, start=1):
+        values = {name: getattr(rule, name) for name in type(rule).model_fields}
+        values |= rule.coefficients(Time(update=t, iteration=t), scalars)
+        scalars = {name: values[name] for name in scalars}
+        if rule.scale != 0:
+            g = dtype(rule.scale) * g
+        if rule.clip > 0:
+            g = np.minimum(np.maximum(g, dtype(-rule.clip)), dtype(rule.clip))
+        if rule.λ > 0 and not rule.decoupled:
+            g = g + dtype(rule.λ) * weight
+        parameters = inspect.signature(type(rule).update).parameters.values()
+        names = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+        coefficients = {name: Exact(values[name], dtype) for name in names}
+        weight, *slots = type(rule).update(weight, g, *slots, **coefficients)
+    return weight
+
+
+class Exact:
+    """A coefficient in float64 that is rounded to the arrays' dtype when it meets an array, not before."""
+
+    def __init__(self, value: float, dtype: Any) -> None:
+        self.value, self.dtype = value, dtype
+
+    def __rsub__(self, other: float) -> "Exact":
+        return Exact(other - self.value, self.dtype)
+
+    def __mul__(self, array: np.ndarray) -> np.ndarray:
+        return self.dtype(self.value) * array
+
+    def __radd__(self, array: np.ndarray) -> np.ndarray:
+        return array + self.dtype(self.value)
+
+    def __rtruediv__(self, array: np.ndarray) -> np.ndarray:
+        return array / self.dtype(self.value)
+
+    __array_ufunc__ = None
+
+
+@every_rule
+@every_stage
+@every_shape
+@every_dtype
+def test_traced_and_in_blocks_an_update_has_the_bits_of_the_plain_formula(
+    config: Any, stage: Any, shape: Any, dtype: str, arrays: Any
+) -> None:
+    rule = mxtrain.build(config | stage).rule
+    weight, *gradients = arrays(shape, dtype, 4)
+    expected = reference(rule, weight.copy(), gradients)
+    optimizer = mxtrain.build(rule, backend="numpy")
+    for gradient in gradients:
+        before = gradient.tobytes()
+        optimizer.update("W", gradient, weight)
+        assert gradient.tobytes() == before, "the caller's gradient is never written to"
+    assert weight.dtype == dtype
+    assert weight.tobytes() == expected.tobytes()
+
+
+@every_rule
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda a: a[::2, 1:8:3],
+        lambda a: a[::-1].T,
+        lambda a: np.asfortranarray(a)[:, :5],
+        lambda a: np.asfortranarray(a),
+        lambda a: a.astype(a.dtype, order="F").T,
+    ],
+    ids=["every other", "reversed and transposed", "part of a Fortran array", "Fortran array", "transposed"],
+)
+def test_any_layout_gives_the_same_bits(config: Any, view: Any, arrays: Any) -> None:
+    base, gradient_base = arrays((9, 9))
+    weight, gradient = view(base), view(gradient_base)
+    flat_weight, flat_gradient = np.ascontiguousarray(weight), np.ascontiguousarray(gradient)
+    strided, flat = mxtrain.build(config, backend="numpy"), mxtrain.build(config, backend="numpy")
+    for _ in range(3):
+        strided.update(0, gradient, weight)
+        flat.update(0, flat_gradient, flat_weight)
+    assert np.ascontiguousarray(weight).tobytes() == flat_weight.tobytes()
+
+
+def test_only_the_viewed_elements_change(arrays: Any) -> None:
+    base, gradient = arrays((8, 8))
+    before = base.copy()
+    mxtrain.build({"kind": "sgd"}).update(0, gradient[::2, ::2], base[::2, ::2])
+    changed = base != before
+    assert changed[::2, ::2].all()
+    assert changed.sum() == 16
+
+
+@every_rule
+def test_every_rule_finds_the_minimum_of_a_bowl(config: Any) -> None:
+    curvature = np.array([1.0, 3.0, 0.3], dtype="float64")
+    weight, optimum = np.zeros(3), np.array([1.0, -2.0, 0.5])
+    optimizer = mxtrain.build(config | {"λ": 0, "η_sched": {"kind": "inv", "per": "iteration", "γ": 0.01, "p": 0.5}})
+    for _ in range(2000):
+        optimizer.update(0, curvature * (weight - optimum), weight)
+    np.testing.assert_allclose(weight, optimum, atol=0.02)
+
+
+@every_rule
+def test_a_schedule_of_the_learning_rate_acts(config: Any, arrays: Any) -> None:
+    weight, gradient = arrays(5)
+    scheduled = mxtrain.build(config | {"η_sched": {"kind": "exp", "γ": 0.5, "per": "iteration"}})
+    fixed = mxtrain.build(config)
+    a, b = weight.copy(), weight.copy()
+    for optimizer, w in ((scheduled, a), (fixed, b)):
+        optimizer.update(0, gradient, w)
+    assert a.tobytes() == b.tobytes(), "nothing is finished at the first update"
+    for optimizer, w in ((scheduled, a), (fixed, b)):
+        optimizer.update(0, gradient, w)
+    assert a.tobytes() != b.tobytes()
+
+
+@every_rule
+def test_a_state_saved_and_loaded_continues_to_the_bit(config: Any, arrays: Any) -> None:
+    weight, *gradients = arrays((3, 4), count=9)
+    config = config | {"η_sched": {"kind": "inv", "per": "iteration"}}
+    whole, first, second = (mxtrain.build(config) for _ in range(3))
+    uninterrupted = weight.copy()
+    for gradient in gradients:
+        whole.step({"W": uninterrupted}, {"W": gradient})
+    for gradient in gradients[:3]:
+        first.step({"W": weight}, {"W": gradient})
+    saved = first.state_dict()
+    first.step({"W": weight.copy()}, {"W": gradients[0]})
+    second.load_state_dict(saved)
+    for gradient in gradients[3:]:
+        second.step({"W": weight}, {"W": gradient})
+    assert weight.tobytes() == uninterrupted.tobytes()
+    assert second.state == whole.state
+
+
+@every_rule
+def test_another_learning_rate_needs_no_new_program(config: Any) -> None:
+    assert mxtrain.build(config).rule.program() is mxtrain.build(config | {"η": 0.321}).rule.program()
+
+
+@every_rule
+@every_dtype
+def test_what_is_not_a_number_stays_so_and_warns_of_nothing(config: Any, dtype: str) -> None:
+    weight = np.array([1, np.nan, np.inf, -0.0, 5e-324, 1e-40, 3e38], dtype=dtype)
+    gradient = np.array([np.inf, 1, -np.inf, -0.0, np.nan, 1e-40, 3e38], dtype=dtype)
+    optimizer = mxtrain.build(config | {"clip": 0.5}, on_nonfinite="ignore")
+    optimizer.update(0, gradient, weight)
+    assert np.isnan(weight[[1, 4]]).all()
+    assert np.isfinite(weight[[0, 3, 5]]).all()

@@ -1,0 +1,185 @@
+"""Attributes that cannot be set, keyword arguments that are wrong, and names that the documentation prints."""
+
+import copy
+import pickle
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mxtrain
+from mxtrain.config.data_section import DataConfig
+from mxtrain.config.fit_section import FitConfig
+from mxtrain.learning_rate import Exp
+from mxtrain.momentum import Nadam
+from mxtrain.optim.rules import RULES
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_names_in_the_documentation_can_be_imported() -> None:
+    assert Exp is mxtrain.learning_rate.Exp
+    assert Nadam is mxtrain.momentum.Nadam
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))]
+    names = {name for text in texts for name in re.findall(r"\bmxtrain\.((?:[a-z_]+\.)?[A-Z]\w+)", text)}
+    assert {"learning_rate.Cosine", "Adam"} <= names
+    for name in names:
+        module, _, attribute = f"mxtrain.{name}".rpartition(".")
+        assert hasattr(import_module(module), attribute), name
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lr", "optimizer.lr cannot be set; build another with .*to_dict.*'η'.*load_state_dict"),
+        ("β1", "optimizer.β1 cannot be set; build another"),
+        ("rule", "optimizer.rule is read-only; build another"),
+        ("curr_epoch", "did you mean optimizer.state.curr_epoch?"),
+        ("nothing_like_it", "optimizer has no attribute nothing_like_it; only optimizer.state can be set"),
+    ],
+)
+def test_an_attribute_of_an_optimizer(name: str, message: str) -> None:
+    optimizer = mxtrain.build({"kind": "adam"})
+    with pytest.raises(AttributeError, match=message) as caught:
+        setattr(optimizer, name, 1)
+    assert isinstance(caught.value, mxtrain.MxtrainError)
+    optimizer.state = mxtrain.OptimizationState(curr_epoch=3)
+    assert optimizer.state.curr_epoch == 3
+    with pytest.raises(TypeError, match="must be an OptimizationState, got 3"):
+        optimizer.state = 3  # type: ignore[assignment]
+
+
+def test_attributes_of_states_flat_parameters_and_configs() -> None:
+    state = mxtrain.OptimizationState()
+    with pytest.raises(mxtrain.ReadOnlyError, match="has no attribute curr_itr; did you mean curr_iter?"):
+        state.curr_itr = 1  # type: ignore[attr-defined]
+    state.curr_iter = 5
+    state.begin_batch()
+    assert (state.curr_epoch, state.curr_batch, state.curr_iter) == (1, 1, 6)
+    assert copy.copy(state) == pickle.loads(pickle.dumps(state)) == state
+    flat = mxtrain.FlatParameters({"W": np.ones(2)})
+    for name in ("W", "buffers", "layout"):
+        with pytest.raises(mxtrain.ReadOnlyError, match=rf"FlatParameters.{name} cannot be set: .*flat\[name\]"):
+            setattr(flat, name, 1)
+    for config, name, message in (
+        (mxtrain.Adam(), "lr", "Adam.lr is read-only; make another one, as in Adam"),
+        (mxtrain.Adam(), "learnin_rate", "Adam has no field learnin_rate; did you mean η?"),
+        (Exp(), "γ", "Exp.γ is read-only"),
+    ):
+        with pytest.raises(mxtrain.ReadOnlyError, match=re.escape(message)):
+            setattr(config, name, 1)
+        with pytest.raises(mxtrain.ReadOnlyError):
+            delattr(config, name)
+
+
+BAD: list[tuple[Any, dict[str, Any], str]] = [
+    (mxtrain.Adam, {"β2": 1.2}, "β2: must be at least 0 and below 1, got 1.2"),
+    (mxtrain.Adam, {"beta2": 1.2, "lrr": 1}, "β2: must .*\nlrr: unknown field; did you mean η?"),
+    (mxtrain.Adam, {"lr": 1, "η": 2}, "η: η and lr are two names of one value; keep one"),
+    (mxtrain.SGD, {"μ_sched": {"kind": "nadam", "γ": 3}}, "μ_sched.γ: must be at least 0 and at most 1, got 3"),
+    (Exp, {"γ": 2}, "^γ: must be above 0 and below 1, got 2$"),
+    (Nadam, {"μ": "x"}, "^μ: must be a number, got 'x'$"),
+    (FitConfig, {"epochs": 0}, "^epochs: must be a whole number at least 1, got 0$"),
+    (DataConfig, {}, "^source: required$"),
+    (mxtrain.RunConfig, {"fit": {"epocs": 3}}, "fit.epocs: unknown field; did you mean epochs?"),
+]
+
+
+@pytest.mark.parametrize(("model", "values", "message"), BAD, ids=[message[:30] for *_, message in BAD])
+def test_wrong_keyword_arguments(model: Any, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(mxtrain.ConfigError, match=message) as caught:
+        model(**values)
+    assert "pydantic" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_configs_from_keyword_arguments_are_whole(rule: Any) -> None:
+    config = rule(η=0.5, η_sched=Exp(γ=0.5), groups={"b*": {"λ": 0}})
+    for other in (copy.copy(config), copy.deepcopy(config), pickle.loads(pickle.dumps(config)), config.model_copy()):
+        assert other == config
+        assert hash(other) == hash(config)
+        assert other.model_fields_set == config.model_fields_set == {"η", "η_sched", "groups"}
+    assert rule(**config.to_dict()) == config
+    assert config.model_copy(update={"η": 0.25}).η == 0.25
+
+
+@pytest.mark.parametrize(
+    ("module", "remedy"),
+    [
+        ("torch", "pass tensor.detach().cpu().numpy()"),
+        ("jaxlib._jax", "pass np.asarray(array)"),
+        ("tensorflow.python", "pass tensor.numpy()"),
+    ],
+)
+def test_arrays_of_other_libraries(module: str, remedy: str) -> None:
+    value = type("Array", (), {"__module__": module})()
+    for gradient, weight in ((np.ones(2), value), (value, np.ones(2))):
+        with pytest.raises(mxtrain.ArrayTypeError, match=re.escape(f"got {module}.Array; {remedy}")):
+            mxtrain.build({"kind": "sgd"}).update(0, gradient, weight)
+
+
+SQUARING = ("adam", "adamw", "adagrad", "adadelta", "rmsprop", "nadam")
+
+
+def state_of(optimizer: mxtrain.Optimizer, params: Any) -> bytes:
+    return pickle.dumps((optimizer.state_dict(), {name: value.tobytes() for name, value in params.items()}))
+
+
+@pytest.mark.parametrize("make", [dict, mxtrain.FlatParameters], ids=["loose", "flat"])
+@pytest.mark.parametrize("backend", ["numpy", "compiled"])
+@pytest.mark.parametrize("kind", SQUARING)
+def test_slots_that_would_become_infinite(kind: str, backend: str, make: Any) -> None:
+    """One gradient of 2e19: refused or left out as a whole, after which training goes on as if it had not been."""
+
+    def gradients(value: float) -> Any:
+        return make({"b": np.ones(2, "float32"), "w": np.array([1, value], "float32")})
+
+    params = make({"b": np.ones(2, "float32"), "w": np.ones(2, "float32")})
+    optimizer = pickle.loads(pickle.dumps(mxtrain.build({"kind": kind}, backend=backend, on_nonfinite="raise")))
+    optimizer.step(params, gradients(1))
+    before = state_of(optimizer, params)
+    with pytest.raises(mxtrain.NonFiniteError, match="the update of weight 'w' would make its slot . NaN or infinite"):
+        optimizer.step(params, gradients(2e19))
+    assert state_of(optimizer, params) == before
+    skipping = mxtrain.build({"kind": kind}, backend=backend, on_nonfinite="skip")
+    skipping.load_state_dict(optimizer.state_dict())
+    with pytest.warns(RuntimeWarning, match="skipped: the update of weight 'w'"):
+        skipping.step(params, gradients(2e19))
+    assert state_of(skipping, params) == before
+    skipping.step(params, gradients(1))
+    assert np.isfinite(params["w"]).all()
+
+
+def test_infinite_slots_are_the_arithmetic_by_default() -> None:
+    optimizer, weight = mxtrain.build({"kind": "adam"}), np.ones(1, "float32")
+    with pytest.warns(
+        RuntimeWarning, match="^weight 'w': its slot v is NaN or infinite, so the weight no longer moves"
+    ):
+        optimizer.update("w", np.array([2e19], "float32"), weight)
+    assert np.isinf(optimizer.state_dict()["parameters"]["w"]["slots"]["v"]).all()
+    with pytest.raises(mxtrain.ConfigError, match="on_nonfinite: must be one of warn, ignore, raise, skip, got 'stop'"):
+        mxtrain.build({"kind": "adam"}, on_nonfinite="stop")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", ["3", 1.5, None, True, -1, np.float64(2)], ids=repr)
+def test_counts_are_whole_numbers(value: Any) -> None:
+    """A wrong count is refused where it is set, not computed with at the next step."""
+    optimizer = mxtrain.build({"kind": "adam"})
+    message = "state.curr_iter must be a whole number at least 0, got "
+    with pytest.raises(mxtrain.ArrayTypeError, match=message):
+        optimizer.state.curr_iter = value
+    assert optimizer.state == mxtrain.OptimizationState()
+    with pytest.raises(mxtrain.ArrayTypeError, match=message):
+        mxtrain.OptimizationState(curr_iter=value)
+
+
+def test_counts_of_numpy() -> None:
+    int_of_numpy: Any = np.int64(4)
+    optimizer = mxtrain.build({"kind": "adam"})
+    optimizer.state.curr_iter = int_of_numpy
+    optimizer.step({"w": np.ones(2)}, {"w": np.ones(2)})
+    assert optimizer.state.curr_iter == 5
+    assert type(optimizer.state.curr_iter) is int

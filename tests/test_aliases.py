@@ -1,0 +1,51 @@
+"""Imports and pickles of earlier versions."""
+
+import importlib
+import pickle
+import sys
+
+import numpy as np
+import pytest
+
+import mxtrain
+
+
+@pytest.mark.parametrize(
+    ("former", "present", "name"),
+    [
+        ("mxtrain.kernel", "mxtrain.optim.ir", "where"),
+        ("mxtrain.optimizers", "mxtrain.optim.rules", "Rule"),
+        ("mxtrain.optimizers.adam", "mxtrain.optim.rules.adam", "Adam"),
+        ("mxtrain.schedules", "mxtrain.optim.schedules", "Schedule"),
+        ("mxtrain.models", "mxtrain.nn", "Model"),
+        ("mxtrain.optimizer", "mxtrain.optim.optimizer", "Optimizer"),
+        ("mxtrain.state", "mxtrain.optim.optimization_state", "OptimizationState"),
+    ],
+)
+def test_a_former_module_is_the_present_one(former, present, name):
+    module = importlib.import_module(former)
+    assert module is importlib.import_module(present)
+    assert getattr(module, name) is getattr(importlib.import_module(present), name)
+    assert module.__name__ == present
+    assert module.__spec__.name == present
+
+
+def test_an_unknown_module_is_not_found():
+    with pytest.raises(ModuleNotFoundError, match=r"mxtrain\.kernels"):
+        importlib.import_module("mxtrain.kernels")
+
+
+def test_a_pickle_that_names_former_modules_opens():
+    optimizer = mxtrain.build({"kind": "adam"}, backend="numpy")
+    weight = np.ones(3)
+    optimizer.step({"w": weight}, {"w": weight.copy()})
+    present = pickle.dumps(optimizer, protocol=0)
+    former = present.replace(b"mxtrain.optim.optimizer", b"mxtrain.optimizer").replace(
+        b"mxtrain.optim.rules.adam", b"mxtrain.optimizers.adam"
+    )
+    assert former != present
+    again, other = pickle.loads(former), weight.copy()
+    again.step({"w": other}, {"w": np.ones(3)})
+    optimizer.step({"w": weight}, {"w": np.ones(3)})
+    assert np.array_equal(weight, other)
+    assert sys.modules["mxtrain.optimizer"] is sys.modules["mxtrain.optim.optimizer"]

@@ -1,0 +1,259 @@
+"""Runs on data that Python hands over: as good as on a file, to the byte, and never on other data unnoticed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import mxtrain
+from mxtrain.config import run_from_dict
+from mxtrain.errors import RunInterrupted
+from mxtrain.training import StopRequest
+
+GENERATOR = np.random.default_rng(0)
+X = GENERATOR.standard_normal((60, 3))
+y = X @ [1.0, -2.0, 0.5] + 3
+LABELS = np.where(y > 3, "large", "small")
+TABLE = {"a": X[:, 0].tolist(), "b": X[:, 1], "kind": ["round", "square", "flat"] * 20, "size": LABELS}
+
+CONFIG: dict[str, Any] = {
+    "name": "handed",
+    "data": {"source": "handed_over", "batch_size": 8, "test": 0.2},
+    "model": {"kind": "mlp", "hidden": [4]},
+    "loss": "squared_error",
+    "optimizer": {"kind": "adam", "η": 0.01},
+    "fit": {"epochs": 3, "metrics": ["mae"]},
+}
+CLASSES = CONFIG | {"loss": "softmax_cross_entropy", "fit": {"epochs": 3, "metrics": ["accuracy"]}}
+COLUMNS = CLASSES | {"data": {**CONFIG["data"], "target": "size"}}
+RUNS: dict[str, Any] = {
+    "numbers": (CONFIG, (X, y)),
+    "classes": (CLASSES, (X, LABELS)),
+    "columns": (COLUMNS, TABLE),
+    "a data frame": (COLUMNS, pl.DataFrame(TABLE)),
+}
+OTHERS = {"numbers": (X, y + 1), "classes": (X, LABELS[::-1]), "columns": TABLE | {"a": X[:, 1]}}
+
+
+def content(run_dir: Path) -> dict[str, bytes]:
+    """What must be equal: the config, the parameters, the metrics, and the whole state at the end."""
+    last = max(path for path in (run_dir / "checkpoints").iterdir())
+    files = [run_dir / name for name in ("config.yaml", "model.safetensors", "metrics.jsonl", "preprocessing.json")]
+    return {str(file.relative_to(run_dir)): file.read_bytes() for file in [*files, *last.iterdir()]}
+
+
+def interrupted(config: Any, run_dir: Path, data: Any, batches: int) -> None:
+    """Train, and stop after so many batches."""
+    stop = StopRequest()
+
+    class Stop(mxtrain.Callback):
+        left = batches
+
+        def on_batch(self, state: Any, loss: Any) -> None:
+            self.left -= 1
+            stop.signal = 0 if self.left else 15
+
+    with pytest.raises(RunInterrupted):
+        mxtrain.fit(config, run_dir=run_dir, callbacks=[Stop()], stop=stop, data=data)
+
+
+@pytest.mark.parametrize(("config", "data"), RUNS.values(), ids=RUNS.keys())
+def test_a_run_resumes_replays_and_is_evaluated_on_the_same_data_to_the_byte(
+    config: Any, data: Any, tmp_path: Path
+) -> None:
+    whole = mxtrain.fit(config, run_dir=tmp_path / "whole", data=data)
+    interrupted(config, tmp_path / "cut", data, batches=7)
+    mxtrain.resume(tmp_path / "cut", data=data)
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+    assert mxtrain.verify(tmp_path / "cut", data=data) == []
+
+    run = mxtrain.load_run(tmp_path / "cut")
+    measured = run.evaluate(part="validation", data=data)
+    assert measured["loss"] == whole.history[-1]["val_loss"]
+    assert run.evaluate(data=data) == run.compare("test", data=data).metrics != measured
+
+    again = mxtrain.fit(tmp_path / "cut" / "config.yaml", run_dir=tmp_path / "again", data=data)
+    assert again.history == whole.history
+
+
+def test_a_file_with_the_same_numbers_gives_the_same_bytes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", X=X, y=y)
+    of_file = CONFIG | {"data": {**CONFIG["data"], "source": str(tmp_path / "data.npz"), "target": "y"}}
+    first = mxtrain.fit(of_file, run_dir=tmp_path / "file")
+    second = mxtrain.fit(CONFIG, run_dir=tmp_path / "memory", data=(X, y))
+    assert first.history == second.history
+    for name, value in first.parameters.items():
+        assert value.tobytes() == second.parameters[name].tobytes()
+
+
+def test_columns_give_the_bytes_of_a_table(tmp_path: Path) -> None:
+    pl.DataFrame(TABLE).write_parquet(tmp_path / "data.parquet")
+    of_file = COLUMNS | {"data": {**COLUMNS["data"], "source": str(tmp_path / "data.parquet")}}
+    first = mxtrain.fit(of_file, run_dir=tmp_path / "file")
+    assert first.history == mxtrain.fit(COLUMNS, run_dir=tmp_path / "memory", data=TABLE).history
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_run_is_not_taken_up_on_other_data(name: str, tmp_path: Path) -> None:
+    config, data = RUNS[name]
+    run_dir = mxtrain.fit(config, run_dir=tmp_path / "run", data=data).run_dir
+    before = content(run_dir)
+    other = "the data that were handed over are not those that the run was trained on: their SHA-256 differs"
+    with pytest.raises(mxtrain.TrainingError, match=f"^{other}; hand the old ones over, or begin a new run"):
+        mxtrain.resume(run_dir, data=OTHERS[name], overrides=["fit.epochs=4"])
+    with pytest.raises(mxtrain.TrainingError, match=other):
+        mxtrain.verify(run_dir, data=OTHERS[name])
+    with pytest.raises(mxtrain.TrainingError, match=f"{other}; hand the old ones over, or evaluate on a file"):
+        mxtrain.load_run(run_dir).evaluate(data=OTHERS[name])
+    assert content(run_dir) == before
+
+
+def test_data_that_do_not_even_suit_the_config_are_told_as_other_data(tmp_path: Path) -> None:
+    run_dir = mxtrain.fit(CLASSES, run_dir=tmp_path / "run", data=(X, LABELS)).run_dir
+    with pytest.raises(mxtrain.TrainingError, match="the data that were handed over are not those"):
+        mxtrain.resume(run_dir, data=(X, ["large"] * 60))
+
+
+def test_a_run_is_not_taken_up_without_its_data(tmp_path: Path) -> None:
+    run_dir = mxtrain.fit(CONFIG, run_dir=tmp_path / "run", data=(X, y)).run_dir
+    told = r"data\.source: the data are not in the config; hand them over in Python with data=, or name a file"
+    for take_up in (mxtrain.resume, mxtrain.verify, lambda path: mxtrain.load_run(path).evaluate()):
+        with pytest.raises(mxtrain.ConfigError, match=told):
+            take_up(run_dir)
+    np.savez(tmp_path / "new.npz", X=X, y=y)
+    with pytest.raises(mxtrain.ConfigError, match=r"data\.source: was 'handed_over' when the run began, and cannot"):
+        mxtrain.resume(run_dir, overrides=[f"data.source={tmp_path / 'new.npz'}", "data.target=y"])
+
+
+def test_data_and_a_config_that_does_not_ask_for_them(tmp_path: Path) -> None:
+    packaged = {**CONFIG, "data": {"source": "diabetes"}}
+    told = r"data\.source: data were handed over, but the config has diabetes; set source: handed_over"
+    with pytest.raises(mxtrain.ConfigError, match=told):
+        mxtrain.fit(packaged, run_dir=tmp_path / "run", data=(X, y))
+    with pytest.raises(mxtrain.ConfigError, match="the data are not in the config; hand them over"):
+        mxtrain.fit(CONFIG, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    run_dir = mxtrain.fit(packaged, run_dir=tmp_path / "run").run_dir
+    for take_up in (mxtrain.resume, mxtrain.verify, lambda path, data: mxtrain.load_run(path).evaluate(data=data)):
+        with pytest.raises(mxtrain.ConfigError, match=told):
+            take_up(run_dir, data=(X, y))
+
+
+def test_in_a_file_it_is_told_where_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "data: {source: diabetes}\nmodel: {kind: linear}\nloss: squared_error\noptimizer: {kind: adam}\n"
+    Path("run.yaml").write_text(text)
+    with pytest.raises(mxtrain.ConfigError, match=r"^run\.yaml:1:16: data\.source: data were handed over, but"):
+        mxtrain.fit("run.yaml", data=(X, y))
+    Path("run.yaml").write_text(text.replace("diabetes", "handed_over"))
+    with pytest.raises(mxtrain.ConfigError, match=r"^run\.yaml:1:16: data\.source: the data are not in the config"):
+        mxtrain.fit("run.yaml")
+    assert len(mxtrain.fit("run.yaml", data=(X, y)).history) == 10
+
+
+def test_what_becomes_of_the_data_afterwards_does_not_matter(tmp_path: Path) -> None:
+    class Change(mxtrain.Callback):
+        def on_epoch(self, state: Any, row: Any) -> None:
+            inputs[:], targets[:] = 0, 0
+
+    whole = mxtrain.fit(CONFIG | {"dtype": "float64"}, run_dir=tmp_path / "whole", data=(X, y))
+    inputs, targets = X.copy(), y.copy()
+    changed = mxtrain.fit(
+        CONFIG | {"dtype": "float64"}, run_dir=tmp_path / "changed", data=(inputs, targets), callbacks=[Change()]
+    )
+    assert changed.history == whole.history
+    assert not inputs.any()
+
+
+def test_the_data_are_never_written_to(tmp_path: Path) -> None:
+    inputs, targets = X.copy(), y.copy()
+    for array in (inputs, targets):
+        array.flags.writeable = False
+    result = mxtrain.fit(CONFIG, run_dir=tmp_path / "run", data=(inputs, targets))
+    mxtrain.load_run(result.run_dir).evaluate(data=(inputs, targets))
+    np.testing.assert_array_equal(inputs, X)
+
+
+def test_advance_goes_from_snapshot_to_snapshot_on_the_same_data() -> None:
+    run = run_from_dict(CONFIG).resolve()
+    first = mxtrain.advance(run, None, 1, data=(X, y))
+    assert mxtrain.advance(run, first, 3, data=(X, y)).differences(mxtrain.advance(run, None, 3, data=(X, y))) == []
+    with pytest.raises(mxtrain.TrainingError, match="hand the old ones over, or begin anew without a snapshot"):
+        mxtrain.advance(run, first, 3, data=(X, y + 1))
+    with pytest.raises(mxtrain.ConfigError, match="the data are not in the config"):
+        mxtrain.advance(run, first, 3)
+
+
+@pytest.mark.parametrize(("config", "data"), RUNS.values(), ids=RUNS.keys())
+def test_new_samples_are_evaluated_as_those_of_a_file(config: Any, data: Any, tmp_path: Path) -> None:
+    run = mxtrain.load_run(mxtrain.fit(config, run_dir=tmp_path / "run", data=data).run_dir)
+    if isinstance(data, tuple):
+        np.savez(tmp_path / "new.npz", X=data[0], y=data[1])
+        assert run.evaluate(data) == run.evaluate(tmp_path / "new.npz")
+        assert run.predict(X).shape == (60,)
+    else:
+        pl.DataFrame(data).write_csv(tmp_path / "new.csv")
+        assert run.evaluate(data) == pytest.approx(run.evaluate(tmp_path / "new.csv"))
+        assert set(run.predict(data)) == {"large", "small"}
+
+
+WRONG: dict[str, Any] = {
+    "an array": (X, r"data: must be \(X, y\), or columns by name, got an array of the shape \(60, 3\)"),
+    "other lengths": ((X, LABELS[:3]), "one target for each sample, .*, got 60 samples and 3 values of 'y'"),
+    "no samples": ((np.empty((0, 3)), []), "at least one sample, got 0 samples and 0 values of 'y'"),
+    "another class": ((X, ["huge"] * 60), "data: row 1: column 'y': the class 'huge' does not occur in the data"),
+    "no target": ({f"X[{i}]": [1] for i in range(3)}, "data: has no 'y' to compare predictions with"),
+}
+
+
+@pytest.mark.parametrize(("samples", "message"), WRONG.values(), ids=WRONG.keys())
+def test_what_cannot_be_evaluated_is_said(samples: Any, message: str, tmp_path: Path) -> None:
+    run = mxtrain.load_run(mxtrain.fit(CLASSES, run_dir=tmp_path / "run", data=(X, LABELS)).run_dir)
+    with pytest.raises(mxtrain.DataError, match=message):
+        run.evaluate(samples)
+    with pytest.raises(mxtrain.DataError, match="data: has no parts; leave out `part`, or the samples"):
+        run.evaluate((X, LABELS), part="test")
+
+
+def test_a_sweep_cannot_be_handed_data(tmp_path: Path) -> None:
+    search = {"search": {"optimizer.η": {"log": [1e-4, 1e-1]}}, "objective": {"minimize": "val_loss"}, "trials": 2}
+    told = "data.source: the data cannot be handed over to the processes of a sweep; name a file"
+    with pytest.raises(mxtrain.ConfigError, match=told):
+        mxtrain.sweep(CONFIG | {"sweep": search}, run_dir=tmp_path / "sweep")
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_report_says_that_the_data_are_not_there(tmp_path: Path) -> None:
+    from mxtrain.reports.run_data import read_run_data
+
+    run_dir = mxtrain.fit(CONFIG, run_dir=tmp_path / "run", data=(X, y)).run_dir
+    facts = read_run_data(run_dir)
+    assert facts.comparison is None
+    assert "the data are not in the config" in facts.notes[0]
+    shown = read_run_data(run_dir, data=(X, y))
+    assert shown.comparison is not None
+    assert not shown.notes
+
+
+def test_equal_numbers_of_any_dtype_give_the_same_bytes(tmp_path: Path) -> None:
+    """Also far from 0, where float32 would round what is computed in it."""
+    narrow = (1000 + 100 * X).astype("float32")
+    forms = {
+        "float32": narrow,
+        "float64": narrow.astype("float64"),
+        "lists": narrow.tolist(),
+        "turned": np.asfortranarray(narrow),
+    }
+    runs = [
+        content(
+            mxtrain.fit(
+                CONFIG | {"data": {**CONFIG["data"], "standardize": "features"}},
+                run_dir=tmp_path / name,
+                data=(form, y),
+            ).run_dir
+        )
+        for name, form in forms.items()
+    ]
+    assert all(run == runs[0] for run in runs)
