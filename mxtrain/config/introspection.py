@@ -34,9 +34,10 @@ def is_mapping_of_models(annotation: Any) -> bool:
     """Whether a type is a mapping of models, under names that are the user's.
 
     >>> from mxtrain.optim.rules import Adam
-    >>> is_mapping_of_models(Adam.model_fields["groups"].annotation),
-    is_mapping_of_models(Adam.model_fields["η_sched"].annotation)
-    (True, False)
+    >>> is_mapping_of_models(Adam.model_fields["groups"].annotation)
+    True
+    >>> is_mapping_of_models(Adam.model_fields["η_sched"].annotation)
+    False
     """
     return get_origin(annotation) is dict and bool(models(annotation))
 
@@ -57,7 +58,7 @@ def find_field_paths(root: type[Config], field: str) -> list[tuple[str, ...]]:
     """The paths at which a config has a field of this name, the shortest first.
 
     >>> from mxtrain.config.run_section import RunConfig
-    >>> homes(RunConfig, "epochs"), homes(RunConfig, "γ")
+    >>> find_field_paths(RunConfig, "epochs"), find_field_paths(RunConfig, "γ")
     ([('fit', 'epochs')], [('optimizer', 'η_sched', 'γ'), ('optimizer', 'μ_sched', 'γ')])
     """
     found: list[tuple[str, ...]] = [(field,)] if field in root.model_fields else []

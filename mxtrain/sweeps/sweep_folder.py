@@ -56,8 +56,8 @@ def has_wrong_checksum(content: bytes) -> bool:
     """Return whether the content of a file is not what `with_checksum_header` returned; earlier versions wrote no
     checksum.
 
-    >>> has_wrong_checksum(b"trials: 3"), has_wrong_checksum(with_checksum_header("trials: 3").encode()),
-    has_wrong_checksum(with_checksum_header("trials: 3").encode() + b"0")
+    >>> text = with_checksum_header("trials: 3").encode()
+    >>> has_wrong_checksum(b"trials: 3"), has_wrong_checksum(text), has_wrong_checksum(text + b"0")
     (False, False, True)
     """
     header, _, text = content.partition(b"\n")

@@ -42,7 +42,7 @@ def as_arrow_stream(file: BinaryIO, source: str, kind: str) -> BytesIO:
     Raises:
         DataError: it cannot be read.
     """
-    child = Path(__file__).with_name("polars_child.py")
+    child = Path(__file__).with_name("polars_subprocess.py")
     os.lseek(file.fileno(), 0, os.SEEK_SET)  # whatever of it is in a buffer here
     command = [*child_python(), str(child), kind]
     done = subprocess.run(

@@ -20,7 +20,7 @@ from mxtrain.optim.backends import numba_intrinsics
 from mxtrain.optim.backends.jit_cache import compile_callback, read_sources
 from mxtrain.optim.backends.numba_intrinsics import as_pointer_to, call_gemm
 from mxtrain.optim.backends.scheduler import run_serial
-from mxtrain.optim.backends.thread_pool import crew
+from mxtrain.optim.backends.thread_pool import shared_pool
 from mxtrain.optim.backends.threads import thread_count
 
 
@@ -39,7 +39,7 @@ def run(task: tuple[Any, ...], stage_starts: Any, max_threads: int) -> None:
         most: how many threads there is work for.
     """
     workers = min(thread_count(), max_threads) - 1 if max_threads > 1 else 0
-    if workers < 1 or not crew().run(task, 1, workers, stage_starts):
+    if workers < 1 or not shared_pool().run(task, 1, workers, stage_starts):
         run_serial(*task)
 
 

@@ -16,7 +16,7 @@ from mxtrain.optim.backends.codegen import generate_numba_source
 from mxtrain.optim.backends.jit_cache import compile_callback
 from mxtrain.optim.backends.numpy_backend import buffered_blocks
 from mxtrain.optim.backends.scheduler import resolve_addresses, run_serial, run_serial_cached
-from mxtrain.optim.backends.thread_pool import crew
+from mxtrain.optim.backends.thread_pool import shared_pool
 from mxtrain.optim.backends.threads import thread_count
 from mxtrain.optim.ir import Program
 from mxtrain.processes import fork_lock
@@ -109,7 +109,7 @@ def _run_parallel(task: tuple[Any, ...], threads: int) -> bool:
     """Run a loop on several threads; False, and nothing is done, where no helper is at hand."""
     size = int(task[-1][-1])
     chunk = min(max(size // (threads * _CHUNKS_PER_THREAD), _MIN_CHUNK), _MAX_CHUNK)
-    return crew().run(task, chunk, min(threads, size // chunk) - 1)  # nobody without a range of their own
+    return shared_pool().run(task, chunk, min(threads, size // chunk) - 1)  # nobody without a range of their own
 
 
 @cache

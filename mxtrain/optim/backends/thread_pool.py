@@ -101,7 +101,7 @@ def _new_wake_descriptors() -> tuple[int, int]:
 _pool = ThreadPool()
 
 
-def crew() -> ThreadPool:
+def shared_pool() -> ThreadPool:
     """The helpers of this process."""
     return _pool
 
@@ -115,4 +115,4 @@ def _reset_after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_after_fork)
-atexit.register(lambda: crew().shutdown())  # before the interpreter ends
+atexit.register(lambda: shared_pool().shutdown())  # before the interpreter ends

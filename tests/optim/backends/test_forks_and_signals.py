@@ -70,7 +70,7 @@ def test_signals_in_the_middle_of_updates_leave_the_threads_usable(tmp_path: Pat
     """Each update is complete or has not started, and its count agrees; afterwards the helpers still work."""
     code = """
 import random, signal
-from mxtrain.optim.backends import crew
+from mxtrain.optim.backends import thread_pool
 size = 300_000
 class Interrupt(Exception): pass
 def interrupt(*_):
@@ -90,11 +90,12 @@ for _ in range(1500):
         caught += 1
     assert (weight == weight[0]).all()
 assert caught > 500, caught
-led = crew.lead
-counts = []
-crew.lead = lambda *given: counts.append(led(*given)) or counts[-1]
+pool = thread_pool.shared_pool()
+run = pool.run
+results = []
+pool.run = lambda *given: results.append(run(*given)) or results[-1]
 for _ in range(5):
     optimizer.update(0, gradient, weight)
-assert counts == [True] * 5, counts
+assert results == [True] * 5, results
 """
     run(code, tmp_path, MXTRAIN_THREADS="3")

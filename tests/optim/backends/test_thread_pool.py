@@ -80,7 +80,7 @@ def test_no_more_helpers_than_there_are_ranges(monkeypatch: pytest.MonkeyPatch) 
     before = threading.active_count()
     assert updated("compiled") == updated("numpy")
     assert threading.active_count() - before < SIZE >> 14
-    thread_pool.thread_pool().shutdown()
+    thread_pool.shared_pool().shutdown()
 
 
 def refuse(*arguments: object, **keywords: object) -> None:
@@ -105,7 +105,7 @@ def test_where_the_system_gives_no_more_the_work_is_done_all_the_same(
             threading, "_start_new_thread", lambda *a, **k: (start if next(left, False) else refuse)(*a, **k)
         )
     assert updated("compiled") == updated("numpy")
-    thread_pool.thread_pool().shutdown()
+    thread_pool.shared_pool().shutdown()
 
 
 ENDINGS = {
