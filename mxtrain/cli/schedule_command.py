@@ -49,9 +49,10 @@ def _print(course: "Course") -> str | None:
     """Draw in the terminal; what is missing where that cannot be done."""
     try:
         from mxtrain.cli.schedule_plot import print_schedule_plot
+
+        print_schedule_plot(course)
     except ModuleNotFoundError as error:
         return _remedy("nothing is drawn here", error)
-    print_schedule_plot(course)
     return None
 
 
@@ -59,9 +60,10 @@ def _write(course: "Course", path: Path) -> str | None:
     """Write the picture, and say so; what is missing where that cannot be done."""
     try:
         from mxtrain.cli.schedule_plot import write_schedule_png
+
+        write_schedule_png(course, path)
     except ModuleNotFoundError as error:
         return _remedy("no picture is written", error)
-    write_schedule_png(course, path)
     messages().print(escape_unprintable(f"written to {path}"), soft_wrap=True)
     return None
 

@@ -58,7 +58,7 @@ def trainer(policy: str, gradient: float = np.nan, loss: float | None = None, **
     }
     run = mxtrain.RunConfig.model_validate(config).resolve()
     given = mxtrain.data.read_in_memory_data(run, (inputs, inputs.sum(axis=1)))
-    found = mxtrain.data.dataset(run, given)
+    found = mxtrain.data.read_data(run, given)
     return Trainer(run, lambda c, d, k, xp: Line(d, gradient, loss), found)
 
 
