@@ -181,7 +181,9 @@ def test_a_missing_extra_is_one_line_before_anything_is_made(
     logger: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    for name in [name for name in sys.modules if name.startswith((f"{package}.", f"mxtrain.training.loggers.{logger}_"))]:
+    for name in [
+        name for name in sys.modules if name.startswith((f"{package}.", f"mxtrain.training.loggers.{logger}_"))
+    ]:
         monkeypatch.delitem(sys.modules, name)
     message = rf"fit\.loggers: {logger} needs the package {package}; pip install 'mxtrain\[{logger}\]'"
     with pytest.raises(mxtrain.TrainingError, match=message):
