@@ -6,6 +6,7 @@ letter as the documentation prints it.
 """
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Collection, Iterable
 
@@ -27,6 +28,8 @@ _ASCII: dict[str, tuple[str, ...]] = {
 LETTERS: dict[str, str] = {word: letter for letter, words in _ASCII.items() for word in words}
 """Every accepted ASCII word and the letter it stands for."""
 
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
 
 def fold(name: str) -> str:
     """The name as Python holds it: NFKC-folded.
@@ -35,6 +38,11 @@ def fold(name: str) -> str:
     (True, True, 'β1')
     """
     return unicodedata.normalize("NFKC", name)
+
+
+def is_unicode(text: str) -> bool:
+    """Return True if a text can be encoded as UTF-8: it contains no half of a surrogate pair."""
+    return _SURROGATES.search(text) is None
 
 
 def nfc(name: str) -> str:

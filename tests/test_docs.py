@@ -13,7 +13,7 @@ import pytest
 
 import mxtrain
 from mxtrain.config import read_optimizer
-from mxtrain.config.introspection import models
+from mxtrain.config.introspection import allowed_models
 from mxtrain.names import fold, spelling, words
 from mxtrain.optim.rules import RULES
 from mxtrain.optim.schedules import LearningRateSchedule, learning_rate, momentum
@@ -23,7 +23,7 @@ from mxtrain.types import Bounds
 ROOT = Path(__file__).parent.parent
 PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if path.exists()]
 OPTIMIZERS, MXNET = ROOT / "docs" / "optimizers.md", ROOT / "docs" / "mxnet.md"
-RATE_SCHEDULES = models(LearningRateSchedule)
+RATE_SCHEDULES = allowed_models(LearningRateSchedule)
 SCHEDULES = (*RATE_SCHEDULES, momentum.Null, momentum.Fixed, momentum.Nadam)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 

@@ -53,8 +53,8 @@ def report(
     mattered, and every trial. Be it finished or not; the page needs nothing besides itself, and no network.
     """
     from mxtrain.cli.streams import messages, write_json
-    from mxtrain.config.yaml.source_text import expand_home
     from mxtrain.errors import escape_unprintable
+    from mxtrain.paths import expand_home
 
     folder = Path(expand_home(str(folder)))
     output = output and Path(expand_home(str(output)))

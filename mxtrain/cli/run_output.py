@@ -16,11 +16,11 @@ from mxtrain.cli import streams
 from mxtrain.cli.rich_output import MARGIN_COLUMNS, NotebookOutput, RightMargin
 from mxtrain.cli.streams import messages
 from mxtrain.config import RunConfig
-from mxtrain.config.fit_section import is_better
 from mxtrain.errors import escape_unprintable
 from mxtrain.formatting import count, format_duration, format_number
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.training import Callback, FitResult, Row, RunInfo
+from mxtrain.training.early_stopping import is_better
 from mxtrain.training.history import (
     NOT_METRICS,
     best_epoch,

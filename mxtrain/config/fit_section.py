@@ -31,15 +31,6 @@ def _validate_interval(text: str) -> str:
     return text
 
 
-def is_better(metric: str, value: float, than: float, by: float = 0.0) -> bool:
-    """Whether a metric's value is better than another by more than a margin: higher for accuracy and r2, else lower.
-
-    >>> is_better("val_loss", 0.1, than=0.2), is_better("val_r2", 0.1, than=0.2)
-    (True, False)
-    """
-    return value > than + by if metric.removeprefix("val_") in ("accuracy", "r2") else value < than - by
-
-
 class CheckpointConfig(Config):
     """When the whole state of a run is saved, and how much of it is kept.
 

@@ -5,7 +5,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, get_args
 
-from mxtrain.config.introspection import kinds
+from mxtrain.config.introspection import allowed_kinds
 from mxtrain.config.loader import optimizer_from_dict, read_optimizer
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.optim.backends import select_backend
@@ -60,7 +60,7 @@ def _rule(config: Rule | Mapping[str, Any] | str | PathLike[str]) -> Rule:
             return config
         case Mapping():
             return optimizer_from_dict(config)
-        case str() if config.lower() in kinds(AnyRule) and not Path(config).exists():
+        case str() if config.lower() in allowed_kinds(AnyRule) and not Path(config).exists():
             remedy = f'a rule by its name is {{"kind": "{config.lower()}"}}'
             raise ConfigError([ConfigProblem("config", f"there is no file {config!r}; {remedy}")])
         case str() | PathLike():

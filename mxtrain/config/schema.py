@@ -4,7 +4,7 @@ import re
 from inspect import getdoc
 from typing import Any
 
-from mxtrain.config.introspection import kinds
+from mxtrain.config.introspection import allowed_kinds
 from mxtrain.config.run_section import RunConfig
 from mxtrain.config.search.distributions import DISTRIBUTIONS, Choice, Distribution
 from mxtrain.config.search.parser import SweepSection
@@ -50,7 +50,7 @@ def json_schema() -> _Schema:
             **{
                 name: {"required": ["kind"]}
                 for name, field in RunConfig.model_fields.items()
-                if kinds(field.annotation)
+                if allowed_kinds(field.annotation)
             },
         },
     }

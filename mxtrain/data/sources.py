@@ -121,7 +121,7 @@ def load(config: DataConfig, classes: bool) -> Table:
     """
     source, target = config.source, config.target
     if config.is_in_memory:
-        raise DataError(f"data.source: {config.why_not(handed_over=False)}")
+        raise DataError(f"data.source: {config.source_problem(in_memory=False)}")
     if not config.is_file:
         return load_packaged(source, classes)
     assert target is not None, "DataConfig asks it of every file"
@@ -192,7 +192,7 @@ def read_in_memory_data(config: RunConfig, given: Any) -> InMemoryData | None:
         >>> table.column_names, table.targets.tolist(), table.class_names
         (('X[0]', 'X[1]'), [1, 0, 1], ('ant', 'cat'))
     """
-    problem = config.data.why_not(handed_over=given is not None)
+    problem = config.data.source_problem(in_memory=given is not None)
     if problem is not None:
         raise ConfigError([ConfigProblem("data.source", problem)])
     if given is None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mxtrain.config import RunConfig, to_yaml
-from mxtrain.config.dotted_paths import flattened
+from mxtrain.config.dotted_paths import flatten
 from mxtrain.data import Data
 from mxtrain.errors import resume_command
 from mxtrain.formatting import count, format_duration, format_number
@@ -268,6 +268,6 @@ def _settings(run: RunData) -> list[Html]:
         marked_config(run.config),
     ]
     if run.environment:
-        told = {name.replace("packages.", ""): value for name, value in flattened(run.environment).items()}
+        told = {name.replace("packages.", ""): value for name, value in flatten(run.environment).items()}
         blocks += [heading("Environment"), facts(told)]
     return blocks

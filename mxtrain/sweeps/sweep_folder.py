@@ -13,11 +13,11 @@ from typing import Any
 
 from mxtrain.atomic_io import make_folder, read_file, reason, refuse_link, remove_temporary_files, temporary_target
 from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
-from mxtrain.config.dotted_paths import cause, flattened, told
-from mxtrain.config.validation import DATA_PATHS, normalize_path
-from mxtrain.config.yaml.source_text import expand_home
+from mxtrain.config.dotted_paths import describe_at, first_difference, flatten
+from mxtrain.config.validation import DATA_PATHS
 from mxtrain.errors import ConfigError, ConfigProblem, ForeignRunError, SweepError, resume_command
 from mxtrain.formatting import parse
+from mxtrain.paths import expand_home, normalize_path
 from mxtrain.sweeps.result import SweepResult, TrialResult
 from mxtrain.training import check_same_run, folder_lock, is_folder_locked, write_file
 from mxtrain.training.history import METRICS
@@ -198,10 +198,12 @@ class SweepFolder:
             before, now = _immutable_settings(known), _immutable_settings(sweep)
             changed = [key for key in before | now if before.get(key) != now.get(key)]
             if changed:
-                causes = dict.fromkeys(cause(path, before, now) for path in changed)
+                causes = dict.fromkeys(first_difference(path, before, now) for path in changed)
                 raise ConfigError(
                     [
-                        ConfigProblem(path, self._changed_setting_message(told(before, path), told(now, path)))
+                        ConfigProblem(
+                            path, self._changed_setting_message(describe_at(before, path), describe_at(now, path))
+                        )
                         for path in causes
                     ]
                 )
@@ -379,4 +381,4 @@ def _with_known_paths(known: Sweep, sweep: Sweep) -> Sweep:
 
 
 def _immutable_settings(sweep: Sweep) -> dict[str, Any]:
-    return {path: value for path, value in flattened(sweep.to_dict()).items() if path not in MUTABLE_SETTINGS}
+    return {path: value for path, value in flatten(sweep.to_dict()).items() if path not in MUTABLE_SETTINGS}

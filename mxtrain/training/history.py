@@ -12,11 +12,10 @@ import numpy as np
 
 from mxtrain.atomic_io import extend_file, open_file, read_file, write_file
 from mxtrain.config import CLASS_LOSSES, RunConfig
-from mxtrain.config.dotted_paths import flattened
-from mxtrain.config.fit_section import is_better
+from mxtrain.config.dotted_paths import flatten
 from mxtrain.formatting import format_number, is_finite_number, parse
 from mxtrain.training.callbacks import Row
-from mxtrain.training.early_stopping import Patience
+from mxtrain.training.early_stopping import Patience, is_better
 from mxtrain.types import Array, describe
 
 METRICS = "metrics.jsonl"
@@ -128,7 +127,7 @@ def _row_problem(row: Any, before: Sequence[Row]) -> str:
         return f"epoch: must be {len(before) + 1}, got {describe(row.get('epoch'))}"
     if missing := [name for name in (before[0] if before else ("iteration", "loss")) if name not in row]:
         return f"{missing[0]}: is missing"
-    for name, value in flattened(row).items():
+    for name, value in flatten(row).items():
         if name != "diagnostics" and value is not None and not is_finite_number(value):
             return f"{name}: must be a finite number, got {describe(value)}"
     if "diagnostics" in row and not isinstance(row["diagnostics"], dict):

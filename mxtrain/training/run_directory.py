@@ -29,10 +29,10 @@ from mxtrain.atomic_io import (
     write_file,
 )
 from mxtrain.config import RunConfig, to_yaml
-from mxtrain.config.yaml.source_text import expand_home
 from mxtrain.data import Dataset, Preprocessing
 from mxtrain.errors import DataError, FolderBusyError, TrainingError, resume_command
 from mxtrain.formatting import parse
+from mxtrain.paths import expand_home
 from mxtrain.training.checkpoints.snapshot import Snapshot
 from mxtrain.training.checkpoints.storage import begins_with, write_if_changed
 from mxtrain.training.environment import ENVIRONMENT, environment, environment_json

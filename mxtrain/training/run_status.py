@@ -14,12 +14,12 @@ from typing import Any, Literal, get_args
 
 from mxtrain.atomic_io import MAX_TEXT, check_safetensors, is_regular, open_file, read_file, write_file
 from mxtrain.config import read_run
-from mxtrain.config.dotted_paths import flattened
-from mxtrain.config.fit_section import is_better
-from mxtrain.config.yaml.source_text import expand_home
+from mxtrain.config.dotted_paths import flatten
 from mxtrain.errors import ConfigError, DataError
 from mxtrain.formatting import parse
 from mxtrain.names import spelling
+from mxtrain.paths import expand_home
+from mxtrain.training.early_stopping import is_better
 from mxtrain.training.history import METRICS, NOT_METRICS, final_epoch, read_rows
 from mxtrain.types import Config
 
@@ -236,7 +236,7 @@ def _list_run(path: Path) -> tuple[ListedRun, str]:
         status=read_status(path),
         epochs=len(history),
         planned=config.fit.epochs,
-        config=flattened(config.to_dict()),
+        config=flatten(config.to_dict()),
         metrics={name: value for name, value in row.items() if name not in NOT_METRICS and value is not None},
         chosen=frozenset(_changed_settings(config)),
     )
@@ -250,7 +250,7 @@ def _changed_settings(config: Config, above: str = "") -> Iterator[str]:
         if isinstance(value, Config):
             yield from _changed_settings(value, f"{path}.")
         elif isinstance(value, Mapping) and value:
-            yield from flattened(config.to_dict()[spelling(name)], above=f"{path}.")
+            yield from flatten(config.to_dict()[spelling(name)], above=f"{path}.")
         elif name == "kind" or value != info.get_default(call_default_factory=True):
             yield path
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from mxtrain.config import RunConfig
-from mxtrain.config.fit_section import is_better
 from mxtrain.config.optimizer_factory import build
 from mxtrain.data import Batches, FingerprintedDataset, Samples, in_order, read_data
 from mxtrain.errors import StateError, TrainingError
@@ -31,7 +30,7 @@ from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.rules import Time
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import FORMAT, Arrays, RollbackPoint, Snapshot
-from mxtrain.training.early_stopping import Patience
+from mxtrain.training.early_stopping import Patience, is_better
 from mxtrain.training.training_step import (
     EpochSums,
     SlotCheck,

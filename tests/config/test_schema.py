@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from mxtrain.config import MODELS, DataConfig, FitConfig, RunConfig, json_schema
-from mxtrain.config.introspection import models
+from mxtrain.config.introspection import allowed_models
 from mxtrain.names import LETTERS, fold, spelling, words
 from mxtrain.optim.rules import RULES
 from mxtrain.optim.schedules import LearningRateSchedule, momentum
 from mxtrain.types import Config
 
 SCHEDULES = (
-    *models(LearningRateSchedule),
+    *allowed_models(LearningRateSchedule),
     *(momentum.Null, momentum.Fixed, momentum.Nadam),
 )
 EVERY_MODEL = (RunConfig, DataConfig, FitConfig, *MODELS, *RULES, *SCHEDULES)

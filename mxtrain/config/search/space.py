@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from mxtrain.config.search.distributions import Distribution, FixedSuggester, Plain, Suggester
-from mxtrain.config.yaml.nodes import Entry, ListNode, MapNode, Node, ScalarNode, format_path, plain
+from mxtrain.config.yaml.nodes import Entry, ListNode, MapNode, Node, ScalarNode, format_path, to_python
 from mxtrain.errors import Location
 from mxtrain.names import spelling
 
@@ -256,7 +256,7 @@ class _PointBuilder:
             case distribution:
                 drawn = self.drawn[parameter.name] = distribution.suggest(self.draw, parameter.name)
                 filled = _numeric_value(parameter, distribution, drawn)
-        self.params[shown] = with_canonical_names(plain(filled.node))
+        self.params[shown] = with_canonical_names(to_python(filled.node))
         return filled
 
     def _fill_option(self, parameter: Parameter, option: Option) -> ParameterValue:

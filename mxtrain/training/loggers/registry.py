@@ -11,7 +11,7 @@ from math import isfinite
 from re import Pattern, compile
 from typing import Any
 
-from mxtrain.config.dotted_paths import flattened
+from mxtrain.config.dotted_paths import flatten
 from mxtrain.config.fit_section import LoggerName
 from mxtrain.errors import TrainingError, escape_unprintable
 from mxtrain.training.callbacks import EVENTS, Callback, Logger, Row, StopTraining
@@ -109,7 +109,7 @@ def scalars(row: Row) -> Iterator[tuple[str, float]]:
     ...               "diagnostics": {"update_ratio": {"W1": 0.001}}}))
     [('loss', 0.5), ('diagnostics/update_ratio/W1', 0.001)]
     """
-    for name, value in flattened(row, "/").items():
+    for name, value in flatten(row, "/").items():
         if name not in ("epoch", "iteration") and isinstance(value, int | float) and _is_finite(value):
             yield name, float(value)
 
@@ -129,7 +129,7 @@ def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
     """
     return {
         path: str(value) if isinstance(value, list | dict) else value
-        for path, value in flattened(config).items()
+        for path, value in flatten(config).items()
         if value is not None
     }
 
