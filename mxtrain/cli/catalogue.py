@@ -18,7 +18,7 @@ from mxtrain.config.fit_section import MetricName
 from mxtrain.config.introspection import kind, kinds, models
 from mxtrain.config.run_section import LossName
 from mxtrain.config.search.samplers_and_pruners import PRUNERS, SAMPLERS
-from mxtrain.names import spelling, words
+from mxtrain.names import ascii_names, display_name
 from mxtrain.nn import build_metric
 from mxtrain.nn.losses import LOSSES
 from mxtrain.optim.backends import BackendName
@@ -95,8 +95,8 @@ def _entries(choices: Iterable[type[Config]]) -> list[Entry]:
 def _fields(model: type[Config]) -> tuple[Field, ...]:
     return tuple(
         Field(
-            name=spelling(name),
-            also=words(name),
+            name=display_name(name),
+            also=ascii_names(name),
             required=field.is_required(),
             default=None if field.is_required() else field.get_default(),
             allowed=_allowed(field.annotation, field.metadata),
@@ -126,7 +126,7 @@ def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         case origin if origin in (Union, UnionType):
             return " | ".join(_allowed(part) for part in arguments if part is not NoneType)
         case origin if origin is dict:
-            below = ", ".join(spelling(name) for model in models(annotation) for name in model.model_fields)
+            below = ", ".join(display_name(name) for model in models(annotation) for name in model.model_fields)
             return f"a mapping of patterns to {below}" if below else "a mapping of plain values"
         case origin if origin is tuple:
             return f"a list, each {_allowed(arguments[0])}"

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from mxtrain.config.yaml.problem_report import ProblemReport
 from mxtrain.errors import Location
-from mxtrain.names import LETTERS, fold, spelling
+from mxtrain.names import LETTERS, display_name, normalize
 from mxtrain.types import Config, describe
 
 MAX_NODES = 10_000
@@ -83,7 +83,7 @@ def canonical(key: str) -> str:
     >>> canonical("learning_rate"), canonical("µ"), canonical("epochs")
     ('η', 'μ', 'epochs')
     """
-    folded = fold(key)
+    folded = normalize(key)
     return LETTERS.get(folded, folded)
 
 
@@ -93,7 +93,7 @@ def format_path(path: Iterable[str | int]) -> str:
     >>> format_path(["optimizer", "ε"]), format_path(["model", "hidden", 1])
     ('optimizer.ϵ', 'model.hidden.1')
     """
-    return ".".join(shorten(".".join(map(spelling, str(name).split(".")))) for name in path)
+    return ".".join(shorten(".".join(map(display_name, str(name).split(".")))) for name in path)
 
 
 def shorten(text: str, width: int = 60) -> str:
