@@ -1,4 +1,4 @@
-"""Types of config fields: bounded numbers, dtypes, and the base class of every config model."""
+"""Types of config fields: bounded numbers, dtypes, names of losses and metrics, and the base class of every config."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -27,6 +27,12 @@ Array: TypeAlias = Any
 DataType = Literal["float32", "float64"]
 DTYPES: Final[tuple[str, ...]] = get_args(DataType)
 """The dtypes that arrays may have."""
+
+ActivationName = Literal["relu", "tanh", "sigmoid"]
+LossName = Literal["softmax_cross_entropy", "logistic", "squared_error"]
+CLASS_LOSSES: tuple[LossName, ...] = ("softmax_cross_entropy", "logistic")
+"""The losses whose targets are classes; the targets of the others are numbers."""
+MetricName = Literal["accuracy", "loss", "mae", "r2"]
 
 
 def describe(value: object) -> str:

@@ -14,9 +14,7 @@ from rich.text import Text
 
 from mxtrain.cli.streams import print_results, results
 from mxtrain.config import MODELS, DataConfig
-from mxtrain.config.fit_section import MetricName
 from mxtrain.config.introspection import kind, kinds, models
-from mxtrain.config.run_section import LossName
 from mxtrain.config.search.samplers_and_pruners import PRUNERS, SAMPLERS
 from mxtrain.names import ascii_names, display_name
 from mxtrain.nn import build_metric
@@ -24,7 +22,7 @@ from mxtrain.nn.losses import LOSSES
 from mxtrain.optim.backends import BackendName
 from mxtrain.optim.rules import RULES
 from mxtrain.optim.schedules import LearningRateSchedule, MomentumSchedule
-from mxtrain.types import Bounds, Config, describe
+from mxtrain.types import Bounds, Config, LossName, MetricName, describe
 
 _BACKENDS: dict[BackendName, str] = {
     "auto": "The default: whichever of the others runs fastest on the arrays at hand.",

@@ -8,7 +8,7 @@ from typing import Any
 
 from mxtrain.atomic_io import is_finite_number
 from mxtrain.config import Objective
-from mxtrain.formatting import format_number
+from mxtrain.formatting import format_count, format_number
 from mxtrain.types import describe
 
 TrialRow = dict[str, Any]

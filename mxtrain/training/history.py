@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from mxtrain.atomic_io import extend_file, is_finite_number, open_file, parse_json, read_file, write_file
-from mxtrain.config import CLASS_LOSSES, RunConfig
+from mxtrain.config import RunConfig
 from mxtrain.config.dotted_paths import flattened
 from mxtrain.config.fit_section import is_better
 from mxtrain.formatting import format_number
 from mxtrain.training.callbacks import Row
 from mxtrain.training.early_stopping import Patience
-from mxtrain.types import Array, describe
+from mxtrain.types import CLASS_LOSSES, Array, describe
 
 METRICS = "metrics.jsonl"
 """The same lines for everybody to read; where the ledger is damaged, they stand in for it."""
