@@ -103,11 +103,11 @@ def _needed_packages() -> "Iterator[None]":
 
 
 def _written_message(written: "Report") -> str:
-    from mxtrain.formatting import count
+    from mxtrain.formatting import format_count
 
     if not written.pictures:
         return f"written to {written.page}"
-    pictures = count(len(written.pictures), "picture")
+    pictures = format_count(len(written.pictures), "picture")
     return f"written to {written.page}, with {pictures} in {written.pictures[0].parent}"
 
 

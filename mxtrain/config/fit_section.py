@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from mxtrain.types import Config, ListAsTuple, NonNegative, Positive, PositiveInt, mismatch_error
+from mxtrain.types import Config, ListAsTuple, MetricName, NonNegative, Positive, PositiveInt, mismatch_error
 
-MetricName = Literal["accuracy", "loss", "mae", "r2"]
 OnNonfinite = Literal["raise", "skip", "rollback"]
 Monitor = Literal["loss", "accuracy", "mae", "r2", "val_loss", "val_accuracy", "val_mae", "val_r2"]
 LoggerName = Literal["tensorboard", "mlflow"]

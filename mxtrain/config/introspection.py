@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
-from mxtrain.names import spelling, words
+from mxtrain.names import ascii_names, display_name
 from mxtrain.types import Config
 
 
@@ -51,7 +51,9 @@ def literal_values(annotation: Any) -> tuple[str, ...]:
 
 def accepted_names(model: type[Config]) -> dict[str, str]:
     """Every accepted name of every field of a model, and the name that the documentation prints."""
-    return {name: spelling(field) for field in model.model_fields for name in (spelling(field), *words(field))}
+    return {
+        name: display_name(field) for field in model.model_fields for name in (display_name(field), *ascii_names(field))
+    }
 
 
 def find_field_paths(root: type[Config], field: str) -> list[tuple[str, ...]]:

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 
 from mxtrain.config.data_section import has_ending
-from mxtrain.config.run_section import CLASS_LOSSES, RunConfig
+from mxtrain.config.run_section import RunConfig
 from mxtrain.data.batches import DiskSamples, InMemorySamples, Samples
 from mxtrain.data.fingerprint import fingerprint
 from mxtrain.data.inference_data import encode_target_array, load_held_out_file
@@ -19,6 +19,7 @@ from mxtrain.data.readers.npz_file import array_feature_names, check_finite_numb
 from mxtrain.data.sources import InMemoryData, load
 from mxtrain.data.splits import split
 from mxtrain.errors import DataError
+from mxtrain.types import CLASS_LOSSES
 
 
 def check_classes(config: RunConfig, target: str, class_names: tuple[str, ...] | None) -> None:

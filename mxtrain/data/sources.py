@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.config.data_section import TABLES, DataConfig, has_ending
-from mxtrain.config.run_section import CLASS_LOSSES, RunConfig
+from mxtrain.config.run_section import RunConfig
 from mxtrain.data.preprocessing.table import Table, check_names_exist, choose_features, table_from_columns
 from mxtrain.data.readers.columns import Choose, Column, Columns, Kind, Texts, columns_of
 from mxtrain.data.readers.csv_file import check_selected_names, read_csv
@@ -29,6 +29,7 @@ from mxtrain.data.readers.npz_file import array_feature_names, flatten_inputs, r
 from mxtrain.data.readers.open_file import opened
 from mxtrain.data.readers.polars_file import read_arrow, read_parquet
 from mxtrain.errors import ConfigError, ConfigProblem, DataError
+from mxtrain.types import CLASS_LOSSES
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,19 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from mxtrain.atomic_io import make_folder, read_file, reason, refuse_link, remove_temporary_files, temporary_target
+from mxtrain.atomic_io import (
+    describe_os_error,
+    make_folder,
+    parse_json,
+    read_file,
+    refuse_link,
+    remove_temporary_files,
+    temporary_target,
+)
 from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
 from mxtrain.config.dotted_paths import describe_at, first_difference, flatten
 from mxtrain.config.validation import DATA_PATHS
 from mxtrain.errors import ConfigError, ConfigProblem, ForeignRunError, SweepError, resume_command
-from mxtrain.formatting import parse
 from mxtrain.paths import expand_home, normalize_path
 from mxtrain.sweeps.result import SweepResult, TrialResult
 from mxtrain.training import check_same_run, folder_lock, is_folder_locked, write_file
@@ -156,7 +163,7 @@ class SweepFolder:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise SweepError(f"the sweep's folder {self.path} cannot be made: {reason(error)}") from error
+            raise SweepError(f"the sweep's folder {self.path} cannot be made: {describe_os_error(error)}") from error
         names = {name for name in names if temporary_target(name) != SWEEP_FILE}
         if names and not names & {
             SWEEP_FILE,
@@ -247,7 +254,7 @@ class SweepFolder:
             for folder in (trial.parent, trial, *folders):
                 refuse_link(folder)
         except OSError as error:
-            raise SweepError(f"trial {number} in {self.path} cannot be trained: {reason(error)}") from error
+            raise SweepError(f"trial {number} in {self.path} cannot be trained: {describe_os_error(error)}") from error
         return folders
 
     def archived_run_dirs(self, number: int, seeds: int) -> Iterator[list[Path]]:
@@ -325,7 +332,7 @@ class SweepFolder:
         file = self.path / "results.json"
         remedy = f"`{resume_command(self.path)}` writes it anew"
         try:
-            record = parse(read_file(file))
+            record = parse_json(read_file(file))
             if has_wrong_digest(record):
                 raise SweepError(f"{file} is damaged: its checksum differs; {remedy}")
             return SweepResult.from_dict(record).moved_to(self.path)
@@ -350,8 +357,8 @@ class SweepFolder:
             write_file(self.path / name, text.encode(), is_private)
         except OSError as error:
             raise SweepError(
-                f"{self.path / name} cannot be written: {reason(error)}; what was done is kept: make room, and "
-                f"continue with `{resume_command(self.path)}`"
+                f"{self.path / name} cannot be written: {describe_os_error(error)}; what was done is kept: "
+                f"make room, and continue with `{resume_command(self.path)}`"
             ) from error
 
     def _changed_setting_message(self, before: str, now: str) -> str:

@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from mxtrain.atomic_io import read_file
+from mxtrain.atomic_io import parse_json, read_file
 from mxtrain.config import CustomConfig, RunConfig
 from mxtrain.config.dotted_paths import flatten
-from mxtrain.formatting import parse
 from mxtrain.nn.matmul import gemm, single_threaded_blas
 from mxtrain.types import describe
 
@@ -115,7 +114,7 @@ def environment_changes(run_dir: Path, backend: str) -> list[str]:
     """
     file = run_dir / ENVIRONMENT
     try:
-        before = flatten(parse(read_file(file)))
+        before = flatten(parse_json(read_file(file)))
     except (OSError, ValueError, AttributeError):
         return [f"{file} cannot be read, so nothing is known of what the run ran on"]
     now = flatten(environment(backend))

@@ -6,13 +6,13 @@ from typing import get_args
 import pytest
 
 from mxtrain.config import CLASS_SOURCES, MODELS, json_schema
-from mxtrain.config.fit_section import MetricName
 from mxtrain.config.introspection import allowed_models, model_kind
 from mxtrain.config.run_section import LossChoice
 from mxtrain.config.search.samplers_and_pruners import PRUNERS, SAMPLERS
 from mxtrain.optim.backends import BackendName
 from mxtrain.optim.rules import RULES
 from mxtrain.optim.schedules import LearningRateSchedule, MomentumSchedule
+from mxtrain.types import MetricName
 
 WHOLE = {
     "optimizers": set(map(model_kind, RULES)),

@@ -16,7 +16,7 @@ from mxtrain.config.yaml.parser import MAX_NUMBER
 from mxtrain.config.yaml.problem_report import MAX_PROBLEMS
 from mxtrain.config.yaml.source_text import MAX_BYTES
 from mxtrain.errors import ConfigError
-from mxtrain.names import LETTERS, fold
+from mxtrain.names import LETTERS, normalize
 from mxtrain.optim.rules import RULES
 from mxtrain.optim.schedules import LearningRateSchedule, learning_rate, momentum
 from mxtrain.types import Config
@@ -107,7 +107,9 @@ def test_what_all_schedules_of_the_learning_rate_have_stands_there_with_its_defa
 
 def test_every_word_for_a_letter_stands_there() -> None:
     stated = {
-        word: fold(letter.strip("`")) for letter, words in _rows("Letter") for word in re.findall(r"`(.*?)`", words)
+        word: normalize(letter.strip("`"))
+        for letter, words in _rows("Letter")
+        for word in re.findall(r"`(.*?)`", words)
     }
     assert stated == LETTERS
 

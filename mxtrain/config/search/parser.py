@@ -36,7 +36,7 @@ from mxtrain.config.yaml.nodes import (
 )
 from mxtrain.config.yaml.problem_report import ProblemReport
 from mxtrain.errors import Location
-from mxtrain.names import spelling
+from mxtrain.names import display_name
 from mxtrain.types import Config, describe
 
 _MODELS: dict[str, type[Distribution] | type[Choice]] = {
@@ -206,7 +206,7 @@ class SearchParser:
                 self._refuse_in_list((*written, i), item)
             return
         for key, entry in node.entries.items() if isinstance(node, MapNode) else ():
-            path, place, called = (*names, key), (*written, key), f"{name}.{spelling(key)}"
+            path, place, called = (*names, key), (*written, key), f"{name}.{display_name(key)}"
             if reason := why_not_searchable(path):
                 self.report.add(format_path(place), reason, entry.location)
             elif is_distribution(entry.value):

@@ -18,7 +18,7 @@ from mxtrain.config.yaml.merge import Override
 from mxtrain.config.yaml.nodes import MapNode, format_path, to_python
 from mxtrain.config.yaml.problem_report import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem
-from mxtrain.names import spelling
+from mxtrain.names import display_name
 from mxtrain.redaction import strip_password
 from mxtrain.types import Config
 
@@ -142,7 +142,7 @@ class Sweep:
     def to_dict(self) -> dict[str, Any]:
         """The file that this sweep is as plain values, every setting filled in."""
         search = {
-            ".".join(map(spelling, parameter.path)): with_canonical_names(to_python(parameter.node))
+            ".".join(map(display_name, parameter.path)): with_canonical_names(to_python(parameter.node))
             for parameter in self.space.parameters
         }
         return {**self.run, "sweep": {"search": search, **self.settings.to_dict()}}

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from mxtrain.config.yaml.problem_report import ProblemReport
 from mxtrain.errors import Location
-from mxtrain.names import LETTERS, fold, is_unicode, spelling
+from mxtrain.names import LETTERS, display_name, is_unicode, normalize
 from mxtrain.types import Config, describe
 
 MAX_NODES = 10_000
@@ -80,7 +80,7 @@ def canonical_name(key: str) -> str:
     >>> canonical_name("learning_rate"), canonical_name("µ"), canonical_name("epochs")
     ('η', 'μ', 'epochs')
     """
-    folded = fold(key)
+    folded = normalize(key)
     return LETTERS.get(folded, folded)
 
 
@@ -90,7 +90,7 @@ def format_path(path: Iterable[str | int]) -> str:
     >>> format_path(["optimizer", "ε"]), format_path(["model", "hidden", 1])
     ('optimizer.ϵ', 'model.hidden.1')
     """
-    return ".".join(shorten(".".join(map(spelling, str(name).split(".")))) for name in path)
+    return ".".join(shorten(".".join(map(display_name, str(name).split(".")))) for name in path)
 
 
 def shorten(text: str, width: int = 60) -> str:

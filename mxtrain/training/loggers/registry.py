@@ -45,7 +45,7 @@ def open_loggers(names: Sequence[LoggerName]) -> list[Logger]:
 
 def _not_imported(name: LoggerName, error: Exception) -> TrainingError:
     return TrainingError(
-        f"fit.loggers: {name}: the package {_PACKAGES[name]} cannot be imported: {reason(error)}; "
+        f"fit.loggers: {name}: the package {_PACKAGES[name]} cannot be imported: {describe_error(error)}; "
         f"pip install --force-reinstall 'mxtrain[{name}]', or leave the logger out"
     )
 
@@ -85,7 +85,7 @@ class _IsolatedLogger:
         except Exception as error:  # noqa: BLE001 - a logger may raise anything, and no run depends on it
             if not self._has_reported:
                 self._has_reported = True
-                report(f"{type(self._logger).__name__}.{event} failed: {reason(error)}; training continues")
+                report(f"{type(self._logger).__name__}.{event} failed: {describe_error(error)}; training continues")
 
 
 def report(message: str) -> None:
@@ -93,7 +93,7 @@ def report(message: str) -> None:
     logging.getLogger("mxtrain").warning("%s", escape_unprintable(message))
 
 
-def reason(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return the first line of an error's message, with its type."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
