@@ -12,7 +12,6 @@ from mxtrain.config.loader import (
     sweep_from_dict,
 )
 from mxtrain.config.run_section import (
-    CLASS_LOSSES,
     MODELS,
     CustomConfig,
     LinearConfig,
@@ -43,6 +42,7 @@ from mxtrain.config.search.space import Point, Space
 from mxtrain.config.search.sweep_definition import Sweep
 from mxtrain.config.search.sweep_section import Objective, SweepConfig
 from mxtrain.config.yaml.dump import to_yaml
+from mxtrain.types import CLASS_LOSSES
 
 __all__ = [
     "ASHA",

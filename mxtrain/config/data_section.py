@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic_core import PydanticCustomError, core_schema
 
-from mxtrain.config.yaml.source_text import url_problem
 from mxtrain.names import nfc
+from mxtrain.paths import url_problem
 from mxtrain.types import Bounds, Config, ListAsTuple, PositiveInt, describe, field_error
 
 Standardize = Literal["features", "whole", "none"]
@@ -159,7 +159,7 @@ class DataConfig(Config):
         """Whether the source stays on the disk, and is read batch by batch."""
         return has_ending(self.source, ARRAYS)
 
-    def share(self, part: Literal["validation", "test"]) -> float:
+    def split_fraction(self, part: Literal["validation", "test"]) -> float:
         """The share of the source's own samples that a part takes: 0 where it has a file of its own."""
         value: float | str = getattr(self, part)
         return 0.0 if isinstance(value, str) else value
@@ -170,11 +170,11 @@ class DataConfig(Config):
             return self
         return self.model_copy(update={"standardize": "whole" if self.source == "digits" else "features"})
 
-    def why_not(self, handed_over: bool) -> str | None:
+    def source_problem(self, in_memory: bool) -> str | None:
         """What is wrong with the source where data are handed over, or are not; None where it suits."""
-        if handed_over == self.is_in_memory:
+        if in_memory == self.is_in_memory:
             return None
-        if handed_over:
+        if in_memory:
             return f"data were handed over, but the config has {self.source}; set source: {IN_MEMORY}"
         return "the data are not in the config; hand them over in Python with data=, or name a file"
 
@@ -219,7 +219,7 @@ class DataConfig(Config):
                 raise field_error(name, f"must be a share of {self.source}, got {path!r}")
             if isinstance(path, str) and not has_ending(path, endings):
                 raise field_error(name, f"must end in {', '.join(endings)}, to go with {self.source!r}, got {path!r}")
-        if self.share("validation") + self.share("test") >= 1:
+        if self.split_fraction("validation") + self.split_fraction("test") >= 1:
             raise field_error(
                 "test", "validation and test together must be below 1, so that some samples are trained on"
             )

@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from mxtrain.types import Config, ListAsTuple, NonNegative, Positive, PositiveInt, mismatch_error
+from mxtrain.types import Config, ListAsTuple, MetricName, NonNegative, Positive, PositiveInt, mismatch_error
 
-MetricName = Literal["accuracy", "loss", "mae", "r2"]
 OnNonfinite = Literal["raise", "skip", "rollback"]
 Monitor = Literal["loss", "accuracy", "mae", "r2", "val_loss", "val_accuracy", "val_mae", "val_r2"]
 LoggerName = Literal["tensorboard", "mlflow"]
@@ -29,15 +28,6 @@ def _validate_interval(text: str) -> str:
     if text != AUTO and not _INTERVAL.fullmatch(text):
         raise mismatch_error("auto, or a count and a unit, such as '1 epoch', '200 iterations' or '5 minutes'", text)
     return text
-
-
-def is_better(metric: str, value: float, than: float, by: float = 0.0) -> bool:
-    """Whether a metric's value is better than another by more than a margin: higher for accuracy and r2, else lower.
-
-    >>> is_better("val_loss", 0.1, than=0.2), is_better("val_r2", 0.1, than=0.2)
-    (True, False)
-    """
-    return value > than + by if metric.removeprefix("val_") in ("accuracy", "r2") else value < than - by
 
 
 class CheckpointConfig(Config):

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
-from mxtrain.config.yaml.nodes import MAX_DEPTH, canonical, is_unicode, shorten
+from mxtrain.config.yaml.nodes import MAX_DEPTH, canonical_name, shorten
+from mxtrain.names import is_unicode
 from mxtrain.types import describe, field_error
 
 MAX_CHARACTERS = 10_000
@@ -47,11 +48,11 @@ def _copy_checked(value: object, path: tuple[str, ...]) -> Any:
         raise _settings_error(path, f"nested deeper than {_MAX_DEPTH} levels")
     match value:
         case Mapping():
-            names = {canonical(_check_name(key, path)): key for key in value}
+            names = {canonical_name(_check_name(key, path)): key for key in value}
             for key in value:
-                if names[canonical(key)] != key:  # a file with both could not be read
+                if names[canonical_name(key)] != key:  # a file with both could not be read
                     raise _settings_error(
-                        path, f"{key} and {names[canonical(key)]} are two names of one value; keep one"
+                        path, f"{key} and {names[canonical_name(key)]} are two names of one value; keep one"
                     )
             return {key: _copy_checked(item, (*path, key)) for key, item in value.items()}
         case list() | tuple():

@@ -9,19 +9,24 @@ from mxtrain.config.fit_section import FitConfig
 from mxtrain.config.model_section import PlainValues
 from mxtrain.optim.backends import BackendName
 from mxtrain.optim.rules import AnyRule
-from mxtrain.types import Bounds, Config, DataType, ListAsTuple, Seed, field_error
+from mxtrain.types import (
+    CLASS_LOSSES,
+    ActivationName,
+    Bounds,
+    Config,
+    DataType,
+    ListAsTuple,
+    LossName,
+    Seed,
+    field_error,
+)
 
-LossName = Literal["softmax_cross_entropy", "logistic", "squared_error"]
 LossChoice = Literal["softmax_cross_entropy", "logistic", "squared_error", "custom"]
 Targets = Literal["numbers", "classes", "binary"]
-Activation = Literal["relu", "tanh", "sigmoid"]
 Width = Annotated[int, Bounds(ge=1, whole=True, ceiling=1_000_000)]
 """Of a layer; what is wider is a slip that would exhaust the memory."""
 
 Threads = Annotated[int, Bounds(ge=1, whole=True, ceiling=1024)]
-
-CLASS_LOSSES: tuple[LossName, ...] = ("softmax_cross_entropy", "logistic")
-"""The losses whose targets are classes; the others take numbers."""
 
 _DECODING: dict[Targets, LossName] = {
     "numbers": "squared_error",
@@ -56,7 +61,7 @@ class MLPConfig(Config):
 
     kind: Literal["mlp"] = "mlp"
     hidden: Annotated[tuple[Width, ...], ListAsTuple] = (64,)
-    activation: Activation = "relu"
+    activation: ActivationName = "relu"
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import NamedTuple
 
-from mxtrain.config.run_section import Activation as ActivationName
-from mxtrain.types import Array
+from mxtrain.types import ActivationName, Array
 
 
 class Activation(NamedTuple):

@@ -10,12 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from mxtrain.config.run_section import Activation as ActivationName
-from mxtrain.config.run_section import LossName
 from mxtrain.nn.losses import LOSSES
 from mxtrain.nn.matmul import ACTIVATIONS, Activation, MatMul, MatMulPlan, single_threaded_blas
 from mxtrain.random import uniform
-from mxtrain.types import Array
+from mxtrain.types import ActivationName, Array, LossName
 
 Names = Sequence[tuple[str, str | None]]
 """The names of each layer's weight and bias; None where there is no bias."""

@@ -11,13 +11,20 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from mxtrain.atomic_io import make_folder, read_file, reason, refuse_link, remove_temporary_files, temporary_target
+from mxtrain.atomic_io import (
+    describe_os_error,
+    make_folder,
+    parse_json,
+    read_file,
+    refuse_link,
+    remove_temporary_files,
+    temporary_target,
+)
 from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
-from mxtrain.config.dotted_paths import cause, flattened, told
-from mxtrain.config.validation import DATA_PATHS, normalize_path
-from mxtrain.config.yaml.source_text import expand_home
+from mxtrain.config.dotted_paths import describe_at, first_difference, flatten
+from mxtrain.config.validation import DATA_PATHS
 from mxtrain.errors import ConfigError, ConfigProblem, ForeignRunError, SweepError, resume_command
-from mxtrain.formatting import parse
+from mxtrain.paths import expand_home, normalize_path
 from mxtrain.sweeps.result import SweepResult, TrialResult
 from mxtrain.training import check_same_run, folder_lock, is_folder_locked, write_file
 from mxtrain.training.history import METRICS
@@ -155,7 +162,7 @@ class SweepFolder:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise SweepError(f"the sweep's folder {self.path} cannot be used: {reason(error)}") from error
+            raise SweepError(f"the sweep's folder {self.path} cannot be used: {describe_os_error(error)}") from error
         names = {name for name in names if temporary_target(name) != SWEEP_FILE}
         if names and not names & {SWEEP_FILE, "study.db", "trials"}:  # sweep.yaml may be lost; the study identifies it
             raise SweepError(f"{self.path} is not empty and holds no sweep; name another folder with --run-dir")
@@ -193,10 +200,12 @@ class SweepFolder:
             before, now = _immutable_settings(recorded), _immutable_settings(sweep)
             changed = [key for key in before | now if before.get(key) != now.get(key)]
             if changed:
-                causes = dict.fromkeys(cause(path, before, now) for path in changed)
+                causes = dict.fromkeys(first_difference(path, before, now) for path in changed)
                 raise ConfigError(
                     [
-                        ConfigProblem(path, self._changed_setting_message(told(before, path), told(now, path)))
+                        ConfigProblem(
+                            path, self._changed_setting_message(describe_at(before, path), describe_at(now, path))
+                        )
                         for path in causes
                     ]
                 )
@@ -239,7 +248,7 @@ class SweepFolder:
             for folder in (trial.parent, trial, *folders):
                 refuse_link(folder)
         except OSError as error:
-            raise SweepError(f"trial {number} in {self.path} cannot be trained: {reason(error)}") from error
+            raise SweepError(f"trial {number} in {self.path} cannot be trained: {describe_os_error(error)}") from error
         return folders
 
     def archived_run_dirs(self, number: int, seeds: int) -> Iterator[list[Path]]:
@@ -317,7 +326,7 @@ class SweepFolder:
         file = self.path / "results.json"
         remedy = f"`{resume_command(self.path)}` writes it again"
         try:
-            record = parse(read_file(file))
+            record = parse_json(read_file(file))
             if has_wrong_digest(record):
                 raise SweepError(f"{file} is damaged: its checksum differs; {remedy}")
             return SweepResult.from_dict(record).moved_to(self.path)
@@ -342,8 +351,8 @@ class SweepFolder:
             write_file(self.path / name, text.encode(), is_private)
         except OSError as error:
             raise SweepError(
-                f"{self.path / name} cannot be written: {reason(error)}; finished trials are kept: free some space, "
-                f"and continue with `{resume_command(self.path)}`"
+                f"{self.path / name} cannot be written: {describe_os_error(error)}; finished trials are kept: "
+                f"free some space, and continue with `{resume_command(self.path)}`"
             ) from error
 
     def _changed_setting_message(self, before: str, now: str) -> str:
@@ -373,4 +382,4 @@ def _with_recorded_paths(recorded: Sweep, sweep: Sweep) -> Sweep:
 
 
 def _immutable_settings(sweep: Sweep) -> dict[str, Any]:
-    return {path: value for path, value in flattened(sweep.to_dict()).items() if path not in MUTABLE_SETTINGS}
+    return {path: value for path, value in flatten(sweep.to_dict()).items() if path not in MUTABLE_SETTINGS}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from mxtrain.formatting import parse
+from mxtrain.atomic_io import parse_json
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -84,7 +84,7 @@ class Snapshot:
         """
         try:
             tensors = load(files["arrays.safetensors"])
-            record = parse(files["record.json"])
+            record = parse_json(files["record.json"])
         except (KeyError, SafetensorError, ValueError) as error:
             raise ValueError(f"not the files of a checkpoint: {error}") from error
         groups = _grouped(tensors, "parameters", "slots", "best", "rollback")
