@@ -177,7 +177,7 @@ def _threads_used(backend: Backend, size: int) -> int:
     """How many threads work on an array of this size."""
     if backend.name != "compiled":
         return 1
+    from mxtrain.optim.backends.base import thread_count
     from mxtrain.optim.backends.numba_backend import MIN_PARALLEL_SIZE
-    from mxtrain.optim.backends.threads import thread_count
 
     return thread_count() if size >= MIN_PARALLEL_SIZE else 1
