@@ -131,7 +131,7 @@ def test_a_data_file_is_relative_to_the_current_folder(here: Path, write: Write,
         ("a..b=1", "must be written path=value, as in optimizer.η=0.01"),
         (".seed=1", "must be written path=value, as in optimizer.η=0.01"),
         ("optimizer.=1", "must be written path=value, as in optimizer.η=0.01"),
-        ("extends=base.yaml", "extends can only be used in a file; name that file instead"),
+        ("extends=base.yaml", "extends belongs into a file; name that file instead"),
     ],
 )  # fmt: skip
 def test_a_wrong_override_is_told_as_it_was_given(
