@@ -11,15 +11,8 @@ from mxtrain.config.loader import (
     run_from_dict,
     sweep_from_dict,
 )
-from mxtrain.config.run_section import (
-    CLASS_LOSSES,
-    MODELS,
-    CustomConfig,
-    LinearConfig,
-    MLPConfig,
-    ModelConfig,
-    RunConfig,
-)
+from mxtrain.config.model_section import MODELS, CustomConfig, LinearConfig, MLPConfig, ModelConfig
+from mxtrain.config.run_section import RunConfig
 from mxtrain.config.schema import json_schema
 from mxtrain.config.search.distributions import Suggester
 from mxtrain.config.search.samplers_and_pruners import (
@@ -43,6 +36,7 @@ from mxtrain.config.search.space import Point, Space
 from mxtrain.config.search.sweep_definition import Sweep
 from mxtrain.config.search.sweep_section import Objective, SweepConfig
 from mxtrain.config.yaml.dump import to_yaml
+from mxtrain.types import CLASS_LOSSES
 
 __all__ = [
     "ASHA",

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 
 from mxtrain.config.data_section import has_ending
-from mxtrain.config.run_section import CLASS_LOSSES, RunConfig
+from mxtrain.config.run_section import RunConfig
 from mxtrain.data.batches import DiskSamples, InMemorySamples, Samples
 from mxtrain.data.fingerprint import fingerprint
 from mxtrain.data.inference_data import encode_target_array, load_held_out_file
@@ -19,6 +19,7 @@ from mxtrain.data.readers.npz_file import array_feature_names, check_finite_numb
 from mxtrain.data.sources import InMemoryData, load
 from mxtrain.data.splits import split
 from mxtrain.errors import DataError
+from mxtrain.types import CLASS_LOSSES
 
 
 def check_classes(config: RunConfig, target: str, class_names: tuple[str, ...] | None) -> None:
@@ -61,7 +62,7 @@ def prepare_on_disk(config: RunConfig) -> tuple[tuple[Samples, Samples, Samples]
     else:
         check_finite_numbers(found, where)
     check_classes(config, _TARGET_NAME, class_names)
-    rows = split(found, data.share("validation"), data.share("test"), config.seed, stratified=classes)
+    rows = split(found, data.split_fraction("validation"), data.split_fraction("test"), config.seed, stratified=classes)
     check_batch_size(config, len(rows.training))
 
     is_training = np.zeros(len(arrays), dtype=bool)
@@ -202,7 +203,9 @@ def _prepare_table(
     classes = config.decoding in CLASS_LOSSES
     table = given.table(config) if given else load(data, classes)
     check_classes(config, table.target_name, table.class_names)
-    rows = split(table.targets, data.share("validation"), data.share("test"), config.seed, stratified=classes)
+    rows = split(
+        table.targets, data.split_fraction("validation"), data.split_fraction("test"), config.seed, stratified=classes
+    )
     check_batch_size(config, len(rows.training))
     preprocessing = fit_preprocessing(table, rows.training, config)
     targets = encode_targets(table.targets, preprocessing, data.source)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.config.data_section import TABLES, DataConfig, has_ending
-from mxtrain.config.run_section import CLASS_LOSSES, RunConfig
+from mxtrain.config.run_section import RunConfig
 from mxtrain.data.preprocessing.table import Table, check_names_exist, choose_features, table_from_columns
 from mxtrain.data.readers.columns import Choose, Column, Columns, Kind, Texts, columns_of
 from mxtrain.data.readers.csv_file import check_selected_names, read_csv
@@ -29,6 +29,7 @@ from mxtrain.data.readers.npz_file import array_feature_names, flatten_inputs, r
 from mxtrain.data.readers.open_file import opened
 from mxtrain.data.readers.polars_file import read_arrow, read_parquet
 from mxtrain.errors import ConfigError, ConfigProblem, DataError
+from mxtrain.types import CLASS_LOSSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def load(config: DataConfig, classes: bool) -> Table:
     """
     source, target = config.source, config.target
     if config.is_in_memory:
-        raise DataError(f"data.source: {config.why_not(handed_over=False)}")
+        raise DataError(f"data.source: {config.source_problem(in_memory=False)}")
     if not config.is_file:
         return load_packaged(source, classes)
     assert target is not None, "DataConfig asks it of every file"
@@ -185,14 +186,14 @@ def read_in_memory_data(config: RunConfig, given: Any) -> InMemoryData | None:
 
     Example:
         >>> run = RunConfig.model_validate({
-        ...     "data": {"source": "handed_over"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
+        ...     "data": {"source": "in_memory"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
         ...     "optimizer": {"kind": "adam"}})
         >>> taken = read_in_memory_data(run, ([[1, 2], [3, 4], [5, 6]], ["cat", "ant", "cat"]))
         >>> table = taken.table(run)
         >>> table.column_names, table.targets.tolist(), table.class_names
         (('X[0]', 'X[1]'), [1, 0, 1], ('ant', 'cat'))
     """
-    problem = config.data.why_not(handed_over=given is not None)
+    problem = config.data.source_problem(in_memory=given is not None)
     if problem is not None:
         raise ConfigError([ConfigProblem("data.source", problem)])
     if given is None:

@@ -8,22 +8,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from mxtrain.config.run_section import (
-    CLASS_LOSSES,
-    CustomConfig,
-    LinearConfig,
-    LossName,
-    MLPConfig,
-    ModelConfig,
-    RunConfig,
-)
+from mxtrain.config.model_section import CustomConfig, LinearConfig, MLPConfig, ModelConfig
+from mxtrain.config.run_section import RunConfig
 from mxtrain.errors import ConfigError, ConfigProblem, ModelError
 from mxtrain.formatting import format_number
 from mxtrain.nn.losses import LOSSES
 from mxtrain.nn.mlp import MLP
 from mxtrain.nn.model import Model
 from mxtrain.optim.backends import array_kind, array_module, zeros_like
-from mxtrain.types import Array, describe
+from mxtrain.types import CLASS_LOSSES, Array, LossName, describe
 
 
 def build_model(config: ModelConfig, loss: LossName, n_features: int, n_outputs: int, xp: ModuleType = np) -> Model:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from mxtrain.config.run_section import LossName
-from mxtrain.nn.matmul import sigmoid
-from mxtrain.types import Array
+from mxtrain.nn.activations import sigmoid
+from mxtrain.types import Array, LossName
 
 
 def decide(xp: ModuleType, loss: LossName, outputs: Array) -> Array:

@@ -7,10 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mxtrain.config.fit_section import MetricName
-from mxtrain.config.run_section import LossName
 from mxtrain.nn.losses import LOSSES, decide
-from mxtrain.types import Array
+from mxtrain.types import Array, LossName, MetricName
 
 
 class Metric(Protocol):

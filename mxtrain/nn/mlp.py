@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from mxtrain.config.run_section import Activation as ActivationName
-from mxtrain.config.run_section import LossName
+from mxtrain.nn.activations import ACTIVATIONS, Activation
 from mxtrain.nn.losses import LOSSES
-from mxtrain.nn.matmul import ACTIVATIONS, Activation, MatMul, MatMulPlan, single_threaded_blas
+from mxtrain.nn.matmul import MatMul, MatMulPlan, single_threaded_blas
 from mxtrain.random import uniform
-from mxtrain.types import Array
+from mxtrain.types import ActivationName, Array, LossName
 
 Names = Sequence[tuple[str, str | None]]
 """The names of each layer's weight and bias; None where there is no bias."""
@@ -88,7 +87,9 @@ def _backward(
         (weight, bias), delta, below = names[i], deltas[i], layers[i - 1] if i else None
         stage = [MatMul(below, delta, grads[weight], transpose_a=True)]
         if i:
-            lower = MatMul(delta, params[weight], deltas[i - 1], transpose_b=True, activation=activation, at=below)
+            lower = MatMul(
+                delta, params[weight], deltas[i - 1], transpose_b=True, activation=activation, activation_output=below
+            )
             stage.insert(0, lower)
         if bias:
             stage.append(MatMul(ones, delta, grads[bias][None]))

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from mxtrain.formatting import count, format_number
+from mxtrain.formatting import format_count, format_number
 from mxtrain.reports.charts import (
     BLUE,
     GREY,
@@ -87,7 +87,7 @@ def thinning_note(run: RunData) -> str:
     """Return the note that curves are thinned; empty if they are not."""
     if len(run.history) <= POINTS:
         return ""
-    epochs = count(len(run.history), "epoch")
+    epochs = format_count(len(run.history), "epoch")
     return f"Of {epochs}, each curve shows the minimum and the maximum of {POINTS // 2} intervals of equal length."
 
 
@@ -139,7 +139,7 @@ def _confusion_chart(comparison: Comparison, names: tuple[str, ...]) -> Chart:
     size = len(names)
     true, predicted = comparison.targets.astype(np.int64), comparison.predicted.astype(np.int64)
     counts = np.bincount(true * size + predicted, minlength=size * size).reshape(size, size)
-    caption = f"{count(len(true), 'sample')}; one row for each true class, colored by the fraction of the row."
+    caption = f"{format_count(len(true), 'sample')}; one row for each true class, colored by the fraction of the row."
     return Chart(
         "confusion",
         f"Confusion matrix of the {comparison.part} part",
@@ -201,7 +201,7 @@ def _describe_errors(counts: NDArray[Any], names: tuple[str, ...]) -> str:
         for row, column in worst
         if wrong[row, column]
     ]
-    return f"{count(int(wrong.sum()), 'error')}, most often {', '.join(pairs)}."
+    return f"{format_count(int(wrong.sum()), 'error')}, most often {', '.join(pairs)}."
 
 
 def _prediction_chart(comparison: Comparison, target: str) -> Chart:
@@ -209,7 +209,7 @@ def _prediction_chart(comparison: Comparison, target: str) -> Chart:
     shown = np.arange(len(true))
     if len(true) > _MAX_SAMPLES:
         shown = np.linspace(0, len(true) - 1, _MAX_SAMPLES).astype(np.int64)
-    samples = count(len(true), "sample")
+    samples = format_count(len(true), "sample")
     notes = [
         f"true {format_number(float(t))}, predicted {format_number(float(p))}"
         for t, p in zip(true[shown], predicted[shown], strict=True)

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from mxtrain.config import RunConfig, to_yaml
-from mxtrain.config.dotted_paths import flattened
+from mxtrain.config.dotted_paths import flatten
 from mxtrain.data import Data
 from mxtrain.errors import resume_command
-from mxtrain.formatting import count, format_duration, format_number
-from mxtrain.names import spelling
+from mxtrain.formatting import format_count, format_duration, format_number
+from mxtrain.names import display_name
 from mxtrain.nn import ModelFactory
 from mxtrain.reports.charts import Chart
 from mxtrain.reports.page import Report, write_report
@@ -39,7 +39,7 @@ def summary(run: RunData) -> str:
 
 def _describe_progress(run: RunData) -> str:
     done, planned = len(run.history), run.config.fit.epochs
-    epochs = count(done, "epoch") if done == planned else f"{done:,} of {count(planned, 'epoch')}"
+    epochs = format_count(done, "epoch") if done == planned else f"{done:,} of {format_count(planned, 'epoch')}"
     time = f" in {format_duration(run.seconds)}" if run.seconds is not None and done else ""
     match run.status.state:
         case "finished" if done < planned:
@@ -76,7 +76,7 @@ def _describe_evaluation(run: RunData) -> str:
         return ""
     part = run.comparison.part
     metrics = ", ".join(f"{name} {format_number(value)}" for name, value in run.comparison.metrics.items())
-    return f"On the {part} part ({count(run.comparison.samples[part], 'sample')}): {metrics}."
+    return f"On the {part} part ({format_count(run.comparison.samples[part], 'sample')}): {metrics}."
 
 
 def _metric_phrase(monitor: str) -> str:
@@ -124,7 +124,7 @@ def non_default_values(config: RunConfig) -> dict[str, str]:
 def _non_default_values(config: Config, prefix: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, field in type(config).model_fields.items():
-        path, value = f"{prefix}{spelling(name)}", getattr(config, name)
+        path, value = f"{prefix}{display_name(name)}", getattr(config, name)
         default = None if field.is_required() else field.get_default(call_default_factory=True)
         if isinstance(value, Config):
             found |= _non_default_values(value, f"{path}.")
@@ -187,7 +187,7 @@ def report_run(
         facts=_facts(run),
         sections=sections,
         config_lines=_config_lines(run.config),
-        environment={name.replace("packages.", ""): value for name, value in flattened(run.environment).items()},
+        environment={name.replace("packages.", ""): value for name, value in flatten(run.environment).items()},
     )
 
 
@@ -239,7 +239,9 @@ def _describe_data(run: RunData) -> str:
     if run.comparison is not None:
         parts.append(", ".join(f"{size:,} for {part}" for part, size in run.comparison.samples.items()))
     if run.loaded is not None:
-        parts.append(count(len(run.loaded.feature_names), "feature"))
+        parts.append(format_count(len(run.loaded.feature_names), "feature"))
         names = run.loaded.class_names
-        parts.append(count(len(names), "class", "classes") if names else f"predicts {run.loaded.preprocessing.target}")
+        parts.append(
+            format_count(len(names), "class", "classes") if names else f"predicts {run.loaded.preprocessing.target}"
+        )
     return "; ".join(parts)

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from optuna.visualization import plot_param_importances, plot_rank
 
 from mxtrain.config import Objective
-from mxtrain.formatting import count, format_number, format_objective
+from mxtrain.formatting import format_count, format_number, format_objective
 from mxtrain.reports.charts import (
     BLUE,
     GREEN,
@@ -88,7 +88,7 @@ def front_chart(sweep: SweepData) -> Chart | None:
 
 def importance_charts(sweep: SweepData, importances: Sequence[Mapping[str, float]]) -> list[Chart]:
     """Plot the importance of each searched value, for each objective that has importances."""
-    ended = count(len(sweep.in_state("complete", "pruned", "failed")), "trial")
+    ended = format_count(len(sweep.in_state("complete", "pruned", "failed")), "trial")
     caption = (
         f"How much each value decided whether a trial was among the best {number_of_best(sweep)} of {ended}, by "
         "Optuna's PED-ANOVA. Pruned and failed trials rank below complete ones."
@@ -267,7 +267,9 @@ def _history_chart(sweep: SweepData, index: int) -> Chart:
         scatter.update(error_y={"array": spreads, "thickness": 1, "width": 0})
     traces.append(scatter)
     failed = len(sweep.in_state("failed"))
-    failures = f"{count(failed, 'trial')} failed and {'has' if failed == 1 else 'have'} no value." if failed else ""
+    failures = (
+        f"{format_count(failed, 'trial')} failed and {'has' if failed == 1 else 'have'} no value." if failed else ""
+    )
     bars = "Bars show the standard deviation over the seeds." if any(spreads) else ""
     shown = [*values, *_values(pruned, index)]
     y_range = _initial_range(shown, objective)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mxtrain.errors import resume_command
-from mxtrain.formatting import count, format_duration, format_number, format_objective
+from mxtrain.formatting import format_count, format_duration, format_number, format_objective
 from mxtrain.reports.page import Report, write_report
 from mxtrain.reports.sweep_charts import (
     curve_chart,
@@ -104,8 +104,10 @@ def _describe_states(sweep: SweepData) -> str:
     text = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
     ended = sum(counts[state] for state in ("complete", "pruned", "failed"))
     if ended < sweep.total:
-        return f"{ended} of {count(sweep.total, 'trial')} have ended: {text}." if text else "No trial has started."
-    return f"{count(sweep.total, 'trial')}: {text}."
+        return (
+            f"{ended} of {format_count(sweep.total, 'trial')} have ended: {text}." if text else "No trial has started."
+        )
+    return f"{format_count(sweep.total, 'trial')}: {text}."
 
 
 def _describe_best(sweep: SweepData) -> str:
@@ -138,7 +140,7 @@ def _describe_pruning(sweep: SweepData) -> str:
     saved = sum(max(0, longest - it.epochs) * it.seconds / it.epochs for it in pruned)
     if not pruned or not saved:
         return f"Training took {format_duration(spent)}." if spent else ""
-    early = f"Pruning ended {count(len(pruned), 'trial')} early"
+    early = f"Pruning ended {format_count(len(pruned), 'trial')} early"
     whole = f"of the about {format_duration(saved + spent)} that training all to the end would have taken"
     return f"{early} and saved {saved / (saved + spent):.0%} {whole}."
 

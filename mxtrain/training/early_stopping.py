@@ -4,8 +4,17 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mxtrain.config.fit_section import EarlyStopping, is_better
+from mxtrain.config.fit_section import EarlyStopping
 from mxtrain.training.callbacks import Row
+
+
+def is_better(metric: str, value: float, than: float, by: float = 0.0) -> bool:
+    """Return True if a metric improved by more than a margin: upwards for accuracy and r2, downwards for others.
+
+    >>> is_better("val_loss", 0.1, than=0.2), is_better("val_r2", 0.1, than=0.2)
+    (True, False)
+    """
+    return value > than + by if metric.removeprefix("val_") in ("accuracy", "r2") else value < than - by
 
 
 @dataclass(slots=True)

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from mxtrain.atomic_io import extend_file, open_file, read_file, write_file
-from mxtrain.config import CLASS_LOSSES, RunConfig
-from mxtrain.config.dotted_paths import flattened
-from mxtrain.config.fit_section import is_better
-from mxtrain.formatting import format_number, is_finite_number, parse
+from mxtrain.atomic_io import extend_file, is_finite_number, open_file, parse_json, read_file, write_file
+from mxtrain.config import RunConfig
+from mxtrain.config.dotted_paths import flatten
+from mxtrain.formatting import format_number
 from mxtrain.training.callbacks import Row
-from mxtrain.training.early_stopping import Patience
-from mxtrain.types import Array, describe
+from mxtrain.training.early_stopping import Patience, is_better
+from mxtrain.types import CLASS_LOSSES, Array, describe
 
 METRICS = "metrics.jsonl"
 """The same lines for everybody to read; where the ledger is damaged, they stand in for it."""
@@ -82,7 +81,7 @@ class MetricsLog:
             except OSError:
                 continue
             if sha256(text).hexdigest() == extent["sha256"]:
-                return [parse(line) for line in text.splitlines()], path
+                return [parse_json(line) for line in text.splitlines()], path
         raise ValueError(
             f"neither {self.path.name} nor {METRICS} holds the metrics of its {extent['epochs']} epochs any more: "
             "their SHA-256 differs"
@@ -110,7 +109,7 @@ def read_rows(run_dir: Path) -> tuple[list[Row], str]:
         return rows, ""
     for number, line in enumerate(lines, 1):
         try:
-            row = parse(line)
+            row = parse_json(line)
         except ValueError:
             is_torn = number == len(lines) and not line.endswith(b"\n")
             return rows, "" if is_torn else f"{METRICS}:{number}: is not JSON"
@@ -128,7 +127,7 @@ def _row_problem(row: Any, before: Sequence[Row]) -> str:
         return f"epoch: must be {len(before) + 1}, got {describe(row.get('epoch'))}"
     if missing := [name for name in (before[0] if before else ("iteration", "loss")) if name not in row]:
         return f"{missing[0]}: is missing"
-    for name, value in flattened(row).items():
+    for name, value in flatten(row).items():
         if name != "diagnostics" and value is not None and not is_finite_number(value):
             return f"{name}: must be a finite number, got {describe(value)}"
     if "diagnostics" in row and not isinstance(row["diagnostics"], dict):

@@ -12,8 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from mxtrain.atomic_io import read_safetensors
-from mxtrain.config import CLASS_LOSSES, RunConfig, read_run
-from mxtrain.config.fit_section import MetricName
+from mxtrain.config import RunConfig, read_run
 from mxtrain.data import (
     Data,
     InMemorySamples,
@@ -37,6 +36,7 @@ from mxtrain.training.resume_checks import check_data
 from mxtrain.training.run_directory import PREPROCESSING, RunDirectory, read_record
 from mxtrain.training.run_status import MODEL, Status, read_status
 from mxtrain.training.trainer import EVALUATION_BATCH, evaluate_metrics
+from mxtrain.types import CLASS_LOSSES, MetricName
 
 _DATA_CHANGED_REMEDY = "evaluate on a file of its own"
 PartName = Literal["training", "validation", "test"]

@@ -105,7 +105,7 @@ def resume(
     check_callbacks(callbacks)
     directory = RunDirectory.open(run_dir)
     with directory.locked():
-        run = read_run(directory.config_file, overrides, handed_over=data is not None)
+        run = read_run(directory.config_file, overrides, in_memory=data is not None)
         run = with_factory(run.resolve(), model)
         loggers = open_loggers(run.fit.loggers)
         checkpoints = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep)
@@ -241,10 +241,10 @@ def _run_epoch(
     notify(callbacks, "on_epoch", trainer.state, row)
 
 
-def _run_config(config: Config, overrides: Sequence[str], handed_over: bool) -> RunConfig:
+def _run_config(config: Config, overrides: Sequence[str], in_memory: bool) -> RunConfig:
     match config:
         case str() | PathLike():
-            return read_run(config, overrides, handed_over=handed_over)
+            return read_run(config, overrides, in_memory=in_memory)
         case _ if len(check_overrides(overrides)):
             raise ConfigError([ConfigProblem("overrides", "only a run file takes overrides; change the config itself")])
         case RunConfig():

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mxtrain.config.run_section import Activation, LossName
 from mxtrain.nn import MLP
+from mxtrain.types import ActivationName, LossName
 
 LOSSES: list[LossName] = ["softmax_cross_entropy", "logistic", "squared_error"]
-ACTIVATIONS: list[Activation] = ["relu", "tanh", "sigmoid"]
+ACTIVATIONS: list[ActivationName] = ["relu", "tanh", "sigmoid"]
 DEPTHS = [(), (5,), (6, 4), (3, 3, 3)]
 FEATURES = 4
 
@@ -53,7 +53,7 @@ def slopes(model: MLP, params: dict[str, Any], inputs: Any, targets: Any, name: 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("hidden", DEPTHS)
 @pytest.mark.parametrize("bias", [True, False])
-def test_gradients_are_slopes(loss: LossName, activation: Activation, hidden: tuple[int, ...], bias: bool) -> None:
+def test_gradients_are_slopes(loss: LossName, activation: ActivationName, hidden: tuple[int, ...], bias: bool) -> None:
     inputs, targets, outputs = sample(loss)
     model = MLP((FEATURES, *hidden, outputs), activation, loss, bias)
     params = at_random(model)
@@ -64,7 +64,7 @@ def test_gradients_are_slopes(loss: LossName, activation: Activation, hidden: tu
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_batch_has_the_sum_of_its_samples(loss: LossName, activation: Activation) -> None:
+def test_a_batch_has_the_sum_of_its_samples(loss: LossName, activation: ActivationName) -> None:
     """Of losses and of gradients, so that an epoch's loss is the sum over its batches, whatever their sizes."""
     inputs, targets, outputs = sample(loss)
     model = MLP((FEATURES, 5, outputs), activation, loss)

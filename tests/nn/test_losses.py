@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mxtrain.config.run_section import LossName
 from mxtrain.nn.losses import LOSSES
+from mxtrain.types import LossName
 
 
 def value_and_gradient(loss: LossName, outputs: Any, targets: Any, dtype: str = "float64") -> tuple[float, Any]:

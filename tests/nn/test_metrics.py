@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mxtrain.config.fit_section import MetricName
-from mxtrain.config.run_section import LossName
 from mxtrain.nn import build_metric, decide, probabilities
 from mxtrain.nn.losses import LOSSES
+from mxtrain.types import LossName, MetricName
 
 
 def in_batches(

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mxtrain.config.run_section import Activation, LinearConfig, MLPConfig
+from mxtrain.config.model_section import LinearConfig, MLPConfig
 from mxtrain.nn import MLP, build_model
+from mxtrain.types import ActivationName
 
 
 def grads_like(params: dict[str, Any]) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def test_a_linear_model_by_hand() -> None:
 @pytest.mark.parametrize(
     ("activation", "hidden"), [("relu", [0, 2]), ("tanh", np.tanh([-1, 2])), ("sigmoid", 1 / (1 + np.exp([1, -2])))]
 )
-def test_a_hidden_layer_by_hand(activation: Activation, hidden: Any) -> None:
+def test_a_hidden_layer_by_hand(activation: ActivationName, hidden: Any) -> None:
     model = build_model(MLPConfig(hidden=(2,), activation=activation), "squared_error", n_features=1, n_outputs=1)
     params = {
         "W1": np.array([[1.0, 2.0]]),
@@ -110,7 +111,7 @@ def test_the_first_weights_follow_from_the_seed_and_the_name() -> None:
     [("relu", (6 / 200) ** 0.5, (6 / 110) ** 0.5), ("tanh", (6 / 300) ** 0.5, (6 / 110) ** 0.5)],
 )
 def test_weights_begin_uniform_within_their_limits(
-    dtype: str, activation: Activation, first: float, last: float
+    dtype: str, activation: ActivationName, first: float, last: float
 ) -> None:
     """He's below a relu, Glorot's elsewhere."""
     params = MLP((200, 100, 10), activation, "softmax_cross_entropy").init(0, dtype)
