@@ -186,7 +186,7 @@ def read_in_memory_data(config: RunConfig, given: Any) -> InMemoryData | None:
 
     Example:
         >>> run = RunConfig.model_validate({
-        ...     "data": {"source": "handed_over"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
+        ...     "data": {"source": "in_memory"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
         ...     "optimizer": {"kind": "adam"}})
         >>> taken = read_in_memory_data(run, ([[1, 2], [3, 4], [5, 6]], ["cat", "ant", "cat"]))
         >>> table = taken.table(run)
