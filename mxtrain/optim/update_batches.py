@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.optim.backends import Backend, OverlapCheck, array_kind, validate_update, zeros_like
-from mxtrain.optim.backends.overlap import Update
+from mxtrain.optim.backends.overlap import ParamUpdate
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import FlatStates, ParamState, StateStore, normalize_index
@@ -80,7 +80,9 @@ class BatchBuilder:
         _check_names(params, grads)
         return self.build(store, [(name, grads[name], weight) for name, weight in params.items()])
 
-    def build(self, store: StateStore, updates: list[Update]) -> tuple[list[UpdateBatch], dict[Hashable, ParamState]]:
+    def build(
+        self, store: StateStore, updates: list[ParamUpdate]
+    ) -> tuple[list[UpdateBatch], dict[Hashable, ParamState]]:
         """Group updates by their keys; also return the states of weights that the store does not hold yet.
 
         Raises:
@@ -112,7 +114,7 @@ class BatchBuilder:
         """Validate flat arrays and return their states; None if layouts or update counts differ."""
         if not grads.has_same_layout(params):
             return None
-        updates: list[Update] = []
+        updates: list[ParamUpdate] = []
         all_own_memory = True
         for dtype, buffer in params.buffers.items():
             if grads.buffers[dtype] is buffer:
@@ -199,7 +201,7 @@ def _check_names(params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> Non
         raise ArrayError(f"params and grads must have the same names: {'; '.join(problems)}")
 
 
-def _have_distinct_arrays(updates: list[Update]) -> bool:
+def _have_distinct_arrays(updates: list[ParamUpdate]) -> bool:
     """Return whether no weight is the same array as another weight or a gradient."""
     if len(updates) == 1:
         return updates[0][1] is not updates[0][2]
