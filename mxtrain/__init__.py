@@ -36,13 +36,14 @@ if TYPE_CHECKING:
         TraceError,
         TrainingError,
     )
-    from mxtrain.nn import Model, check_gradient
+    from mxtrain.nn import Model
     from mxtrain.optim.flat_parameters import FlatParameters
     from mxtrain.optim.optimization_state import OptimizationState
     from mxtrain.optim.optimizer import Optimizer, get_updater, normgrad
     from mxtrain.optim.rules import SGD, AdaDelta, AdaGrad, Adam, AdaMax, AdamW, Nadam, RMSProp, Rule
     from mxtrain.sweeps import SweepResult
     from mxtrain.training import Callback, LoadedRun, Logger, RunInfo, StopTraining, advance, load_run, verify
+    from mxtrain.training.model_factory import check_gradient
 
 _HOMES = {
     "mxtrain.api": ("FitResult", "fit", "resume", "sweep"),
@@ -66,11 +67,12 @@ _HOMES = {
     ),
     "mxtrain.config.optimizer_factory": ("build",),
     "mxtrain.optim.flat_parameters": ("FlatParameters",),
-    "mxtrain.nn": ("Model", "check_gradient"),
+    "mxtrain.nn": ("Model",),
     "mxtrain.optim.optimizer": ("Optimizer", "get_updater", "normgrad"),
     "mxtrain.optim.rules": ("SGD", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "Nadam", "RMSProp", "Rule"),
     "mxtrain.optim.optimization_state": ("OptimizationState",),
     "mxtrain.sweeps": ("SweepResult",),
+    "mxtrain.training.model_factory": ("check_gradient",),
     "mxtrain.training": (
         "Callback",
         "LoadedRun",

@@ -10,8 +10,8 @@ from mxtrain.config.dotted_paths import cause, flattened, told
 from mxtrain.config.validation import DATA_PATHS, normalize_path
 from mxtrain.data import DatasetCache, FingerprintedDataset, InMemoryData, data_fingerprint, read_data
 from mxtrain.errors import ConfigError, ConfigProblem, DataChangedError, DataError, ModelError
-from mxtrain.nn import ModelFactory
 from mxtrain.training.checkpoints.snapshot import Snapshot
+from mxtrain.training.model_factory import ModelFactory
 from mxtrain.training.trainer import Trainer
 
 CHANGEABLE = ("name", "data.source", "fit.epochs", "fit.checkpoint", "fit.loggers")

@@ -12,7 +12,7 @@ from report import machine, told, versions
 
 from mxtrain.benchmarks import measure_interleaved
 from mxtrain.config import run_from_dict
-from mxtrain.training import Trainer, trainer
+from mxtrain.training import Trainer, training_step
 from mxtrain.training.checkpoints.checkpoint_policy import CheckpointPolicy
 from mxtrain.training.checkpoints.storage import Checkpoints
 
@@ -63,11 +63,11 @@ def _trainer(data: Path, diagnostics: bool) -> Trainer:
 
 
 def _without_norm(run: Trainer) -> None:
-    kept, trainer.gradient_norm = trainer.gradient_norm, lambda xp, flat: 1.0
+    kept, training_step.gradient_norm = training_step.gradient_norm, lambda xp, flat: 1.0
     try:
         run.run_epoch()
     finally:
-        trainer.gradient_norm = kept
+        training_step.gradient_norm = kept
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ PLUGIN = """
 import os, sys, time
 from mxtrain.config import LinearConfig
 from mxtrain.errors import MxtrainError
-from mxtrain.nn import build_model
+from mxtrain.training.model_factory import build_model
 
 def model(config, n_features, n_outputs, xp):
 """
@@ -128,7 +128,7 @@ def test_a_model_that_cannot_be_imported_is_refused_at_once(tmp_path):
 def test_a_model_that_is_missing_or_too_many_is_refused_before_the_first_trial(tmp_path):
     with pytest.raises(mxtrain.ConfigError, match="model: is a custom one; hand it over with --plugin"):
         mxtrain.sweep(small(**CUSTOM), run_dir=tmp_path / "one")
-    with pytest.raises(mxtrain.ConfigError, match="model: a model was handed over, but the config has mlp"):
+    with pytest.raises(mxtrain.ConfigError, match="model: a model was passed, but the config has mlp"):
         mxtrain.sweep(small(), run_dir=tmp_path / "two", model="textwrap:dedent")
 
 

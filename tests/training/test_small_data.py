@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mxtrain.training.early_stopping import Patience
 
 import mxtrain
 from mxtrain.config import run_from_dict
 from mxtrain.config.fit_section import EarlyStopping
 from mxtrain.sweeps.trial import NoValueError, SeedRun
 from mxtrain.training import Progress, advance, train_until
-from mxtrain.training.early_stopping import Patience
 
 
 def config(batch_size: int, **fit: Any) -> dict[str, Any]:
