@@ -10,13 +10,14 @@ import json
 import os
 import re
 import secrets
+import sys
 import time
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 TEMPORARY = ".tmp"
 """The suffix of temporary files and folders; their names begin with a dot."""
@@ -271,6 +272,32 @@ def check_safetensors(file: BinaryIO) -> None:
         raise ValueError("it is not as large as its safetensors header says")
 
 
+def parse_json(text: bytes | str) -> Any:
+    """Parse JSON, with one type of error for every defect.
+
+    Raises:
+        ValueError: the text is not JSON, or is nested too deeply.
+
+    Example:
+        >>> parse_json("[" * 100_000)
+        Traceback (most recent call last):
+        ValueError: nested too deeply
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def is_finite_number(value: object) -> bool:
+    """Return whether a value from JSON is a number that float64 can hold, and not a bool.
+
+    >>> [is_finite_number(value) for value in (1, 0.5, True, float("inf"), 10**400, "1", None)]
+    [True, True, False, False, False, False, False]
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
 def is_regular(path: Path) -> bool:
     """Return whether a path leads to a regular file."""
     try:
@@ -279,12 +306,12 @@ def is_regular(path: Path) -> bool:
         return False
 
 
-def reason(error: OSError) -> str:
+def describe_os_error(error: OSError) -> str:
     """Return the reason of an error, with the name of a file that is a link or not a regular file.
 
-    >>> reason(FileNotFoundError(2, "No such file or directory", "/runs/1/x"))
+    >>> describe_os_error(FileNotFoundError(2, "No such file or directory", "/runs/1/x"))
     'No such file or directory'
-    >>> reason(OSError(40, "is a symbolic link, must be a regular file", "/runs/1/.lock"))
+    >>> describe_os_error(OSError(40, "is a symbolic link, must be a regular file", "/runs/1/.lock"))
     '.lock is a symbolic link, must be a regular file'
     """
     text = error.strerror or str(error)

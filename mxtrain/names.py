@@ -1,11 +1,12 @@
 """One table of names: the letter of the literature, and the ASCII words that are accepted for it.
 
 Python folds identifiers by Unicode NFKC (`ϵ` U+03F5 becomes `ε` U+03B5, the micro sign becomes `μ`, `β₁` becomes
-`β1`); dict keys and YAML keys are not folded, so they are folded here when read. `spelling` is the way back: the
+`β1`); dict keys and YAML keys are not folded, so they are folded here when read. `display_name` is the way back: the
 letter as the documentation prints it.
 """
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Collection, Iterable
 
@@ -27,14 +28,21 @@ _ASCII: dict[str, tuple[str, ...]] = {
 LETTERS: dict[str, str] = {word: letter for letter, words in _ASCII.items() for word in words}
 """Every accepted ASCII word and the letter it stands for."""
 
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
-def fold(name: str) -> str:
+
+def normalize(name: str) -> str:
     """The name as Python holds it: NFKC-folded.
 
-    >>> fold("ϵ") == "ε", fold("µ") == "μ", fold("β₁")
+    >>> normalize("ϵ") == "ε", normalize("µ") == "μ", normalize("β₁")
     (True, True, 'β1')
     """
     return unicodedata.normalize("NFKC", name)
+
+
+def is_unicode(text: str) -> bool:
+    """Return True if a text can be encoded as UTF-8: it contains no half of a surrogate pair."""
+    return _SURROGATES.search(text) is None
 
 
 def nfc(name: str) -> str:
@@ -52,23 +60,23 @@ def field_name(name: str, fields: Collection[str]) -> str:
     >>> field_name("learning_rate", {"η", "kind"}), field_name("gama", {"η"})
     ('η', 'gama')
     """
-    folded = fold(name)
+    folded = normalize(name)
     letter = LETTERS.get(folded, folded)
     return letter if folded not in fields and letter in fields else folded
 
 
-def spelling(name: str) -> str:
+def display_name(name: str) -> str:
     """The name as the documentation prints it: Python's `ε` is the literature's `ϵ`."""
     return "ϵ" if name == "ε" else name
 
 
-def words(letter: str) -> tuple[str, ...]:
+def ascii_names(letter: str) -> tuple[str, ...]:
     """The ASCII words accepted for a letter.
 
-    >>> words("η")
+    >>> ascii_names("η")
     ('lr', 'learning_rate', 'eta')
     """
-    return _ASCII.get(fold(letter), ())
+    return _ASCII.get(normalize(letter), ())
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def words(seed: int, purpose: str, *position: int, count: int) -> NDArray[np.uint64]:
+def raw_words(seed: int, purpose: str, *position: int, count: int) -> NDArray[np.uint64]:
     """The first `count` 64-bit words of a stream.
 
     Args:
@@ -26,7 +26,7 @@ def words(seed: int, purpose: str, *position: int, count: int) -> NDArray[np.uin
         count: how many words, at least 0.
 
     Example:
-        >>> words(0, "example", 1, count=2)
+        >>> raw_words(0, "example", 1, count=2)
         array([13348929947455231352,  5884317041915290349], dtype=uint64)
     """
     if len(position) > 3:
@@ -46,7 +46,7 @@ def permutation(seed: int, purpose: str, *position: int, size: int) -> NDArray[n
         >>> permutation(0, "example", 1, size=5)
         array([2, 4, 1, 3, 0])
     """
-    return np.argsort(words(seed, purpose, *position, count=size), kind="stable").astype(np.int64, copy=False)
+    return np.argsort(raw_words(seed, purpose, *position, count=size), kind="stable").astype(np.int64, copy=False)
 
 
 def uniform(seed: int, purpose: str, *position: int, size: int) -> NDArray[np.float64]:
@@ -56,5 +56,5 @@ def uniform(seed: int, purpose: str, *position: int, size: int) -> NDArray[np.fl
         >>> uniform(0, "example", 1, size=2)
         array([0.72364694, 0.31898947])
     """
-    high_bits = words(seed, purpose, *position, count=size) >> np.uint64(11)
+    high_bits = raw_words(seed, purpose, *position, count=size) >> np.uint64(11)
     return high_bits.astype(np.float64) * np.float64(2.0**-53)

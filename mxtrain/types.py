@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from mxtrain.errors import ReadOnlyError
-from mxtrain.names import field_name, nearest, spelling, words
+from mxtrain.names import ascii_names, display_name, field_name, nearest
 
 Array: TypeAlias = Any
 """A NumPy or CuPy array. The two share no static type; what is required of one is checked when it arrives."""
@@ -194,11 +194,11 @@ class Config(BaseModel):
         kind, fields = type(self).__name__, type(self).model_fields
         field = field_name(name, fields)
         if field in fields:
-            changed = f"{kind}(**config.to_dict() | {{{spelling(field)!r}: ...}})"
+            changed = f"{kind}(**config.to_dict() | {{{display_name(field)!r}: ...}})"
             raise ReadOnlyError(f"{kind}.{name} is read-only; make another one, as in {changed}")
-        known = {word: spelling(field) for field in fields for word in (spelling(field), *words(field))}
+        known = {word: display_name(field) for field in fields for word in (display_name(field), *ascii_names(field))}
         guess = nearest(name, known)
-        remedy = f"did you mean {known[guess]}?" if guess else f"its fields are {', '.join(map(spelling, fields))}"
+        remedy = f"did you mean {known[guess]}?" if guess else f"its fields are {', '.join(map(display_name, fields))}"
         raise ReadOnlyError(f"{kind} has no field {name}; {remedy}")
 
     @model_validator(mode="before")
@@ -215,18 +215,18 @@ class Config(BaseModel):
                 raise PydanticCustomError(
                     "two_names",
                     "{second} and {first} are two names of one value; keep one",
-                    {"first": spelling(given[name]), "second": key},
+                    {"first": display_name(given[name]), "second": key},
                 )
             given[name], folded[name] = key, value
         return folded
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        return ((name and spelling(name), value) for name, value in super().__repr_args__())
+        return ((name and display_name(name), value) for name, value in super().__repr_args__())
 
     def to_dict(self) -> dict[str, Any]:
         """Every field, defaults included, as plain values under the names that the documentation prints."""
         own = self.model_dump(mode="json")
-        return {spelling(name): _to_plain(getattr(self, name), own[name]) for name in own}
+        return {display_name(name): _to_plain(getattr(self, name), own[name]) for name in own}
 
 
 def _to_plain(value: Any, dumped: Any) -> Any:

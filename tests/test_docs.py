@@ -13,8 +13,8 @@ import pytest
 
 import mxtrain
 from mxtrain.config import read_optimizer
-from mxtrain.config.introspection import models
-from mxtrain.names import fold, spelling, words
+from mxtrain.config.introspection import allowed_models
+from mxtrain.names import ascii_names, display_name, normalize
 from mxtrain.optim.rules import RULES
 from mxtrain.optim.schedules import LearningRateSchedule, learning_rate, momentum
 from mxtrain.optim.schedules.base import Schedule
@@ -23,7 +23,7 @@ from mxtrain.types import Bounds
 ROOT = Path(__file__).parent.parent
 PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if path.exists()]
 OPTIMIZERS, MXNET = ROOT / "docs" / "optimizers.md", ROOT / "docs" / "mxnet.md"
-RATE_SCHEDULES = models(LearningRateSchedule)
+RATE_SCHEDULES = allowed_models(LearningRateSchedule)
 SCHEDULES = (*RATE_SCHEDULES, momentum.Null, momentum.Fixed, momentum.Nadam)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -152,7 +152,7 @@ def documented_models() -> dict[Any, dict[str, tuple[str, str]]]:
 def stated_by(model: Any, names: typing.Container[str] | None = None) -> dict[str, tuple[str, str]]:
     """The same, as the model has it."""
     return {
-        spelling(name): (default(field), bounds(field))
+        display_name(name): (default(field), bounds(field))
         for name, field in model.model_fields.items()
         if name != "kind" and (names is None or name in names)
     }
@@ -173,10 +173,10 @@ def test_defaults_and_bounds_are_those_of_the_models() -> None:
 def test_words_are_those_of_the_names() -> None:
     [rows] = [rows for head, rows in tables(OPTIMIZERS) if head == ["letter", "words"]]
     assert {code(letter)[0]: tuple(code(cell)) for letter, cell in rows} == {
-        spelling(letter): words(letter) for letter in {fold(code(row[0])[0]) for row in rows}
+        display_name(letter): ascii_names(letter) for letter in {normalize(code(row[0])[0]) for row in rows}
     }
     fields = {name for model in (*RULES, *SCHEDULES) for name in model.model_fields}
-    assert {fold(code(row[0])[0]) for row in rows} == {name for name in fields if words(name)}
+    assert {normalize(code(row[0])[0]) for row in rows} == {name for name in fields if ascii_names(name)}
 
 
 def resolve(path: str) -> Any:
@@ -200,6 +200,6 @@ def test_options_that_stand_for_those_of_mxnet_exist() -> None:
     fields = {name for model in (*RULES, *SCHEDULES) for name in model.model_fields}
     [rows] = [rows for head, rows in tables(MXNET) if head == ["stable", "latest", "mxtrain"]]
     for old, _, new in rows:
-        assert {fold(name) for name in code(new)} <= fields
+        assert {normalize(name) for name in code(new)} <= fields
         if "*" not in old and code(old):
-            assert all(old_name in words(name) for old_name, name in zip(code(old), code(new), strict=True))
+            assert all(old_name in ascii_names(name) for old_name, name in zip(code(old), code(new), strict=True))

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from mxtrain.benchmarks.measurement import Timing, device_synchronizer, measure_interleaved
-from mxtrain.config.optimizer_factory import build
 from mxtrain.optim.backends import Backend, array_module
+from mxtrain.optim.factory import build_optimizer
 from mxtrain.optim.ir import Program, sqrt, trace
 from mxtrain.optim.rules import RULES, SGD, Rule
 from mxtrain.types import Array
@@ -126,7 +126,7 @@ def measure_rule(
         BackendError: the backend cannot run here.
     """
     rule = RULE_CASES[name]
-    optimizer = build(rule, backend=backend)
+    optimizer = build_optimizer(rule, backend=backend)
     program = rule.program()
     xp = array_module("cupy" if backend == "cupy" else "numpy")
     wait = device_synchronizer(xp)
@@ -177,7 +177,7 @@ def _threads_used(backend: Backend, size: int) -> int:
     """How many threads work on an array of this size."""
     if backend.name != "compiled":
         return 1
+    from mxtrain.optim.backends.base import thread_count
     from mxtrain.optim.backends.numba_backend import MIN_PARALLEL_SIZE
-    from mxtrain.optim.backends.threads import thread_count
 
     return thread_count() if size >= MIN_PARALLEL_SIZE else 1

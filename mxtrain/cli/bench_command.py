@@ -102,7 +102,7 @@ def _measure_run(file: str, sets: Sequence[str], backend: BenchBackend | None) -
     from mxtrain.cli.streams import messages
     from mxtrain.config import read_run
 
-    config = read_run(file, sets, handed_over=False)
+    config = read_run(file, sets, in_memory=False)
     if backend is not None:
         config = config.model_copy(update={"backend": backend.value})
     with messages().status(f"measuring {config.name}"):

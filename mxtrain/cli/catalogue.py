@@ -14,9 +14,9 @@ from rich.text import Text
 
 from mxtrain.cli.streams import print_results, results
 from mxtrain.config import MODELS, DataConfig
-from mxtrain.config.introspection import kind, kinds, models
+from mxtrain.config.introspection import allowed_kinds, allowed_models, model_kind
 from mxtrain.config.search.samplers_and_pruners import PRUNERS, SAMPLERS
-from mxtrain.names import spelling, words
+from mxtrain.names import ascii_names, display_name
 from mxtrain.nn import build_metric
 from mxtrain.nn.losses import LOSSES
 from mxtrain.optim.backends import BackendName
@@ -33,7 +33,7 @@ _BACKENDS: dict[BackendName, str] = {
 _SOURCES = {
     "digits": "In the package: 1,797 images of 8 × 8 pixels, in ten classes.",
     "diabetes": "In the package: 442 patients, ten measurements each, and a number to predict.",
-    "handed_over": "Arrays or columns in memory, which Python hands over: mxtrain.fit(config, data=(X, y)).",
+    "in_memory": "Arrays or columns in memory, which Python passes: mxtrain.fit(config, data=(X, y)).",
     "PATH.csv": "A table of columns; data.target names the one to predict.",
     "PATH.jsonl": "A JSON object on each line; data.target names the key to predict.",
     "PATH.parquet": "A table of columns, as are .arrow and .feather; needs mxtrain[tables].",
@@ -70,8 +70,8 @@ def catalogue() -> Catalogue:
     """All that may be chosen, by what it is."""
     return {
         "optimizers": _entries(RULES),
-        "learning_rate_schedules": _entries(models(LearningRateSchedule)),
-        "momentum_schedules": _entries(models(MomentumSchedule)),
+        "learning_rate_schedules": _entries(allowed_models(LearningRateSchedule)),
+        "momentum_schedules": _entries(allowed_models(MomentumSchedule)),
         "models": _entries(MODELS),
         "losses": [
             *(Entry(name, _first_line(LOSSES[name])) for name in get_args(LossName)),
@@ -87,14 +87,14 @@ def catalogue() -> Catalogue:
 
 
 def _entries(choices: Iterable[type[Config]]) -> list[Entry]:
-    return [Entry(kind(model) or "", _first_line(model), _fields(model)) for model in choices]
+    return [Entry(model_kind(model) or "", _first_line(model), _fields(model)) for model in choices]
 
 
 def _fields(model: type[Config]) -> tuple[Field, ...]:
     return tuple(
         Field(
-            name=spelling(name),
-            also=words(name),
+            name=display_name(name),
+            also=ascii_names(name),
             required=field.is_required(),
             default=None if field.is_required() else field.get_default(),
             allowed=_allowed(field.annotation, field.metadata),
@@ -113,7 +113,7 @@ def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     for each in metadata:
         if isinstance(each, Bounds):
             return str(each)
-    if names := kinds(annotation):
+    if names := allowed_kinds(annotation):
         return f"a schedule: {', '.join(names)}"
     arguments = get_args(annotation)
     match get_origin(annotation):
@@ -124,7 +124,7 @@ def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         case origin if origin in (Union, UnionType):
             return " | ".join(_allowed(part) for part in arguments if part is not NoneType)
         case origin if origin is dict:
-            below = ", ".join(spelling(name) for model in models(annotation) for name in model.model_fields)
+            below = ", ".join(display_name(name) for model in allowed_models(annotation) for name in model.model_fields)
             return f"a mapping of patterns to {below}" if below else "a mapping of plain values"
         case origin if origin is tuple:
             return f"a list, each {_allowed(arguments[0])}"

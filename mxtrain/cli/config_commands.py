@@ -159,10 +159,10 @@ def _is_rule(target: str) -> bool:
 
 
 def _rules() -> tuple[str, ...]:
-    from mxtrain.config.introspection import kinds
+    from mxtrain.config.introspection import allowed_kinds
     from mxtrain.optim.rules import AnyRule
 
-    return kinds(AnyRule)
+    return allowed_kinds(AnyRule)
 
 
 def _unknown_target_message(target: str) -> str:

@@ -121,8 +121,8 @@ def predict(
     There is a row for each row of the file, in their order. The column `prediction` has the number, or the name of the
     class; of classes, a column for each has how likely it is. Features are treated as they were in training.
     """
-    from mxtrain.config.yaml.source_text import expand_home
     from mxtrain.errors import DataError
+    from mxtrain.paths import expand_home
 
     target = None if output == "-" else Path(expand_home(output))
     if target is not None and target.is_file() and target.samefile(expand_home(file)):

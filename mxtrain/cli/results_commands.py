@@ -53,8 +53,8 @@ def report(
     mattered, and every trial. Be it finished or not; the page needs nothing besides itself, and no network.
     """
     from mxtrain.cli.streams import messages, write_json
-    from mxtrain.config.yaml.source_text import expand_home
     from mxtrain.errors import escape_unprintable
+    from mxtrain.paths import expand_home
 
     folder = Path(expand_home(str(folder)))
     output = output and Path(expand_home(str(output)))
@@ -103,11 +103,11 @@ def _needed_packages() -> "Iterator[None]":
 
 
 def _written_message(written: "Report") -> str:
-    from mxtrain.formatting import count
+    from mxtrain.formatting import format_count
 
     if not written.pictures:
         return f"written to {written.page}"
-    pictures = count(len(written.pictures), "picture")
+    pictures = format_count(len(written.pictures), "picture")
     return f"written to {written.page}, with {pictures} in {written.pictures[0].parent}"
 
 

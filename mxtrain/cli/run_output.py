@@ -16,11 +16,11 @@ from mxtrain.cli import streams
 from mxtrain.cli.rich_output import MARGIN_COLUMNS, NotebookOutput, RightMargin
 from mxtrain.cli.streams import messages
 from mxtrain.config import RunConfig
-from mxtrain.config.fit_section import is_better
 from mxtrain.errors import escape_unprintable
-from mxtrain.formatting import count, format_duration, format_number
+from mxtrain.formatting import format_count, format_duration, format_number
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.training import Callback, Row, RunInfo, TrainedRun
+from mxtrain.training.early_stopping import is_better
 from mxtrain.training.history import (
     NOT_METRICS,
     best_epoch,
@@ -298,7 +298,7 @@ class Summary(Callback):
 
     def _facts(self, result: TrainedRun) -> dict[str, str]:
         row, metric = best_epoch(self.config, result.history), monitored_metric(self.config, result.history)
-        work = f"{count(result.state.curr_epoch, 'epoch')}, {count(result.state.curr_iter, 'iteration')}"
+        work = f"{format_count(result.state.curr_epoch, 'epoch')}, {format_count(result.state.curr_iter, 'iteration')}"
         return {
             **self._ending(result),
             **({"best": _format_best(row, metric)} if row and metric else {}),
@@ -328,7 +328,7 @@ def _health(row: Row, history: list[Row]) -> dict[str, str]:
     left_out = sum(row["diagnostics"].get("skipped", 0) for row in history)
     return {
         "gradient": f"norm {format_number(found['grad_norm'])}, at most {format_number(found['grad_norm_max'])}",
-        **({"left out": f"{count(left_out, 'batch', 'batches')} that were not finite"} if left_out else {}),
+        **({"left out": f"{format_count(left_out, 'batch', 'batches')} that were not finite"} if left_out else {}),
     }
 
 

@@ -35,7 +35,7 @@ def draw(
     from mxtrain.cli.schedule_plot import course
     from mxtrain.config import read_run
 
-    run = read_run(file, sets or (), handed_over=False)
+    run = read_run(file, sets or (), in_memory=False)
     drawn = course(run)
     missing = _print(drawn)
     cannot_write = _write(drawn, output or Path(f"{run.name}-schedule.png"))

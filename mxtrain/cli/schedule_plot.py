@@ -10,7 +10,7 @@ from mxtrain.atomic_io import write_output
 from mxtrain.cli.streams import results, supports_unicode
 from mxtrain.config import RunConfig
 from mxtrain.data import Batches, prepare
-from mxtrain.formatting import count
+from mxtrain.formatting import format_count
 from mxtrain.optim.rules import Rule, Time
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def course(run: RunConfig) -> Course:
     for curve in curves:
         curve.values.append(curve.values[-1])  # what holds in the last iteration holds to its end
     times = [(each - 1) / batches for each in iterations]
-    title = f"{run.name}: {count(epochs, 'epoch')} of {count(batches, 'iteration')}"
+    title = f"{run.name}: {format_count(epochs, 'epoch')} of {format_count(batches, 'iteration')}"
     return Course(title, batches, [*times, float(epochs)], curves)
 
 

@@ -7,26 +7,26 @@ from typing import Any
 from mxtrain.types import describe
 
 
-def flattened(mapping: Mapping[str, Any], separator: str = ".", above: str = "") -> dict[str, Any]:
+def flatten(mapping: Mapping[str, Any], separator: str = ".", above: str = "") -> dict[str, Any]:
     """Every value that is no mapping, or an empty one, under the path that leads to it.
 
-    >>> flattened({"seed": 0, "fit": {"epochs": 3, "metrics": ["r2"]}})
+    >>> flatten({"seed": 0, "fit": {"epochs": 3, "metrics": ["r2"]}})
     {'seed': 0, 'fit.epochs': 3, 'fit.metrics': ['r2']}
     """
     found: dict[str, Any] = {}
     for name, value in mapping.items():
         path = f"{above}{name}"
         is_mapping = isinstance(value, Mapping) and value
-        found |= flattened(value, separator, f"{path}{separator}") if is_mapping else {path: value}
+        found |= flatten(value, separator, f"{path}{separator}") if is_mapping else {path: value}
     return found
 
 
-def cause(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def first_difference(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Where two flattened mappings that differ at a path begin to: at the kind above it, or where one has nothing.
 
-    >>> cause("rule.γ", {"rule.kind": "exp", "rule.γ": 0.9}, {"rule.kind": "step"})
+    >>> first_difference("rule.γ", {"rule.kind": "exp", "rule.γ": 0.9}, {"rule.kind": "step"})
     'rule.kind'
-    >>> cause("rule.kind", {"rule": None}, {"rule.kind": "step"})
+    >>> first_difference("rule.kind", {"rule": None}, {"rule.kind": "step"})
     'rule'
     """
     names = path.split(".")
@@ -38,10 +38,10 @@ def cause(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return path
 
 
-def told(flat: Mapping[str, Any], path: str) -> str:
+def describe_at(flat: Mapping[str, Any], path: str) -> str:
     """The value at a path as a message shows it, a list with its items.
 
-    >>> told({"rule.kind": "exp", "hidden": [8]}, "rule"), told({"hidden": [8]}, "hidden")
+    >>> describe_at({"rule.kind": "exp", "hidden": [8]}, "rule"), describe_at({"hidden": [8]}, "hidden")
     ('a mapping', '[8]')
     """
     if path not in flat and any(other.startswith(f"{path}.") for other in flat):

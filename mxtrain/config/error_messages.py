@@ -11,15 +11,15 @@ from pydantic_core import ErrorDetails
 from mxtrain.config.introspection import (
     ResolvedField,
     accepted_names,
+    allowed_kinds,
+    allowed_models,
     find_field_paths,
-    kind,
-    kinds,
     literal_values,
-    models,
+    model_kind,
     resolve_field,
 )
 from mxtrain.config.run_section import RunConfig
-from mxtrain.config.yaml.nodes import MapNode, ScalarNode, find, format_path, from_python, plain
+from mxtrain.config.yaml.nodes import MapNode, ScalarNode, find_node, format_path, from_python, to_python
 from mxtrain.config.yaml.parser import ScalarError, parse_scalar
 from mxtrain.config.yaml.problem_report import MAX_PROBLEMS, ProblemReport
 from mxtrain.errors import ConfigError
@@ -53,13 +53,13 @@ def _report_error(
         case "missing":
             _report_missing(place.path, _required_message(place.annotation), tree, report)
         case "union_tag_not_found" if isinstance(detail["input"], dict):
-            wanted = f"one of {', '.join(kinds(place.annotation))}"
+            wanted = f"one of {', '.join(allowed_kinds(place.annotation))}"
             _report_missing((*place.path, "kind"), f"required; {wanted}", tree, report)
         case "union_tag_invalid":
             path = (*place.path, "kind")
-            node, _ = find(tree, path)
+            node, _ = find_node(tree, path)
             assert node is not None, "a wrong kind was written"
-            _report_at_value(path, _choice_message(kinds(place.annotation), plain(node)), tree, report)
+            _report_at_value(path, _choice_message(allowed_kinds(place.annotation), to_python(node)), tree, report)
         case "too_large":
             _report_at_value(place.path, detail["msg"], tree, report)
         case "field_error":
@@ -73,15 +73,15 @@ def _report_error(
 
 def _report_at_value(path: Sequence[str | int], message: str, tree: MapNode, report: ProblemReport) -> None:
     """Point at a value, or at the nearest key above it where it was left to its default."""
-    node, key = find(tree, path)
-    if not (isinstance(node, ScalarNode) and node.broken):
+    node, key = find_node(tree, path)
+    if not (isinstance(node, ScalarNode) and node.invalid):
         report.add(format_path(path), message, key if node is None else node.location)
 
 
 def _report_missing(path: Sequence[str | int], message: str, tree: MapNode, report: ProblemReport) -> None:
     """Point at the key of the mapping that lacks something."""
-    parent, key = find(tree, path[:-1])
-    if not (isinstance(parent, MapNode) and parent.broken):
+    parent, key = find_node(tree, path[:-1])
+    if not (isinstance(parent, MapNode) and parent.invalid):
         report.add(format_path(path), message, key)
 
 
@@ -89,7 +89,7 @@ def _report_unknown_field(
     place: ResolvedField, above: ResolvedField, root: type[Config], tree: MapNode, report: ProblemReport
 ) -> None:
     name = str(place.path[-1])
-    parent, _ = find(tree, above.path)
+    parent, _ = find_node(tree, above.path)
     assert isinstance(parent, MapNode), "only a mapping has fields"
     entry = parent.entries[name]
     remedy = _suggest_location(name, above, root) or _suggest_field(entry.key, place.owner)
@@ -98,11 +98,11 @@ def _report_unknown_field(
 
 def _suggest_location(name: str, above: ResolvedField, root: type[Config]) -> str | None:
     """A remedy for what is a field of another kind, or in another place."""
-    having = [str(kind(model)) for model in models(above.annotation) if name in model.model_fields]
+    having = [str(model_kind(model)) for model in allowed_models(above.annotation) if name in model.model_fields]
     if having and above.model:
         *first, last = having
         others = f"{', '.join(first)} and {last} have it" if first else f"{last} has it"
-        return f"{kind(above.model)} has none; {others}"
+        return f"{model_kind(above.model)} has none; {others}"
     places = [(name,)] if name in _TOP_LEVEL_FIELDS else find_field_paths(root, name) if name != "kind" else []
     if not places:
         return None
@@ -121,7 +121,7 @@ def _suggest_field(key: str, owner: type[Config] | None) -> str:
 def _required_message(annotation: Any) -> str:
     if words := literal_values(annotation):
         return f"required; one of {', '.join(words)}"
-    if names := kinds(annotation):
+    if names := allowed_kinds(annotation):
         return f"required; a mapping such as {{kind: {names[0]}}}"
     return "required"
 
@@ -189,7 +189,7 @@ def _literal_message(detail: ErrorDetails, place: ResolvedField) -> str:
 
 def _mapping_message(detail: ErrorDetails, place: ResolvedField) -> str:
     value = detail["input"]
-    if not (names := kinds(place.annotation)):
+    if not (names := allowed_kinds(place.annotation)):
         return f"must be a mapping, got {describe(value)}"
     kind = value if value in names else names[0]
     return f"must be a mapping such as {{kind: {kind}}}, got {describe(value)}"
@@ -201,7 +201,7 @@ def _invalid_message(detail: ErrorDetails, place: ResolvedField) -> str:
 
 _MESSAGES: dict[str, Callable[[ErrorDetails, ResolvedField], str]] = {
     "number": _number_message,
-    "told": _own_message,
+    "message": _own_message,
     "string_type": _string_message,
     "string_too_short": _empty_message,
     "string_too_long": _too_long_message,

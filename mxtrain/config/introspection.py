@@ -4,30 +4,30 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
-from mxtrain.names import spelling, words
+from mxtrain.names import ascii_names, display_name
 from mxtrain.types import Config
 
 
-def models(annotation: Any) -> tuple[type[Config], ...]:
+def allowed_models(annotation: Any) -> tuple[type[Config], ...]:
     """The config models that a type allows.
 
     >>> from mxtrain.config.run_section import RunConfig
-    >>> [model.__name__ for model in models(RunConfig.model_fields["model"].annotation)]
+    >>> [model.__name__ for model in allowed_models(RunConfig.model_fields["model"].annotation)]
     ['LinearConfig', 'MLPConfig', 'CustomConfig']
     """
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return (annotation,) if issubclass(annotation, Config) else ()
-    return tuple(model for part in get_args(annotation) for model in models(part))
+    return tuple(model for part in get_args(annotation) for model in allowed_models(part))
 
 
-def kind(model: type[Config]) -> str | None:
+def model_kind(model: type[Config]) -> str | None:
     """What a mapping's `kind` must be to mean this model; None for one that is no choice among several."""
     return str(model.model_fields["kind"].default) if "kind" in model.model_fields else None
 
 
-def kinds(annotation: Any) -> tuple[str, ...]:
+def allowed_kinds(annotation: Any) -> tuple[str, ...]:
     """The kinds that a type allows."""
-    return tuple(filter(None, map(kind, models(annotation))))
+    return tuple(filter(None, map(model_kind, allowed_models(annotation))))
 
 
 def is_mapping_of_models(annotation: Any) -> bool:
@@ -39,7 +39,7 @@ def is_mapping_of_models(annotation: Any) -> bool:
     >>> is_mapping_of_models(Adam.model_fields["η_sched"].annotation)
     False
     """
-    return get_origin(annotation) is dict and bool(models(annotation))
+    return get_origin(annotation) is dict and bool(allowed_models(annotation))
 
 
 def literal_values(annotation: Any) -> tuple[str, ...]:
@@ -51,7 +51,9 @@ def literal_values(annotation: Any) -> tuple[str, ...]:
 
 def accepted_names(model: type[Config]) -> dict[str, str]:
     """Every accepted name of every field of a model, and the name that the documentation prints."""
-    return {name: spelling(field) for field in model.model_fields for name in (spelling(field), *words(field))}
+    return {
+        name: display_name(field) for field in model.model_fields for name in (display_name(field), *ascii_names(field))
+    }
 
 
 def find_field_paths(root: type[Config], field: str) -> list[tuple[str, ...]]:
@@ -64,7 +66,9 @@ def find_field_paths(root: type[Config], field: str) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = [(field,)] if field in root.model_fields else []
     for name, info in root.model_fields.items():
         if not is_mapping_of_models(info.annotation):
-            found += [(name, *below) for model in models(info.annotation) for below in find_field_paths(model, field)]
+            found += [
+                (name, *below) for model in allowed_models(info.annotation) for below in find_field_paths(model, field)
+            ]
     return sorted(dict.fromkeys(found), key=len)
 
 
@@ -102,10 +106,10 @@ def resolve_field(root: type[Config], location: Iterable[str | int]) -> Resolved
         owner, model = model, None
         field = owner.model_fields.get(str(name)) if owner else None
         annotation = field.annotation if field else None
-        allowed = models(annotation)
-        if kinds(annotation):
+        allowed = allowed_models(annotation)
+        if allowed_kinds(annotation):
             chosen = next(names, None)
-            model = next((candidate for candidate in allowed if kind(candidate) == chosen), None)
+            model = next((candidate for candidate in allowed if model_kind(candidate) == chosen), None)
         elif is_mapping_of_models(annotation):
             if (own := next(names, None)) is not None:
                 path.append(own)

@@ -15,9 +15,9 @@ from mxtrain.config.validation import reject_data_source, validate_run, validate
 from mxtrain.config.yaml.merge import read_tree
 from mxtrain.config.yaml.nodes import Entry, MapNode, ScalarNode, from_python
 from mxtrain.config.yaml.problem_report import ProblemReport
-from mxtrain.config.yaml.source_text import expand_home
 from mxtrain.errors import ConfigError, ConfigProblem, Location
 from mxtrain.optim.rules import AnyRule, Rule
+from mxtrain.paths import expand_home
 from mxtrain.types import Config, describe
 
 _REQUIRED = [name for name, field in RunConfig.model_fields.items() if field.is_required()]
@@ -34,7 +34,7 @@ def read_run(
     overrides: Sequence[str] = (),
     *,
     data_must_exist: bool = True,
-    handed_over: bool | None = None,
+    in_memory: bool | None = None,
 ) -> RunConfig:
     """The run that a YAML file describes.
 
@@ -42,7 +42,7 @@ def read_run(
         path: the file. Where it, or the file that it extends, gives no `name`, the run is named after it.
         overrides: values that are laid over the file's, each as `path=value`, such as `optimizer.η=0.01`.
         data_must_exist: whether it is a problem where the data that the file names are not there.
-        handed_over: whether data are handed over; None where that is not known yet, and no problem.
+        in_memory: whether data are handed over; None where that is not known yet, and no problem.
 
     Raises:
         ConfigError: with every problem of the files and of the overrides, in reading order.
@@ -56,7 +56,7 @@ def read_run(
         _with_default_name(apply_overrides(tree, overrides, report), path), f"`mxtrain sweep {path}`", report
     )
     run = validate_run(tree, report, data_must_exist)
-    reject_data_source(None if handed_over is None else run.data.why_not(handed_over), tree, report)
+    reject_data_source(None if in_memory is None else run.data.source_problem(in_memory), tree, report)
     return run
 
 

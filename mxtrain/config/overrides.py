@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mxtrain.config.search.distributions import OPTIONS
 from mxtrain.config.search.search_paths import SEARCH, flatten_search, flatten_sweep_section
 from mxtrain.config.yaml.merge import Override
-from mxtrain.config.yaml.nodes import Entry, MapNode, canonical, find, shorten
+from mxtrain.config.yaml.nodes import Entry, MapNode, canonical_name, find_node, shorten
 from mxtrain.config.yaml.parser import read_value
 from mxtrain.config.yaml.problem_report import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem, Location
@@ -31,7 +31,7 @@ def apply_overrides(tree: MapNode, overrides: Sequence[str], report: ProblemRepo
     """The tree with each `path=value` in turn laid over it, by the rule of `extends`."""
     for override in check_overrides(overrides):
         try:
-            tree = _normalize_search_override(_parse_override(override, report), tree, report).over(tree, report)
+            tree = _normalize_search_override(_parse_override(override, report), tree, report).apply(tree, report)
         except ConfigError:
             continue  # the report has it; the other overrides are looked at all the same
     return tree
@@ -43,7 +43,7 @@ def _parse_override(text: str, report: ProblemReport) -> Override:
     report.open(location.source)
     path, equals, value = text.partition("=")
     keys = tuple(key.strip() for key in path.split("."))
-    names = tuple(map(canonical, keys))
+    names = tuple(map(canonical_name, keys))
     if not equals or not all(keys):
         report.fail("", "must be written path=value, as in optimizer.η=0.01", location)
     if names[0] == "extends":
@@ -69,13 +69,13 @@ def _normalize_search_override(layer: Override, tree: MapNode, report: ProblemRe
 
 def _locate_in_search(layer: Override, tree: MapNode, report: ProblemReport) -> Override:
     """A path through the search: to a value that is searched, or into the distribution that it has."""
-    search, _ = find(tree, SEARCH)
+    search, _ = find_node(tree, SEARCH)
     for i in range(3, len(layer.path)):
         path, name = ".".join(layer.path[2:i]), layer.path[i]
-        node, _ = find(search, (path,)) if search else (None, None)
+        node, _ = find_node(search, (path,)) if search else (None, None)
         if isinstance(node, MapNode) and (name in node.entries or name in OPTIONS):
             return Override((*SEARCH, path, *layer.keys[i:]), layer.value, layer.location)
     nested = layer.value
     for key in reversed(layer.keys[2:]):
-        nested = MapNode({canonical(key): Entry(key, nested, layer.location)}, layer.location)
+        nested = MapNode({canonical_name(key): Entry(key, nested, layer.location)}, layer.location)
     return Override(SEARCH, flatten_search(nested, report), layer.location)

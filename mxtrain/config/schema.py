@@ -4,14 +4,14 @@ import re
 from inspect import getdoc
 from typing import Any
 
-from mxtrain.config.introspection import kinds
+from mxtrain.config.introspection import allowed_kinds
 from mxtrain.config.run_section import RunConfig
 from mxtrain.config.search.distributions import DISTRIBUTIONS, Choice, Distribution
 from mxtrain.config.search.parser import SweepSection
 from mxtrain.config.search.search_paths import searchable_paths
 from mxtrain.config.search.sweep_section import SweepConfig
 from mxtrain.config.yaml.nodes import format_path
-from mxtrain.names import spelling, words
+from mxtrain.names import ascii_names, display_name
 from mxtrain.optim.rules import Rule
 from mxtrain.optim.schedules.learning_rate import RateSchedule
 
@@ -50,7 +50,7 @@ def json_schema() -> _Schema:
             **{
                 name: {"required": ["kind"]}
                 for name, field in RunConfig.model_fields.items()
-                if kinds(field.annotation)
+                if allowed_kinds(field.annotation)
             },
         },
     }
@@ -92,7 +92,7 @@ def _model(raw: _Schema) -> _Schema:
     described = _descriptions(raw["description"])
     properties: _Schema = {}
     for field, schema in raw["properties"].items():
-        letter, cleaned = spelling(field), _clean(schema)
+        letter, cleaned = display_name(field), _clean(schema)
         text = described.get(letter)
         properties[letter] = cleaned | ({"description": text} if text else {})
         for name in _aliases(field):
@@ -107,9 +107,9 @@ def _model(raw: _Schema) -> _Schema:
 
 def _aliases(field: str) -> list[str]:
     """The ASCII words for a field, and what keyboards and Python make of its letter."""
-    letter = spelling(field)
+    letter = display_name(field)
     variants = (field, letter.replace("μ", "\N{MICRO SIGN}"))
-    return [name for name in dict.fromkeys((*variants, *words(field))) if name != letter]
+    return [name for name in dict.fromkeys((*variants, *ascii_names(field))) if name != letter]
 
 
 def _clean(schema: Any) -> Any:

@@ -1,6 +1,5 @@
 """Validate node trees against config models, and make data paths absolute."""
 
-import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,10 +8,10 @@ from pydantic import ValidationError
 from mxtrain.config.data_section import has_ending, is_path
 from mxtrain.config.error_messages import report_validation_errors
 from mxtrain.config.run_section import RunConfig
-from mxtrain.config.yaml.nodes import MapNode, Node, ScalarNode, find, plain, shorten
+from mxtrain.config.yaml.nodes import MapNode, Node, ScalarNode, find_node, shorten, to_python
 from mxtrain.config.yaml.problem_report import ProblemReport
-from mxtrain.config.yaml.source_text import expand_home, url_problem
 from mxtrain.errors import Location
+from mxtrain.paths import expand_home, normalize_path, url_problem
 from mxtrain.types import Config
 
 _Model = TypeVar("_Model", bound=Config)
@@ -24,7 +23,7 @@ DATA_PATHS = ("source", "target", "validation", "test")
 def validate_tree(model: type[_Model], tree: MapNode, report: ProblemReport) -> _Model:
     """The config that a tree holds; a ConfigError with whatever is in the report, and all that is wrong with it."""
     try:
-        config = model.model_validate(plain(tree))
+        config = model.model_validate(to_python(tree))
     except ValidationError as error:
         report_validation_errors(error, model, tree, report)
         raise report.error() from None
@@ -43,12 +42,12 @@ def validate_run(
         data_must_exist: whether missing data are a problem.
         will_be_trained: whether to refuse settings that only earlier versions accepted; by default `data_must_exist`.
     """
-    paths = {name: normalize_path(path) for name, path in data_paths(tree, report, data_must_exist).items()}
+    paths = {name: normalize_path(path) for name, path in resolve_data_paths(tree, report, data_must_exist).items()}
     config = validate_tree(RunConfig, tree, report)
     if data_must_exist if will_be_trained is None else will_be_trained:
         reason = config.fit.rollback_problem()
         if reason is not None:
-            node, place = find(tree, ("fit", "checkpoint", "every"))
+            node, place = find_node(tree, ("fit", "checkpoint", "every"))
             report.fail("fit.checkpoint.every", reason, node.location if node else place)
     return config.model_copy(update={"data": config.data.model_copy(update=paths)}) if paths else config
 
@@ -56,13 +55,13 @@ def validate_run(
 def reject_data_source(message: str | None, tree: MapNode, report: ProblemReport) -> None:
     """A ConfigError at `data.source`, where there is something to say of it."""
     if message is not None:
-        node, place = find(tree, ("data", "source"))
+        node, place = find_node(tree, ("data", "source"))
         report.fail("data.source", message, node.location if node else place)
 
 
-def data_paths(tree: Node, report: ProblemReport, must_exist: bool) -> dict[str, str]:
+def resolve_data_paths(tree: Node, report: ProblemReport, must_exist: bool) -> dict[str, str]:
     """The fields of `data` that are paths, made absolute: each is relative to the file that says it."""
-    nodes = {name: find(tree, ("data", name))[0] for name in DATA_PATHS}
+    nodes = {name: find_node(tree, ("data", name))[0] for name in DATA_PATHS}
     texts = {
         name: (node.value, node.location)
         for name, node in nodes.items()
@@ -73,7 +72,7 @@ def data_paths(tree: Node, report: ProblemReport, must_exist: bool) -> dict[str,
     return {name: _check_data_path(f"data.{name}", *text, report, must_exist) for name, text in texts.items()}
 
 
-def absolute(text: str, location: Location | None) -> str:
+def absolute_path(text: str, location: Location | None) -> str:
     """A path as it is meant at a place: relative to the file, or for a value from elsewhere to the current folder.
 
     An absolute path keeps its spelling, because sweeps of earlier versions hold such paths and are identified by them.
@@ -85,23 +84,8 @@ def absolute(text: str, location: Location | None) -> str:
     return normalize_path(f"{(folder / text).absolute()}{ending}")
 
 
-def normalize_path(path: str) -> str:
-    """Resolve `..` in an absolute path, so that it does not depend on folders that it only passes through.
-
-    >>> normalize_path("/home/me/configs/../data/train.csv"), normalize_path("/data/./shards/")
-    ('/home/me/data/train.csv', '/data/shards/')
-    """
-    found = Path(Path(path).anchor)
-    for part in Path(path).parts[1:]:
-        if part != "..":
-            found /= part
-        else:  # the parent of a link is the parent of its target
-            found = (Path(os.path.realpath(found)) if found.is_symlink() else found).parent
-    return f"{found}{'/' if path.endswith('/') else ''}"
-
-
 def _check_data_path(field: str, text: str, location: Location | None, report: ProblemReport, must_exist: bool) -> str:
-    path = absolute(text, location)
+    path = absolute_path(text, location)
     is_folder = text.endswith("/")
     if must_exist and not _exists(Path(normalize_path(path)), is_folder):
         shown = shorten(path.rstrip("/") if is_folder else path, 300)

@@ -62,7 +62,7 @@ def prepare_on_disk(config: RunConfig) -> tuple[tuple[Samples, Samples, Samples]
     else:
         check_finite_numbers(found, where)
     check_classes(config, _TARGET_NAME, class_names)
-    rows = split(found, data.share("validation"), data.share("test"), config.seed, stratified=classes)
+    rows = split(found, data.split_fraction("validation"), data.split_fraction("test"), config.seed, stratified=classes)
     check_batch_size(config, len(rows.training))
 
     is_training = np.zeros(len(arrays), dtype=bool)
@@ -203,7 +203,9 @@ def _prepare_table(
     classes = config.decoding in CLASS_LOSSES
     table = given.table(config) if given else load(data, classes)
     check_classes(config, table.target_name, table.class_names)
-    rows = split(table.targets, data.share("validation"), data.share("test"), config.seed, stratified=classes)
+    rows = split(
+        table.targets, data.split_fraction("validation"), data.split_fraction("test"), config.seed, stratified=classes
+    )
     check_batch_size(config, len(rows.training))
     preprocessing = fit_preprocessing(table, rows.training, config)
     targets = encode_targets(table.targets, preprocessing, data.source)

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mxtrain.config.data_section import ARCHIVES, CLASS_SOURCES, TABLES, Missing, has_ending, is_path
-from mxtrain.config.yaml.source_text import expand_home, url_problem
 from mxtrain.data.batches import InMemorySamples
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.preprocessing.table import check_names_exist, row_number, rows_with_values
@@ -35,6 +34,7 @@ from mxtrain.data.readers.open_file import opened
 from mxtrain.data.sources import load_packaged, read_columns, select_inference_columns
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
+from mxtrain.paths import expand_home, url_problem
 
 
 class Frame(Protocol):

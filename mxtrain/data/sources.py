@@ -122,7 +122,7 @@ def load(config: DataConfig, classes: bool) -> Table:
     """
     source, target = config.source, config.target
     if config.is_in_memory:
-        raise DataError(f"data.source: {config.why_not(handed_over=False)}")
+        raise DataError(f"data.source: {config.source_problem(in_memory=False)}")
     if not config.is_file:
         return load_packaged(source, classes)
     assert target is not None, "DataConfig asks it of every file"
@@ -186,14 +186,14 @@ def read_in_memory_data(config: RunConfig, given: Any) -> InMemoryData | None:
 
     Example:
         >>> run = RunConfig.model_validate({
-        ...     "data": {"source": "handed_over"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
+        ...     "data": {"source": "in_memory"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
         ...     "optimizer": {"kind": "adam"}})
         >>> taken = read_in_memory_data(run, ([[1, 2], [3, 4], [5, 6]], ["cat", "ant", "cat"]))
         >>> table = taken.table(run)
         >>> table.column_names, table.targets.tolist(), table.class_names
         (('X[0]', 'X[1]'), [1, 0, 1], ('ant', 'cat'))
     """
-    problem = config.data.why_not(handed_over=given is not None)
+    problem = config.data.source_problem(in_memory=given is not None)
     if problem is not None:
         raise ConfigError([ConfigProblem("data.source", problem)])
     if given is None:

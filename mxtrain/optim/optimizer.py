@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from mxtrain.errors import ArrayError, ArrayTypeError, NonFiniteError, ReadOnlyError
-from mxtrain.names import field_name, nearest, spelling
+from mxtrain.names import display_name, field_name, nearest
 from mxtrain.optim.backends import (
     Backend,
     OverlapCheck,
@@ -107,7 +107,7 @@ class Optimizer:
             return f"optimizer.{name} is read-only; build another optimizer, and call its load_state_dict"
         letter = field_name(name, type(self.rule).model_fields)
         if letter in type(self.rule).model_fields:
-            changed = f"mxtrain.build(optimizer.rule.to_dict() | {{{spelling(letter)!r}: ...}})"
+            changed = f"mxtrain.build(optimizer.rule.to_dict() | {{{display_name(letter)!r}: ...}})"
             return f"optimizer.{name} cannot be set; build another with {changed}, and call its load_state_dict"
         counts = [each.name for each in fields(OptimizationState)]
         guess = nearest(name, [*counts, *(key for key in dir(type(self)) if not key.startswith("_")), "state"])

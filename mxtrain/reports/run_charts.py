@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.formatting import count, format_number
+from mxtrain.formatting import format_count, format_number
 from mxtrain.reports.charts import POINTS, Chart, Figure, Mark, Matrix, Series, thinned
 from mxtrain.reports.run_data import RunData
 from mxtrain.training import Comparison, Row
@@ -30,7 +30,7 @@ def _confusion(comparison: Comparison, names: tuple[str, ...]) -> Matrix:
     true, predicted = comparison.targets.astype(np.int64), comparison.predicted.astype(np.int64)
     counts = np.bincount(true * size + predicted, minlength=size * size).reshape(size, size)
     title = f"Which classes are taken for which, on the {comparison.part} part"
-    told = f"{count(len(true), 'sample')}; a row for each true class, coloured by shares of the row."
+    told = f"{format_count(len(true), 'sample')}; a row for each true class, coloured by shares of the row."
     return Matrix("confusion", title, names, counts.tolist(), f"{told} {_mistakes(counts, names)}")
 
 
@@ -45,7 +45,7 @@ def _mistakes(counts: NDArray[Any], names: tuple[str, ...]) -> str:
         for row, column in worst
         if wrong[row, column]
     ]
-    return f"{count(int(wrong.sum()), 'mistake')}, most often {', '.join(told)}."
+    return f"{format_count(int(wrong.sum()), 'mistake')}, most often {', '.join(told)}."
 
 
 def _residuals(comparison: Comparison, target: str) -> list[Figure]:
@@ -53,7 +53,11 @@ def _residuals(comparison: Comparison, target: str) -> list[Figure]:
     residuals = predicted - true
     shown = np.arange(len(true)) if len(true) <= _DOTS else np.linspace(0, len(true) - 1, _DOTS).astype(np.int64)
     ends = [float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))]
-    told = count(len(true), "sample") if len(shown) == len(true) else f"{len(shown):,} of {count(len(true), 'sample')}"
+    told = (
+        format_count(len(true), "sample")
+        if len(shown) == len(true)
+        else f"{len(shown):,} of {format_count(len(true), 'sample')}"
+    )
     heights, edges = np.histogram(residuals, bins=min(_BARS, max(5, int(len(true) ** 0.5))))
     middles = (edges[1:] + edges[:-1]) / 2
     notes = [
@@ -136,7 +140,7 @@ def thinning(facts: RunData) -> str:
     """That curves are thinned out, where they are."""
     if len(facts.history) <= POINTS:
         return ""
-    epochs = count(len(facts.history), "epoch")
+    epochs = format_count(len(facts.history), "epoch")
     return f"Of {epochs}, each curve shows the lowest and the highest point of {POINTS // 2} stretches of equal length."
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from mxtrain.config import RunConfig, to_yaml
-from mxtrain.config.dotted_paths import flattened
+from mxtrain.config.dotted_paths import flatten
 from mxtrain.data import Data
 from mxtrain.errors import resume_command
-from mxtrain.formatting import count, format_duration, format_number
-from mxtrain.names import spelling
+from mxtrain.formatting import format_count, format_duration, format_number
+from mxtrain.names import display_name
 from mxtrain.reports.charts import Figure
 from mxtrain.reports.page import Html, Report, facts, heading, note, numbers, paragraph, place, text, write_report
 from mxtrain.reports.run_charts import diagnostic_charts, metric_charts, outcome_charts, schedule_charts, thinning
@@ -32,7 +32,7 @@ def summary(run: RunData) -> str:
 
 def _describe_progress(run: RunData) -> str:
     done, planned = len(run.history), run.config.fit.epochs
-    epochs = count(done, "epoch") if done == planned else f"{done:,} of {count(planned, 'epoch')}"
+    epochs = format_count(done, "epoch") if done == planned else f"{done:,} of {format_count(planned, 'epoch')}"
     time = f" in {format_duration(run.seconds)}" if run.seconds is not None and done else ""
     match run.status.state:
         case "finished" if done < planned:
@@ -69,7 +69,7 @@ def _describe_evaluation(run: RunData) -> str:
         return ""
     part = run.comparison.part
     told = ", ".join(f"{name} {format_number(value)}" for name, value in run.comparison.metrics.items())
-    return f"On the {part} part ({count(run.comparison.samples[part], 'sample')}): {told}."
+    return f"On the {part} part ({format_count(run.comparison.samples[part], 'sample')}): {told}."
 
 
 def _words(monitor: str) -> str:
@@ -119,7 +119,7 @@ def differing(config: RunConfig) -> dict[str, str]:
 def _differing(config: Config, above: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, field in type(config).model_fields.items():
-        path, value = f"{above}{spelling(name)}", getattr(config, name)
+        path, value = f"{above}{display_name(name)}", getattr(config, name)
         default = None if field.is_required() else field.get_default(call_default_factory=True)
         if isinstance(value, Config):
             found |= _differing(value, f"{path}.")
@@ -247,9 +247,11 @@ def _data(run: RunData) -> str:
     if run.comparison is not None:
         told.append(", ".join(f"{size:,} for {part}" for part, size in run.comparison.samples.items()))
     if run.loaded is not None:
-        told.append(count(len(run.loaded.feature_names), "feature"))
+        told.append(format_count(len(run.loaded.feature_names), "feature"))
         names = run.loaded.class_names
-        told.append(count(len(names), "class", "classes") if names else f"predicts {run.loaded.preprocessing.target}")
+        told.append(
+            format_count(len(names), "class", "classes") if names else f"predicts {run.loaded.preprocessing.target}"
+        )
     return "; ".join(told)
 
 
@@ -268,6 +270,6 @@ def _settings(run: RunData) -> list[Html]:
         marked_config(run.config),
     ]
     if run.environment:
-        told = {name.replace("packages.", ""): value for name, value in flattened(run.environment).items()}
+        told = {name.replace("packages.", ""): value for name, value in flatten(run.environment).items()}
         blocks += [heading("Environment"), facts(told)]
     return blocks

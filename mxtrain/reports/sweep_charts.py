@@ -6,7 +6,7 @@ from math import log10
 from statistics import median
 
 from mxtrain.config import Objective
-from mxtrain.formatting import count, format_number
+from mxtrain.formatting import format_count, format_number
 from mxtrain.reports.charts import Chart, Guide, Point, Series, Value, thinned
 from mxtrain.reports.sweep_data import Dimension, Scale, SweepData, Trial, is_wide, plain, told_value, top
 
@@ -123,7 +123,7 @@ def history_charts(sweep: SweepData) -> list[Chart]:
 
 def importance_charts(sweep: SweepData, found: Sequence[Mapping[str, float]]) -> list[Chart]:
     """How much each searched value mattered, for each objective."""
-    ended = count(len(sweep.counted("complete", "pruned", "failed")), "trial")
+    ended = format_count(len(sweep.counted("complete", "pruned", "failed")), "trial")
     caption = (
         f"How much each value decided whether a trial came to be among the best {top(sweep)} of {ended}, by Optuna's "
         "PED-ANOVA. Those that were pruned or failed count as worse than those that are complete."
@@ -261,7 +261,7 @@ def _history(sweep: SweepData, place: int) -> Chart:
         Series("complete", numbers, values, "dots", _ALL, _notes(sweep, complete)),
     ]
     failed = len(sweep.counted("failed"))
-    told = f"{count(failed, 'trial')} failed and {'has' if failed == 1 else 'have'} no value." if failed else ""
+    told = f"{format_count(failed, 'trial')} failed and {'has' if failed == 1 else 'have'} no value." if failed else ""
     shown = [*values, *_values(pruned, place)]
     y_range = _focus(shown, objective)
     return Chart(

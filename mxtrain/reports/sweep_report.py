@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mxtrain.errors import resume_command
-from mxtrain.formatting import count, format_duration, format_number
+from mxtrain.formatting import format_count, format_duration, format_number
 from mxtrain.reports.charts import Chart
 from mxtrain.reports.page import Html, Report, facts, heading, note, numbers, paragraph, place, text, write_report
 from mxtrain.reports.page import lines as text_lines
@@ -79,8 +79,8 @@ def _trials(sweep: SweepData) -> str:
     told = ", ".join(f"{number} {state}" for state, number in counted.items() if number)
     ended = sum(counted[state] for state in ("complete", "pruned", "failed"))
     if ended < sweep.total:
-        return f"{ended} of {count(sweep.total, 'trial')} have ended: {told}." if told else "No trial has begun."
-    return f"{count(sweep.total, 'trial')}: {told}."
+        return f"{ended} of {format_count(sweep.total, 'trial')} have ended: {told}." if told else "No trial has begun."
+    return f"{format_count(sweep.total, 'trial')}: {told}."
 
 
 def _best(sweep: SweepData) -> str:
@@ -113,7 +113,7 @@ def _saved(sweep: SweepData) -> str:
     saved = sum(max(0, longest - it.epochs) * it.seconds / it.epochs for it in pruned)
     if not pruned or not saved:
         return f"Training took {format_duration(spent)}." if spent else ""
-    early = f"Pruning ended {count(len(pruned), 'trial')} early"
+    early = f"Pruning ended {format_count(len(pruned), 'trial')} early"
     whole = f"of the about {format_duration(saved + spent)} that training all to the end would have taken"
     return f"{early} and saved {saved / (saved + spent):.0%} {whole}."
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from statistics import stdev
 from typing import Any
 
+from mxtrain.atomic_io import is_finite_number
 from mxtrain.config import Objective
-from mxtrain.formatting import count, format_number, is_finite_number
+from mxtrain.formatting import format_count, format_number
 from mxtrain.types import describe
 
 TrialRow = dict[str, Any]
@@ -87,7 +88,7 @@ class SweepResult:
     total: int
 
     def __repr__(self) -> str:
-        complete = f"{len(self.counted('complete'))} of {count(self.total, 'trial')} complete"
+        complete = f"{len(self.counted('complete'))} of {format_count(self.total, 'trial')} complete"
         return f"SweepResult({str(self.run_dir)!r}, {', '.join([complete, *self._summary()])})"
 
     def __getitem__(self, index: Any) -> Any:

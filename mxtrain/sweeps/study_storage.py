@@ -18,7 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from mxtrain.atomic_io import reason, refuse_link, write_file
+from mxtrain.atomic_io import describe_os_error, refuse_link, write_file
 from mxtrain.config import Point, Sweep
 from mxtrain.errors import FolderBusyError, MxtrainError, SweepError
 from mxtrain.redaction import redact_message, redact_url
@@ -218,7 +218,7 @@ def _check_files(file: Path) -> None:
             if place.exists() and not place.is_file():
                 raise OSError(errno.EINVAL, "is not a regular file", str(place))
         except OSError as error:
-            raise SweepError(f"the study {file} cannot be opened: {reason(error)}; move it away") from error
+            raise SweepError(f"the study {file} cannot be opened: {describe_os_error(error)}; move it away") from error
     if file.exists() and file.stat().st_nlink > 1 and not file.with_name(f"{file.name}-journal").exists():
         write_file(file, file.read_bytes())  # a hard-linked copy of the folder gets a separate study
 

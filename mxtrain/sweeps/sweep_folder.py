@@ -11,13 +11,20 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from mxtrain.atomic_io import make_folder, read_file, reason, refuse_link, remove_temporary_files, temporary_target
+from mxtrain.atomic_io import (
+    describe_os_error,
+    make_folder,
+    parse_json,
+    read_file,
+    refuse_link,
+    remove_temporary_files,
+    temporary_target,
+)
 from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
-from mxtrain.config.dotted_paths import cause, flattened, told
-from mxtrain.config.validation import DATA_PATHS, normalize_path
-from mxtrain.config.yaml.source_text import expand_home
+from mxtrain.config.dotted_paths import describe_at, first_difference, flatten
+from mxtrain.config.validation import DATA_PATHS
 from mxtrain.errors import ConfigError, ConfigProblem, ForeignRunError, SweepError, resume_command
-from mxtrain.formatting import parse
+from mxtrain.paths import expand_home, normalize_path
 from mxtrain.sweeps.result import SweepResult, TrialResult
 from mxtrain.training import check_same_run, folder_lock, is_folder_locked, write_file
 from mxtrain.training.history import METRICS
@@ -156,7 +163,7 @@ class SweepFolder:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise SweepError(f"the sweep's folder {self.path} cannot be made: {reason(error)}") from error
+            raise SweepError(f"the sweep's folder {self.path} cannot be made: {describe_os_error(error)}") from error
         names = {name for name in names if temporary_target(name) != SWEEP_FILE}
         if names and not names & {
             SWEEP_FILE,
@@ -198,10 +205,12 @@ class SweepFolder:
             before, now = _immutable_settings(known), _immutable_settings(sweep)
             changed = [key for key in before | now if before.get(key) != now.get(key)]
             if changed:
-                causes = dict.fromkeys(cause(path, before, now) for path in changed)
+                causes = dict.fromkeys(first_difference(path, before, now) for path in changed)
                 raise ConfigError(
                     [
-                        ConfigProblem(path, self._changed_setting_message(told(before, path), told(now, path)))
+                        ConfigProblem(
+                            path, self._changed_setting_message(describe_at(before, path), describe_at(now, path))
+                        )
                         for path in causes
                     ]
                 )
@@ -245,7 +254,7 @@ class SweepFolder:
             for folder in (trial.parent, trial, *folders):
                 refuse_link(folder)
         except OSError as error:
-            raise SweepError(f"trial {number} in {self.path} cannot be trained: {reason(error)}") from error
+            raise SweepError(f"trial {number} in {self.path} cannot be trained: {describe_os_error(error)}") from error
         return folders
 
     def archived_run_dirs(self, number: int, seeds: int) -> Iterator[list[Path]]:
@@ -323,7 +332,7 @@ class SweepFolder:
         file = self.path / "results.json"
         remedy = f"`{resume_command(self.path)}` writes it anew"
         try:
-            record = parse(read_file(file))
+            record = parse_json(read_file(file))
             if has_wrong_digest(record):
                 raise SweepError(f"{file} is damaged: its checksum differs; {remedy}")
             return SweepResult.from_dict(record).moved_to(self.path)
@@ -348,8 +357,8 @@ class SweepFolder:
             write_file(self.path / name, text.encode(), is_private)
         except OSError as error:
             raise SweepError(
-                f"{self.path / name} cannot be written: {reason(error)}; what was done is kept: make room, and "
-                f"continue with `{resume_command(self.path)}`"
+                f"{self.path / name} cannot be written: {describe_os_error(error)}; what was done is kept: "
+                f"make room, and continue with `{resume_command(self.path)}`"
             ) from error
 
     def _changed_setting_message(self, before: str, now: str) -> str:
@@ -379,4 +388,4 @@ def _with_known_paths(known: Sweep, sweep: Sweep) -> Sweep:
 
 
 def _immutable_settings(sweep: Sweep) -> dict[str, Any]:
-    return {path: value for path, value in flattened(sweep.to_dict()).items() if path not in MUTABLE_SETTINGS}
+    return {path: value for path, value in flatten(sweep.to_dict()).items() if path not in MUTABLE_SETTINGS}

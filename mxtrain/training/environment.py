@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from mxtrain.atomic_io import read_file
+from mxtrain.atomic_io import parse_json, read_file
 from mxtrain.config import CustomConfig, RunConfig
-from mxtrain.config.dotted_paths import flattened
-from mxtrain.formatting import parse
+from mxtrain.config.dotted_paths import flatten
 from mxtrain.nn.matmul import gemm, single_threaded_blas
 from mxtrain.types import describe
 
@@ -66,16 +65,16 @@ def _libraries() -> list[Any]:
 
 def _threads(library: Any) -> int:
     return (
-        single_threaded_blas.outside
-        if single_threaded_blas.matches_library(library.filepath)
+        single_threaded_blas.default_threads
+        if single_threaded_blas.controls(library.filepath)
         else library.num_threads or 1
     )
 
 
 def _set_threads(library: Any, threads: int | None) -> None:
     """NumPy's own BLAS keeps its one thread while another thread of Python computes a pass."""
-    if single_threaded_blas.matches_library(library.filepath):
-        single_threaded_blas.outside = threads or 1
+    if single_threaded_blas.controls(library.filepath):
+        single_threaded_blas.default_threads = threads or 1
     else:
         library.set_num_threads(threads)
 
@@ -115,10 +114,10 @@ def environment_changes(run_dir: Path, backend: str) -> list[str]:
     """
     file = run_dir / ENVIRONMENT
     try:
-        before = flattened(parse(read_file(file)))
+        before = flatten(parse_json(read_file(file)))
     except (OSError, ValueError, AttributeError):
         return [f"{file} cannot be read, so nothing is known of what the run ran on"]
-    now = flattened(environment(backend))
+    now = flatten(environment(backend))
     return [
         f"{name}: was {_format_setting(before.get(name))}, is {_format_setting(now.get(name))}"
         for name in before | now

@@ -2,20 +2,20 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mxtrain.atomic_io import extend_file, open_file, read_file, write_file
+from mxtrain.atomic_io import extend_file, is_finite_number, open_file, parse_json, read_file, write_file
 from mxtrain.config import RunConfig
-from mxtrain.config.dotted_paths import flattened
-from mxtrain.config.fit_section import EarlyStopping, is_better
-from mxtrain.formatting import format_number, is_finite_number, parse
+from mxtrain.config.dotted_paths import flatten
+from mxtrain.formatting import format_number
 from mxtrain.training.callbacks import Row
+from mxtrain.training.early_stopping import BestEpoch, is_better
 from mxtrain.types import CLASS_LOSSES, Array, describe
 
 METRICS = "metrics.jsonl"
@@ -85,7 +85,7 @@ class MetricsLog:
             except OSError:
                 continue
             if sha256(text).hexdigest() == reference["sha256"]:
-                return [parse(line) for line in text.splitlines()], path
+                return [parse_json(line) for line in text.splitlines()], path
         raise ValueError(
             f"neither {self.path.name} nor {METRICS} holds the metrics of its {reference['epochs']} epochs: "
             "the SHA-256 differs"
@@ -113,7 +113,7 @@ def read_rows(run_dir: Path) -> tuple[list[Row], str]:
         return rows, ""
     for number, line in enumerate(lines, 1):
         try:
-            row = parse(line)
+            row = parse_json(line)
         except ValueError:
             is_torn = number == len(lines) and not line.endswith(b"\n")
             return rows, "" if is_torn else f"{METRICS}:{number}: is not JSON"
@@ -131,55 +131,13 @@ def _row_problem(row: Any, before: Sequence[Row]) -> str:
         return f"epoch: must be {len(before) + 1}, got {describe(row.get('epoch'))}"
     if missing := [name for name in (before[0] if before else ("iteration", "loss")) if name not in row]:
         return f"{missing[0]}: is missing"
-    for name, value in flattened(row).items():
+    for name, value in flatten(row).items():
         if name != "diagnostics" and value is not None and not is_finite_number(value):
             return f"{name}: must be a finite number, got {describe(value)}"
     if "diagnostics" in row and not isinstance(row["diagnostics"], dict):
         return f"diagnostics: must be a mapping, got {describe(row['diagnostics'])}"
     nested = next((name for name, value in row.items() if name != "diagnostics" and isinstance(value, dict)), None)
     return f"{nested}: must be a finite number, got a mapping" if nested else ""
-
-
-@dataclass(slots=True)
-class BestEpoch:
-    """The best epoch so far by the metric that early stopping monitors; epoch 0 if there is none.
-
-    Example:
-        >>> best, config = BestEpoch(), EarlyStopping(monitor="loss", patience=2)
-        >>> [best.update({"epoch": i + 1, "loss": loss}, config) for i, loss in enumerate([3, 2, 2.5, 2.1])]
-        [True, True, False, False]
-        >>> best.is_over(4, config), best.epoch
-        (True, 2)
-    """
-
-    epoch: int = 0
-    value: float = 0.0
-
-    @classmethod
-    def of(cls, rows: Iterable[Row], config: EarlyStopping) -> "BestEpoch":
-        """Return the best of these epochs."""
-        best = cls()
-        for row in rows:
-            best.update(row, config)
-        return best
-
-    def update(self, row: Row, config: EarlyStopping) -> bool:
-        """Compare an epoch with the best so far, and return whether it is better."""
-        value = row.get(config.monitor)
-        if value is None:  # an epoch without a value is never the best
-            return False
-        if self.epoch and not is_better(config.monitor, value, self.value, config.min_delta):
-            return False
-        self.epoch, self.value = row["epoch"], value
-        return True
-
-    def is_over(self, epoch: int, config: EarlyStopping) -> bool:
-        """Return whether a run with `epoch` finished epochs is stopped."""
-        return bool(self.epoch) and epoch - self.epoch >= config.patience
-
-    def to_record(self) -> dict[str, Any]:
-        """Return the epoch and its value as plain numbers."""
-        return asdict(self)
 
 
 def final_epoch(config: RunConfig, history: Sequence[Row]) -> int:

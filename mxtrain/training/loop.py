@@ -124,7 +124,7 @@ def resume(run_dir: str | PathLike[str], **options: Unpack[RunOptions]) -> Train
     check_callbacks(options.get("callbacks", ()))
     directory = RunDirectory.open(run_dir)
     with directory.locked():
-        run = read_run(directory.config_file, overrides, handed_over=data is not None)
+        run = read_run(directory.config_file, overrides, in_memory=data is not None)
         run = with_factory(run.resolve(), model)
         loggers = open_loggers(run.fit.loggers)
         checkpoints = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep)
@@ -290,7 +290,7 @@ def _completion_notes(trainer: Trainer, directory: RunDirectory) -> list[str]:
 def _run_config(config: Config, overrides: Sequence[str], has_data: bool) -> RunConfig:
     match config:
         case str() | PathLike():
-            return read_run(config, overrides, handed_over=has_data)
+            return read_run(config, overrides, in_memory=has_data)
         case _ if len(check_overrides(overrides)):
             raise ConfigError([ConfigProblem("overrides", "only apply to a run file; change the config itself")])
         case RunConfig():

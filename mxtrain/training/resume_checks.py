@@ -6,10 +6,11 @@ from typing import Any
 
 from mxtrain.config import RunConfig
 from mxtrain.config.data_section import IN_MEMORY
-from mxtrain.config.dotted_paths import cause, flattened, told
-from mxtrain.config.validation import DATA_PATHS, normalize_path
+from mxtrain.config.dotted_paths import describe_at, first_difference, flatten
+from mxtrain.config.validation import DATA_PATHS
 from mxtrain.data import DatasetCache, FingerprintedDataset, InMemoryData, data_fingerprint, read_data
 from mxtrain.errors import ConfigError, ConfigProblem, DataChangedError, DataError, ModelError
+from mxtrain.paths import normalize_path
 from mxtrain.training.checkpoints.snapshot import Snapshot
 from mxtrain.training.model_factory import ModelFactory
 from mxtrain.training.trainer import Trainer
@@ -88,11 +89,13 @@ def check_continuation(snapshot: Snapshot, config: RunConfig, data: str) -> None
         ConfigError: a value differs that may not; every one of them at once.
         TrainingError: the data are not those that the run was trained on.
     """
-    before, now = flattened(snapshot.record["config"]), flattened(config.to_dict())
+    before, now = flatten(snapshot.record["config"]), flatten(config.to_dict())
     changed = changed_paths(before, now)
     if changed:
-        causes = dict.fromkeys(cause(path, before, now) for path in changed)
-        raise ConfigError([ConfigProblem(path, _refusal(told(before, path), told(now, path))) for path in causes])
+        causes = dict.fromkeys(first_difference(path, before, now) for path in changed)
+        raise ConfigError(
+            [ConfigProblem(path, _refusal(describe_at(before, path), describe_at(now, path))) for path in causes]
+        )
     _check_order(before, now)
     _check_run_length(before, now)
     epoch, _, _ = snapshot.position

@@ -17,22 +17,22 @@ from safetensors.numpy import save
 from mxtrain.atomic_io import (
     STALE,
     append_file,
+    describe_os_error,
     flush_file,
     flush_folder,
     is_regular,
     make_folder,
     open_descriptor,
+    parse_json,
     read_file,
-    reason,
     remove_temporary_files,
     temporary_target,
     write_file,
 )
 from mxtrain.config import RunConfig, to_yaml
-from mxtrain.config.yaml.source_text import expand_home
 from mxtrain.data import Dataset, Preprocessing
 from mxtrain.errors import DataError, FolderBusyError, TrainingError, resume_command
-from mxtrain.formatting import parse
+from mxtrain.paths import expand_home
 from mxtrain.training.checkpoints.snapshot import Snapshot
 from mxtrain.training.checkpoints.storage import begins_with, write_if_changed
 from mxtrain.training.environment import ENVIRONMENT, environment, environment_json
@@ -146,7 +146,7 @@ def read_record(run_dir: Path) -> tuple[Preprocessing, str]:
     file = run_dir / PREPROCESSING
     remedy = f"`{resume_command(run_dir)}` writes it anew"
     try:
-        record = parse(read_file(file))
+        record = parse_json(read_file(file))
         return Preprocessing.from_dict(record["preprocessing"]), str(record["data"])
     except OSError as error:
         raise TrainingError(f"{file} cannot be read: {error.strerror or error}; {remedy}") from error
@@ -347,7 +347,8 @@ class RunDirectory:
             yield
         except OSError as error:
             raise TrainingError(
-                f"the run directory {self.path} cannot be written: {reason(error)}; what was saved before is whole"
+                f"the run directory {self.path} cannot be written: {describe_os_error(error)}; "
+                "what was saved before is whole"
             ) from error
 
     def _timings(self) -> Iterator[dict[str, Any]]:
@@ -355,7 +356,7 @@ class RunDirectory:
         file = self.path / TIMINGS
         for line in read_file(file).splitlines() if is_regular(file) else ():
             try:
-                row = parse(line)
+                row = parse_json(line)
                 timing = {"epoch": int(row["epoch"]), "seconds": float(row["seconds"])}
             except (ValueError, LookupError, TypeError, OverflowError):
                 return

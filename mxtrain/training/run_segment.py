@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from mxtrain.atomic_io import open_file, read_file
 from mxtrain.config import RunConfig, read_run, to_yaml
-from mxtrain.config.dotted_paths import flattened, told
+from mxtrain.config.dotted_paths import describe_at, flatten
 from mxtrain.data import DatasetCache
 from mxtrain.errors import ConfigError, ForeignRunError, RunPaused
 from mxtrain.training.callbacks import Row, StopRequest
@@ -109,7 +109,7 @@ def check_same_run(config: RunConfig, run_dir: Path) -> None:
         raise ForeignRunError(f"{file} cannot be read: {error.strerror or error}") from error
     except ConfigError as error:
         raise ForeignRunError(f"{file} is damaged: {error.problems[0]}") from error
-    _check_values(flattened(found.to_dict()), config, str(file))
+    _check_values(flatten(found.to_dict()), config, str(file))
 
 
 def check_failed(run_dir: Path, status: Status) -> None:
@@ -134,14 +134,14 @@ def _check_file(file: Path, status: Status) -> None:
 
 
 def _check_snapshot(config: RunConfig, snapshot: Snapshot, checkpoints: Path) -> None:
-    _check_values(flattened(snapshot.record["config"]), config, str(checkpoints))
+    _check_values(flatten(snapshot.record["config"]), config, str(checkpoints))
     epoch, _, _ = snapshot.position
     if epoch > config.fit.epochs:
         raise ForeignRunError(f"{checkpoints} was trained to epoch {epoch}, beyond fit.epochs {config.fit.epochs}")
 
 
 def _check_values(found: Mapping[str, Any], config: RunConfig, place: str) -> None:
-    wanted = flattened(config.to_dict())
+    wanted = flatten(config.to_dict())
     for path in changed_paths(found, wanted):
         if path == "model.plugin" and wanted.get(path) is None:
             continue  # recorded where the model is imported
@@ -152,7 +152,7 @@ def _check_values(found: Mapping[str, Any], config: RunConfig, place: str) -> No
             and found.get(path) in [1 / n for n in range(1, size)]
         ):
             continue  # one over the number of training samples, see `scaled_to_data`
-        values = f"{path} is {told(found, path)}, expected {told(wanted, path)}"
+        values = f"{path} is {describe_at(found, path)}, expected {describe_at(wanted, path)}"
         raise ForeignRunError(f"{place} belongs to another run: {values}")
 
 

@@ -12,14 +12,13 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from mxtrain.atomic_io import MAX_TEXT, check_safetensors, is_regular, open_file, read_file, write_file
+from mxtrain.atomic_io import MAX_TEXT, check_safetensors, is_regular, open_file, parse_json, read_file, write_file
 from mxtrain.config import read_run
-from mxtrain.config.dotted_paths import flattened
-from mxtrain.config.fit_section import is_better
-from mxtrain.config.yaml.source_text import expand_home
+from mxtrain.config.dotted_paths import flatten
 from mxtrain.errors import ConfigError, DataError
-from mxtrain.formatting import parse
-from mxtrain.names import spelling
+from mxtrain.names import display_name
+from mxtrain.paths import expand_home
+from mxtrain.training.early_stopping import is_better
 from mxtrain.training.history import METRICS, NOT_METRICS, final_epoch, read_rows
 from mxtrain.types import Config
 
@@ -122,7 +121,7 @@ def status_is_damaged(run_dir: Path) -> bool:
 
 def _written_status(run_dir: Path) -> Status | None:
     try:
-        found = parse(read_file(run_dir / STATUS))
+        found = parse_json(read_file(run_dir / STATUS))
         state, reason, sums = found["state"], found["reason"], found.get("sha256", {})
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
@@ -236,7 +235,7 @@ def _list_run(path: Path) -> tuple[ListedRun, str]:
         status=read_status(path),
         epochs=len(history),
         planned=config.fit.epochs,
-        config=flattened(config.to_dict()),
+        config=flatten(config.to_dict()),
         metrics={name: value for name, value in row.items() if name not in NOT_METRICS and value is not None},
         chosen=frozenset(_changed_settings(config)),
     )
@@ -246,11 +245,11 @@ def _list_run(path: Path) -> tuple[ListedRun, str]:
 def _changed_settings(config: Config, above: str = "") -> Iterator[str]:
     """Yield the paths of the values that are not the defaults of the section that they belong to."""
     for name, info in type(config).model_fields.items():
-        value, path = getattr(config, name), f"{above}{spelling(name)}"
+        value, path = getattr(config, name), f"{above}{display_name(name)}"
         if isinstance(value, Config):
             yield from _changed_settings(value, f"{path}.")
         elif isinstance(value, Mapping) and value:
-            yield from flattened(config.to_dict()[spelling(name)], above=f"{path}.")
+            yield from flatten(config.to_dict()[display_name(name)], above=f"{path}.")
         elif name == "kind" or value != info.get_default(call_default_factory=True):
             yield path
 

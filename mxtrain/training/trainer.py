@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from mxtrain.config import RunConfig
-from mxtrain.config.optimizer_factory import build
 from mxtrain.data import Batches, FingerprintedDataset, Samples, in_order, read_data
 from mxtrain.nn import CustomLoss, Metric, Model, build_metric
 from mxtrain.optim.backends import array_module, select_backend
+from mxtrain.optim.factory import build_optimizer
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.rules import Time
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import FORMAT, Arrays, ModelState, Position, Rollback, Snapshot, to_host
-from mxtrain.training.history import BestEpoch
+from mxtrain.training.early_stopping import BestEpoch
 from mxtrain.training.model_factory import ModelFactory, custom_loss, make_model
 from mxtrain.training.training_step import TrainingStep
 from mxtrain.types import Array
@@ -59,7 +59,7 @@ class Trainer:
         self.validation = self.dataset.validation.to(self.xp)
         self.batches = Batches(self.dataset.training.to(self.xp), config.data, config.seed, self.xp)
         self.rule = config.optimizer.for_run(config.fit.epochs, len(self.batches))
-        self.optimizer = build(self.rule, backend=config.backend, on_nonfinite="ignore")
+        self.optimizer = build_optimizer(self.rule, backend=config.backend, on_nonfinite="ignore")
         self.optimizer.state.batch_size = min(config.data.batch_size, len(self.dataset.training))
         self.rows: list[Row] = []
         self.best: Arrays = {}

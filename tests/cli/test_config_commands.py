@@ -7,7 +7,7 @@ import pytest
 
 from mxtrain.cli.config_commands import Language
 from mxtrain.config import read_run, read_sweep
-from mxtrain.names import spelling
+from mxtrain.names import display_name
 from mxtrain.optim.rules import RULES
 from tests.cli.conftest import CONFIGS
 
@@ -38,7 +38,7 @@ def test_a_rule_becomes_its_formula_its_coefficients_and_its_program(mxtrain, ru
     formula, _, coefficients = out.removesuffix(f"\n\n{program}\n").partition("\n\nCoefficients: ")
     assert "W ← W + " in formula
     told = {"step", *(label for scalar in program.scalars for label in labels(scalar))} - {
-        *map(spelling, rule.model_fields)
+        *map(display_name, rule.model_fields)
     }
     assert all(f"{name} = " in coefficients for name in told)
 
@@ -47,7 +47,7 @@ def labels(scalar):
     """The names that a scalar is computed from."""
     if scalar.operands:
         return set().union(*map(labels, scalar.operands))
-    return {spelling(scalar.label)} if isinstance(scalar.label, str) else set()
+    return {display_name(scalar.label)} if isinstance(scalar.label, str) else set()
 
 
 @ALL

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from mxtrain.config import CLASS_SOURCES, MODELS, json_schema
-from mxtrain.config.introspection import kind, models
+from mxtrain.config.introspection import allowed_models, model_kind
 from mxtrain.config.run_section import LossChoice
 from mxtrain.config.search.samplers_and_pruners import PRUNERS, SAMPLERS
 from mxtrain.optim.backends import BackendName
@@ -15,22 +15,22 @@ from mxtrain.optim.schedules import LearningRateSchedule, MomentumSchedule
 from mxtrain.types import MetricName
 
 WHOLE = {
-    "optimizers": set(map(kind, RULES)),
-    "learning_rate_schedules": set(map(kind, models(LearningRateSchedule))),
-    "momentum_schedules": set(map(kind, models(MomentumSchedule))),
-    "models": set(map(kind, MODELS)),
+    "optimizers": set(map(model_kind, RULES)),
+    "learning_rate_schedules": set(map(model_kind, allowed_models(LearningRateSchedule))),
+    "momentum_schedules": set(map(model_kind, allowed_models(MomentumSchedule))),
+    "models": set(map(model_kind, MODELS)),
     "losses": set(get_args(LossChoice)),
     "metrics": set(get_args(MetricName)),
     "data_sources": {
         *CLASS_SOURCES,
-        "handed_over",
+        "in_memory",
         *(f"PATH.{kind}" for kind in ("csv", "jsonl", "parquet", "npz", "npy")),
         "FOLDER/",
     },
     "data": {"data"},
     "backends": set(get_args(BackendName)),
-    "samplers": set(map(kind, SAMPLERS)),
-    "pruners": set(map(kind, PRUNERS)),
+    "samplers": set(map(model_kind, SAMPLERS)),
+    "pruners": set(map(model_kind, PRUNERS)),
 }
 
 

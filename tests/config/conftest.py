@@ -54,8 +54,8 @@ def write(here: Path) -> Callable[..., str]:
 
 
 @pytest.fixture
-def told() -> Callable[..., list[str]]:
-    """`told(function, *arguments)` is what a ConfigError says, line by line; nothing where there is none."""
+def error_lines() -> Callable[..., list[str]]:
+    """`error_lines(function, *arguments)` is what a ConfigError says, line by line; nothing where there is none."""
 
     def call(function: Callable[..., object], *arguments: object) -> list[str]:
         try:

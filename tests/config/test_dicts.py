@@ -19,7 +19,7 @@ from mxtrain.optim.rules import SGD, Adam
 from mxtrain.optim.schedules.learning_rate import Exp
 from mxtrain.optim.schedules.momentum import Null
 
-Told = Callable[..., list[str]]
+ErrorLines = Callable[..., list[str]]
 
 _RUN: dict[str, Any] = {
     "data": {"source": "digits"},
@@ -36,10 +36,10 @@ def test_a_dict_becomes_a_run() -> None:
     assert run_from_dict(run.to_dict()) == run
 
 
-def test_the_dict_stays_as_it_is(told: Told) -> None:
+def test_the_dict_stays_as_it_is(error_lines: ErrorLines) -> None:
     for data in (_RUN, {**_RUN, "seed": -1, "optimizer": {"kind": "adam", "lr": 1, "η": 2}}):
         before = deepcopy(data)
-        told(run_from_dict, data)
+        error_lines(run_from_dict, data)
         assert data == before
 
 
@@ -92,8 +92,8 @@ def test_any_mapping_any_number_and_finished_parts_will_do() -> None:
         ([{"kind": "adam"}], ["a config must be a mapping, got a list"]),
     ],
 )  # fmt: skip
-def test_a_wrong_optimizer_is_told_every_problem(data: Any, messages: list[str], told: Told) -> None:
-    assert told(optimizer_from_dict, data) == messages
+def test_a_wrong_optimizer_is_told_every_problem(data: Any, messages: list[str], error_lines: ErrorLines) -> None:
+    assert error_lines(optimizer_from_dict, data) == messages
 
 
 @pytest.mark.parametrize(
@@ -109,13 +109,13 @@ def test_a_wrong_optimizer_is_told_every_problem(data: Any, messages: list[str],
         ({"name": "a b"}, ["name: must consist of letters, digits, '.', '_' and '-', the first a letter, a digit or '_', got 'a b'"]),
     ],
 )  # fmt: skip
-def test_a_wrong_run_is_told_every_problem(change: Any, messages: list[str], told: Told) -> None:
-    assert told(run_from_dict, {**_RUN, **change}) == messages
+def test_a_wrong_run_is_told_every_problem(change: Any, messages: list[str], error_lines: ErrorLines) -> None:
+    assert error_lines(run_from_dict, {**_RUN, **change}) == messages
 
 
-def test_a_data_file_is_relative_to_the_current_folder(here: Path, told: Told) -> None:
+def test_a_data_file_is_relative_to_the_current_folder(here: Path, error_lines: ErrorLines) -> None:
     data = {"source": "table.csv", "target": "y"}
-    assert told(run_from_dict, {**_RUN, "data": data}) == [f"data.source: no such file: {here / 'table.csv'}"]
+    assert error_lines(run_from_dict, {**_RUN, "data": data}) == [f"data.source: no such file: {here / 'table.csv'}"]
     Path("table.csv").touch()
     assert run_from_dict({**_RUN, "data": data}).data.source == str(here / "table.csv")
 

@@ -8,7 +8,7 @@ import pytest
 
 from mxtrain.config import MODELS, DataConfig, FitConfig, RunConfig, read_run
 from mxtrain.config.fit_section import CheckpointConfig, EarlyStopping
-from mxtrain.config.introspection import models
+from mxtrain.config.introspection import allowed_models
 from mxtrain.config.yaml.dump import to_yaml
 from mxtrain.config.yaml.merge import MAX_CHAIN
 from mxtrain.config.yaml.nodes import MAX_DEPTH, MAX_NODES
@@ -16,7 +16,7 @@ from mxtrain.config.yaml.parser import MAX_NUMBER
 from mxtrain.config.yaml.problem_report import MAX_PROBLEMS
 from mxtrain.config.yaml.source_text import MAX_BYTES
 from mxtrain.errors import ConfigError
-from mxtrain.names import LETTERS, fold
+from mxtrain.names import LETTERS, normalize
 from mxtrain.optim.rules import RULES
 from mxtrain.optim.schedules import LearningRateSchedule, learning_rate, momentum
 from mxtrain.types import Config
@@ -84,7 +84,7 @@ def test_every_rule_stands_there_with_its_defaults(rule: type[Config]) -> None:
 
 @pytest.mark.parametrize(
     ("field", "schedule"),
-    [("η_sched", model) for model in models(LearningRateSchedule)]
+    [("η_sched", model) for model in allowed_models(LearningRateSchedule)]
     + [("μ_sched", model) for model in (momentum.Null, momentum.Fixed, momentum.Nadam)],
 )
 def test_every_schedule_stands_there_with_its_defaults(field: str, schedule: type[Config]) -> None:
@@ -100,14 +100,16 @@ def test_every_schedule_stands_there_with_its_defaults(field: str, schedule: typ
 def test_what_all_schedules_of_the_learning_rate_have_stands_there_with_its_default() -> None:
     row = re.search(r"^\| every `η_sched` \| (.*?) \|", PAGE, re.MULTILINE)
     assert row
-    own = {name for model in models(LearningRateSchedule) for name in model.model_fields}
+    own = {name for model in allowed_models(LearningRateSchedule) for name in model.model_fields}
     without = own - {"per", "warmup"}
     assert set(re.findall(r"`(.*?)`", row[1])) == _lines(learning_rate.Fixed(), *without)
 
 
 def test_every_word_for_a_letter_stands_there() -> None:
     stated = {
-        word: fold(letter.strip("`")) for letter, words in _rows("Letter") for word in re.findall(r"`(.*?)`", words)
+        word: normalize(letter.strip("`"))
+        for letter, words in _rows("Letter")
+        for word in re.findall(r"`(.*?)`", words)
     }
     assert stated == LETTERS
 

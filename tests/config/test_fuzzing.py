@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mxtrain.config import MODELS, DataConfig, FitConfig, RunConfig, read_run, run_from_dict
-from mxtrain.config.introspection import models
+from mxtrain.config.introspection import allowed_models
 from mxtrain.errors import ConfigError
-from mxtrain.names import spelling
+from mxtrain.names import display_name
 from mxtrain.optim.rules import RULES
 from mxtrain.optim.schedules import LearningRateSchedule, momentum
 from mxtrain.types import Config
@@ -52,7 +52,7 @@ def _places() -> Iterator[tuple[type[Config], dict[str, Any]]]:
         yield model, _config(model=None)
     for rule in RULES:
         yield rule, _config(optimizer=None)
-    for schedule in models(LearningRateSchedule):
+    for schedule in allowed_models(LearningRateSchedule):
         yield schedule, _config(optimizer={"kind": "adam", "η_sched": None})
     for schedule in (momentum.Null, momentum.Fixed, momentum.Nadam):
         yield schedule, _config(optimizer={"kind": "sgd", "μ_sched": None})
@@ -94,7 +94,7 @@ def test_an_odd_value_in_any_field(model: type[Config], field: str, run: dict[st
     refused = 0
     for value in ODD:
         try:
-            config = run_from_dict(_filled(run, least | {spelling(field): value}))
+            config = run_from_dict(_filled(run, least | {display_name(field): value}))
         except ConfigError as error:
             _assert_in_our_words(error)
             refused += 1

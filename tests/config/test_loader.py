@@ -11,7 +11,7 @@ from mxtrain.config.optimizer_factory import build
 from mxtrain.optim.rules import SGD, Adam
 from mxtrain.optim.schedules.learning_rate import Exp
 
-Told = Callable[..., list[str]]
+ErrorLines = Callable[..., list[str]]
 Write = Callable[..., str]
 
 _RUN = "data: {source: digits}\nmodel: {kind: linear}\nloss: softmax_cross_entropy\noptimizer: {kind: sgd}\n"
@@ -53,7 +53,9 @@ def test_a_run_without_a_name_is_named_after_its_file(file: str, name: str, writ
     assert read_run(write("name: own", file)).name == "own"
 
 
-def test_encodings_and_line_ends_of_every_editor_are_read(here: Path, yaml_loader: str, told: Told) -> None:
+def test_encodings_and_line_ends_of_every_editor_are_read(
+    here: Path, yaml_loader: str, error_lines: ErrorLines
+) -> None:
     plain = _RUN.encode()
     for content in (
         plain,
@@ -66,7 +68,7 @@ def test_encodings_and_line_ends_of_every_editor_are_read(here: Path, yaml_loade
         assert read_run("run.yaml").optimizer == SGD()
 
     Path("run.yaml").write_bytes(b"\xef\xbb\xbf" + b"# \xce\xb7\r\nseed: -1\r\n" + plain)
-    assert [line[:17] for line in told(read_run, "run.yaml")] == ["run.yaml:2:7: see"]
+    assert [line[:17] for line in error_lines(read_run, "run.yaml")] == ["run.yaml:2:7: see"]
 
 
 @pytest.mark.parametrize(
@@ -90,33 +92,37 @@ def test_encodings_and_line_ends_of_every_editor_are_read(here: Path, yaml_loade
     ],
 )  # fmt: skip
 def test_what_is_no_yaml_text_is_refused(
-    content: bytes, message: str, here: Path, yaml_loader: str, told: Told
+    content: bytes, message: str, here: Path, yaml_loader: str, error_lines: ErrorLines
 ) -> None:
     Path("run.yaml").write_bytes(content)
-    assert told(read_run, "run.yaml") == [message]
+    assert error_lines(read_run, "run.yaml") == [message]
 
 
-def test_a_path_that_leads_to_no_file_is_said_as_it_was_given(here: Path, told: Told) -> None:
+def test_a_path_that_leads_to_no_file_is_said_as_it_was_given(here: Path, error_lines: ErrorLines) -> None:
     Path("folder").mkdir()
     Path("file").touch()
-    assert told(read_run, "absent.yaml") == ["absent.yaml: no such file"]
-    assert told(read_run, Path("a/b.yaml")) == ["a/b.yaml: no such file"]
-    assert told(read_run, "file/run.yaml") == ["file/run.yaml: no such file"]
-    assert told(read_run, "./folder") == ["./folder: is a directory, must be a file"]
+    assert error_lines(read_run, "absent.yaml") == ["absent.yaml: no such file"]
+    assert error_lines(read_run, Path("a/b.yaml")) == ["a/b.yaml: no such file"]
+    assert error_lines(read_run, "file/run.yaml") == ["file/run.yaml: no such file"]
+    assert error_lines(read_run, "./folder") == ["./folder: is a directory, must be a file"]
     Path("folder/config.yaml").touch()
-    assert told(read_run, "folder") == ["folder: is a directory, must be a file; did you mean folder/config.yaml?"]
-    assert told(read_run, "a\0b") == ["a\\x00b: is not the name of a file"]
-    assert told(read_run, "a\x1b[2Jb") == ["a\\x1b[2Jb: no such file"]
+    assert error_lines(read_run, "folder") == [
+        "folder: is a directory, must be a file; did you mean folder/config.yaml?"
+    ]
+    assert error_lines(read_run, "a\0b") == ["a\\x00b: is not the name of a file"]
+    assert error_lines(read_run, "a\x1b[2Jb") == ["a\\x1b[2Jb: no such file"]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is forbidden to the administrator")
-def test_a_file_that_may_not_be_read_is_said_to_be_so(write: Write, told: Told) -> None:
+def test_a_file_that_may_not_be_read_is_said_to_be_so(write: Write, error_lines: ErrorLines) -> None:
     path = write("seed: 1")
     Path(path).chmod(0)
-    assert told(read_run, path) == ["run.yaml: cannot be read: Permission denied"]
+    assert error_lines(read_run, path) == ["run.yaml: cannot be read: Permission denied"]
 
 
-def test_a_data_file_is_looked_for_beside_the_file_that_names_it(here: Path, write: Write, told: Told) -> None:
+def test_a_data_file_is_looked_for_beside_the_file_that_names_it(
+    here: Path, write: Write, error_lines: ErrorLines
+) -> None:
     data = Path("data/table.csv")
     data.parent.mkdir()
     data.write_text("x,y\n1,2\n")
@@ -127,42 +133,46 @@ def test_a_data_file_is_looked_for_beside_the_file_that_names_it(here: Path, wri
 
     path = write("data: {source: data/table.csv, target: y}", "configs/run.yaml")
     missing = here / "configs/data/table.csv"
-    assert told(read_run, path) == [f"configs/run.yaml:1:16: data.source: no such file: {missing}"]
+    assert error_lines(read_run, path) == [f"configs/run.yaml:1:16: data.source: no such file: {missing}"]
 
 
-def test_an_optimizer_is_read_from_a_file_of_its_own_or_from_a_run(yaml_loader: str, write: Write, told: Told) -> None:
+def test_an_optimizer_is_read_from_a_file_of_its_own_or_from_a_run(
+    yaml_loader: str, write: Write, error_lines: ErrorLines
+) -> None:
     assert read_optimizer(write("kind: sgd\nlr: 0.5", complete=False)) == SGD(η=0.5)
     assert read_optimizer(write("optimizer: {kind: sgd, lr: 0.5}")) == SGD(η=0.5)
 
-    assert told(read_optimizer, write("kind: sgd\nlr: -1\nbeta: 1", complete=False)) == [
+    assert error_lines(read_optimizer, write("kind: sgd\nlr: -1\nbeta: 1", complete=False)) == [
         "run.yaml:2:5: optimizer.η: must be above 0, got -1",
         "run.yaml:3:1: optimizer.beta: unknown field; did you mean η?",
     ]
-    assert told(read_optimizer, write("η: 1", complete=False)) == [
+    assert error_lines(read_optimizer, write("η: 1", complete=False)) == [
         "run.yaml:1:1: optimizer.kind: required; one of sgd, adam, adamw, adagrad, adadelta, adamax, rmsprop, nadam"
     ]
-    assert told(read_optimizer, write("optimizer: {kind: sgd}\nfit: {epochs: 0}")) == [
+    assert error_lines(read_optimizer, write("optimizer: {kind: sgd}\nfit: {epochs: 0}")) == [
         "run.yaml:2:15: fit.epochs: must be a whole number at least 1, got 0"
     ]
 
 
-def test_where_a_run_is_needed_an_optimizer_alone_is_one_problem(write: Write, told: Told) -> None:
+def test_where_a_run_is_needed_an_optimizer_alone_is_one_problem(write: Write, error_lines: ErrorLines) -> None:
     alone = write("kind: adam\nη: 0.1\nβ9: 1\n", "optimizer.yaml", complete=False)
-    assert told(read_run, alone, ["fit.epochs=0"]) == [
+    assert error_lines(read_run, alone, ["fit.epochs=0"]) == [
         "optimizer.yaml: this file holds only an optimizer; a run file is needed, with data, model, loss, optimizer"
     ]
 
 
 @pytest.mark.parametrize("name", ["adam", "Adam", "ADAM"])
-def test_build_says_how_a_rule_is_built_by_its_name(name: str, here: Path, told: Told) -> None:
-    assert told(build, name) == [f'config: there is no file \'{name}\'; a rule by its name is {{"kind": "adam"}}']
+def test_build_says_how_a_rule_is_built_by_its_name(name: str, here: Path, error_lines: ErrorLines) -> None:
+    assert error_lines(build, name) == [
+        f'config: there is no file \'{name}\'; a rule by its name is {{"kind": "adam"}}'
+    ]
     Path(name).write_text("kind: sgd\n")
     assert build(name).rule == SGD()
 
 
-def test_problems_of_an_optimizer_alone_have_the_same_paths_as_in_a_run(write: Write, told: Told) -> None:
+def test_problems_of_an_optimizer_alone_have_the_same_paths_as_in_a_run(write: Write, error_lines: ErrorLines) -> None:
     path = write("kind: adam\nη: .inf\n1: 2\nβ1: !!int 1\nβ2: 2", complete=False)
-    assert told(read_optimizer, path) == [
+    assert error_lines(read_optimizer, path) == [
         "run.yaml:2:4: optimizer.η: must be a finite number, got .inf",
         "run.yaml:3:1: optimizer: a key must be a string, got 1; put it in quotes",
         "run.yaml:4:5: optimizer.β1: tags are not supported; remove !!int",
@@ -170,10 +180,10 @@ def test_problems_of_an_optimizer_alone_have_the_same_paths_as_in_a_run(write: W
     ]
 
 
-def test_a_run_or_an_optimizer_may_be_read_with_overrides(write: Write, told: Told) -> None:
+def test_a_run_or_an_optimizer_may_be_read_with_overrides(write: Write, error_lines: ErrorLines) -> None:
     run = read_config(write("seed: 1"), ["optimizer.η=0.25"])
     assert isinstance(run, RunConfig)
     assert run.optimizer == Adam(η=0.25)
     alone = write("kind: sgd", complete=False)
     assert read_config(alone, ["η=0.25"]) == SGD(η=0.25)
-    assert told(read_config, alone, ["η=-1"]) == ["--set η=-1: optimizer.η: must be above 0, got -1"]
+    assert error_lines(read_config, alone, ["η=-1"]) == ["--set η=-1: optimizer.η: must be above 0, got -1"]

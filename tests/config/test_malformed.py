@@ -41,12 +41,12 @@ def test_a_malformed_file_is_told_every_problem_with_its_place(
     here: Path,
     yaml_loader: str,
     write: Callable[..., str],
-    told: Callable[..., list[str]],
+    error_lines: Callable[..., list[str]],
 ) -> None:
     Path("table.csv").write_text("x,y\n1,2\n")
     Path("folder.csv").mkdir()
 
-    lines = told(read, write(text))
+    lines = error_lines(read, write(text))
 
     expected = [message.replace("{here}", str(here)) for message in messages]
     assert [line.removeprefix("run.yaml:").strip() for line in lines] == expected

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mxtrain.config import CustomConfig, read_run, run_from_dict, to_yaml
 from mxtrain.config.model_section import MAX_CHARACTERS, MAX_NAME
-from mxtrain.config.yaml.nodes import canonical
+from mxtrain.config.yaml.nodes import canonical_name
 from mxtrain.errors import ConfigError
 
 RUN: dict[str, Any] = {"data": {"source": "digits"}, "loss": "softmax_cross_entropy", "optimizer": {"kind": "adam"}}
@@ -33,7 +33,7 @@ scalars = st.none() | st.booleans() | numbers | texts
 
 
 def mappings(values: Any) -> Any:
-    return st.lists(st.tuples(texts, values), max_size=4, unique_by=lambda pair: canonical(pair[0])).map(dict)
+    return st.lists(st.tuples(texts, values), max_size=4, unique_by=lambda pair: canonical_name(pair[0])).map(dict)
 
 
 plain = st.recursive(scalars, lambda below: st.lists(below, max_size=3) | mappings(below), max_leaves=8)
@@ -74,7 +74,7 @@ WRONG = {
     "3": "model.settings: must be a mapping, got 3",
     "[a]": "model.settings: must be a mapping, got a list",
     "null": "model.settings: must be a mapping, got null",
-    "{a: {b: [1, 18446744073709551616]}}": "model.settings.a.b.1: must be a finite number, a text, true, false, null, "
+    "{a: {b: [1, 18446744073709551616]}}": "model.settings.a.b.1: must be a finite number, a string, true, false, null, "
     "a list or a mapping, got 18446744073709551616",
     "{lr: 1, eta: 2}": "model.settings.η: eta and lr are two names of one value; keep one",
     f"{{{'x' * (MAX_NAME + 1)}: 1}}": f"model.settings: a name must have at most {MAX_NAME} characters, got {'x' * 57}...",

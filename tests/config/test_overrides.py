@@ -11,7 +11,7 @@ from mxtrain.optim.rules import SGD, Adam
 from mxtrain.optim.schedules.learning_rate import Exp
 from mxtrain.optim.schedules.momentum import Nadam, Null
 
-Told = Callable[..., list[str]]
+ErrorLines = Callable[..., list[str]]
 Write = Callable[..., str]
 
 _RUN = """\
@@ -90,11 +90,11 @@ def test_overrides_reach_what_a_file_extends(write: Write) -> None:
     assert run.optimizer == Adam(η=0.25, β1=0.8)
 
 
-def test_a_data_file_is_relative_to_the_current_folder(here: Path, write: Write, told: Told) -> None:
+def test_a_data_file_is_relative_to_the_current_folder(here: Path, write: Write, error_lines: ErrorLines) -> None:
     Path("table.csv").write_text("x,y\n1,2\n")
     path = write("data: {source: other.csv, target: y}", "configs/run.yaml")
     assert read_run(path, ["data.source=table.csv"]).data.source == str(here / "table.csv")
-    assert told(read_run, path, ["data.source=absent.csv"]) == [
+    assert error_lines(read_run, path, ["data.source=absent.csv"]) == [
         f"--set data.source=absent.csv: data.source: no such file: {here / 'absent.csv'}"
     ]
 
@@ -135,15 +135,15 @@ def test_a_data_file_is_relative_to_the_current_folder(here: Path, write: Write,
     ],
 )  # fmt: skip
 def test_a_wrong_override_is_told_as_it_was_given(
-    override: str, message: str, yaml_loader: str, write: Write, told: Told
+    override: str, message: str, yaml_loader: str, write: Write, error_lines: ErrorLines
 ) -> None:
     shown = override.replace("\0", "\\x00")
-    assert told(read_run, write(_RUN), [override]) == [f"--set {shown}: {message}"]
+    assert error_lines(read_run, write(_RUN), [override]) == [f"--set {shown}: {message}"]
 
 
-def test_problems_of_file_and_overrides_are_told_together_in_order(write: Write, told: Told) -> None:
+def test_problems_of_file_and_overrides_are_told_together_in_order(write: Write, error_lines: ErrorLines) -> None:
     path = write(_RUN.replace("0.8", "8"))
-    assert told(read_run, path, ["seed=-1", "nonsense", "fit.epochs=0", f"name={'x' * 200}"]) == [
+    assert error_lines(read_run, path, ["seed=-1", "nonsense", "fit.epochs=0", f"name={'x' * 200}"]) == [
         "run.yaml:6:7: optimizer.β1: must be at least 0 and below 1, got 8",
         "--set seed=-1: seed: must be a whole number at least 0 and below 18446744073709551616, got -1",
         "--set nonsense: must be written path=value, as in optimizer.η=0.01",
@@ -152,6 +152,6 @@ def test_problems_of_file_and_overrides_are_told_together_in_order(write: Write,
     ]
 
 
-def test_an_override_mends_what_it_replaces(write: Write, told: Told) -> None:
+def test_an_override_mends_what_it_replaces(write: Write, error_lines: ErrorLines) -> None:
     path = write(_RUN.replace("0.8", "8"))
-    assert told(read_run, path, ["optimizer.beta1=0.8"]) == []
+    assert error_lines(read_run, path, ["optimizer.beta1=0.8"]) == []

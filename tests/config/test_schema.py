@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from mxtrain.config import MODELS, DataConfig, FitConfig, RunConfig, json_schema
-from mxtrain.config.introspection import models
-from mxtrain.names import LETTERS, fold, spelling, words
+from mxtrain.config.introspection import allowed_models
+from mxtrain.names import LETTERS, ascii_names, display_name, normalize
 from mxtrain.optim.rules import RULES
 from mxtrain.optim.schedules import LearningRateSchedule, momentum
 from mxtrain.types import Config
 
 SCHEDULES = (
-    *models(LearningRateSchedule),
+    *allowed_models(LearningRateSchedule),
     *(momentum.Null, momentum.Fixed, momentum.Nadam),
 )
 EVERY_MODEL = (RunConfig, DataConfig, FitConfig, *MODELS, *RULES, *SCHEDULES)
@@ -43,11 +43,11 @@ def test_it_is_a_json_schema_of_the_present_draft() -> None:
 @pytest.mark.parametrize("model", EVERY_MODEL, ids=lambda model: f"{model.__module__}.{model.__name__}")
 def test_every_field_stands_there_under_every_name_and_no_other(model: type[Config]) -> None:
     schema = _schema_of(model)
-    accepted = {name for field in model.model_fields for name in (spelling(field), field, *words(field))}
+    accepted = {name for field in model.model_fields for name in (display_name(field), field, *ascii_names(field))}
     micro = {name.replace("μ", "\N{MICRO SIGN}") for name in accepted}
     assert set(schema["properties"]) - {"extends", "sweep"} == accepted | micro
     assert schema["additionalProperties"] is False
-    assert "ϵ" not in fold("ϵ")
+    assert "ϵ" not in normalize("ϵ")
     assert ("ϵ" in schema["properties"]) == ("ε" in model.model_fields)
 
 

@@ -62,7 +62,7 @@ def _pair_validator(names: str) -> BeforeValidator:
         if isinstance(value, list | tuple) and len(value) == 2:
             return tuple(value)
         got = f"a list of {len(value)}" if isinstance(value, list | tuple) else describe(value)
-        raise PydanticCustomError("told", "must be two numbers, {names}, got {got}", {"names": names, "got": got})
+        raise PydanticCustomError("message", "must be two numbers, {names}, got {got}", {"names": names, "got": got})
 
     return BeforeValidator(check)
 

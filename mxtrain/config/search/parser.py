@@ -20,7 +20,7 @@ from mxtrain.config.search.space import KeyPath, Option, Options, Parameter, Spa
 from mxtrain.config.search.sweep_definition import Sweep, with_defaults
 from mxtrain.config.search.sweep_section import SweepConfig
 from mxtrain.config.search.validation import CombinationValidator, check_compatibility
-from mxtrain.config.validation import DATA_PATHS, absolute
+from mxtrain.config.validation import DATA_PATHS, absolute_path
 from mxtrain.config.yaml.dump import to_flow_style
 from mxtrain.config.yaml.nodes import (
     Entry,
@@ -29,14 +29,14 @@ from mxtrain.config.yaml.nodes import (
     Node,
     ScalarNode,
     children,
-    find,
+    find_node,
     format_path,
-    plain,
     shorten,
+    to_python,
 )
 from mxtrain.config.yaml.problem_report import ProblemReport
 from mxtrain.errors import Location
-from mxtrain.names import spelling
+from mxtrain.names import display_name
 from mxtrain.types import Config, describe
 
 _MODELS: dict[str, type[Distribution] | type[Choice]] = {
@@ -102,7 +102,7 @@ class SearchParser:
         if model is None:
             return None
         try:
-            distribution = model.model_validate(plain(node))
+            distribution = model.model_validate(to_python(node))
         except ValidationError as error:
             report_validation_errors(error, model, self.tree, self.report, written)
             return None
@@ -114,12 +114,12 @@ class SearchParser:
     def _refuse(self, names: tuple[str, ...], written: KeyPath, entry: Entry) -> None:
         """Report what stands where a distribution belongs."""
         node = entry.value
-        if isinstance(node, ScalarNode) and node.broken:
+        if isinstance(node, ScalarNode) and node.invalid:
             return
         if len(names) > 1 and (word := closest_distribution(names[-1])):
             self.report.add(format_path(written), f"unknown distribution; did you mean {word}?", entry.location)
         else:
-            got = "an empty one" if isinstance(node, MapNode) else describe(plain(node))
+            got = "an empty one" if isinstance(node, MapNode) else describe(to_python(node))
             self.report.add(format_path(written), f"must be a mapping such as {_EXAMPLE}, got {got}", node.location)
 
     def _model(self, node: MapNode, written: KeyPath) -> type[Distribution] | type[Choice] | None:
@@ -166,7 +166,7 @@ class SearchParser:
             before = len(self.report.problems)
             below = self._parameters_of_option(names, (*written, i), f"{name}[{label}]", item)
             if len(self.report.problems) == before:
-                options.append(Option(label, item, (*written, i), below, plain(item)))
+                options.append(Option(label, item, (*written, i), below, to_python(item)))
         return Options(tuple(options)) if options else None
 
     def _is_plain(self, written: KeyPath, node: Node) -> bool:
@@ -176,13 +176,13 @@ class SearchParser:
             if not is_plain:
                 message = f"must be a value that a file can hold, got {describe(node.value)}"
                 self.report.add(format_path(written), message, node.location)
-            return is_plain and not node.broken
+            return is_plain and not node.invalid
         return all(self._is_plain(written, child) for child in children(node))
 
     def _refuse_duplicates(self, written: KeyPath, node: ListNode) -> None:
         seen: dict[str, Location | None] = {}
         for i, item in enumerate(node.items):
-            text = to_flow_style(with_canonical_names(plain(item)))
+            text = to_flow_style(with_canonical_names(to_python(item)))
             if text in seen:
                 where = f", first at {seen[text]}" if seen[text] else ""
                 self.report.add(format_path((*written, i)), f"given twice{where}; keep one", item.location)
@@ -206,7 +206,7 @@ class SearchParser:
                 self._refuse_in_list((*written, i), item)
             return
         for key, entry in node.entries.items() if isinstance(node, MapNode) else ():
-            path, place, called = (*names, key), (*written, key), f"{name}.{spelling(key)}"
+            path, place, called = (*names, key), (*written, key), f"{name}.{display_name(key)}"
             if reason := why_not_searchable(path):
                 self.report.add(format_path(place), reason, entry.location)
             elif is_distribution(entry.value):
@@ -233,7 +233,7 @@ def _absolute_paths_node(node: Node, names: tuple[str, ...]) -> Node:
     match node:
         case ScalarNode(str() as text, place) if names[:1] == ("data",) and names[1:] in _DATA_PATHS and is_path(text):
             is_name = names[1] == "target" and not has_ending(text, (".npy",))
-            return node if is_name else ScalarNode(absolute(text, place), place)
+            return node if is_name else ScalarNode(absolute_path(text, place), place)
         case ListNode(items, place):
             return ListNode(tuple(_absolute_paths_node(item, names) for item in items), place)
         case MapNode(entries):
@@ -248,12 +248,12 @@ def _absolute_paths_node(node: Node, names: tuple[str, ...]) -> Node:
 
 def _is_null(node: Node) -> bool:
     """Whether a search was taken away, with `null`."""
-    return isinstance(node, ScalarNode) and node.value is None and not node.broken
+    return isinstance(node, ScalarNode) and node.value is None and not node.invalid
 
 
 def choice_labels(items: Sequence[Node]) -> list[Any]:
     """What samplers draw for the values of a choice: single values themselves, for all else a text."""
-    values = [with_canonical_names(plain(item)) for item in items]
+    values = [with_canonical_names(to_python(item)) for item in items]
     kinds = [
         value["kind"] if isinstance(value, dict) and isinstance(value.get("kind"), str) else None for value in values
     ]
@@ -309,12 +309,12 @@ def build_sweep(tree: MapNode, report: ProblemReport) -> Sweep:
 def _settings(tree: MapNode, report: ProblemReport) -> SweepConfig | None:
     alone = MapNode({"sweep": tree.entries["sweep"]}, tree.location)
     try:
-        section = _SectionAlone.model_validate(plain(alone)).sweep
+        section = _SectionAlone.model_validate(to_python(alone)).sweep
     except ValidationError as error:
         report_validation_errors(error, _SectionAlone, alone, report)
         return None
     values = {name: getattr(section, name) for name in SweepConfig.model_fields}
-    node, _ = find(tree, ("sweep", "storage"))
+    node, _ = find_node(tree, ("sweep", "storage"))
     if isinstance(node, ScalarNode) and section.storage and section.storage.startswith("sqlite"):
         values["storage"] = _absolute_sqlite(section.storage, node.location)
     return SweepConfig.model_validate(values)
@@ -327,7 +327,7 @@ def _absolute_sqlite(url: str, location: Location | None) -> str:
     parts = make_url(url)
     if not parts.database:
         return url
-    url = parts.set(database=absolute(parts.database, location)).render_as_string(hide_password=False)
+    url = parts.set(database=absolute_path(parts.database, location)).render_as_string(hide_password=False)
     return url.replace(" ", "%20")
 
 
@@ -335,20 +335,20 @@ def _find_search(tree: MapNode, report: ProblemReport) -> MapNode:
     """What is searched; an empty mapping where there is nothing."""
     example = "{optimizer.η: {log: [1e-4, 1e-1]}}"
     sweep = tree.entries["sweep"].value
-    node, place = find(tree, SEARCH)
+    node, place = find_node(tree, SEARCH)
     if isinstance(node, MapNode):
-        if not any(map(_is_not_null, (entry.value for entry in node.entries.values()))) and not node.broken:
+        if not any(map(_is_not_null, (entry.value for entry in node.entries.values()))) and not node.invalid:
             report.add("sweep.search", f"is empty; say what is searched, as in {example}", node.location)
         return node
-    if isinstance(sweep, MapNode) and not sweep.broken:
+    if isinstance(sweep, MapNode) and not sweep.invalid:
         if node is None:
             report.add("sweep.search", f"required; a mapping such as {example}", place)
-        elif not (isinstance(node, ScalarNode) and node.broken):
+        elif not (isinstance(node, ScalarNode) and node.invalid):
             report.add(
-                "sweep.search", f"must be a mapping such as {example}, got {describe(plain(node))}", node.location
+                "sweep.search", f"must be a mapping such as {example}, got {describe(to_python(node))}", node.location
             )
     return MapNode({})
 
 
 def _is_not_null(node: Node) -> bool:
-    return not (isinstance(node, ScalarNode) and node.value is None and not node.broken)
+    return not (isinstance(node, ScalarNode) and node.value is None and not node.invalid)

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
-from mxtrain.config.introspection import is_mapping_of_models, models
+from mxtrain.config.introspection import allowed_models, is_mapping_of_models
 from mxtrain.config.run_section import RunConfig
 from mxtrain.config.search.distributions import OPTIONS, WORDS
-from mxtrain.config.yaml.nodes import Entry, MapNode, Node, canonical, format_path
+from mxtrain.config.yaml.nodes import Entry, MapNode, Node, canonical_name, format_path
 from mxtrain.config.yaml.problem_report import ProblemReport
 from mxtrain.names import nearest
 from mxtrain.types import Config
@@ -60,7 +60,7 @@ def find_scalar_prefix(path: tuple[str, ...]) -> tuple[str, ...] | None:
     within: tuple[type[Config], ...] = (RunConfig,)
     for i, name in enumerate(path[:-1]):
         fields = [model.model_fields[name] for model in within if name in model.model_fields]
-        within = tuple(model for field in fields for model in models(field.annotation))
+        within = tuple(model for field in fields for model in allowed_models(field.annotation))
         if path[: i + 1] == ("model", "settings"):
             return None  # what is below is the model's own
         if fields and not within and not path[i + 1].isdigit():
@@ -73,7 +73,7 @@ def field_paths(model: type[Config], above: tuple[str, ...] = ()) -> Iterator[tu
     for name, info in model.model_fields.items():
         yield (*above, name)
         if not is_mapping_of_models(info.annotation):
-            for below in models(info.annotation):
+            for below in allowed_models(info.annotation):
                 yield from field_paths(below, (*above, name))
 
 
@@ -126,7 +126,7 @@ def flatten_search(search: Node, report: ProblemReport) -> Node:
     if not isinstance(search, MapNode):
         return search
     entries: dict[str, Entry] = {}
-    whole = not search.broken
+    whole = not search.invalid
     for keys, entry in _leaves(search, ()):
         names = [name.strip() for key in keys for name in key.split(".")]
         shown = ".".join(keys)
@@ -134,7 +134,7 @@ def flatten_search(search: Node, report: ProblemReport) -> Node:
             report.add(format_path((*SEARCH, shown)), "must be a path, as in optimizer.η", entry.location)
             whole = False
             continue
-        path = ".".join(map(canonical, names))
+        path = ".".join(map(canonical_name, names))
         if path in entries:
             report.add(format_path((*SEARCH, path)), _duplicate_message(entries[path], shown), entry.location)
             continue
@@ -142,7 +142,7 @@ def flatten_search(search: Node, report: ProblemReport) -> Node:
         entries[path] = Entry(
             shown, replace(value, atomic=True) if isinstance(value, MapNode) else value, entry.location
         )
-    return replace(search, entries=entries, broken=not whole)
+    return replace(search, entries=entries, invalid=not whole)
 
 
 def _atomic(node: Node) -> Node:

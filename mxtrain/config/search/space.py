@@ -8,9 +8,9 @@ from math import prod
 from typing import Any
 
 from mxtrain.config.search.distributions import Distribution, FixedSuggester, Plain, Suggester
-from mxtrain.config.yaml.nodes import Entry, ListNode, MapNode, Node, ScalarNode, format_path, plain
+from mxtrain.config.yaml.nodes import Entry, ListNode, MapNode, Node, ScalarNode, format_path, to_python
 from mxtrain.errors import Location
-from mxtrain.names import spelling
+from mxtrain.names import display_name
 
 MOST_PAIRS = 1000
 """Pairs of values that are tried; each value alone always is."""
@@ -256,7 +256,7 @@ class _PointBuilder:
             case distribution:
                 drawn = self.drawn[parameter.name] = distribution.suggest(self.draw, parameter.name)
                 filled = _numeric_value(parameter, distribution, drawn)
-        self.params[shown] = with_canonical_names(plain(filled.node))
+        self.params[shown] = with_canonical_names(to_python(filled.node))
         return filled
 
     def _fill_option(self, parameter: Parameter, option: Option) -> ParameterValue:
@@ -298,7 +298,7 @@ def with_canonical_names(value: Any) -> Any:
     """Plain values, under the names that the documentation prints."""
     match value:
         case dict():
-            return {spelling(name): with_canonical_names(item) for name, item in value.items()}
+            return {display_name(name): with_canonical_names(item) for name, item in value.items()}
         case list():
             return [with_canonical_names(item) for item in value]
     return value

@@ -7,18 +7,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mxtrain.config.introspection import kind, models
+from mxtrain.config.introspection import allowed_models, model_kind
 from mxtrain.config.run_section import RunConfig
 from mxtrain.config.search.search_paths import SEARCH
 from mxtrain.config.search.space import KeyPath, ParameterValue, Point, Space, with_canonical_names
 from mxtrain.config.search.sweep_section import SweepConfig
-from mxtrain.config.validation import data_paths, reject_data_source, validate_run
+from mxtrain.config.validation import reject_data_source, resolve_data_paths, validate_run
 from mxtrain.config.yaml.dump import mapping_to_yaml
 from mxtrain.config.yaml.merge import Override
-from mxtrain.config.yaml.nodes import MapNode, format_path, plain
+from mxtrain.config.yaml.nodes import MapNode, format_path, to_python
 from mxtrain.config.yaml.problem_report import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem
-from mxtrain.names import spelling
+from mxtrain.names import display_name
 from mxtrain.redaction import strip_password
 from mxtrain.types import Config
 
@@ -40,7 +40,7 @@ def trial_run_config(base: MapNode, values: Sequence[ParameterValue]) -> RunConf
     try:
         tree = base
         for filled in sorted(values, key=lambda filled: filled.parameter.path[-1] != "kind"):
-            tree = Override(filled.parameter.path, filled.node, filled.parameter.place).over(tree, report)
+            tree = Override(filled.parameter.path, filled.node, filled.parameter.place).apply(tree, report)
         run = validate_run(tree, report)
         reject_data_source(_IN_MEMORY_DATA_MESSAGE if run.data.is_in_memory else None, tree, report)
         return run
@@ -142,7 +142,7 @@ class Sweep:
     def to_dict(self) -> dict[str, Any]:
         """The file that this sweep is as plain values, every setting filled in."""
         search = {
-            ".".join(map(spelling, parameter.path)): with_canonical_names(plain(parameter.node))
+            ".".join(map(display_name, parameter.path)): with_canonical_names(to_python(parameter.node))
             for parameter in self.space.parameters
         }
         return {**self.run, "sweep": {"search": search, **self.settings.to_dict()}}
@@ -161,10 +161,10 @@ class Sweep:
 
 def with_defaults(base: MapNode) -> dict[str, Any]:
     """The plain values of a run, with defaults wherever the part they belong to is valid by itself."""
-    raw = plain(base)
+    raw = to_python(base)
     assert isinstance(raw, dict), "a run is a mapping"
     if isinstance(raw.get("data"), dict):
-        raw["data"].update(data_paths(base, ProblemReport(), must_exist=False))
+        raw["data"].update(resolve_data_paths(base, ProblemReport(), must_exist=False))
     values: dict[str, Any] = {}
     for name, info in RunConfig.model_fields.items():
         if name in raw:
@@ -175,8 +175,8 @@ def with_defaults(base: MapNode) -> dict[str, Any]:
 
 
 def _section_with_defaults(value: Any, annotation: Any) -> Any:
-    for model in models(annotation):
-        if isinstance(value, dict) and kind(model) in (None, value.get("kind")):
+    for model in allowed_models(annotation):
+        if isinstance(value, dict) and model_kind(model) in (None, value.get("kind")):
             try:
                 return model.model_validate(value).to_dict()
             except ValidationError:

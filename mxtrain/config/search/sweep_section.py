@@ -56,12 +56,12 @@ class Goal(Config):
         if isinstance(data, Mapping | Goal):
             return data
         context = {"example": _EXAMPLE, "got": describe(data)}
-        raise PydanticCustomError("told", "must be a mapping such as {example}, got {got}", context)
+        raise PydanticCustomError("message", "must be a mapping such as {example}, got {got}", context)
 
     @model_validator(mode="after")
     def _check_one_direction(self) -> Self:
         if self.maximize is None and self.minimize is None:
-            raise PydanticCustomError("told", "must name a metric, as in {example}", {"example": _EXAMPLE})
+            raise PydanticCustomError("message", "must name a metric, as in {example}", {"example": _EXAMPLE})
         if self.maximize is not None and self.minimize is not None:
             raise field_error("minimize", "an objective has one direction; for two objectives write a list of two")
         return self
@@ -108,10 +108,10 @@ def _check_storage_url(url: object) -> str:
     if not isinstance(url, str) or not _STORAGE_URL.fullmatch(url) or not _has_valid_host(url):
         known = "postgresql://, mysql:// or sqlite:///"
         raise PydanticCustomError(
-            "told", "must be the address of a database that begins with {known}", {"known": known}
+            "message", "must be the address of a database that begins with {known}", {"known": known}
         )
     if not url.startswith("sqlite") and _is_ambiguous(url):
-        raise PydanticCustomError("told", "must have each of : / ? # @ in a user name or password percent-encoded")
+        raise PydanticCustomError("message", "must have each of : / ? # @ in a user name or password percent-encoded")
     return url
 
 

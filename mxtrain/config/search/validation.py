@@ -15,7 +15,7 @@ from mxtrain.config.search.space import (
 )
 from mxtrain.config.search.sweep_definition import trial_run_config
 from mxtrain.config.search.sweep_section import SweepConfig
-from mxtrain.config.yaml.nodes import MapNode, find, format_path
+from mxtrain.config.yaml.nodes import MapNode, find_node, format_path
 from mxtrain.config.yaml.problem_report import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem
 
@@ -80,7 +80,7 @@ class CombinationValidator:
     def _unavailable_objectives(self, run: RunConfig, settings: SweepConfig) -> Iterator[ConfigProblem]:
         for path, metric in objective_paths(settings):
             if metric != "parameters" and (reason := run.monitor_problem(metric)):
-                node, place = find(self.tree, path)
+                node, place = find_node(self.tree, path)
                 yield ConfigProblem(format_path(path), reason, node.location if node else place)
 
     def _is_unparsed(self, problem: ConfigProblem) -> bool:
@@ -135,7 +135,7 @@ def check_compatibility(
         *_check_pruner(settings, max_epochs),
     ]
     for path, message in problems:
-        node, place = find(tree, path)
+        node, place = find_node(tree, path)
         report.add(format_path(path), message, node.location if node else place)
 
 

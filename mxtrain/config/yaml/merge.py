@@ -5,11 +5,22 @@ from pathlib import Path
 from typing import NoReturn
 
 from mxtrain.config.search.search_paths import with_flattened_search
-from mxtrain.config.yaml.nodes import Entry, ListNode, MapNode, Node, ScalarNode, canonical, format_path, plain, shorten
+from mxtrain.config.yaml.nodes import (
+    Entry,
+    ListNode,
+    MapNode,
+    Node,
+    ScalarNode,
+    canonical_name,
+    format_path,
+    shorten,
+    to_python,
+)
 from mxtrain.config.yaml.parser import read_file
 from mxtrain.config.yaml.problem_report import ProblemReport
-from mxtrain.config.yaml.source_text import UnreadableError, expand_home, url_problem
+from mxtrain.config.yaml.source_text import UnreadableError
 from mxtrain.errors import Location
+from mxtrain.paths import expand_home, url_problem
 from mxtrain.types import describe
 
 MAX_CHAIN = 10
@@ -36,7 +47,7 @@ def merge_mappings(base: MapNode, own: MapNode) -> MapNode:
         below = entries.get(name)
         value = entry.value if below is None else merge_nodes(below.value, entry.value)
         entries[name] = Entry(entry.key, value, entry.location)
-    return MapNode(entries, own.location, base.broken or own.broken, base.atomic)
+    return MapNode(entries, own.location, base.invalid or own.invalid, base.atomic)
 
 
 def _changes_kind(base: MapNode, own: MapNode) -> bool:
@@ -65,7 +76,7 @@ def _merge_bases(own: MapNode, chain: tuple[str, ...], report: ProblemReport) ->
     value = own.entries["extends"].value
     place = value.location
     if not isinstance(value, ScalarNode) or not isinstance(value.value, str) or not value.value:
-        got = describe(plain(value))
+        got = describe(to_python(value))
         report.fail("extends", f"must be the path of one file, got {got}", place)
 
     if problem := url_problem(value.value):
@@ -81,7 +92,7 @@ def _merge_bases(own: MapNode, chain: tuple[str, ...], report: ProblemReport) ->
     except UnreadableError as error:
         report.fail("extends", f"{shorten(base, 200)}: {error}", place)
     below = _merge_bases(tree, (*chain, base), report)
-    return merge_mappings(below, MapNode(rest, own.location, own.broken))
+    return merge_mappings(below, MapNode(rest, own.location, own.invalid))
 
 
 def _is_same_file(one: str, other: str) -> bool:
@@ -108,9 +119,9 @@ class Override:
     @property
     def path(self) -> tuple[str, ...]:
         """The canonical names that lead there."""
-        return tuple(map(canonical, self.keys))
+        return tuple(map(canonical_name, self.keys))
 
-    def over(self, tree: MapNode, report: ProblemReport) -> MapNode:
+    def apply(self, tree: MapNode, report: ProblemReport) -> MapNode:
         """The tree with this value in its place; a ConfigError where there is no such place."""
         return _OverrideMerger(self, self.path, report).in_mapping(tree, 0)
 

@@ -3,7 +3,6 @@
 Nodes are immutable; merging and overriding create new nodes that share unchanged ones."""
 
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import TypeAlias
 
 from mxtrain.config.yaml.problem_report import ProblemReport
 from mxtrain.errors import Location
-from mxtrain.names import LETTERS, fold, spelling
+from mxtrain.names import LETTERS, display_name, is_unicode, normalize
 from mxtrain.types import Config, describe
 
 MAX_NODES = 10_000
@@ -27,8 +26,6 @@ SETTINGS = ("model", "settings")
 _GROUPS = ("optimizer", "groups")
 """The path at which names are those of parameters."""
 
-_SURROGATES = re.compile("[\ud800-\udfff]")
-
 
 @dataclass(frozen=True, slots=True)
 class ScalarNode:
@@ -36,7 +33,7 @@ class ScalarNode:
 
     value: object
     location: Location | None = None
-    broken: bool = False
+    invalid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +62,25 @@ class MapNode:
 
     entries: Mapping[str, Entry]
     location: Location | None = None
-    broken: bool = False
+    invalid: bool = False
     atomic: bool = False
 
 
 Node: TypeAlias = ScalarNode | ListNode | MapNode
 
 
-def broken(location: Location | None) -> ScalarNode:
+def invalid_scalar(location: Location | None) -> ScalarNode:
     """Stands where a value could not be read."""
-    return ScalarNode(None, location, broken=True)
+    return ScalarNode(None, location, invalid=True)
 
 
-def canonical(key: str) -> str:
+def canonical_name(key: str) -> str:
     """The one name for all spellings of a key, whatever model it will belong to.
 
-    >>> canonical("learning_rate"), canonical("µ"), canonical("epochs")
+    >>> canonical_name("learning_rate"), canonical_name("µ"), canonical_name("epochs")
     ('η', 'μ', 'epochs')
     """
-    folded = fold(key)
+    folded = normalize(key)
     return LETTERS.get(folded, folded)
 
 
@@ -93,7 +90,7 @@ def format_path(path: Iterable[str | int]) -> str:
     >>> format_path(["optimizer", "ε"]), format_path(["model", "hidden", 1])
     ('optimizer.ϵ', 'model.hidden.1')
     """
-    return ".".join(shorten(".".join(map(spelling, str(name).split(".")))) for name in path)
+    return ".".join(shorten(".".join(map(display_name, str(name).split(".")))) for name in path)
 
 
 def shorten(text: str, width: int = 60) -> str:
@@ -101,12 +98,12 @@ def shorten(text: str, width: int = 60) -> str:
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
-def find(tree: Node, path: Iterable[str | int]) -> tuple[Node | None, Location | None]:
+def find_node(tree: Node, path: Iterable[str | int]) -> tuple[Node | None, Location | None]:
     """The node at a path, and the place of the last key on the way that was really written."""
     node: Node | None = tree
     place = tree.location
     for name in path:
-        if isinstance(node, MapNode) and (key := canonical(str(name))) in node.entries:
+        if isinstance(node, MapNode) and (key := canonical_name(str(name))) in node.entries:
             entry = node.entries[key]
             node, place = entry.value, entry.location
         elif isinstance(node, ListNode) and isinstance(name, int) and name < len(node.items):
@@ -137,23 +134,18 @@ def depth(node: Node) -> int:
     return 0 if isinstance(node, ScalarNode) else 1 + max(map(depth, children(node)), default=0)
 
 
-def plain(node: Node, path: tuple[str | int, ...] = ()) -> object:
+def to_python(node: Node, path: tuple[str | int, ...] = ()) -> object:
     """The values alone, under their canonical names; of settings and groups, whose names are the user's, as written."""
     match node:
         case MapNode():
             is_free = path[: len(SETTINGS)] == SETTINGS or path == _GROUPS
             return {
-                entry.key if is_free else name: plain(entry.value, (*path, name))
+                entry.key if is_free else name: to_python(entry.value, (*path, name))
                 for name, entry in node.entries.items()
             }
         case ListNode():
-            return [plain(item, (*path, i)) for i, item in enumerate(node.items)]
+            return [to_python(item, (*path, i)) for i, item in enumerate(node.items)]
     return node.value
-
-
-def is_unicode(text: str) -> bool:
-    """Whether a text can be written as UTF-8; half of a surrogate pair cannot."""
-    return _SURROGATES.search(text) is None
 
 
 _Path = tuple[str | int, ...]
@@ -214,7 +206,7 @@ def _text(value: str, report: ProblemReport, path: _Path) -> ScalarNode:
     if is_unicode(value):
         return ScalarNode(value)
     report.add(format_path(path), "must be a Unicode string, got half of a surrogate pair")
-    return broken(None)
+    return invalid_scalar(None)
 
 
 def _to_mapping_node(
@@ -228,22 +220,22 @@ def _to_mapping_node(
             whole = False
             continue
         key = str.__str__(key)  # of NumPy's strings and of enumerations, the text alone
-        name = canonical(key)
+        name = canonical_name(key)
         node = _to_node(item, report, (*path, name), level, remaining)
         if name in entries:
             message = f"{shorten(key)} and {shorten(entries[name].key)} are two names of one value; keep one"
             report.add(format_path((*path, name)), message)
         else:
             entries[name] = Entry(key, node)
-    return MapNode(entries, broken=not whole)
+    return MapNode(entries, invalid=not whole)
 
 
 def _to_number_node(value: Real, report: ProblemReport, path: _Path) -> ScalarNode:
     if value != value or abs(value) == inf:  # noqa: PLR0124 - NaN alone differs from itself
         report.add(format_path(path), f"must be a finite number, got {float(value)}")
-        return broken(None)
+        return invalid_scalar(None)
     try:
         return ScalarNode(float(value))
     except OverflowError:
         report.add(format_path(path), "must be a number that fits in float64")
-        return broken(None)
+        return invalid_scalar(None)

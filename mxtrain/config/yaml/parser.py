@@ -19,18 +19,18 @@ from mxtrain.config.yaml.nodes import (
     MapNode,
     Node,
     ScalarNode,
-    broken,
-    canonical,
+    canonical_name,
     depth,
     format_path,
-    is_unicode,
-    plain,
+    invalid_scalar,
     shorten,
     size,
+    to_python,
 )
 from mxtrain.config.yaml.problem_report import ProblemReport
 from mxtrain.config.yaml.source_text import SourceText, read_text, reject_control_characters
 from mxtrain.errors import Location
+from mxtrain.names import is_unicode
 from mxtrain.types import describe
 
 MAX_NUMBER = 100
@@ -155,7 +155,7 @@ def read_file(source: str, report: ProblemReport) -> MapNode:
     if node is None:
         report.fail("", "the file is empty", Location(source))
     if not isinstance(node, MapNode):
-        got = describe(plain(node))
+        got = describe(to_python(node))
         report.fail("", f"the file must hold a mapping, as in `seed: 1`, got {got}", node.location)
     return node
 
@@ -227,10 +227,10 @@ class _Composer:
         whole = True
         for event in self.events:
             if isinstance(event, yaml.MappingEndEvent):
-                return MapNode(entries, self._locate(start, event), broken=not whole)
+                return MapNode(entries, self._locate(start, event), invalid=not whole)
             place = self._locate(event)
             key = self._key(event, path, level)
-            name = None if key is None else canonical(key)
+            name = None if key is None else canonical_name(key)
             value = self._node(next(self.events), (*path, "?" if name is None else name), level, place)
             if key is None or name is None:
                 whole = False
@@ -264,21 +264,21 @@ class _Composer:
             self.report.add(format_path(path), f"a key must be a string, got {got}; put it in quotes", place)
             return None
         node = self._scalar(event, path, None)
-        return None if node.broken else event.value
+        return None if node.invalid else event.value
 
     def _scalar(self, event: yaml.ScalarEvent, path: _Path, key: Location | None) -> ScalarNode:
         is_plain = event.implicit[0]
         place = key if key is not None and is_plain and not event.value else self._locate(event)
         if self._reject_tag(event, path):
-            return broken(place)
+            return invalid_scalar(place)
         try:
             value = parse_scalar(event.value) if is_plain else event.value
         except ScalarError as error:
             self.report.add(format_path(path), str(error), place)
-            return broken(place)
+            return invalid_scalar(place)
         if isinstance(value, str) and not is_unicode(value):
             self.report.add(format_path(path), "must be a Unicode string, got half of a surrogate pair", place)
-            return broken(place)
+            return invalid_scalar(place)
         return ScalarNode(value, place)
 
     def _alias(self, event: yaml.AliasEvent, path: _Path, level: int) -> Node:
@@ -286,11 +286,11 @@ class _Composer:
         name = event.anchor or ""
         if name not in self.anchors:
             self.report.add(format_path(path), f"the alias *{shorten(name)} has no anchor before it", place)
-            return broken(place)
+            return invalid_scalar(place)
         node = self.anchors[name]
         if node is None:
             self.report.add(format_path(path), f"the alias *{shorten(name)} stands inside of what it repeats", place)
-            return broken(place)
+            return invalid_scalar(place)
         self._count(size(node) - 1, event)
         if level + depth(node) > MAX_DEPTH:
             self._fail(f"nested deeper than {MAX_DEPTH} levels", event)
@@ -320,9 +320,9 @@ class _Composer:
         return self.text.between(first, last)
 
 
-def _is_string(plain: str) -> bool:
+def _is_string(text: str) -> bool:
     try:
-        return isinstance(parse_scalar(plain), str)
+        return isinstance(parse_scalar(text), str)
     except ScalarError:
         return False
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from mxtrain.config.yaml.problem_report import ProblemReport
 from mxtrain.errors import Location, escape_unprintable
+from mxtrain.paths import url_problem
 
 MAX_BYTES = 256 * 1024
 """Size of one file: some hundred times what a run needs, and little enough to be read at once."""
@@ -20,7 +21,6 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # Line breaks that only YAML 1.1 knows are refused too: editors do not count them as lines.
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
@@ -64,16 +64,6 @@ class SourceText:
         """The character at a mark; nothing at the end of a line."""
         line = self.lines[mark.line] if mark.line < len(self.lines) else ""
         return line[mark.column : mark.column + 1]
-
-
-def expand_home(path: str) -> str:
-    """Replace `~` at the beginning of a path by the home folder, as a shell does."""
-    return os.path.expanduser(path) if path == "~" or path.startswith("~/") else path  # noqa: PTH111 - keeps a final /
-
-
-def url_problem(text: str) -> str | None:
-    """Return what is wrong with a path that is a URL; None for other paths."""
-    return "is a URL, and only local files are read; download it, and name the file" if _URL.match(text) else None
 
 
 def read_text(source: str, report: ProblemReport) -> SourceText:

@@ -10,9 +10,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.config.yaml.nodes import is_unicode
 from mxtrain.data.readers.values import merge_spellings, value_key
 from mxtrain.errors import DataError
+from mxtrain.names import is_unicode
 from mxtrain.types import describe
 
 Kind = Literal["number", "text"]

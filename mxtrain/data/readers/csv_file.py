@@ -9,11 +9,10 @@ from io import StringIO
 from itertools import islice
 from typing import BinaryIO
 
-from mxtrain.config.yaml.nodes import is_unicode
 from mxtrain.data.readers.columns import Choose, Columns
 from mxtrain.data.readers.type_inference import CellColumn
 from mxtrain.errors import DataError
-from mxtrain.names import nfc
+from mxtrain.names import is_unicode, nfc
 from mxtrain.types import describe
 
 _CHUNK_ROWS = 1024

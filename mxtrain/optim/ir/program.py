@@ -6,7 +6,7 @@ from functools import cached_property
 from math import sqrt
 from typing import Literal
 
-from mxtrain.names import spelling
+from mxtrain.names import display_name
 
 Space = Literal["array", "scalar", "value"]
 
@@ -55,7 +55,7 @@ class Scalar:
 
     def __str__(self) -> str:
         if not self.operands:
-            return f"{self.label:g}" if isinstance(self.label, float) else spelling(str(self.label))
+            return f"{self.label:g}" if isinstance(self.label, float) else display_name(str(self.label))
         parts = [f"({part})" if part.operands else str(part) for part in self.operands]
         return format_operation(self.operation, parts)
 

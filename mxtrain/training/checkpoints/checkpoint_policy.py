@@ -2,9 +2,9 @@
 
 import time
 
-from mxtrain.config.fit_section import is_better
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.storage import Checkpoints
+from mxtrain.training.early_stopping import is_better
 from mxtrain.training.trainer import Trainer
 
 SHARE = 0.02

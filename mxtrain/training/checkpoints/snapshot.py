@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from mxtrain.atomic_io import parse_json
 from mxtrain.config import RunConfig
-from mxtrain.config.fit_section import is_better
+from mxtrain.config.data_section import normalize_source
 from mxtrain.errors import StateError
-from mxtrain.formatting import parse
 from mxtrain.optim.backends import array_kind
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.optimizer import Optimizer
 from mxtrain.training.callbacks import Row
+from mxtrain.training.early_stopping import is_better
 from mxtrain.types import Array
 
 Arrays = dict[str, NDArray[Any]]
@@ -130,7 +131,7 @@ class Snapshot:
         """
         try:
             tensors = load(files["arrays.safetensors"])
-            record = parse(files["record.json"])
+            record = _with_current_spellings(parse_json(files["record.json"]))
         except (KeyError, SafetensorError, ValueError) as error:
             raise ValueError(f"not the files of a checkpoint: {error}") from error
         groups = _group_by_prefix(tensors, "parameters", "slots", "best", "rollback")
@@ -226,6 +227,14 @@ class Rollback:
             return False
         before = (row[metric] for row in rows[:-1] if row[metric] is not None)
         return all(is_better(metric, rows[-1][metric], than=value) for value in before)
+
+
+def _with_current_spellings(record: Any) -> Any:
+    """Replace spellings of earlier versions in the config of a checkpoint, which is compared with the current one."""
+    match record:
+        case {"config": {"data": {"source": str() as source} as data}}:
+            data["source"] = normalize_source(source)
+    return record
 
 
 def _flatten_arrays(groups: Mapping[str, Any], separator: str) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -12,12 +12,12 @@ from pathlib import Path
 from mxtrain.atomic_io import (
     TEMPORARY,
     create_file,
+    describe_os_error,
     flush_folder,
     make_folder,
     open_file,
     read_file,
     read_safetensors,
-    reason,
     refuse_link,
     temporary_path,
     write_file,
@@ -177,7 +177,7 @@ class Checkpoints:
             make_folder(self.folder)
             remove_leftovers(self.folder)
         except OSError as error:
-            raise TrainingError(f"the folder {self.folder} cannot be written: {reason(error)}") from error
+            raise TrainingError(f"the folder {self.folder} cannot be written: {describe_os_error(error)}") from error
 
     def save(self, snapshot: Snapshot, best: str | None = None) -> str:
         """Write a snapshot, and take away the oldest checkpoints that are too many, but for `best`.
@@ -198,7 +198,7 @@ class Checkpoints:
                         remove_folder(self.folder / old)
         except OSError as error:
             raise TrainingError(
-                f"the checkpoint {self.folder / name} cannot be written: {reason(error)}; "
+                f"the checkpoint {self.folder / name} cannot be written: {describe_os_error(error)}; "
                 "what was saved before it is whole: make room, and resume the run"
             ) from error
         return name

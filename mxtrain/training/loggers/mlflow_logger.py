@@ -21,13 +21,12 @@ from mlflow.entities import Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from mxtrain.atomic_io import read_file, refuse_link, write_file
+from mxtrain.atomic_io import parse_json, read_file, refuse_link, write_file
 from mxtrain.errors import RunInterrupted, RunPaused, escape_unprintable, resume_command
-from mxtrain.formatting import parse
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.training.callbacks import Logger, Row, RunInfo
 from mxtrain.training.loggers.background_sender import CLOSING_LIMIT, STALLED_LIMIT, BackgroundSender, TimestampedRow
-from mxtrain.training.loggers.registry import allowed_names, hyperparameters, reason, report, scalars
+from mxtrain.training.loggers.registry import allowed_names, describe_error, hyperparameters, report, scalars
 
 FOLDER = "mlflow"
 RECORD = "mlflow.json"
@@ -196,7 +195,7 @@ class _Client:
 
     def _read_record(self) -> Mapping[str, Any]:
         try:
-            record = parse(read_file(self._record))
+            record = parse_json(read_file(self._record))
         except (OSError, ValueError):
             return {}
         is_of_this = isinstance(record, dict) and record.get("uri") in (self._uri, self._shown)
@@ -264,6 +263,6 @@ def _reason(error: Exception, uri: str) -> str:
         root = error  # an internal error of MLflow, whose own message says more
     if isinstance(root, TimeoutError):
         return "no answer in time"
-    text = reason(root).replace(uri, _without_password(uri)).removeprefix("MlflowException: ")
+    text = describe_error(root).replace(uri, _without_password(uri)).removeprefix("MlflowException: ")
     password = re.search(r"//[^/]*?:([^/]+)@", uri)
     return text.replace(password[1], "***") if password else text

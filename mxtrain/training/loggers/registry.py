@@ -11,7 +11,7 @@ from math import isfinite
 from re import Pattern, compile
 from typing import Any
 
-from mxtrain.config.dotted_paths import flattened
+from mxtrain.config.dotted_paths import flatten
 from mxtrain.config.fit_section import LoggerName
 from mxtrain.errors import TrainingError, escape_unprintable
 from mxtrain.training.callbacks import EVENTS, Callback, Logger, Row, StopTraining
@@ -45,7 +45,7 @@ def open_loggers(names: Sequence[LoggerName]) -> list[Logger]:
 
 def _not_imported(name: LoggerName, error: Exception) -> TrainingError:
     return TrainingError(
-        f"fit.loggers: {name}: the package {_PACKAGES[name]} cannot be imported: {reason(error)}; "
+        f"fit.loggers: {name}: the package {_PACKAGES[name]} cannot be imported: {describe_error(error)}; "
         f"pip install --force-reinstall 'mxtrain[{name}]', or leave the logger out"
     )
 
@@ -85,7 +85,7 @@ class _IsolatedLogger:
         except Exception as error:  # noqa: BLE001 - a logger may raise anything, and no run depends on it
             if not self._has_reported:
                 self._has_reported = True
-                report(f"{type(self._logger).__name__}.{event} failed: {reason(error)}; training continues")
+                report(f"{type(self._logger).__name__}.{event} failed: {describe_error(error)}; training continues")
 
 
 def report(message: str) -> None:
@@ -93,7 +93,7 @@ def report(message: str) -> None:
     logging.getLogger("mxtrain").warning("%s", escape_unprintable(message))
 
 
-def reason(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return the first line of an error's message, with its type."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
@@ -109,7 +109,7 @@ def scalars(row: Row) -> Iterator[tuple[str, float]]:
     ...               "diagnostics": {"update_ratio": {"W1": 0.001}}}))
     [('loss', 0.5), ('diagnostics/update_ratio/W1', 0.001)]
     """
-    for name, value in flattened(row, "/").items():
+    for name, value in flatten(row, "/").items():
         if name not in ("epoch", "iteration") and isinstance(value, int | float) and _is_finite(value):
             yield name, float(value)
 
@@ -129,7 +129,7 @@ def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
     """
     return {
         path: str(value) if isinstance(value, list | dict) else value
-        for path, value in flattened(config).items()
+        for path, value in flatten(config).items()
         if value is not None
     }
 

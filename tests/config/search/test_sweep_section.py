@@ -33,7 +33,7 @@ from mxtrain.optim.schedules.learning_rate import Cosine, Exp, MultiStep
 from mxtrain.types import Config
 from tests.config.test_fuzzing import FOREIGN, ODD
 
-Told = Callable[..., list[str]]
+ErrorLines = Callable[..., list[str]]
 Write = Callable[..., str]
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -381,15 +381,15 @@ def test_an_override_is_laid_over_a_sweep(override: str, names: int, line: str) 
         ("sweep.trials=none", "sweep.trials: must be a whole number, got 'none'"),
     ],
 )  # fmt: skip
-def test_a_wrong_override_is_told_as_it_was_given(override: str, message: str, told: Told) -> None:
-    assert told(read_sweep, CONFIGS / "sweep.yaml", [override]) == [f"--set {override}: {message}"]
+def test_a_wrong_override_is_told_as_it_was_given(override: str, message: str, error_lines: ErrorLines) -> None:
+    assert error_lines(read_sweep, CONFIGS / "sweep.yaml", [override]) == [f"--set {override}: {message}"]
 
 
-def test_an_override_inside_of_what_is_searched_names_both(told: Told) -> None:
+def test_an_override_inside_of_what_is_searched_names_both(error_lines: ErrorLines) -> None:
     override = "sweep.search.optimizer.η_sched={choice: [null]}"
     message = f"optimizer.η_sched, which holds it, is searched at --set {override}; keep one"
     place = f"{CONFIGS / 'sweep.yaml'}:8:5"
-    assert told(read_sweep, CONFIGS / "sweep.yaml", [override]) == [
+    assert error_lines(read_sweep, CONFIGS / "sweep.yaml", [override]) == [
         f"{place}: sweep.search.optimizer.η_sched.γ: {message}"
     ]
 
@@ -397,22 +397,24 @@ def test_an_override_inside_of_what_is_searched_names_both(told: Told) -> None:
 # One run, or many
 
 
-def test_a_sweep_is_no_run_and_a_run_no_sweep(told: Told) -> None:
+def test_a_sweep_is_no_run_and_a_run_no_sweep(error_lines: ErrorLines) -> None:
     file = CONFIGS / "sweep.yaml"
     remedy = f"this is a sweep: start it with `mxtrain sweep {file}`, or its run alone with --set sweep=null"
-    assert told(read_run, file) == [f"{file}:5:1: sweep: {remedy}"]
+    assert error_lines(read_run, file) == [f"{file}:5:1: sweep: {remedy}"]
     assert read_run(file, ["sweep=null"]).name == "sweep"
     file = CONFIGS / "adam.yaml"
-    assert told(read_sweep, file) == [f"{file}: this file has no sweep section; train it with `mxtrain fit {file}`"]
-    assert told(sweep_from_dict, _RUN) == ["sweep: required; a mapping with search and objective"]
-    assert told(run_from_dict, _RUN | {"sweep": {}}) == [
+    assert error_lines(read_sweep, file) == [
+        f"{file}: this file has no sweep section; train it with `mxtrain fit {file}`"
+    ]
+    assert error_lines(sweep_from_dict, _RUN) == ["sweep: required; a mapping with search and objective"]
+    assert error_lines(run_from_dict, _RUN | {"sweep": {}}) == [
         "sweep: this is a sweep: start it with mxtrain.sweep, or its run alone with --set sweep=null"
     ]
 
 
-def test_problems_of_the_run_and_of_the_sweep_are_told_together(write: Write, told: Told) -> None:
+def test_problems_of_the_run_and_of_the_sweep_are_told_together(write: Write, error_lines: ErrorLines) -> None:
     text = "seed: -1\nsweep:\n  search: {optimizer.η: {log: [0, 1]}, optimizer.β1: {uniform: [0, 1]}}\n  objective: {minimize: val_los}\n  trials: 0\n"  # fmt: skip
-    assert [line.split(":")[1:3] for line in told(read_sweep, write(text))] == [
+    assert [line.split(":")[1:3] for line in error_lines(read_sweep, write(text))] == [
         ["1", "7"],
         ["3", "32"],
         ["3", "68"],
@@ -421,15 +423,15 @@ def test_problems_of_the_run_and_of_the_sweep_are_told_together(write: Write, to
     ]
 
 
-def test_nothing_is_blamed_on_a_value_where_there_is_no_right_one_to_compare_it_with(told: Told) -> None:
-    lines = told(lambda: _sweep({"optimizer.η": {"uniform": [0, 1]}}, objective={"minimize": "val_r2"}))
+def test_nothing_is_blamed_on_a_value_where_there_is_no_right_one_to_compare_it_with(error_lines: ErrorLines) -> None:
+    lines = error_lines(lambda: _sweep({"optimizer.η": {"uniform": [0, 1]}}, objective={"minimize": "val_r2"}))
     assert sorted(lines) == [
         "sweep.objective.minimize: val_r2 is not measured; add r2 to fit.metrics",
         "sweep.search.optimizer.η.uniform.0: must be above 0, got 0",
     ]
 
 
-def test_many_combinations_are_tried_in_pairs(told: Told) -> None:
+def test_many_combinations_are_tried_in_pairs(error_lines: ErrorLines) -> None:
     search: dict[str, Any] = {
         "fit.epochs": {"choice": list(range(1, 11))},
         "data.batch_size": {"choice": list(range(1, 11))},
@@ -437,13 +439,13 @@ def test_many_combinations_are_tried_in_pairs(told: Told) -> None:
         "data.validation": {"choice": [0.1, 0.2, 0.6]},
         "data.test": {"choice": [0, 0.3, 0.5]},
     }
-    assert told(_sweep, search) == [
+    assert error_lines(_sweep, search) == [
         "sweep.search.data.test.choice.2: validation and test together must be below 1, so that some samples are trained on"
     ]
 
 
 def test_a_combination_that_was_not_tried_beforehand_is_told_when_it_is_drawn(
-    write: Write, told: Told, monkeypatch: pytest.MonkeyPatch
+    write: Write, error_lines: ErrorLines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(validation, "ALL_COMBINATIONS", 1)
     monkeypatch.setattr(space, "MOST_PAIRS", 0)
@@ -454,7 +456,7 @@ def test_a_combination_that_was_not_tried_beforehand_is_told_when_it_is_drawn(
     sweep = read_sweep(write(text))
     point = sweep.space.point({"data.validation": 0.6, "data.test": 0.45})
     message = "validation and test together must be below 1, so that some samples are trained on"
-    assert told(sweep.run_config, point) == [f"run.yaml:2:51: sweep.search.data.test: {message}"]
+    assert error_lines(sweep.run_config, point) == [f"run.yaml:2:51: sweep.search.data.test: {message}"]
 
 
 # What is written reads back
@@ -547,7 +549,7 @@ def test_every_sampler_and_pruner_reads_back(model: type[Config], here: Path) ->
     assert _read_back(sweep.to_yaml()) == sweep
 
 
-def test_an_odd_value_anywhere_in_a_sweep_is_told_in_our_words(told: Told) -> None:
+def test_an_odd_value_anywhere_in_a_sweep_is_told_in_our_words(error_lines: ErrorLines) -> None:
     section = {"search": {"optimizer.η": {"log": [0.1, 1]}}, "objective": {"minimize": "val_loss"}, "trials": 3}
     places: list[Callable[[Any], Any]] = [
         *(lambda odd, name=name: section | {name: odd} for name in [*section, "sampler", "pruner", "workers", "seeds", "seed", "parallel", "storage"]),
@@ -564,7 +566,7 @@ def test_an_odd_value_anywhere_in_a_sweep_is_told_in_our_words(told: Told) -> No
     ]  # fmt: skip
     for place in places:
         for odd in ODD:
-            lines = told(sweep_from_dict, _RUN | {"sweep": place(odd)})
+            lines = error_lines(sweep_from_dict, _RUN | {"sweep": place(odd)})
             assert not any(words in line for words in FOREIGN for line in lines)
 
 
@@ -579,16 +581,18 @@ def test_an_odd_value_anywhere_in_a_sweep_is_told_in_our_words(told: Told) -> No
         ({"normal": [0, 1e308]}, "sweep.search.optimizer.η.normal: must be within the range of float64, got [0, 1e+308]"),
     ],
 )  # fmt: skip
-def test_numbers_beyond_what_can_be_searched_are_one_line(distribution: Any, message: str, told: Told) -> None:
+def test_numbers_beyond_what_can_be_searched_are_one_line(
+    distribution: Any, message: str, error_lines: ErrorLines
+) -> None:
     search = {"search": {"optimizer.η": distribution}, "objective": {"minimize": "val_loss"}, "trials": 3}
-    assert told(sweep_from_dict, _RUN | {"sweep": search}) == [message]
+    assert error_lines(sweep_from_dict, _RUN | {"sweep": search}) == [message]
 
 
-def test_a_huge_number_of_trials_and_a_huge_grid_are_one_line(told: Told) -> None:
+def test_a_huge_number_of_trials_and_a_huge_grid_are_one_line(error_lines: ErrorLines) -> None:
     search: dict[str, Any] = {"search": {"optimizer.η": {"log": [0.1, 1]}}, "objective": {"minimize": "val_loss"}}
-    (line,) = told(sweep_from_dict, _RUN | {"sweep": search | {"trials": 10**400}})
+    (line,) = error_lines(sweep_from_dict, _RUN | {"sweep": search | {"trials": 10**400}})
     assert line.startswith("sweep.trials: must be a whole number at least 1")
     search["search"] = {f"model.settings.x{i}": {"int": [0, 2**53]} for i in range(300)}
     custom = _RUN | {"model": {"kind": "custom", "settings": {}}}
-    lines = told(sweep_from_dict, custom | {"sweep": search | {"sampler": {"kind": "grid"}}})
+    lines = error_lines(sweep_from_dict, custom | {"sweep": search | {"sampler": {"kind": "grid"}}})
     assert any("the grid has more than 1,000,000,000,000,000 points" in line for line in lines)

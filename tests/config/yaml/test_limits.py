@@ -11,7 +11,7 @@ from mxtrain.config.yaml.nodes import MAX_DEPTH, MAX_NODES
 from mxtrain.config.yaml.problem_report import MAX_PROBLEMS
 from mxtrain.config.yaml.source_text import MAX_BYTES
 
-Told = Callable[..., list[str]]
+ErrorLines = Callable[..., list[str]]
 Write = Callable[..., str]
 
 _BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -36,50 +36,50 @@ TOO_MUCH = [
 
 
 @pytest.mark.parametrize(("text", "message"), [case[1:] for case in TOO_MUCH], ids=[case[0] for case in TOO_MUCH])
-def test_too_much_is_refused(text: str, message: str, yaml_loader: str, write: Write, told: Told) -> None:
-    assert told(read_run, write(text, complete=False)) == [message]
+def test_too_much_is_refused(text: str, message: str, yaml_loader: str, write: Write, error_lines: ErrorLines) -> None:
+    assert error_lines(read_run, write(text, complete=False)) == [message]
 
 
-def test_what_is_just_within_the_limits_is_read(write: Write, told: Told) -> None:
+def test_what_is_just_within_the_limits_is_read(write: Write, error_lines: ErrorLines) -> None:
     deep = "[" * (MAX_DEPTH - 2) + "]" * (MAX_DEPTH - 2)
-    assert told(read_run, write(f"fit: {{epochs: {deep}}}")) == [
+    assert error_lines(read_run, write(f"fit: {{epochs: {deep}}}")) == [
         "run.yaml:1:15: fit.epochs: must be a whole number, got a list"
     ]
     hidden = ", ".join(["1"] * (MAX_NODES - 20))
-    assert told(read_run, write(f"model: {{kind: mlp, hidden: [{hidden}]}}")) == []
+    assert error_lines(read_run, write(f"model: {{kind: mlp, hidden: [{hidden}]}}")) == []
     comment = "#" + "x" * (MAX_BYTES - 200) + "\n"
-    assert told(read_run, write(comment + "seed: 1")) == []
+    assert error_lines(read_run, write(comment + "seed: 1")) == []
 
 
-def test_a_hundred_megabytes_are_refused_unread(here: Path, told: Told) -> None:
+def test_a_hundred_megabytes_are_refused_unread(here: Path, error_lines: ErrorLines) -> None:
     with Path("run.yaml").open("wb") as file:
         file.truncate(100 * 2**20)
-    assert told(read_run, "run.yaml") == ["run.yaml: is larger than 256 KiB"]
+    assert error_lines(read_run, "run.yaml") == ["run.yaml: is larger than 256 KiB"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_pipe_is_refused_without_waiting_for_its_writer(here: Path, told: Told) -> None:
+def test_a_pipe_is_refused_without_waiting_for_its_writer(here: Path, error_lines: ErrorLines) -> None:
     os.mkfifo("run.yaml")
-    assert told(read_run, "run.yaml") == ["run.yaml: is not a regular file"]
+    assert error_lines(read_run, "run.yaml") == ["run.yaml: is not a regular file"]
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs device files")
-def test_a_device_is_refused(told: Told) -> None:
-    assert told(read_run, "/dev/zero") == ["/dev/zero: is not a regular file"]
+def test_a_device_is_refused(error_lines: ErrorLines) -> None:
+    assert error_lines(read_run, "/dev/zero") == ["/dev/zero: is not a regular file"]
 
 
-def test_a_file_full_of_mistakes_is_told_the_first_hundred(write: Write, told: Told) -> None:
-    lines = told(read_run, write("".join(f"k{i}: 1\n" for i in range(4000))))
+def test_a_file_full_of_mistakes_is_told_the_first_hundred(write: Write, error_lines: ErrorLines) -> None:
+    lines = error_lines(read_run, write("".join(f"k{i}: 1\n" for i in range(4000))))
     assert len(lines) == MAX_PROBLEMS + 1
     assert lines[0].startswith("run.yaml:1:1: k0: unknown field")
     assert lines[-1] == "and 3900 more problems"
 
-    lines = told(read_run, write("seed: 1\n" * 4000))
+    lines = error_lines(read_run, write("seed: 1\n" * 4000))
     assert len(lines) == MAX_PROBLEMS + 1
     assert lines[-1] == "and 3899 more problems"
 
 
-def test_dicts_have_the_same_limits(told: Told) -> None:
+def test_dicts_have_the_same_limits(error_lines: ErrorLines) -> None:
     circle: dict[str, object] = {}
     circle["fit"] = circle
     deep: list[object] = []
@@ -88,7 +88,7 @@ def test_dicts_have_the_same_limits(told: Told) -> None:
     bomb: list[object] = ["x"]
     for _ in range(30):
         bomb = [bomb, bomb]
-    assert told(run_from_dict, circle) == ["nested deeper than 32 levels, or inside of itself"]
-    assert told(run_from_dict, {"fit": deep}) == ["nested deeper than 32 levels, or inside of itself"]
-    assert told(run_from_dict, {"fit": ["x"] * 20_000}) == ["more than 10,000 values"]
-    assert told(run_from_dict, {"fit": bomb}) == ["more than 10,000 values"]
+    assert error_lines(run_from_dict, circle) == ["nested deeper than 32 levels, or inside of itself"]
+    assert error_lines(run_from_dict, {"fit": deep}) == ["nested deeper than 32 levels, or inside of itself"]
+    assert error_lines(run_from_dict, {"fit": ["x"] * 20_000}) == ["more than 10,000 values"]
+    assert error_lines(run_from_dict, {"fit": bomb}) == ["more than 10,000 values"]

@@ -10,7 +10,7 @@ from mxtrain.optim.rules import SGD, Adam
 from mxtrain.optim.schedules.learning_rate import Exp, Inv
 from mxtrain.optim.schedules.momentum import Fixed, Null
 
-Told = Callable[..., list[str]]
+ErrorLines = Callable[..., list[str]]
 Write = Callable[..., str]
 
 
@@ -83,9 +83,9 @@ def test_a_name_is_inherited_and_else_the_own_file_gives_it(over: Over) -> None:
     assert read_run(over("seed: 1", "seed: 2")).name == "run"
 
 
-def test_each_problem_is_told_where_it_was_written(over: Over, yaml_loader: str, told: Told) -> None:
+def test_each_problem_is_told_where_it_was_written(over: Over, yaml_loader: str, error_lines: ErrorLines) -> None:
     base = "seed: -1\noptimizer:\n  kind: adam\n  β2: 1.2\n  η: -1"
-    assert told(read_run, over("optimizer:\n  lr: -2\n  foo: 1\nfit: {epochs: 0}", base)) == [
+    assert error_lines(read_run, over("optimizer:\n  lr: -2\n  foo: 1\nfit: {epochs: 0}", base)) == [
         "run.yaml:3:7: optimizer.η: must be above 0, got -2",
         "run.yaml:4:3: optimizer.foo: unknown field; the fields here are kind, η, λ, clip, scale, η_sched, groups, β1, β2, ϵ",
         "run.yaml:5:15: fit.epochs: must be a whole number at least 1, got 0",
@@ -94,40 +94,42 @@ def test_each_problem_is_told_where_it_was_written(over: Over, yaml_loader: str,
     ]
 
 
-def test_what_is_missing_is_told_at_the_key_that_lacks_it(write: Write, told: Told) -> None:
+def test_what_is_missing_is_told_at_the_key_that_lacks_it(write: Write, error_lines: ErrorLines) -> None:
     write("seed: 1\noptimizer: {η: 1}\ndata: {source: digits}\nmodel: {kind: linear}", "base.yaml", complete=False)
-    assert told(read_run, write("extends: base.yaml\noptimizer: {η: 2}", complete=False)) == [
+    assert error_lines(read_run, write("extends: base.yaml\noptimizer: {η: 2}", complete=False)) == [
         "run.yaml:1:1: loss: required; one of softmax_cross_entropy, logistic, squared_error, custom",
         "run.yaml:2:1: optimizer.kind: required; one of sgd, adam, adamw, adagrad, adadelta, adamax, rmsprop, nadam",
     ]
 
 
-def test_a_broken_base_is_told_in_the_base(over: Over, yaml_loader: str, told: Told) -> None:
-    assert told(read_run, over("seed: 1\nseed: 2", "fit: [")) == [
+def test_a_broken_base_is_told_in_the_base(over: Over, yaml_loader: str, error_lines: ErrorLines) -> None:
+    assert error_lines(read_run, over("seed: 1\nseed: 2", "fit: [")) == [
         "run.yaml:3:1: seed: given twice, first at line 2; keep one",
         "base.yaml:3:1: expected a comma or ]; the [ of line 1 is still open",
     ]
 
 
-def test_a_circle_of_files_is_refused(write: Write, told: Told) -> None:
+def test_a_circle_of_files_is_refused(write: Write, error_lines: ErrorLines) -> None:
     write("extends: b.yaml", "a.yaml", complete=False)
     write("extends: ./c.yaml", "b.yaml", complete=False)
     write("extends: a.yaml", "c.yaml", complete=False)
     write("extends: own.yaml", "own.yaml", complete=False)
     circle = "a.yaml → b.yaml → c.yaml → a.yaml"
-    assert told(read_run, "a.yaml") == [f"c.yaml:1:10: extends: files extend each other in a circle: {circle}"]
-    assert told(read_run, "own.yaml") == [
+    assert error_lines(read_run, "a.yaml") == [f"c.yaml:1:10: extends: files extend each other in a circle: {circle}"]
+    assert error_lines(read_run, "own.yaml") == [
         "own.yaml:1:10: extends: files extend each other in a circle: own.yaml → own.yaml"
     ]
 
 
-def test_a_chain_of_ten_files_is_read_and_no_longer_one(write: Write, told: Told) -> None:
+def test_a_chain_of_ten_files_is_read_and_no_longer_one(write: Write, error_lines: ErrorLines) -> None:
     write("seed: 7", "f0.yaml")
     for i in range(1, 11):
         write(f"extends: f{i - 1}.yaml\n", f"f{i}.yaml", complete=False)
     assert read_run("f9.yaml").seed == 7
     chain = " → ".join(f"f{i}.yaml" for i in range(10, -1, -1))
-    assert told(read_run, "f10.yaml") == [f"f1.yaml:1:10: extends: more than 10 files extend each other: {chain}"]
+    assert error_lines(read_run, "f10.yaml") == [
+        f"f1.yaml:1:10: extends: more than 10 files extend each other: {chain}"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -143,10 +145,12 @@ def test_a_chain_of_ten_files_is_read_and_no_longer_one(write: Write, told: Told
         ("{a: b}", "must be the path of one file, got a mapping"),
     ],
 )
-def test_extends_names_one_file_that_is_there(value: str, message: str, here: Path, write: Write, told: Told) -> None:
+def test_extends_names_one_file_that_is_there(
+    value: str, message: str, here: Path, write: Write, error_lines: ErrorLines
+) -> None:
     Path("folder").mkdir()
     place = "1:10" if value else "1:1"
-    assert told(read_run, write(f"extends: {value}")) == [f"run.yaml:{place}: extends: {message}"]
+    assert error_lines(read_run, write(f"extends: {value}")) == [f"run.yaml:{place}: extends: {message}"]
 
 
 def test_an_optimizer_may_extend_an_optimizer(write: Write) -> None:

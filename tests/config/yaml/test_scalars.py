@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mxtrain.config.yaml import parser
-from mxtrain.config.yaml.nodes import plain
+from mxtrain.config.yaml.nodes import to_python
 from mxtrain.config.yaml.problem_report import ProblemReport
 from mxtrain.errors import ConfigError
 
@@ -16,7 +16,7 @@ from mxtrain.errors import ConfigError
 def _value_of(text: str) -> Any:
     Path("value.yaml").write_text(f"value: {text}\n", encoding="utf-8")
     report = ProblemReport()
-    values = plain(parser.read_file("value.yaml", report))
+    values = to_python(parser.read_file("value.yaml", report))
     report.check()
     assert isinstance(values, dict)
     return values["value"]
@@ -171,9 +171,9 @@ REFUSED = [
 
 @pytest.mark.parametrize(("text", "message"), REFUSED, ids=[text[:20] for text, _ in REFUSED])
 def test_a_value_that_no_config_may_hold_is_refused(
-    text: str, message: str, here: Path, yaml_loader: str, told: Callable[..., list[str]]
+    text: str, message: str, here: Path, yaml_loader: str, error_lines: Callable[..., list[str]]
 ) -> None:
-    assert told(_value_of, text) == [f"value.yaml:1:8: value: {message}"]
+    assert error_lines(_value_of, text) == [f"value.yaml:1:8: value: {message}"]
 
 
 def test_half_of_a_surrogate_pair_is_refused(here: Path, yaml_loader: str) -> None:

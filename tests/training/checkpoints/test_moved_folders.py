@@ -8,7 +8,7 @@ import yaml
 
 import mxtrain
 from mxtrain.config import read_run, read_sweep
-from mxtrain.config.validation import normalize_path
+from mxtrain.paths import normalize_path
 from mxtrain.sweeps import sweep
 
 RUN = """

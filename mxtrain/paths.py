@@ -1,0 +1,36 @@
+"""File paths that users type: home folders, URLs, and absolute paths without `..`."""
+
+import os
+import re
+from pathlib import Path
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def expand_home(path: str) -> str:
+    """Replace `~` at the beginning of a path by the home folder, as a shell does."""
+    return os.path.expanduser(path) if path == "~" or path.startswith("~/") else path  # noqa: PTH111 - keeps a final /
+
+
+def url_problem(path: str) -> str | None:
+    """Return an error message for a path that is a URL; None for other paths.
+
+    >>> url_problem("https://host/train.csv"), url_problem("data/train.csv")
+    ('is a URL, and only local files are read; download it, and name the file', None)
+    """
+    return "is a URL, and only local files are read; download it, and name the file" if _URL.match(path) else None
+
+
+def normalize_path(path: str) -> str:
+    """Resolve `..` in an absolute path, so that it does not depend on folders that it only passes through.
+
+    >>> normalize_path("/home/me/configs/../data/train.csv"), normalize_path("/data/./shards/")
+    ('/home/me/data/train.csv', '/data/shards/')
+    """
+    found = Path(Path(path).anchor)
+    for part in Path(path).parts[1:]:
+        if part != "..":
+            found /= part
+        else:  # the parent of a link is the parent of its target
+            found = (Path(os.path.realpath(found)) if found.is_symlink() else found).parent
+    return f"{found}{'/' if path.endswith('/') else ''}"
