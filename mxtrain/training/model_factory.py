@@ -58,7 +58,7 @@ def with_factory(config: RunConfig, factory: ModelFactory | None) -> RunConfig:
     if not isinstance(model, CustomConfig):
         if factory is None:
             return config
-        message = f"a model was passed, but the config has {model.kind}; set model: {{kind: custom}}"
+        message = f"a model was passed, but the config has kind: {model.kind}; set model: {{kind: custom}}"
         raise _config_error("model", message)
     if factory is None:
         name = f" {model.plugin}" if model.plugin else ""

@@ -10,7 +10,6 @@ import os
 import pickle
 import stat
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,6 +23,7 @@ from numba.core import caching, serialize, sigutils
 from numba.core.ccallback import CFunc
 from numba.core.compiler import CompileResult
 
+from mxtrain.atomic_io import write_file
 from mxtrain.errors import CacheWarning
 
 if getattr(numba.config, "DISABLE_JIT", False):
@@ -73,7 +73,7 @@ def code_folder() -> Path | None:
     return folder
 
 
-def read_private(path: Path) -> bytes | None:
+def _read_private(path: Path) -> bytes | None:
     """Return the content of a file in the code folder; None if it is missing or may have been written by others."""
     flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
     try:
@@ -88,23 +88,6 @@ def read_private(path: Path) -> bytes | None:
             return file.read()
     except OSError:
         return None
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file atomically, readable only by its owner; do nothing if it cannot be written.
-
-    The file is not flushed to the disk, because the checksum detects a file that a power failure left incomplete.
-    """
-    temporary = None
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    except OSError:
-        if temporary is not None:
-            with suppress(OSError):
-                Path(temporary).unlink()
 
 
 def _reason_to_distrust(path: Path) -> str | None:
@@ -193,7 +176,7 @@ class _CodeCache(_Base):  # type: ignore[misc]
             return None
         target_context.refresh()
         path, key = self._file_and_key(signature, target_context.codegen())
-        content = read_private(path)
+        content = _read_private(path)
         if content is None or content[:_DIGEST_SIZE] != sha256(key + content[_DIGEST_SIZE:]).digest():
             return None
         with suppress(Exception):  # written by an incompatible build of Numba; compiled and written again
@@ -206,7 +189,8 @@ class _CodeCache(_Base):  # type: ignore[misc]
             return
         path, key = self._file_and_key(signature, result.codegen)
         content = _dumps(result._reduce())
-        write_private(path, sha256(key + content).digest() + content)
+        with suppress(OSError):  # the code is compiled again in the next process
+            write_file(path, sha256(key + content).digest() + content, is_private=True)
 
     def _file_and_key(self, signature: Any, codegen: Any) -> tuple[Path, bytes]:
         """Return the file of a signature, and its cache key, which is part of the checksum."""

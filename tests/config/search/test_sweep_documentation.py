@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mxtrain.config import PRUNERS, SAMPLERS, SweepConfig, read_sweep, to_yaml
-from mxtrain.config.search.distributions import WORDS
+from mxtrain.config.search.distributions import KEYWORDS
 from mxtrain.config.search.search_paths import why_not_searchable
 from mxtrain.config.search.validation import ALL_COMBINATIONS, MAX_GRID
 from mxtrain.errors import ConfigError
@@ -45,7 +45,7 @@ def test_every_sampler_and_pruner_stands_there_with_its_defaults(model: type[Con
 
 def test_every_distribution_stands_there() -> None:
     table = PAGE.partition("| Written | Draws |")[2].partition("\n\n")[0]
-    assert list(dict.fromkeys(re.findall(r"^\| `{(\w+):", table, re.MULTILINE))) == list(WORDS)
+    assert list(dict.fromkeys(re.findall(r"^\| `{(\w+):", table, re.MULTILINE))) == list(KEYWORDS)
 
 
 def test_what_cannot_be_searched_is_so() -> None:
