@@ -429,8 +429,8 @@ class Trainer:
     def _current_rates(self) -> dict[str, float]:
         """η and μ, as the epoch's last update had them."""
         rule, iteration = self.rule, max(self.state.curr_iter, 1)
-        rates = {"η": rule.learning_rate(Time(iteration, iteration, self.state.curr_epoch - 1))}
-        momentum = rule.momentum(iteration)
+        rates = {"η": rule.learning_rate_at(Time(iteration, iteration, self.state.curr_epoch - 1))}
+        momentum = rule.momentum_at(iteration)
         return rates if momentum is None else rates | {"μ": momentum}
 
     def _metrics(self) -> dict[str, Metric]:

@@ -217,7 +217,7 @@ class SlotCheck:
         self._clip_norm = fit.clip_norm or math.inf
         rates = [rule.η, *(it.η or 0.0 for it in rule.groups.values())]
         self._step = max([*rates, (rule.η_sched and rule.η_sched.η) or 0.0])  # no schedule exceeds its start
-        self._momentum = rule.momentum(1) or 0.0
+        self._momentum = rule.momentum_at(1) or 0.0
         # reading a number from a GPU waits for it, so with `raise` slots are only checked at the end of an epoch
         self._is_on = bool(rule.active_slots()) and (xp is np or fit.on_nonfinite != "raise")
         self._is_near = True
