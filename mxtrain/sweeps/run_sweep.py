@@ -10,12 +10,12 @@ from typing import Any, Literal, TypeAlias
 
 from mxtrain.config import Sweep, read_sweep, sweep_from_dict
 from mxtrain.errors import ConfigError, ConfigProblem, SweepError
-from mxtrain.nn import ModelFactory
 from mxtrain.sweeps.result import SweepResult
 from mxtrain.sweeps.sweep_folder import SWEEPS, SweepFolder
 from mxtrain.sweeps.sweep_plan import SweepPlan, allocate_workers, make_sweep_plan, worker_environments
 from mxtrain.sweeps.task import Engine, load_factory
 from mxtrain.training import StopRequest
+from mxtrain.training.model_factory import ModelFactory
 from mxtrain.types import describe
 
 Watch: TypeAlias = Callable[[SweepResult], None]
