@@ -10,7 +10,6 @@ from mxtrain.data import Data
 from mxtrain.errors import resume_command
 from mxtrain.formatting import format_count, format_duration, format_number
 from mxtrain.names import display_name
-from mxtrain.nn import ModelFactory
 from mxtrain.reports.charts import Chart
 from mxtrain.reports.page import Report, write_report
 from mxtrain.reports.run_charts import (
@@ -22,6 +21,7 @@ from mxtrain.reports.run_charts import (
 )
 from mxtrain.reports.run_data import RunData, read_run_data
 from mxtrain.training import Row
+from mxtrain.training.model_factory import ModelFactory
 from mxtrain.types import Config, describe
 
 _METRIC_NAMES = {"r2": "R²", "mae": "mean absolute error"}

@@ -3,10 +3,9 @@ stage."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from pydantic import model_validator
 
@@ -45,19 +44,40 @@ _MAX_NAMES = 8
 """So many names stand in a message."""
 
 
-@dataclass(frozen=True, slots=True)
-class Time:
-    """When an update happens.
+class Time(NamedTuple):
+    """Time of an update.
 
     Args:
         update: the number of this update of this array, 1 at the first.
-        iteration: the iteration under way, 1 during the first.
-        epochs: epochs that are finished, 0 during the first.
+        iteration: the current iteration, 1 during the first.
+        epochs: finished epochs, 0 during the first.
     """
 
     update: int
     iteration: int
     epochs: int = 0
+
+
+class ScheduledValue(float):
+    """A number that can also be called with a time, for its scheduled value.
+
+    `learning_rate` and `momentum` are names of the fields η and μ, and were methods of rules in earlier versions.
+    """
+
+    _value_at: Callable[[Any], float | None]
+
+    def __new__(cls, value: float, value_at: Callable[[Any], float | None]) -> Self:
+        """Store the function from a time to the scheduled value."""
+        self = super().__new__(cls, value)
+        self._value_at = value_at
+        return self
+
+    def __call__(self, time: Any) -> float | None:
+        """Return the scheduled value."""
+        return self._value_at(time)
+
+    def __reduce__(self) -> tuple[type[float], tuple[float]]:
+        return float, (float(self),)
 
 
 class Rule(Config, ABC):
@@ -157,16 +177,26 @@ class Rule(Config, ABC):
         """The traced program of one update with these slots and this gradient stage."""
         return update_program(self.kind, type(self).update, self.active_slots(), self.gradient_stage)
 
-    def learning_rate(self, time: Time) -> float:
-        """η at a time: the schedule's value where there is a schedule, the fixed value otherwise."""
+    def learning_rate_at(self, time: Time) -> float:
+        """Return η at a time: the value of the schedule, or the fixed value without a schedule."""
         if self.η_sched is None:
             return self.η
         finished = time.epochs if self.η_sched.per == "epoch" else time.iteration - 1
         return self.η_sched.value(finished, self.η)
 
-    def momentum(self, iteration: int) -> float | None:
-        """μ at an iteration, 1 at the first; None for a rule without momentum."""
+    def momentum_at(self, iteration: int) -> float | None:
+        """Return μ at an iteration, which is 1 at the first; None for a rule without momentum."""
         return None
+
+    @property
+    def learning_rate(self) -> ScheduledValue:
+        """η; called with a time, the result of `learning_rate_at`."""
+        return ScheduledValue(self.η, self.learning_rate_at)
+
+    @property
+    def momentum(self) -> ScheduledValue:
+        """μ, for a rule that has it; called with an iteration, the result of `momentum_at`."""
+        return ScheduledValue(getattr(self, "μ"), self.momentum_at)  # noqa: B009 - only some rules have it
 
 
 def _first_names(names: Collection[str]) -> str:
