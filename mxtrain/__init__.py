@@ -9,6 +9,7 @@ Names are imported when they are first used, so `import mxtrain` costs nothing.
 """
 
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mxtrain import aliases
@@ -40,11 +41,56 @@ if TYPE_CHECKING:
     from mxtrain.optim.flat_parameters import FlatParameters
     from mxtrain.optim.optimization_state import OptimizationState
     from mxtrain.optim.optimizer import Optimizer, get_updater, normgrad
-    from mxtrain.optim.rules import SGD, AdaDelta, AdaGrad, Adam, AdaMax, AdamW, Nadam, RMSProp, Rule
+    from mxtrain.optim.rules import *  # noqa: F403 - the rules, which are listed there
+    from mxtrain.optim.rules import Rule
     from mxtrain.sweeps import SweepResult
     from mxtrain.training import Callback, LoadedRun, Logger, RunInfo, StopTraining, advance, load_run, verify
 
-_HOMES = {
+    __all__ = [
+        "ArrayError",
+        "ArrayTypeError",
+        "BackendError",
+        "Callback",
+        "ConfigError",
+        "DataError",
+        "FitResult",
+        "FolderBusyError",
+        "FlatParameters",
+        "LoadedRun",
+        "Logger",
+        "Model",
+        "ModelError",
+        "MxtrainError",
+        "NonFiniteError",
+        "OptimizationState",
+        "Optimizer",
+        "ReadOnlyError",
+        "Rule",
+        "RunConfig",
+        "RunInfo",
+        "RunInterrupted",
+        "StateError",
+        "StopTraining",
+        "SweepError",
+        "SweepResult",
+        "TraceError",
+        "TrainingError",
+        "advance",
+        "build",
+        "check_gradient",
+        "fit",
+        "get_updater",
+        "learning_rate",
+        "load_run",
+        "momentum",
+        "normgrad",
+        "resume",
+        "sweep",
+        "verify",
+    ]
+
+_RULES = "mxtrain.optim.rules"
+_NAMES_BY_MODULE = {
     "mxtrain.api": ("FitResult", "fit", "resume", "sweep"),
     "mxtrain.config": ("RunConfig",),
     "mxtrain.errors": (
@@ -68,7 +114,7 @@ _HOMES = {
     "mxtrain.optim.flat_parameters": ("FlatParameters",),
     "mxtrain.nn": ("Model", "check_gradient"),
     "mxtrain.optim.optimizer": ("Optimizer", "get_updater", "normgrad"),
-    "mxtrain.optim.rules": ("SGD", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "Nadam", "RMSProp", "Rule"),
+    _RULES: ("Rule",),
     "mxtrain.optim.optimization_state": ("OptimizationState",),
     "mxtrain.sweeps": ("SweepResult",),
     "mxtrain.training": (
@@ -84,74 +130,36 @@ _HOMES = {
 }
 aliases.install()
 _imported: set[str] = set()
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
+_SUBMODULES = ("learning_rate", "momentum")
+_MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 
 __version__ = "0.1.0"
-__all__ = [
-    "SGD",
-    "AdaDelta",
-    "AdaGrad",
-    "AdaMax",
-    "Adam",
-    "AdamW",
-    "ArrayError",
-    "ArrayTypeError",
-    "BackendError",
-    "Callback",
-    "ConfigError",
-    "DataError",
-    "FitResult",
-    "FolderBusyError",
-    "FlatParameters",
-    "LoadedRun",
-    "Logger",
-    "Model",
-    "ModelError",
-    "MxtrainError",
-    "Nadam",
-    "NonFiniteError",
-    "OptimizationState",
-    "Optimizer",
-    "RMSProp",
-    "ReadOnlyError",
-    "Rule",
-    "RunConfig",
-    "RunInfo",
-    "RunInterrupted",
-    "StateError",
-    "StopTraining",
-    "SweepError",
-    "SweepResult",
-    "TraceError",
-    "TrainingError",
-    "advance",
-    "build",
-    "check_gradient",
-    "fit",
-    "get_updater",
-    "learning_rate",
-    "load_run",
-    "momentum",
-    "normgrad",
-    "resume",
-    "sweep",
-    "verify",
-]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("learning_rate", "momentum"):
+    if name == "__all__":
+        return [*_MODULE_OF, *_SUBMODULES, *_rules()]
+    if name in _SUBMODULES:
         with fork_lock:
             return import_module(f"mxtrain.{name}")
-    if name not in _HOME:
-        raise AttributeError(f"module 'mxtrain' has no attribute {name!r}")
-    home = _HOME[name]
-    if home not in _imported:
-        with fork_lock:
-            import_module(home)
-        _imported.add(home)
-    return getattr(import_module(home), name)
+    if name in _MODULE_OF:
+        return getattr(_import(_MODULE_OF[name]), name)
+    if name[:1].isupper() and name in _rules():
+        return _rules()[name]
+    raise AttributeError(f"module 'mxtrain' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__getattr__("__all__")})
+
+
+def _rules() -> dict[str, Any]:
+    return {rule.__name__: rule for rule in _import(_RULES).RULES}
+
+
+def _import(module: str) -> ModuleType:
+    if module not in _imported:
+        with fork_lock:
+            import_module(module)
+        _imported.add(module)
+    return import_module(module)

@@ -114,7 +114,7 @@ def fit(
         callbacks: objects whose methods are called during the run, such as a `Callback`.
         stop: checked after every step; if it names a signal, the run is saved and ends with RunInterrupted.
         model: `(config, n_features, n_outputs, xp)` to a Model of your own; the config has `model: {kind: custom}`.
-        data: what to train on, where the config has `data: {source: handed_over}`: `(X, y)`, with X of (n, ...)
+        data: what to train on, where the config has `data: {source: in_memory}`: `(X, y)`, with X of (n, ...)
             numbers and y of (n,) numbers or names of classes; or columns by name, or a data frame, and the config
             names the one to predict in `data.target`. They are copied; the run's folder keeps their SHA-256 alone.
         verbose: whether to show progress on stderr, or below the cell of a notebook: a bar, and a line for each epoch
@@ -140,7 +140,7 @@ def fit(
         True
         >>> X = [[0.0], [1.0], [2.0], [3.0], [4.0]]
         >>> result = mxtrain.fit({
-        ...     "data": {"source": "handed_over"}, "model": {"kind": "linear"}, "loss": "squared_error",
+        ...     "data": {"source": "in_memory"}, "model": {"kind": "linear"}, "loss": "squared_error",
         ...     "optimizer": {"kind": "adam", "η": 0.1}, "fit": {"epochs": 200},
         ... }, run_dir=tempfile.mkdtemp(), data=(X, [1, 3, 5, 7, 9]))
         >>> result.predict([[10.0]]).round(1).tolist()

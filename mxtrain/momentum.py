@@ -1,5 +1,3 @@
 """Schedules of momentum; see `mxtrain.optim.schedules.momentum`."""
 
-from mxtrain.optim.schedules.momentum import Fixed, MomentumSchedule, Nadam, Null
-
-__all__ = ["Fixed", "MomentumSchedule", "Nadam", "Null"]
+from mxtrain.optim.schedules.momentum import *  # noqa: F403 - the schedules, which are listed there

@@ -130,7 +130,7 @@ def test_the_result_predicts_evaluates_and_reports(result: mxtrain.FitResult, tm
 def test_the_result_remembers_data_and_models_in_memory(tmp_path: Path) -> None:
     X = np.arange(20.0).reshape(20, 1)
     config = {
-        "data": {"source": "handed_over"}, "model": {"kind": "linear"}, "loss": "squared_error",
+        "data": {"source": "in_memory"}, "model": {"kind": "linear"}, "loss": "squared_error",
         "optimizer": {"kind": "adam"}, "fit": {"epochs": 1},
     }  # fmt: skip
     result = mxtrain.fit(config, run_dir=tmp_path, data=(X, X[:, 0]))

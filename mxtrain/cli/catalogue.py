@@ -33,7 +33,7 @@ _BACKENDS: dict[BackendName, str] = {
 _SOURCES = {
     "digits": "In the package: 1,797 images of 8 × 8 pixels, in ten classes.",
     "diabetes": "In the package: 442 patients, ten measurements each, and a number to predict.",
-    "handed_over": "Arrays or columns in memory, which Python hands over: mxtrain.fit(config, data=(X, y)).",
+    "in_memory": "Arrays or columns in memory, which Python passes: mxtrain.fit(config, data=(X, y)).",
     "PATH.csv": "A table of columns; data.target names the one to predict.",
     "PATH.jsonl": "A JSON object on each line; data.target names the key to predict.",
     "PATH.parquet": "A table of columns, as are .arrow and .feather; needs mxtrain[tables].",

@@ -11,14 +11,8 @@ from mxtrain.config.loader import (
     run_from_dict,
     sweep_from_dict,
 )
-from mxtrain.config.run_section import (
-    MODELS,
-    CustomConfig,
-    LinearConfig,
-    MLPConfig,
-    ModelConfig,
-    RunConfig,
-)
+from mxtrain.config.model_section import MODELS, CustomConfig, LinearConfig, MLPConfig, ModelConfig
+from mxtrain.config.run_section import RunConfig
 from mxtrain.config.schema import json_schema
 from mxtrain.config.search.distributions import Suggester
 from mxtrain.config.search.samplers_and_pruners import (

@@ -16,22 +16,23 @@ Unseen = Literal["error", "ignore"]
 NonEmptyText = Annotated[str, Field(min_length=1)]
 
 CLASS_SOURCES: dict[str, bool] = {"digits": True, "diabetes": False}
-"""The data sets in the package, and whether their targets are classes."""
+"""The data sets in the package, each with True if its targets are classes."""
 
-IN_MEMORY = "handed_over"
-"""The source of a run whose data are arrays or columns in memory: Python hands them over as `data=`."""
+IN_MEMORY = "in_memory"
+"""The source of a run on arrays or columns in memory, which Python passes as `data=`."""
+_SOURCE_ALIASES = {"handed_over": IN_MEMORY}
 
 TABLES = (".csv", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather")
-"""How the name of a table ends."""
+"""File name extensions of tables."""
 ARCHIVES = (".npz",)
-"""How the name of an archive of arrays ends."""
+"""File name extensions of archives of arrays."""
 ARRAYS = (".npy", "/")
-"""How the path of an array, or of a folder of arrays, ends: data that are read from the disk batch by batch."""
+"""Endings of the paths of an array or of a folder of arrays, which are streamed from the disk batch by batch."""
 _PATHS = (*TABLES, *ARCHIVES, *ARRAYS)
 
 
 def has_ending(path: str, endings: tuple[str, ...]) -> bool:
-    """Return whether a path has one of these endings, in any case.
+    """Return True if a path has one of these endings, in any case.
 
     >>> has_ending("TRAIN.CSV", TABLES), has_ending("train.csv.gz", TABLES)
     (True, False)
@@ -40,7 +41,7 @@ def has_ending(path: str, endings: tuple[str, ...]) -> bool:
 
 
 def is_path(text: str) -> bool:
-    """Whether a text ends as the path of data does.
+    """Return True if a text ends as the path of data does.
 
     >>> is_path("a/train.csv"), is_path("shards/"), is_path("digits")
     (True, True, False)
@@ -48,8 +49,17 @@ def is_path(text: str) -> bool:
     return has_ending(text, _PATHS)
 
 
+def normalize_source(source: str) -> str:
+    """Replace the spelling of `in_memory` in files of earlier versions.
+
+    >>> normalize_source("handed_over"), normalize_source("digits")
+    ('in_memory', 'digits')
+    """
+    return _SOURCE_ALIASES.get(source, source)
+
+
 def compatible_endings(source: str) -> tuple[str, ...]:
-    """The endings of paths whose data can stand beside those of `source`.
+    """Return the endings of the files that may hold the validation or test data of a source.
 
     >>> compatible_endings("train.parquet") == TABLES, compatible_endings("shards/"), compatible_endings("digits")
     (True, ('/',), ())
@@ -63,7 +73,7 @@ def compatible_endings(source: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _FractionOrPath:
-    """A share of the samples, at least 0 and below 1, or the path of data of their own."""
+    """A fraction of the samples, at least 0 and below 1, or the path of separate data."""
 
     bounds = Bounds(ge=0, lt=1)
 
@@ -72,7 +82,7 @@ class _FractionOrPath:
             return self.bounds.check(value)
         if is_path(value):
             return value
-        context = {"expected": "a number, or the path of data of their own", "got": describe(value)}
+        context = {"expected": "a number, or the path of a separate data file", "got": describe(value)}
         raise PydanticCustomError("number", "must be {expected}, got {got}", context)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
@@ -86,41 +96,41 @@ class _FractionOrPath:
 
 FractionOrPath = Annotated[float | str, _FractionOrPath()]
 ColumnNames = Annotated[tuple[Annotated[NonEmptyText, AfterValidator(nfc)], ...], ListAsTuple, Field(min_length=1)]
-"""Names of columns, in NFC as all names of data are."""
+"""Names of columns, NFC-normalized like all names of data."""
 
 
 class DataConfig(Config):
-    """What to train on, and in which portions.
+    """Data source, splits, batches and preprocessing.
 
     Args:
-        source: `digits`, `diabetes`, `handed_over`, which are the data that Python gives as `data=`, or a path,
-            relative to the run file: a table (`.csv`, `.jsonl`, `.ndjson`; with the extra `tables` also `.parquet`,
-            `.arrow`, `.feather`), an `.npz` archive, an `.npy` file of inputs, or, with a `/` at its end, a folder of
+        source: `digits`, `diabetes`, `in_memory` for data that Python passes as `data=`, or a path, relative to the
+            run file: a table (`.csv`, `.jsonl`, `.ndjson`; with the extra `tables` also `.parquet`, `.arrow`,
+            `.feather`), an `.npz` archive, an `.npy` file of inputs, or, with a `/` at its end, a folder of
             `inputs-*.npy` and `targets-*.npy`.
         target: the column of a table, or the array of an archive, to predict; for an `.npy` file the `.npy` file of
-            the targets. Needed for files, not for folders; of what is handed over, columns need it, and arrays have
-            none.
-        features: the columns of a table, or the one array of an archive, to predict from; left out, all the others.
-        categorical: columns to take as categories even where they hold numbers, dates or times; text and booleans
-            always are.
-        missing: what is done where a table lacks a value: `error`; `drop` leaves the sample out; `mean` puts the mean
-            of the training part for a number, and a category of its own for a text.
-        unseen: what is done with a category that the training part lacks: `error`, or `ignore`, as if there were none.
-        batch_size: samples in a batch, at least 1.
-        validation: share of the samples that is held out to validate on, at least 0 and below 1, of each class alike;
-            or the path of data of their own.
-        test: the same for the samples that are held out to the very end.
-        shuffle: whether each epoch draws its own order of the samples.
-        last_batch: what happens to a smaller batch at the end of an epoch: `keep` or `drop`.
-        standardize: `features` brings each number to mean 0 and variance 1, as measured on the training part; `whole`
-            all of them together, which suits features that share one unit, such as pixels; `none` leaves them as they
-            are. Left out, `whole` for digits and `features` for everything else. Categories stay 0 and 1.
-        standardize_target: whether the target too is brought to mean 0 and variance 1, as measured on the training
-            part; for squared_error. The loss is that of the standardized target; predictions, `mae` and `r2` are in the
+            the targets. Required for files and for columns in memory; not for folders and arrays in memory.
+        features: the columns of a table, or the one array of an archive, to predict from; by default, all except the
+            target.
+        categorical: columns to treat as categories even if they hold numbers, dates or times; text and booleans always
+            are.
+        missing: treatment of missing values in a table: `error`; `drop` removes the sample; `mean` fills in the mean of
+            the training part for numbers, and a separate category for text.
+        unseen: treatment of a category that the training part lacks: `error`, or `ignore` to encode it as no category.
+        batch_size: samples per batch, at least 1.
+        validation: fraction of the samples held out for validation, at least 0 and below 1, stratified by class; or the
+            path of separate data.
+        test: the same for the test part, which is evaluated once, after training.
+        shuffle: shuffle the samples in each epoch.
+        last_batch: `keep` or `drop` a smaller batch at the end of an epoch.
+        standardize: `features` scales each number to mean 0 and variance 1, as measured on the training part; `whole`
+            scales all of them together, which suits features that share one unit, such as pixels; `none` leaves them
+            unchanged. By default `whole` for digits and `features` for all other sources. Categories stay 0 and 1.
+        standardize_target: scale the target to mean 0 and variance 1, as measured on the training part; for
+            squared_error. The loss is that of the standardized target; predictions, `mae` and `r2` are in the
             target's own unit.
     """
 
-    source: NonEmptyText
+    source: Annotated[NonEmptyText, AfterValidator(normalize_source)]
     target: NonEmptyText | None = None
     features: ColumnNames | None = None
     categorical: ColumnNames | None = None
@@ -136,58 +146,62 @@ class DataConfig(Config):
 
     @property
     def is_file(self) -> bool:
-        """Whether the source is a file or a folder rather than a data set in the package."""
+        """True if the source is a file or a folder, not a data set in the package."""
         return self.source not in CLASS_SOURCES and not self.is_in_memory
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether the data are not in the config, but handed over in Python."""
+        """True if Python passes the data, so that the config does not name them."""
         return self.source == IN_MEMORY
 
     @property
     def is_table(self) -> bool:
-        """Whether the data are columns with names, rather than arrays."""
+        """True if the data are named columns, not arrays."""
         return has_ending(self.source, TABLES) or (self.is_in_memory and self.target is not None)
 
     @property
     def has_one_array(self) -> bool:
-        """Whether the features are one array in memory, whose name they bear."""
+        """True if the features are one array in memory, and are named after it."""
         return has_ending(self.source, ARCHIVES) or (self.is_in_memory and self.target is None)
 
     @property
     def is_streamed(self) -> bool:
-        """Whether the source stays on the disk, and is read batch by batch."""
+        """True if the source is read from the disk batch by batch."""
         return has_ending(self.source, ARRAYS)
 
     def split_fraction(self, part: Literal["validation", "test"]) -> float:
-        """The share of the source's own samples that a part takes: 0 where it has a file of its own."""
+        """Return the fraction of the source's samples that a part takes; 0 if the part is a separate file."""
         value: float | str = getattr(self, part)
         return 0.0 if isinstance(value, str) else value
 
     def resolve(self) -> "DataConfig":
-        """The config with nothing left open: `standardize` follows from the source where it was left out."""
+        """Return the config with the default of `standardize` filled in, which depends on the source."""
         if self.standardize is not None:
             return self
         return self.model_copy(update={"standardize": "whole" if self.source == "digits" else "features"})
 
     def source_problem(self, in_memory: bool) -> str | None:
-        """What is wrong with the source where data are handed over, or are not; None where it suits."""
+        """Return an error message if the source contradicts how data were passed; None otherwise.
+
+        Args:
+            in_memory: True if data were passed as `data=`.
+        """
         if in_memory == self.is_in_memory:
             return None
         if in_memory:
-            return f"data were handed over, but the config has {self.source}; set source: {IN_MEMORY}"
-        return "the data are not in the config; hand them over in Python with data=, or name a file"
+            return f"data= was passed, but the config has {self.source}; set source: {IN_MEMORY}"
+        return "the data are not in the config; pass them in Python as data=, or name a file"
 
     @field_validator("target")
     @classmethod
     def _normalize_target(cls, target: str | None) -> str | None:
-        return target if target is None or has_ending(target, (".npy",)) else nfc(target)  # a path stays as it is
+        return target if target is None or has_ending(target, (".npy",)) else nfc(target)  # paths stay unchanged
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
         if self.is_in_memory:
             if self.features is not None and not self.is_table:
-                raise field_error("features", "goes with data.target, the name of the column to predict; leave it out")
+                raise field_error("features", "needs data.target, the name of the column to predict; set it")
         elif not self.is_file:
             self._reject_fields("its own", "target", "features")
         elif not is_path(self.source):
@@ -198,16 +212,16 @@ class DataConfig(Config):
         elif self.source.endswith("/"):
             self._reject_fields("inputs-*.npy and targets-*.npy", "target", "features")
         elif self.target is None:
-            raise field_error("source", "a file needs data.target, the name of what is to be predicted")
+            raise field_error("source", "a file needs data.target, the name of the column or array to predict")
         elif has_ending(self.source, (".npy",)):
             self._reject_fields("one array", "features")
             if not has_ending(self.target, (".npy",)):
-                raise field_error("target", f"must be the path of an .npy file, as data.source is, got {self.target!r}")
+                raise field_error("target", f"must be the path of an .npy file, like data.source, got {self.target!r}")
         if not self.is_table:
             if self.categorical is not None:
-                raise field_error("categorical", "only a table has categories; leave categorical out")
+                raise field_error("categorical", "only a table has categories; remove categorical")
             if self.missing != "error":
-                raise field_error("missing", "only a table may lack values; leave missing out")
+                raise field_error("missing", "only a table can have missing values; remove missing")
         return self
 
     @model_validator(mode="after")
@@ -216,16 +230,14 @@ class DataConfig(Config):
         for name in ("validation", "test"):
             path = getattr(self, name)
             if isinstance(path, str) and not endings:
-                raise field_error(name, f"must be a share of {self.source}, got {path!r}")
+                raise field_error(name, f"must be a fraction for {self.source}, got {path!r}")
             if isinstance(path, str) and not has_ending(path, endings):
-                raise field_error(name, f"must end in {', '.join(endings)}, to go with {self.source!r}, got {path!r}")
+                raise field_error(name, f"must end in {', '.join(endings)}, to match {self.source!r}, got {path!r}")
         if self.split_fraction("validation") + self.split_fraction("test") >= 1:
-            raise field_error(
-                "test", "validation and test together must be below 1, so that some samples are trained on"
-            )
+            raise field_error("test", "validation and test together must be below 1, to leave samples for training")
         return self
 
     def _reject_fields(self, has: str, *names: str) -> None:
         for name in names:
             if getattr(self, name) is not None:
-                raise field_error(name, f"{self.source} has {has}; leave {name} out")
+                raise field_error(name, f"{self.source} has {has}; remove {name}")

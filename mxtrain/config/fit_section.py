@@ -18,7 +18,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """How often something happens: every so many epochs, iterations or minutes."""
+    """Time between two checkpoints: a number of epochs, iterations or minutes."""
 
     count: int
     unit: Literal["epoch", "iteration", "minute"]
@@ -31,13 +31,13 @@ def _validate_interval(text: str) -> str:
 
 
 class CheckpointConfig(Config):
-    """When the whole state of a run is saved, and how much of it is kept.
+    """Schedule of the checkpoints of a run, and how many are kept.
 
     Args:
-        every: `auto`, at most 2 % of the time; or a count and a unit, such as `1 epoch`, `200 iterations` or
-            `5 minutes`. With `on_nonfinite: rollback`, `auto` is `1 epoch`.
-        keep: how many of the newest checkpoints are kept, at least 1.
-        best: a metric, such as `val_loss`; the checkpoint of the epoch in which it was best is kept as well.
+        every: `auto`, which takes at most 2 % of the time; or a count and a unit, such as `1 epoch`,
+            `200 iterations` or `5 minutes`. With `on_nonfinite: rollback`, `auto` is `1 epoch`.
+        keep: number of the newest checkpoints to keep, at least 1.
+        best: a metric, such as `val_loss`; the checkpoint of its best epoch is kept as well.
     """
 
     every: Annotated[str, AfterValidator(_validate_interval)] = AUTO
@@ -46,7 +46,7 @@ class CheckpointConfig(Config):
 
     @property
     def interval(self) -> Interval | None:
-        """`every`, taken apart; None for `auto`."""
+        """`every` as a count and a unit; None for `auto`."""
         if self.every == AUTO:
             return None
         match = _INTERVAL.fullmatch(self.every)
@@ -56,13 +56,13 @@ class CheckpointConfig(Config):
 
 
 class EarlyStopping(Config):
-    """When a run stops before its last epoch.
+    """Early stopping: end a run before its last epoch.
 
     Args:
-        monitor: the metric that must get better, such as `val_loss`.
-        patience: epochs without an improvement after which the run stops, at least 1.
-        min_delta: what counts as an improvement must be larger than this, at least 0.
-        restore_best: whether the run ends with the parameters of its best epoch, rather than of its last.
+        monitor: the metric that must improve, such as `val_loss`.
+        patience: number of epochs without improvement after which the run stops, at least 1.
+        min_delta: a change must exceed this to count as an improvement, at least 0.
+        restore_best: end with the parameters of the best epoch, not of the last one.
     """
 
     monitor: Monitor = "val_loss"
@@ -72,21 +72,21 @@ class EarlyStopping(Config):
 
 
 class FitConfig(Config):
-    """How long to train, what to report, what to keep, and when to stop.
+    """Training length, metrics, checkpoints, early stopping and loggers.
 
     Args:
-        epochs: passes over the training part, at least 1.
-        metrics: what to report for each epoch besides `loss`: `accuracy`, `mae`, `r2`.
-        clip_norm: the largest norm that the gradient of a batch, over all parameters and after `optimizer.scale`, may
-            have, above 0: a longer one is shortened to it; left out, none is.
-        diagnostics: whether each epoch also reports norms of gradients and sizes of updates.
-        checkpoint: when the whole state of the run is saved.
-        early_stopping: when the run stops before its last epoch; left out, never.
-        on_nonfinite: what happens where a loss, a gradient or a parameter is NaN or infinite: `raise` ends the run,
-            `skip` leaves that batch out, `rollback` also goes back to the last checkpoint that `checkpoint` schedules.
-            The same applies to an update that would make a slot of the optimizer NaN or infinite.
-        nonfinite_limit: such batches in a row after which the run ends all the same, at least 1.
-        loggers: where metrics also go: `tensorboard`, `mlflow`.
+        epochs: number of passes over the training part, at least 1.
+        metrics: metrics of each epoch besides `loss`: `accuracy`, `mae`, `r2`.
+        clip_norm: bound on the norm of a batch's gradient over all parameters, after `optimizer.scale`, above 0; a
+            larger gradient is scaled down to it. By default, gradients are not clipped.
+        diagnostics: report gradient norms and update sizes in each epoch.
+        checkpoint: schedule of the checkpoints.
+        early_stopping: end the run before its last epoch; by default, never.
+        on_nonfinite: treatment of a batch whose loss, gradient or parameters are NaN or infinite: `raise` ends the run,
+            `skip` skips the batch, `rollback` also returns to the last checkpoint that `checkpoint` schedules. The same
+            applies to an update that would make a slot of the optimizer NaN or infinite.
+        nonfinite_limit: number of consecutive non-finite batches after which the run ends nevertheless, at least 1.
+        loggers: where metrics are also sent: `tensorboard`, `mlflow`.
     """
 
     epochs: PositiveInt = 10
@@ -109,7 +109,7 @@ class FitConfig(Config):
         return Interval(1, "epoch") if interval is None and self.on_nonfinite == "rollback" else interval
 
     def rollback_problem(self) -> str | None:
-        """Return why `checkpoint.every` cannot be combined with `on_nonfinite: rollback`; None if it can.
+        """Return an error message if `checkpoint.every` cannot be combined with `on_nonfinite: rollback`; else None.
 
         This is not checked by validation, so that runs of earlier versions can still be opened.
         """
@@ -117,6 +117,6 @@ class FitConfig(Config):
         if self.on_nonfinite != "rollback" or interval is None or interval.unit != "minute":
             return None
         return (
-            "minutes do not go with on_nonfinite: rollback, because the checkpoint that it goes back to would depend "
+            "minutes do not go with on_nonfinite: rollback, because the checkpoint that it returns to would depend "
             f"on the speed of the machine, got {self.checkpoint.every!r}; use epochs or iterations, such as '1 epoch'"
         )

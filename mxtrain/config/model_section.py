@@ -1,32 +1,74 @@
-"""The `model` section of a run file: validation of `model.settings`."""
+"""The `model` section of a run file: linear models, multi-layer perceptrons, custom models and their settings."""
 
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
 from mxtrain.config.yaml.nodes import MAX_DEPTH, canonical_name, shorten
 from mxtrain.names import is_unicode
-from mxtrain.types import describe, field_error
+from mxtrain.types import ActivationName, Bounds, Config, ListAsTuple, describe, field_error
+
+Targets = Literal["numbers", "classes", "binary"]
+Width = Annotated[int, Bounds(ge=1, whole=True, ceiling=1_000_000)]
+"""The width of a layer; the ceiling catches typing errors that would exhaust memory."""
 
 MAX_CHARACTERS = 10_000
-"""Of all settings together, as JSON."""
+"""Limit for all settings together, as JSON."""
 MAX_NAME = 100
-"""Characters of one name."""
+"""Limit for the characters of one name."""
 _MAX_DEPTH = MAX_DEPTH - 4
-"""Levels below the settings, which stand two levels deep themselves."""
+"""Levels below the settings, which are two levels deep themselves."""
+
+
+class LinearConfig(Config):
+    """Linear model, `X·W + b`: least squares, logistic or softmax regression, depending on the loss.
+
+    Args:
+        bias: add the bias `b`.
+    """
+
+    kind: Literal["linear"] = "linear"
+    bias: bool = True
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the parameters."""
+        return ("W1", "b1") if self.bias else ("W1",)
+
+
+class MLPConfig(Config):
+    """Multi-layer perceptron: dense layers with an activation between them.
+
+    Args:
+        hidden: the width of each hidden layer, at least 1 each; an empty list makes a linear model.
+        activation: `relu`, `tanh` or `sigmoid`.
+    """
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: Annotated[tuple[Width, ...], ListAsTuple] = (64,)
+    activation: ActivationName = "relu"
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the parameters, layer by layer."""
+        return tuple(f"{letter}{i}" for i in range(1, len(self.hidden) + 2) for letter in "Wb")
 
 
 @dataclass(frozen=True, slots=True)
 class PlainValues:
-    """A mapping of plain values, as a YAML file can hold them: numbers, texts, true, false, null, lists, mappings."""
+    """A mapping of values that a YAML file can hold: numbers, strings, true, false, null, lists and mappings."""
 
     def check(self, value: object) -> dict[str, Any]:
-        """The mapping, as a copy; a PydanticCustomError that says where it holds what no file could."""
+        """Return a copy of the mapping.
+
+        Raises:
+            PydanticCustomError: a value cannot be written to a file; the error gives its path.
+        """
         if not isinstance(value, Mapping):
             raise PydanticCustomError("dict_type", "must be a mapping")
         copied: dict[str, Any] = _copy_checked(value, ())
@@ -43,6 +85,28 @@ class PlainValues:
         return {"type": "object"}
 
 
+class CustomConfig(Config):
+    """Custom model, which `--plugin` or `mxtrain.fit(model=...)` provides; a config alone cannot load it.
+
+    Args:
+        settings: arguments of the model, which its factory reads from `config.model.settings`: plain values, under
+            any names.
+        targets: with `loss: custom`, the type of targets, and how outputs are decoded: `numbers` (one output, the
+            number itself), `classes` (indices; one output per class, the largest is predicted) or `binary` (0 and 1;
+            one output, above 0 for the second class). By default `numbers`, and for digits `classes`.
+        plugin: the factory that made the model; the run records it, do not set it by hand.
+    """
+
+    kind: Literal["custom"] = "custom"
+    settings: Annotated[dict[str, Any], PlainValues()] = {}
+    targets: Targets | None = None
+    plugin: Annotated[str, Field(min_length=1)] | None = None
+
+
+ModelConfig = Annotated[LinearConfig | MLPConfig | CustomConfig, Field(discriminator="kind")]
+MODELS = (LinearConfig, MLPConfig, CustomConfig)
+
+
 def _copy_checked(value: object, path: tuple[str, ...]) -> Any:
     if len(path) > _MAX_DEPTH:
         raise _settings_error(path, f"nested deeper than {_MAX_DEPTH} levels")
@@ -50,10 +114,8 @@ def _copy_checked(value: object, path: tuple[str, ...]) -> Any:
         case Mapping():
             names = {canonical_name(_check_name(key, path)): key for key in value}
             for key in value:
-                if names[canonical_name(key)] != key:  # a file with both could not be read
-                    raise _settings_error(
-                        path, f"{key} and {names[canonical_name(key)]} are two names of one value; keep one"
-                    )
+                if (other := names[canonical_name(key)]) != key:  # a file with both could not be read
+                    raise _settings_error(path, f"{key} and {other} are two names of one value; keep one")
             return {key: _copy_checked(item, (*path, key)) for key, item in value.items()}
         case list() | tuple():
             return [_copy_checked(item, (*path, str(i))) for i, item in enumerate(value)]
@@ -66,7 +128,7 @@ def _copy_checked(value: object, path: tuple[str, ...]) -> Any:
         case float() if math.isfinite(value):
             return value
     raise _settings_error(
-        path, f"must be a finite number, a text, true, false, null, a list or a mapping, got {describe(value)}"
+        path, f"must be a finite number, a string, true, false, null, a list or a mapping, got {describe(value)}"
     )
 
 

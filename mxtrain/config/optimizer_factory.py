@@ -1,14 +1,14 @@
-"""Factory: build an optimizer from a config and the name of a backend."""
+"""Factory: build an optimizer from a rule, a dict or a file."""
 
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from mxtrain.config.introspection import allowed_kinds
 from mxtrain.config.loader import optimizer_from_dict, read_optimizer
 from mxtrain.errors import ConfigError, ConfigProblem
-from mxtrain.optim.backends import select_backend
+from mxtrain.optim.factory import build_optimizer
 from mxtrain.optim.optimizer import OnNonfinite, Optimizer
 from mxtrain.optim.rules import AnyRule, Rule
 from mxtrain.processes import fork_lock
@@ -43,18 +43,12 @@ def build(
         >>> mxtrain.build({"kind": "adam", "lr": 0.01}).rule.η
         0.01
     """
-    if on_nonfinite not in get_args(OnNonfinite):
-        wanted = ", ".join(get_args(OnNonfinite))
-        raise ConfigError([ConfigProblem("on_nonfinite", f"must be one of {wanted}, got {describe(on_nonfinite)}")])
     with fork_lock:  # Pydantic completes its validators on first use
-        rule = _rule(config)
-    if rule.η_sched is not None and rule.η_sched.run_length is not None:
-        message = f"must be a number, got {rule.η_sched.run_length}: only a run that mxtrain.fit trains has a length"
-        raise ConfigError([ConfigProblem("optimizer.η_sched.T", message)])
-    return Optimizer(rule, select_backend(backend), on_nonfinite)
+        rule = _read_rule(config)
+    return build_optimizer(rule, backend=backend, on_nonfinite=on_nonfinite)
 
 
-def _rule(config: Rule | Mapping[str, Any] | str | PathLike[str]) -> Rule:
+def _read_rule(config: Rule | Mapping[str, Any] | str | PathLike[str]) -> Rule:
     match config:
         case Rule():
             return config

@@ -1,31 +1,25 @@
-"""`RunConfig`, the root of a run file, and the configs of its models."""
+"""`RunConfig`, the root of a run file."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mxtrain.config.data_section import CLASS_SOURCES, DataConfig
 from mxtrain.config.fit_section import FitConfig
-from mxtrain.config.model_section import PlainValues
+from mxtrain.config.model_section import CustomConfig, ModelConfig, Targets
 from mxtrain.optim.backends import BackendName
 from mxtrain.optim.rules import AnyRule
 from mxtrain.types import (
     CLASS_LOSSES,
-    ActivationName,
     Bounds,
     Config,
     DataType,
-    ListAsTuple,
     LossName,
     Seed,
     field_error,
 )
 
 LossChoice = Literal["softmax_cross_entropy", "logistic", "squared_error", "custom"]
-Targets = Literal["numbers", "classes", "binary"]
-Width = Annotated[int, Bounds(ge=1, whole=True, ceiling=1_000_000)]
-"""Of a layer; what is wider is a slip that would exhaust the memory."""
-
 Threads = Annotated[int, Bounds(ge=1, whole=True, ceiling=1024)]
 
 _DECODING: dict[Targets, LossName] = {
@@ -35,77 +29,22 @@ _DECODING: dict[Targets, LossName] = {
 }
 
 
-class LinearConfig(Config):
-    """A linear model, `X·W + b`: least squares, logistic or softmax regression, as the loss says.
-
-    Args:
-        bias: whether there is a `b`.
-    """
-
-    kind: Literal["linear"] = "linear"
-    bias: bool = True
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The names of its parameters."""
-        return ("W1", "b1") if self.bias else ("W1",)
-
-
-class MLPConfig(Config):
-    """A multi-layer perceptron: dense layers with an activation between them.
-
-    Args:
-        hidden: the width of each hidden layer, at least 1 each; an empty list makes a linear model.
-        activation: `relu`, `tanh` or `sigmoid`.
-    """
-
-    kind: Literal["mlp"] = "mlp"
-    hidden: Annotated[tuple[Width, ...], ListAsTuple] = (64,)
-    activation: ActivationName = "relu"
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The names of its parameters, layer by layer."""
-        return tuple(f"{letter}{i}" for i in range(1, len(self.hidden) + 2) for letter in "Wb")
-
-
-class CustomConfig(Config):
-    """A model of one's own, handed over with `--plugin` or as `mxtrain.fit(model=...)`; no config alone can load it.
-
-    Args:
-        settings: what its maker finds in `config.model.settings`: plain values, under names of its own.
-        targets: with `loss: custom`, what the loss takes, and how outputs are read: `numbers` (one output, the number
-            itself), `classes` (indices; one output for each class, the largest is predicted) or `binary` (0 and 1; one
-            output, above 0 for the second class). Left out, `numbers`, and for digits `classes`.
-        plugin: what the model was made by; the run records it, and it is not to be written by hand.
-    """
-
-    kind: Literal["custom"] = "custom"
-    settings: Annotated[dict[str, Any], PlainValues()] = {}
-    targets: Targets | None = None
-    plugin: Annotated[str, Field(min_length=1)] | None = None
-
-
-ModelConfig = Annotated[LinearConfig | MLPConfig | CustomConfig, Field(discriminator="kind")]
-MODELS = (LinearConfig, MLPConfig, CustomConfig)
-
-
 class RunConfig(Config):
-    """One training run, whole.
+    """A training run: data, model, loss, optimizer and training settings.
 
     Args:
-        name: what the run is called; its folder is named after it.
-        seed: of the split, of the order of samples and of the first weights.
-        backend: what runs the updates; `auto` chooses by the arrays, and the choice never changes a result.
-        dtype: of parameters, slots and inputs.
-        threads: how many threads BLAS uses, on which the last bits of a custom model's products depend; left out, as
-            many as it uses already, and the saved config says how many these were. No other model depends on it.
-        data: what to train on, and in which portions.
-        model: what is trained: a `linear` model, an `mlp`, or a `custom` one.
-        loss: what is made small: `softmax_cross_entropy`, `logistic` or `squared_error`; `custom` is the loss that a
+        name: name of the run, and of its folder.
+        seed: seed of the split, of the order of samples and of the initial weights.
+        backend: backend that runs the updates; `auto` chooses by the arrays, and the choice never changes a result.
+        dtype: dtype of parameters, slots and inputs.
+        threads: number of BLAS threads, on which the last bits of a custom model's products depend; by default, the
+            number that BLAS already uses, which the saved config records. Other models do not depend on it.
+        data: data source, splits, batches and preprocessing.
+        model: the model: `linear`, `mlp` or `custom`.
+        loss: loss function: `softmax_cross_entropy`, `logistic` or `squared_error`; `custom` is the loss that a
             custom model computes itself.
         optimizer: the update rule.
-        fit: how long to train, and what to report.
+        fit: training length, metrics, checkpoints and stopping.
 
     Example:
         >>> run = RunConfig.model_validate({
@@ -136,16 +75,16 @@ class RunConfig(Config):
             remedy = "squared_error" if has_classes else "softmax_cross_entropy"
             raise field_error("loss", f"{self.loss} does not suit {self.data.source}; use {remedy}")
         if self.data.source == "digits" and self.decoding == "logistic":
-            raise field_error("loss", "logistic is for two classes, digits has ten; use softmax_cross_entropy")
+            raise field_error("loss", "logistic is for two classes, and digits has ten; use softmax_cross_entropy")
         if self.data.standardize_target and has_classes:
-            message = f"goes with squared_error, and {self.loss} predicts classes; leave standardize_target out"
+            message = f"goes with squared_error, and {self.loss} predicts classes; remove standardize_target"
             raise field_error("data.standardize_target", message)
         for i, metric in enumerate(self.fit.metrics):
             if metric != "loss" and (metric == "accuracy") != has_classes:
                 kind = f" of {'classes' if has_classes else 'numbers'}" if self.has_custom_loss else ""
                 raise field_error(f"fit.metrics.{i}", f"{metric} cannot be measured with the loss {self.loss}{kind}")
             if metric in self.fit.metrics[:i]:
-                raise field_error(f"fit.metrics.{i}", f"{metric} is there already; keep one")
+                raise field_error(f"fit.metrics.{i}", f"{metric} is listed twice; keep one")
         if not isinstance(self.model, CustomConfig):
             for pattern, message in self.optimizer.unused_groups(self.model.parameters):
                 raise field_error(f"optimizer.groups.{pattern}", message)
@@ -167,7 +106,7 @@ class RunConfig(Config):
 
     @property
     def decoding(self) -> LossName:
-        """The built-in loss with the same kind of targets, which defines how outputs become predictions."""
+        """The built-in loss with the same type of targets, which defines how outputs become predictions."""
         if self.loss != "custom":
             return self.loss
         assert isinstance(self.model, CustomConfig), "checked when the config was validated"
@@ -185,7 +124,7 @@ class RunConfig(Config):
         if targets is None:
             return
         if not self.has_custom_loss:
-            raise field_error("model.targets", f"goes with loss: custom, got {self.loss}; leave targets out")
+            raise field_error("model.targets", f"goes with loss: custom, got {self.loss}; remove targets")
         has_classes = CLASS_SOURCES.get(self.data.source, targets != "numbers")
         if (targets != "numbers") != has_classes or (self.data.source == "digits" and targets == "binary"):
             wanted = "classes" if has_classes else "numbers"
@@ -196,7 +135,7 @@ class RunConfig(Config):
             raise field_error(path, reason)
 
     def monitor_problem(self, monitor: str) -> str | None:
-        """Why a metric, such as `val_loss`, is not reported; None for one that is."""
+        """Return an error message for a metric, such as `val_loss`, that is not reported; None for one that is."""
         metric = monitor.removeprefix("val_")
         if metric not in ("loss", *self.fit.metrics):
             return f"{monitor} is not measured; add {metric} to fit.metrics"
@@ -205,7 +144,7 @@ class RunConfig(Config):
         return None
 
     def resolve(self) -> "RunConfig":
-        """The config with nothing left open: an unset `optimizer.scale` becomes `1/batch_size`."""
+        """Return the config with every default filled in: an unset `optimizer.scale` becomes `1/batch_size`."""
         scale = self.optimizer.scale or 1 / self.data.batch_size
         optimizer = self.optimizer.model_copy(update={"scale": scale})
         return self.model_copy(update={"optimizer": optimizer, "data": self.data.resolve()})

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from mxtrain.config.run_section import CustomConfig, LinearConfig, MLPConfig, ModelConfig, RunConfig
+from mxtrain.config.model_section import CustomConfig, LinearConfig, MLPConfig, ModelConfig
+from mxtrain.config.run_section import RunConfig
 from mxtrain.errors import ConfigError, ConfigProblem, ModelError
 from mxtrain.formatting import format_number
 from mxtrain.nn.losses import LOSSES

@@ -241,10 +241,10 @@ def _run_epoch(
     notify(callbacks, "on_epoch", trainer.state, row)
 
 
-def _run_config(config: Config, overrides: Sequence[str], handed_over: bool) -> RunConfig:
+def _run_config(config: Config, overrides: Sequence[str], in_memory: bool) -> RunConfig:
     match config:
         case str() | PathLike():
-            return read_run(config, overrides, in_memory=handed_over)
+            return read_run(config, overrides, in_memory=in_memory)
         case _ if len(check_overrides(overrides)):
             raise ConfigError([ConfigProblem("overrides", "only a run file takes overrides; change the config itself")])
         case RunConfig():

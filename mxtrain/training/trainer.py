@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from mxtrain.config import RunConfig
-from mxtrain.config.optimizer_factory import build
 from mxtrain.data import Batches, FingerprintedDataset, Samples, in_order, read_data
 from mxtrain.errors import StateError, TrainingError
 from mxtrain.nn import (
@@ -25,6 +24,7 @@ from mxtrain.nn import (
 from mxtrain.nn.custom_models import CustomLoss
 from mxtrain.nn.matmul import single_threaded_blas
 from mxtrain.optim.backends import array_module, select_backend
+from mxtrain.optim.factory import build_optimizer
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.rules import Time
@@ -115,7 +115,7 @@ class Trainer:
         self.validation = self.dataset.validation.to(self.xp)
         self.batches = Batches(self.dataset.training.to(self.xp), config.data, config.seed, self.xp)
         self.rule = config.optimizer.for_run(config.fit.epochs, len(self.batches))
-        self.optimizer = build(self.rule, backend=config.backend, on_nonfinite="ignore")
+        self.optimizer = build_optimizer(self.rule, backend=config.backend, on_nonfinite="ignore")
         self.optimizer.state.batch_size = self.batch_size
         self.rows: list[Row] = []
         self.sums = EpochSums(self._metrics())
@@ -402,7 +402,7 @@ class Trainer:
         if self._rollback_point is None:
             for name, value in self._initial_parameters().items():
                 self.params[name][...] = value
-            self.optimizer = build(self.rule, backend=self.config.backend, on_nonfinite="ignore")
+            self.optimizer = build_optimizer(self.rule, backend=self.config.backend, on_nonfinite="ignore")
             self.state.batch_size = self.batch_size
         else:
             self._load(self._rollback_point)

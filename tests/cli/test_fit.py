@@ -265,7 +265,7 @@ def test_a_file_that_cannot_be_read_is_status_2(mxtrain, name):
 
 
 def test_data_that_only_python_can_hand_over_are_asked_for_where_the_file_says_so(mxtrain, folder):
-    text = (folder / "run.yaml").read_text(encoding="utf-8").replace("digits", "handed_over")
+    text = (folder / "run.yaml").read_text(encoding="utf-8").replace("digits", "in_memory")
     (folder / "memory.yaml").write_text(text, encoding="utf-8")
     assert mxtrain("validate", "memory.yaml") == (0, "memory.yaml: ok\n", "")
     assert mxtrain("show", "memory.yaml").status == 0
@@ -282,7 +282,7 @@ def test_data_that_only_python_can_hand_over_are_asked_for_where_the_file_says_s
 def test_a_run_on_data_that_python_handed_over_can_be_used_and_its_data_are_asked_for(mxtrain, folder):
     inputs = np.arange(20.0).reshape(-1, 2)
     config = {
-        "data": {"source": "handed_over"},
+        "data": {"source": "in_memory"},
         "model": {"kind": "linear"},
         "loss": "squared_error",
         "optimizer": {"kind": "adam"},

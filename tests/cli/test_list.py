@@ -23,7 +23,7 @@ WHOLE = {
     "metrics": set(get_args(MetricName)),
     "data_sources": {
         *CLASS_SOURCES,
-        "handed_over",
+        "in_memory",
         *(f"PATH.{kind}" for kind in ("csv", "jsonl", "parquet", "npz", "npy")),
         "FOLDER/",
     },

@@ -20,7 +20,7 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def run(data: Mapping[str, Any], **parts: Any) -> RunConfig:
-    source = {} if data.get("source") == "handed_over" else {"source": "t.csv", "target": "y"}
+    source = {} if data.get("source") == "in_memory" else {"source": "t.csv", "target": "y"}
     defaults = {"loss": "squared_error", "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}}
     return RunConfig.model_validate({"data": {**source, "validation": 0, **data}, **defaults, **parts})
 
@@ -82,7 +82,7 @@ def test_numbers_that_are_too_large_train_as_the_message_says(
     features: float, targets: float, parts: dict[str, Any], remedy: str, tmp_path: Path
 ) -> None:
     def config(**more: Any) -> dict[str, Any]:
-        data = {"source": "handed_over", **parts.get("data", {})}
+        data = {"source": "in_memory", **parts.get("data", {})}
         common = {"model": {"kind": "linear"}, "loss": "squared_error", "fit": {"epochs": 20, "metrics": ["r2"]}}
         whole = {**common, "optimizer": {"kind": "adam", "η": 0.1}, **parts, "data": data}
         for name, value in more.items():
@@ -117,7 +117,7 @@ def test_a_share_that_is_too_small(samples: int, remedy: str) -> None:
 @pytest.mark.parametrize("missing", ["mean", "drop"])
 def test_means_of_large_numbers_do_not_overflow(missing: Any) -> None:
     values = np.array([1.7e308, 1.6e308, np.nan, 1.5e308])
-    config = run({"source": "handed_over", "target": "y", "missing": missing})
+    config = run({"source": "in_memory", "target": "y", "missing": missing})
     dataset = prepare(config, read_in_memory_data(config, {"a": values, "y": np.arange(4.0)}))
     (column,) = dataset.preprocessing.columns
     assert getattr(column, "fill", None) == (pytest.approx(1.6e308) if missing == "mean" else None)

@@ -10,7 +10,7 @@ import pytest
 import mxtrain
 
 SETTINGS: dict[str, Any] = {
-    "data": {"source": "handed_over", "batch_size": 64, "validation": 0.25},
+    "data": {"source": "in_memory", "batch_size": 64, "validation": 0.25},
     "model": {"kind": "custom"},
     "loss": "custom",
     "optimizer": {"kind": "adam", "η": 0.2, "λ": 0},
@@ -191,7 +191,7 @@ def test_digits_have_classes_by_default(tmp_path: Path) -> None:
         ({"model": {"kind": "linear"}}, "^loss: custom is the loss of a custom model, got model.kind linear; use "),
         (
             {"loss": "squared_error", "model": {"kind": "custom", "targets": "numbers"}},
-            r"^model\.targets: goes with loss: custom, got squared_error; leave targets out$",
+            r"^model\.targets: goes with loss: custom, got squared_error; remove targets$",
         ),
         (
             {"data": {"source": "diabetes"}, "model": {"kind": "custom", "targets": "classes"}},

@@ -11,7 +11,7 @@ from mxtrain.nn import MLP
 GENERATOR = np.random.default_rng(0)
 X, NUMBERS, CLASSES = GENERATOR.standard_normal((6, 3)), GENERATOR.standard_normal(6), np.array([0, 2, 1, 1, 0, 2])
 CONFIG: dict[str, Any] = {
-    "data": {"source": "handed_over"},
+    "data": {"source": "in_memory"},
     "model": {"kind": "custom", "settings": {"slope": 1.0}},
     "loss": "squared_error",
     "optimizer": {"kind": "adam"},

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mxtrain.config.run_section import LinearConfig, MLPConfig
+from mxtrain.config.model_section import LinearConfig, MLPConfig
 from mxtrain.nn import MLP, build_model
 from mxtrain.types import ActivationName
 

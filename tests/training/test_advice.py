@@ -14,7 +14,7 @@ LINE = X @ [1.0, -2.0]
 
 def config(**parts: Any) -> dict[str, Any]:
     return {
-        "data": {"source": "handed_over"}, "model": {"kind": "linear"}, "loss": "squared_error",
+        "data": {"source": "in_memory"}, "model": {"kind": "linear"}, "loss": "squared_error",
         "optimizer": {"kind": "adam", "η": 0.05}, "fit": {"epochs": 40}, **parts,
     }  # fmt: skip
 
@@ -67,6 +67,6 @@ def test_the_r2_of_the_loss_is_that_of_the_metric(tmp_path: Path) -> None:
 
 
 def test_a_regression_that_learned_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = {"source": "handed_over", "standardize_target": True}
+    data = {"source": "in_memory", "standardize_target": True}
     mxtrain.fit(config(data=data), run_dir=tmp_path, data=(X, 300_000 + 50_000 * LINE), verbose=True)
     assert "R²" not in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Runs on data that Python hands over: as good as on a file, to the byte, and never on other data unnoticed."""
+"""Runs on data in memory: equal to runs on a file, to the byte, and never on changed data."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import mxtrain
-from mxtrain.config import run_from_dict
+from mxtrain.config import DataConfig, run_from_dict
 from mxtrain.errors import RunInterrupted
 from mxtrain.training import StopRequest
 
@@ -20,7 +20,7 @@ TABLE = {"a": X[:, 0].tolist(), "b": X[:, 1], "kind": ["round", "square", "flat"
 
 CONFIG: dict[str, Any] = {
     "name": "handed",
-    "data": {"source": "handed_over", "batch_size": 8, "test": 0.2},
+    "data": {"source": "in_memory", "batch_size": 8, "test": 0.2},
     "model": {"kind": "mlp", "hidden": [4]},
     "loss": "squared_error",
     "optimizer": {"kind": "adam", "η": 0.01},
@@ -78,6 +78,32 @@ def test_a_run_resumes_replays_and_is_evaluated_on_the_same_data_to_the_byte(
     assert again.history == whole.history
 
 
+def test_a_run_of_an_earlier_version_resumes_replays_and_is_evaluated_to_the_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Earlier versions wrote `handed_over` to config.yaml and to checkpoints."""
+    whole = mxtrain.fit(CONFIG, run_dir=tmp_path / "whole", data=(X, y))
+    write = DataConfig.to_dict
+    with monkeypatch.context() as earlier:
+        earlier.setattr(DataConfig, "to_dict", lambda config: write(config) | {"source": "handed_over"})
+        interrupted(CONFIG, tmp_path / "cut", (X, y), batches=7)
+        mxtrain.fit(CONFIG, run_dir=tmp_path / "old", data=(X, y))
+    for name in ("cut", "old"):
+        assert "source: handed_over" in (tmp_path / name / "config.yaml").read_text(encoding="utf-8")
+        records = (tmp_path / name).glob("checkpoints/*/record.json")
+        assert all('"source": "handed_over"' in record.read_text(encoding="utf-8") for record in records)
+
+    assert mxtrain.load_run(tmp_path / "old").evaluate(data=(X, y)) == mxtrain.load_run(tmp_path / "whole").evaluate(
+        data=(X, y)
+    )
+    assert mxtrain.verify(tmp_path / "old", data=(X, y)) == []
+    assert mxtrain.resume(tmp_path / "cut", data=(X, y)).history == whole.history
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+    assert mxtrain.verify(tmp_path / "cut", data=(X, y)) == []
+    longer = mxtrain.resume(tmp_path / "old", data=(X, y), overrides=["fit.epochs=4"])
+    assert longer.history[:3] == whole.history
+
+
 def test_a_file_with_the_same_numbers_gives_the_same_bytes(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", X=X, y=y)
     of_file = CONFIG | {"data": {**CONFIG["data"], "source": str(tmp_path / "data.npz"), "target": "y"}}
@@ -118,21 +144,21 @@ def test_data_that_do_not_even_suit_the_config_are_told_as_other_data(tmp_path: 
 
 def test_a_run_is_not_taken_up_without_its_data(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(CONFIG, run_dir=tmp_path / "run", data=(X, y)).run_dir
-    told = r"data\.source: the data are not in the config; hand them over in Python with data=, or name a file"
+    told = r"data\.source: the data are not in the config; pass them in Python as data=, or name a file"
     for take_up in (mxtrain.resume, mxtrain.verify, lambda path: mxtrain.load_run(path).evaluate()):
         with pytest.raises(mxtrain.ConfigError, match=told):
             take_up(run_dir)
     np.savez(tmp_path / "new.npz", X=X, y=y)
-    with pytest.raises(mxtrain.ConfigError, match=r"data\.source: was 'handed_over' when the run began, and cannot"):
+    with pytest.raises(mxtrain.ConfigError, match=r"data\.source: was 'in_memory' when the run began, and cannot"):
         mxtrain.resume(run_dir, overrides=[f"data.source={tmp_path / 'new.npz'}", "data.target=y"])
 
 
 def test_data_and_a_config_that_does_not_ask_for_them(tmp_path: Path) -> None:
     packaged = {**CONFIG, "data": {"source": "diabetes"}}
-    told = r"data\.source: data were handed over, but the config has diabetes; set source: handed_over"
+    told = r"data\.source: data= was passed, but the config has diabetes; set source: in_memory"
     with pytest.raises(mxtrain.ConfigError, match=told):
         mxtrain.fit(packaged, run_dir=tmp_path / "run", data=(X, y))
-    with pytest.raises(mxtrain.ConfigError, match="the data are not in the config; hand them over"):
+    with pytest.raises(mxtrain.ConfigError, match="the data are not in the config; pass them"):
         mxtrain.fit(CONFIG, run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     run_dir = mxtrain.fit(packaged, run_dir=tmp_path / "run").run_dir
@@ -145,9 +171,9 @@ def test_in_a_file_it_is_told_where_it_is_written(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     text = "data: {source: diabetes}\nmodel: {kind: linear}\nloss: squared_error\noptimizer: {kind: adam}\n"
     Path("run.yaml").write_text(text)
-    with pytest.raises(mxtrain.ConfigError, match=r"^run\.yaml:1:16: data\.source: data were handed over, but"):
+    with pytest.raises(mxtrain.ConfigError, match=r"^run\.yaml:1:16: data\.source: data= was passed, but"):
         mxtrain.fit("run.yaml", data=(X, y))
-    Path("run.yaml").write_text(text.replace("diabetes", "handed_over"))
+    Path("run.yaml").write_text(text.replace("diabetes", "in_memory"))
     with pytest.raises(mxtrain.ConfigError, match=r"^run\.yaml:1:16: data\.source: the data are not in the config"):
         mxtrain.fit("run.yaml")
     assert len(mxtrain.fit("run.yaml", data=(X, y)).history) == 10

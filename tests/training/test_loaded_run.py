@@ -235,7 +235,7 @@ def test_labels_come_back_in_their_own_dtype(kind: str, tmp_path: Path) -> None:
     X = np.array([[-1.0], [1.0]] * 20)
     y = [*LABELS[kind]] * 20 if isinstance(LABELS[kind], list) else np.tile(LABELS[kind], 20)
     config = {
-        "data": {"source": "handed_over"},
+        "data": {"source": "in_memory"},
         "model": {"kind": "linear"},
         "loss": "logistic" if kind.startswith("list") else "softmax_cross_entropy",
         "optimizer": {"kind": "adam", "η": 0.1},
@@ -315,8 +315,8 @@ def test_a_feature_that_was_constant_in_training_does_not_matter(held: str, stan
     np.save(tmp_path / "t.npy", X)
     np.save(tmp_path / "y.npy", y)
     sources: dict[str, dict[str, Any]] = {
-        "table": {"source": "handed_over", "target": "y"},
-        "array": {"source": "handed_over"},
+        "table": {"source": "in_memory", "target": "y"},
+        "array": {"source": "in_memory"},
         "npz": {"source": str(tmp_path / "t.npz"), "target": "y"},
         "npy": {"source": str(tmp_path / "t.npy"), "target": str(tmp_path / "y.npy")},
     }

@@ -49,7 +49,7 @@ def trainer(policy: str, gradient: float = np.nan, loss: float | None = None, **
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(32, 3))
     config = {
-        "data": {"source": "handed_over", "batch_size": 8, "validation": 0, "standardize": "none"},
+        "data": {"source": "in_memory", "batch_size": 8, "validation": 0, "standardize": "none"},
         "model": {"kind": "custom"},
         "loss": "squared_error",
         "optimizer": {"kind": "adam", "scale": 1.0},

@@ -22,7 +22,7 @@ def config(standardize_target: bool = True, **sections: Any) -> dict[str, Any]:
     whole: dict[str, Any] = {
         "name": "prices",
         "dtype": "float32",
-        "data": {"source": "handed_over", "test": 0.1, "standardize_target": standardize_target},
+        "data": {"source": "in_memory", "test": 0.1, "standardize_target": standardize_target},
         "model": {"kind": "mlp", "hidden": [16]},
         "loss": "squared_error",
         "optimizer": {"kind": "adam", "η": 0.01},

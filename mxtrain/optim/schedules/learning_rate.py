@@ -1,6 +1,8 @@
 """Learning-rate schedules: pure functions of how much of a run is finished.
 
-Source: `LearningRate.Fixed`, `.Exp` and `.Inv` of MXNet.jl; the others at their classes.
+To add a schedule, write its class here and add its name to `__all__`.
+
+Source: `LearningRate.Fixed`, `.Exp` and `.Inv` of MXNet.jl; those of the other schedules are in their docstrings.
 """
 
 import re
@@ -8,7 +10,7 @@ from abc import abstractmethod
 from bisect import bisect_right
 from dataclasses import dataclass
 from math import cos, pi
-from typing import Annotated, Any, Literal, Self, final
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, Union, final
 
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import core_schema
@@ -27,6 +29,8 @@ from mxtrain.types import (
     field_error,
     mismatch_error,
 )
+
+__all__ = ["Cosine", "Exp", "Fixed", "Inv", "LearningRateSchedule", "MultiStep", "RateSchedule", "Step"]
 
 _RUN_PATTERN = re.compile(r"run(?:/([1-9]\d{0,8}))?")
 
@@ -287,4 +291,10 @@ class MultiStep(RateSchedule):
         return η * float(self.γ ** bisect_right(self.milestones, t))
 
 
-LearningRateSchedule = Annotated[Fixed | Exp | Inv | Cosine | Step | MultiStep, Field(discriminator="kind")]
+RATE_SCHEDULES: tuple[type[RateSchedule], ...] = tuple(RateSchedule.__subclasses__())
+"""The schedules of this file, in its order."""
+
+if TYPE_CHECKING:
+    LearningRateSchedule: TypeAlias = RateSchedule
+else:
+    LearningRateSchedule = Annotated[Union[RATE_SCHEDULES], Field(discriminator="kind")]  # noqa: UP007 - built from the list

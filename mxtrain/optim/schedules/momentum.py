@@ -4,12 +4,14 @@ Source: `Momentum.Null`, `.Fixed` and `.NadamScheduler` of MXNet.jl; the last fr
 Momentum into Adam" (ICLR workshop, 2016).
 """
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
 
 from pydantic import Discriminator, Tag, field_validator
 
 from mxtrain.optim.schedules.base import Schedule, base_value
 from mxtrain.types import Decay, NonNegative, UnitInterval
+
+__all__ = ["Fixed", "MomentumSchedule", "Nadam", "Null"]
 
 _DEFAULT_LIMIT = 0.99
 """What the nadam schedule approaches where neither it nor the optimizer has a momentum."""
@@ -89,7 +91,11 @@ def _discriminator(schedule: Any) -> Any:
     return getattr(schedule, "kind", None)
 
 
-MomentumSchedule = Annotated[
-    Annotated[Null, Tag("null")] | Annotated[Fixed, Tag("fixed")] | Annotated[Nadam, Tag("nadam")],
-    Discriminator(_discriminator),
-]
+MOMENTUM_SCHEDULES: tuple[type[Schedule], ...] = (Null, Fixed, Nadam)
+"""The schedules of this file, in its order."""
+
+if TYPE_CHECKING:
+    MomentumSchedule: TypeAlias = Schedule
+else:
+    _TAGGED = tuple(Annotated[each, Tag(each.model_fields["kind"].default)] for each in MOMENTUM_SCHEDULES)
+    MomentumSchedule = Annotated[Union[_TAGGED], Discriminator(_discriminator)]  # noqa: UP007 - built from the list

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from mxtrain.atomic_io import parse_json
+from mxtrain.config.data_section import normalize_source
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -84,7 +85,7 @@ class Snapshot:
         """
         try:
             tensors = load(files["arrays.safetensors"])
-            record = parse_json(files["record.json"])
+            record = _with_current_spellings(parse_json(files["record.json"]))
         except (KeyError, SafetensorError, ValueError) as error:
             raise ValueError(f"not the files of a checkpoint: {error}") from error
         groups = _grouped(tensors, "parameters", "slots", "best", "rollback")
@@ -115,6 +116,14 @@ class Snapshot:
         if self.rollback is not None:
             groups["rollback"] = {"parameters": self.rollback.parameters, "slots": self.rollback.slots}
         return dict(_flat(groups, separator))
+
+
+def _with_current_spellings(record: Any) -> Any:
+    """Replace spellings of earlier versions in the config of a checkpoint, which is compared with the current one."""
+    match record:
+        case {"config": {"data": {"source": str() as source} as data}}:
+            data["source"] = normalize_source(source)
+    return record
 
 
 def _flat(groups: Mapping[str, Any], separator: str) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -77,16 +77,16 @@ def test_the_training_part_has_mean_0_and_variance_1_and_no_other_is_measured(so
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_source_is_measured_alike_to_the_bit(source: str) -> None:
-    handed = prepared((INPUTS, PRICES), source="handed_over")
+    handed = prepared((INPUTS, PRICES), source="in_memory")
     dataset = prepared(**written(source))
     assert dataset.preprocessing.target_scale == handed.preprocessing.target_scale
     assert (dataset.training.targets == handed.training.targets).all()
 
 
 def test_columns_that_are_handed_over_too() -> None:
-    handed = prepared(columns(), source="handed_over", target="price")
+    handed = prepared(columns(), source="in_memory", target="price")
     assert (
-        handed.preprocessing.target_scale == prepared((INPUTS, PRICES), source="handed_over").preprocessing.target_scale
+        handed.preprocessing.target_scale == prepared((INPUTS, PRICES), source="in_memory").preprocessing.target_scale
     )
 
 
@@ -110,7 +110,7 @@ def test_a_part_of_its_own_is_mapped_by_what_the_training_part_has(source: str) 
 
 
 def test_samples_that_are_handed_over_later_are_mapped_too() -> None:
-    dataset = prepared((INPUTS, PRICES), source="handed_over", validation=0)
+    dataset = prepared((INPUTS, PRICES), source="in_memory", validation=0)
     _, targets = samples_from_memory((INPUTS, PRICES), dataset.preprocessing)
     assert (targets == dataset.training.targets).all()
 
@@ -119,7 +119,7 @@ def test_samples_that_are_handed_over_later_are_mapped_too() -> None:
 def test_small_deviations_beside_a_large_mean_are_kept(dtype: str) -> None:
     """In float32 all numbers from 1e9 - 32 to 1e9 + 32 are one."""
     targets = 1e9 + 5 * GENERATOR.standard_normal(40)
-    dataset = prepared((INPUTS, targets), dtype, source="handed_over", validation=0)
+    dataset = prepared((INPUTS, targets), dtype, source="in_memory", validation=0)
     back = dataset.preprocessing.restore_target_unit(dataset.training.targets)
     assert back.dtype == np.float64
     assert np.abs(back - targets).max() < 1e-5
@@ -128,7 +128,7 @@ def test_small_deviations_beside_a_large_mean_are_kept(dtype: str) -> None:
 @pytest.mark.parametrize("size", [1e-300, 1e-150, 1e39, 1e200, 1e308])
 def test_targets_of_any_size_suit_float32(size: float) -> None:
     targets = size * ((np.arange(40) % 5 - 1) / 4)
-    dataset = prepared((INPUTS, targets), source="handed_over", validation=0)
+    dataset = prepared((INPUTS, targets), source="in_memory", validation=0)
     assert dataset.training.targets.std() == pytest.approx(1)
     assert dataset.preprocessing.restore_target_unit(dataset.training.targets) == pytest.approx(
         targets, rel=1e-6, abs=size * 1e-6
@@ -171,13 +171,13 @@ def test_equal_targets_are_refused_wherever_they_are_from(source: str) -> None:
 
 
 def test_a_later_target_that_the_dtype_cannot_hold_is_refused() -> None:
-    fitted = prepared((INPUTS, PRICES), source="handed_over").preprocessing
+    fitted = prepared((INPUTS, PRICES), source="in_memory").preprocessing
     with pytest.raises(DataError, match="data: 'y' has values too large to compute with in float32"):
         samples_from_memory((INPUTS, np.full(40, 1e50)), fitted)
 
 
 def test_it_goes_through_json_to_the_bit() -> None:
-    fitted = prepared((INPUTS, PRICES), source="handed_over").preprocessing
+    fitted = prepared((INPUTS, PRICES), source="in_memory").preprocessing
     text = json.dumps(fitted.to_dict(), allow_nan=False)
     assert Preprocessing.from_dict(json.loads(text)) == fitted
     with pytest.raises(DataError, match="the preprocessing of a run is damaged"):
@@ -185,7 +185,7 @@ def test_it_goes_through_json_to_the_bit() -> None:
 
 
 def test_left_out_nothing_is_done_to_targets() -> None:
-    dataset = prepared((INPUTS, PRICES), source="handed_over", validation=0, standardize_target=False)
+    dataset = prepared((INPUTS, PRICES), source="in_memory", validation=0, standardize_target=False)
     assert dataset.preprocessing.target_scale is None
     assert (dataset.training.targets == PRICES.astype(np.float32)).all()
     assert dataset.preprocessing.restore_target_unit(dataset.training.targets) is dataset.training.targets

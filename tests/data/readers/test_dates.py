@@ -33,7 +33,7 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def prepared(values: Any, **data: Any) -> Dataset:
     parts = {"loss": "squared_error", "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}}
-    source = {"source": "handed_over", "target": "y", "validation": 0, **data}
+    source = {"source": "in_memory", "target": "y", "validation": 0, **data}
     config = RunConfig.model_validate({"data": source, **parts})
     return prepare(
         config, read_in_memory_data(config, {"when": values, "b": np.arange(len(values)), "y": np.arange(len(values))})

@@ -102,7 +102,7 @@ def test_a_number_is_one_category_wherever_it_is_from(source: str, spelling: str
 @pytest.mark.parametrize("source", NUMBERS)
 def test_a_number_is_one_category_where_training_lacked_a_value(source: str) -> None:
     frame = {"x": np.array([1.0, 2.0, 3.0, np.nan]), "y": np.arange(4.0)}
-    fitted = prepared(given=frame, source="handed_over", target="y", categorical=["x"], missing="mean").preprocessing
+    fitted = prepared(given=frame, source="in_memory", target="y", categorical=["x"], missing="mean").preprocessing
     assert inputs(NUMBERS[source](), fitted) == [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
 
 
@@ -176,7 +176,7 @@ def test_in_a_column_of_text_numbers_are_text() -> None:
     assert inputs({"x": ["1.0", "1", 1]}, fitted) == [[0, 1, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]
     assert inputs({"x": [7.0]}, from_csv(["7", "beta"])) == [[1, 0]]
     frame = {"x": [1, 1.0, "beta", "1"], "y": [1, 2, 3, 4]}
-    found = prepared(given=frame, source="handed_over", target="y", categorical=["x"])
+    found = prepared(given=frame, source="in_memory", target="y", categorical=["x"])
     assert found.feature_names == ("x=1", "x=beta")
 
 
@@ -185,9 +185,9 @@ def test_categories_and_classes_keep_the_spelling_of_training() -> None:
     assert from_csv(["1.0", "2.0"]).feature_names == ("x=1.0", "x=2.0")
     decomposed = "o\u0308"
     labels = [decomposed, "02"] * 2
-    fitted = prepared("logistic", given=([[1], [2], [3], [4]], labels), source="handed_over").preprocessing
+    fitted = prepared("logistic", given=([[1], [2], [3], [4]], labels), source="in_memory").preprocessing
     assert fitted.class_names == ("02", decomposed)
-    zips = prepared("logistic", given=([[1], [2]], ["02", "01"]), source="handed_over").preprocessing
+    zips = prepared("logistic", given=([[1], [2]], ["02", "01"]), source="in_memory").preprocessing
     assert zips.class_names == ("01", "02")
 
 
@@ -218,7 +218,7 @@ assert unicodedata.normalize("NFD", NFC) == NFD != NFC
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet", ".npz", "data"])
 def test_names_are_compared_in_nfc(ending: str, asked: str, found: str) -> None:
     columns: dict[str, list[Any]] = {found: [1, 2, 3], f"z{found}": [1, 2, 2], "y": [3, 4, 5], f"{found}t": [1, 2, 3]}
-    source = f"t{ending}" if ending != "data" else "handed_over"
+    source = f"t{ending}" if ending != "data" else "in_memory"
     if ending == ".csv":
         pl.DataFrame(columns).write_csv(source)
     elif ending == ".jsonl":

@@ -29,7 +29,7 @@ DATA = (X, X[:, 0])
 def config(rate: float) -> dict[str, Any]:
     return {
         "name": "raced",
-        "data": {"source": "handed_over"},
+        "data": {"source": "in_memory"},
         "model": {"kind": "linear"},
         "loss": "squared_error",
         "optimizer": {"kind": "adam", "η": rate},
