@@ -156,9 +156,9 @@ class DiskSamples:
     """Samples on disk. Memory holds a window of raw inputs, and the row and the target of each sample.
 
     An epoch is shuffled in two steps. The samples, in the order of the files, are divided into blocks of
-    `BLOCK_BYTES // row_bytes` (at least 1); `permutation(seed, "order/blocks", epoch)` distributes the blocks to windows of
-    `WINDOW_BYTES // (bytes of a block)` blocks. The samples of a window, in the order of the files, are permuted by
-    `permutation(seed, "order/window", epoch, window)`. A batch may contain samples of two windows. The order depends on
+    `BLOCK_BYTES // row_bytes` (at least 1); `permutation(seed, "order/blocks", epoch)` distributes the blocks to
+    windows of `WINDOW_BYTES // (bytes of a block)` blocks. The samples of a window, in the order of the files, are
+    permuted by `permutation(seed, "order/window", epoch, window)`. A batch may span two windows. The order depends on
     the seed, the epoch, and the number and size of samples, but not on how they are distributed over files.
 
     Attributes:

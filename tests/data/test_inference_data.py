@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from mxtrain.data import Preprocessing, columns_of, inputs_from_memory
-from mxtrain.data.preprocessing.preprocessing import NumericFeature, OneHotFeature
+from mxtrain.data.preprocessing.features import NumericFeature, OneHotFeature
 from mxtrain.data.readers.columns import CategoricalColumn
 from mxtrain.errors import DataError
 
@@ -111,7 +111,7 @@ def test_what_is_masked_is_missing() -> None:
         ({"age": 3, "size": ["big"]}, "data: column 'age': must hold one value for each sample, got 3"),
         ({"age": [1], "size": "big"}, "data: column 'size': must hold one value for each sample, got 'big'"),
         ({"age": [1, 2], "size": ["big"]}, "data: the columns must be of one length"),
-        ({"age": np.zeros((1, 2)), "size": ["big"]}, "data: column 'age': must hold one value for each sample, got an array of the shape (1, 2); hand over arrays without names"),
+        ({"age": np.zeros((1, 2)), "size": ["big"]}, "data: column 'age': must hold one value for each sample, got an array of the shape (1, 2); pass arrays without names"),
         ([[1, 2], [3]], "inputs must be numbers, one row for each sample: setting an array element with a sequence"),
         (np.zeros(3), "inputs must be numbers, one row for each sample, got float64 of (3,)"),
         (None, "inputs must be numbers, one row for each sample, got object of ()"),

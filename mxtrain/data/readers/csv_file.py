@@ -33,7 +33,7 @@ def read_csv(file: BinaryIO, source: str, select: ColumnSelector) -> Columns:
 
     Example:
         >>> from io import BytesIO
-        >>> file = BytesIO(b"age,species\n3,cat\n,ant\n")
+        >>> file = BytesIO(b"age,species\\n3,cat\\n,ant\\n")
         >>> columns = read_csv(file, "pets.csv", lambda _, names: dict.fromkeys(names))
         >>> columns.columns["age"].values.tolist(), columns.columns["species"].labels, columns.row_label(1)
         ([3.0, nan], ('cat', 'ant'), 'pets.csv:3')
