@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mxtrain.nn import ModelFactory
+    from mxtrain.training.model_factory import ModelFactory
 
 if TYPE_CHECKING:
-    from mxtrain.training import Callback, FitResult, StopRequest
+    from mxtrain.training import Callback, StopRequest, TrainedRun
 
 
 class EngineName(StrEnum):
@@ -125,7 +125,7 @@ def search_and_print(searching: "Callable[[StopRequest, Watch], SweepResult]", q
         result = searching(stop, watch)
     if not quiet or as_json:
         print_result(result, time.perf_counter() - begin, as_json)
-    if not result.counted("complete"):
+    if not result.in_state("complete"):
         raise typer.Exit(1)
 
 
@@ -272,7 +272,7 @@ def train(
 
 
 def train_and_print(
-    training: "Callable[[Sequence[Callback], StopRequest], FitResult]", quiet: bool, as_json: bool
+    training: "Callable[[Sequence[Callback], StopRequest], TrainedRun]", quiet: bool, as_json: bool
 ) -> None:
     """Train while it is watched and can be stopped, and print what it came to."""
     from mxtrain.cli.run_output import Summary, watching
