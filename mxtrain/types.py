@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from numbers import Integral, Real
-from typing import Annotated, Any, Final, Literal, NoReturn, TypeAlias, get_args
+from typing import Annotated, Any, Final, Literal, NoReturn, Self, TypeAlias, get_args
 
 from pydantic import (
     BaseModel,
@@ -180,6 +180,23 @@ class Config(BaseModel):
             raise import_module("mxtrain.config.error_messages").config_error(error, type(self), values) from None
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # nested models are validated without it
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """Validate a mapping, as the constructor validates keyword arguments.
+
+        Raises:
+            ConfigError: with every problem.
+        """
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as error:
+            raise import_module("mxtrain.config.error_messages").config_error(error, cls, obj) from None
+
+    @classmethod
+    def validate_raw(cls, values: Any) -> Self:
+        """Validate a mapping; the ValidationError of Pydantic keeps the location of each problem."""
+        return super().model_validate(values)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("_"):

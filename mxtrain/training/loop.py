@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mxtrain.config import RunConfig, read_run, run_from_dict
-from mxtrain.config.overrides import check_overrides
+from mxtrain.config.overrides import check_overrides, spelled_as_typed
 from mxtrain.data import Data, read_data, read_in_memory_data
 from mxtrain.errors import ConfigError, ConfigProblem, RunInterrupted, RunPaused, TrainingError, resume_command
 from mxtrain.nn import ModelFactory, with_factory
@@ -110,7 +110,8 @@ def resume(
         loggers = open_loggers(run.fit.loggers)
         checkpoints = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep)
         snapshot = checkpoints.newest()
-        trainer = restored_trainer(snapshot, run, model, given=read_in_memory_data(run, data))
+        with spelled_as_typed(overrides):
+            trainer = restored_trainer(snapshot, run, model, given=read_in_memory_data(run, data))
         over = _completion_notes(trainer, directory)
         mended = directory.rewind_files(trainer.config, trainer.rows, None if over else trainer.optimizer.backend.name)
         anew = ["no checkpoint is whole: the run begins anew"] if checkpoints.damaged and snapshot is None else []
