@@ -1,63 +1,74 @@
-# Needs only python3 (3.11 or newer) and make; everything else is installed into .venv at pinned versions.
+# Needs only Python (3.11 or newer) and make; everything else is installed into .venv at pinned versions.
+ifeq ($(OS),Windows_NT)
+PYTHON ?= python
+SCRIPTS := Scripts
+else
 PYTHON ?= python3
-BIN := .venv/bin
+SCRIPTS := bin
+endif
+BIN := .venv/$(SCRIPTS)
+PEERS_PYTHON := .venv-bench/$(SCRIPTS)/python
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 READY := .venv/.ready
 PEERS := .venv-bench/.ready
 MUTATION := .venv/.mutation-ready
+SOURCES := mxtrain tests docs/conf.py
 
-.PHONY: help setup fit test test-gpu check format mutation bench bench-gpu build clean
+.PHONY: help setup fit test test-gpu check format docs mutation bench bench-gpu build clean
 help:    ## List the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-setup: $(READY) ## Create .venv with mxtrain and its tools
+setup: $(READY) ## Create .venv with mxtrain, its optional packages and the development tools
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mxtrain needs Python 3.11 or newer; say make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mxtrain needs Python 3.11 or newer; run make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python $(PIP_INSTALL) --editable '.[dev]'
 	@touch $@
 
 fit: $(READY) ## Train configs/adam.yaml
 	$(BIN)/mxtrain fit configs/adam.yaml
 
-test: $(READY) ## Run the tests
+test: $(READY) ## Run all tests
 	$(BIN)/pytest
 
-test-gpu: $(READY) ## The tests that need a CUDA device, with the CuPy that is in .venv; skipped with the reason elsewhere
+test-gpu: $(READY) ## Run the tests that need a CUDA device and CuPy in .venv; skipped with the reason elsewhere
 	$(BIN)/pytest -rs tests/optim/backends/test_cupy_backend.py
 
-check: $(READY) ## Formatting, lint, strict types, import layers
-	$(BIN)/ruff format --check mxtrain tests
-	$(BIN)/ruff check mxtrain tests
+check: $(READY) ## Check formatting, lint, strict types and import layers
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(READY) ## Rewrite the sources in the house format
-	$(BIN)/ruff format mxtrain tests
-	$(BIN)/ruff check --fix mxtrain tests
+format: $(READY) ## Format the sources and fix what the linter can fix
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
 
-mutation: $(MUTATION) ## Plant faults in the sources and list those that no test notices; ARGS='rules -n 40'
+docs: $(READY) ## Build the documentation site into docs/_build, offline; warnings are errors
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
+
+mutation: $(MUTATION) ## Run mutation tests and list the surviving mutants; ARGS='rules -n 40'
 	$(BIN)/python tests/mutation/mutate.py $(ARGS)
 
 $(MUTATION): $(READY) tests/mutation/requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement tests/mutation/requirements.txt
+	$(BIN)/python $(PIP_INSTALL) --requirement tests/mutation/requirements.txt
 	@touch $@
 
-bench: $(PEERS) ## Measure mxtrain beside its peers; writes docs/performance.md
-	.venv-bench/bin/python tests/benchmarks/peers.py
+bench: $(PEERS) ## Measure mxtrain beside other libraries and write docs/performance.md
+	$(PEERS_PYTHON) tests/benchmarks/peers.py
 
-bench-gpu: $(PEERS) ## The same on a CUDA device, with the CuPy that is in .venv-bench
-	.venv-bench/bin/python tests/benchmarks/gpu.py
+bench-gpu: $(PEERS) ## Measure on a CUDA device, with the CuPy in .venv-bench
+	$(PEERS_PYTHON) tests/benchmarks/gpu.py
 
 $(PEERS): pyproject.toml constraints.txt tests/benchmarks/requirements.txt
 	$(PYTHON) -m venv .venv-bench
 	@echo '*' >.venv-bench/.gitignore
-	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--requirement tests/benchmarks/requirements.txt --editable .
+	$(PEERS_PYTHON) $(PIP_INSTALL) --requirement tests/benchmarks/requirements.txt --editable .
 	@touch $@
 
 build: $(READY) ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m build
 
-clean:   ## Remove everything that was made, save runs/
-	rm -rf .venv .venv-bench build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+clean:   ## Remove everything that make and the tests created, except runs/
+	rm -rf .venv .venv-bench build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find mxtrain tests -name __pycache__ -prune -exec rm -rf {} +

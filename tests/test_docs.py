@@ -21,8 +21,13 @@ from mxtrain.optim.schedules.base import Schedule
 from mxtrain.types import Bounds
 
 ROOT = Path(__file__).parent.parent
-PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if path.exists()]
-OPTIMIZERS, MXNET = ROOT / "docs" / "optimizers.md", ROOT / "docs" / "mxnet.md"
+DOCS = ROOT / "docs"
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.relative_to(DOCS).parts),
+]
+OPTIMIZERS, MXNET = DOCS / "optimizers.md", DOCS / "mxnet.md"
 RATE_SCHEDULES = allowed_models(LearningRateSchedule)
 SCHEDULES = (*RATE_SCHEDULES, momentum.Null, momentum.Fixed, momentum.Nadam)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -47,7 +52,7 @@ def code(cell: str) -> list[str]:
     return re.findall(r"`([^`]*)`", cell)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_python_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     monkeypatch.chdir(tmp_path)
@@ -69,7 +74,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         path, _, anchor = target.partition("#")
@@ -77,6 +82,14 @@ def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
             linked = page.parent / path if path else page
             assert linked.exists(), target
             assert not anchor or anchor in anchors(linked), target
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    pages = "".join(path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.md"))
+    documented = set(re.findall(r"^\.\. auto\w+:: (\w+)", pages, re.MULTILINE))
+    modules = {"learning_rate", "momentum"}
+    assert documented >= set(mxtrain.__all__) - modules
+    assert all(f"currentmodule:: mxtrain.{module}" in pages for module in modules)
 
 
 def test_every_environment_variable_is_documented() -> None:

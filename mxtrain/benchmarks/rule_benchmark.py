@@ -17,17 +17,17 @@ from mxtrain.types import Array
 
 @cache
 def streaming_program(slots: Sequence[str]) -> Program:
-    """Read W, g and the slots, and write W and the slots: `W ← W + g`, and likewise for each slot."""
+    """Build a program that reads W, g and the slots and writes W and the slots: `W ← W + g`, `slot ← slot + g`."""
 
-    def formula(W: Any, g: Any, *kept: Any) -> dict[str, Any]:
-        return {"W": W + g} | {name: slot + g for name, slot in zip(slots, kept, strict=True)}
+    def formula(W: Any, g: Any, *slot_symbols: Any) -> dict[str, Any]:
+        return {"W": W + g} | {name: slot + g for name, slot in zip(slots, slot_symbols, strict=True)}
 
     return trace(f"streaming{len(slots)}", formula, ("W", "g", *slots), ())
 
 
 @cache
 def arithmetic_program(divisions: int, roots: int) -> Program:
-    """So many divisions and square roots for each element, and nothing else."""
+    """Build a program that computes only divisions and square roots, a given number of each per element."""
 
     def formula(result: Any, a: Any, b: Any) -> dict[str, Any]:
         for _ in range(divisions):
@@ -40,13 +40,13 @@ def arithmetic_program(divisions: int, roots: int) -> Program:
 
 
 def count_slow_operations(program: Program) -> tuple[int, int]:
-    """How many divisions and square roots a program has: each takes many cycles, where an addition takes one."""
+    """Count the divisions and square roots of a program; each takes many cycles, an addition takes one."""
     operations = [step.operation for step in program.instructions]
     return operations.count("divide"), operations.count("sqrt")
 
 
 def bytes_moved(program: Program, size: int, itemsize: int) -> int:
-    """What a program reads and writes, in bytes, if every array is read once and written once."""
+    """Return the bytes that a program reads and writes if each array is read once and each output is written once."""
     return size * itemsize * (len(program.arrays) + len(program.written))
 
 
@@ -55,25 +55,26 @@ RULE_CASES: dict[str, Rule] = {
     "sgd-momentum": SGD(μ=0.9),
     **{rule.kind: rule for rule in (kind() for kind in RULES if kind is not SGD)},
 }
-"""What is measured: every rule with its defaults, and SGD with momentum too."""
+"""The rules to measure: every rule with its defaults, and SGD with momentum."""
 
 _CACHED_SIZE = 1 << 15
-"""Elements of the arrays that the divisions are measured on: three of them fit in one core's second-level cache."""
+"""Elements of the arrays on which divisions are measured: three such arrays fit in the L2 cache of a core."""
 _REPEATS = 32
-"""How often these arrays are gone through in one call, so that the call itself costs next to nothing."""
+"""Number of iterations over these arrays in one call, so that the overhead of the call is negligible."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleBenchmark:
-    """One rule's figures.
+    """Measurements of one rule.
 
     Attributes:
-        name: which case.
-        size, bytes_moved: elements of the weight; bytes that an update must read and write.
-        update: one `Optimizer.update`.
-        streaming: a loop that reads and writes the same number of arrays, with one addition for each.
-        arithmetic: the rule's divisions and square roots alone, on data in the cache, on as many threads; None where
-            it has none, and on a GPU.
+        name: a key of `RULE_CASES`.
+        size: the number of elements of the weight.
+        bytes_moved: the bytes that an update must read and write.
+        update: the time of one `Optimizer.update`.
+        streaming: the time of a loop that reads and writes the same number of arrays, with one addition for each.
+        arithmetic: the time of the rule's divisions and square roots alone, on cached data and the same number of
+            threads; None for a rule without any, and on a GPU.
     """
 
     name: str
@@ -85,45 +86,45 @@ class RuleBenchmark:
 
     @property
     def limit(self) -> Timing:
-        """The slower of the two limits."""
+        """The larger of the two limits, `streaming` and `arithmetic`."""
         return self.arithmetic if self.arithmetic and self.bound == "arithmetic" else self.streaming
 
     @property
     def bound(self) -> str:
-        """Which limit that is: `memory`, or `arithmetic`."""
-        slower = self.arithmetic is not None and self.arithmetic.median > self.streaming.median
-        return "arithmetic" if slower else "memory"
+        """The resource that sets the limit: `memory` or `arithmetic`."""
+        is_arithmetic = self.arithmetic is not None and self.arithmetic.median > self.streaming.median
+        return "arithmetic" if is_arithmetic else "memory"
 
     @property
     def share(self) -> float:
-        """How near the rule comes to its limit; 1 is there."""
+        """The limit divided by the time of an update; 1 means that the update runs at its limit."""
         return self.limit.median / self.update.median
 
     @property
     def nanoseconds(self) -> float:
-        """Of an update, for each element."""
+        """The time of an update per element, in nanoseconds."""
         return self.update.median / self.size * 1e9
 
     @property
     def gigabytes_per_second(self) -> float:
-        """Bytes that must be moved, over the time."""
+        """The bytes that must be moved, divided by the time of an update, in GB/s."""
         return self.bytes_moved / self.update.median / 1e9
 
 
 def measure_rule(
     name: str, *, size: int = 10_000_000, dtype: str = "float32", backend: str = "compiled", seconds: float = 1.0
 ) -> RuleBenchmark:
-    """Measure one rule on one array, in turns with its limits.
+    """Measure the update of one array by a rule, interleaved with the limits of the machine.
 
     Args:
         name: a key of `RULE_CASES`.
-        size: elements of the array, at least 1.
+        size: the number of elements of the array, at least 1.
         dtype: `float32` or `float64`.
         backend: `numpy`, `compiled` or `cupy`.
-        seconds: how long to measure.
+        seconds: the time to measure for.
 
     Raises:
-        BackendError: the backend cannot run here.
+        BackendError: the backend cannot run on this machine.
     """
     rule = RULE_CASES[name]
     optimizer = build_optimizer(rule, backend=backend)
@@ -133,7 +134,7 @@ def measure_rule(
     generator = np.random.default_rng(0)
     W, g = (xp.asarray(generator.standard_normal(size, dtype=np.dtype(dtype).type)) for _ in range(2))
     slots = rule.active_slots()
-    streamed = [W, g, *(xp.zeros_like(W) for _ in slots)]
+    arrays = [W, g, *(xp.zeros_like(W) for _ in slots)]
     streaming = streaming_program(slots)
 
     def update() -> None:
@@ -141,14 +142,14 @@ def measure_rule(
         wait()
 
     def stream() -> None:
-        optimizer.backend.run(streaming, [streamed], ())
+        optimizer.backend.run(streaming, [arrays], ())
         wait()
 
-    contenders: dict[str, Callable[[], object]] = {"update": update, "streaming": stream}
+    candidates: dict[str, Callable[[], object]] = {"update": update, "streaming": stream}
     operations = count_slow_operations(program)
     if any(operations) and xp is np:
-        contenders["arithmetic"] = _arithmetic_benchmark(optimizer.backend, *operations, dtype)
-    timings = measure_interleaved(contenders, seconds=seconds)
+        candidates["arithmetic"] = _arithmetic_benchmark(optimizer.backend, *operations, dtype)
+    timings = measure_interleaved(candidates, seconds=seconds)
     arithmetic = timings.get("arithmetic")
     return RuleBenchmark(
         name=name,
@@ -165,7 +166,7 @@ def _arithmetic_benchmark(backend: Backend, divisions: int, roots: int, dtype: s
     if backend.name == "compiled":
         from mxtrain.optim.backends.numba_backend import NumbaBackend
 
-        backend = NumbaBackend(threads=1)  # two would write into one array; that they divide the work is reckoned
+        backend = NumbaBackend(threads=1)  # several would write to the same array; the time is divided by their number
     program = arithmetic_program(divisions, roots)
     generator = np.random.default_rng(0)
     a, b = (generator.uniform(1, 2, _CACHED_SIZE).astype(dtype) for _ in range(2))
@@ -174,10 +175,10 @@ def _arithmetic_benchmark(backend: Backend, divisions: int, roots: int, dtype: s
 
 
 def _threads_used(backend: Backend, size: int) -> int:
-    """How many threads work on an array of this size."""
+    """Return the number of threads that a backend uses for an array of this size."""
     if backend.name != "compiled":
         return 1
+    from mxtrain.optim.backends.base import thread_count
     from mxtrain.optim.backends.numba_backend import MIN_PARALLEL_SIZE
-    from mxtrain.optim.backends.threads import thread_count
 
     return thread_count() if size >= MIN_PARALLEL_SIZE else 1

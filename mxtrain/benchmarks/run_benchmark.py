@@ -11,14 +11,16 @@ from mxtrain.training import Trainer
 
 @dataclass(frozen=True, slots=True)
 class RunBenchmark:
-    """The figures of a run file.
+    """Measurements of a run, per training iteration.
 
     Attributes:
-        name, batches, parameters: of the run: its name, its batches in an epoch, the numbers that it trains.
-        iteration: one iteration with everything in: an epoch without validation, over its batches.
-        batch: of this, gathering the samples of a batch, and its share of drawing the epoch's order.
-        model: forwards, loss and backwards.
-        update: `Optimizer.step`.
+        name: the name of the run.
+        batches: the number of batches in an epoch.
+        parameters: the number of trained parameters.
+        iteration: the time of an iteration: an epoch without validation, divided by its batches.
+        batch: the part of it for gathering the samples of a batch, and for shuffling, divided by the batches.
+        model: the part of it for forward pass, loss and backward pass.
+        update: the part of it for `Optimizer.step`.
     """
 
     name: str
@@ -31,38 +33,38 @@ class RunBenchmark:
 
     @property
     def rest(self) -> float:
-        """What is left in seconds: metrics, counting and the loop itself."""
+        """The rest of an iteration in seconds: metrics, counters and the loop itself."""
         return self.iteration.median - self.batch.median - self.model.median - self.update.median
 
 
 def measure_run(config: RunConfig, *, seconds: float = 2.0) -> RunBenchmark:
-    """Measure the iterations of a run; nothing is written.
+    """Measure the training iterations of a run, without writing any files.
 
     Args:
-        config: the run. Its validation part is trained on too, as validation is no part of an iteration; and `auto`
-            is taken for `compiled`, which it comes to in a long run.
-        seconds: how long to measure.
+        config: the run. Its validation samples are used for training too, because validation is not part of an
+            iteration. The backend `auto` is measured as `compiled`, which it selects in a long run.
+        seconds: the time to measure for.
 
     Raises:
-        DataError, BackendError, TrainingError: as `fit` does.
+        DataError, BackendError, TrainingError: as in `fit`.
     """
     data = config.data.model_copy(update={"validation": 0.0})
     backend = "compiled" if config.backend == "auto" else config.backend
     run = config.model_copy(update={"data": data, "backend": backend}).resolve()
-    whole, parted = Trainer(run), Trainer(run)
+    uninterrupted, split = Trainer(run), Trainer(run)
     parts: list[tuple[float, float, float]] = []
     epoch = measure_interleaved(
-        {"whole": whole.run_epoch, "parted": lambda: parts.append(_measure_parts(parted))},
+        {"uninterrupted": uninterrupted.run_epoch, "split": lambda: parts.append(_measure_parts(split))},
         seconds=seconds,
-    )["whole"]
-    count = len(whole.batches)
+    )["uninterrupted"]
+    count = len(uninterrupted.batches)
     batch, model, update = (summarize_samples(samples) * (1 / count) for samples in zip(*parts, strict=True))
-    parameters = sum(len(buffer) for buffer in whole.params.buffers.values())
+    parameters = sum(len(buffer) for buffer in uninterrupted.params.buffers.values())
     return RunBenchmark(run.name, count, parameters, epoch * (1 / count), batch, model, update)
 
 
 def _measure_parts(trainer: Trainer) -> tuple[float, float, float]:
-    """The seconds that an epoch spends on batches, on the model and on updates."""
+    """Return the seconds that an epoch spends on batches, on the model and on updates."""
     wait: Callable[[], None] = device_synchronizer(trainer.xp)
     batch = model = update = 0.0
     begin = time.perf_counter()

@@ -51,7 +51,7 @@ def print_result(result: "SweepResult", seconds: float | None, as_json: bool) ->
     if best:
         streams.print_results(_table_or_lines(result, best), "")
     streams.print_results(facts)
-    failed = result.counted("failed")
+    failed = result.in_state("failed")
     for row in failed[:_FAILED]:
         told = " ".join(row["error"].split())
         streams.messages().print(escape_unprintable(f"trial {row['number']} failed: {told}"), soft_wrap=True)
@@ -63,8 +63,8 @@ def print_result(result: "SweepResult", seconds: float | None, as_json: bool) ->
 def print_status(result: "SweepResult", as_json: bool) -> None:
     """How a sweep stands, and how it goes on."""
     print_result(result, None, as_json)
-    ended = sum(len(result.counted(state)) for state in ("complete", "pruned", "failed"))
-    if ended < result.total and not result.counted("running"):
+    ended = sum(len(result.in_state(state)) for state in ("complete", "pruned", "failed"))
+    if ended < result.total and not result.in_state("running"):
         told = f"it is not running now; continue it with `{resume_command(result.run_dir)}`"
         streams.messages().print(escape_unprintable(told), soft_wrap=True)
 
@@ -112,7 +112,7 @@ def _best(result: "SweepResult") -> list[dict[str, Any]]:
     if len(result.objectives) > 1:
         return result.front
     sign = -1 if result.objectives[0].maximize else 1
-    return sorted(result.counted("complete"), key=lambda row: (sign * row["value"], row["number"]))[:TOP]
+    return sorted(result.in_state("complete"), key=lambda row: (sign * row["value"], row["number"]))[:TOP]
 
 
 def _table_or_lines(result: "SweepResult", rows: list[dict[str, Any]]) -> "Table":
@@ -162,7 +162,7 @@ def _table(result: "SweepResult", rows: list[dict[str, Any]]) -> "Table":
 
 
 def _facts(result: "SweepResult", seconds: float | None) -> dict[str, str]:
-    counts = {state: len(result.counted(state)) for state in ("complete", "pruned", "failed", "running")}
+    counts = {state: len(result.in_state(state)) for state in ("complete", "pruned", "failed", "running")}
     ended = sum(counts.values()) - counts["running"]
     counts["waiting"] = result.total - ended - counts["running"]  # between segments, or not started
     listed = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
@@ -238,7 +238,7 @@ class Screen:
         self._ended_before: int | None = None
 
     def show(self, result: "SweepResult") -> None:
-        ended = sum(len(result.counted(state)) for state in _ENDED)
+        ended = sum(len(result.in_state(state)) for state in _ENDED)
         if self._ended_before is None:
             self._ended_before = ended
         bar = ProgressBar(total=result.total, completed=ended, width=48)
@@ -250,14 +250,14 @@ class Screen:
             )
         lines += [
             _labelled_line("running", f"trial {row['number']}, epoch {row['epochs']}  {format_params(row)}")
-            for row in result.counted("running")[:8]
+            for row in result.in_state("running")[:8]
         ]
         indented = Padding(bar, (0, 0, 0, _LABEL), expand=False)
         self._draw(RightMargin(Group(indented, *lines)))
 
     def _counts(self, result: "SweepResult", ended: int) -> str:
         told = [f"{ended} of {result.total}"]
-        told += [f"{len(rows)} {state}" for state in ("pruned", "failed") if (rows := result.counted(state))]
+        told += [f"{len(rows)} {state}" for state in ("pruned", "failed") if (rows := result.in_state(state))]
         here = ended - (self._ended_before or 0)
         if here > 0 and ended < result.total:
             left = (time.monotonic() - self._begun_at) / here * (result.total - ended)

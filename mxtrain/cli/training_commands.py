@@ -134,7 +134,7 @@ def search_and_print(searching: "Callable[[StopRequest, Watch], SweepResult]", q
         result = searching(stop, watch)
     if not quiet or as_json:
         print_result(result, time.perf_counter() - begin, as_json)
-    if not result.counted("complete"):
+    if not result.in_state("complete"):
         raise typer.Exit(1)
 
 

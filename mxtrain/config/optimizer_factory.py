@@ -9,7 +9,8 @@ from mxtrain.config.introspection import allowed_kinds
 from mxtrain.config.loader import optimizer_from_dict, read_optimizer
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.optim.factory import build_optimizer
-from mxtrain.optim.optimizer import OnNonfinite, Optimizer
+from mxtrain.optim.nonfinite import OnNonfinite
+from mxtrain.optim.optimizer import Optimizer
 from mxtrain.optim.rules import AnyRule, Rule
 from mxtrain.processes import fork_lock
 from mxtrain.types import describe

@@ -75,7 +75,7 @@ def _search_definitions() -> _Schema:
     """What may stand in `sweep.search`: distributions by the paths of a run's values, dotted or inside each other."""
     models: tuple[type[Distribution | Choice], ...] = (*DISTRIBUTIONS, Choice)
     found: _Schema = {
-        model.__name__: _model(model.model_json_schema()) | {"required": [model.word]} for model in models
+        model.__name__: _model(model.model_json_schema()) | {"required": [model.keyword]} for model in models
     }
     found["Distribution"] = {"anyOf": [{"$ref": f"#/$defs/{model.__name__}"} for model in models] + [{"type": "null"}]}
     here, below = {"$ref": "#/$defs/Distribution"}, {"$ref": "#/$defs/Search"}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from mxtrain.nn.matmul import sigmoid
+from mxtrain.nn.activations import sigmoid
 from mxtrain.types import Array, LossName
 
 

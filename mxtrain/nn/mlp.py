@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from mxtrain.nn.activations import ACTIVATIONS, Activation
 from mxtrain.nn.losses import LOSSES
-from mxtrain.nn.matmul import ACTIVATIONS, Activation, MatMul, MatMulPlan, single_threaded_blas
+from mxtrain.nn.matmul import MatMul, MatMulPlan, single_threaded_blas
 from mxtrain.random import uniform
 from mxtrain.types import ActivationName, Array, LossName
 
@@ -86,7 +87,9 @@ def _backward(
         (weight, bias), delta, below = names[i], deltas[i], layers[i - 1] if i else None
         stage = [MatMul(below, delta, grads[weight], transpose_a=True)]
         if i:
-            lower = MatMul(delta, params[weight], deltas[i - 1], transpose_b=True, activation=activation, at=below)
+            lower = MatMul(
+                delta, params[weight], deltas[i - 1], transpose_b=True, activation=activation, activation_output=below
+            )
             stage.insert(0, lower)
         if bias:
             stage.append(MatMul(ones, delta, grads[bias][None]))

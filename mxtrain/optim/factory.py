@@ -4,7 +4,8 @@ from typing import get_args
 
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.optim.backends import select_backend
-from mxtrain.optim.optimizer import OnNonfinite, Optimizer
+from mxtrain.optim.nonfinite import OnNonfinite
+from mxtrain.optim.optimizer import Optimizer
 from mxtrain.optim.rules import Rule
 from mxtrain.types import describe
 

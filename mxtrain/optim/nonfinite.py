@@ -1,20 +1,165 @@
-"""Bounds on gradients and slots under which no update can make a slot NaN or infinite."""
+"""Detection and prevention of NaN and infinity in the slots of an optimizer."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+import warnings
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from mxtrain.optim.backends import array_kind, array_module
+from mxtrain.errors import NonFiniteError
+from mxtrain.optim.backends import Backend, array_kind, array_module
+from mxtrain.optim.flat_parameters import FlatParameters
+from mxtrain.optim.param_groups import ParamGroups
+from mxtrain.optim.param_state import ParamState, StateStore
 from mxtrain.optim.rules import SGD, AdaDelta, Rule
+from mxtrain.optim.update_batches import StepScalars, UpdateBatch
 from mxtrain.types import Array
+
+OnNonfinite: TypeAlias = Literal["warn", "ignore", "raise", "skip"]
+"""Treatment of an update that makes a slot NaN or infinite."""
 
 SCAN_INTERVAL = 16
 """Updates after a scan of the slots for which the bounds hold."""
 
+_WARNING_INTERVAL = 1024
+"""Largest number of updates between two scans for `warn`; up to then, each interval is twice the one before."""
+_ALL_KINDS = ("numpy", "cupy")
 _VANISHING = 2.0**-74
 """The square of a smaller number may be zero in float32."""
+
+
+class NonFiniteGuard:
+    """Applies `on_nonfinite` to the updates of one optimizer.
+
+    Args:
+        rule: the rule.
+        backend: the backend that runs updates on copies.
+        groups: the rule's parameter groups.
+        on_nonfinite: treatment of an update that makes a slot NaN or infinite, as in `mxtrain.build`.
+
+    Attributes:
+        checks_steps: whether `must_skip` is to be asked before each step.
+        warns: whether `count_call` is to be called after each step.
+    """
+
+    def __init__(self, rule: Rule, backend: Backend, groups: ParamGroups, on_nonfinite: OnNonfinite) -> None:
+        self._slots = rule.active_slots()
+        self._backend = backend
+        self._groups = groups
+        self._raises = on_nonfinite == "raise"
+        self._bounds: dict[tuple[int, str], OverflowBounds] = {}
+        self._calls, self._next_scan = 0, 1
+        self.checks_steps = bool(self._slots) and on_nonfinite in ("raise", "skip")
+        self.warns = bool(self._slots) and on_nonfinite == "warn"
+
+    def must_skip(
+        self, batches: list[UpdateBatch], step_scalars: list[StepScalars], params: Mapping[Any, Array]
+    ) -> bool:
+        """Run the updates that might overflow a slot on copies; return True if the step must be skipped.
+
+        Raises:
+            NonFiniteError: a slot would become NaN or infinite, and `on_nonfinite` is `raise`.
+        """
+        scanned: list[tuple[ParamState, int]] = []
+        tried: list[ParamState] = []
+        for batch, scalars in zip(batches, step_scalars, strict=True):
+            is_safe, was_scanned = self._cannot_overflow(batch, scalars)
+            if is_safe:
+                if was_scanned:
+                    until = scalars.update + SCAN_INTERVAL - 1
+                    scanned += [(state, until) for state in batch.states]
+                continue
+            tried += batch.states
+            copies = [(weight.copy(), grad, *(slot.copy() for slot in slots)) for weight, grad, *slots in batch.arrays]
+            self._backend.run(self._groups.all[batch.group].program, copies, scalars.values)
+            problem = self._describe_nonfinite(batch.arrays, copies, params)
+            if problem is None:
+                continue
+            if self._raises:
+                raise NonFiniteError(problem)
+            warnings.warn(f"skipped: {problem}", RuntimeWarning, stacklevel=3)
+            return True
+        for state, until in scanned:
+            state.overflow_free_until = until
+        for state in tried:  # parameter groups of one flat buffer share a state
+            state.overflow_free_until = 0
+        return False
+
+    def count_call(self, store: StateStore, calls_per_round: int, stacklevel: int) -> None:
+        """Scan the slots after 1, 2, 4, ... calls, and then after every 1024 that update each weight once.
+
+        A scan of arrays on a GPU would wait for the device: they are only scanned in `state_dict`.
+
+        Args:
+            store: the states of all weights.
+            calls_per_round: the number of calls that update each weight once.
+            stacklevel: the frame of the user's call, as `warnings.warn` counts from `warn`.
+        """
+        self._calls += 1
+        if self._calls >= self._next_scan:
+            self._next_scan = self._calls + min(self._calls, _WARNING_INTERVAL * calls_per_round)
+            self.warn(store, stacklevel, kinds=("numpy",))
+
+    def warn(self, store: StateStore, stacklevel: int, kinds: tuple[str, ...] = _ALL_KINDS) -> None:
+        """Warn if a slot is NaN or infinite, once for each optimizer."""
+        found = self.first_nonfinite(store, kinds)
+        if found is None:
+            return
+        self.warns = False
+        warnings.warn(
+            f"weight {found[0]!r}: its slot {found[1]} is NaN or infinite, so the weight no longer moves, or is itself "
+            "NaN or infinite; clip or scale the gradient, use float64, or build the optimizer with "
+            'on_nonfinite="skip"',
+            RuntimeWarning,
+            stacklevel=stacklevel,
+        )
+
+    def first_nonfinite(self, store: StateStore, kinds: tuple[str, ...] = _ALL_KINDS) -> tuple[Hashable, str] | None:
+        """Return the index and the name of the first slot with an infinity or a NaN; None if all are finite."""
+        for index, state in store.states_by_index().items():
+            for name, slot in zip(self._slots, state.slots, strict=True):
+                if array_kind(slot) in kinds and not _is_finite(slot):
+                    return index, name
+        return None
+
+    def _cannot_overflow(self, batch: UpdateBatch, scalars: StepScalars) -> tuple[bool, bool]:
+        """Return whether bounds rule out an overflow in an update, and whether the slots were scanned for that."""
+        group, states, arrays = batch
+        update, _, _, coefficients = scalars
+        dtype = arrays[0][0].dtype
+        bounds = self._bounds.get((group, dtype.name))
+        if bounds is None:
+            bounds = self._bounds[group, dtype.name] = OverflowBounds(self._groups.all[group].rule, dtype)
+        step, momentum = coefficients.get("step", 0.0), coefficients.get("μ", 0.0)
+        gradients = [array[1] for array in arrays]
+        if not bounds.allow_gradient(max_abs_bound(gradients), step, momentum) and not (
+            bounds.allow_gradient(max_abs_bound(gradients, exact=True), step, momentum)
+        ):
+            return False, False
+        if not bounds.need_weights(step) and all(state.overflow_free_until >= update for state in states):
+            return True, False
+        if bounds.decays:
+            weights = [array[0] for array in arrays]
+            if not bounds.allow_weight(max_abs_bound(weights)) and not bounds.allow_weight(
+                max_abs_bound(weights, exact=True)
+            ):
+                return False, True
+        slots = [slot for _, _, *slots in arrays for slot in slots]
+        return bounds.allow_slots(max_abs_bound(slots)) or bounds.allow_slots(max_abs_bound(slots, exact=True)), True
+
+    def _describe_nonfinite(
+        self, arrays: list[tuple[Array, ...]], copies: list[tuple[Array, ...]], params: Mapping[Any, Array]
+    ) -> str | None:
+        """Describe the first slot of updated copies that is NaN or infinite; return None if all are finite."""
+        for (weight, *_), (_, _, *slots) in zip(arrays, copies, strict=True):
+            for name, slot in zip(self._slots, slots, strict=True):
+                if not _is_finite(slot):
+                    return (
+                        f"the update of {_weight_label(weight, slot, params)} would make its slot {name} "
+                        "NaN or infinite; nothing has changed; clip or scale the gradient, or use float64"
+                    )
+        return None
 
 
 class OverflowBounds:
@@ -49,7 +194,7 @@ class OverflowBounds:
         if isinstance(rule, AdaDelta):
             self._largest_slot *= 1 - rule.ρ
             if rule.ϵ > self._largest_slot:
-                self._largest_slot = -1.0  # every update is tried
+                self._largest_slot = -1.0  # every update is run on copies first
         if self._scale > math.ldexp(1.0, exponent - 1):
             self._largest_gradient = -1.0  # scale may round to infinity, and infinity times 0 is NaN
 
@@ -112,3 +257,21 @@ def max_abs_bound(arrays: Sequence[Array], exact: bool = False) -> float:
                 return math.sqrt(squares) + _VANISHING
         found = [float(xp.abs(array).max(initial=0)) for array in arrays]
     return math.nan if any(map(math.isnan, found)) else max(found)
+
+
+def _is_finite(array: Array) -> bool:
+    if array_kind(array) != "cupy":
+        return bool(np.isfinite(array).all())
+    with array.device:
+        return bool(array_module("cupy").isfinite(array).all())
+
+
+def _weight_label(weight: Array, slot: Array, params: Mapping[Any, Array]) -> str:
+    """Return the name of the weight, in a flat buffer too, whose slot is not finite, as messages show it."""
+    if isinstance(params, FlatParameters):
+        places = params.places(str(weight.dtype))
+        if slot.size == places[-1].stop:  # the whole buffer, not the part of one parameter group
+            finite = array_module(array_kind(slot) or "numpy").isfinite
+            return "weight " + next(repr(place.name) for place in places if not finite(place.view(slot)).all())
+        return f"a weight of dtype {weight.dtype}"
+    return "weight " + next(repr(name) for name, array in params.items() if array is weight)

@@ -1,4 +1,4 @@
-"""Parameter groups: the settings and the program for each parameter."""
+"""Parameter groups: the settings and the program of each parameter."""
 
 from collections.abc import Hashable
 from itertools import groupby
@@ -10,12 +10,12 @@ from mxtrain.optim.rules import Rule
 
 
 class ParamGroup(NamedTuple):
-    """A rule with the settings that hold for some parameters.
+    """A rule with the settings of some parameters.
 
     Attributes:
         rule: the rule with these settings.
-        program: one update of it.
-        fields: its fields by name, of which the program takes its scalars.
+        program: the program of its update.
+        fields: its fields by name, from which the program computes its scalars.
     """
 
     rule: Rule
@@ -24,15 +24,15 @@ class ParamGroup(NamedTuple):
 
 
 class ParamGroups:
-    """A rule as it is, and as it is for each of its groups.
+    """The parameter groups of a rule.
 
     Attributes:
-        all: the rule itself first, then one for each group.
+        all: the rule itself, for parameters in no group, then each group in the order of `rule.groups`.
 
     Example:
         >>> from mxtrain.optim.rules import SGD
-        >>> variants = ParamGroups(SGD(groups={"b*": {"λ": 0}}))
-        >>> [variant.rule.λ for variant in variants.all], variants.number("W1"), variants.number("b1")
+        >>> groups = ParamGroups(SGD(groups={"b*": {"λ": 0}}))
+        >>> [group.rule.λ for group in groups.all], groups.number("W1"), groups.number("b1")
         ([0.0001, 0.0], 0, 1)
     """
 
@@ -44,22 +44,22 @@ class ParamGroups:
         self._slices: dict[str, tuple[tuple[BufferSlice, ...], dict[int, list[slice]]]] = {}
 
     def number(self, index: Hashable) -> int:
-        """Which of all a parameter has."""
+        """Return the position in `all` of a parameter's group."""
         number = self._numbers.get(index)
         if number is None:
             number = self._numbers[index] = self._order[self.all[0].rule.group_of(str(index))]
         return number
 
     def slices(self, dtype: str, places: tuple[BufferSlice, ...]) -> dict[int, list[slice]]:
-        """The parts of a dtype's buffer that have one variant each, by its number."""
-        known, found = self._slices.get(dtype, ((), {}))
-        if known is not places:
-            found = {}
-            for number, run in groupby(places, lambda place: self.number(place.name)):
-                first, *rest = run
-                found.setdefault(number, []).append(slice(first.start, (rest[-1] if rest else first).stop))
-            self._slices[dtype] = places, found
-        return found
+        """Return the parts of a dtype's buffer that belong to each group, by the number of the group."""
+        cached_places, slices = self._slices.get(dtype, ((), {}))
+        if cached_places is not places:
+            slices = {}
+            for number, members in groupby(places, lambda place: self.number(place.name)):
+                first, *rest = members
+                slices.setdefault(number, []).append(slice(first.start, (rest[-1] if rest else first).stop))
+            self._slices[dtype] = places, slices
+        return slices
 
 
 def _field_values(rule: Rule) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,10 +14,10 @@ from mxtrain.types import Array, describe
 
 
 def normalize_index(index: Any) -> Hashable:
-    """Return an index as it is saved: a string, a Python integer, or a tuple of these.
+    """Return an index in the form in which it is saved: a string, a Python integer, or a tuple of these.
 
     Raises:
-        ArrayTypeError: it is something else.
+        ArrayTypeError: the index has another type.
 
     >>> normalize_index(np.int64(3)), normalize_index(("layer", np.int32(1)))
     (3, ('layer', 1))
@@ -36,7 +36,7 @@ def normalize_index(index: Any) -> Hashable:
 
 @dataclass(slots=True)
 class ParamState:
-    """What an optimizer keeps for one weight: the count of its updates, its slots and its scalar slots."""
+    """State of one weight: its update count, slots and scalar slots."""
 
     updates: int = 0
     slots: tuple[Array, ...] = ()
@@ -45,10 +45,14 @@ class ParamState:
     """The last update for which a scan found the slots far from overflow."""
 
     def check(self, index: Hashable, weight: Array) -> None:
-        """Refuse a weight that these slots do not fit, and move slots to the memory of the weight."""
+        """Refuse a weight that does not match these slots, and move the slots to the device of the weight.
+
+        Raises:
+            ArrayError: the weight has another shape or dtype.
+        """
         if not self.slots:
             return
-        slot = self.slots[0]  # all slots of a weight are alike
+        slot = self.slots[0]  # all slots of a weight have the same shape and dtype
         if slot.shape == weight.shape and slot.dtype is weight.dtype and type(slot) is type(weight) is np.ndarray:
             return  # the common case, decided quickly
         if slot.shape == weight.shape and slot.dtype == weight.dtype:
@@ -56,83 +60,99 @@ class ParamState:
                 self.slots = tuple(to_device_of(each, weight) for each in self.slots)
         else:
             raise ArrayError(
-                f"weight {index!r} has shape {weight.shape} and dtype {weight.dtype}, but the slots kept for it "
+                f"weight {index!r} has shape {weight.shape} and dtype {weight.dtype}, but its slots "
                 f"have shape {slot.shape} and dtype {slot.dtype}; give another array another index"
             )
 
 
 @dataclass(slots=True)
 class FlatParamState:
-    """What is kept for all parameters of one dtype that lie in one buffer, and so have one history."""
+    """State of all parameters in one buffer, which have the same update count and scalar slots."""
 
     places: tuple[BufferSlice, ...]
-    kept: ParamState
+    state: ParamState
 
     @classmethod
-    def gather(cls, places: tuple[BufferSlice, ...], buffer: Array, kept: list[ParamState]) -> "FlatParamState":
-        """Bring the slots of parameters that have one history together in buffers; `kept` is in the places' order."""
-        slots = tuple(zeros_like(buffer) for _ in kept[0].slots)
-        for place, each in zip(places, kept, strict=True):
-            for flat, slot in zip(slots, each.slots, strict=True):
+    def gather(cls, places: tuple[BufferSlice, ...], buffer: Array, states: list[ParamState]) -> "FlatParamState":
+        """Copy the slots of parameters into buffers; `states` is in the order of `places`."""
+        slots = tuple(zeros_like(buffer) for _ in states[0].slots)
+        for place, state in zip(places, states, strict=True):
+            for flat, slot in zip(slots, state.slots, strict=True):
                 place.view(flat)[...] = slot
-        return cls(places, ParamState(kept[0].updates, slots, kept[0].scalars))
+        return cls(places, ParamState(states[0].updates, slots, states[0].scalars))
 
     def scatter(self) -> dict[Hashable, ParamState]:
-        """The same for each parameter by its name; the slots are views."""
-        updates, slots, scalars = self.kept.updates, self.kept.slots, self.kept.scalars
+        """Return the state of each parameter by its name; the slots are views."""
+        updates, slots, scalars = self.state.updates, self.state.slots, self.state.scalars
         return {place.name: ParamState(updates, tuple(map(place.view, slots)), dict(scalars)) for place in self.places}
 
 
-class StateStore:
-    """What an optimizer keeps for all its weights: by index, or for flat parameters together, by dtype."""
+class FlatStates(NamedTuple):
+    """States of flat parameters that were stored together.
 
-    def __init__(self, kept: Mapping[Hashable, ParamState] | None = None) -> None:
-        self._loose: dict[Hashable, ParamState] = dict(kept or {})
-        self._flat: dict[str, FlatParamState] = {}
-        self._layout: tuple[BufferSlice, ...] | None = None
+    Attributes:
+        layout: the layout of the parameters.
+        by_dtype: the state of each buffer, by its dtype.
+    """
+
+    layout: tuple[BufferSlice, ...]
+    by_dtype: dict[str, FlatParamState]
+
+    @classmethod
+    def gather(cls, params: FlatParameters, states: Mapping[Hashable, ParamState]) -> "FlatStates | None":
+        """Copy the slots of flat parameters into buffers; None if update counts or scalar slots differ."""
+        if len({(states[name].updates, *states[name].scalars.values()) for name in params}) > 1:
+            return None
+        by_dtype: dict[str, FlatParamState] = {}
+        for dtype, buffer in params.buffers.items():
+            places = params.places(dtype)
+            by_dtype[dtype] = FlatParamState.gather(places, buffer, [states[place.name] for place in places])
+        return cls(params.layout, by_dtype)
+
+
+class StateStore:
+    """States of all weights of an optimizer: by index, or by dtype for flat parameters.
+
+    Args:
+        states: the first states, by index.
+    """
+
+    def __init__(self, states: Mapping[Hashable, ParamState] | None = None) -> None:
+        self._by_index: dict[Hashable, ParamState] = dict(states or {})
+        self._flat = FlatStates((), {})
 
     def states_by_index(self) -> dict[Hashable, ParamState]:
-        """What is kept, by index."""
-        if not self._flat:
-            return self._loose
-        return self._loose | {name: each for flat in self._flat.values() for name, each in flat.scatter().items()}
+        """Return the state of each weight by its index."""
+        if not self._flat.by_dtype:
+            return self._by_index
+        flat = {name: state for each in self._flat.by_dtype.values() for name, state in each.scatter().items()}
+        return self._by_index | flat
 
     def arrays(self) -> Iterator[Array]:
-        """The arrays that hold slots; those of flat parameters as whole buffers."""
-        for each in (*self._loose.values(), *(flat.kept for flat in self._flat.values())):
-            yield from each.slots
+        """Yield the arrays that hold slots; those of flat parameters as whole buffers."""
+        for state in (*self._by_index.values(), *(flat.state for flat in self._flat.by_dtype.values())):
+            yield from state.slots
 
     @property
     def size(self) -> int:
-        """The number of weights that something is kept for; flat parameters of one dtype count as one."""
-        return len(self._loose) + len(self._flat)
+        """The number of weights; flat parameters of one dtype count as one."""
+        return len(self._by_index) + len(self._flat.by_dtype)
 
     def unflatten(self) -> dict[Hashable, ParamState]:
-        """The same; from here on, slots are kept for each weight by itself."""
-        self._loose, self._flat, self._layout = self.states_by_index(), {}, None
-        return self._loose
+        """Return the state of each weight by its index, and store it by index from here on."""
+        if self._flat.by_dtype:
+            self._by_index, self._flat = self.states_by_index(), FlatStates((), {})
+        return self._by_index
 
-    def flat(self, params: FlatParameters) -> dict[str, FlatParamState] | None:
-        """What is kept for flat parameters, by dtype, where it has been brought together."""
-        return self._flat if self._layout is params.layout else None
+    def flat(self, params: FlatParameters) -> FlatStates | None:
+        """Return the states of flat parameters; None if they are not stored together."""
+        return self._flat if self._flat.layout is params.layout else None
 
-    def keep(self, kept: Mapping[Hashable, ParamState]) -> None:
-        """Keep this for weights that are new."""
-        self._loose.update(kept)
-
-    def set_flat(self, params: FlatParameters, flat: dict[str, FlatParamState]) -> None:
-        """Keep this for flat parameters in the place of what was kept for each of them."""
-        if flat is not self._flat:
-            self._loose = {index: each for index, each in self._loose.items() if index not in params}
-            self._flat, self._layout = flat, params.layout
-
-
-def gather(params: FlatParameters, kept: Mapping[Hashable, ParamState]) -> dict[str, FlatParamState] | None:
-    """The slots of flat parameters brought together by dtype; None where the parameters differ in their histories."""
-    if len({(kept[name].updates, *kept[name].scalars.values()) for name in params}) > 1:
-        return None
-    places = {dtype: params.places(dtype) for dtype in params.buffers}
-    return {
-        dtype: FlatParamState.gather(places[dtype], buffer, [kept[place.name] for place in places[dtype]])
-        for dtype, buffer in params.buffers.items()
-    }
+    def add(self, states: Mapping[Hashable, ParamState] | FlatStates) -> None:
+        """Store the states of new weights, or those of flat parameters in place of the states of each of them."""
+        if not isinstance(states, FlatStates):
+            self._by_index.update(states)
+        elif states is not self._flat:
+            flat_names = {place.name for place in states.layout}
+            self._by_index = {index: state for index, state in self._by_index.items() if index not in flat_names}
+            self._flat = states

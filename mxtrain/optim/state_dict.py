@@ -22,7 +22,7 @@ from mxtrain.optim.rules import Rule
 from mxtrain.types import DTYPES, Array, describe
 
 
-def make_state_dict(rule: Rule, state: OptimizationState, kept: Mapping[Hashable, ParamState]) -> dict[str, Any]:
+def make_state_dict(rule: Rule, state: OptimizationState, states: Mapping[Hashable, ParamState]) -> dict[str, Any]:
     """Everything that must survive, as a dict that shares no memory with the optimizer."""
     names = rule.active_slots()
     parameters = {
@@ -31,7 +31,7 @@ def make_state_dict(rule: Rule, state: OptimizationState, kept: Mapping[Hashable
             "slots": {name: slot.copy() for name, slot in zip(names, each.slots, strict=True)},
             "scalars": dict(each.scalars),
         }
-        for index, each in kept.items()
+        for index, each in states.items()
     }
     return {"rule": rule.kind, "state": asdict(state), "parameters": parameters}
 

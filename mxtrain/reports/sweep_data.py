@@ -13,7 +13,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from mxtrain.atomic_io import read_file
 from mxtrain.config import Objective, read_sweep
 from mxtrain.config.search.distributions import Distribution, Int, LogUniform
-from mxtrain.config.search.space import Options, Parameter, Space, all_parameters
+from mxtrain.config.search.space import Parameter, ParsedChoice, Space, all_parameters
 from mxtrain.errors import ConfigError
 from mxtrain.formatting import format_number
 from mxtrain.reports.charts import Value
@@ -85,7 +85,7 @@ def plain(value: Any) -> str:
 def _searched(parameter: Parameter, rows: Sequence[Mapping[str, Any]]) -> Dimension:
     drawn = {row["number"]: row["drawn"][parameter.name] for row in rows if parameter.name in row["drawn"]}
     distribution = parameter.distribution
-    if isinstance(distribution, Options):
+    if isinstance(distribution, ParsedChoice):
         words = {repr(label): label if isinstance(label, str) else describe(label) for label in distribution.labels}
         return Dimension(
             parameter.name, "words", tuple(words.values()), {number: words[repr(it)] for number, it in drawn.items()}

@@ -1,60 +1,52 @@
-"""The Dask engine: runs tasks on the workers of a Dask cluster that share the sweep's folder."""
+"""The Dask engine: runs tasks on the workers of a Dask cluster that share the sweep's folder.
 
+Without the address of a scheduler it starts a private cluster on this machine: TLS with temporary certificates that are
+kept in memory, and no HTTP server.
+"""
+
+import logging
+import os
 import time
 from functools import cache
 from queue import Empty, SimpleQueue
 from signal import SIGTERM
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
+
+from distributed import Client, Event, Nanny, Scheduler, Security, SpecCluster, Worker, get_client
+from distributed.worker_memory import parse_memory_limit
 
 from mxtrain.errors import SweepError
 from mxtrain.sweeps.task import Task, TaskResult, run_task
 from mxtrain.training import StopRequest
 
-if TYPE_CHECKING:
-    from mxtrain.sweeps import dask_cluster
-
 _WORKER_COUNT_SECONDS = 1.0
-"""Seconds for which the number of workers is taken to be what it was."""
+"""Seconds for which the number of the cluster's threads is cached."""
 _HEARTBEAT_SECONDS = 3.0
-"""Seconds between two looks at whether the driver is still there."""
+"""Seconds between two checks that the driver is still connected."""
+_HOST = "127.0.0.1"
+_SAFE_PATH = "PYTHONSAFEPATH"
 
 
 class DaskEngine:
     """Workers of a Dask cluster.
 
     Args:
-        scheduler: the address of its scheduler; None begins a cluster on this machine.
-        count: how many segments are under way at once at the most.
-        environment: what the processes of a cluster on this machine find in their environment.
-        plugin: the factory of a custom model, as `run_task.load_factory` takes it.
+        scheduler: the address of the cluster's scheduler; None starts a cluster on this machine.
+        count: the largest number of tasks that run at the same time.
+        environment: environment variables of the processes of a cluster on this machine.
+        plugin: the factory of a custom model as `module:function`.
 
     Raises:
-        SweepError: Dask is missing, or the scheduler does not answer.
+        SweepError: a package is missing, or the scheduler does not answer.
     """
 
     def __init__(
         self, scheduler: str | None, count: int, environment: dict[str, str], plugin: str | None = None
     ) -> None:
-        try:
-            from distributed import Client, Event
-        except ModuleNotFoundError as error:
-            raise SweepError("the engine dask needs Dask; pip install 'mxtrain[dask]'") from error
         self._count, self._plugin = count, plugin
-        self._cluster: dask_cluster.PrivateCluster | None = None
-        if scheduler is None:
-            try:
-                from mxtrain.sweeps.dask_cluster import PrivateCluster
-
-                self._cluster = PrivateCluster(count, environment)
-            except ImportError as error:
-                raise SweepError(f"a Dask cluster on this machine: {error}; pip install 'mxtrain[dask]'") from error
-            except RuntimeError as error:
-                raise SweepError(
-                    "the workers of a Dask cluster cannot be begun; a script that begins one needs "
-                    'the line `if __name__ == "__main__":` above what it does'
-                ) from error
+        self._cluster = _start_cluster(count, environment) if scheduler is None else None
         try:
             address = scheduler if self._cluster is None else self._cluster.cluster
             self._client = Client(address, set_as_default=False, timeout=20)
@@ -68,20 +60,20 @@ class DaskEngine:
 
     @property
     def free(self) -> int:
-        """How many more segments it can take now."""
+        """Number of tasks that can be submitted now."""
         if time.monotonic() - self._counted_at > _WORKER_COUNT_SECONDS:
             self._threads, self._counted_at = sum(self._client.nthreads().values()), time.monotonic()
         return min(self._count, self._threads) - len(self._futures)
 
     def submit(self, task: Task) -> None:
-        """Begin a segment; see `Engine.submit`."""
+        """Start a task; see `Engine.submit`."""
         driver = (self._event_name, self._client.id)
         future = self._client.submit(run_on_worker, task.to_dict(), self._plugin, driver, pure=False)
         self._futures[task.key] = future
         future.add_done_callback(lambda done: self._finished.put((task, done)))
 
     def wait(self, seconds: float) -> list[TaskResult]:
-        """What has come of segments; see `Engine.wait`."""
+        """Return new results; see `Engine.wait`."""
         results = []
         try:
             results.append(self._to_result(*self._finished.get(timeout=seconds)))
@@ -91,11 +83,11 @@ class DaskEngine:
             return results
 
     def stop(self, signal: int) -> None:
-        """Ask every segment under way to end; see `Engine.stop`."""
+        """Ask every running task to end; see `Engine.stop`."""
         self._event.set()
 
     def close(self) -> None:
-        """Leave the cluster; end it, where it was begun here."""
+        """Disconnect from the cluster; stop a cluster on this machine."""
         self._event.set()
         self._client.close()
         if self._cluster is not None:
@@ -111,15 +103,13 @@ class DaskEngine:
 
 
 def run_on_worker(task: dict[str, Any], plugin: str | None, driver: tuple[str, str]) -> dict[str, Any]:
-    """Do a segment, on a worker."""
+    """Run a task on a worker."""
     return run_task(Task(**task), _stop_request(*driver), plugin).to_dict()
 
 
 @cache
 def _stop_request(event_name: str, driver: str) -> StopRequest:
-    """Whether a driver wants everything to stop, or is gone; one for all its segments in a process."""
-    from distributed import Event, get_client
-
+    """Return the stop request of a driver, one for all its tasks in a process; a lost driver stops them too."""
     client = get_client()
     request, event = StopRequest(), Event(event_name, client=client)
 
@@ -133,5 +123,86 @@ def _stop_request(event_name: str, driver: str) -> StopRequest:
 
 
 def _has_client(driver: str, dask_scheduler: Any) -> bool:
-    """Whether the scheduler has a client of this name."""
+    """Return True if the scheduler has a client of this name."""
     return driver in dask_scheduler.clients
+
+
+# The private cluster
+
+
+class _NoHTTP:
+    """Starts no HTTP server; Dask's own listens on port 8787 even if the dashboard is off."""
+
+    def start_http_server(self, *arguments: Any, **options: Any) -> None:
+        pass
+
+
+class QuietScheduler(_NoHTTP, Scheduler):
+    """A scheduler without an HTTP server."""
+
+
+class QuietWorker(_NoHTTP, Worker):
+    """A worker without an HTTP server."""
+
+
+class PrivateCluster:
+    """Workers on this machine that trust only certificates that are created for this cluster and kept in memory.
+
+    Args:
+        count: the number of workers, each with one thread.
+        environment: environment variables of their processes.
+
+    Raises:
+        ImportError: the package cryptography is missing.
+        RuntimeError: the processes cannot be started.
+    """
+
+    def __init__(self, count: int, environment: dict[str, str]) -> None:
+        security = Security.temporary()
+        common = {"host": _HOST, "protocol": "tls://", "security": security}
+        worker = {
+            "cls": Nanny,
+            "options": {
+                **common,
+                "nthreads": 1,
+                "memory_limit": parse_memory_limit("auto", 1, count, logger=logging.getLogger("distributed")),
+                "worker_class": QuietWorker,
+                "env": environment,
+                "silence_logs": 50,
+            },
+        }
+        self._safe_path = os.environ.get(_SAFE_PATH)
+        os.environ[_SAFE_PATH] = "1"  # worker processes start with `python -c`, which imports from the current folder
+        try:
+            self.cluster: Any = SpecCluster(
+                scheduler={"cls": QuietScheduler, "options": {**common, "dashboard": False}},
+                workers=dict.fromkeys(range(count), worker),
+                security=security,
+                silence_logs=50,
+            )
+        except BaseException:
+            self._restore_path()
+            raise
+
+    def close(self) -> None:
+        """Stop all workers."""
+        self.cluster.close()
+        self._restore_path()
+
+    def _restore_path(self) -> None:
+        if self._safe_path is None:
+            os.environ.pop(_SAFE_PATH, None)
+        else:
+            os.environ[_SAFE_PATH] = self._safe_path
+
+
+def _start_cluster(count: int, environment: dict[str, str]) -> PrivateCluster:
+    try:
+        return PrivateCluster(count, environment)
+    except ImportError as error:
+        raise SweepError(f"a Dask cluster on this machine: {error}; pip install 'mxtrain[dask]'") from error
+    except RuntimeError as error:
+        raise SweepError(
+            "the workers of a Dask cluster cannot be started; a script that starts one must call it below "
+            '`if __name__ == "__main__":`'
+        ) from error

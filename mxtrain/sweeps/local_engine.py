@@ -1,6 +1,7 @@
 """The local engine: supervised worker processes on this machine.
 
-A worker that dies is replaced; its task runs again from the last checkpoint."""
+A worker that dies is replaced; its task runs again from the last checkpoint.
+"""
 
 import json
 import os
@@ -19,23 +20,23 @@ from mxtrain.processes import child_path, child_python
 from mxtrain.sweeps.task import Task, TaskResult
 
 MAX_STARTUP_FAILURES = 100
-"""What deaths of workers that are not ready yet may count, in a row; after that no other worker would do better."""
+"""Total weight of consecutive workers that exit before they are ready, at which the sweep ends."""
 _KILL_WEIGHT, _CRASH_WEIGHT = 1, 20
-"""What a death counts: anybody may kill a process, but one that ends by itself will do so again."""
+"""Weights of an exit: a process that was killed may start next time, one that exits by itself will exit again."""
 _KILL_SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 
 
 @dataclass(eq=False)
 class _Worker:
-    """One place for a worker.
+    """A worker, whose process is replaced when it dies.
 
     Attributes:
-        environment: what its process finds in its environment, besides this one's.
-        log: where its process writes what is not an answer.
+        environment: environment variables of the process in addition to those of this process.
+        log: the file for the process's stderr.
         process: the process; None before the first.
-        task: what it does; None while it waits.
-        is_ready: whether its process has come to the point where it takes segments.
-        received: the beginning of an answer.
+        task: the running task; None while the worker is idle.
+        is_ready: True if the process accepts tasks.
+        received: the start of an incomplete message.
     """
 
     environment: Mapping[str, str]
@@ -47,31 +48,30 @@ class _Worker:
 
 
 class LocalEngine:
-    """Processes on this machine.
+    """Worker processes on this machine.
 
     Args:
-        environments: for each worker, what its process finds in its environment besides this one's.
-        logs: the folder for what workers write to stderr.
-        plugin: the factory of a custom model, as `work.load_factory` takes it.
+        environments: environment variables of each worker process in addition to those of this process.
+        logs: the folder for the workers' stderr.
+        plugin: the factory of a custom model as `module:function`.
     """
 
     def __init__(self, environments: Sequence[Mapping[str, str]], logs: Path, plugin: str | None = None) -> None:
-        self._workers = [_Worker(it, logs / f"worker-{i}.log") for i, it in enumerate(environments)]
+        self._workers = [_Worker(variables, logs / f"worker-{i}.log") for i, variables in enumerate(environments)]
         self._arguments = [plugin] if plugin else []
         self._selector = selectors.DefaultSelector()
         self._startup_failures = 0
-        for worker in self._workers:  # now, so that they are ready by the time there is something to do
+        for worker in self._workers:  # now, so that they are ready when the first task is submitted
             self._start_worker(worker)
 
     @property
     def free(self) -> int:
-        """How many more segments it can take now."""
+        """Number of tasks that can be submitted now."""
         return sum(worker.task is None for worker in self._workers)
 
     def submit(self, task: Task) -> None:
-        """Begin a segment; see `Engine.submit`."""
+        """Start a task; see `Engine.submit`."""
         idle = [worker for worker in self._workers if worker.task is None]
-        # one that runs already, rather than a new one
         worker = next((each for each in idle if each.process and each.process.poll() is None), idle[0])
         worker.task = task
         if worker.process is None or worker.process.poll() is not None:
@@ -80,9 +80,9 @@ class LocalEngine:
         self._send(worker, task.to_dict())
 
     def wait(self, seconds: float) -> list[TaskResult]:
-        """What has come of segments; see `Engine.wait`."""
+        """Return new results; see `Engine.wait`."""
         readable: list[_Worker] = [key.data for key, _ in self._selector.select(seconds)]
-        # a child of a worker's own may keep its stdout open, so the end of that is not all that tells of a death
+        # a child process may keep the stdout of a dead worker open, so its end is not enough to notice the death
         dead = [worker for worker in self._workers if worker.process and worker.process.poll() is not None]
         results: list[TaskResult] = []
         for worker in dict.fromkeys((*readable, *dead)):
@@ -96,16 +96,16 @@ class LocalEngine:
         return results
 
     def stop(self, signal: int) -> None:
-        """Ask every segment under way to end; see `Engine.stop`."""
+        """Ask every running task to end; see `Engine.stop`."""
         for worker in self._workers:
             if worker.task is not None:
                 self._send(worker, {"stop": signal})
 
     def close(self) -> None:
-        """End all workers."""
+        """Stop all workers."""
         for worker in self._workers:
             if worker.process is not None and not worker.is_ready:
-                worker.process.kill()  # it would look at its stdin only later
+                worker.process.kill()  # it does not read its stdin yet
             self._stop_worker(worker)
         self._selector.close()
 
@@ -119,7 +119,7 @@ class LocalEngine:
                 stderr=log,
                 bufsize=0,
                 env={**os.environ, **child_path(), **worker.environment},
-                start_new_session=True,  # signals of the terminal are the driver's
+                start_new_session=True,  # the driver handles the terminal's signals
             )
         worker.is_ready = False
         worker.received.clear()
@@ -130,11 +130,11 @@ class LocalEngine:
     def _send(self, worker: _Worker, request: dict[str, Any]) -> None:
         assert worker.process is not None
         assert worker.process.stdin is not None
-        with suppress(BrokenPipeError):  # it has died: the end of its stdout says so
+        with suppress(BrokenPipeError):  # it has died, which `wait` notices
             worker.process.stdin.write(json.dumps(request, ensure_ascii=False).encode() + b"\n")
 
     def _receive(self, worker: _Worker) -> bool:
-        """Take what a worker has written; whether that was all."""
+        """Read a worker's stdout into `received`, and return True if it has ended."""
         assert worker.process is not None
         assert worker.process.stdout is not None
         with suppress(BlockingIOError):
@@ -152,7 +152,7 @@ class LocalEngine:
         return [TaskResult.from_dict(task, record)]
 
     def _handle_death(self, worker: _Worker) -> list[TaskResult]:
-        """A worker has died: its segment can be done again."""
+        """Stop a worker that has died, and return its task, which can run again."""
         was_ready = worker.is_ready
         status = self._stop_worker(worker)
         reason = f"its worker {_describe_exit(status)}; see {worker.log}"
@@ -163,10 +163,10 @@ class LocalEngine:
                 raise SweepError(
                     f"workers die before they are ready: the last {_describe_exit(status)}; see {worker.log}"
                 )
-        return [] if task is None else [TaskResult(task, "lost" if was_ready else "undone", reason)]
+        return [] if task is None else [TaskResult(task, "lost" if was_ready else "not_started", reason)]
 
     def _stop_worker(self, worker: _Worker) -> int:
-        """See a worker's process off; its exit status."""
+        """Stop a worker's process, and return its exit status."""
         process, worker.process = worker.process, None
         if process is None:
             return 0
@@ -183,12 +183,12 @@ class LocalEngine:
             process.kill()
             status = process.wait()
         with suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)  # processes of its model's, which may hold the run's folder
+            os.killpg(process.pid, signal.SIGKILL)  # a model's child processes may hold the lock of the run's folder
         return status
 
 
 def _describe_exit(status: int) -> str:
-    """How a process ended.
+    """Describe the end of a process.
 
     >>> _describe_exit(-9), _describe_exit(1)
     ('was killed by SIGKILL', 'ended with status 1')

@@ -1,7 +1,7 @@
 """Pruning: Optuna's pruners, each decision a function of the trials that the pruned trial may know.
 
-As in sampling, trial k is compared with the trials 0 to k - `parallel`, so no decision depends on the speed of
-workers."""
+As in sampling, trial k is compared with the trials 0 to k - `parallel`, so no decision depends on the speed of workers.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,48 +9,61 @@ from typing import Any
 
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, SuccessiveHalvingPruner
+from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mxtrain.config import Sweep
-from mxtrain.sweeps.sampling import STUDY, directions
+from mxtrain.sweeps.result import TrialResult
+from mxtrain.sweeps.sampling import OPTUNA_STATES, STUDY, directions, report_value
 
 
 def rung_epochs(sweep: Sweep, epochs: int) -> list[int]:
-    """The epochs after which a trial of so many epochs is looked at; the last one is not among them."""
+    """Return the epochs after which a trial of `epochs` epochs is compared with others, without the last epoch."""
     pruner = sweep.settings.pruner
     match pruner.kind:
         case "median":
             return [epoch for epoch in range(pruner.warmup, epochs, pruner.interval) if epoch > 0]
         case "asha" | "hyperband":
-            found, epoch = [], pruner.min_epochs
+            rungs, epoch = [], pruner.min_epochs
             while epoch < epochs:
-                found.append(epoch)
+                rungs.append(epoch)
                 epoch *= pruner.reduction
-            return found
+            return rungs
     return []
+
+
+def frozen_trial(result: TrialResult) -> FrozenTrial:
+    """Return the part of a trial that Optuna's pruners read."""
+    return create_trial(
+        state=OPTUNA_STATES[result.state],
+        values=list(result.values) if result.state == "complete" and result.values is not None else None,
+        intermediate_values=dict(result.intermediate_values),
+        system_attrs=dict(result.pruner_attributes),
+    )
 
 
 @dataclass(slots=True)
 class TrialPruner:
-    """Decides on one trial.
+    """Decides at each rung if one trial is pruned.
 
     Args:
         sweep: the sweep.
-        number: of the trial.
-        others: the trials 0 to `number - parallel`, as they ended.
+        number: the number of the trial.
+        others: the ended trials 0 to `number - parallel`, by `frozen_trial`.
 
     Attributes:
-        attributes: what the pruner noted with the trial, for later ones.
+        attributes: data that the pruner stores with the trial for later trials.
     """
 
     sweep: Sweep
     number: int
     others: Sequence[FrozenTrial]
     attributes: dict[str, Any] = field(default_factory=dict)
+    _storage: InMemoryStorage = field(default_factory=InMemoryStorage)
     _study: optuna.Study | None = None
 
     def rungs(self, epochs: int) -> list[int]:
-        """The epochs after which the trial is looked at; none where nothing could come of it."""
+        """Return the rungs of the trial; empty if it cannot be pruned at any."""
         pruner = self.sweep.settings.pruner
         complete = sum(other.state == TrialState.COMPLETE for other in self.others)
         if pruner.kind == "median" and complete < pruner.startup:
@@ -58,22 +71,22 @@ class TrialPruner:
         return rung_epochs(self.sweep, epochs)
 
     def should_prune(self, intermediate_values: Mapping[int, float]) -> bool:
-        """Whether the trial ends here.
+        """Return True if the trial is pruned at the last of its rungs so far.
 
         Args:
-            course: its value after each epoch at which it was looked at, up to this one.
+            intermediate_values: the first objective by epoch, at each rung up to this one.
         """
-        study = self._study = self._study or self._study_of_known_trials()
-        own = study.get_trials(deepcopy=False)[self.number]
+        if self._study is None:
+            self._study = self._create_study()
         epoch = max(intermediate_values)
-        study._storage.set_trial_intermediate_value(own._trial_id, epoch, intermediate_values[epoch])
-        verdict = _create_pruner(self.sweep).prune(study, study.get_trials(deepcopy=False)[self.number])
-        self.attributes |= study.get_trials(deepcopy=False)[self.number].system_attrs
-        return verdict
+        report_value(self._storage, self.number, epoch, intermediate_values[epoch])
+        is_pruned = _create_pruner(self.sweep).prune(self._study, self._study.get_trials(deepcopy=False)[self.number])
+        self.attributes |= self._study.get_trials(deepcopy=False)[self.number].system_attrs
+        return is_pruned
 
-    def _study_of_known_trials(self) -> optuna.Study:
-        """A study that holds what the trial may know, and the trial itself under its number."""
-        study = optuna.create_study(directions=directions(self.sweep), study_name=STUDY)
+    def _create_study(self) -> optuna.Study:
+        """Create a study of the trials that this one may know, and of this one under its number."""
+        study = optuna.create_study(storage=self._storage, directions=directions(self.sweep), study_name=STUDY)
         running = create_trial(state=TrialState.RUNNING)
         study.add_trials([*self.others, *[running] * (self.number - len(self.others) + 1)])
         return study

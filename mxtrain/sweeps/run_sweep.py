@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -17,25 +18,8 @@ from mxtrain.sweeps.task import Engine, load_factory
 from mxtrain.training import StopRequest
 from mxtrain.types import describe
 
-
-@contextmanager
-def silence_optuna() -> Iterator[None]:
-    """Optuna is quiet for as long as this lasts."""
-    import optuna
-
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"optuna\b")
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        try:
-            yield
-        finally:
-            optuna.logging.set_verbosity(before)
-
-
 Watch: TypeAlias = Callable[[SweepResult], None]
-"""Is told, a few times a second, how the sweep stands."""
+"""Called with the result so far, a few times a second."""
 EngineName = Literal["local", "dask"]
 
 
@@ -52,20 +36,21 @@ def sweep(
     stop: StopRequest | None = None,
     watch: Watch | None = None,
 ) -> SweepResult:
-    """Search over any value of a run file as `mxtrain.sweep` does, without progress."""
-    plan = _read_config(config, overrides)
-    folder = _folder(plan, run_dir)
+    """Run a sweep like `mxtrain.sweep`, without showing progress."""
+    require_optuna()
+    definition = _read_config(config, overrides)
+    folder = _folder(definition, run_dir)
     folder.make()
     with folder.locked():
-        plan = folder.claim(plan)
-        return _run(plan, folder, workers, engine, scheduler, retry_failed, model, stop, watch)
+        definition = folder.claim(definition)
+        return _run(definition, folder, workers, engine, scheduler, retry_failed, model, stop, watch)
 
 
 def resume_sweep(folder: str | PathLike[str], *, overrides: Sequence[str] = (), **options: Any) -> SweepResult:
-    """Go on with the sweep in a folder; `options` are those of `sweep`."""
-    place = SweepFolder(Path(folder))
-    place.check_file()
-    return sweep(place.file, run_dir=place.path, overrides=overrides, **options)
+    """Continue the sweep in a folder; `options` are those of `sweep`."""
+    sweep_folder = SweepFolder(Path(folder))
+    sweep_folder.check_file()
+    return sweep(sweep_folder.file, run_dir=sweep_folder.path, overrides=overrides, **options)
 
 
 def plan_sweep(
@@ -75,10 +60,11 @@ def plan_sweep(
     overrides: Sequence[str] = (),
     workers: int | None = None,
 ) -> SweepPlan:
-    """What a sweep would do: everything is checked, and nothing is trained or written. Arguments as for `sweep`."""
-    plan = _read_config(config, overrides)
+    """Check everything and return the plan of a sweep, without training or writing. Arguments as for `sweep`."""
+    require_optuna()
+    definition = _read_config(config, overrides)
     with silence_optuna():
-        return make_sweep_plan(plan, _folder(plan, run_dir).path, workers)
+        return make_sweep_plan(definition, _folder(definition, run_dir).path, workers)
 
 
 def read_sweep_status(
@@ -87,23 +73,78 @@ def read_sweep_status(
     run_dir: str | PathLike[str] | None = None,
     overrides: Sequence[str] = (),
 ) -> SweepResult:
-    """How a sweep stands, while it is run or not; at most a second old. Arguments as for `sweep`; or its folder.
+    """Read the results of a sweep, at most a second old if it is running.
+
+    Args:
+        config: as for `sweep`, or the sweep's folder.
+        run_dir: as for `sweep`.
+        overrides: as for `sweep`.
 
     Raises:
-        SweepError: it has not begun.
+        SweepError: the sweep has not started.
     """
     is_folder = isinstance(config, str | PathLike) and SweepFolder.holds_sweep(Path(config))
     folder = SweepFolder(Path(str(config))) if is_folder else _folder(_read_config(config, overrides), run_dir)
     result = folder.read_results()
-    return result if folder.is_running else result.stopped()
+    return result if folder.is_running else result.with_running_as_waiting()
 
 
-def _folder(plan: Sweep, run_dir: str | PathLike[str] | None) -> SweepFolder:
-    return SweepFolder(Path(run_dir) if run_dir is not None else SWEEPS / plan.name)
+def require_optuna() -> None:
+    """Check that Optuna and SQLAlchemy are installed.
+
+    Raises:
+        SweepError: one is not.
+    """
+    for package, name in (("optuna", "Optuna"), ("sqlalchemy", "SQLAlchemy")):
+        if find_spec(package) is None:
+            raise SweepError(f"sweeps need {name}; pip install 'mxtrain[sweep]'")
+
+
+@contextmanager
+def silence_optuna() -> Iterator[None]:
+    """Silence Optuna's log and warnings within a `with` block."""
+    import optuna
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"optuna\b")
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        try:
+            yield
+        finally:
+            optuna.logging.set_verbosity(verbosity)
+
+
+def importable_name(model: ModelFactory | str | None) -> str | None:
+    """Return the name `module:function` under which workers import a model's factory; None for None.
+
+    Raises:
+        SweepError: it cannot be imported.
+
+    >>> importable_name(sweep)
+    'mxtrain.sweeps.run_sweep:sweep'
+    """
+    if model is None:
+        return None
+    if isinstance(model, str):
+        if ":" not in model:
+            raise SweepError(f"model must be module:function, got {model!r}")
+        return model
+    module, name = getattr(model, "__module__", None), getattr(model, "__qualname__", "")
+    if module in (None, "__main__") or not name or "<" in name:
+        raise SweepError(
+            "workers must be able to import the model: define its function at the top level of a separate module"
+        )
+    return f"{module}:{name}"
+
+
+def _folder(definition: Sweep, run_dir: str | PathLike[str] | None) -> SweepFolder:
+    return SweepFolder(Path(run_dir) if run_dir is not None else SWEEPS / definition.name)
 
 
 def _run(
-    plan: Sweep,
+    definition: Sweep,
     folder: SweepFolder,
     workers: int | None,
     engine: EngineName,
@@ -113,39 +154,39 @@ def _run(
     stop: StopRequest | None,
     watch: Watch | None,
 ) -> SweepResult:
-    from mxtrain.sweeps.driver import Driver  # heavy: it imports Optuna
+    from mxtrain.sweeps.driver import Driver  # imports Optuna and SQLAlchemy
 
-    _check_rollback(plan)
-    place = importable_name(model)
-    _check_model(plan, place)
-    threads, count = allocate_workers(plan, workers, elsewhere=scheduler is not None)
-    task_engine = _create_engine(engine, scheduler, worker_environments(plan, count, threads), folder, place)
+    _check_rollback(definition)
+    plugin = importable_name(model)
+    _check_model(definition, plugin)
+    threads, count = allocate_workers(definition, workers, is_remote=scheduler is not None)
+    task_engine = _create_engine(engine, scheduler, worker_environments(definition, count, threads), folder, plugin)
     with silence_optuna(), closing(task_engine):
-        driver = Driver(plan, folder, task_engine, threads, stop or StopRequest(), watch or (lambda result: None))
+        driver = Driver(definition, folder, task_engine, threads, stop or StopRequest(), watch or (lambda result: None))
         with closing(driver):
             return driver.run(retry_failed)
 
 
-def _check_model(plan: Sweep, place: str | None) -> None:
-    """A custom model is handed over, and can be imported; any other is not."""
-    is_custom = plan.run.get("model", {}).get("kind") == "custom"
-    if is_custom and place is None:
-        raise ConfigError([ConfigProblem("model", "is a custom one; hand it over with --plugin, or with model=")])
-    if place is None:
+def _check_model(definition: Sweep, plugin: str | None) -> None:
+    """Check that a model was passed if, and only if, the config has a custom one, and that it can be imported."""
+    is_custom = definition.run.get("model", {}).get("kind") == "custom"
+    if is_custom and plugin is None:
+        raise ConfigError([ConfigProblem("model", "kind: custom needs a model; pass it with --plugin or model=")])
+    if plugin is None:
         return
-    if "model" in plan.run and not is_custom:
-        kind = plan.run["model"].get("kind")
-        message = f"a model was handed over, but the config has {kind}; set model: {{kind: custom}}"
+    if "model" in definition.run and not is_custom:
+        kind = definition.run["model"].get("kind")
+        message = f"a model was passed, but the config has kind: {kind}; set model: {{kind: custom}}"
         raise ConfigError([ConfigProblem("model", message)])
     try:
-        load_factory(place)
+        load_factory(plugin)
     except Exception as error:
-        raise SweepError(f"the model {place} cannot be imported: {type(error).__name__}: {error}") from error
+        raise SweepError(f"the model {plugin} cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def _check_rollback(plan: Sweep) -> None:
-    """What a rollback goes back to is the last checkpoint, and segments are saved at the ends of epochs."""
-    fit = plan.run["fit"]
+def _check_rollback(definition: Sweep) -> None:
+    """Check that checkpoints are saved at ends of epochs if a rollback returns to the last one, as tasks end there."""
+    fit = definition.run["fit"]
     if fit["on_nonfinite"] == "rollback" and fit["checkpoint"]["every"] not in ("auto", "1 epoch"):
         message = (
             f"must be auto or '1 epoch' in a sweep with on_nonfinite: rollback, got {fit['checkpoint']['every']!r}"
@@ -168,31 +209,12 @@ def _create_engine(
         case "local":
             raise SweepError("only the engine dask has a scheduler; choose it with --engine dask")
         case "dask":
-            from mxtrain.sweeps.dask_engine import DaskEngine
-
+            try:
+                from mxtrain.sweeps.dask_engine import DaskEngine
+            except ModuleNotFoundError as error:
+                raise SweepError("the engine dask needs Dask; pip install 'mxtrain[dask]'") from error
             return DaskEngine(scheduler, len(workers), workers[0], plugin)
     raise SweepError(f"engine must be local or dask, got {name!r}")
-
-
-def importable_name(model: ModelFactory | str | None) -> str | None:
-    """Where workers find a model's factory, as `module:function`.
-
-    Raises:
-        SweepError: they cannot.
-
-    >>> importable_name(sweep)
-    'mxtrain.sweeps.run_sweep:sweep'
-    """
-    if model is None:
-        return None
-    if isinstance(model, str):
-        if ":" not in model:
-            raise SweepError(f"a model's place must be written module:function, got {model!r}")
-        return model
-    module, name = getattr(model, "__module__", None), getattr(model, "__qualname__", "")
-    if module in (None, "__main__") or not name or "<" in name:
-        raise SweepError("workers must be able to import the model: put its function at the top of a module of its own")
-    return f"{module}:{name}"
 
 
 def _read_config(config: Mapping[str, Any] | str | PathLike[str], overrides: Sequence[str]) -> Sweep:

@@ -1,49 +1,35 @@
 """Sampling: Optuna's samplers, called in an order that does not depend on the speed of workers.
 
 Each trial has its own sampler, seeded from (sweep seed, trial number). The sampler of trial k knows the results of
-trials 0 to
-k - `parallel` and the parameters of those after. The trials of a sweep therefore depend only on its file: the number of
-workers,
-the engine and interruptions change nothing."""
+trials 0 to k - `parallel` and the parameters of those after. The trials of a sweep therefore depend only on its file:
+the number of workers, the engine and interruptions change nothing.
+"""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from hashlib import sha256
 from importlib.util import find_spec
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
+from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
-from optuna.trial import TrialState, create_trial
+from optuna.trial import TrialState as OptunaState
+from optuna.trial import create_trial
 
-from mxtrain.config import Point, Sweep
+from mxtrain.config import Sweep
 from mxtrain.config.search.samplers_and_pruners import CMAES, GP, NSGA2, QMC, TPE, AnySampler
 from mxtrain.errors import SweepError
+from mxtrain.sweeps.result import TrialResult
 
 STUDY = "sweep"
-"""What the study in memory is called; Hyperband shares trials among its brackets by this name and their numbers."""
+"""The name of the study in memory; Hyperband assigns trials to its brackets by this name and their numbers."""
+OPTUNA_STATES = {"complete": OptunaState.COMPLETE, "pruned": OptunaState.PRUNED, "failed": OptunaState.FAIL}
 
 SAMPLER_PACKAGES = {"qmc": ("scipy",), "cmaes": ("cmaes",), "gp": ("scipy", "torch")}
-"""What samplers need besides Optuna."""
+"""Packages that samplers need besides Optuna."""
 REDRAWN_SAMPLERS = ("grid", "random", "qmc", "nsga2")
-"""Samplers that keep more in mind than what stands in trials, and are quick: what they drew is drawn again."""
-
-
-@dataclass(frozen=True, slots=True)
-class SampledPoint:
-    """A point, with what Optuna must know of it.
-
-    Attributes:
-        point: what the trial shall try.
-        distributions: what each value was drawn from, by the sampler's names.
-        attributes: what the sampler noted with the trial, for later ones.
-    """
-
-    point: Point
-    distributions: Mapping[str, BaseDistribution]
-    attributes: Mapping[str, Any]
+"""Fast samplers with state beyond what trials record; resuming draws their points again."""
 
 
 class TrialSampler:
@@ -53,87 +39,100 @@ class TrialSampler:
         sweep: the sweep.
 
     Raises:
-        SweepError: the sampler needs a package that is not there.
+        SweepError: the sampler needs a package that is not installed.
     """
 
     def __init__(self, sweep: Sweep) -> None:
         _check_packages(sweep.settings.sampler.kind)
         self._sweep = sweep
         self._grid: Iterator[dict[str, Any]] = sweep.space.grid() if sweep.settings.sampler.kind == "grid" else iter(())
-        self.study = optuna.create_study(directions=directions(sweep), study_name=STUDY)
+        self._storage = InMemoryStorage()
+        self._study = optuna.create_study(storage=self._storage, directions=directions(sweep), study_name=STUDY)
 
-    def draw(self, number: int) -> SampledPoint:
-        """The point of the next trial."""
+    def draw(self, number: int) -> TrialResult:
+        """Draw the point of the next trial."""
         if self._sweep.settings.sampler.kind == "grid":
-            self.study.enqueue_trial(next(self._grid))
-        self.study.sampler = _sampler_of_trial(self._sweep, number)
-        trial = self.study.ask()
+            self._study.enqueue_trial(next(self._grid))
+        self._study.sampler = _create_sampler(
+            self._sweep.settings.sampler, sampler_seed(self._sweep.settings.seed, number), self._sweep.settings.seed
+        )
+        trial = self._study.ask()
         assert trial.number == number, "trials are drawn in order"
         point = self._sweep.space.sample(trial)
-        frozen = self.study.get_trials(deepcopy=False)[number]
-        return SampledPoint(point, frozen.distributions, frozen.system_attrs)
-
-    def restore_sample(self, number: int, drawn: SampledPoint) -> SampledPoint:
-        """The next trial was drawn by an earlier process."""
-        if self._sweep.settings.sampler.kind in REDRAWN_SAMPLERS:
-            again = self.draw(number)
-            if again.point.drawn != drawn.point.drawn:
-                raise SweepError(
-                    f"trial {number} is recorded with {drawn.point.drawn}, but {again.point.drawn} is drawn now: "
-                    "the sweep was begun with another version of mxtrain, Optuna or SciPy; begin another one"
-                )
-            return again
-        trial = create_trial(
-            state=TrialState.RUNNING,
-            params=dict(drawn.point.drawn),
-            distributions=dict(drawn.distributions),
-            system_attrs=dict(drawn.attributes),
+        frozen = self._study.get_trials(deepcopy=False)[number]
+        return TrialResult(
+            number, "waiting", point.params, point.drawn, frozen.distributions, sampler_attributes=frozen.system_attrs
         )
-        self.study.add_trial(trial)
-        return drawn
 
-    def tell(
-        self, number: int, state: TrialState, values: list[float] | None, intermediate_values: Mapping[int, float]
-    ) -> None:
-        """What came of a trial.
+    def restore_sample(self, recorded: TrialResult) -> TrialResult:
+        """Restore the point of the next trial, which an earlier process drew.
 
         Args:
-            number: of the trial.
-            state: complete, pruned or failed.
-            values: its value for each objective; None where it has none.
-            course: its value after each epoch at which it was looked at.
+            recorded: the trial as the study records it, in any state.
+
+        Raises:
+            SweepError: drawing it again gives another point.
         """
-        trial_id = self.study.get_trials(deepcopy=False)[number]._trial_id
-        for epoch, value in intermediate_values.items():
-            self.study._storage.set_trial_intermediate_value(trial_id, epoch, value)
-        self.study.tell(number, values if state == TrialState.COMPLETE else None, state=state)
+        if self._sweep.settings.sampler.kind in REDRAWN_SAMPLERS:
+            redrawn = self.draw(recorded.number)
+            if redrawn.drawn != recorded.drawn:
+                raise SweepError(
+                    f"trial {recorded.number} is recorded with {recorded.drawn}, but {redrawn.drawn} is drawn now: the "
+                    "sweep was started with another version of mxtrain, Optuna or SciPy; start another sweep"
+                )
+            return redrawn
+        self._study.add_trial(
+            create_trial(
+                state=OptunaState.RUNNING,
+                params=dict(recorded.drawn),
+                distributions=dict(recorded.distributions),
+                system_attrs=dict(recorded.sampler_attributes),
+            )
+        )
+        return TrialResult(
+            recorded.number,
+            "waiting",
+            recorded.params,
+            recorded.drawn,
+            recorded.distributions,
+            recorded.sampler_attributes,
+        )
+
+    def tell(self, result: TrialResult) -> None:
+        """Report the result of a trial that is complete, pruned or failed, for the trials after it."""
+        for epoch, value in result.intermediate_values.items():
+            report_value(self._storage, result.number, epoch, value)
+        values = list(result.values) if result.state == "complete" and result.values is not None else None
+        self._study.tell(result.number, values, state=OPTUNA_STATES[result.state])
+
+
+def report_value(storage: InMemoryStorage, number: int, epoch: int, value: float) -> None:
+    """Report an intermediate value of a trial to the study `STUDY`; `Trial.report` works only for trials from `ask`."""
+    study = storage.get_study_id_from_name(STUDY)
+    trial = storage.get_trial_id_from_study_id_trial_number(study, number)
+    storage.set_trial_intermediate_value(trial, epoch, value)
 
 
 def directions(sweep: Sweep) -> list[StudyDirection]:
-    """Optuna's word for each objective."""
-    words = {True: StudyDirection.MAXIMIZE, False: StudyDirection.MINIMIZE}
-    return [words[each.maximize] for each in sweep.settings.objectives]
+    """Return Optuna's direction of each objective."""
+    return [StudyDirection.MAXIMIZE if each.maximize else StudyDirection.MINIMIZE for each in sweep.settings.objectives]
 
 
 def sampler_seed(sweep_seed: int, number: int) -> int:
-    """The seed of one trial's sampler, below 2³², as a pure function of the sweep's seed and the trial's number."""
+    """Return the seed of one trial's sampler, below 2³², as a pure function of the sweep's seed and trial number."""
     return int.from_bytes(sha256(f"{sweep_seed} {number}".encode()).digest()[:4], "little")
 
 
 def _check_packages(kind: str) -> None:
-    """Optuna looks for them only once a sampler begins to learn."""
+    """Check that the packages of a sampler are installed; Optuna imports them only after the startup trials."""
     for package in SAMPLER_PACKAGES.get(kind, ()):
         if find_spec(package) is None:
             extra = "gp" if kind == "gp" else "samplers"
             raise SweepError(f"the sampler {kind} needs {package}; pip install 'mxtrain[{extra}]'")
 
 
-def _sampler_of_trial(sweep: Sweep, number: int) -> BaseSampler:
-    """The sampler of one trial."""
-    return _create_sampler(sweep.settings.sampler, sampler_seed(sweep.settings.seed, number), sweep.settings.seed)
-
-
 def _create_sampler(config: AnySampler, seed: int, sweep_seed: int) -> BaseSampler:
+    """Create the sampler of one trial."""
     samplers = optuna.samplers
     match config:
         case TPE():
@@ -143,7 +142,7 @@ def _create_sampler(config: AnySampler, seed: int, sweep_seed: int) -> BaseSampl
                 n_ei_candidates=config.candidates,
                 multivariate=config.multivariate,
                 group=config.group,
-                constant_liar=True,  # what is under way counts as bad, so that it is not tried twice
+                constant_liar=True,  # running trials count as bad, so that they are not sampled twice
             )
         case GP():
             return samplers.GPSampler(

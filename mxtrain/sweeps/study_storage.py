@@ -1,10 +1,11 @@
-"""The study in a database: every finished trial, in the format of Optuna's own tools. Only the driver writes to it.
+"""The study in a database: every ended trial, in the format of Optuna's own tools. Only the driver writes to it.
 
-Each trial is written in one transaction, in the order of trial numbers, so a kill never leaves a partial trial."""
+Each trial is written in one transaction, in the order of trial numbers, so a kill never leaves a partial trial.
+"""
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -13,25 +14,27 @@ from typing import Any
 
 import optuna
 from optuna.distributions import distribution_to_json
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, create_trial
 from sqlalchemy import text
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from mxtrain.atomic_io import describe_os_error, refuse_link, write_file
-from mxtrain.config import Point, Sweep
+from mxtrain.config import Sweep
 from mxtrain.errors import FolderBusyError, MxtrainError, SweepError
 from mxtrain.redaction import redact_message, redact_url
-from mxtrain.sweeps.result import TrialResult
-from mxtrain.sweeps.sampling import SampledPoint, directions
+from mxtrain.sweeps.result import TrialResult, TrialState
+from mxtrain.sweeps.sampling import OPTUNA_STATES, directions
 from mxtrain.sweeps.sweep_folder import CHECKSUM_KEY, digest, study_identity
 from mxtrain.training import folder_lock
 
-OPTUNA_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-STATE_NAMES = {state: name for name, state in OPTUNA_STATES.items()}
-
+_STATES: dict[Any, TrialState] = {
+    OPTUNA_STATES["complete"]: "complete",
+    OPTUNA_STATES["pruned"]: "pruned",
+    OPTUNA_STATES["failed"]: "failed",
+}
 USER_ATTRIBUTE = "mxtrain"
-"""The attribute of a trial that holds what Optuna has no place for."""
+"""The user attribute of a trial that holds the fields for which Optuna has none."""
 
 
 class StudyStorage:
@@ -39,7 +42,7 @@ class StudyStorage:
 
     Args:
         sweep: the sweep.
-        folder: the sweep's folder, where the database is a file of its own.
+        folder: the sweep's folder, which holds the database unless `sweep.storage` names another one.
     """
 
     def __init__(self, sweep: Sweep, folder: Path) -> None:
@@ -54,8 +57,8 @@ class StudyStorage:
         self._storage: optuna.storages.RDBStorage | None = None
         self._lock = ExitStack()
 
-    def attempts(self) -> list[tuple[TrialResult, SampledPoint]]:
-        """The trials that have ended, in the order of their numbers; then those that were tried again.
+    def attempts(self) -> list[TrialResult]:
+        """Return the ended trials in the order of their numbers, then the results of retried ones.
 
         Raises:
             SweepError: the database cannot be reached or is damaged, or its study belongs to another sweep.
@@ -64,67 +67,59 @@ class StudyStorage:
             return []
         with self._database_errors():
             trials = self._open_study().get_trials(deepcopy=False)
-            ours = [trial for trial in trials if USER_ATTRIBUTE in trial.user_attrs]  # people may add their own
-            for trial in ours:
-                attributes_of_trial = trial.user_attrs[USER_ATTRIBUTE]
-                if CHECKSUM_KEY in attributes_of_trial and attributes_of_trial[CHECKSUM_KEY] != _digest(trial):
-                    raise self.damaged(
-                        f"the record of trial {attributes_of_trial.get('number')} has changed: its checksum differs"
-                    )
-            found = [_restore(trial) for trial in ours]
-        first_attempts = list(dict.fromkeys(ending.number for ending, _ in found))
-        for number, recorded in enumerate(first_attempts):
-            if number != recorded:
-                raise self.damaged(f"trial {number} is missing")
-        return found
+            recorded = [trial for trial in trials if USER_ATTRIBUTE in trial.user_attrs]  # users may add others
+            for trial in recorded:
+                record = trial.user_attrs[USER_ATTRIBUTE]
+                if CHECKSUM_KEY in record and record[CHECKSUM_KEY] != _digest(trial):
+                    raise self.damaged(f"the record of trial {record.get('number')} has changed: its checksum differs")
+            results = [_restore(trial) for trial in recorded]
+        for expected, number in enumerate(dict.fromkeys(result.number for result in results)):
+            if number != expected:
+                raise self.damaged(f"trial {expected} is missing")
+        return results
 
-    def damaged(self, what: str) -> SweepError:
-        """Return the error for a study that does not hold what was written."""
-        return SweepError(f"the study in {redact_url(self._url)} is damaged: {what}; {self._remedy}")
+    def damaged(self, problem: str) -> SweepError:
+        """Return the error for a study that differs from what was written."""
+        return SweepError(f"the study in {redact_url(self._url)} is damaged: {problem}; {self._remedy}")
 
     @property
     def _remedy(self) -> str:
         """The remedy for a study that is damaged."""
         if self._sweep.settings.storage is None:
-            return f"move {self._file} away, and it is written anew from the folders of the trials"
+            return f"move {self._file} away, and it is restored from the folders of the trials"
         return "restore the database, or give the sweep another name"
 
-    def add(self, ending: TrialResult, drawn: SampledPoint, files: Mapping[str, Any]) -> None:
-        """Write a trial that has ended.
-
-        Args:
-            ending: the trial.
-            drawn: its point.
-            files: the checksums of the files that its values come from.
+    def add(self, result: TrialResult) -> None:
+        """Record an ended trial.
 
         Raises:
-            SweepError: it cannot be written.
+            SweepError: the database cannot be written.
         """
-        state = OPTUNA_STATES[ending.state]
-        attributes_of_trial = {  # one attribute, as each is a row of its own
-            "number": ending.number,
-            "run_dir": str(ending.run_dir),
-            "params": dict(ending.params),
-            "values": ending.values,
-            "by_seed": [list(values) for values in ending.by_seed],
-            "epochs": ending.epochs,
-            "seconds": round(ending.seconds, 3),
-            "error": ending.error,
-            "marks": dict(ending.pruner_attributes),
-            "files": dict(files),
+        values = None if result.values is None else list(result.values)
+        record = {  # one attribute, because each attribute is a row
+            "number": result.number,
+            "run_dir": str(result.run_dir),
+            "params": dict(result.params),
+            "values": values,
+            "by_seed": [list(each) for each in result.values_by_seed],
+            "epochs": result.epochs,
+            "seconds": round(result.seconds, 3),
+            "error": result.error,
+            "marks": dict(result.pruner_attributes),
+            "files": dict(result.files),
         }
         frozen = create_trial(
-            state=state,
-            values=ending.values if state == TrialState.COMPLETE else None,
-            params=dict(ending.drawn),
-            distributions=dict(drawn.distributions),
-            user_attrs={USER_ATTRIBUTE: attributes_of_trial},
-            system_attrs={**drawn.attributes, **ending.pruner_attributes},
-            intermediate_values=dict(ending.intermediate_values),
+            state=OPTUNA_STATES[result.state],
+            values=values if result.state == "complete" else None,
+            params=dict(result.drawn),
+            distributions=dict(result.distributions),
+            user_attrs={USER_ATTRIBUTE: record},
+            system_attrs={**result.sampler_attributes, **result.pruner_attributes},
+            intermediate_values=dict(result.intermediate_values),
         )
-        attributes_of_trial[CHECKSUM_KEY] = _digest(frozen)
-        frozen.set_user_attr(USER_ATTRIBUTE, attributes_of_trial)
-        frozen.datetime_start = datetime.now() - timedelta(seconds=ending.seconds)  # as Optuna counts: local, no zone
+        record[CHECKSUM_KEY] = _digest(frozen)
+        frozen.set_user_attr(USER_ATTRIBUTE, record)
+        frozen.datetime_start = datetime.now() - timedelta(seconds=result.seconds)  # Optuna uses local time, no zone
         with self._database_errors():
             self._open_study().add_trial(frozen)
 
@@ -158,18 +153,18 @@ class StudyStorage:
             raise FolderBusyError(busy)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database, and release the locks."""
         self._lock.close()
         if self._storage is not None:
             self._storage.remove_session()
             self._storage.engine.dispose()
 
     def _open_study(self) -> optuna.Study:
-        """The study; made when it is first needed, as that takes a while."""
+        """Open the study, or create it; on first use, because this is slow."""
         if self._study is not None:
             return self._study
         sweep = self._sweep
-        busy = f"another process works on the study {sweep.name} in {redact_url(self._url)}; wait for it, or stop it"
+        busy = f"another process uses the study {sweep.name} in {redact_url(self._url)}; wait for it, or stop it"
         self._lock_database_file(busy)
         storage = self._storage = optuna.storages.RDBStorage(
             self._url, engine_kwargs={"connect_args": _connect_arguments(self._url)}
@@ -196,9 +191,9 @@ class StudyStorage:
         except MxtrainError:
             raise
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-            remedy = "what was done is kept"
+            remedy = "finished trials are kept"
             if self._sweep.settings.storage is None:
-                remedy = "move the file away, and it is written anew from the folders of the trials"
+                remedy = "move the file away, and it is restored from the folders of the trials"
             raise SweepError(
                 f"{study} cannot be reached: {redact_message(_reason(error), self._url)}; {remedy}"
             ) from error
@@ -224,7 +219,7 @@ def _check_files(file: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What the database's own driver said, on one line."""
+    """Return the message of the database driver, on one line."""
     while error.__cause__ is not None and not isinstance(error, DBAPIError):
         error = error.__cause__  # type: ignore[assignment]
     message = error.orig if isinstance(error, DBAPIError) else error
@@ -236,7 +231,7 @@ def _digest(trial: FrozenTrial) -> str:
     params = {name: trial.distributions[name].to_internal_repr(value) for name, value in trial.params.items()}
     return digest(
         {
-            "state": STATE_NAMES[trial.state],
+            "state": _STATES[trial.state],
             "values": trial.values and [float(value) for value in trial.values],
             "params": {name: float(value) for name, value in params.items()},
             "distributions": {name: distribution_to_json(each) for name, each in trial.distributions.items()},
@@ -247,27 +242,26 @@ def _digest(trial: FrozenTrial) -> str:
     )
 
 
-def _restore(trial: FrozenTrial) -> tuple[TrialResult, SampledPoint]:
-    """What `add` wrote."""
-    attributes_of_trial = trial.user_attrs[USER_ATTRIBUTE]
-    ending = TrialResult(
-        number=attributes_of_trial["number"],
-        state=STATE_NAMES[trial.state],
-        params=attributes_of_trial["params"],
+def _restore(trial: FrozenTrial) -> TrialResult:
+    """Return the trial that `add` wrote."""
+    record = trial.user_attrs[USER_ATTRIBUTE]
+    values, pruner_attributes = record["values"], record["marks"]
+    return TrialResult(
+        number=record["number"],
+        state=_STATES[trial.state],
+        params=record["params"],
         drawn=trial.params,
-        run_dir=Path(attributes_of_trial["run_dir"]),
-        values=attributes_of_trial["values"],
-        by_seed=attributes_of_trial["by_seed"],
-        epochs=attributes_of_trial["epochs"],
-        seconds=attributes_of_trial["seconds"],
-        error=attributes_of_trial["error"],
+        distributions=trial.distributions,
+        sampler_attributes={k: value for k, value in trial.system_attrs.items() if k not in pruner_attributes},
+        run_dir=Path(record["run_dir"]),
+        values=None if values is None else tuple(values),
+        values_by_seed=tuple(map(tuple, record["by_seed"])),
+        epochs=record["epochs"],
+        seconds=record["seconds"],
+        error=record["error"],
         intermediate_values=trial.intermediate_values,
-        pruner_attributes=attributes_of_trial["marks"],
-        files=attributes_of_trial.get("files", {}),
-    )
-    attributes = {name: value for name, value in trial.system_attrs.items() if name not in ending.pruner_attributes}
-    return ending, SampledPoint(
-        Point(dict(trial.params), attributes_of_trial["params"]), trial.distributions, attributes
+        pruner_attributes=pruner_attributes,
+        files=record.get("files", {}),
     )
 
 

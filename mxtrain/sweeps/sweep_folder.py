@@ -50,7 +50,7 @@ def digest(record: Mapping[str, Any]) -> str:
 
 
 def has_wrong_digest(record: Mapping[str, Any]) -> bool:
-    """Return whether a record holds a checksum that is not its own; earlier versions wrote none."""
+    """Return True if a record holds the checksum of another record; earlier versions wrote none."""
     return CHECKSUM_KEY in record and record[CHECKSUM_KEY] != digest(record)
 
 
@@ -60,8 +60,7 @@ def with_checksum_header(text: str) -> str:
 
 
 def has_wrong_checksum(content: bytes) -> bool:
-    """Return whether the content of a file is not what `with_checksum_header` returned; earlier versions wrote no
-    checksum.
+    """Return True if a file has changed since `with_checksum_header`; earlier versions wrote no checksum.
 
     >>> text = with_checksum_header("trials: 3").encode()
     >>> has_wrong_checksum(b"trials: 3"), has_wrong_checksum(text), has_wrong_checksum(text + b"0")
@@ -79,7 +78,7 @@ def run_checksums(run_dir: Path, epochs: int) -> dict[str, dict[str, Any]]:
 
     Args:
         run_dir: the folder of the run.
-        epochs: how many epochs count, because the run may be continued later.
+        epochs: the number of epochs that count, because the run may be continued later.
     """
     found: dict[str, dict[str, Any]] = {}
     if (content := _read_or_none(run_dir / CONFIG)) is not None:
@@ -106,18 +105,18 @@ def _read_or_none(file: Path) -> bytes | None:
 SWEEPS = Path("sweeps")
 SWEEP_FILE = "sweep.yaml"
 MUTABLE_SETTINGS = ("sweep.trials", "sweep.workers", "sweep.storage")
-"""What may change when a sweep goes on: no trial depends on it."""
+"""Settings that may change when a sweep is continued, because no trial depends on them."""
 
 
 class SweepFolder:
     """The folder of a sweep.
 
-    sweep.yaml         the whole file, with every setting, which runs again unchanged
-    study.db           every trial that has ended, as Optuna's own tools read it
-    trials/0000/       the folder of each trial's run; seed-0, seed-1, … below it, where there are several
-    results.json       the trials as rows, and the best of them
+    sweep.yaml         the complete config with all defaults; it can be run again unchanged
+    study.db           every ended trial, in the format of Optuna's own tools
+    trials/0000/       the folder of each trial's run; with several seeds it holds seed-0, seed-1, …
+    results.json       the trials as rows, and the best one
     best.yaml          the best trial's run, for `mxtrain fit`
-    logs/              what workers had to say, if anything
+    logs/              the stderr of the workers
     """
 
     def __init__(self, path: Path) -> None:
@@ -135,20 +134,20 @@ class SweepFolder:
 
     @staticmethod
     def holds_sweep(path: Path) -> bool:
-        """Whether a folder is that of a sweep."""
+        """Return True if a folder is that of a sweep."""
         return (Path(expand_home(str(path))) / SWEEP_FILE).is_file()
 
     def make(self) -> None:
-        """Make the folder.
+        """Create the folder.
 
         Raises:
-            SweepError: it cannot be made, or holds something else.
+            SweepError: it cannot be created, or holds something else.
         """
         self.check_names()
         try:
             make_folder(self.path)
         except OSError as error:
-            raise SweepError(f"the sweep's folder {self.path} cannot be made: {error.strerror}") from error
+            raise SweepError(f"the sweep's folder {self.path} cannot be created: {error.strerror}") from error
 
     def check_names(self) -> None:
         """Refuse a folder that holds something else; called again once the folder is locked.
@@ -163,26 +162,22 @@ class SweepFolder:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise SweepError(f"the sweep's folder {self.path} cannot be made: {describe_os_error(error)}") from error
+            raise SweepError(f"the sweep's folder {self.path} cannot be used: {describe_os_error(error)}") from error
         names = {name for name in names if temporary_target(name) != SWEEP_FILE}
-        if names and not names & {
-            SWEEP_FILE,
-            "study.db",
-            "trials",
-        }:  # the file may be lost, the study knows what it was
+        if names and not names & {SWEEP_FILE, "study.db", "trials"}:  # sweep.yaml may be lost; the study identifies it
             raise SweepError(f"{self.path} is not empty and holds no sweep; name another folder with --run-dir")
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keep other drivers away.
+        """Lock the folder against other drivers.
 
         Raises:
-            FolderBusyError: there is one.
+            FolderBusyError: another driver has locked it.
         """
         return folder_lock(self.path, f"another process runs the sweep in {self.path}; wait for it, or stop it")
 
     @property
     def is_running(self) -> bool:
-        """True if a driver may be running the sweep; nothing is written into the folder."""
+        """True if a driver may be running the sweep; checking writes nothing."""
         try:
             return is_folder_locked(self.path)
         except OSError:
@@ -195,14 +190,14 @@ class SweepFolder:
             The sweep, with the paths of its data as they were spelled when it started, as these identify its study.
 
         Raises:
-            ConfigError: the folder's sweep differs in what may not change; every difference at once.
-            SweepError: it cannot be written.
+            ConfigError: the folder's sweep differs in settings that cannot change; lists every difference.
+            SweepError: the file cannot be written.
         """
         self.check_names()
         remove_temporary_files(self.path, (SWEEP_FILE, "results.json", "best.yaml"))
-        if (known := self._read_recorded_sweep()) is not None:
-            sweep = _with_known_paths(known, sweep)
-            before, now = _immutable_settings(known), _immutable_settings(sweep)
+        if (recorded := self._read_recorded_sweep()) is not None:
+            sweep = _with_recorded_paths(recorded, sweep)
+            before, now = _immutable_settings(recorded), _immutable_settings(sweep)
             changed = [key for key in before | now if before.get(key) != now.get(key)]
             if changed:
                 causes = dict.fromkeys(first_difference(path, before, now) for path in changed)
@@ -214,14 +209,13 @@ class SweepFolder:
                         for path in causes
                     ]
                 )
-        address = sweep.settings.storage or ""
-        self.write(
-            SWEEP_FILE, with_checksum_header(sweep.to_yaml()), is_private="@" in address or "?" in address
-        )  # it may hold a password
+        url = sweep.settings.storage or ""
+        may_hold_password = "@" in url or "?" in url
+        self.write(SWEEP_FILE, with_checksum_header(sweep.to_yaml()), is_private=may_hold_password)
         return sweep
 
     def _read_recorded_sweep(self) -> Sweep | None:
-        """The sweep that is written down; None where it is lost, or where none of its trials has begun."""
+        """Return the sweep in the folder; None if it is lost, or if none of its trials has started."""
         if not any((self.path / name).exists() for name in ("study.db", "trials")):
             return None
         try:
@@ -233,7 +227,7 @@ class SweepFolder:
         """Refuse a sweep's file that has changed since it was written.
 
         Raises:
-            SweepError: it has.
+            SweepError: its checksum differs.
         """
         try:
             is_damaged = has_wrong_checksum(read_file(self.file))
@@ -247,7 +241,7 @@ class SweepFolder:
             )
 
     def run_dirs(self, number: int, seeds: int) -> list[Path]:
-        """The folder of each of a trial's runs."""
+        """Return the folder of each of a trial's runs."""
         trial = self.path / "trials" / f"{number:04}"
         folders = [trial] if seeds == 1 else [trial / f"seed-{i}" for i in range(seeds)]
         try:
@@ -261,36 +255,36 @@ class SweepFolder:
         """Yield the folders of the runs of a trial's earlier attempts, the first attempt first."""
         trial = self.path / "trials" / f"{number:04}"
         for attempt in count(1):
-            aside = trial.with_name(f"{trial.name}-failed-{attempt}")
-            if not aside.is_dir():
+            archive = trial.with_name(f"{trial.name}-failed-{attempt}")
+            if not archive.is_dir():
                 return
-            yield [aside] if seeds == 1 else [aside / f"seed-{i}" for i in range(seeds)]
+            yield [archive] if seeds == 1 else [archive / f"seed-{i}" for i in range(seeds)]
 
-    def checksums(self, ending: TrialResult) -> dict[str, dict[str, Any]]:
+    def checksums(self, result: TrialResult) -> dict[str, dict[str, Any]]:
         """Return the checksums of the files that a trial's values come from, by their paths in the sweep's folder."""
-        first = ending.run_dir
+        first = result.run_dir
         runs = sorted(first.parent.glob("seed-*")) if first.name == "seed-0" else [first]
         found: dict[str, dict[str, Any]] = {}
         for run_dir in runs:
             if run_dir.is_relative_to(self.path):
                 place = run_dir.relative_to(self.path).as_posix()
-                found |= {f"{place}/{name}": value for name, value in run_checksums(run_dir, ending.epochs).items()}
+                found |= {f"{place}/{name}": value for name, value in run_checksums(run_dir, result.epochs).items()}
         return found
 
-    def check(self, ending: TrialResult, configs: Sequence[Callable[[], RunConfig]]) -> None:
-        """Check that the folders of a recorded trial, if they exist, hold what was recorded.
+    def check(self, result: TrialResult, configs: Sequence[Callable[[], RunConfig]]) -> None:
+        """Check that the folders of a recorded trial, if they exist, have not changed.
 
         Args:
-            ending: the trial.
+            result: the trial.
             configs: for each of its runs, a function that returns the run's config.
 
         Raises:
-            SweepError: a file differs; names it.
+            SweepError: a file differs; the message names it.
         """
-        for run_dir, config in zip(self.run_dirs(ending.number, len(configs)), configs, strict=True):
+        for run_dir, config in zip(self.run_dirs(result.number, len(configs)), configs, strict=True):
             place = run_dir.relative_to(self.path).as_posix()
             recorded = {
-                name: ending.files[key] for name in (CONFIG, METRICS) if (key := f"{place}/{name}") in ending.files
+                name: result.files[key] for name in (CONFIG, METRICS) if (key := f"{place}/{name}") in result.files
             }
             changed = changed_files(run_dir, recorded)
             try:
@@ -302,80 +296,80 @@ class SweepFolder:
                 raise self.foreign_run_error(str(error), run_dir) from error
 
     def foreign_run_error(self, message: str, run_dir: Path) -> SweepError:
-        """Return the error for the folder of a run that does not hold what it must."""
+        """Return the error for a run's folder that holds another run or damaged files."""
         remedy = f"restore it, or move {run_dir} away, and continue with `{resume_command(self.path)}`"
         return SweepError(f"{message}; {remedy}")
 
     def archive_failed_trial(self, number: int) -> None:
-        """Rename the folder of a trial that failed, so that it can be tried again; nothing is lost."""
+        """Rename the folder of a failed trial, so that the trial can be retried; no file is deleted."""
         trial = self.path / "trials" / f"{number:04}"
         if not trial.exists():
             return
         attempt = 1
-        while (aside := trial.with_name(f"{trial.name}-failed-{attempt}")).exists():
+        while (archive := trial.with_name(f"{trial.name}-failed-{attempt}")).exists():
             attempt += 1
-        trial.rename(aside)
+        trial.rename(archive)
 
     def write_results(self, result: SweepResult) -> None:
-        """Write the rows."""
+        """Write results.json."""
         record = result.to_dict()
         self.write(
             "results.json", json.dumps(record | {CHECKSUM_KEY: digest(record)}, ensure_ascii=False, indent=1) + "\n"
         )
 
     def read_results(self) -> SweepResult:
-        """The rows as they were last written.
+        """Read results.json.
 
         Raises:
-            SweepError: there are none.
+            SweepError: it does not exist, or is damaged.
         """
         file = self.path / "results.json"
-        remedy = f"`{resume_command(self.path)}` writes it anew"
+        remedy = f"`{resume_command(self.path)}` writes it again"
         try:
             record = parse_json(read_file(file))
             if has_wrong_digest(record):
                 raise SweepError(f"{file} is damaged: its checksum differs; {remedy}")
             return SweepResult.from_dict(record).moved_to(self.path)
         except FileNotFoundError:
-            raise SweepError(f"there is no sweep in {self.path} yet; begin it with `mxtrain sweep`") from None
+            raise SweepError(f"there is no sweep in {self.path} yet; start it with `mxtrain sweep`") from None
         except OSError as error:
             raise SweepError(f"{file} cannot be read: {error.strerror or error}") from error
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise SweepError(f"{file} is damaged: {error}; {remedy}") from error
 
     def write_best(self, config: RunConfig, title: str) -> None:
-        """Write the best trial's run."""
+        """Write best.yaml, the config of the best trial's run."""
         self.write("best.yaml", f"# {title}\n{to_yaml(config)}")
 
     def write(self, name: str, text: str, is_private: bool = False) -> None:
-        """Put a file in the place of the old one; a private one is for its owner's eyes alone.
+        """Write a file atomically; only its owner can read a private one.
 
         Raises:
-            SweepError: it cannot be written.
+            SweepError: the file cannot be written.
         """
         try:
             write_file(self.path / name, text.encode(), is_private)
         except OSError as error:
             raise SweepError(
-                f"{self.path / name} cannot be written: {describe_os_error(error)}; what was done is kept: "
-                f"make room, and continue with `{resume_command(self.path)}`"
+                f"{self.path / name} cannot be written: {describe_os_error(error)}; finished trials are kept: "
+                f"free some space, and continue with `{resume_command(self.path)}`"
             ) from error
 
     def _changed_setting_message(self, before: str, now: str) -> str:
         return (
-            f"was {before} when the sweep in {self.path} was begun, and cannot become {now}: "
+            f"was {before} when the sweep in {self.path} was started, and cannot become {now}: "
             "name another folder with --run-dir"
         )
 
 
 def study_identity(sweep: Sweep) -> str:
-    """The SHA-256 of everything that the trials of a sweep follow from."""
+    """Return the SHA-256 of all settings that the trials of a sweep depend on."""
     return sha256(json.dumps(_immutable_settings(sweep), sort_keys=True).encode()).hexdigest()
 
 
-def _with_known_paths(known: Sweep, sweep: Sweep) -> Sweep:
-    """Return a sweep in which paths of data that are the same as those of `known` are spelled as there."""
-    before, now = known.run.get("data"), sweep.run.get("data")
+def _with_recorded_paths(recorded: Sweep, sweep: Sweep) -> Sweep:
+    """Return a sweep in which paths of data that are the same as those of `recorded` are spelled as there."""
+    before, now = recorded.run.get("data"), sweep.run.get("data")
     if not isinstance(before, dict) or not isinstance(now, dict):
         return sweep
     pairs = {name: (before[name], now[name]) for name in DATA_PATHS if name in before and name in now}

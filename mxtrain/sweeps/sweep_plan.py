@@ -1,4 +1,4 @@
-"""The dry run of a sweep: its first trials, and the number of workers and threads."""
+"""The plan of a sweep (`--plan`): its first trials, and the number of workers and threads."""
 
 import json
 import os
@@ -13,57 +13,58 @@ from mxtrain.errors import SweepError
 _THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MXTRAIN_THREADS")
 
 
-def allocate_workers(sweep: Sweep, workers: int | None, elsewhere: bool = False) -> tuple[int, int]:
-    """BLAS threads for each trial, and how many workers there are.
+def allocate_workers(sweep: Sweep, workers: int | None, is_remote: bool = False) -> tuple[int, int]:
+    """Return the number of BLAS threads of each trial, and the number of workers.
 
-    A trial has one thread, unless the file says otherwise, however many workers there are: on another number the
-    products of a model of one's own would round differently.
+    A trial has one thread unless the file sets `threads`, for any number of workers: with another number of threads the
+    products of a custom model would be rounded differently.
 
     Args:
         sweep: the sweep.
-        workers: where it is not as the file says.
-        elsewhere: whether the workers are on other machines; then `auto` is as many as can be of use.
+        workers: replaces `sweep.workers`.
+        is_remote: True if the workers are on other machines; then `auto` is the largest useful number.
 
     Raises:
         SweepError: `workers` is below 1.
     """
     threads = sweep.threads or 1
-    most = max(
-        1, min(sweep.total, sweep.settings.parallel if sweep.is_adaptive else sweep.total) * sweep.settings.seeds
-    )
-    wanted = workers if workers is not None else sweep.settings.workers
-    if wanted == "auto":
-        wanted = most if elsewhere else max(1, count_gpus() if sweep.backend == "cupy" else count_cores() // threads)
-    if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
-        raise SweepError(f"workers must be a whole number at least 1, got {wanted!r}")
-    return threads, min(wanted, most)
+    parallel = min(sweep.total, sweep.settings.parallel) if sweep.is_adaptive else sweep.total
+    useful = max(1, parallel * sweep.settings.seeds)
+    requested = workers if workers is not None else sweep.settings.workers
+    if requested == "auto":
+        requested = (
+            useful if is_remote else max(1, count_gpus() if sweep.backend == "cupy" else count_cores() // threads)
+        )
+    if not isinstance(requested, int) or isinstance(requested, bool) or requested < 1:
+        raise SweepError(f"workers must be a whole number at least 1, got {requested!r}")
+    return threads, min(requested, useful)
 
 
 def worker_environments(sweep: Sweep, count: int, threads: int) -> list[dict[str, str]]:
-    """What each worker's process finds in its environment: its share of the cores, and one GPU where there are any."""
+    """Return the environment variables of each worker process: threads, and one GPU with the CuPy backend."""
     common = dict.fromkeys(_THREAD_VARIABLES, str(threads))
     devices = _gpu_names() if sweep.backend == "cupy" else []
     return [common | ({"CUDA_VISIBLE_DEVICES": devices[i % len(devices)]} if devices else {}) for i in range(count)]
 
 
 def count_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def count_gpus() -> int:
-    """GPUs that this process may use."""
+    """Return the number of GPUs that this process may use."""
     return len(_gpu_names())
 
 
 def _gpu_names() -> list[str]:
-    """The names of the GPUs, as CUDA_VISIBLE_DEVICES has them."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [device for device in named.split(",") if device]
+    """Return the names of the GPUs as in CUDA_VISIBLE_DEVICES."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [device for device in visible.split(",") if device]
     from mxtrain.optim.backends import select_backend
 
-    select_backend("cupy")  # or it says what is missing
+    select_backend("cupy")  # raises an error with the remedy if CuPy is missing
     import cupy
 
     return [str(i) for i in range(cupy.cuda.runtime.getDeviceCount())]
@@ -71,15 +72,15 @@ def _gpu_names() -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class SweepPlan:
-    """What a sweep would do.
+    """The plan of a sweep.
 
     Attributes:
         sweep: the sweep.
         folder: its folder.
-        rungs: the epochs after which a trial is looked at.
-        workers: how many trials are trained side by side.
-        threads: of BLAS, for each.
-        points: what the first trials will try; as many as follow from the file alone.
+        rungs: the epochs at which a trial may be pruned.
+        workers: the number of trials that are trained in parallel.
+        threads: BLAS threads of each.
+        points: the parameters of the first trials, as far as they depend on no result.
     """
 
     sweep: Sweep
@@ -90,7 +91,7 @@ class SweepPlan:
     points: tuple[Mapping[str, Any], ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values: the section `sweep`, and what follows from it."""
+        """Return plain values: the section `sweep`, and the plan."""
         return {
             "name": self.sweep.name,
             "run_dir": str(self.folder),
@@ -104,14 +105,14 @@ class SweepPlan:
         }
 
     def search(self) -> dict[str, str]:
-        """Each path that is searched, and for what, in words."""
+        """Return a one-line description of the distribution of each path that is searched."""
         return {path: _inline_text(value) for path, value in self.sweep.to_dict()["sweep"]["search"].items()}
 
     def facts(self) -> dict[str, str]:
-        """Everything else in words."""
+        """Return one-line descriptions of everything else."""
         settings = self.sweep.settings
         each = f", each with {settings.seeds} seeds" if settings.seeds > 1 else ""
-        looks = f", looked at after {_join_epochs(self.rungs)}" if self.rungs else ""
+        rungs = f", compared after {_join_epochs(self.rungs)}" if self.rungs else ""
         return {
             "sweep": self.sweep.name,
             "folder": str(self.folder),
@@ -119,26 +120,25 @@ class SweepPlan:
             "objective": ", ".join(_inline_text(goal.to_dict()) for goal in settings.goals),
             "sampler": _inline_text(settings.sampler.to_dict()),
             "pruner": _inline_text(settings.pruner.to_dict()),
-            "epochs": f"at most {self.sweep.max_epochs}{looks}",
+            "epochs": f"at most {self.sweep.max_epochs}{rungs}",
             "workers": f"{self.workers}, with {self.threads} thread{'s' * (self.threads > 1)} each",
         }
 
 
 def make_sweep_plan(sweep: Sweep, folder: Path, workers: int | None) -> SweepPlan:
-    """The plan of a sweep.
+    """Make the plan of a sweep.
 
     Args:
         sweep: the sweep.
         folder: its folder.
-        workers: where they are not as the file says.
+        workers: replaces `sweep.workers`.
     """
     from mxtrain.sweeps.pruning import rung_epochs
     from mxtrain.sweeps.sampling import TrialSampler
 
     threads, count = allocate_workers(sweep, workers)
-    sampling = TrialSampler(sweep)
-    first = range(min(sweep.total, sweep.settings.parallel))
-    points = tuple(sampling.draw(number).point.params for number in first)
+    sampler = TrialSampler(sweep)
+    points = tuple(sampler.draw(number).params for number in range(min(sweep.total, sweep.settings.parallel)))
     return SweepPlan(sweep, folder, tuple(rung_epochs(sweep, sweep.max_epochs)), count, threads, points)
 
 
@@ -148,7 +148,7 @@ def _join_epochs(epochs: Sequence[int]) -> str:
 
 
 def _inline_text(value: Any) -> str:
-    """A value as one would write it on one line.
+    """Format a value on one line.
 
     >>> _inline_text({"log": [0.0001, 0.1]}), _inline_text({"kind": "asha", "reduction": 3})
     ('log [0.0001, 0.1]', 'asha, reduction 3')

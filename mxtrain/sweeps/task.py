@@ -1,6 +1,7 @@
 """Tasks: the interface between driver and engines, and the function that a worker runs.
 
-The choice of engine changes no result."""
+The choice of engine changes no result.
+"""
 
 import errno
 import time
@@ -20,48 +21,49 @@ from mxtrain.training import Progress, StopRequest, set_blas_threads, train_unti
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A segment: take one run of a trial until so many epochs are finished.
+    """Training of one run of a trial up to a given epoch.
 
-    A pure function of `config`: whoever does it, and however often, the run's folder comes to the same bytes.
+    The files of the run are a pure function of `config`: the same bytes on any worker, after any number of attempts.
 
     Attributes:
         trial: the number of the trial.
-        member: which of the trial's runs, where it has several seeds; else 0.
-        config: the resolved config, as plain values.
+        seed_index: the index of the run among the trial's seeds, from 0.
+        config: the resolved config as plain values.
         run_dir: the run's folder.
-        epochs: how many epochs shall be finished.
+        epochs: the number of finished epochs at which the task ends.
     """
 
     trial: int
-    member: int
+    seed_index: int
     config: dict[str, Any]
     run_dir: str
     epochs: int
 
     @property
     def key(self) -> tuple[int, int]:
-        """The run that it is a segment of; no two segments of one run are ever under way."""
-        return self.trial, self.member
+        """The trial and the seed index; at most one task with a key is running at any time."""
+        return self.trial, self.seed_index
 
     def to_dict(self) -> dict[str, Any]:
-        """As it is sent to a worker."""
+        """Return the message that is sent to a worker."""
         return asdict(self)
 
 
-TaskResultKind = Literal["done", "failed", "stopped", "lost", "undone", "halted", "foreign"]
+TaskResultKind = Literal["done", "failed", "stopped", "lost", "not_started", "machine_error", "foreign_run"]
 
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What came of a segment.
+    """The result of a task.
 
     Attributes:
-        task: the segment.
+        task: the task.
         kind: `done`; `failed`: the run raised an error, and would again; `stopped`: it was asked to stop, and is saved;
-            `lost`: its worker died over it, and it can be done again; `undone`: it never began; `halted`: nothing can
-            be done, such as on a full disk; `foreign`: the run's folder holds another run, or damaged files.
-        message: of a failure, what it was.
-        progress: how far the run has come; None where it is not done.
+            `lost`: the worker died, and the task can run again; `not_started`: the folder or the worker was not
+            available; `machine_error`: no task can run, as on a full disk; `foreign_run`: the run's folder holds
+            another run or damaged files.
+        message: the reason, unless the task is done.
+        progress: the progress of the run; None unless the task is done.
         seconds: how long it took.
     """
 
@@ -72,7 +74,7 @@ class TaskResult:
     seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """As it is sent to the driver; the driver knows the task."""
+        """Return the message that is sent to the driver, which knows the task."""
         return {
             "kind": self.kind,
             "message": self.message,
@@ -82,7 +84,7 @@ class TaskResult:
 
     @classmethod
     def from_dict(cls, task: Task, record: dict[str, Any]) -> "TaskResult":
-        """What `to_dict` returned."""
+        """Restore a result from what `to_dict` returned."""
         progress = record["progress"]
         return cls(
             task, record["kind"], record["message"], Progress(**progress) if progress else None, record["seconds"]
@@ -90,27 +92,27 @@ class TaskResult:
 
 
 class Engine(Protocol):
-    """Does segments side by side, and survives the loss of its workers."""
+    """Runs tasks in parallel, and replaces workers that die."""
 
     @property
     def free(self) -> int:
-        """How many more segments it can take now."""
+        """Number of tasks that can be submitted now."""
 
     def submit(self, task: Task) -> None:
-        """Begin a segment; only where `free` says so."""
+        """Start a task; only while `free` is positive."""
 
     def wait(self, seconds: float) -> list[TaskResult]:
-        """What has come of segments since the last call; at the latest after so many seconds, be it nothing.
+        """Return the results since the last call, after `seconds` seconds at the latest; the list may be empty.
 
         Raises:
-            SweepError: no worker can be had at all.
+            SweepError: no worker can be started.
         """
 
     def stop(self, signal: int) -> None:
-        """Ask every segment under way to end after its step, and to save its run."""
+        """Ask every running task to end after its step, and to save its run."""
 
     def close(self) -> None:
-        """End all workers."""
+        """Stop all workers."""
 
 
 _MACHINE_ERRNOS = {
@@ -123,18 +125,18 @@ _MACHINE_ERRNOS = {
     errno.EMFILE,
     errno.ENFILE,
 }
-"""Errors of the system that are none of a trial's fault: the next one would meet them too."""
+"""System errors that are not caused by a trial; every other task would raise them too."""
 
-_memory = DatasetCache()
+_datasets = DatasetCache()
 
 
 def run_task(task: Task, stop: StopRequest, plugin: str | None) -> TaskResult:
-    """Do a segment; whatever happens to it is its outcome.
+    """Run a task, and return any error as its result.
 
     Args:
-        task: the segment.
-        stop: looked at after every step.
-        plugin: the model's factory, as `factory_name` names it, for a custom model.
+        task: the task.
+        stop: checked after every step.
+        plugin: the factory of a custom model as `module:function`.
     """
     begin = time.perf_counter()
     result = _run(task, stop, plugin)
@@ -148,23 +150,21 @@ def _run(task: Task, stop: StopRequest, plugin: str | None) -> TaskResult:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a run that diverges ends in one error
             progress = train_until(
-                config, Path(task.run_dir), task.epochs, stop=stop, model=load_factory(plugin), memory=_memory
+                config, Path(task.run_dir), task.epochs, stop=stop, model=load_factory(plugin), memory=_datasets
             )
     except RunInterrupted:
         return TaskResult(task, "stopped")
     except FolderBusyError as error:
-        return TaskResult(task, "undone", str(error))
+        return TaskResult(task, "not_started", str(error))
     except ForeignRunError as error:
-        return TaskResult(task, "foreign", str(error))
+        return TaskResult(task, "foreign_run", str(error))
     except DataChangedError as error:
-        return TaskResult(task, "halted", str(error).partition(";")[0])
+        return TaskResult(task, "machine_error", str(error).partition(";")[0])
     except MxtrainError as error:
-        cause = error.__cause__
-        is_machine = isinstance(cause, OSError) and cause.errno in _MACHINE_ERRNOS
-        message = str(error) or type(error).__name__
-        return (
-            TaskResult(task, "halted", message.partition(";")[0]) if is_machine else TaskResult(task, "failed", message)
-        )
+        cause, message = error.__cause__, str(error) or type(error).__name__
+        if isinstance(cause, OSError) and cause.errno in _MACHINE_ERRNOS:
+            return TaskResult(task, "machine_error", message.partition(";")[0])
+        return TaskResult(task, "failed", message)
     except MemoryError as error:
         return TaskResult(task, "failed", f"not enough memory: {error or 'nothing is left'}")
     except BaseException as error:  # noqa: BLE001 - a custom model can raise anything, and only its trial fails
@@ -173,7 +173,7 @@ def _run(task: Task, stop: StopRequest, plugin: str | None) -> TaskResult:
 
 
 def _describe_error(error: BaseException) -> str:
-    """An error of somebody else's.
+    """Describe an error that is not from mxtrain.
 
     >>> _describe_error(ValueError("too steep")), _describe_error(SystemExit())
     ('ValueError: too steep', 'SystemExit')
@@ -183,7 +183,7 @@ def _describe_error(error: BaseException) -> str:
 
 @cache
 def load_factory(name: str | None) -> ModelFactory | None:
-    """The factory that `factory_name` calls so; None for None. It is looked for in the current folder too."""
+    """Import the factory `module:function`, also from the current folder; None for None."""
     if name is None:
         return None
     module, _, rest = name.partition(":")

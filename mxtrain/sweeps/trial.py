@@ -1,14 +1,13 @@
-"""A trial: a point of the search space, and one run for each seed."""
+"""A trial while it is trained: its runs, one for each seed, and the decisions at its rungs."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
 
-from mxtrain.config import Objective, Point, RunConfig
+from mxtrain.config import Objective, RunConfig
 from mxtrain.sweeps.pruning import TrialPruner
-from mxtrain.sweeps.result import TrialResult
+from mxtrain.sweeps.result import TrialResult, TrialState
 from mxtrain.sweeps.task import Task, TaskResult
 from mxtrain.training import (
     Checkpoints,
@@ -23,11 +22,8 @@ from mxtrain.training import (
     write_status,
 )
 
-State = Literal["waiting", "running", "complete", "pruned", "failed"]
-FINAL_STATES: tuple[State, ...] = ("complete", "pruned", "failed")
-
 MAX_LOST_WORKERS = 10
-"""Workers in a row that a trial may lose without getting on; then it is taken to be what kills them."""
+"""Consecutive lost workers without progress after which a trial fails, because it probably kills them itself."""
 
 
 class NoValueError(Exception):
@@ -41,7 +37,7 @@ class SeedRun:
     Attributes:
         config: the resolved config.
         run_dir: the run's folder.
-        progress: how far it has come, as far as is known.
+        progress: the latest progress that a worker reported.
     """
 
     config: RunConfig
@@ -49,22 +45,22 @@ class SeedRun:
     progress: Progress = Progress([], False, 0)
 
     def has_reached(self, epoch: int) -> bool:
-        """Whether so many epochs are finished, or all that there will be."""
+        """Return True if `epoch` epochs are finished, or the run is over."""
         return self.progress.is_over or len(self.progress.rows) >= epoch
 
     @property
     def epochs(self) -> int:
-        """How many epochs it has finished; of one that is being trained, as far as it is saved."""
+        """Number of finished epochs; of a run that is being trained, as of its newest checkpoint."""
         rows = len(self.progress.rows)
-        return rows if self.progress.is_over else max(rows, self.standing[0])
+        return rows if self.progress.is_over else max(rows, self.position[0])
 
     @property
-    def standing(self) -> tuple[int, int]:
+    def position(self) -> tuple[int, int]:
         """The finished epochs and the batches of its newest checkpoint."""
         return Checkpoints(self.run_dir / "checkpoints", keep=1).standing()
 
     def value(self, metric: str, epoch: int | None) -> float:
-        """A metric after so many epochs; for None, that of the parameters with which the run ended."""
+        """Return a metric after an epoch; for None, the metric of the final parameters."""
         if metric == "parameters":
             return float(self.progress.parameters)
         rows = self.progress.rows
@@ -76,66 +72,118 @@ class SeedRun:
 
 
 @dataclass(slots=True)
-class Trial:
-    """A trial, from its first segment to its end.
+class RunningTrial:
+    """A trial from its first task to its end.
 
     Attributes:
-        number: which one.
-        point: what it tries.
-        members: its runs: one for each seed.
-        rungs: the epochs after which it is looked at, the last excepted.
-        judge: decides there.
-        objectives: what it is measured by.
-        state: where it stands.
-        error: of one that failed, why.
-        course: the mean of its runs' first objective at each rung so far.
-        values: its value for each objective once it has ended, unless it failed.
-        seconds: how long its segments took.
-        lost: workers in a row that it lost without getting on.
-        stood: where the run stood whose worker was lost last.
+        result: the point, state, error, values and training time; `snapshot` fills in the other fields.
+        seed_runs: its runs, one for each seed.
+        rungs: the epochs at which it may be pruned.
+        pruner: decides at the rungs.
+        objectives: the objectives of the sweep.
+        rung_values: the mean of the runs' first objective at each rung so far, by epoch.
+        lost_workers: number of workers lost in a row without progress.
+        lost_position: seed index and position of the run whose worker was lost last.
     """
 
-    number: int
-    point: Point
+    result: TrialResult
     seed_runs: list[SeedRun]
     rungs: list[int]
     pruner: TrialPruner
     objectives: Sequence[Objective]
-    state: State = "waiting"
-    error: str = ""
-    intermediate_values: dict[int, float] = field(default_factory=dict)
-    values: list[float] | None = None
-    seconds: float = 0.0
-    lost: int = 0
+    rung_values: dict[int, float] = field(default_factory=dict)
+    lost_workers: int = 0
     lost_position: tuple[int, ...] = ()
 
     @property
-    def has_ended(self) -> bool:
-        """Whether nothing more will be done for it."""
-        return self.state in FINAL_STATES
+    def number(self) -> int:
+        """The number of the trial."""
+        return self.result.number
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether its folder holds a run that has neither ended nor failed."""
-        return any(each.run_dir.exists() for each in self.seed_runs) and not self.has_failed_run
+        """True if its folder holds a run that has neither finished nor failed."""
+        return any(run.run_dir.exists() for run in self.seed_runs) and not self.has_failed_run
 
     @property
     def has_failed_run(self) -> bool:
-        """Whether its folder holds a run that failed."""
-        return any(read_status(each.run_dir).state == "failed" for each in self.seed_runs)
+        """True if its folder holds a run that failed."""
+        return any(read_status(run.run_dir).state == "failed" for run in self.seed_runs)
+
+    @property
+    def target(self) -> int:
+        """The epoch to which its runs are trained next."""
+        passed = len(self.rung_values)
+        return self.rungs[passed] if passed < len(self.rungs) else max(run.config.fit.epochs for run in self.seed_runs)
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs that its runs have finished; of a pruned trial, those that count."""
+        if self.result.state == "pruned":
+            return max(self.rung_values)
+        if self.result.state == "failed":  # from the metrics, because checkpoints are saved by time
+            return max(len(read_history(run.run_dir)) for run in self.seed_runs)
+        return max(run.epochs for run in self.seed_runs)
+
+    def tasks(self) -> Iterator[Task]:
+        """Yield a task for each run that has not reached the target."""
+        for i, run in enumerate(self.seed_runs):
+            if not run.has_reached(self.target):
+                yield Task(self.number, i, run.config.to_dict(), str(run.run_dir), self.target)
+
+    def mark_running(self) -> None:
+        """Set the state to `running`."""
+        self.result = replace(self.result, state="running")
+
+    def handle(self, task_result: TaskResult) -> None:
+        """Update the trial with the result of one of its tasks."""
+        if self.result.has_ended:
+            return
+        self.result = replace(self.result, seconds=self.result.seconds + task_result.seconds)
+        seed_index = task_result.task.seed_index
+        if task_result.kind == "failed":
+            self._fail(task_result.message)
+        elif task_result.kind == "lost":
+            position = seed_index, *self.seed_runs[seed_index].position
+            self.lost_workers = self.lost_workers + 1 if position == self.lost_position else 1
+            self.lost_position = position
+            if self.lost_workers >= MAX_LOST_WORKERS:
+                self._fail(f"{MAX_LOST_WORKERS} workers were lost in a row: {task_result.message}")
+        elif task_result.progress is not None:
+            self.lost_workers = 0
+            self.seed_runs[seed_index].progress = task_result.progress
+            try:
+                if not self._prune_at_rungs() and all(run.progress.is_over for run in self.seed_runs):
+                    self._end("complete", self._values())
+            except NoValueError as error:
+                self._fail(str(error))
+
+    def snapshot(self) -> TrialResult:
+        """Return the result so far, with all fields but `files`."""
+        epochs = self.epochs
+        result = replace(self.result, epochs=epochs, pruner_attributes=self.pruner.attributes)
+        if result.values is None:
+            return result
+        by_seed = self._values(epochs if result.state == "pruned" else None)
+        return replace(
+            result,
+            values_by_seed=tuple(zip(*by_seed, strict=True)),
+            intermediate_values={**self.rung_values, epochs: fmean(self._values(epochs)[0])},
+        )
 
     def write_final_status(self) -> None:
-        """Write into the folders of unfinished runs that the trial was pruned or failed."""
-        if self.state in ("pruned", "failed"):
-            for each in self.seed_runs:
-                status = read_status(each.run_dir)
-                is_marked = (status.state, status.reason) == (self.state, self.error)
-                if is_marked or each.progress.is_over or not each.run_dir.exists():
-                    continue
-                if self.state == "failed":
-                    write_failed(each.run_dir, self.error)
-                else:
-                    write_status(each.run_dir, Status("pruned"))
+        """Write into the folders of unfinished runs that the trial was pruned or has failed."""
+        if self.result.state not in ("pruned", "failed"):
+            return
+        for run in self.seed_runs:
+            status = read_status(run.run_dir)
+            is_written = (status.state, status.reason) == (self.result.state, self.result.error)
+            if is_written or run.progress.is_over or not run.run_dir.exists():
+                continue
+            if self.result.state == "failed":
+                write_failed(run.run_dir, self.result.error)
+            else:
+                write_status(run.run_dir, Status("pruned"))
 
     def restore_failure(self) -> None:
         """Restore a failed trial from the folders of its runs, without training.
@@ -143,107 +191,43 @@ class Trial:
         Raises:
             ForeignRunError: a folder holds another run.
         """
-        for each in self.seed_runs:
-            check_same_run(each.config, each.run_dir)
-            status = read_status(each.run_dir)
-            check_failed(each.run_dir, status)
-            rows = read_history(each.run_dir)[: each.config.fit.epochs]
-            each.progress = Progress(rows, status.is_finished, 0)
-            if status.state == "failed" and not self.error:
-                self.error = status.reason
+        error = ""
+        for run in self.seed_runs:
+            check_same_run(run.config, run.run_dir)
+            status = read_status(run.run_dir)
+            check_failed(run.run_dir, status)
+            rows = read_history(run.run_dir)[: run.config.fit.epochs]
+            run.progress = Progress(rows, status.is_finished, 0)
+            if status.state == "failed":
+                error = error or status.reason
+        self.result = replace(self.result, error=error)
         if not self._prune_at_rungs():
-            self.state = "failed"
+            self._fail(error)
 
-    @property
-    def target(self) -> int:
-        """The epoch to which its runs are to be taken next."""
-        passed = len(self.intermediate_values)
-        return (
-            self.rungs[passed] if passed < len(self.rungs) else max(each.config.fit.epochs for each in self.seed_runs)
-        )
+    def _fail(self, error: str) -> None:
+        self.result = replace(self.result, state="failed", error=error)
 
-    @property
-    def epochs(self) -> int:
-        """How many epochs its runs have finished; where it was pruned, up to there."""
-        if self.state == "pruned":
-            return max(self.intermediate_values)
-        if self.state == "failed":  # metrics, as they do not depend on when checkpoints were saved
-            return max(len(read_history(each.run_dir)) for each in self.seed_runs)
-        return max(each.epochs for each in self.seed_runs)
-
-    def tasks(self) -> Iterator[Task]:
-        """What is to be done now, a segment for each run that is not there yet."""
-        for i, member in enumerate(self.seed_runs):
-            if not member.has_reached(self.target):
-                yield Task(self.number, i, member.config.to_dict(), str(member.run_dir), self.target)
-
-    def take(self, result: TaskResult) -> None:
-        """Take note of what came of a segment, and decide what follows from it."""
-        if self.has_ended:
-            return
-        self.seconds += result.seconds
-        if result.kind == "failed":
-            self.state, self.error = "failed", result.message
-        elif result.kind == "lost":
-            lost_position = result.task.member, *self.seed_runs[result.task.member].standing
-            self.lost = self.lost + 1 if lost_position == self.lost_position else 1
-            self.lost_position = lost_position
-            if self.lost >= MAX_LOST_WORKERS:
-                self.state, self.error = "failed", f"{MAX_LOST_WORKERS} workers were lost in a row: {result.message}"
-        elif result.progress is not None:
-            self.lost = 0
-            self.seed_runs[result.task.member].progress = result.progress
-            try:
-                self._advance()
-            except NoValueError as error:
-                self.state, self.error = "failed", str(error)
-
-    def ending(self) -> TrialResult:
-        """The trial as it stands."""
-        epochs = self.epochs
-        has_value = self.values is not None
-        return TrialResult(
-            number=self.number,
-            state=self.state,
-            params=self.point.params,
-            drawn=self.point.drawn,
-            run_dir=self.seed_runs[0].run_dir,
-            values=self.values,
-            by_seed=self._values_by_seed() if has_value else (),
-            epochs=epochs,
-            seconds=self.seconds,
-            error=self.error,
-            intermediate_values={**self.intermediate_values, epochs: fmean(self._values(epochs)[0])}
-            if has_value
-            else {},
-            pruner_attributes=self.pruner.attributes,
-        )
+    def _end(self, state: TrialState, values: list[list[float]]) -> None:
+        self.result = replace(self.result, state=state, values=tuple(map(fmean, values)))
 
     def _values(self, epoch: int | None = None) -> list[list[float]]:
-        """For each objective, the value of each run."""
-        return [[each.value(objective.metric, epoch) for each in self.seed_runs] for objective in self.objectives]
-
-    def _values_by_seed(self) -> list[tuple[float, ...]]:
-        return list(zip(*self._values(self.epochs if self.state == "pruned" else None), strict=True))
-
-    def _advance(self) -> None:
-        if not self._prune_at_rungs() and all(member.progress.is_over for member in self.seed_runs):
-            self.state, self.values = "complete", [fmean(values) for values in self._values()]
+        """Return the value of each run, for each objective."""
+        return [[run.value(objective.metric, epoch) for run in self.seed_runs] for objective in self.objectives]
 
     def _prune_at_rungs(self) -> bool:
-        """Judge the trial at each rung that its runs have reached, and return whether it is pruned.
+        """Compare the trial at each rung that its runs have reached, and return True if it is pruned.
 
-        A finished run is judged at every rung it has metrics for, because an earlier driver may have trained it to its
-        end, and its values at the rungs affect later trials.
+        A finished run is compared at every rung for which it has metrics, because an earlier driver may have trained it
+        to its end, and its values at the rungs affect later trials.
         """
-        while len(self.intermediate_values) < len(self.rungs) and self.target <= max(
-            len(each.progress.rows) for each in self.seed_runs
+        while len(self.rung_values) < len(self.rungs) and self.target <= max(
+            len(run.progress.rows) for run in self.seed_runs
         ):
-            if not all(member.has_reached(self.target) for member in self.seed_runs):
+            if not all(run.has_reached(self.target) for run in self.seed_runs):
                 return False
             epoch = self.target
-            self.intermediate_values[epoch] = fmean(self._values(epoch)[0])
-            if self.pruner.should_prune(self.intermediate_values):
-                self.state, self.values = "pruned", [fmean(values) for values in self._values(epoch)]
+            self.rung_values[epoch] = fmean(self._values(epoch)[0])
+            if self.pruner.should_prune(self.rung_values):
+                self._end("pruned", self._values(epoch))
                 return True
         return False

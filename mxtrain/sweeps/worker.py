@@ -1,8 +1,8 @@
 """The worker process of the local engine: `python -P -m mxtrain.sweeps.worker [PLUGIN]`.
 
 It reads one JSON line per task from stdin and writes one JSON line per result to stdout. When the driver exits, stdin
-closes and
-the worker exits immediately; unsaved work is repeated by another worker."""
+closes and the worker exits immediately; unsaved work is repeated by another worker.
+"""
 
 import ctypes
 import json
@@ -18,10 +18,8 @@ from mxtrain.training import StopRequest
 
 
 def main(plugin: str | None = None) -> None:
-    """Work until stdin ends."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches every process of a terminal; the driver says what to do
+    """Run tasks until stdin ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the driver handles it
     _die_with_parent()
     lines, answers = _redirect_streams()
     stop = StopRequest()
@@ -34,7 +32,7 @@ def main(plugin: str | None = None) -> None:
 
 
 def _die_with_parent() -> None:
-    """Where the system can: the end of stdin is noticed by a thread, which runs in no process that hangs."""
+    """Ask Linux to kill this process with its parent; the thread that reads stdin cannot run if the process hangs."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
@@ -48,11 +46,11 @@ def _read_requests(lines: IO[bytes], requests: "SimpleQueue[dict[str, Any]]", st
             stop.signal = request["stop"]
         else:
             requests.put(request)
-    os._exit(0)  # nobody waits for an answer any more, and another process may take up the run's folder
+    os._exit(0)  # at once, because another driver may continue the run
 
 
 def _redirect_streams() -> tuple[IO[bytes], IO[bytes]]:
-    """Stdin and stdout for segments alone: a model reads nothing, and what it prints goes to stderr."""
+    """Reserve stdin and stdout for messages: a model reads an empty stdin, and its prints go to stderr."""
     lines, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

@@ -65,16 +65,16 @@ def _libraries() -> list[Any]:
 
 def _threads(library: Any) -> int:
     return (
-        single_threaded_blas.outside
-        if single_threaded_blas.matches_library(library.filepath)
+        single_threaded_blas.default_threads
+        if single_threaded_blas.controls(library.filepath)
         else library.num_threads or 1
     )
 
 
 def _set_threads(library: Any, threads: int | None) -> None:
     """NumPy's own BLAS keeps its one thread while another thread of Python computes a pass."""
-    if single_threaded_blas.matches_library(library.filepath):
-        single_threaded_blas.outside = threads or 1
+    if single_threaded_blas.controls(library.filepath):
+        single_threaded_blas.default_threads = threads or 1
     else:
         library.set_num_threads(threads)
 

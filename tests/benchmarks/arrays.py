@@ -1,4 +1,4 @@
-"""Arrays that every contender gets alike, and the optimizers that are compared."""
+"""Arrays and optimizers of the benchmarks, the same for every library."""
 
 from collections.abc import Callable, Mapping
 
@@ -32,12 +32,12 @@ TORCH: Mapping[str, Callable[[list[torch.Tensor]], torch.optim.Optimizer]] = {
     "rmsprop": lambda p: torch.optim.RMSprop(p, lr=1e-3, alpha=0.9, weight_decay=DECAY, foreach=True),
     "nadam": lambda p: torch.optim.NAdam(p, lr=1e-3, betas=(0.9, 0.999), weight_decay=DECAY, foreach=True),
 }
-"""The same rules in torch, with the same settings, by the fastest implementation that torch has on a CPU."""
+"""The same rules in torch, with the same settings and the fastest implementation of torch for CPUs."""
 FUSED = ("sgd", "sgd-momentum", "adam", "adamw", "adagrad")
 
 
-def drawn(shapes: Mapping[str, tuple[int, ...]], seed: int) -> tuple[Arrays, Arrays]:
-    """Weights, and gradients that keep away from zero, where the rules' different places for ϵ would show."""
+def random_arrays(shapes: Mapping[str, tuple[int, ...]], seed: int) -> tuple[Arrays, Arrays]:
+    """Return random weights and gradients. Gradients near zero are avoided, because libraries add ϵ in different places."""
     generator = np.random.default_rng(seed)
     weights = {name: generator.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
     gradients = {
@@ -47,20 +47,21 @@ def drawn(shapes: Mapping[str, tuple[int, ...]], seed: int) -> tuple[Arrays, Arr
     return weights, gradients
 
 
-def copied(arrays: Arrays) -> Arrays:
+def copy_arrays(arrays: Arrays) -> Arrays:
+    """Copy every array."""
     return {name: array.copy() for name, array in arrays.items()}
 
 
 def torch_step(rule: str, weights: Arrays, gradients: Arrays) -> Callable[[], object]:
-    """A step of torch's optimizer on exactly these weights, in place."""
+    """Return a function that updates these weights in place with an optimizer of torch."""
     tensors = [torch.from_numpy(weight) for weight in weights.values()]
     for tensor, gradient in zip(tensors, gradients.values(), strict=True):
         tensor.grad = torch.from_numpy(gradient)
     return TORCH[rule](tensors).step
 
 
-def assert_alike(steps: Mapping[str, Callable[[], object]], results: Mapping[str, Callable[[], Arrays]]) -> None:
-    """After three steps of each, all must have the same weights: then they do the same work."""
+def assert_same_weights(steps: Mapping[str, Callable[[], object]], results: Mapping[str, Callable[[], Arrays]]) -> None:
+    """Check that all candidates do the same work: after three steps of each, their weights must agree."""
     for _ in range(3):
         for step in steps.values():
             step()

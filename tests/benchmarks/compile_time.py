@@ -1,4 +1,4 @@
-"""How long a rule's loop takes to compile, and how long to come from the cache."""
+"""Time to compile the loop of a rule, and to load it from the cache."""
 
 import json
 import os
@@ -15,18 +15,18 @@ from mxtrain.benchmarks import RULE_CASES
 from mxtrain.benchmarks.rule_benchmark import streaming_program
 from mxtrain.optim.backends.numba_backend import compile_loop
 
-_SET_UP = "set-up"
+_SETUP = "setup"
 
 
 def section() -> Section:
     with tempfile.TemporaryDirectory() as folder:
         first, cached = (_probe(folder) for _ in range(2))
-    once = cached.pop(_SET_UP)
-    first.pop(_SET_UP)
+    setup = cached.pop(_SETUP)
+    first.pop(_SETUP)
     note = (
-        "Each of the eight loops in a fresh process with an empty cache, then in a second process. A process's first "
-        "loop, a plain sum that is none of them, makes Numba set itself up; that is shown by itself, and Numba's import "
-        "is not counted."
+        "Each of the eight loops, first in a new process with an empty cache, then in a second process. The first loop of "
+        "a process, a plain sum that is not one of them, initializes Numba; that time is shown separately. The import of "
+        "Numba is not included."
     )
     return Section(
         "Compile time",
@@ -34,25 +34,25 @@ def section() -> Section:
         [
             _figure("first use", first, 1),
             _figure("from the cache", cached, 0.1),
-            Figure("Numba's set-up, once in a process", f"{once:.3f} s", "-", once, unit=" s"),
+            Figure("initialization of Numba, once per process", f"{setup:.3f} s", "-", setup, unit=" s"),
         ],
     )
 
 
-def _figure(what: str, seconds: dict[str, float], target: float) -> Figure:
-    slowest = max(seconds, key=lambda name: seconds[name])
-    middle = f"median {median(seconds.values()):.3f} s"
-    return Figure(f"{what}, the slowest rule: {slowest}", middle, "-", seconds[slowest], target, " s", True)
+def _figure(name: str, seconds: dict[str, float], target: float) -> Figure:
+    slowest = max(seconds, key=lambda rule: seconds[rule])
+    typical = f"median {median(seconds.values()):.3f} s"
+    return Figure(f"{name}, the slowest rule: {slowest}", typical, "-", seconds[slowest], target, " s", True)
 
 
 def _probe(folder: str) -> dict[str, float]:
     environment = os.environ | {"MXTRAIN_CACHE_DIR": folder}
-    done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, check=True, text=True)
-    return json.loads(done.stdout)
+    process = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, check=True, text=True)
+    return json.loads(process.stdout)
 
 
 def _measure() -> dict[str, float]:
-    programs = {_SET_UP: streaming_program(())} | {name: rule.program() for name, rule in RULE_CASES.items()}
+    programs = {_SETUP: streaming_program(())} | {name: rule.program() for name, rule in RULE_CASES.items()}
     seconds = {}
     for name, program in programs.items():
         begin = time.perf_counter()

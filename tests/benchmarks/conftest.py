@@ -1,3 +1,3 @@
-"""These are scripts for `make bench`, not tests; what they import is not in the environment of the tests."""
+"""Scripts for `make bench`, not tests; the packages that they import are not installed in the test environment."""
 
 collect_ignore_glob = ["*.py"]

@@ -1,26 +1,26 @@
-"""Each rule on one array of ten million float32, against the limit that the machine sets it."""
+"""Each rule on one array of ten million float32, compared with the limit of the machine."""
 
-from report import Figure, Section, told
+from report import Figure, Section, format_timing
 
 from mxtrain.benchmarks import RULE_CASES, measure_rule
 
 
 def section() -> Section:
     note = (
-        "One array of 10,000,000 float32, compiled backend. The limit is a loop that streams the same number of arrays "
-        "(memory), or one that does nothing but the rule's divisions and square roots on data in the cache, on as many "
-        "threads (arithmetic), whichever is slower."
+        "One array of 10,000,000 float32, compiled backend. The limit is the slower of two loops on the same number of "
+        "threads: one that reads and writes the same number of arrays (memory), and one that computes only the divisions "
+        "and square roots of the rule, on data in the cache (arithmetic)."
     )
-    return Section("Every rule against its limit", note, [_figure(name) for name in RULE_CASES])
+    return Section("Every rule compared with its limit", note, [_figure(name) for name in RULE_CASES])
 
 
 def _figure(name: str) -> Figure:
-    measured = measure_rule(name, seconds=1.5)
-    arithmetic = f"; arithmetic {told(measured.arithmetic)}" if measured.arithmetic else ""
+    result = measure_rule(name, seconds=1.5)
+    arithmetic = f"; arithmetic {format_timing(result.arithmetic)}" if result.arithmetic else ""
     return Figure(
-        f"{name}: {measured.nanoseconds:.2f} ns an element, {measured.gigabytes_per_second:.1f} GB/s",
-        told(measured.update),
-        f"memory {told(measured.streaming)}{arithmetic}; limit set by {measured.bound}",
-        measured.share,
+        f"{name}: {result.nanoseconds:.2f} ns an element, {result.gigabytes_per_second:.1f} GB/s",
+        format_timing(result.update),
+        f"memory {format_timing(result.streaming)}{arithmetic}; limit set by {result.bound}",
+        result.share,
         0.8,
     )

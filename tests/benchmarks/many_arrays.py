@@ -1,7 +1,7 @@
-"""Many arrays at once: flat parameters and loose ones, beside torch's fused Adam."""
+"""Many arrays in one step, flat and loose, compared with torch's fused Adam."""
 
-from arrays import RULES, Arrays, assert_alike, copied, drawn, torch_step
-from report import Figure, Section, faster
+from arrays import RULES, Arrays, assert_same_weights, copy_arrays, random_arrays, torch_step
+from report import Figure, Section, speedup
 
 from mxtrain import FlatParameters, build
 from mxtrain.benchmarks import measure_interleaved
@@ -11,23 +11,23 @@ Shapes = dict[str, tuple[int, ...]]
 
 def section() -> Section:
     mix, thousand = _mix(), {f"w{i}": (1000,) for i in range(1000)}
-    elements = sum(weight.size for weight in drawn(mix, 0)[0].values())
+    elements = sum(weight.size for weight in random_arrays(mix, 0)[0].values())
     note = (
         f"Adam. The mix is {len(mix)} tensors with {elements:,} elements: an embedding, ten transformer layers and "
         "fourteen convolutions with their normalizations."
     )
-    many, few = _timings(thousand), _timings(mix)
+    many, few = _measure(thousand), _measure(mix)
     per_array = many["loose"] * (1 / len(thousand))
     return Section(
-        "Many arrays, beside the peers",
+        "Many arrays, compared with other libraries",
         note,
         [
-            faster(f"{len(mix)} tensors, flat", few["flat"], "torch fused", few["torch"], 1.8),
-            faster(f"{len(mix)} tensors, loose", few["loose"], "torch fused", few["torch"], None),
-            faster("1,000 tensors of 1,000, flat", many["flat"], "torch fused", many["torch"], 20),
-            faster("1,000 tensors of 1,000, loose", many["loose"], "torch fused", many["torch"], 2),
+            speedup(f"{len(mix)} tensors, flat", few["flat"], "torch fused", few["torch"], 1.8),
+            speedup(f"{len(mix)} tensors, loose", few["loose"], "torch fused", few["torch"], None),
+            speedup("1,000 tensors of 1,000, flat", many["flat"], "torch fused", many["torch"], 20),
+            speedup("1,000 tensors of 1,000, loose", many["loose"], "torch fused", many["torch"], 2),
             Figure(
-                "each loose array, all in",
+                "each loose array, including overhead",
                 f"{per_array.median * 1e6:.2f} µs",
                 "-",
                 per_array.median * 1e6,
@@ -39,9 +39,9 @@ def section() -> Section:
     )
 
 
-def _timings(shapes: Shapes):
-    weights, gradients = drawn(shapes, seed=2)
-    copies = {"flat": FlatParameters(weights), "loose": copied(weights), "torch": copied(weights)}
+def _measure(shapes: Shapes):
+    weights, gradients = random_arrays(shapes, seed=2)
+    copies = {"flat": FlatParameters(weights), "loose": copy_arrays(weights), "torch": copy_arrays(weights)}
     flat_gradients = FlatParameters(gradients)
     flat, loose = (build(RULES["adam"], backend="compiled") for _ in range(2))
     steps = {
@@ -49,7 +49,7 @@ def _timings(shapes: Shapes):
         "loose": lambda: loose.step(copies["loose"], gradients),
         "torch": torch_step("adam", copies["torch"], gradients),
     }
-    assert_alike(steps, {name: _getter(arrays) for name, arrays in copies.items()})
+    assert_same_weights(steps, {name: _getter(arrays) for name, arrays in copies.items()})
     return measure_interleaved(steps, seconds=4)
 
 

@@ -1,4 +1,4 @@
-"""The same training loop in torch, and in jax with optax: one epoch at a time, as their users write it."""
+"""The same training loop in torch, and in jax with optax, written in the usual way of these libraries."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -16,7 +16,7 @@ from mxtrain.data import InMemorySamples
 
 
 class TorchRun:
-    """nn.Sequential with torch's fused Adam; batches are gathered by index, sums stay in tensors until the end."""
+    """nn.Sequential with torch's fused Adam; batches are gathered by index, and sums stay in tensors until the end."""
 
     def __init__(
         self, weights: Arrays, training: InMemorySamples, validation: InMemorySamples, batch_size: int, accuracy: bool
@@ -34,11 +34,11 @@ class TorchRun:
         self.batch_size, self.accuracy = batch_size, accuracy
 
     def epoch(self, order: torch.Tensor | None = None) -> float:
-        """One epoch, without the smaller batch that is left over; returns its mean loss."""
+        """Run one epoch, without an incomplete last batch, and return its mean loss."""
         if order is None:
             order = torch.randperm(len(self.inputs))
         count = len(self.inputs) // self.batch_size
-        total, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+        total, correct = torch.zeros(()), torch.zeros((), dtype=torch.int64)
         for rows in order[: count * self.batch_size].split(self.batch_size):
             inputs, targets = self.inputs[rows], self.targets[rows]
             outputs = self.model(inputs)
@@ -48,9 +48,9 @@ class TorchRun:
             self.optimizer.step()
             total += loss.detach()
             if self.accuracy:
-                right += (outputs.detach().argmax(1) == targets).sum()
+                correct += (outputs.detach().argmax(1) == targets).sum()
         self.evaluate()
-        right.item()
+        correct.item()
         return total.item() / count
 
     @torch.no_grad()
@@ -64,19 +64,19 @@ class TorchRun:
 
 
 class OptaxRun:
-    """One compiled function for a whole step, gather included; parameters and slots are donated to it."""
+    """One compiled function for a whole step, including the gather; parameters and slots are donated to it."""
 
     def __init__(self, weights: Arrays, training: InMemorySamples, batch_size: int) -> None:
         rule = optax.chain(optax.add_decayed_weights(DECAY), optax.adam(1e-3))
         params = [(jnp.array(weight), jnp.array(bias)) for weight, bias in _layers(weights)]
-        self.held = (params, rule.init(params))
+        self.state = (params, rule.init(params))
         self.inputs, self.targets = jnp.array(training.inputs), jnp.array(training.targets)
         self.batch_size, self.generator = batch_size, np.random.default_rng(0)
 
         def loss(params, inputs, targets):
             *hidden, (weight, bias) = params
-            for below, offset in hidden:
-                inputs = jax.nn.relu(inputs @ below + offset)
+            for hidden_weight, hidden_bias in hidden:
+                inputs = jax.nn.relu(inputs @ hidden_weight + hidden_bias)
             outputs = inputs @ weight + bias
             return optax.softmax_cross_entropy_with_integer_labels(outputs, targets).mean()
 
@@ -88,15 +88,15 @@ class OptaxRun:
         self.step = jax.jit(step, donate_argnums=(0, 1, 2))
 
     def epoch(self, order: np.ndarray | None = None) -> float:
-        """One epoch, without the smaller batch that is left over; returns its mean loss."""
+        """Run one epoch, without an incomplete last batch, and return its mean loss."""
         if order is None:
             order = self.generator.permutation(len(self.inputs))
         count = len(self.inputs) // self.batch_size
-        params, state = self.held
+        params, state = self.state
         total = jnp.zeros(())
         for rows in order[: count * self.batch_size].reshape(count, self.batch_size):
             params, state, total = self.step(params, state, total, self.inputs, self.targets, rows)
-        self.held = jax.block_until_ready((params, state))
+        self.state = jax.block_until_ready((params, state))
         return float(total) / count
 
 
@@ -105,5 +105,5 @@ def _layers(weights: Arrays) -> Sequence[tuple[np.ndarray, np.ndarray]]:
     return [pair for number, pair in enumerate(pairwise(values)) if number % 2 == 0]
 
 
-def _tensors(part: InMemorySamples) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.from_numpy(part.inputs), torch.from_numpy(part.targets)
+def _tensors(samples: InMemorySamples) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(samples.inputs), torch.from_numpy(samples.targets)

@@ -1,6 +1,6 @@
-"""Measure mxtrain beside its peers, all in one process and in turns, and write docs/performance.md.
+"""Compare mxtrain with other libraries, interleaved in one process, and write docs/performance.md.
 
-Every library has all cores: torch, jax, BLAS and mxtrain each start as many threads as there are.
+Every library uses all cores: torch, jax, BLAS and mxtrain each start one thread per core.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What was measured, as Markdown: tables of figures with their targets, and the machine they were measured on."""
+"""Benchmark results as Markdown: tables of figures with their targets, and a description of the machine."""
 
 import os
 import platform
@@ -15,60 +15,62 @@ PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 
 @dataclass(frozen=True)
 class Figure:
-    """One row: what was measured, what it is compared with, and the factor or amount that counts.
+    """One row of a table: a measurement, its reference, and the resulting factor or amount.
 
-    `reached` must be at least `target`, or below it where `at_most`; without a target it only informs.
+    `result` must be at least `target`, or less with `at_most`; without a target it is informative only.
     """
 
-    what: str
+    name: str
     ours: str
-    beside: str
-    reached: float
+    reference: str
+    result: float
     target: float | None = None
     unit: str = "×"
     at_most: bool = False
 
     @property
-    def met(self) -> bool:
-        return self.target is None or (self.reached < self.target if self.at_most else self.reached >= self.target)
+    def is_met(self) -> bool:
+        return self.target is None or (self.result < self.target if self.at_most else self.result >= self.target)
 
     def row(self) -> str:
         if self.target is None:
             target = "-"
         else:
             target = f"{'under' if self.at_most else 'at least'} {self.target:g}{self.unit}"
-        verdict = "" if self.target is None else ", met" if self.met else ", **missed**"
-        return f"| {self.what} | {self.ours} | {self.beside} | {target} | {self.reached:.3g}{self.unit}{verdict} |"
+        verdict = "" if self.target is None else ", met" if self.is_met else ", **missed**"
+        return f"| {self.name} | {self.ours} | {self.reference} | {target} | {self.result:.3g}{self.unit}{verdict} |"
 
 
 @dataclass(frozen=True)
 class Section:
-    """One table, below a line that says what it holds."""
+    """One table, below a paragraph that describes it."""
 
     title: str
     note: str
     figures: Sequence[Figure]
 
     def text(self) -> str:
-        head = "| what | mxtrain | beside | target | reached |\n| --- | --- | --- | --- | --- |"
+        head = "| measurement | mxtrain | reference | target | result |\n| --- | --- | --- | --- | --- |"
         return "\n".join([f"### {self.title}", "", self.note, "", head, *(each.row() for each in self.figures)])
 
 
-def faster(what: str, ours: Timing, name: str, theirs: Timing, target: float | None, unit: str = "ms") -> Figure:
-    """How many times as fast as a peer."""
-    return Figure(what, told(ours, unit), f"{name} {told(theirs, unit)}", theirs.median / ours.median, target)
+def speedup(name: str, ours: Timing, peer: str, theirs: Timing, target: float | None, unit: str = "ms") -> Figure:
+    """Return the time of another library divided by ours."""
+    return Figure(
+        name, format_timing(ours, unit), f"{peer} {format_timing(theirs, unit)}", theirs.median / ours.median, target
+    )
 
 
-def told(timing: Timing, unit: str = "ms") -> str:
-    """A median with its quartiles."""
+def format_timing(timing: Timing, unit: str = "ms") -> str:
+    """Format a median with its quartiles."""
     factor = {"s": 1, "ms": 1e3, "µs": 1e6}[unit]
     values = (value * factor for value in (timing.low, timing.median, timing.high))
-    low, middle, high = (f"{value:.3g}" if value < 1000 else f"{value:,.0f}" for value in values)
-    return f"{middle} {unit} ({low} to {high})"
+    low, median, high = (f"{value:.3g}" if value < 1000 else f"{value:,.0f}" for value in values)
+    return f"{median} {unit} ({low} to {high})"
 
 
 def machine() -> str:
-    """The processor, its caches, the memory, the system and the load, as a list."""
+    """List the processor, its caches, the memory, the system and the load."""
     cores = len(os.sched_getaffinity(0))
     load = ", ".join(f"{each:.2f}" for each in os.getloadavg())
     facts = {
@@ -81,11 +83,12 @@ def machine() -> str:
 
 
 def versions(packages: Sequence[str]) -> str:
+    """List the versions of packages."""
     return "- Versions: " + ", ".join(f"{package} {version(package)}" for package in packages)
 
 
 def write(part: str, text: str) -> None:
-    """Put generated text between a part's two marks in docs/performance.md."""
+    """Replace the text between the two marks of a part in docs/performance.md."""
     begin, end = f"<!-- {part}: generated from here -->", f"<!-- {part}: to here -->"
     page = PAGE.read_text(encoding="utf-8")
     before, rest = page.split(begin)

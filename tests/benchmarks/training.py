@@ -1,4 +1,4 @@
-"""`fit`: whole iterations and whole epochs, beside torch, jax with optax, and scikit-learn."""
+"""Whole iterations and epochs of `fit`, compared with torch, jax with optax, and scikit-learn."""
 
 import tempfile
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from arrays import DECAY
 from peer_training import OptaxRun, TorchRun
-from report import Section, faster
+from report import Section, speedup
 from sklearn.neural_network import MLPClassifier
 
 from mxtrain.benchmarks import measure_interleaved
@@ -20,13 +20,13 @@ _BACKENDS = ("compiled", "numpy")
 
 def section() -> Section:
     note = (
-        "`Trainer.run_epoch` with the same model, data, batches and Adam for all; mxtrain, torch and jax are checked to "
-        "have the same loss after an epoch from the same weights in the same order. digits: 1,438 samples and 359 for "
-        "validation, mlp [64], batches of 32, loss and accuracy of both parts, an epoch divided by its iterations. "
-        "60,000 x 784: made up, mlp [256, 128], batches of 128, the loss only, seconds an epoch; scikit-learn draws its "
-        "own first weights and order, and is not checked."
+        "`Trainer.run_epoch`; all libraries use the same model, data, batches and Adam. It is checked that mxtrain, torch "
+        "and jax have the same loss after an epoch from the same weights in the same order. digits: 1,438 training and 359 "
+        "validation samples, mlp [64], batches of 32, loss and accuracy of both, the time of an epoch divided by its "
+        "iterations. 60,000 x 784: synthetic data, mlp [256, 128], batches of 128, the loss only, seconds per epoch; "
+        "scikit-learn chooses its own initial weights and order, and is not checked."
     )
-    return Section("Whole training loops, beside the peers", note, [*_digits(), *_images()])
+    return Section("Whole training loops, compared with other libraries", note, [*_digits(), *_images()])
 
 
 def _digits():
@@ -34,11 +34,11 @@ def _digits():
     theirs = _torch(ours["compiled"], accuracy=True)
     checked = _torch(ours["compiled"], accuracy=True)
     _check([checked.epoch(_order(ours["compiled"]))], ours["compiled"])
-    contenders = {backend: _epoch(trainer) for backend, trainer in ours.items()} | {"torch": theirs.epoch}
+    candidates = {backend: _epoch(trainer) for backend, trainer in ours.items()} | {"torch": theirs.epoch}
     count = len(ours["compiled"].batches)
-    timings = {name: each * (1 / count) for name, each in measure_interleaved(contenders, seconds=6).items()}
+    timings = {name: each * (1 / count) for name, each in measure_interleaved(candidates, seconds=6).items()}
     return [
-        faster(f"digits, an iteration, {name}", timings[backend], "torch", timings["torch"], target, "µs")
+        speedup(f"digits, an iteration, {name}", timings[backend], "torch", timings["torch"], target, "µs")
         for backend, name, target in (
             ("compiled", "compiled backend (auto in a long run)", 4),
             ("numpy", "NumPy backend (auto in a short run)", None),
@@ -47,7 +47,7 @@ def _digits():
 
 
 def _images():
-    inputs, targets = _drawn_images()
+    inputs, targets = _random_images()
     ours = image_trainer()
     theirs = _torch(ours, accuracy=False)
     optax = OptaxRun(ours.parameters(), ours.dataset.training, 128)
@@ -69,14 +69,14 @@ def _images():
     )
     targets_by_peer = {"torch": 2, "scikit-learn": 2, "jax + optax": 1.3}
     return [
-        faster("60,000 x 784, an epoch", timings["mxtrain"], peer, timings[peer], target, "s")
+        speedup("60,000 x 784, an epoch", timings["mxtrain"], peer, timings[peer], target, "s")
         for peer, target in targets_by_peer.items()
     ]
 
 
 def image_trainer(**fit):
-    """Ours, for 60,000 x 784, with more for the section `fit` of its config."""
-    inputs, targets = _drawn_images()
+    """Return the trainer of mxtrain for 60,000 x 784, with additional values in the `fit` section of its config."""
+    inputs, targets = _random_images()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "images.npz"
         np.savez(path, inputs=inputs, targets=targets)
@@ -107,18 +107,18 @@ def _epoch(trainer):
 
 
 def _order(trainer):
-    """The first epoch's order of samples."""
+    """Return the order of the samples in the first epoch."""
     samples = len(trainer.dataset.training)
     return torch.from_numpy(permutation(trainer.config.seed, "order", 1, size=samples).astype(np.int64))
 
 
 def _check(losses, trainer):
-    """The loss of the first epoch must be the peers': then all do the same work."""
+    """Check that all libraries do the same work: their losses of the first epoch must agree."""
     own = trainer.run_epoch()["loss"]
     np.testing.assert_allclose(losses, own, rtol=1e-3)
 
 
-def _drawn_images():
+def _random_images():
     generator = np.random.default_rng(3)
     centres = generator.standard_normal((10, 784), dtype=np.float32)
     targets = generator.integers(0, 10, 60_000)

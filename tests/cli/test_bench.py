@@ -16,8 +16,8 @@ def brief(monkeypatch):
     from mxtrain.benchmarks import rule_benchmark, run_benchmark
     from mxtrain.benchmarks.measurement import measure_interleaved
 
-    def briefly(contenders, *, seconds):
-        return measure_interleaved(contenders, seconds=0, rounds=2)
+    def briefly(candidates, *, seconds):
+        return measure_interleaved(candidates, seconds=0, rounds=2)
 
     for module in (rule_benchmark, run_benchmark):
         monkeypatch.setattr(module, "measure_interleaved", briefly)
@@ -88,7 +88,7 @@ def test_the_limit_does_the_rules_divisions_and_square_roots():
         assert {step.operation for step in program.instructions} == {"add"}
 
 
-def test_contenders_take_turns_forwards_and_backwards():
+def test_candidates_take_turns_forwards_and_backwards():
     from mxtrain.benchmarks.measurement import measure_interleaved
 
     calls = []

@@ -116,7 +116,7 @@ def test_every_word_for_a_letter_stands_there() -> None:
 
 
 def test_the_limits_are_those_in_force() -> None:
-    limits = [row[1] for row in _rows("What")]
+    limits = [row[1] for row in _rows("Limit")]
     assert limits == [
         f"{MAX_BYTES // 1024} KiB, a regular file",
         f"{MAX_NODES:,}",

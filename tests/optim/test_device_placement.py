@@ -77,7 +77,7 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
     module.asarray = lambda array: array if isinstance(array, ndarray) else ndarray(np.array(array))
     monkeypatch.setitem(sys.modules, "cupy", module)
     monkeypatch.setattr(np, "zeros_like", _zeros_like(np.zeros_like))
-    monkeypatch.setattr(selection.AutoBackend, "_on_gpu", lambda self: Backend())
+    monkeypatch.setattr(selection.AutoBackend, "_gpu_backend", lambda self: Backend())
     return module
 
 

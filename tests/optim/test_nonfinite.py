@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import mxtrain
+from mxtrain.optim.nonfinite import NonFiniteGuard
 from mxtrain.optim.rules import RULES
 
 CONFIGS: list[dict[str, Any]] = [{"kind": rule.model_fields["kind"].annotation.__args__[0]} for rule in RULES]  # type: ignore[union-attr]
@@ -20,7 +21,7 @@ MESSAGE = "^weight 'w': its slot . is NaN or infinite, so the weight no longer m
 def always_trying(config: Any, policy: Any) -> mxtrain.Optimizer:
     """An optimizer that tries each step on copies."""
     optimizer = mxtrain.build(config, on_nonfinite=policy)
-    optimizer._cannot_overflow = lambda *_: (False, False)
+    optimizer._guard._cannot_overflow = lambda *_: (False, False)
     return optimizer
 
 
@@ -70,8 +71,8 @@ def test_decisions_are_those_of_a_trial_of_every_step(config: Any, dtype: str, m
 
 def test_a_step_far_from_overflow_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     trials: list[int] = []
-    problem = mxtrain.Optimizer._problem
-    monkeypatch.setattr(mxtrain.Optimizer, "_problem", lambda *given: (trials.append(1), problem(*given))[1])
+    describe = NonFiniteGuard._describe_nonfinite
+    monkeypatch.setattr(NonFiniteGuard, "_describe_nonfinite", lambda *given: (trials.append(1), describe(*given))[1])
     for config in CONFIGS:
         optimizer, weight = mxtrain.build(config, on_nonfinite="raise"), np.ones((3, 4), "float32").T
         for _ in range(40):
@@ -150,7 +151,7 @@ def test_the_default_warns_once_and_changes_no_bit(config: Any, make: Any) -> No
 def test_slots_are_scanned_at_powers_of_two_then_every_1024th_step(monkeypatch: pytest.MonkeyPatch) -> None:
     scans: list[int] = []
     optimizer, weights = mxtrain.build({"kind": "adam"}), {"w": np.ones(1), "b": np.ones(1)}
-    optimizer._first_nonfinite = lambda kinds: scans.append(optimizer.state.curr_iter)
+    optimizer._guard.first_nonfinite = lambda store, kinds: scans.append(optimizer.state.curr_iter)
     for _ in range(3100):
         optimizer.step(weights, weights | {name: np.zeros(1) for name in weights})
     assert scans == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3072]
@@ -181,8 +182,8 @@ def test_single_updates_warn_where_they_are_called() -> None:
 
 
 def test_a_rule_without_slots_checks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mxtrain.Optimizer, "_first_nonfinite", None)
-    monkeypatch.setattr(mxtrain.Optimizer, "_cannot_overflow", None)
+    monkeypatch.setattr(NonFiniteGuard, "first_nonfinite", None)
+    monkeypatch.setattr(NonFiniteGuard, "_cannot_overflow", None)
     for policy in ("warn", "raise", "skip"):
         optimizer = mxtrain.build({"kind": "sgd"}, on_nonfinite=policy)  # type: ignore[arg-type]
         optimizer.step({"w": np.ones(1)}, {"w": np.array([np.nan])})

@@ -101,7 +101,7 @@ def test_loading_refuses(saved: Any, message: str) -> None:
 def test_a_loaded_state_of_another_shape_is_refused_by_the_first_update() -> None:
     optimizer = mxtrain.build({"kind": "adam"})
     optimizer.load_state_dict(GOOD)
-    with pytest.raises(mxtrain.ArrayError, match=r"the slots kept for it have shape \(3,\)"):
+    with pytest.raises(mxtrain.ArrayError, match=r"its slots have shape \(3,\)"):
         optimizer.step({"W": np.ones(4, dtype="float32")}, {"W": np.ones(4, dtype="float32")})
 
 

@@ -101,7 +101,7 @@ def test_a_changed_digit_in_the_results_is_refused(sweep, capsys):
     file.write_text(file.read_text().replace('"value": 0.', '"value": 8.', 1))
     assert main(["sweep", str(sweep), "--status"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith(f"{file} is damaged: its checksum differs; `mxtrain resume {sweep}` writes it anew")
+    assert line.endswith(f"{file} is damaged: its checksum differs; `mxtrain resume {sweep}` writes it again")
     assert main(["resume", str(sweep), "--workers", "1", "--quiet"]) == 0
     assert main(["sweep", str(sweep), "--status"]) == 0
 

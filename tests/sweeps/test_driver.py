@@ -50,7 +50,7 @@ def test_trials_that_failed_are_restored_from_their_folders(tmp_path):
     search = {"optimizer.η": {"choice": [0.01, 1e30]}}
     config = small(search=search, sampler={"kind": "grid"}, optimizer={"kind": "sgd"}, pruner=ASHA)
     whole = mxtrain.sweep(config, run_dir=tmp_path, workers=1)
-    assert whole.counted("failed")
+    assert whole.in_state("failed")
     (tmp_path / "study.db").unlink()
     assert table(mxtrain.sweep(config, run_dir=tmp_path, workers=1)) == table(whole)
     assert sorted(path.name for path in (tmp_path / "trials").iterdir()) == ["0000", "0001"]
@@ -96,7 +96,7 @@ def test_a_second_driver_of_one_sqlite_file_is_refused_in_any_folder_and_spellin
     )
     with silence_optuna(), contextlib.closing(one), contextlib.closing(two), contextlib.closing(other):
         assert one.attempts() == other.attempts() == []
-        with pytest.raises(mxtrain.FolderBusyError, match="another process works on the study small in sqlite:///"):
+        with pytest.raises(mxtrain.FolderBusyError, match="another process uses the study small in sqlite:///"):
             two.attempts()
     with silence_optuna(), contextlib.closing(two):
         assert two.attempts() == []

@@ -46,15 +46,15 @@ def test_a_trial_that_fails_is_listed_with_its_error_and_tried_again_when_asked(
     config = small(**CUSTOM)
     with contextlib.chdir(tmp_path):
         result = mxtrain.sweep(config, run_dir="sweep", workers=2, model=place)
-        failed = result.counted("failed")
+        failed = result.in_state("failed")
         assert {row["error"] for row in failed} == {"ValueError: too steep"}
         assert [row["number"] for row in failed] == [
             row["number"] for row in result if row["params"]["optimizer.η"] > 0.001
         ]
-        assert mxtrain.sweep(config, run_dir="sweep", workers=2, model=place).counted("failed") == failed
+        assert mxtrain.sweep(config, run_dir="sweep", workers=2, model=place).in_state("failed") == failed
         (tmp_path / "mended").touch()
         again = mxtrain.sweep(config, run_dir="sweep", workers=2, model=place, retry_failed=True)
-        assert not again.counted("failed")
+        assert not again.in_state("failed")
         assert table(again) == table(mxtrain.sweep(config, run_dir="sweep", workers=2, model=place))
         assert table(again) == table(mxtrain.sweep(config, run_dir="clean", workers=2, model=place))
 
@@ -74,10 +74,10 @@ def test_a_model_that_kills_its_worker_fails_its_trial_alone(plugin, tmp_path):
         assert row["state"] == ("failed" if row["params"]["optimizer.η"] > 0.01 else "complete")
     assert all(
         "10 workers were lost in a row: its worker ended with status 3" in row["error"]
-        for row in result.counted("failed")
+        for row in result.in_state("failed")
     )
-    assert result.counted("failed")
-    assert result.counted("complete")
+    assert result.in_state("failed")
+    assert result.in_state("complete")
     assert any("to stdout" in log.read_text() for log in (tmp_path / "sweep/logs").iterdir())
 
 
@@ -104,7 +104,7 @@ def test_a_worker_that_dies_and_leaves_a_child_behind_is_noticed(plugin, tmp_pat
     )
     with contextlib.chdir(tmp_path):
         result = mxtrain.sweep(small(**CUSTOM, trials=2), run_dir="sweep", workers=1, model=place)
-    assert not result.counted("failed")
+    assert not result.in_state("failed")
 
 
 def test_the_settings_of_ones_own_model_can_be_searched(plugin, tmp_path):
@@ -126,9 +126,9 @@ def test_a_model_that_cannot_be_imported_is_refused_at_once(tmp_path):
 
 
 def test_a_model_that_is_missing_or_too_many_is_refused_before_the_first_trial(tmp_path):
-    with pytest.raises(mxtrain.ConfigError, match="model: is a custom one; hand it over with --plugin"):
+    with pytest.raises(mxtrain.ConfigError, match="model: kind: custom needs a model; pass it with --plugin"):
         mxtrain.sweep(small(**CUSTOM), run_dir=tmp_path / "one")
-    with pytest.raises(mxtrain.ConfigError, match="model: a model was handed over, but the config has mlp"):
+    with pytest.raises(mxtrain.ConfigError, match="model: a model was passed, but the config has kind: mlp"):
         mxtrain.sweep(small(), run_dir=tmp_path / "two", model="textwrap:dedent")
 
 
@@ -154,7 +154,7 @@ def test_a_retry_that_is_interrupted_goes_on(plugin, tmp_path):
             stop.signal = 15
 
     with contextlib.chdir(tmp_path):
-        assert mxtrain.sweep(config, run_dir="sweep", workers=1, model=place).counted("failed")
+        assert mxtrain.sweep(config, run_dir="sweep", workers=1, model=place).in_state("failed")
         (tmp_path / "mended").touch()
         with pytest.raises(mxtrain.RunInterrupted):
             mxtrain.sweep(config, run_dir="sweep", workers=1, model=place, retry_failed=True, stop=stop, watch=watch)
@@ -191,7 +191,7 @@ def test_an_orphan_that_still_holds_a_runs_folder_is_waited_for(tmp_path, monkey
 
 
 def test_a_model_that_workers_could_not_import_is_refused_at_once(tmp_path):
-    with pytest.raises(mxtrain.SweepError, match="put its function at the top of a module of its own"):
+    with pytest.raises(mxtrain.SweepError, match="define its function at the top level of a separate module"):
         mxtrain.sweep(small(**CUSTOM), run_dir=tmp_path, model=lambda *args: None)
 
 
@@ -233,5 +233,5 @@ def test_a_sweep_that_could_not_begin_may_become_another(tmp_path, monkeypatch):
         with pytest.raises(mxtrain.SweepError, match=r"the sampler qmc needs scipy; pip install 'mxtrain\[samplers\]'"):
             mxtrain.sweep(small(sampler={"kind": "qmc"}), run_dir=tmp_path, workers=1)
     assert len(mxtrain.sweep(small(trials=1), run_dir=tmp_path, workers=1)) == 1
-    with pytest.raises(mxtrain.ConfigError, match="sampler.kind: was 'random' when the sweep in .* was begun"):
+    with pytest.raises(mxtrain.ConfigError, match="sampler.kind: was 'random' when the sweep in .* was started"):
         mxtrain.sweep(small(sampler={"kind": "tpe"}, trials=1), run_dir=tmp_path, workers=1)

@@ -44,7 +44,7 @@ def test_a_plugin_finds_its_neighbours_and_its_folder_hides_no_module(hostile, m
     )
     Path("later.py").touch()
     config = small(model={"kind": "custom"}, search={"optimizer.η": {"choice": [0.01]}}, sampler={"kind": "grid"})
-    assert not mxtrain.sweep(config, workers=1, model="plugged:model").counted("failed")
+    assert not mxtrain.sweep(config, workers=1, model="plugged:model").in_state("failed")
     assert sys.path[-1] == str(hostile)
     for name in ("plugged", "neighbour"):
         sys.modules.pop(name)
@@ -94,7 +94,7 @@ def test_a_dask_cluster_is_private(hostile):
     found = []
 
     def watch(result):
-        if result.counted("complete") and not found:
+        if result.in_state("complete") and not found:
             processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
             found.extend(it.laddr for each in processes for it in each.net_connections("tcp") if it.status == "LISTEN")
             for ip, port in found:

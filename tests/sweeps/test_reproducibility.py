@@ -39,7 +39,7 @@ def test_one_worker_and_three_have_the_same_trials(kind, tmp_path):
     config = small(**KINDS[kind])
     one, three = (mxtrain.sweep(config, run_dir=tmp_path / str(n), workers=n) for n in (1, 3))
     assert table(one) == table(three)
-    assert not one.counted("failed")
+    assert not one.in_state("failed")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -91,7 +91,7 @@ def test_a_dask_cluster_that_loses_a_worker_has_the_same_trials(tmp_path):
     victims = []
 
     def watch(result):
-        if result.counted("complete") and not victims:
+        if result.in_state("complete") and not victims:
             victims.extend(children(os.getpid(), "spawn_main"))
             if victims:
                 os.kill(victims[0], signal.SIGKILL)
@@ -131,7 +131,7 @@ class StopAtNext:
         self.stop, self.ended = stop, None
 
     def __call__(self, result):
-        ended = len(result.counted("complete")) + len(result.counted("pruned"))
+        ended = len(result.in_state("complete")) + len(result.in_state("pruned"))
         if self.ended is None:
             self.ended = ended
         elif ended > self.ended:

@@ -38,7 +38,7 @@ def test_the_best_is_the_complete_trial_with_the_best_value(result):
 
 def test_a_sweep_is_shown_as_one_line_without_its_rows(result):
     found = f"the best is {result.best['number']}: val_accuracy {result.best['value']:.4f}"
-    complete = len(result.counted("complete"))
+    complete = len(result.in_state("complete"))
     assert repr(result) == f"SweepResult({str(result.run_dir)!r}, {complete} of 6 trials complete, {found})"
 
 

@@ -1,9 +1,9 @@
 """What is drawn for a trial follows from its number and from what the first trials came to, however often a driver began."""
 
 import math
+from dataclasses import replace
 
 import pytest
-from optuna.trial import TrialState
 
 import mxtrain
 from mxtrain.config import sweep_from_dict
@@ -48,22 +48,20 @@ class Course:
                 self.tell(self.told)
                 self.told += 1
             recalled = number < len(before)
-            self.drawn.append(
-                self.sampling.restore_sample(number, before[number]) if recalled else self.sampling.draw(number)
-            )
+            self.drawn.append(self.sampling.restore_sample(before[number]) if recalled else self.sampling.draw(number))
         return self.drawn
 
     def tell(self, number):
-        params = self.drawn[number].point.params
+        params = self.drawn[number].params
         value = -((math.log10(params["optimizer.η"]) + 2.5) ** 2) - (params["optimizer.β1"] - 0.7) ** 2
-        values = [value, params["data.validation"]][: len(self.sweep.settings.objectives)]
-        is_pruned = number % 7 == 3 and len(values) == 1
-        course = {1: value} if len(values) == 1 else {}
-        self.sampling.tell(number, TrialState.PRUNED if is_pruned else TrialState.COMPLETE, values, course)
+        values = (value, params["data.validation"])[: len(self.sweep.settings.objectives)]
+        state = "pruned" if number % 7 == 3 and len(values) == 1 else "complete"
+        rungs = {1: value} if len(values) == 1 else {}
+        self.sampling.tell(replace(self.drawn[number], state=state, values=values, intermediate_values=rungs))
 
 
 def points(drawn):
-    return [each.point.drawn for each in drawn]
+    return [each.drawn for each in drawn]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -86,7 +84,7 @@ def test_a_grid_is_drawn_in_the_order_of_the_file_the_last_value_fastest():
     search = {"data.batch_size": {"choice": [16, 32]}, "optimizer.β1": {"uniform": [0.5, 0.7], "step": 0.1}}
     sweep = sweep_from_dict(small(search=search, sampler={"kind": "grid"}, trials=None, optimizer={"kind": "adam"}))
     with silence_optuna():
-        drawn = [each.point.params for each in Course(sweep).go_on(sweep.total)]
+        drawn = [each.params for each in Course(sweep).go_on(sweep.total)]
     assert [tuple(params.values()) for params in drawn] == [
         (16, 0.5),
         (16, 0.6),

@@ -64,9 +64,7 @@ def test_a_second_driver_of_one_study_is_refused(postgresql, tmp_path):
 
     def watch(result):
         if not refused:
-            with pytest.raises(
-                mxtrain.FolderBusyError, match="another process works on the study busy in postgresql://"
-            ):
+            with pytest.raises(mxtrain.FolderBusyError, match="another process uses the study busy in postgresql://"):
                 mxtrain.sweep(small(storage=postgresql, name="busy"), run_dir=tmp_path / "two", workers=1)
             refused.append(True)
 

@@ -1,4 +1,4 @@
-"""The distributions of a search space, and the interface of a sampler that draws from them."""
+"""Distributions of a search space, and the interface of the samplers that draw from them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -12,49 +12,53 @@ from pydantic_core import PydanticCustomError
 
 from mxtrain.types import Bounds, Config, Finite, ListAsTuple, Positive, PositiveInt, describe, field_error
 
-Plain = None | bool | int | float | str
-"""What a sampler draws, and a study stores."""
+Scalar = None | bool | int | float | str
+"""The type of the values that a sampler draws and a study stores."""
 
 
 class Suggester(Protocol):
-    """Who draws: Optuna's `Trial` is one."""
+    """Draws values; implemented by Optuna's `Trial`."""
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
-        """A number between two bounds."""
+        """Draw a number between two bounds."""
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        """A whole number between two bounds."""
+        """Draw a whole number between two bounds."""
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """One of several values."""
+        """Draw one of several values."""
 
 
 class FixedSuggester:
-    """Draws what was drawn before."""
+    """Returns values that were drawn before.
+
+    Args:
+        drawn: the values by parameter name.
+    """
 
     def __init__(self, drawn: Mapping[str, Any]) -> None:
         self.drawn = drawn
 
     def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> Any:
-        """A number between two bounds."""
+        """Return the number."""
         return self.drawn[name]
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> Any:
-        """A whole number between two bounds."""
+        """Return the whole number."""
         return self.drawn[name]
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """One of several values."""
+        """Return the value."""
         return self.drawn[name]
 
 
 _Number = int  # `Int` has a field of that name
 TAIL_PROBABILITY: Final = 0.0001
-"""What is cut off at each end of a normal distribution: beyond about 3.7 standard deviations."""
+"""Probability cut off at each end of a normal distribution, beyond about 3.7 standard deviations."""
 MAX_STEPS: Final = 10**15
-"""The most steps between two float bounds; float64 distinguishes about as many."""
+"""Largest number of steps between two float bounds; float64 distinguishes about as many."""
 
 
 def _pair_validator(names: str) -> BeforeValidator:
@@ -75,18 +79,18 @@ WholeEnds = Annotated[tuple[_Whole, _Whole], _Ends]
 MeanAndDeviation = Annotated[tuple[Finite, Positive], _pair_validator("[mean, standard deviation]")]
 
 
-def _check_ascending(word: str, ends: tuple[float, float]) -> None:
-    low, high = ends
+def _check_ascending(field: str, bounds: tuple[float, float]) -> None:
+    low, high = bounds
     if low >= high:
         raise field_error(
-            f"{word}.1", f"must be above {_format_number(low)}, the lower bound, got {_format_number(high)}"
+            f"{field}.1", f"must be above {_format_number(low)}, the lower bound, got {_format_number(high)}"
         )
     if not isfinite(high - low):
-        raise field_error(f"{word}.1", f"is too far from {_format_number(low)}, got {_format_number(high)}")
+        raise field_error(f"{field}.1", f"is too far from {_format_number(low)}, got {_format_number(high)}")
 
 
-def _check_step(step: float, ends: tuple[float, float]) -> None:
-    low, high = map(_decimal_fraction, ends)
+def _check_step(step: float, bounds: tuple[float, float]) -> None:
+    low, high = map(_decimal_fraction, bounds)
     steps = (high - low) / _decimal_fraction(step)
     if steps.denominator != 1:
         raise field_error(
@@ -109,44 +113,48 @@ def _format_number(number: float) -> str:
 
 
 class Distribution(Config, ABC):
-    """What a number is drawn from; in a file each is told by the word that it begins with."""
+    """Base class of the distributions of numbers.
 
-    word: ClassVar[str]
+    Attributes:
+        keyword: the field that selects the distribution in a file.
+    """
+
+    keyword: ClassVar[str]
 
     @abstractmethod
-    def suggest(self, draw: Suggester, name: str) -> Plain:
-        """What a sampler draws for it."""
+    def suggest(self, draw: Suggester, name: str) -> Scalar:
+        """Draw a value with a sampler."""
 
     @abstractmethod
-    def ends(self) -> tuple[Plain, Plain]:
-        """What would be drawn for the smallest and for the largest value."""
+    def ends(self) -> tuple[Scalar, Scalar]:
+        """Return the drawn values of the smallest and of the largest value."""
 
-    def value(self, drawn: Any) -> Plain:
-        """The value that something drawn stands for."""
-        plain: Plain = drawn
-        return plain
+    def value(self, drawn: Any) -> Scalar:
+        """Convert a drawn value to the value in the run."""
+        value: Scalar = drawn
+        return value
 
     @property
     def count(self) -> int | None:
-        """How many values there are; None where they are without number."""
+        """Number of values; None if it is infinite."""
         return None
 
-    def point(self, i: int) -> Plain:
-        """What would be drawn for the `i`-th of its values, from 0."""
+    def point(self, i: int) -> Scalar:
+        """Return the drawn value of the `i`-th value, counted from 0."""
         raise IndexError(i)
 
-    def place(self, value: Plain) -> tuple[str | int, ...]:
-        """Where a value that is one of the ends is written, below the distribution; else the distribution itself."""
+    def path_to(self, value: Scalar) -> tuple[str | int, ...]:
+        """Return the path of a value in the mapping of the distribution; () unless it is one of the bounds."""
         low, high = map(self.value, self.ends())
-        return (self.word, 0) if value == low else (self.word, 1) if value == high else ()
+        return (self.keyword, 0) if value == low else (self.keyword, 1) if value == high else ()
 
 
 class Uniform(Distribution):
-    """A number between two bounds, each as likely as the other.
+    """Uniform distribution of a number between two bounds.
 
     Args:
         uniform: the bounds, `[low, high]`, both included.
-        step: where given, only low, low + step and so on up to high; it must divide the distance of the bounds.
+        step: restricts the values to low, low + step, ..., high; it must divide high - low.
 
     Example:
         >>> steps = Uniform(uniform=(0, 0.3), step=0.1)
@@ -154,7 +162,7 @@ class Uniform(Distribution):
         (4, [0.0, 0.1, 0.2, 0.3], 0.3)
     """
 
-    word: ClassVar[str] = "uniform"
+    keyword: ClassVar[str] = "uniform"
     uniform: Ends
     step: Positive | None = None
 
@@ -166,42 +174,42 @@ class Uniform(Distribution):
         return self
 
     def suggest(self, draw: Suggester, name: str) -> float:
-        """A number between the bounds."""
+        """Draw a number between the bounds."""
         low, high = self.uniform
         return draw.suggest_float(name, low, high, step=self.step)
 
     def ends(self) -> tuple[float, float]:
-        """The bounds."""
+        """Return the bounds."""
         return self.uniform
 
     @property
     def count(self) -> int | None:
-        """How many values there are with a step."""
+        """Number of values with a step; None without one."""
         if self.step is None:
             return None
         low, high = map(_decimal_fraction, self.uniform)
         return int((high - low) / _decimal_fraction(self.step)) + 1
 
     def point(self, i: int) -> float:
-        """low + i·step, without the error that adding floats would make."""
-        assert self.step is not None, "without a step there are no points to count"
+        """Return low + i·step, rounded once."""
+        assert self.step is not None, "only values with a step are countable"
         return float(_decimal_fraction(self.uniform[0]) + i * _decimal_fraction(self.step))
 
     def value(self, drawn: Any) -> float:
-        """What was drawn, with a step the exact point."""
+        """Return the drawn number; with a step, the nearest point."""
         if self.step is None:
             return float(drawn)
         return self.point(round((drawn - self.uniform[0]) / self.step))
 
 
 class LogUniform(Distribution):
-    """A number between two bounds above 0, whose logarithm is as likely to be one as another.
+    """Log-uniform distribution of a number between two bounds above 0.
 
     Args:
         log: the bounds, `[low, high]`, both included, above 0.
     """
 
-    word: ClassVar[str] = "log"
+    keyword: ClassVar[str] = "log"
     log: PositiveEnds
 
     @model_validator(mode="after")
@@ -210,21 +218,21 @@ class LogUniform(Distribution):
         return self
 
     def suggest(self, draw: Suggester, name: str) -> float:
-        """A number between the bounds."""
+        """Draw a number between the bounds."""
         return draw.suggest_float(name, *self.log, log=True)
 
     def ends(self) -> tuple[float, float]:
-        """The bounds."""
+        """Return the bounds."""
         return self.log
 
 
 class Int(Distribution):
-    """A whole number between two bounds.
+    """Uniform or log-uniform distribution of a whole number between two bounds.
 
     Args:
         int: the bounds, `[low, high]`, both included.
-        step: where given, only low, low + step and so on up to high; it must divide the distance of the bounds.
-        log: whether the logarithm, rather than the number, is as likely to be one as another; the bounds are above 0.
+        step: restricts the values to low, low + step, ..., high; it must divide high - low.
+        log: draw from a log-uniform distribution; the bounds must be above 0.
 
     Example:
         >>> odd = Int(int=(1, 9), step=2)
@@ -232,7 +240,7 @@ class Int(Distribution):
         (5, 3)
     """
 
-    word: ClassVar[str] = "int"
+    keyword: ClassVar[str] = "int"
     int: WholeEnds
     step: PositiveInt | None = None
     log: bool = False
@@ -241,40 +249,40 @@ class Int(Distribution):
     def _check_bounds(self) -> Self:
         _check_ascending("int", self.int)
         if self.log and self.step is not None:
-            raise field_error("step", "goes with numbers that are equally likely; leave log or step out")
+            raise field_error("step", "cannot be combined with log; remove one of them")
         if self.log and self.int[0] < 1:
             raise field_error("int.0", f"must be above 0 for a logarithm, got {self.int[0]}")
         if self.step is not None:
             _check_step(self.step, self.int)
         return self
 
-    def suggest(self, draw: Suggester, name: str) -> Plain:
-        """A whole number between the bounds."""
+    def suggest(self, draw: Suggester, name: str) -> Scalar:
+        """Draw a whole number between the bounds."""
         return draw.suggest_int(name, *self.int, step=self.step or 1, log=self.log)
 
-    def ends(self) -> tuple[Plain, Plain]:
-        """The bounds."""
+    def ends(self) -> tuple[Scalar, Scalar]:
+        """Return the bounds."""
         return self.int
 
     @property
     def count(self) -> "_Number | None":
-        """How many values there are."""
+        """Number of values."""
         low, high = self.int
         return (high - low) // (self.step or 1) + 1
 
-    def point(self, i: "_Number") -> Plain:
-        """low + i·step."""
+    def point(self, i: "_Number") -> Scalar:
+        """Return low + i·step."""
         return self.int[0] + i * (self.step or 1)
 
 
 class Normal(Distribution):
-    """A number around a mean, drawn as a quantile u: value = mean + deviation·Φ⁻¹(u).
+    """Truncated normal distribution, drawn as a quantile u: value = mean + deviation·Φ⁻¹(u).
 
-    What lies beyond about 3.7 standard deviations, a ten-thousandth on each side, is never drawn.
+    Values beyond about 3.7 standard deviations, a probability of 0.0001 on each side, are never drawn.
 
     Args:
         normal: `[mean, standard deviation]`, the deviation above 0.
-        within: where given, values outside of these bounds, `[low, high]`, are never drawn either.
+        within: bounds `[low, high]` outside of which no value is drawn.
 
     Example:
         >>> around = Normal(normal=(0, 1), within=(-1, 1))
@@ -282,7 +290,7 @@ class Normal(Distribution):
         ((0.15865525393145707, 0.8413447460685429), 0.0)
     """
 
-    word: ClassVar[str] = "normal"
+    keyword: ClassVar[str] = "normal"
     normal: MeanAndDeviation
     within: Ends | None = None
 
@@ -298,7 +306,7 @@ class Normal(Distribution):
             _check_ascending("within", self.within)
             low, high = self.ends()
             if low >= high:
-                raise field_error("within", "must hold some of what lies within 3.7 standard deviations of the mean")
+                raise field_error("within", "must include values within 3.7 standard deviations of the mean")
         return self
 
     @property
@@ -306,19 +314,19 @@ class Normal(Distribution):
         return NormalDist(*self.normal)
 
     def suggest(self, draw: Suggester, name: str) -> float:
-        """A quantile."""
+        """Draw a quantile."""
         low, high = self.ends()
         return draw.suggest_float(name, low, high)
 
     def ends(self) -> tuple[float, float]:
-        """The quantiles of the smallest and of the largest value."""
+        """Return the quantiles of the smallest and of the largest value."""
         if self.within is None:
             return (TAIL_PROBABILITY, 1 - TAIL_PROBABILITY)
         low, high = map(self._normal_dist.cdf, self.within)
         return max(low, TAIL_PROBABILITY), min(high, 1 - TAIL_PROBABILITY)
 
     def value(self, drawn: Any) -> float:
-        """The value of a quantile."""
+        """Return the value of a quantile."""
         if self.within is not None:
             low, high = self.within
             if drawn <= self._normal_dist.cdf(low):
@@ -327,8 +335,8 @@ class Normal(Distribution):
                 return high
         return self._normal_dist.inv_cdf(drawn)
 
-    def place(self, value: Plain) -> tuple[str | int, ...]:
-        """The bound that a value is, or the mean and the deviation."""
+    def path_to(self, value: Scalar) -> tuple[str | int, ...]:
+        """Return the path of a bound in `within`, or that of the mean and the deviation."""
         return ("within", self.within.index(value)) if self.within and value in self.within else ("normal",)
 
 
@@ -336,17 +344,17 @@ DISTRIBUTIONS: Final[tuple[type[Distribution], ...]] = (Uniform, LogUniform, Int
 
 
 class Choice(Config):
-    """One of several values: numbers, words, lists, or mappings that may hold distributions of their own.
+    """One of several values: scalars, lists, or mappings, which may contain distributions.
 
     Args:
-        choice: the values, `[a, b, ...]`, each once.
+        choice: the values, `[a, b, ...]`, without duplicates.
     """
 
-    word: ClassVar[str] = "choice"
+    keyword: ClassVar[str] = "choice"
     choice: Annotated[tuple[Any, ...], ListAsTuple, Field(min_length=1)]
 
 
-WORDS: Final = (*(each.word for each in DISTRIBUTIONS), Choice.word)
-"""The words that distributions begin with."""
+KEYWORDS: Final = (*(each.keyword for each in DISTRIBUTIONS), Choice.keyword)
+"""The fields that select a distribution."""
 OPTIONS: Final = ("step", "within")
-"""What may stand beside them; beside `int` also `log`."""
+"""Further fields of distributions; `int` also has `log`."""

@@ -1,14 +1,17 @@
 """Parse the `sweep` section of a config tree into a validated `Sweep`."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
+from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
 from pydantic import ValidationError
 
 from mxtrain.config.data_section import has_ending, is_path
 from mxtrain.config.error_messages import report_validation_errors
-from mxtrain.config.search.distributions import DISTRIBUTIONS, OPTIONS, WORDS, Choice, Distribution
+from mxtrain.config.search.distributions import DISTRIBUTIONS, KEYWORDS, OPTIONS, Choice, Distribution
 from mxtrain.config.search.search_paths import (
     SEARCH,
     closest_distribution,
@@ -16,7 +19,7 @@ from mxtrain.config.search.search_paths import (
     is_distribution,
     why_not_searchable,
 )
-from mxtrain.config.search.space import KeyPath, Option, Options, Parameter, Space, with_canonical_names
+from mxtrain.config.search.space import ChoiceOption, KeyPath, Parameter, ParsedChoice, Space, with_canonical_names
 from mxtrain.config.search.sweep_definition import Sweep, with_defaults
 from mxtrain.config.search.sweep_section import SweepConfig
 from mxtrain.config.search.validation import CombinationValidator, check_compatibility
@@ -40,18 +43,23 @@ from mxtrain.names import display_name
 from mxtrain.types import Config, describe
 
 _MODELS: dict[str, type[Distribution] | type[Choice]] = {
-    Choice.word: Choice,
-    **{model.word: model for model in DISTRIBUTIONS},
+    Choice.keyword: Choice,
+    **{model.keyword: model for model in DISTRIBUTIONS},
 }
 _DATA_PATHS = tuple((name,) for name in DATA_PATHS)
 _EXAMPLE = "{uniform: [0, 1]}"
+_SQLITE_URL = re.compile(r"(?P<start>sqlite(\+\w+)?://[^/?]*/)(?P<path>[^?]*)(\?(?P<query>.*))?", re.DOTALL)
 
 
 class SearchParser:
-    """Reads what is searched, and reports what is wrong with it.
+    """Parses `sweep.search`, and reports its problems.
+
+    Args:
+        tree: the whole file.
+        report: collects the problems.
 
     Attributes:
-        faulty: the paths of what could not be read.
+        unparsed: the paths that have problems.
     """
 
     def __init__(self, tree: MapNode, report: ProblemReport) -> None:
@@ -60,9 +68,9 @@ class SearchParser:
         self.unparsed: list[tuple[str, ...]] = []
 
     def parameters(self, search: MapNode) -> tuple[Parameter, ...]:
-        """What is searched, in the order of the file."""
+        """Return the valid parameters, in the order of the file."""
         entries = {path: entry for path, entry in search.entries.items() if not _is_null(entry.value)}
-        found: list[Parameter] = []
+        parameters: list[Parameter] = []
         for path, entry in entries.items():
             names = tuple(path.split("."))
             if self._is_searchable(names, entry, entries) and (
@@ -70,189 +78,193 @@ class SearchParser:
                     names, (*SEARCH, path), format_path(names), _with_absolute_paths(entry, names)
                 )
             ):
-                found.append(parameter)
+                parameters.append(parameter)
             else:
                 self.unparsed.append(names)
-        return tuple(found)
+        return tuple(parameters)
 
     def _is_searchable(self, names: tuple[str, ...], entry: Entry, entries: dict[str, Entry]) -> bool:
         shown = ".".join(names)
         reason = why_not_searchable(names)
         if reason is None and (value := find_scalar_prefix(names)):
-            reason = f"unknown distribution; the distributions are {', '.join(WORDS)}"
+            reason = f"unknown distribution; the distributions are {', '.join(KEYWORDS)}"
             if isinstance(entry.value, MapNode):
-                reason = f"{format_path(value)} has nothing below it that could be searched"
+                reason = f"{format_path(value)} has no fields that can be searched"
         if reason:
             self.report.add(format_path((*SEARCH, shown)), reason, entry.location)
             return False
         for i in range(1, len(names)):
             if outer := entries.get(".".join(names[:i])):
                 where = f" at {outer.location}" if outer.location else ""
-                message = f"{outer.key}, which holds it, is searched{where}; keep one"
+                message = f"is inside {outer.key}, which is searched{where}; keep one"
                 self.report.add(format_path((*SEARCH, shown)), message, entry.location)
                 return False
         return True
 
-    def _parameter(self, names: tuple[str, ...], written: KeyPath, name: str, entry: Entry) -> Parameter | None:
+    def _parameter(self, names: tuple[str, ...], written_path: KeyPath, name: str, entry: Entry) -> Parameter | None:
         node = entry.value
         if not isinstance(node, MapNode) or not node.entries:
-            self._refuse(names, written, entry)
+            self._report_not_a_distribution(names, written_path, entry)
             return None
-        model = self._model(node, written)
+        model = self._model(node, written_path)
         if model is None:
             return None
         try:
             distribution = model.validate_raw(to_python(node))
         except ValidationError as error:
-            report_validation_errors(error, model, self.tree, self.report, written)
+            report_validation_errors(error, model, self.tree, self.report, written_path)
             return None
         if not isinstance(distribution, Choice):
-            return Parameter(name, names, written, distribution, node, entry.location)
-        options = self._options(names, (*written, "choice"), name, node.entries["choice"].value)
-        return Parameter(name, names, written, options, node, entry.location) if options else None
+            return Parameter(name, names, written_path, distribution, node, entry.location)
+        choice = self._choice(names, (*written_path, "choice"), name, node.entries["choice"].value)
+        return Parameter(name, names, written_path, choice, node, entry.location) if choice else None
 
-    def _refuse(self, names: tuple[str, ...], written: KeyPath, entry: Entry) -> None:
-        """Report what stands where a distribution belongs."""
+    def _report_not_a_distribution(self, names: tuple[str, ...], written_path: KeyPath, entry: Entry) -> None:
         node = entry.value
         if isinstance(node, ScalarNode) and node.invalid:
             return
-        if len(names) > 1 and (word := closest_distribution(names[-1])):
-            self.report.add(format_path(written), f"unknown distribution; did you mean {word}?", entry.location)
+        if len(names) > 1 and (keyword := closest_distribution(names[-1])):
+            self.report.add(format_path(written_path), f"unknown distribution; did you mean {keyword}?", entry.location)
         else:
-            got = "an empty one" if isinstance(node, MapNode) else describe(to_python(node))
-            self.report.add(format_path(written), f"must be a mapping such as {_EXAMPLE}, got {got}", node.location)
+            got = "an empty mapping" if isinstance(node, MapNode) else describe(to_python(node))
+            self.report.add(
+                format_path(written_path), f"must be a mapping such as {_EXAMPLE}, got {got}", node.location
+            )
 
-    def _model(self, node: MapNode, written: KeyPath) -> type[Distribution] | type[Choice] | None:
-        """The model of a distribution, by the word that it begins with; None where that is not clear."""
+    def _model(self, node: MapNode, written_path: KeyPath) -> type[Distribution] | type[Choice] | None:
+        """Return the model of a distribution by its keyword; None, with a reported problem, if that is not clear."""
         entries = node.entries
-        words = [word for word in entries if word in WORDS and not (word == "log" and "int" in entries)]
-        unknown = [
-            (name, word) for name in entries if name not in (*WORDS, *OPTIONS) and (word := closest_distribution(name))
+        keywords = [name for name in entries if name in KEYWORDS and not (name == "log" and "int" in entries)]
+        misspelled = [
+            (name, keyword)
+            for name in entries
+            if name not in (*KEYWORDS, *OPTIONS) and (keyword := closest_distribution(name))
         ]
-        path, place = written, node.location
-        if len(words) > 1:
-            path, place = (*written, words[1]), entries[words[1]].location
-            message = f"{words[0]} and {words[1]} are two distributions of one value; keep one"
-        elif words:
-            return _MODELS[words[0]] if self._has_options(words[0], node, written) else None
-        elif unknown:
-            name, word = unknown[0]
-            path, place = (*written, entries[name].key), entries[name].location
-            message = f"unknown distribution; did you mean {word}?"
+        path, location = written_path, node.location
+        if len(keywords) > 1:
+            path, location = (*written_path, keywords[1]), entries[keywords[1]].location
+            message = f"{keywords[0]} and {keywords[1]} are two distributions of one value; keep one"
+        elif keywords:
+            return _MODELS[keywords[0]] if self._check_options(keywords[0], node, written_path) else None
+        elif misspelled:
+            name, keyword = misspelled[0]
+            path, location = (*written_path, entries[name].key), entries[name].location
+            message = f"unknown distribution; did you mean {keyword}?"
         else:
-            message = f"needs a distribution: {', '.join(WORDS[:-1])} or {WORDS[-1]}"
-        self.report.add(format_path(path), message, place)
+            message = f"needs a distribution: {', '.join(KEYWORDS[:-1])} or {KEYWORDS[-1]}"
+        self.report.add(format_path(path), message, location)
         return None
 
-    def _has_options(self, word: str, node: MapNode, written: KeyPath) -> bool:
-        """Whether all that stands beside a word goes with it, or is for its model to refuse."""
-        fields = _MODELS[word].model_fields
+    def _check_options(self, keyword: str, node: MapNode, written_path: KeyPath) -> bool:
+        """Return True unless a further field belongs to another distribution, which is reported."""
+        fields = _MODELS[keyword].model_fields
         for option in OPTIONS:
             if option in node.entries and option not in fields:
                 having = [other for other, model in _MODELS.items() if option in model.model_fields]
                 have = f"{' and '.join(having)} {'have' if len(having) > 1 else 'has'} it"
-                message = f"unknown field; {word} has none; {have}"
-                self.report.add(format_path((*written, option)), message, node.entries[option].location)
+                message = f"unknown field; {keyword} has none; {have}"
+                self.report.add(format_path((*written_path, option)), message, node.entries[option].location)
                 return False
         return True
 
-    def _options(self, names: tuple[str, ...], written: KeyPath, name: str, node: Node) -> Options | None:
+    def _choice(self, names: tuple[str, ...], written_path: KeyPath, name: str, node: Node) -> ParsedChoice | None:
         assert isinstance(node, ListNode), "checked with the choice"
-        if not all(self._is_plain((*written, i), item) for i, item in enumerate(node.items)):
+        if not all(self._is_plain((*written_path, i), item) for i, item in enumerate(node.items)):
             return None
-        self._refuse_duplicates(written, node)
-        options: list[Option] = []
+        self._report_duplicates(written_path, node)
+        options: list[ChoiceOption] = []
         for i, (label, item) in enumerate(zip(choice_labels(node.items), node.items, strict=True)):
             before = len(self.report.problems)
-            below = self._parameters_of_option(names, (*written, i), f"{name}[{label}]", item)
+            nested = self._parameters_of_option(names, (*written_path, i), f"{name}[{label}]", item)
             if len(self.report.problems) == before:
-                options.append(Option(label, item, (*written, i), below, to_python(item)))
-        return Options(tuple(options)) if options else None
+                options.append(ChoiceOption(label, item, (*written_path, i), nested, to_python(item)))
+        return ParsedChoice(tuple(options)) if options else None
 
-    def _is_plain(self, written: KeyPath, node: Node) -> bool:
-        """Whether a file could hold a value; from a dict anything may come."""
+    def _is_plain(self, written_path: KeyPath, node: Node) -> bool:
+        """Return True if a file can hold a value; others, which a dict can hold, are reported."""
         if isinstance(node, ScalarNode):
             is_plain = isinstance(node.value, None | bool | int | float | str)
             if not is_plain:
                 message = f"must be a value that a file can hold, got {describe(node.value)}"
-                self.report.add(format_path(written), message, node.location)
+                self.report.add(format_path(written_path), message, node.location)
             return is_plain and not node.invalid
-        return all(self._is_plain(written, child) for child in children(node))
+        return all(self._is_plain(written_path, child) for child in children(node))
 
-    def _refuse_duplicates(self, written: KeyPath, node: ListNode) -> None:
-        seen: dict[str, Location | None] = {}
+    def _report_duplicates(self, written_path: KeyPath, node: ListNode) -> None:
+        first: dict[str, Location | None] = {}
         for i, item in enumerate(node.items):
             text = to_flow_style(with_canonical_names(to_python(item)))
-            if text in seen:
-                where = f", first at {seen[text]}" if seen[text] else ""
-                self.report.add(format_path((*written, i)), f"given twice{where}; keep one", item.location)
-            seen.setdefault(text, item.location)
+            if text in first:
+                where = f", first at {first[text]}" if first[text] else ""
+                self.report.add(format_path((*written_path, i)), f"given twice{where}; keep one", item.location)
+            first.setdefault(text, item.location)
 
     def _parameters_of_option(
-        self, names: tuple[str, ...], written: KeyPath, name: str, node: Node
+        self, names: tuple[str, ...], written_path: KeyPath, name: str, node: Node
     ) -> tuple[Parameter, ...]:
-        """What is searched inside of one value of a choice."""
+        """Return the parameters inside of one value of a choice."""
         if is_distribution(node):
-            place = node.location
-            found = self._parameter(names, written, name, Entry("", node, place))
-            return (found,) if found else ()
-        return tuple(self._nested_parameters(names, written, name, node))
+            parameter = self._parameter(names, written_path, name, Entry("", node, node.location))
+            return (parameter,) if parameter else ()
+        return tuple(self._nested_parameters(names, written_path, name, node))
 
     def _nested_parameters(
-        self, names: tuple[str, ...], written: KeyPath, name: str, node: Node
+        self, names: tuple[str, ...], written_path: KeyPath, name: str, node: Node
     ) -> Iterator[Parameter]:
         if isinstance(node, ListNode):
             for i, item in enumerate(node.items):
-                self._refuse_in_list((*written, i), item)
+                self._report_in_list((*written_path, i), item)
             return
         for key, entry in node.entries.items() if isinstance(node, MapNode) else ():
-            path, place, called = (*names, key), (*written, key), f"{name}.{display_name(key)}"
+            path, written, nested_name = (*names, key), (*written_path, key), f"{name}.{display_name(key)}"
             if reason := why_not_searchable(path):
-                self.report.add(format_path(place), reason, entry.location)
+                self.report.add(format_path(written), reason, entry.location)
             elif is_distribution(entry.value):
-                if found := self._parameter(path, place, called, entry):
-                    yield found
+                if parameter := self._parameter(path, written, nested_name, entry):
+                    yield parameter
             else:
-                yield from self._nested_parameters(path, place, called, entry.value)
+                yield from self._nested_parameters(path, written, nested_name, entry.value)
 
-    def _refuse_in_list(self, written: KeyPath, node: Node) -> None:
+    def _report_in_list(self, written_path: KeyPath, node: Node) -> None:
         if is_distribution(node):
-            message = "a list cannot hold what is searched; write whole lists, as in {choice: [[32], [64]]}"
-            self.report.add(format_path(written), message, node.location)
+            message = "a list cannot contain distributions; write whole lists, as in {choice: [[32], [64]]}"
+            self.report.add(format_path(written_path), message, node.location)
         elif isinstance(node, ListNode):
             for i, item in enumerate(node.items):
-                self._refuse_in_list((*written, i), item)
+                self._report_in_list((*written_path, i), item)
 
 
 def _with_absolute_paths(entry: Entry, names: tuple[str, ...]) -> Entry:
-    """The paths of data among the values of a choice, made absolute as those of a run are."""
+    """Make data paths among the values of a choice absolute, like those of a run."""
     return replace(entry, value=_absolute_paths_node(entry.value, names))
 
 
 def _absolute_paths_node(node: Node, names: tuple[str, ...]) -> Node:
     match node:
-        case ScalarNode(str() as text, place) if names[:1] == ("data",) and names[1:] in _DATA_PATHS and is_path(text):
+        case ScalarNode(str() as text, location) if (
+            names[:1] == ("data",) and names[1:] in _DATA_PATHS and is_path(text)
+        ):
             is_name = names[1] == "target" and not has_ending(text, (".npy",))
-            return node if is_name else ScalarNode(absolute_path(text, place), place)
-        case ListNode(items, place):
-            return ListNode(tuple(_absolute_paths_node(item, names) for item in items), place)
+            return node if is_name else ScalarNode(absolute_path(text, location), location)
+        case ListNode(items, location):
+            return ListNode(tuple(_absolute_paths_node(item, names) for item in items), location)
         case MapNode(entries):
-            below = {name: (*names, *(() if is_distribution(node) else (name,))) for name in entries}
-            inside = {
-                name: replace(entry, value=_absolute_paths_node(entry.value, below[name]))
+            paths = {name: names if is_distribution(node) else (*names, name) for name in entries}
+            absolute = {
+                name: replace(entry, value=_absolute_paths_node(entry.value, paths[name]))
                 for name, entry in entries.items()
             }
-            return replace(node, entries=inside)
+            return replace(node, entries=absolute)
     return node
 
 
 def _is_null(node: Node) -> bool:
-    """Whether a search was taken away, with `null`."""
+    """Return True for `null`, which removes a parameter of a file that is extended."""
     return isinstance(node, ScalarNode) and node.value is None and not node.invalid
 
 
 def choice_labels(items: Sequence[Node]) -> list[Any]:
-    """What samplers draw for the values of a choice: single values themselves, for all else a text."""
+    """Return the labels that samplers draw: scalars themselves, and a text for each mapping or list."""
     values = [with_canonical_names(to_python(item)) for item in items]
     kinds = [
         value["kind"] if isinstance(value, dict) and isinstance(value.get("kind"), str) else None for value in values
@@ -261,7 +273,7 @@ def choice_labels(items: Sequence[Node]) -> list[Any]:
         _label_text(value, kind, kinds) if isinstance(value, dict | list) else value
         for value, kind in zip(values, kinds, strict=True)
     ]
-    if len(set(labels)) < len(labels):  # to Python, 1, 1.0 and true are one
+    if len(set(labels)) < len(labels):  # 1, 1.0 and True are equal in Python
         labels = [label if isinstance(label, str) else to_flow_style(label) for label in labels]
     first: dict[Any, int] = {}
     return [label if first.setdefault(label, i) == i else f"{label} #{i}" for i, label in enumerate(labels)]
@@ -272,7 +284,7 @@ def _label_text(value: Any, kind: str | None, kinds: Sequence[str | None]) -> st
 
 
 class SweepSection(SweepConfig):
-    """The whole of the section, as it is checked and described."""
+    """The whole section, as it is validated and described."""
 
     search: Any = None
 
@@ -282,27 +294,31 @@ class _SectionAlone(Config):
 
 
 def has_sweep(tree: MapNode) -> bool:
-    """Whether a file describes a sweep; `sweep: null` takes one away."""
+    """Return True if a file describes a sweep; `sweep: null` removes that of a file that is extended."""
     entry = tree.entries.get("sweep")
     return entry is not None and not (isinstance(entry.value, ScalarNode) and entry.value.value is None)
 
 
 def without_sweep(tree: MapNode) -> MapNode:
-    """The run alone."""
+    """Return the tree of the run alone."""
     return replace(tree, entries={name: entry for name, entry in tree.entries.items() if name != "sweep"})
 
 
 def build_sweep(tree: MapNode, report: ProblemReport) -> Sweep:
-    """The sweep that a tree holds; a ConfigError with every problem of it and of the runs that it can come to."""
+    """Return the sweep that a tree holds.
+
+    Raises:
+        ConfigError: every problem of the sweep, and of the runs that are validated.
+    """
     settings = _settings(tree, report)
-    reader = SearchParser(tree, report)
-    space = Space(reader.parameters(_find_search(tree, report)))
+    parser = SearchParser(tree, report)
+    space = Space(parser.parameters(_find_search(tree, report)))
     base = without_sweep(tree)
-    max_epochs = CombinationValidator(tree, base, space, reader.unparsed, settings).check(report)
+    max_epochs = CombinationValidator(tree, base, space, parser.unparsed, settings).check(report)
     if settings is not None:
         check_compatibility(settings, space, max_epochs, tree, report)
     report.check()
-    assert settings is not None, "what is wrong with it was reported"
+    assert settings is not None, "its problems were reported"
     return Sweep(settings, space, with_defaults(base), max_epochs, base)
 
 
@@ -321,34 +337,30 @@ def _settings(tree: MapNode, report: ProblemReport) -> SweepConfig | None:
 
 
 def _absolute_sqlite(url: str, location: Location | None) -> str:
-    """Return the address of a SQLite database with the absolute path of its file."""
-    from sqlalchemy.engine import make_url  # heavy, and seldom needed
-
-    parts = make_url(url)
-    if not parts.database:
+    """Return the URL of a SQLite database with the absolute path of its file, quoted as SQLAlchemy quotes it."""
+    match = _SQLITE_URL.fullmatch(url)
+    if match is None or not match["path"]:
         return url
-    url = parts.set(database=absolute_path(parts.database, location)).render_as_string(hide_password=False)
-    return url.replace(" ", "%20")
+    path = quote(absolute_path(unquote(match["path"]), location), safe="+/")
+    options = sorted(parse_qsl(match["query"] or ""), key=itemgetter(0))
+    query = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in options)
+    return f"{match['start']}{path}{'?' if query else ''}{query}"
 
 
 def _find_search(tree: MapNode, report: ProblemReport) -> MapNode:
-    """What is searched; an empty mapping where there is nothing."""
+    """Return the value of `sweep.search`; an empty mapping, with a reported problem, if it is missing or invalid."""
     example = "{optimizer.η: {log: [1e-4, 1e-1]}}"
     sweep = tree.entries["sweep"].value
-    node, place = find_node(tree, SEARCH)
+    node, location = find_node(tree, SEARCH)
     if isinstance(node, MapNode):
-        if not any(map(_is_not_null, (entry.value for entry in node.entries.values()))) and not node.invalid:
-            report.add("sweep.search", f"is empty; say what is searched, as in {example}", node.location)
+        if all(_is_null(entry.value) for entry in node.entries.values()) and not node.invalid:
+            report.add("sweep.search", f"is empty; name the values to search, as in {example}", node.location)
         return node
     if isinstance(sweep, MapNode) and not sweep.invalid:
         if node is None:
-            report.add("sweep.search", f"required; a mapping such as {example}", place)
+            report.add("sweep.search", f"required; a mapping such as {example}", location)
         elif not (isinstance(node, ScalarNode) and node.invalid):
             report.add(
                 "sweep.search", f"must be a mapping such as {example}, got {describe(to_python(node))}", node.location
             )
     return MapNode({})
-
-
-def _is_not_null(node: Node) -> bool:
-    return not (isinstance(node, ScalarNode) and node.value is None and not node.invalid)

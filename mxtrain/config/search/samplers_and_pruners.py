@@ -1,4 +1,4 @@
-"""Settings of the samplers and pruners. Optuna implements them, and the defaults are Optuna's."""
+"""Settings of the samplers and pruners; Optuna implements them, and the defaults are those of Optuna."""
 
 from typing import Annotated, Literal, Self
 
@@ -10,18 +10,18 @@ Reduction = Annotated[int, Bounds(ge=2, whole=True, ceiling=2**31 - 1)]
 
 
 class NoPruner(Config):
-    """Every trial is trained to its end."""
+    """No pruning."""
 
     kind: Literal["none"] = "none"
 
 
 class Median(Config):
-    """A trial ends where its best value so far is worse than the median of earlier trials at the same epoch.
+    """Median pruning: prune a trial whose best value is worse than the median of earlier trials at the same epoch.
 
     Args:
-        startup: trials that are trained to their end before any is ended early, at least 1.
-        warmup: epochs of each trial in which it is left alone, at least 0.
-        interval: epochs from one look at a trial to the next, at least 1.
+        startup: number of complete trials before any trial is pruned, at least 1.
+        warmup: number of epochs in which no trial is pruned, at least 0.
+        interval: number of epochs between two comparisons, at least 1.
     """
 
     kind: Literal["median"] = "median"
@@ -31,12 +31,12 @@ class Median(Config):
 
 
 class ASHA(Config):
-    """Successive halving, asynchronous: of the trials that reach a rung, one in `reduction` goes on to the next.
+    """Asynchronous successive halving: of the trials that reach a rung, the best one in `reduction` continues.
 
-    The rungs stand at `min_epochs`, `min_epochs`·`reduction`, `min_epochs`·`reduction`² and so on.
+    The rungs are at the epochs `min_epochs`, `min_epochs`·`reduction`, `min_epochs`·`reduction`² and so on.
 
     Args:
-        reduction: how many times fewer trials, and more epochs, from rung to rung, at least 2.
+        reduction: factor between the epochs, and the numbers of trials, of two rungs, at least 2.
         min_epochs: the epoch of the first rung, at least 1.
     """
 
@@ -46,11 +46,11 @@ class ASHA(Config):
 
 
 class Hyperband(Config):
-    """Several successive halvings side by side, whose first rungs stand at different epochs.
+    """Hyperband: several brackets of successive halving, whose first rungs are at different epochs.
 
     Args:
-        reduction: how many times fewer trials, and more epochs, from rung to rung, at least 2.
-        min_epochs: the epoch of the first rung of all, at least 1.
+        reduction: factor between the epochs, and the numbers of trials, of two rungs, at least 2.
+        min_epochs: the epoch of the first rung of all brackets, at least 1.
     """
 
     kind: Literal["hyperband"] = "hyperband"
@@ -65,25 +65,25 @@ Population = Annotated[int, Bounds(ge=2, whole=True, ceiling=2**31 - 1)]
 
 
 class Grid(Config):
-    """Every point of the grid, in the order of the file, the last value fastest."""
+    """Grid search: every point of the grid, in the order of the file; the last value changes fastest."""
 
     kind: Literal["grid"] = "grid"
 
 
 class Random(Config):
-    """Each value on its own, as its distribution says."""
+    """Random search: every value is drawn independently from its distribution."""
 
     kind: Literal["random"] = "random"
 
 
 class QMC(Config):
-    """Points of a sequence that fills the space more evenly than chance.
+    """Quasi-Monte Carlo: points of a low-discrepancy sequence, which cover the space more evenly than random ones.
 
-    What hangs on a choice is drawn at random.
+    Choices, and values inside of one, are drawn at random.
 
     Args:
         sequence: `sobol` or `halton`.
-        scramble: whether the sequence is scrambled, by `sweep.seed`.
+        scramble: scramble the sequence, seeded by `sweep.seed`.
     """
 
     kind: Literal["qmc"] = "qmc"
@@ -92,13 +92,13 @@ class QMC(Config):
 
 
 class TPE(Config):
-    """The tree-structured Parzen estimator: values that resemble those of the better trials.
+    """Tree-structured Parzen estimator: values that resemble those of the better trials.
 
     Args:
-        startup: trials that are drawn at random before it begins to learn, at least 1.
-        candidates: points that are weighed against each other for each trial, at least 1.
-        multivariate: whether values are drawn together rather than each on its own; left out, with one objective.
-        group: whether values that occur only in some trials are drawn together too, those of each branch.
+        startup: number of random trials before the sampler uses results, at least 1.
+        candidates: number of candidate points for each trial, at least 1.
+        multivariate: draw all values jointly; by default only with one objective.
+        group: draw values that occur only in some trials jointly too, those of each branch.
     """
 
     kind: Literal["tpe"] = "tpe"
@@ -110,16 +110,16 @@ class TPE(Config):
     @model_validator(mode="after")
     def _check_group(self) -> Self:
         if self.group and self.multivariate is False:
-            raise field_error("group", "values of a group are drawn together; leave multivariate out")
+            raise field_error("group", "needs multivariate sampling; remove multivariate: false")
         return self
 
 
 class GP(Config):
-    """A Gaussian process: where the expected improvement is largest.
+    """Gaussian process: the point with the largest expected improvement.
 
     Args:
-        startup: trials that are drawn at random before it begins to learn, at least 1.
-        deterministic: whether the same point would always give the same value, without noise.
+        startup: number of random trials before the sampler uses results, at least 1.
+        deterministic: treat the objective as free of noise.
     """
 
     kind: Literal["gp"] = "gp"
@@ -128,13 +128,13 @@ class GP(Config):
 
 
 class CMAES(Config):
-    """Covariance matrix adaptation: for several numbers; choices, and what hangs on one, are drawn at random.
+    """CMA-ES (covariance matrix adaptation) for at least two numbers; choices, and values in one, are drawn at random.
 
     Args:
-        startup: trials that are drawn at random before it begins to learn, at least 1.
-        population: points in a generation, at least 2; left out, it follows from how many numbers are searched.
-        variant: `plain`; `margin` for numbers with a step; `separable` for many numbers; `adaptive` adapts the rate of
-            learning, for a bumpy or noisy objective.
+        startup: number of random trials before the sampler uses results, at least 1.
+        population: size of a generation, at least 2; by default it depends on how many numbers are searched.
+        variant: `plain`; `margin` for numbers with a step; `separable` for many numbers; `adaptive` adapts the learning
+            rate of the search, for multimodal or noisy objectives.
     """
 
     kind: Literal["cmaes"] = "cmaes"
@@ -144,13 +144,13 @@ class CMAES(Config):
 
 
 class NSGA2(Config):
-    """A genetic algorithm for several objectives.
+    """NSGA-II: a genetic algorithm for several objectives.
 
     Args:
-        population: points in a generation, at least 2.
-        crossover: how likely a child has two parents, from 0 to 1.
-        swap: how likely each value then comes from the second parent, from 0 to 1.
-        mutation: how likely each value is drawn anew, from 0 to 1; left out, 1 by the number of values.
+        population: size of a generation, at least 2.
+        crossover: probability that a child has two parents, from 0 to 1.
+        swap: probability that a value of such a child comes from the second parent, from 0 to 1.
+        mutation: probability that a value is drawn again, from 0 to 1; by default 1 / (number of values).
     """
 
     kind: Literal["nsga2"] = "nsga2"

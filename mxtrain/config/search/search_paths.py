@@ -1,8 +1,8 @@
-"""Paths in `sweep.search`: which fields can be searched, and one flat form for dotted and nested keys.
+"""Paths in `sweep.search`: the fields that can be searched, and one flat form for dotted and nested keys.
 
 A search may be written with dotted keys, nested mappings, or both. It is flattened as soon as it is read, so that
-`extends` and
-`--set` refer to the same value by the same path."""
+`extends` and `--set` refer to the same value by the same path.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +10,7 @@ from functools import cache
 
 from mxtrain.config.introspection import allowed_models, is_mapping_of_models
 from mxtrain.config.run_section import RunConfig
-from mxtrain.config.search.distributions import OPTIONS, WORDS
+from mxtrain.config.search.distributions import KEYWORDS, OPTIONS
 from mxtrain.config.yaml.nodes import Entry, MapNode, Node, canonical_name, format_path
 from mxtrain.config.yaml.problem_report import ProblemReport
 from mxtrain.names import nearest
@@ -19,12 +19,12 @@ from mxtrain.types import Config
 _AFFECTS_NO_RESULT = "changes no result, so there is nothing to search"
 _REASONS_NOT_SEARCHABLE = {
     ("sweep",): "a sweep cannot search itself",
-    ("extends",): "extends belongs into a file",
+    ("extends",): "extends can only be used in a file",
     ("name",): _AFFECTS_NO_RESULT,
-    ("seed",): "a seed is no better than another; for several seeds at each point say sweep.seeds",
+    ("seed",): "seed is not a hyperparameter; use sweep.seeds for several seeds per point",
     ("threads",): _AFFECTS_NO_RESULT,
     ("backend",): _AFFECTS_NO_RESULT,
-    ("model", "plugin"): "the run fills this in",
+    ("model", "plugin"): "it is set by the run",
     ("fit", "metrics"): _AFFECTS_NO_RESULT,
     ("fit", "diagnostics"): _AFFECTS_NO_RESULT,
     ("fit", "checkpoint"): _AFFECTS_NO_RESULT,
@@ -33,7 +33,7 @@ _REASONS_NOT_SEARCHABLE = {
 
 
 def why_not_searchable(path: tuple[str, ...]) -> str | None:
-    """Why a path may not be searched; None for one that may.
+    """Return the reason that a path cannot be searched; None if it can.
 
     >>> why_not_searchable(("backend",)), why_not_searchable(("optimizer", "η"))
     ('changes no result, so there is nothing to search', None)
@@ -42,7 +42,7 @@ def why_not_searchable(path: tuple[str, ...]) -> str | None:
 
 
 def searchable_paths() -> Iterator[tuple[str, ...]]:
-    """The paths of all that may be searched.
+    """Yield the paths of all fields that can be searched.
 
     >>> ("optimizer", "η_sched", "γ") in searchable_paths(), ("seed",) in searchable_paths()
     (True, False)
@@ -51,7 +51,7 @@ def searchable_paths() -> Iterator[tuple[str, ...]]:
 
 
 def find_scalar_prefix(path: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The single value that a path leads below; None for any other path.
+    """Return the start of a path that is a scalar field and so has no fields; None if there is none.
 
     >>> find_scalar_prefix(("optimizer", "η", "x")), find_scalar_prefix(("model", "hidden", "0"))
     (('optimizer', 'η'), None)
@@ -62,14 +62,14 @@ def find_scalar_prefix(path: tuple[str, ...]) -> tuple[str, ...] | None:
         fields = [model.model_fields[name] for model in within if name in model.model_fields]
         within = tuple(model for field in fields for model in allowed_models(field.annotation))
         if path[: i + 1] == ("model", "settings"):
-            return None  # what is below is the model's own
+            return None  # the fields of a custom model are unknown
         if fields and not within and not path[i + 1].isdigit():
             return path[: i + 1]
     return None
 
 
 def field_paths(model: type[Config], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The path of every field below a model."""
+    """Yield the path of every field of a model and of the models in it."""
     for name, info in model.model_fields.items():
         yield (*above, name)
         if not is_mapping_of_models(info.annotation):
@@ -81,26 +81,26 @@ SEARCH = ("sweep", "search")
 
 
 def is_distribution(node: Node) -> bool:
-    """Whether a mapping is meant as a distribution, be it a misspelt one, rather than as a part of a path."""
+    """Return True if a mapping is a distribution, possibly misspelled, rather than part of a path."""
     return isinstance(node, MapNode) and any(
-        name in (*WORDS, *OPTIONS) or (not isinstance(entry.value, MapNode) and closest_distribution(name))
+        name in (*KEYWORDS, *OPTIONS) or (not isinstance(entry.value, MapNode) and closest_distribution(name))
         for name, entry in node.entries.items()
     )
 
 
 def closest_distribution(name: str) -> str | None:
-    """The word of a distribution that a name was most likely meant to be; None for the name of a field."""
-    return None if name in _field_names() else nearest(name, WORDS)
+    """Return the keyword of a distribution that a name is a misspelling of; None for the name of a field."""
+    return None if name in _field_names() else nearest(name, KEYWORDS)
 
 
 @cache
 def _field_names() -> frozenset[str]:
-    """The name of every field in a run."""
+    """Return the names of all fields of a run."""
     return frozenset(path[-1] for path in field_paths(RunConfig))
 
 
 def with_flattened_search(tree: MapNode, report: ProblemReport) -> MapNode:
-    """The tree of a file, its `sweep.search` flat."""
+    """Return the tree of a file with its `sweep.search` flattened."""
     if "sweep" not in tree.entries:
         return tree
     sweep = tree.entries["sweep"]
@@ -110,7 +110,7 @@ def with_flattened_search(tree: MapNode, report: ProblemReport) -> MapNode:
 
 
 def flatten_sweep_section(sweep: Node, report: ProblemReport) -> Node:
-    """The value of `sweep`, its `search` flat, and its `objective` one value, which another one replaces."""
+    """Return the value of `sweep` with `search` flattened, and `objective` atomic: merging replaces it as a whole."""
     if not isinstance(sweep, MapNode):
         return sweep
     entries = dict(sweep.entries)
@@ -122,17 +122,17 @@ def flatten_sweep_section(sweep: Node, report: ProblemReport) -> Node:
 
 
 def flatten_search(search: Node, report: ProblemReport) -> Node:
-    """The value of `sweep.search`: by the canonical path of each value that is searched, what it is drawn from."""
+    """Return the value of `sweep.search` as a flat mapping from canonical paths to distributions."""
     if not isinstance(search, MapNode):
         return search
     entries: dict[str, Entry] = {}
-    whole = not search.invalid
+    is_valid = not search.invalid
     for keys, entry in _leaves(search, ()):
         names = [name.strip() for key in keys for name in key.split(".")]
         shown = ".".join(keys)
         if not all(names):
             report.add(format_path((*SEARCH, shown)), "must be a path, as in optimizer.η", entry.location)
-            whole = False
+            is_valid = False
             continue
         path = ".".join(map(canonical_name, names))
         if path in entries:
@@ -142,7 +142,7 @@ def flatten_search(search: Node, report: ProblemReport) -> Node:
         entries[path] = Entry(
             shown, replace(value, atomic=True) if isinstance(value, MapNode) else value, entry.location
         )
-    return replace(search, entries=entries, invalid=not whole)
+    return replace(search, entries=entries, invalid=not is_valid)
 
 
 def _atomic(node: Node) -> Node:

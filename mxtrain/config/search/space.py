@@ -7,53 +7,26 @@ from itertools import chain, combinations, islice, product
 from math import prod
 from typing import Any
 
-from mxtrain.config.search.distributions import Distribution, FixedSuggester, Plain, Suggester
+from mxtrain.config.search.distributions import Distribution, FixedSuggester, Scalar, Suggester
 from mxtrain.config.yaml.nodes import Entry, ListNode, MapNode, Node, ScalarNode, format_path, to_python
 from mxtrain.errors import Location
 from mxtrain.names import display_name
 
-MOST_PAIRS = 1000
-"""Pairs of values that are tried; each value alone always is."""
-
-
-def index_combinations(counts: Sequence[int], all_up_to: int) -> Iterator[tuple[int, ...]]:
-    """An index for each of several choices at a time, those with the fewest differences from the first of all first.
-
-    Args:
-        counts: how many values each choice has.
-        all_up_to: up to so many combinations, all of them; of more, each value alone, and pairs of two.
-
-    Example:
-        >>> list(index_combinations([2, 2], 4)), len(list(index_combinations([2] * 20, 4)))
-        ([(0, 0), (0, 1), (1, 0), (1, 1)], 211)
-    """
-    if prod(counts) <= all_up_to:
-        yield from sorted(product(*map(range, counts)), key=lambda indices: sum(map(bool, indices)))
-        return
-    alone, pairs = chain(_index_variations(counts, 0), _index_variations(counts, 1)), _index_variations(counts, 2)
-    yield from chain(alone, islice(pairs, MOST_PAIRS))
-
-
-def _index_variations(counts: Sequence[int], differences: int) -> Iterator[tuple[int, ...]]:
-    for places in combinations(range(len(counts)), differences):
-        for values in product(*(range(1, counts[place]) for place in places)):
-            changed = dict(zip(places, values, strict=True))
-            yield tuple(changed.get(i, 0) for i in range(len(counts)))
-
-
 KeyPath = tuple[str | int, ...]
 
+MAX_PAIRS = 1000
+"""Largest number of pairs of values that are validated."""
 _MAX_NESTED_COMBINATIONS = 100
-"""Combinations of ends inside of one value of a choice, up to which all are tried."""
+"""Largest number of combinations of bounds inside one value of a choice that are all validated."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a space.
+    """A point of a search space.
 
     Args:
-        drawn: what was drawn, by the sampler's name of each parameter.
-        params: what that makes of the run's values, by dotted path.
+        drawn: the drawn value of each parameter, by parameter name.
+        params: the values in the run, by dotted path.
     """
 
     drawn: dict[str, Any]
@@ -61,36 +34,41 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
-    """One of the values of a choice.
+class ChoiceOption:
+    """One value of a choice.
 
     Args:
-        label: what a sampler draws for it.
-        node: the value, as it is written.
-        written: the path at which it is written.
-        below: what is searched inside of it.
+        label: the value that a sampler draws for it.
+        node: the value in the file.
+        written_path: the path of the value in the file.
+        nested: the parameters inside of the value.
+        value: the value as plain Python objects.
     """
 
-    label: Plain
+    label: Scalar
     node: Node = field(compare=False)
-    written: KeyPath
-    below: tuple["Parameter", ...] = ()
+    written_path: KeyPath
+    nested: tuple["Parameter", ...] = ()
     value: object = None
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """A choice, with what is searched inside of its values."""
+class ParsedChoice:
+    """A choice with the parameters inside of its values."""
 
-    options: tuple[Option, ...]
+    options: tuple[ChoiceOption, ...]
 
     @property
-    def labels(self) -> tuple[Plain, ...]:
-        """What a sampler draws from."""
+    def labels(self) -> tuple[Scalar, ...]:
+        """The values that a sampler draws from."""
         return tuple(option.label for option in self.options)
 
-    def option(self, label: Plain) -> Option:
-        """The option that a label means; a KeyError where there is none."""
+    def option(self, label: Scalar) -> ChoiceOption:
+        """Return the option with a label.
+
+        Raises:
+            KeyError: there is none.
+        """
         for option in self.options:
             if option.label == label and type(option.label) is type(label):
                 return option
@@ -102,25 +80,25 @@ class Parameter:
     """One value that is searched.
 
     Args:
-        name: what samplers call it; the same name always has the same distribution.
-        path: the names that lead to the value in a run.
-        written: the path at which its distribution is written.
-        distribution: what it is drawn from.
-        node: the distribution as it is written.
-        place: where it is written.
+        name: the name that samplers use; the same name always has the same distribution.
+        path: the path of the value in a run.
+        written_path: the path of its distribution in the file.
+        distribution: its distribution.
+        node: the distribution in the file.
+        location: the line and column of the distribution.
     """
 
     name: str
     path: tuple[str, ...]
-    written: KeyPath
-    distribution: Distribution | Options
+    written_path: KeyPath
+    distribution: Distribution | ParsedChoice
     node: Node = field(compare=False)
-    place: Location | None = field(compare=False, default=None)
+    location: Location | None = field(compare=False, default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a value that was drawn is written: the path of the value itself, and of the key that it belongs to."""
+    """The paths in the file of a drawn value, and of the key that it belongs to."""
 
     value: KeyPath
     key: KeyPath
@@ -128,12 +106,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class ParameterValue:
-    """A parameter with the value that a point gives it.
+    """A parameter with its value at a point.
 
     Args:
         parameter: the parameter.
-        node: the value, each part of it with the place where it, or what it was drawn from, is written.
-        sources: for the path of each part of the run that was drawn, where it is written.
+        node: the value; each part has the location of the value, or of the distribution that it was drawn from.
+        sources: for the path of each drawn part of the run, the paths in the file.
     """
 
     parameter: Parameter
@@ -142,72 +120,102 @@ class ParameterValue:
 
     @property
     def source(self) -> Source:
-        """Where the whole value is written."""
+        """The paths in the file of the whole value."""
         return self.sources[self.parameter.path]
 
 
 @dataclass(frozen=True)
 class Space:
-    """All that is searched.
+    """A search space.
 
     Args:
-        parameters: what is drawn in every trial, in the order of the file.
+        parameters: the parameters that are drawn in every trial, in the order of the file.
     """
 
     parameters: tuple[Parameter, ...]
 
-    def sample(self, draw: Suggester) -> Point:
-        """A point, drawn in the order of the file."""
-        filling = _PointBuilder(draw)
+    def sample(self, suggester: Suggester) -> Point:
+        """Draw a point, in the order of the file."""
+        builder = _PointBuilder(suggester)
         for parameter in self.parameters:
-            filling.fill(parameter)
-        return Point(filling.drawn, filling.params)
+            builder.fill(parameter)
+        return Point(builder.drawn, builder.params)
 
     def point(self, drawn: Mapping[str, Any]) -> Point:
-        """The point that something drawn earlier stands for; a KeyError where a parameter is missing."""
+        """Return the point of values that were drawn before.
+
+        Raises:
+            KeyError: a parameter or a label is missing.
+        """
         return self.sample(FixedSuggester(drawn))
 
-    def filled(self, drawn: Mapping[str, Any]) -> tuple[ParameterValue, ...]:
-        """Each parameter with its value; of what a sampler drew, or what was drawn for ends and grids."""
-        filling = _PointBuilder(FixedSuggester(drawn))
-        return tuple(filling.fill(parameter) for parameter in self.parameters)
+    def parameter_values(self, drawn: Mapping[str, Any]) -> tuple[ParameterValue, ...]:
+        """Return each parameter with its value, for drawn values of a sampler, of a grid, or of bounds."""
+        builder = _PointBuilder(FixedSuggester(drawn))
+        return tuple(builder.fill(parameter) for parameter in self.parameters)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """What samplers call the parameters, also those that occur in some trials only, in the order of the file."""
+        """The names of all parameters, including those inside of choices, in the order of the file."""
         return tuple(parameter.name for parameter in all_parameters(self.parameters))
 
     @cached_property
     def size(self) -> int | None:
-        """How many points the grid has; None where something is drawn from numbers without number."""
+        """Number of points of the grid; None if it is infinite."""
         counts = [_count_points(parameter) for parameter in self.parameters]
         return prod(count for count in counts if count is not None) if None not in counts else None
 
     def grid(self) -> Iterator[dict[str, Any]]:
-        """Every point, as what would be drawn for it, in the order of the file, the last parameter fastest."""
+        """Yield the drawn values of every point, in the order of the file; the last parameter changes fastest."""
         return _grid_points(self.parameters)
 
 
 def all_parameters(parameters: Iterable[Parameter]) -> Iterator[Parameter]:
-    """Parameters, and those inside of their choices."""
+    """Yield parameters, and those inside of their choices."""
     for parameter in parameters:
         yield parameter
-        if isinstance(parameter.distribution, Options):
+        if isinstance(parameter.distribution, ParsedChoice):
             for option in parameter.distribution.options:
-                yield from all_parameters(option.below)
+                yield from all_parameters(option.nested)
 
 
 def boundary_values(parameter: Parameter) -> list[dict[str, Any]]:
-    """What would be drawn for the ends of a parameter, and for each of its choices, with the ends inside of it."""
+    """Return the drawn values of the bounds of a parameter, or of its options with the bounds inside of them."""
     if isinstance(parameter.distribution, Distribution):
         return [{parameter.name: end} for end in parameter.distribution.ends()]
-    found: list[dict[str, Any]] = []
+    values: list[dict[str, Any]] = []
     for option in parameter.distribution.options:
-        below = [boundary_values(inside) for inside in option.below]
-        for indices in index_combinations([len(each) for each in below], _MAX_NESTED_COMBINATIONS):
-            parts = [each[i] for i, each in zip(indices, below, strict=True)]
-            found.append({parameter.name: option.label} | {name: end for part in parts for name, end in part.items()})
-    return found
+        nested = [boundary_values(inside) for inside in option.nested]
+        for indices in index_combinations([len(each) for each in nested], _MAX_NESTED_COMBINATIONS):
+            parts = [each[i] for i, each in zip(indices, nested, strict=True)]
+            values.append({parameter.name: option.label} | {name: end for part in parts for name, end in part.items()})
+    return values
+
+
+def index_combinations(counts: Sequence[int], max_combinations: int) -> Iterator[tuple[int, ...]]:
+    """Yield combinations of indices, those with the fewest nonzero indices first.
+
+    Args:
+        counts: the number of values of each index.
+        max_combinations: up to this number, all combinations; beyond it, each value alone, and pairs of values.
+
+    Example:
+        >>> list(index_combinations([2, 2], 4)), len(list(index_combinations([2] * 20, 4)))
+        ([(0, 0), (0, 1), (1, 0), (1, 1)], 211)
+    """
+    if prod(counts) <= max_combinations:
+        yield from sorted(product(*map(range, counts)), key=lambda indices: sum(map(bool, indices)))
+        return
+    alone, pairs = chain(_index_variations(counts, 0), _index_variations(counts, 1)), _index_variations(counts, 2)
+    yield from chain(alone, islice(pairs, MAX_PAIRS))
+
+
+def _index_variations(counts: Sequence[int], differences: int) -> Iterator[tuple[int, ...]]:
+    """Yield the combinations with a given number of nonzero indices."""
+    for positions in combinations(range(len(counts)), differences):
+        for values in product(*(range(1, counts[position]) for position in positions)):
+            changed = dict(zip(positions, values, strict=True))
+            yield tuple(changed.get(i, 0) for i in range(len(counts)))
 
 
 def _grid_points(parameters: Sequence[Parameter]) -> Iterator[dict[str, Any]]:
@@ -217,10 +225,10 @@ def _grid_points(parameters: Sequence[Parameter]) -> Iterator[dict[str, Any]]:
 
 def _parameter_points(parameter: Parameter) -> Iterator[dict[str, Any]]:
     match parameter.distribution:
-        case Options(options):
+        case ParsedChoice(options):
             for option in options:
-                for below in _grid_points(option.below):
-                    yield {parameter.name: option.label} | below
+                for nested in _grid_points(option.nested):
+                    yield {parameter.name: option.label} | nested
         case distribution:
             for i in range(distribution.count or 0):
                 yield {parameter.name: distribution.point(i)}
@@ -231,7 +239,7 @@ def _count_points(parameter: Parameter) -> int | None:
         return parameter.distribution.count
     total = 0
     for option in parameter.distribution.options:
-        count = Space(option.below).size
+        count = Space(option.nested).size
         if count is None:
             return None
         total += count
@@ -239,63 +247,63 @@ def _count_points(parameter: Parameter) -> int | None:
 
 
 class _PointBuilder:
-    """Draws parameters one after the other, and what is searched inside of what was chosen."""
+    """Draws one parameter after the other, and the parameters inside of drawn options."""
 
-    def __init__(self, draw: Suggester) -> None:
-        self.draw = draw
+    def __init__(self, suggester: Suggester) -> None:
+        self.suggester = suggester
         self.drawn: dict[str, Any] = {}
         self.params: dict[str, Any] = {}
 
     def fill(self, parameter: Parameter) -> ParameterValue:
-        shown = format_path(parameter.path)
-        self.params[shown] = None  # its place among the others is before what is inside of it
+        path = format_path(parameter.path)
+        self.params[path] = None  # keeps its position before those of nested parameters
         match parameter.distribution:
-            case Options() as options:
-                label = self.drawn[parameter.name] = self.draw.suggest_categorical(parameter.name, options.labels)
-                filled = self._fill_option(parameter, options.option(label))
+            case ParsedChoice() as choice:
+                label = self.drawn[parameter.name] = self.suggester.suggest_categorical(parameter.name, choice.labels)
+                value = self._fill_option(parameter, choice.option(label))
             case distribution:
-                drawn = self.drawn[parameter.name] = distribution.suggest(self.draw, parameter.name)
-                filled = _numeric_value(parameter, distribution, drawn)
-        self.params[shown] = with_canonical_names(to_python(filled.node))
-        return filled
+                drawn = self.drawn[parameter.name] = distribution.suggest(self.suggester, parameter.name)
+                value = _numeric_value(parameter, distribution, drawn)
+        self.params[path] = with_canonical_names(to_python(value.node))
+        return value
 
-    def _fill_option(self, parameter: Parameter, option: Option) -> ParameterValue:
+    def _fill_option(self, parameter: Parameter, option: ChoiceOption) -> ParameterValue:
         node = option.node
-        sources: dict[KeyPath, Source] = {parameter.path: Source(option.written, parameter.written)}
-        for inside in option.below:
-            filled = self.fill(inside)
-            node = _replace_at_path(node, inside.path[len(parameter.path) :], filled.node)
-            sources.update(filled.sources)
+        sources: dict[KeyPath, Source] = {parameter.path: Source(option.written_path, parameter.written_path)}
+        for nested in option.nested:
+            value = self.fill(nested)
+            node = _replace_at_path(node, nested.path[len(parameter.path) :], value.node)
+            sources.update(value.sources)
         return ParameterValue(parameter, node, sources)
 
 
 def _numeric_value(parameter: Parameter, distribution: Distribution, drawn: Any) -> ParameterValue:
     value = distribution.value(drawn)
-    below = distribution.place(value)
+    path = distribution.path_to(value)
     node: Node | None = parameter.node
-    for name in below:
+    for name in path:
         match node:
             case MapNode():
                 node = node.entries[str(name)].value
             case ListNode(items) if isinstance(name, int):
                 node = items[name]
-    place = node.location if node is not None and below else parameter.place
-    source = Source((*parameter.written, *below), parameter.written)
-    return ParameterValue(parameter, ScalarNode(value, place), {parameter.path: source})
+    location = node.location if node is not None and path else parameter.location
+    source = Source((*parameter.written_path, *path), parameter.written_path)
+    return ParameterValue(parameter, ScalarNode(value, location), {parameter.path: source})
 
 
 def _replace_at_path(node: Node, path: Sequence[str], value: Node) -> Node:
-    """A node with another value at a path that leads through mappings."""
+    """Return a node with another value at a path through mappings."""
     if not path:
         return value
-    assert isinstance(node, MapNode), "what is searched stands in mappings"
+    assert isinstance(node, MapNode), "parameters are only in mappings"
     entry = node.entries[path[0]]
-    inside: Entry = replace(entry, value=_replace_at_path(entry.value, path[1:], value))
-    return replace(node, entries={**node.entries, path[0]: inside})
+    replaced: Entry = replace(entry, value=_replace_at_path(entry.value, path[1:], value))
+    return replace(node, entries={**node.entries, path[0]: replaced})
 
 
 def with_canonical_names(value: Any) -> Any:
-    """Plain values, under the names that the documentation prints."""
+    """Return plain values with keys renamed as the documentation prints them."""
     match value:
         case dict():
             return {display_name(name): with_canonical_names(item) for name, item in value.items()}

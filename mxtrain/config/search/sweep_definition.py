@@ -23,24 +23,27 @@ from mxtrain.redaction import strip_password
 from mxtrain.types import Config
 
 _IN_MEMORY_DATA_MESSAGE = (
-    "the data cannot be handed over to the processes of a sweep; name a file, as np.savez writes one"
+    "in-memory data cannot be passed to the processes of a sweep; name a file, such as one written by np.savez"
 )
 _WHOLE_FLOAT = re.compile(r"got (-?\d+)\.0$")
 
 
-def trial_run_config(base: MapNode, values: Sequence[ParameterValue]) -> RunConfig:
-    """The run with the values of a point laid over it, by the rule of `extends`.
+def trial_run_config(
+    base: MapNode, values: Sequence[ParameterValue], changed: Sequence[ParameterValue] | None = None
+) -> RunConfig:
+    """Merge the values of a point into a run, and validate it.
 
-    Kinds come first, because another kind starts its mapping afresh.
+    Args:
+        base: the run without the sweep.
+        values: the values of the point.
+        changed: the values that `base` does not hold yet; by default all of them.
 
     Raises:
-        ConfigError: what is wrong with a value that is searched is told where that is written.
+        ConfigError: the run is invalid; problems of values that are searched are reported where these are written.
     """
     report = ProblemReport()
     try:
-        tree = base
-        for filled in sorted(values, key=lambda filled: filled.parameter.path[-1] != "kind"):
-            tree = Override(filled.parameter.path, filled.node, filled.parameter.place).apply(tree, report)
+        tree = merge_values(base, values if changed is None else changed, report)
         run = validate_run(tree, report)
         reject_data_source(_IN_MEMORY_DATA_MESSAGE if run.data.is_in_memory else None, tree, report)
         return run
@@ -48,9 +51,21 @@ def trial_run_config(base: MapNode, values: Sequence[ParameterValue]) -> RunConf
         raise ConfigError([_relocate_problem(problem, values) for problem in error.problems]) from None
 
 
+def merge_values(base: MapNode, values: Sequence[ParameterValue], report: ProblemReport) -> MapNode:
+    """Merge values into a run by the rules of `extends`; kinds come first, because another kind replaces its mapping.
+
+    Raises:
+        ConfigError: the run has no place for a value.
+    """
+    tree = base
+    for value in sorted(values, key=lambda value: value.parameter.path[-1] != "kind"):
+        tree = Override(value.parameter.path, value.node, value.parameter.location).apply(tree, report)
+    return tree
+
+
 def _relocate_problem(problem: ConfigProblem, values: Sequence[ParameterValue]) -> ConfigProblem:
-    """A problem of a trial's run, under the path at which the value is written."""
-    sources = {format_path(path): source for filled in values for path, source in filled.sources.items()}
+    """Move a problem of a trial's run to the place where the value is written."""
+    sources = {format_path(path): source for value in values for path, source in value.sources.items()}
     for path in sorted(sources, key=len, reverse=True):
         if problem.path == path or problem.path.startswith(f"{path}."):
             source, rest = sources[path], problem.path.removeprefix(path)
@@ -61,30 +76,30 @@ def _relocate_problem(problem: ConfigProblem, values: Sequence[ParameterValue]) 
                 path=format_path(source.value) + rest,
                 message=_reword_number_message(problem.message, source.value),
             )
-    if any(format_path(filled.parameter.path).startswith(f"{problem.path}.") for filled in values):
+    if any(format_path(value.parameter.path).startswith(f"{problem.path}.") for value in values):
         return replace(problem, path=f"{format_path(SEARCH)}.{problem.path}")
     return problem
 
 
-def _reword_number_message(message: str, written: KeyPath) -> str:
-    """A message about a number that was drawn: as whole numbers are written, and with a remedy."""
-    if message.startswith("must be a whole number") and {"uniform", "log", "normal"} & set(written[-2:]):
+def _reword_number_message(message: str, written_path: KeyPath) -> str:
+    """Reword a message about a drawn number: format whole numbers as such, and add a remedy."""
+    if message.startswith("must be a whole number") and {"uniform", "log", "normal"} & set(written_path[-2:]):
         return f"{message}; int draws whole numbers"
-    if written[-1] == "normal":
-        return f"{message}; keep such values off with within"
+    if written_path[-1] == "normal":
+        return f"{message}; exclude such values with within"
     return _WHOLE_FLOAT.sub(r"got \1", message)
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep that was read from a file or a dict, and checked.
+    """A validated sweep.
 
     Args:
-        settings: objectives, sampler, pruner, how many trials.
-        space: what is searched.
-        run: the run that the values of a point are laid over, every default filled in; it may lack what is searched.
+        settings: objectives, sampler, pruner, number of trials and so on.
+        space: the search space.
+        run: the run that the values of a point are merged into, with all defaults; searched values may be missing.
         max_epochs: the epochs of the longest trial.
-        base: the same run, as it was read.
+        base: the same run as it was read.
     """
 
     settings: SweepConfig
@@ -95,52 +110,52 @@ class Sweep:
 
     @property
     def name(self) -> str:
-        """What the run, and so the sweep, is called."""
+        """The name of the run, and so of the sweep."""
         return str(self.run["name"])
 
     @property
     def threads(self) -> int | None:
-        """BLAS threads of a run, where the file says how many."""
+        """BLAS threads of a run; None if the file does not set them."""
         threads: int | None = self.run.get("threads")
         return threads
 
     @property
     def backend(self) -> str:
-        """What runs the updates."""
+        """The backend of the updates."""
         return str(self.run["backend"])
 
     @property
     def total(self) -> int:
-        """How many trials there are."""
-        asked = self.settings.trials
+        """Number of trials."""
+        trials = self.settings.trials
         if self.settings.sampler.kind == "grid":
             points = self.space.size
             assert points is not None, "checked when the sweep was read"
-            return min(asked or points, points)
-        assert asked is not None, "checked when the sweep was read"
-        return asked
+            return min(trials or points, points)
+        assert trials is not None, "checked when the sweep was read"
+        return trials
 
     @property
     def is_adaptive(self) -> bool:
-        """Whether a trial depends on what came of earlier ones."""
+        """True if trials depend on the results of earlier ones."""
         return self.settings.sampler.kind not in ("grid", "random", "qmc") or self.settings.pruner.kind != "none"
 
-    def run_config(self, point: Point, member: int = 0) -> RunConfig:
-        """The run of a point.
+    def run_config(self, point: Point, seed_index: int = 0) -> RunConfig:
+        """Return the config of a run of a point.
 
         Args:
             point: the point.
-            member: which of its runs, from 0, where `sweep.seeds` says several; it is added to the seed.
+            seed_index: the index of the run among `sweep.seeds`, from 0; it is added to the seed.
 
         Raises:
-            ConfigError: it is not valid, which can only be for combinations of values that are too many to be tried
-                beforehand; each problem is told where the value is written.
+            ConfigError: the run is invalid, which is possible only for combinations that were not validated before
+                because there are too many; problems are reported where the values are written.
         """
-        run = trial_run_config(self.base, self.space.filled(point.drawn))
-        return run.model_copy(update={"seed": (run.seed + member) % 2**64}) if member else run
+        run = trial_run_config(self.base, self.space.parameter_values(point.drawn))
+        return run.model_copy(update={"seed": (run.seed + seed_index) % 2**64}) if seed_index else run
 
     def to_dict(self) -> dict[str, Any]:
-        """The file that this sweep is as plain values, every setting filled in."""
+        """Return the content of the sweep's file as plain values, with all defaults."""
         search = {
             ".".join(map(display_name, parameter.path)): with_canonical_names(to_python(parameter.node))
             for parameter in self.space.parameters
@@ -155,12 +170,12 @@ class Sweep:
         return values
 
     def to_yaml(self) -> str:
-        """The text of that file; it reads back to an equal sweep."""
+        """Return the text of the sweep's file; reading it gives an equal sweep."""
         return mapping_to_yaml(self.to_dict())
 
 
 def with_defaults(base: MapNode) -> dict[str, Any]:
-    """The plain values of a run, with defaults wherever the part they belong to is valid by itself."""
+    """Return the plain values of a run, with the defaults of every section that is valid by itself."""
     raw = to_python(base)
     assert isinstance(raw, dict), "a run is a mapping"
     if isinstance(raw.get("data"), dict):

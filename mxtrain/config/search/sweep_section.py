@@ -1,4 +1,4 @@
-"""The `sweep` section without its search space: objectives, sampler, pruner, number of trials, storage."""
+"""The settings of the `sweep` section: objectives, sampler, pruner, number of trials, storage."""
 
 import re
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from mxtrain.config.search.samplers_and_pruners import TPE, AnyPruner, AnySample
 from mxtrain.types import Bounds, Config, ListAsTuple, PositiveInt, Seed, describe, field_error, mismatch_error
 
 ObjectiveMetric = Literal[Monitor, "parameters"]
-"""What can be an objective: a metric, or how many numbers are trained."""
+"""The possible objectives: a metric, or the number of trained parameters."""
 
 _EXAMPLE = "{maximize: val_accuracy}"
 _DATABASES = ("postgresql", "mysql", "sqlite")
@@ -33,18 +33,18 @@ _STORAGE_URL = re.compile(rf"({'|'.join(_DATABASES)})(\+\w+)?://\S+")
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What a sweep looks for: a metric that is to be large, or small."""
+    """An objective: a metric, and its direction."""
 
     metric: str
     maximize: bool
 
 
 class Goal(Config):
-    """An objective as it is written: `{maximize: val_accuracy}` or `{minimize: val_loss}`.
+    """An objective in a file: `{maximize: val_accuracy}` or `{minimize: val_loss}`.
 
     Args:
-        maximize: a metric that is to be large, such as `val_accuracy`; or `parameters`.
-        minimize: a metric that is to be small, such as `val_loss`; or `parameters`, how many numbers are trained.
+        maximize: the metric to maximize, such as `val_accuracy`; or `parameters`.
+        minimize: the metric to minimize, such as `val_loss`; or `parameters`, the number of trained parameters.
     """
 
     maximize: ObjectiveMetric | None = None
@@ -104,19 +104,17 @@ class _Workers:
 
 
 def _check_storage_url(url: object) -> str:
-    """Check an address, without showing it in a message, as it may hold a password."""
+    """Check a database URL; messages do not show it, because it may contain a password."""
     if not isinstance(url, str) or not _STORAGE_URL.fullmatch(url) or not _has_valid_host(url):
         known = "postgresql://, mysql:// or sqlite:///"
-        raise PydanticCustomError(
-            "message", "must be the address of a database that begins with {known}", {"known": known}
-        )
+        raise PydanticCustomError("message", "must be a database URL that begins with {known}", {"known": known})
     if not url.startswith("sqlite") and _is_ambiguous(url):
         raise PydanticCustomError("message", "must have each of : / ? # @ in a user name or password percent-encoded")
     return url
 
 
 def _has_valid_host(url: str) -> bool:
-    """Return whether the port of an address is a number or left out, and a user name is followed by a host."""
+    """Return True if the port of a URL is a number or missing, and a user name is followed by a host."""
     try:
         parts = urlsplit(url)
         return parts.port != 0 and not parts.netloc.endswith("@")
@@ -125,9 +123,9 @@ def _has_valid_host(url: str) -> bool:
 
 
 def _is_ambiguous(url: str) -> bool:
-    """Return whether programs may disagree on where the password of an address ends."""
-    place, _, query = url.partition("://")[2].partition("?")
-    authority, _, path = place.partition("/")
+    """Return True if programs may disagree on the end of the password in a URL."""
+    location, _, query = url.partition("://")[2].partition("?")
+    authority, _, path = location.partition("/")
     is_cut_off = "@" not in authority and "@" in query.partition("/")[0] and ":" in authority
     return authority.count("@") > 1 or "@" in path or "#" in url or is_cut_off
 
@@ -136,19 +134,19 @@ class SweepConfig(Config):
     """A search over values of a run file.
 
     Args:
-        objective: what is looked for: `{maximize: val_accuracy}`, `{minimize: val_loss}`, or a list of such, which
-            gives a Pareto front. Besides metrics, `parameters` may be one: how many numbers are trained.
-        sampler: who chooses the points: `grid`, `random`, `qmc`, `tpe`, `gp`, `cmaes` or `nsga2`.
-        pruner: who ends trials that do badly before their last epoch: `none`, `median`, `asha` or `hyperband`.
-        trials: how many points are tried, at least 1; may be left out for a grid, of which then all are.
-        workers: how many trials are trained at once: a number, or `auto`, one for each core or GPU; no result
-            depends on it.
-        seeds: how many runs each point gets, at least 1: with the run's seed, that + 1, that + 2 and so on; their
+        objective: `{maximize: val_accuracy}`, `{minimize: val_loss}`, or a list of such objectives, which gives a
+            Pareto front. Besides metrics, `parameters` is possible: the number of trained parameters.
+        sampler: the method that chooses points: `grid`, `random`, `qmc`, `tpe`, `gp`, `cmaes` or `nsga2`.
+        pruner: the method that stops poor trials early: `none`, `median`, `asha` or `hyperband`.
+        trials: the number of trials, at least 1; by default a grid tries all its points.
+        workers: the number of trials that are trained at the same time: a number, or `auto`, one for each core or GPU;
+            results do not depend on it.
+        seeds: the number of runs of each trial, at least 1, with the run's seed, that + 1, that + 2 and so on; their
             mean counts.
-        seed: of the sampler.
-        parallel: how many trials may be under way at once, at least 1, where the sampler or the pruner learns from
-            earlier ones: trial k learns from trials 0 to k - parallel, however many workers there are.
-        storage: the database of the study, such as `postgresql://user@host/name`; left out, a SQLite file in the
+        seed: the seed of the sampler.
+        parallel: the largest number of running trials, at least 1, if the sampler or the pruner uses results: trial k
+            uses those of trials 0 to k - parallel, with any number of workers.
+        storage: the database of the study, such as `postgresql://user@host/name`; by default a SQLite file in the
             sweep's folder.
     """
 
@@ -166,12 +164,12 @@ class SweepConfig(Config):
 
     @property
     def goals(self) -> tuple[Goal, ...]:
-        """The objectives as they are written."""
+        """The objectives in the form of the file."""
         return self.objective if isinstance(self.objective, tuple) else (self.objective,)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """What is looked for, at least one.
+        """The objectives, at least one.
 
         >>> SweepConfig(objective={"minimize": "val_loss"}).objectives
         (Objective(metric='val_loss', maximize=False),)

@@ -13,25 +13,30 @@ from mxtrain.config.search.space import (
     boundary_values,
     index_combinations,
 )
-from mxtrain.config.search.sweep_definition import trial_run_config
+from mxtrain.config.search.sweep_definition import merge_values, trial_run_config
 from mxtrain.config.search.sweep_section import SweepConfig
 from mxtrain.config.yaml.nodes import MapNode, find_node, format_path
 from mxtrain.config.yaml.problem_report import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem
 
 ALL_COMBINATIONS = 500
-"""Up to so many combinations of ends and choices are all tried; of more, each value alone, and pairs of two."""
+"""Largest number of combinations of bounds and options that are all validated; of more, each value and pairs of two."""
+MAX_GRID = 1_000_000
+"""Largest number of points of a grid."""
+_MAX_SHOWN_SIZE = 10**15
+"""The largest number of points that a message states exactly; larger ones may have more digits than Python prints."""
+_SAMPLER_PATH, _PRUNER_PATH = ("sweep", "sampler", "kind"), ("sweep", "pruner", "kind")
 
 
 class CombinationValidator:
-    """Tries the runs of a sweep, and reports each problem once, where what causes it is written.
+    """Validates runs of a sweep, and reports each problem once, at the value that causes it.
 
     Args:
         tree: the whole file.
-        base: the run, without the sweep.
-        space: what is searched.
-        faulty: what is searched too but could not be read; nothing is said of it.
-        settings: None where they are not valid.
+        base: the run without the sweep.
+        space: the valid parameters.
+        unparsed: the paths of the other parameters, whose problems were reported.
+        settings: the settings of the sweep; None if they are invalid.
     """
 
     def __init__(
@@ -44,44 +49,66 @@ class CombinationValidator:
     ) -> None:
         self.tree, self.base, self.space, self.settings = tree, base, space, settings
         self.unparsed = [format_path(path) for path in unparsed]
-        self.seen: set[ConfigProblem] = set()
         self.max_epochs = 0
+        # for each parameter, its bounds or options
+        self._candidates = [
+            [Space((parameter,)).parameter_values(drawn)[0] for drawn in boundary_values(parameter)]
+            for parameter in space.parameters
+        ]
+        self._reference = self._merge_reference()
 
     def check(self, report: ProblemReport) -> int:
-        """Report what is wrong; the most epochs that a trial can have, 0 where none is valid."""
-        choices = [boundary_values(parameter) for parameter in self.space.parameters]
+        """Report problems, and return the most epochs that a trial can have; 0 if none is valid."""
+        seen: set[ConfigProblem] = set()
         unexplained: Sequence[ConfigProblem] = ()
         can_compare = True
-        for indices in index_combinations([len(choice) for choice in choices], ALL_COMBINATIONS):
-            parts = [choice[i] for i, choice in zip(indices, choices, strict=True)]
-            values = self.space.filled({name: value for part in parts for name, value in part.items()})
+        for indices in index_combinations([len(values) for values in self._candidates], ALL_COMBINATIONS):
+            values = [candidates[i] for i, candidates in zip(indices, self._candidates, strict=True)]
             varied = [i for i, index in enumerate(indices) if index]
-            found = [problem for problem in self._problems(values) if not self._is_unparsed(problem)]
-            problems = [problem for problem in found if problem not in self.seen]
-            self.seen.update(problems)
+            found = [problem for problem in self._problems(values, varied) if not self._is_unparsed(problem)]
+            problems = [problem for problem in found if problem not in seen]
+            seen.update(problems)
             if not varied:
                 reference, unexplained, can_compare = values, problems, self.max_epochs > 0
                 continue
-            if len(varied) == 1 and not found:  # so it is this one's first value that something was wrong with
+            if len(varied) == 1 and not found:  # then the first value of this parameter is the cause
                 _report_problems(report, unexplained, [reference[varied[0]]])
                 unexplained = ()
             _report_problems(report, problems, [values[i] for i in varied] if can_compare else [])
         _report_problems(report, unexplained, [])
         return self.max_epochs
 
-    def _problems(self, values: Sequence[ParameterValue]) -> Sequence[ConfigProblem]:
+    def _merge_reference(self) -> MapNode | None:
+        """Return the run with the first value of each parameter; None if it cannot be merged."""
         try:
-            run = trial_run_config(self.base, values)
+            return merge_values(self.base, [candidates[0] for candidates in self._candidates], ProblemReport())
+        except ConfigError:
+            return None
+
+    def _problems(self, values: Sequence[ParameterValue], varied: Sequence[int]) -> Sequence[ConfigProblem]:
+        try:
+            if self._reference is not None and all(map(self._is_replaceable, varied)):
+                run = trial_run_config(self._reference, values, changed=[values[i] for i in varied])
+            else:
+                run = trial_run_config(self.base, values)
         except ConfigError as error:
             return error.problems
         self.max_epochs = max(self.max_epochs, run.fit.epochs)
         return [] if self.settings is None else list(self._unavailable_objectives(run, self.settings))
 
+    def _is_replaceable(self, index: int) -> bool:
+        """Return True if a value of a parameter can be merged over the reference as well as into the base.
+
+        Not a mapping, which is merged with the previous value, nor a kind, because another one replaces its mapping.
+        """
+        is_kind = self.space.parameters[index].path[-1] == "kind"
+        return not is_kind and not any(isinstance(value.node, MapNode) for value in self._candidates[index])
+
     def _unavailable_objectives(self, run: RunConfig, settings: SweepConfig) -> Iterator[ConfigProblem]:
         for path, metric in objective_paths(settings):
             if metric != "parameters" and (reason := run.monitor_problem(metric)):
-                node, place = find_node(self.tree, path)
-                yield ConfigProblem(format_path(path), reason, node.location if node else place)
+                node, location = find_node(self.tree, path)
+                yield ConfigProblem(format_path(path), reason, node.location if node else location)
 
     def _is_unparsed(self, problem: ConfigProblem) -> bool:
         return any(
@@ -91,11 +118,11 @@ class CombinationValidator:
 
 
 def objective_paths(settings: SweepConfig) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Where each objective's metric is written, and the metric."""
-    several = isinstance(settings.objective, tuple)
+    """Yield the path in the file of each objective's metric, and the metric."""
+    has_several = isinstance(settings.objective, tuple)
     for i, objective in enumerate(settings.objectives):
-        below = (i,) if several else ()
-        yield ("sweep", "objective", *below, "maximize" if objective.maximize else "minimize"), objective.metric
+        index = (i,) if has_several else ()
+        yield ("sweep", "objective", *index, "maximize" if objective.maximize else "minimize"), objective.metric
 
 
 def _report_problems(
@@ -107,7 +134,7 @@ def _report_problems(
 
 
 def _attribute_problem(problem: ConfigProblem, varied: Sequence[ParameterValue]) -> ConfigProblem:
-    """A problem that only some trials have, at the value that makes the difference."""
+    """Move a problem that only some trials have to the value that causes it."""
     if not varied or problem.path.startswith("sweep.search"):
         return problem
     *others, last = varied
@@ -116,18 +143,10 @@ def _attribute_problem(problem: ConfigProblem, varied: Sequence[ParameterValue])
     return ConfigProblem(format_path(last.source.value), message, last.node.location)
 
 
-MAX_GRID = 1_000_000
-"""Points of a grid."""
-_MAX_SHOWN_SIZE = 10**15
-"""The largest number of points that a message states exactly; larger ones may have more digits than Python prints."""
-
-_SAMPLER_PATH, _PRUNER_PATH = ("sweep", "sampler", "kind"), ("sweep", "pruner", "kind")
-
-
 def check_compatibility(
     settings: SweepConfig, space: Space, max_epochs: int, tree: MapNode, report: ProblemReport
 ) -> None:
-    """Report what does not go together; `max_epochs` is 0 where it is unknown."""
+    """Report settings that cannot be combined; `max_epochs` is 0 if it is unknown."""
     problems = [
         *_check_objectives(settings),
         *_check_sampler(settings, space),
@@ -135,15 +154,15 @@ def check_compatibility(
         *_check_pruner(settings, max_epochs),
     ]
     for path, message in problems:
-        node, place = find_node(tree, path)
-        report.add(format_path(path), message, node.location if node else place)
+        node, location = find_node(tree, path)
+        report.add(format_path(path), message, node.location if node else location)
 
 
 def _check_objectives(settings: SweepConfig) -> Iterator[tuple[KeyPath, str]]:
     seen = set()
     for path, metric in objective_paths(settings):
         if metric in seen:
-            yield path, f"{metric} is there already; keep one"
+            yield path, f"{metric} is given twice; keep one"
         seen.add(metric)
 
 
@@ -157,7 +176,7 @@ def _check_sampler(settings: SweepConfig, space: Space) -> Iterator[tuple[KeyPat
         wanted = "two numbers" if needed == 2 else "a number"
         yield _SAMPLER_PATH, f"{sampler.kind} needs {wanted} to search in every trial, got {numbers}; use tpe or random"
     if settings.trials is None and not isinstance(sampler, Grid):
-        yield ("sweep", "trials"), "required; only a grid has a number of points of its own"
+        yield ("sweep", "trials"), "required; only a grid has a fixed number of points"
 
 
 def _check_grid(settings: SweepConfig, space: Space) -> Iterator[tuple[KeyPath, str]]:
@@ -167,10 +186,10 @@ def _check_grid(settings: SweepConfig, space: Space) -> Iterator[tuple[KeyPath, 
         distribution = parameter.distribution
         if isinstance(distribution, Distribution) and distribution.count is None:
             remedy = "give it a step, or write a choice" if isinstance(distribution, Uniform) else "write a choice"
-            yield parameter.written, f"{distribution.word} has no points for a grid; {remedy}"
+            yield parameter.written_path, f"{distribution.keyword} has no points for a grid; {remedy}"
     if space.size is not None and space.size > MAX_GRID:
         points = f"{space.size:,}" if space.size < _MAX_SHOWN_SIZE else f"more than {_MAX_SHOWN_SIZE:,}"
-        yield _SAMPLER_PATH, f"the grid has {points} points, at most {MAX_GRID:,} can be; use another sampler"
+        yield _SAMPLER_PATH, f"the grid has {points} points, the limit is {MAX_GRID:,}; use another sampler"
 
 
 def _check_pruner(settings: SweepConfig, max_epochs: int) -> Iterator[tuple[KeyPath, str]]:
@@ -180,13 +199,11 @@ def _check_pruner(settings: SweepConfig, max_epochs: int) -> Iterator[tuple[KeyP
     if len(objectives) > 1:
         yield (
             _PRUNER_PATH,
-            f"{pruner.kind} compares trials by one objective, got {len(objectives)}; leave the pruner out",
+            f"{pruner.kind} compares trials by one objective, got {len(objectives)}; remove the pruner",
         )
     elif objectives[0].metric == "parameters":
-        yield (
-            _PRUNER_PATH,
-            f"{pruner.kind} compares trials from epoch to epoch, and parameters never changes; leave it out",
-        )
+        message = f"{pruner.kind} compares trials by epoch, but parameters never changes; remove the pruner"
+        yield _PRUNER_PATH, message
     if isinstance(pruner, ASHA | Hyperband) and 0 < max_epochs < pruner.min_epochs:
         message = f"must be at most {max_epochs}, the epochs of the longest trial, got {pruner.min_epochs}"
         yield ("sweep", "pruner", "min_epochs"), message

@@ -1,8 +1,11 @@
-"""Deterministic tiled matrix products: the same bits for any number of threads."""
+"""Deterministic tiled matrix products: the same bits for any number of threads.
 
-from mxtrain.nn.activations import ACTIVATIONS, Activation, sigmoid
+`tiled_matmul` defines a product and divides it into tiles; `blas` computes a tile with NumPy's BLAS on one thread;
+`plan` runs stages of products, either in Python or with the compiled code of `numba_tiles` on all cores.
+"""
+
 from mxtrain.nn.matmul.blas import gemm, single_threaded_blas
 from mxtrain.nn.matmul.plan import MatMulPlan
 from mxtrain.nn.matmul.tiled_matmul import MatMul
 
-__all__ = ["ACTIVATIONS", "Activation", "MatMulPlan", "MatMul", "gemm", "single_threaded_blas", "sigmoid"]
+__all__ = ["MatMul", "MatMulPlan", "gemm", "single_threaded_blas"]

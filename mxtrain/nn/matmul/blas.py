@@ -13,16 +13,16 @@ import numpy as np
 
 _ROW_MAJOR = 101
 NOT_TRANSPOSED, TRANSPOSED = 111, 112
-"""How BLAS is told whether a matrix or its transpose is meant."""
+"""CBLAS constants for a matrix and for its transpose."""
 _TYPES: dict[str, tuple[str, Any]] = {"float32": ("s", ctypes.c_float), "float64": ("d", ctypes.c_double)}
 
 
 class Gemm(NamedTuple):
-    """The function that multiplies matrices of a dtype.
+    """The CBLAS function for matrix products of a dtype.
 
     Attributes:
-        address: where it is, for compiled code.
-        function: the same for Python, which takes what `arguments` makes.
+        address: its address, for compiled code.
+        function: the same function for Python; called with the result of `arguments`.
         number: the C type of the dtype.
     """
 
@@ -31,28 +31,32 @@ class Gemm(NamedTuple):
     number: Any
 
     def arguments(self, tile: Sequence[int]) -> tuple[Any, ...]:
-        """What the function is called with, for `out ← left·right`.
+        """Return the arguments of the function for `out ← a·b`.
 
         Args:
-            tile: the forms of left and right, PLAIN or TURNED; m, n and k; and for left, right and out each the address
-                and the number of elements from one row to the next.
+            tile: TRANSPOSED or NOT_TRANSPOSED for a and b; m, n and k; and for each of a, b and out its address and
+                the number of elements from one row to the next.
         """
-        forms, sizes, matrices = tile[:2], tile[2:5], tile[5:11]
+        transposes, sizes, matrices = tile[:2], tile[2:5], tile[5:11]
         size, address = ctypes.c_int64, ctypes.c_void_p
-        left, left_row, right, right_row, out, out_row = matrices
+        a, lda, b, ldb, out, ldout = matrices
         return (
-            *map(ctypes.c_int, (_ROW_MAJOR, *forms)),
+            *map(ctypes.c_int, (_ROW_MAJOR, *transposes)),
             *map(size, sizes),
             self.number(1),
-            *(address(left), size(left_row), address(right), size(right_row)),
+            *(address(a), size(lda), address(b), size(ldb)),
             self.number(0),
-            *(address(out), size(out_row)),
+            *(address(out), size(ldout)),
         )
 
 
 @cache
 def gemm(dtype: str) -> Gemm | None:
-    """NumPy's own function for a dtype; None where BLAS has none, or is not the OpenBLAS that comes from PyPI."""
+    """Return the function that NumPy uses for a dtype.
+
+    Returns:
+        None if BLAS has no function for the dtype, or NumPy's BLAS is not the OpenBLAS of its wheels on PyPI.
+    """
     library = _library()
     if library is None or dtype not in _TYPES:
         return None
@@ -64,7 +68,7 @@ def gemm(dtype: str) -> Gemm | None:
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    """The library that NumPy calls."""
+    """Return the OpenBLAS library that NumPy loaded; None if it uses another BLAS."""
     from threadpoolctl import threadpool_info
 
     package = Path(np.__file__).resolve().parent
@@ -77,52 +81,54 @@ def _library() -> ctypes.CDLL | None:
 
 
 class _ThreadDepth(threading.local):
-    """How many times this thread is inside."""
+    """Number of contexts that this thread has entered."""
 
-    number = 0
+    depth = 0
 
 
 class _SingleThreadedBlas:
-    """While anybody is inside, NumPy's BLAS has one thread."""
+    """Reentrant context manager that limits NumPy's BLAS to one thread while any thread is inside it."""
 
     def __init__(self) -> None:
         self._library: ctypes.CDLL | None = None
         self._lock = threading.Lock()
-        self._inside = 0
-        self._here = _ThreadDepth()
-        self._outside = 1
+        self._depth = 0
+        self._this_thread = _ThreadDepth()
+        self._default_threads = 1
 
-    def matches_library(self, path: str) -> bool:
-        """Whether the library in a file is the one that this is about."""
+    def controls(self, path: str) -> bool:
+        """Return whether the library in a file is the one that this context manager limits."""
         return (library := _library()) is not None and library._name == path
 
     @property
-    def outside(self) -> int:
-        """How many threads BLAS has while nobody is inside; to be set at any time, whoever is inside."""
+    def default_threads(self) -> int:
+        """Number of threads of BLAS outside the context; may be set at any time, inside too."""
         with self._lock:
-            return self._outside if self._inside else self._required_library().scipy_openblas_get_num_threads64_()
+            return (
+                self._default_threads if self._depth else self._required_library().scipy_openblas_get_num_threads64_()
+            )
 
-    @outside.setter
-    def outside(self, threads: int) -> None:
+    @default_threads.setter
+    def default_threads(self, threads: int) -> None:
         with self._lock:
-            self._outside = threads
-            if not self._inside:
+            self._default_threads = threads
+            if not self._depth:
                 self._required_library().scipy_openblas_set_num_threads64_(threads)
 
     def __enter__(self) -> None:
         self._library = _library()
         if self._library is None:
             return
-        is_inside = False
+        has_entered = False
         try:
             with self._lock:
-                if not self._inside:
-                    self._outside = self._library.scipy_openblas_get_num_threads64_()
-                self._inside, self._here.number, is_inside = self._inside + 1, self._here.number + 1, True
-                if self._inside == 1 and self._outside != 1:
+                if not self._depth:
+                    self._default_threads = self._library.scipy_openblas_get_num_threads64_()
+                self._depth, self._this_thread.depth, has_entered = self._depth + 1, self._this_thread.depth + 1, True
+                if self._depth == 1 and self._default_threads != 1:
                     self._library.scipy_openblas_set_num_threads64_(1)
-        except BaseException:  # Ctrl-C may come after any call
-            if is_inside:
+        except BaseException:  # Ctrl-C may interrupt after any call
+            if has_entered:
                 self.__exit__(None, None, None)
             raise
 
@@ -131,27 +137,26 @@ class _SingleThreadedBlas:
     ) -> None:
         if self._library is None:
             return
-        with self._lock:  # without a call before the last, after which all is done
-            self._inside, self._here.number = self._inside - 1, self._here.number - 1
-            if not self._inside and self._outside != 1:
-                self._library.scipy_openblas_set_num_threads64_(self._outside)
+        with self._lock:  # Ctrl-C can interrupt only after a call, and the only call comes last
+            self._depth, self._this_thread.depth = self._depth - 1, self._this_thread.depth - 1
+            if not self._depth and self._default_threads != 1:
+                self._library.scipy_openblas_set_num_threads64_(self._default_threads)
 
     def reset_after_fork(self) -> None:
-        """Of those who were inside, a forked child has only the thread that forked it."""
+        """Count only the contexts of the forking thread, the only thread of a forked child."""
         self._lock = threading.Lock()
-        were_inside, self._inside = self._inside, self._here.number
-        if were_inside and not self._inside and self._outside != 1:
-            self._required_library().scipy_openblas_set_num_threads64_(self._outside)
+        depth_in_parent, self._depth = self._depth, self._this_thread.depth
+        if depth_in_parent and not self._depth and self._default_threads != 1:
+            self._required_library().scipy_openblas_set_num_threads64_(self._default_threads)
 
     def _required_library(self) -> ctypes.CDLL:
         library = _library()
-        assert library is not None, "is_of is asked first"
+        assert library is not None, "`controls` was not checked first"
         return library
 
 
 single_threaded_blas = _SingleThreadedBlas()
-"""`with single_threaded_blas:` products that NumPy makes inside have the same bits however many threads BLAS has
-outside."""
+"""`with single_threaded_blas:` makes NumPy's matrix products independent of the number of threads of BLAS."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=single_threaded_blas.reset_after_fork)

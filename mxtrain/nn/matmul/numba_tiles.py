@@ -1,4 +1,4 @@
-"""Numba implementation of tiled matrix products: each tile gets its bias and activation while it is in the cache."""
+"""Compiled code for tiles of matrix products: bias and activation are applied while the tile is in the cache."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-from mxtrain.nn.matmul import tiled_matmul as fields
+from mxtrain.nn.matmul import tiled_matmul
 from mxtrain.nn.matmul.tiled_matmul import (
     BIAS,
     BIAS_AND_RELU,
@@ -17,26 +17,32 @@ from mxtrain.nn.matmul.tiled_matmul import (
     TILE_FIELDS,
 )
 from mxtrain.optim.backends import numba_intrinsics
+from mxtrain.optim.backends.base import thread_count
 from mxtrain.optim.backends.jit_cache import compile_callback, read_sources
 from mxtrain.optim.backends.numba_intrinsics import as_pointer_to, call_gemm
 from mxtrain.optim.backends.scheduler import run_serial
 from mxtrain.optim.backends.thread_pool import shared_pool
-from mxtrain.optim.backends.threads import thread_count
 
 
-def task(gemm: int, dtype: str, table: Any) -> tuple[Any, ...]:
-    """What `run` is given: the loop, the address of what multiplies, and the tiles, as `tile_table` has them."""
+def make_task(gemm: int, dtype: str, table: Any) -> tuple[Any, ...]:
+    """Return the task that `run_tiles` runs.
+
+    Args:
+        gemm: the address of the CBLAS function of the dtype.
+        dtype: `float32` or `float64`.
+        table: the tiles, as `tile_table` returns them.
+    """
     return _LOOPS[dtype].address, np.array([gemm]).view(np.uint8), table, np.arange(len(table) + 1)
 
 
-def run(task: tuple[Any, ...], stage_starts: Any, max_threads: int) -> None:
-    """Do all tiles.
+def run_tiles(task: tuple[Any, ...], stage_starts: Any, max_threads: int) -> None:
+    """Compute all tiles of a task.
 
     Args:
-        task: what `task` returned.
-        turns: the number of each stage's first tile, and at the end that of all: a stage needs what the one before has
-            done.
-        most: how many threads there is work for.
+        task: the result of `make_task`.
+        stage_starts: the first tile of each stage, and after the last stage the number of tiles. A stage needs the
+            results of the stage before.
+        max_threads: the largest number of threads that have work to do.
     """
     workers = min(thread_count(), max_threads) - 1 if max_threads > 1 else 0
     if workers < 1 or not shared_pool().run(task, 1, workers, stage_starts):
@@ -44,40 +50,42 @@ def run(task: tuple[Any, ...], stage_starts: Any, max_threads: int) -> None:
 
 
 @njit(error_model="numpy")
-def _apply_epilogue(out: Any, row: Any, rows: Any, columns: Any, end: Any, other: Any, zero: Any, one: Any) -> None:
-    """What follows on a tile; every operation as `MatMul.finish` has it, and rounded like it."""
+def _apply_epilogue(
+    out: Any, row_stride: Any, rows: Any, columns: Any, epilogue: Any, operand: Any, zero: Any, one: Any
+) -> None:
+    """Apply the epilogue to a tile, with the operations and the rounding of `MatMul.apply_epilogue`."""
     for i in range(rows):
-        start = i * row
-        if end == BIAS:
+        start = i * row_stride
+        if epilogue == BIAS:
             for j in range(columns):
-                out[start + j] += other[j]
-        elif end == BIAS_AND_RELU:
+                out[start + j] += operand[j]
+        elif epilogue == BIAS_AND_RELU:
             for j in range(columns):
-                z = out[start + j] + other[j]
-                out[start + j] = z if z > zero or z != z else zero  # unlike max, which would make 0 of a NaN
-        elif end == RELU_BACKWARD:
+                z = out[start + j] + operand[j]
+                out[start + j] = z if z > zero or z != z else zero  # unlike max, this keeps NaN
+        elif epilogue == RELU_BACKWARD:
             for j in range(start, start + columns):
-                out[j] *= one if other[j] > zero else zero
-        elif end == TANH_BACKWARD:
+                out[j] *= one if operand[j] > zero else zero
+        elif epilogue == TANH_BACKWARD:
             for j in range(start, start + columns):
-                out[j] *= one - other[j] * other[j]
-        elif end == SIGMOID_BACKWARD:
+                out[j] *= one - operand[j] * operand[j]
+        elif epilogue == SIGMOID_BACKWARD:
             for j in range(start, start + columns):
-                out[j] = out[j] * other[j] * (one - other[j])
+                out[j] = out[j] * operand[j] * (one - operand[j])
 
 
 @njit(error_model="numpy")
 def _run_tiles(gemm: Any, table: Any, low: Any, high: Any, zero: Any, one: Any) -> None:
-    """Do tiles, of the type of `zero` and `one`."""
+    """Compute the tiles `low` to `high - 1`, whose dtype is that of `zero` and `one`."""
     for tile in range(low, high):
         t = TILE_FIELDS * tile
-        m, n, c, row_of_c, end = table[t + 2], table[t + 3], table[t + 9], table[t + 10], table[t + 11]
+        m, n, c, ldc, epilogue = table[t + 2], table[t + 3], table[t + 9], table[t + 10], table[t + 11]
         call_gemm(
             gemm, table[t], table[t + 1], m, n, table[t + 4], table[t + 5], table[t + 6], table[t + 7], table[t + 8],
-            c, row_of_c, one,
+            c, ldc, one,
         )  # fmt: skip
-        if end != NO_EPILOGUE:
-            _apply_epilogue(as_pointer_to(c, one), row_of_c, m, n, end, as_pointer_to(table[t + 12], one), zero, one)
+        if epilogue != NO_EPILOGUE:
+            _apply_epilogue(as_pointer_to(c, one), ldc, m, n, epilogue, as_pointer_to(table[t + 12], one), zero, one)
 
 
 def _run_tiles_float32(gemm: Any, table: Any, starts: Any, row: Any, low: Any, high: Any) -> None:
@@ -89,10 +97,11 @@ def _run_tiles_float64(gemm: Any, table: Any, starts: Any, row: Any, low: Any, h
 
 
 def _compiled(function: Callable[..., None]) -> Any:
+    """Compile a function at import, or load its machine code from the cache."""
     pointer: Any = types.CPointer
     numbers, number = pointer(types.int64), types.int64
     signature = types.void(numbers, numbers, numbers, number, number, number)
-    source = read_sources(__file__, numba_intrinsics.__file__, fields.__file__)
+    source = read_sources(__file__, numba_intrinsics.__file__, tiled_matmul.__file__)
     return compile_callback(function, signature, source, error_model="numpy")
 
 

@@ -1,4 +1,8 @@
-"""Execution plan for stages of matrix products, run by Python or compiled code."""
+"""Execution plan for stages of matrix products.
+
+A plan first runs its tiles in Python. Once compiled code would have saved the time to load the compiler, it runs them
+with `numba_tiles`, in sections that end where NumPy must apply an activation.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -10,42 +14,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.nn.matmul.blas import Gemm, gemm
-from mxtrain.nn.matmul.tiled_matmul import LEFT, SIZES, MatMul, is_fully_compiled, tile_table
+from mxtrain.nn.matmul.tiled_matmul import A_ADDRESS, SIZES, MatMul, is_fully_compiled, tile_table
+from mxtrain.optim.backends.base import thread_count
 from mxtrain.optim.backends.selection import is_worth_compiling
-from mxtrain.optim.backends.threads import thread_count
 from mxtrain.processes import fork_lock
 from mxtrain.types import Array
 
 Stage: TypeAlias = Sequence[MatMul]
-"""Products that do not need each other."""
+"""Products that do not depend on each other."""
 
 _SECONDS_PER_TILE = 5e-6
-"""What compiled code saves on each tile."""
+"""Time that compiled code saves on each tile."""
 _SECONDS_PER_MULTIPLICATION = 2.5e-11
-"""What each takes on one thread; of a pass that is shared, compiled code saves what the other threads do."""
+"""Time of a multiplication on one thread; several threads save all but one share of it."""
 _MIN_PARALLEL_MULTIPLICATIONS = 1 << 22
-"""From so many multiplications on, a pass is shared among threads; below, waking them costs more than they save."""
+"""Multiplications from which a plan uses several threads; for fewer, waking the workers costs more than they save."""
 
 
 class _Section(NamedTuple):
-    """Stages that compiled code does in one go, and what is left to NumPy after them."""
+    """Stages that compiled code runs in one call, and the activations that NumPy applies after them."""
 
     task: tuple[Any, ...]
     stage_starts: NDArray[np.int64]
     max_threads: int
-    left: list[MatMul]
+    numpy_activations: list[MatMul]
 
 
 class MatMulPlan:
-    """Stages of products, each stage after the one before.
+    """Stages of matrix products, run in order.
 
-    On NumPy arrays every product is cut into tiles, by its shape alone, and each tile is computed by NumPy's BLAS on
-    one thread. Whether Python walks through the tiles, or compiled code on all cores, makes no difference to any bit.
-    On CuPy arrays, and where NumPy has a BLAS that cannot be called directly, products are computed whole.
+    Products of NumPy arrays are divided into tiles that depend only on the shape, and each tile is computed by NumPy's
+    BLAS on one thread. Python and compiled code on any number of cores give the same bits. Products of CuPy arrays are
+    computed whole, as are those of NumPy arrays if NumPy's BLAS cannot be called directly.
 
     Args:
-        stages: the products; their arrays stay.
-        shape: of the inputs, (n, d).
+        stages: the products, which keep their arrays.
+        shape: the shape of the inputs, (n, d).
         xp: `numpy` or `cupy`.
 
     Example:
@@ -75,7 +79,7 @@ class MatMulPlan:
         """Compute all products.
 
         Args:
-            inputs: (n, d), C-contiguous, the `left` of those products that have none.
+            inputs: (n, d), C-contiguous; used for `a` by products without one.
         """
         if self._gemm is None or inputs.dtype != self._dtype:
             for product in self._products():
@@ -89,9 +93,9 @@ class MatMulPlan:
             self._run_in_python(self._gemm)
             return
         for section in self._sections:
-            _load_compiled().run(section.task, section.stage_starts, section.max_threads)
-            for product in section.left:
-                product.activate(np)
+            _load_compiled().run_tiles(section.task, section.stage_starts, section.max_threads)
+            for product in section.numpy_activations:
+                product.apply_activation(np)
 
     def _products(self) -> Iterator[MatMul]:
         return (product for stage in self._stages for product in stage)
@@ -99,10 +103,10 @@ class MatMulPlan:
     def _build_tile_table(self) -> None:
         tables = [tile_table(product) for product in self._products()]
         self._table = np.concatenate(tables)
-        ends = [0, *accumulate(map(len, tables))]
-        parts = (self._table[begin:end] for begin, end in pairwise(ends))
-        self._tables = dict(zip(self._products(), parts, strict=True))
-        self._reads_inputs = np.repeat([product.left is None for product in self._products()], [*map(len, tables)])
+        offsets = [0, *accumulate(map(len, tables))]
+        views = (self._table[begin:end] for begin, end in pairwise(offsets))
+        self._tables = dict(zip(self._products(), views, strict=True))
+        self._reads_inputs = np.repeat([product.a is None for product in self._products()], [*map(len, tables)])
         self._address = 0
         self._steps: list[tuple[list[tuple[Any, ...]], MatMul]] = []
         multiplications = int(self._table[:, SIZES].prod(axis=1).sum())
@@ -112,26 +116,27 @@ class MatMulPlan:
             self._seconds_saved += multiplications * _SECONDS_PER_MULTIPLICATION * (1 - 1 / thread_count())
 
     def _build_sections(self, compiled: Any, gemm: int) -> list[_Section]:
-        """The sections, which end where an activation is NumPy's to compute; none where there is no compiler."""
+        """Divide the stages into sections that end where NumPy applies an activation; an empty list without Numba."""
         sections: list[_Section] = []
         begin, lengths = 0, []
         for number, stage in enumerate(self._stages if compiled else (), 1):
             lengths.append(sum(len(self._tables[product]) for product in stage))
-            left = [product for product in stage if not is_fully_compiled(product)]
-            if left or number == len(self._stages):
+            numpy_activations = [product for product in stage if not is_fully_compiled(product)]
+            if numpy_activations or number == len(self._stages):
                 stage_starts = np.array([0, *accumulate(lengths)], dtype=np.int64)
                 end = begin + int(stage_starts[-1])
-                task = compiled.task(gemm, str(self._dtype), self._table[begin:end])
-                sections.append(_Section(task, stage_starts, max(lengths) if self._is_parallel else 1, left))
+                task = compiled.make_task(gemm, str(self._dtype), self._table[begin:end])
+                max_threads = max(lengths) if self._is_parallel else 1
+                sections.append(_Section(task, stage_starts, max_threads, numpy_activations))
                 begin, lengths = end, []
         return sections
 
     def _set_inputs(self, inputs: NDArray[Any]) -> None:
-        """Have the table point to where the inputs are."""
+        """Set the address of the inputs in the table."""
         if inputs.shape != self._shape or not inputs.flags.c_contiguous:
             raise ValueError(f"inputs must be a C-contiguous array of shape {self._shape}, got {inputs.shape}")
         address = inputs.__array_interface__["data"][0]
-        self._table[self._reads_inputs, LEFT] += address - self._address
+        self._table[self._reads_inputs, A_ADDRESS] += address - self._address
         self._inputs, self._address, self._steps = inputs, address, []
 
     def _run_in_python(self, gemm: Gemm) -> None:
@@ -145,12 +150,12 @@ class MatMulPlan:
             for arguments in calls:
                 multiply(*arguments)
             if product.bias is not None or product.activation is not None:
-                product.finish(np)
+                product.apply_epilogue(np)
 
 
 @cache
 def _load_compiled() -> Any:
-    """The module that runs tiles in compiled code; None where there is no compiler."""
+    """Import the module that runs tiles in compiled code; return None if Numba cannot be imported."""
     try:
         with fork_lock:
             from mxtrain.nn.matmul import numba_tiles

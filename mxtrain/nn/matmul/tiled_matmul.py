@@ -1,7 +1,8 @@
 """Matrix product with bias and activation, and its division into tiles.
 
 The tiles depend only on the shape. BLAS rounds a tile differently from the same elements of the whole product, so the
-tiles are the same for any number of threads, and so are the bits."""
+tiles are the same for any number of threads, and so are the bits.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,19 +19,19 @@ from mxtrain.types import Array
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatMul:
-    """`out ← left·right`, to which a bias and an activation, or the slope of one, may follow.
+    """A matrix product `out ← a·b`, optionally followed by a bias and an activation or its gradient.
 
-    All arrays are C-contiguous and of one dtype. Nothing that is read may share memory with `out`.
+    All arrays are C-contiguous and of the same dtype. `out` must not share memory with the other arrays.
 
     Attributes:
-        left: (m, k), or (k, m) where it is turned; None for the inputs of the pass.
-        right: (k, n), or (n, k) where it is turned.
-        out: (m, n), written.
-        transpose_a: whether the transpose of `left` is meant.
-        transpose_b: whether the transpose of `right` is meant.
+        a: (m, k), or (k, m) with `transpose_a`; None for the inputs of the plan.
+        b: (k, n), or (n, k) with `transpose_b`.
+        out: (m, n), overwritten.
+        transpose_a: use the transpose of `a`.
+        transpose_b: use the transpose of `b`.
         bias: (n,), added to each row.
-        activation: `out` becomes `h(out)`; or, where `at` is given, `out·h'`.
-        at: (m, n), the values h(z) at which the slope is taken.
+        activation: replaces `out` by `h(out)`, or with `activation_output` by `out·h'`.
+        activation_output: (m, n), the values h(z) at which the gradient of the activation is evaluated.
 
     Example:
         >>> import numpy as np
@@ -42,71 +43,71 @@ class MatMul:
         array([[2., 0.]])
     """
 
-    left: Array | None
-    right: Array
+    a: Array | None
+    b: Array
     out: Array
     transpose_a: bool = False
     transpose_b: bool = False
     bias: Array | None = None
     activation: Activation | None = None
-    at: Array | None = None
+    activation_output: Array | None = None
 
-    def is_regular(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-        """Whether the arrays are as they must be, so that they can be found by their addresses.
+    def is_regular(self, inputs_shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+        """Return whether all arrays have the required shapes, dtype and memory order, so that addresses describe them.
 
         Args:
-            shape: of the inputs.
-            dtype: of all.
+            inputs_shape: the shape of the plan's inputs.
+            dtype: the dtype of all arrays.
         """
-        rows, inner = (self.left.shape if self.left is not None else shape)[:: -1 if self.transpose_a else 1]
-        columns = self.right.shape[0 if self.transpose_b else 1]
-        wanted = {
-            "left": (inner, rows) if self.transpose_a else (rows, inner),
-            "right": (columns, inner) if self.transpose_b else (inner, columns),
-            "out": (rows, columns),
-            "bias": (columns,),
-            "at": (rows, columns),
+        m, k = (self.a.shape if self.a is not None else inputs_shape)[:: -1 if self.transpose_a else 1]
+        n = self.b.shape[0 if self.transpose_b else 1]
+        shapes = {
+            "a": (k, m) if self.transpose_a else (m, k),
+            "b": (n, k) if self.transpose_b else (k, n),
+            "out": (m, n),
+            "bias": (n,),
+            "activation_output": (m, n),
         }
-        arrays = {name: array for name in wanted if (array := getattr(self, name)) is not None}
+        arrays = {name: array for name in shapes if (array := getattr(self, name)) is not None}
         return self.out.flags.writeable and all(
-            array.shape == wanted[name] and array.dtype == dtype and array.flags.c_contiguous
+            array.shape == shapes[name] and array.dtype == dtype and array.flags.c_contiguous
             for name, array in arrays.items()
         )
 
     def compute(self, xp: ModuleType, inputs: Array) -> None:
-        """All of it, with the functions of an array module."""
-        left = inputs if self.left is None else self.left
-        xp.dot(left.T if self.transpose_a else left, self.right.T if self.transpose_b else self.right, out=self.out)
-        self.finish(xp)
+        """Compute the product, bias and activation with the functions of an array library."""
+        a = inputs if self.a is None else self.a
+        xp.dot(a.T if self.transpose_a else a, self.b.T if self.transpose_b else self.b, out=self.out)
+        self.apply_epilogue(xp)
 
-    def finish(self, xp: ModuleType) -> None:
-        """What follows on the product itself."""
+    def apply_epilogue(self, xp: ModuleType) -> None:
+        """Add the bias and apply the activation."""
         if self.bias is not None:
             xp.add(self.out, self.bias, out=self.out)
-        self.activate(xp)
+        self.apply_activation(xp)
 
-    def activate(self, xp: ModuleType) -> None:
-        """What follows on the bias."""
+    def apply_activation(self, xp: ModuleType) -> None:
+        """Apply the activation or its gradient."""
         if self.activation is None:
             return
-        if self.at is None:
+        if self.activation_output is None:
             self.activation.forward(xp, self.out)
         else:
-            self.activation.backward(xp, self.at, self.out)
+            self.activation.backward(xp, self.activation_output, self.out)
 
 
 _MAX_MULTIPLICATIONS = 1 << 22
-"""Multiplications of a tile, at most, unless it is too small: more than that takes a core about 0.1 milliseconds."""
+"""Largest number of multiplications in a tile, unless it is too small to split; they take about 0.1 ms on one core."""
 _MIN_ELEMENTS = 1 << 13
-"""Elements of the result, below which BLAS spends too much time on bringing both matrices into its own order."""
+"""Elements of a tile below which BLAS spends too much time on packing both matrices."""
 _LARGE_MULTIPLICATIONS, _MIN_ELEMENTS_LARGE = 1 << 26, 1 << 11
-"""More multiplications than these are cut down to so few elements: one core would take milliseconds for them."""
+"""Multiplications above which tiles are split down to fewer elements, because they would take a core milliseconds."""
 _STEP = 16
-"""Cuts fall on multiples of this, as BLAS computes so many elements of a row or column together."""
+"""Tiles start at multiples of this number, because BLAS computes blocks of so many rows and columns."""
 
 
 class Tile(NamedTuple):
-    """The elements of a result in the rows `top` to `bottom` and the columns `left` to `right`."""
+    """The rows `top` to `bottom - 1` and the columns `left` to `right - 1` of a product."""
 
     top: int
     bottom: int
@@ -114,32 +115,32 @@ class Tile(NamedTuple):
     right: int
 
 
-def tiles(rows: int, columns: int, inner: int) -> list[Tile]:
-    """The parts of a product (rows, inner)·(inner, columns): halves of halves, across the longer side.
+def split_into_tiles(m: int, n: int, k: int) -> list[Tile]:
+    """Divide a product (m, k)·(k, n) into tiles, halving the longer side repeatedly.
 
     Example:
-        >>> tiles(32, 64, 64)
+        >>> split_into_tiles(32, 64, 64)
         [Tile(top=0, bottom=32, left=0, right=64)]
-        >>> tiles(128, 128, 512)
+        >>> split_into_tiles(128, 128, 512)
         [Tile(top=0, bottom=64, left=0, right=128), Tile(top=64, bottom=128, left=0, right=128)]
     """
-    return list(_split(Tile(0, rows, 0, columns), inner))
+    return list(_split(Tile(0, m, 0, n), k))
 
 
-def _split(tile: Tile, inner: int) -> Iterator[Tile]:
+def _split(tile: Tile, k: int) -> Iterator[Tile]:
     top, bottom, left, right = tile
     area = (bottom - top) * (right - left)
-    work = area * inner
+    work = area * k
     if work < _MAX_MULTIPLICATIONS or area <= (_MIN_ELEMENTS if work < _LARGE_MULTIPLICATIONS else _MIN_ELEMENTS_LARGE):
         yield tile
     elif bottom - top >= right - left:
         middle = _middle(top, bottom)
-        yield from _split(Tile(top, middle, left, right), inner)
-        yield from _split(Tile(middle, bottom, left, right), inner)
+        yield from _split(Tile(top, middle, left, right), k)
+        yield from _split(Tile(middle, bottom, left, right), k)
     else:
         middle = _middle(left, right)
-        yield from _split(Tile(top, bottom, left, middle), inner)
-        yield from _split(Tile(top, bottom, middle, right), inner)
+        yield from _split(Tile(top, bottom, left, middle), k)
+        yield from _split(Tile(top, bottom, middle, right), k)
 
 
 def _middle(low: int, high: int) -> int:
@@ -147,46 +148,47 @@ def _middle(low: int, high: int) -> int:
 
 
 TILE_FIELDS = 13
-"""A tile is so many numbers: what `Gemm.arguments` takes; how it ends; and the address of what that needs."""
-SIZES, LEFT = slice(2, 5), 5
-"""Of these: rows, columns and the inner size; the address of the left matrix."""
+"""Numbers per tile: the arguments of `Gemm.arguments`, the epilogue, and the address that the epilogue reads from."""
+SIZES, A_ADDRESS = slice(2, 5), 5
+"""Positions in a tile of the sizes m, n and k, and of the address of `a`."""
 NO_EPILOGUE, BIAS, BIAS_AND_RELU, RELU_BACKWARD, TANH_BACKWARD, SIGMOID_BACKWARD = range(6)
-"""How a tile may end. A slope needs the values at which it is taken, the others the bias."""
+"""Epilogues of a tile. The backward ones read the output of the activation, the others the bias."""
 
 _BACKWARD_EPILOGUES = {"relu": RELU_BACKWARD, "tanh": TANH_BACKWARD, "sigmoid": SIGMOID_BACKWARD}
 
 
 def is_fully_compiled(product: MatMul) -> bool:
-    """Whether compiled code does all that follows on a product.
+    """Return whether compiled code applies the whole epilogue of a product.
 
-    A tanh and a sigmoid are NumPy's to compute, whose functions compiled code does not match to the bit.
+    NumPy applies tanh and sigmoid, because compiled code does not reproduce the bits of its functions.
     """
     return product.activation is None or _epilogue(product) > BIAS
 
 
 def tile_table(product: MatMul) -> NDArray[np.int64]:
-    """The tiles of a product, one in a row; for the inputs' address stands that of the tile's begin within them."""
+    """Return the tiles of a product as rows of `TILE_FIELDS` numbers; the address of the plan's inputs counts as 0."""
     (m, n), size = product.out.shape, product.out.itemsize
-    k = product.right.shape[1 if product.transpose_b else 0]
-    left, right, out = _address(product.left), _address(product.right), _address(product.out)
-    bias, at = _address(product.bias), _address(product.at)
+    k = product.b.shape[1 if product.transpose_b else 0]
+    a, b, out = _address(product.a), _address(product.b), _address(product.out)
+    bias, activation_output = _address(product.bias), _address(product.activation_output)
     rows = []
-    for top, bottom, first, beyond in tiles(m, n, k):
-        place = size * (top * n + first)
+    for top, bottom, left, right in split_into_tiles(m, n, k):
+        offset = size * (top * n + left)
         rows.append((
-            *(TRANSPOSED if product.transpose_a else NOT_TRANSPOSED, TRANSPOSED if product.transpose_b else
-            NOT_TRANSPOSED),
-            *(bottom - top, beyond - first, k),
-            *(left + size * top * (1 if product.transpose_a else k), m if product.transpose_a else k),
-            *(right + size * first * (k if product.transpose_b else 1), k if product.transpose_b else n),
-            *(out + place, n),
-            *(_epilogue(product), at + place if product.at is not None else bias + size * first),
+            TRANSPOSED if product.transpose_a else NOT_TRANSPOSED,
+            TRANSPOSED if product.transpose_b else NOT_TRANSPOSED,
+            *(bottom - top, right - left, k),
+            *(a + size * top * (1 if product.transpose_a else k), m if product.transpose_a else k),
+            *(b + size * left * (k if product.transpose_b else 1), k if product.transpose_b else n),
+            *(out + offset, n),
+            _epilogue(product),
+            activation_output + offset if product.activation_output is not None else bias + size * left,
         ))  # fmt: skip
     return np.array(rows, dtype=np.int64).reshape(-1, TILE_FIELDS)
 
 
 def _epilogue(product: MatMul) -> int:
-    if product.at is not None and product.activation is not None:
+    if product.activation_output is not None and product.activation is not None:
         return _BACKWARD_EPILOGUES[product.activation.name]
     if product.bias is None:
         return NO_EPILOGUE

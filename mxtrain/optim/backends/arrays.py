@@ -15,28 +15,28 @@ _DTYPES: Final = frozenset(map(np.dtype, DTYPES))
 
 
 def array_kind(array: object) -> str | None:
-    """`numpy` or `cupy`: the package whose array this is; None for anything else."""
+    """Return the library of an array, `numpy` or `cupy`; None for any other object."""
     if isinstance(array, np.ndarray):
         return "numpy"
     return "cupy" if type(array).__module__.partition(".")[0] == "cupy" and hasattr(array, "dtype") else None
 
 
 def is_same_library(array: Array, example: Array) -> bool:
-    """Whether two arrays live in the same memory: the CPU's, or a GPU's."""
+    """Return whether two arrays belong to the same library, and so are both on the CPU or both on a GPU."""
     return type(array) is type(example) or array_kind(array) == array_kind(example)
 
 
 def validate_update(index: Hashable, gradient: Array, weight: Array) -> bool:
-    """Refuse what cannot be updated in place, or a gradient that does not belong to the weight.
+    """Validate a weight that is to be updated in place, and its gradient.
 
-    `OverlapCheck` decides whether they share memory with each other or with other arrays.
+    Memory that they share with each other or with other arrays is found by `OverlapCheck`.
 
     Returns:
-        True if both own their memory, so that only views of them can share it.
+        True if both arrays own their memory, so that only views of them can share it.
 
     Raises:
-        ArrayTypeError: not an array of NumPy or CuPy, not of float32 or float64, or the two do not match in that.
-        ArrayError: another shape; or a weight that is read-only, or shares memory with itself.
+        ArrayTypeError: one is not a NumPy or CuPy array of float32 or float64, or they differ in library or dtype.
+        ArrayError: the shapes differ, the weight is read-only, or its elements share memory with each other.
     """
     if (
         type(weight) is type(gradient) is np.ndarray
@@ -44,7 +44,7 @@ def validate_update(index: Hashable, gradient: Array, weight: Array) -> bool:
         and weight.dtype in _DTYPES
         and weight.shape == gradient.shape
         and (flags := weight.flags).carray
-    ):  # the common case, decided quickly
+    ):  # fast path for the common case
         return bool(flags.owndata and gradient.flags.owndata)
     validate_weight(index, weight)
     validate_gradient(index, gradient, weight)
@@ -52,11 +52,11 @@ def validate_update(index: Hashable, gradient: Array, weight: Array) -> bool:
 
 
 def validate_weight(index: Hashable, weight: Array) -> None:
-    """Refuse what cannot be updated in place.
+    """Check that a weight can be updated in place.
 
     Raises:
-        ArrayTypeError: not a NumPy or CuPy array, or not of float32 or float64.
-        ArrayError: read-only, or its elements share memory with each other.
+        ArrayTypeError: the weight is not a NumPy or CuPy array of float32 or float64.
+        ArrayError: the weight is read-only, or its elements share memory with each other.
     """
     _check_array(f"weight {index!r}", weight)
     if isinstance(weight, np.ndarray) and not weight.flags.writeable:
@@ -75,11 +75,11 @@ def validate_weight(index: Hashable, weight: Array) -> None:
 
 
 def validate_gradient(index: Hashable, gradient: Array, weight: Array) -> None:
-    """Refuse a gradient that does not belong to the weight.
+    """Check that a gradient matches its weight.
 
     Raises:
-        ArrayTypeError: one of the two is no array, or they differ in kind or dtype.
-        ArrayError: another shape.
+        ArrayTypeError: one of the two is not a NumPy or CuPy array, or they differ in library or dtype.
+        ArrayError: the shapes differ.
     """
     name = f"the gradient of weight {index!r}"
     _check_array(f"weight {index!r}", weight)
@@ -89,7 +89,7 @@ def validate_gradient(index: Hashable, gradient: Array, weight: Array) -> None:
         kinds = [where[array_kind(array) or "numpy"] for array in (weight, gradient)]
         raise ArrayTypeError(
             f"weight {index!r} is {kinds[0]}, its gradient {kinds[1]}; "
-            "bring them together with cupy.asarray(…) or cupy.asnumpy(…)"
+            "move one of them with cupy.asarray(…) or cupy.asnumpy(…)"
         )
     if gradient.dtype != weight.dtype:
         raise ArrayTypeError(
@@ -135,7 +135,7 @@ def on_same_device(array: Array, example: Array) -> bool:
 
 
 def to_device_of(array: Array, example: Array) -> Array:
-    """Return an array in the memory of `example`, the CPU's or a GPU's."""
+    """Transfer an array to the CPU or the GPU that `example` is on."""
     on_host = array if isinstance(array, np.ndarray) else array.get()
     if isinstance(example, np.ndarray):
         return on_host
@@ -144,15 +144,15 @@ def to_device_of(array: Array, example: Array) -> Array:
 
 
 def zeros_like(array: Array) -> Array:
-    """Zeros of an array's shape and dtype, in the same memory and, where it has one, in the same layout."""
+    """Return zeros with the shape, dtype, device and memory order of an array."""
     return np.zeros_like(array, subok=False) if isinstance(array, np.ndarray) else np.zeros_like(array)
 
 
 def zeros(shape: int | tuple[int, ...], dtype: str, example: Array) -> Array:
-    """Zeros of a shape and dtype, in the memory that `example` is in."""
+    """Return zeros of a shape and dtype, on the CPU or a GPU like `example`."""
     return array_module(array_kind(example) or "numpy").zeros(shape, dtype=dtype)
 
 
 def array_module(kind: str) -> ModuleType:
-    """The package of a kind of arrays, `numpy` or `cupy`."""
+    """Import an array library, `numpy` or `cupy`."""
     return import_module(kind)

@@ -1,8 +1,8 @@
-"""Source code generation for programs: Python loops for Numba, kernel bodies for CUDA.
+"""Code generation for programs: Python loops for Numba, kernel bodies for CUDA.
 
 CUDA arithmetic is written as PTX instructions, each rounded to nearest, because CuPy appends `-ftz=true` to the
-compiler
-options, which would flush denormal float32 numbers to zero and change bits."""
+compiler options, which would flush denormal float32 numbers to zero and change bits.
+"""
 
 from itertools import product
 
@@ -31,7 +31,7 @@ template <typename T> __device__ inline T mx_minimum(T a, T b) {
   return mx_less_equal(a, b) ? a : (mx_less_equal(b, a) || a == a) ? b : a;
 }
 """
-"""The operations that are made of others; what they are made of depends on the machine."""
+"""Operations composed of others; the tests compile them for the host too."""
 
 
 def _device_function(operation: str, kind: str) -> str:
@@ -51,11 +51,14 @@ def _device_function(operation: str, kind: str) -> str:
 CUDA_PREAMBLE = (
     "\n".join(_device_function(*each) for each in product(_PTX_INSTRUCTIONS, _CUDA_TYPES)) + CUDA_COMPOSED_OPERATIONS
 )
-"""The device functions that a body calls."""
+"""Device functions that kernel bodies call."""
 
 
 def generate_cuda_source(program: Program) -> str:
-    """The body for one element: `a0`, `a1`, … are the program's arrays, `s0`, `s1`, … its scalars, all of type `T`."""
+    """Generate the kernel body for one element.
+
+    The program's arrays are named `a0`, `a1`, …, its scalars `s0`, `s1`, …; all have the type `T`.
+    """
     operands = [operand for step in program.instructions for operand in step.operands]
     read = sorted({operand.number for operand in operands if operand.space == "array"})
     lines = [f"const T x{number} = a{number};  // {program.arrays[number]}" for number in read]
@@ -85,12 +88,14 @@ _PYTHON_EXPRESSIONS = {
 
 
 def generate_numba_source(program: Program) -> str:
-    """The source of a module with one function, `loop(s, table, starts, row, low, high)`, on elements of many arrays.
+    """Generate a module with one function, `loop(s, table, starts, row, low, high)`, over elements of many arrays.
 
-    `s` holds the scalars, `table` the addresses of the program's arrays, row after row. Elements are counted through
-    the rows: `starts[row]` is the number of a row's first one. The loop does `low` to `high`, of which the first is in
-    `row`. Every operation has a line of its own, so that nothing is contracted or reordered; every element is read
-    once before anything of it is written.
+    `s` holds the scalars. Each row of `table` holds the addresses of one group of the program's arrays. Elements are
+    numbered consecutively over all rows, and `starts[row]` is the number of the first element of a row. The loop
+    processes the elements `low` to `high - 1`; `row` is the row of `low`.
+
+    Every operation is a separate statement, so that nothing is contracted or reordered. All arrays are read before any
+    is written, element by element.
     """
     count = len(program.arrays)
     used = {operand.number for operand in _operands(program) if operand.space == "array"}

@@ -11,10 +11,10 @@ from mxtrain.optim.ir import Program
 
 
 class CuPyBackend:
-    """Runs programs on CuPy arrays, one kernel launch for each group; nothing is copied to the host.
+    """Runs programs on CuPy arrays with one kernel launch for each group, without copies to the host.
 
     Raises:
-        BackendError: CuPy is missing, or finds no CUDA device.
+        BackendError: CuPy is not installed or finds no CUDA device.
     """
 
     name = "cupy"

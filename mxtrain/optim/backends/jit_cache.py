@@ -1,16 +1,15 @@
 """On-disk cache of compiled machine code, verified by SHA-256 before it is unpickled or run.
 
-Numba's own cache is not used because it unpickles any file it finds. A cache file is the SHA-256 of its key and
-content,
-then the content, Numba's pickled compile result. The key covers everything that the code depends on; a file that is
-damaged, truncated or misplaced does not match, and the code is compiled again. The cache folder is writable only by its
-owner."""
+Numba's own cache is not used because it unpickles any file that it finds. A cache file holds the SHA-256 of its cache
+key and content, followed by the content, which is Numba's pickled compile result. The cache key covers everything that
+the code depends on. A file that is damaged, truncated or misplaced does not match, and the code is compiled again. The
+cache folder is writable only by its owner.
+"""
 
 import os
 import pickle
 import stat
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,29 +23,40 @@ from numba.core import caching, serialize, sigutils
 from numba.core.ccallback import CFunc
 from numba.core.compiler import CompileResult
 
+from mxtrain.atomic_io import write_file
 from mxtrain.errors import CacheWarning
+
+if getattr(numba.config, "DISABLE_JIT", False):
+    raise ImportError("NUMBA_DISABLE_JIT disables the compiler")
+
+# Any, because Numba has no type annotations.
+_Base: Any = caching._Cache
+_Result: Any = CompileResult
+_normalize: Any = sigutils.normalize_signature
+_dumps: Any = serialize.dumps
 
 _CODE_FOLDER = "machine_code"
 _MAX_FILE_SIZE = 1 << 26
-"""Bytes of the largest file that is read; a compiled loop has tens of thousands."""
+"""Size of the largest file that is read, in bytes; a compiled loop has tens of thousands."""
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_DIGEST_SIZE = 32
 
 
 def cache_folder() -> Path:
-    """MXTRAIN_CACHE_DIR where it is set, else `mxtrain` in the place that the system has for caches."""
-    named = os.environ.get("MXTRAIN_CACHE_DIR")
-    if named:
-        return Path(named)
+    """Return MXTRAIN_CACHE_DIR if it is set, or the folder `mxtrain` in the user's cache folder."""
+    setting = os.environ.get("MXTRAIN_CACHE_DIR")
+    if setting:
+        return Path(setting)
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "mxtrain"
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(named) if Path(named).is_absolute() else Path.home() / ".cache") / "mxtrain"
+    setting = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(setting) if Path(setting).is_absolute() else Path.home() / ".cache") / "mxtrain"
 
 
 def code_folder() -> Path | None:
     """Return the folder of compiled machine code, created with mode 0700; None if it cannot be created or trusted.
 
-    Warns once where the folder, or the cache folder that it is in, belongs to another user or is writable by others.
+    Warns once if the folder, or the cache folder that contains it, belongs to another user or is writable by others.
     """
     root = cache_folder().absolute()
     folder = root / _CODE_FOLDER
@@ -63,8 +73,8 @@ def code_folder() -> Path | None:
     return folder
 
 
-def read_private(path: Path) -> bytes | None:
-    """Return the content of a file in the code folder; None if it is missing, or if others may have written it."""
+def _read_private(path: Path) -> bytes | None:
+    """Return the content of a file in the code folder; None if it is missing or may have been written by others."""
     flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | sum(flags)), "rb") as file:
@@ -80,35 +90,18 @@ def read_private(path: Path) -> bytes | None:
         return None
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file atomically, readable by its owner alone; do nothing if it cannot be written.
-
-    Nothing is flushed to the disk, because the checksum detects a file that a power cut has torn.
-    """
-    temporary = None
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    except OSError:
-        if temporary is not None:
-            with suppress(OSError):
-                Path(temporary).unlink()
-
-
 def _reason_to_distrust(path: Path) -> str | None:
     """Return the reason not to trust a folder; None if only this user, or root, can write to it."""
     if path.is_symlink() and not _has_trusted_owner(path.lstat()):
-        return "is a symbolic link of another user; remove it, or set MXTRAIN_CACHE_DIR to a folder of your own"
+        return "is a symbolic link of another user; remove it, or set MXTRAIN_CACHE_DIR to a folder that you own"
     return _reason_to_distrust_status(path.stat())
 
 
 def _reason_to_distrust_status(status: os.stat_result) -> str | None:
     if not _has_trusted_owner(status):
-        return "belongs to another user; set MXTRAIN_CACHE_DIR to a folder of your own"
+        return "belongs to another user; set MXTRAIN_CACHE_DIR to a folder that you own"
     if sys.platform != "win32" and status.st_mode & _WRITABLE_BY_OTHERS:
-        return "is writable by other users; remove it, or set MXTRAIN_CACHE_DIR to a folder that is yours alone"
+        return "is writable by other users; remove it, or set MXTRAIN_CACHE_DIR to a folder that only you can write to"
     return None
 
 
@@ -121,27 +114,17 @@ def _warn_once(message: str) -> None:
     warnings.warn(message, CacheWarning, stacklevel=2)
 
 
-if getattr(numba.config, "DISABLE_JIT", False):
-    raise ImportError("NUMBA_DISABLE_JIT switches the compiler off")
-
-_DIGEST = 32
-# Numba has no annotations
-_Base: Any = caching._Cache
-_Result: Any = CompileResult
-_normalize: Any = sigutils.normalize_signature
-_dumps: Any = serialize.dumps
-
-
 def compile_function(function: Callable[..., Any], signature: Any, source: bytes | None, **options: Any) -> Any:
-    """Compile a function with `njit` for one signature, or load its machine code.
+    """Compile a function with `njit` for one signature, or load its machine code from the cache.
 
     Args:
         function: a Python function.
-        signature: the types of its arguments and of its result.
-        source: the source of everything that is compiled into it; if None, nothing is cached.
-        options: those of `njit`.
+        signature: the types of its arguments and its result.
+        source: the source of everything that is compiled into the function, which is part of the cache key; if None,
+            nothing is cached.
+        options: options of `njit`.
     """
-    with suppress(Exception):  # no folder, another Numba; an error of the function itself is raised again below
+    with suppress(Exception):  # an unsupported version of Numba; errors of the function itself are raised again below
         dispatcher = numba.njit(**options)(function)
         dispatcher._cache = _CodeCache(function, source, options)
         dispatcher.compile(signature)
@@ -151,7 +134,7 @@ def compile_function(function: Callable[..., Any], signature: Any, source: bytes
 
 
 def compile_callback(function: Callable[..., Any], signature: Any, source: bytes | None, **options: Any) -> Any:
-    """Compile a C callback with `cfunc`, or load its machine code; see `compile_function`."""
+    """Compile a C callback with `cfunc`, or load its machine code from the cache; see `compile_function`."""
     with suppress(Exception):
         callback: Any = CFunc(function, _normalize(signature), locals={}, options=options)
         callback._cache = _CodeCache(function, source, options)
@@ -162,10 +145,10 @@ def compile_callback(function: Callable[..., Any], signature: Any, source: bytes
 
 @cache
 def read_sources(*files: str | None) -> bytes | None:
-    """Return the joined source text of modules; None if one has no source, as in a frozen program.
+    """Return the joined source text of modules; None if one has no source file, as in a frozen program.
 
     Args:
-        files: the `__file__` of each.
+        files: the `__file__` of each module.
     """
     try:
         return b"\0".join(Path(str(file)).read_bytes() for file in files)
@@ -174,7 +157,7 @@ def read_sources(*files: str | None) -> bytes | None:
 
 
 class _CodeCache(_Base):  # type: ignore[misc]
-    """A Numba cache for one function, with a checksum in each file."""
+    """Numba cache of one function, with a checksum in each file."""
 
     def __init__(self, function: Callable[..., Any], source: bytes | None, options: dict[str, Any]) -> None:
         self._name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
@@ -193,32 +176,33 @@ class _CodeCache(_Base):  # type: ignore[misc]
             return None
         target_context.refresh()
         path, key = self._file_and_key(signature, target_context.codegen())
-        content = read_private(path)
-        if content is None or content[:_DIGEST] != sha256(key + content[_DIGEST:]).digest():
+        content = _read_private(path)
+        if content is None or content[:_DIGEST_SIZE] != sha256(key + content[_DIGEST_SIZE:]).digest():
             return None
-        with suppress(Exception):  # written by another Numba of this version; compiled and written again
-            return _Result._rebuild(target_context, *pickle.loads(content[_DIGEST:]))
+        with suppress(Exception):  # written by an incompatible build of Numba; compiled and written again
+            return _Result._rebuild(target_context, *pickle.loads(content[_DIGEST_SIZE:]))
         return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Write a compile result if it can be cached."""
+        """Write a compile result to the cache, if Numba allows it to be cached."""
         if self._folder is None or result.library.has_dynamic_globals or any(not it.can_cache for it in result.lifted):
             return
         path, key = self._file_and_key(signature, result.codegen)
         content = _dumps(result._reduce())
-        write_private(path, sha256(key + content).digest() + content)
+        with suppress(OSError):  # the code is compiled again in the next process
+            write_file(path, sha256(key + content).digest() + content, is_private=True)
 
     def _file_and_key(self, signature: Any, codegen: Any) -> tuple[Path, bytes]:
-        """Return the file of a signature, and the key that is part of its checksum."""
+        """Return the file of a signature, and its cache key, which is part of the checksum."""
         key = repr((*self._key_parts, self._source, str(signature), codegen.magic_tuple())).encode()
         assert self._folder is not None
         return self._folder / f"{self._name}-{sha256(key).hexdigest()[:16]}.nbc", key
 
     def enable(self) -> None:
-        """Do nothing: a cache with a folder is enabled."""
+        """Do nothing, because a cache with a folder is always enabled."""
 
     def disable(self) -> None:
         self._folder = None
 
     def flush(self) -> None:
-        """Do nothing: stale files have other names."""
+        """Do nothing, because outdated files have other names."""

@@ -1,4 +1,4 @@
-"""Numba backend: compiles a program to one loop that reads every array once."""
+"""Numba backend: runs a program as one compiled loop that reads every array once."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -11,32 +11,31 @@ from typing import Any
 import numba
 import numpy as np
 
-from mxtrain.optim.backends.base import ProgramArrays, round_scalars
+from mxtrain.optim.backends.base import ProgramArrays, round_scalars, thread_count
 from mxtrain.optim.backends.codegen import generate_numba_source
 from mxtrain.optim.backends.jit_cache import compile_callback
 from mxtrain.optim.backends.numpy_backend import buffered_blocks
 from mxtrain.optim.backends.scheduler import resolve_addresses, run_serial, run_serial_cached
 from mxtrain.optim.backends.thread_pool import shared_pool
-from mxtrain.optim.backends.threads import thread_count
 from mxtrain.optim.ir import Program
 from mxtrain.processes import fork_lock
 
 MIN_PARALLEL_SIZE = 1 << 17
-"""From this many elements on, the work is shared among threads; below, waking them costs more than they save."""
+"""Number of elements from which several threads are used; for fewer, waking the workers costs more than they save."""
 _CHUNKS_PER_THREAD = 8
-"""Into how many ranges it is cut for each thread: enough that a late one does not hold the others up."""
+"""Chunks per thread: enough that a thread that starts late does not delay the others."""
 _MIN_CHUNK, _MAX_CHUNK = 1 << 14, 1 << 18
-"""Elements in a range: less is not worth the turn, and of more the last one would take too long."""
+"""Elements in a chunk: smaller ones cost too much to schedule, and for larger ones threads would wait at the end."""
 
 
 class NumbaBackend:
-    """Runs programs on NumPy arrays as compiled loops, all arrays in one call, on several threads where that is much.
+    """Runs programs on NumPy arrays as compiled loops: all groups in one call, on several threads for large arrays.
 
-    A loop is compiled once for each program and dtype, and its machine code is kept on disk. It may run on several
-    Python threads at once, and in forked processes.
+    A loop is compiled once for each program and dtype, and its machine code is cached on disk. Several Python threads
+    and forked processes may use a backend at the same time.
 
     Args:
-        threads: how many may work on one update; None for what `thread_count` says at the time.
+        threads: the largest number of threads for one update; None for the result of `thread_count` at each update.
     """
 
     name = "compiled"
@@ -47,7 +46,7 @@ class NumbaBackend:
         self._last_call: tuple[ProgramArrays, Any, Any, Any] = (), None, None, None
 
     def __reduce__(self) -> tuple[type, tuple[int | None]]:
-        return NumbaBackend, (self._threads,)  # a copy's arrays lie elsewhere
+        return NumbaBackend, (self._threads,)  # the last call is not copied, because a copy runs on other arrays
 
     def run(self, program: Program, groups: Sequence[ProgramArrays], scalars: Sequence[float]) -> None:
         """Run a program in place on each group; see `Backend.run`."""
@@ -64,10 +63,14 @@ class NumbaBackend:
                     self._run_in_place(loop, constants, [blocks])
 
     def _run_in_place(self, loop: int, constants: Any, groups: Sequence[ProgramArrays]) -> bool:
-        """Run a loop where the arrays lie; False, and nothing is done, where some have no common order in memory."""
-        if self._run_cached(loop, constants, groups):
+        """Run a loop without copying the arrays.
+
+        Returns:
+            False, without running anything, if the arrays of a group have no common order of elements in memory.
+        """
+        if self._run_on_cached_arrays(loop, constants, groups):
             return True
-        # The records keep the arrays alive and their memory where it is.
+        # References to these keep the memory of the arrays alive and in place.
         records = [array.__array_struct__ for arrays in groups for array in arrays]
         table = np.array(list(map(id, records)), dtype=np.int64).reshape(len(groups), -1)
         starts = np.empty(len(groups) + 1, dtype=np.int64)
@@ -81,17 +84,17 @@ class NumbaBackend:
             run_serial(*task)
         return True
 
-    def _run_cached(self, loop: int, constants: Any, groups: Sequence[ProgramArrays]) -> bool:
+    def _run_on_cached_arrays(self, loop: int, constants: Any, groups: Sequence[ProgramArrays]) -> bool:
         """Run a loop on the same small arrays as the last call, such as flat parameters; return False for others.
 
-        A dtype or a shape that was set in place is noticed on the first array, because all arrays agree in these. The
-        first two, weight and gradient, may have new memory or strides; the slots cannot.
+        Only the first array is checked for a dtype or shape that was set in place, because all arrays agree in these.
+        Address and strides are checked for the first two, weight and gradient; those of the slots cannot change.
         """
-        known, like, table, starts = self._last_call
-        if len(groups) != 1 or len(groups[0]) != len(known):
+        last_arrays, last_dtype_and_shape, table, starts = self._last_call
+        if len(groups) != 1 or len(groups[0]) != len(last_arrays):
             return False
         arrays = groups[0]
-        if not all(map(is_, arrays, known)) or _dtype_and_shape(arrays[0]) != like:
+        if not all(map(is_, arrays, last_arrays)) or _dtype_and_shape(arrays[0]) != last_dtype_and_shape:
             return False
         records = arrays[0].__array_struct__, arrays[1].__array_struct__
         return bool(run_serial_cached(loop, constants, table, starts, id(records[0]), id(records[1])))
@@ -106,24 +109,24 @@ def _dtype_and_shape(array: Any) -> Any:
 
 
 def _run_parallel(task: tuple[Any, ...], threads: int) -> bool:
-    """Run a loop on several threads; False, and nothing is done, where no helper is at hand."""
+    """Run a loop on several threads; return False, without running anything, if no worker is available."""
     size = int(task[-1][-1])
     chunk = min(max(size // (threads * _CHUNKS_PER_THREAD), _MIN_CHUNK), _MAX_CHUNK)
-    return shared_pool().run(task, chunk, min(threads, size // chunk) - 1)  # nobody without a range of their own
+    return shared_pool().run(task, chunk, min(threads, size // chunk) - 1)  # at most one thread per chunk
 
 
 @cache
 def compile_loop(program: Program, dtype: np.dtype[Any]) -> Any:
-    """The compiled loop of a program for a dtype; machine code from the disk where it is there.
+    """Return the compiled loop of a program for a dtype, loaded from the cache on disk if it is there.
 
-    Where the cache cannot be written, the loop is compiled for this process alone.
+    If the cache cannot be written, the loop is compiled for this process only.
     """
     with fork_lock:
-        return _compiled_loop(program, dtype)
+        return _load_or_compile(program, dtype)
 
 
-@cache
-def _compiled_loop(program: Program, dtype: np.dtype[Any]) -> Any:  # threads that wait at the lock compile nothing
+@cache  # in addition to that of `compile_loop`, for threads that waited for the lock
+def _load_or_compile(program: Program, dtype: np.dtype[Any]) -> Any:
     source = generate_numba_source(program)
     pointer: Any = numba.types.CPointer
     element, number = pointer(numba.from_dtype(dtype)), numba.types.int64
@@ -134,9 +137,9 @@ def _compiled_loop(program: Program, dtype: np.dtype[Any]) -> Any:  # threads th
 
 
 def _load_generated_module(program: str, source: str) -> Callable[..., None]:
-    """Execute a loop's source in a module in `sys.modules`, where Numba's cached code finds it by name.
+    """Execute the source of a loop as a module in `sys.modules`, where Numba's cached code looks it up by name.
 
-    The source is run from memory, because a file could be changed, or have a stale `.pyc` beside it.
+    The source is executed from memory, because a file could be changed or have a stale `.pyc`.
     """
     module = ModuleType(f"mxtrain_loop_{program}_{sha256(source.encode()).hexdigest()[:16]}")
     exec(compile(source, f"<{program}, printed by mxtrain>", "exec"), module.__dict__)

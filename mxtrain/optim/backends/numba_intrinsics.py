@@ -1,4 +1,7 @@
-"""Numba intrinsics: atomic operations, calls by address, and C functions."""
+"""Numba intrinsics: atomic operations, calls by address, and C functions.
+
+Addresses are int64 numbers. Atomic operations are sequentially consistent.
+"""
 
 import sys
 from typing import Any
@@ -11,7 +14,7 @@ _int64 = ir.IntType(64)
 
 
 def _atomic_load(typing: Any, address: Any) -> Any:
-    """The number at an address; what was written before it by another thread is seen too."""
+    """Load the int64 at an address, with everything that its writer wrote before it."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.load_atomic(builder.inttoptr(arguments[0], _int64.as_pointer()), "seq_cst", 8)
@@ -20,7 +23,7 @@ def _atomic_load(typing: Any, address: Any) -> Any:
 
 
 def _load_int32(typing: Any, address: Any) -> Any:
-    """The C `int` at an address."""
+    """Load the C `int` at an address."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.load(builder.inttoptr(arguments[0], ir.IntType(32).as_pointer()))
@@ -29,28 +32,28 @@ def _load_int32(typing: Any, address: Any) -> Any:
 
 
 def _atomic_add(typing: Any, address: Any, amount: Any) -> Any:
-    """Add to the number at an address, in one go; what it was before."""
+    """Add to the int64 at an address, and return its previous value."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = builder.inttoptr(arguments[0], _int64.as_pointer())
-        return builder.atomic_rmw("add", place, arguments[1], "seq_cst")
+        pointer = builder.inttoptr(arguments[0], _int64.as_pointer())
+        return builder.atomic_rmw("add", pointer, arguments[1], "seq_cst")
 
     return types.int64(types.int64, types.int64), generate
 
 
 def _atomic_compare_exchange(typing: Any, address: Any, old: Any, new: Any) -> Any:
-    """Put `new` at an address if `old` is there, in one go; whether it was."""
+    """Replace `old` at an address by `new`; return False, and store nothing, if another value is there."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = builder.inttoptr(arguments[0], _int64.as_pointer())
-        outcome = builder.cmpxchg(place, arguments[1], arguments[2], "seq_cst", "seq_cst")
+        pointer = builder.inttoptr(arguments[0], _int64.as_pointer())
+        outcome = builder.cmpxchg(pointer, arguments[1], arguments[2], "seq_cst", "seq_cst")
         return builder.extract_value(outcome, 1)
 
     return types.boolean(types.int64, types.int64, types.int64), generate
 
 
-def _call(typing: Any, loop: Any, scalars: Any, table: Any, starts: Any, row: Any, low: Any, high: Any) -> Any:
-    """Call the loop at an address."""
+def _call_loop(typing: Any, loop: Any, scalars: Any, table: Any, starts: Any, row: Any, low: Any, high: Any) -> Any:
+    """Call the compiled loop at an address."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = ir.FunctionType(ir.VoidType(), [_int64] * 6)
@@ -61,7 +64,7 @@ def _call(typing: Any, loop: Any, scalars: Any, table: Any, starts: Any, row: An
 
 
 def _as_pointer_to(typing: Any, address: Any, example: Any) -> Any:
-    """The numbers from an address on, of the type of an example."""
+    """Convert an address to a pointer to numbers of the type of an example."""
     pointer_to: Any = types.CPointer
     pointer = pointer_to(example)
 
@@ -72,24 +75,24 @@ def _as_pointer_to(typing: Any, address: Any, example: Any) -> Any:
 
 
 def _call_gemm(
-    typing: Any, gemm: Any, left: Any, right: Any, m: Any, n: Any, k: Any, a: Any, lda: Any, b: Any, ldb: Any, c: Any,
-    ldc: Any, example: Any,
+    typing: Any, gemm: Any, transpose_a: Any, transpose_b: Any, m: Any, n: Any, k: Any, a: Any, lda: Any, b: Any,
+    ldb: Any, c: Any, ldc: Any, example: Any,
 ) -> Any:  # fmt: skip
-    """Call the `gemm` of CBLAS at an address, for `c ← a·b` on matrices of the type of an example, row by row."""
-    form, size, number = ir.IntType(32), _int64, ir.FloatType() if example == types.float32 else ir.DoubleType()
+    """Call the CBLAS `gemm` function at an address: `c ← a·b` on row-major matrices of the type of an example."""
+    enum, size, number = ir.IntType(32), _int64, ir.FloatType() if example == types.float32 else ir.DoubleType()
     matrix = [_int64, size]
-    in_c = ir.FunctionType(
-        ir.VoidType(), [form, form, form, size, size, size, number, *matrix, *matrix, number, *matrix]
+    c_function = ir.FunctionType(
+        ir.VoidType(), [enum, enum, enum, size, size, size, number, *matrix, *matrix, number, *matrix]
     )
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        function, forms, sizes, matrices = arguments[0], arguments[1:3], arguments[3:6], arguments[6:12]
-        row_major, one, zero = form(101), number(1.0), number(0.0)
+        function, transposes, sizes, matrices = arguments[0], arguments[1:3], arguments[3:6], arguments[6:12]
+        row_major, one, zero = enum(101), number(1.0), number(0.0)
         builder.call(
-            builder.inttoptr(function, in_c.as_pointer()),
+            builder.inttoptr(function, c_function.as_pointer()),
             [
                 row_major,
-                *(builder.trunc(each, form) for each in forms),
+                *(builder.trunc(each, enum) for each in transposes),
                 *sizes,
                 one,
                 *matrices[:4],
@@ -106,7 +109,7 @@ atomic_load: Any = intrinsic(_atomic_load)
 load_int32: Any = intrinsic(_load_int32)
 atomic_add: Any = intrinsic(_atomic_add)
 atomic_compare_exchange: Any = intrinsic(_atomic_compare_exchange)
-call: Any = intrinsic(_call)
+call_loop: Any = intrinsic(_call_loop)
 as_pointer_to: Any = intrinsic(_as_pointer_to)
 call_gemm: Any = intrinsic(_call_gemm)
 
@@ -117,18 +120,18 @@ def _external(name: str, signature: Any, windows_name: str = "") -> Any:
 
 _transfer = types.intp(types.intc, types.intp, types.intp)
 read_file = _external("read", _transfer, "_read")
-"""`read_file(file, address, bytes)`."""
+"""`read_file(descriptor, address, bytes)`."""
 write_file = _external("write", _transfer, "_write")
-"""`write_file(file, address, bytes)`."""
+"""`write_file(descriptor, address, bytes)`."""
 yield_thread = _external("sched_yield", types.int32(), "SwitchToThread")
-"""Let another thread that waits for this core run first."""
+"""Yield the core to another thread that is ready to run."""
 get_capsule_pointer = _external("PyCapsule_GetPointer", types.intp(types.intp, types.intp))
-"""The structure in the capsule at an address; whoever calls it holds the interpreter."""
+"""Return the address in the capsule at an address; the caller must hold the interpreter lock."""
 
 save_thread = _external("PyEval_SaveThread", types.intp())
-"""Release the interpreter; the state that `restore_thread` needs."""
+"""Release the interpreter lock, and return the state that `restore_thread` needs."""
 restore_thread = _external("PyEval_RestoreThread", types.void(types.intp))
-"""Hold the interpreter again."""
+"""Acquire the interpreter lock again."""
 
 
 @njit
@@ -140,4 +143,4 @@ _cpu_functions = {"linux": "sched_getcpu", "win32": "GetCurrentProcessorNumber"}
 current_cpu: Any = (
     _external(_cpu_functions[sys.platform], types.intc()) if sys.platform in _cpu_functions else _unknown_cpu
 )
-"""The number of the core that this thread runs on; -1 where the system does not tell."""
+"""Return the number of the core that this thread runs on; -1 if the system has no function for it."""

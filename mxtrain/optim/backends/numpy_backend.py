@@ -1,8 +1,9 @@
 """NumPy backend: runs a program over cache-sized blocks without full-size temporaries.
 
-A plain array expression streams every intermediate result through memory. Here each block of the arrays stays in the
+A plain array expression writes every intermediate result to main memory. Here each block of the arrays stays in the
 cache while all instructions run on it. Every instruction writes into scratch memory or, once the old values are no
-longer needed, directly into the array that it updates."""
+longer needed, directly into the array that it updates.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,15 +17,15 @@ from mxtrain.optim.backends.base import ProgramArrays, round_scalars
 from mxtrain.optim.ir import Program
 from mxtrain.optim.ir.registers import assign_registers
 
-Flat = NDArray[np.floating]
+FlatArray = NDArray[np.floating]
 
 BLOCK = 65_536
-"""Elements in a block: blocks of Adam's four arrays and its scratch fit in two megabytes of cache, and a call for each
-operation on a block is soon paid for."""
+"""Elements per block: the blocks of Adam's four arrays and its scratch memory fit in 2 MB of cache, and are large
+enough that the overhead of NumPy calls does not matter."""
 
 
-def flat_views(arrays: Sequence[Flat]) -> list[Flat] | None:
-    """One-dimensional views, all in the same order of elements; None where some layout does not allow it.
+def flat_views(arrays: Sequence[FlatArray]) -> list[FlatArray] | None:
+    """Return one-dimensional views with a common order of elements; None if the memory layouts do not allow that.
 
     >>> w = np.zeros((2, 3), dtype="float32")
     >>> [view.shape for view in flat_views([w, w + 1])]
@@ -33,9 +34,9 @@ def flat_views(arrays: Sequence[Flat]) -> list[Flat] | None:
     True
     """
     views = []
-    for array in arrays:  # the usual case in one pass: this runs for every array at every step
+    for array in arrays:  # the common case in one loop, because this runs for every array at every step
         if type(array) is not np.ndarray:
-            array = array.view(np.ndarray)  # a matrix keeps two dimensions, and a memmap is slow to slice
+            array = array.view(np.ndarray)  # np.matrix always has two dimensions, and np.memmap is slow to slice
         flags = array.flags
         if not (flags.c_contiguous and flags.aligned):
             break
@@ -47,12 +48,12 @@ def flat_views(arrays: Sequence[Flat]) -> list[Flat] | None:
     return None
 
 
-def buffered_blocks(arrays: Sequence[Flat], written: Sequence[int]) -> Iterator[list[Flat]]:
-    """Arrays that have no common flat order, block by block; NumPy copies each block to buffers, and back.
+def buffered_blocks(arrays: Sequence[FlatArray], written: Sequence[int]) -> Iterator[list[FlatArray]]:
+    """Yield blocks of arrays without a common flat order, through NumPy's buffers.
 
     Args:
-        arrays: of one shape.
-        written: which of them are put back.
+        arrays: arrays of the same shape.
+        written: the indices of the arrays whose blocks are copied back.
     """
     flags = ["external_loop", "buffered", "zerosize_ok"]
     kinds = [["readwrite" if number in written else "readonly", "contig", "aligned"] for number in range(len(arrays))]
@@ -62,7 +63,7 @@ def buffered_blocks(arrays: Sequence[Flat], written: Sequence[int]) -> Iterator[
 
 
 class NumPyBackend:
-    """Runs programs on NumPy arrays, one cache-sized block after the other; the reference for every other backend."""
+    """Runs programs on NumPy arrays, one cache-sized block at a time; the reference for all other backends."""
 
     name = "numpy"
     kinds: tuple[str, ...] = ("numpy",)
@@ -74,14 +75,14 @@ class NumPyBackend:
         plan = _compile_block_program(program)
         dtype = groups[0][0].dtype
         constants = list(round_scalars(scalars, dtype))
-        scratch = plan.scratch(min(max(arrays[0].size for arrays in groups), BLOCK), dtype)
-        with np.errstate(all="ignore"):  # overflow and NaN are results like any other, on every backend
+        scratch = plan.allocate_scratch(min(max(arrays[0].size for arrays in groups), BLOCK), dtype)
+        with np.errstate(all="ignore"):  # overflow and NaN are valid results on every backend
             for arrays in groups:
                 for blocks in _blocks(arrays, program.written):
                     plan.run(blocks, constants, scratch)
 
 
-def _blocks(arrays: ProgramArrays, written: Sequence[int]) -> Iterator[list[Flat]]:
+def _blocks(arrays: ProgramArrays, written: Sequence[int]) -> Iterator[list[FlatArray]]:
     views = flat_views(arrays)
     if views is None:
         yield from buffered_blocks(arrays, written)
@@ -94,17 +95,17 @@ def _blocks(arrays: ProgramArrays, written: Sequence[int]) -> Iterator[list[Flat
 
 @dataclass(frozen=True, slots=True)
 class _BlockProgram:
-    """A program whose values have registers: the arrays come first, then the scalars, then scratch."""
+    """A program with register numbers for its values: arrays first, then scalars, then scratch memory."""
 
     steps: tuple[tuple[Callable[..., Any], tuple[int, ...], int], ...]
-    scratch_kinds: tuple[bool, ...]
+    scratch_is_bool: tuple[bool, ...]
 
-    def scratch(self, size: int, dtype: np.dtype[Any]) -> list[Any]:
-        """Memory for the intermediate values: truth values for comparisons, the arrays' dtype for the rest."""
-        return [np.empty(size, dtype=bool if holds_truth else dtype) for holds_truth in self.scratch_kinds]
+    def allocate_scratch(self, size: int, dtype: np.dtype[Any]) -> list[Any]:
+        """Allocate memory for intermediate values: bool for comparisons, the dtype of the arrays for the rest."""
+        return [np.empty(size, dtype=bool if is_bool else dtype) for is_bool in self.scratch_is_bool]
 
-    def run(self, blocks: list[Flat], constants: list[Any], scratch: list[Any]) -> None:
-        """Run all steps on one block."""
+    def run(self, blocks: list[FlatArray], constants: list[Any], scratch: list[Any]) -> None:
+        """Run all steps on one block of each array."""
         size = blocks[0].size
         if scratch and scratch[0].size != size:
             scratch = [memory[:size] for memory in scratch]

@@ -1,4 +1,4 @@
-"""Detection of arrays that share memory, by their addresses."""
+"""Detection of arrays that share memory, based on their addresses and strides."""
 
 import sys
 from collections.abc import Hashable, Iterator, Sequence
@@ -12,19 +12,21 @@ from mxtrain.errors import ArrayError
 from mxtrain.types import Array
 
 _MAX_WORK: Any = 100_000
-"""Candidate solutions that an exact test for shared memory may examine."""
+"""Limit of candidate solutions in an exact test for shared memory."""
 _MAX_ELEMENTS = 1 << 22
-"""Elements of an array with irregular strides whose offsets are compared one by one."""
+"""Size of the largest array with irregular strides whose element offsets are compared individually."""
 
 _COLUMNS = 3 + 2 * 4
-"""Numbers that describe an array with up to four axes."""
+"""Columns of a layout table: address, item size, number of axes, and the length and stride of up to four axes."""
 
-Update: TypeAlias = tuple[Hashable, Array, Array]
-"""An index, the gradient, the weight."""
+ParamUpdate: TypeAlias = tuple[Hashable, Array, Array]
+"""The index of a parameter, its gradient, and its weight."""
+
+_SCHEDULER = "mxtrain.optim.backends.scheduler"
 
 
 class MemoryLayout(NamedTuple):
-    """The memory of an array: its address, shape, strides in bytes, and bytes in an element."""
+    """The memory layout of an array: address, shape, strides in bytes, and bytes per element."""
 
     address: int
     shape: tuple[int, ...]
@@ -33,13 +35,13 @@ class MemoryLayout(NamedTuple):
 
     @property
     def bounds(self) -> tuple[int, int]:
-        """The address of the first byte, and of the one after the last."""
+        """The address of the first byte, and of the byte after the last."""
         steps = [stride * (length - 1) for stride, length in zip(self.strides, self.shape, strict=True)]
         low = self.address + sum(step for step in steps if step < 0)
         return low, self.address + sum(step for step in steps if step > 0) + self.itemsize
 
-    def array(self) -> np.ndarray[Any, Any]:
-        """A NumPy array with this layout, for its addresses only: the memory may be a GPU's."""
+    def to_array(self) -> np.ndarray[Any, Any]:
+        """Return a NumPy array with this layout. Its elements must not be read, because the memory may be on a GPU."""
         return np.asarray(_Memory(self))
 
 
@@ -55,20 +57,20 @@ class _Memory:
 
 
 class OverlapCheck:
-    """Refuses steps in which a weight shares memory with another weight or with a gradient.
+    """Validation that no weight shares memory with another weight or with a gradient.
 
-    The addresses are compared at every step; the last layout that was accepted is remembered.
+    The last accepted memory layouts are cached, so that a step with the same arrays needs only one comparison.
     """
 
     def __init__(self) -> None:
         self._accepted: list[MemoryLayout] = []
         self._accepted_table: Any = np.empty((0, _COLUMNS), dtype=np.int64)
 
-    def check(self, updates: Sequence[Update]) -> None:
+    def check(self, updates: Sequence[ParamUpdate]) -> None:
         """Compare every weight with all other arrays of a step.
 
         Raises:
-            ArrayError: two of them share memory, or too irregular strides leave that open.
+            ArrayError: two arrays share memory, or their strides are too irregular to decide that.
         """
         arrays = [array for _, gradient, weight in updates for array in (weight, gradient)]
         if len(arrays) == 2 and isinstance(arrays[0], np.ndarray) and not np.may_share_memory(*arrays):
@@ -86,37 +88,43 @@ class OverlapCheck:
 
 
 def memory_layout(array: Array) -> MemoryLayout:
-    """The memory of a NumPy or CuPy array."""
+    """Return the memory layout of a NumPy or CuPy array."""
     address = array.__array_interface__["data"][0] if isinstance(array, np.ndarray) else array.data.ptr
     return MemoryLayout(address, array.shape, array.strides, array.itemsize)
 
 
 def _layout_table(arrays: Sequence[Array]) -> Any:
-    """Return the layout of each array by compiled code; None without it, with many axes, or if one is not NumPy's."""
-    find_layouts = getattr(sys.modules.get("mxtrain.optim.backends.scheduler"), "find_layouts", None)
-    if find_layouts is None:
+    """Read the layouts of NumPy arrays with compiled code.
+
+    Returns:
+        One row per array; None if the compiled code is not loaded, an array has more than four axes, or one is not
+        from NumPy.
+    """
+    # Not imported here, because that would load the compiler; another thread may be importing it at this moment.
+    read_layouts = getattr(sys.modules.get(_SCHEDULER), "read_layouts", None)
+    if read_layouts is None:
         return None
     try:
         records = [array.__array_struct__ for array in arrays]
-    except AttributeError:  # CuPy's have none
+    except AttributeError:  # CuPy arrays
         return None
     table = np.empty((len(records), _COLUMNS), dtype=np.int64)
-    return table if find_layouts(np.array(list(map(id, records)), dtype=np.int64), table) else None
+    return table if read_layouts(np.array(list(map(id, records)), dtype=np.int64), table) else None
 
 
 def shares_memory(a: MemoryLayout, b: MemoryLayout) -> bool | None:
-    """Return whether two arrays have a byte in common; None if that is too hard to decide."""
+    """Return whether two arrays share a byte; None if that is too hard to decide."""
     (low, high), (other_low, other_high) = a.bounds, b.bounds
     if not (prod(a.shape) and prod(b.shape) and low < other_high and other_low < high):
         return False
     try:
-        return np.shares_memory(a.array(), b.array(), max_work=_MAX_WORK)
+        return np.shares_memory(a.to_array(), b.to_array(), max_work=_MAX_WORK)
     except np.exceptions.TooHardError:
         return None
 
 
 def overlaps_itself(layout: MemoryLayout) -> bool | None:
-    """Return whether two elements of an array have a byte in common; None if that is too hard to decide."""
+    """Return whether two elements of an array share a byte; None if that is too hard to decide."""
     axes = [(abs(stride), n) for stride, n in zip(layout.strides, layout.shape, strict=True) if n > 1]
     size = prod(layout.shape)
     if size == 0:
@@ -129,7 +137,7 @@ def overlaps_itself(layout: MemoryLayout) -> bool | None:
     else:
         return False
     if size * layout.itemsize > sum(stride * (n - 1) for stride, n in axes) + layout.itemsize:
-        return True  # more bytes than there are
+        return True  # the elements need more bytes than the array covers
     if size > _MAX_ELEMENTS:
         return None
     offsets = np.zeros(1, dtype=np.int64)
@@ -140,7 +148,7 @@ def overlaps_itself(layout: MemoryLayout) -> bool | None:
 
 
 def _pairs_to_compare(layouts: Sequence[MemoryLayout]) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of arrays whose bounds overlap and of which one is a weight; weights have even numbers."""
+    """Yield the pairs of arrays with overlapping bounds, except two gradients; weights have even numbers."""
     spans = sorted((*layout.bounds, number) for number, layout in enumerate(layouts) if prod(layout.shape))
     weights: list[tuple[int, int]] = []
     gradients: list[tuple[int, int]] = []
@@ -156,7 +164,7 @@ def _pairs_to_compare(layouts: Sequence[MemoryLayout]) -> Iterator[tuple[int, in
         (weights if is_weight else gradients).append((high, number))
 
 
-def _raise_if_shared(updates: Sequence[Update], layouts: Sequence[MemoryLayout], first: int, second: int) -> None:
+def _raise_if_shared(updates: Sequence[ParamUpdate], layouts: Sequence[MemoryLayout], first: int, second: int) -> None:
     shared = shares_memory(layouts[first], layouts[second])
     if shared is False:
         return

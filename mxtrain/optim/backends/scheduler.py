@@ -1,15 +1,15 @@
 """Work-stealing scheduler compiled with Numba.
 
-The work is a table of array addresses, one row for each set of a program's arrays. Elements are numbered through the
-rows,
-so a chunk of work is a range of numbers.
+The work is a table of array addresses, one row for each group of a program's arrays. Elements are numbered
+consecutively over all rows, so a chunk of work is a range of element numbers.
 
-The calling thread and the workers share a control block, a few numbers in memory. The caller publishes a job; every
-available thread takes chunks until none is left; then the caller closes the job and waits for workers that are still
-busy. No thread holds the interpreter lock meanwhile, and the caller does not wait for workers that did not join.
+The calling thread and the workers share a control block, an array of numbers in memory. The caller publishes a job;
+every available thread takes chunks until none is left; then the caller closes the job and waits for workers that are
+still busy. No thread holds the interpreter lock meanwhile, and the caller does not wait for workers that did not join.
 
-Chunks are divided into one queue per thread. Each thread starts with its own queue and then steals from the others:
-sequential memory access is faster, and the next call finds the same data in the thread's cache."""
+Chunks are divided into one queue per thread. Each thread takes the chunks of its own queue and then steals from the
+others: sequential memory access is faster, and the next call finds the same data in the thread's cache.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +23,7 @@ from mxtrain.optim.backends.numba_intrinsics import (
     atomic_add,
     atomic_compare_exchange,
     atomic_load,
-    call,
+    call_loop,
     current_cpu,
     get_capsule_pointer,
     load_int32,
@@ -34,22 +34,25 @@ from mxtrain.optim.backends.numba_intrinsics import (
     yield_thread,
 )
 
+# Indices in the control block. Numbers that several threads write are on separate cache lines.
 SHUTDOWN = 0
-"""Where a board says that helpers may go."""
-_JOB, _SLEEPING, _IS_BUSY = 8, 16, 1
-"""Other entries: the notice, and the number of helpers asleep since the last one, each on a separate cache line; beside
-`SHUTDOWN`, 1 while a thread leads, which only compiled code changes, as no signal interrupts it."""
+"""1 when the workers must exit."""
+_IS_BUSY = 1
+"""1 while a caller runs a job. Only compiled code sets it, so that no signal can interrupt the caller in between."""
+_JOB = 8
+"""The current job: the number of busy workers, plus `_OPEN` while workers may join, plus `_NEXT_JOB` for each job so
+far."""
+_SLEEPING = 16
+"""The number of sleeping workers that no caller has woken yet."""
 _LOOP, _SCALARS, _TABLE, _STARTS, _ROWS, _SIZE, _CHUNK, _MAX_WORKERS, _WAKE_VALUE, _CALLER_CPU, _QUEUES = range(24, 35)
-"""The loop's address; the addresses of its scalars, of the table of addresses and of each row's first number; how many
-rows and elements there are; elements in a range; how many helpers may join; a 1, with which the bell is rung; the core
-that the leader runs on; how many shares there are."""
+"""Addresses of the loop, its scalars, the table and the row starts; the number of rows, elements, elements in a chunk,
+and workers that may join; the 1 that is written to wake a worker; the core of the caller; and the number of queues."""
 _NEXT, _CACHE_LINE, _MAX_QUEUES = 40, 8, 256
-"""For each share, on a cache line of its own, the first range that nobody has taken; and how many there may be."""
+"""The first untaken chunk of each queue, each on a separate cache line."""
 CONTROL_BLOCK_SIZE = _NEXT + _CACHE_LINE * _MAX_QUEUES
-"""How many numbers a board has."""
+"""Numbers in a control block."""
 
 _OPEN = 1 << 16
-"""A notice is the number of helpers that are busy, this where more may join, and above it the number of the notice."""
 _NEXT_JOB = 2 * _OPEN
 
 _CONTIGUOUS, _FORTRAN, _ALIGNED = 0x1, 0x2, 0x100
@@ -59,21 +62,21 @@ _control_block, _bytes, _table, _numbers = types.int64[::1], types.uint8[::1], t
 
 
 def _compiled(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a function now; its machine code is cached on disk where that can be written."""
+    """Compile a function at import, or load its machine code from the cache."""
     source = read_sources(__file__, numba_intrinsics.__file__)
     return lambda function: compile_function(function, signature, source, **options)
 
 
 @_compiled(types.boolean(_table, _numbers))
 def resolve_addresses(table: Any, starts: Any) -> Any:
-    """Fill a table, and the number of each row's first element, with the end after the last.
+    """Replace the addresses of `__array_struct__` objects by the addresses of the arrays, and number the elements.
 
     Args:
-        table: the address of each array's `__array_struct__`, which that of the array's memory takes the place of.
-        starts: written; longer than the table by one.
+        table: the address of each array's `__array_struct__`, overwritten by the address of the array's memory.
+        starts: written: the number of the first element of each row, and after the last row the number of elements.
 
     Returns:
-        False where the arrays of some row have no common order of elements in memory, or are not aligned.
+        False if the arrays of a row have no common order of elements in memory, or are not aligned.
     """
     rows, arrays = table.shape
     starts[0] = 0
@@ -95,47 +98,56 @@ def resolve_addresses(table: Any, starts: Any) -> Any:
 
 
 @_compiled(types.boolean(_numbers, _table))
-def find_layouts(records: Any, layouts: Any) -> Any:
-    """Write the memory layout of arrays: address, bytes in an element, axes, then length and stride of each axis.
+def read_layouts(records: Any, layouts: Any) -> Any:
+    """Read the memory layouts of arrays: address, item size, number of axes, then length and stride of each axis.
 
     Args:
         records: the address of each array's `__array_struct__`.
-        layouts: written; a row for each array, filled up with zeros.
+        layouts: written: a row for each array, padded with zeros.
 
     Returns:
-        False if a row is too short for the axes of an array.
+        False if an array has more axes than a row can hold.
     """
     for number in range(len(records)):
         record = get_capsule_pointer(records[number], 0)
         axes = load_int32(record + 4)
         if 3 + 2 * axes > layouts.shape[1]:
             return False
-        layouts[number, 0], layouts[number, 1], layouts[number, 2] = (
-            atomic_load(record + 40),
-            load_int32(record + 12),
-            axes,
-        )
+        layouts[number, 0] = atomic_load(record + 40)
+        layouts[number, 1] = load_int32(record + 12)
+        layouts[number, 2] = axes
         shape, strides = atomic_load(record + 24), atomic_load(record + 32)
         for axis in range(axes):
-            layouts[number, 3 + 2 * axis], layouts[number, 4 + 2 * axis] = (
-                atomic_load(shape + 8 * axis),
-                atomic_load(strides + 8 * axis),
-            )
+            layouts[number, 3 + 2 * axis] = atomic_load(shape + 8 * axis)
+            layouts[number, 4 + 2 * axis] = atomic_load(strides + 8 * axis)
         for column in range(3 + 2 * axes, layouts.shape[1]):
             layouts[number, column] = 0
     return True
 
 
-@_compiled(types.boolean(types.int64, _bytes, _table, _numbers, types.int64, types.int64))
-def run_serial_cached(loop: Any, scalars: Any, table: Any, starts: Any, first: Any, second: Any) -> Any:
-    """Do all of the work in this thread, on the one row of a table that was looked up before.
+@_compiled(types.void(types.int64, _bytes, _table, _numbers), nogil=True)
+def run_serial(loop: Any, scalars: Any, table: Any, starts: Any) -> None:
+    """Run a loop on all elements in this thread.
 
     Args:
-        first, second: the addresses of the `__array_struct__` of the first two arrays, as they are now.
+        loop: the address of the compiled loop.
+        scalars: the memory of its scalars.
+        table: the address of each array's memory, one row for each group of arrays.
+        starts: the number of the first element of each row, and after the last row the number of elements.
+    """
+    call_loop(loop, scalars.ctypes.data, table.ctypes.data, starts.ctypes.data, 0, 0, starts[-1])
+
+
+@_compiled(types.boolean(types.int64, _bytes, _table, _numbers, types.int64, types.int64))
+def run_serial_cached(loop: Any, scalars: Any, table: Any, starts: Any, first: Any, second: Any) -> Any:
+    """Run a loop in this thread on the table of an earlier call, which has one row.
+
+    Args:
         loop, scalars, table, starts: as in `run_serial`.
+        first, second: the addresses of the present `__array_struct__` of the first two arrays.
 
     Returns:
-        False, without doing anything, if one of these two has moved, or is not C-contiguous and aligned.
+        False, without running anything, if one of these two has moved, or is not C-contiguous and aligned.
     """
     for number in range(2):
         record = get_capsule_pointer(first if number == 0 else second, 0)
@@ -143,76 +155,65 @@ def run_serial_cached(loop: Any, scalars: Any, table: Any, starts: Any, first: A
         if atomic_load(record + 40) != table[0, number] or not flags & _CONTIGUOUS or not flags & _ALIGNED:
             return False
     state = save_thread()
-    call(loop, scalars.ctypes.data, table.ctypes.data, starts.ctypes.data, 0, 0, starts[-1])
+    call_loop(loop, scalars.ctypes.data, table.ctypes.data, starts.ctypes.data, 0, 0, starts[-1])
     restore_thread(state)
     return True
 
 
-@_compiled(types.void(types.int64, _bytes, _table, _numbers), nogil=True)
-def run_serial(loop: Any, scalars: Any, table: Any, starts: Any) -> None:
-    """Do all of the work here."""
-    call(loop, scalars.ctypes.data, table.ctypes.data, starts.ctypes.data, 0, 0, starts[-1])
-
-
 @njit
 def _queue_end(control: Any, queue: Any) -> Any:
-    """The number of the range after a share's last; for -1 that of the first share's first."""
-    ranges = (control[_SIZE] + control[_CHUNK] - 1) // control[_CHUNK]
-    return (queue + 1) * ranges // control[_QUEUES]
+    """Return the number of the chunk after the last one of a queue; 0 for queue -1."""
+    chunks = (control[_SIZE] + control[_CHUNK] - 1) // control[_CHUNK]
+    return (queue + 1) * chunks // control[_QUEUES]
 
 
 @njit
 def _run_chunks(control: Any, own_queue: Any) -> None:
-    """Take one range after the other, until none is left: of a share of one's own, then of the others."""
+    """Take and run chunks until none is left, from this thread's queue first and then from the others."""
     for i in range(control[_QUEUES]):
         queue = (own_queue + i) % control[_QUEUES]
-        place, end = control.ctypes.data + 8 * (_NEXT + _CACHE_LINE * queue), _queue_end(control, queue)
-        while atomic_load(place) < end:
-            number = atomic_add(place, 1)
+        next_chunk, end = control.ctypes.data + 8 * (_NEXT + _CACHE_LINE * queue), _queue_end(control, queue)
+        while atomic_load(next_chunk) < end:
+            number = atomic_add(next_chunk, 1)
             if number < end:
                 _run_chunk(control, number * control[_CHUNK])
 
 
 @njit
 def _run_chunk(control: Any, low: Any) -> None:
-    """Do the range that begins with an element."""
+    """Run the loop on the chunk whose first element is `low`."""
     starts = control[_STARTS]
-    row, beyond = 0, control[_ROWS]  # the last row that begins at `low` or before
+    row, beyond = 0, control[_ROWS]  # binary search for the last row that starts at `low` or before
     while beyond - row > 1:
         middle = (row + beyond) // 2
         if atomic_load(starts + 8 * middle) <= low:
             row = middle
         else:
             beyond = middle
-    call(
-        control[_LOOP], control[_SCALARS], control[_TABLE], starts, row, low, min(low + control[_CHUNK], control[_SIZE])
-    )
+    high = min(low + control[_CHUNK], control[_SIZE])
+    call_loop(control[_LOOP], control[_SCALARS], control[_TABLE], starts, row, low, high)
 
 
 @njit
 def _run_job(
     control: Any, wake_descriptor: Any, loop: Any, scalars: Any, table: Any, starts: Any, chunk: Any, max_workers: Any
 ) -> None:
-    """Do the work of `run_parallel`, as the only leader."""
+    """Publish a job, wake workers, run chunks, and wait for the workers that joined; see `run_parallel`."""
     control[_LOOP], control[_SCALARS], control[_TABLE] = loop, scalars.ctypes.data, table.ctypes.data
     control[_STARTS], control[_ROWS], control[_SIZE] = starts.ctypes.data, len(table), starts[-1]
-    control[_CHUNK], control[_MAX_WORKERS], control[_WAKE_VALUE], control[_CALLER_CPU] = (
-        chunk,
-        max_workers,
-        1,
-        current_cpu(),
-    )
+    control[_CHUNK], control[_MAX_WORKERS] = chunk, max_workers
+    control[_WAKE_VALUE], control[_CALLER_CPU] = 1, current_cpu()
     control[_QUEUES] = min(max_workers + 1, _MAX_QUEUES)
     for queue in range(control[_QUEUES]):
         control[_NEXT + _CACHE_LINE * queue] = _queue_end(control, queue - 1)
-    place = control.ctypes.data
-    atomic_add(place + 8 * _JOB, _NEXT_JOB + _OPEN)
-    for _ in range(min(atomic_load(place + 8 * _SLEEPING), max_workers)):
-        atomic_add(place + 8 * _SLEEPING, -1)
-        write_file(wake_descriptor, place + 8 * _WAKE_VALUE, 8)
+    base = control.ctypes.data
+    atomic_add(base + 8 * _JOB, _NEXT_JOB + _OPEN)
+    for _ in range(min(atomic_load(base + 8 * _SLEEPING), max_workers)):
+        atomic_add(base + 8 * _SLEEPING, -1)
+        write_file(wake_descriptor, base + 8 * _WAKE_VALUE, 8)
     _run_chunks(control, 0)
-    atomic_add(place + 8 * _JOB, -_OPEN)
-    while atomic_load(place + 8 * _JOB) & (_OPEN - 1):
+    atomic_add(base + 8 * _JOB, -_OPEN)
+    while atomic_load(base + 8 * _JOB) & (_OPEN - 1):
         yield_thread()
 
 
@@ -223,17 +224,17 @@ def _run_job(
 def run_parallel(
     control: Any, wake_descriptor: Any, loop: Any, scalars: Any, table: Any, starts: Any, chunk: Any, max_workers: Any
 ) -> Any:
-    """Do the work with all helpers that come; return when all of it is done.
+    """Run a loop on all elements, in this thread and the workers that join.
 
     Args:
-        board: where helpers look.
-        bell: the file descriptor that wakes helpers; each reads eight bytes from it.
+        control: the control block, which the workers read.
+        wake_descriptor: the file descriptor that wakes workers; each reads eight bytes from it.
         loop, scalars, table, starts: as in `run_serial`.
-        piece: elements in a range.
-        limit: how many helpers may join.
+        chunk: elements in a chunk.
+        max_workers: the largest number of workers that may join.
 
     Returns:
-        False, and nothing is done, while another thread leads.
+        False, without running anything, while another thread runs a job.
     """
     if not atomic_compare_exchange(control.ctypes.data + 8 * _IS_BUSY, 0, 1):
         return False
@@ -249,68 +250,53 @@ def run_parallel(
     nogil=True,
 )
 def run_parallel_stages(
-    control: Any,
-    wake_descriptor: Any,
-    loop: Any,
-    scalars: Any,
-    table: Any,
-    starts: Any,
-    stage_starts: Any,
-    chunk: Any,
+    control: Any, wake_descriptor: Any, loop: Any, scalars: Any, table: Any, starts: Any, stage_starts: Any, chunk: Any,
     max_workers: Any,
-) -> Any:
-    """Do the work in turns, each of which needs what the one before has done.
+) -> Any:  # fmt: skip
+    """Run a loop in stages, each of which needs the results of the one before.
 
     Args:
-        turns: the number of each turn's first row, and at the end that of all rows. Elements are counted anew in
-            each turn.
-        board, bell, loop, scalars, table, starts, piece, limit: as in `run_parallel`.
+        control, wake_descriptor, loop, scalars, table, starts, chunk, max_workers: as in `run_parallel`. Each stage
+            numbers its elements from 0, so all rows must have the same number of elements.
+        stage_starts: the first row of each stage, and after the last stage the number of rows.
 
     Returns:
-        False, and nothing is done, while another thread leads.
+        False, without running anything, while another thread runs a job.
     """
     if not atomic_compare_exchange(control.ctypes.data + 8 * _IS_BUSY, 0, 1):
         return False
     for stage in range(len(stage_starts) - 1):
         first, beyond = stage_starts[stage], stage_starts[stage + 1]
-        _run_job(
-            control,
-            wake_descriptor,
-            loop,
-            scalars,
-            table[first:beyond],
-            starts[: beyond - first + 1],
-            chunk,
-            max_workers,
-        )
+        rows, row_starts = table[first:beyond], starts[: beyond - first + 1]
+        _run_job(control, wake_descriptor, loop, scalars, rows, row_starts, chunk, max_workers)
     atomic_add(control.ctypes.data + 8 * _IS_BUSY, -1)
     return True
 
 
 @_compiled(types.void(_control_block, types.int64, types.int64, types.int64), nogil=True)
 def worker_loop(control: Any, number: Any, wake_descriptor: Any, spin_limit: Any) -> None:
-    """Help with all work that comes, until it is over.
+    """Join jobs until shutdown: the main function of a worker.
 
     Args:
-        board: where to look.
-        number: of this helper, 1 for the first; it says which share it begins with.
-        bell: the file that is read from.
-        patience: how often to look, giving way to other threads each time, before going to sleep. On the leader's own
-            core that would be in vain, and the system wakes sleepers on an idle one.
+        control: the control block.
+        number: the number of this worker, starting at 1; it selects the worker's queue.
+        wake_descriptor: the file descriptor that a sleeping worker reads from.
+        spin_limit: how often to check for a job, yielding the core each time, before sleeping. On the core of the
+            caller the worker sleeps at once, because the system wakes it on an idle core.
     """
-    place, done, spins = control.ctypes.data, -1, 0
-    word = np.empty(1, dtype=np.int64)
-    while not atomic_load(place + 8 * SHUTDOWN):
-        job = atomic_load(place + 8 * _JOB)
-        is_new = job & _OPEN and job // _NEXT_JOB != done and job & (_OPEN - 1) < control[_MAX_WORKERS]
-        if is_new and atomic_compare_exchange(place + 8 * _JOB, job, job + 1):
+    base, last_job, spins = control.ctypes.data, -1, 0
+    buffer = np.empty(1, dtype=np.int64)
+    while not atomic_load(base + 8 * SHUTDOWN):
+        job = atomic_load(base + 8 * _JOB)
+        is_new = job & _OPEN and job // _NEXT_JOB != last_job and job & (_OPEN - 1) < control[_MAX_WORKERS]
+        if is_new and atomic_compare_exchange(base + 8 * _JOB, job, job + 1):
             _run_chunks(control, number % control[_QUEUES])
-            atomic_add(place + 8 * _JOB, -1)
-            done, spins = job // _NEXT_JOB, 0
+            atomic_add(base + 8 * _JOB, -1)
+            last_job, spins = job // _NEXT_JOB, 0
         elif spins < spin_limit and (control[_CALLER_CPU] < 0 or current_cpu() != control[_CALLER_CPU]):
             spins += 1
             yield_thread()
         else:
             spins = 0
-            atomic_add(place + 8 * _SLEEPING, 1)
-            read_file(wake_descriptor, word.ctypes.data, 8)
+            atomic_add(base + 8 * _SLEEPING, 1)
+            read_file(wake_descriptor, buffer.ctypes.data, 8)

@@ -1,4 +1,4 @@
-"""Backend selection, by name or automatically, and the threshold from which compilation pays off."""
+"""Backend selection by name or automatically, and the threshold above which compilation pays off."""
 
 import sys
 from collections.abc import Sequence
@@ -7,22 +7,21 @@ from typing import Literal, get_args
 
 from mxtrain.errors import BackendError
 from mxtrain.optim.backends.arrays import array_kind
-from mxtrain.optim.backends.base import Backend, ProgramArrays
+from mxtrain.optim.backends.base import Backend, ProgramArrays, thread_count
 from mxtrain.optim.backends.numpy_backend import NumPyBackend
-from mxtrain.optim.backends.threads import thread_count
 from mxtrain.optim.ir import Program
 from mxtrain.processes import fork_lock
 
 _COMPILER_STARTUP_SECONDS = 0.7
-"""What the compiler costs before its first loop runs."""
+"""Time to load the compiler and its first loop."""
 
 _saved_seconds = 0.0
 
 
 def is_worth_compiling(seconds: float) -> bool:
-    """Count what compiled code would have saved, and say whether that is by now what loading the compiler costs.
+    """Add the time that compiled code would have saved, and return whether the total exceeds the compile threshold.
 
-    Where the compiler is loaded already, nothing speaks against it.
+    The threshold is the time to load the compiler. If Numba is already imported, the result is always True.
     """
     global _saved_seconds
     _saved_seconds += seconds
@@ -30,17 +29,16 @@ def is_worth_compiling(seconds: float) -> bool:
 
 
 _SECONDS_PER_RUN = 30e-6
-"""What compiled loops save on each group."""
+"""Time that compiled loops save on each group of arrays."""
 _SECONDS_PER_ELEMENT = 4e-9
-"""And on each element."""
+"""Time that compiled loops save on each element."""
 
 
 class AutoBackend:
-    """Runs programs where they run best; the choice never changes a result.
+    """Runs programs on the fastest backend for their arrays; the choice never changes a result.
 
-    CuPy arrays go to the GPU that they are on. On NumPy arrays it begins with the NumPy backend, and goes over to
-    compiled loops once these would have saved what the import of the compiler costs (at once, where the compiler is
-    loaded already).
+    CuPy arrays are updated on their GPU. NumPy arrays start with the NumPy backend and switch to compiled loops once
+    these would have saved the time to load the compiler, or immediately if Numba is already imported.
     """
 
     name = "auto"
@@ -54,12 +52,12 @@ class AutoBackend:
     def run(self, program: Program, groups: Sequence[ProgramArrays], scalars: Sequence[float]) -> None:
         """Run a program in place on each group; see `Backend.run`."""
         if groups and array_kind(groups[0][0]) == "cupy":
-            self._on_gpu().run(program, groups, scalars)
+            self._gpu_backend().run(program, groups, scalars)
         else:
             self._select_cpu_backend(groups)
             self._cpu.run(program, groups, scalars)
 
-    def _on_gpu(self) -> Backend:
+    def _gpu_backend(self) -> Backend:
         if self._gpu is None:
             from mxtrain.optim.backends.cupy_backend import CuPyBackend
 
@@ -72,7 +70,7 @@ class AutoBackend:
         elements = sum(arrays[0].size for arrays in groups)
         if is_worth_compiling(len(groups) * _SECONDS_PER_RUN + elements * _SECONDS_PER_ELEMENT):
             self._is_final = True
-            with fork_lock, suppress(ImportError):  # without a compiler it stays with NumPy
+            with fork_lock, suppress(ImportError):  # without Numba, the NumPy backend remains
                 from mxtrain.optim.backends.numba_backend import NumbaBackend
 
                 self._cpu = NumbaBackend()
@@ -82,12 +80,12 @@ BackendName = Literal["auto", "numpy", "compiled", "cupy"]
 
 
 def select_backend(name: str) -> Backend:
-    """The backend of a name: `auto`, `numpy`, `compiled` or `cupy`.
+    """Return a backend by name: `auto`, `numpy`, `compiled` or `cupy`.
 
     Raises:
-        BackendError: there is no such backend, or it cannot run here, or MXTRAIN_THREADS is no number of threads.
+        BackendError: the name is unknown, the backend cannot run on this machine, or MXTRAIN_THREADS is invalid.
     """
-    thread_count()  # read here so that a wrong MXTRAIN_THREADS is told before anything runs
+    thread_count()  # raises for an invalid MXTRAIN_THREADS before anything runs
     match name:
         case "auto":
             return AutoBackend()
@@ -96,7 +94,7 @@ def select_backend(name: str) -> Backend:
         case "compiled":
             try:
                 with fork_lock:
-                    from mxtrain.optim.backends.numba_backend import NumbaBackend  # heavy: it imports the compiler
+                    from mxtrain.optim.backends.numba_backend import NumbaBackend  # loads the compiler
             except ImportError as error:
                 raise BackendError(
                     f"the backend compiled needs Numba, which cannot be used here ({error}); choose the backend numpy"

@@ -1,4 +1,8 @@
-"""Pool of worker threads that run compiled loops without holding the interpreter lock."""
+"""Pool of worker threads that run compiled loops without holding the interpreter lock.
+
+The workers are Python threads that execute `scheduler.worker_loop`, which is compiled. They share a control block with
+the thread that calls `ThreadPool.run`; see `scheduler`.
+"""
 
 import atexit
 import os
@@ -18,15 +22,15 @@ from mxtrain.optim.backends.scheduler import (
 )
 
 _SPIN_LIMIT = 5000
-"""How often a helper looks for new work before it goes to sleep, giving way to other threads each time: for about a
-millisecond, which an iteration of `fit` has between its products. To wake it from sleep takes a tenth of that."""
+"""How often a worker checks for a new job, yielding its core each time, before it sleeps: about a millisecond, the time
+between two matrix products of a training step. Waking it from sleep takes a tenth of that."""
 
 
 class ThreadPool:
-    """Helper threads of this process, who run compiled loops without holding the interpreter.
+    """Worker threads that run compiled loops without holding the interpreter lock.
 
-    They are hired when they are first needed, and sleep where nothing has been to do for a while. One update at a time
-    has their help; another thread that comes meanwhile does its work alone.
+    Workers are started when they are first needed, and sleep while there are no jobs. The pool runs one job at a time;
+    another thread that calls `run` meanwhile gets False, and runs its job alone.
     """
 
     def __init__(self) -> None:
@@ -36,13 +40,17 @@ class ThreadPool:
         self._workers: list[Thread] = []
 
     def run(self, task: tuple[Any, ...], chunk: int, workers: int, stage_starts: Any = None) -> bool:
-        """Do a task with at most so many helpers; False where none is at hand, and nothing has been done.
+        """Run a job in this thread and the workers.
 
         Args:
-            task: the loop's address, its scalars, the table and the starts, as `native.alone` has them.
-            piece: elements that are taken at a time.
-            helpers: how many may help.
-            turns: where the work is to be done in turns, as `native.run_parallel_stages` has them.
+            task: the first four arguments of `scheduler.run_serial`: the address of a loop, its scalars, the table of
+                addresses, and the number of each row's first element.
+            chunk: elements in a chunk.
+            workers: the largest number of workers that may join.
+            stage_starts: the first row of each stage; see `scheduler.run_parallel_stages`. None for a single stage.
+
+        Returns:
+            False, without running anything, if no worker is available.
         """
         if self._control[SHUTDOWN]:
             return False
@@ -54,16 +62,16 @@ class ThreadPool:
         return bool(run_parallel_stages(self._control, self._wake_descriptors[1], *task, stage_starts, chunk, workers))
 
     def _start_workers(self, count: int) -> None:
-        """Have so many helpers, or as many as the system allows: it may have no file or no thread left to give."""
+        """Start workers until there are `count`, or as many as the system's limits of threads and files allow."""
         if len(self._workers) >= count or self._starting.locked():
             return
-        with self._starting, suppress(OSError, RuntimeError):  # a with statement releases it on any interrupt
+        with self._starting, suppress(OSError, RuntimeError):  # `with` releases the lock on any interrupt
             while len(self._workers) < count:
                 self._wake_descriptors = self._wake_descriptors or _new_wake_descriptors()
                 number = len(self._workers) + 1
-                given = self._control, number, self._wake_descriptors[0], _SPIN_LIMIT
-                worker = Thread(target=worker_loop, args=given, name=f"mxtrain-{number}", daemon=True)
-                self._workers.append(worker)  # first, as Ctrl-C may end `start` when the thread runs already
+                arguments = self._control, number, self._wake_descriptors[0], _SPIN_LIMIT
+                worker = Thread(target=worker_loop, args=arguments, name=f"mxtrain-{number}", daemon=True)
+                self._workers.append(worker)  # before `start`, which Ctrl-C may interrupt when the thread already runs
                 try:
                     worker.start()
                 except (OSError, RuntimeError):
@@ -71,7 +79,7 @@ class ThreadPool:
                     raise
 
     def shutdown(self) -> None:
-        """Let all helpers go; who comes later does its work alone."""
+        """Stop all workers; later calls of `run` return False."""
         self._control[SHUTDOWN] = 1
         if self._wake_descriptors:
             for _ in self._workers:
@@ -81,16 +89,16 @@ class ThreadPool:
                 worker.join(timeout=1)
 
     def close(self) -> None:
-        """Close the files of a crew that has no threads."""
+        """Close the wake-up descriptors of a pool whose threads do not exist in this process."""
         with suppress(OSError):
-            for file in set(self._wake_descriptors or ()):
-                os.close(file)
+            for descriptor in set(self._wake_descriptors or ()):
+                os.close(descriptor)
 
 
 def _new_wake_descriptors() -> tuple[int, int]:
-    """Where helpers read to sleep, and where a number is written to wake one.
+    """Return the file descriptors that sleeping workers read from and that callers write to.
 
-    Linux wakes the reader of a pipe on the writer's own core, where it would wait; that of an event on an idle one.
+    An event is used on Linux because the reader of a pipe wakes on the core of the writer, where it would have to wait.
     """
     if sys.platform == "linux":
         event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_SEMAPHORE)
@@ -102,12 +110,12 @@ _pool = ThreadPool()
 
 
 def shared_pool() -> ThreadPool:
-    """The helpers of this process."""
+    """Return the pool of this process."""
     return _pool
 
 
 def _reset_after_fork() -> None:
-    """A forked child has none of its parent's threads, and must not wait for them, nor wake them, when it ends."""
+    """Replace the pool in a forked child, which has none of the worker threads of its parent."""
     global _pool
     _pool.close()
     _pool = ThreadPool()
@@ -115,4 +123,4 @@ def _reset_after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_after_fork)
-atexit.register(lambda: shared_pool().shutdown())  # before the interpreter ends
+atexit.register(lambda: shared_pool().shutdown())  # before the interpreter exits

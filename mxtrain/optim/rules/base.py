@@ -3,10 +3,9 @@ stage."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from pydantic import model_validator
 
@@ -45,14 +44,13 @@ _MAX_NAMES = 8
 """So many names stand in a message."""
 
 
-@dataclass(frozen=True, slots=True)
-class Time:
-    """When an update happens.
+class Time(NamedTuple):
+    """Time of an update.
 
     Args:
         update: the number of this update of this array, 1 at the first.
-        iteration: the iteration under way, 1 during the first.
-        epochs: epochs that are finished, 0 during the first.
+        iteration: the current iteration, 1 during the first.
+        epochs: finished epochs, 0 during the first.
     """
 
     update: int

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mxtrain.config import PRUNERS, SAMPLERS, SweepConfig, read_sweep, to_yaml
-from mxtrain.config.search.distributions import WORDS
+from mxtrain.config.search.distributions import KEYWORDS
 from mxtrain.config.search.search_paths import why_not_searchable
 from mxtrain.config.search.validation import ALL_COMBINATIONS, MAX_GRID
 from mxtrain.errors import ConfigError
@@ -23,7 +23,7 @@ def _lines(config: Config) -> list[str]:
 
 
 def test_every_field_stands_there_with_its_default() -> None:
-    table = PAGE.partition("| Field | Default | May be |")[2].partition("\n\n")[0]
+    table = PAGE.partition("| Field | Default | Values |")[2].partition("\n\n")[0]
     rows = dict(re.findall(r"^\| `(\w+)` \| `?(.*?)`? \|", table, re.MULTILINE))
     assert list(rows) == list(SweepConfig.model_fields)
     defaults = SweepConfig.model_validate({"objective": {"minimize": "val_loss"}}).to_dict()
@@ -44,19 +44,19 @@ def test_every_sampler_and_pruner_stands_there_with_its_defaults(model: type[Con
 
 
 def test_every_distribution_stands_there() -> None:
-    table = PAGE.partition("| Written | Draws |")[2].partition("\n\n")[0]
-    assert list(dict.fromkeys(re.findall(r"^\| `{(\w+):", table, re.MULTILINE))) == list(WORDS)
+    table = PAGE.partition("| Written | Samples |")[2].partition("\n\n")[0]
+    assert list(dict.fromkeys(re.findall(r"^\| `{(\w+):", table, re.MULTILINE))) == list(KEYWORDS)
 
 
 def test_what_cannot_be_searched_is_so() -> None:
-    sentence = PAGE.partition("What changes no result cannot be searched (")[2].partition(")")[0]
+    sentence = PAGE.partition("Settings that do not affect results cannot be searched (")[2].partition(")")[0]
     paths = re.findall(r"`(.*?)`", sentence)
     assert len(paths) == 7
     assert all("changes no result" in str(why_not_searchable(tuple(path.split(".")))) for path in paths)
 
 
 def test_the_limits_are_those_in_force() -> None:
-    assert f"all up to {ALL_COMBINATIONS}," in PAGE
+    assert f"all combinations up to {ALL_COMBINATIONS};" in PAGE
     assert f"up to {MAX_GRID:,}." in PAGE
 
 
@@ -64,7 +64,7 @@ def test_the_examples_are_sweeps(here: Path, write: Callable[..., str]) -> None:
     shutil.copytree(ROOT / "configs", "configs")
     first, branches = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     assert first == (ROOT / "configs" / "sweep.yaml").read_text(encoding="utf-8").partition("\n")[2].replace(
-        "# any run file", "# any run file; or the whole run stands here"
+        "# any run file", "# any run file; or write the whole run here"
     )
     branches += "  objective: {minimize: val_loss}\n  trials: 3\n"
     names = read_sweep(write(branches, "configs/branches.yaml")).space.names

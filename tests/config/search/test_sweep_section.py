@@ -276,7 +276,7 @@ def test_the_size_of_a_grid_is_known_without_its_points() -> None:
 def test_every_point_has_as_many_seeds_as_are_asked_for() -> None:
     sweep = _sweep({"fit.epochs": {"int": [1, 2]}}, _RUN | {"seed": 7}, seeds=3)
     point = sweep.space.sample(Chance())
-    assert [sweep.run_config(point, member).seed for member in range(3)] == [7, 8, 9]
+    assert [sweep.run_config(point, i).seed for i in range(3)] == [7, 8, 9]
     assert sweep.run_config(point, 1) == sweep.run_config(point).model_copy(update={"seed": 8})
 
 
@@ -377,7 +377,7 @@ def test_an_override_is_laid_over_a_sweep(override: str, names: int, line: str) 
         ("sweep.search.optimizer.η=3", "sweep.search.optimizer.η: must be a mapping such as {uniform: [0, 1]}, got 3"),
         ("sweep.search.optimizer.η.step=0.1", "sweep.search.optimizer.η.step: unknown field; log has none; uniform and int have it"),
         ("sweep.search.optimizer.η.lgo=[0.1, 1]", "sweep.search.optimizer.η.lgo: unknown distribution; did you mean log?"),
-        ("sweep.search.seed={int: [1, 3]}", "sweep.search.seed: a seed is no better than another; for several seeds at each point say sweep.seeds"),
+        ("sweep.search.seed={int: [1, 3]}", "sweep.search.seed: seed is not a hyperparameter; use sweep.seeds for several seeds per point"),
         ("sweep.trials=none", "sweep.trials: must be a whole number, got 'none'"),
     ],
 )  # fmt: skip
@@ -387,7 +387,7 @@ def test_a_wrong_override_is_told_as_it_was_given(override: str, message: str, e
 
 def test_an_override_inside_of_what_is_searched_names_both(error_lines: ErrorLines) -> None:
     override = "sweep.search.optimizer.η_sched={choice: [null]}"
-    message = f"optimizer.η_sched, which holds it, is searched at overrides: {override}; keep one"
+    message = f"is inside optimizer.η_sched, which is searched at overrides: {override}; keep one"
     place = f"{CONFIGS / 'sweep.yaml'}:8:5"
     assert error_lines(read_sweep, CONFIGS / "sweep.yaml", [override]) == [
         f"{place}: sweep.search.optimizer.η_sched.γ: {message}"
@@ -448,7 +448,7 @@ def test_a_combination_that_was_not_tried_beforehand_is_told_when_it_is_drawn(
     write: Write, error_lines: ErrorLines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(validation, "ALL_COMBINATIONS", 1)
-    monkeypatch.setattr(space, "MOST_PAIRS", 0)
+    monkeypatch.setattr(space, "MAX_PAIRS", 0)
     text = (
         "sweep:\n  search: {data.validation: {choice: [0.1, 0.6]}, data.test: {uniform: [0, 0.5]}}\n"
         "  objective: {minimize: val_loss}\n  trials: 3\n"

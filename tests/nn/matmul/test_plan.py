@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from mxtrain.nn import MLP
-from mxtrain.nn.matmul import ACTIVATIONS, MatMul, MatMulPlan, gemm, plan
-from mxtrain.nn.matmul.tiled_matmul import tiles
+from mxtrain.nn.activations import ACTIVATIONS
+from mxtrain.nn.matmul import MatMul, MatMulPlan, gemm, plan
+from mxtrain.nn.matmul.tiled_matmul import split_into_tiles
 
 needs_gemm = pytest.mark.skipif(gemm("float32") is None, reason="NumPy's BLAS cannot be called directly here")
 
@@ -126,11 +127,11 @@ def test_other_parameters_of_the_same_shapes_are_told_apart() -> None:
 def test_tiles_cover_a_product_once() -> None:
     for rows, columns, inner in [(128, 256, 784), (1, 5000, 5000), (3, 3, 10**6), (1000, 17, 900), (784, 256, 128)]:
         covered = np.zeros((rows, columns), int)
-        for top, bottom, left, right in tiles(rows, columns, inner):
+        for top, bottom, left, right in split_into_tiles(rows, columns, inner):
             covered[top:bottom, left:right] += 1
         assert (covered == 1).all()
-    assert len(tiles(128, 256, 784)) == len(tiles(128, 64, 100_000)) == 4
-    assert len(tiles(32, 64, 64)) == 1
+    assert len(split_into_tiles(128, 256, 784)) == len(split_into_tiles(128, 64, 100_000)) == 4
+    assert len(split_into_tiles(32, 64, 64)) == 1
 
 
 @needs_gemm

@@ -42,7 +42,7 @@ for delay in (0.05, 0.3, 0.3):
     time.sleep(delay)
     child = os.fork()
     if not child:
-        signal.alarm(20)
+        signal.alarm(60)
         os._exit(0 if step() else 1)
     children.append(child)
 thread.join()

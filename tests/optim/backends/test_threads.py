@@ -3,7 +3,7 @@
 import pytest
 
 import mxtrain
-from mxtrain.optim.backends.threads import thread_count
+from mxtrain.optim.backends.base import thread_count
 
 
 def test_it_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,209 @@
+"""Grouping of updates into batches that one call of a backend computes."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from mxtrain.errors import ArrayError, ArrayTypeError
+from mxtrain.optim.backends import Backend, OverlapCheck, array_kind, validate_update, zeros_like
+from mxtrain.optim.backends.overlap import ParamUpdate
+from mxtrain.optim.flat_parameters import FlatParameters
+from mxtrain.optim.param_groups import ParamGroups
+from mxtrain.optim.param_state import FlatStates, ParamState, StateStore, normalize_index
+from mxtrain.optim.rules import Rule, Time
+from mxtrain.types import Array, describe
+
+BatchKey: TypeAlias = tuple[Any, ...]
+"""The number of a parameter group, the type and dtype of the weight, the update count and the scalar slots."""
+
+
+class UpdateBatch(NamedTuple):
+    """Updates that have the same program and the same scalars.
+
+    Attributes:
+        group: the number of the parameter group.
+        states: the state of each weight; one for all arrays of flat parameters.
+        arrays: the program's arrays for each weight: the weight, its gradient and its slots.
+    """
+
+    group: int
+    states: list[ParamState]
+    arrays: list[tuple[Array, ...]]
+
+
+class StepScalars(NamedTuple):
+    """Scalars of one update of a batch, computed on the host.
+
+    Attributes:
+        update: the number of the update, 1 at the first.
+        values: the scalars of the program.
+        scalar_slots: the scalar slots after the update.
+        coefficients: the coefficients of the rule.
+    """
+
+    update: int
+    values: tuple[float, ...]
+    scalar_slots: dict[str, float]
+    coefficients: dict[str, float]
+
+
+class BatchBuilder:
+    """Validates the arrays of a step and groups them into batches.
+
+    Args:
+        rule: the rule.
+        backend: the backend that runs the batches.
+        groups: the rule's parameter groups.
+    """
+
+    def __init__(self, rule: Rule, backend: Backend, groups: ParamGroups) -> None:
+        self._backend = backend
+        self._slot_count = len(rule.active_slots())
+        self._scalar_slots = rule.scalar_slots
+        self._groups = groups
+        self._has_groups = len(groups.all) > 1
+        self._overlap = OverlapCheck()
+
+    def build_step(
+        self, store: StateStore, params: Mapping[Any, Array], grads: Mapping[Any, Array]
+    ) -> tuple[list[UpdateBatch], Mapping[Hashable, ParamState] | FlatStates]:
+        """Group the updates of a step; also return the states that the store does not hold yet.
+
+        Flat parameters are updated as whole buffers if they have one layout and one update count.
+
+        Raises:
+            ArrayError: a name is missing, an array is invalid, or arrays share memory.
+        """
+        if isinstance(params, FlatParameters) and isinstance(grads, FlatParameters):
+            flat_states = self._flat_states(store, params, grads)
+            if flat_states is not None:
+                return self._build_flat(params, grads, flat_states), flat_states
+        _check_names(params, grads)
+        return self.build(store, [(name, grads[name], weight) for name, weight in params.items()])
+
+    def build(
+        self, store: StateStore, updates: list[ParamUpdate]
+    ) -> tuple[list[UpdateBatch], dict[Hashable, ParamState]]:
+        """Group updates by their keys; also return the states of weights that the store does not hold yet.
+
+        Raises:
+            ArrayError: an array is invalid, or shares memory with another.
+        """
+        states = store.unflatten()
+        new: dict[Hashable, ParamState] = {}
+        batches: dict[BatchKey, UpdateBatch] = {}
+        last_key: BatchKey = ()
+        has_groups, all_own_memory = self._has_groups, True
+        for index, grad, weight in updates:
+            all_own_memory &= validate_update(index, grad, weight)
+            state = states.get(index)
+            if state is None:
+                state = new[normalize_index(index)] = self._new_state(weight)
+            else:
+                state.check(index, weight)
+            group = self._groups.number(index) if has_groups else 0
+            key = group, type(weight), weight.dtype, state.updates, state.scalars
+            if key != last_key:  # the key of most weights is that of the weight before
+                last_key, (_, batch_states, batch_arrays) = key, self._find_batch(batches, index, weight, state, group)
+            batch_states.append(state)
+            batch_arrays.append((weight, grad, *state.slots))
+        if not (all_own_memory and _have_distinct_arrays(updates)):
+            self._overlap.check(updates)
+        return list(batches.values()), new
+
+    def _flat_states(self, store: StateStore, params: FlatParameters, grads: FlatParameters) -> FlatStates | None:
+        """Validate flat arrays and return their states; None if layouts or update counts differ."""
+        if not grads.has_same_layout(params):
+            return None
+        updates: list[ParamUpdate] = []
+        all_own_memory = True
+        for dtype, buffer in params.buffers.items():
+            if grads.buffers[dtype] is buffer:
+                raise ArrayError("the gradients share memory with the parameters; make them with params.zeros_like()")
+            first = params.places(dtype)[0].name
+            all_own_memory &= validate_update(first, grads.buffers[dtype], buffer)
+            self._check_backend(first, buffer)
+            updates.append((first, grads.buffers[dtype], buffer))
+        if not (all_own_memory and _have_distinct_arrays(updates)):
+            self._overlap.check(updates)
+        states = store.flat(params)
+        if states is not None:
+            return states
+        _, new = self.build(store, [(name, grads[name], weight) for name, weight in params.items()])
+        return FlatStates.gather(params, store.states_by_index() | new)
+
+    def _build_flat(self, params: FlatParameters, grads: FlatParameters, states: FlatStates) -> list[UpdateBatch]:
+        """Return a batch for the buffer of each dtype, or one for each parameter group with parts of that buffer."""
+        batches: list[UpdateBatch] = []
+        for dtype, flat in states.by_dtype.items():
+            arrays = params.buffers[dtype], grads.buffers[dtype], *flat.state.slots
+            if not self._has_groups:
+                batches.append(UpdateBatch(0, [flat.state], [arrays]))
+                continue
+            for group, slices in self._groups.slices(dtype, params.places(dtype)).items():
+                parts = [tuple(array[part] for array in arrays) for part in slices]
+                batches.append(UpdateBatch(group, [flat.state], parts))
+        return batches
+
+    def _find_batch(
+        self, batches: dict[BatchKey, UpdateBatch], index: Hashable, weight: Array, state: ParamState, group: int
+    ) -> UpdateBatch:
+        key = group, type(weight), weight.dtype, state.updates, *state.scalars.values()
+        if key not in batches:
+            self._check_backend(index, weight)  # once for all weights of a type
+            batches[key] = UpdateBatch(group, [], [])
+        return batches[key]
+
+    def _check_backend(self, index: Hashable, weight: Array) -> None:
+        if array_kind(weight) not in self._backend.kinds:
+            raise ArrayTypeError(
+                f"weight {index!r} is a {array_kind(weight)} array, which the backend {self._backend.name} does not "
+                "support; choose the backend auto, or move the array"
+            )
+
+    def _new_state(self, weight: Array) -> ParamState:
+        slots = tuple(zeros_like(weight) for _ in range(self._slot_count))
+        return ParamState(0, slots, dict(self._scalar_slots))
+
+
+def compute_scalars(
+    batches: list[UpdateBatch], groups: ParamGroups, iteration: int, finished_epochs: int
+) -> list[StepScalars]:
+    """Return the scalars of each batch's next update; whatever a rule raises, it raises here, before any change.
+
+    Args:
+        batches: the batches.
+        groups: the rule's parameter groups.
+        iteration: the current iteration; 0 means the update count of each weight.
+        finished_epochs: the number of finished epochs.
+    """
+    step_scalars: list[StepScalars] = []
+    for number, states, _ in batches:
+        rule, program, fields = groups.all[number]
+        state = states[0]  # the states of a batch agree in all that follows
+        update = state.updates + 1
+        coefficients = rule.coefficients(Time(update, iteration or update, finished_epochs), state.scalars)
+        values = program.evaluate_scalars(fields | coefficients)
+        scalar_slots = {name: coefficients[name] for name in rule.scalar_slots}
+        step_scalars.append(StepScalars(update, values, scalar_slots, coefficients))
+    return step_scalars
+
+
+def _check_names(params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> None:
+    for argument, mapping in (("params", params), ("grads", grads)):
+        if not isinstance(mapping, Mapping):
+            raise ArrayTypeError(f"{argument} must be a mapping of arrays by name, got {describe(mapping)}")
+    if params.keys() != grads.keys():
+        missing, extra = (
+            sorted(map(repr, names)) for names in (params.keys() - grads.keys(), grads.keys() - params.keys())
+        )
+        problems = [f"no gradient for {', '.join(missing)}"] if missing else []
+        problems += [f"no parameter {', '.join(extra)}"] if extra else []
+        raise ArrayError(f"params and grads must have the same names: {'; '.join(problems)}")
+
+
+def _have_distinct_arrays(updates: list[ParamUpdate]) -> bool:
+    """Return whether no weight is the same array as another weight or a gradient."""
+    if len(updates) == 1:
+        return updates[0][1] is not updates[0][2]
+    weights = {id(weight) for _, _, weight in updates}
+    return len(weights) == len(updates) and weights.isdisjoint([id(grad) for _, grad, _ in updates])
