@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         TraceError,
         TrainingError,
     )
-    from mxtrain.nn import Model, check_gradient
+    from mxtrain.nn import Model
     from mxtrain.optim.flat_parameters import FlatParameters
     from mxtrain.optim.optimization_state import OptimizationState
     from mxtrain.optim.optimizer import Optimizer, get_updater, normgrad
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from mxtrain.optim.rules import Rule
     from mxtrain.sweeps import SweepResult
     from mxtrain.training import Callback, LoadedRun, Logger, RunInfo, StopTraining, advance, load_run, verify
+    from mxtrain.training.model_factory import check_gradient
 
     __all__ = [
         "ArrayError",
@@ -112,11 +113,12 @@ _NAMES_BY_MODULE = {
     ),
     "mxtrain.config.optimizer_factory": ("build",),
     "mxtrain.optim.flat_parameters": ("FlatParameters",),
-    "mxtrain.nn": ("Model", "check_gradient"),
+    "mxtrain.nn": ("Model",),
     "mxtrain.optim.optimizer": ("Optimizer", "get_updater", "normgrad"),
     _RULES: ("Rule",),
     "mxtrain.optim.optimization_state": ("OptimizationState",),
     "mxtrain.sweeps": ("SweepResult",),
+    "mxtrain.training.model_factory": ("check_gradient",),
     "mxtrain.training": (
         "Callback",
         "LoadedRun",

@@ -1,10 +1,10 @@
 """The public functions `fit`, `resume` and `sweep`, which show progress on a terminal and in notebooks."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,8 +13,10 @@ import numpy as np
 
 from mxtrain import training
 from mxtrain.data import Data
-from mxtrain.nn import ModelFactory
 from mxtrain.training import Callback, LoadedRun, StopRequest, load_run
+from mxtrain.training.callbacks import check_callbacks
+from mxtrain.training.loop import RunOptions
+from mxtrain.training.model_factory import ModelFactory
 
 if TYPE_CHECKING:
     from mxtrain.reports.page import Report
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FitResult(training.FitResult):
+class FitResult(training.TrainedRun):
     """The outcome of a run.
 
     Attributes:
@@ -146,18 +148,8 @@ def fit(
         >>> result.predict([[10.0]]).round(1).tolist()
         [21.0]
     """
-    training.callbacks.check_callbacks(callbacks)
-    with _progress(verbose) as progress:
-        result = training.fit(
-            config,
-            run_dir=run_dir,
-            overrides=overrides,
-            callbacks=(*progress, *callbacks),
-            stop=stop,
-            model=model,
-            data=data,
-        )
-    return _with_model(result, model, data)
+    options = RunOptions(overrides=overrides, callbacks=callbacks, stop=stop, model=model, data=data)
+    return _train(partial(training.fit, config, run_dir=run_dir), options, verbose)
 
 
 def resume(
@@ -192,12 +184,8 @@ def resume(
         >>> mxtrain.resume(run_dir, overrides=["fit.epochs=2"]).state.curr_epoch
         2
     """
-    training.callbacks.check_callbacks(callbacks)
-    with _progress(verbose) as progress:
-        result = training.resume(
-            run_dir, overrides=overrides, callbacks=(*progress, *callbacks), stop=stop, model=model, data=data
-        )
-    return _with_model(result, model, data)
+    options = RunOptions(overrides=overrides, callbacks=callbacks, stop=stop, model=model, data=data)
+    return _train(partial(training.resume, run_dir), options, verbose)
 
 
 def sweep(
@@ -274,10 +262,12 @@ def sweep(
         )
 
 
-def _with_model(result: training.FitResult, model: ModelFactory | None, data: Data | None) -> FitResult:
-    return FitResult(
-        result.config, result.history, result.state, result.parameters, result.run_dir, _model=model, _data=data
-    )
+def _train(train: Callable[..., training.TrainedRun], options: RunOptions, verbose: bool | None) -> FitResult:
+    """Train a run with progress, and attach its model and data to the result."""
+    check_callbacks(options["callbacks"])
+    with _progress(verbose) as progress:
+        run = train(**options | {"callbacks": (*progress, *options["callbacks"])})
+    return FitResult(**vars(run), _model=options["model"], _data=options["data"])
 
 
 def _is_shown(verbose: bool | None) -> bool:

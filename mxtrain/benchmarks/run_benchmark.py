@@ -71,10 +71,10 @@ def _measure_parts(trainer: Trainer) -> tuple[float, float, float]:
     for inputs, targets in trainer.batches.epoch(1):
         wait()
         gathered = time.perf_counter()
-        trainer.model.loss_and_grad(trainer.params, inputs, targets, trainer.grads)
+        trainer.model.loss_and_grad(trainer.params, inputs, targets, trainer.step.grads)
         wait()
         modelled = time.perf_counter()
-        trainer.optimizer.step(trainer.params, trainer.grads)
+        trainer.optimizer.step(trainer.params, trainer.step.grads)
         wait()
         updated = time.perf_counter()
         batch, model, update = batch + gathered - begin, model + modelled - gathered, update + updated - modelled

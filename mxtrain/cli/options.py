@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 if TYPE_CHECKING:
-    from mxtrain.nn import ModelFactory
+    from mxtrain.training.model_factory import ModelFactory
 
 SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 _OPTIONS = ("--install-completion", "--show-completion")

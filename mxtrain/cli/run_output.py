@@ -19,7 +19,7 @@ from mxtrain.config import RunConfig
 from mxtrain.errors import escape_unprintable
 from mxtrain.formatting import format_count, format_duration, format_number
 from mxtrain.optim.optimization_state import OptimizationState
-from mxtrain.training import Callback, FitResult, Row, RunInfo
+from mxtrain.training import Callback, Row, RunInfo, TrainedRun
 from mxtrain.training.early_stopping import is_better
 from mxtrain.training.history import (
     NOT_METRICS,
@@ -267,7 +267,7 @@ class Summary(Callback):
     def on_end(self, seconds: float) -> None:
         self.seconds = seconds
 
-    def write_json(self, result: FitResult) -> None:
+    def write_json(self, result: TrainedRun) -> None:
         """One object on stdout."""
         streams.write_json(
             {
@@ -284,7 +284,7 @@ class Summary(Callback):
             }
         )
 
-    def print_table(self, result: FitResult) -> None:
+    def print_table(self, result: TrainedRun) -> None:
         """The metrics of the epoch that the model is from, then what the run came to."""
         facts = Table.grid(padding=(0, 2))
         facts.add_column(style="dim")
@@ -293,10 +293,10 @@ class Summary(Callback):
             facts.add_row(name, escape_unprintable(fact))
         streams.print_results(_metrics(self._of_the_model(result)), "", facts)
 
-    def _of_the_model(self, result: FitResult) -> Row:
+    def _of_the_model(self, result: TrainedRun) -> Row:
         return result.history[final_epoch(self.config, result.history) - 1]
 
-    def _facts(self, result: FitResult) -> dict[str, str]:
+    def _facts(self, result: TrainedRun) -> dict[str, str]:
         row, metric = best_epoch(self.config, result.history), monitored_metric(self.config, result.history)
         work = f"{format_count(result.state.curr_epoch, 'epoch')}, {format_count(result.state.curr_iter, 'iteration')}"
         return {
@@ -310,7 +310,7 @@ class Summary(Callback):
             "run": str(result.run_dir),
         }
 
-    def _ending(self, result: FitResult) -> dict[str, str]:
+    def _ending(self, result: TrainedRun) -> dict[str, str]:
         """Where the run ended and what its model is, unless that is the last epoch of all, as ever."""
         history = result.history
         epochs, epoch, early = len(history), final_epoch(self.config, history), stopped_early(self.config, history)

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mxtrain.nn import ModelFactory
+    from mxtrain.training.model_factory import ModelFactory
 
 if TYPE_CHECKING:
-    from mxtrain.training import Callback, FitResult, StopRequest
+    from mxtrain.training import Callback, StopRequest, TrainedRun
 
 
 class EngineName(StrEnum):
@@ -282,7 +282,7 @@ def train(
 
 
 def train_and_print(
-    training: "Callable[[Sequence[Callback], StopRequest], FitResult]", quiet: bool, as_json: bool
+    training: "Callable[[Sequence[Callback], StopRequest], TrainedRun]", quiet: bool, as_json: bool
 ) -> None:
     """Train while it is watched and can be stopped, and print what it came to."""
     from mxtrain.cli.run_output import Summary, watching

@@ -1,37 +1,24 @@
-"""What is trained: models, their losses and their metrics, as pure functions of arrays."""
+"""Models, losses and metrics, as pure functions of NumPy or CuPy arrays."""
 
-from mxtrain.nn.custom_models import (
-    ModelFactory,
-    build_model,
-    check_returned,
-    compare_losses,
-    custom_loss,
-    factory_name,
-    make_model,
-    with_factory,
-)
 from mxtrain.nn.gradient_check import check_gradient
-from mxtrain.nn.losses import decide, probabilities
+from mxtrain.nn.losses import LOSSES, decide, probabilities
 from mxtrain.nn.metrics import Metric, build_metric, metric_sums, restore_metric
 from mxtrain.nn.mlp import MLP
-from mxtrain.nn.model import Model
+from mxtrain.nn.model import CustomLoss, Model, check_methods, check_returned, qualified_name
 
 __all__ = [
+    "LOSSES",
     "MLP",
+    "CustomLoss",
     "Metric",
     "Model",
-    "ModelFactory",
     "build_metric",
-    "build_model",
     "check_gradient",
+    "check_methods",
     "check_returned",
-    "compare_losses",
-    "custom_loss",
     "decide",
-    "factory_name",
-    "make_model",
     "metric_sums",
     "probabilities",
+    "qualified_name",
     "restore_metric",
-    "with_factory",
 ]

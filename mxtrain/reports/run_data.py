@@ -10,9 +10,9 @@ from mxtrain.atomic_io import read_file
 from mxtrain.config import RunConfig, read_run
 from mxtrain.data import Data
 from mxtrain.errors import ConfigError, MxtrainError
-from mxtrain.nn import ModelFactory
 from mxtrain.training import Comparison, LoadedRun, Row, load_run
 from mxtrain.training.history import NOT_METRICS, best_epoch, final_epoch, monitored_metric, read_history
+from mxtrain.training.model_factory import ModelFactory
 from mxtrain.training.run_directory import RunDirectory
 from mxtrain.training.run_status import Status, read_status
 

@@ -10,12 +10,12 @@ from mxtrain.data import Data
 from mxtrain.errors import resume_command
 from mxtrain.formatting import format_count, format_duration, format_number
 from mxtrain.names import display_name
-from mxtrain.nn import ModelFactory
 from mxtrain.reports.charts import Figure
 from mxtrain.reports.page import Html, Report, facts, heading, note, numbers, paragraph, place, text, write_report
 from mxtrain.reports.run_charts import diagnostic_charts, metric_charts, outcome_charts, schedule_charts, thinning
 from mxtrain.reports.run_data import RunData, read_run_data
 from mxtrain.training import Row
+from mxtrain.training.model_factory import ModelFactory
 from mxtrain.types import Config, describe
 
 _NAMES = {"r2": "R²", "mae": "mean absolute error"}

@@ -14,9 +14,9 @@ from typing import Any, Literal, Protocol
 from mxtrain.config import run_from_dict
 from mxtrain.data import DatasetCache
 from mxtrain.errors import DataChangedError, FolderBusyError, ForeignRunError, MxtrainError, RunInterrupted
-from mxtrain.nn import ModelFactory
 from mxtrain.processes import import_user_module
 from mxtrain.training import Progress, StopRequest, set_blas_threads, train_until
+from mxtrain.training.model_factory import ModelFactory
 
 
 @dataclass(frozen=True, slots=True)

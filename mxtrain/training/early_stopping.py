@@ -1,4 +1,4 @@
-"""Early stopping: the best epoch so far, and the number of epochs since."""
+"""Early stopping: comparison of metrics, and the best epoch so far."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -18,14 +18,14 @@ def is_better(metric: str, value: float, than: float, by: float = 0.0) -> bool:
 
 
 @dataclass(slots=True)
-class Patience:
-    """The best epoch so far by the monitored metric; epoch 0 stands for none yet.
+class BestEpoch:
+    """The best epoch so far by the metric that early stopping monitors; epoch 0 if there is none.
 
     Example:
-        >>> patience, config = Patience(), EarlyStopping(monitor="loss", patience=2)
-        >>> [patience.see({"epoch": i + 1, "loss": loss}, config) for i, loss in enumerate([3, 2, 2.5, 2.1])]
+        >>> best, config = BestEpoch(), EarlyStopping(monitor="loss", patience=2)
+        >>> [best.update({"epoch": i + 1, "loss": loss}, config) for i, loss in enumerate([3, 2, 2.5, 2.1])]
         [True, True, False, False]
-        >>> patience.is_over(4, config), patience.epoch
+        >>> best.is_over(4, config), best.epoch
         (True, 2)
     """
 
@@ -33,15 +33,15 @@ class Patience:
     value: float = 0.0
 
     @classmethod
-    def after(cls, rows: Iterable[Row], config: EarlyStopping) -> "Patience":
-        """As it stands after these epochs."""
-        patience = cls()
+    def of(cls, rows: Iterable[Row], config: EarlyStopping) -> "BestEpoch":
+        """Return the best of these epochs."""
+        best = cls()
         for row in rows:
-            patience.see(row, config)
-        return patience
+            best.update(row, config)
+        return best
 
-    def see(self, row: Row, config: EarlyStopping) -> bool:
-        """Take note of an epoch; whether it is the best so far."""
+    def update(self, row: Row, config: EarlyStopping) -> bool:
+        """Compare an epoch with the best so far, and return whether it is better."""
         value = row.get(config.monitor)
         if value is None:  # an epoch without a value is never the best
             return False
@@ -51,9 +51,9 @@ class Patience:
         return True
 
     def is_over(self, epoch: int, config: EarlyStopping) -> bool:
-        """Whether a run that has finished `epoch` epochs has waited long enough."""
+        """Return whether a run with `epoch` finished epochs is stopped."""
         return bool(self.epoch) and epoch - self.epoch >= config.patience
 
     def to_record(self) -> dict[str, Any]:
-        """As it is saved."""
+        """Return the epoch and its value as plain numbers."""
         return asdict(self)

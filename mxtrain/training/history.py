@@ -1,4 +1,4 @@
-"""metrics.jsonl: its rows, the log that checkpoints share, the best epoch, and advice on a poor regression."""
+"""History of a run: metrics.jsonl, the metrics log of checkpoints, the best epoch, and advice on a poor regression."""
 
 import json
 import os
@@ -15,15 +15,15 @@ from mxtrain.config import RunConfig
 from mxtrain.config.dotted_paths import flatten
 from mxtrain.formatting import format_number
 from mxtrain.training.callbacks import Row
-from mxtrain.training.early_stopping import Patience, is_better
+from mxtrain.training.early_stopping import BestEpoch, is_better
 from mxtrain.types import CLASS_LOSSES, Array, describe
 
 METRICS = "metrics.jsonl"
-"""The same lines for everybody to read; where the ledger is damaged, they stand in for it."""
+"""The file of metrics for users; it replaces the metrics log of checkpoints if that is damaged."""
 
 
 def to_line(row: Mapping[str, Any]) -> bytes:
-    """A row as one line of JSON.
+    """Format a row as one line of JSON.
 
     >>> to_line({"epoch": 1, "η": 0.5})
     b'{"epoch": 1, "\\xce\\xb7": 0.5}\\n'
@@ -33,9 +33,10 @@ def to_line(row: Mapping[str, Any]) -> bytes:
 
 @dataclass(slots=True)
 class MetricsLog:
-    """A file with a line for each finished epoch, of which a checkpoint names the length and the SHA-256 that it needs.
+    """The rows of all finished epochs, stored once for all checkpoints.
 
-    If a checkpoint held its rows itself, a run would write as many rows as the square of its epochs.
+    A checkpoint records the length of the file that it needs, and the SHA-256 of that part. If each checkpoint held its
+    rows, the size of all that a run writes would grow with the square of its epochs.
 
     Args:
         path: the file.
@@ -44,17 +45,17 @@ class MetricsLog:
     path: Path
     _epochs: int = 0
     _bytes: int = -1
-    """How much of the file is known to be written; -1 before this process has written any."""
+    """The length of the file as this process wrote it; -1 before the first write."""
     _sum: Any = field(default_factory=sha256)
 
     def write_rows(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Flush to the disk what the file lacks of these rows.
+        """Append the rows that the file lacks, and flush it to the disk.
 
         Returns:
-            What a checkpoint says of its rows: their number, their bytes and the SHA-256 of these.
+            The reference to the rows for a checkpoint: their number, their length in bytes, and their SHA-256.
 
         Raises:
-            OSError: the file cannot be written; what earlier checkpoints need of it is untouched.
+            OSError: the file cannot be written; the rows of earlier checkpoints are unchanged.
         """
         if not self._can_grow_to(rows):
             self._epochs, self._bytes, self._sum = 0, -1, sha256()
@@ -67,28 +68,31 @@ class MetricsLog:
         self._epochs, self._bytes = len(rows), max(self._bytes, 0) + len(text)
         return {"epochs": self._epochs, "bytes": self._bytes, "sha256": self._sum.hexdigest()}
 
-    def read(self, extent: Mapping[str, Any]) -> tuple[list[Row], Path]:
-        """The rows that `write_rows` spoke of, and the file that they are from: the ledger, or else metrics.jsonl.
+    def read(self, reference: Mapping[str, Any]) -> tuple[list[Row], Path]:
+        """Read the rows to which `write_rows` returned a reference.
+
+        Returns:
+            The rows, and the file that they are from: the log, or metrics.jsonl if the log is damaged.
 
         Raises:
-            ValueError: neither file begins with them any more.
+            ValueError: neither file begins with the rows.
         """
         for path in (self.path, self.path.with_name(METRICS)):
             try:
                 with open_file(path) as file:
-                    is_long_enough = os.fstat(file.fileno()).st_size >= extent["bytes"]
-                    text = file.read(extent["bytes"]) if is_long_enough else b""
+                    is_long_enough = os.fstat(file.fileno()).st_size >= reference["bytes"]
+                    text = file.read(reference["bytes"]) if is_long_enough else b""
             except OSError:
                 continue
-            if sha256(text).hexdigest() == extent["sha256"]:
+            if sha256(text).hexdigest() == reference["sha256"]:
                 return [parse_json(line) for line in text.splitlines()], path
         raise ValueError(
-            f"neither {self.path.name} nor {METRICS} holds the metrics of its {extent['epochs']} epochs any more: "
-            "their SHA-256 differs"
+            f"neither {self.path.name} nor {METRICS} holds the metrics of its {reference['epochs']} epochs: "
+            "the SHA-256 differs"
         )
 
     def _can_grow_to(self, rows: Sequence[Row]) -> bool:
-        """Whether the file is as this process left it, and what it lacks of the rows only has to be added."""
+        """Return whether the file is as this process wrote it, so that rows can be appended."""
         try:
             return 0 <= self._bytes <= self.path.lstat().st_size and self._epochs <= len(rows)
         except OSError:
@@ -96,7 +100,7 @@ class MetricsLog:
 
 
 def read_history(run_dir: Path) -> list[Row]:
-    """The lines of metrics.jsonl that are whole and in order; a kill may have torn the last one."""
+    """Return the rows of metrics.jsonl up to the first damaged line, such as a last line that a kill cut off."""
     return read_rows(run_dir)[0]
 
 
@@ -137,7 +141,7 @@ def _row_problem(row: Any, before: Sequence[Row]) -> str:
 
 
 def final_epoch(config: RunConfig, history: Sequence[Row]) -> int:
-    """The epoch whose parameters a run ends with: the best, where early stopping restores it, or else the last.
+    """Return the epoch of the final parameters: the best if early stopping restores it, otherwise the last.
 
     >>> from mxtrain.config import run_from_dict
     >>> config = run_from_dict({
@@ -149,15 +153,15 @@ def final_epoch(config: RunConfig, history: Sequence[Row]) -> int:
     stopping = config.fit.early_stopping
     if stopping is None or not stopping.restore_best:
         return len(history)
-    return Patience.after(history, stopping).epoch or len(history)
+    return BestEpoch.of(history, stopping).epoch or len(history)
 
 
 def stopped_early(config: RunConfig, history: Sequence[Row]) -> bool:
-    """Whether early stopping has ended a run before its last epoch."""
+    """Return whether early stopping has ended a run before its last epoch."""
     stopping, epochs = config.fit.early_stopping, len(history)
     if stopping is None or epochs >= config.fit.epochs:
         return False
-    return Patience.after(history, stopping).is_over(epochs, stopping)
+    return BestEpoch.of(history, stopping).is_over(epochs, stopping)
 
 
 def monitored_metric(config: RunConfig, history: Sequence[Row]) -> str | None:
@@ -191,7 +195,7 @@ def best_epoch(config: RunConfig, history: Sequence[Row]) -> Row | None:
         return None
     stopping = config.fit.early_stopping
     if stopping is not None and stopping.restore_best:
-        epoch = Patience.after(rows, stopping).epoch
+        epoch = BestEpoch.of(rows, stopping).epoch
         return next((row for row in rows if row["epoch"] == epoch), None)
     found = rows[0]
     for row in rows[1:]:
@@ -249,7 +253,7 @@ def _remedy(config: RunConfig, history: Sequence[Row], moments: tuple[float, flo
 
 
 def _r2(config: RunConfig, row: Row, moments: tuple[float, float], part: str) -> float | None:
-    """Return the R² of an epoch as measured, or else from the loss, which is half the mean squared error."""
+    """Return the R² of an epoch as measured, or computed from the loss, which is half the mean squared error."""
     if (measured := row.get(f"{part}r2")) is not None:
         return float(measured)
     loss, variance = row.get(f"{part}loss"), moments[1] ** 2
@@ -259,13 +263,13 @@ def _r2(config: RunConfig, row: Row, moments: tuple[float, float], part: str) ->
 
 
 NOT_METRICS = ("epoch", "iteration", "η", "μ", "diagnostics")
-"""What else stands in a row."""
+"""The values in a row that are not metrics."""
 
 
-def figures(row: Row) -> str:
-    """The epoch and its metrics.
+def format_metrics(row: Row) -> str:
+    """Format an epoch and its metrics for people.
 
-    >>> figures({"epoch": 3, "iteration": 90, "loss": 0.25, "val_loss": 0.5, "η": 0.001})
+    >>> format_metrics({"epoch": 3, "iteration": 90, "loss": 0.25, "val_loss": 0.5, "η": 0.001})
     'epoch 3: loss 0.2500, val_loss 0.5000'
     """
     values = ", ".join(f"{name} {format_number(value)}" for name, value in row.items() if name not in NOT_METRICS)

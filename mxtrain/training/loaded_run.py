@@ -26,12 +26,13 @@ from mxtrain.data import (
     samples_from_memory,
 )
 from mxtrain.errors import DataError, StateError, TrainingError, resume_command
-from mxtrain.nn import Model, ModelFactory, build_metric, custom_loss, decide, make_model, probabilities
+from mxtrain.nn import Model, build_metric, decide, probabilities
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import Arrays
 from mxtrain.training.checkpoints.storage import Checkpoints
 from mxtrain.training.environment import limit_blas_threads
-from mxtrain.training.history import METRICS, figures, final_epoch, read_history
+from mxtrain.training.history import METRICS, final_epoch, format_metrics, read_history
+from mxtrain.training.model_factory import ModelFactory, custom_loss, make_model
 from mxtrain.training.resume_checks import check_data
 from mxtrain.training.run_directory import PREPROCESSING, RunDirectory, read_record
 from mxtrain.training.run_status import MODEL, Status, read_status
@@ -102,7 +103,7 @@ class LoadedRun:
     data_fingerprint: str
 
     def __repr__(self) -> str:
-        found = figures(self.history[self.epoch - 1]) if self.history else "no epoch is finished"
+        found = format_metrics(self.history[self.epoch - 1]) if self.history else "no epoch is finished"
         return f"LoadedRun({str(self.path)!r}, {self.status.state}, {found})"
 
     @property

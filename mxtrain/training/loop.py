@@ -1,20 +1,19 @@
-"""Entry points of training: `fit`, `resume`, `advance` and `verify`, and the loop over epochs."""
+"""The training loop, and the functions that train a run: `fit`, `resume` and `advance`."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
 from mxtrain.config import RunConfig, read_run, run_from_dict
 from mxtrain.config.overrides import check_overrides, spelled_as_typed
 from mxtrain.data import Data, read_data, read_in_memory_data
-from mxtrain.errors import ConfigError, ConfigProblem, RunInterrupted, RunPaused, TrainingError, resume_command
-from mxtrain.nn import ModelFactory, with_factory
+from mxtrain.errors import ConfigError, ConfigProblem, RunInterrupted, RunPaused, resume_command
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.training.callbacks import (
     Callback,
@@ -27,29 +26,39 @@ from mxtrain.training.callbacks import (
     notify_error,
 )
 from mxtrain.training.checkpoints.checkpoint_policy import CheckpointPolicy
-from mxtrain.training.checkpoints.snapshot import Snapshot
+from mxtrain.training.checkpoints.snapshot import Position, Snapshot
 from mxtrain.training.checkpoints.storage import Checkpoints
-from mxtrain.training.environment import environment_changes, limit_blas_threads, with_blas_threads
-from mxtrain.training.history import best_epoch, figures, target_moments
+from mxtrain.training.environment import limit_blas_threads, with_blas_threads
+from mxtrain.training.history import best_epoch, format_metrics, target_moments
 from mxtrain.training.loggers.registry import isolate_loggers, open_loggers
+from mxtrain.training.model_factory import ModelFactory, with_factory
 from mxtrain.training.resume_checks import check_data, restored_trainer, scaled_to_data
-from mxtrain.training.run_directory import RunDirectory
-from mxtrain.training.run_directory import preprocessing_json as preprocessing_text
-from mxtrain.training.run_status import Status, read_status, write_failed, write_finished, write_status
+from mxtrain.training.run_directory import RunDirectory, preprocessing_json
+from mxtrain.training.run_status import Status, write_failed, write_finished, write_status
 from mxtrain.training.trainer import Trainer
 from mxtrain.types import describe
 
 Config = RunConfig | Mapping[str, Any] | str | PathLike[str]
 
 
+class RunOptions(TypedDict, total=False):
+    """Keyword arguments of `fit` and `resume`, as `mxtrain.fit` documents them."""
+
+    overrides: Sequence[str]
+    callbacks: Sequence[Callback]
+    stop: StopRequest | None
+    model: ModelFactory | None
+    data: Data | None
+
+
 @dataclass(frozen=True, eq=False)
-class FitResult:
-    """The outcome of a run.
+class TrainedRun:
+    """The outcome of training a run.
 
     Attributes:
         config: the resolved config.
         history: the metrics of each epoch, as in metrics.jsonl.
-        state: where the run stood at its end.
+        state: the counts at the end of training.
         parameters: the trained parameters by name, as NumPy arrays.
         run_dir: the run's folder.
     """
@@ -62,47 +71,57 @@ class FitResult:
 
     @property
     def best(self) -> Row | None:
-        """The metrics of the best epoch, by the metric that early stopping or `checkpoint.best` watches, or else by
-        `val_loss`; None without a metric to choose by."""
+        """The metrics of the best epoch, by the metric of early stopping or `checkpoint.best`, otherwise by `val_loss`;
+        None if there is no such metric."""
         return best_epoch(self.config, self.history)
 
     def __repr__(self) -> str:
-        last = f"last {figures(self.history[-1])}" if self.history else "no epoch is finished"
-        return f"FitResult({str(self.run_dir)!r}, {last})"
+        last = f"last {format_metrics(self.history[-1])}" if self.history else "no epoch is finished"
+        return f"{type(self).__name__}({str(self.run_dir)!r}, {last})"
 
 
-def fit(
-    config: Config,
-    *,
-    run_dir: str | PathLike[str] | None = None,
-    overrides: Sequence[str] = (),
-    callbacks: Sequence[Callback] = (),
-    stop: StopRequest | None = None,
-    model: ModelFactory | None = None,
-    data: Data | None = None,
-) -> FitResult:
-    """Train a model as `mxtrain.fit` does, without progress; the result has no methods that need the model."""
-    check_callbacks(callbacks)
+def run_epochs(trainer: Trainer, until: int | Position) -> Iterator[tuple[Any, None] | tuple[None, Row]]:
+    """Train until a number of epochs is finished, a position is reached, or early stopping ends the run.
+
+    Args:
+        trainer: the run, at any position.
+        until: the number of finished epochs, or a position as `Trainer.position` returns it.
+
+    Yields:
+        `(loss, None)` after each batch, and `(None, row)` after each epoch, with its metrics.
+
+    Raises:
+        TrainingError, ModelError, ConfigError: as `Trainer.steps` and `Trainer.finish_epoch`.
+    """
+    position, epochs = (until, until[2]) if isinstance(until, tuple) else (None, until)
+    while trainer.epochs < epochs and not trainer.has_stopped_early:
+        for loss in trainer.steps():
+            yield loss, None
+        yield None, trainer.finish_epoch()
+    if position and trainer.position != position:
+        for loss in trainer.steps():
+            yield loss, None
+            if trainer.position == position:
+                return
+
+
+def fit(config: Config, *, run_dir: str | PathLike[str] | None = None, **options: Unpack[RunOptions]) -> TrainedRun:
+    """Train a model as `mxtrain.fit` does, without progress."""
+    model, data, overrides = options.get("model"), options.get("data"), options.get("overrides", ())
+    check_callbacks(options.get("callbacks", ()))
     run = with_blas_threads(with_factory(_run_config(config, overrides, data is not None).resolve(), model))
     loggers = open_loggers(run.fit.loggers)
     found = read_data(run, read_in_memory_data(run, data))
     trainer = Trainer(scaled_to_data(run, found), model, found)
     backend = trainer.optimizer.backend.name
     with RunDirectory.create(trainer.config, run_dir, backend) as directory, limit_blas_threads(run.threads):
-        return train(trainer, directory, (*loggers, *callbacks), stop)
+        return train(trainer, directory, (*loggers, *options.get("callbacks", ())), options.get("stop"))
 
 
-def resume(
-    run_dir: str | PathLike[str],
-    *,
-    overrides: Sequence[str] = (),
-    callbacks: Sequence[Callback] = (),
-    stop: StopRequest | None = None,
-    model: ModelFactory | None = None,
-    data: Data | None = None,
-) -> FitResult:
+def resume(run_dir: str | PathLike[str], **options: Unpack[RunOptions]) -> TrainedRun:
     """Continue a run as `mxtrain.resume` does, without progress."""
-    check_callbacks(callbacks)
+    model, data, overrides = options.get("model"), options.get("data"), options.get("overrides", ())
+    check_callbacks(options.get("callbacks", ()))
     directory = RunDirectory.open(run_dir)
     with directory.locked():
         run = read_run(directory.config_file, overrides, in_memory=data is not None)
@@ -112,12 +131,14 @@ def resume(
         snapshot = checkpoints.newest()
         with spelled_as_typed(overrides):
             trainer = restored_trainer(snapshot, run, model, given=read_in_memory_data(run, data))
-        over = _completion_notes(trainer, directory)
-        mended = directory.rewind_files(trainer.config, trainer.rows, None if over else trainer.optimizer.backend.name)
-        anew = ["no checkpoint is whole: the run begins anew"] if checkpoints.damaged and snapshot is None else []
-        notes = [*checkpoints.damaged, *anew, *mended, *over]
+        complete = _completion_notes(trainer, directory)
+        backend = None if complete else trainer.optimizer.backend.name
+        repaired = directory.rewind_files(trainer.config, trainer.rows, backend)
+        is_lost = checkpoints.damaged and snapshot is None
+        restarted = ["no checkpoint is intact: the run starts again from the beginning"] if is_lost else []
+        notes = [*checkpoints.damaged, *restarted, *repaired, *complete]
         with limit_blas_threads(run.threads):
-            return train(trainer, directory, (*loggers, *callbacks), stop, notes)
+            return train(trainer, directory, (*loggers, *options.get("callbacks", ())), options.get("stop"), notes)
 
 
 def advance(
@@ -128,30 +149,33 @@ def advance(
     model: ModelFactory | None = None,
     data: Data | None = None,
 ) -> Snapshot:
-    """From one snapshot to the next: train until `epochs` epochs are finished, or early stopping ends the run.
+    """Train from a snapshot until `epochs` epochs are finished, or early stopping ends the run.
 
-    A pure function: it reads the data that the config names, or that are handed over, and writes nothing, so equal
-    arguments give equal snapshots, to the byte.
+    A pure function: it reads the data of the config, or those that are passed, and writes nothing. Equal arguments
+    return equal snapshots, byte for byte.
 
     Args:
         config: the resolved config.
-        snapshot: where to start; None for the beginning.
-        epochs: how many epochs shall be finished, at least those that are.
+        snapshot: the state to start from; None for the beginning of the run.
+        epochs: the number of finished epochs to reach.
         model, data: as for `fit`.
 
+    Returns:
+        The snapshot after the last of these epochs; `snapshot` itself if it has as many.
+
     Raises:
-        TrainingError: the data are not those that the snapshot was trained on.
+        TrainingError: the data differ from those of the snapshot.
     """
     found = read_data(config, read_in_memory_data(config, data))
     trainer = Trainer(scaled_to_data(config, found, snapshot), model, found)
     if snapshot is not None:
-        check_data(snapshot.record["data"], trainer.data_fingerprint, config, "begin anew without a snapshot")
+        check_data(snapshot.record["data"], trainer.data_fingerprint, config, "start again without a snapshot")
         trainer.restore(snapshot)
+    is_trained = False
     with limit_blas_threads(config.threads):
-        while trainer.epochs < epochs and not trainer.has_stopped_early:
-            trainer.run_epoch()
-            snapshot = trainer.snapshot()
-    return trainer.snapshot() if snapshot is None else snapshot
+        for _ in run_epochs(trainer, epochs):
+            is_trained = True
+    return trainer.snapshot() if is_trained or snapshot is None else snapshot
 
 
 def train(
@@ -163,38 +187,53 @@ def train(
     *,
     until: int | None = None,
     share: float | None = None,
-) -> FitResult:
-    """Train to the end, or until `until` epochs are finished; then the run is saved, and ends with RunPaused."""
-    fit, callbacks = trainer.config.fit, isolate_loggers(callbacks)
-    saver = CheckpointPolicy(trainer, Checkpoints(directory.checkpoints, fit.checkpoint.keep), share)
+) -> TrainedRun:
+    """Train a run in its folder to the end, or until `until` epochs are finished.
+
+    Args:
+        trainer: the run.
+        directory: its folder, which this process has locked.
+        callbacks: objects whose methods are called during the run.
+        stop: checked after every batch.
+        notes: messages about the past of the run, for `RunInfo`.
+        until: the number of finished epochs at which to pause; left out, the run is trained to the end.
+        share: as for `CheckpointPolicy`.
+
+    Raises:
+        RunPaused: `until` epochs are finished, and the run has more; it is saved.
+        RunInterrupted: `stop` named a signal; the run is saved.
+        MxtrainError: the run failed.
+    """
+    config, callbacks = trainer.config, isolate_loggers(callbacks)
+    policy = CheckpointPolicy(trainer, Checkpoints(directory.checkpoints, config.fit.checkpoint.keep), share)
     info = RunInfo(
-        config=trainer.config,
+        config=config,
         run_dir=directory.path,
         batches=len(trainer.batches),
         samples=(len(trainer.dataset.training), len(trainer.dataset.validation)),
         parameters=sum(len(buffer) for buffer in trainer.params.buffers.values()),
-        target_moments=target_moments(trainer.config, trainer.dataset.validation.targets),
+        target_moments=target_moments(config, trainer.dataset.validation.targets),
         history=tuple(map(dict, trainer.rows)),
         notes=(*notes, *trainer.undefined_metrics()),
     )
     write_status(directory.path, Status("unfinished"))
     try:
-        directory.save_preprocessing(preprocessing_text(trainer.dataset, trainer.data_fingerprint))
+        directory.save_preprocessing(preprocessing_json(trainer.dataset, trainer.data_fingerprint))
         begin = time.perf_counter()
         try:
             notify(callbacks, "on_start", info)
             begin = time.perf_counter()
-            while not trainer.is_over:
-                if until is not None and trainer.epochs >= until:
-                    saver.save()
-                    raise RunPaused(directory.path)
-                _run_epoch(trainer, directory, callbacks, saver, stop)
+            epochs = config.fit.epochs if until is None else min(until, config.fit.epochs)
+            _train_epochs(trainer, epochs, directory, callbacks, policy, stop)
+            if not trainer.is_over:
+                policy.save()
+                raise RunPaused(directory.path)
         except StopTraining:
-            saver.save()
+            policy.save()
         parameters = trainer.final_parameters()
         directory.save_model(parameters)
         directory.flush_logs()
-        with suppress(StopTraining):  # it has stopped
+        with suppress(StopTraining):  # training has ended already
             notify(callbacks, "on_end", time.perf_counter() - begin)
     except (Exception, KeyboardInterrupt) as error:
         if not isinstance(error, RunInterrupted | RunPaused | KeyboardInterrupt):
@@ -202,52 +241,59 @@ def train(
         notify_error(callbacks, error)
         raise
     write_finished(directory.path)
-    return FitResult(trainer.config, trainer.rows, trainer.state, parameters, directory.path)
+    return TrainedRun(config, trainer.rows, trainer.state, parameters, directory.path)
+
+
+def _train_epochs(
+    trainer: Trainer,
+    epochs: int,
+    directory: RunDirectory,
+    callbacks: Sequence[object],
+    policy: CheckpointPolicy,
+    stop: StopRequest | None,
+) -> None:
+    """Train until `epochs` epochs are finished; call callbacks, and write checkpoints, metrics and timings."""
+    begin, on_batch = time.perf_counter(), _on_batch_methods(callbacks)
+    for loss, row in run_epochs(trainer, epochs):
+        if row is None:
+            for call in on_batch:
+                call(trainer.state, loss)
+            policy.after_step()
+            if stop is not None and stop.signal:
+                policy.save()
+                raise RunInterrupted(directory.path, stop.signal)
+        else:
+            directory.add_metrics(row)
+            directory.add_timings({"epoch": row["epoch"], "seconds": round(time.perf_counter() - begin, 6)})
+            policy.after_epoch(row)
+            notify(callbacks, "on_epoch", trainer.state, row)
+            begin, on_batch = time.perf_counter(), _on_batch_methods(callbacks)
+
+
+def _on_batch_methods(callbacks: Sequence[object]) -> list[Any]:
+    return [method for callback in callbacks if (method := getattr(callback, "on_batch", None))]
 
 
 def _completion_notes(trainer: Trainer, directory: RunDirectory) -> list[str]:
-    """That there is nothing to do, where that is so."""
+    """Return a message that a run is complete, if it is."""
     epochs = trainer.config.fit.epochs
     if trainer.has_stopped_early:
-        return [f"the run is over: early stopping ended it after epoch {trainer.epochs}"]
+        return [f"the run is complete: early stopping ended it after epoch {trainer.epochs}"]
     if trainer.epochs < epochs:
         return []
     schedule = trainer.config.optimizer.η_sched
     if schedule is not None and schedule.run_length is not None:
-        return [f"the run is over: all {epochs} epochs are done"]
-    more = f"{resume_command(directory.path)} --set fit.epochs={2 * trainer.epochs}"
-    return [f"the run is over: all {epochs} epochs are done; to train on, say `{more}`"]
+        return [f"the run is complete: all {epochs} epochs are finished"]
+    command = f"{resume_command(directory.path)} --set fit.epochs={2 * trainer.epochs}"
+    return [f"the run is complete: all {epochs} epochs are finished; to train longer, run `{command}`"]
 
 
-def _run_epoch(
-    trainer: Trainer,
-    directory: RunDirectory,
-    callbacks: Sequence[object],
-    saver: CheckpointPolicy,
-    stop: StopRequest | None,
-) -> None:
-    begin = time.perf_counter()
-    watchers = [watch for callback in callbacks if (watch := getattr(callback, "on_batch", None))]
-    for loss in trainer.steps():
-        for watch in watchers:
-            watch(trainer.state, loss)
-        saver.after_step()
-        if stop is not None and stop.signal:
-            saver.save()
-            raise RunInterrupted(directory.path, stop.signal)
-    row = trainer.finish_epoch()
-    directory.add_metrics(row)
-    directory.add_timings({"epoch": row["epoch"], "seconds": round(time.perf_counter() - begin, 6)})
-    saver.after_epoch(row)
-    notify(callbacks, "on_epoch", trainer.state, row)
-
-
-def _run_config(config: Config, overrides: Sequence[str], in_memory: bool) -> RunConfig:
+def _run_config(config: Config, overrides: Sequence[str], has_data: bool) -> RunConfig:
     match config:
         case str() | PathLike():
-            return read_run(config, overrides, in_memory=in_memory)
+            return read_run(config, overrides, in_memory=has_data)
         case _ if len(check_overrides(overrides)):
-            raise ConfigError([ConfigProblem("overrides", "only a run file takes overrides; change the config itself")])
+            raise ConfigError([ConfigProblem("overrides", "only apply to a run file; change the config itself")])
         case RunConfig():
             reason = config.fit.rollback_problem()
             if reason is not None:
@@ -256,77 +302,3 @@ def _run_config(config: Config, overrides: Sequence[str], in_memory: bool) -> Ru
         case Mapping():
             return run_from_dict(config)
     raise ConfigError([ConfigProblem("config", f"must be a path, a dict or a RunConfig, got {describe(config)}")])
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """What came of a replay.
-
-    Attributes:
-        differences: the names of what differs; empty where the replay is exact.
-        changes: of an inexact one, what is not as it was when the run was trained: versions, machine, backend.
-        notes: what else the user should know, such as a damaged checkpoint that was skipped.
-    """
-
-    differences: list[str]
-    changes: list[str]
-    notes: list[str]
-
-
-def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, data: Data | None = None) -> list[str]:
-    """Train again from the last checkpoint but one to the last, and compare: what differs, to the byte.
-
-    A short run that has written only one checkpoint is trained again from its beginning.
-    The last checkpoint is also compared with metrics.jsonl and, where the run is finished, with model.safetensors.
-
-    Args:
-        run_dir: the run's folder.
-        model, data: as for `fit`; those that the run was begun with.
-
-    Returns:
-        The names of what differs; empty where the replay is exact.
-
-    Raises:
-        TrainingError: there is no checkpoint to compare with, or only one was kept, or the data have changed.
-    """
-    return replay(run_dir, model=model, data=data).differences
-
-
-def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, data: Data | None = None) -> Replay:
-    """As `verify`, with the likely causes."""
-    directory = RunDirectory.open(run_dir)
-    checkpoints = Checkpoints(directory.checkpoints, keep=1)
-    whole = checkpoints.intact()
-    last, previous = next(whole, None), next(whole, None)
-    if last is None or (previous is None and (checkpoints.damaged or _keeps_one(last))):
-        raise TrainingError(f"{run_dir} does not hold two checkpoints to compare; set fit.checkpoint.keep to 2 or more")
-    run = with_factory(run_from_dict(last.record["config"], will_be_trained=False), model)
-    trainer = restored_trainer(previous or last, run, model, given=read_in_memory_data(run, data))
-    if previous is None:
-        trainer = Trainer(run, model, (trainer.dataset, trainer.data_fingerprint))
-    changes = environment_changes(directory.path, trainer.optimizer.backend.name)
-    try:
-        with limit_blas_threads(run.threads):
-            _train_to(trainer, last.position)
-    except TrainingError as error:
-        cause = f"; not as it was when the run was trained: {', '.join(changes)}" if changes else ""
-        raise TrainingError(f"the replay failed: {error}{cause}") from error
-    is_end = checkpoints.name(last.position) == checkpoints.names()[-1] and read_status(directory.path).is_finished
-    differences = trainer.snapshot().differences(last) + directory.differences(last, is_end)
-    return Replay(differences, changes if differences else [], checkpoints.damaged)
-
-
-def _keeps_one(snapshot: Snapshot) -> bool:
-    """Return whether earlier checkpoints were removed; otherwise a single one is the only one that was written."""
-    return bool(snapshot.record["config"]["fit"]["checkpoint"]["keep"] == 1)
-
-
-def _train_to(trainer: Trainer, end: tuple[int, int, int]) -> None:
-    """Train to a position, as `Snapshot.position` has it."""
-    _, _, finished = end
-    while trainer.epochs < finished:
-        trainer.run_epoch()
-    if trainer.position != end:
-        for _ in trainer.steps():
-            if trainer.position == end:
-                break

@@ -10,9 +10,9 @@ from mxtrain.config.dotted_paths import describe_at, first_difference, flatten
 from mxtrain.config.validation import DATA_PATHS
 from mxtrain.data import DatasetCache, FingerprintedDataset, InMemoryData, data_fingerprint, read_data
 from mxtrain.errors import ConfigError, ConfigProblem, DataChangedError, DataError, ModelError
-from mxtrain.nn import ModelFactory
 from mxtrain.paths import normalize_path
 from mxtrain.training.checkpoints.snapshot import Snapshot
+from mxtrain.training.model_factory import ModelFactory
 from mxtrain.training.trainer import Trainer
 
 CHANGEABLE = ("name", "data.source", "fit.epochs", "fit.checkpoint", "fit.loggers")

@@ -13,7 +13,6 @@ from mxtrain.config import RunConfig, read_run, to_yaml
 from mxtrain.config.dotted_paths import describe_at, flatten
 from mxtrain.data import DatasetCache
 from mxtrain.errors import ConfigError, ForeignRunError, RunPaused
-from mxtrain.nn import ModelFactory, with_factory
 from mxtrain.training.callbacks import Row, StopRequest
 from mxtrain.training.checkpoints.snapshot import Snapshot
 from mxtrain.training.checkpoints.storage import Checkpoints
@@ -21,6 +20,7 @@ from mxtrain.training.environment import limit_blas_threads
 from mxtrain.training.history import METRICS, read_history, stopped_early
 from mxtrain.training.loggers.registry import open_loggers
 from mxtrain.training.loop import train
+from mxtrain.training.model_factory import ModelFactory, with_factory
 from mxtrain.training.resume_checks import changed_paths, restored_trainer
 from mxtrain.training.run_directory import CONFIG, RunDirectory
 from mxtrain.training.run_status import MODEL, STATUS, Status, read_status

@@ -1,8 +1,10 @@
-"""Checks and sums of one training step: gradient norm, clipping, non-finite values, diagnostics."""
+"""One training step: gradient, checks for NaN and infinity, clipping, metrics and update."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -10,122 +12,31 @@ import numpy as np
 
 from mxtrain.config import RunConfig
 from mxtrain.config.fit_section import OnNonfinite
-from mxtrain.nn import Metric, metric_sums, restore_metric
+from mxtrain.errors import TrainingError
+from mxtrain.nn import Metric, Model, check_returned, metric_sums, qualified_name, restore_metric
+from mxtrain.nn.matmul import single_threaded_blas
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.nonfinite import SCAN_INTERVAL, OverflowBounds, max_abs_bound
+from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.optimizer import Optimizer
+from mxtrain.training.gradient_norms import clip_to_norm, clipped_fraction, gradient_norm, update_ratios
+from mxtrain.training.model_factory import ModelFactory, compare_losses
 from mxtrain.types import Array
-
-_SMALL = 1e-30
-"""A sum of squares below this may have lost some of them: float32 ends at 1e-45."""
-
-
-def gradient_norm(xp: ModuleType, flat: FlatParameters) -> Any:
-    """`√(Σ x²)` over all parameters, with the products of their own dtype.
-
-    On the CPU it is `overflow_safe_norm` where squares overflow, of which NumPy warns unless it is told not to, or
-    vanish. On a
-    GPU nothing waits to see that, and the norm is infinite, or 0.
-    """
-    buffers = flat.buffers.values()
-    if xp is not np:
-        return xp.sqrt(sum(xp.dot(buffer, buffer).astype(xp.float64) for buffer in buffers))
-    squared = 0.0
-    for buffer in buffers:
-        squared += float(np.dot(buffer, buffer))
-    return math.sqrt(squared) if _SMALL < squared < math.inf else float(overflow_safe_norm(np, flat))
-
-
-@np.errstate(over="ignore")
-def overflow_safe_norm(xp: ModuleType, flat: FlatParameters) -> Any:
-    """`√(Σ x²)` over all parameters in float64, for numbers whose squares are too large or too small for their dtype.
-
-    It is infinite, or NaN, where a number is, or where the norm itself is beyond float64.
-
-    Example:
-        >>> import numpy as np
-        >>> f"{overflow_safe_norm(np, FlatParameters({'W': np.array([3e200]), 'b': np.array([4e200])})):.4g}"
-        '5e+200'
-    """
-    buffers = [buffer for buffer in flat.buffers.values() if len(buffer)]
-    if not buffers:
-        return xp.float64(0)
-    largest = xp.stack([xp.abs(buffer).max() for buffer in buffers]).max().astype(xp.float64)
-    unit = xp.ldexp(xp.float64(1), xp.frexp(largest)[1] - 1)  # a power of two, by which nothing is rounded
-    return unit * xp.sqrt(sum(xp.square(buffer / unit).sum() for buffer in buffers))
-
-
-def first_nonfinite(xp: ModuleType, arrays: Mapping[str, Array]) -> str | None:
-    """The first name with a NaN or an infinity; None where all is finite."""
-    return next((name for name, array in arrays.items() if not xp.isfinite(array).all()), None)
-
-
-def clipped_share(xp: ModuleType, grads: FlatParameters, scale: float, clip: float) -> float:
-    """The share of gradient elements that clipping changes."""
-    limit = clip / abs(scale) if scale else clip
-    beyond = sum(int(xp.count_nonzero(xp.abs(buffer) > limit)) for buffer in grads.buffers.values())
-    return beyond / max(1, sum(len(buffer) for buffer in grads.buffers.values()))
-
-
-def update_ratios(xp: ModuleType, before: Mapping[str, Array], after: FlatParameters) -> dict[str, float]:
-    """For each parameter the norm of its update over its own norm: about 1e-3 where all is well; 0 for 0 over 0."""
-    return {name: _ratio(_norm(xp, array - before[name]), _norm(xp, before[name])) for name, array in after.items()}
-
-
-def _norm(xp: ModuleType, array: Array) -> float:
-    flat = array.reshape(-1).astype(xp.float64)
-    return math.sqrt(float(xp.dot(flat, flat)))
-
-
-def _ratio(update: float, weight: float) -> float:
-    """The ratio; of a weight that was 0, such as a bias at first, the norm of the update itself."""
-    return update / weight if weight else update
-
-
-def clip_to_norm(xp: ModuleType, grads: FlatParameters, norm: Any, scale: float, limit: float) -> None:
-    """Shorten a gradient in place, to where `scale` times it has the norm `limit`; a shorter one stays as it is.
-
-    Its direction stays: all elements of all parameters are multiplied by the same `limit / norm`. On a GPU nothing
-    waits for the norm.
-
-    Args:
-        xp: the module of the arrays, NumPy or CuPy.
-        grads: the gradient of every parameter, finite; changed in place.
-        norm: the norm of `scale·g` over all of them; as `gradient_norm` has it; on a GPU it is not looked at.
-        scale: the factor that the optimizer puts on them, above 0.
-        limit: the largest norm, above 0.
-
-    Example:
-        >>> grads = FlatParameters({"W": np.array([3.0, 0.0]), "b": np.array([-4.0])})
-        >>> clip_to_norm(np, grads, norm=5.0, scale=1.0, limit=1.0)
-        >>> grads["W"], grads["b"]
-        (array([0.6, 0. ]), array([-0.8]))
-
-    Source: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks" (ICML 2013),
-    arXiv:1211.5063, Algorithm 1.
-    """
-    if xp is np and norm <= limit:
-        return
-    if xp is not np:
-        norm = overflow_safe_norm(xp, grads) * scale
-    factor = xp.minimum(limit / norm, 1.0)
-    for buffer in grads.buffers.values():
-        buffer *= factor  # a product in float64: float32 has no factors below 1e-45
 
 
 @dataclass(slots=True)
 class EpochSums:
-    """Sums over the batches of an epoch that are done. On a GPU they stay there until they are asked for.
+    """Sums over the finished batches of an epoch. On a GPU they stay on the device until they are read.
 
     Attributes:
-        metrics: the metrics of training, by name.
+        metrics: the training metrics, by name.
         loss: the sum of the losses of all samples, in float64.
-        samples: how many samples that were.
-        norms: the sum of the gradients' norms.
-        largest: the largest of these norms.
-        steps: how many gradients that were.
-        skipped: batches that were left out.
-        last: the diagnostics of the epoch's last step, once it is done.
+        samples: the number of samples.
+        norms: the sum of the gradient norms.
+        largest: the largest gradient norm.
+        steps: the number of updates.
+        skipped: the number of skipped batches.
+        last: the diagnostics of the last step of the epoch, after that step.
     """
 
     metrics: dict[str, Metric]
@@ -138,18 +49,18 @@ class EpochSums:
     last: dict[str, Any] = field(default_factory=dict)
 
     def means(self) -> dict[str, float | None]:
-        """The loss and the metrics of the samples seen; NaN where every batch was left out."""
+        """Return the mean loss and the metrics; NaN if every batch was skipped."""
         loss = float(self.loss) / self.samples if self.samples else math.nan
         return {"loss": loss, **{name: metric.value() for name, metric in self.metrics.items()}}
 
     def diagnostics(self) -> dict[str, Any]:
-        """What is reported of the epoch's gradients and updates."""
+        """Return the diagnostics of the epoch's gradients and updates."""
         norm = float(self.norms) / self.steps if self.steps else 0.0
         found = {"grad_norm": norm, "grad_norm_max": float(self.largest), **self.last}
         return found | ({"skipped": self.skipped} if self.skipped else {})
 
     def to_record(self) -> dict[str, Any]:
-        """As it is saved: plain numbers, exact in JSON."""
+        """Return the sums as plain numbers, which JSON represents exactly."""
         return {
             "metrics": {name: metric_sums(metric) for name, metric in self.metrics.items()},
             "loss": float(self.loss),
@@ -162,27 +73,220 @@ class EpochSums:
         }
 
     def restore(self, record: Mapping[str, Any]) -> None:
-        """Continue from what `to_record` returned."""
+        """Continue from the sums that `to_record` returned."""
         for name, metric in self.metrics.items():
             restore_metric(metric, record["metrics"][name])
         for name in ("loss", "samples", "norms", "largest", "steps", "skipped", "last"):
             setattr(self, name, record[name])
 
 
-def nonfinite(xp: ModuleType, policy: OnNonfinite, loss: Any, norm: Any, grads: FlatParameters) -> str | None:
-    """What of a step is NaN or infinite, in words; None where nothing is.
-
-    To look at a number on a GPU is to wait for it, so there it is only done where a batch may have to be left out.
+class TrainingStep:
+    """Performs the training steps of a run.
 
     Args:
-        xp: the module of the arrays, NumPy or CuPy.
+        config: the resolved config.
+        model: the model.
+        params: the parameters; updated in place.
+        optimizer: updates the parameters.
+        xp: the array module, NumPy or CuPy.
+        metrics: the training metrics, by name, without samples.
+        n_outputs: the number of outputs of the model.
+        batches: the number of batches in an epoch.
+        factory: the function that made a custom model; None for a built-in model.
+        roll_back: restores the last scheduled checkpoint, for `on_nonfinite: rollback`.
+
+    Attributes:
+        grads: the gradients of the last step.
+        sums: sums over the finished batches of the current epoch.
+        consecutive_skips: the number of batches skipped since the last update.
+        is_loss_compared: True if the loss of a custom model needs no comparison with that of evaluation.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        model: Model,
+        params: FlatParameters,
+        optimizer: Optimizer,
+        xp: ModuleType,
+        *,
+        metrics: dict[str, Metric],
+        n_outputs: int,
+        batches: int,
+        factory: ModelFactory | None,
+        roll_back: Callable[[], None] | None,
+    ) -> None:
+        self._config, self._model, self._params, self._optimizer, self._xp = config, model, params, optimizer, xp
+        self._n_outputs, self._batches, self._roll_back = n_outputs, batches, roll_back
+        self._slot_check = SlotCheck(xp, config)
+        on_cpu = xp is np  # Python's functions of two numbers are faster there
+        self._to_float64: Callable[[Any], Any] = float if on_cpu else lambda number: number.astype(xp.float64)
+        self._maximum: Callable[[Any, Any], Any] = max if on_cpu else xp.maximum
+        self._blas: AbstractContextManager[None] = single_threaded_blas if factory is None else nullcontext()
+        self._unchecked_factory = factory  # until the first step
+        self.is_loss_compared = factory is None
+        self.grads = params.zeros_like()
+        self.sums = EpochSums(metrics)
+        self.consecutive_skips = 0
+
+    def begin_epoch(self, metrics: dict[str, Metric]) -> None:
+        """Begin an epoch with metrics without samples."""
+        self._optimizer.state.begin_epoch()
+        self.sums = EpochSums(metrics)
+
+    def run(self, inputs: Array, targets: Array) -> Any:
+        """Train on a batch, and return its loss.
+
+        Raises:
+            TrainingError: the loss, the gradient or a slot is not finite, and `fit.on_nonfinite` is `raise`, or too
+                many consecutive batches were skipped.
+            ModelError: the first step of a custom model does not return a loss and outputs.
+            ConfigError: the model computes another loss than the config names.
+        """
+        with self._blas:  # norms too must not depend on the number of threads
+            return self._run(inputs, targets)
+
+    def check_parameters(self) -> None:
+        """Refuse parameters and optimizer slots that are not finite, so that they are never saved.
+
+        Raises:
+            TrainingError: names the first one.
+        """
+        name = first_nonfinite(self._xp, self._params)
+        if name is not None:
+            raise self.divergence_error(f"the parameter {name} has numbers that are not finite")
+        slot = self._slot_check.scan(self._optimizer, self._params)
+        if slot is not None:
+            raise self.divergence_error(f"{slot} has numbers that are not finite")
+
+    def restore(self, metrics: dict[str, Metric], sums: Mapping[str, Any], consecutive_skips: int) -> None:
+        """Continue from the sums and the skips of a snapshot, after parameters and optimizer were restored.
+
+        Args:
+            metrics: the training metrics, by name, without samples.
+            sums: what `EpochSums.to_record` returned.
+            consecutive_skips: the number of batches skipped since the last update.
+        """
+        self.is_loss_compared |= not self._config.has_custom_loss  # earlier versions accepted any loss
+        self._slot_check.restart()
+        self.sums = EpochSums(metrics)
+        self.sums.restore(sums)
+        self.consecutive_skips = consecutive_skips
+
+    def divergence_error(self, problem: str) -> TrainingError:
+        """Return the error of a run that has diverged, with a remedy."""
+        return _divergence_error(problem, self._config, self._optimizer.state)
+
+    def _run(self, inputs: Array, targets: Array) -> Any:
+        returned = self._model.loss_and_grad(self._params, inputs, targets, self.grads)
+        if self._unchecked_factory is not None:
+            check_returned(returned, qualified_name(self._unchecked_factory), len(targets), self._n_outputs)
+            self._unchecked_factory = None
+        loss, outputs = returned
+        if not self.is_loss_compared:
+            predict = partial(self._model.predict, self._params, inputs)
+            self.is_loss_compared = compare_losses(self._config, self._model, loss, outputs, predict, targets)
+        fit, rule, sums = self._config.fit, self._config.optimizer, self.sums
+        scale = abs(rule.scale or 1.0)
+        norm = gradient_norm(self._xp, self.grads) * scale
+        problem = describe_nonfinite(self._xp, fit.on_nonfinite, loss, norm, self.grads)
+        if problem:
+            self._skip_batch(problem)
+            return loss
+        is_checked = self._slot_check.is_needed(norm)
+        if is_checked:
+            outputs = outputs.copy()  # the update would change a view of parameters
+        else:
+            self._add_to_metrics(outputs, targets)
+        is_last = fit.diagnostics and self._optimizer.state.curr_batch + 1 == self._batches
+        before = {name: value.copy() for name, value in self._params.items()} if is_last else {}
+        if fit.clip_norm is not None:
+            clip_to_norm(self._xp, self.grads, norm, scale, fit.clip_norm)
+        if not self._update(is_checked):
+            return loss
+        if is_checked:
+            self._add_to_metrics(outputs, targets)
+        sums.loss, sums.samples = sums.loss + self._to_float64(loss), sums.samples + len(targets)
+        sums.norms, sums.largest, sums.steps = sums.norms + norm, self._maximum(sums.largest, norm), sums.steps + 1
+        if is_last:
+            sums.last = {"update_ratio": update_ratios(self._xp, before, self._params)}
+            if rule.clip > 0:
+                sums.last["clipped"] = clipped_fraction(self._xp, self.grads, rule.scale, rule.clip)
+        return loss
+
+    def _add_to_metrics(self, outputs: Array, targets: Array) -> None:
+        for metric in self.sums.metrics.values():
+            metric.add(outputs, targets)
+
+    def _update(self, is_checked: bool) -> bool:
+        """Update the parameters; return False if `is_checked` and the update was undone because of a slot."""
+        check = self._slot_check
+        saved = (self._optimizer.state_dict(), self._params.copy()) if is_checked else None
+        self._optimizer.step(self._params, self.grads)
+        if saved is not None or check.is_due(self._optimizer.state.curr_iter):
+            slot = check.scan(self._optimizer, self._params)
+            if slot is not None and saved is not None:
+                state, params = saved
+                self._optimizer.load_state_dict(state)
+                for dtype, buffer in self._params.buffers.items():
+                    buffer[...] = params.buffers[dtype]
+                self._skip_batch(f"{slot} would become infinite or NaN")
+                return False
+            if slot is not None:  # no rule can reach this from the slots of the last scan
+                raise self.divergence_error(f"{slot} has numbers that are not finite")
+        self.consecutive_skips = 0
+        return True
+
+    def _skip_batch(self, problem: str) -> None:
+        """Count a skipped batch without changing parameters, slots or schedules; for `rollback`, also roll back."""
+        fit = self._config.fit
+        if fit.on_nonfinite == "raise":
+            self._optimizer.state.skip_batch()
+            raise self.divergence_error(problem)
+        self.consecutive_skips += 1
+        if self.consecutive_skips > fit.nonfinite_limit:
+            limit = fit.nonfinite_limit
+            raise self.divergence_error(f"{problem}, and the previous {limit} batches were non-finite too")
+        if self._roll_back is not None:
+            self._roll_back()
+            self._slot_check.restart()
+        self._optimizer.state.skip_batch()
+        self.sums.skipped += 1
+
+
+def _divergence_error(problem: str, config: RunConfig, state: OptimizationState) -> TrainingError:
+    remedy = "lower optimizer.η, or bound the gradients with fit.clip_norm or optimizer.clip"
+    if (state.curr_epoch, state.curr_batch) == (1, 1):  # before any update, so the data are too large
+        data = config.data.resolve()
+        settings = ["data.standardize: features"] if data.standardize == "none" else []
+        if config.loss == "squared_error" and not data.standardize_target:
+            settings.append("data.standardize_target: true")
+        remedy = f"set {' and '.join(settings)}" if settings else remedy
+    return TrainingError(
+        f"{problem} in epoch {state.curr_epoch}, batch {state.curr_batch}: the run has diverged; {remedy}"
+    )
+
+
+def first_nonfinite(xp: ModuleType, arrays: Mapping[str, Array]) -> str | None:
+    """Return the name of the first array that contains NaN or infinity; None if all are finite."""
+    return next((name for name, array in arrays.items() if not xp.isfinite(array).all()), None)
+
+
+def describe_nonfinite(xp: ModuleType, policy: OnNonfinite, loss: Any, norm: Any, grads: FlatParameters) -> str | None:
+    """Describe the NaN or infinity in a loss or a gradient; return None if both are finite.
+
+    On a GPU nothing is checked with the policy `raise`, because reading a number would wait for the device.
+
+    Args:
+        xp: the array module, NumPy or CuPy.
         policy: `fit.on_nonfinite`.
-        loss: of the batch.
-        norm: of its gradient, over all parameters.
-        grads: the gradient of each.
+        loss: the loss of the batch.
+        norm: the norm of its gradient over all parameters.
+        grads: the gradient of each parameter.
 
     Example:
-        >>> nonfinite(np, "raise", 0.5, math.nan, FlatParameters({"W1": np.ones(2), "b1": np.array([math.nan])}))
+        >>> grads = FlatParameters({"W1": np.ones(2), "b1": np.array([math.nan])})
+        >>> describe_nonfinite(np, "raise", 0.5, math.nan, grads)
         'the gradient of b1 has numbers that are not finite'
     """
     if xp is not np and policy == "raise":
@@ -196,52 +300,52 @@ def nonfinite(xp: ModuleType, policy: OnNonfinite, loss: Any, norm: Any, grads: 
 
 
 class SlotCheck:
-    """Decides in which steps of a run a slot may become non-finite, and finds the slot that did.
+    """Determines in which steps of a run a slot may become non-finite, and finds that slot.
 
-    To look at every slot after every step would be slow, so a step is only checked where `OverflowBounds` do not rule
-    out an overflow. A scan every 16 steps shows whether slots, and the weights that weight decay adds to the gradient,
-    are still below their limits; otherwise every step is checked.
+    Scanning every slot after every step would be slow, so a step is checked only if `OverflowBounds` do not rule out an
+    overflow. Every 16 steps a scan determines whether slots, and the weights that weight decay adds to the gradient,
+    are below their limits; if they are not, every step is checked.
 
     Args:
-        xp: the module of the arrays, NumPy or CuPy.
+        xp: the array module, NumPy or CuPy.
         config: the resolved config.
     """
 
     def __init__(self, xp: ModuleType, config: RunConfig) -> None:
         rule, fit = config.optimizer, config.fit
-        # the norm of a batch is that of the scaled gradient
-        scaled = rule.model_copy(update={"scale": 0.0})
+        # The norm of a batch is that of the scaled gradient.
+        unscaled = rule.model_copy(update={"scale": 0.0})
         self._bounds = OverflowBounds(
-            scaled, config.dtype, max([rule.λ, *(it.λ or 0.0 for it in rule.groups.values())])
+            unscaled, config.dtype, max([rule.λ, *(group.λ or 0.0 for group in rule.groups.values())])
         )
         self._clip_norm = fit.clip_norm or math.inf
-        rates = [rule.η, *(it.η or 0.0 for it in rule.groups.values())]
-        self._step = max([*rates, (rule.η_sched and rule.η_sched.η) or 0.0])  # no schedule exceeds its start
-        self._momentum = rule.momentum(1) or 0.0
-        # reading a number from a GPU waits for it, so with `raise` slots are only checked at the end of an epoch
-        self._is_on = bool(rule.active_slots()) and (xp is np or fit.on_nonfinite != "raise")
-        self._is_near = True
+        rates = [rule.η, *(group.η or 0.0 for group in rule.groups.values())]
+        self._learning_rate = max([*rates, (rule.η_sched and rule.η_sched.η) or 0.0])  # schedules never exceed it
+        self._momentum = rule.momentum_at(1) or 0.0
+        # Reading a number from a GPU waits for the device, so with `raise` slots are checked only after an epoch.
+        self._is_enabled = bool(rule.active_slots()) and (xp is np or fit.on_nonfinite != "raise")
+        self._is_near_limit = True
 
     def restart(self) -> None:
         """Check the next step, because parameters and slots were replaced."""
-        self._is_near = True
+        self._is_near_limit = True
 
     def is_needed(self, norm: Any) -> bool:
         """Return whether a step with a gradient of this norm may make a slot non-finite."""
-        if not self._is_on:
+        if not self._is_enabled:
             return False
         bounded = min(float(norm), self._clip_norm)
-        return self._is_near or not self._bounds.allow_gradient(bounded, self._step, self._momentum)
+        return self._is_near_limit or not self._bounds.allow_gradient(bounded, self._learning_rate, self._momentum)
 
     def is_due(self, iteration: int) -> bool:
-        """Return whether the slots are to be scanned after a step that was not checked."""
-        return self._is_on and iteration % SCAN_INTERVAL == 0
+        """Return whether to scan the slots after a step that was not checked."""
+        return self._is_enabled and iteration % SCAN_INTERVAL == 0
 
     def scan(self, optimizer: Optimizer, params: FlatParameters) -> str | None:
-        """Describe the first slot with an infinity or a NaN; return None if all are finite."""
+        """Describe the first slot that contains NaN or infinity; return None if all are finite."""
         weight = max_abs_bound(list(params.buffers.values())) if self._bounds.decays else 0.0
         slot = max_abs_bound(list(optimizer.slot_arrays()))
-        self._is_near = not (self._bounds.allow_weight(weight) and self._bounds.allow_slots(slot))
+        self._is_near_limit = not (self._bounds.allow_weight(weight) and self._bounds.allow_slots(slot))
         if math.isfinite(slot):
             return None
         found = optimizer.first_nonfinite_slot()

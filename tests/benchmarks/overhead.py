@@ -12,7 +12,7 @@ from report import format_timing, machine, versions
 
 from mxtrain.benchmarks import measure_interleaved
 from mxtrain.config import run_from_dict
-from mxtrain.training import Trainer, trainer
+from mxtrain.training import Trainer, training_step
 from mxtrain.training.checkpoints.checkpoint_policy import CheckpointPolicy
 from mxtrain.training.checkpoints.storage import Checkpoints
 
@@ -65,11 +65,11 @@ def _trainer(data: Path, diagnostics: bool) -> Trainer:
 
 
 def _without_norm(run: Trainer) -> None:
-    original, trainer.gradient_norm = trainer.gradient_norm, lambda xp, flat: 1.0
+    original, training_step.gradient_norm = training_step.gradient_norm, lambda xp, flat: 1.0
     try:
         run.run_epoch()
     finally:
-        trainer.gradient_norm = original
+        training_step.gradient_norm = original
 
 
 if __name__ == "__main__":

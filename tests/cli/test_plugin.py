@@ -9,7 +9,7 @@ from tests.cli.conftest import RUN
 
 PLUGIN = '''\
 """A linear model, handed over."""
-from mxtrain.nn import build_model
+from mxtrain.training.model_factory import build_model
 from mxtrain.config import LinearConfig
 
 def model(config, n_features, n_outputs, xp):
@@ -41,7 +41,7 @@ def test_no_config_loads_a_module_by_itself(mxtrain):
     for arguments in (("fit", "run/config.yaml"), ("resume", "run"), ("evaluate", "run"), ("predict", "run", "digits")):
         status, _, err = mxtrain(*arguments)
         assert status == 2
-        assert err == "model: the model mine.model is not in the config; hand it over with --plugin, or with model=\n"
+        assert err == "model: the model mine.model is not in the config; pass it with --plugin, or with model=\n"
     assert "mine" not in sys.modules
 
 

@@ -58,7 +58,7 @@ def test_a_run_that_is_over_says_so_and_how_to_go_on(mxtrain):
     status, out, err = mxtrain("resume", "runs/run-1")
     assert status == 0
     assert err == (
-        "the run is over: all 2 epochs are done; to train on, say `mxtrain resume runs/run-1 --set fit.epochs=4`\n"
+        "the run is complete: all 2 epochs are finished; to train longer, run `mxtrain resume runs/run-1 --set fit.epochs=4`\n"
     )
     assert out.startswith("epoch 2  ")
     assert Path("runs/run-1/model.safetensors").read_bytes() == before

@@ -69,16 +69,16 @@ def test_the_saved_config_runs_again_with_the_same_model(tmp_path: Path) -> None
 def test_a_run_is_not_taken_up_without_its_model_or_with_another(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(CONFIG, run_dir=tmp_path, model=line).run_dir
     for take_up in (mxtrain.resume, mxtrain.verify, mxtrain.load_run):
-        with pytest.raises(mxtrain.ConfigError, match=r"the model \S+\.line is not in the config; hand it over"):
+        with pytest.raises(mxtrain.ConfigError, match=r"the model \S+\.line is not in the config; pass it"):
             take_up(run_dir)
-        with pytest.raises(mxtrain.ConfigError, match=r"is \S+\.line, but \S+\.other was handed over"):
+        with pytest.raises(mxtrain.ConfigError, match=r"is \S+\.line, but \S+\.other was passed"):
             take_up(run_dir, model=other)
 
 
 def test_a_model_and_a_config_that_does_not_ask_for_one(tmp_path: Path) -> None:
     with pytest.raises(mxtrain.ConfigError, match=r"the config has linear; set model: \{kind: custom\}"):
         mxtrain.fit({**CONFIG, "model": {"kind": "linear"}}, run_dir=tmp_path / "a", model=line)
-    with pytest.raises(mxtrain.ConfigError, match="the model is not in the config; hand it over"):
+    with pytest.raises(mxtrain.ConfigError, match="the model is not in the config; pass it"):
         mxtrain.fit(CONFIG, run_dir=tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
@@ -184,12 +184,12 @@ def test_a_loss_that_is_no_scalar_is_told_at_the_first_step_with_the_remedy(
     [
         (lambda loss, outputs: loss, r"np\.float32\(.*\)"),
         (lambda loss, outputs: outputs, r"an array of the shape \(32, 1\)"),
-        (lambda loss, outputs: (loss, outputs, 1), "3 things"),
+        (lambda loss, outputs: (loss, outputs, 1), "3 values"),
         (lambda loss, outputs: None, "null"),
     ],
 )
 def test_what_is_not_a_loss_with_outputs_is_told_too(change: Any, got: str, tmp_path: Path) -> None:
-    with pytest.raises(mxtrain.ModelError, match=rf"must return two things, the loss and the outputs, got {got}$"):
+    with pytest.raises(mxtrain.ModelError, match=rf"must return two values, the loss and the outputs, got {got}$"):
         mxtrain.fit(CONFIG, run_dir=tmp_path, model=returning(change))
 
 
@@ -216,7 +216,7 @@ def test_every_kind_of_scalar_is_a_loss(number: Any, tmp_path: Path) -> None:
 
 def test_a_loss_is_looked_at_in_the_first_step_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr("mxtrain.training.trainer.check_returned", lambda *given: seen.append(given))
+    monkeypatch.setattr("mxtrain.training.training_step.check_returned", lambda *given: seen.append(given))
     mxtrain.fit(CONFIG, run_dir=tmp_path, model=line)
     assert len(seen) == 1
 

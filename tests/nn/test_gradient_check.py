@@ -99,7 +99,7 @@ def test_a_maker_of_models_is_told_the_config_and_the_sizes() -> None:
             super().__init__(n_features)
 
     assert max(mxtrain.check_gradient(Whole, X, NUMBERS.round().astype("int8"), config=CONFIG).values()) < 1e-5
-    with pytest.raises(mxtrain.ModelError, match="make makes a model of a config; hand one over with config="):
+    with pytest.raises(mxtrain.ModelError, match="make makes a model from a config; pass one with config="):
         mxtrain.check_gradient(make, X, NUMBERS)
 
 
@@ -121,7 +121,9 @@ def test_of_a_large_parameter_some_elements_are_looked_at() -> None:
 
 
 def test_what_is_no_model_is_told() -> None:
-    with pytest.raises(mxtrain.ModelError, match="builtins.object is no model: it lacks shapes, init, loss_and_grad"):
+    with pytest.raises(
+        mxtrain.ModelError, match="builtins.object is not a model: it lacks shapes, init, loss_and_grad"
+    ):
         mxtrain.check_gradient(object(), X, NUMBERS)  # type: ignore[arg-type]
 
     class Many(Line):
@@ -161,7 +163,7 @@ def test_targets_in_a_column_are_one_for_each_sample() -> None:
         ({"targets": NUMBERS[:1]}, r"targets: must hold 6 values, one for each sample, got the shape \(1,\)"),
         ({"elements": 0}, "elements: must be at least 1, got 0"),
         ({"params": {"w": np.ones((3, 1))}}, r"shapes \{'w': \(3, 1\), 'b': \(\)\}, but params has \{'w': \(3, 1\)\}"),
-        ({"model": Line}, "Line is a class; hand over the model that it makes"),
+        ({"model": Line}, "Line is a class; pass an instance"),
     ],
 )
 def test_what_cannot_be_checked_is_told(given: dict[str, Any], message: str) -> None:

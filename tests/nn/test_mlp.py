@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mxtrain.config.model_section import LinearConfig, MLPConfig
-from mxtrain.nn import MLP, build_model
+from mxtrain.nn import MLP
+from mxtrain.training.model_factory import build_model
 from mxtrain.types import ActivationName
 
 

@@ -188,7 +188,7 @@ def test_rules_with_groups_are_told_apart_in_sets() -> None:
 
 def test_a_model_knows_the_names_of_its_parameters_before_it_is_made() -> None:
     from mxtrain.config import LinearConfig, MLPConfig
-    from mxtrain.nn import build_model
+    from mxtrain.training.model_factory import build_model
 
     for config in (LinearConfig(), LinearConfig(bias=False), MLPConfig(hidden=()), MLPConfig(hidden=(3, 2))):
         assert config.parameters == tuple(build_model(config, "squared_error", 4, 1).shapes())

@@ -216,7 +216,7 @@ def test_a_custom_model_is_handed_over(report, capsys, monkeypatch):
     )
     assert main(["fit", "run.yaml", "-q", "--run-dir", "run", "--plugin", "squares"]) == 0
     assert main(["report", "run"]) == 2
-    assert "hand it over with --plugin" in capsys.readouterr().err
+    assert "pass it with --plugin" in capsys.readouterr().err
     assert "predictions" in report("run", "--plugin", "squares").figures
 
 

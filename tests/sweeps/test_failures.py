@@ -18,7 +18,7 @@ PLUGIN = """
 import os, sys, time
 from mxtrain.config import LinearConfig
 from mxtrain.errors import MxtrainError
-from mxtrain.nn import build_model
+from mxtrain.training.model_factory import build_model
 
 def model(config, n_features, n_outputs, xp):
 """

@@ -37,7 +37,7 @@ def test_a_plugin_finds_its_neighbours_and_its_folder_hides_no_module(hostile, m
     lines = "import neighbour\nmodel = neighbour.model\n"
     Path("plugged.py").write_text(lines)
     Path("neighbour.py").write_text(
-        "from mxtrain.config import LinearConfig\nfrom mxtrain.nn import build_model\n"
+        "from mxtrain.config import LinearConfig\nfrom mxtrain.training.model_factory import build_model\n"
         "def model(config, n_features, n_outputs, xp):\n"
         "    import later\n"
         "    return build_model(LinearConfig(), config.loss, n_features, n_outputs, xp)\n"

@@ -166,7 +166,7 @@ def test_a_resumed_run_tells_what_came_before(tmp_path: Path) -> None:
     assert infos[0].history == tuple(history)
     assert infos[0].epochs == 4
     assert infos[0].notes == (
-        f"the run is over: all 4 epochs are done; to train on, say `mxtrain resume {run_dir} --set fit.epochs=8`",
+        f"the run is complete: all 4 epochs are finished; to train longer, run `mxtrain resume {run_dir} --set fit.epochs=8`",
     )
 
 

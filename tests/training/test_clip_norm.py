@@ -10,8 +10,8 @@ import pytest
 
 import mxtrain
 from mxtrain.optim.flat_parameters import FlatParameters
+from mxtrain.training.gradient_norms import clip_to_norm, gradient_norm
 from mxtrain.training.trainer import Trainer
-from mxtrain.training.training_step import clip_to_norm, gradient_norm
 
 ONE_STEP: dict[str, Any] = {
     "dtype": "float64",

@@ -103,13 +103,13 @@ def test_raise_names_the_batch_and_the_parameter_and_updates_nothing(source: Any
 def test_skip_leaves_the_batch_out_and_goes_on_with_the_next(source: Any, problem: str) -> None:
     run = trainer("skip", **source)
     steps, before = until_the_bad_batch(run)
-    seen = run.sums.samples, run.sums.steps, run.sums.to_record()["metrics"]
+    seen = run.step.sums.samples, run.step.sums.steps, run.step.sums.to_record()["metrics"]
     next(steps)
     assert_equal(state(run), before)
-    assert (run.sums.samples, run.sums.steps, run.sums.to_record()["metrics"]) == seen
-    assert (run.sums.skipped, run.state.curr_batch, run.consecutive_skips) == (1, 3, 1)
+    assert (run.step.sums.samples, run.step.sums.steps, run.step.sums.to_record()["metrics"]) == seen
+    assert (run.step.sums.skipped, run.state.curr_batch, run.step.consecutive_skips) == (1, 3, 1)
     next(steps)
-    assert (run.state.curr_iter, run.consecutive_skips) == (3, 0)
+    assert (run.state.curr_iter, run.step.consecutive_skips) == (3, 0)
     assert run.finish_epoch()["diagnostics"]["skipped"] == 1
 
 
@@ -136,7 +136,8 @@ def test_too_many_batches_in_a_row_end_the_run() -> None:
     fit = {"epochs": 2, "on_nonfinite": "skip", "nonfinite_limit": 2}
     run = trainer("skip", 1.0, fit=fit, optimizer={"kind": "adam", "scale": 1e30})  # each gradient overflows the slot
     with pytest.raises(
-        mxtrain.TrainingError, match=r"^the optimizer's slot v of \w would become .* the 2 batches before"
+        mxtrain.TrainingError,
+        match=r"^the optimizer's slot v of \w would become .* the previous 2 batches were non-finite too",
     ):
         run.run_epoch()
     assert run.state.curr_iter == 0
@@ -150,7 +151,7 @@ def test_every_rule_that_keeps_squares_is_watched(kind: str, dtype: str) -> None
     steps, before = until_the_bad_batch(run)
     next(steps)
     assert_equal(state(run), before)
-    assert run.sums.skipped == 1
+    assert run.step.sums.skipped == 1
 
 
 def test_momentum_that_overflows_is_undone_with_its_weight() -> None:

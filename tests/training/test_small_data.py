@@ -12,7 +12,7 @@ from mxtrain.config import run_from_dict
 from mxtrain.config.fit_section import EarlyStopping
 from mxtrain.sweeps.trial import NoValueError, SeedRun
 from mxtrain.training import Progress, advance, train_until
-from mxtrain.training.early_stopping import Patience
+from mxtrain.training.early_stopping import BestEpoch
 
 
 def config(batch_size: int, **fit: Any) -> dict[str, Any]:
@@ -113,8 +113,8 @@ def test_equal_targets_are_said_too(data: Any, tmp_path: Path) -> None:
 def test_early_stopping_takes_no_null_for_the_best() -> None:
     stopping = EarlyStopping(monitor="val_r2", patience=2)
     rows = [{"epoch": epoch, "val_r2": value} for epoch, value in enumerate([None, -3.0, None, -2.0, None, None], 1)]
-    patience = Patience.after(rows, stopping)
-    assert (patience.epoch, patience.value, patience.is_over(6, stopping)) == (4, -2.0, True)
+    best = BestEpoch.of(rows, stopping)
+    assert (best.epoch, best.value, best.is_over(6, stopping)) == (4, -2.0, True)
 
 
 def test_a_trial_whose_objective_is_null_has_no_value(tmp_path: Path) -> None:

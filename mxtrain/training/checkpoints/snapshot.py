@@ -1,8 +1,9 @@
-"""The complete state of a run at one moment, as arrays and plain numbers."""
+"""The complete state of a run at one moment, and the rollback of parameters and optimizer."""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,20 +12,36 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from mxtrain.atomic_io import parse_json
+from mxtrain.config import RunConfig
 from mxtrain.config.data_section import normalize_source
+from mxtrain.errors import StateError
+from mxtrain.optim.backends import array_kind
+from mxtrain.optim.flat_parameters import FlatParameters
+from mxtrain.optim.optimization_state import OptimizationState
+from mxtrain.optim.optimizer import Optimizer
+from mxtrain.training.callbacks import Row
+from mxtrain.training.early_stopping import is_better
+from mxtrain.types import Array
 
 Arrays = dict[str, NDArray[Any]]
+Position = tuple[int, int, int]
+"""The current epoch, its finished batches, and the finished epochs."""
 
 FORMAT = 3
-"""Of the record; a checkpoint of another format is not read."""
+"""The format of the record; checkpoints of other formats are not read."""
+
+
+def to_host(array: Array) -> NDArray[Any]:
+    """Return a copy of an array in the memory of the CPU."""
+    return np.array(array.get() if array_kind(array) == "cupy" else array)
 
 
 @dataclass(frozen=True, slots=True)
-class RollbackPoint:
-    """Parameters and optimizer state at the last scheduled checkpoint, which `on_nonfinite: rollback` restores.
+class ModelState:
+    """Parameters and optimizer state of a run at one moment, on the CPU.
 
     Attributes:
-        record: `state`, the counts, and `optimizer`, the counts and scalars of each parameter.
+        record: `state`, the counts of the run, and `optimizer`, the counts and scalars of each parameter.
         parameters: by name.
         slots: by parameter, then by slot.
     """
@@ -34,70 +51,99 @@ class RollbackPoint:
     slots: dict[str, Arrays]
 
     @classmethod
-    def of(cls, snapshot: "Snapshot") -> "RollbackPoint":
-        """The part of a snapshot that a rollback restores; it shares the snapshot's memory."""
-        record = {name: snapshot.record[name] for name in ("state", "optimizer")}
-        return cls(record, snapshot.parameters, snapshot.slots)
+    def copy_from(cls, optimizer: Optimizer, params: Mapping[str, Array]) -> "ModelState":
+        """Copy the state of an optimizer and its parameters."""
+        saved = optimizer.state_dict()
+        entries = saved["parameters"]
+        counts = {name: {"updates": it["updates"], "scalars": it["scalars"]} for name, it in entries.items()}
+        slots = {name: {slot: to_host(array) for slot, array in it["slots"].items()} for name, it in entries.items()}
+        parameters = {name: to_host(value) for name, value in params.items()}
+        return cls({"state": saved["state"], "optimizer": counts}, parameters, slots)
+
+    def restore(self, optimizer: Optimizer, params: FlatParameters, xp: ModuleType) -> None:
+        """Restore the optimizer, and write the parameters, arrays of the module `xp`, in place.
+
+        Raises:
+            StateError: the state belongs to another model or rule; nothing has changed.
+        """
+        if {name: value.shape for name, value in self.parameters.items()} != {
+            name: value.shape for name, value in params.items()
+        }:
+            raise StateError("the checkpoint belongs to another model: its parameters have other names or shapes")
+        entries = {
+            name: {**counts, "slots": {slot: xp.asarray(array) for slot, array in self.slots[name].items()}}
+            for name, counts in self.record["optimizer"].items()
+        }
+        state = self.record["state"]
+        optimizer.load_state_dict({"rule": optimizer.rule.kind, "state": state, "parameters": entries})
+        for name, value in self.parameters.items():
+            params[name][...] = xp.asarray(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The whole state of a run at one moment: enough to continue to the byte.
+    """The complete state of a run at one moment, from which training continues with the same bits.
 
     Attributes:
-        record: everything but arrays, as it is written to JSON: the config, the fingerprint of the data, where the run
-            stands, the metrics so far, the sums of the epoch under way, early stopping.
+        record: everything except arrays, as written to JSON: the config, the fingerprint of the data, the counts, the
+            metrics so far, the sums of the current epoch, and the best epoch.
         parameters: by name.
         slots: by parameter, then by slot.
-        best: the parameters of the best epoch, where early stopping restores them; else empty.
-        rollback: with `on_nonfinite: rollback`, the rollback point of a snapshot that is not a scheduled checkpoint;
-            None for a scheduled one, which is itself the rollback point, and before the first of them.
+        best: the parameters of the best epoch if early stopping restores them; otherwise empty.
+        rollback: with `on_nonfinite: rollback`, the state to which a rollback returns; None if that is this snapshot,
+            because it is a scheduled checkpoint, and before the first scheduled checkpoint.
     """
 
     record: dict[str, Any]
     parameters: Arrays
     slots: dict[str, Arrays]
     best: Arrays
-    rollback: RollbackPoint | None = None
+    rollback: ModelState | None = None
 
     @property
     def epochs(self) -> int:
-        """How many epochs are finished."""
+        """The number of finished epochs."""
         return len(self.record["rows"])
 
     @property
-    def position(self) -> tuple[int, int, int]:
-        """The epoch under way, its batches that are done, and the epochs that are finished."""
+    def position(self) -> Position:
+        """The current epoch, its finished batches, and the finished epochs."""
         return self.record["state"]["curr_epoch"], self.record["state"]["curr_batch"], self.epochs
 
+    @property
+    def model_state(self) -> ModelState:
+        """The parameters and the optimizer state, which share the memory of the snapshot."""
+        record = {name: self.record[name] for name in ("state", "optimizer")}
+        return ModelState(record, self.parameters, self.slots)
+
     def to_files(self) -> dict[str, bytes]:
-        """The snapshot as files: arrays as safetensors, the rest as JSON."""
+        """Return the snapshot as the contents of files by name: arrays as safetensors, the record as JSON."""
         tensors = self._named_arrays("/")
         text = json.dumps(self.record, ensure_ascii=False, allow_nan=False, indent=1)
         return {"arrays.safetensors": save(tensors), "record.json": text.encode()}
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "Snapshot":
-        """The snapshot that `to_files` wrote.
+        """Return the snapshot from which `to_files` made the files.
 
         Raises:
-            ValueError: the files are no snapshot.
+            ValueError: the files do not hold a snapshot.
         """
         try:
             tensors = load(files["arrays.safetensors"])
             record = _with_current_spellings(parse_json(files["record.json"]))
         except (KeyError, SafetensorError, ValueError) as error:
             raise ValueError(f"not the files of a checkpoint: {error}") from error
-        groups = _grouped(tensors, "parameters", "slots", "best", "rollback")
+        groups = _group_by_prefix(tensors, "parameters", "slots", "best", "rollback")
         rollback = None
         if record.get("rollback"):
-            kept = _grouped(groups["rollback"], "parameters", "slots")
-            rollback = RollbackPoint(record["rollback"], kept["parameters"], _slots(kept))
-        return cls(record, groups["parameters"], _slots(groups), groups["best"], rollback)
+            inner = _group_by_prefix(groups["rollback"], "parameters", "slots")
+            rollback = ModelState(record["rollback"], inner["parameters"], _group_slots(inner))
+        return cls(record, groups["parameters"], _group_slots(groups), groups["best"], rollback)
 
     def differences(self, other: "Snapshot") -> list[str]:
-        """What is not equal in two snapshots, to the byte; empty where all is."""
-        keys = [key for key in self.record if key != "rollback" or key in other.record]  # older versions wrote none
+        """Return the names of all values that are not equal, byte for byte, in two snapshots."""
+        keys = [key for key in self.record if key != "rollback" or key in other.record]  # absent in earlier versions
         found = [f"record.{key}" for key in keys if self.record[key] != other.record.get(key)]
         mine, theirs = (
             {
@@ -108,14 +154,79 @@ class Snapshot:
             for each in (self, other)
         )
         return found + [
-            name for name in sorted(mine.keys() | theirs.keys()) if not _same(mine.get(name), theirs.get(name))
+            name for name in sorted(mine.keys() | theirs.keys()) if not _is_equal(mine.get(name), theirs.get(name))
         ]
 
     def _named_arrays(self, separator: str) -> Arrays:
         groups: dict[str, Mapping[str, Any]] = {"parameters": self.parameters, "slots": self.slots, "best": self.best}
         if self.rollback is not None:
             groups["rollback"] = {"parameters": self.rollback.parameters, "slots": self.rollback.slots}
-        return dict(_flat(groups, separator))
+        return dict(_flatten_arrays(groups, separator))
+
+
+class Rollback:
+    """Return to the last scheduled checkpoint after a non-finite batch, for `on_nonfinite: rollback`.
+
+    Only checkpoints that `fit.checkpoint` schedules count, not those written because of a signal or the time, so that
+    an interruption does not change the result.
+
+    Args:
+        config: the resolved config.
+        optimizer: the optimizer.
+        params: its parameters.
+        xp: the array module of the parameters, NumPy or CuPy.
+        make_initial: returns the initial parameters.
+
+    Attributes:
+        point: the state to return to; None for the start of the run.
+        position: the position of `point`.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        optimizer: Optimizer,
+        params: FlatParameters,
+        xp: ModuleType,
+        make_initial: Callable[[], Mapping[str, Array]],
+    ) -> None:
+        self._interval, self._best = config.fit.checkpoint_interval, config.fit.checkpoint.best
+        self._optimizer, self._params, self._xp, self._make_initial = optimizer, params, xp, make_initial
+        self.point: ModelState | None = None
+        self.position: Position = (0, 0, 0)
+
+    def is_due(self, unit: str, count: int) -> bool:
+        """Return whether a checkpoint is scheduled after so many epochs or iterations."""
+        interval = self._interval
+        return interval is not None and interval.unit == unit and count % interval.count == 0
+
+    def is_due_after_epoch(self, rows: Sequence[Row]) -> bool:
+        """Return whether a checkpoint is scheduled after the last of these epochs, also because it is the best."""
+        return self.is_due("epoch", len(rows)) or self._is_best(rows)
+
+    def save(self, position: Position) -> None:
+        """Return to the present state, which has this position, from now on."""
+        self.point, self.position = ModelState.copy_from(self._optimizer, self._params), position
+
+    def apply(self) -> None:
+        """Restore the saved state; the run continues with the next batch, because the same ones would fail again."""
+        state = self._optimizer.state
+        epoch, batch = state.curr_epoch, state.curr_batch
+        if self.point is None:
+            start = asdict(OptimizationState(state.batch_size))
+            self._optimizer.load_state_dict({"rule": self._optimizer.rule.kind, "state": start, "parameters": {}})
+            for name, value in self._make_initial().items():
+                self._params[name][...] = value
+        else:
+            self.point.restore(self._optimizer, self._params, self._xp)
+        self._optimizer.state.curr_epoch, self._optimizer.state.curr_batch = epoch, batch
+
+    def _is_best(self, rows: Sequence[Row]) -> bool:
+        metric = self._best
+        if metric is None or rows[-1][metric] is None:
+            return False
+        before = (row[metric] for row in rows[:-1] if row[metric] is not None)
+        return all(is_better(metric, rows[-1][metric], than=value) for value in before)
 
 
 def _with_current_spellings(record: Any) -> Any:
@@ -126,16 +237,16 @@ def _with_current_spellings(record: Any) -> Any:
     return record
 
 
-def _flat(groups: Mapping[str, Any], separator: str) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield nested arrays, each with its whole path."""
+def _flatten_arrays(groups: Mapping[str, Any], separator: str) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield nested arrays, each with its path."""
     for name, value in groups.items():
         if isinstance(value, Mapping):
-            yield from ((f"{name}{separator}{rest}", array) for rest, array in _flat(value, separator))
+            yield from ((f"{name}{separator}{rest}", array) for rest, array in _flatten_arrays(value, separator))
         else:
             yield name, value
 
 
-def _grouped(tensors: Arrays, *names: str) -> dict[str, Arrays]:
+def _group_by_prefix(tensors: Arrays, *names: str) -> dict[str, Arrays]:
     """Group arrays by the first part of their paths, then by the rest."""
     groups: dict[str, Arrays] = {name: {} for name in names}
     for path, array in tensors.items():
@@ -144,7 +255,7 @@ def _grouped(tensors: Arrays, *names: str) -> dict[str, Arrays]:
     return groups
 
 
-def _slots(groups: dict[str, Arrays]) -> dict[str, Arrays]:
+def _group_slots(groups: dict[str, Arrays]) -> dict[str, Arrays]:
     """Group slots by parameter, then by name."""
     slots: dict[str, Arrays] = {name: {} for name in groups["parameters"]}
     for path, array in groups["slots"].items():
@@ -153,7 +264,8 @@ def _slots(groups: dict[str, Arrays]) -> dict[str, Arrays]:
     return slots
 
 
-def _same(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
+def _is_equal(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
+    """Return whether two arrays have the same dtype, shape and bytes."""
     if one is None or other is None:
         return one is other
     return one.dtype == other.dtype and one.shape == other.shape and np.array_equal(one.view("u1"), other.view("u1"))

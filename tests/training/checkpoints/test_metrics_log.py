@@ -41,7 +41,7 @@ def resumed(run_dir: Path) -> list[str]:
     """Resume a run; what it said."""
     listener = Notes()
     mxtrain.resume(run_dir, callbacks=[listener])
-    return [note for note in listener.notes if "the run is over" not in note]
+    return [note for note in listener.notes if "the run is complete" not in note]
 
 
 def at(file: Path, line: int) -> int:
@@ -100,7 +100,7 @@ def test_where_both_are_damaged_the_run_begins_anew_and_says_so(kind: str, run_d
     for name in ("metrics.jsonl", "checkpoints.jsonl"):
         damages(run_dir / name)[kind]()
     *passed_over, last = resumed(run_dir)
-    assert last == "no checkpoint is whole: the run begins anew"
+    assert last == "no checkpoint is intact: the run starts again from the beginning"
     assert len(passed_over) == 3
     for note in passed_over:
         assert "neither checkpoints.jsonl nor metrics.jsonl holds the metrics" in note
@@ -131,7 +131,7 @@ def test_every_flipped_bit_of_the_metrics_is_detected(run_dir: Path) -> None:
     (run_dir / "metrics.jsonl").unlink()
     for position in range(len(file.read_bytes())):
         flipped(file, position)
-        with pytest.raises(ValueError, match="their SHA-256 differs"):
+        with pytest.raises(ValueError, match="the SHA-256 differs"):
             checkpoints.read(checkpoints.names()[-1])
         flipped(file, position)
     assert checkpoints.read(checkpoints.names()[-1]).epochs == 6
