@@ -2,7 +2,9 @@
 
 import doctest
 import re
+import shlex
 import shutil
+import tomllib
 import typing
 from collections.abc import Iterator
 from importlib import import_module
@@ -10,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 
 import mxtrain
-from mxtrain.config import read_optimizer
+from mxtrain.cli.app import app
+from mxtrain.config import read_optimizer, read_run, read_sweep
 from mxtrain.config.introspection import allowed_models
 from mxtrain.names import ascii_names, display_name, normalize
 from mxtrain.optim.rules import RULES
@@ -68,6 +72,57 @@ def test_python_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.Mon
         names = example.globs
 
 
+def commands(page: Path) -> Iterator[list[str]]:
+    """The arguments of every `mxtrain` command line in the shell examples of a page."""
+    for language in ("sh", "console"):
+        for _, text in blocks(page, language):
+            for line in text.splitlines():
+                words = shlex.split(line.removeprefix("$ "), comments=True)
+                if words[:1] == ["mxtrain"] and (language == "sh" or line.startswith("$ ")):
+                    yield words[1:]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_commands_of_examples_exist_with_their_options(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    application = typer.main.get_command(app)
+    for name, *arguments in commands(page):
+        command = application.get_command(typer.Context(application), name)  # type: ignore[attr-defined]
+        assert command, name
+        command.make_context(name, arguments)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_extras_of_pip_commands_exist(page: Path) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    named = re.findall(r"(?:mxtrain|\.)\[([a-z\d,]+)\]'", page.read_text(encoding="utf-8"))
+    assert {extra for names in named for extra in names.split(",")} <= set(extras)
+
+
+def test_the_readme_lists_every_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    [rows] = [rows for head, rows in tables(ROOT / "README.md") if head[-1] == "for"]
+    assert {extra for row in rows for extra in code(row[0])} == set(extras)
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "how-to").glob("*.md")), ids=lambda page: page.stem)
+def test_complete_configs_of_guides_are_valid(page: Path, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    for line, text in blocks(page, "yaml"):
+        if text.startswith("extends:"):
+            path = tmp_path / "configs" / f"line_{line}.yaml"
+            path.write_text(text, encoding="utf-8")
+            assert (read_sweep if "\nsweep:" in text else read_run)(path)
+
+
+def test_configs_in_the_readme_and_the_tutorial_are_the_files() -> None:
+    for page in (ROOT / "README.md", DOCS / "tutorial.md"):
+        for _, text in blocks(page, "yaml"):
+            name = "sweep" if text.startswith("extends:") else "adam"
+            _, _, content = (ROOT / "configs" / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")
+            assert text == content
+
+
 def anchors(page: Path) -> set[str]:
     """What the headings of a page are called in a link."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
@@ -103,8 +158,8 @@ def test_the_momentum_of_the_sgd_config_rises_as_its_first_line_says() -> None:
     path = ROOT / "configs" / "sgd.yaml"
     rule = read_optimizer(path)
     first, last = map(float, re.findall(r"\d\.\d+", path.read_text(encoding="utf-8").splitlines()[0]))
-    assert rule.momentum(1) == pytest.approx(first, abs=0.005)
-    assert rule.momentum(900) == pytest.approx(last, abs=0.005)
+    assert rule.momentum_at(1) == pytest.approx(first, abs=0.005)
+    assert rule.momentum_at(900) == pytest.approx(last, abs=0.005)
 
 
 @pytest.mark.parametrize(("line", "text"), blocks(OPTIMIZERS, "yaml"))

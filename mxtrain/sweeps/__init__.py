@@ -1,6 +1,6 @@
 """Sweeps: hyperparameter search over any value of a run file, on all cores or a cluster, resumable at any time."""
 
-from mxtrain.sweeps.result import SweepResult
+from mxtrain.sweeps.result import SweepResult, TrialResult
 from mxtrain.sweeps.run_sweep import Watch, plan_sweep, read_sweep_status, resume_sweep, sweep
 from mxtrain.sweeps.sweep_folder import SweepFolder
 from mxtrain.sweeps.sweep_plan import SweepPlan
@@ -9,9 +9,10 @@ __all__ = [
     "SweepFolder",
     "SweepPlan",
     "SweepResult",
+    "TrialResult",
     "Watch",
     "plan_sweep",
-    "resume_sweep",
     "read_sweep_status",
+    "resume_sweep",
     "sweep",
 ]

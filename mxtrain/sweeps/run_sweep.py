@@ -39,6 +39,7 @@ def sweep(
     """Run a sweep like `mxtrain.sweep`, without showing progress."""
     require_optuna()
     definition = _read_config(config, overrides)
+    _check_packages(definition, engine)
     folder = _folder(definition, run_dir)
     folder.make()
     with folder.locked():
@@ -167,6 +168,15 @@ def _run(
             return driver.run(retry_failed)
 
 
+def _check_packages(definition: Sweep, engine: EngineName) -> None:
+    """Check that the packages of the sampler and the engine are installed."""
+    from mxtrain.sweeps.sampling import check_packages
+
+    check_packages(definition.settings.sampler.kind)
+    if engine == "dask" and find_spec("distributed") is None:
+        raise SweepError("the engine dask needs Dask; pip install 'mxtrain[dask]'")
+
+
 def _check_model(definition: Sweep, plugin: str | None) -> None:
     """Check that a model was passed if, and only if, the config has a custom one, and that it can be imported."""
     is_custom = definition.run.get("model", {}).get("kind") == "custom"
@@ -209,10 +219,8 @@ def _create_engine(
         case "local":
             raise SweepError("only the engine dask has a scheduler; choose it with --engine dask")
         case "dask":
-            try:
-                from mxtrain.sweeps.dask_engine import DaskEngine
-            except ModuleNotFoundError as error:
-                raise SweepError("the engine dask needs Dask; pip install 'mxtrain[dask]'") from error
+            from mxtrain.sweeps.dask_engine import DaskEngine
+
             return DaskEngine(scheduler, len(workers), workers[0], plugin)
     raise SweepError(f"engine must be local or dask, got {name!r}")
 

@@ -43,7 +43,7 @@ class TrialSampler:
     """
 
     def __init__(self, sweep: Sweep) -> None:
-        _check_packages(sweep.settings.sampler.kind)
+        check_packages(sweep.settings.sampler.kind)
         self._sweep = sweep
         self._grid: Iterator[dict[str, Any]] = sweep.space.grid() if sweep.settings.sampler.kind == "grid" else iter(())
         self._storage = InMemoryStorage()
@@ -123,8 +123,12 @@ def sampler_seed(sweep_seed: int, number: int) -> int:
     return int.from_bytes(sha256(f"{sweep_seed} {number}".encode()).digest()[:4], "little")
 
 
-def _check_packages(kind: str) -> None:
-    """Check that the packages of a sampler are installed; Optuna imports them only after the startup trials."""
+def check_packages(kind: str) -> None:
+    """Check that the packages of a sampler are installed; Optuna imports them only after the startup trials.
+
+    Raises:
+        SweepError: one is not.
+    """
     for package in SAMPLER_PACKAGES.get(kind, ()):
         if find_spec(package) is None:
             extra = "gp" if kind == "gp" else "samplers"
