@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import Parameter, Signature
 from numbers import Integral, Real
-from typing import Annotated, Any, Final, Literal, NoReturn, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, TypeAlias, get_args
 
 from pydantic import (
     BaseModel,
@@ -161,18 +162,27 @@ def field_error(path: str, message: str) -> PydanticCustomError:
     return PydanticCustomError("field_error", "{path}: {message}", {"path": path, "message": message})
 
 
+_KEYWORDS_ONLY = Signature([Parameter("self", Parameter.POSITIONAL_ONLY), Parameter("values", Parameter.VAR_KEYWORD)])
+
+
 class Config(BaseModel):
-    """The base of every config: frozen, strict, no unknown keys, and every field under its letter or its words."""
+    """Base class of all configs: frozen and strict, without unknown fields.
+
+    A field may be given and read under its letter or under any of its ASCII names: `Adam(lr=0.1).learning_rate`.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
-    def __init__(self, /, **values: Any) -> None:
-        """Validate the values.
+    def __init__(self, /, *args: Any, **values: Any) -> None:
+        """Validate the values of the fields, which are keyword arguments.
 
         Raises:
             ConfigError: with every problem.
+            TypeError: an argument is positional.
         """
         __tracebackhide__ = True
+        if args:
+            raise TypeError(_keywords_only_message(type(self), args[0]))
         try:
             self.__pydantic_validator__.validate_python(values, self_instance=self)
         except ValidationError as error:
@@ -180,6 +190,20 @@ class Config(BaseModel):
             raise import_module("mxtrain.config.error_messages").config_error(error, type(self), values) from None
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # nested models are validated without it
+    __init__.__signature__ = _KEYWORDS_ONLY  # type: ignore[attr-defined]  # Pydantic adds the fields to it
+
+    if not TYPE_CHECKING:  # with it, type checkers would accept any attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Read a field under one of its ASCII names."""
+            if name.startswith("_"):
+                return super().__getattr__(name)
+            field = field_name(name, type(self).model_fields)
+            if field == name or field not in type(self).model_fields:
+                raise ReadOnlyError(
+                    f"{type(self).__name__} has no attribute {name}; {_suggest_field(type(self), name)}"
+                )
+            return getattr(self, field)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("_"):
@@ -196,10 +220,7 @@ class Config(BaseModel):
         if field in fields:
             changed = f"{kind}(**config.to_dict() | {{{display_name(field)!r}: ...}})"
             raise ReadOnlyError(f"{kind}.{name} is read-only; make another one, as in {changed}")
-        known = {word: display_name(field) for field in fields for word in (display_name(field), *ascii_names(field))}
-        guess = nearest(name, known)
-        remedy = f"did you mean {known[guess]}?" if guess else f"its fields are {', '.join(map(display_name, fields))}"
-        raise ReadOnlyError(f"{kind} has no field {name}; {remedy}")
+        raise ReadOnlyError(f"{kind} has no field {name}; {_suggest_field(type(self), name)}")
 
     @model_validator(mode="before")
     @classmethod
@@ -227,6 +248,24 @@ class Config(BaseModel):
         """Every field, defaults included, as plain values under the names that the documentation prints."""
         own = self.model_dump(mode="json")
         return {display_name(name): _to_plain(getattr(self, name), own[name]) for name in own}
+
+
+def _suggest_field(model: type[Config], name: str) -> str:
+    """Return a remedy for a name that is not a field."""
+    fields = model.model_fields
+    known = {word: display_name(field) for field in fields for word in (display_name(field), *ascii_names(field))}
+    guess = nearest(name, known)
+    return f"did you mean {known[guess]}?" if guess else f"its fields are {', '.join(map(display_name, fields))}"
+
+
+def _keywords_only_message(model: type[Config], value: object) -> str:
+    name = model.__name__
+    field = next((display_name(field) for field in model.model_fields if field != "kind"), None)
+    if field is None:
+        return f"{name} takes no arguments, got {describe(value)}"
+    shown = describe(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else "..."
+    example = f"{name}(**config)" if isinstance(value, Mapping) else f"{name}({field}={shown})"
+    return f"{name} takes keyword arguments only, as in {example}"
 
 
 def _to_plain(value: Any, dumped: Any) -> Any:

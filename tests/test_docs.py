@@ -158,8 +158,8 @@ def test_the_momentum_of_the_sgd_config_rises_as_its_first_line_says() -> None:
     path = ROOT / "configs" / "sgd.yaml"
     rule = read_optimizer(path)
     first, last = map(float, re.findall(r"\d\.\d+", path.read_text(encoding="utf-8").splitlines()[0]))
-    assert rule.momentum(1) == pytest.approx(first, abs=0.005)
-    assert rule.momentum(900) == pytest.approx(last, abs=0.005)
+    assert rule.momentum_at(1) == pytest.approx(first, abs=0.005)
+    assert rule.momentum_at(900) == pytest.approx(last, abs=0.005)
 
 
 @pytest.mark.parametrize(("line", "text"), blocks(OPTIMIZERS, "yaml"))

@@ -77,7 +77,7 @@ def course(run: RunConfig) -> Course:
     rule = run.optimizer.for_run(epochs, batches)
     iterations = _sample_iterations(epochs * batches)
     curves = [Curve("η", "learning rate", [_learning_rate(rule, each, batches) for each in iterations])]
-    momenta = [μ for each in iterations if (μ := rule.momentum(each)) is not None]
+    momenta = [μ for each in iterations if (μ := rule.momentum_at(each)) is not None]
     if momenta:
         curves.append(Curve("μ", "momentum", momenta))
     for curve in curves:
@@ -95,7 +95,7 @@ def _sample_iterations(iterations: int) -> list[int]:
 
 
 def _learning_rate(rule: Rule, iteration: int, batches: int) -> float:
-    η = rule.learning_rate(Time(iteration, iteration, (iteration - 1) // batches))
+    η = rule.learning_rate_at(Time(iteration, iteration, (iteration - 1) // batches))
     return min(η, LARGEST) if η >= SMALLEST else 0.0
 
 

@@ -71,19 +71,20 @@ class Optimizer:
                 raise ArrayTypeError(f"optimizer.state must be an OptimizationState, got {describe(value)}")
             object.__setattr__(self, name, value)
         else:
-            raise ReadOnlyError(self._remedy(name))
+            raise ReadOnlyError(self._read_only_message(name))
 
-    def _remedy(self, name: str) -> str:
+    def _read_only_message(self, name: str) -> str:
         if name in ("rule", "backend"):
             return f"optimizer.{name} is read-only; build another optimizer, and call its load_state_dict"
-        letter = field_name(name, type(self.rule).model_fields)
-        if letter in type(self.rule).model_fields:
-            changed = f"mxtrain.build(optimizer.rule.to_dict() | {{{display_name(letter)!r}: ...}})"
+        field = field_name(name, type(self.rule).model_fields)
+        if field in type(self.rule).model_fields:
+            changed = f"mxtrain.build(optimizer.rule.to_dict() | {{{display_name(field)!r}: ...}})"
             return f"optimizer.{name} cannot be set; build another with {changed}, and call its load_state_dict"
         counts = [each.name for each in fields(OptimizationState)]
         guess = nearest(name, [*counts, *(key for key in dir(type(self)) if not key.startswith("_")), "state"])
-        where = f"; did you mean optimizer.{'state.' * (guess in counts)}{guess}?" if guess else ""
-        return f"optimizer has no attribute {name}{where or '; only optimizer.state can be set'}"
+        if guess is None:
+            return f"optimizer has no attribute {name}; only optimizer.state can be set"
+        return f"optimizer has no attribute {name}; did you mean optimizer.{'state.' * (guess in counts)}{guess}?"
 
     def __repr__(self) -> str:
         return f"Optimizer({self.rule!r}, backend={self.backend.name!r}, {self.state!r})"

@@ -249,8 +249,8 @@ class Trainer:
     def _current_rates(self) -> dict[str, float]:
         """Return η and μ of the last update of the epoch."""
         rule, iteration = self.rule, max(self.state.curr_iter, 1)
-        rates = {"η": rule.learning_rate(Time(iteration, iteration, self.state.curr_epoch - 1))}
-        momentum = rule.momentum(iteration)
+        rates = {"η": rule.learning_rate_at(Time(iteration, iteration, self.state.curr_epoch - 1))}
+        momentum = rule.momentum_at(iteration)
         return rates if momentum is None else rates | {"μ": momentum}
 
     def _metrics(self) -> dict[str, Metric]:

@@ -1,6 +1,7 @@
 """Attributes that cannot be set, keyword arguments that are wrong, and names that the documentation prints."""
 
 import copy
+import inspect
 import pickle
 import re
 from importlib import import_module
@@ -15,7 +16,9 @@ from mxtrain.config.data_section import DataConfig
 from mxtrain.config.fit_section import FitConfig
 from mxtrain.learning_rate import Exp
 from mxtrain.momentum import Nadam
-from mxtrain.optim.rules import RULES
+from mxtrain.names import ascii_names, display_name
+from mxtrain.optim.rules import RULES, Group, Time
+from mxtrain.optim.schedules import learning_rate, momentum
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,6 +76,68 @@ def test_attributes_of_states_flat_parameters_and_configs() -> None:
             setattr(config, name, 1)
         with pytest.raises(mxtrain.ReadOnlyError):
             delattr(config, name)
+
+
+MODELS: list[Any] = [
+    *RULES,
+    *learning_rate.RATE_SCHEDULES,
+    *momentum.MOMENTUM_SCHEDULES,
+    Group,
+]
+REQUIRED: dict[str, Any] = {"T": 3, "milestones": [1, 2]}
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: f"{model.__module__.rpartition('.')[2]}.{model.__name__}")
+def test_every_accepted_name_reads_the_value(model: Any) -> None:
+    fields = model.model_fields
+    config = model(**{name: value for name, value in REQUIRED.items() if name in fields})
+    for name in fields:
+        value = getattr(config, name)
+        for accepted in (display_name(name), *ascii_names(name)):
+            assert getattr(config, accepted) == value
+            if value is not None:
+                others = {key: each for key, each in config.to_dict().items() if key != display_name(name)}
+                assert model(**others, **{accepted: value}) == config
+            with pytest.raises(mxtrain.ReadOnlyError, match=f"{model.__name__}.{accepted} is read-only"):
+                setattr(config, accepted, value)
+    for missing in ("learning_rat", "no_such_field", "model_field"):
+        with pytest.raises(mxtrain.ReadOnlyError, match=f"{model.__name__} has no attribute {missing}; "):
+            getattr(config, missing)
+    assert not hasattr(config, "_no_such_field")
+
+
+def test_names_of_an_optimizers_rule() -> None:
+    rule = mxtrain.build({"kind": "sgd", "lr": 0.25, "momentum": 0.5, "wd": 0.125}).rule
+    assert (rule.lr, rule.learning_rate, rule.eta) == (0.25, 0.25, 0.25)
+    assert (rule.momentum, rule.mu, rule.weight_decay, rule.wd, rule.lambda_) == (0.5, 0.5, 0.125, 0.125, 0.125)
+    assert mxtrain.Adam().beta1 == mxtrain.Adam().beta_1 == 0.9
+    with pytest.raises(mxtrain.ReadOnlyError, match="^Adam has no attribute momentum; "):
+        _ = mxtrain.Adam().momentum
+
+
+def test_names_that_were_methods_can_be_called() -> None:
+    """Rules written for earlier versions call `self.learning_rate(time)` and `self.momentum(iteration)`."""
+    rule = mxtrain.SGD(lr=0.5, momentum=0.25, lr_sched=Exp(γ=0.5))
+    assert rule.learning_rate(Time(1, 1, 2)) == rule.learning_rate_at(Time(1, 1, 2)) == 0.125
+    assert rule.momentum(3) == rule.momentum_at(3) == 0.25
+    assert type(pickle.loads(pickle.dumps(rule.learning_rate))) is float
+    assert mxtrain.Adam().momentum_at(1) is None
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: mxtrain.Adam(0.1), "Adam takes keyword arguments only, as in Adam(η=0.1)"),
+        (lambda: Exp(0.1, 0.5), "Exp takes keyword arguments only, as in Exp(η=0.1)"),
+        (lambda: mxtrain.SGD({"lr": 0.1}), "SGD takes keyword arguments only, as in SGD(**config)"),
+        (lambda: DataConfig("digits"), "DataConfig takes keyword arguments only, as in DataConfig(source='digits')"),
+        (lambda: momentum.Null(0), "Null takes no arguments, got 0"),
+    ],
+)
+def test_positional_arguments(make: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        make()
+    assert "args" not in inspect.signature(mxtrain.Adam).parameters
 
 
 BAD: list[tuple[Any, dict[str, Any], str]] = [

@@ -38,7 +38,7 @@ class AdaGrad(Rule):
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """`step = -η`."""
-        return {"step": -self.learning_rate(time)}
+        return {"step": -self.learning_rate_at(time)}
 
     @staticmethod
     def update(W: Any, g: Any, x: Any, *, step: Any, ϵ: Any) -> tuple[Any, ...]:

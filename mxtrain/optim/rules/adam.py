@@ -47,7 +47,7 @@ class Adam(Rule):
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """`step = -η·√(1-β2ᵗ) / (1-β1ᵗ)`."""
         t = time.update
-        return {"step": -self.learning_rate(time) * (scalar_sqrt(1 - self.β2**t) / (1 - self.β1**t))}
+        return {"step": -self.learning_rate_at(time) * (scalar_sqrt(1 - self.β2**t) / (1 - self.β1**t))}
 
     @staticmethod
     def update(W: Any, g: Any, m: Any, v: Any, *, step: Any, β1: Any, β2: Any, ϵ: Any) -> tuple[Any, ...]:

@@ -41,7 +41,7 @@ class AdaMax(Rule):
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """`step = -η / (1-β1ᵗ)`."""
-        return {"step": -self.learning_rate(time) / (1 - self.β1**time.update)}
+        return {"step": -self.learning_rate_at(time) / (1 - self.β1**time.update)}
 
     @staticmethod
     def update(W: Any, g: Any, m: Any, u: Any, *, step: Any, β1: Any, β2: Any, ϵ: Any) -> tuple[Any, ...]:

@@ -50,7 +50,7 @@ class AdamW(Rule):
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """`r = √(1-β2ᵗ)`: `step = -η·r / (1-β1ᵗ)`, `floor = ϵ·r`, `decay = -η·λ`; float32 never makes `floor` 0."""
-        t, η = time.update, self.learning_rate(time)
+        t, η = time.update, self.learning_rate_at(time)
         r = scalar_sqrt(1 - self.β2**t)
         return {"step": -η * (r / (1 - self.β1**t)), "floor": max(self.ϵ * r, SMALLEST_NORMAL), "decay": -η * self.λ}
 

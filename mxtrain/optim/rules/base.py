@@ -58,6 +58,28 @@ class Time(NamedTuple):
     epochs: int = 0
 
 
+class ScheduledValue(float):
+    """A number that can also be called with a time, for its scheduled value.
+
+    `learning_rate` and `momentum` are names of the fields η and μ, and were methods of rules in earlier versions.
+    """
+
+    _value_at: Callable[[Any], float | None]
+
+    def __new__(cls, value: float, value_at: Callable[[Any], float | None]) -> Self:
+        """Store the function from a time to the scheduled value."""
+        self = super().__new__(cls, value)
+        self._value_at = value_at
+        return self
+
+    def __call__(self, time: Any) -> float | None:
+        """Return the scheduled value."""
+        return self._value_at(time)
+
+    def __reduce__(self) -> tuple[type[float], tuple[float]]:
+        return float, (float(self),)
+
+
 class Rule(Config, ABC):
     """An update rule: its validated config, and its arithmetic written once.
 
@@ -155,16 +177,26 @@ class Rule(Config, ABC):
         """The traced program of one update with these slots and this gradient stage."""
         return update_program(self.kind, type(self).update, self.active_slots(), self.gradient_stage)
 
-    def learning_rate(self, time: Time) -> float:
-        """η at a time: the schedule's value where there is a schedule, the fixed value otherwise."""
+    def learning_rate_at(self, time: Time) -> float:
+        """Return η at a time: the value of the schedule, or the fixed value without a schedule."""
         if self.η_sched is None:
             return self.η
         finished = time.epochs if self.η_sched.per == "epoch" else time.iteration - 1
         return self.η_sched.value(finished, self.η)
 
-    def momentum(self, iteration: int) -> float | None:
-        """μ at an iteration, 1 at the first; None for a rule without momentum."""
+    def momentum_at(self, iteration: int) -> float | None:
+        """Return μ at an iteration, which is 1 at the first; None for a rule without momentum."""
         return None
+
+    @property
+    def learning_rate(self) -> ScheduledValue:
+        """η; called with a time, the result of `learning_rate_at`."""
+        return ScheduledValue(self.η, self.learning_rate_at)
+
+    @property
+    def momentum(self) -> ScheduledValue:
+        """μ, for a rule that has it; called with an iteration, the result of `momentum_at`."""
+        return ScheduledValue(getattr(self, "μ"), self.momentum_at)  # noqa: B009 - only some rules have it
 
 
 def _first_names(names: Collection[str]) -> str:

@@ -57,16 +57,16 @@ class Nadam(Rule):
             raise field_error("μ_sched.μ", f"must be below 1 for nadam, got {describe(self.μ_sched.μ)}")
         return self
 
-    def momentum(self, iteration: int) -> float:
+    def momentum_at(self, iteration: int) -> float:
         """μ at an iteration: the schedule's value; where there is none, that of `nadam` with μ = β1."""
         return (self.μ_sched or _DEFAULT_SCHEDULE).value(iteration, self.β1)
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """`step = -η`, `μ = μₜ`, `μ_next = μₜ₊₁`, `Π = Π·μₜ`, `Π_next = Π·μₜ₊₁`, `n_correction = 1-β2ᵗ`."""
-        μ, μ_next = self.momentum(time.iteration), self.momentum(time.iteration + 1)
+        μ, μ_next = self.momentum_at(time.iteration), self.momentum_at(time.iteration + 1)
         Π = scalars["Π"] * μ
         return {
-            "step": -self.learning_rate(time),
+            "step": -self.learning_rate_at(time),
             "μ": μ,
             "μ_next": μ_next,
             "Π": Π,

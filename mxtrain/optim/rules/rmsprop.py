@@ -40,7 +40,7 @@ class RMSProp(Rule):
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """`step = -η`."""
-        return {"step": -self.learning_rate(time)}
+        return {"step": -self.learning_rate_at(time)}
 
     @staticmethod
     def update(W: Any, g: Any, s: Any, *, step: Any, ρ: Any, ϵ: Any) -> tuple[Any, ...]:

@@ -60,7 +60,7 @@ class SGD(Rule):
                 has_momentum = μ is None or μ > 0
         return self.slots if has_momentum else ()
 
-    def momentum(self, iteration: int) -> float:
+    def momentum_at(self, iteration: int) -> float:
         """μ at an iteration: the schedule's value where there is a schedule, the fixed value otherwise.
 
         The nadam schedule starts from its own default where SGD has no μ of its own, that is, where μ is 0.
@@ -72,7 +72,7 @@ class SGD(Rule):
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """`step = -η`, and `μ`, the momentum of this iteration."""
-        return {"step": -self.learning_rate(time), "μ": self.momentum(time.iteration)}
+        return {"step": -self.learning_rate_at(time), "μ": self.momentum_at(time.iteration)}
 
     @staticmethod
     def update(W: Any, g: Any, v: Any = None, *, step: Any, μ: Any) -> tuple[Any, ...]:

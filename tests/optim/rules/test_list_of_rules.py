@@ -28,7 +28,7 @@ class SignDescent(Rule):
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """`step = -η`."""
-        return {"step": -self.learning_rate(time)}
+        return {"step": -self.learning_rate_at(time)}
 
     @staticmethod
     def update(W: Any, g: Any, *, step: Any) -> tuple[Any, ...]:

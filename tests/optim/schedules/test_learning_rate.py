@@ -71,7 +71,7 @@ def test_both_count_epochs_or_iterations(schedule: RateSchedule, per: str) -> No
         for iteration in range(1, 12):
             finished = epochs if per == "epoch" else iteration - 1
             assert rule.η_sched
-            assert rule.learning_rate(Time(1, iteration, epochs)) == rule.η_sched.value(finished, 0.5)
+            assert rule.learning_rate_at(Time(1, iteration, epochs)) == rule.η_sched.value(finished, 0.5)
 
 
 @every_kind
