@@ -380,12 +380,12 @@ def test_an_override_changes_a_sweep(override: str, names: int, line: str) -> No
     ],
 )  # fmt: skip
 def test_a_wrong_override_is_reported_as_it_was_typed(override: str, message: str, error_lines: ErrorLines) -> None:
-    assert error_lines(read_sweep, CONFIGS / "sweep.yaml", [override]) == [f"--set {override}: {message}"]
+    assert error_lines(read_sweep, CONFIGS / "sweep.yaml", [override]) == [f"overrides: {override}: {message}"]
 
 
 def test_an_override_above_a_searched_value_is_reported_with_both(error_lines: ErrorLines) -> None:
     override = "sweep.search.optimizer.η_sched={choice: [null]}"
-    message = f"is inside optimizer.η_sched, which is searched at --set {override}; keep one"
+    message = f"is inside optimizer.η_sched, which is searched at overrides: {override}; keep one"
     place = f"{CONFIGS / 'sweep.yaml'}:8:5"
     assert error_lines(read_sweep, CONFIGS / "sweep.yaml", [override]) == [
         f"{place}: sweep.search.optimizer.η_sched.γ: {message}"
@@ -406,7 +406,7 @@ def test_a_sweep_is_not_a_run_and_a_run_is_not_a_sweep(error_lines: ErrorLines) 
     ]
     assert error_lines(sweep_from_dict, _RUN) == ["sweep: required; a mapping with search and objective"]
     assert error_lines(run_from_dict, _RUN | {"sweep": {}}) == [
-        "sweep: this is a sweep: start it with mxtrain.sweep, or its run alone with --set sweep=null"
+        "sweep: this is a sweep: start it with mxtrain.sweep, or remove sweep to train its run alone"
     ]
 
 
