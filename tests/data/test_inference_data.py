@@ -1,18 +1,20 @@
 """Samples that are handed over in Python: columns are found by their names, and everything else is told."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+import mxtrain
 from mxtrain.data import Preprocessing, columns_of, inputs_from_memory
-from mxtrain.data.preprocessing.preprocessing import Category, Number
-from mxtrain.data.readers.columns import Texts
+from mxtrain.data.preprocessing.features import NumericFeature, OneHotFeature
+from mxtrain.data.readers.columns import CategoricalColumn
 from mxtrain.errors import DataError
 
-MIXED = Preprocessing((Number("age", 4.0, 2.0), Category("size", ("big", "small"))), "y", None, "float32")
-NUMBERS = Preprocessing((Number("age", fill=9.0), Number("width")), "y", None, "float32")
+MIXED = Preprocessing((NumericFeature("age", 4.0, 2.0), OneHotFeature("size", ("big", "small"))), "y", None, "float32")
+NUMBERS = Preprocessing((NumericFeature("age", fill=9.0), NumericFeature("width")), "y", None, "float32")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def test_an_array_is_read_as_its_values_one_by_one(array: Any, kind: Any) -> Non
             column = columns_of({"x": values}, lambda *_: {"x": kind}).columns["x"]
         except DataError as error:
             return str(error)
-        if isinstance(column, Texts):
+        if isinstance(column, CategoricalColumn):
             return [column.labels[code] if code >= 0 else None for code in column.codes]
         return column.values.tobytes(), column.missing.tolist()
 
@@ -111,7 +113,7 @@ def test_what_is_masked_is_missing() -> None:
         ({"age": 3, "size": ["big"]}, "data: column 'age': must hold one value for each sample, got 3"),
         ({"age": [1], "size": "big"}, "data: column 'size': must hold one value for each sample, got 'big'"),
         ({"age": [1, 2], "size": ["big"]}, "data: the columns must be of one length"),
-        ({"age": np.zeros((1, 2)), "size": ["big"]}, "data: column 'age': must hold one value for each sample, got an array of the shape (1, 2); hand over arrays without names"),
+        ({"age": np.zeros((1, 2)), "size": ["big"]}, "data: column 'age': must hold one value for each sample, got an array of the shape (1, 2); pass arrays without names"),
         ([[1, 2], [3]], "inputs must be numbers, one row for each sample: setting an array element with a sequence"),
         (np.zeros(3), "inputs must be numbers, one row for each sample, got float64 of (3,)"),
         (None, "inputs must be numbers, one row for each sample, got object of ()"),
@@ -121,3 +123,35 @@ def test_what_is_wrong_is_said(given: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:
         inputs_from_memory(given, MIXED)
     assert str(caught.value).startswith(message)
+
+
+DROPPED = "age,size,y\n1,big,no\n,big,yes\n3,small,yes\n4,,no\n5,big,\n6,small,nan\n7,big,no\n8,small,yes\n"
+
+
+@pytest.mark.parametrize("source", ["t.csv", "in_memory"])
+def test_evaluation_leaves_out_the_samples_that_training_left_out(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text(DROPPED)
+    rows = [line.split(",") for line in DROPPED.split()]
+    table = {name: list(column) for name, *column in zip(*rows, strict=True)}
+    table["age"] = [int(age) if age else None for age in table["age"]]
+    given = table if source == "in_memory" else None
+    config: dict[str, Any] = {
+        "data": {"source": source, "target": "y", "missing": "drop", "validation": 0},
+        "model": {"kind": "linear"},
+        "loss": "logistic",
+        "optimizer": {"kind": "sgd"},
+        "fit": {"epochs": 2},
+    }
+    mxtrain.fit(config, data=given, run_dir="run")
+    run = mxtrain.load_run("run")
+    expected = run.evaluate(part="training", data=given)
+    name = "data" if given else "t.csv"
+    with pytest.warns(UserWarning, match=rf"^{name}: 4 of 8 samples lack a value, and are left out as in training"):
+        assert run.evaluate(given or "t.csv") == expected
+    with pytest.raises(
+        DataError, match="row 2: column 'age': a value is missing" if given else "t.csv:3: column 'age'"
+    ):
+        run.predict({name: table[name] for name in ("age", "size")} if given else "t.csv")

@@ -1,10 +1,11 @@
-"""Plant faults in the sources, one at a time, and list those that no test notices.
+"""Mutation tests: change the sources, one place at a time, and list the mutants that survive the tests.
 
     make mutation                                 # the default sample
-    make mutation ARGS='rules schedules -n 40'    # 40 faults in each of two targets
+    make mutation ARGS='rules schedules -n 40'    # 40 mutants of each of two targets
 
-Cosmic Ray supplies the operators (comparisons, arithmetic, numbers, conditions, loops, exceptions); one is added that
-deletes a statement. Each fault is planted in a copy of the checkout, where the target's tests run until the first failure.
+Cosmic Ray supplies the mutation operators (comparisons, arithmetic, numbers, conditions, loops, exceptions); an operator
+that deletes a statement is added here. Each mutant is a copy of the checkout, in which the tests of the target run until the
+first failure.
 """
 
 import argparse
@@ -72,8 +73,8 @@ OPERATORS["DeleteStatement"] = DeleteStatement
 
 
 @dataclass(frozen=True)
-class Fault:
-    """One changed place of one module."""
+class Mutant:
+    """A module with one change."""
 
     target: str
     module: str
@@ -87,7 +88,7 @@ class Fault:
 
 
 class _WithoutAnnotations(ast.NodeTransformer):
-    """Drop what changes nothing when the program runs: annotations and docstrings."""
+    """Removal of annotations, which do not change how the program runs."""
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         node.annotation = ast.Constant(None)
@@ -107,7 +108,7 @@ def _program(source: str) -> str:
 
 
 class _Positions(Visitor):
-    """List the places where an operator applies, in the order in which Cosmic Ray counts them."""
+    """The lines where an operator applies, in the order of Cosmic Ray's occurrence numbers."""
 
     def __init__(self, operator: Operator) -> None:
         self.operator = operator
@@ -118,41 +119,41 @@ class _Positions(Visitor):
         return node
 
 
-def places(module: Path) -> dict[int, list[tuple[str, int]]]:
-    """Return, for each line of a module, the operators that apply to it, each with its occurrence."""
+def find_operators(module: Path) -> dict[int, list[tuple[str, int]]]:
+    """Return the operators that apply to each line of a module, each with its occurrence number."""
     tree = get_ast(module.read_text())
-    found: dict[int, list[tuple[str, int]]] = {}
+    by_line: dict[int, list[tuple[str, int]]] = {}
     for name, operator in OPERATORS.items():
         positions = _Positions(operator())
         positions.walk(tree)
         for occurrence, line in enumerate(positions.lines):
-            found.setdefault(line, []).append((name, occurrence))
-    return found
+            by_line.setdefault(line, []).append((name, occurrence))
+    return by_line
 
 
-def fault_in(target: str, module: Path, choices: list[tuple[str, int]]) -> Fault | None:
-    """Return the first of `choices` that changes the module's program, or None."""
+def first_mutant(target: str, module: Path, choices: list[tuple[str, int]]) -> Mutant | None:
+    """Return the mutant of the first choice that changes the program of a module; None if there is no such choice."""
     source = module.read_text()
     for name, occurrence in choices:
         mutated = mutate_code(source, OPERATORS[name](), occurrence)
         with suppress(SyntaxError):
             if mutated and _program(mutated) != _program(source):
-                return Fault(target, module.relative_to(ROOT).as_posix(), name, source, mutated)
+                return Mutant(target, module.relative_to(ROOT).as_posix(), name, source, mutated)
     return None
 
 
-def sample(target: str, count: int, seed: int) -> list[Fault]:
-    """Draw faults of a target: first a line, then one of its faults, so that operators with many forms do not dominate."""
-    chooser = random.Random(f"{target} {seed}")
+def sample(target: str, count: int, seed: int) -> list[Mutant]:
+    """Sample mutants of a target: a line first, then an operator, so that operators with many variants do not dominate."""
+    generator = random.Random(f"{target} {seed}")
     modules = [module for pattern in TARGETS[target]["modules"] for module in sorted(ROOT.glob(pattern))]
-    lines = [(module, choices) for module in modules for _, choices in sorted(places(module).items())]
-    chooser.shuffle(lines)
-    drawn = (fault_in(target, module, chooser.sample(choices, len(choices))) for module, choices in lines)
-    return list(itertools.islice((fault for fault in drawn if fault), count))
+    lines = [(module, choices) for module in modules for _, choices in sorted(find_operators(module).items())]
+    generator.shuffle(lines)
+    mutants = (first_mutant(target, module, generator.sample(choices, len(choices))) for module, choices in lines)
+    return list(itertools.islice((mutant for mutant in mutants if mutant), count))
 
 
 def copy_checkout(folder: Path) -> Path:
-    """Copy what the tests read into `folder`."""
+    """Copy all files that the tests read into `folder`."""
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
@@ -162,69 +163,71 @@ def copy_checkout(folder: Path) -> Path:
     return folder
 
 
-def outcome(fault: Fault, checkout: Path, timeout: float) -> str:
-    """Run the target's tests on a copy of the checkout that has the fault, and say how they ended."""
-    path = checkout / fault.module
-    path.write_text(fault.mutated)
+def run_mutant(mutant: Mutant, checkout: Path, timeout: float) -> str:
+    """Run the tests of the target on a mutant in a copy of the checkout, and return the outcome."""
+    path = checkout / mutant.module
+    path.write_text(mutant.mutated)
     env = os.environ | {
         "PYTHONPATH": str(checkout),
         "MXTRAIN_CACHE_DIR": str(checkout / ".cache"),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *TARGETS[fault.target]["tests"]]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *TARGETS[mutant.target]["tests"]]
     process = subprocess.Popen(
         command, cwd=checkout, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        return "noticed" if process.wait(timeout) else "NOT NOTICED"
+        return "killed" if process.wait(timeout) else "SURVIVED"
     except subprocess.TimeoutExpired:
         return "timed out"
     finally:
         if process.poll() is None:
             os.killpg(process.pid, 9)
             process.wait()
-        path.write_text(fault.source)
+        path.write_text(mutant.source)
 
 
 def main() -> int:
-    """Print each fault with its outcome; exit with 1 where one was not noticed."""
+    """Print each mutant with its outcome; return 1 if one survived."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", help=f"any of {', '.join(TARGETS)}; all by default")
-    parser.add_argument("-n", type=int, default=30, help="faults in each target (default 30)")
+    parser.add_argument("-n", type=int, default=30, help="mutants per target (default 30)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--timeout", type=float, default=600, help="seconds for the tests of one fault (default 600)")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds for the tests of one mutant (default 600)")
     args = parser.parse_args()
     if unknown := set(args.targets) - set(TARGETS):
         parser.error(f"unknown targets: {', '.join(sorted(unknown))}")
     targets = args.targets or list(TARGETS)
     text = (ROOT / "pyproject.toml").read_text()
-    unchanged = [Fault(target, "pyproject.toml", "", text, text) for target in targets]
-    chosen = [fault for target in targets for fault in sample(target, args.n, args.seed)]
+    unchanged = [Mutant(target, "pyproject.toml", "", text, text) for target in targets]
+    mutants = [mutant for target in targets for mutant in sample(target, args.n, args.seed)]
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(args.jobs) as pool:
         checkouts: SimpleQueue[Path] = SimpleQueue()
         for job in range(args.jobs):
             checkouts.put(copy_checkout(Path(scratch, str(job))))
 
-        def try_one(fault: Fault) -> str:
+        def run_in_free_checkout(mutant: Mutant) -> str:
             checkout = checkouts.get()
             try:
-                return outcome(fault, checkout, args.timeout)
+                return run_mutant(mutant, checkout, args.timeout)
             finally:
                 checkouts.put(checkout)
 
-        for fault, ended in zip(unchanged, pool.map(try_one, unchanged), strict=True):
-            if ended != "NOT NOTICED":
-                print(f"the tests of {fault.target} do not pass without a fault: {ended}")
+        for mutant, outcome in zip(unchanged, pool.map(run_in_free_checkout, unchanged), strict=True):
+            if outcome != "SURVIVED":
+                print(f"the tests of {mutant.target} fail on the unchanged sources ({outcome}); fix them first")
                 return 2
         outcomes: Counter[str] = Counter()
-        for number, (fault, ended) in enumerate(zip(chosen, pool.map(try_one, chosen), strict=True), 1):
-            outcomes[ended] += 1
-            print(f"{number}/{len(chosen)} {fault.target} {ended} {fault.module} {fault.operator}", flush=True)
-            if ended != "noticed":
-                print(fault, flush=True)
-    print(f"{len(chosen)} faults: {', '.join(f'{count} {ended}' for ended, count in outcomes.most_common())}")
-    return outcomes["NOT NOTICED"] > 0
+        for number, (mutant, outcome) in enumerate(
+            zip(mutants, pool.map(run_in_free_checkout, mutants), strict=True), 1
+        ):
+            outcomes[outcome] += 1
+            print(f"{number}/{len(mutants)} {mutant.target} {outcome} {mutant.module} {mutant.operator}", flush=True)
+            if outcome != "killed":
+                print(mutant, flush=True)
+    print(f"{len(mutants)} mutants: {', '.join(f'{count} {outcome}' for outcome, count in outcomes.most_common())}")
+    return outcomes["SURVIVED"] > 0
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ Stage: TypeAlias = Sequence[MatMul]
 _SECONDS_PER_TILE = 5e-6
 """Time that compiled code saves on each tile."""
 _SECONDS_PER_MULTIPLICATION = 2.5e-11
-"""Time of a multiplication on one thread; several threads save all but one share of it."""
+"""Time of a multiplication on one thread; compiled code saves the share that other threads compute."""
 _MIN_PARALLEL_MULTIPLICATIONS = 1 << 22
 """Multiplications from which a plan uses several threads; for fewer, waking the workers costs more than they save."""
 

@@ -1,4 +1,4 @@
-"""BLAS has one thread while the package's own products are made, and as many as before outside."""
+"""BLAS is limited to one thread during matrix products of the package, and unlimited otherwise."""
 
 import os
 import threading
@@ -10,54 +10,54 @@ import pytest
 
 from mxtrain.nn.matmul import blas, gemm, single_threaded_blas
 from mxtrain.nn.matmul.blas import NOT_TRANSPOSED, TRANSPOSED, _library
-from mxtrain.training.environment import blas_threads as threads_of_all
+from mxtrain.training.environment import blas_threads as max_blas_threads
 from mxtrain.training.environment import limit_blas_threads, set_blas_threads
 
 pytestmark = pytest.mark.skipif(gemm("float32") is None, reason="NumPy's BLAS cannot be called directly here")
 
 
 def blas_threads() -> int:
-    """Of NumPy's BLAS; there may be others in the process."""
+    """Return the number of threads of NumPy's BLAS; the process may have loaded others."""
     library = _library()
     assert library
     return int(library.scipy_openblas_get_num_threads64_())
 
 
 @contextmanager
-def another_inside() -> Iterator[None]:
-    """Another thread of Python is inside meanwhile."""
-    inside, may_leave = threading.Event(), threading.Event()
+def entered_by_another_thread() -> Iterator[None]:
+    """Keep another Python thread inside `single_threaded_blas`."""
+    has_entered, may_exit = threading.Event(), threading.Event()
 
-    def stay() -> None:
+    def wait_inside() -> None:
         with single_threaded_blas:
-            inside.set()
-            may_leave.wait()
+            has_entered.set()
+            may_exit.wait()
 
-    other = threading.Thread(target=stay, daemon=True)
+    other = threading.Thread(target=wait_inside, daemon=True)
     other.start()
-    inside.wait()
+    has_entered.wait()
     try:
         yield
     finally:
-        may_leave.set()
+        may_exit.set()
         other.join()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_it_multiplies_matrices_and_their_transposes(dtype: str) -> None:
+def test_gemm_multiplies_matrices_and_their_transposes(dtype: str) -> None:
     random = np.random.default_rng(0)
-    left, right = random.standard_normal((3, 4)).astype(dtype), random.standard_normal((4, 5)).astype(dtype)
-    expected = left @ right
-    for left_form, a, lda in ((NOT_TRANSPOSED, left, 4), (TRANSPOSED, left.T.copy(), 3)):
-        for right_form, b, ldb in ((NOT_TRANSPOSED, right, 5), (TRANSPOSED, right.T.copy(), 4)):
+    a, b = random.standard_normal((3, 4)).astype(dtype), random.standard_normal((4, 5)).astype(dtype)
+    expected = a @ b
+    for transpose_a, stored_a, lda in ((NOT_TRANSPOSED, a, 4), (TRANSPOSED, a.T.copy(), 3)):
+        for transpose_b, stored_b, ldb in ((NOT_TRANSPOSED, b, 5), (TRANSPOSED, b.T.copy(), 4)):
             out = np.full((3, 5), np.nan, dtype)
-            addresses = (a.ctypes.data, lda, b.ctypes.data, ldb, out.ctypes.data, 5)
+            addresses = (stored_a.ctypes.data, lda, stored_b.ctypes.data, ldb, out.ctypes.data, 5)
             multiply = gemm(dtype)
-            multiply.function(*multiply.arguments((left_form, right_form, 3, 5, 4, *addresses)))
+            multiply.function(*multiply.arguments((transpose_a, transpose_b, 3, 5, 4, *addresses)))
             np.testing.assert_allclose(out, expected, rtol=1e-6)
 
 
-def test_it_has_one_thread_inside_and_what_it_had_outside() -> None:
+def test_blas_has_one_thread_inside_and_the_default_outside() -> None:
     with limit_blas_threads(2):
         with single_threaded_blas:
             with single_threaded_blas:
@@ -66,32 +66,32 @@ def test_it_has_one_thread_inside_and_what_it_had_outside() -> None:
         assert blas_threads() == 2
 
 
-def test_the_last_to_leave_gives_the_threads_back() -> None:
+def test_the_last_thread_to_exit_restores_the_default() -> None:
     with limit_blas_threads(2):
-        with another_inside():
+        with entered_by_another_thread():
             with single_threaded_blas:
                 pass
             assert blas_threads() == 1
         assert blas_threads() == 2
 
 
-def test_an_error_inside_gives_the_threads_back() -> None:
+def test_an_error_inside_restores_the_default() -> None:
     with limit_blas_threads(2):
         with pytest.raises(ZeroDivisionError), single_threaded_blas:
             raise ZeroDivisionError
         assert blas_threads() == 2
 
 
-def test_it_has_one_thread_whatever_another_thread_sets_meanwhile() -> None:
-    """A run with a model of one's own may be begun beside: it would change bits here, and find a wrong number."""
+def test_another_thread_cannot_change_the_limit() -> None:
+    """A run of a custom model in another thread must neither change bits here nor read a wrong default."""
     with limit_blas_threads(2):
         with single_threaded_blas:
             found: list[int | None] = []
 
             def limit() -> None:
                 with limit_blas_threads(3):
-                    found.extend((blas_threads(), threads_of_all()))
-                found.append(threads_of_all())
+                    found.extend((blas_threads(), max_blas_threads()))
+                found.append(max_blas_threads())
 
             other = threading.Thread(target=limit)
             other.start()
@@ -102,12 +102,12 @@ def test_it_has_one_thread_whatever_another_thread_sets_meanwhile() -> None:
         assert blas_threads() == 3
 
 
-class Interrupting:
-    """NumPy's BLAS, where Ctrl-C comes after the call with a number."""
+class InterruptedBlas:
+    """Replacement for NumPy's BLAS that simulates Ctrl-C after its n-th call."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, n: int) -> None:
         self.threads = 2
-        self.left = at
+        self.remaining = n
 
     def scipy_openblas_get_num_threads64_(self) -> int:
         return self.interrupt(self.threads)
@@ -116,15 +116,15 @@ class Interrupting:
         self.threads = self.interrupt(threads)
 
     def interrupt(self, threads: int) -> int:
-        self.threads, self.left = threads, self.left - 1
-        if not self.left:
+        self.threads, self.remaining = threads, self.remaining - 1
+        if not self.remaining:
             raise KeyboardInterrupt
         return threads
 
 
-@pytest.mark.parametrize("at", [1, 2, 3])
-def test_an_interrupt_gives_the_threads_back(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    library = Interrupting(at)
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_an_interrupt_restores_the_default(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = InterruptedBlas(n)
     monkeypatch.setattr(blas, "_library", lambda: library)
     with pytest.raises(KeyboardInterrupt), single_threaded_blas:
         pass
@@ -136,7 +136,7 @@ def test_an_interrupt_gives_the_threads_back(at: int, monkeypatch: pytest.Monkey
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
-def test_a_child_that_is_forked_inside_is_inside() -> None:
+def test_a_child_forked_inside_stays_inside() -> None:
     with limit_blas_threads(2):
         with single_threaded_blas:
             child = os.fork()
@@ -151,8 +151,8 @@ def test_a_child_that_is_forked_inside_is_inside() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
-def test_a_forked_child_is_not_held_by_a_thread_of_its_parent() -> None:
-    with limit_blas_threads(2), another_inside():
+def test_a_forked_child_ignores_other_threads_of_its_parent() -> None:
+    with limit_blas_threads(2), entered_by_another_thread():
         child = os.fork()
         if not child:
             os._exit(0 if blas_threads() == 2 else 1)

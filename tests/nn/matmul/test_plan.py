@@ -1,4 +1,4 @@
-"""A pass has the same bits whoever walks through it: Python, or compiled code on any number of threads."""
+"""Matrix products have the same bits in Python and in compiled code on any number of threads."""
 
 import copy
 import hashlib
@@ -22,20 +22,20 @@ WIDTHS = [(784, 256, 128, 10), (300, 500, 200, 1), (784, 256, 1), (64, 64, 10), 
 WIDE = (784, 256, 128, 10)
 
 
-def walked(monkeypatch: pytest.MonkeyPatch) -> None:
+def run_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "is_worth_compiling", lambda seconds: False)
 
 
-def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+def run_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "is_worth_compiling", lambda seconds: True)
 
 
-def whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def run_untiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "gemm", lambda dtype: None)
 
 
-def passed(widths: Any, activation: Any, dtype: str, n: int) -> dict[str, Any]:
-    """Everything that a model computes from one batch."""
+def compute_all(widths: Any, activation: Any, dtype: str, n: int) -> dict[str, Any]:
+    """Return everything that a model computes from one batch."""
     model = MLP(widths, activation, "squared_error" if widths[-1] == 1 else "softmax_cross_entropy")
     params = {name: value + dtype_of(dtype, 0.01) for name, value in model.init(0, dtype).items()}
     grads = {name: np.empty_like(value) for name, value in params.items()}
@@ -58,55 +58,53 @@ def as_bytes(arrays: dict[str, Any]) -> dict[str, bytes]:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("widths", WIDTHS, ids=str)
-def test_python_and_compiled_code_come_to_the_same_bits(
+def test_python_and_compiled_code_give_the_same_bits(
     widths: Any, activation: Any, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in (0, 1, 2, 32, 131):
-        walked(monkeypatch)
-        expected = as_bytes(passed(widths, activation, dtype, n))
-        compiled(monkeypatch)
+        run_in_python(monkeypatch)
+        expected = as_bytes(compute_all(widths, activation, dtype, n))
+        run_compiled(monkeypatch)
         for threads in "123":
             monkeypatch.setenv("MXTRAIN_THREADS", threads)
-            assert as_bytes(passed(widths, activation, dtype, n)) == expected
+            assert as_bytes(compute_all(widths, activation, dtype, n)) == expected
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_products_that_are_computed_whole_differ_by_rounding_alone(
-    activation: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = passed(WIDE, activation, "float64", 131)
-    whole(monkeypatch)
-    for name, expected in passed(WIDE, activation, "float64", 131).items():
+def test_untiled_products_differ_only_by_rounding(activation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = compute_all(WIDE, activation, "float64", 131)
+    run_untiled(monkeypatch)
+    for name, expected in compute_all(WIDE, activation, "float64", 131).items():
         np.testing.assert_allclose(found[name], expected, rtol=1e-9, atol=1e-11)
 
 
 @needs_gemm
-def test_what_is_not_finite_is_the_same_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nonfinite_values_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
-    for way in (walked, compiled):
-        way(monkeypatch)
+    for select in (run_in_python, run_compiled):
+        select(monkeypatch)
         out = np.empty((3, 4))
-        right = np.eye(4)
-        right[1, 1], right[2, 2], right[3, 3] = np.nan, np.inf, -np.inf
-        product = MatMul(None, right, out, bias=np.zeros(4), activation=ACTIVATIONS["relu"])
+        b = np.eye(4)
+        b[1, 1], b[2, 2], b[3, 3] = np.nan, np.inf, -np.inf
+        product = MatMul(None, b, out, bias=np.zeros(4), activation=ACTIVATIONS["relu"])
         MatMulPlan([[product]], (3, 4)).run(np.ones((3, 4)))
         found.append(np.nan_to_num(out, nan=-7).tobytes())
     assert found[0] == found[1]
 
 
 @needs_gemm
-def test_a_compiled_relu_makes_no_negative_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    for way in (walked, compiled):
-        way(monkeypatch)
+def test_relu_returns_no_negative_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    for select in (run_in_python, run_compiled):
+        select(monkeypatch)
         for columns in (1, 3, 8, 37):
             out = np.empty((1, columns), "float32")
-            right, bias = np.full((1, columns), -1e-45, "float32"), np.full(columns, -0.0, "float32")
-            product = MatMul(None, right, out, bias=bias, activation=ACTIVATIONS["relu"])
+            b, bias = np.full((1, columns), -1e-45, "float32"), np.full(columns, -0.0, "float32")
+            product = MatMul(None, b, out, bias=bias, activation=ACTIVATIONS["relu"])
             MatMulPlan([[product]], (1, 1)).run(np.full((1, 1), 1e-10, "float32"))
             assert not np.signbit(out).any()
 
 
-def test_inputs_may_lie_anywhere() -> None:
+def test_inputs_of_any_memory_layout() -> None:
     model = MLP((20, 8, 3), "relu", "softmax_cross_entropy")
     params = model.init(0, "float32")
     inputs = np.random.default_rng(0).standard_normal((40, 20)).astype("float32")
@@ -115,7 +113,7 @@ def test_inputs_may_lie_anywhere() -> None:
         assert model.predict(params, same).tobytes() == expected
 
 
-def test_other_parameters_of_the_same_shapes_are_told_apart() -> None:
+def test_plans_are_not_reused_for_other_parameters_of_the_same_shapes() -> None:
     model = MLP((4, 3), "relu", "softmax_cross_entropy")
     inputs = np.ones((2, 4))
     first, second = model.init(0, "float64"), model.init(1, "float64")
@@ -124,7 +122,7 @@ def test_other_parameters_of_the_same_shapes_are_told_apart() -> None:
     assert (model.predict(second, inputs) == model.predict(dict(second), inputs)).all()
 
 
-def test_tiles_cover_a_product_once() -> None:
+def test_tiles_cover_a_product_exactly_once() -> None:
     for rows, columns, inner in [(128, 256, 784), (1, 5000, 5000), (3, 3, 10**6), (1000, 17, 900), (784, 256, 128)]:
         covered = np.zeros((rows, columns), int)
         for top, bottom, left, right in split_into_tiles(rows, columns, inner):
@@ -135,14 +133,14 @@ def test_tiles_cover_a_product_once() -> None:
 
 
 @needs_gemm
-def test_python_threads_may_pass_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled(monkeypatch)
+def test_python_threads_may_run_plans_concurrently(monkeypatch: pytest.MonkeyPatch) -> None:
+    run_compiled(monkeypatch)
     monkeypatch.setenv("MXTRAIN_THREADS", "3")
-    expected = as_bytes(passed(WIDE, "relu", "float32", 128))
+    expected = as_bytes(compute_all(WIDE, "relu", "float32", 128))
     found: list[Any] = []
 
     def work() -> None:
-        found.extend(as_bytes(passed(WIDE, "relu", "float32", 128)) for _ in range(10))
+        found.extend(as_bytes(compute_all(WIDE, "relu", "float32", 128)) for _ in range(10))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -154,24 +152,24 @@ def test_python_threads_may_pass_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @needs_gemm
 @pytest.mark.parametrize("environment", [{"NUMBA_DISABLE_JIT": "1"}, {"OPENBLAS_NUM_THREADS": "1"}, {}])
-def test_it_is_the_same_in_any_environment(environment: dict[str, str]) -> None:
-    """Without a compiler; where BLAS has one thread; and where it has as many as there are cores."""
+def test_bits_do_not_depend_on_the_environment(environment: dict[str, str]) -> None:
+    """Without compiled code, with one BLAS thread, and with one BLAS thread per core."""
     code = """
 import hashlib, numba
-from tests.nn.matmul.test_plan import WIDE, passed
+from tests.nn.matmul.test_plan import WIDE, compute_all
 for _ in range(2):
-    print(hashlib.sha256(b"".join(x.tobytes() for x in passed(WIDE, "relu", "float32", 128).values())).hexdigest())
+    print(hashlib.sha256(b"".join(x.tobytes() for x in compute_all(WIDE, "relu", "float32", 128).values())).hexdigest())
 """
-    ran = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=True
     )
-    here = passed(WIDE, "relu", "float32", 128)
-    digest = hashlib.sha256(b"".join(value.tobytes() for value in here.values())).hexdigest()
-    assert ran.stdout.split() == [digest] * 2
+    results = compute_all(WIDE, "relu", "float32", 128)
+    digest = hashlib.sha256(b"".join(value.tobytes() for value in results.values())).hexdigest()
+    assert process.stdout.split() == [digest] * 2
 
 
-def test_arrays_that_are_not_as_they_must_be_are_never_written_by_address() -> None:
-    """Fortran's order, another dtype, strides, or shapes that do not fit: NumPy computes it, or says what is wrong."""
+def test_irregular_arrays_are_never_written_by_address() -> None:
+    """For Fortran order, another dtype, or wrong shapes, NumPy computes the product or raises an error."""
     model = MLP((4, 3), "relu", "softmax_cross_entropy")
     params, inputs = model.init(0, "float32"), np.ones((2, 4), "float32")
     expected = model.predict(params, inputs)
@@ -188,13 +186,13 @@ def test_arrays_that_are_not_as_they_must_be_are_never_written_by_address() -> N
 
 
 @pytest.mark.parametrize("dtype", ["float16", "longdouble"])
-def test_numpy_computes_what_blas_has_no_function_for(dtype: str) -> None:
-    found = passed((4, 3, 1), "relu", dtype, 5)
-    for name, expected in passed((4, 3, 1), "relu", "float64", 5).items():
+def test_numpy_computes_dtypes_that_blas_does_not_support(dtype: str) -> None:
+    found = compute_all((4, 3, 1), "relu", dtype, 5)
+    for name, expected in compute_all((4, 3, 1), "relu", "float64", 5).items():
         np.testing.assert_allclose(found[name].astype("float64"), expected, rtol=0.02, atol=0.02)
 
 
-def test_a_copy_of_a_model_has_passes_of_its_own() -> None:
+def test_a_copy_of_a_model_has_its_own_plans() -> None:
     model = MLP((4, 3), "relu", "softmax_cross_entropy")
     params, inputs = model.init(0, "float32"), np.ones((2, 4), "float32")
     expected = model.predict(params, inputs)
@@ -222,7 +220,7 @@ def test_threads_may_share_a_model() -> None:
     assert wrong == []
 
 
-def test_of_the_passes_that_a_model_keeps_the_oldest_goes() -> None:
+def test_a_model_drops_its_oldest_plans() -> None:
     model = MLP((2, 3), "relu", "softmax_cross_entropy")
     params = model.init(0, "float32")
     for n in range(1, 21):

@@ -1,4 +1,4 @@
-"""The CUDA kernel, proven without a GPU: its body gives NumPy's bits on the host, and it compiles for the devices."""
+"""CUDA kernels tested without a GPU: the body gives the bits of NumPy on the host, and the kernel compiles for CUDA."""
 
 import ctypes
 import re
@@ -35,7 +35,7 @@ template <typename T> bool mx_less_equal(T a, T b) { return a <= b; }
 
 
 def host_source(program: Program) -> str:
-    """A loop on the host around the very body that runs on the device."""
+    """Wrap the kernel body in a C++ loop for the host."""
     arrays = range(len(program.arrays))
     arguments = ", ".join(["std::size_t n", "const T* s", *(f"T* p{i}" for i in arrays)])
     scalars = "\n".join(f"const T s{i} = s[{i}];" for i in range(len(program.scalars)))
@@ -54,7 +54,7 @@ extern "C" void run_float64({arguments.replace("T*", "double*")}) {{ run<double>
 
 
 class HostBackend:
-    """Runs the CUDA body on the host; for these tests alone."""
+    """Backend that runs kernel bodies on the host."""
 
     name = "host"
     kinds = ("numpy",)
@@ -90,7 +90,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> HostBackend:
 
 
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: f"{case['optimizer']}, {case['what']}")
-def test_the_body_gives_the_golden_numbers(case: Any, host: HostBackend) -> None:
+def test_the_body_gives_the_golden_values(case: Any, host: HostBackend) -> None:
     optimizer = mxtrain.Optimizer(mxtrain.build(case["config"]).rule, host)
     weight = np.array(GOLDEN["weight"], dtype="float32")
     for t, gradient in enumerate(GOLDEN["gradients"], start=1):
@@ -115,15 +115,15 @@ def test_the_body_gives_numpys_bits(config: Any, dtype: str, host: HostBackend) 
     assert (both_nan | (weight.view(f"u{weight.itemsize}") == other.view(f"u{other.itemsize}"))).all()
 
 
-CHOICE = trace("choice", lambda W, g: {"W": where(g < 0, -W, sqrt(g))}, ("W", "g"), ())
+WHERE = trace("choice", lambda W, g: {"W": where(g < 0, -W, sqrt(g))}, ("W", "g"), ())
 PROGRAMS = {
     **{name: mxtrain.build(config | STAGES["all"]).rule.program() for name, config in CONFIGS.items()},
-    "where": CHOICE,
+    "where": WHERE,
 }
 
 
 def kernel_source(program: Program, ctype: str) -> str:
-    """A kernel around the body, in the manner of CuPy's elementwise kernels."""
+    """Wrap the body in a kernel like those of CuPy's ElementwiseKernel."""
     arrays, scalars = range(len(program.arrays)), range(len(program.scalars))
     parameters = ", ".join([*(f"T* p{i}" for i in arrays), *(f"T s{i}" for i in scalars), "size_t n"])
     elements = "\n".join(f"T& a{i} = p{i}[i];" for i in arrays)
@@ -139,7 +139,7 @@ if (i >= n) return;
 
 
 class Compiler:
-    """NVIDIA's runtime compiler, through its C interface."""
+    """NVIDIA's runtime compiler NVRTC, called through its C interface."""
 
     def __init__(self) -> None:
         nvidia = pytest.importorskip("nvidia", reason="the package nvidia-cuda-nvrtc is not installed here")
@@ -151,13 +151,13 @@ class Compiler:
     def ptx(self, source: str, architecture: str) -> str:
         program, size = ctypes.c_void_p(), ctypes.c_size_t()
         self.library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None)
-        # What CuPy appends to the options that it is given, and the architecture.
+        # The options that CuPy appends, and the architecture.
         options = [b"--fmad=false", b"-ftz=true", f"--gpu-architecture={architecture}".encode()]
         failed = self.library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
-        what = "ProgramLog" if failed else "PTX"
-        getattr(self.library, f"nvrtcGet{what}Size")(program, ctypes.byref(size))
+        result = "ProgramLog" if failed else "PTX"
+        getattr(self.library, f"nvrtcGet{result}Size")(program, ctypes.byref(size))
         text = ctypes.create_string_buffer(size.value)
-        getattr(self.library, f"nvrtcGet{what}")(program, text)
+        getattr(self.library, f"nvrtcGet{result}")(program, text)
         assert not failed, text.value.decode()
         return text.value.decode()
 
@@ -177,6 +177,6 @@ def test_the_kernel_compiles_and_rounds_every_operation(
     instructions = re.findall(r"\b(?:add|sub|mul|div|sqrt|abs|neg|fma|mad)\.[\w.]*f(?:32|64)", ptx)
     assert instructions
     for instruction in instructions:
-        assert not instruction.startswith(("fma", "mad")), "contracted"
-        assert ".ftz" not in instruction, "denormal numbers are lost"
-        assert ".rn." in instruction or instruction.startswith(("abs", "neg")), "not rounded to nearest"
+        assert not instruction.startswith(("fma", "mad")), "an operation was contracted"
+        assert ".ftz" not in instruction, "denormal numbers are flushed to zero"
+        assert ".rn." in instruction or instruction.startswith(("abs", "neg")), "a result is not rounded to nearest"

@@ -1,4 +1,4 @@
-"""On a CUDA device every rule gives NumPy's bits, and a run stays there: `make test-gpu`, with CuPy in .venv."""
+"""Rules and runs on a CUDA device, with CuPy in .venv: `make test-gpu`."""
 
 from importlib import import_module
 from pathlib import Path
@@ -17,8 +17,8 @@ from tests.tables import CONFIGS, GOLDEN, SHAPES, STAGES, awkward
 ROOT = Path(__file__).parents[3]
 
 
-def device() -> ModuleType | str:
-    """CuPy, or why it cannot be used."""
+def import_cupy() -> ModuleType | str:
+    """Return CuPy, or the reason why it cannot be used."""
     try:
         select_backend("cupy")
     except mxtrain.BackendError as error:
@@ -26,12 +26,12 @@ def device() -> ModuleType | str:
     return import_module("cupy")
 
 
-cupy: Any = device()
+cupy: Any = import_cupy()
 pytestmark = pytest.mark.skipif(isinstance(cupy, str), reason=f"needs a CUDA device: {cupy}")
 
 
-def updated(config: Any, weight: np.ndarray, gradients: list[np.ndarray], on_gpu: bool) -> list[np.ndarray]:
-    """The weight and its slots after some updates, on the host."""
+def update_weight(config: Any, weight: np.ndarray, gradients: list[np.ndarray], on_gpu: bool) -> list[np.ndarray]:
+    """Return the weight and its slots after some updates, on the host."""
     move = cupy.asarray if on_gpu else np.array
     optimizer = mxtrain.build(config, backend="cupy" if on_gpu else "numpy", on_nonfinite="ignore")
     weight = move(weight)
@@ -45,16 +45,16 @@ def updated(config: Any, weight: np.ndarray, gradients: list[np.ndarray], on_gpu
 @pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES.keys())
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 def test_every_rule_gives_numpys_bits(config: Any, stage: Any, dtype: str) -> None:
-    """With denormals, infinities, NaN and signed zeros among the inputs."""
+    """The inputs include denormals, infinities, NaN and signed zeros."""
     for shape in SHAPES.values():
         weight, *gradients = (array.reshape(shape) for array in awkward(int(np.prod(shape)), dtype, count=4))
-        there, here = (updated(config | stage, weight, gradients, on_gpu) for on_gpu in (True, False))
-        assert len(there) == len(here)
-        assert all(same_bits(one.reshape(-1), other.reshape(-1)) for one, other in zip(there, here, strict=True))
+        on_gpu, on_cpu = (update_weight(config | stage, weight, gradients, use_gpu) for use_gpu in (True, False))
+        assert len(on_gpu) == len(on_cpu)
+        assert all(same_bits(one.reshape(-1), other.reshape(-1)) for one, other in zip(on_gpu, on_cpu, strict=True))
 
 
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: f"{case['optimizer']}, {case['what']}")
-def test_golden_numbers_match_bit_for_bit(case: Any) -> None:
+def test_golden_values_match_bit_for_bit(case: Any) -> None:
     weight = cupy.array(GOLDEN["weight"], dtype="float32").reshape(GOLDEN["shape"])
     optimizer = mxtrain.build(case["config"], backend="cupy")
     for t, gradient in enumerate(GOLDEN["gradients"], start=1):
@@ -81,21 +81,21 @@ def test_flat_loose_and_grouped_parameters_give_numpys_bits() -> None:
         assert same_bits(flat[name].get(), array)
 
 
-def test_a_weight_and_its_gradient_must_be_in_one_place() -> None:
+def test_a_weight_and_its_gradient_must_be_on_the_same_device() -> None:
     optimizer = mxtrain.build({"kind": "sgd"})
     with pytest.raises(mxtrain.ArrayTypeError, match=r"weight 0 is on the CPU \(NumPy\), its gradient on the GPU"):
         optimizer.update(0, cupy.ones(3, "float32"), np.ones(3, "float32"))
 
 
 @pytest.mark.parametrize("file", ["adam.yaml", "sgd.yaml"])
-def test_a_run_trains_there_and_resumes_to_the_byte(file: str, tmp_path: Path) -> None:
-    """The products of its matrices are cuBLAS's, so the losses are near those of the CPU, not equal."""
+def test_a_run_trains_on_the_gpu_and_resumes_to_the_byte(file: str, tmp_path: Path) -> None:
+    """Losses are close to those of the CPU, not equal, because cuBLAS computes the matrix products."""
     path, overrides = ROOT / "configs" / file, ["fit.epochs=3"]
-    there = mxtrain.fit(path, run_dir=tmp_path / "there", overrides=[*overrides, "backend=cupy"])
-    here = mxtrain.fit(path, run_dir=tmp_path / "here", overrides=[*overrides, "backend=numpy"])
-    assert there.history[-1]["val_loss"] == pytest.approx(here.history[-1]["val_loss"], rel=0.02)
-    mxtrain.fit(path, run_dir=tmp_path / "cut", overrides=["fit.epochs=1", "backend=cupy"])
-    cut = mxtrain.resume(tmp_path / "cut", overrides=overrides)
-    assert {name: array.tobytes() for name, array in cut.parameters.items()} == {
-        name: array.tobytes() for name, array in there.parameters.items()
+    on_gpu = mxtrain.fit(path, run_dir=tmp_path / "gpu", overrides=[*overrides, "backend=cupy"])
+    on_cpu = mxtrain.fit(path, run_dir=tmp_path / "cpu", overrides=[*overrides, "backend=numpy"])
+    assert on_gpu.history[-1]["val_loss"] == pytest.approx(on_cpu.history[-1]["val_loss"], rel=0.02)
+    mxtrain.fit(path, run_dir=tmp_path / "resumed", overrides=["fit.epochs=1", "backend=cupy"])
+    resumed = mxtrain.resume(tmp_path / "resumed", overrides=overrides)
+    assert {name: array.tobytes() for name, array in resumed.parameters.items()} == {
+        name: array.tobytes() for name, array in on_gpu.parameters.items()
     }

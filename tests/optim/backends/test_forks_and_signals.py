@@ -1,4 +1,4 @@
-"""Forks while another thread compiles, and signals in the middle of an update."""
+"""Forks while another thread compiles, and signals during an update."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ def step(backend="compiled", size=8):
 
 
 def run(code: str, cache: Path, **environment: str) -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", STEP + code],
         env=os.environ | {"MXTRAIN_CACHE_DIR": str(cache)} | environment,
         capture_output=True,
@@ -27,12 +27,12 @@ def run(code: str, cache: Path, **environment: str) -> None:
         check=False,
         timeout=120,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (process.returncode, process.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_a_fork_waits_while_another_thread_imports_the_compiler_or_compiles(tmp_path: Path) -> None:
-    """A child would wait forever for a lock of the compiler that another thread held; the alarm ends it."""
+def test_a_fork_waits_while_another_thread_imports_numba_or_compiles(tmp_path: Path) -> None:
+    """Without the wait, a child would block on a compiler lock that another thread held; an alarm would end it."""
     code = """
 import os, signal, threading, time
 thread = threading.Thread(target=step)
@@ -52,7 +52,7 @@ assert codes == [0] * 3, codes
     run(code, tmp_path)
 
 
-def test_a_fork_inside_the_lock_leaves_it_with_its_thread() -> None:
+def test_a_fork_by_the_thread_that_holds_the_lock() -> None:
     lock = ForkLock()
     with lock:
         lock.before_fork()
@@ -61,13 +61,13 @@ def test_a_fork_inside_the_lock_leaves_it_with_its_thread() -> None:
             pass
     lock.before_fork()
     lock.after_fork_in_parent()
-    lock.after_fork_in_parent()  # where the wait before the fork was interrupted
+    lock.after_fork_in_parent()  # as after an interrupted wait before a fork
     with lock:
         pass
 
 
-def test_signals_in_the_middle_of_updates_leave_the_threads_usable(tmp_path: Path) -> None:
-    """Each update is complete or has not started, and its count agrees; afterwards the helpers still work."""
+def test_signals_during_updates_leave_the_pool_usable(tmp_path: Path) -> None:
+    """Each update is complete or has not started; afterwards the workers still run jobs."""
     code = """
 import random, signal
 from mxtrain.optim.backends import thread_pool
@@ -93,7 +93,7 @@ assert caught > 500, caught
 pool = thread_pool.shared_pool()
 run = pool.run
 results = []
-pool.run = lambda *given: results.append(run(*given)) or results[-1]
+pool.run = lambda *arguments: results.append(run(*arguments)) or results[-1]
 for _ in range(5):
     optimizer.update(0, gradient, weight)
 assert results == [True] * 5, results

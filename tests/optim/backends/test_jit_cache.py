@@ -1,4 +1,4 @@
-"""Cached machine code: checked before it is run, and only from files that other users cannot write."""
+"""The JIT cache verifies machine code before it is used, and ignores files that other users can write."""
 
 import os
 import pickle
@@ -29,41 +29,43 @@ POSIX = pytest.mark.skipif(sys.platform == "win32", reason="folders have no POSI
 
 def run_script(cache: Path) -> tuple[int, str, str]:
     environment = os.environ | {"MXTRAIN_CACHE_DIR": str(cache), "NUMBA_CACHE_DIR": str(cache)}
-    done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout.strip(), done.stderr
+    process = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=False
+    )
+    return process.returncode, process.stdout.strip(), process.stderr
 
 
 def double(x: float) -> float:
     return x + x
 
 
-def compiled() -> float:
-    """Return the result of the compiled function, or of the one in the cache, for 3."""
+def call_compiled() -> float:
+    """Call `double`, compiled or loaded from the cache, with 3."""
     return compile_callback(double, "float64(float64)", b"", error_model="numpy").ctypes(3.0)
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder that is not made yet, for this process."""
-    folder = tmp_path / "in between" / "cache"
+    """Cache folder of this process, which does not exist yet."""
+    folder = tmp_path / "parent" / "cache"
     monkeypatch.setenv("MXTRAIN_CACHE_DIR", str(folder))
     return folder
 
 
 @pytest.fixture
 def unpickled(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The content that was unpickled."""
+    """Contents that are unpickled during the test."""
     seen = []
     monkeypatch.setattr(jit_cache.pickle, "loads", lambda content: seen.append(content) or pickle._loads(content))
     return seen
 
 
-def test_machine_code_is_cached_for_its_owner_alone(cache, unpickled):
-    assert compiled() == 6
+def test_machine_code_is_cached_with_private_permissions(cache, unpickled):
+    assert call_compiled() == 6
     (file,) = (path for path in cache.rglob("*") if path.is_file())
     before = file.stat().st_mtime_ns
     assert not unpickled
-    assert compiled() == 6
+    assert call_compiled() == 6
     assert len(unpickled) == 1
     assert file.stat().st_mtime_ns == before
     if sys.platform != "win32":
@@ -71,60 +73,63 @@ def test_machine_code_is_cached_for_its_owner_alone(cache, unpickled):
             assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
-def test_another_process_finds_the_code(tmp_path):
+def test_another_process_loads_the_code(tmp_path):
     mxtrain.build({"kind": "adam"}, backend="compiled").update(0, np.ones(8, "float32"), np.ones(8, "float32"))
-    folder, own = tmp_path / "machine_code", code_folder()
+    folder, own_folder = tmp_path / "machine_code", code_folder()
     folder.mkdir(mode=0o700)
-    for file in own.glob("native.*") if own else ():  # what takes seconds to compile
-        shutil.copy(file, folder)
+    if own_folder:  # copied because it takes seconds to compile
+        scheduler_files = [*own_folder.glob("scheduler.*.nbc")]
+        assert scheduler_files
+        for file in scheduler_files:
+            shutil.copy(file, folder)
     assert run_script(tmp_path) == (0, "0.999", "")
-    kept = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert any(name.startswith("mxtrain_loop_adam") for name in kept)
+    modified = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert any(name.startswith("mxtrain_loop_adam") for name in modified)
     assert run_script(tmp_path) == (0, "0.999", "")
-    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == kept
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == modified
 
 
-def _flipped(content: bytes, bit: int) -> bytes:
+def _flip_bit(content: bytes, bit: int) -> bytes:
     changed = bytearray(content)
     changed[bit // 8] ^= 1 << bit % 8
     return bytes(changed)
 
 
-def test_a_damaged_file_is_never_unpickled_and_is_written_again(cache, unpickled):
-    compiled()
+def test_a_damaged_file_is_not_unpickled_and_is_replaced(cache, unpickled):
+    call_compiled()
     (file,) = (path for path in cache.rglob("*") if path.is_file())
     whole = file.read_bytes()
     size = 8 * len(whole)
     generator = np.random.default_rng(0)
-    damaged = [_flipped(whole, int(bit)) for bit in (0, 255, 256, size - 1, *generator.integers(size, size=12))]
+    damaged = [_flip_bit(whole, int(bit)) for bit in (0, 255, 256, size - 1, *generator.integers(size, size=12))]
     damaged += [whole[:length] for length in (0, 1, 31, 32, 33, len(whole) // 2, len(whole) - 1)]
     damaged += [whole + b"\0", b"\0" * len(whole)]
     for content in damaged:
         file.write_bytes(content)
-        assert compiled() == 6
+        assert call_compiled() == 6
         assert not unpickled
         assert file.read_bytes() != content
-    assert compiled() == 6
+    assert call_compiled() == 6
     assert len(unpickled) == 1
 
 
-def test_a_file_in_the_place_of_another_is_not_used(cache, unpickled):
-    compiled()
+def test_a_file_under_the_name_of_another_is_not_used(cache, unpickled):
+    call_compiled()
     compile_callback(double, "float32(float32)", b"", error_model="numpy")
-    one, other = (path for path in cache.rglob("*") if path.is_file())
-    shutil.copy(one, other)
-    compiled()
+    first, second = (path for path in cache.rglob("*") if path.is_file())
+    shutil.copy(first, second)
+    call_compiled()
     assert compile_callback(double, "float32(float32)", b"", error_model="numpy").ctypes(3.0) == 6
     assert len(unpickled) == 1
 
 
 def test_code_of_another_source_is_not_used(cache, unpickled):
-    compiled()
+    call_compiled()
     compile_callback(double, "float64(float64)", b"another", error_model="numpy")
     assert not unpickled
 
 
-class Planted:
+class MaliciousPickle:
     def __init__(self, marker: Path) -> None:
         self.marker = marker
 
@@ -133,78 +138,78 @@ class Planted:
 
 
 def test_files_of_other_programs_are_not_unpickled(cache, tmp_path):
-    compiled()
+    call_compiled()
     (file,) = (path for path in cache.rglob("*") if path.is_file())
-    payload = pickle.dumps(Planted(tmp_path / "executed"))
+    payload = pickle.dumps(MaliciousPickle(tmp_path / "executed"))
     for content in (payload, file.read_bytes()[:32] + payload, sha256(payload).digest() + payload):
         file.write_bytes(content)
-        assert compiled() == 6
+        assert call_compiled() == 6
     assert not (tmp_path / "executed").exists()
 
 
-def test_it_runs_where_nothing_can_be_cached(cache):
+def test_code_runs_if_the_cache_cannot_be_written(cache):
     cache.parent.mkdir()
-    cache.write_text("in the way")
-    assert compiled() == compiled() == 6
+    cache.write_text("a file instead of a folder")
+    assert call_compiled() == call_compiled() == 6
 
 
 @POSIX
 @pytest.mark.parametrize("inner", [False, True])
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
 def test_a_folder_that_others_can_write_to_is_not_used(mode, inner, cache, unpickled):
-    compiled()
+    call_compiled()
     (cache / "machine_code" if inner else cache).chmod(mode)
     before = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
     with pytest.warns(CacheWarning, match=r"not cached: the folder .* is writable by other users; remove it, or set"):
-        assert compiled() == 6
-    assert compiled() == 6  # and it is said once
+        assert call_compiled() == 6
+    assert call_compiled() == 6  # without a second warning
     assert not unpickled
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == before
 
 
 @POSIX
 @pytest.mark.parametrize("link", [False, True])
-def test_a_link_to_a_folder_is_judged_by_the_folder(link, cache, tmp_path, unpickled):
+def test_permissions_of_a_linked_folder_are_checked(link, cache, tmp_path, unpickled):
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     cache.parent.mkdir()
     cache.symlink_to(tmp_path / "elsewhere")
-    assert compiled() == compiled() == 6
+    assert call_compiled() == call_compiled() == 6
     assert len(unpickled) == 1
     (tmp_path / "elsewhere").chmod(0o777)
     with pytest.warns(CacheWarning):
-        compiled()
+        call_compiled()
     assert len(unpickled) == 1
 
 
 @POSIX
-@pytest.mark.parametrize("what", ["folder", "inner", "file", "link"])
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away")
-def test_what_belongs_to_another_user_is_not_used(what, cache, tmp_path, unpickled, monkeypatch):
-    compiled()
+@pytest.mark.parametrize("target", ["folder", "inner", "file", "link"])
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can change the owner of a file")
+def test_files_of_another_user_are_not_used(target, cache, tmp_path, unpickled, monkeypatch):
+    call_compiled()
     (file,) = (path for path in cache.rglob("*") if path.is_file())
-    if what == "link":
+    if target == "link":
         link = tmp_path / "link"
         link.symlink_to(cache)
         monkeypatch.setenv("MXTRAIN_CACHE_DIR", str(link))
     os.chown(
-        {"folder": cache, "inner": file.parent, "file": file, "link": tmp_path / "link"}[what],
+        {"folder": cache, "inner": file.parent, "file": file, "link": tmp_path / "link"}[target],
         12345,
         12345,
         follow_symlinks=False,
     )
-    if what == "file":
-        assert compiled() == 6
-        assert file.stat().st_uid == os.geteuid(), "it was written again"
+    if target == "file":
+        assert call_compiled() == 6
+        assert file.stat().st_uid == os.geteuid(), "the file was not replaced"
     else:
         with pytest.warns(CacheWarning, match=r"another user; "):
-            assert compiled() == 6
+            assert call_compiled() == 6
     assert not unpickled
 
 
 @POSIX
 @pytest.mark.parametrize("kind", ["writable", "link", "fifo", "folder"])
 def test_a_file_that_is_not_a_private_regular_file_is_not_read(kind, cache, tmp_path, unpickled):
-    compiled()
+    call_compiled()
     (file,) = (path for path in cache.rglob("*") if path.is_file())
     if kind == "writable":
         file.chmod(0o666)
@@ -213,5 +218,5 @@ def test_a_file_that_is_not_a_private_regular_file_is_not_read(kind, cache, tmp_
         {"link": lambda: file.symlink_to(tmp_path / "other"), "fifo": lambda: os.mkfifo(file), "folder": file.mkdir}[
             kind
         ]()
-    assert compiled() == 6
+    assert call_compiled() == 6
     assert not unpickled

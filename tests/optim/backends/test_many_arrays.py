@@ -1,4 +1,4 @@
-"""Many loose arrays in one compiled call: the same bits as NumPy's, one array at a time."""
+"""Many loose arrays in one compiled call, compared with NumPy one array at a time."""
 
 from typing import Any
 
@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import mxtrain
+from mxtrain.optim.backends import overlap
 from tests.tables import CONFIGS, STAGES, awkward
 
 SIZES = [0, 1, 7, 4095, 0, 4096, 4097, 131_000, 1, 70_001]
-"""Together they are shared among threads, and ranges begin and end within arrays."""
+"""Large enough in total for several threads; chunks start and end within arrays."""
 
 
 def loose(dtype: str, seed: int) -> dict[str, np.ndarray]:
@@ -18,15 +19,15 @@ def loose(dtype: str, seed: int) -> dict[str, np.ndarray]:
 
 def assert_same(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> None:
     for name, one in ours.items():
-        np.testing.assert_array_equal(one, theirs[name], err_msg=name)  # of NaN only that both are
+        np.testing.assert_array_equal(one, theirs[name], err_msg=name)  # treats NaN as equal
         unequal = one.view(f"u{one.itemsize}") != theirs[name].view(f"u{one.itemsize}")
-        assert np.isnan(one[unequal]).all(), name  # zeros too have the same sign
+        assert np.isnan(one[unequal]).all(), name  # zeros have the same sign
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("stage", ["plain", "all"])
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
-def test_bits_equal_numpys_one_by_one(config: Any, stage: str, dtype: str) -> None:
+def test_bits_equal_those_of_numpy(config: Any, stage: str, dtype: str) -> None:
     together, each = (
         mxtrain.build(config | STAGES[stage], backend=name, on_nonfinite="ignore") for name in ("compiled", "numpy")
     )
@@ -40,8 +41,8 @@ def test_bits_equal_numpys_one_by_one(config: Any, stage: str, dtype: str) -> No
     assert_same(ours, theirs)
 
 
-def laid_out(draw: Any) -> dict[str, np.ndarray]:
-    """Arrays of every layout, filled by `draw(shape)`."""
+def arrays_of_all_layouts(draw: Any) -> dict[str, np.ndarray]:
+    """Return arrays of every memory layout, filled by `draw(shape)`."""
     memory = bytearray(4 * 60 + 1)
     unaligned = np.frombuffer(memory, dtype="float32", count=60, offset=1).reshape(6, 10)
     unaligned[:] = draw((6, 10))
@@ -57,15 +58,15 @@ def laid_out(draw: Any) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.parametrize("flipped", [False, True], ids=["alike", "weights and gradients laid out differently"])
-def test_any_layout_among_them(flipped: bool) -> None:
+@pytest.mark.parametrize("contiguous_gradients", [False, True], ids=["same layouts", "other layouts of the gradients"])
+def test_arrays_of_all_layouts(contiguous_gradients: bool) -> None:
     generator = np.random.default_rng(0)
 
     def draw(shape: tuple[int, ...]) -> np.ndarray:
         return np.asarray(generator.standard_normal(shape), dtype="float32")
 
-    ours, gradients = laid_out(draw), laid_out(draw)
-    if flipped:
+    ours, gradients = arrays_of_all_layouts(draw), arrays_of_all_layouts(draw)
+    if contiguous_gradients:
         gradients = {name: np.asarray(gradient, order="C").copy() for name, gradient in gradients.items()}
     theirs = {name: np.array(weight) for name, weight in ours.items()}
     together, each = (
@@ -88,12 +89,12 @@ def test_a_memory_map_is_an_array(tmp_path: Any) -> None:
     assert ours["w"].tobytes() == theirs["w"].tobytes()
 
 
-def test_what_changes_between_steps_is_seen() -> None:
-    """Nothing of an array is remembered: neither its memory, nor its shape, nor that it may be written to."""
+def test_changes_of_arrays_between_steps_are_noticed() -> None:
+    """Address, shape and the writeable flag of an array are checked at every step."""
     optimizer = mxtrain.build({"kind": "sgd", "η": 1, "λ": 0}, backend="compiled")
     weight, gradient = np.zeros(4, "float32"), np.ones(4, "float32")
     optimizer.step({"w": weight}, {"w": gradient})
-    weight.resize(100_000, refcheck=False)  # elsewhere now, and longer
+    weight.resize(100_000, refcheck=False)  # moves to another address, and grows
     with pytest.raises(mxtrain.ArrayError, match="has shape"):
         optimizer.step({"w": weight}, {"w": gradient})
     gradient.resize(100_000, refcheck=False)  # NumPy adds zeros
@@ -102,3 +103,27 @@ def test_what_changes_between_steps_is_seen() -> None:
     weight.flags.writeable = False
     with pytest.raises(mxtrain.ArrayError, match="read-only"):
         optimizer.step({"w": weight}, {"w": gradient})
+
+
+def test_compiled_code_reads_the_memory_layouts_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The overlap check finds the scheduler by the name of its module; under another name it would be slow."""
+    optimizer = mxtrain.build({"kind": "sgd"}, backend="compiled")
+    from mxtrain.optim.backends import scheduler
+
+    calls: list[int] = []
+    read_layouts = scheduler.read_layouts
+
+    def count(records: np.ndarray, layouts: np.ndarray) -> Any:
+        calls.append(len(records))
+        return read_layouts(records, layouts)
+
+    monkeypatch.setattr(scheduler, "read_layouts", count)
+    memory = np.zeros((7, 6), "float32")
+    weights = {"a": memory[:3].T, "b": memory[3:]}
+    optimizer.step(weights, {name: np.ones_like(weight) for name, weight in weights.items()})
+    assert calls == [4]
+    table = overlap._layout_table([*weights.values()])
+    assert table.tolist() == [
+        [weights["a"].ctypes.data, 4, 2, 6, 4, 3, 24, 0, 0, 0, 0],
+        [weights["b"].ctypes.data, 4, 2, 4, 24, 6, 4, 0, 0, 0, 0],
+    ]

@@ -1,4 +1,4 @@
-"""The compiled backend gives NumPy's bits, whatever the rule, the size, the layout, the thread or the process."""
+"""The compiled backend gives the bits of NumPy for every rule, size, memory layout, thread and process."""
 
 import copy
 import multiprocessing
@@ -23,14 +23,14 @@ SIZES = [0, 1, 7, 4095, 4096, 4097, 1_000_003]
 
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
-    """Equal to the bit; of NaN only that both are."""
+    """Return whether two arrays are bitwise equal, with all NaN equal."""
     return bool(((a.view(f"u{a.itemsize}") == b.view(f"u{b.itemsize}")) | (np.isnan(a) & np.isnan(b))).all())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("stage", ["plain", "all"])
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
-def test_bits_equal_numpys(config: Any, stage: str, dtype: str) -> None:
+def test_bits_equal_those_of_numpy(config: Any, stage: str, dtype: str) -> None:
     config = config | STAGES[stage]
     for size in SIZES if stage == "all" else SIZES[:-1]:
         weight, *gradients = awkward(size, dtype, count=4)
@@ -43,7 +43,7 @@ def test_bits_equal_numpys(config: Any, stage: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("offset", [1, 2, 3, 4])
-def test_no_alignment_matters(offset: int) -> None:
+def test_any_alignment_gives_the_same_bits(offset: int) -> None:
     (base, gradient_base) = awkward(1001, "float32", count=2)
     memory = bytearray(4 * 1001 + 8)
     weight = np.frombuffer(memory, dtype="float32", count=1000, offset=offset)
@@ -64,7 +64,7 @@ def test_any_layout_gives_the_same_bits(view: Any) -> None:
     assert same_bits(one, other)
 
 
-def test_a_read_only_gradient_will_do() -> None:
+def test_a_gradient_may_be_read_only() -> None:
     weight, gradient = awkward(100, "float32", count=2)
     gradient.flags.writeable = False
     expected = weight.copy()
@@ -86,7 +86,7 @@ def test_where_and_comparisons() -> None:
     assert same_bits(one[1], other[1])
 
 
-def test_other_coefficients_compile_nothing() -> None:
+def test_other_hyperparameters_compile_nothing() -> None:
     weight, gradient = awkward(10, "float32", count=2)
     mxtrain.build({"kind": "adam"}, backend="compiled", on_nonfinite="ignore").update(0, gradient, weight)
     compiled = compile_loop.cache_info().misses
@@ -95,7 +95,7 @@ def test_other_coefficients_compile_nothing() -> None:
     assert compile_loop.cache_info().misses == compiled
 
 
-def test_python_threads_may_update_at_once() -> None:
+def test_python_threads_may_update_concurrently() -> None:
     def work(seed: int) -> np.ndarray:
         weight, *gradients = awkward(600_000, "float32", count=6, seed=seed)
         optimizer = mxtrain.build({"kind": "adam"}, backend="compiled", on_nonfinite="ignore")
@@ -120,11 +120,11 @@ def test_forked_processes_may_update() -> None:
     weight, gradient = awkward(600_000, "float32", count=2)
     mxtrain.build({"kind": "adam"}, backend="compiled", on_nonfinite="ignore").update(
         0, gradient, weight
-    )  # the threads are up now
+    )  # starts the workers
     context = multiprocessing.get_context("fork")
     results = context.Queue()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of every fork beside threads
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns about forks of multi-threaded processes
         child = context.Process(target=_update_in_child, args=(results,))
         child.start()
     try:
@@ -133,7 +133,7 @@ def test_forked_processes_may_update() -> None:
         child.join(timeout=60)
 
 
-def test_auto_goes_over_to_compiled_loops_once_they_pay() -> None:
+def test_auto_switches_to_compiled_loops_once_they_pay_off() -> None:
     code = """
 import sys, numpy as np, mxtrain
 weight, gradient = np.ones(8, dtype="float32"), np.ones(8, dtype="float32")
@@ -149,14 +149,14 @@ assert "numba" in sys.modules
     assert result.returncode == 0, result.stderr
 
 
-WITHOUT_A_COMPILER = {"missing": {}, "switched off": {"NUMBA_DISABLE_JIT": "1"}}
+WITHOUT_NUMBA = {"missing": {}, "disabled": {"NUMBA_DISABLE_JIT": "1"}}
 
 
-@pytest.mark.parametrize("why", WITHOUT_A_COMPILER)
-def test_without_a_compiler_auto_stays_with_numpy(why: str) -> None:
+@pytest.mark.parametrize("reason", WITHOUT_NUMBA)
+def test_without_numba_auto_uses_numpy(reason: str) -> None:
     code = f"""
 import sys, numpy as np, mxtrain
-if {why == "missing"}:
+if {reason == "missing"}:
     sys.modules["numba"] = None  # its import fails
 else:
     import numba
@@ -167,14 +167,14 @@ for _ in range(2):
 print(weight[0])
 mxtrain.build({{"kind": "sgd"}}, backend="compiled")
 """
-    environment = os.environ | WITHOUT_A_COMPILER[why]
+    environment = os.environ | WITHOUT_NUMBA[reason]
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert result.stdout.strip() == "-2.0", result.stderr
     assert "BackendError: the backend compiled needs Numba, which cannot be used here (" in result.stderr
 
 
-def test_arrays_that_are_changed_in_place_are_looked_up_anew() -> None:
-    """The backend remembers where small arrays lie; a dtype or a shape may be set on the array itself."""
+def test_the_last_call_is_not_reused_after_changes_in_place() -> None:
+    """The backend caches the addresses of small arrays; their dtype and shape may be set in place."""
     weight, gradient = np.zeros(8, "float32"), np.ones(8, "float32")
     optimizer = mxtrain.build({"kind": "sgd", "η": 1, "λ": 0}, backend="compiled")
     optimizer.update(0, gradient, weight)
@@ -188,12 +188,12 @@ def test_arrays_that_are_changed_in_place_are_looked_up_anew() -> None:
     assert (weight == -1).all()
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))])
-def test_a_copy_does_not_take_its_arrays_for_those_that_it_was_copied_with(copied: Any) -> None:
+@pytest.mark.parametrize("copy_both", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))])
+def test_a_copy_does_not_reuse_the_last_call(copy_both: Any) -> None:
     weight, gradient = np.zeros(8, "float32"), np.ones(8, "float32")
     optimizer = mxtrain.build({"kind": "sgd", "η": 1, "λ": 0}, backend="compiled")
     optimizer.update(0, gradient, weight)
-    other, (its_gradient, its_weight) = copied((optimizer, (gradient, weight)))
+    other, (its_gradient, its_weight) = copy_both((optimizer, (gradient, weight)))
     other.update(0, its_gradient, its_weight)
     assert (its_weight == -2).all()
     assert (weight == -1).all()
