@@ -130,7 +130,9 @@ def test_a_value_of_a_group_is_laid_over_and_searched(tmp_path: Path) -> None:
 
 
 def test_a_pattern_that_fits_no_parameter_is_told() -> None:
-    with pytest.raises(mxtrain.ConfigError, match="optimizer.groups.bias: matches no parameter; the parameters are W1, b1, W2, b2"):
+    with pytest.raises(
+        mxtrain.ConfigError, match="optimizer.groups.bias: matches no parameter; the parameters are W1, b1, W2, b2"
+    ):
         mxtrain.fit(run(groups={"b?": {}, "bias": {"λ": 0}}))
     wrong = CUSTOM | {"optimizer": {"kind": "sgd", "groups": {"w1": {}}}}
     with pytest.raises(mxtrain.ConfigError, match="optimizer.groups.w1: matches no parameter; the parameters are w, b"):
@@ -157,7 +159,9 @@ def test_a_pattern_that_never_holds_is_told() -> None:
     message = r"optimizer.groups.b1: never applies, as earlier patterns match b1; move it before them"
     with pytest.raises(mxtrain.ConfigError, match=message):
         mxtrain.fit(run(groups={"b*": {"λ": 0}, "b1": {"λ": 1}}))
-    with pytest.raises(mxtrain.ConfigError, match=r"optimizer.groups.\?: never applies, .* match w, b; move it before them"):
+    with pytest.raises(
+        mxtrain.ConfigError, match=r"optimizer.groups.\?: never applies, .* match w, b; move it before them"
+    ):
         mxtrain.fit(CUSTOM | {"optimizer": {"kind": "sgd", "groups": {"[ab]": {}, "w": {}, "?": {}}}}, model=line)
 
 
