@@ -3,32 +3,35 @@
 from mxtrain.data.batches import Batch, Batches, DiskSamples, InMemorySamples, Samples, in_order
 from mxtrain.data.dataset import Dataset, DatasetCache, FingerprintedDataset, data_fingerprint, prepare, read_data
 from mxtrain.data.fingerprint import fingerprint
+from mxtrain.data.in_memory_data import InMemoryData, read_in_memory_data
 from mxtrain.data.inference_data import Data, inputs_from_memory, load_for_prediction, samples_from_memory
-from mxtrain.data.preprocessing.preprocessing import Category, Number, Preprocessing
+from mxtrain.data.loading import load
+from mxtrain.data.preprocessing.features import NumericFeature, OneHotFeature
+from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.preprocessing.scalers import Standardization
 from mxtrain.data.preprocessing.table import Table
-from mxtrain.data.readers.columns import Columns, columns_of
-from mxtrain.data.sources import InMemoryData, load, read_in_memory_data
+from mxtrain.data.readers.columns import Columns
+from mxtrain.data.readers.in_memory import columns_of
 from mxtrain.data.splits import Split, split
 
 __all__ = [
     "Batch",
     "Batches",
-    "Category",
     "Columns",
     "Data",
-    "DatasetCache",
     "Dataset",
+    "DatasetCache",
     "DiskSamples",
-    "Number",
-    "InMemorySamples",
-    "Preprocessing",
     "FingerprintedDataset",
+    "InMemoryData",
+    "InMemorySamples",
+    "NumericFeature",
+    "OneHotFeature",
+    "Preprocessing",
     "Samples",
     "Split",
     "Standardization",
     "Table",
-    "InMemoryData",
     "columns_of",
     "data_fingerprint",
     "fingerprint",
@@ -38,7 +41,7 @@ __all__ = [
     "load_for_prediction",
     "prepare",
     "read_data",
+    "read_in_memory_data",
     "samples_from_memory",
     "split",
-    "read_in_memory_data",
 ]

@@ -7,14 +7,14 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from mxtrain.config.data_section import DataConfig, has_ending
-from mxtrain.data.readers.open_file import opened, unreadable_error
+from mxtrain.data.readers.open_file import open_data_file, unreadable_error
 
 
 def fingerprint(config: DataConfig) -> str:
-    """The SHA-256, in hexadecimal, of every byte that a run reads: its source, and parts with files of their own.
+    """Return the SHA-256, in hexadecimal, of all files that a run reads: its source, and separate held-out sets.
 
-    It is that of a text with a line for each file: the field that names it, for a folder also its name there, and the
-    SHA-256 of its bytes. So files may be moved, and a file that was touched but not changed stays the same.
+    It is the hash of a text with a line for each file: the field of the config, in a folder also the name of the file,
+    and the SHA-256 of its bytes. It depends neither on the folders of the files nor on their times of modification.
 
     Raises:
         DataError: a file cannot be read.
@@ -52,5 +52,5 @@ def _named_files(config: DataConfig) -> Iterator[tuple[str, Path]]:
 
 
 def _file_digest(path: Path) -> str:
-    with opened(str(path)) as file:
+    with open_data_file(str(path)) as file:
         return file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,7 @@
 """Inputs and targets for a trained model, from files or from Python."""
 
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -8,137 +9,146 @@ from numpy.typing import ArrayLike, NDArray
 
 from mxtrain.config.data_section import ARCHIVES, CLASS_SOURCES, TABLES, Missing, has_ending, is_path
 from mxtrain.data.batches import InMemorySamples
+from mxtrain.data.loading import load_packaged, read_columns, select_inference_columns
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
-from mxtrain.data.preprocessing.table import check_names_exist, row_number, rows_with_values
-from mxtrain.data.preprocessing.targets import encode_classes, encode_target_column, encode_targets
-from mxtrain.data.readers.columns import Columns, columns_of
-from mxtrain.data.readers.csv_file import check_selected_names
+from mxtrain.data.preprocessing.table import mark_invalid_labels_missing, rows_to_keep
+from mxtrain.data.readers.columns import Columns, Kind, check_names_exist, check_selected_names
 from mxtrain.data.readers.in_memory import (
-    array_of_rows,
-    column_names_of,
+    column_names,
     columns_by_name,
+    columns_of,
     describe_data,
-    target_column,
+    read_target_column,
+    to_numeric_array,
     unpack_pair,
 )
 from mxtrain.data.readers.npy_files import open_array_pair, open_shards
-from mxtrain.data.readers.npz_file import (
-    check_finite_numbers,
-    flatten_inputs,
-    flatten_targets,
-    labels_of,
-    open_npz,
-    read_array,
-)
-from mxtrain.data.readers.open_file import opened
-from mxtrain.data.sources import load_packaged, read_columns, select_inference_columns
+from mxtrain.data.readers.npz_file import check_finite_numbers, flatten_inputs, flatten_targets, open_npz, read_array
+from mxtrain.data.readers.open_file import open_data_file
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
 from mxtrain.paths import expand_home, url_problem
 
 
 class Frame(Protocol):
-    """A data frame, of pandas, Polars or Arrow: columns that are got by name."""
+    """A data frame of pandas, Polars or Arrow, which returns columns by name."""
 
     def __getitem__(self, name: str, /) -> Any: ...
 
 
 Data: TypeAlias = tuple[ArrayLike, Any] | Mapping[str, Iterable[object]] | Frame
-"""`(X, y)`, with X of (n, ...) and y of (n,); or columns by name, or a data frame, the target among them."""
+"""`(X, y)`, with X of (n, ...) and y of (n,); or columns by name, or a data frame, that include the target."""
+
+_Arrays: TypeAlias = tuple[NDArray[Any], NDArray[Any] | None]
+"""Inputs, (n, d), and targets, (n,)."""
 
 
-def inputs_from_memory(given: Any, preprocessing: Preprocessing) -> NDArray[Any]:
-    """The inputs of a model, (n, d).
+def inputs_from_memory(data: Any, preprocessing: Preprocessing) -> NDArray[Any]:
+    """Return the inputs of a model, (n, d), for data from Python.
 
     Args:
-        given: a mapping from names to columns or a data frame (pandas, Polars, Arrow), whose other columns do not
-            matter, nor their order; or an array, (n, ...), with the features in theirs. What a masked array masks
-            is missing.
-        preprocessing: what was fitted when the model was trained.
+        data: columns by name or a data frame (pandas, Polars, Arrow), in any order and with any other columns; or an
+            array, (n, ...), with the features in the order of training. Masked values are missing.
+        preprocessing: the fitted preprocessing of the model.
 
     Raises:
-        DataError: a feature is missing, or a value is not as in training.
+        DataError: a feature is missing, or a value is invalid.
 
     Example:
-        >>> from mxtrain.data.preprocessing.preprocessing import Number
-        >>> fitted = Preprocessing((Number("age"), Number("size")), "y", None, "float32")
+        >>> from mxtrain.data.preprocessing.features import NumericFeature
+        >>> fitted = Preprocessing((NumericFeature("age"), NumericFeature("size")), "y", None, "float32")
         >>> inputs_from_memory({"size": np.arange(2), "age": [7, 8]}, fitted).tolist()
         [[7.0, 0.0], [8.0, 1.0]]
     """
-    names = column_names_of(given)
+    names = column_names(data)
     if names is not None:
-        kinds = preprocessing.kinds
-        check_selected_names(names, kinds, "data")
-        columns = columns_by_name(given, (name for name in names if name in kinds))
-        choose = select_inference_columns(kinds, "", classes=False)
-        return preprocessing.apply(columns_of(columns, lambda where, _: choose(where, names)))
-    array = array_of_rows(given, "inputs")
+        return preprocessing.apply(_read_features(data, names, preprocessing.kinds))
+    array = to_numeric_array(data, "inputs")
     if not len(array):
         return np.empty((0, len(preprocessing.feature_names)), preprocessing.dtype)
     return preprocessing.apply(array, "inputs")
 
 
-def samples_from_memory(given: Any, preprocessing: Preprocessing) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The inputs of a model, (n, d), and the targets to compare its predictions with, (n,).
+def _read_features(data: Any, names: Sequence[str], kinds: Mapping[str, Kind]) -> Columns:
+    check_selected_names(names, kinds, "data")
+    columns = columns_by_name(data, (name for name in names if name in kinds))
+    select = select_inference_columns(kinds, None, classes=False)
+    return columns_of(columns, lambda where, _: select(where, names))
+
+
+def samples_from_memory(
+    data: Any, preprocessing: Preprocessing, missing: Missing = "error"
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the inputs of a model, (n, d), and encoded targets, (n,), for data from Python.
 
     Args:
-        given: see `Data`.
-        preprocessing: what was fitted when the model was trained.
+        data: see `Data`.
+        preprocessing: the fitted preprocessing of the model.
+        missing: with `drop`, rows of columns that lack a value are left out, with a warning.
 
     Raises:
-        DataError: there is no target, or no sample, or a value or a class is not as in training.
+        DataError: there is no target or no sample, or a value or a class is invalid.
 
     Example:
-        >>> from mxtrain.data.preprocessing.preprocessing import Number
-        >>> fitted = Preprocessing((Number("age"),), "species", ("ant", "cat"), "float32")
+        >>> from mxtrain.data.preprocessing.features import NumericFeature
+        >>> fitted = Preprocessing((NumericFeature("age"),), "species", ("ant", "cat"), "float32")
         >>> samples_from_memory({"age": [7, 8], "species": ["cat", "ant"]}, fitted)[1].tolist()
         [1, 0]
     """
     target, classes = preprocessing.target, preprocessing.class_names is not None
-    if isinstance(given, tuple):
-        features, targets = unpack_pair(given)
-        inputs, column, name = inputs_from_memory(features, preprocessing), target_column(targets, classes), "y"
-    else:
-        names = column_names_of(given)
-        if names is None:
-            raise DataError(f"data: must be (X, y), or columns by name, got {describe_data(given)}")
-        if target not in names:
-            raise DataError(f"data: has no {target!r} to compare predictions with")
-        check_selected_names(names, [target], "data")
-        inputs, name = inputs_from_memory(given, preprocessing), target
-        found = columns_of(columns_by_name(given, [target]), select_inference_columns({}, target, classes))
-        column = found.columns[target]
-    if len(inputs) != len(column.missing) or not len(inputs):
-        got = f"{len(inputs)} samples and {len(column.missing)} values of {name!r}"
+    if isinstance(data, tuple):
+        features, targets = unpack_pair(data)
+        inputs = inputs_from_memory(features, preprocessing)
+        column = read_target_column(targets, classes)
+        _check_lengths(len(inputs), len(column.missing), "y")
+        return inputs, preprocessing.encode_target_column(column, lambda row: f"data: row {row + 1}", "data")
+    names = column_names(data)
+    if names is None:
+        raise DataError(f"data: must be (X, y), or columns by name, got {describe_data(data)}")
+    if target not in names:
+        raise DataError(f"data: has no {target!r} to compare predictions with")
+    check_selected_names(names, [target], "data")
+    columns = _read_features(data, names, preprocessing.kinds)
+    found = columns_of(columns_by_name(data, [target]), select_inference_columns({}, target, classes))
+    _check_lengths(len(columns), len(found), target)
+    columns = Columns("data", {**columns.columns, **found.columns}, found.row_label)
+    if missing == "drop":
+        columns = _drop_with_warning(columns, preprocessing)
+    inputs = preprocessing.apply(columns)
+    return inputs, preprocessing.encode_target_column(columns.columns[target], columns.row_label, "data")
+
+
+def _check_lengths(inputs: int, targets: int, name: str) -> None:
+    if inputs != targets or not inputs:
+        got = f"{inputs} samples and {targets} values of {name!r}"
         raise DataError(f"data: must have one target for each sample, and at least one sample, got {got}")
-    return inputs, encode_target_column(column, preprocessing, lambda row: f"data: {row_number(row)}", "data")
 
 
-_Arrays = tuple[NDArray[Any], NDArray[Any] | None]
-
-
-def load_for_prediction(path: str, preprocessing: Preprocessing, with_targets: bool = False) -> _Arrays:
-    """The inputs of a model and, if they are asked for and the file has them, the targets; in the order of the file.
+def load_for_prediction(
+    path: str, preprocessing: Preprocessing, with_targets: bool = False, missing: Missing = "error"
+) -> _Arrays:
+    """Load the inputs of a model from a file and, if they are wanted and the file has them, the targets.
 
     Args:
-        path: a table, an `.npz` archive, an `.npy` file of inputs, a folder of arrays with a `/` at its end, or the
-            name of a data set in the package.
-        preprocessing: what was fitted when the model was trained.
-        with_targets: whether to read the targets; where predictions are made, they may be blank, or anything.
+        path: a table, an `.npz` archive, an `.npy` file of inputs, a folder of arrays (with a trailing `/`), or the
+            name of a data set of the package.
+        preprocessing: the fitted preprocessing of the model.
+        with_targets: True to load the targets; otherwise the column of the target may be blank or hold anything.
+        missing: with `drop`, rows of a table that lack a value are left out, with a warning.
 
     Returns:
-        The inputs, (n, d), and the targets, (n,), as the loss takes them, or None; all in memory.
+        The inputs, (n, d), and the targets, (n,), as the loss takes them, or None; in memory, in the order of the file.
 
     Raises:
-        DataError: the file cannot be read, or a column, a value or a class is not as in training.
+        DataError: the file cannot be read, or a column, a value or a class is invalid.
 
     Example:
         >>> import tempfile
-        >>> from mxtrain.data.preprocessing.preprocessing import Number
-        >>> path = f"{tempfile.mkdtemp()}/new.csv"
         >>> from pathlib import Path
+        >>> from mxtrain.data.preprocessing.features import NumericFeature
+        >>> path = f"{tempfile.mkdtemp()}/new.csv"
         >>> _ = Path(path).write_text("name,age\\nTom,8\\nAnn,4\\n")
-        >>> load_for_prediction(path, Preprocessing((Number("age", 4.0, 2.0),), "y", None, "float32"))
+        >>> load_for_prediction(path, Preprocessing((NumericFeature("age", 4.0, 2.0),), "y", None, "float32"))
         (array([[2.], [0.]], dtype=float32), None)
     """
     if problem := url_problem(path):
@@ -147,47 +157,74 @@ def load_for_prediction(path: str, preprocessing: Preprocessing, with_targets: b
     if path in CLASS_SOURCES:
         table = load_packaged(path, CLASS_SOURCES[path])
         inputs = preprocessing.apply(table.inputs, path)
-        return inputs, encode_targets(table.targets, preprocessing, path)
+        return inputs, preprocessing.encode_targets(table.targets, path)
     if not is_path(path):
         raise DataError(f"{path}: must be a table, an .npz archive, an .npy file, or a folder with a / at its end")
     if has_ending(path, TABLES):
-        return _from_table(path, preprocessing, "error", with_targets)
+        columns = _read_table(path, preprocessing, with_targets)
+        return _encode_table(
+            _drop_with_warning(columns, preprocessing) if missing == "drop" else columns, preprocessing
+        )
     if has_ending(path, ARCHIVES):
-        return _from_archive(path, preprocessing, with_targets)
-    return _from_arrays(path, preprocessing, with_targets)
+        return _load_archive(path, preprocessing, with_targets)
+    return _load_arrays(path, preprocessing, with_targets)
 
 
 def load_held_out_file(path: str, preprocessing: Preprocessing, missing: Missing) -> InMemorySamples:
-    """A part to validate or to test on, from a file of its own."""
+    """Load a validation or test set from a separate table or archive.
+
+    Raises:
+        DataError: as for `load_for_prediction`, or the file has no target.
+    """
     is_table = has_ending(path, TABLES)
-    inputs, targets = _from_table(path, preprocessing, missing) if is_table else _from_archive(path, preprocessing)
+    if is_table:
+        columns = _read_table(path, preprocessing)
+        columns = _drop_incomplete_rows(columns, preprocessing) if missing == "drop" else columns
+        inputs, targets = _encode_table(columns, preprocessing)
+    else:
+        inputs, targets = _load_archive(path, preprocessing)
     if targets is None:
         noun = "column" if is_table else "array"
         raise DataError(f"{path}: there is no {noun} {preprocessing.target!r}, the target")
     return InMemorySamples(inputs, targets)
 
 
-def _from_table(path: str, preprocessing: Preprocessing, missing: Missing, with_targets: bool = True) -> _Arrays:
-    target = preprocessing.target if with_targets else ""
-    is_class = preprocessing.class_names is not None
-    columns = read_columns(path, select_inference_columns(preprocessing.kinds, target, is_class))
+def _read_table(path: str, preprocessing: Preprocessing, with_targets: bool = True) -> Columns:
+    target = preprocessing.target if with_targets else None
+    classes = preprocessing.class_names is not None
+    columns = read_columns(path, select_inference_columns(preprocessing.kinds, target, classes))
     if not len(columns):
         raise DataError(f"{path}: has a header but no samples")
-    if missing == "drop":
-        columns = _drop_incomplete_rows(columns)
-    truth = columns.columns.get(target)
-    targets = None if truth is None else encode_target_column(truth, preprocessing, columns.place, path)
+    return columns
+
+
+def _encode_table(columns: Columns, preprocessing: Preprocessing) -> _Arrays:
+    column = columns.columns.get(preprocessing.target)
+    targets = None
+    if column is not None:
+        targets = preprocessing.encode_target_column(column, columns.row_label, columns.source)
     return preprocessing.apply(columns), targets
 
 
-def _drop_incomplete_rows(columns: Columns) -> Columns:
-    rows = rows_with_values(columns, columns.columns, "drop", {})
-    kept = {name: column.take(rows) for name, column in columns.columns.items()}
-    return Columns(columns.source, kept, lambda row: columns.place(int(rows[row])))
+def _drop_incomplete_rows(columns: Columns, preprocessing: Preprocessing) -> Columns:
+    """Return the rows that `missing: drop` keeps in training too."""
+    target = preprocessing.target
+    if preprocessing.class_names is not None and target in columns.columns:
+        columns = mark_invalid_labels_missing(columns, target)
+    return columns.take(rows_to_keep(columns, "drop"))
 
 
-def _from_archive(path: str, preprocessing: Preprocessing, with_targets: bool = True) -> _Arrays:
-    with opened(path) as file:
+def _drop_with_warning(columns: Columns, preprocessing: Preprocessing) -> Columns:
+    kept = _drop_incomplete_rows(columns, preprocessing)
+    if len(kept) < len(columns):
+        dropped = f"{len(columns) - len(kept):,} of {len(columns):,} samples lack a value"
+        message = f"{columns.source}: {dropped}, and are left out as in training (data.missing: drop)"
+        warnings.warn(message, UserWarning, stacklevel=4)  # the caller of `evaluate`
+    return kept
+
+
+def _load_archive(path: str, preprocessing: Preprocessing, with_targets: bool = True) -> _Arrays:
+    with open_data_file(path) as file:
         archive = open_npz(file, path)
         target, names = preprocessing.target, list(map(nfc, archive.files))
         others = [name for name in names if name != target]
@@ -195,27 +232,18 @@ def _from_archive(path: str, preprocessing: Preprocessing, with_targets: bool = 
         check_names_exist(path, "array", others, name)
         inputs = flatten_inputs(read_array(archive, name, path), f"{path}: array {name!r}")
         found = read_array(archive, target, path) if with_targets and target in names else None
-    where = f"{path}: array {target!r}"
-    targets = (
-        None if found is None else encode_target_array(flatten_targets(found, len(inputs), where), preprocessing, where)
-    )
+    targets = None
+    if found is not None:
+        where = f"{path}: array {target!r}"
+        targets = preprocessing.encode_target_array(flatten_targets(found, len(inputs), where), where)
     return preprocessing.apply(inputs, path), targets
 
 
-def encode_target_array(found: NDArray[Any], preprocessing: Preprocessing, where: str) -> NDArray[Any]:
-    """Targets in an array of another file than the training's, (n,)."""
-    if preprocessing.class_names is None:
-        check_finite_numbers(found, where)
-        return encode_targets(found, preprocessing, where)
-    labels, codes = labels_of(found, where)
-    indices = encode_classes(tuple(labels), codes, preprocessing, lambda row: f"{where}: [{row}]")
-    return encode_targets(indices, preprocessing, where)
-
-
-def _from_arrays(path: str, preprocessing: Preprocessing, with_targets: bool) -> _Arrays:
+def _load_arrays(path: str, preprocessing: Preprocessing, with_targets: bool) -> _Arrays:
     arrays = open_array_pair(path, None) if has_ending(path, (".npy",)) else open_shards(path)
     inputs = np.empty((len(arrays), arrays.width), dtype=arrays.dtype)
     arrays.gather(np.arange(len(arrays)), inputs)
     check_finite_numbers(inputs, path)
     found = arrays.read_targets() if with_targets else None
-    return preprocessing.apply(inputs, path), None if found is None else encode_target_array(found, preprocessing, path)
+    targets = None if found is None else preprocessing.encode_target_array(found, path)
+    return preprocessing.apply(inputs, path), targets

@@ -7,9 +7,9 @@ from mxtrain.training.checkpoints.storage import Checkpoints
 from mxtrain.training.environment import set_blas_threads
 from mxtrain.training.history import final_epoch, read_history
 from mxtrain.training.loaded_run import Comparison, LoadedRun, load_run
+from mxtrain.training.locking import folder_lock, is_folder_locked
 from mxtrain.training.loop import TrainedRun, advance, fit, resume
 from mxtrain.training.model_factory import ModelFactory
-from mxtrain.training.run_directory import folder_lock, is_folder_locked
 from mxtrain.training.run_segment import Progress, check_failed, check_same_run, train_until
 from mxtrain.training.run_status import ListedRun, Status, differing, list_runs, read_status, write_failed, write_status
 from mxtrain.training.trainer import Trainer

@@ -69,7 +69,7 @@ def test_an_epoch_can_begin_at_any_batch(start: int, shuffle: bool) -> None:
 
 
 def test_a_part_is_evaluated_in_order_and_without_copies() -> None:
-    part = batches_of(5, 2).part
+    part = batches_of(5, 2).samples
     seen = list(in_order(part, 2))
     assert [targets.tolist() for _, targets in seen] == [[0, 1], [2, 3], [4]]
     assert all(np.shares_memory(inputs, part.inputs) for inputs, _ in seen)

@@ -76,7 +76,7 @@ def test_dropping_the_only_batch_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         from_csv(tmp_path, "x,y\n1,2\n3,4\n", "squared_error", last_batch="drop", batch_size=3)
     assert str(caught.value) == (
-        "data.batch_size: must be at most 2, the samples to train on, as last_batch: drop would leave no batch, got 3; "
+        "data.batch_size: must be at most 2, the number of training samples, as last_batch: drop would leave no batch, got 3; "
         "lower it, or set last_batch: keep"
     )
     assert len(from_csv(tmp_path, "x,y\n1,2\n3,4\n", "squared_error", batch_size=3).training) == 2

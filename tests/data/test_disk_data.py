@@ -166,9 +166,9 @@ def _save(name: str, array: Any) -> None:
         (lambda: _save("targets-002", [1]), "{here}/: has targets-002.npy but no inputs-002.npy"),
         (lambda: _save("inputs-001", [["a"]]), "{here}/inputs-001.npy: must hold numbers, got the dtype <U1"),
         (lambda: _save("inputs-001", np.array([[{}]], dtype=object)), "{here}/inputs-001.npy: must hold numbers, got the dtype object"),
-        (lambda: _save("inputs-000", np.asfortranarray(samples(9)[0])), "{here}/inputs-000.npy: is in Fortran order, its rows are scattered; save np.ascontiguousarray(...) instead"),
+        (lambda: _save("inputs-000", np.asfortranarray(samples(9)[0])), "{here}/inputs-000.npy: is in Fortran order, so its rows are not contiguous; save np.ascontiguousarray(...) instead"),
         (lambda: Path("shards/inputs-001.npy").write_bytes(b"PK"), "{here}/inputs-001.npy: is not an .npy file, or a damaged one; np.save writes them"),
-        (lambda: Path("shards/inputs-000.npy").write_bytes(Path("shards/inputs-000.npy").read_bytes()[:-1]), "{here}/inputs-000.npy: is cut off: it must hold the shape (9, 3) of float32"),
+        (lambda: Path("shards/inputs-000.npy").write_bytes(Path("shards/inputs-000.npy").read_bytes()[:-1]), "{here}/inputs-000.npy: is truncated: it must hold the shape (9, 3) of float32"),
         (lambda: [path.unlink() for path in Path("shards").iterdir()], "{here}/: holds no inputs-*.npy; they and their targets are named inputs-000.npy, targets-000.npy"),
         (lambda: [path.unlink() for path in Path("shards").glob("t*")], "{here}/: holds no targets-*.npy to train on"),
     ],
@@ -188,7 +188,7 @@ def test_a_file_that_shrinks_during_a_run_ends_it_with_an_error(tmp_path: Path) 
     dataset = prepare(run(validation=0))
     path = Path("shards/inputs-000.npy")
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match=r"inputs-000.npy: is shorter than it was when the run began"):
+    with pytest.raises(DataError, match=r"inputs-000.npy: is shorter than when it was opened"):
         collected(dataset.training)
 
 
@@ -210,5 +210,5 @@ def test_every_header_that_numpy_did_not_write_is_refused() -> None:
     damaged += [whole.replace(b"(10, 3)", shape) for shape in (b"(-1, 3)", b"(10,-3)", b"(((((((")]
     for content in damaged:
         Path("inputs.npy").write_bytes(content)
-        with pytest.raises(DataError, match=r"inputs\.npy: (is not an \.npy file|is cut off|goes on after)"):
+        with pytest.raises(DataError, match=r"inputs\.npy: (is not an \.npy file|is truncated|has extra bytes)"):
             prepare(run(source="inputs.npy", target="targets.npy"))

@@ -230,15 +230,15 @@ PAIRS: dict[str, tuple[Any, Any, str]] = {
     "NaN": (with_gap(X), NUMBERS, "data: X: [1, 0]: must be a finite number, got nan"),
     "infinity": ([[1, 2], [3, np.inf]], [1, 2], "data: X: [1, 1]: must be a finite number, got inf"),
     "masked": (np.ma.masked_greater(np.array(X), 8), NUMBERS, "data: X: [3, 1]: must be a finite number, got nan"),
-    "one dimension": (NUMBERS, NUMBERS, f"{ROWS}, got float64 of (4,); of one feature, reshape(-1, 1) makes rows, and of one sample reshape(1, -1)"),
+    "one dimension": (NUMBERS, NUMBERS, f"{ROWS}, got float64 of (4,); use reshape(-1, 1) for one feature, or reshape(1, -1) for one sample"),
     "a number": (3.0, NUMBERS, f"{ROWS}, got float64 of ()"),
     "nothing": (None, NUMBERS, f"{ROWS}, got object of ()"),
     "complex": (np.array(X, complex), NUMBERS, f"{ROWS}, got complex128 of (4, 2)"),
-    "objects": (np.array(X, object), NUMBERS, f"{ROWS}, got object of (4, 2); where all are numbers, astype(float) makes them such"),
+    "objects": (np.array(X, object), NUMBERS, f"{ROWS}, got object of (4, 2); if all values are numbers, pass astype(float)"),
     "text": ([["a"], ["b"]], [1, 2], f"{ROWS}, got <U1 of (2, 1)"),
     "ragged": ([[1, 2], [3]], [1, 2], f"{ROWS}: setting an array element with a sequence"),
-    "columns": (pl.DataFrame({"a": [1, 2]}), [1, 2], "data: X is a table, whose names (X, y) would lose; hand over one table with the target in it, and name that in data.target"),
-    "y is a table": (X, pl.DataFrame({"y": NUMBERS}), "data: y is a table; hand over the one column of it that is to be predicted"),
+    "columns": (pl.DataFrame({"a": [1, 2]}), [1, 2], "data: X is a table, whose names (X, y) would lose; pass one table that includes the target, and name it in data.target"),
+    "y is a table": (X, pl.DataFrame({"y": NUMBERS}), "data: y is a table; pass the column that is to be predicted"),
     "y has two columns": (X, np.array(X), "data: y must hold one value for each sample, got the shape (4, 2)"),
     "y is a number": (X, 3, "data: column 'y': must hold one value for each sample, got 3"),
     "y is nothing": (X, None, "data: column 'y': must hold one value for each sample, got null"),
@@ -264,7 +264,7 @@ def test_what_is_wrong_with_a_pair_is_said(features: Any, targets: Any, message:
         ([1, 1, 1, 1], "every sample is of the class '1'; there must be at least two classes"),
         (["a", None, "b", "a"], "row 2: column 'y': a value is missing"),
         (np.array([0, np.nan, 1, 0]), "row 2: column 'y': a value is missing"),
-        (np.eye(4), "got the shape (4, 4); of one column for each class, y.argmax(axis=1) makes classes"),
+        (np.eye(4), "got the shape (4, 4); for one-hot classes, pass y.argmax(axis=1)"),
         (["a", "", "b", "a"], "row 2: column 'y': a value is missing"),
     ],
 )  # fmt: skip
@@ -291,9 +291,9 @@ TABLES: dict[str, tuple[Any, str]] = {
     "the target alone": ({"species": ["a", "b"]}, "data: there is no column besides the target 'species'"),
     "numbers for names": ({1: [1]}, "data: the names of columns must be text"),
     "two of one name": (TwoAges(), "data: 2 columns are named 'age'; rename them"),
-    "nested": (PETS | {"age": np.zeros((4, 2))}, "data: column 'age': must hold one value for each sample, got an array of the shape (4, 2); hand over arrays without names"),
+    "nested": (PETS | {"age": np.zeros((4, 2))}, "data: column 'age': must hold one value for each sample, got an array of the shape (4, 2); pass arrays without names"),
     "lists in a column": (PETS | {"age": X}, "data: row 1: column 'age': must hold numbers or text, got a list"),
-    "a lazy frame": (pl.LazyFrame(PETS), "data: is a LazyFrame, of which nothing is read yet; hand over its collect()"),
+    "a lazy frame": (pl.LazyFrame(PETS), "data: lazy frames are not supported, got LazyFrame; pass data.collect()"),
     "dates": (PETS | {"age": np.arange(4).astype("M8[D]")}, "data: column 'age': holds dates or times"),
     "an array": (np.array(X), "data: must be (X, y), columns by name, or a data frame, got an array of the shape (4, 2)"),
     "a list": (X, "data: must be (X, y), columns by name, or a data frame, got a list"),
@@ -319,7 +319,5 @@ def test_a_target_is_named_for_columns_and_for_nothing_else() -> None:
         ConfigError, match=r"data.target: 'species' names a column, and \(X, y\) has none; leave it out"
     ):
         read_in_memory_data(TABLE, (X, NUMBERS))
-    with pytest.raises(
-        ConfigError, match=r"data.target: required, as columns were handed over: .* 'age', 'size', 'spe"
-    ):
+    with pytest.raises(ConfigError, match=r"data.target: required, as data= holds columns: .* 'age', 'size', 'spe"):
         read_in_memory_data(CLASSES, PETS)

@@ -7,12 +7,12 @@ import polars as pl
 import pytest
 
 from mxtrain.data import Preprocessing, columns_of, inputs_from_memory
-from mxtrain.data.preprocessing.preprocessing import Category, Number
-from mxtrain.data.readers.columns import Texts
+from mxtrain.data.preprocessing.features import NumericFeature, OneHotFeature
+from mxtrain.data.readers.columns import CategoricalColumn
 from mxtrain.errors import DataError
 
-MIXED = Preprocessing((Number("age", 4.0, 2.0), Category("size", ("big", "small"))), "y", None, "float32")
-NUMBERS = Preprocessing((Number("age", fill=9.0), Number("width")), "y", None, "float32")
+MIXED = Preprocessing((NumericFeature("age", 4.0, 2.0), OneHotFeature("size", ("big", "small"))), "y", None, "float32")
+NUMBERS = Preprocessing((NumericFeature("age", fill=9.0), NumericFeature("width")), "y", None, "float32")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_an_array_is_read_as_its_values_one_by_one(array: Any, kind: Any) -> Non
             column = columns_of({"x": values}, lambda *_: {"x": kind}).columns["x"]
         except DataError as error:
             return str(error)
-        if isinstance(column, Texts):
+        if isinstance(column, CategoricalColumn):
             return [column.labels[code] if code >= 0 else None for code in column.codes]
         return column.values.tobytes(), column.missing.tolist()
 
@@ -111,7 +111,7 @@ def test_what_is_masked_is_missing() -> None:
         ({"age": 3, "size": ["big"]}, "data: column 'age': must hold one value for each sample, got 3"),
         ({"age": [1], "size": "big"}, "data: column 'size': must hold one value for each sample, got 'big'"),
         ({"age": [1, 2], "size": ["big"]}, "data: the columns must be of one length"),
-        ({"age": np.zeros((1, 2)), "size": ["big"]}, "data: column 'age': must hold one value for each sample, got an array of the shape (1, 2); hand over arrays without names"),
+        ({"age": np.zeros((1, 2)), "size": ["big"]}, "data: column 'age': must hold one value for each sample, got an array of the shape (1, 2); pass arrays without names"),
         ([[1, 2], [3]], "inputs must be numbers, one row for each sample: setting an array element with a sequence"),
         (np.zeros(3), "inputs must be numbers, one row for each sample, got float64 of (3,)"),
         (None, "inputs must be numbers, one row for each sample, got object of ()"),

@@ -1,4 +1,4 @@
-"""Class labels: names in a fixed order, and one index per sample."""
+"""Class labels: their names in a fixed order, the index of each sample's class, and the dtype of predictions."""
 
 import re
 from collections import Counter
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mxtrain.data.readers.npz_file import encode_labels
 from mxtrain.data.readers.values import merge_spellings, positions
 from mxtrain.errors import DataError
 from mxtrain.types import describe
@@ -18,29 +19,29 @@ CLASS_DTYPES = (
     *("float16", "float32", "float64", "str"),
 )
 """The dtypes that predicted classes may have."""
-MANY_CLASSES = 20
-"""Numbers beyond which it matters how few samples each of them has."""
+_MANY_CLASSES = 20
+"""The number of numeric classes above which each needs two samples on average."""
 
 
 def number_classes(
     labels: Sequence[str], codes: NDArray[np.int64], where: str
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Put classes into the order that does not depend on the samples' order.
+    """Return the classes in an order that does not depend on the order of samples, and the class of each sample.
 
-    Labels that are all whole numbers are ordered as numbers, and `1`, `01` and `1.0` are one class.
-    Others are ordered as text, by code point. A class with one spelling, without a decimal point, keeps it.
+    If all labels are whole numbers, they are ordered as numbers, and `1`, `01` and `1.0` are one class. Otherwise they
+    are ordered as text, by code point. A class with one spelling, without a decimal point, keeps it.
 
     Args:
-        labels: the labels that occur.
+        labels: the different labels.
         codes: (n,); the label of sample i is `labels[codes[i]]`.
-        where: the place that an error names.
+        where: the location for error messages.
 
     Returns:
-        The names of the classes, and for each sample the index of its class.
+        The names of the classes, and the index of each sample's class, (n,).
 
     Raises:
-        DataError: labels are numbers but not whole, or too many for so few samples, a label is no label (`nan`), or
-            there is only one class.
+        DataError: a label is `nan`, infinite, or a number that is not whole; there are too many different numbers for
+            the number of samples; or there is only one class.
 
     Example:
         >>> number_classes(["10", "9", "9.0"], np.array([0, 1, 1, 2]), "a.csv")
@@ -58,7 +59,7 @@ def number_classes(
     order = sorted(set(keys))
     if len(order) < 2:
         raise DataError(f"{where}: every sample is of the class {str(order[0])!r}; there must be at least two classes")
-    if None not in numbers and len(order) > MANY_CLASSES and 2 * len(order) > len(codes):
+    if None not in numbers and len(order) > _MANY_CLASSES and 2 * len(order) > len(codes):
         raise DataError(
             f"{where}: {len(order):,} different numbers among {len(codes):,} samples are no classes; "
             "to predict numbers, set loss: squared_error, or choose another target"
@@ -72,8 +73,18 @@ def number_classes(
     return tuple(names), np.array([rank[key] for key in keys], dtype=np.int64)[codes]
 
 
+def classes_of_array(targets: NDArray[Any], where: str) -> tuple[tuple[str, ...], NDArray[np.int64], str]:
+    """Return the classes of an array of labels, (n,), the class of each sample, and the dtype of predictions.
+
+    Raises:
+        DataError: as for `number_classes`.
+    """
+    names, indices = number_classes(*encode_labels(targets, where), where)
+    return names, indices, class_dtype(names, "str" if targets.dtype.kind == "U" else targets.dtype.name)
+
+
 def class_indices(labels: Sequence[str], class_names: Sequence[str]) -> list[int]:
-    """Return the index of the known class that each label means, by the rules of `number_classes`; -1 for none.
+    """Return the index of the class that each label denotes, by the rules of `number_classes`; -1 for an unknown label.
 
     >>> class_indices(["9.0", "10", "11"], ["9", "10"]), class_indices(["cat", "dog"], ["ant", "cat"])
     ([0, 1, -1], [1, -1])
@@ -88,34 +99,35 @@ def class_indices(labels: Sequence[str], class_names: Sequence[str]) -> list[int
     ]
 
 
-def class_dtype(class_names: Sequence[str], found: str | None) -> str:
-    """Return the dtype in which classes are predicted: NumPy's name of the dtype of the labels, `str` for text.
+def class_dtype(class_names: Sequence[str], labels_dtype: str | None) -> str:
+    """Return the dtype of predicted classes: NumPy's name of the dtype of the labels, `str` for text.
 
     Args:
         class_names: the classes.
-        found: the dtype of the labels; None for data without types, such as CSV, where classes that are all integers
-            are `int64`, and `true` and `false` are `bool`.
+        labels_dtype: the dtype of the labels; None for data without types, such as CSV, where classes that are all
+            integers are `int64`, and `true` and `false` are `bool`.
 
     Example:
         >>> class_dtype(["0", "1"], None), class_dtype(["0", "1"], "str"), class_dtype(["False", "True"], None)
         ('int64', 'str', 'bool')
     """
-    if found is None:
+    dtype = labels_dtype
+    if dtype is None:
         if all(name.lower() in ("true", "false") for name in class_names):
             return "bool"
-        found = (
-            "int64"
-            if all(_parse_number(name) is not None and str(_parse_number(name)) == name for name in class_names)
-            else "str"
+        numbers = [_parse_number(name) for name in class_names]
+        is_integer = all(
+            number is not None and str(number) == name for number, name in zip(numbers, class_names, strict=True)
         )
-    if found == "int64":  # Python's integers have no bounds
-        numbers = np.array([int(name) for name in class_names])
-        found = numbers.dtype.name if numbers.dtype.kind in "iu" else "str"
-    return found if found in CLASS_DTYPES else "float64" if found.startswith("float") else "str"
+        dtype = "int64" if is_integer else "str"
+    if dtype == "int64":  # Python's integers have no bounds
+        array = np.array([int(name) for name in class_names])
+        dtype = array.dtype.name if array.dtype.kind in "iu" else "str"
+    return dtype if dtype in CLASS_DTYPES else "float64" if dtype.startswith("float") else "str"
 
 
 def class_array(dtype: str, class_names: Sequence[str]) -> NDArray[Any]:
-    """Return the classes as an array of a dtype that `class_dtype` found.
+    """Return the classes as an array of a dtype that `class_dtype` returned; a ValueError if one does not fit.
 
     >>> class_array("int64", ["0", "1"]), class_array("bool", ["False", "True"])
     (array([0, 1]), array([False,  True]))
@@ -128,7 +140,7 @@ def class_array(dtype: str, class_names: Sequence[str]) -> NDArray[Any]:
 
 
 def is_label(text: str) -> bool:
-    """Whether a text can name a class: blanks, NaN and infinities stand for a missing value instead.
+    """Return True if a text can name a class; blank text, NaN and infinities cannot.
 
     >>> is_label("setosa"), is_label("3"), is_label(" "), is_label("nan")
     (True, True, False, False)

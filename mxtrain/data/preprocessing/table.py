@@ -1,42 +1,41 @@
-"""Tables in memory: column selection, missing values, and conversion from columns."""
+"""Tables in memory: missing values, checks of features, and conversion from columns and arrays."""
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.config.data_section import Missing
-from mxtrain.data.preprocessing.classes import class_dtype, is_label, number_classes
-from mxtrain.data.readers.columns import Column, Columns, Place, Texts, dates
+from mxtrain.data.preprocessing.classes import class_dtype, classes_of_array, is_label, number_classes
+from mxtrain.data.readers.columns import CategoricalColumn, Column, Columns, RowLabel
+from mxtrain.data.readers.npz_file import NpzArrays, check_finite_numbers
+from mxtrain.data.readers.type_inference import dates_message
 from mxtrain.data.readers.values import find_date
 from mxtrain.errors import DataError
-from mxtrain.names import nearest
 from mxtrain.types import describe
 
 
-def row_number(row: int) -> str:
-    """What messages call a row of a table that no file says more about."""
+def numbered_row(row: int) -> str:
+    """Return the name of a row in error messages if only its number is known."""
     return f"row {row + 1}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """A data set in memory: n samples of c columns, and what is to be predicted for each.
+    """A data set in memory: n samples of c columns, and a target for each.
 
     Attributes:
-        inputs: (n, c), of the dtype in which they were found. A column of text holds indices into its labels. Of a
-            table that may lack values, NaN stands for them.
+        inputs: (n, c), in the dtype of the source. A column of text holds indices into its labels. NaN is a missing
+            value, in tables that allow them.
         targets: (n,); float64 numbers, or int64 indices into `class_names`.
-        column_names: c names.
-        target_name: the column or array that the targets come from.
-        class_names: the classes in order, or None where the targets are numbers.
-        class_dtype: the dtype in which classes are predicted, as `classes.class_dtype` finds it.
-        labels: for each column of text the texts in it, in any order.
-        place: what messages call a row.
+        column_names: the c names.
+        target_name: the name of the column or array of the targets.
+        class_names: the classes in order, or None if the targets are numbers.
+        class_dtype: the dtype of predicted classes, from `classes.class_dtype`.
+        labels: the different texts of each column of text, in any order.
+        row_label: the name of a row in error messages.
     """
 
     inputs: NDArray[Any]
@@ -46,76 +45,70 @@ class Table:
     class_names: tuple[str, ...] | None = None
     class_dtype: str = "str"
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    place: Place = row_number
+    row_label: RowLabel = numbered_row
 
     def __len__(self) -> int:
         return len(self.inputs)
 
 
-def choose_features(
-    where: str, noun: str, names: Sequence[str], target: str, features: Sequence[str] | None
-) -> tuple[str, ...]:
-    """The names to predict from: `features`, or all but the target where that is None.
+MAX_CATEGORIES = 1000
+"""The largest number of categories of a column; columns with more identify samples."""
+
+
+def array_feature_names(name: str, count: int) -> tuple[str, ...]:
+    """Return the names of the features of an array.
+
+    >>> array_feature_names("images", 2)
+    ('images[0]', 'images[1]')
+    """
+    return tuple(f"{name}[{i}]" for i in range(count))
+
+
+def table_from_arrays(arrays: NpzArrays, source: str, target: str, classes: bool) -> Table:
+    """Return the table of an archive of arrays.
 
     Args:
-        where: the place that an error names, such as `train.csv:1`.
-        noun: what the names are names of, `column` or `array`.
-        names, target, features: what there is, and what of it was asked for.
+        arrays: the inputs and the targets.
+        source: the name of the archive in error messages.
+        target: the name of the array of the targets.
+        classes: True if the targets are class labels, False if they are numbers.
 
     Raises:
-        DataError: a name is unknown, given twice, or both target and feature; or there is no feature.
+        DataError: a target is not a finite number, or the labels are not classes.
 
     Example:
-        >>> choose_features("iris.csv:1", "column", ["width", "length", "species"], "species", None)
-        ('width', 'length')
+        >>> arrays = NpzArrays("images", np.zeros((3, 2)), np.array(["cat", "ant", "cat"]))
+        >>> table = table_from_arrays(arrays, "pets.npz", "labels", classes=True)
+        >>> table.column_names, table.targets.tolist(), table.class_names
+        (('images[0]', 'images[1]'), [1, 0, 1], ('ant', 'cat'))
     """
-    check_names_exist(f"{where}: data.target", noun, names, target)
-    chosen = tuple(name for name in names if name != target) if features is None else tuple(features)
-    check_names_exist(f"{where}: data.features", noun, names, *chosen)
-    if target in chosen:
-        raise DataError(f"{where}: data.features: {target!r} is the target; leave it out")
-    for name, times in Counter(features or ()).items():
-        if times > 1:
-            raise DataError(f"{where}: data.features: {name!r} is named twice")
-    if not chosen:
-        raise DataError(f"{where}: there is no {noun} besides the target {target!r} to predict it from")
-    return chosen
-
-
-def check_names_exist(where: str, noun: str, names: Iterable[str], *wanted: str) -> None:
-    """Refuse the first name that is not among those there are, and say which was probably meant."""
-    known = dict.fromkeys(names)
-    unknown = next((name for name in wanted if name not in known), None)
-    if unknown is None:
-        return
-    meant = nearest(unknown, known)
-    some = ", ".join(map(describe, islice(known, 8))) + (", ..." if len(known) > 8 else "")
-    remedy = f"did you mean {meant!r}?" if meant else f"there are: {some}" if known else "there is none at all"
-    raise DataError(f"{where}: there is no {noun} {unknown!r}; {remedy}")
-
-
-MAX_CATEGORIES = 1000
-"""Categories of one column; more are names or numbers of samples rather than kinds of them."""
+    names = array_feature_names(arrays.name, arrays.inputs.shape[1])
+    where = f"{source}: array {target!r}"
+    if classes:
+        class_names, indices, dtype = classes_of_array(arrays.targets, where)
+        return Table(arrays.inputs, indices, names, target, class_names, dtype)
+    check_finite_numbers(arrays.targets, where)
+    return Table(arrays.inputs, arrays.targets.astype(np.float64), names, target)
 
 
 def table_from_columns(
     columns: Columns, target: str, classes: bool, missing: Missing, categorical: Collection[str] = ()
 ) -> Table:
-    """Make a table of columns.
+    """Return the table of columns.
 
     Args:
-        columns: the features, and the target.
-        target: the column to predict.
-        classes: whether the target names classes or is a number.
-        missing: what is done where a value is missing; with `mean` NaN stays in the inputs.
+        columns: the features and, last, the target.
+        target: the name of the column to predict.
+        classes: True if the targets are class labels, False if they are numbers.
+        missing: the treatment of missing values; with `mean`, NaN stays in the inputs.
         categorical: the columns whose values are categories even if they are dates.
 
     Raises:
-        DataError: there is no sample, a column has no value, holds dates, or has too many categories, or a value is
+        DataError: there is no sample; a column has no values, holds dates, or has too many categories; or a value is
             missing.
 
     Example:
-        >>> from mxtrain.data.readers.columns import columns_of
+        >>> from mxtrain.data.readers.in_memory import columns_of
         >>> data = {"age": [3, 5, None], "size": ["big", "small", "big"], "species": ["cat", "ant", "ant"]}
         >>> table = table_from_columns(columns_of(data, lambda _, names: dict.fromkeys(names)), "species", True, "drop")
         >>> table.inputs.tolist(), table.labels, table.targets.tolist(), table.class_names
@@ -123,88 +116,88 @@ def table_from_columns(
     """
     if not len(columns):
         raise DataError(f"{columns.source}: has a header but no samples")
-    # Not when columns are read, because to a model of an earlier version each spelling may be a category.
-    merged = {name: _merge_spellings_of(column) for name, column in columns.columns.items()}
-    columns = Columns(columns.source, merged, columns.place)
+    # Spellings are not merged by readers, because runs of earlier versions have a category for each spelling.
+    merged = {name: _merge_spellings(column) for name, column in columns.columns.items()}
+    columns = Columns(columns.source, merged, columns.row_label)
+    for name, column in merged.items():
+        _check_values(column, f"{columns.source}: column {name!r}", name != target, name in categorical)
+    if missing == "drop" and classes:
+        columns = mark_invalid_labels_missing(columns, target)
     features = {name: column for name, column in columns.columns.items() if name != target}
-    for name, column in columns.columns.items():
-        is_feature = name != target
-        check_values(column, f"{columns.source}: column {name!r}", is_feature, name in categorical)
-    truth = _mark_nonlabels_missing(columns, target) if classes and missing == "drop" else columns.columns[target]
-    kept = rows_with_values(columns, {**features, target: truth}, missing, optional=features)
+    kept = rows_to_keep(columns, missing, may_be_filled=features)
+
+    def row_label(row: int) -> str:
+        return columns.row_label(int(kept[row]))
+
     inputs = matrix(features, kept)
-    labels = {name: column.labels for name, column in features.items() if isinstance(column, Texts)}
-    place = place_of_rows(columns, kept)
-    if not isinstance(truth, Texts):
-        return Table(inputs, truth.values[kept], tuple(features), target, labels=labels, place=place)
-    where = f"{columns.source}: column {target!r}"
-    class_names, targets = _number_target_classes(truth, kept, columns, target, where)
-    dtype = class_dtype(class_names, truth.dtype)
-    return Table(inputs, targets, tuple(features), target, class_names, dtype, labels, place)
+    labels = {name: column.labels for name, column in features.items() if isinstance(column, CategoricalColumn)}
+    targets = columns.columns[target].take(kept)
+    if not isinstance(targets, CategoricalColumn):
+        return Table(inputs, targets.values, tuple(features), target, labels=labels, row_label=row_label)
+    class_names, indices = _number_target_classes(targets, f"{columns.source}: column {target!r}", row_label, target)
+    dtype = class_dtype(class_names, targets.dtype)
+    return Table(inputs, indices, tuple(features), target, class_names, dtype, labels, row_label)
 
 
-def rows_with_values(
-    columns: Columns, wanted: Mapping[str, Column], missing: Missing, optional: Mapping[str, Column]
-) -> NDArray[np.int64]:
-    """The rows to keep, ascending: all of them, or with `drop` those that lack nothing.
+def rows_to_keep(columns: Columns, missing: Missing, may_be_filled: Collection[str] = ()) -> NDArray[np.int64]:
+    """Return the rows to keep, ascending: all of them, or with `drop` those without missing values.
 
     Args:
-        columns: where the columns are from.
-        wanted: the columns that matter.
-        missing: what is done where a value is missing.
-        optional: the columns in which `mean` allows it.
+        columns: the columns to check.
+        missing: the treatment of missing values.
+        may_be_filled: the names of the columns in which `mean` allows missing values.
 
     Raises:
-        DataError: a value is missing that may not be, or no row is left.
+        DataError: a missing value is an error, or no row is left.
     """
-    lacking = np.zeros(len(columns), dtype=bool)
-    for name, column in wanted.items():
+    is_incomplete = np.zeros(len(columns), dtype=bool)
+    for name, column in columns.columns.items():
         gaps = column.missing
-        if missing == "error" or (missing == "mean" and name not in optional):
+        if missing == "error" or (missing == "mean" and name not in may_be_filled):
             if gaps.any():
-                remedy = "drop or mean" if name in optional else "drop"
-                where = f"{columns.place(int(gaps.argmax()))}: column {name!r}"
+                remedy = "drop or mean" if name in may_be_filled else "drop"
+                where = f"{columns.row_label(int(gaps.argmax()))}: column {name!r}"
                 raise DataError(f"{where}: a value is missing; fill it in, or set data.missing: {remedy}")
         elif missing == "drop":
-            lacking |= gaps
-    if lacking.all():
+            is_incomplete |= gaps
+    if is_incomplete.all():
         raise DataError(f"{columns.source}: every sample lacks a value, so data.missing: drop leaves none")
-    return np.flatnonzero(~lacking)
+    return np.flatnonzero(~is_incomplete)
 
 
-def matrix(features: Mapping[str, Column], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The columns side by side, (n, c): numbers, indices of labels, and NaN for what is missing."""
-    inputs = np.empty((len(rows), len(features)))
-    for index, column in enumerate(features.values()):
-        if isinstance(column, Texts):
+def mark_invalid_labels_missing(columns: Columns, target: str) -> Columns:
+    """Return the columns with those labels of the target missing that cannot name a class, such as `nan`."""
+    column = columns.columns[target]
+    assert isinstance(column, CategoricalColumn), "classes are read as text"
+    is_valid = np.array([*map(is_label, column.labels), False])  # the last for the code -1
+    codes = np.where(is_valid[column.codes], column.codes, -1)
+    marked = CategoricalColumn(codes, column.labels, column.dtype, column.typed)
+    return Columns(columns.source, {**columns.columns, target: marked}, columns.row_label)
+
+
+def matrix(columns: Mapping[str, Column], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return rows of columns as an array, (n, c): numbers, indices of labels, and NaN for missing values."""
+    inputs = np.empty((len(rows), len(columns)))
+    for index, column in enumerate(columns.values()):
+        if isinstance(column, CategoricalColumn):
             inputs[:, index] = np.where(column.missing, np.nan, column.codes)[rows]
         else:
             inputs[:, index] = column.values[rows]
     return inputs
 
 
-def place_of_rows(columns: Columns, rows: NDArray[np.int64]) -> Place:
-    """What messages call the rows that were kept."""
-    return lambda row: columns.place(int(rows[row]))
-
-
-def occurring_labels(column: Texts) -> Sequence[str]:
-    """The labels that at least one row has."""
-    return [column.labels[code] for code in np.unique(column.codes).tolist() if code >= 0]
-
-
-def check_values(column: Column, where: str, is_feature: bool, is_category: bool = False) -> None:
-    """Refuse a column without values, and a feature of dates or of too many categories."""
+def _check_values(column: Column, where: str, is_feature: bool, is_category: bool) -> None:
+    """Raise a DataError for a column without values, and for a feature of dates or of too many categories."""
     if column.missing.all():
         remedy = "; leave it out with data.features" if is_feature else ""
         raise DataError(f"{where}: has no values{remedy}")
-    if not is_feature or not isinstance(column, Texts):
+    if not is_feature or not isinstance(column, CategoricalColumn):
         return
-    labels = occurring_labels(column)
-    moment = None if is_category else find_date(labels)
-    if moment is not None:
-        few = len(labels) <= MAX_CATEGORIES
-        raise DataError(f"{where}: {dates(f', such as {describe(moment)}', may_be_categories=few)}")
+    labels = _occurring_labels(column)
+    found = None if is_category else find_date(labels)
+    if found is not None:
+        may_be_categories = len(labels) <= MAX_CATEGORIES
+        raise DataError(f"{where}: {dates_message(f', such as {describe(found)}', may_be_categories)}")
     if len(labels) > MAX_CATEGORIES:
         raise DataError(
             f"{where}: has {len(labels):,} categories, at most {MAX_CATEGORIES:,} are allowed; leave the column out "
@@ -212,25 +205,21 @@ def check_values(column: Column, where: str, is_feature: bool, is_category: bool
         )
 
 
-def _merge_spellings_of(column: Column) -> Column:
-    return column.merged() if isinstance(column, Texts) else column
+def _occurring_labels(column: CategoricalColumn) -> Sequence[str]:
+    return [column.labels[code] for code in np.unique(column.codes).tolist() if code >= 0]
 
 
-def _mark_nonlabels_missing(columns: Columns, target: str) -> Texts:
-    """The target with labels that name no class, such as `nan`, taken for missing ones."""
-    column = columns.columns[target]
-    assert isinstance(column, Texts), "classes are read as text"
-    names_a_class = np.array([*map(is_label, column.labels), False])  # the last for the code -1
-    return Texts(np.where(names_a_class[column.codes], column.codes, -1), column.labels, column.dtype)
+def _merge_spellings(column: Column) -> Column:
+    return column.merge_spellings() if isinstance(column, CategoricalColumn) else column
 
 
 def _number_target_classes(
-    truth: Texts, kept: NDArray[np.int64], columns: Columns, target: str, where: str
+    column: CategoricalColumn, where: str, row_label: RowLabel, target: str
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    present, codes = np.unique(truth.codes[kept], return_inverse=True)
-    labels = [truth.labels[code] for code in present.tolist()]
+    present, codes = np.unique(column.codes, return_inverse=True)
+    labels = [column.labels[code] for code in present.tolist()]
     for code, label in enumerate(labels):
         if not is_label(label):
-            place = columns.place(int(kept[int((codes == code).argmax())]))
-            raise DataError(f"{place}: column {target!r}: must be the name or number of a class, got {describe(label)}")
+            row = row_label(int((codes == code).argmax()))
+            raise DataError(f"{row}: column {target!r}: must be the name or number of a class, got {describe(label)}")
     return number_classes(labels, codes, where)

@@ -4,26 +4,26 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from mxtrain.data.readers.columns import Choose, ColumnBuilder, Columns
-from mxtrain.data.readers.csv_file import check_names, check_selected_names
+from mxtrain.data.readers.columns import Columns, ColumnSelector, check_header, check_selected_names
+from mxtrain.data.readers.type_inference import ColumnBuilder
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
 from mxtrain.types import describe
 
 
-def read_json_lines(file: BinaryIO, source: str, choose: Choose) -> Columns:
-    """Read columns; the others may hold anything.
+def read_json_lines(file: BinaryIO, source: str, select: ColumnSelector) -> Columns:
+    """Read the selected columns of a JSON Lines file; other columns may hold anything.
 
-    A key that an object lacks, `null` and blank text are missing values. Blank lines are skipped. A message calls a row
-    by its line.
+    A key that an object lacks, `null` and blank text are missing values. Blank lines are skipped. Error messages name
+    a row by its line.
 
     Args:
-        file: the file, open in binary.
-        source: what messages call it.
-        choose: says which columns to read, and as what.
+        file: the file, open in binary mode.
+        source: the name of the file in error messages.
+        select: returns the columns to read, and their kinds.
 
     Raises:
-        DataError: with the line, and the column.
+        DataError: a line is not a JSON object, or a value is invalid; with the line and the column.
 
     Example:
         >>> from io import BytesIO
@@ -37,34 +37,33 @@ def read_json_lines(file: BinaryIO, source: str, choose: Choose) -> Columns:
         lines.append(line)
         objects.append(found)
     names = list(dict.fromkeys(name for found in objects for name in found))
-    check_names(names, source, "is empty; each line must be a JSON object with a sample's values")
+    check_header(names, source, "is empty; each line must be a JSON object with a sample's values")
 
-    def place(row: int) -> str:
+    def row_label(row: int) -> str:
         return f"{source}:{lines[row]}"
 
     columns = {}
-    wanted = choose(source, names)
-    check_selected_names(names, wanted, source)
-    for name, kind in wanted.items():
-        builder = ColumnBuilder(name, kind, place)
-        for found in objects:
-            builder.add(found.get(name))
+    kinds = select(source, names)
+    check_selected_names(names, kinds, source)
+    for name, kind in kinds.items():
+        builder = ColumnBuilder(name, kind, row_label)
+        builder.extend([found.get(name) for found in objects])
         columns[name] = builder.column()
-    return Columns(source, columns, place)
+    return Columns(source, columns, row_label)
 
 
 def _objects(file: BinaryIO, source: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each object with its line."""
+    """Yield each object with its line."""
     for line, content in enumerate(file, 1):
         try:
             text = content.decode("utf-8-sig" if line == 1 else "utf-8").strip()
             if not text:
                 continue
-            found = json.loads(text, object_pairs_hook=_checked_object)
+            found = json.loads(text, object_pairs_hook=_object_of_pairs)
         except UnicodeDecodeError:
             raise DataError(f"{source}:{line}: is not UTF-8 text; save it as UTF-8") from None
         except json.JSONDecodeError as error:
-            raise DataError(f"{source}:{line}: is no JSON: {error.msg} at column {error.colno}") from None
+            raise DataError(f"{source}:{line}: is not JSON: {error.msg} at column {error.colno}") from None
         except RecursionError:
             raise DataError(f"{source}:{line}: is nested too deeply") from None
         except ValueError as error:
@@ -74,8 +73,8 @@ def _objects(file: BinaryIO, source: str) -> Iterator[tuple[int, dict[str, Any]]
         yield line, found
 
 
-def _checked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = {nfc(name): value for name, value in pairs}
     if len(found) < len(pairs):
-        raise ValueError("one name stands twice in an object")
+        raise ValueError("one name appears twice in an object")
     return found

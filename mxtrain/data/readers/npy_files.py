@@ -1,4 +1,4 @@
-"""`.npy` arrays read from disk in blocks: a single file, or a folder of shards."""
+"""Reader of `.npy` arrays that stay on disk: a single file, or a folder of shards."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from mxtrain.config.data_section import has_ending
 from mxtrain.data.readers.npz_file import NUMPY_READ_ERRORS, flatten_targets
-from mxtrain.data.readers.open_file import opened, unreadable_error
+from mxtrain.data.readers.open_file import open_data_file, unreadable_error
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
 
 _SPAN_BYTES = 1 << 20
-"""Most that is read at once; rows that lie further apart than a small part of it are read one by one."""
+"""The largest read; rows further apart than a sixteenth of it are read separately."""
 
 
 @dataclass(frozen=True, slots=True)
 class NpyFile:
-    """What the header of an `.npy` file says: where its values begin, and of which dtype and shape they are."""
+    """The header of an `.npy` file: the offset of its values, their dtype, and their shape."""
 
     path: str
     offset: int
@@ -34,14 +34,14 @@ class NpyFile:
 
 @dataclass(frozen=True)
 class DiskArrays:
-    """Inputs of n samples in files that are read at the places asked for, and never mapped or held.
+    """Inputs of n samples in files, which are read row by row on demand.
 
-    Positioned reads, not memory maps: what a map has touched counts as the memory of the process.
+    The files are not memory-mapped, because pages that a map has touched count as memory of the process.
 
     Attributes:
-        source: what messages call the whole.
+        source: the name of the data in error messages.
         inputs: the files of inputs, in order, with rows of one shape and dtype.
-        targets: the files of targets, one for each; None where there are none.
+        targets: the files of targets, one for each file of inputs; None if there are none.
     """
 
     source: str
@@ -50,7 +50,7 @@ class DiskArrays:
 
     @cached_property
     def starts(self) -> NDArray[np.int64]:
-        """The first row of each file, and the number of all rows."""
+        """The first row of each file, and the total number of rows."""
         return np.cumsum([0, *(file.shape[0] for file in self.inputs)])
 
     def __len__(self) -> int:
@@ -58,22 +58,28 @@ class DiskArrays:
 
     @property
     def width(self) -> int:
-        """How many features a sample has."""
+        """The number of features of a sample."""
         return prod(self.inputs[0].shape[1:])
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The dtype of the inputs."""
         return self.inputs[0].dtype
 
     @property
     def row_bytes(self) -> int:
+        """The number of bytes of a sample's inputs."""
         return self.width * self.dtype.itemsize
 
     def gather(self, rows: NDArray[np.int64], out: NDArray[Any]) -> None:
-        """Read rows, which must ascend, into a C-contiguous array, (rows, width), of the arrays' dtype.
+        """Read rows into an array.
+
+        Args:
+            rows: ascending.
+            out: (rows, width), C-contiguous, in the dtype of the files.
 
         Raises:
-            DataError: a file is gone, or shorter than it was.
+            DataError: a file is missing or has become shorter.
         """
         if not len(rows):
             return
@@ -83,24 +89,24 @@ class DiskArrays:
         cuts = np.flatnonzero((np.diff(owners) > 0) | (np.diff(rows) > gap) | (np.diff(rows // span) > 0)) + 1
         bounds = np.concatenate([[0], cuts, [len(rows)]]).tolist()
         scratch = np.empty((span, self.width), dtype=self.dtype)
-        place = 0
-        while place < len(bounds) - 1:
-            owner = int(owners[bounds[place]])
+        position = 0
+        while position < len(bounds) - 1:
+            owner = int(owners[bounds[position]])
             path = self.inputs[owner].path
-            with opened(path) as file:
-                while place < len(bounds) - 1 and owners[bounds[place]] == owner:
-                    low, high = bounds[place], bounds[place + 1]
+            with open_data_file(path) as file:
+                while position < len(bounds) - 1 and owners[bounds[position]] == owner:
+                    low, high = bounds[position], bounds[position + 1]
                     first, last = int(rows[low]), int(rows[high - 1])
                     file.seek(self.inputs[owner].offset + (first - int(self.starts[owner])) * self.row_bytes)
-                    dense = last - first + 1 == high - low
-                    into = out[low:high] if dense else scratch[: last - first + 1]
-                    _read_into(file, into, path)
-                    if not dense:
-                        into.take(rows[low:high] - first, axis=0, out=out[low:high], mode="clip")
-                    place += 1
+                    is_dense = last - first + 1 == high - low
+                    buffer = out[low:high] if is_dense else scratch[: last - first + 1]
+                    _read_into(file, buffer, path)
+                    if not is_dense:
+                        buffer.take(rows[low:high] - first, axis=0, out=out[low:high], mode="clip")
+                    position += 1
 
     def blocks(self, size: int) -> Iterator[tuple[NpyFile, int, NDArray[Any]]]:
-        """All inputs in order: a file, the row of it that a block begins at, and at most `size` rows, soon reused."""
+        """Yield all inputs in blocks of at most `size` rows, with their file and first row; the array is reused."""
         buffer = np.empty((size, self.width), dtype=self.dtype)
         for file, start in zip(self.inputs, self.starts[:-1].tolist(), strict=True):
             for low in range(0, file.shape[0], size):
@@ -109,7 +115,7 @@ class DiskArrays:
                 yield file, low, block
 
     def read_targets(self) -> NDArray[Any] | None:
-        """The targets, (n,), or None where there are none."""
+        """Read the targets, (n,); None if there are none."""
         if self.targets is None:
             return None
         pairs = zip(self.inputs, self.targets, strict=True)
@@ -117,17 +123,21 @@ class DiskArrays:
 
 
 def open_array_pair(inputs: str, targets: str | None) -> DiskArrays:
-    """One file of inputs, and the file of its targets where there is one."""
+    """Open a file of inputs and, if given, the file of its targets.
+
+    Raises:
+        DataError: a file is missing, malformed, or empty.
+    """
     return _checked_arrays(inputs, [inputs], None if targets is None else [targets])
 
 
 def open_shards(source: str) -> DiskArrays:
-    """A folder of `inputs-*.npy`, each with the `targets-*.npy` of the same ending; in the order of their names.
+    """Open a folder of files `inputs-*.npy`, in the order of their names, and the `targets-*.npy` that belong to them.
 
-    The targets may all be absent, as in data to predict from.
+    The targets may all be absent, as in data to predict for.
 
     Raises:
-        DataError: there are none, one of a pair is missing, or they do not fit together.
+        DataError: there are no inputs, one file of a pair is missing, or the files do not match.
     """
     try:
         names = {path.name for path in Path(source).iterdir() if has_ending(path.name, (".npy",))}
@@ -138,10 +148,10 @@ def open_shards(source: str) -> DiskArrays:
         raise DataError(
             f"{source}: holds no inputs-*.npy; they and their targets are named inputs-000.npy, targets-000.npy"
         )
-    for one, other, has, lacks in ((inputs, targets, "inputs", "targets"), (targets, inputs, "targets", "inputs")):
+    for one, other, present, absent in ((inputs, targets, "inputs", "targets"), (targets, inputs, "targets", "inputs")):
         alone = [key for key in one if key not in other] if targets else []
         if alone:
-            raise DataError(f"{source}: has {has}-{alone[0]} but no {lacks}-{alone[0]}")
+            raise DataError(f"{source}: has {present}-{alone[0]} but no {absent}-{alone[0]}")
     folder = Path(source)
     return _checked_arrays(
         source,
@@ -152,12 +162,12 @@ def open_shards(source: str) -> DiskArrays:
 
 def _names_by_suffix(names: Iterable[str], prefix: str, source: str) -> dict[str, str]:
     """Return the sorted names with a prefix, keyed by the rest of the name in NFC, with `.npy` in lower case."""
-    chosen: dict[str, str] = {}
+    by_suffix: dict[str, str] = {}
     for name in sorted(name for name in names if name.startswith(prefix)):
-        other = chosen.setdefault(nfc(f"{name[len(prefix) : -len('.npy')]}.npy"), name)
+        other = by_suffix.setdefault(nfc(f"{name[len(prefix) : -len('.npy')]}.npy"), name)
         if other != name:
             raise DataError(f"{source}: {other} and {name} differ only in how they are spelled; rename one")
-    return chosen
+    return by_suffix
 
 
 def _checked_arrays(source: str, inputs: Sequence[str], targets: Sequence[str] | None) -> DiskArrays:
@@ -180,7 +190,7 @@ def _checked_arrays(source: str, inputs: Sequence[str], targets: Sequence[str] |
 
 def _read_header(path: str) -> NpyFile:
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-    with opened(path) as file:
+    with open_data_file(path) as file:
         try:
             shape, fortran_order, dtype = readers[npy.read_magic(file)](file)
         except NUMPY_READ_ERRORS:
@@ -192,26 +202,28 @@ def _read_header(path: str) -> NpyFile:
     if dtype.hasobject:
         raise DataError(f"{path}: must hold numbers, got the dtype {dtype}")
     if fortran_order and len(shape) > 1:
-        raise DataError(f"{path}: is in Fortran order, its rows are scattered; save np.ascontiguousarray(...) instead")
+        raise DataError(
+            f"{path}: is in Fortran order, so its rows are not contiguous; save np.ascontiguousarray(...) instead"
+        )
     if size != offset + prod(shape) * dtype.itemsize:
-        problem = "is cut off" if size < offset + prod(shape) * dtype.itemsize else "goes on after its end"
+        problem = "is truncated" if size < offset + prod(shape) * dtype.itemsize else "has extra bytes at its end"
         raise DataError(f"{path}: {problem}: it must hold the shape {shape} of {dtype}")
     return NpyFile(path, offset, dtype, shape)
 
 
 def _read_targets_file(file: NpyFile, samples: int) -> NDArray[Any]:
     values = np.empty(file.shape, dtype=file.dtype)
-    with opened(file.path) as stream:
+    with open_data_file(file.path) as stream:
         stream.seek(file.offset)
         _read_into(stream, values, file.path)
     return flatten_targets(values, samples, file.path)
 
 
 def _read_into(file: BufferedReader, array: NDArray[Any], path: str) -> None:
-    """Fill an array from where a file stands; one read may bring less than was asked for."""
+    """Fill an array from the current position of a file, in as many reads as it takes."""
     view = memoryview(array.reshape(-1).view(np.uint8).data)
     while view:
         count = file.readinto(view)
         if not count:
-            raise DataError(f"{path}: is shorter than it was when the run began")
+            raise DataError(f"{path}: is shorter than when it was opened")
         view = view[count:]

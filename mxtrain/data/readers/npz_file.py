@@ -1,19 +1,18 @@
-"""`.npz` archives, and validation of input arrays. Nothing is ever unpickled."""
+"""`.npz` archives, which are never unpickled, and validation of arrays of inputs and targets."""
 
 import struct
 import zlib
 from collections.abc import Sequence
 from lzma import LZMAError
 from tokenize import TokenError
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from mxtrain.data.preprocessing.classes import class_dtype, number_classes
-from mxtrain.data.preprocessing.table import Table, choose_features
+from mxtrain.data.readers.columns import select_features
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
 
@@ -27,11 +26,11 @@ NUMPY_READ_ERRORS = (
     SyntaxError,
     TokenError,
 )
-"""What NumPy raises on the header of an array that it did not write."""
+"""The exceptions that NumPy raises for a damaged header of an array."""
 
 
 def flatten_inputs(array: NDArray[Any], where: str) -> NDArray[Any]:
-    """Inputs, (n, ...), as (n, d); a DataError where there are none, or where they are not all finite numbers."""
+    """Return inputs, (n, ...), as (n, d); a DataError if they are empty or not all finite numbers."""
     if array.ndim == 0 or array.size == 0:
         raise DataError(f"{where}: must hold at least one sample and one feature, got the shape {array.shape}")
     check_finite_numbers(array, where)
@@ -39,7 +38,7 @@ def flatten_inputs(array: NDArray[Any], where: str) -> NDArray[Any]:
 
 
 def flatten_targets(array: NDArray[Any], samples: int, where: str) -> NDArray[Any]:
-    """Targets, (n,) or (n, 1), as (n,); a DataError where they are not one for each of n samples."""
+    """Return targets, (n,) or (n, 1), as (n,); a DataError if there is not one for each of `samples` samples."""
     if array.ndim == 0 or array.shape[1:] not in ((), (1,)):
         raise DataError(f"{where}: must hold one value for each sample, got the shape {array.shape}")
     if len(array) != samples:
@@ -48,7 +47,13 @@ def flatten_targets(array: NDArray[Any], samples: int, where: str) -> NDArray[An
 
 
 def check_finite_numbers(array: NDArray[Any], where: str, first_row: int = 0) -> None:
-    """A DataError where not all are finite numbers; `first_row` is where the array begins in its file."""
+    """Raise a DataError if not all values are finite numbers.
+
+    Args:
+        array: (n, ...).
+        where: the location for error messages.
+        first_row: the row of the file at which the array starts.
+    """
     if array.dtype.kind not in "biuf":
         raise DataError(f"{where}: must hold numbers, got the dtype {array.dtype}")
     if array.dtype.kind != "f":
@@ -56,76 +61,64 @@ def check_finite_numbers(array: NDArray[Any], where: str, first_row: int = 0) ->
     finite = np.isfinite(array)
     if not finite.all():
         row, *rest = np.argwhere(~finite)[0].tolist()
-        place = f"[{', '.join(map(str, (first_row + row, *rest)))}]"
-        raise DataError(f"{where}: {place}: must be a finite number, got {array[row, *rest]}")
+        index = f"[{', '.join(map(str, (first_row + row, *rest)))}]"
+        raise DataError(f"{where}: {index}: must be a finite number, got {array[row, *rest]}")
 
 
-def labels_of(targets: NDArray[Any], where: str) -> tuple[list[str], NDArray[np.int64]]:
-    """The labels that occur, and for each sample which it is."""
+def encode_labels(targets: NDArray[Any], where: str) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the different labels of an array as text, and the code of each sample's label."""
     if targets.dtype.kind != "U":
         check_finite_numbers(targets, where)
     distinct, codes = np.unique(targets, return_inverse=True)
     return [str(label) for label in distinct.tolist()], codes.astype(np.int64, copy=False)
 
 
-def classes_of(targets: NDArray[Any], where: str) -> tuple[tuple[str, ...], NDArray[np.int64], str]:
-    """Return the names of the classes in order, the class of each sample, and the dtype of the classes."""
-    names, indices = number_classes(*labels_of(targets, where), where)
-    return names, indices, class_dtype(names, "str" if targets.dtype.kind == "U" else targets.dtype.name)
-
-
-# What NumPy, zipfile and the decompressors raise on damaged archives.
 _ARCHIVE_ERRORS = (OSError, *NUMPY_READ_ERRORS, EOFError, BadZipFile, zlib.error, LZMAError, struct.error)
+"""The exceptions that NumPy, zipfile and the decompressors raise for a damaged archive."""
 
 
-def read_npz(file: BinaryIO, source: str, target: str, features: Sequence[str] | None, classes: bool) -> Table:
-    """Read a table: the target from one array, the inputs from another.
+class NpzArrays(NamedTuple):
+    """The arrays that a run reads from an archive: inputs, (n, d), with the name of their array, and targets, (n,)."""
+
+    name: str
+    inputs: NDArray[Any]
+    targets: NDArray[Any]
+
+
+def read_npz(file: BinaryIO, source: str, target: str, features: Sequence[str] | None) -> NpzArrays:
+    """Read the inputs from one array of an archive, and the targets from another.
 
     Args:
-        file: the file, open in binary.
-        source: what errors call it.
-        target: the array to predict, (n,) or (n, 1): numbers, or for classes also text.
-        features: the one array to predict from, (n, ...), flattened to (n, d); None takes the only other one.
-        classes: whether the target names classes or is a number.
+        file: the file, open in binary mode.
+        source: the name of the file in error messages.
+        target: the name of the array to predict, (n,) or (n, 1).
+        features: the name of the one array to predict from, (n, ...), which is flattened to (n, d); None takes the only
+            other array.
 
     Raises:
-        DataError: with the array, and the sample where one is to blame.
+        DataError: an array is missing, damaged, of the wrong shape, or (inputs only) not finite; with its name.
 
     Example:
         >>> from io import BytesIO
         >>> file = BytesIO()
         >>> np.savez(file, images=np.zeros((3, 2, 2)), labels=["cat", "ant", "cat"])
         >>> _ = file.seek(0)
-        >>> table = read_npz(file, "pets.npz", "labels", None, classes=True)
-        >>> table.inputs.shape, table.targets.tolist(), table.class_names
-        ((3, 4), [1, 0, 1], ('ant', 'cat'))
+        >>> arrays = read_npz(file, "pets.npz", "labels", None)
+        >>> arrays.name, arrays.inputs.shape, arrays.targets.tolist()
+        ('images', (3, 4), ['cat', 'ant', 'cat'])
     """
     archive = open_npz(file, source)
-    chosen = choose_features(source, "array", list(map(nfc, archive.files)), target, features)
-    if len(chosen) > 1:
-        raise DataError(f"{source}: data.features: must be one array, out of {', '.join(map(repr, chosen))}")
-    inputs = flatten_inputs(read_array(archive, chosen[0], source), f"{source}: array {chosen[0]!r}")
-    where = f"{source}: array {target!r}"
-    targets = flatten_targets(read_array(archive, target, source), len(inputs), where)
-    names = array_feature_names(chosen[0], inputs.shape[1])
-    if classes:
-        class_names, indices, dtype = classes_of(targets, where)
-        return Table(inputs, indices, names, target, class_names, dtype)
-    check_finite_numbers(targets, where)
-    return Table(inputs, targets.astype(np.float64), names, target)
-
-
-def array_feature_names(name: str, count: int) -> tuple[str, ...]:
-    """What the features of an array are called.
-
-    >>> array_feature_names("images", 2)
-    ('images[0]', 'images[1]')
-    """
-    return tuple(f"{name}[{i}]" for i in range(count))
+    selected = select_features(source, "array", list(map(nfc, archive.files)), target, features)
+    if len(selected) > 1:
+        raise DataError(f"{source}: data.features: must be one array, out of {', '.join(map(repr, selected))}")
+    (name,) = selected
+    inputs = flatten_inputs(read_array(archive, name, source), f"{source}: array {name!r}")
+    targets = flatten_targets(read_array(archive, target, source), len(inputs), f"{source}: array {target!r}")
+    return NpzArrays(name, inputs, targets)
 
 
 def open_npz(file: BinaryIO, source: str) -> NpzFile:
-    """An archive of arrays; a DataError where the file is none."""
+    """Open an archive of arrays; a DataError if the file is not one."""
     try:
         archive = np.load(file, allow_pickle=False)
     except _ARCHIVE_ERRORS:
@@ -137,7 +130,7 @@ def open_npz(file: BinaryIO, source: str) -> NpzFile:
 
 def read_array(archive: NpzFile, name: str, source: str) -> NDArray[Any]:
     """Return an array of an archive by its name in NFC; a DataError if it is damaged."""
-    spelled = [each for each in archive.files if nfc(each) == name]
+    spelled = [spelling for spelling in archive.files if nfc(spelling) == name]
     if len(spelled) > 1:
         raise DataError(f"{source}: {len(spelled)} arrays are named {name!r}; rename them")
     try:

@@ -10,19 +10,19 @@ from mxtrain.errors import DataError
 
 
 @contextmanager
-def opened(path: str) -> Iterator[BufferedReader]:
-    """A file, open in binary; closed at the end.
+def open_data_file(path: str) -> Iterator[BufferedReader]:
+    """Open a regular file in binary mode, and close it at the end of the `with` block.
 
-    A pipe would be waited for without end, and a device may never end; a run also reads its data more than once.
+    Pipes and devices are refused: they may block or never end, and a run reads its data more than once.
 
     Raises:
-        DataError: it is missing, is no regular file, or cannot be read, now or while it is in use.
+        DataError: the file is missing, is not a regular file, or cannot be read, now or inside the `with` block.
     """
     if "\0" in path:
         raise DataError(f"{path}: cannot be read: a path has no NUL characters")
     try:
         mode = Path(path).stat().st_mode
-        if not S_ISREG(mode) and not S_ISDIR(mode):  # of a folder, `open` has a word of its own
+        if not S_ISREG(mode) and not S_ISDIR(mode):  # `open` reports a folder
             raise DataError(f"{path}: must be a regular file, got a pipe or a device; copy its content into one")
         with Path(path).open("rb") as file:
             yield file
@@ -31,5 +31,5 @@ def opened(path: str) -> Iterator[BufferedReader]:
 
 
 def unreadable_error(path: str, error: OSError) -> DataError:
-    """The error of what the operating system refuses to read."""
+    """Return the error for a file that the operating system cannot read."""
     return DataError(f"{path}: cannot be read: {error.strerror or error}")

@@ -1,7 +1,8 @@
 """Script that converts a Parquet or Arrow file on stdin to an Arrow stream on stdout.
 
-`polars_file` runs it as a separate process; it imports nothing from mxtrain. If Polars reports an error,
-the exit status is 3 and stdout holds the message."""
+`polars_file` runs it in a separate process; it imports nothing from mxtrain. If Polars reports an error, the exit
+status is 3 and stdout holds the message.
+"""
 
 import sys
 from contextlib import suppress
@@ -11,7 +12,7 @@ REFUSED = 3
 
 
 def main(kind: str) -> int:
-    """Convert, and return the exit status."""
+    """Convert the file, and return the exit status."""
     import polars as pl
 
     readers = {"Parquet": pl.read_parquet, "Arrow": pl.read_ipc, "Arrow stream": pl.read_ipc_stream}
@@ -28,5 +29,5 @@ if __name__ == "__main__":
     with suppress(ImportError, OSError, ValueError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # where it is ended, nothing is left behind
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no core dump
     sys.exit(main(sys.argv[1]))

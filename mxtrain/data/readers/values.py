@@ -12,9 +12,9 @@ MISSING_VALUE_SPELLINGS = frozenset({"", "nan", "na", "n/a", "null", "?"})
 """Spellings, in lower case, of a missing value."""
 
 _NUMBER = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.(0+|[0-9]*[1-9]))?(?:[eE]([+-][0-9]{1,4}|[0-9]{2,4}))?")
-"""A number as programs write it. `01`, `+1`, `1.10`, `1e5` and `.5` are text: a zip code, a version, an identifier."""
+"""Numbers as programs write them. `01`, `+1`, `1.10`, `1e5` and `.5` are text: a zip code, a version, an identifier."""
 _ISO_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
-"""An ISO 8601 date and time as programs write it."""
+"""ISO 8601 dates with a time, as programs write them."""
 
 
 def value_key(text: str) -> str:
@@ -44,7 +44,7 @@ def _known_key(text: str) -> str | None:
 
 def _number_key(sign: str, whole: str, fraction: str, exponent: str) -> str | None:
     if exponent.isdigit() and int(exponent) < 16:
-        return None  # no program writes 1e5 for a number; an identifier may be written so
+        return None  # programs write 100000, so that 1e5 may be an identifier
     digits, point = whole + fraction, len(whole) + int(exponent or 0)
     significant = digits.lstrip("0")
     if not significant:
@@ -107,7 +107,7 @@ def merge_spellings(
 
 
 def positions(labels: Sequence[str], known: Sequence[str]) -> list[int]:
-    """Return the position of the known label that each label means, by text or else by value; -1 for none.
+    """Return the index of the known label that equals each label as text, or else as a value; -1 for none.
 
     Example:
         >>> positions(["1.0", "True", "x", "01"], ["1", "2", "true"])
@@ -128,7 +128,7 @@ def positions(labels: Sequence[str], known: Sequence[str]) -> list[int]:
 
 
 def _unique_positions(known: Sequence[str], key: Callable[[str], str]) -> dict[str, int]:
-    """Return the positions by key; -1 for a key of several labels."""
+    """Return the index of the label of each key; -1 for a key of several labels."""
     table: dict[str, int] = {}
     for code, label in enumerate(known):
         table[key(label)] = code if key(label) not in table else -1

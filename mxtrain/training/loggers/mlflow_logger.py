@@ -25,8 +25,17 @@ from mxtrain.atomic_io import parse_json, read_file, refuse_link, write_file
 from mxtrain.errors import RunInterrupted, RunPaused, escape_unprintable, resume_command
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.training.callbacks import Logger, Row, RunInfo
-from mxtrain.training.loggers.background_sender import CLOSING_LIMIT, STALLED_LIMIT, BackgroundSender, TimestampedRow
-from mxtrain.training.loggers.registry import allowed_names, describe_error, hyperparameters, report, scalars
+from mxtrain.training.loggers.delivery import (
+    CLOSING_LIMIT,
+    STALLED_LIMIT,
+    BackgroundSender,
+    TimestampedRow,
+    allowed_names,
+    describe_error,
+    hyperparameters,
+    report,
+    scalars,
+)
 
 FOLDER = "mlflow"
 RECORD = "mlflow.json"

@@ -15,7 +15,7 @@ from tensorboardX.summary import hparams, scalar
 from mxtrain.atomic_io import refuse_link
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.training.callbacks import Logger, Row, RunInfo
-from mxtrain.training.loggers.registry import allowed_names, hyperparameters, scalars
+from mxtrain.training.loggers.delivery import allowed_names, hyperparameters, scalars
 
 FOLDER = "tensorboard"
 _REFUSED = re.compile(r"[^-/\w.]|^/+")

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from mxtrain.data import DiskSamples, Standardization
-from mxtrain.data.preprocessing.fitting import measure
-from mxtrain.data.preprocessing.scalers import compute_disk_statistics
+from mxtrain.data.preprocessing.scalers import moments_of_blocks
 from mxtrain.data.readers.npy_files import open_array_pair
 
 
@@ -64,11 +63,12 @@ def test_the_identity_changes_nothing() -> None:
 def test_numbers_of_any_size_come_to_mean_0_and_variance_1(values: list[float], whole: bool, tmp_path: Path) -> None:
     ordinary = [1.0, 2.0, 4.0]
     inputs = np.array([values, values if whole else ordinary]).T
-    fit = Standardization.fit_whole if whole else Standardization.fit
-    standardization = fit(inputs)
+    standardize: Any = "whole" if whole else "features"
+    standardization = Standardization.fit(inputs, standardize)
     np.save(tmp_path / "inputs.npy", np.ascontiguousarray(inputs))
     arrays = open_array_pair(str(tmp_path / "inputs.npy"), None)
-    on_disk = compute_disk_statistics(arrays, np.ones(3, dtype=bool)).standardization("whole" if whole else "features")
+    moments, _ = moments_of_blocks(arrays, np.ones(3, dtype=bool))
+    on_disk = Standardization.from_moments(moments, standardize)
     part = DiskSamples(arrays, np.arange(3), np.zeros(3), on_disk, "float64")
     for mapped in (standardization.apply(inputs, np.float64), next(part.in_order(3, 0, 3))[0]):
         assert mapped.mean(axis=0) == pytest.approx(np.zeros(2), abs=1e-9)
@@ -88,8 +88,8 @@ def test_a_feature_that_is_0_in_all_of_training_stays_0(standardize: Any, tmp_pa
     np.save(tmp_path / "inputs.npy", np.vstack([inputs, inputs + 1]))
     arrays = open_array_pair(str(tmp_path / "inputs.npy"), None)
     is_training = np.arange(4) < 2
-    on_disk = compute_disk_statistics(arrays, is_training).standardization(standardize)
-    in_memory = measure(inputs, standardize)
+    on_disk = Standardization.from_moments(moments_of_blocks(arrays, is_training)[0], standardize)
+    in_memory = Standardization.fit(inputs, standardize)
     for fitted in (on_disk, in_memory):
         assert fitted.constant.tolist() == [True, *[standardize == "features"] * 2, False]
         never = ~in_memory.apply(inputs, np.float64).any(axis=0)

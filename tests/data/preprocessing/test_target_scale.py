@@ -151,7 +151,7 @@ def test_targets_that_are_all_equal_are_refused_by_value(value: float, count: in
     with pytest.raises(DataError) as caught:
         TargetScale.fit(np.full(count, value), "t.csv", "price")
     assert str(caught.value) == (
-        f"t.csv: 'price': the targets of the training part are all {value}, and cannot be brought to variance 1; "
+        f"t.csv: 'price': the targets of the training set are all {value}, and cannot be brought to variance 1; "
         "set data.standardize_target: false, or choose another target"
     )
 
@@ -166,7 +166,7 @@ def test_what_rounding_leaves_is_no_deviation(targets: list[float]) -> None:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_equal_targets_are_refused_wherever_they_are_from(source: str) -> None:
-    with pytest.raises(DataError, match=r"the targets of the training part are all 0\.1, "):
+    with pytest.raises(DataError, match=r"the targets of the training set are all 0\.1, "):
         prepared(**written(source, np.full(40, 0.1)))
 
 

@@ -154,7 +154,7 @@ def test_a_class_is_one_wherever_it_is_from(trained: str) -> None:
 def test_what_only_looks_alike_stays_apart(one: str, other: str) -> None:
     assert value_key(one) != value_key(other)
     assert len(from_csv([one, other]).feature_names) == 2
-    with pytest.raises(DataError, match="does not occur in the training part"):
+    with pytest.raises(DataError, match="does not occur in the training set"):
         inputs({"x": [other]}, from_csv([one, "zzz"]))
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ import pytest
 import mxtrain
 from mxtrain.config import read_run
 from mxtrain.sweeps import SweepFolder, sweep
-from mxtrain.training.run_directory import RunDirectory, folder_lock, is_folder_locked
+from mxtrain.training import locking as locking_module
+from mxtrain.training.locking import folder_lock, is_folder_locked
+from mxtrain.training.run_directory import RunDirectory
 from tests.training.checkpoints.crash_states import tree
 
 RACES = int(os.environ.get("MXTRAIN_TEST_RACES", "4"))
@@ -214,3 +217,25 @@ def test_asking_whether_a_folder_is_held_creates_nothing_and_holds_nothing(tmp_p
         assert is_folder_locked(tmp_path)
         with pytest.raises(mxtrain.FolderBusyError, match="busy"), folder_lock(tmp_path, "busy"):
             pass
+
+
+def test_the_locks_of_windows_are_used_where_there_are_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="the locks of Windows are imitated by those of POSIX")
+
+    def locking(descriptor: int, mode: int, length: int) -> None:
+        assert (mode, length) == (2, 1)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise PermissionError(13, "Permission denied") from error
+
+    monkeypatch.setattr(locking_module, "_fcntl", None)
+    monkeypatch.setattr(locking_module, "_msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
+    assert not is_folder_locked(tmp_path)
+    with folder_lock(tmp_path, "busy"):
+        assert is_folder_locked(tmp_path)
+        with pytest.raises(mxtrain.FolderBusyError, match="busy"), folder_lock(tmp_path, "busy"):
+            pass
+    assert not is_folder_locked(tmp_path)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import mxtrain
-from mxtrain.training.loggers.registry import allowed_names, scalars
+from mxtrain.training.loggers.delivery import allowed_names, scalars
 from tests.training.loggers.mlflow_server import FakeMLflow, serving
 from tests.training.loggers.test_loggers import config, drawn, same
 from tests.training.test_loaded_run import interrupted
@@ -311,6 +311,6 @@ def test_a_password_is_neither_printed_nor_kept(
 
 
 def test_a_warning_is_one_line_on_stderr() -> None:
-    code = "from mxtrain.training.loggers.registry import report; report('one\\ntwo')"
+    code = "from mxtrain.training.loggers.delivery import report; report('one\\ntwo')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "one\\ntwo\n")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import mxtrain
-from mxtrain.training.loggers.registry import scalars
+from mxtrain.training.loggers.delivery import scalars
 from tests.training.test_loaded_run import interrupted
 
 LOGGERS = ["tensorboard", "mlflow"]

@@ -1,10 +1,16 @@
-"""A background thread that delivers the rows of a run to a service that may be slow or unreachable."""
+"""Delivery of metrics to services: a background thread, and names and values that services accept."""
 
+import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Collection, Iterator, Sequence
+from hashlib import sha256
+from math import isfinite
+from re import Pattern, compile
+from typing import Any, NamedTuple, Protocol
 
+from mxtrain.config.dotted_paths import flatten
+from mxtrain.errors import escape_unprintable
 from mxtrain.training.callbacks import Row
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
@@ -15,6 +21,10 @@ STALLED_LIMIT, CLOSING_LIMIT = 3.0, 10.0
 """Seconds that `close` waits for the next answer of the service, and for everything to be delivered."""
 MAX_ROWS_PER_CALL = 100
 """The most rows that are sent in one call."""
+_HASHED = compile(r"-[0-9a-f]{8}\Z")
+"""The end of a changed name; other names with such an end are changed too, so that no two become equal."""
+_LONGEST_REASON = 200
+"""The most characters of an error message that are reported."""
 
 
 class TimestampedRow(NamedTuple):
@@ -154,3 +164,74 @@ class BackgroundSender:
 
 def _timestamped(row: Row) -> TimestampedRow:
     return TimestampedRow(row, time.time_ns() // 1_000_000)
+
+
+def report(message: str) -> None:
+    """Log a warning, which goes to stderr as one line unless `logging` is configured otherwise."""
+    logging.getLogger("mxtrain").warning("%s", escape_unprintable(message))
+
+
+def describe_error(error: BaseException) -> str:
+    """Describe an error by its type and the first line of its message."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    text = (str(error).strip().splitlines() or [""])[0]
+    text = text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 3]}..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def scalars(row: Row) -> Iterator[tuple[str, float]]:
+    """Yield the finite numbers of an epoch with their names; those of diagnostics with their paths.
+
+    >>> list(scalars({"epoch": 1, "iteration": 45, "loss": 0.5, "r2": None,
+    ...               "diagnostics": {"update_ratio": {"W1": 0.001}}}))
+    [('loss', 0.5), ('diagnostics/update_ratio/W1', 0.001)]
+    """
+    for name, value in flatten(row, "/").items():
+        if name not in ("epoch", "iteration") and isinstance(value, int | float) and _is_finite(value):
+            yield name, float(value)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return isfinite(value)
+    except OverflowError:
+        return False
+
+
+def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a config by their paths, with lists as text; unset values are left out.
+
+    >>> hyperparameters({"seed": 0, "model": {"kind": "mlp", "hidden": [64, 32]}, "fit": {"early_stopping": None}})
+    {'seed': 0, 'model.kind': 'mlp', 'model.hidden': '[64, 32]'}
+    """
+    return {
+        path: str(value) if isinstance(value, list | dict) else value
+        for path, value in flatten(config).items()
+        if value is not None
+    }
+
+
+def allowed_names(names: Collection[str], refused: Pattern[str], longest: int) -> dict[str, str]:
+    """Map names to names that a service accepts: equal names stay equal, others stay different.
+
+    A refused character becomes `_`, and a changed name ends with a hash of the original. A name that is also a folder
+    of another one, as `a` is of `a/b`, is changed too, because services that store files cannot have both.
+
+    Args:
+        names: the names.
+        refused: the characters, or parts, that the service refuses.
+        longest: the most characters of a name.
+
+    >>> allowed_names(["λ", "groups.b*.λ", "groups.b?.λ"], compile(r"[^\\w.]"), 250)
+    {'λ': 'λ', 'groups.b*.λ': 'groups.b_.λ-4f8433a3', 'groups.b?.λ': 'groups.b_.λ-49bf9080'}
+    """
+    folders = {name[:i] for name in names for i, character in enumerate(name) if character == "/"}
+    return {name: _allowed(name, refused, longest, is_folder=name in folders) for name in names}
+
+
+def _allowed(name: str, refused: Pattern[str], longest: int, is_folder: bool) -> str:
+    changed = refused.sub("_", name)
+    if changed == name and 0 < len(name) <= longest and not is_folder and not _HASHED.search(name):
+        return name
+    return f"{changed[: longest - 9]}-{sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"

@@ -1,0 +1,117 @@
+"""Loading of tables from files and from the package, and selection of their columns."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from mxtrain.config.data_section import TABLES, DataConfig, has_ending
+from mxtrain.data.preprocessing.table import Table, table_from_arrays, table_from_columns
+from mxtrain.data.readers.columns import Columns, ColumnSelector, Kind, check_names_exist, select_features
+from mxtrain.data.readers.csv_file import read_csv
+from mxtrain.data.readers.json_lines import read_json_lines
+from mxtrain.data.readers.npz_file import read_npz
+from mxtrain.data.readers.open_file import open_data_file
+from mxtrain.data.readers.polars_file import read_arrow, read_parquet
+from mxtrain.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class PackagedTable:
+    """A file in `tables/`: the name of the array to predict, and the names of the features."""
+
+    target: str
+    feature_names: tuple[str, ...]
+
+
+PACKAGED_TABLES: Mapping[str, PackagedTable] = {
+    "digits": PackagedTable("digit", tuple(f"pixel_{row}_{column}" for row in range(8) for column in range(8))),
+    "diabetes": PackagedTable("progression", ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")),
+}
+"""`digits`: 1,797 images of 8 x 8 pixels in ten classes. `diabetes`: 442 patients, a number to predict."""
+
+_READERS: Mapping[str, Callable[[BinaryIO, str, ColumnSelector], Columns]] = {
+    ".csv": read_csv,
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+    ".parquet": read_parquet,
+    ".arrow": read_arrow,
+    ".feather": read_arrow,
+}
+
+
+def load(config: DataConfig, classes: bool) -> Table:
+    """Load the table that a config names.
+
+    Args:
+        config: the data section; a relative path is relative to the working directory.
+        classes: True if the targets are class labels, False if they are numbers.
+
+    Raises:
+        DataError: the file is missing, cannot be read, or holds invalid values; or the source is in memory.
+
+    Example:
+        >>> table = load(DataConfig(source="diabetes"), classes=False)
+        >>> table.column_names[:4], table.targets[:3].tolist()
+        (('age', 'sex', 'bmi', 'bp'), [151.0, 75.0, 141.0])
+    """
+    source, target = config.source, config.target
+    if config.is_in_memory:
+        raise DataError(f"data.source: {config.source_problem(in_memory=False)}")
+    if not config.is_file:
+        return load_packaged(source, classes)
+    assert target is not None, "DataConfig requires it for every file"
+    if has_ending(source, TABLES):
+        columns = read_columns(source, select_training_columns(config, classes))
+        return table_from_columns(columns, target, classes, config.missing, config.categorical or ())
+    with open_data_file(source) as file:
+        return table_from_arrays(read_npz(file, source, target, config.features), source, target, classes)
+
+
+def load_packaged(name: str, classes: bool) -> Table:
+    """Load a data set of the package.
+
+    Example:
+        >>> load_packaged("digits", classes=True).inputs.shape
+        (1797, 64)
+    """
+    entry = PACKAGED_TABLES[name]
+    with files("mxtrain.data").joinpath("tables", f"{name}.npz").open("rb") as file:
+        arrays = read_npz(cast("BinaryIO", file), name, entry.target, None)
+    table = table_from_arrays(arrays, name, entry.target, classes)
+    return replace(table, column_names=entry.feature_names, class_dtype="int64" if classes else "str")
+
+
+def read_columns(source: str, select: ColumnSelector) -> Columns:
+    """Read the selected columns of a table file; its extension determines the format.
+
+    Raises:
+        DataError: the file is missing, cannot be read, or holds invalid values.
+    """
+    with open_data_file(source) as file:
+        return _READERS[Path(source).suffix.lower()](file, source, select)
+
+
+def select_training_columns(config: DataConfig, classes: bool) -> ColumnSelector:
+    """Return the selector of the columns that a config names: the features and, last, the target."""
+    target, categorical = config.target or "", config.categorical or ()
+
+    def select(header: str, names: Sequence[str]) -> Mapping[str, Kind | None]:
+        features = select_features(header, "column", names, target, config.features)
+        check_names_exist(f"{header}: data.categorical", "feature", features, *categorical)
+        kinds: dict[str, Kind | None] = {name: "text" if name in categorical else None for name in features}
+        return kinds | {target: "text" if classes else "number"}
+
+    return select
+
+
+def select_inference_columns(features: Mapping[str, Kind], target: str | None, classes: bool) -> ColumnSelector:
+    """Return the selector of a trained model's features and, if it exists, of the target; None selects no target."""
+
+    def select(header: str, names: Sequence[str]) -> Mapping[str, Kind | None]:
+        check_names_exist(header, "column", names, *features)
+        kinds: dict[str, Kind | None] = dict(features)
+        return kinds | ({target: "text" if classes else "number"} if target is not None and target in names else {})
+
+    return select
