@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from inspect import Parameter, Signature
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, Self, TypeAlias, get_args
 
 from pydantic import (
     BaseModel,
@@ -204,6 +204,23 @@ class Config(BaseModel):
                     f"{type(self).__name__} has no attribute {name}; {_suggest_field(type(self), name)}"
                 )
             return getattr(self, field)
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """Validate a mapping, as the constructor validates keyword arguments.
+
+        Raises:
+            ConfigError: with every problem.
+        """
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as error:
+            raise import_module("mxtrain.config.error_messages").config_error(error, cls, obj) from None
+
+    @classmethod
+    def validate_raw(cls, values: Any) -> Self:
+        """Validate a mapping; the ValidationError of Pydantic keeps the location of each problem."""
+        return super().model_validate(values)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("_"):

@@ -23,7 +23,7 @@ DATA_PATHS = ("source", "target", "validation", "test")
 def validate_tree(model: type[_Model], tree: MapNode, report: ProblemReport) -> _Model:
     """The config that a tree holds; a ConfigError with whatever is in the report, and all that is wrong with it."""
     try:
-        config = model.model_validate(to_python(tree))
+        config = model.validate_raw(to_python(tree))
     except ValidationError as error:
         report_validation_errors(error, model, tree, report)
         raise report.error() from None

@@ -143,8 +143,8 @@ def test_an_optimizer_is_read_from_a_file_of_its_own_or_from_a_run(
     assert read_optimizer(write("optimizer: {kind: sgd, lr: 0.5}")) == SGD(η=0.5)
 
     assert error_lines(read_optimizer, write("kind: sgd\nlr: -1\nbeta: 1", complete=False)) == [
-        "run.yaml:2:5: optimizer.η: must be above 0, got -1",
-        "run.yaml:3:1: optimizer.beta: unknown field; did you mean η?",
+        "run.yaml:2:5: optimizer.lr: must be above 0, got -1",
+        "run.yaml:3:1: optimizer.beta: unknown field; did you mean eta?",
     ]
     assert error_lines(read_optimizer, write("η: 1", complete=False)) == [
         "run.yaml:1:1: optimizer.kind: required; one of sgd, adam, adamw, adagrad, adadelta, adamax, rmsprop, nadam"
@@ -186,4 +186,4 @@ def test_a_run_or_an_optimizer_may_be_read_with_overrides(write: Write, error_li
     assert run.optimizer == Adam(η=0.25)
     alone = write("kind: sgd", complete=False)
     assert read_config(alone, ["η=0.25"]) == SGD(η=0.25)
-    assert error_lines(read_config, alone, ["η=-1"]) == ["--set η=-1: optimizer.η: must be above 0, got -1"]
+    assert error_lines(read_config, alone, ["η=-1"]) == ["overrides: η=-1: optimizer.η: must be above 0, got -1"]

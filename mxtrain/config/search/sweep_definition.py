@@ -193,7 +193,7 @@ def _section_with_defaults(value: Any, annotation: Any) -> Any:
     for model in allowed_models(annotation):
         if isinstance(value, dict) and model_kind(model) in (None, value.get("kind")):
             try:
-                return model.model_validate(value).to_dict()
+                return model.validate_raw(value).to_dict()
             except ValidationError:
                 break
     return with_canonical_names(value)

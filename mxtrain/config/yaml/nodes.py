@@ -46,11 +46,16 @@ class ListNode:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A key as it was written, the place of the key, and its value."""
+    """A key of a mapping as it was typed, its value, and the location of the key.
+
+    Attributes:
+        path: the whole path as an override gave it; None for a key of a file or a dict.
+    """
 
     key: str
     value: "Node"
     location: Location | None = None
+    path: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,33 @@ def format_path(path: Iterable[str | int]) -> str:
     ('optimizer.ϵ', 'model.hidden.1')
     """
     return ".".join(shorten(".".join(map(display_name, str(name).split(".")))) for name in path)
+
+
+def typed_path(tree: Node, path: str) -> str:
+    """Return a dotted path in the spelling of a config: each name as it was typed, others as documented.
+
+    >>> tree = MapNode({"optimizer": Entry("optimizer", MapNode({"η": Entry("lr", ScalarNode(1.0))}))})
+    >>> typed_path(tree, "optimizer.η"), typed_path(tree, "optimizer.ϵ")
+    ('optimizer.lr', 'optimizer.ϵ')
+    """
+    node, typed, rest = tree, list[str](), path.split(".")
+    while rest:
+        if isinstance(node, MapNode):
+            # Keys of `sweep.search` hold dots.
+            sizes = (i for i in range(len(rest), 0, -1) if normalize(".".join(rest[:i])) in node.entries)
+            if (size := next(sizes, 0)) == 0:
+                break
+            entry = node.entries[normalize(".".join(rest[:size]))]
+            typed.append(entry.key)
+            if entry.path is not None:
+                typed = [*typed[: len(typed) - len(entry.path)], *entry.path]
+            node, rest = entry.value, rest[size:]
+        elif isinstance(node, ListNode) and rest[0].isdecimal() and int(rest[0]) < len(node.items):
+            node = node.items[int(rest[0])]
+            typed.append(rest.pop(0))
+        else:
+            break
+    return ".".join(filter(None, (format_path(typed), ".".join(rest))))
 
 
 def shorten(text: str, width: int = 60) -> str:
@@ -221,10 +253,10 @@ def _to_mapping_node(
             continue
         key = str.__str__(key)  # of NumPy's strings and of enumerations, the text alone
         name = canonical_name(key)
-        node = _to_node(item, report, (*path, name), level, remaining)
+        node = _to_node(item, report, (*path, key), level, remaining)
         if name in entries:
             message = f"{shorten(key)} and {shorten(entries[name].key)} are two names of one value; keep one"
-            report.add(format_path((*path, name)), message)
+            report.add(format_path((*path, key)), message)
         else:
             entries[name] = Entry(key, node)
     return MapNode(entries, invalid=not whole)

@@ -231,11 +231,11 @@ class _Composer:
             place = self._locate(event)
             key = self._key(event, path, level)
             name = None if key is None else canonical_name(key)
-            value = self._node(next(self.events), (*path, "?" if name is None else name), level, place)
+            value = self._node(next(self.events), (*path, "?" if key is None else key), level, place)
             if key is None or name is None:
                 whole = False
             elif name in entries:
-                self.report.add(format_path((*path, name)), _duplicate_key_message(entries[name], key), place)
+                self.report.add(format_path((*path, key)), _duplicate_key_message(entries[name], key), place)
             else:
                 entries[name] = Entry(key, value, place)
         raise AssertionError("PyYAML ended a mapping without saying so")

@@ -1,5 +1,6 @@
 """Collect the problems of a config, so that all of them are reported at once."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NoReturn
 
@@ -10,9 +11,14 @@ MAX_PROBLEMS = 100
 
 
 class ProblemReport:
-    """The problems found so far, and the sources that were opened, in order."""
+    """The problems found so far, and the sources that were opened, in order.
+
+    Attributes:
+        spell: replaces the names in the paths of later problems by those that the user typed.
+    """
 
     def __init__(self) -> None:
+        self.spell: Callable[[str], str] = lambda path: path
         self._problems: list[ConfigProblem] = []
         self._omitted = 0
         self._sources: dict[str, int] = {}
@@ -36,7 +42,7 @@ class ProblemReport:
         if self.is_full:
             self._omitted += 1
         else:
-            self._problems.append(ConfigProblem(path, message, location))
+            self._problems.append(ConfigProblem(self.spell(path), message, location))
 
     def count_omitted(self, count: int) -> None:
         """So many further problems are not worth telling."""
@@ -44,7 +50,7 @@ class ProblemReport:
 
     def fail(self, path: str, message: str, location: Location | None = None) -> NoReturn:
         """Something is wrong that leaves nothing to read on with."""
-        self._problems.append(ConfigProblem(path, message, location))
+        self._problems.append(ConfigProblem(self.spell(path), message, location))
         raise self.error()
 
     def nest_under(self, name: str) -> None:

@@ -382,12 +382,12 @@ def test_an_override_is_laid_over_a_sweep(override: str, names: int, line: str) 
     ],
 )  # fmt: skip
 def test_a_wrong_override_is_told_as_it_was_given(override: str, message: str, error_lines: ErrorLines) -> None:
-    assert error_lines(read_sweep, CONFIGS / "sweep.yaml", [override]) == [f"--set {override}: {message}"]
+    assert error_lines(read_sweep, CONFIGS / "sweep.yaml", [override]) == [f"overrides: {override}: {message}"]
 
 
 def test_an_override_inside_of_what_is_searched_names_both(error_lines: ErrorLines) -> None:
     override = "sweep.search.optimizer.η_sched={choice: [null]}"
-    message = f"is inside optimizer.η_sched, which is searched at --set {override}; keep one"
+    message = f"is inside optimizer.η_sched, which is searched at overrides: {override}; keep one"
     place = f"{CONFIGS / 'sweep.yaml'}:8:5"
     assert error_lines(read_sweep, CONFIGS / "sweep.yaml", [override]) == [
         f"{place}: sweep.search.optimizer.η_sched.γ: {message}"
@@ -408,7 +408,7 @@ def test_a_sweep_is_no_run_and_a_run_no_sweep(error_lines: ErrorLines) -> None:
     ]
     assert error_lines(sweep_from_dict, _RUN) == ["sweep: required; a mapping with search and objective"]
     assert error_lines(run_from_dict, _RUN | {"sweep": {}}) == [
-        "sweep: this is a sweep: start it with mxtrain.sweep, or its run alone with --set sweep=null"
+        "sweep: this is a sweep: start it with mxtrain.sweep, or remove sweep to train its run alone"
     ]
 
 
@@ -440,7 +440,7 @@ def test_many_combinations_are_tried_in_pairs(error_lines: ErrorLines) -> None:
         "data.test": {"choice": [0, 0.3, 0.5]},
     }
     assert error_lines(_sweep, search) == [
-        "sweep.search.data.test.choice.2: validation and test together must be below 1, so that some samples are trained on"
+        "sweep.search.data.test.choice.2: validation and test together must be below 1, to leave samples for training"
     ]
 
 
@@ -455,7 +455,7 @@ def test_a_combination_that_was_not_tried_beforehand_is_told_when_it_is_drawn(
     )
     sweep = read_sweep(write(text))
     point = sweep.space.point({"data.validation": 0.6, "data.test": 0.45})
-    message = "validation and test together must be below 1, so that some samples are trained on"
+    message = "validation and test together must be below 1, to leave samples for training"
     assert error_lines(sweep.run_config, point) == [f"run.yaml:2:51: sweep.search.data.test: {message}"]
 
 
