@@ -1,4 +1,4 @@
-"""What a sweep leaves behind, and what may be done with it."""
+"""The result of a sweep, its files, and sweeps that are run again, extended or moved."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_a_sweep_is_shown_as_one_line_without_its_rows(result):
         ([("complete", [0.9, 0.2]), ("complete", [0.8, 0.1])], "2 of 2 trials complete, 2 on the Pareto front"),
     ],
 )
-def test_a_sweep_without_one_best_trial_is_shown_as_one_line_too(rows, shown):
+def test_a_sweep_without_a_single_best_trial_is_shown_as_one_line_too(rows, shown):
     objectives = (Objective("val_accuracy", True), Objective("val_loss", False))
     trials = tuple({"number": i, "state": state, "value": value} for i, (state, value) in enumerate(rows))
     assert repr(SweepResult("small", Path("here"), objectives, trials, 2)) == f"SweepResult('here', {shown})"
@@ -65,7 +65,7 @@ def test_the_best_run_is_reproduced_to_the_last_digit(result, tmp_path):
         ).read_bytes()
 
 
-def test_the_rows_stand_in_the_folder_as_json(result):
+def test_the_rows_are_in_results_json(result):
     found = json.loads((result.run_dir / "results.json").read_text())
     assert found["trials"] == list(result)
     assert found["best"] == result.best
@@ -81,14 +81,14 @@ def test_optuna_opens_the_study(result):
     assert study.metric_names == ["val_accuracy"]
 
 
-def test_said_again_nothing_is_trained_again(result):
+def test_running_a_finished_sweep_again_trains_nothing(result):
     before = {path: path.stat().st_mtime_ns for path in result.run_dir.glob("trials/*/*")}
     again = mxtrain.sweep(result.run_dir / "sweep.yaml", run_dir=result.run_dir, workers=1)
     assert list(again) == list(result)
     assert {path: path.stat().st_mtime_ns for path in result.run_dir.glob("trials/*/*")} == before
 
 
-def test_a_sweep_may_get_more_trials(tmp_path):
+def test_a_sweep_can_get_more_trials(tmp_path):
     few = mxtrain.sweep(small(trials=2), run_dir=tmp_path / "grown", workers=1)
     more = mxtrain.sweep(small(trials=4), run_dir=tmp_path / "grown", workers=2)
     assert list(more)[:2] == list(few)
@@ -105,13 +105,13 @@ def test_another_sweep_is_refused_in_its_folder(result):
     ]
 
 
-def test_a_folder_with_other_things_is_not_taken(tmp_path):
+def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(mxtrain.SweepError, match="is not empty and holds no sweep"):
         mxtrain.sweep(small(), run_dir=tmp_path)
 
 
-def test_the_folder_may_be_moved(tmp_path):
+def test_the_folder_can_be_moved(tmp_path):
     result = mxtrain.sweep(small(trials=2), run_dir=tmp_path / "here", workers=1)
     result.run_dir.rename(tmp_path / "there")
     again = mxtrain.sweep(small(trials=3), run_dir=tmp_path / "there", workers=1)
