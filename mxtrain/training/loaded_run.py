@@ -184,6 +184,9 @@ class LoadedRun:
 
         Of a standardized target the loss is that of the standardized numbers, and `mae` is in the target's own unit.
 
+        If the run was trained with `data.missing: drop`, samples that lack a value are left out, with a warning that
+        gives their number.
+
         Args:
             samples: features and targets: the path of a file, or `(X, y)`, columns by name or a data frame; left out,
                 a part of the run's own data.
@@ -201,10 +204,11 @@ class LoadedRun:
         if part is not None or data is not None:
             given = "part" if part is not None else "data"
             raise DataError(f"{name}: has no parts; leave out `{given}`, or the samples")
+        missing = self.config.data.missing
         if isinstance(samples, str | PathLike):
-            inputs, targets = load_for_prediction(name, self.preprocessing, with_targets=True)
+            inputs, targets = load_for_prediction(name, self.preprocessing, with_targets=True, missing=missing)
         else:
-            inputs, targets = samples_from_memory(samples, self.preprocessing)
+            inputs, targets = samples_from_memory(samples, self.preprocessing, missing)
         if targets is None:
             raise DataError(f"{name}: has no {self.preprocessing.target!r} to compare predictions with")
         return self._measure(InMemorySamples(inputs, targets), float(targets.mean()))
