@@ -22,7 +22,7 @@ from mxtrain.config.introspection import (
 from mxtrain.config.run_section import RunConfig
 from mxtrain.config.yaml.nodes import MapNode, ScalarNode, find_node, format_path, from_python, to_python, typed_path
 from mxtrain.config.yaml.parser import ScalarError, parse_scalar
-from mxtrain.config.yaml.problem_report import MAX_PROBLEMS, ProblemReport
+from mxtrain.config.yaml.source_text import MAX_PROBLEMS, ProblemReport
 from mxtrain.errors import ConfigError
 from mxtrain.names import nearest
 from mxtrain.types import Config, describe

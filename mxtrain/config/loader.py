@@ -15,7 +15,7 @@ from mxtrain.config.search.sweep_definition import Sweep
 from mxtrain.config.validation import reject_data_source, validate_run, validate_tree
 from mxtrain.config.yaml.merge import read_tree
 from mxtrain.config.yaml.nodes import Entry, MapNode, ScalarNode, from_python, typed_path
-from mxtrain.config.yaml.problem_report import ProblemReport
+from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem, Location
 from mxtrain.optim.rules import AnyRule, Rule
 from mxtrain.paths import expand_home

@@ -9,7 +9,7 @@ from mxtrain.config.search.search_paths import SEARCH, flatten_search, flatten_s
 from mxtrain.config.yaml.merge import Override
 from mxtrain.config.yaml.nodes import Entry, MapNode, canonical_name, find_node, format_path, shorten
 from mxtrain.config.yaml.parser import read_value
-from mxtrain.config.yaml.problem_report import ProblemReport
+from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem, Location
 from mxtrain.redaction import may_contain_password
 from mxtrain.types import describe

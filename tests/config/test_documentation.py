@@ -14,8 +14,7 @@ from mxtrain.config.yaml.dump import to_yaml
 from mxtrain.config.yaml.merge import MAX_CHAIN
 from mxtrain.config.yaml.nodes import MAX_DEPTH, MAX_NODES
 from mxtrain.config.yaml.parser import MAX_NUMBER
-from mxtrain.config.yaml.problem_report import MAX_PROBLEMS
-from mxtrain.config.yaml.source_text import MAX_BYTES
+from mxtrain.config.yaml.source_text import MAX_BYTES, MAX_PROBLEMS
 from mxtrain.errors import ConfigError
 from mxtrain.names import LETTERS, normalize
 from mxtrain.optim.rules import RULES

@@ -62,7 +62,7 @@ def test_nothing_in_a_file_reaches_the_terminal_as_a_command(yaml_loader: str, w
 
 def test_a_tab_is_shown_for_what_it_is(yaml_loader: str, write: Write) -> None:
     assert _shown(write("data:\n\tsource: digits")) == (
-        "run.yaml:2:1: a tab may not stand here; use spaces\n    \\tsource: digits\n    ^^"
+        "run.yaml:2:1: a tab is not allowed here; use spaces\n    \\tsource: digits\n    ^^"
     )
 
 

@@ -1,6 +1,7 @@
 """Without an optional package, a sweep ends with one line that names the pip command, before anything is written."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -69,3 +70,8 @@ def test_the_dask_engine_needs_dask(without, tmp_path):
     with pytest.raises(mxtrain.SweepError, match=r"^the engine dask needs Dask; pip install 'mxtrain\[dask\]'$"):
         mxtrain.sweep(small(), run_dir=tmp_path, engine="dask")
     assert not list(tmp_path.iterdir())
+
+
+def test_optuna_is_imported_only_for_sweeps():
+    code = "import sys, mxtrain.sweeps, mxtrain.sweeps.result; sys.exit('optuna' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

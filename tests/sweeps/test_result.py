@@ -8,7 +8,7 @@ import pytest
 
 import mxtrain
 from mxtrain.config import Objective
-from mxtrain.sweeps import SweepResult
+from mxtrain.sweeps import SweepResult, TrialResult
 from tests.sweeps.conftest import small, table
 
 
@@ -118,3 +118,39 @@ def test_the_folder_can_be_moved(tmp_path):
     assert table(again)[:2] == table(result)
     assert all(mxtrain.load_run(row["run_dir"]).status.is_finished for row in again)
     assert {row["run_dir"].rpartition("/trials")[0] for row in again} == {str(tmp_path / "there")}
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_trials_are_restored_from_their_rows(seeds, result, tmp_path):
+    if seeds > 1:
+        objective = [{"maximize": "val_accuracy"}, {"minimize": "val_loss"}]
+        result = mxtrain.sweep(small(seeds=seeds, trials=2, objective=objective), run_dir=tmp_path, workers=2)
+    assert [trial.to_row() for trial in result.results] == list(result)
+    for trial, row in zip(result.results, result, strict=True):
+        assert trial.has_ended
+        assert trial.run_dir == Path(row["run_dir"])
+        assert len(trial.values_by_seed) == (seeds if seeds > 1 else 0)
+        assert list(trial.spread) == row.get("spread", [])
+
+
+def test_a_trial_without_values_is_restored_from_its_row():
+    trial = TrialResult(3, "failed", {"loss": "logistic"}, {"loss": "logistic"}, run_dir=Path("3"), error="no memory")
+    assert TrialResult.from_row(json.loads(json.dumps(trial.to_row()))) == trial
+
+
+def test_damaged_values_of_seeds_are_refused(result):
+    record = result.to_dict()
+    record["trials"] = [record["trials"][0] | {"values_by_seed": [0.5, "x"]}]
+    with pytest.raises(ValueError, match=r"^trials\.0\.values_by_seed: is damaged"):
+        SweepResult.from_dict(record)
+
+
+def test_the_format_of_the_study_is_that_of_earlier_versions(result):
+    study = optuna.load_study(study_name="small", storage=f"sqlite:///{result.run_dir / 'study.db'}")
+    assert set(study.user_attrs) == {"identity"}
+    for trial in study.trials:
+        assert set(trial.user_attrs) == {"mxtrain"}
+        assert set(trial.user_attrs["mxtrain"]) == {
+            *("number", "run_dir", "params", "values", "by_seed", "epochs", "seconds", "error", "marks", "files"),
+            "sha256",
+        }

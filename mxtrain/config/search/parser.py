@@ -37,7 +37,7 @@ from mxtrain.config.yaml.nodes import (
     shorten,
     to_python,
 )
-from mxtrain.config.yaml.problem_report import ProblemReport
+from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import Location
 from mxtrain.names import display_name
 from mxtrain.types import Config, describe

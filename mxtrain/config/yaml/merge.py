@@ -1,4 +1,4 @@
-"""Merge configs: files that `extends` others, and single values set at a path."""
+"""Merge node trees: files that extend others, and overrides of single values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,21 +17,19 @@ from mxtrain.config.yaml.nodes import (
     to_python,
 )
 from mxtrain.config.yaml.parser import read_file
-from mxtrain.config.yaml.problem_report import ProblemReport
-from mxtrain.config.yaml.source_text import UnreadableError
+from mxtrain.config.yaml.source_text import ProblemReport, UnreadableError
 from mxtrain.errors import Location
 from mxtrain.paths import expand_home, url_problem
 from mxtrain.types import describe
 
 MAX_CHAIN = 10
-"""Files in one chain of `extends`."""
+"""Limit for the files in one chain of `extends`."""
 
 
 def merge_nodes(base: Node, own: Node) -> Node:
-    """One node over another: mappings are merged key by key; of everything else, the own value holds.
+    """Merge a node over its base: mappings are merged key by key; every other value replaces that of the base.
 
-    Of two mappings of different kinds the own one holds too: the fields of one kind mean nothing, or
-    something else, in another.
+    A mapping also replaces one of a different kind, because each kind has its own fields.
     """
     if not (isinstance(base, MapNode) and isinstance(own, MapNode)) or base.atomic or own.atomic:
         return own
@@ -39,7 +37,7 @@ def merge_nodes(base: Node, own: Node) -> Node:
 
 
 def merge_mappings(base: MapNode, own: MapNode) -> MapNode:
-    """One mapping over another."""
+    """Merge a mapping over its base."""
     if _changes_kind(base, own):
         return own
     entries = dict(base.entries)
@@ -104,17 +102,17 @@ def _is_same_file(one: str, other: str) -> bool:
     try:
         return Path(one).samefile(other)
     except (OSError, ValueError):
-        return False  # whoever reads it says why
+        return False  # reported when it is read
 
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A value, and where it belongs.
+    """A value that replaces the value at a path.
 
     Args:
-        keys: the names that lead there, as they were written.
-        value: what is laid there.
-        location: where that was said.
+        keys: the names of the path as they were typed; in `sweep.search` a name may be a dotted path.
+        value: the new value.
+        location: the location of the override.
     """
 
     keys: tuple[str, ...]
@@ -123,11 +121,11 @@ class Override:
 
     @property
     def path(self) -> tuple[str, ...]:
-        """The canonical names that lead there."""
+        """The canonical names of the path."""
         return tuple(".".join(map(canonical_name, key.split("."))) for key in self.keys)
 
     def apply(self, tree: MapNode, report: ProblemReport) -> MapNode:
-        """The tree with this value in its place; a ConfigError where there is no such place."""
+        """Return the tree with the new value; raise a ConfigError if the path leads below a single value."""
         return _OverrideMerger(self, report).in_mapping(tree, 0)
 
 
@@ -146,7 +144,7 @@ class _OverrideMerger:
         return replace(node, entries={**node.entries, name: entry})
 
     def _merge_below(self, node: Node, level: int) -> Node:
-        """What stands at the first `level` names of the path, with the value in it."""
+        """Return the node at the first `level` names of the path, with the new value in it."""
         if level == len(self.override.path):
             return merge_nodes(node, self.override.value)
         if isinstance(node, ListNode):
@@ -154,7 +152,7 @@ class _OverrideMerger:
         if isinstance(node, ScalarNode):
             if node.value is not None:
                 got = describe(node.value)
-                self._fail(level, f"is {got}, which has nothing below it that could be set")
+                self._fail(level, f"is {got}, which has no fields to set")
             node = MapNode({}, self.override.location)
         return self.in_mapping(node, level)
 

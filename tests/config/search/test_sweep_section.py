@@ -27,7 +27,7 @@ from mxtrain.config import (
 from mxtrain.config.search import space, validation
 from mxtrain.config.search.parser import choice_labels
 from mxtrain.config.yaml.nodes import ListNode, from_python
-from mxtrain.config.yaml.problem_report import ProblemReport
+from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.optim.rules import SGD, Adam, AdamW, RMSProp
 from mxtrain.optim.schedules.learning_rate import Cosine, Exp, MultiStep
 from mxtrain.types import Config
