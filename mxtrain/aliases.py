@@ -9,6 +9,10 @@ from types import ModuleType
 
 _MOVED = {
     "mxtrain.backends": "mxtrain.optim.backends",
+    "mxtrain.backends.auto": "mxtrain.optim.backends.selection",
+    "mxtrain.backends.blocked": "mxtrain.optim.backends.numpy_backend",
+    "mxtrain.backends.compiled": "mxtrain.optim.backends.numba_backend",
+    "mxtrain.backends.gpu": "mxtrain.optim.backends.cupy_backend",
     "mxtrain.factory": "mxtrain.config.optimizer_factory",
     "mxtrain.flat": "mxtrain.optim.flat_parameters",
     "mxtrain.kernel": "mxtrain.optim.ir",
@@ -38,8 +42,11 @@ class AliasFinder(MetaPathFinder):
         """Return a spec for a former module or its submodules; None for all other names."""
         if not fullname.startswith("mxtrain."):
             return None
-        old = ".".join(fullname.split(".")[:2])
-        return ModuleSpec(fullname, _AliasLoader(_MOVED[old] + fullname[len(old) :])) if old in _MOVED else None
+        package = ".".join(fullname.split(".")[:2])
+        for old in (fullname, package):
+            if old in _MOVED:
+                return ModuleSpec(fullname, _AliasLoader(_MOVED[old] + fullname[len(old) :]))
+        return None
 
 
 def install() -> None:
