@@ -160,7 +160,7 @@ def test_read_run_rejects_a_file_with_only_an_optimizer(write: Write, error_line
 @pytest.mark.parametrize("name", ["adam", "Adam", "ADAM"])
 def test_build_suggests_a_dict_for_the_name_of_a_rule(name: str, here: Path, error_lines: ErrorLines) -> None:
     assert error_lines(build, name) == [
-        f'config: there is no file \'{name}\'; a rule by its name is {{"kind": "adam"}}'
+        f'config: there is no file \'{name}\'; to build a rule by its name, pass {{"kind": "adam"}}'
     ]
     Path(name).write_text("kind: sgd\n")
     assert build(name).rule == SGD()
