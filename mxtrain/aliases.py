@@ -1,4 +1,4 @@
-"""Import paths of earlier versions, under which documented imports and pickles still open."""
+"""Import paths of earlier versions, for documented imports and for pickles."""
 
 import sys
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class _AliasLoader(Loader):
         self._target = target
 
     def exec_module(self, module: ModuleType) -> None:
-        """Replace the empty module under the former name by the module under its present name."""
+        """Replace the empty module under the former name by the module with the present name."""
         sys.modules[module.__name__] = import_module(self._target)
 
 
@@ -52,7 +52,7 @@ class AliasFinder(MetaPathFinder):
 def install() -> None:
     """Register the finder, once.
 
-    It goes first: the search path of a renamed package would find a submodule again, as a second module.
+    It is first, because the search path of a renamed package would find a submodule again, as a second module.
     """
     if not any(isinstance(finder, AliasFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, AliasFinder())

@@ -1,4 +1,4 @@
-"""Formatting of numbers, durations and metrics for people."""
+"""Formatting of numbers, durations and counts in messages and reports."""
 
 from collections.abc import Mapping
 

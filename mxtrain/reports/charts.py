@@ -143,7 +143,7 @@ def common_layout(**settings: Any) -> dict[str, Any]:
     """Return the settings that all figures share, with further ones."""
     return {
         "template": "none",
-        "margin": {"l": 64, "r": 16, "t": 16, "b": 48},
+        "margin": {"l": 64, "r": 16, "t": 48, "b": 48},  # the buttons are above the legend
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
         "font": {"size": 12, "family": "system-ui, sans-serif"},
         "paper_bgcolor": _TRANSPARENT,

@@ -160,10 +160,10 @@ def _coordinate(value: float | str | None) -> float | str:
 def _color(color: str) -> tuple[float, ...]:
     """Return the red, green and blue of `rgb(...)`.
 
-    >>> _color("rgb(255,0,51)")
-    (1.0, 0.0, 0.2)
+    >>> _color("rgb(255, 0.0, 127.5)")
+    (1.0, 0.0, 0.5)
     """
-    return tuple(int(part) / 255 for part in re.findall(r"\d+", color)[:3])
+    return tuple(float(part) / 255 for part in re.findall(r"[\d.]+", color)[:3])
 
 
 def _text(text: str, is_markup: bool = True) -> str:

@@ -182,7 +182,6 @@ def _confusion_figure(names: Sequence[str], counts: list[list[int]]) -> go.Figur
     return go.Figure(
         data=[cells],
         layout=common_layout(
-            margin={"l": 64, "r": 16, "t": 36, "b": 48},
             height=min(820, max(320, 140 + 34 * len(names))),
             xaxis=axis("predicted class") | cell_axis,
             yaxis=axis("true class") | cell_axis | {"range": [len(names) - 0.5, -0.5]},

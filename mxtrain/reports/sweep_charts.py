@@ -36,13 +36,14 @@ from mxtrain.reports.sweep_data import (
     Dimension,
     Scale,
     SweepData,
-    Trial,
     format_value,
     importance_evaluator,
     importance_study,
     is_wide,
     number_of_best,
+    value_of,
 )
+from mxtrain.sweeps import TrialResult
 from mxtrain.sweeps.run_sweep import silence_optuna
 
 _MAX_POINTS = 40_000
@@ -65,7 +66,7 @@ def front_chart(sweep: SweepData) -> Chart | None:
     if len(sweep.objectives) != 2 or not sweep.in_state("complete"):
         return None
     first, second = sweep.objectives
-    front = sorted((it for it in sweep.trials if it.number in sweep.front), key=lambda it: it.values)
+    front = sorted((it for it in sweep.trials if it.number in sweep.front), key=value_of)
     others = [it for it in sweep.in_state("complete") if it.number not in sweep.front]
     complete = sweep.in_state("complete")
     x, y, notes = _values(front), _values(front, 1), _notes(sweep, front)
@@ -127,7 +128,7 @@ def rank_chart(sweep: SweepData, importance: Mapping[str, float]) -> Chart | Non
     points = figure.data[0]
     points.update(x=list(points.x), y=list(points.y))
     figure.data[-1].marker.colorbar.update(title={"text": "rank", "side": "right"})
-    figure.update_layout(common_layout(title=None, height=400, margin={"l": 64, "r": 16, "t": 36, "b": 48}))
+    figure.update_layout(common_layout(title=None, height=400))
     for update, dimension in ((figure.update_xaxes, used[0]), (figure.update_yaxes, used[1])):
         update(axis(dimension.name, dimension.numbers, dimension.scale == "log"))
     title = f"{used[1].name} against {used[0].name}"
@@ -142,7 +143,7 @@ def parallel_chart(sweep: SweepData) -> Chart | None:
     if len(trials) < 2 or not dimensions:
         return None
     objectives = [
-        _objective_dimension(it, {trial.number: trial.values[index] for trial in trials})
+        _objective_dimension(it, {trial.number: value_of(trial, index) for trial in trials})
         for index, it in enumerate(sweep.objectives)
     ]
     numbers = {trial.number for trial in trials}
@@ -150,7 +151,7 @@ def parallel_chart(sweep: SweepData) -> Chart | None:
     ranked = [trial.number for trial in sweep.ranked()]
     best = {trial.number for trial in sweep.best}
     quarter = set(ranked[: max(1, len(ranked) // 4)]) - best
-    groups: list[tuple[str, str, dict[str, Any], list[Trial]]] = [
+    groups: list[tuple[str, str, dict[str, Any], list[TrialResult]]] = [
         ("pruned", GREY, {"is_faint": True}, [it for it in trials if it.state == "pruned"]),
         ("complete", GREEN, {"is_faint": True}, [
             it for it in trials if it.state == "complete" and it.number not in quarter | best
@@ -186,13 +187,13 @@ def parallel_chart(sweep: SweepData) -> Chart | None:
 def curve_chart(sweep: SweepData) -> Chart | None:
     """Plot the first objective that is a metric of each epoch over the epochs of all trials."""
     objectives = [
-        it for it in sweep.objectives if any(it.metric in row for trial in sweep.trials for row in trial.history)
+        it for it in sweep.objectives if any(it.metric in row for rows in sweep.histories.values() for row in rows)
     ]
     if not objectives:
         return None
     [objective, *_], metric = objectives, objectives[0].metric
     best = {trial.number for trial in sweep.best}
-    groups: list[tuple[str, str, bool, list[Trial]]] = [
+    groups: list[tuple[str, str, bool, list[TrialResult]]] = [
         ("pruned", GREY, True, sweep.in_state("pruned")),
         ("failed", RED, True, sweep.in_state("failed")),
         ("complete", BLUE, True, [it for it in sweep.in_state("complete") if it.number not in best]),
@@ -203,7 +204,7 @@ def curve_chart(sweep: SweepData) -> Chart | None:
     curves = [
         curve
         for name, color, is_faint, trials in groups
-        if (curve := _learning_curves(name, metric, trials, color, is_faint, max_points)) is not None
+        if (curve := _learning_curves(sweep, name, metric, trials, color, is_faint, max_points)) is not None
     ]
     values = [y for curve in curves for y in curve.y if y is not None]
     y_range = _initial_range(values, objective)
@@ -357,7 +358,7 @@ def _parallel_lines(
     axes: Sequence[_ParallelAxis],
     name: str,
     color: str,
-    trials: Sequence[Trial],
+    trials: Sequence[TrialResult],
     style: dict[str, Any],
 ) -> go.Scatter:
     x: list[Point] = []
@@ -371,14 +372,14 @@ def _parallel_lines(
 
 
 def _learning_curves(
-    name: str, metric: str, trials: Iterable[Trial], color: str, is_faint: bool, max_points: int
+    sweep: SweepData, name: str, metric: str, trials: Iterable[TrialResult], color: str, is_faint: bool, max_points: int
 ) -> go.Scatter | None:
     """Create one trace for the curves of several trials; None if they have no points."""
     x: list[Point] = []
     y: list[Point] = []
     notes: list[str] = []
     for trial in trials:
-        rows = [row for row in trial.history if row.get(metric) is not None]
+        rows = [row for row in sweep.histories[trial.number] if row.get(metric) is not None]
         epochs, values = thinned([row["epoch"] for row in rows], [float(row[metric]) for row in rows], max_points)
         x += [*epochs, None]
         y += [*values, None]
@@ -391,7 +392,7 @@ def _learning_curves(
     return line(name, x[:-1], y[:-1], color, notes[:-1], is_faint=is_faint)
 
 
-def _slice_points(dimension: Dimension, trials: Sequence[Trial]) -> tuple[list[Point], list[Point]]:
+def _slice_points(dimension: Dimension, trials: Sequence[TrialResult]) -> tuple[list[Point], list[Point]]:
     """Return the points of trials; those of categories are spread, so that they do not cover each other."""
     x: list[Point] = []
     for trial in trials:
@@ -400,18 +401,18 @@ def _slice_points(dimension: Dimension, trials: Sequence[Trial]) -> tuple[list[P
             spread = ((trial.number * 0.618034) % 1 - 0.5) * 0.4  # an even spread, equal in every report
             value = dimension.words.index(value) + spread
         x.append(value)
-    return x, [trial.values[0] for trial in trials]
+    return x, [value_of(trial) for trial in trials]
 
 
 def _best_name(sweep: SweepData) -> str:
     return "best" if len(sweep.best) == 1 else "on the front"
 
 
-def _values(trials: Iterable[Trial], index: int = 0) -> list[float]:
-    return [trial.values[index] for trial in trials]
+def _values(trials: Iterable[TrialResult], index: int = 0) -> list[float]:
+    return [value_of(trial, index) for trial in trials]
 
 
-def _notes(sweep: SweepData, trials: Iterable[Trial]) -> list[str]:
+def _notes(sweep: SweepData, trials: Iterable[TrialResult]) -> list[str]:
     """Describe trials for their hover texts: values, then each parameter on its own line."""
     return [
         "\n".join(
@@ -428,11 +429,11 @@ def _notes(sweep: SweepData, trials: Iterable[Trial]) -> list[str]:
     ]
 
 
-def _describe(sweep: SweepData, trial: Trial) -> str:
+def _describe(sweep: SweepData, trial: TrialResult) -> str:
     values = []
     for index, objective in enumerate(sweep.objectives):
         spread = f" ± {format_number(trial.spread[index])}" if trial.spread else ""
-        values.append(f"{objective.metric} {format_objective(objective.metric, trial.values[index])}{spread}")
+        values.append(f"{objective.metric} {format_objective(objective.metric, value_of(trial, index))}{spread}")
     pruned = f", pruned after epoch {trial.epochs}" if trial.state == "pruned" else ""
     return f"trial {trial.number}{pruned}: {', '.join(values)}"
 

@@ -17,15 +17,15 @@ from mxtrain.config.search.space import Parameter, ParsedChoice, Space, all_para
 from mxtrain.errors import ConfigError
 from mxtrain.formatting import format_value as format_config_value
 from mxtrain.reports.charts import Value, literal
-from mxtrain.sweeps import SweepFolder, SweepResult
+from mxtrain.sweeps import SweepFolder, TrialResult
+from mxtrain.sweeps.result import TrialState
 from mxtrain.sweeps.run_sweep import silence_optuna
 from mxtrain.training import Row
 from mxtrain.training.history import read_history
 from mxtrain.types import describe
 
 Scale = Literal["linear", "log", "words"]
-State = Literal["complete", "pruned", "failed", "running", "waiting"]
-STATES: tuple[State, ...] = ("complete", "pruned", "failed", "running", "waiting")
+STATES: tuple[TrialState, ...] = ("complete", "pruned", "failed", "running", "waiting")
 MIN_TRIALS, MIN_COMPLETE = 10, 5
 """Ended and complete trials from which importances are computed."""
 _MIN_LOG_RATIO = 50.0
@@ -62,31 +62,6 @@ class Dimension:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """A trial.
-
-    Attributes:
-        number: its number.
-        state: complete, pruned, failed, running or waiting.
-        values: one value for each objective, of a pruned trial the last ones; empty if there are none.
-        spread: the standard deviations of the values over several seeds, or empty.
-        error: the reason of a failure.
-        seconds: its duration.
-        epochs: the epochs that it trained.
-        history: the metrics of each epoch, of its first seed.
-    """
-
-    number: int
-    state: State
-    values: tuple[float, ...]
-    spread: tuple[float, ...]
-    error: str
-    seconds: float
-    epochs: int
-    history: list[Row]
-
-
-@dataclass(frozen=True, slots=True)
 class SweepData:
     """Everything that the report of a sweep shows.
 
@@ -97,6 +72,7 @@ class SweepData:
         trials: the trials in the order of their numbers.
         total: the planned number of trials.
         dimensions: the searched values in the order of the file.
+        histories: the metrics of each epoch, by number of the trial; of its first seed.
         front: the numbers of the complete trials on the Pareto front.
         file: the text of sweep.yaml.
     """
@@ -104,20 +80,21 @@ class SweepData:
     path: Path
     name: str
     objectives: tuple[Objective, ...]
-    trials: tuple[Trial, ...]
+    trials: tuple[TrialResult, ...]
     total: int
     dimensions: tuple[Dimension, ...]
+    histories: Mapping[int, list[Row]]
     front: tuple[int, ...]
     file: str
 
-    def in_state(self, *states: State) -> list[Trial]:
+    def in_state(self, *states: TrialState) -> list[TrialResult]:
         """Return the trials in one of some states."""
         return [trial for trial in self.trials if trial.state in states]
 
-    def ranked(self, objective: int = 0) -> list[Trial]:
+    def ranked(self, objective: int = 0) -> list[TrialResult]:
         """Return the complete trials, the best by an objective first."""
         sign = -1 if self.objectives[objective].maximize else 1
-        return sorted(self.in_state("complete"), key=lambda it: (sign * it.values[objective], it.number))
+        return sorted(self.in_state("complete"), key=lambda it: (sign * value_of(it, objective), it.number))
 
     def nested(self, dimension: Dimension) -> list[Dimension]:
         """Return the searched values inside of a choice."""
@@ -125,7 +102,7 @@ class SweepData:
         return [other for other in self.dimensions if other.name.startswith(prefixes)]
 
     @property
-    def best(self) -> list[Trial]:
+    def best(self) -> list[TrialResult]:
         """The best trial; with several objectives, the trials on the Pareto front."""
         if len(self.objectives) == 1:
             return self.ranked()[:1]
@@ -148,12 +125,19 @@ def read_sweep_data(path: Path) -> SweepData:
         path=path,
         name=result.name,
         objectives=result.objectives,
-        trials=tuple(_read_trial(row, result, folder.path) for row in result.trials),
+        trials=result.results,
         total=result.total,
         dimensions=dimensions,
+        histories={trial.number: read_history(trial.run_dir) for trial in result.results},
         front=tuple(row["number"] for row in result.front),
         file=read_file(folder.file).decode(errors="replace"),
     )
+
+
+def value_of(trial: TrialResult, objective: int = 0) -> float:
+    """Return the value of a trial that has one: a complete trial, or a pruned one at its last rung."""
+    assert trial.values is not None
+    return trial.values[objective]
 
 
 def searched_dimensions(space: Space, rows: Sequence[Mapping[str, Any]]) -> tuple[Dimension, ...]:
@@ -210,8 +194,8 @@ def importance_study(sweep: SweepData, objective: int = 0) -> optuna.Study:
     """Create an Optuna study of the ended trials that minimizes their ranks; texts are escaped for Plotly."""
     sign = -1 if sweep.objectives[objective].maximize else 1
     complete = sweep.ranked(objective)
-    order = sorted({sign * trial.values[objective] for trial in complete})
-    ranks = {trial.number: float(order.index(sign * trial.values[objective])) for trial in complete}
+    order = sorted({sign * value_of(trial, objective) for trial in complete})
+    ranks = {trial.number: float(order.index(sign * value_of(trial, objective))) for trial in complete}
     dimensions = {literal(it.name): it for it in sweep.dimensions if it.varies}
     distributions = {name: _distribution(dimension) for name, dimension in dimensions.items()}
     with silence_optuna():
@@ -282,28 +266,6 @@ def _format_without(value: Any, inner_paths: Sequence[str]) -> str:
         if isinstance(holder, dict):
             holder.pop(last, None)
     return format_value(rest["kind"]) if rest.keys() == {"kind"} else format_value(rest)
-
-
-def _read_trial(row: Mapping[str, Any], result: SweepResult, folder: Path) -> Trial:
-    run_dir = Path(row["run_dir"])
-    if run_dir.is_relative_to(result.run_dir):  # the sweep's folder may have been moved
-        run_dir = folder / run_dir.relative_to(result.run_dir)
-    return Trial(
-        number=row["number"],
-        state=row["state"],
-        values=_as_tuple(row.get("value")),
-        spread=_as_tuple(row.get("spread")),
-        error=row.get("error") or "",
-        seconds=row.get("seconds") or 0.0,
-        epochs=row.get("epochs") or 0,
-        history=read_history(run_dir),
-    )
-
-
-def _as_tuple(value: Any) -> tuple[float, ...]:
-    if value is None:
-        return ()
-    return tuple(map(float, value)) if isinstance(value, list) else (float(value),)
 
 
 def _distribution(dimension: Dimension) -> BaseDistribution:

@@ -24,11 +24,12 @@ from mxtrain.reports.sweep_data import (
     STATES,
     Dimension,
     SweepData,
-    Trial,
     format_value,
     importances,
     read_sweep_data,
+    value_of,
 )
+from mxtrain.sweeps import TrialResult
 
 _MAX_FAILURES = 20
 """Distinct failures that are listed before the table, which has them all."""
@@ -118,7 +119,7 @@ def _describe_best(sweep: SweepData) -> str:
         return f"On the Pareto front: {_list_trials(best)}."
     [trial] = best
     metric = sweep.objectives[0].metric
-    value = format_objective(metric, trial.values[0])
+    value = format_objective(metric, value_of(trial))
     spread = f" ± {format_number(trial.spread[0])} over the seeds" if trial.spread else ""
     used = [it for it in sweep.dimensions if trial.number in it.values]
     params = ", ".join(f"{it.name} {format_value(it.values[trial.number])}" for it in used)
@@ -196,15 +197,18 @@ def _front_table(sweep: SweepData) -> dict[str, Any]:
     sign = -1 if sweep.objectives[0].maximize else 1
     rows = {
         f"trial {trial.number}": [
-            *(format_objective(it.metric, value) for it, value in zip(sweep.objectives, trial.values, strict=True)),
+            *(
+                format_objective(it.metric, value)
+                for it, value in zip(sweep.objectives, trial.values or (), strict=True)
+            ),
             *(_format_values(dimension, [trial]) for dimension in sweep.dimensions),
         ]
-        for trial in sorted(sweep.best, key=lambda it: sign * it.values[0])
+        for trial in sorted(sweep.best, key=lambda it: sign * value_of(it))
     }
     return {"columns": [*(it.metric for it in sweep.objectives), *(it.name for it in sweep.dimensions)], "rows": rows}
 
 
-def _format_values(dimension: Dimension, trials: Sequence[Trial]) -> str:
+def _format_values(dimension: Dimension, trials: Sequence[TrialResult]) -> str:
     """Format the range of the values of some trials, or their categories."""
     values = [dimension.values[it.number] for it in trials if it.number in dimension.values]
     if not values:
@@ -219,15 +223,15 @@ def _format_values(dimension: Dimension, trials: Sequence[Trial]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _group_failures(failed: Sequence[Trial]) -> dict[str, str]:
+def _group_failures(failed: Sequence[TrialResult]) -> dict[str, str]:
     """Group failures whose messages differ in numbers only: trials to the message of the first."""
-    groups: dict[str, list[Trial]] = {}
+    groups: dict[str, list[TrialResult]] = {}
     for trial in failed:
         groups.setdefault(re.sub(r"\d+", "#", trial.error), []).append(trial)
     return {_list_trials(trials): " ".join(trials[0].error.split()) for trials in groups.values()}
 
 
-def _list_trials(trials: Sequence[Trial]) -> str:
+def _list_trials(trials: Sequence[TrialResult]) -> str:
     shown = ", ".join(str(it.number) for it in trials[:_MAX_NUMBERS])
     more = f" and {len(trials) - _MAX_NUMBERS} more" if len(trials) > _MAX_NUMBERS else ""
     return f"{'trial' if len(trials) == 1 else 'trials'} {shown}{more}"
@@ -261,7 +265,7 @@ def _trials_table(sweep: SweepData) -> dict[str, Any]:
     return {"columns": columns, "rows": rows}
 
 
-def _cells(sweep: SweepData, trial: Trial, has_spread: bool, has_error: bool) -> Iterator[_Cell]:
+def _cells(sweep: SweepData, trial: TrialResult, has_spread: bool, has_error: bool) -> Iterator[_Cell]:
     empty = _Cell("", kind="number")
     yield _Cell(str(trial.number), trial.number, "number")
     yield _Cell(trial.state, kind=trial.state)

@@ -164,7 +164,7 @@ def test_where_a_run_is_needed_an_optimizer_alone_is_one_problem(write: Write, e
 @pytest.mark.parametrize("name", ["adam", "Adam", "ADAM"])
 def test_build_says_how_a_rule_is_built_by_its_name(name: str, here: Path, error_lines: ErrorLines) -> None:
     assert error_lines(build, name) == [
-        f'config: there is no file \'{name}\'; a rule by its name is {{"kind": "adam"}}'
+        f'config: there is no file \'{name}\'; to build a rule by its name, pass {{"kind": "adam"}}'
     ]
     Path(name).write_text("kind: sgd\n")
     assert build(name).rule == SGD()
