@@ -109,7 +109,7 @@ class Storm:
         now = {}
         for folder in (self.folder / name / "trials").rglob("checkpoints"):
             model = folder.with_name("model.safetensors")
-            stand = Checkpoints(folder, keep=1).standing()
+            stand = Checkpoints(folder, keep=1).newest_position()
             now[folder] = stand, model.stat().st_mtime_ns if model.exists() else 0
             old, written = before.get(folder, ((0, 0), 0))
             if stand < old:

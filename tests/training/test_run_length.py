@@ -50,8 +50,8 @@ def test_other_epochs_are_refused_on_a_resume(tmp_path: Path) -> None:
     mxtrain.fit(config({"kind": "cosine", "T": "run"}), run_dir=tmp_path)
     before = (tmp_path / "model.safetensors").read_bytes()
     message = (
-        "fit.epochs: was 6 when the run began, and cannot become 9: optimizer.η_sched.T is run, "
-        "so past learning rates would have been others; begin a new run"
+        "fit.epochs: was 6 when the run started, and cannot become 9: optimizer.η_sched.T is run, "
+        "so past learning rates would have been different; start a new run"
     )
     with pytest.raises(mxtrain.ConfigError) as caught:
         mxtrain.resume(tmp_path, overrides=["fit.epochs=9"])
