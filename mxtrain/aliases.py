@@ -1,4 +1,4 @@
-"""Import paths of earlier versions, under which documented imports and pickles still open."""
+"""Import paths of earlier versions, for documented imports and for pickles."""
 
 import sys
 from collections.abc import Sequence
@@ -9,6 +9,10 @@ from types import ModuleType
 
 _MOVED = {
     "mxtrain.backends": "mxtrain.optim.backends",
+    "mxtrain.backends.auto": "mxtrain.optim.backends.selection",
+    "mxtrain.backends.blocked": "mxtrain.optim.backends.numpy_backend",
+    "mxtrain.backends.compiled": "mxtrain.optim.backends.numba_backend",
+    "mxtrain.backends.gpu": "mxtrain.optim.backends.cupy_backend",
     "mxtrain.factory": "mxtrain.config.optimizer_factory",
     "mxtrain.flat": "mxtrain.optim.flat_parameters",
     "mxtrain.kernel": "mxtrain.optim.ir",
@@ -25,7 +29,7 @@ class _AliasLoader(Loader):
         self._target = target
 
     def exec_module(self, module: ModuleType) -> None:
-        """Replace the empty module under the former name by the module under its present name."""
+        """Replace the empty module under the former name by the module with the present name."""
         sys.modules[module.__name__] = import_module(self._target)
 
 
@@ -38,14 +42,17 @@ class AliasFinder(MetaPathFinder):
         """Return a spec for a former module or its submodules; None for all other names."""
         if not fullname.startswith("mxtrain."):
             return None
-        old = ".".join(fullname.split(".")[:2])
-        return ModuleSpec(fullname, _AliasLoader(_MOVED[old] + fullname[len(old) :])) if old in _MOVED else None
+        package = ".".join(fullname.split(".")[:2])
+        for old in (fullname, package):
+            if old in _MOVED:
+                return ModuleSpec(fullname, _AliasLoader(_MOVED[old] + fullname[len(old) :]))
+        return None
 
 
 def install() -> None:
     """Register the finder, once.
 
-    It goes first: the search path of a renamed package would find a submodule again, as a second module.
+    It is first, because the search path of a renamed package would find a submodule again, as a second module.
     """
     if not any(isinstance(finder, AliasFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, AliasFinder())

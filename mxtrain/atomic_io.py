@@ -47,7 +47,7 @@ def write_file(path: Path, content: bytes, is_private: bool = False, *, mode: in
         path: the file; a link of that name is replaced, not followed.
         content: its bytes.
         is_private: whether only its owner may read it.
-        mode: its permissions; left out, those of a new file.
+        mode: its permissions; by default, those of a new file.
 
     Raises:
         OSError: it cannot be written; the old file is unchanged.
@@ -72,7 +72,7 @@ def create_file(path: Path, content: bytes, mode: int = 0o666, *, permissions: i
         path: the file.
         content: its bytes.
         mode: its permissions, reduced by the umask.
-        permissions: its exact permissions, regardless of the umask; left out, `mode` applies.
+        permissions: its exact permissions, regardless of the umask; by default, `mode` applies.
 
     Raises:
         OSError: the path exists, or it cannot be written.
@@ -88,7 +88,7 @@ def create_file(path: Path, content: bytes, mode: int = 0o666, *, permissions: i
 
 
 def write_output(path: Path, content: bytes) -> None:
-    """Write a file at a path that the user chose: follow links, keep permissions, and write into a pipe or a device.
+    """Write a file at a path that the user chose: follow links, preserve permissions, and support pipes and devices.
 
     Raises:
         OSError: it cannot be written; an old file is unchanged.
@@ -118,7 +118,7 @@ def extend_file(path: Path, length: int, content: bytes) -> None:
     """Replace everything after the first `length` bytes of a file, and flush it; those bytes are not touched.
 
     Raises:
-        OSError: it cannot be written, or is a link or no regular file.
+        OSError: it cannot be written, or is a link or not a regular file.
     """
     with _opened_descriptor(path, os.O_WRONLY) as descriptor:
         os.ftruncate(descriptor, length)  # an interrupted call may have left more
@@ -131,7 +131,7 @@ def append_file(path: Path, content: bytes) -> None:
     """Append to a file, and create it if it is missing.
 
     Raises:
-        OSError: it cannot be written, or is a link or no regular file.
+        OSError: it cannot be written, or is a link or not a regular file.
     """
     with open_for_append(path) as descriptor:
         _write_all(descriptor, content)
@@ -189,7 +189,7 @@ def refuse_link(path: Path) -> None:
         OSError: it is a link.
     """
     if path.is_symlink():
-        raise OSError(errno.ELOOP, "is a symbolic link, which is not written through", str(path))
+        raise OSError(errno.ELOOP, "is a symbolic link, which is not followed", str(path))
 
 
 def open_descriptor(path: Path, flags: int) -> int:
@@ -256,7 +256,7 @@ def check_safetensors(file: BinaryIO) -> None:
     """Refuse a file whose size is not what its safetensors header says, without reading its arrays.
 
     Raises:
-        ValueError: it has another size, or no such header.
+        ValueError: it has another size, or no valid header.
     """
     actual = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
@@ -299,7 +299,7 @@ def is_finite_number(value: object) -> bool:
 
 
 def is_regular(path: Path) -> bool:
-    """Return whether a path leads to a regular file."""
+    """Return whether a path is a regular file, or a link to one."""
     try:
         return S_ISREG(path.stat().st_mode)
     except (OSError, ValueError):
@@ -307,7 +307,7 @@ def is_regular(path: Path) -> bool:
 
 
 def describe_os_error(error: OSError) -> str:
-    """Return the reason of an error, with the name of a file that is a link or not a regular file.
+    """Describe an error in a few words, with the name of a file that is a link or not a regular file.
 
     >>> describe_os_error(FileNotFoundError(2, "No such file or directory", "/runs/1/x"))
     'No such file or directory'
@@ -328,7 +328,7 @@ def remove_temporary_files(folder: Path, names: Collection[str] | None = None, o
 
     Args:
         folder: the folder.
-        names: the files that were to be replaced; left out, all.
+        names: the files that were to be replaced; by default, all.
         older_than: seconds for which a temporary file must be unchanged. With 0, no other process may be writing, and
             temporary files of earlier versions are removed too, whose names other programs may use.
     """

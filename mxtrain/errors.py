@@ -1,25 +1,25 @@
-"""Every error that mxtrain raises on purpose.
+"""Exceptions of mxtrain.
 
     MxtrainError
-    ├── ConfigError       a value in a config is wrong (ValueError); holds one Problem for each
-    ├── ArrayError        an array does not fit: shape, memory, writability (ValueError)
-    │   └── ArrayTypeError    not an array, or of a dtype that has no update (TypeError)
+    ├── ConfigError       values in a config are wrong (ValueError); lists every problem
+    ├── ArrayError        invalid shape, memory or writability of an array (ValueError)
+    │   └── ArrayTypeError    not an array, or the wrong dtype (TypeError)
     ├── NonFiniteError    an update would make a slot NaN or infinite (ArithmeticError)
     ├── ReadOnlyError     an attribute does not exist, or cannot be set (AttributeError)
     ├── StateError        a saved state belongs to something else (ValueError)
     ├── DataError         a data source is missing or malformed (ValueError)
-    ├── TraceError        a rule does what cannot be traced (TypeError)
-    ├── ModelError        a model that was handed over is none, or does not fit the data (TypeError)
+    ├── TraceError        a rule cannot be traced (TypeError)
+    ├── ModelError        a custom model lacks a method, or does not match the data (TypeError)
     ├── BackendError      a backend cannot run here (RuntimeError)
-    ├── TrainingError     a run failed: it diverged, or its folder is taken (RuntimeError)
-    │   ├── FolderBusyError   another process works in the folder
-    │   ├── DataChangedError  the data are not those that the run was trained on
-    │   └── ForeignRunError   the folder holds another run, or its files have changed
-    ├── SweepError        a sweep cannot go on (RuntimeError)
-    ├── RunPaused         a run has come as far as it was asked to for now; it is saved (RuntimeError)
-    └── RunInterrupted    a signal asked a run to stop; it is saved and can be resumed (RuntimeError)
+    ├── TrainingError     a run failed: it diverged, or its folder is in use (RuntimeError)
+    │   ├── FolderBusyError   another process uses the folder
+    │   ├── DataChangedError  the data differ from the data of training
+    │   └── ForeignRunError   the folder contains another run, or its files have changed
+    ├── SweepError        a sweep cannot continue (RuntimeError)
+    ├── RunPaused         a run reached the requested point and is saved (RuntimeError)
+    └── RunInterrupted    a signal stopped a run; it is saved and can be resumed (RuntimeError)
 
-Each message says where, what was expected, what was got, and the remedy where it is not obvious.
+Each message states the place, the expected value, the value found, and the remedy if it is not obvious.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ _MAX_LINE_WIDTH = 100
 
 
 def escape_unprintable(text: str) -> str:
-    """The text on one line, with whatever a terminal would obey, or hide, as an escape.
+    """Escape control characters and invisible characters, so that a text is on one line.
 
     >>> escape_unprintable("1e-3 \\x1b[31m")
     '1e-3 \\\\x1b[31m'
@@ -43,18 +43,18 @@ def escape_unprintable(text: str) -> str:
 
 
 class MxtrainError(Exception):
-    """The root: `except MxtrainError` catches whatever mxtrain raises on purpose."""
+    """Base class of all exceptions of mxtrain."""
 
 
 class CacheWarning(UserWarning):
-    """Compiled code is not cached, because others could change the files."""
+    """Compiled code is not cached, because other users could change the files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place in a text that a person wrote: a file, or one `--set` on the command line.
+    """Location in a file, or in a `--set` option of the command line.
 
-    `line` and `column` count from 1; a line of 0 means the text has no lines worth naming.
+    `line` and `column` count from 1; a line of 0 means that only the source is named.
     """
 
     source: str
@@ -69,20 +69,20 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class ConfigProblem:
-    """One thing that is wrong: the dotted path of the value, what is wrong, and where it was written."""
+    """One problem of a config: the dotted path of the value, a message, and the location in the source."""
 
     path: str
     message: str
     location: Location | None = None
 
     def __str__(self) -> str:
-        """The problem on one line: `configs/adam.yaml:7:9: optimizer.β2: must be …, got 1.2`."""
+        """Return the problem on one line: `configs/adam.yaml:7:9: optimizer.β2: must be …, got 1.2`."""
         return escape_unprintable(
             redact(": ".join(str(part) for part in (self.location, self.path, self.message) if part))
         )
 
     def explain(self) -> str:
-        """The line, and below it the source text with a caret under the value.
+        """Return the problem, and below it the source text with a caret under the value.
 
         Source text that may hold a password is left out.
         """
@@ -103,7 +103,7 @@ class ConfigProblem:
 
 
 class ConfigError(MxtrainError, ValueError):
-    """One or more values in a config are wrong; `problems` lists every one of them, in reading order."""
+    """One or more values in a config are wrong; `problems` lists all of them, in the order of the source."""
 
     def __init__(self, problems: Sequence[ConfigProblem]) -> None:
         self.problems = tuple(problems)
@@ -111,11 +111,11 @@ class ConfigError(MxtrainError, ValueError):
 
 
 class ArrayError(MxtrainError, ValueError):
-    """An array does not fit: its shape, its memory or its writability."""
+    """An array is invalid: its shape, its memory or its writability."""
 
 
 class ArrayTypeError(ArrayError, TypeError):
-    """Not an array at all, or an array of a dtype that has no update."""
+    """Not an array, or an array of the wrong dtype."""
 
 
 class NonFiniteError(MxtrainError, ArithmeticError):
@@ -135,11 +135,11 @@ class DataError(MxtrainError, ValueError):
 
 
 class TraceError(MxtrainError, TypeError):
-    """A rule's `update` does something with a symbol that cannot be traced, such as branching on it."""
+    """The `update` of a rule does something that cannot be traced, such as branching on a value."""
 
 
 class ModelError(MxtrainError, TypeError):
-    """A model that was handed over lacks a method, or what it returns does not fit."""
+    """A custom model lacks a method, or returns something invalid."""
 
 
 class BackendError(MxtrainError, RuntimeError):
@@ -147,27 +147,27 @@ class BackendError(MxtrainError, RuntimeError):
 
 
 class TrainingError(MxtrainError, RuntimeError):
-    """A run failed: the loss is no longer a number, or the run's folder is taken."""
+    """A run failed: its loss is not finite, or its folder is in use."""
 
 
 class FolderBusyError(TrainingError):
-    """Another process works in the folder of a run or a sweep."""
+    """Another process uses the folder of a run or a sweep."""
 
 
 class DataChangedError(TrainingError):
-    """The data are not those that the run was trained on."""
+    """The data differ from those that the run was trained on."""
 
 
 class ForeignRunError(TrainingError):
-    """The folder of a run holds another run, or a file in it is not what was recorded."""
+    """The folder contains another run, or a file in it has changed."""
 
 
 class SweepError(MxtrainError, RuntimeError):
-    """A sweep cannot go on; what it has done is kept."""
+    """A sweep cannot continue; its finished trials are saved."""
 
 
 def resume_command(folder: Path) -> str:
-    """What continues a run or a sweep, as a shell takes it.
+    """Return the shell command that continues a run or a sweep.
 
     >>> resume_command(Path("runs/adam-1")), resume_command(Path("my runs/adam-1"))
     ('mxtrain resume runs/adam-1', "mxtrain resume 'my runs/adam-1'")
@@ -176,10 +176,10 @@ def resume_command(folder: Path) -> str:
 
 
 class RunPaused(MxtrainError, RuntimeError):
-    """A run has come as far as it was asked to for now: it is saved and goes on when it is asked again.
+    """A run reached the requested point: it is saved and can be resumed.
 
     Attributes:
-        run_dir: the run's folder.
+        run_dir: the folder of the run.
     """
 
     def __init__(self, run_dir: Path) -> None:
@@ -188,10 +188,10 @@ class RunPaused(MxtrainError, RuntimeError):
 
 
 class RunInterrupted(MxtrainError, RuntimeError):
-    """A signal asked a run, or a sweep, to stop: it is saved and can be resumed.
+    """A signal stopped a run or a sweep, which is saved and can be resumed.
 
     Attributes:
-        run_dir: its folder.
+        run_dir: the folder of the run or sweep.
         signal: the number of the signal.
     """
 

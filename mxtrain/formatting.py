@@ -1,4 +1,6 @@
-"""Formatting of numbers, durations and metrics for people."""
+"""Formatting of numbers, durations and counts in messages and reports."""
+
+from collections.abc import Mapping
 
 
 def format_number(value: float | None) -> str:
@@ -31,3 +33,41 @@ def format_count(number: int, noun: str, plural: str = "") -> str:
     ('1 epoch', '1,200 epochs', '2 batches')
     """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def format_objective(metric: str, value: float) -> str:
+    """Format the value of an objective of a sweep.
+
+    >>> format_objective("val_loss", 0.5), format_objective("parameters", 4810.0)
+    ('0.5000', '4,810')
+    """
+    return f"{value:,.0f}" if metric == "parameters" else format_number(value)
+
+
+def format_value(value: object, digits: int = 6) -> str:
+    """Format a value of a config as YAML spells it, without quotes.
+
+    Args:
+        value: a scalar, a sequence or a mapping.
+        digits: significant digits of floats.
+
+    Example:
+        >>> format_value([64, 64]), format_value({"kind": "sgd", "clip": 0.1}), format_value(0.00123456789)
+        ('[64, 64]', '{kind: sgd, clip: 0.1}', '0.00123457')
+        >>> format_value(True), format_value(None), format_value("adam")
+        ('true', 'null', 'adam')
+    """
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:.{digits}g}"
+        case int() if abs(value) >= 10**40:
+            return "an integer of more than 40 digits"
+        case list() | tuple():
+            return f"[{', '.join(format_value(item, digits) for item in value)}]"
+        case Mapping():
+            return f"{{{', '.join(f'{name}: {format_value(item, digits)}' for name, item in value.items())}}}"
+    return str(value)

@@ -1,3 +1,3 @@
-"""Schedules of the learning rate; see `mxtrain.optim.schedules.learning_rate`."""
+"""Learning-rate schedules; see `mxtrain.optim.schedules.learning_rate`."""
 
 from mxtrain.optim.schedules.learning_rate import *  # noqa: F403 - the schedules, which are listed there

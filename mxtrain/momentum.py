@@ -1,3 +1,3 @@
-"""Schedules of momentum; see `mxtrain.optim.schedules.momentum`."""
+"""Momentum schedules; see `mxtrain.optim.schedules.momentum`."""
 
 from mxtrain.optim.schedules.momentum import *  # noqa: F403 - the schedules, which are listed there

@@ -1,8 +1,8 @@
-"""One table of names: the letter of the literature, and the ASCII words that are accepted for it.
+"""Names of hyperparameters: Greek letters and their ASCII names.
 
-Python folds identifiers by Unicode NFKC (`ϵ` U+03F5 becomes `ε` U+03B5, the micro sign becomes `μ`, `β₁` becomes
-`β1`); dict keys and YAML keys are not folded, so they are folded here when read. `display_name` is the way back: the
-letter as the documentation prints it.
+Python normalizes identifiers to Unicode NFKC (`ϵ` U+03F5 becomes `ε` U+03B5, the micro sign becomes `μ`, `β₁` becomes
+`β1`), but not the keys of dicts and YAML files, which `normalize` handles. `display_name` is the inverse: the letter as
+the documentation prints it.
 """
 
 import difflib
@@ -26,13 +26,13 @@ _ASCII: dict[str, tuple[str, ...]] = {
 }
 
 LETTERS: dict[str, str] = {word: letter for letter, words in _ASCII.items() for word in words}
-"""Every accepted ASCII word and the letter it stands for."""
+"""Every accepted ASCII name, with its letter."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def normalize(name: str) -> str:
-    """The name as Python holds it: NFKC-folded.
+    """Return a name in Unicode NFKC, the form of Python's identifiers.
 
     >>> normalize("ϵ") == "ε", normalize("µ") == "μ", normalize("β₁")
     (True, True, 'β1')
@@ -55,23 +55,23 @@ def nfc(name: str) -> str:
 
 
 def field_name(name: str, fields: Collection[str]) -> str:
-    """The field that `name` means among `fields`; `name` itself, folded, where it means none.
+    """Return the field with this name among `fields`, or the normalized name if there is none.
 
     >>> field_name("learning_rate", {"η", "kind"}), field_name("gama", {"η"})
     ('η', 'gama')
     """
-    folded = normalize(name)
-    letter = LETTERS.get(folded, folded)
-    return letter if folded not in fields and letter in fields else folded
+    normalized = normalize(name)
+    letter = LETTERS.get(normalized, normalized)
+    return letter if normalized not in fields and letter in fields else normalized
 
 
 def display_name(name: str) -> str:
-    """The name as the documentation prints it: Python's `ε` is the literature's `ϵ`."""
+    """Return a name as the documentation prints it: `ϵ` for Python's `ε`."""
     return "ϵ" if name == "ε" else name
 
 
 def ascii_names(letter: str) -> tuple[str, ...]:
-    """The ASCII words accepted for a letter.
+    """Return the ASCII names of a letter.
 
     >>> ascii_names("η")
     ('lr', 'learning_rate', 'eta')
@@ -80,20 +80,20 @@ def ascii_names(letter: str) -> tuple[str, ...]:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` was most likely meant to be, or None.
+    """Return the known name that is most similar to `name`; None if none is similar.
 
     >>> nearest("epocs", ["epochs", "metrics"]), nearest("adma", ["adamax", "adam"])
     ('epochs', 'adam')
     >>> nearest("bayes", ["grid", "tpe", "cmaes"]) is None
     True
     """
-    wanted = name.casefold()
-    best = max(known, key=lambda candidate: _similarity(wanted, candidate.casefold()), default=None)
-    return best if best is not None and _similarity(wanted, best.casefold()) >= 0.65 else None
+    folded = name.casefold()
+    best = max(known, key=lambda candidate: _similarity(folded, candidate.casefold()), default=None)
+    return best if best is not None and _similarity(folded, best.casefold()) >= 0.65 else None
 
 
 def _similarity(name: str, candidate: str) -> float:
-    """From 0 to 1; swapped letters and a name left unfinished count as one slip."""
+    """Return a similarity from 0 to 1, which is 1 for swapped letters and incomplete names."""
     if sorted(name) == sorted(candidate) or (len(name) >= 3 and candidate.startswith(name)):
         return 1.0
     return difflib.SequenceMatcher(None, candidate, name).ratio() if len(name) <= 60 else 0.0

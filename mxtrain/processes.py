@@ -1,6 +1,6 @@
 """Child processes: fork lock, interpreter command, and module search path."""
 
-import logging  # noqa: F401 - its lock, registered first, is taken last: a thread inside may log while a fork waits
+import logging  # noqa: F401 - registers its lock first, to acquire it last: a thread may log while a fork waits
 import os
 import sys
 from importlib import import_module
@@ -35,13 +35,13 @@ class ForkLock:
 
     def after_fork_in_parent(self) -> None:
         """Release the lock."""
-        if self._forks:  # Ctrl-C may have ended the wait
+        if self._forks:  # Ctrl-C may have interrupted the wait
             self._forks -= 1
             self._lock.release()
 
     def after_fork_in_child(self) -> None:
         """Start with a lock that no thread of the parent holds."""
-        if self._forks:  # the forking thread may itself hold the lock: its recursion depth is kept
+        if self._forks:  # the forking thread may hold the lock: its recursion depth stays
             self.after_fork_in_parent()
         else:
             self._lock = RLock()
@@ -79,10 +79,10 @@ def child_path() -> dict[str, str]:
 
 
 def import_user_module(name: str) -> ModuleType:
-    """Import a module that the user named, from the current folder before any other.
+    """Import a module that the user named, preferably from the current folder.
 
-    Afterwards the folder is last in the path, for modules that are imported later; in front, its files would shadow
-    modules that libraries import late.
+    Afterwards the folder is last in the path, for modules that are imported later; if it were first, its files would
+    shadow modules that libraries import later.
     """
     here = str(Path.cwd())
     sys.path.insert(0, here)

@@ -2,10 +2,10 @@
 
 Philox is a counter-based generator: its n-th block of bits is a function of a key and of n. The key is made
 of the seed and the purpose, and the position (an epoch, a step) is in the high words of the counter, so
-that streams begin 2**64 blocks apart. They never overlap, and none has a state to save.
+that streams begin 2**64 blocks apart. They never overlap, and have no state to save.
 
-Only raw words are used, and turned into permutations and deviates here: NumPy promises never to change a bit
-generator's words, but not its distributions.
+Only raw words are used, and converted to permutations and deviates here: NumPy guarantees that the words of a bit
+generator never change, but not its distributions.
 
 Source: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3" (SC 2011).
 """
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 
 def raw_words(seed: int, purpose: str, *position: int, count: int) -> NDArray[np.uint64]:
-    """The first `count` 64-bit words of a stream.
+    """Return the first `count` 64-bit words of a stream.
 
     Args:
         seed: at least 0 and below 2**64.
-        purpose: what the numbers are for, such as `order`; each purpose has streams of its own.
+        purpose: the purpose of the numbers, such as `order`; each purpose has its own streams.
         position: up to three whole numbers, each at least 0 and below 2**64, such as an epoch and a step.
-        count: how many words, at least 0.
+        count: the number of words, at least 0.
 
     Example:
         >>> raw_words(0, "example", 1, count=2)
@@ -31,7 +31,7 @@ def raw_words(seed: int, purpose: str, *position: int, count: int) -> NDArray[np
     """
     if len(position) > 3:
         raise ValueError(f"a position has at most three numbers, got {len(position)}")
-    # The number of coordinates belongs to the key, lest (), (0,) and (0, 0) be one position.
+    # The key contains the number of coordinates, so that (), (0,) and (0, 0) differ.
     digest = blake2b(f"{purpose}/{len(position)}".encode(), digest_size=8).digest()
     key = np.array([seed, int.from_bytes(digest, "little")], dtype=np.uint64)
     counter = np.zeros(4, dtype=np.uint64)
@@ -40,7 +40,7 @@ def raw_words(seed: int, purpose: str, *position: int, count: int) -> NDArray[np
 
 
 def permutation(seed: int, purpose: str, *position: int, size: int) -> NDArray[np.int64]:
-    """The numbers 0 to `size - 1` in a random order: the one that sorts a stream's words.
+    """Return the numbers 0 to `size - 1` in a random order, the one that sorts the words of a stream.
 
     Example:
         >>> permutation(0, "example", 1, size=5)
@@ -50,7 +50,7 @@ def permutation(seed: int, purpose: str, *position: int, size: int) -> NDArray[n
 
 
 def uniform(seed: int, purpose: str, *position: int, size: int) -> NDArray[np.float64]:
-    """`size` numbers spread evenly over [0, 1): the high 53 bits of a stream's words.
+    """Return `size` numbers that are uniform in [0, 1): the high 53 bits of the words of a stream.
 
     Example:
         >>> uniform(0, "example", 1, size=2)

@@ -1,4 +1,4 @@
-"""Redaction of passwords in the addresses of databases and servers, in everything that is shown."""
+"""Redaction of passwords in the URLs of databases and servers."""
 
 import re
 from urllib.parse import parse_qsl, unquote, unquote_plus
@@ -13,7 +13,7 @@ _SUSPECT = re.compile(r"storage[\"']?\s*[:=]|passw|(postgres|mysql|mariadb)[\w+]
 
 
 def redact(text: str) -> str:
-    """Replace the passwords of all addresses in a text.
+    """Replace the passwords of all URLs in a text.
 
     >>> redact("no server at postgresql://me:s3cret@host/db?sslmode=off&password=s3cret")
     'no server at postgresql://me:***@host/db?sslmode=off&password=***'
@@ -29,12 +29,12 @@ def redact(text: str) -> str:
 
 
 def may_contain_password(text: str) -> bool:
-    """Return whether a line of a file may hold a password, in a complete or incomplete address."""
+    """Return whether a line of a file may contain a password, in a complete or incomplete URL."""
     return _SUSPECT.search(text) is not None or redact(text) != text
 
 
 def redact_url(url: str) -> str:
-    """Return an address as messages show it, without its password and its parameters.
+    """Return a URL for messages, without its password and its parameters.
 
     >>> redact_url("postgresql://me:s3cret@host:5432/db?password=s3cret")
     'postgresql://me:***@host:5432/db'
@@ -43,7 +43,7 @@ def redact_url(url: str) -> str:
 
 
 def strip_password(url: str) -> str:
-    """Return an address without its password, which the database driver then reads from its usual places.
+    """Return a URL without its password, which the database driver then reads from its usual sources.
 
     >>> strip_password("postgresql://me:s3cret@host/db?sslmode=require&p%61ssword=s3cret")
     'postgresql://me@host/db?sslmode=require'
@@ -51,17 +51,17 @@ def strip_password(url: str) -> str:
     place, _, query = url.partition("?")
     scheme, slashes, rest = place.partition("://")
     user, at, host = rest.rpartition("@")
-    kept = [it for it in query.split("&") if it and not _is_secret(it)]
-    return f"{scheme}{slashes}{user.partition(':')[0]}{at}{host}{'?' if kept else ''}{'&'.join(kept)}"
+    parameters = [each for each in query.split("&") if each and not _is_secret(each)]
+    return f"{scheme}{slashes}{user.partition(':')[0]}{at}{host}{'?' if parameters else ''}{'&'.join(parameters)}"
 
 
 def redact_message(text: str, url: str) -> str:
-    """Hide the password of an address in a message of another program, whether encoded or decoded."""
+    """Hide the password of a URL, encoded or decoded, in a message of another program."""
     user = url.partition("://")[2].rpartition("@")[0]
     secrets = {user.partition(":")[2]} | {
-        it.partition("=")[2] for it in url.partition("?")[2].split("&") if _is_secret(it)
+        each.partition("=")[2] for each in url.partition("?")[2].split("&") if _is_secret(each)
     }
-    secrets |= {unquote(it) for it in secrets} | {unquote_plus(it) for it in secrets}
+    secrets |= {unquote(each) for each in secrets} | {unquote_plus(each) for each in secrets}
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, _MASK)
     return redact(text)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from inspect import Parameter, Signature
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, Self, TypeAlias, get_args
 
 from pydantic import (
     BaseModel,
@@ -23,21 +23,21 @@ from mxtrain.errors import ReadOnlyError
 from mxtrain.names import ascii_names, display_name, field_name, nearest
 
 Array: TypeAlias = Any
-"""A NumPy or CuPy array. The two share no static type; what is required of one is checked when it arrives."""
+"""A NumPy or CuPy array. The two share no static type, so arrays are validated at run time."""
 
 DataType = Literal["float32", "float64"]
 DTYPES: Final[tuple[str, ...]] = get_args(DataType)
-"""The dtypes that arrays may have."""
+"""Dtypes of arrays."""
 
 ActivationName = Literal["relu", "tanh", "sigmoid"]
 LossName = Literal["softmax_cross_entropy", "logistic", "squared_error"]
 CLASS_LOSSES: tuple[LossName, ...] = ("softmax_cross_entropy", "logistic")
-"""The losses whose targets are classes; the targets of the others are numbers."""
+"""Losses with classes as targets; the targets of other losses are numbers."""
 MetricName = Literal["accuracy", "loss", "mae", "r2"]
 
 
 def describe(value: object) -> str:
-    """A value as a message shows it: in YAML's spelling, and short.
+    """Format a value for a message: shortened, and as YAML spells it.
 
     >>> describe(True), describe(None), describe("1e-3"), describe([1, 2])
     ('true', 'null', "'1e-3'", 'a list')
@@ -57,16 +57,16 @@ def describe(value: object) -> str:
             return str(value)
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001 - an object from elsewhere may raise anything
+    except Exception:  # noqa: BLE001 - __repr__ may raise anything
         text = f"an object of type {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """A finite number within bounds, checked with one message that states all of them.
+    """Bounds of a finite number, all of which are stated in one error message.
 
-    `floor` and `ceiling` are bounds that nobody meets but by mistake; each is stated only where it is crossed.
+    `floor` and `ceiling` are bounds far from useful values; each is stated only in the error of a value beyond it.
     """
 
     ge: float | None = None
@@ -84,7 +84,11 @@ class Bounds:
         return " ".join(filter(None, (noun if self.whole or not bounds else "", bounds)))
 
     def check(self, value: object) -> float | int:
-        """The number as int or float; a PydanticCustomError that says what it must be, and what it is."""
+        """Return a number within the bounds as int or float.
+
+        Raises:
+            PydanticCustomError: the value is not a number, or is out of bounds.
+        """
         number = self._number(value)
         inside = (
             (self.ge is None or number >= self.ge)
@@ -127,7 +131,7 @@ class Bounds:
 
 
 def mismatch_error(expected: str, value: object) -> PydanticCustomError:
-    """The error of a value that is not what it must be."""
+    """Return the error of a value that differs from the expected one."""
     return PydanticCustomError(
         "number", "must be {expected}, got {got}", {"expected": expected, "got": describe(value)}
     )
@@ -136,9 +140,9 @@ def mismatch_error(expected: str, value: object) -> PydanticCustomError:
 Finite = Annotated[float, Bounds()]
 Positive = Annotated[float, Bounds(gt=0)]
 SMALLEST_NORMAL = 1.2e-38
-"""About the smallest normal float32: from less, a rule may be left with 0."""
+"""Approximately the smallest normal float32; smaller values may be rounded to 0."""
 Stability = Annotated[float, Bounds(gt=0, floor=SMALLEST_NORMAL)]
-"""A term that keeps a divisor from 0."""
+"""A term that keeps a divisor above 0."""
 NonNegative = Annotated[float, Bounds(ge=0)]
 Decay = Annotated[float, Bounds(ge=0, lt=1)]
 """A decay rate or momentum: at least 0 and below 1."""
@@ -154,11 +158,11 @@ def _list_to_tuple(value: Any) -> Any:
 
 
 ListAsTuple = BeforeValidator(_list_to_tuple)
-"""Takes a list for a tuple, but neither a set, which has no order, nor whatever else can be walked through."""
+"""Accepts a list as a tuple, but no other iterable, because sets have no order."""
 
 
 def field_error(path: str, message: str) -> PydanticCustomError:
-    """The error of a validator that looks at several fields: `path`, dotted, is the one to point at."""
+    """Return the error of a validator of several fields, for the field at a dotted path."""
     return PydanticCustomError("field_error", "{path}: {message}", {"path": path, "message": message})
 
 
@@ -186,10 +190,10 @@ class Config(BaseModel):
         try:
             self.__pydantic_validator__.validate_python(values, self_instance=self)
         except ValidationError as error:
-            # By name, as explanations are built from all models, which are above this module.
+            # Imported here, because error messages need all models, which import this module.
             raise import_module("mxtrain.config.error_messages").config_error(error, type(self), values) from None
 
-    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # nested models are validated without it
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # Pydantic validates nested models without it
     __init__.__signature__ = _KEYWORDS_ONLY  # type: ignore[attr-defined]  # Pydantic adds the fields to it
 
     if not TYPE_CHECKING:  # with it, type checkers would accept any attribute
@@ -204,6 +208,23 @@ class Config(BaseModel):
                     f"{type(self).__name__} has no attribute {name}; {_suggest_field(type(self), name)}"
                 )
             return getattr(self, field)
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """Validate a mapping, as the constructor validates keyword arguments.
+
+        Raises:
+            ConfigError: with every problem.
+        """
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as error:
+            raise import_module("mxtrain.config.error_messages").config_error(error, cls, obj) from None
+
+    @classmethod
+    def validate_raw(cls, values: Any) -> Self:
+        """Validate a mapping; the ValidationError of Pydantic keeps the location of each problem."""
+        return super().model_validate(values)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("_"):
@@ -225,11 +246,11 @@ class Config(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _normalize_names(cls, data: Any) -> Any:
-        """Bring each key to its field's name; one value under two names is an error that names both."""
+        """Replace each key by the name of its field; one value under two names is an error with both names."""
         if not isinstance(data, Mapping):
             return data
         given: dict[Any, str] = {}
-        folded: dict[Any, Any] = {}
+        normalized: dict[Any, Any] = {}
         for key, value in data.items():
             name = field_name(key, cls.model_fields) if isinstance(key, str) else key
             if name in given:
@@ -238,16 +259,16 @@ class Config(BaseModel):
                     "{second} and {first} are two names of one value; keep one",
                     {"first": display_name(given[name]), "second": key},
                 )
-            given[name], folded[name] = key, value
-        return folded
+            given[name], normalized[name] = key, value
+        return normalized
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         return ((name and display_name(name), value) for name, value in super().__repr_args__())
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field, defaults included, as plain values under the names that the documentation prints."""
-        own = self.model_dump(mode="json")
-        return {display_name(name): _to_plain(getattr(self, name), own[name]) for name in own}
+        """Return every field, defaults included, as plain values under the names in the documentation."""
+        dumped = self.model_dump(mode="json")
+        return {display_name(name): _to_plain(getattr(self, name), value) for name, value in dumped.items()}
 
 
 def _suggest_field(model: type[Config], name: str) -> str:
@@ -269,7 +290,7 @@ def _keywords_only_message(model: type[Config], value: object) -> str:
 
 
 def _to_plain(value: Any, dumped: Any) -> Any:
-    """A field's value as plain values: configs, and mappings of configs, say themselves what they are."""
+    """Return a field's value as plain values, with nested configs under their documented names."""
     if isinstance(value, dict):
         return {name: _to_plain(item, dumped[name]) for name, item in value.items()}
     return value.to_dict() if isinstance(value, Config) else dumped

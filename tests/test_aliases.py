@@ -49,3 +49,24 @@ def test_a_pickle_that_names_former_modules_opens():
     optimizer.step({"w": weight}, {"w": np.ones(3)})
     assert np.array_equal(weight, other)
     assert sys.modules["mxtrain.optimizer"] is sys.modules["mxtrain.optim.optimizer"]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "compiled", "auto"])
+def test_a_pickle_that_names_former_backends_opens(backend):
+    optimizer = mxtrain.build({"kind": "adam"}, backend=backend)
+    weight = np.ones(3)
+    optimizer.step({"w": weight}, {"w": weight.copy()})
+    present = pickle.dumps(optimizer, protocol=0)
+    former = present
+    for module, former_module in (
+        (b"mxtrain.optim.backends.selection\n", b"mxtrain.backends.auto\n"),
+        (b"mxtrain.optim.backends.numpy_backend\n", b"mxtrain.backends.blocked\n"),
+        (b"mxtrain.optim.backends.numba_backend\nNumbaBackend\n", b"mxtrain.backends.compiled\nCompiledBackend\n"),
+    ):
+        former = former.replace(module, former_module)
+    assert former != present
+    again, other = pickle.loads(former), weight.copy()
+    again.step({"w": other}, {"w": np.ones(3)})
+    optimizer.step({"w": weight}, {"w": np.ones(3)})
+    assert type(again.backend) is type(optimizer.backend)
+    assert np.array_equal(weight, other)

@@ -147,6 +147,17 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert all(f"currentmodule:: mxtrain.{module}" in pages for module in modules)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_names_and_paths_in_code_spans_exist(page: Path) -> None:
+    for span in code(re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)):
+        if re.fullmatch(r"(mxtrain|tests|configs|docs)/[\w/.-]+", span) and "NAME" not in span and "_build" not in span:
+            assert (ROOT / span).exists(), span
+        if re.fullmatch(r"mxtrain(\.\w+)+", span):
+            resolve(span)
+        if re.fullmatch(r"(\w+/)*\w+\.py", span) and "NAME" not in span and not span.startswith("json"):
+            assert any(any(ROOT.glob(pattern)) for pattern in (span, f"mxtrain/**/{span}", f"tests/**/{span}")), span
+
+
 def test_every_environment_variable_is_documented() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "mxtrain").rglob("*.py"))
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """Commands that use a trained model: `mxtrain evaluate` and `mxtrain predict`."""
 
 import csv
+import warnings
 from enum import StrEnum
 from io import StringIO
 from pathlib import Path
@@ -52,7 +53,8 @@ def evaluate(
     Prints the loss, and the accuracy of classes, or the mean absolute error and R² of numbers. A run that is not
     finished is evaluated as it stands.
     """
-    from mxtrain.cli.streams import write_json
+    from mxtrain.cli.streams import messages, write_json
+    from mxtrain.errors import escape_unprintable
 
     if data is not None and file is not None:
         raise typer.BadParameter("is the same as FILE; leave one of them out", param_hint="--data")
@@ -60,15 +62,18 @@ def evaluate(
     if data is not None and part is not None:
         raise typer.BadParameter("is a part of the run's own data; leave it out, or the file", param_hint="--part")
     loaded = load_run_and_warn(run, plugin)
-    measured = loaded.evaluate(data, part=part.value if part else None)
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always", UserWarning)
+        measured = loaded.evaluate(data, part=part.value if part else None)
+    for note in notes:
+        messages().print(escape_unprintable(str(note.message)), soft_wrap=True)
     if as_json:
         where = {"data": data} if data is not None else {"part": part.value if part else loaded.last_part}
         write_json({"run_dir": run, **where, "epoch": loaded.epoch, "metrics": measured})
         return
     from rich.table import Table
 
-    from mxtrain.cli.streams import messages, print_results
-    from mxtrain.errors import escape_unprintable
+    from mxtrain.cli.streams import print_results
     from mxtrain.formatting import format_number
 
     for name in (name for name, value in measured.items() if value is None):

@@ -67,11 +67,23 @@ def _paths(incomplete: str, is_wanted: Callable[[Path], bool]) -> list[str]:
 RunFile: TypeAlias = Annotated[
     str, typer.Argument(metavar="FILE", help="A run file.", show_default=False, autocompletion=complete_config)
 ]
+
+
+def mark_overrides(values: list[str] | None) -> list[str] | None:
+    """Mark overrides as given with `--set`, so that error messages name the option."""
+    if not values:
+        return values
+    from mxtrain.config.overrides import SetOption
+
+    return [SetOption(value) for value in values]
+
+
 Overrides: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="PATH=VALUE",
+        callback=mark_overrides,
         help="Override one value of the file, such as optimizer.η=0.01; may be repeated.",
         show_default=False,
     ),

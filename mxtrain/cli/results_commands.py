@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from mxtrain.training import ListedRun
 
-_PACKAGES = ("plotly", "matplotlib")
+_EXTRAS = {"jinja2": "report", "matplotlib": "report", "optuna": "sweep", "plotly": "report"}
+"""Extras of mxtrain by the packages that reports need."""
 
 
 def report(
@@ -96,9 +97,9 @@ def _needed_packages() -> "Iterator[None]":
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in _PACKAGES:
+        if package not in _EXTRAS:
             raise
-        message = f"no report is written: {package} is not installed; pip install 'mxtrain[report]'"
+        message = f"no report is written: {package} is not installed; pip install 'mxtrain[{_EXTRAS[package]}]'"
         raise MxtrainError(message) from error
 
 

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mxtrain.cli.options import AsJson, Overrides, Plugin, Quiet, RunFile, RunOrSweepFolder, complete_config
+from mxtrain.cli.options import (
+    AsJson,
+    Overrides,
+    Plugin,
+    Quiet,
+    RunFile,
+    RunOrSweepFolder,
+    complete_config,
+    mark_overrides,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,6 +153,7 @@ def resume_run(
         typer.Option(
             "--set",
             metavar="PATH=VALUE",
+            callback=mark_overrides,
             help="Change one value for the epochs to come, such as fit.epochs=40; may be repeated.",
             show_default=False,
         ),

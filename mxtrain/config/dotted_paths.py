@@ -1,4 +1,4 @@
-"""Nested mappings flattened to dotted paths."""
+"""Flatten nested mappings to dotted paths, and compare them."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from mxtrain.types import describe
 
 
 def flatten(mapping: Mapping[str, Any], separator: str = ".", above: str = "") -> dict[str, Any]:
-    """Every value that is no mapping, or an empty one, under the path that leads to it.
+    """Return all values, and all empty mappings, by their dotted paths.
 
     >>> flatten({"seed": 0, "fit": {"epochs": 3, "metrics": ["r2"]}})
     {'seed': 0, 'fit.epochs': 3, 'fit.metrics': ['r2']}
@@ -22,7 +22,7 @@ def flatten(mapping: Mapping[str, Any], separator: str = ".", above: str = "") -
 
 
 def first_difference(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Where two flattened mappings that differ at a path begin to: at the kind above it, or where one has nothing.
+    """Return the first path at which two flattened mappings that differ at `path` differ: a kind, or a missing value.
 
     >>> first_difference("rule.γ", {"rule.kind": "exp", "rule.γ": 0.9}, {"rule.kind": "step"})
     'rule.kind'
@@ -39,7 +39,7 @@ def first_difference(path: str, before: Mapping[str, Any], now: Mapping[str, Any
 
 
 def describe_at(flat: Mapping[str, Any], path: str) -> str:
-    """The value at a path as a message shows it, a list with its items.
+    """Return the value at a path as error messages show it, with the items of a list.
 
     >>> describe_at({"rule.kind": "exp", "hidden": [8]}, "rule"), describe_at({"hidden": [8]}, "hidden")
     ('a mapping', '[8]')

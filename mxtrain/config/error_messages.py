@@ -1,8 +1,9 @@
 """Translate Pydantic's validation errors into messages with a location and a remedy."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,21 +20,21 @@ from mxtrain.config.introspection import (
     resolve_field,
 )
 from mxtrain.config.run_section import RunConfig
-from mxtrain.config.yaml.nodes import MapNode, ScalarNode, find_node, format_path, from_python, to_python
+from mxtrain.config.yaml.nodes import MapNode, ScalarNode, find_node, format_path, from_python, to_python, typed_path
 from mxtrain.config.yaml.parser import ScalarError, parse_scalar
-from mxtrain.config.yaml.problem_report import MAX_PROBLEMS, ProblemReport
+from mxtrain.config.yaml.source_text import MAX_PROBLEMS, ProblemReport
 from mxtrain.errors import ConfigError
 from mxtrain.names import nearest
 from mxtrain.types import Config, describe
 
 _TOP_LEVEL_FIELDS = ("extends", "sweep")
-"""What stands at the top of a file besides the fields of a run."""
+"""Sections at the top level of a file besides the fields of a run."""
 
 
 def report_validation_errors(
     error: ValidationError, model: type[Config], tree: MapNode, report: ProblemReport, at: tuple[str | int, ...] = ()
 ) -> None:
-    """Report every problem that Pydantic found in what stands at a path of a tree."""
+    """Report every problem that Pydantic found in the value at a path of a tree."""
     details = error.errors(include_url=False)
     for detail in details[:MAX_PROBLEMS]:
         _report_error(detail, model, tree, report, at)
@@ -72,14 +73,14 @@ def _report_error(
 
 
 def _report_at_value(path: Sequence[str | int], message: str, tree: MapNode, report: ProblemReport) -> None:
-    """Point at a value, or at the nearest key above it where it was left to its default."""
+    """Report a problem at a value, or at the nearest key above a value that was not set."""
     node, key = find_node(tree, path)
     if not (isinstance(node, ScalarNode) and node.invalid):
         report.add(format_path(path), message, key if node is None else node.location)
 
 
 def _report_missing(path: Sequence[str | int], message: str, tree: MapNode, report: ProblemReport) -> None:
-    """Point at the key of the mapping that lacks something."""
+    """Report a missing field at the key of the mapping that lacks it."""
     parent, key = find_node(tree, path[:-1])
     if not (isinstance(parent, MapNode) and parent.invalid):
         report.add(format_path(path), message, key)
@@ -92,12 +93,19 @@ def _report_unknown_field(
     parent, _ = find_node(tree, above.path)
     assert isinstance(parent, MapNode), "only a mapping has fields"
     entry = parent.entries[name]
-    remedy = _suggest_location(name, above, root) or _suggest_field(entry.key, place.owner)
-    report.add(format_path((*above.path, entry.key)), f"unknown field; {remedy}", entry.location)
+    remedy = _suggest_location(name, entry.key, above, root) or _suggest_field(entry.key, place.owner)
+    report.add(format_path(place.path), f"unknown field; {remedy}", entry.location)
 
 
-def _suggest_location(name: str, above: ResolvedField, root: type[Config]) -> str | None:
-    """A remedy for what is a field of another kind, or in another place."""
+def _suggest_location(name: str, key: str, above: ResolvedField, root: type[Config]) -> str | None:
+    """Return a remedy for a field that belongs to another kind, or to another place.
+
+    Args:
+        name: the canonical name of the field.
+        key: the name as it was typed.
+        above: the mapping that holds the field.
+        root: the model of the whole config.
+    """
     having = [str(model_kind(model)) for model in allowed_models(above.annotation) if name in model.model_fields]
     if having and above.model:
         *first, last = having
@@ -106,7 +114,9 @@ def _suggest_location(name: str, above: ResolvedField, root: type[Config]) -> st
     places = [(name,)] if name in _TOP_LEVEL_FIELDS else find_field_paths(root, name) if name != "kind" else []
     if not places:
         return None
-    return f"did you mean {format_path(places[0])}?" if len(places[0]) > 1 else f"{name} stands at the top of a file"
+    if len(places[0]) == 1:
+        return f"{name} belongs at the top level of a file"
+    return f"did you mean {format_path((*places[0][:-1], key))}?"
 
 
 def _suggest_field(key: str, owner: type[Config] | None) -> str:
@@ -114,7 +124,7 @@ def _suggest_field(key: str, owner: type[Config] | None) -> str:
     if owner is RunConfig:
         known |= {name: name for name in _TOP_LEVEL_FIELDS if nearest(key, [name])}
     if guess := nearest(key, known):
-        return f"did you mean {known[guess]}?"
+        return f"did you mean {guess if key.isascii() else known[guess]}?"
     return f"the fields here are {', '.join(dict.fromkeys(known.values()))}"
 
 
@@ -137,7 +147,7 @@ def _number_message(detail: ErrorDetails, place: ResolvedField) -> str:
     return f"must be {detail['ctx']['expected']}, got {describe(value)}{_unquote_hint(value)}"
 
 
-def _own_message(detail: ErrorDetails, place: ResolvedField) -> str:
+def _given_message(detail: ErrorDetails, place: ResolvedField) -> str:
     return detail["msg"]
 
 
@@ -201,7 +211,7 @@ def _invalid_message(detail: ErrorDetails, place: ResolvedField) -> str:
 
 _MESSAGES: dict[str, Callable[[ErrorDetails, ResolvedField], str]] = {
     "number": _number_message,
-    "message": _own_message,
+    "message": _given_message,
     "string_type": _string_message,
     "string_too_short": _empty_message,
     "string_too_long": _too_long_message,
@@ -215,14 +225,17 @@ _MESSAGES: dict[str, Callable[[ErrorDetails, ResolvedField], str]] = {
     "model_attributes_type": _mapping_message,
     "union_tag_not_found": _mapping_message,
 }
-"""What is said of a value, by Pydantic's type of the error."""
+"""The function that writes the message, by Pydantic's type of the error."""
 
 
-def config_error(error: ValidationError, model: type[Config], values: Mapping[str, Any]) -> ConfigError:
-    """Explain what Pydantic found in keyword arguments, as for a file."""
+def config_error(error: ValidationError, model: type[Config], values: object) -> ConfigError:
+    """Convert a ValidationError of keyword arguments, or of a mapping, to a ConfigError."""
     report = ProblemReport()
     tree = from_python(values, report)
-    assert isinstance(tree, MapNode), "keyword arguments are a mapping"
+    if not isinstance(tree, MapNode):
+        report.add("", f"a config must be a mapping, got {describe(values)}")
+        return report.error()
+    report.spell = partial(typed_path, tree)
     if not report.problems:
         report_validation_errors(error, model, tree, report)
     return report.error()

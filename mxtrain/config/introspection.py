@@ -9,7 +9,7 @@ from mxtrain.types import Config
 
 
 def allowed_models(annotation: Any) -> tuple[type[Config], ...]:
-    """The config models that a type allows.
+    """Return the config models that a type allows.
 
     >>> from mxtrain.config.run_section import RunConfig
     >>> [model.__name__ for model in allowed_models(RunConfig.model_fields["model"].annotation)]
@@ -21,17 +21,17 @@ def allowed_models(annotation: Any) -> tuple[type[Config], ...]:
 
 
 def model_kind(model: type[Config]) -> str | None:
-    """What a mapping's `kind` must be to mean this model; None for one that is no choice among several."""
+    """Return the `kind` of a model; None if the model is not one of several kinds."""
     return str(model.model_fields["kind"].default) if "kind" in model.model_fields else None
 
 
 def allowed_kinds(annotation: Any) -> tuple[str, ...]:
-    """The kinds that a type allows."""
+    """Return the kinds that a type allows."""
     return tuple(filter(None, map(model_kind, allowed_models(annotation))))
 
 
 def is_mapping_of_models(annotation: Any) -> bool:
-    """Whether a type is a mapping of models, under names that are the user's.
+    """Return True if a type is a mapping from names that the user chooses to models.
 
     >>> from mxtrain.optim.rules import Adam
     >>> is_mapping_of_models(Adam.model_fields["groups"].annotation)
@@ -43,21 +43,21 @@ def is_mapping_of_models(annotation: Any) -> bool:
 
 
 def literal_values(annotation: Any) -> tuple[str, ...]:
-    """The words that a type allows, where it allows nothing but certain words."""
+    """Return the values of a Literal; an empty tuple for other types."""
     if get_origin(annotation) is Literal:
         return tuple(str(word) for word in get_args(annotation))
     return ()
 
 
 def accepted_names(model: type[Config]) -> dict[str, str]:
-    """Every accepted name of every field of a model, and the name that the documentation prints."""
+    """Return the accepted names of the fields of a model, each with the documented name of its field."""
     return {
         name: display_name(field) for field in model.model_fields for name in (display_name(field), *ascii_names(field))
     }
 
 
 def find_field_paths(root: type[Config], field: str) -> list[tuple[str, ...]]:
-    """The paths at which a config has a field of this name, the shortest first.
+    """Return the paths at which a config has a field of this name, shortest first.
 
     >>> from mxtrain.config.run_section import RunConfig
     >>> find_field_paths(RunConfig, "epochs"), find_field_paths(RunConfig, "γ")
@@ -73,19 +73,19 @@ def find_field_paths(root: type[Config], field: str) -> list[tuple[str, ...]]:
 
 
 def _is_model_or_tuple(annotation: Any) -> bool:
-    """Whether a type allows one model, or a tuple of it."""
+    """Return True if a type allows a model or a tuple of models."""
     return any(get_origin(part) is tuple for member in get_args(annotation) for part in (member, *get_args(member)))
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedField:
-    """A place in a config.
+    """The field at a path of a config.
 
     Args:
-        path: the names that lead there.
-        owner: the model whose field the last name is; None inside of lists.
-        annotation: the type of that field; None where there is none of that name.
-        model: the model that stands at the place itself, where one does.
+        path: the path.
+        owner: the model that has the field; None inside lists.
+        annotation: the type of the field; None if there is no such field.
+        model: the model of the field's value, if it is a mapping of one.
     """
 
     path: tuple[str | int, ...]
@@ -95,7 +95,7 @@ class ResolvedField:
 
 
 def resolve_field(root: type[Config], location: Iterable[str | int]) -> ResolvedField:
-    """The place of a Pydantic error; its location has a model's kind after each choice of models."""
+    """Return the field at the location of a Pydantic error, in which a kind follows each choice of models."""
     path: list[str | int] = []
     owner: type[Config] | None = None
     model: type[Config] | None = root

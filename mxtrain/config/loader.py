@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from mxtrain.config.search.search_paths import with_flattened_search
 from mxtrain.config.search.sweep_definition import Sweep
 from mxtrain.config.validation import reject_data_source, validate_run, validate_tree
 from mxtrain.config.yaml.merge import read_tree
-from mxtrain.config.yaml.nodes import Entry, MapNode, ScalarNode, from_python
-from mxtrain.config.yaml.problem_report import ProblemReport
+from mxtrain.config.yaml.nodes import Entry, MapNode, ScalarNode, from_python, typed_path
+from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem, Location
 from mxtrain.optim.rules import AnyRule, Rule
 from mxtrain.paths import expand_home
@@ -24,7 +25,7 @@ _REQUIRED = [name for name, field in RunConfig.model_fields.items() if field.is_
 
 
 class _OptimizerFile(Config):
-    """What a file, or a dict, with nothing but an optimizer is checked as."""
+    """A file or a dict that holds only an optimizer, as it is validated."""
 
     optimizer: AnyRule
 
@@ -36,42 +37,42 @@ def read_run(
     data_must_exist: bool = True,
     in_memory: bool | None = None,
 ) -> RunConfig:
-    """The run that a YAML file describes.
+    """Read a run from a YAML file.
 
     Args:
-        path: the file. Where it, or the file that it extends, gives no `name`, the run is named after it.
-        overrides: values that are laid over the file's, each as `path=value`, such as `optimizer.η=0.01`.
-        data_must_exist: whether it is a problem where the data that the file names are not there.
-        in_memory: whether data are handed over; None where that is not known yet, and no problem.
+        path: the file. If neither it nor a file that it extends sets `name`, the run is named after it.
+        overrides: values that replace those of the file, each as `path=value`, such as `optimizer.η=0.01`.
+        data_must_exist: report missing data files.
+        in_memory: True if data were passed as `data=`, False if not; None skips this check.
 
     Raises:
-        ConfigError: with every problem of the files and of the overrides, in reading order.
+        ConfigError: the files or the overrides are invalid; all problems at once, in reading order.
     """
     path, report = _path_text(path), ProblemReport()
-    tree = read_tree(path, report)
+    tree = read_tree(path, report, with_flattened_search)
     if "kind" in tree.entries and not _is_run(tree):
         remedy = f"a run file is needed, with {', '.join(_REQUIRED)}"
         report.fail("", f"this file holds only an optimizer; {remedy}", Location(path))
-    tree = _require_run(
-        _with_default_name(apply_overrides(tree, overrides, report), path), f"`mxtrain sweep {path}`", report
-    )
+    tree = _with_default_name(_apply_overrides(tree, overrides, report), path)
+    tree = _require_run(tree, f"`mxtrain sweep {path}`, or its run alone with --set sweep=null", report)
     run = validate_run(tree, report, data_must_exist)
     reject_data_source(None if in_memory is None else run.data.source_problem(in_memory), tree, report)
     return run
 
 
 def read_sweep(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Sweep:
-    """The sweep that a YAML file describes: a run file with a section `sweep`.
+    """Read a sweep from a YAML file: a run file with a section `sweep`.
 
     Args:
-        path: the file. Where it, or the file that it extends, gives no `name`, the sweep is named after it.
-        overrides: values that are laid over the file's, each as `path=value`, such as `sweep.trials=10`.
+        path: the file. If neither it nor a file that it extends sets `name`, the sweep is named after it.
+        overrides: values that replace those of the file, each as `path=value`, such as `sweep.trials=10`.
 
     Raises:
-        ConfigError: with every problem of the files, of the overrides, and of the runs that the sweep can come to.
+        ConfigError: the files, the overrides, or runs that the sweep can reach are invalid; all problems at once.
     """
     path, report = _path_text(path), ProblemReport()
-    tree = _with_default_name(apply_overrides(read_tree(path, report), overrides, report), path)
+    tree = read_tree(path, report, with_flattened_search)
+    tree = _with_default_name(_apply_overrides(tree, overrides, report), path)
     if not has_sweep(tree):
         message = f"this file has no sweep section; train it with `mxtrain fit {path}`"
         report.fail("", message, Location(path))
@@ -79,24 +80,25 @@ def read_sweep(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> S
 
 
 def read_optimizer(path: str | os.PathLike[str]) -> Rule:
-    """The optimizer that a YAML file describes: the file holds an optimizer and nothing else, or a whole run.
+    """Read an optimizer from a YAML file that holds only an optimizer, or a whole run.
 
     Raises:
-        ConfigError: with every problem of the file, whether or not it is the optimizer's.
+        ConfigError: the file is invalid; all problems at once, including those outside the optimizer.
     """
     path, report = _path_text(path), ProblemReport()
-    tree = read_tree(path, report)
+    tree = _spell(read_tree(path, report, with_flattened_search), report)
     if not _is_run(tree):
         return _validate_optimizer(tree, report)
-    return validate_run(_require_run(_with_default_name(tree, path), "`mxtrain sweep`", report), report).optimizer
+    command = "`mxtrain sweep`, or its run alone with --set sweep=null"
+    return validate_run(_require_run(_with_default_name(tree, path), command, report), report).optimizer
 
 
 def read_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> RunConfig | Sweep | Rule:
-    """What a YAML file describes: a run, a sweep, or an optimizer and nothing else; as `read_run` otherwise."""
+    """Read a run, a sweep or a single optimizer from a YAML file; arguments and errors as for `read_run`."""
     path, report = _path_text(path), ProblemReport()
-    tree = read_tree(path, report)
+    tree = read_tree(path, report, with_flattened_search)
     is_run = _is_run(tree)
-    tree = apply_overrides(tree, overrides, report)
+    tree = _apply_overrides(tree, overrides, report)
     if not is_run:
         return _validate_optimizer(tree, report)
     tree = _with_default_name(tree, path)
@@ -104,11 +106,14 @@ def read_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
 
 
 def run_from_dict(data: Mapping[str, Any], *, will_be_trained: bool = True) -> RunConfig:
-    """The run that a dict describes, by the rules for files; the dict stays as it is.
+    """Read a run from a dict, by the rules for files; the dict is not changed.
 
     Args:
         data: the dict.
-        will_be_trained: whether to refuse settings that only earlier versions accepted.
+        will_be_trained: reject settings that only earlier versions accepted.
+
+    Raises:
+        ConfigError: a value is invalid; all problems at once.
 
     Example:
         >>> parts = {"data": {"source": "digits"}, "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}}
@@ -117,12 +122,12 @@ def run_from_dict(data: Mapping[str, Any], *, will_be_trained: bool = True) -> R
         mxtrain.errors.ConfigError: loss: required; one of softmax_cross_entropy, logistic, squared_error, custom
     """
     report = ProblemReport()
-    tree = _require_run(_tree_from_dict(data, report), "mxtrain.sweep", report)
+    tree = _require_run(_tree_from_dict(data, report), "mxtrain.sweep, or remove sweep to train its run alone", report)
     return validate_run(tree, report, will_be_trained=will_be_trained)
 
 
 def sweep_from_dict(data: Mapping[str, Any]) -> Sweep:
-    """The sweep that a dict describes, by the rules for files; the dict stays as it is.
+    """Read a sweep from a dict, by the rules for files; the dict is not changed.
 
     Example:
         >>> run = {"data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy"}
@@ -139,11 +144,11 @@ def sweep_from_dict(data: Mapping[str, Any]) -> Sweep:
 
 
 def optimizer_from_dict(data: Mapping[str, Any], overrides: Sequence[str] = ()) -> Rule:
-    """The optimizer that a dict describes, by the rules for files; the dict stays as it is.
+    """Read an optimizer from a dict, by the rules for files; the dict is not changed.
 
     Args:
         data: the dict.
-        overrides: values that are laid over it, each as `path=value`, such as `η=0.01`.
+        overrides: values that replace those of the dict, each as `path=value`, such as `η=0.01`.
 
     Example:
         >>> optimizer_from_dict({"kind": "adam", "lr": 0.01}).η
@@ -153,7 +158,17 @@ def optimizer_from_dict(data: Mapping[str, Any], overrides: Sequence[str] = ()) 
         mxtrain.errors.ConfigError: optimizer.β2: must be at least 0 and below 1, got 1.2
     """
     report = ProblemReport()
-    return _validate_optimizer(apply_overrides(_tree_from_dict(data, report), overrides, report), report)
+    return _validate_optimizer(_apply_overrides(_tree_from_dict(data, report), overrides, report), report)
+
+
+def _spell(tree: MapNode, report: ProblemReport) -> MapNode:
+    """Let error messages use the names that were typed in a tree."""
+    report.spell = partial(typed_path, tree)
+    return tree
+
+
+def _apply_overrides(tree: MapNode, overrides: Sequence[str], report: ProblemReport) -> MapNode:
+    return _spell(apply_overrides(tree, overrides, report), report)
 
 
 def _path_text(path: object) -> str:
@@ -168,15 +183,14 @@ def _is_run(tree: MapNode) -> bool:
 
 
 def _require_run(tree: MapNode, command: str, report: ProblemReport) -> MapNode:
-    """The run of a tree; a ConfigError where it is a sweep, with the door that takes one."""
+    """Return the run of a tree; a ConfigError with the command that starts it if it is a sweep."""
     if has_sweep(tree):
-        message = f"this is a sweep: start it with {command}, or its run alone with --set sweep=null"
-        report.fail("sweep", message, tree.entries["sweep"].location)
+        report.fail("sweep", f"this is a sweep: start it with {command}", tree.entries["sweep"].location)
     return without_sweep(tree)
 
 
 def _with_default_name(tree: MapNode, path: str | os.PathLike[str]) -> MapNode:
-    """A run without a name is named after its file."""
+    """Name a run that has no name after its file."""
     if "name" in tree.entries:
         return tree
     name = Entry("name", ScalarNode(_name_from_stem(Path(path).stem)))
@@ -187,16 +201,16 @@ def _tree_from_dict(data: object, report: ProblemReport) -> MapNode:
     tree = from_python(data, report)
     if not isinstance(tree, MapNode):
         report.fail("", f"a config must be a mapping, got {describe(data)}")
-    return with_flattened_search(tree, report)
+    return _spell(with_flattened_search(tree, report), report)
 
 
 def _validate_optimizer(tree: MapNode, report: ProblemReport) -> Rule:
     report.nest_under("optimizer")
-    whole = MapNode({"optimizer": Entry("optimizer", tree, tree.location)}, tree.location)
+    whole = _spell(MapNode({"optimizer": Entry("optimizer", tree, tree.location)}, tree.location), report)
     return validate_tree(_OptimizerFile, whole, report).optimizer
 
 
 def _name_from_stem(stem: str) -> str:
-    """A file's stem as a run may be called."""
+    """Return a valid name of a run for the stem of a file's name."""
     kept = "".join(c if c.isalpha() or c.isdecimal() or c in "._-" else "-" for c in stem)
     return kept.lstrip(".-")[:100] or "run"

@@ -56,7 +56,7 @@ def _read_rule(config: Rule | Mapping[str, Any] | str | PathLike[str]) -> Rule:
         case Mapping():
             return optimizer_from_dict(config)
         case str() if config.lower() in allowed_kinds(AnyRule) and not Path(config).exists():
-            remedy = f'a rule by its name is {{"kind": "{config.lower()}"}}'
+            remedy = f'to build a rule by its name, pass {{"kind": "{config.lower()}"}}'
             raise ConfigError([ConfigProblem("config", f"there is no file {config!r}; {remedy}")])
         case str() | PathLike():
             return read_optimizer(Path(config))

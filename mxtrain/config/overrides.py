@@ -1,81 +1,100 @@
-"""Command-line overrides: `--set optimizer.η=0.01`."""
+"""Overrides of single values: `path=value`, such as `optimizer.η=0.01`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 from mxtrain.config.search.distributions import OPTIONS
 from mxtrain.config.search.search_paths import SEARCH, flatten_search, flatten_sweep_section
 from mxtrain.config.yaml.merge import Override
-from mxtrain.config.yaml.nodes import Entry, MapNode, canonical_name, find_node, shorten
+from mxtrain.config.yaml.nodes import Entry, MapNode, canonical_name, find_node, format_path, shorten
 from mxtrain.config.yaml.parser import read_value
-from mxtrain.config.yaml.problem_report import ProblemReport
+from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem, Location
 from mxtrain.redaction import may_contain_password
 from mxtrain.types import describe
 
 
+class SetOption(str):
+    """An override that was given as `--set` on the command line; error messages name the option."""
+
+    __slots__ = ()
+
+
 def check_overrides(overrides: Sequence[str]) -> Sequence[str]:
-    """The overrides, which are a list of texts.
+    """Return the overrides unchanged if they are a list of strings.
 
     Raises:
-        ConfigError: they are something else, such as one text, which is a sequence of letters.
+        ConfigError: they are not, for example one string, which is a sequence of characters.
     """
     is_list = isinstance(overrides, list | tuple)
     if is_list and all(isinstance(override, str) for override in overrides):
         return overrides
     example = [overrides] if isinstance(overrides, str) else ["optimizer.η=0.01"]
-    got = "one text" if isinstance(overrides, str) else describe(overrides) if not is_list else "something else in it"
-    raise ConfigError([ConfigProblem("overrides", f"must be a list of texts, such as {example!r}, got {got}")])
+    got = "one string" if isinstance(overrides, str) else "other values in it" if is_list else describe(overrides)
+    raise ConfigError([ConfigProblem("overrides", f"must be a list of strings, such as {example!r}, got {got}")])
 
 
 def apply_overrides(tree: MapNode, overrides: Sequence[str], report: ProblemReport) -> MapNode:
-    """The tree with each `path=value` in turn laid over it, by the rule of `extends`."""
+    """Return the tree with each `path=value` in turn merged over it, by the rules of `extends`."""
     for override in check_overrides(overrides):
         try:
             tree = _normalize_search_override(_parse_override(override, report), tree, report).apply(tree, report)
         except ConfigError:
-            continue  # the report has it; the other overrides are looked at all the same
+            continue  # its problem is in the report; the other overrides are checked too
     return tree
 
 
+@contextmanager
+def spelled_as_typed(overrides: Sequence[str]) -> Iterator[None]:
+    """Respell the paths in a ConfigError as the overrides spell them."""
+    try:
+        yield
+    except ConfigError as error:
+        paths = [override.partition("=")[0].strip() for override in overrides]
+        typed = {format_path(map(canonical_name, path.split("."))): path for path in paths}
+        problems = [replace(problem, path=typed.get(problem.path, problem.path)) for problem in error.problems]
+        raise ConfigError(problems) from None
+
+
 def _parse_override(text: str, report: ProblemReport) -> Override:
-    """One `path=value`."""
-    location = Location(f"--set {_displayed_text(text)}")
+    """Parse one `path=value`."""
+    location = Location(f"{'--set' if isinstance(text, SetOption) else 'overrides:'} {_displayed_text(text)}")
     report.open(location.source)
     path, equals, value = text.partition("=")
     keys = tuple(key.strip() for key in path.split("."))
-    names = tuple(map(canonical_name, keys))
     if not equals or not all(keys):
-        report.fail("", "must be written path=value, as in optimizer.η=0.01", location)
-    if names[0] == "extends":
-        report.fail("", "extends belongs into a file; name that file instead", location)
-    return Override(keys, read_value(value, location.source, names, report), location)
+        report.fail("", "must have the form path=value, as in optimizer.η=0.01", location)
+    if canonical_name(keys[0]) == "extends":
+        report.fail("", "extends works only in a file; name that file instead", location)
+    return Override(keys, read_value(value, location.source, keys, report), location)
 
 
 def _displayed_text(text: str) -> str:
-    """Return an override as messages show it; if it may hold a password, only its path."""
+    """Return an override for error messages; without its value if that may contain a password."""
     shown = f"{text.partition('=')[0]}=…" if "=" in text and may_contain_password(text) else text
     return shorten(shown, 100)
 
 
-def _normalize_search_override(layer: Override, tree: MapNode, report: ProblemReport) -> Override:
-    """The same for a tree whose `sweep.search` is flat."""
-    path, keys, value = layer.path, layer.keys, layer.value
+def _normalize_search_override(override: Override, tree: MapNode, report: ProblemReport) -> Override:
+    """Return the equivalent override of a tree whose `sweep.search` is flat."""
+    path, value = override.path, override.value
     if path == SEARCH[:1]:
-        return Override(keys, flatten_sweep_section(value, report), layer.location)
+        return replace(override, value=flatten_sweep_section(value, report))
     if path == SEARCH:
-        return Override(keys, flatten_search(value, report), layer.location)
-    return _locate_in_search(layer, tree, report) if path[:2] == SEARCH else layer
+        return replace(override, value=flatten_search(value, report))
+    return _locate_in_search(override, tree, report) if path[:2] == SEARCH else override
 
 
-def _locate_in_search(layer: Override, tree: MapNode, report: ProblemReport) -> Override:
-    """A path through the search: to a value that is searched, or into the distribution that it has."""
+def _locate_in_search(override: Override, tree: MapNode, report: ProblemReport) -> Override:
+    """Return an override of a searched path, or of a field of the distribution that it already has."""
+    path, keys = override.path, override.keys
     search, _ = find_node(tree, SEARCH)
-    for i in range(3, len(layer.path)):
-        path, name = ".".join(layer.path[2:i]), layer.path[i]
-        node, _ = find_node(search, (path,)) if search else (None, None)
-        if isinstance(node, MapNode) and (name in node.entries or name in OPTIONS):
-            return Override((*SEARCH, path, *layer.keys[i:]), layer.value, layer.location)
-    nested = layer.value
-    for key in reversed(layer.keys[2:]):
-        nested = MapNode({canonical_name(key): Entry(key, nested, layer.location)}, layer.location)
-    return Override(SEARCH, flatten_search(nested, report), layer.location)
+    for i in range(3, len(path)):
+        node, _ = find_node(search, (".".join(path[2:i]),)) if search else (None, None)
+        if isinstance(node, MapNode) and (path[i] in node.entries or path[i] in OPTIONS):
+            return replace(override, keys=(*keys[:2], ".".join(keys[2:i]), *keys[i:]))
+    nested = override.value
+    for key in reversed(keys[2:]):
+        nested = MapNode({canonical_name(key): Entry(key, nested, override.location)}, override.location)
+    return Override(keys[:2], flatten_search(nested, report), override.location)

@@ -20,15 +20,15 @@ _Schema = dict[str, Any]
 _ARGUMENTS = re.compile(r"^Args:\n((?:    .*\n?)*)", re.MULTILINE)
 _ARGUMENT = re.compile(r"^    (\S.*?): (.*(?:\n     .*)*)", re.MULTILINE)
 _SHARED_DESCRIPTIONS = ("as for every rule.", "as for every schedule.")
-# The pattern of a name says \w, which means less to an editor than to Python.
-_SEARCH = "    search: what is searched: by the path of each value of the run, what it is drawn from."
+# The pattern of names contains \w, which matches fewer characters in editors than in Python.
+_SEARCH = "    search: the search space: a distribution for the path of each value that is searched."
 _OMITTED_KEYS = ("title", "discriminator", "pattern")
 
 
 def json_schema() -> _Schema:
-    """The JSON Schema (draft 2020-12) of a run file, with every accepted name of every field.
+    """Return the JSON Schema (draft 2020-12) of a run file, with every accepted name of every field.
 
-    A file that extends another one may leave out what that one says, so nothing is required of it.
+    Nothing is required in a file that extends another one, because the other file may set it.
 
     Example:
         >>> sorted(json_schema()["$defs"]["Exp"]["properties"])
@@ -41,7 +41,7 @@ def json_schema() -> _Schema:
     definitions |= _search_definitions()
     extends = {
         "type": "string",
-        "description": "a file, relative to this one, whose values hold where this one has none",
+        "description": "a file, relative to this one, that provides the values that this one does not set",
     }
     whole = {
         "required": raw["required"],
@@ -72,7 +72,7 @@ def _sweep(section: _Schema) -> _Schema:
 
 
 def _search_definitions() -> _Schema:
-    """What may stand in `sweep.search`: distributions by the paths of a run's values, dotted or inside each other."""
+    """Return the schema of `sweep.search`: distributions by the paths of values, dotted or nested."""
     models: tuple[type[Distribution | Choice], ...] = (*DISTRIBUTIONS, Choice)
     found: _Schema = {
         model.__name__: _model(model.model_json_schema()) | {"required": [model.keyword]} for model in models
@@ -88,7 +88,7 @@ def _search_definitions() -> _Schema:
 
 
 def _model(raw: _Schema) -> _Schema:
-    """The schema of one mapping: its fields under all their names, each described by the docstring."""
+    """Return the schema of one mapping: its fields under all their names, described by the docstring."""
     described = _descriptions(raw["description"])
     properties: _Schema = {}
     for field, schema in raw["properties"].items():
@@ -106,17 +106,17 @@ def _model(raw: _Schema) -> _Schema:
 
 
 def _aliases(field: str) -> list[str]:
-    """The ASCII words for a field, and what keyboards and Python make of its letter."""
+    """Return the ASCII names of a field, and the variants of its letter that keyboards and Python produce."""
     letter = display_name(field)
     variants = (field, letter.replace("μ", "\N{MICRO SIGN}"))
     return [name for name in dict.fromkeys((*variants, *ascii_names(field))) if name != letter]
 
 
 def _clean(schema: Any) -> Any:
-    """A schema without what only other readers of it need."""
+    """Return a schema without the keys that editors do not use."""
     match schema:
         case {"const": "null"}:
-            return {"enum": ["null", None]}  # unquoted, YAML reads the word as nothing
+            return {"enum": ["null", None]}  # without quotes, YAML reads null
         case {"type": "array", "minLength": length, **rest}:
             return _clean({"type": "array", "minItems": length, **rest})
         case {"oneOf": options, **rest}:
@@ -129,7 +129,7 @@ def _clean(schema: Any) -> Any:
 
 
 def _descriptions(docstring: str) -> dict[str, str]:
-    """What the `Args` of a docstring, and of the bases of all schedules and of all rules, say of each field."""
+    """Return the descriptions of fields in the `Args` of a docstring, and of the bases of schedules and rules."""
     shared = _arguments(getdoc(RateSchedule) or "") | _arguments(getdoc(Rule) or "")
     return shared | _arguments(docstring)
 

@@ -1,4 +1,4 @@
-"""Validate node trees against config models, and make data paths absolute."""
+"""Validate node trees with the config models, and make data paths absolute."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -9,7 +9,7 @@ from mxtrain.config.data_section import has_ending, is_path
 from mxtrain.config.error_messages import report_validation_errors
 from mxtrain.config.run_section import RunConfig
 from mxtrain.config.yaml.nodes import MapNode, Node, ScalarNode, find_node, shorten, to_python
-from mxtrain.config.yaml.problem_report import ProblemReport
+from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import Location
 from mxtrain.paths import expand_home, normalize_path, url_problem
 from mxtrain.types import Config
@@ -21,9 +21,9 @@ DATA_PATHS = ("source", "target", "validation", "test")
 
 
 def validate_tree(model: type[_Model], tree: MapNode, report: ProblemReport) -> _Model:
-    """The config that a tree holds; a ConfigError with whatever is in the report, and all that is wrong with it."""
+    """Return the config in a tree; raise a ConfigError if the report has problems, or the tree is invalid."""
     try:
-        config = model.model_validate(to_python(tree))
+        config = model.validate_raw(to_python(tree))
     except ValidationError as error:
         report_validation_errors(error, model, tree, report)
         raise report.error() from None
@@ -34,13 +34,16 @@ def validate_tree(model: type[_Model], tree: MapNode, report: ProblemReport) -> 
 def validate_run(
     tree: MapNode, report: ProblemReport, data_must_exist: bool = True, will_be_trained: bool | None = None
 ) -> RunConfig:
-    """Return the run that a tree holds, with absolute paths of its data.
+    """Return the run in a tree, with absolute data paths.
 
     Args:
         tree: the run.
         report: collects its problems.
-        data_must_exist: whether missing data are a problem.
-        will_be_trained: whether to refuse settings that only earlier versions accepted; by default `data_must_exist`.
+        data_must_exist: report missing data files.
+        will_be_trained: reject settings that only earlier versions accepted; by default `data_must_exist`.
+
+    Raises:
+        ConfigError: the run is invalid; all problems at once.
     """
     paths = {name: normalize_path(path) for name, path in resolve_data_paths(tree, report, data_must_exist).items()}
     config = validate_tree(RunConfig, tree, report)
@@ -53,14 +56,14 @@ def validate_run(
 
 
 def reject_data_source(message: str | None, tree: MapNode, report: ProblemReport) -> None:
-    """A ConfigError at `data.source`, where there is something to say of it."""
+    """Raise a ConfigError at `data.source` if there is a message."""
     if message is not None:
         node, place = find_node(tree, ("data", "source"))
         report.fail("data.source", message, node.location if node else place)
 
 
 def resolve_data_paths(tree: Node, report: ProblemReport, must_exist: bool) -> dict[str, str]:
-    """The fields of `data` that are paths, made absolute: each is relative to the file that says it."""
+    """Return the fields of `data` that are paths as absolute paths: each is relative to the file that sets it."""
     nodes = {name: find_node(tree, ("data", name))[0] for name in DATA_PATHS}
     texts = {
         name: (node.value, node.location)
@@ -68,14 +71,14 @@ def resolve_data_paths(tree: Node, report: ProblemReport, must_exist: bool) -> d
         if isinstance(node, ScalarNode) and isinstance(node.value, str) and is_path(node.value)
     }
     if not has_ending(texts.get("source", ("", None))[0], (".npy",)):
-        texts.pop("target", None)  # a name, whatever it looks like
+        texts.pop("target", None)  # a column or array, even if it looks like a path
     return {name: _check_data_path(f"data.{name}", *text, report, must_exist) for name, text in texts.items()}
 
 
 def absolute_path(text: str, location: Location | None) -> str:
-    """A path as it is meant at a place: relative to the file, or for a value from elsewhere to the current folder.
+    """Return the absolute path for a relative one: relative to the file that sets it, otherwise to the current folder.
 
-    An absolute path keeps its spelling, because sweeps of earlier versions hold such paths and are identified by them.
+    Absolute paths stay unchanged, because sweeps of earlier versions are identified by them.
     """
     text, ending = expand_home(text), "/" if text.endswith("/") else ""
     if Path(text).is_absolute():

@@ -14,7 +14,7 @@ from mxtrain.types import DTYPES, Array, describe
 
 @dataclass(frozen=True, slots=True)
 class BufferSlice:
-    """Where a named array lies: elements `start` to `stop` of the buffer of its dtype, in this shape."""
+    """Slice of a buffer that holds a named array: elements `start` to `stop`, in this shape."""
 
     name: str
     dtype: str
@@ -23,26 +23,26 @@ class BufferSlice:
     shape: tuple[int, ...]
 
     def view(self, buffer: Array) -> Array:
-        """The named array's view on a buffer."""
+        """Return the array as a view of a buffer."""
         return buffer[self.start : self.stop].reshape(self.shape)
 
 
 class FlatParameters(Mapping[str, Array]):
-    """Named arrays as views on one buffer for each dtype: an optimizer updates a whole model in one go.
+    """Named arrays as views of one buffer for each dtype, so that an optimizer updates a whole model at once.
 
-    A mapping like any dict of arrays. The views are fixed: write into them (`flat["W"][...] = value`,
-    `flat["W"] += value`); another array under a name is refused. Copies and pickles have buffers of their own, with
-    their views on them. `Optimizer.step` recognizes two of these with one layout, and makes one call for each dtype.
+    A mapping of names to arrays. The views are fixed: write into them (`flat["W"][...] = value`, `flat["W"] += value`);
+    they cannot be replaced. Copying or pickling creates independent buffers and views. `Optimizer.step` makes one call
+    for each dtype if parameters and gradients are flat and have the same layout.
 
     Args:
         arrays: arrays by name, of float32 or float64, all of NumPy or all of CuPy; they are copied.
 
     Attributes:
-        buffers: the one-dimensional buffer of each dtype, by the dtype's name.
-        layout: where each array lies.
+        buffers: the one-dimensional buffer of each dtype, by the name of the dtype.
+        layout: the slice of each array.
 
     Raises:
-        ArrayTypeError: something is no such array.
+        ArrayTypeError: a value is not an array of float32 or float64.
 
     Example:
         >>> params = FlatParameters({"W": np.ones((2, 2), dtype="float32"), "b": np.zeros(2, dtype="float32")})
@@ -68,21 +68,21 @@ class FlatParameters(Mapping[str, Array]):
             self._views[name][...] = array
 
     def zeros_like(self) -> "FlatParameters":
-        """The same names and shapes, filled with zeros: a place for gradients."""
+        """Return zeros with the same names and shapes, as for gradients."""
         return _on_buffers(
             self.layout, {dtype: zeros(len(buffer), dtype, buffer) for dtype, buffer in self.buffers.items()}
         )
 
     def copy(self) -> "FlatParameters":
-        """The same names, shapes and values in memory of their own."""
+        """Return a copy with independent buffers."""
         return _on_buffers(self.layout, {dtype: buffer.copy() for dtype, buffer in self.buffers.items()})
 
     def places(self, dtype: str) -> tuple[BufferSlice, ...]:
-        """Where the arrays of one dtype lie."""
+        """Return the slices of the arrays of one dtype."""
         return self._places[dtype]
 
     def has_same_layout(self, other: "FlatParameters") -> bool:
-        """Whether the other has the same names, shapes and dtypes in the same order; told at once the second time."""
+        """Return whether the other has the same names, shapes and dtypes in the same order; a match is remembered."""
         if self.layout is not other.layout and self.layout == other.layout:
             object.__setattr__(self, "layout", other.layout)
         return self.layout is other.layout
@@ -91,9 +91,9 @@ class FlatParameters(Mapping[str, Array]):
         if name in self.__annotations__ and not (name in ("buffers", "layout") and hasattr(self, "_views")):
             object.__setattr__(self, name, value)
             return
-        remedy = "the arrays and their buffers stay" if name in ("buffers", "layout") else "it has no such attribute"
+        reason = "it is read-only" if name in ("buffers", "layout") else "there is no such attribute"
         raise ReadOnlyError(
-            f"FlatParameters.{name} cannot be set: {remedy}; to change an array, write flat[name][...] = value"
+            f"FlatParameters.{name} cannot be set: {reason}; to change an array, write flat[name][...] = value"
         )
 
     def _set_layout(self, layout: tuple[BufferSlice, ...]) -> None:
@@ -109,19 +109,17 @@ class FlatParameters(Mapping[str, Array]):
         return self.copy()
 
     def __reduce__(self) -> tuple[Callable[..., "FlatParameters"], tuple[Any, ...]]:
-        return _on_buffers, (self.layout, self.buffers)  # the views are made anew, on the buffers that arrive
+        return _on_buffers, (self.layout, self.buffers)  # views are created again, on the unpickled buffers
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
 
     def __setitem__(self, name: str, value: Array) -> None:
-        """Only what `flat[name] += value` ends with: the view that is there already."""
+        """Accept the present view only, which `flat[name] += value` assigns."""
         if name not in self._views:
-            raise ArrayTypeError(f"the names of flat parameters are fixed, and {name!r} is none of them")
+            raise ArrayTypeError(f"flat parameters have no array {name!r}, and none can be added")
         if value is not self._views[name]:
-            raise ArrayTypeError(
-                f"the arrays of flat parameters are views that stay; write flat[{name!r}][...] = value"
-            )
+            raise ArrayTypeError(f"the arrays of flat parameters cannot be replaced; write flat[{name!r}][...] = value")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
@@ -155,5 +153,5 @@ def _make_layout(arrays: Mapping[str, Array]) -> tuple[BufferSlice, ...]:
         ends[dtype] = start + prod(array.shape)
         places.append(BufferSlice(name, dtype, start, ends[dtype], tuple(array.shape)))
     if len({array_kind(array) for array in arrays.values()}) > 1:
-        raise ArrayError("some arrays are NumPy's and some CuPy's; bring them together with cupy.asarray(…)")
+        raise ArrayError("some arrays are NumPy arrays and some CuPy arrays; convert them with cupy.asarray(…)")
     return tuple(places)

@@ -9,20 +9,20 @@ from mxtrain.names import nearest
 
 @dataclass(slots=True)
 class OptimizationState:
-    """Where a training run stands: what schedules and bias corrections are functions of.
+    """Progress of a training run, from which schedules and bias corrections are computed.
 
-    Everything is 0 before training; epoch and batch are 1 during the first. The batch count restarts every epoch, the
-    iteration count never does. Whoever runs the loop owns the state: `mxtrain.fit`, or the caller of
+    All counts are 0 before training, and 1 during the first epoch, batch and iteration. The batch count restarts every
+    epoch, the iteration count never does. The training loop updates the state: `mxtrain.fit`, or the caller of
     `Optimizer.step`.
 
     Args:
-        batch_size: samples in a batch; 0 where it is not known.
-        curr_epoch: the epoch under way, 1 during the first.
-        curr_batch: the batch under way within its epoch, 1 during the first.
-        curr_iter: the iteration under way over the whole run, 1 during the first.
+        batch_size: samples in a batch; 0 if unknown.
+        curr_epoch: the current epoch, 1 during the first.
+        curr_batch: the current batch of the epoch, 1 during the first.
+        curr_iter: the current iteration of the run, 1 during the first.
 
     Raises:
-        ArrayTypeError: a count is not a whole number of at least 0.
+        ArrayTypeError: a count is not a whole number, or is negative.
 
     Example:
         >>> state = OptimizationState(batch_size=32)
@@ -49,21 +49,21 @@ class OptimizationState:
         object.__setattr__(self, name, int(value))
 
     def begin_epoch(self) -> None:
-        """Count one more epoch; its batches are counted from 0 again."""
+        """Count one more epoch, and restart the batch count at 0."""
         self.curr_epoch += 1
         self.curr_batch = 0
 
     def begin_batch(self) -> None:
-        """Count one more batch and iteration; the first batch of all also begins the first epoch."""
+        """Count one more batch and iteration; the first batch of a run also begins the first epoch."""
         if self.curr_epoch < 1:
             self.curr_epoch = 1
         _set_batch(self, self.curr_batch + 1)
         _set_iter(self, self.curr_iter + 1)
 
     def skip_batch(self) -> None:
-        """Count a batch that is left out: it makes no iteration, so no schedule moves."""
+        """Count a batch without an update: it is not an iteration, so that schedules do not advance."""
         self.curr_batch += 1
 
 
 _set_batch, _set_iter = (OptimizationState.__dict__[name].__set__ for name in ("curr_batch", "curr_iter"))
-"""Setters that skip the checks, because `begin_batch` is called at every step."""
+"""Setters without checks, because `begin_batch` is called at every step."""

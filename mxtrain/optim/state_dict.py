@@ -23,15 +23,15 @@ from mxtrain.types import DTYPES, Array, describe
 
 
 def make_state_dict(rule: Rule, state: OptimizationState, states: Mapping[Hashable, ParamState]) -> dict[str, Any]:
-    """Everything that must survive, as a dict that shares no memory with the optimizer."""
+    """Return the state of an optimizer as a dict that shares no memory with it."""
     names = rule.active_slots()
     parameters = {
         index: {
-            "updates": each.updates,
-            "slots": {name: slot.copy() for name, slot in zip(names, each.slots, strict=True)},
-            "scalars": dict(each.scalars),
+            "updates": param.updates,
+            "slots": {name: slot.copy() for name, slot in zip(names, param.slots, strict=True)},
+            "scalars": dict(param.scalars),
         }
-        for index, each in states.items()
+        for index, param in states.items()
     }
     return {"rule": rule.kind, "state": asdict(state), "parameters": parameters}
 
@@ -39,7 +39,7 @@ def make_state_dict(rule: Rule, state: OptimizationState, states: Mapping[Hashab
 def parse_state_dict(
     saved: Mapping[str, Any], rule: Rule, present: Mapping[Hashable, ParamState]
 ) -> tuple[OptimizationState, dict[Hashable, ParamState]]:
-    """What `make_state_dict` wrote, checked against the rule and against what is kept at present.
+    """Validate the result of `make_state_dict` against a rule and the present states.
 
     Raises:
         StateError: it belongs to another rule, or to arrays of another shape or dtype, or is incomplete.
@@ -53,14 +53,14 @@ def parse_state_dict(
     parameters = saved["parameters"]
     if not isinstance(parameters, Mapping):
         raise StateError(f"parameters must be a mapping, got {describe(parameters)}")
-    kept = {_check_index(index): _parse_param_state(index, entry, rule) for index, entry in parameters.items()}
-    for index in kept.keys() & present.keys():
-        _check_same_arrays(index, kept[index], present[index])
-    return state, kept
+    states = {_check_index(index): _parse_param_state(index, entry, rule) for index, entry in parameters.items()}
+    for index in states.keys() & present.keys():
+        _check_same_arrays(index, states[index], present[index])
+    return state, states
 
 
 def _check_index(index: Any) -> Hashable:
-    """Return an index as it is saved; a StateError for any other."""
+    """Return an index in the form in which it is saved; a StateError if it has another type."""
     try:
         return normalize_index(index)
     except ArrayTypeError as error:
@@ -86,16 +86,16 @@ def _check_same_arrays(index: Hashable, new: ParamState, old: ParamState) -> Non
     for slot, known in zip(new.slots, old.slots, strict=True):
         if slot.shape != known.shape or slot.dtype != known.dtype:
             raise StateError(
-                f"parameters[{index!r}] holds slots of shape {slot.shape} and dtype {slot.dtype}; "
-                f"this optimizer's have shape {known.shape} and dtype {known.dtype}"
+                f"parameters[{index!r}] has slots of shape {slot.shape} and dtype {slot.dtype}; "
+                f"the slots of this optimizer have shape {known.shape} and dtype {known.dtype}"
             )
 
 
 def _check_keys(place: str, value: Any, keys: Iterable[str]) -> None:
-    wanted = list(keys)
-    if not isinstance(value, Mapping) or set(value) != set(wanted):
+    expected = list(keys)
+    if not isinstance(value, Mapping) or set(value) != set(expected):
         got = ", ".join(map(str, value)) or "an empty mapping" if isinstance(value, Mapping) else describe(value)
-        raise StateError(f"{place} must be a mapping with the keys {', '.join(wanted) or '(none)'}, got {got}")
+        raise StateError(f"{place} must be a mapping with the keys {', '.join(expected) or '(none)'}, got {got}")
 
 
 def _check_count(place: str, value: Any) -> int:
@@ -113,7 +113,7 @@ def _check_number(place: str, value: Any) -> float:
 
 
 def _unwrap_scalar(value: Any) -> Any:
-    """The number in a NumPy scalar or in an array of no dimensions, which is what an `.npz` file gives back."""
+    """Return the number in a NumPy scalar or a zero-dimensional array, which `.npz` files contain."""
     return value.item() if getattr(value, "shape", None) == () else value
 
 
@@ -127,10 +127,10 @@ _METADATA_KEY = "mxtrain"
 
 
 def write_state_file(path: str | os.PathLike[str], saved: Mapping[str, Any]) -> None:
-    """Write what `Optimizer.state_dict` returned; the file is there whole, or as it was.
+    """Write the result of `Optimizer.state_dict` atomically.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: the file cannot be written; an existing file is unchanged.
     """
     from safetensors.numpy import save
 
@@ -145,10 +145,14 @@ def write_state_file(path: str | os.PathLike[str], saved: Mapping[str, Any]) -> 
 
 
 def read_state_file(path: str | os.PathLike[str], asarray: Callable[[Any], Array] = np.asarray) -> dict[str, Any]:
-    """What `write_state_file` wrote, for `Optimizer.load_state_dict`; `asarray` takes the arrays where they belong.
+    """Read a file of `write_state_file`, for `Optimizer.load_state_dict`.
+
+    Args:
+        path: the file.
+        asarray: the function that converts NumPy arrays to those of the backend.
 
     Raises:
-        StateError: the file is none of these.
+        StateError: not an optimizer state file.
         OSError: the file cannot be read.
     """
     from safetensors import SafetensorError
@@ -168,7 +172,7 @@ def read_state_file(path: str | os.PathLike[str], asarray: Callable[[Any], Array
             number, _, slot = name.partition("/")
             entries[int(number)]["slots"][slot] = asarray(array)
     except (SafetensorError, KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
-        raise StateError(f"{os.fspath(path)} holds no state of an optimizer ({error})") from error
+        raise StateError(f"{os.fspath(path)} is not an optimizer state file ({error})") from error
     return {"rule": header.get("rule"), "state": header.get("state"), "parameters": parameters}
 
 

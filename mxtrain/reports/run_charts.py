@@ -1,211 +1,255 @@
 """Charts of a run: metrics, schedules, diagnostics, confusion matrix and residuals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from mxtrain.formatting import format_count, format_number
-from mxtrain.reports.charts import POINTS, Chart, Figure, Mark, Matrix, Series, thinned
+from mxtrain.reports.charts import (
+    BLUE,
+    GREY,
+    ORANGE,
+    PALETTE,
+    POINTS,
+    RED,
+    Chart,
+    axis,
+    category_ticks,
+    chart_figure,
+    common_layout,
+    dots,
+    line,
+    literal,
+    mark,
+    shortened,
+    thinned,
+)
 from mxtrain.reports.run_data import RunData
 from mxtrain.training import Comparison, Row
 
-_DOTS = 3000
-"""Samples that are drawn; more would cover one another."""
-_CLASSES = 200
-"""Classes up to which a matrix is drawn."""
-_BARS = 41
+_MAX_SAMPLES = 3000
+"""Samples in the scatter plot; more would cover one another."""
+_MAX_CLASSES, _MAX_NAMED_CLASSES, _MAX_COUNTED_CLASSES = 200, 60, 20
+"""Classes up to which a confusion matrix is drawn, has names, and has counts in its cells."""
+_MAX_BINS = 41
+_MAX_RATIOS = 10
+"""Parameters whose update ratios are drawn; more could not be told apart."""
+_METRIC_TITLES = {"loss": "Loss", "accuracy": "Accuracy", "mae": "Mean absolute error", "r2": "R²"}
+_AXIS_TITLES = {"loss": "mean loss per sample", "accuracy": "fraction of correct predictions"}
+_SHADES = [[0, "rgba(47,127,193,0)"], [1, "rgba(47,127,193,0.85)"]]
 
 
-def outcome_charts(comparison: Comparison, class_names: tuple[str, ...] | None, target: str) -> list[Figure]:
-    """A confusion matrix, or the residuals of numbers."""
+def metric_charts(run: RunData) -> list[Chart]:
+    """Plot each metric over the epochs, for training and validation."""
+    return [_metric_chart(run, name) for name in run.metrics]
+
+
+def schedule_charts(run: RunData) -> list[Chart]:
+    """Plot the learning rate and the momentum."""
+    charts = []
+    for letter, key, title, color in (("η", "eta", "Learning rate η", 2), ("μ", "mu", "Momentum μ", 3)):
+        curve = _curve(run.history, letter, _at(letter), PALETTE[color])
+        if curve is not None:
+            values = {y for y in curve.y if y > 0}
+            y_range = (0.0, 1.1 * values.pop()) if len(values) == 1 else None  # a constant, with 0 in sight
+            figure = chart_figure([curve], "epoch", title.lower(), whole=True, y_range=y_range)
+            charts.append(Chart(key, title, figure, "As of the last iteration of each epoch."))
+    return charts
+
+
+def diagnostic_charts(run: RunData) -> list[Chart]:
+    """Plot gradient norms, update sizes, clipped elements and skipped batches."""
+    rows = [row for row in run.history if isinstance(row.get("diagnostics"), dict)]
+    if not rows:
+        return []
+    charts = [_gradient_chart(rows), _update_chart(rows)]
+    for name, title, unit in (
+        ("clipped", "Fraction of gradient elements that were clipped", "fraction"),
+        ("skipped", "Batches skipped because of NaN or infinity", "batches"),
+    ):
+        curve = _curve(rows, "", _at("diagnostics", name), RED)
+        if curve is not None and (name == "clipped" or any(curve.y)):
+            charts.append(Chart(name, title, chart_figure([curve], "epoch", unit, whole=True)))
+    return [chart for chart in charts if chart is not None]
+
+
+def prediction_charts(comparison: Comparison, class_names: tuple[str, ...] | None, target: str) -> list[Chart]:
+    """Plot the confusion matrix of a classifier, or predictions and residuals of a regression."""
     if class_names is None:
-        return _residuals(comparison, target)
-    return [_confusion(comparison, class_names)] if len(class_names) <= _CLASSES else []
+        return [_prediction_chart(comparison, target), _residual_chart(comparison, target)]
+    return [_confusion_chart(comparison, class_names)] if len(class_names) <= _MAX_CLASSES else []
 
 
-def _confusion(comparison: Comparison, names: tuple[str, ...]) -> Matrix:
+def thinning_note(run: RunData) -> str:
+    """Return the note that curves are thinned; empty if they are not."""
+    if len(run.history) <= POINTS:
+        return ""
+    epochs = format_count(len(run.history), "epoch")
+    return f"Of {epochs}, each curve shows the minimum and the maximum of {POINTS // 2} intervals of equal length."
+
+
+def _metric_chart(run: RunData, name: str) -> Chart:
+    parts = (("training", name, BLUE), ("validation", f"val_{name}", ORANGE))
+    curves = [curve for part, key, color in parts if (curve := _curve(run.history, part, _at(key), color)) is not None]
+    values = [y for curve in curves for y in curve.y]
+    is_wide = name == "loss" and min(values) > 0 and max(values) > 20 * min(values)
+    title = _METRIC_TITLES.get(name, name)
+    figure = chart_figure(curves, "epoch", _AXIS_TITLES.get(name, title), log_y=is_wide, whole=True)
+    if run.best and len(run.history) > 1:
+        mark(figure, run.best["epoch"], f"best epoch: {run.best['epoch']}")
+    return Chart(name, f"{title} over the epochs{f', {run.config.loss}' if name == 'loss' else ''}", figure)
+
+
+def _gradient_chart(rows: list[Row]) -> Chart | None:
+    found = [
+        _curve(rows, "mean over the epoch", _at("diagnostics", "grad_norm"), BLUE),
+        _curve(rows, "maximum in the epoch", _at("diagnostics", "grad_norm_max"), ORANGE),
+    ]
+    if not (curves := [curve for curve in found if curve is not None]):
+        return None
+    is_positive = all(y > 0 for curve in curves for y in curve.y)
+    figure = chart_figure(curves, "epoch", "norm", log_y=is_positive, whole=True)
+    return Chart("gradient", "Gradient norm", figure, "Norm of the mean gradient of a batch, before clipping.")
+
+
+def _update_chart(rows: list[Row]) -> Chart | None:
+    last = rows[-1]["diagnostics"].get("update_ratio") or {}
+    ranked = sorted(last, key=lambda it: float(last[it]))
+    half = _MAX_RATIOS // 2
+    names = ranked if len(ranked) <= _MAX_RATIOS else [*ranked[:half], *ranked[-half:]]
+    found = [
+        _curve(rows, name, _at("diagnostics", "update_ratio", name), PALETTE[number % len(PALETTE)])
+        for number, name in enumerate(it for it in last if it in names)
+    ]
+    if not (curves := [curve for curve in found if curve is not None]):
+        return None
+    caption = "Norm of the last update of an epoch divided by that of the parameter; about 10⁻³ is usual."
+    if len(names) < len(last):
+        caption += (
+            f" Of {len(last)} parameters, the {half} with the smallest and the {half} with the largest are shown."
+        )
+    figure = chart_figure(curves, "epoch", "‖update‖ / ‖parameter‖", log_y=True, whole=True)
+    return Chart("updates", "Relative size of updates", figure, caption)
+
+
+def _confusion_chart(comparison: Comparison, names: tuple[str, ...]) -> Chart:
     size = len(names)
     true, predicted = comparison.targets.astype(np.int64), comparison.predicted.astype(np.int64)
     counts = np.bincount(true * size + predicted, minlength=size * size).reshape(size, size)
-    title = f"Which classes are taken for which, on the {comparison.part} part"
-    told = f"{format_count(len(true), 'sample')}; a row for each true class, coloured by shares of the row."
-    return Matrix("confusion", title, names, counts.tolist(), f"{told} {_mistakes(counts, names)}")
+    caption = f"{format_count(len(true), 'sample')}; one row for each true class, colored by the fraction of the row."
+    return Chart(
+        "confusion",
+        f"Confusion matrix of the {comparison.part} part",
+        _confusion_figure(names, counts.tolist()),
+        f"{caption} {_describe_errors(counts, names)}",
+        min_width=120 + 20 * size + 6 * len(shortened(max(names, key=len))),
+    )
 
 
-def _mistakes(counts: NDArray[Any], names: tuple[str, ...]) -> str:
-    """The most frequent mistakes in words."""
+def _confusion_figure(names: Sequence[str], counts: list[list[int]]) -> go.Figure:
+    shares = [[number / max(1, sum(row)) for number in row] for row in counts]
+    notes = [
+        [
+            f"{literal(true)} predicted as {literal(predicted)}: {number:,} of {sum(row):,} ({share:.1%})"
+            for predicted, number, share in zip(names, row, fractions, strict=True)
+        ]
+        for true, row, fractions in zip(names, counts, shares, strict=True)
+    ]
+    cells = go.Heatmap(
+        x=list(range(len(names))),
+        y=list(range(len(names))),
+        z=shares,
+        zmin=0,
+        zmax=1,
+        colorscale=_SHADES,
+        colorbar={
+            "title": {"text": "fraction of the true class", "side": "right"},
+            "tickformat": ".0%",
+            "thickness": 12,
+        },
+        text=[[f"{number:,}" if number else "" for number in row] for row in counts],
+        texttemplate="%{text}" if len(names) <= _MAX_COUNTED_CLASSES else "",
+        hovertext=notes,
+        hoverinfo="text",
+        xgap=1,
+        ygap=1,
+    )
+    ticks = category_ticks(names) if len(names) <= _MAX_NAMED_CLASSES else {"range": [-0.5, len(names) - 0.5]}
+    cell_axis = ticks | {"showgrid": False}  # grid lines would run through the counts
+    return go.Figure(
+        data=[cells],
+        layout=common_layout(
+            height=min(820, max(320, 140 + 34 * len(names))),
+            xaxis=axis("predicted class") | cell_axis,
+            yaxis=axis("true class") | cell_axis | {"range": [len(names) - 0.5, -0.5]},
+        ),
+    )
+
+
+def _describe_errors(counts: NDArray[Any], names: tuple[str, ...]) -> str:
+    """Name the most frequent errors."""
     wrong = counts - np.diag(np.diag(counts))
     if not wrong.any():
-        return "Every sample is predicted right."
+        return "Every prediction is correct."
     worst = [divmod(int(it), len(names)) for it in np.argsort(-wrong, axis=None, kind="stable")[:3]]
-    told = [
-        f"{names[row]} for {names[column]} ({counts[row, column]:,} of {counts[row].sum():,})"
+    pairs = [
+        f"{names[row]} predicted as {names[column]} ({counts[row, column]:,} of {counts[row].sum():,})"
         for row, column in worst
         if wrong[row, column]
     ]
-    return f"{format_count(int(wrong.sum()), 'mistake')}, most often {', '.join(told)}."
+    return f"{format_count(int(wrong.sum()), 'error')}, most often {', '.join(pairs)}."
 
 
-def _residuals(comparison: Comparison, target: str) -> list[Figure]:
+def _prediction_chart(comparison: Comparison, target: str) -> Chart:
     true, predicted = comparison.targets.astype(np.float64), comparison.predicted.astype(np.float64)
-    residuals = predicted - true
-    shown = np.arange(len(true)) if len(true) <= _DOTS else np.linspace(0, len(true) - 1, _DOTS).astype(np.int64)
-    ends = [float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))]
-    told = (
-        format_count(len(true), "sample")
-        if len(shown) == len(true)
-        else f"{len(shown):,} of {format_count(len(true), 'sample')}"
-    )
-    heights, edges = np.histogram(residuals, bins=min(_BARS, max(5, int(len(true) ** 0.5))))
-    middles = (edges[1:] + edges[:-1]) / 2
+    shown = np.arange(len(true))
+    if len(true) > _MAX_SAMPLES:
+        shown = np.linspace(0, len(true) - 1, _MAX_SAMPLES).astype(np.int64)
+    samples = format_count(len(true), "sample")
     notes = [
         f"true {format_number(float(t))}, predicted {format_number(float(p))}"
         for t, p in zip(true[shown], predicted[shown], strict=True)
     ]
-    mean = float(residuals.mean())
-    typical = float(np.quantile(np.abs(residuals), 0.5))
-    return [
-        Chart(
-            "predictions",
-            f"Predicted and true {target}, on the {comparison.part} part",
-            f"true {target}",
-            f"predicted {target}",
-            (
-                Series("samples", true[shown].tolist(), predicted[shown].tolist(), "dots", 0, notes),
-                Series("predicted exactly", ends, ends, colour=None, dashed=True),
-            ),
-            f"{told}. On the dashed line, predictions are exact.",
-            each=True,
-        ),
-        Chart(
-            "residuals",
-            f"How far predictions are off, on the {comparison.part} part",
-            f"predicted - true {target}",
-            "samples",
-            (Series("", middles.tolist(), heights.tolist(), "bars", 0),),
-            f"Half of the predictions are off by less than {format_number(typical)}; "
-            f"the mean of predicted - true is {format_number(mean)}.",
-        ),
-    ]
-
-
-_NAMES = {"loss": "Loss", "accuracy": "Accuracy", "mae": "Mean absolute error", "r2": "R²"}
-_RATIOS = 10
-"""Parameters whose update ratios are drawn; more could not be told apart."""
-
-
-def metric_charts(facts: RunData) -> list[Chart]:
-    """A chart of each metric over the epochs, on the training and on the validation part."""
-    return [_metric(facts, name) for name in facts.metrics]
-
-
-def schedule_charts(facts: RunData) -> list[Chart]:
-    """What the learning rate and the momentum were."""
-    drawn = (("η", "eta", "Learning rate η"), ("μ", "mu", "Momentum μ"))
-    return [
-        Chart(
-            key,
-            title,
-            "epoch",
-            title.lower(),
-            (series,),
-            "As of the last iteration of each epoch.",
-            y_range=_around(series),
-            whole=True,
-        )
-        for place, (letter, key, title) in enumerate(drawn)
-        if (series := _series(facts.history, letter, _at(letter), 2 + place)) is not None
-    ]
-
-
-def diagnostic_charts(facts: RunData) -> list[Chart]:
-    """Norms of gradients, sizes of updates, and what was clipped or left out."""
-    rows = [row for row in facts.history if isinstance(row.get("diagnostics"), dict)]
-    if not rows:
-        return []
-    found = [_gradients(rows), _ratios(rows)]
-    for name, title, unit in (
-        ("clipped", "Share of gradient elements that were clipped", "share"),
-        ("skipped", "Batches left out because they were not finite", "batches"),
-    ):
-        series = _series(rows, "", _at("diagnostics", name), 5)
-        if series is not None and (name == "clipped" or any(series.y)):
-            found.append(Chart(name, title, "epoch", unit, (series,), whole=True))
-    return [chart for chart in found if chart is not None]
-
-
-def thinning(facts: RunData) -> str:
-    """That curves are thinned out, where they are."""
-    if len(facts.history) <= POINTS:
-        return ""
-    epochs = format_count(len(facts.history), "epoch")
-    return f"Of {epochs}, each curve shows the lowest and the highest point of {POINTS // 2} stretches of equal length."
-
-
-def _metric(facts: RunData, name: str) -> Chart:
-    title = _NAMES.get(name, name)
-    parts = (("training", name, 0), ("validation", f"val_{name}", 1))
-    series = [_series(facts.history, part, _at(key), colour) for part, key, colour in parts]
-    best = facts.best
-    marks = (Mark(best["epoch"], f"best epoch: {best['epoch']}"),) if best and len(facts.history) > 1 else ()
-    meaning = {"loss": "mean loss of a sample", "accuracy": "share predicted right"}.get(name, title)
-    drawn = tuple(it for it in series if it is not None)
-    values = [y for it in drawn for y in it.y if isinstance(y, int | float)]
-    wide = name == "loss" and min(values) > 0 and max(values) > 20 * min(values)
+    ends = [float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))]
+    figure = chart_figure(
+        [
+            dots("samples", true[shown].tolist(), predicted[shown].tolist(), notes=notes),
+            line("exact prediction", ends, ends, GREY, dash="dash"),
+        ],
+        f"true {target}",
+        f"predicted {target}",
+        closest=True,
+    )
     return Chart(
-        name,
-        f"{title} over the epochs{f', {facts.config.loss}' if name == 'loss' else ''}",
-        "epoch",
-        meaning,
-        drawn,
-        log_y=wide,
-        marks=marks,
-        whole=True,
+        "predictions",
+        f"Predicted and true {target} of the {comparison.part} part",
+        figure,
+        f"{samples if len(shown) == len(true) else f'{len(shown):,} of {samples}'}. "
+        "On the dashed line, predictions are exact.",
     )
 
 
-def _gradients(rows: list[Row]) -> Chart | None:
-    drawn = [
-        _series(rows, "mean over the epoch", _at("diagnostics", "grad_norm"), 0),
-        _series(rows, "largest in the epoch", _at("diagnostics", "grad_norm_max"), 1),
-    ]
-    series = tuple(it for it in drawn if it is not None)
-    positive = all(y > 0 for it in series for y in it.y if isinstance(y, int | float))
-    caption = "Of the mean gradient of a batch, before clipping."
-    title = "Norm of the gradient"
-    return Chart("gradient", title, "epoch", "norm", series, caption, log_y=positive, whole=True) if series else None
-
-
-def _ratios(rows: list[Row]) -> Chart | None:
-    last = rows[-1]["diagnostics"].get("update_ratio") or {}
-    ranked = sorted(last, key=lambda it: float(last[it]))
-    names = ranked if len(ranked) <= _RATIOS else [*ranked[: _RATIOS // 2], *ranked[-_RATIOS // 2 :]]
-    drawn = [
-        _series(rows, name, _at("diagnostics", "update_ratio", name), place)
-        for place, name in enumerate(it for it in last if it in names)
-    ]
-    caption = "How far an epoch's last update moved each parameter, for its size; about 10⁻³ where all is well."
-    if len(names) < len(last):
-        caption += f" Of {len(last)} parameters, the {_RATIOS // 2} with the smallest and the largest are shown."
-    series = tuple(it for it in drawn if it is not None)
-    title = "Size of an update, relative to the parameter"
-    return (
-        Chart("updates", title, "epoch", "‖update‖ / ‖parameter‖", series, caption, log_y=True, whole=True)
-        if series
-        else None
+def _residual_chart(comparison: Comparison, target: str) -> Chart:
+    residuals = comparison.predicted.astype(np.float64) - comparison.targets.astype(np.float64)
+    heights, edges = np.histogram(residuals, bins=min(_MAX_BINS, max(5, int(len(residuals) ** 0.5))))
+    middles = (edges[1:] + edges[:-1]) / 2
+    bars = go.Bar(x=middles.tolist(), y=heights.tolist(), marker={"color": BLUE}, showlegend=False)
+    title = f"predicted - true {target}"
+    median = float(np.quantile(np.abs(residuals), 0.5))
+    return Chart(
+        "residuals",
+        f"Residuals of the {comparison.part} part",
+        chart_figure([bars], title, "samples", closest=True, bargap=0.05),
+        f"Half of the predictions are off by less than {format_number(median)}; "
+        f"the mean of predicted - true is {format_number(float(residuals.mean()))}.",
     )
-
-
-def _around(series: Series) -> tuple[float, float] | None:
-    """From 0 to a little more than a value that never changes; None leaves the range to who draws."""
-    values = {y for y in series.y if isinstance(y, int | float) and y > 0}
-    return (0.0, 1.1 * values.pop()) if len(values) == 1 else None
 
 
 def _at(*path: str) -> Callable[[Row], Any]:
-    """What reads a value out of a row; None where it is not there."""
+    """Return a function that reads a value of a row; None if it is missing."""
 
     def value(row: Row) -> Any:
         found: Any = row
@@ -216,10 +260,10 @@ def _at(*path: str) -> Callable[[Row], Any]:
     return value
 
 
-def _series(rows: list[Row], name: str, value: Callable[[Row], Any], colour: int) -> Series | None:
-    """A curve over the epochs that have a value; None where none has."""
+def _curve(rows: list[Row], name: str, value: Callable[[Row], Any], color: str) -> go.Scatter | None:
+    """Create a curve over the epochs that have a value; None if no epoch has one."""
     points = [(row["epoch"], float(y)) for row in rows if isinstance(y := value(row), int | float)]
     if not points:
         return None
     x, y = thinned([x for x, _ in points], [y for _, y in points])
-    return Series(name, x, y, colour=colour)
+    return line(name, x, y, color)

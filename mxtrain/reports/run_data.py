@@ -19,18 +19,18 @@ from mxtrain.training.run_status import Status, read_status
 
 @dataclass(frozen=True, slots=True)
 class RunData:
-    """What there is to report of a run.
+    """Everything that the report of a run shows.
 
     Attributes:
-        path: its folder.
+        path: the run's folder.
         config: the resolved config.
-        status: how it stands.
+        status: the state of the run.
         history: the metrics of each finished epoch.
-        seconds: how long the finished epochs took, all together; None where that is not known of each.
-        environment: what it ran on; empty where that is not known.
-        loaded: the run with its model; None where it has none yet, or a damaged one.
-        comparison: predictions beside targets; None where the data are gone.
-        notes: what could not be shown, and why.
+        seconds: duration of the finished epochs; None if it is not known of each.
+        environment: the machine and the versions that the run was trained with; empty if unknown.
+        loaded: the run with its model; None if it has no model yet, or a damaged one.
+        comparison: predictions and targets; None if the data are missing.
+        notes: parts that cannot be shown, with the reasons.
     """
 
     path: Path
@@ -45,18 +45,18 @@ class RunData:
 
     @property
     def epoch(self) -> int:
-        """The epoch that the model is from; 0 before the first is finished."""
+        """The epoch of the model; 0 before the first is finished."""
         return final_epoch(self.config, self.history)
 
     @property
     def metrics(self) -> list[str]:
-        """What is measured, the loss first, each without `val_`."""
+        """The names of the metrics, the loss first, without those of validation."""
         row = self.history[-1] if self.history else {}
         return [name for name in row if name not in NOT_METRICS and not name.startswith("val_")]
 
     @property
     def monitor(self) -> str | None:
-        """By which metric epochs are compared; None where nothing is measured on samples that are not trained on."""
+        """The metric that epochs are compared by; None without validation."""
         return monitored_metric(self.config, self.history)
 
     @property
@@ -66,15 +66,16 @@ class RunData:
 
 
 def read_run_data(path: Path, model: ModelFactory | None = None, data: Data | None = None) -> RunData:
-    """Read a run's folder; what is damaged or gone becomes a note.
+    """Read the folder of a run; damaged and missing parts become notes.
 
     Args:
         path: the folder.
-        model, data: what the run was trained with, where they were handed over.
+        model: the factory of the run's model, if that is a custom one.
+        data: the data that the run was trained on, if they were passed in memory.
 
     Raises:
-        TrainingError: there is no run.
-        ConfigError: its config is wrong, or its model was not handed over.
+        TrainingError: the folder holds no run.
+        ConfigError: the run's config is invalid, or its model was not passed.
     """
     directory = RunDirectory.open(path)
     config = read_run(directory.config_file, data_must_exist=False)
@@ -87,12 +88,12 @@ def read_run_data(path: Path, model: ModelFactory | None = None, data: Data | No
     except ConfigError:
         raise
     except MxtrainError as error:
-        notes.append(f"There is no model to look at: {error}.")
+        notes.append(f"The run has no usable model: {error}.")
     if loaded is not None:
         try:
             comparison = loaded.compare(data=data)
         except (MxtrainError, OSError) as error:
-            notes.append(f"The model's predictions cannot be shown, because its data are gone: {error}.")
+            notes.append(f"The predictions cannot be shown, because the data are not available: {error}.")
     return RunData(
         path=directory.path,
         config=config,

@@ -10,24 +10,31 @@ from mxtrain.data import Data
 from mxtrain.errors import resume_command
 from mxtrain.formatting import format_count, format_duration, format_number
 from mxtrain.names import display_name
-from mxtrain.reports.charts import Figure
-from mxtrain.reports.page import Html, Report, facts, heading, note, numbers, paragraph, place, text, write_report
-from mxtrain.reports.run_charts import diagnostic_charts, metric_charts, outcome_charts, schedule_charts, thinning
+from mxtrain.reports.charts import Chart
+from mxtrain.reports.page import Report, write_report
+from mxtrain.reports.run_charts import (
+    diagnostic_charts,
+    metric_charts,
+    prediction_charts,
+    schedule_charts,
+    thinning_note,
+)
 from mxtrain.reports.run_data import RunData, read_run_data
 from mxtrain.training import Row
 from mxtrain.training.model_factory import ModelFactory
 from mxtrain.types import Config, describe
 
-_NAMES = {"r2": "R²", "mae": "mean absolute error"}
+_METRIC_NAMES = {"r2": "R²", "mae": "mean absolute error"}
+_MAX_SHAPES = 12
+"""Parameters whose shapes are listed."""
 _OVERFIT_FACTOR = 1.1
-"""By which factor the validation loss must have risen since its best to speak of it."""
+"""Increase of the validation loss since its minimum from which overfitting is reported."""
 
 
 def summary(run: RunData) -> str:
-    """How far the run came, how good its best epoch was, and how good its model is."""
-    return " ".join(
-        part for part in (_describe_progress(run), _describe_best_epoch(run), _describe_evaluation(run)) if part
-    )
+    """Describe the progress of a run, its best epoch and the evaluation of its model."""
+    parts = _describe_progress(run), _describe_best_epoch(run), _describe_evaluation(run)
+    return " ".join(filter(None, parts))
 
 
 def _describe_progress(run: RunData) -> str:
@@ -41,21 +48,21 @@ def _describe_progress(run: RunData) -> str:
             return f"Trained for {epochs}{time}."
         case "failed":
             return f"Failed after {epochs}{time}." if done else "Failed in its first epoch."
-    return f"Not finished: {epochs}{time} so far; `{resume_command(run.path)}` goes on."
+    return f"Not finished: {epochs}{time} so far; continue it with `{resume_command(run.path)}`."
 
 
 def _describe_best_epoch(run: RunData) -> str:
     best, monitor = run.best, run.monitor
     if best is None or monitor is None:
         return ""
-    told = f"{_words(monitor)} was best in epoch {best['epoch']:,}: {format_number(best[monitor])}."
+    text = f"{_metric_phrase(monitor)} was best in epoch {best['epoch']:,}: {format_number(best[monitor])}."
     last = run.history[-1]
     if _overfits(best, last):
         rise = f"from {format_number(best['val_loss'])} to {format_number(last['val_loss'])}"
-        told += f" Afterwards the validation loss rose {rise} while the training loss fell, a sign of overfitting."
+        text += f" Afterwards the validation loss rose {rise} while the training loss fell, a sign of overfitting."
     if run.epoch != len(run.history):
-        told += f" The model is that of epoch {run.epoch:,}."
-    return told
+        text += f" The model is that of epoch {run.epoch:,}."
+    return text
 
 
 def _overfits(best: Row, last: Row) -> bool:
@@ -68,208 +75,173 @@ def _describe_evaluation(run: RunData) -> str:
     if run.comparison is None:
         return ""
     part = run.comparison.part
-    told = ", ".join(f"{name} {format_number(value)}" for name, value in run.comparison.metrics.items())
-    return f"On the {part} part ({format_count(run.comparison.samples[part], 'sample')}): {told}."
+    metrics = ", ".join(f"{name} {format_number(value)}" for name, value in run.comparison.metrics.items())
+    return f"On the {part} part ({format_count(run.comparison.samples[part], 'sample')}): {metrics}."
 
 
-def _words(monitor: str) -> str:
-    """A metric's name at the beginning of a sentence.
+def _metric_phrase(monitor: str) -> str:
+    """Spell out a metric at the beginning of a sentence.
 
-    >>> _words("val_loss"), _words("accuracy"), _words("val_r2")
+    >>> _metric_phrase("val_loss"), _metric_phrase("accuracy"), _metric_phrase("val_r2")
     ('Validation loss', 'Training accuracy', 'Validation R²')
     """
     part = "Validation" if monitor.startswith("val_") else "Training"
     name = monitor.removeprefix("val_")
-    return f"{part} {_NAMES.get(name, name)}"
+    return f"{part} {_METRIC_NAMES.get(name, name)}"
 
 
-def marked_config(config: RunConfig) -> Html:
-    """The config in YAML, with each value that differs from its default marked, and the default beside it."""
-    marks = differing(config)
-    above: list[str] = []
-    told = []
+def _config_lines(config: RunConfig) -> list[tuple[str, bool, str | None]]:
+    """Return the lines of a config in YAML; of each, whether its value is not the default, and the default."""
+    changed = non_default_values(config)
+    path: list[str] = []
+    lines = []
     for line in to_yaml(config).splitlines():
         depth = (len(line) - len(line.lstrip())) // 2
-        above[depth:] = [line.strip().partition(":")[0]]
-        default = marks.get(".".join(above))
-        was = f'<span class="was">  # default: {text(default)}</span>' if default else ""
-        kind = "line" if default is None else "line set"
-        told.append(f'<span class="{kind}">{text(line)}{was}</span>')
-    return Html(f"<pre>{''.join(told)}</pre>")
+        path[depth:] = [line.strip().partition(":")[0]]
+        default = changed.get(".".join(path))
+        lines.append((line, default is not None, default))
+    return lines
 
 
-def differing(config: RunConfig) -> dict[str, str]:
-    """Which values are not left to their defaults, by their paths; with the default, or nothing where there is none.
+def non_default_values(config: RunConfig) -> dict[str, str]:
+    """Return the values that differ from their defaults: path to default, "" for a field without a default.
 
     >>> from mxtrain.config import run_from_dict
-    >>> differing(run_from_dict({
+    >>> non_default_values(run_from_dict({
     ...     "data": {"source": "digits", "batch_size": 64}, "model": {"kind": "linear"},
     ...     "loss": "softmax_cross_entropy", "optimizer": {"kind": "adam"}}).resolve())["data.batch_size"]
     '32'
     """
-    found = _differing(config, "")
-    resolved = {
+    found = _non_default_values(config, "")
+    is_derived = {
         "optimizer.scale": config.optimizer.scale == 1 / config.data.batch_size,
         "threads": True,
         "data.standardize": config.data == config.data.model_copy(update={"standardize": None}).resolve(),
     }
-    return {path: default for path, default in found.items() if not resolved.get(path, False)}
+    return {path: default for path, default in found.items() if not is_derived.get(path, False)}
 
 
-def _differing(config: Config, above: str) -> dict[str, str]:
+def _non_default_values(config: Config, prefix: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, field in type(config).model_fields.items():
-        path, value = f"{above}{display_name(name)}", getattr(config, name)
+        path, value = f"{prefix}{display_name(name)}", getattr(config, name)
         default = None if field.is_required() else field.get_default(call_default_factory=True)
         if isinstance(value, Config):
-            found |= _differing(value, f"{path}.")
+            found |= _non_default_values(value, f"{path}.")
             if type(default) is not type(value):
-                found |= {} if field.is_required() else {path: _plain(default)}
+                found |= {} if field.is_required() else {path: _format_default(default)}
                 found |= {f"{path}.kind": ""} if "kind" in type(value).model_fields else {}
         elif field.is_required():
             found[path] = ""
         elif value != default:
-            found[path] = _plain(default)
+            found[path] = _format_default(default)
     return found
 
 
-def _plain(value: Any) -> str:
+def _format_default(value: Any) -> str:
     if isinstance(value, tuple):
-        return f"[{', '.join(map(_plain, value))}]"
+        return f"[{', '.join(map(_format_default, value))}]"
     return "another kind" if isinstance(value, Config) else describe(value).strip("'")
 
 
 def report_run(
     run_dir: Path, output: Path | None = None, *, model: ModelFactory | None = None, data: Data | None = None
 ) -> Report:
-    """Write what a run has come to, be it finished or not.
+    """Write the report of a run, which need not be finished.
 
     Args:
         run_dir: the run's folder.
-        output: the page; left out, report.html in the run's folder.
-        model: what the run was trained with, where its model is a custom one.
-        data: what the run was trained on, where it was handed over; left out, the predictions are not shown.
+        output: the page; None writes report.html in the run's folder.
+        model: the factory of the run's model, if that is a custom one.
+        data: the data that the run was trained on, if they were passed in memory; without them, the report has no
+            predictions.
 
     Raises:
-        TrainingError: there is no run.
-        ConfigError: its config is wrong, or its model was not handed over.
+        TrainingError: the folder holds no run.
+        ConfigError: the run's config is invalid, or its model was not passed.
         OSError: the report cannot be written.
     """
     run = read_run_data(run_dir, model, data)
-    curves, schedules, health = metric_charts(run), schedule_charts(run), diagnostic_charts(run)
-    outcome = _prediction_charts(run)
-    sections: dict[str, list[Figure]] = {
-        "Curves": [*curves],
-        "Predictions": outcome,
-        "Schedules": [*schedules],
-        "Diagnostics": [*health],
+    predictions: list[Chart] = []
+    if run.loaded is not None and run.comparison is not None:
+        names, target = run.loaded.class_names, run.loaded.preprocessing.target
+        predictions = prediction_charts(run.comparison, names, target)
+    sections = {
+        "Curves": metric_charts(run),
+        "Predictions": predictions,
+        "Schedules": schedule_charts(run),
+        "Diagnostics": diagnostic_charts(run),
     }
-    blocks = [*_header(run), *_section_blocks(sections), *_settings(run)]
-    figures = [figure for group in sections.values() for figure in group]
-    path = output or run.path / "report.html"
-    return write_report(path, f"{_name(run)} · mxtrain", blocks, figures, run.notes, follow=output is not None)
+    return write_report(
+        output or run.path / "report.html",
+        "run.html",
+        [chart for charts in sections.values() for chart in charts],
+        run.notes,
+        follow_links=output is not None,
+        name=run.path.resolve().name or run.config.name,
+        state=run.status.state,
+        summary=summary(run),
+        failure=run.status.reason,
+        thinning=thinning_note(run),
+        metrics=_metrics_table(run) if run.history else None,
+        facts=_facts(run),
+        sections=sections,
+        config_lines=_config_lines(run.config),
+        environment={name.replace("packages.", ""): value for name, value in flatten(run.environment).items()},
+    )
 
 
-def _name(run: RunData) -> str:
-    return run.path.resolve().name or run.config.name
-
-
-def _prediction_charts(run: RunData) -> list[Figure]:
-    if run.loaded is None or run.comparison is None:
-        return []
-    return outcome_charts(run.comparison, run.loaded.class_names, run.loaded.preprocessing.target)
-
-
-def _header(run: RunData) -> list[Html]:
-    state = run.status.state
-    blocks = [
-        Html(f'<h1>{text(_name(run))} <span class="status {state}">{state}</span></h1>'),
-        paragraph(summary(run), "lead"),
-    ]
-    if run.status.reason:
-        blocks.append(note(f"The run failed: {run.status.reason}", "failed"))
-    blocks += [note(words) for words in (*run.notes, thinning(run)) if words]
-    if run.history:
-        blocks.append(_metrics(run))
-    return [*blocks, heading("Facts"), facts(_facts(run))]
-
-
-def _metrics(run: RunData) -> Html:
-    """The metrics of the epoch that the model is from, of the best one, and of the test part."""
+def _metrics_table(run: RunData) -> dict[str, Any]:
+    """Return the metrics of the model's epoch, of the best epoch, and of the test part."""
     row = run.history[run.epoch - 1]
     columns: dict[str, Mapping[str, Any]] = {f"training, epoch {run.epoch}": row}
     if "val_loss" in row:
-        columns[f"validation, epoch {run.epoch}"] = _validation(row)
+        columns[f"validation, epoch {run.epoch}"] = _validation_metrics(row)
     if run.best is not None and run.best["epoch"] != run.epoch and "val_loss" in row:
-        columns[f"validation, best epoch {run.best['epoch']}"] = _validation(run.best)
+        columns[f"validation, best epoch {run.best['epoch']}"] = _validation_metrics(run.best)
+    names = list(run.metrics)
     if run.comparison is not None and run.comparison.part == "test":
         columns["test"] = run.comparison.metrics
-    names = list(
-        dict.fromkeys([*run.metrics, *(run.comparison.metrics if "test" in columns and run.comparison else ())])
-    )
-    cells = {name: [format_number(it[name]) if name in it else "–" for it in columns.values()] for name in names}
-    return numbers("metric", list(columns), cells)
+        names = list(dict.fromkeys([*names, *run.comparison.metrics]))
+    rows = {name: [format_number(it[name]) if name in it else "–" for it in columns.values()] for name in names}
+    return {"columns": list(columns), "rows": rows}
 
 
-def _validation(row: Mapping[str, Any]) -> dict[str, Any]:
+def _validation_metrics(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
 
 
 def _facts(run: RunData) -> dict[str, object]:
     config, loaded = run.config, run.loaded
-    told: dict[str, object] = {
-        "folder": run.path,
-        "epochs": f"{len(run.history):,} of {config.fit.epochs:,}",
-    }
+    facts: dict[str, object] = {"folder": run.path, "epochs": f"{len(run.history):,} of {config.fit.epochs:,}"}
     if run.history:
-        told["iterations"] = f"{run.history[-1]['iteration']:,}, in batches of {config.data.batch_size:,}"
+        facts["iterations"] = f"{run.history[-1]['iteration']:,}, in batches of {config.data.batch_size:,}"
     if run.seconds is not None and run.history:
-        each = run.seconds / len(run.history)
-        duration = f"{1000 * each:.3g} ms" if each < 1 else format_duration(each)
-        told["time"] = f"{format_duration(run.seconds)}, {duration} for each epoch"
-    told["data"] = _data(run)
-    told["model"] = ", ".join(
-        f"{name} {value}" if name != "kind" else str(value) for name, value in _model_fields(config.model)
-    )
+        per_epoch = run.seconds / len(run.history)
+        duration = f"{1000 * per_epoch:.3g} ms" if per_epoch < 1 else format_duration(per_epoch)
+        facts["time"] = f"{format_duration(run.seconds)}, {duration} per epoch"
+    facts["data"] = _describe_data(run)
+    fields = {name: value for name, value in config.model.to_dict().items() if value is not None}
+    facts["model"] = ", ".join(f"{name} {value}" if name != "kind" else str(value) for name, value in fields.items())
     if loaded is not None:
         total = sum(array.size for array in loaded.parameters.values())
         shapes = [f"{name} {'×'.join(map(str, array.shape)) or '1'}" for name, array in loaded.parameters.items()]
-        more = ", ..." if len(shapes) > 12 else ""
-        told["parameters"] = f"{total:,} of {config.dtype}: {', '.join(shapes[:12])}{more}"
-    told["loss"] = config.loss
-    told["optimizer"] = f"{config.optimizer.kind}, η {config.optimizer.η:g}"
-    told["seed"] = config.seed
-    return told
+        more = ", ..." if len(shapes) > _MAX_SHAPES else ""
+        facts["parameters"] = f"{total:,} of {config.dtype}: {', '.join(shapes[:_MAX_SHAPES])}{more}"
+    facts["loss"] = config.loss
+    facts["optimizer"] = f"{config.optimizer.kind}, η {config.optimizer.η:g}"
+    facts["seed"] = config.seed
+    return facts
 
 
-def _data(run: RunData) -> str:
-    told = [run.config.data.source]
+def _describe_data(run: RunData) -> str:
+    parts = [run.config.data.source]
     if run.comparison is not None:
-        told.append(", ".join(f"{size:,} for {part}" for part, size in run.comparison.samples.items()))
+        parts.append(", ".join(f"{size:,} for {part}" for part, size in run.comparison.samples.items()))
     if run.loaded is not None:
-        told.append(format_count(len(run.loaded.feature_names), "feature"))
+        parts.append(format_count(len(run.loaded.feature_names), "feature"))
         names = run.loaded.class_names
-        told.append(
+        parts.append(
             format_count(len(names), "class", "classes") if names else f"predicts {run.loaded.preprocessing.target}"
         )
-    return "; ".join(told)
-
-
-def _model_fields(config: Any) -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in config.to_dict().items() if value is not None]
-
-
-def _section_blocks(sections: Mapping[str, list[Figure]]) -> list[Html]:
-    return [block for name, group in sections.items() if group for block in (heading(name), *map(place, group))]
-
-
-def _settings(run: RunData) -> list[Html]:
-    blocks = [
-        heading("Config"),
-        paragraph("The resolved config, as in config.yaml. Marked is what differs from its default.", "dim"),
-        marked_config(run.config),
-    ]
-    if run.environment:
-        told = {name.replace("packages.", ""): value for name, value in flatten(run.environment).items()}
-        blocks += [heading("Environment"), facts(told)]
-    return blocks
+    return "; ".join(parts)

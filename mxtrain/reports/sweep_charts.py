@@ -1,82 +1,351 @@
-"""Charts of a sweep: history, Pareto front, importance, slices, learning curves and parallel coordinates."""
+"""Charts of a sweep: history, Pareto front, importance, parallel coordinates, learning curves and slices.
+
+Optuna's own history, front and parallel coordinates lack pruned trials, spreads over seeds and a marked best trial."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log10
 from statistics import median
+from typing import Any
+
+import plotly.graph_objects as go
+from optuna.visualization import plot_param_importances, plot_rank
 
 from mxtrain.config import Objective
-from mxtrain.formatting import format_count, format_number
-from mxtrain.reports.charts import Chart, Guide, Point, Series, Value, thinned
-from mxtrain.reports.sweep_data import Dimension, Scale, SweepData, Trial, is_wide, plain, told_value, top
+from mxtrain.formatting import format_count, format_number, format_objective
+from mxtrain.reports.charts import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    RED,
+    Chart,
+    Point,
+    Value,
+    axis,
+    chart_figure,
+    common_layout,
+    dots,
+    line,
+    literal,
+    shortened,
+    thinned,
+)
+from mxtrain.reports.sweep_data import (
+    MIN_TRIALS,
+    Dimension,
+    Scale,
+    SweepData,
+    format_value,
+    importance_evaluator,
+    importance_study,
+    is_wide,
+    number_of_best,
+    value_of,
+)
+from mxtrain.sweeps import TrialResult
+from mxtrain.sweeps.run_sweep import silence_optuna
 
-_WORDS = 12
-"""Words that an axis has room for."""
+_MAX_POINTS = 40_000
+"""Points of all learning curves together; more would make the page slow."""
+_OUTLIER_DISTANCE = 20.0
+"""Distance from the median, as a multiple of that of the best value, from which values are outside the initial view."""
+_MAX_AXIS_LABELS = 12
+"""Categories up to which each has a label on an axis of the parallel coordinates."""
+_NOT_USED_HEIGHT = 0.12
+"""Height of an axis of the parallel coordinates below which trials without the value pass."""
+
+
+def history_charts(sweep: SweepData) -> list[Chart]:
+    """Plot the value of each trial and the best value so far, for each objective."""
+    return [_history_chart(sweep, index) for index in range(len(sweep.objectives)) if sweep.in_state("complete")]
+
+
+def front_chart(sweep: SweepData) -> Chart | None:
+    """Plot two objectives against each other, with the Pareto front; None without two objectives."""
+    if len(sweep.objectives) != 2 or not sweep.in_state("complete"):
+        return None
+    first, second = sweep.objectives
+    front = sorted((it for it in sweep.trials if it.number in sweep.front), key=value_of)
+    others = [it for it in sweep.in_state("complete") if it.number not in sweep.front]
+    complete = sweep.in_state("complete")
+    x, y, notes = _values(front), _values(front, 1), _notes(sweep, front)
+    figure = chart_figure(
+        [
+            dots("other trials", _values(others), _values(others, 1), BLUE, _notes(sweep, others), is_faint=True),
+            line("", x, y, ORANGE, notes),
+            dots("on the front", x, y, ORANGE, notes),
+        ],
+        first.metric,
+        second.metric,
+        log_x=is_wide(_values(complete), first),
+        log_y=is_wide(_values(complete, 1), second),
+        closest=True,
+    )
+    goal = " and ".join(f"{'maximize' if it.maximize else 'minimize'} {it.metric}" for it in sweep.objectives)
+    caption = f"Objectives: {goal}. No trial is better than one on the front in both."
+    return Chart("front", f"{second.metric} against {first.metric}", figure, caption)
+
+
+def importance_charts(sweep: SweepData, importances: Sequence[Mapping[str, float]]) -> list[Chart]:
+    """Plot the importance of each searched value, for each objective that has importances."""
+    ended = format_count(len(sweep.in_state("complete", "pruned", "failed")), "trial")
+    caption = (
+        f"How much each value decided whether a trial was among the best {number_of_best(sweep)} of {ended}, by "
+        "Optuna's PED-ANOVA. Pruned and failed trials rank below complete ones."
+    )
+    charts = []
+    for index, (objective, shares) in enumerate(zip(sweep.objectives, importances, strict=True)):
+        if shares:
+            key = "importance" if len(sweep.objectives) == 1 else f"importance-{index + 1}"
+            figure = _importance_figure(sweep, index)
+            text = f"{caption} {conditional_note(sweep, shares)}".strip()
+            charts.append(Chart(key, f"Importance of each value for {objective.metric}", figure, text))
+    return charts
+
+
+def conditional_note(sweep: SweepData, importance: Mapping[str, float]) -> str:
+    """Explain the importance of choices that contain searched values; empty if there are none."""
+    parents = [it for it in sweep.dimensions if it.name in importance and sweep.nested(it)]
+    if not parents:
+        return ""
+    names = ", ".join(it.name for it in parents)
+    return (
+        f"Values inside of {names} have their own bars: the choice alone may have 0% although it decides which of them "
+        "apply. The table above adds them up."
+    )
+
+
+def rank_chart(sweep: SweepData, importance: Mapping[str, float]) -> Chart | None:
+    """Plot the two most important numbers against each other, colored by the ranks of the trials."""
+    by_name = {it.name: it for it in sweep.dimensions if it.scale != "words"}
+    used = [by_name[name] for name in importance if name in by_name][:2]
+    if len(used) < 2 or len(used[0].values.keys() & used[1].values.keys()) < MIN_TRIALS:
+        return None
+    study = importance_study(sweep)
+    with silence_optuna():
+        figure = plot_rank(study, params=[literal(it.name) for it in used])
+    points = figure.data[0]
+    points.update(x=list(points.x), y=list(points.y))
+    figure.data[-1].marker.colorbar.update(title={"text": "rank", "side": "right"})
+    figure.update_layout(common_layout(title=None, height=400))
+    for update, dimension in ((figure.update_xaxes, used[0]), (figure.update_yaxes, used[1])):
+        update(axis(dimension.name, dimension.numbers, dimension.scale == "log"))
+    title = f"{used[1].name} against {used[0].name}"
+    caption = "The two most important numbers; the color is the rank of the trial, 0 for the best."
+    return Chart("rank", title, figure, caption)
+
+
+def parallel_chart(sweep: SweepData) -> Chart | None:
+    """Plot the trials as lines over parallel axes; None if there is nothing to compare."""
+    trials = [it for it in sweep.in_state("complete", "pruned") if it.values]
+    dimensions = [it for it in sweep.dimensions if it.varies]
+    if len(trials) < 2 or not dimensions:
+        return None
+    objectives = [
+        _objective_dimension(it, {trial.number: value_of(trial, index) for trial in trials})
+        for index, it in enumerate(sweep.objectives)
+    ]
+    numbers = {trial.number for trial in trials}
+    axes = [_parallel_axis(it, numbers) for it in (*dimensions, *(it for it in objectives if it.varies))]
+    ranked = [trial.number for trial in sweep.ranked()]
+    best = {trial.number for trial in sweep.best}
+    quarter = set(ranked[: max(1, len(ranked) // 4)]) - best
+    groups: list[tuple[str, str, dict[str, Any], list[TrialResult]]] = [
+        ("pruned", GREY, {"is_faint": True}, [it for it in trials if it.state == "pruned"]),
+        ("complete", GREEN, {"is_faint": True}, [
+            it for it in trials if it.state == "complete" and it.number not in quarter | best
+        ]),
+        ("best quarter", BLUE, {}, [it for it in trials if it.number in quarter]),
+        (_best_name(sweep), ORANGE, {"width": 5 if len(best) == 1 else 3}, [it for it in trials if it.number in best]),
+    ]  # fmt: skip
+    figure = chart_figure(
+        [_parallel_lines(sweep, axes, name, color, group, style) for name, color, style, group in groups if group],
+        "",
+        "",
+        closest=True,
+        categories=[it.name for it in axes],
+        height=420,
+        shapes=[{"x0": x, "x1": x, "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1.5}} for x in range(len(axes))],
+        annotations=[
+            {"x": x, "y": y, "text": literal(shortened(label, 12)), "showarrow": False, "xanchor": "left", "xshift": 3}
+            for x, it in enumerate(axes)
+            for y, label in it.labels
+        ],
+    )
+    figure.update_xaxes(range=[-0.3, len(axes) - 0.4], showgrid=False, showline=False)
+    figure.update_yaxes(visible=False, range=[-0.06, 1.06])
+    has_unused = any(label == "not used" for it in axes for _, label in it.labels)
+    caption = (
+        "One line for each trial, from left to right. "
+        f"{'A line passes below an axis whose value the trial does not use. ' if has_unused else ''}"
+        f"The best quarter is by {sweep.objectives[0].metric}."
+    )
+    return Chart("parallel", "Searched values and results of the trials", figure, caption, 110 * len(axes))
+
+
+def curve_chart(sweep: SweepData) -> Chart | None:
+    """Plot the first objective that is a metric of each epoch over the epochs of all trials."""
+    objectives = [
+        it for it in sweep.objectives if any(it.metric in row for rows in sweep.histories.values() for row in rows)
+    ]
+    if not objectives:
+        return None
+    [objective, *_], metric = objectives, objectives[0].metric
+    best = {trial.number for trial in sweep.best}
+    groups: list[tuple[str, str, bool, list[TrialResult]]] = [
+        ("pruned", GREY, True, sweep.in_state("pruned")),
+        ("failed", RED, True, sweep.in_state("failed")),
+        ("complete", BLUE, True, [it for it in sweep.in_state("complete") if it.number not in best]),
+        ("in progress", GREEN, True, sweep.in_state("running", "waiting")),
+        (_best_name(sweep), ORANGE, False, [it for it in sweep.trials if it.number in best]),
+    ]
+    max_points = max(20, _MAX_POINTS // len(sweep.trials))
+    curves = [
+        curve
+        for name, color, is_faint, trials in groups
+        if (curve := _learning_curves(sweep, name, metric, trials, color, is_faint, max_points)) is not None
+    ]
+    values = [y for curve in curves for y in curve.y if y is not None]
+    y_range = _initial_range(values, objective)
+    of_seeds = ", that of its first seed" if any(trial.spread for trial in sweep.trials) else ""
+    figure = chart_figure(
+        curves, "epoch", metric, log_y=is_wide(values, objective), y_range=y_range, whole=True, closest=True
+    )
+    caption = f"One line for each trial{of_seeds}. {_outlier_note(y_range)}".strip()
+    return Chart("curves", f"{metric} over the epochs of each trial", figure, caption)
+
+
+def slice_charts(sweep: SweepData) -> list[Chart]:
+    """Plot the first objective against each searched value that differs between trials."""
+    objective = sweep.objectives[0]
+    trials = [it for it in sweep.in_state("complete", "pruned") if it.values]
+    best = {trial.number for trial in sweep.best}
+    groups = [
+        ("pruned", GREY, True, [it for it in trials if it.state == "pruned"]),
+        ("complete", BLUE, False, [it for it in trials if it.state == "complete" and it.number not in best]),
+        (_best_name(sweep), ORANGE, False, [it for it in trials if it.number in best]),
+    ]
+    charts: list[Chart] = []
+    for dimension in sweep.dimensions:
+        if not dimension.varies or not any(trial.number in dimension.values for trial in trials):
+            continue
+        traces = [
+            dots(name, *_slice_points(dimension, used), color, _notes(sweep, used), is_faint=is_faint)
+            for name, color, is_faint, group in groups
+            if (used := [trial for trial in group if trial.number in dimension.values])
+        ]
+        figure = chart_figure(
+            traces,
+            dimension.name,
+            objective.metric,
+            log_x=dimension.scale == "log",
+            log_y=is_wide(_values(trials), objective),
+            categories=dimension.words,
+            y_range=_initial_range(_values(trials), objective),
+            closest=True,
+        )
+        charts.append(Chart(f"slice-{len(charts) + 1}", f"{objective.metric} against {dimension.name}", figure))
+    return charts
+
+
+def _history_chart(sweep: SweepData, index: int) -> Chart:
+    objective = sweep.objectives[index]
+    best = max if objective.maximize else min
+    complete, pruned = sweep.in_state("complete"), [it for it in sweep.in_state("pruned") if it.values]
+    values = _values(complete, index)
+    best_so_far = [best(values[: number + 1]) for number in range(len(values))]
+    numbers = [it.number for it in complete]
+    traces = [
+        line("best so far", [*numbers, sweep.trials[-1].number], [*best_so_far, best_so_far[-1]], ORANGE, shape="hv")
+    ]
+    if pruned:
+        x, y = [it.number for it in pruned], _values(pruned, index)
+        traces.append(dots("pruned, last value", x, y, GREY, _notes(sweep, pruned), is_faint=True))
+    spreads = [it.spread[index] if it.spread else None for it in complete]
+    scatter = dots("complete", numbers, values, BLUE, _notes(sweep, complete))
+    if any(spreads):
+        scatter.update(error_y={"array": spreads, "thickness": 1, "width": 0})
+    traces.append(scatter)
+    failed = len(sweep.in_state("failed"))
+    failures = (
+        f"{format_count(failed, 'trial')} failed and {'has' if failed == 1 else 'have'} no value." if failed else ""
+    )
+    bars = "Bars show the standard deviation over the seeds." if any(spreads) else ""
+    shown = [*values, *_values(pruned, index)]
+    y_range = _initial_range(shown, objective)
+    figure = chart_figure(
+        traces, "trial", objective.metric, log_y=is_wide(shown, objective), y_range=y_range, whole=True, closest=True
+    )
+    return Chart(
+        "history" if len(sweep.objectives) == 1 else f"history-{index + 1}",
+        f"{objective.metric} of each trial, and the best so far",
+        figure,
+        " ".join(filter(None, (failures, bars, _outlier_note(y_range)))),
+    )
+
+
+def _importance_figure(sweep: SweepData, index: int) -> go.Figure:
+    with silence_optuna():
+        figure = plot_param_importances(importance_study(sweep, index), evaluator=importance_evaluator(sweep))
+    [bars] = figure.data
+    shares = [100 * share for share in reversed(bars.x)]  # the largest first, as in the table
+    bars.update(
+        x=shares,
+        y=list(reversed(bars.y)),
+        text=[f"{share:.0f}%" for share in shares],
+        hovertemplate="%{y}: %{x:.1f}%<extra></extra>",
+        marker={"color": BLUE},
+    )
+    return figure.update_layout(
+        common_layout(
+            title=None,
+            height=max(160, 60 + 30 * len(shares)),
+            hovermode="closest",
+            bargap=0.3,
+            xaxis=axis("share of the importance, %") | {"range": [0, 1.12 * max(shares)]},  # room for the text
+            yaxis=axis("") | {"title": None, "autorange": "reversed"},
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Axis:
-    """From a value to its height, from 0 to 1."""
+class _ParallelAxis:
+    """An axis of the parallel coordinates: labels by height, and the height of each trial, from 0 to 1."""
 
     name: str
     labels: tuple[tuple[float, str], ...]
     heights: dict[int, float]
 
 
-def parallel_chart(sweep: SweepData) -> Chart | None:
-    """What the trials tried, side by side, with the best in front; None where there is nothing to compare."""
-    trials = [it for it in sweep.counted("complete", "pruned") if it.values]
-    dimensions = [it for it in sweep.dimensions if it.varies]
-    if len(trials) < 2 or not dimensions:
-        return None
-    objectives = [
-        _objective_dimension(it, {trial.number: trial.values[place] for trial in trials})
-        for place, it in enumerate(sweep.objectives)
-    ]
-    axes = [_axis(dimension) for dimension in (*dimensions, *(it for it in objectives if it.varies))]
-    ranked = [trial.number for trial in sweep.ranked()]
-    quarter = set(ranked[: max(1, len(ranked) // 4)])
-    best = {trial.number for trial in sweep.best}
-    groups = (
-        ("pruned", None, True, [it for it in trials if it.state == "pruned"]),
-        ("complete", 2, True, [it for it in trials if it.state == "complete" and it.number not in quarter | best]),
-        ("best quarter", 0, False, [it for it in trials if it.number in quarter - best]),
-        ("best" if len(best) == 1 else "on the front", 1, False, [it for it in trials if it.number in best]),
-    )
-    series = (_lines(name, sweep.objectives, axes, it, colour, faint) for name, colour, faint, it in groups if it)
-    return Chart(
-        "parallel",
-        "What the trials tried, and what they came to",
-        "",
-        "",
-        tuple(series),
-        "A line for each trial, from left to right; it has a gap where it lacks a value. "
-        f"The best quarter is that by {sweep.objectives[0].metric}.",
-        guides=tuple(Guide(x, axis.labels) for x, axis in enumerate(axes)),
-        ticks=tuple(axis.name for axis in axes),
-        each=True,
-    )
+def _parallel_axis(dimension: Dimension, trials: set[int]) -> _ParallelAxis:
+    """Scale the values of a dimension; trials without a value get the height 0 below the others."""
+    heights, labels = _category_heights(dimension) if dimension.scale == "words" else _numeric_heights(dimension)
+    if unused := trials - heights.keys():
+        scale = 1 - _NOT_USED_HEIGHT
+        heights = {number: _NOT_USED_HEIGHT + scale * height for number, height in heights.items()}
+        labels = ((0.0, "not used"), *((_NOT_USED_HEIGHT + scale * height, label) for height, label in labels))
+        heights |= dict.fromkeys(unused, 0.0)
+    return _ParallelAxis(dimension.name, labels, heights)
 
 
-def _axis(dimension: Dimension) -> _Axis:
-    if dimension.scale == "words":
-        top = max(1, len(dimension.words) - 1)
-        places = {word: place / top for place, word in enumerate(dimension.words)}
-        shown = dimension.words if len(dimension.words) <= _WORDS else (dimension.words[0], dimension.words[-1])
-        labels = tuple((places[word], word) for word in shown)
-        return _Axis(dimension.name, labels, {it: places[str(word)] for it, word in dimension.values.items()})
-    low, high = min(dimension.numbers), max(dimension.numbers)
+def _category_heights(dimension: Dimension) -> tuple[dict[int, float], tuple[tuple[float, str], ...]]:
+    words = dimension.words
+    heights = {word: place / max(1, len(words) - 1) for place, word in enumerate(words)}
+    shown = words if len(words) <= _MAX_AXIS_LABELS else (words[0], words[-1])
+    labels = tuple((heights[word], word) for word in shown)
+    return {number: heights[str(word)] for number, word in dimension.values.items()}, labels
+
+
+def _numeric_heights(dimension: Dimension) -> tuple[dict[int, float], tuple[tuple[float, str], ...]]:
     is_log = dimension.scale == "log"
-    begin, end = (log10(low), log10(high)) if is_log else (low, high)
-
-    def height(value: Value) -> float:
-        assert not isinstance(value, str), "words have axes of their own"
-        return ((log10(value) if is_log else value) - begin) / (end - begin)
-
-    middles = [begin + share * (end - begin) for share in (0.25, 0.5, 0.75)]
-    numbers = [low, *(10**it if is_log else it for it in middles), high]
-    labels = tuple((place / 4, plain(_rounded(number))) for place, number in enumerate(numbers))
-    return _Axis(dimension.name, labels, {it: height(value) for it, value in dimension.values.items()})
+    numbers = {number: value for number, value in dimension.values.items() if not isinstance(value, str)}
+    scaled = {number: log10(value) if is_log else value for number, value in numbers.items()}
+    low, high = min(scaled.values()), max(scaled.values())
+    ticks = [low + share * (high - low) for share in (0, 0.25, 0.5, 0.75, 1)]
+    texts = [format_value(float(f"{10**tick if is_log else tick:.3g}")) for tick in ticks]
+    labels = tuple((place / 4, text) for place, text in enumerate(texts))
+    return {number: (value - low) / (high - low) for number, value in scaled.items()}, labels
 
 
 def _objective_dimension(objective: Objective, values: dict[int, float]) -> Dimension:
@@ -84,256 +353,97 @@ def _objective_dimension(objective: Objective, values: dict[int, float]) -> Dime
     return Dimension(objective.metric, scale, (), values)
 
 
-def _lines(
+def _parallel_lines(
+    sweep: SweepData,
+    axes: Sequence[_ParallelAxis],
     name: str,
-    objectives: Sequence[Objective],
-    axes: Sequence[_Axis],
-    trials: Sequence[Trial],
-    colour: int | None,
-    faint: bool,
-) -> Series:
+    color: str,
+    trials: Sequence[TrialResult],
+    style: dict[str, Any],
+) -> go.Scatter:
     x: list[Point] = []
     y: list[Point] = []
     notes: list[str] = []
     for trial in trials:
         x += [*range(len(axes)), None]
         y += [*(axis.heights.get(trial.number) for axis in axes), None]
-        pairs = zip(objectives, trial.values, strict=True)
-        values = ", ".join(f"{it.metric} {told_value(it.metric, value)}" for it, value in pairs)
-        notes += [f"trial {trial.number}: {values}"] * (len(axes) + 1)
-    return Series(name, x, y, "line", colour, notes, faint)
+        notes += [_describe(sweep, trial)] * (len(axes) + 1)
+    return line(name, x, y, color, notes, **style)
 
 
-def _rounded(number: float) -> float:
-    return float(f"{number:.3g}")
-
-
-_ALL, _BEST = 0, 1
-"""Colours: of trials that are complete, and of the best."""
-_DOTS = 40_000
-"""Points of all curves together; more would make the page slow."""
-_FAR = 20.0
-"""How far, for the distance of the median from the best, values must lie off to be left out at first."""
-
-
-def history_charts(sweep: SweepData) -> list[Chart]:
-    """What each trial came to, in their order, and the best so far."""
-    return [_history(sweep, place) for place in range(len(sweep.objectives)) if sweep.counted("complete")]
-
-
-def importance_charts(sweep: SweepData, found: Sequence[Mapping[str, float]]) -> list[Chart]:
-    """How much each searched value mattered, for each objective."""
-    ended = format_count(len(sweep.counted("complete", "pruned", "failed")), "trial")
-    caption = (
-        f"How much each value decided whether a trial came to be among the best {top(sweep)} of {ended}, by Optuna's "
-        "PED-ANOVA. Those that were pruned or failed count as worse than those that are complete."
-    )
-    return [
-        Chart(
-            "importance" if len(sweep.objectives) == 1 else f"importance-{place + 1}",
-            f"Which values mattered for {objective.metric}",
-            "share of the importance, %",
-            "",
-            (_bars(shares),),
-            caption,
-            lying=True,
-        )
-        for place, (objective, shares) in enumerate(zip(sweep.objectives, found, strict=True))
-        if shares
-    ]
-
-
-def slice_charts(sweep: SweepData) -> list[Chart]:
-    """The first objective against each searched value that differs between trials."""
-    objective = sweep.objectives[0]
-    seen = [it for it in sweep.counted("complete", "pruned") if it.values]
-    drawn = [it for it in sweep.dimensions if it.varies and any(trial.number in it.values for trial in seen)]
-    best = {trial.number for trial in sweep.best}
-    groups = [
-        ("pruned", None, True, [it for it in seen if it.state == "pruned"]),
-        ("complete", _ALL, False, [it for it in seen if it.state == "complete" and it.number not in best]),
-        ("best" if len(best) == 1 else "on the front", _BEST, False, [it for it in seen if it.number in best]),
-    ]
-    charts = []
-    for place, dimension in enumerate(drawn):
-        series = [
-            Series(name, *_against(dimension, it), "dots", colour, [_note(sweep, trial) for trial in it], faint)
-            for name, colour, faint, trials in groups
-            if (it := [trial for trial in trials if trial.number in dimension.values])
-        ]
-        charts.append(
-            Chart(
-                f"slice-{place + 1}",
-                f"{objective.metric} against {dimension.name}",
-                dimension.name,
-                objective.metric,
-                tuple(series),
-                log_x=dimension.scale == "log",
-                log_y=is_wide(_values(seen), objective),
-                ticks=dimension.words if dimension.scale == "words" else (),
-                y_range=_focus(_values(seen), objective),
-                each=True,
-            )
-        )
-    return charts
-
-
-def curve_chart(sweep: SweepData) -> Chart | None:
-    """The first objective that is measured in each epoch, over the epochs of all trials."""
-    metrics = [
-        it for it in sweep.objectives if any(it.metric in row for trial in sweep.trials for row in trial.history)
-    ]
-    if not metrics:
-        return None
-    metric = metrics[0].metric
-    best = {trial.number for trial in sweep.best}
-    groups: list[tuple[str, int | None, bool, list[Trial]]] = [
-        ("pruned", None, True, sweep.counted("pruned")),
-        ("failed", 5, True, sweep.counted("failed")),
-        ("complete", _ALL, True, [it for it in sweep.counted("complete") if it.number not in best]),
-        ("under way", 2, True, sweep.counted("running", "waiting")),
-        ("best" if len(best) == 1 else "on the front", _BEST, False, [it for it in sweep.trials if it.number in best]),
-    ]
-    series = [
-        it
-        for name, colour, faint, trials in groups
-        if (it := _curves(name, metric, trials, colour, faint, max(20, _DOTS // len(sweep.trials)))) is not None
-    ]
-    values = [y for it in series for y in it.y if isinstance(y, int | float)]
-    y_range = _focus(values, metrics[0])
-    has_seeds = any(trial.spread for trial in sweep.trials)
-    return Chart(
-        "curves",
-        f"{metric} over the epochs of each trial",
-        "epoch",
-        metric,
-        tuple(series),
-        f"A line for each trial{', that of its first seed' if has_seeds else ''}. {_left_out(y_range)}".strip(),
-        log_y=is_wide(values, metrics[0]),
-        y_range=y_range,
-        whole=True,
-        each=True,
-    )
-
-
-def front_chart(sweep: SweepData) -> Chart | None:
-    """Two objectives against each other, with the trials than which none is better in both."""
-    if len(sweep.objectives) != 2 or not sweep.counted("complete"):
-        return None
-    first, second = sweep.objectives
-    front = sorted((it for it in sweep.trials if it.number in sweep.front), key=lambda it: it.values)
-    rest = [it for it in sweep.counted("complete") if it.number not in sweep.front]
-    xs, ys = _values(sweep.counted("complete")), _values(sweep.counted("complete"), 1)
-    wish = " and ".join(f"{'large' if it.maximize else 'small'} {it.metric}" for it in sweep.objectives)
-    return Chart(
-        "front",
-        f"{second.metric} against {first.metric}",
-        first.metric,
-        second.metric,
-        (
-            Series("other trials", _values(rest), _values(rest, 1), "dots", _ALL, _notes(sweep, rest), True),
-            Series("", _values(front), _values(front, 1), "line", _BEST, _notes(sweep, front), True),
-            Series("on the front", _values(front), _values(front, 1), "dots", _BEST, _notes(sweep, front)),
-        ),
-        f"Wanted are {wish}. Of a trial on the front, none is better in both.",
-        log_x=is_wide(xs, first),
-        log_y=is_wide(ys, second),
-        each=True,
-    )
-
-
-def _bars(shares: Mapping[str, float]) -> Series:
-    told = [f"{share:.0%}" for share in shares.values()]
-    return Series("", [100 * share for share in shares.values()], list(shares), "bars", _ALL, told)
-
-
-def _history(sweep: SweepData, place: int) -> Chart:
-    objective = sweep.objectives[place]
-    better = max if objective.maximize else min
-    complete, pruned = sweep.counted("complete"), [it for it in sweep.counted("pruned") if it.values]
-    values = _values(complete, place)
-    so_far = [better(values[: number + 1]) for number in range(len(values))]
-    numbers: list[Point] = [it.number for it in complete]
-    given_up: list[Point] = [it.number for it in pruned]
-    series = [
-        Series("best so far", [*numbers, sweep.trials[-1].number], [*so_far, so_far[-1]], "steps", _BEST),
-        Series("pruned, as given up", given_up, _values(pruned, place), "dots", None, _notes(sweep, pruned), True),
-        Series("complete", numbers, values, "dots", _ALL, _notes(sweep, complete)),
-    ]
-    failed = len(sweep.counted("failed"))
-    told = f"{format_count(failed, 'trial')} failed and {'has' if failed == 1 else 'have'} no value." if failed else ""
-    shown = [*values, *_values(pruned, place)]
-    y_range = _focus(shown, objective)
-    return Chart(
-        "history" if len(sweep.objectives) == 1 else f"history-{place + 1}",
-        f"{objective.metric} of each trial, and the best so far",
-        "trial",
-        objective.metric,
-        tuple(it for it in series if it.x),
-        f"{told} {_left_out(y_range)}".strip(),
-        log_y=is_wide(shown, objective),
-        y_range=y_range,
-        whole=True,
-        each=True,
-    )
-
-
-def _against(dimension: Dimension, trials: Sequence[Trial]) -> tuple[list[Point], list[Point]]:
-    """The places of trials; of words a little aside, so that equal ones do not cover each other."""
-    x: list[Point] = []
-    for trial in trials:
-        value = dimension.values[trial.number]
-        x.append(dimension.words.index(value) + _aside(trial.number) if isinstance(value, str) else value)
-    return x, [trial.values[0] for trial in trials]
-
-
-def _aside(number: int) -> float:
-    return ((number * 0.618034) % 1 - 0.5) * 0.4
-
-
-def _curves(
-    name: str, metric: str, trials: Iterable[Trial], colour: int | None, faint: bool, points: int
-) -> Series | None:
+def _learning_curves(
+    sweep: SweepData, name: str, metric: str, trials: Iterable[TrialResult], color: str, is_faint: bool, max_points: int
+) -> go.Scatter | None:
+    """Create one trace for the curves of several trials; None if they have no points."""
     x: list[Point] = []
     y: list[Point] = []
     notes: list[str] = []
     for trial in trials:
-        rows = [row for row in trial.history if row.get(metric) is not None]
-        xs, ys = thinned([row["epoch"] for row in rows], [float(row[metric]) for row in rows], points)
-        x += [*xs, None]
-        y += [*ys, None]
+        rows = [row for row in sweep.histories[trial.number] if row.get(metric) is not None]
+        epochs, values = thinned([row["epoch"] for row in rows], [float(row[metric]) for row in rows], max_points)
+        x += [*epochs, None]
+        y += [*values, None]
         notes += [
-            f"trial {trial.number}, epoch {epoch}: {format_number(value)}" for epoch, value in zip(xs, ys, strict=True)
+            f"trial {trial.number}, epoch {it}: {format_number(at)}" for it, at in zip(epochs, values, strict=True)
         ]
         notes.append("")
     if not any(it is not None for it in x):
         return None
-    return Series(name, x[:-1], y[:-1], "line", colour, notes[:-1], faint)
+    return line(name, x[:-1], y[:-1], color, notes[:-1], is_faint=is_faint)
 
 
-def _values(trials: Iterable[Trial], place: int = 0) -> list[float]:
-    return [trial.values[place] for trial in trials]
+def _slice_points(dimension: Dimension, trials: Sequence[TrialResult]) -> tuple[list[Point], list[Point]]:
+    """Return the points of trials; those of categories are spread, so that they do not cover each other."""
+    x: list[Point] = []
+    for trial in trials:
+        value: Value = dimension.values[trial.number]
+        if isinstance(value, str):
+            spread = ((trial.number * 0.618034) % 1 - 0.5) * 0.4  # an even spread, equal in every report
+            value = dimension.words.index(value) + spread
+        x.append(value)
+    return x, [value_of(trial) for trial in trials]
 
 
-def _notes(sweep: SweepData, trials: Iterable[Trial]) -> list[str]:
-    return [_note(sweep, trial) for trial in trials]
+def _best_name(sweep: SweepData) -> str:
+    return "best" if len(sweep.best) == 1 else "on the front"
 
 
-def _note(sweep: SweepData, trial: Trial) -> str:
-    values = ", ".join(
-        f"{it.metric} {told_value(it.metric, value)}" for it, value in zip(sweep.objectives, trial.values, strict=True)
-    )
-    given_up = f", pruned after epoch {trial.epochs}" if trial.state == "pruned" else ""
-    params = [f"{it.name} {plain(it.values[trial.number])}" for it in sweep.dimensions if trial.number in it.values]
-    return "\n".join([f"trial {trial.number}{given_up}: {values}", *params])
+def _values(trials: Iterable[TrialResult], index: int = 0) -> list[float]:
+    return [value_of(trial, index) for trial in trials]
 
 
-def _focus(values: Sequence[float], objective: Objective) -> tuple[float, float] | None:
-    """Which part of the values to show at first, where some lie far off from the rest, and no logarithm helps.
+def _notes(sweep: SweepData, trials: Iterable[TrialResult]) -> list[str]:
+    """Describe trials for their hover texts: values, then each parameter on its own line."""
+    return [
+        "\n".join(
+            [
+                _describe(sweep, trial),
+                *(
+                    f"{it.name} {format_value(it.values[trial.number])}"
+                    for it in sweep.dimensions
+                    if trial.number in it.values
+                ),
+            ]
+        )
+        for trial in trials
+    ]
 
-    >>> _focus([1.0, 0.5, 0.5, -1e9], Objective("val_r2", maximize=True))
+
+def _describe(sweep: SweepData, trial: TrialResult) -> str:
+    values = []
+    for index, objective in enumerate(sweep.objectives):
+        spread = f" ± {format_number(trial.spread[index])}" if trial.spread else ""
+        values.append(f"{objective.metric} {format_objective(objective.metric, value_of(trial, index))}{spread}")
+    pruned = f", pruned after epoch {trial.epochs}" if trial.state == "pruned" else ""
+    return f"trial {trial.number}{pruned}: {', '.join(values)}"
+
+
+def _initial_range(values: Sequence[float], objective: Objective) -> tuple[float, float] | None:
+    """Return the range to show at first, if outliers would flatten the rest and no logarithmic axis helps.
+
+    >>> _initial_range([1.0, 0.5, 0.5, -1e9], Objective("val_r2", maximize=True))
     (-2.0, 1.225)
-    >>> _focus([0.9, 0.8, 0.7, 0.1], Objective("val_accuracy", maximize=True)) is None
+    >>> _initial_range([0.9, 0.8, 0.7, 0.1], Objective("val_accuracy", maximize=True)) is None
     True
     """
     if len(values) < 3 or is_wide(values, objective):
@@ -341,12 +451,12 @@ def _focus(values: Sequence[float], objective: Objective) -> tuple[float, float]
     best, middle = (max if objective.maximize else min)(values), median(values)
     worst = (min if objective.maximize else max)(values)
     distance = abs(best - middle)
-    if not 0 < _FAR * distance < abs(worst - middle):
+    if not 0 < _OUTLIER_DISTANCE * distance < abs(worst - middle):
         return None
     sign = -1 if objective.maximize else 1
     ends = middle + sign * 5 * distance, best - sign * 0.45 * distance
     return min(ends), max(ends)
 
 
-def _left_out(y_range: tuple[float, float] | None) -> str:
-    return "What lies far off is left out at first; a double-click shows it." if y_range else ""
+def _outlier_note(y_range: tuple[float, float] | None) -> str:
+    return "Outliers are outside the initial view; a double-click shows them." if y_range else ""

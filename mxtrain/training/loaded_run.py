@@ -182,6 +182,9 @@ class LoadedRun:
         `r2` is None for a single sample, and if all targets are equal, because it is not defined for them. For a
         standardized target the loss is that of the standardized numbers, and `mae` is in the original unit.
 
+        If the run was trained with `data.missing: drop`, samples that lack a value are left out, with a warning that
+        gives their number.
+
         Args:
             samples: features and targets: the path of a file, or `(X, y)`, columns by name or a data frame; left out,
                 a part of the run's data.
@@ -199,10 +202,11 @@ class LoadedRun:
         if part is not None or data is not None:
             given = "part" if part is not None else "data"
             raise DataError(f"{name}: has no parts; leave out `{given}`, or the samples")
+        missing = self.config.data.missing
         if isinstance(samples, str | PathLike):
-            inputs, targets = load_for_prediction(name, self.preprocessing, with_targets=True)
+            inputs, targets = load_for_prediction(name, self.preprocessing, with_targets=True, missing=missing)
         else:
-            inputs, targets = samples_from_memory(samples, self.preprocessing)
+            inputs, targets = samples_from_memory(samples, self.preprocessing, missing)
         if targets is None:
             raise DataError(f"{name}: has no {self.preprocessing.target!r} to compare predictions with")
         return self._measure(InMemorySamples(inputs, targets), float(targets.mean()))

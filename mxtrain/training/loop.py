@@ -11,7 +11,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from mxtrain.config import RunConfig, read_run, run_from_dict
-from mxtrain.config.overrides import check_overrides
+from mxtrain.config.overrides import check_overrides, spelled_as_typed
 from mxtrain.data import Data, read_data, read_in_memory_data
 from mxtrain.errors import ConfigError, ConfigProblem, RunInterrupted, RunPaused, resume_command
 from mxtrain.optim.optimization_state import OptimizationState
@@ -129,7 +129,8 @@ def resume(run_dir: str | PathLike[str], **options: Unpack[RunOptions]) -> Train
         loggers = open_loggers(run.fit.loggers)
         checkpoints = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep)
         snapshot = checkpoints.newest()
-        trainer = restored_trainer(snapshot, run, model, given=read_in_memory_data(run, data))
+        with spelled_as_typed(overrides):
+            trainer = restored_trainer(snapshot, run, model, given=read_in_memory_data(run, data))
         complete = _completion_notes(trainer, directory)
         backend = None if complete else trainer.optimizer.backend.name
         repaired = directory.rewind_files(trainer.config, trainer.rows, backend)

@@ -231,7 +231,7 @@ def test_errors_of_set_and_of_the_file_come_together_each_with_its_place(mxtrain
     assert (status, out) == (2, "")
     assert "bad.yaml:4:29: optimizer.β2: must be at least 0 and below 1, got 1.2\n" in err
     assert "--set fit.epochs=0: fit.epochs: must be a whole number at least 1" in err
-    assert "--set nonsense: must be written path=value" in err
+    assert "--set nonsense: must have the form path=value" in err
     assert not Path("runs").exists()
 
 

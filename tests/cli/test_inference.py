@@ -80,6 +80,15 @@ def test_predict_writes_a_row_for_each_row_with_names_and_probabilities(mxtrain,
         assert mxtrain("predict", pets, "new.csv", *arguments) == (0, text, "")
 
 
+def test_evaluate_reports_the_samples_that_missing_drop_leaves_out(mxtrain):
+    Path("pets.csv").write_text(PETS + ",big,dog\n7,big,\n")
+    Path("pets.yaml").write_text(TABLE.replace("test: 0.2", "missing: drop"), encoding="utf-8")
+    assert mxtrain("fit", "pets.yaml", "--quiet", "--run-dir", "pets").status == 0
+    status, out, err = mxtrain("evaluate", "pets", "pets.csv", "--json")
+    assert (status, json.loads(out)["data"]) == (0, "pets.csv")
+    assert err == "pets.csv: 2 of 62 samples lack a value, and are left out as in training (data.missing: drop)\n"
+
+
 def test_predict_and_evaluate_speak_in_the_unit_of_a_standardized_target(mxtrain):
     ages = np.arange(40) % 10
     lines = "\n".join(f"{age},{1e9 + 5 * age}" for age in ages)

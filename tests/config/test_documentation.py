@@ -9,12 +9,12 @@ import pytest
 from mxtrain.config import MODELS, DataConfig, FitConfig, RunConfig, read_run
 from mxtrain.config.fit_section import CheckpointConfig, EarlyStopping
 from mxtrain.config.introspection import allowed_models
+from mxtrain.config.overrides import SetOption
 from mxtrain.config.yaml.dump import to_yaml
 from mxtrain.config.yaml.merge import MAX_CHAIN
 from mxtrain.config.yaml.nodes import MAX_DEPTH, MAX_NODES
 from mxtrain.config.yaml.parser import MAX_NUMBER
-from mxtrain.config.yaml.problem_report import MAX_PROBLEMS
-from mxtrain.config.yaml.source_text import MAX_BYTES
+from mxtrain.config.yaml.source_text import MAX_BYTES, MAX_PROBLEMS
 from mxtrain.errors import ConfigError
 from mxtrain.names import LETTERS, normalize
 from mxtrain.optim.rules import RULES
@@ -143,5 +143,5 @@ def test_the_errors_are_what_is_really_said(here: Path, write: Callable[..., str
     assert shown == f"$ mxtrain validate configs/adam.yaml\n{caught.value}\n"
 
     with pytest.raises(ConfigError) as caught:
-        read_run(write("seed: 1"), ["optimizer.η=fast"])
+        read_run(write("seed: 1"), [SetOption("optimizer.η=fast")])
     assert f"`{caught.value}`" in _section("Errors")

@@ -57,18 +57,18 @@ def test_nothing_in_a_file_reaches_the_terminal_as_a_command(yaml_loader: str, w
     assert "run.yaml:1:1: \\x1b[31mred\\n: unknown field" in text
     assert "got '\\x1b]0;title\\x07'" in text
     assert "    loss: \\u202elogistic\n          ^^^^^^^^^^^^^^" in text
-    assert "--set seed=\\x9b31m: " in text
+    assert "overrides: seed=\\x9b31m: " in text
 
 
 def test_a_tab_is_shown_for_what_it_is(yaml_loader: str, write: Write) -> None:
     assert _shown(write("data:\n\tsource: digits")) == (
-        "run.yaml:2:1: a tab may not stand here; use spaces\n    \\tsource: digits\n    ^^"
+        "run.yaml:2:1: a tab is not allowed here; use spaces\n    \\tsource: digits\n    ^^"
     )
 
 
 def test_an_override_is_shown_on_one_line(write: Write) -> None:
     assert _shown(write("seed: 1"), "fit.epochs=0").splitlines() == [
-        "--set fit.epochs=0: fit.epochs: must be a whole number at least 1, got 0"
+        "overrides: fit.epochs=0: fit.epochs: must be a whole number at least 1, got 0"
     ]
 
 

@@ -82,13 +82,13 @@ def test_encodings_and_line_ends_of_every_editor_are_read(
         (b"- seed: 1", "run.yaml:1:1: the file must hold a mapping, as in `seed: 1`, got a list"),
         (b"# adam\nadam", "run.yaml:2:1: the file must hold a mapping, as in `seed: 1`, got 'adam'"),
         ("seed: 1".encode("utf-16"), "run.yaml: is UTF-16, must be UTF-8; save it as UTF-8"),
-        ("seed: 1".encode("utf-16-be"), "run.yaml:1:1: the character U+0000 may not stand here; remove it, or write an escape for it"),
+        ("seed: 1".encode("utf-16-be"), "run.yaml:1:1: the character U+0000 is not allowed here; remove it, or write an escape for it"),
         (b"seed: 1\nname: caf\xe9\n", "run.yaml:2:10: must be UTF-8, got the byte 0xe9; save it as UTF-8"),
         (b"name: \xce\xb7\xff", "run.yaml:1:8: must be UTF-8, got the byte 0xff; save it as UTF-8"),
-        (b"name: a\x00b", "run.yaml:1:8: the character U+0000 may not stand here; remove it, or write an escape for it"),
-        (b"seed: 1\nname: '\x1b[31m'", "run.yaml:2:8: the character U+001B may not stand here; remove it, or write an escape for it"),
-        ("name: a\u2028b".encode(), "run.yaml:1:8: the character U+2028 may not stand here; remove it, or write an escape for it"),
-        ("name: a\ufeffb".encode(), "run.yaml:1:8: the character U+FEFF may not stand here; remove it, or write an escape for it"),
+        (b"name: a\x00b", "run.yaml:1:8: the character U+0000 is not allowed here; remove it, or write an escape for it"),
+        (b"seed: 1\nname: '\x1b[31m'", "run.yaml:2:8: the character U+001B is not allowed here; remove it, or write an escape for it"),
+        ("name: a\u2028b".encode(), "run.yaml:1:8: the character U+2028 is not allowed here; remove it, or write an escape for it"),
+        ("name: a\ufeffb".encode(), "run.yaml:1:8: the character U+FEFF is not allowed here; remove it, or write an escape for it"),
     ],
 )  # fmt: skip
 def test_what_is_no_yaml_text_is_refused(
@@ -109,7 +109,7 @@ def test_a_path_that_leads_to_no_file_is_said_as_it_was_given(here: Path, error_
     assert error_lines(read_run, "folder") == [
         "folder: is a directory, must be a file; did you mean folder/config.yaml?"
     ]
-    assert error_lines(read_run, "a\0b") == ["a\\x00b: is not the name of a file"]
+    assert error_lines(read_run, "a\0b") == ["a\\x00b: is not a valid file name"]
     assert error_lines(read_run, "a\x1b[2Jb") == ["a\\x1b[2Jb: no such file"]
 
 
@@ -143,8 +143,8 @@ def test_an_optimizer_is_read_from_a_file_of_its_own_or_from_a_run(
     assert read_optimizer(write("optimizer: {kind: sgd, lr: 0.5}")) == SGD(η=0.5)
 
     assert error_lines(read_optimizer, write("kind: sgd\nlr: -1\nbeta: 1", complete=False)) == [
-        "run.yaml:2:5: optimizer.η: must be above 0, got -1",
-        "run.yaml:3:1: optimizer.beta: unknown field; did you mean η?",
+        "run.yaml:2:5: optimizer.lr: must be above 0, got -1",
+        "run.yaml:3:1: optimizer.beta: unknown field; did you mean eta?",
     ]
     assert error_lines(read_optimizer, write("η: 1", complete=False)) == [
         "run.yaml:1:1: optimizer.kind: required; one of sgd, adam, adamw, adagrad, adadelta, adamax, rmsprop, nadam"
@@ -164,7 +164,7 @@ def test_where_a_run_is_needed_an_optimizer_alone_is_one_problem(write: Write, e
 @pytest.mark.parametrize("name", ["adam", "Adam", "ADAM"])
 def test_build_says_how_a_rule_is_built_by_its_name(name: str, here: Path, error_lines: ErrorLines) -> None:
     assert error_lines(build, name) == [
-        f'config: there is no file \'{name}\'; a rule by its name is {{"kind": "adam"}}'
+        f'config: there is no file \'{name}\'; to build a rule by its name, pass {{"kind": "adam"}}'
     ]
     Path(name).write_text("kind: sgd\n")
     assert build(name).rule == SGD()
@@ -186,4 +186,4 @@ def test_a_run_or_an_optimizer_may_be_read_with_overrides(write: Write, error_li
     assert run.optimizer == Adam(η=0.25)
     alone = write("kind: sgd", complete=False)
     assert read_config(alone, ["η=0.25"]) == SGD(η=0.25)
-    assert error_lines(read_config, alone, ["η=-1"]) == ["--set η=-1: optimizer.η: must be above 0, got -1"]
+    assert error_lines(read_config, alone, ["η=-1"]) == ["overrides: η=-1: optimizer.η: must be above 0, got -1"]

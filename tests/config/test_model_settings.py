@@ -76,7 +76,7 @@ WRONG = {
     "null": "model.settings: must be a mapping, got null",
     "{a: {b: [1, 18446744073709551616]}}": "model.settings.a.b.1: must be a finite number, a string, true, false, null, "
     "a list or a mapping, got 18446744073709551616",
-    "{lr: 1, eta: 2}": "model.settings.η: eta and lr are two names of one value; keep one",
+    "{lr: 1, eta: 2}": "model.settings.eta: eta and lr are two names of one value; keep one",
     f"{{{'x' * (MAX_NAME + 1)}: 1}}": f"model.settings: a name must have at most {MAX_NAME} characters, got {'x' * 57}...",
     f"{{x: {'x' * MAX_CHARACTERS}}}": "model.settings: must have at most 10,000 characters, got 10,009",
 }

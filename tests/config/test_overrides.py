@@ -95,7 +95,7 @@ def test_a_data_file_is_relative_to_the_current_folder(here: Path, write: Write,
     path = write("data: {source: other.csv, target: y}", "configs/run.yaml")
     assert read_run(path, ["data.source=table.csv"]).data.source == str(here / "table.csv")
     assert error_lines(read_run, path, ["data.source=absent.csv"]) == [
-        f"--set data.source=absent.csv: data.source: no such file: {here / 'absent.csv'}"
+        f"overrides: data.source=absent.csv: data.source: no such file: {here / 'absent.csv'}"
     ]
 
 
@@ -103,11 +103,11 @@ def test_a_data_file_is_relative_to_the_current_folder(here: Path, write: Write,
     ("override", "message"),
     [
         ("optimizer.η=abc", "optimizer.η: must be a number, got 'abc'"),
-        ("optimizer.lr=-1", "optimizer.η: must be above 0, got -1"),
+        ("optimizer.lr=-1", "optimizer.lr: must be above 0, got -1"),
         ("optimizer.η='1'", "optimizer.η: must be a number, got '1'; remove the quotes"),
         ("optimizer.η=.inf", "optimizer.η: must be a finite number, got .inf"),
         ("optimizer.η=", "optimizer.η: must be a number, got null"),
-        ("optimizer.beta3=1", "optimizer.beta3: unknown field; did you mean β1?"),
+        ("optimizer.beta3=1", "optimizer.beta3: unknown field; did you mean beta1?"),
         ("optimiser.η=1", "optimiser: unknown field; did you mean optimizer?"),
         ("optimizer.kind=adm", "optimizer.kind: must be one of sgd, adam, adamw, adagrad, adadelta, adamax, rmsprop, nadam, got 'adm'; did you mean adam?"),
         ("optimizer.η_sched.γ=0.5", "optimizer.η_sched.kind: required; one of fixed, exp, inv, cosine, step, multistep"),
@@ -119,36 +119,36 @@ def test_a_data_file_is_relative_to_the_current_folder(here: Path, write: Write,
         ("model.hidden.first=8", "model.hidden: has no item first; its items are 0 to 1"),
         ("fit.epochs=ten", "fit.epochs: must be a whole number, got 'ten'"),
         ("name=@x", "a value cannot start with @; put it in quotes"),
-        ("name=[a", "the [ that opens here is never closed"),
+        ("name=[a", "this [ is never closed"),
         ("name=!x y", "name: tags are not supported; remove !x"),
-        ("name=a\0b", "the character U+0000 may not stand here; remove it, or write an escape for it"),
+        ("name=a\0b", "the character U+0000 is not allowed here; remove it, or write an escape for it"),
         ("fit={epochs: 1, epochs: 2}", "fit.epochs: given twice; keep one"),
-        ("optimizer.η.x=1", "optimizer.η: is 0.5, which has nothing below it that could be set"),
-        ("seed.x.y=1", "seed: is 1, which has nothing below it that could be set"),
-        ("seed", "must be written path=value, as in optimizer.η=0.01"),
-        ("", "must be written path=value, as in optimizer.η=0.01"),
-        ("=1", "must be written path=value, as in optimizer.η=0.01"),
-        ("a..b=1", "must be written path=value, as in optimizer.η=0.01"),
-        (".seed=1", "must be written path=value, as in optimizer.η=0.01"),
-        ("optimizer.=1", "must be written path=value, as in optimizer.η=0.01"),
-        ("extends=base.yaml", "extends belongs into a file; name that file instead"),
+        ("optimizer.η.x=1", "optimizer.η: is 0.5, which has no fields to set"),
+        ("seed.x.y=1", "seed: is 1, which has no fields to set"),
+        ("seed", "must have the form path=value, as in optimizer.η=0.01"),
+        ("", "must have the form path=value, as in optimizer.η=0.01"),
+        ("=1", "must have the form path=value, as in optimizer.η=0.01"),
+        ("a..b=1", "must have the form path=value, as in optimizer.η=0.01"),
+        (".seed=1", "must have the form path=value, as in optimizer.η=0.01"),
+        ("optimizer.=1", "must have the form path=value, as in optimizer.η=0.01"),
+        ("extends=base.yaml", "extends works only in a file; name that file instead"),
     ],
 )  # fmt: skip
 def test_a_wrong_override_is_told_as_it_was_given(
     override: str, message: str, yaml_loader: str, write: Write, error_lines: ErrorLines
 ) -> None:
     shown = override.replace("\0", "\\x00")
-    assert error_lines(read_run, write(_RUN), [override]) == [f"--set {shown}: {message}"]
+    assert error_lines(read_run, write(_RUN), [override]) == [f"overrides: {shown}: {message}"]
 
 
 def test_problems_of_file_and_overrides_are_told_together_in_order(write: Write, error_lines: ErrorLines) -> None:
     path = write(_RUN.replace("0.8", "8"))
     assert error_lines(read_run, path, ["seed=-1", "nonsense", "fit.epochs=0", f"name={'x' * 200}"]) == [
         "run.yaml:6:7: optimizer.β1: must be at least 0 and below 1, got 8",
-        "--set seed=-1: seed: must be a whole number at least 0 and below 18446744073709551616, got -1",
-        "--set nonsense: must be written path=value, as in optimizer.η=0.01",
-        "--set fit.epochs=0: fit.epochs: must be a whole number at least 1, got 0",
-        f"--set name={'x' * 92}...: name: must have at most 100 characters, got 200",
+        "overrides: seed=-1: seed: must be a whole number at least 0 and below 18446744073709551616, got -1",
+        "overrides: nonsense: must have the form path=value, as in optimizer.η=0.01",
+        "overrides: fit.epochs=0: fit.epochs: must be a whole number at least 1, got 0",
+        f"overrides: name={'x' * 92}...: name: must have at most 100 characters, got 200",
     ]
 
 

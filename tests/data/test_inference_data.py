@@ -1,11 +1,13 @@
 """Samples that are handed over in Python: columns are found by their names, and everything else is told."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+import mxtrain
 from mxtrain.data import Preprocessing, columns_of, inputs_from_memory
 from mxtrain.data.preprocessing.features import NumericFeature, OneHotFeature
 from mxtrain.data.readers.columns import CategoricalColumn
@@ -121,3 +123,35 @@ def test_what_is_wrong_is_said(given: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:
         inputs_from_memory(given, MIXED)
     assert str(caught.value).startswith(message)
+
+
+DROPPED = "age,size,y\n1,big,no\n,big,yes\n3,small,yes\n4,,no\n5,big,\n6,small,nan\n7,big,no\n8,small,yes\n"
+
+
+@pytest.mark.parametrize("source", ["t.csv", "in_memory"])
+def test_evaluation_leaves_out_the_samples_that_training_left_out(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text(DROPPED)
+    rows = [line.split(",") for line in DROPPED.split()]
+    table = {name: list(column) for name, *column in zip(*rows, strict=True)}
+    table["age"] = [int(age) if age else None for age in table["age"]]
+    given = table if source == "in_memory" else None
+    config: dict[str, Any] = {
+        "data": {"source": source, "target": "y", "missing": "drop", "validation": 0},
+        "model": {"kind": "linear"},
+        "loss": "logistic",
+        "optimizer": {"kind": "sgd"},
+        "fit": {"epochs": 2},
+    }
+    mxtrain.fit(config, data=given, run_dir="run")
+    run = mxtrain.load_run("run")
+    expected = run.evaluate(part="training", data=given)
+    name = "data" if given else "t.csv"
+    with pytest.warns(UserWarning, match=rf"^{name}: 4 of 8 samples lack a value, and are left out as in training"):
+        assert run.evaluate(given or "t.csv") == expected
+    with pytest.raises(
+        DataError, match="row 2: column 'age': a value is missing" if given else "t.csv:3: column 'age'"
+    ):
+        run.predict({name: table[name] for name in ("age", "size")} if given else "t.csv")

@@ -130,10 +130,12 @@ def test_a_value_of_a_group_is_laid_over_and_searched(tmp_path: Path) -> None:
 
 
 def test_a_pattern_that_fits_no_parameter_is_told() -> None:
-    with pytest.raises(mxtrain.ConfigError, match="optimizer.groups.bias: fits no parameter; there are W1, b1, W2, b2"):
+    with pytest.raises(
+        mxtrain.ConfigError, match="optimizer.groups.bias: matches no parameter; the parameters are W1, b1, W2, b2"
+    ):
         mxtrain.fit(run(groups={"b?": {}, "bias": {"λ": 0}}))
     wrong = CUSTOM | {"optimizer": {"kind": "sgd", "groups": {"w1": {}}}}
-    with pytest.raises(mxtrain.ConfigError, match="optimizer.groups.w1: fits no parameter; there are w, b"):
+    with pytest.raises(mxtrain.ConfigError, match="optimizer.groups.w1: matches no parameter; the parameters are w, b"):
         mxtrain.fit(wrong, model=line)
 
 
@@ -154,17 +156,19 @@ def test_a_parameter_may_be_called_like_a_hyperparameter(tmp_path: Path) -> None
 
 
 def test_a_pattern_that_never_holds_is_told() -> None:
-    message = r"optimizer.groups.b1: never holds, as patterns before it fit b1; put it before them"
+    message = r"optimizer.groups.b1: never applies, as earlier patterns match b1; move it before them"
     with pytest.raises(mxtrain.ConfigError, match=message):
         mxtrain.fit(run(groups={"b*": {"λ": 0}, "b1": {"λ": 1}}))
-    with pytest.raises(mxtrain.ConfigError, match=r"optimizer.groups.\?: never holds, .* fit w, b; put it before them"):
+    with pytest.raises(
+        mxtrain.ConfigError, match=r"optimizer.groups.\?: never applies, .* match w, b; move it before them"
+    ):
         mxtrain.fit(CUSTOM | {"optimizer": {"kind": "sgd", "groups": {"[ab]": {}, "w": {}, "?": {}}}}, model=line)
 
 
 def test_a_message_names_only_some_of_many_parameters() -> None:
     rule = mxtrain.SGD(groups={"b*": {"λ": 0}})
     assert list(rule.unused_groups([f"W{i}" for i in range(10_000)])) == [
-        ("b*", "fits no parameter; there are W0, W1, W2, W3, W4, W5, W6, W7, ...")
+        ("b*", "matches no parameter; the parameters are W0, W1, W2, W3, W4, W5, W6, W7, ...")
     ]
 
 

@@ -77,11 +77,11 @@ REFUSED = {
     ),
     "another shape": (
         after_one_step({"kind": "adam"}, shape=4).state_dict(),
-        "parameters['W'] holds slots of shape (4,) and dtype float32; this optimizer's have shape (3,) and dtype float32",
+        "parameters['W'] has slots of shape (4,) and dtype float32; the slots of this optimizer have shape (3,) and dtype float32",
     ),
     "another dtype": (
         after_one_step({"kind": "adam"}, dtype="float64").state_dict(),
-        "parameters['W'] holds slots of shape (3,) and dtype float64; this optimizer's have shape (3,) and dtype float32",
+        "parameters['W'] has slots of shape (3,) and dtype float64; the slots of this optimizer have shape (3,) and dtype float32",
     ),
 }
 

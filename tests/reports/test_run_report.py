@@ -44,7 +44,7 @@ def test_the_matrix_counts_each_sample_of_the_test_part(run, report):
     assert sum(map(sum, counts)) == len(told.targets) == 359
     right = sum(counts[it][it] for it in range(10))
     assert right / 359 == pytest.approx(loaded.evaluate()["accuracy"])
-    assert "on the test part" in page.text
+    assert "Confusion matrix of the test part" in page.text
     assert all(sum(row) == pytest.approx(1) for row in cells["z"])
 
 
@@ -94,7 +94,7 @@ def test_a_run_that_failed_says_why(run, report):
     page = report("run")
     assert "Failed in its first epoch." in page.text
     assert "the run has diverged" in page.text
-    assert "There is no model to look at" in page.text
+    assert "The run has no usable model" in page.text
     assert page.figures == {}
     assert not Path("run/report").exists()
 
@@ -242,7 +242,7 @@ def test_what_cannot_be_reported_is_one_line(run, capsys):
     assert "nowhere" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("package", ["plotly", "matplotlib"])
+@pytest.mark.parametrize("package", ["plotly", "matplotlib", "jinja2"])
 def test_a_package_that_is_missing_is_one_line(package, run, capsys, monkeypatch):
     import sys
 

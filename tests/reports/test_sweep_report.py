@@ -10,7 +10,7 @@ import pytest
 
 import mxtrain
 from mxtrain.cli.main import main
-from mxtrain.reports.sweep_data import guessed_dimensions, importances, read_sweep_data
+from mxtrain.reports.sweep_data import importances, inferred_dimensions, read_sweep_data
 from mxtrain.reports.sweep_report import summary
 
 BASE = """\
@@ -104,7 +104,7 @@ def test_the_history_has_each_trial_and_the_best_so_far(report):
     line = history["best so far"]
     assert line["y"] == sorted(line["y"])
     assert line["y"][-1] == max(it["value"] for it in complete)
-    assert len(history["pruned, as given up"]["x"]) == sum(it["state"] == "pruned" for it in rows)
+    assert len(history["pruned, last value"]["x"]) == sum(it["state"] == "pruned" for it in rows)
 
 
 def test_each_value_has_its_slice_on_the_scale_that_it_is_drawn_on(report):
@@ -141,7 +141,7 @@ def test_every_trial_is_in_the_table_with_its_error(report):
     assert page.source.count('data-state="failed"') == 1
     assert "it diverged" in page.text
     assert page.source.count('class="best"') == 1
-    assert "What failed" in page.text
+    assert "Failed trials" in page.text
 
 
 def test_what_pruning_saved_is_told(report):
@@ -200,7 +200,7 @@ def test_guessed_choices_are_told_without_what_is_searched_inside():
         {"number": 0, "params": {"optimizer": {"kind": "sgd", "μ": 0.5}, "optimizer.μ": 0.5}},
         {"number": 1, "params": {"optimizer": {"kind": "adam", "η": 0.1}}},
     ]
-    kind, momentum = guessed_dimensions(rows)
+    kind, momentum = inferred_dimensions(rows)
     assert kind.values == {0: "sgd", 1: "{kind: adam, η: 0.1}"}
     assert momentum.values == {0: 0.5}
 
@@ -245,7 +245,7 @@ def test_several_seeds_show_their_spread(report):
     rows = thirty()
     for each in rows:
         if each["state"] == "complete":
-            each |= {"spread": 0.0123, "values_by_seed": [0.1, 0.2]}
+            each |= {"spread": 0.0123, "values_by_seed": [0.1, 0.1174]}
     page = report(made(rows))
     assert "± 0.0123 over the seeds" in page.text
     assert "that of its first seed" in page.text
@@ -304,3 +304,44 @@ def test_the_summary_is_plain(report):
         "For val_accuracy, optimizer.η mattered most, with 97% of the importance; nothing else mattered much."
     )
     assert saved.startswith("Pruning ended")
+
+
+def conditional():
+    """Rows of a sweep in which the optimizer is a choice with values inside."""
+    text = re.sub(
+        r"    optimizer\.η.*\n.*β1.*\n",
+        "    optimizer: {choice: [{kind: sgd, μ: {uniform: [0, 0.9]}}, {kind: adam, β1: {uniform: [0.8, 0.99]}}]}\n",
+        BASE,
+    )
+    rows = [
+        row(it, value=it / 40, **{"optimizer": kind, f"optimizer[{kind}].{name}": 0.8 + it / 400})
+        for it in range(20)
+        for kind, name in [(("sgd", "μ"), ("adam", "β1"))[it % 2]]
+    ]
+    for each in rows:
+        each["params"] = {"optimizer": {"kind": each["drawn"]["optimizer"]}}
+    return rows, text
+
+
+def test_lines_of_a_conditional_sweep_have_no_gaps(report):
+    figure = report(made(*conditional())).figures["parallel"]
+    axes = len(figure["layout"]["xaxis"]["ticktext"])
+    for trace in figure["data"]:
+        assert trace["y"].count(None) == len(trace["y"]) // (axes + 1), "only between trials"
+    best = named(figure)["best"]
+    assert best["line"]["width"] > 2 * named(figure)["best quarter"]["line"]["width"]
+    assert 0.0 in best["y"]
+    assert [it["text"] for it in figure["layout"]["annotations"]].count("not used") == 2
+
+
+def test_the_importance_of_a_choice_includes_the_values_inside(report):
+    page = report(made(*conditional()))
+    shares = importances(read_sweep_data(Path("made")))
+    total = sum(share for name, share in shares.items() if name.startswith("optimizer"))
+    assert f"{total:.0%} (alone {shares['optimizer']:.0%})" in page.text
+    assert "Values inside of optimizer have their own bars" in page.text
+
+
+def test_the_two_most_important_numbers_are_plotted_by_rank(report):
+    points = report(made(thirty())).figures["rank"]["data"][0]
+    assert len(points["x"]) == 30

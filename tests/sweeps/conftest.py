@@ -1,4 +1,4 @@
-"""Sweeps small enough to be run by the dozen."""
+"""Small sweeps for tests."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ SEARCH = {
 
 
 def small(**settings: Any) -> dict[str, Any]:
-    """A sweep of six trials, with other settings where they are given; `fit`, `search` and parts of a run too."""
+    """Return a sweep of six trials; keyword arguments replace settings of the sweep and sections of the run."""
     parts = {
         name: settings.pop(name) for name in ("fit", "data", "model", "loss", "optimizer", "name") if name in settings
     }
@@ -33,13 +33,13 @@ def small(**settings: Any) -> dict[str, Any]:
 
 
 def table(rows: Any) -> list[dict[str, Any]]:
-    """What must be the same however a sweep was run: everything but where and how long."""
+    """Return the rows without folders and times, which may differ between two runs of a sweep."""
     return [{name: value for name, value in row.items() if name not in ("run_dir", "seconds")} for row in rows]
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Any:
-    """Writes a sweep into a file."""
+    """Write a sweep into a file."""
 
     def write_file(config: dict[str, Any], name: str = "small.yaml") -> Path:
         path = tmp_path / name

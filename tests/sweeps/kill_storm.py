@@ -1,8 +1,8 @@
-"""Kill the drivers of pruned sweeps, lose their studies in between, and compare with undisturbed sweeps.
+"""Kill the drivers of pruned sweeps, delete their studies in between, and compare with undisturbed sweeps.
 
 Run by hand: `python -m tests.sweeps.kill_storm [KILLS] [SEED]`. Each pruner (asha, hyperband, median) is combined with one
-seed and with three; KILLS (60) is the total. Exits with 1 where a table differs, a folder is put aside, a checkpoint is
-lost, or a finished run is trained again.
+seed and with three; KILLS (60) is the total. The exit status is 1 if a table differs, a folder is archived, a
+checkpoint is lost, or a finished run is trained again.
 """
 
 import json
@@ -26,12 +26,12 @@ PRUNERS = (
 
 
 def main(kills: int, seed: int) -> int:
-    """Run the storm, and return the number of faults."""
-    chance, faults = random.Random(seed), 0
+    """Kill drivers of each kind of sweep, and return the number of faults."""
+    rng, faults = random.Random(seed), 0
     combinations = [(pruner, seeds) for pruner in PRUNERS for seeds in (1, 3)]
     for pruner, seeds in combinations:
         with tempfile.TemporaryDirectory() as name:
-            storm = Storm(Path(name), pruner, seeds, chance)
+            storm = Storm(Path(name), pruner, seeds, rng)
             done = storm.run(-(-kills // len(combinations)))
             print(f"{pruner['kind']}, {seeds} seeds: {done}", *storm.faults, sep="\n  ", flush=True)
             faults += len(storm.faults)
@@ -39,10 +39,10 @@ def main(kills: int, seed: int) -> int:
 
 
 class Storm:
-    """One sweep under kills."""
+    """A sweep whose drivers are killed."""
 
-    def __init__(self, folder: Path, pruner: dict[str, object], seeds: int, chance: random.Random) -> None:
-        self.folder, self.chance, self.faults = folder, chance, list[str]()
+    def __init__(self, folder: Path, pruner: dict[str, object], seeds: int, rng: random.Random) -> None:
+        self.folder, self.rng, self.faults = folder, rng, list[str]()
         fit = {"epochs": 27, "metrics": ["accuracy"]}
         sampler = "tpe" if pruner["kind"] == "asha" else "random"
         config = small(name="storm", fit=fit, sampler={"kind": sampler}, pruner=pruner, seeds=seeds)
@@ -50,33 +50,33 @@ class Storm:
         (folder / "storm.yaml").write_text(json.dumps(config))
 
     def run(self, kills: int) -> str:
-        """Kill drivers so many times, in as many sweeps as that takes, and return a summary."""
+        """Kill `kills` drivers, in as many sweeps as needed, and return a summary."""
         self.finish("whole")
         whole = self.table("whole")
         killed = lost = sweeps = 0
         while killed < kills and len(self.faults) < 5:
             sweeps += 1
             name = f"sweep-{sweeps}"
-            stands: dict[Path, tuple[tuple[int, int], int]] = {}
+            positions: dict[Path, tuple[tuple[int, int], int]] = {}
             while killed < kills:
-                number = self.chance.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGINT))
+                number = self.rng.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGINT))
                 if not self.kill(name, number):
                     break
                 killed += 1
-                stands = self.check_stands(name, stands)
-                if self.chance.random() < 0.5 and (self.folder / name / "study.db").exists():
+                positions = self.check_positions(name, positions)
+                if self.rng.random() < 0.5 and (self.folder / name / "study.db").exists():
                     (self.folder / name / "study.db").unlink()
                     lost += 1
             self.finish(name)
-            self.check_stands(name, stands)
+            self.check_positions(name, positions)
             for _ in range(2):
                 if self.table(name) != whole:
                     self.faults.append(f"{name}: another table")
                 (self.folder / name / "study.db").unlink()
-                self.finish(name)  # from the folders alone
-            aside = [path.name for path in (self.folder / name / "trials").iterdir() if "failed" in path.name]
+                self.finish(name)  # from the folders only
+            archived = [path.name for path in (self.folder / name / "trials").iterdir() if "failed" in path.name]
             logs = "".join(log.read_text() for log in (self.folder / name / "logs").glob("*"))
-            self.faults += [f"{name}: {each} was put aside" for each in aside]
+            self.faults += [f"{name}: {each} was archived" for each in archived]
             self.faults += [f"{name}: a worker's log holds a traceback"] * ("Traceback" in logs)
             shutil.rmtree(self.folder / name)
         states = [row["state"] for row in whole]
@@ -85,13 +85,13 @@ class Storm:
         )
 
     def kill(self, name: str, number: int) -> bool:
-        """Start a driver, send it a signal at a random moment, and return whether it was still running."""
+        """Start a driver, send it a signal at a random moment, and return True if it was still running."""
         driver = subprocess.Popen(self.command(name), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         trials = self.folder / name / "trials"
         while driver.poll() is None and not trials.exists():
             time.sleep(0.02)
         try:
-            _, message = driver.communicate(timeout=0.5 + self.chance.random() * 3)
+            _, message = driver.communicate(timeout=0.5 + self.rng.random() * 3)
         except subprocess.TimeoutExpired:
             driver.send_signal(number)
             _, message = driver.communicate()
@@ -102,18 +102,18 @@ class Storm:
             self.faults.append(f"{name}: status {driver.returncode}: {message}")
         return was_running
 
-    def check_stands(
+    def check_positions(
         self, name: str, before: dict[Path, tuple[tuple[int, int], int]]
     ) -> dict[Path, tuple[tuple[int, int], int]]:
-        """Compare the progress of runs with an earlier moment: no run loses epochs, no finished run is trained again."""
+        """Compare the progress of runs with an earlier one: no run loses epochs, no finished run is trained again."""
         now = {}
         for folder in (self.folder / name / "trials").rglob("checkpoints"):
             model = folder.with_name("model.safetensors")
-            stand = Checkpoints(folder, keep=1).newest_position()
-            now[folder] = stand, model.stat().st_mtime_ns if model.exists() else 0
+            position = Checkpoints(folder, keep=1).newest_position()
+            now[folder] = position, model.stat().st_mtime_ns if model.exists() else 0
             old, written = before.get(folder, ((0, 0), 0))
-            if stand < old:
-                self.faults.append(f"{folder} went back from {old} to {stand}")
+            if position < old:
+                self.faults.append(f"{folder} went back from {old} to {position}")
             if written and written != now[folder][1]:
                 self.faults.append(f"{folder} was trained again")
         self.faults += [f"{folder} is gone" for folder in before.keys() - now.keys()]
@@ -126,13 +126,13 @@ class Storm:
             self.faults.append(f"{name}: status {done.returncode}: {done.stderr}")
 
     def command(self, name: str) -> list[str]:
-        """The command of a driver."""
+        """Return the command of a driver."""
         program = "import sys; from mxtrain.cli.main import main; sys.exit(main())"
         file = self.folder / "storm.yaml"
         return [sys.executable, "-c", program, "sweep", str(file), "--quiet", "--run-dir", str(self.folder / name)]
 
     def table(self, name: str) -> list[dict[str, object]]:
-        """Return what the table must contain after any course of the sweep."""
+        """Return the rows that must not depend on interruptions."""
         return table(json.loads((self.folder / name / "results.json").read_text())["trials"])
 
 

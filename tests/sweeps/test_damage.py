@@ -1,4 +1,4 @@
-"""A sweep whose files are damaged, swapped or lost ends with the same table or with one line that names the file."""
+"""A sweep with damaged, swapped or lost files gives the same table, or an error of one line that names the file."""
 
 import json
 import shutil
@@ -18,9 +18,9 @@ ROWS = {
     "a rung": "UPDATE trial_intermediate_values SET intermediate_value = 0.5 WHERE trial_intermediate_value_id = 1",
     "a state": "UPDATE trials SET state = 'PRUNED' WHERE number = 0",
     "an attribute": "UPDATE trial_user_attributes SET value_json = replace(value_json, '\"epochs\": 3', '\"epochs\": 2')",
-    "a mark of the pruner": "UPDATE trial_system_attributes SET value_json = '0.25' WHERE trial_system_attribute_id = 1",
-    "a record that is missing": "UPDATE trial_user_attributes SET key = 'mxtraio' WHERE trial_user_attribute_id = 1",
-    "a row that does not fit": "UPDATE trial_params SET distribution_json = '{' WHERE param_id = 1",
+    "an attribute of the pruner": "UPDATE trial_system_attributes SET value_json = '0.25' WHERE trial_system_attribute_id = 1",
+    "a missing record": "UPDATE trial_user_attributes SET key = 'mxtraio' WHERE trial_user_attribute_id = 1",
+    "an invalid row": "UPDATE trial_params SET distribution_json = '{' WHERE param_id = 1",
 }
 
 
@@ -33,7 +33,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def sweep(whole, tmp_path):
-    """A copy of the sweep, where it was."""
+    """A copy of the sweep in another folder."""
     shutil.copytree(whole, tmp_path / "sweep")
     return tmp_path / "sweep"
 
@@ -43,7 +43,7 @@ def rows(folder: Path):
 
 
 def refusal(folder: Path, capsys) -> str:
-    """The one line with which a sweep is not continued."""
+    """Return the one-line error with which resuming the sweep fails."""
     before, has_study = rows(folder), (folder / "study.db").exists()
     assert main(["resume", str(folder), "--workers", "1", "--quiet"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -63,7 +63,7 @@ def test_a_changed_row_of_the_study_is_refused(change, sweep, capsys):
 @pytest.mark.parametrize("is_lost", [False, True])
 def test_swapped_folders_are_refused(is_lost, sweep, capsys):
     trials = sweep / "trials"
-    for old, new in (("0001", "aside"), ("0002", "0001"), ("aside", "0002")):
+    for old, new in (("0001", "other"), ("0002", "0001"), ("other", "0002")):
         (trials / old).rename(trials / new)
     if is_lost:
         (sweep / "study.db").unlink()
@@ -86,7 +86,7 @@ def test_a_changed_metric_is_refused(is_lost, sweep, capsys):
     assert main(["resume", str(sweep), "--workers", "1", "--quiet"]) == 0
 
 
-def test_a_trial_may_be_trained_on_and_a_folder_may_be_deleted(sweep):
+def test_a_trial_can_be_trained_longer_and_a_folder_can_be_deleted(sweep):
     before = rows(sweep)
     complete, other, *_ = (row["number"] for row in before if row["state"] == "complete")
     mxtrain.resume(sweep / f"trials/{complete:04}", overrides=["fit.epochs=4"])
@@ -106,7 +106,7 @@ def test_a_changed_digit_in_the_results_is_refused(sweep, capsys):
     assert main(["sweep", str(sweep), "--status"]) == 0
 
 
-def test_a_changed_digit_in_the_file_is_refused_unless_it_is_on_purpose(sweep, capsys):
+def test_a_changed_digit_in_the_file_is_refused_unless_the_change_is_intended(sweep, capsys):
     file = sweep / "sweep.yaml"
     file.write_text(file.read_text().replace("trials: 4", "trials: 5"))
     line = refusal(sweep, capsys)
@@ -118,16 +118,16 @@ def test_a_changed_digit_in_the_file_is_refused_unless_it_is_on_purpose(sweep, c
 
 
 def test_a_sweep_without_checksums_continues(sweep):
-    """As versions before wrote them, with paused runs recorded as failed."""
+    """Earlier versions wrote none, and recorded paused runs as failed."""
     before = rows(sweep)
     with closing(sqlite3.connect(sweep / "study.db")) as study, study:
         for key, value in study.execute(
             "SELECT trial_user_attribute_id, value_json FROM trial_user_attributes"
         ).fetchall():
-            noted = {name: each for name, each in json.loads(value).items() if name not in ("sha256", "files")}
+            record = {name: each for name, each in json.loads(value).items() if name not in ("sha256", "files")}
             study.execute(
                 "UPDATE trial_user_attributes SET value_json = ? WHERE trial_user_attribute_id = ?",
-                (json.dumps(noted), key),
+                (json.dumps(record), key),
             )
     for name in ("sweep.yaml", "results.json"):
         text = (sweep / name).read_text()

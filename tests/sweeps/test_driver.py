@@ -1,4 +1,4 @@
-"""Drivers that are killed, refused, or watched from outside."""
+"""The driver: states of runs, lost studies, locks, status, and workers without a driver."""
 
 import contextlib
 import json
@@ -67,7 +67,7 @@ def test_trials_that_failed_are_restored_from_their_folders(tmp_path):
     assert sorted(path.name for path in (tmp_path / "trials").iterdir()) == ["0000", "0001", "0001-failed-1"]
 
 
-def test_changed_data_end_the_sweep_and_fail_no_trial(tmp_path):
+def test_changed_data_end_the_sweep_without_failed_trials(tmp_path):
     data = tmp_path / "data.csv"
     data.write_text("a,b,y\n" + "".join(f"{i},{i % 7},{i % 5}\n" for i in range(40)))
     data_section = {"source": str(data), "target": "y", "validation": 0.25}
@@ -87,7 +87,7 @@ def test_changed_data_end_the_sweep_and_fail_no_trial(tmp_path):
         mxtrain.sweep(config, run_dir=tmp_path / "sweep", workers=1)
 
 
-def test_a_second_driver_of_one_sqlite_file_is_refused_in_any_folder_and_spelling(tmp_path):
+def test_a_second_driver_of_a_sqlite_file_is_refused_for_any_folder_and_spelling(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
     one = StudyStorage(sweep_from_dict(small(storage=f"sqlite:///{tmp_path}/all.db")), tmp_path / "one")
     two = StudyStorage(sweep_from_dict(small(storage=f"sqlite:///{tmp_path}/link/all.db")), tmp_path / "two")
@@ -104,20 +104,20 @@ def test_a_second_driver_of_one_sqlite_file_is_refused_in_any_folder_and_spellin
 
 @pytest.mark.parametrize("granted", [0, 1])
 def test_a_second_driver_of_one_mysql_study_is_refused(granted, tmp_path):
-    asked = []
+    statements = []
     connection = SimpleNamespace(
         execution_options=lambda **options: contextlib.nullcontext(connection),
-        execute=lambda statement: asked.append(str(statement)),
-        scalar=lambda statement, values: asked.append(str(statement)) or granted,
+        execute=lambda statement: statements.append(str(statement)),
+        scalar=lambda statement, values: statements.append(str(statement)) or granted,
     )
     engine = SimpleNamespace(
         dialect=SimpleNamespace(name="mysql"), url=SimpleNamespace(database="db"), connect=lambda: connection
     )
-    record = StudyStorage(sweep_from_dict(small(storage="mysql://me@localhost/db")), tmp_path)
-    refused = contextlib.nullcontext() if granted else pytest.raises(mxtrain.FolderBusyError, match="busy")
-    with refused:
-        record._lock_study(engine, "busy")
-    assert asked == ["SET SESSION wait_timeout = 31536000", "SELECT GET_LOCK(:name, 0)"]
+    storage = StudyStorage(sweep_from_dict(small(storage="mysql://me@localhost/db")), tmp_path)
+    expectation = contextlib.nullcontext() if granted else pytest.raises(mxtrain.FolderBusyError, match="busy")
+    with expectation:
+        storage._lock_study(engine, "busy")
+    assert statements == ["SET SESSION wait_timeout = 31536000", "SELECT GET_LOCK(:name, 0)"]
 
 
 def test_databases_are_found_in_folders_of_any_name(tmp_path):
@@ -127,9 +127,9 @@ def test_databases_are_found_in_folders_of_any_name(tmp_path):
     (folder / "own.yaml").write_text(json.dumps(small(trials=1)))
     for name, database in (("own", folder / "own/study.db"), ("storage", folder / "all studies.db")):
         sweep = read_sweep(folder / f"{name}.yaml")
-        with silence_optuna(), contextlib.closing(StudyStorage(sweep, folder / "own")) as record:
+        with silence_optuna(), contextlib.closing(StudyStorage(sweep, folder / "own")) as storage:
             database.parent.mkdir(exist_ok=True)
-            record._open_study()
+            storage._open_study()
             assert database.is_file()
     assert [path.name for path in tmp_path.iterdir()] == [ODD]
 
@@ -170,15 +170,15 @@ def test_the_numbers_of_the_status_add_up(tmp_path, capsys):
     assert "trials  2 of 8 ended: 1 complete, 1 pruned, 1 running, 5 waiting" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("torn", [b"", b'{"trial": 0, "mem'])
-def test_a_worker_whose_driver_died_leaves_nothing_in_its_log(torn, tmp_path):
+@pytest.mark.parametrize("partial", [b"", b'{"trial": 0, "seed'])
+def test_a_worker_whose_driver_died_leaves_nothing_in_its_log(partial, tmp_path):
     with (tmp_path / "log").open("wb") as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", "mxtrain.sweeps.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
         )
         worker.stdout.close()
-        worker.stdin.write(torn)
-        if torn:
+        worker.stdin.write(partial)
+        if partial:
             worker.stdin.close()
         assert worker.wait(60) == 0
         worker.stdin.close()

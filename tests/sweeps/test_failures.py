@@ -1,4 +1,4 @@
-"""Trials that fail, workers that cannot live, disks that are full: nothing of it costs what is done."""
+"""Failed trials, workers that die and full disks: finished work is never lost."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ RETURN = """
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
-    """A module with a linear model, and some lines that run as a model is made."""
+    """A function that writes a module with a linear model, which runs given lines when a model is created."""
 
     def write(lines: str) -> str:
         (tmp_path / "mine").mkdir()
@@ -41,7 +41,7 @@ def plugin(tmp_path, monkeypatch):
     sys.modules.pop("myplugin", None)
 
 
-def test_a_trial_that_fails_is_listed_with_its_error_and_tried_again_when_asked(plugin, tmp_path):
+def test_a_failed_trial_is_listed_with_its_error_and_retried_on_request(plugin, tmp_path):
     place = plugin('if 0.001 < config.optimizer.η and not os.path.exists("mended"): raise ValueError("too steep")')
     config = small(**CUSTOM)
     with contextlib.chdir(tmp_path):
@@ -59,7 +59,7 @@ def test_a_trial_that_fails_is_listed_with_its_error_and_tried_again_when_asked(
         assert table(again) == table(mxtrain.sweep(config, run_dir="clean", workers=2, model=place))
 
 
-def test_a_trial_that_diverges_fails_and_says_so(tmp_path):
+def test_a_trial_that_diverges_fails_with_that_error(tmp_path):
     search = {"optimizer.η": {"choice": [0.01, 1e30]}}
     config = small(search=search, sampler={"kind": "grid"}, optimizer={"kind": "sgd"})
     good, bad = mxtrain.sweep(config, run_dir=tmp_path, workers=2)
@@ -67,7 +67,7 @@ def test_a_trial_that_diverges_fails_and_says_so(tmp_path):
     assert "the run has diverged" in bad["error"]
 
 
-def test_a_model_that_kills_its_worker_fails_its_trial_alone(plugin, tmp_path):
+def test_a_model_that_kills_its_worker_fails_only_its_trial(plugin, tmp_path):
     place = plugin('if config.optimizer.η > 0.01: os._exit(3)\nprint("to stdout")')
     result = mxtrain.sweep(small(**CUSTOM, trials=4), run_dir=tmp_path / "sweep", workers=2, model=place)
     for row in result:
@@ -90,15 +90,15 @@ def test_a_model_that_kills_its_worker_fails_its_trial_alone(plugin, tmp_path):
         ("input()", "EOFError: EOF when reading a line"),
     ],
 )
-def test_whatever_a_model_raises_its_trial_alone_fails(lines, error, plugin, tmp_path):
+def test_any_exception_of_a_model_fails_only_its_trial(lines, error, plugin, tmp_path):
     config = small(**CUSTOM, trials=2)
     result = mxtrain.sweep(config, run_dir=tmp_path / "sweep", workers=1, model=plugin(lines))
     assert [row["error"] for row in result] == [error, error]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_a_worker_that_dies_and_leaves_a_child_behind_is_noticed(plugin, tmp_path):
-    """The child holds the worker's streams and its lock on the run's folder."""
+def test_the_death_of_a_worker_with_a_living_child_is_noticed(plugin, tmp_path):
+    """The child keeps the worker's streams and the lock of the run's folder open."""
     place = plugin(
         'first = not os.path.exists("left")\nopen("left", "w").close()\nif first and os.fork(): os._exit(9)\nif first: time.sleep(600)'
     )
@@ -107,7 +107,7 @@ def test_a_worker_that_dies_and_leaves_a_child_behind_is_noticed(plugin, tmp_pat
     assert not result.in_state("failed")
 
 
-def test_the_settings_of_ones_own_model_can_be_searched(plugin, tmp_path):
+def test_the_settings_of_a_custom_model_can_be_searched(plugin, tmp_path):
     place = plugin('if config.model.settings["width"] == 3: raise ValueError("three")')
     config = small(
         **CUSTOM
@@ -125,14 +125,14 @@ def test_a_model_that_cannot_be_imported_is_refused_at_once(tmp_path):
         mxtrain.sweep(small(**CUSTOM), run_dir=tmp_path, workers=1, model="no_such_module:model")
 
 
-def test_a_model_that_is_missing_or_too_many_is_refused_before_the_first_trial(tmp_path):
+def test_a_missing_or_superfluous_model_is_refused_before_the_first_trial(tmp_path):
     with pytest.raises(mxtrain.ConfigError, match="model: kind: custom needs a model; pass it with --plugin"):
         mxtrain.sweep(small(**CUSTOM), run_dir=tmp_path / "one")
     with pytest.raises(mxtrain.ConfigError, match="model: a model was passed, but the config has kind: mlp"):
         mxtrain.sweep(small(), run_dir=tmp_path / "two", model="textwrap:dedent")
 
 
-def test_workers_that_cannot_live_end_the_sweep_and_name_the_log(tmp_path, monkeypatch):
+def test_workers_that_cannot_start_end_the_sweep_with_the_name_of_the_log(tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text("import os, sys\nif '-m' in sys.orig_argv: os.abort()")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(
@@ -142,8 +142,8 @@ def test_workers_that_cannot_live_end_the_sweep_and_name_the_log(tmp_path, monke
         mxtrain.sweep(small(), run_dir=tmp_path / "sweep", workers=1)
 
 
-def test_a_retry_that_is_interrupted_goes_on(plugin, tmp_path):
-    """And what the trial had when it failed is put aside once, not each time."""
+def test_an_interrupted_retry_is_continued(plugin, tmp_path):
+    """The folder of the failed attempt is archived only once."""
     place = plugin('if not os.path.exists("mended"): raise ValueError("broken")')
     config = small(**CUSTOM, trials=1, fit={"epochs": 200, "metrics": ["accuracy"]})
     stop = mxtrain.training.StopRequest()
@@ -158,17 +158,17 @@ def test_a_retry_that_is_interrupted_goes_on(plugin, tmp_path):
         (tmp_path / "mended").touch()
         with pytest.raises(mxtrain.RunInterrupted):
             mxtrain.sweep(config, run_dir="sweep", workers=1, model=place, retry_failed=True, stop=stop, watch=watch)
-        stood = mxtrain.training.Checkpoints(trials / "0000/checkpoints", keep=3).newest_position()
+        position = mxtrain.training.Checkpoints(trials / "0000/checkpoints", keep=3).newest_position()
         result = mxtrain.sweep(config, run_dir="sweep", workers=1, model=place)
         assert [row["state"] for row in result] == ["complete"]
         assert sorted(path.name for path in trials.iterdir()) == ["0000", "0000-failed-1"]
         timings = [json.loads(line)["epoch"] for line in (trials / "0000/timings.jsonl").read_text().splitlines()]
         assert timings == list(range(1, 201))
-        assert 0 < stood[0] < 200
+        assert 0 < position[0] < 200
         assert table(result) == table(mxtrain.sweep(config, run_dir="clean", workers=1, model=place))
 
 
-def test_an_orphan_that_still_holds_a_runs_folder_is_waited_for(tmp_path, monkeypatch):
+def test_the_driver_waits_for_a_process_that_still_locks_a_run_folder(tmp_path, monkeypatch):
     from mxtrain.training import folder_lock
 
     whole = mxtrain.sweep(small(trials=1), run_dir=tmp_path / "whole", workers=1)
@@ -195,7 +195,7 @@ def test_a_model_that_workers_could_not_import_is_refused_at_once(tmp_path):
         mxtrain.sweep(small(**CUSTOM), run_dir=tmp_path, model=lambda *args: None)
 
 
-def test_where_the_disk_is_full_the_sweep_ends_and_goes_on_later(tmp_path, monkeypatch):
+def test_a_sweep_that_fills_the_disk_can_be_continued_later(tmp_path, monkeypatch):
     whole = mxtrain.sweep(small(), run_dir=tmp_path / "whole", workers=1)
     full = tmp_path / "sitecustomize.py"
     full.write_text(
@@ -227,7 +227,7 @@ def test_a_second_driver_is_refused(tmp_path):
         mxtrain.sweep(small(trials=1), run_dir=tmp_path)
 
 
-def test_a_sweep_that_could_not_begin_may_become_another(tmp_path, monkeypatch):
+def test_a_sweep_that_could_not_start_can_be_replaced_by_another(tmp_path, monkeypatch):
     with monkeypatch.context() as without:
         without.setattr("mxtrain.sweeps.sampling.find_spec", lambda package: None)
         with pytest.raises(mxtrain.SweepError, match=r"the sampler qmc needs scipy; pip install 'mxtrain\[samplers\]'"):

@@ -17,7 +17,7 @@ PACKAGES = ("numpy", "numba", "optuna", "sqlalchemy", "pydantic", "mxtrain", "di
 
 @pytest.fixture
 def hostile(tmp_path, monkeypatch):
-    """The current folder, with a module in the place of every one that Python or mxtrain may import."""
+    """A current folder with a module for every name that Python or mxtrain may import."""
     folder = tmp_path / "data"
     folder.mkdir()
     for name in {*sys.stdlib_module_names, *PACKAGES, "sitecustomize", "usercustomize"}:
@@ -32,7 +32,7 @@ def test_workers_import_nothing_from_the_current_folder(hostile):
     assert mxtrain.sweep(small(trials=1), workers=1).best["number"] == 0
 
 
-def test_a_plugin_finds_its_neighbours_and_its_folder_hides_no_module(hostile, monkeypatch):
+def test_a_plugin_imports_modules_of_its_folder_which_hides_no_other_module(hostile, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     lines = "import neighbour\nmodel = neighbour.model\n"
     Path("plugged.py").write_text(lines)
@@ -55,12 +55,12 @@ def test_a_table_is_read_by_a_process_that_imports_nothing_from_the_current_fold
     from mxtrain.data.readers.polars_file import as_arrow_stream
 
     polars.DataFrame({"x": [1.0]}).write_parquet("table.parquet")
-    monkeypatch.syspath_prepend(hostile)  # as a plugin's folder was
+    monkeypatch.syspath_prepend(hostile)  # like the folder of a plugin
     with Path("table.parquet").open("rb") as file:
         assert as_arrow_stream(file, "table.parquet", "Parquet").read(1)
 
 
-def test_the_current_folder_is_on_the_path_of_children_only_where_pythonpath_names_it(tmp_path, monkeypatch):
+def test_the_current_folder_is_on_the_path_of_children_only_if_pythonpath_names_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", ["", ".", str(tmp_path), *sys.path])
     package = str(Path(mxtrain.__file__).parents[1])
@@ -90,7 +90,7 @@ def test_a_plugin_is_taken_from_the_current_folder_first(tmp_path, monkeypatch):
 
 
 def test_a_dask_cluster_is_private(hostile):
-    """Its ports are local, refuse connections without the cluster's certificate, and none serves HTTP."""
+    """All ports are local, refuse connections without the cluster's certificate, and serve no HTTP."""
     found = []
 
     def watch(result):
@@ -109,7 +109,7 @@ def test_a_dask_cluster_is_private(hostile):
 
 
 def _check_refused(port: int) -> None:
-    """Neither a plain connection nor one that is encrypted, but has no certificate, gets a word of Dask's protocol."""
+    """Check that Dask does not answer a plain connection, nor an encrypted one without a certificate."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:

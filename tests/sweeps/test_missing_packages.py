@@ -1,6 +1,7 @@
 """Without an optional package, a sweep ends with one line that names the pip command, before anything is written."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -49,6 +50,13 @@ def test_a_sweep_needs_optuna_and_sqlalchemy(package, name, without, finished, t
         assert capsys.readouterr().err == f"error: sweeps need {name}; pip install 'mxtrain[sweep]'\n"
     with pytest.raises(mxtrain.SweepError, match=r"pip install 'mxtrain\[sweep\]'"):
         mxtrain.sweep(small())
+    if package == "optuna":
+        monkeypatch.delitem(sys.modules, "mxtrain.reports.sweep_data", raising=False)
+        monkeypatch.delitem(sys.modules, "mxtrain.reports.sweep_charts", raising=False)
+        monkeypatch.delitem(sys.modules, "mxtrain.reports.sweep_report", raising=False)
+        assert main(["report", str(finished)]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "pip install 'mxtrain[sweep]'" in line
     assert (files(tmp_path), files(finished)) == before
 
 
@@ -69,3 +77,8 @@ def test_the_dask_engine_needs_dask(without, tmp_path):
     with pytest.raises(mxtrain.SweepError, match=r"^the engine dask needs Dask; pip install 'mxtrain\[dask\]'$"):
         mxtrain.sweep(small(), run_dir=tmp_path, engine="dask")
     assert not list(tmp_path.iterdir())
+
+
+def test_optuna_is_imported_only_for_sweeps():
+    code = "import sys, mxtrain.sweeps, mxtrain.sweeps.result; sys.exit('optuna' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

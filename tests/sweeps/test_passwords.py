@@ -1,4 +1,4 @@
-"""The password of a sweep's database is never shown, and is only in files that its owner alone can read."""
+"""The password of a sweep's database is never shown, and stored only in files that only the owner can read."""
 
 import json
 import os
@@ -57,8 +57,8 @@ def yaml(storage: str, key: str = "storage") -> str:
 
 
 @pytest.fixture
-def said(tmp_path, monkeypatch, capsys):
-    """Return the output of a command, together with every file that others may read."""
+def run_command(tmp_path, monkeypatch, capsys):
+    """Run commands; afterwards, check that no file that other users can read contains the password."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> tuple[int, str]:
@@ -73,12 +73,12 @@ def said(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("address", WHOLE)
-def test_a_password_is_not_shown(address, said):
+def test_a_password_is_not_shown(address, run_command):
     Path("a.yml").write_text(yaml(address))
     SweepFolder(Path("s")).make()
     SweepFolder(Path("s")).claim(sweep_from_dict(small(storage=address)))
     for arguments in (
-        *([("sweep", "a.yml", "--run-dir", "t")] if address in WHOLE[:4:2] else []),  # nothing answers at this port
+        *([("sweep", "a.yml", "--run-dir", "t")] if address in WHOLE[:4:2] else []),  # no server uses this port
         ("sweep", "a.yml", "--run-dir", "s", "--dry-run"),
         ("sweep", "a.yml", "--run-dir", "s", "--dry-run", "--json"),
         ("sweep", "a.yml", "--run-dir", "s", "--status"),
@@ -87,23 +87,23 @@ def test_a_password_is_not_shown(address, said):
         ("show", "a.yml", "--set", f"sweep.storage={address}"),
         ("fit", "a.yml", "--set", f"sweep.storge={address}"),
     ):
-        status, text = said(*arguments)
+        status, text = run_command(*arguments)
         assert not is_secret(text), arguments
         assert "Traceback" not in text
-    assert is_secret(Path("s/sweep.yaml").read_text()), "the sweep goes on without being told the password again"
+    assert is_secret(Path("s/sweep.yaml").read_text()), "the sweep can be resumed without the password"
     assert stat.S_IMODE(Path("s/sweep.yaml").stat().st_mode) == 0o600 or os.name == "nt"
     assert not is_secret(repr(sweep_from_dict(small(storage=address))))
 
 
 @pytest.mark.parametrize("address", MALFORMED)
-def test_a_malformed_address_is_refused_and_not_shown(address, said):
+def test_a_malformed_address_is_refused_and_not_shown(address, run_command):
     for number, text in enumerate((yaml(address), yaml(address, "storge"), yaml(address).replace("sweep:", "swep:"))):
         Path("a.yml").write_text(text)
-        status, text = said("sweep", "a.yml", "--run-dir", "s")
+        status, text = run_command("sweep", "a.yml", "--run-dir", "s")
         assert status == 2
         assert not is_secret(text), number
     Path("a.yml").write_text(yaml(address).replace(json.dumps(address), f"\n    '{address}"))  # no closing quote
-    assert not is_secret(said("sweep", "a.yml", "--run-dir", "s")[1])
+    assert not is_secret(run_command("sweep", "a.yml", "--run-dir", "s")[1])
     Path("a.yml").write_text(yaml("sqlite:///a.db"))
     overrides = (
         f"sweep.storage={address}",
@@ -112,7 +112,7 @@ def test_a_malformed_address_is_refused_and_not_shown(address, said):
         f"sweep.storage.url={address}",
     )
     for override in overrides[:: 3 if "more" in address else 1]:
-        status, text = said("sweep", "a.yml", "--set", override, "--run-dir", "s")
+        status, text = run_command("sweep", "a.yml", "--set", override, "--run-dir", "s")
         assert status == 2
         assert not is_secret(text), override
     with pytest.raises(ValueError, match="storage") as error:
@@ -120,18 +120,18 @@ def test_a_malformed_address_is_refused_and_not_shown(address, said):
     assert not is_secret(str(error.value))
 
 
-def test_an_address_without_its_password_is_the_same_in_all_else():
+def test_only_the_password_is_removed_from_an_address():
     assert strip_password("postgresql://me@h:5/d?sslmode=require") == "postgresql://me@h:5/d?sslmode=require"
     assert strip_password("postgresql:///d?passfile=%2Fa&password=x") == "postgresql:///d?passfile=%2Fa"
     assert strip_password("sqlite:////a/b?c@d.db") == "sqlite:////a/b?c@d.db"
 
 
-def test_what_a_driver_says_of_a_password_is_hidden():
+def test_passwords_in_messages_of_database_drivers_are_hidden():
     assert redact_message(f"bad: {SECRET}, {ENCODED}", WHOLE[1]) == "bad: ***, ***"
     assert redact("http://localhost:5000/a me@b") == "http://localhost:5000/a me@b"
 
 
-def test_a_file_that_others_could_read_becomes_private(tmp_path):
+def test_a_file_that_others_can_read_becomes_private(tmp_path):
     folder = SweepFolder(tmp_path)
     (tmp_path / "sweep.yaml").touch(0o644)
     folder.claim(sweep_from_dict(small(storage=WHOLE[2])))

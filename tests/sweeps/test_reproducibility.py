@@ -1,4 +1,4 @@
-"""A sweep's trials follow from its file: not from workers, engines, speed or what was killed."""
+"""The trials of a sweep depend only on its file: not on workers, engines, speed or killed processes."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ def test_one_worker_and_three_have_the_same_trials(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_cut_after_any_trial_it_ends_the_same(kind, tmp_path):
+def test_a_sweep_interrupted_after_each_trial_has_the_same_trials(kind, tmp_path):
     config = small(**KINDS[kind])
     whole = mxtrain.sweep(config, run_dir=tmp_path / "whole", workers=1)
     stop = mxtrain.training.StopRequest()
@@ -59,7 +59,7 @@ def test_cut_after_any_trial_it_ends_the_same(kind, tmp_path):
     assert cuts >= 1
 
 
-def test_branches_of_a_choice_have_searches_of_their_own(tmp_path):
+def test_options_of_a_choice_have_separate_parameters(tmp_path):
     result = mxtrain.sweep(small(search=BRANCHES, trials=8, optimizer={"kind": "adam"}), run_dir=tmp_path, workers=2)
     for row in result:
         optimizer = mxtrain.load_run(row["run_dir"]).config.optimizer
@@ -70,7 +70,7 @@ def test_branches_of_a_choice_have_searches_of_their_own(tmp_path):
     assert {row["params"]["optimizer"]["kind"] for row in result} == {"sgd", "adam"}
 
 
-def test_several_seeds_count_by_their_mean(tmp_path):
+def test_the_value_of_several_seeds_is_their_mean(tmp_path):
     result = mxtrain.sweep(small(seeds=3, trials=2), run_dir=tmp_path, workers=2)
     for row in result:
         folder = tmp_path / "trials" / f"{row['number']:04}"
@@ -101,14 +101,14 @@ def test_a_dask_cluster_that_loses_a_worker_has_the_same_trials(tmp_path):
     assert table(there) == table(here)
 
 
-def test_workers_that_are_killed_cost_no_trial(tmp_path):
+def test_killed_workers_lose_no_trial(tmp_path):
     config = small(fit={"epochs": 30, "metrics": ["accuracy"]}, trials=6)
     whole = mxtrain.sweep(config, run_dir=tmp_path / "whole", workers=2)
     over, killed = [], []
 
     def kill():
         while not over:
-            time.sleep(0.7 + 0.2 * len(killed))  # on a busy machine it takes a worker seconds to begin
+            time.sleep(0.7 + 0.2 * len(killed))  # a worker needs seconds to start on a busy machine
             for worker in children(os.getpid(), "mxtrain.sweeps.worker")[:1]:
                 os.kill(worker, signal.SIGKILL)
                 killed.append(worker)
@@ -125,7 +125,7 @@ def test_workers_that_are_killed_cost_no_trial(tmp_path):
 
 
 class StopAtNext:
-    """Stops a sweep as soon as another trial has ended."""
+    """Stop a sweep as soon as another trial has ended."""
 
     def __init__(self, stop):
         self.stop, self.ended = stop, None
@@ -139,11 +139,11 @@ class StopAtNext:
 
 
 def children(process: int, command: str) -> list[int]:
-    """The processes below one whose command line holds a text."""
+    """Return the descendants of a process whose command line contains a text."""
     import psutil
 
-    below = psutil.Process(process).children(recursive=True)
-    return [child.pid for child in below if command in " ".join(_command(child))]
+    descendants = psutil.Process(process).children(recursive=True)
+    return [child.pid for child in descendants if command in " ".join(_command(child))]
 
 
 def _command(process) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a sweep leaves behind, and what may be done with it."""
+"""The result of a sweep, its files, and sweeps that are run again, extended or moved."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 import mxtrain
 from mxtrain.config import Objective
-from mxtrain.sweeps import SweepResult
+from mxtrain.sweeps import SweepResult, TrialResult
 from tests.sweeps.conftest import small, table
 
 
@@ -49,7 +49,7 @@ def test_a_sweep_is_shown_as_one_line_without_its_rows(result):
         ([("complete", [0.9, 0.2]), ("complete", [0.8, 0.1])], "2 of 2 trials complete, 2 on the Pareto front"),
     ],
 )
-def test_a_sweep_without_one_best_trial_is_shown_as_one_line_too(rows, shown):
+def test_a_sweep_without_a_single_best_trial_is_shown_as_one_line_too(rows, shown):
     objectives = (Objective("val_accuracy", True), Objective("val_loss", False))
     trials = tuple({"number": i, "state": state, "value": value} for i, (state, value) in enumerate(rows))
     assert repr(SweepResult("small", Path("here"), objectives, trials, 2)) == f"SweepResult('here', {shown})"
@@ -65,7 +65,7 @@ def test_the_best_run_is_reproduced_to_the_last_digit(result, tmp_path):
         ).read_bytes()
 
 
-def test_the_rows_stand_in_the_folder_as_json(result):
+def test_the_rows_are_in_results_json(result):
     found = json.loads((result.run_dir / "results.json").read_text())
     assert found["trials"] == list(result)
     assert found["best"] == result.best
@@ -81,14 +81,14 @@ def test_optuna_opens_the_study(result):
     assert study.metric_names == ["val_accuracy"]
 
 
-def test_said_again_nothing_is_trained_again(result):
+def test_running_a_finished_sweep_again_trains_nothing(result):
     before = {path: path.stat().st_mtime_ns for path in result.run_dir.glob("trials/*/*")}
     again = mxtrain.sweep(result.run_dir / "sweep.yaml", run_dir=result.run_dir, workers=1)
     assert list(again) == list(result)
     assert {path: path.stat().st_mtime_ns for path in result.run_dir.glob("trials/*/*")} == before
 
 
-def test_a_sweep_may_get_more_trials(tmp_path):
+def test_a_sweep_can_get_more_trials(tmp_path):
     few = mxtrain.sweep(small(trials=2), run_dir=tmp_path / "grown", workers=1)
     more = mxtrain.sweep(small(trials=4), run_dir=tmp_path / "grown", workers=2)
     assert list(more)[:2] == list(few)
@@ -105,16 +105,52 @@ def test_another_sweep_is_refused_in_its_folder(result):
     ]
 
 
-def test_a_folder_with_other_things_is_not_taken(tmp_path):
+def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(mxtrain.SweepError, match="is not empty and holds no sweep"):
         mxtrain.sweep(small(), run_dir=tmp_path)
 
 
-def test_the_folder_may_be_moved(tmp_path):
+def test_the_folder_can_be_moved(tmp_path):
     result = mxtrain.sweep(small(trials=2), run_dir=tmp_path / "here", workers=1)
     result.run_dir.rename(tmp_path / "there")
     again = mxtrain.sweep(small(trials=3), run_dir=tmp_path / "there", workers=1)
     assert table(again)[:2] == table(result)
     assert all(mxtrain.load_run(row["run_dir"]).status.is_finished for row in again)
     assert {row["run_dir"].rpartition("/trials")[0] for row in again} == {str(tmp_path / "there")}
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_trials_are_restored_from_their_rows(seeds, result, tmp_path):
+    if seeds > 1:
+        objective = [{"maximize": "val_accuracy"}, {"minimize": "val_loss"}]
+        result = mxtrain.sweep(small(seeds=seeds, trials=2, objective=objective), run_dir=tmp_path, workers=2)
+    assert [trial.to_row() for trial in result.results] == list(result)
+    for trial, row in zip(result.results, result, strict=True):
+        assert trial.has_ended
+        assert trial.run_dir == Path(row["run_dir"])
+        assert len(trial.values_by_seed) == (seeds if seeds > 1 else 0)
+        assert list(trial.spread) == row.get("spread", [])
+
+
+def test_a_trial_without_values_is_restored_from_its_row():
+    trial = TrialResult(3, "failed", {"loss": "logistic"}, {"loss": "logistic"}, run_dir=Path("3"), error="no memory")
+    assert TrialResult.from_row(json.loads(json.dumps(trial.to_row()))) == trial
+
+
+def test_damaged_values_of_seeds_are_refused(result):
+    record = result.to_dict()
+    record["trials"] = [record["trials"][0] | {"values_by_seed": [0.5, "x"]}]
+    with pytest.raises(ValueError, match=r"^trials\.0\.values_by_seed: is damaged"):
+        SweepResult.from_dict(record)
+
+
+def test_the_format_of_the_study_is_that_of_earlier_versions(result):
+    study = optuna.load_study(study_name="small", storage=f"sqlite:///{result.run_dir / 'study.db'}")
+    assert set(study.user_attrs) == {"identity"}
+    for trial in study.trials:
+        assert set(trial.user_attrs) == {"mxtrain"}
+        assert set(trial.user_attrs["mxtrain"]) == {
+            *("number", "run_dir", "params", "values", "by_seed", "epochs", "seconds", "error", "marks", "files"),
+            "sha256",
+        }

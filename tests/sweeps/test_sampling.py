@@ -1,4 +1,4 @@
-"""What is drawn for a trial follows from its number and from what the first trials came to, however often a driver began."""
+"""The points of trials depend on their numbers and on earlier results, not on how often the driver was restarted."""
 
 import math
 from dataclasses import replace
@@ -33,58 +33,60 @@ KINDS = [
 ]
 
 
-class Course:
-    """Draws trials one after the other, and makes up what comes of them."""
+class SimulatedSweep:
+    """Draws one trial after the other, and computes results without training."""
 
     def __init__(self, sweep):
-        self.sweep, self.sampling, self.told = sweep, TrialSampler(sweep), 0
-        self.drawn = []
+        self.sweep, self.sampler, self.reported = sweep, TrialSampler(sweep), 0
+        self.samples = []
 
-    def go_on(self, until, before=()):
-        """Draw the trials up to one; those that an earlier driver drew are recalled."""
-        while len(self.drawn) < until:
-            number = len(self.drawn)
-            while self.told < number - 7:
-                self.tell(self.told)
-                self.told += 1
-            recalled = number < len(before)
-            self.drawn.append(self.sampling.restore_sample(before[number]) if recalled else self.sampling.draw(number))
-        return self.drawn
+    def draw_until(self, until, before=()):
+        """Draw `until` trials; those that an earlier driver drew, in `before`, are restored."""
+        while len(self.samples) < until:
+            number = len(self.samples)
+            while self.reported < number - 7:
+                self.report(self.reported)
+                self.reported += 1
+            is_restored = number < len(before)
+            self.samples.append(
+                self.sampler.restore_sample(before[number]) if is_restored else self.sampler.draw(number)
+            )
+        return self.samples
 
-    def tell(self, number):
-        params = self.drawn[number].params
+    def report(self, number):
+        params = self.samples[number].params
         value = -((math.log10(params["optimizer.η"]) + 2.5) ** 2) - (params["optimizer.β1"] - 0.7) ** 2
         values = (value, params["data.validation"])[: len(self.sweep.settings.objectives)]
         state = "pruned" if number % 7 == 3 and len(values) == 1 else "complete"
         rungs = {1: value} if len(values) == 1 else {}
-        self.sampling.tell(replace(self.drawn[number], state=state, values=values, intermediate_values=rungs))
+        self.sampler.tell(replace(self.samples[number], state=state, values=values, intermediate_values=rungs))
 
 
-def points(drawn):
-    return [each.drawn for each in drawn]
+def points(samples):
+    return [each.drawn for each in samples]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_a_driver_that_begins_again_draws_what_one_that_never_stopped_draws(kind):
+def test_a_restarted_driver_draws_the_same_points(kind):
     config = small(search=SEARCH, trials=40, optimizer={"kind": "adam"}, **kind)
     sweep = sweep_from_dict(config)
     with silence_optuna():
-        whole = Course(sweep).go_on(40)
+        whole = SimulatedSweep(sweep).draw_until(40)
         for start in (1, 9, 17, 25, 39):
-            assert points(Course(sweep).go_on(40, before=whole[:start])) == points(whole)
+            assert points(SimulatedSweep(sweep).draw_until(40, before=whole[:start])) == points(whole)
 
 
 def test_another_seed_draws_other_points():
     with silence_optuna():
-        one, other = (Course(sweep_from_dict(small(seed=seed))).go_on(3) for seed in (0, 1))
+        one, other = (SimulatedSweep(sweep_from_dict(small(seed=seed))).draw_until(3) for seed in (0, 1))
     assert points(one) != points(other)
 
 
-def test_a_grid_is_drawn_in_the_order_of_the_file_the_last_value_fastest():
+def test_a_grid_is_drawn_in_the_order_of_the_file_and_the_last_value_changes_fastest():
     search = {"data.batch_size": {"choice": [16, 32]}, "optimizer.β1": {"uniform": [0.5, 0.7], "step": 0.1}}
     sweep = sweep_from_dict(small(search=search, sampler={"kind": "grid"}, trials=None, optimizer={"kind": "adam"}))
     with silence_optuna():
-        drawn = [each.params for each in Course(sweep).go_on(sweep.total)]
+        drawn = [each.params for each in SimulatedSweep(sweep).draw_until(sweep.total)]
     assert [tuple(params.values()) for params in drawn] == [
         (16, 0.5),
         (16, 0.6),
@@ -96,7 +98,7 @@ def test_a_grid_is_drawn_in_the_order_of_the_file_the_last_value_fastest():
 
 
 @pytest.mark.parametrize(("kind", "package"), [("qmc", "scipy"), ("cmaes", "cmaes"), ("gp", "torch")])
-def test_a_sampler_whose_package_is_missing_is_refused_before_the_first_trial(kind, package, tmp_path, monkeypatch):
+def test_a_sampler_with_a_missing_package_is_refused_before_anything_is_written(kind, package, tmp_path, monkeypatch):
     found = sampling.find_spec
     monkeypatch.setattr(sampling, "find_spec", lambda name: None if name == package else found(name))
     with pytest.raises(mxtrain.SweepError, match=rf"the sampler {kind} needs {package}; pip install 'mxtrain\["):

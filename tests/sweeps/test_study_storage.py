@@ -1,4 +1,4 @@
-"""The study of a sweep in a database of the user's, of which other drivers may know."""
+"""Studies in databases: locks, several drivers in turn, damaged and deleted studies."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ SERVER = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glo
 
 @pytest.fixture(scope="module")
 def postgresql():
-    """The address of a PostgreSQL server of our own."""
+    """The address of a PostgreSQL server that is started for the tests."""
     if SERVER is None:
         pytest.skip("PostgreSQL's server is not installed on this machine")
     folder = Path(tempfile.mkdtemp(prefix="mxtrain-postgresql-"))  # pytest closes its own folders to other users
@@ -46,8 +46,8 @@ def postgresql():
     shutil.rmtree(folder)
 
 
-def test_two_drivers_in_turn_on_one_study(postgresql, tmp_path):
-    """The second one knows what the first one did, even where it has another folder."""
+def test_two_drivers_use_one_study_in_turn(postgresql, tmp_path):
+    """The second driver finds the trials of the first one, even with another folder."""
     first = mxtrain.sweep(small(storage=postgresql, trials=3, name="turns"), run_dir=tmp_path / "one", workers=2)
     second = mxtrain.sweep(small(storage=postgresql, trials=6, name="turns"), run_dir=tmp_path / "two", workers=2)
     assert list(second)[:3] == list(first)
@@ -59,7 +59,7 @@ def test_two_drivers_in_turn_on_one_study(postgresql, tmp_path):
     storage.engine.dispose()
 
 
-def test_a_second_driver_of_one_study_is_refused(postgresql, tmp_path):
+def test_a_second_driver_of_a_study_is_refused(postgresql, tmp_path):
     refused = []
 
     def watch(result):
@@ -88,7 +88,7 @@ def test_a_database_that_does_not_answer_is_one_error_without_the_password(tmp_p
     assert "\n" not in str(error.value)
 
 
-def test_a_trial_that_somebody_added_is_left_alone(tmp_path):
+def test_a_trial_that_a_user_added_is_not_changed(tmp_path):
     first = mxtrain.sweep(small(trials=2), run_dir=tmp_path, workers=1)
     optuna.load_study(study_name="small", storage=f"sqlite:///{tmp_path / 'study.db'}").enqueue_trial(
         {"optimizer.η": 0.01}
@@ -96,7 +96,7 @@ def test_a_trial_that_somebody_added_is_left_alone(tmp_path):
     assert list(mxtrain.sweep(small(trials=4), run_dir=tmp_path, workers=1))[:2] == list(first)
 
 
-def test_a_password_is_for_the_owner_alone(tmp_path):
+def test_only_the_owner_can_read_a_password(tmp_path):
     from mxtrain.config import sweep_from_dict
     from mxtrain.sweeps import SweepFolder
 
@@ -113,7 +113,7 @@ def test_a_damaged_study_is_one_error(tmp_path):
         mxtrain.sweep(small(trials=2), run_dir=tmp_path, workers=1)
 
 
-def test_a_study_that_is_gone_is_written_anew_from_the_trials_folders(tmp_path):
+def test_a_deleted_study_is_restored_from_the_folders_of_the_trials(tmp_path):
     result = mxtrain.sweep(small(), run_dir=tmp_path, workers=2)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("trials/*/model.safetensors")}
     (tmp_path / "study.db").unlink()

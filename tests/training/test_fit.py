@@ -211,7 +211,7 @@ def test_the_dtype_is_kept_from_end_to_end(dtype: str, tmp_path: Path) -> None:
 
 
 def test_overrides_are_a_list() -> None:
-    with pytest.raises(mxtrain.ConfigError, match=r"must be a list of texts, such as \['seed=1'\]"):
+    with pytest.raises(mxtrain.ConfigError, match=r"must be a list of strings, such as \['seed=1'\]"):
         mxtrain.fit(CONFIGS / "adam.yaml", overrides="seed=1")
 
 

@@ -153,7 +153,7 @@ def test_overrides_are_a_list_of_texts(table: Path, tmp_path: Path) -> None:
     mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path)
     wrong: Any
     for wrong in ("fit.epochs=4", [5], 5, [None]):
-        with pytest.raises(mxtrain.ConfigError, match="overrides: must be a list of texts, such as"):
+        with pytest.raises(mxtrain.ConfigError, match="overrides: must be a list of strings, such as"):
             mxtrain.resume(tmp_path, overrides=wrong)
 
 

@@ -61,7 +61,7 @@ def test_other_epochs_are_refused_on_a_resume(tmp_path: Path) -> None:
 
 
 def test_without_a_run_it_is_an_error_with_a_remedy(tmp_path: Path) -> None:
-    message = r"optimizer\.η_sched\.T: must be a number, got run: only a run that mxtrain\.fit trains has a length"
+    message = r"optimizer\.η_sched\.T: must be a number, got run: only a run of mxtrain\.fit has a known length"
     rule = {"kind": "adam", "η_sched": {"kind": "cosine", "T": "run"}}
     file = tmp_path / "rule.yaml"
     file.write_text(json.dumps(rule), encoding="utf-8")

@@ -37,7 +37,7 @@ from mxtrain.config.yaml.nodes import (
     shorten,
     to_python,
 )
-from mxtrain.config.yaml.problem_report import ProblemReport
+from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import Location
 from mxtrain.names import display_name
 from mxtrain.types import Config, describe
@@ -110,7 +110,7 @@ class SearchParser:
         if model is None:
             return None
         try:
-            distribution = model.model_validate(to_python(node))
+            distribution = model.validate_raw(to_python(node))
         except ValidationError as error:
             report_validation_errors(error, model, self.tree, self.report, written_path)
             return None
@@ -325,7 +325,7 @@ def build_sweep(tree: MapNode, report: ProblemReport) -> Sweep:
 def _settings(tree: MapNode, report: ProblemReport) -> SweepConfig | None:
     alone = MapNode({"sweep": tree.entries["sweep"]}, tree.location)
     try:
-        section = _SectionAlone.model_validate(to_python(alone)).sweep
+        section = _SectionAlone.validate_raw(to_python(alone)).sweep
     except ValidationError as error:
         report_validation_errors(error, _SectionAlone, alone, report)
         return None

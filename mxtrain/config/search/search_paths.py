@@ -12,7 +12,7 @@ from mxtrain.config.introspection import allowed_models, is_mapping_of_models
 from mxtrain.config.run_section import RunConfig
 from mxtrain.config.search.distributions import KEYWORDS, OPTIONS
 from mxtrain.config.yaml.nodes import Entry, MapNode, Node, canonical_name, format_path
-from mxtrain.config.yaml.problem_report import ProblemReport
+from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.names import nearest
 from mxtrain.types import Config
 

@@ -16,7 +16,7 @@ from mxtrain.config.validation import reject_data_source, resolve_data_paths, va
 from mxtrain.config.yaml.dump import mapping_to_yaml
 from mxtrain.config.yaml.merge import Override
 from mxtrain.config.yaml.nodes import MapNode, format_path, to_python
-from mxtrain.config.yaml.problem_report import ProblemReport
+from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.names import display_name
 from mxtrain.redaction import strip_password
@@ -193,7 +193,7 @@ def _section_with_defaults(value: Any, annotation: Any) -> Any:
     for model in allowed_models(annotation):
         if isinstance(value, dict) and model_kind(model) in (None, value.get("kind")):
             try:
-                return model.model_validate(value).to_dict()
+                return model.validate_raw(value).to_dict()
             except ValidationError:
                 break
     return with_canonical_names(value)

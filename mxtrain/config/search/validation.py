@@ -16,7 +16,7 @@ from mxtrain.config.search.space import (
 from mxtrain.config.search.sweep_definition import merge_values, trial_run_config
 from mxtrain.config.search.sweep_section import SweepConfig
 from mxtrain.config.yaml.nodes import MapNode, find_node, format_path
-from mxtrain.config.yaml.problem_report import ProblemReport
+from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem
 
 ALL_COMBINATIONS = 500

@@ -1,4 +1,8 @@
-"""Write a config as YAML text that reads back to the same config."""
+"""Write a config as YAML text that reads back to the same config.
+
+`yaml.safe_dump` is not used: by the rules of YAML 1.1 it leaves the string `1e-3` unquoted, which YAML 1.2 reads as a
+number, and it cannot write lists on one line inside block mappings.
+"""
 
 import re
 from collections.abc import Mapping
@@ -7,13 +11,13 @@ from typing import Any
 from mxtrain.config.yaml.parser import ScalarError, parse_scalar
 from mxtrain.types import Config
 
-# Less than YAML allows, so that no context needs a thought.
+# A subset of what YAML allows, which is safe in every context.
 _PLAIN = re.compile(r"[\w/][\w./-]*")
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
 
 
 def to_yaml(config: Config) -> str:
-    """The YAML text of a config: every field, defaults included, in their order; lists on one line.
+    """Return the YAML text of a config: every field in order, including defaults; lists on one line.
 
     Example:
         >>> from mxtrain.optim.rules import SGD
@@ -52,7 +56,7 @@ def _mapping_lines(mapping: Mapping[str, Any]) -> list[str]:
 
 
 def _item_lines(value: Any) -> list[str]:
-    """The lines of one item of a list."""
+    """Return the lines of one item of a list."""
     if not isinstance(value, dict) or not value:
         return [f"- {to_flow_style(value)}"]
     first, *rest = _mapping_lines(value)
@@ -60,7 +64,7 @@ def _item_lines(value: Any) -> list[str]:
 
 
 def to_flow_style(value: Any) -> str:
-    """A value on one line.
+    """Return a value on one line.
 
     >>> to_flow_style({"kind": "mlp", "hidden": [64, [1.0]], "name": "a b"})
     '{kind: mlp, hidden: [64, [1.0]], name: "a b"}'
@@ -74,12 +78,12 @@ def to_flow_style(value: Any) -> str:
 
 
 def mapping_to_yaml(mapping: Mapping[str, Any]) -> str:
-    """The YAML text of a mapping, in the same form."""
+    """Return the YAML text of a mapping, in the format of `to_yaml`."""
     return "".join(f"{line}\n" for line in _mapping_lines(mapping))
 
 
 def scalar_to_yaml(value: None | bool | int | float | str) -> str:
-    """A single value."""
+    """Return a single value as YAML text."""
     match value:
         case None:
             return "null"
@@ -91,7 +95,7 @@ def scalar_to_yaml(value: None | bool | int | float | str) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether a text may stand without quotes, and stays a text."""
+    """Return True if a string needs no quotes to be read back as a string."""
     try:
         return _PLAIN.fullmatch(text) is not None and parse_scalar(text) == text
     except ScalarError:

@@ -1,10 +1,10 @@
-"""Merge configs: files that `extends` others, and single values set at a path."""
+"""Merge node trees: files that extend others, and overrides of single values."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
-from mxtrain.config.search.search_paths import with_flattened_search
 from mxtrain.config.yaml.nodes import (
     Entry,
     ListNode,
@@ -17,21 +17,19 @@ from mxtrain.config.yaml.nodes import (
     to_python,
 )
 from mxtrain.config.yaml.parser import read_file
-from mxtrain.config.yaml.problem_report import ProblemReport
-from mxtrain.config.yaml.source_text import UnreadableError
+from mxtrain.config.yaml.source_text import ProblemReport, UnreadableError
 from mxtrain.errors import Location
 from mxtrain.paths import expand_home, url_problem
 from mxtrain.types import describe
 
 MAX_CHAIN = 10
-"""Files in one chain of `extends`."""
+"""Limit for the files in one chain of `extends`."""
 
 
 def merge_nodes(base: Node, own: Node) -> Node:
-    """One node over another: mappings are merged key by key; of everything else, the own value holds.
+    """Merge a node over its base: mappings are merged key by key; every other value replaces that of the base.
 
-    Of two mappings of different kinds the own one holds too: the fields of one kind mean nothing, or
-    something else, in another.
+    A mapping also replaces one of a different kind, because each kind has its own fields.
     """
     if not (isinstance(base, MapNode) and isinstance(own, MapNode)) or base.atomic or own.atomic:
         return own
@@ -39,14 +37,14 @@ def merge_nodes(base: Node, own: Node) -> Node:
 
 
 def merge_mappings(base: MapNode, own: MapNode) -> MapNode:
-    """One mapping over another."""
+    """Merge a mapping over its base."""
     if _changes_kind(base, own):
         return own
     entries = dict(base.entries)
     for name, entry in own.entries.items():
         below = entries.get(name)
         value = entry.value if below is None else merge_nodes(below.value, entry.value)
-        entries[name] = Entry(entry.key, value, entry.location)
+        entries[name] = replace(entry, value=value)
     return MapNode(entries, own.location, base.invalid or own.invalid, base.atomic)
 
 
@@ -57,19 +55,24 @@ def _changes_kind(base: MapNode, own: MapNode) -> bool:
     return isinstance(was, ScalarNode) and isinstance(now, ScalarNode) and was.value != now.value
 
 
-def read_tree(source: str, report: ProblemReport) -> MapNode:
-    """A file, over all that it extends."""
+TreeTransform: TypeAlias = Callable[[MapNode, ProblemReport], MapNode]
+
+
+def read_tree(source: str, report: ProblemReport, transform: TreeTransform) -> MapNode:
+    """Read a file, merged over the files that it extends.
+
+    Args:
+        source: the path of the file.
+        report: collects its problems.
+        transform: normalizes the tree of each file before it is merged.
+    """
     try:
-        return _merge_bases(_parse_file(source, report), (source,), report)
+        return _merge_bases(transform(read_file(source, report), report), (source,), report, transform)
     except UnreadableError as error:
         report.fail("", str(error), Location(source))
 
 
-def _parse_file(source: str, report: ProblemReport) -> MapNode:
-    return with_flattened_search(read_file(source, report), report)
-
-
-def _merge_bases(own: MapNode, chain: tuple[str, ...], report: ProblemReport) -> MapNode:
+def _merge_bases(own: MapNode, chain: tuple[str, ...], report: ProblemReport, transform: TreeTransform) -> MapNode:
     if "extends" not in own.entries:
         return own
     rest = {name: entry for name, entry in own.entries.items() if name != "extends"}
@@ -88,10 +91,10 @@ def _merge_bases(own: MapNode, chain: tuple[str, ...], report: ProblemReport) ->
     if any(_is_same_file(base, file) for file in chain):
         report.fail("extends", f"files extend each other in a circle: {shown}", place)
     try:
-        tree = _parse_file(base, report)
+        tree = transform(read_file(base, report), report)
     except UnreadableError as error:
         report.fail("extends", f"{shorten(base, 200)}: {error}", place)
-    below = _merge_bases(tree, (*chain, base), report)
+    below = _merge_bases(tree, (*chain, base), report, transform)
     return merge_mappings(below, MapNode(rest, own.location, own.invalid))
 
 
@@ -99,17 +102,17 @@ def _is_same_file(one: str, other: str) -> bool:
     try:
         return Path(one).samefile(other)
     except (OSError, ValueError):
-        return False  # whoever reads it says why
+        return False  # reported when it is read
 
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A value, and where it belongs.
+    """A value that replaces the value at a path.
 
     Args:
-        keys: the names that lead there, as they were written.
-        value: what is laid there.
-        location: where that was said.
+        keys: the names of the path as they were typed; in `sweep.search` a name may be a dotted path.
+        value: the new value.
+        location: the location of the override.
     """
 
     keys: tuple[str, ...]
@@ -118,43 +121,43 @@ class Override:
 
     @property
     def path(self) -> tuple[str, ...]:
-        """The canonical names that lead there."""
-        return tuple(map(canonical_name, self.keys))
+        """The canonical names of the path."""
+        return tuple(".".join(map(canonical_name, key.split("."))) for key in self.keys)
 
     def apply(self, tree: MapNode, report: ProblemReport) -> MapNode:
-        """The tree with this value in its place; a ConfigError where there is no such place."""
-        return _OverrideMerger(self, self.path, report).in_mapping(tree, 0)
+        """Return the tree with the new value; raise a ConfigError if the path leads below a single value."""
+        return _OverrideMerger(self, report).in_mapping(tree, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class _OverrideMerger:
-    layer: Override
-    path: tuple[str, ...]
+    override: Override
     report: ProblemReport
 
     def in_mapping(self, node: MapNode, level: int) -> MapNode:
-        name, key, place = self.path[level], self.layer.keys[level], self.layer.location
-        if level + 1 == len(self.path):
-            return merge_mappings(node, MapNode({name: Entry(key, self.layer.value, place)}, node.location))
+        name, key, place = self.override.path[level], self.override.keys[level], self.override.location
+        if level + 1 == len(self.override.path):
+            entry = Entry(key, self.override.value, place, self.override.keys)
+            return merge_mappings(node, MapNode({name: entry}, node.location))
         below = node.entries.get(name, Entry(key, ScalarNode(None), place))
-        entry = Entry(below.key, self._merge_below(below.value, level + 1), below.location)
+        entry = replace(below, value=self._merge_below(below.value, level + 1))
         return replace(node, entries={**node.entries, name: entry})
 
     def _merge_below(self, node: Node, level: int) -> Node:
-        """What stands at the first `level` names of the path, with the value in it."""
-        if level == len(self.path):
-            return merge_nodes(node, self.layer.value)
+        """Return the node at the first `level` names of the path, with the new value in it."""
+        if level == len(self.override.path):
+            return merge_nodes(node, self.override.value)
         if isinstance(node, ListNode):
             return self._in_list(node, level)
         if isinstance(node, ScalarNode):
             if node.value is not None:
                 got = describe(node.value)
-                self._fail(level, f"is {got}, which has nothing below it that could be set")
-            node = MapNode({}, self.layer.location)
+                self._fail(level, f"is {got}, which has no fields to set")
+            node = MapNode({}, self.override.location)
         return self.in_mapping(node, level)
 
     def _in_list(self, node: ListNode, level: int) -> ListNode:
-        name, count = self.layer.keys[level], len(node.items)
+        name, count = self.override.keys[level], len(node.items)
         if not (name.isascii() and name.isdigit() and len(name) < 10 and int(name) < count):
             here = f"its items are 0 to {count - 1}" if count else "it is empty"
             self._fail(level, f"has no item {name}; {here}")
@@ -164,4 +167,4 @@ class _OverrideMerger:
         )
 
     def _fail(self, level: int, message: str) -> NoReturn:
-        self.report.fail(format_path(self.path[:level]), message, self.layer.location)
+        self.report.fail(format_path(self.override.keys[:level]), message, self.override.location)

@@ -1,6 +1,7 @@
 """Node tree of a config: values with their source locations, and conversion from and to Python values.
 
-Nodes are immutable; merging and overriding create new nodes that share unchanged ones."""
+Nodes are immutable; merging and overriding create new nodes that share the unchanged ones.
+"""
 
 import os
 import sys
@@ -11,25 +12,29 @@ from numbers import Integral, Real
 from pathlib import PurePath
 from typing import TypeAlias
 
-from mxtrain.config.yaml.problem_report import ProblemReport
+from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import Location
 from mxtrain.names import LETTERS, display_name, is_unicode, normalize
 from mxtrain.types import Config, describe
 
 MAX_NODES = 10_000
-"""Values in one config, counted as often as an alias repeats them."""
+"""Limit for the values in one config; an alias counts as the values that it repeats."""
 MAX_DEPTH = 32
-"""Levels of mappings and lists inside each other."""
+"""Limit for the levels of nested mappings and lists."""
 
 SETTINGS = ("model", "settings")
-"""The path below which names mean nothing to mxtrain."""
+"""The path below which names are chosen by the user."""
 _GROUPS = ("optimizer", "groups")
-"""The path at which names are those of parameters."""
+"""The path below which names are patterns of parameter names."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScalarNode:
-    """A single value. A broken one was already reported, so nothing more is said about it."""
+    """A single value.
+
+    Attributes:
+        invalid: True if a problem of it was already reported; further ones are suppressed.
+    """
 
     value: object
     location: Location | None = None
@@ -46,18 +51,25 @@ class ListNode:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A key as it was written, the place of the key, and its value."""
+    """A key of a mapping as it was typed, its value, and the location of the key.
+
+    Attributes:
+        path: the whole path as an override gave it; None for a key of a file or a dict.
+    """
 
     key: str
     value: "Node"
     location: Location | None = None
+    path: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MapNode:
-    """A mapping by canonical name; in a broken one, keys were refused, so nobody knows what is missing.
+    """A mapping, by the canonical names of its keys.
 
-    An atomic one is one value: another value replaces it as a whole, and nothing is ever merged with it.
+    Attributes:
+        invalid: True if keys were rejected, so that it is unknown which fields are missing.
+        atomic: True if it is a single value, which is replaced as a whole and never merged.
     """
 
     entries: Mapping[str, Entry]
@@ -70,12 +82,12 @@ Node: TypeAlias = ScalarNode | ListNode | MapNode
 
 
 def invalid_scalar(location: Location | None) -> ScalarNode:
-    """Stands where a value could not be read."""
+    """Return the node of a value that could not be read."""
     return ScalarNode(None, location, invalid=True)
 
 
 def canonical_name(key: str) -> str:
-    """The one name for all spellings of a key, whatever model it will belong to.
+    """Return the one name for all spellings of a key, in any model.
 
     >>> canonical_name("learning_rate"), canonical_name("µ"), canonical_name("epochs")
     ('η', 'μ', 'epochs')
@@ -85,7 +97,7 @@ def canonical_name(key: str) -> str:
 
 
 def format_path(path: Iterable[str | int]) -> str:
-    """A path as messages show it.
+    """Return a path as error messages show it.
 
     >>> format_path(["optimizer", "ε"]), format_path(["model", "hidden", 1])
     ('optimizer.ϵ', 'model.hidden.1')
@@ -93,13 +105,40 @@ def format_path(path: Iterable[str | int]) -> str:
     return ".".join(shorten(".".join(map(display_name, str(name).split(".")))) for name in path)
 
 
+def typed_path(tree: Node, path: str) -> str:
+    """Return a dotted path in the spelling of a config: each name as it was typed, others as documented.
+
+    >>> tree = MapNode({"optimizer": Entry("optimizer", MapNode({"η": Entry("lr", ScalarNode(1.0))}))})
+    >>> typed_path(tree, "optimizer.η"), typed_path(tree, "optimizer.ϵ")
+    ('optimizer.lr', 'optimizer.ϵ')
+    """
+    node, typed, rest = tree, list[str](), path.split(".")
+    while rest:
+        if isinstance(node, MapNode):
+            # Keys of `sweep.search` hold dots.
+            sizes = (i for i in range(len(rest), 0, -1) if normalize(".".join(rest[:i])) in node.entries)
+            if (size := next(sizes, 0)) == 0:
+                break
+            entry = node.entries[normalize(".".join(rest[:size]))]
+            typed.append(entry.key)
+            if entry.path is not None:
+                typed = [*typed[: len(typed) - len(entry.path)], *entry.path]
+            node, rest = entry.value, rest[size:]
+        elif isinstance(node, ListNode) and rest[0].isdecimal() and int(rest[0]) < len(node.items):
+            node = node.items[int(rest[0])]
+            typed.append(rest.pop(0))
+        else:
+            break
+    return ".".join(filter(None, (format_path(typed), ".".join(rest))))
+
+
 def shorten(text: str, width: int = 60) -> str:
-    """The text, or as much of it as a message has room for."""
+    """Return the text, cut to the width of a message."""
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def find_node(tree: Node, path: Iterable[str | int]) -> tuple[Node | None, Location | None]:
-    """The node at a path, and the place of the last key on the way that was really written."""
+    """Return the node at a path, or None, and the location of the last key of the path that exists."""
     node: Node | None = tree
     place = tree.location
     for name in path:
@@ -115,7 +154,7 @@ def find_node(tree: Node, path: Iterable[str | int]) -> tuple[Node | None, Locat
 
 
 def children(node: Node) -> tuple[Node, ...]:
-    """The nodes directly below a node."""
+    """Return the nodes directly below a node."""
     match node:
         case MapNode():
             return tuple(entry.value for entry in node.entries.values())
@@ -125,17 +164,17 @@ def children(node: Node) -> tuple[Node, ...]:
 
 
 def size(node: Node) -> int:
-    """How many values a node holds, itself included."""
+    """Return the number of values in a node, including itself."""
     return 1 + sum(size(child) for child in children(node))
 
 
 def depth(node: Node) -> int:
-    """How many levels of mappings and lists a node has."""
+    """Return the number of levels of mappings and lists in a node."""
     return 0 if isinstance(node, ScalarNode) else 1 + max(map(depth, children(node)), default=0)
 
 
 def to_python(node: Node, path: tuple[str | int, ...] = ()) -> object:
-    """The values alone, under their canonical names; of settings and groups, whose names are the user's, as written."""
+    """Return the values without locations, by canonical names; by the keys as typed for settings and groups."""
     match node:
         case MapNode():
             is_free = path[: len(SETTINGS)] == SETTINGS or path == _GROUPS
@@ -150,11 +189,11 @@ def to_python(node: Node, path: tuple[str | int, ...] = ()) -> object:
 
 _Path = tuple[str | int, ...]
 _MAX_BITS = 10_000
-"""Bits of the longest integer; Python does not print much longer ones."""
+"""Limit for the bits of an integer; Python does not print much longer ones."""
 
 
 class _UnsupportedValue:
-    """Placeholder for an object that no file can hold: not equal to any value, and printed as the object is."""
+    """Placeholder for an object that no file can hold: equal to no value, and printed like the object."""
 
     def __init__(self, value: object) -> None:
         self._text = describe(value)
@@ -164,7 +203,7 @@ class _UnsupportedValue:
 
 
 def from_python(value: object, report: ProblemReport, path: _Path = ()) -> Node:
-    """The nodes of a value, which stays as it is; what no YAML file could hold is reported."""
+    """Return the node of a Python value, which is not changed; report values that no YAML file can hold."""
     return _to_node(value, report, path, 0, iter(range(MAX_NODES)))
 
 
@@ -172,7 +211,7 @@ def _to_node(value: object, report: ProblemReport, path: _Path, level: int, rema
     if next(remaining, None) is None:
         report.fail("", f"more than {MAX_NODES:,} values")
     if level > MAX_DEPTH:
-        report.fail("", f"nested deeper than {MAX_DEPTH} levels, or inside of itself")
+        report.fail("", f"nested deeper than {MAX_DEPTH} levels, or inside itself")
     match value:
         case Config():
             return _to_node(value.to_dict(), report, path, level, remaining)
@@ -213,21 +252,21 @@ def _to_mapping_node(
     value: Mapping[object, object], report: ProblemReport, path: _Path, level: int, remaining: Iterator[int]
 ) -> MapNode:
     entries: dict[str, Entry] = {}
-    whole = True
+    has_all_keys = True
     for key, item in value.items():
         if not isinstance(key, str) or not is_unicode(key):
             report.add(format_path(path), f"a key must be a string, got {describe(key)}")
-            whole = False
+            has_all_keys = False
             continue
-        key = str.__str__(key)  # of NumPy's strings and of enumerations, the text alone
+        key = str.__str__(key)  # the text alone of NumPy strings and enumerations
         name = canonical_name(key)
-        node = _to_node(item, report, (*path, name), level, remaining)
+        node = _to_node(item, report, (*path, key), level, remaining)
         if name in entries:
             message = f"{shorten(key)} and {shorten(entries[name].key)} are two names of one value; keep one"
-            report.add(format_path((*path, name)), message)
+            report.add(format_path((*path, key)), message)
         else:
             entries[name] = Entry(key, node)
-    return MapNode(entries, invalid=not whole)
+    return MapNode(entries, invalid=not has_all_keys)
 
 
 def _to_number_node(value: Real, report: ProblemReport, path: _Path) -> ScalarNode:

@@ -1,8 +1,9 @@
 """Parse YAML text into nodes.
 
-PyYAML's parser yields events, from which only nodes are built. Limits are checked at every event, so oversized
-input is rejected early. Plain scalars follow the core schema of YAML 1.2: `no`, `off`, `1_000` and `2024-01-01` are
-strings, and `1e-3` is a number."""
+PyYAML yields events, from which nodes are built here, because `yaml.compose` stops at the first undefined alias, cannot
+tell `!!str 1` from `'1'`, and crashes on deep nesting before any limit could be checked. Plain scalars follow the core
+schema of YAML 1.2: `no`, `off`, `1_000` and `2024-01-01` are strings, and `1e-3` is a number.
+"""
 
 import math
 import re
@@ -27,14 +28,13 @@ from mxtrain.config.yaml.nodes import (
     size,
     to_python,
 )
-from mxtrain.config.yaml.problem_report import ProblemReport
-from mxtrain.config.yaml.source_text import SourceText, read_text, reject_control_characters
+from mxtrain.config.yaml.source_text import ProblemReport, SourceText, read_text, reject_control_characters
 from mxtrain.errors import Location
 from mxtrain.names import is_unicode
 from mxtrain.types import describe
 
 MAX_NUMBER = 100
-"""Characters in a number."""
+"""Limit for the characters of a number."""
 
 _CONSTANTS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -49,11 +49,11 @@ _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
 class ScalarError(ValueError):
-    """A plain scalar that is written as a number, and is none that a config may hold."""
+    """A plain scalar looks like a number but is not finite, or is too long."""
 
 
 def parse_scalar(text: str) -> None | bool | int | float | str:
-    """The value of a plain scalar; ScalarError for a number that is not finite, or too long.
+    """Return the value of a plain scalar; raise ScalarError for a number that is not finite, or too long.
 
     >>> parse_scalar("1e-3"), parse_scalar("010"), parse_scalar("0xFF"), parse_scalar("no"), parse_scalar("~")
     (0.001, 10, 255, 'no', None)
@@ -79,31 +79,31 @@ def _check_length(text: str) -> str:
 
 
 _MESSAGES_AT_START = {
-    r"unexpected end of stream|unexpected document": "the quotes that open here are never closed",
+    r"unexpected end of stream|unexpected document": "these quotes are never closed",
     r"could not find expected ':'": "a key needs a colon, a space and a value after it",
     r"alphabetic or numeric": "a name must follow & or *; if this is a string, put it in quotes",
     r"expected( the)? '>'|tag|'!'": "tags are not supported; remove it, or put the text in quotes",
-    r"chomping|indentation indicator|comment or (a )?line ?break": "after | or > a new line must follow",
+    r"chomping|indentation indicator|comment or (a )?line ?break": "a new line must follow | or >",
 }
-"""Problems to be pointed out where the construct begins."""
+"""Messages for errors that are reported where the construct begins, by PyYAML's message."""
 
 _MESSAGES_AT_ERROR = {
-    r"mapping values": "a colon may not stand here; put the text in quotes, or check the indentation",
-    r"sequence entries": "a list may not start here; start it on a new line",
-    r"mapping keys": "a question mark may not stand here; put the text in quotes",
+    r"mapping values": "a colon is not allowed here; put the text in quotes, or check the indentation",
+    r"sequence entries": "a list cannot start here; start it on a new line",
+    r"mapping keys": "a question mark is not allowed here; put the text in quotes",
     r"hexd?ecimal|hexadecimal|Unicode character escape": (
-        "not the code of a character; \\x takes 2, \\u 4, \\U 8 hexadecimal digits"
+        "not a valid character code; \\x takes 2, \\u 4, \\U 8 hexadecimal digits"
     ),
     r"expected (<block end>|key|'-' indicator|'?<document start>)": (
         "unexpected text; check the indentation, the quotes and the brackets"
     ),
     r"directive|incompatible YAML": "this directive is not supported; remove it",
 }
-"""Problems to be pointed out where the parser noticed them."""
+"""Messages for errors that are reported where the parser found them, by PyYAML's message."""
 
 
 def translate_syntax_error(error: yaml.MarkedYAMLError, text: SourceText) -> tuple[str, Location]:
-    """What is wrong, and where."""
+    """Return the message for a syntax error, and its location."""
     problem = error.problem or ""
     mark = error.problem_mark or error.context_mark
     assert mark is not None, "PyYAML marks every syntax error"
@@ -114,7 +114,7 @@ def translate_syntax_error(error: yaml.MarkedYAMLError, text: SourceText) -> tup
 
     if re.search(r"cannot start any token|tab character", problem):
         if character == "\t":
-            return "a tab may not stand here; use spaces", here
+            return "a tab is not allowed here; use spaces", here
         return f"a value cannot start with {character}; put it in quotes", here
     if re.search(r"expected( the)? node content", problem):
         return (
@@ -124,8 +124,8 @@ def translate_syntax_error(error: yaml.MarkedYAMLError, text: SourceText) -> tup
     if closing := re.search(r"expected ',' or '(.)'", problem):
         opening = text.character(start)
         if at_the_end:
-            return f"the {opening} that opens here is never closed", text.at(start.line, start.column)
-        return f"expected a comma or {closing[1]}; the {opening} of line {start.line + 1} is still open", here
+            return f"this {opening} is never closed", text.at(start.line, start.column)
+        return f"expected a comma or {closing[1]}; the {opening} on line {start.line + 1} is still open", here
     if "unknown escape" in problem:
         column = mark.column if character == "\\" else mark.column - 1
         return "unknown escape; write \\\\ for a backslash, or use single quotes", text.at(mark.line, column, 2)
@@ -143,13 +143,13 @@ def _end_of_text(text: SourceText) -> tuple[int, int]:
 
 
 LOADER: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The faster of PyYAML's parsers that is there."""
+"""The faster of PyYAML's parsers, if it was built with libyaml."""
 
 _Path = tuple[str | int, ...]
 
 
 def read_file(source: str, report: ProblemReport) -> MapNode:
-    """The mapping that a file holds."""
+    """Read the mapping in a file."""
     text = read_text(source, report)
     node = _Composer(text, report).document(())
     if node is None:
@@ -161,7 +161,7 @@ def read_file(source: str, report: ProblemReport) -> MapNode:
 
 
 def read_value(value: str, source: str, path: tuple[str | int, ...], report: ProblemReport) -> Node:
-    """The value of one `--set`, by the rules for a value in a file."""
+    """Parse the value of an override, by the rules for a value in a file."""
     text = SourceText(source, value, has_lines=False)
     reject_control_characters(text, report)
     node = _Composer(text, report).document(path)
@@ -169,7 +169,7 @@ def read_value(value: str, source: str, path: tuple[str | int, ...], report: Pro
 
 
 class _Composer:
-    """Composes the nodes of one text."""
+    """Composer of the nodes of one text."""
 
     def __init__(self, text: SourceText, report: ProblemReport) -> None:
         self.text = text
@@ -179,7 +179,7 @@ class _Composer:
         self.nodes = 0
 
     def document(self, path: _Path) -> Node | None:
-        """The one document of the text; None where there is nothing."""
+        """Return the only document of the text; None if it is empty."""
         next(self.events)  # the start of the stream
         if not isinstance(next(self.events), yaml.DocumentStartEvent):
             return None
@@ -197,11 +197,11 @@ class _Composer:
         except yaml.MarkedYAMLError as error:
             self.report.fail("", *translate_syntax_error(error, self.text))
         except (ValueError, OverflowError):
-            # The parser in pure Python converts the digits of escapes and of versions without a look.
+            # The parser in pure Python converts the digits of escapes and versions unchecked.
             self.report.fail("", "an escape or a version number is out of range", Location(self.text.source))
 
     def _node(self, event: yaml.Event, path: _Path, level: int, key: Location | None = None) -> Node:
-        """The node that begins with an event; `key` is the place to point at where nothing is written."""
+        """Return the node that begins with an event; `key` is the location of an empty value."""
         self._count(1, event)
         match event:
             case yaml.AliasEvent():
@@ -217,28 +217,28 @@ class _Composer:
                 compose = self._mapping if isinstance(event, yaml.MappingStartEvent) else self._list
                 node = compose(event, path, level + 1)
             case _:
-                raise AssertionError(f"PyYAML gave {event} where a value begins")
+                raise AssertionError(f"PyYAML emitted {event} where a value begins")
         if event.anchor:
             self.anchors[event.anchor] = node
         return node
 
     def _mapping(self, start: yaml.Event, path: _Path, level: int) -> MapNode:
         entries: dict[str, Entry] = {}
-        whole = True
+        has_all_keys = True
         for event in self.events:
             if isinstance(event, yaml.MappingEndEvent):
-                return MapNode(entries, self._locate(start, event), invalid=not whole)
+                return MapNode(entries, self._locate(start, event), invalid=not has_all_keys)
             place = self._locate(event)
             key = self._key(event, path, level)
             name = None if key is None else canonical_name(key)
-            value = self._node(next(self.events), (*path, "?" if name is None else name), level, place)
+            value = self._node(next(self.events), (*path, "?" if key is None else key), level, place)
             if key is None or name is None:
-                whole = False
+                has_all_keys = False
             elif name in entries:
-                self.report.add(format_path((*path, name)), _duplicate_key_message(entries[name], key), place)
+                self.report.add(format_path((*path, key)), _duplicate_key_message(entries[name], key), place)
             else:
                 entries[name] = Entry(key, value, place)
-        raise AssertionError("PyYAML ended a mapping without saying so")
+        raise AssertionError("PyYAML emitted no end of a mapping")
 
     def _list(self, start: yaml.Event, path: _Path, level: int) -> ListNode:
         items: list[Node] = []
@@ -246,10 +246,10 @@ class _Composer:
             if isinstance(event, yaml.SequenceEndEvent):
                 return ListNode(tuple(items), self._locate(start, event))
             items.append(self._node(event, (*path, len(items)), level))
-        raise AssertionError("PyYAML ended a list without saying so")
+        raise AssertionError("PyYAML emitted no end of a list")
 
     def _key(self, event: yaml.Event, path: _Path, level: int) -> str | None:
-        """The text of a key; None for what cannot be one, which is reported."""
+        """Return the text of a key; report anything else and return None."""
         place = self._locate(event)
         if not isinstance(event, yaml.ScalarEvent):
             self._node(event, path, level)
@@ -289,7 +289,7 @@ class _Composer:
             return invalid_scalar(place)
         node = self.anchors[name]
         if node is None:
-            self.report.add(format_path(path), f"the alias *{shorten(name)} stands inside of what it repeats", place)
+            self.report.add(format_path(path), f"the alias *{shorten(name)} is inside the value that it repeats", place)
             return invalid_scalar(place)
         self._count(size(node) - 1, event)
         if level + depth(node) > MAX_DEPTH:
@@ -312,7 +312,7 @@ class _Composer:
         self.report.fail("", message, self._locate(event))
 
     def _locate(self, start: yaml.Event, end: yaml.Event | None = None) -> Location:
-        # What ends a mapping or list without brackets is no text, and stands where the next thing begins.
+        # The end of a mapping or list without brackets has no text; its mark is where the next token begins.
         stop = start if end is None or _is_empty_event(end) else end
         first, last = start.start_mark, stop.end_mark
         assert first is not None, "PyYAML marks every event"

@@ -100,6 +100,10 @@ class NumbaBackend:
         return bool(run_serial_cached(loop, constants, table, starts, id(records[0]), id(records[1])))
 
 
+CompiledBackend = NumbaBackend
+"""The name of the class in pickles of earlier versions."""
+
+
 def _are_c_contiguous(arrays: ProgramArrays) -> bool:
     return all(array.flags.c_contiguous for array in arrays)
 

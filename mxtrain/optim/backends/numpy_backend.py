@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.optim.backends.base import ProgramArrays, round_scalars
-from mxtrain.optim.ir import Program
-from mxtrain.optim.ir.registers import assign_registers
+from mxtrain.optim.ir import Program, assign_registers
 
 FlatArray = NDArray[np.floating]
 

@@ -47,7 +47,7 @@ class AutoBackend:
     def __init__(self) -> None:
         self._cpu: Backend = NumPyBackend()
         self._gpu: Backend | None = None
-        self._is_final = False
+        self._is_settled = False
 
     def run(self, program: Program, groups: Sequence[ProgramArrays], scalars: Sequence[float]) -> None:
         """Run a program in place on each group; see `Backend.run`."""
@@ -65,11 +65,11 @@ class AutoBackend:
         return self._gpu
 
     def _select_cpu_backend(self, groups: Sequence[ProgramArrays]) -> None:
-        if self._is_final:
+        if self._is_settled:
             return
         elements = sum(arrays[0].size for arrays in groups)
         if is_worth_compiling(len(groups) * _SECONDS_PER_RUN + elements * _SECONDS_PER_ELEMENT):
-            self._is_final = True
+            self._is_settled = True
             with fork_lock, suppress(ImportError):  # without Numba, the NumPy backend remains
                 from mxtrain.optim.backends.numba_backend import NumbaBackend
 

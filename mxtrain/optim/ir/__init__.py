@@ -1,9 +1,8 @@
 """Intermediate representation of an update rule: symbols, traced programs and register assignment."""
 
-from mxtrain.optim.ir.program import Instruction, Operand, Program, Scalar
-from mxtrain.optim.ir.rule_program import GradientStage, gradient_program, update_program
+from mxtrain.optim.ir.program import Instruction, Operand, Program, Scalar, assign_registers
 from mxtrain.optim.ir.symbols import COMPARISONS, Symbol, absolute, maximum, minimum, sqrt, where
-from mxtrain.optim.ir.trace import trace
+from mxtrain.optim.ir.trace import GradientStage, gradient_program, trace, update_program
 
 __all__ = [
     "COMPARISONS",
@@ -14,6 +13,7 @@ __all__ = [
     "Scalar",
     "Symbol",
     "absolute",
+    "assign_registers",
     "gradient_program",
     "maximum",
     "minimum",

@@ -1,4 +1,4 @@
-"""Straight-line program of a traced rule, which every backend runs."""
+"""Straight-line program of a traced rule, and the assignment of its values to registers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,16 +7,17 @@ from math import sqrt
 from typing import Literal
 
 from mxtrain.names import display_name
+from mxtrain.optim.ir.symbols import COMPARISONS
 
 Space = Literal["array", "scalar", "value"]
 
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """What an instruction works on.
+    """Operand of an instruction.
 
-    `array` number i is the i-th input array as it was before the update, `scalar` number i is the i-th scalar of the
-    program, `value` number i is what instruction i computed. In what is printed they are `xi`, `si` and `ti`.
+    `array` number i is the i-th input array before the update, `scalar` number i is the i-th scalar of the program,
+    and `value` number i is the result of instruction i. A printed program names them `xi`, `si` and `ti`.
     """
 
     space: Space
@@ -31,7 +32,7 @@ _PREFIXES: dict[Space, str] = {"array": "x", "scalar": "s", "value": "t"}
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One operation on operands, rounded once; its outcome is the value that bears the instruction's number."""
+    """One operation on operands, rounded once; its result is the value with the number of the instruction."""
 
     operation: str
     operands: tuple[Operand, ...]
@@ -46,7 +47,7 @@ class Scalar:
     label: str | float | None = None
 
     def source(self) -> str:
-        """The scalar as a Python expression over the coefficients `c`."""
+        """Return the scalar as a Python expression of the coefficients `c`."""
         if self.operation == "input":
             return f"c[{self.label!r}]"
         if self.operation == "number":
@@ -77,15 +78,15 @@ _SCALAR_SOURCE = {
 class Program:
     """A straight-line program over arrays of one shape and dtype.
 
-    It holds no values of coefficients, so one program, compiled once, serves every η, λ or β. Programs are compared by
-    identity: each variant of a rule is traced once.
+    It contains no values of coefficients, so one program, compiled once, is used for every η, λ or β. Programs are
+    compared by identity: each gradient stage of a rule is traced once.
 
     Args:
-        name: what the program is called when printed or cached.
+        name: the name of the program in print and in caches.
         arrays: names of the input arrays.
-        scalars: what is computed on the host and rounded once to the arrays' dtype.
-        instructions: in the order in which they run.
-        outputs: for each array that changes, its number and the operand that it becomes.
+        scalars: scalars that are computed on the host and rounded once to the dtype of the arrays.
+        instructions: the instructions in the order in which they run.
+        outputs: for each array that changes, its number and the operand with its new value.
     """
 
     name: str
@@ -96,12 +97,12 @@ class Program:
 
     @property
     def written(self) -> tuple[int, ...]:
-        """The numbers of the arrays that change."""
+        """Numbers of the arrays that change."""
         return tuple(number for number, _ in self.outputs)
 
     @cached_property
     def evaluate_scalars(self) -> Callable[[Mapping[str, float]], tuple[float, ...]]:
-        """The function from coefficients by name to the scalars' values, in float64."""
+        """Function from coefficients by name to the values of the scalars, in float64."""
         expressions = "".join(f"{scalar.source()}, " for scalar in self.scalars)
         function: Callable[[Mapping[str, float]], tuple[float, ...]] = eval(
             f"lambda c: ({expressions})", {"sqrt": sqrt}
@@ -109,7 +110,7 @@ class Program:
         return function
 
     def __str__(self) -> str:
-        """The program as text, one instruction a line."""
+        """Return the program as text, one instruction on each line."""
         scalars = [f"  s{i} = {scalar}" for i, scalar in enumerate(self.scalars)]
         width = max(map(len, scalars), default=0)
         lines = [
@@ -128,7 +129,7 @@ _INFIX_SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "
 
 
 def format_operation(operation: str, operands: list[str]) -> str:
-    """An operation as mathematics writes it.
+    """Format an operation in mathematical notation.
 
     >>> format_operation("add", ["a", "b"]), format_operation("sqrt", ["a"])
     ('a + b', 'sqrt(a)')
@@ -138,3 +139,91 @@ def format_operation(operation: str, operands: list[str]) -> str:
     if operation == "negative":
         return f"-{operands[0]}"
     return f"{operation}({', '.join(operands)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Operation on registers, which are numbered: first the arrays, then the scalars, then scratch."""
+
+    operation: str
+    operands: tuple[int, ...]
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterAssignment:
+    """Steps of a program on registers.
+
+    Attributes:
+        steps: the operations in order.
+        scratch_kinds: for each scratch register, whether it holds truth values.
+    """
+
+    steps: tuple[Step, ...]
+    scratch_kinds: tuple[bool, ...]
+
+
+def assign_registers(program: Program) -> RegisterAssignment:
+    """Assign a register to every value of a program, with as little scratch memory as possible.
+
+    The new content of an array is written directly into that array if no later instruction reads its old content;
+    otherwise it is stored in scratch and copied at the end. A scratch register is free again after the last
+    instruction that reads it.
+    """
+    return _RegisterAllocator(program).assign()
+
+
+class _RegisterAllocator:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.last_use = _last_uses(program)
+        self.register_of: dict[Operand, int] = {}
+        self.scratch_kinds: list[bool] = []
+        self.free: list[int] = []
+        self.first_scratch = len(program.arrays) + len(program.scalars)
+        self.output_arrays = {operand: number for number, operand in program.outputs if operand.space == "value"}
+
+    def assign(self) -> RegisterAssignment:
+        steps = [self._step(number) for number in range(len(self.program.instructions))]
+        copies = [
+            Step("copy", (self._register(value),), array)
+            for array, value in self.program.outputs
+            if self._register(value) != array
+        ]
+        return RegisterAssignment((*steps, *copies), tuple(self.scratch_kinds))
+
+    def _step(self, number: int) -> Step:
+        instruction = self.program.instructions[number]
+        value = Operand("value", number)
+        operands = tuple(map(self._register, instruction.operands))
+        for operand in dict.fromkeys(instruction.operands):
+            if self.last_use[operand] == number and self._register(operand) >= self.first_scratch:
+                self.free.append(self._register(operand))
+        self.register_of[value] = self._target(value, number)
+        return Step(instruction.operation, operands, self.register_of[value])
+
+    def _target(self, value: Operand, number: int) -> int:
+        array = self.output_arrays.get(value)
+        if array is not None and self.last_use.get(Operand("array", array), -1) <= number:
+            return array
+        holds_truth = self.program.instructions[number].operation in COMPARISONS
+        for register in self.free:
+            if self.scratch_kinds[register - self.first_scratch] == holds_truth:
+                self.free.remove(register)
+                return register
+        self.scratch_kinds.append(holds_truth)
+        return self.first_scratch + len(self.scratch_kinds) - 1
+
+    def _register(self, operand: Operand) -> int:
+        match operand.space:
+            case "array":
+                return operand.number
+            case "scalar":
+                return len(self.program.arrays) + operand.number
+        return self.register_of[operand]
+
+
+def _last_uses(program: Program) -> dict[Operand, int]:
+    """Return the last instruction that reads each operand; outputs are read after all instructions."""
+    uses = {each: i for i, step in enumerate(program.instructions) for each in step.operands}
+    return uses | {value: len(program.instructions) for _, value in program.outputs}

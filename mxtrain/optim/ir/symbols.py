@@ -2,7 +2,7 @@
 
 A rule's `update` is called once with symbols in place of arrays and scalars. Arithmetic on a symbol computes nothing:
 it returns another symbol that stores the operation and its operands. The functions below do the same for symbols, and
-compute for NumPy and CuPy arrays, so one `update` can be traced, and can be called on arrays as well.
+compute the result for NumPy and CuPy arrays, so that an `update` can be traced and can also be called on arrays.
 """
 
 from __future__ import annotations
@@ -14,23 +14,27 @@ import numpy as np
 from mxtrain.errors import TraceError
 
 COMPARISONS: Final = ("less", "less_equal")
-"""The operations whose outcome is a truth value."""
+"""Operations whose result is a truth value."""
 BINARY: Final = ("add", "subtract", "multiply", "divide", "maximum", "minimum", *COMPARISONS)
 UNARY: Final = ("negative", "sqrt", "absolute")
 OPERATIONS: Final = (*BINARY, *UNARY, "where")
 
 
 class Symbol:
-    """A value that is not known yet: an input (`operation` is "input"), a number, or an operation on other symbols.
+    """Symbolic value: an input (`operation` is "input"), a number, or an operation on other symbols.
 
-    `is_array` tells what varies from element to element from what is one scalar for the whole update. `is_condition`
-    marks the outcome of a comparison, of which only `where` can make use.
+    Attributes:
+        operation: the name of the operation.
+        operands: the symbols that it uses.
+        label: the name of an input, or the value of a number.
+        is_array: whether the value differs between elements, unlike a scalar of the whole update.
+        is_condition: whether the value is the result of a comparison, which only `where` accepts.
     """
 
     is_array: bool
     is_condition: bool
     __slots__ = ("is_array", "is_condition", "label", "operands", "operation")
-    __array_ufunc__ = None  # a NumPy scalar on the left hands the operation to the symbol
+    __array_ufunc__ = None  # makes a NumPy scalar on the left defer to the symbol
     __hash__ = object.__hash__
 
     def __init__(
@@ -89,28 +93,28 @@ class Symbol:
 
     def __pow__(self, other: Any) -> Symbol:
         raise TraceError(
-            "a rule's update has no power: write x * x, or sqrt(x); powers of scalars go into coefficients"
+            "a rule's update cannot use powers: write x * x or sqrt(x); powers of scalars belong in coefficients"
         )
 
     def __bool__(self) -> bool:
         raise TraceError(
             "a rule's update cannot branch on a value: it is traced once for all elements; "
-            "use where(condition, a, b) in the place of if, and, or, not, min and max"
+            "use where(condition, a, b) in place of if, and, or, not, min and max"
         )
 
     def __float__(self) -> float:
-        raise TraceError("a rule's update cannot turn a value into a number: it is traced before there are numbers")
+        raise TraceError("a rule's update cannot convert a value to a number: it is traced without values")
 
     def __repr__(self) -> str:
         return f"<{self.label if self.label is not None else self.operation}>"
 
 
 def record_operation(operation: str, *operands: Any) -> Symbol:
-    """The symbol of an operation; numbers among the operands become constants."""
+    """Return the symbol of an operation; numbers among the operands become constants."""
     symbols = tuple(_to_symbol(operand) for operand in operands)
     conditions = symbols[1:] if operation == "where" else symbols
     if any(symbol.is_condition for symbol in conditions):
-        raise TraceError("the outcome of a comparison can only be the condition of where(condition, a, b)")
+        raise TraceError("the result of a comparison can only be the condition of where(condition, a, b)")
     if operation == "where" and not symbols[0].is_condition:
         raise TraceError("where(condition, a, b) needs a comparison, such as a < b, as its condition")
     return Symbol(operation, symbols)
@@ -120,17 +124,17 @@ def _to_symbol(operand: Any) -> Symbol:
     if isinstance(operand, Symbol):
         return operand
     if isinstance(operand, bool) or not isinstance(operand, int | float):
-        raise TraceError(f"a rule's update can hold symbols and numbers, got {operand!r}")
+        raise TraceError(f"a rule's update can use symbols and numbers, got {operand!r}")
     return Symbol("number", label=float(operand))
 
 
 def input_array(name: str) -> Symbol:
-    """The symbol of an array: the weight, the gradient or a slot."""
+    """Return the symbol of an array: the weight, the gradient or a slot."""
     return Symbol("input", label=name, is_array=True)
 
 
 def input_scalar(name: str) -> Symbol:
-    """The symbol of a coefficient."""
+    """Return the symbol of a coefficient."""
     return Symbol("input", label=name)
 
 
@@ -141,25 +145,25 @@ def _record_or_compute(operation: str, *operands: Any) -> Any:
 
 
 def sqrt(x: Any) -> Any:
-    """The square root, correctly rounded."""
+    """Return the square root, correctly rounded."""
     return _record_or_compute("sqrt", x)
 
 
 def absolute(x: Any) -> Any:
-    """The absolute value; the sign of a zero or a NaN is cleared too."""
+    """Return the absolute value; the sign of a zero or a NaN is cleared too."""
     return _record_or_compute("absolute", x)
 
 
 def maximum(a: Any, b: Any) -> Any:
-    """The larger of two values; NaN where either is NaN. Of two zeros of different sign, either one."""
+    """Return the larger of two values; NaN if either is NaN. Of two zeros of different sign, either one."""
     return _record_or_compute("maximum", a, b)
 
 
 def minimum(a: Any, b: Any) -> Any:
-    """The smaller of two values; NaN where either is NaN. Of two zeros of different sign, either one."""
+    """Return the smaller of two values; NaN if either is NaN. Of two zeros of different sign, either one."""
     return _record_or_compute("minimum", a, b)
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
-    """`a` where the condition holds, `b` elsewhere; both are computed."""
+    """Return `a` where the condition is true and `b` elsewhere; both are computed."""
     return _record_or_compute("where", condition, a, b)

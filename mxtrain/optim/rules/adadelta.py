@@ -1,4 +1,4 @@
-"""AdaDelta: the ratio of two running averages takes the place of a learning rate."""
+"""AdaDelta: steps from the ratio of two running averages."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -9,15 +9,15 @@ from mxtrain.types import NonNegative, OpenUnit, Positive, Stability
 
 
 class AdaDelta(Rule):
-    """AdaDelta: the ratio of two running averages takes the place of a learning rate.
+    """AdaDelta: steps from the ratio of two running averages.
 
     Slots `x`, `Δ`: `x ← ρ·x + (1-ρ)·(g⊙g)`, `u = (g⊙√(Δ+ϵ)) / √(x+ϵ)`, `W ← W + (-η)·u`,
     `Δ ← ρ·Δ + (1-ρ)·(u⊙u)`.
 
     Args:
-        η: factor on the step, above 0; the paper has none, which is 1.
+        η: factor of the step, above 0; the paper has no such factor, which corresponds to 1.
         ρ: decay of both averages, above 0 and below 1.
-        ϵ: stability term, above 0; inside both square roots, and what the first steps grow from.
+        ϵ: stability term, above 0; inside both square roots; it sets the size of the first steps.
         λ: weight decay, on by default, at least 0.
         clip, scale, η_sched, groups: as for every rule.
 

@@ -1,4 +1,4 @@
-"""AdaGrad: each weight's steps shrink with the gradients it has seen."""
+"""AdaGrad: steps that shrink with the sum of the squared gradients of each weight."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -9,7 +9,7 @@ from mxtrain.types import NonNegative, Positive, Stability
 
 
 class AdaGrad(Rule):
-    """AdaGrad: each weight's steps shrink with the gradients it has seen.
+    """AdaGrad: steps that shrink with the sum of the squared gradients of each weight.
 
     Slot `x`: `x ← x + g⊙g`, `W ← W + ((-η)·g) / √(x + ϵ)`.
 

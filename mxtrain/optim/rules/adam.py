@@ -1,4 +1,4 @@
-"""Adam: steps of a size that first and second moments of the gradient set."""
+"""Adam: steps scaled by estimates of the first and second moments of the gradient."""
 
 from collections.abc import Mapping
 from math import sqrt as scalar_sqrt
@@ -10,7 +10,7 @@ from mxtrain.types import Decay, NonNegative, Positive, Stability
 
 
 class Adam(Rule):
-    """Adam: steps of a size that first and second moments of the gradient set.
+    """Adam: steps scaled by estimates of the first and second moments of the gradient.
 
     Slots `m`, `v`; scalar `a = √(1-β2ᵗ) / (1-β1ᵗ)`:
     `m ← β1·m + (1-β1)·g`, `v ← β2·v + (1-β2)·(g⊙g)`, `W ← W + ((-η·a)·m) / (√v + ϵ)`.
@@ -23,7 +23,7 @@ class Adam(Rule):
         β1: decay of the first moment, at least 0 and below 1.
         β2: decay of the second moment, at least 0 and below 1.
         ϵ: stability term, above 0.
-        λ: weight decay, on by default, at least 0; added to the gradient (L2), not decoupled as AdamW's.
+        λ: weight decay, on by default, at least 0; added to the gradient (L2), not decoupled as in AdamW.
         clip, scale, η_sched, groups: as for every rule.
 
     Example:

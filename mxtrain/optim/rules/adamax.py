@@ -1,4 +1,4 @@
-"""AdaMax: Adam with the infinity norm in the place of the second moment."""
+"""AdaMax: Adam with the infinity norm in place of the second moment."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -9,7 +9,7 @@ from mxtrain.types import Decay, NonNegative, Positive, Stability
 
 
 class AdaMax(Rule):
-    """AdaMax: Adam with the infinity norm in the place of the second moment.
+    """AdaMax: Adam with the infinity norm in place of the second moment.
 
     Slots `m`, `u`: `m ← β1·m + (1-β1)·g`, `u ← max(β2·u, |g|)`, `W ← W + ((-η/(1-β1ᵗ))·m) / (u + ϵ)`.
 

@@ -1,4 +1,4 @@
-"""AdamW: Adam whose weight decay stands beside the gradient, not in it."""
+"""AdamW: Adam with weight decay that is decoupled from the gradient."""
 
 from collections.abc import Mapping
 from math import sqrt as scalar_sqrt
@@ -10,22 +10,22 @@ from mxtrain.types import SMALLEST_NORMAL, Decay, NonNegative, Positive, Stabili
 
 
 class AdamW(Rule):
-    """AdamW: Adam whose weight decay stands beside the gradient, not in it.
+    """AdamW: Adam with weight decay that is decoupled from the gradient.
 
     Slots `m`, `v`; scalars `r = √(1-β2ᵗ)`, `a = r / (1-β1ᵗ)`:
     `m ← β1·m + (1-β1)·g`, `v ← β2·v + (1-β2)·(g⊙g)`, `W ← W + ((-η·λ)·W + ((-η·a)·m) / (√v + ϵ·r))`.
 
     That is `W - η·λ·W - η·m̂ / (√v̂ + ϵ)` with `m̂ = m/(1-β1ᵗ)`, `v̂ = v/(1-β2ᵗ)`, as PyTorch documents it: the decay is
-    η times λ times the weight before the update, it follows the schedule of η, and neither `scale` nor `clip` nor the
-    root touches it. It is added to the step before both are added to the weight, because a factor `1 - η·λ` is so near
+    η times λ times the weight before the update, it follows the schedule of η, and it is independent of `scale`, `clip`
+    and the root. It is added to the step before both are added to the weight, because a factor `1 - η·λ` is so close
     to 1 that float32 would keep few digits of λ.
 
     Args:
         η: learning rate, above 0.
         β1: decay of the first moment, at least 0 and below 1.
         β2: decay of the second moment, at least 0 and below 1.
-        ϵ: stability term, above 0; added to the root of the corrected `v`, unlike Adam's.
-        λ: weight decay, on by default, at least 0; decoupled: each update takes the share `η·λ` off the weight.
+        ϵ: stability term, above 0; added to the root of the corrected `v`, unlike in Adam.
+        λ: weight decay, on by default, at least 0; decoupled: each update subtracts `η·λ` times the weight.
         clip, scale, η_sched, groups: as for every rule.
 
     Example:
@@ -36,7 +36,7 @@ class AdamW(Rule):
         array([0.85, 0.85], dtype=float32)
 
     Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (ICLR 2019), arXiv:1711.05101, Algorithm 2;
-    with η for both its α and its schedule multiplier, as in `torch.optim.AdamW`.
+    where η is both its α and its schedule multiplier, as in `torch.optim.AdamW`.
     """
 
     slots: ClassVar = ("m", "v")
@@ -49,7 +49,7 @@ class AdamW(Rule):
     λ: NonNegative = 0.01
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """`r = √(1-β2ᵗ)`: `step = -η·r / (1-β1ᵗ)`, `floor = ϵ·r`, `decay = -η·λ`; float32 never makes `floor` 0."""
+        """`r = √(1-β2ᵗ)`: `step = -η·r / (1-β1ᵗ)`, `floor = ϵ·r`, `decay = -η·λ`; `floor` is not 0 in float32."""
         t, η = time.update, self.learning_rate_at(time)
         r = scalar_sqrt(1 - self.β2**t)
         return {"step": -η * (r / (1 - self.β1**t)), "floor": max(self.ϵ * r, SMALLEST_NORMAL), "decay": -η * self.λ}

@@ -1,5 +1,4 @@
-"""Base class of all update rules: shared fields, parameter groups, the learning-rate schedule and the gradient
-stage."""
+"""Base class of update rules: shared fields, parameter groups, the learning-rate schedule and the gradient stage."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -15,13 +14,13 @@ from mxtrain.types import SMALLEST_NORMAL, Config, Finite, NonNegative, Positive
 
 
 class Group(Config):
-    """Settings of some parameters that differ from their rule's; what is left out is the rule's.
+    """Settings of a parameter group, which override those of the rule.
 
-    In `Rule.groups` it stands under a pattern of the parameters' names: `W1` is one, `b*` are all that begin with b;
-    `?` stands for one character, `[12]` for one of these. Of several patterns that fit a name the first holds.
+    The key of a group in `Rule.groups` is a pattern of parameter names: `W1` matches one name, and `b*` all names that
+    begin with b; `?` matches one character, and `[12]` one of the two. A parameter is in the first group that matches.
 
     Args:
-        η: learning rate, at least 0; the rule's schedule is followed from here. 0 leaves the parameters as they are.
+        η: learning rate, at least 0, also as the base value of the rule's schedule; 0 leaves the parameters unchanged.
         λ: weight decay, at least 0.
 
     Example:
@@ -33,7 +32,7 @@ class Group(Config):
         (array([0.5, 0.5], dtype=float32), array([1., 1.], dtype=float32))
 
     Source: the parameter groups of `torch.optim.Optimizer`; `set_lr_mult` and `set_wd_mult` of MXNet's optimizers,
-    which multiply instead.
+    which are factors.
     """
 
     η: NonNegative | None = None
@@ -41,7 +40,7 @@ class Group(Config):
 
 
 _MAX_NAMES = 8
-"""So many names stand in a message."""
+"""Names that a message lists at most."""
 
 
 class Time(NamedTuple):
@@ -81,28 +80,27 @@ class ScheduledValue(float):
 
 
 class Rule(Config, ABC):
-    """An update rule: its validated config, and its arithmetic written once.
+    """Update rule: its validated config, and its arithmetic, written once.
 
-    A rule is data and two functions. `coefficients` is evaluated on the host in float64, once per update; `update` is
-    written element by element and is traced into the program that every backend runs.
+    A rule consists of data and two functions. `coefficients` is evaluated on the host in float64, once per update;
+    `update` describes one element, and is traced into the program that every backend runs.
 
     Args:
         η: learning rate, above 0.
-        λ: weight decay, at least 0: `λ·W` is added to the gradient, save by a rule whose decay is decoupled from it.
-        clip: bound on each element of the gradient, at least 0; 0 means none.
-        scale: factor on the gradient, any finite number; 0 means unset, and `fit` sets it to `1/batch_size`, or to one
+        λ: weight decay, at least 0: `λ·W` is added to the gradient, except by rules with decoupled decay.
+        clip: bound on each element of the gradient, at least 0; 0 means no clipping.
+        scale: factor of the gradient, any finite number; 0 means unset, and `fit` sets it to `1/batch_size`, or to one
             over the number of training samples if there are fewer.
-        η_sched: schedule of the learning rate; where set, it overrides the fixed η.
-        groups: settings of some parameters that differ from these, by patterns of their names, such as `b*`; the first
-            that fits holds.
+        η_sched: learning-rate schedule; if set, it overrides the fixed η.
+        groups: settings of parameter groups, by patterns of parameter names, such as `b*`; the first match applies.
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
-    """The arrays a rule keeps for each weight: zeros at first, of the weight's shape and dtype."""
+    """Names of the arrays that are stored for each weight: zeros at first, of the weight's shape and dtype."""
     scalar_slots: ClassVar[Mapping[str, float]] = {}
-    """The numbers a rule keeps for each weight, and what they are at first."""
+    """Names and first values of the numbers that are stored for each weight."""
     decoupled: ClassVar[bool] = False
-    """Whether the rule's own arithmetic decays the weight; the gradient stage then leaves λ alone."""
+    """Whether `update` decays the weight itself; the gradient stage then ignores λ."""
 
     kind: str
     η: Positive
@@ -117,7 +115,7 @@ class Rule(Config, ABC):
 
     @model_validator(mode="after")
     def _check_clip_is_normal(self) -> Self:
-        # Zero has two signs, and which one a minimum of both returns is nobody's promise: no bound may become it.
+        # Backends may return either of two zeros of different sign, so no bound may be rounded to zero.
         if 0 < self.clip < SMALLEST_NORMAL:
             raise field_error(
                 "clip", f"must be 0 or at least {SMALLEST_NORMAL}, the smallest normal float32, got {self.clip}"
@@ -126,55 +124,59 @@ class Rule(Config, ABC):
 
     @abstractmethod
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """The scalars of one update, in float64; a name that is a scalar slot is that slot's new value."""
+        """Return the scalars of one update, in float64; the name of a scalar slot gives its new value."""
 
     def active_slots(self) -> tuple[str, ...]:
-        """The slots that this rule, with these values, really keeps."""
+        """Return the names of the slots that the rule needs with these values."""
         return self.slots
 
     def with_settings(self, group: Group) -> Self:
-        """The rule as it is for the parameters of a group."""
-        own = {name: value for name in Group.model_fields if (value := getattr(group, name)) is not None}
+        """Return the rule with the settings of a parameter group."""
+        settings = {name: value for name in Group.model_fields if (value := getattr(group, name)) is not None}
         if group.η is not None and self.η_sched is not None:
-            own["η_sched"] = self.η_sched.model_copy(update={"η": None})  # the schedule has the group's to begin from
-        return self.model_copy(update=own | {"groups": {}})
+            settings["η_sched"] = self.η_sched.model_copy(update={"η": None})  # its base value is the group's η
+        return self.model_copy(update=settings | {"groups": {}})
 
     def for_run(self, epochs: int, batches: int) -> Self:
-        """Return the rule for a run of so many epochs of so many batches, with the length of its schedule resolved.
+        """Return the rule with the length of its schedule resolved for a run.
+
+        Args:
+            epochs: the number of epochs.
+            batches: the number of batches in an epoch.
 
         Raises:
-            ConfigError: the schedule does not fit into the run.
+            ConfigError: the warm-up takes the whole run.
         """
         if self.η_sched is None or self.η_sched.run_length is None:
             return self
         return self.model_copy(update={"η_sched": self.η_sched.for_run(epochs, batches)})
 
     def group_of(self, name: str) -> str | None:
-        """The pattern of the group that a parameter is in: the first that fits; None for none."""
+        """Return the pattern of a parameter's group, the first that matches; None if none does."""
         return next((pattern for pattern in self.groups if fnmatchcase(name, pattern)), None)
 
     def unused_groups(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
-        """The patterns of groups that hold for none of these names of parameters, and why."""
-        held = {self.group_of(name) for name in names}
+        """Yield the patterns of groups that contain none of these parameters, each with the reason."""
+        used = {self.group_of(name) for name in names}
         for pattern in self.groups:
-            if pattern in held:
+            if pattern in used:
                 continue
-            fitting = [name for name in names if fnmatchcase(name, pattern)]
-            if fitting:
-                yield pattern, f"never holds, as patterns before it fit {_first_names(fitting)}; put it before them"
+            matches = [name for name in names if fnmatchcase(name, pattern)]
+            if matches:
+                yield pattern, f"never applies, as earlier patterns match {_first_names(matches)}; move it before them"
             else:
-                yield pattern, f"fits no parameter; there are {_first_names(names)}"
+                yield pattern, f"matches no parameter; the parameters are {_first_names(names)}"
 
     def __hash__(self) -> int:
         return hash((type(self), *(self.__dict__ | {"groups": frozenset(self.groups.items())}).values()))
 
     @property
     def gradient_stage(self) -> GradientStage:
-        """Which steps of the gradient stage these values ask for."""
+        """Steps of the gradient stage that these values need."""
         return GradientStage(scales=self.scale != 0, clips=self.clip > 0, decays=self.λ > 0 and not self.decoupled)
 
     def program(self) -> Program:
-        """The traced program of one update with these slots and this gradient stage."""
+        """Return the traced program of one update with these slots and this gradient stage."""
         return update_program(self.kind, type(self).update, self.active_slots(), self.gradient_stage)
 
     def learning_rate_at(self, time: Time) -> float:

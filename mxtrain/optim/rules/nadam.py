@@ -1,4 +1,4 @@
-"""Nadam: Adam with Nesterov's look-ahead and a schedule of momentum."""
+"""Nadam: Adam with Nesterov momentum and a momentum schedule."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
@@ -14,21 +14,21 @@ _DEFAULT_SCHEDULE = momentum.Nadam()
 
 
 class Nadam(Rule):
-    """Nadam: Adam with Nesterov's look-ahead and a schedule of momentum.
+    """Nadam: Adam with Nesterov momentum and a momentum schedule.
 
-    Slots `m`, `n`, and the scalar slot `Π`, 1 at the start; `μₜ`, `μₜ₊₁` from the momentum schedule:
+    Slots `m`, `n`, and the scalar slot `Π`, 1 at first; `μₜ`, `μₜ₊₁` are values of the momentum schedule:
     `Π ← Π·μₜ`, `Π' = Π·μₜ₊₁`; `ĝ = g/(1-Π)`, `m ← β1·m + (1-β1)·g`, `m̂ = m/(1-Π')`,
     `n ← β2·n + (1-β2)·(g⊙g)`, `n̂ = n/(1-β2ᵗ)`, `m̄ = (1-μₜ)·ĝ + μₜ₊₁·m̂`, `W ← W + ((-η)·m̄) / (√n̂ + ϵ)`.
 
-    Π depends on the history of the schedule, so it is kept, and saved, with the slots.
+    Π depends on all earlier values of the schedule, so it is stored and saved with the slots.
 
     Args:
         η: learning rate, above 0.
-        β1: decay of the first moment, at least 0 and below 1; also what the schedule of momentum starts from.
+        β1: decay of the first moment, at least 0 and below 1; also the base value of the momentum schedule.
         β2: decay of the second moment, at least 0 and below 1.
         ϵ: stability term, above 0.
         λ: weight decay, on by default, at least 0.
-        μ_sched: schedule of momentum; left out, `nadam` with μ = β1. Its values must stay below 1.
+        μ_sched: momentum schedule, with values below 1; the default is `nadam` with μ = β1.
         clip, scale, η_sched, groups: as for every rule.
 
     Example:
@@ -58,7 +58,7 @@ class Nadam(Rule):
         return self
 
     def momentum_at(self, iteration: int) -> float:
-        """μ at an iteration: the schedule's value; where there is none, that of `nadam` with μ = β1."""
+        """Return μ at an iteration: the value of the schedule, or of `nadam` with μ = β1 without a schedule."""
         return (self.μ_sched or _DEFAULT_SCHEDULE).value(iteration, self.β1)
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""RMSProp: the gradient over a running root mean square of itself."""
+"""RMSProp: the gradient divided by its running root mean square."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -9,13 +9,13 @@ from mxtrain.types import NonNegative, OpenUnit, Positive, Stability
 
 
 class RMSProp(Rule):
-    """RMSProp: the gradient over a running root mean square of itself.
+    """RMSProp: the gradient divided by its running root mean square.
 
     Slot `s`: `s ← ρ·s + (1-ρ)·(g⊙g)`, `W ← W + ((-η)·g) / √(s + ϵ)`.
 
     Args:
-        η: learning rate, above 0. The default, 0.1, is the one that MXNet.jl's page states, and is
-            large; 0.001 is a common choice.
+        η: learning rate, above 0. The default, 0.1, is that of MXNet.jl's documentation, and is large; 0.001 is a
+            common choice.
         ρ: decay of the mean square, above 0 and below 1.
         ϵ: stability term, above 0; inside the square root.
         λ: weight decay, on by default, at least 0.

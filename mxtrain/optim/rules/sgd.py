@@ -18,9 +18,9 @@ class SGD(Rule):
 
     Args:
         η: learning rate, above 0.
-        μ: momentum, at least 0; 0 means none, and then no slot is kept.
+        μ: momentum, at least 0; with 0 there is no momentum and no slot.
         λ: weight decay, on by default, at least 0.
-        μ_sched: schedule of momentum (`null`, `fixed`, `nadam`); where set, it overrides the fixed μ.
+        μ_sched: momentum schedule (`null`, `fixed`, `nadam`); if set, it overrides the fixed μ.
         clip, scale, η_sched, groups: as for every rule.
 
     Example:
@@ -48,7 +48,7 @@ class SGD(Rule):
         return self
 
     def active_slots(self) -> tuple[str, ...]:
-        """`v` where there is momentum, nothing otherwise."""
+        """Return `v` with momentum, and no slots without."""
         match self.μ_sched:
             case None:
                 has_momentum = self.μ > 0
@@ -61,22 +61,22 @@ class SGD(Rule):
         return self.slots if has_momentum else ()
 
     def momentum_at(self, iteration: int) -> float:
-        """μ at an iteration: the schedule's value where there is a schedule, the fixed value otherwise.
+        """Return μ at an iteration: the value of the schedule, or the fixed value without a schedule.
 
-        The nadam schedule starts from its own default where SGD has no μ of its own, that is, where μ is 0.
+        With μ = 0, the `nadam` schedule uses its own default.
         """
         if self.μ_sched is None:
             return self.μ
-        no_base = self.μ == 0 and isinstance(self.μ_sched, momentum.Nadam)
-        return self.μ_sched.value(iteration, None if no_base else self.μ)
+        has_no_base = self.μ == 0 and isinstance(self.μ_sched, momentum.Nadam)
+        return self.μ_sched.value(iteration, None if has_no_base else self.μ)
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """`step = -η`, and `μ`, the momentum of this iteration."""
+        """`step = -η`, and the momentum `μ` of this iteration."""
         return {"step": -self.learning_rate_at(time), "μ": self.momentum_at(time.iteration)}
 
     @staticmethod
     def update(W: Any, g: Any, v: Any = None, *, step: Any, μ: Any) -> tuple[Any, ...]:
-        """One update; without the slot `v`, without momentum."""
+        """One update; without momentum there is no slot `v`."""
         if v is None:
             return (W + step * g,)
         v = μ * v + step * g

@@ -1,4 +1,4 @@
-"""Schedules of the learning rate and of momentum; each is an object with `value(t)`."""
+"""Learning-rate and momentum schedules: objects with a method `value(t)`."""
 
 from mxtrain.optim.schedules import learning_rate, momentum
 from mxtrain.optim.schedules.base import Schedule

@@ -6,18 +6,18 @@ from mxtrain.types import Config
 
 
 class Schedule(Config, ABC):
-    """A pure function of time. It holds no counter, so a resumed run continues exactly.
+    """Pure function of time. It has no counter, so a resumed run continues exactly.
 
-    Where a schedule's base value, the one that it starts from, is left out, the optimizer hands its own over.
+    If a schedule has no base value of its own, the value of the optimizer is used.
     """
 
     @abstractmethod
     def value(self, t: float, base: float | None = None) -> float:
-        """The scheduled value at time `t`; `base` stands in where the schedule's own base value is left out."""
+        """Return the scheduled value at time `t`; `base` is used if the schedule has no base value of its own."""
 
 
 def base_value(schedule: Schedule, field: str, default: float | None) -> float:
-    """The value that a schedule starts from: its own field's, or else the one handed over.
+    """Return the base value of a schedule: the value of its field, or the default.
 
     Raises:
         ValueError: there is neither.

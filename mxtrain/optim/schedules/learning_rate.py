@@ -1,4 +1,4 @@
-"""Learning-rate schedules: pure functions of how much of a run is finished.
+"""Learning-rate schedules: pure functions of the number of finished epochs or iterations.
 
 To add a schedule, write its class here and add its name to `__all__`.
 
@@ -37,7 +37,7 @@ _RUN_PATTERN = re.compile(r"run(?:/([1-9]\d{0,8}))?")
 
 @dataclass(frozen=True, slots=True)
 class _RunLengthBounds(Bounds):
-    """A count, or `run`, the length of the run, or `run/N`, the N-th part of it."""
+    """A count, or `run` for the length of the run, or `run/N` for one N-th of it."""
 
     def __str__(self) -> str:
         return f"{Bounds.__str__(self)}, run or run/N"
@@ -60,7 +60,7 @@ RunLength = Annotated[int | str, _RunLengthBounds(ge=1, whole=True, ceiling=2**3
 
 
 def resolve_length(length: int | str, run: int) -> int:
-    """Return a length as a number, in a run of `run` epochs or iterations; a part is rounded up.
+    """Return a length as a number, in a run of `run` epochs or iterations; a fraction is rounded up.
 
     >>> resolve_length(7, 20), resolve_length("run", 20), resolve_length("run/3", 20)
     (7, 20, 7)
@@ -76,15 +76,16 @@ Per = Literal["epoch", "iteration"]
 
 
 class RateSchedule(Schedule):
-    """What all schedules of the learning rate have in common: a linear warm-up, after which each takes its course.
+    """Base class of learning-rate schedules, with a linear warm-up.
 
-    `value(t) = η·(t + 1) / (warmup + 1)` while `t < warmup`; after that a schedule counts from 0: what its formula
-    calls `t` is `t - warmup`. So the warm-up begins above 0, and has reached η when it is finished.
+    `value(t) = η·(t + 1) / (warmup + 1)` while `t < warmup`; in the formulas of the schedules, `t` counts from the end
+    of the warm-up. The warm-up starts above 0, and reaches η at its end.
 
     Args:
-        η: the learning rate that the warm-up reaches, above 0; left out, the optimizer's own.
-        per: what `t` and `warmup` count, finished epochs or finished iterations.
-        warmup: how many of these η rises for, in equal steps, before all else; at least 0, which means none.
+        η: learning rate at the end of the warm-up, above 0; the default is that of the optimizer.
+        per: unit of `t` and `warmup`: finished epochs or finished iterations.
+        warmup: number of epochs or iterations of the warm-up, in which η rises in equal steps; at least 0, which means
+            no warm-up.
 
     Example:
         >>> [round(Cosine(η=0.1, T=2, warmup=3).value(t), 3) for t in range(7)]
@@ -100,12 +101,16 @@ class RateSchedule(Schedule):
 
     @property
     def run_length(self) -> str | None:
-        """`run` or `run/N`, if the schedule's T follows the length of the run."""
+        """`run` or `run/N` if T depends on the length of the run; None otherwise."""
         T = getattr(self, "T", None)
         return T if isinstance(T, str) else None
 
     def for_run(self, epochs: int, batches: int) -> Self:
-        """Return the schedule for a run of so many epochs of so many batches, with T as a number.
+        """Return the schedule with T as a number, for a run.
+
+        Args:
+            epochs: the number of epochs.
+            batches: the number of batches in an epoch.
 
         Raises:
             ConfigError: the warm-up takes the whole run.
@@ -122,13 +127,13 @@ class RateSchedule(Schedule):
 
     @final
     def value(self, t: float, base: float | None = None) -> float:
-        """The learning rate once `t` epochs or iterations are finished."""
+        """Return the learning rate after `t` finished epochs or iterations."""
         η = base_value(self, "η", base)
         return η * ((t + 1) / (self.warmup + 1)) if t < self.warmup else self.after_warmup(η, t - self.warmup)
 
     @abstractmethod
     def after_warmup(self, η: float, t: float) -> float:
-        """The learning rate `t` epochs or iterations after the warm-up, where it was `η`."""
+        """Return the learning rate `t` epochs or iterations after the warm-up, which ends at `η`."""
 
 
 def _numeric_length(schedule: RateSchedule, T: int | str) -> int:
@@ -136,16 +141,16 @@ def _numeric_length(schedule: RateSchedule, T: int | str) -> int:
         return T
     name = type(schedule).__name__
     raise ValueError(
-        f"{name}.value needs a number: T is {T!r}, and the length of the run is not known here; "
+        f"{name}.value needs a number: T is {T!r}, and the length of the run is unknown; "
         f"give a number, as in {name}(T=20), or call for_run(epochs, batches)"
     )
 
 
 class Fixed(RateSchedule):
-    """The same learning rate all along: `value(t) = η`.
+    """Constant learning rate: `value(t) = η`.
 
     Args:
-        η: the learning rate, above 0; left out, the optimizer's own.
+        η: learning rate, above 0; the default is that of the optimizer.
         per, warmup: as for every schedule.
 
     Example:
@@ -164,8 +169,8 @@ class Exp(RateSchedule):
     """Exponential decay: `value(t) = η·γᵗ`.
 
     Args:
-        η: the learning rate at `t = 0`, above 0; left out, the optimizer's own.
-        γ: the factor of each step, above 0 and below 1.
+        η: learning rate at `t = 0`, above 0; the default is that of the optimizer.
+        γ: factor of each epoch or iteration, above 0 and below 1.
         per, warmup: as for every schedule.
 
     Example:
@@ -185,9 +190,9 @@ class Inv(RateSchedule):
     """Inverse-power decay: `value(t) = η·(1 + γ·t)^(-p)`.
 
     Args:
-        η: the learning rate at `t = 0`, above 0; left out, the optimizer's own.
-        γ: how soon the decay sets in, above 0 and below 1.
-        p: the power, at least 0.
+        η: learning rate at `t = 0`, above 0; the default is that of the optimizer.
+        γ: rate of the decay, above 0 and below 1.
+        p: exponent, at least 0.
         per, warmup: as for every schedule.
 
     Example:
@@ -205,13 +210,13 @@ class Inv(RateSchedule):
 
 
 class Cosine(RateSchedule):
-    """Half a cosine: `value(t) = η·(s + α·(1-s))` with `s = (1 + cos(π·t/T)) / 2`, and `η·α` from `t = T` on.
+    """Cosine annealing: `value(t) = η·(s + α·(1-s))` with `s = (1 + cos(π·t/T)) / 2`, and `η·α` from `t = T` on.
 
     Args:
-        η: the learning rate at `t = 0`, above 0; left out, the optimizer's own.
-        T: how many epochs or iterations the fall takes, at least 1, in addition to the warm-up. Or `run`, the rest of
-            the run after the warm-up, so that the fall ends with the run; or `run/N`, the N-th part of that.
-        α: the share of η that is left at the end, from 0 to 1.
+        η: learning rate at `t = 0`, above 0; the default is that of the optimizer.
+        T: number of epochs or iterations of the decay, at least 1, not counting the warm-up; or `run` for the rest of
+            the run after the warm-up, or `run/N` for one N-th of it.
+        α: fraction of η at the end, from 0 to 1.
         per, warmup: as for every schedule.
 
     Example:
@@ -219,7 +224,7 @@ class Cosine(RateSchedule):
         [0.1, 0.0868, 0.055, 0.0232, 0.01, 0.01]
 
     Source: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (ICLR 2017),
-    arXiv:1608.03983, equation 5, without restarts; α for its η_min as a share of η.
+    arXiv:1608.03983, equation 5, without restarts; α for its η_min as a fraction of η.
     """
 
     kind: Literal["cosine"] = "cosine"
@@ -233,13 +238,13 @@ class Cosine(RateSchedule):
 
 
 class Step(RateSchedule):
-    """A drop at regular intervals: `value(t) = η·γ^⌊t/T⌋`.
+    """Decay at regular intervals: `value(t) = η·γ^⌊t/T⌋`.
 
     Args:
-        η: the learning rate at `t = 0`, above 0; left out, the optimizer's own.
-        T: epochs or iterations from one drop to the next, at least 1; or `run/N`, the N-th part of the rest of the run
-            after the warm-up, so that η drops N - 1 times; with `run`, never.
-        γ: the factor of each drop, above 0 and below 1.
+        η: learning rate at `t = 0`, above 0; the default is that of the optimizer.
+        T: number of epochs or iterations between two steps, at least 1; or `run/N` for one N-th of the run after the
+            warm-up, so that there are N - 1 steps; with `run` there are none.
+        γ: factor of each step, above 0 and below 1.
         per, warmup: as for every schedule.
 
     Example:
@@ -259,13 +264,13 @@ class Step(RateSchedule):
 
 
 class MultiStep(RateSchedule):
-    """A drop at each milestone: `value(t) = η·γᵏ`, where `k` of the milestones are at most `t`.
+    """Decay at each milestone: `value(t) = η·γᵏ`, where `k` is the number of milestones up to `t`.
 
     Args:
-        η: the learning rate at `t = 0`, above 0; left out, the optimizer's own.
-        milestones: after how many epochs or iterations a drop comes: whole numbers, at least 1, each above the one
-            before; counted from the end of the warm-up.
-        γ: the factor of each drop, above 0 and below 1.
+        η: learning rate at `t = 0`, above 0; the default is that of the optimizer.
+        milestones: numbers of epochs or iterations after which η is multiplied by γ: whole numbers, at least 1,
+            increasing; counted from the end of the warm-up.
+        γ: factor at each milestone, above 0 and below 1.
         per, warmup: as for every schedule.
 
     Example:
@@ -283,7 +288,7 @@ class MultiStep(RateSchedule):
     def _check_milestones_increase(self) -> Self:
         for i, (before, this) in enumerate(zip(self.milestones, self.milestones[1:], strict=False), start=1):
             if this <= before:
-                raise field_error(f"milestones.{i}", f"must be above {before}, the milestone before it, got {this}")
+                raise field_error(f"milestones.{i}", f"must be above the previous milestone, {before}, got {this}")
         return self
 
     def after_warmup(self, η: float, t: float) -> float:

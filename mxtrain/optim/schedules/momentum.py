@@ -14,13 +14,13 @@ from mxtrain.types import Decay, NonNegative, UnitInterval
 __all__ = ["Fixed", "MomentumSchedule", "Nadam", "Null"]
 
 _DEFAULT_LIMIT = 0.99
-"""What the nadam schedule approaches where neither it nor the optimizer has a momentum."""
+"""Limit of the `nadam` schedule if neither the schedule nor the optimizer has a momentum."""
 
 
 class Null(Schedule):
     """No momentum: `value(t) = 0`.
 
-    YAML reads the word `null` as nothing at all, so `kind: null` and `kind: "null"` both mean this schedule.
+    YAML reads the word `null` as a missing value, so `kind: null` and `kind: "null"` both mean this schedule.
 
     Example:
         >>> Null().value(1)
@@ -35,15 +35,15 @@ class Null(Schedule):
         return "null" if value is None else value
 
     def value(self, t: float, base: float | None = None) -> float:
-        """The momentum at iteration `t`: 0."""
+        """Return the momentum at iteration `t`: 0."""
         return 0.0
 
 
 class Fixed(Schedule):
-    """The same momentum all along: `value(t) = μ`.
+    """Constant momentum: `value(t) = μ`.
 
     Args:
-        μ: the momentum, at least 0; left out, the optimizer's own.
+        μ: momentum, at least 0; the default is that of the optimizer.
 
     Example:
         >>> Fixed(μ=0.9).value(1)
@@ -54,19 +54,19 @@ class Fixed(Schedule):
     μ: NonNegative | None = None
 
     def value(self, t: float, base: float | None = None) -> float:
-        """The momentum at iteration `t`."""
+        """Return the momentum at iteration `t`."""
         return base_value(self, "μ", base)
 
 
 class Nadam(Schedule):
-    """Dozat's warm-up of the momentum: `value(t) = μ·(1 - γ·α^(t·δ))`.
+    """Momentum warm-up of Dozat: `value(t) = μ·(1 - γ·α^(t·δ))`.
 
     Args:
-        μ: the limit that momentum approaches, at least 0 and below 1; left out, the optimizer's own, or 0.99 where
-            it has none.
-        δ: how fast it is approached, at least 0.
-        γ: the share of μ that is held back at `t = 0`, from 0 to 1.
-        α: the base of the exponential, from 0 to 1.
+        μ: limit of the momentum, at least 0 and below 1; the default is the momentum of the optimizer, or 0.99 without
+            one.
+        δ: rate of the approach, at least 0.
+        γ: fraction of μ that is missing at `t = 0`, from 0 to 1.
+        α: base of the exponential, from 0 to 1.
 
     Example:
         >>> round(Nadam().value(1), 6)
@@ -80,7 +80,7 @@ class Nadam(Schedule):
     α: UnitInterval = 0.96
 
     def value(self, t: float, base: float | None = None) -> float:
-        """The momentum at iteration `t`, 1 at the first update."""
+        """Return the momentum at iteration `t`, which is 1 at the first update."""
         limit = base_value(self, "μ", _DEFAULT_LIMIT if base is None else base)
         return limit * (1 - self.γ * float(self.α ** (t * self.δ)))
 

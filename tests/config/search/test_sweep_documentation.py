@@ -1,4 +1,4 @@
-"""`docs/sweeps.md` says what is so of the sweep section."""
+"""`docs/sweeps.md` agrees with the code of the sweep section."""
 
 import re
 import shutil
@@ -22,7 +22,7 @@ def _lines(config: Config) -> list[str]:
     return [line for line in to_yaml(config).splitlines() if not line.startswith("kind:")]
 
 
-def test_every_field_stands_there_with_its_default() -> None:
+def test_every_field_is_documented_with_its_default() -> None:
     table = PAGE.partition("| Field | Default | Values |")[2].partition("\n\n")[0]
     rows = dict(re.findall(r"^\| `(\w+)` \| `?(.*?)`? \|", table, re.MULTILINE))
     assert list(rows) == list(SweepConfig.model_fields)
@@ -36,31 +36,31 @@ def test_every_field_stands_there_with_its_default() -> None:
 
 
 @pytest.mark.parametrize("model", [*SAMPLERS, *PRUNERS], ids=lambda model: model.__name__)
-def test_every_sampler_and_pruner_stands_there_with_its_defaults(model: type[Config]) -> None:
+def test_every_sampler_and_pruner_is_documented_with_its_defaults(model: type[Config]) -> None:
     config = model()
     row = re.search(rf"^\| `{config.to_dict()['kind']}` \| ?(.*?) ?\|", PAGE, re.MULTILINE)
     assert row
     assert re.findall(r"`(.*?)`", row[1]) == _lines(config)
 
 
-def test_every_distribution_stands_there() -> None:
+def test_every_distribution_is_documented() -> None:
     table = PAGE.partition("| Written | Samples |")[2].partition("\n\n")[0]
     assert list(dict.fromkeys(re.findall(r"^\| `{(\w+):", table, re.MULTILINE))) == list(KEYWORDS)
 
 
-def test_what_cannot_be_searched_is_so() -> None:
+def test_fields_documented_as_not_searchable_are_refused() -> None:
     sentence = PAGE.partition("Settings that do not affect results cannot be searched (")[2].partition(")")[0]
     paths = re.findall(r"`(.*?)`", sentence)
     assert len(paths) == 7
     assert all("changes no result" in str(why_not_searchable(tuple(path.split(".")))) for path in paths)
 
 
-def test_the_limits_are_those_in_force() -> None:
+def test_the_documented_limits_are_those_of_the_code() -> None:
     assert f"all combinations up to {ALL_COMBINATIONS};" in PAGE
     assert f"up to {MAX_GRID:,}." in PAGE
 
 
-def test_the_examples_are_sweeps(here: Path, write: Callable[..., str]) -> None:
+def test_the_examples_are_valid_sweeps(here: Path, write: Callable[..., str]) -> None:
     shutil.copytree(ROOT / "configs", "configs")
     first, branches = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     assert first == (ROOT / "configs" / "sweep.yaml").read_text(encoding="utf-8").partition("\n")[2].replace(
@@ -71,7 +71,7 @@ def test_the_examples_are_sweeps(here: Path, write: Callable[..., str]) -> None:
     assert {"optimizer", "optimizer[sgd].μ", "optimizer[adam].β1"} <= set(names)
 
 
-def test_the_errors_are_what_is_really_said(here: Path) -> None:
+def test_the_documented_errors_are_those_of_the_code(here: Path) -> None:
     shutil.copytree(ROOT / "configs", "configs")
     text = Path("configs/sweep.yaml").read_text(encoding="utf-8")
     for old, new in (("1.0e-4", "0"), ("16, 32", "16, -32"), ("val_accuracy}  ", "val_r2}")):

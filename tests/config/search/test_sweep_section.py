@@ -1,4 +1,4 @@
-"""`sweep`: what is searched, what a sampler sees of it, and the run that each point stands for."""
+"""The `sweep` section: its search space, the values that samplers draw, and the run of each point."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ from mxtrain.config import (
 from mxtrain.config.search import space, validation
 from mxtrain.config.search.parser import choice_labels
 from mxtrain.config.yaml.nodes import ListNode, from_python
-from mxtrain.config.yaml.problem_report import ProblemReport
+from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.optim.rules import SGD, Adam, AdamW, RMSProp
 from mxtrain.optim.schedules.learning_rate import Cosine, Exp, MultiStep
 from mxtrain.types import Config
@@ -50,20 +50,20 @@ def _sweep(search: Any, run: dict[str, Any] = _RUN, **changes: Any) -> Sweep:
     return sweep_from_dict(run | {"sweep": section | changes})
 
 
-class Chance:
-    """Draws at random, and holds a sampler's half of the contract: one name, one distribution."""
+class RandomSuggester:
+    """Draws at random, and checks that each name always has the same distribution."""
 
     def __init__(self, seed: int = 0, seen: dict[str, Any] | None = None) -> None:
         self.random = random.Random(seed)
         self.seen = {} if seen is None else seen
 
-    def _once(self, name: str, *distribution: Any) -> None:
+    def _check(self, name: str, *distribution: Any) -> None:
         assert self.seen.setdefault(name, distribution) == distribution
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
-        self._once(name, float, low, high, step, log)
+        self._check(name, float, low, high, step, log)
         assert isinstance(low, float)
         assert isinstance(high, float)
         assert low < high
@@ -73,13 +73,13 @@ class Chance:
         return self.random.choice([low, high, self.random.uniform(low, high)])
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        self._once(name, int, low, high, step, log)
+        self._check(name, int, low, high, step, log)
         assert (high - low) % step == 0
         assert not (log and (step != 1 or low < 1))
         return self.random.randrange(low, high + 1, step)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        self._once(name, *((type(choice), choice) for choice in choices))
+        self._check(name, *((type(choice), choice) for choice in choices))
         assert all(choice is None or isinstance(choice, bool | int | float | str) for choice in choices)
         assert len(set(choices)) == len(choices), "a study cannot tell them apart"
         return self.random.choice(list(choices))
@@ -89,7 +89,7 @@ def _params(sweep: Sweep, **drawn: Any) -> dict[str, Any]:
     return sweep.space.point(drawn).params
 
 
-def test_the_example_is_a_sweep() -> None:
+def test_the_example_is_a_valid_sweep() -> None:
     sweep = read_sweep(CONFIGS / "sweep.yaml")
     assert (sweep.name, sweep.max_epochs, sweep.settings.trials) == ("sweep", 81, 60)
     assert sweep.settings.objectives == (Objective("val_accuracy", maximize=True),)
@@ -97,9 +97,9 @@ def test_the_example_is_a_sweep() -> None:
     assert read_config(CONFIGS / "sweep.yaml") == sweep
 
 
-def test_a_point_is_what_was_drawn_and_what_that_makes_of_the_run() -> None:
+def test_a_point_holds_drawn_values_and_values_of_the_run() -> None:
     sweep = _sweep({"optimizer.lr": {"log": [0.001, 0.1]}, "model": {"hidden": {"choice": [[8], [8, 8]]}}})
-    point = sweep.space.sample(Chance())
+    point = sweep.space.sample(RandomSuggester())
     assert list(point.drawn) == ["optimizer.η", "model.hidden"]
     assert point.drawn["model.hidden"] in ("[8]", "[8, 8]")
     assert point.params == {
@@ -112,7 +112,7 @@ def test_a_point_is_what_was_drawn_and_what_that_makes_of_the_run() -> None:
     assert sweep.space.point(point.drawn) == point
 
 
-def test_paths_may_be_dotted_nested_or_both_under_any_name() -> None:
+def test_paths_can_be_dotted_or_nested_under_any_name() -> None:
     distribution = {"uniform": [0.1, 0.9]}
     written: list[Any] = [
         {"optimizer.ϵ": distribution, "optimizer.η_sched.γ": distribution},
@@ -125,7 +125,7 @@ def test_paths_may_be_dotted_nested_or_both_under_any_name() -> None:
     assert all(other == one and other.to_yaml() == one.to_yaml() for other in others)
 
 
-def test_all_that_a_schedule_says_can_be_searched() -> None:
+def test_all_fields_of_a_schedule_can_be_searched() -> None:
     run = _RUN | {"optimizer": {"kind": "adamw", "η_sched": {"kind": "cosine", "T": 20}}}
     sweep = _sweep(
         {"optimizer.η_sched": {"T": {"int": [10, 30]}, "warmup": {"int": [0, 5]}, "α": {"log": [1e-3, 1]}}}, run
@@ -150,7 +150,7 @@ BRANCHES = {
 }  # fmt: skip
 
 
-def test_branches_of_a_choice_hold_searches_of_their_own() -> None:
+def test_options_of_a_choice_can_contain_distributions() -> None:
     sweep = _sweep(BRANCHES)
     assert sweep.space.names == (
         "optimizer",
@@ -175,7 +175,7 @@ def test_branches_of_a_choice_hold_searches_of_their_own() -> None:
     assert sweep.run_config(sweep.space.point(drawn)).optimizer == RMSProp(η=0.005)
 
 
-def test_optuna_draws_points_and_keeps_what_they_are_drawn_from() -> None:
+def test_optuna_draws_points_and_records_their_distributions() -> None:
     search = BRANCHES | {
         "data.batch_size": {"int": [8, 64], "log": True},
         "model.hidden": {"choice": [[8], [8, 8], []]},
@@ -194,14 +194,14 @@ def test_optuna_draws_points_and_keeps_what_they_are_drawn_from() -> None:
             study.tell(trial, sweep.run_config(point).data.batch_size)
 
 
-def test_a_point_that_is_none_of_the_space_is_a_key_error() -> None:
+def test_a_point_outside_of_the_space_is_a_key_error() -> None:
     space = _sweep({"model.hidden": {"choice": [[8], [16]]}}).space
     for drawn in ({}, {"model.hidden": "[4]"}):
         with pytest.raises(KeyError):
             space.point(drawn)
 
 
-def test_another_kind_comes_before_the_values_that_belong_to_it() -> None:
+def test_another_kind_is_merged_before_its_fields() -> None:
     sweep = _sweep({"optimizer.η": {"uniform": [0.1, 0.2]}, "optimizer.kind": {"choice": ["adam", "sgd"]}})
     assert sweep.space.names == ("optimizer.η", "optimizer.kind")
     point = sweep.space.point({"optimizer.η": 0.2, "optimizer.kind": "sgd"})
@@ -221,22 +221,20 @@ def test_another_kind_comes_before_the_values_that_belong_to_it() -> None:
         ([[1] * 40, [1] * 41], ("[" + "1, " * 18 + "1,...", "[" + "1, " * 18 + "1,... #1")),
     ],
 )
-def test_a_sampler_is_offered_single_values_as_they_are_and_texts_for_all_else(
-    choice: list[Any], labels: tuple[Any, ...]
-) -> None:
+def test_samplers_draw_scalars_and_labels_of_other_values(choice: list[Any], labels: tuple[Any, ...]) -> None:
     node = from_python(choice, ProblemReport())
     assert isinstance(node, ListNode)
     assert [(type(label), label) for label in choice_labels(node.items)] == [(type(label), label) for label in labels]
 
 
-def test_a_normal_value_is_drawn_as_its_quantile() -> None:
+def test_a_normal_value_is_drawn_as_a_quantile() -> None:
     sweep = _sweep(
         {"optimizer.scale": {"normal": [1, 0.5]}, "optimizer.η": {"normal": [0.1, 0.1], "within": [0.05, 9]}}
     )
     params = _params(sweep, **{"optimizer.scale": 0.5, "optimizer.η": 0.5})
     assert params == {"optimizer.scale": 1.0, "optimizer.η": 0.1}
     seen: dict[str, Any] = {}
-    sweep.space.sample(Chance(seen=seen))
+    sweep.space.sample(RandomSuggester(seen=seen))
     assert seen["optimizer.scale"][1:3] == (0.0001, 0.9999)
     low, high = seen["optimizer.η"][1:3]
     ends = [_params(sweep, **{"optimizer.scale": 0.0001, "optimizer.η": u})["optimizer.η"] for u in (low, high)]
@@ -251,7 +249,7 @@ def test_steps_are_exact() -> None:
     assert grid == [{"optimizer.η": η} for η in (0.1, 0.3, 0.5, 0.7)]
 
 
-def test_a_grid_is_every_point_in_order_the_last_value_fastest() -> None:
+def test_a_grid_has_every_point_in_order_and_the_last_value_changes_fastest() -> None:
     search = {"optimizer": {"choice": [{"kind": "sgd", "μ": {"choice": [0, 0.9]}}, {"kind": "adam"}]}, "fit.epochs": {"int": [1, 3], "step": 2}}  # fmt: skip
     sweep = _sweep(search, sampler={"kind": "grid"}, trials=None)
     sgd = {"optimizer": "sgd", "optimizer[sgd].μ": 0}
@@ -266,16 +264,16 @@ def test_a_grid_is_every_point_in_order_the_last_value_fastest() -> None:
     assert sweep.space.size == 6
 
 
-def test_the_size_of_a_grid_is_known_without_its_points() -> None:
+def test_the_size_of_a_grid_is_computed_without_its_points() -> None:
     million = {"uniform": [0, 1], "step": 1e-6}
     sweep = _sweep({"optimizer.λ": million, "optimizer.scale": million, "optimizer.clip": {"choice": [0, 1]}})
     assert sweep.space.size == 2 * 1_000_001**2
     assert _sweep(BRANCHES).space.size is None
 
 
-def test_every_point_has_as_many_seeds_as_are_asked_for() -> None:
+def test_every_point_has_the_configured_number_of_seeds() -> None:
     sweep = _sweep({"fit.epochs": {"int": [1, 2]}}, _RUN | {"seed": 7}, seeds=3)
-    point = sweep.space.sample(Chance())
+    point = sweep.space.sample(RandomSuggester())
     assert [sweep.run_config(point, i).seed for i in range(3)] == [7, 8, 9]
     assert sweep.run_config(point, 1) == sweep.run_config(point).model_copy(update={"seed": 8})
 
@@ -285,7 +283,7 @@ def test_a_run_is_not_resolved_so_its_scale_follows_its_batches() -> None:
     assert sweep.run_config(sweep.space.point({"data.batch_size": 16})).resolve().optimizer.scale == 1 / 16
 
 
-def test_an_item_of_a_list_may_be_searched() -> None:
+def test_an_item_of_a_list_can_be_searched() -> None:
     sweep = _sweep({"model.hidden.1": {"int": [4, 8]}})
     assert sweep.run_config(sweep.space.point({"model.hidden.1": 5})).to_dict()["model"]["hidden"] == [32, 5]
 
@@ -296,16 +294,16 @@ def test_the_longest_trial_is_known() -> None:
     assert _sweep({"fit": {"choice": [{"epochs": 3}, {"epochs": {"choice": [50, 4]}}]}}).max_epochs == 50
 
 
-def test_what_is_searched_may_be_missing_from_the_run() -> None:
+def test_searched_values_can_be_missing_from_the_run() -> None:
     run = {name: part for name, part in _RUN.items() if name not in ("optimizer", "loss")}
     search = BRANCHES | {"loss": {"choice": ["softmax_cross_entropy"]}}
     sweep = _sweep(search, run)
     assert "optimizer" not in sweep.run
-    assert sweep.run_config(sweep.space.sample(Chance())).loss == "softmax_cross_entropy"
+    assert sweep.run_config(sweep.space.sample(RandomSuggester())).loss == "softmax_cross_entropy"
     assert _read_back(sweep.to_yaml()) == sweep
 
 
-def test_data_are_found_where_the_file_says(here: Path, write: Write) -> None:
+def test_data_paths_are_relative_to_the_file(here: Path, write: Write) -> None:
     for name in ("a.csv", "b.csv"):
         Path("tables").mkdir(exist_ok=True)
         Path("tables", name).write_text("x,y\n1,2\n")
@@ -364,7 +362,7 @@ def test_a_sweep_extends_a_sweep(write: Write) -> None:
         ("fit.epochs=3", 4, "epochs: 3"),
     ],
 )
-def test_an_override_is_laid_over_a_sweep(override: str, names: int, line: str) -> None:
+def test_an_override_changes_a_sweep(override: str, names: int, line: str) -> None:
     sweep = read_sweep(CONFIGS / "sweep.yaml", [override])
     assert len(sweep.space.names) == names
     assert line in [text.strip() for text in sweep.to_yaml().splitlines()]
@@ -381,23 +379,23 @@ def test_an_override_is_laid_over_a_sweep(override: str, names: int, line: str) 
         ("sweep.trials=none", "sweep.trials: must be a whole number, got 'none'"),
     ],
 )  # fmt: skip
-def test_a_wrong_override_is_told_as_it_was_given(override: str, message: str, error_lines: ErrorLines) -> None:
-    assert error_lines(read_sweep, CONFIGS / "sweep.yaml", [override]) == [f"--set {override}: {message}"]
+def test_a_wrong_override_is_reported_as_it_was_typed(override: str, message: str, error_lines: ErrorLines) -> None:
+    assert error_lines(read_sweep, CONFIGS / "sweep.yaml", [override]) == [f"overrides: {override}: {message}"]
 
 
-def test_an_override_inside_of_what_is_searched_names_both(error_lines: ErrorLines) -> None:
+def test_an_override_above_a_searched_value_is_reported_with_both(error_lines: ErrorLines) -> None:
     override = "sweep.search.optimizer.η_sched={choice: [null]}"
-    message = f"is inside optimizer.η_sched, which is searched at --set {override}; keep one"
+    message = f"is inside optimizer.η_sched, which is searched at overrides: {override}; keep one"
     place = f"{CONFIGS / 'sweep.yaml'}:8:5"
     assert error_lines(read_sweep, CONFIGS / "sweep.yaml", [override]) == [
         f"{place}: sweep.search.optimizer.η_sched.γ: {message}"
     ]
 
 
-# One run, or many
+# Runs and sweeps
 
 
-def test_a_sweep_is_no_run_and_a_run_no_sweep(error_lines: ErrorLines) -> None:
+def test_a_sweep_is_not_a_run_and_a_run_is_not_a_sweep(error_lines: ErrorLines) -> None:
     file = CONFIGS / "sweep.yaml"
     remedy = f"this is a sweep: start it with `mxtrain sweep {file}`, or its run alone with --set sweep=null"
     assert error_lines(read_run, file) == [f"{file}:5:1: sweep: {remedy}"]
@@ -408,11 +406,11 @@ def test_a_sweep_is_no_run_and_a_run_no_sweep(error_lines: ErrorLines) -> None:
     ]
     assert error_lines(sweep_from_dict, _RUN) == ["sweep: required; a mapping with search and objective"]
     assert error_lines(run_from_dict, _RUN | {"sweep": {}}) == [
-        "sweep: this is a sweep: start it with mxtrain.sweep, or its run alone with --set sweep=null"
+        "sweep: this is a sweep: start it with mxtrain.sweep, or remove sweep to train its run alone"
     ]
 
 
-def test_problems_of_the_run_and_of_the_sweep_are_told_together(write: Write, error_lines: ErrorLines) -> None:
+def test_problems_of_the_run_and_of_the_sweep_are_reported_together(write: Write, error_lines: ErrorLines) -> None:
     text = "seed: -1\nsweep:\n  search: {optimizer.η: {log: [0, 1]}, optimizer.β1: {uniform: [0, 1]}}\n  objective: {minimize: val_los}\n  trials: 0\n"  # fmt: skip
     assert [line.split(":")[1:3] for line in error_lines(read_sweep, write(text))] == [
         ["1", "7"],
@@ -423,7 +421,7 @@ def test_problems_of_the_run_and_of_the_sweep_are_told_together(write: Write, er
     ]
 
 
-def test_nothing_is_blamed_on_a_value_where_there_is_no_right_one_to_compare_it_with(error_lines: ErrorLines) -> None:
+def test_a_problem_is_attributed_to_a_value_only_if_another_value_is_valid(error_lines: ErrorLines) -> None:
     lines = error_lines(lambda: _sweep({"optimizer.η": {"uniform": [0, 1]}}, objective={"minimize": "val_r2"}))
     assert sorted(lines) == [
         "sweep.objective.minimize: val_r2 is not measured; add r2 to fit.metrics",
@@ -431,7 +429,7 @@ def test_nothing_is_blamed_on_a_value_where_there_is_no_right_one_to_compare_it_
     ]
 
 
-def test_many_combinations_are_tried_in_pairs(error_lines: ErrorLines) -> None:
+def test_many_combinations_are_validated_in_pairs(error_lines: ErrorLines) -> None:
     search: dict[str, Any] = {
         "fit.epochs": {"choice": list(range(1, 11))},
         "data.batch_size": {"choice": list(range(1, 11))},
@@ -440,11 +438,11 @@ def test_many_combinations_are_tried_in_pairs(error_lines: ErrorLines) -> None:
         "data.test": {"choice": [0, 0.3, 0.5]},
     }
     assert error_lines(_sweep, search) == [
-        "sweep.search.data.test.choice.2: validation and test together must be below 1, so that some samples are trained on"
+        "sweep.search.data.test.choice.2: validation and test together must be below 1, to leave samples for training"
     ]
 
 
-def test_a_combination_that_was_not_tried_beforehand_is_told_when_it_is_drawn(
+def test_a_combination_that_was_not_validated_is_reported_when_it_is_drawn(
     write: Write, error_lines: ErrorLines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(validation, "ALL_COMBINATIONS", 1)
@@ -455,11 +453,11 @@ def test_a_combination_that_was_not_tried_beforehand_is_told_when_it_is_drawn(
     )
     sweep = read_sweep(write(text))
     point = sweep.space.point({"data.validation": 0.6, "data.test": 0.45})
-    message = "validation and test together must be below 1, so that some samples are trained on"
+    message = "validation and test together must be below 1, to leave samples for training"
     assert error_lines(sweep.run_config, point) == [f"run.yaml:2:51: sweep.search.data.test: {message}"]
 
 
-# What is written reads back
+# Sweeps written as YAML are read back equal
 
 
 def _read_back(text: str) -> Sweep:
@@ -515,7 +513,7 @@ def test_every_point_is_a_valid_run_and_every_sweep_reads_back(search: Any, seed
     sweep = _sweep(search)
     seen: dict[str, Any] = {}
     for i in range(5):
-        point = sweep.space.sample(Chance(seed + i, seen))
+        point = sweep.space.sample(RandomSuggester(seed + i, seen))
         run = sweep.run_config(point)
         assert isinstance(run, RunConfig)
         assert run.fit.epochs <= sweep.max_epochs
@@ -529,7 +527,7 @@ def test_every_point_is_a_valid_run_and_every_sweep_reads_back(search: Any, seed
 
 
 def _agrees(run: dict[str, Any], point: Point) -> bool:
-    """Whether a run holds the values of a point at their paths."""
+    """Return True if a run holds the values of a point at their paths."""
     for path, value in point.params.items():
         found: Any = run
         for name in path.split("."):
@@ -549,7 +547,7 @@ def test_every_sampler_and_pruner_reads_back(model: type[Config], here: Path) ->
     assert _read_back(sweep.to_yaml()) == sweep
 
 
-def test_an_odd_value_anywhere_in_a_sweep_is_told_in_our_words(error_lines: ErrorLines) -> None:
+def test_invalid_values_anywhere_in_a_sweep_are_reported_in_the_words_of_this_package(error_lines: ErrorLines) -> None:
     section = {"search": {"optimizer.η": {"log": [0.1, 1]}}, "objective": {"minimize": "val_loss"}, "trials": 3}
     places: list[Callable[[Any], Any]] = [
         *(lambda odd, name=name: section | {name: odd} for name in [*section, "sampler", "pruner", "workers", "seeds", "seed", "parallel", "storage"]),
@@ -581,14 +579,14 @@ def test_an_odd_value_anywhere_in_a_sweep_is_told_in_our_words(error_lines: Erro
         ({"normal": [0, 1e308]}, "sweep.search.optimizer.η.normal: must be within the range of float64, got [0, 1e+308]"),
     ],
 )  # fmt: skip
-def test_numbers_beyond_what_can_be_searched_are_one_line(
+def test_numbers_out_of_range_are_reported_in_one_line(
     distribution: Any, message: str, error_lines: ErrorLines
 ) -> None:
     search = {"search": {"optimizer.η": distribution}, "objective": {"minimize": "val_loss"}, "trials": 3}
     assert error_lines(sweep_from_dict, _RUN | {"sweep": search}) == [message]
 
 
-def test_a_huge_number_of_trials_and_a_huge_grid_are_one_line(error_lines: ErrorLines) -> None:
+def test_a_huge_number_of_trials_and_a_huge_grid_are_reported_in_one_line(error_lines: ErrorLines) -> None:
     search: dict[str, Any] = {"search": {"optimizer.η": {"log": [0.1, 1]}}, "objective": {"minimize": "val_loss"}}
     (line,) = error_lines(sweep_from_dict, _RUN | {"sweep": search | {"trials": 10**400}})
     assert line.startswith("sweep.trials: must be a whole number at least 1")

@@ -8,8 +8,7 @@ import pytest
 
 from mxtrain.config import read_run, run_from_dict
 from mxtrain.config.yaml.nodes import MAX_DEPTH, MAX_NODES
-from mxtrain.config.yaml.problem_report import MAX_PROBLEMS
-from mxtrain.config.yaml.source_text import MAX_BYTES
+from mxtrain.config.yaml.source_text import MAX_BYTES, MAX_PROBLEMS
 
 ErrorLines = Callable[..., list[str]]
 Write = Callable[..., str]
@@ -29,7 +28,7 @@ TOO_MUCH = [
     ("many keys", "".join(f"k{i}: 1\n" for i in range(20_000)), "run.yaml:10000:8: more than 10,000 values"),
     ("many items", "".join("- 1\n" for i in range(20_000)), "run.yaml:10000:3: more than 10,000 values"),
     ("commas", "a: [" + "," * 200_000, "run.yaml:1:5: a value is missing before ,"),
-    ("open quotes", 'a: "' + "x" * 200_000, "run.yaml:1:4: the quotes that open here are never closed"),
+    ("open quotes", 'a: "' + "x" * 200_000, "run.yaml:1:4: these quotes are never closed"),
     ("many documents", "a: 1\n---\n" * 20_000, "run.yaml:2:1: a second document begins here; a file holds one"),
     ("a large file", "#" * (MAX_BYTES + 1), "run.yaml: is larger than 256 KiB"),
 ]
@@ -88,7 +87,7 @@ def test_dicts_have_the_same_limits(error_lines: ErrorLines) -> None:
     bomb: list[object] = ["x"]
     for _ in range(30):
         bomb = [bomb, bomb]
-    assert error_lines(run_from_dict, circle) == ["nested deeper than 32 levels, or inside of itself"]
-    assert error_lines(run_from_dict, {"fit": deep}) == ["nested deeper than 32 levels, or inside of itself"]
+    assert error_lines(run_from_dict, circle) == ["nested deeper than 32 levels, or inside itself"]
+    assert error_lines(run_from_dict, {"fit": deep}) == ["nested deeper than 32 levels, or inside itself"]
     assert error_lines(run_from_dict, {"fit": ["x"] * 20_000}) == ["more than 10,000 values"]
     assert error_lines(run_from_dict, {"fit": bomb}) == ["more than 10,000 values"]

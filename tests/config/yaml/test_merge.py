@@ -86,7 +86,7 @@ def test_a_name_is_inherited_and_else_the_own_file_gives_it(over: Over) -> None:
 def test_each_problem_is_told_where_it_was_written(over: Over, yaml_loader: str, error_lines: ErrorLines) -> None:
     base = "seed: -1\noptimizer:\n  kind: adam\n  β2: 1.2\n  η: -1"
     assert error_lines(read_run, over("optimizer:\n  lr: -2\n  foo: 1\nfit: {epochs: 0}", base)) == [
-        "run.yaml:3:7: optimizer.η: must be above 0, got -2",
+        "run.yaml:3:7: optimizer.lr: must be above 0, got -2",
         "run.yaml:4:3: optimizer.foo: unknown field; the fields here are kind, η, λ, clip, scale, η_sched, groups, β1, β2, ϵ",
         "run.yaml:5:15: fit.epochs: must be a whole number at least 1, got 0",
         "base.yaml:1:7: seed: must be a whole number at least 0 and below 18446744073709551616, got -1",
@@ -105,7 +105,7 @@ def test_what_is_missing_is_told_at_the_key_that_lacks_it(write: Write, error_li
 def test_a_broken_base_is_told_in_the_base(over: Over, yaml_loader: str, error_lines: ErrorLines) -> None:
     assert error_lines(read_run, over("seed: 1\nseed: 2", "fit: [")) == [
         "run.yaml:3:1: seed: given twice, first at line 2; keep one",
-        "base.yaml:3:1: expected a comma or ]; the [ of line 1 is still open",
+        "base.yaml:3:1: expected a comma or ]; the [ on line 1 is still open",
     ]
 
 
@@ -137,7 +137,7 @@ def test_a_chain_of_ten_files_is_read_and_no_longer_one(write: Write, error_line
     [
         ("absent.yaml", "absent.yaml: no such file"),
         ("folder", "folder: is a directory, must be a file"),
-        ('"a\\0b"', "a\\x00b: is not the name of a file"),
+        ('"a\\0b"', "a\\x00b: is not a valid file name"),
         ("", "must be the path of one file, got null"),
         ("''", "must be the path of one file, got ''"),
         ("3", "must be the path of one file, got 3"),

@@ -9,7 +9,7 @@ import pytest
 
 from mxtrain.config.yaml import parser
 from mxtrain.config.yaml.nodes import to_python
-from mxtrain.config.yaml.problem_report import ProblemReport
+from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError
 
 

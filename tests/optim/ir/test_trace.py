@@ -1,4 +1,4 @@
-"""Tracing: what becomes a program, and what is refused with a remedy."""
+"""Tracing: recorded programs, and errors for operations that cannot be traced."""
 
 from typing import Any
 
@@ -7,8 +7,7 @@ import pytest
 
 from mxtrain.errors import TraceError
 from mxtrain.optim.backends import select_backend
-from mxtrain.optim.ir import absolute, maximum, minimum, sqrt, trace, where
-from mxtrain.optim.ir.rule_program import GradientStage, update_program
+from mxtrain.optim.ir import GradientStage, absolute, maximum, minimum, sqrt, trace, update_program, where
 
 
 def run(formula: Any, arrays: dict[str, np.ndarray], **scalars: float) -> dict[str, np.ndarray]:
@@ -81,7 +80,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a number as a condition": (lambda W: {"W": where(W, W, W)}, "needs a comparison"),
     "equality": (lambda W: {"W": where(W == 0, W, W)}, "cannot compare with =="),
     "a power": (lambda W: {"W": W**2}, "write x \\* x"),
-    "float": (lambda W: {"W": float(W)}, "cannot turn a value into a number"),
+    "float": (lambda W: {"W": float(W)}, "cannot convert a value to a number"),
     "an array": (lambda W: {"W": W + np.ones(3)}, "symbols and numbers"),
     "a number for an output": (lambda W: {"W": 1.0}, "must return symbols"),
     "a condition for an output": (lambda W: {"W": W > 0}, "must return symbols"),
