@@ -54,7 +54,7 @@ $(MUTATION): $(READY) tests/mutation/requirements.txt
 	$(BIN)/python $(PIP_INSTALL) --requirement tests/mutation/requirements.txt
 	@touch $@
 
-bench: $(PEERS) ## Measure mxtrain beside other libraries and write docs/performance.md
+bench: $(PEERS) ## Compare the speed with other libraries and write docs/performance.md
 	$(PEERS_PYTHON) tests/benchmarks/peers.py
 
 bench-gpu: $(PEERS) ## Measure on a CUDA device, with the CuPy in .venv-bench

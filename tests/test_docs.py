@@ -158,6 +158,15 @@ def test_names_and_paths_in_code_spans_exist(page: Path) -> None:
             assert any(any(ROOT.glob(pattern)) for pattern in (span, f"mxtrain/**/{span}", f"tests/**/{span}")), span
 
 
+def test_sections_of_reports_exist() -> None:
+    reports = ROOT / "mxtrain" / "reports"
+    source = "".join(path.read_text(encoding="utf-8") for path in (*reports.rglob("*.html"), *reports.glob("*.py")))
+    sections = [rows for head, rows in tables(DOCS / "reports.md") if head == ["Section", "Contents"]]
+    assert len(sections) == 2
+    for name in (row[0] for rows in sections for row in rows if row[0] != "head"):
+        assert f"<h2>{name}</h2>" in source or f'"{name}": ' in source, name
+
+
 def test_every_environment_variable_is_documented() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "mxtrain").rglob("*.py"))
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")

@@ -131,7 +131,7 @@ def show(
     if isinstance(config, Sweep):
         if backend is not None:
             raise typer.BadParameter("a sweep has many optimizers, and no one program", param_hint="--backend")
-        write_file_text(mapping_to_yaml(config.shown()))
+        write_file_text(mapping_to_yaml(config.redacted()))
         return
     if isinstance(config, RunConfig):
         config = config.resolve()

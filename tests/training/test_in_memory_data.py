@@ -229,7 +229,10 @@ WRONG: dict[str, Any] = {
     "an array": (X, r"data: must be \(X, y\), or columns by name, got an array of the shape \(60, 3\)"),
     "other lengths": ((X, LABELS[:3]), "one target for each sample, .*, got 60 samples and 3 values of 'y'"),
     "no samples": ((np.empty((0, 3)), []), "at least one sample, got 0 samples and 0 values of 'y'"),
-    "another class": ((X, ["huge"] * 60), "data: row 1: column 'y': the class 'huge' does not occur in the data"),
+    "another class": (
+        (X, ["huge"] * 60),
+        "data: row 1: column 'y': the class 'huge' does not occur in the training data",
+    ),
     "no target": ({f"X[{i}]": [1] for i in range(3)}, "data: has no 'y' to compare predictions with"),
 }
 

@@ -162,7 +162,7 @@ class Sweep:
         }
         return {**self.run, "sweep": {"search": search, **self.settings.to_dict()}}
 
-    def shown(self) -> dict[str, Any]:
+    def redacted(self) -> dict[str, Any]:
         """Return `to_dict()` without the password of the storage, for printing."""
         values = self.to_dict()
         if values["sweep"]["storage"] is not None:
