@@ -22,13 +22,12 @@ def build(
     backend: str = "auto",
     on_nonfinite: OnNonfinite = "warn",
 ) -> Optimizer:
-    """Build an optimizer.
+    """Build an optimizer from a rule, a dict or a YAML file.
 
     Args:
         config: a rule (`mxtrain.Adam(η=1e-3)`), a dict (`{"kind": "adam", "η": 1e-3}`), or the path of a YAML file
-            that holds an optimizer or a whole run, of which `optimizer` is taken.
-        backend: `numpy`, `compiled` or `cupy` force one; `auto` chooses by the arrays. The choice never changes a
-            result.
+            of an optimizer, or of a run, whose section `optimizer` is used.
+        backend: `numpy`, `compiled` or `cupy`; `auto` chooses by the arrays. The choice never changes a result.
         on_nonfinite: treatment of an update that makes a slot NaN or infinite, which no later update repairs. `warn`
             and `ignore` apply it; `warn` scans the slots after steps 1, 2, 4, ..., 1024, then after every 1024th, and
             in `state_dict` and `save`, and warns once per optimizer. `raise` raises a NonFiniteError, and `skip` warns
@@ -36,7 +35,7 @@ def build(
             slot might overflow.
 
     Raises:
-        ConfigError: a value is wrong; every problem at once.
+        ConfigError: a value is wrong; the error lists every problem.
         BackendError: the backend is unknown, or cannot run here.
 
     Example:

@@ -117,8 +117,8 @@ def test_a_value_of_a_group_is_overridden_and_searched(tmp_path: Path) -> None:
     config = run(groups={"b*": {"λ": 0.5}})
     file = tmp_path / "run.yaml"
     file.write_text(json.dumps(config), encoding="utf-8")
-    laid_over = mxtrain.fit(file, run_dir=tmp_path / "one", overrides=["optimizer.groups.b*.λ=0.25"])
-    assert mxtrain.load_run(laid_over.run_dir).config.optimizer.groups["b*"].λ == 0.25
+    overridden = mxtrain.fit(file, run_dir=tmp_path / "one", overrides=["optimizer.groups.b*.λ=0.25"])
+    assert mxtrain.load_run(overridden.run_dir).config.optimizer.groups["b*"].λ == 0.25
     sweep = {
         "search": {"optimizer.groups.b*.λ": {"choice": [0.0, 0.1]}},
         "objective": {"minimize": "val_loss"},
@@ -150,9 +150,9 @@ def test_a_parameter_may_have_the_name_of_a_hyperparameter(tmp_path: Path) -> No
         assert params == {"gamma": [-0.5], "γ": [-1], "lr": [-0.25], "η": [-1]}
     run_file = tmp_path / "run.yaml"
     run_file.write_text(json.dumps(CUSTOM | {"optimizer": config}), encoding="utf-8")
-    laid_over = read_run(run_file, ["optimizer.groups.gamma.eta=0.125", "optimizer.groups.mu.λ=3"])
-    assert list(laid_over.optimizer.groups) == ["gamma", "lr", "mu"]
-    assert laid_over.optimizer.groups["gamma"].η == 0.125
+    overridden = read_run(run_file, ["optimizer.groups.gamma.eta=0.125", "optimizer.groups.mu.λ=3"])
+    assert list(overridden.optimizer.groups) == ["gamma", "lr", "mu"]
+    assert overridden.optimizer.groups["gamma"].η == 0.125
 
 
 def test_a_pattern_that_never_applies_is_an_error() -> None:
@@ -178,7 +178,9 @@ def test_the_order_of_groups_is_part_of_the_run(tmp_path: Path) -> None:
     first, second = ('    "b*":\n      η: null\n      λ: 0.0\n', '    "?2":\n      η: null\n      λ: 1.0\n')
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace(first + second, second + first), encoding="utf-8")
-    message = r"optimizer.groups: was in the order b\*, \?2 when the run began, and cannot become in the order \?2, b\*"
+    message = (
+        r"optimizer.groups: was in the order b\*, \?2 when the run started, and cannot become in the order \?2, b\*"
+    )
     with pytest.raises(mxtrain.ConfigError, match=message):
         mxtrain.resume(tmp_path, overrides=["fit.epochs=3"])
     file.write_text(text, encoding="utf-8")
