@@ -16,7 +16,7 @@ SOURCES := mxtrain tests docs/conf.py
 
 .PHONY: help setup fit test test-gpu check format docs mutation bench bench-gpu build clean
 help:    ## List the targets
-	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@awk -F ':.*## ' '/^[a-z-]+: .*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Create .venv with mxtrain, its optional packages and the development tools
 $(READY): pyproject.toml constraints.txt
@@ -54,7 +54,7 @@ $(MUTATION): $(READY) tests/mutation/requirements.txt
 	$(BIN)/python $(PIP_INSTALL) --requirement tests/mutation/requirements.txt
 	@touch $@
 
-bench: $(PEERS) ## Measure mxtrain beside other libraries and write docs/performance.md
+bench: $(PEERS) ## Compare the speed with other libraries and write docs/performance.md
 	$(PEERS_PYTHON) tests/benchmarks/peers.py
 
 bench-gpu: $(PEERS) ## Measure on a CUDA device, with the CuPy in .venv-bench

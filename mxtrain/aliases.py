@@ -19,6 +19,7 @@ _MOVED = {
     "mxtrain.models": "mxtrain.nn",
     "mxtrain.optimizer": "mxtrain.optim.optimizer",
     "mxtrain.optimizers": "mxtrain.optim.rules",
+    "mxtrain.optimizers.group": "mxtrain.optim.rules.base",
     "mxtrain.schedules": "mxtrain.optim.schedules",
     "mxtrain.state": "mxtrain.optim.optimization_state",
 }

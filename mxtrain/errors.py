@@ -84,7 +84,7 @@ class ConfigProblem:
     def explain(self) -> str:
         """Return the problem, and below it the source text with a caret under the value.
 
-        Source text that may hold a password is left out.
+        Source text that may contain a password is omitted.
         """
         location = self.location
         if (

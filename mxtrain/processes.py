@@ -66,7 +66,7 @@ def child_python() -> list[str]:
 def child_path() -> dict[str, str]:
     """Return environment variables with which another interpreter finds the same modules as this one.
 
-    The current folder is left out unless PYTHONPATH names it, because a `json.py` beside the data would be imported in
+    The current folder is omitted unless PYTHONPATH names it, because a `json.py` beside the data would be imported in
     place of Python's.
     """
     named = {os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}  # noqa: PTH100

@@ -142,7 +142,7 @@ Positive = Annotated[float, Bounds(gt=0)]
 SMALLEST_NORMAL = 1.2e-38
 """Approximately the smallest normal float32; smaller values may be rounded to 0."""
 Stability = Annotated[float, Bounds(gt=0, floor=SMALLEST_NORMAL)]
-"""A term that keeps a divisor above 0."""
+"""Stability term in a divisor."""
 NonNegative = Annotated[float, Bounds(ge=0)]
 Decay = Annotated[float, Bounds(ge=0, lt=1)]
 """A decay rate or momentum: at least 0 and below 1."""

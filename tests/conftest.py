@@ -1,4 +1,4 @@
-"""What every test may rely on."""
+"""Fixtures of all tests."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def arrays() -> Callable[..., Any]:
-    """Seeded arrays: `arrays(shape, dtype, count)` returns that many, of normal deviates."""
+    """Return a function `arrays(shape, dtype, count)` that makes seeded arrays of normal deviates."""
 
     def make(shape: Any, dtype: str = "float32", count: int = 2, seed: int = 0) -> list[np.ndarray]:
         generator = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""The tables that tests run over: rules, gradient stages, shapes, awkward numbers, golden numbers."""
+"""Tables for tests: rules, gradient stages, shapes, special values and golden numbers."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ SHAPES: dict[str, Any] = {"scalar": (), "empty": (0, 3), "odd": (7, 11), "two bl
 
 
 def awkward(size: int, dtype: str, count: int, seed: int = 0) -> list[np.ndarray]:
-    """Arrays of normal deviates in which every tenth number or so is an awkward one, in every combination."""
+    """Return arrays of normal deviates in which about a tenth of the values are special, in every combination."""
     generator = np.random.default_rng(seed)
     info = np.finfo(dtype)
     numbers = [np.nan, np.inf, -np.inf, 0.0, -0.0, info.smallest_subnormal, -info.tiny / 3, info.max, -info.max, 1.0]

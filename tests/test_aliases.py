@@ -51,6 +51,22 @@ def test_a_pickle_that_names_former_modules_opens():
     assert sys.modules["mxtrain.optimizer"] is sys.modules["mxtrain.optim.optimizer"]
 
 
+def test_pickles_of_former_groups_and_flat_parameters_open():
+    rule = mxtrain.Adam(groups={"b*": {"λ": 0}})
+    present = pickle.dumps(rule, protocol=0)
+    former = present.replace(b"mxtrain.optim.rules.base\nGroup\n", b"mxtrain.optimizers.group\nGroup\n")
+    assert former != present
+    assert pickle.loads(former) == rule
+    flat = mxtrain.FlatParameters({"W": np.arange(3.0)})
+    present = pickle.dumps(flat, protocol=0)
+    module = b"mxtrain.optim.flat_parameters\n"
+    former = present.replace(module + b"BufferSlice\n", b"mxtrain.flat\nPlace\n").replace(module, b"mxtrain.flat\n")
+    assert former.count(b"mxtrain.flat\n") == present.count(module) > 1
+    again = pickle.loads(former)
+    assert again.has_same_layout(flat)
+    assert again["W"].tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize("backend", ["numpy", "compiled", "auto"])
 def test_a_pickle_that_names_former_backends_opens(backend):
     optimizer = mxtrain.build({"kind": "adam"}, backend=backend)

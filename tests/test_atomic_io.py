@@ -53,7 +53,7 @@ def test_a_link_is_replaced_and_not_followed(here: Path, outside: Path) -> None:
     assert not (here.parent / "missing").exists()
 
 
-def test_what_is_at_the_name_of_a_temporary_file_is_not_written_to(here: Path, outside: Path) -> None:
+def test_an_existing_file_with_a_temporary_name_is_not_written_to(here: Path, outside: Path) -> None:
     (here / ".file.tmp").symlink_to(outside)
     write_file(here / "file", b"new")
     assert outside.read_text() == "precious"
@@ -70,7 +70,7 @@ def test_a_file_is_not_extended_through_a_link_or_into_a_pipe(change, here: Path
     assert outside.read_text() == "precious"
 
 
-def test_an_output_goes_where_the_user_s_link_leads_and_keeps_its_mode(here: Path, outside: Path) -> None:
+def test_an_output_follows_the_link_of_the_user_and_keeps_its_mode(here: Path, outside: Path) -> None:
     outside.chmod(0o640)
     (here / "link").symlink_to(outside)
     write_output(here / "link", b"new")
@@ -180,7 +180,7 @@ def test_a_safetensors_file_has_the_size_that_its_header_says(here: Path) -> Non
         read_safetensors(here / "bad")
 
 
-def test_a_folder_is_created_with_those_above_it(here: Path) -> None:
+def test_a_folder_is_created_with_its_parents(here: Path) -> None:
     make_folder(here / "a" / "b" / "c")
     make_folder(here / "a" / "b" / "c")
     assert (here / "a/b/c").is_dir()

@@ -7,7 +7,7 @@ from mxtrain.random import permutation, raw_words, uniform
 
 
 def test_the_words_are_frozen() -> None:
-    """The order of samples and the first weights of every published run follow from these."""
+    """The order of samples and the initial weights of every published run depend on these."""
     assert raw_words(0, "order", 1, count=3).tolist() == [2358197355163821134, 403572378238822651, 3690669684305880192]
     assert raw_words(2**64 - 1, "init/W1", count=2).tolist() == [12537927837755846527, 323391184231586506]
     assert raw_words(7, "noise", 3, 2**64 - 1, 5, count=2).tolist() == [9980274664668583803, 5973151047519335940]
@@ -25,13 +25,13 @@ def test_a_stream_depends_on_seed_purpose_and_position_alone() -> None:
     assert len(streams) == 2 * 2 * 7
 
 
-def test_a_longer_draw_begins_with_the_shorter() -> None:
+def test_a_longer_stream_begins_with_the_shorter() -> None:
     assert raw_words(3, "order", 1, count=100)[:7].tolist() == raw_words(3, "order", 1, count=7).tolist()
 
 
-def test_streams_of_neighbouring_positions_do_not_overlap() -> None:
-    drawn = np.concatenate([raw_words(0, "order", epoch, count=10_000) for epoch in range(10)])
-    assert len(np.unique(drawn)) == len(drawn)
+def test_streams_of_adjacent_positions_do_not_overlap() -> None:
+    numbers = np.concatenate([raw_words(0, "order", epoch, count=10_000) for epoch in range(10)])
+    assert len(np.unique(numbers)) == len(numbers)
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 1000])
@@ -41,7 +41,7 @@ def test_a_permutation_has_every_number_once(size: int) -> None:
     assert sorted(order.tolist()) == list(range(size))
 
 
-def test_deviates_are_even_over_the_unit_interval() -> None:
+def test_deviates_are_uniform_in_the_unit_interval() -> None:
     deviates = uniform(0, "init/W1", size=100_000)
     assert deviates.dtype == np.float64
     assert 0 <= deviates.min() < 1e-4

@@ -29,10 +29,10 @@ def validate(
     ],
     sets: Overrides = None,
 ) -> None:
-    """Check config files and print every problem with its line and column.
+    """Check config files and print every problem.
 
-    Nothing is trained. The data of a run must exist, but are not read. A sweep is checked at the bounds of its
-    distributions and with each choice.
+    Each problem has its line and column. Nothing is trained. The data of a run must exist, but are not read. A sweep is
+    checked at the bounds of its distributions and with each choice.
     """
     from mxtrain.config import read_config
 
@@ -123,7 +123,7 @@ def show(
     ] = None,
     sets: Overrides = None,
 ) -> None:
-    """Print the resolved config of a file, or the program of a rule.
+    """Print the resolved config of a file or a rule's program.
 
     For a file: YAML with every default filled in, which runs again unchanged. For a rule, such as adam: its formula and
     the program that every backend runs; --set sets its fields, as in: mxtrain show sgd --set μ=0.9
@@ -134,8 +134,8 @@ def show(
     config = _read_target(target, sets or ())
     if isinstance(config, Sweep):
         if backend is not None:
-            raise typer.BadParameter("a sweep has no single optimizer; leave it out", param_hint="--backend")
-        write_file_text(mapping_to_yaml(config.shown()))
+            raise typer.BadParameter("a sweep has many optimizers; leave it out", param_hint="--backend")
+        write_file_text(mapping_to_yaml(config.redacted()))
         return
     if isinstance(config, RunConfig):
         config = config.resolve()

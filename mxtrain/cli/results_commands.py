@@ -133,7 +133,7 @@ def list_runs(
     from mxtrain.cli.streams import messages, print_results, write_json
     from mxtrain.errors import escape_unprintable
     from mxtrain.paths import url_problem
-    from mxtrain.training import differing, list_runs
+    from mxtrain.training import differing_settings, list_runs
 
     if url_problem(folder):
         raise typer.BadParameter(f"{folder} is a URL, not a folder; name a folder on this machine", param_hint="DIR")
@@ -149,7 +149,7 @@ def list_runs(
         messages().print(escape_unprintable(line), soft_wrap=True)
     if sort is not None and not any(sort in run.metrics for run in runs):
         raise typer.BadParameter(f"no run in {folder} has the metric {sort!r}", param_hint="--sort")
-    paths = differing(runs)
+    paths = differing_settings(runs)
     if as_json:
         write_json([_data(run, paths) for run in runs], indent=2)
     elif runs:
@@ -167,7 +167,7 @@ def _data(run: "ListedRun", paths: Sequence[str]) -> dict[str, Any]:
         "state": run.status.state,
         **({"reason": run.status.reason} if run.status.reason else {}),
         "epochs": run.epochs,
-        "planned": run.planned,
+        "planned": run.total_epochs,
         "differing": {path: run.config.get(path) for path in paths},
         "metrics": run.metrics,
     }
@@ -190,7 +190,7 @@ def _runs_table(runs: "Sequence[ListedRun]", paths: Sequence[str]) -> "Table":
     for run in runs:
         numbers = [format_number(run.metrics[name]) if name in run.metrics else "-" for name in metrics]
         differences = [escape_unprintable(_differences(run, paths))] if paths else []
-        epochs = f"{run.epochs}/{run.planned}"
+        epochs = f"{run.epochs}/{run.total_epochs}"
         table.add_row(escape_unprintable(run.path.name), run.status.state, epochs, *numbers, *differences)
     return table_or_lines(table, lambda: _runs_lines(runs, paths))
 
@@ -205,7 +205,7 @@ def _runs_lines(runs: "Sequence[ListedRun]", paths: Sequence[str]) -> "Table":
 
     lines = Table.grid(Column(overflow="fold"))
     for run in runs:
-        state = f"  {run.status.state} {run.epochs}/{run.planned}"
+        state = f"  {run.status.state} {run.epochs}/{run.total_epochs}"
         lines.add_row(Text.assemble((escape_unprintable(run.path.name), "cyan"), state))
         metrics = "  ".join(f"{name} {format_number(value)}" for name, value in run.metrics.items())
         for text in filter(None, (metrics, _differences(run, paths))):

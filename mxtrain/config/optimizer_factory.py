@@ -1,12 +1,15 @@
 """Factory: build an optimizer from a rule, a dict or a file."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from mxtrain.config.introspection import allowed_kinds
 from mxtrain.config.loader import optimizer_from_dict, read_optimizer
+from mxtrain.config.yaml.nodes import from_python, typed_path
+from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.optim.factory import build_optimizer
 from mxtrain.optim.nonfinite import OnNonfinite
@@ -22,13 +25,12 @@ def build(
     backend: str = "auto",
     on_nonfinite: OnNonfinite = "warn",
 ) -> Optimizer:
-    """Build an optimizer.
+    """Build an optimizer from a rule, a dict or a YAML file.
 
     Args:
         config: a rule (`mxtrain.Adam(η=1e-3)`), a dict (`{"kind": "adam", "η": 1e-3}`), or the path of a YAML file
-            that holds an optimizer or a whole run, of which `optimizer` is taken.
-        backend: `numpy`, `compiled` or `cupy` force one; `auto` chooses by the arrays. The choice never changes a
-            result.
+            of an optimizer, or of a run, whose section `optimizer` is used.
+        backend: `numpy`, `compiled` or `cupy`; `auto` chooses by the arrays. The choice never changes a result.
         on_nonfinite: treatment of an update that makes a slot NaN or infinite, which no later update repairs. `warn`
             and `ignore` apply it; `warn` scans the slots after steps 1, 2, 4, ..., 1024, then after every 1024th, and
             in `state_dict` and `save`, and warns once per optimizer. `raise` raises a NonFiniteError, and `skip` warns
@@ -36,7 +38,7 @@ def build(
             slot might overflow.
 
     Raises:
-        ConfigError: a value is wrong; every problem at once.
+        ConfigError: a value is wrong; the error lists every problem.
         BackendError: the backend is unknown, or cannot run here.
 
     Example:
@@ -46,7 +48,18 @@ def build(
     """
     with fork_lock:  # Pydantic completes its validators on first use
         rule = _read_rule(config)
-    return build_optimizer(rule, backend=backend, on_nonfinite=on_nonfinite)
+    try:
+        return build_optimizer(rule, backend=backend, on_nonfinite=on_nonfinite)
+    except ConfigError as error:
+        raise _with_typed_names(error, config) from None
+
+
+def _with_typed_names(error: ConfigError, config: object) -> ConfigError:
+    """Return the error with the names that were typed in a dict."""
+    if not isinstance(config, Mapping):
+        return error
+    tree = from_python({"optimizer": config}, ProblemReport())
+    return ConfigError([replace(problem, path=typed_path(tree, problem.path)) for problem in error.problems])
 
 
 def _read_rule(config: Rule | Mapping[str, Any] | str | PathLike[str]) -> Rule:

@@ -144,7 +144,7 @@ def _read_columns(config: DatasetConfig, data: Any) -> InMemoryData:
     if names is None:
         raise DataError(f"data: must be (X, y), columns by name, or a data frame, got {describe_data(data)}")
     if config.data.target is None:
-        some = f"{', '.join(map(repr, names[:8]))}{', ...' if len(names) > 8 else ''}" or "none at all"
+        some = f"{', '.join(map(repr, names[:8]))}{', ...' if len(names) > 8 else ''}" or "none"
         message = f"required, as data= holds columns: name the one to predict; there are: {some}"
         raise ConfigError([ConfigProblem("data.target", message)])
     kinds = select_training_columns(config.data, config.decoding in CLASS_LOSSES)("data", names)

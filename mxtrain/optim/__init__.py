@@ -1,1 +1,1 @@
-"""Optimizers for NumPy and CuPy arrays: rules, schedules, backends, and the state that an optimizer keeps."""
+"""Optimizers for NumPy and CuPy arrays: rules, schedules, backends, and the state of an optimizer."""

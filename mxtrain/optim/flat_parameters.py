@@ -27,6 +27,9 @@ class BufferSlice:
         return buffer[self.start : self.stop].reshape(self.shape)
 
 
+Place = BufferSlice  # the name in pickles of earlier versions
+
+
 class FlatParameters(Mapping[str, Array]):
     """Named arrays as views of one buffer for each dtype, so that an optimizer updates a whole model at once.
 

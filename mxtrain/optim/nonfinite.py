@@ -20,7 +20,7 @@ OnNonfinite: TypeAlias = Literal["warn", "ignore", "raise", "skip"]
 """Treatment of an update that makes a slot NaN or infinite."""
 
 SCAN_INTERVAL = 16
-"""Updates after a scan of the slots for which the bounds hold."""
+"""Number of updates after a scan of the slots in which the bounds rule out an overflow."""
 
 _WARNING_INTERVAL = 1024
 """Largest number of updates between two scans for `warn`; up to then, each interval is twice the one before."""
@@ -39,8 +39,8 @@ class NonFiniteGuard:
         on_nonfinite: treatment of an update that makes a slot NaN or infinite, as in `mxtrain.build`.
 
     Attributes:
-        checks_steps: whether `must_skip` is to be asked before each step.
-        warns: whether `count_call` is to be called after each step.
+        checks_steps: whether `must_skip` has to be called before each step.
+        warns: whether `count_call` has to be called after each step.
     """
 
     def __init__(self, rule: Rule, backend: Backend, groups: ParamGroups, on_nonfinite: OnNonfinite) -> None:
@@ -165,16 +165,16 @@ class NonFiniteGuard:
 class OverflowBounds:
     """Bounds for one rule and one dtype, under which `SCAN_INTERVAL` updates in a row leave every slot finite.
 
-    A square of a gradient, or a sum of squares, overflows long before the gradient does: in float32 a second moment is
-    infinite after one gradient of 2e19, and its weight no longer moves. With M the largest number of the dtype, no rule
-    can get from slots below M/2^20 to M in 16 steps with gradients, and decays λ·W, below √M/2^11: squares then add at
-    most M/2^20 each, and no slot more than doubles for any other reason. Two rules need more: the velocity of SGD grows
-    with η and with a momentum above 1, and AdaDelta squares a step of up to √((Δ + ϵ)/(1-ρ)).
+    The square of a gradient, or a sum of squares, overflows long before the gradient does: in float32, one gradient of
+    2e19 makes a second moment infinite, and its weight no longer moves. Let M be the largest number of the dtype. With
+    slots below M/2^20, and with gradients and decays λ·W below √M/2^11, no slot reaches M in 16 steps: each square adds
+    at most M/2^20, and no slot more than doubles for another reason. Two rules have further bounds: the velocity of SGD
+    grows with η and with a momentum above 1, and AdaDelta squares a step of up to √((Δ + ϵ)/(1-ρ)).
 
     Args:
         rule: the rule, with the settings of one group.
         dtype: the dtype of the arrays, float32 or float64.
-        decay: λ where it is not that of the rule.
+        decay: λ, if it differs from that of the rule.
 
     Example:
         >>> from mxtrain.optim.rules import Adam
@@ -202,11 +202,11 @@ class OverflowBounds:
         """Return whether an update cannot overflow a slot if slots and weights are far from overflow.
 
         Args:
-            gradient: the largest absolute value of the gradient, before the rule scales and clips it; NaN if any is.
-            step: the factor of SGD on the gradient.
-            momentum: the factor of SGD on the velocity.
+            gradient: the largest absolute value of the gradient, before scale and clip; NaN if any value is NaN.
+            step: the factor of the gradient in SGD.
+            momentum: the factor of the velocity in SGD.
         """
-        bounded = min(gradient * self._scale, self._clip)  # NaN where the gradient is
+        bounded = min(gradient * self._scale, self._clip)  # NaN if the gradient is NaN
         return (
             bounded <= self._largest_gradient
             and momentum <= 1
@@ -219,7 +219,7 @@ class OverflowBounds:
 
     @property
     def decays(self) -> bool:
-        """Whether the weights are a part of the gradient that the rule sees."""
+        """True if weight decay is added to the gradient."""
         return self._decay > 0
 
     def allow_weight(self, weight: float) -> bool:
@@ -232,14 +232,14 @@ class OverflowBounds:
 
 
 def max_abs_bound(arrays: Sequence[Array], exact: bool = False) -> float:
-    """Return a bound on the absolute values of arrays of one package: the root of the sum of their squares.
+    """Return a bound of the absolute values of arrays: the root of the sum of their squares.
 
     Args:
-        arrays: arrays of NumPy or CuPy.
-        exact: return the largest absolute value itself, which takes longer; so it is done where the squares overflow.
+        arrays: NumPy arrays, or CuPy arrays.
+        exact: return the largest absolute value itself, which takes longer; also done if the squares overflow.
 
     Returns:
-        NaN where any value is.
+        The bound; NaN if any value is NaN.
 
     Example:
         >>> max_abs_bound([np.array([3.0, 0.0]), np.array([-4.0])], exact=True)

@@ -47,7 +47,7 @@ class StepScalars(NamedTuple):
 
 
 class BatchBuilder:
-    """Validates the arrays of a step and groups them into batches.
+    """Builds batches from the arrays of a step, after validation.
 
     Args:
         rule: the rule.
@@ -66,7 +66,7 @@ class BatchBuilder:
     def build_step(
         self, store: StateStore, params: Mapping[Any, Array], grads: Mapping[Any, Array]
     ) -> tuple[list[UpdateBatch], Mapping[Hashable, ParamState] | FlatStates]:
-        """Group the updates of a step; also return the states that the store does not hold yet.
+        """Group the updates of a step; also return states that are not in the store yet.
 
         Flat parameters are updated as whole buffers if they have one layout and one update count.
 
@@ -83,7 +83,7 @@ class BatchBuilder:
     def build(
         self, store: StateStore, updates: list[ParamUpdate]
     ) -> tuple[list[UpdateBatch], dict[Hashable, ParamState]]:
-        """Group updates by their keys; also return the states of weights that the store does not hold yet.
+        """Group updates by their keys; also return states that are not in the store yet.
 
         Raises:
             ArrayError: an array is invalid, or shares memory with another.
@@ -168,7 +168,7 @@ class BatchBuilder:
 def compute_scalars(
     batches: list[UpdateBatch], groups: ParamGroups, iteration: int, finished_epochs: int
 ) -> list[StepScalars]:
-    """Return the scalars of each batch's next update; whatever a rule raises, it raises here, before any change.
+    """Return the scalars of the next update of each batch. Errors of a rule are raised here, before any change.
 
     Args:
         batches: the batches.

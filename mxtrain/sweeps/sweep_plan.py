@@ -95,7 +95,7 @@ class SweepPlan:
         return {
             "name": self.sweep.name,
             "run_dir": str(self.folder),
-            **self.sweep.shown()["sweep"],
+            **self.sweep.redacted()["sweep"],
             "trials": self.sweep.total,
             "epochs": self.sweep.max_epochs,
             "rungs": list(self.rungs),

@@ -1,4 +1,4 @@
-"""What the tests of the YAML language share: a folder to write run files in, and both of PyYAML's parsers."""
+"""Fixtures of the config tests: a folder for run files, and both parsers of PyYAML."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ PARTS = {
     "loss": "softmax_cross_entropy",
     "optimizer": "{kind: adam}",
 }
-"""The least that a run file must say."""
+"""The required sections of a run file."""
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def yaml_loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def write(here: Path) -> Callable[..., str]:
-    """`write(text)` makes a run file of a text, with the parts that it lacks below it, and returns its path."""
+    """Return a function that writes a run file, adds the required sections that it lacks, and returns its path."""
 
     def make(text: str, path: str = "run.yaml", complete: bool = True) -> str:
         if text and not text.endswith("\n"):
@@ -55,7 +55,7 @@ def write(here: Path) -> Callable[..., str]:
 
 @pytest.fixture
 def error_lines() -> Callable[..., list[str]]:
-    """`error_lines(function, *arguments)` is what a ConfigError says, line by line; nothing where there is none."""
+    """Return a function that calls another one and returns the lines of its ConfigError, if it raises one."""
 
     def call(function: Callable[..., object], *arguments: object) -> list[str]:
         try:

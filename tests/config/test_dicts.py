@@ -1,4 +1,4 @@
-"""Configs handed over as dicts: the same rules and the same words as for files, and the dict stays as it is."""
+"""Configs as dicts: the same rules and error messages as for files."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -36,14 +36,14 @@ def test_a_dict_becomes_a_run() -> None:
     assert run_from_dict(run.to_dict()) == run
 
 
-def test_the_dict_stays_as_it_is(error_lines: ErrorLines) -> None:
+def test_the_dict_is_not_changed(error_lines: ErrorLines) -> None:
     for data in (_RUN, {**_RUN, "seed": -1, "optimizer": {"kind": "adam", "lr": 1, "η": 2}}):
         before = deepcopy(data)
         error_lines(run_from_dict, data)
         assert data == before
 
 
-def test_any_mapping_any_number_and_finished_parts_will_do() -> None:
+def test_mappings_numbers_and_config_objects_are_accepted() -> None:
     assert optimizer_from_dict(MappingProxyType({"kind": "adam", "β1": np.float32(0.5)})) == Adam(β1=0.5)
     assert optimizer_from_dict({"kind": "sgd", "lr": np.int64(2), "μ": Fraction(1, 2)}) == SGD(η=2, μ=0.5)
     assert optimizer_from_dict({"kind": "sgd", "η_sched": Exp(γ=0.5), "μ_sched": {"kind": None}}) == SGD(
@@ -92,7 +92,7 @@ def test_any_mapping_any_number_and_finished_parts_will_do() -> None:
         ([{"kind": "adam"}], ["a config must be a mapping, got a list"]),
     ],
 )  # fmt: skip
-def test_a_wrong_optimizer_is_told_every_problem(data: Any, messages: list[str], error_lines: ErrorLines) -> None:
+def test_every_problem_of_an_optimizer_is_reported(data: Any, messages: list[str], error_lines: ErrorLines) -> None:
     assert error_lines(optimizer_from_dict, data) == messages
 
 
@@ -109,7 +109,7 @@ def test_a_wrong_optimizer_is_told_every_problem(data: Any, messages: list[str],
         ({"name": "a b"}, ["name: must consist of letters, digits, '.', '_' and '-', the first a letter, a digit or '_', got 'a b'"]),
     ],
 )  # fmt: skip
-def test_a_wrong_run_is_told_every_problem(change: Any, messages: list[str], error_lines: ErrorLines) -> None:
+def test_every_problem_of_a_run_is_reported(change: Any, messages: list[str], error_lines: ErrorLines) -> None:
     assert error_lines(run_from_dict, {**_RUN, **change}) == messages
 
 
@@ -155,7 +155,7 @@ def _put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("place", _PLACES)
-def test_what_no_file_can_hold_is_one_located_line(place: str) -> None:
+def test_unsupported_objects_are_reported_on_one_line_each(place: str) -> None:
     run = _put(_RUN, "model", {"kind": "custom"}) if "settings" in place else _RUN
     for value in _FOREIGN:
         with pytest.raises(ConfigError) as caught:
@@ -164,7 +164,7 @@ def test_what_no_file_can_hold_is_one_located_line(place: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["search", "workers", "trials", "sampler", "pruner", "objective", "storage"])
-def test_what_no_file_can_hold_is_one_line_in_a_sweep(place: str) -> None:
+def test_unsupported_objects_in_a_sweep_are_reported(place: str) -> None:
     search = {"optimizer.η": {"log": [1e-4, 1e-1]}}
     for value in _FOREIGN:
         sweep = {"search": search, "objective": {"minimize": "val_loss"}, "trials": 3, place: value}
@@ -177,7 +177,7 @@ def test_what_no_file_can_hold_is_one_line_in_a_sweep(place: str) -> None:
                 )
 
 
-def test_numpy_values_and_paths_are_values(here: Path) -> None:
+def test_numpy_values_and_paths_are_accepted(here: Path) -> None:
     Path("t.csv").touch()
     run = run_from_dict(
         {

@@ -1,4 +1,4 @@
-"""`docs/configuration.md` says what is so."""
+"""`docs/configuration.md` matches the code."""
 
 import re
 from collections.abc import Callable
@@ -25,7 +25,7 @@ PAGE = (Path(__file__).parents[2] / "docs/configuration.md").read_text(encoding=
 
 
 def _rows(first_cell: str) -> list[list[str]]:
-    """The rows of the table that begins with a cell."""
+    """Return the rows of the table with this first cell."""
     table = re.search(rf"^\| {first_cell} \|.*\n\|[- |]*\|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
     assert table
     return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in table[1].splitlines()]
@@ -36,7 +36,7 @@ def _section(title: str) -> str:
 
 
 def _lines(config: Config, *without: str) -> set[str]:
-    """The fields of a config with their values, as `field: value`."""
+    """Return the fields of a config as `field: value`."""
     return {line for line in to_yaml(config).splitlines() if line.split(":")[0] not in {"kind", *without}}
 
 
@@ -49,7 +49,7 @@ PARTS = {
 
 
 @pytest.mark.parametrize(("title", "model"), PARTS.items())
-def test_every_field_of_a_part_stands_there_with_its_default(title: str, model: type[Config]) -> None:
+def test_every_field_of_a_section_is_documented_with_its_default(title: str, model: type[Config]) -> None:
     section = PAGE.partition(f"### `{title}`\n")[2].partition("\n### ")[0]
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", section, re.MULTILINE))
     assert list(rows) == list(model.model_fields)
@@ -60,12 +60,12 @@ def test_every_field_of_a_part_stands_there_with_its_default(title: str, model: 
     assert stated == {line for line in _lines(config, "source") if line[0] != " " and line[-1] != ":"}
 
 
-def test_every_field_of_a_run_stands_there() -> None:
+def test_every_field_of_a_run_is_documented() -> None:
     section = PAGE.partition("### The run\n")[2].partition("\n### ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(RunConfig.model_fields)
 
 
-def test_every_model_stands_there_with_its_defaults() -> None:
+def test_every_model_is_documented_with_its_defaults() -> None:
     section = PAGE.partition("### `model`\n")[2].partition("\n### ")[0]
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `(.*?)` \|", section, re.MULTILINE)
     for model in MODELS:
@@ -75,7 +75,7 @@ def test_every_model_stands_there_with_its_defaults() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_every_rule_stands_there_with_its_defaults(rule: type[Config]) -> None:
+def test_every_rule_is_documented_with_its_defaults(rule: type[Config]) -> None:
     config = rule()
     row = re.search(rf"^\| `{config.to_dict()['kind']}` \| (.*) \|$", PAGE, re.MULTILINE)
     assert row
@@ -87,7 +87,7 @@ def test_every_rule_stands_there_with_its_defaults(rule: type[Config]) -> None:
     [("η_sched", model) for model in allowed_models(LearningRateSchedule)]
     + [("μ_sched", model) for model in (momentum.Null, momentum.Fixed, momentum.Nadam)],
 )
-def test_every_schedule_stands_there_with_its_defaults(field: str, schedule: type[Config]) -> None:
+def test_every_schedule_is_documented_with_its_defaults(field: str, schedule: type[Config]) -> None:
     required = [name for name, field in schedule.model_fields.items() if field.is_required()]
     config = schedule(**{name: [1] if name == "milestones" else 1 for name in required})
     row = re.search(rf"^\| `{field}: {{kind: {config.to_dict()['kind']}}}` \| ?(.*?) ?\|", PAGE, re.MULTILINE)
@@ -97,7 +97,7 @@ def test_every_schedule_stands_there_with_its_defaults(field: str, schedule: typ
     assert set(re.findall(r"`(.*?)`", row[1])) == _lines(config, *shared, *required) | required_rows
 
 
-def test_what_all_schedules_of_the_learning_rate_have_stands_there_with_its_default() -> None:
+def test_common_fields_of_learning_rate_schedules_are_documented_with_their_defaults() -> None:
     row = re.search(r"^\| every `η_sched` \| (.*?) \|", PAGE, re.MULTILINE)
     assert row
     own = {name for model in allowed_models(LearningRateSchedule) for name in model.model_fields}
@@ -105,7 +105,7 @@ def test_what_all_schedules_of_the_learning_rate_have_stands_there_with_its_defa
     assert set(re.findall(r"`(.*?)`", row[1])) == _lines(learning_rate.Fixed(), *without)
 
 
-def test_every_word_for_a_letter_stands_there() -> None:
+def test_every_ascii_name_is_documented() -> None:
     stated = {
         word: normalize(letter.strip("`"))
         for letter, words in _rows("Letter")
@@ -114,7 +114,7 @@ def test_every_word_for_a_letter_stands_there() -> None:
     assert stated == LETTERS
 
 
-def test_the_limits_are_those_in_force() -> None:
+def test_documented_limits_match_the_constants() -> None:
     limits = [row[1] for row in _rows("Limit")]
     assert limits == [
         f"{MAX_BYTES // 1024} KiB, a regular file",
@@ -132,7 +132,7 @@ def test_the_first_example_is_a_run(here: Path) -> None:
     assert read_run("run.yaml").fit.epochs == 20
 
 
-def test_the_errors_are_what_is_really_said(here: Path, write: Callable[..., str]) -> None:
+def test_documented_errors_match_the_messages(here: Path, write: Callable[..., str]) -> None:
     text = (
         "seed: 7\ndata: {source: digits, batch_size: 32}\nmodel: {kind: mlp, hidden: [64, 0]}\nloss: softmax\n"
         "optimizer:\n  kind: adam\n  β2: 1.2\n  beta3: 0.9\nfit: {epochs: ten}\n"

@@ -1,4 +1,4 @@
-"""How a problem is shown: one line, the text it is about, and a caret under the value."""
+"""Display of a problem: one line, the source text, and a caret under the value."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ def _shown(path: str, *overrides: str) -> str:
     return str(caught.value)
 
 
-def test_the_caret_stands_under_the_value(yaml_loader: str, write: Write) -> None:
+def test_the_caret_is_under_the_value(yaml_loader: str, write: Write) -> None:
     text = "optimizer:\n  kind: adam\n  β2: 1.25  # too large\n  η_sched: {kind: exp, γ: [1, 2]}\n  foo: 1\nfit:"
     assert _shown(write(text)) == (
         "run.yaml:3:7: optimizer.β2: must be at least 0 and below 1, got 1.25\n"
@@ -43,14 +43,14 @@ def test_a_value_of_several_lines_is_marked_on_its_first(yaml_loader: str, write
     assert _shown(write("seed: [1,\n  2]\nname: 'a\n  b'")).splitlines()[4:] == ["    name: 'a", "          ^^"]
 
 
-def test_of_a_long_line_the_part_around_the_value_is_shown(yaml_loader: str, write: Write) -> None:
+def test_a_long_line_is_cut_around_the_value(yaml_loader: str, write: Write) -> None:
     metrics = ", ".join(["accuracy"] * 500)
     _, line, caret = _shown(write(f"fit: {{metrics: [{metrics}, wrong, {metrics}]}}")).splitlines()
     assert len(line) < 120
     assert line[caret.index("^") : caret.rindex("^") + 1] == "wrong"
 
 
-def test_nothing_in_a_file_reaches_the_terminal_as_a_command(yaml_loader: str, write: Write) -> None:
+def test_control_characters_are_escaped(yaml_loader: str, write: Write) -> None:
     key = '"\\e[31mred\\n"'
     text = _shown(write(f'{key}: 1\nname: "\\e]0;title\\a"\nloss: \u202elogistic\nbackend: a\u00a0b'), "seed=\x9b31m")
     assert all(line.isprintable() for line in text.splitlines())
@@ -60,7 +60,7 @@ def test_nothing_in_a_file_reaches_the_terminal_as_a_command(yaml_loader: str, w
     assert "overrides: seed=\\x9b31m: " in text
 
 
-def test_a_tab_is_shown_for_what_it_is(yaml_loader: str, write: Write) -> None:
+def test_a_tab_is_shown_as_an_escape(yaml_loader: str, write: Write) -> None:
     assert _shown(write("data:\n\tsource: digits")) == (
         "run.yaml:2:1: a tab is not allowed here; use spaces\n    \\tsource: digits\n    ^^"
     )

@@ -1,4 +1,4 @@
-"""Whatever is put into any field, or into any file: a config or a ConfigError, in our words, and nothing else."""
+"""Fuzzing: arbitrary values and files give a config or a ConfigError, never another exception or message."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +44,7 @@ def _config(**changes: Any) -> dict[str, Any]:
 
 
 def _places() -> Iterator[tuple[type[Config], dict[str, Any]]]:
-    """Every model, and a run with a `None` where a mapping of the model's fields belongs."""
+    """Return each model, with a run in which `None` marks the mapping of the model's fields."""
     yield RunConfig, {}
     yield DataConfig, _config(data=None)
     yield FitConfig, _config(fit=None)
@@ -59,7 +59,7 @@ def _places() -> Iterator[tuple[type[Config], dict[str, Any]]]:
 
 
 def _filled(run: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
-    """The run, with a mapping of fields in the place of its `None`."""
+    """Return the run with a mapping of fields instead of `None`."""
     if not run:
         return _config(**fields)
     filled = {}
@@ -87,7 +87,7 @@ def _assert_in_our_words(error: ConfigError) -> None:
 
 
 @pytest.mark.parametrize(("model", "field", "run"), PLACES)
-def test_an_odd_value_in_any_field(model: type[Config], field: str, run: dict[str, Any]) -> None:
+def test_arbitrary_values_in_any_field(model: type[Config], field: str, run: dict[str, Any]) -> None:
     least = {name: model.model_fields[name].default for name in ("kind",) if name in model.model_fields}
     if model is DataConfig:
         least = {"source": "digits"}
@@ -166,7 +166,7 @@ _edits = st.lists(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(edits=_edits)
-def test_a_file_with_anything_anywhere(edits: list[tuple[int, int, str]], here: Path, yaml_loader: str) -> None:
+def test_arbitrary_edits_of_a_file(edits: list[tuple[int, int, str]], here: Path, yaml_loader: str) -> None:
     text = _VALID
     for place, cut, piece in edits:
         text = text[:place] + piece + text[place + cut :]

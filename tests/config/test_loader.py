@@ -1,4 +1,4 @@
-"""Reading a run file: what it is called, how it is encoded, and what is said when there is none to read."""
+"""Reading of run files: names, encodings, and missing or unreadable files."""
 
 import os
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def test_a_run_file_is_read_with_every_default(yaml_loader: str, write: Write) -
     assert run.optimizer == Adam(η=0.01, η_sched=Exp(γ=0.5))
 
 
-def test_letters_words_and_their_variants_are_one_name(yaml_loader: str, write: Write) -> None:
+def test_letters_and_ascii_names_are_aliases(yaml_loader: str, write: Write) -> None:
     spellings = ["ϵ: 0.5", "ε: 0.5", "eps: 0.5", "epsilon: 0.5", "\N{GREEK LUNATE EPSILON SYMBOL}: 0.5"]
     for spelling in spellings:
         run = read_run(write(f"optimizer: {{kind: adam, {spelling}}}"))
@@ -53,9 +53,7 @@ def test_a_run_without_a_name_is_named_after_its_file(file: str, name: str, writ
     assert read_run(write("name: own", file)).name == "own"
 
 
-def test_encodings_and_line_ends_of_every_editor_are_read(
-    here: Path, yaml_loader: str, error_lines: ErrorLines
-) -> None:
+def test_common_encodings_and_line_breaks_are_read(here: Path, yaml_loader: str, error_lines: ErrorLines) -> None:
     plain = _RUN.encode()
     for content in (
         plain,
@@ -91,14 +89,14 @@ def test_encodings_and_line_ends_of_every_editor_are_read(
         ("name: a\ufeffb".encode(), "run.yaml:1:8: the character U+FEFF is not allowed here; remove it, or write an escape for it"),
     ],
 )  # fmt: skip
-def test_what_is_no_yaml_text_is_refused(
+def test_files_that_are_not_plain_utf8_are_rejected(
     content: bytes, message: str, here: Path, yaml_loader: str, error_lines: ErrorLines
 ) -> None:
     Path("run.yaml").write_bytes(content)
     assert error_lines(read_run, "run.yaml") == [message]
 
 
-def test_a_path_that_leads_to_no_file_is_said_as_it_was_given(here: Path, error_lines: ErrorLines) -> None:
+def test_a_missing_file_is_reported_as_typed(here: Path, error_lines: ErrorLines) -> None:
     Path("folder").mkdir()
     Path("file").touch()
     assert error_lines(read_run, "absent.yaml") == ["absent.yaml: no such file"]
@@ -114,15 +112,13 @@ def test_a_path_that_leads_to_no_file_is_said_as_it_was_given(here: Path, error_
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is forbidden to the administrator")
-def test_a_file_that_may_not_be_read_is_said_to_be_so(write: Write, error_lines: ErrorLines) -> None:
+def test_an_unreadable_file_is_reported(write: Write, error_lines: ErrorLines) -> None:
     path = write("seed: 1")
     Path(path).chmod(0)
     assert error_lines(read_run, path) == ["run.yaml: cannot be read: Permission denied"]
 
 
-def test_a_data_file_is_looked_for_beside_the_file_that_names_it(
-    here: Path, write: Write, error_lines: ErrorLines
-) -> None:
+def test_data_paths_are_relative_to_the_file_that_sets_them(here: Path, write: Write, error_lines: ErrorLines) -> None:
     data = Path("data/table.csv")
     data.parent.mkdir()
     data.write_text("x,y\n1,2\n")
@@ -136,7 +132,7 @@ def test_a_data_file_is_looked_for_beside_the_file_that_names_it(
     assert error_lines(read_run, path) == [f"configs/run.yaml:1:16: data.source: no such file: {missing}"]
 
 
-def test_an_optimizer_is_read_from_a_file_of_its_own_or_from_a_run(
+def test_an_optimizer_is_read_from_its_own_file_or_from_a_run(
     yaml_loader: str, write: Write, error_lines: ErrorLines
 ) -> None:
     assert read_optimizer(write("kind: sgd\nlr: 0.5", complete=False)) == SGD(η=0.5)
@@ -154,7 +150,7 @@ def test_an_optimizer_is_read_from_a_file_of_its_own_or_from_a_run(
     ]
 
 
-def test_where_a_run_is_needed_an_optimizer_alone_is_one_problem(write: Write, error_lines: ErrorLines) -> None:
+def test_read_run_rejects_a_file_with_only_an_optimizer(write: Write, error_lines: ErrorLines) -> None:
     alone = write("kind: adam\nη: 0.1\nβ9: 1\n", "optimizer.yaml", complete=False)
     assert error_lines(read_run, alone, ["fit.epochs=0"]) == [
         "optimizer.yaml: this file holds only an optimizer; a run file is needed, with data, model, loss, optimizer"
@@ -162,7 +158,7 @@ def test_where_a_run_is_needed_an_optimizer_alone_is_one_problem(write: Write, e
 
 
 @pytest.mark.parametrize("name", ["adam", "Adam", "ADAM"])
-def test_build_says_how_a_rule_is_built_by_its_name(name: str, here: Path, error_lines: ErrorLines) -> None:
+def test_build_suggests_a_dict_for_the_name_of_a_rule(name: str, here: Path, error_lines: ErrorLines) -> None:
     assert error_lines(build, name) == [
         f'config: there is no file \'{name}\'; to build a rule by its name, pass {{"kind": "adam"}}'
     ]
@@ -170,7 +166,7 @@ def test_build_says_how_a_rule_is_built_by_its_name(name: str, here: Path, error
     assert build(name).rule == SGD()
 
 
-def test_problems_of_an_optimizer_alone_have_the_same_paths_as_in_a_run(write: Write, error_lines: ErrorLines) -> None:
+def test_paths_of_problems_are_the_same_in_an_optimizer_file_and_a_run(write: Write, error_lines: ErrorLines) -> None:
     path = write("kind: adam\nη: .inf\n1: 2\nβ1: !!int 1\nβ2: 2", complete=False)
     assert error_lines(read_optimizer, path) == [
         "run.yaml:2:4: optimizer.η: must be a finite number, got .inf",
@@ -180,7 +176,7 @@ def test_problems_of_an_optimizer_alone_have_the_same_paths_as_in_a_run(write: W
     ]
 
 
-def test_a_run_or_an_optimizer_may_be_read_with_overrides(write: Write, error_lines: ErrorLines) -> None:
+def test_read_config_applies_overrides_to_runs_and_optimizers(write: Write, error_lines: ErrorLines) -> None:
     run = read_config(write("seed: 1"), ["optimizer.η=0.25"])
     assert isinstance(run, RunConfig)
     assert run.optimizer == Adam(η=0.25)

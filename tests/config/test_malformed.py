@@ -1,7 +1,7 @@
-"""Every way to get a run file wrong, and the whole of what is said about it.
+"""Malformed run files, and the complete error messages for each.
 
-The cases stand in `malformed/`: a file with a mistake, and below it, after `>`, each line that a user sees, without the
-name of the file. Parts that a case does not mention are filled in below it.
+The cases are in `malformed/`: a file with a mistake, followed by each line of the message, after `>` and without the name
+of the file. Required sections that a case lacks are added below it.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ CASES = list(_cases())
 
 
 @pytest.mark.parametrize(("read", "text", "messages"), CASES, ids=[text for _, text, _ in CASES])
-def test_a_malformed_file_is_told_every_problem_with_its_place(
+def test_every_problem_of_a_malformed_file_is_reported_with_its_location(
     read: Callable[..., object],
     text: str,
     messages: list[str],

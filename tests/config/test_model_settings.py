@@ -1,4 +1,4 @@
-"""`model.settings`: plain values under names of the user's own, which nothing renames and every file holds."""
+"""`model.settings`: plain values under names that the user chooses, which are never normalized."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -53,14 +53,14 @@ def test_all_settings_read_back_as_they_were_written(given: dict[str, Any], here
 
 
 @pytest.mark.parametrize("name", ["lr", "learning_rate", "momentum", "eps", "ϵ", "ε", "β1", "µ"])
-def test_names_are_the_users_own(name: str, write: Callable[..., str]) -> None:
+def test_names_in_settings_are_not_normalized(name: str, write: Callable[..., str]) -> None:
     file = write(f"model: {{kind: custom, settings: {{{name}: 3}}}}\noptimizer: {{kind: adam, lr: 0.5}}")
     assert custom(read_run(file)) == {name: 3}
     assert custom(read_run(file, [f"model.settings.{name}=5"])) == {name: 5}
     assert read_run(file).optimizer.η == 0.5
 
 
-def test_settings_are_set_extended_and_replaced_like_all_else(write: Callable[..., str]) -> None:
+def test_settings_are_overridden_and_extended_like_other_values(write: Callable[..., str]) -> None:
     write("model: {kind: custom, settings: {width: 3, inner: {a: 1, b: [1, 2]}}}", "base.yaml")
     file = write("extends: base.yaml\nmodel: {settings: {inner: {a: 2}}}")
     assert custom(read_run(file)) == {"width": 3, "inner": {"a": 2, "b": [1, 2]}}
@@ -83,7 +83,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("text", "message"), WRONG.items(), ids=range(len(WRONG)))
-def test_what_is_wrong_is_told_with_its_place(text: str, message: str, write: Callable[..., str]) -> None:
+def test_problems_are_reported_with_their_location(text: str, message: str, write: Callable[..., str]) -> None:
     file = write(f"model:\n  kind: custom\n  settings: {text}")
     with pytest.raises(ConfigError) as caught:
         read_run(file)
@@ -96,19 +96,19 @@ def test_what_is_wrong_is_told_with_its_place(text: str, message: str, write: Ca
 @pytest.mark.parametrize(
     "value", [object(), {1: 2}, 1j, b"x", float("nan"), {"a": {1, 2}}, "\ud800", {"n": 10**5000}, [range(3)]]
 )
-def test_what_no_file_could_hold_is_refused_from_python(value: Any) -> None:
+def test_unsupported_objects_are_rejected(value: Any) -> None:
     with pytest.raises(ConfigError, match=r"model\.settings"):
         run_with({"x": value})
     with pytest.raises(ValueError, match="x"):
         CustomConfig(settings={"x": value})
 
 
-def test_they_belong_to_custom_models(write: Callable[..., str]) -> None:
+def test_only_custom_models_have_settings(write: Callable[..., str]) -> None:
     with pytest.raises(ConfigError, match="model.settings: unknown field; mlp has none; custom has it"):
         read_run(write("model: {kind: mlp, settings: {a: 1}}"))
 
 
-def test_a_value_changed_later_changes_no_config() -> None:
+def test_settings_are_copied() -> None:
     mine = {"a": [1]}
     run = run_with(mine)
     mine["a"].append(2)

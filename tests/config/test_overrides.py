@@ -1,4 +1,4 @@
-"""`--set path=value`: single values over what the file says."""
+"""Overrides, `path=value`, of single values of a file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +47,7 @@ optimizer:
         ("fit.metrics=[accuracy]", ["accuracy"]),
     ],
 )
-def test_an_override_is_laid_over_the_file(override: str, value: Any, yaml_loader: str, write: Write) -> None:
+def test_an_override_replaces_a_value_of_the_file(override: str, value: Any, yaml_loader: str, write: Write) -> None:
     names = {"lr": "η", "learning_rate": "η", "lr_sched": "η_sched"}
     got: Any = read_run(write(_RUN), [override]).to_dict()
     for part in override.partition("=")[0].split("."):
@@ -56,13 +56,13 @@ def test_an_override_is_laid_over_the_file(override: str, value: Any, yaml_loade
     assert got == value
 
 
-def test_later_overrides_come_on_top(write: Write) -> None:
+def test_later_overrides_win(write: Write) -> None:
     run = read_run(write(_RUN), ["optimizer.η=1", "optimizer.lr=2", "optimizer={β1: 0.1}", "seed=3", "seed=4"])
     assert run.optimizer == Adam(η=2, β1=0.1)
     assert run.seed == 4
 
 
-def test_another_kind_starts_afresh_and_later_overrides_apply_to_it(write: Write) -> None:
+def test_a_new_kind_replaces_the_mapping_and_later_overrides_apply_to_it(write: Write) -> None:
     run = read_run(write(_RUN), ["optimizer.kind=sgd"])
     assert run.optimizer == SGD()
     run = read_run(write(_RUN), ["optimizer.kind=sgd", "optimizer.μ_sched.kind=nadam", "optimizer.mu_sched.α=1"])
@@ -72,19 +72,19 @@ def test_another_kind_starts_afresh_and_later_overrides_apply_to_it(write: Write
     assert read_run(write(_RUN), ["optimizer.kind=adam"]).optimizer == Adam(η=0.5, β1=0.8)
 
 
-def test_null_or_nothing_takes_a_schedule_away(write: Write) -> None:
+def test_null_or_an_empty_value_removes_a_schedule(write: Write) -> None:
     path = write("optimizer: {kind: adam, η_sched: {kind: exp}}")
     assert read_run(path).optimizer == Adam(η_sched=Exp())
     for value in ("null", "~", ""):
         assert read_run(path, [f"optimizer.η_sched={value}"]).optimizer == Adam()
 
 
-def test_a_missing_mapping_is_made(write: Write) -> None:
+def test_missing_mappings_are_created(write: Write) -> None:
     assert read_run(write("seed: 1"), ["fit.epochs=2", "fit.metrics=[accuracy]"]).fit.epochs == 2
     assert read_run(write("optimizer:"), ["optimizer.kind=sgd", "optimizer.lr=1"]).optimizer == SGD(η=1)
 
 
-def test_overrides_reach_what_a_file_extends(write: Write) -> None:
+def test_overrides_apply_to_extended_files(write: Write) -> None:
     write(_RUN, "base.yaml")
     run = read_run(write("extends: base.yaml\nseed: 5", complete=False), ["optimizer.η=0.25"])
     assert run.optimizer == Adam(η=0.25, β1=0.8)
@@ -134,14 +134,14 @@ def test_a_data_file_is_relative_to_the_current_folder(here: Path, write: Write,
         ("extends=base.yaml", "extends works only in a file; name that file instead"),
     ],
 )  # fmt: skip
-def test_a_wrong_override_is_told_as_it_was_given(
+def test_an_invalid_override_is_reported_as_typed(
     override: str, message: str, yaml_loader: str, write: Write, error_lines: ErrorLines
 ) -> None:
     shown = override.replace("\0", "\\x00")
     assert error_lines(read_run, write(_RUN), [override]) == [f"overrides: {shown}: {message}"]
 
 
-def test_problems_of_file_and_overrides_are_told_together_in_order(write: Write, error_lines: ErrorLines) -> None:
+def test_problems_of_files_and_overrides_are_reported_together_in_order(write: Write, error_lines: ErrorLines) -> None:
     path = write(_RUN.replace("0.8", "8"))
     assert error_lines(read_run, path, ["seed=-1", "nonsense", "fit.epochs=0", f"name={'x' * 200}"]) == [
         "run.yaml:6:7: optimizer.β1: must be at least 0 and below 1, got 8",
@@ -152,6 +152,6 @@ def test_problems_of_file_and_overrides_are_told_together_in_order(write: Write,
     ]
 
 
-def test_an_override_mends_what_it_replaces(write: Write, error_lines: ErrorLines) -> None:
+def test_an_override_can_replace_an_invalid_value(write: Write, error_lines: ErrorLines) -> None:
     path = write(_RUN.replace("0.8", "8"))
     assert error_lines(read_run, path, ["optimizer.beta1=0.8"]) == []

@@ -1,4 +1,4 @@
-"""The JSON Schema that editors check and complete run files with."""
+"""The JSON Schema of run files."""
 
 import json
 from collections.abc import Iterator
@@ -35,13 +35,13 @@ def _dicts(value: Any) -> Iterator[dict[str, Any]]:
         yield from _dicts(item)
 
 
-def test_it_is_a_json_schema_of_the_present_draft() -> None:
+def test_it_is_a_json_schema_of_the_current_draft() -> None:
     assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert json.loads(json.dumps(SCHEMA)) == SCHEMA
 
 
 @pytest.mark.parametrize("model", EVERY_MODEL, ids=lambda model: f"{model.__module__}.{model.__name__}")
-def test_every_field_stands_there_under_every_name_and_no_other(model: type[Config]) -> None:
+def test_every_field_is_listed_under_all_of_its_names(model: type[Config]) -> None:
     schema = _schema_of(model)
     accepted = {name for field in model.model_fields for name in (display_name(field), field, *ascii_names(field))}
     micro = {name.replace("μ", "\N{MICRO SIGN}") for name in accepted}
@@ -75,7 +75,7 @@ def test_bounds_defaults_and_choices_are_stated() -> None:
     assert SCHEMA["$defs"]["Null"]["properties"]["kind"]["enum"] == ["null", None]
 
 
-def test_only_a_file_that_extends_none_must_say_everything() -> None:
+def test_fields_are_required_only_in_files_that_extend_none() -> None:
     assert SCHEMA["properties"]["extends"]["type"] == "string"
     assert "required" not in SCHEMA
     assert SCHEMA["if"] == {"not": {"required": ["extends"]}}
@@ -84,11 +84,11 @@ def test_only_a_file_that_extends_none_must_say_everything() -> None:
     assert SCHEMA["then"]["properties"]["data"] == {"required": ["source"]}
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_has_a_definition() -> None:
     targets = {schema["$ref"] for schema in _dicts(SCHEMA) if "$ref" in schema}
     assert targets == {f"#/$defs/{name}" for name in SCHEMA["$defs"]}
 
 
-def test_no_field_is_named_by_a_word_that_stands_for_a_letter() -> None:
+def test_no_field_has_the_name_of_an_alias() -> None:
     for model in EVERY_MODEL:
         assert not model.model_fields.keys() & LETTERS.keys()

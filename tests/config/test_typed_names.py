@@ -1,4 +1,4 @@
-"""Error messages spell a field as the user typed it, whatever the source: file, dict, keyword or override."""
+"""Error messages use the names of fields as typed in a file, a dict, a keyword argument or an override."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,7 @@ import pytest
 import mxtrain
 from mxtrain.config import DataConfig, RunConfig, optimizer_from_dict, read_run, read_sweep, run_from_dict
 from mxtrain.config.overrides import SetOption
+from mxtrain.config.search import space, validation
 from mxtrain.errors import ConfigError
 from mxtrain.optim.rules import SGD, Adam
 from mxtrain.optim.schedules.learning_rate import Exp
@@ -46,7 +47,7 @@ def _paths(error_lines: ErrorLines, *call: Any) -> list[str]:
         ("{kind: adam, lr_sched: {kind: cosine}}", "optimizer.lr_sched.T"),
     ],
 )
-def test_a_file_and_a_dict_are_answered_in_their_spelling(
+def test_errors_use_the_names_of_a_file_or_dict(
     optimizer: str, path: str, write: Write, error_lines: ErrorLines, yaml_loader: str
 ) -> None:
     import yaml
@@ -70,7 +71,7 @@ def test_a_file_and_a_dict_are_answered_in_their_spelling(
         ("optimizer.groups.b*.wd=-1", "optimizer.groups.b*.wd"),
     ],
 )
-def test_an_override_is_answered_in_its_spelling_and_not_in_that_of_the_file(
+def test_errors_of_an_override_use_its_names_and_not_those_of_the_file(
     override: str, path: str, write: Write, error_lines: ErrorLines
 ) -> None:
     file = write("optimizer: {kind: adam, learning_rate: 1, β2: 0.9, η_sched: {kind: exp, γ: 0.5}}")
@@ -80,12 +81,12 @@ def test_an_override_is_answered_in_its_spelling_and_not_in_that_of_the_file(
     assert line.startswith(f"--set {override}: {path}: must be ")
 
 
-def test_a_value_of_the_file_keeps_its_spelling_beside_an_override(write: Write, error_lines: ErrorLines) -> None:
+def test_errors_of_the_file_keep_its_names_beside_an_override(write: Write, error_lines: ErrorLines) -> None:
     file = write("optimizer: {kind: adam, lr: -1, beta1: 0.5}")
     assert _paths(error_lines, read_run, file, ["optimizer.β1=2"]) == ["optimizer.lr", "optimizer.β1"]
 
 
-def test_each_file_of_a_chain_keeps_its_spelling(write: Write, error_lines: ErrorLines) -> None:
+def test_errors_use_the_names_of_each_file_of_a_chain(write: Write, error_lines: ErrorLines) -> None:
     write("optimizer: {kind: adam, lr: -1, beta1: 2}", "base.yaml")
     file = write("extends: base.yaml\noptimizer: {η: -2}", complete=False)
     assert error_lines(read_run, file) == [
@@ -109,7 +110,7 @@ def test_each_file_of_a_chain_keeps_its_spelling(write: Write, error_lines: Erro
         ),
     ],
 )
-def test_a_search_is_answered_in_its_spelling(search: str, path: str, write: Write, error_lines: ErrorLines) -> None:
+def test_errors_use_the_names_of_a_search(search: str, path: str, write: Write, error_lines: ErrorLines) -> None:
     sweep = f"sweep:\n  objective: {{minimize: val_loss}}\n  trials: 3\n  search: {search}\n"
     file = write(f"{sweep}optimizer: {{kind: adam, η_sched: {{kind: exp}}}}")
     lines = error_lines(read_sweep, file)
@@ -122,12 +123,28 @@ def test_a_search_is_answered_in_its_spelling(search: str, path: str, write: Wri
     assert all(f": {path}: " in line for line in lines), lines
 
 
-def test_an_override_of_a_search_is_answered_in_its_spelling(write: Write, error_lines: ErrorLines) -> None:
+def test_errors_use_the_names_of_an_override_of_a_search(write: Write, error_lines: ErrorLines) -> None:
     sweep = "sweep:\n  objective: {minimize: val_loss}\n  trials: 3\n  search: {optimizer.η: {uniform: [0.1, 1]}}\n"
     (line,) = error_lines(read_sweep, write(sweep), ["sweep.search.optimizer.lr.uniform=[2, 1]"])
     assert line.startswith(
         "overrides: sweep.search.optimizer.lr.uniform=[2, 1]: sweep.search.optimizer.lr.uniform.1: must "
     )
+
+
+def test_errors_of_a_trial_use_the_names_of_the_search(
+    write: Write, error_lines: ErrorLines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validation, "ALL_COMBINATIONS", 1)
+    monkeypatch.setattr(space, "MAX_PAIRS", 0)
+    search = "{fit.epochs: {choice: [9, 3]}, optimizer.lr_sched.warmup: {int: [0, 8]}}"
+    file = write(
+        f"sweep:\n  objective: {{minimize: val_loss}}\n  trials: 3\n  search: {search}\n"
+        "optimizer: {kind: adam, η_sched: {kind: cosine, T: run, per: epoch}}"
+    )
+    sweep = read_sweep(file)
+    point = sweep.space.point({"fit.epochs": 3, "optimizer.η_sched.warmup": 5})
+    (line,) = error_lines(sweep.run_config, point)
+    assert ": sweep.search.optimizer.lr_sched.warmup: must be below fit.epochs, 3" in line
 
 
 @pytest.mark.parametrize(
@@ -141,12 +158,16 @@ def test_an_override_of_a_search_is_answered_in_its_spelling(write: Write, error
         (lambda: Exp(gamma=7), "gamma"),
         (lambda: Adam(lr_schedule={"kind": "exp", "gamma": 7}), "lr_schedule.gamma"),
         (lambda: mxtrain.build({"kind": "adam", "beta1": 2}), "optimizer.beta1"),
+        (
+            lambda: mxtrain.build({"kind": "adam", "lr_sched": {"kind": "cosine", "T": "run"}}),
+            "optimizer.lr_sched.T",
+        ),
         (lambda: Adam.model_validate({"kind": "adam", "beta1": 2}), "beta1"),
         (lambda: RunConfig.model_validate({**RUN, "optimizer": {"kind": "adam", "lr": "x"}}), "optimizer.lr"),
         (lambda: DataConfig.model_validate({"source": "digits", "batch_size": 0}), "batch_size"),
     ],
 )
-def test_keywords_and_model_validate_raise_a_config_error_in_their_spelling(
+def test_keywords_and_model_validate_raise_config_errors_with_their_names(
     build: Callable[[], object], path: str
 ) -> None:
     with pytest.raises(ConfigError, match="must be") as caught:
@@ -154,7 +175,7 @@ def test_keywords_and_model_validate_raise_a_config_error_in_their_spelling(
     assert [problem.path for problem in caught.value.problems] == [path]
 
 
-def test_model_validate_of_something_else_is_a_config_error() -> None:
+def test_model_validate_of_a_number_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match="must be a mapping, got 3"):
         RunConfig.model_validate(3)
 
@@ -167,13 +188,13 @@ def test_suggestions_are_in_the_alphabet_of_the_typed_name(error_lines: ErrorLin
     assert line == "lr: unknown field; did you mean optimizer.lr?"
 
 
-def test_what_was_not_typed_has_its_documented_letter(error_lines: ErrorLines) -> None:
+def test_missing_fields_have_their_documented_names(error_lines: ErrorLines) -> None:
     optimizer = {"kind": "nadam", "μ_sched": {"kind": "nadam"}, "beta1": 0.9, "lr_sched": {"kind": "cosine", "eta": 1}}
     assert error_lines(optimizer_from_dict, optimizer) == ["optimizer.lr_sched.T: required"]
     assert error_lines(run_from_dict, RUN | {"optimizer": {"lr": 1}})[0].startswith("optimizer.kind: required")
 
 
-def test_resume_answers_in_the_spelling_of_the_override(tmp_path: Path) -> None:
+def test_errors_of_resume_use_the_names_of_the_override(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(RUN | {"fit": {"epochs": 1}}, run_dir=tmp_path / "run").run_dir
     with pytest.raises(ConfigError, match=r"^optimizer\.lr: was 0\.001 when the run began"):
         mxtrain.resume(run_dir, overrides=["optimizer.lr=0.1"])

@@ -1,4 +1,4 @@
-"""An epoch sees every sample once, in an order that follows from the seed and the epoch."""
+"""Batches: every sample once per epoch, in an order determined by the seed and the epoch."""
 
 from itertools import product
 
@@ -21,7 +21,7 @@ def drawn(batches: Batches, epoch: int = 1, start: int = 0) -> list[list[int]]:
 
 
 @pytest.mark.parametrize(("samples", "size", "shuffle"), list(product([1, 7, 12], [1, 3, 4, 100], [True, False])))
-def test_every_sample_comes_once(samples: int, size: int, shuffle: bool) -> None:
+def test_every_sample_occurs_once(samples: int, size: int, shuffle: bool) -> None:
     batches = batches_of(samples, size, shuffle=shuffle)
     sizes = [len(batch) for batch in drawn(batches)]
     assert sorted(sum(drawn(batches), [])) == list(range(samples))
@@ -57,7 +57,7 @@ def test_the_order_of_a_seed_is_frozen() -> None:
     assert drawn(batches_of(8, 3), epoch=1) == [[1, 0, 3], [2, 6, 4], [5, 7]]
 
 
-def test_without_shuffling_the_order_is_that_of_the_file() -> None:
+def test_without_shuffling_the_order_is_the_order_of_the_file() -> None:
     batches = batches_of(5, 2, shuffle=False)
     assert drawn(batches, 1) == drawn(batches, 2) == [[0, 1], [2, 3], [4]]
 
@@ -68,7 +68,7 @@ def test_an_epoch_can_begin_at_any_batch(start: int, shuffle: bool) -> None:
     assert drawn(batches, 1, start) == drawn(batches, 1)[start:]
 
 
-def test_a_part_is_evaluated_in_order_and_without_copies() -> None:
+def test_evaluation_is_in_order_and_without_copies() -> None:
     part = batches_of(5, 2).samples
     seen = list(in_order(part, 2))
     assert [targets.tolist() for _, targets in seen] == [[0, 1], [2, 3], [4]]

@@ -1,4 +1,4 @@
-"""A run's data suit its loss and dtype, or the run does not begin."""
+"""Datasets of runs: targets for each loss, standardization, and checks against the config."""
 
 from pathlib import Path
 from typing import Any
@@ -49,18 +49,18 @@ def test_squared_error_takes_numbers_and_one_output(dtype: str) -> None:
     assert max(dataset.training.targets.max(), dataset.validation.targets.max()) == 346
 
 
-def test_only_the_training_part_is_measured() -> None:
+def test_only_the_training_set_is_measured() -> None:
     dataset = prepare(run({"source": "diabetes"}, "squared_error", dtype="float64"))
     assert dataset.training.inputs.mean(axis=0) == pytest.approx(np.zeros(10), abs=1e-12)
     assert np.abs(dataset.validation.inputs.mean(axis=0)).max() > 0.01
 
 
-def test_features_are_left_alone_when_asked(tmp_path: Path) -> None:
+def test_features_can_stay_unchanged(tmp_path: Path) -> None:
     dataset = from_csv(tmp_path, "x,y\n1,2\n3,4\n", "squared_error", standardize="none")
     assert dataset.training.inputs.tolist() == [[1], [3]]
 
 
-def test_no_validation_leaves_an_empty_part(tmp_path: Path) -> None:
+def test_without_validation_the_set_is_empty(tmp_path: Path) -> None:
     dataset = from_csv(tmp_path, "a,b,y\n1,2,2\n3,5,4\n", "squared_error")
     assert dataset.validation.inputs.shape == (0, 2)
     assert dataset.validation.targets.shape == (0,)
@@ -91,7 +91,7 @@ def test_dropping_the_only_batch_is_an_error(tmp_path: Path) -> None:
         ("x,y\n1,1e200\n3,4\n", "float32", "features", "y", "set data.standardize_target: true"),
     ],
 )
-def test_numbers_beyond_the_dtype(
+def test_numbers_that_overflow_the_dtype(
     tmp_path: Path, content: str, dtype: str, standardize: str, name: str, remedy: str
 ) -> None:
     with pytest.raises(DataError) as caught:

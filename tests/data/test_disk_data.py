@@ -1,4 +1,4 @@
-"""Arrays on the disk train as arrays in memory do, in little memory and in an order that is a pure function."""
+"""Arrays on disk: the same samples as in memory, little memory, and an order that is a pure function."""
 
 import shutil
 from pathlib import Path
@@ -14,13 +14,13 @@ from mxtrain.errors import ConfigError, DataError
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
 def _small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two samples in a block, three blocks in a window."""
+    """Use blocks of two samples and windows of three blocks."""
     monkeypatch.setattr(batches, "BLOCK_BYTES", 24)
     monkeypatch.setattr(batches, "WINDOW_BYTES", 72)
 
@@ -58,7 +58,7 @@ def drawn(dataset: Dataset, config: RunConfig, epoch: int = 1, start: int = 0) -
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int64", ">f4"])
 @pytest.mark.parametrize("standardize", ["features", "whole", "none"])
-def test_the_parts_are_those_of_the_same_arrays_in_memory(dtype: str, standardize: str) -> None:
+def test_the_sets_equal_those_of_the_same_arrays_in_memory(dtype: str, standardize: str) -> None:
     shards(10, 1, 19, dtype=dtype)
     inputs, targets = samples(30, dtype)
     np.savez("all.npz", inputs=inputs, targets=targets)
@@ -75,7 +75,7 @@ def test_the_parts_are_those_of_the_same_arrays_in_memory(dtype: str, standardiz
 
 
 @pytest.mark.usefixtures("_small_windows")
-def test_an_epoch_sees_every_sample_once_with_its_target_in_an_order_of_its_own() -> None:
+def test_each_epoch_has_every_sample_once_with_its_target_in_a_different_order() -> None:
     shards(7, 0, 12, 4)
     config = run(standardize="none", validation=0)
     dataset = prepare(config)
@@ -123,14 +123,14 @@ def test_one_array_and_its_targets() -> None:
     assert (found_inputs, found_targets) == (inputs.tolist(), (targets / 2).tolist())
 
 
-def test_a_part_may_have_a_folder_of_its_own() -> None:
+def test_a_separate_folder_for_validation() -> None:
     shards(20)
     shards(6, folder="more")
     dataset = prepare(run(validation="more/"))
     assert (len(dataset.training), len(dataset.validation)) == (20, 6)
 
 
-def test_new_arrays_are_prepared_as_the_training_ones() -> None:
+def test_new_arrays_are_preprocessed_like_training_arrays() -> None:
     shards(20)
     dataset = prepare(run(validation=0))
     inputs, targets = load_for_prediction("shards/", dataset.preprocessing, with_targets=True)
@@ -140,7 +140,7 @@ def test_new_arrays_are_prepared_as_the_training_ones() -> None:
     assert (inputs.shape, targets) == ((5, 3), None)
 
 
-def test_the_fingerprint_is_that_of_every_shard() -> None:
+def test_the_fingerprint_covers_every_shard() -> None:
     shards(8, 8)
     before = fingerprint(run().data)
     Path("shards/notes.txt").write_text("not read")
@@ -161,7 +161,7 @@ def _save(name: str, array: Any) -> None:
         (lambda: _save("inputs-001", [[1.0, np.nan, 2.0]]), "{here}/inputs-001.npy: [0, 1]: must be a finite number, got nan"),
         (lambda: _save("inputs-001", [[1.0, 2.0]]), "{here}/inputs-001.npy: holds rows of the shape (2,) and the dtype float64, must be (3,) and float32 as in {here}/inputs-000.npy"),
         (lambda: _save("targets-001", [1, 2]), "{here}/targets-001.npy: must hold 1 values, one for each sample, got 2"),
-        (lambda: _save("targets-001", [1.5]), "{here}/targets-*.npy: a class must be a whole number or a text, got 1.5; to predict numbers, set loss: squared_error"),
+        (lambda: _save("targets-001", [1.5]), "{here}/targets-*.npy: a class must be a whole number or text, got 1.5; to predict numbers, set loss: squared_error"),
         (lambda: _save("inputs-002", [[1.0, 2.0, 3.0]]), "{here}/: has inputs-002.npy but no targets-002.npy"),
         (lambda: _save("targets-002", [1]), "{here}/: has targets-002.npy but no inputs-002.npy"),
         (lambda: _save("inputs-001", [["a"]]), "{here}/inputs-001.npy: must hold numbers, got the dtype <U1"),
@@ -173,7 +173,7 @@ def _save(name: str, array: Any) -> None:
         (lambda: [path.unlink() for path in Path("shards").glob("t*")], "{here}/: holds no targets-*.npy to train on"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_with_its_place(change: Any, message: str, tmp_path: Path) -> None:
+def test_errors_name_their_location(change: Any, message: str, tmp_path: Path) -> None:
     shards(9, 1)
     if "dtype float64" not in message and "nan" in message:
         _save("inputs-000", samples(9)[0].astype(float))
@@ -183,7 +183,7 @@ def test_what_is_wrong_is_said_with_its_place(change: Any, message: str, tmp_pat
     assert str(caught.value) == message.replace("{here}", str(tmp_path / "shards"))
 
 
-def test_a_file_that_shrinks_during_a_run_ends_it_with_an_error(tmp_path: Path) -> None:
+def test_a_file_that_shrinks_during_a_run_is_an_error(tmp_path: Path) -> None:
     shards(9)
     dataset = prepare(run(validation=0))
     path = Path("shards/inputs-000.npy")
@@ -192,13 +192,13 @@ def test_a_file_that_shrinks_during_a_run_ends_it_with_an_error(tmp_path: Path) 
         collected(dataset.training)
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=rf"data.source: no such folder: {tmp_path}/gone"):
         run(source="gone/")
 
 
-def test_every_header_that_numpy_did_not_write_is_refused() -> None:
-    """Flipped bits, a file cut off anywhere, and values that no array has."""
+def test_damaged_headers_are_refused() -> None:
+    """Flip bits, truncate the file anywhere, and insert impossible shapes."""
     inputs, targets = samples(10)
     np.save("targets.npy", targets)
     np.save("inputs.npy", inputs)

@@ -1,4 +1,4 @@
-"""Remedies in error messages work: each is followed, and the data are read."""
+"""Remedies in error messages: each is applied, and the data are read."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from mxtrain.errors import DataError
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -39,7 +39,7 @@ def run(data: Mapping[str, Any], **parts: Any) -> RunConfig:
         (",b,y\n1,2,3\n3,2,4\n", {}, "say with data.features which columns to use", [{"features": ["b"]}]),
     ],
 )
-def test_a_setting_that_a_message_names_helps(
+def test_the_settings_that_messages_suggest_work(
     content: str, parts: dict[str, Any], message: str, remedies: list[dict[str, Any]]
 ) -> None:
     Path("t.csv").write_text(content)
@@ -50,8 +50,8 @@ def test_a_setting_that_a_message_names_helps(
         prepare(run(parts | remedy))
 
 
-def test_one_wrong_cell_among_many_numbers_is_to_be_corrected() -> None:
-    """All of its column as text would be too many categories."""
+def test_the_remedy_for_one_wrong_cell_among_many_numbers() -> None:
+    """The whole column as text would have too many categories."""
     Path("t.csv").write_text("a,y\n" + "".join(f"{i},1\n" for i in range(2000)) + "oops,2\n")
     with pytest.raises(DataError, match="got 'oops'; correct it, or, to take the whole column as text, name it in"):
         prepare(run({}))
@@ -78,7 +78,7 @@ FLOAT64: dict[str, Any] = {"dtype": "float64"}
         (1e20, 1e25, NONE, "data.standardize: features and data.standardize_target: true"),
     ],
 )
-def test_numbers_that_are_too_large_train_as_the_message_says(
+def test_the_remedies_for_numbers_that_are_too_large_work(
     features: float, targets: float, parts: dict[str, Any], remedy: str, tmp_path: Path
 ) -> None:
     def config(**more: Any) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def test_numbers_that_are_too_large_train_as_the_message_says(
         assert history[-1]["val_r2"] > 0.5
 
 
-def test_a_later_number_that_is_too_large_is_to_be_corrected() -> None:
+def test_the_remedy_for_a_later_number_that_is_too_large() -> None:
     Path("t.csv").write_text("a,y\n1,2\n3,4\n")
     preprocessing = prepare(run({})).preprocessing
     Path("new.csv").write_text("a\n1e200\n")
@@ -109,7 +109,7 @@ def test_a_later_number_that_is_too_large_is_to_be_corrected() -> None:
 
 
 @pytest.mark.parametrize(("samples", "remedy"), [(1, "set it to 0"), (2, "raise it, or set it to 0")])
-def test_a_share_that_is_too_small(samples: int, remedy: str) -> None:
+def test_a_fraction_that_is_too_small(samples: int, remedy: str) -> None:
     with pytest.raises(DataError, match=f"to validate on; {remedy}$"):
         split(np.zeros(samples), 0.2, 0.0, seed=0, stratified=False)
 

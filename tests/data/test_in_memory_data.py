@@ -1,4 +1,4 @@
-"""Data that Python hands over: what may be, what becomes of it, and what is said of all else."""
+"""Training data passed from Python: accepted types, conversion, and error messages."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +33,7 @@ TABLE = config("softmax_cross_entropy", target="species")
 
 
 def trained_on(run: RunConfig, given: Any) -> tuple[Any, ...]:
-    """The samples, the names and the fingerprint that come of data."""
+    """Return the inputs, targets, names and fingerprint of data."""
     taken = read_in_memory_data(run, given)
     assert taken is not None
     dataset = prepare(run, taken)
@@ -50,7 +50,7 @@ def read_only(values: Any) -> Any:
 
 
 class OnDevice:
-    """As CuPy has an array: NumPy cannot look at it before it is brought to the host."""
+    """An array as in CuPy, which NumPy cannot convert implicitly."""
 
     __cuda_array_interface__: Any = {}
 
@@ -85,7 +85,7 @@ ARRAYS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("array", ARRAYS.values(), ids=ARRAYS.keys())
-def test_equal_numbers_are_the_same_data_whatever_holds_them(array: Callable[[Any], Any]) -> None:
+def test_equal_numbers_of_any_type_are_the_same_data(array: Callable[[Any], Any]) -> None:
     given = array(X), array(NUMBERS)
     assert trained_on(config(), given) == trained_on(config(), (np.array(X), np.array(NUMBERS)))
 
@@ -102,7 +102,7 @@ def test_samples_of_any_shape_are_flattened() -> None:
     assert trained_on(config(), (images, NUMBERS)) == trained_on(config(), (images.reshape(4, 4), NUMBERS))
 
 
-def test_truth_values_are_the_numbers_0_and_1() -> None:
+def test_booleans_are_the_numbers_0_and_1() -> None:
     truths = np.array(X) > 2.5
     assert trained_on(config(), (truths, NUMBERS))[:2] == trained_on(config(), (truths.astype(int), NUMBERS))[:2]
 
@@ -141,7 +141,7 @@ STRUCTURED = np.array(list(zip(*PETS.values(), strict=True)), [("age", "i4"), ("
     ],
     ids=["lists", "one that is not asked for", "a stream", "arrays", "a half", "a data frame", "a structured array"],
 )
-def test_columns_are_read_as_those_of_a_file(columns: Any) -> None:
+def test_columns_are_read_like_a_file(columns: Any) -> None:
     run = config("softmax_cross_entropy", target="species", features=["age", "size"])
     inputs, targets, names, classes, fingerprint = trained_on(run, columns)
     assert (names, classes, targets) == (("age", "size=big", "size=small"), ("cat", "dog"), [0, 0, 1, 1])
@@ -149,7 +149,7 @@ def test_columns_are_read_as_those_of_a_file(columns: Any) -> None:
     assert fingerprint == trained_on(run, PETS)[-1]
 
 
-def test_missing_values_are_what_the_config_says() -> None:
+def test_missing_values_are_treated_as_the_config_says() -> None:
     ages = np.ma.array(PETS["age"], mask=[False, True, False, False])
     for gaps in ([1, None, 8, 9], np.array([1, np.nan, 8, 9]), ages, pl.Series([1, None, 8, 9])):
         given = PETS | {"age": gaps}
@@ -162,7 +162,7 @@ def test_missing_values_are_what_the_config_says() -> None:
 
 
 class NAType:
-    """As pandas' own mark of what is missing: it is neither true nor false, whatever it is compared with."""
+    """A missing value as in pandas, which has no truth value."""
 
     def __eq__(self, other: object) -> Any:
         return self
@@ -175,13 +175,13 @@ class NAType:
 
 
 @pytest.mark.parametrize("column", ["age", "size"])
-def test_what_pandas_takes_for_missing_is_missing(column: str) -> None:
+def test_missing_values_of_pandas_are_missing(column: str) -> None:
     given = PETS | {column: [PETS[column][0], NAType(), *PETS[column][2:]]}
     with pytest.raises(DataError, match=f"data: row 2: column '{column}': a value is missing"):
         trained_on(TABLE, given)
 
 
-def test_neither_side_changes_the_others_memory() -> None:
+def test_no_memory_is_shared() -> None:
     inputs, targets = np.array(X), np.array(NUMBERS)
     before = trained_on(config(standardize="none"), (inputs, targets))
     taken = read_in_memory_data(config(standardize="none"), (inputs, targets))
@@ -202,7 +202,7 @@ def test_neither_side_changes_the_others_memory() -> None:
         (np.array(X).reshape(4, 2)[:, ::-1], NUMBERS),
     ],
 )
-def test_other_numbers_are_other_data(other: Any) -> None:
+def test_different_numbers_have_different_fingerprints(other: Any) -> None:
     taken, changed = read_in_memory_data(config(), (X, NUMBERS)), read_in_memory_data(config(), other)
     assert taken is not None
     assert changed is not None
@@ -212,7 +212,7 @@ def test_other_numbers_are_other_data(other: Any) -> None:
 @pytest.mark.parametrize(
     "changed", [{"age": [1, 2, 8, 8]}, {"size": ["big"] * 4}, {"species": ["dog", *["cat", "cat", "dog"]]}]
 )
-def test_other_values_in_columns_are_other_data(changed: Any) -> None:
+def test_different_values_in_columns_have_different_fingerprints(changed: Any) -> None:
     assert trained_on(TABLE, PETS | changed)[-1] != trained_on(TABLE, PETS)[-1]
 
 
@@ -251,7 +251,7 @@ PAIRS: dict[str, tuple[Any, Any, str]] = {
 
 
 @pytest.mark.parametrize(("features", "targets", "message"), PAIRS.values(), ids=PAIRS.keys())
-def test_what_is_wrong_with_a_pair_is_said(features: Any, targets: Any, message: str) -> None:
+def test_errors_of_pairs(features: Any, targets: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:
         trained_on(config(), (features, targets))
     assert str(caught.value).startswith(message)
@@ -260,7 +260,7 @@ def test_what_is_wrong_with_a_pair_is_said(features: Any, targets: Any, message:
 @pytest.mark.parametrize(
     ("targets", "message"),
     [
-        ([0.5, 1, 2, 1], "a class must be a whole number or a text, got 0.5; to predict numbers, set loss: squared_error"),
+        ([0.5, 1, 2, 1], "a class must be a whole number or text, got 0.5; to predict numbers, set loss: squared_error"),
         ([1, 1, 1, 1], "every sample is of the class '1'; there must be at least two classes"),
         (["a", None, "b", "a"], "row 2: column 'y': a value is missing"),
         (np.array([0, np.nan, 1, 0]), "row 2: column 'y': a value is missing"),
@@ -268,14 +268,14 @@ def test_what_is_wrong_with_a_pair_is_said(features: Any, targets: Any, message:
         (["a", "", "b", "a"], "row 2: column 'y': a value is missing"),
     ],
 )  # fmt: skip
-def test_what_is_no_class_is_said(targets: Any, message: str) -> None:
+def test_errors_of_classes(targets: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:
         trained_on(CLASSES, (X, targets))
     assert message in str(caught.value)
 
 
 class TwoAges:
-    """A data frame in which two columns have one name, as pandas allows."""
+    """A data frame with two columns of one name, as pandas allows."""
 
     columns = ("age", "age", "species")
 
@@ -286,7 +286,7 @@ class TwoAges:
 TABLES: dict[str, tuple[Any, str]] = {
     "lengths": (PETS | {"age": [1]}, "data: the columns must be of one length, got 1 for 'age' and 4 for 'species'"),
     "no samples": (dict.fromkeys(PETS, ()), "data: has no samples"),
-    "no columns": ({}, "data: data.target: there is no column 'species'; there is none at all"),
+    "no columns": ({}, "data: data.target: there is no column 'species'; there are none"),
     "another target": ({"age": [1], "specie": ["a"]}, "data: data.target: there is no column 'species'; did you mean 'specie'?"),
     "the target alone": ({"species": ["a", "b"]}, "data: there is no column besides the target 'species'"),
     "numbers for names": ({1: [1]}, "data: the names of columns must be text"),
@@ -302,19 +302,19 @@ TABLES: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize(("given", "message"), TABLES.values(), ids=TABLES.keys())
-def test_what_is_wrong_with_columns_is_said(given: Any, message: str) -> None:
+def test_errors_of_columns(given: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:
         trained_on(TABLE, given)
     assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize("given", [(X,), (X, NUMBERS, NUMBERS), ()])
-def test_a_pair_is_two(given: Any) -> None:
-    with pytest.raises(DataError, match=rf"data: must be the two of \(X, y\), got {len(given)} things"):
+def test_a_tuple_must_be_a_pair(given: Any) -> None:
+    with pytest.raises(DataError, match=rf"data: must be a pair \(X, y\), got a tuple of {len(given)}"):
         read_in_memory_data(config(), given)
 
 
-def test_a_target_is_named_for_columns_and_for_nothing_else() -> None:
+def test_a_target_is_named_only_for_columns() -> None:
     with pytest.raises(
         ConfigError, match=r"data.target: 'species' names a column, and \(X, y\) has none; leave it out"
     ):

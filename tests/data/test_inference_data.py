@@ -1,4 +1,4 @@
-"""Samples that are handed over in Python: columns are found by their names, and everything else is told."""
+"""Inputs for a trained model from Python: columns by name, arrays, and error messages."""
 
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ def test_an_array_is_read_as_its_values_one_by_one(array: Any, kind: Any) -> Non
 
 
 class Frame:
-    """As pandas has it: names in an index, and columns that are got by name."""
+    """A data frame as in pandas: names in an index, and columns by name."""
 
     columns = np.array(["size", "name", "age"], dtype=object)
 
@@ -78,7 +78,7 @@ def test_the_columns_of_a_data_frame_are_found_by_name(frame: Any) -> None:
     assert inputs_from_memory(frame, MIXED).tolist() == [[2, 0, 1], [0, 1, 0]]
 
 
-def test_a_data_frame_of_numbers_is_not_taken_in_the_order_of_its_columns() -> None:
+def test_a_data_frame_of_numbers_is_matched_by_name() -> None:
     assert inputs_from_memory(pl.DataFrame({"width": [1, 2], "age": [3, 4]}), NUMBERS).tolist() == [[3, 1], [4, 2]]
 
 
@@ -87,7 +87,7 @@ def test_the_columns_of_a_structured_array_are_found_by_name() -> None:
     assert inputs_from_memory(rows, MIXED).tolist() == [[2, 0, 1], [0, 1, 0]]
 
 
-def test_what_is_on_a_device_is_brought_to_the_host() -> None:
+def test_device_arrays_are_copied_to_the_host() -> None:
     class OnDevice:
         __cuda_array_interface__: Any = {}
 
@@ -97,7 +97,7 @@ def test_what_is_on_a_device_is_brought_to_the_host() -> None:
     assert inputs_from_memory(OnDevice(), NUMBERS).tolist() == [[1, 2], [3, 4]]
 
 
-def test_what_is_masked_is_missing() -> None:
+def test_masked_values_are_missing() -> None:
     masked = np.ma.masked_array([[1.0, 2.0], [3.0, 4.0]], mask=[[True, False], [False, False]])
     assert inputs_from_memory(masked, NUMBERS).tolist() == [[9, 2], [3, 4]]
     assert inputs_from_memory({"age": masked[:, 0], "width": masked[:, 1]}, NUMBERS).tolist() == [[9, 2], [3, 4]]
@@ -108,7 +108,7 @@ def test_what_is_masked_is_missing() -> None:
     [
         ({"Age": [1], "size": ["big"]}, "data: there is no column 'age'; did you mean 'Age'?"),
         ({"q": [1]}, "data: there is no column 'age'; there are: 'q'"),
-        ({}, "data: there is no column 'age'; there is none at all"),
+        ({}, "data: there is no column 'age'; there are none"),
         ({1: [1]}, "data: the names of columns must be text"),
         ({"age": 3, "size": ["big"]}, "data: column 'age': must hold one value for each sample, got 3"),
         ({"age": [1], "size": "big"}, "data: column 'size': must hold one value for each sample, got 'big'"),
@@ -119,7 +119,7 @@ def test_what_is_masked_is_missing() -> None:
         (None, "inputs must be numbers, one row for each sample, got object of ()"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said(given: Any, message: str) -> None:
+def test_error_messages(given: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:
         inputs_from_memory(given, MIXED)
     assert str(caught.value).startswith(message)
@@ -129,7 +129,7 @@ DROPPED = "age,size,y\n1,big,no\n,big,yes\n3,small,yes\n4,,no\n5,big,\n6,small,n
 
 
 @pytest.mark.parametrize("source", ["t.csv", "in_memory"])
-def test_evaluation_leaves_out_the_samples_that_training_left_out(
+def test_evaluation_drops_the_samples_that_training_dropped(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

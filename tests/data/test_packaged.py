@@ -1,4 +1,4 @@
-"""The data sets in the package are the published ones."""
+"""The data sets of the package equal the published ones."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The split holds out the share asked for, of each class alike, and the same samples every time."""
+"""Splits: fractions, stratification, and reproducibility."""
 
 from itertools import product
 
@@ -20,7 +20,7 @@ def held_out(targets: NDArray[np.int64], share: float, seed: int = 0, stratified
 
 @pytest.mark.parametrize(("samples", "share"), list(product([5, 10, 101], [0.2, 0.5, 0.9])))
 @pytest.mark.parametrize("stratified", [True, False])
-def test_every_sample_is_in_one_part_in_the_order_of_the_file(samples: int, share: float, stratified: bool) -> None:
+def test_every_sample_is_in_one_set_in_the_order_of_the_file(samples: int, share: float, stratified: bool) -> None:
     parts = split(classes_of(samples), share, 0.0, 0, stratified)
     assert sorted(np.concatenate(parts).tolist()) == list(range(samples))
     assert all(rows.tolist() == sorted(rows) for rows in parts)
@@ -38,7 +38,7 @@ def test_every_sample_is_in_one_part_in_the_order_of_the_file(samples: int, shar
         ((97, 3), 0.1, [10, 0]),  # 9.7 and 0.3
     ],
 )
-def test_each_class_gives_its_share_by_the_largest_remainder(
+def test_the_fraction_of_each_class_is_rounded_by_the_largest_remainder(
     sizes: tuple[int, ...], share: float, held_out_sizes: list[int]
 ) -> None:
     targets = classes_of(*sizes)
@@ -48,21 +48,21 @@ def test_each_class_gives_its_share_by_the_largest_remainder(
         assert set(targets[parts.training]) == set(range(len(sizes)))
 
 
-def test_validation_and_test_parts_are_disjoint_and_stratified() -> None:
+def test_validation_and_test_sets_are_disjoint_and_stratified() -> None:
     targets = classes_of(50, 30, 20)
     parts = split(targets, 0.2, 0.1, 0, stratified=True)
     assert sorted(np.concatenate(parts).tolist()) == list(range(100))
     assert [np.bincount(targets[rows]).tolist() for rows in parts] == [[35, 21, 14], [10, 6, 4], [5, 3, 2]]
 
 
-def test_a_class_keeps_one_sample_to_be_trained_on() -> None:
+def test_a_class_keeps_one_training_sample() -> None:
     targets = classes_of(3, 3)
     parts = split(targets, 0.45, 0.45, 0, stratified=True)
     assert np.bincount(targets[parts.training]).tolist() == [1, 1]
 
 
-def test_another_share_moves_no_sample_between_validation_and_test() -> None:
-    """A sample that a model was chosen by never becomes one that it is judged by."""
+def test_another_fraction_moves_no_sample_between_validation_and_test() -> None:
+    """A sample used to select a model is never used to test it."""
     targets = classes_of(60, 40)
     test = split(targets, 0.1, 0.2, 0, stratified=True).test.tolist()
     assert split(targets, 0.4, 0.2, 0, stratified=True).test.tolist() == test
@@ -79,12 +79,12 @@ def test_the_split_of_a_seed_is_frozen() -> None:
     assert held_out(classes_of(10), 0.3, stratified=False) == [2, 7, 8]
 
 
-def test_a_larger_share_holds_out_the_same_samples_and_more() -> None:
+def test_a_larger_fraction_holds_out_the_same_samples_and_more() -> None:
     targets = classes_of(100)
     assert set(held_out(targets, 0.1)) < set(held_out(targets, 0.3))
 
 
-def test_no_share_holds_out_nothing() -> None:
+def test_a_fraction_of_0_holds_out_nothing() -> None:
     assert [rows.tolist() for rows in split(classes_of(3), 0.0, 0.0, 0, stratified=True)] == [[0, 1, 2], [], []]
 
 
@@ -101,7 +101,7 @@ def test_too_few_samples_to_hold_out_any(sizes: tuple[int, ...], remedy: str) ->
         split(classes_of(*sizes), 0.0, 0.2, 0, stratified=True)
 
 
-def test_a_class_without_samples_takes_no_part_in_the_split() -> None:
+def test_a_class_without_samples_does_not_affect_the_split() -> None:
     targets = np.repeat([0, 2], 5)
     training, validation, test = split(targets, 0.2, 0.2, 0, stratified=True)
     assert sorted(np.concatenate([training, validation, test]).tolist()) == list(range(10))

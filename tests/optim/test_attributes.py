@@ -1,4 +1,4 @@
-"""Attributes that cannot be set, keyword arguments that are wrong, and names that the documentation prints."""
+"""Attributes and keyword arguments: accepted names, read-only attributes, and error messages."""
 
 import copy
 import inspect
@@ -41,10 +41,10 @@ def test_names_in_the_documentation_can_be_imported() -> None:
         ("β1", "optimizer.β1 cannot be set; build another"),
         ("rule", "optimizer.rule is read-only; build another"),
         ("curr_epoch", "did you mean optimizer.state.curr_epoch?"),
-        ("nothing_like_it", "optimizer has no attribute nothing_like_it; only optimizer.state can be set"),
+        ("no_such_name", "optimizer has no attribute no_such_name; only optimizer.state can be set"),
     ],
 )
-def test_an_attribute_of_an_optimizer(name: str, message: str) -> None:
+def test_setting_an_attribute_of_an_optimizer(name: str, message: str) -> None:
     optimizer = mxtrain.build({"kind": "adam"})
     with pytest.raises(AttributeError, match=message) as caught:
         setattr(optimizer, name, 1)
@@ -55,7 +55,7 @@ def test_an_attribute_of_an_optimizer(name: str, message: str) -> None:
         optimizer.state = 3  # type: ignore[assignment]
 
 
-def test_attributes_of_states_flat_parameters_and_configs() -> None:
+def test_setting_attributes_of_states_flat_parameters_and_configs() -> None:
     state = mxtrain.OptimizationState()
     with pytest.raises(mxtrain.ReadOnlyError, match="has no attribute curr_itr; did you mean curr_iter?"):
         state.curr_itr = 1  # type: ignore[attr-defined]
@@ -104,6 +104,27 @@ def test_every_accepted_name_reads_the_value(model: Any) -> None:
         with pytest.raises(mxtrain.ReadOnlyError, match=f"{model.__name__} has no attribute {missing}; "):
             getattr(config, missing)
     assert not hasattr(config, "_no_such_field")
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: f"{model.__module__.rpartition('.')[2]}.{model.__name__}")
+def test_errors_use_the_name_that_was_typed(model: Any) -> None:
+    required = {name: value for name, value in REQUIRED.items() if name in model.model_fields}
+    for name in model.model_fields.keys() - {"kind"}:
+        for accepted in (display_name(name), *ascii_names(name)):
+            with pytest.raises(mxtrain.ConfigError) as caught:
+                model(**{key: value for key, value in required.items() if key != name}, **{accepted: "wrong"})
+            assert str(caught.value).startswith(f"{accepted}: must be ")
+
+
+def test_errors_in_nested_configs_use_the_names_that_were_typed() -> None:
+    for schedule in ("η_sched", *ascii_names("η_sched")):
+        for rate in ("γ", *ascii_names("γ")):
+            with pytest.raises(mxtrain.ConfigError, match=f"^{schedule}.{rate}: must be above 0 and below 1, got 2$"):
+                mxtrain.Adam(**{schedule: {"kind": "exp", rate: 2}})
+    with pytest.raises(mxtrain.ConfigError, match=r"^momentum_sched\.mu: must be below 1 for nadam, got 1.5$"):
+        mxtrain.Nadam(momentum_sched={"kind": "fixed", "mu": 1.5})  # type: ignore[call-arg]
+    with pytest.raises(mxtrain.ConfigError, match=r"^optimizer\.groups\.b\*\.lr: must be at least 0, got -1$"):
+        mxtrain.build({"kind": "sgd", "groups": {"b*": {"lr": -1}}})
 
 
 def test_names_of_an_optimizers_rule() -> None:
@@ -161,7 +182,7 @@ def test_wrong_keyword_arguments(model: Any, values: dict[str, Any], message: st
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_configs_from_keyword_arguments_are_whole(rule: Any) -> None:
+def test_copies_of_configs_are_equal(rule: Any) -> None:
     config = rule(η=0.5, η_sched=Exp(γ=0.5), groups={"b*": {"λ": 0}})
     for other in (copy.copy(config), copy.deepcopy(config), pickle.loads(pickle.dumps(config)), config.model_copy()):
         assert other == config
@@ -197,7 +218,7 @@ def state_of(optimizer: mxtrain.Optimizer, params: Any) -> bytes:
 @pytest.mark.parametrize("backend", ["numpy", "compiled"])
 @pytest.mark.parametrize("kind", SQUARING)
 def test_slots_that_would_become_infinite(kind: str, backend: str, make: Any) -> None:
-    """One gradient of 2e19: refused or left out as a whole, after which training goes on as if it had not been."""
+    """A step with a gradient of 2e19 raises or is skipped as a whole, and training continues as without it."""
 
     def gradients(value: float) -> Any:
         return make({"b": np.ones(2, "float32"), "w": np.array([1, value], "float32")})
@@ -218,7 +239,7 @@ def test_slots_that_would_become_infinite(kind: str, backend: str, make: Any) ->
     assert np.isfinite(params["w"]).all()
 
 
-def test_infinite_slots_are_the_arithmetic_by_default() -> None:
+def test_infinite_slots_are_allowed_by_default() -> None:
     optimizer, weight = mxtrain.build({"kind": "adam"}), np.ones(1, "float32")
     with pytest.warns(
         RuntimeWarning, match="^weight 'w': its slot v is NaN or infinite, so the weight no longer moves"
@@ -231,7 +252,7 @@ def test_infinite_slots_are_the_arithmetic_by_default() -> None:
 
 @pytest.mark.parametrize("value", ["3", 1.5, None, True, -1, np.float64(2)], ids=repr)
 def test_counts_are_whole_numbers(value: Any) -> None:
-    """A wrong count is refused where it is set, not computed with at the next step."""
+    """A wrong count is an error when it is set, and not in the next step."""
     optimizer = mxtrain.build({"kind": "adam"})
     message = "state.curr_iter must be a whole number at least 0, got "
     with pytest.raises(mxtrain.ArrayTypeError, match=message):
@@ -241,7 +262,7 @@ def test_counts_are_whole_numbers(value: Any) -> None:
         mxtrain.OptimizationState(curr_iter=value)
 
 
-def test_counts_of_numpy() -> None:
+def test_counts_may_be_numpy_integers() -> None:
     int_of_numpy: Any = np.int64(4)
     optimizer = mxtrain.build({"kind": "adam"})
     optimizer.state.curr_iter = int_of_numpy

@@ -1,4 +1,4 @@
-"""A bad input gets one clear error, and nothing is changed."""
+"""Invalid input raises one clear error, and nothing changes."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ READ_ONLY.flags.writeable = False
 
 
 class Tensor:
-    """Stands for another framework's tensor."""
+    """Stand-in for a tensor of another framework."""
 
 
 BAD = {
@@ -70,7 +70,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("weight", "gradient", "message"), BAD.values(), ids=BAD.keys())
-def test_update_refuses(weight: Any, gradient: Any, message: str) -> None:
+def test_update_with_an_invalid_array(weight: Any, gradient: Any, message: str) -> None:
     optimizer = mxtrain.build({"kind": "adam"})
     before = W.copy()
     with pytest.raises(mxtrain.ArrayError) as caught:
@@ -88,7 +88,7 @@ def test_bad_types_are_type_errors_and_bad_shapes_value_errors() -> None:
         optimizer.update(0, W.T.copy(), W)
 
 
-def test_a_step_with_one_bad_array_changes_none() -> None:
+def test_a_step_with_one_invalid_array_changes_nothing() -> None:
     optimizer = mxtrain.build({"kind": "adam"})
     params = {"a": np.ones(3, dtype="float32"), "b": np.ones(2, dtype="float32")}
     with pytest.raises(mxtrain.ArrayError, match="weight 'b' has shape"):
@@ -106,20 +106,20 @@ def test_a_step_with_one_bad_array_changes_none() -> None:
         ({"a": W}, [W], "grads must be a mapping of arrays by name, got a list"),
     ],
 )
-def test_step_refuses_names_that_do_not_match(params: Any, grads: Any, message: str) -> None:
+def test_step_with_different_names(params: Any, grads: Any, message: str) -> None:
     with pytest.raises(mxtrain.ArrayError) as caught:
         mxtrain.build({"kind": "sgd"}).step(params, grads)
     assert str(caught.value) == message
 
 
-def test_one_index_is_one_array() -> None:
+def test_an_index_belongs_to_one_array() -> None:
     optimizer = mxtrain.build({"kind": "adam"})
     optimizer.update(0, np.ones(3, dtype="float32"), np.ones(3, dtype="float32"))
     with pytest.raises(mxtrain.ArrayError, match="give another array another index"):
         optimizer.update(0, np.ones(4, dtype="float32"), np.ones(4, dtype="float32"))
 
 
-def test_an_unknown_backend_is_named() -> None:
+def test_an_unknown_backend() -> None:
     with pytest.raises(mxtrain.BackendError, match="got 'cuda'"):
         mxtrain.build({"kind": "sgd"}, backend="cuda")
 
@@ -135,7 +135,7 @@ def test_a_stability_term_that_float32_rounds_to_zero_is_refused(kind: str) -> N
         mxtrain.build({"kind": kind, "ϵ": 1e-46})
     weight = np.ones(2, dtype="float32")
     mxtrain.build({"kind": kind, "ϵ": 1.2e-38, "λ": 0}).update(0, np.zeros(2, dtype="float32"), weight)
-    assert (weight == 1).all(), "a gradient of 0 is no division of 0 by 0"
+    assert (weight == 1).all(), "a gradient of 0 divides 0 by a positive number"
 
 
 @pytest.mark.filterwarnings("ignore:the matrix subclass")

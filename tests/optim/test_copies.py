@@ -1,4 +1,4 @@
-"""An optimizer can be looked at, copied, pickled and put on disk, and goes on to the bit."""
+"""Optimizers can be printed, copied, pickled and saved, and continue with the same bits."""
 
 import copy
 import pickle
@@ -13,7 +13,7 @@ from tests.tables import CONFIGS
 
 
 def stepped(config: dict[str, Any], make: Any = dict, backend: str = "auto") -> tuple[mxtrain.Optimizer, Any, Any]:
-    """An optimizer after two steps, its parameters, and gradients."""
+    """Return an optimizer after two steps, its parameters, and gradients."""
     params, grads = (make({"W": np.full((2, 2), x, "float32"), "b": np.full(3, x)}) for x in (1.0, 0.3))
     optimizer = mxtrain.build(config, backend=backend)
     for _ in range(2):
@@ -39,7 +39,7 @@ WAYS = {
 @pytest.mark.parametrize("make", [dict, mxtrain.FlatParameters], ids=["loose", "flat"])
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
-def test_a_copy_goes_on_to_the_bit_and_moves_nothing_of_the_original(
+def test_a_copy_continues_exactly_and_does_not_change_the_original(
     config: Any, way: Any, make: Any, tmp_path: Path
 ) -> None:
     config = config | {"η_sched": {"kind": "exp", "per": "iteration"}}
@@ -61,7 +61,7 @@ def test_a_copy_keeps_its_backend(backend: str) -> None:
     other.step(params, grads)
 
 
-def test_the_rule_and_the_backend_of_an_optimizer_stay() -> None:
+def test_the_rule_and_the_backend_of_an_optimizer_are_read_only() -> None:
     optimizer = mxtrain.build({"kind": "adam"})
     with pytest.raises(AttributeError):
         optimizer.rule = mxtrain.SGD()  # type: ignore[misc, assignment]
@@ -69,7 +69,7 @@ def test_the_rule_and_the_backend_of_an_optimizer_stay() -> None:
         optimizer.backend = None  # type: ignore[misc, assignment]
 
 
-def test_an_optimizer_shows_its_rule_its_backend_and_where_it_stands() -> None:
+def test_the_repr_of_an_optimizer_has_its_rule_backend_and_progress() -> None:
     optimizer, _, _ = stepped({"kind": "adam"}, backend="numpy")
     assert repr(optimizer) == (
         "Optimizer(Adam(kind='adam', η=0.001, λ=1e-05, clip=0.0, scale=0.0, η_sched=None, groups={}, β1=0.9, β2=0.999, ϵ=1e-08), "
@@ -77,12 +77,12 @@ def test_an_optimizer_shows_its_rule_its_backend_and_where_it_stands() -> None:
     )
 
 
-def test_a_rule_is_shown_as_it_can_be_written() -> None:
+def test_the_repr_of_a_rule_is_an_expression() -> None:
     rule = mxtrain.Adam(ϵ=1e-3, η_sched=mxtrain.learning_rate.Exp(γ=0.5))
     assert eval(repr(rule), {"Adam": mxtrain.Adam, "Exp": mxtrain.learning_rate.Exp}) == rule
 
 
-def test_whole_numbers_and_strings_are_indices_that_a_file_tells_apart(tmp_path: Path) -> None:
+def test_a_file_distinguishes_integer_and_string_indices(tmp_path: Path) -> None:
     optimizer = mxtrain.build({"kind": "adam"})
     for index in (0, "0"):
         optimizer.update(index, np.full(2, 0.5), np.ones(2))
@@ -91,7 +91,7 @@ def test_whole_numbers_and_strings_are_indices_that_a_file_tells_apart(tmp_path:
     assert list(optimizer.state_dict()["parameters"]) == [0, "0"]
 
 
-def test_indices_of_numpy_and_tuples_come_back_as_plain_ones(tmp_path: Path) -> None:
+def test_numpy_integers_and_tuples_are_loaded_as_python_indices(tmp_path: Path) -> None:
     optimizer = mxtrain.build({"kind": "adam"})
     for index in (np.int64(3), "3", ("layer", np.int32(1), ("W",)), np.str_("b")):
         optimizer.update(index, np.full(2, 0.5), np.ones(2))
@@ -108,7 +108,7 @@ def test_indices_of_numpy_and_tuples_come_back_as_plain_ones(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("index", [True, np.True_, None, 1.5, ("layer", True), frozenset({1})], ids=repr)
-def test_an_index_that_cannot_be_saved_is_refused_at_once(index: Any) -> None:
+def test_an_index_that_cannot_be_saved_is_refused_by_the_first_update(index: Any) -> None:
     optimizer, weight = mxtrain.build({"kind": "adam"}), np.zeros(2)
     for act in (
         lambda: optimizer.update(index, np.ones(2), weight),
@@ -121,7 +121,7 @@ def test_an_index_that_cannot_be_saved_is_refused_at_once(index: Any) -> None:
 
 
 @pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b"kind: adam\n", lambda b: b[:-1], lambda b: b[:40]])
-def test_a_file_that_holds_no_state_is_told_by_name(damage: Any, tmp_path: Path) -> None:
+def test_the_error_for_another_file_names_it(damage: Any, tmp_path: Path) -> None:
     optimizer, _, _ = stepped({"kind": "adam"})
     path = tmp_path / "state"
     optimizer.save(path)
@@ -131,7 +131,7 @@ def test_a_file_that_holds_no_state_is_told_by_name(damage: Any, tmp_path: Path)
     assert optimizer.state.curr_iter == 2
 
 
-def test_weights_in_safetensors_are_no_state_of_an_optimizer(tmp_path: Path) -> None:
+def test_a_safetensors_file_of_weights_is_not_an_optimizer_state(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
     save_file({"W": np.ones(2)}, tmp_path / "weights")

@@ -1,4 +1,4 @@
-"""Saved slots are moved to the memory of their weights at the next step; a fake CuPy has its pointers and copies."""
+"""Loaded slots are moved to the device of their weights at the next step; a fake CuPy stands in for the GPU."""
 
 import sys
 from contextlib import nullcontext
@@ -37,7 +37,7 @@ current = [0]
 
 
 class ndarray:  # noqa: N801 - CuPy's own name
-    """Wraps host memory; nothing but `get` and `asarray` takes it across, as with CuPy."""
+    """Wraps host memory; only `get` and `asarray` convert between devices, as in CuPy."""
 
     def __init__(self, host: np.ndarray) -> None:
         self.host, self.device = host, Device(current[0])
@@ -60,7 +60,7 @@ ndarray.__module__ = "cupy"
 
 
 class Backend(NumPyBackend):
-    """Runs on what the stand-ins wrap."""
+    """Runs on the wrapped host memory."""
 
     kinds = ("cupy",)
 
@@ -101,7 +101,7 @@ def stepped(move: Any, steps: int) -> tuple[mxtrain.Optimizer, Any]:
 WAYS: dict[str, Any] = {"a file": None, "a state": None}
 
 
-@pytest.mark.parametrize("seen", [False, True], ids=["a new optimizer", "one with slots of its own"])
+@pytest.mark.parametrize("seen", [False, True], ids=["a new optimizer", "an optimizer with slots"])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("source", "target"), [("cpu", 0), (0, "cpu"), (0, 0), (0, 1), ("cpu", 1)])
 def test_loaded_slots_are_moved(source: Any, target: Any, way: str, seen: bool, tmp_path: Path) -> None:

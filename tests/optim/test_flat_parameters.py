@@ -1,4 +1,4 @@
-"""Flat parameters: the same bits as loose arrays, in one call for each dtype."""
+"""Flat parameters give the same bits as separate arrays, in one call for each dtype."""
 
 import copy
 import pickle
@@ -28,7 +28,7 @@ def as_bytes(arrays: Any) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("double", [False, True], ids=["one dtype", "two dtypes"])
 @pytest.mark.parametrize("kind", ["sgd", "adam", "nadam"])
-def test_flat_and_loose_give_the_same_bits(kind: str, double: bool) -> None:
+def test_flat_and_separate_arrays_give_the_same_bits(kind: str, double: bool) -> None:
     params, flat = loose(0, double), FlatParameters(loose(0, double))
     one, other = mxtrain.build({"kind": kind}), mxtrain.build({"kind": kind})
     for seed in (1, 2, 3):
@@ -43,20 +43,20 @@ def test_flat_and_loose_give_the_same_bits(kind: str, double: bool) -> None:
         assert as_bytes(again["slots"]) == as_bytes(entry["slots"])
 
 
-def test_a_state_moves_between_flat_and_loose() -> None:
+def test_a_state_is_shared_by_flat_and_separate_arrays() -> None:
     params, flat = loose(0), FlatParameters(loose(0))
     whole, first, second = (mxtrain.build({"kind": "nadam"}) for _ in range(3))
     for seed in (1, 2, 3, 4):
         whole.step(params, loose(seed))
     first.step(flat, FlatParameters(loose(1)))
-    first.step(dict(flat), loose(2))  # loose arrays that are the flat ones' views
+    first.step(dict(flat), loose(2))  # separate arrays, which are the views of the flat ones
     second.load_state_dict(first.state_dict())
     second.step(flat, FlatParameters(loose(3)))
     second.step(flat, FlatParameters(loose(4)))
     assert as_bytes(flat) == as_bytes(params)
 
 
-def test_parameters_of_different_histories_are_updated_one_by_one() -> None:
+def test_parameters_with_different_update_counts_are_updated_one_by_one() -> None:
     params, flat = loose(0), FlatParameters(loose(0))
     one, other = mxtrain.build({"kind": "adam"}), mxtrain.build({"kind": "adam"})
     one.update("W1", loose(1)["W1"], params["W1"])
@@ -67,7 +67,7 @@ def test_parameters_of_different_histories_are_updated_one_by_one() -> None:
     assert as_bytes(flat) == as_bytes(params)
 
 
-def test_views_and_buffers_are_one_memory() -> None:
+def test_views_and_buffers_share_memory() -> None:
     flat = FlatParameters(loose(0))
     flat["W1"][...] = 7
     assert (flat.buffers["float32"][:15] == 7).all()
@@ -83,7 +83,7 @@ COPIES = {
 
 
 @pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES.keys())
-def test_a_copy_is_one_memory_too_and_not_the_originals(duplicate: Any) -> None:
+def test_a_copy_has_its_own_views_and_buffers(duplicate: Any) -> None:
     flat = FlatParameters(loose(0, double=True))
     other = duplicate(flat)
     assert as_bytes(other) == as_bytes(flat)
@@ -106,7 +106,7 @@ def test_arithmetic_in_place_changes_the_buffer() -> None:
     assert flat.buffers["float32"][:15].tobytes() == expected["W1"].tobytes()
 
 
-def test_another_array_under_a_name_is_refused_with_the_remedy() -> None:
+def test_replacing_an_array_is_an_error_with_a_remedy() -> None:
     flat = FlatParameters(loose(0))
     with pytest.raises(TypeError, match=r"write flat\['W1'\]\[\.\.\.\] = value"):
         flat["W1"] = np.zeros((3, 5), dtype="float32")
@@ -115,7 +115,7 @@ def test_another_array_under_a_name_is_refused_with_the_remedy() -> None:
     assert as_bytes(flat) == as_bytes(loose(0))
 
 
-def test_gradients_must_be_another_memory_and_may_have_another_layout() -> None:
+def test_gradients_must_have_their_own_memory_and_may_have_another_layout() -> None:
     flat = FlatParameters(loose(0))
     with pytest.raises(mxtrain.ArrayError, match="the gradients share memory with the parameters"):
         mxtrain.build({"kind": "sgd"}).step(flat, flat)

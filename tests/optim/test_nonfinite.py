@@ -1,4 +1,4 @@
-"""`on_nonfinite`: the default warns and changes no bit; `raise` and `skip` decide as a trial of every step would."""
+"""`on_nonfinite`: the default warns and changes no bit; `raise` and `skip` decide as if every step ran on copies."""
 
 import copy
 import pickle
@@ -18,8 +18,8 @@ CONFIGS[0] |= {"μ": 0.9}
 MESSAGE = "^weight 'w': its slot . is NaN or infinite, so the weight no longer moves"
 
 
-def always_trying(config: Any, policy: Any) -> mxtrain.Optimizer:
-    """An optimizer that tries each step on copies."""
+def always_on_copies(config: Any, policy: Any) -> mxtrain.Optimizer:
+    """Return an optimizer that runs each step on copies first."""
     optimizer = mxtrain.build(config, on_nonfinite=policy)
     optimizer._guard._cannot_overflow = lambda *_: (False, False)
     return optimizer
@@ -43,7 +43,7 @@ def changes(generator: np.random.Generator, kind: str) -> dict[str, Any]:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config["kind"])
 @pytest.mark.parametrize("make", [dict, mxtrain.FlatParameters], ids=["loose", "flat"])
-def test_decisions_are_those_of_a_trial_of_every_step(config: Any, dtype: str, make: Any) -> None:
+def test_decisions_are_those_of_running_every_step_on_copies(config: Any, dtype: str, make: Any) -> None:
     generator = np.random.default_rng(len(config["kind"]))
     exponent = np.finfo(dtype).maxexp // 2
     skipped = 0
@@ -51,7 +51,7 @@ def test_decisions_are_those_of_a_trial_of_every_step(config: Any, dtype: str, m
         this = config | (changes(generator, config["kind"]) if generator.random() < 0.7 else {})
         params = make({"w": generator.normal(size=(2, 3)).astype(dtype), "b": generator.normal(size=2).astype(dtype)})
         theirs = copy.deepcopy(params)
-        quick, slow = mxtrain.build(this, on_nonfinite="skip"), always_trying(this, "skip")
+        quick, slow = mxtrain.build(this, on_nonfinite="skip"), always_on_copies(this, "skip")
         for _ in range(20):
             sizes = {name: np.ldexp(1.0, int(generator.integers(exponent - 16, exponent + 3))) for name in params}
             grads = make({n: (generator.normal(size=v.shape) * sizes[n]).astype(dtype) for n, v in params.items()})
@@ -69,18 +69,18 @@ def test_decisions_are_those_of_a_trial_of_every_step(config: Any, dtype: str, m
     assert 0 < skipped < 300
 
 
-def test_a_step_far_from_overflow_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    trials: list[int] = []
+def test_a_step_far_from_overflow_is_not_run_on_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[int] = []
     describe = NonFiniteGuard._describe_nonfinite
-    monkeypatch.setattr(NonFiniteGuard, "_describe_nonfinite", lambda *given: (trials.append(1), describe(*given))[1])
+    monkeypatch.setattr(NonFiniteGuard, "_describe_nonfinite", lambda *given: (runs.append(1), describe(*given))[1])
     for config in CONFIGS:
         optimizer, weight = mxtrain.build(config, on_nonfinite="raise"), np.ones((3, 4), "float32").T
         for _ in range(40):
             optimizer.step({"w": weight}, {"w": np.ones((4, 3), "float32")})
-        assert not trials, config
+        assert not runs, config
         optimizer.step({"w": weight}, {"w": np.full((4, 3), 1e17, "float32")})
-        assert len(trials) == 1
-        trials.clear()
+        assert len(runs) == 1
+        runs.clear()
 
 
 def test_a_sum_of_squares_that_grows_slowly_is_noticed() -> None:

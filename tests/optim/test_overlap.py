@@ -1,4 +1,4 @@
-"""Weights that share memory are refused with both names, before anything changes, on every backend."""
+"""Weights that share memory are an error with both names, before any change, on every backend."""
 
 from contextlib import suppress
 from types import SimpleNamespace
@@ -56,7 +56,7 @@ def test_weights_that_share_memory(make: Any, backend: str) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("make", SHARED.values(), ids=SHARED.keys())
-def test_a_gradient_that_is_the_memory_of_another_weight(make: Any, backend: str) -> None:
+def test_a_gradient_that_shares_memory_with_another_weight(make: Any, backend: str) -> None:
     a, gradient = make()
     b, others = ones(*gradient.shape), ones(*a.shape)
     optimizer = mxtrain.build({"kind": "adam"}, backend=backend)
@@ -106,7 +106,7 @@ def test_a_weight_that_shares_memory_with_itself(weight: np.ndarray, overlaps: b
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_what_shares_no_element_is_accepted(backend: str) -> None:
+def test_arrays_without_common_elements_are_accepted(backend: str) -> None:
     """Interleaved and neighbouring views of one array, a gradient for two weights, empty arrays under two names."""
     config = {"kind": "sgd", "η": 1, "λ": 0}
     memory, empty, gradient = np.zeros((6, 8)), np.zeros(0), ones(6, 4)
@@ -122,7 +122,7 @@ def test_what_shares_no_element_is_accepted(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_what_comes_to_share_memory_between_steps_is_refused(backend: str) -> None:
+def test_arrays_that_share_memory_after_a_step_are_refused(backend: str) -> None:
     memory = np.zeros(20)
     params = {"a": memory[:10], "b": memory[10:]}
     grads = {name: ones(10) for name in params}
@@ -152,7 +152,7 @@ def test_flat_parameters(backend: str) -> None:
 
 
 def test_too_irregular_to_decide() -> None:
-    """An exact answer is an integer program; where it takes too long, the arrays are refused, and the reason named."""
+    """An exact answer is an integer program; if it takes too long, the arrays are refused with the reason."""
     generator = np.random.default_rng(0)
     memory = np.zeros(200_000)
     for _ in range(20):
@@ -192,20 +192,20 @@ def test_arrays_on_a_gpu_are_compared_by_their_pointers() -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_memory_that_moves_between_steps(backend: str) -> None:
-    """After `resize` and back an array has other memory under the same identity; what it had is free."""
+    """After `resize` and back, an array is the same object with other memory; its old memory is free."""
     weight, gradient = np.zeros(100), np.ones(100)
     optimizer = mxtrain.build({"kind": "sgd", "η": 1, "λ": 0}, backend=backend)
     optimizer.update(0, gradient, weight)
-    kept = []
+    others = []
     for _ in range(20):
         for array in (weight, gradient):
             array.resize(50_000, refcheck=False)
-            kept.append(np.full(100, 7.0))  # takes the memory that was freed
+            others.append(np.full(100, 7.0))  # takes the memory that was freed
             array.resize(100, refcheck=False)
         before = weight.copy()
         optimizer.update(0, gradient, weight)
         assert (weight == before - gradient).all()
-        assert all((each == 7).all() for each in kept)
+        assert all((each == 7).all() for each in others)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -1,4 +1,4 @@
-"""Groups: the parameters that a pattern names have settings of their own, and the others none of it."""
+"""Parameter groups: settings that apply only to parameters whose names match a pattern."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.tables import CONFIGS
 SHAPES = {"W1": (3, 5), "b1": (5,), "W2": (5, 2), "b2": (2,), "B": (4,), "W3": (2, 2)}
 GROUPS = {"b*": {"λ": 0, "η": 0.03}, "W3": {"λ": 0.5}, "b2": {"η": 9}}
 OWN = {"b1": GROUPS["b*"], "b2": GROUPS["b*"], "W3": GROUPS["W3"]}
-"""What each parameter has of its own: the first pattern that fits, letter for letter."""
+"""The settings of each parameter: those of the first pattern that matches."""
 
 
 def arrays(seed: int, double: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
@@ -33,7 +33,7 @@ def as_bytes(params: Any) -> dict[str, bytes]:
 
 
 def one_by_one(config: dict[str, Any], double: tuple[str, ...] = ()) -> dict[str, bytes]:
-    """Each parameter by an optimizer of its own, which has the settings that it is to have."""
+    """Update each parameter by a separate optimizer with its settings."""
     params = arrays(0, double)
     for name in params:
         optimizer = mxtrain.build(config | OWN.get(name, {}))
@@ -44,7 +44,7 @@ def one_by_one(config: dict[str, Any], double: tuple[str, ...] = ()) -> dict[str
 
 @pytest.mark.parametrize("backend", ["numpy", "compiled"])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_each_parameter_is_updated_as_by_a_rule_of_its_own(name: str, backend: str) -> None:
+def test_each_parameter_is_updated_as_by_a_separate_rule(name: str, backend: str) -> None:
     config = CONFIGS[name] | {"λ": 0.01}
     for double in ((), ("b1", "W2")):
         expected = one_by_one(config, double)
@@ -56,7 +56,7 @@ def test_each_parameter_is_updated_as_by_a_rule_of_its_own(name: str, backend: s
             assert as_bytes(params) == expected
 
 
-def test_a_learning_rate_of_0_leaves_the_parameters_as_they_are() -> None:
+def test_a_learning_rate_of_0_leaves_the_parameters_unchanged() -> None:
     for config in CONFIGS.values():
         params = arrays(0)
         optimizer = mxtrain.build(config | {"λ": 0.1, "groups": {"W[12]": {"η": 0}}})
@@ -66,7 +66,7 @@ def test_a_learning_rate_of_0_leaves_the_parameters_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("own", [None, 0.5])
-def test_a_schedule_is_followed_from_the_learning_rate_of_the_group(own: float | None) -> None:
+def test_a_schedule_starts_from_the_learning_rate_of_the_group(own: float | None) -> None:
     schedule = {"kind": "exp", "γ": 0.5, "per": "iteration", "η": own}
     params = {name: np.zeros(1) for name in "ab"}
     optimizer = mxtrain.build({"kind": "sgd", "η": 0.25, "λ": 0, "η_sched": schedule, "groups": {"b": {"η": 4}}})
@@ -75,7 +75,7 @@ def test_a_schedule_is_followed_from_the_learning_rate_of_the_group(own: float |
     assert params == {"a": [-1.5 * (own or 0.25)], "b": [-6]}
 
 
-def test_an_index_is_known_by_its_text() -> None:
+def test_patterns_match_the_text_of_an_index() -> None:
     optimizer = mxtrain.build({"kind": "sgd", "η": 1, "λ": 0, "groups": {"1": {"η": 0.5}}})
     first, second, third = (np.zeros(1) for _ in range(3))
     optimizer.update(0, np.ones(1), first)
@@ -113,12 +113,12 @@ def test_a_run_with_groups_trains_and_resumes_to_the_byte(tmp_path: Path) -> Non
     assert as_bytes(cut.parameters) == as_bytes(whole.parameters)
 
 
-def test_a_value_of_a_group_is_laid_over_and_searched(tmp_path: Path) -> None:
+def test_a_value_of_a_group_is_overridden_and_searched(tmp_path: Path) -> None:
     config = run(groups={"b*": {"λ": 0.5}})
     file = tmp_path / "run.yaml"
     file.write_text(json.dumps(config), encoding="utf-8")
-    laid_over = mxtrain.fit(file, run_dir=tmp_path / "one", overrides=["optimizer.groups.b*.λ=0.25"])
-    assert mxtrain.load_run(laid_over.run_dir).config.optimizer.groups["b*"].λ == 0.25
+    overridden = mxtrain.fit(file, run_dir=tmp_path / "one", overrides=["optimizer.groups.b*.λ=0.25"])
+    assert mxtrain.load_run(overridden.run_dir).config.optimizer.groups["b*"].λ == 0.25
     sweep = {
         "search": {"optimizer.groups.b*.λ": {"choice": [0.0, 0.1]}},
         "objective": {"minimize": "val_loss"},
@@ -129,7 +129,7 @@ def test_a_value_of_a_group_is_laid_over_and_searched(tmp_path: Path) -> None:
     assert len({row["value"] for row in rows}) == 2
 
 
-def test_a_pattern_that_fits_no_parameter_is_told() -> None:
+def test_a_pattern_that_matches_no_parameter_is_an_error() -> None:
     with pytest.raises(
         mxtrain.ConfigError, match="optimizer.groups.bias: matches no parameter; the parameters are W1, b1, W2, b2"
     ):
@@ -139,8 +139,8 @@ def test_a_pattern_that_fits_no_parameter_is_told() -> None:
         mxtrain.fit(wrong, model=line)
 
 
-def test_a_parameter_may_be_called_like_a_hyperparameter(tmp_path: Path) -> None:
-    """Where `beta1` is another name of `β1`, and `gamma` one of `γ`, patterns are taken letter for letter."""
+def test_a_parameter_may_have_the_name_of_a_hyperparameter(tmp_path: Path) -> None:
+    """`beta1` is a name of `β1` and `gamma` one of `γ`, but patterns are not translated."""
     config = {"kind": "sgd", "η": 1, "λ": 0, "groups": {"gamma": {"η": 0.5}, "lr": {"lr": 0.25}}}
     file = tmp_path / "sgd.yaml"
     file.write_text(json.dumps(config), encoding="utf-8")
@@ -150,12 +150,12 @@ def test_a_parameter_may_be_called_like_a_hyperparameter(tmp_path: Path) -> None
         assert params == {"gamma": [-0.5], "γ": [-1], "lr": [-0.25], "η": [-1]}
     run_file = tmp_path / "run.yaml"
     run_file.write_text(json.dumps(CUSTOM | {"optimizer": config}), encoding="utf-8")
-    laid_over = read_run(run_file, ["optimizer.groups.gamma.eta=0.125", "optimizer.groups.mu.λ=3"])
-    assert list(laid_over.optimizer.groups) == ["gamma", "lr", "mu"]
-    assert laid_over.optimizer.groups["gamma"].η == 0.125
+    overridden = read_run(run_file, ["optimizer.groups.gamma.eta=0.125", "optimizer.groups.mu.λ=3"])
+    assert list(overridden.optimizer.groups) == ["gamma", "lr", "mu"]
+    assert overridden.optimizer.groups["gamma"].η == 0.125
 
 
-def test_a_pattern_that_never_holds_is_told() -> None:
+def test_a_pattern_that_never_applies_is_an_error() -> None:
     message = r"optimizer.groups.b1: never applies, as earlier patterns match b1; move it before them"
     with pytest.raises(mxtrain.ConfigError, match=message):
         mxtrain.fit(run(groups={"b*": {"λ": 0}, "b1": {"λ": 1}}))
@@ -178,19 +178,21 @@ def test_the_order_of_groups_is_part_of_the_run(tmp_path: Path) -> None:
     first, second = ('    "b*":\n      η: null\n      λ: 0.0\n', '    "?2":\n      η: null\n      λ: 1.0\n')
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace(first + second, second + first), encoding="utf-8")
-    message = r"optimizer.groups: was in the order b\*, \?2 when the run began, and cannot become in the order \?2, b\*"
+    message = (
+        r"optimizer.groups: was in the order b\*, \?2 when the run started, and cannot become in the order \?2, b\*"
+    )
     with pytest.raises(mxtrain.ConfigError, match=message):
         mxtrain.resume(tmp_path, overrides=["fit.epochs=3"])
     file.write_text(text, encoding="utf-8")
     assert mxtrain.resume(tmp_path, overrides=["fit.epochs=3"]).state.curr_epoch == 3
 
 
-def test_rules_with_groups_are_told_apart_in_sets() -> None:
+def test_rules_with_different_groups_differ_in_sets() -> None:
     same = [mxtrain.Adam(groups={"b*": {"λ": number}}) for number in (0, 0.0)]
     assert len({*same, mxtrain.Adam(), mxtrain.Adam(groups={"b*": {"λ": 1}})}) == 3
 
 
-def test_a_model_knows_the_names_of_its_parameters_before_it_is_made() -> None:
+def test_parameter_names_of_a_model_are_known_before_it_is_built() -> None:
     from mxtrain.config import LinearConfig, MLPConfig
     from mxtrain.training.model_factory import build_model
 

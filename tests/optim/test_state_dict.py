@@ -1,4 +1,4 @@
-"""What is saved, what is refused, and who counts."""
+"""State dicts: content, validation, and counts of updates and epochs."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ def after_one_step(config: dict[str, Any], dtype: str = "float32", shape: Any = 
     return optimizer
 
 
-def test_a_saved_state_holds_everything_by_name() -> None:
+def test_a_state_dict_has_everything_by_name() -> None:
     saved = after_one_step({"kind": "nadam"}).state_dict()
     assert saved["rule"] == "nadam"
     assert saved["state"] == {"batch_size": 0, "curr_epoch": 1, "curr_batch": 1, "curr_iter": 1}
@@ -30,7 +30,7 @@ def test_a_saved_state_holds_everything_by_name() -> None:
     assert 0 < entry["scalars"]["Π"] < 1
 
 
-def test_a_saved_state_shares_no_memory() -> None:
+def test_a_state_dict_shares_no_memory() -> None:
     optimizer = after_one_step({"kind": "adam"})
     saved = optimizer.state_dict()
     saved["parameters"]["W"]["slots"]["m"][:] = 99
@@ -87,7 +87,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("saved", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_loading_refuses(saved: Any, message: str) -> None:
+def test_loading_an_invalid_state_is_an_error(saved: Any, message: str) -> None:
     optimizer = after_one_step({"kind": "adam"})
     before = optimizer.state_dict()
     with pytest.raises(mxtrain.StateError) as caught:
@@ -113,7 +113,7 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize(("whole", "real"), NUMBERS.values(), ids=NUMBERS.keys())
-def test_a_state_that_went_through_numpy_is_loaded(whole: Any, real: Any) -> None:
+def test_a_state_with_numpy_scalars_is_loaded(whole: Any, real: Any) -> None:
     saved = after_one_step({"kind": "nadam", "μ_sched": {"kind": "fixed", "μ": 0.5}}).state_dict()
     entry = saved["parameters"]["W"]
     through = {
@@ -130,7 +130,7 @@ def test_a_state_that_went_through_numpy_is_loaded(whole: Any, real: Any) -> Non
     assert again["parameters"]["W"]["scalars"] == {"Π": 0.5}
 
 
-def test_a_rule_that_raises_leaves_everything_as_it_was() -> None:
+def test_a_rule_that_raises_leaves_everything_unchanged() -> None:
     class Moody(mxtrain.SGD):
         def coefficients(self, time: Any, scalars: Any) -> dict[str, float]:
             if time.iteration == 2:
@@ -149,7 +149,7 @@ def test_a_rule_that_raises_leaves_everything_as_it_was() -> None:
             assert pickle.dumps((dict(params), optimizer.state_dict())) == before
 
 
-def test_the_caller_of_step_owns_the_epochs() -> None:
+def test_the_caller_of_step_counts_the_epochs() -> None:
     optimizer = mxtrain.build({"kind": "sgd", "η": 1, "λ": 0, "η_sched": {"kind": "exp", "γ": 0.5}})
     weight, gradient = {"W": np.zeros(1)}, {"W": np.full(1, -1.0)}
     for _ in range(2):
@@ -171,7 +171,7 @@ def test_the_updater_counts_updates_per_index() -> None:
     assert b == 1
 
 
-def test_normgrad_touches_neither_argument() -> None:
+def test_normgrad_changes_no_argument() -> None:
     optimizer = mxtrain.build({"kind": "adam", "scale": 0.5, "clip": 1, "λ": 0.25})
     weight, gradient = np.full(3, 4.0), np.array([1.0, 10.0, -10.0])
     result = mxtrain.normgrad(optimizer, weight, gradient)
@@ -181,7 +181,7 @@ def test_normgrad_touches_neither_argument() -> None:
     assert optimizer.state_dict()["parameters"] == {}
 
 
-def test_normgrad_names_what_is_no_array_and_takes_one_array_for_both() -> None:
+def test_normgrad_validates_arrays_and_accepts_one_array_for_both() -> None:
     optimizer = mxtrain.build({"kind": "sgd", "scale": 0.5, "λ": 0})
     with pytest.raises(mxtrain.ArrayTypeError, match="weight 'W' must be a NumPy or CuPy array, got a list"):
         mxtrain.normgrad(optimizer, [1.0], np.ones(1))
@@ -190,14 +190,14 @@ def test_normgrad_names_what_is_no_array_and_takes_one_array_for_both() -> None:
 
 
 @pytest.mark.parametrize("backend", ["numpy", "compiled"])
-def test_an_unset_scale_and_clip_leave_the_gradient_alone(backend: str) -> None:
+def test_without_scale_and_clip_the_gradient_is_unchanged(backend: str) -> None:
     gradient = np.array([1e30, -3.0])
     result = mxtrain.normgrad(mxtrain.build({"kind": "sgd", "λ": 0}, backend=backend), np.ones(2), gradient)
     assert result.tobytes() == gradient.tobytes()
     assert not np.shares_memory(result, gradient)
 
 
-def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
+def test_a_link_is_followed_and_its_target_is_written(tmp_path: Path) -> None:
     optimizer = after_one_step({"kind": "adam"})
     (tmp_path / "there").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "there" / "state")
@@ -222,7 +222,7 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert read.result() == (tmp_path / "file").read_bytes()
 
 
-def test_flat_parameters_of_what_is_no_mapping_are_refused() -> None:
+def test_flat_parameters_need_a_mapping() -> None:
     wrong: Any
     for wrong in (None, 5, [], [np.ones(3)]):
         with pytest.raises(mxtrain.ArrayTypeError, match="must be a mapping of names to arrays"):
@@ -230,7 +230,7 @@ def test_flat_parameters_of_what_is_no_mapping_are_refused() -> None:
 
 
 class Interrupted:
-    """A backend whose every third run ends with Ctrl-C, as a compiled call does: when all its work is done."""
+    """A backend whose every third run raises KeyboardInterrupt after its work, as a compiled call does."""
 
     def __init__(self, inner: Any) -> None:
         self.inner, self.runs = inner, 0
@@ -245,7 +245,7 @@ class Interrupted:
 
 @pytest.mark.parametrize("flat", [False, True], ids=["loose", "flat"])
 @pytest.mark.parametrize("kind", ["adam", "nadam"])
-def test_an_update_that_was_done_before_ctrl_c_is_counted(kind: str, flat: bool) -> None:
+def test_an_update_that_finished_before_ctrl_c_is_counted(kind: str, flat: bool) -> None:
     rule = mxtrain.build({"kind": kind}).rule
     backend = mxtrain.build(rule, backend="numpy").backend
     weights = []

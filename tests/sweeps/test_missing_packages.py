@@ -50,6 +50,13 @@ def test_a_sweep_needs_optuna_and_sqlalchemy(package, name, without, finished, t
         assert capsys.readouterr().err == f"error: sweeps need {name}; pip install 'mxtrain[sweep]'\n"
     with pytest.raises(mxtrain.SweepError, match=r"pip install 'mxtrain\[sweep\]'"):
         mxtrain.sweep(small())
+    if package == "optuna":
+        monkeypatch.delitem(sys.modules, "mxtrain.reports.sweep_data", raising=False)
+        monkeypatch.delitem(sys.modules, "mxtrain.reports.sweep_charts", raising=False)
+        monkeypatch.delitem(sys.modules, "mxtrain.reports.sweep_report", raising=False)
+        assert main(["report", str(finished)]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "pip install 'mxtrain[sweep]'" in line
     assert (files(tmp_path), files(finished)) == before
 
 

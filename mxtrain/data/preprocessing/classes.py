@@ -61,7 +61,7 @@ def number_classes(
         raise DataError(f"{where}: every sample is of the class {str(order[0])!r}; there must be at least two classes")
     if None not in numbers and len(order) > _MANY_CLASSES and 2 * len(order) > len(codes):
         raise DataError(
-            f"{where}: {len(order):,} different numbers among {len(codes):,} samples are no classes; "
+            f"{where}: {len(order):,} different numbers among {len(codes):,} samples are not classes; "
             "to predict numbers, set loss: squared_error, or choose another target"
         )
     rank = {key: i for i, key in enumerate(order)}
@@ -161,7 +161,7 @@ def _parse_number(text: str) -> int | float | None:
 def _whole_number(number: Any, where: str) -> int:
     if number != int(number):
         raise DataError(
-            f"{where}: a class must be a whole number or a text, got {number}; "
+            f"{where}: a class must be a whole number or text, got {number}; "
             "to predict numbers, set loss: squared_error"
         )
     return int(number)

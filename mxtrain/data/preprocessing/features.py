@@ -195,6 +195,6 @@ def _categories(codes: NDArray[np.float64], labels: tuple[str, ...]) -> tuple[st
 def missing_value_error(row: str, name: str) -> DataError:
     """Return the error for a missing value in a column that had none in training."""
     return DataError(
-        f"{row}: column {name!r}: a value is missing; fill it in, or train with data.missing: mean on data that lack "
-        "some too"
+        f"{row}: column {name!r}: a value is missing; fill it in, or train with data.missing: mean on data "
+        "with missing values"
     )

@@ -239,7 +239,7 @@ class Preprocessing:
             row = int((indices < 0).argmax())
             some = ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
             label = describe(labels[int(codes[row])])
-            message = f"the class {label} does not occur in the data that the model is trained on, which have {some}"
+            message = f"the class {label} does not occur in the training data, which have {some}"
             raise DataError(f"{row_label(row)}: column {self.target!r}: {message}")
         return indices
 

@@ -310,7 +310,7 @@ class TargetScale:
             (mean,), (scale,) = moments.mean_and_deviation()
         if np.sqrt(moments.variance[0]) <= np.finfo(np.float64).eps or scale < np.finfo(np.float64).tiny:
             low, high = float(moments.low[0]), float(moments.high[0])
-            values = f"are all {low}" if low == high else f"from {low} to {high} are as good as equal in float64"
+            values = f"are all {low}" if low == high else f"from {low} to {high} are equal up to rounding in float64"
             raise DataError(
                 f"{source}: {name!r}: the targets of the training set {values}, and cannot be brought to variance 1; "
                 "set data.standardize_target: false, or choose another target"

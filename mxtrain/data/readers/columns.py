@@ -99,7 +99,7 @@ def check_header(names: Sequence[str], where: str, if_empty: str) -> None:
     if not names:
         raise DataError(f"{where}: {if_empty}")
     if not all(map(is_unicode, names)):
-        raise DataError(f"{where}: the names must be Unicode text, got half of a surrogate pair")
+        raise DataError(f"{where}: the names must be Unicode text, got an unpaired surrogate")
 
 
 def check_selected_names(names: Sequence[str], selected: Iterable[str], where: str) -> None:
@@ -121,7 +121,7 @@ def check_names_exist(where: str, noun: str, names: Iterable[str], *selected: st
         return
     guess = nearest(unknown, known)
     some = ", ".join(map(describe, islice(known, 8))) + (", ..." if len(known) > 8 else "")
-    remedy = f"did you mean {guess!r}?" if guess else f"there are: {some}" if known else "there is none at all"
+    remedy = f"did you mean {guess!r}?" if guess else f"there are: {some}" if known else "there are none"
     raise DataError(f"{where}: there is no {noun} {unknown!r}; {remedy}")
 
 

@@ -151,7 +151,7 @@ def _shape_remedy(array: NDArray[Any]) -> str:
 def unpack_pair(data: tuple[Any, ...]) -> tuple[Any, Any]:
     """Return X and y; a DataError if there are not two."""
     if len(data) != 2:
-        raise DataError(f"data: must be the two of (X, y), got {len(data)} things")
+        raise DataError(f"data: must be a pair (X, y), got a tuple of {len(data)}")
     return data[0], data[1]
 
 

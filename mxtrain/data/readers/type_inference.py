@@ -116,7 +116,9 @@ class ColumnBuilder:
         if self._to_number(value) is not None:
             return "number"
         if not self._source_has_types and _FORMATTED_NUMBER.fullmatch(str(value)):
-            raise self._error(f"must be a number written plainly, as 1234.5, got {describe(value)}; {AS_TEXT_REMEDY}")
+            raise self._error(
+                f"must be a number in plain notation, such as 1234.5, got {describe(value)}; {AS_TEXT_REMEDY}"
+            )
         return "text"
 
     def _extend_numbers(self, values: Sequence[object]) -> None:
@@ -166,7 +168,7 @@ class ColumnBuilder:
                 raise self._error(mixed_kinds_message("text", describe(scalar), is_open=True))
             label = str(scalar).lower() if isinstance(scalar, bool) else str(scalar)
             if label not in self._labels and not is_unicode(label):
-                raise self._error("must be Unicode text, got half of a surrogate pair")
+                raise self._error("must be Unicode text, got an unpaired surrogate")
             code = self._labels.setdefault(label, len(self._labels))
             if self._source_has_types:
                 self._dtypes.add(next(name for name, kind in _DTYPES.items() if isinstance(scalar, kind)))

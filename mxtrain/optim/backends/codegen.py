@@ -6,7 +6,7 @@ compiler options, which would flush denormal float32 numbers to zero and change 
 
 from itertools import product
 
-from mxtrain.optim.ir import COMPARISONS, Operand, Program
+from mxtrain.optim.ir import COMPARISONS, Program
 
 _PTX_INSTRUCTIONS = {
     "add": "add.rn.{0} %0, %1, %2;",
@@ -38,12 +38,12 @@ def _device_function(operation: str, kind: str) -> str:
     suffix, constraint = _CUDA_TYPES[kind]
     template = _PTX_INSTRUCTIONS[operation]
     operands = ["a", "b"] if "%2" in template else ["a"]
-    is_test = operation in COMPARISONS
-    result, out = ("int", "r") if is_test else (kind, constraint)
+    is_comparison = operation in COMPARISONS
+    result, out = ("int", "r") if is_comparison else (kind, constraint)
     parameters = ", ".join(f"{kind} {name}" for name in operands)
     inputs = ", ".join(f'"{constraint}"({name})' for name in operands)
     return (
-        f"__device__ inline {'bool' if is_test else kind} mx_{operation}({parameters}) "
+        f"__device__ inline {'bool' if is_comparison else kind} mx_{operation}({parameters}) "
         f'{{ {result} r; asm("{template.format(suffix)}" : "={out}"(r) : {inputs}); return r; }}'
     )
 
@@ -59,8 +59,7 @@ def generate_cuda_source(program: Program) -> str:
 
     The program's arrays are named `a0`, `a1`, …, its scalars `s0`, `s1`, …; all have the type `T`.
     """
-    operands = [operand for step in program.instructions for operand in step.operands]
-    read = sorted({operand.number for operand in operands if operand.space == "array"})
+    read = sorted(_arrays_read(program))
     lines = [f"const T x{number} = a{number};  // {program.arrays[number]}" for number in read]
     for number, step in enumerate(program.instructions):
         kind = "bool" if step.operation in COMPARISONS else "T"
@@ -98,7 +97,7 @@ def generate_numba_source(program: Program) -> str:
     is written, element by element.
     """
     count = len(program.arrays)
-    used = {operand.number for operand in _operands(program) if operand.space == "array"}
+    read = _arrays_read(program)
     lines = [
         f'"""The update {program.name}({", ".join(program.arrays)}), printed by mxtrain for Numba to compile."""',
         "from math import sqrt",
@@ -111,7 +110,7 @@ def generate_numba_source(program: Program) -> str:
         *(f"        a{i} = table[{count} * row + {i}]  # {name}" for i, name in enumerate(program.arrays)),
         "        row += 1",
         "        for i in range(max(low - start, 0), min(high, starts[row]) - start):",
-        *(f"            x{i} = a{i}[i]" for i in range(count) if i in used),
+        *(f"            x{i} = a{i}[i]" for i in range(count) if i in read),
     ]
     for number, step in enumerate(program.instructions):
         expression = _PYTHON_EXPRESSIONS[step.operation].format(*step.operands)
@@ -120,5 +119,7 @@ def generate_numba_source(program: Program) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _operands(program: Program) -> list[Operand]:
-    return [operand for step in program.instructions for operand in step.operands]
+def _arrays_read(program: Program) -> set[int]:
+    """Return the numbers of the arrays that are operands of an instruction."""
+    operands = (operand for step in program.instructions for operand in step.operands)
+    return {operand.number for operand in operands if operand.space == "array"}

@@ -17,7 +17,7 @@ class Group(Config):
     """Settings of a parameter group, which override those of the rule.
 
     The key of a group in `Rule.groups` is a pattern of parameter names: `W1` matches one name, and `b*` all names that
-    begin with b; `?` matches one character, and `[12]` one of the two. A parameter is in the first group that matches.
+    begin with b; `?` matches one character, and `[12]` one of the two. The first match applies.
 
     Args:
         η: learning rate, at least 0, also as the base value of the rule's schedule; 0 leaves the parameters unchanged.

@@ -1,4 +1,4 @@
-"""A config that is written reads back as the same config."""
+"""Configs as YAML text, which reads back to the same config."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -100,7 +100,7 @@ def test_every_optimizer_reads_back(rule: Rule, here: Path) -> None:
 @given(
     target=texts, features=st.none() | st.lists(texts, min_size=1, max_size=3), hidden=st.lists(st.integers(1, 10**6))
 )
-def test_every_text_reads_back(
+def test_every_string_reads_back(
     target: str, features: list[str] | None, hidden: list[int], here: Path, yaml_loader: str
 ) -> None:
     Path("no # data: 'x'.csv").touch()
@@ -118,7 +118,7 @@ def test_every_default_is_written_and_reads_back(rule: type[Rule], here: Path, y
     assert [line.split(":")[0] for line in lines] == list(config.to_dict())
 
 
-def test_a_resolved_run_reads_as_a_person_would_write_it(write: Callable[..., str], here: Path) -> None:
+def test_the_layout_of_a_resolved_run(write: Callable[..., str], here: Path) -> None:
     run = read_run(
         write("model: {kind: mlp, hidden: [32, 16]}\noptimizer: {kind: sgd, wd: 1e-8, μ_sched: {kind: null}}")
     )

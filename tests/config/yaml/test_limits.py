@@ -1,4 +1,4 @@
-"""What is too large, too deep or in a circle is refused, and never hangs, swells or overflows."""
+"""Limits: configs that are too large, too deep or cyclic are rejected at once."""
 
 import os
 from collections.abc import Callable
@@ -35,11 +35,13 @@ TOO_MUCH = [
 
 
 @pytest.mark.parametrize(("text", "message"), [case[1:] for case in TOO_MUCH], ids=[case[0] for case in TOO_MUCH])
-def test_too_much_is_refused(text: str, message: str, yaml_loader: str, write: Write, error_lines: ErrorLines) -> None:
+def test_exceeded_limits_are_reported(
+    text: str, message: str, yaml_loader: str, write: Write, error_lines: ErrorLines
+) -> None:
     assert error_lines(read_run, write(text, complete=False)) == [message]
 
 
-def test_what_is_just_within_the_limits_is_read(write: Write, error_lines: ErrorLines) -> None:
+def test_values_at_the_limits_are_accepted(write: Write, error_lines: ErrorLines) -> None:
     deep = "[" * (MAX_DEPTH - 2) + "]" * (MAX_DEPTH - 2)
     assert error_lines(read_run, write(f"fit: {{epochs: {deep}}}")) == [
         "run.yaml:1:15: fit.epochs: must be a whole number, got a list"
@@ -50,24 +52,24 @@ def test_what_is_just_within_the_limits_is_read(write: Write, error_lines: Error
     assert error_lines(read_run, write(comment + "seed: 1")) == []
 
 
-def test_a_hundred_megabytes_are_refused_unread(here: Path, error_lines: ErrorLines) -> None:
+def test_a_huge_file_is_rejected_without_reading_it(here: Path, error_lines: ErrorLines) -> None:
     with Path("run.yaml").open("wb") as file:
         file.truncate(100 * 2**20)
     assert error_lines(read_run, "run.yaml") == ["run.yaml: is larger than 256 KiB"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_pipe_is_refused_without_waiting_for_its_writer(here: Path, error_lines: ErrorLines) -> None:
+def test_a_pipe_is_rejected_without_waiting_for_a_writer(here: Path, error_lines: ErrorLines) -> None:
     os.mkfifo("run.yaml")
     assert error_lines(read_run, "run.yaml") == ["run.yaml: is not a regular file"]
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs device files")
-def test_a_device_is_refused(error_lines: ErrorLines) -> None:
+def test_a_device_is_rejected(error_lines: ErrorLines) -> None:
     assert error_lines(read_run, "/dev/zero") == ["/dev/zero: is not a regular file"]
 
 
-def test_a_file_full_of_mistakes_is_told_the_first_hundred(write: Write, error_lines: ErrorLines) -> None:
+def test_only_the_first_hundred_problems_are_reported(write: Write, error_lines: ErrorLines) -> None:
     lines = error_lines(read_run, write("".join(f"k{i}: 1\n" for i in range(4000))))
     assert len(lines) == MAX_PROBLEMS + 1
     assert lines[0].startswith("run.yaml:1:1: k0: unknown field")

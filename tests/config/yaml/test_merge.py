@@ -1,4 +1,4 @@
-"""`extends`: a file that starts from another one."""
+"""`extends`: merging of files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ Write = Callable[..., str]
 
 @pytest.fixture
 def over(write: Write) -> Callable[[str, str], str]:
-    """`over(own, base)` writes a file that extends another one, and returns its path."""
+    """Return a function that writes a file and the base that it extends, and returns the path of the file."""
 
     def make(own: str, base: str) -> str:
         write(base, "base.yaml")
@@ -48,12 +48,12 @@ def test_one_value_under_two_names_is_still_one_value(over: Over) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
-def test_another_kind_starts_afresh(kind: str, over: Over) -> None:
+def test_a_different_kind_replaces_the_mapping(kind: str, over: Over) -> None:
     run = read_run(over(f"optimizer: {{kind: {kind}}}", "optimizer: {kind: adam, η: 0.5, β1: 0.8}"))
     assert run.optimizer == (SGD() if kind == "sgd" else Adam(η=0.5, β1=0.8))
 
 
-def test_another_kind_of_schedule_or_model_starts_afresh(over: Over) -> None:
+def test_a_different_kind_of_schedule_or_model_replaces_the_mapping(over: Over) -> None:
     base = "optimizer: {kind: sgd, η_sched: {kind: exp, η: 0.5, γ: 0.1}, μ_sched: {kind: fixed, μ: 0.5}}"
     own = "optimizer: {η_sched: {kind: inv}, μ_sched: {kind: null}}\nmodel: {kind: linear}"
     run = read_run(over(own, f"{base}\nmodel: {{kind: mlp, hidden: [3]}}"))
@@ -61,13 +61,13 @@ def test_another_kind_of_schedule_or_model_starts_afresh(over: Over) -> None:
     assert run.model.kind == "linear"
 
 
-def test_null_takes_a_schedule_away(over: Over) -> None:
+def test_null_removes_a_schedule(over: Over) -> None:
     base = "optimizer: {kind: sgd, η_sched: {kind: exp}, momentum_sched: {kind: fixed}}"
     assert read_run(over("optimizer: {lr_sched: null}", base)).optimizer == SGD(μ_sched=Fixed())
     assert read_run(over("optimizer: {μ_sched: ~}", base)).optimizer == SGD(η_sched=Exp())
 
 
-def test_paths_are_relative_to_the_file_that_says_them(here: Path, write: Write) -> None:
+def test_paths_are_relative_to_the_file_that_sets_them(here: Path, write: Write) -> None:
     Path("shared").mkdir()
     Path("shared/table.csv").write_text("x,y\n1,2\n")
     write("data: {source: table.csv, target: y}", "shared/data.yaml")
@@ -78,12 +78,12 @@ def test_paths_are_relative_to_the_file_that_says_them(here: Path, write: Write)
     assert (run.seed, run.data.target) == (2, "y")
 
 
-def test_a_name_is_inherited_and_else_the_own_file_gives_it(over: Over) -> None:
+def test_a_name_is_inherited_or_taken_from_the_extending_file(over: Over) -> None:
     assert read_run(over("seed: 1", "name: base")).name == "base"
     assert read_run(over("seed: 1", "seed: 2")).name == "run"
 
 
-def test_each_problem_is_told_where_it_was_written(over: Over, yaml_loader: str, error_lines: ErrorLines) -> None:
+def test_problems_are_reported_in_the_file_that_has_them(over: Over, yaml_loader: str, error_lines: ErrorLines) -> None:
     base = "seed: -1\noptimizer:\n  kind: adam\n  β2: 1.2\n  η: -1"
     assert error_lines(read_run, over("optimizer:\n  lr: -2\n  foo: 1\nfit: {epochs: 0}", base)) == [
         "run.yaml:3:7: optimizer.lr: must be above 0, got -2",
@@ -94,7 +94,7 @@ def test_each_problem_is_told_where_it_was_written(over: Over, yaml_loader: str,
     ]
 
 
-def test_what_is_missing_is_told_at_the_key_that_lacks_it(write: Write, error_lines: ErrorLines) -> None:
+def test_a_missing_field_is_reported_at_the_mapping_that_lacks_it(write: Write, error_lines: ErrorLines) -> None:
     write("seed: 1\noptimizer: {η: 1}\ndata: {source: digits}\nmodel: {kind: linear}", "base.yaml", complete=False)
     assert error_lines(read_run, write("extends: base.yaml\noptimizer: {η: 2}", complete=False)) == [
         "run.yaml:1:1: loss: required; one of softmax_cross_entropy, logistic, squared_error, custom",
@@ -102,14 +102,14 @@ def test_what_is_missing_is_told_at_the_key_that_lacks_it(write: Write, error_li
     ]
 
 
-def test_a_broken_base_is_told_in_the_base(over: Over, yaml_loader: str, error_lines: ErrorLines) -> None:
+def test_problems_of_the_base_are_reported_in_the_base(over: Over, yaml_loader: str, error_lines: ErrorLines) -> None:
     assert error_lines(read_run, over("seed: 1\nseed: 2", "fit: [")) == [
         "run.yaml:3:1: seed: given twice, first at line 2; keep one",
         "base.yaml:3:1: expected a comma or ]; the [ on line 1 is still open",
     ]
 
 
-def test_a_circle_of_files_is_refused(write: Write, error_lines: ErrorLines) -> None:
+def test_a_cycle_of_files_is_rejected(write: Write, error_lines: ErrorLines) -> None:
     write("extends: b.yaml", "a.yaml", complete=False)
     write("extends: ./c.yaml", "b.yaml", complete=False)
     write("extends: a.yaml", "c.yaml", complete=False)
@@ -121,7 +121,7 @@ def test_a_circle_of_files_is_refused(write: Write, error_lines: ErrorLines) -> 
     ]
 
 
-def test_a_chain_of_ten_files_is_read_and_no_longer_one(write: Write, error_lines: ErrorLines) -> None:
+def test_the_limit_for_a_chain_of_files(write: Write, error_lines: ErrorLines) -> None:
     write("seed: 7", "f0.yaml")
     for i in range(1, 11):
         write(f"extends: f{i - 1}.yaml\n", f"f{i}.yaml", complete=False)
@@ -145,7 +145,7 @@ def test_a_chain_of_ten_files_is_read_and_no_longer_one(write: Write, error_line
         ("{a: b}", "must be the path of one file, got a mapping"),
     ],
 )
-def test_extends_names_one_file_that_is_there(
+def test_extends_must_name_one_existing_file(
     value: str, message: str, here: Path, write: Write, error_lines: ErrorLines
 ) -> None:
     Path("folder").mkdir()

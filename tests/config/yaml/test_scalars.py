@@ -1,4 +1,4 @@
-"""What each spelling of a value means: the core schema of YAML 1.2, and nothing else."""
+"""Plain scalars, by the core schema of YAML 1.2."""
 
 from collections.abc import Callable
 from math import copysign
@@ -39,7 +39,7 @@ SPELLINGS: list[tuple[str, Any]] = [
     ("False", False),
     ("FALSE", False),
     ("tRUE", "tRUE"),
-    # words that YAML 1.1 takes for true and false
+    # strings that YAML 1.1 reads as booleans
     ("yes", "yes"),
     ("Yes", "Yes"),
     ("no", "no"),
@@ -62,7 +62,7 @@ SPELLINGS: list[tuple[str, Any]] = [
     ("0xff", 255),
     ("18446744073709551615", 2**64 - 1),
     ("1" * 100, int("1" * 100)),
-    # what only looks like a whole number
+    # strings that resemble whole numbers
     ("0b1", "0b1"),
     ("0o8", "0o8"),
     ("0xG", "0xG"),
@@ -89,7 +89,7 @@ SPELLINGS: list[tuple[str, Any]] = [
     ("1.7976931348623157e308", 1.7976931348623157e308),
     ("5e-324", 5e-324),
     ("1e-999", 0.0),
-    # what only looks like a number
+    # strings that resemble numbers
     (".", "."),
     ("1e", "1e"),
     ("e3", "e3"),
@@ -102,10 +102,10 @@ SPELLINGS: list[tuple[str, Any]] = [
     ("-.nan", "-.nan"),
     ("1.5f", "1.5f"),
     ("20%", "20%"),
-    # dates are text
+    # dates are strings
     ("2024-01-01", "2024-01-01"),
     ("2024-01-01T12:00:00Z", "2024-01-01T12:00:00Z"),
-    # quotes make text
+    # quotes make strings
     ('"1"', "1"),
     ("'1e-3'", "1e-3"),
     ('"true"', "true"),
@@ -136,7 +136,7 @@ SPELLINGS: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("text", "value"), SPELLINGS, ids=[text for text, _ in SPELLINGS])
-def test_a_spelling_means_this_value_and_no_other(text: str, value: Any, here: Path, yaml_loader: str) -> None:
+def test_plain_scalars_follow_the_core_schema(text: str, value: Any, here: Path, yaml_loader: str) -> None:
     got = _value_of(text)
 
     assert got == value
@@ -170,12 +170,12 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED, ids=[text[:20] for text, _ in REFUSED])
-def test_a_value_that_no_config_may_hold_is_refused(
+def test_invalid_numbers_are_rejected(
     text: str, message: str, here: Path, yaml_loader: str, error_lines: Callable[..., list[str]]
 ) -> None:
     assert error_lines(_value_of, text) == [f"value.yaml:1:8: value: {message}"]
 
 
-def test_half_of_a_surrogate_pair_is_refused(here: Path, yaml_loader: str) -> None:
+def test_half_of_a_surrogate_pair_is_rejected(here: Path, yaml_loader: str) -> None:
     with pytest.raises(ConfigError, match=r"value\.yaml:1:"):
         _value_of('"\\ud800"')

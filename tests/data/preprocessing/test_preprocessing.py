@@ -1,4 +1,4 @@
-"""What was fitted to the training part is all that a prediction on new data needs."""
+"""Fitted preprocessing: saved with a run, and applied to new data."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from mxtrain.errors import DataError
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -27,7 +27,7 @@ def pets(loss: str = "logistic", **data: Any) -> Dataset:
     return prepared(loss, source="train.csv", target="y", missing="mean", **data)
 
 
-def test_it_goes_through_json_to_the_bit() -> None:
+def test_it_survives_json_exactly() -> None:
     for dataset in (pets(), prepared(source="digits"), prepared("squared_error", source="diabetes")):
         text = json.dumps(dataset.preprocessing.to_dict(), allow_nan=False)
         again = Preprocessing.from_dict(json.loads(text))
@@ -36,12 +36,12 @@ def test_it_goes_through_json_to_the_bit() -> None:
 
 
 @pytest.mark.parametrize("damaged", [{}, {"columns": 3}, {"columns": [{"kind": "date", "name": "x"}]}])
-def test_a_damaged_one_is_refused(damaged: dict[str, Any]) -> None:
+def test_damaged_preprocessing_is_refused(damaged: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="the preprocessing of a run is damaged"):
         Preprocessing.from_dict(pets().preprocessing.to_dict() | {"columns": None} | damaged)
 
 
-def test_the_training_file_itself_comes_back_as_it_was_trained_on() -> None:
+def test_the_training_file_gives_the_training_samples() -> None:
     dataset = pets()
     inputs, targets = load_for_prediction("train.csv", dataset.preprocessing, with_targets=True)
     assert inputs.dtype == np.float32
@@ -51,15 +51,15 @@ def test_the_training_file_itself_comes_back_as_it_was_trained_on() -> None:
     assert targets.dtype == dataset.training.targets.dtype
 
 
-def test_targets_are_given_only_where_they_are_there() -> None:
+def test_targets_are_returned_only_if_the_file_has_them() -> None:
     preprocessing = pets().preprocessing
     Path("new.csv").write_text("name,size,age\nTom,small,0.2\n")
     inputs, targets = load_for_prediction("new.csv", preprocessing, with_targets=True)
     assert (inputs.shape, targets) == ((1, 3), None)
 
 
-def test_a_prediction_does_not_look_at_the_targets() -> None:
-    """They are what is not known yet: blank, or a mark that names no class."""
+def test_a_prediction_does_not_read_the_targets() -> None:
+    """The targets are unknown: blank, or a mark that names no class."""
     preprocessing = pets().preprocessing
     for blank in ("", "?", "unknown"):
         Path("new.csv").write_text(f"y,size,age\n{blank},small,0.2\n")
@@ -76,7 +76,7 @@ def test_columns_from_python() -> None:
 
 
 @pytest.mark.parametrize("source", ["arrays.npz", "digits"])
-def test_arrays_come_back_too(source: str) -> None:
+def test_arrays_give_the_training_samples(source: str) -> None:
     np.savez("arrays.npz", images=np.arange(24.0).reshape(6, 2, 2), label=[3, 5, 3, 5, 3, 5], more=np.zeros(6))
     named = {} if source == "digits" else {"target": "label", "features": ["images"]}
     dataset = prepared(source=source, **named)

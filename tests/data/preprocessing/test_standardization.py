@@ -1,4 +1,4 @@
-"""Features come to mean 0 and variance 1, whatever they were before."""
+"""Standardization of features in memory and on disk."""
 
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,14 @@ def test_mean_becomes_0_and_variance_1(dtype: str, samples: int) -> None:
     assert mapped.var(axis=0) == pytest.approx(np.ones(5))
 
 
-def test_a_large_mean_costs_no_digits() -> None:
+def test_a_large_mean_loses_no_digits() -> None:
     inputs = 1e9 + np.array([[-1.0], [1.0]])
     assert Standardization.fit(inputs).apply(inputs, np.float64).tolist() == [[-1], [1]]
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0, 0.1, 1e300, -1e-300])
 def test_a_constant_becomes_exactly_0(value: float) -> None:
-    """Even where the mean of many equal numbers is not that number."""
+    """The rounded mean of many equal numbers may differ from them."""
     inputs = np.full((1001, 1), value)
     standardization = Standardization.fit(inputs)
     assert standardization.scale.tolist() == [1]
@@ -44,7 +44,7 @@ def test_the_map_is_computed_in_float64_and_rounded_once() -> None:
 
 
 @pytest.mark.parametrize("inputs", [np.zeros((4, 6)).T, np.zeros((4, 6))[::2, ::3]])
-def test_what_comes_out_is_contiguous_and_of_the_dtype(inputs: Any) -> None:
+def test_results_are_contiguous_and_have_the_dtype(inputs: Any) -> None:
     mapped = Standardization.fit(inputs).apply(inputs, "float32")
     assert mapped.flags.c_contiguous
     assert mapped.dtype == np.float32
@@ -80,7 +80,7 @@ def test_numbers_of_any_size_come_to_mean_0_and_variance_1(values: list[float], 
 
 @pytest.mark.parametrize("standardize", ["features", "whole", "none"])
 def test_a_feature_that_is_0_in_all_of_training_stays_0(standardize: Any, tmp_path: Path) -> None:
-    """Its weights are never trained, and must not matter."""
+    """Its weights are never trained, and must not affect predictions."""
     inputs = np.array([[0.0, 5.0, 5.0, 4.0], [0.0, 5.0, 5.0, 6.0]])
     if standardize == "whole":
         inputs[:, 0] = 4.25  # the mean of all: 0 once it is subtracted

@@ -1,4 +1,4 @@
-"""Targets are brought to mean 0 and variance 1 from whatever they are, and come back as they were."""
+"""Standardization of targets, and its inverse."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ PRICES = 300_000 + 50_000 * GENERATOR.standard_normal(40)
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -33,7 +33,7 @@ def columns(prices: Any = PRICES) -> dict[str, list[float]]:
 
 
 def written(source: str, prices: Any = PRICES) -> dict[str, Any]:
-    """The samples as a source, and what `data` says of it."""
+    """Write the samples to a source, and return the fields of `data` that name it."""
     table = columns(prices)
     rows = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
     match source:
@@ -61,7 +61,7 @@ SOURCES = ["t.csv", "t.jsonl", "t.npz", "t.npy", "shards/"]
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_the_training_part_has_mean_0_and_variance_1_and_no_other_is_measured(source: str) -> None:
+def test_the_training_set_has_mean_0_and_variance_1_and_no_other_is_measured(source: str) -> None:
     dataset = prepared(**written(source), validation=0.25, test=0.25)
     training = dataset.training.targets
     assert training.dtype == np.float32
@@ -76,14 +76,14 @@ def test_the_training_part_has_mean_0_and_variance_1_and_no_other_is_measured(so
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_every_source_is_measured_alike_to_the_bit(source: str) -> None:
+def test_every_source_gives_the_same_bits(source: str) -> None:
     handed = prepared((INPUTS, PRICES), source="in_memory")
     dataset = prepared(**written(source))
     assert dataset.preprocessing.target_scale == handed.preprocessing.target_scale
     assert (dataset.training.targets == handed.training.targets).all()
 
 
-def test_columns_that_are_handed_over_too() -> None:
+def test_columns_in_memory() -> None:
     handed = prepared(columns(), source="in_memory", target="price")
     assert (
         handed.preprocessing.target_scale == prepared((INPUTS, PRICES), source="in_memory").preprocessing.target_scale
@@ -99,7 +99,7 @@ def test_the_packaged_table() -> None:
 
 
 @pytest.mark.parametrize("source", ["t.csv", "t.jsonl", "t.npz", "shards/"])
-def test_a_part_of_its_own_is_mapped_by_what_the_training_part_has(source: str) -> None:
+def test_separate_files_are_standardized_by_the_training_set(source: str) -> None:
     named = written(source)
     dataset = prepared(**named, validation=source, test=source)
     assert len(dataset.training) == len(dataset.validation) == 40
@@ -109,7 +109,7 @@ def test_a_part_of_its_own_is_mapped_by_what_the_training_part_has(source: str) 
     assert (again == dataset.training.targets).all()
 
 
-def test_samples_that_are_handed_over_later_are_mapped_too() -> None:
+def test_later_samples_in_memory_are_standardized() -> None:
     dataset = prepared((INPUTS, PRICES), source="in_memory", validation=0)
     _, targets = samples_from_memory((INPUTS, PRICES), dataset.preprocessing)
     assert (targets == dataset.training.targets).all()
@@ -117,7 +117,7 @@ def test_samples_that_are_handed_over_later_are_mapped_too() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_small_deviations_beside_a_large_mean_are_kept(dtype: str) -> None:
-    """In float32 all numbers from 1e9 - 32 to 1e9 + 32 are one."""
+    """In float32 all numbers from 1e9 - 32 to 1e9 + 32 are equal."""
     targets = 1e9 + 5 * GENERATOR.standard_normal(40)
     dataset = prepared((INPUTS, targets), dtype, source="in_memory", validation=0)
     back = dataset.preprocessing.restore_target_unit(dataset.training.targets)
@@ -157,15 +157,15 @@ def test_targets_that_are_all_equal_are_refused_by_value(value: float, count: in
 
 
 @pytest.mark.parametrize("targets", [[0.3, 0.1 + 0.2], [1e9, np.nextafter(1e9, 2e9)], [0.0, 5e-324]])
-def test_what_rounding_leaves_is_no_deviation(targets: list[float]) -> None:
+def test_rounding_errors_are_not_a_deviation(targets: list[float]) -> None:
     with pytest.raises(
-        DataError, match=r"are as good as equal in float64, and cannot be brought to variance 1; set data\."
+        DataError, match=r"are equal up to rounding in float64, and cannot be brought to variance 1; set data\."
     ):
         TargetScale.fit(np.array(targets), "t.csv", "price")
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_equal_targets_are_refused_wherever_they_are_from(source: str) -> None:
+def test_equal_targets_are_refused_in_every_source(source: str) -> None:
     with pytest.raises(DataError, match=r"the targets of the training set are all 0\.1, "):
         prepared(**written(source, np.full(40, 0.1)))
 
@@ -176,7 +176,7 @@ def test_a_later_target_that_the_dtype_cannot_hold_is_refused() -> None:
         samples_from_memory((INPUTS, np.full(40, 1e50)), fitted)
 
 
-def test_it_goes_through_json_to_the_bit() -> None:
+def test_it_survives_json_exactly() -> None:
     fitted = prepared((INPUTS, PRICES), source="in_memory").preprocessing
     text = json.dumps(fitted.to_dict(), allow_nan=False)
     assert Preprocessing.from_dict(json.loads(text)) == fitted
@@ -184,7 +184,7 @@ def test_it_goes_through_json_to_the_bit() -> None:
         Preprocessing.from_dict(fitted.to_dict() | {"target_scale": {"mean": 1.0}})
 
 
-def test_left_out_nothing_is_done_to_targets() -> None:
+def test_without_the_setting_targets_are_unchanged() -> None:
     dataset = prepared((INPUTS, PRICES), source="in_memory", validation=0, standardize_target=False)
     assert dataset.preprocessing.target_scale is None
     assert (dataset.training.targets == PRICES.astype(np.float32)).all()

@@ -1,4 +1,4 @@
-"""CSV files: what is read, and for everything else one message that says where and what."""
+"""CSV files: values, classes, and error messages with their locations."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from mxtrain.errors import DataError
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -34,7 +34,7 @@ def test_numbers_are_read_in_the_order_of_the_file() -> None:
     assert table.targets.tolist() == [2.5, 5]
 
 
-def test_chosen_features_come_in_the_order_asked_for_and_the_rest_may_be_anything() -> None:
+def test_selected_features_keep_the_order_of_the_config_and_other_columns_may_hold_anything() -> None:
     table = read("name,a,b,y\nBob,1,2,3\n,4,5,6\n", features=("b", "a"))
     assert table.column_names == ("b", "a")
     assert table.inputs.tolist() == [[2, 1], [5, 4]]
@@ -72,7 +72,7 @@ def test_labels_become_classes(labels: list[str], names: tuple[str, ...], target
         pytest.param('"x","y"\n"1","2"\n', id="quoted"),
     ],
 )
-def test_usual_ways_of_writing_one_table(content: str | bytes) -> None:
+def test_common_notations_of_one_table(content: str | bytes) -> None:
     table = read(content)
     assert (table.column_names, table.inputs.tolist(), table.targets.tolist()) == (("x",), [[1]], [2])
 
@@ -119,7 +119,7 @@ def test_usual_ways_of_writing_one_table(content: str | bytes) -> None:
         ("x,y\n1,2\n3,4\0\n", "train.csv:3: is not UTF-8 text; save it as UTF-8"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(content: str | bytes, message: str) -> None:
+def test_errors_name_their_location(content: str | bytes, message: str) -> None:
     with pytest.raises(DataError) as caught:
         read(content)
     assert str(caught.value) == message
@@ -128,11 +128,11 @@ def test_what_is_wrong_is_said_with_its_place(content: str | bytes, message: str
 @pytest.mark.parametrize(
     "number", ["1,234", "1,234,567.5", "0,5", "-3,25", "1.234,5", "1 234", "1'234", "5%", "$3", "7.5 €", "\u22125"]
 )
-def test_a_number_that_is_not_written_plainly_is_no_category(number: str) -> None:
+def test_a_formatted_number_is_not_a_category(number: str) -> None:
     with pytest.raises(DataError) as caught:
         read(f'x,y\n,1\n"{number}",2\n')
     assert str(caught.value) == (
-        f"train.csv:3: column 'x': must be a number written plainly, as 1234.5, got {number!r}; "
+        f"train.csv:3: column 'x': must be a number in plain notation, such as 1234.5, got {number!r}; "
         "correct it, or, to take the whole column as text, name it in data.categorical"
     )
     config = DataConfig(source="train.csv", target="y", categorical=("x",), missing="mean")
@@ -158,13 +158,13 @@ def test_text_with_digits_is_a_category(text: str) -> None:
         "12:30:05.5",
     ],
 )
-def test_dates_and_times_are_no_categories(moment: str) -> None:
+def test_dates_and_times_are_not_categories(moment: str) -> None:
     with pytest.raises(DataError, match=f"column 'x': holds dates or times, such as '{moment}'; "):
         read(f"x,y\n{moment},1\n")
 
 
-def test_columns_that_nobody_asks_for_may_hold_anything() -> None:
-    """pandas writes an index without a name, and a comma at the end of each line makes a column without one."""
+def test_columns_that_are_not_selected_may_hold_anything() -> None:
+    """pandas writes an index without a name, and a trailing comma in each line adds a column without a name."""
     table = read(f",x,a,a,t,y,\n0,1,,2024-01-01,{'q' * 200_000},2,\n", features=("x",))
     assert (table.inputs.tolist(), table.targets.tolist()) == ([[1]], [2])
 
@@ -177,7 +177,7 @@ def test_columns_that_nobody_asks_for_may_hold_anything() -> None:
         (("age", "age"), "train.csv:1: data.features: 'age' is named twice"),
     ],
 )
-def test_a_wrong_choice_of_features(features: tuple[str, ...], message: str) -> None:
+def test_invalid_feature_selections(features: tuple[str, ...], message: str) -> None:
     with pytest.raises(DataError) as caught:
         read("age,y\n1,2\n", features=features)
     assert str(caught.value) == message
@@ -192,13 +192,13 @@ def test_a_wrong_choice_of_features(features: tuple[str, ...], message: str) -> 
         (
             ["1", "1.5"],
             (
-                "train.csv: column 'y': a class must be a whole number or a text, got 1.5; "
+                "train.csv: column 'y': a class must be a whole number or text, got 1.5; "
                 "to predict numbers, set loss: squared_error"
             ),
         ),
     ],
 )
-def test_labels_that_are_no_classes(labels: list[str], message: str) -> None:
+def test_labels_that_are_not_classes(labels: list[str], message: str) -> None:
     with pytest.raises(DataError) as caught:
         read("x,y\n" + "".join(f"0,{label}\n" for label in labels), classes=True)
     assert str(caught.value) == message
@@ -208,11 +208,11 @@ def numbered(labels: Iterable[object]) -> str:
     return "x,y\n" + "".join(f"{i},{label}\n" for i, label in enumerate(labels))
 
 
-def test_a_column_of_numbers_is_not_taken_for_classes() -> None:
+def test_many_different_numbers_are_not_classes() -> None:
     with pytest.raises(DataError) as caught:
         read(numbered([*range(21), *range(20)]), classes=True)
     assert str(caught.value) == (
-        "train.csv: column 'y': 21 different numbers among 41 samples are no classes; "
+        "train.csv: column 'y': 21 different numbers among 41 samples are not classes; "
         "to predict numbers, set loss: squared_error, or choose another target"
     )
 
@@ -222,12 +222,12 @@ def test_a_column_of_numbers_is_not_taken_for_classes() -> None:
     [[*range(21), *range(21)], range(20), [f"c{i}" for i in range(30)], [*range(30), "other"]],
     ids=["each twice", "a few", "names", "numbers and names"],
 )
-def test_many_classes_are_classes_where_they_may_be(labels: Sequence[object]) -> None:
+def test_many_classes_are_accepted_if_they_are_text_or_frequent(labels: Sequence[object]) -> None:
     assert len(read(numbered(labels), classes=True).class_names or ()) == len(set(labels))
 
 
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", "logistic"])
-def test_the_wrong_loss_is_told_before_the_split_that_it_makes_impossible(loss: str) -> None:
+def test_a_wrong_loss_is_reported_before_the_split_that_it_makes_impossible(loss: str) -> None:
     Path("prices.csv").write_text(numbered(range(100, 400, 3)))
     run = {
         "data": {"source": "prices.csv", "target": "y", "validation": 0.2},
@@ -249,15 +249,15 @@ def test_a_source_that_cannot_be_opened(ending: str) -> None:
         assert str(caught.value) == f"{name}: cannot be read: {reason}"
 
 
-def test_a_hundred_thousand_columns_take_no_longer_than_their_cells() -> None:
-    """To look for each name among all of them would take minutes."""
+def test_the_time_is_linear_in_the_number_of_columns() -> None:
+    """A linear search for each name would take minutes."""
     width = 100_000
     names = [f"x{i}" for i in range(width)]
     table = read(",".join([*names, "y"]) + "\n" + ",".join("1" * (width + 1)) + "\n", features=tuple(names[::-1]))
     assert table.inputs.shape == (1, width)
 
 
-def test_a_long_name_is_shown_in_part() -> None:
+def test_a_long_name_is_shortened_in_messages() -> None:
     with pytest.raises(DataError) as caught:
         read("x" * 10_000 + ",z\n1,2\n")
     assert len(str(caught.value)) < 200

@@ -1,4 +1,4 @@
-"""Dates and times, in any notation, are not categories unless the config says that they are."""
+"""Dates and times, in any notation, are categories only if the config declares them."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -27,7 +27,7 @@ TIMES = ["8:15", "08:15", "12:30:05.5", "8:15 am", "8:15PM", "8 a.m.", "08:15Z",
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -93,7 +93,7 @@ COLUMNS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", COLUMNS)
-def test_what_the_message_says_helps(kind: str) -> None:
+def test_the_remedies_for_dates_work(kind: str) -> None:
     values = COLUMNS[kind]
     with pytest.raises(DataError, match=r"column 'when': holds dates or times.*data\.features; .* data\.categorical$"):
         prepared(values)
@@ -104,13 +104,13 @@ def test_what_the_message_says_helps(kind: str) -> None:
     assert known[:, :6].tolist() == dataset.training.inputs[:, :6].tolist()
 
 
-def test_a_day_is_one_category_wherever_it_is_from() -> None:
+def test_a_day_is_one_category_in_every_type() -> None:
     fitted = prepared([str(day) for day in DAYS[:3]], categorical=["when"], features=["when"]).preprocessing
     for values in (DAYS[:3], np.array(DAYS[:3], "M8[s]"), ["2024-01-01 00:00:00", "2024-01-02T00:00:00", "2024-01-03"]):
         assert inputs_from_memory({"when": values}, fitted).tolist() == np.eye(3).tolist()
 
 
-def test_dates_in_parquet_are_categories_where_the_config_says_so() -> None:
+def test_dates_in_parquet_are_categories_if_declared() -> None:
     dtypes = {"day": pl.Date, "ns": pl.Datetime("ns"), "utc": pl.Datetime("ms", "UTC"), "t": pl.Time, "d": pl.Duration}
     columns = {name: pl.Series([1, None, 36_000]).cast(dtype) for name, dtype in dtypes.items()}
     pl.DataFrame({**columns, "y": [1, 2, 3]}).write_parquet("t.parquet")
@@ -123,7 +123,7 @@ def test_dates_in_parquet_are_categories_where_the_config_says_so() -> None:
     assert dataset.n_features == 3 * len(dtypes)
 
 
-def test_columns_that_the_config_names_are_categories_of_any_values() -> None:
+def test_declared_categorical_columns_may_hold_any_values() -> None:
     values = [1, 2.5, True, "a", date(2024, 1, 5), Decimal("1.50"), "5 Jan 2024", "1,234"]
     assert prepared(values, categorical=["when"], features=["when"]).feature_names == (
         *("when=1", "when=1,234", "when=1.5", "when=2.5", "when=2024-01-05", "when=5 Jan 2024", "when=a", "when=true"),

@@ -1,4 +1,4 @@
-"""NPZ archives: what is read, and for everything else one message that says where and what."""
+"""NPZ archives: arrays, classes, and error messages with their locations."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ NAN = float("nan")
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -40,7 +40,7 @@ def test_one_feature_and_a_target_in_a_column_may_have_either_shape() -> None:
     assert table.targets.tolist() == [3, 4]
 
 
-def test_among_several_arrays_one_is_chosen() -> None:
+def test_one_of_several_arrays_is_selected() -> None:
     assert read(("b",), a=[1.0, 2.0], b=[3.0, 4.0], y=[5.0, 6.0]).inputs.tolist() == [[3], [4]]
 
 
@@ -66,7 +66,7 @@ def test_numbers_and_text_become_classes(y: Any, names: tuple[str, ...], targets
     [
         ({"x": [1.0]}, "train.npz: data.target: there is no array 'y'; there are: 'x'"),
         ({"x": [1.0], "Y": [1.0]}, "train.npz: data.target: there is no array 'y'; did you mean 'Y'?"),
-        ({}, "train.npz: data.target: there is no array 'y'; there is none at all"),
+        ({}, "train.npz: data.target: there is no array 'y'; there are none"),
         ({"y": [1.0]}, "train.npz: there is no array besides the target 'y' to predict it from"),
         ({"a": [1.0], "b": [1.0], "y": [1.0]}, "train.npz: data.features: must be one array, out of 'a', 'b'"),
         (
@@ -101,7 +101,7 @@ def test_numbers_and_text_become_classes(y: Any, names: tuple[str, ...], targets
         ({"x": [1.0], "y": 1.0}, "train.npz: array 'y': must hold one value for each sample, got the shape ()"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(arrays: dict[str, Any], message: str) -> None:
+def test_errors_name_their_location(arrays: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError) as caught:
         read(**arrays)
     assert str(caught.value) == message
@@ -110,20 +110,20 @@ def test_what_is_wrong_is_said_with_its_place(arrays: dict[str, Any], message: s
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        ([1.0, 1.5], "a class must be a whole number or a text, got 1.5; to predict numbers, set loss: squared_error"),
+        ([1.0, 1.5], "a class must be a whole number or text, got 1.5; to predict numbers, set loss: squared_error"),
         ([1.0, NAN], "[1]: must be a finite number, got nan"),
         ([3, 3], "every sample is of the class '3'; there must be at least two classes"),
         ([1j, 2j], "must hold numbers, got the dtype complex128"),
     ],
 )
-def test_values_that_are_no_classes(y: list[Any], message: str) -> None:
+def test_values_that_are_not_classes(y: list[Any], message: str) -> None:
     with pytest.raises(DataError) as caught:
         read(classes=True, x=[1.0, 2.0], y=y)
     assert str(caught.value) == f"train.npz: array 'y': {message}"
 
 
 def refusal(content: bytes) -> str | None:
-    """What is said of a file, or None where it can be read."""
+    """Return the error message for a file; None if it can be read."""
     Path("train.npz").write_bytes(content)
     try:
         load(DataConfig(source="train.npz", target="y"), classes=False)
@@ -133,24 +133,24 @@ def refusal(content: bytes) -> str | None:
 
 
 @pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"PK\x03\x04 and then nothing", b"\x80\x04K\x01."])
-def test_what_is_no_archive(content: bytes) -> None:
+def test_files_that_are_not_archives(content: bytes) -> None:
     assert refusal(content) == "train.npz: is not an .npz archive, or a damaged one; np.savez writes them"
 
 
-def test_a_plain_npy_file_is_no_archive() -> None:
+def test_an_npy_file_is_not_an_archive() -> None:
     np.save("plain.npy", np.zeros(3))
     assert "is not an .npz archive" in str(refusal(Path("plain.npy").read_bytes()))
 
 
-def test_a_member_that_is_no_array() -> None:
+def test_a_member_that_is_not_an_array() -> None:
     np.savez("train.npz", x=[1.0])
     with ZipFile("train.npz", "a") as archive:
         archive.writestr("y", "1.0")
     assert refusal(Path("train.npz").read_bytes()) == "train.npz: 'y' is not an array"
 
 
-def test_a_damaged_archive_never_ends_in_a_traceback() -> None:
-    """Cut off anywhere, or with any byte changed, it is read or refused with a DataError of one line."""
+def test_a_damaged_archive_is_read_or_refused_in_one_line() -> None:
+    """A truncated file, or one with a changed byte, is read or refused with a DataError of one line."""
     np.savez_compressed("good.npz", x=np.arange(1000.0), y=np.arange(1000.0))
     good = Path("good.npz").read_bytes()
     assert refusal(good) is None

@@ -1,4 +1,4 @@
-"""Whatever stands where a file of data should: one message that names it, and never a wait without end."""
+"""Paths that are not regular files: one error message that names the path, and no blocking."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from mxtrain.errors import DataError
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -27,7 +27,7 @@ def test_a_pipe_and_a_device_are_refused(name: str) -> None:
         Path(name).unlink()
 
 
-def test_what_the_operating_system_refuses_is_told() -> None:
+def test_errors_of_the_operating_system_are_reported() -> None:
     Path("folder.csv").mkdir()
     Path("loop.csv").symlink_to("loop.csv")
     messages = {"none.csv": "No such file", "folder.csv": "Is a directory", "loop.csv": "Too many levels"}

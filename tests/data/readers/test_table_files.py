@@ -1,4 +1,4 @@
-"""One table in five formats: the same columns, the same policies, and a message with its place for everything else."""
+"""Tables in five formats: the same columns, the same policies, and error messages with their locations."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ WRITERS: dict[str, Callable[[pl.DataFrame, str], Any]] = {
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -84,7 +84,7 @@ def test_numbers_are_standardized_and_categories_stay_0_and_1() -> None:
 
 
 @pytest.mark.parametrize("ending", WRITERS)
-def test_a_missing_value_is_an_error_that_says_where(ending: str) -> None:
+def test_a_missing_value_is_an_error_with_its_location(ending: str) -> None:
     place = {".csv": ":3", ".jsonl": ":2", ".ndjson": ":2"}.get(ending, ": row 2")
     source = written({"a": [1.0, None, 3.0], "y": [0, 1, 0]}, ending)
     remedy = "a value is missing; fill it in, or set data.missing:"
@@ -95,7 +95,7 @@ def test_a_missing_value_is_an_error_that_says_where(ending: str) -> None:
 
 
 @pytest.mark.parametrize("ending", WRITERS)
-def test_missing_drop_leaves_the_sample_out(ending: str) -> None:
+def test_missing_drop_omits_the_sample(ending: str) -> None:
     source = written({"a": [1.0, None, 3.0, 4.0], "b": ["u", "v", "u", None], "y": [7, 8, 9, 9]}, ending)
     dataset = prepared(source, "squared_error", missing="drop", standardize="none")
     assert dataset.training.inputs.tolist() == [[1, 1], [3, 1]]
@@ -103,14 +103,14 @@ def test_missing_drop_leaves_the_sample_out(ending: str) -> None:
 
 
 @pytest.mark.parametrize("ending", WRITERS)
-def test_missing_mean_fills_in_the_mean_or_a_category_of_its_own(ending: str) -> None:
+def test_missing_mean_uses_the_mean_or_a_separate_category(ending: str) -> None:
     source = written({"a": [1.0, None, 3.0], "b": ["u", None, "v"], "y": [7, 8, 9]}, ending)
     dataset = prepared(source, "squared_error", missing="mean", standardize="none")
     assert dataset.feature_names == ("a", "b=", "b=u", "b=v")
     assert dataset.training.inputs.tolist() == [[1, 0, 1, 0], [2, 1, 0, 0], [3, 0, 0, 1]]
 
 
-def test_the_mean_and_the_categories_are_those_of_the_training_part() -> None:
+def test_the_mean_and_the_categories_are_those_of_the_training_set() -> None:
     samples = "".join(f"{i % 7},{'uvw'[i % 3]},{i % 2}\n" for i in range(60))
     Path("t.csv").write_text("a,b,y\n" + samples + ",u,0\n" * 10)
     dataset = prepared("t.csv", missing="mean", validation=0.5, standardize="none")
@@ -122,7 +122,7 @@ def test_the_mean_and_the_categories_are_those_of_the_training_part() -> None:
 
 
 @pytest.mark.parametrize("mark", ["nan", "NA", "N/A", "null", "?", " "])
-def test_what_stands_for_a_missing_number_in_csv(mark: str) -> None:
+def test_marks_of_missing_numbers_in_csv(mark: str) -> None:
     Path("t.csv").write_text(f"x,y\n{mark},0\n1,1\n3,0\n")
     assert prepared("t.csv", missing="mean", standardize="none").training.inputs.tolist() == [[2], [1], [3]]
 
@@ -139,14 +139,14 @@ def test_what_stands_for_a_missing_number_in_csv(mark: str) -> None:
         ({"x": [b"a", b"b"]}, "t.parquet: column 'x': must hold numbers or text, got Binary; leave the column out with data.features"),
     ],
 )  # fmt: skip
-def test_columns_that_cannot_be_learnt_from(columns: dict[str, Any], message: str) -> None:
+def test_unsupported_columns(columns: dict[str, Any], message: str) -> None:
     source = written({**columns, "y": [0, 1]}, ".parquet")
     assert refusal(source) == message
     with_another = written({**columns, "z": [1, 2], "y": [0, 1]}, ".parquet")
     assert prepared(with_another, features=["z"]).feature_names == ("z",)
 
 
-def test_too_many_categories_are_numbers_of_samples() -> None:
+def test_too_many_categories() -> None:
     source = written({"id": [f"n{i}" for i in range(1001)], "y": [i % 2 for i in range(1001)]}, ".parquet")
     assert refusal(source) == (
         "t.parquet: column 'id': has 1,001 categories, at most 1,000 are allowed; leave the column out with data.features"
@@ -166,17 +166,17 @@ def test_too_many_categories_are_numbers_of_samples() -> None:
         ('{"x": 1' + "0" * 400 + ', "y": 0}', "t.jsonl:1: column 'x': must be a finite number, got an integer of more than 40 digits"),
         ('{"x": -Infinity, "y": 0}', "t.jsonl:1: column 'x': must be a finite number, got -inf"),
         ('{"x": ' + "[" * 200_000, "t.jsonl:1: is nested too deeply"),
-        ('{"x": "\\ud800", "y": 0}', "t.jsonl:1: column 'x': must be Unicode text, got half of a surrogate pair"),
+        ('{"x": "\\ud800", "y": 0}', "t.jsonl:1: column 'x': must be Unicode text, got an unpaired surrogate"),
         ("\n\n", "t.jsonl: is empty; each line must be a JSON object with a sample's values"),
         ('{"x": 1}', "t.jsonl: data.target: there is no column 'y'; there are: 'x'"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_in_json_lines_is_said_with_its_place(text: str, message: str) -> None:
+def test_errors_in_json_lines_name_their_location(text: str, message: str) -> None:
     Path("t.jsonl").write_text(text)
     assert refusal("t.jsonl") == message
 
 
-def test_a_column_of_numbers_and_text_can_be_taken_as_text() -> None:
+def test_a_column_of_numbers_and_text_can_be_declared_categorical() -> None:
     Path("t.csv").write_text("zip,y\n10,0\nAB,1\n10,0\n")
     assert prepared("t.csv", categorical=["zip"]).feature_names == ("zip=10", "zip=AB")
     assert (
@@ -203,15 +203,15 @@ def test_damaged_files_are_refused_in_one_line(ending: str, capfd: pytest.Captur
 
 @pytest.mark.skipif(not shutil.which("false"), reason="there is no program that fails")
 @pytest.mark.parametrize("ending", [".parquet", ".arrow", ".feather"])
-def test_a_file_that_ends_the_process_it_is_read_in_is_refused(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Polars does where a damaged length asks for more memory than there is."""
+def test_a_file_that_crashes_the_reading_process_is_refused(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Polars aborts if a damaged length requests more memory than exists."""
     source = written(PETS, ending)
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     assert refusal(source).endswith(": it is damaged, or too large for this machine's memory")
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".arrow"])
-def test_without_polars_the_command_that_installs_it_is_told(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_polars_the_message_has_the_pip_command(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
     source = written(PETS, ending)
     monkeypatch.setitem(sys.modules, "polars", None)
     assert refusal(source).endswith("needs polars, which is not installed; pip install 'mxtrain[tables]'")
@@ -219,7 +219,7 @@ def test_without_polars_the_command_that_installs_it_is_told(ending: str, monkey
     assert prepared("t.csv").feature_names == ("x",)
 
 
-def test_a_part_may_have_a_file_of_its_own() -> None:
+def test_a_separate_file_for_a_held_out_set() -> None:
     Path("train.csv").write_text("size,age,y\nbig,1,no\nsmall,3,yes\n")
     Path("test.jsonl").write_text(json.dumps({"y": "yes", "age": 5, "size": "big", "more": [1]}))
     dataset = prepared("train.csv", test="test.jsonl")
@@ -233,14 +233,14 @@ def test_a_part_may_have_a_file_of_its_own() -> None:
     [
         ("size,Age,y\nbig,1,no\n", "own.csv:1: there is no column 'age'; did you mean 'Age'?"),
         ("size,age\nbig,1\n", "own.csv: there is no column 'y', the target"),
-        ("size,age,y\nbig,1,no\nbig,1,maybe\n", "own.csv:3: column 'y': the class 'maybe' does not occur in the data that the model is trained on, which have 'no', 'yes'"),
+        ("size,age,y\nbig,1,no\nbig,1,maybe\n", "own.csv:3: column 'y': the class 'maybe' does not occur in the training data, which have 'no', 'yes'"),
         ("size,age,y\nbig,one,no\n", "own.csv:2: column 'age': must be a number, got 'one'"),
         ("size,age,y\nhuge,1,no\n", "own.csv:2: column 'size': the category 'huge' does not occur in the training set, which has 'big', 'small'; correct it, or train with data.unseen: ignore"),
-        ("size,age,y\nbig,,no\n", "own.csv:2: column 'age': a value is missing; fill it in, or train with data.missing: mean on data that lack some too"),
+        ("size,age,y\nbig,,no\n", "own.csv:2: column 'age': a value is missing; fill it in, or train with data.missing: mean on data with missing values"),
         ("size,age,y\n", "own.csv: has a header but no samples"),
     ],
 )  # fmt: skip
-def test_a_file_of_its_own_must_be_as_the_training_file(content: str, message: str) -> None:
+def test_a_separate_file_must_match_the_training_file(content: str, message: str) -> None:
     Path("train.csv").write_text("size,age,y\nbig,1,no\nsmall,3,yes\n")
     Path("own.csv").write_text(content)
     assert refusal("train.csv", validation="own.csv") == message
@@ -254,14 +254,14 @@ def test_an_unseen_category_can_be_ignored() -> None:
 
 
 def test_an_unseen_category_of_a_constant_column_does_not_matter() -> None:
-    """Its feature is 1 in all of training, so its weight is a part of the intercept."""
+    """Its input is 1 in all training samples, so its weight is part of the intercept."""
     Path("train.csv").write_text("size,a,y\nbig,1,2\nbig,2,3\n")
     Path("own.csv").write_text("size,a,y\nhuge,1,2\nbig,2,3\n")
     dataset = prepared("train.csv", "squared_error", validation="own.csv", unseen="ignore")
     assert dataset.validation.inputs[:, 0].tolist() == [1, 1]
 
 
-def test_the_fingerprint_is_that_of_every_byte_that_is_read() -> None:
+def test_the_fingerprint_covers_every_byte_that_is_read() -> None:
     Path("a.csv").write_text("x,y\n1,0\n2,1\n")
     Path("b.csv").write_text("x,y\n1,0\n")
     config = run({"source": "a.csv", "target": "y", "validation": "b.csv"}).data
@@ -280,8 +280,8 @@ def test_huge_whole_numbers_are_rounded_to_float64() -> None:
 
 
 @pytest.mark.parametrize("ending", WRITERS)
-def test_a_column_of_text_may_lack_every_value_of_a_later_file(ending: str) -> None:
-    """An Arrow file then says of the column only that it is null, and not that it holds text."""
+def test_a_column_of_text_may_be_empty_in_a_later_file(ending: str) -> None:
+    """An Arrow file then has the type null for the column, not text."""
     source = written({"size": ["big", None, "small"], "y": ["a", "b", "a"]}, ".csv")
     fitted = prepared(source, missing="mean").preprocessing
     later = written({"size": [None, None], "age": [1, 2]}, ending)

@@ -1,4 +1,4 @@
-"""Several spellings of one value are one category, one class, one name; values that only look alike stay distinct."""
+"""Spellings of one value are one category, class or name; values that only look alike stay distinct."""
 
 import json
 import unicodedata
@@ -25,7 +25,7 @@ from mxtrain.errors import ConfigError, DataError
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -42,7 +42,7 @@ def from_csv(cells: Sequence[str], **data: Any) -> Preprocessing:
 
 
 def file(ending: str, values: Sequence[Any]) -> str:
-    """A table with one column."""
+    """Write a table with one column, and return its path."""
     path = Path(f"new{ending}")
     if ending == ".csv":
         path.write_text("x\n" + "".join(f"{value}\n" for value in values))
@@ -93,14 +93,14 @@ def test_a_value_is_one_category_in_parquet_too() -> None:
 
 @pytest.mark.parametrize("spelling", ["1 2 3", "1.0 2.0 3.0", "1 2.0 3", "1 1.0 2 3.0 3"])
 @pytest.mark.parametrize("source", NUMBERS)
-def test_a_number_is_one_category_wherever_it_is_from(source: str, spelling: str) -> None:
+def test_a_number_is_one_category_in_every_format(source: str, spelling: str) -> None:
     fitted = from_csv(spelling.split())
     assert len(fitted.feature_names) == 3
     assert inputs(NUMBERS[source](), fitted) == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
 
 
 @pytest.mark.parametrize("source", NUMBERS)
-def test_a_number_is_one_category_where_training_lacked_a_value(source: str) -> None:
+def test_a_number_is_one_category_if_training_data_have_missing_values(source: str) -> None:
     frame = {"x": np.array([1.0, 2.0, 3.0, np.nan]), "y": np.arange(4.0)}
     fitted = prepared(given=frame, source="in_memory", target="y", categorical=["x"], missing="mean").preprocessing
     assert inputs(NUMBERS[source](), fitted) == [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
@@ -108,14 +108,14 @@ def test_a_number_is_one_category_where_training_lacked_a_value(source: str) -> 
 
 @pytest.mark.parametrize("source", BOOLEANS)
 @pytest.mark.parametrize("trained", ["True False", "true false", "TRUE FALSE True false"])
-def test_a_boolean_is_one_category_wherever_it_is_from(source: str, trained: str) -> None:
+def test_a_boolean_is_one_category_in_every_format(source: str, trained: str) -> None:
     fitted = from_csv(trained.split(), categorical=None)
     assert len(fitted.feature_names) == 2
     assert inputs(BOOLEANS[source](), fitted) == [[0, 1], [1, 0]]
 
 
 @pytest.mark.parametrize("trained", ["True False", "true false", "1 0"])
-def test_a_class_is_one_wherever_it_is_from(trained: str) -> None:
+def test_a_class_is_the_same_in_every_format(trained: str) -> None:
     Path("train.csv").write_text("a,x\n" + "".join(f"{i},{cell}\n" for i, cell in enumerate(trained.split() * 3)))
     fitted = prepared("logistic", source="train.csv", target="x").preprocessing
     is_bool = "0" not in trained
@@ -151,7 +151,7 @@ def test_a_class_is_one_wherever_it_is_from(trained: str) -> None:
         ("①", "1"),
     ],
 )
-def test_what_only_looks_alike_stays_apart(one: str, other: str) -> None:
+def test_values_that_only_look_alike_stay_distinct(one: str, other: str) -> None:
     assert value_key(one) != value_key(other)
     assert len(from_csv([one, other]).feature_names) == 2
     with pytest.raises(DataError, match="does not occur in the training set"):
@@ -191,7 +191,7 @@ def test_categories_and_classes_keep_the_spelling_of_training() -> None:
     assert zips.class_names == ("01", "02")
 
 
-def test_a_run_that_was_trained_on_two_spellings_still_tells_them_apart() -> None:
+def test_a_run_that_was_trained_on_two_spellings_still_distinguishes_them() -> None:
     """Earlier versions did not compare categories as values."""
     old = Preprocessing.from_dict(
         {
@@ -244,7 +244,7 @@ def test_names_are_compared_in_nfc(ending: str, asked: str, found: str) -> None:
         assert targets.tolist() == [7]
 
 
-def test_two_names_that_differ_only_in_how_letters_are_composed_are_refused() -> None:
+def test_names_that_differ_only_in_their_unicode_composition_are_refused() -> None:
     Path("t.csv").write_text(f"{NFC},{NFD},y\n1,2,3\n4,5,6\n")
     with pytest.raises(DataError, match=f"2 columns are named '{NFC}'; rename them"):
         prepared(source="t.csv", target="y")
@@ -288,7 +288,7 @@ WRITERS: dict[str, Callable[[str], Any]] = {
 
 
 @pytest.mark.parametrize("source", WRITERS)
-def test_endings_of_files_may_have_any_case(source: str) -> None:
+def test_file_name_extensions_may_have_any_case(source: str) -> None:
     WRITERS[source](source)
     target = "y.NPY" if source.endswith(".NPY") else "y"
     dataset = prepared(source=source, target=target, standardize="none")
@@ -300,7 +300,7 @@ def test_endings_of_files_may_have_any_case(source: str) -> None:
         assert len(prepared(source=source, target=target, validation=source).validation) == 3
 
 
-def test_the_config_refuses_other_endings_as_before() -> None:
+def test_the_config_refuses_other_extensions() -> None:
     for source in ("train.xlsx", "train.csv.gz", "train"):
         with pytest.raises((ConfigError, ValueError), match="a path that ends in"):
             prepared(source=source, target="y")

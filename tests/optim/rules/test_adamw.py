@@ -1,4 +1,4 @@
-"""AdamW: what `torch.optim.AdamW` documents, and a decay that nothing of the gradient touches."""
+"""AdamW: the documented formula of `torch.optim.AdamW`, and a decay that is independent of the gradient."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ import mxtrain
 def as_pytorch_documents(
     weight: np.ndarray, gradients: list[np.ndarray], rates: list[float], λ: float, ϵ: float, β1: float, β2: float
 ) -> np.ndarray:
-    """The algorithm on the page of `torch.optim.AdamW`, line by line."""
+    """Run the algorithm in the documentation of `torch.optim.AdamW`, line by line."""
     θ, m, v = weight.copy(), np.zeros_like(weight), np.zeros_like(weight)
     for t, (g, γ) in enumerate(zip(gradients, rates, strict=True), start=1):
         θ = θ - γ * λ * θ
@@ -25,7 +25,9 @@ def as_pytorch_documents(
 
 @pytest.mark.parametrize("values", [{}, {"λ": 0.5, "η": 0.3}, {"λ": 0}, {"ϵ": 0.1, "β1": 0.5, "β2": 0.7}, {"β1": 0}])
 @pytest.mark.parametrize("schedule", [None, mxtrain.learning_rate.Exp(γ=0.9, per="iteration")])
-def test_it_is_the_formula_that_pytorch_documents(values: dict[str, float], schedule: Any, arrays: Any) -> None:
+def test_it_is_the_formula_in_the_documentation_of_pytorch(
+    values: dict[str, float], schedule: Any, arrays: Any
+) -> None:
     weight, *gradients = arrays((7, 5), "float64", count=31)
     rule = mxtrain.AdamW(**values, η_sched=schedule)
     rates = [schedule.value(t, rule.η) if schedule else rule.η for t in range(30)]
@@ -36,14 +38,14 @@ def test_it_is_the_formula_that_pytorch_documents(values: dict[str, float], sche
     np.testing.assert_allclose(weight, expected, rtol=1e-12, atol=1e-13)
 
 
-def test_the_decay_takes_the_same_share_off_every_weight_whatever_its_gradients() -> None:
+def test_the_decay_factor_is_independent_of_the_gradients() -> None:
     optimizer = mxtrain.build(mxtrain.AdamW(η=0.1, λ=0.5))
     weight = np.array([1.0, 100.0])
     optimizer.update("W", np.zeros(2), weight)
     np.testing.assert_allclose(weight, [0.95, 95.0], rtol=1e-15)
 
 
-def test_scale_and_clip_act_on_the_gradient_alone() -> None:
+def test_scale_and_clip_change_only_the_gradient() -> None:
     weight, gradient = np.full(1, 100.0), np.ones(1)
     optimizer = mxtrain.build(mxtrain.AdamW(η=0.1, λ=0.5, scale=3, clip=0.25))
     assert mxtrain.normgrad(optimizer, weight, gradient) == [0.25]
@@ -52,7 +54,7 @@ def test_scale_and_clip_act_on_the_gradient_alone() -> None:
     np.testing.assert_allclose(weight, [100 - 5 - 0.1], rtol=1e-9)
 
 
-def test_without_decay_it_is_adam_up_to_the_place_of_the_stability_term(arrays: Any) -> None:
+def test_without_decay_it_is_adam_except_for_the_stability_term(arrays: Any) -> None:
     weight, *gradients = arrays(20, "float64", count=6)
     other = weight.copy()
     adamw, adam = (mxtrain.build({"kind": kind, "λ": 0, "ϵ": 1e-15}) for kind in ("adamw", "adam"))
@@ -63,7 +65,7 @@ def test_without_decay_it_is_adam_up_to_the_place_of_the_stability_term(arrays: 
 
 
 def test_float32_does_not_lose_a_small_decay() -> None:
-    """As a factor `1 - η·λ`, a decay of 2e-8 would be 1 in float32; beside a step, many weights keep it on average."""
+    """A factor `1 - η·λ` with a decay of 2e-8 is 1 in float32; added to a step, the decay is right on average."""
     generator = np.random.default_rng(0)
     gradients = generator.standard_normal((50, 100_000), dtype="float32")
     weights = [generator.uniform(1, 2, 100_000).astype("float32")] * 2
@@ -75,7 +77,7 @@ def test_float32_does_not_lose_a_small_decay() -> None:
     assert 1 - (decayed / whole).mean() == pytest.approx(50 * 2e-8, rel=0.1)
 
 
-def test_the_smallest_stability_term_keeps_the_divisor_from_zero_whatever_its_correction() -> None:
+def test_the_smallest_stability_term_keeps_the_divisor_above_zero() -> None:
     weight = np.ones(2, dtype="float32")
     optimizer = mxtrain.build(mxtrain.AdamW(β2=1 - 2**-53, ϵ=1.2e-38, λ=0))
     optimizer.update("W", np.zeros(2, dtype="float32"), weight)

@@ -1,4 +1,4 @@
-"""Every rule gives the numbers that MXNet 1.9.1's own float32 arithmetic gives."""
+"""Every rule gives the float32 results of MXNet 1.9.1."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ WAYS = ["step", "update", "updater"]
 
 
 def weights_after(case: dict[str, Any], dtype: str, way: str) -> dict[str, np.ndarray]:
-    """The weights at the updates that the golden file knows, computed by one way of updating."""
+    """Return the weights after the updates in the golden file, computed in one way."""
     optimizer = mxtrain.build(case["config"])
     updater = mxtrain.get_updater(optimizer)
     weight = np.array(GOLDEN["weight"], dtype=dtype).reshape(GOLDEN["shape"])

@@ -1,4 +1,4 @@
-"""One table over all rules: what a user relies on, whatever the rule."""
+"""Properties of all rules, in one table."""
 
 import inspect
 from typing import Any
@@ -16,12 +16,12 @@ every_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys(
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
-def test_the_table_misses_no_rule() -> None:
+def test_the_table_has_every_rule() -> None:
     assert {config["kind"] for config in CONFIGS.values()} == {rule.model_fields["kind"].default for rule in RULES}
 
 
 def reference(rule: Rule, weight: np.ndarray, gradients: list[np.ndarray]) -> np.ndarray:
-    """The rule's own formula as a plain array expression: no tracing, no blocks, fresh arrays at every step."""
+    """Compute the formula of a rule as a plain array expression: without tracing and blocks, with new arrays."""
     dtype, slots, scalars = (
         weight.dtype.type,
         [np.zeros_like(weight) for _ in rule.active_slots()],
@@ -45,7 +45,7 @@ def reference(rule: Rule, weight: np.ndarray, gradients: list[np.ndarray]) -> np
 
 
 class Exact:
-    """A coefficient in float64 that is rounded to the arrays' dtype when it meets an array, not before."""
+    """Coefficient in float64 that is rounded to the dtype of an array when it is combined with one."""
 
     def __init__(self, value: float, dtype: Any) -> None:
         self.value, self.dtype = value, dtype
@@ -69,7 +69,7 @@ class Exact:
 @every_stage
 @every_shape
 @every_dtype
-def test_traced_and_in_blocks_an_update_has_the_bits_of_the_plain_formula(
+def test_a_traced_update_has_the_bits_of_the_plain_formula(
     config: Any, stage: Any, shape: Any, dtype: str, arrays: Any
 ) -> None:
     rule = mxtrain.build(config | stage).rule
@@ -117,7 +117,7 @@ def test_only_the_viewed_elements_change(arrays: Any) -> None:
 
 
 @every_rule
-def test_every_rule_finds_the_minimum_of_a_bowl(config: Any) -> None:
+def test_every_rule_minimizes_a_quadratic(config: Any) -> None:
     curvature = np.array([1.0, 3.0, 0.3], dtype="float64")
     weight, optimum = np.zeros(3), np.array([1.0, -2.0, 0.5])
     optimizer = mxtrain.build(config | {"λ": 0, "η_sched": {"kind": "inv", "per": "iteration", "γ": 0.01, "p": 0.5}})
@@ -127,7 +127,7 @@ def test_every_rule_finds_the_minimum_of_a_bowl(config: Any) -> None:
 
 
 @every_rule
-def test_a_schedule_of_the_learning_rate_acts(config: Any, arrays: Any) -> None:
+def test_a_learning_rate_schedule_is_used(config: Any, arrays: Any) -> None:
     weight, gradient = arrays(5)
     scheduled = mxtrain.build(config | {"η_sched": {"kind": "exp", "γ": 0.5, "per": "iteration"}})
     fixed = mxtrain.build(config)
@@ -141,7 +141,7 @@ def test_a_schedule_of_the_learning_rate_acts(config: Any, arrays: Any) -> None:
 
 
 @every_rule
-def test_a_state_saved_and_loaded_continues_to_the_bit(config: Any, arrays: Any) -> None:
+def test_a_saved_and_loaded_state_continues_exactly(config: Any, arrays: Any) -> None:
     weight, *gradients = arrays((3, 4), count=9)
     config = config | {"η_sched": {"kind": "inv", "per": "iteration"}}
     whole, first, second = (mxtrain.build(config) for _ in range(3))
@@ -166,7 +166,7 @@ def test_another_learning_rate_needs_no_new_program(config: Any) -> None:
 
 @every_rule
 @every_dtype
-def test_what_is_not_a_number_stays_so_and_warns_of_nothing(config: Any, dtype: str) -> None:
+def test_nan_propagates_without_numpy_warnings(config: Any, dtype: str) -> None:
     weight = np.array([1, np.nan, np.inf, -0.0, 5e-324, 1e-40, 3e38], dtype=dtype)
     gradient = np.array([np.inf, 1, -np.inf, -0.0, np.nan, 1e-40, 3e38], dtype=dtype)
     optimizer = mxtrain.build(config | {"clip": 0.5}, on_nonfinite="ignore")

@@ -1,4 +1,4 @@
-"""Schedules of the learning rate, beside the formulas that others document."""
+"""Learning-rate schedules, compared with the documented formulas of other libraries."""
 
 import math
 from typing import Any
@@ -19,15 +19,15 @@ def with_warmup(schedule: RateSchedule, warmup: int, **changes: Any) -> Any:
     return type(schedule)(**schedule.to_dict() | {"warmup": warmup} | changes)
 
 
-def test_cosine_is_pytorchs_formula() -> None:
-    """`η_min + (η - η_min)·(1 + cos(π·t/T)) / 2`, as on the page of `CosineAnnealingLR`."""
+def test_cosine_is_the_formula_of_pytorch() -> None:
+    """`η_min + (η - η_min)·(1 + cos(π·t/T)) / 2`, as in the documentation of `CosineAnnealingLR`."""
     η, η_min, T = 0.3, 0.06, 50
     for t in range(T + 1):
         expected = η_min + (η - η_min) * (1 + math.cos(math.pi * t / T)) / 2
         assert Cosine(η=η, T=T, α=η_min / η).value(t) == pytest.approx(expected, rel=1e-14)
 
 
-def test_cosine_begins_at_eta_and_stays_where_it_ends_to_the_last_bit() -> None:
+def test_cosine_starts_at_eta_and_is_constant_after_its_end() -> None:
     for α in (0.0, 0.1, 1 / 3):
         schedule = Cosine(η=0.7, T=13, α=α)
         assert schedule.value(0) == 0.7
@@ -36,8 +36,8 @@ def test_cosine_begins_at_eta_and_stays_where_it_ends_to_the_last_bit() -> None:
         assert values == sorted(values, reverse=True)
 
 
-def test_step_and_multistep_drop_where_pytorchs_do() -> None:
-    """The tables on the pages of `StepLR` and `MultiStepLR`: lr = 0.05, step_size = 30; milestones = [30, 80]."""
+def test_step_and_multistep_decay_where_those_of_pytorch_do() -> None:
+    """The tables in the documentation of `StepLR` and `MultiStepLR`: lr = 0.05, step_size = 30; milestones = [30, 80]."""
     step, multistep = Step(η=0.05, T=30), MultiStep(η=0.05, milestones=(30, 80))
     for first, last, drops in ((0, 29, 0), (30, 59, 1), (60, 89, 2)):
         assert step.value(first) == step.value(last) == pytest.approx(0.05 * 0.1**drops)
@@ -58,14 +58,14 @@ def test_a_warm_up_rises_in_equal_steps_from_above_zero_to_eta(schedule: RateSch
 
 
 @every_kind
-def test_after_its_warm_up_a_schedule_is_what_it_is_without_only_later(schedule: RateSchedule) -> None:
+def test_a_warm_up_only_delays_a_schedule(schedule: RateSchedule) -> None:
     warm = with_warmup(schedule, 6)
     assert [warm.value(6 + t, 0.5) for t in range(20)] == [schedule.value(t, 0.5) for t in range(20)]
 
 
 @every_kind
 @pytest.mark.parametrize("per", ["epoch", "iteration"])
-def test_both_count_epochs_or_iterations(schedule: RateSchedule, per: str) -> None:
+def test_schedules_count_epochs_or_iterations(schedule: RateSchedule, per: str) -> None:
     rule = mxtrain.SGD(η=0.5, η_sched=with_warmup(schedule, 2, per=per))
     for epochs in range(5):
         for iteration in range(1, 12):
@@ -75,12 +75,12 @@ def test_both_count_epochs_or_iterations(schedule: RateSchedule, per: str) -> No
 
 
 @every_kind
-def test_the_schedules_own_eta_comes_before_the_optimizers(schedule: RateSchedule) -> None:
+def test_the_eta_of_a_schedule_overrides_that_of_the_optimizer(schedule: RateSchedule) -> None:
     own = with_warmup(schedule, 3, η=0.25)
     assert [own.value(t, 99.0) for t in range(9)] == [with_warmup(schedule, 3).value(t, 0.25) for t in range(9)]
 
 
 @every_kind
-def test_without_any_eta_there_is_no_value(schedule: RateSchedule) -> None:
+def test_without_eta_there_is_an_error(schedule: RateSchedule) -> None:
     with pytest.raises(ValueError, match=f"^{type(schedule).__name__}.value needs a base value"):
         schedule.value(0)

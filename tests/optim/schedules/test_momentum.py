@@ -1,4 +1,4 @@
-"""Schedules of momentum: their values at given iterations."""
+"""Momentum schedules: values at given iterations."""
 
 import pytest
 
@@ -9,7 +9,7 @@ def test_null_is_zero_at_every_iteration() -> None:
     assert [momentum.Null().value(t) for t in (1, 2, 1000)] == [0.0, 0.0, 0.0]
 
 
-def test_fixed_is_its_own_value_or_the_optimizers() -> None:
+def test_fixed_is_its_value_or_that_of_the_optimizer() -> None:
     assert momentum.Fixed(μ=0.9).value(5, 0.5) == 0.9
     assert momentum.Fixed().value(5, 0.5) == 0.5
 
