@@ -135,7 +135,7 @@ def list_runs(
     """
     from mxtrain.cli.streams import messages, print_results, write_json
     from mxtrain.errors import escape_unprintable
-    from mxtrain.training import differing, list_runs
+    from mxtrain.training import differing_settings, list_runs
 
     if folder == DEFAULT_FOLDER and not Path(folder).exists():
         messages().print(
@@ -149,7 +149,7 @@ def list_runs(
         messages().print(escape_unprintable(line), soft_wrap=True)
     if sort is not None and not any(sort in run.metrics for run in runs):
         raise typer.BadParameter(f"no run in {folder} has the metric {sort!r}", param_hint="--sort")
-    paths = differing(runs)
+    paths = differing_settings(runs)
     if as_json:
         write_json([_data(run, paths) for run in runs], indent=2)
     elif runs:
@@ -167,7 +167,7 @@ def _data(run: "ListedRun", paths: Sequence[str]) -> dict[str, Any]:
         "state": run.status.state,
         **({"reason": run.status.reason} if run.status.reason else {}),
         "epochs": run.epochs,
-        "planned": run.planned,
+        "planned": run.total_epochs,
         "differing": {path: run.config.get(path) for path in paths},
         "metrics": run.metrics,
     }
@@ -203,7 +203,7 @@ def _table(runs: "Sequence[ListedRun]", paths: Sequence[str]) -> "Table":
         numbers = [format_number(run.metrics[name]) if name in run.metrics else "-" for name in metrics]
         told = [escape_unprintable(_differences(run, paths))] if paths else []
         table.add_row(
-            escape_unprintable(run.path.name), run.status.state, f"{run.epochs}/{run.planned}", *numbers, *told
+            escape_unprintable(run.path.name), run.status.state, f"{run.epochs}/{run.total_epochs}", *numbers, *told
         )
     return table
 
@@ -219,7 +219,7 @@ def _lines(runs: "Sequence[ListedRun]", paths: Sequence[str]) -> "Table":
     lines = Table.grid()
     lines.add_column(overflow="fold")
     for run in runs:
-        state = f"  {run.status.state} {run.epochs}/{run.planned}"
+        state = f"  {run.status.state} {run.epochs}/{run.total_epochs}"
         lines.add_row(Text.assemble((escape_unprintable(run.path.name), "cyan"), state))
         metrics = "  ".join(f"{name} {format_number(value)}" for name, value in run.metrics.items())
         for told in filter(None, (metrics, _differences(run, paths))):

@@ -1,6 +1,6 @@
 """Losses with their gradients, and predictions and probabilities from a model's outputs.
 
-Values and gradients are sums over the batch; the optimizer's `scale` makes means of them.
+Values and gradients are sums over the batch; the optimizer's `scale` turns them into means.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from mxtrain.types import Array, LossName
 
 
 def decide(xp: ModuleType, loss: LossName, outputs: Array) -> Array:
-    """What is predicted for each sample, (n,): the index of a class, or for squared_error the number itself.
+    """Return the prediction for each sample, (n,): a class index, or for squared_error a number.
 
     Example:
         >>> import numpy as np
@@ -31,10 +31,10 @@ def decide(xp: ModuleType, loss: LossName, outputs: Array) -> Array:
 
 
 def probabilities(xp: ModuleType, loss: LossName, outputs: Array) -> Array:
-    """How likely each class is for each sample, (n, classes).
+    """Return the probability of each class for each sample, (n, classes).
 
     Raises:
-        ValueError: the loss is squared_error, which predicts no classes.
+        ValueError: the loss is squared_error, which does not predict classes.
 
     Example:
         >>> import numpy as np
@@ -106,7 +106,7 @@ def logistic(xp: ModuleType, outputs: Array, targets: Array, gradient: Array) ->
         >>> float(logistic(np, np.array([[np.log(3)], [0.0]]), np.array([1.0, 0.0]), gradient)), gradient
         (0.98082925301172..., array([[-0.25], [ 0.5 ]]))
     """
-    # With s = 1 - 2y: log(1 + exp(s·z)), and s·sigmoid(s·z). Neither subtracts what is nearly equal.
+    # With s = 1 - 2y: log(1 + exp(s·z)), and s·sigmoid(s·z), which do not subtract nearly equal numbers.
     sign = 1 - 2 * targets
     margin = sign * outputs[:, 0]
     loss = xp.logaddexp(0, margin).sum()

@@ -12,18 +12,18 @@ from mxtrain.types import Array, LossName, MetricName
 
 
 class Metric(Protocol):
-    """Sums over the samples seen so far. On CuPy they stay on the device until `value` is asked for."""
+    """Sums over the samples added so far. CuPy arrays stay on the device until `value` is called."""
 
     def add(self, outputs: Array, targets: Array) -> None:
-        """Count a batch: a model's outputs, (n, k), and the targets, (n,)."""
+        """Add a batch: the outputs of a model, (n, k), and the targets, (n,)."""
 
     def value(self) -> float | None:
-        """The metric of all batches added; NaN before the first, and None if it is not defined for them."""
+        """Return the metric of all batches; NaN before the first, and None if it is not defined for them."""
 
 
 @dataclass(slots=True)
 class Accuracy:
-    """The share of samples whose class is predicted right."""
+    """The fraction of samples whose class is predicted correctly."""
 
     loss: LossName
     xp: ModuleType = np
@@ -40,7 +40,7 @@ class Accuracy:
 
 @dataclass(slots=True)
 class MeanLoss:
-    """The loss of a sample, on average."""
+    """The mean loss of a sample."""
 
     loss: LossName
     xp: ModuleType = np
@@ -61,8 +61,8 @@ class MeanAbsoluteError:
     """`Σ|ŷ - y| / n`.
 
     Args:
-        unit: how much a difference of 1 is in the target's own unit, in which the metric is told. R² needs none: it
-            is the same in any.
+        unit: the size of a difference of 1 in the original unit of the target, in which the metric is reported. R²
+            does not depend on the unit.
 
     Example:
         >>> error = MeanAbsoluteError(unit=100.0)
@@ -88,7 +88,7 @@ class MeanAbsoluteError:
 class R2:
     """The coefficient of determination, `1 - Σ(ŷ - y)² / Σ(y - ȳ)²`: 1 is perfect, 0 no better than the mean.
 
-    It is None where all targets are equal, or for one sample: there is no variance to explain.
+    It is None if all targets are equal, or for one sample, because there is no variance to explain.
 
     Args:
         shift: a number near the targets, such as the mean of the training part. The spread is summed around
@@ -123,7 +123,7 @@ class R2:
             return float("nan")
         residual, squares = float(self._residual), float(self._squares)
         spread = squares - float(self._sum) ** 2 / self._samples
-        if spread <= 1e-14 * squares:  # what rounding leaves of none
+        if spread <= 1e-14 * squares:  # no more than rounding errors
             return None
         return 1 - residual / spread
 
@@ -131,14 +131,14 @@ class R2:
 def build_metric(
     name: MetricName, loss: LossName, shift: float = 0.0, xp: ModuleType = np, unit: float = 1.0
 ) -> Metric:
-    """A metric by its name in `fit.metrics`, with nothing added yet.
+    """Build a metric by its name in `fit.metrics`, without samples.
 
     Args:
         name: `accuracy`, `loss`, `mae` or `r2`.
-        loss: says what the outputs mean.
-        shift: see `R2`; the others do without.
+        loss: the loss, which determines the meaning of the outputs.
+        shift: as for `R2`; other metrics ignore it.
         xp: `numpy` or `cupy`.
-        unit: see `MeanAbsoluteError`; the others do without.
+        unit: as for `MeanAbsoluteError`; other metrics ignore it.
 
     Example:
         >>> accuracy = build_metric("accuracy", "softmax_cross_entropy")
@@ -158,7 +158,7 @@ def build_metric(
 
 
 def metric_sums(metric: Metric) -> dict[str, float | int]:
-    """What a metric has summed so far, as plain numbers: what `restore_metric` continues from.
+    """Return the sums of a metric as plain numbers, for `restore_metric`.
 
     Example:
         >>> accuracy = build_metric("accuracy", "softmax_cross_entropy")
@@ -170,7 +170,7 @@ def metric_sums(metric: Metric) -> dict[str, float | int]:
 
 
 def restore_metric(metric: Metric, sums: Mapping[str, float | int]) -> None:
-    """Let a metric continue from what another one had summed."""
+    """Continue from the sums that `metric_sums` returned."""
     for name in _sum_names(metric):
         setattr(metric, name, sums[name[1:]])
 

@@ -21,14 +21,14 @@ Names = Sequence[tuple[str, str | None]]
 
 
 class LayerPlans(NamedTuple):
-    """What one shape of inputs needs.
+    """Plans of matrix products, and the arrays that they use, for inputs of one shape.
 
     Attributes:
-        arrays: the parameters, and the gradients where there are any, that the plans are for.
+        arrays: the parameters, and the gradients if there are any, for which the plans are made.
         outputs: (n, k).
         delta: the gradient with respect to the outputs, (n, k).
         forward: from inputs to outputs.
-        backward: from `delta` to the gradients, for whom there are gradients.
+        backward: from `delta` to the gradients; `forward` if there are none.
     """
 
     arrays: list[Array]
@@ -47,7 +47,7 @@ def build_layer_plans(
     grads: Mapping[str, Array] | None,
     arrays: list[Array],
 ) -> LayerPlans:
-    """Plans for inputs of this shape and dtype, with the arrays to compute in."""
+    """Build the plans for inputs of this shape and dtype, and allocate their arrays."""
 
     def new_layers() -> list[Array]:
         return [xp.empty((len(inputs), params[weight].shape[1]), dtype=inputs.dtype) for weight, _ in names]
@@ -97,26 +97,26 @@ def _backward(
 
 
 _ignore_float_errors = np.errstate(all="ignore")
-"""Overflow and NaN are results, told of by the loss; and BLAS may raise flags for lanes that it does not use."""
+"""Overflow and NaN appear in the loss, and BLAS may raise flags for unused vector lanes."""
 _MAX_PLANS = 16
-"""Passes that are kept. An epoch has two sizes of batch, counting the one left over, and so has a validation part."""
+"""The number of plans that are kept. An epoch has two batch sizes, with the last one, and so has a validation part."""
 
 
 class MLP:
     """A multi-layer perceptron: `h₀ = x`, `hᵢ = activation(hᵢ₋₁·Wᵢ + bᵢ)`, and outputs without an activation.
 
-    Parameters are `W1` of shape (d, width), `b1` of shape (width,), `W2`, `b2` and so on. Weights begin
+    Parameters are `W1` of shape (d, width), `b1` of shape (width,), `W2`, `b2` and so on. Weights are initially
     uniform within ±√(6 / inputs) below a relu (He) and ±√(6 / (inputs + outputs)) elsewhere (Glorot),
     biases at 0.
 
-    Several threads may use a model at once: each has arrays of its own to compute in.
+    Several threads may use a model at once: each has its own arrays for intermediate values.
 
     Args:
-        widths: of the inputs, of each hidden layer and of the outputs.
+        widths: the widths of the inputs, of each hidden layer, and of the outputs.
         activation: `relu`, `tanh` or `sigmoid`, after each hidden layer.
-        loss: what `loss_and_grad` computes.
-        bias: whether there are `b`.
-        xp: `numpy` or `cupy`, the module of all arrays that are handed over.
+        loss: the loss that `loss_and_grad` computes.
+        bias: True if layers have biases.
+        xp: `numpy` or `cupy`, the module of all arrays.
 
     Example:
         >>> model = MLP((2, 3, 1), "tanh", "squared_error")
@@ -147,10 +147,10 @@ class MLP:
         self._activation = ACTIVATIONS[activation]
         self._loss = LOSSES[loss]
         self._xp = xp
-        self._passes: dict[Any, LayerPlans] = {}
+        self._plans: dict[Any, LayerPlans] = {}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Each parameter's name and shape."""
+        """Return the shape of each parameter by name."""
         shapes: dict[str, tuple[int, ...]] = {}
         for (weight, bias), (below, above) in zip(self._names, pairwise(self._widths), strict=True):
             shapes[weight] = (below, above)
@@ -159,7 +159,7 @@ class MLP:
         return shapes
 
     def init(self, seed: int, dtype: DTypeLike) -> dict[str, NDArray[Any]]:
-        """The first value of each parameter, on the host: a pure function of the seed and of its name."""
+        """Return the initial value of each parameter, on the CPU: a pure function of the seed and of its name."""
         params = {}
         for name, shape in self.shapes().items():
             if len(shape) == 1:
@@ -175,41 +175,41 @@ class MLP:
     def loss_and_grad(
         self, params: Mapping[str, Array], inputs: Array, targets: Array, grads: Mapping[str, Array]
     ) -> tuple[Any, Array]:
-        """The sum of a batch's losses, and the outputs; the sums of its gradients are written into `grads`.
+        """Compute the sum of a batch's losses and the outputs, and write the sums of the gradients into `grads`.
 
-        As `Model` says.
+        Args and results as for `Model.loss_and_grad`.
         """
         inputs = self._xp.ascontiguousarray(inputs)
-        passes = self._passes_for(params, inputs, grads)
+        plans = self._plans_for(params, inputs, grads)
         with single_threaded_blas:
-            passes.forward.run(inputs)
-            loss = self._loss(self._xp, passes.outputs, targets, passes.delta)
-            passes.backward.run(inputs)
-        return loss, passes.outputs
+            plans.forward.run(inputs)
+            loss = self._loss(self._xp, plans.outputs, targets, plans.delta)
+            plans.backward.run(inputs)
+        return loss, plans.outputs
 
     @_ignore_float_errors
     def predict(self, params: Mapping[str, Array], inputs: Array) -> Array:
-        """The outputs, (n, k), for inputs, (n, d), in a new array."""
+        """Return the outputs, (n, k), for inputs, (n, d), in a new array."""
         inputs = self._xp.ascontiguousarray(inputs)
-        passes = self._passes_for(params, inputs)
+        plans = self._plans_for(params, inputs)
         with single_threaded_blas:
-            passes.forward.run(inputs)
-        return passes.outputs.copy()
+            plans.forward.run(inputs)
+        return plans.outputs.copy()
 
-    def _passes_for(
+    def _plans_for(
         self, params: Mapping[str, Array], inputs: Array, grads: Mapping[str, Array] | None = None
     ) -> LayerPlans:
-        """Those of before, where this thread had them for these very arrays."""
+        """Return the plans of this thread for these arrays; they are built on first use."""
         arrays = [each[name] for each in (params, grads) if each is not None for name in self._parameters]
         key = get_ident(), inputs.shape, inputs.dtype, grads is not None
-        kept = self._passes.get(key)
-        if kept is None or not all(map(is_, arrays, kept.arrays)):
-            for oldest in list(self._passes)[: max(0, len(self._passes) - _MAX_PLANS + 1)]:
-                self._passes.pop(oldest, None)  # which another thread may have done
-            kept = build_layer_plans(self._xp, self._names, self._activation, params, inputs, grads, arrays)
-            self._passes[key] = kept
-        return kept
+        plans = self._plans.get(key)
+        if plans is None or not all(map(is_, arrays, plans.arrays)):
+            for oldest in list(self._plans)[: max(0, len(self._plans) - _MAX_PLANS + 1)]:
+                self._plans.pop(oldest, None)  # another thread may have removed it
+            plans = build_layer_plans(self._xp, self._names, self._activation, params, inputs, grads, arrays)
+            self._plans[key] = plans
+        return plans
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy has passes of its own, because these know where arrays lie."""
-        return self.__dict__ | {"_passes": {}}
+        """Leave out the plans, because they contain addresses of arrays."""
+        return self.__dict__ | {"_plans": {}}

@@ -150,7 +150,7 @@ def _run(task: Task, stop: StopRequest, plugin: str | None) -> TaskResult:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a run that diverges ends in one error
             progress = train_until(
-                config, Path(task.run_dir), task.epochs, stop=stop, model=load_factory(plugin), memory=_datasets
+                config, Path(task.run_dir), task.epochs, stop=stop, model=load_factory(plugin), cache=_datasets
             )
     except RunInterrupted:
         return TaskResult(task, "stopped")

@@ -57,7 +57,7 @@ class SeedRun:
     @property
     def position(self) -> tuple[int, int]:
         """The finished epochs and the batches of its newest checkpoint."""
-        return Checkpoints(self.run_dir / "checkpoints", keep=1).standing()
+        return Checkpoints(self.run_dir / "checkpoints", keep=1).newest_position()
 
     def value(self, metric: str, epoch: int | None) -> float:
         """Return a metric after an epoch; for None, the metric of the final parameters."""

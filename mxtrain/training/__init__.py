@@ -11,7 +11,15 @@ from mxtrain.training.locking import folder_lock, is_folder_locked
 from mxtrain.training.loop import TrainedRun, advance, fit, resume
 from mxtrain.training.model_factory import ModelFactory
 from mxtrain.training.run_segment import Progress, check_failed, check_same_run, train_until
-from mxtrain.training.run_status import ListedRun, Status, differing, list_runs, read_status, write_failed, write_status
+from mxtrain.training.run_status import (
+    ListedRun,
+    Status,
+    differing_settings,
+    list_runs,
+    read_status,
+    write_failed,
+    write_status,
+)
 from mxtrain.training.trainer import Trainer
 from mxtrain.training.verification import Replay, replay, verify
 
@@ -36,7 +44,7 @@ __all__ = [
     "advance",
     "check_failed",
     "check_same_run",
-    "differing",
+    "differing_settings",
     "final_epoch",
     "fit",
     "folder_lock",

@@ -1,4 +1,4 @@
-"""Callbacks that watch or end a run, and stop requests from signals."""
+"""Callbacks that observe or stop a run, and stop requests from signals."""
 
 import signal
 from collections.abc import Iterable, Iterator
@@ -13,27 +13,27 @@ from mxtrain.config import RunConfig
 from mxtrain.optim.optimization_state import OptimizationState
 
 Row: TypeAlias = dict[str, Any]
-"""One epoch's metrics, by name, as they stand in metrics.jsonl."""
+"""The metrics of one epoch, by name, as in metrics.jsonl."""
 
 
-class StopTraining(Exception):  # noqa: N818 - not an error: a callback's wish
-    """Raised by a callback, it ends the run in good order: saved, with its model, and to be resumed at will."""
+class StopTraining(Exception):  # noqa: N818 - a request, not an error
+    """Exception with which a callback stops a run: the run is saved with its model, and can be resumed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What is known before the first step.
+    """Facts about a run before its first step.
 
     Args:
         config: the resolved config.
         run_dir: the run's folder.
-        batches: batches in an epoch.
-        samples: samples in the training and in the validation part.
-        parameters: numbers that are trained.
-        history: the metrics of each epoch that is finished already, where a run is resumed.
-        notes: what the user should know of the past, such as a damaged checkpoint that was skipped.
-        target_moments: in a regression with a validation part, the mean and the standard deviation of its targets, as
-            they are trained on; otherwise None.
+        batches: the number of batches in an epoch.
+        samples: the numbers of samples in the training and in the validation part.
+        parameters: the number of trained numbers.
+        history: the metrics of each finished epoch of a resumed run.
+        notes: messages about the past of the run, such as a damaged checkpoint that was skipped.
+        target_moments: for a regression with a validation part, the mean and the standard deviation of its targets, in
+            the unit in which they are trained; otherwise None.
     """
 
     config: RunConfig
@@ -47,15 +47,15 @@ class RunInfo:
 
     @property
     def epochs(self) -> int:
-        """How many epochs are finished already."""
+        """The number of finished epochs."""
         return len(self.history)
 
 
 class Callback:
-    """Watches a run: inherit, and write the methods that you need; each does nothing by itself.
+    """Base class of callbacks, whose methods are called during a run; override those that you need.
 
-    StopTraining, raised by `on_start`, `on_batch` or `on_epoch`, ends the run in good order. Any other exception ends
-    it as a failure, and comes out of `fit`.
+    Raise `StopTraining` in `on_start`, `on_batch` or `on_epoch` to stop the run and save it. Any other exception ends
+    the run as failed, and is raised by `fit`. Objects of other classes that have any of these methods work too.
 
     Example:
         >>> class Enough(Callback):
@@ -65,19 +65,19 @@ class Callback:
     """
 
     def on_start(self, info: RunInfo) -> None:
-        """Before the first step."""
+        """Called before the first step."""
 
     def on_batch(self, state: OptimizationState, loss: Any) -> None:
-        """After every batch; `loss` is the batch's sum over its samples, on the array module of the run."""
+        """Called after each batch; `loss` is the sum over its samples, a scalar of the array module of the run."""
 
     def on_epoch(self, state: OptimizationState, row: Row) -> None:
-        """After every epoch, with its metrics; the epoch is saved by then, as far as `fit.checkpoint` wants it."""
+        """Called after each epoch with its metrics, when checkpoints that `fit.checkpoint` schedules are written."""
 
     def on_end(self, seconds: float) -> None:
-        """After the last epoch, with the time that training took."""
+        """Called after the last epoch, with the duration of training in seconds."""
 
     def on_error(self, error: BaseException) -> None:
-        """Instead of `on_end`, where the run failed or was interrupted."""
+        """Called instead of `on_end` if the run failed or was interrupted."""
 
 
 class Logger(Callback):
@@ -97,10 +97,10 @@ EVENTS = ("on_start", "on_batch", "on_epoch", "on_end", "on_error")
 
 
 def check_callbacks(callbacks: Iterable[object]) -> None:
-    """Refuse what could never be called.
+    """Check that each object has a method of a callback.
 
     Raises:
-        TypeError: one is a class, or has none of the methods of a Callback.
+        TypeError: an object is a class, or has none of the methods of a Callback.
     """
     for i, callback in enumerate(callbacks):
         if isinstance(callback, type) or not any(hasattr(callback, event) for event in EVENTS):
@@ -109,9 +109,10 @@ def check_callbacks(callbacks: Iterable[object]) -> None:
 
 
 def notify(callbacks: Iterable[object], event: str, *details: Any) -> None:
-    """Call a method of each callback, of those that have it: who does not inherit need not have them all.
+    """Call a method of each callback that has it; callbacks may implement any subset.
 
-    Each gets an epoch's row and state as its own. Where one wants to stop, the others still hear of what there is.
+    Each callback gets its own copy of an epoch's row and state. If one raises StopTraining, the others are still
+    called before it is raised.
     """
     stop: StopTraining | None = None
     for callback in callbacks:
@@ -119,20 +120,20 @@ def notify(callbacks: Iterable[object], event: str, *details: Any) -> None:
         if method is not None:
             try:
                 method(*(deepcopy(details) if event == "on_epoch" else details))
-            except StopTraining as wish:
-                stop = wish
+            except StopTraining as request:
+                stop = request
     if stop is not None:
         raise stop
 
 
 def notify_error(callbacks: Iterable[object], error: BaseException) -> None:
-    """Call `on_error` of each callback; what goes wrong there is noted on the error, and hides nothing of it."""
+    """Call `on_error` of each callback; errors that it raises are added as notes to the first error."""
     for callback in callbacks:
         method = getattr(callback, "on_error", None)
         if method is not None:
             try:
                 method(error)
-            except Exception as another:  # noqa: BLE001 - whatever it is, the first error is the one that counts
+            except Exception as another:  # noqa: BLE001 - the first error is the one to raise
                 error.add_note(f"and {type(callback).__name__}.on_error raised {another!r}")
 
 
@@ -141,21 +142,21 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(slots=True)
 class StopRequest:
-    """Whether a run shall stop: the number of the signal that said so, 0 for none."""
+    """A request to stop a run: the number of the signal that was received, 0 for none."""
 
     signal: int = 0
 
 
 @contextmanager
 def graceful_stop() -> Iterator[StopRequest]:
-    """Turn the first Ctrl-C or SIGTERM into a request, which `fit` obeys; a second one acts at once, as ever.
+    """Turn the first Ctrl-C or SIGTERM into a stop request for `fit`; a second one acts immediately, as usual.
 
-    Only the main thread may use it, as Python handles signals there.
+    Only the main thread can use it, because Python handles signals there.
     """
     request = StopRequest()
     before = {number: signal.getsignal(number) for number in SIGNALS}
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         if request.signal:
             signal.signal(number, before[signal.Signals(number)] or signal.SIG_DFL)
             signal.raise_signal(number)
@@ -163,7 +164,7 @@ def graceful_stop() -> Iterator[StopRequest]:
             request.signal = number
 
     for number in SIGNALS:
-        signal.signal(number, note)
+        signal.signal(number, handle)
     try:
         yield request
     finally:

@@ -25,19 +25,19 @@ from mxtrain.types import describe
 
 
 def with_blas_threads(config: RunConfig) -> RunConfig:
-    """The config with the number of BLAS threads that this process uses now, where that matters and is not said."""
-    matters = isinstance(config.model, CustomConfig) or gemm(config.dtype) is None
-    return config.model_copy(update={"threads": blas_threads()}) if matters and not config.threads else config
+    """Return the config with the number of BLAS threads of this process, if results depend on it and it is not set."""
+    is_relevant = isinstance(config.model, CustomConfig) or gemm(config.dtype) is None
+    return config.model_copy(update={"threads": blas_threads()}) if is_relevant and not config.threads else config
 
 
 def blas_threads() -> int | None:
-    """How many threads BLAS uses in this process; None where it is one that does not tell, as on macOS."""
+    """Return the number of BLAS threads in this process; None if the library does not report it, as on macOS."""
     return max(map(_threads, _libraries()), default=None)
 
 
 @contextmanager
 def limit_blas_threads(threads: int | None) -> Iterator[None]:
-    """Have BLAS use so many threads, and as many as before afterwards; None leaves it as it is."""
+    """Set the number of BLAS threads while the context is active; None leaves it unchanged."""
     libraries = _libraries() if threads else []
     before = [(library, number) for library in libraries if (number := _threads(library)) != threads]
     try:
@@ -50,13 +50,13 @@ def limit_blas_threads(threads: int | None) -> Iterator[None]:
 
 
 def set_blas_threads(threads: int | None) -> None:
-    """Have BLAS use so many threads from now on: for a process that trains several runs at once, in threads."""
+    """Set the number of BLAS threads for the rest of the process, which may train several runs in threads."""
     for library in _libraries() if threads else []:
         _set_threads(library, threads)
 
 
 def _libraries() -> list[Any]:
-    """Each BLAS that this process has loaded."""
+    """Return the BLAS libraries that this process has loaded."""
     from threadpoolctl import ThreadpoolController
 
     found: list[Any] = ThreadpoolController().select(user_api="blas").lib_controllers
@@ -72,7 +72,7 @@ def _threads(library: Any) -> int:
 
 
 def _set_threads(library: Any, threads: int | None) -> None:
-    """NumPy's own BLAS keeps its one thread while another thread of Python computes a pass."""
+    """Set the number of threads; NumPy's BLAS keeps one thread while another Python thread computes a product."""
     if single_threaded_blas.controls(library.filepath):
         single_threaded_blas.default_threads = threads or 1
     else:
@@ -82,11 +82,11 @@ def _set_threads(library: Any, threads: int | None) -> None:
 ENVIRONMENT = "environment.json"
 _PACKAGES = ("mxtrain", "numpy", "numba", "safetensors", "cupy-cuda12x", "cupy-cuda13x")
 _THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE")
-"""What tells BLAS how to cut products of matrices into parts, and so how they are rounded."""
+"""Variables on which the division of matrix products, and so their rounding, depends."""
 
 
 def environment(backend: str) -> dict[str, Any]:
-    """The machine, the versions and the backend: what a result may depend on besides config and seed."""
+    """Return the machine, the versions and the backend, on which results may depend besides config and seed."""
     return {
         "python": platform.python_version(),
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
@@ -101,22 +101,22 @@ def environment(backend: str) -> dict[str, Any]:
 
 
 def environment_json(environment: dict[str, Any]) -> bytes:
-    """As it is written."""
+    """Format the environment as the content of environment.json."""
     return json.dumps(environment, indent=2).encode() + b"\n"
 
 
 def environment_changes(run_dir: Path, backend: str) -> list[str]:
-    """In what this process differs from the one that trained a run last, such as `packages.numpy: was 2.1.0, is 2.3.5`.
+    """Return the changes since a run was last trained, such as `packages.numpy: was 2.1.0, is 2.3.5`.
 
     Args:
         run_dir: the run's folder.
-        backend: what runs the updates in this process.
+        backend: the name of the backend in this process.
     """
     file = run_dir / ENVIRONMENT
     try:
         before = flatten(parse_json(read_file(file)))
     except (OSError, ValueError, AttributeError):
-        return [f"{file} cannot be read, so nothing is known of what the run ran on"]
+        return [f"{file} cannot be read, so the environment of the run is unknown"]
     now = flatten(environment(backend))
     return [
         f"{name}: was {_format_setting(before.get(name))}, is {_format_setting(now.get(name))}"
@@ -126,7 +126,7 @@ def environment_changes(run_dir: Path, backend: str) -> list[str]:
 
 
 def _format_setting(value: Any) -> str:
-    return "not there" if value is None else describe(value).strip("'")
+    return "missing" if value is None else describe(value).strip("'")
 
 
 @cache
@@ -139,7 +139,7 @@ def _version(package: str) -> str | None:
 
 @cache
 def _numpy_build() -> dict[str, str]:
-    """What NumPy multiplies matrices with, and for which vector instructions its loops are compiled."""
+    """Return the BLAS of NumPy, and the vector instructions for which its loops are compiled."""
     found = np.show_config(mode="dicts")
     blas, simd = found["Build Dependencies"]["blas"], found.get("SIMD Extensions", {})
     return {"blas": f"{blas.get('name')} {blas.get('version')}", "simd": " ".join(simd.get("found", ()))}
@@ -147,7 +147,7 @@ def _numpy_build() -> dict[str, str]:
 
 @cache
 def _cpu() -> str:
-    """The processor's name; BLAS has other code for other processors."""
+    """Return the name of the processor, on which the code of BLAS depends."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:

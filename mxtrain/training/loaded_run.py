@@ -1,4 +1,4 @@
-"""A trained run loaded from its folder: prediction and evaluation. Nothing is written."""
+"""Trained runs loaded from their folders, for prediction and evaluation."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -39,22 +39,22 @@ from mxtrain.training.run_status import MODEL, Status, read_status
 from mxtrain.training.trainer import EVALUATION_BATCH, evaluate_metrics
 from mxtrain.types import CLASS_LOSSES, MetricName
 
-_DATA_CHANGED_REMEDY = "evaluate on a file of its own"
+_DATA_CHANGED_REMEDY = "evaluate on a separate file"
 PartName = Literal["training", "validation", "test"]
 Inputs: TypeAlias = str | PathLike[str] | Mapping[str, Iterable[object]] | ArrayLike
-"""The path of a file, columns by name, a data frame, or an array, (n, ...), with the features in their order."""
+"""The path of a file, columns by name, a data frame, or an array, (n, ...), with the features in order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """What was predicted for the samples of a part, beside what was to be predicted.
+    """Predictions for the samples of a part, and their targets.
 
     Attributes:
-        part: the part's name.
-        targets: (n,), indices of classes, or numbers in the target's own unit.
+        part: the name of the part.
+        targets: (n,), class indices, or numbers in the original unit of the target.
         predicted: (n,), of the same kind.
-        metrics: what `evaluate` gives for the part.
-        samples: how many there are in each part of the run's data.
+        metrics: the metrics that `evaluate` returns for the part.
+        samples: the number of samples in each part of the run's data.
     """
 
     part: PartName
@@ -66,18 +66,18 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedRun:
-    """What a run has come to. It computes with NumPy, wherever the run was trained.
+    """A trained run. It computes with NumPy, also if the run was trained on a GPU.
 
     Attributes:
         path: the run's folder.
         config: the resolved config.
         history: the metrics of each finished epoch.
-        parameters: by name; of a run that is not finished, those of its newest checkpoint that is whole.
-        preprocessing: what is done to features, and what the outputs mean.
-        status: how the run stands.
-        notes: what the user should know, such as a damaged checkpoint that was skipped.
-        model: what makes outputs of inputs.
-        data_fingerprint: the SHA-256 of the data that the run was trained on.
+        parameters: by name; for an unfinished run, those of its newest intact checkpoint.
+        preprocessing: the preprocessing of features, and the meaning of the outputs.
+        status: the status of the run.
+        notes: messages for the user, such as a damaged checkpoint that was skipped.
+        model: the model.
+        data_fingerprint: the SHA-256 of the data on which the run was trained.
 
     Example:
         >>> import mxtrain, tempfile
@@ -108,55 +108,54 @@ class LoadedRun:
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """The classes in the order of their probabilities; None where numbers are predicted."""
+        """The class names in the order of their probabilities; None for a regression."""
         return self.preprocessing.class_names
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """What the model's inputs are called."""
+        """The names of the features, in the order of the model's inputs."""
         return self.preprocessing.feature_names
 
     @property
     def epoch(self) -> int:
-        """The epoch that the parameters are from: the best, where early stopping restores it, or else the last."""
+        """The epoch of the parameters: the best if early stopping restores it, otherwise the last."""
         return final_epoch(self.config, self.history)
 
     @property
     def last_part(self) -> PartName:
-        """The last part of the run's own data that is there: `test`, or else `validation`, or else `training`."""
+        """The last part of the run's data that exists: `test`, otherwise `validation`, otherwise `training`."""
         data = self.config.data
         return "test" if data.test else "validation" if data.validation else "training"
 
     def predict(self, inputs: Inputs) -> NDArray[Any]:
-        """Predict the class, or a number in the run's dtype, of each sample, (n,); where the target was standardized,
-        a number in its own unit, in float64.
+        """Predict the class or the number of each sample, (n,).
 
-        Classes have the dtype of the labels that the run was trained on, so `np.mean(run.predict(X) == y)` is the
-        accuracy. A CSV file has no types: its labels are integers or booleans if all of them can be read as such.
+        Numbers have the run's dtype; those of a standardized target are in its original unit, in float64. Classes have
+        the dtype of the training labels, so `np.mean(run.predict(X) == y)` is the accuracy. A CSV file has no types:
+        its labels are integers or booleans if all of them can be parsed as such.
 
         Raises:
-            DataError: the file cannot be read, a feature is missing, or a value is not as in training.
+            DataError: the file cannot be read, a feature is missing, or a value has another type than in training.
         """
         return self.decide(self.outputs(inputs))
 
     def probabilities(self, inputs: Inputs) -> NDArray[Any]:
-        """How likely each class is for each sample, (n, classes), in the order of `class_names`.
+        """Return the probability of each class for each sample, (n, classes), in the order of `class_names`.
 
         Raises:
             DataError: as for `predict`.
-            ValueError: the run predicts numbers.
+            ValueError: the run is a regression.
         """
         return self.likelihood(self.outputs(inputs))
 
     def outputs(self, inputs: Inputs) -> NDArray[Any]:
-        """The outputs of the model itself, (n, k), from which `decide` and `likelihood` go on; of a standardized
-        target they are standardized too."""
+        """Return the outputs of the model, (n, k), for `decide` and `likelihood`; standardized if the target is."""
         prepared = self._prepared(inputs)
         with np.errstate(all="ignore"), limit_blas_threads(self.config.threads):
             return np.concatenate([self.model.predict(self.parameters, block) for block in _blocks(prepared)])
 
     def decide(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """What the model's outputs predict, (n,)."""
+        """Return the predictions for outputs of the model, (n,)."""
         decided = self.preprocessing.restore_target_unit(decide(np, self.config.decoding, outputs))
         classes = self.preprocessing.classes
         return decided if classes is None else classes[decided]
@@ -168,7 +167,7 @@ class LoadedRun:
         return [self.class_names[index] for index in decide(np, self.config.decoding, outputs)]
 
     def likelihood(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """How likely the model's outputs make each class, (n, classes)."""
+        """Return the class probabilities for outputs of the model, (n, classes)."""
         return cast("NDArray[Any]", probabilities(np, self.config.decoding, outputs))
 
     def evaluate(
@@ -178,25 +177,24 @@ class LoadedRun:
         part: PartName | None = None,
         data: Data | None = None,
     ) -> dict[str, float | None]:
-        """The loss, and the metrics that suit it: `accuracy` for classes, `mae` and `r2` for numbers.
+        """Return the loss, and the metrics that suit it: `accuracy` for classes, `mae` and `r2` for numbers.
 
-        `r2` is None for a single sample, and if all targets are equal: it is not defined for them.
-
-        Of a standardized target the loss is that of the standardized numbers, and `mae` is in the target's own unit.
+        `r2` is None for a single sample, and if all targets are equal, because it is not defined for them. For a
+        standardized target the loss is that of the standardized numbers, and `mae` is in the original unit.
 
         If the run was trained with `data.missing: drop`, samples that lack a value are left out, with a warning that
         gives their number.
 
         Args:
             samples: features and targets: the path of a file, or `(X, y)`, columns by name or a data frame; left out,
-                a part of the run's own data.
+                a part of the run's data.
             part: `training`, `validation` or `test`; left out, `last_part`.
-            data: the run's own data, where they were handed over to `fit`: they are not kept.
+            data: the run's data if they were passed to `fit`, because a run does not store them.
 
         Raises:
-            ConfigError: `data` are missing, or not asked for.
+            ConfigError: `data` are missing, or the run reads files.
             DataError: the samples cannot be read or have no targets, or the run has no such part.
-            TrainingError: the run's own data have changed since.
+            TrainingError: the run's data have changed.
         """
         if samples is None:
             return self.compare(part, data=data).metrics
@@ -214,7 +212,10 @@ class LoadedRun:
         return self._measure(InMemorySamples(inputs, targets), float(targets.mean()))
 
     def compare(self, part: PartName | None = None, *, data: Data | None = None) -> Comparison:
-        """What is predicted for a part of the run's own data, sample by sample; see `evaluate`, which sums it up."""
+        """Return the predictions for each sample of a part of the run's data, with targets and metrics.
+
+        Args and errors as for `evaluate`.
+        """
         if part not in (None, *get_args(PartName)):
             raise DataError(f"there is no part {part!r}; the parts are {', '.join(get_args(PartName))}")
         given = read_in_memory_data(self.config, data)
@@ -235,8 +236,8 @@ class LoadedRun:
             float(dataset.training.targets.mean()),
             lambda outputs: predicted.append(decide(np, self.config.decoding, outputs)),
         )
-        own = self.preprocessing.restore_target_unit
-        return Comparison(name, own(parts[name].targets), own(np.concatenate(predicted)), metrics, sizes)
+        restore = self.preprocessing.restore_target_unit
+        return Comparison(name, restore(parts[name].targets), restore(np.concatenate(predicted)), metrics, sizes)
 
     def _measure(
         self, samples: Samples, mean: float, see: Callable[[NDArray[Any]], object] | None = None
@@ -251,28 +252,36 @@ class LoadedRun:
             return evaluate_metrics(self.model, self.parameters, samples, metrics, see, own)
 
     def _prepared(self, inputs: Inputs) -> NDArray[Any]:
-        """The inputs as the model takes them."""
+        """Return preprocessed inputs."""
         if isinstance(inputs, str | PathLike):
             return load_for_prediction(fspath(inputs), self.preprocessing)[0]
         return inputs_from_memory(inputs, self.preprocessing)
 
 
 def _blocks(inputs: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Portions, at least one, be it empty."""
+    """Yield blocks of inputs; one empty block if there are none."""
     for start in range(0, max(1, len(inputs)), EVALUATION_BATCH):
         yield inputs[start : start + EVALUATION_BATCH]
 
 
 def load_run(path: str | PathLike[str], *, model: ModelFactory | None = None) -> LoadedRun:
-    """Load what a run has come to, be it finished or not. Nothing in its folder is changed, and its data may be gone.
+    """Load a run, finished or not. Its folder is not changed, and its data need not exist.
 
     Args:
         path: the run's folder.
-        model: what the run was trained with, where its model is a custom one.
+        model: the model factory with which the run was trained, if its model is a custom one.
 
     Raises:
-        TrainingError: there is no run, it has no checkpoint yet, or what it needs is damaged.
-        ConfigError: its config is wrong, or its model was not handed over.
+        TrainingError: there is no run, it has no checkpoint yet, or a file that is needed is damaged.
+        ConfigError: its config is wrong, or its model was not passed.
+
+    Example:
+        >>> import mxtrain, tempfile
+        >>> run_dir = mxtrain.fit({
+        ...     "data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
+        ...     "optimizer": {"kind": "adam"}, "fit": {"epochs": 1}}, run_dir=tempfile.mkdtemp()).run_dir
+        >>> mxtrain.load_run(run_dir).epoch
+        1
     """
     directory = RunDirectory.open(path)
     config = read_run(directory.config_file, data_must_exist=False)
@@ -280,9 +289,9 @@ def load_run(path: str | PathLike[str], *, model: ModelFactory | None = None) ->
     _check_unchanged(directory.path / PREPROCESSING, status)
     preprocessing, data_fingerprint = read_record(directory.path)
     outputs = len(preprocessing.class_names or ()) if config.decoding == "softmax_cross_entropy" else 1
-    made = make_model(config, model, len(preprocessing.feature_names), outputs, np)
+    built = make_model(config, model, len(preprocessing.feature_names), outputs, np)
     parameters, history, notes = _read_result(directory, status)
-    if {name: tuple(array.shape) for name, array in parameters.items()} != made.shapes():
+    if {name: tuple(array.shape) for name, array in parameters.items()} != built.shapes():
         raise StateError(f"the parameters in {path} belong to another model: they have other names or shapes")
     return LoadedRun(
         path=directory.path,
@@ -292,13 +301,13 @@ def load_run(path: str | PathLike[str], *, model: ModelFactory | None = None) ->
         preprocessing=preprocessing,
         status=status,
         notes=tuple(notes),
-        model=made,
+        model=built,
         data_fingerprint=data_fingerprint,
     )
 
 
 def _read_result(directory: RunDirectory, status: Status) -> tuple[Arrays, list[Row], list[str]]:
-    """The parameters, the epochs that led to them, and what there is to say of it."""
+    """Return the parameters, the metrics of the epochs up to them, and messages for the user."""
     if status.state == "finished":
         file = directory.path / MODEL
         _check_unchanged(file, status)
@@ -310,21 +319,21 @@ def _read_result(directory: RunDirectory, status: Status) -> tuple[Arrays, list[
     checkpoints = Checkpoints(directory.checkpoints, keep=1)
     snapshot = checkpoints.newest()
     if snapshot is None:
-        raise TrainingError(f"the run in {directory.path} has no checkpoint that is whole; resume it, or begin anew")
+        raise TrainingError(f"the run in {directory.path} has no intact checkpoint; resume it, or start a new run")
     return snapshot.best or snapshot.parameters, snapshot.record["rows"], checkpoints.damaged
 
 
 def _check_unchanged(file: Path, status: Status) -> None:
-    """Refuse a file that is not what it was when the run was finished."""
+    """Refuse a file that has changed since the run was finished."""
     try:
         if status.is_damaged(file):
             raise _damaged(file)
     except OSError:
-        return  # whoever reads it says so
+        return  # reported when the file is read
 
 
 def _metrics_notes(metrics: Path, status: Status) -> list[str]:
-    """What there is to say of the metrics, upon which no prediction depends."""
+    """Return a message if the metrics are damaged, on which no prediction depends."""
     try:
         is_damaged = status.is_damaged(metrics)
     except OSError:
@@ -333,4 +342,4 @@ def _metrics_notes(metrics: Path, status: Status) -> list[str]:
 
 
 def _damaged(file: Path) -> TrainingError:
-    return TrainingError(f"{file} is damaged; `{resume_command(file.parent)}` writes it anew")
+    return TrainingError(f"{file} is damaged; `{resume_command(file.parent)}` restores it")

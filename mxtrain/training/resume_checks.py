@@ -1,4 +1,4 @@
-"""Checks of a config and its data against the run that is resumed."""
+"""Checks that a config and its data belong to the run that is resumed."""
 
 import json
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ from mxtrain.training.model_factory import ModelFactory
 from mxtrain.training.trainer import Trainer
 
 CHANGEABLE = ("name", "data.source", "fit.epochs", "fit.checkpoint", "fit.loggers")
-"""What may change: it would not have changed the past. A data source may move, as its content is looked at."""
+"""Settings that may change, because completed epochs do not depend on them; the SHA-256 of moved data is compared."""
 CPU_BACKENDS = ("auto", "numpy", "compiled")
-"""Backends that may take over from each other: they give the same bits, and the model's products stay on the CPU."""
+"""Backends that may replace each other: they give the same bits, and the products of the model stay on the CPU."""
 _GROUPS = "optimizer.groups."
 _DATA_PATHS = [f"data.{name}" for name in DATA_PATHS]
 _SETTINGS = "model.settings."
@@ -28,24 +28,26 @@ def restored_trainer(
     snapshot: Snapshot | None,
     config: RunConfig,
     model: ModelFactory | None,
-    memory: DatasetCache | None = None,
+    cache: DatasetCache | None = None,
     *,
     given: InMemoryData | None = None,
 ) -> Trainer:
-    """A trainer that goes on from a snapshot, or from the beginning; `memory` may know the data already.
+    """Return a trainer that continues from a snapshot, or starts from the beginning.
 
     Args:
-        snapshot, config, model: what the run is.
-        memory: reads the data, if they are files.
-        given: the data, if they were handed over.
+        snapshot: the state to continue from; None for the beginning.
+        config: the resolved config.
+        model: makes the model if the config has a custom one.
+        cache: reads the data if they are files; left out, they are read again.
+        given: the data if they were passed in Python.
 
     Raises:
-        ConfigError, TrainingError: as `check_continuation`; where other data do not even suit the config, they are
-            named as the cause.
+        ConfigError, TrainingError: as `check_continuation`; if the data have changed so that they do not suit the
+            config, that is reported instead of a DataError.
         DataError, ModelError, BackendError: as `Trainer`.
     """
     try:
-        data = memory.read(config) if memory else read_data(config, given)
+        data = cache.read(config) if cache else read_data(config, given)
         config = scaled_to_data(config, data, snapshot)
         trainer = Trainer(config, model, data)
     except (DataError, ModelError):
@@ -64,7 +66,7 @@ def scaled_to_data(config: RunConfig, data: FingerprintedDataset, snapshot: Snap
     Args:
         config: the resolved config.
         data: the data of the run.
-        snapshot: the state from which the run continues; one of an earlier version keeps the scale it was trained with.
+        snapshot: the state from which the run continues; earlier versions trained with `1/batch_size`, which is kept.
 
     Example:
         >>> from mxtrain.config import run_from_dict
@@ -83,11 +85,11 @@ def scaled_to_data(config: RunConfig, data: FingerprintedDataset, snapshot: Snap
 
 
 def check_continuation(snapshot: Snapshot, config: RunConfig, data: str) -> None:
-    """Refuse to continue a run as another one.
+    """Check that a run with this config and these data may continue from a snapshot.
 
     Raises:
-        ConfigError: a value differs that may not; every one of them at once.
-        TrainingError: the data are not those that the run was trained on.
+        ConfigError: values differ that may not change; every one of them at once.
+        DataChangedError: the data differ from those of the snapshot.
     """
     before, now = flatten(snapshot.record["config"]), flatten(config.to_dict())
     changed = changed_paths(before, now)
@@ -100,18 +102,18 @@ def check_continuation(snapshot: Snapshot, config: RunConfig, data: str) -> None
     _check_run_length(before, now)
     epoch, _, _ = snapshot.position
     if config.fit.epochs < epoch:
-        message = f"the run has come to epoch {epoch}: set at least {epoch}, got {config.fit.epochs}"
+        message = f"the run has reached epoch {epoch}: set at least {epoch}, got {config.fit.epochs}"
         raise ConfigError([ConfigProblem("fit.epochs", message)])
-    check_data(snapshot.record["data"], data, config, "begin a new run")
+    check_data(snapshot.record["data"], data, config, "start a new run")
 
 
 def _check_run_length(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse another number of epochs for a schedule that depends on it, as past learning rates would differ."""
+    """Refuse another number of epochs if a schedule depends on it, because past learning rates would differ."""
     T = now.get("optimizer.η_sched.T")
     epochs = [each["fit.epochs"] for each in (before, now)]
     if isinstance(T, str) and epochs[0] != epochs[1]:
-        reason = f"optimizer.η_sched.T is {T}, so past learning rates would have been others"
-        message = f"was {epochs[0]} when the run began, and cannot become {epochs[1]}: {reason}; begin a new run"
+        reason = f"optimizer.η_sched.T is {T}, so past learning rates would have been different"
+        message = f"was {epochs[0]} when the run started, and cannot become {epochs[1]}: {reason}; start a new run"
         raise ConfigError([ConfigProblem("fit.epochs", message)])
 
 
@@ -122,7 +124,7 @@ def changed_paths(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str
 
 
 def _check_order(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse another order of groups, of which the first that fits a parameter holds."""
+    """Refuse another order of groups, because the first one that matches a parameter applies."""
     orders = [", ".join(_patterns(each)) for each in (before, now)]
     if orders[0] != orders[1]:
         raise ConfigError([ConfigProblem("optimizer.groups", _refusal(*(f"in the order {order}" for order in orders)))])
@@ -133,29 +135,35 @@ def _patterns(flat: Mapping[str, Any]) -> dict[str, None]:
 
 
 def check_data(before: str, now: str, config: RunConfig, alternative: str) -> None:
-    """Refuse other data than a run was trained on, by their SHA-256, with what may be done instead.
+    """Compare the SHA-256 of data with that of a run.
+
+    Args:
+        before: the SHA-256 of the data of the run.
+        now: the SHA-256 of the data now.
+        config: the resolved config.
+        alternative: the remedy in the message, besides restoring the data.
 
     Raises:
-        DataChangedError: they are others.
+        DataChangedError: they differ.
     """
     if before == now:
         return
-    which, remedy = f"in {config.data.source}", "bring the old file back"
+    which, remedy = f"in {config.data.source}", "restore the file"
     if config.data.is_in_memory:
-        which, remedy = "that were handed over", "hand the old ones over"
+        which, remedy = "passed in Python", "pass the original data"
     raise DataChangedError(
         f"the data {which} are not those that the run was trained on: their SHA-256 differs; {remedy}, or {alternative}"
     )
 
 
 def _differ(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether a value is another one; among a custom model's settings, 1, 1.0 and true are."""
+    """Return whether a value differs; in the settings of a custom model, 1, 1.0 and true are different values."""
     if path not in before and not path.startswith(_SETTINGS):
-        return now[path] is not None  # earlier versions lack fields that came later
+        return now[path] is not None  # earlier versions had fewer fields
     if path not in before or path not in now:
         return True
     if path in _DATA_PATHS and all(isinstance(each[path], str) for each in (before, now)):
-        return normalize_path(before[path]) != normalize_path(now[path])  # earlier versions kept the spelling
+        return normalize_path(before[path]) != normalize_path(now[path])  # earlier versions did not normalize paths
     return json.dumps(before[path], sort_keys=True) != json.dumps(now[path], sort_keys=True)
 
 
@@ -163,9 +171,9 @@ def _is_changeable(path: str, before: Mapping[str, Any], now: Mapping[str, Any])
     if path == "backend":
         return before[path] in CPU_BACKENDS and now[path] in CPU_BACKENDS
     if path == "data.source" and IN_MEMORY in (before[path], now[path]):
-        return False  # the SHA-256 of a file is that of its bytes, and never that of values in memory
+        return False  # a file is hashed by its bytes, data in memory by their values
     return any(path == free or path.startswith(free + ".") for free in CHANGEABLE)
 
 
 def _refusal(before: str, now: str) -> str:
-    return f"was {before} when the run began, and cannot become {now}: begin a new run"
+    return f"was {before} when the run started, and cannot become {now}: start a new run"

@@ -43,19 +43,19 @@ PREPROCESSING = "preprocessing.json"
 
 @lru_cache(maxsize=2)  # a process may train many runs on the same data
 def preprocessing_json(dataset: Dataset, data_fingerprint: str) -> bytes:
-    """What is written: the preprocessing, and the SHA-256 of the data that it was fitted to."""
+    """Format the content of preprocessing.json: the preprocessing, and the SHA-256 of its data."""
     record = {"format": 1, "data": data_fingerprint, "preprocessing": dataset.preprocessing.to_dict()}
     return json.dumps(record, ensure_ascii=False, indent=1).encode()
 
 
 def read_record(run_dir: Path) -> tuple[Preprocessing, str]:
-    """The preprocessing of a run, and the SHA-256 of its data.
+    """Read the preprocessing of a run, and the SHA-256 of its data.
 
     Raises:
         TrainingError: the file is missing or damaged.
     """
     file = run_dir / PREPROCESSING
-    remedy = f"`{resume_command(run_dir)}` writes it anew"
+    remedy = f"`{resume_command(run_dir)}` restores it"
     try:
         record = parse_json(read_file(file))
         return Preprocessing.from_dict(record["preprocessing"]), str(record["data"])
@@ -69,25 +69,25 @@ RUNS = Path("runs")
 CONFIG = "config.yaml"
 TIMINGS = "timings.jsonl"
 _WRITTEN = (CONFIG, ENVIRONMENT, METRICS, TIMINGS, "preprocessing.json", STATUS, MODEL, "checkpoints.jsonl")
-"""The files that only the process that holds the folder writes."""
+"""The files that only the process that has locked the folder writes."""
 
 
 class FolderUsedError(TrainingError):
-    """A folder for a new run is not empty."""
+    """The folder for a new run is not empty."""
 
 
 class RunDirectory:
     """The folder of a run.
 
-    config.yaml        the resolved config, which runs again unchanged
-    environment.json   versions, machine, backend: of the process that trained last
-    metrics.jsonl      a line for each epoch: only what follows from config and seed, so two runs' files are equal
-    timings.jsonl      a line for each epoch: how long it took
-    preprocessing.json what was done to the features, and what the outputs mean
-    status.json        finished, unfinished, pruned, or failed and why
-    model.safetensors  the parameters that the run ended with
-    checkpoints/       the whole state of the run, at the newest few moments
-    checkpoints.jsonl  the lines of metrics.jsonl that the checkpoints need, flushed to the disk before they are
+    config.yaml        the resolved config, which can be trained again
+    environment.json   versions, machine and backend of the process that trained last
+    metrics.jsonl      the metrics of each epoch, which depend only on config and seed, so files of two runs are equal
+    timings.jsonl      the duration of each epoch
+    preprocessing.json the preprocessing of features, and the meaning of the outputs
+    status.json        finished, unfinished, pruned, or failed with the reason
+    model.safetensors  the final parameters
+    checkpoints/       the complete state of the run at its newest checkpoints
+    checkpoints.jsonl  the rows of metrics.jsonl that checkpoints need, flushed to the disk before each checkpoint
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,19 +98,19 @@ class RunDirectory:
     @classmethod
     @contextmanager
     def create(cls, config: RunConfig, path: str | os.PathLike[str] | None, backend: str) -> "Iterator[RunDirectory]":
-        """Make the folder, hold it, and write what is known before the first step.
+        """Create and lock the folder of a new run, and write its config and environment.
 
-        Nothing is written before the folder is locked and known to be empty, so only one of several processes that
-        start at once gets it, and the others change nothing.
+        Nothing is written before the folder is locked and known to be empty, so if several processes start at once,
+        one gets the folder, and the others change nothing.
 
         Args:
             config: the resolved config.
-            path: the folder, which must be new or empty; None makes runs/NAME-1, runs/NAME-2 and so on.
-            backend: the name of the backend that runs the updates.
+            path: the folder, which must be new or empty; None chooses runs/NAME-1, runs/NAME-2 and so on.
+            backend: the name of the backend.
 
         Raises:
-            FolderBusyError: another process has the folder.
-            TrainingError: there is something in the folder, or it cannot be made.
+            FolderBusyError: another process has locked the folder.
+            TrainingError: the folder is not empty, or cannot be created.
         """
         with ExitStack() as held:
             directory = (
@@ -142,27 +142,27 @@ class RunDirectory:
             except FileExistsError:
                 continue
             except OSError as error:
-                raise TrainingError(f"the run directory {path} cannot be made: {error.strerror}") from error
+                raise TrainingError(f"the run directory {path} cannot be created: {error.strerror}") from error
             with suppress(FolderBusyError, FolderUsedError):  # another process was faster
                 return cls._claim_empty(path, held)
         raise AssertionError("unreachable: itertools.count has no end")
 
     @classmethod
     def claim(cls, path: Path) -> "RunDirectory":
-        """A folder that is the run's, whatever an earlier process left in it; `rewind_files` brings it into order.
+        """Return a folder for a run, created if missing; `rewind_files` repairs files of an earlier process.
 
         Raises:
-            TrainingError: it cannot be made.
+            TrainingError: the folder cannot be created.
         """
         _make_run_folder(path)
         return cls(path)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "RunDirectory":
-        """The folder of a run that was begun.
+        """Return the folder of an existing run.
 
         Raises:
-            TrainingError: there is no run in it.
+            TrainingError: the folder does not hold a run.
         """
         directory = cls(Path(expand_home(os.fspath(path))))
         if not directory.config_file.is_file():
@@ -173,10 +173,10 @@ class RunDirectory:
 
     @contextmanager
     def locked(self, wait: float = 0.0) -> Iterator[None]:
-        """Keep other processes from training this run; the lock goes with the process, however it ends.
+        """Lock the folder, so that no other process trains the run; the end of the process releases the lock.
 
         Args:
-            wait: for how many seconds to wait for another process.
+            wait: the seconds to wait for another process.
 
         Raises:
             FolderBusyError: another process is training it.
@@ -189,15 +189,15 @@ class RunDirectory:
             yield
 
     def rewind_files(self, config: RunConfig, rows: Sequence[Mapping[str, Any]], backend: str | None) -> list[str]:
-        """Bring the files to the moment from which the run goes on: the config, and a line for each finished epoch.
+        """Restore the files to the state from which the run continues: the config, and a line for each finished epoch.
 
         Args:
             config: the resolved config.
             rows: the metrics of the finished epochs.
-            backend: what runs the updates from here on; None where nothing more is trained.
+            backend: the name of the backend; None if nothing is left to train.
 
         Returns:
-            What was damaged, and is mended.
+            A message for each damaged file that was repaired.
 
         Raises:
             TrainingError: a file cannot be written.
@@ -213,7 +213,7 @@ class RunDirectory:
                 write_if_changed(self.path / ENVIRONMENT, environment_json(environment(backend)))
             write_if_changed(self.path / METRICS, metrics)
             write_if_changed(self.path / TIMINGS, b"".join(map(to_line, timings)))
-        return [f"{self.path / METRICS} was damaged, and is written anew"] if is_damaged else []
+        return [f"{self.path / METRICS} was damaged and has been repaired"] if is_damaged else []
 
     def add_metrics(self, row: Mapping[str, Any]) -> None:
         """Append one epoch to metrics.jsonl."""
@@ -224,17 +224,17 @@ class RunDirectory:
         self._append(TIMINGS, row)
 
     def save_preprocessing(self, text: bytes) -> None:
-        """Write what predictions from other data need."""
+        """Write preprocessing.json."""
         with self._translate_errors():
             write_if_changed(self.path / "preprocessing.json", text)
 
     def save_model(self, parameters: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Write the parameters; a reader sees the whole file or none."""
+        """Write the final parameters atomically."""
         with self._translate_errors():
             write_file(self.path / MODEL, save(dict(parameters)))
 
     def differences(self, snapshot: Snapshot, is_end: bool) -> list[str]:
-        """The files that are not as a snapshot wants them; of the run's end, the model too."""
+        """Return the names of files that differ from a snapshot; at the end of the run also the model."""
         metrics = b"".join(map(to_line, snapshot.record["rows"]))
         model = save(snapshot.best or snapshot.parameters) if is_end else b""
         wanted = {METRICS: metrics, MODEL: model}
@@ -242,7 +242,7 @@ class RunDirectory:
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
         if not self.config_file.exists():
-            raise TrainingError(f"{self.config_file} is gone: the run's folder was taken away while the run went on")
+            raise TrainingError(f"{self.config_file} is missing: the run's folder was removed during the run")
         with self._translate_errors():
             append_file(self.path / name, to_line(row))
 
@@ -259,11 +259,11 @@ class RunDirectory:
         except OSError as error:
             raise TrainingError(
                 f"the run directory {self.path} cannot be written: {describe_os_error(error)}; "
-                "what was saved before is whole"
+                "earlier checkpoints are intact"
             ) from error
 
     def _timings(self) -> Iterator[dict[str, Any]]:
-        """The lines of timings.jsonl that are whole; a kill may have torn the last one."""
+        """Yield the rows of timings.jsonl up to the first damaged line, such as a last line that a kill cut off."""
         file = self.path / TIMINGS
         for line in read_file(file).splitlines() if is_regular(file) else ():
             try:
@@ -288,11 +288,11 @@ def refuse_if_used(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise TrainingError(f"the run directory {path} cannot be made: {error.strerror}") from error
+        raise TrainingError(f"the run directory {path} cannot be created: {error.strerror}") from error
     if CONFIG in names:
         command = resume_command(path)
         raise FolderUsedError(f"{path} holds a run; continue it with `{command}`, or name another folder")
-    # a process that was killed before it wrote its config leaves these two
+    # a process that is killed before it has written its config leaves these two
     if any(name != LOCK and temporary_target(name) != CONFIG for name in names):
         raise FolderUsedError(f"the run directory {path} is not empty; name another one, or delete it first")
 
@@ -302,4 +302,4 @@ def _make_run_folder(folder: Path) -> None:
         make_folder(folder)
     except OSError as error:
         what = f"folder {folder}" if folder == RUNS else f"run directory {folder}"
-        raise TrainingError(f"the {what} cannot be made: {error.strerror}") from error
+        raise TrainingError(f"the {what} cannot be created: {error.strerror}") from error

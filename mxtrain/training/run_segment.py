@@ -1,4 +1,4 @@
-"""Training of a run up to a given epoch, as sweeps do it."""
+"""Training of a run up to a given epoch, for sweeps."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -26,19 +26,19 @@ from mxtrain.training.run_directory import CONFIG, RunDirectory
 from mxtrain.training.run_status import MODEL, STATUS, Status, read_status
 
 SHARE = 0.02
-"""How much of the time of a segment goes into saving it, whatever its config says: a kill costs what is not saved."""
+"""The fraction of time that checkpoints may take in a sweep, in place of the config: a kill costs the work since."""
 
 LOCK_TIMEOUT = 60.0
-"""Seconds to wait for another process in the folder: one that lost its driver goes away by itself."""
+"""Seconds to wait for another process in the folder; a worker whose driver has died exits by itself."""
 
 
 class Progress(NamedTuple):
-    """How far a run has come.
+    """Progress of a run.
 
     Attributes:
-        rows: the metrics of every epoch that is finished, as in metrics.jsonl.
-        is_over: whether there is nothing left to train.
-        parameters: how many numbers are trained.
+        rows: the metrics of each finished epoch, as in metrics.jsonl.
+        is_over: True if nothing is left to train.
+        parameters: the number of trained numbers.
     """
 
     rows: list[Row]
@@ -53,20 +53,20 @@ def train_until(
     *,
     stop: StopRequest | None = None,
     model: ModelFactory | None = None,
-    memory: DatasetCache | None = None,
+    cache: DatasetCache | None = None,
 ) -> Progress:
-    """Train a run in its folder until `epochs` epochs are finished, or the run is over.
+    """Train a run in its folder until `epochs` epochs are finished, or the run is complete.
 
-    The folder may be new, or stand anywhere: the outcome is the same, to the byte, as when it was never left. Nothing
-    is trained twice but what was lost with a process that was killed.
+    The folder may be new, or hold the run at any epoch: the result is the same, byte for byte, as without an
+    interruption. Only work that was lost with a killed process is repeated.
 
     Args:
         config: the resolved config.
-        run_dir: the run's folder; made where it is not there.
-        epochs: how many epochs shall be finished.
-        stop: looked at after every step, as by `fit`.
+        run_dir: the run's folder; created if it does not exist.
+        epochs: the number of finished epochs to reach.
+        stop: checked after every batch, as by `fit`.
         model: as for `fit`.
-        memory: remembers data from one call to the next.
+        cache: keeps data from one call to the next.
 
     Raises:
         RunInterrupted: `stop` named a signal; the run is saved.
@@ -82,9 +82,9 @@ def train_until(
         snapshot = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep).newest()
         if snapshot is not None:
             _check_snapshot(run, snapshot, directory.checkpoints)
-        trainer = restored_trainer(snapshot, run, model, memory)
+        trainer = restored_trainer(snapshot, run, model, cache)
         if trainer.epochs < epochs or trainer.is_over:
-            # what a rollback goes back to must not depend on time
+            # the checkpoint that a rollback restores must not depend on time
             share = None if run.fit.on_nonfinite == "rollback" else SHARE
             directory.rewind_files(trainer.config, trainer.rows, trainer.optimizer.backend.name)
             with suppress(RunPaused):
@@ -93,10 +93,10 @@ def train_until(
 
 
 def check_same_run(config: RunConfig, run_dir: Path) -> None:
-    """Check that a folder, if there is a run in it, holds the run of a config.
+    """Check that a folder that holds a run holds the run of a config.
 
     Raises:
-        ForeignRunError: its config.yaml is damaged, or is that of another run.
+        ForeignRunError: its config.yaml is damaged, or belongs to another run.
     """
     file = run_dir / CONFIG
     try:
@@ -144,7 +144,7 @@ def _check_values(found: Mapping[str, Any], config: RunConfig, place: str) -> No
     wanted = flatten(config.to_dict())
     for path in changed_paths(found, wanted):
         if path == "model.plugin" and wanted.get(path) is None:
-            continue  # recorded where the model is imported
+            continue  # recorded when the model is imported
         size = config.data.batch_size
         if (
             path == "optimizer.scale"
@@ -157,16 +157,16 @@ def _check_values(found: Mapping[str, Any], config: RunConfig, place: str) -> No
 
 
 def _finished_progress(config: RunConfig, run_dir: Path, status: Status) -> Progress:
-    """Return the progress of a finished run, from files that have not changed since it finished."""
+    """Return the progress of a finished run, after checking that its files have not changed since."""
     model = run_dir / MODEL
     for file in (run_dir / CONFIG, model, run_dir / METRICS):
         _check_file(file, status)
     try:
-        with open_file(model), safe_open(model, "numpy") as content:  # safe_open alone would open a pipe
+        with open_file(model), safe_open(model, "numpy") as content:  # safe_open alone would wait for a pipe
             parameters = sum(prod(content.get_slice(name).get_shape()) for name in content.keys())  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise ForeignRunError(f"{model} is damaged: {error}") from error
-    rows = read_history(run_dir)[: config.fit.epochs]  # the run may have been trained on since
+    rows = read_history(run_dir)[: config.fit.epochs]  # the run may have been continued since
     if len(rows) < config.fit.epochs and not stopped_early(config, rows):
         raise ForeignRunError(f"{run_dir / METRICS} is damaged: it holds {len(rows)} of {config.fit.epochs} epochs")
     return Progress(rows, True, parameters)

@@ -1,4 +1,4 @@
-"""status.json, and the list of the runs in a folder."""
+"""Status of a run in status.json, and the list of runs in a folder."""
 
 import errno
 import json
@@ -26,7 +26,7 @@ STATUS = "status.json"
 MODEL = "model.safetensors"
 REASON = "reason"
 SEALED = (MODEL, "preprocessing.json", METRICS)
-"""The files of a finished run of which status.json holds the SHA-256."""
+"""The files of a finished run whose SHA-256 is in status.json."""
 
 State = Literal["finished", "unfinished", "pruned", "failed"]
 _STATES: tuple[State, ...] = get_args(State)
@@ -37,14 +37,14 @@ _PAUSED = "paused; the run is saved"
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a run stands.
+    """Status of a run.
 
     Attributes:
-        state: `finished`: it ended as it should, and its model is there; `failed`: it raised an error; `unfinished`:
-            it is running, or it was interrupted or killed; `pruned`: unfinished, and its sweep trains it no further.
-        reason: of a failure, what it was.
-        sha256: of a finished run, the SHA-256 of each file that its predictions and its metrics come from; of one that
-            failed, that of its metrics and of `reason`.
+        state: `finished`: training is complete, and the model is saved; `failed`: an error was raised; `unfinished`:
+            the run is in progress, or was interrupted or killed; `pruned`: unfinished, and stopped by its sweep.
+        reason: the message of the error of a failed run.
+        sha256: for a finished run, the SHA-256 of each file on which its predictions and metrics depend; for a failed
+            run, that of its metrics and of `reason`.
     """
 
     state: State
@@ -53,31 +53,31 @@ class Status:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the model is there."""
+        """True if training is complete."""
         return self.state == "finished"
 
     @property
     def has_changed_reason(self) -> bool:
-        """True if the reason is not what was written."""
+        """True if the reason has changed since it was written."""
         return REASON in self.sha256 and self.sha256[REASON] != sha256(self.reason.encode()).hexdigest()
 
     def is_damaged(self, file: Path) -> bool:
-        """Whether a file is not what it was when the run was finished.
+        """Return whether a file has changed since the run was finished.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
         """
         return file.name in self.sha256 and sha256_of(file) != self.sha256[file.name]
 
 
 def write_status(run_dir: Path, status: Status) -> None:
-    """Write it down, as far as the disk allows: it is a note, upon which no result depends."""
+    """Write status.json; errors of the disk are ignored, because no result depends on it."""
     with suppress(OSError):
         write_file(run_dir / STATUS, json.dumps(asdict(status), ensure_ascii=False).encode() + b"\n")
 
 
 def write_finished(run_dir: Path) -> None:
-    """Write down that a run is finished, and what its files are then."""
+    """Record that a run is finished, with the SHA-256 of its files."""
     with suppress(OSError):
         write_status(run_dir, Status("finished", sha256={name: sha256_of(run_dir / name) for name in SEALED}))
 
@@ -92,10 +92,10 @@ def write_failed(run_dir: Path, reason: str) -> None:
 
 
 def sha256_of(file: Path) -> str:
-    """The SHA-256 of a file of a run, in hexadecimal.
+    """Return the SHA-256 of a file of a run, in hexadecimal.
 
     Raises:
-        OSError: it cannot be read, or is larger than such a file can be.
+        OSError: the file cannot be read, or is larger than such a file can be.
     """
     with open_file(file) as content:
         if file.suffix == ".safetensors":
@@ -110,7 +110,7 @@ def sha256_of(file: Path) -> str:
 
 
 def read_status(run_dir: Path) -> Status:
-    """How a run stands; where nothing is written, or nothing that can be read, the model tells."""
+    """Read the status of a run; without a readable status.json, a run with a model is finished."""
     return _written_status(run_dir) or Status("finished" if is_regular(run_dir / MODEL) else "unfinished")
 
 
@@ -144,33 +144,33 @@ _RUN_FILES = ("config.yaml", "metrics.jsonl", "environment.json", "checkpoints")
 
 @dataclass(frozen=True, slots=True)
 class ListedRun:
-    """What a list of runs says of one.
+    """A run in a list of runs.
 
     Attributes:
-        path: its folder.
-        status: how it stands.
-        epochs: how many are finished.
-        planned: how many there shall be.
-        config: every value of its config, by its path.
-        metrics: the metrics with a value of the epoch that its model is from; empty before the first epoch.
-        chosen: the paths of the values that differ from their defaults.
+        path: the run's folder.
+        status: the status of the run.
+        epochs: the number of finished epochs.
+        total_epochs: the number of epochs in the config.
+        config: every value of the config, by its path.
+        metrics: the metrics that have a value, of the epoch of the final parameters; empty before the first epoch.
+        non_defaults: the paths of the values that differ from their defaults.
     """
 
     path: Path
     status: Status
     epochs: int
-    planned: int
+    total_epochs: int
     config: dict[str, Any]
     metrics: dict[str, float | None]
-    chosen: frozenset[str] = frozenset()
+    non_defaults: frozenset[str] = frozenset()
 
 
 def list_runs(folder: str | PathLike[str], sort: str | None = None) -> tuple[list[ListedRun], list[str]]:
-    """The runs in a folder, and what is wrong with those that are damaged.
+    """List the runs in a folder, with a message for each damaged run.
 
     Args:
-        folder: whose folders are looked at.
-        sort: a metric, such as `val_loss`: the best first, and last those that lack it. Left out, by name.
+        folder: the folder that contains the folders of the runs.
+        sort: a metric, such as `val_loss`: the best run first, runs without the metric last; left out, by name.
 
     Raises:
         DataError: the folder cannot be read.
@@ -194,30 +194,28 @@ def list_runs(folder: str | PathLike[str], sort: str | None = None) -> tuple[lis
         except (DataError, OSError) as error:
             damaged.append(f"{path} is damaged and was skipped: {error}")
         if status_is_damaged(path):
-            damaged.append(f"{path / STATUS} is damaged: the state of the run is not known for certain")
+            damaged.append(f"{path / STATUS} is damaged: the state of the run is uncertain")
     return (runs if sort is None else _best_first(runs, sort)), damaged
 
 
-def differing(runs: Sequence[ListedRun]) -> list[str]:
-    """The paths of the values in which the configs of runs differ.
+def differing_settings(runs: Sequence[ListedRun]) -> list[str]:
+    """Return the paths of the settings in which runs differ.
 
-    Names are left out, and so are values that were not set by the user: the number of threads, a scale of one over the
+    Names are left out, and so are values that the user did not set: the number of threads, a scale of one over the
     batch size in all runs, and defaults that differ only because a kind does.
     """
     paths = dict.fromkeys(path for run in runs for path in run.config)
-    chosen_by_none = {"name", "threads"} | ({"optimizer.scale"} if all(map(_has_usual_scale, runs)) else set())
+    ignored = {"name", "threads"} | ({"optimizer.scale"} if all(map(_has_usual_scale, runs)) else set())
     return [
         path
         for path in paths
-        if path not in chosen_by_none
-        and len({repr(run.config.get(path)) for run in runs}) > 1
-        and not _is_derived(path, runs)
+        if path not in ignored and len({repr(run.config.get(path)) for run in runs}) > 1 and not _is_derived(path, runs)
     ]
 
 
 def _is_derived(path: str, runs: Sequence[ListedRun]) -> bool:
     """Return whether a value is a default in all runs, and differs only because another value does, such as a kind."""
-    return all(path not in run.chosen for run in runs)
+    return all(path not in run.non_defaults for run in runs)
 
 
 def _has_usual_scale(run: ListedRun) -> bool:
@@ -234,16 +232,16 @@ def _list_run(path: Path) -> tuple[ListedRun, str]:
         path=path,
         status=read_status(path),
         epochs=len(history),
-        planned=config.fit.epochs,
+        total_epochs=config.fit.epochs,
         config=flatten(config.to_dict()),
         metrics={name: value for name, value in row.items() if name not in NOT_METRICS and value is not None},
-        chosen=frozenset(_changed_settings(config)),
+        non_defaults=frozenset(_changed_settings(config)),
     )
     return listed, problem
 
 
 def _changed_settings(config: Config, above: str = "") -> Iterator[str]:
-    """Yield the paths of the values that are not the defaults of the section that they belong to."""
+    """Yield the paths of the values that differ from the defaults of their section."""
     for name, info in type(config).model_fields.items():
         value, path = getattr(config, name), f"{above}{display_name(name)}"
         if isinstance(value, Config):
@@ -261,5 +259,5 @@ def _best_first(runs: list[ListedRun], metric: str) -> list[ListedRun]:
 
 
 def _natural_key(path: Path) -> list[tuple[int, str]]:
-    """So that run-10 comes after run-9."""
+    """Return a sort key by which run-10 comes after run-9."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]

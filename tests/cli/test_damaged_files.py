@@ -129,7 +129,7 @@ def test_a_damaged_status_is_one_line_and_the_run_is_listed(mxtrain, runs, text)
     (runs / "a/status.json").write_text(text)
     status, out, err = mxtrain("runs")
     assert status == 0
-    assert err.splitlines() == ["runs/a/status.json is damaged: the state of the run is not known for certain"]
+    assert err.splitlines() == ["runs/a/status.json is damaged: the state of the run is uncertain"]
     assert [line.split()[0] for line in out.splitlines()] == ["run", "a", "b", "u"]
 
 

@@ -157,7 +157,7 @@ def test_changed_data_are_named_as_the_cause_whatever_is_wrong_with_them(text, m
         assert (status, out) == (1, "")
         assert err == (
             f"error: the data in {Path('t.csv').absolute()} are not those that the run was trained on: "
-            "their SHA-256 differs; bring the old file back, or begin a new run\n"
+            "their SHA-256 differs; restore the file, or start a new run\n"
         )
 
 
@@ -165,7 +165,7 @@ def test_what_would_have_changed_the_past_is_refused_with_status_2(mxtrain):
     mxtrain("fit", "run.yaml", "--quiet")
     status, out, err = mxtrain("resume", "runs/run-1", "--set", "seed=1")
     assert (status, out) == (2, "")
-    assert err == "seed: was 0 when the run began, and cannot become 1: begin a new run\n"
+    assert err == "seed: was 0 when the run started, and cannot become 1: start a new run\n"
     assert mxtrain("resume", "runs/run-1", "--verify", "--set", "seed=1").status == 2
 
 

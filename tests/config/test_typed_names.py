@@ -9,6 +9,7 @@ import pytest
 import mxtrain
 from mxtrain.config import DataConfig, RunConfig, optimizer_from_dict, read_run, read_sweep, run_from_dict
 from mxtrain.config.overrides import SetOption
+from mxtrain.config.search import space, validation
 from mxtrain.errors import ConfigError
 from mxtrain.optim.rules import SGD, Adam
 from mxtrain.optim.schedules.learning_rate import Exp
@@ -128,6 +129,22 @@ def test_errors_use_the_names_of_an_override_of_a_search(write: Write, error_lin
     assert line.startswith(
         "overrides: sweep.search.optimizer.lr.uniform=[2, 1]: sweep.search.optimizer.lr.uniform.1: must "
     )
+
+
+def test_errors_of_a_trial_use_the_names_of_the_search(
+    write: Write, error_lines: ErrorLines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validation, "ALL_COMBINATIONS", 1)
+    monkeypatch.setattr(space, "MAX_PAIRS", 0)
+    search = "{fit.epochs: {choice: [9, 3]}, optimizer.lr_sched.warmup: {int: [0, 8]}}"
+    file = write(
+        f"sweep:\n  objective: {{minimize: val_loss}}\n  trials: 3\n  search: {search}\n"
+        "optimizer: {kind: adam, η_sched: {kind: cosine, T: run, per: epoch}}"
+    )
+    sweep = read_sweep(file)
+    point = sweep.space.point({"fit.epochs": 3, "optimizer.η_sched.warmup": 5})
+    (line,) = error_lines(sweep.run_config, point)
+    assert ": sweep.search.optimizer.lr_sched.warmup: must be below fit.epochs, 3" in line
 
 
 @pytest.mark.parametrize(

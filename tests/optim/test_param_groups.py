@@ -178,7 +178,9 @@ def test_the_order_of_groups_is_part_of_the_run(tmp_path: Path) -> None:
     first, second = ('    "b*":\n      η: null\n      λ: 0.0\n', '    "?2":\n      η: null\n      λ: 1.0\n')
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace(first + second, second + first), encoding="utf-8")
-    message = r"optimizer.groups: was in the order b\*, \?2 when the run began, and cannot become in the order \?2, b\*"
+    message = (
+        r"optimizer.groups: was in the order b\*, \?2 when the run started, and cannot become in the order \?2, b\*"
+    )
     with pytest.raises(mxtrain.ConfigError, match=message):
         mxtrain.resume(tmp_path, overrides=["fit.epochs=3"])
     file.write_text(text, encoding="utf-8")

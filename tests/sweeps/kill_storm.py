@@ -109,7 +109,7 @@ class Storm:
         now = {}
         for folder in (self.folder / name / "trials").rglob("checkpoints"):
             model = folder.with_name("model.safetensors")
-            position = Checkpoints(folder, keep=1).standing()
+            position = Checkpoints(folder, keep=1).newest_position()
             now[folder] = position, model.stat().st_mtime_ns if model.exists() else 0
             old, written = before.get(folder, ((0, 0), 0))
             if position < old:

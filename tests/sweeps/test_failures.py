@@ -158,7 +158,7 @@ def test_an_interrupted_retry_is_continued(plugin, tmp_path):
         (tmp_path / "mended").touch()
         with pytest.raises(mxtrain.RunInterrupted):
             mxtrain.sweep(config, run_dir="sweep", workers=1, model=place, retry_failed=True, stop=stop, watch=watch)
-        position = mxtrain.training.Checkpoints(trials / "0000/checkpoints", keep=3).standing()
+        position = mxtrain.training.Checkpoints(trials / "0000/checkpoints", keep=3).newest_position()
         result = mxtrain.sweep(config, run_dir="sweep", workers=1, model=place)
         assert [row["state"] for row in result] == ["complete"]
         assert sorted(path.name for path in trials.iterdir()) == ["0000", "0000-failed-1"]

@@ -81,5 +81,5 @@ def test_a_resumed_run_keeps_its_threads(wide, tmp_path):
     with limit_blas_threads(1):
         mxtrain.resume(tmp_path / "cut", overrides=["fit.epochs=2"], model=perceptron)
     assert (tmp_path / "whole/model.safetensors").read_bytes() == (tmp_path / "cut/model.safetensors").read_bytes()
-    with pytest.raises(mxtrain.ConfigError, match="threads: was 2 when the run began, and cannot become 1"):
+    with pytest.raises(mxtrain.ConfigError, match="threads: was 2 when the run started, and cannot become 1"):
         mxtrain.resume(tmp_path / "cut", overrides=["threads=1"], model=perceptron)

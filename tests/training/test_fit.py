@@ -178,7 +178,7 @@ def test_runs_are_numbered_where_no_folder_is_named(tmp_path: Path, monkeypatch:
 def test_where_no_runs_can_be_numbered_that_is_told(make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make(Path("runs"))
-    with pytest.raises(mxtrain.TrainingError, match=r"^the folder runs cannot be made: File exists$"):
+    with pytest.raises(mxtrain.TrainingError, match=r"^the folder runs cannot be created: File exists$"):
         mxtrain.fit(DIGITS)
 
 

@@ -126,19 +126,19 @@ def test_a_run_is_not_taken_up_on_other_data(name: str, tmp_path: Path) -> None:
     config, data = RUNS[name]
     run_dir = mxtrain.fit(config, run_dir=tmp_path / "run", data=data).run_dir
     before = content(run_dir)
-    other = "the data that were handed over are not those that the run was trained on: their SHA-256 differs"
-    with pytest.raises(mxtrain.TrainingError, match=f"^{other}; hand the old ones over, or begin a new run"):
+    other = "the data passed in Python are not those that the run was trained on: their SHA-256 differs"
+    with pytest.raises(mxtrain.TrainingError, match=f"^{other}; pass the original data, or start a new run"):
         mxtrain.resume(run_dir, data=OTHERS[name], overrides=["fit.epochs=4"])
     with pytest.raises(mxtrain.TrainingError, match=other):
         mxtrain.verify(run_dir, data=OTHERS[name])
-    with pytest.raises(mxtrain.TrainingError, match=f"{other}; hand the old ones over, or evaluate on a file"):
+    with pytest.raises(mxtrain.TrainingError, match=f"{other}; pass the original data, or evaluate on a separate file"):
         mxtrain.load_run(run_dir).evaluate(data=OTHERS[name])
     assert content(run_dir) == before
 
 
 def test_data_that_do_not_even_suit_the_config_are_told_as_other_data(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(CLASSES, run_dir=tmp_path / "run", data=(X, LABELS)).run_dir
-    with pytest.raises(mxtrain.TrainingError, match="the data that were handed over are not those"):
+    with pytest.raises(mxtrain.TrainingError, match="the data passed in Python are not those"):
         mxtrain.resume(run_dir, data=(X, ["large"] * 60))
 
 
@@ -149,7 +149,7 @@ def test_a_run_is_not_taken_up_without_its_data(tmp_path: Path) -> None:
         with pytest.raises(mxtrain.ConfigError, match=told):
             take_up(run_dir)
     np.savez(tmp_path / "new.npz", X=X, y=y)
-    with pytest.raises(mxtrain.ConfigError, match=r"data\.source: was 'in_memory' when the run began, and cannot"):
+    with pytest.raises(mxtrain.ConfigError, match=r"data\.source: was 'in_memory' when the run started, and cannot"):
         mxtrain.resume(run_dir, overrides=[f"data.source={tmp_path / 'new.npz'}", "data.target=y"])
 
 
@@ -206,7 +206,7 @@ def test_advance_goes_from_snapshot_to_snapshot_on_the_same_data() -> None:
     run = run_from_dict(CONFIG).resolve()
     first = mxtrain.advance(run, None, 1, data=(X, y))
     assert mxtrain.advance(run, first, 3, data=(X, y)).differences(mxtrain.advance(run, None, 3, data=(X, y))) == []
-    with pytest.raises(mxtrain.TrainingError, match="hand the old ones over, or begin anew without a snapshot"):
+    with pytest.raises(mxtrain.TrainingError, match="pass the original data, or start again without a snapshot"):
         mxtrain.advance(run, first, 3, data=(X, y + 1))
     with pytest.raises(mxtrain.ConfigError, match="the data are not in the config"):
         mxtrain.advance(run, first, 3)
@@ -248,7 +248,7 @@ def test_what_cannot_be_evaluated_is_said(samples: Any, message: str, tmp_path: 
 
 def test_a_sweep_cannot_be_handed_data(tmp_path: Path) -> None:
     search = {"search": {"optimizer.η": {"log": [1e-4, 1e-1]}}, "objective": {"minimize": "val_loss"}, "trials": 2}
-    told = "data.source: the data cannot be handed over to the processes of a sweep; name a file"
+    told = "data.source: in-memory data cannot be passed to the processes of a sweep; name a file"
     with pytest.raises(mxtrain.ConfigError, match=told):
         mxtrain.sweep(CONFIG | {"sweep": search}, run_dir=tmp_path / "sweep")
     assert not (tmp_path / "sweep").exists()

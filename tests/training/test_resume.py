@@ -141,7 +141,7 @@ def test_fewer_epochs_than_are_begun_are_refused(table: Path, tmp_path: Path) ->
     cut = Cut(9)
     with pytest.raises(mxtrain.RunInterrupted):
         mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path, callbacks=[cut], stop=cut.stop)
-    refusal = "fit.epochs: the run has come to epoch 3: set at least 3, got 2"
+    refusal = "fit.epochs: the run has reached epoch 3: set at least 3, got 2"
     with pytest.raises(mxtrain.ConfigError, match=refusal):
         mxtrain.resume(tmp_path, overrides=["fit.epochs=2"])
     mxtrain.resume(tmp_path)
@@ -181,10 +181,10 @@ def test_torn_and_surplus_lines_are_mended(table: Path, tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "optimizer.η=0.5": "optimizer.η: was 0.001 when the run began, and cannot become 0.5: begin a new run",
-    "data.batch_size=8": "data.batch_size: was 9 when the run began, and cannot become 8: begin a new run",
-    "seed=1": "seed: was 0 when the run began, and cannot become 1: begin a new run",
-    "model.hidden=[5]": "model.hidden: was [4] when the run began, and cannot become [5]: begin a new run",
+    "optimizer.η=0.5": "optimizer.η: was 0.001 when the run started, and cannot become 0.5: start a new run",
+    "data.batch_size=8": "data.batch_size: was 9 when the run started, and cannot become 8: start a new run",
+    "seed=1": "seed: was 0 when the run started, and cannot become 1: start a new run",
+    "model.hidden=[5]": "model.hidden: was [4] when the run started, and cannot become [5]: start a new run",
 }
 
 
@@ -201,11 +201,11 @@ def test_what_would_have_changed_the_past_is_refused(override: str, message: str
 @pytest.mark.parametrize(
     ("override", "message"),
     {
-        "optimizer.kind=adamw": "optimizer.kind: was 'adam' when the run began, and cannot become 'adamw'",
-        "optimizer.η_sched={kind: cosine, T: 3}": "optimizer.η_sched.kind: was 'exp' when the run began, and cannot "
+        "optimizer.kind=adamw": "optimizer.kind: was 'adam' when the run started, and cannot become 'adamw'",
+        "optimizer.η_sched={kind: cosine, T: 3}": "optimizer.η_sched.kind: was 'exp' when the run started, and cannot "
         "become 'cosine'",
-        "optimizer.η_sched=null": "optimizer.η_sched: was a mapping when the run began, and cannot become null",
-        "fit.early_stopping={patience: 3}": "fit.early_stopping: was null when the run began, and cannot become "
+        "optimizer.η_sched=null": "optimizer.η_sched: was a mapping when the run started, and cannot become null",
+        "fit.early_stopping={patience: 3}": "fit.early_stopping: was null when the run started, and cannot become "
         "a mapping",
     }.items(),
 )
@@ -216,7 +216,7 @@ def test_another_kind_is_told_once_and_not_field_by_field(
     run_dir = mxtrain.fit(config(table, rule), run_dir=tmp_path).run_dir
     with pytest.raises(mxtrain.ConfigError) as caught:
         mxtrain.resume(run_dir, overrides=[override])
-    assert str(caught.value) == f"{message}: begin a new run"
+    assert str(caught.value) == f"{message}: start a new run"
 
 
 @pytest.mark.parametrize("override", ["backend=numpy", "backend=compiled", "fit.checkpoint.keep=7", "name=other"])

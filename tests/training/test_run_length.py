@@ -50,8 +50,8 @@ def test_other_epochs_are_refused_on_a_resume(tmp_path: Path) -> None:
     mxtrain.fit(config({"kind": "cosine", "T": "run"}), run_dir=tmp_path)
     before = (tmp_path / "model.safetensors").read_bytes()
     message = (
-        "fit.epochs: was 6 when the run began, and cannot become 9: optimizer.η_sched.T is run, "
-        "so past learning rates would have been others; begin a new run"
+        "fit.epochs: was 6 when the run started, and cannot become 9: optimizer.η_sched.T is run, "
+        "so past learning rates would have been different; start a new run"
     )
     with pytest.raises(mxtrain.ConfigError) as caught:
         mxtrain.resume(tmp_path, overrides=["fit.epochs=9"])
@@ -61,7 +61,7 @@ def test_other_epochs_are_refused_on_a_resume(tmp_path: Path) -> None:
 
 
 def test_without_a_run_it_is_an_error_with_a_remedy(tmp_path: Path) -> None:
-    message = r"optimizer\.η_sched\.T: must be a number, got run: only a run that mxtrain\.fit trains has a length"
+    message = r"optimizer\.η_sched\.T: must be a number, got run: only a run of mxtrain\.fit has a known length"
     rule = {"kind": "adam", "η_sched": {"kind": "cosine", "T": "run"}}
     file = tmp_path / "rule.yaml"
     file.write_text(json.dumps(rule), encoding="utf-8")

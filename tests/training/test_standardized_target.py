@@ -120,7 +120,9 @@ def test_a_run_that_is_interrupted_ends_with_the_same_bytes_and_is_verified(tmp_
 
 def test_it_cannot_change_on_the_way(tmp_path: Path) -> None:
     run_dir = fitted(tmp_path, fit={"epochs": 1}).path
-    with pytest.raises(mxtrain.ConfigError, match=r"data\.standardize_target: was true when the run began, and cannot"):
+    with pytest.raises(
+        mxtrain.ConfigError, match=r"data\.standardize_target: was true when the run started, and cannot"
+    ):
         mxtrain.resume(run_dir, overrides=["fit.epochs=2", "data.standardize_target=false"], data=(X, PRICES))
 
 

@@ -15,7 +15,7 @@ from mxtrain.config.search.sweep_section import SweepConfig
 from mxtrain.config.validation import reject_data_source, resolve_data_paths, validate_run
 from mxtrain.config.yaml.dump import mapping_to_yaml
 from mxtrain.config.yaml.merge import Override
-from mxtrain.config.yaml.nodes import MapNode, format_path, to_python
+from mxtrain.config.yaml.nodes import MapNode, format_path, to_python, typed_path
 from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.names import display_name
@@ -100,6 +100,7 @@ class Sweep:
         run: the run that the values of a point are merged into, with all defaults; searched values may be missing.
         max_epochs: the epochs of the longest trial.
         base: the same run as it was read.
+        tree: the whole config as it was read, whose names error messages use.
     """
 
     settings: SweepConfig
@@ -107,6 +108,7 @@ class Sweep:
     run: Mapping[str, Any]
     max_epochs: int
     base: MapNode = field(compare=False, repr=False)
+    tree: MapNode = field(compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -151,7 +153,11 @@ class Sweep:
             ConfigError: the run is invalid, which is possible only for combinations that were not validated before
                 because there are too many; problems are reported where the values are written.
         """
-        run = trial_run_config(self.base, self.space.parameter_values(point.drawn))
+        try:
+            run = trial_run_config(self.base, self.space.parameter_values(point.drawn))
+        except ConfigError as error:
+            problems = [replace(problem, path=typed_path(self.tree, problem.path)) for problem in error.problems]
+            raise ConfigError(problems) from None
         return run.model_copy(update={"seed": (run.seed + seed_index) % 2**64}) if seed_index else run
 
     def to_dict(self) -> dict[str, Any]:

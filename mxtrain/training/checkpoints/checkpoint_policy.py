@@ -1,4 +1,4 @@
-"""When checkpoints are written, and which one is the best."""
+"""Schedule of checkpoints, and the choice of the best one."""
 
 import time
 
@@ -8,20 +8,20 @@ from mxtrain.training.early_stopping import is_better
 from mxtrain.training.trainer import Trainer
 
 SHARE = 0.02
-"""The share of the time that checkpoints may take with `fit.checkpoint.every: auto`."""
+"""The fraction of time that checkpoints may take with `fit.checkpoint.every: auto`."""
 FIRST_GUESS = 0.02
-"""Seconds that a checkpoint is assumed to take before one was written: with `auto`, the first is due after a second."""
+"""Assumed seconds for the first checkpoint: with `auto` it is due after a second."""
 FIRST_SEGMENT_GUESS = 0.005
-"""The same in a sweep, which sets its own share."""
+"""The same in a sweep, which passes its own fraction."""
 
 
 class CheckpointPolicy:
-    """Saves a run as often as `fit.checkpoint.every` says, and at its end.
+    """Writes checkpoints at the interval `fit.checkpoint.every`, for the best epoch, and at the end of a run.
 
     Args:
         trainer: the run.
-        checkpoints: where it is saved.
-        share: the share of the time that saving may take, in place of `fit.checkpoint.every`; left out, that applies.
+        checkpoints: the checkpoints of the run.
+        share: the fraction of time that checkpoints may take, in place of `fit.checkpoint.every`.
     """
 
     def __init__(self, trainer: Trainer, checkpoints: Checkpoints, share: float | None = None) -> None:
@@ -35,25 +35,25 @@ class CheckpointPolicy:
         self._seconds_to_save = FIRST_GUESS if share is None else FIRST_SEGMENT_GUESS
         self._best: tuple[str, float] | None = None
         for row in trainer.rows:
-            self._note_best(row)
+            self._update_best(row)
 
     def after_step(self) -> None:
-        """Save, if it is time for it in the middle of an epoch."""
+        """Write a checkpoint if one is due within an epoch."""
         if self._is_due_after_step():
             self.save()
 
     def after_epoch(self, row: Row) -> None:
-        """Save, if it is time for it at the end of an epoch, if the epoch was the best, or if the run is over."""
+        """Write a checkpoint if one is due after an epoch, if the epoch is the best, or if the run is over."""
         trainer = self._trainer
-        is_best = self._note_best(row)
+        is_best = self._update_best(row)
         if self._is_due_after_epoch() or is_best or trainer.is_over:
             self.save()
 
     def save(self) -> None:
-        """Save now.
+        """Write a checkpoint.
 
         Raises:
-            TrainingError: a parameter is no longer finite, or the checkpoint cannot be written.
+            TrainingError: a parameter or a slot is not finite, or the checkpoint cannot be written.
         """
         begin = time.monotonic()
         self._trainer.check_parameters()
@@ -82,8 +82,8 @@ class CheckpointPolicy:
         """Return whether enough time has passed since the last checkpoint for another one of the same cost."""
         return (time.monotonic() - self._saved_at) * share >= self._seconds_to_save
 
-    def _note_best(self, row: Row) -> bool:
-        """Whether an epoch is the best so far; its checkpoint is then the one to keep."""
+    def _update_best(self, row: Row) -> bool:
+        """Return whether an epoch is the best so far; its checkpoint is then kept."""
         metric = self._config.best
         if metric is None or row[metric] is None or (self._best and not is_better(metric, row[metric], self._best[1])):
             return False

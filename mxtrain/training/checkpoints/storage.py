@@ -36,10 +36,10 @@ _MAX_CHECKSUMS = 64 * 1024
 
 
 def write_if_changed(path: Path, content: bytes) -> None:
-    """As `write_file`, but a file that is just so already stays."""
+    """Write a file atomically, unless it has this content already."""
     # a symbolic or hard link is replaced, because appending to it would change another file
-    is_own = not path.is_symlink() and path.is_file() and path.lstat().st_nlink == 1
-    if not is_own or not begins_with(path, content, is_whole=True):
+    is_unshared = not path.is_symlink() and path.is_file() and path.lstat().st_nlink == 1
+    if not is_unshared or not begins_with(path, content, is_whole=True):
         write_file(path, content)
 
 
@@ -53,9 +53,10 @@ def begins_with(path: Path, content: bytes, is_whole: bool = False) -> bool:
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    """Put a whole folder in place, with the SHA-256 of each of its files, or in the place of the old one.
+    """Create or replace a folder atomically, with the SHA-256 of each of its files.
 
-    What an interrupted call leaves behind begins with a dot, and `remove_leftovers` takes it away, or brings it back.
+    Names of temporary folders that an interrupted call leaves behind begin with a dot; `remove_leftovers` removes or
+    restores them.
     """
     temporary = temporary_path(path)
     try:
@@ -83,14 +84,14 @@ def backup_path(path: Path) -> Path:
 
 def remove_folder(path: Path) -> None:
     """Remove a folder atomically: it is renamed first. Of a symbolic link only the link is removed."""
-    doomed = path.with_name(f".{path.name}{OLD}")
-    _remove(doomed)
-    path.rename(doomed)
-    _remove(doomed)
+    removed = path.with_name(f".{path.name}{OLD}")
+    _remove(removed)
+    path.rename(removed)
+    _remove(removed)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Take away what interrupted calls left in a folder; what was about to be replaced, and is not, is brought back."""
+    """Remove what interrupted calls left in a folder; restore a folder whose replacement was not finished."""
     for before in folder.glob(f".*{BEFORE}"):
         place = before.with_name(before.name[1:].removesuffix(BEFORE))
         if os.path.lexists(place) or before.is_symlink():
@@ -103,17 +104,17 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def read_folder(path: Path) -> dict[str, bytes]:
-    """The files of a folder that `write_folder` wrote.
+    """Read the files of a folder that `write_folder` wrote.
 
     Raises:
-        ValueError: a file is missing, is there too many, or is not what was written; says which.
+        ValueError: a file is missing, was added, or has changed; the message names it.
         OSError: the folder, or a file in it, cannot be read.
     """
     names = {file.name for file in path.iterdir()}
     sums = read_file(path / CHECKSUMS, _MAX_CHECKSUMS) if CHECKSUMS in names else b""
     listed = {line[66:]: line[:64] for line in sums.decode(errors="replace").splitlines()}
     if names != listed.keys() | {CHECKSUMS}:
-        raise ValueError(f"{path.name}/{CHECKSUMS} does not list the files that are there")
+        raise ValueError(f"{path.name}/{CHECKSUMS} does not list the files in the folder")
     found: dict[str, bytes] = {}
     for name in sorted(listed):
         try:
@@ -121,9 +122,9 @@ def read_folder(path: Path) -> dict[str, bytes]:
         except ValueError:  # not the size that its header says
             found[name] = b""
         if sha256(found[name]).hexdigest() != listed[name]:
-            raise ValueError(f"{path.name}/{name} is not what was written: its SHA-256 differs")
+            raise ValueError(f"{path.name}/{name} has changed: its SHA-256 differs")
     if sums != _checksum_list(found):
-        raise ValueError(f"{path.name}/{CHECKSUMS} does not list the files that are there")
+        raise ValueError(f"{path.name}/{CHECKSUMS} does not list the files in the folder")
     return found
 
 
@@ -148,29 +149,30 @@ _NAME = re.compile(r"epoch-\d{6,}-batch-\d{8,}")
 
 @dataclass(slots=True)
 class Checkpoints:
-    """The checkpoints of a run: a folder each, named after the epochs that are finished and the batches of the next.
+    """The checkpoints of a run: one folder each, named after the finished epochs and the batches of the next epoch.
 
-    The metrics of the finished epochs stand beside them, once for all: for `checkpoints/` in `checkpoints.jsonl`.
+    The metrics of the finished epochs are stored once for all checkpoints, those of `checkpoints/` in
+    `checkpoints.jsonl`.
 
     Args:
         folder: the run's `checkpoints` folder.
-        keep: how many of the newest are kept.
+        keep: the number of newest checkpoints to keep.
     """
 
     folder: Path
     keep: int
     damaged: list[str] = field(default_factory=list)
-    """What is wrong with each checkpoint that was found damaged so far."""
+    """A message for each damaged checkpoint that was found."""
     _metrics_log: MetricsLog = field(init=False)
 
     def __post_init__(self) -> None:
         self._metrics_log = MetricsLog(self.folder.with_name(f"{self.folder.name}.jsonl"))
 
     def prepare(self) -> None:
-        """Make the folder, and take away what a process that was killed left in it.
+        """Create the folder, and remove what a killed process left in it.
 
         Raises:
-            TrainingError: it cannot be written.
+            TrainingError: the folder cannot be written.
         """
         try:
             refuse_link(self.folder)
@@ -180,13 +182,17 @@ class Checkpoints:
             raise TrainingError(f"the folder {self.folder} cannot be written: {describe_os_error(error)}") from error
 
     def save(self, snapshot: Snapshot, best: str | None = None) -> str:
-        """Write a snapshot, and take away the oldest checkpoints that are too many, but for `best`.
+        """Write a snapshot, and remove all but the newest `keep` checkpoints.
+
+        Args:
+            snapshot: the state of the run.
+            best: the name of a checkpoint that is kept in addition.
 
         Returns:
-            The checkpoint's name.
+            The name of the checkpoint.
 
         Raises:
-            TrainingError: it cannot be written; what was there before is untouched.
+            TrainingError: the checkpoint cannot be written; earlier checkpoints are unchanged.
         """
         name = self.name(snapshot.position)
         try:
@@ -194,23 +200,23 @@ class Checkpoints:
             write_folder(self.folder / name, replace(snapshot, record=snapshot.record | {"rows": rows}).to_files())
             for old in self.names()[: -self.keep]:
                 if old != best:
-                    with suppress(OSError):  # it takes up space, and that is all: the next call tries again
+                    with suppress(OSError):  # it only takes up space, and the next call tries again
                         remove_folder(self.folder / old)
         except OSError as error:
             raise TrainingError(
                 f"the checkpoint {self.folder / name} cannot be written: {describe_os_error(error)}; "
-                "what was saved before it is whole: make room, and resume the run"
+                "earlier checkpoints are intact: free disk space, and resume the run"
             ) from error
         return name
 
     @staticmethod
     def name(position: tuple[int, int, int]) -> str:
-        """The name of the checkpoint at a position, as `Snapshot.position` has it."""
+        """Return the name of the checkpoint at a position, as `Snapshot.position` returns it."""
         epoch, batch, finished = position
         return f"epoch-{finished:06}-batch-{0 if epoch == finished else batch:08}"
 
     def names(self) -> list[str]:
-        """The checkpoints that are there, the newest last."""
+        """Return the names of the checkpoints, the newest last."""
         if not self.folder.is_dir():
             return []
         names = {path.name for path in self.folder.iterdir()}
@@ -218,22 +224,22 @@ class Checkpoints:
         whole = {name for name in found if _NAME.fullmatch(name)}
         return sorted(whole, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
 
-    def standing(self) -> tuple[int, int]:
-        """The finished epochs and the batches after them that the newest checkpoint holds, whole or not."""
+    def newest_position(self) -> tuple[int, int]:
+        """Return the finished epochs, and the batches after them, of the newest checkpoint, intact or not."""
         epochs, batches = map(int, re.findall(r"\d+", (self.names() or ["epoch-0-batch-0"])[-1]))
         return epochs, batches
 
     def read(self, name: str) -> Snapshot:
-        """A checkpoint by its name.
+        """Read a checkpoint by its name.
 
         Raises:
-            ValueError: it is damaged; says how.
+            ValueError: it is damaged; the message says how.
             OSError: it cannot be read.
         """
-        place = self.folder / name
-        if not os.path.lexists(place) and not backup_path(place).is_symlink():
-            place = backup_path(place)  # it was being replaced when the process was killed; `prepare` moves it back
-        snapshot = Snapshot.from_files(read_folder(place))
+        path = self.folder / name
+        if not os.path.lexists(path) and not backup_path(path).is_symlink():
+            path = backup_path(path)  # it was being replaced when the process was killed; `prepare` moves it back
+        snapshot = Snapshot.from_files(read_folder(path))
         if snapshot.record.get("format") != FORMAT:
             raise ValueError("it was written by another version of mxtrain")
         rows, file = self._metrics_log.read(snapshot.record["rows"])
@@ -242,7 +248,7 @@ class Checkpoints:
         return replace(snapshot, record=snapshot.record | {"rows": rows})
 
     def intact(self) -> Iterator[Snapshot]:
-        """The checkpoints that are whole, the newest first; what is wrong with the others is noted in `damaged`."""
+        """Yield the intact checkpoints, the newest first, and add a message to `damaged` for each of the others."""
         for name in reversed(self.names()):
             try:
                 yield self.read(name)
@@ -250,5 +256,5 @@ class Checkpoints:
                 self.damaged.append(f"the checkpoint {self.folder / name} is damaged and was skipped: {error}")
 
     def newest(self) -> Snapshot | None:
-        """The newest checkpoint that is whole; None where there is none."""
+        """Return the newest intact checkpoint; None if there is none."""
         return next(self.intact(), None)

@@ -35,17 +35,17 @@ class TimestampedRow(NamedTuple):
 
 
 class Service(Protocol):
-    """A destination of rows. Any method may raise; it is called again later."""
+    """A destination of rows. Any method may raise, and is then called again later."""
 
     def connect(self, note_progress: Callable[[], None]) -> None:
-        """Connect, and look up what the service has already; called again after every failure.
+        """Connect, and read which rows the service has; called again after every failure.
 
         Args:
-            note_progress: to be called after each answer of the service.
+            note_progress: must be called after each answer of the service.
         """
 
     def send(self, rows: Sequence[TimestampedRow]) -> None:
-        """Send rows, except for what the service has already."""
+        """Send rows, except those that the service has."""
 
     def finish(self, status: str) -> None:
         """Mark the run as ended."""
@@ -74,7 +74,7 @@ class BackgroundSender:
         self._thread = threading.Thread(target=self._run, name="mxtrain-logger", daemon=True)
 
     def start(self, rows: Sequence[Row]) -> None:
-        """Start the thread with the rows that are finished already."""
+        """Start the thread with the rows of finished epochs."""
         self._rows.extend(map(_timestamped, rows))
         self._thread.start()
 
@@ -88,7 +88,7 @@ class BackgroundSender:
         """Wait a bounded time until everything is delivered, then stop.
 
         Args:
-            status: how the run ended; None if it continues later.
+            status: the final status of the run; None if it continues later.
             first_limit: seconds to wait for the first answer.
 
         Returns:
@@ -131,7 +131,7 @@ class BackgroundSender:
             self._changed.notify_all()
 
     def _next_rows(self) -> Sequence[TimestampedRow]:
-        """The rows to send next; none once the run is over."""
+        """Return the rows to send next; none if the run is over."""
         with self._changed:
             while not (self._rows or self._is_closing):
                 self._changed.wait()

@@ -1,4 +1,4 @@
-"""Metrics for MLflow: to the server of MLFLOW_TRACKING_URI, or else into the run's folder."""
+"""Logger for MLflow: the server of MLFLOW_TRACKING_URI, or the run's folder if that is not set."""
 
 import json
 import os
@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-# Usage reports are sent only where the user asks for them, by setting this to false.
+# Usage reports are sent only if the user sets this to false.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# Results alone go to stdout.
+# Only results go to stdout.
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 # BackgroundSender retries when a server is unreachable; with MLflow's own limits it would wait for minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
@@ -51,7 +51,7 @@ _LONGEST_VALUES = (6000, 500, 250)
 _REFUSED = re.compile(r"[^/\w.\- ]|^[/.]+|(?<=/)\.*/|(?<=/)\.+\Z|/\Z")
 """Characters that MLflow does not accept in a name, and parts that do not belong in a normalized path."""
 _SILENT: set[str] = set()
-"""Addresses that did not answer at the end of an earlier run in this process, such as another trial of a sweep."""
+"""Addresses that did not answer at the end of an earlier run in this process, such as another trial."""
 _SHORT_WAIT = 0.5
 """Seconds that the end of a run waits for them."""
 _IS_GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
@@ -59,13 +59,13 @@ _IS_REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 
 
 class MLflow(Logger):
-    """Sends each epoch's metrics to MLflow, under an experiment called as the config's `name`.
+    """Logs the metrics of each epoch to MLflow, in an experiment with the `name` of the config.
 
-    Where MLFLOW_TRACKING_URI is not set, they go into RUN/mlflow, to be looked at with
+    If MLFLOW_TRACKING_URI is not set, metrics are stored in RUN/mlflow; show them with
     `MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri RUN/mlflow`. A resumed run continues the same MLflow
-    run, and sends what is missing there.
+    run, and sends the epochs that are missing there.
 
-    A background thread does all of it. If a server cannot be reached, training continues, the first failure is
+    Metrics are sent by a background thread. If a server cannot be reached, training continues, the first failure is
     reported, and the rows are sent when the server answers again, or by a later resume.
     """
 
@@ -126,7 +126,7 @@ class _Client:
         self._params_are_refused = False
 
     def connect(self, note_progress: Callable[[], None]) -> None:
-        """Find or create the run, and look up what it holds."""
+        """Find or create the MLflow run, and read which points it has."""
         client = self._client = self._client or MlflowClient(tracking_uri=self._uri)
         run = self._find_existing_run(client) or self._create_run(client, note_progress)
         note_progress()
@@ -144,7 +144,7 @@ class _Client:
             note_progress()
 
     def send(self, rows: Sequence[TimestampedRow]) -> None:
-        """Log the metrics of rows, except those that the run holds."""
+        """Log the metrics of rows, except points that the MLflow run has."""
         assert self._client is not None, "connected"
         for points in _batches([self._points(*stamped) for stamped in rows]):
             self._client.log_batch(self._run_id, metrics=points)
@@ -193,12 +193,12 @@ class _Client:
         name, token = self._info.config.name, uuid4().hex
         experiment = client.get_experiment_by_name(name)
         note_progress()
-        place = experiment.experiment_id if experiment else client.create_experiment(name)
+        experiment_id = experiment.experiment_id if experiment else client.create_experiment(name)
         note_progress()
         # Written first, so that if the answer is lost, the run is found by its token and not created twice.
         self._write_record(None, token)
         run_name = self._info.run_dir.absolute().name.encode(errors="replace").decode()
-        run = client.create_run(place, run_name=run_name, tags={_TOKEN: token})
+        run = client.create_run(experiment_id, run_name=run_name, tags={_TOKEN: token})
         self._write_record(run.info.run_id, token)
         return run
 
@@ -207,19 +207,19 @@ class _Client:
             record = parse_json(read_file(self._record))
         except (OSError, ValueError):
             return {}
-        is_of_this = isinstance(record, dict) and record.get("uri") in (self._uri, self._shown)
-        return record if is_of_this else {}
+        belongs_to_uri = isinstance(record, dict) and record.get("uri") in (self._uri, self._shown)
+        return record if belongs_to_uri else {}
 
     def _write_record(self, run_id: str | None, token: str) -> None:
         record = {"uri": self._shown, "run_id": run_id, "token": token}
         write_file(self._record, json.dumps(record).encode() + b"\n")
 
-    def _log_parameters(self, client: MlflowClient, there: Mapping[str, str]) -> None:
+    def _log_parameters(self, client: MlflowClient, present: Mapping[str, str]) -> None:
         """Log the config's values that are missing; a server that refuses them still gets metrics."""
         values = hyperparameters(self._info.config.to_dict())
         names = allowed_names(values, _REFUSED, _LONGEST_NAME)
         missing = {
-            names[path]: escape_unprintable(str(value)) for path, value in values.items() if names[path] not in there
+            names[path]: escape_unprintable(str(value)) for path, value in values.items() if names[path] not in present
         }
         for longest in _LONGEST_VALUES:
             try:

@@ -1,4 +1,8 @@
-"""Metrics for TensorBoard: an event file in the run's folder, written by tensorboardX."""
+"""Logger for TensorBoard: an event file in the run's folder.
+
+tensorboardX's SummaryWriter is not used: it writes from a background thread, so a full disk would go unnoticed and a
+kill would lose epochs, and its `purge_step` leaves the purged points in the old file.
+"""
 
 import os
 import re
@@ -23,10 +27,10 @@ _LONGEST_TAG = 1000
 
 
 class TensorBoard(Logger):
-    """Draws each metric over the epochs: `tensorboard --logdir RUN/tensorboard`, or `--logdir runs` for all of them.
+    """Logs each metric over the epochs: `tensorboard --logdir RUN/tensorboard`, or `--logdir runs` for all runs.
 
     A resumed run gets a new event file with all epochs so far, and the old one is removed: no point appears twice, and
-    a TensorBoard that is open at the time restarts. The file is complete to the last epoch at any moment. If it cannot
+    a TensorBoard that is open at the time restarts. The file contains all finished epochs at any moment. If it cannot
     be written, the whole file is written again at the end of the run.
     """
 
@@ -112,5 +116,5 @@ class TensorBoard(Logger):
 
 
 def _new_file(folder: Path) -> Path:
-    """A name as TensorBoard looks for; the later ones sort behind the earlier ones."""
+    """Return the path of a new event file, which sorts after earlier ones."""
     return folder / f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"

@@ -185,7 +185,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said_so(run_dir: Path, whole: d
     (note,) = notes
     assert note == (
         f"the checkpoint {newest} is damaged and was skipped: "
-        f"{newest.name}/arrays.safetensors is not what was written: its SHA-256 differs"
+        f"{newest.name}/arrays.safetensors has changed: its SHA-256 differs"
     )
     assert outcome(run_dir) == whole
 
