@@ -16,7 +16,7 @@ SOURCES := mxtrain tests docs/conf.py
 
 .PHONY: help setup fit test test-gpu check format docs mutation bench bench-gpu build clean
 help:    ## List the targets
-	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@awk -F ':.*## ' '/^[a-z-]+: .*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Create .venv with mxtrain, its optional packages and the development tools
 $(READY): pyproject.toml constraints.txt

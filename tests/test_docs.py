@@ -1,4 +1,4 @@
-"""The documentation is true: its examples run, its configs are valid, and its tables match the code."""
+"""Tests of the documentation: examples run, configs are valid, links and names exist, and tables match the code."""
 
 import doctest
 import re
@@ -38,21 +38,21 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def blocks(page: Path, language: str) -> list[tuple[int, str]]:
-    """The fenced blocks of exactly this language, each with its line number."""
+    """Return the fenced blocks of a language, each with its line number."""
     text = page.read_text(encoding="utf-8")
     found = re.finditer(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     return [(text.count("\n", 0, match.start(1)), match[1]) for match in found]
 
 
 def tables(page: Path) -> Iterator[tuple[list[str], list[list[str]]]]:
-    """The head and the rows of every table, as the texts of their cells."""
+    """Yield the head and the rows of every table, as lists of cells."""
     for match in re.finditer(r"(?:^\|.*\|\n)+", page.read_text(encoding="utf-8"), re.MULTILINE):
         lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in match[0].splitlines()]
         yield lines[0], lines[2:]
 
 
 def code(cell: str) -> list[str]:
-    """The code spans of a cell."""
+    """Return the code spans of a text."""
     return re.findall(r"`([^`]*)`", cell)
 
 
@@ -73,7 +73,7 @@ def test_python_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def commands(page: Path) -> Iterator[list[str]]:
-    """The arguments of every `mxtrain` command line in the shell examples of a page."""
+    """Yield the arguments of every `mxtrain` command line in the shell examples of a page."""
     for language in ("sh", "console"):
         for _, text in blocks(page, language):
             for line in text.splitlines():
@@ -124,13 +124,13 @@ def test_configs_in_the_readme_and_the_tutorial_are_the_files() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """What the headings of a page are called in a link."""
+    """Return the anchors of the headings of a page, as GitHub forms them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
+def test_links_within_the_project_exist(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         path, _, anchor = target.partition("#")
         if "://" not in target:
@@ -174,7 +174,7 @@ def test_every_environment_variable_is_documented() -> None:
     assert read == set(re.findall(r"^\| `(MXTRAIN_\w+)` \|", page, re.MULTILINE))
 
 
-def test_the_momentum_of_the_sgd_config_rises_as_its_first_line_says() -> None:
+def test_momentum_in_the_comment_of_the_sgd_config() -> None:
     path = ROOT / "configs" / "sgd.yaml"
     rule = read_optimizer(path)
     first, last = map(float, re.findall(r"\d\.\d+", path.read_text(encoding="utf-8").splitlines()[0]))
@@ -195,14 +195,14 @@ def test_every_rule_has_a_yaml_example() -> None:
 
 
 def leaves(annotation: Any) -> Iterator[Any]:
-    """Everything that an annotation is made of."""
+    """Yield an annotation and all its parts."""
     yield annotation
     for part in typing.get_args(annotation):
         yield from leaves(part)
 
 
 def bounds(field: Any) -> str:
-    """The bounds of a field, in the documentation's words."""
+    """Return the bounds of a field as the documentation words them."""
     if typing.get_origin(field.annotation) is dict:
         return "a mapping"
     parts = [*field.metadata, *leaves(field.annotation)]
@@ -216,29 +216,29 @@ def bounds(field: Any) -> str:
 
 
 def default(field: Any) -> str:
-    """A default as the documentation writes it: a number that YAML reads, a word, none, or that there must be one."""
+    """Return the default of a field as the documentation writes it: a number, a word, `none` or `required`."""
     if field.is_required():
         return "required"
-    return "none" if field.default is None else number_or_word(str(field.default))
+    return "none" if field.default is None else normalize_default(str(field.default))
 
 
-def number_or_word(cell: str) -> str:
-    """A documented default in the form of `default`."""
+def normalize_default(cell: str) -> str:
+    """Return a documented default in the form of `default`."""
     word = code(cell)[0] if code(cell) else cell
     return str(float(word)) if re.match(r"\d", word) else word
 
 
 def documented_models() -> dict[Any, dict[str, tuple[str, str]]]:
-    """The default and the bounds of each field of each model, as docs/optimizers.md states them."""
+    """Return the default and the bounds of each field of each model in docs/optimizers.md."""
     return {
-        resolve(code(head[0])[0]): {code(row[0])[0]: (number_or_word(row[1]), row[2]) for row in rows}
+        resolve(code(head[0])[0]): {code(row[0])[0]: (normalize_default(row[1]), row[2]) for row in rows}
         for head, rows in tables(OPTIMIZERS)
         if head[1:3] == ["default", "bounds"]
     }
 
 
-def stated_by(model: Any, names: typing.Container[str] | None = None) -> dict[str, tuple[str, str]]:
-    """The same, as the model has it."""
+def actual_fields(model: Any, names: typing.Container[str] | None = None) -> dict[str, tuple[str, str]]:
+    """Return the default and the bounds of each field of a model."""
     return {
         display_name(name): (default(field), bounds(field))
         for name, field in model.model_fields.items()
@@ -246,19 +246,19 @@ def stated_by(model: Any, names: typing.Container[str] | None = None) -> dict[st
     }
 
 
-def test_defaults_and_bounds_are_those_of_the_models() -> None:
+def test_documented_defaults_and_bounds_match_the_models() -> None:
     documented = documented_models()
     shared: dict[Any, dict[str, Any]] = {}
     for base, family in ((mxtrain.Rule, RULES), (learning_rate.RateSchedule, RATE_SCHEDULES)):
         stated = documented.pop(base)
-        assert stated == stated_by(base, stated)
+        assert stated == actual_fields(base, stated)
         shared |= dict.fromkeys(family, stated)
     assert set(documented) == {*RULES, *SCHEDULES} - {momentum.Null, learning_rate.Fixed}
     for model in {*RULES, *SCHEDULES}:
-        assert documented.get(model, {}) | shared.get(model, {}) == stated_by(model), model
+        assert documented.get(model, {}) | shared.get(model, {}) == actual_fields(model), model
 
 
-def test_words_are_those_of_the_names() -> None:
+def test_documented_ascii_names_match_the_code() -> None:
     [rows] = [rows for head, rows in tables(OPTIMIZERS) if head == ["letter", "words"]]
     assert {code(letter)[0]: tuple(code(cell)) for letter, cell in rows} == {
         display_name(letter): ascii_names(letter) for letter in {normalize(code(row[0])[0]) for row in rows}
@@ -268,7 +268,7 @@ def test_words_are_those_of_the_names() -> None:
 
 
 def resolve(path: str) -> Any:
-    """What a dotted name of mxtrain means; an AttributeError or ModuleNotFoundError where it means nothing."""
+    """Import the object with a dotted name; raises AttributeError or ModuleNotFoundError if it does not exist."""
     package, *names = path.split(".")
     found = import_module(package)
     for name in names:
@@ -276,7 +276,7 @@ def resolve(path: str) -> Any:
     return found
 
 
-def test_names_that_stand_for_those_of_mxnet_exist() -> None:
+def test_counterparts_of_mxnet_names_exist() -> None:
     columns = [[row[head.index("mxtrain")] for row in rows] for head, rows in tables(MXNET) if head[-1] != "mxtrain"]
     paths = [path for column in columns for cell in column for path in code(cell) if path.startswith("mxtrain.")]
     assert len(paths) > 30
@@ -284,7 +284,7 @@ def test_names_that_stand_for_those_of_mxnet_exist() -> None:
         resolve(path)
 
 
-def test_options_that_stand_for_those_of_mxnet_exist() -> None:
+def test_counterparts_of_mxnet_options_exist() -> None:
     fields = {name for model in (*RULES, *SCHEDULES) for name in model.model_fields}
     [rows] = [rows for head, rows in tables(MXNET) if head == ["stable", "latest", "mxtrain"]]
     for old, _, new in rows:

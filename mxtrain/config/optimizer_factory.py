@@ -1,12 +1,15 @@
 """Factory: build an optimizer from a rule, a dict or a file."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from mxtrain.config.introspection import allowed_kinds
 from mxtrain.config.loader import optimizer_from_dict, read_optimizer
+from mxtrain.config.yaml.nodes import from_python, typed_path
+from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.optim.factory import build_optimizer
 from mxtrain.optim.nonfinite import OnNonfinite
@@ -45,7 +48,18 @@ def build(
     """
     with fork_lock:  # Pydantic completes its validators on first use
         rule = _read_rule(config)
-    return build_optimizer(rule, backend=backend, on_nonfinite=on_nonfinite)
+    try:
+        return build_optimizer(rule, backend=backend, on_nonfinite=on_nonfinite)
+    except ConfigError as error:
+        raise _with_typed_names(error, config) from None
+
+
+def _with_typed_names(error: ConfigError, config: object) -> ConfigError:
+    """Return the error with the names that were typed in a dict."""
+    if not isinstance(config, Mapping):
+        return error
+    tree = from_python({"optimizer": config}, ProblemReport())
+    return ConfigError([replace(problem, path=typed_path(tree, problem.path)) for problem in error.problems])
 
 
 def _read_rule(config: Rule | Mapping[str, Any] | str | PathLike[str]) -> Rule:

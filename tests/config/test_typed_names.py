@@ -158,6 +158,10 @@ def test_errors_of_a_trial_use_the_names_of_the_search(
         (lambda: Exp(gamma=7), "gamma"),
         (lambda: Adam(lr_schedule={"kind": "exp", "gamma": 7}), "lr_schedule.gamma"),
         (lambda: mxtrain.build({"kind": "adam", "beta1": 2}), "optimizer.beta1"),
+        (
+            lambda: mxtrain.build({"kind": "adam", "lr_sched": {"kind": "cosine", "T": "run"}}),
+            "optimizer.lr_sched.T",
+        ),
         (lambda: Adam.model_validate({"kind": "adam", "beta1": 2}), "beta1"),
         (lambda: RunConfig.model_validate({**RUN, "optimizer": {"kind": "adam", "lr": "x"}}), "optimizer.lr"),
         (lambda: DataConfig.model_validate({"source": "digits", "batch_size": 0}), "batch_size"),
