@@ -161,4 +161,4 @@ def test_no_edited_results_file_of_a_sweep_is_a_traceback(folder, seed):
         assert str(error).isprintable()  # noqa: PT017 - it may as well be harmless
     else:
         assert len(repr(read)) > 0
-        assert read.stopped().to_dict()
+        assert read.with_running_as_waiting().to_dict()
