@@ -116,7 +116,7 @@ def fit(
         callbacks: objects whose methods are called during the run, such as a `Callback`.
         stop: checked after every step; if it names a signal, the run is saved and ends with RunInterrupted.
         model: `(config, n_features, n_outputs, xp)` to a Model of your own; the config has `model: {kind: custom}`.
-        data: what to train on, where the config has `data: {source: in_memory}`: `(X, y)`, with X of (n, ...)
+        data: the data if the config has `data: {source: in_memory}`: `(X, y)`, with X of (n, ...)
             numbers and y of (n,) numbers or names of classes; or columns by name, or a data frame, and the config
             names the one to predict in `data.target`. They are copied; the run's folder keeps their SHA-256 alone.
         verbose: whether to show progress on stderr, or below the cell of a notebook: a bar, and a line for each epoch
@@ -172,7 +172,7 @@ def resume(
         model, data: as for `fit`, the same as when the run started.
 
     Raises:
-        ConfigError: an override is wrong, or the config differs in what may not change.
+        ConfigError: an override is wrong, or a setting differs that cannot change.
         TrainingError: there is no run, it is being trained by another process, or the data have changed.
 
     Example:
@@ -278,7 +278,7 @@ def _is_shown(verbose: bool | None) -> bool:
 
 def _is_notebook() -> bool:
     if "IPython" not in sys.modules:
-        return False  # so that rich is imported only where it draws
+        return False  # rich is imported only if progress is shown
     from mxtrain.cli.rich_output import is_notebook
 
     return is_notebook()

@@ -125,8 +125,7 @@ class NonFiniteGuard:
 
     def _cannot_overflow(self, batch: UpdateBatch, scalars: StepScalars) -> tuple[bool, bool]:
         """Return whether bounds rule out an overflow in an update, and whether the slots were scanned for that."""
-        group, states, arrays = batch
-        update, _, _, coefficients = scalars
+        group, arrays, coefficients = batch.group, batch.arrays, scalars.coefficients
         dtype = arrays[0][0].dtype
         bounds = self._bounds.get((group, dtype.name))
         if bounds is None:
@@ -137,7 +136,7 @@ class NonFiniteGuard:
             bounds.allow_gradient(max_abs_bound(gradients, exact=True), step, momentum)
         ):
             return False, False
-        if not bounds.need_weights(step) and all(state.overflow_free_until >= update for state in states):
+        if not bounds.need_weights(step) and all(state.overflow_free_until >= scalars.update for state in batch.states):
             return True, False
         if bounds.decays:
             weights = [array[0] for array in arrays]

@@ -148,10 +148,10 @@ class Optimizer:
             self._guard.count_call(self._store, calls_per_round=self._store.size, stacklevel=5)
 
     def _run(self, batches: list[UpdateBatch], step_scalars: list[StepScalars]) -> None:
-        for (group, states, arrays), (update, values, scalar_slots, _) in zip(batches, step_scalars, strict=True):
-            for state in states:  # counted first: Ctrl-C during a compiled call is raised after all its work
-                state.updates, state.scalars = update, scalar_slots
-            self._backend.run(self._groups.all[group].program, arrays, values)
+        for batch, scalars in zip(batches, step_scalars, strict=True):
+            for state in batch.states:  # counted first: Ctrl-C during a compiled call is raised after all its work
+                state.updates, state.scalars = scalars.update, scalars.scalar_slots
+            self._backend.run(self._groups.all[batch.group].program, batch.arrays, scalars.values)
 
     def slot_arrays(self) -> Iterator[Array]:
         """Yield the arrays that hold slots, not copied; those of flat parameters as whole buffers."""

@@ -1,7 +1,8 @@
 """Grouping of updates into batches that one call of a backend computes."""
 
 from collections.abc import Hashable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.optim.backends import Backend, OverlapCheck, array_kind, validate_update, zeros_like
@@ -16,7 +17,8 @@ BatchKey: TypeAlias = tuple[Any, ...]
 """The number of a parameter group, the type and dtype of the weight, the update count and the scalar slots."""
 
 
-class UpdateBatch(NamedTuple):
+@dataclass(slots=True)
+class UpdateBatch:
     """Updates that have the same program and the same scalars.
 
     Attributes:
@@ -30,7 +32,8 @@ class UpdateBatch(NamedTuple):
     arrays: list[tuple[Array, ...]]
 
 
-class StepScalars(NamedTuple):
+@dataclass(slots=True)
+class StepScalars:
     """Scalars of one update of a batch, computed on the host.
 
     Attributes:
@@ -103,9 +106,9 @@ class BatchBuilder:
             group = self._groups.number(index) if has_groups else 0
             key = group, type(weight), weight.dtype, state.updates, state.scalars
             if key != last_key:  # the key of most weights is that of the weight before
-                last_key, (_, batch_states, batch_arrays) = key, self._find_batch(batches, index, weight, state, group)
-            batch_states.append(state)
-            batch_arrays.append((weight, grad, *state.slots))
+                last_key, batch = key, self._find_batch(batches, index, weight, state, group)
+            batch.states.append(state)
+            batch.arrays.append((weight, grad, *state.slots))
         if not (all_own_memory and _have_distinct_arrays(updates)):
             self._overlap.check(updates)
         return list(batches.values()), new
@@ -177,9 +180,9 @@ def compute_scalars(
         finished_epochs: the number of finished epochs.
     """
     step_scalars: list[StepScalars] = []
-    for number, states, _ in batches:
-        rule, program, fields = groups.all[number]
-        state = states[0]  # the states of a batch agree in all that follows
+    for batch in batches:
+        rule, program, fields = groups.all[batch.group]
+        state = batch.states[0]  # all states of a batch have the same update count and scalar slots
         update = state.updates + 1
         coefficients = rule.coefficients(Time(update, iteration or update, finished_epochs), state.scalars)
         values = program.evaluate_scalars(fields | coefficients)

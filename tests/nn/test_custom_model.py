@@ -1,4 +1,4 @@
-"""Models of users: handed over in Python, recorded by name, and asked for when the run is taken up again."""
+"""Custom models: passed in Python, recorded by name, and required when the run is resumed."""
 
 from pathlib import Path
 from typing import Any
@@ -66,13 +66,13 @@ def test_the_saved_config_runs_again_with_the_same_model(tmp_path: Path) -> None
     assert again.history == first.history
 
 
-def test_a_run_is_not_taken_up_without_its_model_or_with_another(tmp_path: Path) -> None:
+def test_a_run_is_not_resumed_without_its_model_or_with_another(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(CONFIG, run_dir=tmp_path, model=line).run_dir
-    for take_up in (mxtrain.resume, mxtrain.verify, mxtrain.load_run):
+    for open_run in (mxtrain.resume, mxtrain.verify, mxtrain.load_run):
         with pytest.raises(mxtrain.ConfigError, match=r"the model \S+\.line is not in the config; pass it"):
-            take_up(run_dir)
+            open_run(run_dir)
         with pytest.raises(mxtrain.ConfigError, match=r"is \S+\.line, but \S+\.other was passed"):
-            take_up(run_dir, model=other)
+            open_run(run_dir, model=other)
 
 
 def test_a_model_and_a_config_that_does_not_ask_for_one(tmp_path: Path) -> None:
@@ -141,7 +141,9 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("make", "message"), MISTAKES.values(), ids=MISTAKES.keys())
-def test_what_is_wrong_with_a_model_is_told_before_anything_is_made(make: Any, message: str, tmp_path: Path) -> None:
+def test_what_is_wrong_with_a_model_is_reported_before_anything_is_made(
+    make: Any, message: str, tmp_path: Path
+) -> None:
     with pytest.raises(mxtrain.ModelError, match=message):
         mxtrain.fit(CONFIG, run_dir=tmp_path / "run", model=make)
     assert not (tmp_path / "run").exists()
@@ -169,7 +171,7 @@ def returning(change: Any) -> Any:
 
 
 @pytest.mark.parametrize(("change", "got"), NO_LOSSES.values(), ids=NO_LOSSES.keys())
-def test_a_loss_that_is_no_scalar_is_told_at_the_first_step_with_the_remedy(
+def test_a_loss_that_is_no_scalar_is_reported_at_the_first_step_with_the_remedy(
     change: Any, got: str, tmp_path: Path
 ) -> None:
     told = rf"^the model of \S+make: loss_and_grad must return a scalar as the loss, got {got}; return the sum of the"
@@ -188,7 +190,7 @@ def test_a_loss_that_is_no_scalar_is_told_at_the_first_step_with_the_remedy(
         (lambda loss, outputs: None, "null"),
     ],
 )
-def test_what_is_not_a_loss_with_outputs_is_told_too(change: Any, got: str, tmp_path: Path) -> None:
+def test_what_is_not_a_loss_with_outputs_is_reported_too(change: Any, got: str, tmp_path: Path) -> None:
     with pytest.raises(mxtrain.ModelError, match=rf"must return two values, the loss and the outputs, got {got}$"):
         mxtrain.fit(CONFIG, run_dir=tmp_path, model=returning(change))
 
@@ -203,7 +205,7 @@ def test_what_is_not_a_loss_with_outputs_is_told_too(change: Any, got: str, tmp_
         (lambda loss, outputs: (loss, np.hstack([outputs, outputs])), r"an array of the shape \(32, 2\)"),
     ],
 )
-def test_outputs_of_another_shape_are_told_at_the_first_step(change: Any, got: str, tmp_path: Path) -> None:
+def test_outputs_of_another_shape_are_reported_at_the_first_step(change: Any, got: str, tmp_path: Path) -> None:
     with pytest.raises(mxtrain.ModelError, match=rf"must return outputs of the shape \(32, 1\), got {got}$"):
         mxtrain.fit(CONFIG, run_dir=tmp_path, model=returning(change))
 

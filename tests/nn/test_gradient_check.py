@@ -1,4 +1,4 @@
-"""`check_gradient` lets right gradients pass, and finds wrong ones, parameter by parameter."""
+"""`check_gradient` accepts correct gradients, and finds wrong ones for each parameter."""
 
 from typing import Any
 
@@ -83,7 +83,7 @@ def test_a_wrong_gradient_is_found_and_the_others_pass(change: Any, wrong: str, 
     assert max(errors.values()) < 1e-5
 
 
-def test_a_maker_of_models_is_told_the_config_and_the_sizes() -> None:
+def test_a_maker_of_models_is_reported_the_config_and_the_sizes() -> None:
     seen: list[Any] = []
 
     def make(config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> mxtrain.Model:
@@ -120,7 +120,7 @@ def test_of_a_large_parameter_some_elements_are_looked_at() -> None:
     assert len(calls) == 1 + 2 * 20 + 2
 
 
-def test_what_is_no_model_is_told() -> None:
+def test_an_object_that_is_no_model_is_reported() -> None:
     with pytest.raises(
         mxtrain.ModelError, match="builtins.object is not a model: it lacks shapes, init, loss_and_grad"
     ):
@@ -142,7 +142,7 @@ class Rebound(Line):
         return super().loss_and_grad(params, inputs, targets, grads)
 
 
-def test_a_gradient_that_is_not_written_in_place_is_told_as_in_training() -> None:
+def test_a_gradient_that_is_not_written_in_place_is_reported_as_in_training() -> None:
     with pytest.raises(mxtrain.ArrayTypeError, match=r"write flat\['w'\]\[\.\.\.\] = value"):
         mxtrain.check_gradient(Rebound(), X, NUMBERS)
 
@@ -166,6 +166,6 @@ def test_targets_in_a_column_are_one_for_each_sample() -> None:
         ({"model": Line}, "Line is a class; pass an instance"),
     ],
 )
-def test_what_cannot_be_checked_is_told(given: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_checked_is_reported(given: dict[str, Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         mxtrain.check_gradient(**{"model": Line(), "inputs": X, "targets": NUMBERS} | given)

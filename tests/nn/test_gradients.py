@@ -1,4 +1,4 @@
-"""Every gradient is the slope of its loss: each loss x activation x depth against central differences."""
+"""Gradients of each loss, activation and depth equal central differences."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Losses have the values that one computes by hand, and stay finite where outputs are huge."""
+"""Losses equal values computed by hand, and stay finite for huge outputs."""
 
 from math import exp, log, log1p
 from typing import Any

@@ -1,4 +1,4 @@
-"""An epoch's metric follows from sums over its batches, and equals scikit-learn's over all of its samples."""
+"""Metrics summed over batches equal those of scikit-learn over all samples."""
 
 from typing import Any
 

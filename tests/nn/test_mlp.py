@@ -1,4 +1,4 @@
-"""A model computes what it says, leaves what it is given alone, and begins the same everywhere."""
+"""The MLP computes correct outputs, leaves its arguments unchanged, and has the same initial values everywhere."""
 
 from typing import Any
 

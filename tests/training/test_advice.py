@@ -1,4 +1,4 @@
-"""A regression that ends worse than predicting the mean gets a suggestion; no other run does."""
+"""A regression that ends worse than predicting the mean gets advice; other runs do not."""
 
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,4 @@
-"""On another number of BLAS threads products round differently: not those of the package's models, and a run with a model
-of one's own fixes the number."""
+"""Built-in models give the same bits on any number of BLAS threads; runs with custom models record the number."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Callbacks watch a run, and may end it; those who watch need write only what they want."""
+"""Callbacks observe a run and may stop it; they may implement any subset of the methods."""
 
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def test_a_callback_writes_only_the_methods_it_needs(tmp_path: Path) -> None:
     assert seen == [1, 2, 3, 4, "end"]
 
 
-def test_a_run_that_is_stopped_before_it_begins_can_go_on_too(tmp_path: Path) -> None:
+def test_a_run_that_is_stopped_before_it_begins_can_continue_too(tmp_path: Path) -> None:
     heard = []
 
     class Never(mxtrain.Callback):
@@ -102,17 +102,17 @@ def test_what_could_never_be_called_is_refused_before_anything_is_made(slip: Any
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_that_is_taken_away_ends_the_run(tmp_path: Path) -> None:
+def test_a_folder_that_is_removed_ends_the_run(tmp_path: Path) -> None:
     class Remover(mxtrain.Callback):
         def on_batch(self, state: Any, loss: Any) -> None:
             (tmp_path / "run" / "config.yaml").unlink(missing_ok=True)
 
-    with pytest.raises(mxtrain.TrainingError, match="taken away while the run went on"):
+    with pytest.raises(mxtrain.TrainingError, match="the run.s folder was removed during the run"):
         mxtrain.fit(CONFIG, run_dir=tmp_path / "run", callbacks=[Remover()])
 
 
 @pytest.mark.parametrize(("event", "epochs"), [("on_epoch", 2), ("on_batch", 1)])
-def test_stop_training_ends_a_run_in_good_order_and_it_can_go_on(event: str, epochs: int, tmp_path: Path) -> None:
+def test_stop_training_ends_a_run_in_good_order_and_it_can_continue(event: str, epochs: int, tmp_path: Path) -> None:
     class Enough(mxtrain.Callback):
         ended = False
 
@@ -138,7 +138,7 @@ def test_stop_training_ends_a_run_in_good_order_and_it_can_go_on(event: str, epo
     assert mxtrain.resume(stopped.run_dir).history == whole.history
 
 
-def test_an_exception_ends_the_run_as_a_failure_and_is_told_to_all(tmp_path: Path) -> None:
+def test_an_exception_ends_the_run_as_a_failure_and_is_reported_to_all(tmp_path: Path) -> None:
     told = []
 
     class Breaks(mxtrain.Callback):

@@ -1,4 +1,4 @@
-"""`fit.clip_norm`: a gradient that is too long is shortened, and keeps its direction."""
+"""`fit.clip_norm` scales gradients with a larger norm, without changing their direction."""
 
 import copy
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What `fit` promises: the counts, the scale, the same bytes again, and a folder that tells all of it."""
+"""Results of `fit`: counts, scale, reproducible bytes, and the files of the run's folder."""
 
 import copy
 import json
@@ -175,7 +175,9 @@ def test_runs_are_numbered_where_no_folder_is_named(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("nowhere")], ids=["a file", "a dead link"])
-def test_where_no_runs_can_be_numbered_that_is_told(make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_runs_can_be_numbered_that_is_reported(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     make(Path("runs"))
     with pytest.raises(mxtrain.TrainingError, match=r"^the folder runs cannot be created: File exists$"):
@@ -221,7 +223,7 @@ def test_what_is_no_config_is_refused(config: Any) -> None:
         mxtrain.fit(config)
 
 
-def test_without_cupy_its_backend_is_told_with_the_remedy_and_nothing_is_made(
+def test_without_cupy_its_backend_is_reported_with_the_remedy_and_nothing_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)

@@ -1,4 +1,4 @@
-"""The best epoch is chosen by the metric that the run watches, wherever it is named."""
+"""The best epoch is chosen by the monitored metric of the run in every place where it is reported."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Runs on data in memory: equal to runs on a file, to the byte, and never on changed data."""
+"""Runs on data in memory equal runs on a file, byte for byte, and refuse changed data."""
 
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ def test_columns_give_the_bytes_of_a_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_run_is_not_taken_up_on_other_data(name: str, tmp_path: Path) -> None:
+def test_a_run_is_not_resumed_on_other_data(name: str, tmp_path: Path) -> None:
     config, data = RUNS[name]
     run_dir = mxtrain.fit(config, run_dir=tmp_path / "run", data=data).run_dir
     before = content(run_dir)
@@ -136,18 +136,18 @@ def test_a_run_is_not_taken_up_on_other_data(name: str, tmp_path: Path) -> None:
     assert content(run_dir) == before
 
 
-def test_data_that_do_not_even_suit_the_config_are_told_as_other_data(tmp_path: Path) -> None:
+def test_data_that_do_not_even_suit_the_config_are_reported_as_other_data(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(CLASSES, run_dir=tmp_path / "run", data=(X, LABELS)).run_dir
     with pytest.raises(mxtrain.TrainingError, match="the data passed in Python are not those"):
         mxtrain.resume(run_dir, data=(X, ["large"] * 60))
 
 
-def test_a_run_is_not_taken_up_without_its_data(tmp_path: Path) -> None:
+def test_a_run_is_not_resumed_without_its_data(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(CONFIG, run_dir=tmp_path / "run", data=(X, y)).run_dir
     told = r"data\.source: the data are not in the config; pass them in Python as data=, or name a file"
-    for take_up in (mxtrain.resume, mxtrain.verify, lambda path: mxtrain.load_run(path).evaluate()):
+    for open_run in (mxtrain.resume, mxtrain.verify, lambda path: mxtrain.load_run(path).evaluate()):
         with pytest.raises(mxtrain.ConfigError, match=told):
-            take_up(run_dir)
+            open_run(run_dir)
     np.savez(tmp_path / "new.npz", X=X, y=y)
     with pytest.raises(mxtrain.ConfigError, match=r"data\.source: was 'in_memory' when the run started, and cannot"):
         mxtrain.resume(run_dir, overrides=[f"data.source={tmp_path / 'new.npz'}", "data.target=y"])
@@ -162,12 +162,12 @@ def test_data_and_a_config_that_does_not_ask_for_them(tmp_path: Path) -> None:
         mxtrain.fit(CONFIG, run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     run_dir = mxtrain.fit(packaged, run_dir=tmp_path / "run").run_dir
-    for take_up in (mxtrain.resume, mxtrain.verify, lambda path, data: mxtrain.load_run(path).evaluate(data=data)):
+    for open_run in (mxtrain.resume, mxtrain.verify, lambda path, data: mxtrain.load_run(path).evaluate(data=data)):
         with pytest.raises(mxtrain.ConfigError, match=told):
-            take_up(run_dir, data=(X, y))
+            open_run(run_dir, data=(X, y))
 
 
-def test_in_a_file_it_is_told_where_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_file_it_is_reported_where_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     text = "data: {source: diabetes}\nmodel: {kind: linear}\nloss: squared_error\noptimizer: {kind: adam}\n"
     Path("run.yaml").write_text(text)

@@ -1,4 +1,4 @@
-"""What a run has come to can be loaded, asked and evaluated, and its folder stays as it is."""
+"""Runs can be loaded for prediction and evaluation, and their folders stay unchanged."""
 
 import itertools
 import json
@@ -150,7 +150,7 @@ def test_an_unfinished_run_has_the_model_of_its_newest_checkpoint(tmp_path: Path
         assert (run.parameters[name] == value).all()
 
 
-def test_a_finished_run_that_goes_on_is_no_longer_its_old_model(tmp_path: Path) -> None:
+def test_a_finished_run_that_continues_is_no_longer_its_old_model(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(settings("digits", fit={"epochs": 1}), run_dir=tmp_path).run_dir
     stop = StopRequest(signal=15)
     with pytest.raises(mxtrain.RunInterrupted):

@@ -100,7 +100,7 @@ def test_raise_names_the_batch_and_the_parameter_and_updates_nothing(source: Any
 
 
 @pytest.mark.parametrize(("source", "problem"), SOURCES.values(), ids=SOURCES.keys())
-def test_skip_leaves_the_batch_out_and_goes_on_with_the_next(source: Any, problem: str) -> None:
+def test_skip_leaves_the_batch_out_and_continues_with_the_next(source: Any, problem: str) -> None:
     run = trainer("skip", **source)
     steps, before = until_the_bad_batch(run)
     seen = run.step.sums.samples, run.step.sums.steps, run.step.sums.to_record()["metrics"]

@@ -1,4 +1,4 @@
-"""A run that is interrupted and resumed ends as if it had never stopped: to the byte."""
+"""A run that is interrupted and resumed ends like an uninterrupted one, byte for byte."""
 
 import itertools
 import json
@@ -209,7 +209,7 @@ def test_what_would_have_changed_the_past_is_refused(override: str, message: str
         "a mapping",
     }.items(),
 )
-def test_another_kind_is_told_once_and_not_field_by_field(
+def test_another_kind_is_reported_once_and_not_field_by_field(
     override: str, message: str, table: Path, tmp_path: Path
 ) -> None:
     rule = {"kind": "adam", "η_sched": {"kind": "exp"}}
@@ -250,7 +250,7 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
         mxtrain.resume(tmp_path)
 
 
-def test_a_folder_with_a_run_is_not_begun_anew(table: Path, tmp_path: Path) -> None:
+def test_a_folder_with_a_run_is_not_begun_again(table: Path, tmp_path: Path) -> None:
     run_dir = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path).run_dir
     before = outcome(run_dir)
     with pytest.raises(mxtrain.TrainingError, match="continue it with `mxtrain resume"):

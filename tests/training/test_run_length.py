@@ -1,4 +1,4 @@
-"""`T: run` is the length of the run wherever a schedule is used, and a clear error where there is no run."""
+"""`T: run` is the length of the run in all uses of a schedule, and an error without a run."""
 
 import json
 from pathlib import Path

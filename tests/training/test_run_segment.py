@@ -1,4 +1,4 @@
-"""A run trained in parts is the run that was never left."""
+"""A run that is trained in segments equals an uninterrupted run."""
 
 import pytest
 
@@ -46,7 +46,7 @@ def test_asked_for_less_than_there_is_it_trains_nothing(tmp_path):
     assert far.parameters == 64 * 8 + 8 + 8 * 10 + 10
 
 
-def test_a_folder_that_a_kill_left_half_made_is_taken_up(tmp_path):
+def test_a_folder_that_a_kill_left_half_made_is_resumed(tmp_path):
     config = run_from_dict({**PARTS, "fit": FIT}).resolve()
     (tmp_path / ".config.yaml.tmp").write_bytes(b"name: ru")
     (tmp_path / "metrics.jsonl").write_bytes(b'{"epoch": 1')

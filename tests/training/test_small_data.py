@@ -1,4 +1,4 @@
-"""Batches larger than the data, and metrics that have no value for the samples at hand."""
+"""Batches larger than the data, and metrics that are not defined for the samples."""
 
 import json
 from pathlib import Path

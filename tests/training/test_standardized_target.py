@@ -1,4 +1,4 @@
-"""A run on standardized targets trains as on numbers near 1, and speaks in the target's own unit."""
+"""A run with a standardized target trains on numbers near 1, and reports in the original unit."""
 
 import json
 from pathlib import Path

@@ -22,7 +22,7 @@ from mxtrain.optim.backends.scheduler import (
 )
 
 _SPIN_LIMIT = 5000
-"""How often a worker checks for a new job, yielding its core each time, before it sleeps: about a millisecond, the time
+"""Number of checks for a new job, each yielding the core, before a worker sleeps: about a millisecond, the time
 between two matrix products of a training step. Waking it from sleep takes a tenth of that."""
 
 

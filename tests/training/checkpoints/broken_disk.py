@@ -1,4 +1,4 @@
-"""A disk that fails when it is told to: at any call that opens a file for writing, writes, flushes, renames or removes."""
+"""A disk that fails on purpose: at any call that opens a file for writing, writes, flushes, renames or removes."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Whatever is damaged in a run's folder, nobody is given wrong numbers without a word, and no other run suffers."""
+"""Damage in a run's folder is always reported before wrong numbers are returned, and affects no other run."""
 
 import shutil
 from contextlib import suppress
@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 import mxtrain
-from mxtrain.training import list_runs
+from mxtrain.training import list_runs, replay
 from mxtrain.training.checkpoints.storage import Checkpoints
-from mxtrain.training.loop import replay
 
 CONFIG: dict[str, Any] = {
     "name": "damaged",
@@ -53,7 +52,7 @@ def test_no_flipped_bit_of_what_predicts_goes_unnoticed(name: str, run_dir: Path
     assert mxtrain.load_run(run_dir).notes == ()
 
 
-def test_damaged_metrics_are_told_of_and_predictions_go_on(run_dir: Path) -> None:
+def test_damaged_metrics_are_reported_of_and_predictions_continue(run_dir: Path) -> None:
     flip(run_dir / "metrics.jsonl", 20)
     (note,) = mxtrain.load_run(run_dir).notes
     assert "metrics.jsonl is damaged" in note

@@ -1,4 +1,4 @@
-"""Whatever happens while a run is saved, the last good checkpoint is there, and the run ends with the same bytes."""
+"""After a failure at any moment of a save, the last intact checkpoint exists, and the run ends with the same bytes."""
 
 import dataclasses
 import errno

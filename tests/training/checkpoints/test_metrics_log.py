@@ -1,4 +1,4 @@
-"""The metrics of a run are written once, and no checkpoint is trusted without those that it needs."""
+"""Metrics are written once for all checkpoints, and a checkpoint is intact only with the metrics that it needs."""
 
 import json
 from collections.abc import Callable
@@ -95,7 +95,7 @@ def test_either_file_of_metrics_stands_in_for_the_other(kind: str, name: str, ru
 
 
 @pytest.mark.parametrize("kind", ["a flipped bit", "emptied", "gone", "edited"])
-def test_where_both_are_damaged_the_run_begins_anew_and_says_so(kind: str, run_dir: Path) -> None:
+def test_where_both_are_damaged_the_run_begins_again_and_says_so(kind: str, run_dir: Path) -> None:
     before = outcome(run_dir)
     for name in ("metrics.jsonl", "checkpoints.jsonl"):
         damages(run_dir / name)[kind]()
@@ -137,7 +137,7 @@ def test_every_flipped_bit_of_the_metrics_is_detected(run_dir: Path) -> None:
     assert checkpoints.read(checkpoints.names()[-1]).epochs == 6
 
 
-def test_a_file_that_is_taken_away_while_the_run_goes_on_is_written_anew(tmp_path: Path) -> None:
+def test_a_file_that_is_taken_away_while_the_run_continues_is_written_again(tmp_path: Path) -> None:
     class Remover(mxtrain.Callback):
         def on_epoch(self, state: Any, row: Any) -> None:
             file = tmp_path / "run" / "checkpoints.jsonl"

@@ -1,4 +1,4 @@
-"""After a power cut at any moment, the newest state that a save had promised is there, or a newer one.
+"""After a power loss at any moment, the state of the last finished save exists, or a newer one.
 
 Some hundred states of each save are tried; MXTRAIN_TEST_CRASHES sets another number.
 """
@@ -247,7 +247,7 @@ def record_run(disk: Path, monkeypatch: pytest.MonkeyPatch) -> Recording:
     return recorded
 
 
-def test_a_run_goes_on_from_what_was_promised(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_continues_from_what_was_promised(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorded = record_run(disk, monkeypatch)
     assert_is_recorded(recorded, disk, tmp_path)
     expected = outcome(disk / "runs/one")

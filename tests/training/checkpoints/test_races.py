@@ -1,4 +1,4 @@
-"""Of runs that start in one folder at the same moment, one gets it, and the others change nothing.
+"""If several runs start in one folder at the same time, one gets the folder, and the others change nothing.
 
 MXTRAIN_TEST_RACES sets the number of races; few by default.
 """
@@ -195,7 +195,7 @@ def test_a_refused_folder_is_not_touched(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-def test_what_a_process_left_that_was_killed_before_its_config_is_no_obstacle(tmp_path: Path) -> None:
+def test_what_a_process_left_that_was_killed_before_its_config_does_not_matter(tmp_path: Path) -> None:
     (tmp_path / ".lock").touch()
     (tmp_path / ".config.yaml.0123456789abcdef.tmp").write_text("name: ra")
     fit(0.01, tmp_path)

@@ -1,4 +1,4 @@
-"""`on_nonfinite: rollback` goes back to scheduled checkpoints alone, so that an interruption changes no byte."""
+"""`on_nonfinite: rollback` returns only to scheduled checkpoints, so that an interruption does not change the result."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A local server with the part of MLflow's REST API that the logger needs, which can fail on purpose."""
+"""A local server with the part of MLflow's REST API that the logger uses, which can fail on purpose."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""TensorBoard and MLflow get what metrics.jsonl has: every epoch once, however often a run is interrupted."""
+"""TensorBoard and MLflow receive each row of metrics.jsonl once, also if a run is interrupted several times."""
 
 import struct
 import subprocess
