@@ -100,7 +100,7 @@ def until_worse(**stopping: object) -> list[str]:
 
 
 def shown(out: str, row: dict) -> bool:
-    """Whether the closing table has the figures of an epoch."""
+    """Return whether the final table has the metrics of an epoch."""
     lines = [
         rf"^epoch {row['epoch']} +training +validation$",
         rf"^loss +{format_number(row['loss'])} +{format_number(row['val_loss'])}$",
