@@ -290,9 +290,9 @@ def _progress(verbose: bool | None) -> Iterator[Sequence[Callback]]:
     if not _is_shown(verbose):
         yield ()
         return
-    from mxtrain.cli.run_output import watching, watching_in_notebook
+    from mxtrain.cli.run_output import show_progress, show_progress_in_notebook
 
-    with watching_in_notebook() if _is_notebook() else watching(quiet=False) as callbacks:
+    with show_progress_in_notebook() if _is_notebook() else show_progress(quiet=False) as callbacks:
         yield callbacks
 
 
@@ -301,7 +301,7 @@ def _sweep_progress(verbose: bool | None) -> Iterator["Watch | None"]:
     if not _is_shown(verbose):
         yield None
         return
-    from mxtrain.cli.sweep_output import watching, watching_in_notebook
+    from mxtrain.cli.sweep_output import show_progress, show_progress_in_notebook
 
-    with watching_in_notebook() if _is_notebook() else watching(quiet=False) as watch:
+    with show_progress_in_notebook() if _is_notebook() else show_progress(quiet=False) as watch:
         yield watch

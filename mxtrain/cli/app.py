@@ -48,9 +48,9 @@ def _escaped_errors() -> Iterator[None]:
 
 app = typer.Typer(
     cls=EscapingGroup,
-    help="Optimizers as data: training runs from YAML files.",
-    epilog="Results go to stdout, messages to stderr. Exit status: 0; 1 where a run failed; "
-    "2 where a config or the command line is wrong; 130 after Ctrl-C, 143 after SIGTERM.",
+    help="Train models from YAML files; the optimizer is part of the file.",
+    epilog="Results go to stdout, messages to stderr. Exit status: 0 on success; 1 if a run failed; "
+    "2 if a config or the command line is invalid; 130 after Ctrl-C, 143 after SIGTERM.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -11,16 +11,13 @@ from mxtrain.cli.options import AsJson, Overrides
 from mxtrain.cli.streams import print_results
 
 if TYPE_CHECKING:
-    from mxtrain.benchmarks import RuleBenchmark, RunBenchmark
-
-if TYPE_CHECKING:
     from rich.table import Table
 
     from mxtrain.benchmarks import RuleBenchmark, RunBenchmark, Timing
 
 
 class BenchBackend(StrEnum):
-    """A backend that is named, so that what is measured is known."""
+    """Backends that can be measured."""
 
     numpy = "numpy"
     compiled = "compiled"
@@ -28,7 +25,7 @@ class BenchBackend(StrEnum):
 
 
 class DataType(StrEnum):
-    """What the arrays hold."""
+    """Data types of the arrays."""
 
     float32 = "float32"
     float64 = "float64"
@@ -37,18 +34,18 @@ class DataType(StrEnum):
 def bench(
     rules: Annotated[
         list[str] | None,
-        typer.Argument(metavar="RULE...", help="Rules, such as adam; left out, all of them.", show_default=False),
+        typer.Argument(metavar="RULE...", help="Rules, such as adam; default: all.", show_default=False),
     ] = None,
-    size: Annotated[int, typer.Option(min=1, metavar="N", help="Elements of the array.")] = 10_000_000,
-    dtype: Annotated[DataType, typer.Option(help="What the array holds.")] = DataType.float32,
+    size: Annotated[int, typer.Option(min=1, metavar="N", help="Number of elements of the array.")] = 10_000_000,
+    dtype: Annotated[DataType, typer.Option(help="Data type of the array.")] = DataType.float32,
     backend: Annotated[
         BenchBackend | None,
-        typer.Option(help="What runs the updates; left out, compiled, or what the run file says.", show_default=False),
+        typer.Option(help="Backend; default: compiled, or that of the run file.", show_default=False),
     ] = None,
     run: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Measure a run file's iterations, and no rules but those named.", show_default=False
+            metavar="FILE", help="Measure the iterations of a run file; rules only if named.", show_default=False
         ),
     ] = None,
     sets: Overrides = None,
@@ -56,17 +53,17 @@ def bench(
 ) -> None:
     """Measure how fast the rules are on this machine.
 
-    A rule's update is timed in turns with its limit, which is the slower of two loops: one that only reads and writes
+    The update of each rule is timed alternately with its limit, the slower of two loops: one that only reads and writes
     the same number of arrays, and one that only does the rule's divisions and square roots, on data in the cache.
     """
 
     if sets and run is None:
-        raise typer.BadParameter("is laid over a run file's values; name one with --run", param_hint="--set")
+        raise typer.BadParameter("overrides values of a run file; name one with --run", param_hint="--set")
     names = _rule_names(rules or [], default=run is None)
     try:
         figures = [_measure_rule(name, size, dtype, backend or BenchBackend.compiled) for name in names]
     except MemoryError:
-        raise typer.BadParameter(f"there is no memory for arrays of {size:,} elements", param_hint="--size") from None
+        raise typer.BadParameter(f"not enough memory for arrays of {size:,} elements", param_hint="--size") from None
     of_run = _measure_run(run, sets or (), backend) if run is not None else None
     if as_json:
         from mxtrain.cli.streams import write_json
@@ -110,14 +107,14 @@ def _measure_run(file: str, sets: Sequence[str], backend: BenchBackend | None) -
 
 
 def print_tables(rules: "Sequence[RuleBenchmark]", run: "RunBenchmark | None") -> None:
-    """Print what was measured of rules, then what was measured of a run."""
+    """Print the measurements of rules, then those of a run."""
     tables = ([_rules_table(rules)] if rules else []) + ([_run_table(run)] if run else [])
     for number, table in enumerate(tables):
         print_results(*([""] if number else []), table)
 
 
 def as_data(rules: "Sequence[RuleBenchmark]", run: "RunBenchmark | None") -> dict[str, Any]:
-    """The same in seconds, for JSON."""
+    """Return the measurements in seconds, for JSON."""
     data: dict[str, Any] = {"rules": [_rule_data(each) for each in rules]}
     return data | {"run": asdict(run) | {"rest": run.rest}} if run else data
 
@@ -154,13 +151,11 @@ def _run_table(run: "RunBenchmark") -> "Table":
 
 
 def _new_table(first: str, *others: str) -> "Table":
-    from rich.table import Table
+    from rich.table import Column
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(first, style="cyan", no_wrap=True)
-    for heading in others:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
+    from mxtrain.cli.rich_output import number_column, plain_table
+
+    return plain_table(Column(first, style="cyan", no_wrap=True), *map(number_column, others))
 
 
 def _format_quartiles(timing: "Timing", factor: float) -> str:

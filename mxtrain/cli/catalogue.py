@@ -1,28 +1,28 @@
 """Catalogue of what a config may contain, read from the Pydantic models, and its tables for `mxtrain list`."""
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from inspect import getdoc
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from rich.measure import Measurement
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from mxtrain.cli.streams import print_results, results
+from mxtrain.cli.rich_output import plain_table, table_or_lines
+from mxtrain.cli.streams import print_results
 from mxtrain.config import MODELS, DataConfig
 from mxtrain.config.introspection import allowed_kinds, allowed_models, model_kind
 from mxtrain.config.search.samplers_and_pruners import PRUNERS, SAMPLERS
+from mxtrain.formatting import format_value
 from mxtrain.names import ascii_names, display_name
 from mxtrain.nn import build_metric
 from mxtrain.nn.losses import LOSSES
 from mxtrain.optim.backends import BackendName
 from mxtrain.optim.rules import RULES
 from mxtrain.optim.schedules import LearningRateSchedule, MomentumSchedule
-from mxtrain.types import Bounds, Config, LossName, MetricName, describe
+from mxtrain.types import Bounds, Config, LossName, MetricName
 
 _BACKENDS: dict[BackendName, str] = {
     "auto": "The default: whichever of the others runs fastest on the arrays at hand.",
@@ -45,7 +45,7 @@ _SOURCES = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: what it is called, what it is when left out, and what it may be."""
+    """A field of a config: its name, its ASCII names, its default and its allowed values."""
 
     name: str
     also: tuple[str, ...]
@@ -56,7 +56,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that may be chosen."""
+    """A choice of a config: its name, its description and its fields."""
 
     name: str
     about: str
@@ -67,7 +67,7 @@ Catalogue = dict[str, list[Entry]]
 
 
 def catalogue() -> Catalogue:
-    """All that may be chosen, by what it is."""
+    """Return everything that a config may choose from, by category."""
     return {
         "optimizers": _entries(RULES),
         "learning_rate_schedules": _entries(allowed_models(LearningRateSchedule)),
@@ -105,7 +105,7 @@ def _fields(model: type[Config]) -> tuple[Field, ...]:
 
 
 def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
-    """What a field of this type may be, in words.
+    """Describe the allowed values of a type.
 
     >>> _allowed(tuple[Annotated[int, Bounds(ge=1, whole=True)], ...] | None)
     'a list, each a whole number at least 1'
@@ -144,11 +144,11 @@ _DECAY = "λ (weight_decay) is on by default in every rule; λ: 0 switches it of
 
 
 def print_tables(catalogue: Catalogue) -> None:
-    """Print a table for each kind of thing."""
+    """Print one table for each category."""
     for number, (title, entries) in enumerate(catalogue.items()):
         heading = Text(("\n" if number else "") + title.replace("_", " "), style="bold")
         has_fields = any(entry.fields for entry in entries)
-        print_results(heading, _table_or_lines(entries) if has_fields else _names_table(entries))
+        print_results(heading, _fields_table_or_lines(entries) if has_fields else _names_table(entries))
         if title == "optimizers":
             print_results(Padding(_DECAY, (0, 0, 0, 2)))
 
@@ -162,11 +162,9 @@ def _names_table(entries: list[Entry]) -> Table:
     return table
 
 
-def _table_or_lines(entries: list[Entry]) -> Table:
-    """A table of fields; where its words would be cut, a line for each field."""
-    console, table = results(), _table(entries)
-    unbounded = console.options.update(max_width=sys.maxsize)
-    return table if Measurement.get(console, unbounded, table).minimum <= console.width else _lines(entries)
+def _fields_table_or_lines(entries: list[Entry]) -> Table:
+    """Return a table of fields, or one line for each field on a narrow terminal."""
+    return table_or_lines(_table(entries), lambda: _lines(entries))
 
 
 def _lines(entries: list[Entry]) -> Table:
@@ -178,20 +176,21 @@ def _lines(entries: list[Entry]) -> Table:
         lines.add_row(Padding(Text(name, style="cyan"), (0, 0, 0, 2)))
         for field in fields:
             also = f" (also {', '.join(field.also)})" if field.also else ""
-            default = "required" if field.required else f"default {_default(field.default)}"
+            default = "required" if field.required else f"default {_format_default(field.default)}"
             lines.add_row(Padding(f"{field.name}: {default}; {field.allowed}{also}", (0, 0, 0, 4)))
     return lines
 
 
 def _table(entries: list[Entry]) -> Table:
-    """A block for each entry; the fields that all have alike stand below, once."""
+    """Create a table with a block for each entry; fields that all entries share are listed once, at the end."""
     shared = _shared(entries)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("", style="cyan", no_wrap=True)
-    table.add_column("field", no_wrap=True)
-    table.add_column("default", no_wrap=True)
-    table.add_column("allowed")
-    table.add_column("also called", style="dim")
+    table = plain_table(
+        Column("", style="cyan", no_wrap=True),
+        Column("field", no_wrap=True),
+        Column("default", no_wrap=True),
+        "allowed",
+        Column("also called", style="dim"),
+    )
     for entry in entries:
         _add_rows(table, entry.name, [field for field in entry.fields if field not in shared])
     if shared:
@@ -209,11 +208,9 @@ def _add_rows(table: Table, name: str, fields: list[Field]) -> None:
     if not fields:
         table.add_row(f"  {name}")
     for number, field in enumerate(fields):
-        default = "required" if field.required else _default(field.default)
+        default = "required" if field.required else _format_default(field.default)
         table.add_row("" if number else f"  {name}", field.name, default, field.allowed, ", ".join(field.also))
 
 
-def _default(value: object) -> str:
-    if value is None or value == {}:
-        return "-"
-    return f"[{', '.join(map(describe, value))}]" if isinstance(value, tuple) else str(describe(value)).strip("'")
+def _format_default(value: object) -> str:
+    return "-" if value is None or value == {} else format_value(value)

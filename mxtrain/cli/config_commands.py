@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mxtrain.cli.options import AsJson, Overrides
+from mxtrain.cli.options import AsJson, Overrides, complete_rule_or_config
 from mxtrain.cli.streams import write_file_text, write_json
 from mxtrain.errors import ConfigError, escape_unprintable
 
 if TYPE_CHECKING:
     from mxtrain.cli.catalogue import Catalogue
-
-if TYPE_CHECKING:
     from mxtrain.config import RunConfig, Sweep
     from mxtrain.optim.ir import Program
     from mxtrain.optim.rules import Rule
@@ -25,16 +23,16 @@ def validate(
         list[str],
         typer.Argument(
             metavar="FILE...",
-            help="Run files, with or without a sweep, or files with an optimizer and nothing else.",
+            help="Run files, sweep files, or files with an optimizer only.",
             show_default=False,
         ),
     ],
     sets: Overrides = None,
 ) -> None:
-    """Check files: every problem of each, and where it is written.
+    """Check config files and print every problem.
 
-    Nothing is trained; the data that a file names must exist, but are not read. Of a sweep, the runs at the ends of
-    what is searched and with each choice are checked.
+    Each problem has its line and column. Nothing is trained. The data of a run must exist, but are not read. A sweep is
+    checked at the bounds of its distributions and with each choice.
     """
     from mxtrain.config import read_config
 
@@ -63,17 +61,17 @@ def list_all(
         str,
         typer.Argument(
             metavar="WHAT",
-            help="optimizers, schedules, models, losses, metrics, data, backends, samplers or pruners, or one by its "
-            "name, such as adam; left out, all of them.",
+            help="A category (optimizers, schedules, models, losses, metrics, data, backends, samplers, pruners) or a "
+            "name, such as adam; default: all.",
             show_default=False,
         ),
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """List what a config may choose from.
+    """List the choices of a config.
 
-    Optimizers, schedules, models, losses, metrics, data sources, backends, and the samplers and pruners of sweeps, each
-    with its fields, their defaults and their bounds.
+    Prints optimizers, schedules, models, losses, metrics, data sources, backends, and the samplers and pruners of
+    sweeps, with their fields, defaults and bounds.
     """
     from mxtrain.cli.catalogue import catalogue, print_tables
 
@@ -102,7 +100,7 @@ def _unknown_name_message(whole: "Catalogue", what: str) -> str:
 
 
 class Language(StrEnum):
-    """What a program is printed for."""
+    """Backends whose program can be printed."""
 
     numpy = "numpy"
     compiled = "compiled"
@@ -111,18 +109,24 @@ class Language(StrEnum):
 
 def show(
     target: Annotated[
-        str, typer.Argument(metavar="FILE|RULE", help="A config file, or a rule's name.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="FILE|RULE",
+            help="A config file, or the name of a rule.",
+            show_default=False,
+            autocompletion=complete_rule_or_config,
+        ),
     ],
     backend: Annotated[
         Language | None,
-        typer.Option(help="Print the optimizer's program as this backend runs it.", show_default=False),
+        typer.Option(help="Print the program of the optimizer for a backend.", show_default=False),
     ] = None,
     sets: Overrides = None,
 ) -> None:
-    """Print a file's resolved config, or a rule's program.
+    """Print the resolved config of a file or a rule's program.
 
-    A file becomes YAML with every default filled in, which runs again unchanged. A rule, such as adam, becomes its
-    formula and the program that every backend runs; with --set its fields are set, as in: mxtrain show sgd --set μ=0.9
+    For a file: YAML with every default filled in, which runs again unchanged. For a rule, such as adam: its formula and
+    the program that every backend runs; --set sets its fields, as in: mxtrain show sgd --set μ=0.9
     """
     from mxtrain.config import RunConfig, Sweep, to_yaml
     from mxtrain.config.yaml.dump import mapping_to_yaml
@@ -130,7 +134,7 @@ def show(
     config = _read_target(target, sets or ())
     if isinstance(config, Sweep):
         if backend is not None:
-            raise typer.BadParameter("a sweep has many optimizers, and no one program", param_hint="--backend")
+            raise typer.BadParameter("a sweep has many optimizers; leave it out", param_hint="--backend")
         write_file_text(mapping_to_yaml(config.redacted()))
         return
     if isinstance(config, RunConfig):
@@ -141,7 +145,7 @@ def show(
     rule = config.optimizer if isinstance(config, RunConfig) else config
     if backend is None:
         typer.echo(f"{_formula(rule)}\n")
-    typer.echo(_printed(rule.program(), backend).rstrip("\n"))
+    typer.echo(_format_program(rule.program(), backend).rstrip("\n"))
 
 
 def _read_target(target: str, sets: list[str] | tuple[()]) -> "RunConfig | Sweep | Rule":
@@ -175,7 +179,7 @@ def _unknown_target_message(target: str) -> str:
 
 
 def _formula(rule: "Rule") -> str:
-    """What a rule's documentation says of its formula, and of the coefficients that its program takes."""
+    """Return the formula of a rule and the description of its coefficients, from its documentation."""
     from inspect import cleandoc
 
     parts = [cleandoc(type(rule).__doc__ or "").split("\n\nArgs:")[0]]
@@ -184,7 +188,7 @@ def _formula(rule: "Rule") -> str:
     return "\n\n".join(parts).replace("`", "")
 
 
-def _printed(program: "Program", backend: Language | None) -> str:
+def _format_program(program: "Program", backend: Language | None) -> str:
     match backend:
         case Language.compiled:
             from mxtrain.optim.backends.codegen import generate_numba_source

@@ -14,12 +14,9 @@ from mxtrain.cli.options import AsJson, Plugin, RunFolder, complete_file
 if TYPE_CHECKING:
     from mxtrain.training import LoadedRun
 
-if TYPE_CHECKING:
-    from mxtrain.training import LoadedRun
-
 
 class Portion(StrEnum):
-    """A part of a run's own data."""
+    """Parts of the data of a run."""
 
     training = "training"
     validation = "validation"
@@ -32,7 +29,7 @@ def evaluate(
         str | None,
         typer.Argument(
             metavar="FILE",
-            help="A file with features and targets to evaluate on; left out, the run's own data.",
+            help="A file with features and targets; default: the run's own data.",
             show_default=False,
             autocompletion=complete_file,
         ),
@@ -43,15 +40,15 @@ def evaluate(
     ] = None,
     part: Annotated[
         Portion | None,
-        typer.Option(help="A part of the run's own data; left out, test, or else validation.", show_default=False),
+        typer.Option(help="A part of the run's own data; default: test, else validation.", show_default=False),
     ] = None,
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a run's model, on its own data or on a file.
 
-    Prints the loss, and the accuracy of classes, or the mean absolute error and R² of numbers. A run that is not
-    finished is evaluated as it stands.
+    Prints the loss, and the accuracy of a classifier or the mean absolute error and R² of a regression. A run that is
+    not finished is evaluated with its newest model.
     """
     from mxtrain.cli.streams import messages, write_json
     from mxtrain.errors import escape_unprintable
@@ -71,25 +68,23 @@ def evaluate(
         where = {"data": data} if data is not None else {"part": part.value if part else loaded.last_part}
         write_json({"run_dir": run, **where, "epoch": loaded.epoch, "metrics": measured})
         return
-    from rich.table import Table
+    from rich.table import Column
 
+    from mxtrain.cli.rich_output import plain_table
     from mxtrain.cli.streams import print_results
     from mxtrain.formatting import format_number
 
     for name in (name for name, value in measured.items() if value is None):
-        messages().print(f"{name} has no value: there is one sample, or all targets are equal", soft_wrap=True)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(f"epoch {loaded.epoch}", style="dim")
-    table.add_column(
-        escape_unprintable(data or (part.value if part else loaded.last_part)), justify="right", overflow="fold"
-    )
+        messages().print(f"{name} is undefined: there is only one sample, or all targets are equal", soft_wrap=True)
+    source = escape_unprintable(data or (part.value if part else loaded.last_part))
+    table = plain_table(Column(f"epoch {loaded.epoch}", style="dim"), Column(source, justify="right", overflow="fold"))
     for name, value in measured.items():
         table.add_row(name, format_number(value))
     print_results(table)
 
 
 def load_run_and_warn(run: str, plugin: str | None) -> "LoadedRun":
-    """Load a run; tell of damage, and of a run that is not finished."""
+    """Load a run; report damage, and a run that is not finished."""
     from mxtrain.cli.options import load_plugin
     from mxtrain.cli.streams import messages
     from mxtrain.errors import escape_unprintable
@@ -111,20 +106,19 @@ def predict(
         str,
         typer.Argument(
             metavar="FILE",
-            help="Samples with the features that the run knows.",
+            help="A file with the features of the run.",
             show_default=False,
             autocompletion=complete_file,
         ),
     ],
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="CSV", help="Where to write; - or left out, stdout.")
-    ] = "-",
+    output: Annotated[str, typer.Option("--output", "-o", metavar="CSV", help="The file to write; - is stdout.")] = "-",
     plugin: Plugin = None,
 ) -> None:
     """Predict the samples of a file, as CSV.
 
-    There is a row for each row of the file, in their order. The column `prediction` has the number, or the name of the
-    class; of classes, a column for each has how likely it is. Features are treated as they were in training.
+    Writes one row for each row of the file, in the same order. The column `prediction` holds the number, or the name of
+    the class; a classifier also gives one column of probabilities for each class. Features are preprocessed as in
+    training.
     """
     from mxtrain.errors import DataError
     from mxtrain.paths import expand_home
@@ -144,7 +138,7 @@ def predict(
 
 
 def _prediction_columns(run: "LoadedRun", file: str) -> tuple[list[str], list[list[str]]]:
-    """The header, and each column as texts that read back to the same numbers."""
+    """Return the header, and each column as texts that read back to the same numbers."""
     outputs = run.outputs(file)
     predictions = run.decide_texts(outputs)
     if run.class_names is None:
@@ -154,7 +148,7 @@ def _prediction_columns(run: "LoadedRun", file: str) -> tuple[list[str], list[li
 
 
 def _write_output(path: Path, content: bytes) -> None:
-    """All of it or nothing, so that a full disk leaves the old file; into a pipe or a device, as it comes."""
+    """Replace a file atomically, so that a full disk leaves the old one; write directly to a pipe or a device."""
     from mxtrain.atomic_io import write_output
 
     write_output(path, content)

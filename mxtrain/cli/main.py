@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: what follows `mxtrain` on the command line; None takes it from there.
+        arguments: the arguments after `mxtrain`; None reads them from the command line.
 
     Returns:
         The exit status.
@@ -32,12 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _interrupted()
     except BrokenPipeError:
-        # Whoever read the results has seen enough.
+        # The reader of the results has closed the pipe.
         discard_stdout()
         return 1
     except MemoryError as error:
         print_plain_error(
-            f"error: not enough memory: {error or 'nothing is left'}; make the model or the batches smaller"
+            f"error: not enough memory{f': {error}' if str(error) else ''}; make the model or the batches smaller"
         )
         return 1
     except OSError as error:
@@ -63,7 +63,7 @@ def _interrupted() -> int:
 
 
 def _status(arguments: Sequence[str] | None) -> int:
-    from mxtrain.cli.app import app  # here, so that Ctrl-C is answered while it is imported
+    from mxtrain.cli.app import app  # a slow import, which Ctrl-C may interrupt
     from mxtrain.cli.options import accept_shell_name
 
     accept_shell_name(sys.argv[1:] if arguments is None else arguments)

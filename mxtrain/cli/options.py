@@ -45,6 +45,14 @@ def complete_file(incomplete: str) -> list[str]:
     return _paths(incomplete, lambda path: True)
 
 
+def complete_rule_or_config(incomplete: str) -> list[str]:
+    """Complete the name of a rule, or the path of a config file."""
+    from mxtrain.optim.rules import RULES
+
+    kinds = [rule.model_fields["kind"].default for rule in RULES]
+    return [*(kind for kind in kinds if kind.startswith(incomplete)), *complete_config(incomplete)]
+
+
 def complete_folder(incomplete: str) -> list[str]:
     """Complete the path of a folder, such as that of a run."""
     return _paths(incomplete, lambda path: False)
@@ -52,7 +60,7 @@ def complete_folder(incomplete: str) -> list[str]:
 
 def _paths(incomplete: str, is_wanted: Callable[[Path], bool]) -> list[str]:
     head, slash, start = incomplete.rpartition("/")
-    folder = Path(os.path.expanduser(head + slash) or ".")  # noqa: PTH111 - only what is written is expanded
+    folder = Path(os.path.expanduser(head + slash) or ".")  # noqa: PTH111 - keeps the spelling
     try:
         found = sorted(path for path in folder.iterdir() if path.name.startswith(start))
         return [
@@ -84,7 +92,7 @@ Overrides: TypeAlias = Annotated[
         "--set",
         metavar="PATH=VALUE",
         callback=mark_overrides,
-        help="Override one value of the file, such as optimizer.η=0.01; may be repeated.",
+        help="Override a value of the file, such as optimizer.η=0.01; may be repeated.",
         show_default=False,
     ),
 ]
@@ -104,7 +112,7 @@ Plugin: TypeAlias = Annotated[
     typer.Option(
         "--plugin",
         metavar="MODULE",
-        help="A Python module, here or on PYTHONPATH, whose `model` makes the model of `model: {kind: custom}`.",
+        help="A Python module, in the current folder or on PYTHONPATH, whose function `model` creates a custom model.",
         show_default=False,
     ),
 ]
@@ -114,7 +122,7 @@ FACTORY = "model"
 
 
 def load_plugin(name: str | None) -> "ModelFactory | None":
-    """The function `model` of a module in the current folder or on PYTHONPATH; None where none is named."""
+    """Import the function `model` of a module in the current folder or on PYTHONPATH; None without a name."""
     if name is None:
         return None
     from mxtrain.processes import import_user_module
@@ -123,12 +131,12 @@ def load_plugin(name: str | None) -> "ModelFactory | None":
         module = import_user_module(name)
     except Exception as error:  # noqa: BLE001 - a module of a user's can raise anything
         lines = str(error).splitlines() or [""]
-        raise _refused(f"{name} cannot be imported: {type(error).__name__}: {lines[0]}") from error
+        raise _plugin_error(f"{name} cannot be imported: {type(error).__name__}: {lines[0]}") from error
     factory: ModelFactory | None = getattr(module, FACTORY, None)
     if not callable(factory):
-        raise _refused(f"{name} defines no function {FACTORY}(config, n_features, n_outputs, xp)")
+        raise _plugin_error(f"{name} defines no function {FACTORY}(config, n_features, n_outputs, xp)")
     return factory
 
 
-def _refused(message: str) -> typer.BadParameter:
+def _plugin_error(message: str) -> typer.BadParameter:
     return typer.BadParameter(message, param_hint="--plugin")

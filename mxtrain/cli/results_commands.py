@@ -1,6 +1,5 @@
 """Commands that show results: `mxtrain runs` and `mxtrain report`."""
 
-import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +13,9 @@ from mxtrain.errors import MxtrainError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mxtrain.reports.page import Report
-
-if TYPE_CHECKING:
     from rich.table import Table
 
+    from mxtrain.reports.page import Report
     from mxtrain.training import ListedRun
 
 _EXTRAS = {"jinja2": "report", "matplotlib": "report", "optuna": "sweep", "plotly": "report"}
@@ -41,17 +38,17 @@ def report(
             "--output",
             "-o",
             metavar="HTML",
-            help="Where to write the page; left out, report.html in the folder. Pictures go beside it.",
+            help="The page; default: report.html in the folder. Pictures go into a folder beside it.",
             show_default=False,
         ),
     ] = None,
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make one HTML page, and pictures, of a run or a sweep.
+    """Write an HTML page and pictures of a run or a sweep.
 
-    Of a run: curves, predictions, schedules, diagnostics and the config. Of a sweep: the best trials, which values
-    mattered, and every trial. Be it finished or not; the page needs nothing besides itself, and no network.
+    A run: curves, predictions, schedules, diagnostics and the config. A sweep: the best trials, the importance of each
+    value, and every trial. It need not be finished. The page is one file and needs no network.
     """
     from mxtrain.cli.streams import messages, write_json
     from mxtrain.errors import escape_unprintable
@@ -113,30 +110,33 @@ def _written_message(written: "Report") -> str:
 
 
 DEFAULT_FOLDER = "runs"
-_LEAST_WIDTH = 40
-"""Columns that what runs differ in must have; in fewer it would be a tower of single words."""
+_MIN_WIDTH = 40
+"""Width of the column of differing values below which runs are listed in lines."""
 
 
 def list_runs(
     folder: Annotated[
         str,
-        typer.Argument(metavar="DIR", help="The folder that the runs are in.", autocompletion=complete_folder),
+        typer.Argument(metavar="DIR", help="The folder that contains the runs.", autocompletion=complete_folder),
     ] = DEFAULT_FOLDER,
     sort: Annotated[
         str | None,
-        typer.Option(metavar="METRIC", help="Best first by a metric, such as val_loss; else by name."),
+        typer.Option(metavar="METRIC", help="Sort by a metric, such as val_loss, the best first."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the runs in a folder and compare them.
 
-    Of each its state, its epochs, the values in which the configs differ, and the metrics of the epoch that its model
-    is from. Damaged runs are reported on stderr and skipped.
+    Prints the state, the epochs, the values in which the configs differ, and the metrics of the model's epoch. Damaged
+    runs are reported on stderr and skipped.
     """
     from mxtrain.cli.streams import messages, print_results, write_json
     from mxtrain.errors import escape_unprintable
+    from mxtrain.paths import url_problem
     from mxtrain.training import differing_settings, list_runs
 
+    if url_problem(folder):
+        raise typer.BadParameter(f"{folder} is a URL, not a folder; name a folder on this machine", param_hint="DIR")
     if folder == DEFAULT_FOLDER and not Path(folder).exists():
         messages().print(
             "there is no folder runs here; `mxtrain fit FILE` trains a run, `mxtrain runs DIR` lists those in DIR"
@@ -153,7 +153,7 @@ def list_runs(
     if as_json:
         write_json([_data(run, paths) for run in runs], indent=2)
     elif runs:
-        print_results(_table_or_lines(runs, paths))
+        print_results(_runs_table(runs, paths))
         for run in runs:
             if run.status.reason:
                 messages().print(escape_unprintable(f"{run.path.name} failed: {run.status.reason}"), soft_wrap=True)
@@ -173,73 +173,48 @@ def _data(run: "ListedRun", paths: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _table_or_lines(runs: "Sequence[ListedRun]", paths: Sequence[str]) -> "Table":
-    """A table of runs; where that is too wide, a few lines for each run."""
-    from rich.measure import Measurement
+def _runs_table(runs: "Sequence[ListedRun]", paths: Sequence[str]) -> "Table":
+    """Create a table of runs, or a few lines for each run on a narrow terminal."""
+    from rich.table import Column
 
-    from mxtrain.cli.streams import results
-
-    console, table = results(), _table(runs, paths)
-    unbounded = console.options.update(max_width=sys.maxsize)
-    return table if Measurement.get(console, unbounded, table).minimum <= console.width else _lines(runs, paths)
-
-
-def _table(runs: "Sequence[ListedRun]", paths: Sequence[str]) -> "Table":
-    from rich.table import Table
-
+    from mxtrain.cli.rich_output import plain_table, table_or_lines
     from mxtrain.errors import escape_unprintable
     from mxtrain.formatting import format_number
 
     metrics = list(dict.fromkeys(name for run in runs for name in run.metrics))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("run", style="cyan", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("epochs", justify="right", no_wrap=True)
-    for name in metrics:
+    table = plain_table(Column("run", style="cyan", no_wrap=True), Column("state", no_wrap=True))
+    for name in ("epochs", *metrics):
         table.add_column(name, justify="right", no_wrap=True)
     if paths:
-        table.add_column("differs in", overflow="fold", min_width=_LEAST_WIDTH)
+        table.add_column("differs in", overflow="fold", min_width=_MIN_WIDTH)
     for run in runs:
         numbers = [format_number(run.metrics[name]) if name in run.metrics else "-" for name in metrics]
-        told = [escape_unprintable(_differences(run, paths))] if paths else []
-        table.add_row(
-            escape_unprintable(run.path.name), run.status.state, f"{run.epochs}/{run.total_epochs}", *numbers, *told
-        )
-    return table
+        differences = [escape_unprintable(_differences(run, paths))] if paths else []
+        epochs = f"{run.epochs}/{run.total_epochs}"
+        table.add_row(escape_unprintable(run.path.name), run.status.state, epochs, *numbers, *differences)
+    return table_or_lines(table, lambda: _runs_lines(runs, paths))
 
 
-def _lines(runs: "Sequence[ListedRun]", paths: Sequence[str]) -> "Table":
+def _runs_lines(runs: "Sequence[ListedRun]", paths: Sequence[str]) -> "Table":
     from rich.padding import Padding
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     from mxtrain.errors import escape_unprintable
     from mxtrain.formatting import format_number
 
-    lines = Table.grid()
-    lines.add_column(overflow="fold")
+    lines = Table.grid(Column(overflow="fold"))
     for run in runs:
         state = f"  {run.status.state} {run.epochs}/{run.total_epochs}"
         lines.add_row(Text.assemble((escape_unprintable(run.path.name), "cyan"), state))
         metrics = "  ".join(f"{name} {format_number(value)}" for name, value in run.metrics.items())
-        for told in filter(None, (metrics, _differences(run, paths))):
-            lines.add_row(Padding(escape_unprintable(told), (0, 0, 0, 2)))
+        for text in filter(None, (metrics, _differences(run, paths))):
+            lines.add_row(Padding(escape_unprintable(text), (0, 0, 0, 2)))
     return lines
 
 
 def _differences(run: "ListedRun", paths: Sequence[str]) -> str:
+    from mxtrain.formatting import format_value
+
     values = [(path, run.config[path]) for path in paths if run.config.get(path) is not None]
-    return ", ".join(f"{path}={_plain(value)}" for path, value in values)
-
-
-def _plain(value: Any) -> str:
-    """A value as a config has it, numbers to six digits.
-
-    >>> _plain(["accuracy", "r2"]), _plain(True), _plain("adam"), _plain(0.028362591632891853)
-    ('[accuracy, r2]', 'true', 'adam', '0.0283626')
-    """
-    from mxtrain.types import describe
-
-    if isinstance(value, list):
-        return f"[{', '.join(map(_plain, value))}]"
-    return f"{value:.6g}" if isinstance(value, float) else describe(value).strip("'")
+    return ", ".join(f"{path}={format_value(value)}" for path, value in values)

@@ -1,25 +1,67 @@
-"""Output drawn by Rich: errors on stderr, and displays that are redrawn on a terminal or in a notebook cell."""
+"""Output rendered by Rich: tables, errors on stderr, and output that is redrawn in a notebook cell."""
 
 import io
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.table import Column, Table
 from rich.text import Text
 
-from mxtrain.cli.streams import messages
+from mxtrain.cli.streams import messages, results
 from mxtrain.errors import ConfigError, ConfigProblem, MxtrainError, RunInterrupted, escape_unprintable
 from mxtrain.redaction import redact
 
 
+def plain_table(*columns: Column | str) -> Table:
+    """Create a table without borders."""
+    return Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+
+
+def number_column(header: str) -> Column:
+    """Create a right-aligned column whose cells are not wrapped."""
+    return Column(header, justify="right", no_wrap=True)
+
+
+def facts_table(facts: Mapping[str, str]) -> Table:
+    """Create a table of names and values."""
+    table = Table.grid(Column(style="dim"), Column(overflow="fold"), padding=(0, 2))
+    for name, value in facts.items():
+        table.add_row(name, escape_unprintable(value))
+    return table
+
+
+def shown_path(path: Path) -> str:
+    """Return a path relative to the current folder if it is inside of it."""
+    absolute = path.absolute()
+    return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(path)
+
+
+def table_or_lines(table: Table, lines: Callable[[], Table], *, wrap_cells: bool = True) -> Table:
+    """Return a table if the terminal is wide enough for it, otherwise the result of `lines`.
+
+    Args:
+        table: the table.
+        lines: creates a narrower form of the same data.
+        wrap_cells: True if cells may be wrapped between words.
+    """
+    console = results()
+    unbounded = console.options.update(max_width=sys.maxsize)
+    needed = Measurement.get(console, unbounded, table)
+    return table if (needed.minimum if wrap_cells else needed.maximum) <= console.width else lines()
+
+
 def print_error(error: MxtrainError) -> int:
-    """Tell an error.
+    """Print an error on stderr.
 
     Returns:
-        The exit status that it stands for: 2 for a wrong config, 128 and the signal's number for a run that was told
-        to stop, 1 for all else.
+        The exit status: 2 for an invalid config, 128 plus the signal's number for a run that was interrupted, 1
+        otherwise.
     """
     console = messages()
     if isinstance(error, ConfigError):
@@ -35,7 +77,7 @@ def print_error(error: MxtrainError) -> int:
 
 
 def _styled_problem(problem: ConfigProblem) -> Text:
-    """The problem in bold; below it the line in plain, and the caret in red."""
+    """Style a problem: the message in bold, the line below it in plain, the caret in red."""
     head, *excerpt = problem.explain().split("\n")
     text = Text(head, style="bold")
     for line, style in zip(excerpt, ("not bold", "not bold red"), strict=False):
@@ -51,7 +93,7 @@ def is_notebook() -> bool:
 
 
 class NotebookOutput:
-    """One output of a cell, replaced as a whole whenever it is shown again.
+    """One output of a notebook cell, replaced as a whole each time it is shown.
 
     Args:
         width: in characters.
@@ -63,7 +105,7 @@ class NotebookOutput:
         self._shown = ""
 
     def show(self, *parts: RenderableType) -> None:
-        """Show these parts, one below the other."""
+        """Show some parts, one below the other."""
         text = self._text(parts)
         if text == self._shown:
             return
@@ -90,7 +132,7 @@ MARGIN_COLUMNS = 3
 
 @dataclass(frozen=True, slots=True)
 class RightMargin:
-    """Leaves columns free at the right: there a terminal writes ^C, and breaks no line that has to be wiped out."""
+    """Keeps columns at the right free, so that the ^C that a terminal writes does not wrap a line to be erased."""
 
     drawn: RenderableType
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from mxtrain.cli import streams
-from mxtrain.cli.rich_output import MARGIN_COLUMNS, NotebookOutput, RightMargin
+from mxtrain.cli.rich_output import MARGIN_COLUMNS, NotebookOutput, RightMargin, facts_table, plain_table, shown_path
 from mxtrain.cli.streams import messages
 from mxtrain.config import RunConfig
 from mxtrain.errors import escape_unprintable
@@ -30,16 +30,16 @@ from mxtrain.training.history import (
     stopped_early,
 )
 
-SECONDS_BETWEEN_DRAWINGS = 0.1
+REFRESH_SECONDS = 0.1
 LINES = 100
-"""The most epochs that get a line; in a longer run, every k-th epoch does."""
+"""Maximum number of epochs that get a line; in a longer run, every k-th epoch does."""
 NOTEBOOK_WIDTH = 110
 _HIDDEN_FIELDS = ("epoch", "iteration", "diagnostics")
 
 
 @contextmanager
-def watching(quiet: bool) -> Iterator[Sequence[Callback]]:
-    """What watches a run, for as long as the run goes on."""
+def show_progress(quiet: bool) -> Iterator[Sequence[Callback]]:
+    """Show the progress of a run on stderr: a bar on a terminal, lines elsewhere."""
     console = messages()
     if quiet:
         yield ()
@@ -51,8 +51,8 @@ def watching(quiet: bool) -> Iterator[Sequence[Callback]]:
 
 
 @contextmanager
-def watching_in_notebook() -> Iterator[Sequence[Callback]]:
-    """Show the bar and the lines as the output of a notebook's cell."""
+def show_progress_in_notebook() -> Iterator[Sequence[Callback]]:
+    """Show the progress of a run as the output of a notebook cell."""
     console = Console(file=io.StringIO(), width=NOTEBOOK_WIDTH, color_system=None, force_jupyter=False)
     progress = _NotebookProgress(*_columns(console.width), console=console, auto_refresh=False)
     try:
@@ -62,12 +62,12 @@ def watching_in_notebook() -> Iterator[Sequence[Callback]]:
 
 
 def _progress(console: Console) -> Progress:
-    """A bar that is drawn when it is told to, by no thread of its own, and that leaves nothing behind."""
+    """Create a bar that is drawn on request, without a thread, and erased at the end."""
     return _Line(*_columns(console.width), console=console, auto_refresh=False, transient=True, redirect_stdout=False)
 
 
 def _columns(width: int) -> list[ProgressColumn]:
-    """What a terminal has room for: below 80 columns neither bar nor batch, below 60 no validation."""
+    """Return the columns that fit a width: below 80 neither bar nor batch, below 60 no validation."""
     epoch, loss = (TextColumn(f"{{task.fields[{name}]}}", markup=False) for name in ("epoch", "loss"))
     batch, validation = (
         TextColumn(f"{{task.fields[{name}]}}", style="dim", markup=False) for name in ("batch", "validation")
@@ -94,7 +94,7 @@ class _Line(Progress):
 
 
 class _NotebookProgress(Progress):
-    """A progress bar that is drawn, below the lines so far, as one output of a notebook's cell."""
+    """A progress bar below the lines so far, as one output of a notebook cell."""
 
     def __init__(self, *columns: ProgressColumn, **options: Any) -> None:
         super().__init__(*columns, **options)
@@ -109,19 +109,19 @@ class _NotebookProgress(Progress):
         self._output.show(*map(Text, self._lines), *([self.get_renderable()] if is_drawn else []))
 
     def close(self) -> None:
-        """Draw the lines without the bar."""
+        """Show the lines without the bar."""
         self._output.show(*map(Text, self._lines))
 
 
 class Bar(Callback):
-    """Draws epoch, batch and loss ten times a second; for all other batches it only looks at the clock.
+    """Shows epoch, batch and loss ten times a second; for all other batches it only reads the clock.
 
     A line for each epoch stays above the bar; in runs of more than `LINES` epochs, for the first, the last and every
     k-th.
 
     Args:
         progress: the bar.
-        write_line: writes a line above it; left out, on the console of the bar.
+        write_line: writes a line above it; None writes to the console of the bar.
     """
 
     def __init__(self, progress: Progress, write_line: Callable[[str], object] | None = None) -> None:
@@ -148,7 +148,7 @@ class Bar(Callback):
     def on_batch(self, state: OptimizationState, loss: Any) -> None:
         now = time.monotonic()
         if now >= self.due:
-            self.due = now + SECONDS_BETWEEN_DRAWINGS
+            self.due = now + REFRESH_SECONDS
             self._draw(state, loss)
 
     def on_epoch(self, state: OptimizationState, row: Row) -> None:
@@ -250,32 +250,32 @@ def _format(name: str, value: float | None) -> str:
 
 
 class Summary(Callback):
-    """Remembers of a run what its result does not hold: its config, its size and its time."""
+    """Collects the data of a run that its result does not hold: config, number of parameters and time."""
 
     config: RunConfig
 
     def __init__(self) -> None:
         self.parameters = 0
-        self.begun = 0
+        self.first_epoch = 0
         self.seconds = 0.0
 
     def on_start(self, info: RunInfo) -> None:
         self.config = info.config
         self.parameters = info.parameters
-        self.begun = info.epochs
+        self.first_epoch = info.epochs
 
     def on_end(self, seconds: float) -> None:
         self.seconds = seconds
 
     def write_json(self, result: TrainedRun) -> None:
-        """One object on stdout."""
+        """Write one JSON object to stdout."""
         streams.write_json(
             {
                 "run_dir": str(result.run_dir),
                 "epochs": result.state.curr_epoch,
                 "iterations": result.state.curr_iter,
                 "state": asdict(result.state),
-                "metrics": self._of_the_model(result),
+                "metrics": self._model_metrics(result),
                 "best": best_epoch(self.config, result.history),
                 "best_metric": monitored_metric(self.config, result.history),
                 "stopped_early": stopped_early(self.config, result.history),
@@ -285,33 +285,28 @@ class Summary(Callback):
         )
 
     def print_table(self, result: TrainedRun) -> None:
-        """The metrics of the epoch that the model is from, then what the run came to."""
-        facts = Table.grid(padding=(0, 2))
-        facts.add_column(style="dim")
-        facts.add_column(overflow="fold")
-        for name, fact in self._facts(result).items():
-            facts.add_row(name, escape_unprintable(fact))
-        streams.print_results(_metrics(self._of_the_model(result)), "", facts)
+        """Print the metrics of the model's epoch and a summary of the run."""
+        table = _metrics_table(self._model_metrics(result))
+        streams.print_results(table, "", facts_table(self._facts(result)))
 
-    def _of_the_model(self, result: TrainedRun) -> Row:
+    def _model_metrics(self, result: TrainedRun) -> Row:
         return result.history[final_epoch(self.config, result.history) - 1]
 
     def _facts(self, result: TrainedRun) -> dict[str, str]:
         row, metric = best_epoch(self.config, result.history), monitored_metric(self.config, result.history)
         work = f"{format_count(result.state.curr_epoch, 'epoch')}, {format_count(result.state.curr_iter, 'iteration')}"
+        start = f"since epoch {self.first_epoch}, of" if self.first_epoch else "for"
         return {
-            **self._ending(result),
+            **self._early_end(result),
             **({"best": _format_best(row, metric)} if row and metric else {}),
-            "time": " ".join(
-                (format_duration(self.seconds), f"since epoch {self.begun}, of" if self.begun else "for", work)
-            ),
-            **_health(self._of_the_model(result), result.history),
+            "time": f"{format_duration(self.seconds)} {start} {work}",
+            **_diagnostics(self._model_metrics(result), result.history),
             "parameters": f"{self.parameters:,}",
-            "run": str(result.run_dir),
+            "run": shown_path(result.run_dir),
         }
 
-    def _ending(self, result: TrainedRun) -> dict[str, str]:
-        """Where the run ended and what its model is, unless that is the last epoch of all, as ever."""
+    def _early_end(self, result: TrainedRun) -> dict[str, str]:
+        """Describe the end of a run whose model is not that of the last planned epoch."""
         history = result.history
         epochs, epoch, early = len(history), final_epoch(self.config, history), stopped_early(self.config, history)
         if not early and epoch == epochs:
@@ -320,35 +315,33 @@ class Summary(Callback):
         return {"ended": f"{where}; the model is that of epoch {epoch}"}
 
 
-def _health(row: Row, history: list[Row]) -> dict[str, str]:
-    """What the diagnostics say of an epoch's gradients, and of batches that were left out in the whole run."""
+def _diagnostics(row: Row, history: list[Row]) -> dict[str, str]:
+    """Describe the gradients of an epoch, and the batches that the whole run skipped."""
     found = row.get("diagnostics")
     if found is None:
         return {}
-    left_out = sum(row["diagnostics"].get("skipped", 0) for row in history)
+    skipped = sum(row["diagnostics"].get("skipped", 0) for row in history)
     return {
         "gradient": f"norm {format_number(found['grad_norm'])}, at most {format_number(found['grad_norm_max'])}",
-        **({"left out": f"{format_count(left_out, 'batch', 'batches')} that were not finite"} if left_out else {}),
+        **({"skipped": f"{format_count(skipped, 'batch', 'batches')} with NaN or infinity"} if skipped else {}),
     }
 
 
 def _format_best(row: Row, metric: str) -> str:
-    """The best epoch, its validation metrics, and the metric that it is the best by."""
+    """Describe the best epoch: its validation metrics, and the metric that it is best by."""
     names = [name for name in row if name.startswith("val_") and row[name] is not None]
     values = ", ".join(f"{name} {format_number(row[name])}" for name in dict.fromkeys([*names, metric]))
     extreme = "highest" if is_better(metric, 1.0, than=0.0) else "lowest"
     return f"epoch {row['epoch']}: {values} ({extreme} {metric})"
 
 
-def _metrics(row: Row) -> Table:
-    """Training and validation side by side."""
-    validated = "val_loss" in row
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(f"epoch {row['epoch']}", style="dim")
-    for part in ("training", "validation")[: 1 + validated]:
-        table.add_column(part, justify="right")
+def _metrics_table(row: Row) -> Table:
+    """Create a table of training and validation metrics side by side."""
+    has_validation = "val_loss" in row
+    parts = ("training", "validation") if has_validation else ("training",)
+    table = plain_table(Column(f"epoch {row['epoch']}", style="dim"), *(Column(it, justify="right") for it in parts))
     for name in row:
         if name not in NOT_METRICS and not name.startswith("val_"):
-            values = [row[name], row[f"val_{name}"]] if validated else [row[name]]
+            values = [row[name], row[f"val_{name}"]] if has_validation else [row[name]]
             table.add_row(name, *map(format_number, values))
     return table

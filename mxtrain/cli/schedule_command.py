@@ -10,7 +10,7 @@ from mxtrain.cli.streams import messages
 from mxtrain.errors import MxtrainError, escape_unprintable
 
 if TYPE_CHECKING:
-    from mxtrain.cli.schedule_plot import Course
+    from mxtrain.cli.schedule_plot import ScheduleCurves
 
 
 def draw(
@@ -22,46 +22,45 @@ def draw(
             "--output",
             "-o",
             metavar="PNG",
-            help="Where to write the picture; left out, NAME-schedule.png.",
+            help="The picture; default: NAME-schedule.png.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Draw η and μ over a run.
+    """Plot the learning rate η and the momentum μ of a run.
 
-    The learning rate and the momentum at each iteration, in the terminal (needs plotext) and as PNG (needs
-    matplotlib). Nothing is trained.
+    Draws both over the iterations, in the terminal (needs plotext) and as a PNG (needs matplotlib). Nothing is trained.
     """
-    from mxtrain.cli.schedule_plot import course
+    from mxtrain.cli.schedule_plot import schedule_curves
     from mxtrain.config import read_run
 
     run = read_run(file, sets or (), in_memory=False)
-    drawn = course(run)
-    missing = _print(drawn)
-    cannot_write = _write(drawn, output or Path(f"{run.name}-schedule.png"))
-    if cannot_write and (missing or output is not None):
-        raise MxtrainError(cannot_write)
-    if lacking := missing or cannot_write:
-        messages().print(lacking, soft_wrap=True)
+    schedules = schedule_curves(run)
+    missing = _print(schedules)
+    not_written = _write(schedules, output or Path(f"{run.name}-schedule.png"))
+    if not_written and (missing or output is not None):
+        raise MxtrainError(not_written)
+    if problem := missing or not_written:
+        messages().print(problem, soft_wrap=True)
 
 
-def _print(course: "Course") -> str | None:
-    """Draw in the terminal; what is missing where that cannot be done."""
+def _print(schedules: "ScheduleCurves") -> str | None:
+    """Plot in the terminal; return an error message if a package is missing."""
     try:
         from mxtrain.cli.schedule_plot import print_schedule_plot
 
-        print_schedule_plot(course)
+        print_schedule_plot(schedules)
     except ModuleNotFoundError as error:
-        return _remedy("nothing is drawn here", error)
+        return _remedy("no plot in the terminal", error)
     return None
 
 
-def _write(course: "Course", path: Path) -> str | None:
-    """Write the picture, and say so; what is missing where that cannot be done."""
+def _write(schedules: "ScheduleCurves", path: Path) -> str | None:
+    """Write the picture; return an error message if a package is missing."""
     try:
         from mxtrain.cli.schedule_plot import write_schedule_png
 
-        write_schedule_png(course, path)
+        write_schedule_png(schedules, path)
     except ModuleNotFoundError as error:
         return _remedy("no picture is written", error)
     messages().print(escape_unprintable(f"written to {path}"), soft_wrap=True)

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 POINTS = 2000
-"""Points of a curve; more would not be seen."""
+"""Maximum number of points of a curve; more cannot be seen."""
 LARGEST, SMALLEST = 1e300, 1e-300
-"""What is larger is drawn as this, what is smaller as 0: an axis needs room for its margin and its steps."""
+"""Larger values are clipped, smaller ones are drawn as 0, so that margins and ticks of the axis are finite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One value over the run.
+    """A schedule over a run.
 
     Attributes:
-        letter, meaning: what it is called, `η` and `learning rate`.
-        values: one for each time of the course.
+        letter, meaning: symbol and name, such as `η` and `learning rate`.
+        values: one value for each time.
     """
 
     letter: str
@@ -37,14 +37,14 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """What the schedules of a run come to.
+class ScheduleCurves:
+    """The learning rate and the momentum of a run.
 
     Attributes:
-        title: of which run this is.
-        batches: iterations in an epoch.
+        title: name and length of the run.
+        batches: iterations per epoch.
         times: in epochs, from 0 to the end of the last.
-        curves: η, and μ where the rule has it.
+        curves: η, and μ if the rule has it.
     """
 
     title: str
@@ -54,7 +54,7 @@ class Course:
 
 
 def bounds(values: list[float]) -> tuple[float, float]:
-    """Between which values to draw: from 0, unless all lie in the upper half of what that would show.
+    """Return the limits of an axis: from 0, unless all values are in the upper half of that range.
 
     >>> bounds([0.5, 1.0]), bounds([0.0, 0.0])
     ((0.0, 1.05), (0.0, 1.0))
@@ -66,8 +66,8 @@ def bounds(values: list[float]) -> tuple[float, float]:
     return (0.0, high * 1.05) if low <= 0.5 * high or low == high else (low - margin, high + margin)
 
 
-def course(run: RunConfig) -> Course:
-    """The course of a run's η and μ. The data are read, because their number says how long an epoch is.
+def schedule_curves(run: RunConfig) -> ScheduleCurves:
+    """Compute η and μ at each iteration of a run. Reads the data, because their number determines the epoch length.
 
     Raises:
         DataError: the data cannot be read.
@@ -81,14 +81,14 @@ def course(run: RunConfig) -> Course:
     if momenta:
         curves.append(Curve("μ", "momentum", momenta))
     for curve in curves:
-        curve.values.append(curve.values[-1])  # what holds in the last iteration holds to its end
+        curve.values.append(curve.values[-1])  # the last value holds to the end of the last iteration
     times = [(each - 1) / batches for each in iterations]
     title = f"{run.name}: {format_count(epochs, 'epoch')} of {format_count(batches, 'iteration')}"
-    return Course(title, batches, [*times, float(epochs)], curves)
+    return ScheduleCurves(title, batches, [*times, float(epochs)], curves)
 
 
 def _sample_iterations(iterations: int) -> list[int]:
-    """All iterations, or of many an even choice with the first and the last."""
+    """Return all iterations, or an even selection of many with the first and the last."""
     if iterations <= POINTS:
         return list(range(1, iterations + 1))
     return [1 + point * (iterations - 1) // (POINTS - 1) for point in range(POINTS)]
@@ -99,22 +99,22 @@ def _learning_rate(rule: Rule, iteration: int, batches: int) -> float:
     return min(η, LARGEST) if η >= SMALLEST else 0.0
 
 
-WIDEST = 100
-PIPED = 80
+MAX_WIDTH = 100
+PIPED_WIDTH = 80
 HEIGHT = 14
-"""Lines of one panel."""
+"""Height of one panel in lines."""
 _TERMINAL_COLORS = {"η": "cyan", "μ": "orange"}
 _ASCII_CHARACTERS = str.maketrans({**dict.fromkeys("┌┐└┘┬┴┤├", "+"), "─": "-", "│": "|", "η": "eta", "μ": "mu"})
 
 
-def print_schedule_plot(course: Course) -> None:
-    """Print one panel for each curve, as wide as the terminal; on none, in a fixed width and without colours."""
+def print_schedule_plot(schedules: ScheduleCurves) -> None:
+    """Print one panel for each curve, as wide as the terminal; elsewhere in a fixed width and without colors."""
     import plotext
 
     console = results()
-    width = min(console.width, WIDEST) if console.is_terminal else PIPED
-    panels = [_draw_panel(course, curve, width) for curve in course.curves]
-    text = "\n".join([course.title.center(width), *panels])
+    width = min(console.width, MAX_WIDTH) if console.is_terminal else PIPED_WIDTH
+    panels = [_draw_panel(schedules, curve, width) for curve in schedules.curves]
+    text = "\n".join([schedules.title.center(width), *panels])
     if not console.is_terminal or console.no_color:
         text = str(plotext.uncolorize(text))
     if not supports_unicode():
@@ -122,7 +122,7 @@ def print_schedule_plot(course: Course) -> None:
     console.file.write("".join(f"{line.rstrip()}\n" for line in text.splitlines()))
 
 
-def _draw_panel(course: Course, curve: Curve, width: int) -> str:
+def _draw_panel(schedules: ScheduleCurves, curve: Curve, width: int) -> str:
     import plotext
 
     low, high = bounds(curve.values)
@@ -131,17 +131,17 @@ def _draw_panel(course: Course, curve: Curve, width: int) -> str:
     plotext.plotsize(width, HEIGHT)
     plotext.title(f"{curve.meaning} {curve.letter}")
     marker = "braille" if supports_unicode() else "*"
-    plotext.plot(course.times, curve.values, marker=marker, color=_TERMINAL_COLORS[curve.letter])
+    plotext.plot(schedules.times, curve.values, marker=marker, color=_TERMINAL_COLORS[curve.letter])
     plotext.ylim(low, high)
-    plotext.xlim(0, course.times[-1])
+    plotext.xlim(0, schedules.times[-1])
     plotext.yticks(*_ticks(low, high, 5))
-    plotext.xticks(*_ticks(0, course.times[-1], 10))
+    plotext.xticks(*_ticks(0, schedules.times[-1], 10))
     plotext.xlabel("epoch")
     return str(plotext.build())
 
 
 def _ticks(low: float, high: float, count: int) -> tuple[list[float], list[str]]:
-    """Round numbers to mark an axis with, in about `count` steps, and how they are written.
+    """Return about `count` round ticks between two values, and their labels.
 
     >>> _ticks(0, 1.05, 5)[1], _ticks(0.447, 0.903, 5)[1]
     (['0', '0.25', '0.5', '0.75', '1'], ['0.5', '0.6', '0.7', '0.8', '0.9'])
@@ -157,20 +157,20 @@ _INK = "#333333"
 _PNG_COLORS = {"η": "#1f6f8b", "μ": "#b5482a"}
 
 
-def write_schedule_png(course: Course, path: Path) -> None:
-    """Write the picture, one panel for each curve; epochs count below, iterations above."""
+def write_schedule_png(schedules: ScheduleCurves, path: Path) -> None:
+    """Write a PNG with one panel for each curve, epochs below and iterations above."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    count = len(course.curves)
+    count = len(schedules.curves)
     figure = Figure(figsize=(8, 1.2 + 2.6 * count), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(course.title, color=_INK)
+    figure.suptitle(schedules.title, color=_INK)
     panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
-    for panel, curve in zip(panels, course.curves, strict=True):
-        _draw(panel, course, curve)
+    for panel, curve in zip(panels, schedules.curves, strict=True):
+        _draw(panel, schedules, curve)
     panels[-1].set_xlabel("epoch", color=_INK)
-    batches = course.batches
+    batches = schedules.batches
     above = panels[0].secondary_xaxis("top", functions=(lambda x: x * batches, lambda x: x / batches))
     above.set_xlabel("iteration", color=_INK)
     _style_axes(above)
@@ -179,15 +179,15 @@ def write_schedule_png(course: Course, path: Path) -> None:
     write_output(path, content.getvalue())
 
 
-def _draw(panel: "Axes", course: Course, curve: Curve) -> None:
+def _draw(panel: "Axes", schedules: ScheduleCurves, curve: Curve) -> None:
     from matplotlib.ticker import MaxNLocator
 
     # A value holds from the beginning of an iteration to its end.
-    panel.plot(course.times, curve.values, color=_PNG_COLORS[curve.letter], linewidth=1.8, drawstyle="steps-post")
-    panel.set_xlim(0, course.times[-1])
+    panel.plot(schedules.times, curve.values, color=_PNG_COLORS[curve.letter], linewidth=1.8, drawstyle="steps-post")
+    panel.set_xlim(0, schedules.times[-1])
     panel.set_ylim(*bounds(curve.values))
     panel.set_ylabel(f"{curve.meaning} {curve.letter}", color=_INK)
-    panel.xaxis.set_major_locator(MaxNLocator(10, integer=course.times[-1] >= 2))
+    panel.xaxis.set_major_locator(MaxNLocator(10, integer=schedules.times[-1] >= 2))
     panel.grid(color="#dddddd", linewidth=0.6)
     panel.spines[["top", "right"]].set_visible(False)
     _style_axes(panel)

@@ -15,29 +15,29 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 PIPED_WIDTH = 160
-"""Columns that a table may take where nobody's screen bounds it."""
+"""Width of tables that are not printed on a terminal."""
 
 
 def make_streams_safe() -> None:
-    """Make every text printable: what an encoding lacks, such as η in ASCII, becomes an escape."""
+    """Print characters that an encoding lacks, such as η in ASCII, as escapes."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # mxtrain was started with it closed
+        if getattr(sys, name) is None:  # it was closed when mxtrain started
             setattr(sys, name, io.StringIO())
         if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def discard_stdout() -> None:
-    """Write to stdout no more, not even what is left in its buffer when the interpreter ends."""
+    """Discard all further output to stdout, also that in its buffer when the interpreter exits."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class ErrorTolerantStream:
-    """A stream for what nobody need read: where it can no longer be written to, the text is dropped, and nothing ends.
+    """A stream that drops text if it cannot be written, so that the program continues.
 
     Args:
-        stream: where the text goes.
+        stream: the stream to write to.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -57,7 +57,7 @@ class ErrorTolerantStream:
             self._abandon()
 
     def _abandon(self) -> None:
-        """Empty what is left in its buffer into nothing, or it would fail once more when the interpreter ends."""
+        """Discard the buffer, which would fail again when the interpreter exits."""
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
@@ -66,17 +66,17 @@ class ErrorTolerantStream:
 
 
 def supports_unicode() -> bool:
-    """Whether stdout can show Greek letters and box-drawing characters."""
+    """Return whether stdout can show Greek letters and box-drawing characters."""
     return (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
 
 
 def results() -> "Console":
-    """Where results go."""
+    """Return the console of stdout, for results."""
     return _console(sys.stdout)
 
 
 def print_results(*parts: "RenderableType") -> None:
-    """Print results one below the other, without the blanks that tables put at the ends of lines."""
+    """Print results one below the other, without the spaces of tables at the ends of lines."""
     console = results()
     with console.capture() as capture:
         for part in parts:
@@ -85,12 +85,12 @@ def print_results(*parts: "RenderableType") -> None:
 
 
 def messages() -> "Console":
-    """Where messages go; a disk that is full, or a reader that is gone, is no reason to end a run."""
+    """Return the console of stderr, for messages; a full disk or a closed pipe does not end a run."""
     return _console(ErrorTolerantStream(sys.stderr))
 
 
 def print_plain_error(message: str) -> None:
-    """Write a line to stderr, without a look at its style."""
+    """Write a line to stderr without Rich."""
     stream = ErrorTolerantStream(sys.stderr)
     stream.write(f"{escape_unprintable(message)}\n")
     stream.flush()

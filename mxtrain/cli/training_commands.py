@@ -20,22 +20,15 @@ from mxtrain.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from mxtrain.sweeps import SweepResult, Watch
-    from mxtrain.training import StopRequest
-
-if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mxtrain.training.model_factory import ModelFactory
-
-if TYPE_CHECKING:
+    from mxtrain.sweeps import SweepResult, Watch
     from mxtrain.training import Callback, StopRequest, TrainedRun
+    from mxtrain.training.model_factory import ModelFactory
 
 
 class EngineName(StrEnum):
-    """What trains the trials."""
+    """Engines that train trials."""
 
     local = "local"
     dask = "dask"
@@ -44,21 +37,24 @@ class EngineName(StrEnum):
 WorkersOption = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="N", help="Trials side by side; left out, as the file says, or one a core.", show_default=False
+        min=1,
+        metavar="N",
+        help="Trials to train in parallel; default: sweep.workers, or one per core.",
+        show_default=False,
     ),
 ]
 EngineOption = Annotated[
-    EngineName, typer.Option(help="`local`: processes on this machine; `dask`: the workers of a Dask cluster.")
+    EngineName, typer.Option(help="`local`: processes on this machine; `dask`: workers of a Dask cluster.")
 ]
 SchedulerOption = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="Of Dask's scheduler; left out, a cluster on this machine is begun.",
+        help="Address of the Dask scheduler; default: start a cluster on this machine.",
         show_default=False,
     ),
 ]
-RetryFailedOption = Annotated[bool, typer.Option("--retry-failed", help="Try trials again that failed before.")]
+RetryFailedOption = Annotated[bool, typer.Option("--retry-failed", help="Repeat failed trials.")]
 
 
 def search(
@@ -66,7 +62,7 @@ def search(
         str,
         typer.Argument(
             metavar="FILE",
-            help="A run file with a section `sweep`.",
+            help="A run file with a `sweep` section.",
             show_default=False,
             autocompletion=complete_config,
         ),
@@ -75,7 +71,7 @@ def search(
     run_dir: Annotated[
         str | None,
         typer.Option(
-            "--run-dir", metavar="FOLDER", help="The sweep's folder; left out, sweeps/NAME.", show_default=False
+            "--run-dir", metavar="FOLDER", help="The folder of the sweep; default: sweeps/NAME.", show_default=False
         ),
     ] = None,
     workers: WorkersOption = None,
@@ -83,17 +79,17 @@ def search(
     scheduler: SchedulerOption = None,
     retry_failed: RetryFailedOption = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, print the plan, and train nothing.")
+        bool, typer.Option("--dry-run", help="Check everything and print the plan; train nothing.")
     ] = False,
-    status: Annotated[bool, typer.Option("--status", help="Print how the sweep stands, and train nothing.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Print the state of the sweep; train nothing.")] = False,
     plugin: Plugin = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Search over any value of a run file.
+    """Search for the best values of a run file.
 
-    Run the same command again to continue, however it ended: no trial is lost, and none that has ended is repeated.
-    Ctrl-C or SIGTERM lets the current steps end, saves their runs, and leaves; a second one leaves at once.
+    Run the same command again to continue: no trial is lost, and none that has ended is repeated. Ctrl-C or SIGTERM
+    finishes the current steps, saves their runs and exits; a second one exits at once.
     """
     from mxtrain.cli import sweep_output
     from mxtrain.sweeps import plan_sweep, read_sweep_status, sweep
@@ -123,14 +119,14 @@ def search(
 
 
 def search_and_print(searching: "Callable[[StopRequest, Watch], SweepResult]", quiet: bool, as_json: bool) -> None:
-    """Search while it is watched and can be stopped, and print what it came to."""
+    """Run a search with progress and graceful stop, and print its result."""
     import time
 
-    from mxtrain.cli.sweep_output import print_result, watching
+    from mxtrain.cli.sweep_output import print_result, show_progress
     from mxtrain.training import graceful_stop
 
     begin = time.perf_counter()
-    with graceful_stop() as stop, watching(quiet) as watch:
+    with graceful_stop() as stop, show_progress(quiet) as watch:
         result = searching(stop, watch)
     if not quiet or as_json:
         print_result(result, time.perf_counter() - begin, as_json)
@@ -139,7 +135,7 @@ def search_and_print(searching: "Callable[[StopRequest, Watch], SweepResult]", q
 
 
 def plugin_import_path(plugin: str | None) -> str | None:
-    """Where workers find the factory of a plugin, which is tried here first."""
+    """Return the import path of the factory of a plugin, which is imported here first."""
     from mxtrain.cli.options import FACTORY, load_plugin
 
     load_plugin(plugin)
@@ -154,14 +150,14 @@ def resume_run(
             "--set",
             metavar="PATH=VALUE",
             callback=mark_overrides,
-            help="Change one value for the epochs to come, such as fit.epochs=40; may be repeated.",
+            help="Change a value for the remaining epochs, such as fit.epochs=40; may be repeated.",
             show_default=False,
         ),
     ] = None,
     verify: Annotated[
         bool,
         typer.Option(
-            "--verify", help="Train nothing new: replay from the last checkpoint but one, and compare every byte."
+            "--verify", help="Train nothing new: replay from the second newest checkpoint and compare every byte."
         ),
     ] = False,
     plugin: Plugin = None,
@@ -172,11 +168,11 @@ def resume_run(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Continue a run or a sweep where it stopped.
+    """Continue a run or a sweep.
 
-    A run continues from its newest checkpoint; the options of `mxtrain sweep` are for a sweep. The result is that of
-    one that never stopped, to the byte. `--set fit.epochs=40` trains for longer; settings that affect completed epochs
-    cannot change.
+    A run continues from its newest checkpoint, and its result is equal to the byte to that of a run without a stop.
+    `--set fit.epochs=40` trains for longer; settings that affect completed epochs cannot change. --workers, --engine,
+    --scheduler and --retry-failed are for sweeps.
     """
     from mxtrain.cli.options import load_plugin
     from mxtrain.sweeps import SweepFolder, resume_sweep
@@ -184,7 +180,7 @@ def resume_run(
 
     if SweepFolder.holds_sweep(Path(run)):
         if verify:
-            raise typer.BadParameter("replays one run; name the folder of a trial", param_hint="--verify")
+            raise typer.BadParameter("applies to one run; name the folder of a trial", param_hint="--verify")
         search_and_print(
             lambda stop, watch: resume_sweep(
                 run,
@@ -204,7 +200,7 @@ def resume_run(
     model = load_plugin(plugin)
     if verify:
         if sets:
-            raise typer.BadParameter("a replay changes nothing; leave it out", param_hint="--set")
+            raise typer.BadParameter("cannot be used with --verify; leave it out", param_hint="--set")
         _replay(run, model, quiet, as_json)
     else:
         train_and_print(
@@ -230,11 +226,11 @@ def _replay(run: str, model: "ModelFactory | None", quiet: bool, as_json: bool) 
         causes = {"changes": found.changes} if found.differences else {}
         write_json({"run_dir": run, "exact": not found.differences, "differences": found.differences, **causes})
     elif found.differences:
-        _print_list(f"{escape_unprintable(run)} does not replay to the byte; what differs:", found.differences)
+        _print_list(f"{escape_unprintable(run)} does not replay to the byte; differences:", found.differences)
         if found.changes:
-            _print_list("the likely cause is what is not as it was when the run was trained:", found.changes)
+            _print_list("likely causes, changed since the run was trained:", found.changes)
         else:
-            typer.echo("data, versions, machine and backend are as they were when the run was trained")
+            typer.echo("data, versions, machine and backend are the same as in training")
     elif not quiet:
         typer.echo(f"{escape_unprintable(run)} replays to the byte")
     raise typer.Exit(1 if found.differences else 0)
@@ -256,7 +252,7 @@ def train(
         typer.Option(
             "--run-dir",
             metavar="FOLDER",
-            help="The run's folder, new or empty; left out, runs/NAME-1, runs/NAME-2 and so on.",
+            help="The folder of the run, new or empty; default: runs/NAME-1, runs/NAME-2 and so on.",
             show_default=False,
         ),
     ] = None,
@@ -264,9 +260,9 @@ def train(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a model as a run file says.
+    """Train a model from a run file.
 
-    Ctrl-C or SIGTERM ends the step, saves the run, and leaves; a second one leaves at once.
+    Ctrl-C or SIGTERM finishes the step, saves the run and exits; a second one exits at once.
     """
     from mxtrain.cli.options import load_plugin
     from mxtrain.training import fit
@@ -284,13 +280,13 @@ def train(
 def train_and_print(
     training: "Callable[[Sequence[Callback], StopRequest], TrainedRun]", quiet: bool, as_json: bool
 ) -> None:
-    """Train while it is watched and can be stopped, and print what it came to."""
-    from mxtrain.cli.run_output import Summary, watching
+    """Train with progress and graceful stop, and print the result."""
+    from mxtrain.cli.run_output import Summary, show_progress
     from mxtrain.training import graceful_stop
 
     summary = Summary()
-    with graceful_stop() as stop, watching(quiet) as watchers, warnings.catch_warnings():
-        # A run that diverges ends in one error; NumPy's warnings on its way there would only hide it.
+    with graceful_stop() as stop, show_progress(quiet) as watchers, warnings.catch_warnings():
+        # A run that diverges ends in one error, which NumPy's warnings would hide.
         warnings.simplefilter("ignore", RuntimeWarning)
         result = training([*watchers, summary], stop)
     if as_json:

@@ -3,10 +3,7 @@
 Optuna's own history, front and parallel coordinates lack pruned trials, spreads over seeds and a marked best trial."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from math import log10
 from statistics import median
-from typing import Any
 
 import plotly.graph_objects as go
 from optuna.visualization import plot_param_importances, plot_rank
@@ -28,13 +25,11 @@ from mxtrain.reports.charts import (
     dots,
     line,
     literal,
-    shortened,
     thinned,
 )
 from mxtrain.reports.sweep_data import (
     MIN_TRIALS,
     Dimension,
-    Scale,
     SweepData,
     format_value,
     importance_evaluator,
@@ -50,10 +45,6 @@ _MAX_POINTS = 40_000
 """Points of all learning curves together; more would make the page slow."""
 _OUTLIER_DISTANCE = 20.0
 """Distance from the median, as a multiple of that of the best value, from which values are outside the initial view."""
-_MAX_AXIS_LABELS = 12
-"""Categories up to which each has a label on an axis of the parallel coordinates."""
-_NOT_USED_HEIGHT = 0.12
-"""Height of an axis of the parallel coordinates below which trials without the value pass."""
 
 
 def history_charts(sweep: SweepData) -> list[Chart]:
@@ -136,54 +127,6 @@ def rank_chart(sweep: SweepData, importance: Mapping[str, float]) -> Chart | Non
     return Chart("rank", title, figure, caption)
 
 
-def parallel_chart(sweep: SweepData) -> Chart | None:
-    """Plot the trials as lines over parallel axes; None if there is nothing to compare."""
-    trials = [it for it in sweep.in_state("complete", "pruned") if it.values]
-    dimensions = [it for it in sweep.dimensions if it.varies]
-    if len(trials) < 2 or not dimensions:
-        return None
-    objectives = [
-        _objective_dimension(it, {trial.number: value_of(trial, index) for trial in trials})
-        for index, it in enumerate(sweep.objectives)
-    ]
-    numbers = {trial.number for trial in trials}
-    axes = [_parallel_axis(it, numbers) for it in (*dimensions, *(it for it in objectives if it.varies))]
-    ranked = [trial.number for trial in sweep.ranked()]
-    best = {trial.number for trial in sweep.best}
-    quarter = set(ranked[: max(1, len(ranked) // 4)]) - best
-    groups: list[tuple[str, str, dict[str, Any], list[TrialResult]]] = [
-        ("pruned", GREY, {"is_faint": True}, [it for it in trials if it.state == "pruned"]),
-        ("complete", GREEN, {"is_faint": True}, [
-            it for it in trials if it.state == "complete" and it.number not in quarter | best
-        ]),
-        ("best quarter", BLUE, {}, [it for it in trials if it.number in quarter]),
-        (_best_name(sweep), ORANGE, {"width": 5 if len(best) == 1 else 3}, [it for it in trials if it.number in best]),
-    ]  # fmt: skip
-    figure = chart_figure(
-        [_parallel_lines(sweep, axes, name, color, group, style) for name, color, style, group in groups if group],
-        "",
-        "",
-        closest=True,
-        categories=[it.name for it in axes],
-        height=420,
-        shapes=[{"x0": x, "x1": x, "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1.5}} for x in range(len(axes))],
-        annotations=[
-            {"x": x, "y": y, "text": literal(shortened(label, 12)), "showarrow": False, "xanchor": "left", "xshift": 3}
-            for x, it in enumerate(axes)
-            for y, label in it.labels
-        ],
-    )
-    figure.update_xaxes(range=[-0.3, len(axes) - 0.4], showgrid=False, showline=False)
-    figure.update_yaxes(visible=False, range=[-0.06, 1.06])
-    has_unused = any(label == "not used" for it in axes for _, label in it.labels)
-    caption = (
-        "One line for each trial, from left to right. "
-        f"{'A line passes below an axis whose value the trial does not use. ' if has_unused else ''}"
-        f"The best quarter is by {sweep.objectives[0].metric}."
-    )
-    return Chart("parallel", "Searched values and results of the trials", figure, caption, 110 * len(axes))
-
-
 def curve_chart(sweep: SweepData) -> Chart | None:
     """Plot the first objective that is a metric of each epoch over the epochs of all trials."""
     objectives = [
@@ -198,7 +141,7 @@ def curve_chart(sweep: SweepData) -> Chart | None:
         ("failed", RED, True, sweep.in_state("failed")),
         ("complete", BLUE, True, [it for it in sweep.in_state("complete") if it.number not in best]),
         ("in progress", GREEN, True, sweep.in_state("running", "waiting")),
-        (_best_name(sweep), ORANGE, False, [it for it in sweep.trials if it.number in best]),
+        (best_name(sweep), ORANGE, False, [it for it in sweep.trials if it.number in best]),
     ]
     max_points = max(20, _MAX_POINTS // len(sweep.trials))
     curves = [
@@ -224,7 +167,7 @@ def slice_charts(sweep: SweepData) -> list[Chart]:
     groups = [
         ("pruned", GREY, True, [it for it in trials if it.state == "pruned"]),
         ("complete", BLUE, False, [it for it in trials if it.state == "complete" and it.number not in best]),
-        (_best_name(sweep), ORANGE, False, [it for it in trials if it.number in best]),
+        (best_name(sweep), ORANGE, False, [it for it in trials if it.number in best]),
     ]
     charts: list[Chart] = []
     for dimension in sweep.dimensions:
@@ -309,68 +252,6 @@ def _importance_figure(sweep: SweepData, index: int) -> go.Figure:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _ParallelAxis:
-    """An axis of the parallel coordinates: labels by height, and the height of each trial, from 0 to 1."""
-
-    name: str
-    labels: tuple[tuple[float, str], ...]
-    heights: dict[int, float]
-
-
-def _parallel_axis(dimension: Dimension, trials: set[int]) -> _ParallelAxis:
-    """Scale the values of a dimension; trials without a value get the height 0 below the others."""
-    heights, labels = _category_heights(dimension) if dimension.scale == "words" else _numeric_heights(dimension)
-    if unused := trials - heights.keys():
-        scale = 1 - _NOT_USED_HEIGHT
-        heights = {number: _NOT_USED_HEIGHT + scale * height for number, height in heights.items()}
-        labels = ((0.0, "not used"), *((_NOT_USED_HEIGHT + scale * height, label) for height, label in labels))
-        heights |= dict.fromkeys(unused, 0.0)
-    return _ParallelAxis(dimension.name, labels, heights)
-
-
-def _category_heights(dimension: Dimension) -> tuple[dict[int, float], tuple[tuple[float, str], ...]]:
-    words = dimension.words
-    heights = {word: place / max(1, len(words) - 1) for place, word in enumerate(words)}
-    shown = words if len(words) <= _MAX_AXIS_LABELS else (words[0], words[-1])
-    labels = tuple((heights[word], word) for word in shown)
-    return {number: heights[str(word)] for number, word in dimension.values.items()}, labels
-
-
-def _numeric_heights(dimension: Dimension) -> tuple[dict[int, float], tuple[tuple[float, str], ...]]:
-    is_log = dimension.scale == "log"
-    numbers = {number: value for number, value in dimension.values.items() if not isinstance(value, str)}
-    scaled = {number: log10(value) if is_log else value for number, value in numbers.items()}
-    low, high = min(scaled.values()), max(scaled.values())
-    ticks = [low + share * (high - low) for share in (0, 0.25, 0.5, 0.75, 1)]
-    texts = [format_value(float(f"{10**tick if is_log else tick:.3g}")) for tick in ticks]
-    labels = tuple((place / 4, text) for place, text in enumerate(texts))
-    return {number: (value - low) / (high - low) for number, value in scaled.items()}, labels
-
-
-def _objective_dimension(objective: Objective, values: dict[int, float]) -> Dimension:
-    scale: Scale = "log" if is_wide(list(values.values()), objective) else "linear"
-    return Dimension(objective.metric, scale, (), values)
-
-
-def _parallel_lines(
-    sweep: SweepData,
-    axes: Sequence[_ParallelAxis],
-    name: str,
-    color: str,
-    trials: Sequence[TrialResult],
-    style: dict[str, Any],
-) -> go.Scatter:
-    x: list[Point] = []
-    y: list[Point] = []
-    notes: list[str] = []
-    for trial in trials:
-        x += [*range(len(axes)), None]
-        y += [*(axis.heights.get(trial.number) for axis in axes), None]
-        notes += [_describe(sweep, trial)] * (len(axes) + 1)
-    return line(name, x, y, color, notes, **style)
-
-
 def _learning_curves(
     sweep: SweepData, name: str, metric: str, trials: Iterable[TrialResult], color: str, is_faint: bool, max_points: int
 ) -> go.Scatter | None:
@@ -404,7 +285,8 @@ def _slice_points(dimension: Dimension, trials: Sequence[TrialResult]) -> tuple[
     return x, [value_of(trial) for trial in trials]
 
 
-def _best_name(sweep: SweepData) -> str:
+def best_name(sweep: SweepData) -> str:
+    """Return the name of the best trials in legends."""
     return "best" if len(sweep.best) == 1 else "on the front"
 
 
@@ -417,7 +299,7 @@ def _notes(sweep: SweepData, trials: Iterable[TrialResult]) -> list[str]:
     return [
         "\n".join(
             [
-                _describe(sweep, trial),
+                describe_trial(sweep, trial),
                 *(
                     f"{it.name} {format_value(it.values[trial.number])}"
                     for it in sweep.dimensions
@@ -429,7 +311,8 @@ def _notes(sweep: SweepData, trials: Iterable[TrialResult]) -> list[str]:
     ]
 
 
-def _describe(sweep: SweepData, trial: TrialResult) -> str:
+def describe_trial(sweep: SweepData, trial: TrialResult) -> str:
+    """Describe a trial by its number and its values."""
     values = []
     for index, objective in enumerate(sweep.objectives):
         spread = f" ± {format_number(trial.spread[index])}" if trial.spread else ""

@@ -45,6 +45,7 @@ def test_install_writes_into_the_home_folder(started, folder):
         ("mxtrain fit --pl", {"--plugin"}),
         ("mxtrain fit r", {"run.yaml", "runs/"}),
         ("mxtrain evaluate r", {"runs/"}),
+        ("mxtrain show rm", {"rmsprop"}),
         ("mxtrain evaluate runs/ ru", {"run.yaml", "runs/"}),
         ("mxtrain resume runs/", {"runs/a/"}),
     ],

@@ -107,7 +107,7 @@ def test_candidates_take_turns_forwards_and_backwards():
     [
         (("adm",), "there is no rule 'adm'; did you mean adam?"),
         (("sgd", "--size", "0"), "--size"),
-        (("sgd", "--size", "1000000000000000"), "no memory for arrays of 1,000,000,000,000,000 elements"),
+        (("sgd", "--size", "1000000000000000"), "not enough memory for arrays of 1,000,000,000,000,000 elements"),
         (("sgd", "--set", "optimizer.η=1"), "name one with --run"),
         (("--run", "none.yaml"), "none.yaml"),
         (("sgd", "--backend", "auto"), "--backend"),

@@ -100,7 +100,7 @@ def until_worse(**stopping: object) -> list[str]:
 
 
 def shown(out: str, row: dict) -> bool:
-    """Whether the closing table has the figures of an epoch."""
+    """Return whether the final table has the metrics of an epoch."""
     lines = [
         rf"^epoch {row['epoch']} +training +validation$",
         rf"^loss +{format_number(row['loss'])} +{format_number(row['val_loss'])}$",
@@ -269,9 +269,7 @@ def test_data_that_only_python_can_hand_over_are_asked_for_where_the_file_says_s
     (folder / "memory.yaml").write_text(text, encoding="utf-8")
     assert mxtrain("validate", "memory.yaml") == (0, "memory.yaml: ok\n", "")
     assert mxtrain("show", "memory.yaml").status == 0
-    told = (
-        "memory.yaml:1:16: data.source: the data are not in the config; hand them over in Python with data=, or name a"
-    )
+    told = "memory.yaml:1:16: data.source: the data are not in the config; pass them in Python as data=, or name a"
     for command in ("fit", "schedule", "bench --run"):
         status, out, err = mxtrain(*command.split(), "memory.yaml")
         assert (status, out) == (2, "")
@@ -293,7 +291,7 @@ def test_a_run_on_data_that_python_handed_over_can_be_used_and_its_data_are_aske
     for command in ("resume run", "resume run --verify", "evaluate run"):
         status, out, err = mxtrain(*command.split())
         assert (status, out) == (2, "")
-        assert "data.source: the data are not in the config; hand them over in Python with data=" in err
+        assert "data.source: the data are not in the config; pass them in Python as data=" in err
         assert "Traceback" not in err
     for command in ("evaluate run --data new.npz", "predict run new.npz -o out.csv", "runs run", "report run"):
         assert mxtrain(*command.split()).status == 0, command

@@ -82,3 +82,9 @@ def test_runs_of_two_rules_show_what_was_chosen_and_no_defaults_of_either(mxtrai
     shown = [row.partition("optimizer.")[2] for row in rows[1:]]
     adam, sgd = "kind=adam, optimizer.η=0.01", "kind=sgd, optimizer.η=0.02, optimizer.μ=0.9"
     assert shown == [adam, sgd, adam]
+
+
+def test_the_folder_of_runs_is_no_url(mxtrain):
+    status, out, err = mxtrain("runs", "https://example.org/runs")
+    assert (status, out) == (2, "")
+    assert "https://example.org/runs is a URL, not a folder" in " ".join(err.split())

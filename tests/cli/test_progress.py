@@ -62,7 +62,7 @@ def test_a_loss_is_read_only_when_it_is_drawn():
 
 
 def lines(screen: io.StringIO) -> list[str]:
-    """What was drawn, without what moves the cursor."""
+    """Return the output without control sequences."""
     return re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", screen.getvalue()).replace("\r", "\n").splitlines()
 
 

@@ -103,8 +103,8 @@ def test_verify_names_what_differs_and_the_likely_cause_with_status_1(mxtrain):
     status, out, _ = mxtrain("resume", "runs/run-1", "--verify")
     assert status == 1
     assert out == (
-        "runs/run-1 does not replay to the byte; what differs:\n  parameters.W1\n  model.safetensors\n"
-        "data, versions, machine and backend are as they were when the run was trained\n"
+        "runs/run-1 does not replay to the byte; differences:\n  parameters.W1\n  model.safetensors\n"
+        "data, versions, machine and backend are the same as in training\n"
     )
     file = Path("runs/run-1/environment.json")
     was = json.loads(file.read_bytes())
@@ -113,7 +113,7 @@ def test_verify_names_what_differs_and_the_likely_cause_with_status_1(mxtrain):
     status, out, _ = mxtrain("resume", "runs/run-1", "--verify")
     assert status == 1
     assert out.splitlines()[3:] == [
-        "the likely cause is what is not as it was when the run was trained:",
+        "likely causes, changed since the run was trained:",
         f"  packages.numpy: was 1.2.3, is {was['packages']['numpy']}",
         f"  cpu: was Z80, is {cpu}",
     ]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mxtrain.cli.schedule_plot import POINTS, course
+from mxtrain.cli.schedule_plot import POINTS, schedule_curves
 from mxtrain.config import read_run
 from mxtrain.training import fit
 
@@ -15,7 +15,7 @@ MOMENTUM = "optimizer={kind: sgd, μ_sched: {kind: nadam}, η_sched: {kind: exp}
 
 def test_the_curves_are_those_of_the_run(folder):
     run = read_run("run.yaml", [MOMENTUM])
-    drawn = course(run)
+    drawn = schedule_curves(run)
     η, μ = drawn.curves
     last = fit(run, run_dir=folder / "run").history
     assert drawn.batches == 45
@@ -25,7 +25,7 @@ def test_the_curves_are_those_of_the_run(folder):
 
 
 def test_a_long_run_has_no_more_points_than_are_seen():
-    drawn = course(read_run("run.yaml", ["fit.epochs=1000"]))
+    drawn = schedule_curves(read_run("run.yaml", ["fit.epochs=1000"]))
     assert len(drawn.times) == len(drawn.curves[0].values) == POINTS + 1
     assert drawn.times[-1] == 1000
     assert drawn.curves[0].letter == "η"
@@ -90,7 +90,7 @@ def test_without_plotext_the_picture_is_written_all_the_same(mxtrain, without):
     without("plotext")
     status, out, err = mxtrain("schedule", "run.yaml")
     assert (status, out) == (0, "")
-    assert err == f"written to run-schedule.png\nnothing is drawn here: plotext {REMEDY}"
+    assert err == f"written to run-schedule.png\nno plot in the terminal: plotext {REMEDY}"
     assert Path("run-schedule.png").exists()
 
 

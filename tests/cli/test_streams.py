@@ -129,7 +129,7 @@ def test_everything_that_the_console_prints_is_escaped(capsys):
 
 
 def on_a_terminal(*arguments: str, **settings: str) -> str:
-    """What a terminal is sent, by stdout and stderr together."""
+    """Run a command on a pseudo-terminal and return its output."""
     ours, theirs = pty.openpty()
     settings = {"TERM": "xterm-256color", "COLUMNS": "110", **settings}
     with subprocess.Popen(command(*arguments), env=environment(**settings), stdout=theirs, stderr=theirs) as process:

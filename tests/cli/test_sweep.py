@@ -36,7 +36,7 @@ def test_a_sweep_says_what_came_of_it(mxtrain, folder):
     assert lines[0].split() == ["trial", "val_accuracy", "optimizer.η"]
     assert lines[1].split()[0] == "1"
     assert "trials  3: 3 complete" in lines
-    assert f"sweep   {folder}/sweeps/rates" in lines
+    assert "sweep   sweeps/rates" in lines
     assert [line.split()[:3] for line in err.splitlines()] == [["trial", str(i), "complete"] for i in range(3)]
 
 

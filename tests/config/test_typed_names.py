@@ -196,7 +196,7 @@ def test_missing_fields_have_their_documented_names(error_lines: ErrorLines) -> 
 
 def test_errors_of_resume_use_the_names_of_the_override(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(RUN | {"fit": {"epochs": 1}}, run_dir=tmp_path / "run").run_dir
-    with pytest.raises(ConfigError, match=r"^optimizer\.lr: was 0\.001 when the run began"):
+    with pytest.raises(ConfigError, match=r"^optimizer\.lr: was 0\.001 when the run started"):
         mxtrain.resume(run_dir, overrides=["optimizer.lr=0.1"])
-    with pytest.raises(ConfigError, match=r"^optimizer\.η: was 0\.001 when the run began"):
+    with pytest.raises(ConfigError, match=r"^optimizer\.η: was 0\.001 when the run started"):
         mxtrain.resume(run_dir, overrides=["optimizer.η=0.1"])

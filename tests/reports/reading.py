@@ -10,7 +10,7 @@ from plotly.offline import get_plotlyjs
 
 
 class Page(HTMLParser):
-    """What is in a page: its text, its tags, the addresses it names, and its figures by their keys."""
+    """The content of a page: its text, its tags, the addresses it names, and its figures by their keys."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(convert_charrefs=True)
@@ -47,7 +47,7 @@ class Page(HTMLParser):
             self.text += data
 
     def check(self) -> None:
-        """What holds of every page: it loads nothing, each figure has its place and something to show."""
+        """Check that a page loads nothing and that each figure has a place and data."""
         assert self.addresses == []
         assert "default-src 'none'" in self.source, "a browser would refuse to load anything"
         assert "modeBarButtons" in self.source, "Plotly's own choice of buttons has one that sends the figure away"

@@ -102,12 +102,12 @@ def test_what_could_never_be_called_is_refused_before_anything_is_made(slip: Any
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_that_is_taken_away_ends_the_run(tmp_path: Path) -> None:
+def test_a_folder_that_is_removed_ends_the_run(tmp_path: Path) -> None:
     class Remover(mxtrain.Callback):
         def on_batch(self, state: Any, loss: Any) -> None:
             (tmp_path / "run" / "config.yaml").unlink(missing_ok=True)
 
-    with pytest.raises(mxtrain.TrainingError, match="taken away while the run went on"):
+    with pytest.raises(mxtrain.TrainingError, match="the run.s folder was removed during the run"):
         mxtrain.fit(CONFIG, run_dir=tmp_path / "run", callbacks=[Remover()])
 
 

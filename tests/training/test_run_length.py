@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import mxtrain
-from mxtrain.cli.schedule_plot import course
+from mxtrain.cli.schedule_plot import schedule_curves
 from mxtrain.config import read_sweep, run_from_dict, to_yaml
 from mxtrain.config.schema import json_schema
 from mxtrain.optim.schedules.learning_rate import Cosine, Step
@@ -38,7 +38,7 @@ def test_a_run_is_that_with_the_number_written_out(schedule: dict[str, Any], T: 
     by_number = mxtrain.fit(config(schedule | {"T": T}), run_dir=tmp_path / "number")
     assert by_name.history == by_number.history
     assert (tmp_path / "name/model.safetensors").read_bytes() == (tmp_path / "number/model.safetensors").read_bytes()
-    curves = [course(run_from_dict(config(each))).curves for each in (schedule, schedule | {"T": T})]
+    curves = [schedule_curves(run_from_dict(config(each))).curves for each in (schedule, schedule | {"T": T})]
     assert curves[0] == curves[1]
     assert f"T: {schedule['T']}" in (tmp_path / "name/config.yaml").read_text(encoding="utf-8"), (
         "it runs again unchanged"

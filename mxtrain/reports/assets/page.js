@@ -9,7 +9,7 @@
     Plotly.newPlot(plot, figure.data, figure.layout, CONTROLS);
   }
 
-  // Paper is narrower than most screens, and nobody resizes it.
+  // Paper is narrower than most screens and has a fixed width.
   const PAPER = 690;
   const fit = printing => plots.forEach(plot =>
     Plotly.relayout(plot, printing ? {width: PAPER, autosize: false} : {width: null, autosize: true}));
