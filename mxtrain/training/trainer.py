@@ -10,13 +10,13 @@ from mxtrain.config import RunConfig
 from mxtrain.data import Batches, FingerprintedDataset, Samples, in_order, read_data
 from mxtrain.nn import CustomLoss, Metric, Model, build_metric
 from mxtrain.optim.backends import array_module, select_backend
-from mxtrain.optim.factory import build_optimizer
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.optimization_state import OptimizationState
+from mxtrain.optim.optimizer import build_optimizer
 from mxtrain.optim.rules import Time
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import FORMAT, Arrays, ModelState, Position, Rollback, Snapshot, to_host
-from mxtrain.training.early_stopping import BestEpoch
+from mxtrain.training.history import BestEpoch
 from mxtrain.training.model_factory import ModelFactory, custom_loss, make_model
 from mxtrain.training.training_step import TrainingStep
 from mxtrain.types import Array
