@@ -4,7 +4,7 @@ import re
 
 import typer.cli
 import typer.main
-from mxtrain.cli.app import app as command_line
+from mxtrain.cli.main import app as command_line
 from sphinx.application import Sphinx
 
 from mxtrain import __version__
