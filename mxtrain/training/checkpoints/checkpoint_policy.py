@@ -4,7 +4,7 @@ import time
 
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.storage import Checkpoints
-from mxtrain.training.history import is_better
+from mxtrain.training.early_stopping import is_better
 from mxtrain.training.trainer import Trainer
 
 SHARE = 0.02

@@ -20,7 +20,7 @@ from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.optimizer import Optimizer
 from mxtrain.training.callbacks import Row
-from mxtrain.training.history import is_better
+from mxtrain.training.early_stopping import is_better
 from mxtrain.types import Array
 
 Arrays = dict[str, NDArray[Any]]
