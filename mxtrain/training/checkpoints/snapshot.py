@@ -205,7 +205,7 @@ class Rollback:
         return self.is_due("epoch", len(rows)) or self._is_best(rows)
 
     def save(self, position: Position) -> None:
-        """Return to the present state, which has this position, from now on."""
+        """Save the current state as the state to roll back to."""
         self.point, self.position = ModelState.copy_from(self._optimizer, self._params), position
 
     def apply(self) -> None:
