@@ -1,4 +1,4 @@
-"""Charts of a sweep: history, Pareto front, importance, parallel coordinates, learning curves and slices.
+"""Charts of a sweep: history, Pareto front, importance, learning curves and slices.
 
 Optuna's own history, front and parallel coordinates lack pruned trials, spreads over seeds and a marked best trial."""
 

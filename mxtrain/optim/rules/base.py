@@ -100,7 +100,7 @@ class Rule(Config, ABC):
     scalar_slots: ClassVar[Mapping[str, float]] = {}
     """Names and first values of the numbers that are stored for each weight."""
     decoupled: ClassVar[bool] = False
-    """Whether `update` decays the weight itself; the gradient stage then ignores λ."""
+    """True if `update` decays the weight itself; the gradient stage then ignores λ."""
 
     kind: str
     η: Positive
