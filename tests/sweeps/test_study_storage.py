@@ -130,7 +130,7 @@ def test_a_deleted_study_is_restored_from_the_folders_of_the_trials(tmp_path):
 
 @pytest.fixture
 def open_storage(tmp_path):
-    """Open the storage of a small sweep in `tmp_path` for the duration of a `with` block; keyword arguments are settings."""
+    """Return a context manager that opens the storage of a small sweep; keyword arguments are those of `small`."""
 
     def open_(**settings):
         return closing(StudyStorage(sweep_from_dict(small(**settings)), tmp_path))
@@ -141,18 +141,18 @@ def open_storage(tmp_path):
 
 @pytest.mark.parametrize("is_reversed", [False, True])
 def test_a_study_of_another_sweep_is_refused_in_either_order_of_their_identities(is_reversed, open_storage, tmp_path):
-    own = f"sqlite:///{tmp_path}/own.db"
+    url = f"sqlite:///{tmp_path}/studies.db"
     first, second = sorted(
         (0, 1),
-        key=lambda seed: study_identity(sweep_from_dict(small(storage=own, seed=seed))),
+        key=lambda seed: study_identity(sweep_from_dict(small(storage=url, seed=seed))),
         reverse=is_reversed,
     )
     for _ in range(2):
-        with open_storage(storage=own, seed=first) as storage:
+        with open_storage(storage=url, seed=first) as storage:
             assert storage.attempts() == []
     with (
-        open_storage(storage=own, seed=second) as storage,
-        pytest.raises(mxtrain.SweepError, match=r"the study small in sqlite:.*own.db belongs to another sweep"),
+        open_storage(storage=url, seed=second) as storage,
+        pytest.raises(mxtrain.SweepError, match=r"the study small in sqlite:.*studies.db belongs to another sweep"),
     ):
         storage.attempts()
 
@@ -174,7 +174,7 @@ def test_retried_trials_are_recorded_more_than_once(open_storage):
     [([1], 0), ([1, 0], 0), ([0, 2], 1), ([0, 2, 1], 1), ([0, 0, 2], 1), ([0, 1, 3, 3], 2)],
     ids=str,
 )
-def test_first_attempts_with_gaps_or_out_of_order_are_refused(numbers, missing, open_storage, tmp_path):
+def test_first_attempts_with_gaps_or_out_of_order_are_refused(numbers, missing, open_storage):
     with open_storage() as storage:
         add_trials(storage, numbers)
     with (
@@ -187,8 +187,8 @@ def test_first_attempts_with_gaps_or_out_of_order_are_refused(numbers, missing, 
 
 
 def test_the_remedy_of_a_database_error_depends_on_the_place_of_the_study(open_storage, tmp_path):
-    own = f"sqlite:///{tmp_path}/own.db"
-    for file in ("study.db", "own.db"):
+    url = f"sqlite:///{tmp_path}/studies.db"
+    for file in ("study.db", "studies.db"):
         (tmp_path / file).write_bytes(b"no database at all" * 100)
     with open_storage() as storage:
         with pytest.raises(mxtrain.SweepError) as error:
@@ -199,23 +199,23 @@ def test_the_remedy_of_a_database_error_depends_on_the_place_of_the_study(open_s
         f"study.db cannot be reached: file is not a database; move the file away, {restored}"
     )
     assert damaged.endswith(f"is damaged: trial 1 is missing; move {tmp_path}/study.db away, {restored}")
-    with open_storage(storage=own) as storage:
+    with open_storage(storage=url) as storage:
         with pytest.raises(mxtrain.SweepError) as error:
             storage.attempts()
         damaged = str(storage.damaged("trial 1 is missing"))
-    assert str(error.value).endswith("own.db cannot be reached: file is not a database; finished trials are kept")
+    assert str(error.value).endswith("studies.db cannot be reached: file is not a database; finished trials are kept")
     assert damaged.endswith("is damaged: trial 1 is missing; restore the database, or give the sweep another name")
 
 
 def chain(*errors):
-    """Return the first of several errors, each of which is caused by the next one."""
+    """Chain exceptions, each caused by the next one, and return the first."""
     for error, cause in zip(errors, errors[1:], strict=False):
         error.__cause__ = cause
     return errors[0]
 
 
 def test_the_message_of_a_database_error_is_that_of_the_database_driver(open_storage, tmp_path, monkeypatch):
-    """It is neither Optuna's, nor SQLAlchemy's, which quotes the statement, nor that of an error below the driver's."""
+    """Messages of Optuna, of SQLAlchemy (which quote the statement), and of causes of the driver's error are not shown."""
     driver_error = sqlite3.OperationalError("disk I/O error\n  at page 3")
     statement = OperationalError("SELECT 1", {}, driver_error)
     internal = optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
@@ -225,11 +225,11 @@ def test_the_message_of_a_database_error_is_that_of_the_database_driver(open_sto
         raise error
 
     monkeypatch.setattr(StudyStorage, "_open_study", fail)
-    with open_storage(storage=f"sqlite:///{tmp_path}/own.db") as storage:
-        with pytest.raises(mxtrain.SweepError, match="own.db cannot be reached: disk I/O error at page 3; "):
+    with open_storage(storage=f"sqlite:///{tmp_path}/studies.db") as storage:
+        with pytest.raises(mxtrain.SweepError, match="studies.db cannot be reached: disk I/O error at page 3; "):
             storage.attempts()
         error = chain(KeyError("state"), ValueError("invalid row"), TypeError("'x' is no state"))
-        with pytest.raises(mxtrain.SweepError, match="own.db is damaged: KeyError: 'x' is no state; "):
+        with pytest.raises(mxtrain.SweepError, match="studies.db is damaged: KeyError: 'x' is no state; "):
             storage.attempts()
 
 
