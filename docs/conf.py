@@ -7,7 +7,7 @@ import typer.main
 from sphinx.application import Sphinx
 
 from mxtrain import __version__
-from mxtrain.cli.app import app as command_line
+from mxtrain.cli.main import app as command_line
 
 project = "mxtrain"
 copyright = "mxtrain contributors"

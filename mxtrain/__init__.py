@@ -16,10 +16,9 @@ from mxtrain import aliases
 from mxtrain.processes import fork_lock
 
 if TYPE_CHECKING:
-    from mxtrain import learning_rate, momentum
     from mxtrain.api import FitResult, fit, resume, sweep
     from mxtrain.config import RunConfig
-    from mxtrain.config.optimizer_factory import build
+    from mxtrain.config.loader import build
     from mxtrain.errors import (
         ArrayError,
         ArrayTypeError,
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from mxtrain.optim.optimizer import Optimizer, get_updater, normgrad
     from mxtrain.optim.rules import *  # noqa: F403 - the rules, which are listed there
     from mxtrain.optim.rules import Rule
+    from mxtrain.optim.schedules import learning_rate, momentum
     from mxtrain.sweeps import SweepResult
     from mxtrain.training import Callback, LoadedRun, Logger, RunInfo, StopTraining, advance, load_run, verify
     from mxtrain.training.model_factory import check_gradient
@@ -111,7 +111,7 @@ _NAMES_BY_MODULE = {
         "TraceError",
         "TrainingError",
     ),
-    "mxtrain.config.optimizer_factory": ("build",),
+    "mxtrain.config.loader": ("build",),
     "mxtrain.optim.flat_parameters": ("FlatParameters",),
     "mxtrain.nn": ("Model",),
     "mxtrain.optim.optimizer": ("Optimizer", "get_updater", "normgrad"),

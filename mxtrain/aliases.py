@@ -1,4 +1,4 @@
-"""Import paths of earlier versions, for documented imports and for pickles."""
+"""Short public import paths and import paths of earlier versions, for documented imports and for pickles."""
 
 import sys
 from collections.abc import Sequence
@@ -13,10 +13,12 @@ _MOVED = {
     "mxtrain.backends.blocked": "mxtrain.optim.backends.numpy_backend",
     "mxtrain.backends.compiled": "mxtrain.optim.backends.numba_backend",
     "mxtrain.backends.gpu": "mxtrain.optim.backends.cupy_backend",
-    "mxtrain.factory": "mxtrain.config.optimizer_factory",
+    "mxtrain.factory": "mxtrain.config.loader",
     "mxtrain.flat": "mxtrain.optim.flat_parameters",
     "mxtrain.kernel": "mxtrain.optim.ir",
+    "mxtrain.learning_rate": "mxtrain.optim.schedules.learning_rate",
     "mxtrain.models": "mxtrain.nn",
+    "mxtrain.momentum": "mxtrain.optim.schedules.momentum",
     "mxtrain.optimizer": "mxtrain.optim.optimizer",
     "mxtrain.optimizers": "mxtrain.optim.rules",
     "mxtrain.optimizers.group": "mxtrain.optim.rules.base",

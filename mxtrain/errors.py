@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from mxtrain.redaction import may_contain_password, redact
+from mxtrain.formatting import may_contain_password, redact
 
 _MAX_LINE_WIDTH = 100
 """Characters of a long line that are shown."""

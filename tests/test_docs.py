@@ -15,7 +15,7 @@ import pytest
 import typer.main
 
 import mxtrain
-from mxtrain.cli.app import app
+from mxtrain.cli.main import app
 from mxtrain.config import read_optimizer, read_run, read_sweep
 from mxtrain.config.introspection import allowed_models
 from mxtrain.names import ascii_names, display_name, normalize

@@ -9,8 +9,8 @@ import numpy as np
 
 from mxtrain.benchmarks.measurement import Timing, device_synchronizer, measure_interleaved
 from mxtrain.optim.backends import Backend, array_module
-from mxtrain.optim.factory import build_optimizer
 from mxtrain.optim.ir import Program, sqrt, trace
+from mxtrain.optim.optimizer import build_optimizer
 from mxtrain.optim.rules import RULES, SGD, Rule
 from mxtrain.types import Array
 
@@ -178,7 +178,7 @@ def _threads_used(backend: Backend, size: int) -> int:
     """Return the number of threads that a backend uses for an array of this size."""
     if backend.name != "compiled":
         return 1
-    from mxtrain.optim.backends.base import thread_count
+    from mxtrain.optim.backends.arrays import thread_count
     from mxtrain.optim.backends.numba_backend import MIN_PARALLEL_SIZE
 
     return thread_count() if size >= MIN_PARALLEL_SIZE else 1

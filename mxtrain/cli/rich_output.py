@@ -15,7 +15,7 @@ from rich.text import Text
 
 from mxtrain.cli.streams import messages, results
 from mxtrain.errors import ConfigError, ConfigProblem, MxtrainError, RunInterrupted, escape_unprintable
-from mxtrain.redaction import redact
+from mxtrain.formatting import redact
 
 
 def plain_table(*columns: Column | str) -> Table:

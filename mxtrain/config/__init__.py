@@ -1,7 +1,6 @@
 """Configuration language: YAML files and dicts to validated configs, and back."""
 
 from mxtrain.config.data_section import CLASS_SOURCES, DataConfig
-from mxtrain.config.fit_section import FitConfig
 from mxtrain.config.loader import (
     optimizer_from_dict,
     read_config,
@@ -12,7 +11,7 @@ from mxtrain.config.loader import (
     sweep_from_dict,
 )
 from mxtrain.config.model_section import MODELS, CustomConfig, LinearConfig, MLPConfig, ModelConfig
-from mxtrain.config.run_section import RunConfig
+from mxtrain.config.run_section import FitConfig, RunConfig
 from mxtrain.config.schema import json_schema
 from mxtrain.config.search.distributions import Suggester
 from mxtrain.config.search.samplers_and_pruners import (

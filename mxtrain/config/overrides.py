@@ -11,7 +11,7 @@ from mxtrain.config.yaml.nodes import Entry, MapNode, canonical_name, find_node,
 from mxtrain.config.yaml.parser import read_value
 from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem, Location
-from mxtrain.redaction import may_contain_password
+from mxtrain.formatting import may_contain_password
 from mxtrain.types import describe
 
 

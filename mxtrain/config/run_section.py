@@ -1,11 +1,12 @@
-"""`RunConfig`, the root of a run file."""
+"""The `fit` section of a run file: epochs, metrics, checkpoints, early stopping, loggers."""
 
-from typing import Annotated, Literal, Self
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mxtrain.config.data_section import CLASS_SOURCES, DataConfig
-from mxtrain.config.fit_section import FitConfig
 from mxtrain.config.model_section import CustomConfig, ModelConfig, Targets
 from mxtrain.optim.backends import BackendName
 from mxtrain.optim.rules import AnyRule
@@ -14,10 +15,130 @@ from mxtrain.types import (
     Bounds,
     Config,
     DataType,
+    ListAsTuple,
     LossName,
+    MetricName,
+    NonNegative,
+    Positive,
+    PositiveInt,
     Seed,
     field_error,
+    mismatch_error,
 )
+
+OnNonfinite = Literal["raise", "skip", "rollback"]
+Monitor = Literal["loss", "accuracy", "mae", "r2", "val_loss", "val_accuracy", "val_mae", "val_r2"]
+LoggerName = Literal["tensorboard", "mlflow"]
+
+_INTERVAL = re.compile(r"([1-9]\d{0,8}) (epoch|iteration|minute)s?")
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Time between two checkpoints: a number of epochs, iterations or minutes."""
+
+    count: int
+    unit: Literal["epoch", "iteration", "minute"]
+
+
+def _validate_interval(text: str) -> str:
+    if text != AUTO and not _INTERVAL.fullmatch(text):
+        raise mismatch_error("auto, or a count and a unit, such as '1 epoch', '200 iterations' or '5 minutes'", text)
+    return text
+
+
+class CheckpointConfig(Config):
+    """Schedule of the checkpoints of a run, and how many are kept.
+
+    Args:
+        every: `auto`, which takes at most 2 % of the time; or a count and a unit, such as `1 epoch`,
+            `200 iterations` or `5 minutes`. With `on_nonfinite: rollback`, `auto` is `1 epoch`.
+        keep: number of the newest checkpoints to keep, at least 1.
+        best: a metric, such as `val_loss`; the checkpoint of its best epoch is kept as well.
+    """
+
+    every: Annotated[str, AfterValidator(_validate_interval)] = AUTO
+    keep: PositiveInt = 3
+    best: Monitor | None = None
+
+    @property
+    def interval(self) -> Interval | None:
+        """`every` as a count and a unit; None for `auto`."""
+        if self.every == AUTO:
+            return None
+        match = _INTERVAL.fullmatch(self.every)
+        assert match, "checked when the config was validated"
+        unit: Any = match[2]
+        return Interval(int(match[1]), unit)
+
+
+class EarlyStopping(Config):
+    """Early stopping: end a run before its last epoch.
+
+    Args:
+        monitor: the metric that must improve, such as `val_loss`.
+        patience: number of epochs without improvement after which the run stops, at least 1.
+        min_delta: a change must exceed this to count as an improvement, at least 0.
+        restore_best: end with the parameters of the best epoch, not of the last one.
+    """
+
+    monitor: Monitor = "val_loss"
+    patience: PositiveInt = 5
+    min_delta: NonNegative = 0.0
+    restore_best: bool = True
+
+
+class FitConfig(Config):
+    """Training length, metrics, checkpoints, early stopping and loggers.
+
+    Args:
+        epochs: number of passes over the training part, at least 1.
+        metrics: metrics of each epoch besides `loss`: `accuracy`, `mae`, `r2`.
+        clip_norm: bound on the norm of a batch's gradient over all parameters, after `optimizer.scale`, above 0; a
+            larger gradient is scaled down to it. By default, gradients are not clipped.
+        diagnostics: report gradient norms and update sizes in each epoch.
+        checkpoint: schedule of the checkpoints.
+        early_stopping: end the run before its last epoch; by default, never.
+        on_nonfinite: treatment of a batch whose loss, gradient or parameters are NaN or infinite: `raise` ends the run,
+            `skip` skips the batch, `rollback` also returns to the last checkpoint that `checkpoint` schedules. The same
+            applies to an update that would make a slot of the optimizer NaN or infinite.
+        nonfinite_limit: number of consecutive non-finite batches after which the run ends nevertheless, at least 1.
+        loggers: where metrics are also sent: `tensorboard`, `mlflow`.
+    """
+
+    epochs: PositiveInt = 10
+    metrics: Annotated[tuple[MetricName, ...], ListAsTuple] = ()
+    clip_norm: Positive | None = None
+    diagnostics: bool = True
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    early_stopping: EarlyStopping | None = None
+    on_nonfinite: OnNonfinite = "raise"
+    nonfinite_limit: PositiveInt = 10
+    loggers: Annotated[tuple[LoggerName, ...], ListAsTuple, Field(max_length=2)] = ()
+
+    @property
+    def checkpoint_interval(self) -> Interval | None:
+        """The schedule of checkpoints; None if it depends on the clock (`auto`).
+
+        A rollback returns to a checkpoint, which must not depend on the clock, so `auto` is then every epoch.
+        """
+        interval = self.checkpoint.interval
+        return Interval(1, "epoch") if interval is None and self.on_nonfinite == "rollback" else interval
+
+    def rollback_problem(self) -> str | None:
+        """Return an error message if `checkpoint.every` cannot be combined with `on_nonfinite: rollback`; else None.
+
+        This is not checked by validation, so that runs of earlier versions can still be opened.
+        """
+        interval = self.checkpoint.interval
+        if self.on_nonfinite != "rollback" or interval is None or interval.unit != "minute":
+            return None
+        return (
+            "minutes do not go with on_nonfinite: rollback, because the checkpoint that it returns to would depend "
+            f"on the speed of the machine, got {self.checkpoint.every!r}; use epochs or iterations, such as '1 epoch'"
+        )
+
 
 LossChoice = Literal["softmax_cross_entropy", "logistic", "squared_error", "custom"]
 Threads = Annotated[int, Bounds(ge=1, whole=True, ceiling=1024)]

@@ -1,8 +1,15 @@
 """Data pipeline: read tables and arrays, split, preprocess, and iterate over batches."""
 
-from mxtrain.data.batches import Batch, Batches, DiskSamples, InMemorySamples, Samples, in_order
-from mxtrain.data.dataset import Dataset, DatasetCache, FingerprintedDataset, data_fingerprint, prepare, read_data
-from mxtrain.data.fingerprint import fingerprint
+from mxtrain.data.batches import Batch, Batches, DiskSamples, InMemorySamples, Samples, Split, in_order, split
+from mxtrain.data.dataset import (
+    Dataset,
+    DatasetCache,
+    FingerprintedDataset,
+    data_fingerprint,
+    fingerprint,
+    prepare,
+    read_data,
+)
 from mxtrain.data.in_memory_data import InMemoryData, read_in_memory_data
 from mxtrain.data.inference_data import Data, inputs_from_memory, load_for_prediction, samples_from_memory
 from mxtrain.data.loading import load
@@ -12,7 +19,6 @@ from mxtrain.data.preprocessing.scalers import Standardization
 from mxtrain.data.preprocessing.table import Table
 from mxtrain.data.readers.columns import Columns
 from mxtrain.data.readers.in_memory import columns_of
-from mxtrain.data.splits import Split, split
 
 __all__ = [
     "Batch",

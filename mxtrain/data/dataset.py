@@ -1,16 +1,67 @@
-"""The dataset of a run: read, split and preprocessed, with a cache for repeated reads."""
+"""Data fingerprints, to detect changed data when a run is resumed."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import file_digest, sha256
+from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Literal, TypeAlias
 
-from mxtrain.data.batches import Samples
-from mxtrain.data.fingerprint import fingerprint
+from mxtrain.config.data_section import DataConfig, has_ending
+from mxtrain.data.batches import Samples, split
 from mxtrain.data.in_memory_data import DatasetConfig, InMemoryData
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
+from mxtrain.data.readers.open_file import open_data_file, unreadable_error
 from mxtrain.data.sources import open_source
-from mxtrain.data.splits import split
 from mxtrain.errors import DataError
 from mxtrain.types import CLASS_LOSSES
+
+
+def fingerprint(config: DataConfig) -> str:
+    """Return the SHA-256, in hexadecimal, of all files that a run reads: its source, and separate held-out sets.
+
+    It is the hash of a text with a line for each file: the field of the config, in a folder also the name of the file,
+    and the SHA-256 of its bytes. It depends neither on the folders of the files nor on their times of modification.
+
+    Raises:
+        DataError: a file cannot be read.
+
+    Example:
+        >>> fingerprint(DataConfig(source="digits"))[:16]
+        '683d74786cbd9849'
+    """
+    named = list(_named_files(config))
+    with ThreadPoolExecutor(2) as pool:
+        digests = pool.map(_file_digest, (path for _, path in named))
+        text = "".join(f"{name} {digest}\n" for (name, _), digest in zip(named, digests, strict=True))
+    return sha256(text.encode()).hexdigest()
+
+
+def _named_files(config: DataConfig) -> Iterator[tuple[str, Path]]:
+    if not config.is_file:
+        with as_file(files("mxtrain.data").joinpath("tables", f"{config.source}.npz")) as packaged:
+            yield "source", packaged
+        return
+    paths: dict[str, float | str] = {"source": config.source, "validation": config.validation, "test": config.test}
+    if has_ending(config.source, (".npy",)):
+        paths["target"] = config.target or ""
+    for name, path in paths.items():
+        if not isinstance(path, str):
+            continue
+        if not path.endswith("/"):
+            yield name, Path(path)
+            continue
+        try:
+            members = sorted(member for member in Path(path).iterdir() if has_ending(member.name, (".npy",)))
+        except OSError as error:
+            raise unreadable_error(path, error) from None
+        yield from ((f"{name}/{member.name}", member) for member in members)
+
+
+def _file_digest(path: Path) -> str:
+    with open_data_file(str(path)) as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,7 +21,7 @@ from mxtrain.data.readers.in_memory import (
     to_numeric_array,
     unpack_pair,
 )
-from mxtrain.data.readers.npz_file import flatten_inputs
+from mxtrain.data.readers.numpy_files import flatten_inputs
 from mxtrain.errors import ConfigError, ConfigProblem, DataError
 from mxtrain.types import CLASS_LOSSES, DataType, LossName
 

@@ -22,8 +22,15 @@ from mxtrain.data.readers.in_memory import (
     to_numeric_array,
     unpack_pair,
 )
-from mxtrain.data.readers.npy_files import open_array_pair, open_shards
-from mxtrain.data.readers.npz_file import check_finite_numbers, flatten_inputs, flatten_targets, open_npz, read_array
+from mxtrain.data.readers.numpy_files import (
+    check_finite_numbers,
+    flatten_inputs,
+    flatten_targets,
+    open_array_pair,
+    open_npz,
+    open_shards,
+    read_array,
+)
 from mxtrain.data.readers.open_file import open_data_file
 from mxtrain.errors import DataError
 from mxtrain.names import nfc

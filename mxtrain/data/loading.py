@@ -9,11 +9,10 @@ from typing import BinaryIO, cast
 from mxtrain.config.data_section import TABLES, DataConfig, has_ending
 from mxtrain.data.preprocessing.table import Table, table_from_arrays, table_from_columns
 from mxtrain.data.readers.columns import Columns, ColumnSelector, Kind, check_names_exist, select_features
-from mxtrain.data.readers.csv_file import read_csv
-from mxtrain.data.readers.json_lines import read_json_lines
-from mxtrain.data.readers.npz_file import read_npz
+from mxtrain.data.readers.numpy_files import read_npz
 from mxtrain.data.readers.open_file import open_data_file
 from mxtrain.data.readers.polars_file import read_arrow, read_parquet
+from mxtrain.data.readers.text_files import read_csv, read_json_lines
 from mxtrain.errors import DataError
 
 

@@ -16,8 +16,7 @@ from mxtrain.data.preprocessing.features import Feature, fit_features, numeric_f
 from mxtrain.data.preprocessing.preprocessing import Preprocessing, feature_overflow_error
 from mxtrain.data.preprocessing.scalers import Standardization, TargetScale, moments_of_blocks, value_range
 from mxtrain.data.preprocessing.table import Table, array_feature_names
-from mxtrain.data.readers.npy_files import DiskArrays, open_array_pair, open_shards
-from mxtrain.data.readers.npz_file import check_finite_numbers
+from mxtrain.data.readers.numpy_files import DiskArrays, check_finite_numbers, open_array_pair, open_shards
 from mxtrain.errors import DataError
 from mxtrain.types import CLASS_LOSSES, DataType
 

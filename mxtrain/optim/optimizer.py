@@ -3,11 +3,11 @@
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import fields
 from os import PathLike
-from typing import Any
+from typing import Any, get_args
 
-from mxtrain.errors import ArrayTypeError, ReadOnlyError
+from mxtrain.errors import ArrayTypeError, ConfigError, ConfigProblem, ReadOnlyError
 from mxtrain.names import display_name, field_name, nearest
-from mxtrain.optim.backends import Backend, array_module, validate_gradient
+from mxtrain.optim.backends import Backend, array_module, select_backend, validate_gradient
 from mxtrain.optim.ir import gradient_program
 from mxtrain.optim.nonfinite import NonFiniteGuard, OnNonfinite
 from mxtrain.optim.optimization_state import OptimizationState
@@ -257,3 +257,29 @@ def normgrad(optimizer: Optimizer, weight: Array, grad: Array) -> Array:
     Source: `normgrad!` of MXNet.jl, which changed the gradient.
     """
     return optimizer._normalize(grad, weight)
+
+
+def build_optimizer(rule: Rule, *, backend: str = "auto", on_nonfinite: OnNonfinite = "warn") -> Optimizer:
+    """Build an optimizer from a rule; `mxtrain.build` also accepts dicts and files.
+
+    Args:
+        rule: the rule.
+        backend: the name of the backend, as in `mxtrain.build`.
+        on_nonfinite: treatment of an update that makes a slot NaN or infinite, as in `mxtrain.build`.
+
+    Raises:
+        ConfigError: `on_nonfinite` is unknown, or the rule's schedule follows the length of a run.
+        BackendError: the backend is unknown, or cannot run here.
+
+    Example:
+        >>> from mxtrain.optim.rules import Adam
+        >>> build_optimizer(Adam(η=0.01), backend="numpy").rule.η
+        0.01
+    """
+    if on_nonfinite not in get_args(OnNonfinite):
+        wanted = ", ".join(get_args(OnNonfinite))
+        raise ConfigError([ConfigProblem("on_nonfinite", f"must be one of {wanted}, got {describe(on_nonfinite)}")])
+    if rule.η_sched is not None and rule.η_sched.run_length is not None:
+        message = f"must be a number, got {rule.η_sched.run_length}: only a run of mxtrain.fit has a known length"
+        raise ConfigError([ConfigProblem("optimizer.η_sched.T", message)])
+    return Optimizer(rule, select_backend(backend), on_nonfinite)

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from mxtrain.atomic_io import describe_os_error, refuse_link, write_file
 from mxtrain.config import Sweep
 from mxtrain.errors import FolderBusyError, MxtrainError, SweepError
-from mxtrain.redaction import redact_message, redact_url
+from mxtrain.formatting import redact_message, redact_url
 from mxtrain.sweeps.result import TrialResult, TrialState
 from mxtrain.sweeps.sampling import OPTUNA_STATES, directions
 from mxtrain.sweeps.sweep_folder import CHECKSUM_KEY, digest, study_identity

@@ -22,7 +22,7 @@ from mxtrain.atomic_io import (
 )
 from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
 from mxtrain.config.dotted_paths import describe_at, first_difference, flatten
-from mxtrain.config.validation import DATA_PATHS
+from mxtrain.config.error_messages import DATA_PATHS
 from mxtrain.errors import ConfigError, ConfigProblem, ForeignRunError, SweepError, resume_command
 from mxtrain.paths import expand_home, normalize_path
 from mxtrain.sweeps.result import SweepResult, TrialResult

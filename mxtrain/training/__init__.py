@@ -8,7 +8,7 @@ from mxtrain.training.environment import set_blas_threads
 from mxtrain.training.history import final_epoch, read_history
 from mxtrain.training.loaded_run import Comparison, LoadedRun, load_run
 from mxtrain.training.locking import folder_lock, is_folder_locked
-from mxtrain.training.loop import TrainedRun, advance, fit, resume
+from mxtrain.training.loop import Replay, TrainedRun, advance, fit, replay, resume, verify
 from mxtrain.training.model_factory import ModelFactory
 from mxtrain.training.run_segment import Progress, check_failed, check_same_run, train_until
 from mxtrain.training.run_status import (
@@ -21,7 +21,6 @@ from mxtrain.training.run_status import (
     write_status,
 )
 from mxtrain.training.trainer import Trainer
-from mxtrain.training.verification import Replay, replay, verify
 
 __all__ = [
     "Callback",

@@ -7,7 +7,7 @@ from typing import Any
 from mxtrain.config import RunConfig
 from mxtrain.config.data_section import IN_MEMORY
 from mxtrain.config.dotted_paths import describe_at, first_difference, flatten
-from mxtrain.config.validation import DATA_PATHS
+from mxtrain.config.error_messages import DATA_PATHS
 from mxtrain.data import DatasetCache, FingerprintedDataset, InMemoryData, data_fingerprint, read_data
 from mxtrain.errors import ConfigError, ConfigProblem, DataChangedError, DataError, ModelError
 from mxtrain.paths import normalize_path

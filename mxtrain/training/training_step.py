@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mxtrain.config import RunConfig
-from mxtrain.config.fit_section import OnNonfinite
+from mxtrain.config.run_section import OnNonfinite
 from mxtrain.errors import TrainingError
 from mxtrain.nn import Metric, Model, check_returned, metric_sums, qualified_name, restore_metric
 from mxtrain.nn.matmul import single_threaded_blas

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mxtrain.cli.schedule_plot import POINTS, schedule_curves
+from mxtrain.cli.schedule_command import POINTS, schedule_curves
 from mxtrain.config import read_run
 from mxtrain.training import fit
 
@@ -75,7 +75,7 @@ def without(monkeypatch):
 
     def hide(*packages):
         for name in [*sys.modules]:
-            if name.split(".")[0] in packages or name.startswith("mxtrain.cli.schedule_plot"):
+            if name.split(".")[0] in packages or name.startswith("mxtrain.cli.schedule_command"):
                 monkeypatch.delitem(sys.modules, name)
         for package in packages:
             monkeypatch.setitem(sys.modules, package, None)

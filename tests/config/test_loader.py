@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mxtrain.config import RunConfig, read_config, read_optimizer, read_run
-from mxtrain.config.optimizer_factory import build
+from mxtrain.config.loader import build
 from mxtrain.optim.rules import SGD, Adam
 from mxtrain.optim.schedules.learning_rate import Exp
 

@@ -10,7 +10,7 @@ import pytest
 import mxtrain
 from mxtrain.config.run_section import RunConfig
 from mxtrain.data import load_for_prediction, prepare, read_in_memory_data
-from mxtrain.data.splits import split
+from mxtrain.data.batches import split
 from mxtrain.errors import DataError
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mxtrain.learning_rate import Exp
+from mxtrain.momentum import Nadam
 
 import mxtrain
 from mxtrain.config.data_section import DataConfig
-from mxtrain.config.fit_section import FitConfig
-from mxtrain.learning_rate import Exp
-from mxtrain.momentum import Nadam
+from mxtrain.config.run_section import FitConfig
 from mxtrain.names import ascii_names, display_name
 from mxtrain.optim.rules import RULES, Group, Time
 from mxtrain.optim.schedules import learning_rate, momentum

@@ -10,7 +10,7 @@ import pytest
 from mxtrain.cli.main import main
 from mxtrain.config import sweep_from_dict
 from mxtrain.config.search.sweep_section import SweepConfig
-from mxtrain.redaction import redact, redact_message, strip_password
+from mxtrain.formatting import redact, redact_message, strip_password
 from mxtrain.sweeps import SweepFolder
 from tests.sweeps.conftest import small
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote
 from pydantic import ValidationError
 
 from mxtrain.config.data_section import has_ending, is_path
-from mxtrain.config.error_messages import report_validation_errors
+from mxtrain.config.error_messages import DATA_PATHS, absolute_path, report_validation_errors
 from mxtrain.config.search.distributions import DISTRIBUTIONS, KEYWORDS, OPTIONS, Choice, Distribution
 from mxtrain.config.search.search_paths import (
     SEARCH,
@@ -23,7 +23,6 @@ from mxtrain.config.search.space import ChoiceOption, KeyPath, Parameter, Parsed
 from mxtrain.config.search.sweep_definition import Sweep, with_defaults
 from mxtrain.config.search.sweep_section import SweepConfig
 from mxtrain.config.search.validation import CombinationValidator, check_compatibility
-from mxtrain.config.validation import DATA_PATHS, absolute_path
 from mxtrain.config.yaml.dump import to_flow_style
 from mxtrain.config.yaml.nodes import (
     Entry,

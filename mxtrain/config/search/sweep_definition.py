@@ -7,19 +7,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from mxtrain.config.error_messages import reject_data_source, resolve_data_paths, validate_run
 from mxtrain.config.introspection import allowed_models, model_kind
 from mxtrain.config.run_section import RunConfig
 from mxtrain.config.search.search_paths import SEARCH
 from mxtrain.config.search.space import KeyPath, ParameterValue, Point, Space, with_canonical_names
 from mxtrain.config.search.sweep_section import SweepConfig
-from mxtrain.config.validation import reject_data_source, resolve_data_paths, validate_run
 from mxtrain.config.yaml.dump import mapping_to_yaml
 from mxtrain.config.yaml.merge import Override
 from mxtrain.config.yaml.nodes import MapNode, format_path, to_python, typed_path
 from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem
+from mxtrain.formatting import strip_password
 from mxtrain.names import display_name
-from mxtrain.redaction import strip_password
 from mxtrain.types import Config
 
 _IN_MEMORY_DATA_MESSAGE = (

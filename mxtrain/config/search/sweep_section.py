@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
-from mxtrain.config.fit_section import Monitor
+from mxtrain.config.run_section import Monitor
 from mxtrain.config.search.samplers_and_pruners import TPE, AnyPruner, AnySampler, NoPruner
 from mxtrain.types import Bounds, Config, ListAsTuple, PositiveInt, Seed, describe, field_error, mismatch_error
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.data.readers.npz_file import encode_labels
+from mxtrain.data.readers.numpy_files import encode_labels
 from mxtrain.data.readers.values import merge_spellings, positions
 from mxtrain.errors import DataError
 from mxtrain.types import describe

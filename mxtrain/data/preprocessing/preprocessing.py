@@ -19,7 +19,7 @@ from mxtrain.data.preprocessing.features import (
 from mxtrain.data.preprocessing.scalers import Standardization, TargetScale
 from mxtrain.data.preprocessing.table import matrix, numbered_row
 from mxtrain.data.readers.columns import CategoricalColumn, Column, Columns, Kind, RowLabel, check_names_exist
-from mxtrain.data.readers.npz_file import check_finite_numbers, encode_labels
+from mxtrain.data.readers.numpy_files import check_finite_numbers, encode_labels
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
 from mxtrain.types import describe

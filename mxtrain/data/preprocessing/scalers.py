@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from mxtrain.config.data_section import Standardize
-from mxtrain.data.readers.npy_files import DiskArrays
-from mxtrain.data.readers.npz_file import check_finite_numbers
+from mxtrain.data.readers.numpy_files import DiskArrays, check_finite_numbers
 from mxtrain.errors import DataError
 
 _BLOCK_ROWS = 4096

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mxtrain.config.data_section import Missing
 from mxtrain.data.preprocessing.classes import class_dtype, classes_of_array, is_label, number_classes
 from mxtrain.data.readers.columns import CategoricalColumn, Column, Columns, RowLabel
-from mxtrain.data.readers.npz_file import NpzArrays, check_finite_numbers
+from mxtrain.data.readers.numpy_files import NpzArrays, check_finite_numbers
 from mxtrain.data.readers.type_inference import dates_message
 from mxtrain.data.readers.values import find_date
 from mxtrain.errors import DataError

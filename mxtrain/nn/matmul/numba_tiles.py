@@ -17,7 +17,7 @@ from mxtrain.nn.matmul.tiled_matmul import (
     TILE_FIELDS,
 )
 from mxtrain.optim.backends import numba_intrinsics
-from mxtrain.optim.backends.base import thread_count
+from mxtrain.optim.backends.arrays import thread_count
 from mxtrain.optim.backends.jit_cache import compile_callback, read_sources
 from mxtrain.optim.backends.numba_intrinsics import as_pointer_to, call_gemm
 from mxtrain.optim.backends.scheduler import run_serial

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mxtrain.nn.matmul.blas import Gemm, gemm
 from mxtrain.nn.matmul.tiled_matmul import A_ADDRESS, SIZES, MatMul, is_fully_compiled, tile_table
-from mxtrain.optim.backends.base import thread_count
+from mxtrain.optim.backends.arrays import thread_count
 from mxtrain.optim.backends.selection import is_worth_compiling
 from mxtrain.processes import fork_lock
 from mxtrain.types import Array

@@ -14,6 +14,7 @@ An update runs in these steps:
 """
 
 from mxtrain.optim.backends.arrays import (
+    Backend,
     array_kind,
     array_module,
     on_same_device,
@@ -23,7 +24,6 @@ from mxtrain.optim.backends.arrays import (
     zeros,
     zeros_like,
 )
-from mxtrain.optim.backends.base import Backend
 from mxtrain.optim.backends.overlap import OverlapCheck
 from mxtrain.optim.backends.selection import BackendName, select_backend
 

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from mxtrain.errors import BackendError
-from mxtrain.optim.backends.base import ProgramArrays, round_scalars
+from mxtrain.optim.backends.arrays import ProgramArrays, round_scalars
 from mxtrain.optim.backends.codegen import CUDA_PREAMBLE, generate_cuda_source
 from mxtrain.optim.ir import Program
 

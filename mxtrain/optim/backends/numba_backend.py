@@ -11,7 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from mxtrain.optim.backends.base import ProgramArrays, round_scalars, thread_count
+from mxtrain.optim.backends.arrays import ProgramArrays, round_scalars, thread_count
 from mxtrain.optim.backends.codegen import generate_numba_source
 from mxtrain.optim.backends.jit_cache import compile_callback
 from mxtrain.optim.backends.numpy_backend import buffered_blocks

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.optim.backends.base import ProgramArrays, round_scalars
+from mxtrain.optim.backends.arrays import ProgramArrays, round_scalars
 from mxtrain.optim.ir import Program, assign_registers
 
 FlatArray = NDArray[np.floating]

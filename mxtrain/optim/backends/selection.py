@@ -6,8 +6,7 @@ from contextlib import suppress
 from typing import Literal, get_args
 
 from mxtrain.errors import BackendError
-from mxtrain.optim.backends.arrays import array_kind
-from mxtrain.optim.backends.base import Backend, ProgramArrays, thread_count
+from mxtrain.optim.backends.arrays import Backend, ProgramArrays, array_kind, thread_count
 from mxtrain.optim.backends.numpy_backend import NumPyBackend
 from mxtrain.optim.ir import Program
 from mxtrain.processes import fork_lock

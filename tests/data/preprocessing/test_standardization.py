@@ -8,7 +8,7 @@ import pytest
 
 from mxtrain.data import DiskSamples, Standardization
 from mxtrain.data.preprocessing.scalers import moments_of_blocks
-from mxtrain.data.readers.npy_files import open_array_pair
+from mxtrain.data.readers.numpy_files import open_array_pair
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64", ">f4", "float16", "float32", "float64", "longdouble"])

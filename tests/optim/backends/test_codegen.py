@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import mxtrain
-from mxtrain.optim.backends.base import round_scalars
+from mxtrain.optim.backends.arrays import round_scalars
 from mxtrain.optim.backends.codegen import CUDA_COMPOSED_OPERATIONS, CUDA_PREAMBLE, generate_cuda_source
 from mxtrain.optim.ir import Program, sqrt, trace, where
 from tests.tables import CONFIGS, GOLDEN, STAGES, awkward

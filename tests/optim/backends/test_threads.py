@@ -3,7 +3,7 @@
 import pytest
 
 import mxtrain
-from mxtrain.optim.backends.base import thread_count
+from mxtrain.optim.backends.arrays import thread_count
 
 
 def test_the_variable_sets_the_number(monkeypatch: pytest.MonkeyPatch) -> None:

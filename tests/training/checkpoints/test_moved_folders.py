@@ -64,7 +64,7 @@ def test_a_run_continues_without_the_folder_from_which_it_was_started(
 
 def test_a_run_of_an_earlier_version_continues(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("mxtrain.config.validation.normalize_path", lambda path: path)
+        patch.setattr("mxtrain.config.error_messages.normalize_path", lambda path: path)
         mxtrain.fit("../conf/run.yaml", run_dir=project / "run")
     old = stored(project / "run/config.yaml")
     assert "gone/.." in old["source"]
@@ -76,7 +76,7 @@ def test_a_run_of_an_earlier_version_continues(project: Path, monkeypatch: pytes
 
 def test_a_sweep_of_an_earlier_version_continues(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("mxtrain.config.validation.normalize_path", lambda path: path)
+        patch.setattr("mxtrain.config.error_messages.normalize_path", lambda path: path)
         sweep("../conf/sweep.yaml", run_dir=project / "sweep", workers=1)
     assert "gone/.." in stored(project / "sweep/sweep.yaml")["source"]
     leave(project, monkeypatch)
