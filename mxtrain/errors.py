@@ -14,7 +14,7 @@
     ├── TrainingError     a run failed: it diverged, or its folder is in use (RuntimeError)
     │   ├── FolderBusyError   another process uses the folder
     │   ├── DataChangedError  the data differ from the data of training
-    │   └── ForeignRunError   the folder contains another run, or its files have changed
+    │   └── RunMismatchError  the folder contains another run, or its files have changed
     ├── SweepError        a sweep cannot continue (RuntimeError)
     ├── RunPaused         a run reached the requested point and is saved (RuntimeError)
     └── RunInterrupted    a signal stopped a run; it is saved and can be resumed (RuntimeError)
@@ -158,7 +158,7 @@ class DataChangedError(TrainingError):
     """The data differ from those that the run was trained on."""
 
 
-class ForeignRunError(TrainingError):
+class RunMismatchError(TrainingError):
     """The folder contains another run, or a file in it has changed."""
 
 

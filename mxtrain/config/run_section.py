@@ -191,11 +191,11 @@ class RunConfig(Config):
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         self._check_custom_loss()
-        has_classes = self.decoding in CLASS_LOSSES
+        has_classes = self.equivalent_builtin_loss in CLASS_LOSSES
         if CLASS_SOURCES.get(self.data.source, has_classes) != has_classes:
             remedy = "squared_error" if has_classes else "softmax_cross_entropy"
             raise field_error("loss", f"{self.loss} does not suit {self.data.source}; use {remedy}")
-        if self.data.source == "digits" and self.decoding == "logistic":
+        if self.data.source == "digits" and self.equivalent_builtin_loss == "logistic":
             raise field_error("loss", "logistic is for two classes, and digits has ten; use softmax_cross_entropy")
         if self.data.standardize_target and has_classes:
             message = f"goes with squared_error, and {self.loss} predicts classes; remove standardize_target"
@@ -226,7 +226,7 @@ class RunConfig(Config):
         return self.loss == "custom"
 
     @property
-    def decoding(self) -> LossName:
+    def equivalent_builtin_loss(self) -> LossName:
         """The built-in loss with the same type of targets, which defines how outputs become predictions."""
         if self.loss != "custom":
             return self.loss

@@ -127,7 +127,9 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
     source = open_source(config, given)
     check_classes(config, source.target_name, source.class_names)
     validation, test = data.split_fraction("validation"), data.split_fraction("test")
-    rows = split(source.targets, validation, test, config.seed, stratified=config.decoding in CLASS_LOSSES)
+    rows = split(
+        source.targets, validation, test, config.seed, stratified=config.equivalent_builtin_loss in CLASS_LOSSES
+    )
     check_batch_size(config, len(rows.training))
     fitted = source.fit(rows.training)
     targets = fitted.encode_targets(source.targets, source.targets_source)
@@ -144,14 +146,14 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
         validation=held_out("validation"),
         test=held_out("test"),
         preprocessing=fitted,
-        n_outputs=classes if config.decoding == "softmax_cross_entropy" else 1,
+        n_outputs=classes if config.equivalent_builtin_loss == "softmax_cross_entropy" else 1,
     )
 
 
 def check_classes(config: DatasetConfig, target: str, class_names: tuple[str, ...] | None) -> None:
     """Raise a DataError if the loss is for two classes, and the data have another number of classes."""
     classes = len(class_names or ())
-    if config.decoding == "logistic" and classes != 2:
+    if config.equivalent_builtin_loss == "logistic" and classes != 2:
         loss, remedy = "logistic", "loss: softmax_cross_entropy"
         if config.has_custom_loss:
             loss, remedy = "model.targets: binary", "model.targets: classes"
@@ -226,4 +228,4 @@ _BATCHING_FIELDS = ("batch_size", "shuffle", "last_batch")
 def _cache_key(config: DatasetConfig) -> str:
     """Return a text of all settings on which `prepare` depends, except those of batches."""
     data = config.data.resolve().model_copy(update=dict.fromkeys(_BATCHING_FIELDS))
-    return repr((data, config.seed, config.dtype, config.decoding))
+    return repr((data, config.seed, config.dtype, config.equivalent_builtin_loss))

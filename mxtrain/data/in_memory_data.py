@@ -42,7 +42,7 @@ class DatasetConfig(Protocol):
     def dtype(self) -> DataType: ...
 
     @property
-    def decoding(self) -> LossName: ...
+    def equivalent_builtin_loss(self) -> LossName: ...
 
     @property
     def has_custom_loss(self) -> bool: ...
@@ -62,7 +62,7 @@ class InMemoryData:
 
     def table(self, config: DatasetConfig) -> Table:
         """Return the data as a table; a DataError as for `table_from_columns`."""
-        classes, data = config.decoding in CLASS_LOSSES, config.data
+        classes, data = config.equivalent_builtin_loss in CLASS_LOSSES, config.data
         if self.inputs is None:
             assert data.target is not None, "read_in_memory_data requires it for columns"
             return table_from_columns(self.columns, data.target, classes, data.missing, data.categorical or ())
@@ -133,7 +133,7 @@ def _read_pair(config: DatasetConfig, data: tuple[Any, ...]) -> InMemoryData:
     dtype = np.float32 if array.dtype == np.float32 else np.float64
     with np.errstate(over="ignore"):  # numbers beyond float64 become infinite, which `flatten_inputs` reports
         inputs = flatten_inputs(np.array(array, dtype=dtype, order="C"), "data: X")
-    column = read_target_column(targets, classes=config.decoding in CLASS_LOSSES)
+    column = read_target_column(targets, classes=config.equivalent_builtin_loss in CLASS_LOSSES)
     if len(inputs) != len(column.missing):
         raise DataError(f"data: X and y must be of one length, got {len(inputs)} and {len(column.missing)} samples")
     return InMemoryData(Columns("data", {"y": column}, lambda row: f"data: row {row + 1}"), inputs)
@@ -147,7 +147,7 @@ def _read_columns(config: DatasetConfig, data: Any) -> InMemoryData:
         some = f"{', '.join(map(repr, names[:8]))}{', ...' if len(names) > 8 else ''}" or "none"
         message = f"required, as data= holds columns: name the one to predict; there are: {some}"
         raise ConfigError([ConfigProblem("data.target", message)])
-    kinds = select_training_columns(config.data, config.decoding in CLASS_LOSSES)("data", names)
+    kinds = select_training_columns(config.data, config.equivalent_builtin_loss in CLASS_LOSSES)("data", names)
     check_selected_names(names, kinds, "data")
     return InMemoryData(columns_of(columns_by_name(data, kinds), lambda *_: kinds))
 

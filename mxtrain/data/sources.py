@@ -140,7 +140,7 @@ class DiskSource:
         if targets is None:
             raise DataError(f"{data.source}: holds no targets-*.npy to train on")
         where = data.target or f"{data.source}targets-*.npy"
-        if config.decoding in CLASS_LOSSES:
+        if config.equivalent_builtin_loss in CLASS_LOSSES:
             class_names, targets, class_dtype = classes_of_array(targets, where)
             return cls(arrays, targets, where, class_names, class_dtype, config)
         check_finite_numbers(targets, where)
@@ -192,7 +192,7 @@ def open_source(config: DatasetConfig, given: InMemoryData | None = None) -> Sou
     """
     if config.data.is_streamed:
         return DiskSource.open(config)
-    table = given.table(config) if given else load(config.data, config.decoding in CLASS_LOSSES)
+    table = given.table(config) if given else load(config.data, config.equivalent_builtin_loss in CLASS_LOSSES)
     return TableSource(table, config)
 
 
@@ -217,7 +217,7 @@ def _preprocessing(
         target=source.target_name,
         class_names=source.class_names,
         dtype=config.dtype,
-        target_dtype="int64" if config.decoding == "softmax_cross_entropy" else config.dtype,
+        target_dtype="int64" if config.equivalent_builtin_loss == "softmax_cross_entropy" else config.dtype,
         unseen=unseen,
         array=array,
         target_scale=scale,

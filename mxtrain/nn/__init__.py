@@ -1,7 +1,7 @@
 """Models, losses and metrics, as pure functions of NumPy or CuPy arrays."""
 
 from mxtrain.nn.gradient_check import check_gradient
-from mxtrain.nn.losses import LOSSES, decide, probabilities
+from mxtrain.nn.losses import LOSSES, predictions_from_outputs, probabilities
 from mxtrain.nn.metrics import Metric, build_metric, metric_sums, restore_metric
 from mxtrain.nn.mlp import MLP
 from mxtrain.nn.model import CustomLoss, Model, check_methods, check_returned, qualified_name
@@ -16,7 +16,7 @@ __all__ = [
     "check_gradient",
     "check_methods",
     "check_returned",
-    "decide",
+    "predictions_from_outputs",
     "metric_sums",
     "probabilities",
     "qualified_name",

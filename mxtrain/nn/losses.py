@@ -11,14 +11,14 @@ from mxtrain.nn.activations import sigmoid
 from mxtrain.types import Array, LossName
 
 
-def decide(xp: ModuleType, loss: LossName, outputs: Array) -> Array:
+def predictions_from_outputs(xp: ModuleType, loss: LossName, outputs: Array) -> Array:
     """Return the prediction for each sample, (n,): a class index, or for squared_error a number.
 
     Example:
         >>> import numpy as np
-        >>> decide(np, "softmax_cross_entropy", np.array([[1.0, 3.0, 2.0], [5.0, 4.0, 3.0]]))
+        >>> predictions_from_outputs(np, "softmax_cross_entropy", np.array([[1.0, 3.0, 2.0], [5.0, 4.0, 3.0]]))
         array([1, 0])
-        >>> decide(np, "logistic", np.array([[-1.0], [2.0]]))
+        >>> predictions_from_outputs(np, "logistic", np.array([[-1.0], [2.0]]))
         array([0, 1])
     """
     match loss:
@@ -52,7 +52,9 @@ def probabilities(xp: ModuleType, loss: LossName, outputs: Array) -> Array:
             sigmoid(xp, both)
             return both
         case "squared_error":
-            raise ValueError("squared_error predicts numbers, which have no probabilities; use decide")
+            raise ValueError(
+                "squared_error predicts numbers, which have no probabilities; use predictions_from_outputs"
+            )
 
 
 Loss = Callable[[ModuleType, Array, Array, Array], Any]

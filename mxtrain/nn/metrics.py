@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mxtrain.nn.losses import LOSSES, decide
+from mxtrain.nn.losses import LOSSES, predictions_from_outputs
 from mxtrain.types import Array, LossName, MetricName
 
 
@@ -31,7 +31,7 @@ class Accuracy:
     _samples: int = 0
 
     def add(self, outputs: Array, targets: Array) -> None:
-        self._right += self.xp.count_nonzero(decide(self.xp, self.loss, outputs) == targets)
+        self._right += self.xp.count_nonzero(predictions_from_outputs(self.xp, self.loss, outputs) == targets)
         self._samples += len(targets)
 
     def value(self) -> float:

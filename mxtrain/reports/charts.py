@@ -157,7 +157,7 @@ def common_layout(**settings: Any) -> dict[str, Any]:
 def axis(title: str, values: Iterable[Point] = (), log: bool = False, whole: bool = False) -> dict[str, Any]:
     """Return the settings of an axis on which `values` are drawn."""
     common = {"title": {"text": literal(title), "standoff": 10}, "automargin": True, "zeroline": False}
-    numbers = [it for it in values if isinstance(it, int | float)]
+    numbers = [value for value in values if isinstance(value, int | float)]
     return {
         **common,
         "showline": True,
@@ -209,7 +209,7 @@ def thinned(x: Sequence[float], y: Sequence[float], max_points: int = POINTS) ->
 
     >>> thinned([1, 2, 3], [5.0, 4.0, 3.0])
     ([1, 2, 3], [5.0, 4.0, 3.0])
-    >>> x, y = thinned(range(100_000), [float(it == 54_321) for it in range(100_000)])
+    >>> x, y = thinned(range(100_000), [float(i == 54_321) for i in range(100_000)])
     >>> len(x) <= POINTS + 2, x[0], x[-1], max(y)
     (True, 0, 99999, 1.0)
     """
@@ -220,7 +220,7 @@ def thinned(x: Sequence[float], y: Sequence[float], max_points: int = POINTS) ->
     for number in range(intervals):
         interval = range(number * len(x) // intervals, (number + 1) * len(x) // intervals)
         chosen |= {min(interval, key=y.__getitem__), max(interval, key=y.__getitem__)}
-    return [x[it] for it in sorted(chosen)], [y[it] for it in sorted(chosen)]
+    return [x[i] for i in sorted(chosen)], [y[i] for i in sorted(chosen)]
 
 
 def _whole_axis(numbers: Sequence[float]) -> dict[str, Any]:
@@ -231,7 +231,7 @@ def _whole_axis(numbers: Sequence[float]) -> dict[str, Any]:
 
 def _log_axis(numbers: Sequence[float]) -> dict[str, Any]:
     """Return ticks at 1, 2 and 5 times the powers of ten, written in full, if there are few powers."""
-    positive = [it for it in numbers if it > 0] or [1.0]
+    positive = [number for number in numbers if number > 0] or [1.0]
     is_short = max(positive) < 100 * min(positive)
     return {"type": "log", **({"dtick": "D2", "tickformat": "~g"} if is_short else {"exponentformat": "power"})}
 

@@ -21,44 +21,45 @@ _NOT_USED_HEIGHT = 0.12
 
 def parallel_chart(sweep: SweepData) -> Chart | None:
     """Plot the trials as lines over parallel axes; None if there is nothing to compare."""
-    trials = [it for it in sweep.in_state("complete", "pruned") if it.values]
-    dimensions = [it for it in sweep.dimensions if it.varies]
+    trials = [trial for trial in sweep.in_state("complete", "pruned") if trial.values]
+    dimensions = [dimension for dimension in sweep.dimensions if dimension.varies]
     if len(trials) < 2 or not dimensions:
         return None
     objectives = [
-        _objective_dimension(it, {trial.number: value_of(trial, index) for trial in trials})
-        for index, it in enumerate(sweep.objectives)
+        _objective_dimension(objective, {trial.number: value_of(trial, index) for trial in trials})
+        for index, objective in enumerate(sweep.objectives)
     ]
     numbers = {trial.number for trial in trials}
-    axes = [_parallel_axis(it, numbers) for it in (*dimensions, *(it for it in objectives if it.varies))]
+    varied = [*dimensions, *(objective for objective in objectives if objective.varies)]
+    axes = [_parallel_axis(dimension, numbers) for dimension in varied]
     ranked = [trial.number for trial in sweep.ranked()]
     best = {trial.number for trial in sweep.best}
     quarter = set(ranked[: max(1, len(ranked) // 4)]) - best
     groups: list[tuple[str, str, dict[str, Any], list[TrialResult]]] = [
-        ("pruned", GREY, {"is_faint": True}, [it for it in trials if it.state == "pruned"]),
+        ("pruned", GREY, {"is_faint": True}, [trial for trial in trials if trial.state == "pruned"]),
         ("complete", GREEN, {"is_faint": True}, [
-            it for it in trials if it.state == "complete" and it.number not in quarter | best
+            trial for trial in trials if trial.state == "complete" and trial.number not in quarter | best
         ]),
-        ("best quarter", BLUE, {}, [it for it in trials if it.number in quarter]),
-        (best_name(sweep), ORANGE, {"width": 5 if len(best) == 1 else 3}, [it for it in trials if it.number in best]),
+        ("best quarter", BLUE, {}, [trial for trial in trials if trial.number in quarter]),
+        (best_name(sweep), ORANGE, {"width": 5 if len(best) == 1 else 3}, [trial for trial in trials if trial.number in best]),
     ]  # fmt: skip
     figure = chart_figure(
         [_parallel_lines(sweep, axes, name, color, group, style) for name, color, style, group in groups if group],
         "",
         "",
         closest=True,
-        categories=[it.name for it in axes],
+        categories=[axis.name for axis in axes],
         height=420,
         shapes=[{"x0": x, "x1": x, "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1.5}} for x in range(len(axes))],
         annotations=[
             {"x": x, "y": y, "text": literal(shortened(label, 12)), "showarrow": False, "xanchor": "left", "xshift": 3}
-            for x, it in enumerate(axes)
-            for y, label in it.labels
+            for x, axis in enumerate(axes)
+            for y, label in axis.labels
         ],
     )
     figure.update_xaxes(range=[-0.3, len(axes) - 0.4], showgrid=False, showline=False)
     figure.update_yaxes(visible=False, range=[-0.06, 1.06])
-    has_unused = any(label == "not used" for it in axes for _, label in it.labels)
+    has_unused = any(label == "not used" for axis in axes for _, label in axis.labels)
     caption = (
         "One line for each trial, from left to right. "
         f"{'A line passes below an axis whose value the trial does not use. ' if has_unused else ''}"

@@ -41,7 +41,7 @@ def png(chart: Chart) -> bytes:
     _format_axis(panel, "x", layout["xaxis"])
     _format_axis(panel, "y", layout["yaxis"])
     _draw_annotations(panel, layout)
-    has_labels = any(it.get("yref") == "paper" for it in layout.get("annotations", ()))
+    has_labels = any(annotation.get("yref") == "paper" for annotation in layout.get("annotations", ()))
     panel.set_title(_text(chart.title, is_markup=False), color=_INK, pad=16 if has_labels else 8)
     if layout.get("showlegend") and len(panel.get_legend_handles_labels()[0]) <= _MAX_LEGEND_ENTRIES:
         if layout["yaxis"].get("visible", True):
@@ -169,4 +169,4 @@ def _color(color: str) -> tuple[float, ...]:
 def _text(text: str, is_markup: bool = True) -> str:
     """Convert a text of Plotly to one line that Matplotlib does not parse as a formula."""
     plain = html.unescape(text.replace("<br>", " ")) if is_markup else text
-    return "".join(it if it.isprintable() else "?" for it in plain).replace("$", r"\$")
+    return "".join(character if character.isprintable() else "?" for character in plain).replace("$", r"\$")

@@ -117,12 +117,12 @@ def _gradient_chart(rows: list[Row]) -> Chart | None:
 
 def _update_chart(rows: list[Row]) -> Chart | None:
     last = rows[-1]["diagnostics"].get("update_ratio") or {}
-    ranked = sorted(last, key=lambda it: float(last[it]))
+    ranked = sorted(last, key=lambda name: float(last[name]))
     half = _MAX_RATIOS // 2
     names = ranked if len(ranked) <= _MAX_RATIOS else [*ranked[:half], *ranked[-half:]]
     found = [
         _curve(rows, name, _at("diagnostics", "update_ratio", name), PALETTE[number % len(PALETTE)])
-        for number, name in enumerate(it for it in last if it in names)
+        for number, name in enumerate(name for name in last if name in names)
     ]
     if not (curves := [curve for curve in found if curve is not None]):
         return None
@@ -194,7 +194,7 @@ def _describe_errors(counts: NDArray[Any], names: tuple[str, ...]) -> str:
     wrong = counts - np.diag(np.diag(counts))
     if not wrong.any():
         return "Every prediction is correct."
-    worst = [divmod(int(it), len(names)) for it in np.argsort(-wrong, axis=None, kind="stable")[:3]]
+    worst = [divmod(int(index), len(names)) for index in np.argsort(-wrong, axis=None, kind="stable")[:3]]
     pairs = [
         f"{names[row]} predicted as {names[column]} ({counts[row, column]:,} of {counts[row].sum():,})"
         for row, column in worst

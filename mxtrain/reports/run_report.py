@@ -203,7 +203,7 @@ def _metrics_table(run: RunData) -> dict[str, Any]:
     if run.comparison is not None and run.comparison.part == "test":
         columns["test"] = run.comparison.metrics
         names = list(dict.fromkeys([*names, *run.comparison.metrics]))
-    rows = {name: [format_number(it[name]) if name in it else "–" for it in columns.values()] for name in names}
+    rows = {name: [format_number(row[name]) if name in row else "–" for row in columns.values()] for name in names}
     return {"columns": list(columns), "rows": rows}
 
 

@@ -57,8 +57,8 @@ def front_chart(sweep: SweepData) -> Chart | None:
     if len(sweep.objectives) != 2 or not sweep.in_state("complete"):
         return None
     first, second = sweep.objectives
-    front = sorted((it for it in sweep.trials if it.number in sweep.front), key=value_of)
-    others = [it for it in sweep.in_state("complete") if it.number not in sweep.front]
+    front = sorted((trial for trial in sweep.trials if trial.number in sweep.front), key=value_of)
+    others = [trial for trial in sweep.in_state("complete") if trial.number not in sweep.front]
     complete = sweep.in_state("complete")
     x, y, notes = _values(front), _values(front, 1), _notes(sweep, front)
     figure = chart_figure(
@@ -73,7 +73,9 @@ def front_chart(sweep: SweepData) -> Chart | None:
         log_y=is_wide(_values(complete, 1), second),
         closest=True,
     )
-    goal = " and ".join(f"{'maximize' if it.maximize else 'minimize'} {it.metric}" for it in sweep.objectives)
+    goal = " and ".join(
+        f"{'maximize' if objective.maximize else 'minimize'} {objective.metric}" for objective in sweep.objectives
+    )
     caption = f"Objectives: {goal}. No trial is better than one on the front in both."
     return Chart("front", f"{second.metric} against {first.metric}", figure, caption)
 
@@ -97,10 +99,10 @@ def importance_charts(sweep: SweepData, importances: Sequence[Mapping[str, float
 
 def conditional_note(sweep: SweepData, importance: Mapping[str, float]) -> str:
     """Explain the importance of choices that contain searched values; empty if there are none."""
-    parents = [it for it in sweep.dimensions if it.name in importance and sweep.nested(it)]
+    parents = [dimension for dimension in sweep.dimensions if dimension.name in importance and sweep.nested(dimension)]
     if not parents:
         return ""
-    names = ", ".join(it.name for it in parents)
+    names = ", ".join(parent.name for parent in parents)
     return (
         f"Values inside of {names} have their own bars: the choice alone may have 0% although it decides which of them "
         "apply. The table above adds them up."
@@ -109,13 +111,13 @@ def conditional_note(sweep: SweepData, importance: Mapping[str, float]) -> str:
 
 def rank_chart(sweep: SweepData, importance: Mapping[str, float]) -> Chart | None:
     """Plot the two most important numbers against each other, colored by the ranks of the trials."""
-    by_name = {it.name: it for it in sweep.dimensions if it.scale != "words"}
+    by_name = {dimension.name: dimension for dimension in sweep.dimensions if dimension.scale != "words"}
     used = [by_name[name] for name in importance if name in by_name][:2]
     if len(used) < 2 or len(used[0].values.keys() & used[1].values.keys()) < MIN_TRIALS:
         return None
     study = importance_study(sweep)
     with silence_optuna():
-        figure = plot_rank(study, params=[literal(it.name) for it in used])
+        figure = plot_rank(study, params=[literal(dimension.name) for dimension in used])
     points = figure.data[0]
     points.update(x=list(points.x), y=list(points.y))
     figure.data[-1].marker.colorbar.update(title={"text": "rank", "side": "right"})
@@ -130,7 +132,9 @@ def rank_chart(sweep: SweepData, importance: Mapping[str, float]) -> Chart | Non
 def curve_chart(sweep: SweepData) -> Chart | None:
     """Plot the first objective that is a metric of each epoch over the epochs of all trials."""
     objectives = [
-        it for it in sweep.objectives if any(it.metric in row for rows in sweep.histories.values() for row in rows)
+        objective
+        for objective in sweep.objectives
+        if any(objective.metric in row for rows in sweep.histories.values() for row in rows)
     ]
     if not objectives:
         return None
@@ -139,9 +143,9 @@ def curve_chart(sweep: SweepData) -> Chart | None:
     groups: list[tuple[str, str, bool, list[TrialResult]]] = [
         ("pruned", GREY, True, sweep.in_state("pruned")),
         ("failed", RED, True, sweep.in_state("failed")),
-        ("complete", BLUE, True, [it for it in sweep.in_state("complete") if it.number not in best]),
+        ("complete", BLUE, True, [trial for trial in sweep.in_state("complete") if trial.number not in best]),
         ("in progress", GREEN, True, sweep.in_state("running", "waiting")),
-        (best_name(sweep), ORANGE, False, [it for it in sweep.trials if it.number in best]),
+        (best_name(sweep), ORANGE, False, [trial for trial in sweep.trials if trial.number in best]),
     ]
     max_points = max(20, _MAX_POINTS // len(sweep.trials))
     curves = [
@@ -151,7 +155,7 @@ def curve_chart(sweep: SweepData) -> Chart | None:
     ]
     values = [y for curve in curves for y in curve.y if y is not None]
     y_range = _initial_range(values, objective)
-    of_seeds = ", that of its first seed" if any(trial.spread for trial in sweep.trials) else ""
+    of_seeds = ", that of its first seed" if any(trial.std_over_seeds for trial in sweep.trials) else ""
     figure = chart_figure(
         curves, "epoch", metric, log_y=is_wide(values, objective), y_range=y_range, whole=True, closest=True
     )
@@ -162,12 +166,17 @@ def curve_chart(sweep: SweepData) -> Chart | None:
 def slice_charts(sweep: SweepData) -> list[Chart]:
     """Plot the first objective against each searched value that differs between trials."""
     objective = sweep.objectives[0]
-    trials = [it for it in sweep.in_state("complete", "pruned") if it.values]
+    trials = [trial for trial in sweep.in_state("complete", "pruned") if trial.values]
     best = {trial.number for trial in sweep.best}
     groups = [
-        ("pruned", GREY, True, [it for it in trials if it.state == "pruned"]),
-        ("complete", BLUE, False, [it for it in trials if it.state == "complete" and it.number not in best]),
-        (best_name(sweep), ORANGE, False, [it for it in trials if it.number in best]),
+        ("pruned", GREY, True, [trial for trial in trials if trial.state == "pruned"]),
+        (
+            "complete",
+            BLUE,
+            False,
+            [trial for trial in trials if trial.state == "complete" and trial.number not in best],
+        ),
+        (best_name(sweep), ORANGE, False, [trial for trial in trials if trial.number in best]),
     ]
     charts: list[Chart] = []
     for dimension in sweep.dimensions:
@@ -195,17 +204,17 @@ def slice_charts(sweep: SweepData) -> list[Chart]:
 def _history_chart(sweep: SweepData, index: int) -> Chart:
     objective = sweep.objectives[index]
     best = max if objective.maximize else min
-    complete, pruned = sweep.in_state("complete"), [it for it in sweep.in_state("pruned") if it.values]
+    complete, pruned = sweep.in_state("complete"), [trial for trial in sweep.in_state("pruned") if trial.values]
     values = _values(complete, index)
     best_so_far = [best(values[: number + 1]) for number in range(len(values))]
-    numbers = [it.number for it in complete]
+    numbers = [trial.number for trial in complete]
     traces = [
         line("best so far", [*numbers, sweep.trials[-1].number], [*best_so_far, best_so_far[-1]], ORANGE, shape="hv")
     ]
     if pruned:
-        x, y = [it.number for it in pruned], _values(pruned, index)
+        x, y = [trial.number for trial in pruned], _values(pruned, index)
         traces.append(dots("pruned, last value", x, y, GREY, _notes(sweep, pruned), is_faint=True))
-    spreads = [it.spread[index] if it.spread else None for it in complete]
+    spreads = [trial.std_over_seeds[index] if trial.std_over_seeds else None for trial in complete]
     scatter = dots("complete", numbers, values, BLUE, _notes(sweep, complete))
     if any(spreads):
         scatter.update(error_y={"array": spreads, "thickness": 1, "width": 0})
@@ -265,10 +274,11 @@ def _learning_curves(
         x += [*epochs, None]
         y += [*values, None]
         notes += [
-            f"trial {trial.number}, epoch {it}: {format_number(at)}" for it, at in zip(epochs, values, strict=True)
+            f"trial {trial.number}, epoch {epoch}: {format_number(at)}"
+            for epoch, at in zip(epochs, values, strict=True)
         ]
         notes.append("")
-    if not any(it is not None for it in x):
+    if not any(value is not None for value in x):
         return None
     return line(name, x[:-1], y[:-1], color, notes[:-1], is_faint=is_faint)
 
@@ -301,9 +311,9 @@ def _notes(sweep: SweepData, trials: Iterable[TrialResult]) -> list[str]:
             [
                 describe_trial(sweep, trial),
                 *(
-                    f"{it.name} {format_value(it.values[trial.number])}"
-                    for it in sweep.dimensions
-                    if trial.number in it.values
+                    f"{dimension.name} {format_value(dimension.values[trial.number])}"
+                    for dimension in sweep.dimensions
+                    if trial.number in dimension.values
                 ),
             ]
         )
@@ -315,7 +325,7 @@ def describe_trial(sweep: SweepData, trial: TrialResult) -> str:
     """Describe a trial by its number and its values."""
     values = []
     for index, objective in enumerate(sweep.objectives):
-        spread = f" ± {format_number(trial.spread[index])}" if trial.spread else ""
+        spread = f" ± {format_number(trial.std_over_seeds[index])}" if trial.std_over_seeds else ""
         values.append(f"{objective.metric} {format_objective(objective.metric, value_of(trial, index))}{spread}")
     pruned = f", pruned after epoch {trial.epochs}" if trial.state == "pruned" else ""
     return f"trial {trial.number}{pruned}: {', '.join(values)}"

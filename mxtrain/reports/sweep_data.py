@@ -94,7 +94,7 @@ class SweepData:
     def ranked(self, objective: int = 0) -> list[TrialResult]:
         """Return the complete trials, the best by an objective first."""
         sign = -1 if self.objectives[objective].maximize else 1
-        return sorted(self.in_state("complete"), key=lambda it: (sign * value_of(it, objective), it.number))
+        return sorted(self.in_state("complete"), key=lambda trial: (sign * value_of(trial, objective), trial.number))
 
     def nested(self, dimension: Dimension) -> list[Dimension]:
         """Return the searched values inside of a choice."""
@@ -181,7 +181,7 @@ def importances(sweep: SweepData, objective: int = 0) -> dict[str, float]:
     """
     if sweep.objectives[objective].metric == "parameters":
         return {}
-    names = {literal(it.name): it.name for it in sweep.dimensions if it.varies}
+    names = {literal(dimension.name): dimension.name for dimension in sweep.dimensions if dimension.varies}
     ended = sweep.in_state("complete", "pruned", "failed")
     if len(ended) < MIN_TRIALS or len(sweep.in_state("complete")) < MIN_COMPLETE or not names:
         return {}
@@ -196,12 +196,16 @@ def importance_study(sweep: SweepData, objective: int = 0) -> optuna.Study:
     complete = sweep.ranked(objective)
     order = sorted({sign * value_of(trial, objective) for trial in complete})
     ranks = {trial.number: float(order.index(sign * value_of(trial, objective))) for trial in complete}
-    dimensions = {literal(it.name): it for it in sweep.dimensions if it.varies}
+    dimensions = {literal(dimension.name): dimension for dimension in sweep.dimensions if dimension.varies}
     distributions = {name: _distribution(dimension) for name, dimension in dimensions.items()}
     with silence_optuna():
         study = optuna.create_study()
         for trial in sweep.in_state("complete", "pruned", "failed"):
-            used = {name: it.values[trial.number] for name, it in dimensions.items() if trial.number in it.values}
+            used = {
+                name: dimension.values[trial.number]
+                for name, dimension in dimensions.items()
+                if trial.number in dimension.values
+            }
             study.add_trial(
                 optuna.create_trial(
                     value=ranks.get(trial.number, float(len(order))),
@@ -229,10 +233,10 @@ def _searched_dimension(parameter: Parameter, rows: Sequence[Mapping[str, Any]])
     distribution = parameter.distribution
     if isinstance(distribution, ParsedChoice):
         words = {repr(label): label if isinstance(label, str) else describe(label) for label in distribution.labels}
-        values = {number: words[repr(it)] for number, it in sampled.items()}
+        values = {number: words[repr(value)] for number, value in sampled.items()}
         return Dimension(parameter.name, "words", tuple(words.values()), values)
     is_log = isinstance(distribution, LogUniform) or (isinstance(distribution, Int) and distribution.log)
-    numbers = {number: _number(distribution, it) for number, it in sampled.items()}
+    numbers = {number: _number(distribution, value) for number, value in sampled.items()}
     return Dimension(parameter.name, "log" if is_log else "linear", (), numbers)
 
 

@@ -76,7 +76,7 @@ def report_sweep(folder: Path, output: Path | None = None) -> Report:
         summary=summary(sweep, shares),
         resume_command=resume_command(sweep.path),
         facts=_facts(sweep),
-        objectives=[it.metric for it in sweep.objectives],
+        objectives=[objective.metric for objective in sweep.objectives],
         good_values=_good_values_table(sweep, shares[0]) if sweep.in_state("complete") else None,
         sections=sections,
         front=_front_table(sweep),
@@ -92,8 +92,8 @@ def report_sweep(folder: Path, output: Path | None = None) -> Report:
 def summary(sweep: SweepData, importances: Sequence[Mapping[str, float]]) -> list[str]:
     """Describe the trials, the best of them, the importance of values, and the time that pruning saved."""
     importance = [
-        _describe_importance(it.metric, shares)
-        for it, shares in zip(sweep.objectives, importances, strict=True)
+        _describe_importance(objective.metric, shares)
+        for objective, shares in zip(sweep.objectives, importances, strict=True)
         if shares
     ]
     sentences = f"{_describe_states(sweep)} {_describe_best(sweep)}", " ".join(importance), _describe_pruning(sweep)
@@ -120,9 +120,9 @@ def _describe_best(sweep: SweepData) -> str:
     [trial] = best
     metric = sweep.objectives[0].metric
     value = format_objective(metric, value_of(trial))
-    spread = f" ± {format_number(trial.spread[0])} over the seeds" if trial.spread else ""
-    used = [it for it in sweep.dimensions if trial.number in it.values]
-    params = ", ".join(f"{it.name} {format_value(it.values[trial.number])}" for it in used)
+    spread = f" ± {format_number(trial.std_over_seeds[0])} over the seeds" if trial.std_over_seeds else ""
+    used = [dimension for dimension in sweep.dimensions if trial.number in dimension.values]
+    params = ", ".join(f"{dimension.name} {format_value(dimension.values[trial.number])}" for dimension in used)
     return f"The best is trial {trial.number}, with {metric} {value}{spread}: {params}."
 
 
@@ -135,10 +135,10 @@ def _describe_importance(metric: str, shares: Mapping[str, float]) -> str:
 
 
 def _describe_pruning(sweep: SweepData) -> str:
-    pruned = [it for it in sweep.in_state("pruned") if it.epochs]
-    longest = max((it.epochs for it in sweep.in_state("complete")), default=0)
-    spent = sum(it.seconds for it in sweep.trials)
-    saved = sum(max(0, longest - it.epochs) * it.seconds / it.epochs for it in pruned)
+    pruned = [trial for trial in sweep.in_state("pruned") if trial.epochs]
+    longest = max((trial.epochs for trial in sweep.in_state("complete")), default=0)
+    spent = sum(trial.seconds for trial in sweep.trials)
+    saved = sum(max(0, longest - trial.epochs) * trial.seconds / trial.epochs for trial in pruned)
     if not pruned or not saved:
         return f"Training took {format_duration(spent)}." if spent else ""
     early = f"Pruning ended {format_count(len(pruned), 'trial')} early"
@@ -147,7 +147,9 @@ def _describe_pruning(sweep: SweepData) -> str:
 
 
 def _facts(sweep: SweepData) -> dict[str, object]:
-    goals = ", ".join(f"{'maximize' if it.maximize else 'minimize'} {it.metric}" for it in sweep.objectives)
+    goals = ", ".join(
+        f"{'maximize' if objective.maximize else 'minimize'} {objective.metric}" for objective in sweep.objectives
+    )
     facts: dict[str, object] = {"objective": goals, "folder": sweep.path}
     if (best := sweep.path / "best.yaml").is_file():
         facts["train the best again"] = f"mxtrain fit {best}"
@@ -158,15 +160,15 @@ def _good_values_table(sweep: SweepData, importance: Mapping[str, float]) -> dic
     """Return, for each searched value, its importance, and the values of all, of the best quarter and of the best."""
     ranked, metric = sweep.ranked(), sweep.objectives[0].metric
     quarter = ranked[: max(1, len(ranked) // 4)]
-    totals = {it.name: _total_importance(sweep, it, importance) for it in sweep.dimensions}
+    totals = {dimension.name: _total_importance(sweep, dimension, importance) for dimension in sweep.dimensions}
     rows = {
-        it.name: [
-            _format_importance(importance.get(it.name), totals[it.name]),
-            _format_values(it, sweep.trials),
-            _format_values(it, quarter),
-            _format_values(it, ranked[:1]),
+        dimension.name: [
+            _format_importance(importance.get(dimension.name), totals[dimension.name]),
+            _format_values(dimension, sweep.trials),
+            _format_values(dimension, quarter),
+            _format_values(dimension, ranked[:1]),
         ]
-        for it in sorted(sweep.dimensions, key=lambda it: -totals[it.name])
+        for dimension in sorted(sweep.dimensions, key=lambda dimension: -totals[dimension.name])
     }
     notes = [] if importance else [f"Importance needs {MIN_TRIALS} ended trials, {MIN_COMPLETE} of them complete."]
     return {
@@ -178,7 +180,7 @@ def _good_values_table(sweep: SweepData, importance: Mapping[str, float]) -> dic
 
 def _total_importance(sweep: SweepData, dimension: Dimension, importance: Mapping[str, float]) -> float:
     """Return the importance of a value and of all values inside of it."""
-    return sum(importance.get(it.name, 0.0) for it in (dimension, *sweep.nested(dimension)))
+    return sum(importance.get(each.name, 0.0) for each in (dimension, *sweep.nested(dimension)))
 
 
 def _format_importance(share: float | None, total: float) -> str:
@@ -198,19 +200,20 @@ def _front_table(sweep: SweepData) -> dict[str, Any]:
     rows = {
         f"trial {trial.number}": [
             *(
-                format_objective(it.metric, value)
-                for it, value in zip(sweep.objectives, trial.values or (), strict=True)
+                format_objective(objective.metric, value)
+                for objective, value in zip(sweep.objectives, trial.values or (), strict=True)
             ),
             *(_format_values(dimension, [trial]) for dimension in sweep.dimensions),
         ]
-        for trial in sorted(sweep.best, key=lambda it: sign * value_of(it))
+        for trial in sorted(sweep.best, key=lambda trial: sign * value_of(trial))
     }
-    return {"columns": [*(it.metric for it in sweep.objectives), *(it.name for it in sweep.dimensions)], "rows": rows}
+    columns = [objective.metric for objective in sweep.objectives] + [dimension.name for dimension in sweep.dimensions]
+    return {"columns": columns, "rows": rows}
 
 
 def _format_values(dimension: Dimension, trials: Sequence[TrialResult]) -> str:
     """Format the range of the values of some trials, or their categories."""
-    values = [dimension.values[it.number] for it in trials if it.number in dimension.values]
+    values = [dimension.values[trial.number] for trial in trials if trial.number in dimension.values]
     if not values:
         return "–"
     if dimension.scale == "words":
@@ -232,7 +235,7 @@ def _group_failures(failed: Sequence[TrialResult]) -> dict[str, str]:
 
 
 def _list_trials(trials: Sequence[TrialResult]) -> str:
-    shown = ", ".join(str(it.number) for it in trials[:_MAX_NUMBERS])
+    shown = ", ".join(str(trial.number) for trial in trials[:_MAX_NUMBERS])
     more = f" and {len(trials) - _MAX_NUMBERS} more" if len(trials) > _MAX_NUMBERS else ""
     return f"{'trial' if len(trials) == 1 else 'trials'} {shown}{more}"
 
@@ -249,11 +252,19 @@ class _Cell:
 def _trials_table(sweep: SweepData) -> dict[str, Any]:
     """Return the columns and rows of the table of all trials."""
     best = {trial.number for trial in sweep.best}
-    has_spread, has_error = any(it.spread for it in sweep.trials), any(it.error for it in sweep.trials)
+    has_spread, has_error = (
+        any(trial.std_over_seeds for trial in sweep.trials),
+        any(trial.error for trial in sweep.trials),
+    )
     columns = ["trial", "state"]
     for objective in sweep.objectives:
         columns += [objective.metric, *(["± over seeds"] if has_spread else [])]
-    columns += [*(it.name for it in sweep.dimensions), "epochs", "seconds", *(["error"] if has_error else [])]
+    columns += [
+        *(dimension.name for dimension in sweep.dimensions),
+        "epochs",
+        "seconds",
+        *(["error"] if has_error else []),
+    ]
     rows = [
         {
             "state": trial.state,
@@ -273,7 +284,7 @@ def _cells(sweep: SweepData, trial: TrialResult, has_spread: bool, has_error: bo
         value = trial.values[index] if trial.values else None
         yield empty if value is None else _Cell(format_objective(objective.metric, value), value, "number")
         if has_spread:
-            spread = trial.spread[index] if trial.spread else None
+            spread = trial.std_over_seeds[index] if trial.std_over_seeds else None
             yield empty if spread is None else _Cell(format_number(spread), spread, "number")
     for dimension in sweep.dimensions:
         found = dimension.values.get(trial.number, "")

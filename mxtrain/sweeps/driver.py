@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mxtrain.config import RunConfig, Sweep
-from mxtrain.errors import ConfigError, ForeignRunError, RunInterrupted, SweepError, resume_command
+from mxtrain.errors import ConfigError, RunInterrupted, RunMismatchError, SweepError, resume_command
 from mxtrain.sweeps.pruning import TrialPruner, frozen_trial
 from mxtrain.sweeps.result import SweepResult, TrialResult
 from mxtrain.sweeps.sampling import TrialSampler
@@ -57,7 +57,7 @@ class Driver:
         self._storage = StudyStorage(sweep, folder.path)
         self._sampler = TrialSampler(sweep)
         self._retry_failed = False
-        self._samples: dict[int, TrialResult] = {}
+        self._sampled_trials: dict[int, TrialResult] = {}
         self._running: dict[int, RunningTrial] = {}
         self._results: dict[int, TrialResult] = {}
         # first results of each trial: the sampler and the pruner learn from these, whatever a retry gives
@@ -77,7 +77,7 @@ class Driver:
     @property
     def result(self) -> SweepResult:
         """The result so far."""
-        results = self._results | {number: trial.snapshot() for number, trial in self._running.items()}
+        results = self._results | {number: trial.current_result() for number, trial in self._running.items()}
         rows = tuple(results[number].to_row() for number in sorted(results))
         objectives = self._sweep.settings.objectives
         return SweepResult(self._sweep.name, self._folder.path, objectives, rows, max(self._sweep.total, len(rows)))
@@ -113,7 +113,7 @@ class Driver:
     # The main loop
 
     def _loop(self) -> None:
-        while self._running or len(self._samples) < self._sweep.total:
+        while self._running or len(self._sampled_trials) < self._sweep.total:
             self._submit_tasks()
             self._record_finished_trials()  # while workers are busy
             for task_result in self._engine.wait(_POLL_SECONDS):
@@ -161,7 +161,7 @@ class Driver:
         if trial.result.has_ended:
             trial.write_final_status()
             del self._running[trial.number]
-            self._finish_trial(trial.snapshot())
+            self._finish_trial(trial.current_result())
 
     def _finish_trial(self, result: TrialResult) -> None:
         """Add the result of a trial; it is recorded as soon as all trials before it are."""
@@ -188,13 +188,13 @@ class Driver:
         Returns:
             True if a trial was started.
         """
-        number = len(self._samples)
+        number = len(self._sampled_trials)
         if number >= self._sweep.total or any(
             other not in self._first_results for other in range(self._reported, self._visible_trials(number))
         ):
             return False
         self._report_visible_results(number)
-        self._samples[number] = self._sampler.draw(number)
+        self._sampled_trials[number] = self._sampler.draw(number)
         try:
             trial = self._create_trial(number)
         except ConfigError as error:
@@ -227,7 +227,7 @@ class Driver:
         max_epochs = max(run.config.fit.epochs for run in seed_runs)
         visible = self._visible_trials(number) if settings.pruner.kind != "none" else 0
         pruner = TrialPruner(self._sweep, number, [self._frozen_trial(other) for other in range(visible)])
-        waiting = replace(self._samples[number], run_dir=run_dirs[0])
+        waiting = replace(self._sampled_trials[number], run_dir=run_dirs[0])
         return RunningTrial(waiting, seed_runs, pruner.rungs(max_epochs), pruner, settings.objectives)
 
     def _frozen_trial(self, number: int) -> "FrozenTrial":
@@ -236,13 +236,13 @@ class Driver:
         return self._frozen_trials[number]
 
     def _config(self, number: int, seed_index: int) -> RunConfig:
-        config = self._sweep.run_config(self._samples[number].point, seed_index).resolve()
+        config = self._sweep.run_config(self._sampled_trials[number].point, seed_index).resolve()
         return config if config.threads else config.model_copy(update={"threads": self._threads})
 
     def _invalid_config_result(self, number: int, error: ConfigError) -> TrialResult:
         """Return the result of a trial whose combination of values is invalid."""
         run_dir, *_ = self._folder.run_dirs(number, self._sweep.settings.seeds)
-        return replace(self._samples[number], state="failed", run_dir=run_dir, error=str(error))
+        return replace(self._sampled_trials[number], state="failed", run_dir=run_dir, error=str(error))
 
     # Resuming
 
@@ -255,7 +255,7 @@ class Driver:
                 self._recorded.add(result.number)
                 self._first_results[result.number] = result
                 self._report_visible_results(result.number)
-                self._samples[result.number] = self._restore_sample(result)
+                self._sampled_trials[result.number] = self._restore_sample(result)
         for number, result in last.items():
             trial = self._failed_trial(number) if result.state == "failed" else None
             if trial and (self._retry_failed or trial.is_unfinished):  # an interrupted retry is continued
@@ -296,9 +296,9 @@ class Driver:
         """Return the result of a trial that is not in the study and has failed according to its folder."""
         try:
             trial.restore_failure()
-        except ForeignRunError as error:
+        except RunMismatchError as error:
             raise self._folder.foreign_run_error(str(error), trial.seed_runs[0].run_dir) from error
-        return trial.snapshot()
+        return trial.current_result()
 
     def _add_earlier_result(self, result: TrialResult) -> None:
         self._first_results.setdefault(result.number, result)

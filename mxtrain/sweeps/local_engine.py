@@ -86,12 +86,12 @@ class LocalEngine:
         dead = [worker for worker in self._workers if worker.process and worker.process.poll() is not None]
         results: list[TaskResult] = []
         for worker in dict.fromkeys((*readable, *dead)):
-            is_over = self._receive(worker)
+            has_ended = self._receive(worker)
             *lines, rest = worker.received.split(b"\n")
             worker.received = bytearray(rest)
             for line in lines:
-                results += self._parse_answer(worker, json.loads(line))
-            if is_over or worker in dead:
+                results += self._parse_message(worker, json.loads(line))
+            if has_ended or worker in dead:
                 results += self._handle_death(worker)
         return results
 
@@ -143,7 +143,7 @@ class LocalEngine:
             return True
         return False
 
-    def _parse_answer(self, worker: _Worker, record: dict[str, Any]) -> list[TaskResult]:
+    def _parse_message(self, worker: _Worker, record: dict[str, Any]) -> list[TaskResult]:
         if record["kind"] == "ready":
             worker.is_ready, self._startup_failures = True, 0
             return []

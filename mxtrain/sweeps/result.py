@@ -31,7 +31,7 @@ class TrialResult:
         number: the number of the trial, from 0.
         state: waiting, running, complete, pruned or failed.
         params: the value at each path that is searched.
-        drawn: the same values as the sampler drew them, by parameter name.
+        sampler_params: the same values as the sampler drew them, by parameter name.
         distributions: Optuna's distribution of each parameter; empty if the trial was read from results.json.
         sampler_attributes: data that the sampler stores with the trial for later trials.
         run_dir: the folder of its run; of the first one if there are several seeds.
@@ -48,7 +48,7 @@ class TrialResult:
     number: int
     state: TrialState
     params: Mapping[str, Any]
-    drawn: Mapping[str, Any]
+    sampler_params: Mapping[str, Any]
     distributions: Mapping[str, "BaseDistribution"] = field(default_factory=dict)
     sampler_attributes: Mapping[str, Any] = field(default_factory=dict)
     run_dir: Path = Path()
@@ -64,7 +64,7 @@ class TrialResult:
     @property
     def point(self) -> Point:
         """The point of the search space."""
-        return Point(dict(self.drawn), dict(self.params))
+        return Point(dict(self.sampler_params), dict(self.params))
 
     @property
     def has_ended(self) -> bool:
@@ -72,10 +72,10 @@ class TrialResult:
         return self.state in FINAL_STATES
 
     @property
-    def spread(self) -> tuple[float, ...]:
+    def std_over_seeds(self) -> tuple[float, ...]:
         """The standard deviation of each objective over the seeds; empty with fewer than two.
 
-        >>> TrialResult(0, "complete", {}, {}, values_by_seed=((1.0,), (3.0,))).spread
+        >>> TrialResult(0, "complete", {}, {}, values_by_seed=((1.0,), (3.0,))).std_over_seeds
         (1.4142135623730951,)
         """
         if len(self.values_by_seed) < 2:
@@ -92,13 +92,13 @@ class TrialResult:
             "run_dir": str(self.run_dir),
             "epochs": self.epochs,
             "seconds": round(self.seconds, 3),
-            "drawn": dict(self.drawn),
+            "drawn": dict(self.sampler_params),
         }
         if self.error:
             row["error"] = self.error
         if len(self.values_by_seed) > 1:
             row["values_by_seed"] = [_unwrap_single(values) for values in self.values_by_seed]
-            row["spread"] = _unwrap_single(self.spread)
+            row["spread"] = _unwrap_single(self.std_over_seeds)
         return row
 
     @classmethod
@@ -113,7 +113,7 @@ class TrialResult:
             number=row["number"],
             state=row["state"],
             params=row["params"],
-            drawn=row.get("drawn", {}),
+            sampler_params=row.get("drawn", {}),
             run_dir=Path(row["run_dir"]),
             values=None if row.get("value") is None else _to_tuple(row["value"]),
             values_by_seed=tuple(_to_tuple(values) for values in row.get("values_by_seed", ())),

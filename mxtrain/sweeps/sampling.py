@@ -75,16 +75,16 @@ class TrialSampler:
         """
         if self._sweep.settings.sampler.kind in REDRAWN_SAMPLERS:
             redrawn = self.draw(recorded.number)
-            if redrawn.drawn != recorded.drawn:
+            if redrawn.sampler_params != recorded.sampler_params:
                 raise SweepError(
-                    f"trial {recorded.number} is recorded with {recorded.drawn}, but {redrawn.drawn} is drawn now: the "
+                    f"trial {recorded.number} is recorded with {recorded.sampler_params}, but {redrawn.sampler_params} is drawn now: the "
                     "sweep was started with another version of mxtrain, Optuna or SciPy; start another sweep"
                 )
             return redrawn
         self._study.add_trial(
             create_trial(
                 state=OptunaState.RUNNING,
-                params=dict(recorded.drawn),
+                params=dict(recorded.sampler_params),
                 distributions=dict(recorded.distributions),
                 system_attrs=dict(recorded.sampler_attributes),
             )
@@ -93,7 +93,7 @@ class TrialSampler:
             recorded.number,
             "waiting",
             recorded.params,
-            recorded.drawn,
+            recorded.sampler_params,
             recorded.distributions,
             recorded.sampler_attributes,
         )

@@ -111,7 +111,7 @@ class StudyStorage:
         frozen = create_trial(
             state=OPTUNA_STATES[result.state],
             values=values if result.state == "complete" else None,
-            params=dict(result.drawn),
+            params=dict(result.sampler_params),
             distributions=dict(result.distributions),
             user_attrs={USER_ATTRIBUTE: record},
             system_attrs={**result.sampler_attributes, **result.pruner_attributes},
@@ -250,7 +250,7 @@ def _restore(trial: FrozenTrial) -> TrialResult:
         number=record["number"],
         state=_STATES[trial.state],
         params=record["params"],
-        drawn=trial.params,
+        sampler_params=trial.params,
         distributions=trial.distributions,
         sampler_attributes={k: value for k, value in trial.system_attrs.items() if k not in pruner_attributes},
         run_dir=Path(record["run_dir"]),

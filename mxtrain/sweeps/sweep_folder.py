@@ -23,7 +23,7 @@ from mxtrain.atomic_io import (
 from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
 from mxtrain.config.dotted_paths import describe_at, first_difference, flatten
 from mxtrain.config.error_messages import DATA_PATHS
-from mxtrain.errors import ConfigError, ConfigProblem, ForeignRunError, SweepError, resume_command
+from mxtrain.errors import ConfigError, ConfigProblem, RunMismatchError, SweepError, resume_command
 from mxtrain.paths import expand_home, normalize_path
 from mxtrain.sweeps.result import SweepResult, TrialResult
 from mxtrain.training import check_same_run, folder_lock, is_folder_locked, write_file
@@ -292,8 +292,8 @@ class SweepFolder:
                 if CONFIG in changed or (CONFIG not in recorded and (run_dir / CONFIG).exists()):
                     check_same_run(config(), run_dir)  # settings that do not affect completed epochs may have changed
                 if METRICS in changed:
-                    raise ForeignRunError(f"{run_dir / METRICS} is damaged: its SHA-256 is not that in the study")
-            except (ForeignRunError, ConfigError) as error:
+                    raise RunMismatchError(f"{run_dir / METRICS} is damaged: its SHA-256 is not that in the study")
+            except (RunMismatchError, ConfigError) as error:
                 raise self.foreign_run_error(str(error), run_dir) from error
 
     def foreign_run_error(self, message: str, run_dir: Path) -> SweepError:

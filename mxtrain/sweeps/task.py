@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 from mxtrain.config import run_from_dict
 from mxtrain.data import DatasetCache
-from mxtrain.errors import DataChangedError, FolderBusyError, ForeignRunError, MxtrainError, RunInterrupted
+from mxtrain.errors import DataChangedError, FolderBusyError, MxtrainError, RunInterrupted, RunMismatchError
 from mxtrain.processes import import_user_module
 from mxtrain.training import Progress, StopRequest, set_blas_threads, train_until
 from mxtrain.training.model_factory import ModelFactory
@@ -156,7 +156,7 @@ def _run(task: Task, stop: StopRequest, plugin: str | None) -> TaskResult:
         return TaskResult(task, "stopped")
     except FolderBusyError as error:
         return TaskResult(task, "not_started", str(error))
-    except ForeignRunError as error:
+    except RunMismatchError as error:
         return TaskResult(task, "foreign_run", str(error))
     except DataChangedError as error:
         return TaskResult(task, "machine_error", str(error).partition(";")[0])

@@ -46,13 +46,13 @@ class SeedRun:
 
     def has_reached(self, epoch: int) -> bool:
         """Return True if `epoch` epochs are finished, or the run is over."""
-        return self.progress.is_over or len(self.progress.rows) >= epoch
+        return self.progress.is_finished or len(self.progress.rows) >= epoch
 
     @property
     def epochs(self) -> int:
         """Number of finished epochs; of a run that is being trained, as of its newest checkpoint."""
         rows = len(self.progress.rows)
-        return rows if self.progress.is_over else max(rows, self.position[0])
+        return rows if self.progress.is_finished else max(rows, self.position[0])
 
     @property
     def position(self) -> tuple[int, int]:
@@ -76,7 +76,7 @@ class RunningTrial:
     """A trial from its first task to its end.
 
     Attributes:
-        result: the point, state, error, values and training time; `snapshot` fills in the other fields.
+        result: the point, state, error, values and training time; `current_result` fills in the other fields.
         seed_runs: its runs, one for each seed.
         rungs: the epochs at which it may be pruned.
         pruner: decides at the rungs.
@@ -153,12 +153,12 @@ class RunningTrial:
             self.lost_workers = 0
             self.seed_runs[seed_index].progress = task_result.progress
             try:
-                if not self._prune_at_rungs() and all(run.progress.is_over for run in self.seed_runs):
+                if not self._prune_at_rungs() and all(run.progress.is_finished for run in self.seed_runs):
                     self._end("complete", self._values())
             except NoValueError as error:
                 self._fail(str(error))
 
-    def snapshot(self) -> TrialResult:
+    def current_result(self) -> TrialResult:
         """Return the result so far, with all fields but `files`."""
         epochs = self.epochs
         result = replace(self.result, epochs=epochs, pruner_attributes=self.pruner.attributes)
@@ -178,7 +178,7 @@ class RunningTrial:
         for run in self.seed_runs:
             status = read_status(run.run_dir)
             is_written = (status.state, status.reason) == (self.result.state, self.result.error)
-            if is_written or run.progress.is_over or not run.run_dir.exists():
+            if is_written or run.progress.is_finished or not run.run_dir.exists():
                 continue
             if self.result.state == "failed":
                 write_failed(run.run_dir, self.result.error)
@@ -189,7 +189,7 @@ class RunningTrial:
         """Restore a failed trial from the folders of its runs, without training.
 
         Raises:
-            ForeignRunError: a folder holds another run.
+            RunMismatchError: a folder holds another run.
         """
         error = ""
         for run in self.seed_runs:

@@ -25,7 +25,7 @@ class BestEpoch:
         >>> best, config = BestEpoch(), EarlyStopping(monitor="loss", patience=2)
         >>> [best.update({"epoch": i + 1, "loss": loss}, config) for i, loss in enumerate([3, 2, 2.5, 2.1])]
         [True, True, False, False]
-        >>> best.is_over(4, config), best.epoch
+        >>> best.is_patience_exhausted(4, config), best.epoch
         (True, 2)
     """
 
@@ -50,7 +50,7 @@ class BestEpoch:
         self.epoch, self.value = row["epoch"], value
         return True
 
-    def is_over(self, epoch: int, config: EarlyStopping) -> bool:
+    def is_patience_exhausted(self, epoch: int, config: EarlyStopping) -> bool:
         """Return whether a run with `epoch` finished epochs is stopped."""
         return bool(self.epoch) and epoch - self.epoch >= config.patience
 

@@ -32,7 +32,7 @@ def to_line(row: Mapping[str, Any]) -> bytes:
 
 
 @dataclass(slots=True)
-class MetricsLog:
+class CheckpointMetricsLog:
     """The rows of all finished epochs, stored once for all checkpoints.
 
     A checkpoint records the length of the file that it needs, and the SHA-256 of that part. If each checkpoint held its
@@ -161,7 +161,7 @@ def stopped_early(config: RunConfig, history: Sequence[Row]) -> bool:
     stopping, epochs = config.fit.early_stopping, len(history)
     if stopping is None or epochs >= config.fit.epochs:
         return False
-    return BestEpoch.of(history, stopping).is_over(epochs, stopping)
+    return BestEpoch.of(history, stopping).is_patience_exhausted(epochs, stopping)
 
 
 def monitored_metric(config: RunConfig, history: Sequence[Row]) -> str | None:
@@ -212,7 +212,7 @@ GOOD_FIT_R2 = 0.5
 
 def target_moments(config: RunConfig, targets: Array) -> tuple[float, float] | None:
     """Return the mean and the standard deviation of targets; None for classes, or without any target."""
-    if config.decoding in CLASS_LOSSES or not len(targets):
+    if config.equivalent_builtin_loss in CLASS_LOSSES or not len(targets):
         return None
     largest = float(abs(targets).max()) or 1.0
     scaled = targets.astype(np.float64) / largest  # squares of numbers such as 1e200 overflow

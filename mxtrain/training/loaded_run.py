@@ -26,7 +26,7 @@ from mxtrain.data import (
     samples_from_memory,
 )
 from mxtrain.errors import DataError, StateError, TrainingError, resume_command
-from mxtrain.nn import Model, build_metric, decide, probabilities
+from mxtrain.nn import Model, build_metric, predictions_from_outputs, probabilities
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import Arrays
 from mxtrain.training.checkpoints.storage import Checkpoints
@@ -156,7 +156,9 @@ class LoadedRun:
 
     def decide(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return the predictions for outputs of the model, (n,)."""
-        decided = self.preprocessing.restore_target_unit(decide(np, self.config.decoding, outputs))
+        decided = self.preprocessing.restore_target_unit(
+            predictions_from_outputs(np, self.config.equivalent_builtin_loss, outputs)
+        )
         classes = self.preprocessing.classes
         return decided if classes is None else classes[decided]
 
@@ -164,11 +166,14 @@ class LoadedRun:
         """Return predictions as text: classes as spelled in the training data, and numbers that round-trip."""
         if self.class_names is None:
             return [str(value) for value in self.decide(outputs)]
-        return [self.class_names[index] for index in decide(np, self.config.decoding, outputs)]
+        return [
+            self.class_names[index]
+            for index in predictions_from_outputs(np, self.config.equivalent_builtin_loss, outputs)
+        ]
 
     def likelihood(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return the class probabilities for outputs of the model, (n, classes)."""
-        return cast("NDArray[Any]", probabilities(np, self.config.decoding, outputs))
+        return cast("NDArray[Any]", probabilities(np, self.config.equivalent_builtin_loss, outputs))
 
     def evaluate(
         self,
@@ -234,7 +239,9 @@ class LoadedRun:
         metrics = self._measure(
             parts[name],
             float(dataset.training.targets.mean()),
-            lambda outputs: predicted.append(decide(np, self.config.decoding, outputs)),
+            lambda outputs: predicted.append(
+                predictions_from_outputs(np, self.config.equivalent_builtin_loss, outputs)
+            ),
         )
         restore = self.preprocessing.restore_target_unit
         return Comparison(name, restore(parts[name].targets), restore(np.concatenate(predicted)), metrics, sizes)
@@ -242,7 +249,7 @@ class LoadedRun:
     def _measure(
         self, samples: Samples, mean: float, see: Callable[[NDArray[Any]], object] | None = None
     ) -> dict[str, float | None]:
-        loss, shift = self.config.decoding, 0.0 if self.class_names else mean
+        loss, shift = self.config.equivalent_builtin_loss, 0.0 if self.class_names else mean
         suiting: tuple[MetricName, ...] = ("accuracy",) if loss in CLASS_LOSSES else ("mae", "r2")
         unit = self.preprocessing.target_unit
         own = custom_loss(self.config, self.model, self.parameters) if self.config.has_custom_loss else None
@@ -288,7 +295,7 @@ def load_run(path: str | PathLike[str], *, model: ModelFactory | None = None) ->
     status = read_status(directory.path)
     _check_unchanged(directory.path / PREPROCESSING, status)
     preprocessing, data_fingerprint = read_record(directory.path)
-    outputs = len(preprocessing.class_names or ()) if config.decoding == "softmax_cross_entropy" else 1
+    outputs = len(preprocessing.class_names or ()) if config.equivalent_builtin_loss == "softmax_cross_entropy" else 1
     built = make_model(config, model, len(preprocessing.feature_names), outputs, np)
     parameters, history, notes = _read_result(directory, status)
     if {name: tuple(array.shape) for name, array in parameters.items()} != built.shapes():

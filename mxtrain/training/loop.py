@@ -32,7 +32,7 @@ from mxtrain.training.environment import environment_changes, limit_blas_threads
 from mxtrain.training.history import best_epoch, format_metrics, target_moments
 from mxtrain.training.loggers.registry import isolate_loggers, open_loggers
 from mxtrain.training.model_factory import ModelFactory, with_factory
-from mxtrain.training.resume_checks import check_data, restored_trainer, scaled_to_data
+from mxtrain.training.resume_checks import check_data, limit_scale_to_training_size, restored_trainer
 from mxtrain.training.run_directory import RunDirectory, preprocessing_json
 from mxtrain.training.run_status import Status, read_status, write_failed, write_finished, write_status
 from mxtrain.training.trainer import Trainer
@@ -112,7 +112,7 @@ def fit(config: Config, *, run_dir: str | PathLike[str] | None = None, **options
     run = with_blas_threads(with_factory(_run_config(config, overrides, data is not None).resolve(), model))
     loggers = open_loggers(run.fit.loggers)
     found = read_data(run, read_in_memory_data(run, data))
-    trainer = Trainer(scaled_to_data(run, found), model, found)
+    trainer = Trainer(limit_scale_to_training_size(run, found), model, found)
     backend = trainer.optimizer.backend.name
     with RunDirectory.create(trainer.config, run_dir, backend) as directory, limit_blas_threads(run.threads):
         return train(trainer, directory, (*loggers, *options.get("callbacks", ())), options.get("stop"))
@@ -167,7 +167,7 @@ def advance(
         TrainingError: the data differ from those of the snapshot.
     """
     found = read_data(config, read_in_memory_data(config, data))
-    trainer = Trainer(scaled_to_data(config, found, snapshot), model, found)
+    trainer = Trainer(limit_scale_to_training_size(config, found, snapshot), model, found)
     if snapshot is not None:
         check_data(snapshot.record["data"], trainer.data_fingerprint, config, "start again without a snapshot")
         trainer.restore(snapshot)
@@ -225,7 +225,7 @@ def train(
             begin = time.perf_counter()
             epochs = config.fit.epochs if until is None else min(until, config.fit.epochs)
             _train_epochs(trainer, epochs, directory, callbacks, policy, stop)
-            if not trainer.is_over:
+            if not trainer.is_finished:
                 policy.save()
                 raise RunPaused(directory.path)
         except StopTraining:

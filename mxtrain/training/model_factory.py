@@ -81,7 +81,7 @@ def make_model(
     """
     with_factory(config, factory)
     if factory is None:
-        return build_model(config.model, config.decoding, n_features, n_outputs, xp)
+        return build_model(config.model, config.equivalent_builtin_loss, n_features, n_outputs, xp)
     model = factory(config.model_copy(deep=True), n_features, n_outputs, xp)  # it may change the settings
     _check_model(model, config, n_features, n_outputs, xp, qualified_name(factory))
     return model
@@ -248,7 +248,7 @@ def _call_factory(
             raise ModelError(f"{name} is a class; pass an instance, or a config with config=")
         raise ModelError(f"{name} makes a model from a config; pass one with config=")
     run = config if isinstance(config, RunConfig) else run_from_dict(config)
-    outputs = int(expected.max()) + 1 if run.decoding == "softmax_cross_entropy" else 1
+    outputs = int(expected.max()) + 1 if run.equivalent_builtin_loss == "softmax_cross_entropy" else 1
     model: Model = factory(run, samples.shape[1], outputs, np)
     check_methods(model, f"what {name} returns")
     return model

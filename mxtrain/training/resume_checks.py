@@ -52,7 +52,7 @@ def restored_trainer(
     """
     try:
         data = cache.read(config) if cache else read_data(config, given)
-        config = scaled_to_data(config, data, snapshot)
+        config = limit_scale_to_training_size(config, data, snapshot)
         trainer = Trainer(config, model, data)
     except (DataError, ModelError):
         if snapshot is not None:
@@ -64,7 +64,9 @@ def restored_trainer(
     return trainer
 
 
-def scaled_to_data(config: RunConfig, data: FingerprintedDataset, snapshot: Snapshot | None = None) -> RunConfig:
+def limit_scale_to_training_size(
+    config: RunConfig, data: FingerprintedDataset, snapshot: Snapshot | None = None
+) -> RunConfig:
     """Replace a `scale` of `1/batch_size` by one over the number of training samples if these are fewer.
 
     Args:
@@ -77,7 +79,7 @@ def scaled_to_data(config: RunConfig, data: FingerprintedDataset, snapshot: Snap
         >>> config = run_from_dict({
         ...     "data": {"source": "digits", "batch_size": 4096}, "model": {"kind": "linear"},
         ...     "loss": "softmax_cross_entropy", "optimizer": {"kind": "adam"}}).resolve()
-        >>> 1 / scaled_to_data(config, read_data(config)).optimizer.scale
+        >>> 1 / limit_scale_to_training_size(config, read_data(config)).optimizer.scale
         1438.0
     """
     size, samples, scale = config.data.batch_size, len(data[0].training), config.optimizer.scale

@@ -12,7 +12,7 @@ from mxtrain.atomic_io import open_file, read_file
 from mxtrain.config import RunConfig, read_run, to_yaml
 from mxtrain.config.dotted_paths import describe_at, flatten
 from mxtrain.data import DatasetCache
-from mxtrain.errors import ConfigError, ForeignRunError, RunPaused
+from mxtrain.errors import ConfigError, RunMismatchError, RunPaused
 from mxtrain.training.callbacks import Row, StopRequest
 from mxtrain.training.checkpoints.snapshot import Snapshot
 from mxtrain.training.checkpoints.storage import Checkpoints
@@ -25,7 +25,7 @@ from mxtrain.training.resume_checks import changed_paths, restored_trainer
 from mxtrain.training.run_directory import CONFIG, RunDirectory
 from mxtrain.training.run_status import MODEL, STATUS, Status, read_status
 
-SHARE = 0.02
+MAX_CHECKPOINT_TIME_FRACTION = 0.02
 """Largest fraction of the training time of a sweep that checkpoints may take; it replaces `fit.checkpoint`.
 
 A killed worker repeats the work since its last checkpoint.
@@ -40,12 +40,12 @@ class Progress(NamedTuple):
 
     Attributes:
         rows: the metrics of each finished epoch, as in metrics.jsonl.
-        is_over: True if nothing is left to train.
+        is_finished: True if nothing is left to train.
         parameters: the number of trained numbers.
     """
 
     rows: list[Row]
-    is_over: bool
+    is_finished: bool
     parameters: int
 
 
@@ -73,7 +73,7 @@ def train_until(
 
     Raises:
         RunInterrupted: `stop` named a signal; the run is saved.
-        ForeignRunError: the folder holds another run, or its files have changed since they were written.
+        RunMismatchError: the folder holds another run, or its files have changed since they were written.
         MxtrainError: as `fit` and `resume`.
     """
     run = with_factory(config, model)
@@ -86,20 +86,20 @@ def train_until(
         if snapshot is not None:
             _check_snapshot(run, snapshot, directory.checkpoints)
         trainer = restored_trainer(snapshot, run, model, cache)
-        if trainer.epochs < epochs or trainer.is_over:
+        if trainer.epochs < epochs or trainer.is_finished:
             # the checkpoint that a rollback restores must not depend on time
-            share = None if run.fit.on_nonfinite == "rollback" else SHARE
+            share = None if run.fit.on_nonfinite == "rollback" else MAX_CHECKPOINT_TIME_FRACTION
             directory.rewind_files(trainer.config, trainer.rows, trainer.optimizer.backend.name)
             with suppress(RunPaused):
                 train(trainer, directory, open_loggers(run.fit.loggers), stop, until=epochs, share=share)
-    return Progress(trainer.rows, trainer.is_over, sum(len(buffer) for buffer in trainer.params.buffers.values()))
+    return Progress(trainer.rows, trainer.is_finished, sum(len(buffer) for buffer in trainer.params.buffers.values()))
 
 
 def check_same_run(config: RunConfig, run_dir: Path) -> None:
     """Check that a folder that holds a run holds the run of a config.
 
     Raises:
-        ForeignRunError: its config.yaml is damaged, or belongs to another run.
+        RunMismatchError: its config.yaml is damaged, or belongs to another run.
     """
     file = run_dir / CONFIG
     try:
@@ -109,9 +109,9 @@ def check_same_run(config: RunConfig, run_dir: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise ForeignRunError(f"{file} cannot be read: {error.strerror or error}") from error
+        raise RunMismatchError(f"{file} cannot be read: {error.strerror or error}") from error
     except ConfigError as error:
-        raise ForeignRunError(f"{file} is damaged: {error.problems[0]}") from error
+        raise RunMismatchError(f"{file} is damaged: {error.problems[0]}") from error
     _check_values(flatten(found.to_dict()), config, str(file))
 
 
@@ -119,10 +119,10 @@ def check_failed(run_dir: Path, status: Status) -> None:
     """Check that the files of a failed run have not changed since it failed.
 
     Raises:
-        ForeignRunError: one has changed.
+        RunMismatchError: one has changed.
     """
     if status.has_changed_reason:
-        raise ForeignRunError(f"{run_dir / STATUS} is damaged: the SHA-256 of its reason differs")
+        raise RunMismatchError(f"{run_dir / STATUS} is damaged: the SHA-256 of its reason differs")
     if METRICS in status.sha256:
         _check_file(run_dir / METRICS, status)
 
@@ -131,16 +131,16 @@ def _check_file(file: Path, status: Status) -> None:
     try:
         is_damaged = status.is_damaged(file) or not file.is_file()
     except OSError as error:
-        raise ForeignRunError(f"{file} cannot be read: {error.strerror or error}") from error
+        raise RunMismatchError(f"{file} cannot be read: {error.strerror or error}") from error
     if is_damaged:
-        raise ForeignRunError(f"{file} is damaged: its SHA-256 is not that in {file.with_name(STATUS)}")
+        raise RunMismatchError(f"{file} is damaged: its SHA-256 is not that in {file.with_name(STATUS)}")
 
 
 def _check_snapshot(config: RunConfig, snapshot: Snapshot, checkpoints: Path) -> None:
     _check_values(flatten(snapshot.record["config"]), config, str(checkpoints))
     epoch, _, _ = snapshot.position
     if epoch > config.fit.epochs:
-        raise ForeignRunError(f"{checkpoints} was trained to epoch {epoch}, beyond fit.epochs {config.fit.epochs}")
+        raise RunMismatchError(f"{checkpoints} was trained to epoch {epoch}, beyond fit.epochs {config.fit.epochs}")
 
 
 def _check_values(found: Mapping[str, Any], config: RunConfig, place: str) -> None:
@@ -154,9 +154,9 @@ def _check_values(found: Mapping[str, Any], config: RunConfig, place: str) -> No
             and wanted[path] == 1 / size
             and found.get(path) in [1 / n for n in range(1, size)]
         ):
-            continue  # one over the number of training samples, see `scaled_to_data`
+            continue  # one over the number of training samples, see `limit_scale_to_training_size`
         values = f"{path} is {describe_at(found, path)}, expected {describe_at(wanted, path)}"
-        raise ForeignRunError(f"{place} belongs to another run: {values}")
+        raise RunMismatchError(f"{place} belongs to another run: {values}")
 
 
 def _finished_progress(config: RunConfig, run_dir: Path, status: Status) -> Progress:
@@ -168,8 +168,8 @@ def _finished_progress(config: RunConfig, run_dir: Path, status: Status) -> Prog
         with open_file(model), safe_open(model, "numpy") as content:  # safe_open alone would wait for a pipe
             parameters = sum(prod(content.get_slice(name).get_shape()) for name in content.keys())  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise ForeignRunError(f"{model} is damaged: {error}") from error
+        raise RunMismatchError(f"{model} is damaged: {error}") from error
     rows = read_history(run_dir)[: config.fit.epochs]  # the run may have been continued since
     if len(rows) < config.fit.epochs and not stopped_early(config, rows):
-        raise ForeignRunError(f"{run_dir / METRICS} is damaged: it holds {len(rows)} of {config.fit.epochs} epochs")
+        raise RunMismatchError(f"{run_dir / METRICS} is damaged: it holds {len(rows)} of {config.fit.epochs} epochs")
     return Progress(rows, True, parameters)

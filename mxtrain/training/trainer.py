@@ -101,10 +101,10 @@ class Trainer:
     def has_stopped_early(self) -> bool:
         """True if early stopping has ended the run."""
         stopping = self.config.fit.early_stopping
-        return stopping is not None and self._best_epoch.is_over(self.epochs, stopping)
+        return stopping is not None and self._best_epoch.is_patience_exhausted(self.epochs, stopping)
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """True if nothing is left to train."""
         return self.epochs >= self.config.fit.epochs or self.has_stopped_early
 
@@ -165,7 +165,7 @@ class Trainer:
         if self.config.has_custom_loss:
             loss = custom_loss(self.config, self.model, self.params)
             return evaluate_metrics(self.model, self.params, samples, self._metrics(), loss=loss)
-        metrics = {"loss": build_metric("loss", self.config.decoding, xp=self.xp), **self._metrics()}
+        metrics = {"loss": build_metric("loss", self.config.equivalent_builtin_loss, xp=self.xp), **self._metrics()}
         return evaluate_metrics(self.model, self.params, samples, metrics)
 
     def undefined_metrics(self) -> list[str]:
@@ -258,7 +258,7 @@ class Trainer:
         shift = 0.0 if self.dataset.class_names else float(self.dataset.training.targets.mean())
         names = [name for name in self.config.fit.metrics if name != "loss"]
         unit = self.dataset.preprocessing.target_unit
-        return {name: build_metric(name, self.config.decoding, shift, self.xp, unit) for name in names}
+        return {name: build_metric(name, self.config.equivalent_builtin_loss, shift, self.xp, unit) for name in names}
 
 
 def evaluate_metrics(

@@ -32,21 +32,21 @@ class EpochSums:
         metrics: the training metrics, by name.
         loss: the sum of the losses of all samples, in float64.
         samples: the number of samples.
-        norms: the sum of the gradient norms.
-        largest: the largest gradient norm.
+        gradient_norm_sum: the sum of the gradient norms.
+        max_gradient_norm: the largest gradient norm.
         steps: the number of updates.
         skipped: the number of skipped batches.
-        last: the diagnostics of the last step of the epoch, after that step.
+        last_diagnostics: the diagnostics of the last step of the epoch, after that step.
     """
 
     metrics: dict[str, Metric]
     loss: Any = 0.0
     samples: int = 0
-    norms: Any = 0.0
-    largest: Any = 0.0
+    gradient_norm_sum: Any = 0.0
+    max_gradient_norm: Any = 0.0
     steps: int = 0
     skipped: int = 0
-    last: dict[str, Any] = field(default_factory=dict)
+    last_diagnostics: dict[str, Any] = field(default_factory=dict)
 
     def means(self) -> dict[str, float | None]:
         """Return the mean loss and the metrics; NaN if every batch was skipped."""
@@ -55,8 +55,8 @@ class EpochSums:
 
     def diagnostics(self) -> dict[str, Any]:
         """Return the diagnostics of the epoch's gradients and updates."""
-        norm = float(self.norms) / self.steps if self.steps else 0.0
-        found = {"grad_norm": norm, "grad_norm_max": float(self.largest), **self.last}
+        norm = float(self.gradient_norm_sum) / self.steps if self.steps else 0.0
+        found = {"grad_norm": norm, "grad_norm_max": float(self.max_gradient_norm), **self.last_diagnostics}
         return found | ({"skipped": self.skipped} if self.skipped else {})
 
     def to_record(self) -> dict[str, Any]:
@@ -65,19 +65,20 @@ class EpochSums:
             "metrics": {name: metric_sums(metric) for name, metric in self.metrics.items()},
             "loss": float(self.loss),
             "samples": self.samples,
-            "norms": float(self.norms),
-            "largest": float(self.largest),
+            "norms": float(self.gradient_norm_sum),
+            "largest": float(self.max_gradient_norm),
             "steps": self.steps,
             "skipped": self.skipped,
-            "last": self.last,
+            "last": self.last_diagnostics,
         }
 
     def restore(self, record: Mapping[str, Any]) -> None:
         """Continue from the sums that `to_record` returned."""
         for name, metric in self.metrics.items():
             restore_metric(metric, record["metrics"][name])
-        for name in ("loss", "samples", "norms", "largest", "steps", "skipped", "last"):
-            setattr(self, name, record[name])
+        self.loss, self.samples = record["loss"], record["samples"]
+        self.gradient_norm_sum, self.max_gradient_norm = record["norms"], record["largest"]
+        self.steps, self.skipped, self.last_diagnostics = record["steps"], record["skipped"], record["last"]
 
 
 class TrainingStep:
@@ -207,11 +208,13 @@ class TrainingStep:
         if is_checked:
             self._add_to_metrics(outputs, targets)
         sums.loss, sums.samples = sums.loss + self._to_float64(loss), sums.samples + len(targets)
-        sums.norms, sums.largest, sums.steps = sums.norms + norm, self._maximum(sums.largest, norm), sums.steps + 1
+        sums.gradient_norm_sum = sums.gradient_norm_sum + norm
+        sums.max_gradient_norm = self._maximum(sums.max_gradient_norm, norm)
+        sums.steps += 1
         if is_last:
-            sums.last = {"update_ratio": update_ratios(self._xp, before, self._params)}
+            sums.last_diagnostics = {"update_ratio": update_ratios(self._xp, before, self._params)}
             if rule.clip > 0:
-                sums.last["clipped"] = clipped_fraction(self._xp, self.grads, rule.scale, rule.clip)
+                sums.last_diagnostics["clipped"] = clipped_fraction(self._xp, self.grads, rule.scale, rule.clip)
         return loss
 
     def _add_to_metrics(self, outputs: Array, targets: Array) -> None:

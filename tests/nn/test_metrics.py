@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mxtrain.nn import build_metric, decide, probabilities
+from mxtrain.nn import build_metric, predictions_from_outputs, probabilities
 from mxtrain.nn.losses import LOSSES
 from mxtrain.types import LossName, MetricName
 
@@ -86,8 +86,8 @@ def test_what_is_predicted_is_the_likeliest_class() -> None:
         outputs = 10 * rng.normal(size=(50, columns))
         likelihood = probabilities(np, loss, outputs)
         assert likelihood.sum(axis=1) == pytest.approx(np.ones(50))
-        assert (decide(np, loss, outputs) == likelihood.argmax(axis=1)).all()
-        assert decide(np, loss, outputs).dtype == np.int64
+        assert (predictions_from_outputs(np, loss, outputs) == likelihood.argmax(axis=1)).all()
+        assert predictions_from_outputs(np, loss, outputs).dtype == np.int64
 
 
 def test_probabilities_of_huge_outputs() -> None:
@@ -96,6 +96,6 @@ def test_probabilities_of_huge_outputs() -> None:
 
 
 def test_a_number_has_no_probability() -> None:
-    assert decide(np, "squared_error", np.array([[1.5]])).tolist() == [1.5]
-    with pytest.raises(ValueError, match="no probabilities; use decide"):
+    assert predictions_from_outputs(np, "squared_error", np.array([[1.5]])).tolist() == [1.5]
+    with pytest.raises(ValueError, match="no probabilities; use predictions_from_outputs"):
         probabilities(np, "squared_error", np.array([[1.5]]))

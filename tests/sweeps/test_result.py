@@ -130,7 +130,7 @@ def test_trials_are_restored_from_their_rows(seeds, result, tmp_path):
         assert trial.has_ended
         assert trial.run_dir == Path(row["run_dir"])
         assert len(trial.values_by_seed) == (seeds if seeds > 1 else 0)
-        assert list(trial.spread) == row.get("spread", [])
+        assert list(trial.std_over_seeds) == row.get("spread", [])
 
 
 def test_a_trial_without_values_is_restored_from_its_row():

@@ -63,7 +63,7 @@ class SimulatedSweep:
 
 
 def points(samples):
-    return [each.drawn for each in samples]
+    return [each.sampler_params for each in samples]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -82,12 +82,13 @@ def test_tpe_takes_running_trials_into_account():
     with silence_optuna():
         before = SimulatedSweep(sweep).draw_until(30)
         running = [
-            replace(each, drawn=old.drawn, params=old.params) for each, old in zip(before[23:], before, strict=False)
+            replace(each, sampler_params=old.sampler_params, params=old.params)
+            for each, old in zip(before[23:], before, strict=False)
         ]
         others = before[:23] + running
         one, again, other = (SimulatedSweep(sweep).draw_until(31, before=each)[30] for each in (before, before, others))
-    assert one.drawn == again.drawn
-    assert one.drawn != other.drawn
+    assert one.sampler_params == again.sampler_params
+    assert one.sampler_params != other.sampler_params
 
 
 def test_another_seed_draws_other_points():

@@ -25,16 +25,16 @@ def test_parts_come_to_the_bytes_of_the_whole(stops, tmp_path):
     for epochs in stops:
         progress = train_until(config, tmp_path / "parts", epochs)
         assert len(progress.rows) == min(epochs, 6)
-        assert progress.is_over == (epochs >= 6)
+        assert progress.is_finished == (epochs >= 6)
         assert progress.rows == whole.history[: len(progress.rows)]
     assert files(tmp_path / "parts") == files(tmp_path / "whole")
 
 
-def test_a_part_that_early_stopping_ends_is_over(tmp_path):
+def test_a_part_that_early_stopping_ends_is_finished(tmp_path):
     stopping = {"monitor": "val_loss", "patience": 1, "min_delta": 10.0}
     config = run_from_dict({**PARTS, "fit": FIT | {"early_stopping": stopping}}).resolve()
     progress = train_until(config, tmp_path, 5)
-    assert (len(progress.rows), progress.is_over) == (2, True)
+    assert (len(progress.rows), progress.is_finished) == (2, True)
     assert train_until(config, tmp_path, 6) == progress
 
 
@@ -42,7 +42,7 @@ def test_asked_for_less_than_there_is_it_trains_nothing(tmp_path):
     config = run_from_dict({**PARTS, "fit": FIT}).resolve()
     far = train_until(config, tmp_path, 4)
     assert train_until(config, tmp_path, 2) == far
-    assert not far.is_over
+    assert not far.is_finished
     assert far.parameters == 64 * 8 + 8 + 8 * 10 + 10
 
 
@@ -50,7 +50,7 @@ def test_a_folder_that_a_kill_left_half_made_is_resumed(tmp_path):
     config = run_from_dict({**PARTS, "fit": FIT}).resolve()
     (tmp_path / ".config.yaml.tmp").write_bytes(b"name: ru")
     (tmp_path / "metrics.jsonl").write_bytes(b'{"epoch": 1')
-    assert train_until(config, tmp_path, 6).is_over
+    assert train_until(config, tmp_path, 6).is_finished
     assert not (tmp_path / ".config.yaml.tmp").exists()
 
 

@@ -63,7 +63,7 @@ def test_a_run_of_an_earlier_version_keeps_its_scale(
     data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("mxtrain.training.loop.scaled_to_data", lambda run, *given: run)
+        patched.setattr("mxtrain.training.loop.limit_scale_to_training_size", lambda run, *given: run)
         old = mxtrain.fit(config(1024), run_dir=tmp_path / "old", data=data)
         mxtrain.fit(config(1024, epochs=3), run_dir=tmp_path / "run", data=data)
     assert mxtrain.resume(tmp_path / "run", overrides=["fit.epochs=6"], data=data).history == old.history
@@ -114,7 +114,7 @@ def test_early_stopping_takes_no_null_for_the_best() -> None:
     stopping = EarlyStopping(monitor="val_r2", patience=2)
     rows = [{"epoch": epoch, "val_r2": value} for epoch, value in enumerate([None, -3.0, None, -2.0, None, None], 1)]
     best = BestEpoch.of(rows, stopping)
-    assert (best.epoch, best.value, best.is_over(6, stopping)) == (4, -2.0, True)
+    assert (best.epoch, best.value, best.is_patience_exhausted(6, stopping)) == (4, -2.0, True)
 
 
 def test_a_trial_whose_objective_is_null_has_no_value(tmp_path: Path) -> None:

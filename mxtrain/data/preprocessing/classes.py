@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.data.readers.numpy_files import encode_labels
-from mxtrain.data.readers.values import merge_spellings, positions
+from mxtrain.data.readers.values import label_indices, merge_spellings
 from mxtrain.errors import DataError
 from mxtrain.types import describe
 
@@ -93,7 +93,7 @@ def class_indices(labels: Sequence[str], class_names: Sequence[str]) -> list[int
     if all(isinstance(_parse_number(name), int) for name in class_names):
         rank |= {int(name): i for i, name in enumerate(class_names)}
     texts = [label.strip() for label in labels]
-    alike = positions(texts, class_names)
+    alike = label_indices(texts, class_names)
     return [
         rank.get(text, rank.get(_parse_number(text), position)) for text, position in zip(texts, alike, strict=True)
     ]

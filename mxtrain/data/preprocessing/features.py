@@ -11,7 +11,7 @@ from mxtrain.config.data_section import Missing, Standardize, Unseen
 from mxtrain.data.preprocessing.scalers import Standardization
 from mxtrain.data.preprocessing.table import Table
 from mxtrain.data.readers.columns import Kind, RowLabel
-from mxtrain.data.readers.values import positions
+from mxtrain.data.readers.values import label_indices
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
 from mxtrain.types import describe
@@ -97,7 +97,7 @@ class OneHotFeature:
         if unseen == "ignore" and len(self.values) == 1:
             return np.zeros(len(codes), dtype=np.int64)
         missing = self.values.index("") if "" in self.values else -1
-        table = np.array([*positions(labels, self.values), missing], dtype=np.int64)
+        table = np.array([*label_indices(labels, self.values), missing], dtype=np.int64)
         indices = table[np.where(np.isnan(codes), len(labels), codes).astype(np.int64)]
         if unseen == "error" and (indices < 0).any():
             row = int((indices < 0).argmax())

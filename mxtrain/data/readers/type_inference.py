@@ -71,7 +71,7 @@ class ColumnBuilder:
         self._is_declared = kind is not None
         self._row_label = row_label
         self._source_has_types = source_has_types
-        self._undecided: list[object] = []  # missing, but in a CSV column of text marks such as NA become labels
+        self._undecided: list[object] = []  # missing, but in a CSV column of text spellings such as NA become labels
         self._numbers = array("d")
         self._codes = array("q")
         self._labels: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Missing-value markers, equivalent spellings of a value, and recognition of dates and times."""
+"""Spellings of missing values, equivalent spellings of a value, and recognition of dates and times."""
 
 import re
 from collections.abc import Callable, Collection, Sequence
@@ -106,28 +106,28 @@ def merge_spellings(
     return tuple(shortest), new[codes]
 
 
-def positions(labels: Sequence[str], known: Sequence[str]) -> list[int]:
+def label_indices(labels: Sequence[str], known: Sequence[str]) -> list[int]:
     """Return the index of the known label that equals each label as text, or else as a value; -1 for none.
 
     Example:
-        >>> positions(["1.0", "True", "x", "01"], ["1", "2", "true"])
+        >>> label_indices(["1.0", "True", "x", "01"], ["1", "2", "true"])
         [0, 2, -1, -1]
-        >>> positions(["1.0", "1"], ["1", "1.0"])
+        >>> label_indices(["1.0", "1"], ["1", "1.0"])
         [1, 0]
     """
     found = {label: code for code, label in enumerate(known)}
-    by_text, by_value = _unique_positions(known, nfc), _unique_positions(known, value_key)
+    by_text, by_value = _unique_indices(known, nfc), _unique_indices(known, value_key)
 
-    def position(label: str) -> int:
+    def index_of(label: str) -> int:
         if label in found:
             return found[label]
         code = by_text.get(nfc(label), -1)
         return code if code >= 0 else by_value.get(value_key(label), -1)
 
-    return list(map(position, labels))
+    return list(map(index_of, labels))
 
 
-def _unique_positions(known: Sequence[str], key: Callable[[str], str]) -> dict[str, int]:
+def _unique_indices(known: Sequence[str], key: Callable[[str], str]) -> dict[str, int]:
     """Return the index of the label of each key; -1 for a key of several labels."""
     table: dict[str, int] = {}
     for code, label in enumerate(known):

@@ -7,7 +7,7 @@ from mxtrain.training.checkpoints.storage import Checkpoints
 from mxtrain.training.early_stopping import is_better
 from mxtrain.training.trainer import Trainer
 
-SHARE = 0.02
+MAX_TIME_FRACTION = 0.02
 """Largest fraction of the training time that checkpoints may take with `fit.checkpoint.every: auto`."""
 FIRST_GUESS = 0.02
 """Assumed seconds for the first checkpoint: with `auto` it is due after a second."""
@@ -30,7 +30,7 @@ class CheckpointPolicy:
         checkpoints.prepare()
         self._config = trainer.config.fit.checkpoint
         self._interval = trainer.config.fit.checkpoint_interval
-        self._share = SHARE if share is None and self._interval is None else share
+        self._share = MAX_TIME_FRACTION if share is None and self._interval is None else share
         self._saved_at = time.monotonic()
         self._seconds_to_save = FIRST_GUESS if share is None else FIRST_SEGMENT_GUESS
         self._best: tuple[str, float] | None = None
@@ -46,7 +46,7 @@ class CheckpointPolicy:
         """Write a checkpoint if one is due after an epoch, if the epoch is the best, or if the run is over."""
         trainer = self._trainer
         is_best = self._update_best(row)
-        if self._is_due_after_epoch() or is_best or trainer.is_over:
+        if self._is_due_after_epoch() or is_best or trainer.is_finished:
             self.save()
 
     def save(self) -> None:

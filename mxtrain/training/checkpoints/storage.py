@@ -24,13 +24,13 @@ from mxtrain.atomic_io import (
 )
 from mxtrain.errors import TrainingError
 from mxtrain.training.checkpoints.snapshot import FORMAT, Snapshot
-from mxtrain.training.history import MetricsLog
+from mxtrain.training.history import CheckpointMetricsLog
 
 CHECKSUMS = "SHA256SUMS"
 """The list of a folder's files and their SHA-256, in the format of the program sha256sum."""
-BEFORE = ".before"
+BACKUP_SUFFIX = ".before"
 """Suffix of the old content of a folder while it is being replaced."""
-OLD = ".old"
+REMOVED_SUFFIX = ".old"
 """Suffix of a folder that is being removed."""
 _MAX_CHECKSUMS = 64 * 1024
 
@@ -79,12 +79,12 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
 
 def backup_path(path: Path) -> Path:
     """Return the path of a folder's old content while `write_folder` replaces it."""
-    return path.with_name(f".{path.name}{BEFORE}")
+    return path.with_name(f".{path.name}{BACKUP_SUFFIX}")
 
 
 def remove_folder(path: Path) -> None:
     """Remove a folder atomically: it is renamed first. Of a symbolic link only the link is removed."""
-    removed = path.with_name(f".{path.name}{OLD}")
+    removed = path.with_name(f".{path.name}{REMOVED_SUFFIX}")
     _remove(removed)
     path.rename(removed)
     _remove(removed)
@@ -92,14 +92,14 @@ def remove_folder(path: Path) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what interrupted calls left in a folder; restore a folder whose replacement was not finished."""
-    for before in folder.glob(f".*{BEFORE}"):
-        place = before.with_name(before.name[1:].removesuffix(BEFORE))
+    for before in folder.glob(f".*{BACKUP_SUFFIX}"):
+        place = before.with_name(before.name[1:].removesuffix(BACKUP_SUFFIX))
         if os.path.lexists(place) or before.is_symlink():
             _remove(before)
         else:
             before.rename(place)
     for path in folder.glob(".*"):
-        if path.suffix == TEMPORARY or (path.suffix == OLD and (path.is_dir() or path.is_symlink())):
+        if path.suffix == TEMPORARY or (path.suffix == REMOVED_SUFFIX and (path.is_dir() or path.is_symlink())):
             _remove(path)
 
 
@@ -163,10 +163,10 @@ class Checkpoints:
     keep: int
     damaged: list[str] = field(default_factory=list)
     """A message for each damaged checkpoint that was found."""
-    _metrics_log: MetricsLog = field(init=False)
+    _metrics_log: CheckpointMetricsLog = field(init=False)
 
     def __post_init__(self) -> None:
-        self._metrics_log = MetricsLog(self.folder.with_name(f"{self.folder.name}.jsonl"))
+        self._metrics_log = CheckpointMetricsLog(self.folder.with_name(f"{self.folder.name}.jsonl"))
 
     def prepare(self) -> None:
         """Create the folder, and remove what a killed process left in it.
@@ -220,7 +220,7 @@ class Checkpoints:
         if not self.folder.is_dir():
             return []
         names = {path.name for path in self.folder.iterdir()}
-        found = [*names, *(name[1:].removesuffix(BEFORE) for name in names if name.endswith(BEFORE))]
+        found = [*names, *(name[1:].removesuffix(BACKUP_SUFFIX) for name in names if name.endswith(BACKUP_SUFFIX))]
         whole = {name for name in found if _NAME.fullmatch(name)}
         return sorted(whole, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
 

@@ -44,7 +44,7 @@ class Clock:
         monkeypatch.setattr(Checkpoints, "save", save)
 
     def train(self, trainer: Trainer, watching: checkpoint_policy.CheckpointPolicy, seconds_per_step: float) -> None:
-        while not trainer.is_over:
+        while not trainer.is_finished:
             for _ in trainer.steps():
                 self.now += seconds_per_step
                 watching.after_step()

@@ -18,7 +18,7 @@ from mxtrain.config import read_sweep, sweep_from_dict
 from mxtrain.errors import SweepError
 from mxtrain.sweeps import SweepFolder, SweepResult
 from mxtrain.training.checkpoints.storage import Checkpoints
-from mxtrain.training.history import MetricsLog
+from mxtrain.training.history import CheckpointMetricsLog
 from mxtrain.training.run_status import read_status
 from tests.training.checkpoints.crash_states import Recording, put_state, recording, tree
 
@@ -129,18 +129,18 @@ def save_optimizer(disk: Path, recorded: Recording) -> Check:
 
 def save_metrics_log(disk: Path, recorded: Recording) -> Check:
     rows: list[dict[str, Any]] = [{"epoch": i + 1, "loss": 1 / (i + 1)} for i in range(9)]
-    log = MetricsLog(disk / "checkpoints.jsonl")
+    log = CheckpointMetricsLog(disk / "checkpoints.jsonl")
     extents = []
     for number, count in enumerate((1, 2, 4, 6, 9)):
         if number == 3:  # another process, which does not know what is there
-            log = MetricsLog(disk / "checkpoints.jsonl")
+            log = CheckpointMetricsLog(disk / "checkpoints.jsonl")
         extents.append((log.write_rows(rows[:count]), rows[:count]))
         recorded.promise(number)
 
     def check(state: Path, promised: int | None) -> str | None:
         for extent, expected in extents[: 0 if promised is None else promised + 1]:
             try:
-                if MetricsLog(state / "checkpoints.jsonl").read(extent)[0] != expected:
+                if CheckpointMetricsLog(state / "checkpoints.jsonl").read(extent)[0] != expected:
                     return f"the rows of {promised} are others"
             except ValueError as error:
                 return str(error)
