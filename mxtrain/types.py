@@ -36,6 +36,37 @@ CLASS_LOSSES: tuple[LossName, ...] = ("softmax_cross_entropy", "logistic")
 MetricName = Literal["accuracy", "loss", "mae", "r2"]
 
 
+@dataclass(frozen=True, slots=True)
+class MetricInfo:
+    """Properties of a metric.
+
+    Attributes:
+        label: the name in texts and titles.
+        targets: the kind of targets that it is defined for; None for both.
+        is_maximized: True if larger values are better.
+        axis: the title of its axis in charts; by default, the label.
+    """
+
+    label: str
+    targets: Literal["classes", "numbers"] | None = None
+    is_maximized: bool = False
+    axis: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The label, with a capital letter."""
+        return self.label[0].upper() + self.label[1:]
+
+
+METRIC_INFO: Final[dict[str, MetricInfo]] = {
+    "accuracy": MetricInfo("accuracy", "classes", is_maximized=True, axis="fraction of correct predictions"),
+    "loss": MetricInfo("loss", axis="mean loss per sample"),
+    "mae": MetricInfo("mean absolute error", "numbers"),
+    "r2": MetricInfo("R²", "numbers", is_maximized=True),
+}
+"""The metrics by `MetricName`; `build_metric` builds them."""
+
+
 def describe(value: object) -> str:
     """Format a value for a message: shortened, and as YAML spells it.
 

@@ -22,7 +22,7 @@ from mxtrain.nn.losses import LOSSES
 from mxtrain.optim.backends import BackendName
 from mxtrain.optim.rules import RULES
 from mxtrain.optim.schedules import LearningRateSchedule, MomentumSchedule
-from mxtrain.types import Bounds, Config, LossName, MetricName
+from mxtrain.types import METRIC_INFO, Bounds, Config, LossName, MetricName
 
 _BACKENDS: dict[BackendName, str] = {
     "auto": "The default: whichever of the others runs fastest on the arrays at hand.",
@@ -132,7 +132,7 @@ def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
 
 
 def _metric(name: MetricName) -> str:
-    loss: LossName = "softmax_cross_entropy" if name == "accuracy" else "squared_error"
+    loss: LossName = "softmax_cross_entropy" if METRIC_INFO[name].targets == "classes" else "squared_error"
     return _first_line(type(build_metric(name, loss)))
 
 

@@ -80,7 +80,7 @@ def format_objectives(result: "SweepResult", row: dict[str, Any]) -> str:
     """Format the value of each objective of a trial, with its name."""
     if row["value"] is None:
         return "-"
-    values = row["value"] if isinstance(row["value"], list) else [row["value"]]
+    values = _as_list(row["value"])
     pairs = zip(result.objectives, values, strict=True)
     return ", ".join(f"{each.metric} {format_objective(each.metric, value)}" for each, value in pairs)
 
@@ -99,21 +99,29 @@ def _best_trials(result: "SweepResult") -> list[dict[str, Any]]:
 
 
 def _trials_table(result: "SweepResult", rows: list[dict[str, Any]]) -> Table:
-    table = plain_table(number_column("trial"), *(number_column(each.metric) for each in result.objectives))
-    if any("spread" in row for row in rows):
-        table.add_column("± over seeds", justify="right", no_wrap=True)
+    has_seeds = any("spread" in row for row in rows)
+    headers = [
+        header for each in result.objectives for header in (each.metric, *(["± over seeds"] if has_seeds else []))
+    ]
+    table = plain_table(number_column("trial"), *map(number_column, headers))
     paths = list(dict.fromkeys(path for row in rows for path in row["params"]))
     for path in paths:
         table.add_column(path, no_wrap=True)
     for row in rows:
-        values = row["value"] if isinstance(row["value"], list) else [row["value"]]
-        numbers = [format_objective(each.metric, value) for each, value in zip(result.objectives, values, strict=True)]
-        if "spread" in row:
-            spread = row["spread"]
-            numbers.append(format_number(spread[0] if isinstance(spread, list) else spread))
+        values, deviations = (_as_list(row.get(key)) for key in ("value", "spread"))
+        numbers: list[str] = []
+        for index, (objective, value) in enumerate(zip(result.objectives, values, strict=True)):
+            numbers.append(format_objective(objective.metric, value))
+            if has_seeds:
+                numbers.append(format_number(deviations[index]) if "spread" in row else "")
         point = (_format_param(row["params"][path]) if path in row["params"] else "" for path in paths)
         table.add_row(str(row["number"]), *numbers, *map(escape_unprintable, point))
     return table
+
+
+def _as_list(value: Any) -> list[Any]:
+    """Return the numbers of all objectives, of which results.json holds a single one without a list."""
+    return value if isinstance(value, list) else [value]
 
 
 def _trials_lines(result: "SweepResult", rows: list[dict[str, Any]]) -> Table:

@@ -12,6 +12,7 @@ from mxtrain.optim.backends import BackendName
 from mxtrain.optim.rules import AnyRule
 from mxtrain.types import (
     CLASS_LOSSES,
+    METRIC_INFO,
     Bounds,
     Config,
     DataType,
@@ -201,7 +202,7 @@ class RunConfig(Config):
             message = f"goes with squared_error, and {self.loss} predicts classes; remove standardize_target"
             raise field_error("data.standardize_target", message)
         for i, metric in enumerate(self.fit.metrics):
-            if metric != "loss" and (metric == "accuracy") != has_classes:
+            if METRIC_INFO[metric].targets not in (None, "classes" if has_classes else "numbers"):
                 kind = f" of {'classes' if has_classes else 'numbers'}" if self.has_custom_loss else ""
                 raise field_error(f"fit.metrics.{i}", f"{metric} cannot be measured with the loss {self.loss}{kind}")
             if metric in self.fit.metrics[:i]:

@@ -41,7 +41,9 @@ def parallel_chart(sweep: SweepData) -> Chart | None:
             trial for trial in trials if trial.state == "complete" and trial.number not in quarter | best
         ]),
         ("best quarter", BLUE, {}, [trial for trial in trials if trial.number in quarter]),
-        (best_name(sweep), ORANGE, {"width": 5 if len(best) == 1 else 3}, [trial for trial in trials if trial.number in best]),
+        (best_name(sweep), ORANGE, {"width": 5 if len(best) == 1 else 3}, [
+            trial for trial in trials if trial.number in best
+        ]),
     ]  # fmt: skip
     figure = chart_figure(
         [_parallel_lines(sweep, axes, name, color, group, style) for name, color, style, group in groups if group],

@@ -29,6 +29,7 @@ from mxtrain.reports.charts import (
 )
 from mxtrain.reports.run_data import RunData
 from mxtrain.training import Comparison, Row
+from mxtrain.types import METRIC_INFO
 
 _MAX_SAMPLES = 3000
 """Largest number of samples in the scatter plot; more would cover one another."""
@@ -37,8 +38,6 @@ _MAX_CLASSES, _MAX_NAMED_CLASSES, _MAX_COUNTED_CLASSES = 200, 60, 20
 _MAX_BINS = 41
 _MAX_RATIOS = 10
 """Largest number of parameters in the chart of update ratios; more are indistinguishable."""
-_METRIC_TITLES = {"loss": "Loss", "accuracy": "Accuracy", "mae": "Mean absolute error", "r2": "R²"}
-_AXIS_TITLES = {"loss": "mean loss per sample", "accuracy": "fraction of correct predictions"}
 _SHADES = [[0, "rgba(47,127,193,0)"], [1, "rgba(47,127,193,0.85)"]]
 
 
@@ -96,8 +95,9 @@ def _metric_chart(run: RunData, name: str) -> Chart:
     curves = [curve for part, key, color in parts if (curve := _curve(run.history, part, _at(key), color)) is not None]
     values = [y for curve in curves for y in curve.y]
     is_wide = name == "loss" and min(values) > 0 and max(values) > 20 * min(values)
-    title = _METRIC_TITLES.get(name, name)
-    figure = chart_figure(curves, "epoch", _AXIS_TITLES.get(name, title), log_y=is_wide, whole=True)
+    metric = METRIC_INFO.get(name)
+    title = metric.title if metric else name
+    figure = chart_figure(curves, "epoch", (metric and metric.axis) or title, log_y=is_wide, whole=True)
     if run.best and len(run.history) > 1:
         mark(figure, run.best["epoch"], f"best epoch: {run.best['epoch']}")
     return Chart(name, f"{title} over the epochs{f', {run.config.loss}' if name == 'loss' else ''}", figure)

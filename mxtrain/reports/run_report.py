@@ -22,9 +22,8 @@ from mxtrain.reports.run_charts import (
 from mxtrain.reports.run_data import RunData, read_run_data
 from mxtrain.training import Row
 from mxtrain.training.model_factory import ModelFactory
-from mxtrain.types import Config, describe
+from mxtrain.types import METRIC_INFO, Config, describe
 
-_METRIC_NAMES = {"r2": "R²", "mae": "mean absolute error"}
 _MAX_SHAPES = 12
 """Largest number of parameters whose shapes are listed."""
 _OVERFIT_FACTOR = 1.1
@@ -87,7 +86,7 @@ def _metric_phrase(monitor: str) -> str:
     """
     part = "Validation" if monitor.startswith("val_") else "Training"
     name = monitor.removeprefix("val_")
-    return f"{part} {_METRIC_NAMES.get(name, name)}"
+    return f"{part} {METRIC_INFO[name].label if name in METRIC_INFO else name}"
 
 
 def _config_lines(config: RunConfig) -> list[tuple[str, bool, str | None]]:

@@ -77,8 +77,9 @@ class TrialSampler:
             redrawn = self.draw(recorded.number)
             if redrawn.sampler_params != recorded.sampler_params:
                 raise SweepError(
-                    f"trial {recorded.number} is recorded with {recorded.sampler_params}, but {redrawn.sampler_params} is drawn now: the "
-                    "sweep was started with another version of mxtrain, Optuna or SciPy; start another sweep"
+                    f"trial {recorded.number} is recorded with {recorded.sampler_params}, but "
+                    f"{redrawn.sampler_params} is drawn now: the sweep was started with another version of mxtrain, "
+                    "Optuna or SciPy; start another sweep"
                 )
             return redrawn
         self._study.add_trial(

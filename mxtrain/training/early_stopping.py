@@ -6,15 +6,16 @@ from typing import Any
 
 from mxtrain.config.run_section import EarlyStopping
 from mxtrain.training.callbacks import Row
+from mxtrain.types import METRIC_INFO
 
 
 def is_better(metric: str, value: float, than: float, by: float = 0.0) -> bool:
-    """Return True if a metric improved by more than a margin: upwards for accuracy and r2, downwards for others.
+    """Return True if a metric improved by more than a margin: upwards if it is maximized, otherwise downwards.
 
     >>> is_better("val_loss", 0.1, than=0.2), is_better("val_r2", 0.1, than=0.2)
     (True, False)
     """
-    return value > than + by if metric.removeprefix("val_") in ("accuracy", "r2") else value < than - by
+    return value > than + by if METRIC_INFO[metric.removeprefix("val_")].is_maximized else value < than - by
 
 
 @dataclass(slots=True)

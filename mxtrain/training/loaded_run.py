@@ -37,7 +37,7 @@ from mxtrain.training.resume_checks import check_data
 from mxtrain.training.run_directory import PREPROCESSING, RunDirectory, read_record
 from mxtrain.training.run_status import MODEL, Status, read_status
 from mxtrain.training.trainer import EVALUATION_BATCH, evaluate_metrics
-from mxtrain.types import CLASS_LOSSES, MetricName
+from mxtrain.types import CLASS_LOSSES, METRIC_INFO, MetricName
 
 _DATA_CHANGED_REMEDY = "evaluate on a separate file"
 PartName = Literal["training", "validation", "test"]
@@ -250,7 +250,8 @@ class LoadedRun:
         self, samples: Samples, mean: float, see: Callable[[NDArray[Any]], object] | None = None
     ) -> dict[str, float | None]:
         loss, shift = self.config.equivalent_builtin_loss, 0.0 if self.class_names else mean
-        suiting: tuple[MetricName, ...] = ("accuracy",) if loss in CLASS_LOSSES else ("mae", "r2")
+        kind = "classes" if loss in CLASS_LOSSES else "numbers"
+        suiting = [name for name in get_args(MetricName) if METRIC_INFO[name].targets == kind]
         unit = self.preprocessing.target_unit
         own = custom_loss(self.config, self.model, self.parameters) if self.config.has_custom_loss else None
         metrics = {} if own else {"loss": build_metric("loss", loss)}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -157,3 +158,20 @@ def test_a_table_that_is_too_wide_is_told_in_lines_and_no_number_is_cut(mxtrain,
         ["optimizer.η", "0.01"],
         ["data.batch_size", "32"],
     ]
+
+
+def test_the_table_shows_the_deviation_over_seeds_beside_each_objective(mxtrain, file):
+    objectives = "[{maximize: val_accuracy}, {minimize: val_loss}]"
+    file.write_text(SWEEP.replace("{maximize: val_accuracy}", objectives) + "  seeds: 2\n", encoding="utf-8")
+    status, out, err = mxtrain("sweep", "rates.yaml")
+    assert status == 0, err
+    header, *rows = out.splitlines()
+    assert re.split(r"  +", header.strip()) == [
+        "trial", "val_accuracy", "± over seeds", "val_loss", "± over seeds", "optimizer.η"
+    ]  # fmt: skip
+    found = json.loads(mxtrain("sweep", "rates.yaml", "--json", "--quiet").out)
+    assert found["front"]
+    for number, line in zip(found["front"], rows, strict=False):
+        deviations = [float(line.split()[column]) for column in (2, 4)]
+        assert deviations == pytest.approx(found["trials"][number]["spread"], rel=1e-3)
+        assert deviations[0] != deviations[1]

@@ -1,13 +1,14 @@
 """Metrics summed over batches equal those of scikit-learn over all samples."""
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
+from mxtrain.config.run_section import Monitor
 from mxtrain.nn import build_metric, predictions_from_outputs, probabilities
 from mxtrain.nn.losses import LOSSES
-from mxtrain.types import LossName, MetricName
+from mxtrain.types import METRIC_INFO, LossName, MetricName
 
 
 def in_batches(
@@ -99,3 +100,8 @@ def test_a_number_has_no_probability() -> None:
     assert predictions_from_outputs(np, "squared_error", np.array([[1.5]])).tolist() == [1.5]
     with pytest.raises(ValueError, match="no probabilities; use predictions_from_outputs"):
         probabilities(np, "squared_error", np.array([[1.5]]))
+
+
+def test_the_table_of_metrics_and_the_monitors_are_complete() -> None:
+    assert list(METRIC_INFO) == list(get_args(MetricName))
+    assert set(get_args(Monitor)) == {prefix + name for name in METRIC_INFO for prefix in ("", "val_")}
