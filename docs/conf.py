@@ -4,10 +4,10 @@ import re
 
 import typer.cli
 import typer.main
-from mxtrain.cli.app import app as command_line
 from sphinx.application import Sphinx
 
 from mxtrain import __version__
+from mxtrain.cli.main import app as command_line
 
 project = "mxtrain"
 copyright = "mxtrain contributors"

@@ -22,18 +22,18 @@ from typing import Any, BinaryIO
 TEMPORARY = ".tmp"
 """The suffix of temporary files and folders; their names begin with a dot."""
 MAX_TEXT = 256 * 2**20
-"""The size, in bytes, up to which a log or a JSON file is read."""
+"""Largest size, in bytes, of a log or a JSON file that is read."""
 
 _MAX_HEADER = 100_000_000
-"""Bytes of a safetensors header, as the format limits them."""
+"""Largest size, in bytes, of a safetensors header, as the format defines it."""
 STALE = 3600.0
 """Seconds since its last change after which a temporary file belongs to a process that was killed."""
 _TEMPORARY_NAME = re.compile(r"\.(.+?)(?:\.[0-9a-f]{16})?\.tmp", re.DOTALL)
 _OWN_NAME = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
 _MAX_GROWTH = 2**16
-"""Bytes by which a log may grow while it is read."""
+"""Largest number of bytes by which a log may grow while it is read."""
 _MAX_NAME_BYTES = 200
-"""Bytes of the target's name in that of a temporary file; file systems allow 255."""
+"""Largest number of bytes of the target's name in the name of a temporary file; file systems allow 255 in all."""
 # Windows has none of these flags, and opens in text mode without O_BINARY.
 _COMMON_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)

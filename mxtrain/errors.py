@@ -30,7 +30,7 @@ from shlex import quote
 from mxtrain.formatting import may_contain_password, redact
 
 _MAX_LINE_WIDTH = 100
-"""Characters of a long line that are shown."""
+"""Largest number of characters of a line in an error message."""
 
 
 def escape_unprintable(text: str) -> str:

@@ -1,4 +1,7 @@
-"""Interleaved timing of several functions, so that other load on the machine affects all of them equally."""
+"""Interleaved timing of several functions, and the benchmark of the training iterations of a run.
+
+Interleaving makes other load on the machine affect all functions equally.
+"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +15,7 @@ from mxtrain.config import RunConfig
 from mxtrain.training import Trainer
 
 _WARM_UP_SECONDS = 0.03
-"""Time for which a function is called before each measurement of it."""
+"""Seconds of calls of a function before each of its measurements."""
 
 
 @dataclass(frozen=True, slots=True)

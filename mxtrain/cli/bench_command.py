@@ -45,7 +45,9 @@ def bench(
     run: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Measure the iterations of a run file; rules only if named.", show_default=False
+            metavar="FILE",
+            help="Measure the training iterations of a run file; rules are then measured only if named.",
+            show_default=False,
         ),
     ] = None,
     sets: Overrides = None,

@@ -1,4 +1,4 @@
-"""Typer application: registration of the commands, in the order of --help."""
+"""Typer application: registration of the commands in the order of --help, error output and exit status."""
 
 import os
 import sys

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mxtrain.training import ListedRun
 
 _EXTRAS = {"jinja2": "report", "matplotlib": "report", "optuna": "sweep", "plotly": "report"}
-"""Extras of mxtrain by the packages that reports need."""
+"""Extra of mxtrain that installs each package that reports need."""
 
 
 def report(
@@ -111,7 +111,7 @@ def _written_message(written: "Report") -> str:
 
 DEFAULT_FOLDER = "runs"
 _MIN_WIDTH = 40
-"""Width of the column of differing values below which runs are listed in lines."""
+"""Smallest width of the column of differing values in a table; in a narrower terminal, runs are listed in lines."""
 
 
 def list_runs(

@@ -20,11 +20,11 @@ from mxtrain.errors import escape_unprintable
 from mxtrain.formatting import format_count, format_duration, format_number
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.training import Callback, Row, RunInfo, TrainedRun
+from mxtrain.training.early_stopping import is_better
 from mxtrain.training.history import (
     NOT_METRICS,
     best_epoch,
     final_epoch,
-    is_better,
     monitored_metric,
     regression_advice,
     stopped_early,

@@ -1,4 +1,4 @@
-"""The command `schedule`: learning rate and momentum of a run, in the terminal and as PNG."""
+"""The command `schedule`: compute the learning rate and momentum of a run, and plot them in the terminal or as PNG."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -76,7 +76,7 @@ def _remedy(outcome: str, error: ModuleNotFoundError) -> str:
 
 
 POINTS = 2000
-"""Maximum number of points of a curve; more cannot be seen."""
+"""Largest number of points of a curve; more are indistinguishable."""
 LARGEST, SMALLEST = 1e300, 1e-300
 """Larger values are clipped, smaller ones are drawn as 0, so that margins and ticks of the axis are finite."""
 

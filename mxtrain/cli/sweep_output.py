@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mxtrain.sweeps import SweepPlan, SweepResult, Watch
 
 _MAX_BEST, _MAX_FAILED = 5, 10
-"""Best and failed trials that are listed."""
+"""Largest numbers of best and of failed trials that are listed."""
 
 
 def print_result(result: "SweepResult", seconds: float | None, as_json: bool) -> None:

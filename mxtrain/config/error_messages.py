@@ -1,4 +1,4 @@
-"""Translate Pydantic's validation errors into messages with a location and a remedy."""
+"""Validation of config trees, and translation of Pydantic's errors into messages with a location and a remedy."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ from mxtrain.paths import expand_home, normalize_path, url_problem
 from mxtrain.types import Config, describe
 
 _TOP_LEVEL_FIELDS = ("extends", "sweep")
-"""Sections at the top level of a file besides the fields of a run."""
+"""Sections at the top level of a file, in addition to the fields of a run."""
 
 
 def report_validation_errors(

@@ -1,4 +1,4 @@
-"""Load run, sweep and optimizer configs from YAML files and dicts."""
+"""Load run, sweep and optimizer configs from YAML files and dicts, and build optimizers from configs."""
 
 import os
 from collections.abc import Mapping, Sequence

@@ -18,9 +18,9 @@ Width = Annotated[int, Bounds(ge=1, whole=True, ceiling=1_000_000)]
 """The width of a layer; the ceiling catches typing errors that would exhaust memory."""
 
 MAX_CHARACTERS = 10_000
-"""Limit for all settings together, as JSON."""
+"""Largest number of characters of all settings together, as JSON."""
 MAX_NAME = 100
-"""Limit for the characters of one name."""
+"""Largest number of characters of one name."""
 _MAX_DEPTH = MAX_DEPTH - 4
 """Levels below the settings, which are two levels deep themselves."""
 

@@ -1,4 +1,11 @@
-"""Overrides of single values: `path=value`, such as `optimizer.η=0.01`."""
+"""Overrides of single values: `path=value`, such as `optimizer.η=0.01`.
+
+1. `cli/options.py` passes the texts of `--set` as `SetOption`.
+2. The functions in `loader` parse the file to a tree, and call `apply_overrides`.
+3. `_parse_override` parses each text, and `_normalize_search_override` finds paths inside of a `sweep` section.
+4. `Override.apply` in `yaml/merge` replaces the value in the tree.
+5. `loader` validates the tree as a whole, so that an error names the override as it was typed.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The `fit` section of a run file: epochs, metrics, checkpoints, early stopping, loggers."""
+"""The config of a run, and its `fit` section: epochs, metrics, checkpoints, early stopping, loggers."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Batches of samples in memory or on disk, shuffled reproducibly."""
+"""Split samples into parts, and iterate over reproducibly shuffled batches in memory or on disk."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Data fingerprints, to detect changed data when a run is resumed."""
+"""The prepared dataset of a run, and the fingerprint that detects changed data when a run is resumed."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

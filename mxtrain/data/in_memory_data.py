@@ -26,7 +26,7 @@ from mxtrain.errors import ConfigError, ConfigProblem, DataError
 from mxtrain.types import CLASS_LOSSES, DataType, LossName
 
 _DIGEST_ROWS = 4096
-"""Rows that are converted together for a digest."""
+"""Number of rows that are converted together for a digest."""
 
 
 class DatasetConfig(Protocol):

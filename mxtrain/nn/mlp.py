@@ -99,7 +99,10 @@ def _backward(
 _ignore_float_errors = np.errstate(all="ignore")
 """Overflow and NaN appear in the loss, and BLAS may raise flags for unused vector lanes."""
 _MAX_PLANS = 16
-"""The number of plans that are kept. An epoch has two batch sizes, with the last one, and so has a validation part."""
+"""Largest number of cached plans.
+
+Training and validation each need a plan for full batches and one for the smaller last batch.
+"""
 
 
 class MLP:

@@ -20,7 +20,7 @@ OnNonfinite: TypeAlias = Literal["warn", "ignore", "raise", "skip"]
 """Treatment of an update that makes a slot NaN or infinite."""
 
 SCAN_INTERVAL = 16
-"""Number of updates after a scan of the slots in which the bounds rule out an overflow."""
+"""Number of updates after a scan of the slots for which the bounds exclude an overflow."""
 
 _WARNING_INTERVAL = 1024
 """Largest number of updates between two scans for `warn`; up to then, each interval is twice the one before."""

@@ -1,4 +1,4 @@
-"""Optimizer: a rule bound to a backend, with the state of each weight."""
+"""Optimizer: a rule bound to a backend, with the state of each weight; `build_optimizer` creates one."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import fields

@@ -14,16 +14,16 @@ Point: TypeAlias = Value | None
 """A coordinate; None interrupts a line."""
 
 PALETTE = ("#2f7fc1", "#dd7a2b", "#2a9d6f", "#a85fc0", "#c79a1e", "#d1495b", "#3fa7a7", "#8c6d4f")
-"""Colors that can be told apart on white and on black."""
+"""Colors that are distinguishable on white and on black."""
 BLUE, ORANGE, GREEN, RED = PALETTE[0], PALETTE[1], PALETTE[2], PALETTE[5]
 GREY = "#8a8f98"
 """Color of the background of a chart: pruned trials, reference lines."""
 POINTS = 1000
-"""Points above which a curve is thinned; more cannot be seen."""
+"""Largest number of points of a curve; a longer one is thinned."""
 _MAX_MARKED_POINTS = 60
-"""Points up to which each point of a line has a marker."""
+"""Largest number of points of a line on which each point has a marker."""
 _MAX_INTEGER_TICKS = 15
-"""Range of integers up to which each has a tick."""
+"""Largest range of integers in which each has a tick."""
 _TRANSPARENT = "rgba(0,0,0,0)"
 
 

@@ -14,9 +14,9 @@ from mxtrain.reports.sweep_data import Dimension, Scale, SweepData, format_value
 from mxtrain.sweeps import TrialResult
 
 _MAX_AXIS_LABELS = 12
-"""Categories up to which each has a label on an axis of the parallel coordinates."""
+"""Largest number of categories of which each has a label on its axis."""
 _NOT_USED_HEIGHT = 0.12
-"""Height of an axis of the parallel coordinates below which trials without the value pass."""
+"""Fraction of an axis reserved at its bottom for trials that do not use its value."""
 
 
 def parallel_chart(sweep: SweepData) -> Chart | None:

@@ -31,12 +31,12 @@ from mxtrain.reports.run_data import RunData
 from mxtrain.training import Comparison, Row
 
 _MAX_SAMPLES = 3000
-"""Samples in the scatter plot; more would cover one another."""
+"""Largest number of samples in the scatter plot; more would cover one another."""
 _MAX_CLASSES, _MAX_NAMED_CLASSES, _MAX_COUNTED_CLASSES = 200, 60, 20
-"""Classes up to which a confusion matrix is drawn, has names, and has counts in its cells."""
+"""Largest numbers of classes for a confusion matrix, for class names on its axes, and for counts in its cells."""
 _MAX_BINS = 41
 _MAX_RATIOS = 10
-"""Parameters whose update ratios are drawn; more could not be told apart."""
+"""Largest number of parameters in the chart of update ratios; more are indistinguishable."""
 _METRIC_TITLES = {"loss": "Loss", "accuracy": "Accuracy", "mae": "Mean absolute error", "r2": "R²"}
 _AXIS_TITLES = {"loss": "mean loss per sample", "accuracy": "fraction of correct predictions"}
 _SHADES = [[0, "rgba(47,127,193,0)"], [1, "rgba(47,127,193,0.85)"]]

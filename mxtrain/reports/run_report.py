@@ -26,9 +26,9 @@ from mxtrain.types import Config, describe
 
 _METRIC_NAMES = {"r2": "R²", "mae": "mean absolute error"}
 _MAX_SHAPES = 12
-"""Parameters whose shapes are listed."""
+"""Largest number of parameters whose shapes are listed."""
 _OVERFIT_FACTOR = 1.1
-"""Increase of the validation loss since its minimum from which overfitting is reported."""
+"""Smallest ratio of the validation loss to its minimum at which overfitting is reported."""
 
 
 def summary(run: RunData) -> str:

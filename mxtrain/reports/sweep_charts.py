@@ -42,9 +42,9 @@ from mxtrain.sweeps import TrialResult
 from mxtrain.sweeps.run_sweep import silence_optuna
 
 _MAX_POINTS = 40_000
-"""Points of all learning curves together; more would make the page slow."""
+"""Largest number of points of all learning curves together; more would make the page slow."""
 _OUTLIER_DISTANCE = 20.0
-"""Distance from the median, as a multiple of that of the best value, from which values are outside the initial view."""
+"""Values further from the median than this multiple of the best value's distance are outside the initial view."""
 
 
 def history_charts(sweep: SweepData) -> list[Chart]:

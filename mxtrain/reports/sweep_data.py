@@ -27,11 +27,11 @@ from mxtrain.types import describe
 Scale = Literal["linear", "log", "words"]
 STATES: tuple[TrialState, ...] = ("complete", "pruned", "failed", "running", "waiting")
 MIN_TRIALS, MIN_COMPLETE = 10, 5
-"""Ended and complete trials from which importances are computed."""
+"""Smallest numbers of ended and of complete trials for which importances are computed."""
 _MIN_LOG_RATIO = 50.0
-"""Ratio of the largest to the smallest value from which a logarithmic scale is assumed, if the file is unreadable."""
+"""Smallest ratio of the extreme values at which a logarithmic scale is assumed, if the config is unreadable."""
 _MAX_CATEGORIES = 12
-"""Distinct numbers up to which repeated ones are treated as categories."""
+"""Largest number of distinct values for which repeated numbers are treated as categories."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,9 +32,9 @@ from mxtrain.reports.sweep_data import (
 from mxtrain.sweeps import TrialResult
 
 _MAX_FAILURES = 20
-"""Distinct failures that are listed before the table, which has them all."""
+"""Largest number of distinct failures that are listed before the table, which contains all of them."""
 _MAX_NUMBERS = 12
-"""Numbers of trials that are listed."""
+"""Largest number of trial numbers that are listed."""
 
 
 def report_sweep(folder: Path, output: Path | None = None) -> Report:

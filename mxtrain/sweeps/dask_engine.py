@@ -22,7 +22,7 @@ from mxtrain.sweeps.task import Task, TaskResult, run_task
 from mxtrain.training import StopRequest
 
 _WORKER_COUNT_SECONDS = 1.0
-"""Seconds for which the number of the cluster's threads is cached."""
+"""Seconds for which the number of threads of the cluster is cached."""
 _HEARTBEAT_SECONDS = 3.0
 """Seconds between two checks that the driver is still connected."""
 _HOST = "127.0.0.1"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.2
 """Seconds between two checks of the stop request."""
 _SHUTDOWN_SECONDS = 60.0
-"""Seconds that workers have to finish a step and save their run."""
+"""Seconds within which workers must finish a step and save their run."""
 
 
 class Driver:

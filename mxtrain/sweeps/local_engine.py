@@ -20,9 +20,9 @@ from mxtrain.processes import child_path, child_python
 from mxtrain.sweeps.task import Task, TaskResult
 
 MAX_STARTUP_FAILURES = 100
-"""Total weight of consecutive workers that exit before they are ready, at which the sweep ends."""
+"""The sweep ends when consecutive workers that exit before they are ready reach this total weight."""
 _KILL_WEIGHT, _CRASH_WEIGHT = 1, 20
-"""Weights of an exit: a process that was killed may start next time, one that exits by itself will exit again."""
+"""Weights of an exit: a killed process may start next time, and one that exits by itself will exit again."""
 _KILL_SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 
 
@@ -152,7 +152,7 @@ class LocalEngine:
         return [TaskResult.from_dict(task, record)]
 
     def _handle_death(self, worker: _Worker) -> list[TaskResult]:
-        """Stop a worker that has died, and return its task, which can run again."""
+        """Stop a worker that has died, and return its task, which `Driver._submit_tasks` submits again."""
         was_ready = worker.is_ready
         status = self._stop_worker(worker)
         reason = f"its worker {_describe_exit(status)}; see {worker.log}"

@@ -29,7 +29,7 @@ OPTUNA_STATES = {"complete": OptunaState.COMPLETE, "pruned": OptunaState.PRUNED,
 SAMPLER_PACKAGES = {"qmc": ("scipy",), "cmaes": ("cmaes",), "gp": ("scipy", "torch")}
 """Packages that samplers need besides Optuna."""
 REDRAWN_SAMPLERS = ("grid", "random", "qmc", "nsga2")
-"""Fast samplers with state beyond what trials record; resuming draws their points again."""
+"""Fast samplers with state that trials do not record; resuming samples their points again."""
 
 
 class TrialSampler:

@@ -1,9 +1,9 @@
-"""Early stopping: comparison of metrics, and the best epoch so far."""
+"""History of a run: metrics.jsonl, the metrics log of checkpoints, the best epoch, and advice on a poor regression."""
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,62 +13,10 @@ import numpy as np
 from mxtrain.atomic_io import extend_file, is_finite_number, open_file, parse_json, read_file, write_file
 from mxtrain.config import RunConfig
 from mxtrain.config.dotted_paths import flatten
-from mxtrain.config.run_section import EarlyStopping
 from mxtrain.formatting import format_number
 from mxtrain.training.callbacks import Row
+from mxtrain.training.early_stopping import BestEpoch, is_better
 from mxtrain.types import CLASS_LOSSES, Array, describe
-
-
-def is_better(metric: str, value: float, than: float, by: float = 0.0) -> bool:
-    """Return True if a metric improved by more than a margin: upwards for accuracy and r2, downwards for others.
-
-    >>> is_better("val_loss", 0.1, than=0.2), is_better("val_r2", 0.1, than=0.2)
-    (True, False)
-    """
-    return value > than + by if metric.removeprefix("val_") in ("accuracy", "r2") else value < than - by
-
-
-@dataclass(slots=True)
-class BestEpoch:
-    """The best epoch so far by the metric that early stopping monitors; epoch 0 if there is none.
-
-    Example:
-        >>> best, config = BestEpoch(), EarlyStopping(monitor="loss", patience=2)
-        >>> [best.update({"epoch": i + 1, "loss": loss}, config) for i, loss in enumerate([3, 2, 2.5, 2.1])]
-        [True, True, False, False]
-        >>> best.is_over(4, config), best.epoch
-        (True, 2)
-    """
-
-    epoch: int = 0
-    value: float = 0.0
-
-    @classmethod
-    def of(cls, rows: Iterable[Row], config: EarlyStopping) -> "BestEpoch":
-        """Return the best of these epochs."""
-        best = cls()
-        for row in rows:
-            best.update(row, config)
-        return best
-
-    def update(self, row: Row, config: EarlyStopping) -> bool:
-        """Compare an epoch with the best so far, and return whether it is better."""
-        value = row.get(config.monitor)
-        if value is None:  # an epoch without a value is never the best
-            return False
-        if self.epoch and not is_better(config.monitor, value, self.value, config.min_delta):
-            return False
-        self.epoch, self.value = row["epoch"], value
-        return True
-
-    def is_over(self, epoch: int, config: EarlyStopping) -> bool:
-        """Return whether a run with `epoch` finished epochs is stopped."""
-        return bool(self.epoch) and epoch - self.epoch >= config.patience
-
-    def to_record(self) -> dict[str, Any]:
-        """Return the epoch and its value as plain numbers."""
-        return asdict(self)
-
 
 METRICS = "metrics.jsonl"
 """The file of metrics for users; it replaces the metrics log of checkpoints if that is damaged."""

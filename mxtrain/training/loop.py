@@ -1,4 +1,4 @@
-"""The training loop, and the functions that train a run: `fit`, `resume` and `advance`."""
+"""The training loop; `fit`, `resume` and `advance`, which train a run; `verify` and `replay`, which repeat training."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence

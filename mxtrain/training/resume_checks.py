@@ -16,7 +16,11 @@ from mxtrain.training.model_factory import ModelFactory
 from mxtrain.training.trainer import Trainer
 
 CHANGEABLE = ("name", "data.source", "fit.epochs", "fit.checkpoint", "fit.loggers")
-"""Settings that may change, because completed epochs do not depend on them; the SHA-256 of moved data is compared."""
+"""Settings that may change, because completed epochs do not depend on them.
+
+Exceptions: `fit.epochs` is fixed if `optimizer.η_sched.T` is relative to the length of the run, and is at least the
+number of completed epochs. Data at another `data.source` must have the same SHA-256.
+"""
 CPU_BACKENDS = ("auto", "numpy", "compiled")
 """Backends that may replace each other: they give the same bits, and the products of the model stay on the CPU."""
 _GROUPS = "optimizer.groups."

@@ -292,7 +292,7 @@ def refuse_if_used(path: Path) -> None:
     if CONFIG in names:
         command = resume_command(path)
         raise FolderUsedError(f"{path} holds a run; continue it with `{command}`, or name another folder")
-    # a process that is killed before it has written its config leaves these two
+    # a process killed before it wrote its config leaves its lock file and a temporary config
     if any(name != LOCK and temporary_target(name) != CONFIG for name in names):
         raise FolderUsedError(f"the run directory {path} is not empty; name another one, or delete it first")
 

@@ -26,7 +26,10 @@ from mxtrain.training.run_directory import CONFIG, RunDirectory
 from mxtrain.training.run_status import MODEL, STATUS, Status, read_status
 
 SHARE = 0.02
-"""The fraction of time that checkpoints may take in a sweep, in place of the config: a kill costs the work since."""
+"""Largest fraction of the training time of a sweep that checkpoints may take; it replaces `fit.checkpoint`.
+
+A killed worker repeats the work since its last checkpoint.
+"""
 
 LOCK_TIMEOUT = 60.0
 """Seconds to wait for another process in the folder; a worker whose driver has died exits by itself."""

@@ -18,7 +18,8 @@ from mxtrain.config.dotted_paths import flatten
 from mxtrain.errors import ConfigError, DataError
 from mxtrain.names import display_name
 from mxtrain.paths import expand_home
-from mxtrain.training.history import METRICS, NOT_METRICS, final_epoch, is_better, read_rows
+from mxtrain.training.early_stopping import is_better
+from mxtrain.training.history import METRICS, NOT_METRICS, final_epoch, read_rows
 from mxtrain.types import Config
 
 STATUS = "status.json"

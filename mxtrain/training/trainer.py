@@ -16,7 +16,7 @@ from mxtrain.optim.optimizer import build_optimizer
 from mxtrain.optim.rules import Time
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import FORMAT, Arrays, ModelState, Position, Rollback, Snapshot, to_host
-from mxtrain.training.history import BestEpoch
+from mxtrain.training.early_stopping import BestEpoch
 from mxtrain.training.model_factory import ModelFactory, custom_loss, make_model
 from mxtrain.training.training_step import TrainingStep
 from mxtrain.types import Array

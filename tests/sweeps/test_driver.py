@@ -5,14 +5,17 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 import mxtrain
 from mxtrain.config import read_sweep, sweep_from_dict
-from mxtrain.sweeps import SweepResult, read_sweep_status
+from mxtrain.sweeps import SweepFolder, SweepResult, read_sweep_status
+from mxtrain.sweeps.driver import Driver
 from mxtrain.sweeps.run_sweep import silence_optuna
+from mxtrain.sweeps.sampling import TrialSampler
 from mxtrain.sweeps.study_storage import StudyStorage
 from mxtrain.training import folder_lock, read_status
 from tests.sweeps.conftest import small, table
@@ -65,6 +68,24 @@ def test_trials_that_failed_are_restored_from_their_folders(tmp_path):
     (tmp_path / "study.db").unlink()
     assert table(mxtrain.sweep(config, run_dir=tmp_path, workers=1)) == table(again) == table(whole)
     assert sorted(path.name for path in (tmp_path / "trials").iterdir()) == ["0000", "0001", "0001-failed-1"]
+
+
+def test_the_sampler_learns_from_the_result_of_every_trial_in_order(tmp_path, monkeypatch):
+    reported = []
+    monkeypatch.setattr(TrialSampler, "tell", lambda self, result: reported.append((result.number, result.values)))
+    sweep = sweep_from_dict(small(sampler={"kind": "tpe"}, parallel=2, trials=8))
+    folder = SweepFolder(tmp_path)
+    folder.make()
+    with silence_optuna():
+        sampler = TrialSampler(sweep)
+        with contextlib.closing(StudyStorage(sweep, tmp_path)) as storage:
+            for number in range(8):
+                storage.add(replace(sampler.draw(number), state="complete", values=(number / 8,)))
+        driver = Driver(sweep, folder, SimpleNamespace(), 1, mxtrain.training.StopRequest(), lambda result: None)
+        with contextlib.closing(driver):
+            assert len(driver.run().in_state("complete")) == 8
+    # at most two trials run at once: trial 7 may learn from trials 0 to 5
+    assert reported == [(number, (number / 8,)) for number in range(6)]
 
 
 def test_changed_data_end_the_sweep_without_failed_trials(tmp_path):
@@ -136,7 +157,6 @@ def test_databases_are_found_in_folders_of_any_name(tmp_path):
 
 def test_the_status_is_read_from_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     from mxtrain.config import Objective
-    from mxtrain.sweeps.sweep_folder import SweepFolder
 
     running = {"state": "running", "params": {}, "drawn": {}, "run_dir": "", "epochs": 0, "seconds": 0.0}
     result = SweepResult("small", tmp_path, (Objective("loss", False),), ({"number": 0, **running},), 1)

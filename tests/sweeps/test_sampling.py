@@ -76,6 +76,20 @@ def test_a_restarted_driver_draws_the_same_points(kind):
             assert points(SimulatedSweep(sweep).draw_until(40, before=whole[:start])) == points(whole)
 
 
+def test_tpe_takes_running_trials_into_account():
+    """Two sweeps with the same results and with different running trials draw different points."""
+    sweep = sweep_from_dict(small(search=SEARCH, trials=40, optimizer={"kind": "adam"}, sampler={"kind": "tpe"}))
+    with silence_optuna():
+        before = SimulatedSweep(sweep).draw_until(30)
+        running = [
+            replace(each, drawn=old.drawn, params=old.params) for each, old in zip(before[23:], before, strict=False)
+        ]
+        others = before[:23] + running
+        one, again, other = (SimulatedSweep(sweep).draw_until(31, before=each)[30] for each in (before, before, others))
+    assert one.drawn == again.drawn
+    assert one.drawn != other.drawn
+
+
 def test_another_seed_draws_other_points():
     with silence_optuna():
         one, other = (SimulatedSweep(sweep_from_dict(small(seed=seed))).draw_until(3) for seed in (0, 1))

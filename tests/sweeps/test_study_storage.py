@@ -3,14 +3,22 @@
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import optuna
 import pytest
+from sqlalchemy.exc import OperationalError
 
 import mxtrain
+from mxtrain.config import sweep_from_dict
+from mxtrain.sweeps.result import TrialResult
+from mxtrain.sweeps.run_sweep import silence_optuna
+from mxtrain.sweeps.study_storage import StudyStorage
+from mxtrain.sweeps.sweep_folder import study_identity
 from tests.sweeps.conftest import small, table
 
 SERVER = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
@@ -97,7 +105,6 @@ def test_a_trial_that_a_user_added_is_not_changed(tmp_path):
 
 
 def test_only_the_owner_can_read_a_password(tmp_path):
-    from mxtrain.config import sweep_from_dict
     from mxtrain.sweeps import SweepFolder
 
     SweepFolder(tmp_path).claim(sweep_from_dict(small(storage="postgresql://me:s3cret@localhost/db")))
@@ -119,3 +126,116 @@ def test_a_deleted_study_is_restored_from_the_folders_of_the_trials(tmp_path):
     (tmp_path / "study.db").unlink()
     assert table(mxtrain.sweep(small(), run_dir=tmp_path, workers=2)) == table(result)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("trials/*/model.safetensors")} == before
+
+
+@pytest.fixture
+def open_storage(tmp_path):
+    """Return a context manager that opens the storage of a small sweep; keyword arguments are those of `small`."""
+
+    def open_(**settings):
+        return closing(StudyStorage(sweep_from_dict(small(**settings)), tmp_path))
+
+    with silence_optuna():
+        yield open_
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_a_study_of_another_sweep_is_refused_in_either_order_of_their_identities(is_reversed, open_storage, tmp_path):
+    url = f"sqlite:///{tmp_path}/studies.db"
+    first, second = sorted(
+        (0, 1),
+        key=lambda seed: study_identity(sweep_from_dict(small(storage=url, seed=seed))),
+        reverse=is_reversed,
+    )
+    for _ in range(2):
+        with open_storage(storage=url, seed=first) as storage:
+            assert storage.attempts() == []
+    with (
+        open_storage(storage=url, seed=second) as storage,
+        pytest.raises(mxtrain.SweepError, match=r"the study small in sqlite:.*studies.db belongs to another sweep"),
+    ):
+        storage.attempts()
+
+
+def add_trials(storage, numbers):
+    for number in numbers:
+        storage.add(TrialResult(number, "failed", {}, {}, error="diverged"))
+
+
+def test_retried_trials_are_recorded_more_than_once(open_storage):
+    with open_storage() as storage:
+        add_trials(storage, [0, 1, 0, 2, 1, 1])
+    with open_storage() as storage:
+        assert [result.number for result in storage.attempts()] == [0, 1, 0, 2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "missing"),
+    [([1], 0), ([1, 0], 0), ([0, 2], 1), ([0, 2, 1], 1), ([0, 0, 2], 1), ([0, 1, 3, 3], 2)],
+    ids=str,
+)
+def test_first_attempts_with_gaps_or_out_of_order_are_refused(numbers, missing, open_storage):
+    with open_storage() as storage:
+        add_trials(storage, numbers)
+    with (
+        open_storage() as storage,
+        pytest.raises(
+            mxtrain.SweepError, match=rf"study.db is damaged: trial {missing} is missing; move .*study.db away"
+        ),
+    ):
+        storage.attempts()
+
+
+def test_the_remedy_of_a_database_error_depends_on_the_place_of_the_study(open_storage, tmp_path):
+    url = f"sqlite:///{tmp_path}/studies.db"
+    for file in ("study.db", "studies.db"):
+        (tmp_path / file).write_bytes(b"no database at all" * 100)
+    with open_storage() as storage:
+        with pytest.raises(mxtrain.SweepError) as error:
+            storage.attempts()
+        damaged = str(storage.damaged("trial 1 is missing"))
+    restored = "and it is restored from the folders of the trials"
+    assert str(error.value).endswith(
+        f"study.db cannot be reached: file is not a database; move the file away, {restored}"
+    )
+    assert damaged.endswith(f"is damaged: trial 1 is missing; move {tmp_path}/study.db away, {restored}")
+    with open_storage(storage=url) as storage:
+        with pytest.raises(mxtrain.SweepError) as error:
+            storage.attempts()
+        damaged = str(storage.damaged("trial 1 is missing"))
+    assert str(error.value).endswith("studies.db cannot be reached: file is not a database; finished trials are kept")
+    assert damaged.endswith("is damaged: trial 1 is missing; restore the database, or give the sweep another name")
+
+
+def chain(*errors):
+    """Chain exceptions, each caused by the next one, and return the first."""
+    for error, cause in zip(errors, errors[1:], strict=False):
+        error.__cause__ = cause
+    return errors[0]
+
+
+def test_the_message_of_a_database_error_is_that_of_the_database_driver(open_storage, tmp_path, monkeypatch):
+    """Messages of Optuna, of SQLAlchemy (which quote the statement), and of causes of the driver's error are not shown."""
+    driver_error = sqlite3.OperationalError("disk I/O error\n  at page 3")
+    statement = OperationalError("SELECT 1", {}, driver_error)
+    internal = optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
+    error = chain(internal, RuntimeError("retried"), statement, driver_error, OSError("input/output error"))
+
+    def fail(self):
+        raise error
+
+    monkeypatch.setattr(StudyStorage, "_open_study", fail)
+    with open_storage(storage=f"sqlite:///{tmp_path}/studies.db") as storage:
+        with pytest.raises(mxtrain.SweepError, match="studies.db cannot be reached: disk I/O error at page 3; "):
+            storage.attempts()
+        error = chain(KeyError("state"), ValueError("invalid row"), TypeError("'x' is no state"))
+        with pytest.raises(mxtrain.SweepError, match="studies.db is damaged: KeyError: 'x' is no state; "):
+            storage.attempts()
+
+
+def test_closing_the_storage_closes_its_connections(open_storage):
+    with open_storage() as storage:
+        add_trials(storage, [0])
+        engine = storage._storage.engine
+        assert engine.pool.checkedin() + engine.pool.checkedout() >= 1
+    assert engine.pool.checkedin() + engine.pool.checkedout() == 0

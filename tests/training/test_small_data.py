@@ -12,7 +12,7 @@ from mxtrain.config import run_from_dict
 from mxtrain.config.run_section import EarlyStopping
 from mxtrain.sweeps.trial import NoValueError, SeedRun
 from mxtrain.training import Progress, advance, train_until
-from mxtrain.training.history import BestEpoch
+from mxtrain.training.early_stopping import BestEpoch
 
 
 def config(batch_size: int, **fit: Any) -> dict[str, Any]:

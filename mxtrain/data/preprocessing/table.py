@@ -52,7 +52,7 @@ class Table:
 
 
 MAX_CATEGORIES = 1000
-"""The largest number of categories of a column; columns with more identify samples."""
+"""Largest number of categories of a column; a column with more is probably an identifier."""
 
 
 def array_feature_names(name: str, count: int) -> tuple[str, ...]:

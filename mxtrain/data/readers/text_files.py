@@ -16,7 +16,7 @@ from mxtrain.names import nfc
 from mxtrain.types import describe
 
 _CHUNK_ROWS = 1024
-"""Rows that are converted to columns at once."""
+"""Number of rows that are converted to columns at once."""
 
 
 def read_csv(file: BinaryIO, source: str, select: ColumnSelector) -> Columns:

@@ -162,7 +162,7 @@ _TIME = rf"(\d{{1,2}}:\d\d(:\d\d([.,]\d+)?)?(\s*[ap]\.?m\.?)?{_ZONE}|\d{{1,2}}\s
 _GAP = r"[-\s/.,]\s*(de\s+)?"
 
 _MAX_LENGTH, _MAX_LABELS = 64, 1000
-"""The most characters of a date, and the most labels of a column that are examined."""
+"""Largest number of characters of a date, and of labels of a column that are examined."""
 
 _DATE_OR_TIME = re.compile(
     "|".join(

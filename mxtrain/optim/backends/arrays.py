@@ -1,4 +1,4 @@
-"""Array library helpers and validation of weights and gradients."""
+"""Backend protocol, array library helpers, validation of weights and gradients, and rounding of scalars."""
 
 import os
 from collections.abc import Hashable, Sequence

@@ -1,5 +1,8 @@
 """On-disk cache of compiled machine code, verified by SHA-256 before it is unpickled or run.
 
+The cache folder is `machine_code` in `MXTRAIN_CACHE_DIR`, or by default in `mxtrain` in the user's cache folder:
+`~/.cache` or `XDG_CACHE_HOME`, and `LOCALAPPDATA` on Windows.
+
 Numba's own cache is not used because it unpickles any file that it finds. A cache file holds the SHA-256 of its cache
 key and content, followed by the content, which is Numba's pickled compile result. The cache key covers everything that
 the code depends on. A file that is damaged, truncated or misplaced does not match, and the code is compiled again. The

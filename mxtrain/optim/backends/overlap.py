@@ -12,7 +12,7 @@ from mxtrain.errors import ArrayError
 from mxtrain.types import Array
 
 _MAX_WORK: Any = 100_000
-"""Limit of candidate solutions in an exact test for shared memory."""
+"""Largest number of candidate solutions in an exact test for shared memory."""
 _MAX_ELEMENTS = 1 << 22
 """Size of the largest array with irregular strides whose element offsets are compared individually."""
 

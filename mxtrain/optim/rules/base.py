@@ -40,7 +40,7 @@ class Group(Config):
 
 
 _MAX_NAMES = 8
-"""Names that a message lists at most."""
+"""Largest number of names in a message."""
 
 
 class Time(NamedTuple):

@@ -1,1 +1,1 @@
-"""checkpoints"""
+"""Checkpoints: their contents, schedule and storage."""

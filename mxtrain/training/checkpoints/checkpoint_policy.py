@@ -4,15 +4,15 @@ import time
 
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.storage import Checkpoints
-from mxtrain.training.history import is_better
+from mxtrain.training.early_stopping import is_better
 from mxtrain.training.trainer import Trainer
 
 SHARE = 0.02
-"""The fraction of time that checkpoints may take with `fit.checkpoint.every: auto`."""
+"""Largest fraction of the training time that checkpoints may take with `fit.checkpoint.every: auto`."""
 FIRST_GUESS = 0.02
 """Assumed seconds for the first checkpoint: with `auto` it is due after a second."""
 FIRST_SEGMENT_GUESS = 0.005
-"""The same in a sweep, which passes its own fraction."""
+"""Assumed seconds for the first checkpoint of a run in a sweep."""
 
 
 class CheckpointPolicy:

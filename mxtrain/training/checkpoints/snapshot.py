@@ -20,7 +20,7 @@ from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.optimizer import Optimizer
 from mxtrain.training.callbacks import Row
-from mxtrain.training.history import is_better
+from mxtrain.training.early_stopping import is_better
 from mxtrain.types import Array
 
 Arrays = dict[str, NDArray[Any]]
@@ -205,7 +205,7 @@ class Rollback:
         return self.is_due("epoch", len(rows)) or self._is_best(rows)
 
     def save(self, position: Position) -> None:
-        """Return to the present state, which has this position, from now on."""
+        """Save the current state as the state to roll back to."""
         self.point, self.position = ModelState.copy_from(self._optimizer, self._params), position
 
     def apply(self) -> None:

@@ -1,1 +1,1 @@
-"""loggers"""
+"""Loggers: delivery of metrics to TensorBoard and MLflow."""

@@ -14,17 +14,17 @@ from mxtrain.errors import escape_unprintable
 from mxtrain.training.callbacks import Row
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
-"""Seconds between attempts after a failure; doubled after each."""
+"""Seconds between attempts after the first failure, doubled after each further one, and their upper limit."""
 CLOSING_DELAY = 0.2
 """Seconds between attempts after the end of the run."""
 STALLED_LIMIT, CLOSING_LIMIT = 3.0, 10.0
 """Seconds that `close` waits for the next answer of the service, and for everything to be delivered."""
 MAX_ROWS_PER_CALL = 100
-"""The most rows that are sent in one call."""
+"""Largest number of rows in one call."""
 _HASHED = compile(r"-[0-9a-f]{8}\Z")
-"""The end of a changed name; other names with such an end are changed too, so that no two become equal."""
+"""Suffix of a changed name; other names with such a suffix are changed too, so that no two names become equal."""
 _LONGEST_REASON = 200
-"""The most characters of an error message that are reported."""
+"""Largest number of characters of a reported error message."""
 
 
 class TimestampedRow(NamedTuple):

@@ -39,21 +39,21 @@ from mxtrain.training.loggers.delivery import (
 
 FOLDER = "mlflow"
 RECORD = "mlflow.json"
-"""The file that holds the MLflow run of a run: `{"uri": ..., "run_id": ..., "token": ...}`."""
+"""The file that identifies this run in MLflow: `{"uri": ..., "run_id": ..., "token": ...}`."""
 _TOKEN = "mxtrain.token"
-"""The tag by which an MLflow run is found if the answer to its creation was lost."""
+"""The tag that identifies an MLflow run whose creation was not confirmed."""
 
 _PARAMS_AT_ONCE, _METRICS_AT_ONCE = 100, 1000
-"""The most that MLflow accepts in one call."""
+"""Largest numbers of params and metrics that MLflow accepts in one call."""
 _LONGEST_NAME = 250
 _LONGEST_VALUES = (6000, 500, 250)
-"""The most characters in the value of a parameter: of current MLflow, and of older servers."""
+"""Largest number of characters in the value of a param: for current MLflow, and for older servers."""
 _REFUSED = re.compile(r"[^/\w.\- ]|^[/.]+|(?<=/)\.*/|(?<=/)\.+\Z|/\Z")
 """Characters that MLflow does not accept in a name, and parts that do not belong in a normalized path."""
 _SILENT: set[str] = set()
 """Addresses that did not answer at the end of an earlier run in this process, such as another trial."""
 _SHORT_WAIT = 0.5
-"""Seconds that the end of a run waits for them."""
+"""Seconds that the end of a run waits for these addresses."""
 _IS_GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
 _IS_REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 
@@ -111,11 +111,11 @@ class MLflow(Logger):
 
 
 class _Client:
-    """A client for the MLflow run of a run.
+    """Client of MLflow that creates a run there and sends its params and metrics.
 
     Args:
         uri: the address of the server, or of a folder.
-        info: the run.
+        info: the training run.
         is_local: whether a row may be stored in part if the process is killed.
     """
 
