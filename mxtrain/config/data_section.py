@@ -190,7 +190,7 @@ class DataConfig(Config):
             return None
         if in_memory:
             return f"data= was passed, but the config has {self.source}; set source: {IN_MEMORY}"
-        return "the data are not in the config; pass them in Python as data=, or name a file"
+        return "the data are not in the config; pass them in Python as data="
 
     @field_validator("target")
     @classmethod

@@ -194,7 +194,7 @@ def slice_charts(sweep: SweepData) -> list[Chart]:
             log_x=dimension.scale == "log",
             log_y=is_wide(_values(trials), objective),
             categories=dimension.words,
-            y_range=_initial_range(_values(trials), objective),
+            y_range=None if len(sweep.objectives) > 1 else _initial_range(_values(trials), objective),
             closest=True,
         )
         charts.append(Chart(f"slice-{len(charts) + 1}", f"{objective.metric} against {dimension.name}", figure))
@@ -225,7 +225,7 @@ def _history_chart(sweep: SweepData, index: int) -> Chart:
     )
     bars = "Bars show the standard deviation over the seeds." if any(spreads) else ""
     shown = [*values, *_values(pruned, index)]
-    y_range = _initial_range(shown, objective)
+    y_range = None if len(sweep.objectives) > 1 else _initial_range(shown, objective)
     figure = chart_figure(
         traces, "trial", objective.metric, log_y=is_wide(shown, objective), y_range=y_range, whole=True, closest=True
     )

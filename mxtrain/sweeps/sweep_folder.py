@@ -359,7 +359,7 @@ class SweepFolder:
     def _changed_setting_message(self, before: str, now: str) -> str:
         return (
             f"was {before} when the sweep in {self.path} was started, and cannot become {now}: "
-            "name another folder with --run-dir"
+            "start a new sweep with `mxtrain sweep FILE --run-dir FOLDER`"
         )
 
 

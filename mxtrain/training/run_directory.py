@@ -167,7 +167,12 @@ class RunDirectory:
         directory = cls(Path(expand_home(os.fspath(path))))
         if not directory.config_file.is_file():
             is_sweep = (directory.path / "sweep.yaml").is_file()
-            remedy = f"name a run in {Path(path, 'trials')}" if is_sweep else "name the folder of a run"
+            seeds = sorted(directory.path.glob("seed-*/config.yaml"))
+            remedy = "name the folder of a run"
+            if is_sweep:
+                remedy = f"name a run in {Path(path, 'trials')}"
+            elif seeds:
+                remedy = f"it is a trial with several seeds: name {Path(path, seeds[0].parent.name)}"
             raise TrainingError(f"there is no run in {path}: it holds no config.yaml; {remedy}")
         return directory
 

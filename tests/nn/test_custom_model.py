@@ -76,7 +76,7 @@ def test_a_run_is_not_resumed_without_its_model_or_with_another(tmp_path: Path) 
 
 
 def test_a_model_and_a_config_that_does_not_ask_for_one(tmp_path: Path) -> None:
-    with pytest.raises(mxtrain.ConfigError, match=r"the config has linear; set model: \{kind: custom\}"):
+    with pytest.raises(mxtrain.ConfigError, match=r"the config has kind: linear; set model: \{kind: custom\}"):
         mxtrain.fit({**CONFIG, "model": {"kind": "linear"}}, run_dir=tmp_path / "a", model=line)
     with pytest.raises(mxtrain.ConfigError, match="the model is not in the config; pass it"):
         mxtrain.fit(CONFIG, run_dir=tmp_path / "a")

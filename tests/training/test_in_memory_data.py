@@ -144,7 +144,7 @@ def test_data_that_do_not_even_suit_the_config_are_reported_as_other_data(tmp_pa
 
 def test_a_run_is_not_resumed_without_its_data(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(CONFIG, run_dir=tmp_path / "run", data=(X, y)).run_dir
-    told = r"data\.source: the data are not in the config; pass them in Python as data=, or name a file"
+    told = r"data\.source: the data are not in the config; pass them in Python as data="
     for open_run in (mxtrain.resume, mxtrain.verify, lambda path: mxtrain.load_run(path).evaluate()):
         with pytest.raises(mxtrain.ConfigError, match=told):
             open_run(run_dir)

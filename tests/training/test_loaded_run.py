@@ -332,3 +332,10 @@ def test_a_feature_that_was_constant_in_training_does_not_matter(held: str, stan
     new = np.array([[value, 5.0], [value + 0.5, 5.0], [-1e30, 5.0], [120.0, 5.0]])
     predicted = run.predict({"temp": new[:, 0], "b": new[:, 1]} if held == "table" else new)
     assert len(set(predicted.tolist())) == 1
+
+
+def test_a_trial_with_several_seeds_is_no_run_and_the_remedy_names_one(tmp_path: Path) -> None:
+    (tmp_path / "0000" / "seed-0").mkdir(parents=True)
+    (tmp_path / "0000" / "seed-0" / "config.yaml").write_text("")
+    with pytest.raises(mxtrain.TrainingError, match=r"several seeds: name \S*0000/seed-0$"):
+        mxtrain.load_run(tmp_path / "0000")

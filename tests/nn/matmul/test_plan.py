@@ -198,7 +198,7 @@ def test_a_copy_of_a_model_has_its_own_plans() -> None:
     expected = model.predict(params, inputs)
     copied = copy.copy(model)
     assert (copied.predict(params, inputs) == expected).all()
-    assert copied._passes is not model._passes
+    assert copied._plans is not model._plans
 
 
 def test_threads_may_share_a_model() -> None:
@@ -225,4 +225,4 @@ def test_a_model_drops_its_oldest_plans() -> None:
     params = model.init(0, "float32")
     for n in range(1, 21):
         model.predict(params, np.ones((n, 2), "float32"))
-    assert [shape[0] for _, shape, *_ in model._passes] == list(range(5, 21))
+    assert [shape[0] for _, shape, *_ in model._plans] == list(range(5, 21))
