@@ -1,7 +1,8 @@
 """Benchmarks of update rules against hardware limits, and of training iterations."""
 
-from mxtrain.benchmarks.measurement import RunBenchmark, Timing, measure_interleaved, measure_run
+from mxtrain.benchmarks.measurement import Timing, measure_interleaved
 from mxtrain.benchmarks.rule_benchmark import RULE_CASES, RuleBenchmark, measure_rule
+from mxtrain.benchmarks.run_benchmark import RunBenchmark, measure_run
 
 __all__ = [
     "RULE_CASES",

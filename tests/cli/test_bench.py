@@ -13,13 +13,13 @@ SMALL = ("--size", "1000")
 @pytest.fixture(autouse=True)
 def brief(monkeypatch):
     """Measurements of a few rounds only."""
-    from mxtrain.benchmarks import measurement, rule_benchmark
+    from mxtrain.benchmarks import rule_benchmark, run_benchmark
     from mxtrain.benchmarks.measurement import measure_interleaved
 
     def briefly(candidates, *, seconds):
         return measure_interleaved(candidates, seconds=0, rounds=2)
 
-    for module in (rule_benchmark, measurement):
+    for module in (rule_benchmark, run_benchmark):
         monkeypatch.setattr(module, "measure_interleaved", briefly)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mxtrain.cli.schedule_command import POINTS, schedule_curves
+from mxtrain.cli.schedule_plot import POINTS, schedule_curves
 from mxtrain.config import read_run
 from mxtrain.training import fit
 

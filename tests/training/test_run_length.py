@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import mxtrain
-from mxtrain.cli.schedule_command import schedule_curves
+from mxtrain.cli.schedule_plot import schedule_curves
 from mxtrain.config import read_sweep, run_from_dict, to_yaml
 from mxtrain.config.schema import json_schema
 from mxtrain.optim.schedules.learning_rate import Cosine, Step
