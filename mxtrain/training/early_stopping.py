@@ -12,10 +12,13 @@ from mxtrain.types import METRIC_INFO
 def is_better(metric: str, value: float, than: float, by: float = 0.0) -> bool:
     """Return True if a metric improved by more than a margin: upwards if it is maximized, otherwise downwards.
 
+    A metric that mxtrain does not know, as in a metrics.jsonl of another program, is minimized.
+
     >>> is_better("val_loss", 0.1, than=0.2), is_better("val_r2", 0.1, than=0.2)
     (True, False)
     """
-    return value > than + by if METRIC_INFO[metric.removeprefix("val_")].is_maximized else value < than - by
+    info = METRIC_INFO.get(metric.removeprefix("val_"))
+    return value > than + by if info and info.is_maximized else value < than - by
 
 
 @dataclass(slots=True)

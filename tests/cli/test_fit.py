@@ -269,7 +269,7 @@ def test_data_that_only_python_can_hand_over_are_asked_for_where_the_file_says_s
     (folder / "memory.yaml").write_text(text, encoding="utf-8")
     assert mxtrain("validate", "memory.yaml") == (0, "memory.yaml: ok\n", "")
     assert mxtrain("show", "memory.yaml").status == 0
-    told = "memory.yaml:1:16: data.source: the data are not in the config; pass them in Python as data=, or name a"
+    told = "memory.yaml:1:16: data.source: the data are not in the config; pass them in Python as data=\n"
     for command in ("fit", "schedule", "bench --run"):
         status, out, err = mxtrain(*command.split(), "memory.yaml")
         assert (status, out) == (2, "")
