@@ -197,6 +197,15 @@ def resume_run(
             as_json,
         )
         return
+    of_sweeps = {
+        "--workers": workers is not None,
+        "--engine": engine is not EngineName.local,
+        "--scheduler": scheduler is not None,
+        "--retry-failed": retry_failed,
+    }
+    for option, is_given in of_sweeps.items():
+        if is_given:
+            raise typer.BadParameter(f"applies to sweeps, and {run} is a run; leave it out", param_hint=option)
     model = load_plugin(plugin)
     if verify:
         if sets:

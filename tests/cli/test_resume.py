@@ -181,3 +181,14 @@ def test_the_folder_of_a_sweep_is_no_run(mxtrain, folder):
     status, _, err = mxtrain("evaluate", "s")
     assert status == 1
     assert err == "error: there is no run in s: it holds no config.yaml; name a run in s/trials\n"
+
+
+@pytest.mark.parametrize(
+    "option", [("--workers", "2"), ("--engine", "dask"), ("--scheduler", "tcp://127.0.0.1:1"), ("--retry-failed",)]
+)
+def test_options_of_sweeps_are_refused_for_a_run(option, mxtrain):
+    assert mxtrain("fit", "run.yaml", "--run-dir", "r", "--quiet").status == 0
+    status, out, err = mxtrain("resume", "r", *option)
+    assert (status, out) == (2, "")
+    assert "r is a run; leave it out" in err
+    assert option[0] in err

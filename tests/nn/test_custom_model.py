@@ -161,7 +161,7 @@ NO_LOSSES = {
 
 
 def returning(change: Any) -> Any:
-    """What makes a model that returns something else of its loss and its outputs."""
+    """Return a factory of models that replace their loss and outputs."""
 
     def make(config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> mxtrain.Model:
         right = Line(n_features, xp)

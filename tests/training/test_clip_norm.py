@@ -31,7 +31,7 @@ def config(optimizer: Any = None, **fit: Any) -> dict[str, Any]:
 
 
 def first_update(changed: dict[str, Any]) -> np.ndarray:
-    """What the first step of a run adds to all parameters; with η = 1 and no decay, minus the gradient."""
+    """Return the change of all parameters in the first step of a run; with η = 1 and no decay, minus the gradient."""
     trainer = Trainer(mxtrain.RunConfig.model_validate(changed).resolve())
     before = {name: value.copy() for name, value in trainer.params.items()}
     next(trainer.steps())

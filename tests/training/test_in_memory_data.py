@@ -38,7 +38,7 @@ OTHERS = {"numbers": (X, y + 1), "classes": (X, LABELS[::-1]), "columns": TABLE 
 
 
 def content(run_dir: Path) -> dict[str, bytes]:
-    """What must be equal: the config, the parameters, the metrics, and the whole state at the end."""
+    """Return all that must be equal: the config, the parameters, the metrics, and the whole state at the end."""
     last = max(path for path in (run_dir / "checkpoints").iterdir())
     files = [run_dir / name for name in ("config.yaml", "model.safetensors", "metrics.jsonl", "preprocessing.json")]
     return {str(file.relative_to(run_dir)): file.read_bytes() for file in [*files, *last.iterdir()]}

@@ -78,7 +78,7 @@ class Cut:
 
 
 def outcome(run_dir: Path) -> dict[str, bytes]:
-    """What must be equal: the parameters, the metrics, and the whole state at the end."""
+    """Return all that must be equal: the parameters, the metrics, and the whole state at the end."""
     last = max((run_dir / "checkpoints").iterdir())
     files = [run_dir / "model.safetensors", run_dir / "metrics.jsonl", *sorted(last.iterdir())]
     return {

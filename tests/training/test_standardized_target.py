@@ -39,7 +39,7 @@ def fitted(run_dir: Path, targets: Any = PRICES, **sections: Any) -> mxtrain.Loa
 
 
 def content(run_dir: Path) -> dict[str, bytes]:
-    """What must be equal, to the byte: the config, the parameters, the metrics, and the whole state at the end."""
+    """Return all that must be equal to the byte: the config, the parameters, the metrics, and the whole state at the end."""
     last = max((run_dir / "checkpoints").iterdir())
     files = [run_dir / name for name in ("config.yaml", "model.safetensors", "metrics.jsonl", "preprocessing.json")]
     return {str(file.relative_to(run_dir)): file.read_bytes() for file in [*files, *last.iterdir()]}

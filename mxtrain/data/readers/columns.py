@@ -16,9 +16,9 @@ from mxtrain.types import describe
 
 Kind = Literal["number", "text"]
 ColumnSelector: TypeAlias = Callable[[str, Sequence[str]], Mapping[str, Kind | None]]
-"""From the location of a header and its names to the columns to read; a kind of None is inferred from the values."""
+"""Function of the location of a header and its names; returns the columns to read. A kind of None is inferred."""
 RowLabel: TypeAlias = Callable[[int], str]
-"""From a row, 0 for the first, to its name in error messages, such as `train.csv:17`."""
+"""Function of a row, 0 for the first; returns its name in error messages, such as `train.csv:17`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

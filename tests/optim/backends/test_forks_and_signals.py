@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -52,18 +53,29 @@ assert codes == [0] * 3, codes
     run(code, tmp_path)
 
 
+def is_free(lock: ForkLock) -> bool:
+    """Return whether another thread can enter the lock."""
+    entered = threading.Event()
+
+    def enter() -> None:
+        with lock:
+            entered.set()
+
+    threading.Thread(target=enter, daemon=True).start()
+    return entered.wait(timeout=1)
+
+
 def test_a_fork_by_the_thread_that_holds_the_lock() -> None:
     lock = ForkLock()
     with lock:
         lock.before_fork()
         lock.after_fork_in_child()
         with lock:
-            pass
+            assert not is_free(lock)
     lock.before_fork()
     lock.after_fork_in_parent()
     lock.after_fork_in_parent()  # as after an interrupted wait before a fork
-    with lock:
-        pass
+    assert is_free(lock)
 
 
 def test_signals_during_updates_leave_the_pool_usable(tmp_path: Path) -> None:

@@ -47,13 +47,13 @@ def count_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def seen(run_dir: Path) -> int:
-    """How many epochs the world has heard of."""
+    """Return the number of epochs in metrics.jsonl."""
     metrics = run_dir / "metrics.jsonl"
     return len(metrics.read_bytes().splitlines()) if metrics.exists() else 0
 
 
 def saved(run_dir: Path) -> int:
-    """How many epochs a resume need not train again."""
+    """Return the number of epochs that a resume does not train again."""
     newest = Checkpoints(run_dir / "checkpoints", keep=2).newest()
     return newest.epochs if newest else 0
 

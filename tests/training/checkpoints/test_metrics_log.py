@@ -21,7 +21,7 @@ CONFIG: dict[str, Any] = {
 
 
 class Notes(mxtrain.Callback):
-    """What a run says of its past."""
+    """Callback that collects the notes of a run."""
 
     def on_start(self, info: mxtrain.RunInfo) -> None:
         self.notes = info.notes
@@ -38,14 +38,14 @@ def outcome(run_dir: Path) -> dict[str, bytes]:
 
 
 def resumed(run_dir: Path) -> list[str]:
-    """Resume a run; what it said."""
+    """Resume a run and return its notes."""
     listener = Notes()
     mxtrain.resume(run_dir, callbacks=[listener])
     return [note for note in listener.notes if "the run is complete" not in note]
 
 
 def at(file: Path, line: int) -> int:
-    """Where a line of a file begins, counted from 0."""
+    """Return the offset of a line in a file; lines count from 0."""
     return sum(map(len, file.read_bytes().splitlines(keepends=True)[:line]))
 
 
