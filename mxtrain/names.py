@@ -21,6 +21,15 @@ _ASCII: dict[str, tuple[str, ...]] = {
     "γ": ("gamma",),
     "δ": ("delta",),
     "α": ("alpha",),
+    "β": ("beta",),
+    "β3": ("beta3", "beta_3"),
+    "β_factors": ("beta_factors", "shampoo_beta"),
+    "λ1": ("l1", "lambda1", "lambda_1"),
+    "ε1": ("eps1", "epsilon1", "eps_1"),
+    "ε2": ("eps2", "epsilon2", "eps_2"),
+    "τ": ("tau",),
+    "α_warmup": ("alpha_warmup",),
+    "β3_warmup": ("beta3_warmup",),
     "η_sched": ("lr_sched", "lr_schedule", "learning_rate_schedule", "eta_sched"),
     "μ_sched": ("momentum_sched", "momentum_schedule", "mu_sched"),
 }
@@ -66,8 +75,12 @@ def field_name(name: str, fields: Collection[str]) -> str:
 
 
 def display_name(name: str) -> str:
-    """Return a name as the documentation prints it: `ϵ` for Python's `ε`."""
-    return "ϵ" if name == "ε" else name
+    """Return a name as the documentation prints it: `ϵ` for Python's `ε`.
+
+    >>> display_name("ε"), display_name("ε1"), display_name("step")
+    ('ϵ', 'ϵ1', 'step')
+    """
+    return name.replace("ε", "ϵ") if name in ("ε", "ε1", "ε2") else name
 
 
 def ascii_names(letter: str) -> tuple[str, ...]:

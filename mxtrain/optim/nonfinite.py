@@ -189,7 +189,7 @@ class OverflowBounds:
         self._largest_move = math.ldexp(1.0, exponent - 21) if isinstance(rule, SGD) else math.inf
         self._scale = abs(rule.scale) or 1.0
         self._clip = rule.clip or math.inf
-        self._decay = 0.0 if rule.decoupled else rule.λ if decay is None else decay
+        self._decay = 0.0 if rule.decouples_decay() else rule.λ if decay is None else decay
         if isinstance(rule, AdaDelta):
             self._largest_slot *= 1 - rule.ρ
             if rule.ϵ > self._largest_slot:

@@ -24,6 +24,9 @@ _CUDA_TYPES = {"float": ("f32", "f"), "double": ("f64", "d")}
 CUDA_COMPOSED_OPERATIONS = """
 template <typename T> __device__ inline T mx_where(bool c, T a, T b) { return c ? a : b; }
 template <typename T> __device__ inline T mx_copy(T a) { return a; }
+template <typename T> __device__ inline T mx_sign(T a, T one, T zero) {
+  return mx_less(zero, a) ? one : mx_less(a, zero) ? mx_negative(one) : a == a ? zero : a;
+}
 template <typename T> __device__ inline T mx_maximum(T a, T b) {
   return mx_less_equal(b, a) ? a : (mx_less_equal(a, b) || a == a) ? b : a;
 }
@@ -59,8 +62,7 @@ def generate_cuda_source(program: Program) -> str:
 
     The program's arrays are named `a0`, `a1`, …, its scalars `s0`, `s1`, …; all have the type `T`.
     """
-    read = sorted(_arrays_read(program))
-    lines = [f"const T x{number} = a{number};  // {program.arrays[number]}" for number in read]
+    lines = [f"const T x{number} = a{number};  // {program.arrays[number]}" for number in program.read]
     for number, step in enumerate(program.instructions):
         kind = "bool" if step.operation in COMPARISONS else "T"
         arguments = ", ".join(map(str, step.operands))
@@ -82,6 +84,7 @@ _PYTHON_EXPRESSIONS = {
     "sqrt": "sqrt({})",
     "absolute": "abs({})",
     "where": "{1} if {0} else {2}",
+    "sign": "{1} if {0} > {2} else (-{1} if {0} < {2} else ({2} if {0} == {0} else {0}))",
     "copy": "{}",
 }
 
@@ -97,7 +100,6 @@ def generate_numba_source(program: Program) -> str:
     is written, element by element.
     """
     count = len(program.arrays)
-    read = _arrays_read(program)
     lines = [
         f'"""The update {program.name}({", ".join(program.arrays)}), printed by mxtrain for Numba to compile."""',
         "from math import sqrt",
@@ -110,16 +112,10 @@ def generate_numba_source(program: Program) -> str:
         *(f"        a{i} = table[{count} * row + {i}]  # {name}" for i, name in enumerate(program.arrays)),
         "        row += 1",
         "        for i in range(max(low - start, 0), min(high, starts[row]) - start):",
-        *(f"            x{i} = a{i}[i]" for i in range(count) if i in read),
+        *(f"            x{i} = a{i}[i]" for i in program.read),
     ]
     for number, step in enumerate(program.instructions):
         expression = _PYTHON_EXPRESSIONS[step.operation].format(*step.operands)
         lines.append(f"            t{number} = {expression}")
     lines += [f"            a{number}[i] = {value}" for number, value in program.outputs]
     return "\n".join(lines) + "\n"
-
-
-def _arrays_read(program: Program) -> set[int]:
-    """Return the numbers of the arrays that are operands of an instruction."""
-    operands = (operand for step in program.instructions for operand in step.operands)
-    return {operand.number for operand in operands if operand.space == "array"}

@@ -116,12 +116,18 @@ class _BlockProgram:
 @cache
 def _compile_block_program(program: Program) -> _BlockProgram:
     assignment = assign_registers(program)
-    steps = [(_OPERATIONS[step.operation], step.operands, step.target) for step in assignment.steps]
+    in_order = (*assignment.steps, *assignment.copies)
+    steps = [(_OPERATIONS[step.operation], step.operands, step.target) for step in in_order]
     return _BlockProgram(tuple(steps), assignment.scratch_kinds)
 
 
 def _where_into(condition: Any, a: Any, b: Any, out: Any) -> None:
     np.copyto(out, np.where(condition, a, b))
+
+
+def _sign_into(x: Any, one: Any, zero: Any, out: Any) -> None:
+    np.sign(x, out=out)
+    np.add(out, zero, out=out)  # no negative zeros
 
 
 def _copy_into(source: Any, out: Any) -> None:
@@ -141,5 +147,6 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "sqrt": np.sqrt,
     "absolute": np.absolute,
     "where": _where_into,
+    "sign": _sign_into,
     "copy": _copy_into,
 }

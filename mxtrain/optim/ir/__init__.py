@@ -1,23 +1,59 @@
 """Intermediate representation of an update rule: symbols, traced programs and register assignment."""
 
-from mxtrain.optim.ir.program import Instruction, Operand, Program, Scalar, assign_registers
-from mxtrain.optim.ir.symbols import COMPARISONS, Symbol, absolute, maximum, minimum, sqrt, where
-from mxtrain.optim.ir.trace import GradientStage, gradient_program, trace, update_program
+from mxtrain.optim.ir.passes import MultiPassProgram, Pass, describe_traffic
+from mxtrain.optim.ir.program import Instruction, Operand, Program, Reduction, Scalar, assign_registers
+from mxtrain.optim.ir.symbols import (
+    COMPARISONS,
+    Symbol,
+    absolute,
+    dot,
+    max_abs,
+    maximum,
+    mean,
+    minimum,
+    norm,
+    sign,
+    sqrt,
+    sum,
+    total_dot,
+    total_max_abs,
+    total_mean,
+    total_norm,
+    total_sum,
+    where,
+)
+from mxtrain.optim.ir.trace import GradientStage, UpdateProgram, gradient_program, trace, update_program
 
 __all__ = [
     "COMPARISONS",
     "GradientStage",
     "Instruction",
+    "MultiPassProgram",
     "Operand",
+    "Pass",
     "Program",
+    "Reduction",
     "Scalar",
     "Symbol",
+    "UpdateProgram",
     "absolute",
     "assign_registers",
+    "describe_traffic",
+    "dot",
     "gradient_program",
+    "max_abs",
     "maximum",
+    "mean",
     "minimum",
+    "norm",
+    "sign",
     "sqrt",
+    "sum",
+    "total_dot",
+    "total_max_abs",
+    "total_mean",
+    "total_norm",
+    "total_sum",
     "trace",
     "update_program",
     "where",

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import sqrt
-from typing import Literal
+from typing import Final, Literal
 
 from mxtrain.names import display_name
-from mxtrain.optim.ir.symbols import COMPARISONS
+from mxtrain.optim.ir.symbols import COMPARISONS, Scope
 
 Space = Literal["array", "scalar", "value"]
 
@@ -39,12 +39,37 @@ class Instruction:
 
 
 @dataclass(frozen=True, slots=True)
+class Reduction:
+    """Reduction of values over the elements of one parameter, or of all parameters of a step.
+
+    Attributes:
+        operation: `sum`, `dot` or `max_abs`.
+        scope: `parameter` or `total`.
+        operands: one value, or the two of `dot`.
+    """
+
+    operation: str
+    scope: Scope
+    operands: tuple[Operand, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Scalar:
-    """A scalar of the update: a tree over coefficients and numbers, evaluated in float64 before any rounding."""
+    """A scalar of the update: a tree over coefficients and numbers, evaluated in float64 before any rounding.
+
+    Leaves: `input` is a coefficient, `number` a constant; `reduction` is a result with the number `label`, `state` a
+    scalar slot that the update itself computes, `size` the number of elements of the parameter, and `total_size` that
+    of all parameters. The last four are known only where the arrays are, not on the host.
+    """
 
     operation: str
     operands: tuple["Scalar", ...] = ()
     label: str | float | None = None
+
+    @property
+    def is_host(self) -> bool:
+        """True if the host can evaluate the scalar before the update."""
+        return self.operation not in DEVICE_LEAVES and all(part.is_host for part in self.operands)
 
     def source(self) -> str:
         """Return the scalar as a Python expression of the coefficients `c`."""
@@ -55,6 +80,10 @@ class Scalar:
         return _SCALAR_SOURCE[self.operation].format(*(part.source() for part in self.operands))
 
     def __str__(self) -> str:
+        if self.operation == "reduction":
+            return f"r{self.label}"
+        if self.operation in ("size", "total_size"):
+            return self.operation
         if not self.operands:
             return f"{self.label:g}" if isinstance(self.label, float) else display_name(str(self.label))
         parts = [f"({part})" if part.operands else str(part) for part in self.operands]
@@ -71,7 +100,15 @@ _SCALAR_SOURCE = {
     "absolute": "abs({})",
     "maximum": "max({}, {})",
     "minimum": "min({}, {})",
+    "power": "({} ** {})",
+    "where": "({1} if {0} else {2})",
+    "less": "({} < {})",
+    "less_equal": "({} <= {})",
+    "sign": "(({0} > 0) - ({0} < 0))",
 }
+
+DEVICE_LEAVES: Final = ("reduction", "state", "size", "total_size")
+"""Scalars that are known only where the arrays are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +124,7 @@ class Program:
         scalars: scalars that are computed on the host and rounded once to the dtype of the arrays.
         instructions: the instructions in the order in which they run.
         outputs: for each array that changes, its number and the operand with its new value.
+        reductions: the reductions that the pass computes; empty for a program that is not part of a `MultiPassProgram`.
     """
 
     name: str
@@ -94,20 +132,24 @@ class Program:
     scalars: tuple[Scalar, ...]
     instructions: tuple[Instruction, ...]
     outputs: tuple[tuple[int, Operand], ...]
+    reductions: tuple[Reduction, ...] = ()
 
     @property
     def written(self) -> tuple[int, ...]:
         """Numbers of the arrays that change."""
         return tuple(number for number, _ in self.outputs)
 
+    @property
+    def read(self) -> tuple[int, ...]:
+        """Numbers of the arrays that the program reads."""
+        used = [*(step.operands for step in self.instructions), *(each.operands for each in self.reductions)]
+        operands = [*(each for operands in used for each in operands), *(operand for _, operand in self.outputs)]
+        return tuple(sorted({operand.number for operand in operands if operand.space == "array"}))
+
     @cached_property
     def evaluate_scalars(self) -> Callable[[Mapping[str, float]], tuple[float, ...]]:
         """Function from coefficients by name to the values of the scalars, in float64."""
-        expressions = "".join(f"{scalar.source()}, " for scalar in self.scalars)
-        function: Callable[[Mapping[str, float]], tuple[float, ...]] = eval(
-            f"lambda c: ({expressions})", {"sqrt": sqrt}
-        )
-        return function
+        return scalar_function(self.scalars)
 
     def __str__(self) -> str:
         """Return the program as text, one instruction on each line."""
@@ -115,7 +157,10 @@ class Program:
         width = max(map(len, scalars), default=0)
         lines = [
             f"{self.name}({', '.join(self.arrays)})",
-            *(f"{line:<{width}}    (host, float64)" for line in scalars),
+            *(
+                f"{line:<{width}}    ({'host, float64' if scalar.is_host else 'float64'})"
+                for line, scalar in zip(scalars, self.scalars, strict=True)
+            ),
         ]
         for i, step in enumerate(self.instructions):
             lines.append(f"  t{i} = {format_operation(step.operation, [self._name(each) for each in step.operands])}")
@@ -125,7 +170,16 @@ class Program:
         return self.arrays[operand.number] if operand.space == "array" else str(operand)
 
 
-_INFIX_SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "less": "<", "less_equal": "<="}
+def scalar_function(scalars: tuple[Scalar, ...]) -> Callable[[Mapping[str, float]], tuple[float, ...]]:
+    """Return a function from coefficients by name to the values of scalars, in float64."""
+    expressions = "".join(f"{scalar.source()}, " for scalar in scalars)
+    function: Callable[[Mapping[str, float]], tuple[float, ...]] = eval(f"lambda c: ({expressions})", {"sqrt": sqrt})
+    return function
+
+
+_INFIX_SYMBOLS = {
+    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "less": "<", "less_equal": "<=", "power": "**",
+}  # fmt: skip
 
 
 def format_operation(operation: str, operands: list[str]) -> str:
@@ -138,6 +192,8 @@ def format_operation(operation: str, operands: list[str]) -> str:
         return f"{operands[0]} {_INFIX_SYMBOLS[operation]} {operands[1]}"
     if operation == "negative":
         return f"-{operands[0]}"
+    if operation == "sign":
+        return f"sign({operands[0]})"
     return f"{operation}({', '.join(operands)})"
 
 
@@ -156,10 +212,14 @@ class RegisterAssignment:
 
     Attributes:
         steps: the operations in order.
+        reductions: the reductions that follow them; the target is the number of the reduction.
+        copies: the copies of results into arrays whose old content was needed until the end.
         scratch_kinds: for each scratch register, whether it holds truth values.
     """
 
     steps: tuple[Step, ...]
+    reductions: tuple[Step, ...]
+    copies: tuple[Step, ...]
     scratch_kinds: tuple[bool, ...]
 
 
@@ -185,12 +245,16 @@ class _RegisterAllocator:
 
     def assign(self) -> RegisterAssignment:
         steps = [self._step(number) for number in range(len(self.program.instructions))]
+        reductions = [
+            Step(each.operation, tuple(map(self._register, each.operands)), number)
+            for number, each in enumerate(self.program.reductions)
+        ]
         copies = [
             Step("copy", (self._register(value),), array)
             for array, value in self.program.outputs
             if self._register(value) != array
         ]
-        return RegisterAssignment((*steps, *copies), tuple(self.scratch_kinds))
+        return RegisterAssignment((*steps,), (*reductions,), (*copies,), tuple(self.scratch_kinds))
 
     def _step(self, number: int) -> Step:
         instruction = self.program.instructions[number]
@@ -224,6 +288,8 @@ class _RegisterAllocator:
 
 
 def _last_uses(program: Program) -> dict[Operand, int]:
-    """Return the last instruction that reads each operand; outputs are read after all instructions."""
+    """Return the last instruction that reads each operand; reductions and outputs are read after all instructions."""
     uses = {each: i for i, step in enumerate(program.instructions) for each in step.operands}
-    return uses | {value: len(program.instructions) for _, value in program.outputs}
+    end = len(program.instructions)
+    uses |= {each: end for reduction in program.reductions for each in reduction.operands}
+    return uses | {value: end for _, value in program.outputs}

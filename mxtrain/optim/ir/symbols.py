@@ -7,17 +7,23 @@ compute the result for NumPy and CuPy arrays, so that an `update` can be traced 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
 from mxtrain.errors import TraceError
+from mxtrain.optim.ir import summation
 
 COMPARISONS: Final = ("less", "less_equal")
 """Operations whose result is a truth value."""
 BINARY: Final = ("add", "subtract", "multiply", "divide", "maximum", "minimum", *COMPARISONS)
 UNARY: Final = ("negative", "sqrt", "absolute")
-OPERATIONS: Final = (*BINARY, *UNARY, "where")
+OPERATIONS: Final = (*BINARY, *UNARY, "where", "sign")
+REDUCTIONS: Final = ("sum", "dot", "max_abs")
+"""Operations that combine all elements of an array; the result is a scalar."""
+
+Scope: TypeAlias = Literal["parameter", "total"]
+"""The elements that a reduction combines: those of one parameter, or those of all parameters of a step."""
 
 
 class Symbol:
@@ -28,12 +34,14 @@ class Symbol:
         operands: the symbols that it uses.
         label: the name of an input, or the value of a number.
         is_array: whether the value differs between elements, unlike a scalar of the whole update.
-        is_condition: whether the value is the result of a comparison, which only `where` accepts.
+        is_condition: whether the value is the result of a comparison; in arithmetic it counts as 0 or 1.
+        level: the number of reductions that have to be computed one after the other before the value is known.
     """
 
     is_array: bool
     is_condition: bool
-    __slots__ = ("is_array", "is_condition", "label", "operands", "operation")
+    level: int
+    __slots__ = ("is_array", "is_condition", "label", "level", "operands", "operation")
     __array_ufunc__ = None  # makes a NumPy scalar on the left defer to the symbol
     __hash__ = object.__hash__
 
@@ -43,8 +51,10 @@ class Symbol:
         self.operation = operation
         self.operands = operands
         self.label = label
-        self.is_array = is_array or any(operand.is_array for operand in operands)
+        is_reduction = operation in REDUCTIONS
+        self.is_array = is_array or (not is_reduction and any(operand.is_array for operand in operands))
         self.is_condition = operation in COMPARISONS
+        self.level = max((operand.level for operand in operands), default=0) + is_reduction
 
     def __add__(self, other: Any) -> Symbol:
         return record_operation("add", self, other)
@@ -92,9 +102,10 @@ class Symbol:
         raise TraceError("a rule's update cannot compare with == or !=; write where(a <= b, …) instead")
 
     def __pow__(self, other: Any) -> Symbol:
-        raise TraceError(
-            "a rule's update cannot use powers: write x * x or sqrt(x); powers of scalars belong in coefficients"
-        )
+        return _power(self, other)
+
+    def __rpow__(self, other: Any) -> Symbol:
+        return _power(other, self)
 
     def __bool__(self) -> bool:
         raise TraceError(
@@ -110,14 +121,33 @@ class Symbol:
 
 
 def record_operation(operation: str, *operands: Any) -> Symbol:
-    """Return the symbol of an operation; numbers among the operands become constants."""
+    """Return the symbol of an operation; numbers among the operands become constants, and comparisons 0 or 1."""
     symbols = tuple(_to_symbol(operand) for operand in operands)
-    conditions = symbols[1:] if operation == "where" else symbols
-    if any(symbol.is_condition for symbol in conditions):
-        raise TraceError("the result of a comparison can only be the condition of where(condition, a, b)")
-    if operation == "where" and not symbols[0].is_condition:
-        raise TraceError("where(condition, a, b) needs a comparison, such as a < b, as its condition")
-    return Symbol(operation, symbols)
+    if operation == "where":
+        if not symbols[0].is_condition:
+            raise TraceError("where(condition, a, b) needs a comparison, such as a < b, as its condition")
+        return Symbol(operation, (symbols[0], *map(_to_number, symbols[1:])))
+    return Symbol(operation, tuple(map(_to_number, symbols)))
+
+
+def _to_number(symbol: Symbol) -> Symbol:
+    """Return a comparison as 1 where it is true and 0 elsewhere; other symbols unchanged."""
+    return Symbol("where", (symbol, _to_symbol(1), _to_symbol(0))) if symbol.is_condition else symbol
+
+
+def _power(base: Any, exponent: Any) -> Symbol:
+    base, exponent = _to_symbol(base), _to_symbol(exponent)
+    if base.is_array or exponent.is_array:
+        raise TraceError("a rule's update cannot use powers of arrays: write x * x or sqrt(x)")
+    if base.level == exponent.level == 0:
+        return Symbol("power", (base, exponent))
+    count = exponent.label if exponent.operation == "number" else None
+    if not isinstance(count, float) or count != int(count) or not 1 <= count <= 16:
+        raise TraceError("a power of a sum needs a whole exponent from 1 to 16; write sqrt(x) for a root")
+    result = base
+    for _ in range(int(count) - 1):
+        result = record_operation("multiply", result, base)
+    return result
 
 
 def _to_symbol(operand: Any) -> Symbol:
@@ -138,10 +168,21 @@ def input_scalar(name: str) -> Symbol:
     return Symbol("input", label=name)
 
 
+def input_state(name: str) -> Symbol:
+    """Return the symbol of a scalar that an update computes from reductions, such as the distance of Prodigy."""
+    symbol = Symbol("state", label=name)
+    symbol.level = 1  # known where the arrays are, not on the host
+    return symbol
+
+
 def _record_or_compute(operation: str, *operands: Any) -> Any:
-    if any(isinstance(operand, Symbol) for operand in operands):
+    if _has_symbol(operands):
         return record_operation(operation, *operands)
     return getattr(np, operation)(*operands)
+
+
+def _has_symbol(operands: tuple[Any, ...]) -> bool:
+    return any(isinstance(operand, Symbol) for operand in operands)
 
 
 def sqrt(x: Any) -> Any:
@@ -167,3 +208,68 @@ def minimum(a: Any, b: Any) -> Any:
 def where(condition: Any, a: Any, b: Any) -> Any:
     """Return `a` where the condition is true and `b` elsewhere; both are computed."""
     return _record_or_compute("where", condition, a, b)
+
+
+def sign(x: Any) -> Any:
+    """Return 1 for positive values, -1 for negative ones, 0 for zeros of either sign, and NaN for NaN."""
+    return record_operation("sign", x, 1, 0) if isinstance(x, Symbol) else np.sign(x) + 0.0
+
+
+def _reduce(operation: str, scope: Scope, *operands: Any) -> Any:
+    if not _has_symbol(operands):
+        return summation.reduce_array(operation, *operands)
+    symbols = tuple(_to_number(_to_symbol(operand)) for operand in operands)
+    for symbol in symbols:
+        if not symbol.is_array:
+            raise TraceError(f"{operation} needs arrays, such as W or g; got the scalar {symbol!r}")
+    return Symbol(operation, symbols, label=scope)
+
+
+def sum(x: Any) -> Any:  # noqa: A001 - the name in NumPy
+    """Return the sum of the elements of one parameter, added in float64 in the order of `summation`."""
+    return _reduce("sum", "parameter", x)
+
+
+def mean(x: Any) -> Any:
+    """Return the mean of the elements of one parameter, in float64."""
+    return sum(x) / (Symbol("size") if isinstance(x, Symbol) else np.float64(np.size(x)))
+
+
+def dot(x: Any, y: Any) -> Any:
+    """Return the sum of the products of the elements of one parameter; products are formed in float64."""
+    return _reduce("dot", "parameter", x, y)
+
+
+def norm(x: Any) -> Any:
+    """Return the Euclidean norm of one parameter, in float64."""
+    return sqrt(dot(x, x))
+
+
+def max_abs(x: Any) -> Any:
+    """Return the largest absolute value of one parameter, 0 if it has no elements, NaN if any element is NaN."""
+    return _reduce("max_abs", "parameter", x)
+
+
+def total_sum(x: Any) -> Any:
+    """Return the sum over the elements of all parameters of a step."""
+    return _reduce("sum", "total", x)
+
+
+def total_dot(x: Any, y: Any) -> Any:
+    """Return the sum of products over the elements of all parameters of a step."""
+    return _reduce("dot", "total", x, y)
+
+
+def total_norm(x: Any) -> Any:
+    """Return the Euclidean norm of all parameters of a step together."""
+    return sqrt(total_dot(x, x))
+
+
+def total_max_abs(x: Any) -> Any:
+    """Return the largest absolute value in all parameters of a step."""
+    return _reduce("max_abs", "total", x)
+
+
+def total_mean(x: Any) -> Any:
+    """Return the mean over the elements of all parameters of a step."""
+    return total_sum(x) / (Symbol("total_size") if isinstance(x, Symbol) else np.float64(np.size(x)))

@@ -4,11 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import model_validator
 
-from mxtrain.optim.ir import GradientStage, Program, update_program
+from mxtrain.optim.ir import GradientStage, UpdateProgram, update_program
 from mxtrain.optim.schedules import LearningRateSchedule
 from mxtrain.types import SMALLEST_NORMAL, Config, Finite, NonNegative, Positive, field_error
 
@@ -96,11 +96,19 @@ class Rule(Config, ABC):
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
-    """Names of the arrays that are stored for each weight: zeros at first, of the weight's shape and dtype."""
+    """Names of the arrays that are stored for each weight, of its shape and dtype; zeros at first, see `slot_starts`."""
     scalar_slots: ClassVar[Mapping[str, float]] = {}
     """Names and first values of the numbers that are stored for each weight."""
-    decoupled: ClassVar[bool] = False
-    """True if `update` decays the weight itself; the gradient stage then ignores λ."""
+    computed_scalars: ClassVar[tuple[str, ...]] = ()
+    """Names of the scalar slots that `update` computes, after the slots; `coefficients` computes the others."""
+    options: ClassVar[tuple[str, ...]] = ()
+    """Names of the fields that `update` gets as plain values, to branch on; each choice is a program of its own."""
+    decoupled: ClassVar[bool]
+    """True, or a field that is true, if `update` decays the weight itself; the gradient stage then ignores λ."""
+    bounded_slots: ClassVar[bool] = False
+    """True if the bounds of `OverflowBounds` hold for the slots of the rule."""
+    evaluation_slot: ClassVar[str | None] = None
+    """Name of the slot with the weights to evaluate; None if these are the trained weights."""
 
     kind: str
     η: Positive
@@ -111,7 +119,10 @@ class Rule(Config, ABC):
     groups: dict[str, Group] = {}
 
     update: ClassVar[Callable[..., tuple[Any, ...]]]
-    """`update(W, g, *slots, *, coefficient…)` returns the new W and the new slots, in that order."""
+    """`update(W, g, *slots, *, coefficient…)` returns the new W, the new slots and the computed scalars, in that order.
+
+    Keyword-only parameters are coefficients, fields, options or computed scalars, by their names.
+    """
 
     @model_validator(mode="after")
     def _check_clip_is_normal(self) -> Self:
@@ -129,6 +140,22 @@ class Rule(Config, ABC):
     def active_slots(self) -> tuple[str, ...]:
         """Return the names of the slots that the rule needs with these values."""
         return self.slots
+
+    def slot_starts(self) -> Mapping[str, float | Literal["W"]]:
+        """Return the first value of each slot that does not start at 0: a number, or `W` for a copy of the weight."""
+        return {}
+
+    def decouples_decay(self) -> bool:
+        """Return True if `update` decays the weight itself."""
+        return bool(getattr(type(self), "decoupled", False) or self.__dict__.get("decoupled", False))
+
+    def initial_scalars(self) -> dict[str, float]:
+        """Return the first value of each scalar slot."""
+        return dict(self.scalar_slots)
+
+    def for_vectors(self) -> "Rule":
+        """Return the rule that parameters of fewer than two axes get; by default, this rule."""
+        return self
 
     def with_settings(self, group: Group) -> Self:
         """Return the rule with the settings of a parameter group."""
@@ -173,11 +200,15 @@ class Rule(Config, ABC):
     @property
     def gradient_stage(self) -> GradientStage:
         """Steps of the gradient stage that these values need."""
-        return GradientStage(scales=self.scale != 0, clips=self.clip > 0, decays=self.λ > 0 and not self.decoupled)
+        return GradientStage(scales=self.scale != 0, clips=self.clip > 0, decays=self.λ > 0 and not self.decouples_decay())
 
-    def program(self) -> Program:
-        """Return the traced program of one update with these slots and this gradient stage."""
-        return update_program(self.kind, type(self).update, self.active_slots(), self.gradient_stage)
+    def program(self) -> UpdateProgram:
+        """Return the traced program of one update with these slots, options and this gradient stage."""
+        options = tuple((name, getattr(self, name)) for name in self.options)
+        update = type(self).update
+        return update_program(
+            self.kind, update, self.active_slots(), self.gradient_stage, options, self.computed_scalars
+        )
 
     def learning_rate_at(self, time: Time) -> float:
         """Return η at a time: the value of the schedule, or the fixed value without a schedule."""

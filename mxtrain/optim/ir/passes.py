@@ -1,0 +1,266 @@
+"""Programs with reductions, divided into passes over the arrays.
+
+The results of a reduction are needed before the values that depend on them can be computed, so the arrays are read
+again. A value that two passes need is computed in both, which moves no bytes; only arrays are stored. An array whose
+new content is known early may be written in any pass from then on. The choice that moves the fewest bytes is made when
+the program is traced.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+from mxtrain.optim.ir.program import Instruction, Operand, Program, Reduction, Scalar, format_operation, scalar_function
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One pass over the arrays of a `MultiPassProgram`.
+
+    Attributes:
+        program: its instructions, and the reductions and outputs that it computes.
+        arrays: the arrays of the program, by their numbers in the whole update.
+        results: the numbers of the reductions, in the order of `program.reductions`.
+    """
+
+    program: Program
+    arrays: tuple[int, ...]
+    results: tuple[int, ...]
+
+    @property
+    def moved(self) -> int:
+        """Array elements that are read and written for each element of the parameter."""
+        return len(self.program.read) + len(self.program.outputs)
+
+
+@dataclass(frozen=True, eq=False)
+class MultiPassProgram:
+    """A program whose scalars depend on reductions over its arrays.
+
+    Args:
+        name: the name of the program in print and in caches.
+        arrays: names of the input arrays.
+        scalars: scalars that the host evaluates in float64; the programs of the passes use them unrounded.
+        passes: the passes in the order in which they run.
+        reductions: the reductions of all passes.
+        state: the new value of each scalar slot that the update computes.
+    """
+
+    name: str
+    arrays: tuple[str, ...]
+    scalars: tuple[Scalar, ...]
+    passes: tuple[Pass, ...]
+    reductions: tuple[Reduction, ...]
+    state: tuple[tuple[str, Scalar], ...]
+
+    @cached_property
+    def evaluate_scalars(self) -> Callable[[Mapping[str, float]], tuple[float, ...]]:
+        """Function from coefficients by name to the values of the scalars, in float64."""
+        return scalar_function(self.scalars)
+
+    @cached_property
+    def scalar_numbers(self) -> dict[Scalar, int]:
+        """Number of each scalar of the host."""
+        return {scalar: number for number, scalar in enumerate(self.scalars)}
+
+    @property
+    def has_totals(self) -> bool:
+        """True if a reduction combines all parameters of a step, so that none can be updated alone."""
+        return any(each.scope == "total" for each in self.reductions)
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """Numbers of the arrays that change."""
+        return tuple(sorted(each.arrays[number] for each in self.passes for number in each.program.written))
+
+    def __str__(self) -> str:
+        """Return the program as text, one instruction on each line."""
+        lines = [f"{self.name}({', '.join(self.arrays)})"]
+        for number, each in enumerate(self.passes, start=1):
+            lines += [f"pass {number} of {len(self.passes)}: {describe_traffic(each.program)}", *self._pass_lines(each)]
+        return "\n".join([*lines, *(f"{name} ← {scalar}    (float64)" for name, scalar in self.state)])
+
+    def _pass_lines(self, each: Pass) -> Iterator[str]:
+        program = each.program
+        _, *lines = str(program).split("\n")
+        count = len(program.outputs)
+        yield from lines[: len(lines) - count]
+        for result, reduction in zip(each.results, program.reductions, strict=True):
+            prefix = "total_" if reduction.scope == "total" else ""
+            operands = [program._name(operand) for operand in reduction.operands]
+            yield f"  r{result} = {format_operation(prefix + reduction.operation, operands)}    (float64)"
+        yield from lines[len(lines) - count :]
+
+
+def describe_traffic(program: Program) -> str:
+    """Describe the arrays that a program reads and writes, and the bytes that this moves for each element.
+
+    >>> from mxtrain.optim.rules import Adam
+    >>> describe_traffic(Adam().program())
+    'reads W, g, m, v; writes W, m, v; 28 bytes an element in float32, 56 in float64'
+    """
+    read = ", ".join(program.arrays[number] for number in program.read)
+    written = ", ".join(program.arrays[number] for number in sorted(program.written))
+    count = len(program.read) + len(program.outputs)
+    return f"reads {read}; writes {written or 'nothing'}; {4 * count} bytes an element in float32, {8 * count} in float64"
+
+
+def split_into_passes(
+    name: str,
+    arrays: tuple[str, ...],
+    scalars: tuple[Scalar, ...],
+    instructions: tuple[Instruction, ...],
+    reductions: tuple[Reduction, ...],
+    outputs: tuple[tuple[int, Operand], ...],
+    state: tuple[tuple[str, Scalar], ...],
+) -> MultiPassProgram:
+    """Divide traced instructions into the passes that move the fewest bytes; arguments as in `Program`."""
+    levels = _Levels(scalars, instructions, reductions)
+    first_passes = [levels.of(value) for _, value in outputs]
+    last = max([*levels.reductions, *first_passes])
+    best: list[Pass] = []
+    # Of equal choices the last is kept: it writes late, when all reductions are known.
+    for choice in product(*(range(first, last + 1) for first in first_passes)):
+        passes = _build_passes(name, arrays, scalars, instructions, reductions, outputs, levels, choice, last)
+        if passes is not None and (not best or _moved(passes) <= _moved(best)):
+            best = passes
+    device = [scalar for each in best for scalar in each.program.scalars] + [scalar for _, scalar in state]
+    host = tuple(dict.fromkeys(part for scalar in device for part in _host_parts(scalar)))
+    return MultiPassProgram(name, arrays, host, tuple(best), reductions, state)
+
+
+def _moved(passes: list[Pass]) -> int:
+    return sum(each.moved for each in passes)
+
+
+def _host_parts(scalar: Scalar) -> Iterator[Scalar]:
+    """Yield the largest parts of a scalar that the host can evaluate."""
+    if scalar.is_host:
+        yield scalar
+    else:
+        for part in scalar.operands:
+            yield from _host_parts(part)
+
+
+class _Levels:
+    """The first pass in which each value is known: one after the last reduction that it depends on."""
+
+    def __init__(
+        self, scalars: tuple[Scalar, ...], instructions: tuple[Instruction, ...], reductions: tuple[Reduction, ...]
+    ) -> None:
+        self._scalars = scalars
+        self._instructions = instructions
+        self._reductions = reductions
+        self._known: dict[Operand, int] = {}
+        self.reductions = [max(map(self.of, each.operands)) for each in reductions]
+
+    def of(self, operand: Operand) -> int:
+        """Return the level of an operand."""
+        if operand.space == "array":
+            return 0
+        if operand not in self._known:
+            if operand.space == "scalar":
+                level = self._of_scalar(self._scalars[operand.number])
+            else:
+                level = max(map(self.of, self._instructions[operand.number].operands))
+            self._known[operand] = level
+        return self._known[operand]
+
+    def _of_scalar(self, scalar: Scalar) -> int:
+        if scalar.operation == "reduction":
+            return 1 + max(map(self.of, self._reductions[int(str(scalar.label))].operands))
+        return max(map(self._of_scalar, scalar.operands), default=0)
+
+
+class _OldContentLostError(Exception):
+    """A pass needs the old content of an array that an earlier pass overwrote."""
+
+
+def _build_passes(
+    name: str,
+    arrays: tuple[str, ...],
+    scalars: tuple[Scalar, ...],
+    instructions: tuple[Instruction, ...],
+    reductions: tuple[Reduction, ...],
+    outputs: tuple[tuple[int, Operand], ...],
+    levels: _Levels,
+    choice: tuple[int, ...],
+    last: int,
+) -> list[Pass] | None:
+    """Build the passes if each output is written in the chosen pass; None if old content would be needed later."""
+    passes = []
+    for number in range(last + 1):
+        stored = {value: array for (array, value), at in zip(outputs, choice, strict=True) if at < number}
+        builder = _PassBuilder(scalars, instructions, stored)
+        results = tuple(i for i, level in enumerate(levels.reductions) if level == number)
+        try:
+            reduced = [
+                Reduction(each.operation, each.scope, tuple(map(builder.operand, each.operands)))
+                for each in (reductions[i] for i in results)
+            ]
+            written = [
+                (builder.array(array, is_read=False), builder.operand(value))
+                for (array, value), at in zip(outputs, choice, strict=True)
+                if at == number
+            ]
+        except _OldContentLostError:
+            return None
+        passes.append(builder.finish(f"{name}_{number + 1}", arrays, reduced, written, results))
+    return passes
+
+
+class _PassBuilder:
+    """Collects the instructions that a pass needs, and numbers its arrays, scalars and values."""
+
+    def __init__(
+        self, scalars: tuple[Scalar, ...], instructions: tuple[Instruction, ...], stored: dict[Operand, int]
+    ) -> None:
+        self._all_scalars = scalars
+        self._all_instructions = instructions
+        self._stored = stored
+        self._overwritten = set(stored.values())
+        self._arrays: dict[int, int] = {}
+        self._scalars: dict[int, int] = {}
+        self._values: dict[int, int] = {}
+        self._instructions: list[Instruction] = []
+
+    def array(self, number: int, is_read: bool = True) -> int:
+        """Return the number in the pass of an array of the update."""
+        if is_read and number in self._overwritten:
+            raise _OldContentLostError
+        return self._arrays.setdefault(number, len(self._arrays))
+
+    def operand(self, operand: Operand) -> Operand:
+        """Return an operand of the update as one of the pass, after the instructions that it needs."""
+        if operand in self._stored:
+            return Operand("array", self.array(self._stored[operand], is_read=False))
+        match operand.space:
+            case "array":
+                return Operand("array", self.array(operand.number))
+            case "scalar":
+                return Operand("scalar", self._scalars.setdefault(operand.number, len(self._scalars)))
+        if operand.number not in self._values:
+            step = self._all_instructions[operand.number]
+            self._instructions.append(Instruction(step.operation, tuple(map(self.operand, step.operands))))
+            self._values[operand.number] = len(self._instructions) - 1
+        return Operand("value", self._values[operand.number])
+
+    def finish(
+        self,
+        name: str,
+        arrays: tuple[str, ...],
+        reductions: list[Reduction],
+        outputs: list[tuple[int, Operand]],
+        results: tuple[int, ...],
+    ) -> Pass:
+        """Return the pass."""
+        program = Program(
+            name,
+            tuple(arrays[number] for number in self._arrays),
+            tuple(self._all_scalars[number] for number in self._scalars),
+            tuple(self._instructions),
+            tuple(outputs),
+            tuple(reductions),
+        )
+        return Pass(program, tuple(self._arrays), results)
