@@ -31,6 +31,7 @@ class RMSProp(Rule):
     Source: Tieleman and Hinton, "Lecture 6.5: RMSProp", Neural Networks for Machine Learning (Coursera, 2012).
     """
 
+    bounded_slots: ClassVar = True
     slots: ClassVar = ("s",)
     kind: Literal["rmsprop"] = "rmsprop"
     η: Positive = 0.1

@@ -34,6 +34,7 @@ class SGD(Rule):
     (1964); `SGD` of MXNet.jl.
     """
 
+    bounded_slots: ClassVar = True
     slots: ClassVar = ("v",)
     kind: Literal["sgd"] = "sgd"
     η: Positive = 0.01

@@ -35,7 +35,7 @@ def reference(rule: Rule, weight: np.ndarray, gradients: list[np.ndarray]) -> np
             g = dtype(rule.scale) * g
         if rule.clip > 0:
             g = np.minimum(np.maximum(g, dtype(-rule.clip)), dtype(rule.clip))
-        if rule.λ > 0 and not rule.decoupled:
+        if rule.λ > 0 and not rule.decouples_decay():
             g = g + dtype(rule.λ) * weight
         parameters = inspect.signature(type(rule).update).parameters.values()
         names = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
