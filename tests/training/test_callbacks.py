@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import mxtrain
-from mxtrain.training.run_status import read_status
+from mxtrain.training.run_folder.run_status import read_status
 
 CONFIG: dict[str, Any] = {
     "data": {"source": "diabetes"},
@@ -151,7 +151,7 @@ def test_an_exception_ends_the_run_as_a_failure_and_is_reported_to_all(tmp_path:
     with pytest.raises(KeyError, match="mine"):
         mxtrain.fit(CONFIG, run_dir=tmp_path, callbacks=[Breaks()])
     assert [type(error) for error in told] == [KeyError]
-    assert mxtrain.training.run_status.read_status(tmp_path).state == "failed"
+    assert mxtrain.training.run_folder.run_status.read_status(tmp_path).state == "failed"
 
 
 def test_a_resumed_run_tells_what_came_before(tmp_path: Path) -> None:
