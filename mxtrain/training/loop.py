@@ -29,12 +29,12 @@ from mxtrain.training.checkpoints.checkpoint_policy import CheckpointPolicy
 from mxtrain.training.checkpoints.snapshot import Position, Snapshot
 from mxtrain.training.checkpoints.storage import Checkpoints
 from mxtrain.training.environment import environment_changes, limit_blas_threads, with_blas_threads
-from mxtrain.training.history import best_epoch, format_metrics, target_moments
 from mxtrain.training.loggers.registry import isolate_loggers, open_loggers
 from mxtrain.training.model_factory import ModelFactory, with_factory
 from mxtrain.training.resume_checks import check_data, limit_scale_to_training_size, restored_trainer
-from mxtrain.training.run_directory import RunDirectory, preprocessing_json
-from mxtrain.training.run_status import Status, read_status, write_failed, write_finished, write_status
+from mxtrain.training.run_folder.history import best_epoch, format_metrics, target_moments
+from mxtrain.training.run_folder.run_directory import RunDirectory, preprocessing_json
+from mxtrain.training.run_folder.run_status import Status, read_status, write_failed, write_finished, write_status
 from mxtrain.training.trainer import Trainer
 from mxtrain.types import describe
 

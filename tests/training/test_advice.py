@@ -54,7 +54,7 @@ def test_advice_is_one_line_with_a_remedy(
 
 
 def test_r2_from_the_loss_equals_the_r2_metric(tmp_path: Path) -> None:
-    from mxtrain.training.history import _r2, target_moments
+    from mxtrain.training.run_folder.history import _r2, target_moments
 
     result = mxtrain.fit(config(fit={"epochs": 2, "metrics": ["r2"]}), run_dir=tmp_path, data=(X, 3 + LINE))
     row = result.history[-1]

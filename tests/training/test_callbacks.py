@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import mxtrain
-from mxtrain.training.run_status import read_status
+from mxtrain.training.run_folder.run_status import read_status
 
 CONFIG: dict[str, Any] = {
     "data": {"source": "diabetes"},
@@ -151,7 +151,7 @@ def test_an_exception_marks_the_run_as_failed_and_is_passed_to_on_error(tmp_path
     with pytest.raises(KeyError, match="mine"):
         mxtrain.fit(CONFIG, run_dir=tmp_path, callbacks=[Breaks()])
     assert [type(error) for error in told] == [KeyError]
-    assert mxtrain.training.run_status.read_status(tmp_path).state == "failed"
+    assert mxtrain.training.run_folder.run_status.read_status(tmp_path).state == "failed"
 
 
 def test_on_start_of_a_resumed_run_gets_the_earlier_history(tmp_path: Path) -> None:

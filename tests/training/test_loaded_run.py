@@ -166,7 +166,7 @@ def test_a_run_that_diverged_is_marked_as_failed_with_the_reason(tmp_path: Path)
     config = settings("diabetes", "squared_error") | {"optimizer": {"kind": "sgd", "η": 1e30}}
     with pytest.raises(mxtrain.TrainingError):
         mxtrain.fit(config, run_dir=tmp_path)
-    status = mxtrain.training.run_status.read_status(tmp_path)
+    status = mxtrain.training.run_folder.run_status.read_status(tmp_path)
     assert status.state == "failed"
     assert "the run has diverged" in status.reason
 

@@ -18,8 +18,8 @@ from mxtrain.config import read_sweep, sweep_from_dict
 from mxtrain.errors import SweepError
 from mxtrain.sweeps import SweepFolder, SweepResult
 from mxtrain.training.checkpoints.storage import Checkpoints
-from mxtrain.training.history import CheckpointMetricsLog
-from mxtrain.training.run_status import read_status
+from mxtrain.training.run_folder.history import CheckpointMetricsLog
+from mxtrain.training.run_folder.run_status import read_status
 from tests.training.checkpoints.crash_states import Recording, put_state, recording, tree
 
 STATES = int(os.environ.get("MXTRAIN_TEST_CRASHES", "0"))

@@ -18,9 +18,9 @@ import pytest
 import mxtrain
 from mxtrain.config import read_run
 from mxtrain.sweeps import SweepFolder, sweep
-from mxtrain.training import locking as locking_module
-from mxtrain.training.locking import folder_lock, is_folder_locked
-from mxtrain.training.run_directory import RunDirectory
+from mxtrain.training.run_folder import locking as locking_module
+from mxtrain.training.run_folder.locking import folder_lock, is_folder_locked
+from mxtrain.training.run_folder.run_directory import RunDirectory
 from tests.training.checkpoints.crash_states import tree
 
 RACES = int(os.environ.get("MXTRAIN_TEST_RACES", "4"))

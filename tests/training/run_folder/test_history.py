@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mxtrain.config import RunConfig, run_from_dict
-from mxtrain.training.history import best_epoch, final_epoch, monitored_metric
+from mxtrain.training.run_folder.history import best_epoch, final_epoch, monitored_metric
 
 ROWS: list[dict[str, Any]] = [
     {"epoch": 1, "loss": 0.9, "val_loss": 0.8, "accuracy": 0.5, "val_accuracy": 0.50},
