@@ -27,9 +27,9 @@ from mxtrain.errors import ConfigError, ConfigProblem, RunMismatchError, SweepEr
 from mxtrain.paths import expand_home, normalize_path
 from mxtrain.sweeps.result import SweepResult, TrialResult
 from mxtrain.training import check_same_run, folder_lock, is_folder_locked, write_file
-from mxtrain.training.history import METRICS
-from mxtrain.training.locking import LOCK
-from mxtrain.training.run_directory import CONFIG
+from mxtrain.training.run_folder.history import METRICS
+from mxtrain.training.run_folder.locking import LOCK
+from mxtrain.training.run_folder.run_directory import CONFIG
 
 CHECKSUM_KEY = "sha256"
 """The name under which a record holds its own checksum."""
