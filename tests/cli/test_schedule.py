@@ -1,4 +1,4 @@
-"""`mxtrain schedule`: η and μ over a run, as the run will see them."""
+"""`mxtrain schedule`: η and μ of each iteration of a run."""
 
 import re
 import sys
@@ -15,20 +15,20 @@ MOMENTUM = "optimizer={kind: sgd, μ_sched: {kind: nadam}, η_sched: {kind: exp}
 
 def test_the_curves_match_the_history_of_the_run(folder):
     run = read_run("run.yaml", [MOMENTUM])
-    drawn = schedule_curves(run)
-    η, μ = drawn.curves
+    schedule = schedule_curves(run)
+    η, μ = schedule.curves
     last = fit(run, run_dir=folder / "run").history
-    assert drawn.batches == 45
-    assert (drawn.times[0], drawn.times[45], drawn.times[-1]) == (0, 1, 2)
+    assert schedule.batches == 45
+    assert (schedule.times[0], schedule.times[45], schedule.times[-1]) == (0, 1, 2)
     assert [η.values[44], η.values[89]] == [row["η"] for row in last]
     assert [μ.values[44], μ.values[89]] == [row["μ"] for row in last]
 
 
 def test_a_long_run_has_a_bounded_number_of_points():
-    drawn = schedule_curves(read_run("run.yaml", ["fit.epochs=1000"]))
-    assert len(drawn.times) == len(drawn.curves[0].values) == POINTS + 1
-    assert drawn.times[-1] == 1000
-    assert drawn.curves[0].letter == "η"
+    schedule = schedule_curves(read_run("run.yaml", ["fit.epochs=1000"]))
+    assert len(schedule.times) == len(schedule.curves[0].values) == POINTS + 1
+    assert schedule.times[-1] == 1000
+    assert schedule.curves[0].letter == "η"
 
 
 def test_both_curves_are_drawn_in_the_terminal_and_as_png(mxtrain):
@@ -71,7 +71,7 @@ def test_extreme_learning_rates_are_drawn(η, schedule, mxtrain):
 
 @pytest.fixture
 def without(monkeypatch):
-    """Make packages look as if they were not installed."""
+    """Simulate that packages are not installed."""
 
     def hide(*packages):
         for name in [*sys.modules]:

@@ -144,9 +144,9 @@ def test_a_parameter_may_have_the_name_of_a_hyperparameter(tmp_path: Path) -> No
     config = {"kind": "sgd", "η": 1, "λ": 0, "groups": {"gamma": {"η": 0.5}, "lr": {"lr": 0.25}}}
     file = tmp_path / "sgd.yaml"
     file.write_text(json.dumps(config), encoding="utf-8")
-    for given in (config, file, mxtrain.SGD(**config)):
+    for config_or_file in (config, file, mxtrain.SGD(**config)):
         params = {name: np.zeros(1) for name in ("gamma", "γ", "lr", "η")}
-        mxtrain.build(given).step(params, {name: np.ones(1) for name in params})
+        mxtrain.build(config_or_file).step(params, {name: np.ones(1) for name in params})
         assert params == {"gamma": [-0.5], "γ": [-1], "lr": [-0.25], "η": [-1]}
     run_file = tmp_path / "run.yaml"
     run_file.write_text(json.dumps(CUSTOM | {"optimizer": config}), encoding="utf-8")

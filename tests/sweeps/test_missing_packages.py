@@ -17,7 +17,7 @@ NEED_OPTUNA = tuple(f"mxtrain.sweeps.{name}" for name in ("driver", "pruning", "
 
 @pytest.fixture
 def without(monkeypatch):
-    """Make packages look as if they were not installed."""
+    """Simulate that packages are not installed."""
 
     def hide(*packages):
         for name in [*sys.modules]:

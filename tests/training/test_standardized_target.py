@@ -39,7 +39,7 @@ def fitted(run_dir: Path, targets: Any = PRICES, **sections: Any) -> mxtrain.Loa
 
 
 def content(run_dir: Path) -> dict[str, bytes]:
-    """Return all that must be equal to the byte: the config, the parameters, the metrics, and the whole state at the end."""
+    """Return the content of all files that must be equal: config, parameters, metrics and the last checkpoint."""
     last = max((run_dir / "checkpoints").iterdir())
     files = [run_dir / name for name in ("config.yaml", "model.safetensors", "metrics.jsonl", "preprocessing.json")]
     return {str(file.relative_to(run_dir)): file.read_bytes() for file in [*files, *last.iterdir()]}
@@ -51,11 +51,11 @@ def test_large_targets_train_as_well_as_targets_near_1(tmp_path: Path) -> None:
 
 
 def test_trained_parameters_do_not_depend_on_the_unit(tmp_path: Path) -> None:
-    """A power of 2 rounds nothing, so all that the model sees is the same, to the bit."""
+    """Scaling by a power of 2 does not round, so the model gets identical bits."""
     one = fitted(tmp_path / "one", NEAR_1)
     other = fitted(tmp_path / "other", 1024 * NEAR_1)
-    for mine, theirs in zip(one.history, other.history, strict=True):
-        assert {**mine, "mae": 1024 * mine["mae"], "val_mae": 1024 * mine["val_mae"]} == theirs
+    for row, scaled in zip(one.history, other.history, strict=True):
+        assert {**row, "mae": 1024 * row["mae"], "val_mae": 1024 * row["val_mae"]} == scaled
     assert (1024 * one.predict(X) == other.predict(X)).all()
 
 
@@ -63,16 +63,16 @@ def test_trained_parameters_do_not_depend_on_the_unit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", ["training", "validation", "test"])
 def test_metrics_compare_predictions_with_targets_in_the_original_unit(part: Any, dtype: str, tmp_path: Path) -> None:
     run = fitted(tmp_path, dtype=dtype)
-    told = run.compare(part, data=(X, PRICES))
-    assert told.targets.dtype == told.predicted.dtype == np.float64
-    assert np.abs(told.targets[:, None] - PRICES).min(axis=1).max() < 0.1
-    error = told.predicted - told.targets
-    assert told.metrics["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-7)
-    spread = told.targets - told.targets.mean()
-    assert told.metrics["r2"] == pytest.approx(1 - (error @ error) / (spread @ spread), rel=1e-6)
+    comparison = run.compare(part, data=(X, PRICES))
+    assert comparison.targets.dtype == comparison.predicted.dtype == np.float64
+    assert np.abs(comparison.targets[:, None] - PRICES).min(axis=1).max() < 0.1
+    error = comparison.predicted - comparison.targets
+    assert comparison.metrics["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-7)
+    spread = comparison.targets - comparison.targets.mean()
+    assert comparison.metrics["r2"] == pytest.approx(1 - (error @ error) / (spread @ spread), rel=1e-6)
     scale = run.preprocessing.target_scale
     assert scale is not None
-    assert told.metrics["loss"] == pytest.approx((error @ error) / 2 / len(error) / scale.scale**2, rel=1e-6)
+    assert comparison.metrics["loss"] == pytest.approx((error @ error) / 2 / len(error) / scale.scale**2, rel=1e-6)
 
 
 def test_metrics_of_training_and_evaluate_are_equal(tmp_path: Path) -> None:
@@ -126,9 +126,9 @@ def test_it_cannot_change_on_resume(tmp_path: Path) -> None:
 
 def test_prediction_needs_only_the_run_folder(tmp_path: Path) -> None:
     run = fitted(tmp_path)
-    kept = json.loads((tmp_path / "preprocessing.json").read_bytes())["preprocessing"]["target_scale"]
+    saved_scale = json.loads((tmp_path / "preprocessing.json").read_bytes())["preprocessing"]["target_scale"]
     outputs = run.outputs(X)[:, 0].astype(float)
-    assert (run.predict(X) == outputs * kept["scale"] + kept["mean"]).all()
+    assert (run.predict(X) == outputs * saved_scale["scale"] + saved_scale["mean"]).all()
 
 
 def test_a_custom_model_gets_standardized_targets_and_predicts_in_the_original_unit(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_kill_at_every_step_of_every_save(
         assert saved(run_dir) >= seen(run_dir) - 1, f"more than one interval is lost at {at}"
         mxtrain.resume(run_dir)
         assert outcome(run_dir) == whole, f"killed at {at}"
-        assert not list((run_dir / "checkpoints").glob(".*")), "leftovers are taken away"
+        assert not list((run_dir / "checkpoints").glob(".*")), "temporary files are removed"
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES], ids=errno.errorcode.get)
@@ -89,15 +89,15 @@ def test_an_error_at_every_write_is_one_line_and_keeps_the_old_checkpoint(
         run_dir = tmp_path / str(at)
         with failing(at, lambda: OSError(code, os.strerror(code)), tmp_path, monkeypatch) as calls:
             status = main(["fit", str(config), "--run-dir", str(run_dir), "--quiet"])
-        told = capsys.readouterr().err.splitlines()
-        where = f"call {at}, {calls[at - 1]}: {told}"
+        error_lines = capsys.readouterr().err.splitlines()
+        where = f"call {at}, {calls[at - 1]}: {error_lines}"
         if status == 0:
-            assert (told, outcome(run_dir)) == ([], whole), where
+            assert (error_lines, outcome(run_dir)) == ([], whole), where
         else:
-            assert (status, len(told)) == (1, 1), where
-            assert told[0].startswith("error: "), where
-            assert os.strerror(code) in told[0], where
-            assert str(run_dir) in told[0], where
+            assert (status, len(error_lines)) == (1, 1), where
+            assert error_lines[0].startswith("error: "), where
+            assert os.strerror(code) in error_lines[0], where
+            assert str(run_dir) in error_lines[0], where
         if (run_dir / "config.yaml").exists():
             assert saved(run_dir) >= seen(run_dir) - 1, where
             mxtrain.resume(run_dir)
@@ -127,16 +127,16 @@ def test_a_kill_at_every_step_of_replacing_a_checkpoint(run_dir: Path, monkeypat
         if len(calls) < at:
             return
         again.save(others[at])
-    raise AssertionError("saving never came to its end")
+    raise AssertionError("the save never completed")
 
 
 def damages(file: Path, flips: int) -> Iterator[bytes]:
-    """The content with one bit turned, many times; and cut off at every length."""
+    """Yield the content with one flipped bit, many times, and truncated at every length."""
     content, choose = file.read_bytes(), random.Random(0)
     for _ in range(flips):
         position = choose.randrange(len(content))
-        turned = bytes([content[position] ^ (1 << choose.randrange(8))])
-        yield content[:position] + turned + content[position + 1 :]
+        flipped = bytes([content[position] ^ (1 << choose.randrange(8))])
+        yield content[:position] + flipped + content[position + 1 :]
     for length in range(len(content)):
         yield content[:length]
 
