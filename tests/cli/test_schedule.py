@@ -1,7 +1,6 @@
 """`mxtrain schedule`: η and μ of each iteration of a run."""
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -69,49 +68,36 @@ def test_extreme_learning_rates_are_drawn(η, schedule, mxtrain):
     assert "learning rate η" in out
 
 
-@pytest.fixture
-def without(monkeypatch):
-    """Simulate that packages are not installed."""
-
-    def hide(*packages):
-        for name in [*sys.modules]:
-            if name.split(".")[0] in packages or name.startswith("mxtrain.cli.schedule_command"):
-                monkeypatch.delitem(sys.modules, name)
-        for package in packages:
-            monkeypatch.setitem(sys.modules, package, None)
-
-    return hide
-
-
+IMPORTERS = ("mxtrain.cli.schedule_command",)
 REMEDY = "is not installed; pip install 'mxtrain[plots]'\n"
 
 
-def test_without_plotext_the_image_is_still_written(mxtrain, without):
-    without("plotext")
+def test_without_plotext_the_image_is_still_written(mxtrain, hide_packages):
+    hide_packages("plotext", importers=IMPORTERS)
     status, out, err = mxtrain("schedule", "run.yaml")
     assert (status, out) == (0, "")
     assert err == f"written to run-schedule.png\nno plot in the terminal: plotext {REMEDY}"
     assert Path("run-schedule.png").exists()
 
 
-def test_without_matplotlib_the_terminal_plot_is_still_drawn(mxtrain, without):
-    without("matplotlib")
+def test_without_matplotlib_the_terminal_plot_is_still_drawn(mxtrain, hide_packages):
+    hide_packages("matplotlib", importers=IMPORTERS)
     status, out, err = mxtrain("schedule", "run.yaml")
     assert status == 0
     assert "learning rate η" in out
     assert err == f"no picture is written: matplotlib {REMEDY}"
 
 
-def test_a_requested_image_that_cannot_be_drawn_is_an_error(mxtrain, without):
-    without("matplotlib")
+def test_a_requested_image_that_cannot_be_drawn_is_an_error(mxtrain, hide_packages):
+    hide_packages("matplotlib", importers=IMPORTERS)
     status, out, err = mxtrain("schedule", "run.yaml", "-o", "here.png")
     assert status == 1
     assert "learning rate η" in out
     assert err == f"error: no picture is written: matplotlib {REMEDY}"
 
 
-def test_without_both_packages_there_is_an_error(mxtrain, without):
-    without("plotext", "matplotlib")
+def test_without_both_packages_there_is_an_error(mxtrain, hide_packages):
+    hide_packages("plotext", "matplotlib", importers=IMPORTERS)
     status, out, err = mxtrain("schedule", "run.yaml")
     assert (status, out) == (1, "")
     assert err.endswith(REMEDY)

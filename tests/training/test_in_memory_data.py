@@ -9,8 +9,7 @@ import pytest
 
 import mxtrain
 from mxtrain.config import DataConfig, run_from_dict
-from mxtrain.errors import RunInterrupted
-from mxtrain.training import StopRequest
+from tests.training.conftest import fit_interrupted, results
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.standard_normal((60, 3))
@@ -37,36 +36,14 @@ RUNS: dict[str, Any] = {
 CHANGED_DATA = {"numbers": (X, y + 1), "classes": (X, LABELS[::-1]), "columns": TABLE | {"a": X[:, 1]}}
 
 
-def content(run_dir: Path) -> dict[str, bytes]:
-    """Return the content of all files that must be equal: config, parameters, metrics and the last checkpoint."""
-    last = max(path for path in (run_dir / "checkpoints").iterdir())
-    files = [run_dir / name for name in ("config.yaml", "model.safetensors", "metrics.jsonl", "preprocessing.json")]
-    return {str(file.relative_to(run_dir)): file.read_bytes() for file in [*files, *last.iterdir()]}
-
-
-def interrupted(config: Any, run_dir: Path, data: Any, batches: int) -> None:
-    """Train, and stop after `batches` batches."""
-    stop = StopRequest()
-
-    class Stop(mxtrain.Callback):
-        left = batches
-
-        def on_batch(self, state: Any, loss: Any) -> None:
-            self.left -= 1
-            stop.signal = 0 if self.left else 15
-
-    with pytest.raises(RunInterrupted):
-        mxtrain.fit(config, run_dir=run_dir, callbacks=[Stop()], stop=stop, data=data)
-
-
 @pytest.mark.parametrize(("config", "data"), RUNS.values(), ids=RUNS.keys())
 def test_resume_verify_and_evaluate_give_identical_bytes_on_the_same_data(
     config: Any, data: Any, tmp_path: Path
 ) -> None:
     whole = mxtrain.fit(config, run_dir=tmp_path / "whole", data=data)
-    interrupted(config, tmp_path / "cut", data, batches=7)
+    fit_interrupted(config, tmp_path / "cut", batches=7, data=data)
     mxtrain.resume(tmp_path / "cut", data=data)
-    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
     assert mxtrain.verify(tmp_path / "cut", data=data) == []
 
     run = mxtrain.load_run(tmp_path / "cut")
@@ -86,7 +63,7 @@ def test_a_run_of_an_earlier_version_can_be_resumed_verified_and_evaluated(
     write = DataConfig.to_dict
     with monkeypatch.context() as earlier:
         earlier.setattr(DataConfig, "to_dict", lambda config: write(config) | {"source": "handed_over"})
-        interrupted(CONFIG, tmp_path / "cut", (X, y), batches=7)
+        fit_interrupted(CONFIG, tmp_path / "cut", batches=7, data=(X, y))
         mxtrain.fit(CONFIG, run_dir=tmp_path / "old", data=(X, y))
     for name in ("cut", "old"):
         assert "source: handed_over" in (tmp_path / name / "config.yaml").read_text(encoding="utf-8")
@@ -98,7 +75,7 @@ def test_a_run_of_an_earlier_version_can_be_resumed_verified_and_evaluated(
     )
     assert mxtrain.verify(tmp_path / "old", data=(X, y)) == []
     assert mxtrain.resume(tmp_path / "cut", data=(X, y)).history == whole.history
-    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
     assert mxtrain.verify(tmp_path / "cut", data=(X, y)) == []
     longer = mxtrain.resume(tmp_path / "old", data=(X, y), overrides=["fit.epochs=4"])
     assert longer.history[:3] == whole.history
@@ -125,7 +102,7 @@ def test_columns_give_the_same_results_as_a_table_file(tmp_path: Path) -> None:
 def test_a_run_is_not_resumed_on_other_data(name: str, tmp_path: Path) -> None:
     config, data = RUNS[name]
     run_dir = mxtrain.fit(config, run_dir=tmp_path / "run", data=data).run_dir
-    before = content(run_dir)
+    before = results(run_dir)
     other = "the data passed in Python are not those that the run was trained on: their SHA-256 differs"
     with pytest.raises(mxtrain.TrainingError, match=f"^{other}; pass the original data, or start a new run"):
         mxtrain.resume(run_dir, data=CHANGED_DATA[name], overrides=["fit.epochs=4"])
@@ -133,7 +110,7 @@ def test_a_run_is_not_resumed_on_other_data(name: str, tmp_path: Path) -> None:
         mxtrain.verify(run_dir, data=CHANGED_DATA[name])
     with pytest.raises(mxtrain.TrainingError, match=f"{other}; pass the original data, or evaluate on a separate file"):
         mxtrain.load_run(run_dir).evaluate(data=CHANGED_DATA[name])
-    assert content(run_dir) == before
+    assert results(run_dir) == before
 
 
 def test_data_that_are_invalid_for_the_config_are_reported_as_changed(tmp_path: Path) -> None:
@@ -276,7 +253,7 @@ def test_equal_numbers_of_any_dtype_give_the_same_bytes(tmp_path: Path) -> None:
         "turned": np.asfortranarray(narrow),
     }
     runs = [
-        content(
+        results(
             mxtrain.fit(
                 CONFIG | {"data": {**CONFIG["data"], "standardize": "features"}},
                 run_dir=tmp_path / name,

@@ -11,6 +11,7 @@ import pytest
 
 import mxtrain
 from mxtrain.training import StopRequest
+from tests.training.conftest import fit_interrupted
 
 PETS = "age,size,species\n" + "".join(
     f"{age},{size},{kind}\n"
@@ -35,23 +36,6 @@ def settings(source: str, loss: str = "softmax_cross_entropy", **parts: Any) -> 
 
 def content(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def interrupted(config: dict[str, Any], run_dir: Path, batches: int) -> Path:
-    """Train a run that is stopped after `batches` batches."""
-    stop = StopRequest()
-
-    class Stop(mxtrain.Callback):
-        def __init__(self) -> None:
-            self.seen = 0
-
-        def on_batch(self, state: Any, loss: Any) -> None:
-            self.seen += 1
-            stop.signal = 15 if self.seen == batches else 0
-
-    with pytest.raises(mxtrain.RunInterrupted):
-        mxtrain.fit(config, run_dir=run_dir, callbacks=[Stop()], stop=stop)
-    return run_dir
 
 
 @pytest.fixture
@@ -117,7 +101,7 @@ def test_the_repr_of_a_run_is_one_line(tmp_path: Path) -> None:
 
 
 def test_the_repr_of_a_run_without_epochs_is_one_line(tmp_path: Path) -> None:
-    run_dir = interrupted(settings("digits"), tmp_path / "cut", batches=5)
+    run_dir = fit_interrupted(settings("digits"), tmp_path / "cut", batches=5)
     assert repr(mxtrain.load_run(run_dir)) == f"LoadedRun({str(run_dir)!r}, unfinished, no epoch is finished)"
 
 
@@ -137,7 +121,7 @@ def test_changed_data_are_not_evaluated(pets: Path, tmp_path: Path) -> None:
 
 
 def test_an_unfinished_run_loads_its_newest_checkpoint(tmp_path: Path) -> None:
-    run_dir = interrupted(settings("digits"), tmp_path / "cut", batches=50)
+    run_dir = fit_interrupted(settings("digits"), tmp_path / "cut", batches=50)
     run = mxtrain.load_run(run_dir)
     assert (run.status.state, len(run.history), run.notes) == ("unfinished", 1, ())
     assert not (run_dir / "model.safetensors").exists()

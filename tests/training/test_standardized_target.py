@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 import mxtrain
-from mxtrain.errors import RunInterrupted
-from mxtrain.training import StopRequest
 from tests.sweeps.conftest import small
+from tests.training.conftest import fit_interrupted, results
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.standard_normal((200, 3))
@@ -36,13 +35,6 @@ def config(standardize_target: bool = True, **sections: Any) -> dict[str, Any]:
 
 def fitted(run_dir: Path, targets: Any = PRICES, **sections: Any) -> mxtrain.LoadedRun:
     return mxtrain.load_run(mxtrain.fit(config(**sections), run_dir=run_dir, data=(X, targets)).run_dir)
-
-
-def content(run_dir: Path) -> dict[str, bytes]:
-    """Return the content of all files that must be equal: config, parameters, metrics and the last checkpoint."""
-    last = max((run_dir / "checkpoints").iterdir())
-    files = [run_dir / name for name in ("config.yaml", "model.safetensors", "metrics.jsonl", "preprocessing.json")]
-    return {str(file.relative_to(run_dir)): file.read_bytes() for file in [*files, *last.iterdir()]}
 
 
 def test_large_targets_train_as_well_as_targets_near_1(tmp_path: Path) -> None:
@@ -100,19 +92,9 @@ def test_targets_beyond_float32_are_trained_on(tmp_path: Path) -> None:
 def test_a_run_that_is_interrupted_ends_with_the_same_bytes_and_is_verified(tmp_path: Path) -> None:
     settings = config(fit={"epochs": 3})
     mxtrain.fit(settings, run_dir=tmp_path / "whole", data=(X, PRICES))
-    stop = StopRequest()
-
-    class Stop(mxtrain.Callback):
-        left = 7
-
-        def on_batch(self, state: Any, loss: Any) -> None:
-            self.left -= 1
-            stop.signal = 0 if self.left else 15
-
-    with pytest.raises(RunInterrupted):
-        mxtrain.fit(settings, run_dir=tmp_path / "cut", data=(X, PRICES), callbacks=[Stop()], stop=stop)
+    fit_interrupted(settings, tmp_path / "cut", batches=7, data=(X, PRICES))
     mxtrain.resume(tmp_path / "cut", data=(X, PRICES))
-    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
     assert mxtrain.verify(tmp_path / "cut", data=(X, PRICES)) == []
 
 

@@ -7,14 +7,14 @@ import pytest
 
 import mxtrain
 from mxtrain.optim.backends import overlap
-from tests.tables import CONFIGS, STAGES, awkward
+from tests.tables import CONFIGS, STAGES, special_arrays
 
 SIZES = [0, 1, 7, 4095, 0, 4096, 4097, 131_000, 1, 70_001]
 """Large enough in total for several threads; chunks start and end within arrays."""
 
 
 def loose(dtype: str, seed: int) -> dict[str, np.ndarray]:
-    return {f"w{i}": awkward(size, dtype, count=1, seed=seed + i)[0] for i, size in enumerate(SIZES)}
+    return {f"w{i}": special_arrays(size, dtype, count=1, seed=seed + i)[0] for i, size in enumerate(SIZES)}
 
 
 def assert_same(weights: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:

@@ -13,9 +13,9 @@ import pytest
 
 import mxtrain
 from mxtrain.training.loggers.delivery import allowed_names, scalars
+from tests.training.conftest import fit_interrupted
 from tests.training.loggers.mlflow_server import FakeMLflow, serving
 from tests.training.loggers.test_loggers import config, logged_points, matches
-from tests.training.test_loaded_run import interrupted
 
 LONGEST_START, LONGEST_END = 2.0, 8.0
 
@@ -151,7 +151,7 @@ def test_an_interrupted_run_continues_in_the_same_mlflow_run(
 ) -> None:
     with serving(server) as port:
         use(monkeypatch, port)
-        run_dir = interrupted(config("mlflow"), tmp_path / "run", 10)
+        run_dir = fit_interrupted(config("mlflow"), tmp_path / "run", 10)
         (run,) = server.runs.values()
         assert run["status"] == "KILLED"
         result = mxtrain.resume(run_dir)

@@ -3,7 +3,7 @@
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 import mxtrain
 from mxtrain.training.loggers.delivery import scalars
-from tests.training.test_loaded_run import interrupted
+from tests.training.conftest import fit_interrupted
 
 LOGGERS = ["tensorboard", "mlflow"]
 
@@ -81,7 +81,7 @@ def test_tensorboard_gets_every_epoch_and_the_hyperparameters(tmp_path: Path) ->
 @pytest.mark.parametrize("batches", [3, 6, 10])
 def test_tensorboard_has_no_duplicate_points_after_a_resume(batches: int, tmp_path: Path) -> None:
     every = {"checkpoint": {"every": "2 epochs"}}
-    run_dir = interrupted(config("tensorboard", **every), tmp_path / "run", batches)
+    run_dir = fit_interrupted(config("tensorboard", **every), tmp_path / "run", batches)
     last = max((run_dir / "checkpoints").iterdir())
     for file in last.iterdir():  # as after a kill: epochs since the previous checkpoint are trained again
         file.write_bytes(b"")
@@ -99,7 +99,7 @@ def test_tensorboard_reads_the_event_files(tmp_path: Path) -> None:
     reader = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="tensorboard itself is not installed"
     )
-    run_dir = interrupted(config("tensorboard"), tmp_path / "run", 6)
+    run_dir = fit_interrupted(config("tensorboard"), tmp_path / "run", 6)
     history = mxtrain.resume(run_dir).history
     events = reader.EventAccumulator(str(run_dir / "tensorboard"))
     events.Reload()
@@ -130,7 +130,7 @@ def sent(client: Any) -> tuple[Any, dict[str, dict[int, float]]]:
 
 
 def test_mlflow_gets_every_epoch_once_and_the_hyperparameters(mlflow: Any, tmp_path: Path) -> None:
-    run_dir = interrupted(config("mlflow", checkpoint={"every": "2 epochs"}), tmp_path / "run", 10)
+    run_dir = fit_interrupted(config("mlflow", checkpoint={"every": "2 epochs"}), tmp_path / "run", 10)
     client = mlflow((run_dir / "mlflow").as_uri())
     run, _ = sent(client)
     assert run.info.status == "KILLED"
@@ -180,13 +180,9 @@ def test_mlflow_marks_a_failed_run(mlflow: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("logger", "package"), [("tensorboard", "tensorboardX"), ("mlflow", "mlflow")])
 def test_a_missing_extra_is_one_line_before_anything_is_written(
-    logger: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    logger: str, package: str, tmp_path: Path, hide_packages: Callable[..., None]
 ) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    for name in [
-        name for name in sys.modules if name.startswith((f"{package}.", f"mxtrain.training.loggers.{logger}_"))
-    ]:
-        monkeypatch.delitem(sys.modules, name)
+    hide_packages(package, importers=(f"mxtrain.training.loggers.{logger}_",))
     message = rf"fit\.loggers: {logger} needs the package {package}; pip install 'mxtrain\[{logger}\]'"
     with pytest.raises(mxtrain.TrainingError, match=message):
         mxtrain.fit(config(logger), run_dir=tmp_path / "run")
