@@ -206,16 +206,7 @@ def train(
     """
     config, callbacks = trainer.config, isolate_loggers(callbacks)
     policy = CheckpointPolicy(trainer, Checkpoints(directory.checkpoints, config.fit.checkpoint.keep), share)
-    info = RunInfo(
-        config=config,
-        run_dir=directory.path,
-        batches=len(trainer.batches),
-        samples=(len(trainer.dataset.training), len(trainer.dataset.validation)),
-        parameters=sum(len(buffer) for buffer in trainer.params.buffers.values()),
-        target_moments=target_moments(config, trainer.dataset.validation.targets),
-        history=tuple(map(dict, trainer.rows)),
-        notes=(*notes, *trainer.undefined_metrics()),
-    )
+    info = _run_info(trainer, directory, notes)
     write_status(directory.path, Status("unfinished"))
     try:
         directory.save_preprocessing(preprocessing_json(trainer.dataset, trainer.data_fingerprint))
@@ -242,6 +233,21 @@ def train(
         raise
     write_finished(directory.path)
     return TrainedRun(config, trainer.rows, trainer.state, parameters, directory.path)
+
+
+def _run_info(trainer: Trainer, directory: RunDirectory, notes: Sequence[str]) -> RunInfo:
+    """Return the facts about a run that callbacks receive at its start."""
+    config, dataset = trainer.config, trainer.dataset
+    return RunInfo(
+        config=config,
+        run_dir=directory.path,
+        batches=len(trainer.batches),
+        samples=(len(dataset.training), len(dataset.validation)),
+        parameters=sum(len(buffer) for buffer in trainer.params.buffers.values()),
+        target_moments=target_moments(config, dataset.validation.targets),
+        history=tuple(map(dict, trainer.rows)),
+        notes=(*notes, *trainer.undefined_metrics()),
+    )
 
 
 def _train_epochs(

@@ -8,7 +8,7 @@ import pytest
 from mxtrain.config import CLASS_SOURCES, MODELS, json_schema
 from mxtrain.config.introspection import allowed_models, model_kind
 from mxtrain.config.run_section import LossChoice
-from mxtrain.config.search.samplers_and_pruners import PRUNERS, SAMPLERS
+from mxtrain.config.search.sweep_section import PRUNERS, SAMPLERS
 from mxtrain.optim.backends import BackendName
 from mxtrain.optim.rules import RULES
 from mxtrain.optim.schedules import LearningRateSchedule, MomentumSchedule

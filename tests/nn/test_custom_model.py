@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import mxtrain
+from tests.nn.models import LinearModel
 
 CONFIG: dict[str, Any] = {
     "data": {"source": "diabetes"},
@@ -17,35 +18,12 @@ CONFIG: dict[str, Any] = {
 }
 
 
-class Line:
-    """`X·w + b`, as a user might write it."""
-
-    def __init__(self, features: int, xp: Any) -> None:
-        self.features, self.xp = features, xp
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {"w": (self.features, 1), "b": (1,)}
-
-    def init(self, seed: int, dtype: Any) -> dict[str, Any]:
-        return {name: np.zeros(shape, dtype) for name, shape in self.shapes().items()}
-
-    def predict(self, params: Any, inputs: Any) -> Any:
-        return inputs @ params["w"] + params["b"]
-
-    def loss_and_grad(self, params: Any, inputs: Any, targets: Any, grads: Any) -> Any:
-        outputs = self.predict(params, inputs)
-        error = outputs - targets[:, None]
-        grads["w"][...] = inputs.T @ error
-        grads["b"][...] = error.sum(axis=0)
-        return (error * error).sum() / 2, outputs
-
-
 def line(config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> mxtrain.Model:
-    return Line(n_features, xp)
+    return LinearModel(n_features, xp)
 
 
 def other(config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> mxtrain.Model:
-    return Line(n_features, xp)
+    return LinearModel(n_features, xp)
 
 
 def test_a_custom_model_can_be_trained_resumed_verified_and_evaluated(tmp_path: Path) -> None:
@@ -89,7 +67,7 @@ def test_settings_are_passed_to_the_factory_and_saved_with_the_run(tmp_path: Pat
     def factory(config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> mxtrain.Model:
         seen.append(dict(config.model.settings))
         config.model.settings.clear()  # many factories pop their settings
-        return Line(n_features, xp)
+        return LinearModel(n_features, xp)
 
     settings = {
         "width": 3,
@@ -120,7 +98,7 @@ def test_changed_settings_are_refused_on_resume(override: str, tmp_path: Path) -
         mxtrain.resume(run_dir, overrides=[f"model.settings.{override}"], model=line)
 
 
-class Wrong(Line):
+class Wrong(LinearModel):
     def __init__(self, features: int, xp: Any, **methods: Any) -> None:
         super().__init__(features, xp)
         self.__dict__ |= methods
@@ -134,7 +112,7 @@ INVALID_MODELS = {
     ),
     "other outputs": (lambda c, d, k, xp: Wrong(d, xp, predict=lambda p, x: x), r"predict must return \(2, 1\)"),
     "other dtype": (
-        lambda c, d, k, xp: Wrong(d, xp, init=lambda s, t: Line.init(Line(d, xp), s, "float64")),
+        lambda c, d, k, xp: Wrong(d, xp, init=lambda s, t: LinearModel.init(LinearModel(d, xp), s, "float64")),
         "returns w as float64, not float32",
     ),
 }
@@ -162,7 +140,7 @@ def returning(change: Any) -> Any:
     """Return a factory of models that replace their loss and outputs."""
 
     def make(config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> mxtrain.Model:
-        right = Line(n_features, xp)
+        right = LinearModel(n_features, xp)
         return Wrong(n_features, xp, loss_and_grad=lambda *arguments: change(*right.loss_and_grad(*arguments)))
 
     return make
@@ -245,7 +223,7 @@ def test_a_model_without_parameters_can_be_trained(shapes: Any, tmp_path: Path) 
 def test_a_finite_gradient_with_an_infinite_square_is_used(
     dtype: str, slope: float, bound: Any, tmp_path: Path
 ) -> None:
-    class Steep(Line):
+    class Steep(LinearModel):
         def loss_and_grad(self, params: Any, inputs: Any, targets: Any, grads: Any) -> Any:
             loss, outputs = super().loss_and_grad(params, inputs, targets, grads)
             grads["w"][...] = slope

@@ -7,6 +7,7 @@ import pytest
 
 import mxtrain
 from mxtrain.nn import MLP
+from tests.nn.models import LinearModel
 
 GENERATOR = np.random.default_rng(0)
 X, NUMBERS, CLASSES = GENERATOR.standard_normal((6, 3)), GENERATOR.standard_normal(6), np.array([0, 2, 1, 1, 0, 2])
@@ -18,28 +19,17 @@ CONFIG: dict[str, Any] = {
 }
 
 
-class Line:
-    """`X·w + b`, with a function that changes its gradients."""
+class Line(LinearModel):
+    """A linear model with a scalar bias, whose gradients can be changed after they are computed."""
 
     def __init__(self, features: int = 3, change: Any = lambda grads: None) -> None:
-        self.features, self.change = features, change
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {"w": (self.features, 1), "b": ()}
-
-    def init(self, seed: int, dtype: Any) -> dict[str, Any]:
-        return {name: np.zeros(shape, dtype) for name, shape in self.shapes().items()}
-
-    def predict(self, params: Any, inputs: Any) -> Any:
-        return inputs @ params["w"] + params["b"]
+        super().__init__(features, bias_shape=())
+        self.change = change
 
     def loss_and_grad(self, params: Any, inputs: Any, targets: Any, grads: Any) -> Any:
-        outputs = self.predict(params, inputs)
-        error = outputs - targets[:, None]
-        grads["w"][...] = inputs.T @ error
-        grads["b"][...] = error.sum()
+        returned = super().loss_and_grad(params, inputs, targets, grads)
         self.change(grads)
-        return (error * error).sum() / 2, outputs
+        return returned
 
 
 @pytest.mark.parametrize(
