@@ -11,6 +11,7 @@ import pytest
 
 import mxtrain
 from mxtrain.training import StopRequest
+from tests.training.conftest import fit_interrupted
 
 PETS = "age,size,species\n" + "".join(
     f"{age},{size},{kind}\n"
@@ -35,23 +36,6 @@ def settings(source: str, loss: str = "softmax_cross_entropy", **parts: Any) -> 
 
 def content(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def interrupted(config: dict[str, Any], run_dir: Path, batches: int) -> Path:
-    """A run that was stopped after so many batches."""
-    stop = StopRequest()
-
-    class Stop(mxtrain.Callback):
-        def __init__(self) -> None:
-            self.seen = 0
-
-        def on_batch(self, state: Any, loss: Any) -> None:
-            self.seen += 1
-            stop.signal = 15 if self.seen == batches else 0
-
-    with pytest.raises(mxtrain.RunInterrupted):
-        mxtrain.fit(config, run_dir=run_dir, callbacks=[Stop()], stop=stop)
-    return run_dir
 
 
 @pytest.fixture
@@ -117,7 +101,7 @@ def test_the_repr_of_a_run_is_one_line(tmp_path: Path) -> None:
 
 
 def test_the_repr_of_a_run_without_epochs_is_one_line(tmp_path: Path) -> None:
-    run_dir = interrupted(settings("digits"), tmp_path / "cut", batches=5)
+    run_dir = fit_interrupted(settings("digits"), tmp_path / "cut", batches=5)
     assert repr(mxtrain.load_run(run_dir)) == f"LoadedRun({str(run_dir)!r}, unfinished, no epoch is finished)"
 
 
@@ -137,7 +121,7 @@ def test_changed_data_are_not_evaluated(pets: Path, tmp_path: Path) -> None:
 
 
 def test_an_unfinished_run_loads_its_newest_checkpoint(tmp_path: Path) -> None:
-    run_dir = interrupted(settings("digits"), tmp_path / "cut", batches=50)
+    run_dir = fit_interrupted(settings("digits"), tmp_path / "cut", batches=50)
     run = mxtrain.load_run(run_dir)
     assert (run.status.state, len(run.history), run.notes) == ("unfinished", 1, ())
     assert not (run_dir / "model.safetensors").exists()
@@ -307,7 +291,7 @@ def test_a_run_saved_without_the_dtype_of_its_labels_predicts_text(tmp_path: Pat
 @pytest.mark.parametrize("standardize", ["features", "none"])
 @pytest.mark.parametrize("held", ["table", "array", "npz", "npy"])
 def test_a_feature_that_was_constant_in_training_is_ignored(held: str, standardize: str, tmp_path: Path) -> None:
-    """A sensor that said 20.0 all the time (0 where features are left as they are), and later something else."""
+    """A sensor that is constant in training (20.0, or 0 without standardization), and varies later."""
     value = 20.0 if standardize == "features" else 0.0
     b = np.arange(100.0) % 10
     X, y = np.column_stack([np.full(100, value), b]), 3 * b
@@ -320,7 +304,7 @@ def test_a_feature_that_was_constant_in_training_is_ignored(held: str, standardi
         "npz": {"source": str(tmp_path / "t.npz"), "target": "y"},
         "npy": {"source": str(tmp_path / "t.npy"), "target": str(tmp_path / "y.npy")},
     }
-    given: dict[str, Any] = {"table": {"temp": X[:, 0], "b": b, "y": y}, "array": (X, y)}
+    training_data: dict[str, Any] = {"table": {"temp": X[:, 0], "b": b, "y": y}, "array": (X, y)}
     config = {
         "data": {**sources[held], "standardize": standardize},
         "model": {"kind": "mlp", "hidden": [8]},
@@ -328,7 +312,7 @@ def test_a_feature_that_was_constant_in_training_is_ignored(held: str, standardi
         "optimizer": {"kind": "adam", "η": 0.05, "λ": 0},
         "fit": {"epochs": 3},
     }
-    run = mxtrain.load_run(mxtrain.fit(config, run_dir=tmp_path / "run", data=given.get(held)).run_dir)
+    run = mxtrain.load_run(mxtrain.fit(config, run_dir=tmp_path / "run", data=training_data.get(held)).run_dir)
     new = np.array([[value, 5.0], [value + 0.5, 5.0], [-1e30, 5.0], [120.0, 5.0]])
     predicted = run.predict({"temp": new[:, 0], "b": new[:, 1]} if held == "table" else new)
     assert len(set(predicted.tolist())) == 1
