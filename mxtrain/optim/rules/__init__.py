@@ -18,6 +18,16 @@ from mxtrain.optim.rules.adadelta import AdaDelta as AdaDelta
 from mxtrain.optim.rules.adamax import AdaMax as AdaMax
 from mxtrain.optim.rules.rmsprop import RMSProp as RMSProp
 from mxtrain.optim.rules.nadam import Nadam as Nadam
+from mxtrain.optim.rules.nadamw import NadamW as NadamW
+from mxtrain.optim.rules.radam import RAdam as RAdam
+from mxtrain.optim.rules.adabelief import AdaBelief as AdaBelief
+from mxtrain.optim.rules.yogi import Yogi as Yogi
+from mxtrain.optim.rules.ademamix import AdEMAMix as AdEMAMix
+from mxtrain.optim.rules.laprop import LaProp as LaProp
+from mxtrain.optim.rules.mars import MARS as MARS
+from mxtrain.optim.rules.stable_adamw import StableAdamW as StableAdamW
+from mxtrain.optim.rules.lamb import LAMB as LAMB
+from mxtrain.optim.rules.lars import LARS as LARS
 # isort: on
 
 RULES: tuple[type[Any], ...] = tuple(
