@@ -13,11 +13,6 @@ from mxtrain.optim.rules.base import Time as Time
 from mxtrain.optim.rules.sgd import SGD as SGD
 from mxtrain.optim.rules.adam import Adam as Adam
 from mxtrain.optim.rules.adamw import AdamW as AdamW
-from mxtrain.optim.rules.adagrad import AdaGrad as AdaGrad
-from mxtrain.optim.rules.adadelta import AdaDelta as AdaDelta
-from mxtrain.optim.rules.adamax import AdaMax as AdaMax
-from mxtrain.optim.rules.rmsprop import RMSProp as RMSProp
-from mxtrain.optim.rules.nadam import Nadam as Nadam
 from mxtrain.optim.rules.nadamw import NadamW as NadamW
 from mxtrain.optim.rules.radam import RAdam as RAdam
 from mxtrain.optim.rules.adabelief import AdaBelief as AdaBelief
@@ -28,6 +23,11 @@ from mxtrain.optim.rules.mars import MARS as MARS
 from mxtrain.optim.rules.stable_adamw import StableAdamW as StableAdamW
 from mxtrain.optim.rules.lamb import LAMB as LAMB
 from mxtrain.optim.rules.lars import LARS as LARS
+from mxtrain.optim.rules.adagrad import AdaGrad as AdaGrad
+from mxtrain.optim.rules.adadelta import AdaDelta as AdaDelta
+from mxtrain.optim.rules.adamax import AdaMax as AdaMax
+from mxtrain.optim.rules.rmsprop import RMSProp as RMSProp
+from mxtrain.optim.rules.nadam import Nadam as Nadam
 # isort: on
 
 RULES: tuple[type[Any], ...] = tuple(

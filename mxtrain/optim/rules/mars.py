@@ -18,8 +18,8 @@ class MARS(Rule):
     `m ← β1·m + (1-β1)·c`, `v ← β2·v + (1-β2)·(c⊙c)`, `W ← W + ((-η·λ)·W + ((-η·a)·m) / (√v + ϵ·r))`.
 
     The average `m` is of gradients at earlier weights; the difference of the gradient from the one before, `p`,
-    corrects it for the move since then. γ = 0 leaves the correction out, and γ = 1 is the estimator of STORM. `p` starts
-    at 0, so the first gradient is corrected too, as in the authors' code; timm skips that.
+    corrects it for the move since then. γ = 0 leaves the correction out, and γ = 1 is the estimator of STORM. `p`
+    starts at 0, so the first gradient is corrected too, as in the authors' code; timm skips that.
 
     Arrays with fewer than two axes, such as biases, get AdamW with the same numbers, unless `vectors` is true. PyTorch,
     Optax and Keras lack it. Choose it in place of AdamW for large models with noisy gradients: it keeps one array more,

@@ -36,7 +36,7 @@ class Yogi(Rule):
         >>> w, g = np.ones(2, dtype="float32"), np.ones(2, dtype="float32")
         >>> mxtrain.build(mxtrain.Yogi(η=0.1, start=0)).update(0, g, w)
         >>> w
-        array([0.9000999, 0.9000999], dtype=float32)
+        array([0.90009993, 0.90009993], dtype=float32)
 
     Source: Zaheer et al., "Adaptive Methods for Nonconvex Optimization" (NeurIPS 2018).
     """
