@@ -6,8 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from mxtrain.optim.rules import RULES
+
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "mxnet.json").read_text(encoding="utf-8"))
 
+KINDS = ", ".join(rule.model_fields["kind"].default for rule in RULES)
+"""The kinds of rules, as messages list them."""
 CONFIGS: dict[str, dict[str, Any]] = {
     "sgd": {"kind": "sgd", "η": 0.1},
     "sgd with momentum": {"kind": "sgd", "η": 0.02, "μ": 0.9},

@@ -61,6 +61,7 @@ def test_each_field_has_its_default_bounds_and_other_names(mxtrain):
         "β1",
         "β2",
         "ϵ",
+        "amsgrad",
     ]
 
 

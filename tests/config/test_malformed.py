@@ -1,7 +1,7 @@
 """Malformed run files, and the complete error messages for each.
 
 The cases are in `malformed/`: a file with a mistake, followed by each line of the message, after `>` and without the name
-of the file. Required sections that a case lacks are added below it.
+of the file. Required sections that a case lacks are added below it. `{rules}` is the list of the kinds of rules.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from mxtrain.config import read_run, read_sweep
+from mxtrain.optim.rules import RULES
+from tests.tables import KINDS
 
 _FOLDER = Path(__file__).with_name("malformed")
 _FOREIGN = ("Input should", "Extra inputs", "Value error", "Field required", "valid dictionary", "Traceback")
@@ -48,7 +50,13 @@ def test_every_problem_of_a_malformed_file_is_reported_with_its_location(
 
     lines = error_lines(read, write(text))
 
-    expected = [message.replace("{here}", str(here)) for message in messages]
+    *others, last = (rule.model_fields["kind"].default for rule in RULES if "ε" in rule.model_fields)
+    texts = {"{here}": str(here), "{rules}": KINDS, "{rules with ϵ}": f"{', '.join(others)} and {last}"}
+    expected = []
+    for message in messages:
+        for word, text_of_word in texts.items():
+            message = message.replace(word, text_of_word)
+        expected.append(message)
     assert [line.removeprefix("run.yaml:").strip() for line in lines] == expected
     assert not any(words in line for words in _FOREIGN for line in lines)
 

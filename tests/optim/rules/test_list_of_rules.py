@@ -84,7 +84,7 @@ def test_a_rule_in_the_list_appears_everywhere(tmp_path: Path) -> None:
 
 
 def test_the_package_exports_every_rule() -> None:
-    assert len(RULES) == 8
+    assert len(RULES) == 18
     for rule in RULES:
         assert getattr(mxtrain, rule.__name__) is rule
         assert rule.__name__ in mxtrain.__all__
