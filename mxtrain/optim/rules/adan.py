@@ -17,9 +17,9 @@ class Adan(Rule):
     `n ← β3·n + (1-β3)·(h⊙h)`, `Δ = ((-η·r)·((1/(1-β1ᵗ))·m + (β2/(1-β2ᵗ))·v)) / (√n + ϵ·r)`.
     With `prox`: `W ← W + Δ`, `W ← W + (-η·λ/(1+η·λ))·W`; without: `W ← W + ((-η·λ)·W + Δ)`.
 
-    The decays are those of this page, where 1 keeps everything; the paper's β are 1 minus these. The proximal decay
-    divides the weight by `1 + η·λ`, which is stable for any λ. Four slots are twice as many as Adam's. PyTorch and Keras
-    lack the rule; `optax.adan` uses 1-β2 where the paper has β2.
+    A decay near 1 keeps most of the average, as in Adam; the paper's β are 1 minus these. The proximal decay divides
+    the weight by `1 + η·λ`, which is stable for any λ. The rule has four slots, Adam two. PyTorch and Keras lack it, and
+    `optax.adan` has 1-β2 in place of β2 in `h` and `Δ`.
 
     Args:
         η: learning rate, above 0.
@@ -55,7 +55,7 @@ class Adan(Rule):
     prox: bool = True
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """`r = √(1-β3ᵗ)`: `step = -η·r`, `floor = ϵ·r`, not 0 in float32, and the factors of `m`, `v`, `q` and decay."""
+        """`r = √(1-β3ᵗ)`: `step = -η·r`, `floor = ϵ·r`, not 0 in float32; `has_previous` is f, `decay` that of W."""
         t, η = time.update, self.learning_rate_at(time)
         r = scalar_sqrt(1 - self.β3**t)
         return {

@@ -206,7 +206,9 @@ class Rule(Config, ABC):
     @property
     def gradient_stage(self) -> GradientStage:
         """Steps of the gradient stage that these values need."""
-        return GradientStage(scales=self.scale != 0, clips=self.clip > 0, decays=self.λ > 0 and not self.decouples_decay())
+        return GradientStage(
+            scales=self.scale != 0, clips=self.clip > 0, decays=self.λ > 0 and not self.decouples_decay()
+        )
 
     def program(self) -> UpdateProgram:
         """Return the traced program of one update with these slots, options and this gradient stage."""

@@ -14,11 +14,11 @@ class FTRL(Rule):
     Slots `z`, `n`: `n' = n + g⊙g`, `z ← z + (g - ((√n' - √n)/η)⊙W)`, `n ← n'`, and the weight is replaced:
     `W ← 0` where `|z| ≤ λ1`, and `(sign(z)·λ1 - z) / ((√n + β)/η + λ)` elsewhere.
 
-    The weight is the minimum of the linearized past losses with both penalties, so it is a function of the slots alone,
-    and most weights of a sparse linear model are exactly 0. Two consequences: a weight whose first gradient is 0 becomes
-    0, and with β > 0 the first updates pull weights towards 0; neither suits layers with random initial weights. Where
-    `(√n + β)/η + λ` is 0, because all gradients were 0, the weight is 0. Keras has the rule as `Ftrl`, with the initial
-    value 0.1 of `n`; PyTorch and Optax lack it.
+    The weight minimizes the sum of the linearized past losses and both penalties, so it is a function of the slots
+    alone, and most weights of a sparse linear model are exactly 0. Two consequences: a weight whose first gradient is 0
+    becomes 0, and with β > 0 the first updates pull weights towards 0; neither suits random initial weights. Where
+    `(√n + β)/η + λ` is 0, because no squared gradient was above 0, the weight is 0. Keras has the rule as `Ftrl`, where
+    `n` starts at 0.1; PyTorch and Optax lack it.
 
     Args:
         η: learning rate, above 0; 0 in a parameter group leaves weights and slots unchanged.
@@ -51,9 +51,7 @@ class FTRL(Rule):
         return {"rate": η or 1.0, "moves": float(η > 0)}
 
     @staticmethod
-    def update(
-        W: Any, g: Any, z: Any, n: Any, *, rate: Any, moves: Any, β: Any, λ1: Any, λ: Any
-    ) -> tuple[Any, ...]:
+    def update(W: Any, g: Any, z: Any, n: Any, *, rate: Any, moves: Any, β: Any, λ1: Any, λ: Any) -> tuple[Any, ...]:
         """One update."""
         g = moves * g
         root = sqrt(n)
@@ -61,4 +59,4 @@ class FTRL(Rule):
         z = z + (g - ((sqrt(n) - root) / rate) * W)
         divisor = (sqrt(n) + β) / rate + λ
         new = where(absolute(z) <= λ1, 0, (sign(z) * λ1 - z) / divisor)
-        return where(0 < moves, where(divisor <= 0, 0, new), W), z, n
+        return where(moves > 0, where(divisor <= 0, 0, new), W), z, n

@@ -21,9 +21,9 @@ class Rprop(Rule):
     `q = sign(g)·sign(p)`; `s ← min(max(s·k, step_min), step_max)`, where k is `grow`, `shrink` or 1 as q is 1, -1 or 0;
     `p ← 0` where q < 0, and g elsewhere; `W ← W + -(sign(p)·s)`.
 
-    After a change of sign a weight does not move, because its minimum was passed, and the next gradient neither grows nor
-    shrinks its step. The signs of gradients must be reliable: use it on full batches. It has no weight decay. PyTorch has
-    the same rule; Keras lacks it, and `optax.rprop` steps one update late.
+    When the sign changes, a minimum was passed: the weight does not move in this update, and the next one leaves its
+    step size as it is. The signs of gradients must be reliable: use it on full batches. PyTorch has the same rule;
+    Keras lacks it, and `optax.rprop` uses each gradient one update late.
 
     Args:
         η: first step size, above 0; a schedule of η changes nothing, because each weight adapts its own step size.
@@ -76,9 +76,7 @@ class Rprop(Rule):
         return {"low": self.step_min, "high": self.step_max} if self.η else {"low": 0.0, "high": 0.0}
 
     @staticmethod
-    def update(
-        W: Any, g: Any, p: Any, s: Any, *, shrink: Any, grow: Any, low: Any, high: Any
-    ) -> tuple[Any, ...]:
+    def update(W: Any, g: Any, p: Any, s: Any, *, shrink: Any, grow: Any, low: Any, high: Any) -> tuple[Any, ...]:
         """One update."""
         agreement = sign(g) * sign(p)
         s = minimum(maximum(s * where(agreement > 0, grow, where(agreement < 0, shrink, 1)), low), high)

@@ -13,14 +13,14 @@ from mxtrain.types import SMALLEST_NORMAL, Decay, Exponent, NonNegative, Positiv
 class ScheduleFreeAdamW(Rule):
     """Schedule-Free AdamW: an average of the weights in place of a schedule, with steps like those of AdamW.
 
-    Slots `x`, `z`, which start at W, and `v`; the trained weight W is y, where gradients are taken. Scalar slots `ηmax`,
-    `S` and the weight c of the average as in `ScheduleFreeSGD`; scalar `ρ = √(1-β2ᵗ)`:
+    Slots `x`, `z`, which start at W, and `v`; the trained weight W is the paper's y, where gradients are taken. Scalar
+    slots `ηmax`, `S` and the weight c of the average as in `ScheduleFreeSGD`; scalar `ρ = √(1-β2ᵗ)`:
     `v ← β2·v + (1-β2)·(g⊙g)`, `z ← z + ((-η·λ)·W + ((-η·ρ)·g) / (√v + ϵ·ρ))`,
     `x ← (1-c)·x + c·z`, `W ← β1·x + (1-β1)·z`.
 
     `z` takes the steps of AdamW without a first moment, and `x` averages them; the weight β1 of the average takes the
     place of momentum. **Evaluate x**: `optimizer.evaluation_params(params)`. Use a warm-up and no decaying schedule.
-    Optax has it as `contrib.schedule_free_adamw`, and the package `schedulefree` for PyTorch; Keras lacks it.
+    Optax has the method as `contrib.schedule_free_adamw`; PyTorch has it in the package `schedulefree`; Keras lacks it.
 
     Args:
         η: learning rate, above 0; 1 to 10 times that of AdamW with a schedule.

@@ -11,14 +11,14 @@ from mxtrain.types import Decay, Exponent, NonNegative, Positive
 class ScheduleFreeSGD(Rule):
     """Schedule-Free SGD: an average of the weights in place of a learning-rate schedule.
 
-    Slots `x`, `z`, which start at W; the trained weight W is y, where gradients are taken. Scalar slots `ηmax`, `S`, 0 at
-    first: `ηmax ← max(ηmax, η)`, `w = tʳ·ηmax^power`, `S ← S + w`, `c = w/S`;
+    Slots `x`, `z`, which start at W; the trained weight W is the paper's y, where gradients are taken. Scalar slots
+    `ηmax`, `S`, 0 at first: `ηmax ← max(ηmax, η)`, `w = tʳ·ηmax^power`, `S ← S + w`, `c = w/S` (0 where S is 0);
     `z ← z + (-η)·g`, `x ← (1-c)·x + c·z`, `W ← μ·x + (1-μ)·z`.
 
-    `z` takes plain SGD steps, and `x` is the average of `z`, which converges as well as SGD with the best decaying
-    schedule, without knowing the length of the run. **Evaluate x**: `optimizer.evaluation_params(params)`. Use a warm-up
-    (`η_sched: {kind: fixed, warmup: …}`) and no decaying schedule; η may be about as large as training stays stable.
-    Optax has the method as `contrib.schedule_free`, and the package `schedulefree` for PyTorch; Keras lacks it.
+    `z` takes plain SGD steps, and `x` is a running average of `z`, which takes the place of a decaying schedule: the
+    length of the run need not be known. **Evaluate x**: `optimizer.evaluation_params(params)`. Use a warm-up, as in
+    `η_sched: {kind: fixed, warmup: 5}`, and no decaying schedule. Optax has the method as `contrib.schedule_free`;
+    PyTorch has it in the package `schedulefree`; Keras lacks it.
 
     Args:
         η: learning rate, above 0.
