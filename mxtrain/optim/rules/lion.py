@@ -15,8 +15,8 @@ class Lion(Rule):
 
     The momentum is updated after its use: the new gradient enters the direction with the weight 1-β1, and the momentum
     with the smaller weight 1-β2. Every weight moves by η in every update, so η should be 3 to 10 times smaller than for
-    AdamW, and λ larger by the same factor. The rule has one slot, Adam two. Optax has the same rule; that of Keras
-    decays the weight before the step; PyTorch lacks it.
+    AdamW, and λ larger by the same factor. The rule has one slot, Adam two. Optax and Keras have the same rule, Keras
+    with a default η of 1e-3; PyTorch lacks it.
 
     Args:
         η: learning rate, above 0: the size of every step.
