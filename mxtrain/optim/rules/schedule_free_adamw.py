@@ -37,7 +37,7 @@ class ScheduleFreeAdamW(Rule):
         >>> w, g = np.ones(2, dtype="float32"), np.ones(2, dtype="float32")
         >>> mxtrain.build(mxtrain.ScheduleFreeAdamW(η=0.25)).update(0, g, w)
         >>> w
-        array([0.75, 0.75], dtype=float32)
+        array([0.74999994, 0.74999994], dtype=float32)
 
     Source: Defazio et al., "The Road Less Scheduled" (NeurIPS 2024), arXiv:2405.15682.
     """
