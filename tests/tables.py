@@ -46,13 +46,43 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "nadam": {"kind": "nadam", "η": 0.05, "β1": 0.9},
     "nadam with fixed momentum": {"kind": "nadam", "η": 0.05, "μ_sched": {"kind": "fixed", "μ": 0.9}},
     "nadam without momentum": {"kind": "nadam", "η": 0.05, "μ_sched": {"kind": "null"}},
-}
+    "sgd with nesterov": {"kind": "sgd", "η": 0.02, "μ": 0.9, "nesterov": True},
+    "sgd of torch": {"kind": "sgd", "η": 0.02, "μ": 0.9, "form": "torch"},
+    "sgd of torch with nesterov": {"kind": "sgd", "η": 0.02, "μ": 0.9, "nesterov": True, "form": "torch"},
+    "rmsprop centered": {"kind": "rmsprop", "η": 0.05, "ϵ": 0.1, "centered": True},
+    "rmsprop with momentum": {"kind": "rmsprop", "η": 0.01, "μ": 0.9, "ϵ": 0.1},
+    "rmsprop centered with momentum": {"kind": "rmsprop", "η": 0.01, "μ": 0.9, "ϵ": 0.1, "centered": True},
+    "rmsprop of torch": {"kind": "rmsprop", "η": 0.05, "form": "torch"},
+    "rmsprop of torch, centered with momentum": {
+        "kind": "rmsprop", "η": 0.01, "μ": 0.9, "ϵ": 0.1, "centered": True, "form": "torch",
+    },
+    "signum": {"kind": "signum", "η": 0.05},
+    "signum without momentum": {"kind": "signum", "η": 0.05, "μ": 0},
+    "lion": {"kind": "lion", "η": 0.05},
+    "rprop": {"kind": "rprop", "η": 0.1},
+    "ftrl": {"kind": "ftrl", "η": 0.5, "λ1": 1e-3},
+    "ftrl without penalties": {"kind": "ftrl", "η": 0.5, "β": 0, "λ1": 0},
+    "adopt": {"kind": "adopt", "η": 0.1, "β2": 0.99},
+    "adan": {"kind": "adan", "η": 0.1},
+    "adan without prox": {"kind": "adan", "η": 0.1, "prox": False},
+    "schedule_free_sgd": {"kind": "schedule_free_sgd", "η": 0.3},
+    "schedule_free_adamw": {"kind": "schedule_free_adamw", "η": 0.1, "r": 1},
+}  # fmt: skip
+WITHOUT_DECAY = ("rprop",)
+"""Kinds of rules without weight decay."""
 STAGES: dict[str, dict[str, float]] = {
     "plain": {"λ": 0.0},
     "decayed": {"λ": 0.01},
     "scaled and clipped": {"λ": 0.0, "scale": 0.5, "clip": 0.3},
     "all": {"λ": 0.01, "scale": -0.25, "clip": 0.1},
 }
+
+
+def with_stage(config: dict[str, Any], stage: dict[str, Any]) -> dict[str, Any]:
+    """Return a config with the settings of a gradient stage; a rule without weight decay keeps λ at 0."""
+    return config | stage | ({"λ": 0} if config["kind"] in WITHOUT_DECAY and "λ" in stage else {})
+
+
 SHAPES: dict[str, Any] = {"scalar": (), "empty": (0, 3), "odd": (7, 11), "two blocks and a bit": 131_075}
 
 

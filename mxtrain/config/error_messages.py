@@ -157,7 +157,8 @@ def _choice_message(words: Sequence[str], value: object) -> str:
 
 def _number_message(detail: ErrorDetails, place: ResolvedField) -> str:
     value = detail["input"]
-    return f"must be {detail['ctx']['expected']}, got {describe(value)}{_unquote_hint(value)}"
+    remedy = detail["ctx"].get("remedy") or _unquote_hint(value)
+    return f"must be {detail['ctx']['expected']}, got {describe(value)}{remedy}"
 
 
 def _given_message(detail: ErrorDetails, place: ResolvedField) -> str:

@@ -111,4 +111,4 @@ def test_the_schema_is_json_on_stdout(mxtrain):
 
 def test_list_says_that_weight_decay_is_on(mxtrain):
     _, out, _ = mxtrain("list")
-    assert "λ (weight_decay) is on by default in every rule; λ: 0 switches it off" in " ".join(out.split())
+    assert "λ (weight_decay) is on where its default is above 0; λ: 0 switches it off" in " ".join(out.split())

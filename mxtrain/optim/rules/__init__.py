@@ -28,6 +28,14 @@ from mxtrain.optim.rules.adadelta import AdaDelta as AdaDelta
 from mxtrain.optim.rules.adamax import AdaMax as AdaMax
 from mxtrain.optim.rules.rmsprop import RMSProp as RMSProp
 from mxtrain.optim.rules.nadam import Nadam as Nadam
+from mxtrain.optim.rules.signum import Signum as Signum
+from mxtrain.optim.rules.lion import Lion as Lion
+from mxtrain.optim.rules.rprop import Rprop as Rprop
+from mxtrain.optim.rules.ftrl import FTRL as FTRL
+from mxtrain.optim.rules.adopt import ADOPT as ADOPT
+from mxtrain.optim.rules.adan import Adan as Adan
+from mxtrain.optim.rules.schedule_free_sgd import ScheduleFreeSGD as ScheduleFreeSGD
+from mxtrain.optim.rules.schedule_free_adamw import ScheduleFreeAdamW as ScheduleFreeAdamW
 # isort: on
 
 RULES: tuple[type[Any], ...] = tuple(

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 import mxtrain
 from mxtrain.optim.rules import RULES, Rule, Time
-from tests.tables import CONFIGS, SHAPES, STAGES
+from tests.tables import CONFIGS, SHAPES, STAGES, with_stage
 
 every_rule = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 every_stage = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES.keys())
@@ -22,11 +23,11 @@ def test_the_table_has_every_rule() -> None:
 
 def reference(rule: Rule, weight: np.ndarray, gradients: list[np.ndarray]) -> np.ndarray:
     """Compute the formula of a rule as a plain array expression: without tracing and blocks, with new arrays."""
-    dtype, slots, scalars = (
-        weight.dtype.type,
-        [np.zeros_like(weight) for _ in rule.active_slots()],
-        rule.scalar_slots,
-    )
+    dtype, scalars, starts = weight.dtype.type, rule.initial_scalars(), rule.slot_starts()
+    slots = [
+        weight.copy() if starts.get(name) == "W" else np.full_like(weight, starts.get(name, 0))
+        for name in rule.active_slots()
+    ]
     for t, g in enumerate(gradients, start=1):
         values = {name: getattr(rule, name) for name in type(rule).model_fields}
         values |= rule.coefficients(Time(update=t, iteration=t), scalars)
@@ -35,34 +36,34 @@ def reference(rule: Rule, weight: np.ndarray, gradients: list[np.ndarray]) -> np
             g = dtype(rule.scale) * g
         if rule.clip > 0:
             g = np.minimum(np.maximum(g, dtype(-rule.clip)), dtype(rule.clip))
-        if rule.λ > 0 and not rule.decoupled:
+        if rule.λ > 0 and not rule.decouples_decay():
             g = g + dtype(rule.λ) * weight
         parameters = inspect.signature(type(rule).update).parameters.values()
         names = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
-        coefficients = {name: Exact(values[name], dtype) for name in names}
-        weight, *slots = type(rule).update(weight, g, *slots, **coefficients)
+        coefficients = {
+            name: values[name] if name in rule.options else Exact(values[name], dtype) for name in names
+        }
+        with np.errstate(all="ignore"):
+            weight, *slots = type(rule).update(weight, g, *slots, **coefficients)
     return weight
 
 
-class Exact:
+class Exact(NDArrayOperatorsMixin):
     """Coefficient in float64 that is rounded to the dtype of an array when it is combined with one."""
 
     def __init__(self, value: float, dtype: Any) -> None:
         self.value, self.dtype = value, dtype
 
-    def __rsub__(self, other: float) -> "Exact":
-        return Exact(other - self.value, self.dtype)
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any) -> Any:
+        if any(isinstance(each, np.ndarray | np.generic) for each in inputs):
+            return ufunc(*map(self._rounded, inputs))
+        return Exact(float(ufunc(*(each.value if isinstance(each, Exact) else each for each in inputs))), self.dtype)
 
-    def __mul__(self, array: np.ndarray) -> np.ndarray:
-        return self.dtype(self.value) * array
+    def __array_function__(self, function: Any, types: Any, inputs: Any, settings: Any) -> Any:
+        return function(*map(self._rounded, inputs), **settings)
 
-    def __radd__(self, array: np.ndarray) -> np.ndarray:
-        return array + self.dtype(self.value)
-
-    def __rtruediv__(self, array: np.ndarray) -> np.ndarray:
-        return array / self.dtype(self.value)
-
-    __array_ufunc__ = None
+    def _rounded(self, value: Any) -> Any:
+        return self.dtype(value.value) if isinstance(value, Exact) else value
 
 
 @every_rule
@@ -72,7 +73,7 @@ class Exact:
 def test_a_traced_update_has_the_bits_of_the_plain_formula(
     config: Any, stage: Any, shape: Any, dtype: str, arrays: Any
 ) -> None:
-    rule = mxtrain.build(config | stage).rule
+    rule = mxtrain.build(with_stage(config, stage)).rule
     weight, *gradients = arrays(shape, dtype, 4)
     expected = reference(rule, weight.copy(), gradients)
     optimizer = mxtrain.build(rule, backend="numpy")
