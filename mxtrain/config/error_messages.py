@@ -36,10 +36,12 @@ from mxtrain.config.yaml.nodes import (
 from mxtrain.config.yaml.parser import ScalarError, parse_scalar
 from mxtrain.config.yaml.source_text import MAX_PROBLEMS, ProblemReport
 from mxtrain.errors import ConfigError, Location
-from mxtrain.names import nearest
+from mxtrain.names import display_name, nearest
 from mxtrain.paths import expand_home, normalize_path, url_problem
 from mxtrain.types import Config, describe
 
+_MAX_KINDS = 5
+"""Largest number of kinds in a message about a field that belongs to other kinds."""
 _TOP_LEVEL_FIELDS = ("extends", "sweep")
 """Sections at the top level of a file, in addition to the fields of a run."""
 
@@ -121,15 +123,28 @@ def _suggest_location(name: str, key: str, above: ResolvedField, root: type[Conf
     """
     having = [str(model_kind(model)) for model in allowed_models(above.annotation) if name in model.model_fields]
     if having and above.model:
-        *first, last = having
-        others = f"{', '.join(first)} and {last} have it" if first else f"{last} has it"
-        return f"{model_kind(above.model)} has none; {others}"
+        for nested, field in above.model.model_fields.items():
+            if any(name in model.model_fields for model in allowed_models(field.annotation)):
+                return f"did you mean {format_path((*above.path, display_name(nested), key))}?"
+        return f"{model_kind(above.model)} has none; {_list_kinds(having)} it"
     places = [(name,)] if name in _TOP_LEVEL_FIELDS else find_field_paths(root, name) if name != "kind" else []
     if not places:
         return None
     if len(places[0]) == 1:
         return f"{name} belongs at the top level of a file"
     return f"did you mean {format_path((*places[0][:-1], key))}?"
+
+
+def _list_kinds(kinds: Sequence[str]) -> str:
+    """Return a list of kinds and the verb, in which the last of many are counted.
+
+    >>> _list_kinds(["sgd"]), _list_kinds(["sgd", "lars"]), _list_kinds(["adam", "adamw", "lamb", "mars", "yogi", "soap"])
+    ('sgd has', 'sgd and lars have', 'adam, adamw, lamb, mars and 2 more have')
+    """
+    if len(kinds) > _MAX_KINDS:
+        kinds = [*kinds[: _MAX_KINDS - 1], f"{len(kinds) - _MAX_KINDS + 1} more"]
+    *first, last = kinds
+    return f"{', '.join(first)} and {last} have" if first else f"{last} has"
 
 
 def _suggest_field(key: str, owner: type[Config] | None) -> str:

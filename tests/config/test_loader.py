@@ -139,9 +139,9 @@ def test_an_optimizer_is_read_from_its_own_file_or_from_a_run(
     assert read_optimizer(write("kind: sgd\nlr: 0.5", complete=False)) == SGD(η=0.5)
     assert read_optimizer(write("optimizer: {kind: sgd, lr: 0.5}")) == SGD(η=0.5)
 
-    assert error_lines(read_optimizer, write("kind: sgd\nlr: -1\nbeta: 1", complete=False)) == [
+    assert error_lines(read_optimizer, write("kind: sgd\nlr: -1\nbta: 1", complete=False)) == [
         "run.yaml:2:5: optimizer.lr: must be above 0, got -1",
-        "run.yaml:3:1: optimizer.beta: unknown field; did you mean eta?",
+        "run.yaml:3:1: optimizer.bta: unknown field; did you mean eta?",
     ]
     assert error_lines(read_optimizer, write("η: 1", complete=False)) == [
         f"run.yaml:1:1: optimizer.kind: required; one of {KINDS}"
