@@ -51,6 +51,7 @@ class AdamW(Rule):
     Increase Near the End of Training" (2025), arXiv:2506.02285.
     """
 
+    bounded_slots: ClassVar = True
     slots: ClassVar = ("m", "v", "x")
     decoupled: ClassVar = True
     kind: Literal["adamw"] = "adamw"

@@ -42,6 +42,7 @@ class SGD(Rule):
     (ICML 2013); `SGD` of MXNet.jl, `torch.optim.SGD`.
     """
 
+    bounded_slots: ClassVar = True
     slots: ClassVar = ("v",)
     options: ClassVar = ("nesterov", "form")
     kind: Literal["sgd"] = "sgd"
