@@ -43,6 +43,7 @@ class SGD(Rule):
     """
 
     slots: ClassVar = ("v",)
+    bounded_slots: ClassVar = True
     options: ClassVar = ("nesterov", "form")
     kind: Literal["sgd"] = "sgd"
     η: Positive = 0.01
