@@ -56,7 +56,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "rmsprop of torch, centered with momentum": {
         "kind": "rmsprop", "η": 0.01, "μ": 0.9, "ϵ": 0.1, "centered": True, "form": "torch",
     },
-    "signum": {"kind": "signum", "η": 0.05},
+    "signum": {"kind": "signum", "η": 0.02},
     "signum without momentum": {"kind": "signum", "η": 0.05, "μ": 0},
     "lion": {"kind": "lion", "η": 0.05},
     "rprop": {"kind": "rprop", "η": 0.1},
@@ -70,6 +70,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 WITHOUT_DECAY = ("rprop",)
 """Kinds of rules without weight decay."""
+WITHOUT_SCHEDULE = ("rprop",)
+"""Kinds of rules in which a schedule of η has no effect."""
 STAGES: dict[str, dict[str, float]] = {
     "plain": {"λ": 0.0},
     "decayed": {"λ": 0.01},

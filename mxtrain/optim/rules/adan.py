@@ -18,8 +18,8 @@ class Adan(Rule):
     With `prox`: `W ← W + Δ`, `W ← W + (-η·λ/(1+η·λ))·W`; without: `W ← W + ((-η·λ)·W + Δ)`.
 
     A decay near 1 keeps most of the average, as in Adam; the paper's β are 1 minus these. The proximal decay divides
-    the weight by `1 + η·λ`, which is stable for any λ. The rule has four slots, Adam two. PyTorch and Keras lack it, and
-    `optax.adan` has 1-β2 in place of β2 in `h` and `Δ`.
+    the weight by `1 + η·λ`, which is stable for any λ. The rule has four slots, Adam two. PyTorch and Keras lack it,
+    and `optax.adan` has 1-β2 in place of β2 in `h` and `Δ`.
 
     Args:
         η: learning rate, above 0.

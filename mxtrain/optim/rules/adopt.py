@@ -41,6 +41,7 @@ class ADOPT(Rule):
     """
 
     slots: ClassVar = ("m", "v")
+    bounded_slots: ClassVar = True
     decoupled: ClassVar = True
     kind: Literal["adopt"] = "adopt"
     η: Positive = 1e-3

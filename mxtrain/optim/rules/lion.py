@@ -36,6 +36,7 @@ class Lion(Rule):
     """
 
     slots: ClassVar = ("m",)
+    bounded_slots: ClassVar = True
     decoupled: ClassVar = True
     kind: Literal["lion"] = "lion"
     η: Positive = 1e-4

@@ -56,6 +56,11 @@ class RMSProp(Rule):
         """Return `s`, with `a` if centered, and `v` with momentum."""
         return ("s", *("a",) * self.centered, *("v",) * (self.μ > 0))
 
+    @property
+    def bounded_slots(self) -> bool:  # type: ignore[override]
+        """True without momentum: a velocity grows by `g/√ϵ`, which may be larger than any number."""
+        return self.μ == 0
+
     def momentum_at(self, iteration: int) -> float | None:
         """Return μ, which has no schedule; None without momentum."""
         return self.μ or None

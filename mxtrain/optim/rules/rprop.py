@@ -10,7 +10,8 @@ from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import AboveOne, Bounds, OpenUnit, Positive, Stability, describe, field_error
 
 _REMEDY = "rprop has no weight decay, because it uses only the signs of gradients; omit it, or choose another rule"
-NoDecay = Annotated[float, Bounds(ge=0, le=0, remedy=_REMEDY)]
+_StepSize = Annotated[float, Bounds(gt=0, ceiling=10**12)]
+_NoDecay = Annotated[float, Bounds(ge=0, le=0, remedy=_REMEDY)]
 """Weight decay of a rule that has none."""
 
 
@@ -48,13 +49,14 @@ class Rprop(Rule):
     """
 
     slots: ClassVar = ("p", "s")
+    bounded_slots: ClassVar = True
     kind: Literal["rprop"] = "rprop"
     η: Positive = 0.01
     shrink: OpenUnit = 0.5
     grow: AboveOne = 1.2
     step_min: Stability = 1e-6
-    step_max: Positive = 50.0
-    λ: NoDecay = 0.0
+    step_max: _StepSize = 50.0
+    λ: _NoDecay = 0.0
 
     @model_validator(mode="after")
     def _check_steps_and_decay(self) -> Self:

@@ -35,6 +35,7 @@ class Signum(Rule):
     """
 
     slots: ClassVar = ("m",)
+    bounded_slots: ClassVar = True
     kind: Literal["signum"] = "signum"
     η: Positive = 0.01
     μ: Decay = 0.9
