@@ -44,7 +44,6 @@ class SGD(Rule):
 
     bounded_slots: ClassVar = True
     slots: ClassVar = ("v",)
-    bounded_slots: ClassVar = True
     options: ClassVar = ("nesterov", "form")
     kind: Literal["sgd"] = "sgd"
     η: Positive = 0.01
