@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -13,7 +14,7 @@ from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import ParamState, StateStore
 from mxtrain.optim.rules import SGD, AdaDelta, Rule
-from mxtrain.optim.update_batches import StepScalars, UpdateBatch
+from mxtrain.optim.update_batches import StepScalars, UpdateBatch, run_batches
 from mxtrain.types import Array
 
 OnNonfinite: TypeAlias = Literal["warn", "ignore", "raise", "skip"]
@@ -33,7 +34,6 @@ class NonFiniteGuard:
     """Applies `on_nonfinite` to the updates of one optimizer.
 
     Args:
-        rule: the rule.
         backend: the backend that runs updates on copies.
         groups: the rule's parameter groups.
         on_nonfinite: treatment of an update that makes a slot NaN or infinite, as in `mxtrain.build`.
@@ -43,15 +43,15 @@ class NonFiniteGuard:
         warns: whether `count_call` has to be called after each step.
     """
 
-    def __init__(self, rule: Rule, backend: Backend, groups: ParamGroups, on_nonfinite: OnNonfinite) -> None:
-        self._slots = rule.active_slots()
+    def __init__(self, backend: Backend, groups: ParamGroups, on_nonfinite: OnNonfinite) -> None:
         self._backend = backend
         self._groups = groups
         self._raises = on_nonfinite == "raise"
         self._bounds: dict[tuple[int, str], OverflowBounds] = {}
         self._calls, self._next_scan = 0, 1
-        self.checks_steps = bool(self._slots) and on_nonfinite in ("raise", "skip")
-        self.warns = bool(self._slots) and on_nonfinite == "warn"
+        has_slots = any(group.slots for group in groups.all)
+        self.checks_steps = has_slots and on_nonfinite in ("raise", "skip")
+        self.warns = has_slots and on_nonfinite == "warn"
 
     def must_skip(
         self, batches: list[UpdateBatch], step_scalars: list[StepScalars], params: Mapping[Any, Array]
@@ -62,29 +62,46 @@ class NonFiniteGuard:
             NonFiniteError: a slot would become NaN or infinite, and `on_nonfinite` is `raise`.
         """
         scanned: list[tuple[ParamState, int]] = []
-        tried: list[ParamState] = []
-        for batch, scalars in zip(batches, step_scalars, strict=True):
+        unsafe: list[int] = []
+        for number, (batch, scalars) in enumerate(zip(batches, step_scalars, strict=True)):
             is_safe, was_scanned = self._cannot_overflow(batch, scalars)
-            if is_safe:
-                if was_scanned:
-                    until = scalars.update + SCAN_INTERVAL - 1
-                    scanned += [(state, until) for state in batch.states]
-                continue
-            tried += batch.states
-            copies = [(weight.copy(), grad, *(slot.copy() for slot in slots)) for weight, grad, *slots in batch.arrays]
-            self._backend.run(self._groups.all[batch.group].program, copies, scalars.values)
-            problem = self._describe_nonfinite(batch.arrays, copies, params)
-            if problem is None:
-                continue
+            if not is_safe:
+                unsafe.append(number)
+            elif was_scanned:
+                until = scalars.update + SCAN_INTERVAL - 1
+                scanned += [(state, until) for state in batch.states]
+        if unsafe and self._groups.have_totals:
+            unsafe = list(range(len(batches)))
+        problem = self._try_on_copies([batches[i] for i in unsafe], [step_scalars[i] for i in unsafe], params)
+        if problem is not None:
             if self._raises:
                 raise NonFiniteError(problem)
             warnings.warn(f"skipped: {problem}", RuntimeWarning, stacklevel=3)
             return True
         for state, until in scanned:
             state.overflow_free_until = until
-        for state in tried:  # parameter groups of one flat buffer share a state
-            state.overflow_free_until = 0
+        for number in unsafe:  # parameter groups of one flat buffer share a state
+            for state in batches[number].states:
+                state.overflow_free_until = 0
         return False
+
+    def _try_on_copies(
+        self, batches: list[UpdateBatch], step_scalars: list[StepScalars], params: Mapping[Any, Array]
+    ) -> str | None:
+        """Run updates on copies; describe the first slot that becomes NaN or infinite, None if there is none."""
+        if not batches:
+            return None
+        copies = [
+            [(weight.copy(), grad, *(slot.copy() for slot in slots)) for weight, grad, *slots in batch.arrays]
+            for batch in batches
+        ]
+        tried = [replace(scalars, scalar_slots=dict(scalars.scalar_slots)) for scalars in step_scalars]
+        run_batches(self._backend, self._groups, list(zip(batches, copies, strict=True)), tried)
+        found = (
+            self._describe_nonfinite(self._groups.all[batch.group].slots, batch.arrays, each, params)
+            for batch, each in zip(batches, copies, strict=True)
+        )
+        return next((problem for problem in found if problem is not None), None)
 
     def count_call(self, store: StateStore, calls_per_round: int, stacklevel: int) -> None:
         """Scan the slots after 1, 2, 4, ... calls, and then after every 1024 that update each weight once.
@@ -118,7 +135,7 @@ class NonFiniteGuard:
     def first_nonfinite(self, store: StateStore, kinds: tuple[str, ...] = _ALL_KINDS) -> tuple[Hashable, str] | None:
         """Return the index and the name of the first slot with an infinity or a NaN; None if all are finite."""
         for index, state in store.states_by_index().items():
-            for name, slot in zip(self._slots, state.slots, strict=True):
+            for name, slot in zip(state.names, state.slots, strict=True):
                 if array_kind(slot) in kinds and not _is_finite(slot):
                     return index, name
         return None
@@ -148,11 +165,15 @@ class NonFiniteGuard:
         return bounds.allow_slots(max_abs_bound(slots)) or bounds.allow_slots(max_abs_bound(slots, exact=True)), True
 
     def _describe_nonfinite(
-        self, arrays: list[tuple[Array, ...]], copies: list[tuple[Array, ...]], params: Mapping[Any, Array]
+        self,
+        names: tuple[str, ...],
+        arrays: list[tuple[Array, ...]],
+        copies: list[tuple[Array, ...]],
+        params: Mapping[Any, Array],
     ) -> str | None:
         """Describe the first slot of updated copies that is NaN or infinite; return None if all are finite."""
         for (weight, *_), (_, _, *slots) in zip(arrays, copies, strict=True):
-            for name, slot in zip(self._slots, slots, strict=True):
+            for name, slot in zip(names, slots, strict=True):
                 if not _is_finite(slot):
                     return (
                         f"the update of {_weight_label(weight, slot, params)} would make its slot {name} "
@@ -194,6 +215,8 @@ class OverflowBounds:
             self._largest_slot *= 1 - rule.ρ
             if rule.ϵ > self._largest_slot:
                 self._largest_slot = -1.0  # every update is run on copies first
+        if not rule.bounded_slots:
+            self._largest_slot = -1.0  # every update is run on copies first
         if self._scale > math.ldexp(1.0, exponent - 1):
             self._largest_gradient = -1.0  # scale may round to infinity, and infinity times 0 is NaN
 

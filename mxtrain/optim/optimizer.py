@@ -5,9 +5,10 @@ from dataclasses import fields
 from os import PathLike
 from typing import Any, get_args
 
-from mxtrain.errors import ArrayTypeError, ConfigError, ConfigProblem, ReadOnlyError
+from mxtrain.errors import ArrayError, ArrayTypeError, ConfigError, ConfigProblem, ReadOnlyError
 from mxtrain.names import display_name, field_name, nearest
 from mxtrain.optim.backends import Backend, array_module, select_backend, validate_gradient
+from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.ir import gradient_program
 from mxtrain.optim.nonfinite import NonFiniteGuard, OnNonfinite
 from mxtrain.optim.optimization_state import OptimizationState
@@ -15,7 +16,7 @@ from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import StateStore
 from mxtrain.optim.rules import Rule
 from mxtrain.optim.state_dict import make_state_dict, parse_state_dict, read_state_file, write_state_file
-from mxtrain.optim.update_batches import BatchBuilder, StepScalars, UpdateBatch, compute_scalars
+from mxtrain.optim.update_batches import BatchBuilder, StepScalars, UpdateBatch, compute_scalars, run_batches
 from mxtrain.types import Array, describe
 
 
@@ -50,8 +51,8 @@ class Optimizer:
         self.state = OptimizationState()
         self._store = StateStore()
         self._groups = ParamGroups(rule)
-        self._builder = BatchBuilder(rule, backend, self._groups)
-        self._guard = NonFiniteGuard(rule, backend, self._groups, on_nonfinite)
+        self._builder = BatchBuilder(backend, self._groups)
+        self._guard = NonFiniteGuard(backend, self._groups, on_nonfinite)
 
     @property
     def rule(self) -> Rule:
@@ -106,7 +107,15 @@ class Optimizer:
         Raises:
             ArrayError: the array is invalid (ArrayTypeError: not an array, or the wrong dtype); state is unchanged.
         """
+        self._refuse_totals()
         self._update(index, grad, weight, self.state.curr_iter)
+
+    def _refuse_totals(self) -> None:
+        if self._groups.have_totals:
+            raise ArrayError(
+                f"{self.rule.kind} has sums over all parameters, so no array can be updated alone; "
+                "call optimizer.step(params, grads) with all of them"
+            )
 
     def step(self, params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> None:
         """Count an iteration, and update every parameter in place.
@@ -127,7 +136,9 @@ class Optimizer:
         """
         batches, new_states = self._builder.build_step(self._store, params, grads)
         state = self.state
-        step_scalars = compute_scalars(batches, self._groups, state.curr_iter + 1, max(state.curr_epoch - 1, 0))
+        batches, step_scalars = compute_scalars(
+            batches, self._groups, state.curr_iter + 1, max(state.curr_epoch - 1, 0)
+        )
         if self._guard.checks_steps and self._guard.must_skip(batches, step_scalars, params):
             return
         self._store.add(new_states)
@@ -139,7 +150,7 @@ class Optimizer:
     def _update(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:
         """Update one array in place, in an iteration; 0 means the array's own update count."""
         batches, new_states = self._builder.build(self._store, [(index, grad, weight)])
-        step_scalars = compute_scalars(batches, self._groups, iteration, max(self.state.curr_epoch - 1, 0))
+        batches, step_scalars = compute_scalars(batches, self._groups, iteration, max(self.state.curr_epoch - 1, 0))
         if self._guard.checks_steps and self._guard.must_skip(batches, step_scalars, {index: weight}):
             return
         self._store.add(new_states)
@@ -151,7 +162,38 @@ class Optimizer:
         for batch, scalars in zip(batches, step_scalars, strict=True):
             for state in batch.states:  # counted first: Ctrl-C during a compiled call is raised after all its work
                 state.updates, state.scalars = scalars.update, scalars.scalar_slots
-            self._backend.run(self._groups.all[batch.group].program, batch.arrays, scalars.values)
+        run_batches(self._backend, self._groups, [(batch, batch.arrays) for batch in batches], step_scalars)
+
+    def evaluation_params(self, params: Mapping[Any, Array]) -> Mapping[Any, Array]:
+        """Return the weights to evaluate, which some rules keep apart from the trained ones (Schedule-Free).
+
+        Args:
+            params: the trained parameters, as in `step`.
+
+        Returns:
+            `params` itself if these are the weights to evaluate; otherwise copies under the same names, flat if
+            `params` are. A parameter that was never updated is copied unchanged.
+
+        Example:
+            >>> import mxtrain, numpy as np
+            >>> optimizer = mxtrain.build({"kind": "sgd"})
+            >>> params = {"W": np.ones(2)}
+            >>> optimizer.evaluation_params(params) is params
+            True
+        """
+        if all(group.rule.evaluation_slot is None for group in self._groups.all):
+            return params
+        states = self._store.states_by_index()
+        weights: Any = params.copy() if isinstance(params, FlatParameters) else {}
+        for name, weight in params.items():
+            state, group = states.get(name), self._groups.all[self._groups.number(name, weight.shape)]
+            slot = group.rule.evaluation_slot
+            value = weight if state is None or slot is None else state.slots[state.names.index(slot)]
+            if isinstance(weights, FlatParameters):
+                weights[name][...] = value
+            else:
+                weights[name] = value.copy()
+        return weights  # type: ignore[no-any-return]
 
     def slot_arrays(self) -> Iterator[Array]:
         """Yield the arrays that hold slots, not copied; those of flat parameters as whole buffers."""
@@ -184,7 +226,9 @@ class Optimizer:
             StateError: it belongs to another rule, or to arrays of another shape or dtype, or is incomplete; the
                 present state is unchanged.
         """
-        self.state, states = parse_state_dict(state, self.rule, self._store.states_by_index())
+        self.state, states = parse_state_dict(
+            state, [group.rule for group in self._groups.all], self._store.states_by_index()
+        )
         self._store = StateStore(states)
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -237,6 +281,8 @@ def get_updater(optimizer: Optimizer) -> Callable[[Hashable, Array, Array], None
 
     Source: `getupdater` of MXNet.jl.
     """
+
+    optimizer._refuse_totals()
 
     def updater(index: Hashable, grad: Array, weight: Array) -> None:
         optimizer._update(index, grad, weight, iteration=0)

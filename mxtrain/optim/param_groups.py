@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from mxtrain.optim.flat_parameters import BufferSlice
-from mxtrain.optim.ir import Program
+from mxtrain.optim.ir import MultiPassProgram, UpdateProgram
 from mxtrain.optim.rules import Rule
 
 
@@ -16,51 +16,79 @@ class ParamGroup(NamedTuple):
         rule: the rule with these settings.
         program: the program of its update.
         fields: its fields by name, from which the program computes its scalars.
+        slots: the names of its slots.
     """
 
     rule: Rule
-    program: Program
+    program: UpdateProgram
     fields: dict[str, Any]
+    slots: tuple[str, ...]
 
 
 class ParamGroups:
     """The parameter groups of a rule.
 
     Attributes:
-        all: the rule itself, for parameters in no group, then each group in the order of `rule.groups`.
+        all: the rule itself, for parameters in no group, then each group in the order of `rule.groups`; after a rule
+            that has another one for vectors, the latter.
+        differ: True if not all parameters have the same rule and settings.
+        have_totals: True if an update needs the arrays of all parameters.
 
     Example:
         >>> from mxtrain.optim.rules import SGD
         >>> groups = ParamGroups(SGD(groups={"b*": {"λ": 0}}))
-        >>> [group.rule.λ for group in groups.all], groups.number("W1"), groups.number("b1")
+        >>> [group.rule.λ for group in groups.all], groups.number("W1", (3, 2)), groups.number("b1", (2,))
         ([0.0001, 0.0], 0, 1)
     """
 
     def __init__(self, rule: Rule) -> None:
-        rules = (rule, *(rule.with_settings(group) for group in rule.groups.values()))
-        self.all = [ParamGroup(each, each.program(), _field_values(each)) for each in rules]
-        self._order = {pattern: number for number, pattern in enumerate((None, *rule.groups))}
-        self._numbers: dict[Hashable, int] = {}
-        self._slices: dict[str, tuple[tuple[BufferSlice, ...], dict[int, list[slice]]]] = {}
+        self.all: list[ParamGroup] = []
+        self._order: dict[str | None, tuple[int, int]] = {}
+        for pattern, settings in ((None, None), *rule.groups.items()):
+            each = rule if settings is None else rule.with_settings(settings)
+            vectors = each.for_vectors()
+            self.all.append(_make_group(each))
+            first = len(self.all) - 1
+            if vectors is not each:
+                self.all.append(_make_group(vectors))
+            self._order[pattern] = first, len(self.all) - 1
+        self.differ = len(self.all) > 1
+        self.have_totals = any(
+            isinstance(each.program, MultiPassProgram) and each.program.has_totals for each in self.all
+        )
+        self._rule = rule
+        self._numbers: dict[Hashable, tuple[int, int]] = {}
+        self._slices: dict[str, tuple[tuple[BufferSlice, ...], dict[int, list[tuple[int, slice]]]]] = {}
 
-    def number(self, index: Hashable) -> int:
-        """Return the position in `all` of a parameter's group."""
-        number = self._numbers.get(index)
-        if number is None:
-            number = self._numbers[index] = self._order[self.all[0].rule.group_of(str(index))]
-        return number
+    def number(self, index: Hashable, shape: tuple[int, ...]) -> int:
+        """Return the position in `all` of the group of a parameter of this shape."""
+        numbers = self._numbers.get(index)
+        if numbers is None:
+            numbers = self._numbers[index] = self._order[self._rule.group_of(str(index))]
+        return numbers[len(shape) < 2]
 
-    def slices(self, dtype: str, places: tuple[BufferSlice, ...]) -> dict[int, list[slice]]:
-        """Return the parts of a dtype's buffer that belong to each group, by the number of the group."""
+    def slices(self, dtype: str, places: tuple[BufferSlice, ...]) -> dict[int, list[tuple[int, slice]]]:
+        """Return the parts of a dtype's buffer that belong to each group, by the number of the group.
+
+        Neighbours are one part, unless a rule has sums over each parameter. With each part comes the position of its
+        first parameter in `places`.
+        """
         cached_places, slices = self._slices.get(dtype, ((), {}))
         if cached_places is not places:
             slices = {}
-            for number, members in groupby(places, lambda place: self.number(place.name)):
-                first, *rest = members
-                slices.setdefault(number, []).append(slice(first.start, (rest[-1] if rest else first).stop))
+            for (number, _), members in groupby(enumerate(places), self._part_key):
+                (position, first), *rest = members
+                stop = (rest[-1][1] if rest else first).stop
+                slices.setdefault(number, []).append((position, slice(first.start, stop)))
             self._slices[dtype] = places, slices
         return slices
 
+    def _part_key(self, numbered: tuple[int, BufferSlice]) -> tuple[int, int]:
+        position, place = numbered
+        number = self.number(place.name, place.shape)
+        return number, position if isinstance(self.all[number].program, MultiPassProgram) else -1
 
-def _field_values(rule: Rule) -> dict[str, Any]:
-    return {name: getattr(rule, name) for name in type(rule).model_fields}
+
+def _make_group(rule: Rule) -> ParamGroup:
+    fields = {name: getattr(rule, name) for name in type(rule).model_fields}
+    return ParamGroup(rule, rule.program(), fields, rule.active_slots())

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mxtrain.errors import ArrayError, ArrayTypeError
-from mxtrain.optim.backends import on_same_device, to_device_of, zeros_like
+from mxtrain.optim.backends import on_same_device, to_device_of, zeros, zeros_like
 from mxtrain.optim.flat_parameters import BufferSlice, FlatParameters
+from mxtrain.optim.param_groups import ParamGroup
 from mxtrain.types import Array, describe
 
 
@@ -36,26 +37,33 @@ def normalize_index(index: Any) -> Hashable:
 
 @dataclass(slots=True)
 class ParamState:
-    """State of one weight: its update count, slots and scalar slots."""
+    """State of one weight: its update count, slots and scalar slots, and the names of the slots."""
 
     updates: int = 0
     slots: tuple[Array, ...] = ()
     scalars: dict[str, float] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
     overflow_free_until: int = field(default=0, compare=False)
     """The last update for which a scan found the slots far from overflow."""
 
-    def check(self, index: Hashable, weight: Array) -> None:
-        """Refuse a weight that does not match these slots, and move the slots to the device of the weight.
+    def check(self, index: Hashable, weight: Array, group: ParamGroup) -> None:
+        """Refuse a weight or a rule that does not match these slots, and move the slots to the device of the weight.
 
         Raises:
-            ArrayError: the weight has another shape or dtype.
+            ArrayError: the weight has another shape or dtype, or its rule has other slots.
         """
+        if self.names is not group.slots and self.names != group.slots:
+            raise ArrayError(
+                f"weight {index!r} has the slots {', '.join(self.names) or '(none)'}, but the rule {group.rule.kind} "
+                f"needs {', '.join(group.slots) or '(none)'}; it was loaded from a state with another rule for it"
+            )
         if not self.slots:
             return
-        slot = self.slots[0]  # all slots of a weight have the same shape and dtype
+        slot = self.slots[0]
         if slot.shape == weight.shape and slot.dtype is weight.dtype and type(slot) is type(weight) is np.ndarray:
             return  # the common case, decided quickly
-        if slot.shape == weight.shape and slot.dtype == weight.dtype:
+        shape = group.rule.slot_shapes(weight.shape)[0]
+        if slot.shape == shape and slot.dtype == weight.dtype:
             if not on_same_device(slot, weight):
                 self.slots = tuple(to_device_of(each, weight) for each in self.slots)
         else:
@@ -63,6 +71,22 @@ class ParamState:
                 f"weight {index!r} has shape {weight.shape} and dtype {weight.dtype}, but its slots "
                 f"have shape {slot.shape} and dtype {slot.dtype}; give another array another index"
             )
+
+
+def new_state(weight: Array, group: ParamGroup) -> ParamState:
+    """Return the state of a weight before its first update."""
+    rule = group.rule
+    starts = rule.slot_starts()
+    slots = []
+    for name, shape in zip(group.slots, rule.slot_shapes(weight.shape), strict=True):
+        start = starts.get(name, 0.0)
+        slot = zeros_like(weight) if shape == weight.shape else zeros(shape, str(weight.dtype), weight)
+        if start == "W":
+            slot[...] = weight
+        elif start:
+            slot[...] = start
+        slots.append(slot)
+    return ParamState(0, tuple(slots), rule.initial_scalars(), group.slots)
 
 
 @dataclass(slots=True)
@@ -79,12 +103,15 @@ class FlatParamState:
         for place, state in zip(places, states, strict=True):
             for flat, slot in zip(slots, state.slots, strict=True):
                 place.view(flat)[...] = slot
-        return cls(places, ParamState(states[0].updates, slots, states[0].scalars))
+        return cls(places, ParamState(states[0].updates, slots, states[0].scalars, states[0].names))
 
     def scatter(self) -> dict[Hashable, ParamState]:
         """Return the state of each parameter by its name; the slots are views."""
-        updates, slots, scalars = self.state.updates, self.state.slots, self.state.scalars
-        return {place.name: ParamState(updates, tuple(map(place.view, slots)), dict(scalars)) for place in self.places}
+        state = self.state
+        return {
+            place.name: ParamState(state.updates, tuple(map(place.view, state.slots)), dict(state.scalars), state.names)
+            for place in self.places
+        }
 
 
 class FlatStates(NamedTuple):
@@ -100,8 +127,10 @@ class FlatStates(NamedTuple):
 
     @classmethod
     def gather(cls, params: FlatParameters, states: Mapping[Hashable, ParamState]) -> "FlatStates | None":
-        """Copy the slots of flat parameters into buffers; None if update counts or scalar slots differ."""
-        if len({(states[name].updates, *states[name].scalars.values()) for name in params}) > 1:
+        """Copy the slots of flat parameters into buffers; None if slots, update counts or scalar slots differ."""
+        if len({(states[name].names, states[name].updates, *states[name].scalars.values()) for name in params}) > 1:
+            return None
+        if any(slot.shape != params[name].shape for name in params for slot in states[name].slots):
             return None
         by_dtype: dict[str, FlatParamState] = {}
         for dtype, buffer in params.buffers.items():

@@ -6,7 +6,7 @@ A state file is one safetensors file whose header holds the counts.
 import json
 import math
 import os
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from numbers import Integral, Real
 from pathlib import Path
@@ -24,11 +24,10 @@ from mxtrain.types import DTYPES, Array, describe
 
 def make_state_dict(rule: Rule, state: OptimizationState, states: Mapping[Hashable, ParamState]) -> dict[str, Any]:
     """Return the state of an optimizer as a dict that shares no memory with it."""
-    names = rule.active_slots()
     parameters = {
         index: {
             "updates": param.updates,
-            "slots": {name: slot.copy() for name, slot in zip(names, param.slots, strict=True)},
+            "slots": {name: slot.copy() for name, slot in zip(param.names, param.slots, strict=True)},
             "scalars": dict(param.scalars),
         }
         for index, param in states.items()
@@ -37,14 +36,20 @@ def make_state_dict(rule: Rule, state: OptimizationState, states: Mapping[Hashab
 
 
 def parse_state_dict(
-    saved: Mapping[str, Any], rule: Rule, present: Mapping[Hashable, ParamState]
+    saved: Mapping[str, Any], rules: Sequence[Rule], present: Mapping[Hashable, ParamState]
 ) -> tuple[OptimizationState, dict[Hashable, ParamState]]:
-    """Validate the result of `make_state_dict` against a rule and the present states.
+    """Validate the result of `make_state_dict` against the rule and the present states.
+
+    Args:
+        saved: the result of `make_state_dict`.
+        rules: the rule, and those of its groups and of vectors.
+        present: the present states.
 
     Raises:
         StateError: it belongs to another rule, or to arrays of another shape or dtype, or is incomplete.
     """
     _check_keys("the state", saved, ("rule", "state", "parameters"))
+    rule = rules[0]
     if saved["rule"] != rule.kind:
         raise StateError(f"the state belongs to {describe(saved['rule'])}, this optimizer is {rule.kind!r}")
     counts = saved["state"]
@@ -53,7 +58,7 @@ def parse_state_dict(
     parameters = saved["parameters"]
     if not isinstance(parameters, Mapping):
         raise StateError(f"parameters must be a mapping, got {describe(parameters)}")
-    states = {_check_index(index): _parse_param_state(index, entry, rule) for index, entry in parameters.items()}
+    states = {_check_index(index): _parse_param_state(index, entry, rules) for index, entry in parameters.items()}
     for index in states.keys() & present.keys():
         _check_same_arrays(index, states[index], present[index])
     return state, states
@@ -67,19 +72,27 @@ def _check_index(index: Any) -> Hashable:
         raise StateError(f"parameters: {error}") from None
 
 
-def _parse_param_state(index: Hashable, entry: Any, rule: Rule) -> ParamState:
+def _parse_param_state(index: Hashable, entry: Any, rules: Sequence[Rule]) -> ParamState:
     place = f"parameters[{index!r}]"
     _check_keys(place, entry, ("updates", "slots", "scalars"))
-    _check_keys(f"{place}['slots']", entry["slots"], rule.active_slots())
-    _check_keys(f"{place}['scalars']", entry["scalars"], rule.scalar_slots)
-    slots = tuple(_check_slot(f"{place}['slots'][{name!r}]", entry["slots"][name]) for name in rule.active_slots())
+    rule = next((each for each in rules if _has_slots_of(each, entry)), rules[0])
+    names, scalar_names = rule.active_slots(), rule.initial_scalars()
+    _check_keys(f"{place}['slots']", entry["slots"], names)
+    _check_keys(f"{place}['scalars']", entry["scalars"], scalar_names)
+    slots = tuple(_check_slot(f"{place}['slots'][{name!r}]", entry["slots"][name]) for name in names)
     for slot in slots[1:]:
-        if slot.shape != slots[0].shape or slot.dtype != slots[0].dtype:
+        if (rule.slots_have_weight_shape and slot.shape != slots[0].shape) or slot.dtype != slots[0].dtype:
             raise StateError(f"{place}: its slots have different shapes or dtypes")
-    scalars = {
-        name: _check_number(f"{place}['scalars'][{name!r}]", entry["scalars"][name]) for name in rule.scalar_slots
-    }
-    return ParamState(_check_count(f"{place}['updates']", entry["updates"]), slots, scalars)
+    scalars = {name: _check_number(f"{place}['scalars'][{name!r}]", entry["scalars"][name]) for name in scalar_names}
+    return ParamState(_check_count(f"{place}['updates']", entry["updates"]), slots, scalars, names)
+
+
+def _has_slots_of(rule: Rule, entry: Mapping[str, Any]) -> bool:
+    """Return whether the slots and scalar slots of an entry are those of a rule."""
+    wanted = set(rule.active_slots()), set(rule.initial_scalars())
+    return all(isinstance(entry[key], Mapping) for key in ("slots", "scalars")) and wanted == (
+        set(entry["slots"]), set(entry["scalars"]),
+    )  # fmt: skip
 
 
 def _check_same_arrays(index: Hashable, new: ParamState, old: ParamState) -> None:

@@ -1,16 +1,18 @@
 """Grouping of updates into batches that one call of a backend computes."""
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from mxtrain.errors import ArrayError, ArrayTypeError
-from mxtrain.optim.backends import Backend, OverlapCheck, array_kind, validate_update, zeros_like
+from mxtrain.optim.backends import Backend, OverlapCheck, array_kind, validate_update
 from mxtrain.optim.backends.overlap import ParamUpdate
+from mxtrain.optim.backends.passes import MultiPassUpdate, run_passes
 from mxtrain.optim.flat_parameters import FlatParameters
+from mxtrain.optim.ir import Program
 from mxtrain.optim.param_groups import ParamGroups
-from mxtrain.optim.param_state import FlatStates, ParamState, StateStore, normalize_index
-from mxtrain.optim.rules import Rule, Time
+from mxtrain.optim.param_state import FlatStates, ParamState, StateStore, new_state, normalize_index
+from mxtrain.optim.rules import Time
 from mxtrain.types import Array, describe
 
 BatchKey: TypeAlias = tuple[Any, ...]
@@ -25,11 +27,13 @@ class UpdateBatch:
         group: the number of the parameter group.
         states: the state of each weight; one for all arrays of flat parameters.
         arrays: the program's arrays for each weight: the weight, its gradient and its slots.
+        positions: the place of each weight in the step, if the rule has sums over all parameters.
     """
 
     group: int
     states: list[ParamState]
     arrays: list[tuple[Array, ...]]
+    positions: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -53,17 +57,13 @@ class BatchBuilder:
     """Builds batches from the arrays of a step, after validation.
 
     Args:
-        rule: the rule.
         backend: the backend that runs the batches.
         groups: the rule's parameter groups.
     """
 
-    def __init__(self, rule: Rule, backend: Backend, groups: ParamGroups) -> None:
+    def __init__(self, backend: Backend, groups: ParamGroups) -> None:
         self._backend = backend
-        self._slot_count = len(rule.active_slots())
-        self._scalar_slots = rule.scalar_slots
         self._groups = groups
-        self._has_groups = len(groups.all) > 1
         self._overlap = OverlapCheck()
 
     def build_step(
@@ -95,20 +95,21 @@ class BatchBuilder:
         new: dict[Hashable, ParamState] = {}
         batches: dict[BatchKey, UpdateBatch] = {}
         last_key: BatchKey = ()
-        has_groups, all_own_memory = self._has_groups, True
-        for index, grad, weight in updates:
+        groups, differ, all_own_memory = self._groups.all, self._groups.differ, True
+        for position, (index, grad, weight) in enumerate(updates):
             all_own_memory &= validate_update(index, grad, weight)
+            group = self._groups.number(index, weight.shape) if differ else 0
             state = states.get(index)
             if state is None:
-                state = new[normalize_index(index)] = self._new_state(weight)
+                state = new[normalize_index(index)] = new_state(weight, groups[group])
             else:
-                state.check(index, weight)
-            group = self._groups.number(index) if has_groups else 0
+                state.check(index, weight, groups[group])
             key = group, type(weight), weight.dtype, state.updates, state.scalars
             if key != last_key:  # the key of most weights is that of the weight before
                 last_key, batch = key, self._find_batch(batches, index, weight, state, group)
             batch.states.append(state)
             batch.arrays.append((weight, grad, *state.slots))
+            batch.positions.append(position)
         if not (all_own_memory and _have_distinct_arrays(updates)):
             self._overlap.check(updates)
         return list(batches.values()), new
@@ -139,12 +140,16 @@ class BatchBuilder:
         batches: list[UpdateBatch] = []
         for dtype, flat in states.by_dtype.items():
             arrays = params.buffers[dtype], grads.buffers[dtype], *flat.state.slots
-            if not self._has_groups:
+            if not self._groups.differ and isinstance(self._groups.all[0].program, Program):
                 batches.append(UpdateBatch(0, [flat.state], [arrays]))
                 continue
-            for group, slices in self._groups.slices(dtype, params.places(dtype)).items():
-                parts = [tuple(array[part] for array in arrays) for part in slices]
-                batches.append(UpdateBatch(group, [flat.state], parts))
+            places = params.places(dtype)
+            for group, slices in self._groups.slices(dtype, places).items():
+                parts = [tuple(array[part] for array in arrays) for _, part in slices]
+                positions = (
+                    [params.layout.index(places[first]) for first, _ in slices] if self._groups.have_totals else []
+                )
+                batches.append(UpdateBatch(group, [flat.state], parts, positions))
         return batches
 
     def _find_batch(
@@ -163,15 +168,13 @@ class BatchBuilder:
                 "support; choose the backend auto, or move the array"
             )
 
-    def _new_state(self, weight: Array) -> ParamState:
-        slots = tuple(zeros_like(weight) for _ in range(self._slot_count))
-        return ParamState(0, slots, dict(self._scalar_slots))
-
 
 def compute_scalars(
     batches: list[UpdateBatch], groups: ParamGroups, iteration: int, finished_epochs: int
-) -> list[StepScalars]:
-    """Return the scalars of the next update of each batch. Errors of a rule are raised here, before any change.
+) -> tuple[list[UpdateBatch], list[StepScalars]]:
+    """Return the batches whose rules are not idle, and the scalars of the next update of each.
+
+    Errors of a rule are raised here, before any change.
 
     Args:
         batches: the batches.
@@ -179,16 +182,46 @@ def compute_scalars(
         iteration: the current iteration; 0 means the update count of each weight.
         finished_epochs: the number of finished epochs.
     """
+    active: list[UpdateBatch] = []
     step_scalars: list[StepScalars] = []
     for batch in batches:
-        rule, program, fields = groups.all[batch.group]
+        rule, program, fields, _ = groups.all[batch.group]
         state = batch.states[0]  # all states of a batch have the same update count and scalar slots
         update = state.updates + 1
-        coefficients = rule.coefficients(Time(update, iteration or update, finished_epochs), state.scalars)
+        time = Time(update, iteration or update, finished_epochs)
+        if rule.is_idle(time):
+            continue
+        coefficients = rule.coefficients(time, state.scalars)
         values = program.evaluate_scalars(fields | coefficients)
-        scalar_slots = {name: coefficients[name] for name in rule.scalar_slots}
+        scalar_slots = {name: coefficients.get(name, value) for name, value in state.scalars.items()}
+        active.append(batch)
         step_scalars.append(StepScalars(update, values, scalar_slots, coefficients))
-    return step_scalars
+    return active, step_scalars
+
+
+def run_batches(
+    backend: Backend,
+    groups: ParamGroups,
+    batches: Sequence[tuple[UpdateBatch, list[tuple[Array, ...]]]],
+    step_scalars: Sequence[StepScalars],
+) -> None:
+    """Run the update of each batch in place; scalar slots that the update computes are replaced in `step_scalars`.
+
+    Args:
+        backend: the backend.
+        groups: the rule's parameter groups.
+        batches: the batches, each with its arrays, or with copies of them.
+        step_scalars: the scalars of each batch.
+    """
+    updates: list[MultiPassUpdate] = []
+    for (batch, arrays), scalars in zip(batches, step_scalars, strict=True):
+        program = groups.all[batch.group].program
+        if isinstance(program, Program):
+            backend.run(program, arrays, scalars.values)
+        else:
+            updates.append(MultiPassUpdate(program, arrays, scalars.values, scalars.scalar_slots, batch.positions))
+    if updates:
+        run_passes(backend, updates)
 
 
 def _check_names(params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> None:

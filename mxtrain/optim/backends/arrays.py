@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mxtrain.errors import ArrayError, ArrayTypeError, BackendError
 from mxtrain.optim.backends.overlap import memory_layout, overlaps_itself
-from mxtrain.optim.ir import Program
+from mxtrain.optim.ir import MultiPassProgram, Program
 from mxtrain.types import DTYPES, Array, describe
 
 _DTYPES: Final = frozenset(map(np.dtype, DTYPES))
@@ -165,6 +165,22 @@ ProgramArrays: TypeAlias = Sequence[Array]
 """The arrays of a program in its order, all of the same shape and dtype, float32 or float64."""
 
 
+class PassRun(Protocol):
+    """Passes of a `MultiPassProgram` on the arrays of several parameters; see `passes.run_passes`."""
+
+    def upload(self, records: NDArray[np.float64]) -> Array:
+        """Return the records where the arrays are: the same array on the CPU, a copy on a GPU."""
+
+    def run(self, number: int, records: Array) -> None:
+        """Run a pass, and write the results of its reductions to the records, for each parameter by itself."""
+
+    def download(self, record: Array) -> NDArray[np.float64]:
+        """Return a record as a NumPy array."""
+
+    def finish(self) -> None:
+        """Write the results to arrays that could not be updated in place."""
+
+
 class Backend(Protocol):
     """Runs programs on arrays of one library. All backends give the same bits."""
 
@@ -180,6 +196,17 @@ class Backend(Protocol):
             groups: one sequence of arrays for each run; the program's outputs are overwritten. All groups have the
                 same dtype; their shapes may differ.
             scalars: the program's scalars in its order, in float64; each is rounded once to the dtype of the arrays.
+        """
+
+    def start_passes(
+        self, program: MultiPassProgram, groups: Sequence[ProgramArrays], scalars: Sequence[float]
+    ) -> PassRun:
+        """Prepare the passes of a program with reductions, for each group of arrays.
+
+        Args:
+            program: the program to run.
+            groups: one sequence of arrays for each parameter.
+            scalars: the program's scalars in its order, in float64.
         """
 
 

@@ -4,9 +4,12 @@ CUDA arithmetic is written as PTX instructions, each rounded to nearest, because
 compiler options, which would flush denormal float32 numbers to zero and change bits.
 """
 
+from collections.abc import Mapping
 from itertools import product
 
-from mxtrain.optim.ir import COMPARISONS, Program
+from mxtrain.optim.ir import COMPARISONS, MultiPassProgram, Pass, Program
+from mxtrain.optim.ir.program import Scalar
+from mxtrain.optim.ir.summation import LANES, ROWS, SUM_BLOCK
 
 _PTX_INSTRUCTIONS = {
     "add": "add.rn.{0} %0, %1, %2;",
@@ -87,6 +90,127 @@ _PYTHON_EXPRESSIONS = {
     "sign": "{1} if {0} > {2} else (-{1} if {0} < {2} else ({2} if {0} == {0} else {0}))",
     "copy": "{}",
 }
+
+
+class ScalarStatements:
+    """Statements that compute the scalars of a pass in float64, where the results of reductions are known.
+
+    Args:
+        leaves: the expression of each scalar that is known: those of the host, results, sizes and scalar slots.
+        expressions: the expression of each operation, for `str.format`.
+        is_typed: declare each variable with its type, as C does.
+    """
+
+    def __init__(self, leaves: Mapping[Scalar, str], expressions: Mapping[str, str], is_typed: bool = False) -> None:
+        self._names = dict(leaves)
+        self._expressions = expressions
+        self._is_typed = is_typed
+        self.lines: list[str] = []
+
+    def name(self, scalar: Scalar) -> str:
+        """Return the name of a scalar's value, after the statements that compute it."""
+        if scalar.operation == "number":
+            return repr(scalar.label)
+        if scalar not in self._names:
+            operands = [self.name(part) for part in scalar.operands]
+            kind = ("bool " if scalar.operation in COMPARISONS else "double ") if self._is_typed else ""
+            name = f"d{len(self.lines)}"
+            end = ";" if self._is_typed else ""
+            self.lines.append(f"{kind}{name} = {self._expressions[scalar.operation].format(*operands)}{end}")
+            self._names[scalar] = name
+        return self._names[scalar]
+
+
+def generate_numba_pass_source(program: MultiPassProgram, step: Pass, dtype: str) -> str:
+    """Generate a module with one function, `loop(s, table, starts, row, low, high)`, over blocks of many arrays.
+
+    It differs from that of `generate_numba_source` in these points. Blocks of 4,096 elements are numbered consecutively
+    over all rows, and `starts[row]` is the number of the first block of a row. `s` holds float64 numbers: the place of
+    the records in `s`, that of the results of blocks, and the scalars of the host. The scalars that depend on
+    reductions are computed once for each row, from its record. The result of each block is written to `s`, in the order
+    of `mxtrain.optim.ir.summation`.
+    """
+    traced = step.program
+    count, results = len(traced.arrays), len(traced.reductions)
+    leaves = {scalar: f"s[{2 + number}]" for scalar, number in program.scalar_numbers.items()}
+    leaves |= {leaf: f"s[record + {column}]" for leaf, column in program.record_columns.items()}
+    statements = ScalarStatements(leaves, _PYTHON_EXPRESSIONS)
+    names = [statements.name(scalar) for scalar in traced.scalars]
+    elements = [
+        *(f"x{i} = a{i}[i]" for i in traced.read),
+        *(
+            f"t{number} = {_PYTHON_EXPRESSIONS[each.operation].format(*each.operands)}"
+            for number, each in enumerate(traced.instructions)
+        ),
+        *(
+            _accumulate(number, each.operation, *map(str, each.operands))
+            for number, each in enumerate(traced.reductions)
+        ),
+        *(f"a{number}[i] = {value}" for number, value in traced.outputs),
+    ]
+    lines = [
+        f'"""The pass {traced.name}({", ".join(traced.arrays)}), printed by mxtrain for Numba to compile."""',
+        "from math import sqrt",
+        f"from numpy import empty, float64 as F, {dtype} as T",
+        "",
+        "",
+        "def loop(s, table, starts, row, low, high):",
+        "    records, partials = int(s[0]), int(s[1])",
+        *([f"    lanes = empty(({results}, {LANES}))"] if results else []),
+        "    while starts[row] < high:",
+        "        first, beyond = max(low, starts[row]) - starts[row], min(high, starts[row + 1]) - starts[row]",
+        f"        record = records + {program.record_width} * row",
+        "        size = int(s[record])",
+        *(f"        a{i} = table[{count} * row + {i}]  # {name}" for i, name in enumerate(traced.arrays)),
+        *(f"        {line}" for line in statements.lines),
+        *(f"        s{i} = T({name})  # {traced.scalars[i]}" for i, name in enumerate(names)),
+    ]
+    if not results:
+        lines += [
+            f"        for i in range({SUM_BLOCK} * first, min({SUM_BLOCK} * beyond, size)):",
+            *(f"            {line}" for line in elements),
+        ]
+    else:
+        lines += [
+            "        for block in range(first, beyond):",
+            f"            for j in range({LANES}):",
+            *(f"                lanes[{number}, j] = 0.0" for number in range(results)),
+            f"            for line in range({ROWS}):",
+            f"                start = {SUM_BLOCK} * block + {LANES} * line",
+            f"                for j in range(max(min({LANES}, size - start), 0)):",
+            "                    i = start + j",
+            *(f"                    {line}" for line in elements),
+            f"            half = {LANES // 2}",
+            "            while half:",
+            "                for j in range(half):",
+            *(
+                f"                    {_join_lanes(number, each.operation)}"
+                for number, each in enumerate(traced.reductions)
+            ),
+            "                half //= 2",
+            f"            result = partials + {results} * (starts[row] + block)",
+            *(f"            s[result + {number}] = lanes[{number}, 0]" for number in range(results)),
+        ]
+    return "\n".join([*lines, "        row += 1"]) + "\n"
+
+
+def _accumulate(number: int, operation: str, x: str, y: str = "") -> str:
+    lane = f"lanes[{number}, j]"
+    match operation:
+        case "sum":
+            return f"{lane} += F({x})"
+        case "dot":
+            return f"{lane} += F({x}) * F({y})"
+    return f"{lane} = {_larger(lane, f'F(abs({x}))')}"
+
+
+def _join_lanes(number: int, operation: str) -> str:
+    lane, other = f"lanes[{number}, j]", f"lanes[{number}, j + half]"
+    return f"{lane} = {_larger(lane, other)}" if operation == "max_abs" else f"{lane} += {other}"
+
+
+def _larger(a: str, b: str) -> str:
+    return _PYTHON_EXPRESSIONS["maximum"].format(a, b)
 
 
 def generate_numba_source(program: Program) -> str:

@@ -11,13 +11,13 @@ from typing import Any
 import numba
 import numpy as np
 
-from mxtrain.optim.backends.arrays import ProgramArrays, round_scalars, thread_count
+from mxtrain.optim.backends.arrays import PassRun, ProgramArrays, round_scalars, thread_count
 from mxtrain.optim.backends.codegen import generate_numba_source
 from mxtrain.optim.backends.jit_cache import compile_callback
 from mxtrain.optim.backends.numpy_backend import buffered_blocks
 from mxtrain.optim.backends.scheduler import resolve_addresses, run_serial, run_serial_cached
 from mxtrain.optim.backends.thread_pool import shared_pool
-from mxtrain.optim.ir import Program
+from mxtrain.optim.ir import MultiPassProgram, Program
 from mxtrain.processes import fork_lock
 
 MIN_PARALLEL_SIZE = 1 << 17
@@ -62,6 +62,14 @@ class NumbaBackend:
                 for blocks in buffered_blocks(arrays, program.written):
                     self._run_in_place(loop, constants, [blocks])
 
+    def start_passes(
+        self, program: MultiPassProgram, groups: Sequence[ProgramArrays], scalars: Sequence[float]
+    ) -> PassRun:
+        """Prepare the passes of a program with reductions; see `Backend.start_passes`."""
+        from mxtrain.optim.backends.numba_passes import NumbaPassRun  # compiled only where it is needed
+
+        return NumbaPassRun(program, groups, scalars, self._threads)
+
     def _run_in_place(self, loop: int, constants: Any, groups: Sequence[ProgramArrays]) -> bool:
         """Run a loop without copying the arrays.
 
@@ -79,9 +87,7 @@ class NumbaBackend:
         if len(groups) == 1 and len(groups[0]) > 1 and starts[1] < MIN_PARALLEL_SIZE and _are_c_contiguous(groups[0]):
             self._last_call = tuple(groups[0]), _dtype_and_shape(groups[0][0]), table, starts
         task = loop, constants, table, starts
-        threads = (self._threads or thread_count()) if starts[-1] >= MIN_PARALLEL_SIZE else 1
-        if threads == 1 or not _run_parallel(task, threads):
-            run_serial(*task)
+        run_task(task, int(starts[-1]), self._threads or thread_count())
         return True
 
     def _run_on_cached_arrays(self, loop: int, constants: Any, groups: Sequence[ProgramArrays]) -> bool:
@@ -112,11 +118,20 @@ def _dtype_and_shape(array: Any) -> Any:
     return array.dtype, array.shape
 
 
-def _run_parallel(task: tuple[Any, ...], threads: int) -> bool:
-    """Run a loop on several threads; return False, without running anything, if no worker is available."""
-    size = int(task[-1][-1])
-    chunk = min(max(size // (threads * _CHUNKS_PER_THREAD), _MIN_CHUNK), _MAX_CHUNK)
-    return shared_pool().run(task, chunk, min(threads, size // chunk) - 1)  # at most one thread per chunk
+def run_task(task: tuple[Any, ...], size: int, threads: int, unit: int = 1) -> None:
+    """Run a loop on all its elements, on several threads if there are enough.
+
+    Args:
+        task: the address of the loop, its scalars, the table of addresses and the row starts.
+        size: the number of elements.
+        threads: the largest number of threads.
+        unit: the number of elements that the row starts count as one.
+    """
+    if threads > 1 and size >= MIN_PARALLEL_SIZE:
+        chunk = min(max(size // (threads * _CHUNKS_PER_THREAD), _MIN_CHUNK), _MAX_CHUNK)
+        if shared_pool().run(task, chunk // unit, min(threads, size // chunk) - 1):  # at most one thread per chunk
+            return
+    run_serial(*task)
 
 
 @cache
@@ -136,11 +151,11 @@ def _load_or_compile(program: Program, dtype: np.dtype[Any]) -> Any:
     element, number = pointer(numba.from_dtype(dtype)), numba.types.int64
     signature = numba.void(element, pointer(element), pointer(number), number, number, number)
     return compile_callback(
-        _load_generated_module(program.name, source), signature, source.encode(), error_model="numpy"
+        load_generated_module(program.name, source), signature, source.encode(), error_model="numpy"
     )
 
 
-def _load_generated_module(program: str, source: str) -> Callable[..., None]:
+def load_generated_module(program: str, source: str) -> Callable[..., None]:
     """Execute the source of a loop as a module in `sys.modules`, where Numba's cached code looks it up by name.
 
     The source is executed from memory, because a file could be changed or have a stale `.pyc`.

@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.optim.backends.arrays import ProgramArrays, round_scalars
-from mxtrain.optim.ir import Program, assign_registers
+from mxtrain.optim.backends.passes import ScalarEvaluator
+from mxtrain.optim.ir import MultiPassProgram, Program, assign_registers
+from mxtrain.optim.ir.program import Step
+from mxtrain.optim.ir.summation import combine, reduce_blocks
 
 FlatArray = NDArray[np.floating]
 
@@ -80,6 +83,86 @@ class NumPyBackend:
                 for blocks in _blocks(arrays, program.written):
                     plan.run(blocks, constants, scratch)
 
+    def start_passes(
+        self, program: MultiPassProgram, groups: Sequence[ProgramArrays], scalars: Sequence[float]
+    ) -> "NumPyPassRun":
+        """Prepare the passes of a program with reductions; see `Backend.start_passes`."""
+        return NumPyPassRun(program, groups, scalars)
+
+
+class NumPyPassRun:
+    """Passes of a program on NumPy arrays, one cache-sized block at a time; see `PassRun`."""
+
+    def __init__(self, program: MultiPassProgram, groups: Sequence[ProgramArrays], scalars: Sequence[float]) -> None:
+        self._program = program
+        self._scalars = scalars
+        self._copies = ContiguousCopies(groups, program.written)
+
+    def upload(self, records: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the records themselves."""
+        return records
+
+    def download(self, record: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the record itself."""
+        return record
+
+    def finish(self) -> None:
+        """Copy the results to arrays that are not contiguous."""
+        self._copies.write_back()
+
+    def run(self, number: int, records: NDArray[np.float64]) -> None:
+        """Run a pass on each parameter; see `PassRun.run`."""
+        if not self._copies.groups:
+            return
+        step = self._program.passes[number]
+        plan = _compile_block_program(step.program)
+        columns = [self._program.first_result + result for result in step.results]
+        dtype = self._copies.groups[0][0].dtype
+        size = max(arrays[0].size for arrays in self._copies.groups)
+        scratch = plan.allocate_scratch(min(size, BLOCK), dtype)
+        with np.errstate(all="ignore"):
+            for arrays, record in zip(self._copies.groups, records, strict=True):
+                evaluator = ScalarEvaluator(self._program, self._scalars, record)
+                constants = list(round_scalars([float(evaluator.value(each)) for each in step.program.scalars], dtype))
+                views = [arrays[array].reshape(-1) for array in step.arrays]
+                partial: list[list[NDArray[np.float64]]] = [[] for _ in columns]
+                for start in range(0, views[0].size, BLOCK):  # a multiple of the blocks of a sum
+                    plan.run([view[start : start + BLOCK] for view in views], constants, scratch, partial)
+                for column, reduction, results in zip(columns, step.program.reductions, partial, strict=True):
+                    joined = np.concatenate(results) if results else np.zeros(0)
+                    record[column] = combine(reduction.operation, joined)
+
+
+class ContiguousCopies:
+    """The arrays of several parameters in C order: sums add the elements in that order.
+
+    Args:
+        groups: the arrays of each parameter.
+        written: the numbers of the arrays that change.
+
+    Attributes:
+        groups: the same arrays, or copies of those that are not contiguous or not aligned.
+    """
+
+    def __init__(self, groups: Sequence[ProgramArrays], written: Sequence[int]) -> None:
+        self.groups: list[Sequence[FlatArray]] = []
+        self._copies: list[tuple[FlatArray, FlatArray]] = []
+        for arrays in groups:
+            if all(
+                type(array) is np.ndarray and (flags := array.flags).c_contiguous and flags.aligned for array in arrays
+            ):
+                self.groups.append(arrays)  # the common case, decided quickly
+                continue
+            plain = [array.view(np.ndarray) for array in arrays]
+            ordered = [np.require(array, requirements=["C", "A"]) for array in plain]
+            self._copies += [(plain[i], ordered[i]) for i in written if ordered[i] is not plain[i]]
+            self.groups.append(ordered)
+
+    def write_back(self) -> None:
+        """Copy the new content to the arrays that were copied."""
+        for array, copy in self._copies:
+            array[...] = copy
+
 
 def _blocks(arrays: ProgramArrays, written: Sequence[int]) -> Iterator[list[FlatArray]]:
     views = flat_views(arrays)
@@ -97,28 +180,43 @@ class _BlockProgram:
     """A program with register numbers for its values: arrays first, then scalars, then scratch memory."""
 
     steps: tuple[tuple[Callable[..., Any], tuple[int, ...], int], ...]
+    reductions: tuple[Step, ...]
+    copies: tuple[tuple[Callable[..., Any], tuple[int, ...], int], ...]
     scratch_is_bool: tuple[bool, ...]
 
     def allocate_scratch(self, size: int, dtype: np.dtype[Any]) -> list[Any]:
         """Allocate memory for intermediate values: bool for comparisons, the dtype of the arrays for the rest."""
         return [np.empty(size, dtype=bool if is_bool else dtype) for is_bool in self.scratch_is_bool]
 
-    def run(self, blocks: list[FlatArray], constants: list[Any], scratch: list[Any]) -> None:
-        """Run all steps on one block of each array."""
+    def run(
+        self,
+        blocks: list[FlatArray],
+        constants: list[Any],
+        scratch: list[Any],
+        partial: Sequence[list[NDArray[np.float64]]] = (),
+    ) -> None:
+        """Run all steps on one block of each array, and append the results of each reduction to its list."""
         size = blocks[0].size
         if scratch and scratch[0].size != size:
             scratch = [memory[:size] for memory in scratch]
         registers = [*blocks, *constants, *scratch]
         for operation, operands, target in self.steps:
             operation(*[registers[operand] for operand in operands], out=registers[target])
+        for reduction in self.reductions:
+            values = [registers[operand] for operand in reduction.operands]
+            partial[reduction.target].append(reduce_blocks(reduction.operation, *values))
+        for operation, operands, target in self.copies:
+            operation(*[registers[operand] for operand in operands], out=registers[target])
 
 
 @cache
 def _compile_block_program(program: Program) -> _BlockProgram:
     assignment = assign_registers(program)
-    in_order = (*assignment.steps, *assignment.copies)
-    steps = [(_OPERATIONS[step.operation], step.operands, step.target) for step in in_order]
-    return _BlockProgram(tuple(steps), assignment.scratch_kinds)
+    steps, copies = (
+        tuple((_OPERATIONS[step.operation], step.operands, step.target) for step in each)
+        for each in (assignment.steps, assignment.copies)
+    )
+    return _BlockProgram(steps, assignment.reductions, copies, assignment.scratch_kinds)
 
 
 def _where_into(condition: Any, a: Any, b: Any, out: Any) -> None:

@@ -6,9 +6,9 @@ from contextlib import suppress
 from typing import Literal, get_args
 
 from mxtrain.errors import BackendError
-from mxtrain.optim.backends.arrays import Backend, ProgramArrays, array_kind, thread_count
+from mxtrain.optim.backends.arrays import Backend, PassRun, ProgramArrays, array_kind, thread_count
 from mxtrain.optim.backends.numpy_backend import NumPyBackend
-from mxtrain.optim.ir import Program
+from mxtrain.optim.ir import MultiPassProgram, Program
 from mxtrain.processes import fork_lock
 
 _COMPILER_STARTUP_SECONDS = 0.7
@@ -55,6 +55,15 @@ class AutoBackend:
         else:
             self._select_cpu_backend(groups)
             self._cpu.run(program, groups, scalars)
+
+    def start_passes(
+        self, program: MultiPassProgram, groups: Sequence[ProgramArrays], scalars: Sequence[float]
+    ) -> PassRun:
+        """Prepare the passes of a program with reductions; see `Backend.start_passes`."""
+        if groups and array_kind(groups[0][0]) == "cupy":
+            return self._gpu_backend().start_passes(program, groups, scalars)
+        self._select_cpu_backend(groups)
+        return self._cpu.start_passes(program, groups, scalars)
 
     def _gpu_backend(self) -> Backend:
         if self._gpu is None:

@@ -64,6 +64,24 @@ class MultiPassProgram:
         """Number of each scalar of the host."""
         return {scalar: number for number, scalar in enumerate(self.scalars)}
 
+    @cached_property
+    def record_columns(self) -> dict[Scalar, int]:
+        """Column of each number in the record of a parameter: sizes, scalar slots, results of reductions."""
+        state = [Scalar("state", label=name) for name, _ in self.state]
+        results = [Scalar("reduction", label=str(number)) for number in range(len(self.reductions))]
+        leaves = [Scalar("size"), Scalar("total_size"), *state, *results]
+        return {leaf: column for column, leaf in enumerate(leaves)}
+
+    @property
+    def record_width(self) -> int:
+        """Number of columns of a record."""
+        return len(self.record_columns)
+
+    @property
+    def first_result(self) -> int:
+        """Column of the first result of a reduction in a record."""
+        return self.record_width - len(self.reductions)
+
     @property
     def has_totals(self) -> bool:
         """True if a reduction combines all parameters of a step, so that none can be updated alone."""
@@ -103,7 +121,9 @@ def describe_traffic(program: Program) -> str:
     read = ", ".join(program.arrays[number] for number in program.read)
     written = ", ".join(program.arrays[number] for number in sorted(program.written))
     count = len(program.read) + len(program.outputs)
-    return f"reads {read}; writes {written or 'nothing'}; {4 * count} bytes an element in float32, {8 * count} in float64"
+    return (
+        f"reads {read}; writes {written or 'nothing'}; {4 * count} bytes an element in float32, {8 * count} in float64"
+    )
 
 
 def split_into_passes(

@@ -135,8 +135,8 @@ def _to_number(symbol: Symbol) -> Symbol:
     return Symbol("where", (symbol, _to_symbol(1), _to_symbol(0))) if symbol.is_condition else symbol
 
 
-def _power(base: Any, exponent: Any) -> Symbol:
-    base, exponent = _to_symbol(base), _to_symbol(exponent)
+def _power(of: Any, to: Any) -> Symbol:
+    base, exponent = _to_number(_to_symbol(of)), _to_number(_to_symbol(to))
     if base.is_array or exponent.is_array:
         raise TraceError("a rule's update cannot use powers of arrays: write x * x or sqrt(x)")
     if base.level == exponent.level == 0:
@@ -144,7 +144,7 @@ def _power(base: Any, exponent: Any) -> Symbol:
     count = exponent.label if exponent.operation == "number" else None
     if not isinstance(count, float) or count != int(count) or not 1 <= count <= 16:
         raise TraceError("a power of a sum needs a whole exponent from 1 to 16; write sqrt(x) for a root")
-    result = base
+    result: Symbol = base
     for _ in range(int(count) - 1):
         result = record_operation("multiply", result, base)
     return result

@@ -30,6 +30,7 @@ class AdaGrad(Rule):
     (JMLR 12, 2011).
     """
 
+    bounded_slots: ClassVar = True
     slots: ClassVar = ("x",)
     kind: Literal["adagrad"] = "adagrad"
     η: Positive = 0.1

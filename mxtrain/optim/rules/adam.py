@@ -36,6 +36,7 @@ class Adam(Rule):
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (ICLR 2015), arXiv:1412.6980.
     """
 
+    bounded_slots: ClassVar = True
     slots: ClassVar = ("m", "v")
     kind: Literal["adam"] = "adam"
     η: Positive = 0.001

@@ -39,6 +39,7 @@ class AdamW(Rule):
     where η is both its α and its schedule multiplier, as in `torch.optim.AdamW`.
     """
 
+    bounded_slots: ClassVar = True
     slots: ClassVar = ("m", "v")
     decoupled: ClassVar = True
     kind: Literal["adamw"] = "adamw"

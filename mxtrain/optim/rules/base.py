@@ -96,7 +96,7 @@ class Rule(Config, ABC):
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
-    """Names of the arrays that are stored for each weight, of its shape and dtype; zeros at first, see `slot_starts`."""
+    """Names of the arrays that are stored for each weight, of its dtype and shape; zeros at first (`slot_starts`)."""
     scalar_slots: ClassVar[Mapping[str, float]] = {}
     """Names and first values of the numbers that are stored for each weight."""
     computed_scalars: ClassVar[tuple[str, ...]] = ()
@@ -107,6 +107,8 @@ class Rule(Config, ABC):
     """True, or a field that is true, if `update` decays the weight itself; the gradient stage then ignores λ."""
     bounded_slots: ClassVar[bool] = False
     """True if the bounds of `OverflowBounds` hold for the slots of the rule."""
+    slots_have_weight_shape: ClassVar[bool] = True
+    """True if every slot has the shape of its weight; otherwise `slot_shapes` returns the shapes."""
     evaluation_slot: ClassVar[str | None] = None
     """Name of the slot with the weights to evaluate; None if these are the trained weights."""
 
@@ -148,6 +150,14 @@ class Rule(Config, ABC):
     def decouples_decay(self) -> bool:
         """Return True if `update` decays the weight itself."""
         return bool(getattr(type(self), "decoupled", False) or self.__dict__.get("decoupled", False))
+
+    def slot_shapes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        """Return the shape of each slot of a weight of this shape; by default, that of the weight."""
+        return (shape,) * len(self.active_slots())
+
+    def is_idle(self, time: Time) -> bool:
+        """Return True if an update at a time must change nothing and is not counted."""
+        return False
 
     def initial_scalars(self) -> dict[str, float]:
         """Return the first value of each scalar slot."""

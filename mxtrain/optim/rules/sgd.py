@@ -42,8 +42,8 @@ class SGD(Rule):
     (ICML 2013); `SGD` of MXNet.jl, `torch.optim.SGD`.
     """
 
-    slots: ClassVar = ("v",)
     bounded_slots: ClassVar = True
+    slots: ClassVar = ("v",)
     options: ClassVar = ("nesterov", "form")
     kind: Literal["sgd"] = "sgd"
     η: Positive = 0.01

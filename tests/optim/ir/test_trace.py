@@ -7,7 +7,7 @@ import pytest
 
 from mxtrain.errors import TraceError
 from mxtrain.optim.backends import select_backend
-from mxtrain.optim.ir import GradientStage, absolute, maximum, minimum, sqrt, trace, update_program, where
+from mxtrain.optim.ir import GradientStage, absolute, maximum, minimum, sign, sqrt, trace, update_program, where
 
 
 def run(formula: Any, arrays: dict[str, np.ndarray], **scalars: float) -> dict[str, np.ndarray]:
@@ -58,6 +58,8 @@ FORMULAS: dict[str, tuple[Any, Any, Any]] = {
     "bounds": (lambda W, V: {"W": minimum(maximum(W, 0.0), 2.5)}, [2.5, 0.0, 2.0], V),
     "old values after new ones": (lambda W, V: {"V": V * 2, "W": V * 2 + V + W}, W + V * 3, V * 2),
     "a constant": (lambda W, V: {"W": 0.0 * W, "V": V}, W * 0.0, V),
+    "a comparison as a number": (lambda W, V: {"W": W + (W > 0) * V, "V": V}, [13.0, -1.0, 32.0], V),
+    "signs": (lambda W, V: {"W": sign(W - 2.0), "V": V}, [1.0, -1.0, 0.0], V),
 }
 
 
@@ -76,7 +78,6 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a branch": (_branches, "use where"),
     "chained comparison": (lambda W: {"W": where(0 < W < 1, W, W)}, "use where"),
     "the builtin max": (lambda W: {"W": max(W, 0)}, "use where"),
-    "a comparison as a number": (lambda W: {"W": W + (W > 0)}, "only be the condition"),
     "a number as a condition": (lambda W: {"W": where(W, W, W)}, "needs a comparison"),
     "equality": (lambda W: {"W": where(W == 0, W, W)}, "cannot compare with =="),
     "a power": (lambda W: {"W": W**2}, "write x \\* x"),

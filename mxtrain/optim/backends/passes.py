@@ -1,0 +1,143 @@
+"""Updates of several passes: the reductions between them, per parameter and over all parameters of a step.
+
+Each parameter has a record of float64 numbers: its size, the size of all parameters together, the scalar slots that the
+update computes, and the results of the reductions so far. A backend reads it in each pass and writes new results to it;
+this module combines the results of all parameters. On a GPU the records stay on the device.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mxtrain.optim.backends.arrays import Backend, ProgramArrays
+from mxtrain.optim.ir import MultiPassProgram
+from mxtrain.optim.ir.program import Scalar
+from mxtrain.optim.ir.summation import combine
+from mxtrain.types import Array
+
+SIZE, TOTAL_SIZE, FIRST_STATE = range(3)
+"""First columns of a record, as in `MultiPassProgram.record_columns`."""
+
+
+@dataclass(slots=True)
+class MultiPassUpdate:
+    """An update of several passes of parameters that have the same scalars.
+
+    Attributes:
+        program: the program.
+        arrays: the program's arrays for each parameter.
+        scalars: the scalars of the host, in float64.
+        state: the scalar slots; those that the program computes are replaced.
+        positions: the place of each parameter in the step, in which sums over all of them are added.
+    """
+
+    program: MultiPassProgram
+    arrays: Sequence[ProgramArrays]
+    scalars: Sequence[float]
+    state: dict[str, float]
+    positions: Sequence[int]
+
+
+def run_passes(backend: Backend, updates: Sequence[MultiPassUpdate]) -> None:
+    """Run all passes of all updates of a step in place."""
+    records = [_new_records(update) for update in updates]
+    total_size = sum(float(each[:, SIZE].sum()) for each in records)
+    for each in records:
+        each[:, TOTAL_SIZE] = total_size
+    runs = [backend.start_passes(each.program, each.arrays, each.scalars) for each in updates]
+    on_device = [run.upload(each) for run, each in zip(runs, records, strict=True)]
+    for number in range(max(len(each.program.passes) for each in updates)):
+        for update, run, each in zip(updates, runs, on_device, strict=True):
+            if number < len(update.program.passes):
+                run.run(number, each)
+        _combine_totals(updates, on_device, number)
+    for run in runs:
+        run.finish()
+    for update, run, each in zip(updates, runs, on_device, strict=True):
+        if update.program.state and len(each):
+            update.state.update(_evaluate_state(update, run.download(each[0])))
+
+
+def _new_records(update: MultiPassUpdate) -> NDArray[np.float64]:
+    records = np.zeros((len(update.arrays), update.program.record_width))
+    records[:, SIZE] = [arrays[0].size for arrays in update.arrays]
+    for column, (name, _) in enumerate(update.program.state, start=FIRST_STATE):
+        records[:, column] = update.state[name]
+    return records
+
+
+def _combine_totals(updates: Sequence[MultiPassUpdate], records: Sequence[Array], number: int) -> None:
+    """Combine the results of a pass that cover all parameters, and write them to the record of each."""
+    totals = [_totals_of(update.program, number) for update in updates]
+    order = np.argsort(list(chain.from_iterable(update.positions for update in updates)), kind="stable")
+    for columns in zip(*totals, strict=True):
+        operation = columns[0][1]
+        results = [each[:, column] for each, (column, _) in zip(records, columns, strict=True)]
+        xp = np if isinstance(results[0], np.ndarray) else __import__("cupy")
+        joined = results[0] if len(results) == 1 else xp.concatenate(results)
+        with np.errstate(all="ignore"):
+            total = combine(operation, joined[xp.asarray(order)])
+        for each, (column, _) in zip(records, columns, strict=True):
+            each[:, column] = total
+
+
+def _totals_of(program: MultiPassProgram, number: int) -> list[tuple[int, str]]:
+    """Return the column and the operation of each total that a pass computes."""
+    if number >= len(program.passes):
+        return []
+    first = program.first_result
+    results = program.passes[number].results
+    return [
+        (first + result, program.reductions[result].operation)
+        for result in results
+        if program.reductions[result].scope == "total"
+    ]
+
+
+def _evaluate_state(update: MultiPassUpdate, record: NDArray[np.float64]) -> dict[str, float]:
+    program = update.program
+    evaluator = ScalarEvaluator(program, update.scalars, record)
+    return {name: float(evaluator.value(scalar)) for name, scalar in program.state}
+
+
+class ScalarEvaluator:
+    """Evaluates scalars in float64 for one parameter; division by zero and NaN follow IEEE 754.
+
+    Args:
+        program: the program.
+        host: the scalars of the host.
+        record: the record of the parameter.
+    """
+
+    def __init__(self, program: MultiPassProgram, host: Sequence[float], record: NDArray[np.float64]) -> None:
+        self._host = program.scalar_numbers
+        self._columns = program.record_columns
+        self._values = host
+        self._record = record
+        self._known: dict[Scalar, Any] = {}
+
+    def value(self, scalar: Scalar) -> Any:
+        """Return the value of a scalar."""
+        if scalar not in self._known:
+            with np.errstate(all="ignore"):
+                self._known[scalar] = self._evaluate(scalar)
+        return self._known[scalar]
+
+    def _evaluate(self, scalar: Scalar) -> Any:
+        if scalar in self._host:
+            return np.float64(self._values[self._host[scalar]])
+        if scalar in self._columns:
+            return self._record[self._columns[scalar]]
+        match scalar.operation:
+            case "number":
+                return np.float64(scalar.label)
+            case "where":
+                condition, chosen, other = scalar.operands
+                return self.value(chosen) if self.value(condition) else self.value(other)
+            case "sign":
+                return np.sign(self.value(scalar.operands[0])) + 0.0
+        return getattr(np, scalar.operation)(*map(self.value, scalar.operands))
