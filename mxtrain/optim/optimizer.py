@@ -184,7 +184,7 @@ class Optimizer:
         if all(group.rule.evaluation_slot is None for group in self._groups.all):
             return params
         states = self._store.states_by_index()
-        weights = params.copy() if isinstance(params, FlatParameters) else {}
+        weights: Any = params.copy() if isinstance(params, FlatParameters) else {}
         for name, weight in params.items():
             state, group = states.get(name), self._groups.all[self._groups.number(name, weight.shape)]
             slot = group.rule.evaluation_slot
@@ -193,7 +193,7 @@ class Optimizer:
                 weights[name][...] = value
             else:
                 weights[name] = value.copy()
-        return weights
+        return weights  # type: ignore[no-any-return]
 
     def slot_arrays(self) -> Iterator[Array]:
         """Yield the arrays that hold slots, not copied; those of flat parameters as whole buffers."""

@@ -9,8 +9,8 @@ from mxtrain.optim.backends import Backend, OverlapCheck, array_kind, validate_u
 from mxtrain.optim.backends.overlap import ParamUpdate
 from mxtrain.optim.backends.passes import MultiPassUpdate, run_passes
 from mxtrain.optim.flat_parameters import FlatParameters
-from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.ir import Program
+from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import FlatStates, ParamState, StateStore, new_state, normalize_index
 from mxtrain.optim.rules import Time
 from mxtrain.types import Array, describe

@@ -11,7 +11,6 @@ from mxtrain.optim.ir.passes import MultiPassProgram, split_into_passes
 from mxtrain.optim.ir.program import Instruction, Operand, Program, Reduction, Scalar
 from mxtrain.optim.ir.symbols import REDUCTIONS, Symbol, input_array, input_scalar, input_state, maximum, minimum
 
-
 UpdateProgram: TypeAlias = Program | MultiPassProgram
 """A program of one pass, or of several if it has reductions."""
 

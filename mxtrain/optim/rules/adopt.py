@@ -40,8 +40,8 @@ class ADOPT(Rule):
     arXiv:2411.02853, with the clipping of its later versions.
     """
 
-    slots: ClassVar = ("m", "v")
     bounded_slots: ClassVar = True
+    slots: ClassVar = ("m", "v")
     decoupled: ClassVar = True
     kind: Literal["adopt"] = "adopt"
     η: Positive = 1e-3

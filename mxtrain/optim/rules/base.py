@@ -96,7 +96,7 @@ class Rule(Config, ABC):
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
-    """Names of the arrays that are stored for each weight, of its shape and dtype; zeros at first, see `slot_starts`."""
+    """Names of the arrays that are stored for each weight, of its dtype and shape; zeros at first (`slot_starts`)."""
     scalar_slots: ClassVar[Mapping[str, float]] = {}
     """Names and first values of the numbers that are stored for each weight."""
     computed_scalars: ClassVar[tuple[str, ...]] = ()

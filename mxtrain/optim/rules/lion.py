@@ -35,8 +35,8 @@ class Lion(Rule):
     Source: Chen et al., "Symbolic Discovery of Optimization Algorithms" (NeurIPS 2023), arXiv:2302.06675.
     """
 
-    slots: ClassVar = ("m",)
     bounded_slots: ClassVar = True
+    slots: ClassVar = ("m",)
     decoupled: ClassVar = True
     kind: Literal["lion"] = "lion"
     η: Positive = 1e-4

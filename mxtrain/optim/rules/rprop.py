@@ -48,8 +48,8 @@ class Rprop(Rule):
     (ICNN 1993); the variant iRprop⁻ of Igel and Hüsken (2000).
     """
 
-    slots: ClassVar = ("p", "s")
     bounded_slots: ClassVar = True
+    slots: ClassVar = ("p", "s")
     kind: Literal["rprop"] = "rprop"
     η: Positive = 0.01
     shrink: OpenUnit = 0.5

@@ -34,8 +34,8 @@ class Signum(Rule):
     (ICML 2018), arXiv:1802.04434.
     """
 
-    slots: ClassVar = ("m",)
     bounded_slots: ClassVar = True
+    slots: ClassVar = ("m",)
     kind: Literal["signum"] = "signum"
     η: Positive = 0.01
     μ: Decay = 0.9
