@@ -138,8 +138,8 @@ def _suggest_location(name: str, key: str, above: ResolvedField, root: type[Conf
 def _list_kinds(kinds: Sequence[str]) -> str:
     """Return a list of kinds and the verb, in which the last of many are counted.
 
-    >>> _list_kinds(["sgd"]), _list_kinds(["sgd", "lars"]), _list_kinds(["adam", "adamw", "lamb", "mars", "yogi", "soap"])
-    ('sgd has', 'sgd and lars have', 'adam, adamw, lamb, mars and 2 more have')
+    >>> _list_kinds(["sgd"]), _list_kinds(["sgd", "lars"]), _list_kinds(["adam", "lamb", "mars", "yogi", "lion", "soap"])
+    ('sgd has', 'sgd and lars have', 'adam, lamb, mars, yogi and 2 more have')
     """
     if len(kinds) > _MAX_KINDS:
         kinds = [*kinds[: _MAX_KINDS - 1], f"{len(kinds) - _MAX_KINDS + 1} more"]
