@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from mxtrain.optim.rules import RULES
+
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "mxnet.json").read_text(encoding="utf-8"))
 
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -47,6 +49,8 @@ WITHOUT_DECAY = ("rprop",)
 """Kinds of rules without weight decay."""
 WITHOUT_SCHEDULE = ("rprop",)
 """Kinds of rules in which a schedule of η has no effect."""
+OPTIMIZERS = ", ".join(rule.model_fields["kind"].default for rule in RULES)
+"""The kinds of rules, as messages list them."""
 STAGES: dict[str, dict[str, float]] = {
     "plain": {"λ": 0.0},
     "decayed": {"λ": 0.01},

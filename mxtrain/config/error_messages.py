@@ -110,6 +110,10 @@ def _report_unknown_field(
     report.add(format_path(place.path), f"unknown field; {remedy}", entry.location)
 
 
+_MAX_KINDS = 3
+"""Largest number of kinds that a message names as having a field."""
+
+
 def _suggest_location(name: str, key: str, above: ResolvedField, root: type[Config]) -> str | None:
     """Return a remedy for a field that belongs to another kind, or to another place.
 
@@ -121,7 +125,8 @@ def _suggest_location(name: str, key: str, above: ResolvedField, root: type[Conf
     """
     having = [str(model_kind(model)) for model in allowed_models(above.annotation) if name in model.model_fields]
     if having and above.model:
-        *first, last = having
+        shown = having if len(having) <= _MAX_KINDS else [*having[:_MAX_KINDS], "others"]
+        *first, last = shown
         others = f"{', '.join(first)} and {last} have it" if first else f"{last} has it"
         return f"{model_kind(above.model)} has none; {others}"
     places = [(name,)] if name in _TOP_LEVEL_FIELDS else find_field_paths(root, name) if name != "kind" else []
