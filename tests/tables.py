@@ -1,6 +1,7 @@
-"""Tables for tests: rules, gradient stages, shapes, special values and golden numbers."""
+"""Data and helpers of several packages: rules, gradient stages, shapes, special values and golden numbers."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,6 @@ from mxtrain.optim.rules import RULES
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "mxnet.json").read_text(encoding="utf-8"))
 
-KINDS = ", ".join(rule.model_fields["kind"].default for rule in RULES)
-"""The kinds of rules, as messages list them."""
 CONFIGS: dict[str, dict[str, Any]] = {
     "sgd": {"kind": "sgd", "η": 0.1},
     "sgd with momentum": {"kind": "sgd", "η": 0.02, "μ": 0.9},
@@ -54,7 +53,12 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "rmsprop centered with momentum": {"kind": "rmsprop", "η": 0.01, "μ": 0.9, "ϵ": 0.1, "centered": True},
     "rmsprop of torch": {"kind": "rmsprop", "η": 0.05, "form": "torch"},
     "rmsprop of torch, centered with momentum": {
-        "kind": "rmsprop", "η": 0.01, "μ": 0.9, "ϵ": 0.1, "centered": True, "form": "torch",
+        "kind": "rmsprop",
+        "η": 0.01,
+        "μ": 0.9,
+        "ϵ": 0.1,
+        "centered": True,
+        "form": "torch",
     },
     "signum": {"kind": "signum", "η": 0.02},
     "signum without momentum": {"kind": "signum", "η": 0.05, "μ": 0},
@@ -67,11 +71,13 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "adan without prox": {"kind": "adan", "η": 0.1, "prox": False},
     "schedule_free_sgd": {"kind": "schedule_free_sgd", "η": 0.3},
     "schedule_free_adamw": {"kind": "schedule_free_adamw", "η": 0.1, "r": 1},
-}  # fmt: skip
+}
 WITHOUT_DECAY = ("rprop",)
 """Kinds of rules without weight decay."""
 WITHOUT_SCHEDULE = ("rprop",)
 """Kinds of rules in which a schedule of η has no effect."""
+OPTIMIZERS = ", ".join(rule.model_fields["kind"].default for rule in RULES)
+"""The kinds of rules, as messages list them."""
 STAGES: dict[str, dict[str, float]] = {
     "plain": {"λ": 0.0},
     "decayed": {"λ": 0.01},
@@ -88,7 +94,12 @@ def with_stage(config: dict[str, Any], stage: dict[str, Any]) -> dict[str, Any]:
 SHAPES: dict[str, Any] = {"scalar": (), "empty": (0, 3), "odd": (7, 11), "two blocks and a bit": 131_075}
 
 
-def awkward(size: int, dtype: str, count: int, seed: int = 0) -> list[np.ndarray]:
+def as_bytes(arrays: Mapping[Any, Any]) -> dict[Any, bytes]:
+    """Return the bytes of each array."""
+    return {name: array.tobytes() for name, array in arrays.items()}
+
+
+def special_arrays(size: int, dtype: str, count: int, seed: int = 0) -> list[np.ndarray]:
     """Return arrays of normal deviates in which about a tenth of the values are special, in every combination."""
     generator = np.random.default_rng(seed)
     info = np.finfo(dtype)

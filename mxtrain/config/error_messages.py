@@ -40,8 +40,6 @@ from mxtrain.names import display_name, nearest
 from mxtrain.paths import expand_home, normalize_path, url_problem
 from mxtrain.types import Config, describe
 
-_MAX_KINDS = 5
-"""Largest number of kinds in a message about a field that belongs to other kinds."""
 _TOP_LEVEL_FIELDS = ("extends", "sweep")
 """Sections at the top level of a file, in addition to the fields of a run."""
 
@@ -112,6 +110,10 @@ def _report_unknown_field(
     report.add(format_path(place.path), f"unknown field; {remedy}", entry.location)
 
 
+_MAX_KINDS = 3
+"""Largest number of kinds that a message names as having a field."""
+
+
 def _suggest_location(name: str, key: str, above: ResolvedField, root: type[Config]) -> str | None:
     """Return a remedy for a field that belongs to another kind, or to another place.
 
@@ -123,28 +125,19 @@ def _suggest_location(name: str, key: str, above: ResolvedField, root: type[Conf
     """
     having = [str(model_kind(model)) for model in allowed_models(above.annotation) if name in model.model_fields]
     if having and above.model:
-        for nested, field in above.model.model_fields.items():
-            if any(name in model.model_fields for model in allowed_models(field.annotation)):
-                return f"did you mean {format_path((*above.path, display_name(nested), key))}?"
-        return f"{model_kind(above.model)} has none; {_list_kinds(having)} it"
+        for field, info in above.model.model_fields.items():
+            if any(name in model.model_fields for model in allowed_models(info.annotation)):
+                return f"did you mean {format_path((*above.path, display_name(field), key))}?"
+        shown = having if len(having) <= _MAX_KINDS else [*having[:_MAX_KINDS], "others"]
+        *first, last = shown
+        others = f"{', '.join(first)} and {last} have it" if first else f"{last} has it"
+        return f"{model_kind(above.model)} has none; {others}"
     places = [(name,)] if name in _TOP_LEVEL_FIELDS else find_field_paths(root, name) if name != "kind" else []
     if not places:
         return None
     if len(places[0]) == 1:
         return f"{name} belongs at the top level of a file"
     return f"did you mean {format_path((*places[0][:-1], key))}?"
-
-
-def _list_kinds(kinds: Sequence[str]) -> str:
-    """Return a list of kinds and the verb, in which the last of many are counted.
-
-    >>> _list_kinds(["sgd"]), _list_kinds(["sgd", "lars"]), _list_kinds(["adam", "lamb", "mars", "yogi", "lion", "soap"])
-    ('sgd has', 'sgd and lars have', 'adam, lamb, mars, yogi and 2 more have')
-    """
-    if len(kinds) > _MAX_KINDS:
-        kinds = [*kinds[: _MAX_KINDS - 1], f"{len(kinds) - _MAX_KINDS + 1} more"]
-    *first, last = kinds
-    return f"{', '.join(first)} and {last} have" if first else f"{last} has"
 
 
 def _suggest_field(key: str, owner: type[Config] | None) -> str:

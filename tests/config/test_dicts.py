@@ -18,7 +18,7 @@ from mxtrain.errors import ConfigError
 from mxtrain.optim.rules import SGD, Adam
 from mxtrain.optim.schedules.learning_rate import Exp
 from mxtrain.optim.schedules.momentum import Null
-from tests.tables import KINDS
+from tests.tables import OPTIMIZERS
 
 ErrorLines = Callable[..., list[str]]
 
@@ -58,7 +58,7 @@ def test_mappings_numbers_and_config_objects_are_accepted() -> None:
 @pytest.mark.parametrize(
     ("data", "messages"),
     [
-        ({}, [f"optimizer.kind: required; one of {KINDS}"]),
+        ({}, [f"optimizer.kind: required; one of {OPTIMIZERS}"]),
         ({"kind": "adam", "β2": 1.2}, ["optimizer.β2: must be at least 0 and below 1, got 1.2"]),
         ({"kind": "adam", "lr": 0, "eps": -1}, ["optimizer.lr: must be above 0, got 0", "optimizer.eps: must be above 0, got -1"]),
         ({"kind": "adam", "lr": 1, "η": 2}, ["optimizer.η: η and lr are two names of one value; keep one"]),
@@ -82,8 +82,8 @@ def test_mappings_numbers_and_config_objects_are_accepted() -> None:
         ({"kind": "adam", None: 2, (1, 2): 3}, ["optimizer: a key must be a string, got null", "optimizer: a key must be a string, got a list"]),
         ({"kind": "adam", "\ud800": 1}, ["optimizer: a key must be a string, got '\\ud800'"]),
         ({"kind": "\ud800"}, ["optimizer.kind: must be a Unicode string, got half of a surrogate pair"]),
-        ({"kind": ["adam"]}, [f"optimizer.kind: must be one of {KINDS}, got a list"]),
-        ({"kind": {}}, [f"optimizer.kind: must be one of {KINDS}, got a mapping"]),
+        ({"kind": ["adam"]}, [f"optimizer.kind: must be one of {OPTIMIZERS}, got a list"]),
+        ({"kind": {}}, [f"optimizer.kind: must be one of {OPTIMIZERS}, got a mapping"]),
         ({"kind": "adam", "η_sched": "exp"}, ["optimizer.η_sched: must be a mapping such as {kind: exp}, got 'exp'"]),
         ({"kind": "adam", "η_sched": {"kind": "exp", "γ": 7}}, ["optimizer.η_sched.γ: must be above 0 and below 1, got 7"]),
         ({"kind": "sgd", "μ_sched": SGD()}, ["optimizer.μ_sched.kind: must be one of null, fixed, nadam, got 'sgd'"]),

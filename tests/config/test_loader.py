@@ -10,7 +10,7 @@ from mxtrain.config import RunConfig, read_config, read_optimizer, read_run
 from mxtrain.config.loader import build
 from mxtrain.optim.rules import SGD, Adam
 from mxtrain.optim.schedules.learning_rate import Exp
-from tests.tables import KINDS
+from tests.tables import OPTIMIZERS
 
 ErrorLines = Callable[..., list[str]]
 Write = Callable[..., str]
@@ -144,7 +144,7 @@ def test_an_optimizer_is_read_from_its_own_file_or_from_a_run(
         "run.yaml:3:1: optimizer.bta: unknown field; did you mean eta?",
     ]
     assert error_lines(read_optimizer, write("η: 1", complete=False)) == [
-        f"run.yaml:1:1: optimizer.kind: required; one of {KINDS}"
+        f"run.yaml:1:1: optimizer.kind: required; one of {OPTIMIZERS}"
     ]
     assert error_lines(read_optimizer, write("optimizer: {kind: sgd}\nfit: {epochs: 0}")) == [
         "run.yaml:2:15: fit.epochs: must be a whole number at least 1, got 0"

@@ -36,6 +36,8 @@ from mxtrain.optim.rules.adopt import ADOPT as ADOPT
 from mxtrain.optim.rules.adan import Adan as Adan
 from mxtrain.optim.rules.schedule_free_sgd import ScheduleFreeSGD as ScheduleFreeSGD
 from mxtrain.optim.rules.schedule_free_adamw import ScheduleFreeAdamW as ScheduleFreeAdamW
+from mxtrain.optim.rules.prodigy import Prodigy as Prodigy
+from mxtrain.optim.rules.dog import DoG as DoG
 # isort: on
 
 RULES: tuple[type[Any], ...] = tuple(

@@ -55,7 +55,11 @@ class Adan(Rule):
     prox: bool = True
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """`r = √(1-β3ᵗ)`: `step = -η·r`, `floor = ϵ·r`, not 0 in float32; `has_previous` is f, `decay` that of W."""
+        """Factors of the terms of the formula.
+
+        `r = √(1-β3ᵗ)`: `step = -η·r`, `floor = ϵ·r`, which is not 0 in float32; `m_factor = 1/(1-β1ᵗ)`,
+        `v_factor = β2/(1-β2ᵗ)`, `has_previous = f`; `decay = -η·λ/(1+η·λ)` with `prox`, `decay = -η·λ` without.
+        """
         t, η = time.update, self.learning_rate_at(time)
         r = scalar_sqrt(1 - self.β3**t)
         return {

@@ -74,7 +74,7 @@ class Rprop(Rule):
         return {"s": self.η}
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """`low` and `high`, the bounds of the step sizes; both are 0 in a parameter group with η = 0."""
+        """`low = step_min`, `high = step_max`; both are 0 in a parameter group with η = 0, which freezes it."""
         return {"low": self.step_min, "high": self.step_max} if self.η else {"low": 0.0, "high": 0.0}
 
     @staticmethod

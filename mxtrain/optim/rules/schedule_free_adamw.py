@@ -60,7 +60,11 @@ class ScheduleFreeAdamW(Rule):
         return {"x": "W", "z": "W"}
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """`ρ = √(1-β2ᵗ)`: `step = -η·ρ`, `floor = ϵ·ρ`, not 0 in float32, `decay = -η·λ`, and those of the average."""
+        """Factors of the terms of the formula.
+
+        `ρ = √(1-β2ᵗ)`: `step = -η·ρ`, `floor = ϵ·ρ`, which is not 0 in float32, `decay = -η·λ`; `c = w/S`,
+        `x_share = β1`; before η is above 0, `c = 0` and `x_share = 1`.
+        """
         t, η = time.update, self.learning_rate_at(time)
         root = scalar_sqrt(1 - self.β2**t)
         return {

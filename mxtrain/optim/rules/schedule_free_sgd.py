@@ -55,7 +55,7 @@ class ScheduleFreeSGD(Rule):
         return {"x": "W", "z": "W"}
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """`step = -η`, `x_share = μ`, and the weight of the new `z` in the average."""
+        """`step = -η`, `c = w/S`, `x_share = μ`; before η is above 0, `c = 0` and `x_share = 1`."""
         η = self.learning_rate_at(time)
         return {"step": -η, **average_coefficients(time.update, η, self.μ, self.r, self.power, scalars)}
 

@@ -9,7 +9,7 @@ from mxtrain.config import read_optimizer, read_run
 from mxtrain.optim.rules import SGD, Adam
 from mxtrain.optim.schedules.learning_rate import Exp, Inv
 from mxtrain.optim.schedules.momentum import Fixed, Null
-from tests.tables import KINDS
+from tests.tables import OPTIMIZERS
 
 ErrorLines = Callable[..., list[str]]
 Write = Callable[..., str]
@@ -99,7 +99,7 @@ def test_a_missing_field_is_reported_at_the_mapping_that_lacks_it(write: Write, 
     write("seed: 1\noptimizer: {η: 1}\ndata: {source: digits}\nmodel: {kind: linear}", "base.yaml", complete=False)
     assert error_lines(read_run, write("extends: base.yaml\noptimizer: {η: 2}", complete=False)) == [
         "run.yaml:1:1: loss: required; one of softmax_cross_entropy, logistic, squared_error, custom",
-        f"run.yaml:2:1: optimizer.kind: required; one of {KINDS}",
+        f"run.yaml:2:1: optimizer.kind: required; one of {OPTIMIZERS}",
     ]
 
 
