@@ -75,7 +75,10 @@ class AdEMAMix(Rule):
         return self
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """`α = αₜ`, `β3 = β3ₜ`, `m_factor = 1/(1-β1ᵗ)`; the others as in AdamW, with `step = -η·r`."""
+        """`α = αₜ`, `β3 = β3ₜ`, `m_factor = 1/(1-β1ᵗ)`, `step = -η·r`, `floor = ϵ·r`, `decay = -η·λ`.
+
+        `r = √(1-β2ᵗ)`; `floor` is not 0 in float32.
+        """
         t, η = time.update, self.learning_rate_at(time)
         r = scalar_sqrt(1 - self.β2**t)
         α, β3 = self.α, self.β3

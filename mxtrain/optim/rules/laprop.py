@@ -52,7 +52,10 @@ class LaProp(Rule):
     λ: NonNegative = 0.0
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """`r = √(1-β2ᵗ)`: `g_factor = (1-β1)·r`, `step = -η/(1-β1ᵗ)`; `floor` and `decay` as in AdamW."""
+        """`r = √(1-β2ᵗ)`: `g_factor = (1-β1)·r`, `step = -η/(1-β1ᵗ)`, `floor = ϵ·r`, `decay = -η·λ`.
+
+        `floor` is not 0 in float32.
+        """
         t, η = time.update, self.learning_rate_at(time)
         r = scalar_sqrt(1 - self.β2**t)
         return {

@@ -67,7 +67,10 @@ class MARS(Rule):
         )
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """`difference = γ·β1/(1-β1)`; the others as in AdamW."""
+        """`difference = γ·β1/(1-β1)`, `step = -η·r / (1-β1ᵗ)`, `floor = ϵ·r`, `decay = -η·λ`.
+
+        `r = √(1-β2ᵗ)`; `floor` is not 0 in float32.
+        """
         t, η = time.update, self.learning_rate_at(time)
         r = scalar_sqrt(1 - self.β2**t)
         return {

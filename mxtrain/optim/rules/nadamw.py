@@ -56,7 +56,10 @@ class NadamW(Rule):
     form: Literal["dozat", "algoperf"] = "dozat"
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """`m_factor = β1/(1-β1ᵗ⁺¹)`, `g_factor = (1-β1)/(1-β1ᵗ)`; the others as in AdamW, with `step = -η·r`."""
+        """`m_factor = β1/(1-β1ᵗ⁺¹)`, `g_factor = (1-β1)/(1-β1ᵗ)`, `step = -η·r`, `floor = ϵ·r`, `decay = -η·λ`.
+
+        With `form: algoperf`, `m_factor = β1/(1-β1ᵗ)`; `floor` is not 0 in float32.
+        """
         t, η = time.update, self.learning_rate_at(time)
         r = scalar_sqrt(1 - self.β2**t)
         correction = 1 - self.β1**t

@@ -55,7 +55,10 @@ class RAdam(Rule):
     decoupled: bool = False  # type: ignore[misc]  # a field here, a class variable in most rules
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """`step` and `decay`, and the divisor `root·√v + floor`: 1 and ϵ where ρ > 5, else 0 and 1."""
+        """`step = -η·R·a`, `root = 1`, `floor = ϵ` where ρ > 5; `decay = -η·λ`.
+
+        Otherwise `step = -η/(1-β1ᵗ)`, `root = 0`, `floor = 1`, so that one program has both divisors, `root·√v + floor`.
+        """
         t, η = time.update, self.learning_rate_at(time)
         power = self.β2**t
         limit = 2 / (1 - self.β2) - 1
