@@ -15,7 +15,7 @@ class RAdam(Rule):
     Slots `m`, `v`; scalars `a = √(1-β2ᵗ) / (1-β1ᵗ)`, `ρ∞ = 2/(1-β2) - 1`, `ρ = ρ∞ - 2t·β2ᵗ/(1-β2ᵗ)`:
     `m ← β1·m + (1-β1)·g`, `v ← β2·v + (1-β2)·(g⊙g)`,
     if `ρ > 5`: `W ← W + ((-η·R·a)·m) / (√v + ϵ)` with `R = √((ρ-4)(ρ-2)ρ∞ / ((ρ∞-4)(ρ∞-2)ρ))`,
-    else: `W ← W + (-η/(1-β1ᵗ))·m`.
+    else: `W ← W + (-η/(1-β1ᵗ))·m`. With `decoupled`, `(-η·λ)·W` is added to the step.
 
     `v` of the first updates is an average of few gradients, so steps divided by its root vary too much. `R` corrects
     that variance, as a warm-up does; the first updates, five with β2 = 0.999, are those of SGD with momentum. With a β2
@@ -57,7 +57,7 @@ class RAdam(Rule):
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """`step = -η·R·a`, `root = 1`, `floor = ϵ` where ρ > 5; `decay = -η·λ`.
 
-        Otherwise `step = -η/(1-β1ᵗ)`, `root = 0`, `floor = 1`, so that one program has both divisors, `root·√v + floor`.
+        Otherwise `step = -η/(1-β1ᵗ)`, `root = 0`, `floor = 1`: one program has both divisors, `root·√v + floor`.
         """
         t, η = time.update, self.learning_rate_at(time)
         power = self.β2**t
