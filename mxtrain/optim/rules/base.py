@@ -204,6 +204,12 @@ class Rule(Config, ABC):
             else:
                 yield pattern, f"matches no parameter; the parameters are {_first_names(names)}"
 
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Restore a pickle; fields that it lacks, because an earlier version had no such option, get their defaults."""
+        fields = type(self).model_fields.items()
+        defaults = {name: field.get_default() for name, field in fields if not field.is_required()}
+        super().__setstate__(state | {"__dict__": defaults | state["__dict__"]})
+
     def __hash__(self) -> int:
         return hash((type(self), *(self.__dict__ | {"groups": frozenset(self.groups.items())}).values()))
 
