@@ -107,6 +107,8 @@ class Rule(Config, ABC):
     """True, or a field that is true, if `update` decays the weight itself; the gradient stage then ignores λ."""
     bounded_slots: ClassVar[bool] = False
     """True if the bounds of `OverflowBounds` hold for the slots of the rule."""
+    unbounded_slots: ClassVar[bool] = False
+    """True if small gradients may overflow a slot, as where η multiplies them: then every step is tried on copies."""
     slots_have_weight_shape: ClassVar[bool] = True
     """True if every slot has the shape of its weight; otherwise `slot_shapes` returns the shapes."""
     evaluation_slot: ClassVar[str | None] = None

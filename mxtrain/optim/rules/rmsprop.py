@@ -41,6 +41,7 @@ class RMSProp(Rule):
     "Generating Sequences With Recurrent Neural Networks" (2013), arXiv:1308.0850, for the centered form with momentum.
     """
 
+    bounded_slots: ClassVar = True
     slots: ClassVar = ("s", "a", "v")
     options: ClassVar = ("centered", "form")
     kind: Literal["rmsprop"] = "rmsprop"
@@ -57,9 +58,9 @@ class RMSProp(Rule):
         return ("s", *("a",) * self.centered, *("v",) * (self.μ > 0))
 
     @property
-    def bounded_slots(self) -> bool:  # type: ignore[override]
-        """True without momentum: a velocity grows by `g/√ϵ`, which may be larger than any number."""
-        return self.μ == 0
+    def unbounded_slots(self) -> bool:  # type: ignore[override]
+        """True with momentum: a velocity grows by `g/√ϵ`, which may be larger than any number."""
+        return self.μ > 0
 
     def momentum_at(self, iteration: int) -> float | None:
         """Return μ, which has no schedule; None without momentum."""
