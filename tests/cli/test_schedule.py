@@ -48,9 +48,9 @@ def test_a_rule_without_momentum_has_one_curve(mxtrain):
     assert Path("here.png").exists()
 
 
-def test_a_picture_that_cannot_be_written_is_one_line_and_status_1(mxtrain):
+def test_a_picture_that_cannot_be_written_is_one_line_and_status_2(mxtrain):
     status, _, err = mxtrain("schedule", "run.yaml", "-o", "nowhere/here.png")
-    assert (status, err) == (1, "error: nowhere/here.png: No such file or directory\n")
+    assert (status, err) == (2, "error: nowhere/here.png: No such file or directory\n")
 
 
 @pytest.mark.parametrize("η", ["1.7976931348623157e308", "1e301", "1e-310", "5e-324"])
@@ -105,7 +105,7 @@ def test_without_matplotlib_the_terminal_is_drawn_all_the_same(mxtrain, without)
 def test_a_picture_that_was_asked_for_and_cannot_be_drawn_is_an_error(mxtrain, without):
     without("matplotlib")
     status, out, err = mxtrain("schedule", "run.yaml", "-o", "here.png")
-    assert status == 1
+    assert status == 2
     assert "learning rate η" in out
     assert err == f"error: no picture is written: matplotlib {REMEDY}"
 
@@ -113,5 +113,5 @@ def test_a_picture_that_was_asked_for_and_cannot_be_drawn_is_an_error(mxtrain, w
 def test_without_either_package_nothing_can_be_drawn(mxtrain, without):
     without("plotext", "matplotlib")
     status, out, err = mxtrain("schedule", "run.yaml")
-    assert (status, out) == (1, "")
+    assert (status, out) == (2, "")
     assert err.endswith(REMEDY)

@@ -291,7 +291,7 @@ def test_a_real_sweep_is_reported(report):
 def test_a_sweep_without_results_is_one_line(capsys):
     Path("empty").mkdir()
     Path("empty/sweep.yaml").write_text(BASE, encoding="utf-8")
-    assert main(["report", "empty"]) == 1
+    assert main(["report", "empty"]) == 2
     assert "there is no sweep in" in capsys.readouterr().err
 
 
