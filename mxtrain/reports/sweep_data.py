@@ -21,7 +21,7 @@ from mxtrain.sweeps import SweepFolder, TrialResult
 from mxtrain.sweeps.result import TrialState
 from mxtrain.sweeps.run_sweep import silence_optuna
 from mxtrain.training import Row
-from mxtrain.training.history import read_history
+from mxtrain.training.run_folder.history import read_history
 from mxtrain.types import describe
 
 Scale = Literal["linear", "log", "words"]

@@ -169,7 +169,7 @@ def _check_engine(name: str, scheduler: str | None) -> None:
 
 def _check_packages(definition: Sweep, engine: EngineName) -> None:
     """Check that the packages of the sampler, the engine and the database are installed."""
-    from mxtrain.sweeps.sampling import check_packages
+    from mxtrain.sweeps.samplers_and_pruners import check_packages
     from mxtrain.sweeps.study_storage import check_driver
 
     check_packages(definition.settings.sampler.kind)

@@ -31,11 +31,11 @@ from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import Arrays
 from mxtrain.training.checkpoints.storage import Checkpoints
 from mxtrain.training.environment import limit_blas_threads
-from mxtrain.training.history import METRICS, final_epoch, format_metrics, read_history
 from mxtrain.training.model_factory import ModelFactory, custom_loss, make_model
 from mxtrain.training.resume_checks import check_data
-from mxtrain.training.run_directory import PREPROCESSING, RunDirectory, read_record
-from mxtrain.training.run_status import MODEL, Status, read_status
+from mxtrain.training.run_folder.history import METRICS, final_epoch, format_metrics, read_history
+from mxtrain.training.run_folder.run_directory import PREPROCESSING, RunDirectory, read_record
+from mxtrain.training.run_folder.run_status import MODEL, Status, read_status
 from mxtrain.training.trainer import EVALUATION_BATCH, evaluate_metrics
 from mxtrain.types import CLASS_LOSSES, METRIC_INFO, MetricName
 

@@ -235,14 +235,14 @@ def attempt_all(
     return found
 
 
-def test_no_hostile_file_of_a_run_harms_a_command(originals: Path, tmp_path: Path, capsys: Any) -> None:
+def test_hostile_files_in_a_run_do_not_harm_commands(originals: Path, tmp_path: Path, capsys: Any) -> None:
     quick = [name for name in ON_A_RUN if ALL or name != "report"]
     cases = draw(list(itertools.product(OF_A_RUN, KINDS, quick)), 40)
     assert attempt_all("run", cases, ON_A_RUN, originals, tmp_path, capsys) == []
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 * 2**20, "more than 4 GiB"
 
 
-def test_no_hostile_file_of_a_sweep_harms_a_command(originals: Path, tmp_path: Path, capsys: Any) -> None:
+def test_hostile_files_in_a_sweep_do_not_harm_commands(originals: Path, tmp_path: Path, capsys: Any) -> None:
     quick = ON_A_SWEEP if ALL else {name: ON_A_SWEEP[name] for name in ("status", "runs", "show", "over")}
     cases = draw(list(itertools.product(OF_A_SWEEP, KINDS, quick)), 20)
     assert attempt_all("sweep", cases, ON_A_SWEEP, originals, tmp_path, capsys) == []

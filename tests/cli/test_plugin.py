@@ -25,7 +25,7 @@ def plugin(folder, monkeypatch):
     Path("custom.yaml").write_text(RUN.replace("kind: linear", "kind: custom"), encoding="utf-8")
 
 
-def test_every_command_that_needs_the_model_takes_it(mxtrain):
+def test_every_command_that_needs_the_model_accepts_plugin(mxtrain):
     given = ("--plugin", "mine")
     assert mxtrain("fit", "custom.yaml", "-q", "--run-dir", "run", *given) == (0, "", "")
     assert "plugin: mine.model" in Path("run/config.yaml").read_text(encoding="utf-8")
@@ -35,7 +35,7 @@ def test_every_command_that_needs_the_model_takes_it(mxtrain):
     assert mxtrain("predict", "run", "digits", *given).out.startswith("prediction,probability_0")
 
 
-def test_no_config_loads_a_module_by_itself(mxtrain):
+def test_a_config_does_not_load_modules(mxtrain):
     mxtrain("fit", "custom.yaml", "-q", "--run-dir", "run", "--plugin", "mine")
     sys.modules.pop("mine")
     for arguments in (("fit", "run/config.yaml"), ("resume", "run"), ("evaluate", "run"), ("predict", "run", "digits")):
@@ -53,7 +53,7 @@ def test_no_config_loads_a_module_by_itself(mxtrain):
         ("", "mine defines no function model(config, n_features, n_outputs, xp)"),
     ],
 )
-def test_a_module_that_is_no_plugin_is_one_error_with_status_2(content, message, mxtrain):
+def test_an_invalid_plugin_is_one_error_with_status_2(content, message, mxtrain):
     Path("mine.py").unlink() if content is None else Path("mine.py").write_text(content)
     status, out, err = mxtrain("fit", "custom.yaml", "--plugin", "mine")
     assert (status, out) == (2, "")

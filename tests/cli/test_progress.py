@@ -27,7 +27,7 @@ def watched(screen: io.StringIO, width: int = 110) -> tuple[run_output.Bar, run_
     return bar, drawing
 
 
-def test_the_bar_shows_epoch_batch_and_the_mean_loss_of_a_sample():
+def test_the_bar_shows_epoch_batch_and_mean_loss():
     screen = io.StringIO()
     bar, drawing = watched(screen)
     with drawing:
@@ -37,7 +37,7 @@ def test_the_bar_shows_epoch_batch_and_the_mean_loss_of_a_sample():
     assert "loss 2.0000" in screen.getvalue()
 
 
-def test_the_last_batch_of_an_epoch_is_smaller():
+def test_the_mean_loss_uses_the_size_of_a_smaller_last_batch():
     screen = io.StringIO()
     bar, drawing = watched(screen)
     with drawing:
@@ -45,7 +45,7 @@ def test_the_last_batch_of_an_epoch_is_smaller():
     assert "loss 2.0000" in screen.getvalue()  # 1438 = 44 * 32 + 30
 
 
-def test_a_loss_is_read_only_when_it_is_drawn():
+def test_the_loss_is_read_only_when_the_bar_is_drawn():
     class OnDevice:
         reads = 0
 
@@ -67,7 +67,7 @@ def lines(screen: io.StringIO) -> list[str]:
 
 
 @pytest.mark.parametrize("width", [30, 40, 60, 80, 110])
-def test_the_bar_leaves_room_for_what_ctrl_c_writes(width):
+def test_the_bar_leaves_room_for_the_echo_of_ctrl_c(width):
     screen = io.StringIO()
     bar, drawing = watched(screen, width)
     with drawing:
@@ -77,7 +77,7 @@ def test_the_bar_leaves_room_for_what_ctrl_c_writes(width):
 
 
 @pytest.mark.parametrize(("width", "told"), [(40, []), (60, ["val_accuracy"]), (80, ["val_accuracy", "batch"])])
-def test_a_narrow_terminal_is_told_less_but_nothing_is_cut(width, told):
+def test_a_narrow_terminal_shows_fewer_values_and_cuts_none(width, told):
     screen = io.StringIO()
     bar, drawing = watched(screen, width)
     with drawing:
@@ -132,7 +132,7 @@ def test_a_metric_without_a_value_is_null_in_the_line_and_in_the_bar():
     assert "epoch 1/2  loss 0.5000  val_accuracy null" in screen.getvalue()
 
 
-def test_of_a_long_run_every_kth_epoch_has_a_line():
+def test_a_long_run_prints_every_kth_epoch():
     screen = io.StringIO()
     bar, drawing = watched(screen)
     bar.info.config.fit.__dict__["epochs"] = 1000
@@ -143,7 +143,7 @@ def test_of_a_long_run_every_kth_epoch_has_a_line():
     assert told == [1, *range(10, 1001, 10)]
 
 
-def test_the_lines_of_a_sweep_leave_the_same_room_and_show_where_they_are_cut():
+def test_lines_of_a_sweep_fit_the_terminal_and_mark_where_they_are_cut():
     screen = io.StringIO()
     point = {f"optimizer.field_{number}": number / 7 for number in range(9)}
     row = {"number": 0, "state": "running", "epochs": 3, "params": point}

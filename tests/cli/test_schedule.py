@@ -13,7 +13,7 @@ from mxtrain.training import fit
 MOMENTUM = "optimizer={kind: sgd, μ_sched: {kind: nadam}, η_sched: {kind: exp}}"
 
 
-def test_the_curves_are_those_of_the_run(folder):
+def test_the_curves_match_the_history_of_the_run(folder):
     run = read_run("run.yaml", [MOMENTUM])
     drawn = schedule_curves(run)
     η, μ = drawn.curves
@@ -24,14 +24,14 @@ def test_the_curves_are_those_of_the_run(folder):
     assert [μ.values[44], μ.values[89]] == [row["μ"] for row in last]
 
 
-def test_a_long_run_has_no_more_points_than_are_seen():
+def test_a_long_run_has_a_bounded_number_of_points():
     drawn = schedule_curves(read_run("run.yaml", ["fit.epochs=1000"]))
     assert len(drawn.times) == len(drawn.curves[0].values) == POINTS + 1
     assert drawn.times[-1] == 1000
     assert drawn.curves[0].letter == "η"
 
 
-def test_both_are_drawn_in_the_terminal_and_as_png(mxtrain):
+def test_both_curves_are_drawn_in_the_terminal_and_as_png(mxtrain):
     status, out, err = mxtrain("schedule", "run.yaml", "--set", MOMENTUM)
     assert (status, err) == (0, "written to run-schedule.png\n")
     assert Path("run-schedule.png").read_bytes().startswith(b"\x89PNG")
@@ -48,7 +48,7 @@ def test_a_rule_without_momentum_has_one_curve(mxtrain):
     assert Path("here.png").exists()
 
 
-def test_a_picture_that_cannot_be_written_is_one_line_and_status_2(mxtrain):
+def test_an_image_that_cannot_be_written_is_one_line_and_status_2(mxtrain):
     status, _, err = mxtrain("schedule", "run.yaml", "-o", "nowhere/here.png")
     assert (status, err) == (2, "error: nowhere/here.png: No such file or directory\n")
 
@@ -61,7 +61,7 @@ def test_a_picture_that_cannot_be_written_is_one_line_and_status_2(mxtrain):
         *("{kind: multistep, milestones: [1]}", "{kind: cosine, T: 60, warmup: 30, per: iteration}"),
     ],
 )
-def test_rates_at_the_ends_of_float64_are_drawn(η, schedule, mxtrain):
+def test_extreme_learning_rates_are_drawn(η, schedule, mxtrain):
     status, out, err = mxtrain(
         "schedule", "run.yaml", "--set", f"optimizer.η={η}", "--set", f"optimizer.η_sched={schedule}"
     )
@@ -86,7 +86,7 @@ def without(monkeypatch):
 REMEDY = "is not installed; pip install 'mxtrain[plots]'\n"
 
 
-def test_without_plotext_the_picture_is_written_all_the_same(mxtrain, without):
+def test_without_plotext_the_image_is_still_written(mxtrain, without):
     without("plotext")
     status, out, err = mxtrain("schedule", "run.yaml")
     assert (status, out) == (0, "")
@@ -94,7 +94,7 @@ def test_without_plotext_the_picture_is_written_all_the_same(mxtrain, without):
     assert Path("run-schedule.png").exists()
 
 
-def test_without_matplotlib_the_terminal_is_drawn_all_the_same(mxtrain, without):
+def test_without_matplotlib_the_terminal_plot_is_still_drawn(mxtrain, without):
     without("matplotlib")
     status, out, err = mxtrain("schedule", "run.yaml")
     assert status == 0
@@ -102,7 +102,7 @@ def test_without_matplotlib_the_terminal_is_drawn_all_the_same(mxtrain, without)
     assert err == f"no picture is written: matplotlib {REMEDY}"
 
 
-def test_a_picture_that_was_asked_for_and_cannot_be_drawn_is_an_error(mxtrain, without):
+def test_a_requested_image_that_cannot_be_drawn_is_an_error(mxtrain, without):
     without("matplotlib")
     status, out, err = mxtrain("schedule", "run.yaml", "-o", "here.png")
     assert status == 2
@@ -110,7 +110,7 @@ def test_a_picture_that_was_asked_for_and_cannot_be_drawn_is_an_error(mxtrain, w
     assert err == f"error: no picture is written: matplotlib {REMEDY}"
 
 
-def test_without_either_package_nothing_can_be_drawn(mxtrain, without):
+def test_without_both_packages_there_is_an_error(mxtrain, without):
     without("plotext", "matplotlib")
     status, out, err = mxtrain("schedule", "run.yaml")
     assert (status, out) == (2, "")

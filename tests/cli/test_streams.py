@@ -32,7 +32,7 @@ def run(mxtrain):
     return str(folder)
 
 
-def test_the_name_of_a_run_is_escaped_wherever_it_is_printed(run, mxtrain):
+def test_the_name_of_a_run_is_escaped_in_every_output(run, mxtrain):
     said = [
         mxtrain("resume", run),
         mxtrain("resume", run, "--verify"),
@@ -62,7 +62,7 @@ def test_the_name_of_a_run_is_escaped_wherever_it_is_printed(run, mxtrain):
     assert sum(ESCAPED in out + err for _, out, err in said) >= 15
 
 
-def test_json_is_the_same_data(run, mxtrain):
+def test_json_keeps_the_name_unchanged(run, mxtrain):
     out = mxtrain("evaluate", run, "--json").out
     assert json.loads(out)["run_dir"] == run
 
@@ -110,7 +110,7 @@ def test_columns_and_keys_are_escaped_in_errors(classes, mxtrain):
         assert not unsafe(out + err)
 
 
-def test_everything_that_the_console_prints_is_escaped(capsys):
+def test_console_output_is_escaped(capsys):
     """The console escapes text that its caller has not escaped."""
     from rich.table import Table
     from rich.text import Text
@@ -147,28 +147,28 @@ def on_a_terminal(*arguments: str, **settings: str) -> str:
     return sent.decode()
 
 
-def test_nothing_is_coloured_where_there_is_no_terminal(started):
+def test_output_without_a_terminal_has_no_colours(started):
     for arguments in (("fit", "run.yaml"), ("list", "models"), ("validate", "missing.yaml")):
         _, out, err = started(*arguments)
         assert out + err
         assert "\x1b" not in out + err
 
 
-def test_a_terminal_has_a_bar_and_then_the_closing_table():
+def test_a_terminal_shows_a_bar_and_then_the_summary():
     sent = on_a_terminal("fit", "run.yaml")
     assert "━" in sent
     assert "\x1b[" in sent
     assert "validation" in sent
 
 
-def test_no_color_is_honoured_on_a_terminal():
+def test_no_color_is_respected_on_a_terminal():
     sent = on_a_terminal("list", "models", NO_COLOR="1")
     assert "linear" in sent
     assert "\x1b[36m" not in sent
     assert "\x1b[36m" in on_a_terminal("list", "models")
 
 
-def test_greek_letters_survive_an_encoding_without_them(started):
+def test_output_in_an_ascii_locale(started):
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
     status, out, err = started("fit", "run.yaml", "--json", **ascii_only)
     assert status == 0
@@ -202,7 +202,7 @@ def test_ctrl_c_is_one_line_and_status_130():
     assert Path("runs/run-1/metrics.jsonl").exists()
 
 
-def test_a_reader_who_has_seen_enough_is_no_error():
+def test_a_closed_pipe_on_stdout_is_not_an_error():
     ours, theirs = os.pipe()
     os.close(ours)
     done = subprocess.run(command("list"), env=environment(), stdout=theirs, stderr=subprocess.PIPE, check=False)
@@ -220,7 +220,7 @@ def test_a_full_disk_is_one_line_and_status_1(arguments):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_run_goes_on_where_nobody_can_be_told_of_it():
+def test_a_run_continues_if_its_output_cannot_be_written():
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             command("fit", "run.yaml", "--json"), env=environment(), stdout=subprocess.PIPE, stderr=full, check=False
@@ -238,7 +238,7 @@ def test_a_run_goes_on_where_nobody_can_be_told_of_it():
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_an_error_that_nobody_can_be_told_of_keeps_its_status():
+def test_an_error_that_cannot_be_printed_keeps_its_exit_status():
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command("fit", "missing.yaml"), env=environment(), stderr=full, check=False)
     assert done.returncode == 2

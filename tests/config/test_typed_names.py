@@ -204,7 +204,9 @@ def test_errors_of_resume_use_the_names_of_the_override(tmp_path: Path) -> None:
         ConfigError, match=r"^overrides: optimizer\.lr=0\.1: optimizer\.lr: was 0\.001 when the run started"
     ):
         mxtrain.resume(run_dir, overrides=["optimizer.lr=0.1"])
-    with pytest.raises(ConfigError, match=r"^overrides: optimizer\.η=0\.1: optimizer\.η: was 0\.001 when the run started"):
+    with pytest.raises(
+        ConfigError, match=r"^overrides: optimizer\.η=0\.1: optimizer\.η: was 0\.001 when the run started"
+    ):
         mxtrain.resume(run_dir, overrides=["optimizer.η=0.1"])
 
 

@@ -53,7 +53,9 @@ def slopes(model: MLP, params: dict[str, Any], inputs: Any, targets: Any, name: 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("hidden", DEPTHS)
 @pytest.mark.parametrize("bias", [True, False])
-def test_gradients_are_slopes(loss: LossName, activation: ActivationName, hidden: tuple[int, ...], bias: bool) -> None:
+def test_gradients_equal_central_differences(
+    loss: LossName, activation: ActivationName, hidden: tuple[int, ...], bias: bool
+) -> None:
     inputs, targets, outputs = sample(loss)
     model = MLP((FEATURES, *hidden, outputs), activation, loss, bias)
     params = at_random(model)
@@ -64,7 +66,7 @@ def test_gradients_are_slopes(loss: LossName, activation: ActivationName, hidden
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_batch_has_the_sum_of_its_samples(loss: LossName, activation: ActivationName) -> None:
+def test_loss_and_gradient_of_a_batch_are_sums_over_its_samples(loss: LossName, activation: ActivationName) -> None:
     """Of losses and of gradients, so that an epoch's loss is the sum over its batches, whatever their sizes."""
     inputs, targets, outputs = sample(loss)
     model = MLP((FEATURES, 5, outputs), activation, loss)
@@ -81,7 +83,7 @@ def test_a_batch_has_the_sum_of_its_samples(loss: LossName, activation: Activati
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("hidden", DEPTHS)
-def test_float32_computes_the_same_in_float32(loss: LossName, hidden: tuple[int, ...]) -> None:
+def test_float32_agrees_with_float64(loss: LossName, hidden: tuple[int, ...]) -> None:
     inputs, targets, outputs = sample(loss)
     model = MLP((FEATURES, *hidden, outputs), "tanh", loss)
     params = at_random(model)

@@ -12,7 +12,7 @@ from mxtrain.cli.main import main
 from mxtrain.config import read_sweep
 from tests.sweeps.conftest import small
 
-NEED_OPTUNA = tuple(f"mxtrain.sweeps.{name}" for name in ("driver", "pruning", "sampling", "study_storage", "trial"))
+NEED_OPTUNA = tuple(f"mxtrain.sweeps.{name}" for name in ("driver", "samplers_and_pruners", "study_storage", "trial"))
 
 
 @pytest.fixture

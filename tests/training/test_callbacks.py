@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import mxtrain
-from mxtrain.training.run_status import read_status
+from mxtrain.training.run_folder.run_status import read_status
 
 CONFIG: dict[str, Any] = {
     "data": {"source": "diabetes"},
@@ -17,7 +17,7 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def test_a_callback_writes_only_the_methods_it_needs(tmp_path: Path) -> None:
+def test_callbacks_may_implement_any_subset_of_the_methods(tmp_path: Path) -> None:
     seen = []
 
     class Inherits(mxtrain.Callback):
@@ -32,7 +32,7 @@ def test_a_callback_writes_only_the_methods_it_needs(tmp_path: Path) -> None:
     assert seen == [1, 2, 3, 4, "end"]
 
 
-def test_a_run_that_is_stopped_before_it_begins_can_continue_too(tmp_path: Path) -> None:
+def test_a_run_stopped_in_on_start_can_be_resumed(tmp_path: Path) -> None:
     heard = []
 
     class Never(mxtrain.Callback):
@@ -58,7 +58,7 @@ def test_a_run_that_is_stopped_before_it_begins_can_continue_too(tmp_path: Path)
     assert mxtrain.resume(stopped.run_dir).history == whole.history
 
 
-def test_what_a_callback_does_with_a_row_is_its_own_affair(tmp_path: Path) -> None:
+def test_changes_that_a_callback_makes_to_rows_and_state_have_no_effect(tmp_path: Path) -> None:
     seen = []
 
     class Spoils(mxtrain.Callback):
@@ -82,7 +82,7 @@ def test_what_a_callback_does_with_a_row_is_its_own_affair(tmp_path: Path) -> No
     assert seen == [(row["epoch"], row) for row in expected]
 
 
-def test_an_error_in_on_error_hides_nothing(tmp_path: Path) -> None:
+def test_an_error_in_on_error_does_not_replace_the_original(tmp_path: Path) -> None:
     class Breaks(mxtrain.Callback):
         def on_batch(self, state: Any, loss: Any) -> None:
             raise RuntimeError("the first")
@@ -96,7 +96,7 @@ def test_an_error_in_on_error_hides_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("slip", [5, "x", lambda: 1, mxtrain.Callback, None])
-def test_what_could_never_be_called_is_refused_before_anything_is_made(slip: Any, tmp_path: Path) -> None:
+def test_objects_without_callback_methods_are_refused_before_the_run_starts(slip: Any, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"callbacks\[0\] must be an object with one of on_start, "):
         mxtrain.fit(CONFIG, run_dir=tmp_path / "run", callbacks=[slip])
     assert not (tmp_path / "run").exists()
@@ -112,7 +112,7 @@ def test_a_folder_that_is_removed_ends_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("event", "epochs"), [("on_epoch", 2), ("on_batch", 1)])
-def test_stop_training_ends_a_run_in_good_order_and_it_can_continue(event: str, epochs: int, tmp_path: Path) -> None:
+def test_stop_training_finishes_the_run_and_it_can_be_resumed(event: str, epochs: int, tmp_path: Path) -> None:
     class Enough(mxtrain.Callback):
         ended = False
 
@@ -138,7 +138,7 @@ def test_stop_training_ends_a_run_in_good_order_and_it_can_continue(event: str, 
     assert mxtrain.resume(stopped.run_dir).history == whole.history
 
 
-def test_an_exception_ends_the_run_as_a_failure_and_is_reported_to_all(tmp_path: Path) -> None:
+def test_an_exception_marks_the_run_as_failed_and_is_passed_to_on_error(tmp_path: Path) -> None:
     told = []
 
     class Breaks(mxtrain.Callback):
@@ -151,10 +151,10 @@ def test_an_exception_ends_the_run_as_a_failure_and_is_reported_to_all(tmp_path:
     with pytest.raises(KeyError, match="mine"):
         mxtrain.fit(CONFIG, run_dir=tmp_path, callbacks=[Breaks()])
     assert [type(error) for error in told] == [KeyError]
-    assert mxtrain.training.run_status.read_status(tmp_path).state == "failed"
+    assert mxtrain.training.run_folder.run_status.read_status(tmp_path).state == "failed"
 
 
-def test_a_resumed_run_tells_what_came_before(tmp_path: Path) -> None:
+def test_on_start_of_a_resumed_run_gets_the_earlier_history(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(CONFIG, run_dir=tmp_path).run_dir
     infos: list[mxtrain.RunInfo] = []
 
@@ -170,7 +170,7 @@ def test_a_resumed_run_tells_what_came_before(tmp_path: Path) -> None:
     )
 
 
-def test_a_run_is_unfinished_while_it_trains_also_when_it_was_finished_before(tmp_path: Path) -> None:
+def test_the_status_is_unfinished_during_training_and_during_a_resume(tmp_path: Path) -> None:
     states = []
 
     class Looks(mxtrain.Callback):

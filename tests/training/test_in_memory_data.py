@@ -60,7 +60,7 @@ def interrupted(config: Any, run_dir: Path, data: Any, batches: int) -> None:
 
 
 @pytest.mark.parametrize(("config", "data"), RUNS.values(), ids=RUNS.keys())
-def test_a_run_resumes_replays_and_is_evaluated_on_the_same_data_to_the_byte(
+def test_resume_verify_and_evaluate_give_identical_bytes_on_the_same_data(
     config: Any, data: Any, tmp_path: Path
 ) -> None:
     whole = mxtrain.fit(config, run_dir=tmp_path / "whole", data=data)
@@ -78,7 +78,7 @@ def test_a_run_resumes_replays_and_is_evaluated_on_the_same_data_to_the_byte(
     assert again.history == whole.history
 
 
-def test_a_run_of_an_earlier_version_resumes_replays_and_is_evaluated_to_the_byte(
+def test_a_run_of_an_earlier_version_can_be_resumed_verified_and_evaluated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Earlier versions wrote `handed_over` to config.yaml and to checkpoints."""
@@ -114,7 +114,7 @@ def test_a_file_with_the_same_numbers_gives_the_same_bytes(tmp_path: Path) -> No
         assert value.tobytes() == second.parameters[name].tobytes()
 
 
-def test_columns_give_the_bytes_of_a_table(tmp_path: Path) -> None:
+def test_columns_give_the_same_results_as_a_table_file(tmp_path: Path) -> None:
     pl.DataFrame(TABLE).write_parquet(tmp_path / "data.parquet")
     of_file = COLUMNS | {"data": {**COLUMNS["data"], "source": str(tmp_path / "data.parquet")}}
     first = mxtrain.fit(of_file, run_dir=tmp_path / "file")
@@ -136,7 +136,7 @@ def test_a_run_is_not_resumed_on_other_data(name: str, tmp_path: Path) -> None:
     assert content(run_dir) == before
 
 
-def test_data_that_do_not_even_suit_the_config_are_reported_as_other_data(tmp_path: Path) -> None:
+def test_data_that_are_invalid_for_the_config_are_reported_as_changed(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(CLASSES, run_dir=tmp_path / "run", data=(X, LABELS)).run_dir
     with pytest.raises(mxtrain.TrainingError, match="the data passed in Python are not those"):
         mxtrain.resume(run_dir, data=(X, ["large"] * 60))
@@ -153,7 +153,7 @@ def test_a_run_is_not_resumed_without_its_data(tmp_path: Path) -> None:
         mxtrain.resume(run_dir, overrides=[f"data.source={tmp_path / 'new.npz'}", "data.target=y"])
 
 
-def test_data_and_a_config_that_does_not_ask_for_them(tmp_path: Path) -> None:
+def test_data_and_config_must_agree_on_the_source(tmp_path: Path) -> None:
     packaged = {**CONFIG, "data": {"source": "diabetes"}}
     told = r"data\.source: data= was passed, but the config has diabetes; set source: in_memory"
     with pytest.raises(mxtrain.ConfigError, match=told):
@@ -167,7 +167,7 @@ def test_data_and_a_config_that_does_not_ask_for_them(tmp_path: Path) -> None:
             open_run(run_dir, data=(X, y))
 
 
-def test_in_a_file_it_is_reported_where_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_the_source_have_the_position_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     text = "data: {source: diabetes}\nmodel: {kind: linear}\nloss: squared_error\noptimizer: {kind: adam}\n"
     Path("run.yaml").write_text(text)
@@ -179,7 +179,7 @@ def test_in_a_file_it_is_reported_where_it_is_written(tmp_path: Path, monkeypatc
     assert len(mxtrain.fit("run.yaml", data=(X, y)).history) == 10
 
 
-def test_what_becomes_of_the_data_afterwards_does_not_matter(tmp_path: Path) -> None:
+def test_changes_of_the_users_arrays_during_training_have_no_effect(tmp_path: Path) -> None:
     class Change(mxtrain.Callback):
         def on_epoch(self, state: Any, row: Any) -> None:
             inputs[:], targets[:] = 0, 0
@@ -193,7 +193,7 @@ def test_what_becomes_of_the_data_afterwards_does_not_matter(tmp_path: Path) -> 
     assert not inputs.any()
 
 
-def test_the_data_are_never_written_to(tmp_path: Path) -> None:
+def test_read_only_arrays_are_accepted(tmp_path: Path) -> None:
     inputs, targets = X.copy(), y.copy()
     for array in (inputs, targets):
         array.flags.writeable = False
@@ -202,7 +202,7 @@ def test_the_data_are_never_written_to(tmp_path: Path) -> None:
     np.testing.assert_array_equal(inputs, X)
 
 
-def test_advance_goes_from_snapshot_to_snapshot_on_the_same_data() -> None:
+def test_advance_continues_a_snapshot_on_the_same_data() -> None:
     run = run_from_dict(CONFIG).resolve()
     first = mxtrain.advance(run, None, 1, data=(X, y))
     assert mxtrain.advance(run, first, 3, data=(X, y)).differences(mxtrain.advance(run, None, 3, data=(X, y))) == []
@@ -213,7 +213,7 @@ def test_advance_goes_from_snapshot_to_snapshot_on_the_same_data() -> None:
 
 
 @pytest.mark.parametrize(("config", "data"), RUNS.values(), ids=RUNS.keys())
-def test_new_samples_are_evaluated_as_those_of_a_file(config: Any, data: Any, tmp_path: Path) -> None:
+def test_new_samples_in_memory_and_in_a_file_are_evaluated_alike(config: Any, data: Any, tmp_path: Path) -> None:
     run = mxtrain.load_run(mxtrain.fit(config, run_dir=tmp_path / "run", data=data).run_dir)
     if isinstance(data, tuple):
         np.savez(tmp_path / "new.npz", X=data[0], y=data[1])
@@ -238,7 +238,7 @@ WRONG: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(("samples", "message"), WRONG.values(), ids=WRONG.keys())
-def test_what_cannot_be_evaluated_is_said(samples: Any, message: str, tmp_path: Path) -> None:
+def test_invalid_samples_for_evaluation_are_reported(samples: Any, message: str, tmp_path: Path) -> None:
     run = mxtrain.load_run(mxtrain.fit(CLASSES, run_dir=tmp_path / "run", data=(X, LABELS)).run_dir)
     with pytest.raises(mxtrain.DataError, match=message):
         run.evaluate(samples)
@@ -246,7 +246,7 @@ def test_what_cannot_be_evaluated_is_said(samples: Any, message: str, tmp_path: 
         run.evaluate((X, LABELS), part="test")
 
 
-def test_a_sweep_cannot_be_handed_data(tmp_path: Path) -> None:
+def test_a_sweep_does_not_accept_data_in_memory(tmp_path: Path) -> None:
     search = {"search": {"optimizer.η": {"log": [1e-4, 1e-1]}}, "objective": {"minimize": "val_loss"}, "trials": 2}
     told = "data.source: in-memory data cannot be passed to the processes of a sweep; name a file"
     with pytest.raises(mxtrain.ConfigError, match=told):
@@ -254,7 +254,7 @@ def test_a_sweep_cannot_be_handed_data(tmp_path: Path) -> None:
     assert not (tmp_path / "sweep").exists()
 
 
-def test_a_report_says_that_the_data_are_not_there(tmp_path: Path) -> None:
+def test_a_report_notes_that_the_data_are_not_available(tmp_path: Path) -> None:
     from mxtrain.reports.run_data import read_run_data
 
     run_dir = mxtrain.fit(CONFIG, run_dir=tmp_path / "run", data=(X, y)).run_dir

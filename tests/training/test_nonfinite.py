@@ -91,7 +91,7 @@ SOURCES = {
 
 
 @pytest.mark.parametrize(("source", "problem"), SOURCES.values(), ids=SOURCES.keys())
-def test_raise_names_the_batch_and_the_parameter_and_updates_nothing(source: Any, problem: str) -> None:
+def test_raise_names_the_batch_and_the_parameter_before_any_update(source: Any, problem: str) -> None:
     run = trainer("raise", **source)
     steps, before = until_the_bad_batch(run)
     with pytest.raises(mxtrain.TrainingError, match=f"^{problem} in epoch 1, batch 3: the run has diverged"):
@@ -100,7 +100,7 @@ def test_raise_names_the_batch_and_the_parameter_and_updates_nothing(source: Any
 
 
 @pytest.mark.parametrize(("source", "problem"), SOURCES.values(), ids=SOURCES.keys())
-def test_skip_leaves_the_batch_out_and_continues_with_the_next(source: Any, problem: str) -> None:
+def test_skip_omits_the_batch(source: Any, problem: str) -> None:
     run = trainer("skip", **source)
     steps, before = until_the_bad_batch(run)
     seen = run.step.sums.samples, run.step.sums.steps, run.step.sums.to_record()["metrics"]
@@ -132,7 +132,7 @@ def test_rollback_restores_the_last_scheduled_checkpoint(source: Any, problem: s
     assert run.state.curr_iter == back_to + 1
 
 
-def test_too_many_batches_in_a_row_end_the_run() -> None:
+def test_too_many_consecutive_nonfinite_batches_end_the_run() -> None:
     fit = {"epochs": 2, "on_nonfinite": "skip", "nonfinite_limit": 2}
     run = trainer("skip", 1.0, fit=fit, optimizer={"kind": "adam", "scale": 1e30})  # each gradient overflows the slot
     with pytest.raises(
@@ -145,7 +145,7 @@ def test_too_many_batches_in_a_row_end_the_run() -> None:
 
 @pytest.mark.parametrize("kind", WITH_SQUARES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_rule_that_keeps_squares_is_watched(kind: str, dtype: str) -> None:
+def test_every_rule_with_squared_gradients_is_checked(kind: str, dtype: str) -> None:
     gradient = 2e19 if dtype == "float32" else 2e154
     run = trainer("skip", gradient, dtype=dtype, optimizer={"kind": kind, "scale": 1.0})
     steps, before = until_the_bad_batch(run)
@@ -162,7 +162,7 @@ def test_momentum_that_overflows_is_undone_with_its_weight() -> None:
 
 
 @pytest.mark.parametrize("bound", [{"clip": 1.0}, {"clip_norm": 1.0}], ids=["clip", "clip_norm"])
-def test_a_long_gradient_that_is_bounded_is_used(bound: Any) -> None:
+def test_a_large_gradient_that_is_clipped_is_used(bound: Any) -> None:
     fit = {"epochs": 1, "on_nonfinite": "raise"} | ({"clip_norm": 1.0} if "clip_norm" in bound else {})
     optimizer = {"kind": "adam", "scale": 1.0} | ({"clip": 1.0} if "clip" in bound else {})
     run = trainer("raise", 2e19, fit=fit, optimizer=optimizer)
@@ -170,14 +170,14 @@ def test_a_long_gradient_that_is_bounded_is_used(bound: Any) -> None:
     assert run.state.curr_iter == 4
 
 
-def test_weight_decay_that_overflows_a_slot_is_noticed() -> None:
+def test_weight_decay_that_overflows_a_slot_is_detected() -> None:
     run = trainer("raise", 0.0, optimizer={"kind": "adam", "scale": 1e-30, "λ": 1e12})
     run.params["w"][1] = 1e9
     with pytest.raises(mxtrain.TrainingError, match="^the optimizer's slot v of w would become"):
         run.run_epoch()
 
 
-def test_sums_of_squares_that_overflow_after_many_steps_are_noticed() -> None:
+def test_sums_of_squares_that_overflow_after_many_steps_are_detected() -> None:
     run = trainer("raise", 0.0, optimizer={"kind": "adagrad", "scale": 1e15, "η": 1e-30})
     next(run.steps())
     for slot in run.optimizer.slot_arrays():
@@ -187,7 +187,7 @@ def test_sums_of_squares_that_overflow_after_many_steps_are_noticed() -> None:
         next(run.steps())
 
 
-def test_an_unchecked_step_is_only_taken_far_from_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_steps_far_from_overflow_are_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     scans: list[int] = []
     scan = SlotCheck.scan
     monkeypatch.setattr(SlotCheck, "scan", lambda *given: (scans.append(1), scan(*given))[1])
@@ -212,7 +212,7 @@ def test_the_check_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
             np.testing.assert_equal(trained(kind), plain)
 
 
-def test_a_slot_that_is_not_finite_is_never_saved(tmp_path: Path) -> None:
+def test_a_nonfinite_slot_is_never_saved(tmp_path: Path) -> None:
     run = trainer("raise", 0.0)
     run.run_epoch()
     next(run.optimizer.slot_arrays())[0] = np.inf

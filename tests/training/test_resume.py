@@ -87,7 +87,7 @@ def outcome(run_dir: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
-def test_every_cut_leads_to_the_same_bytes(optimizer: Any, table: Path, tmp_path: Path) -> None:
+def test_resume_after_any_interruption_gives_the_same_bytes(optimizer: Any, table: Path, tmp_path: Path) -> None:
     whole = mxtrain.fit(config(table, optimizer), run_dir=tmp_path / "whole")
     assert whole.history[-1]["diagnostics"].get("skipped", 0) <= 1
     expected = outcome(whole.run_dir)
@@ -100,14 +100,14 @@ def test_every_cut_leads_to_the_same_bytes(optimizer: Any, table: Path, tmp_path
         assert resumed.state == whole.state, name
 
 
-def test_a_batch_was_really_skipped(table: Path, tmp_path: Path) -> None:
+def test_a_nonfinite_batch_is_skipped_in_each_epoch(table: Path, tmp_path: Path) -> None:
     result = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path)
     skipped = [row["diagnostics"].get("skipped", 0) for row in result.history]
     assert skipped == [1, 1, 1]
     assert result.state.curr_iter == 3 * 4 - 3
 
 
-def test_a_run_cut_after_every_single_batch(table: Path, tmp_path: Path) -> None:
+def test_a_run_interrupted_after_each_batch_gives_the_same_bytes(table: Path, tmp_path: Path) -> None:
     fit = {
         "clip_norm": 0.5,
         "early_stopping": {"monitor": "val_loss", "patience": 2},
@@ -137,7 +137,7 @@ def test_more_epochs_continue_the_run(table: Path, tmp_path: Path) -> None:
     assert (tmp_path / "short/model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
 
 
-def test_fewer_epochs_than_are_begun_are_refused(table: Path, tmp_path: Path) -> None:
+def test_fewer_epochs_than_the_run_has_reached_are_refused(table: Path, tmp_path: Path) -> None:
     cut = Cut(9)
     with pytest.raises(mxtrain.RunInterrupted):
         mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path, callbacks=[cut], stop=cut.stop)
@@ -149,7 +149,7 @@ def test_fewer_epochs_than_are_begun_are_refused(table: Path, tmp_path: Path) ->
         mxtrain.resume(tmp_path, overrides=["fit.epochs=2"])
 
 
-def test_overrides_are_a_list_of_texts(table: Path, tmp_path: Path) -> None:
+def test_overrides_must_be_a_list_of_strings(table: Path, tmp_path: Path) -> None:
     mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path)
     wrong: Any
     for wrong in ("fit.epochs=4", [5], 5, [None]):
@@ -157,14 +157,14 @@ def test_overrides_are_a_list_of_texts(table: Path, tmp_path: Path) -> None:
             mxtrain.resume(tmp_path, overrides=wrong)
 
 
-def test_a_run_that_is_over_stays_as_it_is(table: Path, tmp_path: Path) -> None:
+def test_resuming_a_finished_run_changes_nothing(table: Path, tmp_path: Path) -> None:
     run_dir = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path).run_dir
     before = outcome(run_dir)
     mxtrain.resume(run_dir)
     assert outcome(run_dir) == before
 
 
-def test_torn_and_surplus_lines_are_mended(table: Path, tmp_path: Path) -> None:
+def test_truncated_and_extra_metric_lines_are_removed_on_resume(table: Path, tmp_path: Path) -> None:
     cut = Cut(9)
     with pytest.raises(mxtrain.RunInterrupted):
         mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path / "cut", callbacks=[cut], stop=cut.stop)
@@ -189,7 +189,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("override", "message"), REFUSED.items())
-def test_what_would_have_changed_the_past_is_refused(override: str, message: str, table: Path, tmp_path: Path) -> None:
+def test_settings_that_affect_completed_epochs_cannot_change(
+    override: str, message: str, table: Path, tmp_path: Path
+) -> None:
     run_dir = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path).run_dir
     before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
     with pytest.raises(mxtrain.ConfigError) as caught:
@@ -209,9 +211,7 @@ def test_what_would_have_changed_the_past_is_refused(override: str, message: str
         "a mapping",
     }.items(),
 )
-def test_another_kind_is_reported_once_and_not_field_by_field(
-    override: str, message: str, table: Path, tmp_path: Path
-) -> None:
+def test_a_change_of_kind_is_reported_as_one_problem(override: str, message: str, table: Path, tmp_path: Path) -> None:
     rule = {"kind": "adam", "η_sched": {"kind": "exp"}}
     run_dir = mxtrain.fit(config(table, rule), run_dir=tmp_path).run_dir
     with pytest.raises(mxtrain.ConfigError) as caught:
@@ -220,7 +220,7 @@ def test_another_kind_is_reported_once_and_not_field_by_field(
 
 
 @pytest.mark.parametrize("override", ["backend=numpy", "backend=compiled", "fit.checkpoint.keep=7", "name=other"])
-def test_what_changes_no_result_may_change(override: str, table: Path, tmp_path: Path) -> None:
+def test_settings_that_do_not_affect_results_can_change(override: str, table: Path, tmp_path: Path) -> None:
     whole = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path / "whole")
     cut = Cut(7)
     with pytest.raises(mxtrain.RunInterrupted):
@@ -228,7 +228,7 @@ def test_what_changes_no_result_may_change(override: str, table: Path, tmp_path:
     assert mxtrain.resume(tmp_path / "cut", overrides=[override]).history == whole.history
 
 
-def test_other_data_are_refused(table: Path, tmp_path: Path) -> None:
+def test_changed_data_are_refused(table: Path, tmp_path: Path) -> None:
     copy = tmp_path / "table.npz"
     copy.write_bytes(table.read_bytes())
     run_dir = mxtrain.fit(config(copy, {"kind": "adam"}), run_dir=tmp_path / "run").run_dir
@@ -237,7 +237,7 @@ def test_other_data_are_refused(table: Path, tmp_path: Path) -> None:
         mxtrain.resume(run_dir, overrides=["fit.epochs=4"])
 
 
-def test_data_may_move(table: Path, tmp_path: Path) -> None:
+def test_data_can_be_moved(table: Path, tmp_path: Path) -> None:
     (tmp_path / "here.npz").write_bytes(table.read_bytes())
     run_dir = mxtrain.fit(config(tmp_path / "here.npz", {"kind": "adam"}), run_dir=tmp_path / "run").run_dir
     (tmp_path / "here.npz").rename(tmp_path / "there.npz")
@@ -245,12 +245,12 @@ def test_data_may_move(table: Path, tmp_path: Path) -> None:
     assert mxtrain.resume(run_dir, overrides=overrides).state.curr_epoch == 4
 
 
-def test_a_folder_without_a_run(tmp_path: Path) -> None:
+def test_resume_in_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(mxtrain.TrainingError, match="there is no run in"):
         mxtrain.resume(tmp_path)
 
 
-def test_a_folder_with_a_run_is_not_begun_again(table: Path, tmp_path: Path) -> None:
+def test_fit_refuses_a_folder_with_a_run(table: Path, tmp_path: Path) -> None:
     run_dir = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path).run_dir
     before = outcome(run_dir)
     with pytest.raises(mxtrain.TrainingError, match="continue it with `mxtrain resume"):

@@ -19,7 +19,7 @@ def files(folder):
 
 
 @pytest.mark.parametrize("stops", [(1, 3, 6), (6,), (2, 2, 5, 100), (1, 2, 3, 4, 5, 6)])
-def test_parts_come_to_the_bytes_of_the_whole(stops, tmp_path):
+def test_segments_give_the_bytes_of_an_uninterrupted_run(stops, tmp_path):
     config = run_from_dict({**PARTS, "fit": FIT}).resolve()
     whole = mxtrain.fit(config, run_dir=tmp_path / "whole")
     for epochs in stops:
@@ -30,7 +30,7 @@ def test_parts_come_to_the_bytes_of_the_whole(stops, tmp_path):
     assert files(tmp_path / "parts") == files(tmp_path / "whole")
 
 
-def test_a_part_that_early_stopping_ends_is_finished(tmp_path):
+def test_a_segment_ended_by_early_stopping_is_finished(tmp_path):
     stopping = {"monitor": "val_loss", "patience": 1, "min_delta": 10.0}
     config = run_from_dict({**PARTS, "fit": FIT | {"early_stopping": stopping}}).resolve()
     progress = train_until(config, tmp_path, 5)
@@ -38,7 +38,7 @@ def test_a_part_that_early_stopping_ends_is_finished(tmp_path):
     assert train_until(config, tmp_path, 6) == progress
 
 
-def test_asked_for_less_than_there_is_it_trains_nothing(tmp_path):
+def test_a_segment_that_is_already_trained_trains_nothing(tmp_path):
     config = run_from_dict({**PARTS, "fit": FIT}).resolve()
     far = train_until(config, tmp_path, 4)
     assert train_until(config, tmp_path, 2) == far
@@ -46,7 +46,7 @@ def test_asked_for_less_than_there_is_it_trains_nothing(tmp_path):
     assert far.parameters == 64 * 8 + 8 + 8 * 10 + 10
 
 
-def test_a_folder_that_a_kill_left_half_made_is_resumed(tmp_path):
+def test_a_partly_created_folder_is_resumed(tmp_path):
     config = run_from_dict({**PARTS, "fit": FIT}).resolve()
     (tmp_path / ".config.yaml.tmp").write_bytes(b"name: ru")
     (tmp_path / "metrics.jsonl").write_bytes(b'{"epoch": 1')
@@ -54,7 +54,7 @@ def test_a_folder_that_a_kill_left_half_made_is_resumed(tmp_path):
     assert not (tmp_path / ".config.yaml.tmp").exists()
 
 
-def test_a_run_that_was_over_but_for_its_model_is_finished(tmp_path):
+def test_a_run_that_lacks_only_its_model_file_is_finished(tmp_path):
     config = run_from_dict({**PARTS, "fit": FIT}).resolve()
     train_until(config, tmp_path, 6)
     before = files(tmp_path)

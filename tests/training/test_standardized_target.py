@@ -45,12 +45,12 @@ def content(run_dir: Path) -> dict[str, bytes]:
     return {str(file.relative_to(run_dir)): file.read_bytes() for file in [*files, *last.iterdir()]}
 
 
-def test_house_prices_train_as_well_as_numbers_near_1(tmp_path: Path) -> None:
+def test_large_targets_train_as_well_as_targets_near_1(tmp_path: Path) -> None:
     assert fitted(tmp_path / "prices").history[-1]["val_r2"] > 0.9
     assert fitted(tmp_path / "plain", standardize_target=False).history[-1]["val_r2"] < 0
 
 
-def test_what_is_trained_does_not_depend_on_the_unit(tmp_path: Path) -> None:
+def test_trained_parameters_do_not_depend_on_the_unit(tmp_path: Path) -> None:
     """A power of 2 rounds nothing, so all that the model sees is the same, to the bit."""
     one = fitted(tmp_path / "one", NEAR_1)
     other = fitted(tmp_path / "other", 1024 * NEAR_1)
@@ -61,9 +61,7 @@ def test_what_is_trained_does_not_depend_on_the_unit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("part", ["training", "validation", "test"])
-def test_metrics_are_those_of_predictions_beside_targets_in_their_own_unit(
-    part: Any, dtype: str, tmp_path: Path
-) -> None:
+def test_metrics_compare_predictions_with_targets_in_the_original_unit(part: Any, dtype: str, tmp_path: Path) -> None:
     run = fitted(tmp_path, dtype=dtype)
     told = run.compare(part, data=(X, PRICES))
     assert told.targets.dtype == told.predicted.dtype == np.float64
@@ -77,7 +75,7 @@ def test_metrics_are_those_of_predictions_beside_targets_in_their_own_unit(
     assert told.metrics["loss"] == pytest.approx((error @ error) / 2 / len(error) / scale.scale**2, rel=1e-6)
 
 
-def test_training_measures_in_that_unit_what_evaluating_does_to_the_byte(tmp_path: Path) -> None:
+def test_metrics_of_training_and_evaluate_are_equal(tmp_path: Path) -> None:
     run = fitted(tmp_path)
     measured = run.evaluate(part="validation", data=(X, PRICES))
     assert measured == {name: run.history[-1][f"val_{name}"] for name in ("loss", "mae", "r2")}
@@ -118,7 +116,7 @@ def test_a_run_that_is_interrupted_ends_with_the_same_bytes_and_is_verified(tmp_
     assert mxtrain.verify(tmp_path / "cut", data=(X, PRICES)) == []
 
 
-def test_it_cannot_change_on_the_way(tmp_path: Path) -> None:
+def test_it_cannot_change_on_resume(tmp_path: Path) -> None:
     run_dir = fitted(tmp_path, fit={"epochs": 1}).path
     with pytest.raises(
         mxtrain.ConfigError, match=r"data\.standardize_target: was true when the run started, and cannot"
@@ -126,14 +124,14 @@ def test_it_cannot_change_on_the_way(tmp_path: Path) -> None:
         mxtrain.resume(run_dir, overrides=["fit.epochs=2", "data.standardize_target=false"], data=(X, PRICES))
 
 
-def test_predicting_needs_nothing_but_the_folder(tmp_path: Path) -> None:
+def test_prediction_needs_only_the_run_folder(tmp_path: Path) -> None:
     run = fitted(tmp_path)
     kept = json.loads((tmp_path / "preprocessing.json").read_bytes())["preprocessing"]["target_scale"]
     outputs = run.outputs(X)[:, 0].astype(float)
     assert (run.predict(X) == outputs * kept["scale"] + kept["mean"]).all()
 
 
-def test_a_model_of_ones_own_sees_standardized_targets_and_predicts_in_the_unit(tmp_path: Path) -> None:
+def test_a_custom_model_gets_standardized_targets_and_predicts_in_the_original_unit(tmp_path: Path) -> None:
     seen: list[float] = []
 
     class Mean:
@@ -158,7 +156,7 @@ def test_a_model_of_ones_own_sees_standardized_targets_and_predicts_in_the_unit(
     assert run.predict(X[:2]) == pytest.approx(np.full(2, run.preprocessing.restore_target_unit(np.zeros(1))[0]))
 
 
-def test_a_sweep_chooses_by_what_has_the_targets_unit(tmp_path: Path) -> None:
+def test_the_objective_of_a_sweep_is_in_the_original_unit(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", X=X, y=PRICES)
     sweep = small(
         data={"source": str(tmp_path / "t.npz"), "target": "y"},

@@ -52,7 +52,7 @@ class Clock:
 
 
 @pytest.mark.parametrize(("seconds_to_save", "epochs"), [(0.004, 100), (0.5, 600), (30.0, 600)])
-def test_auto_takes_two_percent_of_the_time_and_loses_no_more_than_that_buys(
+def test_auto_spends_two_percent_of_the_time_and_bounds_the_work_lost(
     seconds_to_save: float, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = Trainer(run_from_dict(config(epochs=epochs)).resolve())
@@ -80,7 +80,7 @@ def test_with_auto_the_first_checkpoint_is_due_after_a_second(tmp_path: Path, mo
     assert clock.saved_at[0] == 1.0
 
 
-def test_a_short_run_writes_one_checkpoint_its_end(tmp_path: Path) -> None:
+def test_a_short_run_writes_one_checkpoint_at_its_end(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(config(), run_dir=tmp_path).run_dir
     assert checkpoints(run_dir) == ["epoch-000004-batch-00000000"]
     assert mxtrain.verify(run_dir) == [], "the replay starts at the beginning"
@@ -89,9 +89,7 @@ def test_a_short_run_writes_one_checkpoint_its_end(tmp_path: Path) -> None:
     assert mxtrain.verify(run_dir) == ["metrics.jsonl"]
 
 
-def test_no_byte_of_the_result_depends_on_when_checkpoints_are_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_results_do_not_depend_on_when_checkpoints_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint_policy, "FIRST_GUESS", 0.0)  # `auto` saves after each step
     results = {
         every: mxtrain.fit(config(checkpoint={"every": every}), run_dir=tmp_path / every).run_dir

@@ -76,7 +76,7 @@ def test_a_kill_at_every_step_of_every_save(
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES], ids=errno.errorcode.get)
-def test_an_error_at_every_write_is_one_line_and_leaves_the_old_checkpoint(
+def test_an_error_at_every_write_is_one_line_and_keeps_the_old_checkpoint(
     code: int,
     whole: dict[str, bytes],
     tmp_path: Path,
@@ -154,7 +154,7 @@ def test_every_flipped_bit_and_every_truncation_is_detected(run_dir: Path) -> No
     checkpoints.read(newest.name)
 
 
-def test_a_missing_or_surplus_file_is_detected(run_dir: Path) -> None:
+def test_a_missing_or_extra_file_is_detected(run_dir: Path) -> None:
     checkpoints = Checkpoints(run_dir / "checkpoints", keep=2)
     newest = checkpoints.folder / checkpoints.names()[-1]
     (newest / "surplus").write_bytes(b"")
@@ -166,7 +166,7 @@ def test_a_missing_or_surplus_file_is_detected(run_dir: Path) -> None:
         checkpoints.read(newest.name)
 
 
-def test_a_damaged_checkpoint_is_passed_over_and_said_so(run_dir: Path, whole: dict[str, bytes]) -> None:
+def test_a_damaged_checkpoint_is_skipped_and_reported(run_dir: Path, whole: dict[str, bytes]) -> None:
     newest = max((run_dir / "checkpoints").iterdir())
     (newest / "arrays.safetensors").write_bytes(b"damaged")
     notes: list[str] = []
@@ -235,7 +235,7 @@ def test_real_kills_at_random_moments(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 15), (signal.SIGINT, 2)])
-def test_the_first_signal_is_noted_and_the_second_acts(number: int, status: int) -> None:
+def test_the_first_signal_requests_a_stop_and_the_second_interrupts(number: int, status: int) -> None:
     code = f"""
 import os, signal
 from mxtrain.training import graceful_stop

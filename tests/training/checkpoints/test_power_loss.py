@@ -18,8 +18,8 @@ from mxtrain.config import read_sweep, sweep_from_dict
 from mxtrain.errors import SweepError
 from mxtrain.sweeps import SweepFolder, SweepResult
 from mxtrain.training.checkpoints.storage import Checkpoints
-from mxtrain.training.history import CheckpointMetricsLog
-from mxtrain.training.run_status import read_status
+from mxtrain.training.run_folder.history import CheckpointMetricsLog
+from mxtrain.training.run_folder.run_status import read_status
 from tests.training.checkpoints.crash_states import Recording, put_state, recording, tree
 
 STATES = int(os.environ.get("MXTRAIN_TEST_CRASHES", "0"))
@@ -196,7 +196,9 @@ SAVES = {
 
 
 @pytest.mark.parametrize("name", SAVES)
-def test_what_was_promised_is_there(name: str, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completed_saves_survive_a_power_loss(
+    name: str, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with recording(disk, monkeypatch) as recorded:
         check = SAVES[name](disk, recorded)
     assert_is_recorded(recorded, disk, tmp_path)
@@ -206,7 +208,7 @@ def test_what_was_promised_is_there(name: str, disk: Path, tmp_path: Path, monke
 
 @pytest.mark.parametrize("name", SAVES)
 @pytest.mark.parametrize("unflushed", [without_file_flushes, without_folder_flushes])
-def test_a_save_that_does_not_flush_is_found_out(
+def test_a_save_without_flushes_is_detected(
     name: str,
     unflushed: Callable[[Recording], Recording],
     disk: Path,
@@ -247,7 +249,9 @@ def record_run(disk: Path, monkeypatch: pytest.MonkeyPatch) -> Recording:
     return recorded
 
 
-def test_a_run_continues_from_what_was_promised(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_resumes_from_the_last_completed_save(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recorded = record_run(disk, monkeypatch)
     assert_is_recorded(recorded, disk, tmp_path)
     expected = outcome(disk / "runs/one")

@@ -59,7 +59,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize("trouble", ["refused", "silent", "status 500"])
-def test_a_server_that_is_away_neither_delays_nor_ends_a_run_and_gets_the_rows_on_resume(
+def test_an_unreachable_server_neither_delays_nor_ends_a_run_and_gets_the_rows_on_resume(
     trouble: str,
     server: FakeMLflow,
     silent_port: int,
@@ -104,7 +104,7 @@ def test_a_server_that_is_away_neither_delays_nor_ends_a_run_and_gets_the_rows_o
     assert len(warnings_of(caplog)) == 1
 
 
-def test_a_server_that_comes_back_gets_every_row_once_and_in_order(
+def test_a_server_that_recovers_gets_every_row_once_and_in_order(
     server: FakeMLflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Outage(mxtrain.Callback):
@@ -119,7 +119,7 @@ def test_a_server_that_comes_back_gets_every_row_once_and_in_order(
     assert len(warnings_of(caplog)) == 1
 
 
-def test_answers_that_are_lost_create_no_second_run_and_no_point_twice(
+def test_lost_responses_create_no_duplicate_run_or_point(
     server: FakeMLflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.lost = {"experiments/create", "runs/create", "runs/log-batch"}
@@ -233,7 +233,7 @@ def test_a_custom_logger_that_raises_is_reported_once(tmp_path: Path, caplog: py
     assert warnings_of(caplog) == ["Broken.on_epoch failed: No space left on device; training continues"]
 
 
-def test_a_logger_may_stop_training(tmp_path: Path) -> None:
+def test_a_logger_can_stop_training(tmp_path: Path) -> None:
     class Stopper(mxtrain.Logger):
         def on_epoch(self, state: mxtrain.OptimizationState, row: dict[str, Any]) -> None:
             raise mxtrain.StopTraining
@@ -241,7 +241,7 @@ def test_a_logger_may_stop_training(tmp_path: Path) -> None:
     assert len(mxtrain.fit(config(), run_dir=tmp_path, callbacks=[Stopper()]).history) == 1
 
 
-def test_a_full_disk_costs_tensorboard_no_epoch(
+def test_tensorboard_has_every_epoch_after_a_full_disk_and_a_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer = pytest.importorskip("tensorboardX", reason="needs the extra `tensorboard`").RecordWriter
@@ -266,7 +266,7 @@ def test_a_full_disk_costs_tensorboard_no_epoch(
     assert same(drawn(tmp_path / "tensorboard"), result.history)
 
 
-def test_what_is_in_the_way_of_tensorboards_folder_ends_no_run(
+def test_a_file_in_place_of_tensorboards_folder_does_not_end_the_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("tensorboardX", reason="needs the extra `tensorboard`")
@@ -277,7 +277,7 @@ def test_what_is_in_the_way_of_tensorboards_folder_ends_no_run(
     assert line.startswith("TensorBoard.on_start failed: ")
 
 
-def test_parameters_whose_names_tensorboard_refuses_keep_their_own_curves(tmp_path: Path) -> None:
+def test_parameters_with_names_that_tensorboard_refuses_have_separate_curves(tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX", reason="needs the extra `tensorboard`")
     from mxtrain.training.loggers.tensorboard_logger import TensorBoard
 
@@ -291,7 +291,7 @@ def test_parameters_whose_names_tensorboard_refuses_keep_their_own_curves(tmp_pa
     assert sorted(values[1] for values in points.values()) == [1.0, 1.0, 2.0, 3.0]
 
 
-def test_a_password_is_neither_printed_nor_kept(
+def test_a_password_is_neither_printed_nor_stored(
     server: FakeMLflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from mxtrain.training.loggers import mlflow_logger

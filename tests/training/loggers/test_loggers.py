@@ -79,7 +79,7 @@ def test_tensorboard_gets_every_epoch_and_the_hyperparameters(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("batches", [3, 6, 10])
-def test_tensorboard_has_no_point_twice_after_a_resume(batches: int, tmp_path: Path) -> None:
+def test_tensorboard_has_no_duplicate_points_after_a_resume(batches: int, tmp_path: Path) -> None:
     every = {"checkpoint": {"every": "2 epochs"}}
     run_dir = interrupted(config("tensorboard", **every), tmp_path / "run", batches)
     last = max((run_dir / "checkpoints").iterdir())
@@ -89,13 +89,13 @@ def test_tensorboard_has_no_point_twice_after_a_resume(batches: int, tmp_path: P
     assert same(drawn(run_dir / "tensorboard"), history)
 
 
-def test_tensorboard_may_be_asked_for_later(tmp_path: Path) -> None:
+def test_tensorboard_can_be_enabled_on_resume(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(config(epochs=2), run_dir=tmp_path).run_dir
     result = mxtrain.resume(run_dir, overrides=["fit.loggers=[tensorboard]", "fit.epochs=3"])
     assert same(drawn(tmp_path / "tensorboard"), result.history)
 
 
-def test_the_real_tensorboard_reads_it(tmp_path: Path) -> None:
+def test_tensorboard_reads_the_event_files(tmp_path: Path) -> None:
     reader = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="tensorboard itself is not installed"
     )
@@ -143,7 +143,9 @@ def test_mlflow_gets_every_epoch_once_and_the_hyperparameters(mlflow: Any, tmp_p
     assert run.data.params["optimizer.η"] == "0.5"
 
 
-def test_mlflow_goes_where_the_environment_says(mlflow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_uses_the_tracking_uri_of_the_environment(
+    mlflow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     uri = (tmp_path / "server").as_uri()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
@@ -152,7 +154,7 @@ def test_mlflow_goes_where_the_environment_says(mlflow: Any, tmp_path: Path, mon
     assert not (tmp_path / "run/mlflow").exists()
 
 
-def test_a_server_that_fails_for_a_while_stops_no_run(
+def test_a_temporary_server_failure_does_not_stop_the_run(
     mlflow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlflow.exceptions import MlflowException
@@ -170,14 +172,14 @@ def test_a_server_that_fails_for_a_while_stops_no_run(
     assert same(sent(mlflow((tmp_path / "mlflow").as_uri()))[1], result.history)
 
 
-def test_mlflow_marks_a_run_that_failed(mlflow: Any, tmp_path: Path) -> None:
+def test_mlflow_marks_a_failed_run(mlflow: Any, tmp_path: Path) -> None:
     with pytest.raises(mxtrain.TrainingError):
         mxtrain.fit(config("mlflow") | {"optimizer": {"kind": "sgd", "η": 1e30}}, run_dir=tmp_path)
     assert sent(mlflow((tmp_path / "mlflow").as_uri()))[0].info.status == "FAILED"
 
 
 @pytest.mark.parametrize(("logger", "package"), [("tensorboard", "tensorboardX"), ("mlflow", "mlflow")])
-def test_a_missing_extra_is_one_line_before_anything_is_made(
+def test_a_missing_extra_is_one_line_before_anything_is_written(
     logger: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
@@ -191,7 +193,7 @@ def test_a_missing_extra_is_one_line_before_anything_is_made(
     assert not (tmp_path / "run").exists()
 
 
-def test_nothing_is_imported_that_is_not_asked_for() -> None:
+def test_loggers_are_imported_only_if_requested() -> None:
     code = (
         "import mxtrain, sys; mxtrain.fit; print([name for name in ('tensorboardX', 'mlflow') if name in sys.modules])"
     )

@@ -41,9 +41,9 @@ from mxtrain.paths import expand_home
 from mxtrain.training.checkpoints.snapshot import Snapshot
 from mxtrain.training.checkpoints.storage import begins_with, write_if_changed
 from mxtrain.training.environment import ENVIRONMENT, environment, environment_json
-from mxtrain.training.history import METRICS, to_line
-from mxtrain.training.locking import LOCK, folder_lock
-from mxtrain.training.run_status import MODEL, STATUS
+from mxtrain.training.run_folder.history import METRICS, to_line
+from mxtrain.training.run_folder.locking import LOCK, folder_lock
+from mxtrain.training.run_folder.run_status import MODEL, STATUS
 
 PREPROCESSING = "preprocessing.json"
 
