@@ -219,7 +219,7 @@ def test_guessed_choices_are_told_without_what_is_searched_inside():
 @pytest.mark.parametrize("number", [0, 1, 3])
 def test_a_sweep_that_has_only_begun(number, report):
     page = report(write_sweep(thirty_trials()[:number], total=30))
-    assert "mxtrain resume made" in page.text
+    assert "<code>mxtrain resume made</code>" in page.source
     assert "importance" not in page.figures
     assert (f"{number} of 30 trials have ended" in page.text) == (number > 0)
 
