@@ -1,4 +1,4 @@
-"""Shell completion: the scripts, and the completions of commands, options, run files and folders."""
+"""Shell completion, help, usage errors, and modules that a command imports."""
 
 import shutil
 import subprocess
@@ -11,12 +11,15 @@ import mxtrain as package
 from tests.cli.conftest import environment
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_has_a_completion_script(started, shell):
+@pytest.mark.parametrize(
+    ("shell", "start"),
+    [("bash", "_mxtrain_completion() {"), ("zsh", "#compdef mxtrain"), ("fish", "complete --command mxtrain")],
+)
+def test_each_shell_has_a_completion_script(started, shell, start):
     status, out, err = started("--show-completion", shell)
     assert (status, err) == (0, "")
     assert "_MXTRAIN_COMPLETE" in out
-    assert shell in out or "#compdef" in out or "complete -o" in out
+    assert out.lstrip().startswith(start)
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
@@ -39,7 +42,7 @@ def test_install_writes_into_the_home_folder(started, folder):
 
 
 @pytest.mark.parametrize(
-    ("line", "offered"),
+    ("line", "completions"),
     [
         ("mxtrain ev", {"evaluate"}),
         ("mxtrain fit --pl", {"--plugin"}),
@@ -50,11 +53,11 @@ def test_install_writes_into_the_home_folder(started, folder):
         ("mxtrain resume runs/", {"runs/a/"}),
     ],
 )
-def test_completions_in_bash(started, folder, line, offered):
+def test_completions_in_bash(started, folder, line, completions):
     Path("runs/a").mkdir(parents=True)
     words = line.split(" ")
     settings = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1), "_MXTRAIN_COMPLETE": "complete_bash"}
-    assert set(started(**settings).out.split()) == offered
+    assert set(started(**settings).out.split()) == completions
 
 
 def test_completions_in_the_home_folder_and_of_hidden_folders(folder, monkeypatch):
@@ -68,7 +71,7 @@ def test_completions_in_the_home_folder_and_of_hidden_folders(folder, monkeypatc
     assert complete_folder(".h") == [".hidden/"]
 
 
-# Not all of these are installed here; where they are, as CuPy is beside a GPU, they are not imported either.
+# Some of these may not be installed, such as CuPy; those that are must not be imported.
 HEAVY = ("numpy", "numba", "cupy", "pydantic", "matplotlib", "plotext", "plotly", "optuna", "yaml", "dask")
 
 
@@ -102,7 +105,7 @@ def test_help_lists_every_command_and_the_exit_statuses(mxtrain):
     assert all(f"\n  {command} " in out for command in COMMANDS)
     assert "130" in out
     assert "--install-completion" in out
-    assert "...\n" not in out.partition("Commands:")[2], "what a command does is told to its end"
+    assert "...\n" not in out.partition("Commands:")[2], "descriptions of commands are not cut"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

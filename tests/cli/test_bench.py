@@ -1,4 +1,4 @@
-"""`mxtrain bench`: what is measured adds up; how fast it is, is no matter of tests."""
+"""`mxtrain bench`: measured quantities are consistent; speed itself is not tested."""
 
 import json
 from itertools import groupby
@@ -11,16 +11,16 @@ SMALL = ("--size", "1000")
 
 
 @pytest.fixture(autouse=True)
-def brief(monkeypatch):
-    """Measurements of a few rounds only."""
+def few_rounds(monkeypatch):
+    """Limit measurements to a few rounds."""
     from mxtrain.benchmarks import rule_benchmark, run_benchmark
     from mxtrain.benchmarks.measurement import measure_interleaved
 
-    def briefly(candidates, *, seconds):
+    def measure_briefly(candidates, *, seconds):
         return measure_interleaved(candidates, seconds=0, rounds=2)
 
     for module in (rule_benchmark, run_benchmark):
-        monkeypatch.setattr(module, "measure_interleaved", briefly)
+        monkeypatch.setattr(module, "measure_interleaved", measure_briefly)
 
 
 def test_every_rule_is_measured_with_consistent_numbers(mxtrain):
@@ -99,7 +99,7 @@ def test_candidates_are_interleaved_in_alternating_order():
     calls.clear()
     measure_interleaved({name: lambda name=name: calls.append(name) for name in "ab"}, seconds=0, rounds=3)
     assert "".join(name for name, _ in groupby(calls)) == "ab" * 3
-    assert len(calls) >= 2 * 2 + 3 * 2 * 2  # twice at first; then three rounds, rehearsed and measured
+    assert len(calls) >= 2 * 2 + 3 * 2 * 2  # two calls at first; then three rounds, each with a rehearsal
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`mxtrain show`: a file's resolved config, and a rule's program in the language of each backend."""
+"""`mxtrain show` and `mxtrain validate`: resolved configs, programs of rules for each backend, and error messages."""
 
 import re
 from pathlib import Path
@@ -37,14 +37,14 @@ def test_show_prints_the_formula_coefficients_and_program_of_a_rule(mxtrain, rul
     assert out.endswith(f"\n\n{program}\n")
     formula, _, coefficients = out.removesuffix(f"\n\n{program}\n").partition("\n\nCoefficients: ")
     assert "W ← W + " in formula
-    told = {"step", *(label for scalar in program.scalars for label in labels(scalar))} - {
+    names = {"step", *(label for scalar in program.scalars for label in labels(scalar))} - {
         *map(display_name, rule.model_fields)
     }
-    assert all(f"{name} = " in coefficients for name in told)
+    assert all(f"{name} = " in coefficients for name in names)
 
 
 def labels(scalar):
-    """The names that a scalar is computed from."""
+    """Return the names that a scalar is computed from."""
     if scalar.operands:
         return set().union(*map(labels, scalar.operands))
     return {display_name(scalar.label)} if isinstance(scalar.label, str) else set()
@@ -68,7 +68,7 @@ def test_every_rule_is_shown_as_code_of_every_backend(mxtrain, rule):
 def test_show_uses_the_letters_of_the_documentation(mxtrain):
     for backend in ((), *(("--backend", language) for language in Language)):
         out = mxtrain("show", "adam", *backend).out
-        assert "ε" not in out, "Python's letter; the documentation has ϵ"
+        assert "ε" not in out, "the documentation writes ϵ, not ε"
 
 
 def test_host_scalars_are_marked_in_one_column(mxtrain):

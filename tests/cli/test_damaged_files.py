@@ -1,4 +1,4 @@
-"""Edited JSON files of runs and sweeps: one line for what is damaged, never a traceback, and the others are listed."""
+"""Damaged JSON files of runs and sweeps: one line for each, no traceback, and the other runs are listed."""
 
 import json
 import random
@@ -32,11 +32,11 @@ fit: {epochs: 2, metrics: [r2], early_stopping: {monitor: val_loss, patience: 9}
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """Two runs, one finished and one not."""
+def finished_runs(tmp_path_factory):
+    """Two finished runs and an unfinished one."""
     import mxtrain
 
-    folder = tmp_path_factory.mktemp("kept")
+    folder = tmp_path_factory.mktemp("runs")
     (folder / "run.yaml").write_text(CONFIG)
     for name in ("a", "b", "u"):
         mxtrain.fit(folder / "run.yaml", run_dir=folder / "runs" / name)
@@ -46,8 +46,8 @@ def kept(tmp_path_factory):
 
 
 @pytest.fixture
-def runs(kept, folder):
-    shutil.copytree(kept / "runs", folder / "runs")
+def runs(finished_runs, folder):
+    shutil.copytree(finished_runs / "runs", folder / "runs")
     return folder / "runs"
 
 
@@ -66,7 +66,7 @@ def put(value, path, new):
 
 
 def damage(file, rng):
-    """Put an odd value in the place of one of a file's values."""
+    """Replace one of the values in a file by an odd value."""
     lines = file.read_text().splitlines() if file.suffix == ".jsonl" else [file.read_text()]
     i = rng.randrange(len(lines))
     value = json.loads(lines[i])

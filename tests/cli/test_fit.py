@@ -1,4 +1,4 @@
-"""Commands on a model with a custom loss."""
+"""`mxtrain fit`: the summary, JSON, files, numbered folders, overrides, and errors."""
 
 import json
 import re
@@ -78,7 +78,9 @@ def test_the_best_epoch_follows_the_metric_of_checkpoint_best(mxtrain):
     watch = ["--set", "fit.checkpoint.best=loss", "--set", "fit.epochs=6", "--set", "optimizer.η=0.3"]
     _, out, _ = mxtrain("fit", "run.yaml", "--run-dir", "here", *watch)
     by_loss = min(rows("here"), key=lambda row: row["loss"])
-    assert by_loss != min(rows("here"), key=lambda row: row["val_loss"]), "the metrics disagree, or nothing is tried"
+    assert by_loss != min(rows("here"), key=lambda row: row["val_loss"]), (
+        "this test needs metrics with different best epochs"
+    )
     assert re.search(
         rf"^best +epoch {by_loss['epoch']}: .*loss {format_number(by_loss['loss'])} \(lowest loss\)$", out, re.MULTILINE
     )
@@ -94,13 +96,13 @@ def test_without_validation_there_is_no_best_epoch(mxtrain):
 
 
 def until_worse(**stopping: object) -> list[str]:
-    """A run that overshoots, and is stopped for it."""
-    told = json.dumps({"patience": 2, **stopping})
-    return ["--set", "optimizer.η=1", "--set", "fit.epochs=50", "--set", f"fit.early_stopping={told}"]
+    """Return options of a run that diverges slowly, so that early stopping ends it."""
+    early_stopping = json.dumps({"patience": 2, **stopping})
+    return ["--set", "optimizer.η=1", "--set", "fit.epochs=50", "--set", f"fit.early_stopping={early_stopping}"]
 
 
 def shown(out: str, row: dict) -> bool:
-    """Return whether the final table has the metrics of an epoch."""
+    """Return True if the summary has the metrics of an epoch."""
     lines = [
         rf"^epoch {row['epoch']} +training +validation$",
         rf"^loss +{format_number(row['loss'])} +{format_number(row['val_loss'])}$",
@@ -115,8 +117,8 @@ def test_the_summary_shows_the_epoch_that_early_stopping_restores(mxtrain):
     best = len(history) - 2
     assert len(history) < 50
     assert shown(out, history[best - 1])
-    told = f"stopped early, after epoch {len(history)} of 50; the model is that of epoch {best}"
-    assert re.search(rf"^ended +{told}$", out, re.MULTILINE)
+    message = f"stopped early, after epoch {len(history)} of 50; the model is that of epoch {best}"
+    assert re.search(rf"^ended +{message}$", out, re.MULTILINE)
     assert f"epoch {best} " in mxtrain("evaluate", "here").out
     assert shown(mxtrain("resume", "here").out, history[best - 1])
 
@@ -236,8 +238,8 @@ def test_errors_of_set_and_of_the_file_are_reported_together(mxtrain, folder):
 
 
 def test_a_run_that_diverges_is_one_line_and_status_1(mxtrain, folder):
-    wild = ["--set", "data.source=diabetes", "--set", "loss=squared_error", "--set", "fit.metrics=[]"]
-    status, out, err = mxtrain("fit", "run.yaml", "-q", *wild, "--set", "optimizer={kind: sgd, η: 1e30}")
+    divergent = ["--set", "data.source=diabetes", "--set", "loss=squared_error", "--set", "fit.metrics=[]"]
+    status, out, err = mxtrain("fit", "run.yaml", "-q", *divergent, "--set", "optimizer={kind: sgd, η: 1e30}")
     assert (status, out) == (1, "")
     assert err.startswith("error: ")
     assert "the run has diverged" in err
@@ -269,11 +271,11 @@ def test_commands_on_a_config_with_data_in_memory_ask_for_python(mxtrain, folder
     (folder / "memory.yaml").write_text(text, encoding="utf-8")
     assert mxtrain("validate", "memory.yaml") == (0, "memory.yaml: ok\n", "")
     assert mxtrain("show", "memory.yaml").status == 0
-    told = "memory.yaml:1:16: data.source: the data are not in the config; pass them in Python as data=\n"
+    message = "memory.yaml:1:16: data.source: the data are not in the config; pass them in Python as data=\n"
     for command in ("fit", "schedule", "bench --run"):
         status, out, err = mxtrain(*command.split(), "memory.yaml")
         assert (status, out) == (2, "")
-        assert told in err
+        assert message in err
     assert not (folder / "runs").exists()
 
 

@@ -1,4 +1,4 @@
-"""`mxtrain evaluate`, `predict` and `runs`: what a run is worth once it is trained."""
+"""`mxtrain evaluate`, `mxtrain predict` and `mxtrain runs`."""
 
 import csv
 import errno
@@ -164,8 +164,10 @@ def test_an_unfinished_run_is_evaluated_with_a_note(mxtrain):
 def test_runs_shows_differing_settings_and_states(mxtrain):
     for eta in ("0.1", "0.001"):
         mxtrain("fit", "run.yaml", "--quiet", "--set", f"optimizer.η={eta}")
-    wild = ["--set", "data.source=diabetes", "--set", "loss=squared_error", "--set", "fit.metrics=[]"]
-    mxtrain("fit", "run.yaml", "--quiet", *wild, "--set", "optimizer={kind: sgd, η: 1e30}", "--run-dir", "runs/wild")
+    divergent = ["--set", "data.source=diabetes", "--set", "loss=squared_error", "--set", "fit.metrics=[]"]
+    mxtrain(
+        "fit", "run.yaml", "--quiet", *divergent, "--set", "optimizer={kind: sgd, η: 1e30}", "--run-dir", "runs/wild"
+    )
     Path("runs/damaged").mkdir()
     Path("runs/damaged/config.yaml").write_text("seed: [")
     Path("runs/notes").mkdir()

@@ -1,4 +1,4 @@
-"""`mxtrain list` and `mxtrain schema`: what a config may say."""
+"""`mxtrain list` and `mxtrain schema`."""
 
 import json
 from typing import get_args
@@ -14,7 +14,7 @@ from mxtrain.optim.rules import RULES
 from mxtrain.optim.schedules import LearningRateSchedule, MomentumSchedule
 from mxtrain.types import MetricName
 
-WHOLE = {
+EXPECTED = {
     "optimizers": set(map(model_kind, RULES)),
     "learning_rate_schedules": set(map(model_kind, allowed_models(LearningRateSchedule))),
     "momentum_schedules": set(map(model_kind, allowed_models(MomentumSchedule))),
@@ -38,7 +38,7 @@ def test_json_lists_every_component(mxtrain):
     status, out, err = mxtrain("list", "--json")
     listed = json.loads(out)
     assert (status, err) == (0, "")
-    assert {title: {entry["name"] for entry in entries} for title, entries in listed.items()} == WHOLE
+    assert {title: {entry["name"] for entry in entries} for title, entries in listed.items()} == EXPECTED
     assert all(entry["about"] for entries in listed.values() for entry in entries)
 
 
@@ -67,7 +67,7 @@ def test_each_field_has_its_default_bounds_and_other_names(mxtrain):
 def test_the_tables_show_every_name_and_field(mxtrain):
     out = mxtrain("list").out
     lines = [line.split() for line in out.splitlines()]
-    assert set().union(*WHOLE.values()) <= {line[0] for line in lines if line}
+    assert set().union(*EXPECTED.values()) <= {line[0] for line in lines if line}
     assert ["β2", "0.999", "at", "least", "0", "and", "below", "1", "beta2,", "beta_2"] in lines
     assert not any(line.endswith(" ") for line in out.splitlines())
 

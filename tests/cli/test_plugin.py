@@ -1,4 +1,4 @@
-"""`--plugin`: a model of one's own, from a module that is named on the command line and nowhere else."""
+"""`--plugin`: a custom model from a module that is named on the command line."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from tests.cli.conftest import RUN
 
 PLUGIN = '''\
-"""A linear model, handed over."""
+"""A linear model."""
 from mxtrain.training.model_factory import build_model
 from mxtrain.config import LinearConfig
 
@@ -26,13 +26,13 @@ def plugin(folder, monkeypatch):
 
 
 def test_every_command_that_needs_the_model_accepts_plugin(mxtrain):
-    given = ("--plugin", "mine")
-    assert mxtrain("fit", "custom.yaml", "-q", "--run-dir", "run", *given) == (0, "", "")
+    plugin_option = ("--plugin", "mine")
+    assert mxtrain("fit", "custom.yaml", "-q", "--run-dir", "run", *plugin_option) == (0, "", "")
     assert "plugin: mine.model" in Path("run/config.yaml").read_text(encoding="utf-8")
-    assert mxtrain("resume", "run", "-q", *given, "--set", "fit.epochs=3") == (0, "", "")
-    assert mxtrain("resume", "run", "--verify", *given).out == "run replays to the byte\n"
-    assert mxtrain("evaluate", "run", *given).status == 0
-    assert mxtrain("predict", "run", "digits", *given).out.startswith("prediction,probability_0")
+    assert mxtrain("resume", "run", "-q", *plugin_option, "--set", "fit.epochs=3") == (0, "", "")
+    assert mxtrain("resume", "run", "--verify", *plugin_option).out == "run replays to the byte\n"
+    assert mxtrain("evaluate", "run", *plugin_option).status == 0
+    assert mxtrain("predict", "run", "digits", *plugin_option).out.startswith("prediction,probability_0")
 
 
 def test_a_config_does_not_load_modules(mxtrain):

@@ -1,4 +1,4 @@
-"""`mxtrain resume`: a run goes on as if it had never stopped, is stopped politely, and can be replayed."""
+"""`mxtrain resume`: continued runs, signals, `--verify`, and error messages."""
 
 import json
 import signal
@@ -15,7 +15,7 @@ LONG = ("--set", "fit.epochs=1000000", "--set", "data.batch_size=400")
 
 
 def stopped_by(*signals: int, settings: tuple[str, ...] = LONG) -> tuple[int, str]:
-    """The exit status and the last line on stderr of a long run that got these signals."""
+    """Send signals to a long run; return its exit status and its last line on stderr."""
     with subprocess.Popen(
         command("fit", "run.yaml", "--run-dir", "run", *settings),
         env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -89,8 +89,8 @@ def test_verify_replays(mxtrain):
     assert mxtrain("resume", "runs/run-1", "--verify", "--quiet") == (0, "", "")
 
 
-def spoil(run_dir: Path) -> str:
-    """Change one weight in the newest checkpoint, as another machine might have computed it."""
+def change_a_weight(run_dir: Path) -> str:
+    """Change one weight in the newest checkpoint, as if another machine had computed it."""
     checkpoints = Checkpoints(run_dir / "checkpoints", keep=3)
     snapshot = checkpoints.newest()
     snapshot.parameters["W1"][0, 0] += 1
@@ -99,7 +99,7 @@ def spoil(run_dir: Path) -> str:
 
 def test_verify_reports_differences_and_likely_causes_with_status_1(mxtrain):
     mxtrain("fit", "run.yaml", "--quiet")
-    spoil(Path("runs/run-1"))
+    change_a_weight(Path("runs/run-1"))
     status, out, _ = mxtrain("resume", "runs/run-1", "--verify")
     assert status == 1
     assert out == (
@@ -107,14 +107,14 @@ def test_verify_reports_differences_and_likely_causes_with_status_1(mxtrain):
         "data, versions, machine and backend are the same as in training\n"
     )
     file = Path("runs/run-1/environment.json")
-    was = json.loads(file.read_bytes())
-    cpu = was["cpu"]
-    file.write_text(json.dumps(was | {"packages": was["packages"] | {"numpy": "1.2.3"}, "cpu": "Z80"}))
+    recorded = json.loads(file.read_bytes())
+    cpu = recorded["cpu"]
+    file.write_text(json.dumps(recorded | {"packages": recorded["packages"] | {"numpy": "1.2.3"}, "cpu": "Z80"}))
     status, out, _ = mxtrain("resume", "runs/run-1", "--verify")
     assert status == 1
     assert out.splitlines()[3:] == [
         "likely causes, changed since the run was trained:",
-        f"  packages.numpy: was 1.2.3, is {was['packages']['numpy']}",
+        f"  packages.numpy: was 1.2.3, is {recorded['packages']['numpy']}",
         f"  cpu: was Z80, is {cpu}",
     ]
     found = json.loads(mxtrain("resume", "runs/run-1", "--verify", "--json").out)

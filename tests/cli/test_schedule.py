@@ -1,7 +1,6 @@
-"""`mxtrain schedule`: η and μ over a run, as the run will see them."""
+"""`mxtrain schedule`: η and μ of each iteration of a run."""
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,20 +14,20 @@ MOMENTUM = "optimizer={kind: sgd, μ_sched: {kind: nadam}, η_sched: {kind: exp}
 
 def test_the_curves_match_the_history_of_the_run(folder):
     run = read_run("run.yaml", [MOMENTUM])
-    drawn = schedule_curves(run)
-    η, μ = drawn.curves
+    schedule = schedule_curves(run)
+    η, μ = schedule.curves
     last = fit(run, run_dir=folder / "run").history
-    assert drawn.batches == 45
-    assert (drawn.times[0], drawn.times[45], drawn.times[-1]) == (0, 1, 2)
+    assert schedule.batches == 45
+    assert (schedule.times[0], schedule.times[45], schedule.times[-1]) == (0, 1, 2)
     assert [η.values[44], η.values[89]] == [row["η"] for row in last]
     assert [μ.values[44], μ.values[89]] == [row["μ"] for row in last]
 
 
 def test_a_long_run_has_a_bounded_number_of_points():
-    drawn = schedule_curves(read_run("run.yaml", ["fit.epochs=1000"]))
-    assert len(drawn.times) == len(drawn.curves[0].values) == POINTS + 1
-    assert drawn.times[-1] == 1000
-    assert drawn.curves[0].letter == "η"
+    schedule = schedule_curves(read_run("run.yaml", ["fit.epochs=1000"]))
+    assert len(schedule.times) == len(schedule.curves[0].values) == POINTS + 1
+    assert schedule.times[-1] == 1000
+    assert schedule.curves[0].letter == "η"
 
 
 def test_both_curves_are_drawn_in_the_terminal_and_as_png(mxtrain):
@@ -69,49 +68,36 @@ def test_extreme_learning_rates_are_drawn(η, schedule, mxtrain):
     assert "learning rate η" in out
 
 
-@pytest.fixture
-def without(monkeypatch):
-    """Make packages look as if they were not installed."""
-
-    def hide(*packages):
-        for name in [*sys.modules]:
-            if name.split(".")[0] in packages or name.startswith("mxtrain.cli.schedule_command"):
-                monkeypatch.delitem(sys.modules, name)
-        for package in packages:
-            monkeypatch.setitem(sys.modules, package, None)
-
-    return hide
-
-
+IMPORTERS = ("mxtrain.cli.schedule_command",)
 REMEDY = "is not installed; pip install 'mxtrain[plots]'\n"
 
 
-def test_without_plotext_the_image_is_still_written(mxtrain, without):
-    without("plotext")
+def test_without_plotext_the_image_is_still_written(mxtrain, hide_packages):
+    hide_packages("plotext", importers=IMPORTERS)
     status, out, err = mxtrain("schedule", "run.yaml")
     assert (status, out) == (0, "")
     assert err == f"written to run-schedule.png\nno plot in the terminal: plotext {REMEDY}"
     assert Path("run-schedule.png").exists()
 
 
-def test_without_matplotlib_the_terminal_plot_is_still_drawn(mxtrain, without):
-    without("matplotlib")
+def test_without_matplotlib_the_terminal_plot_is_still_drawn(mxtrain, hide_packages):
+    hide_packages("matplotlib", importers=IMPORTERS)
     status, out, err = mxtrain("schedule", "run.yaml")
     assert status == 0
     assert "learning rate η" in out
     assert err == f"no picture is written: matplotlib {REMEDY}"
 
 
-def test_a_requested_image_that_cannot_be_drawn_is_an_error(mxtrain, without):
-    without("matplotlib")
+def test_a_requested_image_that_cannot_be_drawn_is_an_error(mxtrain, hide_packages):
+    hide_packages("matplotlib", importers=IMPORTERS)
     status, out, err = mxtrain("schedule", "run.yaml", "-o", "here.png")
     assert status == 2
     assert "learning rate η" in out
     assert err == f"error: no picture is written: matplotlib {REMEDY}"
 
 
-def test_without_both_packages_there_is_an_error(mxtrain, without):
-    without("plotext", "matplotlib")
+def test_without_both_packages_there_is_an_error(mxtrain, hide_packages):
+    hide_packages("plotext", "matplotlib", importers=IMPORTERS)
     status, out, err = mxtrain("schedule", "run.yaml")
     assert (status, out) == (2, "")
     assert err.endswith(REMEDY)

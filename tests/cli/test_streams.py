@@ -1,4 +1,4 @@
-"""Names from files and folders reach a terminal with everything escaped that it would obey, or hide."""
+"""Output on terminals, pipes and full disks: escaping of control characters, colours, encodings, and exit status."""
 
 import json
 import os
@@ -18,13 +18,13 @@ ESCAPED = r"a\x1b]0;title\x07\x1b[31mb\rc\u202ed\x9b2Je\u2066f"
 
 
 def unsafe(text: str) -> set[str]:
-    """Return the characters that a terminal would obey, or hide."""
+    """Return the control and invisible characters of a text."""
     return {c for c in text if unicodedata.category(c) in ("Cc", "Cf") and c != "\n"}
 
 
 @pytest.fixture
 def run(mxtrain):
-    """A finished run in a folder of that name."""
+    """A finished run in a folder with a name of control characters."""
     mxtrain("fit", "run.yaml", "-q", "--run-dir", "run")
     folder = Path("runs", EVIL)
     folder.parent.mkdir()
@@ -33,7 +33,7 @@ def run(mxtrain):
 
 
 def test_the_name_of_a_run_is_escaped_in_every_output(run, mxtrain):
-    said = [
+    outcomes = [
         mxtrain("resume", run),
         mxtrain("resume", run, "--verify"),
         mxtrain("resume", run, "--verify", "--json"),
@@ -57,9 +57,9 @@ def test_the_name_of_a_run_is_escaped_in_every_output(run, mxtrain):
         mxtrain("fit", "run.yaml", "--plugin", EVIL),
         mxtrain("sweep", EVIL),
     ]
-    for _, out, err in said:
+    for _, out, err in outcomes:
         assert not unsafe(out + err)
-    assert sum(ESCAPED in out + err for _, out, err in said) >= 15
+    assert sum(ESCAPED in out + err for _, out, err in outcomes) >= 15
 
 
 def test_json_keeps_the_name_unchanged(run, mxtrain):
@@ -69,7 +69,7 @@ def test_json_keeps_the_name_unchanged(run, mxtrain):
 
 @pytest.fixture
 def classes():
-    """A run whose classes and columns have such names, and its table."""
+    """A config and its table, whose class and column names have control characters."""
     lines = [f"x{EVIL.replace(chr(13), '')},y"] + [f"{i},{['good', EVIL][i % 2]}" for i in range(8)]
     Path("table.csv").write_bytes("\n".join(lines).replace(EVIL, f'"{EVIL}"').encode())
     Path("classes.yaml").write_text(
@@ -84,13 +84,13 @@ def test_predictions_are_data_in_a_file_and_escaped_on_a_terminal(classes, mxtra
     assert EVIL in piped
     assert mxtrain("predict", "run", "table.csv", "-o", "out.csv").status == 0
     assert Path("out.csv").read_bytes().decode() == piped
-    ours, theirs = pty.openpty()
+    reader, writer = pty.openpty()
     done = subprocess.run(
-        command("predict", "run", "table.csv"), env=environment(), stdout=theirs, stderr=theirs, check=False
+        command("predict", "run", "table.csv"), env=environment(), stdout=writer, stderr=writer, check=False
     )
-    os.close(theirs)
-    sent = os.read(ours, 100_000).decode().replace("\r\n", "\n")
-    os.close(ours)
+    os.close(writer)
+    sent = os.read(reader, 100_000).decode().replace("\r\n", "\n")
+    os.close(reader)
     assert done.returncode == 0
     assert ESCAPED in sent
     assert not unsafe(sent)
@@ -130,19 +130,19 @@ def test_console_output_is_escaped(capsys):
 
 def on_a_terminal(*arguments: str, **settings: str) -> str:
     """Run a command on a pseudo-terminal and return its output."""
-    ours, theirs = pty.openpty()
+    reader, writer = pty.openpty()
     settings = {"TERM": "xterm-256color", "COLUMNS": "110", **settings}
-    with subprocess.Popen(command(*arguments), env=environment(**settings), stdout=theirs, stderr=theirs) as process:
-        os.close(theirs)
+    with subprocess.Popen(command(*arguments), env=environment(**settings), stdout=writer, stderr=writer) as process:
+        os.close(writer)
         sent = b""
         while True:
             try:
-                sent += (chunk := os.read(ours, 65536))
-            except OSError:  # Linux's way of saying that the other end is closed
+                sent += (chunk := os.read(reader, 65536))
+            except OSError:  # Linux reports a closed terminal as an error
                 break
             if not chunk:
                 break
-    os.close(ours)
+    os.close(reader)
     assert process.returncode in (0, 2)
     return sent.decode()
 
@@ -203,10 +203,10 @@ def test_ctrl_c_is_one_line_and_status_130():
 
 
 def test_a_closed_pipe_on_stdout_is_not_an_error():
-    ours, theirs = os.pipe()
-    os.close(ours)
-    done = subprocess.run(command("list"), env=environment(), stdout=theirs, stderr=subprocess.PIPE, check=False)
-    os.close(theirs)
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command("list"), env=environment(), stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
     assert done.stderr == b""
 
 
@@ -226,12 +226,12 @@ def test_a_run_continues_if_its_output_cannot_be_written():
             command("fit", "run.yaml", "--json"), env=environment(), stdout=subprocess.PIPE, stderr=full, check=False
         )
     assert (done.returncode, json.loads(done.stdout)["epochs"]) == (0, 2)
-    ours, theirs = os.pipe()
-    os.close(ours)
+    reader, writer = os.pipe()
+    os.close(reader)
     done = subprocess.run(
-        command("fit", "run.yaml", "--json"), env=environment(), stdout=subprocess.PIPE, stderr=theirs, check=False
+        command("fit", "run.yaml", "--json"), env=environment(), stdout=subprocess.PIPE, stderr=writer, check=False
     )
-    os.close(theirs)
+    os.close(writer)
     assert (done.returncode, json.loads(done.stdout)["epochs"]) == (0, 2)
     for run in ("run-1", "run-2"):
         assert json.loads(Path("runs", run, "status.json").read_text())["state"] == "finished"

@@ -1,4 +1,4 @@
-"""`mxtrain sweep`, as it is used on a command line."""
+"""`mxtrain sweep`: output, JSON, dry runs, status, signals, and errors."""
 
 import json
 import os

@@ -103,7 +103,7 @@ def test_a_run_of_an_earlier_version_with_another_loss_continues(
 ) -> None:
     settings = {**SETTINGS, "loss": "squared_error", "fit": {"epochs": 2}}
     with monkeypatch.context() as patched:
-        patched.setattr("mxtrain.training.training_step.compare_losses", lambda *given: True)
+        patched.setattr("mxtrain.training.training_step.compare_losses", lambda *arguments: True)
         mxtrain.fit(settings, run_dir=tmp_path, model=SPACE["model"], data=data)
     for folder in (tmp_path / "checkpoints").iterdir():
         assert "targets" in json.loads((folder / "record.json").read_bytes())["config"]["model"]

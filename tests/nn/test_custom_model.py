@@ -64,9 +64,9 @@ def test_model_argument_and_config_must_agree(tmp_path: Path) -> None:
 def test_settings_are_passed_to_the_factory_and_saved_with_the_run(tmp_path: Path) -> None:
     seen: list[Any] = []
 
-    def told(config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> mxtrain.Model:
+    def factory(config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> mxtrain.Model:
         seen.append(dict(config.model.settings))
-        config.model.settings.clear()  # as pop would, which is how many read their options
+        config.model.settings.clear()  # many factories pop their settings
         return LinearModel(n_features, xp)
 
     settings = {
@@ -77,11 +77,11 @@ def test_settings_are_passed_to_the_factory_and_saved_with_the_run(tmp_path: Pat
         "deep": {"ϵ": None},
     }
     config = {**CONFIG, "model": {"kind": "custom", "settings": settings}}
-    run_dir = mxtrain.fit(config, run_dir=tmp_path / "run", model=told).run_dir
-    mxtrain.resume(run_dir, overrides=["fit.epochs=4"], model=told)
-    mxtrain.fit(run_dir / "config.yaml", run_dir=tmp_path / "again", model=told)
-    assert mxtrain.verify(run_dir, model=told) == []
-    assert mxtrain.load_run(run_dir, model=told).config.model.settings == settings
+    run_dir = mxtrain.fit(config, run_dir=tmp_path / "run", model=factory).run_dir
+    mxtrain.resume(run_dir, overrides=["fit.epochs=4"], model=factory)
+    mxtrain.fit(run_dir / "config.yaml", run_dir=tmp_path / "again", model=factory)
+    assert mxtrain.verify(run_dir, model=factory) == []
+    assert mxtrain.load_run(run_dir, model=factory).config.model.settings == settings
     assert seen == [settings] * 5
     assert settings["width"] == 3
 
@@ -104,7 +104,7 @@ class Wrong(LinearModel):
         self.__dict__ |= methods
 
 
-MISTAKES = {
+INVALID_MODELS = {
     "lacks methods": (lambda c, d, k, xp: object(), "it lacks shapes, init, loss_and_grad, predict"),
     "other shapes": (
         lambda c, d, k, xp: Wrong(d, xp, init=lambda s, t: {"w": np.zeros((d, 1), t)}),
@@ -118,14 +118,14 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize(("make", "message"), MISTAKES.values(), ids=MISTAKES.keys())
+@pytest.mark.parametrize(("make", "message"), INVALID_MODELS.values(), ids=INVALID_MODELS.keys())
 def test_invalid_models_are_reported_before_the_run_starts(make: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(mxtrain.ModelError, match=message):
         mxtrain.fit(CONFIG, run_dir=tmp_path / "run", model=make)
     assert not (tmp_path / "run").exists()
 
 
-NO_LOSSES = {
+INVALID_LOSSES = {
     "a loss for each sample": (lambda loss, outputs: (outputs[:, 0] ** 2, outputs), r"an array of the shape \(32,\)"),
     "an array of one": (lambda loss, outputs: (loss.reshape(1), outputs), r"an array of the shape \(1,\)"),
     "a list": (lambda loss, outputs: ([loss] * 3, outputs), "a list"),
@@ -141,15 +141,17 @@ def returning(change: Any) -> Any:
 
     def make(config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> mxtrain.Model:
         right = LinearModel(n_features, xp)
-        return Wrong(n_features, xp, loss_and_grad=lambda *given: change(*right.loss_and_grad(*given)))
+        return Wrong(n_features, xp, loss_and_grad=lambda *arguments: change(*right.loss_and_grad(*arguments)))
 
     return make
 
 
-@pytest.mark.parametrize(("change", "got"), NO_LOSSES.values(), ids=NO_LOSSES.keys())
+@pytest.mark.parametrize(("change", "got"), INVALID_LOSSES.values(), ids=INVALID_LOSSES.keys())
 def test_a_loss_that_is_not_a_scalar_is_reported_at_the_first_step(change: Any, got: str, tmp_path: Path) -> None:
-    told = rf"^the model of \S+make: loss_and_grad must return a scalar as the loss, got {got}; return the sum of the"
-    with pytest.raises(mxtrain.ModelError, match=told) as caught:
+    factory = (
+        rf"^the model of \S+make: loss_and_grad must return a scalar as the loss, got {got}; return the sum of the"
+    )
+    with pytest.raises(mxtrain.ModelError, match=factory) as caught:
         mxtrain.fit(CONFIG, run_dir=tmp_path, model=returning(change))
     assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "metrics.jsonl").read_bytes()
@@ -192,14 +194,14 @@ def test_scalars_of_any_type_are_accepted_as_loss(number: Any, tmp_path: Path) -
 
 def test_return_values_are_checked_in_the_first_step_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr("mxtrain.training.training_step.check_returned", lambda *given: seen.append(given))
+    monkeypatch.setattr("mxtrain.training.training_step.check_returned", lambda *arguments: seen.append(arguments))
     mxtrain.fit(CONFIG, run_dir=tmp_path, model=line)
     assert len(seen) == 1
 
 
 @pytest.mark.parametrize("shapes", [{}, {"w": (0, 1)}], ids=["no parameters", "none in them"])
 def test_a_model_without_parameters_can_be_trained(shapes: Any, tmp_path: Path) -> None:
-    class Guess:
+    class Constant:
         def shapes(self) -> Any:
             return shapes
 
@@ -212,7 +214,7 @@ def test_a_model_without_parameters_can_be_trained(shapes: Any, tmp_path: Path) 
         def predict(self, params: Any, inputs: Any) -> Any:
             return np.zeros((len(inputs), 1), inputs.dtype)
 
-    result = mxtrain.fit(CONFIG, run_dir=tmp_path, model=lambda *given: Guess())
+    result = mxtrain.fit(CONFIG, run_dir=tmp_path, model=lambda *arguments: Constant())
     assert result.history[-1]["diagnostics"]["grad_norm"] == 0
 
 

@@ -48,7 +48,7 @@ def test_large_and_tiny_losses_pass() -> None:
         assert max(mxtrain.check_gradient(Line(), X, scale * NUMBERS).values()) < 1e-5
 
 
-def twice(grads: Any) -> None:
+def doubled(grads: Any) -> None:
     grads["b"][...] *= 2
 
 
@@ -56,7 +56,7 @@ def one_wrong(grads: Any) -> None:
     grads["w"][1] = -grads["w"][1]
 
 
-def none(grads: Any) -> None:
+def zeros(grads: Any) -> None:
     grads["w"][...] = 0
 
 
@@ -65,7 +65,7 @@ def unwritten(grads: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "wrong", "error"), [(twice, "b", 0.5), (one_wrong, "w", 2), (none, "w", 1), (unwritten, "w", np.inf)]
+    ("change", "wrong", "error"), [(doubled, "b", 0.5), (one_wrong, "w", 2), (zeros, "w", 1), (unwritten, "w", np.inf)]
 )
 def test_only_the_wrong_gradient_has_a_large_error(change: Any, wrong: str, error: float) -> None:
     errors = mxtrain.check_gradient(Line(change=change), X, NUMBERS)
@@ -84,11 +84,11 @@ def test_a_factory_gets_the_config_and_the_sizes() -> None:
     mxtrain.check_gradient(make, X, CLASSES, config=CONFIG | {"loss": "softmax_cross_entropy"})
     assert seen == [({"slope": 1.0}, 3, 1, np), ({"slope": 1.0}, 3, 3, np)]
 
-    class Whole(Line):
+    class Subclass(Line):
         def __init__(self, config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> None:
             super().__init__(n_features)
 
-    assert max(mxtrain.check_gradient(Whole, X, NUMBERS.round().astype("int8"), config=CONFIG).values()) < 1e-5
+    assert max(mxtrain.check_gradient(Subclass, X, NUMBERS.round().astype("int8"), config=CONFIG).values()) < 1e-5
     with pytest.raises(mxtrain.ModelError, match="make makes a model from a config; pass one with config="):
         mxtrain.check_gradient(make, X, NUMBERS)
 
@@ -125,7 +125,7 @@ def test_objects_that_are_not_models_are_reported() -> None:
 
 
 class Rebound(Line):
-    """Makes an array of its own the gradient, as is natural, and as training does not see."""
+    """Replaces the gradient array, a natural mistake that training would not notice."""
 
     def loss_and_grad(self, params: Any, inputs: Any, targets: Any, grads: Any) -> Any:
         grads["w"] = inputs.T @ (self.predict(params, inputs) - targets[:, None])
@@ -142,7 +142,7 @@ def test_targets_may_be_a_column() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arguments", "message"),
     [
         (
             {"inputs": X[:0], "targets": []},
@@ -156,6 +156,6 @@ def test_targets_may_be_a_column() -> None:
         ({"model": Line}, "Line is a class; pass an instance"),
     ],
 )
-def test_invalid_arguments_are_reported(given: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_reported(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
-        mxtrain.check_gradient(**{"model": Line(), "inputs": X, "targets": NUMBERS} | given)
+        mxtrain.check_gradient(**{"model": Line(), "inputs": X, "targets": NUMBERS} | arguments)

@@ -15,7 +15,7 @@ FEATURES = 4
 
 
 def sample(loss: LossName, samples: int = 7) -> tuple[Any, Any, int]:
-    """Inputs, targets and the number of outputs that a loss needs."""
+    """Return inputs, targets and the number of outputs for a loss."""
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(samples, FEATURES))
     if loss == "softmax_cross_entropy":
@@ -23,8 +23,8 @@ def sample(loss: LossName, samples: int = 7) -> tuple[Any, Any, int]:
     return inputs, rng.integers(0, 2, samples).astype(float) if loss == "logistic" else rng.normal(size=samples), 1
 
 
-def at_random(model: MLP) -> dict[str, Any]:
-    """Parameters without a zero among them, so that no relu stands at its kink."""
+def random_params(model: MLP) -> dict[str, Any]:
+    """Return random parameters without zeros, so that no relu is at its kink."""
     rng = np.random.default_rng(1)
     return {name: rng.normal(size=shape) for name, shape in model.shapes().items()}
 
@@ -58,7 +58,7 @@ def test_gradients_equal_central_differences(
 ) -> None:
     inputs, targets, outputs = sample(loss)
     model = MLP((FEATURES, *hidden, outputs), activation, loss, bias)
-    params = at_random(model)
+    params = random_params(model)
     grads = gradient(model, params, inputs, targets)
     for name in params:
         assert grads[name] == pytest.approx(slopes(model, params, inputs, targets, name), rel=1e-5, abs=1e-7), name
@@ -67,10 +67,10 @@ def test_gradients_equal_central_differences(
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_loss_and_gradient_of_a_batch_are_sums_over_its_samples(loss: LossName, activation: ActivationName) -> None:
-    """Of losses and of gradients, so that an epoch's loss is the sum over its batches, whatever their sizes."""
+    """The loss of an epoch is then the sum over its batches, whatever their sizes."""
     inputs, targets, outputs = sample(loss)
     model = MLP((FEATURES, 5, outputs), activation, loss)
-    params = at_random(model)
+    params = random_params(model)
     grads = gradient(model, params, inputs, targets)
     each = [gradient(model, params, inputs[i : i + 1], targets[i : i + 1]) for i in range(len(inputs))]
     for name in params:
@@ -86,7 +86,7 @@ def test_loss_and_gradient_of_a_batch_are_sums_over_its_samples(loss: LossName, 
 def test_float32_agrees_with_float64(loss: LossName, hidden: tuple[int, ...]) -> None:
     inputs, targets, outputs = sample(loss)
     model = MLP((FEATURES, *hidden, outputs), "tanh", loss)
-    params = at_random(model)
+    params = random_params(model)
     exact = gradient(model, params, inputs, targets)
     narrow = {name: value.astype(np.float32) for name, value in params.items()}
     narrow_targets = targets if loss == "softmax_cross_entropy" else targets.astype(np.float32)

@@ -86,9 +86,9 @@ def test_predictions_are_not_overwritten_by_the_next_call() -> None:
     model = MLP((2, 1), "relu", "squared_error")
     params = model.init(0, "float64")
     first = model.predict(params, np.ones((3, 2)))
-    kept = first.copy()
+    copy = first.copy()
     model.predict(params, np.zeros((3, 2)))
-    assert (first == kept).all()
+    assert (first == copy).all()
 
 
 def test_initial_weights_are_frozen() -> None:
@@ -99,7 +99,7 @@ def test_initial_weights_are_frozen() -> None:
 
 
 def test_initial_weights_depend_only_on_seed_and_name() -> None:
-    """Not from the rest of the model: a layer more leaves the others as they were."""
+    """An additional layer does not change the initial weights of the others."""
     small, large = MLP((3, 4, 2), "tanh", "squared_error"), MLP((3, 4, 2, 2), "tanh", "squared_error")
     assert (small.init(1, "float64")["W2"] == large.init(1, "float64")["W2"]).all()
     assert not (small.init(1, "float64")["W1"] == small.init(2, "float64")["W1"]).any()
@@ -114,7 +114,7 @@ def test_initial_weights_depend_only_on_seed_and_name() -> None:
 def test_initial_weights_are_uniform_within_their_limits(
     dtype: str, activation: ActivationName, first: float, last: float
 ) -> None:
-    """He's below a relu, Glorot's elsewhere."""
+    """He initialization before a relu, Glorot initialization elsewhere."""
     params = MLP((200, 100, 10), activation, "softmax_cross_entropy").init(0, dtype)
     for name, limit in (("W1", first), ("W2", last)):
         weights = params[name]

@@ -50,7 +50,7 @@ def test_decisions_are_those_of_running_every_step_on_copies(config: Any, dtype:
     for _ in range(15):
         this = config | (changes(generator, config["kind"]) if generator.random() < 0.7 else {})
         params = make({"w": generator.normal(size=(2, 3)).astype(dtype), "b": generator.normal(size=2).astype(dtype)})
-        theirs = copy.deepcopy(params)
+        expected = copy.deepcopy(params)
         quick, slow = mxtrain.build(this, on_nonfinite="skip"), always_on_copies(this, "skip")
         for _ in range(20):
             sizes = {name: np.ldexp(1.0, int(generator.integers(exponent - 16, exponent + 3))) for name in params}
@@ -58,21 +58,23 @@ def test_decisions_are_those_of_running_every_step_on_copies(config: Any, dtype:
             if generator.random() < 0.05:
                 grads["b"][0] = generator.choice([np.nan, np.inf, -np.inf])
             caught = []
-            for optimizer, weights in ((quick, params), (slow, theirs)):
+            for optimizer, weights in ((quick, params), (slow, expected)):
                 with warnings.catch_warnings(record=True) as found:
                     warnings.simplefilter("always")
                     optimizer.step(weights, grads)
                 caught.append([str(each.message) for each in found])
             assert caught[0] == caught[1], this
             skipped += bool(caught[0])
-        assert bits(quick, *params.values()) == bits(slow, *theirs.values())
+        assert bits(quick, *params.values()) == bits(slow, *expected.values())
     assert 0 < skipped < 300
 
 
 def test_a_step_far_from_overflow_is_not_run_on_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[int] = []
     describe = NonFiniteGuard._describe_nonfinite
-    monkeypatch.setattr(NonFiniteGuard, "_describe_nonfinite", lambda *given: (runs.append(1), describe(*given))[1])
+    monkeypatch.setattr(
+        NonFiniteGuard, "_describe_nonfinite", lambda *arguments: (runs.append(1), describe(*arguments))[1]
+    )
     for config in CONFIGS:
         optimizer, weight = mxtrain.build(config, on_nonfinite="raise"), np.ones((3, 4), "float32").T
         for _ in range(40):
@@ -103,7 +105,7 @@ def test_a_step_near_overflow_restarts_the_check() -> None:
         "w", np.nextafter(np.sqrt(np.finfo("float32").max, dtype="float32"), np.float32(0)).reshape(1), weight
     )
     gradient = np.full(1, 8e15, "float32")
-    with pytest.raises(mxtrain.NonFiniteError):
+    with pytest.raises(mxtrain.NonFiniteError, match="'w'"):
         any(optimizer.update("w", gradient, weight) for _ in range(10))  # type: ignore[func-returns-value]
     assert np.isfinite(next(optimizer.slot_arrays())).all()
 
@@ -114,7 +116,7 @@ def test_slots_are_scanned_again_after_16_steps() -> None:
     for _ in range(15):
         optimizer.update("w", np.zeros(1, "float32"), weight)
     next(optimizer.slot_arrays())[:] = np.finfo("float32").max
-    with pytest.raises(mxtrain.NonFiniteError):
+    with pytest.raises(mxtrain.NonFiniteError, match="'w'"):
         optimizer.update("w", np.full(1, 8e15, "float32"), weight)
 
 
@@ -124,28 +126,28 @@ def test_a_loaded_state_restarts_the_check() -> None:
     state = optimizer.state_dict()
     state["parameters"]["w"]["slots"]["x"][:] = np.finfo("float32").max
     optimizer.load_state_dict(state)
-    with pytest.raises(mxtrain.NonFiniteError):
+    with pytest.raises(mxtrain.NonFiniteError, match="'w'"):
         optimizer.update("w", np.full(1, 9e15, "float32"), weight)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config["kind"])
 @pytest.mark.parametrize("make", [dict, mxtrain.FlatParameters], ids=["loose", "flat"])
 def test_the_default_warns_once_and_changes_no_bit(config: Any, make: Any) -> None:
-    ours = make({"b": np.ones(2, "float32"), "w": np.ones(2, "float32")})
-    theirs = copy.deepcopy(ours)
+    weights_that_warn = make({"b": np.ones(2, "float32"), "w": np.ones(2, "float32")})
+    expected = copy.deepcopy(weights_that_warn)
     warning, ignoring = mxtrain.build(config), mxtrain.build(config, on_nonfinite="ignore")
     for step in range(1, 9):
         gradient = np.inf if step == 3 else 1
         grads = make({"b": np.ones(2, "float32"), "w": np.array([1, gradient], "float32")})
-        ignoring.step(theirs, grads)
+        ignoring.step(expected, grads)
         if step == 4:
             with pytest.warns(RuntimeWarning, match=MESSAGE) as caught:
-                warning.step(ours, grads)
+                warning.step(weights_that_warn, grads)
             assert len(caught) == 1
             assert caught[0].filename == __file__
         else:
-            warning.step(ours, grads)
-    assert bits(warning, *ours.values()) == bits(ignoring, *theirs.values())
+            warning.step(weights_that_warn, grads)
+    assert bits(warning, *weights_that_warn.values()) == bits(ignoring, *expected.values())
 
 
 def test_slots_are_scanned_at_powers_of_two_then_every_1024th_step(monkeypatch: pytest.MonkeyPatch) -> None:

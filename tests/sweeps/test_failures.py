@@ -29,7 +29,7 @@ RETURN = """
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
-    """A function that writes a module with a linear model, which runs given lines when a model is created."""
+    """A function that writes a module with a linear model, which runs these lines when a model is created."""
 
     def write(lines: str) -> str:
         (tmp_path / "mine").mkdir()

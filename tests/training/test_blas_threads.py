@@ -15,7 +15,7 @@ CONFIG = {
 
 @pytest.fixture
 def wide(tmp_path):
-    """Enough features that a product is shared among threads."""
+    """Data with enough features that BLAS uses several threads."""
     random = np.random.default_rng(0)
     inputs = random.standard_normal((512, 784)).astype("float32")
     np.savez(tmp_path / "wide.npz", X=inputs, y=inputs[:, 0])
@@ -37,7 +37,7 @@ def test_built_in_models_give_the_same_bits_on_any_number_of_threads(wide, tmp_p
 
 
 class Perceptron(MLP):
-    """A model of one's own, whose products are NumPy's."""
+    """Custom model whose products NumPy computes."""
 
     def predict(self, params, inputs):
         return np.dot(np.maximum(np.dot(inputs, params["W1"]), 0), params["W2"])
@@ -55,13 +55,13 @@ def perceptron(config, n_features, n_outputs, xp):
     return Perceptron((n_features, 256, n_outputs), "relu", "squared_error")
 
 
-OWN = {**CONFIG, "model": {"kind": "custom"}}
+CUSTOM = {**CONFIG, "model": {"kind": "custom"}}
 
 
 def test_the_config_overrides_the_number_of_threads_of_the_process(wide, tmp_path):
     for outside in (1, 2):
         with limit_blas_threads(outside):
-            mxtrain.fit({**OWN, "data": wide, "threads": 1}, run_dir=tmp_path / str(outside), model=perceptron)
+            mxtrain.fit({**CUSTOM, "data": wide, "threads": 1}, run_dir=tmp_path / str(outside), model=perceptron)
             assert blas_threads() == outside
     one, two = (tmp_path / name / "model.safetensors" for name in "12")
     assert one.read_bytes() == two.read_bytes()
@@ -69,12 +69,12 @@ def test_the_config_overrides_the_number_of_threads_of_the_process(wide, tmp_pat
 
 def test_the_saved_config_records_the_number_of_threads(wide, tmp_path):
     with limit_blas_threads(2):
-        mxtrain.fit({**OWN, "data": wide}, run_dir=tmp_path / "run", model=perceptron)
+        mxtrain.fit({**CUSTOM, "data": wide}, run_dir=tmp_path / "run", model=perceptron)
     assert "\nthreads: 2\n" in (tmp_path / "run" / "config.yaml").read_text()
 
 
 def test_a_resumed_run_uses_the_same_number_of_threads(wide, tmp_path):
-    config = {**OWN, "data": wide, "threads": 2, "fit": {"epochs": 2}}
+    config = {**CUSTOM, "data": wide, "threads": 2, "fit": {"epochs": 2}}
     mxtrain.fit(config, run_dir=tmp_path / "whole", model=perceptron)
     mxtrain.fit({**config, "fit": {"epochs": 1}}, run_dir=tmp_path / "cut", model=perceptron)
     with limit_blas_threads(1):

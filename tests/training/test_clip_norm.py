@@ -70,8 +70,8 @@ def test_reported_norms_are_those_before_clipping(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def quietly() -> Iterator[None]:
-    """As a trainer has it: what overflows is told by its outcome."""
+def ignore_overflow() -> Iterator[None]:
+    """Ignore floating-point warnings, as a trainer does."""
     with np.errstate(all="ignore"):
         yield
 

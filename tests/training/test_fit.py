@@ -25,14 +25,14 @@ DIGITS: dict[str, Any] = {
 }
 
 
-def changed(**parts: Any) -> dict[str, Any]:
+def changed(**sections: Any) -> dict[str, Any]:
     config = copy.deepcopy(DIGITS)
-    for name, value in parts.items():
+    for name, value in sections.items():
         config[name] = config[name] | value if isinstance(value, dict) else value
     return config
 
 
-REACHES = {
+EXPECTED_METRICS = {
     "adam": ("val_accuracy", 0.96),
     "sgd": ("val_accuracy", 0.95),
     "adamw": ("val_accuracy", 0.96),
@@ -47,20 +47,22 @@ REACHES = {
 
 
 def test_every_shipped_config_is_tested() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*REACHES, "sweep"}
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*EXPECTED_METRICS, "sweep"}
 
 
-@pytest.mark.parametrize(("name", "metric", "least"), [(name, *reach) for name, reach in REACHES.items()])
-def test_shipped_configs_reach_their_expected_metric(name: str, metric: str, least: float, tmp_path: Path) -> None:
-    assert mxtrain.fit(CONFIGS / f"{name}.yaml", run_dir=tmp_path).history[-1][metric] >= least
+@pytest.mark.parametrize(
+    ("name", "metric", "minimum"), [(name, *expected) for name, expected in EXPECTED_METRICS.items()]
+)
+def test_shipped_configs_reach_their_expected_metric(name: str, metric: str, minimum: float, tmp_path: Path) -> None:
+    assert mxtrain.fit(CONFIGS / f"{name}.yaml", run_dir=tmp_path).history[-1][metric] >= minimum
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     one, other = (mxtrain.fit(DIGITS, run_dir=tmp_path / name).run_dir for name in ("one", "other"))
     for name in ("config.yaml", "metrics.jsonl", "model.safetensors"):
         assert (one / name).read_bytes() == (other / name).read_bytes()
-    another = mxtrain.fit(changed(seed=1), run_dir=tmp_path / "another").run_dir
-    assert (one / "model.safetensors").read_bytes() != (another / "model.safetensors").read_bytes()
+    other_seed = mxtrain.fit(changed(seed=1), run_dir=tmp_path / "another").run_dir
+    assert (one / "model.safetensors").read_bytes() != (other_seed / "model.safetensors").read_bytes()
 
 
 def test_backends_give_the_same_results(tmp_path: Path) -> None:
@@ -103,7 +105,7 @@ def test_the_last_batch_is_kept_or_dropped(last_batch: str, batches: int, tmp_pa
 
 
 def test_every_sample_weighs_the_same_in_a_smaller_last_batch(tmp_path: Path) -> None:
-    """Plain SGD for one epoch over one batch and a half equals the same sums by hand, both with scale 1/batch_size."""
+    """One epoch of plain SGD over one and a half batches equals the sums computed by hand, with scale 1/batch_size."""
     np.savez(tmp_path / "line.npz", X=np.array([[1.0], [2.0], [3.0]]), y=np.array([1.0, 1.0, 1.0]))
     config = {
         "dtype": "float64",
@@ -131,8 +133,8 @@ def test_every_sample_weighs_the_same_in_a_smaller_last_batch(tmp_path: Path) ->
 def test_an_unset_scale_is_resolved_without_changing_the_users_config(tmp_path: Path) -> None:
     config = copy.deepcopy(DIGITS)
     run = mxtrain.RunConfig.model_validate(config)
-    for given in (config, run):
-        run_dir = mxtrain.fit(given, run_dir=tmp_path / str(type(given).__name__)).run_dir
+    for config_or_run in (config, run):
+        run_dir = mxtrain.fit(config_or_run, run_dir=tmp_path / str(type(config_or_run).__name__)).run_dir
         assert yaml.safe_load((run_dir / "config.yaml").read_text())["optimizer"]["scale"] == 1 / 100
     assert config == DIGITS
     assert run.optimizer.scale == 0

@@ -11,6 +11,7 @@ import pytest
 
 import mxtrain
 from mxtrain.training import StopRequest
+from tests.training.conftest import fit_interrupted
 
 PETS = "age,size,species\n" + "".join(
     f"{age},{size},{kind}\n"
@@ -20,7 +21,7 @@ PETS = "age,size,species\n" + "".join(
 )
 
 
-def settings(source: str, loss: str = "softmax_cross_entropy", **parts: Any) -> dict[str, Any]:
+def settings(source: str, loss: str = "softmax_cross_entropy", **sections: Any) -> dict[str, Any]:
     target = {} if source in ("digits", "diabetes") else {"target": "species"}
     whole = {
         "name": "loaded",
@@ -30,28 +31,11 @@ def settings(source: str, loss: str = "softmax_cross_entropy", **parts: Any) -> 
         "optimizer": {"kind": "adam", "η": 0.05},
         "fit": {"epochs": 3, "checkpoint": {"every": "1 epoch"}},
     }
-    return {name: value | parts.get(name, {}) if isinstance(value, dict) else value for name, value in whole.items()}
+    return {name: value | sections.get(name, {}) if isinstance(value, dict) else value for name, value in whole.items()}
 
 
 def content(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def interrupted(config: dict[str, Any], run_dir: Path, batches: int) -> Path:
-    """A run that was stopped after so many batches."""
-    stop = StopRequest()
-
-    class Stop(mxtrain.Callback):
-        def __init__(self) -> None:
-            self.seen = 0
-
-        def on_batch(self, state: Any, loss: Any) -> None:
-            self.seen += 1
-            stop.signal = 15 if self.seen == batches else 0
-
-    with pytest.raises(mxtrain.RunInterrupted):
-        mxtrain.fit(config, run_dir=run_dir, callbacks=[Stop()], stop=stop)
-    return run_dir
 
 
 @pytest.fixture
@@ -117,7 +101,7 @@ def test_the_repr_of_a_run_is_one_line(tmp_path: Path) -> None:
 
 
 def test_the_repr_of_a_run_without_epochs_is_one_line(tmp_path: Path) -> None:
-    run_dir = interrupted(settings("digits"), tmp_path / "cut", batches=5)
+    run_dir = fit_interrupted(settings("digits"), tmp_path / "cut", batches=5)
     assert repr(mxtrain.load_run(run_dir)) == f"LoadedRun({str(run_dir)!r}, unfinished, no epoch is finished)"
 
 
@@ -137,7 +121,7 @@ def test_changed_data_are_not_evaluated(pets: Path, tmp_path: Path) -> None:
 
 
 def test_an_unfinished_run_loads_its_newest_checkpoint(tmp_path: Path) -> None:
-    run_dir = interrupted(settings("digits"), tmp_path / "cut", batches=50)
+    run_dir = fit_interrupted(settings("digits"), tmp_path / "cut", batches=50)
     run = mxtrain.load_run(run_dir)
     assert (run.status.state, len(run.history), run.notes) == ("unfinished", 1, ())
     assert not (run_dir / "model.safetensors").exists()
@@ -164,7 +148,7 @@ def test_a_finished_run_that_is_resumed_loads_its_newest_checkpoint(tmp_path: Pa
 
 def test_a_run_that_diverged_is_marked_as_failed_with_the_reason(tmp_path: Path) -> None:
     config = settings("diabetes", "squared_error") | {"optimizer": {"kind": "sgd", "η": 1e30}}
-    with pytest.raises(mxtrain.TrainingError):
+    with pytest.raises(mxtrain.TrainingError, match="the run has diverged"):
         mxtrain.fit(config, run_dir=tmp_path)
     status = mxtrain.training.run_folder.run_status.read_status(tmp_path)
     assert status.state == "failed"
@@ -200,10 +184,18 @@ def test_damaged_files_are_reported_on_one_line_with_the_remedy(file: str, damag
     mxtrain.load_run(pets)
 
 
-@pytest.mark.parametrize("inputs", [np.zeros(2), np.array([["a", "b"]]), np.zeros((1, 65)), [[1.0, np.nan] + [0] * 62]])
-def test_inputs_of_the_wrong_shape_or_type_are_refused(inputs: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (np.zeros(2), r"^inputs must be numbers, one row for each sample, got float64 of \(2,\); use reshape"),
+        (np.array([["a", "b"]]), r"^inputs must be numbers, one row for each sample, got <U1 of \(1, 2\)"),
+        (np.zeros((1, 65)), "^inputs: must have 64 features, got 65$"),
+        ([[1.0, np.nan] + [0] * 62], r"^inputs: \[0\]: column 'pixel_0_1': a value is missing"),
+    ],
+)
+def test_inputs_of_the_wrong_shape_or_type_are_refused(inputs: Any, message: str, tmp_path: Path) -> None:
     run = mxtrain.load_run(mxtrain.fit(settings("digits", fit={"epochs": 1}), run_dir=tmp_path).run_dir)
-    with pytest.raises(mxtrain.DataError):
+    with pytest.raises(mxtrain.DataError, match=message):
         run.predict(inputs)
 
 
@@ -274,19 +266,19 @@ def test_csv_classes_are_typed_in_python_and_keep_their_spelling_on_the_command_
     assert run.class_names == tuple(spelled)
 
 
-@pytest.mark.parametrize("ending", ["npz", "npy", "jsonl"])
-def test_labels_of_typed_files_keep_their_type(ending: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("extension", ["npz", "npy", "jsonl"])
+def test_labels_of_typed_files_keep_their_type(extension: str, tmp_path: Path) -> None:
     X, y = np.array([[-1.0], [1.0]] * 20), np.array([3, 7] * 20, dtype="uint8")
     np.savez(tmp_path / "t.npz", inputs=X, species=y)
     np.save(tmp_path / "t.npy", X)
     np.save(tmp_path / "y.npy", y)
     lines = (json.dumps({"a": a, "species": str(kind)}) for a, kind in zip(X[:, 0].tolist(), y.tolist(), strict=True))
     (tmp_path / "t.jsonl").write_text("\n".join(lines))
-    data = {"target": str(tmp_path / "y.npy")} if ending == "npy" else {}
-    config = settings(str(tmp_path / f"t.{ending}"), optimizer={"η": 0.1}, fit={"epochs": 9}, data=data)
+    data = {"target": str(tmp_path / "y.npy")} if extension == "npy" else {}
+    config = settings(str(tmp_path / f"t.{extension}"), optimizer={"η": 0.1}, fit={"epochs": 9}, data=data)
     predicted = mxtrain.load_run(mxtrain.fit(config, run_dir=tmp_path / "run").run_dir).predict(X)
-    assert predicted.dtype == ("U1" if ending == "jsonl" else np.uint8)
-    assert (predicted == (y.astype(str) if ending == "jsonl" else y)).all()
+    assert predicted.dtype == ("U1" if extension == "jsonl" else np.uint8)
+    assert (predicted == (y.astype(str) if extension == "jsonl" else y)).all()
 
 
 def test_a_run_saved_without_the_dtype_of_its_labels_predicts_text(tmp_path: Path) -> None:
@@ -307,7 +299,7 @@ def test_a_run_saved_without_the_dtype_of_its_labels_predicts_text(tmp_path: Pat
 @pytest.mark.parametrize("standardize", ["features", "none"])
 @pytest.mark.parametrize("held", ["table", "array", "npz", "npy"])
 def test_a_feature_that_was_constant_in_training_is_ignored(held: str, standardize: str, tmp_path: Path) -> None:
-    """A sensor that said 20.0 all the time (0 where features are left as they are), and later something else."""
+    """A sensor that is constant in training (20.0, or 0 without standardization), and varies later."""
     value = 20.0 if standardize == "features" else 0.0
     b = np.arange(100.0) % 10
     X, y = np.column_stack([np.full(100, value), b]), 3 * b
@@ -320,7 +312,7 @@ def test_a_feature_that_was_constant_in_training_is_ignored(held: str, standardi
         "npz": {"source": str(tmp_path / "t.npz"), "target": "y"},
         "npy": {"source": str(tmp_path / "t.npy"), "target": str(tmp_path / "y.npy")},
     }
-    given: dict[str, Any] = {"table": {"temp": X[:, 0], "b": b, "y": y}, "array": (X, y)}
+    training_data: dict[str, Any] = {"table": {"temp": X[:, 0], "b": b, "y": y}, "array": (X, y)}
     config = {
         "data": {**sources[held], "standardize": standardize},
         "model": {"kind": "mlp", "hidden": [8]},
@@ -328,7 +320,7 @@ def test_a_feature_that_was_constant_in_training_is_ignored(held: str, standardi
         "optimizer": {"kind": "adam", "η": 0.05, "λ": 0},
         "fit": {"epochs": 3},
     }
-    run = mxtrain.load_run(mxtrain.fit(config, run_dir=tmp_path / "run", data=given.get(held)).run_dir)
+    run = mxtrain.load_run(mxtrain.fit(config, run_dir=tmp_path / "run", data=training_data.get(held)).run_dir)
     new = np.array([[value, 5.0], [value + 0.5, 5.0], [-1e30, 5.0], [120.0, 5.0]])
     predicted = run.predict({"temp": new[:, 0], "b": new[:, 1]} if held == "table" else new)
     assert len(set(predicted.tolist())) == 1

@@ -45,7 +45,7 @@ class Line:
 
 
 def trainer(policy: str, gradient: float = np.nan, loss: float | None = None, **changes: Any) -> Trainer:
-    """A trainer of four batches in an epoch, the third of which goes wrong."""
+    """Return a trainer with four batches per epoch, the third of which is not finite."""
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(32, 3))
     config = {
@@ -57,13 +57,13 @@ def trainer(policy: str, gradient: float = np.nan, loss: float | None = None, **
         **changes,
     }
     run = mxtrain.RunConfig.model_validate(config).resolve()
-    given = mxtrain.data.read_in_memory_data(run, (inputs, inputs.sum(axis=1)))
-    found = mxtrain.data.read_data(run, given)
+    data = mxtrain.data.read_in_memory_data(run, (inputs, inputs.sum(axis=1)))
+    found = mxtrain.data.read_data(run, data)
     return Trainer(run, lambda c, d, k, xp: Line(d, gradient, loss), found)
 
 
 def state(of: Trainer) -> Any:
-    """Parameters, slots and counts of updates."""
+    """Return parameters, slots and counts of updates."""
     saved = of.optimizer.state_dict()
     slots = {name: (it["updates"], it["scalars"], it["slots"]) for name, it in saved["parameters"].items()}
     return of.parameters(), slots, saved["state"]["curr_iter"]
@@ -75,7 +75,7 @@ def assert_equal(one: Any, other: Any) -> None:
 
 
 def until_the_bad_batch(run: Trainer) -> tuple[Any, Any]:
-    """The steps of the epoch under way, and the state before the bad batch."""
+    """Return the iterator over the steps of the epoch, and the state before the bad batch."""
     steps = run.steps()
     for _ in range(BAD - 1):
         next(steps)
@@ -190,11 +190,11 @@ def test_sums_of_squares_that_overflow_after_many_steps_are_detected() -> None:
 def test_only_steps_far_from_overflow_are_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     scans: list[int] = []
     scan = SlotCheck.scan
-    monkeypatch.setattr(SlotCheck, "scan", lambda *given: (scans.append(1), scan(*given))[1])
+    monkeypatch.setattr(SlotCheck, "scan", lambda *arguments: (scans.append(1), scan(*arguments))[1])
     run = trainer("raise", 0.0)
     for _ in run.steps():
         pass
-    assert len(scans) == 1, "of ordinary steps only the first of a trainer, and every sixteenth"
+    assert len(scans) == 1, "ordinary steps are scanned only at the start and every sixteenth step"
 
 
 def test_the_check_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,10 +205,10 @@ def test_the_check_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in (*WITH_SQUARES, "sgd", "adamax"):
         plain = trained(kind)
         with monkeypatch.context() as patched:
-            patched.setattr(SlotCheck, "is_needed", lambda *given: True)
+            patched.setattr(SlotCheck, "is_needed", lambda *arguments: True)
             np.testing.assert_equal(trained(kind), plain)
         with monkeypatch.context() as patched:
-            patched.setattr(SlotCheck, "is_needed", lambda *given: False)
+            patched.setattr(SlotCheck, "is_needed", lambda *arguments: False)
             np.testing.assert_equal(trained(kind), plain)
 
 

@@ -41,7 +41,7 @@ def test_run_equals_the_length_written_as_a_number(schedule: dict[str, Any], T: 
     curves = [schedule_curves(run_from_dict(config(each))).curves for each in (schedule, schedule | {"T": T})]
     assert curves[0] == curves[1]
     assert f"T: {schedule['T']}" in (tmp_path / "name/config.yaml").read_text(encoding="utf-8"), (
-        "it runs again unchanged"
+        "the saved config reproduces the run"
     )
     assert mxtrain.verify(tmp_path / "name") == []
 

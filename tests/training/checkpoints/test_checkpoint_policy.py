@@ -27,7 +27,7 @@ def checkpoints(run_dir: Path) -> list[str]:
 
 
 class Clock:
-    """A clock that only the test moves: training takes as long as it says, and so does each checkpoint."""
+    """Simulated clock that advances by a fixed time for each step and each save."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds_to_save: float) -> None:
         self.now, self.saving, self.seconds_to_save = 0.0, 0.0, seconds_to_save
@@ -62,7 +62,7 @@ def test_auto_spends_two_percent_of_the_time_and_bounds_the_work_lost(
         checkpoint_policy.CheckpointPolicy(trainer, Checkpoints(tmp_path / "checkpoints", keep=3)),
         seconds_per_step=4.0,
     )
-    first_and_last = 2 * seconds_to_save  # the first is written on a guess, the last one always
+    first_and_last = 2 * seconds_to_save  # the cost of the first is unknown, and the last is always written
     assert clock.saving - first_and_last <= 0.02 * clock.now
     gaps = [after - before for before, after in zip([0.0, *clock.saved_at], clock.saved_at, strict=False)]
     assert max(gaps) <= 51 * seconds_to_save + 2 * 4.0

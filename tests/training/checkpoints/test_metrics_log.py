@@ -11,7 +11,7 @@ import mxtrain
 from mxtrain.training.checkpoints.storage import Checkpoints
 
 CONFIG: dict[str, Any] = {
-    "name": "kept",
+    "name": "logged",
     "data": {"source": "diabetes", "batch_size": 200},
     "model": {"kind": "linear"},
     "loss": "squared_error",
@@ -99,10 +99,10 @@ def test_a_run_with_both_files_damaged_restarts_and_reports_it(kind: str, run_di
     before = outcome(run_dir)
     for name in ("metrics.jsonl", "checkpoints.jsonl"):
         damages(run_dir / name)[kind]()
-    *passed_over, last = resumed(run_dir)
+    *skipped, last = resumed(run_dir)
     assert last == "no checkpoint is intact: the run starts again from the beginning"
-    assert len(passed_over) == 3
-    for note in passed_over:
+    assert len(skipped) == 3
+    for note in skipped:
         assert "neither checkpoints.jsonl nor metrics.jsonl holds the metrics" in note
     assert outcome(run_dir) == before
 
@@ -113,7 +113,7 @@ def test_with_both_files_damaged_late_an_earlier_checkpoint_is_used(run_dir: Pat
         flipped(run_dir / name, at(run_dir / name, 5) + 3)
     notes = resumed(run_dir)
     assert notes[0].startswith(f"the checkpoint {run_dir / 'checkpoints' / 'epoch-000006-batch-00000000'} is damaged")
-    assert len(notes) == 1, "epoch 5 is whole, and nothing that it needs was damaged"
+    assert len(notes) == 1, "the checkpoint of epoch 5 and the metrics that it needs are intact"
     assert outcome(run_dir) == before
 
 

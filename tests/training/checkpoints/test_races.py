@@ -46,13 +46,13 @@ def fit(rate: float, run_dir: Path | None) -> Path:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[float, bytes]:
-    """The model that each rate comes to."""
+    """The trained model of each learning rate."""
     folder = tmp_path_factory.mktemp("alone")
     return {rate: (fit(rate, folder / str(rate)) / "model.safetensors").read_bytes() for rate in RATES}
 
 
 def attempt(rate: float, run_dir: Path) -> str | None:
-    """Return the message to a run that does not get the folder."""
+    """Train; return the error message if the run does not get the folder."""
     try:
         fit(rate, run_dir)
     except mxtrain.TrainingError as error:
@@ -71,7 +71,7 @@ def assert_is_of_one(run_dir: Path, messages: dict[float, str | None], models: d
 
 
 def raced(run_dir: Path) -> dict[float, str | None]:
-    """Threads of this process."""
+    """Start one run in each of several threads."""
     barrier = threading.Barrier(len(RATES))
 
     def one(rate: float) -> str | None:
@@ -119,7 +119,7 @@ def test_one_of_several_concurrent_runs_gets_the_folder(
         messages = race(run_dir)
         assert_is_of_one(run_dir, messages, models)
         before = tree(run_dir)
-        assert all(race(run_dir).values())  # it holds a run now
+        assert all(race(run_dir).values())  # the folder holds a run now
         assert tree(run_dir) == before
 
 

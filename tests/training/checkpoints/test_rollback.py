@@ -32,11 +32,13 @@ def test_stopping_and_extending_a_run_gives_the_same_bytes(table: Path, tmp_path
     settings = config(table, "2 epochs", 1)
     whole = mxtrain.fit(settings, run_dir=tmp_path / "whole")
 
-    class Enough(mxtrain.Callback):
+    class StopsTraining(mxtrain.Callback):
         def on_epoch(self, state: Any, row: Any) -> None:
             raise mxtrain.StopTraining
 
-    run_dir = mxtrain.fit(config(table, "2 epochs", 1, epochs=3), run_dir=tmp_path / "a", callbacks=[Enough()]).run_dir
+    run_dir = mxtrain.fit(
+        config(table, "2 epochs", 1, epochs=3), run_dir=tmp_path / "a", callbacks=[StopsTraining()]
+    ).run_dir
     mxtrain.resume(run_dir)
     mxtrain.resume(run_dir, overrides=["fit.epochs=5"])
     assert contents(run_dir) == contents(whole.run_dir)

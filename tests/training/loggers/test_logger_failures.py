@@ -13,15 +13,15 @@ import pytest
 
 import mxtrain
 from mxtrain.training.loggers.delivery import allowed_names, scalars
+from tests.training.conftest import fit_interrupted
 from tests.training.loggers.mlflow_server import FakeMLflow, serving
-from tests.training.loggers.test_loggers import config, drawn, same
-from tests.training.test_loaded_run import interrupted
+from tests.training.loggers.test_loggers import config, logged_points, matches
 
 LONGEST_START, LONGEST_END = 2.0, 8.0
 
 
 class Clock(mxtrain.Callback):
-    """The time at which training began."""
+    """Callback that measures the time at which training started."""
 
     def on_start(self, info: mxtrain.RunInfo) -> None:
         self.began = time.monotonic()
@@ -38,7 +38,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> FakeMLflow:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port that accepts connections and never answers."""
+    """A port that accepts connections and never responds."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(8)
@@ -51,16 +51,16 @@ def use(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
 
 def is_complete(server: FakeMLflow, history: list[dict[str, Any]]) -> bool:
     (run_id,) = server.runs
-    return same(server.points(run_id), history) and server.runs[run_id]["status"] == "FINISHED"
+    return matches(server.points(run_id), history) and server.runs[run_id]["status"] == "FINISHED"
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == "mxtrain"]
 
 
-@pytest.mark.parametrize("trouble", ["refused", "silent", "status 500"])
+@pytest.mark.parametrize("failures", ["refused", "silent", "status 500"])
 def test_an_unreachable_server_neither_delays_nor_ends_a_run_and_gets_the_rows_on_resume(
-    trouble: str,
+    failures: str,
     server: FakeMLflow,
     silent_port: int,
     tmp_path: Path,
@@ -72,19 +72,19 @@ def test_an_unreachable_server_neither_delays_nor_ends_a_run_and_gets_the_rows_o
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server.failing = 500 if trouble == "status 500" else 0
+    server.failing = 500 if failures == "status 500" else 0
     monkeypatch.setattr(mlflow_logger, "STALLED_LIMIT", 0.5)
     begin, clock = time.monotonic(), Clock()
 
     def fit() -> Any:
         return mxtrain.fit(config("mlflow"), run_dir=tmp_path / "run", callbacks=[clock])
 
-    if trouble == "status 500":
+    if failures == "status 500":
         with serving(server, port):
             use(monkeypatch, port)
             result = fit()
     else:
-        use(monkeypatch, silent_port if trouble == "silent" else port)
+        use(monkeypatch, silent_port if failures == "silent" else port)
         result = fit()
     assert clock.began - begin < LONGEST_START
     assert time.monotonic() - begin < LONGEST_END
@@ -97,7 +97,7 @@ def test_an_unreachable_server_neither_delays_nor_ends_a_run_and_gets_the_rows_o
     server.failing = 0
     monkeypatch.setattr(mlflow_logger, "STALLED_LIMIT", 3.0)
     monkeypatch.setattr(mlflow_logger, "_SILENT", set())
-    with serving(server, 0 if trouble == "silent" else port) as now:
+    with serving(server, 0 if failures == "silent" else port) as now:
         use(monkeypatch, now)
         mxtrain.resume(result.run_dir)
     assert is_complete(server, result.history)
@@ -151,7 +151,7 @@ def test_an_interrupted_run_continues_in_the_same_mlflow_run(
 ) -> None:
     with serving(server) as port:
         use(monkeypatch, port)
-        run_dir = interrupted(config("mlflow"), tmp_path / "run", 10)
+        run_dir = fit_interrupted(config("mlflow"), tmp_path / "run", 10)
         (run,) = server.runs.values()
         assert run["status"] == "KILLED"
         result = mxtrain.resume(run_dir)
@@ -259,11 +259,11 @@ def test_tensorboard_has_every_epoch_after_a_full_disk_and_a_resume(
     result = mxtrain.fit(config("tensorboard"), run_dir=tmp_path)
     (line,) = warnings_of(caplog)
     assert line == "TensorBoard.on_epoch failed: No space left on device; training continues"
-    epochs = {epoch for points in drawn(tmp_path / "tensorboard").values() for epoch in points}
-    assert epochs == {1, 2}, "what was whole before is readable"
+    epochs = {epoch for points in logged_points(tmp_path / "tensorboard").values() for epoch in points}
+    assert epochs == {1, 2}, "complete records remain readable"
     monkeypatch.undo()
     mxtrain.resume(tmp_path)
-    assert same(drawn(tmp_path / "tensorboard"), result.history)
+    assert matches(logged_points(tmp_path / "tensorboard"), result.history)
 
 
 def test_a_file_in_place_of_tensorboards_folder_does_not_end_the_run(
@@ -287,7 +287,7 @@ def test_parameters_with_names_that_tensorboard_refuses_have_separate_curves(tmp
     logger = TensorBoard()
     logger.on_start(mxtrain.RunInfo(run.config, run_dir, 1, (1, 1), 1, (row,)))
     logger.on_end(0.0)
-    points = drawn(run_dir / "tensorboard")
+    points = logged_points(run_dir / "tensorboard")
     assert sorted(values[1] for values in points.values()) == [1.0, 1.0, 2.0, 3.0]
 
 
