@@ -69,6 +69,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "adopt": {"kind": "adopt", "η": 0.1, "β2": 0.99},
     "adan": {"kind": "adan", "η": 0.1},
     "adan without prox": {"kind": "adan", "η": 0.1, "prox": False},
+    "prodigy": {"kind": "prodigy", "d0": 0.01},
+    "prodigy corrected": {"kind": "prodigy", "d0": 0.01, "corrected": True, "safeguard": True, "growth": 1.5},
+    "dog": {"kind": "dog", "relative": 0.01},
     "schedule_free_sgd": {"kind": "schedule_free_sgd", "η": 0.3},
     "schedule_free_adamw": {"kind": "schedule_free_adamw", "η": 0.1, "r": 1},
 }
