@@ -12,7 +12,7 @@ import pytest
 
 import mxtrain
 from mxtrain.optim.backends.arrays import round_scalars
-from mxtrain.optim.backends.codegen import CUDA_COMPOSED_OPERATIONS, CUDA_PREAMBLE, generate_cuda_source
+from mxtrain.optim.backends.codegen_cuda import CUDA_COMPOSED_OPERATIONS, CUDA_PREAMBLE, generate_cuda_source
 from mxtrain.optim.ir import Program, sqrt, trace, where
 from tests.tables import CONFIGS, GOLDEN, STAGES, special_arrays
 
