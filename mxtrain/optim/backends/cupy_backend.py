@@ -52,27 +52,34 @@ class CuPyBackend:
         self, program: MultiPassProgram, groups: Sequence[ProgramArrays], scalars: Sequence[float]
     ) -> "CuPyPassRun":
         """Prepare the passes of a program with reductions; see `Backend.start_passes`."""
-        return CuPyPassRun(program, groups, scalars)
+        import cupy
+
+        return CuPyPassRun(cupy, program, groups, scalars)
 
 
 class CuPyPassRun:
     """Passes of a program on CuPy arrays, with one kernel launch for each pass and device; see `PassRun`.
 
     Args:
+        cupy: the module CuPy.
         program: the program.
         groups: its arrays for each parameter; all of one parameter are on the same device.
         scalars: the scalars of the host.
     """
 
-    def __init__(self, program: MultiPassProgram, groups: Sequence[ProgramArrays], scalars: Sequence[float]) -> None:
+    def __init__(
+        self, cupy: Any, program: MultiPassProgram, groups: Sequence[ProgramArrays], scalars: Sequence[float]
+    ) -> None:
+        self._cupy = cupy
         rows_by_device: dict[int, list[int]] = {}
         for row, arrays in enumerate(groups):
             rows_by_device.setdefault(arrays[0].device.id, []).append(row)
-        self._parts = [_DeviceRows(program, rows, groups, scalars) for rows in rows_by_device.values()]
+        self._parts = [_DeviceRows(cupy, program, rows, groups, scalars) for rows in rows_by_device.values()]
 
     def upload(self, records: NDArray[np.float64]) -> Array:
         """Return a copy of the records on the current device."""
-        return _cupy().asarray(records)
+        copy: Array = self._cupy.asarray(records)
+        return copy
 
     def download(self, record: Array) -> NDArray[np.float64]:
         """Return a copy of a record on the host, after the GPU has finished all that was started before."""
@@ -96,6 +103,7 @@ class _DeviceRows:
     neighbours, so that their results are combined together; the places beyond the last block are always zero.
 
     Args:
+        cupy: the module CuPy.
         program: the program.
         rows: the numbers of the rows.
         groups: the arrays of all rows.
@@ -103,8 +111,14 @@ class _DeviceRows:
     """
 
     def __init__(
-        self, program: MultiPassProgram, rows: list[int], groups: Sequence[ProgramArrays], scalars: Sequence[float]
+        self,
+        cupy: Any,
+        program: MultiPassProgram,
+        rows: list[int],
+        groups: Sequence[ProgramArrays],
+        scalars: Sequence[float],
     ) -> None:
+        self._cupy = cupy
         self._program = program
         self._rows = rows
         self._has_all_rows = len(rows) == len(groups)
@@ -113,11 +127,11 @@ class _DeviceRows:
         with self._device:
             self._copy_arrays([groups[row] for row in rows])
             self._place_results([groups[row][0].size for row in rows])
-            self._scalars = _cupy().asarray(np.array(scalars, dtype=np.float64))
+            self._scalars = self._cupy.asarray(np.array(scalars, dtype=np.float64))
 
     def _copy_arrays(self, groups: Sequence[ProgramArrays]) -> None:
         """Copy the arrays that are not in C order: sums add the elements in that order."""
-        contiguous = _cupy().ascontiguousarray
+        contiguous = self._cupy.ascontiguousarray
         self._arrays = [
             [array if array.flags.c_contiguous else contiguous(array) for array in arrays] for arrays in groups
         ]
@@ -130,7 +144,7 @@ class _DeviceRows:
 
     def _place_results(self, sizes: Sequence[int]) -> None:
         """Assign places to the results of all blocks, and upload the table of the kernels."""
-        cupy = _cupy()
+        cupy = self._cupy
         blocks = np.array([block_count(size) for size in sizes], dtype=np.int64)
         widths = np.array([1 << (max(int(count), 1) - 1).bit_length() for count in blocks], dtype=np.int64)
         order = np.argsort(widths, kind="stable")
@@ -154,10 +168,10 @@ class _DeviceRows:
         if not self._block_count:
             return
         is_local = self._has_all_rows and records.device == self._device
-        rows = records if is_local else records[_cupy().asarray(self._rows)]
+        rows = records if is_local else records[self._cupy.asarray(self._rows)]
         with self._device:
             local = rows if is_local else rows.copy()  # a copy is made on the current device
-            kernel = compile_pass(self._program, number, self._dtype.name)
+            kernel = compile_pass(self._cupy, self._program, number, self._dtype.name)
             kernel(
                 (self._block_count,),
                 (LANES,),
@@ -165,7 +179,7 @@ class _DeviceRows:
             )
             columns = self._combine(number, local)
         if not is_local and columns:
-            records[_cupy().asarray(self._rows)] = local.copy()
+            records[self._cupy.asarray(self._rows)] = local.copy()
 
     def _combine(self, number: int, records: Array) -> list[int]:
         """Combine the results of the blocks of each row, write them to its record, and return their columns."""
@@ -190,11 +204,11 @@ class _DeviceRows:
 
 
 @cache
-def compile_pass(program: MultiPassProgram, number: int, dtype: str) -> Any:
+def compile_pass(cupy: Any, program: MultiPassProgram, number: int, dtype: str) -> Any:
     """Return the kernel of a pass for arrays of a dtype; CuPy compiles it at its first launch on a device."""
     step = program.passes[number]
     source = generate_cuda_pass_source(program, step, {"float32": "float", "float64": "double"}[dtype])
-    return _cupy().RawKernel(CUDA_PREAMBLE + source, cuda_kernel_name(step), options=("--fmad=false",))
+    return cupy.RawKernel(CUDA_PREAMBLE + source, cuda_kernel_name(step), options=("--fmad=false",))
 
 
 @cache
@@ -213,12 +227,6 @@ def _compile_kernel(program: Program) -> Any:
         preamble=CUDA_PREAMBLE,
         options=("--fmad=false",),
     )
-
-
-def _cupy() -> Any:
-    import cupy
-
-    return cupy
 
 
 def _require_cupy() -> None:
