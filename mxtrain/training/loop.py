@@ -373,7 +373,7 @@ def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, d
         cause = f"; changed since the run was trained: {', '.join(changes)}" if changes else ""
         raise TrainingError(f"the replay failed: {error}{cause}") from error
     is_end = checkpoints.name(last.position) == checkpoints.names()[-1] and read_status(directory.path).is_finished
-    differences = trainer.snapshot().differences(last) + directory.differences(last, is_end)
+    differences = trainer.snapshot().differences(last) + directory.differences(last, trainer.config.optimizer, is_end)
     return Replay(differences, changes if differences else [], checkpoints.damaged)
 
 

@@ -286,7 +286,7 @@ class _PassBuilder:
             tuple(arrays[number] for number in order),
             tuple(self._all_scalars[number] for number in self._scalars),
             tuple(Instruction(each.operation, renumbered(each.operands)) for each in self._instructions),
-            tuple((numbers[array], *renumbered((value,))) for array, value in outputs),
+            tuple((numbers[array], renumbered((value,))[0]) for array, value in outputs),
             tuple(Reduction(each.operation, each.scope, renumbered(each.operands)) for each in reductions),
         )
         return Pass(program, tuple(order), results)

@@ -16,7 +16,7 @@ class DoG(Rule):
     At the first update, d starts at `relative·(1 + ‖W‖)` and G at ϵ.
 
     The step size is the largest distance from the start so far, over the root of the sum of all squared gradients, so
-    it grows from a tiny first step to the scale that the problem allows. The paper evaluates an average of the iterates.
+    it grows from a tiny first step to the scale that the problem allows. The paper evaluates an average of iterates.
 
     Every update needs all parameters: call `step`; `update` of a single array is refused.
 
