@@ -153,7 +153,7 @@ class Compiler:
         program, size = ctypes.c_void_p(), ctypes.c_size_t()
         self.library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None)
         # The options that CuPy appends, and the architecture.
-        options = [b"--fmad=false", b"-ftz=true", f"--gpu-architecture={architecture}".encode()]
+        options = [b"--fmad=false", b"-ftz=true", b"-std=c++14", f"--gpu-architecture={architecture}".encode()]
         failed = self.library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
         result = "ProgramLog" if failed else "PTX"
         getattr(self.library, f"nvrtcGet{result}Size")(program, ctypes.byref(size))

@@ -113,33 +113,40 @@ def leaves(scalars: Sequence[Any]) -> list[Any]:
     return [leaf for each in scalars for leaf in ([each] if not each.operands else leaves(each.operands))]
 
 
-def check(host: Any, program: MultiPassProgram, arrays: list[list[np.ndarray]], views: Any = np.array) -> None:
-    """Check that the kernels and NumPy give equal bits."""
+def check(
+    backend: Any, program: MultiPassProgram, arrays: list[list[np.ndarray]], move: Any = np.array, get: Any = np.asarray
+) -> None:
+    """Check that a backend and NumPy give equal bits; `move` and `get` move arrays to the device and back."""
     expected = [[array.copy() for array in each] for each in arrays]
-    found = [[views(array) for array in each] for each in arrays]
-    state, other = run(NumPyBackend(), program, expected), run(host, program, found)
+    found = [[move(array) for array in each] for each in arrays]
+    state, other = run(NumPyBackend(), program, expected), run(backend, program, found)
     assert same_bits(np.array([*state.values()]), np.array([*other.values()]))
     for one, two in zip(expected, found, strict=True):
         for array, same in zip(one, two, strict=True):
-            assert same_bits(array.reshape(-1), np.ascontiguousarray(same).reshape(-1))
+            assert same_bits(array.reshape(-1), np.ascontiguousarray(get(same)).reshape(-1))
+
+
+def inputs(program: MultiPassProgram, dtype: str) -> list[list[list[np.ndarray]]]:
+    """Return inputs of all sizes: normal deviates together, then special values, denormals and zeros one by one."""
+    generator = np.random.default_rng(1)
+    count = len(program.arrays)
+    tiny = np.finfo(dtype).smallest_subnormal
+    zeros = [np.full(200, -0.0, dtype=dtype) for _ in range(count)]
+    return [
+        [[generator.standard_normal(size).astype(dtype) ** 2 for _ in range(count)] for size in SIZES],
+        *([special_arrays(size, dtype, count, seed=size)] for size in SIZES),
+        [[(tiny * generator.integers(-9, 9, size=5000)).astype(dtype) for _ in range(count)]],
+        [zeros],
+        [[np.where(np.arange(200) == 7, np.inf, each).astype(dtype) for each in zeros]],
+    ]
 
 
 @needs_threads
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS.keys())
 def test_kernels_give_numpys_bits(program: MultiPassProgram, dtype: str, host: PassBackend) -> None:
-    """Normal deviates in two batches of all sizes, then arrays with special values one by one."""
-    generator = np.random.default_rng(1)
-    count = len(program.arrays)
-    check(host, program, [[generator.standard_normal(size).astype(dtype) ** 2 for _ in range(count)] for size in SIZES])
-    for size in SIZES:
-        check(host, program, [special_arrays(size, dtype, count, seed=size)])
-    tiny = np.finfo(dtype).smallest_subnormal
-    denormal = [(tiny * generator.integers(-9, 9, size=5000)).astype(dtype) for _ in range(count)]
-    zeros = [np.full(200, -0.0, dtype=dtype) for _ in range(count)]
-    infinite = [np.where(np.arange(300) == 7, np.inf, zeros[0][0]).astype(dtype) for _ in range(count)]
-    for arrays in (denormal, zeros, infinite):
-        check(host, program, [arrays])
+    for arrays in inputs(program, dtype):
+        check(host, program, arrays)
 
 
 @needs_threads
