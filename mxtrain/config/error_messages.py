@@ -36,7 +36,7 @@ from mxtrain.config.yaml.nodes import (
 from mxtrain.config.yaml.parser import ScalarError, parse_scalar
 from mxtrain.config.yaml.source_text import MAX_PROBLEMS, ProblemReport
 from mxtrain.errors import ConfigError, Location
-from mxtrain.names import nearest
+from mxtrain.names import display_name, nearest
 from mxtrain.paths import expand_home, normalize_path, url_problem
 from mxtrain.types import Config, describe
 
@@ -110,6 +110,10 @@ def _report_unknown_field(
     report.add(format_path(place.path), f"unknown field; {remedy}", entry.location)
 
 
+_MAX_KINDS = 3
+"""Largest number of kinds that a message names as having a field."""
+
+
 def _suggest_location(name: str, key: str, above: ResolvedField, root: type[Config]) -> str | None:
     """Return a remedy for a field that belongs to another kind, or to another place.
 
@@ -121,7 +125,11 @@ def _suggest_location(name: str, key: str, above: ResolvedField, root: type[Conf
     """
     having = [str(model_kind(model)) for model in allowed_models(above.annotation) if name in model.model_fields]
     if having and above.model:
-        *first, last = having
+        for field, info in above.model.model_fields.items():
+            if any(name in model.model_fields for model in allowed_models(info.annotation)):
+                return f"did you mean {format_path((*above.path, display_name(field), key))}?"
+        shown = having if len(having) <= _MAX_KINDS else [*having[:_MAX_KINDS], "others"]
+        *first, last = shown
         others = f"{', '.join(first)} and {last} have it" if first else f"{last} has it"
         return f"{model_kind(above.model)} has none; {others}"
     places = [(name,)] if name in _TOP_LEVEL_FIELDS else find_field_paths(root, name) if name != "kind" else []
@@ -157,7 +165,8 @@ def _choice_message(words: Sequence[str], value: object) -> str:
 
 def _number_message(detail: ErrorDetails, place: ResolvedField) -> str:
     value = detail["input"]
-    return f"must be {detail['ctx']['expected']}, got {describe(value)}{_unquote_hint(value)}"
+    remedy = detail["ctx"].get("remedy") or _unquote_hint(value)
+    return f"must be {detail['ctx']['expected']}, got {describe(value)}{remedy}"
 
 
 def _given_message(detail: ErrorDetails, place: ResolvedField) -> str:

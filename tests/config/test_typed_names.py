@@ -181,7 +181,7 @@ def test_model_validate_of_a_number_is_a_config_error() -> None:
 
 
 def test_suggestions_are_in_the_alphabet_of_the_typed_name(error_lines: ErrorLines) -> None:
-    for key, guess in {"lrr": "lr", "weight_decy": "weight_decay", "beta3": "beta1", "η_shced": "η_sched"}.items():
+    for key, guess in {"lrr": "lr", "weight_decy": "weight_decay", "beta4": "beta1", "η_shced": "η_sched"}.items():
         (line,) = error_lines(optimizer_from_dict, {"kind": "adam", key: 1})
         assert line == f"optimizer.{key}: unknown field; did you mean {guess}?"
     (line,) = error_lines(run_from_dict, RUN | {"lr": 1})

@@ -158,6 +158,8 @@ optimizer:
   μ: 0.0
   μ_sched:
     kind: "null"
+  nesterov: false
+  form: mxnet
 fit:
   epochs: 10
   metrics: []
