@@ -1,7 +1,7 @@
 """Types of config fields: bounded numbers, dtypes, names of losses and metrics, and the base class of every config."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import Parameter, Signature
@@ -91,6 +91,18 @@ def describe(value: object) -> str:
     except Exception:  # noqa: BLE001 - __repr__ may raise anything
         text = f"an object of type {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def choice_message(choices: Iterable[str], value: object) -> str:
+    """Return the error message for a value that is not one of several names.
+
+    >>> choice_message(["relu", "tanh"], "Relu")
+    "must be one of relu, tanh, got 'Relu'; did you mean relu?"
+    """
+    names = list(choices)
+    guess = nearest(value, names) if isinstance(value, str) else None
+    remedy = f"; did you mean {guess}?" if guess else ""
+    return f"must be one of {', '.join(names)}, got {describe(value)}{remedy}"
 
 
 @dataclass(frozen=True, slots=True)

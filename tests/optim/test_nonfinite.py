@@ -108,7 +108,7 @@ def test_a_step_near_overflow_restarts_the_check() -> None:
         "w", np.nextafter(np.sqrt(np.finfo("float32").max, dtype="float32"), np.float32(0)).reshape(1), weight
     )
     gradient = np.full(1, 8e15, "float32")
-    with pytest.raises(mxtrain.NonFiniteError):
+    with pytest.raises(mxtrain.NonFiniteError, match="'w'"):
         any(optimizer.update("w", gradient, weight) for _ in range(10))  # type: ignore[func-returns-value]
     assert np.isfinite(next(optimizer.slot_arrays())).all()
 
@@ -119,7 +119,7 @@ def test_slots_are_scanned_again_after_16_steps() -> None:
     for _ in range(15):
         optimizer.update("w", np.zeros(1, "float32"), weight)
     next(optimizer.slot_arrays())[:] = np.finfo("float32").max
-    with pytest.raises(mxtrain.NonFiniteError):
+    with pytest.raises(mxtrain.NonFiniteError, match="'w'"):
         optimizer.update("w", np.full(1, 8e15, "float32"), weight)
 
 
@@ -129,7 +129,7 @@ def test_a_loaded_state_restarts_the_check() -> None:
     state = optimizer.state_dict()
     state["parameters"]["w"]["slots"]["x"][:] = np.finfo("float32").max
     optimizer.load_state_dict(state)
-    with pytest.raises(mxtrain.NonFiniteError):
+    with pytest.raises(mxtrain.NonFiniteError, match="'w'"):
         optimizer.update("w", np.full(1, 9e15, "float32"), weight)
 
 
