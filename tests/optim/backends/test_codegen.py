@@ -103,8 +103,8 @@ def test_the_body_gives_numpys_bits(config: Any, dtype: str, host: HostBackend) 
     numpy = mxtrain.build(config, backend="numpy", on_nonfinite="ignore")
     same = mxtrain.Optimizer(numpy.rule, host, "ignore")
     for gradient in gradients:
-        numpy.update(0, gradient, weight)
-        same.update(0, gradient, other)
+        numpy.step({"W": weight}, {"W": gradient})
+        same.step({"W": other}, {"W": gradient})
     both_nan = np.isnan(weight) & np.isnan(other)
     assert (both_nan | (weight.view(f"u{weight.itemsize}") == other.view(f"u{other.itemsize}"))).all()
 

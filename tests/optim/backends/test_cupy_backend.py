@@ -38,8 +38,8 @@ def update_weight(config: Any, weight: np.ndarray, gradients: list[np.ndarray], 
     optimizer = mxtrain.build(config, backend="cupy" if on_gpu else "numpy", on_nonfinite="ignore")
     weight = move(weight)
     for gradient in gradients:
-        optimizer.update(0, move(gradient), weight)
-    slots = optimizer.state_dict()["parameters"][0]["slots"].values()
+        optimizer.step({"W": weight}, {"W": move(gradient)})
+    slots = optimizer.state_dict()["parameters"]["W"]["slots"].values()
     return [array.get() if on_gpu else array for array in (weight, *slots)]
 
 
