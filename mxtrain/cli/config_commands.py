@@ -14,7 +14,7 @@ from mxtrain.errors import ConfigError, escape_unprintable
 if TYPE_CHECKING:
     from mxtrain.cli.catalogue import Catalogue
     from mxtrain.config import RunConfig, Sweep
-    from mxtrain.optim.ir import Program
+    from mxtrain.optim.ir import UpdateProgram
     from mxtrain.optim.rules import Rule
 
 
@@ -187,14 +187,20 @@ def _formula(rule: "Rule") -> str:
     return "\n\n".join(parts).replace("`", "")
 
 
-def _format_program(program: "Program", backend: Language | None) -> str:
+def _format_program(program: "UpdateProgram", backend: Language | None) -> str:
+    from mxtrain.optim.ir import Program
+
     match backend:
         case Language.compiled:
-            from mxtrain.optim.backends.codegen import generate_numba_source
+            from mxtrain.optim.backends.codegen_numba import generate_numba_pass_source, generate_numba_source
 
-            return generate_numba_source(program)
+            if isinstance(program, Program):
+                return generate_numba_source(program)
+            return "\n\n".join(generate_numba_pass_source(program, each, "float32") for each in program.passes)
         case Language.cupy:
-            from mxtrain.optim.backends.codegen import generate_cuda_source
+            from mxtrain.optim.backends.codegen_cuda import generate_cuda_pass_source, generate_cuda_source
 
-            return generate_cuda_source(program)
+            if isinstance(program, Program):
+                return generate_cuda_source(program)
+            return "\n".join(generate_cuda_pass_source(program, each, "float") for each in program.passes)
     return str(program)
