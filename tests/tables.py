@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from mxtrain.optim.ir import MultiPassProgram
+from mxtrain.optim.optimizer import Optimizer
 from mxtrain.optim.rules import RULES
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "mxnet.json").read_text(encoding="utf-8"))
@@ -92,6 +94,15 @@ STAGES: dict[str, dict[str, float]] = {
 def with_stage(config: dict[str, Any], stage: dict[str, Any]) -> dict[str, Any]:
     """Return a config with the settings of a gradient stage; a rule without weight decay keeps λ at 0."""
     return config | stage | ({"λ": 0} if config["kind"] in WITHOUT_DECAY and "λ" in stage else {})
+
+
+def update_one(optimizer: Optimizer, gradient: Any, weight: Any, index: Any = 0) -> None:
+    """Update one array, by a step if the rule has sums over all parameters."""
+    program = optimizer.rule.program()
+    if isinstance(program, MultiPassProgram) and program.has_totals:
+        optimizer.step({index: weight}, {index: gradient})
+    else:
+        optimizer.update(index, gradient, weight)
 
 
 SHAPES: dict[str, Any] = {"scalar": (), "empty": (0, 3), "odd": (7, 11), "two blocks and a bit": 131_075}
