@@ -87,7 +87,10 @@ class NumbaBackend:
         if len(groups) == 1 and len(groups[0]) > 1 and starts[1] < MIN_PARALLEL_SIZE and _are_c_contiguous(groups[0]):
             self._last_call = tuple(groups[0]), _dtype_and_shape(groups[0][0]), table, starts
         task = loop, constants, table, starts
-        run_task(task, int(starts[-1]), self._threads or thread_count())
+        if starts[-1] < MIN_PARALLEL_SIZE:
+            run_serial(*task)
+        else:
+            run_task(task, int(starts[-1]), self._threads or thread_count())
         return True
 
     def _run_on_cached_arrays(self, loop: int, constants: Any, groups: Sequence[ProgramArrays]) -> bool:

@@ -9,12 +9,13 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from mxtrain.optim.backends import numba_backend
 from mxtrain.optim.backends.arrays import ProgramArrays, thread_count
 from mxtrain.optim.backends.codegen_numba import generate_numba_pass_source
 from mxtrain.optim.backends.jit_cache import compile_callback, compile_function, read_sources
 from mxtrain.optim.backends.numba_backend import load_generated_module, run_task
 from mxtrain.optim.backends.numpy_backend import ContiguousCopies
-from mxtrain.optim.backends.scheduler import resolve_addresses
+from mxtrain.optim.backends.scheduler import resolve_addresses, run_serial
 from mxtrain.optim.ir import MultiPassProgram
 from mxtrain.optim.ir.summation import SUM_BLOCK
 from mxtrain.processes import fork_lock
@@ -76,25 +77,37 @@ class NumbaPassRun:
         """Run a pass on all parameters; see `PassRun.run`."""
         if not self._size:
             return
-        step = self._program.passes[number]
-        dtype = self._copies.groups[0][0].dtype
-        table = np.ascontiguousarray(self._table[:, list(step.arrays)])
-        task = compile_pass(self._program, number, dtype).address, self._buffer.view(np.uint8), table, self._starts
-        run_task(task, self._size, self._threads or thread_count(), SUM_BLOCK)
-        if step.results:
-            reductions, first = self._program.reductions, self._program.first_result
-            results = [(first + result, reductions[result].operation == "max_abs") for result in step.results]
-            combine_blocks(self._buffer, self._starts, records.shape[1], np.array(results, dtype=np.int64))
+        loop, columns, results = compile_pass(self._program, number, self._copies.groups[0][0].dtype)
+        task = loop.address, self._buffer.view(np.uint8), self._table.take(columns, axis=1), self._starts
+        if self._size < numba_backend.MIN_PARALLEL_SIZE:
+            run_serial(*task)
+        else:
+            run_task(task, self._size, self._threads or thread_count(), SUM_BLOCK)
+        if len(results):
+            combine_blocks(self._buffer, self._starts, records.shape[1], results)
 
 
 @cache
-def compile_pass(program: MultiPassProgram, number: int, dtype: np.dtype[Any]) -> Any:
+def compile_pass(
+    program: MultiPassProgram, number: int, dtype: np.dtype[Any]
+) -> tuple[Any, NDArray[np.int64], NDArray[np.int64]]:
+    """Return the compiled loop of a pass, the numbers of its arrays, and its results as `combine_blocks` takes them."""
+    step = program.passes[number]
+    results = [
+        (program.first_result + result, program.reductions[result].operation == "max_abs") for result in step.results
+    ]
+    columns = np.array(step.arrays, dtype=np.int64)
+    return compile_pass_loop(program, number, dtype), columns, np.array(results, dtype=np.int64).reshape(-1, 2)
+
+
+@cache
+def compile_pass_loop(program: MultiPassProgram, number: int, dtype: np.dtype[Any]) -> Any:
     """Return the compiled loop of a pass for a dtype, loaded from the cache on disk if it is there."""
     with fork_lock:
         return _load_or_compile(program, number, dtype)
 
 
-@cache  # in addition to that of `compile_pass`, for threads that waited for the lock
+@cache  # in addition to that of `compile_pass_loop`, for threads that waited for the lock
 def _load_or_compile(program: MultiPassProgram, number: int, dtype: np.dtype[Any]) -> Any:
     step = program.passes[number]
     source = generate_numba_pass_source(program, step, dtype.name)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.optim.backends.arrays import ProgramArrays, round_scalars
-from mxtrain.optim.backends.passes import ScalarEvaluator
+from mxtrain.optim.backends.passes import scalar_evaluator
 from mxtrain.optim.ir import MultiPassProgram, Program, assign_registers
 from mxtrain.optim.ir.program import Step
 from mxtrain.optim.ir.summation import combine, reduce_blocks
@@ -120,10 +120,10 @@ class NumPyPassRun:
         dtype = self._copies.groups[0][0].dtype
         size = max(arrays[0].size for arrays in self._copies.groups)
         scratch = plan.allocate_scratch(min(size, BLOCK), dtype)
+        evaluate, host = scalar_evaluator(self._program, number), np.array(self._scalars)
         with np.errstate(all="ignore"):
             for arrays, record in zip(self._copies.groups, records, strict=True):
-                evaluator = ScalarEvaluator(self._program, self._scalars, record)
-                constants = list(round_scalars([float(evaluator.value(each)) for each in step.program.scalars], dtype))
+                constants = list(round_scalars([float(value) for value in evaluate(host, record)], dtype))
                 views = [arrays[array].reshape(-1) for array in step.arrays]
                 partial: list[list[NDArray[np.float64]]] = [[] for _ in columns]
                 for start in range(0, views[0].size, BLOCK):  # a multiple of the blocks of a sum

@@ -5,8 +5,9 @@ update computes, and the results of the reductions so far. A backend reads it in
 this module combines the results of all parameters. On a GPU the records stay on the device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -14,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.optim.backends.arrays import Backend, ProgramArrays
+from mxtrain.optim.backends.scalar_statements import ScalarStatements
 from mxtrain.optim.ir import MultiPassProgram
-from mxtrain.optim.ir.program import Scalar
 from mxtrain.optim.ir.summation import combine
 from mxtrain.types import Array
 
@@ -45,16 +46,19 @@ class MultiPassUpdate:
 def run_passes(backend: Backend, updates: Sequence[MultiPassUpdate]) -> None:
     """Run all passes of all updates of a step in place."""
     records = [_new_records(update) for update in updates]
-    total_size = sum(float(each[:, SIZE].sum()) for each in records)
-    for each in records:
-        each[:, TOTAL_SIZE] = total_size
+    have_totals = any(update.program.has_totals for update in updates)
+    if have_totals:
+        total_size = sum(float(each[:, SIZE].sum()) for each in records)
+        for each in records:
+            each[:, TOTAL_SIZE] = total_size
     runs = [backend.start_passes(each.program, each.arrays, each.scalars) for each in updates]
     on_device = [run.upload(each) for run, each in zip(runs, records, strict=True)]
     for number in range(max(len(each.program.passes) for each in updates)):
         for update, run, each in zip(updates, runs, on_device, strict=True):
             if number < len(update.program.passes):
                 run.run(number, each)
-        _combine_totals(updates, on_device, number)
+        if have_totals:
+            _combine_totals(updates, on_device, number)
     for run in runs:
         run.finish()
     for update, run, each in zip(updates, runs, on_device, strict=True):
@@ -73,14 +77,15 @@ def _new_records(update: MultiPassUpdate) -> NDArray[np.float64]:
 def _combine_totals(updates: Sequence[MultiPassUpdate], records: Sequence[Array], number: int) -> None:
     """Combine the results of a pass that cover all parameters, and write them to the record of each."""
     totals = [_totals_of(update.program, number) for update in updates]
-    order = np.argsort(list(chain.from_iterable(update.positions for update in updates)), kind="stable")
+    positions = list(chain.from_iterable(update.positions for update in updates))
+    order = None if positions == sorted(positions) else np.argsort(positions, kind="stable")
     for columns in zip(*totals, strict=True):
         operation = columns[0][1]
         results = [each[:, column] for each, (column, _) in zip(records, columns, strict=True)]
         xp = np if isinstance(results[0], np.ndarray) else __import__("cupy")
         joined = results[0] if len(results) == 1 else xp.concatenate(results)
         with np.errstate(all="ignore"):
-            total = combine(operation, joined[xp.asarray(order)])
+            total = combine(operation, joined if order is None else joined[xp.asarray(order)])
         for each, (column, _) in zip(records, columns, strict=True):
             each[:, column] = total
 
@@ -99,45 +104,48 @@ def _totals_of(program: MultiPassProgram, number: int) -> list[tuple[int, str]]:
 
 
 def _evaluate_state(update: MultiPassUpdate, record: NDArray[np.float64]) -> dict[str, float]:
-    program = update.program
-    evaluator = ScalarEvaluator(program, update.scalars, record)
-    return {name: float(evaluator.value(scalar)) for name, scalar in program.state}
+    values = scalar_evaluator(update.program, None)(np.array(update.scalars), record)
+    return {name: float(value) for (name, _), value in zip(update.program.state, values, strict=True)}
 
 
-class ScalarEvaluator:
-    """Evaluates scalars in float64 for one parameter; division by zero and NaN follow IEEE 754.
+_EXPRESSIONS = {
+    "add": "{} + {}",
+    "subtract": "{} - {}",
+    "multiply": "{} * {}",
+    "divide": "{} / {}",
+    "maximum": "maximum({}, {})",
+    "minimum": "minimum({}, {})",
+    "less": "{} < {}",
+    "less_equal": "{} <= {}",
+    "negative": "-{}",
+    "sqrt": "sqrt({})",
+    "absolute": "abs({})",
+    "where": "{1} if {0} else {2}",
+    "sign": "sign({0}) + {2}",
+}
+
+
+@cache
+def scalar_evaluator(
+    program: MultiPassProgram, number: int | None
+) -> Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[Any, ...]]:
+    """Return a function from the scalars of the host and a record to the scalars of a pass, in float64.
+
+    Division by zero and NaN follow IEEE 754, without warnings.
 
     Args:
         program: the program.
-        host: the scalars of the host.
-        record: the record of the parameter.
+        number: the number of the pass; None for the scalar slots that the program computes.
     """
-
-    def __init__(self, program: MultiPassProgram, host: Sequence[float], record: NDArray[np.float64]) -> None:
-        self._host = program.scalar_numbers
-        self._columns = program.record_columns
-        self._values = host
-        self._record = record
-        self._known: dict[Scalar, Any] = {}
-
-    def value(self, scalar: Scalar) -> Any:
-        """Return the value of a scalar."""
-        if scalar not in self._known:
-            with np.errstate(all="ignore"):
-                self._known[scalar] = self._evaluate(scalar)
-        return self._known[scalar]
-
-    def _evaluate(self, scalar: Scalar) -> Any:
-        if scalar in self._host:
-            return np.float64(self._values[self._host[scalar]])
-        if scalar in self._columns:
-            return self._record[self._columns[scalar]]
-        match scalar.operation:
-            case "number":
-                return np.float64(scalar.label)
-            case "where":
-                condition, chosen, other = scalar.operands
-                return self.value(chosen) if self.value(condition) else self.value(other)
-            case "sign":
-                return np.sign(self.value(scalar.operands[0])) + 0.0
-        return getattr(np, scalar.operation)(*map(self.value, scalar.operands))
+    scalars = [scalar for _, scalar in program.state] if number is None else program.passes[number].program.scalars
+    leaves = {scalar: f"h[{i}]" for scalar, i in program.scalar_numbers.items()}
+    leaves |= {leaf: f"r[{column}]" for leaf, column in program.record_columns.items()}
+    statements = ScalarStatements(leaves, _EXPRESSIONS, "    {} = {}")
+    names = [statements.name(scalar) for scalar in scalars]
+    source = "\n".join(
+        ["def evaluate(h, r):", *statements.lines, f"    return ({''.join(f'{name}, ' for name in names)})"]
+    )
+    namespace: dict[str, Any] = {name: getattr(np, name) for name in ("maximum", "minimum", "sqrt", "sign")}
+    exec(source, namespace)
+    evaluate: Callable[..., tuple[Any, ...]] = np.errstate(all="ignore")(namespace["evaluate"])
+    return evaluate

@@ -72,22 +72,25 @@ class MultiPassProgram:
         leaves = [Scalar("size"), Scalar("total_size"), *state, *results]
         return {leaf: column for column, leaf in enumerate(leaves)}
 
-    @property
+    @cached_property
     def record_width(self) -> int:
         """Number of columns of a record."""
         return len(self.record_columns)
 
-    @property
+    @cached_property
     def first_result(self) -> int:
         """Column of the first result of a reduction in a record."""
         return self.record_width - len(self.reductions)
 
-    @property
+    @cached_property
     def has_totals(self) -> bool:
         """True if a reduction combines all parameters of a step, so that none can be updated alone."""
-        return any(each.scope == "total" for each in self.reductions)
+        leaves = [leaf for scalar in self._scalars_in_order() for leaf in _leaves(scalar)]
+        return any(each.scope == "total" for each in self.reductions) or any(
+            leaf.operation == "total_size" for leaf in leaves
+        )
 
-    @property
+    @cached_property
     def written(self) -> tuple[int, ...]:
         """Numbers of the arrays that change."""
         return tuple(sorted(each.arrays[number] for each in self.passes for number in each.program.written))
@@ -120,6 +123,13 @@ class MultiPassProgram:
             operands = [program._name(operand) for operand in reduction.operands]
             yield f"  r{result} = {format_operation(prefix + reduction.operation, operands)}    (float64)"
         yield from lines[len(lines) - count :]
+
+
+def _leaves(scalar: Scalar) -> Iterator[Scalar]:
+    if not scalar.operands:
+        yield scalar
+    for part in scalar.operands:
+        yield from _leaves(part)
 
 
 def _repeated_parts(scalars: list[Scalar]) -> set[Scalar]:
