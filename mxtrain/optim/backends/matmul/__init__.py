@@ -4,8 +4,8 @@
 `plan` runs stages of products, either in Python or with the compiled code of `numba_tiles` on all cores.
 """
 
-from mxtrain.nn.matmul.blas import gemm, single_threaded_blas
-from mxtrain.nn.matmul.plan import MatMulPlan
-from mxtrain.nn.matmul.tiled_matmul import MatMul
+from mxtrain.optim.backends.matmul.blas import gemm, single_threaded_blas
+from mxtrain.optim.backends.matmul.plan import MatMulPlan
+from mxtrain.optim.backends.matmul.tiled_matmul import MatMul
 
 __all__ = ["MatMul", "MatMulPlan", "gemm", "single_threaded_blas"]

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.nn.matmul.blas import Gemm, gemm
-from mxtrain.nn.matmul.tiled_matmul import A_ADDRESS, SIZES, MatMul, is_fully_compiled, tile_table
 from mxtrain.optim.backends.arrays import thread_count
+from mxtrain.optim.backends.matmul.blas import Gemm, gemm
+from mxtrain.optim.backends.matmul.tiled_matmul import A_ADDRESS, SIZES, MatMul, is_fully_compiled, tile_table
 from mxtrain.optim.backends.selection import is_worth_compiling
 from mxtrain.processes import fork_lock
 from mxtrain.types import Array
@@ -158,7 +158,7 @@ def _load_compiled() -> Any:
     """Import the module that runs tiles in compiled code; return None if Numba cannot be imported."""
     try:
         with fork_lock:
-            from mxtrain.nn.matmul import numba_tiles
+            from mxtrain.optim.backends.matmul import numba_tiles
     except ImportError:
         return None
     return numba_tiles
