@@ -30,12 +30,16 @@ _ASCII: dict[str, tuple[str, ...]] = {
     "τ": ("tau",),
     "α_warmup": ("alpha_warmup",),
     "β3_warmup": ("beta3_warmup",),
+    "coefficients_": ("coefficients",),
     "η_sched": ("lr_sched", "lr_schedule", "learning_rate_schedule", "eta_sched"),
     "μ_sched": ("momentum_sched", "momentum_schedule", "mu_sched"),
 }
 
 LETTERS: dict[str, str] = {word: letter for letter, words in _ASCII.items() for word in words}
 """Every accepted ASCII name, with its letter."""
+
+_DISPLAY_NAMES = {"ε": "ϵ", "ε1": "ϵ1", "ε2": "ϵ2", "coefficients_": "coefficients"}
+"""Names of fields that the documentation prints otherwise; rules have a method `coefficients`."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -80,7 +84,7 @@ def display_name(name: str) -> str:
     >>> display_name("ε"), display_name("ε1"), display_name("step")
     ('ϵ', 'ϵ1', 'step')
     """
-    return name.replace("ε", "ϵ") if name in ("ε", "ε1", "ε2") else name
+    return _DISPLAY_NAMES.get(name, name)
 
 
 def ascii_names(letter: str) -> tuple[str, ...]:

@@ -179,6 +179,7 @@ Decay = Annotated[float, Bounds(ge=0, lt=1)]
 """A decay rate or momentum: at least 0 and below 1."""
 OpenUnit = Annotated[float, Bounds(gt=0, lt=1)]
 UnitInterval = Annotated[float, Bounds(ge=0, le=1)]
+AtLeastOne = Annotated[float, Bounds(ge=1)]
 PositiveInt = Annotated[int, Bounds(ge=1, whole=True, ceiling=2**31 - 1)]
 NonNegativeInt = Annotated[int, Bounds(ge=0, whole=True, ceiling=2**31 - 1)]
 Seed = Annotated[int, Bounds(ge=0, lt=2**64, whole=True)]

@@ -7,6 +7,7 @@ from pydantic import Field
 from mxtrain.optim.rules.base import Group as Group
 from mxtrain.optim.rules.base import Rule as Rule
 from mxtrain.optim.rules.base import Time as Time
+from mxtrain.optim.rules.matrix_rule import MatrixRule as MatrixRule
 
 # Messages, the schema and `mxtrain list` name the rules in this order.
 # isort: off
@@ -18,12 +19,23 @@ from mxtrain.optim.rules.adadelta import AdaDelta as AdaDelta
 from mxtrain.optim.rules.adamax import AdaMax as AdaMax
 from mxtrain.optim.rules.rmsprop import RMSProp as RMSProp
 from mxtrain.optim.rules.nadam import Nadam as Nadam
+from mxtrain.optim.rules.adafactor import Adafactor as Adafactor
+from mxtrain.optim.rules.muon import Muon as Muon
+from mxtrain.optim.rules.soap import SOAP as SOAP
 # isort: on
 
 RULES: tuple[type[Any], ...] = tuple(
-    each for each in globals().values() if isinstance(each, type) and issubclass(each, Rule) and each is not Rule
+    each
+    for each in globals().values()
+    if isinstance(each, type) and issubclass(each, Rule) and each not in (Rule, MatrixRule)
 )
 """The rules of the list, in its order; `mxtrain` exports each under its name."""
+
+ELEMENTWISE_RULES: tuple[type[Any], ...] = tuple(each for each in RULES if not issubclass(each, MatrixRule))
+"""The rules that the field `otherwise` of a matrix rule may have."""
+for _rule in (Muon, SOAP):
+    _elementwise = Annotated[Union[ELEMENTWISE_RULES], Field(discriminator="kind")]  # noqa: UP007 - built from the list
+    _rule.model_rebuild(_types_namespace={"ElementwiseRule": _elementwise})
 
 if TYPE_CHECKING:
     AnyRule: TypeAlias = Rule

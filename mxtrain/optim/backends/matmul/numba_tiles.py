@@ -13,6 +13,7 @@ from mxtrain.optim.backends.matmul import tiled_matmul
 from mxtrain.optim.backends.matmul.tiled_matmul import (
     BIAS,
     BIAS_AND_RELU,
+    COPY_TRANSPOSED,
     NO_EPILOGUE,
     RELU_BACKWARD,
     SIGMOID_BACKWARD,
@@ -72,6 +73,9 @@ def _apply_epilogue(
         elif epilogue == SIGMOID_BACKWARD:
             for j in range(start, start + columns):
                 out[j] = out[j] * operand[j] * (one - operand[j])
+        elif epilogue == COPY_TRANSPOSED:
+            for j in range(columns):
+                operand[j * row_stride + i] = out[start + j]
 
 
 @njit(error_model="numpy")

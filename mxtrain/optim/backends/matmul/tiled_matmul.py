@@ -167,8 +167,9 @@ TILE_FIELDS = 13
 """Numbers per tile: the arguments of `Gemm.arguments`, the epilogue, and the address that the epilogue reads from."""
 SIZES, A_ADDRESS = slice(2, 5), 5
 """Positions in a tile of the sizes m, n and k, and of the address of `a`."""
-NO_EPILOGUE, BIAS, BIAS_AND_RELU, RELU_BACKWARD, TANH_BACKWARD, SIGMOID_BACKWARD = range(6)
-"""Epilogues of a tile. The backward ones read the output of the activation, the others the bias."""
+NO_EPILOGUE, BIAS, BIAS_AND_RELU, RELU_BACKWARD, TANH_BACKWARD, SIGMOID_BACKWARD, COPY_TRANSPOSED = range(7)
+"""Epilogues of a tile. The backward ones read the output of the activation, those with a bias the bias;
+`COPY_TRANSPOSED` writes the transpose of the tile to the address."""
 
 _BACKWARD_EPILOGUES = {"relu": RELU_BACKWARD, "tanh": TANH_BACKWARD, "sigmoid": SIGMOID_BACKWARD}
 
