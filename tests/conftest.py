@@ -1,5 +1,6 @@
 """Fixtures of all tests."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,3 +17,17 @@ def arrays() -> Callable[..., Any]:
         return [generator.standard_normal(shape).astype(dtype).reshape(shape) for _ in range(count)]
 
     return make
+
+
+@pytest.fixture
+def hide_packages(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that simulates missing packages; modules whose names start with `importers` are imported again."""
+
+    def hide(*packages: str, importers: tuple[str, ...] = ()) -> None:
+        for name in [*sys.modules]:
+            if name.split(".")[0] in packages or name.startswith(importers):
+                monkeypatch.delitem(sys.modules, name)
+        for package in packages:
+            monkeypatch.setitem(sys.modules, package, None)
+
+    return hide

@@ -1,6 +1,7 @@
-"""Tables for tests: rules, gradient stages, shapes, special values and golden numbers."""
+"""Data and helpers of several packages: rules, gradient stages, shapes, special values and golden numbers."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,12 @@ STAGES: dict[str, dict[str, float]] = {
 SHAPES: dict[str, Any] = {"scalar": (), "empty": (0, 3), "odd": (7, 11), "two blocks and a bit": 131_075}
 
 
-def awkward(size: int, dtype: str, count: int, seed: int = 0) -> list[np.ndarray]:
+def as_bytes(arrays: Mapping[Any, Any]) -> dict[Any, bytes]:
+    """Return the bytes of each array."""
+    return {name: array.tobytes() for name, array in arrays.items()}
+
+
+def special_arrays(size: int, dtype: str, count: int, seed: int = 0) -> list[np.ndarray]:
     """Return arrays of normal deviates in which about a tenth of the values are special, in every combination."""
     generator = np.random.default_rng(seed)
     info = np.finfo(dtype)

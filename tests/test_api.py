@@ -53,21 +53,21 @@ def test_verbose_prints_the_trials_of_a_sweep(tmp_path: Path, capsys: pytest.Cap
     config = CONFIG | {"sweep": SEARCH}
     mxtrain.sweep(config, run_dir=tmp_path, workers=1, verbose=True, watch=lambda sweep: seen.append(len(sweep.trials)))
     assert [line[:16] for line in capsys.readouterr().err.splitlines()] == ["trial 0 complete", "trial 1 complete"]
-    assert seen, "a watch of the caller's is called too"
+    assert seen, "the caller's watch function is called too"
 
 
 @pytest.mark.parametrize(("verbose", "is_shown"), [("", True), (", verbose=False", False)])
 def test_on_a_terminal_progress_is_shown_by_default(verbose: str, is_shown: bool, tmp_path: Path) -> None:
     program = f"import mxtrain; mxtrain.fit({CONFIG!r}, run_dir={str(tmp_path / 'run')!r}{verbose})"
-    ours, theirs = pty.openpty()
+    reader, writer = pty.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
-    process = subprocess.Popen([sys.executable, "-c", program], stderr=theirs, stdout=theirs, env=environment)
-    os.close(theirs)
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=writer, stdout=writer, env=environment)
+    os.close(writer)
     shown = b""
     with contextlib.suppress(OSError):  # Linux reports the end of a terminal as an error
-        while block := os.read(ours, 65536):
+        while block := os.read(reader, 65536):
             shown += block
-    os.close(ours)
+    os.close(reader)
     assert process.wait() == 0
     assert (b"epoch 1/2  loss" in shown and b"epoch 2/2  loss" in shown) == is_shown
     assert is_shown or not shown

@@ -9,7 +9,7 @@ import numpy as np
 
 from mxtrain.benchmarks.measurement import Timing, device_synchronizer, measure_interleaved
 from mxtrain.optim.backends import Backend, array_module
-from mxtrain.optim.ir import Program, sqrt, trace
+from mxtrain.optim.ir import Program, UpdateProgram, sqrt, trace
 from mxtrain.optim.optimizer import build_optimizer
 from mxtrain.optim.rules import RULES, SGD, Rule
 from mxtrain.types import Array
@@ -22,7 +22,7 @@ def streaming_program(slots: Sequence[str]) -> Program:
     def formula(W: Any, g: Any, *slot_symbols: Any) -> dict[str, Any]:
         return {"W": W + g} | {name: slot + g for name, slot in zip(slots, slot_symbols, strict=True)}
 
-    return trace(f"streaming{len(slots)}", formula, ("W", "g", *slots), ())
+    return single_pass(trace(f"streaming{len(slots)}", formula, ("W", "g", *slots), ()))
 
 
 @cache
@@ -36,18 +36,29 @@ def arithmetic_program(divisions: int, roots: int) -> Program:
             a = sqrt(a)
         return {"result": a}
 
-    return trace(f"arithmetic{divisions}_{roots}", formula, ("result", "a", "b"), ())
+    return single_pass(trace(f"arithmetic{divisions}_{roots}", formula, ("result", "a", "b"), ()))
 
 
-def count_slow_operations(program: Program) -> tuple[int, int]:
+def single_pass(program: UpdateProgram) -> Program:
+    """Return a program that is known to have no reductions."""
+    assert isinstance(program, Program)
+    return program
+
+
+def programs_of(program: UpdateProgram) -> list[Program]:
+    """Return the programs of the passes of an update."""
+    return [program] if isinstance(program, Program) else [each.program for each in program.passes]
+
+
+def count_slow_operations(program: UpdateProgram) -> tuple[int, int]:
     """Count the divisions and square roots of a program; each takes many cycles, an addition takes one."""
-    operations = [step.operation for step in program.instructions]
+    operations = [step.operation for each in programs_of(program) for step in each.instructions]
     return operations.count("divide"), operations.count("sqrt")
 
 
-def bytes_moved(program: Program, size: int, itemsize: int) -> int:
-    """Return the bytes that a program reads and writes if each array is read once and each output is written once."""
-    return size * itemsize * (len(program.arrays) + len(program.written))
+def arrays_moved(program: UpdateProgram) -> int:
+    """Return the number of arrays that the passes of an update read and write."""
+    return sum(len(each.read) + len(each.outputs) for each in programs_of(program))
 
 
 RULE_CASES: dict[str, Rule] = {
@@ -133,12 +144,16 @@ def measure_rule(
     wait = device_synchronizer(xp)
     generator = np.random.default_rng(0)
     W, g = (xp.asarray(generator.standard_normal(size, dtype=np.dtype(dtype).type)) for _ in range(2))
-    slots = rule.active_slots()
-    arrays = [W, g, *(xp.zeros_like(W) for _ in slots)]
+    has_sums = not isinstance(program, Program)
+    # Passes that only read have no streaming loop of their own: two arrays read and one written are the measure.
+    slots = () if has_sums else rule.active_slots()
+    arrays = [W.copy(), g, *(xp.zeros_like(W) for _ in slots)]
     streaming = streaming_program(slots)
+    moved = arrays_moved(program)
+    streams = moved / arrays_moved(streaming) if has_sums else 1.0
 
     def update() -> None:
-        optimizer.update(0, g, W)
+        optimizer.step({"W": W}, {"W": g})
         wait()
 
     def stream() -> None:
@@ -154,9 +169,9 @@ def measure_rule(
     return RuleBenchmark(
         name=name,
         size=size,
-        bytes_moved=bytes_moved(program, size, W.itemsize),
+        bytes_moved=moved * size * W.itemsize,
         update=timings["update"],
-        streaming=timings["streaming"],
+        streaming=timings["streaming"] * streams,
         arithmetic=arithmetic
         and arithmetic * (size / (_REPEATS * _CACHED_SIZE) / _threads_used(optimizer.backend, size)),
     )

@@ -14,7 +14,7 @@ from mxtrain.cli.rich_output import plain_table, table_or_lines
 from mxtrain.cli.streams import print_results
 from mxtrain.config import MODELS, DataConfig
 from mxtrain.config.introspection import allowed_kinds, allowed_models, model_kind
-from mxtrain.config.search.samplers_and_pruners import PRUNERS, SAMPLERS
+from mxtrain.config.search.sweep_section import PRUNERS, SAMPLERS
 from mxtrain.formatting import format_value
 from mxtrain.names import ascii_names, display_name
 from mxtrain.nn import build_metric

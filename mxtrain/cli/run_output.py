@@ -21,7 +21,7 @@ from mxtrain.formatting import format_count, format_duration, format_number
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.training import Callback, Row, RunInfo, TrainedRun
 from mxtrain.training.early_stopping import is_better
-from mxtrain.training.history import (
+from mxtrain.training.run_folder.history import (
     NOT_METRICS,
     best_epoch,
     final_epoch,

@@ -14,7 +14,9 @@ from mxtrain.config.model_section import MODELS, CustomConfig, LinearConfig, MLP
 from mxtrain.config.run_section import FitConfig, RunConfig
 from mxtrain.config.schema import json_schema
 from mxtrain.config.search.distributions import Suggester
-from mxtrain.config.search.samplers_and_pruners import (
+from mxtrain.config.search.space import Point, Space
+from mxtrain.config.search.sweep_definition import Sweep
+from mxtrain.config.search.sweep_section import (
     ASHA,
     CMAES,
     GP,
@@ -29,11 +31,10 @@ from mxtrain.config.search.samplers_and_pruners import (
     Hyperband,
     Median,
     NoPruner,
+    Objective,
     Random,
+    SweepConfig,
 )
-from mxtrain.config.search.space import Point, Space
-from mxtrain.config.search.sweep_definition import Sweep
-from mxtrain.config.search.sweep_section import Objective, SweepConfig
 from mxtrain.config.yaml.dump import to_yaml
 from mxtrain.types import CLASS_LOSSES
 

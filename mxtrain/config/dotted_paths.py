@@ -1,7 +1,7 @@
 """Flatten nested mappings to dotted paths, and compare them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mxtrain.types import describe
@@ -21,21 +21,22 @@ def flatten(mapping: Mapping[str, Any], separator: str = ".", above: str = "") -
     return found
 
 
-def first_difference(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return the first path at which two flattened mappings that differ at `path` differ: a kind, or a missing value.
+def first_differences(
+    paths: Iterable[str], before: Mapping[str, Any], now: Mapping[str, Any]
+) -> dict[str, tuple[str, str]]:
+    """Return both values, as `describe_at` shows them, of each setting that makes two flattened mappings differ.
 
-    >>> first_difference("rule.γ", {"rule.kind": "exp", "rule.γ": 0.9}, {"rule.kind": "step"})
-    'rule.kind'
-    >>> first_difference("rule.kind", {"rule": None}, {"rule.kind": "step"})
-    'rule'
+    Args:
+        paths: paths at which the mappings differ; another `kind` accounts for all differences below it.
+        before: the first mapping.
+        now: the second mapping.
+
+    >>> before, now = {"rule.kind": "exp", "rule.γ": 0.9}, {"rule.kind": "step", "rule.drop": 2}
+    >>> first_differences(["rule.kind", "rule.γ", "rule.drop"], before, now)
+    {'rule.kind': ("'exp'", "'step'")}
     """
-    names = path.split(".")
-    for above in (".".join(names[:depth]) for depth in range(1, len(names))):
-        if (above in before) != (above in now):
-            return above
-        if before.get(kind := f"{above}.kind") != now.get(kind):
-            return kind
-    return path
+    causes = dict.fromkeys(_first_difference(path, before, now) for path in paths)
+    return {path: (describe_at(before, path), describe_at(now, path)) for path in causes}
 
 
 def describe_at(flat: Mapping[str, Any], path: str) -> str:
@@ -48,3 +49,20 @@ def describe_at(flat: Mapping[str, Any], path: str) -> str:
         return describe({})
     value = flat.get(path)
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else describe(value)
+
+
+def _first_difference(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return the first path at which two flattened mappings that differ at `path` differ: a kind, or a missing value.
+
+    >>> _first_difference("rule.γ", {"rule.kind": "exp", "rule.γ": 0.9}, {"rule.kind": "step"})
+    'rule.kind'
+    >>> _first_difference("rule.kind", {"rule": None}, {"rule.kind": "step"})
+    'rule'
+    """
+    names = path.split(".")
+    for above in (".".join(names[:depth]) for depth in range(1, len(names))):
+        if (above in before) != (above in now):
+            return above
+        if before.get(kind := f"{above}.kind") != now.get(kind):
+            return kind
+    return path

@@ -10,7 +10,7 @@ from mxtrain.data.dataset import (
     prepare,
     read_data,
 )
-from mxtrain.data.in_memory_data import InMemoryData, read_in_memory_data
+from mxtrain.data.in_memory_data import InMemoryData, columns_of, read_in_memory_data
 from mxtrain.data.inference_data import Data, inputs_from_memory, load_for_prediction, samples_from_memory
 from mxtrain.data.loading import load
 from mxtrain.data.preprocessing.features import NumericFeature, OneHotFeature
@@ -18,7 +18,6 @@ from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.preprocessing.scalers import Standardization
 from mxtrain.data.preprocessing.table import Table
 from mxtrain.data.readers.columns import Columns
-from mxtrain.data.readers.in_memory import columns_of
 
 __all__ = [
     "Batch",

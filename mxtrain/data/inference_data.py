@@ -9,11 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mxtrain.config.data_section import ARCHIVES, CLASS_SOURCES, TABLES, Missing, has_ending, is_path
 from mxtrain.data.batches import InMemorySamples
-from mxtrain.data.loading import load_packaged, read_columns, select_inference_columns
-from mxtrain.data.preprocessing.preprocessing import Preprocessing
-from mxtrain.data.preprocessing.table import mark_invalid_labels_missing, rows_to_keep
-from mxtrain.data.readers.columns import Columns, Kind, check_names_exist, check_selected_names
-from mxtrain.data.readers.in_memory import (
+from mxtrain.data.in_memory_data import (
     column_names,
     columns_by_name,
     columns_of,
@@ -22,6 +18,10 @@ from mxtrain.data.readers.in_memory import (
     to_numeric_array,
     unpack_pair,
 )
+from mxtrain.data.loading import load_packaged, read_columns, select_inference_columns
+from mxtrain.data.preprocessing.preprocessing import Preprocessing
+from mxtrain.data.preprocessing.table import mark_invalid_labels_missing, rows_to_keep
+from mxtrain.data.readers.columns import Columns, Kind, check_names_exist, check_selected_names
 from mxtrain.data.readers.numpy_files import (
     check_finite_numbers,
     flatten_inputs,

@@ -189,7 +189,8 @@ class OverflowBounds:
     2e19 makes a second moment infinite, and its weight no longer moves. Let M be the largest number of the dtype. With
     slots below M/2^20, and with gradients and decays λ·W below √M/2^11, no slot reaches M in 16 steps: each square adds
     at most M/2^20, and no slot more than doubles for another reason. Two rules have further bounds: the velocity of SGD
-    grows with η and with a momentum above 1, and AdaDelta squares a step of up to √((Δ + ϵ)/(1-ρ)).
+    grows with η and with a momentum above 1, and AdaDelta squares a step of up to √((Δ + ϵ)/(1-ρ)). Rules that square
+    slots or weights (`bounded_slots` is false) have the bound of gradients for these too.
 
     Args:
         rule: the rule, with the settings of one group.
@@ -215,8 +216,9 @@ class OverflowBounds:
             self._largest_slot *= 1 - rule.ρ
             if rule.ϵ > self._largest_slot:
                 self._largest_slot = -1.0  # every update is run on copies first
-        if not rule.bounded_slots:
-            self._largest_slot = -1.0  # every update is run on copies first
+        self._squares_all = not rule.bounded_slots
+        if self._squares_all:  # slots and weights may be squared like gradients
+            self._largest_slot = self._largest_gradient
         if self._scale > math.ldexp(1.0, exponent - 1):
             self._largest_gradient = -1.0  # scale may round to infinity, and infinity times 0 is NaN
 
@@ -241,11 +243,13 @@ class OverflowBounds:
 
     @property
     def decays(self) -> bool:
-        """True if weight decay is added to the gradient."""
-        return self._decay > 0
+        """True if weights enter the slots, as with weight decay that is added to the gradient."""
+        return self._decay > 0 or self._squares_all
 
     def allow_weight(self, weight: float) -> bool:
-        """Return whether the decay of weights of at most this absolute value is far from overflow."""
+        """Return whether weights of at most this absolute value leave the slots far from overflow."""
+        if self._squares_all and not weight <= self._largest_gradient:
+            return False
         return not self._decay or self._decay * max(weight, 1.0) <= self._largest_gradient
 
     def allow_slots(self, slot: float) -> bool:

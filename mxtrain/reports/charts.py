@@ -5,6 +5,7 @@ Text and grid lines get their colors from the style sheet of the page, light or 
 import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil, log10
 from typing import Any, TypeAlias
 
 import plotly.graph_objects as go
@@ -15,7 +16,7 @@ Point: TypeAlias = Value | None
 
 PALETTE = ("#2f7fc1", "#dd7a2b", "#2a9d6f", "#a85fc0", "#c79a1e", "#d1495b", "#3fa7a7", "#8c6d4f")
 """Colors that are distinguishable on white and on black."""
-BLUE, ORANGE, GREEN, RED = PALETTE[0], PALETTE[1], PALETTE[2], PALETTE[5]
+BLUE, ORANGE, YELLOW, RED = PALETTE[0], PALETTE[1], PALETTE[4], PALETTE[5]
 GREY = "#8a8f98"
 """Color of the background of a chart: pruned trials, reference lines."""
 POINTS = 1000
@@ -24,6 +25,8 @@ _MAX_MARKED_POINTS = 60
 """Largest number of points of a line on which each point has a marker."""
 _MAX_INTEGER_TICKS = 15
 """Largest range of integers in which each has a tick."""
+_MAX_POWER_TICKS = 6
+"""Largest number of powers of ten of which each has a tick."""
 _TRANSPARENT = "rgba(0,0,0,0)"
 
 
@@ -75,7 +78,7 @@ def line(
         mode="lines+markers" if is_marked else "lines",
         line={"color": color, "width": 1 if is_faint else width, "dash": dash, "shape": shape},
         marker={"size": 5},
-        opacity=0.5 if is_faint else 1,
+        opacity=0.7 if is_faint else 1,
         **_legend(name),
         **_hover(notes),
     )
@@ -91,7 +94,7 @@ def dots(
     is_faint: bool = False,
 ) -> go.Scatter:
     """Create a scatter plot; for the arguments see `line`."""
-    marker = {"color": color, "size": 6 if is_faint else 8, "opacity": 0.45 if is_faint else 0.85}
+    marker = {"color": color, "size": 6 if is_faint else 8, "opacity": 0.7 if is_faint else 0.85}
     return go.Scatter(x=_escaped(x), y=_escaped(y), mode="markers", marker=marker, **_legend(name), **_hover(notes))
 
 
@@ -179,9 +182,14 @@ def category_ticks(names: Sequence[str]) -> dict[str, Any]:
 
 
 def mark(figure: go.Figure, x: float, label: str) -> None:
-    """Draw a labelled vertical line across a figure."""
+    """Draw a labelled vertical line across a figure; near an end of the axis, the label extends inwards."""
+    xs = [value for trace in figure.data for value in trace.x]
+    share = (x - min(xs)) / ((max(xs) - min(xs)) or 1)
+    anchor = "left" if share < 0.25 else "right" if share > 0.75 else "center"
     figure.add_vline(x=x, line={"color": GREY, "dash": "dot", "width": 1.5})
-    figure.add_annotation(x=x, y=1, yref="paper", text=literal(label), showarrow=False, yanchor="bottom")
+    figure.add_annotation(
+        x=x, y=1, yref="paper", text=literal(label), showarrow=False, xanchor=anchor, yanchor="bottom"
+    )
     figure.update_layout(legend={"y": 1.08})  # above the label, which it would cover on a narrow screen
 
 
@@ -230,10 +238,10 @@ def _whole_axis(numbers: Sequence[float]) -> dict[str, Any]:
 
 
 def _log_axis(numbers: Sequence[float]) -> dict[str, Any]:
-    """Return ticks at 1, 2 and 5 times the powers of ten, written in full, if there are few powers."""
+    """Return ticks at powers of ten; also at 2 and 5 times them, if there are few powers."""
     positive = [number for number in numbers if number > 0] or [1.0]
-    is_short = max(positive) < 100 * min(positive)
-    return {"type": "log", **({"dtick": "D2", "tickformat": "~g"} if is_short else {"exponentformat": "power"})}
+    powers = log10(max(positive)) - log10(min(positive))
+    return {"type": "log", "tickformat": "~g", "dtick": "D2" if powers < 2 else ceil(powers / _MAX_POWER_TICKS)}
 
 
 def _legend(name: str) -> dict[str, Any]:

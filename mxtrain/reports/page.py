@@ -113,12 +113,12 @@ def _printable(value: object) -> object:
 
 
 def _breakable(name: str) -> Markup:
-    """Allow line breaks within a dotted name.
+    """Allow line breaks between the parts of a dotted name.
 
     >>> _breakable("optimizer[adam].η")
     Markup('optimizer[adam]<wbr>.η')
     """
-    return Markup("<wbr>").join(map(escape, re.split(r"(?<=[\]_])|(?<=\w)(?=\.)", escape_unprintable(name))))
+    return Markup("<wbr>").join(map(escape, re.split(r"(?<=[\w\]])(?=\.)", escape_unprintable(name))))
 
 
 def _asset(name: str) -> Markup:

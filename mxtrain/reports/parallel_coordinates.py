@@ -1,22 +1,26 @@
 """Parallel coordinates of a sweep, with pruned trials, values that a trial does not use, and a marked best trial."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from math import log10
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, floor, log10
 
 import plotly.graph_objects as go
+from matplotlib.ticker import MaxNLocator
 
 from mxtrain.config import Objective
-from mxtrain.reports.charts import BLUE, GREEN, GREY, ORANGE, Chart, Point, chart_figure, line, literal, shortened
-from mxtrain.reports.sweep_charts import best_name, describe_trial
-from mxtrain.reports.sweep_data import Dimension, Scale, SweepData, format_value, is_wide, value_of
+from mxtrain.reports.charts import GREY, Chart, Point, chart_figure, line, literal, shortened
+from mxtrain.reports.sweep_charts import TrialGroup, describe_trial, trial_groups
+from mxtrain.reports.sweep_data import Dimension, Scale, SweepData, is_wide, value_of
 from mxtrain.sweeps import TrialResult
 
 _MAX_AXIS_LABELS = 12
 """Largest number of categories of which each has a label on its axis."""
+_MAX_TICKS = 6
+"""Largest number of labelled numbers on an axis."""
 _NOT_USED_HEIGHT = 0.12
 """Fraction of an axis reserved at its bottom for trials that do not use its value."""
+_AXIS_DISTANCE = 120
+"""Smallest distance of two axes in pixels."""
 
 
 def parallel_chart(sweep: SweepData) -> Chart | None:
@@ -25,49 +29,21 @@ def parallel_chart(sweep: SweepData) -> Chart | None:
     dimensions = [dimension for dimension in sweep.dimensions if dimension.varies]
     if len(trials) < 2 or not dimensions:
         return None
-    objectives = [
-        _objective_dimension(objective, {trial.number: value_of(trial, index) for trial in trials})
-        for index, objective in enumerate(sweep.objectives)
-    ]
+    objectives = [_objective_dimension(objective, index, trials) for index, objective in enumerate(sweep.objectives)]
     numbers = {trial.number for trial in trials}
-    varied = [*dimensions, *(objective for objective in objectives if objective.varies)]
-    axes = [_parallel_axis(dimension, numbers) for dimension in varied]
-    ranked = [trial.number for trial in sweep.ranked()]
-    best = {trial.number for trial in sweep.best}
-    quarter = set(ranked[: max(1, len(ranked) // 4)]) - best
-    groups: list[tuple[str, str, dict[str, Any], list[TrialResult]]] = [
-        ("pruned", GREY, {"is_faint": True}, [trial for trial in trials if trial.state == "pruned"]),
-        ("complete", GREEN, {"is_faint": True}, [
-            trial for trial in trials if trial.state == "complete" and trial.number not in quarter | best
-        ]),
-        ("best quarter", BLUE, {}, [trial for trial in trials if trial.number in quarter]),
-        (best_name(sweep), ORANGE, {"width": 5 if len(best) == 1 else 3}, [
-            trial for trial in trials if trial.number in best
-        ]),
-    ]  # fmt: skip
-    figure = chart_figure(
-        [_parallel_lines(sweep, axes, name, color, group, style) for name, color, style, group in groups if group],
-        "",
-        "",
-        closest=True,
-        categories=[axis.name for axis in axes],
-        height=420,
-        shapes=[{"x0": x, "x1": x, "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1.5}} for x in range(len(axes))],
-        annotations=[
-            {"x": x, "y": y, "text": literal(shortened(label, 12)), "showarrow": False, "xanchor": "left", "xshift": 3}
-            for x, axis in enumerate(axes)
-            for y, label in axis.labels
-        ],
-    )
-    figure.update_xaxes(range=[-0.3, len(axes) - 0.4], showgrid=False, showline=False)
-    figure.update_yaxes(visible=False, range=[-0.06, 1.06])
+    axes = [
+        _parallel_axis(dimension, numbers)
+        for dimension in [*dimensions, *(objective for objective in objectives if objective.varies)]
+    ]
+    figure = _parallel_figure(axes, [_parallel_lines(sweep, axes, group) for group in _line_groups(sweep, trials)])
     has_unused = any(label == "not used" for axis in axes for _, label in axis.labels)
     caption = (
         "One line for each trial, from left to right. "
-        f"{'A line passes below an axis whose value the trial does not use. ' if has_unused else ''}"
+        f"{'Trials without a hyperparameter are at the bottom of its axis. ' if has_unused else ''}"
         f"The best quarter is by {sweep.objectives[0].metric}."
     )
-    return Chart("parallel", "Searched values and results of the trials", figure, caption, 110 * len(axes))
+    title = "Hyperparameters and results of the trials"
+    return Chart("parallel", title, figure, caption, _AXIS_DISTANCE * len(axes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +53,67 @@ class _ParallelAxis:
     name: str
     labels: tuple[tuple[float, str], ...]
     heights: dict[int, float]
+
+
+def _line_groups(sweep: SweepData, trials: Sequence[TrialResult]) -> Iterator[TrialGroup]:
+    """Divide trials by their states, and the complete ones into the best quarter and the others."""
+    ranked = [trial.number for trial in sweep.ranked()]
+    quarter = set(ranked[: max(1, len(ranked) // 4)])
+    for group in trial_groups(sweep, trials):
+        if group.name != "complete":
+            yield group
+            continue
+        good = [trial for trial in group.trials if trial.number in quarter]
+        if others := [trial for trial in group.trials if trial.number not in quarter]:
+            yield replace(group, trials=others)
+        if good:
+            yield replace(group, name="complete, best quarter", trials=good)
+
+
+def _parallel_figure(axes: Sequence[_ParallelAxis], lines: Sequence[go.Scatter]) -> go.Figure:
+    """Create the figure; Plotly's own parallel coordinates have neither gaps nor markers nor a line in front."""
+    figure = chart_figure(
+        lines,
+        "",
+        "",
+        closest=True,
+        height=440,
+        shapes=[{"x0": x, "x1": x, "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1.5}} for x in range(len(axes))],
+        annotations=[
+            {
+                "x": x,
+                "y": y,
+                "text": literal(shortened(label, 12)),
+                "showarrow": False,
+                "xanchor": "left",
+                "xshift": 4,
+                "borderpad": 1,
+                "bgcolor": "rgba(255,255,255,0.8)",  # a line behind would strike the label through
+            }
+            for x, axis in enumerate(axes)
+            for y, label in axis.labels
+        ],
+    )
+    figure.update_xaxes(
+        tickmode="array",
+        tickvals=list(range(len(axes))),
+        ticktext=[_axis_title(axis.name) for axis in axes],
+        tickangle=0,
+        range=[-0.3, len(axes) - 0.4],
+        showgrid=False,
+        showline=False,
+    )
+    return figure.update_yaxes(visible=False, range=[-0.06, 1.06])
+
+
+def _axis_title(name: str) -> str:
+    """Break a dotted name before its last part.
+
+    >>> _axis_title("optimizer[adam].η"), _axis_title("val_loss")
+    ('optimizer[adam]<br>.η', 'val_loss')
+    """
+    head, dot, last = name.rpartition(".")
+    return "<br>".join(literal(shortened(part, 18)) for part in (head, dot + last) if part)
 
 
 def _parallel_axis(dimension: Dimension, trials: set[int]) -> _ParallelAxis:
@@ -100,33 +137,56 @@ def _category_heights(dimension: Dimension) -> tuple[dict[int, float], tuple[tup
 
 def _numeric_heights(dimension: Dimension) -> tuple[dict[int, float], tuple[tuple[float, str], ...]]:
     is_log = dimension.scale == "log"
-    numbers = {number: value for number, value in dimension.values.items() if not isinstance(value, str)}
-    scaled = {number: log10(value) if is_log else value for number, value in numbers.items()}
-    low, high = min(scaled.values()), max(scaled.values())
-    ticks = [low + share * (high - low) for share in (0, 0.25, 0.5, 0.75, 1)]
-    texts = [format_value(float(f"{10**tick if is_log else tick:.3g}")) for tick in ticks]
-    labels = tuple((place / 4, text) for place, text in enumerate(texts))
-    return {number: (value - low) / (high - low) for number, value in scaled.items()}, labels
+    low, high = min(dimension.numbers), max(dimension.numbers)
+
+    def height(value: float) -> float:
+        return log10(value / low) / log10(high / low) if is_log else (value - low) / (high - low)
+
+    ticks = _log_ticks(low, high) if is_log else _linear_ticks(low, high)
+    labels = tuple((height(tick), f"{tick:.6g}") for tick in ticks)
+    return {number: height(value) for number, value in dimension.values.items() if not isinstance(value, str)}, labels
 
 
-def _objective_dimension(objective: Objective, values: dict[int, float]) -> Dimension:
+def _linear_ticks(low: float, high: float) -> list[float]:
+    """Return round numbers from low to high.
+
+    >>> _linear_ticks(0.0222, 0.91)
+    [0.2, 0.4, 0.6, 0.8]
+    """
+    ticks = MaxNLocator(_MAX_TICKS - 1, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [float(f"{tick:.10g}") for tick in ticks if low <= tick <= high]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Return powers of ten from low to high; if there are few, also 2 and 5 times them.
+
+    >>> _log_ticks(0.00126, 83.6), _log_ticks(0.3, 4)
+    ([0.01, 0.1, 1.0, 10.0], [0.5, 1.0, 2.0])
+    >>> _log_ticks(1e-9, 0.5), _log_ticks(3, 4)
+    ([1e-09, 1e-07, 1e-05, 0.001, 0.1], [3.0, 3.2, 3.4, 3.6, 3.8, 4.0])
+    """
+    powers = range(floor(log10(low)), ceil(log10(high)) + 1)
+    for factors in ((1,), (1, 2, 5)):
+        ticks = [tick for power in powers for factor in factors if low <= (tick := float(f"{factor}e{power}")) <= high]
+        if len(ticks) >= 2:
+            return ticks[:: ceil(len(ticks) / _MAX_TICKS)]
+    return _linear_ticks(low, high)  # the range is so short that a logarithmic scale is nearly linear
+
+
+def _objective_dimension(objective: Objective, index: int, trials: Sequence[TrialResult]) -> Dimension:
+    values = {trial.number: value_of(trial, index) for trial in trials}
     scale: Scale = "log" if is_wide(list(values.values()), objective) else "linear"
     return Dimension(objective.metric, scale, (), values)
 
 
-def _parallel_lines(
-    sweep: SweepData,
-    axes: Sequence[_ParallelAxis],
-    name: str,
-    color: str,
-    trials: Sequence[TrialResult],
-    style: dict[str, Any],
-) -> go.Scatter:
+def _parallel_lines(sweep: SweepData, axes: Sequence[_ParallelAxis], group: TrialGroup) -> go.Scatter:
     x: list[Point] = []
     y: list[Point] = []
     notes: list[str] = []
-    for trial in trials:
+    for trial in group.trials:
         x += [*range(len(axes)), None]
         y += [*(axis.heights.get(trial.number) for axis in axes), None]
         notes += [describe_trial(sweep, trial)] * (len(axes) + 1)
-    return line(name, x, y, color, notes, **style)
+    if group.is_best:
+        return line(group.name, x, y, group.color, notes, width=5 if len(group.trials) == 1 else 3)
+    return line(group.name, x, y, group.color, notes, is_faint=group.name in ("pruned", "complete"))

@@ -5,7 +5,6 @@ Plotly writes PNGs through Kaleido, which needs a Chrome browser; these need non
 import html
 import io
 import math
-import re
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -64,12 +63,14 @@ def _draw_scatter(panel: Axes, trace: dict[str, Any]) -> None:
     x, y = (list(map(_coordinate, trace[axis])) for axis in "xy")
     label = _text(trace["name"]) if trace.get("showlegend") and trace.get("name") else None
     look, marker = trace.get("line", {}), trace.get("marker", {})
-    if marker.get("showscale"):
-        _draw_color_bar(panel, marker)
-    elif trace["mode"] == "markers":
-        size = 0.375 * marker.get("size", 8) ** 2
-        colors = marker["color"] if isinstance(marker["color"], str) else list(map(_color, marker["color"]))
-        panel.scatter(x, y, s=size, alpha=marker.get("opacity"), c=colors, label=label, linewidths=0)
+    if trace["mode"] == "markers":
+        size, is_scaled = 0.375 * marker["size"] ** 2, marker.get("showscale", False)
+        colors = LinearSegmentedColormap.from_list("", marker["colorscale"]) if is_scaled else None
+        points = panel.scatter(
+            x, y, s=size, alpha=marker["opacity"], c=marker["color"], cmap=colors, label=label, linewidths=0
+        )
+        if is_scaled:
+            _draw_color_bar(panel, points, marker["colorbar"])
     else:
         panel.plot(
             x, y, color=look["color"], label=label, linewidth=0.9 * look["width"], alpha=trace.get("opacity"),
@@ -105,12 +106,10 @@ def _draw_heatmap(panel: Axes, trace: dict[str, Any]) -> None:
 _DRAWERS = {"scatter": _draw_scatter, "bar": _draw_bar, "heatmap": _draw_heatmap}
 
 
-def _draw_color_bar(panel: Axes, marker: dict[str, Any]) -> None:
-    stops = [(place, _color(color)) for place, color in marker["colorscale"]]
-    colors = ScalarMappable(cmap=LinearSegmentedColormap.from_list("", stops))
+def _draw_color_bar(panel: Axes, points: ScalarMappable, settings: dict[str, Any]) -> None:
     assert panel.figure is not None
-    bar = panel.figure.colorbar(colors, ax=panel, ticks=marker["colorbar"]["tickvals"])
-    bar.set_ticklabels([_text(text) for text in marker["colorbar"]["ticktext"]], fontsize="small")
+    bar = panel.figure.colorbar(points, ax=panel, ticks=settings["tickvals"])
+    bar.set_ticklabels(list(map(_text, settings["ticktext"])), fontsize="small")
 
 
 def _format_axis(panel: Axes, name: str, axis: dict[str, Any]) -> None:
@@ -120,9 +119,9 @@ def _format_axis(panel: Axes, name: str, axis: dict[str, Any]) -> None:
     if is_log:
         set_scale("log")
     if "ticktext" in axis:
-        texts = list(map(_text, axis["ticktext"]))
+        texts = ["\n".join(map(_text, text.split("<br>"))) for text in axis["ticktext"]]
         ticks.set_ticks(list(axis["tickvals"]), texts)
-        if name == "x":
+        if name == "x" and "tickangle" not in axis:
             is_heatmap, is_long = bool(panel.images), sum(map(len, texts)) > 80
             panel.tick_params("x", rotation=90 if is_heatmap and max(map(len, texts)) > 3 else 20 if is_long else 0)
     elif axis.get("tickformat") == ",d":
@@ -147,7 +146,7 @@ def _draw_annotations(panel: Axes, layout: dict[str, Any]) -> None:
         is_above = note.get("yref") == "paper"
         panel.annotate(
             _text(note["text"]), (note["x"], note["y"]), xycoords=("data", "axes fraction" if is_above else "data"),
-            textcoords="offset points", xytext=(0, 3) if is_above else (3, 0), ha="center" if is_above else "left",
+            textcoords="offset points", xytext=(0, 3) if is_above else (3, 0), ha=note["xanchor"],
             va="bottom" if is_above else "center", fontsize="small" if is_above else "x-small", color=_INK,
             bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
         )  # fmt: skip
@@ -155,15 +154,6 @@ def _draw_annotations(panel: Axes, layout: dict[str, Any]) -> None:
 
 def _coordinate(value: float | str | None) -> float | str:
     return math.nan if value is None else _text(value) if isinstance(value, str) else value
-
-
-def _color(color: str) -> tuple[float, ...]:
-    """Return the red, green and blue of `rgb(...)`.
-
-    >>> _color("rgb(255, 0.0, 127.5)")
-    (1.0, 0.0, 0.5)
-    """
-    return tuple(float(part) / 255 for part in re.findall(r"[\d.]+", color)[:3])
 
 
 def _text(text: str, is_markup: bool = True) -> str:

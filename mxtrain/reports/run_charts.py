@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from mxtrain.formatting import format_count, format_number
+from mxtrain.formatting import format_count, format_value
 from mxtrain.reports.charts import (
     BLUE,
     GREY,
@@ -100,7 +100,7 @@ def _metric_chart(run: RunData, name: str) -> Chart:
     figure = chart_figure(curves, "epoch", (metric and metric.axis) or title, log_y=is_wide, whole=True)
     if run.best and len(run.history) > 1:
         mark(figure, run.best["epoch"], f"best epoch: {run.best['epoch']}")
-    return Chart(name, f"{title} over the epochs{f', {run.config.loss}' if name == 'loss' else ''}", figure)
+    return Chart(name, f"{title} over the epochs{f' ({run.config.loss})' if name == 'loss' else ''}", figure)
 
 
 def _gradient_chart(rows: list[Row]) -> Chart | None:
@@ -210,7 +210,7 @@ def _prediction_chart(comparison: Comparison, target: str) -> Chart:
         shown = np.linspace(0, len(true) - 1, _MAX_SAMPLES).astype(np.int64)
     samples = format_count(len(true), "sample")
     notes = [
-        f"true {format_number(float(t))}, predicted {format_number(float(p))}"
+        f"true {format_value(float(t))}, predicted {format_value(float(p))}"
         for t, p in zip(true[shown], predicted[shown], strict=True)
     ]
     ends = [float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))]
@@ -237,14 +237,14 @@ def _residual_chart(comparison: Comparison, target: str) -> Chart:
     heights, edges = np.histogram(residuals, bins=min(_MAX_BINS, max(5, int(len(residuals) ** 0.5))))
     middles = (edges[1:] + edges[:-1]) / 2
     bars = go.Bar(x=middles.tolist(), y=heights.tolist(), marker={"color": BLUE}, showlegend=False)
-    title = f"predicted - true {target}"
-    median = float(np.quantile(np.abs(residuals), 0.5))
+    title = f"predicted − true {target}"  # noqa: RUF001 - a minus sign
+    median, mean = float(np.median(np.abs(residuals))), float(residuals.mean())
     return Chart(
         "residuals",
         f"Residuals of the {comparison.part} part",
         chart_figure([bars], title, "samples", closest=True, bargap=0.05),
-        f"Half of the predictions are off by less than {format_number(median)}; "
-        f"the mean of predicted - true is {format_number(float(residuals.mean()))}.",
+        f"Half of the predictions are off by less than {format_value(median, 4)}. "
+        f"On average, predictions are {format_value(abs(mean), 4)} too {'low' if mean < 0 else 'high'}.",
     )
 
 

@@ -11,10 +11,10 @@ from mxtrain.config import RunConfig, read_run
 from mxtrain.data import Data
 from mxtrain.errors import ConfigError, MxtrainError
 from mxtrain.training import Comparison, LoadedRun, Row, load_run
-from mxtrain.training.history import NOT_METRICS, best_epoch, final_epoch, monitored_metric, read_history
 from mxtrain.training.model_factory import ModelFactory
-from mxtrain.training.run_directory import RunDirectory
-from mxtrain.training.run_status import Status, read_status
+from mxtrain.training.run_folder.history import NOT_METRICS, best_epoch, final_epoch, monitored_metric, read_history
+from mxtrain.training.run_folder.run_directory import RunDirectory
+from mxtrain.training.run_folder.run_status import Status, read_status
 
 
 @dataclass(frozen=True, slots=True)

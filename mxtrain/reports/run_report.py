@@ -8,7 +8,7 @@ from mxtrain.config import RunConfig, to_yaml
 from mxtrain.config.dotted_paths import flatten
 from mxtrain.data import Data
 from mxtrain.errors import resume_command
-from mxtrain.formatting import format_count, format_duration, format_number
+from mxtrain.formatting import format_count, format_duration, format_number, format_value
 from mxtrain.names import display_name
 from mxtrain.reports.charts import Chart
 from mxtrain.reports.page import Report, write_report
@@ -186,7 +186,9 @@ def report_run(
         facts=_facts(run),
         sections=sections,
         config_lines=_config_lines(run.config),
-        environment={name.replace("packages.", ""): value for name, value in flatten(run.environment).items()},
+        environment={
+            name.replace("packages.", ""): value for name, value in flatten(run.environment).items() if value != {}
+        },
     )
 
 
@@ -221,7 +223,9 @@ def _facts(run: RunData) -> dict[str, object]:
         facts["time"] = f"{format_duration(run.seconds)}, {duration} per epoch"
     facts["data"] = _describe_data(run)
     fields = {name: value for name, value in config.model.to_dict().items() if value is not None}
-    facts["model"] = ", ".join(f"{name} {value}" if name != "kind" else str(value) for name, value in fields.items())
+    facts["model"] = ", ".join(
+        f"{name} {format_value(value)}" if name != "kind" else str(value) for name, value in fields.items()
+    )
     if loaded is not None:
         total = sum(array.size for array in loaded.parameters.values())
         shapes = [f"{name} {'×'.join(map(str, array.shape)) or '1'}" for name, array in loaded.parameters.items()]

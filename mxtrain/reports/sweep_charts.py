@@ -1,21 +1,22 @@
 """Charts of a sweep: history, Pareto front, importance, learning curves and slices.
 
-Optuna's own history, front and parallel coordinates lack pruned trials, spreads over seeds and a marked best trial."""
+Optuna's own history, front, rank and slices lack pruned trials, deviations over seeds and a marked best trial."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 import plotly.graph_objects as go
-from optuna.visualization import plot_param_importances, plot_rank
+from optuna.visualization import plot_param_importances
 
 from mxtrain.config import Objective
 from mxtrain.formatting import format_count, format_number, format_objective
 from mxtrain.reports.charts import (
     BLUE,
-    GREEN,
     GREY,
     ORANGE,
     RED,
+    YELLOW,
     Chart,
     Point,
     Value,
@@ -24,7 +25,6 @@ from mxtrain.reports.charts import (
     common_layout,
     dots,
     line,
-    literal,
     thinned,
 )
 from mxtrain.reports.sweep_data import (
@@ -36,15 +36,49 @@ from mxtrain.reports.sweep_data import (
     importance_study,
     is_wide,
     number_of_best,
+    trial_ranks,
     value_of,
 )
 from mxtrain.sweeps import TrialResult
+from mxtrain.sweeps.result import TrialState
 from mxtrain.sweeps.run_sweep import silence_optuna
+
+STATE_COLORS: Mapping[TrialState, str] = {
+    "pruned": GREY,
+    "failed": RED,
+    "complete": BLUE,
+    "running": YELLOW,
+    "waiting": YELLOW,
+}
+"""The color of each state in all charts, from the back to the front; the style sheet has the same hues for texts."""
+BEST_COLOR = ORANGE
 
 _MAX_POINTS = 40_000
 """Largest number of points of all learning curves together; more would make the page slow."""
 _OUTLIER_DISTANCE = 20.0
 """Values further from the median than this multiple of the best value's distance are outside the initial view."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialGroup:
+    """Trials that are drawn alike: those of a state, or the best."""
+
+    name: str
+    color: str
+    trials: Sequence[TrialResult]
+    is_best: bool = False
+
+
+def trial_groups(sweep: SweepData, trials: Iterable[TrialResult]) -> list[TrialGroup]:
+    """Divide trials into those of each state and the best, from the back to the front of a chart."""
+    best = {trial.number for trial in sweep.best}
+    groups: dict[str, list[TrialResult]] = {state: [] for state in STATE_COLORS}
+    front: list[TrialResult] = []
+    for trial in trials:
+        (front if trial.number in best else groups[trial.state]).append(trial)
+    found = [TrialGroup(state, color, groups[state]) for state, color in STATE_COLORS.items()]
+    found.append(TrialGroup("best" if len(best) == 1 else "on the front", BEST_COLOR, front, is_best=True))
+    return [group for group in found if group.trials]
 
 
 def history_charts(sweep: SweepData) -> list[Chart]:
@@ -63,9 +97,9 @@ def front_chart(sweep: SweepData) -> Chart | None:
     x, y, notes = _values(front), _values(front, 1), _notes(sweep, front)
     figure = chart_figure(
         [
-            dots("other trials", _values(others), _values(others, 1), BLUE, _notes(sweep, others), is_faint=True),
-            line("", x, y, ORANGE, notes),
-            dots("on the front", x, y, ORANGE, notes),
+            dots("complete", _values(others), _values(others, 1), BLUE, _notes(sweep, others), is_faint=True),
+            line("", x, y, BEST_COLOR, notes),
+            dots("on the front", x, y, BEST_COLOR, notes),
         ],
         first.metric,
         second.metric,
@@ -81,11 +115,11 @@ def front_chart(sweep: SweepData) -> Chart | None:
 
 
 def importance_charts(sweep: SweepData, importances: Sequence[Mapping[str, float]]) -> list[Chart]:
-    """Plot the importance of each searched value, for each objective that has importances."""
+    """Plot the importance of each hyperparameter, for each objective that has importances."""
     ended = format_count(len(sweep.in_state("complete", "pruned", "failed")), "trial")
     caption = (
-        f"How much each value decided whether a trial was among the best {number_of_best(sweep)} of {ended}, by "
-        "Optuna's PED-ANOVA. Pruned and failed trials rank below complete ones."
+        f"How much each hyperparameter decided whether a trial was among the best {number_of_best(sweep)} of {ended}, "
+        "computed with Optuna's PED-ANOVA. Pruned and failed trials rank below complete ones."
     )
     charts = []
     for index, (objective, shares) in enumerate(zip(sweep.objectives, importances, strict=True)):
@@ -93,19 +127,19 @@ def importance_charts(sweep: SweepData, importances: Sequence[Mapping[str, float
             key = "importance" if len(sweep.objectives) == 1 else f"importance-{index + 1}"
             figure = _importance_figure(sweep, index)
             text = f"{caption} {conditional_note(sweep, shares)}".strip()
-            charts.append(Chart(key, f"Importance of each value for {objective.metric}", figure, text))
+            charts.append(Chart(key, f"Hyperparameter importance for {objective.metric}", figure, text))
     return charts
 
 
 def conditional_note(sweep: SweepData, importance: Mapping[str, float]) -> str:
-    """Explain the importance of choices that contain searched values; empty if there are none."""
+    """Explain the importance of choices that contain hyperparameters; empty if there are none."""
     parents = [dimension for dimension in sweep.dimensions if dimension.name in importance and sweep.nested(dimension)]
     if not parents:
         return ""
     names = ", ".join(parent.name for parent in parents)
     return (
-        f"Values inside of {names} have their own bars: the choice alone may have 0% although it decides which of them "
-        "apply. The table above adds them up."
+        f"Hyperparameters inside of {names} have their own bars: the choice alone may have 0% although it decides "
+        "which of them apply. The table above adds them up."
     )
 
 
@@ -113,20 +147,44 @@ def rank_chart(sweep: SweepData, importance: Mapping[str, float]) -> Chart | Non
     """Plot the two most important numbers against each other, colored by the ranks of the trials."""
     by_name = {dimension.name: dimension for dimension in sweep.dimensions if dimension.scale != "words"}
     used = [by_name[name] for name in importance if name in by_name][:2]
-    if len(used) < 2 or len(used[0].values.keys() & used[1].values.keys()) < MIN_TRIALS:
+    if len(used) < 2:
         return None
-    study = importance_study(sweep)
-    with silence_optuna():
-        figure = plot_rank(study, params=[literal(dimension.name) for dimension in used])
-    points = figure.data[0]
-    points.update(x=list(points.x), y=list(points.y))
-    figure.data[-1].marker.colorbar.update(title={"text": "rank", "side": "right"})
-    figure.update_layout(common_layout(title=None, height=400))
-    for update, dimension in ((figure.update_xaxes, used[0]), (figure.update_yaxes, used[1])):
-        update(axis(dimension.name, dimension.numbers, dimension.scale == "log"))
-    title = f"{used[1].name} against {used[0].name}"
-    caption = "The two most important numbers; the color is the rank of the trial, 0 for the best."
-    return Chart("rank", title, figure, caption)
+    first, second = used
+    ranks = trial_ranks(sweep)
+    # The best trials are drawn last, in front.
+    trials = sorted(
+        (trial for trial in sweep.trials if trial.number in ranks.keys() & first.values.keys() & second.values.keys()),
+        key=lambda trial: -ranks[trial.number],
+    )
+    if len(trials) < MIN_TRIALS:
+        return None
+    x, y = ([dimension.values[trial.number] for trial in trials] for dimension in used)
+    points = dots("", x, y, notes=_notes(sweep, trials))
+    worst = max(ranks.values())
+    has_unranked = bool(sweep.in_state("pruned", "failed"))
+    points.marker.update(
+        color=[ranks[trial.number] for trial in trials],
+        cmin=0,
+        cmax=worst,
+        colorscale=[[0, BEST_COLOR], [1, GREY]],
+        showscale=True,
+        colorbar={
+            "tickvals": [0, worst],
+            "ticktext": ["best", "pruned or failed" if has_unranked else "worst"],
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "thickness": 10,
+            "lenmode": "pixels",
+            "len": 180,
+        },
+    )
+    is_log = [dimension.scale == "log" for dimension in used]
+    figure = chart_figure([points], first.name, second.name, log_x=is_log[0], log_y=is_log[1], closest=True, height=400)
+    caption = "The two most important numbers; the color is the rank of the trial."
+    return Chart("rank", f"{second.name} against {first.name}", figure, caption)
 
 
 def curve_chart(sweep: SweepData) -> Chart | None:
@@ -139,19 +197,11 @@ def curve_chart(sweep: SweepData) -> Chart | None:
     if not objectives:
         return None
     [objective, *_], metric = objectives, objectives[0].metric
-    best = {trial.number for trial in sweep.best}
-    groups: list[tuple[str, str, bool, list[TrialResult]]] = [
-        ("pruned", GREY, True, sweep.in_state("pruned")),
-        ("failed", RED, True, sweep.in_state("failed")),
-        ("complete", BLUE, True, [trial for trial in sweep.in_state("complete") if trial.number not in best]),
-        ("in progress", GREEN, True, sweep.in_state("running", "waiting")),
-        (best_name(sweep), ORANGE, False, [trial for trial in sweep.trials if trial.number in best]),
-    ]
     max_points = max(20, _MAX_POINTS // len(sweep.trials))
     curves = [
-        curve
-        for name, color, is_faint, trials in groups
-        if (curve := _learning_curves(sweep, name, metric, trials, color, is_faint, max_points)) is not None
+        trace
+        for group in trial_groups(sweep, sweep.trials)
+        for trace in _learning_curves(sweep, group, metric, max_points)
     ]
     values = [y for curve in curves for y in curve.y if y is not None]
     y_range = _initial_range(values, objective)
@@ -164,28 +214,22 @@ def curve_chart(sweep: SweepData) -> Chart | None:
 
 
 def slice_charts(sweep: SweepData) -> list[Chart]:
-    """Plot the first objective against each searched value that differs between trials."""
+    """Plot the first objective against each hyperparameter that differs between trials."""
     objective = sweep.objectives[0]
     trials = [trial for trial in sweep.in_state("complete", "pruned") if trial.values]
-    best = {trial.number for trial in sweep.best}
-    groups = [
-        ("pruned", GREY, True, [trial for trial in trials if trial.state == "pruned"]),
-        (
-            "complete",
-            BLUE,
-            False,
-            [trial for trial in trials if trial.state == "complete" and trial.number not in best],
-        ),
-        (best_name(sweep), ORANGE, False, [trial for trial in trials if trial.number in best]),
-    ]
     charts: list[Chart] = []
     for dimension in sweep.dimensions:
         if not dimension.varies or not any(trial.number in dimension.values for trial in trials):
             continue
         traces = [
-            dots(name, *_slice_points(dimension, used), color, _notes(sweep, used), is_faint=is_faint)
-            for name, color, is_faint, group in groups
-            if (used := [trial for trial in group if trial.number in dimension.values])
+            dots(
+                group.name,
+                *_slice_points(dimension, group.trials),
+                group.color,
+                _notes(sweep, group.trials),
+                is_faint=group.name == "pruned",
+            )
+            for group in trial_groups(sweep, [trial for trial in trials if trial.number in dimension.values])
         ]
         figure = chart_figure(
             traces,
@@ -209,11 +253,13 @@ def _history_chart(sweep: SweepData, index: int) -> Chart:
     best_so_far = [best(values[: number + 1]) for number in range(len(values))]
     numbers = [trial.number for trial in complete]
     traces = [
-        line("best so far", [*numbers, sweep.trials[-1].number], [*best_so_far, best_so_far[-1]], ORANGE, shape="hv")
+        line(
+            "best so far", [*numbers, sweep.trials[-1].number], [*best_so_far, best_so_far[-1]], BEST_COLOR, shape="hv"
+        )
     ]
     if pruned:
         x, y = [trial.number for trial in pruned], _values(pruned, index)
-        traces.append(dots("pruned, last value", x, y, GREY, _notes(sweep, pruned), is_faint=True))
+        traces.append(dots("pruned", x, y, GREY, _notes(sweep, pruned), is_faint=True))
     spreads = [trial.std_over_seeds[index] if trial.std_over_seeds else None for trial in complete]
     scatter = dots("complete", numbers, values, BLUE, _notes(sweep, complete))
     if any(spreads):
@@ -224,6 +270,7 @@ def _history_chart(sweep: SweepData, index: int) -> Chart:
         f"{format_count(failed, 'trial')} failed and {'has' if failed == 1 else 'have'} no value." if failed else ""
     )
     bars = "Bars show the standard deviation over the seeds." if any(spreads) else ""
+    last = "Pruned trials are shown with their last value." if pruned else ""
     shown = [*values, *_values(pruned, index)]
     y_range = None if len(sweep.objectives) > 1 else _initial_range(shown, objective)
     figure = chart_figure(
@@ -233,7 +280,7 @@ def _history_chart(sweep: SweepData, index: int) -> Chart:
         "history" if len(sweep.objectives) == 1 else f"history-{index + 1}",
         f"{objective.metric} of each trial, and the best so far",
         figure,
-        " ".join(filter(None, (failures, bars, _outlier_note(y_range)))),
+        " ".join(filter(None, (last, failures, bars, _outlier_note(y_range)))),
     )
 
 
@@ -261,26 +308,32 @@ def _importance_figure(sweep: SweepData, index: int) -> go.Figure:
     )
 
 
-def _learning_curves(
-    sweep: SweepData, name: str, metric: str, trials: Iterable[TrialResult], color: str, is_faint: bool, max_points: int
-) -> go.Scatter | None:
-    """Create one trace for the curves of several trials; None if they have no points."""
+def _learning_curves(sweep: SweepData, group: TrialGroup, metric: str, max_points: int) -> list[go.Scatter]:
+    """Create one trace for the curves of some trials, and one for those of one epoch, which need a marker."""
     x: list[Point] = []
     y: list[Point] = []
     notes: list[str] = []
-    for trial in trials:
+    single_epochs: list[tuple[Point, Point, str]] = []
+    for trial in group.trials:
         rows = [row for row in sweep.histories[trial.number] if row.get(metric) is not None]
         epochs, values = thinned([row["epoch"] for row in rows], [float(row[metric]) for row in rows], max_points)
-        x += [*epochs, None]
-        y += [*values, None]
-        notes += [
-            f"trial {trial.number}, epoch {epoch}: {format_number(at)}"
-            for epoch, at in zip(epochs, values, strict=True)
+        texts = [
+            f"trial {trial.number}, epoch {epoch}: {format_number(value)}"
+            for epoch, value in zip(epochs, values, strict=True)
         ]
-        notes.append("")
-    if not any(value is not None for value in x):
-        return None
-    return line(name, x[:-1], y[:-1], color, notes[:-1], is_faint=is_faint)
+        if len(epochs) == 1:
+            single_epochs.append((epochs[0], values[0], texts[0]))
+        elif epochs:
+            x += [*epochs, None]
+            y += [*values, None]
+            notes += [*texts, ""]
+    traces = []
+    if x:
+        traces.append(line(group.name, x[:-1], y[:-1], group.color, notes[:-1], is_faint=not group.is_best))
+    if single_epochs:
+        xs, ys, texts = map(list, zip(*single_epochs, strict=True))
+        traces.append(dots("" if x else group.name, xs, ys, group.color, texts, is_faint=not group.is_best))
+    return [trace.update(legendgroup=group.name) for trace in traces]
 
 
 def _slice_points(dimension: Dimension, trials: Sequence[TrialResult]) -> tuple[list[Point], list[Point]]:
@@ -293,11 +346,6 @@ def _slice_points(dimension: Dimension, trials: Sequence[TrialResult]) -> tuple[
             value = dimension.words.index(value) + spread
         x.append(value)
     return x, [value_of(trial) for trial in trials]
-
-
-def best_name(sweep: SweepData) -> str:
-    """Return the name of the best trials in legends."""
-    return "best" if len(sweep.best) == 1 else "on the front"
 
 
 def _values(trials: Iterable[TrialResult], index: int = 0) -> list[float]:
@@ -322,13 +370,17 @@ def _notes(sweep: SweepData, trials: Iterable[TrialResult]) -> list[str]:
 
 
 def describe_trial(sweep: SweepData, trial: TrialResult) -> str:
-    """Describe a trial by its number and its values."""
+    """Describe a trial by its number, its state and its values."""
+    state = "" if trial.state == "complete" else f", {trial.state}"
+    if trial.state == "pruned":
+        state += f" after epoch {trial.epochs}"
+    if not trial.values:
+        return f"trial {trial.number}{state}"
     values = []
     for index, objective in enumerate(sweep.objectives):
         spread = f" ± {format_number(trial.std_over_seeds[index])}" if trial.std_over_seeds else ""
         values.append(f"{objective.metric} {format_objective(objective.metric, value_of(trial, index))}{spread}")
-    pruned = f", pruned after epoch {trial.epochs}" if trial.state == "pruned" else ""
-    return f"trial {trial.number}{pruned}: {', '.join(values)}"
+    return f"trial {trial.number}{state}: {', '.join(values)}"
 
 
 def _initial_range(values: Sequence[float], objective: Objective) -> tuple[float, float] | None:

@@ -21,7 +21,7 @@ from mxtrain.sweeps import SweepFolder, TrialResult
 from mxtrain.sweeps.result import TrialState
 from mxtrain.sweeps.run_sweep import silence_optuna
 from mxtrain.training import Row
-from mxtrain.training.history import read_history
+from mxtrain.training.run_folder.history import read_history
 from mxtrain.types import describe
 
 Scale = Literal["linear", "log", "words"]
@@ -190,12 +190,19 @@ def importances(sweep: SweepData, objective: int = 0) -> dict[str, float]:
     return {names[name]: float(share) for name, share in found.items()} if sum(found.values()) > 0 else {}
 
 
+def trial_ranks(sweep: SweepData, objective: int = 0) -> dict[int, int]:
+    """Return the ranks of the ended trials, 0 for the best; pruned and failed trials share the last rank."""
+    distinct = list(dict.fromkeys(value_of(trial, objective) for trial in sweep.ranked(objective)))
+    rank_of = {value: rank for rank, value in enumerate(distinct)}
+    return {
+        trial.number: rank_of[value_of(trial, objective)] if trial.state == "complete" else len(distinct)
+        for trial in sweep.in_state("complete", "pruned", "failed")
+    }
+
+
 def importance_study(sweep: SweepData, objective: int = 0) -> optuna.Study:
     """Create an Optuna study of the ended trials that minimizes their ranks; texts are escaped for Plotly."""
-    sign = -1 if sweep.objectives[objective].maximize else 1
-    complete = sweep.ranked(objective)
-    order = sorted({sign * value_of(trial, objective) for trial in complete})
-    ranks = {trial.number: float(order.index(sign * value_of(trial, objective))) for trial in complete}
+    ranks = trial_ranks(sweep, objective)
     dimensions = {literal(dimension.name): dimension for dimension in sweep.dimensions if dimension.varies}
     distributions = {name: _distribution(dimension) for name, dimension in dimensions.items()}
     with silence_optuna():
@@ -208,7 +215,7 @@ def importance_study(sweep: SweepData, objective: int = 0) -> optuna.Study:
             }
             study.add_trial(
                 optuna.create_trial(
-                    value=ranks.get(trial.number, float(len(order))),
+                    value=float(ranks[trial.number]),
                     params={name: literal(value) if isinstance(value, str) else value for name, value in used.items()},
                     distributions={name: distributions[name] for name in used},
                 )

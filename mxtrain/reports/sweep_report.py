@@ -1,13 +1,15 @@
 """Report of a sweep: summary, charts, failed trials and the table of all trials."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mxtrain.errors import resume_command
 from mxtrain.formatting import format_count, format_duration, format_number, format_objective
+from mxtrain.reports.charts import Chart
 from mxtrain.reports.page import Report, write_report
 from mxtrain.reports.parallel_coordinates import parallel_chart
 from mxtrain.reports.sweep_charts import (
@@ -51,19 +53,14 @@ def report_sweep(folder: Path, output: Path | None = None) -> Report:
     sweep = read_sweep_data(folder)
     shares = [importances(sweep, index) for index in range(len(sweep.objectives))]
     slices = slice_charts(sweep)
-    front, rank, parallel, curves = (
-        front_chart(sweep),
-        rank_chart(sweep, shares[0]),
-        parallel_chart(sweep),
-        curve_chart(sweep),
-    )
-    sections = {
-        "History": history_charts(sweep),
-        "Pareto front": [front] if front else [],
-        "Importance": [*importance_charts(sweep, shares), *([rank] if rank else [])],
-        "Parallel coordinates": [parallel] if parallel else [],
-        "Learning curves": [curves] if curves else [],
+    found: dict[str, list[Chart | None]] = {
+        "History": [*history_charts(sweep)],
+        "Pareto front": [front_chart(sweep)],
+        "Importance": [*importance_charts(sweep, shares), rank_chart(sweep, shares[0])],
+        "Parallel coordinates": [parallel_chart(sweep)],
+        "Learning curves": [curve_chart(sweep)],
     }
+    sections = {title: [chart for chart in charts if chart is not None] for title, charts in found.items()}
     failures = _group_failures(sweep.in_state("failed"))
     ended = len(sweep.in_state("complete", "pruned", "failed"))
     return write_report(
@@ -90,7 +87,7 @@ def report_sweep(folder: Path, output: Path | None = None) -> Report:
 
 
 def summary(sweep: SweepData, importances: Sequence[Mapping[str, float]]) -> list[str]:
-    """Describe the trials, the best of them, the importance of values, and the time that pruning saved."""
+    """Describe the trials, the best of them, the hyperparameter importance, and the time that pruning saved."""
     importance = [
         _describe_importance(objective.metric, shares)
         for objective, shares in zip(sweep.objectives, importances, strict=True)
@@ -142,8 +139,8 @@ def _describe_pruning(sweep: SweepData) -> str:
     if not pruned or not saved:
         return f"Training took {format_duration(spent)}." if spent else ""
     early = f"Pruning ended {format_count(len(pruned), 'trial')} early"
-    whole = f"of the about {format_duration(saved + spent)} that training all to the end would have taken"
-    return f"{early} and saved {saved / (saved + spent):.0%} {whole}."
+    whole = f"of the {format_duration(saved + spent)} that training every trial to the end would have taken"
+    return f"{early} and saved about {saved / (saved + spent):.0%} {whole}."
 
 
 def _facts(sweep: SweepData) -> dict[str, object]:
@@ -157,7 +154,7 @@ def _facts(sweep: SweepData) -> dict[str, object]:
 
 
 def _good_values_table(sweep: SweepData, importance: Mapping[str, float]) -> dict[str, Any]:
-    """Return, for each searched value, its importance, and the values of all, of the best quarter and of the best."""
+    """Return the importance of each hyperparameter, and its values in all trials, the best quarter and the best."""
     ranked, metric = sweep.ranked(), sweep.objectives[0].metric
     quarter = ranked[: max(1, len(ranked) // 4)]
     totals = {dimension.name: _total_importance(sweep, dimension, importance) for dimension in sweep.dimensions}
@@ -171,20 +168,22 @@ def _good_values_table(sweep: SweepData, importance: Mapping[str, float]) -> dic
         for dimension in sorted(sweep.dimensions, key=lambda dimension: -totals[dimension.name])
     }
     notes = [] if importance else [f"Importance needs {MIN_TRIALS} ended trials, {MIN_COMPLETE} of them complete."]
+    if len(sweep.objectives) > 1:
+        notes.append(f"The best trials here are those with the best {metric}.")
     return {
-        "columns": ["importance", "tried", f"best quarter by {metric}", f"best by {metric}"],
+        "columns": ["importance", "all trials", "best quarter", "best trial"],
         "rows": rows,
         "notes": notes,
     }
 
 
 def _total_importance(sweep: SweepData, dimension: Dimension, importance: Mapping[str, float]) -> float:
-    """Return the importance of a value and of all values inside of it."""
+    """Return the importance of a hyperparameter and of all those inside of it."""
     return sum(importance.get(each.name, 0.0) for each in (dimension, *sweep.nested(dimension)))
 
 
 def _format_importance(share: float | None, total: float) -> str:
-    """Format the importance of a value, and in total if there are values inside of it.
+    """Format the importance of a hyperparameter, and in total if there are others inside of it.
 
     >>> _format_importance(0.25, 0.25), _format_importance(0.0, 0.61), _format_importance(None, 0.0)
     ('25%', '61% (alone 0%)', '–')
@@ -198,7 +197,7 @@ def _front_table(sweep: SweepData) -> dict[str, Any]:
     """Return the trials on the Pareto front, by the first objective, with their values."""
     sign = -1 if sweep.objectives[0].maximize else 1
     rows = {
-        f"trial {trial.number}": [
+        str(trial.number): [
             *(
                 format_objective(objective.metric, value)
                 for objective, value in zip(sweep.objectives, trial.values or (), strict=True)
@@ -252,44 +251,48 @@ class _Cell:
 def _trials_table(sweep: SweepData) -> dict[str, Any]:
     """Return the columns and rows of the table of all trials."""
     best = {trial.number for trial in sweep.best}
-    has_spread, has_error = (
-        any(trial.std_over_seeds for trial in sweep.trials),
-        any(trial.error for trial in sweep.trials),
-    )
-    columns = ["trial", "state"]
-    for objective in sweep.objectives:
-        columns += [objective.metric, *(["± over seeds"] if has_spread else [])]
-    columns += [
-        *(dimension.name for dimension in sweep.dimensions),
-        "epochs",
-        "seconds",
-        *(["error"] if has_error else []),
-    ]
+    columns = list(_columns(sweep))
     rows = [
         {
             "state": trial.state,
             "is_best": trial.number in best,
-            "cells": list(_cells(sweep, trial, has_spread, has_error)),
+            "cells": [cell_of(trial) for _, _, cell_of in columns],
         }
         for trial in sweep.trials
     ]
-    return {"columns": columns, "rows": rows}
+    return {"columns": [(name, kind) for name, kind, _ in columns], "rows": rows}
 
 
-def _cells(sweep: SweepData, trial: TrialResult, has_spread: bool, has_error: bool) -> Iterator[_Cell]:
-    empty = _Cell("", kind="number")
-    yield _Cell(str(trial.number), trial.number, "number")
-    yield _Cell(trial.state, kind=trial.state)
+def _columns(sweep: SweepData) -> Iterator[tuple[str, str, Callable[[TrialResult], _Cell]]]:
+    """Yield the name of each column of the table of trials, its class in the style sheet, and its cells."""
+    yield "trial", "number", lambda trial: _number_cell(trial.number, str)
+    yield "state", "", lambda trial: _Cell(trial.state, kind=trial.state)
+    has_std = any(trial.std_over_seeds for trial in sweep.trials)
     for index, objective in enumerate(sweep.objectives):
-        value = trial.values[index] if trial.values else None
-        yield empty if value is None else _Cell(format_objective(objective.metric, value), value, "number")
-        if has_spread:
-            spread = trial.std_over_seeds[index] if trial.std_over_seeds else None
-            yield empty if spread is None else _Cell(format_number(spread), spread, "number")
+        yield objective.metric, "number", partial(_value_cell, objective.metric, index)
+        if has_std:
+            yield "± over seeds", "number", partial(_std_cell, index)
     for dimension in sweep.dimensions:
-        found = dimension.values.get(trial.number, "")
-        yield _Cell(found) if isinstance(found, str) else _Cell(format_value(found), found, "number")
-    yield _Cell(f"{trial.epochs:,}", trial.epochs, "number")
-    yield _Cell(f"{trial.seconds:.2f}", trial.seconds, "number")
-    if has_error:
-        yield _Cell(" ".join(trial.error.split()), kind="error")
+        kind = "" if dimension.scale == "words" else "number"
+        yield dimension.name, kind, partial(_parameter_cell, dimension)
+    yield "epochs", "number", lambda trial: _number_cell(trial.epochs, "{:,}".format)
+    yield "seconds", "number", lambda trial: _number_cell(trial.seconds, "{:.2f}".format)
+    if any(trial.error for trial in sweep.trials):
+        yield "error", "error", lambda trial: _Cell(" ".join(trial.error.split()), kind="error")
+
+
+def _number_cell(value: float | None, to_text: Callable[[Any], str]) -> _Cell:
+    return _Cell("", kind="number") if value is None else _Cell(to_text(value), value, "number")
+
+
+def _value_cell(metric: str, index: int, trial: TrialResult) -> _Cell:
+    return _number_cell(trial.values[index] if trial.values else None, partial(format_objective, metric))
+
+
+def _std_cell(index: int, trial: TrialResult) -> _Cell:
+    return _number_cell(trial.std_over_seeds[index] if trial.std_over_seeds else None, format_number)
+
+
+def _parameter_cell(dimension: Dimension, trial: TrialResult) -> _Cell:
+    value = dimension.values.get(trial.number)
+    return _Cell(value, kind="word") if isinstance(value, str) else _number_cell(value, format_value)

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from mxtrain.config import RunConfig, Sweep
 from mxtrain.errors import ConfigError, RunInterrupted, RunMismatchError, SweepError, resume_command
-from mxtrain.sweeps.pruning import TrialPruner, frozen_trial
 from mxtrain.sweeps.result import SweepResult, TrialResult
-from mxtrain.sweeps.sampling import TrialSampler
+from mxtrain.sweeps.samplers_and_pruners import TrialPruner, TrialSampler, frozen_trial
 from mxtrain.sweeps.study_storage import StudyStorage
 from mxtrain.sweeps.sweep_folder import SweepFolder
 from mxtrain.sweeps.task import Engine, Task, TaskResult

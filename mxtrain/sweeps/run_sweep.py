@@ -170,7 +170,7 @@ def _run(
 
 def _check_packages(definition: Sweep, engine: EngineName) -> None:
     """Check that the packages of the sampler and the engine are installed."""
-    from mxtrain.sweeps.sampling import check_packages
+    from mxtrain.sweeps.samplers_and_pruners import check_packages
 
     check_packages(definition.settings.sampler.kind)
     if engine == "dask" and find_spec("distributed") is None:

@@ -24,7 +24,7 @@ from mxtrain.config import Sweep
 from mxtrain.errors import FolderBusyError, MxtrainError, SweepError
 from mxtrain.formatting import redact_message, redact_url
 from mxtrain.sweeps.result import TrialResult, TrialState
-from mxtrain.sweeps.sampling import OPTUNA_STATES, directions
+from mxtrain.sweeps.samplers_and_pruners import OPTUNA_STATES, directions
 from mxtrain.sweeps.sweep_folder import CHECKSUM_KEY, digest, study_identity
 from mxtrain.training import folder_lock
 

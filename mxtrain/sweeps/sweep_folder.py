@@ -21,15 +21,15 @@ from mxtrain.atomic_io import (
     temporary_target,
 )
 from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
-from mxtrain.config.dotted_paths import describe_at, first_difference, flatten
+from mxtrain.config.dotted_paths import first_differences, flatten
 from mxtrain.config.error_messages import DATA_PATHS
 from mxtrain.errors import ConfigError, ConfigProblem, RunMismatchError, SweepError, resume_command
 from mxtrain.paths import expand_home, normalize_path
 from mxtrain.sweeps.result import SweepResult, TrialResult
 from mxtrain.training import check_same_run, folder_lock, is_folder_locked, write_file
-from mxtrain.training.history import METRICS
-from mxtrain.training.locking import LOCK
-from mxtrain.training.run_directory import CONFIG
+from mxtrain.training.run_folder.history import METRICS
+from mxtrain.training.run_folder.locking import LOCK
+from mxtrain.training.run_folder.run_directory import CONFIG
 
 CHECKSUM_KEY = "sha256"
 """The name under which a record holds its own checksum."""
@@ -199,16 +199,10 @@ class SweepFolder:
         if (recorded := self._read_recorded_sweep()) is not None:
             sweep = _with_recorded_paths(recorded, sweep)
             before, now = _immutable_settings(recorded), _immutable_settings(sweep)
-            changed = [key for key in before | now if before.get(key) != now.get(key)]
-            if changed:
-                causes = dict.fromkeys(first_difference(path, before, now) for path in changed)
+            differing = [key for key in before | now if before.get(key) != now.get(key)]
+            if changed := first_differences(differing, before, now):
                 raise ConfigError(
-                    [
-                        ConfigProblem(
-                            path, self._changed_setting_message(describe_at(before, path), describe_at(now, path))
-                        )
-                        for path in causes
-                    ]
+                    [ConfigProblem(path, self._changed_setting_message(*values)) for path, values in changed.items()]
                 )
         url = sweep.settings.storage or ""
         may_hold_password = "@" in url or "?" in url

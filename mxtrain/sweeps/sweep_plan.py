@@ -133,8 +133,7 @@ def make_sweep_plan(sweep: Sweep, folder: Path, workers: int | None) -> SweepPla
         folder: its folder.
         workers: replaces `sweep.workers`.
     """
-    from mxtrain.sweeps.pruning import rung_epochs
-    from mxtrain.sweeps.sampling import TrialSampler
+    from mxtrain.sweeps.samplers_and_pruners import TrialSampler, rung_epochs
 
     threads, count = allocate_workers(sweep, workers)
     sampler = TrialSampler(sweep)

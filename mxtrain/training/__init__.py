@@ -5,13 +5,12 @@ from mxtrain.training.callbacks import Callback, Logger, Row, RunInfo, StopReque
 from mxtrain.training.checkpoints.snapshot import Snapshot
 from mxtrain.training.checkpoints.storage import Checkpoints
 from mxtrain.training.environment import set_blas_threads
-from mxtrain.training.history import final_epoch, read_history
 from mxtrain.training.loaded_run import Comparison, LoadedRun, load_run
-from mxtrain.training.locking import folder_lock, is_folder_locked
 from mxtrain.training.loop import Replay, TrainedRun, advance, fit, replay, resume, verify
 from mxtrain.training.model_factory import ModelFactory
-from mxtrain.training.run_segment import Progress, check_failed, check_same_run, train_until
-from mxtrain.training.run_status import (
+from mxtrain.training.run_folder.history import final_epoch, read_history
+from mxtrain.training.run_folder.locking import folder_lock, is_folder_locked
+from mxtrain.training.run_folder.run_status import (
     ListedRun,
     Status,
     differing_settings,
@@ -20,6 +19,7 @@ from mxtrain.training.run_status import (
     write_failed,
     write_status,
 )
+from mxtrain.training.run_segment import Progress, check_failed, check_same_run, train_until
 from mxtrain.training.trainer import Trainer
 
 __all__ = [

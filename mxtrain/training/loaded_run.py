@@ -27,15 +27,16 @@ from mxtrain.data import (
 )
 from mxtrain.errors import DataError, StateError, TrainingError, resume_command
 from mxtrain.nn import Model, build_metric, predictions_from_outputs, probabilities
+from mxtrain.optim.rules import Rule
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import Arrays
 from mxtrain.training.checkpoints.storage import Checkpoints
 from mxtrain.training.environment import limit_blas_threads
-from mxtrain.training.history import METRICS, final_epoch, format_metrics, read_history
 from mxtrain.training.model_factory import ModelFactory, custom_loss, make_model
 from mxtrain.training.resume_checks import check_data
-from mxtrain.training.run_directory import PREPROCESSING, RunDirectory, read_record
-from mxtrain.training.run_status import MODEL, Status, read_status
+from mxtrain.training.run_folder.history import METRICS, final_epoch, format_metrics, read_history
+from mxtrain.training.run_folder.run_directory import PREPROCESSING, RunDirectory, read_record
+from mxtrain.training.run_folder.run_status import MODEL, Status, read_status
 from mxtrain.training.trainer import EVALUATION_BATCH, evaluate_metrics
 from mxtrain.types import CLASS_LOSSES, METRIC_INFO, MetricName
 
@@ -298,7 +299,7 @@ def load_run(path: str | PathLike[str], *, model: ModelFactory | None = None) ->
     preprocessing, data_fingerprint = read_record(directory.path)
     outputs = len(preprocessing.class_names or ()) if config.equivalent_builtin_loss == "softmax_cross_entropy" else 1
     built = make_model(config, model, len(preprocessing.feature_names), outputs, np)
-    parameters, history, notes = _read_result(directory, status)
+    parameters, history, notes = _read_result(directory, status, config.optimizer)
     if {name: tuple(array.shape) for name, array in parameters.items()} != built.shapes():
         raise StateError(f"the parameters in {path} belong to another model: they have other names or shapes")
     return LoadedRun(
@@ -314,7 +315,7 @@ def load_run(path: str | PathLike[str], *, model: ModelFactory | None = None) ->
     )
 
 
-def _read_result(directory: RunDirectory, status: Status) -> tuple[Arrays, list[Row], list[str]]:
+def _read_result(directory: RunDirectory, status: Status, rule: Rule) -> tuple[Arrays, list[Row], list[str]]:
     """Return the parameters, the metrics of the epochs up to them, and messages for the user."""
     if status.state == "finished":
         file = directory.path / MODEL
@@ -328,7 +329,7 @@ def _read_result(directory: RunDirectory, status: Status) -> tuple[Arrays, list[
     snapshot = checkpoints.newest()
     if snapshot is None:
         raise TrainingError(f"the run in {directory.path} has no intact checkpoint; resume it, or start a new run")
-    return snapshot.best or snapshot.parameters, snapshot.record["rows"], checkpoints.damaged
+    return snapshot.evaluation_parameters(rule), snapshot.record["rows"], checkpoints.damaged
 
 
 def _check_unchanged(file: Path, status: Status) -> None:

@@ -29,12 +29,12 @@ from mxtrain.training.checkpoints.checkpoint_policy import CheckpointPolicy
 from mxtrain.training.checkpoints.snapshot import Position, Snapshot
 from mxtrain.training.checkpoints.storage import Checkpoints
 from mxtrain.training.environment import environment_changes, limit_blas_threads, with_blas_threads
-from mxtrain.training.history import best_epoch, format_metrics, target_moments
 from mxtrain.training.loggers.registry import isolate_loggers, open_loggers
 from mxtrain.training.model_factory import ModelFactory, with_factory
 from mxtrain.training.resume_checks import check_data, limit_scale_to_training_size, restored_trainer
-from mxtrain.training.run_directory import RunDirectory, preprocessing_json
-from mxtrain.training.run_status import Status, read_status, write_failed, write_finished, write_status
+from mxtrain.training.run_folder.history import best_epoch, format_metrics, target_moments
+from mxtrain.training.run_folder.run_directory import RunDirectory, preprocessing_json
+from mxtrain.training.run_folder.run_status import Status, read_status, write_failed, write_finished, write_status
 from mxtrain.training.trainer import Trainer
 from mxtrain.types import describe
 
@@ -206,16 +206,7 @@ def train(
     """
     config, callbacks = trainer.config, isolate_loggers(callbacks)
     policy = CheckpointPolicy(trainer, Checkpoints(directory.checkpoints, config.fit.checkpoint.keep), share)
-    info = RunInfo(
-        config=config,
-        run_dir=directory.path,
-        batches=len(trainer.batches),
-        samples=(len(trainer.dataset.training), len(trainer.dataset.validation)),
-        parameters=sum(len(buffer) for buffer in trainer.params.buffers.values()),
-        target_moments=target_moments(config, trainer.dataset.validation.targets),
-        history=tuple(map(dict, trainer.rows)),
-        notes=(*notes, *trainer.undefined_metrics()),
-    )
+    info = _run_info(trainer, directory, notes)
     write_status(directory.path, Status("unfinished"))
     try:
         directory.save_preprocessing(preprocessing_json(trainer.dataset, trainer.data_fingerprint))
@@ -242,6 +233,21 @@ def train(
         raise
     write_finished(directory.path)
     return TrainedRun(config, trainer.rows, trainer.state, parameters, directory.path)
+
+
+def _run_info(trainer: Trainer, directory: RunDirectory, notes: Sequence[str]) -> RunInfo:
+    """Return the facts about a run that callbacks receive at its start."""
+    config, dataset = trainer.config, trainer.dataset
+    return RunInfo(
+        config=config,
+        run_dir=directory.path,
+        batches=len(trainer.batches),
+        samples=(len(dataset.training), len(dataset.validation)),
+        parameters=sum(len(buffer) for buffer in trainer.params.buffers.values()),
+        target_moments=target_moments(config, dataset.validation.targets),
+        history=tuple(map(dict, trainer.rows)),
+        notes=(*notes, *trainer.undefined_metrics()),
+    )
 
 
 def _train_epochs(
@@ -367,7 +373,7 @@ def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, d
         cause = f"; changed since the run was trained: {', '.join(changes)}" if changes else ""
         raise TrainingError(f"the replay failed: {error}{cause}") from error
     is_end = checkpoints.name(last.position) == checkpoints.names()[-1] and read_status(directory.path).is_finished
-    differences = trainer.snapshot().differences(last) + directory.differences(last, is_end)
+    differences = trainer.snapshot().differences(last) + directory.differences(last, trainer.config.optimizer, is_end)
     return Replay(differences, changes if differences else [], checkpoints.damaged)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from mxtrain.config import RunConfig
 from mxtrain.config.data_section import IN_MEMORY
-from mxtrain.config.dotted_paths import describe_at, first_difference, flatten
+from mxtrain.config.dotted_paths import first_differences, flatten
 from mxtrain.config.error_messages import DATA_PATHS
 from mxtrain.data import DatasetCache, FingerprintedDataset, InMemoryData, data_fingerprint, read_data
 from mxtrain.errors import ConfigError, ConfigProblem, DataChangedError, DataError, ModelError
@@ -98,12 +98,8 @@ def check_continuation(snapshot: Snapshot, config: RunConfig, data: str) -> None
         DataChangedError: the data differ from those of the snapshot.
     """
     before, now = flatten(snapshot.record["config"]), flatten(config.to_dict())
-    changed = changed_paths(before, now)
-    if changed:
-        causes = dict.fromkeys(first_difference(path, before, now) for path in changed)
-        raise ConfigError(
-            [ConfigProblem(path, _refusal(describe_at(before, path), describe_at(now, path))) for path in causes]
-        )
+    if changed := first_differences(changed_paths(before, now), before, now):
+        raise ConfigError([ConfigProblem(path, _refusal(*values)) for path, values in changed.items()])
     _check_order(before, now)
     _check_run_length(before, now)
     epoch, _, _ = snapshot.position

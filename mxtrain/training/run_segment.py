@@ -17,13 +17,13 @@ from mxtrain.training.callbacks import Row, StopRequest
 from mxtrain.training.checkpoints.snapshot import Snapshot
 from mxtrain.training.checkpoints.storage import Checkpoints
 from mxtrain.training.environment import limit_blas_threads
-from mxtrain.training.history import METRICS, read_history, stopped_early
 from mxtrain.training.loggers.registry import open_loggers
 from mxtrain.training.loop import train
 from mxtrain.training.model_factory import ModelFactory, with_factory
 from mxtrain.training.resume_checks import changed_paths, restored_trainer
-from mxtrain.training.run_directory import CONFIG, RunDirectory
-from mxtrain.training.run_status import MODEL, STATUS, Status, read_status
+from mxtrain.training.run_folder.history import METRICS, read_history, stopped_early
+from mxtrain.training.run_folder.run_directory import CONFIG, RunDirectory
+from mxtrain.training.run_folder.run_status import MODEL, STATUS, Status, read_status
 
 MAX_CHECKPOINT_TIME_FRACTION = 0.02
 """Largest fraction of the training time of a sweep that checkpoints may take; it replaces `fit.checkpoint`.

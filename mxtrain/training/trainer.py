@@ -162,11 +162,12 @@ class Trainer:
         """Return the loss and the metrics on samples that are not trained on; empty without samples."""
         if not len(samples):
             return {}
+        params = self.optimizer.evaluation_params(self.params)
         if self.config.has_custom_loss:
-            loss = custom_loss(self.config, self.model, self.params)
-            return evaluate_metrics(self.model, self.params, samples, self._metrics(), loss=loss)
+            loss = custom_loss(self.config, self.model, params)
+            return evaluate_metrics(self.model, params, samples, self._metrics(), loss=loss)
         metrics = {"loss": build_metric("loss", self.config.equivalent_builtin_loss, xp=self.xp), **self._metrics()}
-        return evaluate_metrics(self.model, self.params, samples, metrics)
+        return evaluate_metrics(self.model, params, samples, metrics)
 
     def undefined_metrics(self) -> list[str]:
         """Describe the metrics that are null in every epoch, and the reason."""
@@ -186,8 +187,8 @@ class Trainer:
         return found
 
     def parameters(self) -> Arrays:
-        """Return a copy of the parameters, on the CPU."""
-        return {name: to_host(value) for name, value in self.params.items()}
+        """Return a copy of the parameters to evaluate, on the CPU."""
+        return {name: to_host(value) for name, value in self.optimizer.evaluation_params(self.params).items()}
 
     def final_parameters(self) -> Arrays:
         """Return the parameters of the best epoch if early stopping restores them; otherwise the last."""

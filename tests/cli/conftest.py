@@ -1,4 +1,4 @@
-"""Commands run here as they are on a command line: arguments in; exit status, stdout and stderr out."""
+"""Fixtures that run commands in this process or in a new one and return exit status, stdout and stderr."""
 
 import os
 import subprocess
@@ -29,18 +29,18 @@ class Outcome(NamedTuple):
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """This process's environment, without what would change colours or widths, and with `settings`."""
+    """Return this process's environment without variables that change colours or widths, and with `settings`."""
     return {name: value for name, value in os.environ.items() if name not in COLOUR_SETTINGS} | settings
 
 
 def command(*arguments: str) -> list[str]:
-    """A command line that starts a new Python."""
+    """Return a command line that runs mxtrain in a new Python process."""
     return [sys.executable, "-c", "import sys; from mxtrain.cli.main import main; sys.exit(main())", *arguments]
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder in which commands run, with one run file in it, `run.yaml`."""
+    """The current folder of the commands, with a run file, `run.yaml`."""
     monkeypatch.chdir(tmp_path)
     for name in COLOUR_SETTINGS:
         monkeypatch.delenv(name, raising=False)
@@ -62,7 +62,7 @@ def mxtrain(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 
 @pytest.fixture
 def started() -> Callable[..., Outcome]:
-    """Run a command in a process of its own."""
+    """Run a command in a new process."""
 
     def run(*arguments: str, **settings: str) -> Outcome:
         done = subprocess.run(

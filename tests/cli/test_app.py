@@ -1,4 +1,4 @@
-"""Shell completion: the scripts, and the completions of commands, options, run files and folders."""
+"""Shell completion, help, usage errors, and modules that a command imports."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ from tests.cli.conftest import environment
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_script_for_each_shell(started, shell):
+def test_each_shell_has_a_completion_script(started, shell):
     status, out, err = started("--show-completion", shell)
     assert (status, err) == (0, "")
     assert "_MXTRAIN_COMPLETE" in out
@@ -39,7 +39,7 @@ def test_install_writes_into_the_home_folder(started, folder):
 
 
 @pytest.mark.parametrize(
-    ("line", "offered"),
+    ("line", "completions"),
     [
         ("mxtrain ev", {"evaluate"}),
         ("mxtrain fit --pl", {"--plugin"}),
@@ -50,14 +50,14 @@ def test_install_writes_into_the_home_folder(started, folder):
         ("mxtrain resume runs/", {"runs/a/"}),
     ],
 )
-def test_what_bash_is_offered(started, folder, line, offered):
+def test_completions_in_bash(started, folder, line, completions):
     Path("runs/a").mkdir(parents=True)
     words = line.split(" ")
     settings = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1), "_MXTRAIN_COMPLETE": "complete_bash"}
-    assert set(started(**settings).out.split()) == offered
+    assert set(started(**settings).out.split()) == completions
 
 
-def test_what_is_offered_is_below_the_home_folder_too(folder, monkeypatch):
+def test_completions_in_the_home_folder_and_of_hidden_folders(folder, monkeypatch):
     from mxtrain.cli.options import complete_config, complete_folder
 
     monkeypatch.setenv("HOME", str(folder))
@@ -68,7 +68,7 @@ def test_what_is_offered_is_below_the_home_folder_too(folder, monkeypatch):
     assert complete_folder(".h") == [".hidden/"]
 
 
-# Not all of these are installed here; where they are, as CuPy is beside a GPU, they are not imported either.
+# Some of these may not be installed, such as CuPy; those that are must not be imported.
 HEAVY = ("numpy", "numba", "cupy", "pydantic", "matplotlib", "plotext", "plotly", "optuna", "yaml", "dask")
 
 
@@ -88,7 +88,7 @@ def test_import_mxtrain_loads_neither_the_compiler_nor_cupy():
     assert loaded_after("import mxtrain").isdisjoint({"numba", "cupy", "numpy", "pydantic"})
 
 
-def test_checking_a_file_loads_neither_the_compiler_nor_cupy():
+def test_validate_loads_neither_the_compiler_nor_cupy():
     statement = "from mxtrain.cli.main import main\nassert main(['validate', 'run.yaml']) == 0"
     assert loaded_after(statement).isdisjoint({"numba", "cupy", "matplotlib", "plotext", "rich"})
 
@@ -96,13 +96,13 @@ def test_checking_a_file_loads_neither_the_compiler_nor_cupy():
 COMMANDS = ["fit", "validate", "show", "list", "schedule", "schema"]
 
 
-def test_help_names_every_command_and_the_exit_statuses(mxtrain):
+def test_help_lists_every_command_and_the_exit_statuses(mxtrain):
     status, out, err = mxtrain("--help")
     assert (status, err) == (0, "")
     assert all(f"\n  {command} " in out for command in COMMANDS)
     assert "130" in out
     assert "--install-completion" in out
-    assert "...\n" not in out.partition("Commands:")[2], "what a command does is told to its end"
+    assert "...\n" not in out.partition("Commands:")[2], "descriptions of commands are not cut"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -120,7 +120,7 @@ def test_version(mxtrain):
     "arguments",
     [("fit",), ("fit", "a.yaml", "b.yaml"), ("fit", "a.yaml", "--sett", "x"), ("nonsense",), ("list", "hats")],
 )
-def test_wrong_usage_is_told_on_stderr_with_status_2(mxtrain, arguments):
+def test_usage_errors_are_reported_on_stderr_with_status_2(mxtrain, arguments):
     status, out, err = mxtrain(*arguments)
     assert (status, out) == (2, "")
     assert "Usage: mxtrain" in err

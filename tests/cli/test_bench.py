@@ -1,4 +1,4 @@
-"""`mxtrain bench`: what is measured adds up; how fast it is, is no matter of tests."""
+"""`mxtrain bench`: measured quantities are consistent; speed itself is not tested."""
 
 import json
 from itertools import groupby
@@ -11,19 +11,19 @@ SMALL = ("--size", "1000")
 
 
 @pytest.fixture(autouse=True)
-def brief(monkeypatch):
-    """Measurements of a few rounds only."""
+def few_rounds(monkeypatch):
+    """Limit measurements to a few rounds."""
     from mxtrain.benchmarks import rule_benchmark, run_benchmark
     from mxtrain.benchmarks.measurement import measure_interleaved
 
-    def briefly(candidates, *, seconds):
+    def measure_briefly(candidates, *, seconds):
         return measure_interleaved(candidates, seconds=0, rounds=2)
 
     for module in (rule_benchmark, run_benchmark):
-        monkeypatch.setattr(module, "measure_interleaved", briefly)
+        monkeypatch.setattr(module, "measure_interleaved", measure_briefly)
 
 
-def test_every_rule_is_measured_and_its_figures_add_up(mxtrain):
+def test_every_rule_is_measured_with_consistent_numbers(mxtrain):
     status, out, err = mxtrain("bench", *SMALL, "--json")
     assert (status, err) == (0, "")
     measured = json.loads(out)["rules"]
@@ -40,20 +40,20 @@ def test_every_rule_is_measured_and_its_figures_add_up(mxtrain):
 @pytest.mark.parametrize(
     ("rule", "read_and_written"), [("sgd", 3), ("sgd-momentum", 5), ("adagrad", 5), ("adam", 7), ("adadelta", 7)]
 )
-def test_the_bytes_are_those_of_the_arrays_of_an_update(mxtrain, rule, read_and_written):
+def test_bytes_moved_count_the_arrays_of_an_update(mxtrain, rule, read_and_written):
     for dtype, itemsize in (("float32", 4), ("float64", 8)):
         (each,) = json.loads(mxtrain("bench", rule, *SMALL, "--dtype", dtype, "--json").out)["rules"]
         assert each["bytes_moved"] == read_and_written * itemsize * 1000
 
 
 @pytest.mark.parametrize("backend", ["numpy", "compiled"])
-def test_the_table_names_the_rules_in_the_order_asked_for(mxtrain, backend):
+def test_the_table_has_the_requested_rules_in_order(mxtrain, backend):
     status, out, _ = mxtrain("bench", "rmsprop", "sgd", *SMALL, "--backend", backend)
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()] == ["rule", "rmsprop", "sgd"]
 
 
-def test_a_run_file_alone_is_measured_without_any_rule(mxtrain, folder):
+def test_a_run_file_without_rules_measures_only_the_run(mxtrain, folder):
     before = sorted(folder.iterdir())
     status, out, _ = mxtrain("bench", "--run", "run.yaml", "--json")
     measured = json.loads(out)
@@ -66,13 +66,13 @@ def test_a_run_file_alone_is_measured_without_any_rule(mxtrain, folder):
     assert sorted(folder.iterdir()) == before
 
 
-def test_rules_and_a_run_in_one_go(mxtrain):
+def test_rules_and_a_run_in_one_command(mxtrain):
     _, out, _ = mxtrain("bench", "adam", *SMALL, "--run", "run.yaml", "--set", "data.batch_size=64")
     first_words = [line.split()[0] for line in out.splitlines() if line]
     assert first_words == ["rule", "adam", "run", "all", "batch", "model", "update", "rest"]
 
 
-def test_the_limit_does_the_rules_divisions_and_square_roots():
+def test_the_arithmetic_limit_has_the_divisions_and_square_roots_of_the_rule():
     from mxtrain.benchmarks.rule_benchmark import arithmetic_program, count_slow_operations, streaming_program
 
     counts = {name: count_slow_operations(rule.program()) for name, rule in RULE_CASES.items()}
@@ -88,7 +88,7 @@ def test_the_limit_does_the_rules_divisions_and_square_roots():
         assert {step.operation for step in program.instructions} == {"add"}
 
 
-def test_candidates_take_turns_forwards_and_backwards():
+def test_candidates_are_interleaved_in_alternating_order():
     from mxtrain.benchmarks.measurement import measure_interleaved
 
     calls = []
@@ -99,7 +99,7 @@ def test_candidates_take_turns_forwards_and_backwards():
     calls.clear()
     measure_interleaved({name: lambda name=name: calls.append(name) for name in "ab"}, seconds=0, rounds=3)
     assert "".join(name for name, _ in groupby(calls)) == "ab" * 3
-    assert len(calls) >= 2 * 2 + 3 * 2 * 2  # twice at first; then three rounds, rehearsed and measured
+    assert len(calls) >= 2 * 2 + 3 * 2 * 2  # two calls at first; then three rounds, each with a rehearsal
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_candidates_take_turns_forwards_and_backwards():
         (("sgd", "--backend", "auto"), "--backend"),
     ],
 )
-def test_a_wrong_command_line_is_told_in_one_message(mxtrain, arguments, message):
+def test_a_wrong_command_line_is_one_message(mxtrain, arguments, message):
     status, out, err = mxtrain("bench", *arguments)
     assert (status, out) == (2, "")
     assert message in err

@@ -1,4 +1,4 @@
-"""`mxtrain show`: a file's resolved config, and a rule's program in the language of each backend."""
+"""`mxtrain show` and `mxtrain validate`: resolved configs, programs of rules for each backend, and error messages."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from mxtrain.optim.rules import RULES
 from tests.cli.conftest import CONFIGS
 
 
-def test_a_run_file_becomes_yaml_that_means_the_same(mxtrain):
+def test_show_prints_a_run_as_equivalent_yaml(mxtrain):
     status, out, err = mxtrain("show", "run.yaml", "--set", "optimizer.η=0.5")
     Path("resolved.yaml").write_text(out, encoding="utf-8")
     assert (status, err) == (0, "")
@@ -21,7 +21,7 @@ def test_a_run_file_becomes_yaml_that_means_the_same(mxtrain):
     assert "scale: 0.03125" in out
 
 
-def test_an_optimizer_alone_becomes_yaml_too(mxtrain, folder):
+def test_show_prints_an_optimizer_file_as_yaml(mxtrain, folder):
     (folder / "optimizer.yaml").write_text("kind: sgd\n", encoding="utf-8")
     assert "μ: 0.0\n" in mxtrain("show", "optimizer.yaml").out
 
@@ -30,28 +30,28 @@ ALL = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 
 
 @ALL
-def test_a_rule_becomes_its_formula_its_coefficients_and_its_program(mxtrain, rule):
+def test_show_prints_the_formula_coefficients_and_program_of_a_rule(mxtrain, rule):
     program = rule().program()
     status, out, err = mxtrain("show", program.name)
     assert (status, err) == (0, "")
     assert out.endswith(f"\n\n{program}\n")
     formula, _, coefficients = out.removesuffix(f"\n\n{program}\n").partition("\n\nCoefficients: ")
     assert "W ← W + " in formula
-    told = {"step", *(label for scalar in program.scalars for label in labels(scalar))} - {
+    names = {"step", *(label for scalar in program.scalars for label in labels(scalar))} - {
         *map(display_name, rule.model_fields)
     }
-    assert all(f"{name} = " in coefficients for name in told)
+    assert all(f"{name} = " in coefficients for name in names)
 
 
 def labels(scalar):
-    """The names that a scalar is computed from."""
+    """Return the names that a scalar is computed from."""
     if scalar.operands:
         return set().union(*map(labels, scalar.operands))
     return {display_name(scalar.label)} if isinstance(scalar.label, str) else set()
 
 
 @ALL
-def test_every_rule_is_shown_as_every_backend_runs_it(mxtrain, rule):
+def test_every_rule_is_shown_as_code_of_every_backend(mxtrain, rule):
     program = rule().program()
     operations = len(program.instructions)
     shown = {backend: mxtrain("show", program.name, "--backend", backend).out for backend in Language}
@@ -65,34 +65,34 @@ def test_every_rule_is_shown_as_every_backend_runs_it(mxtrain, rule):
     assert names["loop"].__code__.co_argcount == 6
 
 
-def test_the_letters_are_those_of_the_documentation(mxtrain):
+def test_show_uses_the_letters_of_the_documentation(mxtrain):
     for backend in ((), *(("--backend", language) for language in Language)):
         out = mxtrain("show", "adam", *backend).out
-        assert "ε" not in out, "Python's letter; the documentation has ϵ"
+        assert "ε" not in out, "the documentation writes ϵ, not ε"
 
 
-def test_what_is_computed_on_the_host_is_marked_in_one_column(mxtrain):
+def test_host_scalars_are_marked_in_one_column(mxtrain):
     lines = [line for line in mxtrain("show", "nadam").out.splitlines() if line.endswith("(host, float64)")]
     assert len(lines) > 5
     assert len({line.rindex("(host") for line in lines}) == 1
 
 
-def test_fields_of_a_rule_choose_its_variant(mxtrain):
+def test_fields_of_a_rule_select_its_program(mxtrain):
     assert "\n\nsgd(W, g)\n" in mxtrain("show", "sgd").out
     assert "\n\nsgd(W, g, v)\n" in mxtrain("show", "sgd", "--set", "μ=0.9").out
 
 
-def test_a_file_with_a_backend_becomes_its_optimizers_program(mxtrain):
+def test_a_run_file_with_a_backend_shows_the_program_of_its_optimizer(mxtrain):
     assert mxtrain("show", "run.yaml", "--backend", "numpy").out.startswith("adam(W, g, m, v)\n")
 
 
-def test_an_unknown_rule_is_told_with_the_nearest(mxtrain):
+def test_an_unknown_rule_gets_a_suggestion(mxtrain):
     status, out, err = mxtrain("show", "adma")
     assert (status, out) == (2, "")
     assert "did you mean adam?" in err
 
 
-def test_a_wrong_field_of_a_rule_is_told_where_it_was_set(mxtrain):
+def test_an_invalid_field_of_a_rule_is_reported_at_its_override(mxtrain):
     status, out, err = mxtrain("show", "adam", "--set", "β2=1.2")
     assert (status, out) == (2, "")
     assert err == "--set β2=1.2: optimizer.β2: must be at least 0 and below 1, got 1.2\n"
@@ -101,7 +101,7 @@ def test_a_wrong_field_of_a_rule_is_told_where_it_was_set(mxtrain):
 SWEEP = str(CONFIGS / "sweep.yaml")
 
 
-def test_a_sweep_is_checked(mxtrain):
+def test_validate_accepts_and_rejects_sweeps(mxtrain):
     assert mxtrain("validate", SWEEP) == (0, f"{SWEEP}: ok\n", "")
     status, out, err = mxtrain(
         "validate", SWEEP, "--set", "sweep.search.optimizer.η={log: [0, 1]}", "--set", "sweep.trials=0"
@@ -110,7 +110,7 @@ def test_a_sweep_is_checked(mxtrain):
     assert len(err.splitlines()) == 2
 
 
-def test_a_sweep_is_shown_with_every_setting_and_reads_back(mxtrain, folder):
+def test_show_prints_a_sweep_with_every_setting(mxtrain, folder):
     status, out, err = mxtrain("show", SWEEP, "--set", "sweep.trials=7")
     assert (status, err) == (0, "")
     assert "  trials: 7\n  workers: auto\n  seeds: 1\n" in out
@@ -119,14 +119,14 @@ def test_a_sweep_is_shown_with_every_setting_and_reads_back(mxtrain, folder):
     assert mxtrain("show", "shown.yaml").out == out
 
 
-def test_a_sweep_has_no_one_program(mxtrain):
+def test_show_with_a_backend_refuses_a_sweep(mxtrain):
     status, out, err = mxtrain("show", SWEEP, "--backend", "numpy")
     assert (status, out) == (2, "")
     assert "many optimizers" in err
 
 
 @pytest.mark.parametrize("command", ["fit", "schedule"])
-def test_a_command_for_one_run_says_what_to_do_with_a_sweep(mxtrain, command):
+def test_commands_for_one_run_refuse_a_sweep_with_a_remedy(mxtrain, command):
     status, out, err = mxtrain(command, SWEEP)
     assert (status, out) == (2, "")
     assert err.splitlines()[0] == (
@@ -134,7 +134,7 @@ def test_a_command_for_one_run_says_what_to_do_with_a_sweep(mxtrain, command):
     )
 
 
-def test_the_run_of_a_sweep_is_trained_alone(mxtrain, folder):
+def test_the_run_of_a_sweep_can_be_trained_alone(mxtrain, folder):
     assert mxtrain("fit", SWEEP, "--set", "sweep=null", "--set", "fit.epochs=1", "--quiet").status == 0
 
 
@@ -152,13 +152,13 @@ def test_good_files_are_ok_on_stdout(mxtrain):
     assert mxtrain("validate", *files) == (0, "".join(f"{file}: ok\n" for file in files), "")
 
 
-def test_an_optimizer_alone_is_a_config_too(mxtrain, folder):
+def test_validate_accepts_an_optimizer_file(mxtrain, folder):
     (folder / "optimizer.yaml").write_text("kind: sgd\nμ: 0.9\n", encoding="utf-8")
     assert mxtrain("validate", "optimizer.yaml") == (0, "optimizer.yaml: ok\n", "")
     assert mxtrain("validate", "optimizer.yaml", "--set", "μ=-1").status == 2
 
 
-def test_good_and_bad_files_are_all_told(mxtrain, bad):
+def test_validate_reports_every_file(mxtrain, bad):
     status, out, err = mxtrain("validate", "bad.yaml", "run.yaml", "missing.yaml")
     assert (status, out) == (2, "run.yaml: ok\n")
     assert "bad.yaml:2:" in err
@@ -166,7 +166,7 @@ def test_good_and_bad_files_are_all_told(mxtrain, bad):
     assert "missing.yaml: no such file" in err
 
 
-def test_a_problem_is_its_place_what_is_wrong_and_the_line_with_a_caret(mxtrain, folder):
+def test_a_problem_has_its_location_message_and_source_line_with_a_caret(mxtrain, folder):
     (folder / "bad.yaml").write_text("kind: adam\nβ2: 1.2\n", encoding="utf-8")
     _, _, err = mxtrain("validate", "bad.yaml")
     assert err.splitlines() == [
@@ -176,7 +176,7 @@ def test_a_problem_is_its_place_what_is_wrong_and_the_line_with_a_caret(mxtrain,
     ]
 
 
-def test_what_a_user_wrote_is_never_taken_for_markup(mxtrain, bad):
+def test_user_text_is_not_interpreted_as_markup(mxtrain, bad):
     assert "    learning_rat: [bold]\n" in mxtrain("validate", "bad.yaml").err
 
 
@@ -185,7 +185,7 @@ def test_long_lines_are_not_wrapped(mxtrain, folder):
     assert len(mxtrain("validate", "bad.yaml").err.splitlines()) == 3
 
 
-def test_set_is_laid_over_every_file(mxtrain):
+def test_set_applies_to_every_file(mxtrain):
     status, out, err = mxtrain("validate", "run.yaml", "run.yaml", "--set", "fit.epochs=many")
     assert (status, out) == (2, "")
     assert err.count("--set fit.epochs=many: fit.epochs: ") == 2

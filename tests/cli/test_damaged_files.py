@@ -1,4 +1,4 @@
-"""Edited JSON files of runs and sweeps: one line for what is damaged, never a traceback, and the others are listed."""
+"""Damaged JSON files of runs and sweeps: one line for each, no traceback, and the other runs are listed."""
 
 import json
 import random
@@ -32,11 +32,11 @@ fit: {epochs: 2, metrics: [r2], early_stopping: {monitor: val_loss, patience: 9}
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """Two runs, one finished and one not."""
+def finished_runs(tmp_path_factory):
+    """Two finished runs and an unfinished one."""
     import mxtrain
 
-    folder = tmp_path_factory.mktemp("kept")
+    folder = tmp_path_factory.mktemp("runs")
     (folder / "run.yaml").write_text(CONFIG)
     for name in ("a", "b", "u"):
         mxtrain.fit(folder / "run.yaml", run_dir=folder / "runs" / name)
@@ -46,8 +46,8 @@ def kept(tmp_path_factory):
 
 
 @pytest.fixture
-def runs(kept, folder):
-    shutil.copytree(kept / "runs", folder / "runs")
+def runs(finished_runs, folder):
+    shutil.copytree(finished_runs / "runs", folder / "runs")
     return folder / "runs"
 
 
@@ -66,7 +66,7 @@ def put(value, path, new):
 
 
 def damage(file, rng):
-    """Put an odd value in the place of one of a file's values."""
+    """Replace one of the values in a file by an odd value."""
     lines = file.read_text().splitlines() if file.suffix == ".jsonl" else [file.read_text()]
     i = rng.randrange(len(lines))
     value = json.loads(lines[i])
@@ -75,7 +75,7 @@ def damage(file, rng):
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_no_edited_file_of_a_run_is_a_traceback(mxtrain, runs, seed):
+def test_edited_files_of_a_run_cause_no_traceback(mxtrain, runs, seed):
     rng = random.Random(seed)
     file = rng.choice(sorted(path for path in runs.rglob("*.json*") if path.parts[-2] in ("a", "u")))
     damage(file, rng)
@@ -105,7 +105,7 @@ def test_no_edited_file_of_a_run_is_a_traceback(mxtrain, runs, seed):
         ("{", "metrics.jsonl:2: is not JSON"),
     ],
 )
-def test_a_damaged_row_is_named_and_the_epochs_before_it_are_listed(mxtrain, runs, line, problem):
+def test_a_damaged_row_is_reported_and_earlier_epochs_are_listed(mxtrain, runs, line, problem):
     metrics = runs / "a/metrics.jsonl"
     first = {"epoch": 1, "iteration": 2, "loss": 1.0}
     metrics.write_text(f"{json.dumps(first)}\n{line}\n")
@@ -116,7 +116,7 @@ def test_a_damaged_row_is_named_and_the_epochs_before_it_are_listed(mxtrain, run
     assert "1.0000" in out.splitlines()[1]
 
 
-def test_a_row_that_a_kill_has_torn_is_no_damage(mxtrain, runs):
+def test_a_truncated_last_row_is_not_damage(mxtrain, runs):
     metrics = runs / "u/metrics.jsonl"
     metrics.write_text(metrics.read_text() + '{"epoch": 3, "lo')
     assert mxtrain("runs").err == ""
@@ -144,7 +144,7 @@ def test_damaged_timings_are_dropped_on_resume(mxtrain, runs):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_no_edited_results_file_of_a_sweep_is_a_traceback(folder, seed):
+def test_edited_results_files_of_a_sweep_cause_no_traceback(folder, seed):
     from mxtrain.config import Objective
     from mxtrain.sweeps.result import SweepResult
 

@@ -1,4 +1,4 @@
-"""Commands on a model with a custom loss."""
+"""`mxtrain fit`: the summary, JSON, files, numbered folders, overrides, and errors."""
 
 import json
 import re
@@ -25,7 +25,7 @@ fit: {epochs: 2, metrics: [mae]}
 """
 
 
-def test_commands_and_the_trials_of_sweeps_use_the_models_loss(mxtrain: Any) -> None:
+def test_commands_and_sweep_trials_use_the_loss_of_the_model(mxtrain: Any) -> None:
     Path("quantile_plugin.py").write_text(PLUGIN)
     rng = np.random.default_rng(0)
     np.savez("data.npz", X=rng.normal(size=(200, 2)), y=rng.normal(size=200))
@@ -60,7 +60,7 @@ def rows(run_dir: str) -> list[dict]:
     return [json.loads(line) for line in Path(run_dir, "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def test_the_closing_table_has_both_parts_the_best_epoch_and_where_the_run_is(mxtrain):
+def test_the_summary_has_training_and_validation_metrics_the_best_epoch_and_the_folder(mxtrain):
     status, out, _ = mxtrain("fit", "run.yaml", "--run-dir", "here")
     last = rows("here")[-1]
     assert status == 0
@@ -74,11 +74,13 @@ def test_the_closing_table_has_both_parts_the_best_epoch_and_where_the_run_is(mx
     assert re.search(r"^run +here$", out, re.MULTILINE)
 
 
-def test_the_best_epoch_is_that_of_the_metric_of_checkpoint_best(mxtrain):
+def test_the_best_epoch_follows_the_metric_of_checkpoint_best(mxtrain):
     watch = ["--set", "fit.checkpoint.best=loss", "--set", "fit.epochs=6", "--set", "optimizer.η=0.3"]
     _, out, _ = mxtrain("fit", "run.yaml", "--run-dir", "here", *watch)
     by_loss = min(rows("here"), key=lambda row: row["loss"])
-    assert by_loss != min(rows("here"), key=lambda row: row["val_loss"]), "the metrics disagree, or nothing is tried"
+    assert by_loss != min(rows("here"), key=lambda row: row["val_loss"]), (
+        "this test needs metrics with different best epochs"
+    )
     assert re.search(
         rf"^best +epoch {by_loss['epoch']}: .*loss {format_number(by_loss['loss'])} \(lowest loss\)$", out, re.MULTILINE
     )
@@ -86,7 +88,7 @@ def test_the_best_epoch_is_that_of_the_metric_of_checkpoint_best(mxtrain):
     assert (result["best"], result["best_metric"]) == (by_loss, "loss")
 
 
-def test_without_a_validation_part_there_is_no_best_epoch(mxtrain):
+def test_without_validation_there_is_no_best_epoch(mxtrain):
     _, out, _ = mxtrain("fit", "run.yaml", "--set", "data.validation=0")
     assert "training" in out
     assert "best" not in out
@@ -94,13 +96,13 @@ def test_without_a_validation_part_there_is_no_best_epoch(mxtrain):
 
 
 def until_worse(**stopping: object) -> list[str]:
-    """A run that overshoots, and is stopped for it."""
-    told = json.dumps({"patience": 2, **stopping})
-    return ["--set", "optimizer.η=1", "--set", "fit.epochs=50", "--set", f"fit.early_stopping={told}"]
+    """Return options of a run that diverges slowly, so that early stopping ends it."""
+    early_stopping = json.dumps({"patience": 2, **stopping})
+    return ["--set", "optimizer.η=1", "--set", "fit.epochs=50", "--set", f"fit.early_stopping={early_stopping}"]
 
 
 def shown(out: str, row: dict) -> bool:
-    """Return whether the final table has the metrics of an epoch."""
+    """Return True if the summary has the metrics of an epoch."""
     lines = [
         rf"^epoch {row['epoch']} +training +validation$",
         rf"^loss +{format_number(row['loss'])} +{format_number(row['val_loss'])}$",
@@ -109,19 +111,19 @@ def shown(out: str, row: dict) -> bool:
     return all(re.search(line, out, re.MULTILINE) for line in lines)
 
 
-def test_the_closing_table_is_of_the_epoch_that_early_stopping_restores_and_says_so(mxtrain):
+def test_the_summary_shows_the_epoch_that_early_stopping_restores(mxtrain):
     _, out, _ = mxtrain("fit", "run.yaml", "--run-dir", "here", *until_worse())
     history = rows("here")
     best = len(history) - 2
     assert len(history) < 50
     assert shown(out, history[best - 1])
-    told = f"stopped early, after epoch {len(history)} of 50; the model is that of epoch {best}"
-    assert re.search(rf"^ended +{told}$", out, re.MULTILINE)
+    message = f"stopped early, after epoch {len(history)} of 50; the model is that of epoch {best}"
+    assert re.search(rf"^ended +{message}$", out, re.MULTILINE)
     assert f"epoch {best} " in mxtrain("evaluate", "here").out
     assert shown(mxtrain("resume", "here").out, history[best - 1])
 
 
-def test_a_run_that_keeps_its_last_epoch_shows_that_one(mxtrain):
+def test_without_restore_best_the_summary_shows_the_last_epoch(mxtrain):
     _, out, _ = mxtrain("fit", "run.yaml", "--run-dir", "here", *until_worse(restore_best=False))
     history = rows("here")
     assert shown(out, history[-1])
@@ -129,7 +131,7 @@ def test_a_run_that_keeps_its_last_epoch_shows_that_one(mxtrain):
     assert f"stopped early, after epoch {last} of 50; the model is that of epoch {last}\n" in out
 
 
-def test_a_run_that_had_all_its_epochs_is_not_called_stopped_early(mxtrain):
+def test_a_run_with_all_its_epochs_is_not_reported_as_stopped_early(mxtrain):
     mxtrain("fit", "run.yaml", "--quiet", "--run-dir", "whole", *until_worse())
     epochs = len(rows("whole"))
     _, out, _ = mxtrain("fit", "run.yaml", "--run-dir", "here", *until_worse(), "--set", f"fit.epochs={epochs}")
@@ -137,7 +139,7 @@ def test_a_run_that_had_all_its_epochs_is_not_called_stopped_early(mxtrain):
     assert re.search(rf"^ended +after epoch {epochs}; the model is that of epoch {epochs - 2}$", out, re.MULTILINE)
 
 
-def test_json_has_the_figures_of_the_restored_epoch_and_whether_the_run_stopped_early(mxtrain):
+def test_json_has_the_metrics_of_the_restored_epoch_and_stopped_early(mxtrain):
     found = json.loads(mxtrain("fit", "run.yaml", "--json", "-q", "--run-dir", "here", *until_worse()).out)
     assert found["stopped_early"] is True
     assert found["metrics"] == rows("here")[-3]
@@ -152,7 +154,7 @@ def test_without_a_terminal_each_epoch_is_one_line_on_stderr(mxtrain):
     assert second.startswith("epoch 2/2")
 
 
-def test_a_long_run_does_not_fill_the_log(mxtrain):
+def test_a_long_run_prints_a_bounded_number_of_lines(mxtrain):
     small = ["--set", "data.batch_size=2000", "--set", "fit.epochs=250"]
     _, _, err = mxtrain("fit", "run.yaml", *small)
     lines = err.splitlines()
@@ -184,33 +186,33 @@ def test_quiet_json_prints_only_json(mxtrain):
     assert err == ""
 
 
-def test_the_run_directory_holds_what_it_promises(mxtrain):
+def test_the_run_folder_has_the_documented_files(mxtrain):
     mxtrain("fit", "run.yaml", "--quiet")
     assert sorted(path.name for path in Path("runs/run-1").iterdir()) == CONTENTS
     assert len(rows("runs/run-1")) == 2
     assert json.loads(Path("runs/run-1/environment.json").read_text())["packages"]["mxtrain"]
 
 
-def test_two_runs_leave_the_same_bytes(mxtrain):
+def test_two_runs_write_the_same_bytes(mxtrain):
     for name in ("one", "two"):
         mxtrain("fit", "run.yaml", "--quiet", "--run-dir", name)
     for file in ("metrics.jsonl", "model.safetensors", "config.yaml"):
         assert Path("one", file).read_bytes() == Path("two", file).read_bytes()
 
 
-def test_the_saved_config_runs_again_unchanged(mxtrain):
+def test_the_saved_config_reproduces_the_run(mxtrain):
     mxtrain("fit", str(CONFIGS / "adam.yaml"), "--quiet", "--run-dir", "one", "--set", "fit.epochs=2")
     mxtrain("fit", "one/config.yaml", "--quiet", "--run-dir", "two")
     for file in ("metrics.jsonl", "model.safetensors", "config.yaml"):
         assert Path("one", file).read_bytes() == Path("two", file).read_bytes()
 
 
-def test_runs_without_a_folder_of_their_own_are_numbered(mxtrain):
+def test_runs_without_a_run_dir_are_numbered(mxtrain):
     for number in (1, 2):
         assert json.loads(mxtrain("fit", "run.yaml", "--json").out)["run_dir"] == f"runs/run-{number}"
 
 
-def test_a_folder_that_is_not_empty_is_left_alone(mxtrain):
+def test_a_folder_that_is_not_empty_is_refused_and_unchanged(mxtrain):
     Path("taken").mkdir()
     Path("taken/thesis.txt").write_text("years of work")
     status, out, err = mxtrain("fit", "run.yaml", "--run-dir", "taken")
@@ -219,12 +221,12 @@ def test_a_folder_that_is_not_empty_is_left_alone(mxtrain):
     assert [path.name for path in Path("taken").iterdir()] == ["thesis.txt"]
 
 
-def test_set_lays_values_over_the_file(mxtrain):
+def test_set_overrides_values_of_the_file(mxtrain):
     mxtrain("fit", "run.yaml", "-q", "--run-dir", "a", "--set", "fit.epochs=1", "--set", "optimizer.lr=0.02")
     assert [row["η"] for row in rows("a")] == [0.02]
 
 
-def test_errors_of_set_and_of_the_file_come_together_each_with_its_place(mxtrain, folder):
+def test_errors_of_set_and_of_the_file_are_reported_together(mxtrain, folder):
     text = (folder / "run.yaml").read_text(encoding="utf-8")
     (folder / "bad.yaml").write_text(text.replace("η: 0.01", "β2: 1.2"), encoding="utf-8")
     status, out, err = mxtrain("fit", "bad.yaml", "--set", "fit.epochs=0", "--set", "nonsense")
@@ -236,15 +238,15 @@ def test_errors_of_set_and_of_the_file_come_together_each_with_its_place(mxtrain
 
 
 def test_a_run_that_diverges_is_one_line_and_status_1(mxtrain, folder):
-    wild = ["--set", "data.source=diabetes", "--set", "loss=squared_error", "--set", "fit.metrics=[]"]
-    status, out, err = mxtrain("fit", "run.yaml", "-q", *wild, "--set", "optimizer={kind: sgd, η: 1e30}")
+    divergent = ["--set", "data.source=diabetes", "--set", "loss=squared_error", "--set", "fit.metrics=[]"]
+    status, out, err = mxtrain("fit", "run.yaml", "-q", *divergent, "--set", "optimizer={kind: sgd, η: 1e30}")
     assert (status, out) == (1, "")
     assert err.startswith("error: ")
     assert "the run has diverged" in err
     assert len(err.splitlines()) == 1
 
 
-def test_data_that_do_not_suit_are_one_line_and_status_1(mxtrain, folder):
+def test_unsuitable_data_are_one_line_and_status_1(mxtrain, folder):
     (folder / "table.csv").write_text("a,b\n1,2\n3,oops\n", encoding="utf-8")
     status, out, err = mxtrain(
         "fit", "run.yaml", "--set", "data={source: table.csv, target: b}", "--set", "loss=logistic",
@@ -264,20 +266,20 @@ def test_a_file_that_cannot_be_read_is_status_2(mxtrain, name):
     assert len(err.splitlines()) == 1
 
 
-def test_data_that_only_python_can_hand_over_are_asked_for_where_the_file_says_so(mxtrain, folder):
+def test_commands_on_a_config_with_data_in_memory_ask_for_python(mxtrain, folder):
     text = (folder / "run.yaml").read_text(encoding="utf-8").replace("digits", "in_memory")
     (folder / "memory.yaml").write_text(text, encoding="utf-8")
     assert mxtrain("validate", "memory.yaml") == (0, "memory.yaml: ok\n", "")
     assert mxtrain("show", "memory.yaml").status == 0
-    told = "memory.yaml:1:16: data.source: the data are not in the config; pass them in Python as data=\n"
+    message = "memory.yaml:1:16: data.source: the data are not in the config; pass them in Python as data=\n"
     for command in ("fit", "schedule", "bench --run"):
         status, out, err = mxtrain(*command.split(), "memory.yaml")
         assert (status, out) == (2, "")
-        assert told in err
+        assert message in err
     assert not (folder / "runs").exists()
 
 
-def test_a_run_on_data_that_python_handed_over_can_be_used_and_its_data_are_asked_for(mxtrain, folder):
+def test_a_run_on_data_in_memory_can_be_used_but_not_resumed_by_commands(mxtrain, folder):
     inputs = np.arange(20.0).reshape(-1, 2)
     config = {
         "data": {"source": "in_memory"},

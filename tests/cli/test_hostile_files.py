@@ -1,7 +1,7 @@
 """Every command on runs and sweeps in which a file is replaced by a link, a pipe, a device, a folder or a huge file.
 
-No command hangs, ends in a traceback, reads without bound, or changes anything outside. Some cases are drawn by default;
-MXTRAIN_TEST_HOSTILE=1 tries them all.
+No command hangs, ends in a traceback, reads without bound, or changes other files. By default a sample of the cases is tested;
+MXTRAIN_TEST_HOSTILE=1 tests all of them.
 """
 
 import itertools
@@ -35,7 +35,7 @@ CONFIG: dict[str, Any] = {
 }
 SWEEP = {"search": {"optimizer.η": {"choice": [0.1, 0.2]}}, "objective": {"minimize": "val_loss"}, "trials": 2}
 NEWEST = "checkpoints/epoch-000002-batch-00000000"
-OF_A_RUN = (
+RUN_FILES = (
     "config.yaml",
     "environment.json",
     "metrics.jsonl",
@@ -61,7 +61,7 @@ OF_A_RUN = (
     "report.html",
     "report",
 )
-OF_A_SWEEP = (
+SWEEP_FILES = (
     "sweep.yaml",
     "study.db",
     "study.db-journal",
@@ -78,7 +78,7 @@ OF_A_SWEEP = (
     "trials/0002",
 )
 KINDS = ("link", "junk", "folder link", "dangling", "device", "pipe", "socket", "folder", "huge", "hard link")
-ON_A_RUN = {
+RUN_COMMANDS = {
     "predict": ["predict", "run", "diabetes", "-o", "predictions.csv"],
     "evaluate": ["evaluate", "run"],
     "resume": ["resume", "run", "--quiet"],
@@ -91,7 +91,7 @@ ON_A_RUN = {
     "again": ["fit", "run/config.yaml", "--run-dir", "again", "--quiet"],
     "over": ["fit", "run.yaml", "--run-dir", "run", "--quiet"],
 }
-ON_A_SWEEP = {
+SWEEP_COMMANDS = {
     "status": ["sweep", "sweep", "--status"],
     "resume": ["resume", "sweep", "--quiet"],
     "more": ["resume", "sweep", "--quiet", "--set", "sweep.trials=3", "--workers", "1"],
@@ -103,7 +103,7 @@ ON_A_SWEEP = {
 
 
 class Hangs(BaseException):
-    """A command takes longer than any should."""
+    """A command exceeds the time limit."""
 
 
 @contextmanager
@@ -120,11 +120,11 @@ def time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def plant(place: Path, kind: str, outside: Path) -> None:
-    """Put something hostile in a place; what links lead to is outside, and like what was there."""
-    precious = outside / "folder" / "epoch-000001-batch-00000000"
-    precious.mkdir(parents=True)
-    (precious / "precious").write_text("precious")
+def place_hostile_file(place: Path, kind: str, outside: Path) -> None:
+    """Replace a file by a hostile one; targets of links are copies of it in the folder `outside`."""
+    protected = outside / "folder" / "epoch-000001-batch-00000000"
+    protected.mkdir(parents=True)
+    (protected / "precious").write_text("precious")
     (outside / "folder" / ".x.tmp").write_text("precious")
     (outside / "junk").write_text("precious")
     target = outside / "like"
@@ -185,17 +185,17 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def draw(cases: list[Any], count: int) -> list[Any]:
-    """Some cases, the same each time."""
+    """Return a fixed sample of the cases."""
     return cases if ALL else random.Random(2).sample(cases, count)
 
 
 def attempt(
     what: str, name: str, kind: str, command: list[str], originals: Path, place: Path, capsys: Any
 ) -> str | None:
-    """Run a command on a copy with something hostile in it; return what went wrong."""
+    """Run a command on a copy with a hostile file; return a description of the failure, or None."""
     shutil.copytree(originals, place / "here")
     os.chdir(place / "here")
-    plant(place / "here" / what / name, kind, place / "outside")
+    place_hostile_file(place / "here" / what / name, kind, place / "outside")
     before = content(place / "outside")
     try:
         with time_limit(60):
@@ -207,11 +207,11 @@ def attempt(
     out, err = capsys.readouterr()
     errors = [line for line in err.splitlines() if line.startswith("error: ")]
     if content(place / "outside") != before:
-        return "what is outside has changed"
+        return "a file outside has changed"
     if status not in (0, 1, 2) or "Traceback" in err or len(errors) > 1:
         return f"status {status}: {err}"
     if status and not (out + err).strip():
-        return f"status {status}, and nothing is said"
+        return f"status {status}, and no message"
     return None
 
 
@@ -235,14 +235,14 @@ def attempt_all(
     return found
 
 
-def test_no_hostile_file_of_a_run_harms_a_command(originals: Path, tmp_path: Path, capsys: Any) -> None:
-    quick = [name for name in ON_A_RUN if ALL or name != "report"]
-    cases = draw(list(itertools.product(OF_A_RUN, KINDS, quick)), 40)
-    assert attempt_all("run", cases, ON_A_RUN, originals, tmp_path, capsys) == []
+def test_hostile_files_in_a_run_do_not_harm_commands(originals: Path, tmp_path: Path, capsys: Any) -> None:
+    quick = [name for name in RUN_COMMANDS if ALL or name != "report"]
+    cases = draw(list(itertools.product(RUN_FILES, KINDS, quick)), 40)
+    assert attempt_all("run", cases, RUN_COMMANDS, originals, tmp_path, capsys) == []
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 * 2**20, "more than 4 GiB"
 
 
-def test_no_hostile_file_of_a_sweep_harms_a_command(originals: Path, tmp_path: Path, capsys: Any) -> None:
-    quick = ON_A_SWEEP if ALL else {name: ON_A_SWEEP[name] for name in ("status", "runs", "show", "over")}
-    cases = draw(list(itertools.product(OF_A_SWEEP, KINDS, quick)), 20)
-    assert attempt_all("sweep", cases, ON_A_SWEEP, originals, tmp_path, capsys) == []
+def test_hostile_files_in_a_sweep_do_not_harm_commands(originals: Path, tmp_path: Path, capsys: Any) -> None:
+    quick = SWEEP_COMMANDS if ALL else {name: SWEEP_COMMANDS[name] for name in ("status", "runs", "show", "over")}
+    cases = draw(list(itertools.product(SWEEP_FILES, KINDS, quick)), 20)
+    assert attempt_all("sweep", cases, SWEEP_COMMANDS, originals, tmp_path, capsys) == []

@@ -1,4 +1,4 @@
-"""`mxtrain evaluate`, `predict` and `runs`: what a run is worth once it is trained."""
+"""`mxtrain evaluate`, `mxtrain predict` and `mxtrain runs`."""
 
 import csv
 import errno
@@ -35,7 +35,7 @@ def rows(text):
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_evaluate_prints_the_metrics_of_the_validation_part(mxtrain):
+def test_evaluate_prints_the_validation_metrics(mxtrain):
     mxtrain("fit", "run.yaml", "--quiet", "--run-dir", "run")
     last = json.loads(Path("run/metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     found = json.loads(mxtrain("evaluate", "run", "--json").out)
@@ -52,7 +52,7 @@ def test_evaluate_prints_the_metrics_of_the_validation_part(mxtrain):
     ]
 
 
-def test_evaluate_takes_the_test_part_where_there_is_one_or_another_or_a_file(mxtrain, pets):
+def test_evaluate_uses_the_test_set_another_set_or_a_file(mxtrain, pets):
     run = library.load_run(pets)
     for arguments, where, metrics in (
         ((), {"part": "test"}, run.evaluate(part="test")),
@@ -89,7 +89,7 @@ def test_evaluate_reports_the_samples_that_missing_drop_leaves_out(mxtrain):
     assert err == "pets.csv: 2 of 62 samples lack a value, and are left out as in training (data.missing: drop)\n"
 
 
-def test_predict_and_evaluate_speak_in_the_unit_of_a_standardized_target(mxtrain):
+def test_predict_and_evaluate_use_the_original_unit_of_a_standardized_target(mxtrain):
     ages = np.arange(40) % 10
     lines = "\n".join(f"{age},{1e9 + 5 * age}" for age in ages)
     Path("prices.csv").write_text(f"age,price\n{lines}\n")
@@ -108,7 +108,7 @@ def test_predict_and_evaluate_speak_in_the_unit_of_a_standardized_target(mxtrain
     assert metrics["mae"] == pytest.approx(np.abs(predicted - 1e9 - 5 * ages).mean(), rel=1e-3)
 
 
-def test_predict_leaves_the_old_file_where_the_new_one_cannot_be_written(mxtrain, pets, monkeypatch):
+def test_predict_keeps_the_old_output_if_the_new_one_cannot_be_written(mxtrain, pets, monkeypatch):
     Path("out.csv").write_text("precious")
 
     def full(descriptor: int) -> None:
@@ -120,7 +120,7 @@ def test_predict_leaves_the_old_file_where_the_new_one_cannot_be_written(mxtrain
     assert not list(Path().glob(".*"))
 
 
-def test_predict_does_not_replace_the_file_that_it_predicts_for(mxtrain, pets):
+def test_predict_does_not_overwrite_its_input(mxtrain, pets):
     before = Path("pets.csv").read_bytes()
     Path("link.csv").symlink_to("pets.csv")
     for output in ("pets.csv", "./pets.csv", "link.csv"):
@@ -138,7 +138,7 @@ def test_predict_writes_numbers_that_read_back_exactly(mxtrain):
     assert (np.array([row["prediction"] for row in found]).astype("f4") == expected).all()
 
 
-def test_a_wrong_file_is_one_line_and_leaves_the_old_output(mxtrain, pets):
+def test_an_invalid_input_is_one_line_and_keeps_the_old_output(mxtrain, pets):
     Path("new.csv").write_text("size,age\nsmall,1\nhuge,8\n")
     Path("out.csv").write_text("precious")
     status, out, err = mxtrain("predict", pets, "new.csv", "-o", "out.csv")
@@ -153,7 +153,7 @@ def test_an_output_that_cannot_be_written_is_one_line(mxtrain, pets):
     assert (status, err) == (1, "error: no/such/out.csv: No such file or directory\n")
 
 
-def test_an_unfinished_run_is_evaluated_as_it_stands_and_says_so(mxtrain):
+def test_an_unfinished_run_is_evaluated_with_a_note(mxtrain):
     mxtrain("fit", "run.yaml", "--quiet", "--run-dir", "run")
     Path("run/status.json").unlink()
     Path("run/model.safetensors").unlink()
@@ -161,11 +161,13 @@ def test_an_unfinished_run_is_evaluated_as_it_stands_and_says_so(mxtrain):
     assert (status, err) == (0, "the run is unfinished: this is its model after 2 of 2 epochs\n")
 
 
-def test_runs_compares_what_differs_and_how_it_ended(mxtrain):
+def test_runs_shows_differing_settings_and_states(mxtrain):
     for eta in ("0.1", "0.001"):
         mxtrain("fit", "run.yaml", "--quiet", "--set", f"optimizer.η={eta}")
-    wild = ["--set", "data.source=diabetes", "--set", "loss=squared_error", "--set", "fit.metrics=[]"]
-    mxtrain("fit", "run.yaml", "--quiet", *wild, "--set", "optimizer={kind: sgd, η: 1e30}", "--run-dir", "runs/wild")
+    divergent = ["--set", "data.source=diabetes", "--set", "loss=squared_error", "--set", "fit.metrics=[]"]
+    mxtrain(
+        "fit", "run.yaml", "--quiet", *divergent, "--set", "optimizer={kind: sgd, η: 1e30}", "--run-dir", "runs/wild"
+    )
     Path("runs/damaged").mkdir()
     Path("runs/damaged/config.yaml").write_text("seed: [")
     Path("runs/notes").mkdir()
@@ -188,7 +190,7 @@ def test_runs_compares_what_differs_and_how_it_ended(mxtrain):
     assert "optimizer.η=0.1," in "".join(table)
 
 
-def test_runs_differ_in_what_was_chosen(mxtrain):
+def test_runs_differ_only_in_settings_that_were_chosen(mxtrain):
     for number, size in enumerate((16, 64)):
         chosen = [f"data.batch_size={size}", f"threads={number + 1}", f"optimizer.η={0.1 / (number + 3)}"]
         mxtrain("fit", "run.yaml", "--quiet", *(part for each in chosen for part in ("--set", each)))
@@ -199,7 +201,7 @@ def test_runs_differ_in_what_was_chosen(mxtrain):
     assert json.loads(mxtrain("runs", "--json").out)[2]["differing"]["optimizer.scale"] == 1
 
 
-def test_runs_on_a_narrow_screen_are_a_few_lines_each(mxtrain, monkeypatch):
+def test_runs_on_a_narrow_terminal_uses_a_few_lines_for_each_run(mxtrain, monkeypatch):
     monkeypatch.setattr("mxtrain.cli.streams.PIPED_WIDTH", 80)
     for eta in ("0.1", "0.001"):
         chosen = ("--set", f"optimizer.η={eta}", "--run-dir", f"runs/a-rather-long-name-of-a-run-with-{eta}")
@@ -221,7 +223,7 @@ def test_runs_are_sorted_by_name_or_by_a_metric_best_first(mxtrain):
     assert mxtrain("runs", "--sort", "f1").status == 2
 
 
-def test_a_folder_without_runs(mxtrain):
+def test_runs_in_a_folder_without_runs(mxtrain):
     Path("empty").mkdir()
     assert mxtrain("runs", "empty") == (0, "", "there are no runs in empty\n")
     assert mxtrain("runs", "empty", "--json").out == "[]\n"

@@ -1,4 +1,4 @@
-"""`mxtrain list` and `mxtrain schema`: what a config may say."""
+"""`mxtrain list` and `mxtrain schema`."""
 
 import json
 from typing import get_args
@@ -8,13 +8,13 @@ import pytest
 from mxtrain.config import CLASS_SOURCES, MODELS, json_schema
 from mxtrain.config.introspection import allowed_models, model_kind
 from mxtrain.config.run_section import LossChoice
-from mxtrain.config.search.samplers_and_pruners import PRUNERS, SAMPLERS
+from mxtrain.config.search.sweep_section import PRUNERS, SAMPLERS
 from mxtrain.optim.backends import BackendName
 from mxtrain.optim.rules import RULES
 from mxtrain.optim.schedules import LearningRateSchedule, MomentumSchedule
 from mxtrain.types import MetricName
 
-WHOLE = {
+EXPECTED = {
     "optimizers": set(map(model_kind, RULES)),
     "learning_rate_schedules": set(map(model_kind, allowed_models(LearningRateSchedule))),
     "momentum_schedules": set(map(model_kind, allowed_models(MomentumSchedule))),
@@ -34,11 +34,11 @@ WHOLE = {
 }
 
 
-def test_json_lists_all_there_is(mxtrain):
+def test_json_lists_every_component(mxtrain):
     status, out, err = mxtrain("list", "--json")
     listed = json.loads(out)
     assert (status, err) == (0, "")
-    assert {title: {entry["name"] for entry in entries} for title, entries in listed.items()} == WHOLE
+    assert {title: {entry["name"] for entry in entries} for title, entries in listed.items()} == EXPECTED
     assert all(entry["about"] for entries in listed.values() for entry in entries)
 
 
@@ -67,12 +67,12 @@ def test_each_field_has_its_default_bounds_and_other_names(mxtrain):
 def test_the_tables_show_every_name_and_field(mxtrain):
     out = mxtrain("list").out
     lines = [line.split() for line in out.splitlines()]
-    assert set().union(*WHOLE.values()) <= {line[0] for line in lines if line}
+    assert set().union(*EXPECTED.values()) <= {line[0] for line in lines if line}
     assert ["β2", "0.999", "at", "least", "0", "and", "below", "1", "beta2,", "beta_2"] in lines
     assert not any(line.endswith(" ") for line in out.splitlines())
 
 
-def test_on_a_narrow_screen_each_field_is_a_line_and_no_word_is_cut(mxtrain, monkeypatch):
+def test_on_a_narrow_terminal_each_field_is_a_line_and_no_word_is_cut(mxtrain, monkeypatch):
     monkeypatch.setattr("mxtrain.cli.streams.PIPED_WIDTH", 40)
     out = mxtrain("list", "schedules").out
     assert "…" not in out
@@ -83,20 +83,20 @@ def test_on_a_narrow_screen_each_field_is_a_line_and_no_word_is_cut(mxtrain, mon
 
 
 @pytest.mark.parametrize(("what", "titles"), [("schedules", 2), ("models", 1), ("data", 2), ("momentum", 1)])
-def test_one_part_of_the_list(mxtrain, what, titles):
+def test_one_section_of_the_list(mxtrain, what, titles):
     assert len(json.loads(mxtrain("list", what, "--json").out)) == titles
 
 
 @pytest.mark.parametrize(
     ("name", "titles"), [("adam", ["optimizers"]), ("nadam", ["optimizers", "momentum_schedules"])]
 )
-def test_one_thing_by_its_name(mxtrain, name, titles):
+def test_one_component_by_name(mxtrain, name, titles):
     listed = json.loads(mxtrain("list", name, "--json").out)
     assert list(listed) == titles
     assert {entry["name"] for entries in listed.values() for entry in entries} == {name}
 
 
-def test_an_unknown_name_is_told_with_the_nearest(mxtrain):
+def test_an_unknown_name_gets_a_suggestion(mxtrain):
     status, out, err = mxtrain("list", "adma")
     assert (status, out) == (2, "")
     assert "got 'adma'; did you mean adam?" in " ".join(err.split())
@@ -108,6 +108,6 @@ def test_the_schema_is_json_on_stdout(mxtrain):
     assert json.loads(out) == json.loads(json.dumps(json_schema()))
 
 
-def test_list_says_that_weight_decay_is_on(mxtrain):
+def test_list_notes_that_weight_decay_is_on_by_default(mxtrain):
     _, out, _ = mxtrain("list")
     assert "λ (weight_decay) is on by default in every rule; λ: 0 switches it off" in " ".join(out.split())

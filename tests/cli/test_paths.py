@@ -16,7 +16,7 @@ def home(folder, monkeypatch):
     return folder / "home"
 
 
-def test_runs_without_a_folder_of_runs_says_what_makes_one(mxtrain):
+def test_runs_without_a_runs_folder_names_the_command_that_creates_one(mxtrain):
     message = "there is no folder runs here; `mxtrain fit FILE` trains a run, `mxtrain runs DIR` lists those in DIR\n"
     assert mxtrain("runs") == (0, "", message)
     assert mxtrain("runs", "--json") == (0, "[]\n", message)
@@ -26,7 +26,7 @@ def test_runs_without_a_folder_of_runs_says_what_makes_one(mxtrain):
 @pytest.mark.parametrize(
     "url", ["https://example.org/data.csv", "s3://bucket/data.parquet", "gs://bucket/shards/", "file:///data.csv"]
 )
-def test_a_url_is_named_as_one(mxtrain, url):
+def test_urls_are_reported_as_urls(mxtrain, url):
     Path("url.yaml").write_text(
         RUN.replace("digits", f"{url}, target: y").replace(", target: y" if url.endswith("/") else "\0", ""),
         encoding="utf-8",
@@ -41,12 +41,12 @@ def test_a_url_is_named_as_one(mxtrain, url):
     assert (status, err.splitlines()[0]) == (2, f"extended.yaml:1:10: extends: {REMEDY}")
 
 
-def test_a_source_without_a_known_ending_is_a_url_too(mxtrain):
+def test_a_url_without_a_known_extension_is_reported_as_a_url(mxtrain):
     Path("url.yaml").write_text(RUN.replace("digits", "https://example.org/data"), encoding="utf-8")
     assert mxtrain("validate", "url.yaml").err.splitlines()[0] == f"url.yaml:1:16: data.source: {REMEDY}"
 
 
-def test_a_tilde_is_the_home_folder_everywhere(mxtrain, home):
+def test_a_tilde_is_the_home_folder_in_every_command(mxtrain, home):
     (home / "data.csv").write_text("a,y\n" + "".join(f"{i},{2 * i}\n" for i in range(40)))
     text = RUN.replace("digits", "~/data.csv, target: y").replace("softmax_cross_entropy", "squared_error")
     (home / "run.yaml").write_text(text.replace(", metrics: [accuracy]", ""), encoding="utf-8")
@@ -74,7 +74,7 @@ def test_the_help_of_resume_gives_an_example_that_works(mxtrain):
     assert mxtrain("resume", "r", "-q", "--set", "fit.epochs=3").status == 0
 
 
-def test_runs_of_two_rules_show_what_was_chosen_and_no_defaults_of_either(mxtrain):
+def test_runs_with_different_rules_show_only_chosen_settings(mxtrain):
     for i, optimizer in enumerate(("{kind: adam, η: 0.01}", "{kind: sgd, η: 0.02, μ: 0.9}", "{kind: adam, η: 0.01}")):
         Path("rule.yaml").write_text(RUN.replace("{kind: adam, η: 0.01}", optimizer), encoding="utf-8")
         mxtrain("fit", "rule.yaml", "-q", "--run-dir", f"runs/{i}")
@@ -84,7 +84,7 @@ def test_runs_of_two_rules_show_what_was_chosen_and_no_defaults_of_either(mxtrai
     assert shown == [adam, sgd, adam]
 
 
-def test_the_folder_of_runs_is_no_url(mxtrain):
+def test_a_url_is_not_a_folder_of_runs(mxtrain):
     status, out, err = mxtrain("runs", "https://example.org/runs")
     assert (status, out) == (2, "")
     assert "https://example.org/runs is a URL, not a folder" in " ".join(err.split())

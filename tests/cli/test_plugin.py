@@ -1,4 +1,4 @@
-"""`--plugin`: a model of one's own, from a module that is named on the command line and nowhere else."""
+"""`--plugin`: a custom model from a module that is named on the command line."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from tests.cli.conftest import RUN
 
 PLUGIN = '''\
-"""A linear model, handed over."""
+"""A linear model."""
 from mxtrain.training.model_factory import build_model
 from mxtrain.config import LinearConfig
 
@@ -25,17 +25,17 @@ def plugin(folder, monkeypatch):
     Path("custom.yaml").write_text(RUN.replace("kind: linear", "kind: custom"), encoding="utf-8")
 
 
-def test_every_command_that_needs_the_model_takes_it(mxtrain):
-    given = ("--plugin", "mine")
-    assert mxtrain("fit", "custom.yaml", "-q", "--run-dir", "run", *given) == (0, "", "")
+def test_every_command_that_needs_the_model_accepts_plugin(mxtrain):
+    plugin_option = ("--plugin", "mine")
+    assert mxtrain("fit", "custom.yaml", "-q", "--run-dir", "run", *plugin_option) == (0, "", "")
     assert "plugin: mine.model" in Path("run/config.yaml").read_text(encoding="utf-8")
-    assert mxtrain("resume", "run", "-q", *given, "--set", "fit.epochs=3") == (0, "", "")
-    assert mxtrain("resume", "run", "--verify", *given).out == "run replays to the byte\n"
-    assert mxtrain("evaluate", "run", *given).status == 0
-    assert mxtrain("predict", "run", "digits", *given).out.startswith("prediction,probability_0")
+    assert mxtrain("resume", "run", "-q", *plugin_option, "--set", "fit.epochs=3") == (0, "", "")
+    assert mxtrain("resume", "run", "--verify", *plugin_option).out == "run replays to the byte\n"
+    assert mxtrain("evaluate", "run", *plugin_option).status == 0
+    assert mxtrain("predict", "run", "digits", *plugin_option).out.startswith("prediction,probability_0")
 
 
-def test_no_config_loads_a_module_by_itself(mxtrain):
+def test_a_config_does_not_load_modules(mxtrain):
     mxtrain("fit", "custom.yaml", "-q", "--run-dir", "run", "--plugin", "mine")
     sys.modules.pop("mine")
     for arguments in (("fit", "run/config.yaml"), ("resume", "run"), ("evaluate", "run"), ("predict", "run", "digits")):
@@ -53,7 +53,7 @@ def test_no_config_loads_a_module_by_itself(mxtrain):
         ("", "mine defines no function model(config, n_features, n_outputs, xp)"),
     ],
 )
-def test_a_module_that_is_no_plugin_is_one_error_with_status_2(content, message, mxtrain):
+def test_an_invalid_plugin_is_one_error_with_status_2(content, message, mxtrain):
     Path("mine.py").unlink() if content is None else Path("mine.py").write_text(content)
     status, out, err = mxtrain("fit", "custom.yaml", "--plugin", "mine")
     assert (status, out) == (2, "")

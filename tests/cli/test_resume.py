@@ -1,4 +1,4 @@
-"""`mxtrain resume`: a run goes on as if it had never stopped, is stopped politely, and can be replayed."""
+"""`mxtrain resume`: continued runs, signals, `--verify`, and error messages."""
 
 import json
 import signal
@@ -15,7 +15,7 @@ LONG = ("--set", "fit.epochs=1000000", "--set", "data.batch_size=400")
 
 
 def stopped_by(*signals: int, settings: tuple[str, ...] = LONG) -> tuple[int, str]:
-    """The exit status and the last line on stderr of a long run that got these signals."""
+    """Send signals to a long run; return its exit status and its last line on stderr."""
     with subprocess.Popen(
         command("fit", "run.yaml", "--run-dir", "run", *settings),
         env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -32,7 +32,7 @@ def stopped_by(*signals: int, settings: tuple[str, ...] = LONG) -> tuple[int, st
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_the_run_which_then_goes_on_to_the_same_bytes(number, status, mxtrain):
+def test_a_run_stopped_by_a_signal_resumes_to_the_same_bytes(number, status, mxtrain):
     found, line = stopped_by(number)
     assert found == status
     assert line == "interrupted; the run is saved: continue it with `mxtrain resume run`"
@@ -44,7 +44,7 @@ def test_a_signal_saves_the_run_which_then_goes_on_to_the_same_bytes(number, sta
         assert Path("run", file).read_bytes() == Path("whole", file).read_bytes()
 
 
-def test_a_resumed_run_says_at_which_epoch_it_is(mxtrain):
+def test_a_resumed_run_prints_its_epochs(mxtrain):
     mxtrain("fit", "run.yaml", "--quiet")
     status, out, err = mxtrain("resume", "runs/run-1", "--set", "fit.epochs=3")
     assert status == 0
@@ -52,7 +52,7 @@ def test_a_resumed_run_says_at_which_epoch_it_is(mxtrain):
     assert out.startswith("epoch 3  ")
 
 
-def test_a_run_that_is_over_says_so_and_how_to_go_on(mxtrain):
+def test_a_finished_run_reports_how_to_train_longer(mxtrain):
     mxtrain("fit", "run.yaml", "--quiet")
     before = Path("runs/run-1/model.safetensors").read_bytes()
     status, out, err = mxtrain("resume", "runs/run-1")
@@ -70,7 +70,7 @@ def test_json_is_one_object(mxtrain):
     assert (result["epochs"], result["run_dir"]) == (3, "runs/run-1")
 
 
-def test_a_damaged_checkpoint_is_told_of_and_passed_over(mxtrain):
+def test_a_damaged_checkpoint_is_reported_and_skipped(mxtrain):
     mxtrain("fit", "run.yaml", "--set", "fit.checkpoint.every=1 epoch", "--quiet")
     newest = max(Path("runs/run-1/checkpoints").iterdir())
     (newest / "arrays.safetensors").write_bytes(b"damaged")
@@ -89,17 +89,17 @@ def test_verify_replays(mxtrain):
     assert mxtrain("resume", "runs/run-1", "--verify", "--quiet") == (0, "", "")
 
 
-def spoil(run_dir: Path) -> str:
-    """Change one weight in the newest checkpoint, as another machine might have computed it."""
+def change_a_weight(run_dir: Path) -> str:
+    """Change one weight in the newest checkpoint, as if another machine had computed it."""
     checkpoints = Checkpoints(run_dir / "checkpoints", keep=3)
     snapshot = checkpoints.newest()
     snapshot.parameters["W1"][0, 0] += 1
     return checkpoints.save(snapshot)
 
 
-def test_verify_names_what_differs_and_the_likely_cause_with_status_1(mxtrain):
+def test_verify_reports_differences_and_likely_causes_with_status_1(mxtrain):
     mxtrain("fit", "run.yaml", "--quiet")
-    spoil(Path("runs/run-1"))
+    change_a_weight(Path("runs/run-1"))
     status, out, _ = mxtrain("resume", "runs/run-1", "--verify")
     assert status == 1
     assert out == (
@@ -107,14 +107,14 @@ def test_verify_names_what_differs_and_the_likely_cause_with_status_1(mxtrain):
         "data, versions, machine and backend are the same as in training\n"
     )
     file = Path("runs/run-1/environment.json")
-    was = json.loads(file.read_bytes())
-    cpu = was["cpu"]
-    file.write_text(json.dumps(was | {"packages": was["packages"] | {"numpy": "1.2.3"}, "cpu": "Z80"}))
+    recorded = json.loads(file.read_bytes())
+    cpu = recorded["cpu"]
+    file.write_text(json.dumps(recorded | {"packages": recorded["packages"] | {"numpy": "1.2.3"}, "cpu": "Z80"}))
     status, out, _ = mxtrain("resume", "runs/run-1", "--verify")
     assert status == 1
     assert out.splitlines()[3:] == [
         "likely causes, changed since the run was trained:",
-        f"  packages.numpy: was 1.2.3, is {was['packages']['numpy']}",
+        f"  packages.numpy: was 1.2.3, is {recorded['packages']['numpy']}",
         f"  cpu: was Z80, is {cpu}",
     ]
     found = json.loads(mxtrain("resume", "runs/run-1", "--verify", "--json").out)
@@ -125,7 +125,7 @@ def test_verify_names_what_differs_and_the_likely_cause_with_status_1(mxtrain):
     )
 
 
-def test_a_resume_that_trains_nothing_leaves_the_record_of_what_trained_the_run(mxtrain):
+def test_a_resume_that_trains_nothing_keeps_environment_json(mxtrain):
     mxtrain("fit", "run.yaml", "--quiet")
     file = Path("runs/run-1/environment.json")
     file.write_text('{"python": "2.7"}')
@@ -144,7 +144,7 @@ CHANGED = {
 
 
 @pytest.mark.parametrize("text", CHANGED.values(), ids=CHANGED.keys())
-def test_changed_data_are_named_as_the_cause_whatever_is_wrong_with_them(text, mxtrain):
+def test_changed_data_are_reported_as_changed(text, mxtrain):
     Path("t.csv").write_text("x,y\n1,2\n2,4\n3,6\n4,8\n5,10\n6,12\n7,14\n8,16\n9,18\n10,20\n")
     Path("c.yaml").write_text(
         "data: {source: t.csv, target: y}\nmodel: {kind: linear}\nloss: squared_error\noptimizer: {kind: adam}\n"
@@ -161,7 +161,7 @@ def test_changed_data_are_named_as_the_cause_whatever_is_wrong_with_them(text, m
         )
 
 
-def test_what_would_have_changed_the_past_is_refused_with_status_2(mxtrain):
+def test_settings_that_affect_completed_epochs_are_refused_with_status_2(mxtrain):
     mxtrain("fit", "run.yaml", "--quiet")
     status, out, err = mxtrain("resume", "runs/run-1", "--set", "seed=1")
     assert (status, out) == (2, "")
@@ -169,13 +169,13 @@ def test_what_would_have_changed_the_past_is_refused_with_status_2(mxtrain):
     assert mxtrain("resume", "runs/run-1", "--verify", "--set", "seed=1").status == 2
 
 
-def test_where_there_is_no_run(mxtrain):
+def test_a_folder_without_a_run_is_one_error(mxtrain):
     status, _, err = mxtrain("resume", "nowhere")
     assert status == 1
     assert err == "error: there is no run in nowhere: it holds no config.yaml; name the folder of a run\n"
 
 
-def test_the_folder_of_a_sweep_is_no_run(mxtrain, folder):
+def test_a_sweep_folder_is_not_a_run(mxtrain, folder):
     (folder / "s").mkdir()
     (folder / "s/sweep.yaml").touch()
     status, _, err = mxtrain("evaluate", "s")

@@ -1,7 +1,6 @@
-"""`mxtrain schedule`: η and μ over a run, as the run will see them."""
+"""`mxtrain schedule`: η and μ of each iteration of a run."""
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,25 +12,25 @@ from mxtrain.training import fit
 MOMENTUM = "optimizer={kind: sgd, μ_sched: {kind: nadam}, η_sched: {kind: exp}}"
 
 
-def test_the_curves_are_those_of_the_run(folder):
+def test_the_curves_match_the_history_of_the_run(folder):
     run = read_run("run.yaml", [MOMENTUM])
-    drawn = schedule_curves(run)
-    η, μ = drawn.curves
+    schedule = schedule_curves(run)
+    η, μ = schedule.curves
     last = fit(run, run_dir=folder / "run").history
-    assert drawn.batches == 45
-    assert (drawn.times[0], drawn.times[45], drawn.times[-1]) == (0, 1, 2)
+    assert schedule.batches == 45
+    assert (schedule.times[0], schedule.times[45], schedule.times[-1]) == (0, 1, 2)
     assert [η.values[44], η.values[89]] == [row["η"] for row in last]
     assert [μ.values[44], μ.values[89]] == [row["μ"] for row in last]
 
 
-def test_a_long_run_has_no_more_points_than_are_seen():
-    drawn = schedule_curves(read_run("run.yaml", ["fit.epochs=1000"]))
-    assert len(drawn.times) == len(drawn.curves[0].values) == POINTS + 1
-    assert drawn.times[-1] == 1000
-    assert drawn.curves[0].letter == "η"
+def test_a_long_run_has_a_bounded_number_of_points():
+    schedule = schedule_curves(read_run("run.yaml", ["fit.epochs=1000"]))
+    assert len(schedule.times) == len(schedule.curves[0].values) == POINTS + 1
+    assert schedule.times[-1] == 1000
+    assert schedule.curves[0].letter == "η"
 
 
-def test_both_are_drawn_in_the_terminal_and_as_png(mxtrain):
+def test_both_curves_are_drawn_in_the_terminal_and_as_png(mxtrain):
     status, out, err = mxtrain("schedule", "run.yaml", "--set", MOMENTUM)
     assert (status, err) == (0, "written to run-schedule.png\n")
     assert Path("run-schedule.png").read_bytes().startswith(b"\x89PNG")
@@ -48,7 +47,7 @@ def test_a_rule_without_momentum_has_one_curve(mxtrain):
     assert Path("here.png").exists()
 
 
-def test_a_picture_that_cannot_be_written_is_one_line_and_status_1(mxtrain):
+def test_an_image_that_cannot_be_written_is_one_line_and_status_1(mxtrain):
     status, _, err = mxtrain("schedule", "run.yaml", "-o", "nowhere/here.png")
     assert (status, err) == (1, "error: nowhere/here.png: No such file or directory\n")
 
@@ -61,7 +60,7 @@ def test_a_picture_that_cannot_be_written_is_one_line_and_status_1(mxtrain):
         *("{kind: multistep, milestones: [1]}", "{kind: cosine, T: 60, warmup: 30, per: iteration}"),
     ],
 )
-def test_rates_at_the_ends_of_float64_are_drawn(η, schedule, mxtrain):
+def test_extreme_learning_rates_are_drawn(η, schedule, mxtrain):
     status, out, err = mxtrain(
         "schedule", "run.yaml", "--set", f"optimizer.η={η}", "--set", f"optimizer.η_sched={schedule}"
     )
@@ -69,49 +68,36 @@ def test_rates_at_the_ends_of_float64_are_drawn(η, schedule, mxtrain):
     assert "learning rate η" in out
 
 
-@pytest.fixture
-def without(monkeypatch):
-    """Make packages look as if they were not installed."""
-
-    def hide(*packages):
-        for name in [*sys.modules]:
-            if name.split(".")[0] in packages or name.startswith("mxtrain.cli.schedule_command"):
-                monkeypatch.delitem(sys.modules, name)
-        for package in packages:
-            monkeypatch.setitem(sys.modules, package, None)
-
-    return hide
-
-
+IMPORTERS = ("mxtrain.cli.schedule_command",)
 REMEDY = "is not installed; pip install 'mxtrain[plots]'\n"
 
 
-def test_without_plotext_the_picture_is_written_all_the_same(mxtrain, without):
-    without("plotext")
+def test_without_plotext_the_image_is_still_written(mxtrain, hide_packages):
+    hide_packages("plotext", importers=IMPORTERS)
     status, out, err = mxtrain("schedule", "run.yaml")
     assert (status, out) == (0, "")
     assert err == f"written to run-schedule.png\nno plot in the terminal: plotext {REMEDY}"
     assert Path("run-schedule.png").exists()
 
 
-def test_without_matplotlib_the_terminal_is_drawn_all_the_same(mxtrain, without):
-    without("matplotlib")
+def test_without_matplotlib_the_terminal_plot_is_still_drawn(mxtrain, hide_packages):
+    hide_packages("matplotlib", importers=IMPORTERS)
     status, out, err = mxtrain("schedule", "run.yaml")
     assert status == 0
     assert "learning rate η" in out
     assert err == f"no picture is written: matplotlib {REMEDY}"
 
 
-def test_a_picture_that_was_asked_for_and_cannot_be_drawn_is_an_error(mxtrain, without):
-    without("matplotlib")
+def test_a_requested_image_that_cannot_be_drawn_is_an_error(mxtrain, hide_packages):
+    hide_packages("matplotlib", importers=IMPORTERS)
     status, out, err = mxtrain("schedule", "run.yaml", "-o", "here.png")
     assert status == 1
     assert "learning rate η" in out
     assert err == f"error: no picture is written: matplotlib {REMEDY}"
 
 
-def test_without_either_package_nothing_can_be_drawn(mxtrain, without):
-    without("plotext", "matplotlib")
+def test_without_both_packages_there_is_an_error(mxtrain, hide_packages):
+    hide_packages("plotext", "matplotlib", importers=IMPORTERS)
     status, out, err = mxtrain("schedule", "run.yaml")
     assert (status, out) == (1, "")
     assert err.endswith(REMEDY)

@@ -1,4 +1,4 @@
-"""Names from files and folders reach a terminal with everything escaped that it would obey, or hide."""
+"""Output on terminals, pipes and full disks: escaping of control characters, colours, encodings, and exit status."""
 
 import json
 import os
@@ -18,13 +18,13 @@ ESCAPED = r"a\x1b]0;title\x07\x1b[31mb\rc\u202ed\x9b2Je\u2066f"
 
 
 def unsafe(text: str) -> set[str]:
-    """Return the characters that a terminal would obey, or hide."""
+    """Return the control and invisible characters of a text."""
     return {c for c in text if unicodedata.category(c) in ("Cc", "Cf") and c != "\n"}
 
 
 @pytest.fixture
 def run(mxtrain):
-    """A finished run in a folder of that name."""
+    """A finished run in a folder with a name of control characters."""
     mxtrain("fit", "run.yaml", "-q", "--run-dir", "run")
     folder = Path("runs", EVIL)
     folder.parent.mkdir()
@@ -32,8 +32,8 @@ def run(mxtrain):
     return str(folder)
 
 
-def test_the_name_of_a_run_is_escaped_wherever_it_is_printed(run, mxtrain):
-    said = [
+def test_the_name_of_a_run_is_escaped_in_every_output(run, mxtrain):
+    outcomes = [
         mxtrain("resume", run),
         mxtrain("resume", run, "--verify"),
         mxtrain("resume", run, "--verify", "--json"),
@@ -57,19 +57,19 @@ def test_the_name_of_a_run_is_escaped_wherever_it_is_printed(run, mxtrain):
         mxtrain("fit", "run.yaml", "--plugin", EVIL),
         mxtrain("sweep", EVIL),
     ]
-    for _, out, err in said:
+    for _, out, err in outcomes:
         assert not unsafe(out + err)
-    assert sum(ESCAPED in out + err for _, out, err in said) >= 15
+    assert sum(ESCAPED in out + err for _, out, err in outcomes) >= 15
 
 
-def test_json_is_the_same_data(run, mxtrain):
+def test_json_keeps_the_name_unchanged(run, mxtrain):
     out = mxtrain("evaluate", run, "--json").out
     assert json.loads(out)["run_dir"] == run
 
 
 @pytest.fixture
 def classes():
-    """A run whose classes and columns have such names, and its table."""
+    """A config and its table, whose class and column names have control characters."""
     lines = [f"x{EVIL.replace(chr(13), '')},y"] + [f"{i},{['good', EVIL][i % 2]}" for i in range(8)]
     Path("table.csv").write_bytes("\n".join(lines).replace(EVIL, f'"{EVIL}"').encode())
     Path("classes.yaml").write_text(
@@ -84,13 +84,13 @@ def test_predictions_are_data_in_a_file_and_escaped_on_a_terminal(classes, mxtra
     assert EVIL in piped
     assert mxtrain("predict", "run", "table.csv", "-o", "out.csv").status == 0
     assert Path("out.csv").read_bytes().decode() == piped
-    ours, theirs = pty.openpty()
+    reader, writer = pty.openpty()
     done = subprocess.run(
-        command("predict", "run", "table.csv"), env=environment(), stdout=theirs, stderr=theirs, check=False
+        command("predict", "run", "table.csv"), env=environment(), stdout=writer, stderr=writer, check=False
     )
-    os.close(theirs)
-    sent = os.read(ours, 100_000).decode().replace("\r\n", "\n")
-    os.close(ours)
+    os.close(writer)
+    sent = os.read(reader, 100_000).decode().replace("\r\n", "\n")
+    os.close(reader)
     assert done.returncode == 0
     assert ESCAPED in sent
     assert not unsafe(sent)
@@ -110,7 +110,7 @@ def test_columns_and_keys_are_escaped_in_errors(classes, mxtrain):
         assert not unsafe(out + err)
 
 
-def test_everything_that_the_console_prints_is_escaped(capsys):
+def test_console_output_is_escaped(capsys):
     """The console escapes text that its caller has not escaped."""
     from rich.table import Table
     from rich.text import Text
@@ -130,45 +130,45 @@ def test_everything_that_the_console_prints_is_escaped(capsys):
 
 def on_a_terminal(*arguments: str, **settings: str) -> str:
     """Run a command on a pseudo-terminal and return its output."""
-    ours, theirs = pty.openpty()
+    reader, writer = pty.openpty()
     settings = {"TERM": "xterm-256color", "COLUMNS": "110", **settings}
-    with subprocess.Popen(command(*arguments), env=environment(**settings), stdout=theirs, stderr=theirs) as process:
-        os.close(theirs)
+    with subprocess.Popen(command(*arguments), env=environment(**settings), stdout=writer, stderr=writer) as process:
+        os.close(writer)
         sent = b""
         while True:
             try:
-                sent += (chunk := os.read(ours, 65536))
-            except OSError:  # Linux's way of saying that the other end is closed
+                sent += (chunk := os.read(reader, 65536))
+            except OSError:  # Linux reports a closed terminal as an error
                 break
             if not chunk:
                 break
-    os.close(ours)
+    os.close(reader)
     assert process.returncode in (0, 2)
     return sent.decode()
 
 
-def test_nothing_is_coloured_where_there_is_no_terminal(started):
+def test_output_without_a_terminal_has_no_colours(started):
     for arguments in (("fit", "run.yaml"), ("list", "models"), ("validate", "missing.yaml")):
         _, out, err = started(*arguments)
         assert out + err
         assert "\x1b" not in out + err
 
 
-def test_a_terminal_has_a_bar_and_then_the_closing_table():
+def test_a_terminal_shows_a_bar_and_then_the_summary():
     sent = on_a_terminal("fit", "run.yaml")
     assert "━" in sent
     assert "\x1b[" in sent
     assert "validation" in sent
 
 
-def test_no_color_is_honoured_on_a_terminal():
+def test_no_color_is_respected_on_a_terminal():
     sent = on_a_terminal("list", "models", NO_COLOR="1")
     assert "linear" in sent
     assert "\x1b[36m" not in sent
     assert "\x1b[36m" in on_a_terminal("list", "models")
 
 
-def test_greek_letters_survive_an_encoding_without_them(started):
+def test_output_in_an_ascii_locale(started):
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
     status, out, err = started("fit", "run.yaml", "--json", **ascii_only)
     assert status == 0
@@ -202,11 +202,11 @@ def test_ctrl_c_is_one_line_and_status_130():
     assert Path("runs/run-1/metrics.jsonl").exists()
 
 
-def test_a_reader_who_has_seen_enough_is_no_error():
-    ours, theirs = os.pipe()
-    os.close(ours)
-    done = subprocess.run(command("list"), env=environment(), stdout=theirs, stderr=subprocess.PIPE, check=False)
-    os.close(theirs)
+def test_a_closed_pipe_on_stdout_is_not_an_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command("list"), env=environment(), stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
     assert done.stderr == b""
 
 
@@ -220,25 +220,25 @@ def test_a_full_disk_is_one_line_and_status_1(arguments):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_run_goes_on_where_nobody_can_be_told_of_it():
+def test_a_run_continues_if_its_output_cannot_be_written():
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             command("fit", "run.yaml", "--json"), env=environment(), stdout=subprocess.PIPE, stderr=full, check=False
         )
     assert (done.returncode, json.loads(done.stdout)["epochs"]) == (0, 2)
-    ours, theirs = os.pipe()
-    os.close(ours)
+    reader, writer = os.pipe()
+    os.close(reader)
     done = subprocess.run(
-        command("fit", "run.yaml", "--json"), env=environment(), stdout=subprocess.PIPE, stderr=theirs, check=False
+        command("fit", "run.yaml", "--json"), env=environment(), stdout=subprocess.PIPE, stderr=writer, check=False
     )
-    os.close(theirs)
+    os.close(writer)
     assert (done.returncode, json.loads(done.stdout)["epochs"]) == (0, 2)
     for run in ("run-1", "run-2"):
         assert json.loads(Path("runs", run, "status.json").read_text())["state"] == "finished"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_an_error_that_nobody_can_be_told_of_keeps_its_status():
+def test_an_error_that_cannot_be_printed_keeps_its_exit_status():
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command("fit", "missing.yaml"), env=environment(), stderr=full, check=False)
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""`mxtrain sweep`, as it is used on a command line."""
+"""`mxtrain sweep`: output, JSON, dry runs, status, signals, and errors."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def file(folder: Path) -> Path:
     return path
 
 
-def test_a_sweep_says_what_came_of_it(mxtrain, folder):
+def test_a_sweep_prints_its_trials_and_a_summary(mxtrain, folder):
     status, out, err = mxtrain("sweep", "rates.yaml")
     assert status == 0
     lines = out.splitlines()
@@ -41,7 +41,7 @@ def test_a_sweep_says_what_came_of_it(mxtrain, folder):
     assert [line.split()[:3] for line in err.splitlines()] == [["trial", str(i), "complete"] for i in range(3)]
 
 
-def test_said_again_it_trains_nothing_and_says_the_same(mxtrain):
+def test_running_a_finished_sweep_again_trains_nothing(mxtrain):
     mxtrain("sweep", "rates.yaml", "--quiet")
     before = Path("sweeps/rates/results.json").read_text()
     status, out, err = mxtrain("sweep", "rates.yaml")
@@ -62,7 +62,7 @@ def test_json_has_trials_and_the_best(mxtrain):
     assert json.loads(out)["metrics"]["val_accuracy"] == found["best"]["value"]
 
 
-def test_values_can_be_set(mxtrain):
+def test_sweep_values_can_be_overridden(mxtrain):
     out = mxtrain(
         "sweep", "rates.yaml", "--set", "sweep.search.optimizer.lr={choice: [0.5]}", "--set", "fit.epochs=1", "--json"
     ).out
@@ -70,7 +70,7 @@ def test_values_can_be_set(mxtrain):
     assert (row["params"], row["epochs"]) == ({"optimizer.η": 0.5}, 1)
 
 
-def test_a_dry_run_checks_and_tells_and_writes_nothing(mxtrain, folder):
+def test_a_dry_run_prints_the_plan_and_writes_nothing(mxtrain, folder):
     status, out, _ = mxtrain("sweep", str(CONFIGS / "sweep.yaml"), "--dry-run", "--workers", "2")
     assert status == 0
     for line in (
@@ -94,14 +94,14 @@ def test_the_status_of_a_sweep(mxtrain):
     assert json.loads(mxtrain("sweep", "sweeps/rates", "--status", "--json").out)["best"]["number"] == 1
 
 
-def test_fit_on_a_sweep_says_what_to_do(mxtrain):
+def test_fit_refuses_a_sweep_with_a_remedy(mxtrain):
     status, _, err = mxtrain("fit", "rates.yaml")
     assert status == 2
     assert err.splitlines()[0].startswith("rates.yaml:2:1: sweep: ")
     assert "mxtrain sweep rates.yaml" in err.splitlines()[0]
 
 
-def test_a_wrong_sweep_is_told_where_and_trains_nothing(mxtrain, folder):
+def test_an_invalid_sweep_is_reported_and_trains_nothing(mxtrain, folder):
     status, _, err = mxtrain(
         "sweep", "rates.yaml", "--set", "sweep.search.optimizer.η={choice: [-1]}", "--set", "sweep.trails=3"
     )
@@ -110,7 +110,7 @@ def test_a_wrong_sweep_is_told_where_and_trains_nothing(mxtrain, folder):
     assert not (folder / "sweeps").exists()
 
 
-def test_where_no_trial_is_complete_the_status_is_1(mxtrain):
+def test_without_complete_trials_the_status_is_1(mxtrain):
     status, out, err = mxtrain(
         "sweep", "rates.yaml", "--set", "sweep.search.optimizer.η={choice: [1.0e+300]}", "--set", "optimizer.kind=sgd"
     )
@@ -121,7 +121,7 @@ def test_where_no_trial_is_complete_the_status_is_1(mxtrain):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_what_runs_and_the_sweep_goes_on_later(number, status, folder, mxtrain):
+def test_a_sweep_stopped_by_a_signal_can_be_resumed(number, status, folder, mxtrain):
     long = ["--set", "fit.epochs=400", "--set", "sweep.search.optimizer.η={choice: [0.001]}"]
     process = subprocess.Popen(
         command("sweep", "rates.yaml", *long),
@@ -148,7 +148,7 @@ def test_a_signal_saves_what_runs_and_the_sweep_goes_on_later(number, status, fo
     assert ("sweeps/rates" / model).read_bytes() == ("whole" / model).read_bytes()
 
 
-def test_a_table_that_is_too_wide_is_told_in_lines_and_no_number_is_cut(mxtrain, monkeypatch):
+def test_a_table_that_is_too_wide_is_printed_as_lines(mxtrain, monkeypatch):
     from mxtrain.cli import streams
 
     monkeypatch.setattr(streams, "PIPED_WIDTH", 45)
@@ -160,7 +160,7 @@ def test_a_table_that_is_too_wide_is_told_in_lines_and_no_number_is_cut(mxtrain,
     ]
 
 
-def test_the_table_shows_the_deviation_over_seeds_beside_each_objective(mxtrain, file):
+def test_the_table_shows_the_deviation_over_seeds_of_each_objective(mxtrain, file):
     objectives = "[{maximize: val_accuracy}, {minimize: val_loss}]"
     file.write_text(SWEEP.replace("{maximize: val_accuracy}", objectives) + "  seeds: 2\n", encoding="utf-8")
     status, out, err = mxtrain("sweep", "rates.yaml")

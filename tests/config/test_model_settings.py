@@ -70,7 +70,7 @@ def test_settings_are_overridden_and_extended_like_other_values(write: Callable[
     }
 
 
-WRONG = {
+INVALID = {
     "3": "model.settings: must be a mapping, got 3",
     "[a]": "model.settings: must be a mapping, got a list",
     "null": "model.settings: must be a mapping, got null",
@@ -82,7 +82,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("text", "message"), WRONG.items(), ids=range(len(WRONG)))
+@pytest.mark.parametrize(("text", "message"), INVALID.items(), ids=range(len(INVALID)))
 def test_problems_are_reported_with_their_location(text: str, message: str, write: Callable[..., str]) -> None:
     file = write(f"model:\n  kind: custom\n  settings: {text}")
     with pytest.raises(ConfigError) as caught:
@@ -109,7 +109,7 @@ def test_only_custom_models_have_settings(write: Callable[..., str]) -> None:
 
 
 def test_settings_are_copied() -> None:
-    mine = {"a": [1]}
-    run = run_with(mine)
-    mine["a"].append(2)
+    user_settings = {"a": [1]}
+    run = run_with(user_settings)
+    user_settings["a"].append(2)
     assert custom(run) == {"a": [1]}

@@ -51,7 +51,7 @@ def collected(part: Any) -> tuple[list[Any], list[Any]]:
     return np.concatenate([b[0] for b in batches]).tolist(), np.concatenate([b[1] for b in batches]).tolist()
 
 
-def drawn(dataset: Dataset, config: RunConfig, epoch: int = 1, start: int = 0) -> list[list[float]]:
+def batch_rows(dataset: Dataset, config: RunConfig, epoch: int = 1, start: int = 0) -> list[list[float]]:
     batches = Batches(dataset.training, config.data, config.seed)
     return [inputs[:, 0].tolist() for inputs, _ in batches.epoch(epoch, start)]
 
@@ -79,7 +79,7 @@ def test_each_epoch_has_every_sample_once_with_its_target_in_a_different_order()
     shards(7, 0, 12, 4)
     config = run(standardize="none", validation=0)
     dataset = prepare(config)
-    orders = [sum(drawn(dataset, config, epoch), []) for epoch in (1, 2, 1)]
+    orders = [sum(batch_rows(dataset, config, epoch), []) for epoch in (1, 2, 1)]
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(23))
     assert orders[0] == orders[2] != orders[1]
     for inputs, targets in Batches(dataset.training, config.data, 0).epoch(3):
@@ -91,17 +91,17 @@ def test_each_epoch_has_every_sample_once_with_its_target_in_a_different_order()
 def test_the_order_is_frozen() -> None:
     shards(14)
     config = run(standardize="none", validation=0)
-    assert sum(drawn(prepare(config), config), []) == [13, 8, 10, 9, 11, 12, 4, 0, 5, 2, 3, 1, 6, 7]
+    assert sum(batch_rows(prepare(config), config), []) == [13, 8, 10, 9, 11, 12, 4, 0, 5, 2, 3, 1, 6, 7]
 
 
 @pytest.mark.usefixtures("_small_windows")
 def test_the_order_depends_on_the_samples_and_not_on_their_files() -> None:
     shards(23)
     config = run(standardize="none", validation=0.2)
-    one = drawn(prepare(config), config)
+    one = batch_rows(prepare(config), config)
     shutil.rmtree("shards")
     shards(5, 17, 1)
-    assert drawn(prepare(config), config) == one
+    assert batch_rows(prepare(config), config) == one
 
 
 @pytest.mark.usefixtures("_small_windows")
@@ -110,8 +110,8 @@ def test_an_epoch_can_begin_at_any_batch(shuffle: bool) -> None:
     shards(20, 9)
     config = run(validation=0.1, shuffle=shuffle)
     dataset = prepare(config)
-    whole = drawn(dataset, config)
-    assert all(drawn(dataset, config, start=start) == whole[start:] for start in range(len(whole) + 1))
+    whole = batch_rows(dataset, config)
+    assert all(batch_rows(dataset, config, start=start) == whole[start:] for start in range(len(whole) + 1))
 
 
 def test_one_array_and_its_targets() -> None:

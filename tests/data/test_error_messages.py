@@ -89,13 +89,13 @@ def test_the_remedies_for_numbers_that_are_too_large_work(
             (data if name != "dtype" else whole)[name] = value
         return whole
 
-    given = (X * features, Y * targets)
+    data = (X * features, Y * targets)
     with pytest.raises(mxtrain.MxtrainError) as caught:
-        mxtrain.fit(config(), data=given, run_dir=tmp_path / "before")
+        mxtrain.fit(config(), data=data, run_dir=tmp_path / "before")
     assert f"set {remedy}" in str(caught.value)
     settings = (setting.removeprefix("data.").split(": ") for setting in remedy.split(" and "))
     helped = config(**{name: {"true": True}.get(value, value) for name, value in settings})
-    history = mxtrain.fit(helped, data=given, run_dir=tmp_path / "after").history
+    history = mxtrain.fit(helped, data=data, run_dir=tmp_path / "after").history
     if "float64" not in remedy:
         assert history[-1]["val_r2"] > 0.5
 

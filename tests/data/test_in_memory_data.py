@@ -32,15 +32,15 @@ CLASSES = config("softmax_cross_entropy")
 TABLE = config("softmax_cross_entropy", target="species")
 
 
-def trained_on(run: RunConfig, given: Any) -> tuple[Any, ...]:
+def trained_on(run: RunConfig, data: Any) -> tuple[Any, ...]:
     """Return the inputs, targets, names and fingerprint of data."""
-    taken = read_in_memory_data(run, given)
-    assert taken is not None
-    dataset = prepare(run, taken)
+    loaded = read_in_memory_data(run, data)
+    assert loaded is not None
+    dataset = prepare(run, loaded)
     part = dataset.training
     batches = list(part.in_order(len(part), 0, len(part)))
     inputs, targets = batches[0]
-    return inputs.tolist(), targets.tolist(), dataset.feature_names, dataset.class_names, taken.fingerprint()
+    return inputs.tolist(), targets.tolist(), dataset.feature_names, dataset.class_names, loaded.fingerprint()
 
 
 def read_only(values: Any) -> Any:
@@ -58,7 +58,7 @@ class OnDevice:
         self.values = np.array(values)
         self.dtype, self.shape, self.ndim = self.values.dtype, self.values.shape, self.values.ndim
 
-    def __array__(self, *given: Any, **options: Any) -> Any:
+    def __array__(self, *arguments: Any, **options: Any) -> Any:
         raise TypeError("implicit conversion to a NumPy array is not allowed")
 
     def get(self) -> Any:
@@ -86,8 +86,8 @@ ARRAYS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("array", ARRAYS.values(), ids=ARRAYS.keys())
 def test_equal_numbers_of_any_type_are_the_same_data(array: Callable[[Any], Any]) -> None:
-    given = array(X), array(NUMBERS)
-    assert trained_on(config(), given) == trained_on(config(), (np.array(X), np.array(NUMBERS)))
+    data = array(X), array(NUMBERS)
+    assert trained_on(config(), data) == trained_on(config(), (np.array(X), np.array(NUMBERS)))
 
 
 def test_more_than_a_buffer_of_numbers_of_any_layout_is_the_same_data_to_the_bit() -> None:
@@ -152,13 +152,13 @@ def test_columns_are_read_like_a_file(columns: Any) -> None:
 def test_missing_values_are_treated_as_the_config_says() -> None:
     ages = np.ma.array(PETS["age"], mask=[False, True, False, False])
     for gaps in ([1, None, 8, 9], np.array([1, np.nan, 8, 9]), ages, pl.Series([1, None, 8, 9])):
-        given = PETS | {"age": gaps}
+        data = PETS | {"age": gaps}
         means = config("softmax_cross_entropy", target="species", missing="mean", standardize="none")
-        assert [row[0] for row in trained_on(means, given)[0]] == [1, 6, 8, 9]
+        assert [row[0] for row in trained_on(means, data)[0]] == [1, 6, 8, 9]
         dropped = config("softmax_cross_entropy", target="species", missing="drop", standardize="none")
-        assert [row[0] for row in trained_on(dropped, given)[0]] == [1, 8, 9]
+        assert [row[0] for row in trained_on(dropped, data)[0]] == [1, 8, 9]
         with pytest.raises(DataError, match="data: row 2: column 'age': a value is missing; fill it in, or set"):
-            trained_on(TABLE, given)
+            trained_on(TABLE, data)
 
 
 class NAType:
@@ -176,19 +176,19 @@ class NAType:
 
 @pytest.mark.parametrize("column", ["age", "size"])
 def test_missing_values_of_pandas_are_missing(column: str) -> None:
-    given = PETS | {column: [PETS[column][0], NAType(), *PETS[column][2:]]}
+    data = PETS | {column: [PETS[column][0], NAType(), *PETS[column][2:]]}
     with pytest.raises(DataError, match=f"data: row 2: column '{column}': a value is missing"):
-        trained_on(TABLE, given)
+        trained_on(TABLE, data)
 
 
 def test_no_memory_is_shared() -> None:
     inputs, targets = np.array(X), np.array(NUMBERS)
     before = trained_on(config(standardize="none"), (inputs, targets))
-    taken = read_in_memory_data(config(standardize="none"), (inputs, targets))
-    assert taken is not None
+    loaded = read_in_memory_data(config(standardize="none"), (inputs, targets))
+    assert loaded is not None
     inputs[:], targets[:] = 7, 7
-    assert taken.fingerprint() == before[-1]
-    dataset = prepare(config(standardize="none"), taken)
+    assert loaded.fingerprint() == before[-1]
+    dataset = prepare(config(standardize="none"), loaded)
     assert dataset.training.targets.tolist() == before[1]
 
 
@@ -203,10 +203,10 @@ def test_no_memory_is_shared() -> None:
     ],
 )
 def test_different_numbers_have_different_fingerprints(other: Any) -> None:
-    taken, changed = read_in_memory_data(config(), (X, NUMBERS)), read_in_memory_data(config(), other)
-    assert taken is not None
+    loaded, changed = read_in_memory_data(config(), (X, NUMBERS)), read_in_memory_data(config(), other)
+    assert loaded is not None
     assert changed is not None
-    assert taken.fingerprint() != changed.fingerprint()
+    assert loaded.fingerprint() != changed.fingerprint()
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_errors_of_classes(targets: Any, message: str) -> None:
     assert message in str(caught.value)
 
 
-class TwoAges:
+class DuplicateColumns:
     """A data frame with two columns of one name, as pandas allows."""
 
     columns = ("age", "age", "species")
@@ -290,7 +290,7 @@ TABLES: dict[str, tuple[Any, str]] = {
     "another target": ({"age": [1], "specie": ["a"]}, "data: data.target: there is no column 'species'; did you mean 'specie'?"),
     "the target alone": ({"species": ["a", "b"]}, "data: there is no column besides the target 'species'"),
     "numbers for names": ({1: [1]}, "data: the names of columns must be text"),
-    "two of one name": (TwoAges(), "data: 2 columns are named 'age'; rename them"),
+    "two of one name": (DuplicateColumns(), "data: 2 columns are named 'age'; rename them"),
     "nested": (PETS | {"age": np.zeros((4, 2))}, "data: column 'age': must hold one value for each sample, got an array of the shape (4, 2); pass arrays without names"),
     "lists in a column": (PETS | {"age": X}, "data: row 1: column 'age': must hold numbers or text, got a list"),
     "a lazy frame": (pl.LazyFrame(PETS), "data: lazy frames are not supported, got LazyFrame; pass data.collect()"),
@@ -301,17 +301,17 @@ TABLES: dict[str, tuple[Any, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("given", "message"), TABLES.values(), ids=TABLES.keys())
-def test_errors_of_columns(given: Any, message: str) -> None:
+@pytest.mark.parametrize(("data", "message"), TABLES.values(), ids=TABLES.keys())
+def test_errors_of_columns(data: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:
-        trained_on(TABLE, given)
+        trained_on(TABLE, data)
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize("given", [(X,), (X, NUMBERS, NUMBERS), ()])
-def test_a_tuple_must_be_a_pair(given: Any) -> None:
-    with pytest.raises(DataError, match=rf"data: must be a pair \(X, y\), got a tuple of {len(given)}"):
-        read_in_memory_data(config(), given)
+@pytest.mark.parametrize("data", [(X,), (X, NUMBERS, NUMBERS), ()])
+def test_a_tuple_must_be_a_pair(data: Any) -> None:
+    with pytest.raises(DataError, match=rf"data: must be a pair \(X, y\), got a tuple of {len(data)}"):
+        read_in_memory_data(config(), data)
 
 
 def test_a_target_is_named_only_for_columns() -> None:

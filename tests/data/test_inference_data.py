@@ -104,7 +104,7 @@ def test_masked_values_are_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("data", "message"),
     [
         ({"Age": [1], "size": ["big"]}, "data: there is no column 'age'; did you mean 'Age'?"),
         ({"q": [1]}, "data: there is no column 'age'; there are: 'q'"),
@@ -119,9 +119,9 @@ def test_masked_values_are_missing() -> None:
         (None, "inputs must be numbers, one row for each sample, got object of ()"),
     ],
 )  # fmt: skip
-def test_error_messages(given: Any, message: str) -> None:
+def test_error_messages(data: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:
-        inputs_from_memory(given, MIXED)
+        inputs_from_memory(data, MIXED)
     assert str(caught.value).startswith(message)
 
 
@@ -137,7 +137,7 @@ def test_evaluation_drops_the_samples_that_training_dropped(
     rows = [line.split(",") for line in DROPPED.split()]
     table = {name: list(column) for name, *column in zip(*rows, strict=True)}
     table["age"] = [int(age) if age else None for age in table["age"]]
-    given = table if source == "in_memory" else None
+    data = table if source == "in_memory" else None
     config: dict[str, Any] = {
         "data": {"source": source, "target": "y", "missing": "drop", "validation": 0},
         "model": {"kind": "linear"},
@@ -145,13 +145,11 @@ def test_evaluation_drops_the_samples_that_training_dropped(
         "optimizer": {"kind": "sgd"},
         "fit": {"epochs": 2},
     }
-    mxtrain.fit(config, data=given, run_dir="run")
+    mxtrain.fit(config, data=data, run_dir="run")
     run = mxtrain.load_run("run")
-    expected = run.evaluate(part="training", data=given)
-    name = "data" if given else "t.csv"
+    expected = run.evaluate(part="training", data=data)
+    name = "data" if data else "t.csv"
     with pytest.warns(UserWarning, match=rf"^{name}: 4 of 8 samples lack a value, and are left out as in training"):
-        assert run.evaluate(given or "t.csv") == expected
-    with pytest.raises(
-        DataError, match="row 2: column 'age': a value is missing" if given else "t.csv:3: column 'age'"
-    ):
-        run.predict({name: table[name] for name in ("age", "size")} if given else "t.csv")
+        assert run.evaluate(data or "t.csv") == expected
+    with pytest.raises(DataError, match="row 2: column 'age': a value is missing" if data else "t.csv:3: column 'age'"):
+        run.predict({name: table[name] for name in ("age", "size")} if data else "t.csv")

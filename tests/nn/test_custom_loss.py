@@ -80,7 +80,7 @@ def test_a_quantile_model_stops_by_its_own_loss(make: str, data: Any, tmp_path: 
     assert {"loss", "mae", "r2"} == part.metrics.keys()
 
 
-def test_it_resumes_and_replays(data: Any, tmp_path: Path) -> None:
+def test_a_run_with_a_custom_loss_can_be_resumed_and_verified(data: Any, tmp_path: Path) -> None:
     whole = mxtrain.fit(SETTINGS, run_dir=tmp_path / "whole", model=SPACE["model"], data=data)
     short = {**SETTINGS, "fit": {**SETTINGS["fit"], "epochs": 3}}
     mxtrain.fit(short, run_dir=tmp_path / "run", model=SPACE["model"], data=data)
@@ -103,7 +103,7 @@ def test_a_run_of_an_earlier_version_with_another_loss_continues(
 ) -> None:
     settings = {**SETTINGS, "loss": "squared_error", "fit": {"epochs": 2}}
     with monkeypatch.context() as patched:
-        patched.setattr("mxtrain.training.training_step.compare_losses", lambda *given: True)
+        patched.setattr("mxtrain.training.training_step.compare_losses", lambda *arguments: True)
         mxtrain.fit(settings, run_dir=tmp_path, model=SPACE["model"], data=data)
     for folder in (tmp_path / "checkpoints").iterdir():
         assert "targets" in json.loads((folder / "record.json").read_bytes())["config"]["model"]
@@ -161,7 +161,7 @@ def hinge(config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -
 
 
 @pytest.mark.parametrize(("targets", "classes"), [("classes", 3), ("classes", 2), ("binary", 2)])
-def test_the_kind_of_targets_is_the_models(targets: str, classes: int, tmp_path: Path) -> None:
+def test_the_model_determines_the_kind_of_targets(targets: str, classes: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(classes, size=120)
     X = np.eye(3)[labels] * 4 + rng.normal(size=(120, 3))
@@ -205,7 +205,7 @@ def test_settings_that_contradict_each_other_are_errors(changes: Any, message: s
         mxtrain.config.run_from_dict({**SETTINGS, **changes})
 
 
-def test_runs_begun_without_the_field_targets_are_resumed(data: Any, tmp_path: Path) -> None:
+def test_runs_started_without_the_field_targets_are_resumed(data: Any, tmp_path: Path) -> None:
     settings = {**SETTINGS, "fit": {"epochs": 2}}
     trainer_config = mxtrain.config.run_from_dict(settings).resolve()
     snapshot = mxtrain.training.advance(trainer_config, None, 1, model=SPACE["model"], data=data)

@@ -7,6 +7,7 @@ import pytest
 
 import mxtrain
 from mxtrain.nn import MLP
+from tests.nn.models import LinearModel
 
 GENERATOR = np.random.default_rng(0)
 X, NUMBERS, CLASSES = GENERATOR.standard_normal((6, 3)), GENERATOR.standard_normal(6), np.array([0, 2, 1, 1, 0, 2])
@@ -18,47 +19,36 @@ CONFIG: dict[str, Any] = {
 }
 
 
-class Line:
-    """`X·w + b`, whose gradients can be changed on their way out."""
+class Line(LinearModel):
+    """A linear model with a scalar bias, whose gradients can be changed after they are computed."""
 
     def __init__(self, features: int = 3, change: Any = lambda grads: None) -> None:
-        self.features, self.change = features, change
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {"w": (self.features, 1), "b": ()}
-
-    def init(self, seed: int, dtype: Any) -> dict[str, Any]:
-        return {name: np.zeros(shape, dtype) for name, shape in self.shapes().items()}
-
-    def predict(self, params: Any, inputs: Any) -> Any:
-        return inputs @ params["w"] + params["b"]
+        super().__init__(features, bias_shape=())
+        self.change = change
 
     def loss_and_grad(self, params: Any, inputs: Any, targets: Any, grads: Any) -> Any:
-        outputs = self.predict(params, inputs)
-        error = outputs - targets[:, None]
-        grads["w"][...] = inputs.T @ error
-        grads["b"][...] = error.sum()
+        returned = super().loss_and_grad(params, inputs, targets, grads)
         self.change(grads)
-        return (error * error).sum() / 2, outputs
+        return returned
 
 
 @pytest.mark.parametrize(
     ("loss", "targets", "outputs"), [("softmax_cross_entropy", CLASSES, 3), ("squared_error", NUMBERS, 1)]
 )
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu"])
-def test_right_gradients_pass(loss: Any, targets: Any, outputs: int, activation: Any) -> None:
+def test_correct_gradients_pass(loss: Any, targets: Any, outputs: int, activation: Any) -> None:
     model = MLP((3, 5, outputs), activation, loss)
     errors = mxtrain.check_gradient(model, X, targets)
     assert errors.keys() == model.shapes().keys()
     assert max(errors.values()) < 1e-5
 
 
-def test_large_and_tiny_losses_pass_too() -> None:
+def test_large_and_tiny_losses_pass() -> None:
     for scale in (1e-12, 1e12):
         assert max(mxtrain.check_gradient(Line(), X, scale * NUMBERS).values()) < 1e-5
 
 
-def twice(grads: Any) -> None:
+def doubled(grads: Any) -> None:
     grads["b"][...] *= 2
 
 
@@ -66,7 +56,7 @@ def one_wrong(grads: Any) -> None:
     grads["w"][1] = -grads["w"][1]
 
 
-def none(grads: Any) -> None:
+def zeros(grads: Any) -> None:
     grads["w"][...] = 0
 
 
@@ -75,15 +65,15 @@ def unwritten(grads: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "wrong", "error"), [(twice, "b", 0.5), (one_wrong, "w", 2), (none, "w", 1), (unwritten, "w", np.inf)]
+    ("change", "wrong", "error"), [(doubled, "b", 0.5), (one_wrong, "w", 2), (zeros, "w", 1), (unwritten, "w", np.inf)]
 )
-def test_a_wrong_gradient_is_found_and_the_others_pass(change: Any, wrong: str, error: float) -> None:
+def test_only_the_wrong_gradient_has_a_large_error(change: Any, wrong: str, error: float) -> None:
     errors = mxtrain.check_gradient(Line(change=change), X, NUMBERS)
     assert errors.pop(wrong) == pytest.approx(error, rel=1e-4)
     assert max(errors.values()) < 1e-5
 
 
-def test_a_maker_of_models_is_reported_the_config_and_the_sizes() -> None:
+def test_a_factory_gets_the_config_and_the_sizes() -> None:
     seen: list[Any] = []
 
     def make(config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> mxtrain.Model:
@@ -94,16 +84,16 @@ def test_a_maker_of_models_is_reported_the_config_and_the_sizes() -> None:
     mxtrain.check_gradient(make, X, CLASSES, config=CONFIG | {"loss": "softmax_cross_entropy"})
     assert seen == [({"slope": 1.0}, 3, 1, np), ({"slope": 1.0}, 3, 3, np)]
 
-    class Whole(Line):
+    class Subclass(Line):
         def __init__(self, config: mxtrain.RunConfig, n_features: int, n_outputs: int, xp: Any) -> None:
             super().__init__(n_features)
 
-    assert max(mxtrain.check_gradient(Whole, X, NUMBERS.round().astype("int8"), config=CONFIG).values()) < 1e-5
+    assert max(mxtrain.check_gradient(Subclass, X, NUMBERS.round().astype("int8"), config=CONFIG).values()) < 1e-5
     with pytest.raises(mxtrain.ModelError, match="make makes a model from a config; pass one with config="):
         mxtrain.check_gradient(make, X, NUMBERS)
 
 
-def test_nothing_that_was_given_is_changed_and_the_answer_is_always_the_same() -> None:
+def test_arguments_are_unchanged_and_results_are_reproducible() -> None:
     inputs, targets, params = X.copy(), NUMBERS.copy(), {"w": np.ones((3, 1)), "b": np.float64(2)}
     first = mxtrain.check_gradient(Line(), inputs, targets, params=params)
     assert mxtrain.check_gradient(Line(), inputs, targets, params=params) == first
@@ -112,7 +102,7 @@ def test_nothing_that_was_given_is_changed_and_the_answer_is_always_the_same() -
     np.testing.assert_array_equal(params["w"], 1)
 
 
-def test_of_a_large_parameter_some_elements_are_looked_at() -> None:
+def test_only_some_elements_of_a_large_parameter_are_checked() -> None:
     calls: list[int] = []
     model = Line(1000, change=lambda grads: calls.append(1))
     errors = mxtrain.check_gradient(model, GENERATOR.standard_normal((4, 1000)), NUMBERS[:4], elements=20)
@@ -120,7 +110,7 @@ def test_of_a_large_parameter_some_elements_are_looked_at() -> None:
     assert len(calls) == 1 + 2 * 20 + 2
 
 
-def test_an_object_that_is_no_model_is_reported() -> None:
+def test_objects_that_are_not_models_are_reported() -> None:
     with pytest.raises(
         mxtrain.ModelError, match="builtins.object is not a model: it lacks shapes, init, loss_and_grad"
     ):
@@ -135,24 +125,24 @@ def test_an_object_that_is_no_model_is_reported() -> None:
 
 
 class Rebound(Line):
-    """Makes an array of its own the gradient, as is natural, and as training does not see."""
+    """Replaces the gradient array, a natural mistake that training would not notice."""
 
     def loss_and_grad(self, params: Any, inputs: Any, targets: Any, grads: Any) -> Any:
         grads["w"] = inputs.T @ (self.predict(params, inputs) - targets[:, None])
         return super().loss_and_grad(params, inputs, targets, grads)
 
 
-def test_a_gradient_that_is_not_written_in_place_is_reported_as_in_training() -> None:
+def test_a_gradient_that_is_not_written_in_place_is_reported() -> None:
     with pytest.raises(mxtrain.ArrayTypeError, match=r"write flat\['w'\]\[\.\.\.\] = value"):
         mxtrain.check_gradient(Rebound(), X, NUMBERS)
 
 
-def test_targets_in_a_column_are_one_for_each_sample() -> None:
+def test_targets_may_be_a_column() -> None:
     assert mxtrain.check_gradient(Line(), X, NUMBERS[:, None]) == mxtrain.check_gradient(Line(), X, NUMBERS)
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arguments", "message"),
     [
         (
             {"inputs": X[:0], "targets": []},
@@ -166,6 +156,6 @@ def test_targets_in_a_column_are_one_for_each_sample() -> None:
         ({"model": Line}, "Line is a class; pass an instance"),
     ],
 )
-def test_what_cannot_be_checked_is_reported(given: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_reported(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
-        mxtrain.check_gradient(**{"model": Line(), "inputs": X, "targets": NUMBERS} | given)
+        mxtrain.check_gradient(**{"model": Line(), "inputs": X, "targets": NUMBERS} | arguments)

@@ -15,7 +15,7 @@ FEATURES = 4
 
 
 def sample(loss: LossName, samples: int = 7) -> tuple[Any, Any, int]:
-    """Inputs, targets and the number of outputs that a loss needs."""
+    """Return inputs, targets and the number of outputs for a loss."""
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(samples, FEATURES))
     if loss == "softmax_cross_entropy":
@@ -23,8 +23,8 @@ def sample(loss: LossName, samples: int = 7) -> tuple[Any, Any, int]:
     return inputs, rng.integers(0, 2, samples).astype(float) if loss == "logistic" else rng.normal(size=samples), 1
 
 
-def at_random(model: MLP) -> dict[str, Any]:
-    """Parameters without a zero among them, so that no relu stands at its kink."""
+def random_params(model: MLP) -> dict[str, Any]:
+    """Return random parameters without zeros, so that no relu is at its kink."""
     rng = np.random.default_rng(1)
     return {name: rng.normal(size=shape) for name, shape in model.shapes().items()}
 
@@ -53,10 +53,12 @@ def slopes(model: MLP, params: dict[str, Any], inputs: Any, targets: Any, name: 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("hidden", DEPTHS)
 @pytest.mark.parametrize("bias", [True, False])
-def test_gradients_are_slopes(loss: LossName, activation: ActivationName, hidden: tuple[int, ...], bias: bool) -> None:
+def test_gradients_equal_central_differences(
+    loss: LossName, activation: ActivationName, hidden: tuple[int, ...], bias: bool
+) -> None:
     inputs, targets, outputs = sample(loss)
     model = MLP((FEATURES, *hidden, outputs), activation, loss, bias)
-    params = at_random(model)
+    params = random_params(model)
     grads = gradient(model, params, inputs, targets)
     for name in params:
         assert grads[name] == pytest.approx(slopes(model, params, inputs, targets, name), rel=1e-5, abs=1e-7), name
@@ -64,11 +66,11 @@ def test_gradients_are_slopes(loss: LossName, activation: ActivationName, hidden
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_batch_has_the_sum_of_its_samples(loss: LossName, activation: ActivationName) -> None:
-    """Of losses and of gradients, so that an epoch's loss is the sum over its batches, whatever their sizes."""
+def test_loss_and_gradient_of_a_batch_are_sums_over_its_samples(loss: LossName, activation: ActivationName) -> None:
+    """The loss of an epoch is then the sum over its batches, whatever their sizes."""
     inputs, targets, outputs = sample(loss)
     model = MLP((FEATURES, 5, outputs), activation, loss)
-    params = at_random(model)
+    params = random_params(model)
     grads = gradient(model, params, inputs, targets)
     each = [gradient(model, params, inputs[i : i + 1], targets[i : i + 1]) for i in range(len(inputs))]
     for name in params:
@@ -81,10 +83,10 @@ def test_a_batch_has_the_sum_of_its_samples(loss: LossName, activation: Activati
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("hidden", DEPTHS)
-def test_float32_computes_the_same_in_float32(loss: LossName, hidden: tuple[int, ...]) -> None:
+def test_float32_agrees_with_float64(loss: LossName, hidden: tuple[int, ...]) -> None:
     inputs, targets, outputs = sample(loss)
     model = MLP((FEATURES, *hidden, outputs), "tanh", loss)
-    params = at_random(model)
+    params = random_params(model)
     exact = gradient(model, params, inputs, targets)
     narrow = {name: value.astype(np.float32) for name, value in params.items()}
     narrow_targets = targets if loss == "softmax_cross_entropy" else targets.astype(np.float32)

@@ -31,10 +31,12 @@ def value_and_gradient(loss: LossName, outputs: Any, targets: Any, dtype: str = 
         ("squared_error", [[3], [5]], [1, 6], 2.5, [[2], [-1]]),
     ],
 )
-def test_by_hand(loss: LossName, outputs: Any, targets: Any, value: float, gradient: Any) -> None:
-    found, slope = value_and_gradient(loss, outputs, targets)
+def test_values_and_gradients_computed_by_hand(
+    loss: LossName, outputs: Any, targets: Any, value: float, gradient: Any
+) -> None:
+    found, gradient_found = value_and_gradient(loss, outputs, targets)
     assert found == pytest.approx(value, rel=1e-14)
-    assert np.array(slope) == pytest.approx(np.array(gradient), rel=1e-14)
+    assert np.array(gradient_found) == pytest.approx(np.array(gradient), rel=1e-14)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -51,21 +53,23 @@ def test_by_hand(loss: LossName, outputs: Any, targets: Any, value: float, gradi
         ("squared_error", [1e4], -1e4, 2e8, [2e4]),
     ],
 )
-def test_huge_outputs(loss: LossName, outputs: Any, target: Any, value: float, gradient: Any, dtype: str) -> None:
-    found, slope = value_and_gradient(loss, [outputs], [target], dtype)
+def test_huge_outputs_give_finite_losses(
+    loss: LossName, outputs: Any, target: Any, value: float, gradient: Any, dtype: str
+) -> None:
+    found, gradient_found = value_and_gradient(loss, [outputs], [target], dtype)
     assert found == pytest.approx(value, rel=1e-6)
-    assert np.array(slope) == pytest.approx(np.array([gradient]), abs=1e-30)
+    assert np.array(gradient_found) == pytest.approx(np.array([gradient]), abs=1e-30)
 
 
-def test_a_prediction_that_is_nearly_certain_keeps_its_digits() -> None:
-    found, slope = value_and_gradient("logistic", [[20]], [1], "float32")
+def test_the_loss_of_a_nearly_certain_prediction_is_accurate() -> None:
+    found, gradient_found = value_and_gradient("logistic", [[20]], [1], "float32")
     assert found == pytest.approx(log1p(exp(-20)), rel=1e-6)
-    assert slope[0][0] == pytest.approx(-1 / (1 + exp(20)), rel=1e-6)
+    assert gradient_found[0][0] == pytest.approx(-1 / (1 + exp(20)), rel=1e-6)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_outputs_that_are_no_numbers_give_a_loss_that_is_none(loss: LossName) -> None:
-    """So that whoever trains notices."""
+def test_nan_outputs_give_a_nan_loss(loss: LossName) -> None:
+    """The training loop detects NaN by the loss."""
     outputs = np.array([[np.nan]])
     with np.errstate(invalid="ignore"):
         assert np.isnan(LOSSES[loss](np, outputs, np.array([0]), np.empty_like(outputs)))

@@ -27,20 +27,20 @@ def numbers(dtype: str = "float64", mean: float = 0.0) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
-def test_accuracy_is_the_share_of_right_classes(size: int) -> None:
+def test_accuracy_is_the_fraction_of_correct_classes(size: int) -> None:
     outputs, targets = np.eye(4)[[0, 1, 2, 3, 0, 1, 2, 3]], np.array([0, 1, 2, 0, 0, 0, 0, 0])
     assert in_batches("accuracy", "softmax_cross_entropy", outputs, targets, size) == 4 / 8
 
 
 @pytest.mark.parametrize("size", [1, 3])
-def test_accuracy_of_two_classes_by_the_sign_of_the_output(size: int) -> None:
+def test_accuracy_of_two_classes_uses_the_sign_of_the_output(size: int) -> None:
     outputs, targets = np.array([[-1.0], [2.0], [3.0], [0.0]]), np.array([0.0, 1.0, 0.0, 0.0])
     assert in_batches("accuracy", "logistic", outputs, targets, size) == 3 / 4
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_numbers_by_their_definitions(size: int, dtype: str) -> None:
+def test_regression_metrics_equal_their_definitions(size: int, dtype: str) -> None:
     outputs, targets = numbers(dtype)
     error, spread = outputs[:, 0].astype(float) - targets, targets - targets.astype(float).mean()
     expected: dict[MetricName, float] = {
@@ -53,13 +53,13 @@ def test_numbers_by_their_definitions(size: int, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 3])
-def test_the_loss_is_that_of_a_sample_on_average(size: int) -> None:
+def test_the_loss_is_the_mean_over_samples(size: int) -> None:
     outputs, targets = np.random.default_rng(0).normal(size=(7, 4)), np.arange(7) % 4
     total = LOSSES["softmax_cross_entropy"](np, outputs, targets, np.empty_like(outputs))
     assert in_batches("loss", "softmax_cross_entropy", outputs, targets, size) == pytest.approx(total / 7)
 
 
-def test_r2_loses_no_digits_to_a_large_mean() -> None:
+def test_r2_is_accurate_for_targets_with_a_large_mean() -> None:
     near, far = numbers(mean=0.0), numbers(mean=2.0**30)
     r2 = in_batches("r2", "squared_error", *near, size=7)
     assert in_batches("r2", "squared_error", *far, size=7, shift=2.0**30 + 5) == pytest.approx(r2, rel=1e-6)
@@ -67,20 +67,20 @@ def test_r2_loses_no_digits_to_a_large_mean() -> None:
 
 @pytest.mark.parametrize("outputs", [[0.1, 0.1, 0.1], [0.1, 0.1, 0.2]])
 @pytest.mark.parametrize("shift", [0.0, 0.3])
-def test_r2_of_equal_targets_has_no_value(outputs: list[float], shift: float) -> None:
+def test_r2_of_equal_targets_is_none(outputs: list[float], shift: float) -> None:
     assert in_batches("r2", "squared_error", np.array(outputs)[:, None], np.full(3, 0.1), 2, shift) is None
 
 
-def test_r2_of_one_sample_has_no_value() -> None:
+def test_r2_of_one_sample_is_none() -> None:
     assert in_batches("r2", "squared_error", np.array([[0.5]]), np.array([0.5]), 2, 0.0) is None
 
 
 @pytest.mark.parametrize("name", ["accuracy", "loss", "mae", "r2"])
-def test_nothing_has_no_metric(name: MetricName) -> None:
+def test_metrics_without_samples_are_nan(name: MetricName) -> None:
     assert np.isnan(build_metric(name, "squared_error").value())
 
 
-def test_what_is_predicted_is_the_likeliest_class() -> None:
+def test_the_predicted_class_is_the_most_probable() -> None:
     rng = np.random.default_rng(0)
     losses: list[tuple[LossName, int]] = [("softmax_cross_entropy", 5), ("logistic", 1)]
     for loss, columns in losses:
@@ -96,12 +96,12 @@ def test_probabilities_of_huge_outputs() -> None:
     assert probabilities(np, "logistic", np.array([[1e4]]))[0] == pytest.approx([0, 1])
 
 
-def test_a_number_has_no_probability() -> None:
+def test_regression_has_no_probabilities() -> None:
     assert predictions_from_outputs(np, "squared_error", np.array([[1.5]])).tolist() == [1.5]
     with pytest.raises(ValueError, match="no probabilities; use predictions_from_outputs"):
         probabilities(np, "squared_error", np.array([[1.5]]))
 
 
-def test_the_table_of_metrics_and_the_monitors_are_complete() -> None:
+def test_every_metric_has_its_info_and_monitors() -> None:
     assert list(METRIC_INFO) == list(get_args(MetricName))
     assert set(get_args(Monitor)) == {prefix + name for name in METRIC_INFO for prefix in ("", "val_")}

@@ -15,7 +15,7 @@ def grads_like(params: dict[str, Any]) -> dict[str, Any]:
     return {name: np.empty_like(value) for name, value in params.items()}
 
 
-def test_a_linear_model_by_hand() -> None:
+def test_a_linear_model_computed_by_hand() -> None:
     model = build_model(LinearConfig(), "squared_error", n_features=2, n_outputs=1)
     params = {"W1": np.array([[2.0], [3.0]]), "b1": np.array([1.0])}
     inputs, targets, grads = np.array([[1.0, 1.0], [0.0, 2.0]]), np.array([5.0, 9.0]), grads_like(params)
@@ -28,7 +28,7 @@ def test_a_linear_model_by_hand() -> None:
 @pytest.mark.parametrize(
     ("activation", "hidden"), [("relu", [0, 2]), ("tanh", np.tanh([-1, 2])), ("sigmoid", 1 / (1 + np.exp([1, -2])))]
 )
-def test_a_hidden_layer_by_hand(activation: ActivationName, hidden: Any) -> None:
+def test_a_hidden_layer_computed_by_hand(activation: ActivationName, hidden: Any) -> None:
     model = build_model(MLPConfig(hidden=(2,), activation=activation), "squared_error", n_features=1, n_outputs=1)
     params = {
         "W1": np.array([[1.0, 2.0]]),
@@ -64,7 +64,7 @@ def test_gradients_are_written_into_views_of_one_buffer() -> None:
     assert np.isfinite(buffer).all()
 
 
-def test_inputs_targets_and_parameters_are_only_read() -> None:
+def test_inputs_targets_and_parameters_are_not_modified() -> None:
     model = MLP((3, 4, 2), "tanh", "softmax_cross_entropy")
     params, inputs, targets = model.init(0, "float64"), np.ones((5, 3)), np.zeros(5, int)
     for array in (*params.values(), inputs, targets):
@@ -82,24 +82,24 @@ def test_batches_of_different_sizes_may_follow_each_other() -> None:
         assert outputs == pytest.approx(model.predict(params, inputs[:n]))
 
 
-def test_predictions_outlive_the_next_call() -> None:
+def test_predictions_are_not_overwritten_by_the_next_call() -> None:
     model = MLP((2, 1), "relu", "squared_error")
     params = model.init(0, "float64")
     first = model.predict(params, np.ones((3, 2)))
-    kept = first.copy()
+    copy = first.copy()
     model.predict(params, np.zeros((3, 2)))
-    assert (first == kept).all()
+    assert (first == copy).all()
 
 
-def test_the_first_weights_are_frozen() -> None:
+def test_initial_weights_are_frozen() -> None:
     params = MLP((2, 2, 1), "relu", "squared_error").init(0, "float32")
     assert params["W1"].tolist() == [[-0.5734429955482483, 1.124839186668396], [0.7868947386741638, 0.4422798156738281]]
     assert params["W2"].tolist() == [[0.05439873784780502], [0.08080490678548813]]
     assert params["b1"].tolist() == [0, 0]
 
 
-def test_the_first_weights_follow_from_the_seed_and_the_name() -> None:
-    """Not from the rest of the model: a layer more leaves the others as they were."""
+def test_initial_weights_depend_only_on_seed_and_name() -> None:
+    """An additional layer does not change the initial weights of the others."""
     small, large = MLP((3, 4, 2), "tanh", "squared_error"), MLP((3, 4, 2, 2), "tanh", "squared_error")
     assert (small.init(1, "float64")["W2"] == large.init(1, "float64")["W2"]).all()
     assert not (small.init(1, "float64")["W1"] == small.init(2, "float64")["W1"]).any()
@@ -111,10 +111,10 @@ def test_the_first_weights_follow_from_the_seed_and_the_name() -> None:
     ("activation", "first", "last"),
     [("relu", (6 / 200) ** 0.5, (6 / 110) ** 0.5), ("tanh", (6 / 300) ** 0.5, (6 / 110) ** 0.5)],
 )
-def test_weights_begin_uniform_within_their_limits(
+def test_initial_weights_are_uniform_within_their_limits(
     dtype: str, activation: ActivationName, first: float, last: float
 ) -> None:
-    """He's below a relu, Glorot's elsewhere."""
+    """He initialization before a relu, Glorot initialization elsewhere."""
     params = MLP((200, 100, 10), activation, "softmax_cross_entropy").init(0, dtype)
     for name, limit in (("W1", first), ("W2", last)):
         weights = params[name]

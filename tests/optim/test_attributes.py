@@ -218,7 +218,7 @@ def state_of(optimizer: mxtrain.Optimizer, params: Any) -> bytes:
 @pytest.mark.parametrize("backend", ["numpy", "compiled"])
 @pytest.mark.parametrize("kind", SQUARING)
 def test_slots_that_would_become_infinite(kind: str, backend: str, make: Any) -> None:
-    """A step with a gradient of 2e19 raises or is skipped as a whole, and training continues as without it."""
+    """A step with a gradient of 2e19 raises or is skipped entirely, and training continues without it."""
 
     def gradients(value: float) -> Any:
         return make({"b": np.ones(2, "float32"), "w": np.array([1, value], "float32")})

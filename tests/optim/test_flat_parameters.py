@@ -9,6 +9,7 @@ import pytest
 
 import mxtrain
 from mxtrain import FlatParameters
+from tests.tables import as_bytes
 
 SHAPES = {"W1": (3, 5), "b1": (5,), "scalar": (), "empty": (0, 4), "W2": (5, 2)}
 
@@ -20,10 +21,6 @@ def loose(seed: int, double: bool = False) -> dict[str, np.ndarray]:
         name: generator.standard_normal(shape).astype(dtypes.get(name, "float32")).reshape(shape)
         for name, shape in SHAPES.items()
     }
-
-
-def as_bytes(arrays: Any) -> dict[str, bytes]:
-    return {name: array.tobytes() for name, array in arrays.items()}
 
 
 @pytest.mark.parametrize("double", [False, True], ids=["one dtype", "two dtypes"])

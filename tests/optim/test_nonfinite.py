@@ -50,7 +50,7 @@ def test_decisions_are_those_of_running_every_step_on_copies(config: Any, dtype:
     for _ in range(15):
         this = config | (changes(generator, config["kind"]) if generator.random() < 0.7 else {})
         params = make({"w": generator.normal(size=(2, 3)).astype(dtype), "b": generator.normal(size=2).astype(dtype)})
-        theirs = copy.deepcopy(params)
+        expected = copy.deepcopy(params)
         quick, slow = mxtrain.build(this, on_nonfinite="skip"), always_on_copies(this, "skip")
         for _ in range(20):
             sizes = {name: np.ldexp(1.0, int(generator.integers(exponent - 16, exponent + 3))) for name in params}
@@ -58,21 +58,23 @@ def test_decisions_are_those_of_running_every_step_on_copies(config: Any, dtype:
             if generator.random() < 0.05:
                 grads["b"][0] = generator.choice([np.nan, np.inf, -np.inf])
             caught = []
-            for optimizer, weights in ((quick, params), (slow, theirs)):
+            for optimizer, weights in ((quick, params), (slow, expected)):
                 with warnings.catch_warnings(record=True) as found:
                     warnings.simplefilter("always")
                     optimizer.step(weights, grads)
                 caught.append([str(each.message) for each in found])
             assert caught[0] == caught[1], this
             skipped += bool(caught[0])
-        assert bits(quick, *params.values()) == bits(slow, *theirs.values())
+        assert bits(quick, *params.values()) == bits(slow, *expected.values())
     assert 0 < skipped < 300
 
 
 def test_a_step_far_from_overflow_is_not_run_on_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[int] = []
     describe = NonFiniteGuard._describe_nonfinite
-    monkeypatch.setattr(NonFiniteGuard, "_describe_nonfinite", lambda *given: (runs.append(1), describe(*given))[1])
+    monkeypatch.setattr(
+        NonFiniteGuard, "_describe_nonfinite", lambda *arguments: (runs.append(1), describe(*arguments))[1]
+    )
     for config in CONFIGS:
         optimizer, weight = mxtrain.build(config, on_nonfinite="raise"), np.ones((3, 4), "float32").T
         for _ in range(40):
@@ -131,21 +133,21 @@ def test_a_loaded_state_restarts_the_check() -> None:
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config["kind"])
 @pytest.mark.parametrize("make", [dict, mxtrain.FlatParameters], ids=["loose", "flat"])
 def test_the_default_warns_once_and_changes_no_bit(config: Any, make: Any) -> None:
-    ours = make({"b": np.ones(2, "float32"), "w": np.ones(2, "float32")})
-    theirs = copy.deepcopy(ours)
+    weights_that_warn = make({"b": np.ones(2, "float32"), "w": np.ones(2, "float32")})
+    expected = copy.deepcopy(weights_that_warn)
     warning, ignoring = mxtrain.build(config), mxtrain.build(config, on_nonfinite="ignore")
     for step in range(1, 9):
         gradient = np.inf if step == 3 else 1
         grads = make({"b": np.ones(2, "float32"), "w": np.array([1, gradient], "float32")})
-        ignoring.step(theirs, grads)
+        ignoring.step(expected, grads)
         if step == 4:
             with pytest.warns(RuntimeWarning, match=MESSAGE) as caught:
-                warning.step(ours, grads)
+                warning.step(weights_that_warn, grads)
             assert len(caught) == 1
             assert caught[0].filename == __file__
         else:
-            warning.step(ours, grads)
-    assert bits(warning, *ours.values()) == bits(ignoring, *theirs.values())
+            warning.step(weights_that_warn, grads)
+    assert bits(warning, *weights_that_warn.values()) == bits(ignoring, *expected.values())
 
 
 def test_slots_are_scanned_at_powers_of_two_then_every_1024th_step(monkeypatch: pytest.MonkeyPatch) -> None:

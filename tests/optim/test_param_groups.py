@@ -12,7 +12,7 @@ from mxtrain import FlatParameters
 from mxtrain.config import read_run
 from tests.nn.test_custom_model import CONFIG as CUSTOM
 from tests.nn.test_custom_model import line
-from tests.tables import CONFIGS
+from tests.tables import CONFIGS, as_bytes
 
 SHAPES = {"W1": (3, 5), "b1": (5,), "W2": (5, 2), "b2": (2,), "B": (4,), "W3": (2, 2)}
 GROUPS = {"b*": {"λ": 0, "η": 0.03}, "W3": {"λ": 0.5}, "b2": {"η": 9}}
@@ -26,10 +26,6 @@ def arrays(seed: int, double: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
         name: generator.standard_normal(shape).astype("float64" if name in double else "float32")
         for name, shape in SHAPES.items()
     }
-
-
-def as_bytes(params: Any) -> dict[str, bytes]:
-    return {name: array.tobytes() for name, array in params.items()}
 
 
 def one_by_one(config: dict[str, Any], double: tuple[str, ...] = ()) -> dict[str, bytes]:
@@ -144,9 +140,9 @@ def test_a_parameter_may_have_the_name_of_a_hyperparameter(tmp_path: Path) -> No
     config = {"kind": "sgd", "η": 1, "λ": 0, "groups": {"gamma": {"η": 0.5}, "lr": {"lr": 0.25}}}
     file = tmp_path / "sgd.yaml"
     file.write_text(json.dumps(config), encoding="utf-8")
-    for given in (config, file, mxtrain.SGD(**config)):
+    for config_or_file in (config, file, mxtrain.SGD(**config)):
         params = {name: np.zeros(1) for name in ("gamma", "γ", "lr", "η")}
-        mxtrain.build(given).step(params, {name: np.ones(1) for name in params})
+        mxtrain.build(config_or_file).step(params, {name: np.ones(1) for name in params})
         assert params == {"gamma": [-0.5], "γ": [-1], "lr": [-0.25], "η": [-1]}
     run_file = tmp_path / "run.yaml"
     run_file.write_text(json.dumps(CUSTOM | {"optimizer": config}), encoding="utf-8")

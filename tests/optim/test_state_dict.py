@@ -131,14 +131,14 @@ def test_a_state_with_numpy_scalars_is_loaded(whole: Any, real: Any) -> None:
 
 
 def test_a_rule_that_raises_leaves_everything_unchanged() -> None:
-    class Moody(mxtrain.SGD):
+    class FailingRule(mxtrain.SGD):
         def coefficients(self, time: Any, scalars: Any) -> dict[str, float]:
             if time.iteration == 2:
                 raise ZeroDivisionError
             return super().coefficients(time, scalars)
 
     for make in (dict, mxtrain.FlatParameters):
-        optimizer = mxtrain.build(Moody(μ=0.5))
+        optimizer = mxtrain.build(FailingRule(μ=0.5))
         params, grads = (make({"a": np.ones(3), "b": np.ones(2, "float32")}) for _ in range(2))
         optimizer.step(params, grads)
         before = pickle.dumps((dict(params), optimizer.state_dict()))

@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ class Page(HTMLParser):
         assert whole.count(get_plotlyjs()) == 1, "plotly.js is inside, once"
         self.source = whole.replace(get_plotlyjs(), "")
         self.text, self.tags, self.addresses = "", [], []
+        self.headings: list[int] = []
+        self.charts_without_name, self.heads_without_scope = 0, 0
         self.figures: dict[str, Any] = {}
         self.places: set[str] = set()
         self._figure: str | None = None
@@ -28,6 +31,10 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         given = dict(attrs)
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        self.heads_without_scope += tag == "th" and given.get("scope") not in ("row", "col")
+        self.charts_without_name += "data-figure" in given and not given.get("aria-label")
         self.addresses += [
             given[name] for name in ("src", "href", "srcset", "action", "data", "poster") if name in given
         ]
@@ -47,7 +54,13 @@ class Page(HTMLParser):
             self.text += data
 
     def check(self) -> None:
-        """Check that a page loads nothing and that each figure has a place and data."""
+        """Check that a page loads nothing, that it is accessible, and that each figure has a place and data."""
+        assert '<html lang="en">' in self.source
+        assert re.search("<title>.+</title>", self.source)
+        assert self.headings[0] == 1
+        assert self.headings.count(1) == 1
+        assert all(deeper - level <= 1 for level, deeper in pairwise(self.headings)), "no level is skipped"
+        assert (self.charts_without_name, self.heads_without_scope) == (0, 0)
         assert self.addresses == []
         assert "default-src 'none'" in self.source, "a browser would refuse to load anything"
         assert "modeBarButtons" in self.source, "Plotly's own choice of buttons has one that sends the figure away"

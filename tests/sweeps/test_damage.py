@@ -118,7 +118,7 @@ def test_a_changed_digit_in_the_file_is_refused_unless_the_change_is_intended(sw
 
 
 def test_a_sweep_without_checksums_continues(sweep):
-    """Earlier versions wrote none, and recorded paused runs as failed."""
+    """Earlier versions wrote no checksums, and recorded paused runs as failed."""
     before = rows(sweep)
     with closing(sqlite3.connect(sweep / "study.db")) as study, study:
         for key, value in study.execute(

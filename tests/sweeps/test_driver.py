@@ -15,7 +15,7 @@ from mxtrain.config import read_sweep, sweep_from_dict
 from mxtrain.sweeps import SweepFolder, SweepResult, read_sweep_status
 from mxtrain.sweeps.driver import Driver
 from mxtrain.sweeps.run_sweep import silence_optuna
-from mxtrain.sweeps.sampling import TrialSampler
+from mxtrain.sweeps.samplers_and_pruners import TrialSampler
 from mxtrain.sweeps.study_storage import StudyStorage
 from mxtrain.training import folder_lock, read_status
 from tests.sweeps.conftest import small, table
@@ -194,7 +194,10 @@ def test_the_numbers_of_the_status_add_up(tmp_path, capsys):
 def test_a_worker_whose_driver_died_leaves_nothing_in_its_log(partial, tmp_path):
     with (tmp_path / "log").open("wb") as log:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "mxtrain.sweeps.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+            [sys.executable, "-m", "mxtrain.sweeps.local_engine"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
         )
         worker.stdout.close()
         worker.stdin.write(partial)

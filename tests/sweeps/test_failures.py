@@ -29,7 +29,7 @@ RETURN = """
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
-    """A function that writes a module with a linear model, which runs given lines when a model is created."""
+    """A function that writes a module with a linear model, which runs these lines when a model is created."""
 
     def write(lines: str) -> str:
         (tmp_path / "mine").mkdir()
@@ -229,7 +229,7 @@ def test_a_second_driver_is_refused(tmp_path):
 
 def test_a_sweep_that_could_not_start_can_be_replaced_by_another(tmp_path, monkeypatch):
     with monkeypatch.context() as without:
-        without.setattr("mxtrain.sweeps.sampling.find_spec", lambda package: None)
+        without.setattr("mxtrain.sweeps.samplers_and_pruners.find_spec", lambda package: None)
         with pytest.raises(mxtrain.SweepError, match=r"the sampler qmc needs scipy; pip install 'mxtrain\[samplers\]'"):
             mxtrain.sweep(small(sampler={"kind": "qmc"}), run_dir=tmp_path, workers=1)
     assert len(mxtrain.sweep(small(trials=1), run_dir=tmp_path, workers=1)) == 1

@@ -12,21 +12,7 @@ from mxtrain.cli.main import main
 from mxtrain.config import read_sweep
 from tests.sweeps.conftest import small
 
-NEED_OPTUNA = tuple(f"mxtrain.sweeps.{name}" for name in ("driver", "pruning", "sampling", "study_storage", "trial"))
-
-
-@pytest.fixture
-def without(monkeypatch):
-    """Make packages look as if they were not installed."""
-
-    def hide(*packages):
-        for name in [*sys.modules]:
-            if name.split(".")[0] in packages or ("optuna" in packages and name in NEED_OPTUNA):
-                monkeypatch.delitem(sys.modules, name)
-        for package in packages:
-            monkeypatch.setitem(sys.modules, package, None)
-
-    return hide
+NEED_OPTUNA = tuple(f"mxtrain.sweeps.{name}" for name in ("driver", "samplers_and_pruners", "study_storage", "trial"))
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +26,8 @@ def files(folder: Path) -> dict[Path, int]:
 
 
 @pytest.mark.parametrize(("package", "name"), [("optuna", "Optuna"), ("sqlalchemy", "SQLAlchemy")])
-def test_a_sweep_needs_optuna_and_sqlalchemy(package, name, without, finished, tmp_path, monkeypatch, capsys):
-    without(package)
+def test_a_sweep_needs_optuna_and_sqlalchemy(package, name, hide_packages, finished, tmp_path, monkeypatch, capsys):
+    hide_packages(package, importers=NEED_OPTUNA if package == "optuna" else ())
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.yaml").write_text(json.dumps(small()))
     before = files(tmp_path), files(finished)
@@ -60,8 +46,10 @@ def test_a_sweep_needs_optuna_and_sqlalchemy(package, name, without, finished, t
     assert (files(tmp_path), files(finished)) == before
 
 
-def test_a_sweep_is_validated_and_its_status_is_read_without_optuna(without, finished, tmp_path, monkeypatch, capsys):
-    without("optuna", "sqlalchemy")
+def test_a_sweep_is_validated_and_its_status_is_read_without_optuna(
+    hide_packages, finished, tmp_path, monkeypatch, capsys
+):
+    hide_packages("optuna", "sqlalchemy", importers=NEED_OPTUNA)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.yaml").write_text(json.dumps(small(storage="sqlite:///all%20studies.db?timeout=5")))
     assert main(["validate", "small.yaml"]) == 0
@@ -72,8 +60,8 @@ def test_a_sweep_is_validated_and_its_status_is_read_without_optuna(without, fin
     assert "trials  1: 1 complete" in capsys.readouterr().out
 
 
-def test_the_dask_engine_needs_dask(without, tmp_path):
-    without("distributed")
+def test_the_dask_engine_needs_dask(hide_packages, tmp_path):
+    hide_packages("distributed")
     with pytest.raises(mxtrain.SweepError, match=r"^the engine dask needs Dask; pip install 'mxtrain\[dask\]'$"):
         mxtrain.sweep(small(), run_dir=tmp_path, engine="dask")
     assert not list(tmp_path.iterdir())

@@ -15,7 +15,7 @@ from mxtrain.sweeps import SweepFolder
 from tests.sweeps.conftest import small
 
 SECRET, ENCODED = "s3cr*t", "s3cr%2At"
-WHOLE = [
+WITH_PASSWORD = [
     f"postgresql://me:{SECRET}@127.0.0.1:9/db",
     f"postgresql://me:{ENCODED}@127.0.0.1:9/db",
     f"postgresql://127.0.0.1:9/db?user=me&password={SECRET}",
@@ -72,13 +72,13 @@ def run_command(tmp_path, monkeypatch, capsys):
             assert not is_secret(path.read_text(errors="replace")), path
 
 
-@pytest.mark.parametrize("address", WHOLE)
+@pytest.mark.parametrize("address", WITH_PASSWORD)
 def test_a_password_is_not_shown(address, run_command):
     Path("a.yml").write_text(yaml(address))
     SweepFolder(Path("s")).make()
     SweepFolder(Path("s")).claim(sweep_from_dict(small(storage=address)))
     for arguments in (
-        *([("sweep", "a.yml", "--run-dir", "t")] if address in WHOLE[:4:2] else []),  # no server uses this port
+        *([("sweep", "a.yml", "--run-dir", "t")] if address in WITH_PASSWORD[:4:2] else []),  # no server uses this port
         ("sweep", "a.yml", "--run-dir", "s", "--dry-run"),
         ("sweep", "a.yml", "--run-dir", "s", "--dry-run", "--json"),
         ("sweep", "a.yml", "--run-dir", "s", "--status"),
@@ -127,12 +127,12 @@ def test_only_the_password_is_removed_from_an_address():
 
 
 def test_passwords_in_messages_of_database_drivers_are_hidden():
-    assert redact_message(f"bad: {SECRET}, {ENCODED}", WHOLE[1]) == "bad: ***, ***"
+    assert redact_message(f"bad: {SECRET}, {ENCODED}", WITH_PASSWORD[1]) == "bad: ***, ***"
     assert redact("http://localhost:5000/a me@b") == "http://localhost:5000/a me@b"
 
 
 def test_a_file_that_others_can_read_becomes_private(tmp_path):
     folder = SweepFolder(tmp_path)
     (tmp_path / "sweep.yaml").touch(0o644)
-    folder.claim(sweep_from_dict(small(storage=WHOLE[2])))
+    folder.claim(sweep_from_dict(small(storage=WITH_PASSWORD[2])))
     assert (tmp_path / "sweep.yaml").stat().st_mode & 0o077 == 0

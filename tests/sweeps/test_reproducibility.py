@@ -109,7 +109,7 @@ def test_killed_workers_lose_no_trial(tmp_path):
     def kill():
         while not over:
             time.sleep(0.7 + 0.2 * len(killed))  # a worker needs seconds to start on a busy machine
-            for worker in children(os.getpid(), "mxtrain.sweeps.worker")[:1]:
+            for worker in children(os.getpid(), "mxtrain.sweeps.local_engine")[:1]:
                 os.kill(worker, signal.SIGKILL)
                 killed.append(worker)
 

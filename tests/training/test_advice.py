@@ -43,7 +43,7 @@ CASES: dict[str, tuple[dict[str, Any], Any, str]] = {
 
 
 @pytest.mark.parametrize(("run", "targets", "remedy"), CASES.values(), ids=CASES.keys())
-def test_one_line_names_what_to_try(
+def test_advice_is_one_line_with_a_remedy(
     run: dict[str, Any], targets: Any, remedy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mxtrain.fit(run, run_dir=tmp_path, data=(X, targets), verbose=True)
@@ -53,8 +53,8 @@ def test_one_line_names_what_to_try(
     assert advice[0].endswith(remedy), advice[0]
 
 
-def test_the_r2_of_the_loss_is_that_of_the_metric(tmp_path: Path) -> None:
-    from mxtrain.training.history import _r2, target_moments
+def test_r2_from_the_loss_equals_the_r2_metric(tmp_path: Path) -> None:
+    from mxtrain.training.run_folder.history import _r2, target_moments
 
     result = mxtrain.fit(config(fit={"epochs": 2, "metrics": ["r2"]}), run_dir=tmp_path, data=(X, 3 + LINE))
     row = result.history[-1]
@@ -66,7 +66,7 @@ def test_the_r2_of_the_loss_is_that_of_the_metric(tmp_path: Path) -> None:
     assert _r2(result.config, without, moments, "val_") == pytest.approx(row["val_r2"], abs=1e-5)
 
 
-def test_a_regression_that_learned_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_successful_regression_gets_no_advice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = {"source": "in_memory", "standardize_target": True}
     mxtrain.fit(config(data=data), run_dir=tmp_path, data=(X, 300_000 + 50_000 * LINE), verbose=True)
     assert "R²" not in capsys.readouterr().err

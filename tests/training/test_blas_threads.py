@@ -15,14 +15,14 @@ CONFIG = {
 
 @pytest.fixture
 def wide(tmp_path):
-    """Enough features that a product is shared among threads."""
+    """Data with enough features that BLAS uses several threads."""
     random = np.random.default_rng(0)
     inputs = random.standard_normal((512, 784)).astype("float32")
     np.savez(tmp_path / "wide.npz", X=inputs, y=inputs[:, 0])
     return {"source": str(tmp_path / "wide.npz"), "target": "y", "batch_size": 128}
 
 
-def test_the_models_of_the_package_are_the_same_on_any_number(wide, tmp_path, monkeypatch):
+def test_built_in_models_give_the_same_bits_on_any_number_of_threads(wide, tmp_path, monkeypatch):
     found = set()
     for blas, own, backend in ((1, 1, "numpy"), (2, 3, "compiled"), (2, 1, "compiled"), (1, 2, "auto")):
         monkeypatch.setenv("MXTRAIN_THREADS", str(own))
@@ -37,7 +37,7 @@ def test_the_models_of_the_package_are_the_same_on_any_number(wide, tmp_path, mo
 
 
 class Perceptron(MLP):
-    """A model of one's own, whose products are NumPy's."""
+    """Custom model whose products NumPy computes."""
 
     def predict(self, params, inputs):
         return np.dot(np.maximum(np.dot(inputs, params["W1"]), 0), params["W2"])
@@ -55,26 +55,26 @@ def perceptron(config, n_features, n_outputs, xp):
     return Perceptron((n_features, 256, n_outputs), "relu", "squared_error")
 
 
-OWN = {**CONFIG, "model": {"kind": "custom"}}
+CUSTOM = {**CONFIG, "model": {"kind": "custom"}}
 
 
-def test_a_run_has_the_threads_of_its_config_whatever_the_process_has(wide, tmp_path):
+def test_the_config_overrides_the_number_of_threads_of_the_process(wide, tmp_path):
     for outside in (1, 2):
         with limit_blas_threads(outside):
-            mxtrain.fit({**OWN, "data": wide, "threads": 1}, run_dir=tmp_path / str(outside), model=perceptron)
+            mxtrain.fit({**CUSTOM, "data": wide, "threads": 1}, run_dir=tmp_path / str(outside), model=perceptron)
             assert blas_threads() == outside
     one, two = (tmp_path / name / "model.safetensors" for name in "12")
     assert one.read_bytes() == two.read_bytes()
 
 
-def test_the_saved_config_says_how_many_threads_there_were(wide, tmp_path):
+def test_the_saved_config_records_the_number_of_threads(wide, tmp_path):
     with limit_blas_threads(2):
-        mxtrain.fit({**OWN, "data": wide}, run_dir=tmp_path / "run", model=perceptron)
+        mxtrain.fit({**CUSTOM, "data": wide}, run_dir=tmp_path / "run", model=perceptron)
     assert "\nthreads: 2\n" in (tmp_path / "run" / "config.yaml").read_text()
 
 
-def test_a_resumed_run_keeps_its_threads(wide, tmp_path):
-    config = {**OWN, "data": wide, "threads": 2, "fit": {"epochs": 2}}
+def test_a_resumed_run_uses_the_same_number_of_threads(wide, tmp_path):
+    config = {**CUSTOM, "data": wide, "threads": 2, "fit": {"epochs": 2}}
     mxtrain.fit(config, run_dir=tmp_path / "whole", model=perceptron)
     mxtrain.fit({**config, "fit": {"epochs": 1}}, run_dir=tmp_path / "cut", model=perceptron)
     with limit_blas_threads(1):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import mxtrain
-from mxtrain.training.run_status import read_status
+from mxtrain.training.run_folder.run_status import read_status
 
 CONFIG: dict[str, Any] = {
     "data": {"source": "diabetes"},
@@ -17,40 +17,40 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def test_a_callback_writes_only_the_methods_it_needs(tmp_path: Path) -> None:
+def test_callbacks_may_implement_any_subset_of_the_methods(tmp_path: Path) -> None:
     seen = []
 
     class Inherits(mxtrain.Callback):
         def on_epoch(self, state: Any, row: Any) -> None:
             seen.append(row["epoch"])
 
-    class Looks:
+    class HasOnlyOnEnd:
         def on_end(self, seconds: float) -> None:
             seen.append("end")
 
-    mxtrain.fit(CONFIG, run_dir=tmp_path, callbacks=[Inherits(), Looks()])
+    mxtrain.fit(CONFIG, run_dir=tmp_path, callbacks=[Inherits(), HasOnlyOnEnd()])
     assert seen == [1, 2, 3, 4, "end"]
 
 
-def test_a_run_that_is_stopped_before_it_begins_can_continue_too(tmp_path: Path) -> None:
-    heard = []
+def test_a_run_stopped_in_on_start_can_be_resumed(tmp_path: Path) -> None:
+    events = []
 
-    class Never(mxtrain.Callback):
+    class StopsAtStart(mxtrain.Callback):
         def on_start(self, info: Any) -> None:
             raise mxtrain.StopTraining
 
         def on_end(self, seconds: float) -> None:
             raise mxtrain.StopTraining
 
-    class Listens(mxtrain.Callback):
+    class RecordsEvents(mxtrain.Callback):
         def on_start(self, info: Any) -> None:
-            heard.append("start")
+            events.append("start")
 
         def on_end(self, seconds: float) -> None:
-            heard.append("end")
+            events.append("end")
 
-    stopped = mxtrain.fit(CONFIG, run_dir=tmp_path / "stopped", callbacks=[Never(), Listens()])
-    assert heard == ["start", "end"]
+    stopped = mxtrain.fit(CONFIG, run_dir=tmp_path / "stopped", callbacks=[StopsAtStart(), RecordsEvents()])
+    assert events == ["start", "end"]
     assert (stopped.history, stopped.state.curr_iter) == ([], 0)
     run = mxtrain.load_run(stopped.run_dir)
     assert (run.status.state, run.epoch) == ("finished", 0)
@@ -58,10 +58,10 @@ def test_a_run_that_is_stopped_before_it_begins_can_continue_too(tmp_path: Path)
     assert mxtrain.resume(stopped.run_dir).history == whole.history
 
 
-def test_what_a_callback_does_with_a_row_is_its_own_affair(tmp_path: Path) -> None:
+def test_changes_that_a_callback_makes_to_rows_and_state_have_no_effect(tmp_path: Path) -> None:
     seen = []
 
-    class Spoils(mxtrain.Callback):
+    class ChangesRows(mxtrain.Callback):
         def on_start(self, info: Any) -> None:
             for row in info.history:
                 row.clear()
@@ -71,18 +71,21 @@ def test_what_a_callback_does_with_a_row_is_its_own_affair(tmp_path: Path) -> No
             row["note"] = object()
             state.curr_epoch = state.curr_iter = 0
 
-    class Reads(mxtrain.Callback):
+    class RecordsRows(mxtrain.Callback):
         def on_epoch(self, state: Any, row: Any) -> None:
             seen.append((state.curr_epoch, row))
 
     expected = mxtrain.fit(CONFIG, run_dir=tmp_path / "whole").history
     short = {**CONFIG, "fit": {"epochs": 2}}
-    run_dir = mxtrain.fit(short, run_dir=tmp_path / "run", callbacks=[Spoils(), Reads()]).run_dir
-    assert mxtrain.resume(run_dir, overrides=["fit.epochs=4"], callbacks=[Spoils(), Reads()]).history == expected
+    run_dir = mxtrain.fit(short, run_dir=tmp_path / "run", callbacks=[ChangesRows(), RecordsRows()]).run_dir
+    assert (
+        mxtrain.resume(run_dir, overrides=["fit.epochs=4"], callbacks=[ChangesRows(), RecordsRows()]).history
+        == expected
+    )
     assert seen == [(row["epoch"], row) for row in expected]
 
 
-def test_an_error_in_on_error_hides_nothing(tmp_path: Path) -> None:
+def test_an_error_in_on_error_does_not_replace_the_original(tmp_path: Path) -> None:
     class Breaks(mxtrain.Callback):
         def on_batch(self, state: Any, loss: Any) -> None:
             raise RuntimeError("the first")
@@ -95,10 +98,10 @@ def test_an_error_in_on_error_hides_nothing(tmp_path: Path) -> None:
     assert caught.value.__notes__ == ["and Breaks.on_error raised ValueError('the second')"]
 
 
-@pytest.mark.parametrize("slip", [5, "x", lambda: 1, mxtrain.Callback, None])
-def test_what_could_never_be_called_is_refused_before_anything_is_made(slip: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("callback", [5, "x", lambda: 1, mxtrain.Callback, None])
+def test_objects_without_callback_methods_are_refused_before_the_run_starts(callback: Any, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"callbacks\[0\] must be an object with one of on_start, "):
-        mxtrain.fit(CONFIG, run_dir=tmp_path / "run", callbacks=[slip])
+        mxtrain.fit(CONFIG, run_dir=tmp_path / "run", callbacks=[callback])
     assert not (tmp_path / "run").exists()
 
 
@@ -112,8 +115,8 @@ def test_a_folder_that_is_removed_ends_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("event", "epochs"), [("on_epoch", 2), ("on_batch", 1)])
-def test_stop_training_ends_a_run_in_good_order_and_it_can_continue(event: str, epochs: int, tmp_path: Path) -> None:
-    class Enough(mxtrain.Callback):
+def test_stop_training_finishes_the_run_and_it_can_be_resumed(event: str, epochs: int, tmp_path: Path) -> None:
+    class StopsTraining(mxtrain.Callback):
         ended = False
 
         def on_epoch(self, state: Any, row: Any) -> None:
@@ -127,7 +130,7 @@ def test_stop_training_ends_a_run_in_good_order_and_it_can_continue(event: str, 
         def on_end(self, seconds: float) -> None:
             self.ended = True
 
-    watch = Enough()
+    watch = StopsTraining()
     stopped = mxtrain.fit(CONFIG, run_dir=tmp_path / "stopped", callbacks=[watch])
     assert watch.ended
     assert len(stopped.history) == epochs
@@ -138,31 +141,31 @@ def test_stop_training_ends_a_run_in_good_order_and_it_can_continue(event: str, 
     assert mxtrain.resume(stopped.run_dir).history == whole.history
 
 
-def test_an_exception_ends_the_run_as_a_failure_and_is_reported_to_all(tmp_path: Path) -> None:
-    told = []
+def test_an_exception_marks_the_run_as_failed_and_is_passed_to_on_error(tmp_path: Path) -> None:
+    errors = []
 
     class Breaks(mxtrain.Callback):
         def on_epoch(self, state: Any, row: Any) -> None:
             raise KeyError("mine")
 
         def on_error(self, error: BaseException) -> None:
-            told.append(error)
+            errors.append(error)
 
     with pytest.raises(KeyError, match="mine"):
         mxtrain.fit(CONFIG, run_dir=tmp_path, callbacks=[Breaks()])
-    assert [type(error) for error in told] == [KeyError]
-    assert mxtrain.training.run_status.read_status(tmp_path).state == "failed"
+    assert [type(error) for error in errors] == [KeyError]
+    assert mxtrain.training.run_folder.run_status.read_status(tmp_path).state == "failed"
 
 
-def test_a_resumed_run_tells_what_came_before(tmp_path: Path) -> None:
+def test_on_start_of_a_resumed_run_gets_the_earlier_history(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(CONFIG, run_dir=tmp_path).run_dir
     infos: list[mxtrain.RunInfo] = []
 
-    class Listens(mxtrain.Callback):
+    class RecordsInfo(mxtrain.Callback):
         def on_start(self, info: mxtrain.RunInfo) -> None:
             infos.append(info)
 
-    history = mxtrain.resume(run_dir, callbacks=[Listens()]).history
+    history = mxtrain.resume(run_dir, callbacks=[RecordsInfo()]).history
     assert infos[0].history == tuple(history)
     assert infos[0].epochs == 4
     assert infos[0].notes == (
@@ -170,14 +173,14 @@ def test_a_resumed_run_tells_what_came_before(tmp_path: Path) -> None:
     )
 
 
-def test_a_run_is_unfinished_while_it_trains_also_when_it_was_finished_before(tmp_path: Path) -> None:
+def test_the_status_is_unfinished_during_training_and_during_a_resume(tmp_path: Path) -> None:
     states = []
 
-    class Looks(mxtrain.Callback):
+    class ReadsStatus(mxtrain.Callback):
         def on_epoch(self, state: Any, row: Any) -> None:
             states.append(read_status(tmp_path).state)
 
-    mxtrain.fit(CONFIG, run_dir=tmp_path, callbacks=[Looks()])
+    mxtrain.fit(CONFIG, run_dir=tmp_path, callbacks=[ReadsStatus()])
     assert read_status(tmp_path).state == "finished"
-    mxtrain.resume(tmp_path, overrides=["fit.epochs=5"], callbacks=[Looks()])
+    mxtrain.resume(tmp_path, overrides=["fit.epochs=5"], callbacks=[ReadsStatus()])
     assert states == ["unfinished"] * 5

@@ -39,7 +39,7 @@ def first_update(changed: dict[str, Any]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("scale", [0, 1, -0.5, 1e-3])
-def test_the_gradient_that_the_optimizer_sees_is_no_longer_than_that(scale: float) -> None:
+def test_the_optimizer_gets_a_gradient_of_the_clipped_norm(scale: float) -> None:
     whole = first_update(config({"scale": scale}))
     norm = np.linalg.norm(whole)
     shortened = first_update(config({"scale": scale}, clip_norm=norm / 7))
@@ -47,7 +47,7 @@ def test_the_gradient_that_the_optimizer_sees_is_no_longer_than_that(scale: floa
     np.testing.assert_allclose(shortened * 7, whole, rtol=1e-6, atol=1e-12)
 
 
-def test_a_shorter_gradient_keeps_its_bits(tmp_path: Path) -> None:
+def test_a_gradient_below_the_limit_is_unchanged(tmp_path: Path) -> None:
     free, bound = (
         mxtrain.fit(config(clip_norm=limit), run_dir=tmp_path / name)
         for name, limit in (("free", None), ("bound", 1e6))
@@ -64,20 +64,20 @@ def test_the_elements_are_clipped_after_the_norm() -> None:
     )
 
 
-def test_the_norms_that_are_reported_are_those_before(tmp_path: Path) -> None:
+def test_reported_norms_are_those_before_clipping(tmp_path: Path) -> None:
     row = mxtrain.fit(config(clip_norm=1e-3, epochs=1), run_dir=tmp_path).history[0]
     assert row["diagnostics"]["grad_norm"] > 0.1
 
 
 @pytest.fixture
-def quietly() -> Iterator[None]:
-    """As a trainer has it: what overflows is told by its outcome."""
+def ignore_overflow() -> Iterator[None]:
+    """Ignore floating-point warnings, as a trainer does."""
     with np.errstate(all="ignore"):
         yield
 
 
 @pytest.mark.usefixtures("quietly")
-def test_what_is_too_long_for_float32_to_tell_is_shortened_like_the_rest() -> None:
+def test_a_norm_that_overflows_float32_is_clipped() -> None:
     grads = FlatParameters({"W": np.array([3e30, 0], dtype="float32"), "b": np.array([-4e30])})
     clip_to_norm(np, grads, gradient_norm(np, grads) * 0.5, scale=0.5, limit=1.0)
     np.testing.assert_allclose([*grads["W"], *grads["b"]], [1.2, 0, -1.6], rtol=1e-6)
@@ -88,7 +88,7 @@ def test_what_is_too_long_for_float32_to_tell_is_shortened_like_the_rest() -> No
 @pytest.mark.parametrize(
     ("dtype", "size", "limit"), [("float32", 1e-25, 1e-30), ("float32", 1e38, 1e-8), ("float64", 1e200, 1e-8)]
 )
-def test_the_most_unequal_of_norms_and_limits(dtype: str, size: float, limit: float) -> None:
+def test_extreme_ratios_of_norm_and_limit(dtype: str, size: float, limit: float) -> None:
     grads = FlatParameters({"W": (np.array([0.6, -0.8]) * size).astype(dtype)})
     norm = gradient_norm(np, grads)
     assert norm == pytest.approx(size, rel=1e-6)
@@ -96,13 +96,13 @@ def test_the_most_unequal_of_norms_and_limits(dtype: str, size: float, limit: fl
     np.testing.assert_allclose(grads["W"], [0.6 * limit, -0.8 * limit], rtol=1e-6)
 
 
-def test_a_gradient_of_zeros_stays_one() -> None:
+def test_a_zero_gradient_stays_zero() -> None:
     grads = FlatParameters({"W": np.zeros(3)})
     clip_to_norm(np, grads, norm=0.0, scale=1.0, limit=1e-300)
     assert not grads["W"].any()
 
 
-def test_a_run_that_would_diverge_does_not(tmp_path: Path) -> None:
+def test_clipping_prevents_divergence(tmp_path: Path) -> None:
     steep = config({"η": 1e3}) | {"dtype": "float32", "loss": "squared_error"}
     steep["data"] = {"source": "diabetes", "standardize": "none"}
     steep["fit"] = {"epochs": 2}

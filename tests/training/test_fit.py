@@ -32,7 +32,7 @@ def changed(**parts: Any) -> dict[str, Any]:
     return config
 
 
-REACHES = {
+EXPECTED_METRICS = {
     "adam": ("val_accuracy", 0.96),
     "sgd": ("val_accuracy", 0.95),
     "adamw": ("val_accuracy", 0.96),
@@ -46,31 +46,33 @@ REACHES = {
 }
 
 
-def test_every_config_that_ships_is_tried() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*REACHES, "sweep"}
+def test_every_shipped_config_is_tested() -> None:
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*EXPECTED_METRICS, "sweep"}
 
 
-@pytest.mark.parametrize(("name", "metric", "least"), [(name, *reach) for name, reach in REACHES.items()])
-def test_a_config_that_ships_reaches_a_sensible_result(name: str, metric: str, least: float, tmp_path: Path) -> None:
-    assert mxtrain.fit(CONFIGS / f"{name}.yaml", run_dir=tmp_path).history[-1][metric] >= least
+@pytest.mark.parametrize(
+    ("name", "metric", "minimum"), [(name, *expected) for name, expected in EXPECTED_METRICS.items()]
+)
+def test_shipped_configs_reach_their_expected_metric(name: str, metric: str, minimum: float, tmp_path: Path) -> None:
+    assert mxtrain.fit(CONFIGS / f"{name}.yaml", run_dir=tmp_path).history[-1][metric] >= minimum
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     one, other = (mxtrain.fit(DIGITS, run_dir=tmp_path / name).run_dir for name in ("one", "other"))
     for name in ("config.yaml", "metrics.jsonl", "model.safetensors"):
         assert (one / name).read_bytes() == (other / name).read_bytes()
-    another = mxtrain.fit(changed(seed=1), run_dir=tmp_path / "another").run_dir
-    assert (one / "model.safetensors").read_bytes() != (another / "model.safetensors").read_bytes()
+    other_seed = mxtrain.fit(changed(seed=1), run_dir=tmp_path / "another").run_dir
+    assert (one / "model.safetensors").read_bytes() != (other_seed / "model.safetensors").read_bytes()
 
 
-def test_no_backend_changes_a_result(tmp_path: Path) -> None:
+def test_backends_give_the_same_results(tmp_path: Path) -> None:
     numpy, compiled = (mxtrain.fit(changed(backend=name), run_dir=tmp_path / name) for name in ("numpy", "compiled"))
     assert compiled.history == numpy.history
     for name, value in numpy.parameters.items():
         assert compiled.parameters[name].tobytes() == value.tobytes()
 
 
-def test_the_state_counts(tmp_path: Path) -> None:
+def test_the_state_counts_epochs_batches_and_iterations(tmp_path: Path) -> None:
     seen = []
 
     class Watch:
@@ -103,7 +105,7 @@ def test_the_last_batch_is_kept_or_dropped(last_batch: str, batches: int, tmp_pa
 
 
 def test_every_sample_weighs_the_same_in_a_smaller_last_batch(tmp_path: Path) -> None:
-    """Plain SGD for one epoch over one batch and a half equals the same sums by hand, both with scale 1/batch_size."""
+    """One epoch of plain SGD over one and a half batches equals the sums computed by hand, with scale 1/batch_size."""
     np.savez(tmp_path / "line.npz", X=np.array([[1.0], [2.0], [3.0]]), y=np.array([1.0, 1.0, 1.0]))
     config = {
         "dtype": "float64",
@@ -128,22 +130,22 @@ def test_every_sample_weighs_the_same_in_a_smaller_last_batch(tmp_path: Path) ->
     assert w == pytest.approx(second, rel=1e-12)
 
 
-def test_an_unset_scale_is_resolved_in_the_run_and_not_in_the_users_config(tmp_path: Path) -> None:
+def test_an_unset_scale_is_resolved_without_changing_the_users_config(tmp_path: Path) -> None:
     config = copy.deepcopy(DIGITS)
     run = mxtrain.RunConfig.model_validate(config)
-    for given in (config, run):
-        run_dir = mxtrain.fit(given, run_dir=tmp_path / str(type(given).__name__)).run_dir
+    for config_or_run in (config, run):
+        run_dir = mxtrain.fit(config_or_run, run_dir=tmp_path / str(type(config_or_run).__name__)).run_dir
         assert yaml.safe_load((run_dir / "config.yaml").read_text())["optimizer"]["scale"] == 1 / 100
     assert config == DIGITS
     assert run.optimizer.scale == 0
 
 
-def test_a_scale_of_ones_own_is_kept(tmp_path: Path) -> None:
+def test_an_explicit_scale_is_kept(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(changed(optimizer={"scale": 1, "η": 1e-4}), run_dir=tmp_path).run_dir
     assert yaml.safe_load((run_dir / "config.yaml").read_text())["optimizer"]["scale"] == 1
 
 
-def test_the_folder_holds_what_the_result_holds(tmp_path: Path) -> None:
+def test_the_run_folder_matches_the_result(tmp_path: Path) -> None:
     result = mxtrain.fit(changed(optimizer={"η_sched": {"kind": "exp", "γ": 0.5}}), run_dir=tmp_path)
     names = {"config.yaml", "environment.json", "preprocessing.json", "status.json", "checkpoints", "checkpoints.jsonl"}
     names |= {"metrics.jsonl", "timings.jsonl", "model.safetensors"}
@@ -161,21 +163,21 @@ def test_the_folder_holds_what_the_result_holds(tmp_path: Path) -> None:
     assert environment["packages"]["mxtrain"] == mxtrain.__version__
 
 
-def test_the_resolved_config_runs_again_unchanged(tmp_path: Path) -> None:
+def test_the_resolved_config_reproduces_the_run(tmp_path: Path) -> None:
     first = mxtrain.fit(CONFIGS / "sgd.yaml", overrides=["fit.epochs=2"], run_dir=tmp_path / "first")
     again = mxtrain.fit(first.run_dir / "config.yaml", run_dir=tmp_path / "again")
     assert again.history == first.history
     assert (again.run_dir / "config.yaml").read_text() == (first.run_dir / "config.yaml").read_text()
 
 
-def test_runs_are_numbered_where_no_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_numbered_if_no_folder_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     paths = [mxtrain.fit(changed(fit={"epochs": 1})).run_dir for _ in range(2)]
     assert [path.as_posix() for path in paths] == ["runs/digits-1", "runs/digits-2"]
 
 
 @pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("nowhere")], ids=["a file", "a dead link"])
-def test_where_no_runs_can_be_numbered_that_is_reported(
+def test_a_runs_folder_that_cannot_be_created_is_reported(
     make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -184,7 +186,7 @@ def test_where_no_runs_can_be_numbered_that_is_reported(
         mxtrain.fit(DIGITS)
 
 
-def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused_and_unchanged(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     with pytest.raises(mxtrain.TrainingError, match="is not empty; name another one"):
         mxtrain.fit(DIGITS, run_dir=tmp_path)
@@ -212,18 +214,18 @@ def test_the_dtype_is_kept_from_end_to_end(dtype: str, tmp_path: Path) -> None:
     assert {str(value.dtype) for value in parameters.values()} == {dtype}
 
 
-def test_overrides_are_a_list() -> None:
+def test_overrides_must_be_a_list() -> None:
     with pytest.raises(mxtrain.ConfigError, match=r"must be a list of strings, such as \['seed=1'\]"):
         mxtrain.fit(CONFIGS / "adam.yaml", overrides="seed=1")
 
 
 @pytest.mark.parametrize("config", [7, None, ["adam.yaml"]])
-def test_what_is_no_config_is_refused(config: Any) -> None:
+def test_an_object_that_is_not_a_config_is_refused(config: Any) -> None:
     with pytest.raises(mxtrain.ConfigError, match="must be a path, a dict or a RunConfig"):
         mxtrain.fit(config)
 
 
-def test_without_cupy_its_backend_is_reported_with_the_remedy_and_nothing_is_made(
+def test_the_cupy_backend_without_cupy_is_an_error_with_the_pip_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
@@ -234,7 +236,7 @@ def test_without_cupy_its_backend_is_reported_with_the_remedy_and_nothing_is_mad
     assert not (tmp_path / "run").exists()
 
 
-def test_the_command_that_continues_a_run_can_be_said_as_it_stands(tmp_path: Path) -> None:
+def test_commands_in_messages_quote_paths_with_spaces(tmp_path: Path) -> None:
     folder = tmp_path / "a run of mine"
     mxtrain.fit(changed(fit={"epochs": 1}), run_dir=folder)
     with pytest.raises(mxtrain.TrainingError, match=f"`mxtrain resume '{folder}'`"):

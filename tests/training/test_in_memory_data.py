@@ -9,8 +9,7 @@ import pytest
 
 import mxtrain
 from mxtrain.config import DataConfig, run_from_dict
-from mxtrain.errors import RunInterrupted
-from mxtrain.training import StopRequest
+from tests.training.conftest import fit_interrupted, results
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.standard_normal((60, 3))
@@ -19,7 +18,7 @@ LABELS = np.where(y > 3, "large", "small")
 TABLE = {"a": X[:, 0].tolist(), "b": X[:, 1], "kind": ["round", "square", "flat"] * 20, "size": LABELS}
 
 CONFIG: dict[str, Any] = {
-    "name": "handed",
+    "name": "in-memory",
     "data": {"source": "in_memory", "batch_size": 8, "test": 0.2},
     "model": {"kind": "mlp", "hidden": [4]},
     "loss": "squared_error",
@@ -34,39 +33,17 @@ RUNS: dict[str, Any] = {
     "columns": (COLUMNS, TABLE),
     "a data frame": (COLUMNS, pl.DataFrame(TABLE)),
 }
-OTHERS = {"numbers": (X, y + 1), "classes": (X, LABELS[::-1]), "columns": TABLE | {"a": X[:, 1]}}
-
-
-def content(run_dir: Path) -> dict[str, bytes]:
-    """Return all that must be equal: the config, the parameters, the metrics, and the whole state at the end."""
-    last = max(path for path in (run_dir / "checkpoints").iterdir())
-    files = [run_dir / name for name in ("config.yaml", "model.safetensors", "metrics.jsonl", "preprocessing.json")]
-    return {str(file.relative_to(run_dir)): file.read_bytes() for file in [*files, *last.iterdir()]}
-
-
-def interrupted(config: Any, run_dir: Path, data: Any, batches: int) -> None:
-    """Train, and stop after so many batches."""
-    stop = StopRequest()
-
-    class Stop(mxtrain.Callback):
-        left = batches
-
-        def on_batch(self, state: Any, loss: Any) -> None:
-            self.left -= 1
-            stop.signal = 0 if self.left else 15
-
-    with pytest.raises(RunInterrupted):
-        mxtrain.fit(config, run_dir=run_dir, callbacks=[Stop()], stop=stop, data=data)
+CHANGED_DATA = {"numbers": (X, y + 1), "classes": (X, LABELS[::-1]), "columns": TABLE | {"a": X[:, 1]}}
 
 
 @pytest.mark.parametrize(("config", "data"), RUNS.values(), ids=RUNS.keys())
-def test_a_run_resumes_replays_and_is_evaluated_on_the_same_data_to_the_byte(
+def test_resume_verify_and_evaluate_give_identical_bytes_on_the_same_data(
     config: Any, data: Any, tmp_path: Path
 ) -> None:
     whole = mxtrain.fit(config, run_dir=tmp_path / "whole", data=data)
-    interrupted(config, tmp_path / "cut", data, batches=7)
+    fit_interrupted(config, tmp_path / "cut", batches=7, data=data)
     mxtrain.resume(tmp_path / "cut", data=data)
-    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
     assert mxtrain.verify(tmp_path / "cut", data=data) == []
 
     run = mxtrain.load_run(tmp_path / "cut")
@@ -78,7 +55,7 @@ def test_a_run_resumes_replays_and_is_evaluated_on_the_same_data_to_the_byte(
     assert again.history == whole.history
 
 
-def test_a_run_of_an_earlier_version_resumes_replays_and_is_evaluated_to_the_byte(
+def test_a_run_of_an_earlier_version_can_be_resumed_verified_and_evaluated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Earlier versions wrote `handed_over` to config.yaml and to checkpoints."""
@@ -86,7 +63,7 @@ def test_a_run_of_an_earlier_version_resumes_replays_and_is_evaluated_to_the_byt
     write = DataConfig.to_dict
     with monkeypatch.context() as earlier:
         earlier.setattr(DataConfig, "to_dict", lambda config: write(config) | {"source": "handed_over"})
-        interrupted(CONFIG, tmp_path / "cut", (X, y), batches=7)
+        fit_interrupted(CONFIG, tmp_path / "cut", batches=7, data=(X, y))
         mxtrain.fit(CONFIG, run_dir=tmp_path / "old", data=(X, y))
     for name in ("cut", "old"):
         assert "source: handed_over" in (tmp_path / name / "config.yaml").read_text(encoding="utf-8")
@@ -98,7 +75,7 @@ def test_a_run_of_an_earlier_version_resumes_replays_and_is_evaluated_to_the_byt
     )
     assert mxtrain.verify(tmp_path / "old", data=(X, y)) == []
     assert mxtrain.resume(tmp_path / "cut", data=(X, y)).history == whole.history
-    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
     assert mxtrain.verify(tmp_path / "cut", data=(X, y)) == []
     longer = mxtrain.resume(tmp_path / "old", data=(X, y), overrides=["fit.epochs=4"])
     assert longer.history[:3] == whole.history
@@ -114,29 +91,29 @@ def test_a_file_with_the_same_numbers_gives_the_same_bytes(tmp_path: Path) -> No
         assert value.tobytes() == second.parameters[name].tobytes()
 
 
-def test_columns_give_the_bytes_of_a_table(tmp_path: Path) -> None:
+def test_columns_give_the_same_results_as_a_table_file(tmp_path: Path) -> None:
     pl.DataFrame(TABLE).write_parquet(tmp_path / "data.parquet")
     of_file = COLUMNS | {"data": {**COLUMNS["data"], "source": str(tmp_path / "data.parquet")}}
     first = mxtrain.fit(of_file, run_dir=tmp_path / "file")
     assert first.history == mxtrain.fit(COLUMNS, run_dir=tmp_path / "memory", data=TABLE).history
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", CHANGED_DATA)
 def test_a_run_is_not_resumed_on_other_data(name: str, tmp_path: Path) -> None:
     config, data = RUNS[name]
     run_dir = mxtrain.fit(config, run_dir=tmp_path / "run", data=data).run_dir
-    before = content(run_dir)
+    before = results(run_dir)
     other = "the data passed in Python are not those that the run was trained on: their SHA-256 differs"
     with pytest.raises(mxtrain.TrainingError, match=f"^{other}; pass the original data, or start a new run"):
-        mxtrain.resume(run_dir, data=OTHERS[name], overrides=["fit.epochs=4"])
+        mxtrain.resume(run_dir, data=CHANGED_DATA[name], overrides=["fit.epochs=4"])
     with pytest.raises(mxtrain.TrainingError, match=other):
-        mxtrain.verify(run_dir, data=OTHERS[name])
+        mxtrain.verify(run_dir, data=CHANGED_DATA[name])
     with pytest.raises(mxtrain.TrainingError, match=f"{other}; pass the original data, or evaluate on a separate file"):
-        mxtrain.load_run(run_dir).evaluate(data=OTHERS[name])
-    assert content(run_dir) == before
+        mxtrain.load_run(run_dir).evaluate(data=CHANGED_DATA[name])
+    assert results(run_dir) == before
 
 
-def test_data_that_do_not_even_suit_the_config_are_reported_as_other_data(tmp_path: Path) -> None:
+def test_data_that_are_invalid_for_the_config_are_reported_as_changed(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(CLASSES, run_dir=tmp_path / "run", data=(X, LABELS)).run_dir
     with pytest.raises(mxtrain.TrainingError, match="the data passed in Python are not those"):
         mxtrain.resume(run_dir, data=(X, ["large"] * 60))
@@ -144,30 +121,30 @@ def test_data_that_do_not_even_suit_the_config_are_reported_as_other_data(tmp_pa
 
 def test_a_run_is_not_resumed_without_its_data(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(CONFIG, run_dir=tmp_path / "run", data=(X, y)).run_dir
-    told = r"data\.source: the data are not in the config; pass them in Python as data="
+    message = r"data\.source: the data are not in the config; pass them in Python as data="
     for open_run in (mxtrain.resume, mxtrain.verify, lambda path: mxtrain.load_run(path).evaluate()):
-        with pytest.raises(mxtrain.ConfigError, match=told):
+        with pytest.raises(mxtrain.ConfigError, match=message):
             open_run(run_dir)
     np.savez(tmp_path / "new.npz", X=X, y=y)
     with pytest.raises(mxtrain.ConfigError, match=r"data\.source: was 'in_memory' when the run started, and cannot"):
         mxtrain.resume(run_dir, overrides=[f"data.source={tmp_path / 'new.npz'}", "data.target=y"])
 
 
-def test_data_and_a_config_that_does_not_ask_for_them(tmp_path: Path) -> None:
+def test_data_and_config_must_agree_on_the_source(tmp_path: Path) -> None:
     packaged = {**CONFIG, "data": {"source": "diabetes"}}
-    told = r"data\.source: data= was passed, but the config has diabetes; set source: in_memory"
-    with pytest.raises(mxtrain.ConfigError, match=told):
+    message = r"data\.source: data= was passed, but the config has diabetes; set source: in_memory"
+    with pytest.raises(mxtrain.ConfigError, match=message):
         mxtrain.fit(packaged, run_dir=tmp_path / "run", data=(X, y))
     with pytest.raises(mxtrain.ConfigError, match="the data are not in the config; pass them"):
         mxtrain.fit(CONFIG, run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     run_dir = mxtrain.fit(packaged, run_dir=tmp_path / "run").run_dir
     for open_run in (mxtrain.resume, mxtrain.verify, lambda path, data: mxtrain.load_run(path).evaluate(data=data)):
-        with pytest.raises(mxtrain.ConfigError, match=told):
+        with pytest.raises(mxtrain.ConfigError, match=message):
             open_run(run_dir, data=(X, y))
 
 
-def test_in_a_file_it_is_reported_where_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_the_source_have_the_position_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     text = "data: {source: diabetes}\nmodel: {kind: linear}\nloss: squared_error\noptimizer: {kind: adam}\n"
     Path("run.yaml").write_text(text)
@@ -179,7 +156,7 @@ def test_in_a_file_it_is_reported_where_it_is_written(tmp_path: Path, monkeypatc
     assert len(mxtrain.fit("run.yaml", data=(X, y)).history) == 10
 
 
-def test_what_becomes_of_the_data_afterwards_does_not_matter(tmp_path: Path) -> None:
+def test_changes_of_the_users_arrays_during_training_have_no_effect(tmp_path: Path) -> None:
     class Change(mxtrain.Callback):
         def on_epoch(self, state: Any, row: Any) -> None:
             inputs[:], targets[:] = 0, 0
@@ -193,7 +170,7 @@ def test_what_becomes_of_the_data_afterwards_does_not_matter(tmp_path: Path) -> 
     assert not inputs.any()
 
 
-def test_the_data_are_never_written_to(tmp_path: Path) -> None:
+def test_read_only_arrays_are_accepted(tmp_path: Path) -> None:
     inputs, targets = X.copy(), y.copy()
     for array in (inputs, targets):
         array.flags.writeable = False
@@ -202,7 +179,7 @@ def test_the_data_are_never_written_to(tmp_path: Path) -> None:
     np.testing.assert_array_equal(inputs, X)
 
 
-def test_advance_goes_from_snapshot_to_snapshot_on_the_same_data() -> None:
+def test_advance_continues_a_snapshot_on_the_same_data() -> None:
     run = run_from_dict(CONFIG).resolve()
     first = mxtrain.advance(run, None, 1, data=(X, y))
     assert mxtrain.advance(run, first, 3, data=(X, y)).differences(mxtrain.advance(run, None, 3, data=(X, y))) == []
@@ -213,7 +190,7 @@ def test_advance_goes_from_snapshot_to_snapshot_on_the_same_data() -> None:
 
 
 @pytest.mark.parametrize(("config", "data"), RUNS.values(), ids=RUNS.keys())
-def test_new_samples_are_evaluated_as_those_of_a_file(config: Any, data: Any, tmp_path: Path) -> None:
+def test_new_samples_in_memory_and_in_a_file_are_evaluated_alike(config: Any, data: Any, tmp_path: Path) -> None:
     run = mxtrain.load_run(mxtrain.fit(config, run_dir=tmp_path / "run", data=data).run_dir)
     if isinstance(data, tuple):
         np.savez(tmp_path / "new.npz", X=data[0], y=data[1])
@@ -225,7 +202,7 @@ def test_new_samples_are_evaluated_as_those_of_a_file(config: Any, data: Any, tm
         assert set(run.predict(data)) == {"large", "small"}
 
 
-WRONG: dict[str, Any] = {
+INVALID_SAMPLES: dict[str, Any] = {
     "an array": (X, r"data: must be \(X, y\), or columns by name, got an array of the shape \(60, 3\)"),
     "other lengths": ((X, LABELS[:3]), "one target for each sample, .*, got 60 samples and 3 values of 'y'"),
     "no samples": ((np.empty((0, 3)), []), "at least one sample, got 0 samples and 0 values of 'y'"),
@@ -237,8 +214,8 @@ WRONG: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("samples", "message"), WRONG.values(), ids=WRONG.keys())
-def test_what_cannot_be_evaluated_is_said(samples: Any, message: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("samples", "message"), INVALID_SAMPLES.values(), ids=INVALID_SAMPLES.keys())
+def test_invalid_samples_for_evaluation_are_reported(samples: Any, message: str, tmp_path: Path) -> None:
     run = mxtrain.load_run(mxtrain.fit(CLASSES, run_dir=tmp_path / "run", data=(X, LABELS)).run_dir)
     with pytest.raises(mxtrain.DataError, match=message):
         run.evaluate(samples)
@@ -246,15 +223,15 @@ def test_what_cannot_be_evaluated_is_said(samples: Any, message: str, tmp_path: 
         run.evaluate((X, LABELS), part="test")
 
 
-def test_a_sweep_cannot_be_handed_data(tmp_path: Path) -> None:
+def test_a_sweep_does_not_accept_data_in_memory(tmp_path: Path) -> None:
     search = {"search": {"optimizer.η": {"log": [1e-4, 1e-1]}}, "objective": {"minimize": "val_loss"}, "trials": 2}
-    told = "data.source: in-memory data cannot be passed to the processes of a sweep; name a file"
-    with pytest.raises(mxtrain.ConfigError, match=told):
+    message = "data.source: in-memory data cannot be passed to the processes of a sweep; name a file"
+    with pytest.raises(mxtrain.ConfigError, match=message):
         mxtrain.sweep(CONFIG | {"sweep": search}, run_dir=tmp_path / "sweep")
     assert not (tmp_path / "sweep").exists()
 
 
-def test_a_report_says_that_the_data_are_not_there(tmp_path: Path) -> None:
+def test_a_report_notes_that_the_data_are_not_available(tmp_path: Path) -> None:
     from mxtrain.reports.run_data import read_run_data
 
     run_dir = mxtrain.fit(CONFIG, run_dir=tmp_path / "run", data=(X, y)).run_dir
@@ -267,7 +244,7 @@ def test_a_report_says_that_the_data_are_not_there(tmp_path: Path) -> None:
 
 
 def test_equal_numbers_of_any_dtype_give_the_same_bytes(tmp_path: Path) -> None:
-    """Also far from 0, where float32 would round what is computed in it."""
+    """The numbers are also far from 0, where float32 arithmetic would round."""
     narrow = (1000 + 100 * X).astype("float32")
     forms = {
         "float32": narrow,
@@ -276,7 +253,7 @@ def test_equal_numbers_of_any_dtype_give_the_same_bytes(tmp_path: Path) -> None:
         "turned": np.asfortranarray(narrow),
     }
     runs = [
-        content(
+        results(
             mxtrain.fit(
                 CONFIG | {"data": {**CONFIG["data"], "standardize": "features"}},
                 run_dir=tmp_path / name,

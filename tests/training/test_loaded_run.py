@@ -11,6 +11,7 @@ import pytest
 
 import mxtrain
 from mxtrain.training import StopRequest
+from tests.training.conftest import fit_interrupted
 
 PETS = "age,size,species\n" + "".join(
     f"{age},{size},{kind}\n"
@@ -37,23 +38,6 @@ def content(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def interrupted(config: dict[str, Any], run_dir: Path, batches: int) -> Path:
-    """A run that was stopped after so many batches."""
-    stop = StopRequest()
-
-    class Stop(mxtrain.Callback):
-        def __init__(self) -> None:
-            self.seen = 0
-
-        def on_batch(self, state: Any, loss: Any) -> None:
-            self.seen += 1
-            stop.signal = 15 if self.seen == batches else 0
-
-    with pytest.raises(mxtrain.RunInterrupted):
-        mxtrain.fit(config, run_dir=run_dir, callbacks=[Stop()], stop=stop)
-    return run_dir
-
-
 @pytest.fixture
 def pets(tmp_path: Path) -> Path:
     (tmp_path / "pets.csv").write_text(PETS)
@@ -61,7 +45,7 @@ def pets(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("source", "loss"), [("digits", "softmax_cross_entropy"), ("diabetes", "squared_error")])
-def test_evaluating_gives_what_training_measured_to_the_byte(source: str, loss: str, tmp_path: Path) -> None:
+def test_evaluate_gives_the_metrics_of_training_exactly(source: str, loss: str, tmp_path: Path) -> None:
     metrics = ["accuracy"] if source == "digits" else ["mae", "r2"]
     run_dir = mxtrain.fit(settings(source, loss, fit={"metrics": metrics}), run_dir=tmp_path).run_dir
     run = mxtrain.load_run(run_dir)
@@ -71,7 +55,7 @@ def test_evaluating_gives_what_training_measured_to_the_byte(source: str, loss: 
     assert run.evaluate() == run.evaluate(part="test") != measured
 
 
-def test_classes_come_back_as_their_names_and_categories_as_they_were(pets: Path) -> None:
+def test_classes_are_predicted_by_name(pets: Path) -> None:
     run = mxtrain.load_run(pets)
     assert run.class_names == ("cat", "dog")
     assert run.feature_names == ("age", "size=big", "size=small")
@@ -83,7 +67,7 @@ def test_classes_come_back_as_their_names_and_categories_as_they_were(pets: Path
     assert likely[0, 1] > 0.5 > likely[1, 1]
 
 
-def test_a_file_without_targets_can_be_predicted_and_not_evaluated(pets: Path, tmp_path: Path) -> None:
+def test_a_file_without_targets_can_be_predicted_but_not_evaluated(pets: Path, tmp_path: Path) -> None:
     run = mxtrain.load_run(pets)
     (tmp_path / "new.csv").write_text("size,age\nsmall,2\nbig,9\nsmall,1\n")
     assert run.predict(tmp_path / "new.csv").tolist() == ["cat", "dog", "cat"]
@@ -100,7 +84,7 @@ def test_numbers_are_predicted_in_the_dtype_of_the_run(tmp_path: Path) -> None:
         run.probabilities("diabetes")
 
 
-def test_nothing_is_written(pets: Path) -> None:
+def test_loading_predicting_and_evaluating_write_nothing(pets: Path) -> None:
     before = content(pets)
     run = mxtrain.load_run(pets)
     run.evaluate()
@@ -108,7 +92,7 @@ def test_nothing_is_written(pets: Path) -> None:
     assert content(pets) == before
 
 
-def test_a_run_is_shown_as_one_line_without_its_arrays(tmp_path: Path) -> None:
+def test_the_repr_of_a_run_is_one_line(tmp_path: Path) -> None:
     result = mxtrain.fit(settings("digits", fit={"epochs": 2}), run_dir=tmp_path)
     last = result.history[-1]
     found = f"epoch 2: loss {last['loss']:.4f}, val_loss {last['val_loss']:.4f}"
@@ -116,12 +100,12 @@ def test_a_run_is_shown_as_one_line_without_its_arrays(tmp_path: Path) -> None:
     assert repr(mxtrain.load_run(tmp_path)) == f"LoadedRun({str(tmp_path)!r}, finished, {found})"
 
 
-def test_a_run_without_an_epoch_is_shown_as_one_line_too(tmp_path: Path) -> None:
-    run_dir = interrupted(settings("digits"), tmp_path / "cut", batches=5)
+def test_the_repr_of_a_run_without_epochs_is_one_line(tmp_path: Path) -> None:
+    run_dir = fit_interrupted(settings("digits"), tmp_path / "cut", batches=5)
     assert repr(mxtrain.load_run(run_dir)) == f"LoadedRun({str(run_dir)!r}, unfinished, no epoch is finished)"
 
 
-def test_the_data_may_be_gone(pets: Path, tmp_path: Path) -> None:
+def test_a_run_can_be_loaded_if_its_data_are_missing(pets: Path, tmp_path: Path) -> None:
     shutil.move(pets, tmp_path / "elsewhere")
     (tmp_path / "pets.csv").unlink()
     run = mxtrain.load_run(tmp_path / "elsewhere")
@@ -130,14 +114,14 @@ def test_the_data_may_be_gone(pets: Path, tmp_path: Path) -> None:
         run.evaluate()
 
 
-def test_other_data_in_the_place_of_the_runs_own_are_not_evaluated(pets: Path, tmp_path: Path) -> None:
+def test_changed_data_are_not_evaluated(pets: Path, tmp_path: Path) -> None:
     (tmp_path / "pets.csv").write_text(PETS + "5,big,cat\n")
     with pytest.raises(mxtrain.TrainingError, match="are not those that the run was trained on"):
         mxtrain.load_run(pets).evaluate()
 
 
-def test_an_unfinished_run_has_the_model_of_its_newest_checkpoint(tmp_path: Path) -> None:
-    run_dir = interrupted(settings("digits"), tmp_path / "cut", batches=50)
+def test_an_unfinished_run_loads_its_newest_checkpoint(tmp_path: Path) -> None:
+    run_dir = fit_interrupted(settings("digits"), tmp_path / "cut", batches=50)
     run = mxtrain.load_run(run_dir)
     assert (run.status.state, len(run.history), run.notes) == ("unfinished", 1, ())
     assert not (run_dir / "model.safetensors").exists()
@@ -150,7 +134,7 @@ def test_an_unfinished_run_has_the_model_of_its_newest_checkpoint(tmp_path: Path
         assert (run.parameters[name] == value).all()
 
 
-def test_a_finished_run_that_continues_is_no_longer_its_old_model(tmp_path: Path) -> None:
+def test_a_finished_run_that_is_resumed_loads_its_newest_checkpoint(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(settings("digits", fit={"epochs": 1}), run_dir=tmp_path).run_dir
     stop = StopRequest(signal=15)
     with pytest.raises(mxtrain.RunInterrupted):
@@ -162,11 +146,11 @@ def test_a_finished_run_that_continues_is_no_longer_its_old_model(tmp_path: Path
     assert all((run.parameters[name] == value).all() for name, value in newest.parameters.items())
 
 
-def test_a_run_that_diverged_is_failed_and_says_why(tmp_path: Path) -> None:
+def test_a_run_that_diverged_is_marked_as_failed_with_the_reason(tmp_path: Path) -> None:
     config = settings("diabetes", "squared_error") | {"optimizer": {"kind": "sgd", "η": 1e30}}
     with pytest.raises(mxtrain.TrainingError):
         mxtrain.fit(config, run_dir=tmp_path)
-    status = mxtrain.training.run_status.read_status(tmp_path)
+    status = mxtrain.training.run_folder.run_status.read_status(tmp_path)
     assert status.state == "failed"
     assert "the run has diverged" in status.reason
 
@@ -191,7 +175,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize(("file", "damage"), DAMAGE.items())
-def test_damage_is_one_line_that_names_the_file_and_the_remedy(file: str, damage: Any, pets: Path) -> None:
+def test_damaged_files_are_reported_on_one_line_with_the_remedy(file: str, damage: Any, pets: Path) -> None:
     (pets / file).write_bytes(damage[0])
     with pytest.raises(mxtrain.TrainingError, match=damage[1]) as caught:
         mxtrain.load_run(pets)
@@ -201,18 +185,18 @@ def test_damage_is_one_line_that_names_the_file_and_the_remedy(file: str, damage
 
 
 @pytest.mark.parametrize("inputs", [np.zeros(2), np.array([["a", "b"]]), np.zeros((1, 65)), [[1.0, np.nan] + [0] * 62]])
-def test_inputs_that_do_not_fit_are_refused(inputs: Any, tmp_path: Path) -> None:
+def test_inputs_of_the_wrong_shape_or_type_are_refused(inputs: Any, tmp_path: Path) -> None:
     run = mxtrain.load_run(mxtrain.fit(settings("digits", fit={"epochs": 1}), run_dir=tmp_path).run_dir)
     with pytest.raises(mxtrain.DataError):
         run.predict(inputs)
 
 
-def test_no_rows_no_predictions(tmp_path: Path) -> None:
+def test_an_empty_input_gives_no_predictions(tmp_path: Path) -> None:
     run = mxtrain.load_run(mxtrain.fit(settings("digits", fit={"epochs": 1}), run_dir=tmp_path).run_dir)
     assert run.predict(np.zeros((0, 64))).tolist() == []
 
 
-def test_where_there_is_no_run(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(mxtrain.TrainingError, match="there is no run in"):
         mxtrain.load_run(tmp_path)
 
@@ -231,7 +215,7 @@ LABELS["bool"] = np.array([False, True])
 
 
 @pytest.mark.parametrize("kind", LABELS)
-def test_labels_come_back_in_their_own_dtype(kind: str, tmp_path: Path) -> None:
+def test_labels_are_predicted_in_their_own_dtype(kind: str, tmp_path: Path) -> None:
     X = np.array([[-1.0], [1.0]] * 20)
     y = [*LABELS[kind]] * 20 if isinstance(LABELS[kind], list) else np.tile(LABELS[kind], 20)
     config = {
@@ -258,7 +242,7 @@ def test_labels_come_back_in_their_own_dtype(kind: str, tmp_path: Path) -> None:
         (["7", "x"], np.array(["7", "x"])),
     ],
 )
-def test_classes_of_a_csv_file_are_typed_in_python_and_spelled_as_in_the_file_on_the_command_line(
+def test_csv_classes_are_typed_in_python_and_keep_their_spelling_on_the_command_line(
     cells: list[str], expected: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = "".join(f"{2 * i - 1},{cell}\n" for i, cell in enumerate(cells)) * 20
@@ -275,7 +259,7 @@ def test_classes_of_a_csv_file_are_typed_in_python_and_spelled_as_in_the_file_on
 
 
 @pytest.mark.parametrize("ending", ["npz", "npy", "jsonl"])
-def test_labels_of_files_with_types_come_back_as_they_were(ending: str, tmp_path: Path) -> None:
+def test_labels_of_typed_files_keep_their_type(ending: str, tmp_path: Path) -> None:
     X, y = np.array([[-1.0], [1.0]] * 20), np.array([3, 7] * 20, dtype="uint8")
     np.savez(tmp_path / "t.npz", inputs=X, species=y)
     np.save(tmp_path / "t.npy", X)
@@ -289,7 +273,7 @@ def test_labels_of_files_with_types_come_back_as_they_were(ending: str, tmp_path
     assert (predicted == (y.astype(str) if ending == "jsonl" else y)).all()
 
 
-def test_a_run_that_was_saved_without_a_dtype_of_its_labels_predicts_text(tmp_path: Path) -> None:
+def test_a_run_saved_without_the_dtype_of_its_labels_predicts_text(tmp_path: Path) -> None:
     X, y = np.array([[-1.0], [1.0]] * 20), np.array([3, 7] * 20)
     np.savez(tmp_path / "t.npz", inputs=X, species=y)
     run_dir = mxtrain.fit(settings(str(tmp_path / "t.npz")), run_dir=tmp_path / "run").run_dir
@@ -306,8 +290,8 @@ def test_a_run_that_was_saved_without_a_dtype_of_its_labels_predicts_text(tmp_pa
 
 @pytest.mark.parametrize("standardize", ["features", "none"])
 @pytest.mark.parametrize("held", ["table", "array", "npz", "npy"])
-def test_a_feature_that_was_constant_in_training_does_not_matter(held: str, standardize: str, tmp_path: Path) -> None:
-    """A sensor that said 20.0 all the time (0 where features are left as they are), and later something else."""
+def test_a_feature_that_was_constant_in_training_is_ignored(held: str, standardize: str, tmp_path: Path) -> None:
+    """A sensor that is constant in training (20.0, or 0 without standardization), and varies later."""
     value = 20.0 if standardize == "features" else 0.0
     b = np.arange(100.0) % 10
     X, y = np.column_stack([np.full(100, value), b]), 3 * b
@@ -320,7 +304,7 @@ def test_a_feature_that_was_constant_in_training_does_not_matter(held: str, stan
         "npz": {"source": str(tmp_path / "t.npz"), "target": "y"},
         "npy": {"source": str(tmp_path / "t.npy"), "target": str(tmp_path / "y.npy")},
     }
-    given: dict[str, Any] = {"table": {"temp": X[:, 0], "b": b, "y": y}, "array": (X, y)}
+    training_data: dict[str, Any] = {"table": {"temp": X[:, 0], "b": b, "y": y}, "array": (X, y)}
     config = {
         "data": {**sources[held], "standardize": standardize},
         "model": {"kind": "mlp", "hidden": [8]},
@@ -328,13 +312,13 @@ def test_a_feature_that_was_constant_in_training_does_not_matter(held: str, stan
         "optimizer": {"kind": "adam", "η": 0.05, "λ": 0},
         "fit": {"epochs": 3},
     }
-    run = mxtrain.load_run(mxtrain.fit(config, run_dir=tmp_path / "run", data=given.get(held)).run_dir)
+    run = mxtrain.load_run(mxtrain.fit(config, run_dir=tmp_path / "run", data=training_data.get(held)).run_dir)
     new = np.array([[value, 5.0], [value + 0.5, 5.0], [-1e30, 5.0], [120.0, 5.0]])
     predicted = run.predict({"temp": new[:, 0], "b": new[:, 1]} if held == "table" else new)
     assert len(set(predicted.tolist())) == 1
 
 
-def test_a_trial_with_several_seeds_is_no_run_and_the_remedy_names_one(tmp_path: Path) -> None:
+def test_loading_a_trial_with_several_seeds_suggests_the_run_of_a_seed(tmp_path: Path) -> None:
     (tmp_path / "0000" / "seed-0").mkdir(parents=True)
     (tmp_path / "0000" / "seed-0" / "config.yaml").write_text("")
     with pytest.raises(mxtrain.TrainingError, match=r"several seeds: name \S*0000/seed-0$"):

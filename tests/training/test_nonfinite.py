@@ -45,7 +45,7 @@ class Line:
 
 
 def trainer(policy: str, gradient: float = np.nan, loss: float | None = None, **changes: Any) -> Trainer:
-    """A trainer of four batches in an epoch, the third of which goes wrong."""
+    """Return a trainer with four batches per epoch, the third of which is not finite."""
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(32, 3))
     config = {
@@ -57,13 +57,13 @@ def trainer(policy: str, gradient: float = np.nan, loss: float | None = None, **
         **changes,
     }
     run = mxtrain.RunConfig.model_validate(config).resolve()
-    given = mxtrain.data.read_in_memory_data(run, (inputs, inputs.sum(axis=1)))
-    found = mxtrain.data.read_data(run, given)
+    data = mxtrain.data.read_in_memory_data(run, (inputs, inputs.sum(axis=1)))
+    found = mxtrain.data.read_data(run, data)
     return Trainer(run, lambda c, d, k, xp: Line(d, gradient, loss), found)
 
 
 def state(of: Trainer) -> Any:
-    """Parameters, slots and counts of updates."""
+    """Return parameters, slots and counts of updates."""
     saved = of.optimizer.state_dict()
     slots = {name: (it["updates"], it["scalars"], it["slots"]) for name, it in saved["parameters"].items()}
     return of.parameters(), slots, saved["state"]["curr_iter"]
@@ -75,7 +75,7 @@ def assert_equal(one: Any, other: Any) -> None:
 
 
 def until_the_bad_batch(run: Trainer) -> tuple[Any, Any]:
-    """The steps of the epoch under way, and the state before the bad batch."""
+    """Return the iterator over the steps of the epoch, and the state before the bad batch."""
     steps = run.steps()
     for _ in range(BAD - 1):
         next(steps)
@@ -91,7 +91,7 @@ SOURCES = {
 
 
 @pytest.mark.parametrize(("source", "problem"), SOURCES.values(), ids=SOURCES.keys())
-def test_raise_names_the_batch_and_the_parameter_and_updates_nothing(source: Any, problem: str) -> None:
+def test_raise_names_the_batch_and_the_parameter_before_any_update(source: Any, problem: str) -> None:
     run = trainer("raise", **source)
     steps, before = until_the_bad_batch(run)
     with pytest.raises(mxtrain.TrainingError, match=f"^{problem} in epoch 1, batch 3: the run has diverged"):
@@ -100,7 +100,7 @@ def test_raise_names_the_batch_and_the_parameter_and_updates_nothing(source: Any
 
 
 @pytest.mark.parametrize(("source", "problem"), SOURCES.values(), ids=SOURCES.keys())
-def test_skip_leaves_the_batch_out_and_continues_with_the_next(source: Any, problem: str) -> None:
+def test_skip_omits_the_batch(source: Any, problem: str) -> None:
     run = trainer("skip", **source)
     steps, before = until_the_bad_batch(run)
     seen = run.step.sums.samples, run.step.sums.steps, run.step.sums.to_record()["metrics"]
@@ -132,7 +132,7 @@ def test_rollback_restores_the_last_scheduled_checkpoint(source: Any, problem: s
     assert run.state.curr_iter == back_to + 1
 
 
-def test_too_many_batches_in_a_row_end_the_run() -> None:
+def test_too_many_consecutive_nonfinite_batches_end_the_run() -> None:
     fit = {"epochs": 2, "on_nonfinite": "skip", "nonfinite_limit": 2}
     run = trainer("skip", 1.0, fit=fit, optimizer={"kind": "adam", "scale": 1e30})  # each gradient overflows the slot
     with pytest.raises(
@@ -145,7 +145,7 @@ def test_too_many_batches_in_a_row_end_the_run() -> None:
 
 @pytest.mark.parametrize("kind", WITH_SQUARES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_rule_that_keeps_squares_is_watched(kind: str, dtype: str) -> None:
+def test_every_rule_with_squared_gradients_is_checked(kind: str, dtype: str) -> None:
     gradient = 2e19 if dtype == "float32" else 2e154
     run = trainer("skip", gradient, dtype=dtype, optimizer={"kind": kind, "scale": 1.0})
     steps, before = until_the_bad_batch(run)
@@ -162,7 +162,7 @@ def test_momentum_that_overflows_is_undone_with_its_weight() -> None:
 
 
 @pytest.mark.parametrize("bound", [{"clip": 1.0}, {"clip_norm": 1.0}], ids=["clip", "clip_norm"])
-def test_a_long_gradient_that_is_bounded_is_used(bound: Any) -> None:
+def test_a_large_gradient_that_is_clipped_is_used(bound: Any) -> None:
     fit = {"epochs": 1, "on_nonfinite": "raise"} | ({"clip_norm": 1.0} if "clip_norm" in bound else {})
     optimizer = {"kind": "adam", "scale": 1.0} | ({"clip": 1.0} if "clip" in bound else {})
     run = trainer("raise", 2e19, fit=fit, optimizer=optimizer)
@@ -170,14 +170,14 @@ def test_a_long_gradient_that_is_bounded_is_used(bound: Any) -> None:
     assert run.state.curr_iter == 4
 
 
-def test_weight_decay_that_overflows_a_slot_is_noticed() -> None:
+def test_weight_decay_that_overflows_a_slot_is_detected() -> None:
     run = trainer("raise", 0.0, optimizer={"kind": "adam", "scale": 1e-30, "λ": 1e12})
     run.params["w"][1] = 1e9
     with pytest.raises(mxtrain.TrainingError, match="^the optimizer's slot v of w would become"):
         run.run_epoch()
 
 
-def test_sums_of_squares_that_overflow_after_many_steps_are_noticed() -> None:
+def test_sums_of_squares_that_overflow_after_many_steps_are_detected() -> None:
     run = trainer("raise", 0.0, optimizer={"kind": "adagrad", "scale": 1e15, "η": 1e-30})
     next(run.steps())
     for slot in run.optimizer.slot_arrays():
@@ -187,14 +187,14 @@ def test_sums_of_squares_that_overflow_after_many_steps_are_noticed() -> None:
         next(run.steps())
 
 
-def test_an_unchecked_step_is_only_taken_far_from_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_steps_far_from_overflow_are_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     scans: list[int] = []
     scan = SlotCheck.scan
-    monkeypatch.setattr(SlotCheck, "scan", lambda *given: (scans.append(1), scan(*given))[1])
+    monkeypatch.setattr(SlotCheck, "scan", lambda *arguments: (scans.append(1), scan(*arguments))[1])
     run = trainer("raise", 0.0)
     for _ in run.steps():
         pass
-    assert len(scans) == 1, "of ordinary steps only the first of a trainer, and every sixteenth"
+    assert len(scans) == 1, "ordinary steps are scanned only at the start and every sixteenth step"
 
 
 def test_the_check_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,14 +205,14 @@ def test_the_check_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in (*WITH_SQUARES, "sgd", "adamax"):
         plain = trained(kind)
         with monkeypatch.context() as patched:
-            patched.setattr(SlotCheck, "is_needed", lambda *given: True)
+            patched.setattr(SlotCheck, "is_needed", lambda *arguments: True)
             np.testing.assert_equal(trained(kind), plain)
         with monkeypatch.context() as patched:
-            patched.setattr(SlotCheck, "is_needed", lambda *given: False)
+            patched.setattr(SlotCheck, "is_needed", lambda *arguments: False)
             np.testing.assert_equal(trained(kind), plain)
 
 
-def test_a_slot_that_is_not_finite_is_never_saved(tmp_path: Path) -> None:
+def test_a_nonfinite_slot_is_never_saved(tmp_path: Path) -> None:
     run = trainer("raise", 0.0)
     run.run_epoch()
     next(run.optimizer.slot_arrays())[0] = np.inf

@@ -1,6 +1,5 @@
 """A run that is interrupted and resumed ends like an uninterrupted one, byte for byte."""
 
-import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 import mxtrain
-from mxtrain.training import StopRequest
+from tests.training.conftest import StopAfter, fit_interrupted, results
 
 KINDS = ["sgd", "adam", "adamw", "adagrad", "adadelta", "adamax", "rmsprop", "nadam"]
 SCHEDULES: dict[str, Any] = {
@@ -29,7 +28,7 @@ MOMENTA: dict[str, Any] = {
     "fixed": {"kind": "fixed", "μ": 0.8},
     "nadam": {"kind": "nadam", "μ": 0.9},
 }
-CUTS = {"first step": 1, "mid-epoch": 7, "epoch edge": 4, "after a skipped step": 6, "last step": 12}
+INTERRUPTIONS = {"first step": 1, "mid-epoch": 7, "epoch edge": 4, "after a skipped step": 6, "last step": 12}
 OPTIMIZERS = {
     **{f"{kind}, {name}": {"kind": kind, "η_sched": it} for kind in KINDS for name, it in SCHEDULES.items()},
     **{f"{kind}, μ {name}": {"kind": kind, "μ_sched": it} for kind in ("sgd", "nadam") for name, it in MOMENTA.items()},
@@ -48,7 +47,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(table: Path, optimizer: Any, **fit: Any) -> dict[str, Any]:
-    """Three epochs of four batches."""
+    """Return a config of three epochs of four batches."""
     return {
         "name": "resumed",
         "data": {"source": str(table), "target": "y", "batch_size": 9, "validation": 0.1, "standardize": "none"},
@@ -59,55 +58,27 @@ def config(table: Path, optimizer: Any, **fit: Any) -> dict[str, Any]:
     }
 
 
-class Cut:
-    """Asks a run to stop after so many of its batches."""
-
-    def __init__(self, batches: int) -> None:
-        self.batches, self.stop = itertools.count(1), StopRequest()
-        self.last = batches
-
-    def on_start(self, info: Any) -> None: ...
-
-    def on_batch(self, state: Any, loss: Any) -> None:
-        if next(self.batches) == self.last:
-            self.stop.signal = 15
-
-    def on_epoch(self, state: Any, row: Any) -> None: ...
-
-    def on_end(self, seconds: float) -> None: ...
-
-
-def outcome(run_dir: Path) -> dict[str, bytes]:
-    """Return all that must be equal: the parameters, the metrics, and the whole state at the end."""
-    last = max((run_dir / "checkpoints").iterdir())
-    files = [run_dir / "model.safetensors", run_dir / "metrics.jsonl", *sorted(last.iterdir())]
-    return {
-        f"{file.parent.name}/{file.name}" if file.parent == last else file.name: file.read_bytes() for file in files
-    }
-
-
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
-def test_every_cut_leads_to_the_same_bytes(optimizer: Any, table: Path, tmp_path: Path) -> None:
+def test_resume_after_any_interruption_gives_the_same_bytes(optimizer: Any, table: Path, tmp_path: Path) -> None:
     whole = mxtrain.fit(config(table, optimizer), run_dir=tmp_path / "whole")
     assert whole.history[-1]["diagnostics"].get("skipped", 0) <= 1
-    expected = outcome(whole.run_dir)
-    for name, batches in CUTS.items():
-        cut, run_dir = Cut(batches), tmp_path / name
-        with pytest.raises(mxtrain.RunInterrupted):
-            mxtrain.fit(config(table, optimizer), run_dir=run_dir, callbacks=[cut], stop=cut.stop)
+    expected = results(whole.run_dir)
+    for name, batches in INTERRUPTIONS.items():
+        run_dir = tmp_path / name
+        fit_interrupted(config(table, optimizer), run_dir, batches)
         resumed = mxtrain.resume(run_dir)
-        assert outcome(run_dir) == expected, name
+        assert results(run_dir) == expected, name
         assert resumed.state == whole.state, name
 
 
-def test_a_batch_was_really_skipped(table: Path, tmp_path: Path) -> None:
+def test_a_nonfinite_batch_is_skipped_in_each_epoch(table: Path, tmp_path: Path) -> None:
     result = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path)
     skipped = [row["diagnostics"].get("skipped", 0) for row in result.history]
     assert skipped == [1, 1, 1]
     assert result.state.curr_iter == 3 * 4 - 3
 
 
-def test_a_run_cut_after_every_single_batch(table: Path, tmp_path: Path) -> None:
+def test_a_run_interrupted_after_each_batch_gives_the_same_bytes(table: Path, tmp_path: Path) -> None:
     fit = {
         "clip_norm": 0.5,
         "early_stopping": {"monitor": "val_loss", "patience": 2},
@@ -115,17 +86,15 @@ def test_a_run_cut_after_every_single_batch(table: Path, tmp_path: Path) -> None
     }
     whole = mxtrain.fit(config(table, {"kind": "nadam"}, **fit), run_dir=tmp_path / "whole")
     run_dir = tmp_path / "cut"
-    cut = Cut(1)
-    with pytest.raises(mxtrain.RunInterrupted):
-        mxtrain.fit(config(table, {"kind": "nadam"}, **fit), run_dir=run_dir, callbacks=[cut], stop=cut.stop)
+    fit_interrupted(config(table, {"kind": "nadam"}, **fit), run_dir, 1)
     for _ in range(50):
-        cut = Cut(1)
+        stop = StopAfter(1)
         try:
-            resumed = mxtrain.resume(run_dir, callbacks=[cut], stop=cut.stop)
+            resumed = mxtrain.resume(run_dir, callbacks=[stop], stop=stop.request)
             break
         except mxtrain.RunInterrupted:
             continue
-    assert outcome(run_dir) == outcome(whole.run_dir)
+    assert results(run_dir) == results(whole.run_dir)
     assert resumed.history == whole.history
 
 
@@ -137,10 +106,8 @@ def test_more_epochs_continue_the_run(table: Path, tmp_path: Path) -> None:
     assert (tmp_path / "short/model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
 
 
-def test_fewer_epochs_than_are_begun_are_refused(table: Path, tmp_path: Path) -> None:
-    cut = Cut(9)
-    with pytest.raises(mxtrain.RunInterrupted):
-        mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path, callbacks=[cut], stop=cut.stop)
+def test_fewer_epochs_than_the_run_has_reached_are_refused(table: Path, tmp_path: Path) -> None:
+    fit_interrupted(config(table, {"kind": "adam"}), tmp_path, 9)
     refusal = "fit.epochs: the run has reached epoch 3: set at least 3, got 2"
     with pytest.raises(mxtrain.ConfigError, match=refusal):
         mxtrain.resume(tmp_path, overrides=["fit.epochs=2"])
@@ -149,7 +116,7 @@ def test_fewer_epochs_than_are_begun_are_refused(table: Path, tmp_path: Path) ->
         mxtrain.resume(tmp_path, overrides=["fit.epochs=2"])
 
 
-def test_overrides_are_a_list_of_texts(table: Path, tmp_path: Path) -> None:
+def test_overrides_must_be_a_list_of_strings(table: Path, tmp_path: Path) -> None:
     mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path)
     wrong: Any
     for wrong in ("fit.epochs=4", [5], 5, [None]):
@@ -157,17 +124,15 @@ def test_overrides_are_a_list_of_texts(table: Path, tmp_path: Path) -> None:
             mxtrain.resume(tmp_path, overrides=wrong)
 
 
-def test_a_run_that_is_over_stays_as_it_is(table: Path, tmp_path: Path) -> None:
+def test_resuming_a_finished_run_changes_nothing(table: Path, tmp_path: Path) -> None:
     run_dir = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path).run_dir
-    before = outcome(run_dir)
+    before = results(run_dir)
     mxtrain.resume(run_dir)
-    assert outcome(run_dir) == before
+    assert results(run_dir) == before
 
 
-def test_torn_and_surplus_lines_are_mended(table: Path, tmp_path: Path) -> None:
-    cut = Cut(9)
-    with pytest.raises(mxtrain.RunInterrupted):
-        mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path / "cut", callbacks=[cut], stop=cut.stop)
+def test_truncated_and_extra_metric_lines_are_removed_on_resume(table: Path, tmp_path: Path) -> None:
+    fit_interrupted(config(table, {"kind": "adam"}), tmp_path / "cut", 9)
     with (tmp_path / "cut/metrics.jsonl").open("a") as file:
         file.write('{"epoch": 3, "loss": 1}\n{"epo')
     mxtrain.resume(tmp_path / "cut")
@@ -189,7 +154,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("override", "message"), REFUSED.items())
-def test_what_would_have_changed_the_past_is_refused(override: str, message: str, table: Path, tmp_path: Path) -> None:
+def test_settings_that_affect_completed_epochs_cannot_change(
+    override: str, message: str, table: Path, tmp_path: Path
+) -> None:
     run_dir = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path).run_dir
     before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
     with pytest.raises(mxtrain.ConfigError) as caught:
@@ -209,9 +176,7 @@ def test_what_would_have_changed_the_past_is_refused(override: str, message: str
         "a mapping",
     }.items(),
 )
-def test_another_kind_is_reported_once_and_not_field_by_field(
-    override: str, message: str, table: Path, tmp_path: Path
-) -> None:
+def test_a_change_of_kind_is_reported_as_one_problem(override: str, message: str, table: Path, tmp_path: Path) -> None:
     rule = {"kind": "adam", "η_sched": {"kind": "exp"}}
     run_dir = mxtrain.fit(config(table, rule), run_dir=tmp_path).run_dir
     with pytest.raises(mxtrain.ConfigError) as caught:
@@ -220,15 +185,13 @@ def test_another_kind_is_reported_once_and_not_field_by_field(
 
 
 @pytest.mark.parametrize("override", ["backend=numpy", "backend=compiled", "fit.checkpoint.keep=7", "name=other"])
-def test_what_changes_no_result_may_change(override: str, table: Path, tmp_path: Path) -> None:
+def test_settings_that_do_not_affect_results_can_change(override: str, table: Path, tmp_path: Path) -> None:
     whole = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path / "whole")
-    cut = Cut(7)
-    with pytest.raises(mxtrain.RunInterrupted):
-        mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path / "cut", callbacks=[cut], stop=cut.stop)
+    fit_interrupted(config(table, {"kind": "adam"}), tmp_path / "cut", 7)
     assert mxtrain.resume(tmp_path / "cut", overrides=[override]).history == whole.history
 
 
-def test_other_data_are_refused(table: Path, tmp_path: Path) -> None:
+def test_changed_data_are_refused(table: Path, tmp_path: Path) -> None:
     copy = tmp_path / "table.npz"
     copy.write_bytes(table.read_bytes())
     run_dir = mxtrain.fit(config(copy, {"kind": "adam"}), run_dir=tmp_path / "run").run_dir
@@ -237,7 +200,7 @@ def test_other_data_are_refused(table: Path, tmp_path: Path) -> None:
         mxtrain.resume(run_dir, overrides=["fit.epochs=4"])
 
 
-def test_data_may_move(table: Path, tmp_path: Path) -> None:
+def test_data_can_be_moved(table: Path, tmp_path: Path) -> None:
     (tmp_path / "here.npz").write_bytes(table.read_bytes())
     run_dir = mxtrain.fit(config(tmp_path / "here.npz", {"kind": "adam"}), run_dir=tmp_path / "run").run_dir
     (tmp_path / "here.npz").rename(tmp_path / "there.npz")
@@ -245,17 +208,17 @@ def test_data_may_move(table: Path, tmp_path: Path) -> None:
     assert mxtrain.resume(run_dir, overrides=overrides).state.curr_epoch == 4
 
 
-def test_a_folder_without_a_run(tmp_path: Path) -> None:
+def test_resume_in_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(mxtrain.TrainingError, match="there is no run in"):
         mxtrain.resume(tmp_path)
 
 
-def test_a_folder_with_a_run_is_not_begun_again(table: Path, tmp_path: Path) -> None:
+def test_fit_refuses_a_folder_with_a_run(table: Path, tmp_path: Path) -> None:
     run_dir = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path).run_dir
-    before = outcome(run_dir)
+    before = results(run_dir)
     with pytest.raises(mxtrain.TrainingError, match="continue it with `mxtrain resume"):
         mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path)
-    assert outcome(run_dir) == before
+    assert results(run_dir) == before
 
 
 def test_advance_is_a_pure_function(table: Path) -> None:
@@ -289,7 +252,7 @@ def test_rollback_goes_back_to_the_last_checkpoint(table: Path, tmp_path: Path) 
     fit = {"on_nonfinite": "rollback", "checkpoint": {"every": "1 iteration"}}
     skipped = mxtrain.fit(config(table, {"kind": "adam"}), run_dir=tmp_path / "skip")
     rolled = mxtrain.fit(config(table, {"kind": "adam"}, **fit), run_dir=tmp_path / "rollback")
-    assert rolled.history == skipped.history, "with a checkpoint after every step, a rollback goes back nothing"
+    assert rolled.history == skipped.history, "with a checkpoint after every step, a rollback loses no step"
     fit["checkpoint"] = {"every": "1 epoch"}
     by_epoch = mxtrain.fit(config(table, {"kind": "adam"}, **fit), run_dir=tmp_path / "by epoch")
     assert by_epoch.state.curr_iter < skipped.state.curr_iter

@@ -33,7 +33,7 @@ EQUAL: dict[str, tuple[dict[str, Any], int]] = {
 
 
 @pytest.mark.parametrize(("schedule", "T"), EQUAL.values(), ids=EQUAL.keys())
-def test_a_run_is_that_with_the_number_written_out(schedule: dict[str, Any], T: int, tmp_path: Path) -> None:
+def test_run_equals_the_length_written_as_a_number(schedule: dict[str, Any], T: int, tmp_path: Path) -> None:
     by_name = mxtrain.fit(config(schedule), run_dir=tmp_path / "name")
     by_number = mxtrain.fit(config(schedule | {"T": T}), run_dir=tmp_path / "number")
     assert by_name.history == by_number.history
@@ -41,12 +41,12 @@ def test_a_run_is_that_with_the_number_written_out(schedule: dict[str, Any], T: 
     curves = [schedule_curves(run_from_dict(config(each))).curves for each in (schedule, schedule | {"T": T})]
     assert curves[0] == curves[1]
     assert f"T: {schedule['T']}" in (tmp_path / "name/config.yaml").read_text(encoding="utf-8"), (
-        "it runs again unchanged"
+        "the saved config reproduces the run"
     )
     assert mxtrain.verify(tmp_path / "name") == []
 
 
-def test_other_epochs_are_refused_on_a_resume(tmp_path: Path) -> None:
+def test_another_number_of_epochs_is_refused_on_resume(tmp_path: Path) -> None:
     mxtrain.fit(config({"kind": "cosine", "T": "run"}), run_dir=tmp_path)
     before = (tmp_path / "model.safetensors").read_bytes()
     message = (
@@ -60,7 +60,7 @@ def test_other_epochs_are_refused_on_a_resume(tmp_path: Path) -> None:
     assert mxtrain.resume(tmp_path, overrides=["fit.checkpoint.keep=2"]).state.curr_epoch == EPOCHS
 
 
-def test_without_a_run_it_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+def test_run_is_an_error_outside_of_a_run(tmp_path: Path) -> None:
     message = r"optimizer\.η_sched\.T: must be a number, got run: only a run of mxtrain\.fit has a known length"
     rule = {"kind": "adam", "η_sched": {"kind": "cosine", "T": "run"}}
     file = tmp_path / "rule.yaml"
@@ -74,13 +74,13 @@ def test_without_a_run_it_is_an_error_with_a_remedy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["rum", "run/0", "run/", "2 run", "", 0, 1.5, True, None])
-def test_what_is_no_length_is_refused_with_what_may_be(wrong: Any) -> None:
+def test_invalid_lengths_are_refused(wrong: Any) -> None:
     with pytest.raises(mxtrain.ConfigError, match=r"η_sched\.T: must be a whole number"):
         run_from_dict(config({"kind": "cosine", "T": wrong}))
 
 
 @pytest.mark.parametrize(("per", "warmup"), [("epoch", 6), ("iteration", 18)])
-def test_a_warm_up_leaves_some_of_the_run(per: str, warmup: int, tmp_path: Path) -> None:
+def test_a_warm_up_must_be_shorter_than_the_run(per: str, warmup: int, tmp_path: Path) -> None:
     schedule = {"kind": "cosine", "T": "run", "per": per, "warmup": warmup}
     with pytest.raises(
         mxtrain.ConfigError, match=rf"η_sched\.warmup: must be below .*{warmup}, as T is run, got {warmup}"
@@ -90,7 +90,7 @@ def test_a_warm_up_leaves_some_of_the_run(per: str, warmup: int, tmp_path: Path)
     mxtrain.fit(config(schedule | {"warmup": warmup - 1}, EPOCHS), run_dir=tmp_path / "run")
 
 
-def test_it_is_searched_and_follows_the_epochs_of_each_trial(tmp_path: Path) -> None:
+def test_it_can_be_searched_and_follows_the_epochs_of_each_trial(tmp_path: Path) -> None:
     search = {"fit.epochs": {"choice": [2, 4]}, "optimizer.η_sched.T": {"choice": ["run", 3]}}
     sweep = {"search": search, "sampler": {"kind": "grid"}, "objective": {"minimize": "val_loss"}}
     file = tmp_path / "sweep.yaml"
@@ -103,7 +103,7 @@ def test_it_is_searched_and_follows_the_epochs_of_each_trial(tmp_path: Path) -> 
             assert rule.η_sched == Cosine(T=epochs if T == "run" else T)
 
 
-def test_the_schema_and_the_writer_know_it() -> None:
+def test_the_schema_and_the_yaml_writer_accept_it() -> None:
     T = json_schema()["$defs"]["Cosine"]["properties"]["T"]
     assert {"type": "integer", "minimum": 1}.items() <= T["anyOf"][0].items()
     assert T["anyOf"][1]["type"] == "string"

@@ -31,7 +31,7 @@ def data() -> Any:
     return X, X @ [1.0, -2.0]
 
 
-def test_a_batch_that_holds_all_samples_is_divided_by_their_number(data: Any, tmp_path: Path) -> None:
+def test_a_batch_size_above_the_training_size_scales_by_the_training_size(data: Any, tmp_path: Path) -> None:
     whole = mxtrain.fit(config(16), run_dir=tmp_path / "16", data=data)
     larger = mxtrain.fit(config(1024), run_dir=tmp_path / "1024", data=data)
     assert larger.history == whole.history
@@ -41,7 +41,7 @@ def test_a_batch_that_holds_all_samples_is_divided_by_their_number(data: Any, tm
     assert again.history == whole.history
 
 
-def test_it_resumes_replays_and_advances_to_the_same_bytes(data: Any, tmp_path: Path) -> None:
+def test_resume_verify_and_advance_give_the_same_results(data: Any, tmp_path: Path) -> None:
     whole = mxtrain.fit(config(16), run_dir=tmp_path / "16", data=data)
     short = mxtrain.fit(config(1024, epochs=2), run_dir=tmp_path / "short", data=data)
     assert mxtrain.resume(short.run_dir, overrides=["fit.epochs=6"], data=data).history == whole.history
@@ -50,7 +50,7 @@ def test_it_resumes_replays_and_advances_to_the_same_bytes(data: Any, tmp_path: 
     assert advance(run, advance(run, None, 3, data=data), 6, data=data).record["rows"] == whole.history
 
 
-def test_segments_of_sweeps_do_the_same(tmp_path: Path) -> None:
+def test_segments_give_the_same_results(tmp_path: Path) -> None:
     data = {"source": "diabetes", "validation": 0.2}
     runs = [run_from_dict({**config(1), "data": data | {"batch_size": size}}).resolve() for size in (354, 4096)]
     for epochs in (1, 3):
@@ -63,14 +63,14 @@ def test_a_run_of_an_earlier_version_keeps_its_scale(
     data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("mxtrain.training.loop.limit_scale_to_training_size", lambda run, *given: run)
+        patched.setattr("mxtrain.training.loop.limit_scale_to_training_size", lambda run, *arguments: run)
         old = mxtrain.fit(config(1024), run_dir=tmp_path / "old", data=data)
         mxtrain.fit(config(1024, epochs=3), run_dir=tmp_path / "run", data=data)
     assert mxtrain.resume(tmp_path / "run", overrides=["fit.epochs=6"], data=data).history == old.history
     assert mxtrain.verify(tmp_path / "run", data=data) == []
 
 
-def test_a_scale_that_was_chosen_stays(data: Any, tmp_path: Path) -> None:
+def test_an_explicit_scale_is_unchanged(data: Any, tmp_path: Path) -> None:
     settings = config(1024)
     settings["optimizer"]["scale"] = 0.01
     result = mxtrain.fit(settings, run_dir=tmp_path / "run", data=data)
@@ -82,7 +82,7 @@ class Notes(mxtrain.Callback):
         self.notes = info.notes
 
 
-def test_a_metric_without_a_value_is_null_is_said_once_and_is_never_the_best(data: Any, tmp_path: Path) -> None:
+def test_an_undefined_metric_is_null_reported_once_and_never_the_best(data: Any, tmp_path: Path) -> None:
     X, _ = data
     settings = config(4, metrics=["r2"], early_stopping={"monitor": "val_r2", "patience": 2})
     settings["fit"]["checkpoint"] = {"best": "val_r2"}
@@ -104,13 +104,13 @@ def test_a_metric_without_a_value_is_null_is_said_once_and_is_never_the_best(dat
     assert (len(runs), damaged) == (1, [])
 
 
-def test_equal_targets_are_said_too(data: Any, tmp_path: Path) -> None:
+def test_equal_targets_are_reported(data: Any, tmp_path: Path) -> None:
     notes = Notes()
     mxtrain.fit(config(4, metrics=["r2"]), run_dir=tmp_path, data=(data[0], np.ones(16)), callbacks=[notes])
     assert notes.notes == ("r2 has no value, and is null: all 16 targets of the training part are equal",)
 
 
-def test_early_stopping_takes_no_null_for_the_best() -> None:
+def test_early_stopping_ignores_null() -> None:
     stopping = EarlyStopping(monitor="val_r2", patience=2)
     rows = [{"epoch": epoch, "val_r2": value} for epoch, value in enumerate([None, -3.0, None, -2.0, None, None], 1)]
     best = BestEpoch.of(rows, stopping)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 import mxtrain
-from mxtrain.errors import RunInterrupted
-from mxtrain.training import StopRequest
 from tests.sweeps.conftest import small
+from tests.training.conftest import fit_interrupted, results
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.standard_normal((200, 3))
@@ -38,46 +37,37 @@ def fitted(run_dir: Path, targets: Any = PRICES, **sections: Any) -> mxtrain.Loa
     return mxtrain.load_run(mxtrain.fit(config(**sections), run_dir=run_dir, data=(X, targets)).run_dir)
 
 
-def content(run_dir: Path) -> dict[str, bytes]:
-    """Return all that must be equal to the byte: the config, the parameters, the metrics, and the whole state at the end."""
-    last = max((run_dir / "checkpoints").iterdir())
-    files = [run_dir / name for name in ("config.yaml", "model.safetensors", "metrics.jsonl", "preprocessing.json")]
-    return {str(file.relative_to(run_dir)): file.read_bytes() for file in [*files, *last.iterdir()]}
-
-
-def test_house_prices_train_as_well_as_numbers_near_1(tmp_path: Path) -> None:
+def test_large_targets_train_as_well_as_targets_near_1(tmp_path: Path) -> None:
     assert fitted(tmp_path / "prices").history[-1]["val_r2"] > 0.9
     assert fitted(tmp_path / "plain", standardize_target=False).history[-1]["val_r2"] < 0
 
 
-def test_what_is_trained_does_not_depend_on_the_unit(tmp_path: Path) -> None:
-    """A power of 2 rounds nothing, so all that the model sees is the same, to the bit."""
+def test_trained_parameters_do_not_depend_on_the_unit(tmp_path: Path) -> None:
+    """Scaling by a power of 2 does not round, so the model gets identical bits."""
     one = fitted(tmp_path / "one", NEAR_1)
     other = fitted(tmp_path / "other", 1024 * NEAR_1)
-    for mine, theirs in zip(one.history, other.history, strict=True):
-        assert {**mine, "mae": 1024 * mine["mae"], "val_mae": 1024 * mine["val_mae"]} == theirs
+    for row, scaled in zip(one.history, other.history, strict=True):
+        assert {**row, "mae": 1024 * row["mae"], "val_mae": 1024 * row["val_mae"]} == scaled
     assert (1024 * one.predict(X) == other.predict(X)).all()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("part", ["training", "validation", "test"])
-def test_metrics_are_those_of_predictions_beside_targets_in_their_own_unit(
-    part: Any, dtype: str, tmp_path: Path
-) -> None:
+def test_metrics_compare_predictions_with_targets_in_the_original_unit(part: Any, dtype: str, tmp_path: Path) -> None:
     run = fitted(tmp_path, dtype=dtype)
-    told = run.compare(part, data=(X, PRICES))
-    assert told.targets.dtype == told.predicted.dtype == np.float64
-    assert np.abs(told.targets[:, None] - PRICES).min(axis=1).max() < 0.1
-    error = told.predicted - told.targets
-    assert told.metrics["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-7)
-    spread = told.targets - told.targets.mean()
-    assert told.metrics["r2"] == pytest.approx(1 - (error @ error) / (spread @ spread), rel=1e-6)
+    comparison = run.compare(part, data=(X, PRICES))
+    assert comparison.targets.dtype == comparison.predicted.dtype == np.float64
+    assert np.abs(comparison.targets[:, None] - PRICES).min(axis=1).max() < 0.1
+    error = comparison.predicted - comparison.targets
+    assert comparison.metrics["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-7)
+    spread = comparison.targets - comparison.targets.mean()
+    assert comparison.metrics["r2"] == pytest.approx(1 - (error @ error) / (spread @ spread), rel=1e-6)
     scale = run.preprocessing.target_scale
     assert scale is not None
-    assert told.metrics["loss"] == pytest.approx((error @ error) / 2 / len(error) / scale.scale**2, rel=1e-6)
+    assert comparison.metrics["loss"] == pytest.approx((error @ error) / 2 / len(error) / scale.scale**2, rel=1e-6)
 
 
-def test_training_measures_in_that_unit_what_evaluating_does_to_the_byte(tmp_path: Path) -> None:
+def test_metrics_of_training_and_evaluate_are_equal(tmp_path: Path) -> None:
     run = fitted(tmp_path)
     measured = run.evaluate(part="validation", data=(X, PRICES))
     assert measured == {name: run.history[-1][f"val_{name}"] for name in ("loss", "mae", "r2")}
@@ -102,23 +92,13 @@ def test_targets_beyond_float32_are_trained_on(tmp_path: Path) -> None:
 def test_a_run_that_is_interrupted_ends_with_the_same_bytes_and_is_verified(tmp_path: Path) -> None:
     settings = config(fit={"epochs": 3})
     mxtrain.fit(settings, run_dir=tmp_path / "whole", data=(X, PRICES))
-    stop = StopRequest()
-
-    class Stop(mxtrain.Callback):
-        left = 7
-
-        def on_batch(self, state: Any, loss: Any) -> None:
-            self.left -= 1
-            stop.signal = 0 if self.left else 15
-
-    with pytest.raises(RunInterrupted):
-        mxtrain.fit(settings, run_dir=tmp_path / "cut", data=(X, PRICES), callbacks=[Stop()], stop=stop)
+    fit_interrupted(settings, tmp_path / "cut", batches=7, data=(X, PRICES))
     mxtrain.resume(tmp_path / "cut", data=(X, PRICES))
-    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
     assert mxtrain.verify(tmp_path / "cut", data=(X, PRICES)) == []
 
 
-def test_it_cannot_change_on_the_way(tmp_path: Path) -> None:
+def test_it_cannot_change_on_resume(tmp_path: Path) -> None:
     run_dir = fitted(tmp_path, fit={"epochs": 1}).path
     with pytest.raises(
         mxtrain.ConfigError, match=r"data\.standardize_target: was true when the run started, and cannot"
@@ -126,14 +106,14 @@ def test_it_cannot_change_on_the_way(tmp_path: Path) -> None:
         mxtrain.resume(run_dir, overrides=["fit.epochs=2", "data.standardize_target=false"], data=(X, PRICES))
 
 
-def test_predicting_needs_nothing_but_the_folder(tmp_path: Path) -> None:
+def test_prediction_needs_only_the_run_folder(tmp_path: Path) -> None:
     run = fitted(tmp_path)
-    kept = json.loads((tmp_path / "preprocessing.json").read_bytes())["preprocessing"]["target_scale"]
+    saved_scale = json.loads((tmp_path / "preprocessing.json").read_bytes())["preprocessing"]["target_scale"]
     outputs = run.outputs(X)[:, 0].astype(float)
-    assert (run.predict(X) == outputs * kept["scale"] + kept["mean"]).all()
+    assert (run.predict(X) == outputs * saved_scale["scale"] + saved_scale["mean"]).all()
 
 
-def test_a_model_of_ones_own_sees_standardized_targets_and_predicts_in_the_unit(tmp_path: Path) -> None:
+def test_a_custom_model_gets_standardized_targets_and_predicts_in_the_original_unit(tmp_path: Path) -> None:
     seen: list[float] = []
 
     class Mean:
@@ -158,7 +138,7 @@ def test_a_model_of_ones_own_sees_standardized_targets_and_predicts_in_the_unit(
     assert run.predict(X[:2]) == pytest.approx(np.full(2, run.preprocessing.restore_target_unit(np.zeros(1))[0]))
 
 
-def test_a_sweep_chooses_by_what_has_the_targets_unit(tmp_path: Path) -> None:
+def test_the_objective_of_a_sweep_is_in_the_original_unit(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", X=X, y=PRICES)
     sweep = small(
         data={"source": str(tmp_path / "t.npz"), "target": "y"},

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from mxtrain.config.run_section import RunConfig
 from mxtrain.config.search.distributions import Distribution, Uniform
-from mxtrain.config.search.samplers_and_pruners import ASHA, CMAES, QMC, Grid, Hyperband, NoPruner
 from mxtrain.config.search.space import (
     KeyPath,
     ParameterValue,
@@ -14,7 +13,7 @@ from mxtrain.config.search.space import (
     index_combinations,
 )
 from mxtrain.config.search.sweep_definition import merge_values, trial_run_config
-from mxtrain.config.search.sweep_section import SweepConfig
+from mxtrain.config.search.sweep_section import ASHA, CMAES, QMC, Grid, Hyperband, NoPruner, SweepConfig
 from mxtrain.config.yaml.nodes import MapNode, find_node, format_path
 from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem

@@ -1,6 +1,6 @@
 """Features: the columns of a table or array as a model takes them, fitted to the training set."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
@@ -112,6 +112,11 @@ class OneHotFeature:
 
 
 Feature: TypeAlias = NumericFeature | OneHotFeature
+
+
+def input_names(features: Iterable[Feature]) -> tuple[str, ...]:
+    """Return the names of the model inputs that features become."""
+    return tuple(name for feature in features for name in feature.input_names)
 
 
 def feature_from_dict(data: Mapping[str, Any]) -> Feature:

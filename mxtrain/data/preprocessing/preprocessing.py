@@ -14,6 +14,7 @@ from mxtrain.data.preprocessing.features import (
     NumericFeature,
     OneHotFeature,
     feature_from_dict,
+    input_names,
     missing_value_error,
 )
 from mxtrain.data.preprocessing.scalers import Standardization, TargetScale
@@ -49,7 +50,7 @@ class Preprocessing:
         >>> fitted = Preprocessing((age, size), "species", ("ant", "cat"), "float32")
         >>> fitted.feature_names
         ('age', 'size=big', 'size=small')
-        >>> from mxtrain.data.readers.in_memory import columns_of
+        >>> from mxtrain.data.in_memory_data import columns_of
         >>> data = {"size": ["small", "big"], "name": ["Tom", "Ann"], "age": [8, 4]}
         >>> fitted.apply(columns_of(data, lambda _, names: fitted.kinds)).tolist()
         [[2.0, 0.0, 1.0], [0.0, 1.0, 0.0]]
@@ -70,7 +71,7 @@ class Preprocessing:
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The names of the d inputs of the model; `size=big` for the category `big` of the column `size`."""
-        return tuple(name for column in self.columns for name in column.input_names)
+        return input_names(self.columns)
 
     @property
     def kinds(self) -> dict[str, Kind]:

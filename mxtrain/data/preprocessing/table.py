@@ -108,7 +108,7 @@ def table_from_columns(
             missing.
 
     Example:
-        >>> from mxtrain.data.readers.in_memory import columns_of
+        >>> from mxtrain.data.in_memory_data import columns_of
         >>> data = {"age": [3, 5, None], "size": ["big", "small", "big"], "species": ["cat", "ant", "ant"]}
         >>> table = table_from_columns(columns_of(data, lambda _, names: dict.fromkeys(names)), "species", True, "drop")
         >>> table.inputs.tolist(), table.labels, table.targets.tolist(), table.class_names

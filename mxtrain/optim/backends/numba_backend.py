@@ -129,7 +129,9 @@ def run_task(task: tuple[Any, ...], size: int, threads: int, unit: int = 1) -> N
     """
     if threads > 1 and size >= MIN_PARALLEL_SIZE:
         chunk = min(max(size // (threads * _CHUNKS_PER_THREAD), _MIN_CHUNK), _MAX_CHUNK)
-        if shared_pool().run(task, chunk // unit, min(threads, size // chunk) - 1):  # at most one thread per chunk
+        if shared_pool().run(
+            task, chunk // unit, min(threads, max(size // chunk, 1)) - 1
+        ):  # at most one thread per chunk
             return
     run_serial(*task)
 

@@ -274,13 +274,19 @@ class _PassBuilder:
         outputs: list[tuple[int, Operand]],
         results: tuple[int, ...],
     ) -> Pass:
-        """Return the pass."""
+        """Return the pass, with its arrays in the order of the update."""
+        order = sorted(self._arrays)
+        numbers = {self._arrays[array]: number for number, array in enumerate(order)}
+
+        def renumbered(operands: tuple[Operand, ...]) -> tuple[Operand, ...]:
+            return tuple(Operand("array", numbers[each.number]) if each.space == "array" else each for each in operands)
+
         program = Program(
             name,
-            tuple(arrays[number] for number in self._arrays),
+            tuple(arrays[number] for number in order),
             tuple(self._all_scalars[number] for number in self._scalars),
-            tuple(self._instructions),
-            tuple(outputs),
-            tuple(reductions),
+            tuple(Instruction(each.operation, renumbered(each.operands)) for each in self._instructions),
+            tuple((numbers[array], renumbered((value,))[0]) for array, value in outputs),
+            tuple(Reduction(each.operation, each.scope, renumbered(each.operands)) for each in reductions),
         )
-        return Pass(program, tuple(self._arrays), results)
+        return Pass(program, tuple(order), results)

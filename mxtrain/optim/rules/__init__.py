@@ -19,6 +19,8 @@ from mxtrain.optim.rules.adadelta import AdaDelta as AdaDelta
 from mxtrain.optim.rules.adamax import AdaMax as AdaMax
 from mxtrain.optim.rules.rmsprop import RMSProp as RMSProp
 from mxtrain.optim.rules.nadam import Nadam as Nadam
+from mxtrain.optim.rules.prodigy import Prodigy as Prodigy
+from mxtrain.optim.rules.dog import DoG as DoG
 from mxtrain.optim.rules.adafactor import Adafactor as Adafactor
 from mxtrain.optim.rules.muon import Muon as Muon
 from mxtrain.optim.rules.soap import SOAP as SOAP

@@ -20,15 +20,15 @@ class MatrixRule(Rule):
     Backends give it a `MatrixOperations`, whose results on NumPy arrays have the same bits with and without compiled
     code, for any number of threads. CPU and GPU may differ in the last bits.
 
-    An array of fewer than two axes gets the rule that `for_vectors` returns. A subclass may have a field `otherwise` for
-    it: that rule has its own fields, but `scale`, `clip` and `groups` are those of this rule, and so is `η_sched` unless
-    it has one.
+    An array of fewer than two axes gets the rule that `for_vectors` returns. A subclass may have a field `otherwise`
+    for it: that rule has its own fields, but `scale`, `clip` and `groups` are those of this rule, and so is `η_sched`
+    unless it has one.
     """
 
     slots_have_weight_shape: ClassVar[bool] = False
 
     update_matrix: ClassVar[Callable[..., None]]
-    """`update_matrix(W, g, *slots, *, operations, coefficient…)` updates W and the slots in place; g is not written to."""
+    """`update_matrix(W, g, *slots, *, operations, coefficient…)` updates W and the slots in place, but not g."""
 
     @model_validator(mode="after")
     def _check_otherwise(self) -> Self:

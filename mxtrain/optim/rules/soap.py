@@ -42,8 +42,8 @@ class SOAP(MatrixRule):
         every: updates between two changes of the bases, at least 1.
         largest: length of the longest side that is rotated, at least 1.
         corrected: correct the bias of the moments.
-        otherwise: the rule of arrays of fewer than two axes, any rule but a matrix rule; null means Adam with the fields
-            of SOAP, whose first update changes nothing.
+        otherwise: the rule of arrays of fewer than two axes, any rule but a matrix rule; null means Adam with the
+            fields of SOAP, whose first update changes nothing.
         clip, scale, η_sched, groups: as for every rule.
 
     Example:

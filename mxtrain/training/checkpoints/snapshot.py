@@ -19,6 +19,7 @@ from mxtrain.optim.backends import array_kind
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.optimizer import Optimizer
+from mxtrain.optim.rules import Rule
 from mxtrain.training.callbacks import Row
 from mxtrain.training.early_stopping import is_better
 from mxtrain.types import Array
@@ -99,6 +100,12 @@ class Snapshot:
     slots: dict[str, Arrays]
     best: Arrays
     rollback: ModelState | None = None
+
+    def evaluation_parameters(self, rule: Rule) -> Arrays:
+        """Return the parameters to evaluate: those of the best epoch, or the last that this rule evaluates."""
+        if self.best or rule.evaluation_slot is None:
+            return self.best or self.parameters
+        return {name: self.slots[name].get(rule.evaluation_slot, value) for name, value in self.parameters.items()}
 
     @property
     def epochs(self) -> int:

@@ -24,7 +24,7 @@ from mxtrain.atomic_io import (
 )
 from mxtrain.errors import TrainingError
 from mxtrain.training.checkpoints.snapshot import FORMAT, Snapshot
-from mxtrain.training.history import CheckpointMetricsLog
+from mxtrain.training.run_folder.history import CheckpointMetricsLog
 
 CHECKSUMS = "SHA256SUMS"
 """The list of a folder's files and their SHA-256, in the format of the program sha256sum."""

@@ -22,10 +22,10 @@ def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.chdir(tmp_path)
 
 
-def prepared(given: Any = None, dtype: str = "float32", **data: Any) -> Dataset:
+def prepared(data_in_memory: Any = None, dtype: str = "float32", **data: Any) -> Dataset:
     parts = {"loss": "squared_error", "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}, "dtype": dtype}
     config = run_from_dict({"data": {"standardize_target": True, **data}, **parts})
-    return prepare(config, read_in_memory_data(config, given))
+    return prepare(config, read_in_memory_data(config, data_in_memory))
 
 
 def columns(prices: Any = PRICES) -> dict[str, list[float]]:
@@ -77,16 +77,17 @@ def test_the_training_set_has_mean_0_and_variance_1_and_no_other_is_measured(sou
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_source_gives_the_same_bits(source: str) -> None:
-    handed = prepared((INPUTS, PRICES), source="in_memory")
+    in_memory = prepared((INPUTS, PRICES), source="in_memory")
     dataset = prepared(**written(source))
-    assert dataset.preprocessing.target_scale == handed.preprocessing.target_scale
-    assert (dataset.training.targets == handed.training.targets).all()
+    assert dataset.preprocessing.target_scale == in_memory.preprocessing.target_scale
+    assert (dataset.training.targets == in_memory.training.targets).all()
 
 
 def test_columns_in_memory() -> None:
-    handed = prepared(columns(), source="in_memory", target="price")
+    in_memory = prepared(columns(), source="in_memory", target="price")
     assert (
-        handed.preprocessing.target_scale == prepared((INPUTS, PRICES), source="in_memory").preprocessing.target_scale
+        in_memory.preprocessing.target_scale
+        == prepared((INPUTS, PRICES), source="in_memory").preprocessing.target_scale
     )
 
 

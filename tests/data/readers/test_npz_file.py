@@ -157,4 +157,4 @@ def test_a_damaged_archive_is_read_or_refused_in_one_line() -> None:
     cut = [refusal(good[:length]) for length in range(0, len(good), 37)]
     assert all(cut)
     changed = [refusal(good[:i] + bytes([good[i] ^ 0xFF]) + good[i + 1 :]) for i in range(0, len(good), 5)]
-    assert all(said.startswith("train.npz: ") and "\n" not in said for said in cut + changed if said)
+    assert all(message.startswith("train.npz: ") and "\n" not in message for message in cut + changed if message)

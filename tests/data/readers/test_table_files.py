@@ -192,12 +192,12 @@ def test_damaged_files_are_refused_in_one_line(ending: str, capfd: pytest.Captur
         changed = good[:length] + bytes([good[length] ^ 0xFF]) + good[length + 1 :]
         for content in (good[:length], changed):
             Path(f"bad{ending}").write_bytes(content)
-            said = ""
+            message = ""
             try:
                 prepared(f"bad{ending}", target="species")
             except MxtrainError as error:
-                said = str(error)
-            assert "\n" not in said
+                message = str(error)
+            assert "\n" not in message
     assert capfd.readouterr() == ("", "")
 
 
@@ -254,7 +254,7 @@ def test_an_unseen_category_can_be_ignored() -> None:
 
 
 def test_an_unseen_category_of_a_constant_column_does_not_matter() -> None:
-    """Its input is 1 in all training samples, so its weight is part of the intercept."""
+    """The input of the column is 1 in all training samples, so its weight adds to the intercept."""
     Path("train.csv").write_text("size,a,y\nbig,1,2\nbig,2,3\n")
     Path("own.csv").write_text("size,a,y\nhuge,1,2\nbig,2,3\n")
     dataset = prepared("train.csv", "squared_error", validation="own.csv", unseen="ignore")

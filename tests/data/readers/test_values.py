@@ -29,10 +29,10 @@ def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.chdir(tmp_path)
 
 
-def prepared(loss: str = "squared_error", given: Any = None, **data: Any) -> Dataset:
+def prepared(loss: str = "squared_error", data_in_memory: Any = None, **data: Any) -> Dataset:
     parts = {"loss": loss, "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}, "dtype": "float64"}
     config = RunConfig.model_validate({"data": {"validation": 0, **data}, **parts})
-    return prepare(config, read_in_memory_data(config, given))
+    return prepare(config, read_in_memory_data(config, data_in_memory))
 
 
 def from_csv(cells: Sequence[str], **data: Any) -> Preprocessing:
@@ -102,7 +102,9 @@ def test_a_number_is_one_category_in_every_format(source: str, spelling: str) ->
 @pytest.mark.parametrize("source", NUMBERS)
 def test_a_number_is_one_category_if_training_data_have_missing_values(source: str) -> None:
     frame = {"x": np.array([1.0, 2.0, 3.0, np.nan]), "y": np.arange(4.0)}
-    fitted = prepared(given=frame, source="in_memory", target="y", categorical=["x"], missing="mean").preprocessing
+    fitted = prepared(
+        data_in_memory=frame, source="in_memory", target="y", categorical=["x"], missing="mean"
+    ).preprocessing
     assert inputs(NUMBERS[source](), fitted) == [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
 
 
@@ -176,7 +178,7 @@ def test_in_a_column_of_text_numbers_are_text() -> None:
     assert inputs({"x": ["1.0", "1", 1]}, fitted) == [[0, 1, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]
     assert inputs({"x": [7.0]}, from_csv(["7", "beta"])) == [[1, 0]]
     frame = {"x": [1, 1.0, "beta", "1"], "y": [1, 2, 3, 4]}
-    found = prepared(given=frame, source="in_memory", target="y", categorical=["x"])
+    found = prepared(data_in_memory=frame, source="in_memory", target="y", categorical=["x"])
     assert found.feature_names == ("x=1", "x=beta")
 
 
@@ -185,9 +187,9 @@ def test_categories_and_classes_keep_the_spelling_of_training() -> None:
     assert from_csv(["1.0", "2.0"]).feature_names == ("x=1.0", "x=2.0")
     decomposed = "o\u0308"
     labels = [decomposed, "02"] * 2
-    fitted = prepared("logistic", given=([[1], [2], [3], [4]], labels), source="in_memory").preprocessing
+    fitted = prepared("logistic", data_in_memory=([[1], [2], [3], [4]], labels), source="in_memory").preprocessing
     assert fitted.class_names == ("02", decomposed)
-    zips = prepared("logistic", given=([[1], [2]], ["02", "01"]), source="in_memory").preprocessing
+    zips = prepared("logistic", data_in_memory=([[1], [2]], ["02", "01"]), source="in_memory").preprocessing
     assert zips.class_names == ("01", "02")
 
 
@@ -225,13 +227,13 @@ def test_names_are_compared_in_nfc(ending: str, asked: str, found: str) -> None:
         pl.DataFrame(columns).write_ndjson(source)
     elif ending == ".parquet":
         pl.DataFrame(columns).write_parquet(source)
-    given = pl.DataFrame(columns) if ending == "data" else None
+    data_in_memory = pl.DataFrame(columns) if ending == "data" else None
     if ending == ".npz":
         np.savez(source, **{found: np.arange(6.0).reshape(3, 2), f"{found}t": [1, 2, 3], "more": [1]})
         names: dict[str, Any] = {"features": [asked]}
     else:
         names = {"features": [asked, f"z{asked}"], "categorical": [f"z{asked}"]}
-    dataset = prepared(given=given, source=source, target=f"{asked}t", standardize="none", **names)
+    dataset = prepared(data_in_memory=data_in_memory, source=source, target=f"{asked}t", standardize="none", **names)
     assert dataset.training.targets.tolist() == [1, 2, 3]
     assert dataset.target_name == f"{NFC}t"
     if ending == ".npz":

@@ -14,7 +14,7 @@ import mxtrain
 from mxtrain.optim.backends.arrays import round_scalars
 from mxtrain.optim.backends.codegen import CUDA_COMPOSED_OPERATIONS, CUDA_PREAMBLE, generate_cuda_source
 from mxtrain.optim.ir import Program, sqrt, trace, where
-from tests.tables import CONFIGS, GOLDEN, STAGES, awkward
+from tests.tables import CONFIGS, GOLDEN, STAGES, special_arrays
 
 COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
 
@@ -104,7 +104,7 @@ def test_the_body_gives_the_golden_values(case: Any, host: HostBackend) -> None:
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 def test_the_body_gives_numpys_bits(config: Any, dtype: str, host: HostBackend) -> None:
     config = config | STAGES["all"]
-    weight, *gradients = awkward(1000, dtype, count=4)
+    weight, *gradients = special_arrays(1000, dtype, count=4)
     other = weight.copy()
     numpy = mxtrain.build(config, backend="numpy", on_nonfinite="ignore")
     same = mxtrain.Optimizer(numpy.rule, host, "ignore")

@@ -12,7 +12,7 @@ import mxtrain
 from mxtrain import FlatParameters
 from mxtrain.optim.backends import select_backend
 from tests.optim.backends.test_numba_backend import same_bits
-from tests.tables import CONFIGS, GOLDEN, SHAPES, STAGES, awkward
+from tests.tables import CONFIGS, GOLDEN, SHAPES, STAGES, as_bytes, special_arrays
 
 ROOT = Path(__file__).parents[3]
 
@@ -47,7 +47,7 @@ def update_weight(config: Any, weight: np.ndarray, gradients: list[np.ndarray], 
 def test_every_rule_gives_numpys_bits(config: Any, stage: Any, dtype: str) -> None:
     """The inputs include denormals, infinities, NaN and signed zeros."""
     for shape in SHAPES.values():
-        weight, *gradients = (array.reshape(shape) for array in awkward(int(np.prod(shape)), dtype, count=4))
+        weight, *gradients = (array.reshape(shape) for array in special_arrays(int(np.prod(shape)), dtype, count=4))
         on_gpu, on_cpu = (update_weight(config | stage, weight, gradients, use_gpu) for use_gpu in (True, False))
         assert len(on_gpu) == len(on_cpu)
         assert all(same_bits(one.reshape(-1), other.reshape(-1)) for one, other in zip(on_gpu, on_cpu, strict=True))
@@ -67,7 +67,8 @@ def test_golden_values_match_bit_for_bit(case: Any) -> None:
 def test_flat_loose_and_grouped_parameters_give_numpys_bits() -> None:
     names = {"W1": 5_000, "b1": 7, "W2": 300, "b2": 1}
     weights, gradients = (
-        {name: awkward(size, "float32", count=1, seed=seed)[0] for name, size in names.items()} for seed in (0, 1)
+        {name: special_arrays(size, "float32", count=1, seed=seed)[0] for name, size in names.items()}
+        for seed in (0, 1)
     )
     config = {"kind": "adamw", "groups": {"b*": {"λ": 0}, "W2": {"η": 0.1}}}
     expected = {name: array.copy() for name, array in weights.items()}
@@ -96,6 +97,4 @@ def test_a_run_trains_on_the_gpu_and_resumes_to_the_byte(file: str, tmp_path: Pa
     assert on_gpu.history[-1]["val_loss"] == pytest.approx(on_cpu.history[-1]["val_loss"], rel=0.02)
     mxtrain.fit(path, run_dir=tmp_path / "resumed", overrides=["fit.epochs=1", "backend=cupy"])
     resumed = mxtrain.resume(tmp_path / "resumed", overrides=overrides)
-    assert {name: array.tobytes() for name, array in resumed.parameters.items()} == {
-        name: array.tobytes() for name, array in on_gpu.parameters.items()
-    }
+    assert as_bytes(resumed.parameters) == as_bytes(on_gpu.parameters)

@@ -7,20 +7,20 @@ import pytest
 
 import mxtrain
 from mxtrain.optim.backends import overlap
-from tests.tables import CONFIGS, STAGES, awkward
+from tests.tables import CONFIGS, STAGES, special_arrays
 
 SIZES = [0, 1, 7, 4095, 0, 4096, 4097, 131_000, 1, 70_001]
 """Large enough in total for several threads; chunks start and end within arrays."""
 
 
 def loose(dtype: str, seed: int) -> dict[str, np.ndarray]:
-    return {f"w{i}": awkward(size, dtype, count=1, seed=seed + i)[0] for i, size in enumerate(SIZES)}
+    return {f"w{i}": special_arrays(size, dtype, count=1, seed=seed + i)[0] for i, size in enumerate(SIZES)}
 
 
-def assert_same(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> None:
-    for name, one in ours.items():
-        np.testing.assert_array_equal(one, theirs[name], err_msg=name)  # treats NaN as equal
-        unequal = one.view(f"u{one.itemsize}") != theirs[name].view(f"u{one.itemsize}")
+def assert_same(weights: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    for name, one in weights.items():
+        np.testing.assert_array_equal(one, expected[name], err_msg=name)  # treats NaN as equal
+        unequal = one.view(f"u{one.itemsize}") != expected[name].view(f"u{one.itemsize}")
         assert np.isnan(one[unequal]).all(), name  # zeros have the same sign
 
 
@@ -31,14 +31,14 @@ def test_bits_equal_those_of_numpy(config: Any, stage: str, dtype: str) -> None:
     together, each = (
         mxtrain.build(config | STAGES[stage], backend=name, on_nonfinite="ignore") for name in ("compiled", "numpy")
     )
-    ours = loose(dtype, 0)
-    theirs = {name: weight.copy() for name, weight in ours.items()}
+    weights = loose(dtype, 0)
+    expected = {name: weight.copy() for name, weight in weights.items()}
     for seed in (100, 200):
         gradients = loose(dtype, seed)
-        together.step(ours, gradients)
-        for name, weight in theirs.items():
+        together.step(weights, gradients)
+        for name, weight in expected.items():
             each.update(name, gradients[name], weight)
-    assert_same(ours, theirs)
+    assert_same(weights, expected)
 
 
 def arrays_of_all_layouts(draw: Any) -> dict[str, np.ndarray]:
@@ -65,28 +65,28 @@ def test_arrays_of_all_layouts(contiguous_gradients: bool) -> None:
     def draw(shape: tuple[int, ...]) -> np.ndarray:
         return np.asarray(generator.standard_normal(shape), dtype="float32")
 
-    ours, gradients = arrays_of_all_layouts(draw), arrays_of_all_layouts(draw)
+    weights, gradients = arrays_of_all_layouts(draw), arrays_of_all_layouts(draw)
     if contiguous_gradients:
         gradients = {name: np.asarray(gradient, order="C").copy() for name, gradient in gradients.items()}
-    theirs = {name: np.array(weight) for name, weight in ours.items()}
+    expected = {name: np.array(weight) for name, weight in weights.items()}
     together, each = (
         mxtrain.build({"kind": "adam"}, backend=name, on_nonfinite="ignore") for name in ("compiled", "numpy")
     )
     for _ in range(2):
-        together.step(ours, gradients)
-        each.step(theirs, {name: np.array(gradient) for name, gradient in gradients.items()})
-    for name, one in ours.items():
-        assert one.tobytes() == theirs[name].tobytes(), name
+        together.step(weights, gradients)
+        each.step(expected, {name: np.array(gradient) for name, gradient in gradients.items()})
+    for name, one in weights.items():
+        assert one.tobytes() == expected[name].tobytes(), name
 
 
 def test_a_memory_map_is_an_array(tmp_path: Any) -> None:
-    ours = {"w": np.memmap(tmp_path / "w", dtype="float32", mode="w+", shape=(5, 7)), "b": np.ones(3, "float32")}
-    ours["w"][:] = 1
-    theirs = {name: np.array(weight) for name, weight in ours.items()}
-    gradients = {name: np.full_like(weight, 0.5) for name, weight in theirs.items()}
-    for name, weights in (("compiled", ours), ("numpy", theirs)):
-        mxtrain.build({"kind": "adam"}, backend=name).step(weights, gradients)
-    assert ours["w"].tobytes() == theirs["w"].tobytes()
+    weights = {"w": np.memmap(tmp_path / "w", dtype="float32", mode="w+", shape=(5, 7)), "b": np.ones(3, "float32")}
+    weights["w"][:] = 1
+    expected = {name: np.array(weight) for name, weight in weights.items()}
+    gradients = {name: np.full_like(weight, 0.5) for name, weight in expected.items()}
+    for backend, params in (("compiled", weights), ("numpy", expected)):
+        mxtrain.build({"kind": "adam"}, backend=backend).step(params, gradients)
+    assert weights["w"].tobytes() == expected["w"].tobytes()
 
 
 def test_changes_of_arrays_between_steps_are_noticed() -> None:

@@ -17,7 +17,7 @@ import mxtrain
 from mxtrain.optim.backends import select_backend
 from mxtrain.optim.backends.numba_backend import compile_loop
 from mxtrain.optim.ir import sqrt, trace, where
-from tests.tables import CONFIGS, STAGES, awkward
+from tests.tables import CONFIGS, STAGES, special_arrays
 
 SIZES = [0, 1, 7, 4095, 4096, 4097, 1_000_003]
 
@@ -33,7 +33,7 @@ def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
 def test_bits_equal_those_of_numpy(config: Any, stage: str, dtype: str) -> None:
     config = config | STAGES[stage]
     for size in SIZES if stage == "all" else SIZES[:-1]:
-        weight, *gradients = awkward(size, dtype, count=4)
+        weight, *gradients = special_arrays(size, dtype, count=4)
         compiled, numpy = (mxtrain.build(config, backend=name, on_nonfinite="ignore") for name in ("compiled", "numpy"))
         other = weight.copy()
         for gradient in gradients:
@@ -44,7 +44,7 @@ def test_bits_equal_those_of_numpy(config: Any, stage: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("offset", [1, 2, 3, 4])
 def test_any_alignment_gives_the_same_bits(offset: int) -> None:
-    (base, gradient_base) = awkward(1001, "float32", count=2)
+    (base, gradient_base) = special_arrays(1001, "float32", count=2)
     memory = bytearray(4 * 1001 + 8)
     weight = np.frombuffer(memory, dtype="float32", count=1000, offset=offset)
     weight[:] = base[:1000]
@@ -57,7 +57,7 @@ def test_any_alignment_gives_the_same_bits(offset: int) -> None:
 
 @pytest.mark.parametrize("view", [lambda a: a[::2], lambda a: a[:, 3:50], lambda a: a.T, lambda a: a[::-1, ::-1]])
 def test_any_layout_gives_the_same_bits(view: Any) -> None:
-    base, gradient = awkward(10_000, "float32", count=2)
+    base, gradient = special_arrays(10_000, "float32", count=2)
     one, other, gradient = base.reshape(100, 100), base.reshape(100, 100).copy(), gradient.reshape(100, 100)
     mxtrain.build({"kind": "adam"}, backend="compiled", on_nonfinite="ignore").update(0, view(gradient), view(one))
     mxtrain.build({"kind": "adam"}, backend="numpy", on_nonfinite="ignore").update(0, view(gradient), view(other))
@@ -65,7 +65,7 @@ def test_any_layout_gives_the_same_bits(view: Any) -> None:
 
 
 def test_a_gradient_may_be_read_only() -> None:
-    weight, gradient = awkward(100, "float32", count=2)
+    weight, gradient = special_arrays(100, "float32", count=2)
     gradient.flags.writeable = False
     expected = weight.copy()
     mxtrain.build({"kind": "adam"}, backend="numpy", on_nonfinite="ignore").update(0, gradient, expected)
@@ -78,7 +78,7 @@ def test_where_and_comparisons() -> None:
         return {"W": where(g <= 0.5, sqrt(abs(W)), where(g < W, -W, g / W)), "g": W}
 
     program = trace("choice", formula, ("W", "g"), ())
-    one = awkward(5000, "float32", count=2)
+    one = special_arrays(5000, "float32", count=2)
     other = [array.copy() for array in one]
     select_backend("compiled").run(program, [one], program.evaluate_scalars({}))
     select_backend("numpy").run(program, [other], program.evaluate_scalars({}))
@@ -87,7 +87,7 @@ def test_where_and_comparisons() -> None:
 
 
 def test_other_hyperparameters_compile_nothing() -> None:
-    weight, gradient = awkward(10, "float32", count=2)
+    weight, gradient = special_arrays(10, "float32", count=2)
     mxtrain.build({"kind": "adam"}, backend="compiled", on_nonfinite="ignore").update(0, gradient, weight)
     compiled = compile_loop.cache_info().misses
     other = {"kind": "adam", "η": 0.3, "β1": 0.5, "β2": 0.7, "ϵ": 1e-3, "λ": 0.2}
@@ -97,7 +97,7 @@ def test_other_hyperparameters_compile_nothing() -> None:
 
 def test_python_threads_may_update_concurrently() -> None:
     def work(seed: int) -> np.ndarray:
-        weight, *gradients = awkward(600_000, "float32", count=6, seed=seed)
+        weight, *gradients = special_arrays(600_000, "float32", count=6, seed=seed)
         optimizer = mxtrain.build({"kind": "adam"}, backend="compiled", on_nonfinite="ignore")
         for gradient in gradients:
             optimizer.update(0, gradient, weight)
@@ -110,14 +110,14 @@ def test_python_threads_may_update_concurrently() -> None:
 
 
 def _update_in_child(results: Any) -> None:
-    weight, gradient = awkward(600_000, "float32", count=2)
+    weight, gradient = special_arrays(600_000, "float32", count=2)
     mxtrain.build({"kind": "adam"}, backend="compiled", on_nonfinite="ignore").update(0, gradient, weight)
     results.put(weight.tobytes())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_forked_processes_may_update() -> None:
-    weight, gradient = awkward(600_000, "float32", count=2)
+    weight, gradient = special_arrays(600_000, "float32", count=2)
     mxtrain.build({"kind": "adam"}, backend="compiled", on_nonfinite="ignore").update(
         0, gradient, weight
     )  # starts the workers

@@ -12,13 +12,13 @@ import pytest
 import mxtrain
 from mxtrain.optim.backends import thread_pool
 from mxtrain.optim.backends.numba_backend import MIN_PARALLEL_SIZE
-from tests.tables import awkward
+from tests.tables import special_arrays
 
 SIZE = 3 * MIN_PARALLEL_SIZE + 5
 
 
 def update_weight(backend: str, steps: int = 4, seed: int = 0) -> bytes:
-    weight, *gradients = awkward(SIZE, "float32", count=1 + steps, seed=seed)
+    weight, *gradients = special_arrays(SIZE, "float32", count=1 + steps, seed=seed)
     optimizer = mxtrain.build({"kind": "adam", "clip": 1}, backend=backend, on_nonfinite="ignore")
     for gradient in gradients:
         optimizer.update(0, gradient, weight)

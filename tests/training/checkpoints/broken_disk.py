@@ -25,19 +25,19 @@ def is_below(folder: Path, path: Any, dir_fd: int | None = None) -> bool:
 def failing(
     at: int, error: Callable[[], BaseException], below: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[list[str]]:
-    """Let call number `at` of those that change what is below a folder fail; yields the names of the calls."""
+    """Let the `at`-th call that changes the content of a folder fail; yield the names of the calls."""
     calls: list[str] = []
     descriptors: set[int] = set()
-    dead: list[BaseException] = []
+    failures: list[BaseException] = []
 
     def announce(name: str) -> None:
-        if dead:
-            raise dead[0]
+        if failures:
+            raise failures[0]
         calls.append(name)
         if len(calls) == at:
             failure = error()
             if isinstance(failure, Killed):
-                dead.append(failure)
+                failures.append(failure)
             raise failure
 
     def watch_path(name: str) -> None:

@@ -1,6 +1,6 @@
 """States of a disk after a power cut: the calls of a save are recorded, and those not flushed yet are lost at random.
 
-POSIX promises no more than this: `fsync` of a file keeps its content, `fsync` of a folder keeps its entries. Anything else
+POSIX guarantees only this: `fsync` of a file keeps its content, `fsync` of a folder keeps its entries. Anything else
 may be lost, whatever was called before or after it, and a write may be torn or leave zeros.
 """
 
@@ -43,30 +43,30 @@ class Change:
 
 @dataclass
 class Recording:
-    """The calls that changed what is below a folder, in order, and what had been promised after which of them."""
+    """The calls that changed what is below a folder, in order, and the acknowledged saves with the number of calls before each."""
 
     root: int
     changes: list[Change] = field(default_factory=list)
-    promises: list[tuple[int, Any]] = field(default_factory=list)
+    acknowledgements: list[tuple[int, Any]] = field(default_factory=list)
 
-    def promise(self, what: Any) -> None:
-        """Note that a save has returned."""
-        self.promises.append((len(self.changes), what))
+    def acknowledge(self, what: Any) -> None:
+        """Record that a save has returned, so its state must survive a power cut."""
+        self.acknowledgements.append((len(self.changes), what))
 
-    def promised(self, at: int) -> Any:
-        """Return what had been promised last before a power cut after so many calls; None before the first promise."""
-        return next((what for count, what in reversed(self.promises) if count <= at), None)
+    def acknowledged(self, at: int) -> Any:
+        """Return the last acknowledged save before a power cut after `at` calls; None if there is none."""
+        return next((what for count, what in reversed(self.acknowledgements) if count <= at), None)
 
     def without(self, is_skipped: Callable[[Change], bool]) -> "Recording":
-        """Return the same recording without some of the calls."""
+        """Return a copy of the recording without some of the calls."""
         kept = [change for change in self.changes if not is_skipped(change)]
         before = [0]
         for change in self.changes:
             before.append(before[-1] + (not is_skipped(change)))
-        return Recording(self.root, kept, [(before[count], what) for count, what in self.promises])
+        return Recording(self.root, kept, [(before[count], what) for count, what in self.acknowledgements])
 
     def folders(self) -> set[int]:
-        """The inodes of folders."""
+        """Return the inodes of folders."""
         return {self.root} | {change.inode for change in self.changes if change.is_folder}
 
 
@@ -157,14 +157,14 @@ def recording(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recording
         replacements |= {name: removing(name) for name in ("unlink", "rmdir")}
         for name, function in replacements.items():
             patch.setattr(os, name, function)
-        # an inode's number must not be given to another file while it is recorded
+        # another file must not get this inode number during the recording
         with _held(root, found):
             yield found
 
 
 @contextmanager
 def _held(root: Path, found: Recording) -> Iterator[None]:
-    """Number inodes afresh each time that something is created, as file systems reuse the numbers of what is removed."""
+    """Assign a new inode number to each created file, because file systems reuse the numbers of removed files."""
     yield
     current: dict[int, int] = {found.root: found.root}
     following = 1 << 48
@@ -184,7 +184,7 @@ def put_state(recorded: Recording, at: int, choose: random.Random | None, target
 
     Args:
         recorded: the calls.
-        at: how many had been made when the power went.
+        at: the number of calls before the power cut.
         choose: which of the changes that are not flushed are lost, and how writes are torn; None keeps all.
         target: the folder.
     """
@@ -217,7 +217,7 @@ def _write(content: bytearray, change: Change, is_lost: bool, choose: random.Ran
     if is_lost:
         assert choose is not None
         kept = choose.choice((0, 0, choose.randrange(len(data) + 1)))
-        data = data[:kept] + bytes(choose.choice((0, len(data) - kept)))  # torn, or zeros where nothing was written yet
+        data = data[:kept] + bytes(choose.choice((0, len(data) - kept)))  # torn, or zeros after the written bytes
         if not data:
             return
     content.extend(bytes(max(0, change.offset - len(content))))
@@ -247,6 +247,6 @@ def _put(inode: int, entries: dict[int, dict[str, int]], contents: dict[int, byt
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, by its path."""
+    """Return the content of every file below a folder, by path."""
     files = (path for path in folder.rglob("*") if stat.S_ISREG(path.lstat().st_mode))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}

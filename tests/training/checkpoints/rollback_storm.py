@@ -33,7 +33,7 @@ class Cut(mxtrain.Callback):
 
 
 def write_table(path: Path) -> None:
-    """Sixty samples of which two have a feature so large that their batches overflow in float32."""
+    """Write sixty samples of which two have a feature so large that their batches overflow in float32."""
     inputs = np.random.default_rng(0).standard_normal((60, 3))
     targets = inputs @ [1.0, -2.0, 0.5] + 3
     inputs[17] = inputs[44] = 1e30
@@ -41,7 +41,7 @@ def write_table(path: Path) -> None:
 
 
 def config(table: Path, every: str, keep: int, **fit: Any) -> dict[str, Any]:
-    """Five epochs of six or seven batches."""
+    """Return a config of five epochs of six or seven batches."""
     return {
         "data": {"source": str(table), "target": "y", "batch_size": 9, "validation": 0.0, "standardize": "none"},
         "model": {"kind": "mlp", "hidden": [4]},
@@ -52,7 +52,7 @@ def config(table: Path, every: str, keep: int, **fit: Any) -> dict[str, Any]:
 
 
 def interrupted(settings: dict[str, Any], run_dir: Path, batches: Callable[[], int]) -> int:
-    """Train with an interruption after every few batches, and return how many there were."""
+    """Train with an interruption after every few batches, and return the number of interruptions."""
     for cuts in itertools.count():
         stop = StopRequest()
         cut = Cut(stop, batches())
@@ -73,7 +73,7 @@ def contents(run_dir: Path) -> list[bytes]:
 
 
 def main(runs: int) -> int:
-    """Compare so many interrupted runs with uninterrupted ones, and return how many differ."""
+    """Compare interrupted runs with uninterrupted ones, and return the number that differ."""
     rng = random.Random(0)
     differing = cuts = 0
     with tempfile.TemporaryDirectory() as name:

@@ -27,7 +27,7 @@ def checkpoints(run_dir: Path) -> list[str]:
 
 
 class Clock:
-    """A clock that only the test moves: training takes as long as it says, and so does each checkpoint."""
+    """Simulated clock that advances by a fixed time for each step and each save."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds_to_save: float) -> None:
         self.now, self.saving, self.seconds_to_save = 0.0, 0.0, seconds_to_save
@@ -52,7 +52,7 @@ class Clock:
 
 
 @pytest.mark.parametrize(("seconds_to_save", "epochs"), [(0.004, 100), (0.5, 600), (30.0, 600)])
-def test_auto_takes_two_percent_of_the_time_and_loses_no_more_than_that_buys(
+def test_auto_spends_two_percent_of_the_time_and_bounds_the_work_lost(
     seconds_to_save: float, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = Trainer(run_from_dict(config(epochs=epochs)).resolve())
@@ -62,7 +62,7 @@ def test_auto_takes_two_percent_of_the_time_and_loses_no_more_than_that_buys(
         checkpoint_policy.CheckpointPolicy(trainer, Checkpoints(tmp_path / "checkpoints", keep=3)),
         seconds_per_step=4.0,
     )
-    first_and_last = 2 * seconds_to_save  # the first is written on a guess, the last one always
+    first_and_last = 2 * seconds_to_save  # the cost of the first is unknown, and the last is always written
     assert clock.saving - first_and_last <= 0.02 * clock.now
     gaps = [after - before for before, after in zip([0.0, *clock.saved_at], clock.saved_at, strict=False)]
     assert max(gaps) <= 51 * seconds_to_save + 2 * 4.0
@@ -80,7 +80,7 @@ def test_with_auto_the_first_checkpoint_is_due_after_a_second(tmp_path: Path, mo
     assert clock.saved_at[0] == 1.0
 
 
-def test_a_short_run_writes_one_checkpoint_its_end(tmp_path: Path) -> None:
+def test_a_short_run_writes_one_checkpoint_at_its_end(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(config(), run_dir=tmp_path).run_dir
     assert checkpoints(run_dir) == ["epoch-000004-batch-00000000"]
     assert mxtrain.verify(run_dir) == [], "the replay starts at the beginning"
@@ -89,9 +89,7 @@ def test_a_short_run_writes_one_checkpoint_its_end(tmp_path: Path) -> None:
     assert mxtrain.verify(run_dir) == ["metrics.jsonl"]
 
 
-def test_no_byte_of_the_result_depends_on_when_checkpoints_are_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_results_do_not_depend_on_when_checkpoints_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint_policy, "FIRST_GUESS", 0.0)  # `auto` saves after each step
     results = {
         every: mxtrain.fit(config(checkpoint={"every": every}), run_dir=tmp_path / every).run_dir

@@ -39,7 +39,7 @@ def flip(file: Path, position: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "preprocessing.json"])
-def test_no_flipped_bit_of_what_predicts_goes_unnoticed(name: str, run_dir: Path) -> None:
+def test_every_flipped_bit_of_the_model_is_detected(name: str, run_dir: Path) -> None:
     good = (run_dir / name).read_bytes()
     for position in range(0, len(good), 7):
         flip(run_dir / name, position)
@@ -52,7 +52,7 @@ def test_no_flipped_bit_of_what_predicts_goes_unnoticed(name: str, run_dir: Path
     assert mxtrain.load_run(run_dir).notes == ()
 
 
-def test_damaged_metrics_are_reported_of_and_predictions_continue(run_dir: Path) -> None:
+def test_damaged_metrics_are_reported_and_the_run_can_be_loaded(run_dir: Path) -> None:
     flip(run_dir / "metrics.jsonl", 20)
     (note,) = mxtrain.load_run(run_dir).notes
     assert "metrics.jsonl is damaged" in note
@@ -62,7 +62,7 @@ def test_damaged_metrics_are_reported_of_and_predictions_continue(run_dir: Path)
     "name", ["status.json", "metrics.jsonl", "preprocessing.json", "timings.jsonl", "environment.json"]
 )
 @pytest.mark.parametrize("text", [DEEP, "[]", "{}", "null", '{"state": [], "epoch": {}, "sha256": 3}', "\x00"])
-def test_json_of_any_kind_is_no_traceback(name: str, text: str, run_dir: Path) -> None:
+def test_invalid_json_in_any_file_causes_no_traceback(name: str, text: str, run_dir: Path) -> None:
     (run_dir / name).write_text(text)
     runs, _ = list_runs(run_dir.parent)
     assert [run.path for run in runs] == [run_dir]
@@ -72,7 +72,7 @@ def test_json_of_any_kind_is_no_traceback(name: str, text: str, run_dir: Path) -
     assert len(mxtrain.resume(run_dir, overrides=["fit.epochs=5"]).history) == 5
 
 
-def test_verify_tells_of_a_damaged_checkpoint(run_dir: Path) -> None:
+def test_verify_reports_a_damaged_checkpoint(run_dir: Path) -> None:
     newest = max((run_dir / "checkpoints").iterdir())
     (newest / "arrays.safetensors").write_bytes(b"damaged")
     found = replay(run_dir)
@@ -82,7 +82,7 @@ def test_verify_tells_of_a_damaged_checkpoint(run_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "metrics.jsonl"])
-def test_verify_compares_what_the_run_ended_with(name: str, run_dir: Path) -> None:
+def test_verify_compares_the_final_files(name: str, run_dir: Path) -> None:
     assert mxtrain.verify(run_dir) == []
     flip(run_dir / name, len((run_dir / name).read_bytes()) - 3)
     assert mxtrain.verify(run_dir) == [name]
@@ -90,7 +90,7 @@ def test_verify_compares_what_the_run_ended_with(name: str, run_dir: Path) -> No
     assert mxtrain.verify(run_dir) == [name]
 
 
-def test_a_checkpoint_that_cannot_be_taken_away_ends_no_run(run_dir: Path) -> None:
+def test_a_checkpoint_that_cannot_be_removed_does_not_end_the_run(run_dir: Path) -> None:
     oldest = min((run_dir / "checkpoints").iterdir())
     (oldest / "SHA256SUMS").unlink()
     (oldest / "SHA256SUMS").mkdir()

@@ -11,7 +11,7 @@ import mxtrain
 from mxtrain.training.checkpoints.storage import Checkpoints
 
 CONFIG: dict[str, Any] = {
-    "name": "kept",
+    "name": "logged",
     "data": {"source": "diabetes", "batch_size": 200},
     "model": {"kind": "linear"},
     "loss": "squared_error",
@@ -55,7 +55,7 @@ def flipped(file: Path, position: int) -> None:
     file.write_bytes(content)
 
 
-def test_what_a_run_writes_grows_with_its_epochs_and_not_with_their_square(tmp_path: Path) -> None:
+def test_written_bytes_grow_linearly_with_the_epochs(tmp_path: Path) -> None:
     sizes = {}
     for epochs in (10, 300):
         run_dir = mxtrain.fit(
@@ -82,7 +82,7 @@ KINDS = ["a flipped bit", "cut off", "emptied", "gone", "edited"]
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints.jsonl"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_either_file_of_metrics_stands_in_for_the_other(kind: str, name: str, run_dir: Path) -> None:
+def test_either_metrics_file_can_replace_the_other(kind: str, name: str, run_dir: Path) -> None:
     before = outcome(run_dir)
     damages(run_dir / name)[kind]()
     (note,) = resumed(run_dir)
@@ -95,29 +95,29 @@ def test_either_file_of_metrics_stands_in_for_the_other(kind: str, name: str, ru
 
 
 @pytest.mark.parametrize("kind", ["a flipped bit", "emptied", "gone", "edited"])
-def test_where_both_are_damaged_the_run_begins_again_and_says_so(kind: str, run_dir: Path) -> None:
+def test_a_run_with_both_files_damaged_restarts_and_reports_it(kind: str, run_dir: Path) -> None:
     before = outcome(run_dir)
     for name in ("metrics.jsonl", "checkpoints.jsonl"):
         damages(run_dir / name)[kind]()
-    *passed_over, last = resumed(run_dir)
+    *skipped, last = resumed(run_dir)
     assert last == "no checkpoint is intact: the run starts again from the beginning"
-    assert len(passed_over) == 3
-    for note in passed_over:
+    assert len(skipped) == 3
+    for note in skipped:
         assert "neither checkpoints.jsonl nor metrics.jsonl holds the metrics" in note
     assert outcome(run_dir) == before
 
 
-def test_where_both_are_damaged_late_an_earlier_checkpoint_is_used(run_dir: Path) -> None:
+def test_with_both_files_damaged_late_an_earlier_checkpoint_is_used(run_dir: Path) -> None:
     before = outcome(run_dir)
     for name in ("metrics.jsonl", "checkpoints.jsonl"):
         flipped(run_dir / name, at(run_dir / name, 5) + 3)
     notes = resumed(run_dir)
     assert notes[0].startswith(f"the checkpoint {run_dir / 'checkpoints' / 'epoch-000006-batch-00000000'} is damaged")
-    assert len(notes) == 1, "epoch 5 is whole, and nothing that it needs was damaged"
+    assert len(notes) == 1, "the checkpoint of epoch 5 and the metrics that it needs are intact"
     assert outcome(run_dir) == before
 
 
-def test_a_torn_or_surplus_line_is_no_damage(run_dir: Path) -> None:
+def test_a_truncated_or_extra_line_is_not_damage(run_dir: Path) -> None:
     before = outcome(run_dir)
     for name in ("metrics.jsonl", "checkpoints.jsonl"):
         with (run_dir / name).open("ab") as file:
@@ -137,7 +137,7 @@ def test_every_flipped_bit_of_the_metrics_is_detected(run_dir: Path) -> None:
     assert checkpoints.read(checkpoints.names()[-1]).epochs == 6
 
 
-def test_a_file_that_is_taken_away_while_the_run_continues_is_written_again(tmp_path: Path) -> None:
+def test_a_file_that_is_removed_during_training_is_rewritten(tmp_path: Path) -> None:
     class Remover(mxtrain.Callback):
         def on_epoch(self, state: Any, row: Any) -> None:
             file = tmp_path / "run" / "checkpoints.jsonl"
@@ -152,7 +152,7 @@ def test_a_file_that_is_taken_away_while_the_run_continues_is_written_again(tmp_
     assert mxtrain.verify(run_dir) == []
 
 
-def test_a_checkpoint_of_another_format_is_passed_over_with_the_reason(run_dir: Path) -> None:
+def test_a_checkpoint_of_another_format_is_skipped_with_the_reason(run_dir: Path) -> None:
     checkpoints = Checkpoints(run_dir / "checkpoints", keep=3)
     snapshot = checkpoints.newest()
     assert snapshot

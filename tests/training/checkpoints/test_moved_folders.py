@@ -28,7 +28,7 @@ sweep:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project whose files are reached through another folder, which the test removes."""
+    """A project whose files have paths through a folder that the test removes."""
     folder = tmp_path / "per%cent # and? blank"
     for name in ("conf", "data", "gone"):
         (folder / name).mkdir(parents=True)

@@ -18,8 +18,8 @@ from mxtrain.config import read_sweep, sweep_from_dict
 from mxtrain.errors import SweepError
 from mxtrain.sweeps import SweepFolder, SweepResult
 from mxtrain.training.checkpoints.storage import Checkpoints
-from mxtrain.training.history import CheckpointMetricsLog
-from mxtrain.training.run_status import read_status
+from mxtrain.training.run_folder.history import CheckpointMetricsLog
+from mxtrain.training.run_folder.run_status import read_status
 from tests.training.checkpoints.crash_states import Recording, put_state, recording, tree
 
 STATES = int(os.environ.get("MXTRAIN_TEST_CRASHES", "0"))
@@ -32,18 +32,18 @@ CONFIG: dict[str, Any] = {
     "fit": {"epochs": 3, "metrics": ["r2"], "checkpoint": {"every": "1 epoch", "keep": 2}},
 }
 Check = Callable[[Path, Any], str | None]
-"""A function of a folder and of what had been promised last, which returns what is wrong in the folder."""
+"""A function of a folder and the last acknowledged save, which returns the problem in the folder, or None."""
 
 
 def violations(recorded: Recording, check: Check, states: int, folder: Path) -> list[str]:
-    """Return what is wrong in states that a power cut may leave; each call is the last one about equally often."""
+    """Return the problems in states that a power cut may leave; each call is the last one about equally often."""
     found = []
     for number in range(STATES or states):
         choose = random.Random(number)
         at = number % (len(recorded.changes) + 1)
         state = folder / str(number)
         put_state(recorded, at, choose, state)
-        if wrong := check(state, recorded.promised(at)):
+        if wrong := check(state, recorded.acknowledged(at)):
             found.append(f"state {number}, after call {at}: {wrong}")
     return found
 
@@ -65,12 +65,12 @@ def disk(tmp_path: Path) -> Path:
 
 
 def assert_is_recorded(recorded: Recording, disk: Path, tmp_path: Path) -> None:
-    """Every write went through a call that was recorded."""
+    """Check that every write used a recorded call."""
     put_state(recorded, len(recorded.changes), None, tmp_path / "whole")
     assert tree(tmp_path / "whole") == tree(disk)
 
 
-# Each of these saves several times, and returns the check of what a power cut leaves.
+# Each of these saves several times, and returns the check of a state after a power cut.
 
 
 def save_checkpoints(disk: Path, recorded: Recording) -> Check:
@@ -84,20 +84,24 @@ def save_checkpoints(disk: Path, recorded: Recording) -> Check:
         state = snapshot.record["state"] | {"curr_epoch": epoch}
         record = snapshot.record | {"rows": rows, "state": state, "left_out_in_a_row": number}
         saved[number] = replace(snapshot, record=record)
-        if number == 3:  # as another process does
+        if number == 3:  # like another process
             checkpoints = Checkpoints(disk / "checkpoints", keep=2)
             checkpoints.prepare()
         checkpoints.save(saved[number])
-        recorded.promise(number)
+        recorded.acknowledge(number)
 
-    def check(state: Path, promised: int | None) -> str | None:
+    def check(state: Path, acknowledged: int | None) -> str | None:
         checkpoints = Checkpoints(state / "checkpoints", keep=2)
         newest = checkpoints.newest()
         if newest is None:
-            return None if promised is None else f"nothing is there, {promised} was promised; {checkpoints.damaged}"
+            return (
+                None
+                if acknowledged is None
+                else f"nothing found, {acknowledged} was acknowledged; {checkpoints.damaged}"
+            )
         number = newest.record["left_out_in_a_row"]
-        if number < (-1 if promised is None else promised):
-            return f"{number} is there, {promised} was promised; {checkpoints.damaged}"
+        if number < (-1 if acknowledged is None else acknowledged):
+            return f"found {number}, {acknowledged} was acknowledged; {checkpoints.damaged}"
         return "it is not what was saved" if newest.differences(saved[number]) else None
 
     return check
@@ -111,18 +115,22 @@ def save_optimizer(disk: Path, recorded: Recording) -> Check:
         optimizer.update(0, weight, np.full(50, 0.5, "f4"))
         optimizer.save(disk / "state")
         contents.append((disk / "state").read_bytes())
-        recorded.promise(number)
+        recorded.acknowledge(number)
 
-    def check(state: Path, promised: int | None) -> str | None:
+    def check(state: Path, acknowledged: int | None) -> str | None:
         other = mxtrain.build({"kind": "adam"}, backend="numpy")
         if not (state / "state").exists():
-            return None if promised is None else "it is gone"
+            return None if acknowledged is None else "the file is missing"
         try:
             other.load(state / "state")
         except mxtrain.StateError as error:
             return str(error)
         number = contents.index((state / "state").read_bytes())
-        return None if number >= (-1 if promised is None else promised) else f"{number}, {promised} was promised"
+        return (
+            None
+            if number >= (-1 if acknowledged is None else acknowledged)
+            else f"{number}, {acknowledged} was acknowledged"
+        )
 
     return check
 
@@ -132,16 +140,16 @@ def save_metrics_log(disk: Path, recorded: Recording) -> Check:
     log = CheckpointMetricsLog(disk / "checkpoints.jsonl")
     extents = []
     for number, count in enumerate((1, 2, 4, 6, 9)):
-        if number == 3:  # another process, which does not know what is there
+        if number == 3:  # another process, without knowledge of the existing files
             log = CheckpointMetricsLog(disk / "checkpoints.jsonl")
         extents.append((log.write_rows(rows[:count]), rows[:count]))
-        recorded.promise(number)
+        recorded.acknowledge(number)
 
-    def check(state: Path, promised: int | None) -> str | None:
-        for extent, expected in extents[: 0 if promised is None else promised + 1]:
+    def check(state: Path, acknowledged: int | None) -> str | None:
+        for extent, expected in extents[: 0 if acknowledged is None else acknowledged + 1]:
             try:
                 if CheckpointMetricsLog(state / "checkpoints.jsonl").read(extent)[0] != expected:
-                    return f"the rows of {promised} are others"
+                    return f"the rows of {acknowledged} differ"
             except ValueError as error:
                 return str(error)
         return None
@@ -158,7 +166,7 @@ def save_sweep(disk: Path, recorded: Recording) -> Check:
     folder.make()
     with folder.locked():
         folder.claim(plan)
-    recorded.promise(0)
+    recorded.acknowledge(0)
     for number in range(1, 4):
         running = {
             "state": "running",
@@ -170,10 +178,10 @@ def save_sweep(disk: Path, recorded: Recording) -> Check:
         }
         rows = tuple({"number": i, **running} for i in range(number))
         folder.write_results(SweepResult("s", folder.path, plan.settings.objectives, rows, 4))
-        recorded.promise(number)
+        recorded.acknowledge(number)
 
-    def check(state: Path, promised: int | None) -> str | None:
-        if promised is None:
+    def check(state: Path, acknowledged: int | None) -> str | None:
+        if acknowledged is None:
             return None
         left = SweepFolder(state / "sweep")
         if read_sweep(left.file) != plan:
@@ -181,8 +189,8 @@ def save_sweep(disk: Path, recorded: Recording) -> Check:
         try:
             found = len(left.read_results().trials)
         except SweepError as error:
-            return str(error) if promised > 0 or "no sweep" not in str(error) else None
-        return None if found >= promised else f"{found} rows are there, {promised} were promised"
+            return str(error) if acknowledged > 0 or "no sweep" not in str(error) else None
+        return None if found >= acknowledged else f"found {found} rows, {acknowledged} were acknowledged"
 
     return check
 
@@ -196,7 +204,9 @@ SAVES = {
 
 
 @pytest.mark.parametrize("name", SAVES)
-def test_what_was_promised_is_there(name: str, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completed_saves_survive_a_power_loss(
+    name: str, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with recording(disk, monkeypatch) as recorded:
         check = SAVES[name](disk, recorded)
     assert_is_recorded(recorded, disk, tmp_path)
@@ -206,7 +216,7 @@ def test_what_was_promised_is_there(name: str, disk: Path, tmp_path: Path, monke
 
 @pytest.mark.parametrize("name", SAVES)
 @pytest.mark.parametrize("unflushed", [without_file_flushes, without_folder_flushes])
-def test_a_save_that_does_not_flush_is_found_out(
+def test_a_save_without_flushes_is_detected(
     name: str,
     unflushed: Callable[[Recording], Recording],
     disk: Path,
@@ -217,23 +227,23 @@ def test_a_save_that_does_not_flush_is_found_out(
         check = SAVES[name](disk, recorded)
     (tmp_path / "states").mkdir()
 
-    def failing(state: Path, promised: Any) -> str | None:
+    def failing(state: Path, acknowledged: Any) -> str | None:
         try:
-            return check(state, promised)
+            return check(state, acknowledged)
         except (mxtrain.MxtrainError, ValueError) as error:
             return str(error)
 
     assert violations(unflushed(recorded), failing, 60, tmp_path / "states")
 
 
-class Promises(mxtrain.Callback):
-    """Notes each epoch that a run says is finished; its checkpoint was saved before."""
+class Acknowledges(mxtrain.Callback):
+    """Acknowledges each finished epoch; its checkpoint was saved before."""
 
     def __init__(self, recorded: Recording) -> None:
         self.recorded = recorded
 
     def on_epoch(self, state: Any, row: Any) -> None:
-        self.recorded.promise(row["epoch"])
+        self.recorded.acknowledge(row["epoch"])
 
 
 def outcome(run_dir: Path) -> dict[str, bytes]:
@@ -242,29 +252,31 @@ def outcome(run_dir: Path) -> dict[str, bytes]:
 
 def record_run(disk: Path, monkeypatch: pytest.MonkeyPatch) -> Recording:
     with recording(disk, monkeypatch) as recorded:
-        mxtrain.fit(CONFIG, run_dir=disk / "runs" / "one", callbacks=[Promises(recorded)])
-        recorded.promise("finished")
+        mxtrain.fit(CONFIG, run_dir=disk / "runs" / "one", callbacks=[Acknowledges(recorded)])
+        recorded.acknowledge("finished")
     return recorded
 
 
-def test_a_run_continues_from_what_was_promised(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_resumes_from_the_last_completed_save(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recorded = record_run(disk, monkeypatch)
     assert_is_recorded(recorded, disk, tmp_path)
     expected = outcome(disk / "runs/one")
     (tmp_path / "states").mkdir()
     resumed = 0
 
-    def check(state: Path, promised: int | str | None) -> str | None:
+    def check(state: Path, acknowledged: int | str | None) -> str | None:
         nonlocal resumed
         run_dir = state / "runs/one"
         newest = Checkpoints(run_dir / "checkpoints", keep=2).newest()
         epochs = newest.epochs if newest else 0
-        if promised == "finished":
+        if acknowledged == "finished":
             if not read_status(run_dir).is_finished or mxtrain.load_run(run_dir).notes or outcome(run_dir) != expected:
                 return "the run is not finished any more"
-        elif epochs < (promised or 0):
-            return f"{epochs} epochs are there, {promised} were promised"
-        if promised is not None and random.Random(str(state)).random() < 0.1:
+        elif epochs < (acknowledged or 0):
+            return f"found {epochs} epochs, {acknowledged} were acknowledged"
+        if acknowledged is not None and random.Random(str(state)).random() < 0.1:
             mxtrain.resume(run_dir)
             resumed += 1
             return None if outcome(run_dir) == expected else "resumed, it ends with other bytes"
@@ -274,11 +286,11 @@ def test_a_run_continues_from_what_was_promised(disk: Path, tmp_path: Path, monk
     assert resumed > 5
     without = [without_file_flushes(recorded), without_folder_flushes(recorded)]
 
-    def damaged(state: Path, promised: int | str | None) -> str | None:
-        if promised is None:
+    def damaged(state: Path, acknowledged: int | str | None) -> str | None:
+        if acknowledged is None:
             return None
         newest = Checkpoints(state / "runs/one/checkpoints", keep=2).newest()
-        return None if newest and (promised == "finished" or newest.epochs >= int(promised)) else "lost"
+        return None if newest and (acknowledged == "finished" or newest.epochs >= int(acknowledged)) else "lost"
 
     for number, less in enumerate(without):
         (tmp_path / f"less{number}").mkdir()

@@ -18,9 +18,9 @@ import pytest
 import mxtrain
 from mxtrain.config import read_run
 from mxtrain.sweeps import SweepFolder, sweep
-from mxtrain.training import locking as locking_module
-from mxtrain.training.locking import folder_lock, is_folder_locked
-from mxtrain.training.run_directory import RunDirectory
+from mxtrain.training.run_folder import locking as locking_module
+from mxtrain.training.run_folder.locking import folder_lock, is_folder_locked
+from mxtrain.training.run_folder.run_directory import RunDirectory
 from tests.training.checkpoints.crash_states import tree
 
 RACES = int(os.environ.get("MXTRAIN_TEST_RACES", "4"))
@@ -46,13 +46,13 @@ def fit(rate: float, run_dir: Path | None) -> Path:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[float, bytes]:
-    """The model that each rate comes to."""
+    """The trained model of each learning rate."""
     folder = tmp_path_factory.mktemp("alone")
     return {rate: (fit(rate, folder / str(rate)) / "model.safetensors").read_bytes() for rate in RATES}
 
 
 def attempt(rate: float, run_dir: Path) -> str | None:
-    """Return the message to a run that does not get the folder."""
+    """Train; return the error message if the run does not get the folder."""
     try:
         fit(rate, run_dir)
     except mxtrain.TrainingError as error:
@@ -71,7 +71,7 @@ def assert_is_of_one(run_dir: Path, messages: dict[float, str | None], models: d
 
 
 def raced(run_dir: Path) -> dict[float, str | None]:
-    """Threads of this process."""
+    """Start one run in each of several threads."""
     barrier = threading.Barrier(len(RATES))
 
     def one(rate: float) -> str | None:
@@ -109,7 +109,7 @@ def raced_by_processes(run_dir: Path) -> dict[float, str | None]:
         ),
     ],
 )
-def test_of_runs_that_race_for_a_folder_one_gets_it(
+def test_one_of_several_concurrent_runs_gets_the_folder(
     race: Callable[[Path], dict[float, str | None]], models: dict[float, bytes], tmp_path: Path
 ) -> None:
     for number in range(RACES):
@@ -119,11 +119,11 @@ def test_of_runs_that_race_for_a_folder_one_gets_it(
         messages = race(run_dir)
         assert_is_of_one(run_dir, messages, models)
         before = tree(run_dir)
-        assert all(race(run_dir).values())  # it holds a run now
+        assert all(race(run_dir).values())  # the folder holds a run now
         assert tree(run_dir) == before
 
 
-def test_the_check_is_repeated_when_the_folder_is_held(
+def test_the_check_is_repeated_under_the_lock(
     models: dict[float, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claim = RunDirectory.claim
@@ -155,7 +155,7 @@ def test_a_sweep_and_a_run_do_not_share_a_folder(tmp_path: Path, monkeypatch: py
     assert tree(tmp_path / "both") == before
 
 
-def test_automatic_names_that_are_chosen_at_once_are_distinct(
+def test_concurrent_automatic_names_are_distinct(
     models: dict[float, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -172,7 +172,7 @@ def test_automatic_names_that_are_chosen_at_once_are_distinct(
         assert_is_of_one(run_dir, {rate: None}, models)
 
 
-def test_an_automatic_name_that_another_run_takes_is_left_to_it(
+def test_an_automatic_name_taken_by_another_run_is_skipped(
     models: dict[float, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -189,13 +189,13 @@ def test_an_automatic_name_that_another_run_takes_is_left_to_it(
     assert_is_of_one(Path("runs/raced-1"), {0.02: None}, models)
 
 
-def test_a_refused_folder_is_not_touched(tmp_path: Path) -> None:
+def test_a_refused_folder_is_unchanged(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
     assert "is not empty" in str(attempt(0.01, tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-def test_what_a_process_left_that_was_killed_before_its_config_does_not_matter(tmp_path: Path) -> None:
+def test_files_of_a_process_killed_before_its_config_are_removed(tmp_path: Path) -> None:
     (tmp_path / ".lock").touch()
     (tmp_path / ".config.yaml.0123456789abcdef.tmp").write_text("name: ra")
     fit(0.01, tmp_path)
@@ -210,7 +210,7 @@ def test_a_lock_file_that_is_replaced_during_the_wait_is_locked_again(tmp_path: 
         assert not is_folder_locked(tmp_path)
 
 
-def test_asking_whether_a_folder_is_held_creates_nothing_and_holds_nothing(tmp_path: Path) -> None:
+def test_is_folder_locked_creates_no_file_and_holds_no_lock(tmp_path: Path) -> None:
     assert not is_folder_locked(tmp_path)
     assert not list(tmp_path.iterdir())
     with folder_lock(tmp_path, "busy"):
@@ -219,9 +219,7 @@ def test_asking_whether_a_folder_is_held_creates_nothing_and_holds_nothing(tmp_p
             pass
 
 
-def test_the_locks_of_windows_are_used_where_there_are_no_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_locks_of_windows_are_used_without_fcntl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fcntl = pytest.importorskip("fcntl", reason="the locks of Windows are imitated by those of POSIX")
 
     def locking(descriptor: int, mode: int, length: int) -> None:

@@ -28,15 +28,17 @@ def test_an_interrupted_run_ends_with_the_same_bytes(every: str, keep: int, tabl
         assert mxtrain.verify(run_dir) == []
 
 
-def test_a_run_stopped_by_a_callback_and_one_made_longer_end_alike(table: Path, tmp_path: Path) -> None:
+def test_stopping_and_extending_a_run_gives_the_same_bytes(table: Path, tmp_path: Path) -> None:
     settings = config(table, "2 epochs", 1)
     whole = mxtrain.fit(settings, run_dir=tmp_path / "whole")
 
-    class Enough(mxtrain.Callback):
+    class StopsTraining(mxtrain.Callback):
         def on_epoch(self, state: Any, row: Any) -> None:
             raise mxtrain.StopTraining
 
-    run_dir = mxtrain.fit(config(table, "2 epochs", 1, epochs=3), run_dir=tmp_path / "a", callbacks=[Enough()]).run_dir
+    run_dir = mxtrain.fit(
+        config(table, "2 epochs", 1, epochs=3), run_dir=tmp_path / "a", callbacks=[StopsTraining()]
+    ).run_dir
     mxtrain.resume(run_dir)
     mxtrain.resume(run_dir, overrides=["fit.epochs=5"])
     assert contents(run_dir) == contents(whole.run_dir)
@@ -50,7 +52,7 @@ def test_the_checkpoint_of_the_best_epoch_is_scheduled_too(table: Path, tmp_path
     assert contents(tmp_path / "parts") == contents(whole.run_dir)
 
 
-def test_advance_and_segments_roll_back_alike(table: Path, tmp_path: Path) -> None:
+def test_advance_and_segments_roll_back_like_fit(table: Path, tmp_path: Path) -> None:
     settings = config(table, "2 epochs", 1)
     whole = mxtrain.fit(settings, run_dir=tmp_path / "whole")
     run = mxtrain.RunConfig.model_validate(settings).resolve()
@@ -63,7 +65,7 @@ def test_advance_and_segments_roll_back_alike(table: Path, tmp_path: Path) -> No
     assert snapshot.record["rows"] == progress.rows == whole.history
 
 
-def test_checkpoints_of_earlier_versions_still_open(table: Path, tmp_path: Path) -> None:
+def test_checkpoints_of_earlier_versions_can_be_loaded(table: Path, tmp_path: Path) -> None:
     settings = config(table, "2 epochs", 3)
     stop = mxtrain.training.callbacks.StopRequest(2)
     with pytest.raises(mxtrain.RunInterrupted):
@@ -98,7 +100,7 @@ def test_minutes_are_refused_with_rollback(table: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_of_an_earlier_version_with_minutes_still_opens(table: Path, tmp_path: Path) -> None:
+def test_a_run_of_an_earlier_version_with_minutes_can_be_loaded(table: Path, tmp_path: Path) -> None:
     run_dir = mxtrain.fit(config(table, "1 epoch", 3), run_dir=tmp_path / "run").run_dir
     file = run_dir / "config.yaml"
     file.write_text(file.read_text().replace("1 epoch", "5 minutes"))

@@ -10,12 +10,12 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class FakeMLflow:
-    """The content of the server, and its way of answering.
+    """The content of the server, and the failures that it simulates.
 
     Attributes:
         failing: answers every request with this status, where it is not 0.
         delay: seconds before each answer.
-        lost: endpoints whose next answer is lost after the request was carried out.
+        lost: endpoints whose next response is lost after the request was processed.
         longest_value: characters that a parameter's value may have.
     """
 
@@ -94,7 +94,7 @@ class FakeMLflow:
 
 @contextmanager
 def serving(server: FakeMLflow, port: int = 0) -> Iterator[int]:
-    """The port of a server on this machine."""
+    """Start the server, and yield its port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -13,15 +13,15 @@ import pytest
 
 import mxtrain
 from mxtrain.training.loggers.delivery import allowed_names, scalars
+from tests.training.conftest import fit_interrupted
 from tests.training.loggers.mlflow_server import FakeMLflow, serving
-from tests.training.loggers.test_loggers import config, drawn, same
-from tests.training.test_loaded_run import interrupted
+from tests.training.loggers.test_loggers import config, logged_points, matches
 
 LONGEST_START, LONGEST_END = 2.0, 8.0
 
 
 class Clock(mxtrain.Callback):
-    """The time at which training began."""
+    """Callback that measures the time at which training started."""
 
     def on_start(self, info: mxtrain.RunInfo) -> None:
         self.began = time.monotonic()
@@ -38,7 +38,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> FakeMLflow:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port that accepts connections and never answers."""
+    """A port that accepts connections and never responds."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(8)
@@ -51,16 +51,16 @@ def use(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
 
 def is_complete(server: FakeMLflow, history: list[dict[str, Any]]) -> bool:
     (run_id,) = server.runs
-    return same(server.points(run_id), history) and server.runs[run_id]["status"] == "FINISHED"
+    return matches(server.points(run_id), history) and server.runs[run_id]["status"] == "FINISHED"
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == "mxtrain"]
 
 
-@pytest.mark.parametrize("trouble", ["refused", "silent", "status 500"])
-def test_a_server_that_is_away_neither_delays_nor_ends_a_run_and_gets_the_rows_on_resume(
-    trouble: str,
+@pytest.mark.parametrize("failures", ["refused", "silent", "status 500"])
+def test_an_unreachable_server_neither_delays_nor_ends_a_run_and_gets_the_rows_on_resume(
+    failures: str,
     server: FakeMLflow,
     silent_port: int,
     tmp_path: Path,
@@ -72,19 +72,19 @@ def test_a_server_that_is_away_neither_delays_nor_ends_a_run_and_gets_the_rows_o
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server.failing = 500 if trouble == "status 500" else 0
+    server.failing = 500 if failures == "status 500" else 0
     monkeypatch.setattr(mlflow_logger, "STALLED_LIMIT", 0.5)
     begin, clock = time.monotonic(), Clock()
 
     def fit() -> Any:
         return mxtrain.fit(config("mlflow"), run_dir=tmp_path / "run", callbacks=[clock])
 
-    if trouble == "status 500":
+    if failures == "status 500":
         with serving(server, port):
             use(monkeypatch, port)
             result = fit()
     else:
-        use(monkeypatch, silent_port if trouble == "silent" else port)
+        use(monkeypatch, silent_port if failures == "silent" else port)
         result = fit()
     assert clock.began - begin < LONGEST_START
     assert time.monotonic() - begin < LONGEST_END
@@ -97,14 +97,14 @@ def test_a_server_that_is_away_neither_delays_nor_ends_a_run_and_gets_the_rows_o
     server.failing = 0
     monkeypatch.setattr(mlflow_logger, "STALLED_LIMIT", 3.0)
     monkeypatch.setattr(mlflow_logger, "_SILENT", set())
-    with serving(server, 0 if trouble == "silent" else port) as now:
+    with serving(server, 0 if failures == "silent" else port) as now:
         use(monkeypatch, now)
         mxtrain.resume(result.run_dir)
     assert is_complete(server, result.history)
     assert len(warnings_of(caplog)) == 1
 
 
-def test_a_server_that_comes_back_gets_every_row_once_and_in_order(
+def test_a_server_that_recovers_gets_every_row_once_and_in_order(
     server: FakeMLflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Outage(mxtrain.Callback):
@@ -119,7 +119,7 @@ def test_a_server_that_comes_back_gets_every_row_once_and_in_order(
     assert len(warnings_of(caplog)) == 1
 
 
-def test_answers_that_are_lost_create_no_second_run_and_no_point_twice(
+def test_lost_responses_create_no_duplicate_run_or_point(
     server: FakeMLflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.lost = {"experiments/create", "runs/create", "runs/log-batch"}
@@ -151,7 +151,7 @@ def test_an_interrupted_run_continues_in_the_same_mlflow_run(
 ) -> None:
     with serving(server) as port:
         use(monkeypatch, port)
-        run_dir = interrupted(config("mlflow"), tmp_path / "run", 10)
+        run_dir = fit_interrupted(config("mlflow"), tmp_path / "run", 10)
         (run,) = server.runs.values()
         assert run["status"] == "KILLED"
         result = mxtrain.resume(run_dir)
@@ -233,7 +233,7 @@ def test_a_custom_logger_that_raises_is_reported_once(tmp_path: Path, caplog: py
     assert warnings_of(caplog) == ["Broken.on_epoch failed: No space left on device; training continues"]
 
 
-def test_a_logger_may_stop_training(tmp_path: Path) -> None:
+def test_a_logger_can_stop_training(tmp_path: Path) -> None:
     class Stopper(mxtrain.Logger):
         def on_epoch(self, state: mxtrain.OptimizationState, row: dict[str, Any]) -> None:
             raise mxtrain.StopTraining
@@ -241,7 +241,7 @@ def test_a_logger_may_stop_training(tmp_path: Path) -> None:
     assert len(mxtrain.fit(config(), run_dir=tmp_path, callbacks=[Stopper()]).history) == 1
 
 
-def test_a_full_disk_costs_tensorboard_no_epoch(
+def test_tensorboard_has_every_epoch_after_a_full_disk_and_a_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer = pytest.importorskip("tensorboardX", reason="needs the extra `tensorboard`").RecordWriter
@@ -259,14 +259,14 @@ def test_a_full_disk_costs_tensorboard_no_epoch(
     result = mxtrain.fit(config("tensorboard"), run_dir=tmp_path)
     (line,) = warnings_of(caplog)
     assert line == "TensorBoard.on_epoch failed: No space left on device; training continues"
-    epochs = {epoch for points in drawn(tmp_path / "tensorboard").values() for epoch in points}
-    assert epochs == {1, 2}, "what was whole before is readable"
+    epochs = {epoch for points in logged_points(tmp_path / "tensorboard").values() for epoch in points}
+    assert epochs == {1, 2}, "complete records remain readable"
     monkeypatch.undo()
     mxtrain.resume(tmp_path)
-    assert same(drawn(tmp_path / "tensorboard"), result.history)
+    assert matches(logged_points(tmp_path / "tensorboard"), result.history)
 
 
-def test_what_is_in_the_way_of_tensorboards_folder_ends_no_run(
+def test_a_file_in_place_of_tensorboards_folder_does_not_end_the_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("tensorboardX", reason="needs the extra `tensorboard`")
@@ -277,7 +277,7 @@ def test_what_is_in_the_way_of_tensorboards_folder_ends_no_run(
     assert line.startswith("TensorBoard.on_start failed: ")
 
 
-def test_parameters_whose_names_tensorboard_refuses_keep_their_own_curves(tmp_path: Path) -> None:
+def test_parameters_with_names_that_tensorboard_refuses_have_separate_curves(tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX", reason="needs the extra `tensorboard`")
     from mxtrain.training.loggers.tensorboard_logger import TensorBoard
 
@@ -287,11 +287,11 @@ def test_parameters_whose_names_tensorboard_refuses_keep_their_own_curves(tmp_pa
     logger = TensorBoard()
     logger.on_start(mxtrain.RunInfo(run.config, run_dir, 1, (1, 1), 1, (row,)))
     logger.on_end(0.0)
-    points = drawn(run_dir / "tensorboard")
+    points = logged_points(run_dir / "tensorboard")
     assert sorted(values[1] for values in points.values()) == [1.0, 1.0, 2.0, 3.0]
 
 
-def test_a_password_is_neither_printed_nor_kept(
+def test_a_password_is_neither_printed_nor_stored(
     server: FakeMLflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from mxtrain.training.loggers import mlflow_logger

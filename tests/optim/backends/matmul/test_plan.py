@@ -15,6 +15,7 @@ from mxtrain.nn import MLP
 from mxtrain.nn.activations import ACTIVATIONS
 from mxtrain.optim.backends.matmul import MatMul, MatMulPlan, gemm, plan
 from mxtrain.optim.backends.matmul.tiled_matmul import split_into_tiles
+from tests.tables import as_bytes
 
 needs_gemm = pytest.mark.skipif(gemm("float32") is None, reason="NumPy's BLAS cannot be called directly here")
 
@@ -48,10 +49,6 @@ def compute_all(widths: Any, activation: Any, dtype: str, n: int) -> dict[str, A
 
 def dtype_of(dtype: str, number: float) -> Any:
     return np.dtype(dtype).type(number)
-
-
-def as_bytes(arrays: dict[str, Any]) -> dict[str, bytes]:
-    return {name: array.tobytes() for name, array in arrays.items()}
 
 
 @needs_gemm

@@ -19,7 +19,7 @@ from mxtrain.errors import ConfigError, DataError
 from mxtrain.names import display_name
 from mxtrain.paths import expand_home
 from mxtrain.training.early_stopping import is_better
-from mxtrain.training.history import METRICS, NOT_METRICS, final_epoch, read_rows
+from mxtrain.training.run_folder.history import METRICS, NOT_METRICS, final_epoch, read_rows
 from mxtrain.types import Config
 
 STATUS = "status.json"

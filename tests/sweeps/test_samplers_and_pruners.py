@@ -7,9 +7,9 @@ import pytest
 
 import mxtrain
 from mxtrain.config import sweep_from_dict
-from mxtrain.sweeps import sampling
+from mxtrain.sweeps import samplers_and_pruners
 from mxtrain.sweeps.run_sweep import silence_optuna
-from mxtrain.sweeps.sampling import TrialSampler
+from mxtrain.sweeps.samplers_and_pruners import TrialSampler
 from tests.sweeps.conftest import small
 
 SEARCH = {
@@ -114,8 +114,8 @@ def test_a_grid_is_drawn_in_the_order_of_the_file_and_the_last_value_changes_fas
 
 @pytest.mark.parametrize(("kind", "package"), [("qmc", "scipy"), ("cmaes", "cmaes"), ("gp", "torch")])
 def test_a_sampler_with_a_missing_package_is_refused_before_anything_is_written(kind, package, tmp_path, monkeypatch):
-    found = sampling.find_spec
-    monkeypatch.setattr(sampling, "find_spec", lambda name: None if name == package else found(name))
+    found = samplers_and_pruners.find_spec
+    monkeypatch.setattr(samplers_and_pruners, "find_spec", lambda name: None if name == package else found(name))
     with pytest.raises(mxtrain.SweepError, match=rf"the sampler {kind} needs {package}; pip install 'mxtrain\["):
         mxtrain.sweep(small(sampler={"kind": kind}), run_dir=tmp_path, workers=1)
     assert not list(tmp_path.iterdir())

@@ -30,13 +30,14 @@ from mxtrain.atomic_io import (
 from mxtrain.config import RunConfig, to_yaml
 from mxtrain.data import Dataset, Preprocessing
 from mxtrain.errors import DataError, FolderBusyError, TrainingError, resume_command
+from mxtrain.optim.rules import Rule
 from mxtrain.paths import expand_home
 from mxtrain.training.checkpoints.snapshot import Snapshot
 from mxtrain.training.checkpoints.storage import begins_with, write_if_changed
 from mxtrain.training.environment import ENVIRONMENT, environment, environment_json
-from mxtrain.training.history import METRICS, to_line
-from mxtrain.training.locking import LOCK, folder_lock
-from mxtrain.training.run_status import MODEL, STATUS
+from mxtrain.training.run_folder.history import METRICS, to_line
+from mxtrain.training.run_folder.locking import LOCK, folder_lock
+from mxtrain.training.run_folder.run_status import MODEL, STATUS
 
 PREPROCESSING = "preprocessing.json"
 
@@ -238,10 +239,10 @@ class RunDirectory:
         with self._translate_errors():
             write_file(self.path / MODEL, save(dict(parameters)))
 
-    def differences(self, snapshot: Snapshot, is_end: bool) -> list[str]:
+    def differences(self, snapshot: Snapshot, rule: Rule, is_end: bool) -> list[str]:
         """Return the names of files that differ from a snapshot; at the end of the run also the model."""
         metrics = b"".join(map(to_line, snapshot.record["rows"]))
-        model = save(snapshot.best or snapshot.parameters) if is_end else b""
+        model = save(snapshot.evaluation_parameters(rule)) if is_end else b""
         wanted = {METRICS: metrics, MODEL: model}
         return [name for name, content in wanted.items() if content and not begins_with(self.path / name, content)]
 

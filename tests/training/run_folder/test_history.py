@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mxtrain.config import RunConfig, run_from_dict
-from mxtrain.training.history import best_epoch, final_epoch, monitored_metric
+from mxtrain.training.run_folder.history import best_epoch, final_epoch, monitored_metric
 
 ROWS: list[dict[str, Any]] = [
     {"epoch": 1, "loss": 0.9, "val_loss": 0.8, "accuracy": 0.5, "val_accuracy": 0.50},
@@ -43,7 +43,7 @@ CHOSEN: dict[str, tuple[dict[str, Any], str, int]] = {
 
 
 @pytest.mark.parametrize(("fit", "metric", "epoch"), CHOSEN.values(), ids=CHOSEN.keys())
-def test_the_best_epoch_is_that_of_the_watched_metric(fit: dict[str, Any], metric: str, epoch: int) -> None:
+def test_the_best_epoch_is_that_of_the_monitored_metric(fit: dict[str, Any], metric: str, epoch: int) -> None:
     run = config(**fit)
     best = best_epoch(run, ROWS)
     assert monitored_metric(run, ROWS) == metric
@@ -54,7 +54,7 @@ def test_the_best_epoch_is_that_of_the_watched_metric(fit: dict[str, Any], metri
 
 
 @pytest.mark.parametrize("fit", [{"early_stopping": STOP}, {"checkpoint": {"best": "val_accuracy"}}])
-def test_an_epoch_whose_metric_has_no_value_is_never_the_best(fit: dict[str, Any]) -> None:
+def test_an_epoch_without_a_value_of_the_metric_is_never_the_best(fit: dict[str, Any]) -> None:
     rows = [row | {"val_accuracy": None} if row["epoch"] in (1, 3) else row for row in ROWS]
     best = best_epoch(config(**fit), rows)
     assert best is not None
@@ -62,5 +62,5 @@ def test_an_epoch_whose_metric_has_no_value_is_never_the_best(fit: dict[str, Any
     assert best_epoch(config(**fit), [row | {"val_accuracy": None} for row in ROWS]) is None
 
 
-def test_without_validation_and_without_a_metric_to_watch_there_is_no_best_epoch() -> None:
+def test_without_validation_and_monitor_there_is_no_best_epoch() -> None:
     assert best_epoch(config(), [{"epoch": 1, "loss": 0.5, "accuracy": 0.9}]) is None
