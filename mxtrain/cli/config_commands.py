@@ -14,7 +14,7 @@ from mxtrain.errors import ConfigError, escape_unprintable
 if TYPE_CHECKING:
     from mxtrain.cli.catalogue import Catalogue
     from mxtrain.config import RunConfig, Sweep
-    from mxtrain.optim.ir import Program
+    from mxtrain.optim.ir import AnyProgram
     from mxtrain.optim.rules import Rule
 
 
@@ -188,7 +188,13 @@ def _formula(rule: "Rule") -> str:
     return "\n\n".join(parts).replace("`", "")
 
 
-def _format_program(program: "Program", backend: Language | None) -> str:
+def _format_program(program: "AnyProgram", backend: Language | None) -> str:
+    from mxtrain.optim.ir import MatrixProgram, MultiPassProgram
+
+    if isinstance(program, MatrixProgram):
+        return str(program) if backend in (None, Language.numpy) else program.source()
+    if isinstance(program, MultiPassProgram):
+        return str(program)
     match backend:
         case Language.compiled:
             from mxtrain.optim.backends.codegen import generate_numba_source

@@ -60,9 +60,9 @@ class ParamState:
         if not self.slots:
             return
         slot, rule = self.slots[0], group.rule
-        if slot.shape == weight.shape and slot.dtype is weight.dtype and type(slot) is type(weight) is np.ndarray:
-            if rule.slots_have_weight_shape:
-                return  # the common case, decided quickly
+        has_type = slot.shape == weight.shape and slot.dtype is weight.dtype and type(slot) is type(weight)
+        if has_type and type(slot) is np.ndarray and rule.slots_have_weight_shape:
+            return  # the common case, decided quickly
         shapes = rule.slot_shapes(weight.shape)
         if slot.dtype == weight.dtype and all(
             each.shape == shape for each, shape in zip(self.slots, shapes, strict=True)

@@ -82,8 +82,8 @@ class BatchBuilder:
         Raises:
             ArrayError: a name is missing, an array is invalid, or arrays share memory.
         """
-        are_flat = isinstance(params, FlatParameters) and isinstance(grads, FlatParameters)
-        if are_flat and not self._groups.have_matrices:
+        have_matrices = self._groups.have_matrices
+        if isinstance(params, FlatParameters) and isinstance(grads, FlatParameters) and not have_matrices:
             flat_states = self._flat_states(store, params, grads)
             if flat_states is not None:
                 return self._build_flat(params, grads, flat_states), flat_states

@@ -3,8 +3,8 @@
 **Order of summation along axes.** Sums of squares are added in float64, in an order that depends only on the shape, so
 that compiled code on any number of threads gives the same bits:
 
-1. The elements of a row are cut into pieces of 128 lanes, the last one padded with zeros. Each lane adds its elements in
-   order, and the lanes are added in halves, as `summation` does.
+1. The elements of a row are cut into pieces of 128 lanes, the last one padded with zeros. Each lane adds its elements
+   in order, and the lanes are added in halves, as `summation` does.
 2. Columns are added row by row within groups of `group_rows(columns)` rows, and the sums of the groups in order.
 3. The sum of a whole matrix is the sum of its rows, in halves.
 """
@@ -26,7 +26,7 @@ from mxtrain.types import Array
 _GROUP_SIZE = 1 << 17
 """Approximate number of elements in a group of rows."""
 _BLOCK_SIZE = 1 << 15
-"""Approximate number of elements for which NumPy computes temporary arrays at a time, so that they stay in the cache."""
+"""Approximate number of elements of temporary arrays, which stay in the cache."""
 _NORM_CHUNK = 16 * SUM_BLOCK
 _SECONDS_PER_ELEMENT = 1e-8
 """Time that compiled code saves on each element."""
@@ -164,7 +164,8 @@ def _factored(g: Array, rows: Array, columns: Array, floor: float, begin: int, e
     result: NDArray[Any] = np.multiply(rows[begin:end, None], columns)
     np.maximum(result, floor, out=result)
     np.sqrt(result, out=result)
-    return np.divide(g[begin:end], result, out=result)
+    np.divide(g[begin:end], result, out=result)
+    return result
 
 
 class CuPyMatrixOperations:

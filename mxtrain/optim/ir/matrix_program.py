@@ -1,15 +1,18 @@
 """Programs of matrix rules: updates of whole arrays, with matrix products and sums along axes."""
 
+import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import prod
+from textwrap import dedent
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from mxtrain.names import display_name
 from mxtrain.optim.ir.trace import GradientStage, UpdateProgram, keyword_only_names
 from mxtrain.types import Array
 
@@ -146,11 +149,19 @@ class MatrixProgram:
         return result
 
     def __str__(self) -> str:
-        """Return the steps of the program as text."""
-        written = [name for name in self.arrays if name != "g"]
-        lines = [f"{self.name}({', '.join(self.arrays)})    (whole arrays, in NumPy or CuPy)"]
-        lines += [f"  {name}    (host, float64)" for name in self.coefficients]
-        return "\n".join([*lines, f"  writes {', '.join(written)}"])
+        """Return the program as text: its scalars, and the source of its function."""
+        scalars = [f"  s{i} = {display_name(name)}" for i, name in enumerate(self.coefficients)]
+        width = max(map(len, scalars), default=0)
+        lines = [f"{self.name}({', '.join(self.arrays)})", *(f"{line:<{width}}    (host, float64)" for line in scalars)]
+        return "\n".join([*lines, *(f"  {line}" for line in self.source().splitlines())])
+
+    def source(self) -> str:
+        """Return the source text of the function, which is the same on all backends; empty if there is none."""
+        try:
+            text = dedent(inspect.getsource(self.update))
+        except OSError:  # a frozen program, or a function that was typed in
+            return ""
+        return text.removeprefix("@staticmethod\n").replace("ε", "ϵ").rstrip("\n")
 
 
 @cache

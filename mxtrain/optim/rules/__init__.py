@@ -35,11 +35,10 @@ RULES: tuple[type[Any], ...] = tuple(
 
 ELEMENTWISE_RULES: tuple[type[Any], ...] = tuple(each for each in RULES if not issubclass(each, MatrixRule))
 """The rules that the field `otherwise` of a matrix rule may have."""
-for _rule in (Muon, SOAP):
-    _elementwise = Annotated[Union[ELEMENTWISE_RULES], Field(discriminator="kind")]  # noqa: UP007 - built from the list
-    _rule.model_rebuild(_types_namespace={"ElementwiseRule": _elementwise})
-
 if TYPE_CHECKING:
     AnyRule: TypeAlias = Rule
 else:
     AnyRule = Annotated[Union[RULES], Field(discriminator="kind")]  # noqa: UP007 - built from the list
+    ElementwiseRule = Annotated[Union[ELEMENTWISE_RULES], Field(discriminator="kind")]  # noqa: UP007
+    for _rule in (Muon, SOAP):  # their annotations name it before it exists
+        _rule.model_rebuild(_types_namespace={"ElementwiseRule": ElementwiseRule})

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from mxtrain.optim.ir import MatrixOperations, maximum, mean, sqrt
+from mxtrain.optim.ir import AnyProgram, MatrixOperations, maximum, mean, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.optim.rules.matrix_rule import MatrixRule
 from mxtrain.types import SMALLEST_NORMAL, AtLeastOne, NonNegative, Positive, Stability
@@ -21,8 +21,8 @@ class Adafactor(MatrixRule):
     An array of fewer than two axes has a slot `v` of its shape in place of R and C: `v ← (1-κ)·v + κ·(g⊙g)`, `V = v`.
 
     R and C take the place of Adam's second moment: a matrix of 1000 x 1000 needs 2,000 numbers in place of 2,000,000.
-    The step is relative to the size of the weight, `rms(W)`, and a step whose `rms(U)` is above d is made smaller. Means
-    are computed in float64, in an order that depends only on the shape.
+    The step is relative to the size of the weight, `rms(W)`, and a step whose `rms(U)` is above d is made smaller.
+    Means are computed in float64, in an order that depends only on the shape.
 
     Args:
         η: largest relative learning rate, above 0; `1/√t` bounds it too.
@@ -45,9 +45,10 @@ class Adafactor(MatrixRule):
     arXiv:1804.04235; as `torch.optim.Adafactor`, with an ϵ1 that does not depend on the dtype.
     """
 
-    slots: ClassVar = ("R", "C")
+    slots: ClassVar[tuple[str, ...]] = ("R", "C")
     decoupled: ClassVar = True
     bounded_slots: ClassVar = True
+    arrays_moved: ClassVar = 6
     kind: Literal["adafactor"] = "adafactor"
     η: Positive = 0.01
     τ: Positive = 0.8
@@ -103,7 +104,10 @@ class _VectorAdafactor(Adafactor):
 
     slots: ClassVar = ("v",)
     slots_have_weight_shape: ClassVar = True
-    program = Rule.program  # type: ignore[assignment]
+
+    def program(self) -> AnyProgram:
+        """Return the traced program of one update."""
+        return Rule.program(self)
 
     def slot_shapes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         """Return the shape of the slot, that of the weight."""

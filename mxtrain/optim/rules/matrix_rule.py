@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
-from mxtrain.optim.ir import MatrixProgram, matrix_program
+from mxtrain.optim.ir import AnyProgram, matrix_program
 from mxtrain.optim.rules.base import Group, Rule
 from mxtrain.types import field_error
 
@@ -30,6 +30,9 @@ class MatrixRule(Rule):
     update_matrix: ClassVar[Callable[..., None]]
     """`update_matrix(W, g, *slots, *, operations, coefficient…)` updates W and the slots in place, but not g."""
 
+    arrays_moved: ClassVar[int]
+    """Number of times that an update reads or writes an array of the size of the weight, apart from its products."""
+
     @model_validator(mode="after")
     def _check_otherwise(self) -> Self:
         otherwise = self._otherwise()
@@ -44,11 +47,15 @@ class MatrixRule(Rule):
         otherwise: Rule | None = self.__dict__.get("otherwise")
         return otherwise
 
-    def program(self) -> MatrixProgram:
+    def program(self) -> AnyProgram:
         """Return the program of one update with these options and this gradient stage."""
         options = tuple((name, getattr(self, name)) for name in self.options)
         update = type(self).update_matrix
         return matrix_program(self.kind, update, self.active_slots(), self.gradient_stage, options)
+
+    def matrix_products(self, shape: tuple[int, int]) -> list[tuple[int, int, int]]:
+        """Return the sizes (m, k, n) of the matrix products of an update of a weight of this shape."""
+        return []
 
     def for_vectors(self) -> Rule:
         """Return the rule that parameters of fewer than two axes get."""

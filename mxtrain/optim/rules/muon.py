@@ -66,6 +66,7 @@ class Muon(MatrixRule):
     options: ClassVar = ("nesterov", "steps", "coefficients_", "match_rms")
     decoupled: ClassVar = True
     bounded_slots: ClassVar = True
+    arrays_moved: ClassVar = 5
     kind: Literal["muon"] = "muon"
     η: Positive = 0.02
     μ: Decay = 0.95
@@ -76,6 +77,11 @@ class Muon(MatrixRule):
     λ: NonNegative = 0.0
     match_rms: bool = False
     otherwise: "ElementwiseRule" = Field(default_factory=AdamW)
+
+    def matrix_products(self, shape: tuple[int, int]) -> list[tuple[int, int, int]]:
+        """Return the sizes of `X·Xᵀ`, `A·A` and `B·X` of each iteration."""
+        short, long = sorted(shape)
+        return [(short, long, short), (short, short, short), (short, short, long)] * self.steps
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """`step = -η`, `decay = -η·λ`."""

@@ -5,7 +5,7 @@ from math import prod
 from math import sqrt as scalar_sqrt
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from mxtrain.optim.ir import MatrixOperations, sqrt
+from mxtrain.optim.ir import AnyProgram, MatrixOperations, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.optim.rules.matrix_rule import MatrixRule
 from mxtrain.types import Decay, NonNegative, Positive, PositiveInt, Stability
@@ -60,8 +60,9 @@ class SOAP(MatrixRule):
     authors' code and `pytorch_optimizer.SOAP`.
     """
 
-    slots: ClassVar = ("m", "v", "L", "R", "QL", "QR")
+    slots: ClassVar[tuple[str, ...]] = ("m", "v", "L", "R", "QL", "QR")
     decoupled: ClassVar = True
+    arrays_moved: ClassVar = 7
     kind: Literal["soap"] = "soap"
     η: Positive = 0.003
     β1: Decay = 0.95
@@ -79,6 +80,11 @@ class SOAP(MatrixRule):
         sides = prod(shape[:-1]), shape[-1]
         L, R = ((side, side) if side <= self.largest else (0, 0) for side in sides)
         return shape, shape, L, R, L, R
+
+    def matrix_products(self, shape: tuple[int, int]) -> list[tuple[int, int, int]]:
+        """Return the sizes of the rotations of the gradient, of m and of the step, and of the products of the factors."""
+        rows, columns = shape
+        return [(rows, rows, columns), (rows, columns, columns)] * 3 + [(rows, columns, rows), (columns, rows, columns)]
 
     def for_vectors(self) -> Rule:
         """Return the rule in `otherwise`, or Adam with these fields."""
@@ -179,7 +185,10 @@ class _VectorSOAP(SOAP):
 
     slots: ClassVar = ("m", "v")
     slots_have_weight_shape: ClassVar = True
-    program = Rule.program  # type: ignore[assignment]
+
+    def program(self) -> AnyProgram:
+        """Return the traced program of one update."""
+        return Rule.program(self)
 
     def slot_shapes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         """Return the shape of each slot, that of the weight."""
