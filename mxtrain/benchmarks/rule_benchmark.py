@@ -142,8 +142,8 @@ def measure_rule(
 
     Args:
         name: a key of `RULE_CASES`.
-        size: the number of elements of the array, at least 1. A matrix rule is measured on a square matrix of about this
-            size, of at most 1024 x 1024 elements if it has matrix products.
+        size: the number of elements of the array, at least 1. A matrix rule is measured on a square matrix of about
+            this size, of at most 1024 x 1024 elements if it has matrix products.
         dtype: `float32` or `float64`.
         backend: `numpy`, `compiled` or `cupy`.
         seconds: the time to measure for.

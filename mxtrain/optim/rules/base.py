@@ -188,6 +188,10 @@ class Rule(Config, ABC):
             return self
         return self.model_copy(update={"η_sched": self.η_sched.for_run(epochs, batches)})
 
+    def schedules(self) -> dict[str, LearningRateSchedule]:
+        """Return the learning-rate schedules of the rule, by the path of their field."""
+        return {} if self.η_sched is None else {"η_sched": self.η_sched}
+
     def group_of(self, name: str) -> str | None:
         """Return the pattern of a parameter's group, the first that matches; None if none does."""
         return next((pattern for pattern in self.groups if fnmatchcase(name, pattern)), None)

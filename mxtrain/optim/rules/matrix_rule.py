@@ -7,6 +7,7 @@ from pydantic import model_validator
 
 from mxtrain.optim.ir import AnyProgram, matrix_program
 from mxtrain.optim.rules.base import Group, Rule
+from mxtrain.optim.schedules import LearningRateSchedule
 from mxtrain.types import field_error
 
 _OUTER_FIELDS = ("scale", "clip", "groups")
@@ -80,3 +81,9 @@ class MatrixRule(Rule):
         if otherwise is None:
             return rule
         return rule.model_copy(update={"otherwise": otherwise.for_run(epochs, batches)})
+
+    def schedules(self) -> dict[str, LearningRateSchedule]:
+        """Return the learning-rate schedules of the rule and of `otherwise`, by the path of their field."""
+        otherwise = self._otherwise()
+        inner = {} if otherwise is None else otherwise.schedules()
+        return super().schedules() | {f"otherwise.{path}": schedule for path, schedule in inner.items()}

@@ -82,7 +82,7 @@ class SOAP(MatrixRule):
         return shape, shape, L, R, L, R
 
     def matrix_products(self, shape: tuple[int, int]) -> list[tuple[int, int, int]]:
-        """Return the sizes of the rotations of the gradient, of m and of the step, and of the products of the factors."""
+        """Return the sizes of the rotations of the gradient, m and the step, and of the factors' products."""
         rows, columns = shape
         return [(rows, rows, columns), (rows, columns, columns)] * 3 + [(rows, columns, rows), (columns, rows, columns)]
 
