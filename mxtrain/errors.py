@@ -1,27 +1,31 @@
 """Exceptions of mxtrain.
 
     MxtrainError
-    ├── ConfigError       values in a config are wrong (ValueError); lists every problem
+    ├── UsageError        the request is wrong: its arguments, config, named files or packages; exit status 2
+    │   ├── ConfigError       values in a config are wrong (ValueError); lists every problem
+    │   ├── DataError         a data source is missing or malformed (ValueError)
+    │   ├── ModelError        a custom model lacks a method, or does not match the data (TypeError)
+    │   └── BackendError      a backend cannot run here (RuntimeError)
     ├── ArrayError        invalid shape, memory or writability of an array (ValueError)
     │   └── ArrayTypeError    not an array, or the wrong dtype (TypeError)
     ├── NonFiniteError    an update would make a slot NaN or infinite (ArithmeticError)
     ├── ReadOnlyError     an attribute does not exist, or cannot be set (AttributeError)
     ├── StateError        a saved state belongs to something else (ValueError)
-    ├── DataError         a data source is missing or malformed (ValueError)
     ├── TraceError        a rule cannot be traced (TypeError)
-    ├── ModelError        a custom model lacks a method, or does not match the data (TypeError)
-    ├── BackendError      a backend cannot run here (RuntimeError)
     ├── TrainingError     a run failed: it diverged, or its folder is in use (RuntimeError)
+    │   ├── RunRequestError   a run cannot start as requested (also a UsageError)
+    │   │   └── DataChangedError  the data differ from the data of training
     │   ├── FolderBusyError   another process uses the folder
-    │   ├── DataChangedError  the data differ from the data of training
     │   └── RunMismatchError  the folder contains another run, or its files have changed
     ├── SweepError        a sweep cannot continue (RuntimeError)
+    │   └── SweepRequestError a sweep cannot start as requested (also a UsageError)
     ├── RunPaused         a run reached the requested point and is saved (RuntimeError)
     └── RunInterrupted    a signal stopped a run; it is saved and can be resumed (RuntimeError)
 
 Each message states the place, the expected value, the value found, and the remedy if it is not obvious.
 """
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +48,31 @@ def escape_unprintable(text: str) -> str:
 
 class MxtrainError(Exception):
     """Base class of all exceptions of mxtrain."""
+
+
+class UsageError(MxtrainError):
+    """The request is wrong: its arguments, its config, a file that it names, or a package that it needs is missing.
+
+    Commands exit with status 2; with 1 if the run or the sweep itself failed.
+    """
+
+
+_WRONG_PATH = frozenset(
+    {
+        *(errno.EACCES, errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+        *(errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.EPERM, errno.EROFS),
+    }
+)
+"""Errors of operations on a path that is wrong, unlike those of a full disk or a failing device."""
+
+
+def is_wrong_path(error: OSError) -> bool:
+    """Return True if the path that an operation was asked to use is wrong; False if the machine failed.
+
+    >>> is_wrong_path(FileNotFoundError(errno.ENOENT, "")), is_wrong_path(OSError(errno.ENOSPC, ""))
+    (True, False)
+    """
+    return error.errno in _WRONG_PATH
 
 
 class CacheWarning(UserWarning):
@@ -102,7 +131,7 @@ class ConfigProblem:
         return f"{self}\n    {escape_unprintable(shown)}\n    {indent}{caret}"
 
 
-class ConfigError(MxtrainError, ValueError):
+class ConfigError(UsageError, ValueError):
     """One or more values in a config are wrong; `problems` lists all of them, in the order of the source."""
 
     def __init__(self, problems: Sequence[ConfigProblem]) -> None:
@@ -130,7 +159,7 @@ class StateError(MxtrainError, ValueError):
     """A saved state belongs to another rule, or to arrays of another shape or dtype."""
 
 
-class DataError(MxtrainError, ValueError):
+class DataError(UsageError, ValueError):
     """A data source is missing, malformed, or does not suit the loss."""
 
 
@@ -138,11 +167,11 @@ class TraceError(MxtrainError, TypeError):
     """The `update` of a rule does something that cannot be traced, such as branching on a value."""
 
 
-class ModelError(MxtrainError, TypeError):
+class ModelError(UsageError, TypeError):
     """A custom model lacks a method, or returns something invalid."""
 
 
-class BackendError(MxtrainError, RuntimeError):
+class BackendError(UsageError, RuntimeError):
     """A backend cannot run here: its package, its device or its toolkit is missing."""
 
 
@@ -154,7 +183,11 @@ class FolderBusyError(TrainingError):
     """Another process uses the folder of a run or a sweep."""
 
 
-class DataChangedError(TrainingError):
+class RunRequestError(TrainingError, UsageError):
+    """A run cannot start as requested: its folder holds no run or is not empty, or a package is missing."""
+
+
+class DataChangedError(RunRequestError):
     """The data differ from those that the run was trained on."""
 
 
@@ -164,6 +197,10 @@ class RunMismatchError(TrainingError):
 
 class SweepError(MxtrainError, RuntimeError):
     """A sweep cannot continue; its finished trials are saved."""
+
+
+class SweepRequestError(SweepError, UsageError):
+    """A sweep cannot start as requested: an argument or its folder is wrong, or a package is missing."""
 
 
 def resume_command(folder: Path) -> str:
@@ -195,6 +232,7 @@ class RunInterrupted(MxtrainError, RuntimeError):
         signal: the number of the signal.
     """
 
-    def __init__(self, run_dir: Path, signal: int, what: str = "the run") -> None:
+    def __init__(self, run_dir: Path, signal: int, what: str = "the run", *, typed_path: Path | None = None) -> None:
         self.run_dir, self.signal = run_dir, signal
-        super().__init__(f"interrupted; {what} is saved: continue it with `{resume_command(run_dir)}`")
+        command = resume_command(typed_path or run_dir)
+        super().__init__(f"interrupted; {what} is saved: continue it with `{command}`")

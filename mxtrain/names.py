@@ -40,6 +40,27 @@ LETTERS: dict[str, str] = {word: letter for letter, words in _ASCII.items() for 
 
 _DISPLAY_NAMES = {"ε": "ϵ", "ε1": "ϵ1", "ε2": "ϵ2", "coefficients_": "coefficients"}
 """Names of fields that the documentation prints otherwise; rules have a method `coefficients`."""
+_OTHER_NAMES: dict[str, tuple[str, ...]] = {
+    "squared_error": ("mse", "l2", "mean_squared_error", "least_squares"),
+    "softmax_cross_entropy": ("cross_entropy", "crossentropy", "ce", "nll", "categorical_crossentropy"),
+    "logistic": ("bce", "binary_cross_entropy", "binary_crossentropy", "log_loss"),
+    "sigmoid": ("logistic", "expit"),
+    "mae": ("mean_absolute_error", "l1"),
+    "r2": ("r_squared", "rsquared", "r2_score"),
+    "mlp": ("nn", "dense", "neural_network"),
+    "sgd": ("momentum", "nesterov"),
+    "exp": ("exponential",),
+    "inv": ("inverse",),
+    "fixed": ("constant",),
+    "in_memory": ("numpy", "pandas", "array"),
+    "cupy": ("gpu", "cuda"),
+    "numpy": ("cpu",),
+    "compiled": ("numba", "jit"),
+    "raise": ("error",),
+    "error": ("raise",),
+    "tensorboard": ("tb",),
+}
+"""Names that other programs have for the choices of a config, from which an error message guesses."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -101,12 +122,27 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
     >>> nearest("epocs", ["epochs", "metrics"]), nearest("adma", ["adamax", "adam"])
     ('epochs', 'adam')
+    >>> nearest("mse", ["softmax_cross_entropy", "squared_error"])
+    'squared_error'
     >>> nearest("bayes", ["grid", "tpe", "cmaes"]) is None
     True
     """
-    folded = name.casefold()
+    folded, known = name.casefold(), list(known)
+    for choice in known:
+        if folded.replace("-", "_") in _OTHER_NAMES.get(choice, ()) and folded not in known:
+            return choice
     best = max(known, key=lambda candidate: _similarity(folded, candidate.casefold()), default=None)
     return best if best is not None and _similarity(folded, best.casefold()) >= 0.65 else None
+
+
+def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return the remedy for an unknown name: the known name that is most similar, or `otherwise`.
+
+    >>> suggest("adma", ["adamax", "adam"], otherwise="the rules are adam, adamax")
+    'did you mean adam?'
+    """
+    guess = nearest(name, known)
+    return f"did you mean {guess}?" if guess else otherwise
 
 
 def _similarity(name: str, candidate: str) -> float:

@@ -1,7 +1,7 @@
 """Types of config fields: bounded numbers, dtypes, names of losses and metrics, and the base class of every config."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import Parameter, Signature
@@ -93,11 +93,24 @@ def describe(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def choice_message(choices: Iterable[str], value: object) -> str:
+    """Return the error message for a value that is not one of several names.
+
+    >>> choice_message(["relu", "tanh"], "Relu")
+    "must be one of relu, tanh, got 'Relu'; did you mean relu?"
+    """
+    names = list(choices)
+    guess = nearest(value, names) if isinstance(value, str) else None
+    remedy = f"; did you mean {guess}?" if guess else ""
+    return f"must be one of {', '.join(names)}, got {describe(value)}{remedy}"
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Bounds of a finite number, all of which are stated in one error message.
 
     `floor` and `ceiling` are bounds far from useful values; each is stated only in the error of a value beyond it.
+    `remedy` ends the error of a value out of bounds.
     """
 
     ge: float | None = None
@@ -107,8 +120,11 @@ class Bounds:
     whole: bool = False
     floor: float | None = None
     ceiling: int | None = None
+    remedy: str = ""
 
     def __str__(self) -> str:
+        if self.ge is not None and self.ge == self.le:
+            return f"{self.ge}"
         parts = {"at least": self.ge, "above": self.gt, "below": self.lt, "at most": self.le}
         bounds = " and ".join(f"{word} {bound}" for word, bound in parts.items() if bound is not None)
         noun = "a whole number" if self.whole else "a finite number"
@@ -128,7 +144,7 @@ class Bounds:
             and (self.le is None or number <= self.le)
         )
         if not inside or (isinstance(number, float) and not math.isfinite(number)):
-            raise mismatch_error(str(self), value)
+            raise mismatch_error(str(self), value, self.remedy)
         if self.floor is not None and number < self.floor:
             raise mismatch_error(f"{self} and at least {self.floor}", value)
         if self.ceiling is not None and number > self.ceiling:
@@ -161,10 +177,12 @@ class Bounds:
         return {"type": "integer" if self.whole else "number", **stated}
 
 
-def mismatch_error(expected: str, value: object) -> PydanticCustomError:
+def mismatch_error(expected: str, value: object, remedy: str = "") -> PydanticCustomError:
     """Return the error of a value that differs from the expected one."""
     return PydanticCustomError(
-        "number", "must be {expected}, got {got}", {"expected": expected, "got": describe(value)}
+        "number",
+        "must be {expected}, got {got}{remedy}",
+        {"expected": expected, "got": describe(value), "remedy": f"; {remedy}" if remedy else ""},
     )
 
 
@@ -178,6 +196,9 @@ NonNegative = Annotated[float, Bounds(ge=0)]
 Decay = Annotated[float, Bounds(ge=0, lt=1)]
 """A decay rate or momentum: at least 0 and below 1."""
 OpenUnit = Annotated[float, Bounds(gt=0, lt=1)]
+AboveOne = Annotated[float, Bounds(gt=1)]
+Exponent = Annotated[float, Bounds(ge=0, ceiling=16)]
+"""Exponent of the weights of an average."""
 UnitInterval = Annotated[float, Bounds(ge=0, le=1)]
 AtLeastOne = Annotated[float, Bounds(ge=1)]
 PositiveInt = Annotated[int, Bounds(ge=1, whole=True, ceiling=2**31 - 1)]

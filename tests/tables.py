@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from mxtrain.optim.rules import RULES
+
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "mxnet.json").read_text(encoding="utf-8"))
 
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -14,7 +16,28 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "sgd with momentum": {"kind": "sgd", "η": 0.02, "μ": 0.9},
     "sgd with nadam momentum": {"kind": "sgd", "η": 0.02, "μ_sched": {"kind": "nadam", "μ": 0.9}},
     "adam": {"kind": "adam", "η": 0.1},
+    "adam with amsgrad": {"kind": "adam", "η": 0.1, "amsgrad": True},
     "adamw": {"kind": "adamw", "η": 0.1},
+    "adamw with amsgrad": {"kind": "adamw", "η": 0.1, "amsgrad": True},
+    "adamw with corrected decay": {"kind": "adamw", "η": 0.1, "corrected": True},
+    "nadamw": {"kind": "nadamw", "η": 0.1},
+    "nadamw in the form of algoperf": {"kind": "nadamw", "η": 0.1, "form": "algoperf"},
+    "radam": {"kind": "radam", "η": 0.1},
+    "radam with decoupled decay": {"kind": "radam", "η": 0.1, "decoupled": True},
+    "adabelief": {"kind": "adabelief", "η": 0.1, "ϵ": 1e-6},
+    "yogi": {"kind": "yogi", "η": 0.1},
+    "ademamix": {"kind": "ademamix", "η": 0.05, "β3": 0.99},
+    "ademamix with warm-ups": {"kind": "ademamix", "η": 0.05, "β3": 0.99, "α_warmup": 3, "β3_warmup": 4},
+    "laprop": {"kind": "laprop", "η": 0.1},
+    "mars": {"kind": "mars", "η": 0.1},
+    "mars for vectors": {"kind": "mars", "η": 0.1, "vectors": True},
+    "stable_adamw": {"kind": "stable_adamw", "η": 0.1},
+    "lamb": {"kind": "lamb", "η": 0.1},
+    "lamb for vectors": {"kind": "lamb", "η": 0.1, "vectors": True},
+    "lars": {"kind": "lars", "η": 0.02},
+    "lars for vectors": {"kind": "lars", "η": 0.02, "trust": 0.5, "vectors": True},
+    "lars with nesterov": {"kind": "lars", "η": 0.02, "nesterov": True},
+    "lars without momentum": {"kind": "lars", "η": 0.1, "μ": 0.0},
     "adagrad": {"kind": "adagrad", "η": 0.5},
     "adadelta": {"kind": "adadelta", "ϵ": 1e-2},
     "adamax": {"kind": "adamax", "η": 0.1},
@@ -22,13 +45,52 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "nadam": {"kind": "nadam", "η": 0.05, "β1": 0.9},
     "nadam with fixed momentum": {"kind": "nadam", "η": 0.05, "μ_sched": {"kind": "fixed", "μ": 0.9}},
     "nadam without momentum": {"kind": "nadam", "η": 0.05, "μ_sched": {"kind": "null"}},
+    "sgd with nesterov": {"kind": "sgd", "η": 0.02, "μ": 0.9, "nesterov": True},
+    "sgd of torch": {"kind": "sgd", "η": 0.02, "μ": 0.9, "form": "torch"},
+    "sgd of torch with nesterov": {"kind": "sgd", "η": 0.02, "μ": 0.9, "nesterov": True, "form": "torch"},
+    "rmsprop centered": {"kind": "rmsprop", "η": 0.05, "ϵ": 0.1, "centered": True},
+    "rmsprop with momentum": {"kind": "rmsprop", "η": 0.01, "μ": 0.9, "ϵ": 0.1},
+    "rmsprop centered with momentum": {"kind": "rmsprop", "η": 0.01, "μ": 0.9, "ϵ": 0.1, "centered": True},
+    "rmsprop of torch": {"kind": "rmsprop", "η": 0.05, "form": "torch"},
+    "rmsprop of torch, centered with momentum": {
+        "kind": "rmsprop",
+        "η": 0.01,
+        "μ": 0.9,
+        "ϵ": 0.1,
+        "centered": True,
+        "form": "torch",
+    },
+    "signum": {"kind": "signum", "η": 0.02},
+    "signum without momentum": {"kind": "signum", "η": 0.05, "μ": 0},
+    "lion": {"kind": "lion", "η": 0.05},
+    "rprop": {"kind": "rprop", "η": 0.1},
+    "ftrl": {"kind": "ftrl", "η": 0.5, "λ1": 1e-3},
+    "ftrl without penalties": {"kind": "ftrl", "η": 0.5, "β": 0, "λ1": 0},
+    "adopt": {"kind": "adopt", "η": 0.1, "β2": 0.99},
+    "adan": {"kind": "adan", "η": 0.1},
+    "adan without prox": {"kind": "adan", "η": 0.1, "prox": False},
+    "schedule_free_sgd": {"kind": "schedule_free_sgd", "η": 0.3},
+    "schedule_free_adamw": {"kind": "schedule_free_adamw", "η": 0.1, "r": 1},
 }
+WITHOUT_DECAY = ("rprop",)
+"""Kinds of rules without weight decay."""
+WITHOUT_SCHEDULE = ("rprop",)
+"""Kinds of rules in which a schedule of η has no effect."""
+OPTIMIZERS = ", ".join(rule.model_fields["kind"].default for rule in RULES)
+"""The kinds of rules, as messages list them."""
 STAGES: dict[str, dict[str, float]] = {
     "plain": {"λ": 0.0},
     "decayed": {"λ": 0.01},
     "scaled and clipped": {"λ": 0.0, "scale": 0.5, "clip": 0.3},
     "all": {"λ": 0.01, "scale": -0.25, "clip": 0.1},
 }
+
+
+def with_stage(config: dict[str, Any], stage: dict[str, Any]) -> dict[str, Any]:
+    """Return a config with the settings of a gradient stage; a rule without weight decay keeps λ at 0."""
+    return config | stage | ({"λ": 0} if config["kind"] in WITHOUT_DECAY and "λ" in stage else {})
+
+
 SHAPES: dict[str, Any] = {"scalar": (), "empty": (0, 3), "odd": (7, 11), "two blocks and a bit": 131_075}
 
 

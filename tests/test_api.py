@@ -151,10 +151,10 @@ def test_results_are_not_tuples(result: mxtrain.FitResult, tmp_path: Path) -> No
         assert not isinstance(each, tuple)
         assert not hasattr(each, "count")
         assert not hasattr(each, "index")
-        with pytest.raises(AttributeError):
+        with pytest.raises(AttributeError, match="cannot assign to field 'run_dir'"):
             each.run_dir = tmp_path  # type: ignore[misc]
     for use in (len, iter, list):
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="FitResult"):
             use(result)  # type: ignore[call-overload]
     assert result != (result.history, result.state, result.parameters, result.run_dir)
 

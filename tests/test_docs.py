@@ -205,6 +205,8 @@ def bounds(field: Any) -> str:
     """Return the bounds of a field as the documentation words them."""
     if typing.get_origin(field.annotation) is dict:
         return "a mapping"
+    if field.annotation is bool:
+        return "`true` or `false`"
     parts = [*field.metadata, *leaves(field.annotation)]
     stated = [str(part) for part in parts if isinstance(part, Bounds)]
     choices = [part for part in parts if isinstance(part, str)]
@@ -219,6 +221,8 @@ def default(field: Any) -> str:
     """Return the default of a field as the documentation writes it: a number, a word, `none` or `required`."""
     if field.is_required():
         return "required"
+    if isinstance(field.default, bool):
+        return str(field.default).lower()
     return "none" if field.default is None else normalize_default(str(field.default))
 
 

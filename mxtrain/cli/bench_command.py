@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mxtrain.cli.options import AsJson, Overrides
+from mxtrain.cli.options import AsJson, Overrides, choice_option, count_option
 from mxtrain.cli.streams import print_results
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ def bench(
         list[str] | None,
         typer.Argument(metavar="RULE...", help="Rules, such as adam; default: all.", show_default=False),
     ] = None,
-    size: Annotated[int, typer.Option(min=1, metavar="N", help="Number of elements of the array.")] = 10_000_000,
-    dtype: Annotated[DataType, typer.Option(help="Data type of the array.")] = DataType.float32,
+    size: Annotated[int, count_option("Number of elements of the array.")] = 10_000_000,
+    dtype: Annotated[DataType, choice_option(DataType, "Data type of the array.")] = DataType.float32,
     backend: Annotated[
         BenchBackend | None,
-        typer.Option(help="Backend; default: compiled, or that of the run file.", show_default=False),
+        choice_option(BenchBackend, "Backend; default: compiled, or that of the run file.", show_default=False),
     ] = None,
     run: Annotated[
         str | None,
@@ -77,13 +77,12 @@ def bench(
 
 def _rule_names(chosen: list[str], default: bool) -> list[str]:
     from mxtrain.benchmarks import RULE_CASES
-    from mxtrain.names import nearest
+    from mxtrain.names import suggest
     from mxtrain.types import describe
 
     for name in chosen:
         if name not in RULE_CASES:
-            guess = nearest(name, RULE_CASES)
-            remedy = f"did you mean {guess}?" if guess else f"the rules are {', '.join(RULE_CASES)}"
+            remedy = suggest(name, RULE_CASES, otherwise=f"the rules are {', '.join(RULE_CASES)}")
             raise typer.BadParameter(f"there is no rule {describe(name)}; {remedy}", param_hint="RULE")
     return list(dict.fromkeys(chosen)) or (list(RULE_CASES) if default else [])
 

@@ -140,7 +140,7 @@ def _first_line(documented: Any) -> str:
     return (getdoc(documented) or "").split("\n\n")[0].replace("\n", " ").replace("`", "")
 
 
-_DECAY = "λ (weight_decay) is on by default in every rule; λ: 0 switches it off"
+_DECAY = "λ (weight_decay) is on where its default is above 0; λ: 0 switches it off"
 
 
 def print_tables(catalogue: Catalogue) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mxtrain.cli.options import AsJson, Overrides, complete_rule_or_config
+from mxtrain.cli.options import AsJson, Overrides, choice_option, complete_rule_or_config
 from mxtrain.cli.streams import write_file_text, write_json
 from mxtrain.errors import ConfigError, escape_unprintable
 
@@ -92,10 +92,10 @@ def _select_entries(whole: "Catalogue", what: str) -> "Catalogue":
 
 
 def _unknown_name_message(whole: "Catalogue", what: str) -> str:
-    from mxtrain.names import nearest
+    from mxtrain.names import suggest
 
-    guess = nearest(what, [*whole, *(entry.name for entries in whole.values() for entry in entries)])
-    remedy = f"did you mean {guess}?" if guess else "mxtrain list prints them all"
+    names = [*whole, *(entry.name for entries in whole.values() for entry in entries)]
+    remedy = suggest(what, names, otherwise="mxtrain list prints them all")
     return f"must be one of {', '.join(whole)}, or a name in one of them, got {what!r}; {remedy}"
 
 
@@ -119,7 +119,7 @@ def show(
     ],
     backend: Annotated[
         Language | None,
-        typer.Option(help="Print the program of the optimizer for a backend.", show_default=False),
+        choice_option(Language, "Print the program of the optimizer for a backend.", show_default=False),
     ] = None,
     sets: Overrides = None,
 ) -> None:
@@ -170,11 +170,10 @@ def _rules() -> tuple[str, ...]:
 
 
 def _unknown_target_message(target: str) -> str:
-    from mxtrain.names import nearest
+    from mxtrain.names import suggest
     from mxtrain.types import describe
 
-    guess = nearest(target, _rules())
-    remedy = f"did you mean {guess}?" if guess else f"the rules are {', '.join(_rules())}"
+    remedy = suggest(target, _rules(), otherwise=f"the rules are {', '.join(_rules())}")
     return f"there is no file and no rule {describe(target)}; {remedy}"
 
 

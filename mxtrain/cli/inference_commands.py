@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mxtrain.cli.options import AsJson, Plugin, RunFolder, complete_file
+from mxtrain.cli.options import AsJson, Plugin, RunFolder, choice_option, complete_file, load_plugin
+from mxtrain.cli.streams import messages, print_results, write_file_text, write_json
+from mxtrain.errors import DataError, escape_unprintable
 
 if TYPE_CHECKING:
     from mxtrain.training import LoadedRun
@@ -23,25 +25,30 @@ class Portion(StrEnum):
     test = "test"
 
 
+EvaluatedFile = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="FILE",
+        help="A file with features and targets; default: the run's own data.",
+        show_default=False,
+        autocompletion=complete_file,
+    ),
+]
+DataOption = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="The same as FILE.", show_default=False, autocompletion=complete_file),
+]
+PartOption = Annotated[
+    Portion | None,
+    choice_option(Portion, "A part of the run's own data; default: test, else validation.", show_default=False),
+]
+
+
 def evaluate(
     run: RunFolder,
-    file: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="FILE",
-            help="A file with features and targets; default: the run's own data.",
-            show_default=False,
-            autocompletion=complete_file,
-        ),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="The same as FILE.", show_default=False, autocompletion=complete_file),
-    ] = None,
-    part: Annotated[
-        Portion | None,
-        typer.Option(help="A part of the run's own data; default: test, else validation.", show_default=False),
-    ] = None,
+    file: EvaluatedFile = None,
+    data: DataOption = None,
+    part: PartOption = None,
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
@@ -50,44 +57,48 @@ def evaluate(
     Prints the loss, and the accuracy of a classifier or the mean absolute error and R² of a regression. A run that is
     not finished is evaluated with its newest model.
     """
-    from mxtrain.cli.streams import messages, write_json
-    from mxtrain.errors import escape_unprintable
-
     if data is not None and file is not None:
         raise typer.BadParameter("is the same as FILE; leave one of them out", param_hint="--data")
     data = file if data is None else data
     if data is not None and part is not None:
         raise typer.BadParameter("is a part of the run's own data; leave it out, or the file", param_hint="--part")
-    loaded = load_run_and_warn(run, plugin)
+    loaded = _load_run_and_warn(run, plugin)
+    measured = _measure_and_warn(loaded, data, part)
+    part_name = part.value if part else loaded.last_part
+    if as_json:
+        where = {"data": data} if data is not None else {"part": part_name}
+        write_json({"run_dir": run, **where, "epoch": loaded.epoch, "metrics": measured})
+    else:
+        _print_metrics(measured, loaded.epoch, data or part_name)
+
+
+def _measure_and_warn(run: "LoadedRun", data: str | None, part: Portion | None) -> dict[str, float | None]:
+    """Measure a model, and print the warnings on stderr."""
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always", UserWarning)
-        measured = loaded.evaluate(data, part=part.value if part else None)
+        measured = run.evaluate(data, part=part.value if part else None)
     for note in notes:
         messages().print(escape_unprintable(str(note.message)), soft_wrap=True)
-    if as_json:
-        where = {"data": data} if data is not None else {"part": part.value if part else loaded.last_part}
-        write_json({"run_dir": run, **where, "epoch": loaded.epoch, "metrics": measured})
-        return
+    return measured
+
+
+def _print_metrics(metrics: "dict[str, float | None]", epoch: int, source: str) -> None:
     from rich.table import Column
 
     from mxtrain.cli.rich_output import plain_table
-    from mxtrain.cli.streams import print_results
     from mxtrain.formatting import format_number
 
-    for name in (name for name, value in measured.items() if value is None):
+    for name in (name for name, value in metrics.items() if value is None):
         messages().print(f"{name} is undefined: there is only one sample, or all targets are equal", soft_wrap=True)
-    source = escape_unprintable(data or (part.value if part else loaded.last_part))
-    table = plain_table(Column(f"epoch {loaded.epoch}", style="dim"), Column(source, justify="right", overflow="fold"))
-    for name, value in measured.items():
+    source_column = Column(escape_unprintable(source), justify="right", overflow="fold")
+    table = plain_table(Column(f"epoch {epoch}", style="dim"), source_column)
+    for name, value in metrics.items():
         table.add_row(name, format_number(value))
     print_results(table)
 
 
-def load_run_and_warn(run: str, plugin: str | None) -> "LoadedRun":
+def _load_run_and_warn(run: str, plugin: str | None) -> "LoadedRun":
     """Load a run; report damage, and a run that is not finished."""
-    from mxtrain.cli.options import load_plugin
-    from mxtrain.cli.streams import messages
-    from mxtrain.errors import escape_unprintable
     from mxtrain.training import load_run
 
     loaded = load_run(run, model=load_plugin(plugin))
@@ -120,18 +131,15 @@ def predict(
     the class; a classifier also gives one column of probabilities for each class. Features are preprocessed as in
     training.
     """
-    from mxtrain.errors import DataError
     from mxtrain.paths import expand_home
 
     target = None if output == "-" else Path(expand_home(output))
     if target is not None and target.is_file() and target.samefile(expand_home(file)):
         raise DataError(f"{output}: is the file to predict for; name another file with --output")
-    loaded = load_run_and_warn(run, plugin)
+    loaded = _load_run_and_warn(run, plugin)
     header, columns = _prediction_columns(loaded, file)
     text = _csv_text(header, columns)
     if target is None:
-        from mxtrain.cli.streams import write_file_text
-
         write_file_text(text)
     else:
         _write_output(target, text.encode())

@@ -19,42 +19,73 @@ from mxtrain.cli import (
     training_commands,
 )
 from mxtrain.cli.streams import discard_stdout, make_streams_safe, print_plain_error
-from mxtrain.errors import CacheWarning, MxtrainError, escape_unprintable
+from mxtrain.errors import CacheWarning, MxtrainError, escape_unprintable, is_wrong_path
 from mxtrain.formatting import redact
 
-_CommandLineError: Any = typer.BadParameter.__mro__[2]
-"""Click's `ClickException`, of the Click that Typer uses."""
-assert _CommandLineError.__name__ == "ClickException"
+_UsageError: Any
+_CommandLineError: Any
+_UsageError, _CommandLineError = typer.BadParameter.__mro__[1:3]
+"""Click's `UsageError` and `ClickException`, of the Click that Typer uses."""
+assert (_UsageError.__name__, _CommandLineError.__name__) == ("UsageError", "ClickException")
 
 
-class EscapingGroup(TyperGroup):
-    """A command group that escapes control characters in messages about the command line."""
+class CommandGroup(TyperGroup):
+    """A command group whose messages about the command line have the style of those about configs."""
 
-    def make_context(self, *arguments: Any, **options: Any) -> Any:
-        with _escaped_errors():
-            return super().make_context(*arguments, **options)
+    _arguments: Sequence[str] = ()
+
+    def make_context(self, info_name: str | None, args: list[str], *arguments: Any, **options: Any) -> Any:
+        self._arguments = tuple(args)
+        with self._reworded_errors():
+            return super().make_context(info_name, args, *arguments, **options)
 
     def invoke(self, *arguments: Any, **options: Any) -> Any:
-        with _escaped_errors():
+        with self._reworded_errors():
             return super().invoke(*arguments, **options)
 
+    @contextmanager
+    def _reworded_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            # The message of NoArgsIsHelpError is the help: many lines, which quote nothing from the command line.
+            if not isinstance(error, _CommandLineError) or type(error).__name__ == "NoArgsIsHelpError":
+                raise
+            error.message = escape_unprintable(redact(self._message(error)))
+            if type(error) is typer.BadParameter:  # its format would add "Invalid value for"
+                raise _UsageError(error.message, ctx=error.ctx) from None
+            raise
 
-@contextmanager
-def _escaped_errors() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        # The message of NoArgsIsHelpError is the help, which has many lines and quotes nothing from the command line.
-        if isinstance(error, _CommandLineError) and type(error).__name__ != "NoArgsIsHelpError":
-            error.message = escape_unprintable(redact(error.message))
-        raise
+    def _message(self, error: Any) -> str:
+        if type(error) is typer.BadParameter and (place := _parameter_name(error)):
+            return f"{place}: {error.message}"
+        if type(error).__name__ == "NoSuchOption" and _takes_overrides(error.ctx):
+            from mxtrain.cli.options import override_hint
+
+            if hint := override_hint(error.option_name, self._arguments):
+                error.possibilities = None
+                return f"{error.message}{hint}"
+        return str(error.message)
+
+
+def _parameter_name(error: Any) -> str | None:
+    """Return the option or argument that an error is about, as `--help` prints it."""
+    if error.param_hint is not None or error.param is None:
+        return None if error.param_hint is None else str(error.param_hint)
+    longest = max(error.param.opts, key=len)
+    return str(longest if longest.startswith("-") else error.param.human_readable_name)
+
+
+def _takes_overrides(context: Any) -> bool:
+    return context is not None and any("--set" in parameter.opts for parameter in context.command.params)
 
 
 app = typer.Typer(
-    cls=EscapingGroup,
+    cls=CommandGroup,
     help="Train models from YAML files; the optimizer is part of the file.",
-    epilog="Results go to stdout, messages to stderr. Exit status: 0 on success; 1 if a run failed; "
-    "2 if a config or the command line is invalid; 130 after Ctrl-C, 143 after SIGTERM.",
+    epilog="Results go to stdout, messages to stderr. Exit status: 0 on success; 1 if a run or "
+    "a sweep failed; 2 if the request is wrong: the command line, a config, a file that they name, or a package that "
+    "they need; 130 after Ctrl-C, 143 after SIGTERM.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -94,6 +125,7 @@ app.command("schema")(config_commands.schema)
 app.command("bench")(bench_command.bench)
 
 INTERRUPTED = 130
+USAGE_STATUS = 2
 _FORMAT_WARNING = warnings.formatwarning
 
 
@@ -113,21 +145,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _interrupted()
-    except BrokenPipeError:
-        # The reader of the results has closed the pipe.
-        discard_stdout()
-        return 1
-    except MemoryError as error:
-        print_plain_error(
-            f"error: not enough memory{f': {error}' if str(error) else ''}; make the model or the batches smaller"
-        )
-        return 1
-    except OSError as error:
-        discard_stdout()
-        place = f"{escape_unprintable(os.fsdecode(error.filename))}: " if error.filename is not None else ""
-        print_plain_error(f"error: {place}{error.strerror or error}")
-        return 1
+    except (OSError, MemoryError) as error:
+        return _report_system_error(error)
     return status
+
+
+def _report_system_error(error: OSError | MemoryError) -> int:
+    """Print an error of the operating system, and return the exit status."""
+    if isinstance(error, MemoryError):
+        reason = f": {error}" if str(error) else ""
+        print_plain_error(f"error: not enough memory{reason}; make the model or the batches smaller")
+        return 1
+    discard_stdout()
+    if isinstance(error, BrokenPipeError):  # the reader of the results has closed the pipe
+        return 1
+    place = f"{escape_unprintable(os.fsdecode(error.filename))}: " if error.filename is not None else ""
+    print_plain_error(f"error: {place}{error.strerror or error}")
+    return USAGE_STATUS if place and is_wrong_path(error) else 1
 
 
 def _format_warning(

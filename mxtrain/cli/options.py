@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from enum import StrEnum
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -70,6 +71,63 @@ def _paths(incomplete: str, is_wanted: Callable[[Path], bool]) -> list[str]:
         ]
     except OSError:
         return []
+
+
+def choice_option(choices: type[StrEnum], help: str, *, show_default: bool = True) -> Any:
+    """Return an option whose value is one of several names, with the nearest name in the error message."""
+
+    def parse(value: str) -> StrEnum:
+        from mxtrain.types import choice_message
+
+        names = list(choices)
+        if value not in names:
+            raise typer.BadParameter(choice_message(names, value))
+        return choices(value)
+
+    return typer.Option(
+        parser=parse,
+        metavar=f"[{'|'.join(choices)}]",
+        autocompletion=lambda incomplete: [name for name in choices if name.startswith(incomplete)],
+        help=help,
+        show_default=show_default,
+    )
+
+
+def count_option(help: str, *, show_default: bool = True) -> Any:
+    """Return an option whose value is a whole number at least 1."""
+
+    def parse(value: str | int) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            raise typer.BadParameter(f"must be a whole number at least 1, got {str(value)!r}") from None
+        if number < 1:
+            raise typer.BadParameter(f"must be at least 1, got {number}")
+        return number
+
+    return typer.Option(parser=parse, metavar="N", help=help, show_default=show_default)
+
+
+def override_hint(option: str, arguments: Sequence[str]) -> str:
+    """Return a hint for an unknown option that is the name of a config field: the override that sets it.
+
+    Args:
+        option: the option.
+        arguments: the command line, which may hold the value of the option.
+
+    >>> override_hint("--batch-size", ["fit", "a.yaml", "--batch-size", "64"])
+    '; a value of the file is set with --set data.batch_size=64'
+    """
+    from mxtrain.config.introspection import find_override_path
+    from mxtrain.config.run_section import RunConfig
+
+    path = find_override_path(RunConfig, option.lstrip("-").replace("-", "_"))
+    if path is None:
+        return ""
+    joined = (word.partition("=")[2] for word in arguments if word.startswith(f"{option}="))
+    separate = (after for word, after in pairwise(arguments) if word == option and not after.startswith("--"))
+    value = next(chain(joined, separate), "VALUE")
+    return f"; a value of the file is set with --set {path}={value}"
 
 
 RunFile: TypeAlias = Annotated[

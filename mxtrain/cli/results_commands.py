@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mxtrain.cli.options import AsJson, Plugin, complete_folder
-from mxtrain.errors import MxtrainError
+from mxtrain.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,7 +81,7 @@ def import_report_run() -> "Callable[..., Report]":
     """Import the function that writes the report of a run.
 
     Raises:
-        MxtrainError: a package that it needs is not installed.
+        UsageError: a package that it needs is not installed.
     """
     with _needed_packages():
         from mxtrain.reports.run_report import report_run
@@ -97,7 +97,7 @@ def _needed_packages() -> "Iterator[None]":
         if package not in _EXTRAS:
             raise
         message = f"no report is written: {package} is not installed; pip install 'mxtrain[{_EXTRAS[package]}]'"
-        raise MxtrainError(message) from error
+        raise UsageError(message) from error
 
 
 def _written_message(written: "Report") -> str:
@@ -132,6 +132,7 @@ def list_runs(
     """
     from mxtrain.cli.streams import messages, print_results, write_json
     from mxtrain.errors import escape_unprintable
+    from mxtrain.names import suggest
     from mxtrain.paths import url_problem
     from mxtrain.training import differing_settings, list_runs
 
@@ -147,8 +148,10 @@ def list_runs(
     runs, damaged = list_runs(folder, sort)
     for line in damaged:
         messages().print(escape_unprintable(line), soft_wrap=True)
-    if sort is not None and not any(sort in run.metrics for run in runs):
-        raise typer.BadParameter(f"no run in {folder} has the metric {sort!r}", param_hint="--sort")
+    metrics = dict.fromkeys(name for run in runs for name in run.metrics)
+    if sort is not None and sort not in metrics:
+        remedy = suggest(sort, metrics, otherwise=f"they have {', '.join(metrics)}" if metrics else "none is measured")
+        raise typer.BadParameter(f"no run in {folder} has the metric {sort!r}; {remedy}", param_hint="--sort")
     paths = differing_settings(runs)
     if as_json:
         write_json([_data(run, paths) for run in runs], indent=2)

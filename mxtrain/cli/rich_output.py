@@ -14,7 +14,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from mxtrain.cli.streams import messages, results
-from mxtrain.errors import ConfigError, ConfigProblem, MxtrainError, RunInterrupted, escape_unprintable
+from mxtrain.errors import ConfigError, ConfigProblem, MxtrainError, RunInterrupted, UsageError, escape_unprintable
 from mxtrain.formatting import redact
 
 
@@ -60,8 +60,7 @@ def print_error(error: MxtrainError) -> int:
     """Print an error on stderr.
 
     Returns:
-        The exit status: 2 for an invalid config, 128 plus the signal's number for a run that was interrupted, 1
-        otherwise.
+        The exit status: 2 for a wrong request, 128 plus the signal's number for an interrupted run, 1 otherwise.
     """
     console = messages()
     if isinstance(error, ConfigError):
@@ -73,7 +72,7 @@ def print_error(error: MxtrainError) -> int:
         return 128 + error.signal
     message = escape_unprintable(redact(str(error)))
     console.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
-    return 1
+    return 2 if isinstance(error, UsageError) else 1
 
 
 def _styled_problem(problem: ConfigProblem) -> Text:

@@ -7,7 +7,7 @@ import typer
 
 from mxtrain.cli.options import Overrides, RunFile
 from mxtrain.cli.streams import messages
-from mxtrain.errors import MxtrainError, escape_unprintable
+from mxtrain.errors import UsageError, escape_unprintable
 
 if TYPE_CHECKING:
     from mxtrain.cli.schedule_plot import ScheduleCurves
@@ -39,7 +39,7 @@ def draw(
     missing = _print(schedules)
     not_written = _write(schedules, output or Path(f"{run.name}-schedule.png"))
     if not_written and (missing or output is not None):
-        raise MxtrainError(not_written)
+        raise UsageError(not_written)
     if problem := missing or not_written:
         messages().print(problem, soft_wrap=True)
 

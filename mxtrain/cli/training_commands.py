@@ -1,29 +1,35 @@
 """Commands that train: `mxtrain fit`, `mxtrain resume` and `mxtrain sweep`."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mxtrain.cli.options import (
+    FACTORY,
     AsJson,
     Overrides,
     Plugin,
     Quiet,
     RunFile,
     RunOrSweepFolder,
+    choice_option,
     complete_config,
+    count_option,
+    load_plugin,
     mark_overrides,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mxtrain.sweeps import SweepResult, Watch
-    from mxtrain.training import Callback, StopRequest, TrainedRun
+    from mxtrain.sweeps import SweepResult
+    from mxtrain.training import TrainedRun
     from mxtrain.training.model_factory import ModelFactory
 
 
@@ -34,17 +40,71 @@ class EngineName(StrEnum):
     dask = "dask"
 
 
-WorkersOption = Annotated[
-    int | None,
+@dataclass(frozen=True, slots=True)
+class SweepOptions:
+    """Options of `mxtrain sweep`, and of `mxtrain resume` for a sweep."""
+
+    workers: int | None
+    engine: EngineName
+    scheduler: str | None
+    retry_failed: bool
+
+    def given(self) -> list[str]:
+        """Return the options that differ from their defaults."""
+        is_given = {
+            "--workers": self.workers is not None,
+            "--engine": self.engine is not EngineName.local,
+            "--scheduler": self.scheduler is not None,
+            "--retry-failed": self.retry_failed,
+        }
+        return [option for option, given in is_given.items() if given]
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of `mxtrain.sweep`."""
+        return asdict(self) | {"engine": self.engine.value}
+
+
+SweepFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE",
+        help="A run file with a `sweep` section.",
+        show_default=False,
+        autocompletion=complete_config,
+    ),
+]
+SweepFolderOption = Annotated[
+    str | None,
     typer.Option(
-        min=1,
-        metavar="N",
-        help="Trials to train in parallel; default: sweep.workers, or one per core.",
+        "--run-dir", metavar="FOLDER", help="The folder of the sweep; default: sweeps/NAME.", show_default=False
+    ),
+]
+RunFolderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--run-dir",
+        metavar="FOLDER",
+        help="The folder of the run, new or empty; default: runs/NAME-1, runs/NAME-2 and so on.",
         show_default=False,
     ),
 ]
+ChangedSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        callback=mark_overrides,
+        help="Change a value for the remaining epochs, such as fit.epochs=40; may be repeated.",
+        show_default=False,
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    count_option("Trials to train in parallel; default: sweep.workers, or one per core.", show_default=False),
+]
 EngineOption = Annotated[
-    EngineName, typer.Option(help="`local`: processes on this machine; `dask`: workers of a Dask cluster.")
+    EngineName,
+    choice_option(EngineName, "`local`: processes on this machine; `dask`: workers of a Dask cluster."),
 ]
 SchedulerOption = Annotated[
     str | None,
@@ -55,33 +115,26 @@ SchedulerOption = Annotated[
     ),
 ]
 RetryFailedOption = Annotated[bool, typer.Option("--retry-failed", help="Repeat failed trials.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything and print the plan; train nothing.")]
+ShowStatus = Annotated[bool, typer.Option("--status", help="Print the state of the sweep; train nothing.")]
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify", help="Train nothing new: replay from the second newest checkpoint and compare every byte."
+    ),
+]
 
 
 def search(
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE",
-            help="A run file with a `sweep` section.",
-            show_default=False,
-            autocompletion=complete_config,
-        ),
-    ],
+    file: SweepFile,
     sets: Overrides = None,
-    run_dir: Annotated[
-        str | None,
-        typer.Option(
-            "--run-dir", metavar="FOLDER", help="The folder of the sweep; default: sweeps/NAME.", show_default=False
-        ),
-    ] = None,
+    run_dir: SweepFolderOption = None,
     workers: WorkersOption = None,
     engine: EngineOption = EngineName.local,
     scheduler: SchedulerOption = None,
     retry_failed: RetryFailedOption = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything and print the plan; train nothing.")
-    ] = False,
-    status: Annotated[bool, typer.Option("--status", help="Print the state of the sweep; train nothing.")] = False,
+    dry_run: DryRun = False,
+    status: ShowStatus = False,
     plugin: Plugin = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -94,32 +147,21 @@ def search(
     from mxtrain.cli import sweep_output
     from mxtrain.sweeps import plan_sweep, read_sweep_status, sweep
 
+    overrides = sets or ()
     if dry_run:
-        sweep_output.print_plan(plan_sweep(file, run_dir=run_dir, overrides=sets or (), workers=workers), as_json)
-        return
-    if status:
-        sweep_output.print_status(read_sweep_status(file, run_dir=run_dir, overrides=sets or ()), as_json)
-        return
-    search_and_print(
-        lambda stop, watch: sweep(
-            file,
-            run_dir=run_dir,
-            overrides=sets or (),
-            workers=workers,
-            engine=engine.value,
-            scheduler=scheduler,
-            retry_failed=retry_failed,
-            model=plugin_import_path(plugin),
-            stop=stop,
-            watch=watch,
-        ),
-        quiet,
-        as_json,
-    )
+        sweep_output.print_plan(plan_sweep(file, run_dir=run_dir, overrides=overrides, workers=workers), as_json)
+    elif status:
+        sweep_output.print_status(read_sweep_status(file, run_dir=run_dir, overrides=overrides), as_json)
+    else:
+        options = SweepOptions(workers, engine, scheduler, retry_failed)
+        start = partial(sweep, file, run_dir=run_dir, overrides=overrides)
+        _search_and_print(start, options, plugin, quiet, as_json)
 
 
-def search_and_print(searching: "Callable[[StopRequest, Watch], SweepResult]", quiet: bool, as_json: bool) -> None:
-    """Run a search with progress and graceful stop, and print its result."""
+def _search_and_print(
+    start: "Callable[..., SweepResult]", options: SweepOptions, plugin: str | None, quiet: bool, as_json: bool
+) -> None:
+    """Run a sweep with progress and graceful stop, and print its result."""
     import time
 
     from mxtrain.cli.sweep_output import print_result, show_progress
@@ -127,39 +169,23 @@ def search_and_print(searching: "Callable[[StopRequest, Watch], SweepResult]", q
 
     begin = time.perf_counter()
     with graceful_stop() as stop, show_progress(quiet) as watch:
-        result = searching(stop, watch)
+        result = start(**options.arguments(), model=_plugin_import_path(plugin), stop=stop, watch=watch)
     if not quiet or as_json:
         print_result(result, time.perf_counter() - begin, as_json)
     if not result.in_state("complete"):
         raise typer.Exit(1)
 
 
-def plugin_import_path(plugin: str | None) -> str | None:
+def _plugin_import_path(plugin: str | None) -> str | None:
     """Return the import path of the factory of a plugin, which is imported here first."""
-    from mxtrain.cli.options import FACTORY, load_plugin
-
     load_plugin(plugin)
     return plugin and f"{plugin}:{FACTORY}"
 
 
 def resume_run(
     run: RunOrSweepFolder,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="PATH=VALUE",
-            callback=mark_overrides,
-            help="Change a value for the remaining epochs, such as fit.epochs=40; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify", help="Train nothing new: replay from the second newest checkpoint and compare every byte."
-        ),
-    ] = False,
+    sets: ChangedSettings = None,
+    verify: Verify = False,
     plugin: Plugin = None,
     workers: WorkersOption = None,
     engine: EngineOption = EngineName.local,
@@ -174,49 +200,24 @@ def resume_run(
     `--set fit.epochs=40` trains for longer; settings that affect completed epochs cannot change. --workers, --engine,
     --scheduler and --retry-failed are for sweeps.
     """
-    from mxtrain.cli.options import load_plugin
     from mxtrain.sweeps import SweepFolder, resume_sweep
     from mxtrain.training import resume
 
+    options, overrides = SweepOptions(workers, engine, scheduler, retry_failed), sets or ()
     if SweepFolder.holds_sweep(Path(run)):
         if verify:
             raise typer.BadParameter("applies to one run; name the folder of a trial", param_hint="--verify")
-        search_and_print(
-            lambda stop, watch: resume_sweep(
-                run,
-                overrides=sets or (),
-                workers=workers,
-                engine=engine.value,
-                scheduler=scheduler,
-                retry_failed=retry_failed,
-                model=plugin_import_path(plugin),
-                stop=stop,
-                watch=watch,
-            ),
-            quiet,
-            as_json,
-        )
+        _search_and_print(partial(resume_sweep, run, overrides=overrides), options, plugin, quiet, as_json)
         return
-    of_sweeps = {
-        "--workers": workers is not None,
-        "--engine": engine is not EngineName.local,
-        "--scheduler": scheduler is not None,
-        "--retry-failed": retry_failed,
-    }
-    for option, is_given in of_sweeps.items():
-        if is_given:
-            raise typer.BadParameter(f"applies to sweeps, and {run} is a run; leave it out", param_hint=option)
+    for option in options.given():
+        raise typer.BadParameter(f"applies to sweeps, and {run} is a run; leave it out", param_hint=option)
+    if verify and sets:
+        raise typer.BadParameter("cannot be used with --verify; leave it out", param_hint="--set")
     model = load_plugin(plugin)
     if verify:
-        if sets:
-            raise typer.BadParameter("cannot be used with --verify; leave it out", param_hint="--set")
         _replay(run, model, quiet, as_json)
     else:
-        train_and_print(
-            lambda callbacks, stop: resume(run, overrides=sets or (), callbacks=callbacks, stop=stop, model=model),
-            quiet,
-            as_json,
-        )
+        _train_and_print(partial(resume, run, overrides=overrides, model=model), quiet, as_json)
 
 
 def _replay(run: str, model: "ModelFactory | None", quiet: bool, as_json: bool) -> None:
@@ -256,15 +257,7 @@ def _print_list(title: str, lines: "Iterable[str]") -> None:
 def train(
     file: RunFile,
     sets: Overrides = None,
-    run_dir: Annotated[
-        str | None,
-        typer.Option(
-            "--run-dir",
-            metavar="FOLDER",
-            help="The folder of the run, new or empty; default: runs/NAME-1, runs/NAME-2 and so on.",
-            show_default=False,
-        ),
-    ] = None,
+    run_dir: RunFolderOption = None,
     plugin: Plugin = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -273,22 +266,13 @@ def train(
 
     Ctrl-C or SIGTERM finishes the step, saves the run and exits; a second one exits at once.
     """
-    from mxtrain.cli.options import load_plugin
     from mxtrain.training import fit
 
-    model = load_plugin(plugin)
-    train_and_print(
-        lambda callbacks, stop: fit(
-            file, run_dir=run_dir, overrides=sets or (), callbacks=callbacks, stop=stop, model=model
-        ),
-        quiet,
-        as_json,
-    )
+    start = partial(fit, file, run_dir=run_dir, overrides=sets or (), model=load_plugin(plugin))
+    _train_and_print(start, quiet, as_json)
 
 
-def train_and_print(
-    training: "Callable[[Sequence[Callback], StopRequest], TrainedRun]", quiet: bool, as_json: bool
-) -> None:
+def _train_and_print(start: "Callable[..., TrainedRun]", quiet: bool, as_json: bool) -> None:
     """Train with progress and graceful stop, and print the result."""
     from mxtrain.cli.run_output import Summary, show_progress
     from mxtrain.training import graceful_stop
@@ -297,7 +281,7 @@ def train_and_print(
     with graceful_stop() as stop, show_progress(quiet) as watchers, warnings.catch_warnings():
         # A run that diverges ends in one error, which NumPy's warnings would hide.
         warnings.simplefilter("ignore", RuntimeWarning)
-        result = training([*watchers, summary], stop)
+        result = start(callbacks=[*watchers, summary], stop=stop)
     if as_json:
         summary.write_json(result)
     elif not quiet:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic_core import PydanticCustomError, core_schema
 
-from mxtrain.names import nfc
+from mxtrain.names import nearest, nfc
 from mxtrain.paths import url_problem
 from mxtrain.types import Bounds, Config, ListAsTuple, PositiveInt, describe, field_error
 
@@ -56,6 +56,19 @@ def normalize_source(source: str) -> str:
     ('in_memory', 'digits')
     """
     return _SOURCE_ALIASES.get(source, source)
+
+
+def _similar_source(source: str) -> str | None:
+    """Return the valid source that is most similar to an invalid one; None if none is similar.
+
+    >>> _similar_source("digit"), _similar_source("data/train.cvs"), _similar_source("train.txt")
+    ('digits', 'data/train.csv', None)
+    """
+    stem, dot, ending = source.rpartition(".")
+    if not stem:
+        return nearest(source, (*CLASS_SOURCES, IN_MEMORY))
+    guess = nearest(ending, (known.removeprefix(".") for known in _PATHS if known.startswith(".")))
+    return f"{stem}{dot}{guess}" if guess else None
 
 
 def compatible_endings(source: str) -> tuple[str, ...]:
@@ -208,7 +221,9 @@ class DataConfig(Config):
             if problem := url_problem(self.source):
                 raise field_error("source", problem)
             paths = f"a path that ends in {', '.join(_PATHS[:-1])} or, for a folder, /"
-            raise field_error("source", f"must be digits, diabetes, {IN_MEMORY}, or {paths}, got {self.source!r}")
+            remedy = f"; did you mean {guess}?" if (guess := _similar_source(self.source)) else ""
+            message = f"must be digits, diabetes, {IN_MEMORY}, or {paths}, got {self.source!r}{remedy}"
+            raise field_error("source", message)
         elif self.source.endswith("/"):
             self._reject_fields("inputs-*.npy and targets-*.npy", "target", "features")
         elif self.target is None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -36,9 +36,9 @@ from mxtrain.config.yaml.nodes import (
 from mxtrain.config.yaml.parser import ScalarError, parse_scalar
 from mxtrain.config.yaml.source_text import MAX_PROBLEMS, ProblemReport
 from mxtrain.errors import ConfigError, Location
-from mxtrain.names import nearest
+from mxtrain.names import ascii_names, nearest
 from mxtrain.paths import expand_home, normalize_path, url_problem
-from mxtrain.types import Config, describe
+from mxtrain.types import Bounds, Config, choice_message, describe
 
 _TOP_LEVEL_FIELDS = ("extends", "sweep")
 """Sections at the top level of a file, in addition to the fields of a run."""
@@ -65,7 +65,7 @@ def _report_error(
         case "extra_forbidden":
             _report_unknown_field(place, above, root, tree, report)
         case "missing":
-            _report_missing(place.path, _required_message(place.annotation), tree, report)
+            _report_missing(place.path, _required_message(place), tree, report)
         case "union_tag_not_found" if isinstance(detail["input"], dict):
             wanted = f"one of {', '.join(allowed_kinds(place.annotation))}"
             _report_missing((*place.path, "kind"), f"required; {wanted}", tree, report)
@@ -73,7 +73,7 @@ def _report_error(
             path = (*place.path, "kind")
             node, _ = find_node(tree, path)
             assert node is not None, "a wrong kind was written"
-            _report_at_value(path, _choice_message(allowed_kinds(place.annotation), to_python(node)), tree, report)
+            _report_at_value(path, choice_message(allowed_kinds(place.annotation), to_python(node)), tree, report)
         case "too_large":
             _report_at_value(place.path, detail["msg"], tree, report)
         case "field_error":
@@ -86,9 +86,14 @@ def _report_error(
 
 
 def _report_at_value(path: Sequence[str | int], message: str, tree: MapNode, report: ProblemReport) -> None:
-    """Report a problem at a value, or at the nearest key above a value that was not set."""
+    """Report a problem at a value, or at the nearest key above a value that was not set.
+
+    A value that does not exist as a file was reported already, and only that: what else it needs depends on the file.
+    """
     node, key = find_node(tree, path)
-    if not (isinstance(node, ScalarNode) and node.invalid):
+    shown = report.spell(format_path(path))
+    is_reported = shown.startswith("data.") and any(problem.path == shown for problem in report.problems)
+    if not is_reported and not (isinstance(node, ScalarNode) and node.invalid):
         report.add(format_path(path), message, key if node is None else node.location)
 
 
@@ -106,34 +111,90 @@ def _report_unknown_field(
     parent, _ = find_node(tree, above.path)
     assert isinstance(parent, MapNode), "only a mapping has fields"
     entry = parent.entries[name]
-    remedy = _suggest_location(name, entry.key, above, root) or _suggest_field(entry.key, place.owner)
+    remedy = (
+        _suggest_other_kind(name, place.path, above, report)
+        or _suggest_location(name, place.path, root, report)
+        or _suggest_field(entry.key, place.owner, _has_ascii_names(above.path, report))
+    )
     report.add(format_path(place.path), f"unknown field; {remedy}", entry.location)
 
 
-def _suggest_location(name: str, key: str, above: ResolvedField, root: type[Config]) -> str | None:
-    """Return a remedy for a field that belongs to another kind, or to another place.
+_MAX_KINDS = 3
+"""Largest number of kinds that a message names as having a field."""
+
+
+def _suggest_other_kind(
+    name: str, path: tuple[str | int, ...], above: ResolvedField, report: ProblemReport
+) -> str | None:
+    """Return a remedy for a field that other kinds of the same mapping, or a mapping inside it, have.
 
     Args:
         name: the canonical name of the field.
-        key: the name as it was typed.
+        path: the path of the field as it was typed, in canonical names.
         above: the mapping that holds the field.
-        root: the model of the whole config.
+        report: spells names as they were typed.
     """
     having = [str(model_kind(model)) for model in allowed_models(above.annotation) if name in model.model_fields]
-    if having and above.model:
-        *first, last = having
-        others = f"{', '.join(first)} and {last} have it" if first else f"{last} has it"
-        return f"{model_kind(above.model)} has none; {others}"
+    if not having or above.model is None:
+        return None
+    for field, info in above.model.model_fields.items():
+        if any(name in model.model_fields for model in allowed_models(info.annotation)):
+            inside = (*map(str, path[:-1]), field, name)
+            return f"did you mean {_spell_new_path(inside, path, report)}?"
+    *first, last = having if len(having) <= _MAX_KINDS else [*having[:_MAX_KINDS], "others"]
+    others = f"{', '.join(first)} and {last} have it" if first else f"{last} has it"
+    return f"{model_kind(above.model)} has none; {others}"
+
+
+def _suggest_location(name: str, path: tuple[str | int, ...], root: type[Config], report: ProblemReport) -> str | None:
+    """Return a remedy for a field that belongs to another place.
+
+    Args:
+        name: the canonical name of the field.
+        path: the path of the field as it was typed, in canonical names.
+        root: the model of the whole config.
+        report: spells names as they were typed.
+    """
     places = [(name,)] if name in _TOP_LEVEL_FIELDS else find_field_paths(root, name) if name != "kind" else []
     if not places:
         return None
-    if len(places[0]) == 1:
+    if enclosing := next((place for place in places if path[: len(place)] == place != path), None):
+        return f"it is already inside {report.spell(format_path(enclosing))}; move its fields there, or remove it"
+    if len(places[0]) > 1:
+        return f"did you mean {_spell_new_path((*places[0][:-1], name), path, report)}?"
+    if root is RunConfig or name in _TOP_LEVEL_FIELDS:
         return f"{name} belongs at the top level of a file"
-    return f"did you mean {format_path((*places[0][:-1], key))}?"
+    typed = report.spell(format_path(path)).rpartition(".")[2]
+    return f"{typed} is a field of {model_kind(root) or root.__name__}; move it there"
 
 
-def _suggest_field(key: str, owner: type[Config] | None) -> str:
+def _spell_new_path(path: tuple[str, ...], typed: tuple[str | int, ...], report: ProblemReport) -> str:
+    """Return a path that a config may lack, in ASCII if the names beside it were typed in ASCII."""
+    *above, _ = report.spell(format_path(path)).split(".")
+    spelled = report.spell(format_path(typed))
+    if _has_ascii_names(typed[:-1], report):
+        above = [each if each.isascii() else ascii_names(each)[0] for each in above]
+    return ".".join((*above, spelled.rpartition(".")[2]))
+
+
+def _has_ascii_names(path: tuple[str | int, ...], report: ProblemReport) -> bool:
+    """Return True if a path was typed with ASCII names instead of letters."""
+    spelled = report.spell(format_path(path))
+    return spelled.isascii() and spelled != format_path(path)
+
+
+def _suggest_field(key: str, owner: type[Config] | None, is_ascii: bool) -> str:
+    """Return a remedy for an unknown name: the most similar field, or all of them.
+
+    Args:
+        key: the name.
+        owner: the model that lacks it.
+        is_ascii: True to suggest ASCII names, because the names around it were typed in ASCII.
+    """
     known = accepted_names(owner) if owner else {}
+    if is_ascii:
+        ascii_only = {field: (ascii_names(field) or (field,))[0] for field in known.values()}
+        known = {name: ascii_only[field] for name, field in known.items() if name.isascii() or not ascii_names(field)}
     if owner is RunConfig:
         known |= {name: name for name in _TOP_LEVEL_FIELDS if nearest(key, [name])}
     if guess := nearest(key, known):
@@ -141,23 +202,35 @@ def _suggest_field(key: str, owner: type[Config] | None) -> str:
     return f"the fields here are {', '.join(dict.fromkeys(known.values()))}"
 
 
-def _required_message(annotation: Any) -> str:
+_EXAMPLES = {
+    "source": "digits, diabetes, in_memory, or the path of a file such as train.csv",
+    "milestones": "a list such as [30, 60]",
+    "objective": "a mapping such as {minimize: val_loss}",
+}
+"""Values of the required fields whose type does not tell them."""
+
+
+def _required_message(place: ResolvedField) -> str:
+    """Return the message for a missing field, with the values that it may have."""
+    name, annotation = str(place.path[-1]), place.annotation
+    if name in _EXAMPLES:
+        return f"required; {_EXAMPLES[name]}"
     if words := literal_values(annotation):
         return f"required; one of {', '.join(words)}"
     if names := allowed_kinds(annotation):
         return f"required; a mapping such as {{kind: {names[0]}}}"
-    return "required"
-
-
-def _choice_message(words: Sequence[str], value: object) -> str:
-    guess = nearest(value, words) if isinstance(value, str) else None
-    remedy = f"; did you mean {guess}?" if guess else ""
-    return f"must be one of {', '.join(words)}, got {describe(value)}{remedy}"
+    if models := allowed_models(annotation):
+        needed = next((field for field, info in models[0].model_fields.items() if info.is_required()), None)
+        return f"required; a mapping such as {{{needed}: {_EXAMPLES[needed].split(',')[0]}}}" if needed else "required"
+    metadata = place.owner.model_fields[name].metadata if place.owner else ()
+    bounds = next((str(each) for each in metadata if isinstance(each, Bounds)), None)
+    return f"required; {bounds}" if bounds else "required"
 
 
 def _number_message(detail: ErrorDetails, place: ResolvedField) -> str:
     value = detail["input"]
-    return f"must be {detail['ctx']['expected']}, got {describe(value)}{_unquote_hint(value)}"
+    remedy = detail["ctx"].get("remedy") or _unquote_hint(value)
+    return f"must be {detail['ctx']['expected']}, got {describe(value)}{remedy}"
 
 
 def _given_message(detail: ErrorDetails, place: ResolvedField) -> str:
@@ -207,7 +280,7 @@ def _pattern_message(detail: ErrorDetails, place: ResolvedField) -> str:
 
 def _literal_message(detail: ErrorDetails, place: ResolvedField) -> str:
     words = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
-    return _choice_message(words, detail["input"])
+    return choice_message(words, detail["input"])
 
 
 def _mapping_message(detail: ErrorDetails, place: ResolvedField) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
-from mxtrain.names import ascii_names, display_name
+from mxtrain.names import LETTERS, ascii_names, display_name, nearest, normalize
 from mxtrain.types import Config
 
 
@@ -70,6 +70,53 @@ def find_field_paths(root: type[Config], field: str) -> list[tuple[str, ...]]:
                 (name, *below) for model in allowed_models(info.annotation) for below in find_field_paths(model, field)
             ]
     return sorted(dict.fromkeys(found), key=len)
+
+
+def find_override_path(root: type[Config], name: str) -> str | None:
+    """Return the dotted path of the config field with a name, or with the most similar one; None without a similar one.
+
+    For a choice of models it is the path of its kind, for another section that of its only required field.
+
+    >>> from mxtrain.config.run_section import RunConfig
+    >>> [find_override_path(RunConfig, name) for name in ("epochs", "lr", "epoch", "optimizer", "data", "workers")]
+    ['fit.epochs', 'optimizer.lr', 'fit.epochs', 'optimizer.kind', 'data.source', None]
+    """
+    if "." in name:
+        above, _, last = name.rpartition(".")
+        found = find_override_path(root, last)
+        return name if found is not None and found.startswith(f"{above}.") else None
+    normalized = normalize(name)
+    paths = find_field_paths(root, LETTERS.get(normalized, normalized))
+    if not paths:
+        guess = nearest(name, all_field_names(root))
+        return find_override_path(root, guess) if guess is not None and guess != name else None
+    path = (*paths[0][:-1], name)
+    models = _models_at(root, paths[0])
+    if any(map(model_kind, models)):
+        return ".".join((*path, "kind"))
+    if models:
+        required = [field for field, info in models[0].model_fields.items() if info.is_required()]
+        return ".".join((*path, *required)) if len(required) == 1 else None
+    return ".".join(path)
+
+
+def _models_at(root: type[Config], path: Iterable[str]) -> tuple[type[Config], ...]:
+    """Return the models of the value at a path, in which kinds are left out."""
+    models: tuple[type[Config], ...] = (root,)
+    for name in path:
+        models = tuple(
+            below
+            for model in models
+            if name in model.model_fields
+            for below in allowed_models(model.model_fields[name].annotation)
+        )
+    return models
+
+
+def all_field_names(root: type[Config]) -> set[str]:
+    """Return every accepted name of every field of a config."""
+    below = (model for info in root.model_fields.values() for model in allowed_models(info.annotation))
+    return set(accepted_names(root)).union(*map(all_field_names, below))
 
 
 def _is_model_or_tuple(annotation: Any) -> bool:

@@ -16,7 +16,7 @@ from mxtrain.config.search.parser import build_sweep, has_sweep, without_sweep
 from mxtrain.config.search.search_paths import with_flattened_search
 from mxtrain.config.search.sweep_definition import Sweep
 from mxtrain.config.yaml.merge import read_tree
-from mxtrain.config.yaml.nodes import Entry, MapNode, ScalarNode, from_python, typed_path
+from mxtrain.config.yaml.nodes import Entry, MapNode, ScalarNode, find_node, from_python, typed_path
 from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem, Location
 from mxtrain.optim.nonfinite import OnNonfinite
@@ -211,7 +211,7 @@ def _tree_from_dict(data: object, report: ProblemReport) -> MapNode:
 
 def _validate_optimizer(tree: MapNode, report: ProblemReport) -> Rule:
     report.nest_under("optimizer")
-    whole = _spell(MapNode({"optimizer": Entry("optimizer", tree, tree.location)}, tree.location), report)
+    whole = _spell(_under_optimizer(tree), report)
     return validate_tree(_OptimizerFile, whole, report).optimizer
 
 
@@ -232,7 +232,7 @@ def build(
     Args:
         config: a rule (`mxtrain.Adam(η=1e-3)`), a dict (`{"kind": "adam", "η": 1e-3}`), or the path of a YAML file
             of an optimizer, or of a run, whose section `optimizer` is used.
-        backend: `numpy`, `compiled` or `cupy`; `auto` chooses by the arrays. The choice never changes a result.
+        backend: `numpy`, `compiled` or `cupy`; `auto` chooses by the arrays. An update has the same bits on each.
         on_nonfinite: treatment of an update that makes a slot NaN or infinite, which no later update repairs. `warn`
             and `ignore` apply it; `warn` scans the slots after steps 1, 2, 4, ..., 1024, then after every 1024th, and
             in `state_dict` and `save`, and warns once per optimizer. `raise` raises a NonFiniteError, and `skip` warns
@@ -257,11 +257,27 @@ def build(
 
 
 def _with_typed_names(error: ConfigError, config: object) -> ConfigError:
-    """Return the error with the names that were typed in a dict."""
-    if not isinstance(config, Mapping):
-        return error
-    tree = from_python({"optimizer": config}, ProblemReport())
-    return ConfigError([replace(problem, path=typed_path(tree, problem.path)) for problem in error.problems])
+    """Return the error with the names that were typed in a dict or a file, and their location in the file."""
+    match config:
+        case Mapping():
+            tree = from_python({"optimizer": config}, ProblemReport())
+        case str() | PathLike():
+            tree = read_tree(_path_text(config), ProblemReport(), with_flattened_search)
+            if not _is_run(tree):
+                tree = _under_optimizer(tree)
+        case _:
+            return error
+    problems = []
+    for problem in error.problems:
+        node, place = find_node(tree, problem.path.split("."))
+        location = problem.location or (node.location if node else place)
+        problems.append(replace(problem, path=typed_path(tree, problem.path), location=location))
+    return ConfigError(problems)
+
+
+def _under_optimizer(tree: MapNode) -> MapNode:
+    """Return the tree of a run whose optimizer is the whole of a tree."""
+    return MapNode({"optimizer": Entry("optimizer", tree, tree.location)}, tree.location)
 
 
 def _read_rule(config: Rule | Mapping[str, Any] | str | PathLike[str]) -> Rule:

@@ -53,20 +53,34 @@ def apply_overrides(tree: MapNode, overrides: Sequence[str], report: ProblemRepo
 
 
 @contextmanager
-def spelled_as_typed(overrides: Sequence[str]) -> Iterator[None]:
-    """Respell the paths in a ConfigError as the overrides spell them."""
+def located_at_overrides(overrides: Sequence[str]) -> Iterator[None]:
+    """Locate problems of a ConfigError at the overrides that cause them, and spell their paths as there."""
     try:
         yield
     except ConfigError as error:
-        paths = [override.partition("=")[0].strip() for override in overrides]
-        typed = {format_path(map(canonical_name, path.split("."))): path for path in paths}
-        problems = [replace(problem, path=typed.get(problem.path, problem.path)) for problem in error.problems]
-        raise ConfigError(problems) from None
+        raise ConfigError([_locate_at_override(problem, overrides) for problem in error.problems]) from None
+
+
+def _locate_at_override(problem: ConfigProblem, overrides: Sequence[str]) -> ConfigProblem:
+    if problem.location is not None:
+        return problem
+    for override in reversed(overrides):  # the last one wins
+        typed = override.partition("=")[0].strip()
+        path = format_path(map(canonical_name, typed.split(".")))
+        if problem.path == path or problem.path.startswith(f"{path}."):
+            rest = problem.path.removeprefix(path)
+            return replace(problem, path=f"{typed}{rest}", location=_override_location(override))
+    return problem
+
+
+def _override_location(text: str) -> Location:
+    """Return the location of an override for error messages, which hides a value that may contain a password."""
+    return Location(f"{'--set' if isinstance(text, SetOption) else 'overrides:'} {_displayed_text(text)}")
 
 
 def _parse_override(text: str, report: ProblemReport) -> Override:
     """Parse one `path=value`."""
-    location = Location(f"{'--set' if isinstance(text, SetOption) else 'overrides:'} {_displayed_text(text)}")
+    location = _override_location(text)
     report.open(location.source)
     path, equals, value = text.partition("=")
     keys = tuple(key.strip() for key in path.split("."))

@@ -157,7 +157,8 @@ class RunConfig(Config):
     Args:
         name: name of the run, and of its folder.
         seed: seed of the split, of the order of samples and of the initial weights.
-        backend: backend that runs the updates; `auto` chooses by the arrays, and the choice never changes a result.
+        backend: backend that runs the updates; `auto` chooses by the arrays. Runs with `numpy` and `compiled` have the
+            same bits; with `cupy` the GPU also computes the model, whose matrix products differ in the last bits.
         dtype: dtype of parameters, slots and inputs.
         threads: number of BLAS threads, on which the last bits of a custom model's products depend; by default, the
             number that BLAS already uses, which the saved config records. Other models do not depend on it.

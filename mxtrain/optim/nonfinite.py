@@ -219,6 +219,8 @@ class OverflowBounds:
         self._squares_all = not rule.bounded_slots
         if self._squares_all:  # slots and weights may be squared like gradients
             self._largest_slot = self._largest_gradient
+        if rule.unbounded_slots:
+            self._largest_gradient = -1.0  # every update is run on copies first
         if self._scale > math.ldexp(1.0, exponent - 1):
             self._largest_gradient = -1.0  # scale may round to infinity, and infinity times 0 is NaN
 

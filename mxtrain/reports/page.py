@@ -104,6 +104,7 @@ def _environment() -> Environment:
         "separators": (",", ":"),
     }
     environment.filters["breakable"] = _breakable
+    environment.filters["with_code"] = _with_code
     return environment
 
 
@@ -119,6 +120,15 @@ def _breakable(name: str) -> Markup:
     Markup('optimizer[adam]<wbr>.η')
     """
     return Markup("<wbr>").join(map(escape, re.split(r"(?<=[\w\]])(?=\.)", escape_unprintable(name))))
+
+
+def _with_code(text: str) -> Markup:
+    """Mark up commands, which a text has in backticks.
+
+    >>> _with_code("continue with `mxtrain resume <x>`.")
+    Markup('continue with <code>mxtrain resume &lt;x&gt;</code>.')
+    """
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(escape_unprintable(text)))))  # noqa: S704 - escaped
 
 
 def _asset(name: str) -> Markup:

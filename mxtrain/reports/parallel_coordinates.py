@@ -13,6 +13,7 @@ from mxtrain.reports.sweep_charts import TrialGroup, describe_trial, trial_group
 from mxtrain.reports.sweep_data import Dimension, Scale, SweepData, is_wide, value_of
 from mxtrain.sweeps import TrialResult
 
+_BEST_QUARTER = "complete, best quarter"
 _MAX_AXIS_LABELS = 12
 """Largest number of categories of which each has a label on its axis."""
 _MAX_TICKS = 6
@@ -36,12 +37,11 @@ def parallel_chart(sweep: SweepData) -> Chart | None:
         for dimension in [*dimensions, *(objective for objective in objectives if objective.varies)]
     ]
     figure = _parallel_figure(axes, [_parallel_lines(sweep, axes, group) for group in _line_groups(sweep, trials)])
-    has_unused = any(label == "not used" for axis in axes for _, label in axis.labels)
-    caption = (
-        "One line for each trial, from left to right. "
-        f"{'Trials without a hyperparameter are at the bottom of its axis. ' if has_unused else ''}"
-        f"The best quarter is by {sweep.objectives[0].metric}."
-    )
+    caption = "One line for each trial, from left to right."
+    if any(label == "not used" for axis in axes for _, label in axis.labels):
+        caption += " Trials without a hyperparameter are at the bottom of its axis."
+    if any(trace.name == _BEST_QUARTER for trace in figure.data):
+        caption += f" The best quarter is by {sweep.objectives[0].metric}."
     title = "Hyperparameters and results of the trials"
     return Chart("parallel", title, figure, caption, _AXIS_DISTANCE * len(axes))
 
@@ -67,7 +67,7 @@ def _line_groups(sweep: SweepData, trials: Sequence[TrialResult]) -> Iterator[Tr
         if others := [trial for trial in group.trials if trial.number not in quarter]:
             yield replace(group, trials=others)
         if good:
-            yield replace(group, name="complete, best quarter", trials=good)
+            yield replace(group, name=_BEST_QUARTER, trials=good)
 
 
 def _parallel_figure(axes: Sequence[_ParallelAxis], lines: Sequence[go.Scatter]) -> go.Figure:

@@ -197,7 +197,7 @@ def _front_table(sweep: SweepData) -> dict[str, Any]:
     """Return the trials on the Pareto front, by the first objective, with their values."""
     sign = -1 if sweep.objectives[0].maximize else 1
     rows = {
-        str(trial.number): [
+        f"trial {trial.number}": [
             *(
                 format_objective(objective.metric, value)
                 for objective, value in zip(sweep.objectives, trial.values or (), strict=True)

@@ -17,7 +17,7 @@ from uuid import uuid4
 from distributed import Client, Event, Nanny, Scheduler, Security, SpecCluster, Worker, get_client
 from distributed.worker_memory import parse_memory_limit
 
-from mxtrain.errors import SweepError
+from mxtrain.errors import SweepError, SweepRequestError
 from mxtrain.sweeps.task import Task, TaskResult, run_task
 from mxtrain.training import StopRequest
 
@@ -200,7 +200,7 @@ def _start_cluster(count: int, environment: dict[str, str]) -> PrivateCluster:
     try:
         return PrivateCluster(count, environment)
     except ImportError as error:
-        raise SweepError(f"a Dask cluster on this machine: {error}; pip install 'mxtrain[dask]'") from error
+        raise SweepRequestError(f"a Dask cluster on this machine: {error}; pip install 'mxtrain[dask]'") from error
     except RuntimeError as error:
         raise SweepError(
             "the workers of a Dask cluster cannot be started; a script that starts one must call it below "

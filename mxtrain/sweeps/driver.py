@@ -150,7 +150,7 @@ class Driver:
         task, message = task_result.task, task_result.message
         self._submitted.discard(task.key)
         if task_result.kind == "machine_error":
-            raise SweepError(f"{message}; correct it, and continue with `{resume_command(self._folder.path)}`")
+            raise SweepError(f"{message}; correct it, and continue with `{resume_command(self._folder.typed_path)}`")
         if task_result.kind == "foreign_run":
             raise self._folder.foreign_run_error(message, Path(task.run_dir))
         trial = self._running.get(task.trial)
@@ -177,7 +177,7 @@ class Driver:
             for task_result in self._engine.wait(_POLL_SECONDS):
                 self._handle(task_result)
         ended = f"{len(self._results)} of {self._sweep.total} trials have ended, and the sweep"
-        raise RunInterrupted(self._folder.path, self._stop.signal, ended)
+        raise RunInterrupted(self._folder.path, self._stop.signal, ended, typed_path=self._folder.typed_path)
 
     # Trials
 

@@ -6,10 +6,11 @@ from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from mxtrain.config import Sweep, read_sweep, sweep_from_dict
-from mxtrain.errors import ConfigError, ConfigProblem, SweepError
+from mxtrain.config.overrides import located_at_overrides
+from mxtrain.errors import ConfigError, ConfigProblem, SweepRequestError
 from mxtrain.sweeps.result import SweepResult
 from mxtrain.sweeps.sweep_folder import SWEEPS, SweepFolder
 from mxtrain.sweeps.sweep_plan import SweepPlan, allocate_workers, make_sweep_plan, worker_environments
@@ -39,19 +40,33 @@ def sweep(
     """Run a sweep like `mxtrain.sweep`, without showing progress."""
     require_optuna()
     definition = _read_config(config, overrides)
+    _check_engine(engine, scheduler)
     _check_packages(definition, engine)
+    _check_rollback(definition)
+    plugin = importable_name(model)
+    _check_model(definition, plugin)
+    threads, count = allocate_workers(definition, workers, is_remote=scheduler is not None)
     folder = _folder(definition, run_dir)
-    folder.make()
+    folder.make()  # after all checks of the request, so that a wrong one writes nothing
     with folder.locked():
-        definition = folder.claim(definition)
-        return _run(definition, folder, workers, engine, scheduler, retry_failed, model, stop, watch)
+        from mxtrain.sweeps.driver import Driver  # imports Optuna and SQLAlchemy
+
+        with located_at_overrides(overrides):
+            definition = folder.claim(definition)
+        environments = worker_environments(definition, count, threads)
+        with silence_optuna(), closing(_create_engine(engine, scheduler, environments, folder, plugin)) as task_engine:
+            driver = Driver(
+                definition, folder, task_engine, threads, stop or StopRequest(), watch or (lambda result: None)
+            )
+            with closing(driver):
+                return driver.run(retry_failed)
 
 
 def resume_sweep(folder: str | PathLike[str], *, overrides: Sequence[str] = (), **options: Any) -> SweepResult:
     """Continue the sweep in a folder; `options` are those of `sweep`."""
     sweep_folder = SweepFolder(Path(folder))
     sweep_folder.check_file()
-    return sweep(sweep_folder.file, run_dir=sweep_folder.path, overrides=overrides, **options)
+    return sweep(sweep_folder.file, run_dir=sweep_folder.typed_path, overrides=overrides, **options)
 
 
 def plan_sweep(
@@ -94,11 +109,11 @@ def require_optuna() -> None:
     """Check that Optuna and SQLAlchemy are installed.
 
     Raises:
-        SweepError: one is not.
+        SweepRequestError: one is not.
     """
     for package, name in (("optuna", "Optuna"), ("sqlalchemy", "SQLAlchemy")):
         if find_spec(package) is None:
-            raise SweepError(f"sweeps need {name}; pip install 'mxtrain[sweep]'")
+            raise SweepRequestError(f"sweeps need {name}; pip install 'mxtrain[sweep]'")
 
 
 @contextmanager
@@ -121,7 +136,7 @@ def importable_name(model: ModelFactory | str | None) -> str | None:
     """Return the name `module:function` under which workers import a model's factory; None for None.
 
     Raises:
-        SweepError: it cannot be imported.
+        SweepRequestError: it cannot be imported.
 
     >>> importable_name(sweep)
     'mxtrain.sweeps.run_sweep:sweep'
@@ -130,11 +145,11 @@ def importable_name(model: ModelFactory | str | None) -> str | None:
         return None
     if isinstance(model, str):
         if ":" not in model:
-            raise SweepError(f"model must be module:function, got {model!r}")
+            raise SweepRequestError(f"model must be module:function, got {model!r}")
         return model
     module, name = getattr(model, "__module__", None), getattr(model, "__qualname__", "")
     if module in (None, "__main__") or not name or "<" in name:
-        raise SweepError(
+        raise SweepRequestError(
             "workers must be able to import the model: define its function at the top level of a separate module"
         )
     return f"{module}:{name}"
@@ -144,37 +159,23 @@ def _folder(definition: Sweep, run_dir: str | PathLike[str] | None) -> SweepFold
     return SweepFolder(Path(run_dir) if run_dir is not None else SWEEPS / definition.name)
 
 
-def _run(
-    definition: Sweep,
-    folder: SweepFolder,
-    workers: int | None,
-    engine: EngineName,
-    scheduler: str | None,
-    retry_failed: bool,
-    model: ModelFactory | str | None,
-    stop: StopRequest | None,
-    watch: Watch | None,
-) -> SweepResult:
-    from mxtrain.sweeps.driver import Driver  # imports Optuna and SQLAlchemy
-
-    _check_rollback(definition)
-    plugin = importable_name(model)
-    _check_model(definition, plugin)
-    threads, count = allocate_workers(definition, workers, is_remote=scheduler is not None)
-    task_engine = _create_engine(engine, scheduler, worker_environments(definition, count, threads), folder, plugin)
-    with silence_optuna(), closing(task_engine):
-        driver = Driver(definition, folder, task_engine, threads, stop or StopRequest(), watch or (lambda result: None))
-        with closing(driver):
-            return driver.run(retry_failed)
+def _check_engine(name: str, scheduler: str | None) -> None:
+    """Check the name of the engine, and that a scheduler goes with it."""
+    if name not in get_args(EngineName):
+        raise SweepRequestError(f"engine must be {' or '.join(get_args(EngineName))}, got {name!r}")
+    if name == "local" and scheduler is not None:
+        raise SweepRequestError("only the engine dask has a scheduler; choose it with --engine dask")
 
 
 def _check_packages(definition: Sweep, engine: EngineName) -> None:
-    """Check that the packages of the sampler and the engine are installed."""
+    """Check that the packages of the sampler, the engine and the database are installed."""
     from mxtrain.sweeps.samplers_and_pruners import check_packages
+    from mxtrain.sweeps.study_storage import check_driver
 
     check_packages(definition.settings.sampler.kind)
+    check_driver(definition)
     if engine == "dask" and find_spec("distributed") is None:
-        raise SweepError("the engine dask needs Dask; pip install 'mxtrain[dask]'")
+        raise SweepRequestError("the engine dask needs Dask; pip install 'mxtrain[dask]'")
 
 
 def _check_model(definition: Sweep, plugin: str | None) -> None:
@@ -191,7 +192,7 @@ def _check_model(definition: Sweep, plugin: str | None) -> None:
     try:
         load_factory(plugin)
     except Exception as error:
-        raise SweepError(f"the model {plugin} cannot be imported: {type(error).__name__}: {error}") from error
+        raise SweepRequestError(f"the model {plugin} cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def _check_rollback(definition: Sweep) -> None:
@@ -211,18 +212,13 @@ def _create_engine(
     folder: SweepFolder,
     plugin: str | None,
 ) -> Engine:
-    match name:
-        case "local" if scheduler is None:
-            from mxtrain.sweeps.local_engine import LocalEngine
+    if name == "local":
+        from mxtrain.sweeps.local_engine import LocalEngine
 
-            return LocalEngine(workers, folder.logs, plugin)
-        case "local":
-            raise SweepError("only the engine dask has a scheduler; choose it with --engine dask")
-        case "dask":
-            from mxtrain.sweeps.dask_engine import DaskEngine
+        return LocalEngine(workers, folder.logs, plugin)
+    from mxtrain.sweeps.dask_engine import DaskEngine
 
-            return DaskEngine(scheduler, len(workers), workers[0], plugin)
-    raise SweepError(f"engine must be local or dask, got {name!r}")
+    return DaskEngine(scheduler, len(workers), workers[0], plugin)
 
 
 def _read_config(config: Mapping[str, Any] | str | PathLike[str], overrides: Sequence[str]) -> Sweep:

@@ -21,7 +21,7 @@ from optuna.trial import TrialState as OptunaState
 
 from mxtrain.config import Sweep
 from mxtrain.config.search.sweep_section import CMAES, GP, NSGA2, QMC, TPE, AnySampler
-from mxtrain.errors import SweepError
+from mxtrain.errors import SweepError, SweepRequestError
 from mxtrain.sweeps.result import TrialResult
 
 STUDY = "sweep"
@@ -130,12 +130,12 @@ def check_packages(kind: str) -> None:
     """Check that the packages of a sampler are installed; Optuna imports them only after the startup trials.
 
     Raises:
-        SweepError: one is not.
+        SweepRequestError: one is not.
     """
     for package in SAMPLER_PACKAGES.get(kind, ()):
         if find_spec(package) is None:
             extra = "gp" if kind == "gp" else "samplers"
-            raise SweepError(f"the sampler {kind} needs {package}; pip install 'mxtrain[{extra}]'")
+            raise SweepRequestError(f"the sampler {kind} needs {package}; pip install 'mxtrain[{extra}]'")
 
 
 def _create_sampler(config: AnySampler, seed: int, sweep_seed: int) -> BaseSampler:

@@ -17,11 +17,11 @@ from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, create_trial
 from sqlalchemy import text
 from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from mxtrain.atomic_io import describe_os_error, refuse_link, write_file
 from mxtrain.config import Sweep
-from mxtrain.errors import FolderBusyError, MxtrainError, SweepError
+from mxtrain.errors import FolderBusyError, MxtrainError, SweepError, SweepRequestError
 from mxtrain.formatting import redact_message, redact_url
 from mxtrain.sweeps.result import TrialResult, TrialState
 from mxtrain.sweeps.samplers_and_pruners import OPTUNA_STATES, directions
@@ -179,7 +179,8 @@ class StudyStorage:
             study.set_user_attr("identity", study_identity(sweep))
         elif known != study_identity(sweep):
             place = redact_url(self._url)
-            raise SweepError(f"the study {sweep.name} in {place} belongs to another sweep; give this one another name")
+            remedy = "give this one another name"
+            raise SweepRequestError(f"the study {sweep.name} in {place} belongs to another sweep; {remedy}")
         self._study = study
         return study
 
@@ -197,11 +198,24 @@ class StudyStorage:
             raise SweepError(
                 f"{study} cannot be reached: {redact_message(_reason(error), self._url)}; {remedy}"
             ) from error
-        except ImportError as error:
-            extra = make_url(self._url).get_backend_name()
-            raise SweepError(f"{study} needs a driver; pip install 'mxtrain[{extra}]'") from error
         except Exception as error:  # Optuna raises errors of many types for inconsistent rows
             raise self.damaged(f"{type(error).__name__}: {_reason(error)}") from error
+
+
+def check_driver(sweep: Sweep) -> None:
+    """Check that the Python driver of the study's database is installed.
+
+    Raises:
+        SweepRequestError: it is not.
+    """
+    if sweep.settings.storage is None:
+        return
+    url = make_url(sweep.settings.storage)
+    try:
+        url.get_dialect().import_dbapi()
+    except (ImportError, NoSuchModuleError) as error:
+        study, extra = f"the study in {redact_url(sweep.settings.storage)}", url.get_backend_name()
+        raise SweepRequestError(f"{study} needs a driver; pip install 'mxtrain[{extra}]'") from error
 
 
 def _check_files(file: Path) -> None:

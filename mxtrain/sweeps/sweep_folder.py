@@ -23,7 +23,15 @@ from mxtrain.atomic_io import (
 from mxtrain.config import RunConfig, Sweep, read_sweep, to_yaml
 from mxtrain.config.dotted_paths import first_differences, flatten
 from mxtrain.config.error_messages import DATA_PATHS
-from mxtrain.errors import ConfigError, ConfigProblem, RunMismatchError, SweepError, resume_command
+from mxtrain.errors import (
+    ConfigError,
+    ConfigProblem,
+    RunMismatchError,
+    SweepError,
+    SweepRequestError,
+    is_wrong_path,
+    resume_command,
+)
 from mxtrain.paths import expand_home, normalize_path
 from mxtrain.sweeps.result import SweepResult, TrialResult
 from mxtrain.training import check_same_run, folder_lock, is_folder_locked, write_file
@@ -121,7 +129,9 @@ class SweepFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(expand_home(str(path))).absolute()
+        self.typed_path = Path(expand_home(str(path)))
+        """The folder as the user typed it, for messages."""
+        self.path = self.typed_path.absolute()
 
     @property
     def file(self) -> Path:
@@ -148,7 +158,7 @@ class SweepFolder:
         try:
             make_folder(self.path)
         except OSError as error:
-            raise SweepError(f"the sweep's folder {self.path} cannot be created: {error.strerror}") from error
+            raise self._folder_error("created", error.strerror, error) from error
 
     def check_names(self) -> None:
         """Refuse a folder that holds something else; called again once the folder is locked.
@@ -163,10 +173,12 @@ class SweepFolder:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise SweepError(f"the sweep's folder {self.path} cannot be used: {describe_os_error(error)}") from error
+            raise self._folder_error("used", describe_os_error(error), error) from error
         names = {name for name in names if temporary_target(name) != SWEEP_FILE}
         if names and not names & {SWEEP_FILE, "study.db", "trials"}:  # sweep.yaml may be lost; the study identifies it
-            raise SweepError(f"{self.path} is not empty and holds no sweep; name another folder with --run-dir")
+            raise SweepRequestError(
+                f"{self.typed_path} is not empty and holds no sweep; name another folder with --run-dir"
+            )
 
     def locked(self) -> AbstractContextManager[None]:
         """Lock the folder against other drivers.
@@ -174,7 +186,7 @@ class SweepFolder:
         Raises:
             FolderBusyError: another driver has locked it.
         """
-        return folder_lock(self.path, f"another process runs the sweep in {self.path}; wait for it, or stop it")
+        return folder_lock(self.path, f"another process runs the sweep in {self.typed_path}; wait for it, or stop it")
 
     @property
     def is_running(self) -> bool:
@@ -229,9 +241,10 @@ class SweepFolder:
         except OSError:
             return  # reported when it is read as a sweep
         if is_damaged:
-            command = f"mxtrain sweep {quote(str(self.file))} --run-dir {quote(str(self.path))}"
+            file = self.typed_path / SWEEP_FILE
+            command = f"mxtrain sweep {quote(str(file))} --run-dir {quote(str(self.typed_path))}"
             raise SweepError(
-                f"{self.file} has changed since it was written: its checksum differs; restore it, "
+                f"{file} has changed since it was written: its checksum differs; restore it, "
                 f"or, if the change is on purpose, run `{command}`"
             )
 
@@ -243,7 +256,9 @@ class SweepFolder:
             for folder in (trial.parent, trial, *folders):
                 refuse_link(folder)
         except OSError as error:
-            raise SweepError(f"trial {number} in {self.path} cannot be trained: {describe_os_error(error)}") from error
+            raise SweepError(
+                f"trial {number} in {self.typed_path} cannot be trained: {describe_os_error(error)}"
+            ) from error
         return folders
 
     def archived_run_dirs(self, number: int, seeds: int) -> Iterator[list[Path]]:
@@ -292,7 +307,7 @@ class SweepFolder:
 
     def foreign_run_error(self, message: str, run_dir: Path) -> SweepError:
         """Return the error for a run's folder that holds another run or damaged files."""
-        remedy = f"restore it, or move {run_dir} away, and continue with `{resume_command(self.path)}`"
+        remedy = f"restore it, or move {run_dir} away, and continue with `{resume_command(self.typed_path)}`"
         return SweepError(f"{message}; {remedy}")
 
     def archive_failed_trial(self, number: int) -> None:
@@ -319,14 +334,16 @@ class SweepFolder:
             SweepError: it does not exist, or is damaged.
         """
         file = self.path / "results.json"
-        remedy = f"`{resume_command(self.path)}` writes it again"
+        remedy = f"`{resume_command(self.typed_path)}` writes it again"
         try:
             record = parse_json(read_file(file))
             if has_wrong_digest(record):
                 raise SweepError(f"{file} is damaged: its checksum differs; {remedy}")
             return SweepResult.from_dict(record).moved_to(self.path)
         except FileNotFoundError:
-            raise SweepError(f"there is no sweep in {self.path} yet; start it with `mxtrain sweep`") from None
+            raise SweepRequestError(
+                f"there is no sweep in {self.typed_path} yet; start it with `mxtrain sweep`"
+            ) from None
         except OSError as error:
             raise SweepError(f"{file} cannot be read: {error.strerror or error}") from error
         except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -346,13 +363,17 @@ class SweepFolder:
             write_file(self.path / name, text.encode(), is_private)
         except OSError as error:
             raise SweepError(
-                f"{self.path / name} cannot be written: {describe_os_error(error)}; finished trials are kept: "
-                f"free some space, and continue with `{resume_command(self.path)}`"
+                f"{self.typed_path / name} cannot be written: {describe_os_error(error)}; finished trials are kept: "
+                f"free some space, and continue with `{resume_command(self.typed_path)}`"
             ) from error
+
+    def _folder_error(self, outcome: str, reason: str | None, error: OSError) -> SweepError:
+        kind = SweepRequestError if is_wrong_path(error) else SweepError
+        return kind(f"the sweep's folder {self.typed_path} cannot be {outcome}: {reason}")
 
     def _changed_setting_message(self, before: str, now: str) -> str:
         return (
-            f"was {before} when the sweep in {self.path} was started, and cannot become {now}: "
+            f"was {before} when the sweep in {self.typed_path} was started, and cannot become {now}: "
             "start a new sweep with `mxtrain sweep FILE --run-dir FOLDER`"
         )
 

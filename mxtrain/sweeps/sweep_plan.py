@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mxtrain.config import Sweep
-from mxtrain.errors import SweepError
+from mxtrain.errors import SweepRequestError
 
 _THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MXTRAIN_THREADS")
 
@@ -25,7 +25,7 @@ def allocate_workers(sweep: Sweep, workers: int | None, is_remote: bool = False)
         is_remote: True if the workers are on other machines; then `auto` is the largest useful number.
 
     Raises:
-        SweepError: `workers` is below 1.
+        SweepRequestError: `workers` is below 1.
     """
     threads = sweep.threads or 1
     parallel = min(sweep.total, sweep.settings.parallel) if sweep.is_adaptive else sweep.total
@@ -36,7 +36,7 @@ def allocate_workers(sweep: Sweep, workers: int | None, is_remote: bool = False)
             useful if is_remote else max(1, count_gpus() if sweep.backend == "cupy" else count_cores() // threads)
         )
     if not isinstance(requested, int) or isinstance(requested, bool) or requested < 1:
-        raise SweepError(f"workers must be a whole number at least 1, got {requested!r}")
+        raise SweepRequestError(f"workers must be a whole number at least 1, got {requested!r}")
     return threads, min(requested, useful)
 
 

@@ -11,9 +11,17 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from mxtrain.config import RunConfig, read_run, run_from_dict
-from mxtrain.config.overrides import check_overrides, spelled_as_typed
+from mxtrain.config.overrides import check_overrides, located_at_overrides
 from mxtrain.data import Data, read_data, read_in_memory_data
-from mxtrain.errors import ConfigError, ConfigProblem, RunInterrupted, RunPaused, TrainingError, resume_command
+from mxtrain.errors import (
+    ConfigError,
+    ConfigProblem,
+    RunInterrupted,
+    RunPaused,
+    RunRequestError,
+    TrainingError,
+    resume_command,
+)
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.training.callbacks import (
     Callback,
@@ -129,7 +137,7 @@ def resume(run_dir: str | PathLike[str], **options: Unpack[RunOptions]) -> Train
         loggers = open_loggers(run.fit.loggers)
         checkpoints = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep)
         snapshot = checkpoints.newest()
-        with spelled_as_typed(overrides):
+        with located_at_overrides(overrides):
             trainer = restored_trainer(snapshot, run, model, given=read_in_memory_data(run, data))
         complete = _completion_notes(trainer, directory)
         backend = None if complete else trainer.optimizer.backend.name
@@ -287,8 +295,7 @@ def _completion_notes(trainer: Trainer, directory: RunDirectory) -> list[str]:
         return [f"the run is complete: early stopping ended it after epoch {trainer.epochs}"]
     if trainer.epochs < epochs:
         return []
-    schedule = trainer.config.optimizer.η_sched
-    if schedule is not None and schedule.run_length is not None:
+    if any(schedule.run_length is not None for schedule in trainer.config.optimizer.schedules().values()):
         return [f"the run is complete: all {epochs} epochs are finished"]
     command = f"{resume_command(directory.path)} --set fit.epochs={2 * trainer.epochs}"
     return [f"the run is complete: all {epochs} epochs are finished; to train longer, run `{command}`"]
@@ -359,7 +366,8 @@ def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, d
     intact = checkpoints.intact()
     last, previous = next(intact, None), next(intact, None)
     if last is None or (previous is None and (checkpoints.damaged or _keeps_one(last))):
-        raise TrainingError(f"{run_dir} does not hold two checkpoints to compare; set fit.checkpoint.keep to 2 or more")
+        remedy = "set fit.checkpoint.keep to 2 or more"
+        raise RunRequestError(f"{run_dir} does not hold two checkpoints to compare; {remedy}")
     run = with_factory(run_from_dict(last.record["config"], will_be_trained=False), model)
     trainer = restored_trainer(previous or last, run, model, given=read_in_memory_data(run, data))
     if previous is None:

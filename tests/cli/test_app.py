@@ -11,12 +11,15 @@ import mxtrain as package
 from tests.cli.conftest import environment
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_has_a_completion_script(started, shell):
+@pytest.mark.parametrize(
+    ("shell", "start"),
+    [("bash", "_mxtrain_completion() {"), ("zsh", "#compdef mxtrain"), ("fish", "complete --command mxtrain")],
+)
+def test_each_shell_has_a_completion_script(started, shell, start):
     status, out, err = started("--show-completion", shell)
     assert (status, err) == (0, "")
     assert "_MXTRAIN_COMPLETE" in out
-    assert shell in out or "#compdef" in out or "complete -o" in out
+    assert out.lstrip().startswith(start)
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")

@@ -216,7 +216,7 @@ def test_a_folder_that_is_not_empty_is_refused_and_unchanged(mxtrain):
     Path("taken").mkdir()
     Path("taken/thesis.txt").write_text("years of work")
     status, out, err = mxtrain("fit", "run.yaml", "--run-dir", "taken")
-    assert (status, out) == (1, "")
+    assert (status, out) == (2, "")
     assert err == "error: the run directory taken is not empty; name another one, or delete it first\n"
     assert [path.name for path in Path("taken").iterdir()] == ["thesis.txt"]
 
@@ -246,13 +246,13 @@ def test_a_run_that_diverges_is_one_line_and_status_1(mxtrain, folder):
     assert len(err.splitlines()) == 1
 
 
-def test_unsuitable_data_are_one_line_and_status_1(mxtrain, folder):
+def test_unsuitable_data_are_one_line_and_status_2(mxtrain, folder):
     (folder / "table.csv").write_text("a,b\n1,2\n3,oops\n", encoding="utf-8")
     status, out, err = mxtrain(
         "fit", "run.yaml", "--set", "data={source: table.csv, target: b}", "--set", "loss=logistic",
         "--set", "data.features=[c]",
     )  # fmt: skip
-    assert (status, out) == (1, "")
+    assert (status, out) == (2, "")
     assert err.startswith("error: ")
     assert "table.csv" in err
     assert len(err.splitlines()) == 1

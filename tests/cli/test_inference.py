@@ -125,7 +125,7 @@ def test_predict_does_not_overwrite_its_input(mxtrain, pets):
     Path("link.csv").symlink_to("pets.csv")
     for output in ("pets.csv", "./pets.csv", "link.csv"):
         status, _, err = mxtrain("predict", pets, "pets.csv", "-o", output)
-        assert (status, err) == (1, f"error: {output}: is the file to predict for; name another file with --output\n")
+        assert (status, err) == (2, f"error: {output}: is the file to predict for; name another file with --output\n")
     assert Path("pets.csv").read_bytes() == before
 
 
@@ -142,7 +142,7 @@ def test_an_invalid_input_is_one_line_and_keeps_the_old_output(mxtrain, pets):
     Path("new.csv").write_text("size,age\nsmall,1\nhuge,8\n")
     Path("out.csv").write_text("precious")
     status, out, err = mxtrain("predict", pets, "new.csv", "-o", "out.csv")
-    assert (status, out) == (1, "")
+    assert (status, out) == (2, "")
     assert err.startswith("error: new.csv:3: column 'size': the category 'huge' does not occur")
     assert len(err.splitlines()) == 1
     assert Path("out.csv").read_text() == "precious"
@@ -150,7 +150,7 @@ def test_an_invalid_input_is_one_line_and_keeps_the_old_output(mxtrain, pets):
 
 def test_an_output_that_cannot_be_written_is_one_line(mxtrain, pets):
     status, _, err = mxtrain("predict", pets, "pets.csv", "-o", "no/such/out.csv")
-    assert (status, err) == (1, "error: no/such/out.csv: No such file or directory\n")
+    assert (status, err) == (2, "error: no/such/out.csv: No such file or directory\n")
 
 
 def test_an_unfinished_run_is_evaluated_with_a_note(mxtrain):
@@ -227,4 +227,4 @@ def test_runs_in_a_folder_without_runs(mxtrain):
     Path("empty").mkdir()
     assert mxtrain("runs", "empty") == (0, "", "there are no runs in empty\n")
     assert mxtrain("runs", "empty", "--json").out == "[]\n"
-    assert mxtrain("runs", "nowhere").status == 1
+    assert mxtrain("runs", "nowhere").status == 2

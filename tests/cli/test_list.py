@@ -61,6 +61,7 @@ def test_each_field_has_its_default_bounds_and_other_names(mxtrain):
         "β1",
         "β2",
         "ϵ",
+        "amsgrad",
     ]
 
 
@@ -110,4 +111,4 @@ def test_the_schema_is_json_on_stdout(mxtrain):
 
 def test_list_notes_that_weight_decay_is_on_by_default(mxtrain):
     _, out, _ = mxtrain("list")
-    assert "λ (weight_decay) is on by default in every rule; λ: 0 switches it off" in " ".join(out.split())
+    assert "λ (weight_decay) is on where its default is above 0; λ: 0 switches it off" in " ".join(out.split())

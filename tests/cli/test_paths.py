@@ -20,7 +20,7 @@ def test_runs_without_a_runs_folder_names_the_command_that_creates_one(mxtrain):
     message = "there is no folder runs here; `mxtrain fit FILE` trains a run, `mxtrain runs DIR` lists those in DIR\n"
     assert mxtrain("runs") == (0, "", message)
     assert mxtrain("runs", "--json") == (0, "[]\n", message)
-    assert mxtrain("runs", "other") == (1, "", "error: other: no such folder; name the folder that holds the runs\n")
+    assert mxtrain("runs", "other") == (2, "", "error: other: no such folder; name the folder that holds the runs\n")
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def test_changed_data_are_reported_as_changed(text, mxtrain):
     Path("t.csv").write_text(text)
     for arguments in (["--verify"], ["--set", "fit.epochs=3"]):
         status, out, err = mxtrain("resume", "run", *arguments)
-        assert (status, out) == (1, "")
+        assert (status, out) == (2, "")
         assert err == (
             f"error: the data in {Path('t.csv').absolute()} are not those that the run was trained on: "
             "their SHA-256 differs; restore the file, or start a new run\n"
@@ -165,13 +165,13 @@ def test_settings_that_affect_completed_epochs_are_refused_with_status_2(mxtrain
     mxtrain("fit", "run.yaml", "--quiet")
     status, out, err = mxtrain("resume", "runs/run-1", "--set", "seed=1")
     assert (status, out) == (2, "")
-    assert err == "seed: was 0 when the run started, and cannot become 1: start a new run\n"
+    assert err == "--set seed=1: seed: was 0 when the run started, and cannot become 1: start a new run\n"
     assert mxtrain("resume", "runs/run-1", "--verify", "--set", "seed=1").status == 2
 
 
 def test_a_folder_without_a_run_is_one_error(mxtrain):
     status, _, err = mxtrain("resume", "nowhere")
-    assert status == 1
+    assert status == 2
     assert err == "error: there is no run in nowhere: it holds no config.yaml; name the folder of a run\n"
 
 
@@ -179,7 +179,7 @@ def test_a_sweep_folder_is_not_a_run(mxtrain, folder):
     (folder / "s").mkdir()
     (folder / "s/sweep.yaml").touch()
     status, _, err = mxtrain("evaluate", "s")
-    assert status == 1
+    assert status == 2
     assert err == "error: there is no run in s: it holds no config.yaml; name a run in s/trials\n"
 
 

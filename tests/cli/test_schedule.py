@@ -47,9 +47,9 @@ def test_a_rule_without_momentum_has_one_curve(mxtrain):
     assert Path("here.png").exists()
 
 
-def test_an_image_that_cannot_be_written_is_one_line_and_status_1(mxtrain):
+def test_an_image_that_cannot_be_written_is_one_line_and_status_2(mxtrain):
     status, _, err = mxtrain("schedule", "run.yaml", "-o", "nowhere/here.png")
-    assert (status, err) == (1, "error: nowhere/here.png: No such file or directory\n")
+    assert (status, err) == (2, "error: nowhere/here.png: No such file or directory\n")
 
 
 @pytest.mark.parametrize("η", ["1.7976931348623157e308", "1e301", "1e-310", "5e-324"])
@@ -91,7 +91,7 @@ def test_without_matplotlib_the_terminal_plot_is_still_drawn(mxtrain, hide_packa
 def test_a_requested_image_that_cannot_be_drawn_is_an_error(mxtrain, hide_packages):
     hide_packages("matplotlib", importers=IMPORTERS)
     status, out, err = mxtrain("schedule", "run.yaml", "-o", "here.png")
-    assert status == 1
+    assert status == 2
     assert "learning rate η" in out
     assert err == f"error: no picture is written: matplotlib {REMEDY}"
 
@@ -99,5 +99,5 @@ def test_a_requested_image_that_cannot_be_drawn_is_an_error(mxtrain, hide_packag
 def test_without_both_packages_there_is_an_error(mxtrain, hide_packages):
     hide_packages("plotext", "matplotlib", importers=IMPORTERS)
     status, out, err = mxtrain("schedule", "run.yaml")
-    assert (status, out) == (1, "")
+    assert (status, out) == (2, "")
     assert err.endswith(REMEDY)

@@ -18,6 +18,7 @@ from mxtrain.errors import ConfigError
 from mxtrain.optim.rules import SGD, Adam
 from mxtrain.optim.schedules.learning_rate import Exp
 from mxtrain.optim.schedules.momentum import Null
+from tests.tables import OPTIMIZERS
 
 ErrorLines = Callable[..., list[str]]
 
@@ -57,11 +58,11 @@ def test_mappings_numbers_and_config_objects_are_accepted() -> None:
 @pytest.mark.parametrize(
     ("data", "messages"),
     [
-        ({}, ["optimizer.kind: required; one of sgd, adam, adamw, adagrad, adadelta, adamax, rmsprop, nadam"]),
+        ({}, [f"optimizer.kind: required; one of {OPTIMIZERS}"]),
         ({"kind": "adam", "β2": 1.2}, ["optimizer.β2: must be at least 0 and below 1, got 1.2"]),
         ({"kind": "adam", "lr": 0, "eps": -1}, ["optimizer.lr: must be above 0, got 0", "optimizer.eps: must be above 0, got -1"]),
         ({"kind": "adam", "lr": 1, "η": 2}, ["optimizer.η: η and lr are two names of one value; keep one"]),
-        ({"kind": "adam", "beta3": 1}, ["optimizer.beta3: unknown field; did you mean beta1?"]),
+        ({"kind": "adam", "beta4": 1}, ["optimizer.beta4: unknown field; did you mean beta1?"]),
         ({"kind": "adam", "η": True}, ["optimizer.η: must be a number, got true"]),
         ({"kind": "adam", "η": np.True_}, ["optimizer.η: must be a number, got true"]),
         ({"kind": "adam", "η": "0.1"}, ["optimizer.η: must be a number, got '0.1'; remove the quotes"]),
@@ -81,12 +82,12 @@ def test_mappings_numbers_and_config_objects_are_accepted() -> None:
         ({"kind": "adam", None: 2, (1, 2): 3}, ["optimizer: a key must be a string, got null", "optimizer: a key must be a string, got a list"]),
         ({"kind": "adam", "\ud800": 1}, ["optimizer: a key must be a string, got '\\ud800'"]),
         ({"kind": "\ud800"}, ["optimizer.kind: must be a Unicode string, got half of a surrogate pair"]),
-        ({"kind": ["adam"]}, ["optimizer.kind: must be one of sgd, adam, adamw, adagrad, adadelta, adamax, rmsprop, nadam, got a list"]),
-        ({"kind": {}}, ["optimizer.kind: must be one of sgd, adam, adamw, adagrad, adadelta, adamax, rmsprop, nadam, got a mapping"]),
+        ({"kind": ["adam"]}, [f"optimizer.kind: must be one of {OPTIMIZERS}, got a list"]),
+        ({"kind": {}}, [f"optimizer.kind: must be one of {OPTIMIZERS}, got a mapping"]),
         ({"kind": "adam", "η_sched": "exp"}, ["optimizer.η_sched: must be a mapping such as {kind: exp}, got 'exp'"]),
         ({"kind": "adam", "η_sched": {"kind": "exp", "γ": 7}}, ["optimizer.η_sched.γ: must be above 0 and below 1, got 7"]),
         ({"kind": "sgd", "μ_sched": SGD()}, ["optimizer.μ_sched.kind: must be one of null, fixed, nadam, got 'sgd'"]),
-        ({"kind": "adam", "x\n\x1b[31m": 1}, ["optimizer.x\\n\\x1b[31m: unknown field; the fields here are kind, η, λ, clip, scale, η_sched, groups, β1, β2, ϵ"]),
+        ({"kind": "adam", "x\n\x1b[31m": 1}, ["optimizer.x\\n\\x1b[31m: unknown field; the fields here are kind, η, λ, clip, scale, η_sched, groups, β1, β2, ϵ, amsgrad"]),
         ("adam", ["a config must be a mapping, got 'adam'"]),
         (None, ["a config must be a mapping, got null"]),
         ([{"kind": "adam"}], ["a config must be a mapping, got a list"]),
@@ -99,7 +100,7 @@ def test_every_problem_of_an_optimizer_is_reported(data: Any, messages: list[str
 @pytest.mark.parametrize(
     ("change", "messages"),
     [
-        ({"seed": -1, "loss": "mse"}, ["seed: must be a whole number at least 0 and below 18446744073709551616, got -1", "loss: must be one of softmax_cross_entropy, logistic, squared_error, custom, got 'mse'"]),
+        ({"seed": -1, "loss": "mse"}, ["seed: must be a whole number at least 0 and below 18446744073709551616, got -1", "loss: must be one of softmax_cross_entropy, logistic, squared_error, custom, got 'mse'; did you mean squared_error?"]),
         ({"model": {"kind": "mlp", "hidden": {1, 2}}}, ["model.hidden: must be a list, as in [a, b], got {1, 2}"]),
         ({"model": {"kind": "mlp", "hidden": [1, [2]]}}, ["model.hidden.1: must be a whole number, got a list"]),
         ({"data": {"source": b"a.csv"}}, ["data.source: must be a string, got b'a.csv'"]),

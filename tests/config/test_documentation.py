@@ -135,7 +135,7 @@ def test_the_first_example_is_a_run(here: Path) -> None:
 def test_documented_errors_match_the_messages(here: Path, write: Callable[..., str]) -> None:
     text = (
         "seed: 7\ndata: {source: digits, batch_size: 32}\nmodel: {kind: mlp, hidden: [64, 0]}\nloss: softmax\n"
-        "optimizer:\n  kind: adam\n  β2: 1.2\n  beta3: 0.9\nfit: {epochs: ten}\n"
+        "optimizer:\n  kind: adam\n  β2: 1.2\n  beta4: 0.9\nfit: {epochs: ten}\n"
     )
     with pytest.raises(ConfigError) as caught:
         read_run(write(text, "configs/adam.yaml"))

@@ -10,6 +10,7 @@ from mxtrain.config import RunConfig, read_config, read_optimizer, read_run
 from mxtrain.config.loader import build
 from mxtrain.optim.rules import SGD, Adam
 from mxtrain.optim.schedules.learning_rate import Exp
+from tests.tables import OPTIMIZERS
 
 ErrorLines = Callable[..., list[str]]
 Write = Callable[..., str]
@@ -138,12 +139,12 @@ def test_an_optimizer_is_read_from_its_own_file_or_from_a_run(
     assert read_optimizer(write("kind: sgd\nlr: 0.5", complete=False)) == SGD(η=0.5)
     assert read_optimizer(write("optimizer: {kind: sgd, lr: 0.5}")) == SGD(η=0.5)
 
-    assert error_lines(read_optimizer, write("kind: sgd\nlr: -1\nbeta: 1", complete=False)) == [
+    assert error_lines(read_optimizer, write("kind: sgd\nlr: -1\nbta: 1", complete=False)) == [
         "run.yaml:2:5: optimizer.lr: must be above 0, got -1",
-        "run.yaml:3:1: optimizer.beta: unknown field; did you mean eta?",
+        "run.yaml:3:1: optimizer.bta: unknown field; did you mean eta?",
     ]
     assert error_lines(read_optimizer, write("η: 1", complete=False)) == [
-        "run.yaml:1:1: optimizer.kind: required; one of sgd, adam, adamw, adagrad, adadelta, adamax, rmsprop, nadam"
+        f"run.yaml:1:1: optimizer.kind: required; one of {OPTIMIZERS}"
     ]
     assert error_lines(read_optimizer, write("optimizer: {kind: sgd}\nfit: {epochs: 0}")) == [
         "run.yaml:2:15: fit.epochs: must be a whole number at least 1, got 0"

@@ -53,7 +53,9 @@ def test_errors_use_the_names_of_a_file_or_dict(
     import yaml
 
     file = write(f"optimizer: {optimizer}")
-    assert _paths(error_lines, read_run, file) == [path] or error_lines(read_run, file)[0].endswith(f"{path}: required")
+    assert _paths(error_lines, read_run, file) == [path] or error_lines(read_run, file)[0].endswith(
+        f"{path}: required; a whole number at least 1, run or run/N"
+    )
     values = yaml.safe_load(optimizer)
     assert [line.partition(": ")[0] for line in error_lines(run_from_dict, RUN | {"optimizer": values})] == [path]
     assert [line.partition(": ")[0] for line in error_lines(optimizer_from_dict, values)] == [path]
@@ -181,7 +183,7 @@ def test_model_validate_of_a_number_is_a_config_error() -> None:
 
 
 def test_suggestions_are_in_the_alphabet_of_the_typed_name(error_lines: ErrorLines) -> None:
-    for key, guess in {"lrr": "lr", "weight_decy": "weight_decay", "beta3": "beta1", "η_shced": "η_sched"}.items():
+    for key, guess in {"lrr": "lr", "weight_decy": "weight_decay", "beta4": "beta1", "η_shced": "η_sched"}.items():
         (line,) = error_lines(optimizer_from_dict, {"kind": "adam", key: 1})
         assert line == f"optimizer.{key}: unknown field; did you mean {guess}?"
     (line,) = error_lines(run_from_dict, RUN | {"lr": 1})
@@ -190,13 +192,26 @@ def test_suggestions_are_in_the_alphabet_of_the_typed_name(error_lines: ErrorLin
 
 def test_missing_fields_have_their_documented_names(error_lines: ErrorLines) -> None:
     optimizer = {"kind": "nadam", "μ_sched": {"kind": "nadam"}, "beta1": 0.9, "lr_sched": {"kind": "cosine", "eta": 1}}
-    assert error_lines(optimizer_from_dict, optimizer) == ["optimizer.lr_sched.T: required"]
+    assert error_lines(optimizer_from_dict, optimizer) == [
+        "optimizer.lr_sched.T: required; a whole number at least 1, run or run/N"
+    ]
     assert error_lines(run_from_dict, RUN | {"optimizer": {"lr": 1}})[0].startswith("optimizer.kind: required")
 
 
 def test_errors_of_resume_use_the_names_of_the_override(tmp_path: Path) -> None:
     run_dir = mxtrain.fit(RUN | {"fit": {"epochs": 1}}, run_dir=tmp_path / "run").run_dir
-    with pytest.raises(ConfigError, match=r"^optimizer\.lr: was 0\.001 when the run started"):
+    with pytest.raises(
+        ConfigError, match=r"^overrides: optimizer\.lr=0\.1: optimizer\.lr: was 0\.001 when the run started"
+    ):
         mxtrain.resume(run_dir, overrides=["optimizer.lr=0.1"])
-    with pytest.raises(ConfigError, match=r"^optimizer\.η: was 0\.001 when the run started"):
+    with pytest.raises(
+        ConfigError, match=r"^overrides: optimizer\.η=0\.1: optimizer\.η: was 0\.001 when the run started"
+    ):
         mxtrain.resume(run_dir, overrides=["optimizer.η=0.1"])
+
+
+def test_build_names_the_length_of_a_schedule_as_a_file_spells_it(tmp_path):
+    file = tmp_path / "optimizer.yaml"
+    file.write_text("kind: adam\nlr_sched: {kind: cosine, T: run}\n")
+    with pytest.raises(ConfigError, match=r"optimizer\.yaml:2:29: optimizer\.lr_sched\.T: must be a number, got run"):
+        mxtrain.build(file)

@@ -12,8 +12,8 @@ from mxtrain.errors import DataError
 
 
 def run(data: dict[str, Any], loss: str, **rest: Any) -> RunConfig:
-    parts = {"data": data, "loss": loss, "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}, **rest}
-    return RunConfig.model_validate(parts)
+    sections = {"data": data, "loss": loss, "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}, **rest}
+    return RunConfig.model_validate(sections)
 
 
 def from_csv(folder: Path, content: str, loss: str, dtype: str = "float32", **data: Any) -> Dataset:

@@ -19,14 +19,14 @@ def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.chdir(tmp_path)
 
 
-def run(data: Mapping[str, Any], **parts: Any) -> RunConfig:
+def run(data: Mapping[str, Any], **sections: Any) -> RunConfig:
     source = {} if data.get("source") == "in_memory" else {"source": "t.csv", "target": "y"}
     defaults = {"loss": "squared_error", "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}}
-    return RunConfig.model_validate({"data": {**source, "validation": 0, **data}, **defaults, **parts})
+    return RunConfig.model_validate({"data": {**source, "validation": 0, **data}, **defaults, **sections})
 
 
 @pytest.mark.parametrize(
-    ("content", "parts", "message", "remedies"),
+    ("content", "sections", "message", "remedies"),
     [
         ("a,b,y\n1,2,3\n,2,4\n", {}, "set data.missing: drop or mean", [{"missing": "drop"}, {"missing": "mean"}]),
         ("a,b,y\nu,2,3\n,2,4\n", {}, "set data.missing: drop or mean", [{"missing": "drop"}, {"missing": "mean"}]),
@@ -40,14 +40,14 @@ def run(data: Mapping[str, Any], **parts: Any) -> RunConfig:
     ],
 )
 def test_the_settings_that_messages_suggest_work(
-    content: str, parts: dict[str, Any], message: str, remedies: list[dict[str, Any]]
+    content: str, sections: dict[str, Any], message: str, remedies: list[dict[str, Any]]
 ) -> None:
     Path("t.csv").write_text(content)
     with pytest.raises(DataError) as caught:
-        prepare(run(parts))
+        prepare(run(sections))
     assert message in str(caught.value)
     for remedy in remedies:
-        prepare(run(parts | remedy))
+        prepare(run(sections | remedy))
 
 
 def test_the_remedy_for_one_wrong_cell_among_many_numbers() -> None:
@@ -64,7 +64,7 @@ FLOAT64: dict[str, Any] = {"dtype": "float64"}
 
 
 @pytest.mark.parametrize(
-    ("features", "targets", "parts", "remedy"),
+    ("features", "targets", "sections", "remedy"),
     [
         (1e39, 1, NONE, "dtype: float64"),
         (1e200, 1, NONE, "data.standardize: features"),
@@ -79,12 +79,12 @@ FLOAT64: dict[str, Any] = {"dtype": "float64"}
     ],
 )
 def test_the_remedies_for_numbers_that_are_too_large_work(
-    features: float, targets: float, parts: dict[str, Any], remedy: str, tmp_path: Path
+    features: float, targets: float, sections: dict[str, Any], remedy: str, tmp_path: Path
 ) -> None:
     def config(**more: Any) -> dict[str, Any]:
-        data = {"source": "in_memory", **parts.get("data", {})}
+        data = {"source": "in_memory", **sections.get("data", {})}
         common = {"model": {"kind": "linear"}, "loss": "squared_error", "fit": {"epochs": 20, "metrics": ["r2"]}}
-        whole = {**common, "optimizer": {"kind": "adam", "η": 0.1}, **parts, "data": data}
+        whole = {**common, "optimizer": {"kind": "adam", "η": 0.1}, **sections, "data": data}
         for name, value in more.items():
             (data if name != "dtype" else whole)[name] = value
         return whole

@@ -82,7 +82,7 @@ def test_update_with_an_invalid_array(weight: Any, gradient: Any, message: str) 
 
 def test_bad_types_are_type_errors_and_bad_shapes_value_errors() -> None:
     optimizer = mxtrain.build({"kind": "adam"})
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="^the gradient of weight 0 must be a NumPy or CuPy array, got a list$"):
         optimizer.update(0, [1.0], W)
     with pytest.raises(ValueError, match="has shape"):
         optimizer.update(0, W.T.copy(), W)

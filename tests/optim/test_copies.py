@@ -63,9 +63,9 @@ def test_a_copy_keeps_its_backend(backend: str) -> None:
 
 def test_the_rule_and_the_backend_of_an_optimizer_are_read_only() -> None:
     optimizer = mxtrain.build({"kind": "adam"})
-    with pytest.raises(AttributeError):
+    with pytest.raises(mxtrain.ReadOnlyError, match=r"^optimizer\.rule is read-only; build another optimizer"):
         optimizer.rule = mxtrain.SGD()  # type: ignore[misc, assignment]
-    with pytest.raises(AttributeError):
+    with pytest.raises(mxtrain.ReadOnlyError, match=r"^optimizer\.backend is read-only; build another optimizer"):
         optimizer.backend = None  # type: ignore[misc, assignment]
 
 

@@ -12,6 +12,7 @@ import pytest
 import mxtrain
 from mxtrain.optim.nonfinite import NonFiniteGuard
 from mxtrain.optim.rules import RULES
+from tests.tables import with_stage
 
 CONFIGS: list[dict[str, Any]] = [{"kind": rule.model_fields["kind"].annotation.__args__[0]} for rule in RULES]  # type: ignore[union-attr]
 CONFIGS[0] |= {"μ": 0.9}
@@ -48,7 +49,7 @@ def test_decisions_are_those_of_running_every_step_on_copies(config: Any, dtype:
     exponent = np.finfo(dtype).maxexp // 2
     skipped = 0
     for _ in range(15):
-        this = config | (changes(generator, config["kind"]) if generator.random() < 0.7 else {})
+        this = with_stage(config, changes(generator, config["kind"]) if generator.random() < 0.7 else {})
         params = make({"w": generator.normal(size=(2, 3)).astype(dtype), "b": generator.normal(size=2).astype(dtype)})
         expected = copy.deepcopy(params)
         quick, slow = mxtrain.build(this, on_nonfinite="skip"), always_on_copies(this, "skip")
@@ -77,6 +78,8 @@ def test_a_step_far_from_overflow_is_not_run_on_copies(monkeypatch: pytest.Monke
     )
     for config in CONFIGS:
         optimizer, weight = mxtrain.build(config, on_nonfinite="raise"), np.ones((3, 4), "float32").T
+        if optimizer.rule.unbounded_slots:
+            continue  # every step is run on copies
         for _ in range(40):
             optimizer.step({"w": weight}, {"w": np.ones((4, 3), "float32")})
         assert not runs, config
@@ -105,7 +108,7 @@ def test_a_step_near_overflow_restarts_the_check() -> None:
         "w", np.nextafter(np.sqrt(np.finfo("float32").max, dtype="float32"), np.float32(0)).reshape(1), weight
     )
     gradient = np.full(1, 8e15, "float32")
-    with pytest.raises(mxtrain.NonFiniteError):
+    with pytest.raises(mxtrain.NonFiniteError, match="'w'"):
         any(optimizer.update("w", gradient, weight) for _ in range(10))  # type: ignore[func-returns-value]
     assert np.isfinite(next(optimizer.slot_arrays())).all()
 
@@ -116,7 +119,7 @@ def test_slots_are_scanned_again_after_16_steps() -> None:
     for _ in range(15):
         optimizer.update("w", np.zeros(1, "float32"), weight)
     next(optimizer.slot_arrays())[:] = np.finfo("float32").max
-    with pytest.raises(mxtrain.NonFiniteError):
+    with pytest.raises(mxtrain.NonFiniteError, match="'w'"):
         optimizer.update("w", np.full(1, 8e15, "float32"), weight)
 
 
@@ -126,7 +129,7 @@ def test_a_loaded_state_restarts_the_check() -> None:
     state = optimizer.state_dict()
     state["parameters"]["w"]["slots"]["x"][:] = np.finfo("float32").max
     optimizer.load_state_dict(state)
-    with pytest.raises(mxtrain.NonFiniteError):
+    with pytest.raises(mxtrain.NonFiniteError, match="'w'"):
         optimizer.update("w", np.full(1, 9e15, "float32"), weight)
 
 
@@ -140,7 +143,7 @@ def test_the_default_warns_once_and_changes_no_bit(config: Any, make: Any) -> No
         gradient = np.inf if step == 3 else 1
         grads = make({"b": np.ones(2, "float32"), "w": np.array([1, gradient], "float32")})
         ignoring.step(expected, grads)
-        if step == 4:
+        if step == 4 and config["kind"] != "rprop":  # its slots are finite again after one update
             with pytest.warns(RuntimeWarning, match=MESSAGE) as caught:
                 warning.step(weights_that_warn, grads)
             assert len(caught) == 1

@@ -12,7 +12,7 @@ from mxtrain import FlatParameters
 from mxtrain.config import read_run
 from tests.nn.test_custom_model import CONFIG as CUSTOM
 from tests.nn.test_custom_model import line
-from tests.tables import CONFIGS, as_bytes
+from tests.tables import CONFIGS, WITHOUT_DECAY, as_bytes, with_stage
 
 SHAPES = {"W1": (3, 5), "b1": (5,), "W2": (5, 2), "b2": (2,), "B": (4,), "W3": (2, 2)}
 GROUPS = {"b*": {"λ": 0, "η": 0.03}, "W3": {"λ": 0.5}, "b2": {"η": 9}}
@@ -28,11 +28,17 @@ def arrays(seed: int, double: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
     }
 
 
+def groups_of(config: dict[str, Any]) -> dict[str, Any]:
+    """Return `GROUPS`, without λ for a rule that has none."""
+    without = ("λ",) if config["kind"] in WITHOUT_DECAY else ()
+    return {pattern: {name: own[name] for name in own if name not in without} for pattern, own in GROUPS.items()}
+
+
 def one_by_one(config: dict[str, Any], double: tuple[str, ...] = ()) -> dict[str, bytes]:
     """Update each parameter by a separate optimizer with its settings."""
     params = arrays(0, double)
     for name in params:
-        optimizer = mxtrain.build(config | OWN.get(name, {}))
+        optimizer = mxtrain.build(with_stage(config, OWN.get(name, {})))
         for seed in (1, 2, 3):
             optimizer.step({name: params[name]}, {name: arrays(seed, double)[name]})
     return as_bytes(params)
@@ -41,12 +47,12 @@ def one_by_one(config: dict[str, Any], double: tuple[str, ...] = ()) -> dict[str
 @pytest.mark.parametrize("backend", ["numpy", "compiled"])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_each_parameter_is_updated_as_by_a_separate_rule(name: str, backend: str) -> None:
-    config = CONFIGS[name] | {"λ": 0.01}
+    config = with_stage(CONFIGS[name], {"λ": 0.01})
     for double in ((), ("b1", "W2")):
         expected = one_by_one(config, double)
         loose, flat = arrays(0, double), FlatParameters(arrays(0, double))
         for params, kind in ((loose, dict), (flat, FlatParameters)):
-            optimizer = mxtrain.build(config | {"groups": GROUPS}, backend=backend)
+            optimizer = mxtrain.build(config | {"groups": groups_of(config)}, backend=backend)
             for seed in (1, 2, 3):
                 optimizer.step(params, kind(arrays(seed, double)))
             assert as_bytes(params) == expected
@@ -55,7 +61,7 @@ def test_each_parameter_is_updated_as_by_a_separate_rule(name: str, backend: str
 def test_a_learning_rate_of_0_leaves_the_parameters_unchanged() -> None:
     for config in CONFIGS.values():
         params = arrays(0)
-        optimizer = mxtrain.build(config | {"λ": 0.1, "groups": {"W[12]": {"η": 0}}})
+        optimizer = mxtrain.build(with_stage(config, {"λ": 0.1, "groups": {"W[12]": {"η": 0}}}))
         for seed in (1, 2):
             optimizer.step(params, arrays(seed))
         assert {name for name in params if (params[name] == arrays(0)[name]).all()} == {"W1", "W2"}

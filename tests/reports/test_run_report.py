@@ -236,10 +236,10 @@ def test_where_it_is_written_and_what_is_said(run, capsys):
 
 
 def test_what_cannot_be_reported_is_one_line(run, capsys):
-    assert main(["report", "nowhere"]) == 1
+    assert main(["report", "nowhere"]) == 2
     assert capsys.readouterr().err.startswith("error: there is no run in nowhere")
     run()
-    assert main(["report", "run", "-o", "nowhere/page.html"]) == 1
+    assert main(["report", "run", "-o", "nowhere/page.html"]) == 2
     assert "nowhere" in capsys.readouterr().err
 
 
@@ -252,6 +252,6 @@ def test_a_package_that_is_missing_is_one_line(package, run, capsys, monkeypatch
         if name.split(".")[0] == package or name.startswith("mxtrain.reports"):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    assert main(["report", "run"]) == 1
+    assert main(["report", "run"]) == 2
     remedy = f"error: no report is written: {package} is not installed; pip install 'mxtrain[report]'\n"
     assert capsys.readouterr().err == remedy

@@ -16,7 +16,7 @@ SEARCH = {
 
 def small(**settings: Any) -> dict[str, Any]:
     """Return a sweep of six trials; keyword arguments replace settings of the sweep and sections of the run."""
-    parts = {
+    sections = {
         name: settings.pop(name) for name in ("fit", "data", "model", "loss", "optimizer", "name") if name in settings
     }
     sweep = {"search": SEARCH, "objective": {"maximize": "val_accuracy"}, "sampler": {"kind": "random"}, "trials": 6}
@@ -27,7 +27,7 @@ def small(**settings: Any) -> dict[str, Any]:
         "loss": "softmax_cross_entropy",
         "optimizer": {"kind": "adam", "η_sched": {"kind": "exp"}},
         "fit": {"epochs": 3, "metrics": ["accuracy"]},
-        **parts,
+        **sections,
         "sweep": sweep | settings,
     }
 

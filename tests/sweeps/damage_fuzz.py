@@ -33,7 +33,8 @@ def main(flips: int, seed: int) -> int:
         expected = table(json.loads((damaged / "results.json").read_text())["trials"])
         damaged.rename(whole)
         others = [whole / "sweep.yaml", whole / "results.json"]
-        others += [file for kind in ("config.yaml", "metrics.jsonl", "status.json") for file in whole.rglob(kind)]
+        kinds = "config.yaml", "metrics.jsonl", "status.json"
+        others += [file for kind in kinds for file in whole.rglob(kind) if file.stat().st_size]
         for title, files in {"study.db": [whole / "study.db"], "other files": others}.items():
             outcomes: Counter[str] = Counter()
             for _ in range(flips):

@@ -92,9 +92,9 @@ def test_changed_data_end_the_sweep_without_failed_trials(tmp_path):
     data = tmp_path / "data.csv"
     data.write_text("a,b,y\n" + "".join(f"{i},{i % 7},{i % 5}\n" for i in range(40)))
     data_section = {"source": str(data), "target": "y", "validation": 0.25}
-    parts = {"data": data_section, "loss": "squared_error", "objective": {"minimize": "val_loss"}, "trials": 1}
+    sections = {"data": data_section, "loss": "squared_error", "objective": {"minimize": "val_loss"}, "trials": 1}
     search = {"optimizer.η": {"log": [1e-4, 1e-2]}}
-    config = small(**parts, search=search, fit={"epochs": 3000}, optimizer={"kind": "adam"})
+    config = small(**sections, search=search, fit={"epochs": 3000}, optimizer={"kind": "adam"})
     stop = mxtrain.training.StopRequest()
 
     def watch(result):

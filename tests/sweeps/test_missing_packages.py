@@ -32,7 +32,7 @@ def test_a_sweep_needs_optuna_and_sqlalchemy(package, name, hide_packages, finis
     (tmp_path / "small.yaml").write_text(json.dumps(small()))
     before = files(tmp_path), files(finished)
     for arguments in (["sweep", "small.yaml"], ["sweep", "small.yaml", "--dry-run"], ["resume", str(finished)]):
-        assert main(arguments) == 1
+        assert main(arguments) == 2
         assert capsys.readouterr().err == f"error: sweeps need {name}; pip install 'mxtrain[sweep]'\n"
     with pytest.raises(mxtrain.SweepError, match=r"pip install 'mxtrain\[sweep\]'"):
         mxtrain.sweep(small())
@@ -40,7 +40,7 @@ def test_a_sweep_needs_optuna_and_sqlalchemy(package, name, hide_packages, finis
         monkeypatch.delitem(sys.modules, "mxtrain.reports.sweep_data", raising=False)
         monkeypatch.delitem(sys.modules, "mxtrain.reports.sweep_charts", raising=False)
         monkeypatch.delitem(sys.modules, "mxtrain.reports.sweep_report", raising=False)
-        assert main(["report", str(finished)]) == 1
+        assert main(["report", str(finished)]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert "pip install 'mxtrain[sweep]'" in line
     assert (files(tmp_path), files(finished)) == before

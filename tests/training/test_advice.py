@@ -12,10 +12,10 @@ X = np.random.default_rng(0).standard_normal((80, 2))
 LINE = X @ [1.0, -2.0]
 
 
-def config(**parts: Any) -> dict[str, Any]:
+def config(**sections: Any) -> dict[str, Any]:
     return {
         "data": {"source": "in_memory"}, "model": {"kind": "linear"}, "loss": "squared_error",
-        "optimizer": {"kind": "adam", "η": 0.05}, "fit": {"epochs": 40}, **parts,
+        "optimizer": {"kind": "adam", "η": 0.05}, "fit": {"epochs": 40}, **sections,
     }  # fmt: skip
 
 

@@ -25,9 +25,9 @@ DIGITS: dict[str, Any] = {
 }
 
 
-def changed(**parts: Any) -> dict[str, Any]:
+def changed(**sections: Any) -> dict[str, Any]:
     config = copy.deepcopy(DIGITS)
-    for name, value in parts.items():
+    for name, value in sections.items():
         config[name] = config[name] | value if isinstance(value, dict) else value
     return config
 

@@ -21,7 +21,7 @@ PETS = "age,size,species\n" + "".join(
 )
 
 
-def settings(source: str, loss: str = "softmax_cross_entropy", **parts: Any) -> dict[str, Any]:
+def settings(source: str, loss: str = "softmax_cross_entropy", **sections: Any) -> dict[str, Any]:
     target = {} if source in ("digits", "diabetes") else {"target": "species"}
     whole = {
         "name": "loaded",
@@ -31,7 +31,7 @@ def settings(source: str, loss: str = "softmax_cross_entropy", **parts: Any) -> 
         "optimizer": {"kind": "adam", "η": 0.05},
         "fit": {"epochs": 3, "checkpoint": {"every": "1 epoch"}},
     }
-    return {name: value | parts.get(name, {}) if isinstance(value, dict) else value for name, value in whole.items()}
+    return {name: value | sections.get(name, {}) if isinstance(value, dict) else value for name, value in whole.items()}
 
 
 def content(folder: Path) -> dict[Path, bytes]:
@@ -148,7 +148,7 @@ def test_a_finished_run_that_is_resumed_loads_its_newest_checkpoint(tmp_path: Pa
 
 def test_a_run_that_diverged_is_marked_as_failed_with_the_reason(tmp_path: Path) -> None:
     config = settings("diabetes", "squared_error") | {"optimizer": {"kind": "sgd", "η": 1e30}}
-    with pytest.raises(mxtrain.TrainingError):
+    with pytest.raises(mxtrain.TrainingError, match="the run has diverged"):
         mxtrain.fit(config, run_dir=tmp_path)
     status = mxtrain.training.run_folder.run_status.read_status(tmp_path)
     assert status.state == "failed"
@@ -184,10 +184,18 @@ def test_damaged_files_are_reported_on_one_line_with_the_remedy(file: str, damag
     mxtrain.load_run(pets)
 
 
-@pytest.mark.parametrize("inputs", [np.zeros(2), np.array([["a", "b"]]), np.zeros((1, 65)), [[1.0, np.nan] + [0] * 62]])
-def test_inputs_of_the_wrong_shape_or_type_are_refused(inputs: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (np.zeros(2), r"^inputs must be numbers, one row for each sample, got float64 of \(2,\); use reshape"),
+        (np.array([["a", "b"]]), r"^inputs must be numbers, one row for each sample, got <U1 of \(1, 2\)"),
+        (np.zeros((1, 65)), "^inputs: must have 64 features, got 65$"),
+        ([[1.0, np.nan] + [0] * 62], r"^inputs: \[0\]: column 'pixel_0_1': a value is missing"),
+    ],
+)
+def test_inputs_of_the_wrong_shape_or_type_are_refused(inputs: Any, message: str, tmp_path: Path) -> None:
     run = mxtrain.load_run(mxtrain.fit(settings("digits", fit={"epochs": 1}), run_dir=tmp_path).run_dir)
-    with pytest.raises(mxtrain.DataError):
+    with pytest.raises(mxtrain.DataError, match=message):
         run.predict(inputs)
 
 
@@ -258,19 +266,19 @@ def test_csv_classes_are_typed_in_python_and_keep_their_spelling_on_the_command_
     assert run.class_names == tuple(spelled)
 
 
-@pytest.mark.parametrize("ending", ["npz", "npy", "jsonl"])
-def test_labels_of_typed_files_keep_their_type(ending: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("extension", ["npz", "npy", "jsonl"])
+def test_labels_of_typed_files_keep_their_type(extension: str, tmp_path: Path) -> None:
     X, y = np.array([[-1.0], [1.0]] * 20), np.array([3, 7] * 20, dtype="uint8")
     np.savez(tmp_path / "t.npz", inputs=X, species=y)
     np.save(tmp_path / "t.npy", X)
     np.save(tmp_path / "y.npy", y)
     lines = (json.dumps({"a": a, "species": str(kind)}) for a, kind in zip(X[:, 0].tolist(), y.tolist(), strict=True))
     (tmp_path / "t.jsonl").write_text("\n".join(lines))
-    data = {"target": str(tmp_path / "y.npy")} if ending == "npy" else {}
-    config = settings(str(tmp_path / f"t.{ending}"), optimizer={"η": 0.1}, fit={"epochs": 9}, data=data)
+    data = {"target": str(tmp_path / "y.npy")} if extension == "npy" else {}
+    config = settings(str(tmp_path / f"t.{extension}"), optimizer={"η": 0.1}, fit={"epochs": 9}, data=data)
     predicted = mxtrain.load_run(mxtrain.fit(config, run_dir=tmp_path / "run").run_dir).predict(X)
-    assert predicted.dtype == ("U1" if ending == "jsonl" else np.uint8)
-    assert (predicted == (y.astype(str) if ending == "jsonl" else y)).all()
+    assert predicted.dtype == ("U1" if extension == "jsonl" else np.uint8)
+    assert (predicted == (y.astype(str) if extension == "jsonl" else y)).all()
 
 
 def test_a_run_saved_without_the_dtype_of_its_labels_predicts_text(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_settings_that_affect_completed_epochs_cannot_change(
     before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
     with pytest.raises(mxtrain.ConfigError) as caught:
         mxtrain.resume(run_dir, overrides=[override])
-    assert message in str(caught.value).splitlines()
+    assert f"overrides: {override}: {message}" in str(caught.value).splitlines()
     assert {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()} == before
 
 
@@ -181,7 +181,7 @@ def test_a_change_of_kind_is_reported_as_one_problem(override: str, message: str
     run_dir = mxtrain.fit(config(table, rule), run_dir=tmp_path).run_dir
     with pytest.raises(mxtrain.ConfigError) as caught:
         mxtrain.resume(run_dir, overrides=[override])
-    assert str(caught.value) == f"{message}: start a new run"
+    assert str(caught.value) == f"overrides: {override}: {message}: start a new run"
 
 
 @pytest.mark.parametrize("override", ["backend=numpy", "backend=compiled", "fit.checkpoint.keep=7", "name=other"])

@@ -198,6 +198,7 @@ ObjectiveMetric = Literal[Monitor, "parameters"]
 
 _EXAMPLE = "{maximize: val_accuracy}"
 _DATABASES = ("postgresql", "mysql", "sqlite")
+_NO_PASSWORD = re.compile(r"(\w+://)?[\w./-]+")
 _STORAGE_URL = re.compile(rf"({'|'.join(_DATABASES)})(\+\w+)?://\S+")
 
 
@@ -274,13 +275,26 @@ class _Workers:
 
 
 def _check_storage_url(url: object) -> str:
-    """Check a database URL; messages do not show it, because it may contain a password."""
+    """Check a database URL."""
     if not isinstance(url, str) or not _STORAGE_URL.fullmatch(url) or not _has_valid_host(url):
         known = "postgresql://, mysql:// or sqlite:///"
-        raise PydanticCustomError("message", "must be a database URL that begins with {known}", {"known": known})
+        message = "must be a database URL that begins with {known}, got {got}"
+        raise PydanticCustomError("message", message, {"known": known, "got": _displayed_url(url)})
     if not url.startswith("sqlite") and _is_ambiguous(url):
         raise PydanticCustomError("message", "must have each of : / ? # @ in a user name or password percent-encoded")
     return url
+
+
+def _displayed_url(url: object) -> str:
+    """Return an invalid URL for error messages, without the parts in which a password may stand.
+
+    >>> _displayed_url("foo://x/name"), _displayed_url("foo://me:s3cret@x"), _displayed_url("me:s3cret")
+    ("'foo://x/name'", 'foo://…', 'a text that may contain a password')
+    """
+    if not isinstance(url, str) or _NO_PASSWORD.fullmatch(url):
+        return describe(url)
+    scheme, separator, _ = url.partition("://")
+    return f"{scheme}://…" if separator and scheme.isalnum() else "a text that may contain a password"
 
 
 def _has_valid_host(url: str) -> bool:

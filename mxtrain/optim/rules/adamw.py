@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import sqrt as scalar_sqrt
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import sqrt
+from mxtrain.optim.ir import maximum, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import SMALLEST_NORMAL, Decay, NonNegative, Positive, Stability
 
@@ -20,12 +20,22 @@ class AdamW(Rule):
     and the root. It is added to the step before both are added to the weight, because a factor `1 - η·λ` is so close
     to 1 that float32 would keep few digits of λ.
 
+    With `amsgrad`, a third slot: `x ← max(x, v)`, and `x` takes the place of `v` in the step, as in PyTorch and Keras;
+    Optax takes the maximum of the corrected `v`.
+
+    With `corrected` (AdamC), the decay is `-η·λ·(η/ηmax)`, where ηmax is the η of the schedule, or of the rule if the
+    schedule has none. It is meant for weights that a normalization layer follows: their gradients grow at the end of a
+    decaying schedule without it. The norm at which decay and steps balance is then independent of the scheduled η.
+    PyTorch, Optax and Keras lack it.
+
     Args:
         η: learning rate, above 0.
         β1: decay of the first moment, at least 0 and below 1.
         β2: decay of the second moment, at least 0 and below 1.
         ϵ: stability term, above 0; added to the root of the corrected `v`, unlike in Adam.
         λ: weight decay, on by default, at least 0; decoupled: each update subtracts `η·λ` times the weight.
+        amsgrad: divide by the root of the largest `v` so far, which is stored in a third slot, `x`.
+        corrected: multiply the decay by `η/ηmax`, the fraction of the largest η that the schedule has left.
         clip, scale, η_sched, groups: as for every rule.
 
     Example:
@@ -36,11 +46,13 @@ class AdamW(Rule):
         array([0.85, 0.85], dtype=float32)
 
     Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (ICLR 2019), arXiv:1711.05101, Algorithm 2;
-    where η is both its α and its schedule multiplier, as in `torch.optim.AdamW`.
+    where η is both its α and its schedule multiplier, as in `torch.optim.AdamW`; `amsgrad`: Reddi, Kale and Kumar, "On
+    the Convergence of Adam and Beyond" (ICLR 2018), arXiv:1904.09237; `corrected`: Defazio, "Why Gradients Rapidly
+    Increase Near the End of Training" (2025), arXiv:2506.02285.
     """
 
     bounded_slots: ClassVar = True
-    slots: ClassVar = ("m", "v")
+    slots: ClassVar = ("m", "v", "x")
     decoupled: ClassVar = True
     kind: Literal["adamw"] = "adamw"
     η: Positive = 0.001
@@ -48,18 +60,33 @@ class AdamW(Rule):
     β2: Decay = 0.999
     ϵ: Stability = 1e-8
     λ: NonNegative = 0.01
+    amsgrad: bool = False
+    corrected: bool = False
+
+    def active_slots(self) -> tuple[str, ...]:
+        """Return `m` and `v`, and `x` with `amsgrad`."""
+        return self.slots if self.amsgrad else ("m", "v")
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """`r = √(1-β2ᵗ)`: `step = -η·r / (1-β1ᵗ)`, `floor = ϵ·r`, `decay = -η·λ`; `floor` is not 0 in float32."""
+        """`r = √(1-β2ᵗ)`: `step = -η·r / (1-β1ᵗ)`, `floor = ϵ·r`, `decay = -η·λ`; `floor` is not 0 in float32.
+
+        With `corrected`, `decay = -η·λ·(η/ηmax)`.
+        """
         t, η = time.update, self.learning_rate_at(time)
         r = scalar_sqrt(1 - self.β2**t)
-        return {"step": -η * (r / (1 - self.β1**t)), "floor": max(self.ϵ * r, SMALLEST_NORMAL), "decay": -η * self.λ}
+        decay = -η * self.λ
+        if self.corrected and η > 0:
+            decay *= η / ((self.η_sched and self.η_sched.η) or self.η)
+        return {"step": -η * (r / (1 - self.β1**t)), "floor": max(self.ϵ * r, SMALLEST_NORMAL), "decay": decay}
 
     @staticmethod
     def update(
-        W: Any, g: Any, m: Any, v: Any, *, step: Any, decay: Any, β1: Any, β2: Any, floor: Any
+        W: Any, g: Any, m: Any, v: Any, x: Any = None, *, step: Any, decay: Any, β1: Any, β2: Any, floor: Any
     ) -> tuple[Any, ...]:
-        """One update."""
+        """One update; without `amsgrad` there is no slot `x`."""
         m = β1 * m + (1 - β1) * g
         v = β2 * v + (1 - β2) * (g * g)
-        return W + (decay * W + step * m / (sqrt(v) + floor)), m, v
+        if x is None:
+            return W + (decay * W + step * m / (sqrt(v) + floor)), m, v
+        x = maximum(x, v)
+        return W + (decay * W + step * m / (sqrt(x) + floor)), m, v, x

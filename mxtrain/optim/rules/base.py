@@ -107,6 +107,8 @@ class Rule(Config, ABC):
     """True, or a field that is true, if `update` decays the weight itself; the gradient stage then ignores λ."""
     bounded_slots: ClassVar[bool] = False
     """True if the bounds of `OverflowBounds` hold for the slots of the rule."""
+    unbounded_slots: ClassVar[bool] = False
+    """True if small gradients may overflow a slot, as where η multiplies them: then every step is tried on copies."""
     slots_have_weight_shape: ClassVar[bool] = True
     """True if every slot has the shape of its weight; otherwise `slot_shapes` returns the shapes."""
     evaluation_slot: ClassVar[str | None] = None
@@ -207,6 +209,12 @@ class Rule(Config, ABC):
                 yield pattern, f"never applies, as earlier patterns match {_first_names(matches)}; move it before them"
             else:
                 yield pattern, f"matches no parameter; the parameters are {_first_names(names)}"
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Restore a pickle; fields that it lacks, because an earlier version had no such option, get their defaults."""
+        fields = type(self).model_fields.items()
+        defaults = {name: field.get_default() for name, field in fields if not field.is_required()}
+        super().__setstate__(state | {"__dict__": defaults | state["__dict__"]})
 
     def __hash__(self) -> int:
         return hash((type(self), *(self.__dict__ | {"groups": frozenset(self.groups.items())}).values()))

@@ -15,12 +15,19 @@ class SGD(Rule):
 
     Without momentum: `W ← W + (-η)·g`.
     With momentum, slot `v`: `v ← μ·v + (-η)·g`, `W ← W + v` (Polyak's heavy ball).
+    With Nesterov momentum: `v ← μ·v + (-η)·g`, `W ← W + (μ·v + (-η)·g)`.
+    With `form: torch`: `v ← μ·v + g`, `W ← W + (-η)·v`; with Nesterov momentum `W ← W + (-η)·(g + μ·v)`.
+
+    The two forms agree while η is fixed. When a schedule changes η, steps that were accumulated at the old η keep it in
+    the form of MXNet, and take the new η in that of PyTorch.
 
     Args:
         η: learning rate, above 0.
         μ: momentum, at least 0; with 0 there is no momentum and no slot.
         λ: weight decay, on by default, at least 0.
         μ_sched: momentum schedule (`null`, `fixed`, `nadam`); if set, it overrides the fixed μ.
+        nesterov: Nesterov momentum, which looks one step ahead; without momentum it changes nothing.
+        form: `mxnet`, where the velocity `v` contains η, as in Keras, or `torch`, where η multiplies the velocity.
         clip, scale, η_sched, groups: as for every rule.
 
     Example:
@@ -31,16 +38,20 @@ class SGD(Rule):
         array([0.5, 0.5], dtype=float32)
 
     Source: Robbins and Monro (1951); Polyak, "Some methods of speeding up the convergence of iteration methods"
-    (1964); `SGD` of MXNet.jl.
+    (1964); Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum in deep learning"
+    (ICML 2013); `SGD` of MXNet.jl, `torch.optim.SGD`.
     """
 
     bounded_slots: ClassVar = True
     slots: ClassVar = ("v",)
+    options: ClassVar = ("nesterov", "form")
     kind: Literal["sgd"] = "sgd"
     η: Positive = 0.01
     μ: NonNegative = 0.0
     λ: NonNegative = 1e-4
     μ_sched: MomentumSchedule | None = None
+    nesterov: bool = False
+    form: Literal["mxnet", "torch"] = "mxnet"
 
     @model_validator(mode="after")
     def _check_nadam_momentum(self) -> Self:
@@ -76,9 +87,12 @@ class SGD(Rule):
         return {"step": -self.learning_rate_at(time), "μ": self.momentum_at(time.iteration)}
 
     @staticmethod
-    def update(W: Any, g: Any, v: Any = None, *, step: Any, μ: Any) -> tuple[Any, ...]:
+    def update(W: Any, g: Any, v: Any = None, *, step: Any, μ: Any, nesterov: bool, form: str) -> tuple[Any, ...]:
         """One update; without momentum there is no slot `v`."""
         if v is None:
             return (W + step * g,)
+        if form == "torch":
+            v = μ * v + g
+            return W + step * (g + μ * v if nesterov else v), v
         v = μ * v + step * g
-        return W + v, v
+        return W + (μ * v + step * g if nesterov else v), v

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from mxtrain.config.run_section import LoggerName
-from mxtrain.errors import TrainingError
+from mxtrain.errors import RunRequestError
 from mxtrain.training.callbacks import EVENTS, Callback, Logger, StopTraining
 from mxtrain.training.loggers.delivery import describe_error, report
 
@@ -19,7 +19,7 @@ def open_loggers(names: Sequence[LoggerName]) -> list[Logger]:
     """Create the loggers of a run, before training.
 
     Raises:
-        TrainingError: a package is missing, or cannot be imported; says how to install it.
+        RunRequestError: a package is missing, or cannot be imported; says how to install it.
     """
     loggers = []
     for name in names:
@@ -28,7 +28,7 @@ def open_loggers(names: Sequence[LoggerName]) -> list[Logger]:
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] != _PACKAGES[name]:
                 raise _not_imported(name, error) from error
-            raise TrainingError(
+            raise RunRequestError(
                 f"fit.loggers: {name} needs the package {_PACKAGES[name]}; pip install 'mxtrain[{name}]'"
             ) from error
         except Exception as error:  # a package that is installed badly can raise anything
@@ -36,8 +36,8 @@ def open_loggers(names: Sequence[LoggerName]) -> list[Logger]:
     return loggers
 
 
-def _not_imported(name: LoggerName, error: Exception) -> TrainingError:
-    return TrainingError(
+def _not_imported(name: LoggerName, error: Exception) -> RunRequestError:
+    return RunRequestError(
         f"fit.loggers: {name}: the package {_PACKAGES[name]} cannot be imported: {describe_error(error)}; "
         f"pip install --force-reinstall 'mxtrain[{name}]', or leave the logger out"
     )

@@ -29,7 +29,14 @@ from mxtrain.atomic_io import (
 )
 from mxtrain.config import RunConfig, to_yaml
 from mxtrain.data import Dataset, Preprocessing
-from mxtrain.errors import DataError, FolderBusyError, TrainingError, resume_command
+from mxtrain.errors import (
+    DataError,
+    FolderBusyError,
+    RunRequestError,
+    TrainingError,
+    is_wrong_path,
+    resume_command,
+)
 from mxtrain.optim.rules import Rule
 from mxtrain.paths import expand_home
 from mxtrain.training.checkpoints.snapshot import Snapshot
@@ -73,7 +80,7 @@ _WRITTEN = (CONFIG, ENVIRONMENT, METRICS, TIMINGS, "preprocessing.json", STATUS,
 """The files that only the process that has locked the folder writes."""
 
 
-class FolderUsedError(TrainingError):
+class FolderUsedError(RunRequestError):
     """The folder for a new run is not empty."""
 
 
@@ -143,7 +150,7 @@ class RunDirectory:
             except FileExistsError:
                 continue
             except OSError as error:
-                raise TrainingError(f"the run directory {path} cannot be created: {error.strerror}") from error
+                raise _creation_error(f"run directory {path}", error) from error
             with suppress(FolderBusyError, FolderUsedError):  # another process was faster
                 return cls._claim_empty(path, held)
         raise AssertionError("unreachable: itertools.count has no end")
@@ -163,7 +170,7 @@ class RunDirectory:
         """Return the folder of an existing run.
 
         Raises:
-            TrainingError: the folder does not hold a run.
+            RunRequestError: the folder does not hold a run.
         """
         directory = cls(Path(expand_home(os.fspath(path))))
         if not directory.config_file.is_file():
@@ -174,7 +181,7 @@ class RunDirectory:
                 remedy = f"name a run in {Path(path, 'trials')}"
             elif seeds:
                 remedy = f"it is a trial with several seeds: name {Path(path, seeds[0].parent.name)}"
-            raise TrainingError(f"there is no run in {path}: it holds no config.yaml; {remedy}")
+            raise RunRequestError(f"there is no run in {path}: it holds no config.yaml; {remedy}")
         return directory
 
     @contextmanager
@@ -294,7 +301,7 @@ def refuse_if_used(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise TrainingError(f"the run directory {path} cannot be created: {error.strerror}") from error
+        raise _creation_error(f"run directory {path}", error) from error
     if CONFIG in names:
         command = resume_command(path)
         raise FolderUsedError(f"{path} holds a run; continue it with `{command}`, or name another folder")
@@ -308,4 +315,9 @@ def _make_run_folder(folder: Path) -> None:
         make_folder(folder)
     except OSError as error:
         what = f"folder {folder}" if folder == RUNS else f"run directory {folder}"
-        raise TrainingError(f"the {what} cannot be created: {error.strerror}") from error
+        raise _creation_error(what, error) from error
+
+
+def _creation_error(what: str, error: OSError) -> TrainingError:
+    kind = RunRequestError if is_wrong_path(error) else TrainingError
+    return kind(f"the {what} cannot be created: {error.strerror}")

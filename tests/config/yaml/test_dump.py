@@ -59,7 +59,7 @@ rules = st.one_of(
         lambda rule: st.builds(lambda ϵ: rule.model_copy(update={"ε": ϵ}), normal)
     ),
 )
-awkward = st.sampled_from(
+special_texts = st.sampled_from(
     ["no", "1e-3", "null", "010", "~", "true", "", " a ", "a: b", "a #b", "- a", "[a]", "'", '"', "\\", "\n", "\t", "…"]
     + [
         "\x00",
@@ -82,7 +82,7 @@ awkward = st.sampled_from(
         "<<",
     ]
 )
-texts = (awkward | st.text(st.characters(exclude_categories=["Cs"]))).filter(bool)
+texts = (special_texts | st.text(st.characters(exclude_categories=["Cs"]))).filter(bool)
 
 
 def _written(config: Config) -> str:
@@ -105,8 +105,8 @@ def test_every_string_reads_back(
 ) -> None:
     Path("no # data: 'x'.csv").touch()
     data = {"source": "no # data: 'x'.csv", "target": target, "features": features}
-    parts: dict[str, Any] = {"model": {"kind": "mlp", "hidden": hidden}, "optimizer": {"kind": "adam"}}
-    run = run_from_dict({"data": data, "loss": "logistic", "seed": 2**64 - 1, "name": "010", **parts})
+    sections: dict[str, Any] = {"model": {"kind": "mlp", "hidden": hidden}, "optimizer": {"kind": "adam"}}
+    run = run_from_dict({"data": data, "loss": "logistic", "seed": 2**64 - 1, "name": "010", **sections})
     assert read_run(_written(run)) == run
 
 
@@ -158,6 +158,8 @@ optimizer:
   μ: 0.0
   μ_sched:
     kind: "null"
+  nesterov: false
+  form: mxnet
 fit:
   epochs: 10
   metrics: []

@@ -9,6 +9,7 @@ from mxtrain.config import read_optimizer, read_run
 from mxtrain.optim.rules import SGD, Adam
 from mxtrain.optim.schedules.learning_rate import Exp, Inv
 from mxtrain.optim.schedules.momentum import Fixed, Null
+from tests.tables import OPTIMIZERS
 
 ErrorLines = Callable[..., list[str]]
 Write = Callable[..., str]
@@ -87,7 +88,7 @@ def test_problems_are_reported_in_the_file_that_has_them(over: Over, yaml_loader
     base = "seed: -1\noptimizer:\n  kind: adam\n  β2: 1.2\n  η: -1"
     assert error_lines(read_run, over("optimizer:\n  lr: -2\n  foo: 1\nfit: {epochs: 0}", base)) == [
         "run.yaml:3:7: optimizer.lr: must be above 0, got -2",
-        "run.yaml:4:3: optimizer.foo: unknown field; the fields here are kind, η, λ, clip, scale, η_sched, groups, β1, β2, ϵ",
+        "run.yaml:4:3: optimizer.foo: unknown field; the fields here are kind, η, λ, clip, scale, η_sched, groups, β1, β2, ϵ, amsgrad",
         "run.yaml:5:15: fit.epochs: must be a whole number at least 1, got 0",
         "base.yaml:1:7: seed: must be a whole number at least 0 and below 18446744073709551616, got -1",
         "base.yaml:4:7: optimizer.β2: must be at least 0 and below 1, got 1.2",
@@ -98,7 +99,7 @@ def test_a_missing_field_is_reported_at_the_mapping_that_lacks_it(write: Write, 
     write("seed: 1\noptimizer: {η: 1}\ndata: {source: digits}\nmodel: {kind: linear}", "base.yaml", complete=False)
     assert error_lines(read_run, write("extends: base.yaml\noptimizer: {η: 2}", complete=False)) == [
         "run.yaml:1:1: loss: required; one of softmax_cross_entropy, logistic, squared_error, custom",
-        "run.yaml:2:1: optimizer.kind: required; one of sgd, adam, adamw, adagrad, adadelta, adamax, rmsprop, nadam",
+        f"run.yaml:2:1: optimizer.kind: required; one of {OPTIMIZERS}",
     ]
 
 

@@ -18,8 +18,8 @@ def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def prepared(loss: str = "softmax_cross_entropy", **data: Any) -> Dataset:
-    parts = {"loss": loss, "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}}
-    return prepare(RunConfig.model_validate({"data": {"validation": 0, **data}, **parts}))
+    sections = {"loss": loss, "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}}
+    return prepare(RunConfig.model_validate({"data": {"validation": 0, **data}, **sections}))
 
 
 def pets(loss: str = "logistic", **data: Any) -> Dataset:

@@ -23,8 +23,8 @@ def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def prepared(data_in_memory: Any = None, dtype: str = "float32", **data: Any) -> Dataset:
-    parts = {"loss": "squared_error", "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}, "dtype": dtype}
-    config = run_from_dict({"data": {"standardize_target": True, **data}, **parts})
+    sections = {"loss": "squared_error", "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}, "dtype": dtype}
+    config = run_from_dict({"data": {"standardize_target": True, **data}, **sections})
     return prepare(config, read_in_memory_data(config, data_in_memory))
 
 

@@ -240,10 +240,10 @@ def test_a_wrong_loss_is_reported_before_the_split_that_it_makes_impossible(loss
     prepare(run_from_dict({**run, "loss": "squared_error"}))
 
 
-@pytest.mark.parametrize("ending", ["csv", "npz"])
-def test_a_source_that_cannot_be_opened(ending: str) -> None:
-    Path(f"folder.{ending}").mkdir()
-    for name, reason in ((f"gone.{ending}", "No such file or directory"), (f"folder.{ending}", "Is a directory")):
+@pytest.mark.parametrize("extension", ["csv", "npz"])
+def test_a_source_that_cannot_be_opened(extension: str) -> None:
+    Path(f"folder.{extension}").mkdir()
+    for name, reason in ((f"gone.{extension}", "No such file or directory"), (f"folder.{extension}", "Is a directory")):
         with pytest.raises(DataError) as caught:
             load(DataConfig(source=name, target="y"), classes=False)
         assert str(caught.value) == f"{name}: cannot be read: {reason}"

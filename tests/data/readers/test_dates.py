@@ -32,9 +32,9 @@ def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def prepared(values: Any, **data: Any) -> Dataset:
-    parts = {"loss": "squared_error", "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}}
+    sections = {"loss": "squared_error", "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}}
     source = {"source": "in_memory", "target": "y", "validation": 0, **data}
-    config = RunConfig.model_validate({"data": source, **parts})
+    config = RunConfig.model_validate({"data": source, **sections})
     return prepare(
         config, read_in_memory_data(config, {"when": values, "b": np.arange(len(values)), "y": np.arange(len(values))})
     )
@@ -115,10 +115,10 @@ def test_dates_in_parquet_are_categories_if_declared() -> None:
     columns = {name: pl.Series([1, None, 36_000]).cast(dtype) for name, dtype in dtypes.items()}
     pl.DataFrame({**columns, "y": [1, 2, 3]}).write_parquet("t.parquet")
     data = {"source": "t.parquet", "target": "y", "missing": "mean", "validation": 0}
-    parts = {"loss": "squared_error", "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}}
+    sections = {"loss": "squared_error", "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}}
     with pytest.raises(DataError, match=r"holds dates or times \(Date\).*name the column in data\.categorical$"):
-        prepare(RunConfig.model_validate({"data": data, **parts}))
-    dataset = prepare(RunConfig.model_validate({"data": {**data, "categorical": list(dtypes)}, **parts}))
+        prepare(RunConfig.model_validate({"data": data, **sections}))
+    dataset = prepare(RunConfig.model_validate({"data": {**data, "categorical": list(dtypes)}, **sections}))
     assert dataset.feature_names[:3] == ("day=", "day=1970-01-02", "day=2068-07-25")
     assert dataset.n_features == 3 * len(dtypes)
 

@@ -39,17 +39,23 @@ def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def run(data: dict[str, Any], loss: str = "softmax_cross_entropy", seed: int = 0) -> RunConfig:
-    parts = {"loss": loss, "seed": seed, "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}, "dtype": "float64"}
-    return RunConfig.model_validate({"data": data, **parts})
+    sections = {
+        "loss": loss,
+        "seed": seed,
+        "model": {"kind": "linear"},
+        "optimizer": {"kind": "sgd"},
+        "dtype": "float64",
+    }
+    return RunConfig.model_validate({"data": data, **sections})
 
 
 def prepared(source: str, loss: str = "softmax_cross_entropy", **data: Any) -> Dataset:
     return prepare(run({"source": source, "target": "y", "validation": 0, **data}, loss))
 
 
-def written(columns: dict[str, Any], ending: str, **schema: Any) -> str:
-    WRITERS[ending](pl.DataFrame(columns, strict=False, **schema), f"t{ending}")
-    return f"t{ending}"
+def written(columns: dict[str, Any], extension: str, **schema: Any) -> str:
+    WRITERS[extension](pl.DataFrame(columns, strict=False, **schema), f"t{extension}")
+    return f"t{extension}"
 
 
 def refusal(source: str, loss: str = "softmax_cross_entropy", **data: Any) -> str:
@@ -58,9 +64,9 @@ def refusal(source: str, loss: str = "softmax_cross_entropy", **data: Any) -> st
     return str(caught.value)
 
 
-@pytest.mark.parametrize("ending", WRITERS)
-def test_every_format_gives_the_same_inputs(ending: str) -> None:
-    dataset = prepared(written(PETS, ending), target="species", standardize="none", categorical=["legs"])
+@pytest.mark.parametrize("extension", WRITERS)
+def test_every_format_gives_the_same_inputs(extension: str) -> None:
+    dataset = prepared(written(PETS, extension), target="species", standardize="none", categorical=["legs"])
     assert dataset.feature_names == (
         *("age", "size=big", "size=mid", "size=small", "tame=false", "tame=true", "legs=2", "legs=4"),
     )
@@ -83,28 +89,28 @@ def test_numbers_are_standardized_and_categories_stay_0_and_1() -> None:
     assert set(inputs[:, 1:].ravel().tolist()) == {0, 1}
 
 
-@pytest.mark.parametrize("ending", WRITERS)
-def test_a_missing_value_is_an_error_with_its_location(ending: str) -> None:
-    place = {".csv": ":3", ".jsonl": ":2", ".ndjson": ":2"}.get(ending, ": row 2")
-    source = written({"a": [1.0, None, 3.0], "y": [0, 1, 0]}, ending)
+@pytest.mark.parametrize("extension", WRITERS)
+def test_a_missing_value_is_an_error_with_its_location(extension: str) -> None:
+    place = {".csv": ":3", ".jsonl": ":2", ".ndjson": ":2"}.get(extension, ": row 2")
+    source = written({"a": [1.0, None, 3.0], "y": [0, 1, 0]}, extension)
     remedy = "a value is missing; fill it in, or set data.missing:"
     assert refusal(source) == f"{source}{place}: column 'a': {remedy} drop or mean"
-    source = written({"a": [1.0, 2.0, 3.0], "y": ["n", None, "m"]}, ending)
+    source = written({"a": [1.0, 2.0, 3.0], "y": ["n", None, "m"]}, extension)
     assert refusal(source) == f"{source}{place}: column 'y': {remedy} drop"
     assert refusal(source, missing="mean") == f"{source}{place}: column 'y': {remedy} drop"
 
 
-@pytest.mark.parametrize("ending", WRITERS)
-def test_missing_drop_omits_the_sample(ending: str) -> None:
-    source = written({"a": [1.0, None, 3.0, 4.0], "b": ["u", "v", "u", None], "y": [7, 8, 9, 9]}, ending)
+@pytest.mark.parametrize("extension", WRITERS)
+def test_missing_drop_omits_the_sample(extension: str) -> None:
+    source = written({"a": [1.0, None, 3.0, 4.0], "b": ["u", "v", "u", None], "y": [7, 8, 9, 9]}, extension)
     dataset = prepared(source, "squared_error", missing="drop", standardize="none")
     assert dataset.training.inputs.tolist() == [[1, 1], [3, 1]]
     assert dataset.training.targets.tolist() == [7, 9]
 
 
-@pytest.mark.parametrize("ending", WRITERS)
-def test_missing_mean_uses_the_mean_or_a_separate_category(ending: str) -> None:
-    source = written({"a": [1.0, None, 3.0], "b": ["u", None, "v"], "y": [7, 8, 9]}, ending)
+@pytest.mark.parametrize("extension", WRITERS)
+def test_missing_mean_uses_the_mean_or_a_separate_category(extension: str) -> None:
+    source = written({"a": [1.0, None, 3.0], "b": ["u", None, "v"], "y": [7, 8, 9]}, extension)
     dataset = prepared(source, "squared_error", missing="mean", standardize="none")
     assert dataset.feature_names == ("a", "b=", "b=u", "b=v")
     assert dataset.training.inputs.tolist() == [[1, 0, 1, 0], [2, 1, 0, 0], [3, 0, 0, 1]]
@@ -185,16 +191,16 @@ def test_a_column_of_numbers_and_text_can_be_declared_categorical() -> None:
     )
 
 
-@pytest.mark.parametrize("ending", [".parquet", ".arrow", ".feather"])
-def test_damaged_files_are_refused_in_one_line(ending: str, capfd: pytest.CaptureFixture[str]) -> None:
-    good = Path(written(PETS, ending)).read_bytes()
+@pytest.mark.parametrize("extension", [".parquet", ".arrow", ".feather"])
+def test_damaged_files_are_refused_in_one_line(extension: str, capfd: pytest.CaptureFixture[str]) -> None:
+    good = Path(written(PETS, extension)).read_bytes()
     for length in range(0, len(good), len(good) // 8):
         changed = good[:length] + bytes([good[length] ^ 0xFF]) + good[length + 1 :]
         for content in (good[:length], changed):
-            Path(f"bad{ending}").write_bytes(content)
+            Path(f"bad{extension}").write_bytes(content)
             message = ""
             try:
-                prepared(f"bad{ending}", target="species")
+                prepared(f"bad{extension}", target="species")
             except MxtrainError as error:
                 message = str(error)
             assert "\n" not in message
@@ -202,17 +208,17 @@ def test_damaged_files_are_refused_in_one_line(ending: str, capfd: pytest.Captur
 
 
 @pytest.mark.skipif(not shutil.which("false"), reason="there is no program that fails")
-@pytest.mark.parametrize("ending", [".parquet", ".arrow", ".feather"])
-def test_a_file_that_crashes_the_reading_process_is_refused(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("extension", [".parquet", ".arrow", ".feather"])
+def test_a_file_that_crashes_the_reading_process_is_refused(extension: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Polars aborts if a damaged length requests more memory than exists."""
-    source = written(PETS, ending)
+    source = written(PETS, extension)
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     assert refusal(source).endswith(": it is damaged, or too large for this machine's memory")
 
 
-@pytest.mark.parametrize("ending", [".parquet", ".arrow"])
-def test_without_polars_the_message_has_the_pip_command(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = written(PETS, ending)
+@pytest.mark.parametrize("extension", [".parquet", ".arrow"])
+def test_without_polars_the_message_has_the_pip_command(extension: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = written(PETS, extension)
     monkeypatch.setitem(sys.modules, "polars", None)
     assert refusal(source).endswith("needs polars, which is not installed; pip install 'mxtrain[tables]'")
     Path("t.csv").write_text("x,y\n1,0\n2,1\n")
@@ -279,10 +285,10 @@ def test_huge_whole_numbers_are_rounded_to_float64() -> None:
     assert prepared(source, standardize="none").training.inputs.tolist() == [[2.0**64], [2.0**53], [1]]
 
 
-@pytest.mark.parametrize("ending", WRITERS)
-def test_a_column_of_text_may_be_empty_in_a_later_file(ending: str) -> None:
+@pytest.mark.parametrize("extension", WRITERS)
+def test_a_column_of_text_may_be_empty_in_a_later_file(extension: str) -> None:
     """An Arrow file then has the type null for the column, not text."""
     source = written({"size": ["big", None, "small"], "y": ["a", "b", "a"]}, ".csv")
     fitted = prepared(source, missing="mean").preprocessing
-    later = written({"size": [None, None], "age": [1, 2]}, ending)
+    later = written({"size": [None, None], "age": [1, 2]}, extension)
     assert load_for_prediction(later, fitted)[0].tolist() == [[1, 0, 0]] * 2

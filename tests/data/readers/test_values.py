@@ -30,8 +30,8 @@ def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def prepared(loss: str = "squared_error", data_in_memory: Any = None, **data: Any) -> Dataset:
-    parts = {"loss": loss, "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}, "dtype": "float64"}
-    config = RunConfig.model_validate({"data": {"validation": 0, **data}, **parts})
+    sections = {"loss": loss, "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}, "dtype": "float64"}
+    config = RunConfig.model_validate({"data": {"validation": 0, **data}, **sections})
     return prepare(config, read_in_memory_data(config, data_in_memory))
 
 
@@ -41,10 +41,10 @@ def from_csv(cells: Sequence[str], **data: Any) -> Preprocessing:
     return prepared(source="train.csv", target="y", **{"categorical": ["x"], **data}).preprocessing
 
 
-def file(ending: str, values: Sequence[Any]) -> str:
+def file(extension: str, values: Sequence[Any]) -> str:
     """Write a table with one column, and return its path."""
-    path = Path(f"new{ending}")
-    if ending == ".csv":
+    path = Path(f"new{extension}")
+    if extension == ".csv":
         path.write_text("x\n" + "".join(f"{value}\n" for value in values))
     else:
         path.write_text("".join(json.dumps({"x": value}) + "\n" for value in values))
@@ -217,18 +217,18 @@ assert unicodedata.normalize("NFD", NFC) == NFD != NFC
 
 
 @pytest.mark.parametrize(("asked", "found"), [(NFC, NFD), (NFD, NFC)])
-@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet", ".npz", "data"])
-def test_names_are_compared_in_nfc(ending: str, asked: str, found: str) -> None:
+@pytest.mark.parametrize("extension", [".csv", ".jsonl", ".parquet", ".npz", "data"])
+def test_names_are_compared_in_nfc(extension: str, asked: str, found: str) -> None:
     columns: dict[str, list[Any]] = {found: [1, 2, 3], f"z{found}": [1, 2, 2], "y": [3, 4, 5], f"{found}t": [1, 2, 3]}
-    source = f"t{ending}" if ending != "data" else "in_memory"
-    if ending == ".csv":
+    source = f"t{extension}" if extension != "data" else "in_memory"
+    if extension == ".csv":
         pl.DataFrame(columns).write_csv(source)
-    elif ending == ".jsonl":
+    elif extension == ".jsonl":
         pl.DataFrame(columns).write_ndjson(source)
-    elif ending == ".parquet":
+    elif extension == ".parquet":
         pl.DataFrame(columns).write_parquet(source)
-    data_in_memory = pl.DataFrame(columns) if ending == "data" else None
-    if ending == ".npz":
+    data_in_memory = pl.DataFrame(columns) if extension == "data" else None
+    if extension == ".npz":
         np.savez(source, **{found: np.arange(6.0).reshape(3, 2), f"{found}t": [1, 2, 3], "more": [1]})
         names: dict[str, Any] = {"features": [asked]}
     else:
@@ -236,7 +236,7 @@ def test_names_are_compared_in_nfc(ending: str, asked: str, found: str) -> None:
     dataset = prepared(data_in_memory=data_in_memory, source=source, target=f"{asked}t", standardize="none", **names)
     assert dataset.training.targets.tolist() == [1, 2, 3]
     assert dataset.target_name == f"{NFC}t"
-    if ending == ".npz":
+    if extension == ".npz":
         np.savez("new.npz", **{asked: np.ones((1, 2)), "more": [1], f"{asked}t": [2]})
         assert load_for_prediction("new.npz", dataset.preprocessing, with_targets=True)[1] == [2]
     else:

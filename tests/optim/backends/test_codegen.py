@@ -14,7 +14,7 @@ import mxtrain
 from mxtrain.optim.backends.arrays import round_scalars
 from mxtrain.optim.backends.codegen import CUDA_COMPOSED_OPERATIONS, CUDA_PREAMBLE, generate_cuda_source
 from mxtrain.optim.ir import Program, sqrt, trace, where
-from tests.tables import CONFIGS, GOLDEN, STAGES, special_arrays
+from tests.tables import CONFIGS, GOLDEN, STAGES, special_arrays, with_stage
 
 COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
 
@@ -103,7 +103,7 @@ def test_the_body_gives_the_golden_values(case: Any, host: HostBackend) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 def test_the_body_gives_numpys_bits(config: Any, dtype: str, host: HostBackend) -> None:
-    config = config | STAGES["all"]
+    config = with_stage(config, STAGES["all"])
     weight, *gradients = special_arrays(1000, dtype, count=4)
     other = weight.copy()
     numpy = mxtrain.build(config, backend="numpy", on_nonfinite="ignore")
@@ -117,7 +117,7 @@ def test_the_body_gives_numpys_bits(config: Any, dtype: str, host: HostBackend) 
 
 WHERE = trace("choice", lambda W, g: {"W": where(g < 0, -W, sqrt(g))}, ("W", "g"), ())
 PROGRAMS = {
-    **{name: mxtrain.build(config | STAGES["all"]).rule.program() for name, config in CONFIGS.items()},
+    **{name: mxtrain.build(with_stage(config, STAGES["all"])).rule.program() for name, config in CONFIGS.items()},
     "where": WHERE,
 }
 

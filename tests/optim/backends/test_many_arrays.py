@@ -7,7 +7,7 @@ import pytest
 
 import mxtrain
 from mxtrain.optim.backends import overlap
-from tests.tables import CONFIGS, STAGES, special_arrays
+from tests.tables import CONFIGS, STAGES, special_arrays, with_stage
 
 SIZES = [0, 1, 7, 4095, 0, 4096, 4097, 131_000, 1, 70_001]
 """Large enough in total for several threads; chunks start and end within arrays."""
@@ -29,7 +29,8 @@ def assert_same(weights: dict[str, np.ndarray], expected: dict[str, np.ndarray])
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 def test_bits_equal_those_of_numpy(config: Any, stage: str, dtype: str) -> None:
     together, each = (
-        mxtrain.build(config | STAGES[stage], backend=name, on_nonfinite="ignore") for name in ("compiled", "numpy")
+        mxtrain.build(with_stage(config, STAGES[stage]), backend=name, on_nonfinite="ignore")
+        for name in ("compiled", "numpy")
     )
     weights = loose(dtype, 0)
     expected = {name: weight.copy() for name, weight in weights.items()}

@@ -17,7 +17,7 @@ import mxtrain
 from mxtrain.optim.backends import select_backend
 from mxtrain.optim.backends.numba_backend import compile_loop
 from mxtrain.optim.ir import sqrt, trace, where
-from tests.tables import CONFIGS, STAGES, special_arrays
+from tests.tables import CONFIGS, STAGES, special_arrays, with_stage
 
 SIZES = [0, 1, 7, 4095, 4096, 4097, 1_000_003]
 
@@ -31,7 +31,7 @@ def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
 @pytest.mark.parametrize("stage", ["plain", "all"])
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 def test_bits_equal_those_of_numpy(config: Any, stage: str, dtype: str) -> None:
-    config = config | STAGES[stage]
+    config = with_stage(config, STAGES[stage])
     for size in SIZES if stage == "all" else SIZES[:-1]:
         weight, *gradients = special_arrays(size, dtype, count=4)
         compiled, numpy = (mxtrain.build(config, backend=name, on_nonfinite="ignore") for name in ("compiled", "numpy"))

@@ -30,7 +30,7 @@ from mxtrain.optim.ir import sum as sum_of
 from mxtrain.optim.ir.summation import reduce_array
 from mxtrain.optim.rules import Rule
 from mxtrain.types import NonNegative, Positive
-from tests.tables import awkward
+from tests.tables import special_arrays
 
 
 class Ratio(Rule):
@@ -162,7 +162,7 @@ def test_backends_threads_and_flat_parameters_give_equal_bits(rule: Any, dtype: 
 @pytest.mark.parametrize("rule", [Ratio, Distance])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_special_values_give_equal_bits(rule: Any, dtype: str) -> None:
-    weight, *gradients = awkward(9000, dtype, count=3)
+    weight, *gradients = special_arrays(9000, dtype, count=3)
     other = weight.copy()
     numpy = mxtrain.Optimizer(rule(), NumPyBackend(), "ignore")
     compiled = mxtrain.Optimizer(rule(), NumbaBackend(2), "ignore")

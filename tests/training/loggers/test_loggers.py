@@ -173,7 +173,7 @@ def test_a_temporary_server_failure_does_not_stop_the_run(
 
 
 def test_mlflow_marks_a_failed_run(mlflow: Any, tmp_path: Path) -> None:
-    with pytest.raises(mxtrain.TrainingError):
+    with pytest.raises(mxtrain.TrainingError, match="the run has diverged"):
         mxtrain.fit(config("mlflow") | {"optimizer": {"kind": "sgd", "η": 1e30}}, run_dir=tmp_path)
     assert sent(mlflow((tmp_path / "mlflow").as_uri()))[0].info.status == "FAILED"
 
