@@ -53,6 +53,7 @@ RULES: tuple[type[Any], ...] = tuple(
 
 ELEMENTWISE_RULES: tuple[type[Any], ...] = tuple(each for each in RULES if not issubclass(each, MatrixRule))
 """The rules that the field `otherwise` of a matrix rule may have."""
+
 if TYPE_CHECKING:
     AnyRule: TypeAlias = Rule
 else:
