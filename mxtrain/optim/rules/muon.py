@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from math import sqrt as scalar_sqrt
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
-
 from mxtrain.optim.ir import MatrixOperations
 from mxtrain.optim.rules.adamw import AdamW
 from mxtrain.optim.rules.base import Rule, Time
@@ -76,7 +74,7 @@ class Muon(MatrixRule):
     ϵ: Stability = 1e-7
     λ: NonNegative = 0.0
     match_rms: bool = False
-    otherwise: "ElementwiseRule" = Field(default_factory=AdamW)
+    otherwise: "ElementwiseRule" = AdamW()
 
     def matrix_products(self, shape: tuple[int, int]) -> list[tuple[int, int, int]]:
         """Return the sizes of `X·Xᵀ`, `A·A` and `B·X` of each iteration."""

@@ -20,7 +20,9 @@ every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 def test_the_table_has_every_rule() -> None:
-    assert {config["kind"] for config in (CONFIGS | MATRIX_CONFIGS).values()} == {rule.model_fields["kind"].default for rule in RULES}
+    assert {config["kind"] for config in (CONFIGS | MATRIX_CONFIGS).values()} == {
+        rule.model_fields["kind"].default for rule in RULES
+    }
 
 
 def reference(rule: Rule, weight: np.ndarray, gradients: list[np.ndarray]) -> np.ndarray:
