@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from mxtrain.optim.ir import MultiPassProgram
+from mxtrain.optim.optimizer import Optimizer
 from mxtrain.optim.rules import RULES
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "mxnet.json").read_text(encoding="utf-8"))
@@ -69,6 +71,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "adopt": {"kind": "adopt", "η": 0.1, "β2": 0.99},
     "adan": {"kind": "adan", "η": 0.1},
     "adan without prox": {"kind": "adan", "η": 0.1, "prox": False},
+    "prodigy": {"kind": "prodigy", "d0": 0.01},
+    "prodigy corrected": {"kind": "prodigy", "d0": 0.01, "corrected": True, "safeguard": True, "growth": 1.5},
+    "dog": {"kind": "dog", "relative": 0.01},
     "schedule_free_sgd": {"kind": "schedule_free_sgd", "η": 0.3},
     "schedule_free_adamw": {"kind": "schedule_free_adamw", "η": 0.1, "r": 1},
 }
@@ -97,6 +102,15 @@ STAGES: dict[str, dict[str, float]] = {
 def with_stage(config: dict[str, Any], stage: dict[str, Any]) -> dict[str, Any]:
     """Return a config with the settings of a gradient stage; a rule without weight decay keeps λ at 0."""
     return config | stage | ({"λ": 0} if config["kind"] in WITHOUT_DECAY and "λ" in stage else {})
+
+
+def update_one(optimizer: Optimizer, gradient: Any, weight: Any, index: Any = 0) -> None:
+    """Update one array, by a step if the rule has sums over all parameters."""
+    program = optimizer.rule.program()
+    if isinstance(program, MultiPassProgram) and program.has_totals:
+        optimizer.step({index: weight}, {index: gradient})
+    else:
+        optimizer.update(index, gradient, weight)
 
 
 SHAPES: dict[str, Any] = {"scalar": (), "empty": (0, 3), "odd": (7, 11), "two blocks and a bit": 131_075}

@@ -188,19 +188,21 @@ def _formula(rule: "Rule") -> str:
 
 
 def _format_program(program: "AnyProgram", backend: Language | None) -> str:
-    from mxtrain.optim.ir import MatrixProgram, MultiPassProgram
+    from mxtrain.optim.ir import MatrixProgram, Program
 
     if isinstance(program, MatrixProgram):
         return str(program) if backend in (None, Language.numpy) else program.source()
-    if isinstance(program, MultiPassProgram):
-        return str(program)
     match backend:
         case Language.compiled:
-            from mxtrain.optim.backends.codegen import generate_numba_source
+            from mxtrain.optim.backends.codegen_numba import generate_numba_pass_source, generate_numba_source
 
-            return generate_numba_source(program)
+            if isinstance(program, Program):
+                return generate_numba_source(program)
+            return "\n\n".join(generate_numba_pass_source(program, each, "float32") for each in program.passes)
         case Language.cupy:
-            from mxtrain.optim.backends.codegen import generate_cuda_source
+            from mxtrain.optim.backends.codegen_cuda import generate_cuda_pass_source, generate_cuda_source
 
-            return generate_cuda_source(program)
+            if isinstance(program, Program):
+                return generate_cuda_source(program)
+            return "\n".join(generate_cuda_pass_source(program, each, "float") for each in program.passes)
     return str(program)

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from mxtrain.optim.backends.arrays import PassRun, ProgramArrays, round_scalars, thread_count
-from mxtrain.optim.backends.codegen import generate_numba_source
+from mxtrain.optim.backends.codegen_numba import generate_numba_source
 from mxtrain.optim.backends.jit_cache import compile_callback
 from mxtrain.optim.backends.numpy_backend import buffered_blocks
 from mxtrain.optim.backends.scheduler import resolve_addresses, run_serial, run_serial_cached

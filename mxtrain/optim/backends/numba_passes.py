@@ -10,7 +10,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from mxtrain.optim.backends.arrays import ProgramArrays, thread_count
-from mxtrain.optim.backends.codegen import generate_numba_pass_source
+from mxtrain.optim.backends.codegen_numba import generate_numba_pass_source
 from mxtrain.optim.backends.jit_cache import compile_callback, compile_function, read_sources
 from mxtrain.optim.backends.numba_backend import load_generated_module, run_task
 from mxtrain.optim.backends.numpy_backend import ContiguousCopies

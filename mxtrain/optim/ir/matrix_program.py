@@ -161,7 +161,7 @@ class MatrixProgram:
             text = dedent(inspect.getsource(self.update))
         except OSError:  # a frozen program, or a function that was typed in
             return ""
-        return text.removeprefix("@staticmethod\n").replace("ε", "ϵ").rstrip("\n")
+        return text.removeprefix("@staticmethod\n").replace("  # fmt: skip", "").replace("ε", "ϵ").rstrip("\n")
 
 
 @cache

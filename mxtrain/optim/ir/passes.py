@@ -6,7 +6,7 @@ new content is known early may be written in any pass from then on. The choice t
 the program is traced.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -94,14 +94,25 @@ class MultiPassProgram:
 
     def __str__(self) -> str:
         """Return the program as text, one instruction on each line."""
+        names: dict[Scalar, str] = {}
+        repeated = _repeated_parts([*self._scalars_in_order()])
         lines = [f"{self.name}({', '.join(self.arrays)})"]
         for number, each in enumerate(self.passes, start=1):
-            lines += [f"pass {number} of {len(self.passes)}: {describe_traffic(each.program)}", *self._pass_lines(each)]
-        return "\n".join([*lines, *(f"{name} ← {scalar}    (float64)" for name, scalar in self.state)])
+            lines.append(f"pass {number} of {len(self.passes)}: {describe_traffic(each.program)}")
+            lines += _definitions(each.program.scalars, repeated, names)
+            lines += self._pass_lines(each, names)
+        new = [scalar for _, scalar in self.state]
+        lines += _definitions(new, repeated, names)
+        return "\n".join([*lines, *(f"  {name} ← {scalar.format(names)}    (float64)" for name, scalar in self.state)])
 
-    def _pass_lines(self, each: Pass) -> Iterator[str]:
+    def _scalars_in_order(self) -> Iterator[Scalar]:
+        for each in self.passes:
+            yield from each.program.scalars
+        yield from (scalar for _, scalar in self.state)
+
+    def _pass_lines(self, each: Pass, names: Mapping[Scalar, str]) -> Iterator[str]:
         program = each.program
-        _, *lines = str(program).split("\n")
+        _, *lines = program.format(names).split("\n")
         count = len(program.outputs)
         yield from lines[: len(lines) - count]
         for result, reduction in zip(each.results, program.reductions, strict=True):
@@ -109,6 +120,40 @@ class MultiPassProgram:
             operands = [program._name(operand) for operand in reduction.operands]
             yield f"  r{result} = {format_operation(prefix + reduction.operation, operands)}    (float64)"
         yield from lines[len(lines) - count :]
+
+
+def _repeated_parts(scalars: list[Scalar]) -> set[Scalar]:
+    """Return the operations of scalars that are used more than once and depend on reductions or scalar slots."""
+    uses: dict[Scalar, int] = {}
+
+    def visit(scalar: Scalar) -> None:
+        uses[scalar] = uses.get(scalar, 0) + 1
+        if uses[scalar] == 1:
+            for part in scalar.operands:
+                visit(part)
+
+    for scalar in scalars:
+        visit(scalar)
+    return {scalar for scalar, count in uses.items() if count > 1 and scalar.operands and not scalar.is_host}
+
+
+def _definitions(scalars: Sequence[Scalar], repeated: set[Scalar], names: dict[Scalar, str]) -> list[str]:
+    """Return a line for each repeated part of scalars that has no name yet, after the parts that it uses."""
+    lines: list[str] = []
+
+    def define(scalar: Scalar) -> None:
+        if scalar in names:
+            return
+        for part in scalar.operands:
+            define(part)
+        if scalar in repeated:
+            text = scalar.format(names)
+            names[scalar] = f"q{len(names)}"
+            lines.append(f"  {names[scalar]} = {text}    (float64)")
+
+    for scalar in scalars:
+        define(scalar)
+    return lines
 
 
 def describe_traffic(program: Program) -> str:

@@ -80,13 +80,26 @@ class Scalar:
         return _SCALAR_SOURCE[self.operation].format(*(part.source() for part in self.operands))
 
     def __str__(self) -> str:
+        return self.format({})
+
+    def format(self, names: Mapping["Scalar", str]) -> str:
+        """Format the scalar in mathematical notation, with these names for parts of it."""
+        if self in names:
+            return names[self]
         if self.operation == "reduction":
             return f"r{self.label}"
         if self.operation in ("size", "total_size"):
             return self.operation
         if not self.operands:
             return f"{self.label:g}" if isinstance(self.label, float) else display_name(str(self.label))
-        parts = [f"({part})" if part.operands else str(part) for part in self.operands]
+        parts = [part.format(names) for part in self.operands]
+        if self.operation in _INFIX_SYMBOLS or self.operation == "negative":
+            is_compound = [part.operation in (*_INFIX_SYMBOLS, "negative") for part in self.operands]
+            has_name = [part in names for part in self.operands]
+            parts = [
+                f"({text})" if compound and not named else text
+                for text, compound, named in zip(parts, is_compound, has_name, strict=True)
+            ]
         return format_operation(self.operation, parts)
 
 
@@ -153,7 +166,11 @@ class Program:
 
     def __str__(self) -> str:
         """Return the program as text, one instruction on each line."""
-        scalars = [f"  s{i} = {scalar}" for i, scalar in enumerate(self.scalars)]
+        return self.format({})
+
+    def format(self, names: Mapping[Scalar, str]) -> str:
+        """Return the program as text, with these names for parts of its scalars."""
+        scalars = [f"  s{i} = {scalar.format(names)}" for i, scalar in enumerate(self.scalars)]
         width = max(map(len, scalars), default=0)
         lines = [
             f"{self.name}({', '.join(self.arrays)})",

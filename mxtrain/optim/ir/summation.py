@@ -10,6 +10,7 @@
 The largest absolute value follows the same path, with the maximum in place of the sum; no order matters for it.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -46,28 +47,26 @@ def reduce_blocks(operation: str, *operands: NDArray[Any]) -> NDArray[np.float64
     if operation == "max_abs":
         return np.asarray(np.abs(lanes).max(axis=(1, 2), initial=0.0))
     sums = np.add.reduce(lanes, axis=1, initial=0.0)
-    return np.asarray(_add_halves(sums))
+    return np.asarray(_join_halves(sums, np.add))
 
 
 def combine(operation: str, values: Any) -> Any:
     """Reduce the last axis of the results of blocks, or of parameters: step 4.
 
-    >>> combine("sum", np.array([1.0, 2.0, 4.0])), combine("max_abs", np.zeros(0))
-    (np.float64(7.0), np.float64(0.0))
+    >>> float(combine("sum", np.array([1.0, 2.0, 4.0]))), float(combine("max_abs", np.zeros(0)))
+    (7.0, 0.0)
     """
     xp = np if isinstance(values, np.ndarray) else __import__("cupy")
-    if operation == "max_abs":
-        return values.max(axis=-1, initial=0.0)
     count = values.shape[-1]
     width = 1 << max(count - 1, 0).bit_length()
     padded = xp.zeros((*values.shape[:-1], width))
     padded[..., :count] = values
-    return _add_halves(padded)
+    return _join_halves(padded, xp.maximum if operation == "max_abs" else xp.add)
 
 
-def _add_halves(values: Any) -> Any:
+def _join_halves(values: Any, join: Callable[[Any, Any], Any]) -> Any:
     while (half := values.shape[-1] // 2) > 0:
-        values = values[..., :half] + values[..., half:]
+        values = join(values[..., :half], values[..., half:])
     return values[..., 0]
 
 

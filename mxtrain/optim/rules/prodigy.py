@@ -46,7 +46,7 @@ class Prodigy(Rule):
         >>> optimizer = mxtrain.build({"kind": "prodigy", "d0": 0.1})
         >>> optimizer.step(params, grads)
         >>> params["W"]
-        array([0.68377226, 0.68377226, 0.68377226])
+        array([0.68377228, 0.68377228, 0.68377228])
 
     PyTorch and Keras have no Prodigy; Optax has `optax.contrib.prodigy`, which is `corrected`. Choose it where nobody
     knows a learning rate, with a cosine schedule of η from 1; leave `scale` fixed during a run.
@@ -55,6 +55,7 @@ class Prodigy(Rule):
     arXiv:2306.06101; the authors' package prodigyopt.
     """
 
+    unbounded_slots: ClassVar = True
     slots: ClassVar = ("m", "v", "s", "W0")
     scalar_slots: ClassVar = {"d": 0.0, "d_max": 0.0, "N": 0.0, "β1_power": 1.0, "β2_power": 1.0}
     computed_scalars: ClassVar = ("d", "d_max", "N", "β1_power", "β2_power")
@@ -106,12 +107,12 @@ class Prodigy(Rule):
         v = β2 * v + (d * d * (1 - β2)) * (g * g)
         s = decay3 * s + ((d / d0) * (d if safeguard else e)) * g
         size = total_sum(absolute(s))
-        moves = size > 0
-        N = where(moves, decay3 * N + (d / d0) * e * total_dot(g, W0 - W), N)
-        estimate = where(moves, d_coef * N / size, 0)
+        is_still = size <= 0  # every gradient so far was 0; a NaN is not still
+        N = where(is_still, N, decay3 * N + (d / d0) * e * total_dot(g, W0 - W))
+        estimate = where(is_still, 0, d_coef * N / size)
         d = where(d <= d0, maximum(d, estimate), d)
         d_max = maximum(d_max, estimate)
-        d = where(moves, minimum(d_max, d * largest_growth), old_d)
-        e = where(moves, e, 0)
+        d = where(is_still, old_d, minimum(d_max, d * largest_growth))
+        e = where(is_still, 0, e)
         W = W + ((-e * λ) * W + (-e * m) / (sqrt(v) + d * ϵ))
-        return W, m, v, s, W0, d, d_max, N, where(moves, power1, β1_power), where(moves, power2, β2_power)
+        return W, m, v, s, W0, d, d_max, N, where(is_still, β1_power, power1), where(is_still, β2_power, power2)

@@ -2,7 +2,6 @@
 
 import ctypes
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,26 +11,16 @@ import pytest
 
 import mxtrain
 from mxtrain.optim.backends.arrays import round_scalars
-from mxtrain.optim.backends.codegen import CUDA_COMPOSED_OPERATIONS, CUDA_PREAMBLE, generate_cuda_source
-from mxtrain.optim.ir import Program, sqrt, trace, where
+from mxtrain.optim.backends.codegen_cuda import (
+    CUDA_COMPOSED_OPERATIONS,
+    CUDA_PREAMBLE,
+    generate_cuda_pass_source,
+    generate_cuda_source,
+)
+from mxtrain.optim.backends.cupy_backend import CuPyPassRun
+from mxtrain.optim.ir import MultiPassProgram, Program, UpdateProgram, sqrt, trace, where
+from tests.optim.backends.cuda_host import COMPILER, HOST_PREAMBLE, Device, HostCuPy, on_device
 from tests.tables import CONFIGS, GOLDEN, STAGES, special_arrays, with_stage
-
-COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
-
-HOST_PREAMBLE = """
-#include <cmath>
-#include <cstddef>
-#define __device__
-template <typename T> T mx_add(T a, T b) { return a + b; }
-template <typename T> T mx_subtract(T a, T b) { return a - b; }
-template <typename T> T mx_multiply(T a, T b) { return a * b; }
-template <typename T> T mx_divide(T a, T b) { return a / b; }
-template <typename T> T mx_sqrt(T a) { return std::sqrt(a); }
-template <typename T> T mx_absolute(T a) { return std::fabs(a); }
-template <typename T> T mx_negative(T a) { return -a; }
-template <typename T> bool mx_less(T a, T b) { return a < b; }
-template <typename T> bool mx_less_equal(T a, T b) { return a <= b; }
-"""
 
 
 def host_source(program: Program) -> str:
@@ -41,7 +30,7 @@ def host_source(program: Program) -> str:
     scalars = "\n".join(f"const T s{i} = s[{i}];" for i in range(len(program.scalars)))
     elements = "\n".join(f"T& a{i} = p{i}[i];" for i in arrays)
     calls = ", ".join(["n", "s", *(f"p{i}" for i in arrays)])
-    return f"""{HOST_PREAMBLE}{CUDA_COMPOSED_OPERATIONS}
+    return f"""#include <cstddef>{HOST_PREAMBLE}{CUDA_COMPOSED_OPERATIONS}
 template <typename T> void run({arguments}) {{
 {scalars}
 for (std::size_t i = 0; i < n; ++i) {{
@@ -54,7 +43,7 @@ extern "C" void run_float64({arguments.replace("T*", "double*")}) {{ run<double>
 
 
 class HostBackend:
-    """Backend that runs kernel bodies on the host."""
+    """Backend that runs kernel bodies, and the kernels of passes, on the host."""
 
     name = "host"
     kinds = ("numpy",)
@@ -62,6 +51,7 @@ class HostBackend:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.libraries: dict[Program, Any] = {}
+        self.cupy = HostCuPy(folder)
 
     def run(self, program: Program, groups: Any, scalars: Any) -> None:
         library = self.libraries.get(program)
@@ -73,11 +63,15 @@ class HostBackend:
             pointers = [ctypes.c_void_p(array.ctypes.data) for array in (constants, *arrays)]
             function(ctypes.c_size_t(arrays[0].size), *pointers)
 
+    def start_passes(self, program: MultiPassProgram, groups: Any, scalars: Any) -> CuPyPassRun:
+        on_device_0 = [[on_device(array, Device(0)) for array in arrays] for arrays in groups]
+        return CuPyPassRun(self.cupy, program, on_device_0, scalars)
+
     def compile(self, program: Program) -> Any:
         assert COMPILER
-        source, library = (self.folder / f"{len(self.libraries)}{end}" for end in (".cpp", ".so"))
+        source, library = (self.folder / f"program{len(self.libraries)}{end}" for end in (".cpp", ".so"))
         source.write_text(host_source(program))
-        flags = ["-O2", "-ffp-contract=off", "-fPIC", "-shared"]
+        flags = ["-O2", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-shared"]
         subprocess.run([COMPILER, *flags, "-o", str(library), str(source)], check=True)
         return ctypes.CDLL(str(library))
 
@@ -109,8 +103,8 @@ def test_the_body_gives_numpys_bits(config: Any, dtype: str, host: HostBackend) 
     numpy = mxtrain.build(config, backend="numpy", on_nonfinite="ignore")
     same = mxtrain.Optimizer(numpy.rule, host, "ignore")
     for gradient in gradients:
-        numpy.update(0, gradient, weight)
-        same.update(0, gradient, other)
+        numpy.step({"W": weight}, {"W": gradient})
+        same.step({"W": other}, {"W": gradient})
     both_nan = np.isnan(weight) & np.isnan(other)
     assert (both_nan | (weight.view(f"u{weight.itemsize}") == other.view(f"u{other.itemsize}"))).all()
 
@@ -122,7 +116,7 @@ PROGRAMS = {
 }
 
 
-def kernel_source(program: Program, ctype: str) -> str:
+def elementwise_kernel(program: Program, ctype: str) -> str:
     """Wrap the body in a kernel like those of CuPy's ElementwiseKernel."""
     arrays, scalars = range(len(program.arrays)), range(len(program.scalars))
     parameters = ", ".join([*(f"T* p{i}" for i in arrays), *(f"T s{i}" for i in scalars), "size_t n"])
@@ -136,6 +130,13 @@ if (i >= n) return;
 {generate_cuda_source(program)}
 }}
 """
+
+
+def kernel_sources(program: UpdateProgram, ctype: str) -> list[str]:
+    """Return the kernel of a program, or those of its passes."""
+    if isinstance(program, Program):
+        return [elementwise_kernel(program, ctype)]
+    return [CUDA_PREAMBLE + generate_cuda_pass_source(program, each, ctype) for each in program.passes]
 
 
 class Compiler:
@@ -152,7 +153,7 @@ class Compiler:
         program, size = ctypes.c_void_p(), ctypes.c_size_t()
         self.library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None)
         # The options that CuPy appends, and the architecture.
-        options = [b"--fmad=false", b"-ftz=true", f"--gpu-architecture={architecture}".encode()]
+        options = [b"--fmad=false", b"-ftz=true", b"-std=c++14", f"--gpu-architecture={architecture}".encode()]
         failed = self.library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
         result = "ProgramLog" if failed else "PTX"
         getattr(self.library, f"nvrtcGet{result}Size")(program, ctypes.byref(size))
@@ -171,11 +172,12 @@ def nvrtc() -> Compiler:
 @pytest.mark.parametrize("ctype", ["float", "double"])
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS.keys())
 def test_the_kernel_compiles_and_rounds_every_operation(
-    program: Program, ctype: str, architecture: str, nvrtc: Compiler
+    program: UpdateProgram, ctype: str, architecture: str, nvrtc: Compiler
 ) -> None:
-    ptx = nvrtc.ptx(kernel_source(program, ctype), architecture)
+    ptx = "\n".join(nvrtc.ptx(source, architecture) for source in kernel_sources(program, ctype))
     instructions = re.findall(r"\b(?:add|sub|mul|div|sqrt|abs|neg|fma|mad)\.[\w.]*f(?:32|64)", ptx)
     assert instructions
+    assert not re.findall(r"\bcvt\.[\w.]*ftz", ptx), "denormal numbers are flushed to zero"
     for instruction in instructions:
         assert not instruction.startswith(("fma", "mad")), "an operation was contracted"
         assert ".ftz" not in instruction, "denormal numbers are flushed to zero"

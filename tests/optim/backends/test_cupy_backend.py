@@ -11,6 +11,8 @@ import pytest
 import mxtrain
 from mxtrain import FlatParameters
 from mxtrain.optim.backends import select_backend
+from tests.optim.backends.test_cuda_passes import PROGRAMS as PASS_PROGRAMS
+from tests.optim.backends.test_cuda_passes import RULES_WITH_SUMS, check, inputs
 from tests.optim.backends.test_numba_backend import same_bits
 from tests.tables import CONFIGS, GOLDEN, SHAPES, STAGES, as_bytes, special_arrays, with_stage
 
@@ -36,8 +38,8 @@ def update_weight(config: Any, weight: np.ndarray, gradients: list[np.ndarray], 
     optimizer = mxtrain.build(config, backend="cupy" if on_gpu else "numpy", on_nonfinite="ignore")
     weight = move(weight)
     for gradient in gradients:
-        optimizer.update(0, move(gradient), weight)
-    slots = optimizer.state_dict()["parameters"][0]["slots"].values()
+        optimizer.step({"W": weight}, {"W": move(gradient)})
+    slots = optimizer.state_dict()["parameters"]["W"]["slots"].values()
     return [array.get() if on_gpu else array for array in (weight, *slots)]
 
 
@@ -52,6 +54,62 @@ def test_every_rule_gives_numpys_bits(config: Any, stage: Any, dtype: str) -> No
         on_gpu, on_cpu = (update_weight(staged, weight, gradients, use_gpu) for use_gpu in (True, False))
         assert len(on_gpu) == len(on_cpu)
         assert all(same_bits(one.reshape(-1), other.reshape(-1)) for one, other in zip(on_gpu, on_cpu, strict=True))
+
+
+LAYOUTS: dict[str, Any] = {
+    "C order": lambda array: cupy.asarray(array),
+    "Fortran order": lambda array: cupy.asfortranarray(cupy.asarray(array)),
+    "strided": lambda array: cupy.repeat(cupy.asarray(array), 2, axis=0)[::2],
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("program", PASS_PROGRAMS.values(), ids=PASS_PROGRAMS.keys())
+def test_passes_with_reductions_give_numpys_bits(program: Any, dtype: str) -> None:
+    """The inputs include denormals, infinities, NaN and signed zeros, in sizes around those of blocks and lanes."""
+    for arrays in inputs(program, dtype):
+        check(select_backend("cupy"), program, arrays, cupy.asarray, cupy.asnumpy)
+    generator = np.random.default_rng(2)
+    matrices = [[generator.random((97, 61)).astype(dtype) for _ in program.arrays] for _ in range(3)]
+    for layout in LAYOUTS.values():
+        check(select_backend("cupy"), program, matrices, layout, cupy.asnumpy)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rule", RULES_WITH_SUMS.values(), ids=RULES_WITH_SUMS.keys())
+def test_rules_with_sums_give_numpys_bits(rule: Any, dtype: str) -> None:
+    generator = np.random.default_rng(4)
+    shapes = {"a": (), "b": (0, 3), "c": (4097,), "d": (123, 57), "e": (131_075,)}
+    start, *gradients = (
+        {name: np.asarray(generator.standard_normal(shape), dtype=dtype) for name, shape in shapes.items()}
+        for _ in range(4)
+    )
+    results = []
+    for backend, move, get in (("numpy", np.array, np.asarray), ("cupy", cupy.asarray, cupy.asnumpy)):
+        for is_flat in (False, True):
+            optimizer = mxtrain.Optimizer(rule, select_backend(backend))
+            params: Any = {name: move(value.copy()) for name, value in start.items()}
+            params = FlatParameters(params) if is_flat else params
+            for gradient in gradients:
+                grads = {name: move(value) for name, value in gradient.items()}
+                optimizer.step(params, FlatParameters(grads) if is_flat else grads)
+            results.append([get(params[name]).tobytes() for name in shapes])
+    assert all(result == results[0] for result in results)
+
+
+def test_sums_over_parameters_on_several_devices() -> None:
+    if cupy.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("needs two CUDA devices")
+    numbers = iter(range(1_000))
+
+    def move(array: np.ndarray) -> Any:
+        with cupy.cuda.Device(next(numbers) // len(program.arrays) % 2):  # the arrays of a parameter on one device
+            return cupy.asarray(array)
+
+    for program in PASS_PROGRAMS.values():
+        arrays = [[np.ones(5000, dtype="float32") for _ in program.arrays] for _ in range(6)]
+        numbers = iter(range(1_000))
+        check(select_backend("cupy"), program, arrays, move, cupy.asnumpy)
 
 
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: f"{case['optimizer']}, {case['what']}")

@@ -17,7 +17,7 @@ import mxtrain
 from mxtrain.optim.backends import select_backend
 from mxtrain.optim.backends.numba_backend import compile_loop
 from mxtrain.optim.ir import sqrt, trace, where
-from tests.tables import CONFIGS, STAGES, special_arrays, with_stage
+from tests.tables import CONFIGS, STAGES, special_arrays, update_one, with_stage
 
 SIZES = [0, 1, 7, 4095, 4096, 4097, 1_000_003]
 
@@ -37,8 +37,8 @@ def test_bits_equal_those_of_numpy(config: Any, stage: str, dtype: str) -> None:
         compiled, numpy = (mxtrain.build(config, backend=name, on_nonfinite="ignore") for name in ("compiled", "numpy"))
         other = weight.copy()
         for gradient in gradients:
-            compiled.update(0, gradient, weight)
-            numpy.update(0, gradient, other)
+            update_one(compiled, gradient, weight)
+            update_one(numpy, gradient, other)
         assert same_bits(weight, other), f"{size} elements"
 
 

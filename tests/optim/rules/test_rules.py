@@ -11,7 +11,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 import mxtrain
 from mxtrain.optim.ir import MultiPassProgram, summation
 from mxtrain.optim.rules import RULES, Rule, Time
-from tests.tables import CONFIGS, MATRIX_CONFIGS, SHAPES, STAGES, WITHOUT_SCHEDULE, with_stage
+from tests.tables import CONFIGS, MATRIX_CONFIGS, SHAPES, STAGES, WITHOUT_SCHEDULE, update_one, with_stage
 
 every_rule = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 every_stage = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES.keys())
@@ -35,7 +35,7 @@ def reference(rule: Rule, weight: np.ndarray, gradients: list[np.ndarray]) -> np
     ]
     for t, g in enumerate(gradients, start=1):
         values = {name: getattr(rule, name) for name in type(rule).model_fields}
-        values |= rule.coefficients(Time(update=t, iteration=t), scalars)
+        values |= scalars | rule.coefficients(Time(update=t, iteration=t), scalars)
         scalars = {name: values[name] for name in scalars}
         if rule.scale != 0:
             g = dtype(rule.scale) * g
@@ -47,7 +47,10 @@ def reference(rule: Rule, weight: np.ndarray, gradients: list[np.ndarray]) -> np
         names = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
         coefficients = {name: values[name] if name in rule.options else Exact(values[name], dtype) for name in names}
         with np.errstate(all="ignore"), patch.object(summation, "reduce_array", exact_reduction(dtype)):
-            weight, *slots = type(rule).update(weight, g, *slots, **coefficients)
+            weight, *results = type(rule).update(weight, g, *slots, **coefficients)
+        slots = results[: len(slots)]
+        for name, value in zip(rule.computed_scalars, results[len(slots) :], strict=True):
+            scalars[name] = value.value if isinstance(value, Exact) else float(value)
     return weight
 
 
@@ -88,7 +91,7 @@ def test_a_traced_update_has_the_bits_of_the_plain_formula(
     optimizer = mxtrain.build(rule, backend="numpy")
     for gradient in gradients:
         before = gradient.tobytes()
-        optimizer.update("W", gradient, weight)
+        update_one(optimizer, gradient, weight)
         assert gradient.tobytes() == before, "the caller's gradient is never written to"
     assert weight.dtype == dtype
     assert weight.tobytes() == expected.tobytes()
@@ -112,8 +115,8 @@ def test_any_layout_gives_the_same_bits(config: Any, view: Any, arrays: Any) -> 
     flat_weight, flat_gradient = np.ascontiguousarray(weight), np.ascontiguousarray(gradient)
     strided, flat = mxtrain.build(config, backend="numpy"), mxtrain.build(config, backend="numpy")
     for _ in range(3):
-        strided.update(0, gradient, weight)
-        flat.update(0, flat_gradient, flat_weight)
+        update_one(strided, gradient, weight)
+        update_one(flat, flat_gradient, flat_weight)
     assert np.ascontiguousarray(weight).tobytes() == flat_weight.tobytes()
 
 
@@ -132,7 +135,7 @@ def test_every_rule_minimizes_a_quadratic(config: Any) -> None:
     weight, optimum = np.zeros(3), np.array([1.0, -2.0, 0.5])
     optimizer = mxtrain.build(config | {"λ": 0, "η_sched": {"kind": "inv", "per": "iteration", "γ": 0.01, "p": 0.5}})
     for _ in range(2000):
-        optimizer.update(0, curvature * (weight - optimum), weight)
+        update_one(optimizer, curvature * (weight - optimum), weight)
     np.testing.assert_allclose(weight, optimum, atol=0.02)
 
 
@@ -143,10 +146,10 @@ def test_a_learning_rate_schedule_is_used(config: Any, arrays: Any) -> None:
     fixed = mxtrain.build(config)
     a, b = weight.copy(), weight.copy()
     for optimizer, w in ((scheduled, a), (fixed, b)):
-        optimizer.update(0, gradient, w)
+        update_one(optimizer, gradient, w)
     assert a.tobytes() == b.tobytes(), "nothing is finished at the first update"
     for optimizer, w in ((scheduled, a), (fixed, b)):
-        optimizer.update(0, gradient, w)
+        update_one(optimizer, gradient, w)
     assert (a.tobytes() == b.tobytes()) == (config["kind"] in WITHOUT_SCHEDULE)
 
 
@@ -180,7 +183,7 @@ def test_nan_propagates_without_numpy_warnings(config: Any, dtype: str) -> None:
     weight = np.array([1, np.nan, np.inf, -0.0, 5e-324, 1e-40, 3e38], dtype=dtype)
     gradient = np.array([np.inf, 1, -np.inf, -0.0, np.nan, 1e-40, 3e38], dtype=dtype)
     optimizer = mxtrain.build(config | {"clip": 0.5}, on_nonfinite="ignore")
-    optimizer.update(0, gradient, weight)
+    update_one(optimizer, gradient, weight)
     assert np.isnan(weight[[1, 4]]).all()
     if isinstance(optimizer.rule.for_vectors().program(), MultiPassProgram):
         assert np.isnan(weight).all(), "a norm with a NaN is NaN"

@@ -1,78 +1,8 @@
-"""Code generation for programs: Python loops for Numba, kernel bodies for CUDA.
+"""Code generation for Numba: a program as a Python loop over the elements of many arrays."""
 
-CUDA arithmetic is written as PTX instructions, each rounded to nearest, because CuPy appends `-ftz=true` to the
-compiler options, which would flush denormal float32 numbers to zero and change bits.
-"""
-
-from collections.abc import Mapping
-from itertools import product
-
-from mxtrain.optim.ir import COMPARISONS, MultiPassProgram, Pass, Program
-from mxtrain.optim.ir.program import Scalar
+from mxtrain.optim.backends.scalar_statements import ScalarStatements
+from mxtrain.optim.ir import MultiPassProgram, Pass, Program
 from mxtrain.optim.ir.summation import LANES, ROWS, SUM_BLOCK
-
-_PTX_INSTRUCTIONS = {
-    "add": "add.rn.{0} %0, %1, %2;",
-    "subtract": "sub.rn.{0} %0, %1, %2;",
-    "multiply": "mul.rn.{0} %0, %1, %2;",
-    "divide": "div.rn.{0} %0, %1, %2;",
-    "sqrt": "sqrt.rn.{0} %0, %1;",
-    "absolute": "abs.{0} %0, %1;",
-    "negative": "neg.{0} %0, %1;",
-    "less": "{{ .reg .pred p; setp.lt.{0} p, %1, %2; selp.s32 %0, 1, 0, p; }}",
-    "less_equal": "{{ .reg .pred p; setp.le.{0} p, %1, %2; selp.s32 %0, 1, 0, p; }}",
-}
-_CUDA_TYPES = {"float": ("f32", "f"), "double": ("f64", "d")}
-
-CUDA_COMPOSED_OPERATIONS = """
-template <typename T> __device__ inline T mx_where(bool c, T a, T b) { return c ? a : b; }
-template <typename T> __device__ inline T mx_copy(T a) { return a; }
-template <typename T> __device__ inline T mx_sign(T a, T one, T zero) {
-  return mx_less(zero, a) ? one : mx_less(a, zero) ? mx_negative(one) : a == a ? zero : a;
-}
-template <typename T> __device__ inline T mx_maximum(T a, T b) {
-  return mx_less_equal(b, a) ? a : (mx_less_equal(a, b) || a == a) ? b : a;
-}
-template <typename T> __device__ inline T mx_minimum(T a, T b) {
-  return mx_less_equal(a, b) ? a : (mx_less_equal(b, a) || a == a) ? b : a;
-}
-"""
-"""Operations composed of others; the tests compile them for the host too."""
-
-
-def _device_function(operation: str, kind: str) -> str:
-    suffix, constraint = _CUDA_TYPES[kind]
-    template = _PTX_INSTRUCTIONS[operation]
-    operands = ["a", "b"] if "%2" in template else ["a"]
-    is_comparison = operation in COMPARISONS
-    result, out = ("int", "r") if is_comparison else (kind, constraint)
-    parameters = ", ".join(f"{kind} {name}" for name in operands)
-    inputs = ", ".join(f'"{constraint}"({name})' for name in operands)
-    return (
-        f"__device__ inline {'bool' if is_comparison else kind} mx_{operation}({parameters}) "
-        f'{{ {result} r; asm("{template.format(suffix)}" : "={out}"(r) : {inputs}); return r; }}'
-    )
-
-
-CUDA_PREAMBLE = (
-    "\n".join(_device_function(*each) for each in product(_PTX_INSTRUCTIONS, _CUDA_TYPES)) + CUDA_COMPOSED_OPERATIONS
-)
-"""Device functions that kernel bodies call."""
-
-
-def generate_cuda_source(program: Program) -> str:
-    """Generate the kernel body for one element.
-
-    The program's arrays are named `a0`, `a1`, …, its scalars `s0`, `s1`, …; all have the type `T`.
-    """
-    lines = [f"const T x{number} = a{number};  // {program.arrays[number]}" for number in program.read]
-    for number, step in enumerate(program.instructions):
-        kind = "bool" if step.operation in COMPARISONS else "T"
-        arguments = ", ".join(map(str, step.operands))
-        lines.append(f"const {kind} t{number} = mx_{step.operation}({arguments});")
-    lines += [f"a{number} = {value};  // {program.arrays[number]}" for number, value in program.outputs]
-    return "\n".join(lines)
-
 
 _PYTHON_EXPRESSIONS = {
     "add": "{} + {}",
@@ -92,35 +22,6 @@ _PYTHON_EXPRESSIONS = {
 }
 
 
-class ScalarStatements:
-    """Statements that compute the scalars of a pass in float64, where the results of reductions are known.
-
-    Args:
-        leaves: the expression of each scalar that is known: those of the host, results, sizes and scalar slots.
-        expressions: the expression of each operation, for `str.format`.
-        is_typed: declare each variable with its type, as C does.
-    """
-
-    def __init__(self, leaves: Mapping[Scalar, str], expressions: Mapping[str, str], is_typed: bool = False) -> None:
-        self._names = dict(leaves)
-        self._expressions = expressions
-        self._is_typed = is_typed
-        self.lines: list[str] = []
-
-    def name(self, scalar: Scalar) -> str:
-        """Return the name of a scalar's value, after the statements that compute it."""
-        if scalar.operation == "number":
-            return repr(scalar.label)
-        if scalar not in self._names:
-            operands = [self.name(part) for part in scalar.operands]
-            kind = ("bool " if scalar.operation in COMPARISONS else "double ") if self._is_typed else ""
-            name = f"d{len(self.lines)}"
-            end = ";" if self._is_typed else ""
-            self.lines.append(f"{kind}{name} = {self._expressions[scalar.operation].format(*operands)}{end}")
-            self._names[scalar] = name
-        return self._names[scalar]
-
-
 def generate_numba_pass_source(program: MultiPassProgram, step: Pass, dtype: str) -> str:
     """Generate a module with one function, `loop(s, table, starts, row, low, high)`, over blocks of many arrays.
 
@@ -134,7 +35,7 @@ def generate_numba_pass_source(program: MultiPassProgram, step: Pass, dtype: str
     count, results = len(traced.arrays), len(traced.reductions)
     leaves = {scalar: f"s[{2 + number}]" for scalar, number in program.scalar_numbers.items()}
     leaves |= {leaf: f"s[record + {column}]" for leaf, column in program.record_columns.items()}
-    statements = ScalarStatements(leaves, _PYTHON_EXPRESSIONS)
+    statements = ScalarStatements(leaves, _PYTHON_EXPRESSIONS, "{} = {}")
     names = [statements.name(scalar) for scalar in traced.scalars]
     elements = [
         *(f"x{i} = a{i}[i]" for i in traced.read),
