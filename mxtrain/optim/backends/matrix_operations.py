@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.optim.backends.arrays import Backend, array_kind, array_module
-from mxtrain.optim.backends.matmul.multiply import multiply
+from mxtrain.optim.backends.matmul.products import multiply
 from mxtrain.optim.backends.selection import is_worth_compiling
 from mxtrain.optim.ir import MatrixOperations, Workspace
 from mxtrain.optim.ir.summation import LANES, SUM_BLOCK, combine, reduce_blocks

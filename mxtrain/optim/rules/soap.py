@@ -92,7 +92,9 @@ class SOAP(MatrixRule):
         return _VectorSOAP.model_construct(**self.__dict__) if rule is self else rule
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """`k = t-1`: `step = -η·√(1-β2ᵏ)/(1-β1ᵏ)`, `decay = -η·λ`; `start` and `refresh` are 1 where they happen."""
+        """`k = t-1`: `step = -η·√(1-β2ᵏ)/(1-β1ᵏ)`, `decay = -η·λ`, `β = β_factors`; `start = 1` at t = 1, `refresh = 1`
+        where `every` divides k, else 0.
+        """
         k, η = time.update - 1, self.learning_rate_at(time)
         correction = scalar_sqrt(1 - self.β2**k) / (1 - self.β1**k) if self.corrected and k else 1.0
         return {
