@@ -37,10 +37,8 @@ _ASCII: dict[str, tuple[str, ...]] = {
 LETTERS: dict[str, str] = {word: letter for letter, words in _ASCII.items() for word in words}
 """Every accepted ASCII name, with its letter."""
 
-_RENAMED = {"coefficients": "coefficients_"}
-"""Names of fields that Python spells otherwise, because rules have a method of that name."""
-_DISPLAY_NAMES = {"ε": "ϵ", "ε1": "ϵ1", "ε2": "ϵ2"} | {field: name for name, field in _RENAMED.items()}
-"""Names of fields that the documentation prints otherwise."""
+_DISPLAY_NAMES = {"ε": "ϵ", "ε1": "ϵ1", "ε2": "ϵ2", "coefficients_": "coefficients"}
+"""Names of fields that the documentation prints otherwise; rules have a method `coefficients`."""
 _OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "squared_error": ("mse", "l2", "mean_squared_error", "least_squares"),
     "softmax_cross_entropy": ("cross_entropy", "crossentropy", "ce", "nll", "categorical_crossentropy"),
@@ -96,7 +94,7 @@ def field_name(name: str, fields: Collection[str]) -> str:
     ('η', 'gama')
     """
     normalized = normalize(name)
-    letter = LETTERS.get(normalized) or _RENAMED.get(normalized, normalized)
+    letter = LETTERS.get(normalized, normalized)
     return letter if normalized not in fields and letter in fields else normalized
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from math import sqrt as scalar_sqrt
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+from pydantic import Field
+
 from mxtrain.optim.ir import MatrixOperations
 from mxtrain.optim.rules.adamw import AdamW
 from mxtrain.optim.rules.base import Rule, Time
@@ -70,7 +72,9 @@ class Muon(MatrixRule):
     μ: Decay = 0.95
     nesterov: bool = True
     steps: Annotated[int, Bounds(ge=1, le=100, whole=True)] = 5
-    coefficients_: Annotated[tuple[Finite, Finite, Finite], ListAsTuple] = (3.4445, -4.775, 2.0315)
+    coefficients_: Annotated[tuple[Finite, Finite, Finite], ListAsTuple] = Field(
+        (3.4445, -4.775, 2.0315), validation_alias="coefficients"
+    )
     ϵ: Stability = 1e-7
     λ: NonNegative = 0.0
     match_rms: bool = False
