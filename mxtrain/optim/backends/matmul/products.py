@@ -33,8 +33,8 @@ def multiply(
 ) -> None:  # fmt: skip
     """Compute `out ← a·b` for NumPy matrices; see `MatrixOperations.multiply`.
 
-    NumPy computes products of one tile and of matrices that are not C-contiguous, on one thread; all products if its BLAS
-    cannot be called directly.
+    NumPy computes products of one tile and of matrices that are not C-contiguous, on one thread; all products if its
+    BLAS cannot be called directly.
 
     Example:
         >>> x, out = np.arange(6.0).reshape(2, 3), np.empty((2, 2))
