@@ -87,6 +87,8 @@ MATRIX_CONFIGS: dict[str, dict[str, Any]] = {
 """Rules of whole arrays, which have no traced program."""
 WITHOUT_DECAY = ("rprop",)
 """Kinds of rules without weight decay."""
+WITH_TOTALS = ("prodigy", "dog")
+"""Kinds of rules with sums over all parameters, so that no parameter is updated as if alone."""
 WITHOUT_SCHEDULE = ("rprop",)
 """Kinds of rules in which a schedule of η has no effect."""
 OPTIMIZERS = ", ".join(rule.model_fields["kind"].default for rule in RULES)

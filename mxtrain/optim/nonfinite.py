@@ -101,7 +101,15 @@ class NonFiniteGuard:
             self._describe_nonfinite(self._groups.all[batch.group].slots, batch.arrays, each, params)
             for batch, each in zip(batches, copies, strict=True)
         )
-        return next((problem for problem in found if problem is not None), None)
+        problem = next((problem for problem in found if problem is not None), None)
+        if problem is not None:
+            return problem
+        scalars = (item for each in tried for item in each.scalar_slots.items())
+        name = next((name for name, value in scalars if not math.isfinite(value)), None)
+        return name and (
+            f"the update would make the scalar slot {name} NaN or infinite; nothing has changed; "
+            "clip or scale the gradients"
+        )
 
     def count_call(self, store: StateStore, calls_per_round: int, stacklevel: int) -> None:
         """Scan the slots after 1, 2, 4, ... calls, and then after every 1024 that update each weight once.
@@ -137,6 +145,9 @@ class NonFiniteGuard:
         for index, state in store.states_by_index().items():
             for name, slot in zip(state.names, state.slots, strict=True):
                 if array_kind(slot) in kinds and not _is_finite(slot):
+                    return index, name
+            for name, value in state.scalars.items():
+                if not math.isfinite(value):
                     return index, name
         return None
 
@@ -196,6 +207,8 @@ class OverflowBounds:
         rule: the rule, with the settings of one group.
         dtype: the dtype of the arrays, float32 or float64.
         decay: λ, if it differs from that of the rule.
+        tries_unbounded: whether rules whose slots have no such bound (`unbounded_slots`) allow no step. If false, the
+            bounds of other rules serve as an estimate, for a caller that scans the slots from time to time.
 
     Example:
         >>> from mxtrain.optim.rules import Adam
@@ -204,7 +217,7 @@ class OverflowBounds:
         (True, False, False)
     """
 
-    def __init__(self, rule: Rule, dtype: Any, decay: float | None = None) -> None:
+    def __init__(self, rule: Rule, dtype: Any, decay: float | None = None, *, tries_unbounded: bool = True) -> None:
         exponent = int(np.finfo(dtype).maxexp)
         self._largest_gradient = math.ldexp(1.0, exponent // 2 - 11)
         self._largest_slot = math.ldexp(1.0, exponent - 20)
@@ -219,7 +232,7 @@ class OverflowBounds:
         self._squares_all = not rule.bounded_slots
         if self._squares_all:  # slots and weights may be squared like gradients
             self._largest_slot = self._largest_gradient
-        if rule.unbounded_slots:
+        if rule.unbounded_slots and tries_unbounded:
             self._largest_gradient = -1.0  # every update is run on copies first
         if self._scale > math.ldexp(1.0, exponent - 1):
             self._largest_gradient = -1.0  # scale may round to infinity, and infinity times 0 is NaN

@@ -318,9 +318,8 @@ class SlotCheck:
         rule, fit = config.optimizer, config.fit
         # The norm of a batch is that of the scaled gradient.
         unscaled = rule.model_copy(update={"scale": 0.0})
-        self._bounds = OverflowBounds(
-            unscaled, config.dtype, max([rule.λ, *(group.λ or 0.0 for group in rule.groups.values())])
-        )
+        decay = max([rule.λ, *(group.λ or 0.0 for group in rule.groups.values())])
+        self._bounds = OverflowBounds(unscaled, config.dtype, decay, tries_unbounded=False)
         self._clip_norm = fit.clip_norm or math.inf
         rates = [rule.η, *(group.η or 0.0 for group in rule.groups.values())]
         self._learning_rate = max([*rates, (rule.η_sched and rule.η_sched.η) or 0.0])  # schedules never exceed it

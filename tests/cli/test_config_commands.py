@@ -46,11 +46,14 @@ def test_show_prints_the_formula_coefficients_and_program_of_a_rule(mxtrain, rul
     else:
         used = {label for scalar in program.scalars for label in labels(scalar)}
     names = used - {*map(display_name, rule.model_fields)}
+    names -= {*map(display_name, rule.computed_scalars)}
     assert all(f"{name} = " in coefficients for name in names)
 
 
 def labels(scalar):
     """Return the names that a scalar is computed from."""
+    if scalar.operation == "reduction":
+        return set()
     if scalar.operands:
         return set().union(*map(labels, scalar.operands))
     return {display_name(scalar.label)} if isinstance(scalar.label, str) else set()

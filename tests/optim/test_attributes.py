@@ -169,7 +169,7 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     (Exp, {"γ": 2}, "^γ: must be above 0 and below 1, got 2$"),
     (Nadam, {"μ": "x"}, "^μ: must be a number, got 'x'$"),
     (FitConfig, {"epochs": 0}, "^epochs: must be a whole number at least 1, got 0$"),
-    (DataConfig, {}, "^source: required$"),
+    (DataConfig, {}, "^source: required; digits, diabetes, in_memory, or the path of a file such as train.csv$"),
     (mxtrain.RunConfig, {"fit": {"epocs": 3}}, "fit.epocs: unknown field; did you mean epochs?"),
 ]
 

@@ -50,7 +50,7 @@ def test_another_number_of_epochs_is_refused_on_resume(tmp_path: Path) -> None:
     mxtrain.fit(config({"kind": "cosine", "T": "run"}), run_dir=tmp_path)
     before = (tmp_path / "model.safetensors").read_bytes()
     message = (
-        "fit.epochs: was 6 when the run started, and cannot become 9: optimizer.η_sched.T is run, "
+        "overrides: fit.epochs=9: fit.epochs: was 6 when the run started, and cannot become 9: optimizer.η_sched.T is run, "
         "so past learning rates would have been different; start a new run"
     )
     with pytest.raises(mxtrain.ConfigError) as caught:

@@ -42,6 +42,7 @@ class DoG(Rule):
     (ICML 2023), arXiv:2302.12022.
     """
 
+    unbounded_slots: ClassVar = True
     slots: ClassVar = ("W0",)
     scalar_slots: ClassVar = {"d": 0.0, "G": 0.0}
     computed_scalars: ClassVar = ("d", "G")
@@ -56,7 +57,7 @@ class DoG(Rule):
         return {"W0": "W"}
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """`step = -η`, and 1 at the first update, 0 later, as `first`."""
+        """`step = -η`; `first = 1` at the first update, 0 later."""
         return {"step": -self.learning_rate_at(time), "first": float(time.update == 1)}
 
     @staticmethod

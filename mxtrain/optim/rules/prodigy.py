@@ -87,7 +87,7 @@ class Prodigy(Rule):
         return self.learning_rate_at(time) == 0
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """`rate = η` at this time, `decay3 = β3`, and `largest_growth`, which may be infinite."""
+        """`rate = η` at this time, `decay3 = β3`, `largest_growth = growth`, infinite if it is null."""
         return {
             "rate": self.learning_rate_at(time),
             "decay3": scalar_sqrt(self.β2) if self.β3 is None else self.β3,
