@@ -18,6 +18,7 @@ _MOVED = {
     "mxtrain.kernel": "mxtrain.optim.ir",
     "mxtrain.learning_rate": "mxtrain.optim.schedules.learning_rate",
     "mxtrain.models": "mxtrain.nn",
+    "mxtrain.nn.matmul": "mxtrain.optim.backends.matmul",
     "mxtrain.momentum": "mxtrain.optim.schedules.momentum",
     "mxtrain.optimizer": "mxtrain.optim.optimizer",
     "mxtrain.optimizers": "mxtrain.optim.rules",
@@ -45,8 +46,9 @@ class AliasFinder(MetaPathFinder):
         """Return a spec for a former module or its submodules; None for all other names."""
         if not fullname.startswith("mxtrain."):
             return None
-        package = ".".join(fullname.split(".")[:2])
-        for old in (fullname, package):
+        parts = fullname.split(".")
+        for length in range(len(parts), 1, -1):
+            old = ".".join(parts[:length])
             if old in _MOVED:
                 return ModuleSpec(fullname, _AliasLoader(_MOVED[old] + fullname[len(old) :]))
         return None

@@ -37,6 +37,8 @@ _ASCII: dict[str, tuple[str, ...]] = {
 LETTERS: dict[str, str] = {word: letter for letter, words in _ASCII.items() for word in words}
 """Every accepted ASCII name, with its letter."""
 
+_DISPLAY_NAMES = {"ε": "ϵ", "ε1": "ϵ1", "ε2": "ϵ2", "coefficients_": "coefficients"}
+"""Names of fields that the documentation prints otherwise; rules have a method `coefficients`."""
 _OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "squared_error": ("mse", "l2", "mean_squared_error", "least_squares"),
     "softmax_cross_entropy": ("cross_entropy", "crossentropy", "ce", "nll", "categorical_crossentropy"),
@@ -102,7 +104,7 @@ def display_name(name: str) -> str:
     >>> display_name("ε"), display_name("ε1"), display_name("step")
     ('ϵ', 'ϵ1', 'step')
     """
-    return name.replace("ε", "ϵ") if name in ("ε", "ε1", "ε2") else name
+    return _DISPLAY_NAMES.get(name, name)
 
 
 def ascii_names(letter: str) -> tuple[str, ...]:

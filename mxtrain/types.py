@@ -200,6 +200,7 @@ AboveOne = Annotated[float, Bounds(gt=1)]
 Exponent = Annotated[float, Bounds(ge=0, ceiling=16)]
 """Exponent of the weights of an average."""
 UnitInterval = Annotated[float, Bounds(ge=0, le=1)]
+AtLeastOne = Annotated[float, Bounds(ge=1)]
 PositiveInt = Annotated[int, Bounds(ge=1, whole=True, ceiling=2**31 - 1)]
 NonNegativeInt = Annotated[int, Bounds(ge=0, whole=True, ceiling=2**31 - 1)]
 Seed = Annotated[int, Bounds(ge=0, lt=2**64, whole=True)]

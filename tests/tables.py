@@ -77,6 +77,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "schedule_free_sgd": {"kind": "schedule_free_sgd", "η": 0.3},
     "schedule_free_adamw": {"kind": "schedule_free_adamw", "η": 0.1, "r": 1},
 }
+MATRIX_CONFIGS: dict[str, dict[str, Any]] = {
+    "adafactor": {"kind": "adafactor", "η": 0.1},
+    "muon": {"kind": "muon", "η": 0.1},
+    "muon with sgd for vectors": {"kind": "muon", "η": 0.1, "otherwise": {"kind": "sgd", "η": 0.1}},
+    "soap": {"kind": "soap", "η": 0.1, "every": 2},
+    "soap with one side rotated": {"kind": "soap", "η": 0.1, "largest": 8},
+}
+"""Rules of whole arrays, which have no traced program."""
 WITHOUT_DECAY = ("rprop",)
 """Kinds of rules without weight decay."""
 WITH_TOTALS = ("prodigy", "dog")

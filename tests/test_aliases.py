@@ -18,6 +18,8 @@ import mxtrain
         ("mxtrain.optimizers.adam", "mxtrain.optim.rules.adam", "Adam"),
         ("mxtrain.schedules", "mxtrain.optim.schedules", "Schedule"),
         ("mxtrain.models", "mxtrain.nn", "Model"),
+        ("mxtrain.nn.matmul", "mxtrain.optim.backends.matmul", "MatMulPlan"),
+        ("mxtrain.nn.matmul.blas", "mxtrain.optim.backends.matmul.blas", "single_threaded_blas"),
         ("mxtrain.optimizer", "mxtrain.optim.optimizer", "Optimizer"),
         ("mxtrain.state", "mxtrain.optim.optimization_state", "OptimizationState"),
     ],

@@ -209,6 +209,8 @@ def bounds(field: Any) -> str:
         return "`true` or `false`"
     parts = [*field.metadata, *leaves(field.annotation)]
     stated = [str(part) for part in parts if isinstance(part, Bounds)]
+    if any(isinstance(part, type) and issubclass(part, mxtrain.Rule) for part in parts):
+        return "a rule that is not a matrix rule"
     choices = [part for part in parts if isinstance(part, str)]
     kinds = [
         part.model_fields["kind"].default for part in parts if isinstance(part, type) and issubclass(part, Schedule)
@@ -223,6 +225,10 @@ def default(field: Any) -> str:
         return "required"
     if isinstance(field.default, bool):
         return str(field.default).lower()
+    if isinstance(field.default, mxtrain.Rule):
+        return f"{{kind: {field.default.kind}}}"
+    if isinstance(field.default, tuple):
+        return str(list(field.default))
     return "none" if field.default is None else normalize_default(str(field.default))
 
 

@@ -3,15 +3,17 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import isqrt, prod
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from mxtrain.benchmarks.measurement import Timing, device_synchronizer, measure_interleaved
 from mxtrain.optim.backends import Backend, array_module
-from mxtrain.optim.ir import Program, UpdateProgram, sqrt, trace
+from mxtrain.optim.ir import AnyProgram, MatrixProgram, Program, UpdateProgram, sqrt, trace
 from mxtrain.optim.optimizer import build_optimizer
-from mxtrain.optim.rules import RULES, SGD, Rule
+from mxtrain.optim.rules import RULES, SGD, MatrixRule, Rule
 from mxtrain.types import Array
 
 
@@ -45,19 +47,27 @@ def single_pass(program: UpdateProgram) -> Program:
     return program
 
 
-def programs_of(program: UpdateProgram) -> list[Program]:
-    """Return the programs of the passes of an update."""
+def programs_of(program: AnyProgram) -> list[Program]:
+    """Return the programs of the passes of an update; none of a matrix rule."""
+    if isinstance(program, MatrixProgram):
+        return []
     return [program] if isinstance(program, Program) else [each.program for each in program.passes]
 
 
-def count_slow_operations(program: UpdateProgram) -> tuple[int, int]:
+def count_slow_operations(program: AnyProgram) -> tuple[int, int]:
     """Count the divisions and square roots of a program; each takes many cycles, an addition takes one."""
     operations = [step.operation for each in programs_of(program) for step in each.instructions]
     return operations.count("divide"), operations.count("sqrt")
 
 
-def arrays_moved(program: UpdateProgram) -> int:
-    """Return the number of arrays that the passes of an update read and write."""
+def arrays_moved(rule: Rule) -> int:
+    """Return the number of arrays that an update reads and writes."""
+    if isinstance(rule, MatrixRule):
+        return rule.arrays_moved
+    return _arrays_of_passes(rule.program())
+
+
+def _arrays_of_passes(program: AnyProgram) -> int:
     return sum(len(each.read) + len(each.outputs) for each in programs_of(program))
 
 
@@ -70,6 +80,8 @@ RULE_CASES: dict[str, Rule] = {
 
 _CACHED_SIZE = 1 << 15
 """Elements of the arrays on which divisions are measured: three such arrays fit in the L2 cache of a core."""
+_LARGEST_PRODUCT = 1024
+"""Rows of the weight of a rule with matrix products, at most; their time grows with the third power."""
 _REPEATS = 32
 """Number of iterations over these arrays in one call, so that the overhead of the call is negligible."""
 
@@ -85,7 +97,8 @@ class RuleBenchmark:
         update: the time of one `Optimizer.update`.
         streaming: the time of a loop that reads and writes the same number of arrays, with one addition for each.
         arithmetic: the time of the rule's divisions and square roots alone, on cached data and the same number of
-            threads; None for a rule without any, and on a GPU.
+            threads, or of its matrix products alone with `matmul` of NumPy or CuPy; None for a rule without any, and
+            on a GPU for one without products.
     """
 
     name: str
@@ -129,7 +142,8 @@ def measure_rule(
 
     Args:
         name: a key of `RULE_CASES`.
-        size: the number of elements of the array, at least 1.
+        size: the number of elements of the array, at least 1. A matrix rule is measured on a square matrix of about
+            this size, of at most 1024 x 1024 elements if it has matrix products.
         dtype: `float32` or `float64`.
         backend: `numpy`, `compiled` or `cupy`.
         seconds: the time to measure for.
@@ -143,14 +157,16 @@ def measure_rule(
     xp = array_module("cupy" if backend == "cupy" else "numpy")
     wait = device_synchronizer(xp)
     generator = np.random.default_rng(0)
-    W, g = (xp.asarray(generator.standard_normal(size, dtype=np.dtype(dtype).type)) for _ in range(2))
+    shape = _shape_of(rule, size)
+    size = prod(shape)
+    W, g = (xp.asarray(generator.standard_normal(shape, dtype=np.dtype(dtype).type)) for _ in range(2))
     has_sums = not isinstance(program, Program)
     # Passes that only read have no streaming loop of their own: two arrays read and one written are the measure.
     slots = () if has_sums else rule.active_slots()
     arrays = [W.copy(), g, *(xp.zeros_like(W) for _ in slots)]
     streaming = streaming_program(slots)
-    moved = arrays_moved(program)
-    streams = moved / arrays_moved(streaming) if has_sums else 1.0
+    moved = arrays_moved(rule)
+    streams = moved / _arrays_of_passes(streaming) if has_sums else 1.0
 
     def update() -> None:
         optimizer.step({"W": W}, {"W": g})
@@ -164,6 +180,9 @@ def measure_rule(
     operations = count_slow_operations(program)
     if any(operations) and xp is np:
         candidates["arithmetic"] = _arithmetic_benchmark(optimizer.backend, *operations, dtype)
+    products = rule.matrix_products((shape[0], shape[-1])) if isinstance(rule, MatrixRule) else []
+    if products:
+        candidates["products"] = _products_benchmark(products, W, xp, wait)
     timings = measure_interleaved(candidates, seconds=seconds)
     arithmetic = timings.get("arithmetic")
     return RuleBenchmark(
@@ -172,9 +191,38 @@ def measure_rule(
         bytes_moved=moved * size * W.itemsize,
         update=timings["update"],
         streaming=timings["streaming"] * streams,
-        arithmetic=arithmetic
-        and arithmetic * (size / (_REPEATS * _CACHED_SIZE) / _threads_used(optimizer.backend, size)),
+        arithmetic=timings["products"]
+        if products
+        else arithmetic and arithmetic * (size / (_REPEATS * _CACHED_SIZE) / _threads_used(optimizer.backend, size)),
     )
+
+
+def _shape_of(rule: Rule, size: int) -> tuple[int, ...]:
+    """Return the shape of the weight that is measured: a vector, or a square matrix for a matrix rule."""
+    if not isinstance(rule, MatrixRule):
+        return (size,)
+    side = isqrt(size)
+    if rule.matrix_products((side, side)):
+        side = min(side, _LARGEST_PRODUCT)
+    return side, side
+
+
+def _products_benchmark(
+    products: list[tuple[int, int, int]], example: Array, xp: ModuleType, wait: Callable[[], None]
+) -> Callable[[], object]:
+    """Return a function that computes matrix products of these sizes with NumPy or CuPy."""
+    arrays: dict[tuple[int, int, int], tuple[Array, Array, Array]] = {}
+    for m, k, n in products:
+        if (m, k, n) not in arrays:
+            arrays[m, k, n] = tuple(xp.ones(shape, dtype=example.dtype) for shape in ((m, k), (k, n), (m, n)))
+
+    def multiply() -> None:
+        for each in products:
+            a, b, out = arrays[each]
+            xp.matmul(a, b, out=out)
+        wait()
+
+    return multiply
 
 
 def _arithmetic_benchmark(backend: Backend, divisions: int, roots: int, dtype: str) -> Callable[[], object]:

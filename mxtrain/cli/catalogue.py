@@ -20,7 +20,7 @@ from mxtrain.names import ascii_names, display_name
 from mxtrain.nn import build_metric
 from mxtrain.nn.losses import LOSSES
 from mxtrain.optim.backends import BackendName
-from mxtrain.optim.rules import RULES
+from mxtrain.optim.rules import RULES, Rule
 from mxtrain.optim.schedules import LearningRateSchedule, MomentumSchedule
 from mxtrain.types import METRIC_INFO, Bounds, Config, LossName, MetricName
 
@@ -96,12 +96,16 @@ def _fields(model: type[Config]) -> tuple[Field, ...]:
             name=display_name(name),
             also=ascii_names(name),
             required=field.is_required(),
-            default=None if field.is_required() else field.get_default(),
+            default=None if field.is_required() else _plain(field.get_default()),
             allowed=_allowed(field.annotation, field.metadata),
         )
         for name, field in model.model_fields.items()
         if name != "kind"
     )
+
+
+def _plain(default: Any) -> Any:
+    return default.to_dict() if isinstance(default, Config) else default
 
 
 def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
@@ -114,7 +118,8 @@ def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         if isinstance(each, Bounds):
             return str(each)
     if names := allowed_kinds(annotation):
-        return f"a schedule: {', '.join(names)}"
+        is_rule = any(issubclass(model, Rule) for model in allowed_models(annotation))
+        return "a rule that is not a matrix rule" if is_rule else f"a schedule: {', '.join(names)}"
     arguments = get_args(annotation)
     match get_origin(annotation):
         case origin if origin is Annotated:
@@ -213,4 +218,6 @@ def _add_rows(table: Table, name: str, fields: list[Field]) -> None:
 
 
 def _format_default(value: object) -> str:
+    if isinstance(value, dict) and "kind" in value:
+        return f"{{kind: {value['kind']}}}"
     return "-" if value is None or value == {} else format_value(value)

@@ -14,7 +14,7 @@ from mxtrain.errors import ConfigError, escape_unprintable
 if TYPE_CHECKING:
     from mxtrain.cli.catalogue import Catalogue
     from mxtrain.config import RunConfig, Sweep
-    from mxtrain.optim.ir import UpdateProgram
+    from mxtrain.optim.ir import AnyProgram
     from mxtrain.optim.rules import Rule
 
 
@@ -187,9 +187,11 @@ def _formula(rule: "Rule") -> str:
     return "\n\n".join(parts).replace("`", "")
 
 
-def _format_program(program: "UpdateProgram", backend: Language | None) -> str:
-    from mxtrain.optim.ir import Program
+def _format_program(program: "AnyProgram", backend: Language | None) -> str:
+    from mxtrain.optim.ir import MatrixProgram, Program
 
+    if isinstance(program, MatrixProgram):
+        return str(program) if backend in (None, Language.numpy) else program.source()
     match backend:
         case Language.compiled:
             from mxtrain.optim.backends.codegen_numba import generate_numba_pass_source, generate_numba_source

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from mxtrain.nn.activations import ACTIVATIONS, Activation
 from mxtrain.nn.losses import LOSSES
-from mxtrain.nn.matmul import MatMul, MatMulPlan, single_threaded_blas
+from mxtrain.optim.backends.matmul import MatMul, MatMulPlan, single_threaded_blas
 from mxtrain.random import uniform
 from mxtrain.types import ActivationName, Array, LossName
 

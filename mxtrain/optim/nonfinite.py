@@ -309,10 +309,11 @@ def _is_finite(array: Array) -> bool:
 
 def _weight_label(weight: Array, slot: Array, params: Mapping[Any, Array]) -> str:
     """Return the name of the weight, in a flat buffer too, whose slot is not finite, as messages show it."""
-    if isinstance(params, FlatParameters):
+    name = next((name for name, array in params.items() if array is weight), None)
+    if name is None and isinstance(params, FlatParameters):
         places = params.places(str(weight.dtype))
         if slot.size == places[-1].stop:  # the whole buffer, not the part of one parameter group
             finite = array_module(array_kind(slot) or "numpy").isfinite
             return "weight " + next(repr(place.name) for place in places if not finite(place.view(slot)).all())
         return f"a weight of dtype {weight.dtype}"
-    return "weight " + next(repr(name) for name, array in params.items() if array is weight)
+    return f"weight {name!r}"

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from mxtrain.optim.flat_parameters import BufferSlice
-from mxtrain.optim.ir import MultiPassProgram, UpdateProgram
+from mxtrain.optim.ir import AnyProgram, MatrixProgram, MultiPassProgram, Workspace
 from mxtrain.optim.rules import Rule
 
 
@@ -20,7 +20,7 @@ class ParamGroup(NamedTuple):
     """
 
     rule: Rule
-    program: UpdateProgram
+    program: AnyProgram
     fields: dict[str, Any]
     slots: tuple[str, ...]
 
@@ -33,6 +33,8 @@ class ParamGroups:
             that has another one for vectors, the latter.
         differ: True if not all parameters have the same rule and settings.
         have_totals: True if an update needs the arrays of all parameters.
+        have_matrices: True if a rule updates whole arrays, so that parts of a buffer cannot be updated together.
+        workspace: buffers for the temporary arrays of such rules.
 
     Example:
         >>> from mxtrain.optim.rules import SGD
@@ -56,6 +58,8 @@ class ParamGroups:
         self.have_totals = any(
             isinstance(each.program, MultiPassProgram) and each.program.has_totals for each in self.all
         )
+        self.have_matrices = any(isinstance(each.program, MatrixProgram) for each in self.all)
+        self.workspace = Workspace()
         self._rule = rule
         self._numbers: dict[Hashable, tuple[int, int]] = {}
         self._slices: dict[str, tuple[tuple[BufferSlice, ...], dict[int, list[tuple[int, slice]]]]] = {}

@@ -59,11 +59,14 @@ class ParamState:
             )
         if not self.slots:
             return
-        slot = self.slots[0]
-        if slot.shape == weight.shape and slot.dtype is weight.dtype and type(slot) is type(weight) is np.ndarray:
+        slot, rule = self.slots[0], group.rule
+        has_type = slot.shape == weight.shape and slot.dtype is weight.dtype and type(slot) is type(weight)
+        if has_type and type(slot) is np.ndarray and rule.slots_have_weight_shape:
             return  # the common case, decided quickly
-        shape = group.rule.slot_shapes(weight.shape)[0]
-        if slot.shape == shape and slot.dtype == weight.dtype:
+        shapes = rule.slot_shapes(weight.shape)
+        if slot.dtype == weight.dtype and all(
+            each.shape == shape for each, shape in zip(self.slots, shapes, strict=True)
+        ):
             if not on_same_device(slot, weight):
                 self.slots = tuple(to_device_of(each, weight) for each in self.slots)
         else:

@@ -1,15 +1,20 @@
 """Grouping of updates into batches that one call of a backend computes."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.optim.backends import Backend, OverlapCheck, array_kind, validate_update
+from mxtrain.optim.backends.matmul import single_threaded_blas
+from mxtrain.optim.backends.matrix_operations import matrix_operations
 from mxtrain.optim.backends.overlap import ParamUpdate
 from mxtrain.optim.backends.passes import MultiPassUpdate, run_passes
 from mxtrain.optim.flat_parameters import FlatParameters
-from mxtrain.optim.ir import Program
+from mxtrain.optim.ir import MatrixProgram, Program
 from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import FlatStates, ParamState, StateStore, new_state, normalize_index
 from mxtrain.optim.rules import Time
@@ -71,12 +76,14 @@ class BatchBuilder:
     ) -> tuple[list[UpdateBatch], Mapping[Hashable, ParamState] | FlatStates]:
         """Group the updates of a step; also return states that are not in the store yet.
 
-        Flat parameters are updated as whole buffers if they have one layout and one update count.
+        Flat parameters are updated as whole buffers if they have one layout and one update count, and no rule updates
+        whole arrays.
 
         Raises:
             ArrayError: a name is missing, an array is invalid, or arrays share memory.
         """
-        if isinstance(params, FlatParameters) and isinstance(grads, FlatParameters):
+        have_matrices = self._groups.have_matrices
+        if isinstance(params, FlatParameters) and isinstance(grads, FlatParameters) and not have_matrices:
             flat_states = self._flat_states(store, params, grads)
             if flat_states is not None:
                 return self._build_flat(params, grads, flat_states), flat_states
@@ -218,10 +225,27 @@ def run_batches(
         program = groups.all[batch.group].program
         if isinstance(program, Program):
             backend.run(program, arrays, scalars.values)
+        elif isinstance(program, MatrixProgram):
+            _run_matrices(backend, groups, program, arrays, scalars.values)
         else:
             updates.append(MultiPassUpdate(program, arrays, scalars.values, scalars.scalar_slots, batch.positions))
     if updates:
         run_passes(backend, updates)
+
+
+def _run_matrices(
+    backend: Backend,
+    groups: ParamGroups,
+    program: MatrixProgram,
+    arrays: Sequence[tuple[Array, ...]],
+    scalars: Sequence[float],
+) -> None:
+    """Run a program of whole arrays on each parameter."""
+    with single_threaded_blas, np.errstate(all="ignore"):  # also NumPy's QR must not depend on the number of threads
+        for each in arrays:
+            operations = matrix_operations(backend, each[0], groups.workspace)
+            with nullcontext() if operations.xp is np else each[0].device:
+                program.run(each, scalars, operations)
 
 
 def _check_names(params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> None:

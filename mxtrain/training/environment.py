@@ -1,8 +1,8 @@
 """The software and hardware of a run, and its number of BLAS threads.
 
 BLAS divides products of matrices among threads, so their last bits depend on the number of threads. The package's own
-models give the same bits on any number (`mxtrain.nn.matmul`); custom models, and a NumPy whose BLAS cannot be called
-directly, do not.
+models give the same bits on any number (`mxtrain.optim.backends.matmul`); custom models, and a NumPy whose BLAS cannot
+be called directly, do not.
 """
 
 import json
@@ -20,7 +20,7 @@ import numpy as np
 from mxtrain.atomic_io import parse_json, read_file
 from mxtrain.config import CustomConfig, RunConfig
 from mxtrain.config.dotted_paths import flatten
-from mxtrain.nn.matmul import gemm, single_threaded_blas
+from mxtrain.optim.backends.matmul import gemm, single_threaded_blas
 from mxtrain.types import describe
 
 

@@ -14,7 +14,7 @@ from mxtrain.config import RunConfig
 from mxtrain.config.run_section import OnNonfinite
 from mxtrain.errors import TrainingError
 from mxtrain.nn import Metric, Model, check_returned, metric_sums, qualified_name, restore_metric
-from mxtrain.nn.matmul import single_threaded_blas
+from mxtrain.optim.backends.matmul import single_threaded_blas
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.nonfinite import SCAN_INTERVAL, OverflowBounds, max_abs_bound
 from mxtrain.optim.optimization_state import OptimizationState

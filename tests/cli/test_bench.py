@@ -6,6 +6,7 @@ from itertools import groupby
 import pytest
 
 from mxtrain.benchmarks import RULE_CASES
+from mxtrain.optim.rules import MatrixRule
 
 SMALL = ("--size", "1000")
 
@@ -29,9 +30,10 @@ def test_every_rule_is_measured_with_consistent_numbers(mxtrain):
     measured = json.loads(out)["rules"]
     assert [each["name"] for each in measured] == list(RULE_CASES)
     for each in measured:
+        assert each["size"] == (31 * 31 if isinstance(RULE_CASES[each["name"]], MatrixRule) else 1000)
         update = each["update"]
         assert 0 < update["low"] <= update["median"] <= update["high"]
-        assert each["nanoseconds"] == pytest.approx(update["median"] / 1000 * 1e9)
+        assert each["nanoseconds"] == pytest.approx(update["median"] / each["size"] * 1e9)
         assert each["gigabytes_per_second"] == pytest.approx(each["bytes_moved"] / update["median"] / 1e9)
         slower = max(each[limit]["median"] for limit in ("streaming", "arithmetic") if each[limit])
         assert each["share"] == pytest.approx(slower / update["median"])

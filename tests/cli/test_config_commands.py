@@ -8,7 +8,7 @@ import pytest
 from mxtrain.cli.config_commands import Language
 from mxtrain.config import read_run, read_sweep
 from mxtrain.names import display_name
-from mxtrain.optim.ir import Program
+from mxtrain.optim.ir import MatrixProgram, Program
 from mxtrain.optim.rules import RULES
 from tests.cli.conftest import CONFIGS
 
@@ -41,7 +41,11 @@ def test_show_prints_the_formula_coefficients_and_program_of_a_rule(mxtrain, rul
     formula, _, coefficients = out.removesuffix(f"\n\n{program}\n").partition("\n\nCoefficients: ")
     assert ("W ← W + " in formula) != (program.name in REPLACING)
     assert "W ← " in formula
-    names = {label for scalar in program.scalars for label in labels(scalar)} - {*map(display_name, rule.model_fields)}
+    if isinstance(program, MatrixProgram):
+        used = {*map(display_name, program.coefficients)}
+    else:
+        used = {label for scalar in program.scalars for label in labels(scalar)}
+    names = used - {*map(display_name, rule.model_fields)}
     names -= {*map(display_name, rule.computed_scalars)}
     assert all(f"{name} = " in coefficients for name in names)
 
@@ -58,6 +62,12 @@ def labels(scalar):
 @ALL
 def test_every_rule_is_shown_as_code_of_every_backend(mxtrain, rule):
     program = rule().program()
+    if isinstance(program, MatrixProgram):
+        shown = {backend: mxtrain("show", program.name, "--backend", backend).out for backend in Language}
+        assert shown["numpy"] == f"{program}\n"
+        assert shown["compiled"] == shown["cupy"] == f"{program.source()}\n"
+        assert "def update_matrix(" in program.source()
+        return
     parts = [program] if isinstance(program, Program) else [each.program for each in program.passes]
     operations = sum(len(part.instructions) for part in parts)
     written = [str(number) for part in parts for number in part.written]

@@ -43,7 +43,8 @@ def test_it_is_a_json_schema_of_the_current_draft() -> None:
 @pytest.mark.parametrize("model", EVERY_MODEL, ids=lambda model: f"{model.__module__}.{model.__name__}")
 def test_every_field_is_listed_under_all_of_its_names(model: type[Config]) -> None:
     schema = _schema_of(model)
-    accepted = {name for field in model.model_fields for name in (display_name(field), field, *ascii_names(field))}
+    spelled = {field: info.validation_alias or field for field, info in model.model_fields.items()}
+    accepted = {name for field in spelled for name in (display_name(field), spelled[field], *ascii_names(field))}
     micro = {name.replace("μ", "\N{MICRO SIGN}") for name in accepted}
     assert set(schema["properties"]) - {"extends", "sweep"} == accepted | micro
     assert schema["additionalProperties"] is False

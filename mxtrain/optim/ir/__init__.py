@@ -1,5 +1,6 @@
 """Intermediate representation of an update rule: symbols, traced programs and register assignment."""
 
+from mxtrain.optim.ir.matrix_program import AnyProgram, MatrixOperations, MatrixProgram, Workspace, matrix_program
 from mxtrain.optim.ir.passes import MultiPassProgram, Pass, describe_traffic
 from mxtrain.optim.ir.program import Instruction, Operand, Program, Reduction, Scalar, assign_registers
 from mxtrain.optim.ir.symbols import (
@@ -26,8 +27,11 @@ from mxtrain.optim.ir.trace import GradientStage, UpdateProgram, gradient_progra
 
 __all__ = [
     "COMPARISONS",
+    "AnyProgram",
     "GradientStage",
     "Instruction",
+    "MatrixOperations",
+    "MatrixProgram",
     "MultiPassProgram",
     "Operand",
     "Pass",
@@ -36,11 +40,13 @@ __all__ = [
     "Scalar",
     "Symbol",
     "UpdateProgram",
+    "Workspace",
     "absolute",
     "assign_registers",
     "describe_traffic",
     "dot",
     "gradient_program",
+    "matrix_program",
     "max_abs",
     "maximum",
     "mean",

@@ -7,6 +7,7 @@ from pydantic import Field
 from mxtrain.optim.rules.base import Group as Group
 from mxtrain.optim.rules.base import Rule as Rule
 from mxtrain.optim.rules.base import Time as Time
+from mxtrain.optim.rules.matrix_rule import MatrixRule as MatrixRule
 
 # Messages, the schema and `mxtrain list` name the rules in this order.
 # isort: off
@@ -38,14 +39,25 @@ from mxtrain.optim.rules.schedule_free_sgd import ScheduleFreeSGD as ScheduleFre
 from mxtrain.optim.rules.schedule_free_adamw import ScheduleFreeAdamW as ScheduleFreeAdamW
 from mxtrain.optim.rules.prodigy import Prodigy as Prodigy
 from mxtrain.optim.rules.dog import DoG as DoG
+from mxtrain.optim.rules.adafactor import Adafactor as Adafactor
+from mxtrain.optim.rules.muon import Muon as Muon
+from mxtrain.optim.rules.soap import SOAP as SOAP
 # isort: on
 
 RULES: tuple[type[Any], ...] = tuple(
-    each for each in globals().values() if isinstance(each, type) and issubclass(each, Rule) and each is not Rule
+    each
+    for each in globals().values()
+    if isinstance(each, type) and issubclass(each, Rule) and each not in (Rule, MatrixRule)
 )
 """The rules of the list, in its order; `mxtrain` exports each under its name."""
+
+ELEMENTWISE_RULES: tuple[type[Any], ...] = tuple(each for each in RULES if not issubclass(each, MatrixRule))
+"""The rules that the field `otherwise` of a matrix rule may have."""
 
 if TYPE_CHECKING:
     AnyRule: TypeAlias = Rule
 else:
     AnyRule = Annotated[Union[RULES], Field(discriminator="kind")]  # noqa: UP007 - built from the list
+    ElementwiseRule = Annotated[Union[ELEMENTWISE_RULES], Field(discriminator="kind")]  # noqa: UP007
+    for _rule in (Muon, SOAP):  # their annotations name it before it exists
+        _rule.model_rebuild(_types_namespace={"ElementwiseRule": ElementwiseRule})

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import model_validator
 
-from mxtrain.optim.ir import GradientStage, UpdateProgram, update_program
+from mxtrain.optim.ir import AnyProgram, GradientStage, update_program
 from mxtrain.optim.schedules import LearningRateSchedule
 from mxtrain.types import SMALLEST_NORMAL, Config, Finite, NonNegative, Positive, field_error
 
@@ -190,6 +190,10 @@ class Rule(Config, ABC):
             return self
         return self.model_copy(update={"η_sched": self.η_sched.for_run(epochs, batches)})
 
+    def schedules(self) -> dict[str, LearningRateSchedule]:
+        """Return the learning-rate schedules of the rule, by the path of their field."""
+        return {} if self.η_sched is None else {"η_sched": self.η_sched}
+
     def group_of(self, name: str) -> str | None:
         """Return the pattern of a parameter's group, the first that matches; None if none does."""
         return next((pattern for pattern in self.groups if fnmatchcase(name, pattern)), None)
@@ -222,7 +226,7 @@ class Rule(Config, ABC):
             scales=self.scale != 0, clips=self.clip > 0, decays=self.λ > 0 and not self.decouples_decay()
         )
 
-    def program(self) -> UpdateProgram:
+    def program(self) -> AnyProgram:
         """Return the traced program of one update with these slots, options and this gradient stage."""
         options = tuple((name, getattr(self, name)) for name in self.options)
         update = type(self).update

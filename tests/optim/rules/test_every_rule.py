@@ -11,7 +11,7 @@ import mxtrain
 from mxtrain.optim.backends.numba_backend import NumbaBackend
 from mxtrain.optim.backends.numpy_backend import NumPyBackend
 from mxtrain.optim.rules import RULES
-from tests.tables import CONFIGS
+from tests.tables import CONFIGS, MATRIX_CONFIGS
 
 DTYPES = ("float32", "float64")
 SHAPES: dict[str, tuple[int, ...]] = {
@@ -24,12 +24,13 @@ VIEWS: dict[str, Any] = {
 }
 UPDATES = 4
 
-every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+ALL_CONFIGS = CONFIGS | MATRIX_CONFIGS
+every_config = pytest.mark.parametrize("config", ALL_CONFIGS.values(), ids=ALL_CONFIGS.keys())
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 
 def test_every_rule_is_in_the_table() -> None:
-    assert {config["kind"] for config in CONFIGS.values()} == {rule.model_fields["kind"].default for rule in RULES}
+    assert {config["kind"] for config in ALL_CONFIGS.values()} == {rule.model_fields["kind"].default for rule in RULES}
 
 
 def make_arrays(dtype: str, seed: int = 0) -> tuple[dict[str, np.ndarray], list[dict[str, np.ndarray]]]:

@@ -11,7 +11,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 import mxtrain
 from mxtrain.optim.ir import MultiPassProgram, summation
 from mxtrain.optim.rules import RULES, Rule, Time
-from tests.tables import CONFIGS, SHAPES, STAGES, WITHOUT_SCHEDULE, update_one, with_stage
+from tests.tables import CONFIGS, MATRIX_CONFIGS, SHAPES, STAGES, WITHOUT_SCHEDULE, update_one, with_stage
 
 every_rule = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 every_stage = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES.keys())
@@ -20,7 +20,9 @@ every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 def test_the_table_has_every_rule() -> None:
-    assert {config["kind"] for config in CONFIGS.values()} == {rule.model_fields["kind"].default for rule in RULES}
+    assert {config["kind"] for config in (CONFIGS | MATRIX_CONFIGS).values()} == {
+        rule.model_fields["kind"].default for rule in RULES
+    }
 
 
 def reference(rule: Rule, weight: np.ndarray, gradients: list[np.ndarray]) -> np.ndarray:

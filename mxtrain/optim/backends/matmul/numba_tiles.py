@@ -6,19 +6,20 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-from mxtrain.nn.matmul import tiled_matmul
-from mxtrain.nn.matmul.tiled_matmul import (
+from mxtrain.optim.backends import numba_intrinsics
+from mxtrain.optim.backends.arrays import thread_count
+from mxtrain.optim.backends.jit_cache import compile_callback, read_sources
+from mxtrain.optim.backends.matmul import tiled_matmul
+from mxtrain.optim.backends.matmul.tiled_matmul import (
     BIAS,
     BIAS_AND_RELU,
+    COPY_TRANSPOSED,
     NO_EPILOGUE,
     RELU_BACKWARD,
     SIGMOID_BACKWARD,
     TANH_BACKWARD,
     TILE_FIELDS,
 )
-from mxtrain.optim.backends import numba_intrinsics
-from mxtrain.optim.backends.arrays import thread_count
-from mxtrain.optim.backends.jit_cache import compile_callback, read_sources
 from mxtrain.optim.backends.numba_intrinsics import as_pointer_to, call_gemm
 from mxtrain.optim.backends.scheduler import run_serial
 from mxtrain.optim.backends.thread_pool import shared_pool
@@ -72,6 +73,9 @@ def _apply_epilogue(
         elif epilogue == SIGMOID_BACKWARD:
             for j in range(start, start + columns):
                 out[j] = out[j] * operand[j] * (one - operand[j])
+        elif epilogue == COPY_TRANSPOSED:
+            for j in range(columns):
+                operand[j * row_stride + i] = out[start + j]
 
 
 @njit(error_model="numpy")

@@ -13,8 +13,8 @@ import pytest
 
 from mxtrain.nn import MLP
 from mxtrain.nn.activations import ACTIVATIONS
-from mxtrain.nn.matmul import MatMul, MatMulPlan, gemm, plan
-from mxtrain.nn.matmul.tiled_matmul import split_into_tiles
+from mxtrain.optim.backends.matmul import MatMul, MatMulPlan, gemm, plan
+from mxtrain.optim.backends.matmul.tiled_matmul import split_into_tiles
 from tests.tables import as_bytes
 
 needs_gemm = pytest.mark.skipif(gemm("float32") is None, reason="NumPy's BLAS cannot be called directly here")
@@ -153,7 +153,7 @@ def test_bits_do_not_depend_on_the_environment(environment: dict[str, str]) -> N
     """Without compiled code, with one BLAS thread, and with one BLAS thread per core."""
     code = """
 import hashlib, numba
-from tests.nn.matmul.test_plan import WIDE, compute_all
+from tests.optim.backends.matmul.test_plan import WIDE, compute_all
 for _ in range(2):
     print(hashlib.sha256(b"".join(x.tobytes() for x in compute_all(WIDE, "relu", "float32", 128).values())).hexdigest())
 """

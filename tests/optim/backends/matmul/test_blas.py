@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from mxtrain.nn.matmul import blas, gemm, single_threaded_blas
-from mxtrain.nn.matmul.blas import NOT_TRANSPOSED, TRANSPOSED, _library
+from mxtrain.optim.backends.matmul import blas, gemm, single_threaded_blas
+from mxtrain.optim.backends.matmul.blas import NOT_TRANSPOSED, TRANSPOSED, _library
 from mxtrain.training.environment import blas_threads as max_blas_threads
 from mxtrain.training.environment import limit_blas_threads, set_blas_threads
 

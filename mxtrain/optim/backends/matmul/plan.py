@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.nn.matmul.blas import Gemm, gemm
-from mxtrain.nn.matmul.tiled_matmul import A_ADDRESS, SIZES, MatMul, is_fully_compiled, tile_table
 from mxtrain.optim.backends.arrays import thread_count
+from mxtrain.optim.backends.matmul.blas import Gemm, gemm
+from mxtrain.optim.backends.matmul.tiled_matmul import A_ADDRESS, SIZES, MatMul, is_fully_compiled, tile_table
 from mxtrain.optim.backends.selection import is_worth_compiling
 from mxtrain.processes import fork_lock
 from mxtrain.types import Array
@@ -27,8 +27,14 @@ _SECONDS_PER_TILE = 5e-6
 """Time that compiled code saves on each tile."""
 _SECONDS_PER_MULTIPLICATION = 2.5e-11
 """Time of a multiplication on one thread; compiled code saves the share that other threads compute."""
-_MIN_PARALLEL_MULTIPLICATIONS = 1 << 22
+MIN_PARALLEL_MULTIPLICATIONS = 1 << 22
 """Multiplications from which a plan uses several threads; for fewer, waking the workers costs more than they save."""
+
+
+def seconds_saved(tiles: int, parallel_multiplications: int) -> float:
+    """Return the time that compiled code saves on tiles, and on multiplications that it divides among threads."""
+    share_of_others = 1 - 1 / thread_count() if parallel_multiplications else 0.0
+    return tiles * _SECONDS_PER_TILE + parallel_multiplications * _SECONDS_PER_MULTIPLICATION * share_of_others
 
 
 class _Section(NamedTuple):
@@ -88,12 +94,12 @@ class MatMulPlan:
         if inputs is not self._inputs:
             self._set_inputs(inputs)
         if self._sections is None and is_worth_compiling(self._seconds_saved):
-            self._sections = self._build_sections(_load_compiled(), self._gemm.address)
+            self._sections = self._build_sections(load_compiled(), self._gemm.address)
         if not self._sections:
             self._run_in_python(self._gemm)
             return
         for section in self._sections:
-            _load_compiled().run_tiles(section.task, section.stage_starts, section.max_threads)
+            load_compiled().run_tiles(section.task, section.stage_starts, section.max_threads)
             for product in section.numpy_activations:
                 product.apply_activation(np)
 
@@ -110,10 +116,8 @@ class MatMulPlan:
         self._address = 0
         self._steps: list[tuple[list[tuple[Any, ...]], MatMul]] = []
         multiplications = int(self._table[:, SIZES].prod(axis=1).sum())
-        self._is_parallel = multiplications >= _MIN_PARALLEL_MULTIPLICATIONS
-        self._seconds_saved = len(self._table) * _SECONDS_PER_TILE
-        if self._is_parallel:
-            self._seconds_saved += multiplications * _SECONDS_PER_MULTIPLICATION * (1 - 1 / thread_count())
+        self._is_parallel = multiplications >= MIN_PARALLEL_MULTIPLICATIONS
+        self._seconds_saved = seconds_saved(len(self._table), multiplications if self._is_parallel else 0)
 
     def _build_sections(self, compiled: Any, gemm: int) -> list[_Section]:
         """Divide the stages into sections that end where NumPy applies an activation; an empty list without Numba."""
@@ -154,11 +158,11 @@ class MatMulPlan:
 
 
 @cache
-def _load_compiled() -> Any:
+def load_compiled() -> Any:
     """Import the module that runs tiles in compiled code; return None if Numba cannot be imported."""
     try:
         with fork_lock:
-            from mxtrain.nn.matmul import numba_tiles
+            from mxtrain.optim.backends.matmul import numba_tiles
     except ImportError:
         return None
     return numba_tiles

@@ -4,17 +4,35 @@ The tiles depend only on the shape. BLAS rounds a tile differently from the same
 tiles are the same for any number of threads, and so are the bits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.nn.activations import Activation
-from mxtrain.nn.matmul.blas import NOT_TRANSPOSED, TRANSPOSED
+from mxtrain.optim.backends.matmul.blas import NOT_TRANSPOSED, TRANSPOSED
 from mxtrain.types import Array
+
+
+class Activation(Protocol):
+    """An elementwise function h(z) that a product applies in place; `mxtrain.nn.activations` has three.
+
+    Compiled code has epilogues of its own for the names `relu`, `tanh` and `sigmoid`.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name of the function."""
+
+    @property
+    def forward(self) -> Callable[[ModuleType, Array], None]:
+        """`forward(xp, z)` replaces z by h(z)."""
+
+    @property
+    def backward(self) -> Callable[[ModuleType, Array, Array], None]:
+        """`backward(xp, h, gradient)` replaces the gradient with respect to h by that with respect to z."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,12 +53,10 @@ class MatMul:
 
     Example:
         >>> import numpy as np
-        >>> from mxtrain.nn.activations import ACTIVATIONS
         >>> out = np.empty((1, 2))
-        >>> bias, relu = np.array([1.0, -5.0]), ACTIVATIONS["relu"]
-        >>> MatMul(None, np.eye(2), out, bias=bias, activation=relu).compute(np, np.array([[1.0, 2.0]]))
+        >>> MatMul(None, np.eye(2), out, bias=np.array([1.0, -5.0])).compute(np, np.array([[1.0, 2.0]]))
         >>> out
-        array([[2., 0.]])
+        array([[ 2., -3.]])
     """
 
     a: Array | None
@@ -151,8 +167,9 @@ TILE_FIELDS = 13
 """Numbers per tile: the arguments of `Gemm.arguments`, the epilogue, and the address that the epilogue reads from."""
 SIZES, A_ADDRESS = slice(2, 5), 5
 """Positions in a tile of the sizes m, n and k, and of the address of `a`."""
-NO_EPILOGUE, BIAS, BIAS_AND_RELU, RELU_BACKWARD, TANH_BACKWARD, SIGMOID_BACKWARD = range(6)
-"""Epilogues of a tile. The backward ones read the output of the activation, the others the bias."""
+NO_EPILOGUE, BIAS, BIAS_AND_RELU, RELU_BACKWARD, TANH_BACKWARD, SIGMOID_BACKWARD, COPY_TRANSPOSED = range(7)
+"""Epilogues of a tile. The backward ones read the output of the activation, those with a bias the bias;
+`COPY_TRANSPOSED` writes the transpose of the tile to the address."""
 
 _BACKWARD_EPILOGUES = {"relu": RELU_BACKWARD, "tanh": TANH_BACKWARD, "sigmoid": SIGMOID_BACKWARD}
 
