@@ -242,6 +242,6 @@ def _threads_used(backend: Backend, size: int) -> int:
     if backend.name != "compiled":
         return 1
     from mxtrain.optim.backends.arrays import thread_count
-    from mxtrain.optim.backends.numba_backend import MIN_PARALLEL_SIZE
+    from mxtrain.optim.backends.numba_tasks import MIN_PARALLEL_SIZE
 
     return thread_count() if size >= MIN_PARALLEL_SIZE else 1

@@ -1,31 +1,22 @@
 """Numba backend: runs a program as one compiled loop that reads every array once."""
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from hashlib import sha256
 from operator import is_
-from types import ModuleType
 from typing import Any
 
 import numba
 import numpy as np
 
-from mxtrain.optim.backends.arrays import PassRun, ProgramArrays, round_scalars, thread_count
+from mxtrain.optim.backends import numba_tasks
+from mxtrain.optim.backends.arrays import PassRun, ProgramArrays, round_scalars
 from mxtrain.optim.backends.codegen_numba import generate_numba_source
 from mxtrain.optim.backends.jit_cache import compile_callback
+from mxtrain.optim.backends.numba_tasks import load_generated_module, run_task
 from mxtrain.optim.backends.numpy_backend import buffered_blocks
-from mxtrain.optim.backends.scheduler import resolve_addresses, run_serial, run_serial_cached
-from mxtrain.optim.backends.thread_pool import shared_pool
+from mxtrain.optim.backends.scheduler import resolve_addresses, run_serial_cached
 from mxtrain.optim.ir import MultiPassProgram, Program
 from mxtrain.processes import fork_lock
-
-MIN_PARALLEL_SIZE = 1 << 17
-"""Number of elements from which several threads are used; for fewer, waking the workers costs more than they save."""
-_CHUNKS_PER_THREAD = 8
-"""Chunks per thread: enough that a thread that starts late does not delay the others."""
-_MIN_CHUNK, _MAX_CHUNK = 1 << 14, 1 << 18
-"""Elements in a chunk: smaller ones cost too much to schedule, and for larger ones threads would wait at the end."""
 
 
 class NumbaBackend:
@@ -66,7 +57,7 @@ class NumbaBackend:
         self, program: MultiPassProgram, groups: Sequence[ProgramArrays], scalars: Sequence[float]
     ) -> PassRun:
         """Prepare the passes of a program with reductions; see `Backend.start_passes`."""
-        from mxtrain.optim.backends.numba_passes import NumbaPassRun  # compiled only where it is needed
+        from mxtrain.optim.backends.numba_passes import NumbaPassRun  # compiles functions when it is imported
 
         return NumbaPassRun(program, groups, scalars, self._threads)
 
@@ -84,13 +75,15 @@ class NumbaBackend:
         starts = np.empty(len(groups) + 1, dtype=np.int64)
         if not resolve_addresses(table, starts):
             return False
-        if len(groups) == 1 and len(groups[0]) > 1 and starts[1] < MIN_PARALLEL_SIZE and _are_c_contiguous(groups[0]):
+        if (
+            len(groups) == 1
+            and len(groups[0]) > 1
+            and starts[1] < numba_tasks.MIN_PARALLEL_SIZE
+            and _are_c_contiguous(groups[0])
+        ):
             self._last_call = tuple(groups[0]), _dtype_and_shape(groups[0][0]), table, starts
         task = loop, constants, table, starts
-        if starts[-1] < MIN_PARALLEL_SIZE:
-            run_serial(*task)
-        else:
-            run_task(task, int(starts[-1]), self._threads or thread_count())
+        run_task(task, int(starts[-1]), self._threads)
         return True
 
     def _run_on_cached_arrays(self, loop: int, constants: Any, groups: Sequence[ProgramArrays]) -> bool:
@@ -121,24 +114,6 @@ def _dtype_and_shape(array: Any) -> Any:
     return array.dtype, array.shape
 
 
-def run_task(task: tuple[Any, ...], size: int, threads: int, unit: int = 1) -> None:
-    """Run a loop on all its elements, on several threads if there are enough.
-
-    Args:
-        task: the address of the loop, its scalars, the table of addresses and the row starts.
-        size: the number of elements.
-        threads: the largest number of threads.
-        unit: the number of elements that the row starts count as one.
-    """
-    if threads > 1 and size >= MIN_PARALLEL_SIZE:
-        chunk = min(max(size // (threads * _CHUNKS_PER_THREAD), _MIN_CHUNK), _MAX_CHUNK)
-        if shared_pool().run(
-            task, chunk // unit, min(threads, max(size // chunk, 1)) - 1
-        ):  # at most one thread per chunk
-            return
-    run_serial(*task)
-
-
 @cache
 def compile_loop(program: Program, dtype: np.dtype[Any]) -> Any:
     """Return the compiled loop of a program for a dtype, loaded from the cache on disk if it is there.
@@ -158,15 +133,3 @@ def _load_or_compile(program: Program, dtype: np.dtype[Any]) -> Any:
     return compile_callback(
         load_generated_module(program.name, source), signature, source.encode(), error_model="numpy"
     )
-
-
-def load_generated_module(program: str, source: str) -> Callable[..., None]:
-    """Execute the source of a loop as a module in `sys.modules`, where Numba's cached code looks it up by name.
-
-    The source is executed from memory, because a file could be changed or have a stale `.pyc`.
-    """
-    module = ModuleType(f"mxtrain_loop_{program}_{sha256(source.encode()).hexdigest()[:16]}")
-    exec(compile(source, f"<{program}, printed by mxtrain>", "exec"), module.__dict__)
-    sys.modules[module.__name__] = module
-    loop: Callable[..., None] = module.loop
-    return loop

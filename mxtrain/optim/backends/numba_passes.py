@@ -9,13 +9,12 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from mxtrain.optim.backends import numba_backend
-from mxtrain.optim.backends.arrays import ProgramArrays, thread_count
+from mxtrain.optim.backends.arrays import ProgramArrays
 from mxtrain.optim.backends.codegen_numba import generate_numba_pass_source
 from mxtrain.optim.backends.jit_cache import compile_callback, compile_function, read_sources
-from mxtrain.optim.backends.numba_backend import load_generated_module, run_task
+from mxtrain.optim.backends.numba_tasks import load_generated_module, run_task
 from mxtrain.optim.backends.numpy_backend import ContiguousCopies
-from mxtrain.optim.backends.scheduler import resolve_addresses, run_serial
+from mxtrain.optim.backends.scheduler import resolve_addresses
 from mxtrain.optim.ir import MultiPassProgram
 from mxtrain.optim.ir.summation import SUM_BLOCK
 from mxtrain.processes import fork_lock
@@ -79,10 +78,7 @@ class NumbaPassRun:
             return
         loop, columns, results = compile_pass(self._program, number, self._copies.groups[0][0].dtype)
         task = loop.address, self._buffer.view(np.uint8), self._table.take(columns, axis=1), self._starts
-        if self._size < numba_backend.MIN_PARALLEL_SIZE:
-            run_serial(*task)
-        else:
-            run_task(task, self._size, self._threads or thread_count(), SUM_BLOCK)
+        run_task(task, self._size, self._threads, SUM_BLOCK)
         if len(results):
             combine_blocks(self._buffer, self._starts, records.shape[1], results)
 

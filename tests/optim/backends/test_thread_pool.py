@@ -11,7 +11,7 @@ import pytest
 
 import mxtrain
 from mxtrain.optim.backends import thread_pool
-from mxtrain.optim.backends.numba_backend import MIN_PARALLEL_SIZE
+from mxtrain.optim.backends.numba_tasks import MIN_PARALLEL_SIZE
 from tests.tables import special_arrays
 
 SIZE = 3 * MIN_PARALLEL_SIZE + 5
