@@ -10,7 +10,7 @@ import numpy as np
 from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.optim.backends import Backend, OverlapCheck, array_kind, validate_update
 from mxtrain.optim.backends.matmul import single_threaded_blas
-from mxtrain.optim.backends.matrix_operations import matrix_operations
+from mxtrain.optim.backends.matrix_selection import matrix_operations
 from mxtrain.optim.backends.overlap import ParamUpdate
 from mxtrain.optim.backends.passes import MultiPassUpdate, run_passes
 from mxtrain.optim.flat_parameters import FlatParameters

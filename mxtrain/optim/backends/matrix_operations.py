@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.optim.backends.arrays import Backend, array_kind, array_module
+from mxtrain.optim.backends.arrays import array_module
 from mxtrain.optim.backends.matmul.products import multiply
-from mxtrain.optim.backends.selection import is_worth_compiling
-from mxtrain.optim.ir import MatrixOperations, Workspace
+from mxtrain.optim.ir import Workspace
 from mxtrain.optim.ir.summation import LANES, SUM_BLOCK, combine, reduce_blocks
 from mxtrain.types import Array
 
@@ -28,22 +27,6 @@ _GROUP_SIZE = 1 << 17
 _BLOCK_SIZE = 1 << 15
 """Approximate number of elements of temporary arrays, which stay in the cache."""
 _NORM_CHUNK = 16 * SUM_BLOCK
-_SECONDS_PER_ELEMENT = 1e-8
-"""Time that compiled code saves on each element."""
-
-
-def matrix_operations(backend: Backend, example: Array, workspace: Workspace) -> MatrixOperations:
-    """Return the operations of a backend on arrays of the library and device of an example."""
-    if array_kind(example) == "cupy":
-        return CuPyMatrixOperations(workspace)
-    is_auto = backend.name == "auto" and is_worth_compiling(example.size * _SECONDS_PER_ELEMENT)
-    if backend.name == "compiled" or is_auto:
-        try:
-            from mxtrain.optim.backends.numba_matrices import NumbaMatrixOperations  # loads the compiler
-        except ImportError:
-            return NumPyMatrixOperations(workspace)
-        return NumbaMatrixOperations(workspace)
-    return NumPyMatrixOperations(workspace)
 
 
 def group_rows(columns: int) -> int:

@@ -115,7 +115,7 @@ def test_every_default_is_written_and_reads_back(rule: type[Rule], here: Path, y
     config: Rule = rule()  # type: ignore[call-arg]
     assert read_optimizer(_written(config)) == config
     lines = to_yaml(config).splitlines()
-    assert [line.split(":")[0] for line in lines] == list(config.to_dict())
+    assert [line.split(":")[0] for line in lines if not line.startswith(" ")] == list(config.to_dict())
 
 
 def test_the_layout_of_a_resolved_run(write: Callable[..., str], here: Path) -> None:
