@@ -42,6 +42,17 @@ EXPECTED_METRICS = {
     "rmsprop": ("val_accuracy", 0.95),
     "nadam": ("val_accuracy", 0.95),
     "adam-wide": ("val_accuracy", 0.96),
+    "adafactor": ("val_accuracy", 0.96),
+    "muon": ("val_accuracy", 0.96),
+    "soap": ("val_accuracy", 0.96),
+    "lion": ("val_accuracy", 0.96),
+    "adan": ("val_accuracy", 0.96),
+    "lamb": ("val_accuracy", 0.96),
+    "prodigy": ("val_accuracy", 0.96),
+    "dog": ("val_accuracy", 0.96),
+    "schedule_free_adamw": ("val_accuracy", 0.96),
+    "ftrl": ("val_accuracy", 0.95),
+    "rprop": ("val_r2", 0.5),
     "regression": ("val_r2", 0.5),
 }
 
