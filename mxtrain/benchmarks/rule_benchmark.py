@@ -152,7 +152,7 @@ def measure_rule(
         BackendError: the backend cannot run on this machine.
     """
     rule = RULE_CASES[name]
-    optimizer = build_optimizer(rule, backend=backend)
+    optimizer = build_optimizer(rule, backend=backend, on_nonfinite="ignore")
     program = rule.program()
     xp = array_module("cupy" if backend == "cupy" else "numpy")
     wait = device_synchronizer(xp)
