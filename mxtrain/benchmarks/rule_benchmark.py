@@ -152,7 +152,7 @@ def measure_rule(
         BackendError: the backend cannot run on this machine.
     """
     rule = RULE_CASES[name]
-    optimizer = build_optimizer(rule, backend=backend)
+    optimizer = build_optimizer(rule, backend=backend, on_nonfinite="ignore")
     program = rule.program()
     xp = array_module("cupy" if backend == "cupy" else "numpy")
     wait = device_synchronizer(xp)
@@ -198,9 +198,9 @@ def measure_rule(
 
 
 def _shape_of(rule: Rule, size: int) -> tuple[int, ...]:
-    """Return the shape of the weight that is measured: a vector, or a square matrix for a matrix rule."""
+    """Return the shape of the weight that is measured: a square matrix for a matrix rule, one axis for most others."""
     if not isinstance(rule, MatrixRule):
-        return (size,)
+        return (size,) if rule.for_vectors() is rule else (1, size)
     side = isqrt(size)
     if rule.matrix_products((side, side)):
         side = min(side, _LARGEST_PRODUCT)

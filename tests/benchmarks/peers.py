@@ -12,13 +12,14 @@ import extras
 import limits
 import many_arrays
 import memory
+import modern_rules
 import one_array
 import report
 import torch
 import training
 
 PACKAGES = ("mxtrain", "numpy", "numba", "torch", "jax", "jaxlib", "optax", "thinc", "scikit-learn")
-PARTS = (limits, one_array, many_arrays, training, extras, memory, compile_time)
+PARTS = (limits, one_array, modern_rules, many_arrays, training, extras, memory, compile_time)
 
 
 def main() -> None:

@@ -94,6 +94,9 @@ def test_every_accepted_name_reads_the_value(model: Any) -> None:
     for name in fields:
         value = getattr(config, name)
         for accepted in (display_name(name), *ascii_names(name)):
+            if callable(getattr(model, accepted, None)):  # Muon's `coefficients` is also a method of every rule
+                assert model(**{accepted: value}) == config
+                continue
             assert getattr(config, accepted) == value
             if value is not None:
                 others = {key: each for key, each in config.to_dict().items() if key != display_name(name)}

@@ -72,8 +72,8 @@ def test_the_rule_and_the_backend_of_an_optimizer_are_read_only() -> None:
 def test_the_repr_of_an_optimizer_has_its_rule_backend_and_progress() -> None:
     optimizer, _, _ = stepped({"kind": "adam"}, backend="numpy")
     assert repr(optimizer) == (
-        "Optimizer(Adam(kind='adam', η=0.001, λ=1e-05, clip=0.0, scale=0.0, η_sched=None, groups={}, β1=0.9, β2=0.999, ϵ=1e-08), "
-        "backend='numpy', OptimizationState(batch_size=0, curr_epoch=1, curr_batch=2, curr_iter=2))"
+        "Optimizer(Adam(kind='adam', η=0.001, λ=1e-05, clip=0.0, scale=0.0, η_sched=None, groups={}, "
+        "β1=0.9, β2=0.999, ϵ=1e-08, amsgrad=False), backend='numpy', OptimizationState(batch_size=0, curr_epoch=1, curr_batch=2, curr_iter=2))"
     )
 
 

@@ -76,11 +76,10 @@ def generate_numba_pass_source(program: MultiPassProgram, step: Pass, dtype: str
             "        for block in range(first, beyond):",
             f"            for j in range({LANES}):",
             *(f"                lanes[{number}, j] = 0.0" for number in range(results)),
-            f"            for line in range({ROWS}):",
-            f"                start = {SUM_BLOCK} * block + {LANES} * line",
-            f"                for j in range(max(min({LANES}, size - start), 0)):",
-            "                    i = start + j",
-            *(f"                    {line}" for line in elements),
+            f"            if {SUM_BLOCK} * (block + 1) <= size:",  # a constant number of lanes compiles to faster code
+            *_lines_of_block(str(LANES), elements),
+            "            else:",
+            *_lines_of_block(f"max(min({LANES}, size - start), 0)", elements),
             f"            half = {LANES // 2}",
             "            while half:",
             "                for j in range(half):",
@@ -93,6 +92,17 @@ def generate_numba_pass_source(program: MultiPassProgram, step: Pass, dtype: str
             *(f"            s[result + {number}] = lanes[{number}, 0]" for number in range(results)),
         ]
     return "\n".join([*lines, "        row += 1"]) + "\n"
+
+
+def _lines_of_block(lanes: str, elements: list[str]) -> list[str]:
+    """Return the loop over the rows of a block and this number of lanes."""
+    return [
+        f"                for line in range({ROWS}):",
+        f"                    start = {SUM_BLOCK} * block + {LANES} * line",
+        f"                    for j in range({lanes}):",
+        "                        i = start + j",
+        *(f"                        {line}" for line in elements),
+    ]
 
 
 def _accumulate(number: int, operation: str, x: str, y: str = "") -> str:

@@ -155,11 +155,11 @@ def test_a_schedule_is_followed(config: Any) -> None:
 @every_config
 def test_a_run_that_is_resumed_equals_one_that_was_not_interrupted(config: Any) -> None:
     run = mxtrain.RunConfig(
-        data={"source": "digits", "validation": 0.2},
+        data={"source": "digits", "validation": 0.2, "batch_size": 256},
         model={"kind": "mlp", "hidden": [8]},
         loss="softmax_cross_entropy",
         optimizer=config,
-        fit={"epochs": 2, "batch_size": 256},
+        fit={"epochs": 2},
     )
     at_once = mxtrain.advance(run, None, 4)
     first = mxtrain.advance(run, None, 2)
