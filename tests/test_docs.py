@@ -19,6 +19,7 @@ from mxtrain.cli.main import app
 from mxtrain.config import read_optimizer, read_run, read_sweep
 from mxtrain.config.introspection import allowed_models
 from mxtrain.names import ascii_names, display_name, normalize
+from mxtrain.optim.ir import MatrixProgram, Program
 from mxtrain.optim.rules import RULES
 from mxtrain.optim.schedules import LearningRateSchedule, learning_rate, momentum
 from mxtrain.optim.schedules.base import Schedule
@@ -192,6 +193,24 @@ def test_yaml_examples_are_optimizers(line: int, text: str, tmp_path: Path) -> N
 def test_every_rule_has_a_yaml_example() -> None:
     shown = {kind for _, text in blocks(OPTIMIZERS, "yaml") for kind in re.findall(r"^kind: (\w+)", text, re.MULTILINE)}
     assert shown == {rule.model_fields["kind"].default for rule in RULES}
+
+
+def test_costs_in_the_table_of_optimizers() -> None:
+    """Slots and bytes are those of the programs with default settings; every rule is in one row."""
+    [rows] = [rows for head, rows in tables(OPTIMIZERS) if head[0] == "family"]
+    rules = {rule.model_fields["kind"].default: rule() for rule in RULES}
+    assert sorted(kind for row in rows for kind in code(row[1])) == sorted(rules)
+    for _, kinds, _, cost, _ in rows:
+        for kind in code(kinds):
+            _, named, text = cost.partition(f"`{kind}` ")
+            stated = re.match(r"(\d|no) slots?, (\d+) bytes", text if named else cost)
+            program = rules[kind].program()
+            if isinstance(program, MatrixProgram):
+                continue
+            assert stated, kind
+            passes = [program] if isinstance(program, Program) else [each.program for each in program.passes]
+            moved = 4 * sum(len(each.read) + len(each.outputs) for each in passes)
+            assert stated.groups() == (str(len(rules[kind].active_slots()) or "no"), str(moved)), kind
 
 
 def leaves(annotation: Any) -> Iterator[Any]:
