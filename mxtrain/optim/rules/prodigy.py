@@ -55,7 +55,7 @@ class Prodigy(Rule):
     arXiv:2306.06101; the authors' package prodigyopt.
     """
 
-    unbounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "none"
     slots: ClassVar = ("m", "v", "s", "W0")
     scalar_slots: ClassVar = {"d": 0.0, "d_max": 0.0, "N": 0.0, "β1_power": 1.0, "β2_power": 1.0}
     computed_scalars: ClassVar = ("d", "d_max", "N", "β1_power", "β2_power")
