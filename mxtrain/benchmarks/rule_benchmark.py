@@ -177,23 +177,21 @@ def measure_rule(
         wait()
 
     candidates: dict[str, Callable[[], object]] = {"update": update, "streaming": stream}
-    operations = count_slow_operations(program)
-    if any(operations) and xp is np:
-        candidates["arithmetic"] = _arithmetic_benchmark(optimizer.backend, *operations, dtype)
+    operations, calls = count_slow_operations(program), 1.0
     products = rule.matrix_products((shape[0], shape[-1])) if isinstance(rule, MatrixRule) else []
     if products:
-        candidates["products"] = _products_benchmark(products, W, xp, wait)
+        candidates["arithmetic"] = _products_benchmark(products, W, xp, wait)
+    elif any(operations) and xp is np:
+        candidates["arithmetic"] = _arithmetic_benchmark(optimizer.backend, *operations, dtype)
+        calls = size / (_REPEATS * _CACHED_SIZE) / _threads_used(optimizer.backend, size)
     timings = measure_interleaved(candidates, seconds=seconds)
-    arithmetic = timings.get("arithmetic")
     return RuleBenchmark(
         name=name,
         size=size,
         bytes_moved=moved * size * W.itemsize,
         update=timings["update"],
         streaming=timings["streaming"] * streams,
-        arithmetic=timings["products"]
-        if products
-        else arithmetic and arithmetic * (size / (_REPEATS * _CACHED_SIZE) / _threads_used(optimizer.backend, size)),
+        arithmetic=timings["arithmetic"] * calls if "arithmetic" in timings else None,
     )
 
 
