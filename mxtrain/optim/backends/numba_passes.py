@@ -123,6 +123,7 @@ def _block_starts(starts: Any) -> Any:
     """Return the number of the first block of each row, from the number of its first element."""
     blocks = np.zeros_like(starts)
     for row in range(len(starts) - 1):
+        # A literal in place of SUM_BLOCK, because the cache key of this code covers only this file.
         blocks[row + 1] = blocks[row] + (starts[row + 1] - starts[row] + 4095) // 4096
     return blocks
 
