@@ -1,6 +1,6 @@
 """Benchmark of update rules against memory bandwidth and arithmetic limits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from math import isqrt, prod
@@ -18,7 +18,7 @@ from mxtrain.types import Array
 
 
 @cache
-def streaming_program(slots: Sequence[str]) -> Program:
+def streaming_program(slots: tuple[str, ...]) -> Program:
     """Build a program that reads W, g and the slots and writes W and the slots: `W ← W + g`, `slot ← slot + g`."""
 
     def formula(W: Any, g: Any, *slot_symbols: Any) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def arrays_moved(rule: Rule) -> int:
 
 
 def _arrays_of_passes(program: AnyProgram) -> int:
-    return sum(len(each.read) + len(each.outputs) for each in programs_of(program))
+    return sum(each.arrays_moved for each in programs_of(program))
 
 
 RULE_CASES: dict[str, Rule] = {
@@ -161,7 +161,7 @@ def measure_rule(
     size = prod(shape)
     W, g = (xp.asarray(generator.standard_normal(shape, dtype=np.dtype(dtype).type)) for _ in range(2))
     has_sums = not isinstance(program, Program)
-    # Passes that only read have no streaming loop of their own: two arrays read and one written are the measure.
+    # Some passes only read, so their time is scaled from that of a loop that reads two arrays and writes one.
     slots = () if has_sums else rule.active_slots()
     arrays = [W.copy(), g, *(xp.zeros_like(W) for _ in slots)]
     streaming = streaming_program(slots)
@@ -177,23 +177,21 @@ def measure_rule(
         wait()
 
     candidates: dict[str, Callable[[], object]] = {"update": update, "streaming": stream}
-    operations = count_slow_operations(program)
-    if any(operations) and xp is np:
-        candidates["arithmetic"] = _arithmetic_benchmark(optimizer.backend, *operations, dtype)
+    operations, calls = count_slow_operations(program), 1.0
     products = rule.matrix_products((shape[0], shape[-1])) if isinstance(rule, MatrixRule) else []
     if products:
-        candidates["products"] = _products_benchmark(products, W, xp, wait)
+        candidates["arithmetic"] = _products_benchmark(products, W, xp, wait)
+    elif any(operations) and xp is np:
+        candidates["arithmetic"] = _arithmetic_benchmark(optimizer.backend, *operations, dtype)
+        calls = size / (_REPEATS * _CACHED_SIZE) / _threads_used(optimizer.backend, size)
     timings = measure_interleaved(candidates, seconds=seconds)
-    arithmetic = timings.get("arithmetic")
     return RuleBenchmark(
         name=name,
         size=size,
         bytes_moved=moved * size * W.itemsize,
         update=timings["update"],
         streaming=timings["streaming"] * streams,
-        arithmetic=timings["products"]
-        if products
-        else arithmetic and arithmetic * (size / (_REPEATS * _CACHED_SIZE) / _threads_used(optimizer.backend, size)),
+        arithmetic=timings["arithmetic"] * calls if "arithmetic" in timings else None,
     )
 
 

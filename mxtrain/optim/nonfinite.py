@@ -200,15 +200,15 @@ class OverflowBounds:
     2e19 makes a second moment infinite, and its weight no longer moves. Let M be the largest number of the dtype. With
     slots below M/2^20, and with gradients and decays λ·W below √M/2^11, no slot reaches M in 16 steps: each square adds
     at most M/2^20, and no slot more than doubles for another reason. Two rules have further bounds: the velocity of SGD
-    grows with η and with a momentum above 1, and AdaDelta squares a step of up to √((Δ + ϵ)/(1-ρ)). Rules that square
-    slots or weights (`bounded_slots` is false) have the bound of gradients for these too.
+    grows with η and with a momentum above 1, and AdaDelta squares a step of up to √((Δ + ϵ)/(1-ρ)). Rules that may
+    square slots or weights (`Rule.overflow_bounds` is `all`) have the bound of gradients for these too.
 
     Args:
         rule: the rule, with the settings of one group.
         dtype: the dtype of the arrays, float32 or float64.
         decay: λ, if it differs from that of the rule.
-        tries_unbounded: whether rules whose slots have no such bound (`unbounded_slots`) allow no step. If false, the
-            bounds of other rules serve as an estimate, for a caller that scans the slots from time to time.
+        tries_unbounded: allow no step of a rule without bounds (`none`), so that each is run on copies first. If false,
+            the bounds of `all` serve as an estimate, for a caller that scans the slots from time to time.
 
     Example:
         >>> from mxtrain.optim.rules import Adam
@@ -229,10 +229,10 @@ class OverflowBounds:
             self._largest_slot *= 1 - rule.ρ
             if rule.ϵ > self._largest_slot:
                 self._largest_slot = -1.0  # every update is run on copies first
-        self._squares_all = not rule.bounded_slots
+        self._squares_all = rule.overflow_bounds != "gradient"
         if self._squares_all:  # slots and weights may be squared like gradients
             self._largest_slot = self._largest_gradient
-        if rule.unbounded_slots and tries_unbounded:
+        if rule.overflow_bounds == "none" and tries_unbounded:
             self._largest_gradient = -1.0  # every update is run on copies first
         if self._scale > math.ldexp(1.0, exponent - 1):
             self._largest_gradient = -1.0  # scale may round to infinity, and infinity times 0 is NaN

@@ -32,7 +32,8 @@ class UpdateBatch:
         group: the number of the parameter group.
         states: the state of each weight; one for all arrays of flat parameters.
         arrays: the program's arrays for each weight: the weight, its gradient and its slots.
-        positions: the place of each weight in the step, if the rule has sums over all parameters.
+        positions: the place of each weight in the step; only used, and may be empty otherwise, if the rule has sums
+            over all parameters.
     """
 
     group: int

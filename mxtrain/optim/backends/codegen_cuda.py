@@ -9,7 +9,7 @@ from itertools import product
 
 from mxtrain.optim.backends.scalar_statements import ScalarStatements
 from mxtrain.optim.ir import COMPARISONS, MultiPassProgram, Pass, Program
-from mxtrain.optim.ir.program import Operand
+from mxtrain.optim.ir.program import Operand, Reduction
 from mxtrain.optim.ir.summation import LANES, SUM_BLOCK
 from mxtrain.optim.ir.symbols import BINARY, UNARY
 
@@ -120,65 +120,12 @@ def generate_cuda_pass_source(program: MultiPassProgram, step: Pass, ctype: str)
     first result in `partials`, then the addresses of the program's arrays for each row; the number of `rows`; and
     `partials`, to which the results of blocks are written, with `stride` places for each reduction.
     """
-    traced = step.program
-    count, results = len(program.arrays), len(traced.reductions)
-    leaves = {scalar: f"h[{number}]" for scalar, number in program.scalar_numbers.items()}
-    leaves |= {leaf: f"r[{column}]" for leaf, column in program.record_columns.items()}
-    statements = ScalarStatements(leaves, _SCALAR_EXPRESSIONS, "const auto {} = {};")
-    names = [statements.name(scalar) for scalar in traced.scalars]
-    rounded = [f"mx_round({name}, s[{i}]);  // {traced.scalars[i]}" for i, name in enumerate(names)]
     lines = [
-        "const int j = threadIdx.x;",
-        "const long long block = blockIdx.x;",
-        "int row = 0;",
-        "for (int beyond = rows; beyond - row > 1;) {",
-        "  const int middle = row + (beyond - row) / 2;",
-        "  if (table[middle] <= block) row = middle; else beyond = middle;",
-        "}",
-        f"const double* r = records + {program.record_width} * (long long)row;",
-        f"const long long* address = table + 2 * (long long)rows + 1 + {count} * (long long)row;",
-        *(
-            f"T* __restrict__ a{i} = reinterpret_cast<T*>(address[{number}]);  // {traced.arrays[i]}"
-            for i, number in enumerate(step.arrays)
-        ),
+        *_row_lines(program, step),
+        *_scalar_lines(program, step.program),
+        *_lane_lines(step.program),
+        *_block_result_lines(step.program.reductions),
     ]
-    if names:
-        lines += [
-            f"__shared__ T s[{len(names)}];",
-            "if (j == 0) {",
-            *(f"  {line}" for line in [*statements.lines, *rounded]),
-            "}",
-            "__syncthreads();",
-            *(f"const T s{i} = s[{i}];" for i in range(len(names))),
-        ]
-    lines += [
-        *(f"double lane{number} = 0.0;" for number in range(results)),
-        f"const long long first = {SUM_BLOCK} * (block - table[row]), size = r[0];",
-        f"const long long last = first + {SUM_BLOCK} < size ? first + {SUM_BLOCK} : size;",
-        f"for (long long i = first + j; i < last; i += {LANES}) {{",
-        *(f"  {line}" for line in _element_lines(traced, "a{}[i]")),
-        *(
-            f"  lane{number} = {_accumulate(f'lane{number}', each.operation, each.operands)};"
-            for number, each in enumerate(traced.reductions)
-        ),
-        *(f"  {line}" for line in _output_lines(traced, "a{}[i]")),
-        "}",
-    ]
-    if results:
-        lines += [
-            f"__shared__ double lanes[{results}][{LANES}];",
-            *(f"lanes[{number}][j] = lane{number};" for number in range(results)),
-            f"for (int half = {LANES // 2}; half > 0; half /= 2) {{",
-            "  __syncthreads();",
-            "  if (j < half) {",
-            *(f"    {_join_lanes(number, each.operation)}" for number, each in enumerate(traced.reductions)),
-            "  }",
-            "}",
-            "if (j == 0) {",
-            "  double* result = partials + table[rows + 1 + row] + (block - table[row]);",
-            *(f"  result[{number} * stride] = lanes[{number}][0];" for number in range(results)),
-            "}",
-        ]
     return "\n".join(
         [
             f"typedef {ctype} T;",
@@ -190,6 +137,82 @@ def generate_cuda_pass_source(program: MultiPassProgram, step: Pass, ctype: str)
             "",
         ]
     )
+
+
+def _row_lines(program: MultiPassProgram, step: Pass) -> list[str]:
+    """Return the statements that find the row of a block, its record and its arrays."""
+    return [
+        "const int j = threadIdx.x;",
+        "const long long block = blockIdx.x;",
+        "int row = 0;",
+        "for (int beyond = rows; beyond - row > 1;) {",
+        "  const int middle = row + (beyond - row) / 2;",
+        "  if (table[middle] <= block) row = middle; else beyond = middle;",
+        "}",
+        f"const double* r = records + {program.record_width} * (long long)row;",
+        f"const long long* address = table + 2 * (long long)rows + 1 + {len(program.arrays)} * (long long)row;",
+        *(
+            f"T* __restrict__ a{i} = reinterpret_cast<T*>(address[{number}]);  // {step.program.arrays[i]}"
+            for i, number in enumerate(step.arrays)
+        ),
+    ]
+
+
+def _scalar_lines(program: MultiPassProgram, traced: Program) -> list[str]:
+    """Return the statements that compute the scalars of a pass once for each block."""
+    leaves = {scalar: f"h[{number}]" for scalar, number in program.scalar_numbers.items()}
+    leaves |= {leaf: f"r[{column}]" for leaf, column in program.record_columns.items()}
+    statements = ScalarStatements(leaves, _SCALAR_EXPRESSIONS, "const auto {} = {};")
+    names = [statements.name(scalar) for scalar in traced.scalars]
+    if not names:
+        return []
+    rounded = [f"mx_round({name}, s[{i}]);  // {traced.scalars[i]}" for i, name in enumerate(names)]
+    return [
+        f"__shared__ T s[{len(names)}];",
+        "if (j == 0) {",
+        *(f"  {line}" for line in [*statements.lines, *rounded]),
+        "}",
+        "__syncthreads();",
+        *(f"const T s{i} = s[{i}];" for i in range(len(names))),
+    ]
+
+
+def _lane_lines(traced: Program) -> list[str]:
+    """Return the loop of a thread over the elements of its lane."""
+    return [
+        *(f"double lane{number} = 0.0;" for number in range(len(traced.reductions))),
+        f"const long long first = {SUM_BLOCK} * (block - table[row]), size = r[0];",
+        f"const long long last = first + {SUM_BLOCK} < size ? first + {SUM_BLOCK} : size;",
+        f"for (long long i = first + j; i < last; i += {LANES}) {{",
+        *(f"  {line}" for line in _element_lines(traced, "a{}[i]")),
+        *(
+            f"  lane{number} = {_accumulate(f'lane{number}', each.operation, each.operands)};"
+            for number, each in enumerate(traced.reductions)
+        ),
+        *(f"  {line}" for line in _output_lines(traced, "a{}[i]")),
+        "}",
+    ]
+
+
+def _block_result_lines(reductions: tuple[Reduction, ...]) -> list[str]:
+    """Return the statements that add the lanes of a block in halves, and write its results."""
+    if not reductions:
+        return []
+    results = len(reductions)
+    return [
+        f"__shared__ double lanes[{results}][{LANES}];",
+        *(f"lanes[{number}][j] = lane{number};" for number in range(results)),
+        f"for (int half = {LANES // 2}; half > 0; half /= 2) {{",
+        "  __syncthreads();",
+        "  if (j < half) {",
+        *(f"    {_join_lanes(number, each.operation)}" for number, each in enumerate(reductions)),
+        "  }",
+        "}",
+        "if (j == 0) {",
+        "  double* result = partials + table[rows + 1 + row] + (block - table[row]);",
+        *(f"  result[{number} * stride] = lanes[{number}][0];" for number in range(results)),
+        "}",
+    ]
 
 
 def _accumulate(lane: str, operation: str, operands: tuple[Operand, ...]) -> str:

@@ -37,18 +37,6 @@ def generate_numba_pass_source(program: MultiPassProgram, step: Pass, dtype: str
     leaves |= {leaf: f"s[record + {column}]" for leaf, column in program.record_columns.items()}
     statements = ScalarStatements(leaves, _PYTHON_EXPRESSIONS, "{} = {}")
     names = [statements.name(scalar) for scalar in traced.scalars]
-    elements = [
-        *(f"x{i} = a{i}[i]" for i in traced.read),
-        *(
-            f"t{number} = {_PYTHON_EXPRESSIONS[each.operation].format(*each.operands)}"
-            for number, each in enumerate(traced.instructions)
-        ),
-        *(
-            _accumulate(number, each.operation, *map(str, each.operands))
-            for number, each in enumerate(traced.reductions)
-        ),
-        *(f"a{number}[i] = {value}" for number, value in traced.outputs),
-    ]
     lines = [
         f'"""The pass {traced.name}({", ".join(traced.arrays)}), printed by mxtrain for Numba to compile."""',
         "from math import sqrt",
@@ -66,32 +54,46 @@ def generate_numba_pass_source(program: MultiPassProgram, step: Pass, dtype: str
         *(f"        {line}" for line in statements.lines),
         *(f"        s{i} = T({name})  # {traced.scalars[i]}" for i, name in enumerate(names)),
     ]
+    return "\n".join([*lines, *_loop_lines(traced), "        row += 1"]) + "\n"
+
+
+def _loop_lines(traced: Program) -> list[str]:
+    """Return the loop over the blocks of a row, or over its elements if the pass has no reductions."""
+    elements = [
+        *(f"x{i} = a{i}[i]" for i in traced.read),
+        *(
+            f"t{number} = {_PYTHON_EXPRESSIONS[each.operation].format(*each.operands)}"
+            for number, each in enumerate(traced.instructions)
+        ),
+        *(
+            _accumulate(number, each.operation, *map(str, each.operands))
+            for number, each in enumerate(traced.reductions)
+        ),
+        *(f"a{number}[i] = {value}" for number, value in traced.outputs),
+    ]
+    results = len(traced.reductions)
     if not results:
-        lines += [
+        return [
             f"        for i in range({SUM_BLOCK} * first, min({SUM_BLOCK} * beyond, size)):",
             *(f"            {line}" for line in elements),
         ]
-    else:
-        lines += [
-            "        for block in range(first, beyond):",
-            f"            for j in range({LANES}):",
-            *(f"                lanes[{number}, j] = 0.0" for number in range(results)),
-            f"            if {SUM_BLOCK} * (block + 1) <= size:",  # a constant number of lanes compiles to faster code
-            *_lines_of_block(str(LANES), elements),
-            "            else:",
-            *_lines_of_block(f"max(min({LANES}, size - start), 0)", elements),
-            f"            half = {LANES // 2}",
-            "            while half:",
-            "                for j in range(half):",
-            *(
-                f"                    {_join_lanes(number, each.operation)}"
-                for number, each in enumerate(traced.reductions)
-            ),
-            "                half //= 2",
-            f"            result = partials + {results} * (starts[row] + block)",
-            *(f"            s[result + {number}] = lanes[{number}, 0]" for number in range(results)),
-        ]
-    return "\n".join([*lines, "        row += 1"]) + "\n"
+    joins = [_join_lanes(number, each.operation) for number, each in enumerate(traced.reductions)]
+    return [
+        "        for block in range(first, beyond):",
+        f"            for j in range({LANES}):",
+        *(f"                lanes[{number}, j] = 0.0" for number in range(results)),
+        f"            if {SUM_BLOCK} * (block + 1) <= size:",  # a constant number of lanes compiles to faster code
+        *_lines_of_block(str(LANES), elements),
+        "            else:",
+        *_lines_of_block(f"max(min({LANES}, size - start), 0)", elements),
+        f"            half = {LANES // 2}",
+        "            while half:",
+        "                for j in range(half):",
+        *(f"                    {line}" for line in joins),
+        "                half //= 2",
+        f"            result = partials + {results} * (starts[row] + block)",
+        *(f"            s[result + {number}] = lanes[{number}, 0]" for number in range(results)),
+    ]
 
 
 def _lines_of_block(lanes: str, elements: list[str]) -> list[str]:

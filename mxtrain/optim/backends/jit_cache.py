@@ -19,9 +19,11 @@ from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numba
+import numpy as np
 from numba.core import caching, serialize, sigutils
 from numba.core.ccallback import CFunc
 from numba.core.compiler import CompileResult
@@ -144,6 +146,33 @@ def compile_callback(function: Callable[..., Any], signature: Any, source: bytes
         callback.compile()
         return callback
     return numba.cfunc(signature, **options)(function)
+
+
+def compile_generated_loop(name: str, source: str, scalars: np.dtype[Any], dtype: np.dtype[Any]) -> Any:
+    """Compile the `loop` of a module that `codegen_numba` generated, or load its machine code from the cache.
+
+    Args:
+        name: the name of the program.
+        source: the source of the module.
+        scalars: the dtype of its scalars.
+        dtype: the dtype of its arrays.
+    """
+    pointer: Any = numba.types.CPointer
+    element, arrays = pointer(numba.from_dtype(scalars)), pointer(pointer(numba.from_dtype(dtype)))
+    number = numba.types.int64
+    signature = numba.void(element, arrays, pointer(number), number, number, number)
+    return compile_callback(_load_module(name, source).loop, signature, source.encode(), error_model="numpy")
+
+
+def _load_module(name: str, source: str) -> ModuleType:
+    """Execute a generated source as a module in `sys.modules`, where Numba's cached code looks it up by name.
+
+    The source is executed from memory, because a file could be changed or have a stale `.pyc`.
+    """
+    module = ModuleType(f"mxtrain_loop_{name}_{sha256(source.encode()).hexdigest()[:16]}")
+    exec(compile(source, f"<{name}, printed by mxtrain>", "exec"), module.__dict__)
+    sys.modules[module.__name__] = module
+    return module
 
 
 @cache

@@ -143,7 +143,7 @@ def add_groups(groups: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _factored(g: Array, rows: Array, columns: Array, floor: float, begin: int, end: int) -> NDArray[Any]:
-    """Return rows of `g/√max(rows⊗columns, floor)`, in an array of its own."""
+    """Return rows of `g/√max(rows⊗columns, floor)`, in a new array."""
     result: NDArray[Any] = np.multiply(rows[begin:end, None], columns)
     np.maximum(result, floor, out=result)
     np.sqrt(result, out=result)

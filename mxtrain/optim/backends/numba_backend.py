@@ -5,14 +5,13 @@ from functools import cache
 from operator import is_
 from typing import Any
 
-import numba
 import numpy as np
 
 from mxtrain.optim.backends import numba_tasks
 from mxtrain.optim.backends.arrays import PassRun, ProgramArrays, round_scalars
 from mxtrain.optim.backends.codegen_numba import generate_numba_source
-from mxtrain.optim.backends.jit_cache import compile_callback
-from mxtrain.optim.backends.numba_tasks import load_generated_module, run_task
+from mxtrain.optim.backends.jit_cache import compile_generated_loop
+from mxtrain.optim.backends.numba_tasks import run_task
 from mxtrain.optim.backends.numpy_backend import buffered_blocks
 from mxtrain.optim.backends.scheduler import resolve_addresses, run_serial_cached
 from mxtrain.optim.ir import MultiPassProgram, Program
@@ -126,10 +125,4 @@ def compile_loop(program: Program, dtype: np.dtype[Any]) -> Any:
 
 @cache  # in addition to that of `compile_loop`, for threads that waited for the lock
 def _load_or_compile(program: Program, dtype: np.dtype[Any]) -> Any:
-    source = generate_numba_source(program)
-    pointer: Any = numba.types.CPointer
-    element, number = pointer(numba.from_dtype(dtype)), numba.types.int64
-    signature = numba.void(element, pointer(element), pointer(number), number, number, number)
-    return compile_callback(
-        load_generated_module(program.name, source), signature, source.encode(), error_model="numpy"
-    )
+    return compile_generated_loop(program.name, generate_numba_source(program), dtype, dtype)

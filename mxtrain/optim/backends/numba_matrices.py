@@ -72,6 +72,12 @@ def _run(
     name: str, g: Array, W: Array, row_sums: Array, groups: Array, factors: tuple[Array, ...] = (),
     scalars: tuple[float, ...] = (0.0, 0.0, 0.0),
 ) -> None:  # fmt: skip
+    """Run a loop over groups of rows; arguments that the loop does not use are placeholders.
+
+    The loop gets them as integers: 0-2 rows, columns and rows of a group; 3, 4 the address of g and the elements from
+    row to row; 5, 6 the same of W; 7-9 the addresses of the row sums, the group sums and the scalars; 10, 11 those of
+    the factors of rows and of columns.
+    """
     rows, columns = g.shape
     per_group = group_rows(columns)
     factors = tuple(np.ascontiguousarray(each) for each in factors)

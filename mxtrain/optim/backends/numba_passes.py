@@ -4,15 +4,14 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-import numba
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
 from mxtrain.optim.backends.arrays import ProgramArrays
 from mxtrain.optim.backends.codegen_numba import generate_numba_pass_source
-from mxtrain.optim.backends.jit_cache import compile_callback, compile_function, read_sources
-from mxtrain.optim.backends.numba_tasks import load_generated_module, run_task
+from mxtrain.optim.backends.jit_cache import compile_function, compile_generated_loop, read_sources
+from mxtrain.optim.backends.numba_tasks import run_task
 from mxtrain.optim.backends.numpy_backend import ContiguousCopies
 from mxtrain.optim.backends.scheduler import resolve_addresses
 from mxtrain.optim.ir import MultiPassProgram
@@ -107,12 +106,7 @@ def compile_pass_loop(program: MultiPassProgram, number: int, dtype: np.dtype[An
 def _load_or_compile(program: MultiPassProgram, number: int, dtype: np.dtype[Any]) -> Any:
     step = program.passes[number]
     source = generate_numba_pass_source(program, step, dtype.name)
-    pointer: Any = numba.types.CPointer
-    element, integer = pointer(numba.from_dtype(dtype)), numba.types.int64
-    signature = numba.void(pointer(types.float64), pointer(element), pointer(integer), integer, integer, integer)
-    return compile_callback(
-        load_generated_module(step.program.name, source), signature, source.encode(), error_model="numpy"
-    )
+    return compile_generated_loop(step.program.name, source, np.dtype("float64"), dtype)
 
 
 def _compiled(signature: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -129,6 +123,7 @@ def _block_starts(starts: Any) -> Any:
     """Return the number of the first block of each row, from the number of its first element."""
     blocks = np.zeros_like(starts)
     for row in range(len(starts) - 1):
+        # A literal in place of SUM_BLOCK, because the cache key of this code covers only this file.
         blocks[row + 1] = blocks[row] + (starts[row + 1] - starts[row] + 4095) // 4096
     return blocks
 

@@ -1,9 +1,5 @@
-"""Generated loops as modules that Numba compiles, and the division of a loop's elements among threads."""
+"""Division of the elements of a compiled loop among threads."""
 
-import sys
-from collections.abc import Callable
-from hashlib import sha256
-from types import ModuleType
 from typing import Any
 
 from mxtrain.optim.backends.arrays import thread_count
@@ -34,15 +30,3 @@ def run_task(task: tuple[Any, ...], size: int, threads: int | None, unit: int = 
         if shared_pool().run(task, chunk // unit, workers):
             return
     run_serial(*task)
-
-
-def load_generated_module(program: str, source: str) -> Callable[..., None]:
-    """Execute the source of a loop as a module in `sys.modules`, where Numba's cached code looks it up by name.
-
-    The source is executed from memory, because a file could be changed or have a stale `.pyc`.
-    """
-    module = ModuleType(f"mxtrain_loop_{program}_{sha256(source.encode()).hexdigest()[:16]}")
-    exec(compile(source, f"<{program}, printed by mxtrain>", "exec"), module.__dict__)
-    sys.modules[module.__name__] = module
-    loop: Callable[..., None] = module.loop
-    return loop

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.optim.backends.arrays import Backend, ProgramArrays
+from mxtrain.optim.backends.arrays import Backend, ProgramArrays, array_module
 from mxtrain.optim.backends.scalar_statements import ScalarStatements
 from mxtrain.optim.ir import MultiPassProgram
 from mxtrain.optim.ir.summation import combine
@@ -82,7 +82,7 @@ def _combine_totals(updates: Sequence[MultiPassUpdate], records: Sequence[Array]
     for columns in zip(*totals, strict=True):
         operation = columns[0][1]
         results = [each[:, column] for each, (column, _) in zip(records, columns, strict=True)]
-        xp = np if isinstance(results[0], np.ndarray) else __import__("cupy")
+        xp = np if isinstance(results[0], np.ndarray) else array_module("cupy")
         joined = results[0] if len(results) == 1 else xp.concatenate(results)
         with np.errstate(all="ignore"):
             total = combine(operation, joined if order is None else joined[xp.asarray(order)])
@@ -113,7 +113,7 @@ _EXPRESSIONS = {
     "subtract": "{} - {}",
     "multiply": "{} * {}",
     "divide": "{} / {}",
-    "maximum": "maximum({}, {})",
+    "maximum": "maximum({}, {})",  # of NumPy, which keeps NaN
     "minimum": "minimum({}, {})",
     "less": "{} < {}",
     "less_equal": "{} <= {}",

@@ -28,11 +28,6 @@ class Pass:
     arrays: tuple[int, ...]
     results: tuple[int, ...]
 
-    @property
-    def moved(self) -> int:
-        """Array elements that are read and written for each element of the parameter."""
-        return len(self.program.read) + len(self.program.outputs)
-
 
 @dataclass(frozen=True, eq=False)
 class MultiPassProgram:
@@ -175,7 +170,7 @@ def describe_traffic(program: Program) -> str:
     """
     read = ", ".join(program.arrays[number] for number in program.read)
     written = ", ".join(program.arrays[number] for number in sorted(program.written))
-    count = len(program.read) + len(program.outputs)
+    count = program.arrays_moved
     return (
         f"reads {read}; writes {written or 'nothing'}; {4 * count} bytes an element in float32, {8 * count} in float64"
     )
@@ -206,7 +201,7 @@ def split_into_passes(
 
 
 def _moved(passes: list[Pass]) -> int:
-    return sum(each.moved for each in passes)
+    return sum(each.program.arrays_moved for each in passes)
 
 
 def _host_parts(scalar: Scalar) -> Iterator[Scalar]:

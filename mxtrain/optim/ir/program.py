@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import sqrt
+from math import inf, nan, sqrt
 from typing import Final, Literal
 
 from mxtrain.names import display_name
@@ -159,6 +159,11 @@ class Program:
         operands = [*(each for operands in used for each in operands), *(operand for _, operand in self.outputs)]
         return tuple(sorted({operand.number for operand in operands if operand.space == "array"}))
 
+    @property
+    def arrays_moved(self) -> int:
+        """Number of times that the program reads or writes an array."""
+        return len(self.read) + len(self.outputs)
+
     @cached_property
     def evaluate_scalars(self) -> Callable[[Mapping[str, float]], tuple[float, ...]]:
         """Function from coefficients by name to the values of the scalars, in float64."""
@@ -190,8 +195,12 @@ class Program:
 def scalar_function(scalars: tuple[Scalar, ...]) -> Callable[[Mapping[str, float]], tuple[float, ...]]:
     """Return a function from coefficients by name to the values of scalars, in float64."""
     expressions = "".join(f"{scalar.source()}, " for scalar in scalars)
-    function: Callable[[Mapping[str, float]], tuple[float, ...]] = eval(f"lambda c: ({expressions})", {"sqrt": sqrt})
+    function: Callable[[Mapping[str, float]], tuple[float, ...]] = eval(f"lambda c: ({expressions})", _SOURCE_NAMES)
     return function
+
+
+_SOURCE_NAMES = {"sqrt": sqrt, "inf": inf, "nan": nan}
+"""Names in the source of scalars; `inf` and `nan` are the `repr` of such constants."""
 
 
 _INFIX_SYMBOLS = {

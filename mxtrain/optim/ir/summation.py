@@ -56,7 +56,11 @@ def combine(operation: str, values: Any) -> Any:
     >>> float(combine("sum", np.array([1.0, 2.0, 4.0]))), float(combine("max_abs", np.zeros(0)))
     (7.0, 0.0)
     """
-    xp = np if isinstance(values, np.ndarray) else __import__("cupy")
+    xp: Any = np
+    if not isinstance(values, np.ndarray):
+        import cupy
+
+        xp = cupy
     count = values.shape[-1]
     width = 1 << max(count - 1, 0).bit_length()
     padded = xp.zeros((*values.shape[:-1], width))

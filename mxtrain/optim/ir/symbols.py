@@ -125,7 +125,9 @@ def record_operation(operation: str, *operands: Any) -> Symbol:
     symbols = tuple(_to_symbol(operand) for operand in operands)
     if operation == "where":
         if not symbols[0].is_condition:
-            raise TraceError("where(condition, a, b) needs a comparison, such as a < b, as its condition")
+            raise TraceError(
+                f"where(condition, a, b) needs a comparison, such as a < b, as its condition; got {symbols[0]!r}"
+            )
         return Symbol(operation, (symbols[0], *map(_to_number, symbols[1:])))
     return Symbol(operation, tuple(map(_to_number, symbols)))
 
@@ -143,7 +145,9 @@ def _power(of: Any, to: Any) -> Symbol:
         return Symbol("power", (base, exponent))
     count = exponent.label if exponent.operation == "number" else None
     if not isinstance(count, float) or count != int(count) or not 1 <= count <= 16:
-        raise TraceError("a power of a sum needs a whole exponent from 1 to 16; write sqrt(x) for a root")
+        raise TraceError(
+            f"a power of a sum needs a whole exponent from 1 to 16, got {exponent!r}; write sqrt(x) for a root"
+        )
     result: Symbol = base
     for _ in range(int(count) - 1):
         result = record_operation("multiply", result, base)

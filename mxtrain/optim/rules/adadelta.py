@@ -31,7 +31,7 @@ class AdaDelta(Rule):
     Source: Zeiler, "ADADELTA: An Adaptive Learning Rate Method" (2012), arXiv:1212.5701.
     """
 
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     slots: ClassVar = ("x", "Δ")
     kind: Literal["adadelta"] = "adadelta"
     η: Positive = 1.0

@@ -47,7 +47,7 @@ class Adafactor(MatrixRule):
 
     slots: ClassVar[tuple[str, ...]] = ("R", "C")
     decoupled: ClassVar = True
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     arrays_moved: ClassVar = 6
     kind: Literal["adafactor"] = "adafactor"
     η: Positive = 0.01

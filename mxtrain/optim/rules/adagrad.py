@@ -30,7 +30,7 @@ class AdaGrad(Rule):
     (JMLR 12, 2011).
     """
 
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     slots: ClassVar = ("x",)
     kind: Literal["adagrad"] = "adagrad"
     η: Positive = 0.1

@@ -42,7 +42,7 @@ class Adam(Rule):
     Kale and Kumar, "On the Convergence of Adam and Beyond" (ICLR 2018), arXiv:1904.09237.
     """
 
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     slots: ClassVar = ("m", "v", "x")
     kind: Literal["adam"] = "adam"
     η: Positive = 0.001

@@ -31,7 +31,7 @@ class AdaMax(Rule):
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (ICLR 2015), section 7.1, arXiv:1412.6980.
     """
 
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     slots: ClassVar = ("m", "u")
     kind: Literal["adamax"] = "adamax"
     η: Positive = 0.002

@@ -51,7 +51,7 @@ class AdamW(Rule):
     Increase Near the End of Training" (2025), arXiv:2506.02285.
     """
 
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     slots: ClassVar = ("m", "v", "x")
     decoupled: ClassVar = True
     kind: Literal["adamw"] = "adamw"

@@ -54,7 +54,7 @@ class AdEMAMix(Rule):
     """
 
     slots: ClassVar = ("m", "v", "n")
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     decoupled: ClassVar = True
     kind: Literal["ademamix"] = "ademamix"
     η: Positive = 0.001

@@ -40,7 +40,7 @@ class ADOPT(Rule):
     arXiv:2411.02853, with the clipping of its later versions.
     """
 
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     slots: ClassVar = ("m", "v")
     decoupled: ClassVar = True
     kind: Literal["adopt"] = "adopt"

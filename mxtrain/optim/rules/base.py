@@ -105,10 +105,13 @@ class Rule(Config, ABC):
     """Names of the fields that `update` gets as plain values, to branch on; each choice is a program of its own."""
     decoupled: ClassVar[bool]
     """True, or a field that is true, if `update` decays the weight itself; the gradient stage then ignores λ."""
-    bounded_slots: ClassVar[bool] = False
-    """True if the bounds of `OverflowBounds` hold for the slots of the rule."""
-    unbounded_slots: ClassVar[bool] = False
-    """True if small gradients may overflow a slot, as where η multiplies them: then every step is tried on copies."""
+    overflow_bounds: ClassVar[Literal["gradient", "all", "none"]] = "all"
+    """Values whose size bounds that of the slots, so that `on_nonfinite` need not try every step on copies.
+
+    - `gradient`: the gradient, which the slots average or square; weights enter only as `λ·W`.
+    - `all`: the gradient, the weights and the slots, any of which `update` may square; the safe choice.
+    - `none`: no bound holds, as where η multiplies what a slot adds up; every step is tried on copies.
+    """
     slots_have_weight_shape: ClassVar[bool] = True
     """True if every slot has the shape of its weight; otherwise `slot_shapes` returns the shapes."""
     evaluation_slot: ClassVar[str | None] = None

@@ -42,7 +42,7 @@ class DoG(Rule):
     (ICML 2023), arXiv:2302.12022.
     """
 
-    unbounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "none"
     slots: ClassVar = ("W0",)
     scalar_slots: ClassVar = {"d": 0.0, "G": 0.0}
     computed_scalars: ClassVar = ("d", "G")

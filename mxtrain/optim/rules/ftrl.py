@@ -37,7 +37,7 @@ class FTRL(Rule):
     Source: McMahan et al., "Ad Click Prediction: a View from the Trenches" (KDD 2013).
     """
 
-    unbounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "none"
     slots: ClassVar = ("z", "n")
     decoupled: ClassVar = True
     kind: Literal["ftrl"] = "ftrl"

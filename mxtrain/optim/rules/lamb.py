@@ -46,7 +46,7 @@ class LAMB(Rule):
     """
 
     slots: ClassVar = ("m", "v")
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     decoupled: ClassVar = True
     kind: Literal["lamb"] = "lamb"
     η: Positive = 0.001

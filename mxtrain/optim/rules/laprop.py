@@ -42,7 +42,7 @@ class LaProp(Rule):
     """
 
     slots: ClassVar = ("m", "v")
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     decoupled: ClassVar = True
     kind: Literal["laprop"] = "laprop"
     η: Positive = 4e-4

@@ -43,7 +43,7 @@ class LARS(Rule):
     Source: You, Gitman and Ginsburg, "Large Batch Training of Convolutional Networks" (2017), arXiv:1708.03888.
     """
 
-    unbounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "none"
     slots: ClassVar = ("v",)
     options: ClassVar = ("nesterov",)
     decoupled: ClassVar = True

@@ -35,7 +35,7 @@ class Lion(Rule):
     Source: Chen et al., "Symbolic Discovery of Optimization Algorithms" (NeurIPS 2023), arXiv:2302.06675.
     """
 
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     slots: ClassVar = ("m",)
     decoupled: ClassVar = True
     kind: Literal["lion"] = "lion"

@@ -40,7 +40,8 @@ class MatrixRule(Rule):
         for name in _OUTER_FIELDS if otherwise is not None else ():
             if getattr(otherwise, name):
                 raise field_error(
-                    f"otherwise.{name}", f"cannot be set here; {name} of the rule around it applies to all parameters"
+                    f"otherwise.{name}",
+                    f"cannot be set here; {name} of {self.kind} applies to all parameters; set it there",
                 )
         return self
 

@@ -65,7 +65,7 @@ class Muon(MatrixRule):
     slots: ClassVar = ("m",)
     options: ClassVar = ("nesterov", "steps", "coefficients_", "match_rms")
     decoupled: ClassVar = True
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     arrays_moved: ClassVar = 5
     kind: Literal["muon"] = "muon"
     η: Positive = 0.02

@@ -41,7 +41,7 @@ class Nadam(Rule):
     Source: Dozat, "Incorporating Nesterov Momentum into Adam" (ICLR workshop, 2016).
     """
 
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     slots: ClassVar = ("m", "n")
     scalar_slots: ClassVar = {"Π": 1.0}
     kind: Literal["nadam"] = "nadam"

@@ -45,7 +45,7 @@ class NadamW(Rule):
     """
 
     slots: ClassVar = ("m", "v")
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     decoupled: ClassVar = True
     kind: Literal["nadamw"] = "nadamw"
     η: Positive = 0.001

@@ -36,8 +36,8 @@ class Prodigy(Rule):
         d0: first value of d, above 0.
         d_coef: factor of the estimate, above 0; smaller values give smaller steps.
         growth: largest factor by which d may grow in one update, above 1; null means no bound.
-        corrected: whether steps have the bias correction of Adam.
-        safeguard: whether `s` leaves η out, which helps with a warm-up.
+        corrected: correct the bias of the steps, as in Adam.
+        safeguard: leave η out of `s`, which helps with a warm-up.
         clip, scale, η_sched, groups: as for every rule.
 
     Example:
@@ -48,14 +48,14 @@ class Prodigy(Rule):
         >>> params["W"]
         array([0.68377228, 0.68377228, 0.68377228])
 
-    PyTorch and Keras have no Prodigy; Optax has `optax.contrib.prodigy`, which is `corrected`. Choose it where nobody
-    knows a learning rate, with a cosine schedule of η from 1; leave `scale` fixed during a run.
+    PyTorch and Keras have no Prodigy; Optax has `optax.contrib.prodigy`, which is `corrected`. Choose it where no
+    good learning rate is known, with a cosine schedule of η from 1; leave `scale` fixed during a run.
 
     Source: Mishchenko and Defazio, "Prodigy: An Expeditiously Adaptive Parameter-Free Learner" (ICML 2024),
     arXiv:2306.06101; the authors' package prodigyopt.
     """
 
-    unbounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "none"
     slots: ClassVar = ("m", "v", "s", "W0")
     scalar_slots: ClassVar = {"d": 0.0, "d_max": 0.0, "N": 0.0, "β1_power": 1.0, "β2_power": 1.0}
     computed_scalars: ClassVar = ("d", "d_max", "N", "β1_power", "β2_power")

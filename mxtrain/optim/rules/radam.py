@@ -45,7 +45,7 @@ class RAdam(Rule):
 
     slots: ClassVar = ("m", "v")
     options: ClassVar = ("decoupled",)
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     kind: Literal["radam"] = "radam"
     η: Positive = 0.001
     β1: Decay = 0.9

@@ -41,7 +41,6 @@ class RMSProp(Rule):
     "Generating Sequences With Recurrent Neural Networks" (2013), arXiv:1308.0850, for the centered form with momentum.
     """
 
-    bounded_slots: ClassVar = True
     slots: ClassVar = ("s", "a", "v")
     options: ClassVar = ("centered", "form")
     kind: Literal["rmsprop"] = "rmsprop"
@@ -58,9 +57,9 @@ class RMSProp(Rule):
         return ("s", *("a",) * self.centered, *("v",) * (self.μ > 0))
 
     @property
-    def unbounded_slots(self) -> bool:  # type: ignore[override]
-        """True with momentum: a velocity grows by `g/√ϵ`, which may be larger than any number."""
-        return self.μ > 0
+    def overflow_bounds(self) -> Literal["gradient", "none"]:  # type: ignore[override]
+        """`none` with momentum: a velocity grows by `g/√ϵ`, which may be larger than any number."""
+        return "none" if self.μ > 0 else "gradient"
 
     def momentum_at(self, iteration: int) -> float | None:
         """Return μ, which has no schedule; None without momentum."""

@@ -48,7 +48,7 @@ class Rprop(Rule):
     (ICNN 1993); the variant iRprop⁻ of Igel and Hüsken (2000).
     """
 
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     slots: ClassVar = ("p", "s")
     kind: Literal["rprop"] = "rprop"
     η: Positive = 0.01

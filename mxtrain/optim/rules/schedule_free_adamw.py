@@ -42,7 +42,7 @@ class ScheduleFreeAdamW(Rule):
     Source: Defazio et al., "The Road Less Scheduled" (NeurIPS 2024), arXiv:2405.15682.
     """
 
-    unbounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "none"
     slots: ClassVar = ("x", "z", "v")
     scalar_slots: ClassVar = {"ηmax": 0.0, "S": 0.0}
     decoupled: ClassVar = True

@@ -40,7 +40,7 @@ class ScheduleFreeSGD(Rule):
     Source: Defazio et al., "The Road Less Scheduled" (NeurIPS 2024), arXiv:2405.15682.
     """
 
-    unbounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "none"
     slots: ClassVar = ("x", "z")
     scalar_slots: ClassVar = {"ηmax": 0.0, "S": 0.0}
     evaluation_slot: ClassVar = "x"

@@ -42,7 +42,7 @@ class SGD(Rule):
     (ICML 2013); `SGD` of MXNet.jl, `torch.optim.SGD`.
     """
 
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     slots: ClassVar = ("v",)
     options: ClassVar = ("nesterov", "form")
     kind: Literal["sgd"] = "sgd"

@@ -34,7 +34,7 @@ class Signum(Rule):
     (ICML 2018), arXiv:1802.04434.
     """
 
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     slots: ClassVar = ("m",)
     kind: Literal["signum"] = "signum"
     η: Positive = 0.01

@@ -201,7 +201,7 @@ class _VectorSOAP(SOAP):
         return self
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """As those of SOAP; at t = 1 those that change nothing."""
+        """Return the scalars of SOAP, but at t = 1 those of an update that changes nothing."""
         values = super().coefficients(time, scalars)
         if values["start"]:
             return values | {"keep1": 1.0, "keep2": 1.0, "step": 0.0, "decay": 0.0}

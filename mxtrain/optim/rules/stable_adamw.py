@@ -42,7 +42,7 @@ class StableAdamW(Rule):
     """
 
     slots: ClassVar = ("m", "v")
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     decoupled: ClassVar = True
     kind: Literal["stable_adamw"] = "stable_adamw"
     η: Positive = 0.001

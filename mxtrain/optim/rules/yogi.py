@@ -42,7 +42,7 @@ class Yogi(Rule):
     """
 
     slots: ClassVar = ("m", "v")
-    bounded_slots: ClassVar = True
+    overflow_bounds: ClassVar = "gradient"
     kind: Literal["yogi"] = "yogi"
     η: Positive = 0.01
     β1: Decay = 0.9

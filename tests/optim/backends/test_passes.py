@@ -257,7 +257,7 @@ def test_values_are_computed_again_where_that_moves_fewer_bytes() -> None:
 
     program = update_program("again", update, ("p",), GradientStage(False, False, False))
     assert isinstance(program, MultiPassProgram)
-    assert [each.moved for each in program.passes] == [2, 5]  # g, p; then g, p, W to W, p
+    assert [each.program.arrays_moved for each in program.passes] == [2, 5]  # g, p; then g, p, W to W, p
 
 
 def test_old_content_is_read_before_it_is_overwritten() -> None:

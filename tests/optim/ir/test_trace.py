@@ -24,6 +24,14 @@ def test_scalars_are_computed_in_float64_and_rounded_once() -> None:
     assert result != np.float32(1) - np.float32(0.9999)
 
 
+@pytest.mark.parametrize("bound", [float("inf"), float("-inf"), float("nan")])
+def test_a_constant_may_be_infinite_or_nan(bound: float) -> None:
+    weight = np.ones(1)
+    np.testing.assert_array_equal(
+        run(lambda W: {"W": minimum(W, bound)}, {"W": weight})["W"], np.minimum(weight, bound)
+    )
+
+
 def test_equal_expressions_are_computed_once() -> None:
     program = trace("test", lambda W, g: {"W": (W + g) * (W + g)}, ("W", "g"), ())
     assert [step.operation for step in program.instructions] == ["add", "multiply"]
