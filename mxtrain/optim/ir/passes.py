@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from math import prod
 
 from mxtrain.optim.ir.program import Instruction, Operand, Program, Reduction, Scalar, format_operation, scalar_function
 
@@ -176,6 +177,10 @@ def describe_traffic(program: Program) -> str:
     )
 
 
+_MAX_CHOICES = 1024
+"""Largest number of choices that are compared; of more, only the earliest and the latest writes are tried."""
+
+
 def split_into_passes(
     name: str,
     arrays: tuple[str, ...],
@@ -191,7 +196,9 @@ def split_into_passes(
     last = max([*levels.reductions, *first_passes])
     best: list[Pass] = []
     # Of equal choices the last is kept: it writes late, when all reductions are known.
-    for choice in product(*(range(first, last + 1) for first in first_passes)):
+    every = product(*(range(first, last + 1) for first in first_passes))
+    few = [tuple(first_passes), (last,) * len(outputs)]
+    for choice in every if prod(last + 1 - first for first in first_passes) <= _MAX_CHOICES else few:
         passes = _build_passes(name, arrays, scalars, instructions, reductions, outputs, levels, choice, last)
         if passes is not None and (not best or _moved(passes) <= _moved(best)):
             best = passes
