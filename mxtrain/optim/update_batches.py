@@ -1,7 +1,6 @@
 """Grouping of updates into batches that one call of a backend computes."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -250,7 +249,10 @@ def _run_matrices(
     with single_threaded_blas, np.errstate(all="ignore"):  # also NumPy's QR must not depend on the number of threads
         for each in arrays:
             operations = matrix_operations(backend, each[0], groups.workspace)
-            with nullcontext() if operations.xp is np else each[0].device:
+            if operations.xp is np:
+                program.run(tuple(map(np.asarray, each)), scalars, operations)  # np.matrix has another * and reshape
+                continue
+            with each[0].device:
                 program.run(each, scalars, operations)
 
 

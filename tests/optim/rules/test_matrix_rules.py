@@ -347,3 +347,16 @@ def test_a_large_epsilon_of_adafactor_is_no_overflow():
     weight = np.ones((2, 2))
     mxtrain.build({"kind": "adafactor", "ϵ1": 1e300}).update(0, np.ones((2, 2)), weight)
     assert (weight == 1).all()
+
+
+@ALL
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+def test_subclasses_of_arrays_give_the_same_bits(config):
+    results = []
+    for kind in (np.array, np.matrix):
+        params = {"W": kind(arrays()["square"])}
+        optimizer = mxtrain.build(config)
+        for seed in (1, 2):
+            optimizer.step(params, {"W": kind(arrays(seed=seed)["square"])})
+        results.append(as_bytes(params))
+    assert results[0] == results[1]
