@@ -174,6 +174,9 @@ class Optimizer:
             `params` itself if these are the weights to evaluate; otherwise copies under the same names, flat if
             `params` are. A parameter that was never updated is copied unchanged.
 
+        Raises:
+            ArrayError: a parameter has another shape or dtype than the one that was updated.
+
         Example:
             >>> import mxtrain, numpy as np
             >>> optimizer = mxtrain.build({"kind": "sgd"})
@@ -188,7 +191,10 @@ class Optimizer:
         for name, weight in params.items():
             state, group = states.get(name), self._groups.all[self._groups.number(name, weight.shape)]
             slot = group.rule.evaluation_slot
-            value = weight if state is None or slot is None else state.slots[state.names.index(slot)]
+            value = weight
+            if state is not None and slot is not None:
+                state.check(name, weight, group)
+                value = state.slots[state.names.index(slot)]
             if isinstance(weights, FlatParameters):
                 weights[name][...] = value
             else:

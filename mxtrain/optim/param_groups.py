@@ -33,6 +33,7 @@ class ParamGroups:
             that has another one for vectors, the latter.
         differ: True if not all parameters have the same rule and settings.
         have_totals: True if an update needs the arrays of all parameters.
+        have_own_scalars: True if the scalar slots of parameters may differ, as groups differ and rules have some.
         have_matrices: True if a rule updates whole arrays, so that parts of a buffer cannot be updated together.
         workspace: buffers for the temporary arrays of such rules.
 
@@ -58,6 +59,7 @@ class ParamGroups:
         self.have_totals = any(
             isinstance(each.program, MultiPassProgram) and each.program.has_totals for each in self.all
         )
+        self.have_own_scalars = self.differ and any(each.rule.initial_scalars() for each in self.all)
         self.have_matrices = any(isinstance(each.program, MatrixProgram) for each in self.all)
         self.workspace = Workspace()
         self._rule = rule

@@ -96,6 +96,11 @@ def _has_slots_of(rule: Rule, entry: Mapping[str, Any]) -> bool:
 
 
 def _check_same_arrays(index: Hashable, new: ParamState, old: ParamState) -> None:
+    if new.names != old.names:
+        raise StateError(
+            f"parameters[{index!r}] has the slots {', '.join(new.names) or '(none)'}; "
+            f"this optimizer has the slots {', '.join(old.names) or '(none)'}"
+        )
     for slot, known in zip(new.slots, old.slots, strict=True):
         if slot.shape != known.shape or slot.dtype != known.dtype:
             raise StateError(

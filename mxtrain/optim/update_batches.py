@@ -1,13 +1,12 @@
 """Grouping of updates into batches that one call of a backend computes."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from mxtrain.errors import ArrayError, ArrayTypeError
+from mxtrain.errors import ArrayError, ArrayTypeError, TraceError
 from mxtrain.optim.backends import Backend, OverlapCheck, array_kind, validate_update
 from mxtrain.optim.backends.matmul import single_threaded_blas
 from mxtrain.optim.backends.matrix_selection import matrix_operations
@@ -77,14 +76,14 @@ class BatchBuilder:
     ) -> tuple[list[UpdateBatch], Mapping[Hashable, ParamState] | FlatStates]:
         """Group the updates of a step; also return states that are not in the store yet.
 
-        Flat parameters are updated as whole buffers if they have one layout and one update count, and no rule updates
-        whole arrays.
+        Flat parameters are updated as whole buffers if they have one layout and one update count, no rule updates
+        whole arrays, and the scalar slots of parameter groups cannot differ.
 
         Raises:
             ArrayError: a name is missing, an array is invalid, or arrays share memory.
         """
-        have_matrices = self._groups.have_matrices
-        if isinstance(params, FlatParameters) and isinstance(grads, FlatParameters) and not have_matrices:
+        need_arrays = self._groups.have_matrices or self._groups.have_own_scalars
+        if isinstance(params, FlatParameters) and isinstance(grads, FlatParameters) and not need_arrays:
             flat_states = self._flat_states(store, params, grads)
             if flat_states is not None:
                 return self._build_flat(params, grads, flat_states), flat_states
@@ -200,7 +199,13 @@ def compute_scalars(
         if rule.is_idle(time):
             continue
         coefficients = rule.coefficients(time, state.scalars)
-        values = program.evaluate_scalars(fields | coefficients)
+        try:
+            values = program.evaluate_scalars(fields | coefficients)
+        except KeyError as error:
+            raise TraceError(
+                f"the update of {rule.kind} needs {error.args[0]}, which is neither a field nor a coefficient; return "
+                "it from coefficients, or name it in computed_scalars if update computes it"
+            ) from None
         scalar_slots = {name: coefficients.get(name, value) for name, value in state.scalars.items()}
         active.append(batch)
         step_scalars.append(StepScalars(update, values, scalar_slots, coefficients))
@@ -245,7 +250,10 @@ def _run_matrices(
     with single_threaded_blas, np.errstate(all="ignore"):  # also NumPy's QR must not depend on the number of threads
         for each in arrays:
             operations = matrix_operations(backend, each[0], groups.workspace)
-            with nullcontext() if operations.xp is np else each[0].device:
+            if operations.xp is np:
+                program.run(tuple(map(np.asarray, each)), scalars, operations)  # np.matrix has another * and reshape
+                continue
+            with each[0].device:
                 program.run(each, scalars, operations)
 
 

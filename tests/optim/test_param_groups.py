@@ -95,6 +95,19 @@ def test_a_state_does_not_depend_on_the_groups() -> None:
     assert {entry["updates"] for entry in with_groups.state_dict()["parameters"].values()} == {2}
 
 
+@pytest.mark.parametrize("kind", ["schedule_free_sgd", "schedule_free_adamw", "prodigy", "nadam"])
+def test_scalar_slots_of_groups_are_apart_in_flat_parameters(kind: str) -> None:
+    results = []
+    for kind_of_params in (dict, FlatParameters):
+        optimizer = mxtrain.build({"kind": kind, "groups": {"b*": {"η": 0.01}, "W3": {"η": 0}}})
+        params = kind_of_params(arrays(0))
+        for seed in range(1, 5):
+            optimizer.step(params, kind_of_params(arrays(seed)))
+        scalars = {name: entry["scalars"] for name, entry in optimizer.state_dict()["parameters"].items()}
+        results.append((as_bytes(params), scalars))
+    assert results[0] == results[1]
+
+
 def run(**optimizer: Any) -> dict[str, Any]:
     return {
         "data": {"source": "digits"},

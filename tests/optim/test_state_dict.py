@@ -112,6 +112,15 @@ NUMBERS = {
 }
 
 
+def test_other_slots_than_those_of_the_present_arrays_are_refused() -> None:
+    params = {"b": np.ones(3, dtype="float32")}
+    saving, loading = (mxtrain.build({"kind": "mars", "vectors": vectors}) for vectors in (True, False))
+    for optimizer in (saving, loading):
+        optimizer.step(params, {"b": np.ones(3, dtype="float32")})
+    with pytest.raises(mxtrain.StateError, match=r"^parameters\['b'\] has the slots m, v, p; this .* slots m, v$"):
+        loading.load_state_dict(saving.state_dict())
+
+
 @pytest.mark.parametrize(("whole", "real"), NUMBERS.values(), ids=NUMBERS.keys())
 def test_a_state_with_numpy_scalars_is_loaded(whole: Any, real: Any) -> None:
     saved = after_one_step({"kind": "nadam", "μ_sched": {"kind": "fixed", "μ": 0.5}}).state_dict()

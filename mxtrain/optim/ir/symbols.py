@@ -219,13 +219,13 @@ def sign(x: Any) -> Any:
     return record_operation("sign", x, 1, 0) if isinstance(x, Symbol) else np.sign(x) + 0.0
 
 
-def _reduce(operation: str, scope: Scope, *operands: Any) -> Any:
+def _reduce(operation: str, scope: Scope, *operands: Any, called: str = "") -> Any:
     if not _has_symbol(operands):
         return summation.reduce_array(operation, *operands)
     symbols = tuple(_to_number(_to_symbol(operand)) for operand in operands)
     for symbol in symbols:
         if not symbol.is_array:
-            raise TraceError(f"{operation} needs arrays, such as W or g; got the scalar {symbol!r}")
+            raise TraceError(f"{called or operation} needs arrays, such as W or g; got the scalar {symbol!r}")
     return Symbol(operation, symbols, label=scope)
 
 
@@ -246,7 +246,7 @@ def dot(x: Any, y: Any) -> Any:
 
 def norm(x: Any) -> Any:
     """Return the Euclidean norm of one parameter, in float64."""
-    return sqrt(dot(x, x))
+    return sqrt(_reduce("dot", "parameter", x, x, called="norm"))
 
 
 def max_abs(x: Any) -> Any:
@@ -256,22 +256,22 @@ def max_abs(x: Any) -> Any:
 
 def total_sum(x: Any) -> Any:
     """Return the sum over the elements of all parameters of a step."""
-    return _reduce("sum", "total", x)
+    return _reduce("sum", "total", x, called="total_sum")
 
 
 def total_dot(x: Any, y: Any) -> Any:
     """Return the sum of products over the elements of all parameters of a step."""
-    return _reduce("dot", "total", x, y)
+    return _reduce("dot", "total", x, y, called="total_dot")
 
 
 def total_norm(x: Any) -> Any:
     """Return the Euclidean norm of all parameters of a step together."""
-    return sqrt(total_dot(x, x))
+    return sqrt(_reduce("dot", "total", x, x, called="total_norm"))
 
 
 def total_max_abs(x: Any) -> Any:
     """Return the largest absolute value in all parameters of a step."""
-    return _reduce("max_abs", "total", x)
+    return _reduce("max_abs", "total", x, called="total_max_abs")
 
 
 def total_mean(x: Any) -> Any:

@@ -10,6 +10,7 @@ from mxtrain.errors import TraceError
 from mxtrain.optim.ir.passes import MultiPassProgram, split_into_passes
 from mxtrain.optim.ir.program import Instruction, Operand, Program, Reduction, Scalar
 from mxtrain.optim.ir.symbols import REDUCTIONS, Symbol, input_array, input_scalar, input_state, maximum, minimum
+from mxtrain.types import describe
 
 UpdateProgram: TypeAlias = Program | MultiPassProgram
 """A program of one pass, or of several if it has reductions."""
@@ -172,9 +173,14 @@ def update_program(
         g = stage.apply(W, g, **{key: scalars[key] for key in stage.scalars})
         results = update(W, g, *slot_arrays, **{key: scalars[key] for key in names}, **known)
         if not isinstance(results, tuple) or len(results) != len(results_in_order):
+            listed = f"the slots {', '.join(slots)}" if slots else "no slots"
+            scalars_listed = f", and the scalars {', '.join(state)}" if state else ""
+            got = f"a tuple of {len(results)}" if isinstance(results, tuple) else describe(results)
+            hint = ""
+            if isinstance(results, tuple) and len(results) > len(results_in_order):
+                hint = "; if it computes scalar slots, name them in computed_scalars"
             raise TraceError(
-                f"the update of {name} must return a tuple of W and {len(slots)} slots: {', '.join(slots)}"
-                + (f", and the scalars {', '.join(state)}" if state else "")
+                f"the update of {name} must return a tuple of W and {listed}{scalars_listed}; got {got}{hint}"
             )
         return dict(zip(results_in_order, results, strict=True))
 

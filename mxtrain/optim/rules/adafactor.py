@@ -71,7 +71,7 @@ class Adafactor(MatrixRule):
         return {
             "κ": t**-self.τ,
             "rate": min(η, 1 / scalar_sqrt(t)),
-            "floor": max(self.ϵ1**2, SMALLEST_NORMAL),
+            "floor": max(self.ϵ1 * self.ϵ1, SMALLEST_NORMAL),
             "decay": -η * self.λ,
         }
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import model_validator
 
+from mxtrain.errors import TraceError
 from mxtrain.optim.ir import AnyProgram, GradientStage, update_program
 from mxtrain.optim.schedules import LearningRateSchedule
 from mxtrain.types import SMALLEST_NORMAL, Config, Finite, NonNegative, Positive, field_error
@@ -233,6 +234,11 @@ class Rule(Config, ABC):
         """Return the traced program of one update with these slots, options and this gradient stage."""
         options = tuple((name, getattr(self, name)) for name in self.options)
         update = type(self).update
+        unknown = [name for name in self.computed_scalars if name not in self.initial_scalars()]
+        if unknown:
+            raise TraceError(f"computed_scalars of {self.kind} names {unknown[0]}, which is not in scalar_slots")
+        if self.evaluation_slot is not None and self.evaluation_slot not in self.active_slots():
+            raise TraceError(f"evaluation_slot of {self.kind} is {self.evaluation_slot!r}, which is not in its slots")
         return update_program(
             self.kind, update, self.active_slots(), self.gradient_stage, options, self.computed_scalars
         )

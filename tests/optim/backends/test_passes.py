@@ -289,3 +289,54 @@ def test_powers_of_scalars_are_traced() -> None:
 def test_a_changed_coefficient_compiles_nothing() -> None:
     first, second = Ratio(η=0.1).program(), Ratio(η=0.7).program()
     assert first is second
+
+
+class Forgotten(Distance):
+    """`Distance` without the names of its computed scalars."""
+
+    computed_scalars: ClassVar = ()
+    kind: Literal["forgotten"] = "forgotten"  # type: ignore[assignment]
+
+
+class Unnamed(Distance):
+    """`Distance` with a computed scalar that has no first value."""
+
+    scalar_slots: ClassVar = {"d": 0.01}
+    kind: Literal["unnamed"] = "unnamed"  # type: ignore[assignment]
+
+
+class Unknown(Ratio):
+    """`Ratio` with a coefficient that nothing computes."""
+
+    kind: Literal["unknown"] = "unknown"  # type: ignore[assignment]
+
+    @staticmethod
+    def update(W: Any, g: Any, m: Any, *, speed: Any) -> tuple[Any, ...]:
+        return W - speed * g, m
+
+
+class Misplaced(Ratio):
+    """`Ratio` that evaluates a slot which it lacks."""
+
+    evaluation_slot: ClassVar = "x"
+    kind: Literal["misplaced"] = "misplaced"  # type: ignore[assignment]
+
+
+MISUSED = {
+    Forgotten: "a tuple of W and the slots W0; got a tuple of 4; .* name them in computed_scalars$",
+    Unnamed: "^computed_scalars of unnamed names count, which is not in scalar_slots$",
+    Unknown: "^the update of unknown needs speed, which is neither a field nor a coefficient; ",
+    Misplaced: "^evaluation_slot of misplaced is 'x', which is not in its slots$",
+}
+
+
+@pytest.mark.parametrize(("rule", "message"), MISUSED.items(), ids=lambda each: getattr(each, "__name__", ""))
+def test_a_rule_whose_names_do_not_match_is_refused_in_one_line(rule: type[Rule], message: str) -> None:
+    with pytest.raises(TraceError, match=message):
+        mxtrain.build(rule()).step({"W": np.ones(2)}, {"W": np.ones(2)})
+
+
+@pytest.mark.parametrize("reduce", [norm, total_norm, total_max_abs, total_sum])
+def test_the_error_names_the_reduction_that_was_called(reduce: Any) -> None:
+    with pytest.raises(TraceError, match=f"^{reduce.__name__} needs arrays, such as W or g; got the scalar <η>$"):
+        trace("test", lambda W, *, η: {"W": W * reduce(η)}, ("W",), ("η",))

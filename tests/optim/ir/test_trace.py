@@ -104,5 +104,5 @@ def test_what_cannot_be_traced_is_refused_with_a_remedy(formula: Any, message: s
 
 @pytest.mark.parametrize("returned", [lambda W, m: (W,), lambda W, m: (W, m, m), lambda W, m: [W, m], lambda W, m: W])
 def test_an_update_must_return_the_weight_and_every_slot(returned: Any) -> None:
-    with pytest.raises(TraceError, match="^the update of mine must return a tuple of W and 1 slots: m$"):
+    with pytest.raises(TraceError, match="^the update of mine must return a tuple of W and the slots m; got "):
         update_program("mine", lambda W, g, m: returned(W, m), ("m",), GradientStage(False, False, False))

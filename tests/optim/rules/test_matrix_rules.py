@@ -327,3 +327,36 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
         done = subprocess.run([sys.executable, "-c", PROGRAM, backend], capture_output=True, text=True, check=True)
         results.add(done.stdout)
     assert len(results) == 1
+
+
+@pytest.mark.parametrize("backend", ["numpy", "compiled"])
+def test_an_unaligned_gradient_gives_the_same_bits(backend):
+    weight, gradient = np.random.default_rng(0).standard_normal((2, 8, 129)).astype("float32")
+    unaligned = np.zeros(gradient.nbytes + 1, "uint8")[1:].view("float32").reshape(gradient.shape)
+    unaligned[...] = gradient
+    results = []
+    for each in (gradient, unaligned):
+        optimizer, params = mxtrain.build({"kind": "soap"}, backend=backend), {"W": weight.copy()}
+        for _ in range(3):
+            optimizer.step(params, {"W": each})
+        results.append(as_bytes(params) | as_bytes(optimizer.state_dict()["parameters"]["W"]["slots"]))
+    assert results[0] == results[1]
+
+
+def test_a_large_epsilon_of_adafactor_is_no_overflow():
+    weight = np.ones((2, 2))
+    mxtrain.build({"kind": "adafactor", "ϵ1": 1e300}).update(0, np.ones((2, 2)), weight)
+    assert (weight == 1).all()
+
+
+@ALL
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+def test_subclasses_of_arrays_give_the_same_bits(config):
+    results = []
+    for kind in (np.array, np.matrix):
+        params = {"W": kind(arrays()["square"])}
+        optimizer = mxtrain.build(config)
+        for seed in (1, 2):
+            optimizer.step(params, {"W": kind(arrays(seed=seed)["square"])})
+        results.append(as_bytes(params))
+    assert results[0] == results[1]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import mxtrain
+from mxtrain.errors import ArrayError
 
 KINDS = ("schedule_free_sgd", "schedule_free_adamw")
 
@@ -104,3 +105,11 @@ def test_wrong_values_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(mxtrain.ConfigError) as caught:
         mxtrain.build({"kind": "schedule_free_sgd"} | values)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("other", [np.ones((2, 2)), np.ones((3, 2), dtype="float32")])
+def test_weights_to_evaluate_need_the_shape_and_dtype_of_the_updated_ones(other: np.ndarray) -> None:
+    optimizer = mxtrain.build({"kind": "schedule_free_sgd"})
+    optimizer.step({"W": np.ones((3, 2))}, {"W": np.ones((3, 2))})
+    with pytest.raises(ArrayError, match="^weight 'W' has shape"):
+        optimizer.evaluation_params({"W": other})

@@ -43,6 +43,9 @@ def multiply(
         array([[ 5., 14.],
                [14., 50.]])
     """
+    is_square = a is b
+    a = a if a.flags.aligned else a.copy()  # NumPy would not use BLAS, which gives other bits
+    b = a if is_square else b if b.flags.aligned else b.copy()
     m, k = a.shape[::-1] if transpose_a else a.shape
     n = b.shape[0 if transpose_b else 1]
     is_regular = a.dtype is b.dtype is out.dtype and all(each.flags.c_contiguous for each in (a, b, out))
