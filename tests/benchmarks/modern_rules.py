@@ -72,7 +72,10 @@ def _optax(rule: Any, weight: np.ndarray, gradient: np.ndarray) -> Callable[[], 
 
     compiled = jax.jit(step, donate_argnums=(0, 1))
     params, grads = {"W": jax.numpy.array(weight)}, {"W": jax.numpy.array(gradient)}
-    state = [params, jax.tree.map(jax.numpy.copy, rule.init(params))]  # Prodigy keeps the first weights: no shared buffer
+    state = [
+        params,
+        jax.tree.map(jax.numpy.copy, rule.init(params)),
+    ]  # Prodigy keeps the first weights: no shared buffer
 
     def call() -> None:
         state[:] = compiled(*state, grads)
