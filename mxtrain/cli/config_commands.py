@@ -130,6 +130,7 @@ def show(
     """
     from mxtrain.config import RunConfig, Sweep, to_yaml
     from mxtrain.config.yaml.dump import mapping_to_yaml
+    from mxtrain.optim.ir import Program, describe_traffic
 
     config = _read_target(target, sets or ())
     if isinstance(config, Sweep):
@@ -143,9 +144,12 @@ def show(
         write_file_text(to_yaml(config))
         return
     rule = config.optimizer if isinstance(config, RunConfig) else config
+    program = rule.program()
     if backend is None:
         typer.echo(f"{_formula(rule)}\n")
-    typer.echo(_format_program(rule.program(), backend).rstrip("\n"))
+        if isinstance(program, Program):
+            typer.echo(f"One pass: {describe_traffic(program)}\n")
+    typer.echo(_format_program(program, backend).rstrip("\n"))
 
 
 def _read_target(target: str, sets: list[str] | tuple[()]) -> "RunConfig | Sweep | Rule":

@@ -8,7 +8,7 @@ import pytest
 from mxtrain.cli.config_commands import Language
 from mxtrain.config import read_run, read_sweep
 from mxtrain.names import display_name
-from mxtrain.optim.ir import MatrixProgram, Program
+from mxtrain.optim.ir import MatrixProgram, MultiPassProgram, Program, describe_traffic
 from mxtrain.optim.rules import RULES
 from tests.cli.conftest import CONFIGS
 
@@ -38,6 +38,10 @@ def test_show_prints_the_formula_coefficients_and_program_of_a_rule(mxtrain, rul
     status, out, err = mxtrain("show", program.name)
     assert (status, err) == (0, "")
     assert out.endswith(f"\n\n{program}\n")
+    if isinstance(program, Program):
+        assert f"\n\nOne pass: {describe_traffic(program)}\n\n" in out
+    elif isinstance(program, MultiPassProgram):
+        assert out.count("bytes an element in float32") == len(program.passes)
     formula, _, coefficients = out.removesuffix(f"\n\n{program}\n").partition("\n\nCoefficients: ")
     assert ("W ← W + " in formula) != (program.name in REPLACING)
     assert "W ← " in formula
@@ -71,10 +75,16 @@ def test_every_rule_is_shown_as_code_of_every_backend(mxtrain, rule):
     parts = [program] if isinstance(program, Program) else [each.program for each in program.passes]
     operations = sum(len(part.instructions) for part in parts)
     written = [str(number) for part in parts for number in part.written]
+    # Compiled code has a second loop for the last block of a sum, which may be shorter.
+    loops = [part for part in parts for _ in range(2 if part.reductions else 1)]
     shown = {backend: mxtrain("show", program.name, "--backend", backend).out for backend in Language}
     assert shown["numpy"] == f"{program}\n"
-    assert len(re.findall(r"^ {12,}t\d+ = ", shown["compiled"], re.MULTILINE)) == operations
-    assert re.findall(r"^ {12,}a(\d+)\[i\] = ", shown["compiled"], re.MULTILINE) == written
+    assert len(re.findall(r"^ {12,}t\d+ = ", shown["compiled"], re.MULTILINE)) == sum(
+        len(part.instructions) for part in loops
+    )
+    assert re.findall(r"^ {12,}a(\d+)\[i\] = ", shown["compiled"], re.MULTILINE) == [
+        str(number) for part in loops for number in part.written
+    ]
     assert len(re.findall(r"^ *const (?:T|bool) t\d+ = mx_", shown["cupy"], re.MULTILINE)) == operations
     assert re.findall(r"^ *a(\d+)(?:\[i\])? = ", shown["cupy"], re.MULTILINE) == written
     names = {"__name__": "shown"}
