@@ -60,8 +60,8 @@ def find_field_paths(root: type[Config], field: str) -> list[tuple[str, ...]]:
     """Return the paths at which a config has a field of this name, shortest first.
 
     >>> from mxtrain.config.run_section import RunConfig
-    >>> find_field_paths(RunConfig, "epochs"), find_field_paths(RunConfig, "γ")
-    ([('fit', 'epochs')], [('optimizer', 'η_sched', 'γ'), ('optimizer', 'μ_sched', 'γ')])
+    >>> find_field_paths(RunConfig, "epochs"), find_field_paths(RunConfig, "warmup")[0]
+    ([('fit', 'epochs')], ('optimizer', 'η_sched', 'warmup'))
     """
     found: list[tuple[str, ...]] = [(field,)] if field in root.model_fields else []
     for name, info in root.model_fields.items():

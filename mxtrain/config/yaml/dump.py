@@ -36,6 +36,8 @@ def to_yaml(config: Config) -> str:
         groups: {}
         μ: 0.0
         μ_sched: null
+        nesterov: false
+        form: mxnet
     """
     return mapping_to_yaml(config.to_dict())
 
