@@ -132,7 +132,12 @@ def test_slots_of_another_shape_are_refused():
 def test_empty_arrays_stay_empty():
     for config in RULE_CONFIGS.values():
         params = {"a": np.ones((0, 3)), "b": np.ones((3, 0)), "c": np.ones(0)}
-        train(mxtrain.build(config), params, steps=2)
+        optimizer = mxtrain.build(config)
+        train(optimizer, params, steps=2)
+        assert {name: value.shape for name, value in params.items()} == {"a": (0, 3), "b": (3, 0), "c": (0,)}
+        states = optimizer.state_dict()["parameters"]
+        assert {name: state["updates"] for name, state in states.items()} == dict.fromkeys("abc", 2)
+        assert all(np.isfinite(slot).all() for state in states.values() for slot in state["slots"].values())
 
 
 @ALL
