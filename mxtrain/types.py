@@ -34,6 +34,8 @@ LossName = Literal["softmax_cross_entropy", "logistic", "squared_error"]
 CLASS_LOSSES: tuple[LossName, ...] = ("softmax_cross_entropy", "logistic")
 """Losses with classes as targets; the targets of other losses are numbers."""
 MetricName = Literal["accuracy", "loss", "mae", "r2"]
+Monitor = Literal["loss", "accuracy", "mae", "r2", "val_loss", "val_accuracy", "val_mae", "val_r2"]
+"""A metric of an epoch, on the training part, or on the validation part after `val_`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from mxtrain.types import (
     ListAsTuple,
     LossName,
     MetricName,
+    Monitor,
     NonNegative,
     Positive,
     PositiveInt,
@@ -28,7 +29,6 @@ from mxtrain.types import (
 )
 
 OnNonfinite = Literal["raise", "skip", "rollback"]
-Monitor = Literal["loss", "accuracy", "mae", "r2", "val_loss", "val_accuracy", "val_mae", "val_r2"]
 LoggerName = Literal["tensorboard", "mlflow"]
 
 _INTERVAL = re.compile(r"([1-9]\d{0,8}) (epoch|iteration|minute)s?")

@@ -6,12 +6,13 @@ Momentum into Adam" (ICLR workshop, 2016).
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
 
-from pydantic import Discriminator, Tag, field_validator
+from pydantic import Discriminator, Tag, WrapValidator, field_validator
 
 from mxtrain.optim.schedules.base import Schedule, base_value
+from mxtrain.optim.schedules.function import MomentumFunction, accept_momentum_functions
 from mxtrain.types import Decay, NonNegative, UnitInterval
 
-__all__ = ["Fixed", "MomentumSchedule", "Nadam", "Null"]
+__all__ = ["Fixed", "MomentumFunction", "MomentumSchedule", "Nadam", "Null"]
 
 _DEFAULT_LIMIT = 0.99
 """Limit of the `nadam` schedule if neither the schedule nor the optimizer has a momentum."""
@@ -98,4 +99,8 @@ if TYPE_CHECKING:
     MomentumSchedule: TypeAlias = Schedule
 else:
     _TAGGED = tuple(Annotated[each, Tag(each.model_fields["kind"].default)] for each in MOMENTUM_SCHEDULES)
-    MomentumSchedule = Annotated[Union[_TAGGED], Discriminator(_discriminator)]  # noqa: UP007 - built from the list
+    MomentumSchedule = Annotated[
+        Union[_TAGGED],  # noqa: UP007 - built from the list
+        Discriminator(_discriminator),
+        WrapValidator(accept_momentum_functions),
+    ]
