@@ -42,6 +42,11 @@ def is_mapping_of_models(annotation: Any) -> bool:
     return get_origin(annotation) is dict and bool(allowed_models(annotation))
 
 
+def is_list_of_models(annotation: Any) -> bool:
+    """Return True if a type is a list of models, as that of the parts of a schedule."""
+    return get_origin(annotation) is tuple and bool(allowed_models(annotation))
+
+
 def literal_values(annotation: Any) -> tuple[str, ...]:
     """Return the values of a Literal; an empty tuple for other types."""
     if get_origin(annotation) is Literal:
@@ -65,7 +70,7 @@ def find_field_paths(root: type[Config], field: str) -> list[tuple[str, ...]]:
     """
     found: list[tuple[str, ...]] = [(field,)] if field in root.model_fields else []
     for name, info in root.model_fields.items():
-        if not is_mapping_of_models(info.annotation):
+        if not (is_mapping_of_models(info.annotation) or is_list_of_models(info.annotation)):
             found += [
                 (name, *below) for model in allowed_models(info.annotation) for below in find_field_paths(model, field)
             ]
@@ -154,13 +159,16 @@ def resolve_field(root: type[Config], location: Iterable[str | int]) -> Resolved
         field = owner.model_fields.get(str(name)) if owner else None
         annotation = field.annotation if field else None
         allowed = allowed_models(annotation)
-        if allowed_kinds(annotation):
-            chosen = next(names, None)
-            model = next((candidate for candidate in allowed if model_kind(candidate) == chosen), None)
-        elif is_mapping_of_models(annotation):
+        if is_mapping_of_models(annotation) or is_list_of_models(annotation):
             if (own := next(names, None)) is not None:
                 path.append(own)
-                owner, annotation, model = None, allowed[0], allowed[0]
+                owner, annotation = None, (*get_args(annotation), None)[is_mapping_of_models(annotation)]
+                model = allowed[0] if not allowed_kinds(annotation) else None
+                if model is None and (chosen := next(names, None)) is not None:
+                    model = next((candidate for candidate in allowed if model_kind(candidate) == chosen), None)
+        elif allowed_kinds(annotation):
+            chosen = next(names, None)
+            model = next((candidate for candidate in allowed if model_kind(candidate) == chosen), None)
         elif allowed:
             model = allowed[0]
             if (

@@ -1,7 +1,6 @@
 """Base class of all schedules."""
 
 from abc import ABC, abstractmethod
-
 from typing import Any
 
 from mxtrain.types import Config

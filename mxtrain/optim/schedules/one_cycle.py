@@ -14,8 +14,8 @@ from mxtrain.types import Decay, OpenUnit, Positive, field_error
 class OneCycle(RateSchedule):
     """One-cycle policy: η rises from `η/start` to η and falls to `η/(start·final)`, while the momentum falls and rises.
 
-    With T iterations, η is reached when `rise·T - 1` iterations are finished, and the last value when `T - 1` are, as in
-    PyTorch; then the last values stay. With `per: fraction`, these times are `rise·T` and T.
+    With T iterations, η is reached when `rise·T - 1` iterations are finished, and the last value when `T - 1` are, as
+    in PyTorch; then the last values stay. With `per: fraction`, these times are `rise·T` and T.
 
     The momentum is μ, or β1 in a rule without μ, such as Adam. It is `μ_high` at the ends and `μ_low` where η is
     largest. It counts time like η.
@@ -79,7 +79,7 @@ class OneCycle(RateSchedule):
         return self.momentum(self.finished(time))
 
     def _in_phase(self, t: float, values: tuple[float, float, float, float]) -> float:
-        """Return a value at a time, from its values at the start, at the peak, after the third phase, and at the end."""
+        """Return a value at a time, from those at the start, at the peak, after the third phase, and at the end."""
         first, peak, third, last = values
         T = numeric_length(self, self.T)
         unit = 0 if self.per == "fraction" else 1

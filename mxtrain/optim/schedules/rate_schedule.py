@@ -140,7 +140,7 @@ class RateSchedule(Schedule):
         return min(finished / self._iterations, 1.0)
 
     def extreme_values(self, base: float) -> Iterator[tuple[str, float]]:
-        """Yield values between which the schedule stays, or which it approaches 0 from, each with the field that sets it.
+        """Yield the values between which the schedule stays, or falls towards 0, each with the field that sets it.
 
         A schedule without any has values that are only known at each step.
         """

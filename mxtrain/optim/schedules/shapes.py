@@ -71,10 +71,10 @@ class Polynomial(DecayingSchedule):
 
 
 class CosineRestarts(DecayingSchedule):
-    """Cosine annealing with warm restarts (SGDR): cycle i lasts `T·T_multⁱ`, begins at `η·γⁱ`, and ends at the last value.
+    """Cosine annealing with warm restarts (SGDR).
 
-    In a cycle, `value = ηᵢ·(s + α·(1-s))` with `s = (1 + cos(π·u)) / 2`, where u is the share of the cycle that is
-    finished.
+    Cycle i lasts `T·T_multⁱ`, begins at `ηᵢ = η·γⁱ`, and ends at the last value. In it,
+    `value = ηᵢ·(s + α·(1-s))` with `s = (1 + cos(π·u)) / 2`, where u is the share of the cycle that is finished.
 
     Args:
         η: learning rate at the start of the first cycle, above 0; the default is that of the optimizer.
@@ -90,9 +90,9 @@ class CosineRestarts(DecayingSchedule):
         [0.1, 0.05, 0.1, 0.085, 0.05, 0.015, 0.1, 0.096]
 
     Source: Loshchilov and Hutter, "SGDR" (ICLR 2017), arXiv:1608.03983;
-    `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`, whose `T_mult` is whole and whose `eta_min` is `end`; Keras's
-    `CosineDecayRestarts`, with `t_mul` (2 by default) and `m_mul`, which is γ; timm's `CosineLRScheduler`, whose
-    `cycle_decay` is γ, and which by default ends after one cycle (`cycle_limit`).
+    `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`, whose `T_mult` is whole and whose `eta_min` is `end`;
+    Keras's `CosineDecayRestarts`, with `t_mul` (2 by default) and `m_mul`, which is γ; timm's `CosineLRScheduler`,
+    whose `cycle_decay` is γ, and which by default ends after one cycle (`cycle_limit`).
     """
 
     kind: Literal["cosine_restarts"] = "cosine_restarts"
@@ -180,8 +180,8 @@ class WarmupStableDecay(DecayingSchedule):
         [0.05, 0.1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.0, 0.0]
 
     Source: Hu et al., "MiniCPM" (2024), arXiv:2404.06395; `sqrt`: Hägele et al., "Scaling Laws and Compute-Optimal
-    Training Beyond Fixed Training Durations" (NeurIPS 2024), arXiv:2405.18392. PyTorch, Optax and Keras have none; it is
-    a `join` of constant and decaying schedules there.
+    Training Beyond Fixed Training Durations" (NeurIPS 2024), arXiv:2405.18392. PyTorch, Optax and Keras have none; it
+    is a `join` of constant and decaying schedules there.
     """
 
     lengths: ClassVar = ("T", "decay")
@@ -222,7 +222,8 @@ class Piecewise(RateSchedule):
 
     Args:
         η: learning rate at `t = 0`, above 0; the default is that of the optimizer.
-        times: numbers of epochs or iterations, or fractions of the run, increasing; counted from the end of the warm-up.
+        times: numbers of epochs or iterations, or fractions of the run, increasing, counted from the end of the
+            warm-up.
         values: the value at each time.
         factors: in place of `values`, the factor of η at each time.
         interpolate: `linear`; `cosine`, half a period of a cosine between two values; or `none`, each value from its
