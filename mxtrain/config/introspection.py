@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
+from mxtrain.kinds import KindChoice
 from mxtrain.names import LETTERS, ascii_names, display_name, nearest, normalize
 from mxtrain.types import Config
 
@@ -16,8 +17,20 @@ def allowed_models(annotation: Any) -> tuple[type[Config], ...]:
     ['LinearConfig', 'MLPConfig', 'CustomConfig']
     """
     if isinstance(annotation, type) and get_origin(annotation) is None:
+        if issubclass(annotation, KindChoice):
+            return annotation.models()
         return (annotation,) if issubclass(annotation, Config) else ()
     return tuple(model for part in get_args(annotation) for model in allowed_models(part))
+
+
+def _find_kind(annotation: Any, kind: object) -> type[Config] | None:
+    """Return the class of a kind, also of one that is not listed because Python code defined it."""
+    listed = next((candidate for candidate in allowed_models(annotation) if model_kind(candidate) == kind), None)
+    if listed is not None:
+        return listed
+    parts = (annotation, *get_args(annotation))
+    choices = (part for part in parts if isinstance(part, type) and issubclass(part, KindChoice))
+    return next((found for choice in choices if (found := choice.find(kind)) is not None), None)
 
 
 def model_kind(model: type[Config]) -> str | None:
@@ -162,13 +175,12 @@ def resolve_field(root: type[Config], location: Iterable[str | int]) -> Resolved
         if is_mapping_of_models(annotation) or is_list_of_models(annotation):
             if (own := next(names, None)) is not None:
                 path.append(own)
-                owner, annotation = None, (*get_args(annotation), None)[is_mapping_of_models(annotation)]
+                owner, annotation = None, get_args(annotation)[is_mapping_of_models(annotation)]
                 model = allowed[0] if not allowed_kinds(annotation) else None
                 if model is None and (chosen := next(names, None)) is not None:
-                    model = next((candidate for candidate in allowed if model_kind(candidate) == chosen), None)
+                    model = _find_kind(annotation, chosen)
         elif allowed_kinds(annotation):
-            chosen = next(names, None)
-            model = next((candidate for candidate in allowed if model_kind(candidate) == chosen), None)
+            model = _find_kind(annotation, next(names, None))
         elif allowed:
             model = allowed[0]
             if (

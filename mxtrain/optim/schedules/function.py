@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from numbers import Real
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import PlainSerializer, SkipValidation, ValidatorFunctionWrapHandler
+from pydantic import PlainSerializer, SkipValidation
 
 from mxtrain.errors import ConfigError, ConfigProblem, ScheduleError
 from mxtrain.optim.schedules.base import Schedule
@@ -117,19 +117,3 @@ class MomentumFunction(Schedule):
     def to_dict(self) -> dict[str, Any]:
         """Refuse: a function is not plain data."""
         _refuse_to_dict(function_name(self.function))
-
-
-def accept_functions(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """Accept a function, and an instance of a class that is not built in, in the place of a schedule."""
-    if isinstance(value, RateSchedule) and not type(value).__module__.startswith(__package__):
-        return value
-    if isinstance(value, Function):
-        return value
-    return Function(function=value) if callable(value) else handler(value)
-
-
-def accept_momentum_functions(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """Accept a function in the place of a momentum schedule."""
-    if isinstance(value, MomentumFunction):
-        return value
-    return MomentumFunction(function=value) if callable(value) else handler(value)

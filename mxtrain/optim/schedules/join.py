@@ -2,13 +2,17 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from mxtrain.errors import ConfigError, ConfigProblem
+from mxtrain.kinds import KindChoice
 from mxtrain.optim.schedules.decays import DECAYS, check_increasing
+from mxtrain.optim.schedules.function import Function
 from mxtrain.optim.schedules.lengths import LaterTime
+from mxtrain.optim.schedules.one_cycle import OneCycle
+from mxtrain.optim.schedules.plateau import Plateau
 from mxtrain.optim.schedules.rate_schedule import RateSchedule
 from mxtrain.optim.schedules.shapes import SHAPES
 from mxtrain.types import ListAsTuple, field_error
@@ -16,7 +20,13 @@ from mxtrain.types import ListAsTuple, field_error
 if TYPE_CHECKING:
     PartSchedule: TypeAlias = RateSchedule
 else:
-    PartSchedule = Annotated[Union[(*DECAYS, *SHAPES)], Field(discriminator="kind")]  # noqa: UP007 - built from the lists
+
+    class PartSchedule(KindChoice):
+        """Any schedule that can be a part of a join."""
+
+        base = RateSchedule
+        builtin = (*DECAYS, *SHAPES)
+        excluded = (OneCycle, Plateau, Function)
 
 
 class Join(RateSchedule):

@@ -4,12 +4,11 @@ The same kinds schedule other numbers of a rule, in its field `schedules`. To ad
 modules that are imported here, and add it to `RATE_SCHEDULES`.
 """
 
-from typing import TYPE_CHECKING, Annotated, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pydantic import Field, WrapValidator
-
+from mxtrain.kinds import KindChoice
 from mxtrain.optim.schedules.decays import Cosine, Exp, Fixed, Inv, MultiStep, Step
-from mxtrain.optim.schedules.function import Function, accept_functions
+from mxtrain.optim.schedules.function import Function
 from mxtrain.optim.schedules.join import Join
 from mxtrain.optim.schedules.one_cycle import OneCycle
 from mxtrain.optim.schedules.plateau import Plateau
@@ -54,8 +53,15 @@ RATE_SCHEDULES: tuple[type[RateSchedule], ...] = (
 if TYPE_CHECKING:
     LearningRateSchedule: TypeAlias = RateSchedule
 else:
-    LearningRateSchedule = Annotated[
-        Union[RATE_SCHEDULES],  # noqa: UP007 - built from the list
-        Field(discriminator="kind"),
-        WrapValidator(accept_functions),
-    ]
+
+    class LearningRateSchedule(KindChoice):
+        """Any learning-rate schedule: built in, or defined by the user; also a function."""
+
+        base = RateSchedule
+        builtin = RATE_SCHEDULES
+
+        @classmethod
+        def validate(cls, value: Any) -> Any:
+            """Return the schedule for a mapping with a kind, a schedule or a function."""
+            is_function = callable(value) and not isinstance(value, RateSchedule)
+            return Function(function=value) if is_function else super().validate(value)
