@@ -58,9 +58,11 @@ class TimeBounds(Bounds):
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        options = [each.__get_pydantic_json_schema__(schema, handler) for each in (_as_bounds(self), self.fraction)]
+        count, fraction = (
+            each.__get_pydantic_json_schema__(schema, handler) for each in (_as_bounds(self), self.fraction)
+        )
         words = [{"type": "string", "pattern": f"^{_RUN_PATTERN.pattern}$"}] if self.allows_run else []
-        return {"anyOf": [*options, *words]}
+        return {"anyOf": [count, *words, fraction]}
 
 
 def _as_bounds(bounds: TimeBounds) -> Bounds:
