@@ -151,28 +151,38 @@ def rule_at(rule: _Rule, time: "Time") -> _Rule:
     values: dict[str, float] = {}
     for path, schedule in rule.schedules.items():
         bounds, base = _number(rule, path)
-        value = values[path] = schedule.value_at(time, base)
-        check_value(f"schedules.{path}", schedule, bounds, value, time)
+        values[path] = scheduled_value(f"schedules.{path}", schedule, bounds, base, time)
     if _cycles_momentum(rule):
         values[_cycled_field(rule) or ""] = rule.η_sched.momentum_at(time)  # type: ignore[union-attr]
     return with_numbers(rule, values)
 
 
-def check_value(place: str, schedule: RateSchedule, bounds: Bounds, value: float, time: "Time") -> None:
-    """Check a scheduled value at the time of an update.
+def scheduled_value(place: str, schedule: RateSchedule, bounds: Bounds, base: float, time: "Time") -> float:
+    """Return the value of a schedule at the time of an update.
+
+    Args:
+        place: the path of the schedule in the optimizer, for error messages.
+        schedule: the schedule.
+        bounds: the bounds of the number.
+        base: the value of the number without the schedule.
+        time: the time of the update.
 
     Raises:
-        ScheduleError: it is out of bounds.
+        ScheduleError: the value is out of bounds.
     """
+    shown = _display(place)
     try:
+        value = schedule.value_at(time, base)
         bounds.check(value)
+    except ScheduleError as error:
+        raise ScheduleError(f"optimizer.{shown}: {error}; nothing has changed") from None
     except PydanticCustomError as error:
         expected = error.context["expected"] if error.context else str(bounds)
-        name = _display(place)
         raise ScheduleError(
-            f"optimizer.{name}: the schedule {schedule.kind} must be {expected}, got {value} at t = "
-            f"{schedule.finished(time)} (iteration {time.iteration}); nothing has changed"
+            f"optimizer.{shown}: the value at t = {schedule.finished(time)} (iteration {time.iteration}) must be "
+            f"{expected}, got {value}; nothing has changed"
         ) from None
+    return value
 
 
 def with_numbers(rule: _Rule, values: Mapping[str, float]) -> _Rule:
@@ -278,6 +288,27 @@ def schedulable_numbers(model: "type[Rule]") -> list[str]:
         if bounds is not None and not bounds.whole and name not in ("η", "scale"):
             found.append(name)
     return found
+
+
+_LATER_EPOCHS = (1, 2, 3, 5, 10, 30, 100)
+
+
+def path_changed_by_epochs(rule: "Rule") -> str | None:
+    """Return the path of the first schedule per epoch whose value changes with the epochs; None if there is none.
+
+    Args:
+        rule: a rule whose schedules have base values, except that of η.
+    """
+    for path, schedule in rule.all_schedules().items():
+        if schedule.per != "epoch" or schedule.needs_run:
+            continue
+        base = rule.η if schedule.η is None else schedule.η
+        if not any(schedule.extreme_values(base)):  # a function
+            return path
+        first = schedule.value(0, base)
+        if any(schedule.value(epoch, base) != first for epoch in _LATER_EPOCHS):
+            return path
+    return None
 
 
 def _display(path: str) -> str:
