@@ -17,6 +17,7 @@ from mxtrain.config.introspection import (
     allowed_kinds,
     allowed_models,
     find_field_paths,
+    is_mapping_of_models,
     literal_values,
     model_kind,
     resolve_field,
@@ -269,7 +270,8 @@ def _list_message(detail: ErrorDetails, place: ResolvedField) -> str:
 
 
 def _too_short_message(detail: ErrorDetails, place: ResolvedField) -> str:
-    return f"must have at least {detail['ctx']['min_length']} item, got {detail['ctx']['actual_length']}"
+    least = detail["ctx"]["min_length"]
+    return f"must have at least {least} item{'s' * (least > 1)}, got {detail['ctx']['actual_length']}"
 
 
 def _too_long_message(detail: ErrorDetails, place: ResolvedField) -> str:
@@ -294,6 +296,8 @@ def _mapping_message(detail: ErrorDetails, place: ResolvedField) -> str:
     value = detail["input"]
     if not (names := allowed_kinds(place.annotation)):
         return f"must be a mapping, got {describe(value)}"
+    if is_mapping_of_models(place.annotation):
+        return f"must be a mapping such as {{β2: {{kind: {names[0]}}}}}, got {describe(value)}"
     kind = value if value in names else names[0]
     return f"must be a mapping such as {{kind: {kind}}}, got {describe(value)}"
 

@@ -92,9 +92,9 @@ def _check_schedule(rule: "Rule", path: str) -> None:
     schedule = rule.schedules[path]
     bounds, base = _number(rule, path)
     if schedule.η is not None:
-        message = f"goes with η_sched; this schedule starts at {_display(path)}; remove η"
+        message = "only a schedule of the learning rate has it; this one starts at the value of its number; remove it"
         raise field_error(f"schedules.{path}.η", message)
-    _check_values(f"schedules.{path}", schedule, bounds, base, _display(path))
+    _check_values(f"schedules.{path}", schedule, bounds, base, display_path(path))
 
 
 def _check_values(place: str, schedule: RateSchedule, bounds: Bounds, base: float, name: str) -> None:
@@ -107,8 +107,11 @@ def _check_values(place: str, schedule: RateSchedule, bounds: Bounds, base: floa
             if field == "η" and schedule.η is None:
                 message = f"starts at {name}, {describe(value)}, which must be {expected} with a schedule; set {name}"
                 raise field_error(place, message) from None
-            got = f"got {describe(value)}" if field != "warmup" else f"and the warm-up begins at {describe(value)}"
-            raise field_error(f"{place}.{field}", f"the value must be {expected}, {got}") from None
+            message = {
+                "warmup": f"the warm-up begins at {describe(value)}, which must be {expected}; remove it",
+                "α": f"the last value must be {expected}, got {describe(value)}; set end",
+            }.get(field, f"the value must be {expected}, got {describe(value)}")
+            raise field_error(f"{place}.{field}", message) from None
 
 
 def _check_one_cycle(rule: "Rule") -> None:
@@ -170,7 +173,7 @@ def scheduled_value(place: str, schedule: RateSchedule, bounds: Bounds, base: fl
     Raises:
         ScheduleError: the value is out of bounds.
     """
-    shown = _display(place)
+    shown = display_path(place)
     try:
         value = schedule.value_at(time, base)
         bounds.check(value)
@@ -232,26 +235,28 @@ def _number(rule: "Rule", path: str) -> tuple[Bounds, float]:
     if first not in fields:
         raise field_error(place, f"{rule.kind} has no such number; {_suggest(rule, path)}")
     if path == "η":
-        raise field_error(place, "the schedule of η is η_sched; move it there")
+        raise field_error(place, "the learning rate has a field of its own, η_sched; move the schedule there")
     if path == "scale":
-        raise field_error(place, "scale is the same during a run; schedule η")
+        raise field_error(place, "is the same during a run; use η_sched")
     if path == "μ" and rule.__dict__.get("μ_sched") is not None:
         raise field_error(place, "μ_sched is set too; keep one of the two")
     value: Any = getattr(rule, first)
     annotation: Any = fields[first]
     if rest and isinstance(value, Mapping):
         if rest not in value:
-            raise field_error(place, f"{_display(first)} has no {_display(rest)}; it has {', '.join(value)}")
+            raise field_error(place, f"{display_path(first)} has no {display_path(rest)}; it has {', '.join(value)}")
         return Bounds(), value[rest]
     if rest:
         if value is None:
             raise field_error(place, f"{first} is off; set it too, such as {first}: {{}}")
         if not isinstance(value, Config) or rest not in type(value).model_fields:
-            raise field_error(place, f"{_display(first)} has no number {rest}; {_suggest(rule, path)}")
+            raise field_error(place, f"{display_path(first)} has no number {rest}; {_suggest(rule, path)}")
         annotation, value = type(value).model_fields[rest], getattr(value, rest)
     bounds = _CLIP_BOUNDS if path == "clip" else _bounds_of(annotation)
     if bounds is None or bounds.whole:
-        raise field_error(place, f"only numbers have schedules, and {_display(path)} is none; {_suggest(rule, path)}")
+        raise field_error(
+            place, f"only numbers have schedules, and {display_path(path)} is none; {_suggest(rule, path)}"
+        )
     if value is None:
         raise field_error(place, f"{path} is off; set it too, as the value from which the schedule starts")
     return bounds, value
@@ -270,7 +275,7 @@ def _bounds_of(annotation: Any) -> Bounds | None:
 
 def _suggest(rule: "Rule", path: str) -> str:
     """Return the remedy for a path that is not a number: the most similar one, or all of them."""
-    names = [_display(name) for name in schedulable_numbers(type(rule))]
+    names = [display_path(name) for name in schedulable_numbers(type(rule))]
     guess = nearest(path, names)
     return f"did you mean {guess}?" if guess else f"its numbers are {', '.join(names)}"
 
@@ -311,5 +316,17 @@ def path_changed_by_epochs(rule: "Rule") -> str | None:
     return None
 
 
-def _display(path: str) -> str:
+def scheduled_paths(rule: "Rule") -> list[str]:
+    """Return the paths of the numbers with schedules, except η and those of `μ_sched`."""
+    cycled = _cycled_field(rule) if _cycles_momentum(rule) else None
+    return [*rule.schedules, *([] if cycled is None else [cycled])]
+
+
+def number_at(rule: "Rule", path: str) -> float:
+    """Return the number at a path of a rule."""
+    return _number(rule, path)[1]
+
+
+def display_path(path: str) -> str:
+    """Return a path as the documentation prints it."""
     return ".".join(map(display_name, path.split(".")))
