@@ -394,11 +394,16 @@ class Rule(Config, ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field as plain values, without wrappers that are off."""
-        fields, values = type(self).model_fields, super().to_dict()
-        for name in (*WRAPPER_FIELDS, "decoupled", "corrected", *STEP_FIELDS):
-            if name in values and not _declares(type(self), name) and getattr(self, name) == fields[name].default:
-                del values[name]
-        return values
+        return {name: value for name, value in super().to_dict().items() if not self._is_off(name)}
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        return ((name, value) for name, value in super().__repr_args__() if name is None or not self._is_off(name))
+
+    def _is_off(self, name: str) -> bool:
+        """Return True for a wrapper, of every rule, that has its default value."""
+        fields = type(self).model_fields
+        is_wrapper = name in _WRAPPERS and name in fields and not _declares(type(self), name)
+        return is_wrapper and getattr(self, name) == fields[name].default
 
     def learning_rate_at(self, time: Time) -> float:
         """Return η at a time: the value of the schedule, or the fixed value without a schedule."""
@@ -420,6 +425,9 @@ class Rule(Config, ABC):
     def momentum(self) -> ScheduledValue:
         """μ, for a rule that has it; called with an iteration, the result of `momentum_at`."""
         return ScheduledValue(getattr(self, "μ"), self.momentum_at)  # noqa: B009 - only some rules have it
+
+
+_WRAPPERS = (*WRAPPER_FIELDS, "decoupled", "corrected", *STEP_FIELDS)
 
 
 def _declares(rule: type[Rule], field: str) -> bool:

@@ -88,10 +88,8 @@ class Prodigy(Rule):
         """Return True while the schedule of η is at 0."""
         return self.learning_rate_at(time) == 0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return every field as plain values, without wrappers that are off."""
-        values = super().to_dict()
-        return values if self.corrected_decay else {k: v for k, v in values.items() if k != "corrected_decay"}
+    def _is_off(self, name: str) -> bool:
+        return not self.corrected_decay if name == "corrected_decay" else super()._is_off(name)
 
     @property
     def corrects_decay(self) -> bool:

@@ -93,10 +93,8 @@ class SOAP(MatrixRule):
         rule = super().for_vectors()
         return _VectorSOAP.model_construct(**self.__dict__) if rule is self else rule
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return every field as plain values, without wrappers that are off."""
-        values = super().to_dict()
-        return values if self.corrected_decay else {k: v for k, v in values.items() if k != "corrected_decay"}
+    def _is_off(self, name: str) -> bool:
+        return not self.corrected_decay if name == "corrected_decay" else super()._is_off(name)
 
     @property
     def corrects_decay(self) -> bool:
