@@ -111,6 +111,7 @@ class ParamGroups:
 
 
 def _make_group(rule: Rule) -> ParamGroup:
+    rule = rule.with_largest_numbers()
     fields = {name: getattr(rule, name) for name in type(rule).model_fields}
     return ParamGroup(
         rule, rule.program(), fields, rule.stored_slots(), bool(rule.wrapper().scalars) or rule.lookahead is not None

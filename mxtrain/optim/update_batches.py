@@ -225,7 +225,7 @@ def _scalars_of(batch: UpdateBatch, groups: ParamGroups, iteration: int, finishe
     state = batch.states[0]  # all states of a batch have the same update count and scalar slots
     update = state.updates + 1
     time = Time(update, iteration or update, finished_epochs)
-    rule = group.rule.at(time)
+    rule = group.rule.at(time) if group.rule.has_scheduled_numbers else group.rule
     if rule.is_idle(time):
         return None
     variant = rule.variant(time, state.scalars)
@@ -236,7 +236,7 @@ def _scalars_of(batch: UpdateBatch, groups: ParamGroups, iteration: int, finishe
     coefficients = rule.coefficients(time, state.scalars)
     if group.is_wrapped:
         coefficients = rule.wrapper_coefficients(time, batch.arrays[0][0].dtype) | coefficients
-    fields = group.fields if rule is group.rule else {name: getattr(rule, name) for name in group.fields}
+    fields = group.fields if rule is group.rule else group.fields | rule.__dict__
     if rule.clip_norm is not None:  # `clip_by_norm` multiplies it by another factor
         coefficients["scale"] = rule.scale or 1.0
     try:
