@@ -98,10 +98,9 @@ def _curves(rule: Rule, times: list[Time]) -> list[Curve]:
     ]
     if momenta:
         curves.append(Curve("μ", "momentum", momenta))
-    for path in scheduled_paths(rule):
-        if path != "μ" or not momenta:
-            curves.append(Curve(display_path(path), "", [_clipped(number_at(each, path)) for each in rules]))
-    return curves
+    paths = (path for path in scheduled_paths(rule) if path != "μ" or not momenta)
+    others = (Curve(display_path(path), "", [_clipped(number_at(each, path)) for each in rules]) for path in paths)
+    return [*curves, *others]
 
 
 def _sample_iterations(iterations: int) -> list[int]:

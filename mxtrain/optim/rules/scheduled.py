@@ -1,8 +1,8 @@
 """Numbers of a rule that have schedules: their paths, bounds and values, and the rule at a time."""
 
 from collections.abc import Iterator, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic_core import PydanticCustomError
 
@@ -151,10 +151,10 @@ def rule_at(rule: _Rule, time: "Time") -> _Rule:
     Raises:
         ScheduleError: a value is out of the bounds of its number.
     """
-    values: dict[str, float] = {}
-    for path, schedule in rule.schedules.items():
-        bounds, base = _number(rule, path)
-        values[path] = scheduled_value(f"schedules.{path}", schedule, bounds, base, time)
+    values = {
+        path: scheduled_value(f"schedules.{path}", schedule, _bounds_at(rule, path), number_at(rule, path), time)
+        for path, schedule in rule.schedules.items()
+    }
     if _cycles_momentum(rule):
         values[_cycled_field(rule) or ""] = rule.η_sched.momentum_at(time)  # type: ignore[union-attr]
     return with_numbers(rule, values)
@@ -241,29 +241,29 @@ def _number(rule: "Rule", path: str) -> tuple[Bounds, float]:
     if path == "μ" and rule.__dict__.get("μ_sched") is not None:
         raise field_error(place, "μ_sched is set too; keep one of the two")
     value: Any = getattr(rule, first)
-    annotation: Any = fields[first]
     if rest and isinstance(value, Mapping):
         if rest not in value:
             raise field_error(place, f"{display_path(first)} has no {display_path(rest)}; it has {', '.join(value)}")
         return Bounds(), value[rest]
-    if rest:
-        if value is None:
-            raise field_error(place, f"{first} is off; set it too, such as {first}: {{}}")
-        if not isinstance(value, Config) or rest not in type(value).model_fields:
-            raise field_error(place, f"{display_path(first)} has no number {rest}; {_suggest(rule, path)}")
-        annotation, value = type(value).model_fields[rest], getattr(value, rest)
-    bounds = _CLIP_BOUNDS if path == "clip" else _bounds_of(annotation)
-    if bounds is None or bounds.whole:
-        raise field_error(
-            place, f"only numbers have schedules, and {display_path(path)} is none; {_suggest(rule, path)}"
-        )
-    if value is None:
+    if rest and value is None:
+        raise field_error(place, f"{first} is off; set it too, such as {first}: {{}}")
+    owner = type(value) if rest else type(rule)
+    if not issubclass(owner, Config) or (rest or first) not in owner.model_fields:
+        raise field_error(place, f"{display_path(first)} has no number {display_path(rest)}; {_suggest(rule, path)}")
+    bounds = field_bounds(owner, rest or first)
+    if bounds is None:
+        message = f"only numbers have schedules, and {display_path(path)} is none"
+        raise field_error(place, f"{message}; {_suggest(rule, path)}")
+    number = number_at(rule, path)
+    if number is None:
         raise field_error(place, f"{path} is off; set it too, as the value from which the schedule starts")
-    return bounds, value
+    return bounds, number
 
 
 def _bounds_of(annotation: Any) -> Bounds | None:
     """Return the bounds in a field or in a type; None if it is not a number."""
+    if get_origin(annotation) in (tuple, dict) or get_origin(getattr(annotation, "annotation", None)) in (tuple, dict):
+        return None
     for each in getattr(annotation, "metadata", ()) or ():
         if isinstance(each, Bounds):
             return each
@@ -289,10 +289,17 @@ def schedulable_numbers(model: "type[Rule]") -> list[str]:
     """
     found = []
     for name, field in model.model_fields.items():
-        bounds = _bounds_of(field)
-        if bounds is not None and not bounds.whole and name not in ("η", "scale"):
+        parts = () if get_origin(field.annotation) in (dict, tuple) else get_args(field.annotation)
+        inner = next(filter(_is_config, parts), None)
+        if inner is not None:
+            found += [f"{name}.{below}" for below in inner.model_fields if field_bounds(inner, below)]
+        elif name not in ("η", "scale") and field_bounds(model, name):
             found.append(name)
     return found
+
+
+def _is_config(part: Any) -> bool:
+    return isinstance(part, type) and issubclass(part, Config)
 
 
 _LATER_EPOCHS = (1, 2, 3, 5, 10, 30, 100)
@@ -324,7 +331,27 @@ def scheduled_paths(rule: "Rule") -> list[str]:
 
 def number_at(rule: "Rule", path: str) -> float:
     """Return the number at a path of a rule."""
-    return _number(rule, path)[1]
+    first, _, rest = path.partition(".")
+    value: Any = getattr(rule, first)
+    if not rest:
+        return value  # type: ignore[no-any-return]
+    return value[rest] if isinstance(value, Mapping) else getattr(value, rest)  # type: ignore[no-any-return]
+
+
+def _bounds_at(rule: "Rule", path: str) -> Bounds:
+    """Return the bounds of the number at a path of a rule."""
+    first, _, rest = path.partition(".")
+    if not rest:
+        return field_bounds(type(rule), first) or Bounds()
+    inner = getattr(rule, first)
+    return Bounds() if isinstance(inner, Mapping) else field_bounds(type(inner), rest) or Bounds()
+
+
+@cache
+def field_bounds(model: type[Config], name: str) -> Bounds | None:
+    """Return the bounds of the scheduled values of a field; None if it is not a number that can be scheduled."""
+    bounds = _CLIP_BOUNDS if name == "clip" else _bounds_of(model.model_fields[name])
+    return None if bounds is None or bounds.whole else bounds
 
 
 def display_path(path: str) -> str:

@@ -132,8 +132,8 @@ def test_a_value_out_of_bounds_is_an_error_before_anything_changes(settings: dic
     optimizer = mxtrain.build({"kind": "adam", **settings})
     params = {"W": np.ones(2)}
     problem = ""
-    for steps in range(4):
-        before = params["W"].copy()
+    for _ in range(4):
+        before, steps = params["W"].copy(), optimizer.state.curr_iter
         try:
             optimizer.step(params, {"W": np.ones(2)})
         except ScheduleError as error:
