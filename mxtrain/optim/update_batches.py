@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from mxtrain.errors import ArrayError, ArrayTypeError, TraceError
+from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.optim.backends import Backend, OverlapCheck, array_kind, validate_update
 from mxtrain.optim.backends.matmul import single_threaded_blas
 from mxtrain.optim.backends.matrix_selection import matrix_operations
@@ -17,6 +17,7 @@ from mxtrain.optim.ir import MatrixProgram, Program
 from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import FlatStates, ParamState, StateStore, new_state, normalize_index
 from mxtrain.optim.rules import Time
+from mxtrain.optim.rules.definition_checks import coefficients_error
 from mxtrain.types import Array, describe
 
 BatchKey: TypeAlias = tuple[Any, ...]
@@ -198,14 +199,11 @@ def compute_scalars(
         time = Time(update, iteration or update, finished_epochs)
         if rule.is_idle(time):
             continue
-        coefficients = rule.coefficients(time, state.scalars)
         try:
+            coefficients = rule.coefficients(time, state.scalars)
             values = program.evaluate_scalars(fields | coefficients)
-        except KeyError as error:
-            raise TraceError(
-                f"the update of {rule.kind} needs {error.args[0]}, which is neither a field nor a coefficient; return "
-                "it from coefficients, or name it in computed_scalars if update computes it"
-            ) from None
+        except Exception as error:  # noqa: BLE001 - a rule of a user's can raise anything
+            raise coefficients_error(rule, error) from error
         scalar_slots = {name: coefficients.get(name, value) for name, value in state.scalars.items()}
         active.append(batch)
         step_scalars.append(StepScalars(update, values, scalar_slots, coefficients))

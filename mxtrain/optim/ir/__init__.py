@@ -23,9 +23,21 @@ from mxtrain.optim.ir.symbols import (
     total_sum,
     where,
 )
-from mxtrain.optim.ir.trace import GradientStage, UpdateProgram, gradient_program, trace, update_program
+from mxtrain.optim.ir.trace import (
+    GradientStage,
+    UpdateProgram,
+    gradient_program,
+    keyword_only_names,
+    located_in,
+    location_of,
+    trace,
+    update_program,
+)
 
 __all__ = [
+    "keyword_only_names",
+    "located_in",
+    "location_of",
     "COMPARISONS",
     "AnyProgram",
     "GradientStage",

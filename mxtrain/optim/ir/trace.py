@@ -1,15 +1,26 @@
 """Tracing: call the update of a rule with symbols, and record its operations as a program."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeAlias
 
-from mxtrain.errors import TraceError
+from mxtrain.errors import MxtrainError, TraceError
 from mxtrain.optim.ir.passes import MultiPassProgram, split_into_passes
 from mxtrain.optim.ir.program import Instruction, Operand, Program, Reduction, Scalar
-from mxtrain.optim.ir.symbols import REDUCTIONS, Symbol, input_array, input_scalar, input_state, maximum, minimum
+from mxtrain.optim.ir.symbols import (
+    REDUCTIONS,
+    USE_FUNCTIONS,
+    Symbol,
+    input_array,
+    input_scalar,
+    input_state,
+    maximum,
+    minimum,
+)
 from mxtrain.types import describe
 
 UpdateProgram: TypeAlias = Program | MultiPassProgram
@@ -150,6 +161,53 @@ class GradientStage:
         return g
 
 
+def _results_message(name: str, results: object, slots: tuple[str, ...], state: tuple[str, ...]) -> str:
+    """Return the message for an `update` that does not return W, the slots and the scalars."""
+    listed = f"the slots {', '.join(slots)}" if slots else "no slots"
+    scalars = f", and the scalars {', '.join(state)}" if state else ""
+    got, hint = describe(results), ""
+    if isinstance(results, tuple):
+        got = f"a tuple of {len(results)}"
+        if len(results) > 1 + len(slots) + len(state):
+            hint = "; if it computes scalar slots, name them in computed_scalars"
+    elif results is None:
+        got, hint = "None", "; add a return"
+    elif not slots and not state:
+        hint = "; write return (W + ...,)"
+    return f"the update of {name} must return a tuple of W and {listed}{scalars}; got {got}{hint}"
+
+
+@contextmanager
+def located_in(function: Callable[..., Any], label: str) -> Iterator[None]:
+    """Turn any exception of a rule's function into a TraceError of one line that begins with the line of the code."""
+    try:
+        yield
+    except MxtrainError as error:
+        if not isinstance(error, TraceError):
+            raise
+        raise TraceError(f"{location_of(function, error)}{error}") from error
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        remedy = f"; {USE_FUNCTIONS}" if isinstance(error, TypeError) and Symbol.__name__ in reason else ""
+        message = f"{label} raised {type(error).__name__}: {reason}".removesuffix(": ") + remedy
+        raise TraceError(f"{location_of(function, error)}{message}") from error
+
+
+def location_of(function: Callable[..., Any], error: BaseException | None = None) -> str:
+    """Return `file:line: ` of an error in a function, or of the function; empty if it is not in a file."""
+    code = getattr(function, "__code__", None)
+    if code is None or not Path(code.co_filename).is_file():
+        return ""
+    line = code.co_firstlineno
+    trace = error.__traceback__ if error is not None else None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == code.co_filename:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    path = Path(code.co_filename)
+    return f"{path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}:{line}: "
+
+
 @cache
 def update_program(
     name: str,
@@ -180,17 +238,10 @@ def update_program(
 
     def formula(W: Any, g: Any, *slot_arrays: Any, **scalars: Any) -> dict[str, Any]:
         g = stage.apply(W, g, **{key: scalars[key] for key in stage.scalars})
-        results = update(W, g, *slot_arrays, **{key: scalars[key] for key in names}, **known)
+        with located_in(update, f"the update of {name}"):
+            results = update(W, g, *slot_arrays, **{key: scalars[key] for key in names}, **known)
         if not isinstance(results, tuple) or len(results) != len(results_in_order):
-            listed = f"the slots {', '.join(slots)}" if slots else "no slots"
-            scalars_listed = f", and the scalars {', '.join(state)}" if state else ""
-            got = f"a tuple of {len(results)}" if isinstance(results, tuple) else describe(results)
-            hint = ""
-            if isinstance(results, tuple) and len(results) > len(results_in_order):
-                hint = "; if it computes scalar slots, name them in computed_scalars"
-            raise TraceError(
-                f"the update of {name} must return a tuple of W and {listed}{scalars_listed}; got {got}{hint}"
-            )
+            raise TraceError(f"{location_of(update)}{_results_message(name, results, slots, state)}")
         return dict(zip(results_in_order, results, strict=True))
 
     coefficients = tuple(dict.fromkeys((*stage.scalars, *(each for each in names if each not in state))))
