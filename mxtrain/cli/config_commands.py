@@ -137,6 +137,7 @@ def show(
     from mxtrain.config import RunConfig, Sweep, to_yaml
     from mxtrain.config.yaml.dump import mapping_to_yaml
     from mxtrain.optim.ir import Program, describe_traffic
+    from mxtrain.optim.rule_checks import checked_program
 
     import_plugins(plugin)
     config = _read_target(target, sets or ())
@@ -151,7 +152,7 @@ def show(
         write_file_text(to_yaml(config))
         return
     rule = config.optimizer if isinstance(config, RunConfig) else config
-    program = rule.program()
+    program = checked_program(rule)
     if backend is None:
         typer.echo(f"{_formula(rule)}\n")
         if isinstance(program, Program):

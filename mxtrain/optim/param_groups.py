@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from mxtrain.optim.flat_parameters import BufferSlice
 from mxtrain.optim.ir import AnyProgram, MatrixProgram, MultiPassProgram, Workspace
+from mxtrain.optim.rule_checks import checked_program
 from mxtrain.optim.rules import Rule
-from mxtrain.optim.rules.definition_checks import check_definition
 
 
 class ParamGroup(NamedTuple):
@@ -97,6 +97,5 @@ class ParamGroups:
 
 
 def _make_group(rule: Rule) -> ParamGroup:
-    check_definition(rule)
     fields = {name: getattr(rule, name) for name in type(rule).model_fields}
-    return ParamGroup(rule, rule.program(), fields, rule.active_slots())
+    return ParamGroup(rule, checked_program(rule), fields, rule.active_slots())

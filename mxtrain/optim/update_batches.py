@@ -16,8 +16,8 @@ from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.ir import MatrixProgram, Program
 from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import FlatStates, ParamState, StateStore, new_state, normalize_index
+from mxtrain.optim.rule_checks import coefficients_error
 from mxtrain.optim.rules import Time
-from mxtrain.optim.rules.definition_checks import coefficients_error
 from mxtrain.types import Array, describe
 
 BatchKey: TypeAlias = tuple[Any, ...]

@@ -26,18 +26,16 @@ from mxtrain.optim.ir.symbols import (
 from mxtrain.optim.ir.trace import (
     GradientStage,
     UpdateProgram,
+    error_text,
     gradient_program,
     keyword_only_names,
-    located_in,
-    location_of,
     trace,
     update_program,
 )
 
 __all__ = [
     "keyword_only_names",
-    "located_in",
-    "location_of",
+    "error_text",
     "COMPARISONS",
     "AnyProgram",
     "GradientStage",

@@ -1,11 +1,9 @@
 """Tracing: call the update of a rule with symbols, and record its operations as a program."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from mxtrain.errors import MxtrainError, TraceError
@@ -177,35 +175,11 @@ def _results_message(name: str, results: object, slots: tuple[str, ...], state: 
     return f"the update of {name} must return a tuple of W and {listed}{scalars}; got {got}{hint}"
 
 
-@contextmanager
-def located_in(function: Callable[..., Any], label: str) -> Iterator[None]:
-    """Turn any exception of a rule's function into a TraceError of one line that begins with the line of the code."""
-    try:
-        yield
-    except MxtrainError as error:
-        if not isinstance(error, TraceError):
-            raise
-        raise TraceError(f"{location_of(function, error)}{error}") from error
-    except Exception as error:
-        reason = (str(error).splitlines() or [""])[0]
-        remedy = f"; {USE_FUNCTIONS}" if isinstance(error, TypeError) and Symbol.__name__ in reason else ""
-        message = f"{label} raised {type(error).__name__}: {reason}".removesuffix(": ") + remedy
-        raise TraceError(f"{location_of(function, error)}{message}") from error
-
-
-def location_of(function: Callable[..., Any], error: BaseException | None = None) -> str:
-    """Return `file:line: ` of an error in a function, or of the function; empty if it is not in a file."""
-    code = getattr(function, "__code__", None)
-    if code is None or not Path(code.co_filename).is_file():
-        return ""
-    line = code.co_firstlineno
-    trace = error.__traceback__ if error is not None else None
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == code.co_filename:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    path = Path(code.co_filename)
-    return f"{path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}:{line}: "
+def error_text(label: str, error: Exception) -> str:
+    """Return the message, on one line, for an exception of a function of a rule."""
+    reason = (str(error).splitlines() or [""])[0]
+    remedy = f"; {USE_FUNCTIONS}" if isinstance(error, TypeError) and Symbol.__name__ in reason else ""
+    return f"{label} raised {type(error).__name__}: {reason}".removesuffix(": ") + remedy
 
 
 @cache
@@ -238,10 +212,14 @@ def update_program(
 
     def formula(W: Any, g: Any, *slot_arrays: Any, **scalars: Any) -> dict[str, Any]:
         g = stage.apply(W, g, **{key: scalars[key] for key in stage.scalars})
-        with located_in(update, f"the update of {name}"):
+        try:
             results = update(W, g, *slot_arrays, **{key: scalars[key] for key in names}, **known)
+        except MxtrainError:
+            raise
+        except Exception as error:
+            raise TraceError(error_text(f"the update of {name}", error)) from error
         if not isinstance(results, tuple) or len(results) != len(results_in_order):
-            raise TraceError(f"{location_of(update)}{_results_message(name, results, slots, state)}")
+            raise TraceError(_results_message(name, results, slots, state))
         return dict(zip(results_in_order, results, strict=True))
 
     coefficients = tuple(dict.fromkeys((*stage.scalars, *(each for each in names if each not in state))))

@@ -3,12 +3,15 @@
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Real
+from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from mxtrain.errors import MxtrainError, TraceError
 from mxtrain.names import display_name, field_name, nearest
-from mxtrain.optim.ir import keyword_only_names, located_in, location_of
+from mxtrain.optim.ir import AnyProgram, error_text, keyword_only_names
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.optim.rules.matrix_rule import MatrixRule
 from mxtrain.types import describe
@@ -23,7 +26,7 @@ def check_definition(rule: Rule) -> None:
         TraceError: with the first mistake.
     """
     model = type(rule)
-    if model.__module__.startswith("mxtrain."):
+    if _is_builtin(rule):
         return
     for message in _attribute_problems(rule):
         raise TraceError(f"{model.__name__}: {message}")
@@ -31,10 +34,57 @@ def check_definition(rule: Rule) -> None:
         return  # a rule that makes its own programs may have other functions
     update = _update_of(rule)
     if problem := _signature_problem(rule, update):
-        raise TraceError(f"{location_of(update)}{problem}")
+        raise TraceError(f"{_location(update)}{problem}")
     coefficients = _first_coefficients(rule)
     if problem := _coefficients_problem(rule, update, coefficients):
-        raise TraceError(f"{location_of(model.coefficients)}the coefficients of {rule.kind} {problem}")
+        raise TraceError(f"{_location(model.coefficients)}the coefficients of {rule.kind} {problem}")
+
+
+def checked_program(rule: Rule) -> AnyProgram:
+    """Check a rule and return its program.
+
+    Raises:
+        TraceError: with the first mistake; for a rule of a user's, it begins with the line of the code.
+    """
+    check_definition(rule)
+    if _is_builtin(rule) or isinstance(rule, MatrixRule):
+        return rule.program()
+    with _located_in(type(rule).update):
+        return rule.program()
+
+
+def _is_builtin(rule: Rule) -> bool:
+    return type(rule).__module__.startswith("mxtrain.")
+
+
+@contextmanager
+def _located_in(function: Callable[..., Any]) -> Iterator[None]:
+    """Begin the message of a TraceError with the line of a function where it was raised."""
+    try:
+        yield
+    except TraceError as error:
+        raise TraceError(f"{_location(function, error)}{error}") from error
+
+
+def _location(function: Callable[..., Any], error: BaseException | None = None) -> str:
+    """Return `file:line: ` of an error in a function, or of the function; empty if it is not in a file."""
+    code = getattr(function, "__code__", None)
+    if code is None or not Path(code.co_filename).is_file():
+        return ""
+    lines = [line for each, line in _frames(error) if each.co_filename == code.co_filename]
+    path = Path(code.co_filename)
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"{shown}:{lines[-1] if lines else code.co_firstlineno}: "
+
+
+def _frames(error: BaseException | None) -> Iterator[tuple[CodeType, int]]:
+    """Yield the code and the line of each call that led to an error, those of its cause last."""
+    while error is not None:
+        trace = error.__traceback__
+        while trace is not None:
+            yield trace.tb_frame.f_code, trace.tb_lineno
+            trace = trace.tb_next
+        error = error.__cause__
 
 
 def _attribute_problems(rule: Rule) -> Iterator[str]:
@@ -92,8 +142,10 @@ def _signature_problem(rule: Rule, update: Callable[..., Any]) -> str | None:
 
 
 def _first_coefficients(rule: Rule) -> object:
-    with located_in(type(rule).coefficients, f"the coefficients of {rule.kind}"):
+    try:
         return rule.coefficients(Time(update=1, iteration=1), rule.initial_scalars())
+    except Exception as error:  # noqa: BLE001 - a rule of a user's can raise anything
+        raise coefficients_error(rule, error) from error
 
 
 def _coefficients_problem(rule: Rule, update: Callable[..., Any], coefficients: object) -> str | None:
@@ -122,21 +174,14 @@ def _coefficients_problem(rule: Rule, update: Callable[..., Any], coefficients: 
 def coefficients_error(rule: Rule, error: Exception) -> Exception:
     """Return the error of `coefficients` that failed, or whose result cannot be used, at any update."""
     function = type(rule).coefficients
-    frames, trace = set[Any](), error.__traceback__
-    while trace is not None:
-        frames.add(trace.tb_frame.f_code)
-        trace = trace.tb_next
-    if isinstance(error, KeyError) and function.__code__ not in frames:
+    if isinstance(error, KeyError) and function.__code__ not in dict(_frames(error)):
         return TraceError(
             f"the update of {rule.kind} needs {error.args[0]}, which is neither a field nor a coefficient; return "
             "it from coefficients, or name it in computed_scalars if update computes it"
         )
-    if isinstance(error, MxtrainError) or type(rule).__module__.startswith("mxtrain."):
+    if isinstance(error, MxtrainError) or _is_builtin(rule):
         return error
-    reason = (str(error).splitlines() or [""])[0]
-    return TraceError(
-        f"{location_of(function, error)}the coefficients of {rule.kind} raised {type(error).__name__}: {reason}"
-    )
+    return TraceError(f"{_location(function, error)}{error_text(f'the coefficients of {rule.kind}', error)}")
 
 
 def _is_hashable(value: object) -> bool:
