@@ -20,7 +20,7 @@ _OWN_PACKAGE = "mxtrain."
 
 
 class KindChoice:
-    """Type of a config field that is one of several kinds.
+    """Annotation of a config field that is one of several kinds: `Annotated[Union[builtin], choice]`.
 
     Attributes:
         base: the class of all values.
@@ -138,6 +138,17 @@ def _kind_problem(model: type[Config]) -> str | None:
 def unlist_plugins() -> None:
     """Remove the classes of plugins from messages, tables and the schema, at the end of a command."""
     _listed.clear()
+
+
+def with_plugins(models: tuple[type[Config], ...]) -> tuple[type[Config], ...]:
+    """Return the classes that a choice between built-in classes lists; other classes are returned unchanged."""
+    choice = choice_of(models) if len(models) > 1 else None
+    return models if choice is None else choice.models()
+
+
+def choice_of(models: tuple[type[Config], ...]) -> type[KindChoice] | None:
+    """Return the choice that begins with these built-in classes."""
+    return next((each for each in _subclasses(KindChoice) if each.builtin == models[: len(each.builtin)]), None)
 
 
 def needed_plugins(value: object) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
 from types import CodeType
@@ -19,51 +18,35 @@ from mxtrain.types import describe
 _TUPLES_OF_NAMES = ("slots", "options", "computed_scalars")
 
 
-def check_definition(rule: Rule) -> None:
-    """Check the definition of a rule, and its coefficients at the first update; rules of the package are not checked.
-
-    Raises:
-        TraceError: with the first mistake.
-    """
-    model = type(rule)
-    if _is_builtin(rule):
-        return
-    for message in _attribute_problems(rule):
-        raise TraceError(f"{model.__name__}: {message}")
-    if model.program not in (Rule.program, MatrixRule.program):
-        return  # a rule that makes its own programs may have other functions
-    update = _update_of(rule)
-    if problem := _signature_problem(rule, update):
-        raise TraceError(f"{_location(update)}{problem}")
-    coefficients = _first_coefficients(rule)
-    if problem := _coefficients_problem(rule, update, coefficients):
-        raise TraceError(f"{_location(model.coefficients)}the coefficients of {rule.kind} {problem}")
-
-
 def checked_program(rule: Rule) -> AnyProgram:
-    """Check a rule and return its program.
+    """Return the program of a rule, after a check of its definition and of its coefficients at the first update.
+
+    Rules of the package are not checked, nor are the functions of rules that make their programs themselves.
 
     Raises:
         TraceError: with the first mistake; for a rule of a user's, it begins with the line of the code.
     """
-    check_definition(rule)
-    if _is_builtin(rule) or isinstance(rule, MatrixRule):
+    model = type(rule)
+    if _is_builtin(rule):
         return rule.program()
-    with _located_in(type(rule).update):
+    for message in _attribute_problems(rule):
+        raise TraceError(f"{model.__name__}: {message}")
+    if model.program not in (Rule.program, MatrixRule.program):
         return rule.program()
+    update = _update_of(rule)
+    if problem := _signature_problem(rule, update):
+        raise TraceError(f"{_location(update)}{problem}")
+    try:
+        program = rule.program()
+    except TraceError as error:
+        raise TraceError(f"{_location(update, error)}{error}") from error
+    if problem := _coefficients_problem(rule, update, _first_coefficients(rule)):
+        raise TraceError(f"{_location(model.coefficients)}the coefficients of {rule.kind} {problem}")
+    return program
 
 
 def _is_builtin(rule: Rule) -> bool:
     return type(rule).__module__.startswith("mxtrain.")
-
-
-@contextmanager
-def _located_in(function: Callable[..., Any]) -> Iterator[None]:
-    """Begin the message of a TraceError with the line of a function where it was raised."""
-    try:
-        yield
-    except TraceError as error:
-        raise TraceError(f"{_location(function, error)}{error}") from error
 
 
 def _location(function: Callable[..., Any], error: BaseException | None = None) -> str:
@@ -164,11 +147,15 @@ def _coefficients_problem(rule: Rule, update: Callable[..., Any], coefficients: 
             guess = nearest(name, unknown)
             remedy = f"rename {guess}" if guess else "return it, or name it in computed_scalars if update computes it"
             return f"lack {name}, which {update.__name__} takes and which is not a field; {remedy}"
-    for name in unknown:
-        return (
-            f"have {name}, which {update.__name__} does not take; remove it, or add it after the * of {update.__name__}"
-        )
+    if unknown and _owner(rule, update.__name__) is _owner(rule, "coefficients"):  # a subclass may need fewer
+        taker = update.__name__
+        return f"have {unknown[0]}, which {taker} does not take; remove it, or let {taker} take it after a *"
     return None
+
+
+def _owner(rule: Rule, name: str) -> type[Any] | None:
+    """Return the class that defines an attribute."""
+    return next((each for each in type(rule).__mro__ if name in vars(each)), None)
 
 
 def coefficients_error(rule: Rule, error: Exception) -> Exception:

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from bisect import bisect_right
 from dataclasses import dataclass
 from math import cos, pi
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, final
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, Union, final
 
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import core_schema
@@ -300,12 +300,15 @@ class MultiStep(RateSchedule):
 RATE_SCHEDULES: tuple[type[RateSchedule], ...] = tuple(RateSchedule.__subclasses__())
 """The schedules of this file, in its order."""
 
+
+class RateScheduleChoice(KindChoice):
+    """Any learning-rate schedule: built in, or defined by the user."""
+
+    base = RateSchedule
+    builtin = RATE_SCHEDULES
+
+
 if TYPE_CHECKING:
     LearningRateSchedule: TypeAlias = RateSchedule
 else:
-
-    class LearningRateSchedule(KindChoice):
-        """Any learning-rate schedule: built in, or defined by the user."""
-
-        base = RateSchedule
-        builtin = RATE_SCHEDULES
+    LearningRateSchedule = Annotated[Union[RATE_SCHEDULES], RateScheduleChoice]  # noqa: UP007 - built from the list

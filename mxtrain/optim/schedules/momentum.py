@@ -96,18 +96,21 @@ def _discriminator(schedule: Any) -> Any:
 MOMENTUM_SCHEDULES: tuple[type[Schedule], ...] = (Null, Fixed, Nadam)
 """The schedules of this file, in its order."""
 
+
+class MomentumScheduleChoice(KindChoice):
+    """Any momentum schedule: built in, or defined by the user."""
+
+    base = Schedule
+    builtin = MOMENTUM_SCHEDULES
+    excluded = (RateSchedule,)
+
+    @staticmethod
+    def _annotation(models: tuple[type[Any], ...]) -> Any:
+        tagged = tuple(Annotated[each, Tag(each.model_fields["kind"].default)] for each in models)
+        return Annotated[Union[tagged], Discriminator(_discriminator)]  # noqa: UP007 - built from the list
+
+
 if TYPE_CHECKING:
     MomentumSchedule: TypeAlias = Schedule
 else:
-
-    class MomentumSchedule(KindChoice):
-        """Any momentum schedule: built in, or defined by the user."""
-
-        base = Schedule
-        builtin = MOMENTUM_SCHEDULES
-        excluded = (RateSchedule,)
-
-        @staticmethod
-        def _annotation(models: tuple[type[Schedule], ...]) -> Any:
-            tagged = tuple(Annotated[each, Tag(each.model_fields["kind"].default)] for each in models)
-            return Annotated[Union[tagged], Discriminator(_discriminator)]  # noqa: UP007 - built from the list
+    MomentumSchedule = Annotated[Union[MOMENTUM_SCHEDULES], MomentumScheduleChoice]  # noqa: UP007

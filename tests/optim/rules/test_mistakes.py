@@ -34,6 +34,7 @@ def rule(update: Callable[..., Any] | None = None, coefficients: Any = None, **a
     if update is not None:
         namespace["update"] = staticmethod(update)
     if coefficients is not None:
+        namespace.setdefault("update", Good.__dict__["update"])
         namespace["coefficients"] = lambda self, time, scalars: coefficients
     annotations = {"kind": Literal["bad"], **dict.fromkeys(fields, Any)}
     made: Any = type(
