@@ -147,8 +147,9 @@ def with_plugins(models: tuple[type[Config], ...]) -> tuple[type[Config], ...]:
 
 
 def choice_of(models: tuple[type[Config], ...]) -> type[KindChoice] | None:
-    """Return the choice that begins with these built-in classes."""
-    return next((each for each in _subclasses(KindChoice) if each.builtin == models[: len(each.builtin)]), None)
+    """Return the choice whose built-in classes these begin with; None if there is none."""
+    found = [each for each in _subclasses(KindChoice) if each.builtin == models[: len(each.builtin)]]
+    return max(found, key=lambda choice: len(choice.builtin), default=None)
 
 
 def needed_plugins(value: object) -> tuple[str, ...]:

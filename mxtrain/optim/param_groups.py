@@ -97,5 +97,6 @@ class ParamGroups:
 
 
 def _make_group(rule: Rule) -> ParamGroup:
+    rule = rule.with_largest_numbers()
     fields = {name: getattr(rule, name) for name in type(rule).model_fields}
     return ParamGroup(rule, checked_program(rule), fields, rule.active_slots())

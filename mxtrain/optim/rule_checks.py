@@ -87,7 +87,7 @@ def _attribute_problems(rule: Rule) -> Iterator[str]:
         if field_name(name, fields) not in fields:
             yield f"options names {name}, which is not a field"
     for name in fields:
-        if name != "groups" and not _is_hashable(value := getattr(rule, name)):
+        if name not in Rule.model_fields and not _is_hashable(value := getattr(rule, name)):
             remedy = "use a tuple" if isinstance(value, list) else "use a tuple or a number"
             yield f"the field {display_name(name)} is {describe(value)}, which can change and has no hash; {remedy}"
 
