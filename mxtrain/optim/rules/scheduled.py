@@ -342,8 +342,8 @@ def _bounds_at(rule: "Rule", path: str) -> Bounds:
     """Return the bounds of the number at a path of a rule."""
     first, _, rest = path.partition(".")
     if not rest:
-        return field_bounds(type(rule), first) or Bounds()  # type: ignore[arg-type]  # rules have a hash of their own
-    inner = getattr(rule, first)
+        return field_bounds(type(rule), first) or Bounds()
+    inner: Config | Mapping[str, float] = getattr(rule, first)
     return Bounds() if isinstance(inner, Mapping) else field_bounds(type(inner), rest) or Bounds()
 
 
