@@ -104,6 +104,14 @@ def compile_formula(definition: Definition) -> tuple[CompiledFormula | None, tup
     return (None, tuple(problems)) if problems else (compiler.result(), ())
 
 
+def compile_start(expression: Expression, definition: Definition) -> tuple[Expression | None, list[TextProblem]]:
+    """Return an expression of η, λ and `let` with resolved names, or None, and its problems."""
+    compiler = _Compiler(definition, {}, set())
+    compiler.forget_arrays()
+    compiled = compiler.lower_start(expression)
+    return (None if compiler.problems else compiled), compiler.problems
+
+
 @dataclass
 class _Compiler:
     """Compiler of one formula.
@@ -150,6 +158,18 @@ class _Compiler:
             self._statement(statement)
         if not self.problems and not any(each.target.name == "W" for each in statements):
             self._report(None, "never assigns W; add a line such as W = W - η*g")
+
+    def forget_arrays(self) -> None:
+        """Keep only the names that have a value before the first update."""
+        kept = ("η", "λ", *self.definition.let)
+        self._values = {name: value for name, value in self._values.items() if name in kept}
+
+    def lower_start(self, expression: Expression) -> Expression | None:
+        """Compile the first value of a slot."""
+        value = self._lower(expression)
+        if value.is_condition:
+            self._report(expression.place, "a comparison is allowed only as the first argument of where")
+        return value.expression
 
     def device_scalars(self) -> set[str]:
         """Return the scalar slots whose new values depend on sums."""
@@ -272,7 +292,7 @@ class _Compiler:
     def _suggestion(self, typed: str) -> str:
         names = [name for name in self._values if not name.startswith("old_")]
         spellings = {word: name for name in names for word in (display_name(name), *ascii_names(name))}
-        guess = nearest(typed, spellings)
+        guess = nearest(typed, spellings) if len(typed) > 1 else None
         if guess is not None:
             return f"did you mean {guess if typed.isascii() else display_name(spellings[guess])}?"
         return f"the names here are {', '.join(map(display_name, names))}"
@@ -303,7 +323,9 @@ class _Compiler:
             if each.expression is not None and each.is_condition != (is_where and number == 0):
                 if each.is_condition:
                     return "a comparison is allowed only as the first argument of where"
-                return f"the first argument of where must be a comparison, such as a < b, got {_DESCRIPTIONS[each.kind]}"
+                return (
+                    f"the first argument of where must be a comparison, such as a < b, got {_DESCRIPTIONS[each.kind]}"
+                )
         for each in operands:
             if each.expression is None:
                 continue

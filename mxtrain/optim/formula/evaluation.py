@@ -128,17 +128,17 @@ def host_function(expression: Expression) -> _HostFunction:
         return lambda values: value
     if isinstance(expression, Name):
         name = expression.name
-        return lambda values: values[name]  # type: ignore[no-any-return]
+        return lambda values: values[name]
     assert isinstance(expression, Operation), "the compiler replaces terms"
     function = _HOST[expression.operation]
     operands = [host_function(each) for each in expression.operands]
     if len(operands) == 1:
         (only,) = operands
-        return lambda values: function(only(values))  # type: ignore[no-any-return]
+        return lambda values: function(only(values))
     if len(operands) == 2:
         first, second = operands
-        return lambda values: function(first(values), second(values))  # type: ignore[no-any-return]
-    return lambda values: function(*[each(values) for each in operands])  # type: ignore[no-any-return]
+        return lambda values: function(first(values), second(values))
+    return lambda values: function(*[each(values) for each in operands])
 
 
 class HostScalars:
@@ -195,26 +195,28 @@ class FormulaUpdate:
         return tuple(_evaluate(each, values) for each in results)
 
 
-class Formula(NamedTuple):
+class RunnableFormula(NamedTuple):
     """A formula that can be run.
 
     Attributes:
+        definition: its names and texts.
         compiled: the checked formula.
         host: its host scalars.
         update: its update.
     """
 
+    definition: Definition
     compiled: CompiledFormula
     host: HostScalars
     update: FormulaUpdate
 
 
 @lru_cache(maxsize=256)
-def formula_of(definition: Definition) -> Formula:
+def formula_of(definition: Definition) -> RunnableFormula:
     """Return the formula of a valid definition; equal definitions have one, and so one program."""
     compiled, problems = compile_formula(definition)
     assert compiled is not None, f"a formula is checked when its rule is made: {problems}"
-    return Formula(compiled, HostScalars(compiled), FormulaUpdate(compiled))
+    return RunnableFormula(definition, compiled, HostScalars(compiled), FormulaUpdate(compiled))
 
 
 def _evaluate(expression: Expression, values: Mapping[str, Any]) -> Any:

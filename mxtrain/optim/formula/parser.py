@@ -15,7 +15,6 @@ from mxtrain.optim.formula.syntax import (
     Name,
     Number,
     Operation,
-    Place,
     Statement,
     Term,
     TextProblem,
@@ -109,7 +108,12 @@ def _parse_statement(tokens: Sequence[Token]) -> tuple[Name, Expression]:
     first, *rest = tokens
     if first.kind != "name" or not rest:
         raise FormulaSyntaxError(_NO_STATEMENT, first.place.to(tokens[-1].place))
-    if len(rest) > 1 and rest[0].text in _OPERATORS and rest[1].text == "=" and rest[0].place.stop == rest[1].place.start:
+    if (
+        len(rest) > 1
+        and rest[0].text in _OPERATORS
+        and rest[1].text == "="
+        and rest[0].place.stop == rest[1].place.start
+    ):
         remedy = f"write {first.text} = {first.text} {rest[0].text} ..."
         raise FormulaSyntaxError(f"{rest[0].text}= is not allowed; {remedy}", rest[0].place.to(rest[1].place))
     if rest[0].text == "==":

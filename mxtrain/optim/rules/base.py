@@ -233,7 +233,7 @@ class Rule(Config, ABC):
     def program(self) -> AnyProgram:
         """Return the traced program of one update with these slots, options and this gradient stage."""
         options = tuple((name, getattr(self, name)) for name in self.options)
-        update = type(self).update
+        update = self.update_function()
         unknown = [name for name in self.computed_scalars if name not in self.initial_scalars()]
         if unknown:
             raise TraceError(f"computed_scalars of {self.kind} names {unknown[0]}, which is not in scalar_slots")
@@ -242,6 +242,10 @@ class Rule(Config, ABC):
         return update_program(
             self.kind, update, self.active_slots(), self.gradient_stage, options, self.computed_scalars
         )
+
+    def update_function(self) -> Callable[..., tuple[Any, ...]]:
+        """Return the function that is traced; by default, `update`."""
+        return type(self).update
 
     def learning_rate_at(self, time: Time) -> float:
         """Return η at a time: the value of the schedule, or the fixed value without a schedule."""
