@@ -16,6 +16,7 @@ from mxtrain.optim.formula.syntax import (
     MAX_OPERATIONS,
     MAX_PASSES,
     MAX_SUMS,
+    RESERVED,
     Expression,
     Name,
     Number,
@@ -130,7 +131,7 @@ class _Compiler:
     def __post_init__(self) -> None:
         definition = self.definition
         self._values: dict[str, _Typed] = {}
-        self._taken = {*SHARED_NAMES, *FUNCTION_NAMES, *definition.let, *definition.slots, *definition.scalars}
+        self._taken = {*SHARED_NAMES, *RESERVED, *definition.let, *definition.slots, *definition.scalars}
         self._host: list[tuple[str, Expression]] = []
         self._arrays: list[tuple[str, Expression]] = []
         self._lifted: dict[object, str] = {}
@@ -240,7 +241,7 @@ class _Compiler:
             return f"{typed}, {SHARED_NAMES[name]}, cannot be assigned; choose another name"
         if name in self.definition.let:
             return f"{typed} is set in let, and cannot be assigned; choose another name"
-        if typed in FUNCTION_NAMES:
+        if typed in RESERVED:
             return f"{typed} is a function, and cannot be assigned; choose another name"
         if value.expression is None:
             return None
@@ -329,15 +330,15 @@ class _Compiler:
         for each in operands:
             if each.expression is None:
                 continue
-            if (is_reduction(operation) or operation == "step") and each.kind != "array":
+            if (is_reduction(operation) or operation in ("increment", "decrement")) and each.kind != "array":
                 return f"{operation} needs an array, such as W or g, got {_DESCRIPTIONS[each.kind]}"
             if operation in ("exp", "log") and each.kind != "host":
                 return f"{operation} is a function of scalars, such as t, got {_DESCRIPTIONS[each.kind]}"
         if operation == "**":
             return _power_problem(operands)
-        if operation == "step":
+        if operation in ("increment", "decrement"):
             self._steps += 1
-            return "step may be used once" if self._steps > 1 else None
+            return "the step can be marked once" if self._steps > 1 else None
         if is_reduction(operation):
             self._sums += 1
             return f"a rule may have at most {MAX_SUMS} sums" if self._sums > MAX_SUMS else None

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from inspect import Parameter, Signature
 from typing import Any, NamedTuple, TypeAlias
 
 from mxtrain.optim.formula.compiler import CompiledFormula, compile_formula
 from mxtrain.optim.formula.definition import Definition
 from mxtrain.optim.formula.syntax import Expression, Name, Number, Operation, parts
-from mxtrain.optim.ir import symbols
+from mxtrain.optim.ir import increment, symbols
 
 _Environment: TypeAlias = dict[str, Any]
 _HostFunction: TypeAlias = Callable[[_Environment], float]
@@ -117,7 +117,8 @@ _SYMBOLS: dict[str, Callable[..., Any]] = {
             *("total_sum", "total_mean", "total_norm", "total_max_abs", "total_dot"),
         )
     },
-    "step": getattr(symbols, "step", lambda Δ: Δ),
+    "increment": increment,
+    "decrement": partial(increment, negated=True),
 }
 
 

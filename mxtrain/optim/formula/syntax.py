@@ -119,7 +119,7 @@ class Statement:
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 
 FUNCTIONS: dict[str, int] = {
-    **dict.fromkeys(("sqrt", "absolute", "sign", "exp", "log", "step"), 1),
+    **dict.fromkeys(("sqrt", "absolute", "sign", "exp", "log", "increment", "decrement"), 1),
     **dict.fromkeys(("sum", "mean", "norm", "max_abs"), 1),
     **dict.fromkeys(("total_sum", "total_mean", "total_norm", "total_max_abs"), 1),
     **dict.fromkeys(("maximum", "minimum", "dot", "total_dot"), 2),
@@ -127,11 +127,20 @@ FUNCTIONS: dict[str, int] = {
 }
 """The functions, each with the number of its arguments."""
 
-FUNCTION_NAMES = {name: name for name in FUNCTIONS} | {"abs": "absolute", "max": "maximum", "min": "minimum"}
+FUNCTION_NAMES = {name: name for name in FUNCTIONS} | {
+    "abs": "absolute",
+    "max": "maximum",
+    "min": "minimum",
+    "step": "increment",
+}
 """The names of functions in texts, each with the function."""
 
 REDUCTIONS = ("sum", "mean", "norm", "max_abs", "dot")
 """Functions over all elements of a parameter; each has a variant `total_` over all parameters."""
+
+
+RESERVED = frozenset(FUNCTION_NAMES) - {"step"}
+"""Names that cannot be assigned; `step` is a usual name for `-η`, and a function only before a parenthesis."""
 
 
 def is_reduction(function: str) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     BeforeValidator,
@@ -21,7 +21,7 @@ from mxtrain.optim.formula.evaluation import RunnableFormula, formula_of
 from mxtrain.optim.formula.starts import WEIGHT, start_function, start_problems
 from mxtrain.optim.formula.syntax import TextProblem, canonical
 from mxtrain.optim.rules.base import Rule, Time
-from mxtrain.types import Bounds, Finite, NonNegative, Positive, describe
+from mxtrain.types import Bounds, Finite, NonNegative, Positive, describe, field_error
 
 
 class _Starts:
@@ -56,11 +56,11 @@ class _Starts:
         }
 
 
-def _with_documented_names(value: Any) -> Any:
-    """Return a mapping with its names as the documentation prints them."""
+def _with_canonical_names(value: Any) -> Any:
+    """Return a mapping with canonical names."""
     if not isinstance(value, Mapping):
         return value
-    return {display_name(canonical(name)) if isinstance(name, str) else name: each for name, each in value.items()}
+    return {canonical(name) if isinstance(name, str) else name: each for name, each in value.items()}
 
 
 class Formula(Rule):
@@ -105,11 +105,18 @@ class Formula(Rule):
     kind: Literal["formula"] = "formula"
     η: Positive = 0.01
     λ: NonNegative = 0.0
-    let: Annotated[dict[str, Finite], BeforeValidator(_with_documented_names)] = {}
+    let: Annotated[dict[str, Finite], BeforeValidator(_with_canonical_names)] = {}
     slots_: Annotated[tuple[str, ...] | dict[str, float | str], _Starts()] = Field((), validation_alias="slots")
     scalars: Annotated[tuple[str, ...] | dict[str, float | str], _Starts()] = ()
     update: str  # type: ignore[assignment,misc]  # text here, a function in other rules
     terms: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _check_decay(self) -> Self:
+        problems = compile_formula(definition_of(self.__dict__ | {"slots": self.slots_}))[1]
+        if self.decoupled and not problems and "λ" in self._runnable().compiled.names:
+            raise field_error("decoupled", "update uses λ, and so decides how weights decay; remove one of the two")
+        return self
 
     @model_validator(mode="wrap")
     @classmethod
@@ -165,8 +172,8 @@ class Formula(Rule):
         return {"η": self.η, "λ": self.λ, **dict(let)}
 
     def decouples_decay(self) -> bool:
-        """Return True if the text uses λ."""
-        return "λ" in self._runnable().compiled.names
+        """Return True if the text uses λ, or `decoupled` is set."""
+        return "λ" in self._runnable().compiled.names or super().decouples_decay()
 
     def update_function(self) -> Any:
         """Return the update of the formula, as a function of symbols or arrays."""
@@ -175,17 +182,20 @@ class Formula(Rule):
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """Return the scalars that the text computes from η, λ, `let` and t."""
         formula = self._runnable()
-        values = {"t": float(time.update), "η": self.learning_rate_at(time), "λ": self.λ}
+        η = self.learning_rate_at(time)
+        values = {"t": float(time.update), "η": η, "λ": self.corrected_λ(η)}
         values.update(zip(formula.definition.let, self.let.values(), strict=True))
         for name, old in formula.compiled.old_state:
             values[old] = scalars[name]
         return formula.host.evaluate(values)
 
-    def __hash__(self) -> int:
-        mappings = {name: value for name, value in self.__dict__.items() if isinstance(value, dict)}
-        return hash(
-            (type(self), *(self.__dict__ | {name: frozenset(each) for name, each in mappings.items()}).values())
-        )
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field as plain values, under the names in the documentation."""
+        values = super().to_dict()
+        for field in ("let", "slots", "scalars", "terms"):
+            if isinstance(values[field], dict):
+                values[field] = {display_name(name): each for name, each in values[field].items()}
+        return values
 
 
 @lru_cache(maxsize=256)
