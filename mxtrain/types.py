@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from inspect import Parameter, Signature
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, Self, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NoReturn, Self, TypeAlias, get_args
 
 from pydantic import (
     BaseModel,
@@ -230,6 +230,9 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
+    hidden_defaults: ClassVar[tuple[str, ...]] = ()
+    """Names of fields that `to_dict`, files and `repr` leave out while they have their defaults."""
+
     def __init__(self, /, *args: Any, **values: Any) -> None:
         """Validate the values of the fields, which are keyword arguments.
 
@@ -316,11 +319,17 @@ class Config(BaseModel):
         return normalized
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        return ((name and display_name(name), value) for name, value in super().__repr_args__())
+        hidden = self._hidden_fields()
+        return ((name and display_name(name), value) for name, value in super().__repr_args__() if name not in hidden)
+
+    def _hidden_fields(self) -> set[str]:
+        """Return the fields of `hidden_defaults` that have their defaults."""
+        fields = type(self).model_fields
+        return {name for name in self.hidden_defaults if getattr(self, name) == fields[name].get_default()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every field, defaults included, as plain values under the names in the documentation."""
-        dumped = self.model_dump(mode="json")
+        """Return every field, defaults included except `hidden_defaults`, as plain values under documented names."""
+        dumped = self.model_dump(mode="json", exclude=self._hidden_fields())
         return {display_name(name): _to_plain(getattr(self, name), value) for name, value in dumped.items()}
 
 

@@ -23,6 +23,7 @@ from mxtrain.config.introspection import (
 )
 from mxtrain.config.run_section import RunConfig
 from mxtrain.config.yaml.nodes import (
+    GROUPS,
     MapNode,
     Node,
     ScalarNode,
@@ -37,6 +38,8 @@ from mxtrain.config.yaml.parser import ScalarError, parse_scalar
 from mxtrain.config.yaml.source_text import MAX_PROBLEMS, ProblemReport
 from mxtrain.errors import ConfigError, Location
 from mxtrain.names import ascii_names, nearest
+from mxtrain.optim.rules import Rule
+from mxtrain.optim.rules.groups import STEP_FIELDS
 from mxtrain.paths import expand_home, normalize_path, url_problem
 from mxtrain.types import Bounds, Config, choice_message, describe
 
@@ -74,6 +77,8 @@ def _report_error(
             node, _ = find_node(tree, path)
             assert node is not None, "a wrong kind was written"
             _report_at_value(path, choice_message(allowed_kinds(place.annotation), to_python(node)), tree, report)
+        case "key":
+            report.add(format_path(place.path), detail["msg"], find_node(tree, place.path)[1])
         case "too_large":
             _report_at_value(place.path, detail["msg"], tree, report)
         case "field_error":
@@ -114,7 +119,7 @@ def _report_unknown_field(
     remedy = (
         _suggest_other_kind(name, place.path, above, report)
         or _suggest_location(name, place.path, root, report)
-        or _suggest_field(entry.key, place.owner, _has_ascii_names(above.path, report))
+        or _suggest_field(entry.key, place.owner, _has_ascii_names(above.path, report), _misplaced_names(above))
     )
     report.add(format_path(place.path), f"unknown field; {remedy}", entry.location)
 
@@ -183,15 +188,22 @@ def _has_ascii_names(path: tuple[str | int, ...], report: ProblemReport) -> bool
     return spelled.isascii() and spelled != format_path(path)
 
 
-def _suggest_field(key: str, owner: type[Config] | None, is_ascii: bool) -> str:
+def _misplaced_names(above: ResolvedField) -> Sequence[str]:
+    """Return the fields of a model that a mapping of it cannot have: those of the whole step in a group."""
+    return STEP_FIELDS if "groups" in above.path[:-1] else ()
+
+
+def _suggest_field(key: str, owner: type[Config] | None, is_ascii: bool, misplaced: Sequence[str] = ()) -> str:
     """Return a remedy for an unknown name: the most similar field, or all of them.
 
     Args:
         key: the name.
         owner: the model that lacks it.
         is_ascii: True to suggest ASCII names, because the names around it were typed in ASCII.
+        misplaced: names of fields that cannot be set here.
     """
     known = accepted_names(owner) if owner else {}
+    known = {name: field for name, field in known.items() if field not in misplaced}
     if is_ascii:
         ascii_only = {field: (ascii_names(field) or (field,))[0] for field in known.values()}
         known = {name: ascii_only[field] for name, field in known.items() if name.isascii() or not ascii_names(field)}
@@ -341,7 +353,17 @@ def validate_tree(model: type[_Model], tree: MapNode, report: ProblemReport) -> 
         report_validation_errors(error, model, tree, report)
         raise report.error() from None
     report.check()
+    _locate_groups(config, tree)
     return config
+
+
+def _locate_groups(config: Config, tree: MapNode) -> None:
+    """Give groups the location of their selectors, for messages about the parameters that they take."""
+    groups, _ = find_node(tree, GROUPS)
+    optimizer = getattr(config, GROUPS[0], None)
+    if isinstance(groups, MapNode) and isinstance(optimizer, Rule):
+        for entry in groups.entries.values():
+            optimizer.groups[entry.key].locate(entry.location)
 
 
 def validate_run(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
 from mxtrain.names import LETTERS, ascii_names, display_name, nearest, normalize
+from mxtrain.optim.rules import AnyRule, Group
 from mxtrain.types import Config
 
 
@@ -30,16 +31,16 @@ def allowed_kinds(annotation: Any) -> tuple[str, ...]:
     return tuple(filter(None, map(model_kind, allowed_models(annotation))))
 
 
-def is_mapping_of_models(annotation: Any) -> bool:
-    """Return True if a type is a mapping from names that the user chooses to models.
+def is_mapping_of_groups(annotation: Any) -> bool:
+    """Return True if a type is that of parameter groups, a mapping from selectors to settings.
 
     >>> from mxtrain.optim.rules import Adam
-    >>> is_mapping_of_models(Adam.model_fields["groups"].annotation)
+    >>> is_mapping_of_groups(Adam.model_fields["groups"].annotation)
     True
-    >>> is_mapping_of_models(Adam.model_fields["η_sched"].annotation)
+    >>> is_mapping_of_groups(Adam.model_fields["η_sched"].annotation)
     False
     """
-    return get_origin(annotation) is dict and bool(allowed_models(annotation))
+    return get_origin(annotation) is dict and get_args(annotation)[1] is Group
 
 
 def literal_values(annotation: Any) -> tuple[str, ...]:
@@ -65,10 +66,9 @@ def find_field_paths(root: type[Config], field: str) -> list[tuple[str, ...]]:
     """
     found: list[tuple[str, ...]] = [(field,)] if field in root.model_fields else []
     for name, info in root.model_fields.items():
-        if not is_mapping_of_models(info.annotation):
-            found += [
-                (name, *below) for model in allowed_models(info.annotation) for below in find_field_paths(model, field)
-            ]
+        found += [
+            (name, *below) for model in allowed_models(info.annotation) for below in find_field_paths(model, field)
+        ]
     return sorted(dict.fromkeys(found), key=len)
 
 
@@ -157,10 +157,13 @@ def resolve_field(root: type[Config], location: Iterable[str | int]) -> Resolved
         if allowed_kinds(annotation):
             chosen = next(names, None)
             model = next((candidate for candidate in allowed if model_kind(candidate) == chosen), None)
-        elif is_mapping_of_models(annotation):
-            if (own := next(names, None)) is not None:
-                path.append(own)
-                owner, annotation, model = None, allowed[0], allowed[0]
+        elif is_mapping_of_groups(annotation):
+            if (selector := next(names, None)) is not None:
+                path.append(selector)
+                chosen = next(names, None)
+                annotation = AnyRule if chosen else None
+                rules = (*allowed_models(AnyRule), *filter(None, (owner,)))
+                owner, model = None, next((rule for rule in rules if model_kind(rule) == chosen), None)
         elif allowed:
             model = allowed[0]
             if (

@@ -1,6 +1,7 @@
 """The config of a run, and its `fit` section: epochs, metrics, checkpoints, early stopping, loggers."""
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -10,6 +11,9 @@ from mxtrain.config.data_section import CLASS_SOURCES, DataConfig
 from mxtrain.config.model_section import CustomConfig, ModelConfig, Targets
 from mxtrain.optim.backends import BackendName
 from mxtrain.optim.rules import AnyRule
+from mxtrain.optim.rules.group_validation import group_problems
+from mxtrain.optim.rules.groups import ungrouped
+from mxtrain.optim.rules.selectors import Shape
 from mxtrain.types import (
     CLASS_LOSSES,
     METRIC_INFO,
@@ -209,8 +213,7 @@ class RunConfig(Config):
             if metric in self.fit.metrics[:i]:
                 raise field_error(f"fit.metrics.{i}", f"{metric} is listed twice; keep one")
         if not isinstance(self.model, CustomConfig):
-            for pattern, message in self.optimizer.unused_groups(self.model.parameters):
-                raise field_error(f"optimizer.groups.{pattern}", message)
+            group_problems(type(self).__name__, self._group_problems(self.model.parameters))
         schedule = self.optimizer.η_sched
         if schedule and schedule.run_length and schedule.per == "epoch" and schedule.warmup >= self.fit.epochs:
             message = (
@@ -235,6 +238,14 @@ class RunConfig(Config):
         assert isinstance(self.model, CustomConfig), "checked when the config was validated"
         targets = self.model.targets or ("classes" if CLASS_SOURCES.get(self.data.source) else "numbers")
         return _DECODING[targets]
+
+    def _group_problems(self, shapes: Mapping[str, Shape | None]) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield the locations and the messages of groups that decide for none of these parameters."""
+        above = "optimizer", self.optimizer.kind
+        for selector, message in self.optimizer.unused_groups(shapes):
+            yield (*above, "groups", selector), message
+        if problem := ungrouped(self.optimizer, shapes):
+            yield (*above, "groups_required"), problem
 
     def _check_custom_loss(self) -> None:
         is_custom = isinstance(self.model, CustomConfig)

@@ -5,9 +5,10 @@ from dataclasses import fields
 from os import PathLike
 from typing import Any, get_args
 
-from mxtrain.errors import ArrayError, ArrayTypeError, ConfigError, ConfigProblem, ReadOnlyError
+from mxtrain.errors import ArrayError, ArrayTypeError, ConfigError, ConfigProblem, Location, ReadOnlyError
 from mxtrain.names import display_name, field_name, nearest
 from mxtrain.optim.backends import Backend, array_module, select_backend, validate_gradient
+from mxtrain.optim.explanation import Explanation, explain
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.ir import gradient_program
 from mxtrain.optim.nonfinite import NonFiniteGuard, OnNonfinite
@@ -51,6 +52,7 @@ class Optimizer:
         self.state = OptimizationState()
         self._store = StateStore()
         self._groups = ParamGroups(rule)
+        self._location: Location | None = None
         self._builder = BatchBuilder(backend, self._groups)
         self._guard = NonFiniteGuard(backend, self._groups, on_nonfinite)
 
@@ -164,6 +166,30 @@ class Optimizer:
                 state.updates, state.scalars = scalars.update, scalars.scalar_slots
         run_batches(self._backend, self._groups, [(batch, batch.arrays) for batch in batches], step_scalars)
 
+    def explain(self, params: Mapping[Any, Array]) -> Explanation:
+        """Return the rule and the values of each parameter, and the group that decided them.
+
+        Args:
+            params: arrays by name, as in `step`.
+
+        Returns:
+            A mapping from names to `ParamExplanation`s, which prints as a table.
+
+        Raises:
+            ConfigError: no group takes a parameter, and `groups_required` is true.
+
+        Example:
+            >>> import mxtrain, numpy as np
+            >>> groups = {"W*": {"kind": "muon", "η": 0.02}, "ndim < 2": {"λ": 0}}
+            >>> optimizer = mxtrain.build({"kind": "adamw", "groups": groups})
+            >>> optimizer.explain({"W1": np.ones((3, 2)), "b1": np.ones(2), "E": np.ones((5, 2))})
+            parameter  shape   rule   values          decided by
+            W1         (3, 2)  muon   η=0.02 λ=0.0    W*
+            b1         (2,)    adamw  η=0.001 λ=0.0   ndim < 2
+            E          (5, 2)  adamw  η=0.001 λ=0.01  the optimizer
+        """
+        return explain(self._groups, {name: tuple(weight.shape) for name, weight in params.items()}, self._location)
+
     def evaluation_params(self, params: Mapping[Any, Array]) -> Mapping[Any, Array]:
         """Return the weights to evaluate, which some rules keep apart from the trained ones (Schedule-Free).
 
@@ -232,9 +258,7 @@ class Optimizer:
             StateError: it belongs to another rule, or to arrays of another shape or dtype, or is incomplete; the
                 present state is unchanged.
         """
-        self.state, states = parse_state_dict(
-            state, [group.rule for group in self._groups.all], self._store.states_by_index()
-        )
+        self.state, states = parse_state_dict(state, self.rule, self._groups.rules_for, self._store.states_by_index())
         self._store = StateStore(states)
 
     def save(self, path: str | PathLike[str]) -> None:

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union
 
 from pydantic import Field
 
-from mxtrain.optim.rules.base import Group as Group
 from mxtrain.optim.rules.base import Rule as Rule
 from mxtrain.optim.rules.base import Time as Time
+from mxtrain.optim.rules.groups import Group as Group
 from mxtrain.optim.rules.matrix_rule import MatrixRule as MatrixRule
 
 # Messages, the schema and `mxtrain list` name the rules in this order.

@@ -2,46 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
-from fnmatch import fnmatchcase
-from itertools import islice
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import model_validator
+from pydantic import ModelWrapValidatorHandler, model_validator
 
 from mxtrain.errors import TraceError
 from mxtrain.optim.ir import AnyProgram, GradientStage, update_program
+from mxtrain.optim.rules.group_validation import validate_with_groups
+from mxtrain.optim.rules.groups import Group, apply_group, group_of, unused_groups
+from mxtrain.optim.rules.selectors import Shape
 from mxtrain.optim.schedules import LearningRateSchedule
 from mxtrain.types import SMALLEST_NORMAL, Config, Finite, NonNegative, Positive, field_error
-
-
-class Group(Config):
-    """Settings of a parameter group, which override those of the rule.
-
-    The key of a group in `Rule.groups` is a pattern of parameter names: `W1` matches one name, and `b*` all names that
-    begin with b; `?` matches one character, and `[12]` one of the two. The first match applies.
-
-    Args:
-        η: learning rate, at least 0, also as the base value of the rule's schedule; 0 leaves the parameters unchanged.
-        λ: weight decay, at least 0.
-
-    Example:
-        >>> import mxtrain, numpy as np
-        >>> optimizer = mxtrain.build({"kind": "sgd", "η": 0.5, "λ": 0, "groups": {"b*": {"η": 0}}})
-        >>> params = {name: np.ones(2, dtype="float32") for name in ("W1", "b1")}
-        >>> optimizer.step(params, {name: np.ones_like(value) for name, value in params.items()})
-        >>> params["W1"], params["b1"]
-        (array([0.5, 0.5], dtype=float32), array([1., 1.], dtype=float32))
-
-    Source: the parameter groups of `torch.optim.Optimizer`; `set_lr_mult` and `set_wd_mult` of MXNet's optimizers,
-    which are factors.
-    """
-
-    η: NonNegative | None = None
-    λ: NonNegative | None = None
-
-
-_MAX_NAMES = 8
-"""Largest number of names in a message."""
 
 
 class Time(NamedTuple):
@@ -93,7 +64,9 @@ class Rule(Config, ABC):
         scale: factor of the gradient, any finite number; 0 means unset, and `fit` sets it to `1/batch_size`, or to one
             over the number of training samples if there are fewer.
         η_sched: learning-rate schedule; if set, it overrides the fixed η.
-        groups: settings of parameter groups, by patterns of parameter names, such as `b*`; the first match applies.
+        groups: settings or rules of parameter groups, by selectors: patterns of parameter names, such as `b*`, or
+            comparisons, such as `ndim < 2`; the first that fits a parameter holds.
+        groups_required: refuse parameters that no group takes.
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
@@ -118,6 +91,8 @@ class Rule(Config, ABC):
     evaluation_slot: ClassVar[str | None] = None
     """Name of the slot with the weights to evaluate; None if these are the trained weights."""
 
+    hidden_defaults: ClassVar[tuple[str, ...]] = ("groups_required",)
+
     kind: str
     η: Positive
     λ: NonNegative
@@ -125,12 +100,18 @@ class Rule(Config, ABC):
     scale: Finite = 0.0
     η_sched: LearningRateSchedule | None = None
     groups: dict[str, Group] = {}
+    groups_required: bool = False
 
     update: ClassVar[Callable[..., tuple[Any, ...]]]
     """`update(W, g, *slots, *, coefficient…)` returns the new W, the new slots and the computed scalars, in that order.
 
     Keyword-only parameters are coefficients, fields, options or computed scalars, by their names.
     """
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _validate_groups(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        return validate_with_groups(cls, data, handler)
 
     @model_validator(mode="after")
     def _check_clip_is_normal(self) -> Self:
@@ -173,12 +154,9 @@ class Rule(Config, ABC):
         """Return the rule that parameters of fewer than two axes get; by default, this rule."""
         return self
 
-    def with_settings(self, group: Group) -> Self:
-        """Return the rule with the settings of a parameter group."""
-        settings = {name: value for name in Group.model_fields if (value := getattr(group, name)) is not None}
-        if group.η is not None and self.η_sched is not None:
-            settings["η_sched"] = self.η_sched.model_copy(update={"η": None})  # its base value is the group's η
-        return self.model_copy(update=settings | {"groups": {}})
+    def with_settings(self, group: Group) -> "Rule":
+        """Return the rule of the parameters of a group: this one with other values, or one of its own kind."""
+        return apply_group(self, group)
 
     def for_run(self, epochs: int, batches: int) -> Self:
         """Return the rule with the length of its schedule resolved for a run.
@@ -190,29 +168,32 @@ class Rule(Config, ABC):
         Raises:
             ConfigError: the warm-up takes the whole run.
         """
-        if self.η_sched is None or self.η_sched.run_length is None:
+        if all(schedule.run_length is None for schedule in self.schedules().values()):
             return self
-        return self.model_copy(update={"η_sched": self.η_sched.for_run(epochs, batches)})
+        return self.model_copy(
+            update={
+                "η_sched": self.η_sched and self.η_sched.for_run(epochs, batches),
+                "groups": {selector: group.for_run(epochs, batches) for selector, group in self.groups.items()},
+            }
+        )
 
     def schedules(self) -> dict[str, LearningRateSchedule]:
-        """Return the learning-rate schedules of the rule, by the path of their field."""
-        return {} if self.η_sched is None else {"η_sched": self.η_sched}
+        """Return the learning-rate schedules of the rule and of its groups, by the path of their field."""
+        own = {} if self.η_sched is None else {"η_sched": self.η_sched}
+        groups = ((selector, group.schedules()) for selector, group in self.groups.items())
+        return own | {f"groups.{name}.{path}": each for name, found in groups for path, each in found.items()}
 
-    def group_of(self, name: str) -> str | None:
-        """Return the pattern of a parameter's group, the first that matches; None if none does."""
-        return next((pattern for pattern in self.groups if fnmatchcase(name, pattern)), None)
+    def group_of(self, name: str, shape: Shape | None = None) -> str | None:
+        """Return the selector that decides for a parameter, the first that fits; None if none does."""
+        return group_of(self, name, shape)
 
-    def unused_groups(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
-        """Yield the patterns of groups that contain none of these parameters, each with the reason."""
-        used = {self.group_of(name) for name in names}
-        for pattern in self.groups:
-            if pattern in used:
-                continue
-            matches = [name for name in names if fnmatchcase(name, pattern)]
-            if matches:
-                yield pattern, f"never applies, as earlier patterns match {_first_names(matches)}; move it before them"
-            else:
-                yield pattern, f"matches no parameter; the parameters are {_first_names(names)}"
+    def unused_groups(self, params: Mapping[str, Shape | None] | Collection[str]) -> Iterator[tuple[str, str]]:
+        """Yield the selectors that decide for none of these parameters, each with the reason.
+
+        Args:
+            params: the names of the parameters, with their shapes if these are known.
+        """
+        return unused_groups(self, params)
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         """Restore a pickle; fields that it lacks, because an earlier version had no such option, get their defaults."""
@@ -263,7 +244,3 @@ class Rule(Config, ABC):
     def momentum(self) -> ScheduledValue:
         """μ, for a rule that has it; called with an iteration, the result of `momentum_at`."""
         return ScheduledValue(getattr(self, "μ"), self.momentum_at)  # noqa: B009 - only some rules have it
-
-
-def _first_names(names: Collection[str]) -> str:
-    return ", ".join(islice(names, _MAX_NAMES)) + ", ..." * (len(names) > _MAX_NAMES)
