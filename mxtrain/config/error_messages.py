@@ -211,7 +211,8 @@ def _suggest_field(key: str, owner: type[Config] | None, is_ascii: bool, misplac
         known |= {name: name for name in _TOP_LEVEL_FIELDS if nearest(key, [name])}
     if guess := nearest(key, known):
         return f"did you mean {guess if key.isascii() else known[guess]}?"
-    return f"the fields here are {', '.join(dict.fromkeys(known.values()))}"
+    rare = owner.hidden_defaults if owner else ()
+    return f"the fields here are {', '.join(dict.fromkeys(field for field in known.values() if field not in rare))}"
 
 
 _EXAMPLES = {

@@ -31,6 +31,7 @@ class Optimizer:
         rule: the validated rule; it cannot be replaced.
         backend: the backend that runs the rule's program; it cannot be replaced.
         on_nonfinite: treatment of an update that makes a slot NaN or infinite, as in `mxtrain.build`.
+        location: the location of the rule in a file, for `explain`.
 
     Attributes:
         state: progress of the training run; a training loop may count its epochs and batches there.
@@ -45,14 +46,20 @@ class Optimizer:
         (array([0.5, 0.5], dtype=float32), array([-0.5], dtype=float32), 1)
     """
 
-    def __init__(self, rule: Rule, backend: Backend, on_nonfinite: OnNonfinite = "warn") -> None:
+    def __init__(
+        self,
+        rule: Rule,
+        backend: Backend,
+        on_nonfinite: OnNonfinite = "warn",
+        location: Location | None = None,
+    ) -> None:
         self._rule = rule
         self._backend = backend
         self._on_nonfinite = on_nonfinite
         self.state = OptimizationState()
         self._store = StateStore()
         self._groups = ParamGroups(rule)
-        self._location: Location | None = None
+        self._location = location
         self._builder = BatchBuilder(backend, self._groups)
         self._guard = NonFiniteGuard(backend, self._groups, on_nonfinite)
 
@@ -135,6 +142,8 @@ class Optimizer:
 
         Raises:
             ArrayError: a name is missing, or an array is invalid; state is unchanged.
+            ConfigError: a group takes none of the parameters, or none takes a parameter and `groups_required` is true;
+                state is unchanged. Parameters of earlier steps count.
         """
         batches, new_states = self._builder.build_step(self._store, params, grads)
         state = self.state
@@ -335,13 +344,16 @@ def normgrad(optimizer: Optimizer, weight: Array, grad: Array) -> Array:
     return optimizer._normalize(grad, weight)
 
 
-def build_optimizer(rule: Rule, *, backend: str = "auto", on_nonfinite: OnNonfinite = "warn") -> Optimizer:
+def build_optimizer(
+    rule: Rule, *, backend: str = "auto", on_nonfinite: OnNonfinite = "warn", location: Location | None = None
+) -> Optimizer:
     """Build an optimizer from a rule; `mxtrain.build` also accepts dicts and files.
 
     Args:
         rule: the rule.
         backend: the name of the backend, as in `mxtrain.build`.
         on_nonfinite: treatment of an update that makes a slot NaN or infinite, as in `mxtrain.build`.
+        location: the location of the rule in a file, for `Optimizer.explain`.
 
     Raises:
         ConfigError: `on_nonfinite` is unknown, or the rule's schedule follows the length of a run.
@@ -359,4 +371,4 @@ def build_optimizer(rule: Rule, *, backend: str = "auto", on_nonfinite: OnNonfin
         if schedule.run_length is not None:
             message = f"must be a number, got {schedule.run_length}: only a run of mxtrain.fit has a known length"
             raise ConfigError([ConfigProblem(f"optimizer.{path}.T", message)])
-    return Optimizer(rule, select_backend(backend), on_nonfinite)
+    return Optimizer(rule, select_backend(backend), on_nonfinite, location)

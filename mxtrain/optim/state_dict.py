@@ -46,7 +46,7 @@ def parse_state_dict(
     Args:
         saved: the result of `make_state_dict`.
         rule: the rule.
-        rules_for: returns the rules that a parameter may have, as groups and vectors have others; the likely ones first.
+        rules_for: returns the rules that a parameter may have, the likely ones first; groups and vectors have others.
         present: the present states.
 
     Raises:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
@@ -22,7 +22,10 @@ _NULL_MEANS_UNSET = ("η", "λ")
 """Fields of a group that may be null, as configs of earlier versions have it."""
 
 
-def validate_with_groups(model: "type[Rule]", data: Any, handler: Callable[[Any], "Rule"]) -> "Rule":
+_RuleType = TypeVar("_RuleType", bound="Rule")
+
+
+def validate_with_groups(model: type[_RuleType], data: Any, handler: Callable[[Any], _RuleType]) -> _RuleType:
     """Validate a rule and its groups, and report the problems of both.
 
     Args:
@@ -219,7 +222,7 @@ def _inherit(typed: dict[str, Any], inner: Any) -> None:
     otherwise = typed.get("otherwise")
     if isinstance(otherwise, Config):
         names = {field_name(str(key), type(otherwise).model_fields) for key in inner} if inner else set()
-        values = {name: typed[name] for name in ("η", "λ") if name in typed and name not in names}
+        values: dict[str, Any] = {name: typed[name] for name in ("η", "λ") if name in typed and name not in names}
         typed["otherwise"] = otherwise.model_copy(update=values)
     if "η" in typed and typed.get("η_sched") is not None:
         typed["η_sched"] = without_base(typed["η_sched"])
@@ -265,7 +268,7 @@ def _first_name(detail: ErrorDetails) -> object:
 
 def _message(location: tuple[str, ...], text: str, type: str = "message") -> InitErrorDetails:
     """Return a problem: at the value (`message`), or at its key (`key`)."""
-    error = PydanticCustomError(type, "{text}", {"text": text})  # type: ignore[arg-type]
+    error = PydanticCustomError(type, "{text}", {"text": text})
     return InitErrorDetails(type=error, loc=location, input=None)
 
 

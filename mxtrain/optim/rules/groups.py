@@ -230,7 +230,7 @@ def _unused_reason(selector: str, shapes: Mapping[str, Shape | None]) -> str:
     if matches:
         return f"never applies, as earlier groups take {first_names(matches)}; move it before them"
     has_comparison = any(isinstance(term, Comparison) for term in parsed.terms)
-    shown = [f"{name} {shape}" if has_comparison and shape is not None else name for name, shape in shapes.items()]
+    shown = [f"{name} {format_shape(shape)}" if has_comparison and shape else name for name, shape in shapes.items()]
     guess = nearest(selector, shapes) if selector.isidentifier() else None
     remedy = f"; did you mean {guess}?" if guess else ""
     return f"matches no parameter; the parameters are {first_names(shown)}{remedy}"
@@ -246,6 +246,15 @@ def ungrouped(rule: "Rule", params: Mapping[str, Shape | None] | Collection[str]
     if not found:
         return None
     return f"no group takes {first_names(found)}; add a group for them, such as '*': {{}}, or remove groups_required"
+
+
+def format_shape(shape: Shape) -> str:
+    """Return a shape for a message; a length that is not known is a question mark.
+
+    >>> format_shape((None, 10)), format_shape((3,))
+    ('(?, 10)', '(3,)')
+    """
+    return str(shape).replace("None", "?")
 
 
 def first_names(names: Collection[str]) -> str:
