@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
+from mxtrain.kinds import KindChoice
 from mxtrain.names import LETTERS, ascii_names, display_name, nearest, normalize
 from mxtrain.optim.rules import AnyRule, Group
 from mxtrain.types import Config
@@ -17,8 +18,17 @@ def allowed_models(annotation: Any) -> tuple[type[Config], ...]:
     ['LinearConfig', 'MLPConfig', 'CustomConfig']
     """
     if isinstance(annotation, type) and get_origin(annotation) is None:
+        if issubclass(annotation, KindChoice):
+            return annotation.models()
         return (annotation,) if issubclass(annotation, Config) else ()
     return tuple(model for part in get_args(annotation) for model in allowed_models(part))
+
+
+def _find_user_class(annotation: Any, kind: object) -> type[Config] | None:
+    """Return the class of a kind that is not listed, because Python code defined it."""
+    parts = (annotation, *get_args(annotation))
+    choices = (part for part in parts if isinstance(part, type) and issubclass(part, KindChoice))
+    return next((found for choice in choices if (found := choice.find(kind)) is not None), None)
 
 
 def model_kind(model: type[Config]) -> str | None:
@@ -157,13 +167,14 @@ def resolve_field(root: type[Config], location: Iterable[str | int]) -> Resolved
         if allowed_kinds(annotation):
             chosen = next(names, None)
             model = next((candidate for candidate in allowed if model_kind(candidate) == chosen), None)
+            model = model or _find_user_class(annotation, chosen)
         elif is_mapping_of_groups(annotation):
             if (selector := next(names, None)) is not None:
                 path.append(selector)
                 chosen = next(names, None)
                 annotation = AnyRule if chosen else None
-                rules = (*allowed_models(AnyRule), *filter(None, (owner,)))
-                owner, model = None, next((rule for rule in rules if model_kind(rule) == chosen), None)
+                model = next((rule for rule in allowed_models(annotation) if model_kind(rule) == chosen), None)
+                owner, model = None, model or _find_user_class(annotation, chosen)
         elif allowed:
             model = allowed[0]
             if (

@@ -72,12 +72,6 @@ def group_problems(model_name: str, problems: Iterator[tuple[tuple[str, ...], st
         raise ValidationError.from_exception_data(model_name, lines)
 
 
-def known_rules() -> "dict[str, type[Rule]]":
-    """Return the rules that a group may have, by their kinds."""
-    rules = import_module("mxtrain.optim.rules")  # imported late, because it imports this module
-    return {str(rule.model_fields["kind"].default): rule for rule in rules.RULES}
-
-
 def _selector_problems(selector: Any, seen: dict[Selector, str]) -> _Lines:
     """Return the problems of a selector, and add it to those seen so far."""
     location = ("groups", str(selector))
@@ -140,6 +134,10 @@ class _GroupReader:
 
     def _read_instance(self, rule: "Rule") -> Group | None:
         """Return the group of a rule that was passed in Python."""
+        try:
+            _any_rule().validate(rule)
+        except PydanticCustomError as error:
+            self.lines.append(InitErrorDetails(type=error, loc=self._location[:-1], input=rule))
         given = rule.model_fields_set
         for name in STEP_FIELDS:
             if name in given and getattr(rule, name) != type(rule).model_fields[name].get_default():
@@ -150,13 +148,19 @@ class _GroupReader:
         """Return the class of the group's rule; None, with a problem, if its kind is unknown."""
         if "kind" not in settings:
             return self._model
-        rules = known_rules()
-        rules.setdefault(_kind(self._model), self._model)
         kind = settings["kind"]
-        if isinstance(kind, str) and kind in rules:
-            return rules[kind]
-        self.lines.append(_message((*self._location, "kind"), choice_message(rules, kind)))
-        return None
+        if kind == _kind(self._model):
+            return self._model
+        any_rule = _any_rule()
+        try:
+            found: type[Rule] | None = any_rule.find(kind) if isinstance(kind, str) else None
+        except PydanticCustomError as error:
+            self.lines.append(InitErrorDetails(type=error, loc=(*self._location, "kind"), input=kind))
+            return None
+        if found is None:
+            kinds = map(_kind, any_rule.models())
+            self.lines.append(_message((*self._location, "kind"), choice_message(kinds, kind)))
+        return found
 
     def _canonical(self, settings: Mapping[Any, Any], own: "type[Rule]") -> dict[Any, Any]:
         """Return the settings by the names that the rule's validation accepts."""
@@ -253,6 +257,11 @@ def _fields(config: Config) -> dict[Any, Any]:
     """Return the values of a config, but not the groups of a rule, as they are validated again."""
     names = _input_names(type(config)).items()
     return {name: getattr(config, field) for name, field in names if field not in ("groups", "groups_required")}
+
+
+def _any_rule() -> Any:
+    """Return the type of any rule, imported late because its module imports this one."""
+    return import_module("mxtrain.optim.rules").AnyRule
 
 
 def _kind(model: "type[Rule]") -> str:

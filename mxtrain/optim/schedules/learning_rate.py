@@ -10,12 +10,13 @@ from abc import abstractmethod
 from bisect import bisect_right
 from dataclasses import dataclass
 from math import cos, pi
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, Union, final
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, final
 
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import core_schema
 
 from mxtrain.errors import ConfigError, ConfigProblem
+from mxtrain.kinds import KindChoice
 from mxtrain.optim.schedules.base import Schedule, base_value
 from mxtrain.types import (
     Bounds,
@@ -302,4 +303,9 @@ RATE_SCHEDULES: tuple[type[RateSchedule], ...] = tuple(RateSchedule.__subclasses
 if TYPE_CHECKING:
     LearningRateSchedule: TypeAlias = RateSchedule
 else:
-    LearningRateSchedule = Annotated[Union[RATE_SCHEDULES], Field(discriminator="kind")]  # noqa: UP007 - built from the list
+
+    class LearningRateSchedule(KindChoice):
+        """Any learning-rate schedule: built in, or defined by the user."""
+
+        base = RateSchedule
+        builtin = RATE_SCHEDULES

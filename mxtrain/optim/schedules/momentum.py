@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
 
 from pydantic import Discriminator, Tag, field_validator
 
+from mxtrain.kinds import KindChoice
 from mxtrain.optim.schedules.base import Schedule, base_value
+from mxtrain.optim.schedules.learning_rate import RateSchedule
 from mxtrain.types import Decay, NonNegative, UnitInterval
 
 __all__ = ["Fixed", "MomentumSchedule", "Nadam", "Null"]
@@ -97,5 +99,15 @@ MOMENTUM_SCHEDULES: tuple[type[Schedule], ...] = (Null, Fixed, Nadam)
 if TYPE_CHECKING:
     MomentumSchedule: TypeAlias = Schedule
 else:
-    _TAGGED = tuple(Annotated[each, Tag(each.model_fields["kind"].default)] for each in MOMENTUM_SCHEDULES)
-    MomentumSchedule = Annotated[Union[_TAGGED], Discriminator(_discriminator)]  # noqa: UP007 - built from the list
+
+    class MomentumSchedule(KindChoice):
+        """Any momentum schedule: built in, or defined by the user."""
+
+        base = Schedule
+        builtin = MOMENTUM_SCHEDULES
+        excluded = (RateSchedule,)
+
+        @staticmethod
+        def _annotation(models: tuple[type[Schedule], ...]) -> Any:
+            tagged = tuple(Annotated[each, Tag(each.model_fields["kind"].default)] for each in models)
+            return Annotated[Union[tagged], Discriminator(_discriminator)]  # noqa: UP007 - built from the list
