@@ -38,8 +38,8 @@ from mxtrain.config.yaml.parser import ScalarError, parse_scalar
 from mxtrain.config.yaml.source_text import MAX_PROBLEMS, ProblemReport
 from mxtrain.errors import ConfigError, Location
 from mxtrain.names import ascii_names, nearest
+from mxtrain.optim.groups.group import STEP_FIELDS
 from mxtrain.optim.rules import Rule
-from mxtrain.optim.rules.groups import STEP_FIELDS
 from mxtrain.paths import expand_home, normalize_path, url_problem
 from mxtrain.types import Bounds, Config, choice_message, describe
 

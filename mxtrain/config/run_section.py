@@ -10,10 +10,10 @@ from pydantic import AfterValidator, Field, model_validator
 from mxtrain.config.data_section import CLASS_SOURCES, DataConfig
 from mxtrain.config.model_section import CustomConfig, ModelConfig, Targets
 from mxtrain.optim.backends import BackendName
+from mxtrain.optim.groups.group import ungrouped
+from mxtrain.optim.groups.selectors import Shape
+from mxtrain.optim.groups.validation import group_problems
 from mxtrain.optim.rules import AnyRule
-from mxtrain.optim.rules.group_validation import group_problems
-from mxtrain.optim.rules.groups import ungrouped
-from mxtrain.optim.rules.selectors import Shape
 from mxtrain.types import (
     CLASS_LOSSES,
     METRIC_INFO,

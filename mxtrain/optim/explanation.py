@@ -6,9 +6,9 @@ from typing import Any
 
 from mxtrain.errors import Location
 from mxtrain.names import display_name
+from mxtrain.optim.groups.group import STEP_FIELDS, to_plain, unused_groups
 from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.rules import Rule
-from mxtrain.optim.rules.groups import STEP_FIELDS, to_plain, unused_groups
 from mxtrain.types import Config, describe
 
 _ALWAYS_SHOWN = ("η", "λ")

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.optim.flat_parameters import BufferSlice, FlatParameters
+from mxtrain.optim.groups.group import ungrouped, unused_groups
+from mxtrain.optim.groups.selectors import Shape, parse_selector
 from mxtrain.optim.ir import AnyProgram, MatrixProgram, MultiPassProgram, Workspace
 from mxtrain.optim.rules import Rule
-from mxtrain.optim.rules.groups import ungrouped, unused_groups
-from mxtrain.optim.rules.selectors import Shape, parse_selector
 from mxtrain.types import Array
 
 

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mxtrain.kinds import KindChoice
+from mxtrain.optim.groups.group import Group as Group
 from mxtrain.optim.rules.base import Rule as Rule
 from mxtrain.optim.rules.base import Time as Time
-from mxtrain.optim.rules.groups import Group as Group
 from mxtrain.optim.rules.matrix_rule import MatrixRule as MatrixRule
 
 # Messages, the schema and `mxtrain list` name the rules in this order.

@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import ModelWrapValidatorHandler, model_validator
 
 from mxtrain.errors import TraceError
+from mxtrain.optim.groups.group import Group, apply_group, group_of, unused_groups
+from mxtrain.optim.groups.selectors import Shape
+from mxtrain.optim.groups.validation import validate_with_groups
 from mxtrain.optim.ir import AnyProgram, GradientStage, update_program
-from mxtrain.optim.rules.group_validation import validate_with_groups
-from mxtrain.optim.rules.groups import Group, apply_group, group_of, unused_groups
-from mxtrain.optim.rules.selectors import Shape
 from mxtrain.optim.schedules import LearningRateSchedule
 from mxtrain.types import SMALLEST_NORMAL, Config, Finite, NonNegative, Positive, field_error
 

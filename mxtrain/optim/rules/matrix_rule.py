@@ -5,9 +5,9 @@ from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
+from mxtrain.optim.groups.group import Group
 from mxtrain.optim.ir import AnyProgram, matrix_program
 from mxtrain.optim.rules.base import Rule
-from mxtrain.optim.rules.groups import Group
 from mxtrain.optim.schedules import LearningRateSchedule
 from mxtrain.types import field_error
 

@@ -98,7 +98,7 @@ def parse_selector(text: str) -> Selector:
         True
         >>> parse_selector("dim < 2")
         Traceback (most recent call last):
-        mxtrain.optim.rules.selectors.SelectorError: 'dim' cannot be compared; did you mean ndim?
+        mxtrain.optim.groups.selectors.SelectorError: 'dim' cannot be compared; did you mean ndim?
     """
     words = re.split(r"\s+(?:and|&&)(?:\s+|$)", f" {text}") if re.search(r"\s(and|&&)(\s|$)", text) else [text]
     return Selector(tuple(_parse_term(word.strip(), len(words) > 1) for word in words))

@@ -10,8 +10,8 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ErrorType
 
 from mxtrain.names import display_name, field_name
-from mxtrain.optim.rules.groups import STEP_FIELDS, Group, is_zero, without_base
-from mxtrain.optim.rules.selectors import Selector, SelectorError, parse_selector
+from mxtrain.optim.groups.group import STEP_FIELDS, Group, is_zero, without_base
+from mxtrain.optim.groups.selectors import Selector, SelectorError, parse_selector
 from mxtrain.types import Bounds, Config, choice_message
 
 if TYPE_CHECKING:

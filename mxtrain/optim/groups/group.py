@@ -11,7 +11,7 @@ from pydantic_core import core_schema
 
 from mxtrain.errors import Location, ReadOnlyError
 from mxtrain.names import display_name, field_name, nearest
-from mxtrain.optim.rules.selectors import Comparison, Shape, parse_selector
+from mxtrain.optim.groups.selectors import Comparison, Shape, parse_selector
 from mxtrain.optim.schedules.base import Schedule
 from mxtrain.types import Config
 
