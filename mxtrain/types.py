@@ -1,7 +1,7 @@
 """Types of config fields: bounded numbers, dtypes, names of losses and metrics, and the base class of every config."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import Parameter, Signature
@@ -34,6 +34,8 @@ LossName = Literal["softmax_cross_entropy", "logistic", "squared_error"]
 CLASS_LOSSES: tuple[LossName, ...] = ("softmax_cross_entropy", "logistic")
 """Losses with classes as targets; the targets of other losses are numbers."""
 MetricName = Literal["accuracy", "loss", "mae", "r2"]
+Monitor = Literal["loss", "accuracy", "mae", "r2", "val_loss", "val_accuracy", "val_mae", "val_r2"]
+"""A metric of an epoch, on the training part, or on the validation part after `val_`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,8 @@ SMALLEST_NORMAL = 1.2e-38
 """Approximately the smallest normal float32; smaller values may be rounded to 0."""
 Stability = Annotated[float, Bounds(gt=0, floor=SMALLEST_NORMAL)]
 """Stability term in a divisor."""
-NonNegative = Annotated[float, Bounds(ge=0)]
+NON_NEGATIVE = Bounds(ge=0)
+NonNegative = Annotated[float, NON_NEGATIVE]
 Decay = Annotated[float, Bounds(ge=0, lt=1)]
 """A decay rate or momentum: at least 0 and below 1."""
 OpenUnit = Annotated[float, Bounds(gt=0, lt=1)]
@@ -217,6 +220,12 @@ ListAsTuple = BeforeValidator(_list_to_tuple)
 def field_error(path: str, message: str) -> PydanticCustomError:
     """Return the error of a validator of several fields, for the field at a dotted path."""
     return PydanticCustomError("field_error", "{path}: {message}", {"path": path, "message": message})
+
+
+def field_errors(problems: Sequence[tuple[str, str]]) -> PydanticCustomError:
+    """Return the error of a validator of several fields, for several fields at dotted paths, with a message each."""
+    text = "; ".join(f"{path}: {message}" for path, message in problems)
+    return PydanticCustomError("field_errors", "{text}", {"text": text, "problems": list(problems)})
 
 
 _KEYWORDS_ONLY = Signature([Parameter("self", Parameter.POSITIONAL_ONLY), Parameter("values", Parameter.VAR_KEYWORD)])
@@ -317,6 +326,11 @@ class Config(BaseModel):
                 )
             given[name], normalized[name] = key, value
         return normalized
+
+    @classmethod
+    def listed_fields(cls) -> tuple[str, ...]:
+        """Return the names of the fields that a message about an unknown field lists."""
+        return tuple(cls.model_fields)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         hidden = self._hidden_fields()

@@ -13,7 +13,6 @@ from mxtrain.config.loader import locate_optimizer
 from mxtrain.data import read_data
 from mxtrain.errors import escape_unprintable
 from mxtrain.optim.explanation import Explanation, ParamExplanation, explain
-from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.rules import Rule
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def explain_run(
         raise typer.BadParameter(message, param_hint="--parameters")
     dataset, _ = read_data(config)
     model = make_model(config, factory, dataset.n_features, dataset.n_outputs, array_module("numpy"))
-    return explain(ParamGroups(config.optimizer), dict(model.shapes()), locate_optimizer(path, overrides))
+    return explain(config.optimizer, dict(model.shapes()), locate_optimizer(path, overrides))
 
 
 def _table(found: Explanation) -> Table:

@@ -37,7 +37,7 @@ from mxtrain.config.yaml.nodes import (
 from mxtrain.config.yaml.parser import ScalarError, parse_scalar
 from mxtrain.config.yaml.source_text import MAX_PROBLEMS, ProblemReport
 from mxtrain.errors import ConfigError, Location
-from mxtrain.names import ascii_names, nearest
+from mxtrain.names import ascii_names, display_name, nearest
 from mxtrain.optim.groups.group import STEP_FIELDS
 from mxtrain.optim.rules import Rule
 from mxtrain.paths import expand_home, normalize_path, url_problem
@@ -83,11 +83,18 @@ def _report_error(
             _report_at_value(place.path, detail["msg"], tree, report)
         case "field_error":
             context = detail["ctx"]
-            below = (int(name) if name.isdigit() else name for name in filter(None, context["path"].split(".")))
-            _report_at_value((*place.path, *below), context["message"], tree, report)
+            _report_at_value((*place.path, *_split(context["path"])), context["message"], tree, report)
+        case "field_errors":
+            for path, message in detail["ctx"]["problems"]:
+                _report_at_value((*place.path, *_split(path)), message, tree, report)
         case kind:
             message = _MESSAGES.get(kind, _invalid_message)(detail, place)
             _report_at_value(place.path, message, tree, report)
+
+
+def _split(path: str) -> tuple[str | int, ...]:
+    """Return the names of a dotted path, in which numbers are positions in lists."""
+    return tuple(int(name) if name.isdigit() else name for name in filter(None, path.split(".")))
 
 
 def _report_at_value(path: Sequence[str | int], message: str, tree: MapNode, report: ProblemReport) -> None:
@@ -211,8 +218,12 @@ def _suggest_field(key: str, owner: type[Config] | None, is_ascii: bool, misplac
         known |= {name: name for name in _TOP_LEVEL_FIELDS if nearest(key, [name])}
     if guess := nearest(key, known):
         return f"did you mean {guess if key.isascii() else known[guess]}?"
-    rare = owner.hidden_defaults if owner else ()
-    return f"the fields here are {', '.join(dict.fromkeys(field for field in known.values() if field not in rare))}"
+    listed = (
+        {name for field in owner.listed_fields() for name in (display_name(field), *ascii_names(field))}
+        if owner
+        else set()
+    )
+    return f"the fields here are {', '.join(dict.fromkeys(field for field in known.values() if field in listed))}"
 
 
 _EXAMPLES = {

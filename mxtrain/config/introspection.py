@@ -24,8 +24,11 @@ def allowed_models(annotation: Any) -> tuple[type[Config], ...]:
     return tuple(model for part in get_args(annotation) for model in allowed_models(part))
 
 
-def _find_user_class(annotation: Any, kind: object) -> type[Config] | None:
-    """Return the class of a kind that is not listed, because Python code defined it."""
+def _find_kind(annotation: Any, kind: object) -> type[Config] | None:
+    """Return the class of a kind, also of one that is not listed because Python code defined it."""
+    listed = next((candidate for candidate in allowed_models(annotation) if model_kind(candidate) == kind), None)
+    if listed is not None:
+        return listed
     parts = (annotation, *get_args(annotation))
     choices = (part for part in parts if isinstance(part, type) and issubclass(part, KindChoice))
     return next((found for choice in choices if (found := choice.find(kind)) is not None), None)
@@ -53,6 +56,23 @@ def is_mapping_of_groups(annotation: Any) -> bool:
     return get_origin(annotation) is dict and get_args(annotation)[1] is Group
 
 
+def is_mapping_of_models(annotation: Any) -> bool:
+    """Return True if a type is a mapping from names that the user chooses to models.
+
+    >>> from mxtrain.optim.rules import Adam
+    >>> is_mapping_of_models(Adam.model_fields["schedules"].annotation)
+    True
+    >>> is_mapping_of_models(Adam.model_fields["η_sched"].annotation)
+    False
+    """
+    return get_origin(annotation) is dict and bool(allowed_models(annotation))
+
+
+def is_list_of_models(annotation: Any) -> bool:
+    """Return True if a type is a list of models, as that of the parts of a schedule."""
+    return get_origin(annotation) is tuple and bool(allowed_models(annotation))
+
+
 def literal_values(annotation: Any) -> tuple[str, ...]:
     """Return the values of a Literal; an empty tuple for other types."""
     if get_origin(annotation) is Literal:
@@ -76,9 +96,10 @@ def find_field_paths(root: type[Config], field: str) -> list[tuple[str, ...]]:
     """
     found: list[tuple[str, ...]] = [(field,)] if field in root.model_fields else []
     for name, info in root.model_fields.items():
-        found += [
-            (name, *below) for model in allowed_models(info.annotation) for below in find_field_paths(model, field)
-        ]
+        if not (is_mapping_of_models(info.annotation) or is_list_of_models(info.annotation)):
+            found += [
+                (name, *below) for model in allowed_models(info.annotation) for below in find_field_paths(model, field)
+            ]
     return sorted(dict.fromkeys(found), key=len)
 
 
@@ -164,17 +185,21 @@ def resolve_field(root: type[Config], location: Iterable[str | int]) -> Resolved
         field = owner.model_fields.get(str(name)) if owner else None
         annotation = field.annotation if field else None
         allowed = allowed_models(annotation)
-        if allowed_kinds(annotation):
-            chosen = next(names, None)
-            model = next((candidate for candidate in allowed if model_kind(candidate) == chosen), None)
-            model = model or _find_user_class(annotation, chosen)
-        elif is_mapping_of_groups(annotation):
+        if is_mapping_of_groups(annotation):
             if (selector := next(names, None)) is not None:
                 path.append(selector)
                 chosen = next(names, None)
-                annotation = AnyRule if chosen else None
-                model = next((rule for rule in allowed_models(annotation) if model_kind(rule) == chosen), None)
-                owner, model = None, model or _find_user_class(annotation, chosen)
+                owner, annotation = None, AnyRule if chosen else None
+                model = _find_kind(annotation, chosen)
+        elif is_mapping_of_models(annotation) or is_list_of_models(annotation):
+            if (own := next(names, None)) is not None:
+                path.append(own)
+                owner, annotation = None, get_args(annotation)[is_mapping_of_models(annotation)]
+                model = allowed[0] if not allowed_kinds(annotation) else None
+                if model is None and (chosen := next(names, None)) is not None:
+                    model = _find_kind(annotation, chosen)
+        elif allowed_kinds(annotation):
+            model = _find_kind(annotation, next(names, None))
         elif allowed:
             model = allowed[0]
             if (

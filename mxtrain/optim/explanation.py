@@ -4,10 +4,10 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mxtrain.errors import Location
+from mxtrain.errors import ConfigError, ConfigProblem, Location
 from mxtrain.names import display_name
-from mxtrain.optim.groups.group import STEP_FIELDS, to_plain, unused_groups
-from mxtrain.optim.param_groups import ParamGroups
+from mxtrain.optim.groups.group import STEP_FIELDS, to_plain, ungrouped, unused_groups
+from mxtrain.optim.param_groups import rules_of_groups
 from mxtrain.optim.rules import Rule
 from mxtrain.types import Config, describe
 
@@ -95,27 +95,27 @@ class Explanation(Mapping[Hashable, ParamExplanation]):
         return "\n".join([*lines, *(f"groups.{selector}: {reason}" for selector, reason in self.unused.items())])
 
 
-def explain(
-    groups: ParamGroups, shapes: Mapping[Any, tuple[int, ...]], location: Location | None = None
-) -> Explanation:
+def explain(rule: Rule, shapes: Mapping[Any, tuple[int, ...]], location: Location | None = None) -> Explanation:
     """Return the rule and the values of each parameter, and the group that decided them.
 
     Args:
-        groups: the parameter groups of a rule.
+        rule: the rule of an optimizer.
         shapes: the shapes of the parameters by their names.
         location: the location of the optimizer in a file, if known.
 
     Raises:
         ConfigError: no group takes a parameter, and `groups_required` is true.
     """
+    if problem := ungrouped(rule, {str(name): shape for name, shape in shapes.items()}):
+        raise ConfigError([ConfigProblem("optimizer.groups_required", problem)])
+    rules = {selector: both for selector, *both in rules_of_groups(rule)}
     found: dict[Hashable, ParamExplanation] = {}
     for name, shape in shapes.items():
-        number = groups.number(name, shape)
-        selector = groups.rule.group_of(str(name), shape)
-        place = location if selector is None else groups.rule.groups[selector].location
-        is_vector_rule = number != groups.matrix_number(selector)
-        found[name] = ParamExplanation(name, shape, groups.all[number].rule, selector, place, is_vector_rule)
-    return Explanation(found, dict(unused_groups(groups.rule, {str(name): shape for name, shape in shapes.items()})))
+        selector = rule.group_of(str(name), shape)
+        own = rules[selector][len(shape) < 2]
+        place = location if selector is None else rule.groups[selector].location
+        found[name] = ParamExplanation(name, shape, own, selector, place, own is not rules[selector][0])
+    return Explanation(found, dict(unused_groups(rule, {str(name): shape for name, shape in shapes.items()})))
 
 
 def _changed(rule: Rule) -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,7 @@ from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.optim.flat_parameters import BufferSlice, FlatParameters
 from mxtrain.optim.groups.group import ungrouped, unused_groups
 from mxtrain.optim.groups.selectors import Shape, parse_selector
-from mxtrain.optim.ir import AnyProgram, MatrixProgram, MultiPassProgram, Workspace
+from mxtrain.optim.ir import AnyProgram, MatrixProgram, MultiPassProgram, Variant, Workspace
 from mxtrain.optim.rules import Rule
 from mxtrain.types import Array
 
@@ -20,13 +20,15 @@ class ParamGroup(NamedTuple):
         rule: the rule with these settings.
         program: the program of its update.
         fields: its fields by name, from which the program computes its scalars.
-        slots: the names of its slots.
+        slots: the names of its slots, with those of its wrappers.
+        is_wrapped: True if a wrapper has coefficients.
     """
 
     rule: Rule
     program: AnyProgram
     fields: dict[str, Any]
     slots: tuple[str, ...]
+    is_wrapped: bool = False
 
 
 class ParamGroups:
@@ -39,7 +41,8 @@ class ParamGroups:
         have_totals: True if an update needs the arrays of all parameters.
         have_own_states: True if states of parameters may differ: as groups differ and rules have scalar slots, or as
             rules have other slots.
-        have_matrices: True if a rule updates whole arrays, so that parts of a buffer cannot be updated together.
+        have_matrices: True if a rule updates whole arrays, or clips the gradients of their columns, so that parts of a
+            buffer cannot be updated together.
         rule: the rule.
         workspace: buffers for the temporary arrays of such rules.
 
@@ -66,12 +69,24 @@ class ParamGroups:
         self.have_own_states = self.differ and (
             len({each.slots for each in self.all}) > 1 or any(each.rule.initial_scalars() for each in self.all)
         )
-        self.have_matrices = any(isinstance(each.program, MatrixProgram) for each in self.all)
+        self.have_matrices = any(
+            isinstance(each.program, MatrixProgram) or each.rule.agc is not None for each in self.all
+        )
         self.workspace = Workspace()
         self.rule = rule
+        self._programs: dict[tuple[int, Variant], AnyProgram] = {}
         self._numbers: dict[Hashable, tuple[tuple[int, ...], int]] = {}
         self._checked: Collection[Any] | object = ()
         self._slices: dict[str, tuple[tuple[BufferSlice, ...], dict[int, list[tuple[int, slice]]]]] = {}
+
+    def program(self, group: int, variant: Variant) -> AnyProgram:
+        """Return the program of a group's rule for one kind of call."""
+        if variant == "update":
+            return self.all[group].program
+        program = self._programs.get((group, variant))
+        if program is None:
+            program = self._programs[group, variant] = self.all[group].rule.program(variant)
+        return program
 
     def number(self, index: Hashable, shape: tuple[int, ...]) -> int:
         """Return the position in `all` of the group of a parameter of this shape.
@@ -87,10 +102,6 @@ class ParamGroups:
             number = self._order[self.rule.group_of(str(index), shape)][len(shape) < 2]
             known = self._numbers[index] = shape, number
         return known[1]
-
-    def matrix_number(self, selector: str | None) -> int:
-        """Return the position in `all` of the rule of a group for arrays with two or more axes."""
-        return self._order[selector][0]
 
     def rules_for(self, index: Hashable) -> list[Rule]:
         """Return the rules that a parameter may have: first those of groups that its name fits, then the others."""
@@ -179,5 +190,8 @@ def check_groups(rule: Rule, shapes: Mapping[str, Shape | None]) -> None:
 
 
 def _make_group(rule: Rule) -> ParamGroup:
+    rule = rule.with_largest_numbers()
     fields = {name: getattr(rule, name) for name in type(rule).model_fields}
-    return ParamGroup(rule, rule.program(), fields, rule.active_slots())
+    return ParamGroup(
+        rule, rule.program(), fields, rule.stored_slots(), bool(rule.wrapper().scalars) or rule.lookahead is not None
+    )

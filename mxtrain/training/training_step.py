@@ -310,7 +310,7 @@ class _RuleBounds:
     def __init__(self, rule: Rule, dtype: str) -> None:
         # The norm of a batch is that of the scaled gradient.
         self.bounds = OverflowBounds(rule.model_copy(update={"scale": 0.0}), dtype, tries_unbounded=False)
-        self._learning_rate = max(rule.η, (rule.η_sched and rule.η_sched.η) or 0.0)  # schedules never exceed it
+        self._learning_rate = rule.η if rule.η_sched is None else max(rule.η, rule.η_sched.highest(rule.η))
         self._momentum = rule.momentum_at(1) or 0.0
 
     def allow_gradient(self, gradient: float) -> bool:
@@ -332,11 +332,12 @@ class SlotCheck:
 
     def __init__(self, xp: ModuleType, config: RunConfig) -> None:
         fit = config.fit
-        rules = {id(each): each for _, *both in rules_of_groups(config.optimizer) for each in both}.values()
+        pairs = (both for _, *both in rules_of_groups(config.optimizer))
+        rules = [rule.with_largest_numbers() for rule in {id(each): each for both in pairs for each in both}.values()]
         self._bounds = [_RuleBounds(rule, config.dtype) for rule in rules]
         self._clip_norm = fit.clip_norm or math.inf
         # Reading a number from a GPU waits for the device, so with `raise` slots are checked only after an epoch.
-        self._is_enabled = any(rule.active_slots() for rule in rules) and (xp is np or fit.on_nonfinite != "raise")
+        self._is_enabled = any(rule.stored_slots() for rule in rules) and (xp is np or fit.on_nonfinite != "raise")
         self._is_near_limit = True
 
     def restart(self) -> None:

@@ -22,11 +22,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
-from mxtrain.config.run_section import Monitor
 from mxtrain.types import (
     Bounds,
     Config,
     ListAsTuple,
+    Monitor,
     NonNegativeInt,
     PositiveInt,
     Seed,

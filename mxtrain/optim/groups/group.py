@@ -12,7 +12,6 @@ from pydantic_core import core_schema
 from mxtrain.errors import Location, ReadOnlyError
 from mxtrain.names import display_name, field_name, nearest
 from mxtrain.optim.groups.selectors import Comparison, Shape, parse_selector
-from mxtrain.optim.schedules.base import Schedule
 from mxtrain.types import Config
 
 if TYPE_CHECKING:
@@ -73,24 +72,23 @@ class Group:
 
     def for_run(self, epochs: int, batches: int) -> "Group":
         """Return the group with the lengths of its schedules resolved for a run, as `Rule.for_run`."""
-        values = {
-            name: value.for_run(epochs, batches) if hasattr(value, "for_run") else value
-            for name, value in self.values.items()
-        }
+        values = {name: _for_run(value, epochs, batches) for name, value in self.values.items()}
         group = Group(values, None if self.rule is None else self.rule.for_run(epochs, batches))
         group.locate(self.location)
         return group
 
-    def schedules(self) -> dict[str, Any]:
-        """Return the schedules that the group sets, by the path of their field below the group."""
+    def all_schedules(self) -> dict[str, Any]:
+        """Return the schedules that the group sets, except those of momentum, by the path of their field below it."""
         if self.rule is not None:
-            return self.rule.schedules()
-        found = {}
+            return self.rule.all_schedules()
+        found: dict[str, Any] = {}
         for name, value in self.values.items():
-            if isinstance(value, Schedule):
+            if name == "η_sched" and value is not None:
                 found[name] = value
-            elif hasattr(value, "schedules"):
-                found |= {f"{name}.{path}": schedule for path, schedule in value.schedules().items()}
+            elif name == "schedules":
+                found |= {f"{name}.{path}": schedule for path, schedule in value.items()}
+            elif name == "otherwise" and value is not None:
+                found |= {f"{name}.{path}": schedule for path, schedule in value.all_schedules().items()}
         return found
 
     def locate(self, location: Location | None) -> None:
@@ -163,23 +161,39 @@ def to_plain(value: Any) -> Any:
     return value
 
 
+def _for_run(value: Any, epochs: int, batches: int) -> Any:
+    """Return a value of a group with the lengths of schedules resolved for a run."""
+    if isinstance(value, Mapping):
+        return {name: _for_run(each, epochs, batches) for name, each in value.items()}
+    needs_run = getattr(value, "needs_run", hasattr(value, "for_run"))
+    return value.for_run(epochs, batches) if needs_run else value
+
+
 def apply_group(rule: "Rule", group: Group) -> "Rule":
     """Return the rule of a group's parameters: the optimizer's with other values, or that of the group."""
-    step = {name: getattr(rule, name) for name in STEP_FIELDS if name in type(rule).model_fields}
-    step |= {"groups": {}, "groups_required": False}
+    step = {name: getattr(rule, name) for name in STEP_FIELDS} | {"groups": {}, "groups_required": False}
+    values = {name: value for name, value in group.values.items() if name != "kind"}
     if group.rule is None:
-        values = dict(group.values)
+        schedules = values.get("schedules", rule.schedules)
+        kept = {path: each for path, each in schedules.items() if not _ends_schedule(values, path)}
+        changed = values | {"schedules": kept}
         if "η" in values and "η_sched" not in values:
-            values["η_sched"] = without_base(rule.η_sched)
-        return rule.model_copy(update=values | step)
+            changed["η_sched"] = without_base(rule.η_sched) if values["η"] else None
+        return rule.model_copy(update=changed | step)
     own = group.rule
-    names = [name for name in SHARED_FIELDS if name in type(own).model_fields and name not in group.values]
-    shared = {name: _shared_value(rule, own, name) for name in names if name in type(rule).model_fields}
-    values = {"η": group.values["η"]} if "η" in group.values else {}
-    otherwise = own.__dict__.get("otherwise")
-    if values.get("η") == 0 and otherwise is not None:
-        values["otherwise"] = otherwise.model_copy(update={"η": 0.0, "η_sched": without_base(otherwise.η_sched)})
-    return own.model_copy(update=shared | values | step)
+    names = [name for name in SHARED_FIELDS if name not in values]
+    shared = {name: getattr(rule, name) for name in names}
+    if "η_sched" in shared:
+        shared["η_sched"] = without_base(rule.η_sched)
+    if values.get("η") == 0:
+        shared |= {"η": 0.0, "η_sched": None}
+        if (otherwise := own.__dict__.get("otherwise")) is not None:
+            shared["otherwise"] = otherwise.model_copy(update={"η": 0.0, "η_sched": None})
+    whole = own.model_copy(update=shared | step)
+    if "schedules" in shared:
+        fitting = {path: each for path, each in rule.schedules.items() if _may_schedule(whole, path)}
+        whole = whole.model_copy(update={"schedules": fitting})
+    return whole
 
 
 def without_base(schedule: Any) -> Any:
@@ -187,14 +201,21 @@ def without_base(schedule: Any) -> Any:
     return None if schedule is None else schedule.model_copy(update={"η": None})
 
 
-def _shared_value(rule: "Rule", own: "Rule", name: str) -> Any:
-    """Return a value of the optimizer for a rule of another kind."""
-    value = getattr(rule, name)
-    if name == "η_sched":
-        return without_base(value)
-    if name == "schedules":
-        return {field: each for field, each in value.items() if field in type(own).model_fields}
-    return value
+def _ends_schedule(values: Mapping[str, Any], path: str) -> bool:
+    """Return True if a group sets a number to 0, or what has the number to null, so that it has no schedule."""
+    first, _, rest = path.partition(".")
+    return first in values and (values[first] is None or (not rest and is_zero(values[first])))
+
+
+def _may_schedule(rule: "Rule", path: str) -> bool:
+    """Return True if a rule has a number that a schedule of the optimizer changes, and no other schedule of it."""
+    first, _, rest = path.partition(".")
+    value = rule.__dict__.get(first)
+    if value is None or (first == "μ" and rule.__dict__.get("μ_sched") is not None):
+        return False
+    if rest:
+        return rest in value if isinstance(value, Mapping) else rest in type(value).model_fields
+    return not is_zero(value)
 
 
 def group_of(rule: "Rule", name: str, shape: Shape | None) -> str | None:

@@ -218,6 +218,9 @@ class _GroupReader:
             base = {field_name(key, names) if isinstance(key, str) else key: item for key, item in self._raw.items()}
         else:
             base = _fields(self._outer)
+        if "schedules" in values:
+            canonical = import_module("mxtrain.optim.rules.scheduled").canonical_schedules
+            values = {**values, "schedules": canonical(values["schedules"], self._model.model_fields)}
         return {**base, **{name: _merge(base.get(name), value) for name, value in values.items()}}
 
 

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from mxtrain.optim.ir import AnyProgram, MatrixOperations, maximum, mean, sqrt
+from mxtrain.optim.ir import AnyProgram, MatrixOperations, Variant, increment, maximum, mean, sqrt
+from mxtrain.optim.ir.wrapping import SMALLEST_SHARE
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.optim.rules.matrix_rule import MatrixRule
 from mxtrain.types import SMALLEST_NORMAL, AtLeastOne, NonNegative, Positive, Stability
@@ -49,6 +50,7 @@ class Adafactor(MatrixRule):
     decoupled: ClassVar = True
     overflow_bounds: ClassVar = "gradient"
     arrays_moved: ClassVar = 6
+    options: ClassVar[tuple[str, ...]] = ("cautious",)
     kind: Literal["adafactor"] = "adafactor"
     η: Positive = 0.01
     τ: Positive = 0.8
@@ -72,13 +74,13 @@ class Adafactor(MatrixRule):
             "κ": t**-self.τ,
             "rate": min(η, 1 / scalar_sqrt(t)),
             "floor": max(self.ϵ1 * self.ϵ1, SMALLEST_NORMAL),
-            "decay": -η * self.λ,
+            "decay": self.decay_at(η),
         }
 
     @staticmethod
     def update_matrix(
         W: Any, g: Any, R: Any, C: Any, *, κ: float, rate: float, floor: float, decay: float, ε1: float, ε2: float,
-        d: float, operations: MatrixOperations,
+        d: float, cautious: bool, operations: MatrixOperations,
     ) -> None:  # fmt: skip
         """One update."""
         xp, (rows, columns) = operations.xp, W.shape[-2:]
@@ -95,6 +97,8 @@ class Adafactor(MatrixRule):
             factors.append(factor)
         α = max(ε2, scalar_sqrt(squares / W.size)) * rate
         step = -α / max(1.0, scalar_sqrt(clipped / W.size) / d)
+        if cautious:  # a step always has the opposite sign of its gradient
+            step /= max(int(xp.count_nonzero(g)) / g.size, SMALLEST_SHARE)
         for i, factor in zip(matrices, factors, strict=True):
             operations.factored_step(W[i], g[i], factor, C[i], floor=floor, step=step, decay=decay)
 
@@ -103,11 +107,12 @@ class _VectorAdafactor(Adafactor):
     """Adafactor of an array of fewer than two axes, whose second moment is not factored."""
 
     slots: ClassVar = ("v",)
+    options: ClassVar = ()
     slots_have_weight_shape: ClassVar = True
 
-    def program(self) -> AnyProgram:
-        """Return the traced program of one update."""
-        return Rule.program(self)
+    def program(self, variant: Variant = "update") -> AnyProgram:
+        """Return the traced program of one call."""
+        return Rule.program(self, variant)
 
     def slot_shapes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         """Return the shape of the slot, that of the weight."""
@@ -126,4 +131,4 @@ class _VectorAdafactor(Adafactor):
         v = (1 - κ) * v + κ * (g * g)
         U = g / sqrt(maximum(v, floor))
         step = -α / maximum(1, sqrt(mean(U * U)) / d)
-        return W + (decay * W + step * U), v
+        return W + (decay * W + increment(step * U)), v

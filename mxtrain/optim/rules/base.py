@@ -1,18 +1,47 @@
 """Base class of update rules: shared fields, parameter groups, the learning-rate schedule and the gradient stage."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import ModelWrapValidatorHandler, model_validator
+import numpy as np
+from pydantic import ModelWrapValidatorHandler, field_validator, model_validator
 
 from mxtrain.errors import TraceError
-from mxtrain.optim.groups.group import Group, apply_group, group_of, unused_groups
+from mxtrain.optim.groups.group import STEP_FIELDS, Group, apply_group, group_of, unused_groups
 from mxtrain.optim.groups.selectors import Shape
 from mxtrain.optim.groups.validation import validate_with_groups
-from mxtrain.optim.ir import AnyProgram, GradientStage, update_program
+from mxtrain.optim.ir import (
+    AnyProgram,
+    GradientStage,
+    UpdateWrapper,
+    Variant,
+    accumulation_program,
+    update_program,
+    wrapping,
+)
+from mxtrain.optim.rules.scheduled import (
+    canonical_schedules,
+    check_schedules,
+    check_value,
+    is_scheduled,
+    rule_at,
+    with_largest_numbers,
+)
+from mxtrain.optim.rules.wrappers import AGC, EMA, WRAPPER_FIELDS, Box, Lookahead, rounded_bounds
 from mxtrain.optim.schedules import LearningRateSchedule
-from mxtrain.types import SMALLEST_NORMAL, Config, Finite, NonNegative, Positive, field_error
+from mxtrain.optim.schedules.learning_rate import Function
+from mxtrain.types import (
+    NON_NEGATIVE,
+    SMALLEST_NORMAL,
+    Config,
+    Finite,
+    NonNegative,
+    Positive,
+    PositiveInt,
+    field_error,
+)
 
 
 class Time(NamedTuple):
@@ -64,9 +93,21 @@ class Rule(Config, ABC):
         scale: factor of the gradient, any finite number; 0 means unset, and `fit` sets it to `1/batch_size`, or to one
             over the number of training samples if there are fewer.
         η_sched: learning-rate schedule; if set, it overrides the fixed η.
+        schedules: schedules of other numbers of the rule, by their names, such as `β2` or `λ`; they start at the value
+            of the field.
         groups: settings or rules of parameter groups, by selectors: patterns of parameter names, such as `b*`, or
             comparisons, such as `ndim < 2`; the first that fits a parameter holds.
         groups_required: refuse parameters that no group takes.
+        cautious: leave out the elements of a step whose sign agrees with that of the gradient.
+        agc: adaptive gradient clipping: bound the norm of each column of the gradient by that of the weights.
+        lookahead: slow weights that follow the trained weights every few updates.
+        ema: an exponential moving average of the weights, for evaluation.
+        bounds: lower and upper bound of every weight, as `[low, high]`; null means none.
+        decoupled: subtract `η·λ` times the weight, in place of adding `λ·W` to the gradient.
+        corrected: multiply decoupled decay by `η/ηmax`, the fraction of the largest η that the schedule has left.
+        clip_norm: bound on the norm of the scaled gradient over all parameters, above 0; null means none.
+        skip_nonfinite: skip and count a step in which a gradient is not finite.
+        accumulate: number of gradients whose mean one update uses, at least 1.
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
@@ -77,8 +118,11 @@ class Rule(Config, ABC):
     """Names of the scalar slots that `update` computes, after the slots; `coefficients` computes the others."""
     options: ClassVar[tuple[str, ...]] = ()
     """Names of the fields that `update` gets as plain values, to branch on; each choice is a program of its own."""
-    decoupled: ClassVar[bool]
-    """True, or a field that is true, if `update` decays the weight itself; the gradient stage then ignores λ."""
+    if TYPE_CHECKING:  # a field of rules with coupled decay, a class variable of others
+        decoupled: ClassVar[bool]
+        """True if `update` decays the weight itself; the gradient stage then ignores λ."""
+        corrected: ClassVar[bool]
+        """A field, except in rules whose decay has no part of its own in `update`."""
     overflow_bounds: ClassVar[Literal["gradient", "all", "none"]] = "all"
     """Values whose size bounds that of the slots, so that `on_nonfinite` need not try every step on copies.
 
@@ -91,7 +135,7 @@ class Rule(Config, ABC):
     evaluation_slot: ClassVar[str | None] = None
     """Name of the slot with the weights to evaluate; None if these are the trained weights."""
 
-    hidden_defaults: ClassVar[tuple[str, ...]] = ("groups_required",)
+    hidden_defaults: ClassVar[tuple[str, ...]] = ("schedules", "groups_required")
 
     kind: str
     η: Positive
@@ -99,8 +143,20 @@ class Rule(Config, ABC):
     clip: NonNegative = 0.0
     scale: Finite = 0.0
     η_sched: LearningRateSchedule | None = None
+    schedules: dict[str, LearningRateSchedule] = {}
     groups: dict[str, Group] = {}
     groups_required: bool = False
+    cautious: bool = False
+    agc: AGC | None = None
+    lookahead: Lookahead | None = None
+    ema: EMA | None = None
+    bounds: Box | None = None
+    if not TYPE_CHECKING:
+        decoupled: bool = False
+        corrected: bool = False
+    clip_norm: Positive | None = None
+    skip_nonfinite: bool = False
+    accumulate: PositiveInt = 1
 
     update: ClassVar[Callable[..., tuple[Any, ...]]]
     """`update(W, g, *slots, *, coefficient…)` returns the new W, the new slots and the computed scalars, in that order.
@@ -113,6 +169,16 @@ class Rule(Config, ABC):
     def _validate_groups(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         return validate_with_groups(cls, data, handler)
 
+    @field_validator("schedules", mode="before")
+    @classmethod
+    def _canonical_paths(cls, data: Any) -> Any:
+        return canonical_schedules(data, cls.model_fields)
+
+    @model_validator(mode="after")
+    def _check_schedules(self) -> Self:
+        check_schedules(self)
+        return self
+
     @model_validator(mode="after")
     def _check_clip_is_normal(self) -> Self:
         # Backends may return either of two zeros of different sign, so no bound may be rounded to zero.
@@ -122,13 +188,103 @@ class Rule(Config, ABC):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_wrappers(self) -> Self:
+        if self.bounds is not None:
+            low, high = self.bounds
+            if low is None and high is None:
+                raise field_error("bounds", "must have a lower or an upper bound, got [null, null]; omit it for none")
+            if low is not None and high is not None and low > high:
+                raise field_error("bounds", f"the lower bound must be at most the upper one, got {[low, high]}")
+        if "corrected" in type(self).model_fields and self.corrects_decay and not self.decouples_decay():
+            raise field_error(
+                "corrected", "applies to decoupled decay, and that of this rule is coupled; set decoupled: true"
+            )
+        return self
+
     @abstractmethod
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """Return the scalars of one update, in float64; the name of a scalar slot gives its new value."""
 
     def active_slots(self) -> tuple[str, ...]:
-        """Return the names of the slots that the rule needs with these values."""
+        """Return the names of the slots that the rule itself needs with these values."""
         return self.slots
+
+    def stored_slots(self) -> tuple[str, ...]:
+        """Return the names of all slots: those of the rule, then those of its wrappers."""
+        return (*self.active_slots(), *self.wrapper().slots)
+
+    def stored_starts(self) -> dict[str, float | Literal["W"]]:
+        """Return the first value of each slot that does not start at 0, with those of wrappers."""
+        return dict(self.slot_starts()) | {wrapping.SLOW: "W"}
+
+    def stored_shapes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        """Return the shape of each slot of a weight of this shape, with those of wrappers."""
+        return (*self.slot_shapes(shape), *(shape,) * len(self.wrapper().slots))
+
+    def stored_scalars(self) -> dict[str, float]:
+        """Return the first value of each scalar slot, with those of wrappers."""
+        return self.initial_scalars() | ({wrapping.ACCUMULATED: 0.0} if self.accumulate > 1 else {})
+
+    def wrapper(self, variant: Variant = "update") -> UpdateWrapper:
+        """Return the wrappers that these values need around the update."""
+        low, high = self.bounds or (None, None)
+        return UpdateWrapper(
+            cautious=self.cautious,
+            decouples=self._wraps_decay and self.λ > 0,
+            has_low=low is not None,
+            has_high=high is not None,
+            lookahead=self.lookahead is not None,
+            synchronizes=variant == "synchronize",
+            averages=self.ema is not None,
+            accumulates=self.accumulate > 1,
+        )
+
+    @property
+    def _wraps_decay(self) -> bool:
+        """True if a wrapper decouples the decay, because `update` does not know `decoupled`."""
+        return "decoupled" in type(self).model_fields and self.decoupled and "decoupled" not in self.options
+
+    def wrapper_coefficients(self, time: Time, dtype: "np.dtype[Any]") -> dict[str, float]:
+        """Return the scalars of the wrappers for one update of arrays of a dtype."""
+        values: dict[str, float] = {}
+        if self._wraps_decay:
+            values[wrapping.DECAY] = self.decay_at(self.learning_rate_at(time))
+        if self.bounds is not None:
+            values[wrapping.LOW], values[wrapping.HIGH] = rounded_bounds(self.bounds, dtype)
+        if self.lookahead is not None:
+            values[wrapping.SLOW_STEP] = self.lookahead.slow_step
+        if self.ema is not None:
+            values[wrapping.KEEP] = self.ema.decay if self.ema.corrected or time.update > 1 else 0.0
+        return values
+
+    def variant(self, time: Time, scalars: Mapping[str, float]) -> Variant:
+        """Return the program that a call needs, by its counters.
+
+        Returns:
+            `begin` or `add` where a gradient is only stored for a later mean; `synchronize` for an update at which the
+            slow weights of lookahead move; else `update`.
+        """
+        if self.accumulate > 1 and scalars[wrapping.ACCUMULATED] < self.accumulate - 1:
+            return "add" if scalars[wrapping.ACCUMULATED] else "begin"
+        return "synchronize" if self.lookahead is not None and time.update % self.lookahead.period == 0 else "update"
+
+    @property
+    def corrects_decay(self) -> bool:
+        """True if decoupled decay is multiplied by `η/ηmax`."""
+        return self.corrected
+
+    def decay_at(self, η: float) -> float:
+        """Return the factor of the weight in decoupled decay at a learning rate: `-η·λ`, or `-η·λ·(η/ηmax)`."""
+        decay = -η * self.λ
+        return decay * self._fraction_left(η) if self.corrects_decay and η > 0 else decay
+
+    def corrected_λ(self, η: float) -> float:
+        """Return λ at a learning rate: λ itself, or `λ·(η/ηmax)`."""
+        return self.λ * self._fraction_left(η) if self.corrects_decay and η > 0 else self.λ
+
+    def _fraction_left(self, η: float) -> float:
+        return η / self.peak_learning_rate()
 
     def slot_starts(self) -> Mapping[str, float | Literal["W"]]:
         """Return the first value of each slot that does not start at 0: a number, or `W` for a copy of the weight."""
@@ -155,33 +311,57 @@ class Rule(Config, ABC):
         return self
 
     def with_settings(self, group: Group) -> "Rule":
-        """Return the rule of the parameters of a group: this one with other values, or one of its own kind."""
+        """Return the rule of the parameters of a group: this one with other values, or one of its own kind.
+
+        A schedule of a number that the group sets starts at the group's value; a value of 0 ends the schedule.
+        """
         return apply_group(self, group)
 
     def for_run(self, epochs: int, batches: int) -> Self:
-        """Return the rule with the length of its schedule resolved for a run.
+        """Return the rule with the lengths of its schedules resolved for a run.
 
         Args:
             epochs: the number of epochs.
             batches: the number of batches in an epoch.
 
         Raises:
-            ConfigError: the warm-up takes the whole run.
+            ConfigError: a warm-up takes the whole run.
         """
-        if all(schedule.run_length is None for schedule in self.schedules().values()):
-            return self
-        return self.model_copy(
-            update={
-                "η_sched": self.η_sched and self.η_sched.for_run(epochs, batches),
-                "groups": {selector: group.for_run(epochs, batches) for selector, group in self.groups.items()},
+        changed: dict[str, Any] = {}
+        if self.η_sched is not None and self.η_sched.needs_run:
+            changed["η_sched"] = self.η_sched.for_run(epochs, batches)
+        if any(each.needs_run for each in self.schedules.values()):
+            changed["schedules"] = {
+                path: each.for_run(epochs, batches, f"optimizer.schedules.{path}") if each.needs_run else each
+                for path, each in self.schedules.items()
             }
-        )
+        if any(each.needs_run for group in self.groups.values() for each in group.all_schedules().values()):
+            changed["groups"] = {selector: each.for_run(epochs, batches) for selector, each in self.groups.items()}
+        return self.model_copy(update=changed) if changed else self
 
-    def schedules(self) -> dict[str, LearningRateSchedule]:
-        """Return the learning-rate schedules of the rule and of its groups, by the path of their field."""
-        own = {} if self.η_sched is None else {"η_sched": self.η_sched}
-        groups = ((selector, group.schedules()) for selector, group in self.groups.items())
+    def all_schedules(self) -> dict[str, LearningRateSchedule]:
+        """Return the schedules of the rule and of its groups except those of momentum, by the path of their field."""
+        rate = {} if self.η_sched is None else {"η_sched": self.η_sched}
+        own = rate | {f"schedules.{path}": each for path, each in self.schedules.items()}
+        groups = ((selector, group.all_schedules()) for selector, group in self.groups.items())
         return own | {f"groups.{name}.{path}": each for name, found in groups for path, each in found.items()}
+
+    def at(self, time: Time) -> Self:
+        """Return the rule with its scheduled numbers at a time; itself if only η and μ have schedules.
+
+        Raises:
+            ScheduleError: a value is out of the bounds of its number.
+        """
+        return rule_at(self, time) if self.has_scheduled_numbers else self
+
+    @property
+    def has_scheduled_numbers(self) -> bool:
+        """True if numbers besides η and those of `μ_sched` have schedules."""
+        return bool(self.schedules) or (self.η_sched is not None and is_scheduled(self))
+
+    def with_largest_numbers(self) -> Self:
+        """Return the rule whose scheduled numbers have their largest values, which choose the program and the slots."""
+        return with_largest_numbers(self)
 
     def group_of(self, name: str, shape: Shape | None = None) -> str | None:
         """Return the selector that decides for a parameter, the first that fits; None if none does."""
@@ -202,17 +382,26 @@ class Rule(Config, ABC):
         super().__setstate__(state | {"__dict__": defaults | state["__dict__"]})
 
     def __hash__(self) -> int:
-        return hash((type(self), *(self.__dict__ | {"groups": frozenset(self.groups.items())}).values()))
+        values = (frozenset(value.items()) if isinstance(value, dict) else value for value in self.__dict__.values())
+        return hash((type(self), *values))
 
     @property
     def gradient_stage(self) -> GradientStage:
         """Steps of the gradient stage that these values need."""
+        low, high = self.bounds or (None, None)
         return GradientStage(
-            scales=self.scale != 0, clips=self.clip > 0, decays=self.λ > 0 and not self.decouples_decay()
+            scales=self.scale != 0 or self.clip_norm is not None,
+            clips=self.clip > 0,
+            decays=self.λ > 0 and not self.decouples_decay(),
+            averages=self.accumulate > 1 and self.agc is None,  # adaptive clipping computes the mean before
+            has_low=low is not None,
+            has_high=high is not None,
         )
 
-    def program(self) -> AnyProgram:
-        """Return the traced program of one update with these slots, options and this gradient stage."""
+    def program(self, variant: Variant = "update") -> AnyProgram:
+        """Return the traced program of one call with these slots, options, gradient stage and wrappers."""
+        if variant in ("begin", "add"):
+            return accumulation_program(variant)
         options = tuple((name, getattr(self, name)) for name in self.options)
         update = type(self).update
         unknown = [name for name in self.computed_scalars if name not in self.initial_scalars()]
@@ -221,15 +410,55 @@ class Rule(Config, ABC):
         if self.evaluation_slot is not None and self.evaluation_slot not in self.active_slots():
             raise TraceError(f"evaluation_slot of {self.kind} is {self.evaluation_slot!r}, which is not in its slots")
         return update_program(
-            self.kind, update, self.active_slots(), self.gradient_stage, options, self.computed_scalars
+            self.kind,
+            update,
+            self.active_slots(),
+            self.gradient_stage,
+            options,
+            self.computed_scalars,
+            self.wrapper(variant),
         )
+
+    def evaluation_weights(self) -> str | None:
+        """Return the slot with the weights to evaluate, of a wrapper or of the rule; None if these are W."""
+        if self.ema is not None:
+            return wrapping.AVERAGE
+        return wrapping.SLOW if self.lookahead is not None else self.evaluation_slot
+
+    @classmethod
+    def listed_fields(cls) -> tuple[str, ...]:
+        """Return the names of the fields that a message lists: without the wrappers of every rule."""
+        unlisted = [name for name in (*_WRAPPERS, *cls.hidden_defaults) if not _declares(cls, name)]
+        return tuple(name for name in cls.model_fields if name not in unlisted)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field as plain values, without wrappers that are off."""
+        return {name: value for name, value in super().to_dict().items() if not self._is_off(name)}
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        return ((name, value) for name, value in super().__repr_args__() if name is None or not self._is_off(name))
+
+    def _is_off(self, name: str) -> bool:
+        """Return True for a wrapper, of every rule, that has its default value."""
+        fields = type(self).model_fields
+        is_wrapper = name in _WRAPPERS and name in fields and not _declares(type(self), name)
+        return is_wrapper and getattr(self, name) == fields[name].default
 
     def learning_rate_at(self, time: Time) -> float:
         """Return η at a time: the value of the schedule, or the fixed value without a schedule."""
         if self.η_sched is None:
             return self.η
-        finished = time.epochs if self.η_sched.per == "epoch" else time.iteration - 1
-        return self.η_sched.value(finished, self.η)
+        η = self.η_sched.value_at(time, self.η)
+        if isinstance(self.η_sched, Function):
+            check_value("η_sched", self.η_sched, NON_NEGATIVE, η, time)
+        return η
+
+    def peak_learning_rate(self) -> float:
+        """Return the largest η of the schedule, or the fixed value without a schedule."""
+        if self.η_sched is None:
+            return self.η
+        highest = self.η_sched.highest(self.η)
+        return highest if highest < float("inf") else self.η
 
     def momentum_at(self, iteration: int) -> float | None:
         """Return μ at an iteration, which is 1 at the first; None for a rule without momentum."""
@@ -244,3 +473,12 @@ class Rule(Config, ABC):
     def momentum(self) -> ScheduledValue:
         """μ, for a rule that has it; called with an iteration, the result of `momentum_at`."""
         return ScheduledValue(getattr(self, "μ"), self.momentum_at)  # noqa: B009 - only some rules have it
+
+
+_WRAPPERS = (*WRAPPER_FIELDS, "decoupled", "corrected", *(name for name in STEP_FIELDS if "groups" not in name))
+
+
+def _declares(rule: type[Rule], field: str) -> bool:
+    """Return True if a rule has a field of its own with a name that the base class has."""
+    classes = (each for each in rule.__mro__ if issubclass(each, Rule) and each is not Rule)
+    return any(field in inspect.get_annotations(each) for each in classes)

@@ -40,6 +40,7 @@ class FTRL(Rule):
     overflow_bounds: ClassVar = "none"
     slots: ClassVar = ("z", "n")
     decoupled: ClassVar = True
+    corrected: ClassVar = False
     kind: Literal["ftrl"] = "ftrl"
     η: Positive = 0.1
     β: NonNegative = 1.0

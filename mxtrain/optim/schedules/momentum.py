@@ -10,10 +10,11 @@ from pydantic import Discriminator, Tag, field_validator
 
 from mxtrain.kinds import KindChoice
 from mxtrain.optim.schedules.base import Schedule, base_value
-from mxtrain.optim.schedules.learning_rate import RateSchedule
+from mxtrain.optim.schedules.function import MomentumFunction
+from mxtrain.optim.schedules.rate_schedule import RateSchedule
 from mxtrain.types import Decay, NonNegative, UnitInterval
 
-__all__ = ["Fixed", "MomentumSchedule", "Nadam", "Null"]
+__all__ = ["Fixed", "MomentumFunction", "MomentumSchedule", "Nadam", "Null"]
 
 _DEFAULT_LIMIT = 0.99
 """Limit of the `nadam` schedule if neither the schedule nor the optimizer has a momentum."""
@@ -101,11 +102,17 @@ if TYPE_CHECKING:
 else:
 
     class MomentumSchedule(KindChoice):
-        """Any momentum schedule: built in, or defined by the user."""
+        """Any momentum schedule: built in, or defined by the user; also a function."""
 
         base = Schedule
         builtin = MOMENTUM_SCHEDULES
         excluded = (RateSchedule,)
+
+        @classmethod
+        def validate(cls, value: Any) -> Any:
+            """Return the schedule for a mapping with a kind, a schedule or a function."""
+            is_function = callable(value) and not isinstance(value, Schedule)
+            return MomentumFunction(function=value) if is_function else super().validate(value)
 
         @staticmethod
         def _annotation(models: tuple[type[Schedule], ...]) -> Any:
