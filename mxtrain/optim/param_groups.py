@@ -9,6 +9,7 @@ from mxtrain.optim.flat_parameters import BufferSlice, FlatParameters
 from mxtrain.optim.groups.group import ungrouped, unused_groups
 from mxtrain.optim.groups.selectors import Shape, parse_selector
 from mxtrain.optim.ir import AnyProgram, MatrixProgram, MultiPassProgram, Variant, Workspace
+from mxtrain.optim.rule_checks import checked_program
 from mxtrain.optim.rules import Rule
 from mxtrain.types import Array
 
@@ -193,5 +194,9 @@ def _make_group(rule: Rule) -> ParamGroup:
     rule = rule.with_largest_numbers()
     fields = {name: getattr(rule, name) for name in type(rule).model_fields}
     return ParamGroup(
-        rule, rule.program(), fields, rule.stored_slots(), bool(rule.wrapper().scalars) or rule.lookahead is not None
+        rule,
+        checked_program(rule),
+        fields,
+        rule.stored_slots(),
+        bool(rule.wrapper().scalars) or rule.lookahead is not None,
     )

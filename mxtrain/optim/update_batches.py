@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from mxtrain.errors import ArrayError, ArrayTypeError, TraceError
+from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.optim.backends import Backend, OverlapCheck, array_kind, validate_update
 from mxtrain.optim.backends.matmul import single_threaded_blas
 from mxtrain.optim.backends.matrix_selection import matrix_operations
@@ -19,6 +19,7 @@ from mxtrain.optim.ir import AnyProgram, MatrixProgram, Program
 from mxtrain.optim.ir.wrapping import ACCUMULATED
 from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import FlatStates, ParamState, StateStore, new_state, normalize_index
+from mxtrain.optim.rule_checks import coefficients_error
 from mxtrain.optim.rules import Time
 from mxtrain.types import Array, describe
 
@@ -236,19 +237,16 @@ def _scalars_of(batch: UpdateBatch, groups: ParamGroups, iteration: int, finishe
     if variant in ("begin", "add"):
         counted = state.scalars | {ACCUMULATED: state.scalars[ACCUMULATED] + 1}
         return StepScalars(state.updates, (), counted, {}, program, updates=False)
-    coefficients = rule.coefficients(time, state.scalars)
-    if group.is_wrapped:
-        coefficients = rule.wrapper_coefficients(time, batch.arrays[0][0].dtype) | coefficients
     fields = group.fields if rule is group.rule else group.fields | rule.__dict__
-    if rule.clip_norm is not None:  # `clip_by_norm` multiplies it by another factor
-        coefficients["scale"] = rule.scale or 1.0
     try:
+        coefficients = rule.coefficients(time, state.scalars)
+        if group.is_wrapped:
+            coefficients = rule.wrapper_coefficients(time, batch.arrays[0][0].dtype) | coefficients
+        if rule.clip_norm is not None:  # `clip_by_norm` multiplies it by another factor
+            coefficients["scale"] = rule.scale or 1.0
         values = program.evaluate_scalars(fields | coefficients)
-    except KeyError as error:
-        raise TraceError(
-            f"the update of {rule.kind} needs {error.args[0]}, which is neither a field nor a coefficient; return "
-            "it from coefficients, or name it in computed_scalars if update computes it"
-        ) from None
+    except Exception as error:  # noqa: BLE001 - a rule of a user's can raise anything
+        raise coefficients_error(rule, error) from error
     scalar_slots = {name: coefficients.get(name, value) for name, value in state.scalars.items()}
     if rule.accumulate > 1:
         scalar_slots[ACCUMULATED] = 0.0

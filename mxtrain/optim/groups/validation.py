@@ -12,7 +12,7 @@ from pydantic_core.core_schema import ErrorType
 from mxtrain.names import display_name, field_name
 from mxtrain.optim.groups.group import STEP_FIELDS, Group, is_zero, without_base
 from mxtrain.optim.groups.selectors import Selector, SelectorError, parse_selector
-from mxtrain.types import Bounds, Config, choice_message
+from mxtrain.types import Bounds, Config
 
 if TYPE_CHECKING:
     from mxtrain.optim.rules.base import Rule
@@ -151,15 +151,16 @@ class _GroupReader:
         kind = settings["kind"]
         if kind == _kind(self._model):
             return self._model
-        any_rule = _any_rule()
         try:
-            found: type[Rule] | None = any_rule.find(kind) if isinstance(kind, str) else None
+            found: type[Rule] | None = _any_rule().find(kind) if isinstance(kind, str) else None
         except PydanticCustomError as error:
             self.lines.append(InitErrorDetails(type=error, loc=(*self._location, "kind"), input=kind))
             return None
         if found is None:
-            kinds = map(_kind, any_rule.models())
-            self.lines.append(_message((*self._location, "kind"), choice_message(kinds, kind)))
+            context = {"discriminator": "kind", "tag": str(kind), "expected_tags": ""}
+            self.lines.append(
+                InitErrorDetails(type="union_tag_invalid", loc=self._location, input=settings, ctx=context)
+            )
         return found
 
     def _canonical(self, settings: Mapping[Any, Any], own: "type[Rule]") -> dict[Any, Any]:
@@ -264,7 +265,7 @@ def _fields(config: Config) -> dict[Any, Any]:
 
 def _any_rule() -> Any:
     """Return the type of any rule, imported late because its module imports this one."""
-    return import_module("mxtrain.optim.rules").AnyRule
+    return import_module("mxtrain.optim.rules").RuleChoice
 
 
 def _kind(model: "type[Rule]") -> str:

@@ -28,13 +28,17 @@ from mxtrain.optim.ir.trace import (
     GradientStage,
     UpdateProgram,
     accumulation_program,
+    error_text,
     gradient_program,
+    keyword_only_names,
     trace,
     update_program,
 )
 from mxtrain.optim.ir.wrapping import UpdateWrapper, Variant
 
 __all__ = [
+    "keyword_only_names",
+    "error_text",
     "COMPARISONS",
     "AnyProgram",
     "GradientStage",

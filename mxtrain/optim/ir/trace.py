@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
-from mxtrain.errors import TraceError
+from mxtrain.errors import MxtrainError, TraceError
 from mxtrain.optim.ir.passes import MultiPassProgram, split_into_passes
 from mxtrain.optim.ir.program import Instruction, Operand, Program, Reduction, Scalar
 from mxtrain.optim.ir.symbols import (
     REDUCTIONS,
+    USE_FUNCTIONS,
     Symbol,
     input_array,
     input_scalar,
@@ -185,6 +186,29 @@ class GradientStage:
         return g
 
 
+def _results_message(name: str, results: object, slots: tuple[str, ...], state: tuple[str, ...]) -> str:
+    """Return the message for an `update` that does not return W, the slots and the scalars."""
+    listed = f"the slots {', '.join(slots)}" if slots else "no slots"
+    scalars = f", and the scalars {', '.join(state)}" if state else ""
+    got, hint = describe(results), ""
+    if isinstance(results, tuple):
+        got = f"a tuple of {len(results)}"
+        if len(results) > 1 + len(slots) + len(state):
+            hint = "; if it computes scalar slots, name them in computed_scalars"
+    elif results is None:
+        got, hint = "None", "; add a return"
+    elif not slots and not state:
+        hint = "; write return (W + ...,)"
+    return f"the update of {name} must return a tuple of W and {listed}{scalars}; got {got}{hint}"
+
+
+def error_text(label: str, error: Exception) -> str:
+    """Return the message, on one line, for an exception of a function of a rule."""
+    reason = (str(error).splitlines() or [""])[0]
+    remedy = f"; {USE_FUNCTIONS}" if isinstance(error, TypeError) and Symbol.__name__ in reason else ""
+    return f"{label} raised {type(error).__name__}: {reason}".removesuffix(": ") + remedy
+
+
 @cache
 def update_program(
     name: str,
@@ -219,17 +243,14 @@ def update_program(
         own, stored = slot_arrays[: len(slots)], dict(zip(wrapper.slots, slot_arrays[len(slots) :], strict=True))
         g = stage.apply(W, g, scalars, stored.get(ACCUMULATED))
         needed = {key: scalars[key] for key in names} | known
-        results = wrapper.call(lambda: update(W, g, *own, **needed), W, g, scalars)
+        try:
+            results = wrapper.call(lambda: update(W, g, *own, **needed), W, g, scalars)
+        except MxtrainError:
+            raise
+        except Exception as error:
+            raise TraceError(error_text(f"the update of {name}", error)) from error
         if not isinstance(results, tuple) or len(results) != len(results_in_order):
-            listed = f"the slots {', '.join(slots)}" if slots else "no slots"
-            scalars_listed = f", and the scalars {', '.join(state)}" if state else ""
-            got = f"a tuple of {len(results)}" if isinstance(results, tuple) else describe(results)
-            hint = ""
-            if isinstance(results, tuple) and len(results) > len(results_in_order):
-                hint = "; if it computes scalar slots, name them in computed_scalars"
-            raise TraceError(
-                f"the update of {name} must return a tuple of W and {listed}{scalars_listed}; got {got}{hint}"
-            )
+            raise TraceError(_results_message(name, results, slots, state))
         new = dict(zip(results_in_order, results, strict=True))
         return new if wrapper == NO_WRAPPER else new | wrapper.finish(new["W"], stored, scalars)
 
