@@ -336,7 +336,7 @@ class Config(BaseModel):
     @classmethod
     def listed_fields(cls) -> tuple[str, ...]:
         """Return the names of the fields that a message about an unknown field lists."""
-        return tuple(cls.model_fields)
+        return tuple(name for name in cls.model_fields if name not in cls.hidden_defaults)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         hidden = self._hidden_fields()

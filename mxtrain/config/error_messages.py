@@ -163,8 +163,9 @@ def _suggest_other_kind(
     having = [str(model_kind(model)) for model in allowed_models(above.annotation) if name in model.model_fields]
     if not having or above.model is None:
         return None
-    for field, info in above.model.model_fields.items():
-        if any(name in model.model_fields for model in allowed_models(info.annotation)):
+    for field in above.model.listed_fields():
+        annotation = above.model.model_fields[field].annotation
+        if any(name in model.model_fields for model in allowed_models(annotation)):
             inside = (*map(str, path[:-1]), field, name)
             return f"did you mean {_spell_new_path(inside, path, report)}?"
     *first, last = having if len(having) <= _MAX_KINDS else [*having[:_MAX_KINDS], "others"]
