@@ -18,6 +18,7 @@ from mxtrain.config.introspection import (
     allowed_kinds,
     allowed_models,
     find_field_paths,
+    is_mapping_of_models,
     literal_values,
     model_kind,
     resolve_field,
@@ -182,7 +183,7 @@ def _suggest_other_kind(
         return None
     for field in above.model.listed_fields():
         annotation = above.model.model_fields[field].annotation
-        if any(name in model.model_fields for model in allowed_models(annotation)):
+        if any(name in model.model_fields and model_kind(model) for model in allowed_models(annotation)):
             inside = (*map(str, path[:-1]), field, name)
             return f"did you mean {_spell_new_path(inside, path, report)}?"
     *first, last = having if len(having) <= _MAX_KINDS else [*having[:_MAX_KINDS], "others"]
@@ -318,7 +319,8 @@ def _list_message(detail: ErrorDetails, place: ResolvedField) -> str:
 
 
 def _too_short_message(detail: ErrorDetails, place: ResolvedField) -> str:
-    return f"must have at least {detail['ctx']['min_length']} item, got {detail['ctx']['actual_length']}"
+    least = detail["ctx"]["min_length"]
+    return f"must have at least {least} item{'s' * (least > 1)}, got {detail['ctx']['actual_length']}"
 
 
 def _too_long_message(detail: ErrorDetails, place: ResolvedField) -> str:
@@ -343,6 +345,8 @@ def _mapping_message(detail: ErrorDetails, place: ResolvedField) -> str:
     value = detail["input"]
     if not (names := allowed_kinds(place.annotation)):
         return f"must be a mapping, got {describe(value)}"
+    if is_mapping_of_models(place.annotation):
+        return f"must be a mapping such as {{β2: {{kind: {names[0]}}}}}, got {describe(value)}"
     kind = value if value in names else names[0]
     return f"must be a mapping such as {{kind: {kind}}}, got {describe(value)}"
 

@@ -88,7 +88,7 @@ def accepted_names(model: type[Config]) -> dict[str, str]:
 
 
 def find_field_paths(root: type[Config], field: str) -> list[tuple[str, ...]]:
-    """Return the paths at which a config has a field of this name, shortest first.
+    """Return the paths at which a config has a field of this name, shortest first, those in schedules last.
 
     >>> from mxtrain.config.run_section import RunConfig
     >>> find_field_paths(RunConfig, "epochs"), find_field_paths(RunConfig, "warmup")[0]
@@ -100,7 +100,7 @@ def find_field_paths(root: type[Config], field: str) -> list[tuple[str, ...]]:
             found += [
                 (name, *below) for model in allowed_models(info.annotation) for below in find_field_paths(model, field)
             ]
-    return sorted(dict.fromkeys(found), key=len)
+    return sorted(dict.fromkeys(found), key=lambda path: (len(path), "η_sched" in path))
 
 
 def find_override_path(root: type[Config], name: str) -> str | None:

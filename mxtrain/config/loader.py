@@ -243,6 +243,7 @@ def build(
     *,
     backend: str = "auto",
     on_nonfinite: OnNonfinite = "warn",
+    run: tuple[int, int] | None = None,
 ) -> Optimizer:
     """Build an optimizer from a rule, a dict or a YAML file.
 
@@ -255,6 +256,8 @@ def build(
             in `state_dict` and `save`, and warns once per optimizer. `raise` raises a NonFiniteError, and `skip` warns
             and skips the step, before anything changes; these two try a step on copies of the weights and slots if a
             slot might overflow.
+        run: the length of the run, as the number of epochs and of batches in an epoch. Schedules with `T: run` or
+            `per: fraction` need it.
 
     Raises:
         ConfigError: a value is wrong; the error lists every problem.
@@ -264,13 +267,35 @@ def build(
         >>> import mxtrain
         >>> mxtrain.build({"kind": "adam", "lr": 0.01}).rule.η
         0.01
+        >>> schedule = {"kind": "linear", "T": "run", "per": "iteration"}
+        >>> mxtrain.build({"kind": "adam", "η_sched": schedule}, run=(10, 50)).rule.η_sched.T
+        500
     """
     with fork_lock:  # Pydantic completes its validators on first use
         rule, location = _read_rule(config)
     try:
+        if run is not None:
+            rule = _for_run(rule, run)
         return build_optimizer(rule, backend=backend, on_nonfinite=on_nonfinite, location=location)
     except ConfigError as error:
         raise _with_typed_names(error, config) from None
+
+
+def _for_run(rule: Rule, run: Any) -> Rule:
+    """Return the rule with the lengths of its schedules resolved for a run of so many epochs and batches.
+
+    Raises:
+        ConfigError: `run` is not a pair of counts, or a schedule cannot have this length.
+    """
+    is_pair = isinstance(run, tuple | list) and len(run) == 2
+    if not is_pair or any(isinstance(each, bool) or not isinstance(each, int) or each < 1 for each in run):
+        message = f"must be the numbers of epochs and of batches in an epoch, as in (10, 500), got {run!r}"
+        raise ConfigError([ConfigProblem("run", message)])
+    for path, schedule in rule.all_schedules().items():
+        problem = schedule.run_problem() if schedule.observed_metrics() else None
+        if problem is not None:
+            raise ConfigError([ConfigProblem(f"optimizer.{path}.{problem.path}", problem.message)])
+    return rule.for_run(*run)
 
 
 def _with_typed_names(error: ConfigError, config: object) -> ConfigError:

@@ -1,5 +1,6 @@
 """Optimizer: a rule bound to a backend, with the state of each weight; `build_optimizer` creates one."""
 
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import fields, replace
 from os import PathLike
@@ -17,6 +18,7 @@ from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import StateStore, evaluation_weight
 from mxtrain.optim.rules import Rule, Time
+from mxtrain.optim.rules.scheduled import path_changed_by_epochs
 from mxtrain.optim.state_dict import make_state_dict, parse_state_dict, read_state_file, write_state_file
 from mxtrain.optim.update_batches import (
     BatchBuilder,
@@ -27,6 +29,9 @@ from mxtrain.optim.update_batches import (
     run_batches,
 )
 from mxtrain.types import Array, describe
+
+_EPOCH_LIMIT = 1000
+"""Number of steps without the beginning of an epoch after which a schedule per epoch is a mistake."""
 
 
 class Optimizer:
@@ -70,6 +75,9 @@ class Optimizer:
         self._location = location
         self._builder = BatchBuilder(backend, self._groups)
         self._guard = NonFiniteGuard(backend, self._groups, on_nonfinite)
+        schedules = (each for group in self._groups.all for each in group.rule.all_schedules().values())
+        self._watches_epochs = any(each.per == "epoch" for each in schedules)
+        self._began_without_epoch = False
 
     @property
     def rule(self) -> Rule:
@@ -172,6 +180,8 @@ class Optimizer:
         if self._guard.checks_steps and self._guard.must_skip(batches, step_scalars, params):
             return
         self._store.add(new_states)
+        if self._watches_epochs:
+            self._watch_epochs(state)
         if step_scalars and not any(scalars.updates for scalars in step_scalars):
             state.skip_batch()
         else:
@@ -190,9 +200,32 @@ class Optimizer:
         if self._guard.checks_steps and self._guard.must_skip(batches, step_scalars, {index: weight}):
             return
         self._store.add(new_states)
+        if self._watches_epochs and self.state.curr_epoch == 0 and batches[0].states[0].updates >= _EPOCH_LIMIT:
+            self._warn_of_epochs(stacklevel=4)
         self._run(batches, step_scalars)
         if self._guard.warns:
             self._guard.count_call(self._store, calls_per_round=self._store.size, stacklevel=5)
+
+    def _watch_epochs(self, state: OptimizationState) -> None:
+        """Warn if many steps were made, and the loop never began an epoch, before a step is counted."""
+        self._began_without_epoch |= state.curr_epoch == 0
+        if not self._began_without_epoch or state.curr_epoch > 1:
+            self._watches_epochs = False
+        elif state.curr_iter >= _EPOCH_LIMIT:
+            self._warn_of_epochs(stacklevel=4)
+
+    def _warn_of_epochs(self, stacklevel: int) -> None:
+        """Warn, once, if a schedule per epoch would have changed its value in later epochs."""
+        self._watches_epochs = False
+        path = next(filter(None, (path_changed_by_epochs(group.rule) for group in self._groups.all)), None)
+        if path is None:
+            return
+        warnings.warn(
+            f"optimizer.{path} counts epochs, and in {_EPOCH_LIMIT} steps none has begun, so its value did not change; "
+            "call optimizer.state.begin_epoch() at the start of each epoch, or set per: iteration",
+            RuntimeWarning,
+            stacklevel=stacklevel,
+        )
 
     def _run(self, batches: list[UpdateBatch], step_scalars: list[StepScalars]) -> None:
         for batch, scalars in zip(batches, step_scalars, strict=True):

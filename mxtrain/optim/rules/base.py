@@ -24,9 +24,9 @@ from mxtrain.optim.ir import (
 from mxtrain.optim.rules.scheduled import (
     canonical_schedules,
     check_schedules,
-    check_value,
     is_scheduled,
     rule_at,
+    scheduled_value,
     with_largest_numbers,
 )
 from mxtrain.optim.rules.wrappers import AGC, EMA, WRAPPER_FIELDS, Box, Lookahead, rounded_bounds
@@ -452,10 +452,9 @@ class Rule(Config, ABC):
         """Return η at a time: the value of the schedule, or the fixed value without a schedule."""
         if self.η_sched is None:
             return self.η
-        η = self.η_sched.value_at(time, self.η)
         if isinstance(self.η_sched, Function):
-            check_value("η_sched", self.η_sched, NON_NEGATIVE, η, time)
-        return η
+            return scheduled_value("η_sched", self.η_sched, NON_NEGATIVE, self.η, time)
+        return self.η_sched.value_at(time, self.η)
 
     def peak_learning_rate(self) -> float:
         """Return the largest η of the schedule, or the fixed value without a schedule."""
