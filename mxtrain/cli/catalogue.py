@@ -26,7 +26,7 @@ from mxtrain.names import ascii_names, display_name
 from mxtrain.nn import build_metric
 from mxtrain.nn.losses import LOSSES
 from mxtrain.optim.backends import BackendName
-from mxtrain.optim.rules import AnyRule, Rule
+from mxtrain.optim.rules import AnyRule, Group, Rule
 from mxtrain.optim.schedules import LearningRateSchedule, MomentumSchedule
 from mxtrain.types import METRIC_INFO, Bounds, Config, LossName, MetricName
 
@@ -139,8 +139,7 @@ def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         case origin if origin in (Union, UnionType):
             return " | ".join(_allowed(part) for part in arguments if part is not NoneType)
         case origin if origin is dict:
-            below = ", ".join(display_name(name) for model in allowed_models(annotation) for name in model.model_fields)
-            return f"a mapping of patterns to {below}" if below else "a mapping of plain values"
+            return "a mapping of selectors to settings" if arguments[1] is Group else "a mapping of plain values"
         case origin if origin is tuple:
             return f"a list, each {_allowed(arguments[0])}"
     return {bool: "true | false", float: "a number", str: "a string"}[annotation]

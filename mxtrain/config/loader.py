@@ -90,12 +90,29 @@ def read_optimizer(path: str | os.PathLike[str]) -> Rule:
     Raises:
         ConfigError: the file is invalid; all problems at once, including those outside the optimizer.
     """
+    return _read_located_optimizer(path)[0]
+
+
+def _read_located_optimizer(path: str | os.PathLike[str]) -> tuple[Rule, Location | None]:
+    """Read an optimizer, and return its location too."""
     path, report = _path_text(path), ProblemReport()
     tree = _spell(read_tree(path, report, with_flattened_search), report)
     if not _is_run(tree):
-        return _validate_optimizer(tree, report)
+        return _validate_optimizer(tree, report), _kind_location(_under_optimizer(tree))
     command = "`mxtrain sweep`, or its run alone with --set sweep=null"
-    return validate_run(_require_run(_with_default_name(tree, path), command, report), report).optimizer
+    run = validate_run(_require_run(_with_default_name(tree, path), command, report), report)
+    return run.optimizer, _kind_location(tree)
+
+
+def locate_optimizer(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Location | None:
+    """Return the location of the kind of the optimizer in a valid file, to which `overrides` apply."""
+    report = ProblemReport()
+    tree = apply_overrides(read_tree(_path_text(path), report, with_flattened_search), overrides, report)
+    return _kind_location(tree if _is_run(tree) else _under_optimizer(tree))
+
+
+def _kind_location(tree: MapNode) -> Location | None:
+    return find_node(tree, ("optimizer", "kind"))[1]
 
 
 def read_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> RunConfig | Sweep | Rule:
@@ -255,11 +272,11 @@ def build(
         500
     """
     with fork_lock:  # Pydantic completes its validators on first use
-        rule = _read_rule(config)
+        rule, location = _read_rule(config)
     try:
         if run is not None:
             rule = _for_run(rule, run)
-        return build_optimizer(rule, backend=backend, on_nonfinite=on_nonfinite)
+        return build_optimizer(rule, backend=backend, on_nonfinite=on_nonfinite, location=location)
     except ConfigError as error:
         raise _with_typed_names(error, config) from None
 
@@ -305,17 +322,17 @@ def _under_optimizer(tree: MapNode) -> MapNode:
     return MapNode({"optimizer": Entry("optimizer", tree, tree.location)}, tree.location)
 
 
-def _read_rule(config: Rule | Mapping[str, Any] | str | PathLike[str]) -> Rule:
+def _read_rule(config: Rule | Mapping[str, Any] | str | PathLike[str]) -> tuple[Rule, Location | None]:
     match config:
         case Rule():
-            return config
+            return config, None
         case Mapping():
-            return optimizer_from_dict(config)
+            return optimizer_from_dict(config), None
         case str() if config.lower() in allowed_kinds(AnyRule) and not Path(config).exists():
             remedy = f'to build a rule by its name, pass {{"kind": "{config.lower()}"}}'
             raise ConfigError([ConfigProblem("config", f"there is no file {config!r}; {remedy}")])
         case str() | PathLike():
-            return read_optimizer(Path(config))
+            return _read_located_optimizer(Path(config))
     raise ConfigError(
         [ConfigProblem("config", f"must be a rule, a dict or the path of a YAML file, got {describe(config)}")]
     )

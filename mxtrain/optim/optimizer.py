@@ -6,9 +6,10 @@ from dataclasses import fields, replace
 from os import PathLike
 from typing import Any, get_args
 
-from mxtrain.errors import ArrayError, ArrayTypeError, ConfigError, ConfigProblem, ReadOnlyError
+from mxtrain.errors import ArrayError, ArrayTypeError, ConfigError, ConfigProblem, Location, ReadOnlyError
 from mxtrain.names import display_name, field_name, nearest
 from mxtrain.optim.backends import Backend, array_module, select_backend, validate_gradient
+from mxtrain.optim.explanation import Explanation, explain
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.gradient_clipping import all_finite
 from mxtrain.optim.ir import gradient_program
@@ -43,6 +44,7 @@ class Optimizer:
         rule: the validated rule; it cannot be replaced.
         backend: the backend that runs the rule's program; it cannot be replaced.
         on_nonfinite: treatment of an update that makes a slot NaN or infinite, as in `mxtrain.build`.
+        location: the location of the rule in a file, for `explain`.
 
     Attributes:
         state: progress of the training run; a training loop may count its epochs and batches there.
@@ -57,13 +59,20 @@ class Optimizer:
         (array([0.5, 0.5], dtype=float32), array([-0.5], dtype=float32), 1)
     """
 
-    def __init__(self, rule: Rule, backend: Backend, on_nonfinite: OnNonfinite = "warn") -> None:
+    def __init__(
+        self,
+        rule: Rule,
+        backend: Backend,
+        on_nonfinite: OnNonfinite = "warn",
+        location: Location | None = None,
+    ) -> None:
         self._rule = rule
         self._backend = backend
         self._on_nonfinite = on_nonfinite
         self.state = OptimizationState()
         self._store = StateStore()
         self._groups = ParamGroups(rule)
+        self._location = location
         self._builder = BatchBuilder(backend, self._groups)
         self._guard = NonFiniteGuard(backend, self._groups, on_nonfinite)
         schedules = (each for group in self._groups.all for each in group.rule.all_schedules().values())
@@ -155,6 +164,8 @@ class Optimizer:
 
         Raises:
             ArrayError: a name is missing, or an array is invalid; state is unchanged.
+            ConfigError: a group takes none of the parameters, or none takes a parameter and `groups_required` is true;
+                state is unchanged. Parameters of earlier steps count.
         """
         batches, new_states = self._builder.build_step(self._store, params, grads)
         state = self.state
@@ -221,6 +232,30 @@ class Optimizer:
             for state in batch.states:  # counted first: Ctrl-C during a compiled call is raised after all its work
                 state.updates, state.scalars = scalars.update, scalars.scalar_slots
         run_batches(self._backend, self._groups, [(batch, batch.arrays) for batch in batches], step_scalars)
+
+    def explain(self, params: Mapping[Any, Array]) -> Explanation:
+        """Return the rule and the values of each parameter, and the group that decided them.
+
+        Args:
+            params: arrays by name, as in `step`.
+
+        Returns:
+            A mapping from names to `ParamExplanation`s, which prints as a table.
+
+        Raises:
+            ConfigError: no group takes a parameter, and `groups_required` is true.
+
+        Example:
+            >>> import mxtrain, numpy as np
+            >>> groups = {"W*": {"kind": "muon", "η": 0.02}, "ndim < 2": {"λ": 0}}
+            >>> optimizer = mxtrain.build({"kind": "adamw", "groups": groups})
+            >>> optimizer.explain({"W1": np.ones((3, 2)), "b1": np.ones(2), "E": np.ones((5, 2))})
+            parameter  shape   rule   values          decided by
+            W1         (3, 2)  muon   η=0.02 λ=0.0    W*
+            b1         (2,)    adamw  η=0.001 λ=0.0   ndim < 2
+            E          (5, 2)  adamw  η=0.001 λ=0.01  the optimizer
+        """
+        return explain(self.rule, {name: tuple(weight.shape) for name, weight in params.items()}, self._location)
 
     def evaluation_params(self, params: Mapping[Any, Array]) -> Mapping[Any, Array]:
         """Return the weights to evaluate, which differ from the trained ones with `ema`, `lookahead` and Schedule-Free.
@@ -289,9 +324,7 @@ class Optimizer:
             StateError: it belongs to another rule, or to arrays of another shape or dtype, or is incomplete; the
                 present state is unchanged.
         """
-        self.state, states = parse_state_dict(
-            state, [group.rule for group in self._groups.all], self._store.states_by_index()
-        )
+        self.state, states = parse_state_dict(state, self.rule, self._groups.rules_for, self._store.states_by_index())
         self._store = StateStore(states)
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -371,13 +404,16 @@ def normgrad(optimizer: Optimizer, weight: Array, grad: Array) -> Array:
     return optimizer._normalize(grad, weight)
 
 
-def build_optimizer(rule: Rule, *, backend: str = "auto", on_nonfinite: OnNonfinite = "warn") -> Optimizer:
+def build_optimizer(
+    rule: Rule, *, backend: str = "auto", on_nonfinite: OnNonfinite = "warn", location: Location | None = None
+) -> Optimizer:
     """Build an optimizer from a rule; `mxtrain.build` also accepts dicts and files.
 
     Args:
         rule: the rule.
         backend: the name of the backend, as in `mxtrain.build`.
         on_nonfinite: treatment of an update that makes a slot NaN or infinite, as in `mxtrain.build`.
+        location: the location of the rule in a file, for `Optimizer.explain`.
 
     Raises:
         ConfigError: `on_nonfinite` is unknown, or the rule's schedule follows the length of a run.
@@ -395,4 +431,4 @@ def build_optimizer(rule: Rule, *, backend: str = "auto", on_nonfinite: OnNonfin
         problem = schedule.run_problem()
         if problem is not None:
             raise ConfigError([ConfigProblem(f"optimizer.{path}.{problem.path}", problem.message)])
-    return Optimizer(rule, select_backend(backend), on_nonfinite)
+    return Optimizer(rule, select_backend(backend), on_nonfinite, location)
