@@ -23,6 +23,7 @@ class ParamGroup(NamedTuple):
         fields: its fields by name, from which the program computes its scalars.
         slots: the names of its slots, with those of its wrappers.
         is_wrapped: True if a wrapper has coefficients.
+        is_scheduled: True if numbers besides η have schedules.
     """
 
     rule: Rule
@@ -30,6 +31,7 @@ class ParamGroup(NamedTuple):
     fields: dict[str, Any]
     slots: tuple[str, ...]
     is_wrapped: bool = False
+    is_scheduled: bool = False
 
 
 class ParamGroups:
@@ -199,4 +201,5 @@ def _make_group(rule: Rule) -> ParamGroup:
         fields,
         rule.stored_slots(),
         bool(rule.wrapper().scalars) or rule.lookahead is not None,
+        rule.has_scheduled_numbers,
     )
