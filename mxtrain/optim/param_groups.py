@@ -43,6 +43,7 @@ class ParamGroups:
             that has another one for vectors, the latter.
         differ: True if not all parameters have the same rule and settings.
         have_totals: True if an update needs the arrays of all parameters.
+        kind_with_totals: the kind of the first rule that does; None if there is none.
         have_own_states: True if states of parameters may differ: as groups differ and rules have scalar slots, or as
             rules have other slots.
         have_matrices: True if a rule updates whole arrays, or clips the gradients of their columns, so that parts of a
@@ -69,9 +70,9 @@ class ParamGroups:
                 self.all.append(_make_group(vectors, families.setdefault((own, True), len(families))))
             self._order[selector] = first, len(self.all) - 1
         self.differ = len(self.all) > 1
-        self.have_totals = any(
-            isinstance(each.program, MultiPassProgram) and each.program.has_totals for each in self.all
-        )
+        totals = [each for each in self.all if isinstance(each.program, MultiPassProgram) and each.program.has_totals]
+        self.have_totals = bool(totals)
+        self.kind_with_totals = totals[0].rule.kind if totals else None
         self.have_own_states = self.differ and (
             len({each.slots for each in self.all}) > 1 or any(each.rule.initial_scalars() for each in self.all)
         )
