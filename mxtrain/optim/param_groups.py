@@ -39,6 +39,7 @@ class ParamGroups:
         have_own_scalars: True if the scalar slots of parameters may differ, as groups differ and rules have some.
         have_matrices: True if a rule updates whole arrays, or clips the gradients of their columns, so that parts of a
             buffer cannot be updated together.
+        evaluate_slots: True if the weights to evaluate are in slots.
         workspace: buffers for the temporary arrays of such rules.
 
     Example:
@@ -67,6 +68,7 @@ class ParamGroups:
         self.have_matrices = any(
             isinstance(each.program, MatrixProgram) or each.rule.agc is not None for each in self.all
         )
+        self.evaluate_slots = any(each.rule.evaluation_weights() is not None for each in self.all)
         self.workspace = Workspace()
         self._rule = rule
         self._programs: dict[tuple[int, Variant], AnyProgram] = {}

@@ -239,7 +239,8 @@ def matrix_program(
     """
     known = {"operations", *(option for option, _ in options)}
     own = tuple(each for each in keyword_only_names(update) if each not in known)
-    marks_increment = "increment" in getattr(update, "__code__", update).co_names
+    code = getattr(update, "__code__", None)
+    marks_increment = code is not None and "increment" in code.co_names
     if wrapper.cautious and "cautious" not in known and not marks_increment:
         raise TraceError(f"cautious needs the increment of {name}; mark it in update_matrix: W += step * increment(x)")
     coefficients = tuple(dict.fromkeys((*stage.scalars, *own, *wrapper.scalars)))

@@ -94,7 +94,7 @@ class Reference:
             g = g + c["λ"] * W
         low, high = c.get("bounds") or (None, None)
         low, high = (-np.inf if low is None else low), (np.inf if high is None else high)
-        g = np.where((W <= low) & (g > 0) | (W >= high) & (g < 0), 0, g)
+        g = np.where((low >= W) & (g > 0) | (high <= W) & (g < 0), 0, g)
         ηmax = c["η"]
         η = ηmax * c["η_sched"]["γ"] ** (self.t - 1) if "η_sched" in c else ηmax
         change = _INCREMENTS[c["kind"]](c | {"η": η}, self.t, g, self.slots[name])

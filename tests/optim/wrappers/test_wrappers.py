@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mxtrain
-from tests.optim.rules.test_every_rule import ALL_CONFIGS, every_config, make_arrays, state_bytes
+from tests.optim.rules.test_every_rule import every_config, make_arrays, state_bytes
 from tests.optim.wrappers.references import RULES, Reference
 
 WRAPPERS: dict[str, dict[str, Any]] = {
