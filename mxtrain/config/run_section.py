@@ -1,7 +1,7 @@
 """The config of a run, and its `fit` section: epochs, metrics, checkpoints, early stopping, loggers."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -12,6 +12,9 @@ from mxtrain.config.model_section import CustomConfig, ModelConfig, Targets
 from mxtrain.errors import ConfigError
 from mxtrain.kinds import needed_plugins
 from mxtrain.optim.backends import BackendName
+from mxtrain.optim.groups.group import ungrouped
+from mxtrain.optim.groups.selectors import Shape
+from mxtrain.optim.groups.validation import group_problems
 from mxtrain.optim.rules import AnyRule
 from mxtrain.optim.schedules.function import Function, MomentumFunction
 from mxtrain.optim.schedules.rate_schedule import RateSchedule
@@ -224,8 +227,7 @@ class RunConfig(Config):
             if metric in self.fit.metrics[:i]:
                 raise field_error(f"fit.metrics.{i}", f"{metric} is listed twice; keep one")
         if not isinstance(self.model, CustomConfig):
-            for pattern, message in self.optimizer.unused_groups(self.model.parameters):
-                raise field_error(f"optimizer.groups.{pattern}", message)
+            group_problems(type(self).__name__, self._group_problems(self.model.parameters))
         problems = [problem for each in self.optimizer.all_schedules().items() for problem in self._problems_of(*each)]
         if isinstance(getattr(self.optimizer, "μ_sched", None), MomentumFunction):
             problems.append(("optimizer.μ_sched", _NO_FUNCTION))
@@ -274,6 +276,14 @@ class RunConfig(Config):
         targets = self.model.targets or ("classes" if CLASS_SOURCES.get(self.data.source) else "numbers")
         return _DECODING[targets]
 
+    def _group_problems(self, shapes: Mapping[str, Shape | None]) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield the locations and the messages of groups that decide for none of these parameters."""
+        above = "optimizer", self.optimizer.kind
+        for selector, message in self.optimizer.unused_groups(shapes):
+            yield (*above, "groups", selector), message
+        if problem := ungrouped(self.optimizer, shapes):
+            yield (*above, "groups_required"), problem
+
     def _check_custom_loss(self) -> None:
         is_custom = isinstance(self.model, CustomConfig)
         targets = self.model.targets if isinstance(self.model, CustomConfig) else None
@@ -311,5 +321,6 @@ class RunConfig(Config):
         """
         scale = self.optimizer.scale or 1 / self.data.batch_size
         optimizer = self.optimizer.model_copy(update={"scale": scale})
-        plugins = tuple(dict.fromkeys((*self.plugins, *needed_plugins(optimizer))))
+        groups = [(group.rule, group.values) for group in optimizer.groups.values()]
+        plugins = tuple(dict.fromkeys((*self.plugins, *needed_plugins([optimizer, *groups]))))
         return self.model_copy(update={"optimizer": optimizer, "data": self.data.resolve(), "plugins": plugins})

@@ -177,6 +177,11 @@ class StateStore:
         flat = {name: state for each in self._flat.by_dtype.values() for name, state in each.scatter().items()}
         return self._by_index | flat
 
+    def indices(self) -> Iterator[Hashable]:
+        """Yield the index of each weight."""
+        yield from self._by_index
+        yield from (place.name for place in self._flat.layout)
+
     def arrays(self) -> Iterator[Array]:
         """Yield the arrays that hold slots; those of flat parameters as whole buffers."""
         for state in (*self._by_index.values(), *(flat.state for flat in self._flat.by_dtype.values())):

@@ -186,7 +186,7 @@ class DecayingSchedule(RateSchedule):
 
     def between(self, η: float, s: float) -> float:
         """Return the value with a share `s` of η, from 1 to 0, and the rest of the last value."""
-        return η * (s + self.α * (1 - s)) if self.end is None else self.end + (η - self.end) * s
+        return η * (s + self.α * (1 - s)) if self.end is None else η * s + self.end * (1 - s)
 
     def extremes_after_warmup(self, η: float) -> Iterator[tuple[str, float]]:
         """Yield η and the last value."""
