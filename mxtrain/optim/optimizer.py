@@ -277,7 +277,7 @@ class Optimizer:
             >>> optimizer.evaluation_params(params) is params
             True
         """
-        if all(group.rule.evaluation_weights() is None for group in self._groups.all):
+        if not self._groups.evaluate_slots:
             return params
         states = self._store.states_by_index()
         weights: Any = params.copy() if isinstance(params, FlatParameters) else {}
@@ -353,7 +353,7 @@ class Optimizer:
         program = gradient_program(replace(rule.gradient_stage, averages=False, scales=rule.scale != 0))
         result = grad.copy()
         if program.outputs:  # empty with neither scale nor clip nor λ
-            bounds = rule.wrapper_coefficients(Time(1, 1), weight.dtype) if rule.bounds is not None else {}
+            bounds = rule.wrapper_coefficients(Time(1, 1), weight.dtype, {}) if rule.bounds is not None else {}
             values = program.evaluate_scalars(self._groups.all[0].fields | bounds)
             self.backend.run(program, [(weight, result)], values)
         return result

@@ -48,6 +48,7 @@ class ParamGroups:
             rules have other slots.
         have_matrices: True if a rule updates whole arrays, or clips the gradients of their columns, so that parts of a
             buffer cannot be updated together.
+        evaluate_slots: True if the weights to evaluate are in slots.
         rule: the rule.
         workspace: buffers for the temporary arrays of such rules.
 
@@ -79,6 +80,7 @@ class ParamGroups:
         self.have_matrices = any(
             isinstance(each.program, MatrixProgram) or each.rule.agc is not None for each in self.all
         )
+        self.evaluate_slots = any(each.rule.evaluation_weights() is not None for each in self.all)
         self.workspace = Workspace()
         self.rule = rule
         self._programs: dict[tuple[int, Variant], AnyProgram] = {}

@@ -241,7 +241,7 @@ def _scalars_of(batch: UpdateBatch, groups: ParamGroups, iteration: int, finishe
     try:
         coefficients = rule.coefficients(time, state.scalars)
         if group.is_wrapped:
-            coefficients = rule.wrapper_coefficients(time, batch.arrays[0][0].dtype) | coefficients
+            coefficients = rule.wrapper_coefficients(time, batch.arrays[0][0].dtype, state.scalars) | coefficients
         if rule.clip_norm is not None:  # `clip_by_norm` multiplies it by another factor
             coefficients["scale"] = rule.scale or 1.0
         values = program.evaluate_scalars(fields | coefficients)
