@@ -106,8 +106,7 @@ class FitConfig(Config):
     Args:
         epochs: number of passes over the training part, at least 1.
         metrics: metrics of each epoch besides `loss`: `accuracy`, `mae`, `r2`.
-        clip_norm: bound on the norm of a batch's gradient over all parameters, after `optimizer.scale`, above 0; a
-            larger gradient is scaled down to it. By default, gradients are not clipped.
+        clip_norm: another name of `optimizer.clip_norm`.
         diagnostics: report gradient norms and update sizes in each epoch.
         checkpoint: schedule of the checkpoints.
         early_stopping: end the run before its last epoch; by default, never.
@@ -208,6 +207,10 @@ class RunConfig(Config):
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         self._check_custom_loss()
+        norms = self.fit.clip_norm, self.optimizer.clip_norm
+        if None not in norms and norms[0] != norms[1]:
+            message = f"is another name of optimizer.clip_norm, which is {norms[1]}, got {norms[0]}; keep one"
+            raise field_error("fit.clip_norm", message)
         has_classes = self.equivalent_builtin_loss in CLASS_LOSSES
         if CLASS_SOURCES.get(self.data.source, has_classes) != has_classes:
             remedy = "squared_error" if has_classes else "softmax_cross_entropy"
@@ -253,6 +256,11 @@ class RunConfig(Config):
             schedule.for_run(epochs, 1, path)
         except ConfigError as error:
             yield from ((problem.path, problem.message) for problem in error.problems)
+
+    @property
+    def clip_norm(self) -> float | None:
+        """The bound of the norm of gradients, `optimizer.clip_norm` or `fit.clip_norm`; None without a bound."""
+        return self.fit.clip_norm if self.optimizer.clip_norm is None else self.optimizer.clip_norm
 
     @property
     def has_custom_loss(self) -> bool:

@@ -136,7 +136,7 @@ class Optimizer:
         self._update(index, grad, weight, self.state.curr_iter)
 
     def _refuse_totals(self) -> None:
-        reason = f"{self.rule.kind} has sums" if self._groups.have_totals else None
+        reason = f"{self._groups.kind_with_totals} has sums" if self._groups.have_totals else None
         if self.rule.clip_norm is not None:
             reason = "clip_norm is a bound of the norm"
         elif self.rule.skip_nonfinite:
@@ -277,7 +277,7 @@ class Optimizer:
             >>> optimizer.evaluation_params(params) is params
             True
         """
-        if all(group.rule.evaluation_weights() is None for group in self._groups.all):
+        if not self._groups.evaluate_slots:
             return params
         states = self._store.states_by_index()
         weights: Any = params.copy() if isinstance(params, FlatParameters) else {}
@@ -353,7 +353,7 @@ class Optimizer:
         program = gradient_program(replace(rule.gradient_stage, averages=False, scales=rule.scale != 0))
         result = grad.copy()
         if program.outputs:  # empty with neither scale nor clip nor λ
-            bounds = rule.wrapper_coefficients(Time(1, 1), weight.dtype) if rule.bounds is not None else {}
+            bounds = rule.wrapper_coefficients(Time(1, 1), weight.dtype, {}) if rule.bounds is not None else {}
             values = program.evaluate_scalars(self._groups.all[0].fields | bounds)
             self.backend.run(program, [(weight, result)], values)
         return result

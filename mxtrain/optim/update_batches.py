@@ -241,7 +241,7 @@ def _scalars_of(batch: UpdateBatch, groups: ParamGroups, iteration: int, finishe
     try:
         coefficients = rule.coefficients(time, state.scalars)
         if group.is_wrapped:
-            coefficients = rule.wrapper_coefficients(time, batch.arrays[0][0].dtype) | coefficients
+            coefficients = rule.wrapper_coefficients(time, batch.arrays[0][0].dtype, state.scalars) | coefficients
         if rule.clip_norm is not None:  # `clip_by_norm` multiplies it by another factor
             coefficients["scale"] = rule.scale or 1.0
         values = program.evaluate_scalars(fields | coefficients)
@@ -311,7 +311,10 @@ def run_batches(
         elif isinstance(program, MatrixProgram):
             _run_matrices(backend, groups, program, arrays, scalars.values)
         else:
-            updates.append(MultiPassUpdate(program, arrays, scalars.values, scalars.scalar_slots, batch.positions))
+            family = groups.all[batch.group].family
+            updates.append(
+                MultiPassUpdate(program, arrays, scalars.values, scalars.scalar_slots, batch.positions, family)
+            )
     if updates:
         run_passes(backend, updates)
 

@@ -1,6 +1,7 @@
 """Parameter groups: settings, or rules of their own, of the parameters that a selector selects."""
 
 from collections.abc import Collection, Iterator, Mapping
+from fractions import Fraction
 from importlib import import_module
 from itertools import islice
 from numbers import Real
@@ -70,7 +71,7 @@ class Group:
         plain = {name: value for name, value in self.rule.to_dict().items() if name not in hidden}
         return plain | ({"η": self.values["η"]} if "η" in self.values else {})
 
-    def for_run(self, epochs: int, batches: int) -> "Group":
+    def for_run(self, epochs: int, batches: int | Fraction) -> "Group":
         """Return the group with the lengths of its schedules resolved for a run, as `Rule.for_run`."""
         values = {name: _for_run(value, epochs, batches) for name, value in self.values.items()}
         group = Group(values, None if self.rule is None else self.rule.for_run(epochs, batches))
@@ -161,7 +162,7 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def _for_run(value: Any, epochs: int, batches: int) -> Any:
+def _for_run(value: Any, epochs: int, batches: int | Fraction) -> Any:
     """Return a value of a group with the lengths of schedules resolved for a run."""
     if isinstance(value, Mapping):
         return {name: _for_run(each, epochs, batches) for name, each in value.items()}

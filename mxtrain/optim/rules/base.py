@@ -3,6 +3,7 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -224,7 +225,14 @@ class Rule(Config, ABC):
 
     def stored_scalars(self) -> dict[str, float]:
         """Return the first value of each scalar slot, with those of wrappers."""
-        return self.initial_scalars() | ({wrapping.ACCUMULATED: 0.0} if self.accumulate > 1 else {})
+        counts = {wrapping.ACCUMULATED: 0.0} if self.accumulate > 1 else {}
+        start = {wrapping.START_SHARE: 1.0} if self._corrects_scheduled_average else {}
+        return self.initial_scalars() | counts | start
+
+    @property
+    def _corrects_scheduled_average(self) -> bool:
+        """True if the share of the start in the average is a product of scheduled numbers."""
+        return self.ema is not None and self.ema.corrected and "ema.decay" in self.schedules
 
     def wrapper(self, variant: Variant = "update") -> UpdateWrapper:
         """Return the wrappers that these values need around the update."""
@@ -245,8 +253,10 @@ class Rule(Config, ABC):
         """True if a wrapper decouples the decay, because `update` does not know `decoupled`."""
         return "decoupled" in type(self).model_fields and self.decoupled and "decoupled" not in self.options
 
-    def wrapper_coefficients(self, time: Time, dtype: "np.dtype[Any]") -> dict[str, float]:
-        """Return the scalars of the wrappers for one update of arrays of a dtype."""
+    def wrapper_coefficients(
+        self, time: Time, dtype: "np.dtype[Any]", scalars: Mapping[str, float]
+    ) -> dict[str, float]:
+        """Return the scalars of the wrappers for one update of arrays of a dtype, as `coefficients` does."""
         values: dict[str, float] = {}
         if self._wraps_decay:
             values[wrapping.DECAY] = self.decay_at(self.learning_rate_at(time))
@@ -256,6 +266,8 @@ class Rule(Config, ABC):
             values[wrapping.SLOW_STEP] = self.lookahead.slow_step
         if self.ema is not None:
             values[wrapping.KEEP] = self.ema.decay if self.ema.corrected or time.update > 1 else 0.0
+        if wrapping.START_SHARE in scalars:
+            values[wrapping.START_SHARE] = scalars[wrapping.START_SHARE] * values[wrapping.KEEP]
         return values
 
     def variant(self, time: Time, scalars: Mapping[str, float]) -> Variant:
@@ -317,7 +329,7 @@ class Rule(Config, ABC):
         """
         return apply_group(self, group)
 
-    def for_run(self, epochs: int, batches: int) -> Self:
+    def for_run(self, epochs: int, batches: int | Fraction) -> Self:
         """Return the rule with the lengths of its schedules resolved for a run.
 
         Args:
@@ -328,6 +340,7 @@ class Rule(Config, ABC):
             ConfigError: a warm-up takes the whole run.
         """
         changed: dict[str, Any] = {}
+        batches = self.updates_in(batches)
         if self.η_sched is not None and self.η_sched.needs_run:
             changed["η_sched"] = self.η_sched.for_run(epochs, batches)
         if any(each.needs_run for each in self.schedules.values()):
@@ -338,6 +351,10 @@ class Rule(Config, ABC):
         if any(each.needs_run for group in self.groups.values() for each in group.all_schedules().values()):
             changed["groups"] = {selector: each.for_run(epochs, batches) for selector, each in self.groups.items()}
         return self.model_copy(update=changed) if changed else self
+
+    def updates_in(self, batches: int | Fraction) -> int | Fraction:
+        """Return the number of updates in a number of batches: a fraction if `accumulate` does not divide it."""
+        return batches if self.accumulate == 1 else Fraction(batches, self.accumulate)
 
     def all_schedules(self) -> dict[str, LearningRateSchedule]:
         """Return the schedules of the rule and of its groups except those of momentum, by the path of their field."""

@@ -1,6 +1,7 @@
 """Base class of rules that update whole arrays."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
@@ -87,12 +88,12 @@ class MatrixRule(Rule):
         inner = Group({name: group.values[name] for name in ("η", "λ") if name in group.values})
         return rule.model_copy(update={"otherwise": otherwise.with_settings(inner)})
 
-    def for_run(self, epochs: int, batches: int) -> Self:
+    def for_run(self, epochs: int, batches: int | Fraction) -> Self:
         """Return the rule with the length of its schedules resolved for a run."""
         rule, otherwise = super().for_run(epochs, batches), self._otherwise()
         if otherwise is None:
             return rule
-        return rule.model_copy(update={"otherwise": otherwise.for_run(epochs, batches)})
+        return rule.model_copy(update={"otherwise": otherwise.for_run(epochs, self.updates_in(batches))})
 
     def all_schedules(self) -> dict[str, LearningRateSchedule]:
         """Return the schedules of the rule and of `otherwise` except those of momentum, by the path of their field."""
