@@ -6,7 +6,9 @@ from typing import Any
 from mxtrain.names import display_name
 from mxtrain.optim.formula.assignments import write_assignments
 from mxtrain.optim.formula.host_tracing import (
-    CannotPrintError,
+    CannotPrintError as CannotPrintError,
+)
+from mxtrain.optim.formula.host_tracing import (
     name,
     number,
     operation,
@@ -101,6 +103,8 @@ def _config(rule: Rule, let: Mapping[str, float], slots: Sequence[str], text: st
         )
     if scalars := rule.initial_scalars():
         config["scalars"] = {display_name(each): value for each, value in scalars.items()}
+    if rule.evaluation_slot is not None:
+        config["evaluate"] = display_name(rule.evaluation_slot)
     return config | {"update": text}
 
 
