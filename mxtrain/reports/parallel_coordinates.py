@@ -9,8 +9,8 @@ from matplotlib.ticker import MaxNLocator
 
 from mxtrain.config import Objective
 from mxtrain.reports.charts import GREY, Chart, Point, chart_figure, line, literal, shortened
-from mxtrain.reports.sweep_charts import TrialGroup, describe_trial, trial_groups
 from mxtrain.reports.sweep_data import Dimension, Scale, SweepData, is_wide, value_of
+from mxtrain.reports.trial_groups import TrialGroup, describe_trial, trial_groups
 from mxtrain.sweeps import TrialResult
 
 _BEST_QUARTER = "complete, best quarter"

@@ -18,8 +18,8 @@ from mxtrain.errors import ConfigError
 from mxtrain.formatting import format_value as format_config_value
 from mxtrain.reports.charts import Value, literal
 from mxtrain.sweeps import SweepFolder, TrialResult
-from mxtrain.sweeps.result import TrialState
 from mxtrain.sweeps.run_sweep import silence_optuna
+from mxtrain.sweeps.trial_result import TrialState
 from mxtrain.training import Row
 from mxtrain.training.run_folder.history import read_history
 from mxtrain.types import describe

@@ -10,14 +10,13 @@ from typing import Any
 from mxtrain.errors import resume_command
 from mxtrain.formatting import format_count, format_duration, format_number, format_objective
 from mxtrain.reports.charts import Chart
+from mxtrain.reports.importance_charts import importance_charts, rank_chart
 from mxtrain.reports.page import Report, write_report
 from mxtrain.reports.parallel_coordinates import parallel_chart
 from mxtrain.reports.sweep_charts import (
     curve_chart,
     front_chart,
     history_charts,
-    importance_charts,
-    rank_chart,
     slice_charts,
 )
 from mxtrain.reports.sweep_data import (
