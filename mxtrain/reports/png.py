@@ -63,6 +63,10 @@ def _draw_scatter(panel: Axes, trace: dict[str, Any]) -> None:
     x, y = (list(map(_coordinate, trace[axis])) for axis in "xy")
     label = _text(trace["name"]) if trace.get("showlegend") and trace.get("name") else None
     look, marker = trace.get("line", {}), trace.get("marker", {})
+    for name, argument in (("error_x", "xerr"), ("error_y", "yerr")):
+        if trace.get(name, {}).get("visible"):
+            bars = {argument: trace[name]["array"]}
+            panel.errorbar(x, y, fmt="none", ecolor=marker["color"], elinewidth=0.8, alpha=marker["opacity"], **bars)
     if trace["mode"] == "markers":
         size, is_scaled = 0.375 * marker["size"] ** 2, marker.get("showscale", False)
         colors = LinearSegmentedColormap.from_list("", marker["colorscale"]) if is_scaled else None

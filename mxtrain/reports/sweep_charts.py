@@ -2,12 +2,12 @@
 
 Optuna's own history, front and slices lack pruned trials, deviations over seeds and a marked best trial."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import plotly.graph_objects as go
 
 from mxtrain.formatting import format_count, format_number
-from mxtrain.reports.charts import BLUE, GREY, Chart, Point, Value, chart_figure, dots, line, thinned
+from mxtrain.reports.charts import BLUE, GREY, Chart, Point, Value, chart_figure, dots, error_bars, line, thinned
 from mxtrain.reports.sweep_data import Dimension, SweepData, is_wide, value_of
 from mxtrain.reports.trial_groups import (
     BEST_COLOR,
@@ -90,13 +90,20 @@ def curve_chart(sweep: SweepData) -> Chart | None:
     return Chart("curves", f"{metric} over the epochs of each trial", figure, caption)
 
 
-def slice_charts(sweep: SweepData) -> list[Chart]:
-    """Plot the first objective against each hyperparameter that differs between trials."""
+def slice_charts(sweep: SweepData, plotted: Collection[str] = ()) -> list[Chart]:
+    """Plot the first objective against each hyperparameter that differs between trials.
+
+    Args:
+        sweep: the sweep.
+        plotted: names of hyperparameters that other charts show.
+    """
     objective = sweep.objectives[0]
     trials = [trial for trial in sweep.in_state("complete", "pruned") if trial.values]
     charts: list[Chart] = []
     for dimension in sweep.dimensions:
-        if not dimension.varies or not any(trial.number in dimension.values for trial in trials):
+        if dimension.name in plotted or not dimension.varies:
+            continue
+        if not any(trial.number in dimension.values for trial in trials):
             continue
         traces = [
             dots(
@@ -139,8 +146,7 @@ def _history_chart(sweep: SweepData, index: int) -> Chart:
         traces.append(dots("pruned", x, y, GREY, trial_notes(sweep, pruned), is_faint=True))
     spreads = [trial.std_over_seeds[index] if trial.std_over_seeds else None for trial in complete]
     scatter = dots("complete", numbers, values, BLUE, trial_notes(sweep, complete))
-    if any(spreads):
-        scatter.update(error_y={"array": spreads, "thickness": 1, "width": 0})
+    scatter.update(error_y=error_bars(spreads))
     traces.append(scatter)
     failed = len(sweep.in_state("failed"))
     failures = (

@@ -10,6 +10,7 @@ from typing import Any
 from mxtrain.errors import resume_command
 from mxtrain.formatting import format_count, format_duration, format_number, format_objective
 from mxtrain.reports.charts import Chart
+from mxtrain.reports.choice_report import choice_sections, describe_ranking
 from mxtrain.reports.importance_charts import importance_charts, rank_chart
 from mxtrain.reports.page import Report, write_report
 from mxtrain.reports.parallel_coordinates import parallel_chart
@@ -51,7 +52,9 @@ def report_sweep(folder: Path, output: Path | None = None) -> Report:
     """
     sweep = read_sweep_data(folder)
     shares = [importances(sweep, index) for index in range(len(sweep.objectives))]
-    slices = slice_charts(sweep)
+    choices = choice_sections(sweep)
+    slices = slice_charts(sweep, {name for section in choices for name in section.plotted})
+    choice_charts = [chart for section in choices for chart in (*section.charts, *section.sensitivity)]
     found: dict[str, list[Chart | None]] = {
         "History": [*history_charts(sweep)],
         "Pareto front": [front_chart(sweep)],
@@ -65,7 +68,7 @@ def report_sweep(folder: Path, output: Path | None = None) -> Report:
     return write_report(
         output or folder / "report.html",
         "sweep.html",
-        [*(chart for charts in sections.values() for chart in charts), *slices],
+        [*choice_charts, *(chart for charts in sections.values() for chart in charts), *slices],
         follow_links=output is not None,
         name=sweep.name,
         state="finished" if ended >= sweep.total else "unfinished",
@@ -74,6 +77,7 @@ def report_sweep(folder: Path, output: Path | None = None) -> Report:
         facts=_facts(sweep),
         objectives=[objective.metric for objective in sweep.objectives],
         good_values=_good_values_table(sweep, shares[0]) if sweep.in_state("complete") else None,
+        choices=choices,
         sections=sections,
         front=_front_table(sweep),
         slices=slices,
@@ -86,13 +90,18 @@ def report_sweep(folder: Path, output: Path | None = None) -> Report:
 
 
 def summary(sweep: SweepData, importances: Sequence[Mapping[str, float]]) -> list[str]:
-    """Describe the trials, the best of them, the hyperparameter importance, and the time that pruning saved."""
+    """Describe the trials, the best of them, the choices, the hyperparameter importance, and the time saved."""
     importance = [
         _describe_importance(objective.metric, shares)
         for objective, shares in zip(sweep.objectives, importances, strict=True)
         if shares
     ]
-    sentences = f"{_describe_states(sweep)} {_describe_best(sweep)}", " ".join(importance), _describe_pruning(sweep)
+    sentences = [
+        f"{_describe_states(sweep)} {_describe_best(sweep)}",
+        *map(describe_ranking, sweep.rankings),
+        " ".join(importance),
+        _describe_pruning(sweep),
+    ]
     return [sentence for sentence in sentences if sentence]
 
 

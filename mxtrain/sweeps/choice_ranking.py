@@ -35,6 +35,11 @@ class Comparison:
         """True unless the difference exceeds the spread and the first option is better with every seed."""
         return self.difference <= self.spread or self.losses < self.seeds
 
+    @property
+    def verdict(self) -> str:
+        """The result of the criterion in a few words."""
+        return "within the spread" if self.is_within_spread else "beyond the spread"
+
 
 @dataclass(frozen=True, slots=True)
 class RankedOption:
@@ -55,6 +60,11 @@ class RankedOption:
     median: float | None
     comparison: Comparison | None = None
 
+    @property
+    def ended(self) -> int:
+        """The number of its trials that are complete, pruned or failed."""
+        return sum(trial.has_ended for trial in self.trials)
+
     def count(self, state: str) -> int:
         """Return the number of trials in a state."""
         return sum(trial.state == state for trial in self.trials)
@@ -63,7 +73,7 @@ class RankedOption:
         """Return the entry of results.json."""
         entry: dict[str, Any] = {
             "choice": self.label,
-            "trials": sum(trial.has_ended for trial in self.trials),
+            "trials": self.ended,
             "complete": self.count("complete"),
             "best": self.best and self.best.number,
             "value": self.best and _value(self.best),
