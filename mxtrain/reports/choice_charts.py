@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import log10
+from math import floor, log10
 from statistics import fmean
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -74,22 +75,26 @@ def curves_chart(ranking: ChoiceRanking, key: str) -> Chart | None:
             f"{option.label}, epoch {epoch}: {format_number(value)}"
             for epoch, value in zip(epochs, values, strict=True)
         ]
-        curve = line(shortened(option.label), epochs, values, color, texts, dash=dash)
+        curve = line(shortened(option.label, 18), epochs, values, color, texts, dash=dash)
         curves.append(curve.update(mode="lines" if len(epochs) > 1 else "lines+markers"))
     if not curves:
         return None
     shown = [value for curve in curves for value in curve.y]
-    y_range = initial_range(shown, ranking.objective)
+    is_log = not ranking.objective.maximize and min(shown) > 0
+    y_range = None if is_log else initial_range(shown, ranking.objective)
     figure = chart_figure(
         curves,
         "epoch",
         metric,
-        log_y=is_wide(shown, ranking.objective),
+        log_y=is_log,
         y_range=y_range,
         whole=True,
         closest=True,
-        height=360 + 10 * len(curves),
+        height=400 + 5 * len(curves),
     )
+    # equal columns, narrow enough for two of them on a narrow screen
+    width = max(40, min(95, 6 * max(len(curve.name) for curve in curves)))
+    figure.update_layout(legend={"font": {"size": 10}, "itemwidth": 30, "entrywidth": width})
     of_seeds = ", with its mean over the seeds" if ranking.seeds else ""
     more = f" The best {MAX_CURVES} of {len(ranking.options)} are shown." if len(ranking.options) > MAX_CURVES else ""
     caption = (
@@ -133,6 +138,8 @@ def sensitivity_charts(
             closest=True,
             height=240,
         )
+        if dimension.scale == "log":
+            figure.update_xaxes(**_few_log_ticks(dimension.numbers))
         title = f"{ranking.objective.metric} against {dimension.name}"
         charts.append(Chart(f"{key}-{len(charts) + 1}", title, figure.update_layout(margin={"t": 30})))
     return charts
@@ -182,6 +189,21 @@ def _mean_curve(trial: TrialResult | None, metric: str) -> tuple[list[float], li
         return [], []
     epochs = sorted(set(curves[0]).intersection(*curves))
     return epochs, [fmean(curve[epoch] for curve in curves) for epoch in epochs]
+
+
+def _few_log_ticks(numbers: Sequence[float]) -> dict[str, Any]:
+    """Return ticks at powers of ten, and 3 times them if there are few, for a narrow chart.
+
+    >>> _few_log_ticks([0.0007, 0.02])["ticktext"], _few_log_ticks([0.5, 0.6])
+    (['0.001', '0.003', '0.01'], {})
+    """
+    low, high = min(numbers), max(numbers)
+    factors = (1, 3) if high < 1000 * low else (1,)
+    powers = range(floor(log10(low)), floor(log10(high)) + 1)
+    ticks = [tick for power in powers for factor in factors if low <= (tick := float(f"{factor}e{power}")) <= high]
+    if len(ticks) < 2:
+        return {}
+    return {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks], "tickfont": {"size": 10}}
 
 
 def _padded_range(values: Sequence[float], is_log: bool) -> tuple[float, float]:

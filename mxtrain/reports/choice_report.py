@@ -22,7 +22,7 @@ class ChoiceSection:
         charts: all trials by option, and the learning curves of the best ones.
         sensitivity: the objective against one number inside of each option.
         sensitivity_note: the explanation of these charts.
-        plotted: the names of the dimensions in these charts.
+        plotted: the names of the dimensions that these charts show.
     """
 
     name: str
@@ -71,15 +71,20 @@ def _section(sweep: SweepData, ranking: ChoiceRanking, key: str) -> ChoiceSectio
             f"One dot for each trial, the best one in orange; the vertical axis is the same for all values of "
             f"{ranking.name}. Other searched numbers differ between the dots too."
         ),
-        plotted=[number.name for number in numbers.values()],
+        plotted=[ranking.name, *(number.name for number in numbers.values())],
     )
 
 
 def _columns(ranking: ChoiceRanking) -> list[str]:
-    metric = ranking.objective.metric
-    if not ranking.seeds:
-        return ["best trial", metric, "median", "trials"]
-    return ["best trial", metric, "± over seeds", "median", "trials", "behind the first", "difference"]
+    trials = [] if _trials_each(ranking) else ["trials"]
+    compared = ["behind the first", "within the spread"] if ranking.seeds else []
+    return ["best", "trial", "median", *trials, *compared]
+
+
+def _trials_each(ranking: ChoiceRanking) -> int:
+    """Return the number of trials of every option, if all are complete and no option has more; otherwise 0."""
+    numbers = {option.ended for option in ranking.options} | {option.count("complete") for option in ranking.options}
+    return numbers.pop() if len(numbers) == 1 else 0
 
 
 def _rows(ranking: ChoiceRanking) -> dict[str, list[str]]:
@@ -89,19 +94,19 @@ def _rows(ranking: ChoiceRanking) -> dict[str, list[str]]:
 def _cells(ranking: ChoiceRanking, option: RankedOption) -> list[str]:
     metric, best, comparison = ranking.objective.metric, option.best, option.comparison
     states = [f"{number} {state}" for state in ("pruned", "failed") if (number := option.count(state))]
+    spread = f" ± {format_number(best.std_over_seeds[0])}" if best is not None and best.std_over_seeds else ""
     cells = {
-        "best trial": "–" if best is None else str(best.number),
-        metric: "–" if best is None else format_objective(metric, value_of(best)),
-        "± over seeds": "–" if best is None or not best.std_over_seeds else format_number(best.std_over_seeds[0]),
+        "best": "–" if best is None else f"{format_objective(metric, value_of(best))}{spread}",
+        "trial": "–" if best is None else str(best.number),
         "median": "–" if option.median is None else format_objective(metric, option.median),
         "trials": ", ".join([str(option.ended), *states]),
         "behind the first": "–",
-        "difference": "–",
+        "within the spread": "–",
     }
     if comparison is not None:
-        seeds = f"with {comparison.losses} of {comparison.seeds} seeds"
+        seeds = f"{comparison.losses} of {comparison.seeds} seeds"
         cells["behind the first"] = f"{format_number(comparison.difference)}, {seeds}"
-        cells["difference"] = comparison.verdict
+        cells["within the spread"] = "yes" if comparison.is_within_spread else "no"
     return [cells[column] for column in _columns(ranking)]
 
 
@@ -114,8 +119,9 @@ def _criterion(ranking: ChoiceRanking, has_several_objectives: bool) -> str:
         )
     chance = f"{100 * chance_of_excess(ranking.seeds):.0f}%"
     return (
-        f"Ranked by {ranking.objective.metric}{first} of the best trial, the mean over its "
-        f"{format_count(ranking.seeds, 'seed')}. A difference is within the spread unless it is larger than the pooled "
+        f"Ranked by {ranking.objective.metric}{first} of the best trial: the mean ± the standard deviation over its "
+        f"{format_count(ranking.seeds, 'seed')}. Behind the first: the difference of the means, and the number of "
+        "seeds with which the first is better. A difference is within the spread unless it is larger than the pooled "
         "standard deviation over the seeds of both trials, √((s₁² + s₂²)/2), and the first is better with every seed. "
         "This is a description, not a test of significance: two equally good choices differ by more than the pooled "
         f"deviation in about {chance} of comparisons with {format_count(ranking.seeds, 'seed')}, and this table makes "
@@ -124,10 +130,13 @@ def _criterion(ranking: ChoiceRanking, has_several_objectives: bool) -> str:
 
 
 def _limits(ranking: ChoiceRanking) -> str:
-    unequal = len({option.ended for option in ranking.options}) > 1
-    budget = " Choices with more trials have an advantage; sweep.stratify gives all the same number." if unequal else ""
+    ended = {option.ended for option in ranking.options}
+    budget = f"Each choice has {format_count(min(ended), 'trial')}. " if _trials_each(ranking) else ""
+    if len(ended) > 1:
+        budget = "Choices with more trials have an advantage; sweep.stratify gives all the same number. "
     return (
+        f"{budget}"
         "The best trials are chosen by the values in this table, so they look better than they would on new data. The "
         "median is over all trials of a choice, of which pruned and failed ones count as the worst: it is the result "
-        f"of settings drawn at random.{budget}"
+        "of settings that are drawn and not tuned."
     )

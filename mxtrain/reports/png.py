@@ -19,6 +19,7 @@ from mxtrain.reports.charts import Chart
 _INK, _LINE, _GRID = "#333333", "#888888", "#dddddd"
 _MAX_LEGEND_ENTRIES = 14
 _DASHES = {"dash": "--", "dot": ":"}
+_MARKERS = {"line-ns": "|"}
 
 
 def png(chart: Chart) -> bytes:
@@ -71,7 +72,15 @@ def _draw_scatter(panel: Axes, trace: dict[str, Any]) -> None:
         size, is_scaled = 0.375 * marker["size"] ** 2, marker.get("showscale", False)
         colors = LinearSegmentedColormap.from_list("", marker["colorscale"]) if is_scaled else None
         points = panel.scatter(
-            x, y, s=size, alpha=marker["opacity"], c=marker["color"], cmap=colors, label=label, linewidths=0
+            x,
+            y,
+            s=size,
+            marker=_MARKERS.get(marker.get("symbol", ""), "o"),
+            alpha=marker["opacity"],
+            c=marker["color"],
+            cmap=colors,
+            label=label,
+            linewidths=marker.get("line", {}).get("width", 0),
         )
         if is_scaled:
             _draw_color_bar(panel, points, marker["colorbar"])

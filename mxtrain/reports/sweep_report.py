@@ -92,9 +92,9 @@ def report_sweep(folder: Path, output: Path | None = None) -> Report:
 def summary(sweep: SweepData, importances: Sequence[Mapping[str, float]]) -> list[str]:
     """Describe the trials, the best of them, the choices, the hyperparameter importance, and the time saved."""
     importance = [
-        _describe_importance(objective.metric, shares)
+        _describe_importance(objective.metric, totals)
         for objective, shares in zip(sweep.objectives, importances, strict=True)
-        if shares
+        if shares and len(totals := _outer_importance(sweep, shares)) > 1
     ]
     sentences = [
         f"{_describe_states(sweep)} {_describe_best(sweep)}",
@@ -183,6 +183,14 @@ def _good_values_table(sweep: SweepData, importance: Mapping[str, float]) -> dic
         "rows": rows,
         "notes": notes,
     }
+
+
+def _outer_importance(sweep: SweepData, importance: Mapping[str, float]) -> dict[str, float]:
+    """Return the importance of each hyperparameter that is in no choice, with that of all inside of it."""
+    inside = {nested.name for dimension in sweep.dimensions for nested in sweep.nested(dimension)}
+    outer = [dimension for dimension in sweep.dimensions if dimension.name not in inside]
+    totals = {dimension.name: _total_importance(sweep, dimension, importance) for dimension in outer}
+    return dict(sorted(totals.items(), key=lambda item: -item[1]))
 
 
 def _total_importance(sweep: SweepData, dimension: Dimension, importance: Mapping[str, float]) -> float:
