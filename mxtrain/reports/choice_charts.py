@@ -75,7 +75,7 @@ def curves_chart(ranking: ChoiceRanking, key: str) -> Chart | None:
             f"{option.label}, epoch {epoch}: {format_number(value)}"
             for epoch, value in zip(epochs, values, strict=True)
         ]
-        curve = line(shortened(option.label, 18), epochs, values, color, texts, dash=dash)
+        curve = line(shortened(option.label, 16), epochs, values, color, texts, dash=dash)
         curves.append(curve.update(mode="lines" if len(epochs) > 1 else "lines+markers"))
     if not curves:
         return None
