@@ -10,6 +10,7 @@
     │   └── ArrayTypeError    not an array, or the wrong dtype (TypeError)
     ├── NonFiniteError    an update would make a slot NaN or infinite (ArithmeticError)
     ├── ReadOnlyError     an attribute does not exist, or cannot be set (AttributeError)
+    ├── ScheduleError     a scheduled value is out of bounds (ValueError)
     ├── StateError        a saved state belongs to something else (ValueError)
     ├── TraceError        a rule cannot be traced (TypeError)
     ├── TrainingError     a run failed: it diverged, or its folder is in use (RuntimeError)
@@ -153,6 +154,10 @@ class NonFiniteError(MxtrainError, ArithmeticError):
 
 class ReadOnlyError(MxtrainError, AttributeError):
     """An attribute does not exist, or cannot be set."""
+
+
+class ScheduleError(MxtrainError, ValueError):
+    """A scheduled value is out of the bounds of its field, or is not a finite number; nothing has changed."""
 
 
 class StateError(MxtrainError, ValueError):

@@ -30,6 +30,8 @@ _ASCII: dict[str, tuple[str, ...]] = {
     "τ": ("tau",),
     "α_warmup": ("alpha_warmup",),
     "β3_warmup": ("beta3_warmup",),
+    "μ_low": ("momentum_low", "mu_low", "base_momentum"),
+    "μ_high": ("momentum_high", "mu_high", "max_momentum"),
     "η_sched": ("lr_sched", "lr_schedule", "learning_rate_schedule", "eta_sched"),
     "μ_sched": ("momentum_sched", "momentum_schedule", "mu_sched"),
 }

@@ -1,12 +1,12 @@
 """Types of config fields: bounded numbers, dtypes, names of losses and metrics, and the base class of every config."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import Parameter, Signature
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, Self, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NoReturn, Self, TypeAlias, get_args
 
 from pydantic import (
     BaseModel,
@@ -34,6 +34,8 @@ LossName = Literal["softmax_cross_entropy", "logistic", "squared_error"]
 CLASS_LOSSES: tuple[LossName, ...] = ("softmax_cross_entropy", "logistic")
 """Losses with classes as targets; the targets of other losses are numbers."""
 MetricName = Literal["accuracy", "loss", "mae", "r2"]
+Monitor = Literal["loss", "accuracy", "mae", "r2", "val_loss", "val_accuracy", "val_mae", "val_r2"]
+"""A metric of an epoch, on the training part, or on the validation part after `val_`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,8 @@ SMALLEST_NORMAL = 1.2e-38
 """Approximately the smallest normal float32; smaller values may be rounded to 0."""
 Stability = Annotated[float, Bounds(gt=0, floor=SMALLEST_NORMAL)]
 """Stability term in a divisor."""
-NonNegative = Annotated[float, Bounds(ge=0)]
+NON_NEGATIVE = Bounds(ge=0)
+NonNegative = Annotated[float, NON_NEGATIVE]
 Decay = Annotated[float, Bounds(ge=0, lt=1)]
 """A decay rate or momentum: at least 0 and below 1."""
 OpenUnit = Annotated[float, Bounds(gt=0, lt=1)]
@@ -219,6 +222,12 @@ def field_error(path: str, message: str) -> PydanticCustomError:
     return PydanticCustomError("field_error", "{path}: {message}", {"path": path, "message": message})
 
 
+def field_errors(problems: Sequence[tuple[str, str]]) -> PydanticCustomError:
+    """Return the error of a validator of several fields, for several fields at dotted paths, with a message each."""
+    text = "; ".join(f"{path}: {message}" for path, message in problems)
+    return PydanticCustomError("field_errors", "{text}", {"text": text, "problems": list(problems)})
+
+
 _KEYWORDS_ONLY = Signature([Parameter("self", Parameter.POSITIONAL_ONLY), Parameter("values", Parameter.VAR_KEYWORD)])
 
 
@@ -229,6 +238,9 @@ class Config(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    hidden_defaults: ClassVar[tuple[str, ...]] = ()
+    """Names of fields that `to_dict`, files and `repr` leave out while they have their defaults."""
 
     def __init__(self, /, *args: Any, **values: Any) -> None:
         """Validate the values of the fields, which are keyword arguments.
@@ -316,11 +328,17 @@ class Config(BaseModel):
         return normalized
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        return ((name and display_name(name), value) for name, value in super().__repr_args__())
+        hidden = self._hidden_fields()
+        return ((name and display_name(name), value) for name, value in super().__repr_args__() if name not in hidden)
+
+    def _hidden_fields(self) -> set[str]:
+        """Return the fields of `hidden_defaults` that have their defaults."""
+        fields = type(self).model_fields
+        return {name for name in self.hidden_defaults if getattr(self, name) == fields[name].get_default()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every field, defaults included, as plain values under the names in the documentation."""
-        dumped = self.model_dump(mode="json")
+        """Return every field, defaults included except `hidden_defaults`, as plain values under documented names."""
+        dumped = self.model_dump(mode="json", exclude=self._hidden_fields())
         return {display_name(name): _to_plain(getattr(self, name), value) for name, value in dumped.items()}
 
 

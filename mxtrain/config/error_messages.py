@@ -78,11 +78,18 @@ def _report_error(
             _report_at_value(place.path, detail["msg"], tree, report)
         case "field_error":
             context = detail["ctx"]
-            below = (int(name) if name.isdigit() else name for name in filter(None, context["path"].split(".")))
-            _report_at_value((*place.path, *below), context["message"], tree, report)
+            _report_at_value((*place.path, *_split(context["path"])), context["message"], tree, report)
+        case "field_errors":
+            for path, message in detail["ctx"]["problems"]:
+                _report_at_value((*place.path, *_split(path)), message, tree, report)
         case kind:
             message = _MESSAGES.get(kind, _invalid_message)(detail, place)
             _report_at_value(place.path, message, tree, report)
+
+
+def _split(path: str) -> tuple[str | int, ...]:
+    """Return the names of a dotted path, in which numbers are positions in lists."""
+    return tuple(int(name) if name.isdigit() else name for name in filter(None, path.split(".")))
 
 
 def _report_at_value(path: Sequence[str | int], message: str, tree: MapNode, report: ProblemReport) -> None:

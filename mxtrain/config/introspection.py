@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
+from mxtrain.kinds import KindChoice
 from mxtrain.names import LETTERS, ascii_names, display_name, nearest, normalize
 from mxtrain.types import Config
 
@@ -16,8 +17,20 @@ def allowed_models(annotation: Any) -> tuple[type[Config], ...]:
     ['LinearConfig', 'MLPConfig', 'CustomConfig']
     """
     if isinstance(annotation, type) and get_origin(annotation) is None:
+        if issubclass(annotation, KindChoice):
+            return annotation.models()
         return (annotation,) if issubclass(annotation, Config) else ()
     return tuple(model for part in get_args(annotation) for model in allowed_models(part))
+
+
+def _find_kind(annotation: Any, kind: object) -> type[Config] | None:
+    """Return the class of a kind, also of one that is not listed because Python code defined it."""
+    listed = next((candidate for candidate in allowed_models(annotation) if model_kind(candidate) == kind), None)
+    if listed is not None:
+        return listed
+    parts = (annotation, *get_args(annotation))
+    choices = (part for part in parts if isinstance(part, type) and issubclass(part, KindChoice))
+    return next((found for choice in choices if (found := choice.find(kind)) is not None), None)
 
 
 def model_kind(model: type[Config]) -> str | None:
@@ -40,6 +53,11 @@ def is_mapping_of_models(annotation: Any) -> bool:
     False
     """
     return get_origin(annotation) is dict and bool(allowed_models(annotation))
+
+
+def is_list_of_models(annotation: Any) -> bool:
+    """Return True if a type is a list of models, as that of the parts of a schedule."""
+    return get_origin(annotation) is tuple and bool(allowed_models(annotation))
 
 
 def literal_values(annotation: Any) -> tuple[str, ...]:
@@ -65,7 +83,7 @@ def find_field_paths(root: type[Config], field: str) -> list[tuple[str, ...]]:
     """
     found: list[tuple[str, ...]] = [(field,)] if field in root.model_fields else []
     for name, info in root.model_fields.items():
-        if not is_mapping_of_models(info.annotation):
+        if not (is_mapping_of_models(info.annotation) or is_list_of_models(info.annotation)):
             found += [
                 (name, *below) for model in allowed_models(info.annotation) for below in find_field_paths(model, field)
             ]
@@ -154,13 +172,15 @@ def resolve_field(root: type[Config], location: Iterable[str | int]) -> Resolved
         field = owner.model_fields.get(str(name)) if owner else None
         annotation = field.annotation if field else None
         allowed = allowed_models(annotation)
-        if allowed_kinds(annotation):
-            chosen = next(names, None)
-            model = next((candidate for candidate in allowed if model_kind(candidate) == chosen), None)
-        elif is_mapping_of_models(annotation):
+        if is_mapping_of_models(annotation) or is_list_of_models(annotation):
             if (own := next(names, None)) is not None:
                 path.append(own)
-                owner, annotation, model = None, allowed[0], allowed[0]
+                owner, annotation = None, get_args(annotation)[is_mapping_of_models(annotation)]
+                model = allowed[0] if not allowed_kinds(annotation) else None
+                if model is None and (chosen := next(names, None)) is not None:
+                    model = _find_kind(annotation, chosen)
+        elif allowed_kinds(annotation):
+            model = _find_kind(annotation, next(names, None))
         elif allowed:
             model = allowed[0]
             if (

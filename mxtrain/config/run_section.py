@@ -1,6 +1,7 @@
 """The config of a run, and its `fit` section: epochs, metrics, checkpoints, early stopping, loggers."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -8,8 +9,11 @@ from pydantic import AfterValidator, Field, model_validator
 
 from mxtrain.config.data_section import CLASS_SOURCES, DataConfig
 from mxtrain.config.model_section import CustomConfig, ModelConfig, Targets
+from mxtrain.errors import ConfigError
 from mxtrain.optim.backends import BackendName
 from mxtrain.optim.rules import AnyRule
+from mxtrain.optim.schedules.function import Function, MomentumFunction
+from mxtrain.optim.schedules.rate_schedule import RateSchedule
 from mxtrain.types import (
     CLASS_LOSSES,
     METRIC_INFO,
@@ -19,20 +23,22 @@ from mxtrain.types import (
     ListAsTuple,
     LossName,
     MetricName,
+    Monitor,
     NonNegative,
     Positive,
     PositiveInt,
     Seed,
     field_error,
+    field_errors,
     mismatch_error,
 )
 
 OnNonfinite = Literal["raise", "skip", "rollback"]
-Monitor = Literal["loss", "accuracy", "mae", "r2", "val_loss", "val_accuracy", "val_mae", "val_r2"]
 LoggerName = Literal["tensorboard", "mlflow"]
 
 _INTERVAL = re.compile(r"([1-9]\d{0,8}) (epoch|iteration|minute)s?")
 AUTO = "auto"
+_NO_FUNCTION = "a run is saved, and a function cannot be; use a schedule with a kind, or train in a loop of your own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,16 +217,34 @@ class RunConfig(Config):
         if not isinstance(self.model, CustomConfig):
             for pattern, message in self.optimizer.unused_groups(self.model.parameters):
                 raise field_error(f"optimizer.groups.{pattern}", message)
-        schedule = self.optimizer.η_sched
-        if schedule and schedule.run_length and schedule.per == "epoch" and schedule.warmup >= self.fit.epochs:
-            message = (
-                f"must be below fit.epochs, {self.fit.epochs}, as T is {schedule.run_length}, got {schedule.warmup}"
-            )
-            raise field_error("optimizer.η_sched.warmup", message)
+        problems = [problem for each in self.optimizer.all_schedules().items() for problem in self._problems_of(*each)]
+        if isinstance(getattr(self.optimizer, "μ_sched", None), MomentumFunction):
+            problems.append(("optimizer.μ_sched", _NO_FUNCTION))
+        if problems:
+            raise field_errors(problems)
         self._check_monitor("fit.checkpoint.best", self.fit.checkpoint.best)
         if self.fit.early_stopping is not None:
             self._check_monitor("fit.early_stopping.monitor", self.fit.early_stopping.monitor)
         return self
+
+    def _problems_of(self, name: str, schedule: RateSchedule) -> Iterator[tuple[str, str]]:
+        """Yield the problems of a schedule in this run, each with its path."""
+        path, epochs = f"optimizer.{name}", self.fit.epochs
+        if isinstance(schedule, Function):
+            yield path, _NO_FUNCTION
+        for field, monitor in schedule.observed_metrics():
+            if (reason := self.monitor_problem(monitor)) is not None:
+                yield f"{path}.{field}", reason
+        if schedule.run_length is None or schedule.per == "iteration":
+            return
+        if schedule.per == "epoch" and schedule.warmup >= epochs:
+            message = f"must be below fit.epochs, {epochs}, as T is {schedule.run_length}, got {schedule.warmup}"
+            yield f"{path}.warmup", message
+            return
+        try:
+            schedule.for_run(epochs, 1, path)
+        except ConfigError as error:
+            yield from ((problem.path, problem.message) for problem in error.problems)
 
     @property
     def has_custom_loss(self) -> bool:

@@ -331,8 +331,8 @@ def build_optimizer(rule: Rule, *, backend: str = "auto", on_nonfinite: OnNonfin
     if on_nonfinite not in get_args(OnNonfinite):
         wanted = ", ".join(get_args(OnNonfinite))
         raise ConfigError([ConfigProblem("on_nonfinite", f"must be one of {wanted}, got {describe(on_nonfinite)}")])
-    for path, schedule in rule.schedules().items():
-        if schedule.run_length is not None:
-            message = f"must be a number, got {schedule.run_length}: only a run of mxtrain.fit has a known length"
-            raise ConfigError([ConfigProblem(f"optimizer.{path}.T", message)])
+    for path, schedule in rule.all_schedules().items():
+        problem = schedule.run_problem()
+        if problem is not None:
+            raise ConfigError([ConfigProblem(f"optimizer.{path}.{problem.path}", problem.message)])
     return Optimizer(rule, select_backend(backend), on_nonfinite)

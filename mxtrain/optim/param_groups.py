@@ -96,5 +96,6 @@ class ParamGroups:
 
 
 def _make_group(rule: Rule) -> ParamGroup:
+    rule = rule.with_largest_numbers()
     fields = {name: getattr(rule, name) for name in type(rule).model_fields}
     return ParamGroup(rule, rule.program(), fields, rule.active_slots())

@@ -196,6 +196,9 @@ def compute_scalars(
         state = batch.states[0]  # all states of a batch have the same update count and scalar slots
         update = state.updates + 1
         time = Time(update, iteration or update, finished_epochs)
+        if rule.has_scheduled_numbers:
+            rule = rule.at(time)
+            fields = fields | rule.__dict__
         if rule.is_idle(time):
             continue
         coefficients = rule.coefficients(time, state.scalars)

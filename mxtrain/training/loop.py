@@ -295,7 +295,7 @@ def _completion_notes(trainer: Trainer, directory: RunDirectory) -> list[str]:
         return [f"the run is complete: early stopping ended it after epoch {trainer.epochs}"]
     if trainer.epochs < epochs:
         return []
-    if any(schedule.run_length is not None for schedule in trainer.config.optimizer.schedules().values()):
+    if any(schedule.run_length is not None for schedule in trainer.config.optimizer.all_schedules().values()):
         return [f"the run is complete: all {epochs} epochs are finished"]
     command = f"{resume_command(directory.path)} --set fit.epochs={2 * trainer.epochs}"
     return [f"the run is complete: all {epochs} epochs are finished; to train longer, run `{command}`"]

@@ -18,7 +18,7 @@ from mxtrain.training.trainer import Trainer
 CHANGEABLE = ("name", "data.source", "fit.epochs", "fit.checkpoint", "fit.loggers")
 """Settings that may change, because completed epochs do not depend on them.
 
-Exceptions: `fit.epochs` is fixed if `optimizer.η_sched.T` is relative to the length of the run, and is at least the
+Exceptions: `fit.epochs` is fixed if a schedule is relative to the length of the run, and is at least the
 number of completed epochs. Data at another `data.source` must have the same SHA-256.
 """
 CPU_BACKENDS = ("auto", "numpy", "compiled")
@@ -101,7 +101,7 @@ def check_continuation(snapshot: Snapshot, config: RunConfig, data: str) -> None
     if changed := first_differences(changed_paths(before, now), before, now):
         raise ConfigError([ConfigProblem(path, _refusal(*values)) for path, values in changed.items()])
     _check_order(before, now)
-    _check_run_length(before, now)
+    _check_run_length(before, now, config)
     epoch, _, _ = snapshot.position
     if config.fit.epochs < epoch:
         message = f"the run has reached epoch {epoch}: set at least {epoch}, got {config.fit.epochs}"
@@ -109,12 +109,18 @@ def check_continuation(snapshot: Snapshot, config: RunConfig, data: str) -> None
     check_data(snapshot.record["data"], data, config, "start a new run")
 
 
-def _check_run_length(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _check_run_length(before: Mapping[str, Any], now: Mapping[str, Any], config: RunConfig) -> None:
     """Refuse another number of epochs if a schedule depends on it, because past learning rates would differ."""
-    T = now.get("optimizer.η_sched.T")
     epochs = [each["fit.epochs"] for each in (before, now)]
-    if isinstance(T, str) and epochs[0] != epochs[1]:
-        reason = f"optimizer.η_sched.T is {T}, so past learning rates would have been different"
+    found = (
+        (path, schedule.run_length)
+        for path, schedule in config.optimizer.all_schedules().items()
+        if schedule.run_length is not None
+    )
+    path, length = next(found, (None, None))
+    if path is not None and epochs[0] != epochs[1]:
+        field, values = ("per" if length == "fraction" else "T"), "learning rates" if path == "η_sched" else "values"
+        reason = f"optimizer.{path}.{field} is {length}, so past {values} would have been different"
         message = f"was {epochs[0]} when the run started, and cannot become {epochs[1]}: {reason}; start a new run"
         raise ConfigError([ConfigProblem("fit.epochs", message)])
 

@@ -14,6 +14,7 @@ from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.optimizer import build_optimizer
 from mxtrain.optim.rules import Time
+from mxtrain.optim.schedules.plateau import Plateau
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import FORMAT, Arrays, ModelState, Position, Rollback, Snapshot, to_host
 from mxtrain.training.early_stopping import BestEpoch
@@ -145,6 +146,7 @@ class Trainer:
         if self.config.fit.diagnostics:
             row["diagnostics"] = self.step.sums.diagnostics()
         self.rows.append(row)
+        self._observe()
         stopping = self.config.fit.early_stopping
         if stopping and self._best_epoch.update(row, stopping) and stopping.restore_best:
             self.best = self.parameters()
@@ -231,6 +233,7 @@ class Trainer:
         snapshot.model_state.restore(self.optimizer, self.params, self.xp)
         self.step.restore(self._metrics(), record["sums"], record["left_out_in_a_row"])
         self.rows = [dict(row) for row in record["rows"]]
+        self._observe()
         self._best_epoch = BestEpoch(**record["patience"])
         self.best = dict(snapshot.best)
         if self._rollback is not None:
@@ -238,6 +241,12 @@ class Trainer:
             is_scheduled = "rollback" not in record
             self._rollback.point = snapshot.model_state if is_scheduled else snapshot.rollback
             self._rollback.position = self.position if is_scheduled else (0, 0, 0)
+
+    def _observe(self) -> None:
+        """Report the metrics so far to the schedules that follow them; these are functions of all of them."""
+        for schedule in self.rule.all_schedules().values():
+            if isinstance(schedule, Plateau):
+                schedule.observe(self.rows)
 
     def _save_rollback_point(self, rollback: Rollback) -> None:
         self.check_parameters()
@@ -250,7 +259,9 @@ class Trainer:
     def _current_rates(self) -> dict[str, float]:
         """Return η and μ of the last update of the epoch."""
         rule, iteration = self.rule, max(self.state.curr_iter, 1)
-        rates = {"η": rule.learning_rate_at(Time(iteration, iteration, self.state.curr_epoch - 1))}
+        time = Time(iteration, iteration, self.state.curr_epoch - 1)
+        rule = rule.at(time)
+        rates = {"η": rule.learning_rate_at(time)}
         momentum = rule.momentum_at(iteration)
         return rates if momentum is None else rates | {"μ": momentum}
 

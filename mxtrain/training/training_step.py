@@ -315,14 +315,15 @@ class SlotCheck:
     """
 
     def __init__(self, xp: ModuleType, config: RunConfig) -> None:
-        rule, fit = config.optimizer, config.fit
+        rule, fit = config.optimizer.with_largest_numbers(), config.fit
         # The norm of a batch is that of the scaled gradient.
         unscaled = rule.model_copy(update={"scale": 0.0})
         decay = max([rule.λ, *(group.λ or 0.0 for group in rule.groups.values())])
         self._bounds = OverflowBounds(unscaled, config.dtype, decay, tries_unbounded=False)
         self._clip_norm = fit.clip_norm or math.inf
         rates = [rule.η, *(group.η or 0.0 for group in rule.groups.values())]
-        self._learning_rate = max([*rates, (rule.η_sched and rule.η_sched.η) or 0.0])  # schedules never exceed it
+        schedule = rule.η_sched
+        self._learning_rate = max(rates if schedule is None else (max(η, schedule.highest(η)) for η in rates))
         self._momentum = rule.momentum_at(1) or 0.0
         # Reading a number from a GPU waits for the device, so with `raise` slots are checked only after an epoch.
         self._is_enabled = bool(rule.active_slots()) and (xp is np or fit.on_nonfinite != "raise")

@@ -84,7 +84,15 @@ MODELS: list[Any] = [
     *momentum.MOMENTUM_SCHEDULES,
     Group,
 ]
-REQUIRED: dict[str, Any] = {"T": 3, "milestones": [1, 2]}
+REQUIRED: dict[str, Any] = {
+    "T": 3,
+    "milestones": [1, 2],
+    "decay": 1,
+    "times": [2],
+    "values": [0.5],
+    "boundaries": [2],
+    "parts": [{"kind": "fixed"}, {"kind": "exp"}],
+}
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: f"{model.__module__.rpartition('.')[2]}.{model.__name__}")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
-from mxtrain.config.introspection import allowed_models, is_mapping_of_models
+from mxtrain.config.introspection import allowed_models, is_list_of_models, is_mapping_of_models
 from mxtrain.config.run_section import RunConfig
 from mxtrain.config.search.distributions import KEYWORDS, OPTIONS
 from mxtrain.config.yaml.nodes import Entry, MapNode, Node, canonical_name, format_path
@@ -72,7 +72,7 @@ def field_paths(model: type[Config], above: tuple[str, ...] = ()) -> Iterator[tu
     """Yield the path of every field of a model and of the models in it."""
     for name, info in model.model_fields.items():
         yield (*above, name)
-        if not is_mapping_of_models(info.annotation):
+        if not (is_mapping_of_models(info.annotation) or is_list_of_models(info.annotation)):
             for below in allowed_models(info.annotation):
                 yield from field_paths(below, (*above, name))
 

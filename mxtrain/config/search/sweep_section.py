@@ -22,12 +22,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
-from mxtrain.config.run_section import Monitor
 from mxtrain.config.yaml.nodes import format_path
 from mxtrain.types import (
     Bounds,
     Config,
     ListAsTuple,
+    Monitor,
     NonNegativeInt,
     PositiveInt,
     Seed,

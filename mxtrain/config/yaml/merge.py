@@ -13,6 +13,7 @@ from mxtrain.config.yaml.nodes import (
     ScalarNode,
     canonical_name,
     format_path,
+    key_size,
     shorten,
     to_python,
 )
@@ -135,12 +136,15 @@ class _OverrideMerger:
     report: ProblemReport
 
     def in_mapping(self, node: MapNode, level: int) -> MapNode:
-        name, key, place = self.override.path[level], self.override.keys[level], self.override.location
-        if level + 1 == len(self.override.path):
+        size = key_size(node, self.override.path[level:]) or 1  # a key of `schedules` may hold dots
+        end = level + size
+        name, key = ".".join(self.override.path[level:end]), ".".join(self.override.keys[level:end])
+        place = self.override.location
+        if end == len(self.override.path):
             entry = Entry(key, self.override.value, place, self.override.keys)
             return merge_mappings(node, MapNode({name: entry}, node.location))
         below = node.entries.get(name, Entry(key, ScalarNode(None), place))
-        entry = replace(below, value=self._merge_below(below.value, level + 1))
+        entry = replace(below, value=self._merge_below(below.value, end))
         return replace(node, entries={**node.entries, name: entry})
 
     def _merge_below(self, node: Node, level: int) -> Node:

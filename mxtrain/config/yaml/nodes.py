@@ -5,16 +5,19 @@ Nodes are immutable; merging and overriding create new nodes that share the unch
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from numbers import Integral, Real
 from pathlib import PurePath
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TypeAlias
 
 from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import Location
 from mxtrain.names import LETTERS, display_name, is_unicode, normalize
+from mxtrain.optim.schedules.function import Function, MomentumFunction
 from mxtrain.types import Config, describe
 
 MAX_NODES = 10_000
@@ -138,19 +141,33 @@ def shorten(text: str, width: int = 60) -> str:
 
 
 def find_node(tree: Node, path: Iterable[str | int]) -> tuple[Node | None, Location | None]:
-    """Return the node at a path, or None, and the location of the last key of the path that exists."""
-    node: Node | None = tree
+    """Return the node at a path, or None, and the location of the last key of the path that exists.
+
+    A key may hold dots, as in the paths of `schedules`: it stands for several names.
+    """
+    node: Node = tree
     place = tree.location
-    for name in path:
-        if isinstance(node, MapNode) and (key := canonical_name(str(name))) in node.entries:
-            entry = node.entries[key]
-            node, place = entry.value, entry.location
-        elif isinstance(node, ListNode) and isinstance(name, int) and name < len(node.items):
-            node = node.items[name]
+    names = list(path)
+    while names:
+        if isinstance(node, MapNode) and (size := key_size(node, names)):
+            entry = node.entries[canonical_name(".".join(map(str, names[:size])))]
+            node, place, names = entry.value, entry.location, names[size:]
+        elif isinstance(node, ListNode) and isinstance(names[0], int) and names[0] < len(node.items):
+            node, names = node.items[names[0]], names[1:]
             place = node.location
+        elif isinstance(names[0], str) and "." in names[0]:
+            names = [*names[0].split("."), *names[1:]]
         else:
             return None, place
     return node, place
+
+
+def key_size(node: MapNode, names: Sequence[str | int]) -> int:
+    """Return how many names, joined by dots, are a key of a mapping; 0 if the first names are none."""
+    if canonical_name(str(names[0])) in node.entries:
+        return 1
+    sizes = range(2, len(names) + 1) if any("." in key for key in node.entries) else ()
+    return next((i for i in sizes if canonical_name(".".join(map(str, names[:i]))) in node.entries), 0)
 
 
 def children(node: Node) -> tuple[Node, ...]:
@@ -213,6 +230,8 @@ def _to_node(value: object, report: ProblemReport, path: _Path, level: int, rema
     if level > MAX_DEPTH:
         report.fail("", f"nested deeper than {MAX_DEPTH} levels, or inside itself")
     match value:
+        case Function() | MomentumFunction():
+            return ScalarNode(value)
         case Config():
             return _to_node(value.to_dict(), report, path, level, remaining)
         case Mapping():
@@ -233,6 +252,8 @@ def _to_node(value: object, report: ProblemReport, path: _Path, level: int, rema
             return _text(os.fspath(value), report, path)
     if _is_numpy_bool(value):
         return ScalarNode(bool(value))
+    if isinstance(value, FunctionType | BuiltinFunctionType | MethodType | partial):
+        return ScalarNode(value)  # the schedule of a rule that is built in Python
     return ScalarNode(_UnsupportedValue(value))
 
 

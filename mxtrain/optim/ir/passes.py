@@ -6,13 +6,22 @@ new content is known early may be written in any pass from then on. The choice t
 the program is traced.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from math import prod
 
-from mxtrain.optim.ir.program import Instruction, Operand, Program, Reduction, Scalar, format_operation, scalar_function
+from mxtrain.optim.ir.program import (
+    MAX_TREE_SIZE,
+    Instruction,
+    Operand,
+    Program,
+    Reduction,
+    Scalar,
+    format_operation,
+    scalar_function,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +90,8 @@ class MultiPassProgram:
     @cached_property
     def has_totals(self) -> bool:
         """True if a reduction combines all parameters of a step, so that none can be updated alone."""
-        leaves = [leaf for scalar in self._scalars_in_order() for leaf in _leaves(scalar)]
         return any(each.scope == "total" for each in self.reductions) or any(
-            leaf.operation == "total_size" for leaf in leaves
+            part.operation == "total_size" for part in _all_parts(self._scalars_in_order())
         )
 
     @cached_property
@@ -121,15 +129,23 @@ class MultiPassProgram:
         yield from lines[len(lines) - count :]
 
 
-def _leaves(scalar: Scalar) -> Iterator[Scalar]:
-    if not scalar.operands:
-        yield scalar
-    for part in scalar.operands:
-        yield from _leaves(part)
+def _all_parts(scalars: Iterable[Scalar]) -> set[Scalar]:
+    """Return the scalars and their parts, each once."""
+    found: set[Scalar] = set()
+    remaining = list(scalars)
+    while remaining:
+        scalar = remaining.pop()
+        if scalar not in found:
+            found.add(scalar)
+            remaining += scalar.operands
+    return found
 
 
 def _repeated_parts(scalars: list[Scalar]) -> set[Scalar]:
-    """Return the operations of scalars that are used more than once and depend on reductions or scalar slots."""
+    """Return the operations of scalars that are used more than once and depend on reductions or scalar slots.
+
+    Those of large scalars of the host are included.
+    """
     uses: dict[Scalar, int] = {}
 
     def visit(scalar: Scalar) -> None:
@@ -140,16 +156,22 @@ def _repeated_parts(scalars: list[Scalar]) -> set[Scalar]:
 
     for scalar in scalars:
         visit(scalar)
-    return {scalar for scalar, count in uses.items() if count > 1 and scalar.operands and not scalar.is_host}
+    return {
+        scalar
+        for scalar, count in uses.items()
+        if count > 1 and scalar.operands and (not scalar.is_host or scalar.tree_size > MAX_TREE_SIZE)
+    }
 
 
 def _definitions(scalars: Sequence[Scalar], repeated: set[Scalar], names: dict[Scalar, str]) -> list[str]:
     """Return a line for each repeated part of scalars that has no name yet, after the parts that it uses."""
     lines: list[str] = []
+    seen: set[Scalar] = set()
 
     def define(scalar: Scalar) -> None:
-        if scalar in names:
+        if scalar in names or scalar in seen:
             return
+        seen.add(scalar)
         for part in scalar.operands:
             define(part)
         if scalar in repeated:
@@ -203,7 +225,8 @@ def split_into_passes(
         if passes is not None and (not best or _moved(passes) <= _moved(best)):
             best = passes
     device = [scalar for each in best for scalar in each.program.scalars] + [scalar for _, scalar in state]
-    host = tuple(dict.fromkeys(part for scalar in device for part in _host_parts(scalar)))
+    seen: set[Scalar] = set()
+    host = tuple(dict.fromkeys(part for scalar in device for part in _host_parts(scalar, seen)))
     return MultiPassProgram(name, arrays, host, tuple(best), reductions, state)
 
 
@@ -211,13 +234,16 @@ def _moved(passes: list[Pass]) -> int:
     return sum(each.program.arrays_moved for each in passes)
 
 
-def _host_parts(scalar: Scalar) -> Iterator[Scalar]:
-    """Yield the largest parts of a scalar that the host can evaluate."""
+def _host_parts(scalar: Scalar, seen: set[Scalar]) -> Iterator[Scalar]:
+    """Yield the largest parts of a scalar that the host can evaluate, if the scalar was not seen before."""
+    if scalar in seen:
+        return
+    seen.add(scalar)
     if scalar.is_host:
         yield scalar
     else:
         for part in scalar.operands:
-            yield from _host_parts(part)
+            yield from _host_parts(part, seen)
 
 
 class _Levels:
@@ -230,6 +256,7 @@ class _Levels:
         self._instructions = instructions
         self._reductions = reductions
         self._known: dict[Operand, int] = {}
+        self._known_scalars: dict[Scalar, int] = {}
         self.reductions = [max(map(self.of, each.operands)) for each in reductions]
 
     def of(self, operand: Operand) -> int:
@@ -247,7 +274,9 @@ class _Levels:
     def _of_scalar(self, scalar: Scalar) -> int:
         if scalar.operation == "reduction":
             return 1 + max(map(self.of, self._reductions[int(str(scalar.label))].operands))
-        return max(map(self._of_scalar, scalar.operands), default=0)
+        if scalar not in self._known_scalars:
+            self._known_scalars[scalar] = max(map(self._of_scalar, scalar.operands), default=0)
+        return self._known_scalars[scalar]
 
 
 class _OldContentLostError(Exception):

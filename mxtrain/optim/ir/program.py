@@ -1,10 +1,10 @@
 """Straight-line program of a traced rule, and the assignment of its values to registers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf, nan, sqrt
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from mxtrain.names import display_name
 from mxtrain.optim.ir.symbols import COMPARISONS, Scope
@@ -65,27 +65,34 @@ class Scalar:
     operation: str
     operands: tuple["Scalar", ...] = ()
     label: str | float | None = None
+    is_host: bool = field(init=False, repr=False, compare=False)
+    """True if the host can evaluate the scalar before the update."""
+    tree_size: int = field(init=False, repr=False, compare=False)
+    """Number of operations and leaves, counting a shared part once for each use."""
+    _hash: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def is_host(self) -> bool:
-        """True if the host can evaluate the scalar before the update."""
-        return self.operation not in DEVICE_LEAVES and all(part.is_host for part in self.operands)
+    def __post_init__(self) -> None:
+        # Computed here, from the operands: a recursion would visit shared parts once for each path to them.
+        is_host = self.operation not in DEVICE_LEAVES and all(part.is_host for part in self.operands)
+        object.__setattr__(self, "is_host", is_host)
+        object.__setattr__(self, "tree_size", 1 + sum(part.tree_size for part in self.operands))
+        object.__setattr__(self, "_hash", hash((self.operation, self.operands, self.label)))
 
-    def source(self) -> str:
-        """Return the scalar as a Python expression of the coefficients `c`."""
-        if self.operation == "input":
-            return f"c[{self.label!r}]"
-        if self.operation == "number":
-            return repr(self.label)
-        return _SCALAR_SOURCE[self.operation].format(*(part.source() for part in self.operands))
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.operation, self.operands, self.label)
 
     def __str__(self) -> str:
         return self.format({})
 
     def format(self, names: Mapping["Scalar", str]) -> str:
-        """Format the scalar in mathematical notation, with these names for parts of it."""
+        """Format the scalar in mathematical notation, with these names for parts of it; shortened if it is large."""
         if self in names:
             return names[self]
+        if self.tree_size > MAX_TREE_SIZE and not names:
+            return f"{self.operation}(...)"
         if self.operation == "reduction":
             return f"r{self.label}"
         if self.operation in ("size", "total_size"):
@@ -102,6 +109,9 @@ class Scalar:
             ]
         return format_operation(self.operation, parts)
 
+
+MAX_TREE_SIZE: Final = 1000
+"""Size of the largest scalar whose source and printed form repeat shared parts."""
 
 _SCALAR_SOURCE = {
     "add": "({} + {})",
@@ -193,13 +203,49 @@ class Program:
 
 
 def scalar_function(scalars: tuple[Scalar, ...]) -> Callable[[Mapping[str, float]], tuple[float, ...]]:
-    """Return a function from coefficients by name to the values of scalars, in float64."""
-    expressions = "".join(f"{scalar.source()}, " for scalar in scalars)
-    function: Callable[[Mapping[str, float]], tuple[float, ...]] = eval(f"lambda c: ({expressions})", _SOURCE_NAMES)
+    """Return a function from coefficients by name to the values of scalars, in float64.
+
+    It is compiled from a source that contains operations and numbers, but no names of coefficients.
+    """
+    source = _ScalarSource()
+    results = "".join(f"{source.expression(scalar)}, " for scalar in scalars)
+    lines = ["def evaluate(c):", *source.lines, f"    return ({results})"]
+    namespace = _SOURCE_NAMES | {variable: label for label, variable in source.labels.items()}
+    exec("\n".join(lines), namespace)
+    function: Callable[[Mapping[str, float]], tuple[float, ...]] = namespace["evaluate"]
     return function
 
 
-_SOURCE_NAMES = {"sqrt": sqrt, "inf": inf, "nan": nan}
+class _ScalarSource:
+    """Python source of scalars, as a function of the coefficients `c`; a large scalar is divided into statements.
+
+    Attributes:
+        lines: the statements.
+        labels: the variable that holds the name of each coefficient.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.labels: dict[str | float | None, str] = {}
+        self._variables: dict[Scalar, str] = {}
+
+    def expression(self, scalar: Scalar) -> str:
+        """Return the source of a scalar, after the statements that it needs."""
+        if scalar.operation == "input":
+            return f"c[{self.labels.setdefault(scalar.label, f'n{len(self.labels)}')}]"
+        if scalar.operation == "number":
+            return repr(scalar.label)
+        if scalar in self._variables:
+            return self._variables[scalar]
+        source = _SCALAR_SOURCE[scalar.operation].format(*map(self.expression, scalar.operands))
+        if scalar.tree_size <= MAX_TREE_SIZE:
+            return source
+        variable = self._variables[scalar] = f"v{len(self._variables)}"
+        self.lines.append(f"    {variable} = {source}")
+        return variable
+
+
+_SOURCE_NAMES: dict[str, Any] = {"sqrt": sqrt, "inf": inf, "nan": nan}
 """Names in the source of scalars; `inf` and `nan` are the `repr` of such constants."""
 
 

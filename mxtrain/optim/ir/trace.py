@@ -70,6 +70,8 @@ class ProgramBuilder:
         self.instructions: dict[Instruction, int] = {}
         self.reductions: dict[Reduction, int] = {}
         self.operands_by_id: dict[int, Operand] = {}
+        self.scalars_by_id: dict[int, Scalar] = {}
+        self.known_scalars: dict[Scalar, Scalar] = {}
 
     def output(self, number: int, symbol: Any) -> Operand | None:
         """Return the operand with the new value of array `number`; None if the array does not change."""
@@ -86,6 +88,13 @@ class ProgramBuilder:
             return Scalar("number", label=float(symbol))
         if not isinstance(symbol, Symbol) or symbol.is_array:
             raise TraceError(f"a rule's update must return a scalar for each scalar slot; got {symbol!r}")
+        if id(symbol) not in self.scalars_by_id:
+            scalar = self._new_scalar(symbol)
+            # Equal scalars are one object, so that they are compared without a look at their parts.
+            self.scalars_by_id[id(symbol)] = self.known_scalars.setdefault(scalar, scalar)
+        return self.scalars_by_id[id(symbol)]
+
+    def _new_scalar(self, symbol: Symbol) -> Scalar:
         if symbol.operation in REDUCTIONS:
             reduction = Reduction(symbol.operation, symbol.label, tuple(map(self._operand, symbol.operands)))
             return Scalar("reduction", label=str(self.reductions.setdefault(reduction, len(self.reductions))))

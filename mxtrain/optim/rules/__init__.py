@@ -1,9 +1,8 @@
 """Update rules, one file each. To add a rule, write its file and add one line to the list below."""
 
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pydantic import Field
-
+from mxtrain.kinds import KindChoice
 from mxtrain.optim.rules.base import Group as Group
 from mxtrain.optim.rules.base import Rule as Rule
 from mxtrain.optim.rules.base import Time as Time
@@ -56,8 +55,21 @@ ELEMENTWISE_RULES: tuple[type[Any], ...] = tuple(each for each in RULES if not i
 
 if TYPE_CHECKING:
     AnyRule: TypeAlias = Rule
+    ElementwiseRule: TypeAlias = Rule
 else:
-    AnyRule = Annotated[Union[RULES], Field(discriminator="kind")]  # noqa: UP007 - built from the list
-    ElementwiseRule = Annotated[Union[ELEMENTWISE_RULES], Field(discriminator="kind")]  # noqa: UP007
+
+    class AnyRule(KindChoice):
+        """Any rule: built in, or defined by the user."""
+
+        base = Rule
+        builtin = RULES
+
+    class ElementwiseRule(KindChoice):
+        """Any rule that a matrix rule may use for vectors."""
+
+        base = Rule
+        builtin = ELEMENTWISE_RULES
+        excluded = (MatrixRule,)
+
     for _rule in (Muon, SOAP):  # their annotations name it before it exists
         _rule.model_rebuild(_types_namespace={"ElementwiseRule": ElementwiseRule})

@@ -76,7 +76,7 @@ class AdamW(Rule):
         r = scalar_sqrt(1 - self.β2**t)
         decay = -η * self.λ
         if self.corrected and η > 0:
-            decay *= η / ((self.η_sched and self.η_sched.η) or self.η)
+            decay *= η / self.peak_learning_rate()
         return {"step": -η * (r / (1 - self.β1**t)), "floor": max(self.ϵ * r, SMALLEST_NORMAL), "decay": decay}
 
     @staticmethod

@@ -6,12 +6,21 @@ from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from mxtrain.errors import TraceError
 from mxtrain.optim.ir import AnyProgram, GradientStage, update_program
+from mxtrain.optim.rules.scheduled import (
+    canonical_schedules,
+    check_schedules,
+    check_value,
+    is_scheduled,
+    rule_at,
+    with_largest_numbers,
+)
 from mxtrain.optim.schedules import LearningRateSchedule
-from mxtrain.types import SMALLEST_NORMAL, Config, Finite, NonNegative, Positive, field_error
+from mxtrain.optim.schedules.learning_rate import Function
+from mxtrain.types import NON_NEGATIVE, SMALLEST_NORMAL, Config, Finite, NonNegative, Positive, field_error
 
 
 class Group(Config):
@@ -93,6 +102,8 @@ class Rule(Config, ABC):
         scale: factor of the gradient, any finite number; 0 means unset, and `fit` sets it to `1/batch_size`, or to one
             over the number of training samples if there are fewer.
         η_sched: learning-rate schedule; if set, it overrides the fixed η.
+        schedules: schedules of other numbers of the rule, by their names, such as `β2` or `λ`; they start at the value
+            of the field.
         groups: settings of parameter groups, by patterns of parameter names, such as `b*`; the first match applies.
     """
 
@@ -118,12 +129,15 @@ class Rule(Config, ABC):
     evaluation_slot: ClassVar[str | None] = None
     """Name of the slot with the weights to evaluate; None if these are the trained weights."""
 
+    hidden_defaults: ClassVar[tuple[str, ...]] = ("schedules",)
+
     kind: str
     η: Positive
     λ: NonNegative
     clip: NonNegative = 0.0
     scale: Finite = 0.0
     η_sched: LearningRateSchedule | None = None
+    schedules: dict[str, LearningRateSchedule] = {}
     groups: dict[str, Group] = {}
 
     update: ClassVar[Callable[..., tuple[Any, ...]]]
@@ -131,6 +145,16 @@ class Rule(Config, ABC):
 
     Keyword-only parameters are coefficients, fields, options or computed scalars, by their names.
     """
+
+    @field_validator("schedules", mode="before")
+    @classmethod
+    def _canonical_paths(cls, data: Any) -> Any:
+        return canonical_schedules(data, cls.model_fields)
+
+    @model_validator(mode="after")
+    def _check_schedules(self) -> Self:
+        check_schedules(self)
+        return self
 
     @model_validator(mode="after")
     def _check_clip_is_normal(self) -> Self:
@@ -174,29 +198,59 @@ class Rule(Config, ABC):
         return self
 
     def with_settings(self, group: Group) -> Self:
-        """Return the rule with the settings of a parameter group."""
+        """Return the rule with the settings of a parameter group.
+
+        A schedule of a number that the group sets starts at the group's value; a value of 0 ends the schedule.
+        """
         settings = {name: value for name in Group.model_fields if (value := getattr(group, name)) is not None}
         if group.η is not None and self.η_sched is not None:
-            settings["η_sched"] = self.η_sched.model_copy(update={"η": None})  # its base value is the group's η
+            # The base value of the schedule is the group's η.
+            settings["η_sched"] = self.η_sched.model_copy(update={"η": None}) if group.η else None
+        off = {name for name, value in settings.items() if value == 0}
+        settings["schedules"] = {path: each for path, each in self.schedules.items() if path not in off}
         return self.model_copy(update=settings | {"groups": {}})
 
     def for_run(self, epochs: int, batches: int) -> Self:
-        """Return the rule with the length of its schedule resolved for a run.
+        """Return the rule with the lengths of its schedules resolved for a run.
 
         Args:
             epochs: the number of epochs.
             batches: the number of batches in an epoch.
 
         Raises:
-            ConfigError: the warm-up takes the whole run.
+            ConfigError: a warm-up takes the whole run.
         """
-        if self.η_sched is None or self.η_sched.run_length is None:
-            return self
-        return self.model_copy(update={"η_sched": self.η_sched.for_run(epochs, batches)})
+        changed: dict[str, Any] = {}
+        if self.η_sched is not None and self.η_sched.needs_run:
+            changed["η_sched"] = self.η_sched.for_run(epochs, batches)
+        if any(each.needs_run for each in self.schedules.values()):
+            changed["schedules"] = {
+                path: each.for_run(epochs, batches, f"optimizer.schedules.{path}") if each.needs_run else each
+                for path, each in self.schedules.items()
+            }
+        return self.model_copy(update=changed) if changed else self
 
-    def schedules(self) -> dict[str, LearningRateSchedule]:
-        """Return the learning-rate schedules of the rule, by the path of their field."""
-        return {} if self.η_sched is None else {"η_sched": self.η_sched}
+    def all_schedules(self) -> dict[str, LearningRateSchedule]:
+        """Return the schedules of the rule except that of momentum, by the path of their field."""
+        rate = {} if self.η_sched is None else {"η_sched": self.η_sched}
+        return rate | {f"schedules.{path}": each for path, each in self.schedules.items()}
+
+    def at(self, time: Time) -> Self:
+        """Return the rule with its scheduled numbers at a time; itself if only η and μ have schedules.
+
+        Raises:
+            ScheduleError: a value is out of the bounds of its number.
+        """
+        return rule_at(self, time) if self.has_scheduled_numbers else self
+
+    @property
+    def has_scheduled_numbers(self) -> bool:
+        """True if numbers besides η and those of `μ_sched` have schedules."""
+        return bool(self.schedules) or (self.η_sched is not None and is_scheduled(self))
+
+    def with_largest_numbers(self) -> Self:
+        """Return the rule whose scheduled numbers have their largest values, which choose the program and the slots."""
+        return with_largest_numbers(self)
 
     def group_of(self, name: str) -> str | None:
         """Return the pattern of a parameter's group, the first that matches; None if none does."""
@@ -221,7 +275,8 @@ class Rule(Config, ABC):
         super().__setstate__(state | {"__dict__": defaults | state["__dict__"]})
 
     def __hash__(self) -> int:
-        return hash((type(self), *(self.__dict__ | {"groups": frozenset(self.groups.items())}).values()))
+        values = (frozenset(value.items()) if isinstance(value, dict) else value for value in self.__dict__.values())
+        return hash((type(self), *values))
 
     @property
     def gradient_stage(self) -> GradientStage:
@@ -247,8 +302,17 @@ class Rule(Config, ABC):
         """Return η at a time: the value of the schedule, or the fixed value without a schedule."""
         if self.η_sched is None:
             return self.η
-        finished = time.epochs if self.η_sched.per == "epoch" else time.iteration - 1
-        return self.η_sched.value(finished, self.η)
+        η = self.η_sched.value_at(time, self.η)
+        if isinstance(self.η_sched, Function):
+            check_value("η_sched", self.η_sched, NON_NEGATIVE, η, time)
+        return η
+
+    def peak_learning_rate(self) -> float:
+        """Return the largest η of the schedule, or the fixed value without a schedule."""
+        if self.η_sched is None:
+            return self.η
+        highest = self.η_sched.highest(self.η)
+        return highest if highest < float("inf") else self.η
 
     def momentum_at(self, iteration: int) -> float | None:
         """Return μ at an iteration, which is 1 at the first; None for a rule without momentum."""

@@ -67,6 +67,8 @@ class MatrixRule(Rule):
         settings: dict[str, Any] = {"scale": self.scale, "clip": self.clip}
         if otherwise.η_sched is None and self.η_sched is not None:
             settings["η_sched"] = self.η_sched.model_copy(update={"η": None})  # its base value is the η of `otherwise`
+        if "clip" in self.schedules:
+            settings["schedules"] = otherwise.schedules | {"clip": self.schedules["clip"]}
         return otherwise.model_copy(update=settings).for_vectors()
 
     def with_settings(self, group: Group) -> Self:
@@ -83,8 +85,8 @@ class MatrixRule(Rule):
             return rule
         return rule.model_copy(update={"otherwise": otherwise.for_run(epochs, batches)})
 
-    def schedules(self) -> dict[str, LearningRateSchedule]:
-        """Return the learning-rate schedules of the rule and of `otherwise`, by the path of their field."""
+    def all_schedules(self) -> dict[str, LearningRateSchedule]:
+        """Return the schedules of the rule and of `otherwise` except those of momentum, by the path of their field."""
         otherwise = self._otherwise()
-        inner = {} if otherwise is None else otherwise.schedules()
-        return super().schedules() | {f"otherwise.{path}": schedule for path, schedule in inner.items()}
+        inner = {} if otherwise is None else otherwise.all_schedules()
+        return super().all_schedules() | {f"otherwise.{path}": schedule for path, schedule in inner.items()}

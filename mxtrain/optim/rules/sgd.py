@@ -70,6 +70,8 @@ class SGD(Rule):
                 has_momentum = (self.μ if μ is None else μ) > 0
             case momentum.Nadam(μ=μ):
                 has_momentum = μ is None or μ > 0
+            case _:
+                has_momentum = True
         return self.slots if has_momentum else ()
 
     def momentum_at(self, iteration: int) -> float:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
 
 from pydantic import Discriminator, Tag, field_validator
 
+from mxtrain.kinds import KindChoice
 from mxtrain.optim.schedules.base import Schedule, base_value
+from mxtrain.optim.schedules.function import MomentumFunction
+from mxtrain.optim.schedules.rate_schedule import RateSchedule
 from mxtrain.types import Decay, NonNegative, UnitInterval
 
-__all__ = ["Fixed", "MomentumSchedule", "Nadam", "Null"]
+__all__ = ["Fixed", "MomentumFunction", "MomentumSchedule", "Nadam", "Null"]
 
 _DEFAULT_LIMIT = 0.99
 """Limit of the `nadam` schedule if neither the schedule nor the optimizer has a momentum."""
@@ -97,5 +100,21 @@ MOMENTUM_SCHEDULES: tuple[type[Schedule], ...] = (Null, Fixed, Nadam)
 if TYPE_CHECKING:
     MomentumSchedule: TypeAlias = Schedule
 else:
-    _TAGGED = tuple(Annotated[each, Tag(each.model_fields["kind"].default)] for each in MOMENTUM_SCHEDULES)
-    MomentumSchedule = Annotated[Union[_TAGGED], Discriminator(_discriminator)]  # noqa: UP007 - built from the list
+
+    class MomentumSchedule(KindChoice):
+        """Any momentum schedule: built in, or defined by the user; also a function."""
+
+        base = Schedule
+        builtin = MOMENTUM_SCHEDULES
+        excluded = (RateSchedule,)
+
+        @classmethod
+        def validate(cls, value: Any) -> Any:
+            """Return the schedule for a mapping with a kind, a schedule or a function."""
+            is_function = callable(value) and not isinstance(value, Schedule)
+            return MomentumFunction(function=value) if is_function else super().validate(value)
+
+        @staticmethod
+        def _annotation(models: tuple[type[Schedule], ...]) -> Any:
+            tagged = tuple(Annotated[each, Tag(each.model_fields["kind"].default)] for each in models)
+            return Annotated[Union[tagged], Discriminator(_discriminator)]  # noqa: UP007 - built from the list

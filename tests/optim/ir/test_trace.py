@@ -7,7 +7,20 @@ import pytest
 
 from mxtrain.errors import TraceError
 from mxtrain.optim.backends import select_backend
-from mxtrain.optim.ir import GradientStage, absolute, maximum, minimum, sign, sqrt, trace, update_program, where
+from mxtrain.optim.backends.codegen_numba import generate_numba_pass_source
+from mxtrain.optim.ir import (
+    GradientStage,
+    MultiPassProgram,
+    absolute,
+    maximum,
+    minimum,
+    norm,
+    sign,
+    sqrt,
+    trace,
+    update_program,
+    where,
+)
 
 
 def run(formula: Any, arrays: dict[str, np.ndarray], **scalars: float) -> dict[str, np.ndarray]:
@@ -106,3 +119,17 @@ def test_what_cannot_be_traced_is_refused_with_a_remedy(formula: Any, message: s
 def test_an_update_must_return_the_weight_and_every_slot(returned: Any) -> None:
     with pytest.raises(TraceError, match="^the update of mine must return a tuple of W and the slots m; got "):
         update_program("mine", lambda W, g, m: returned(W, m), ("m",), GradientStage(False, False, False))
+
+
+def test_scalars_that_share_parts_are_traced_and_printed_in_linear_time() -> None:
+    def formula(W: Any, g: Any, *, a: Any) -> dict[str, Any]:
+        size = norm(g)
+        for _ in range(60):  # as trees, these have 2**60 leaves
+            a, size = a + a, size + size
+        return {"W": W - (a * size) * g + a}
+
+    program = trace("test", formula, ("W", "g"), ("a",))
+    assert isinstance(program, MultiPassProgram)
+    assert len(str(program)) < 20_000
+    assert sum(len(generate_numba_pass_source(program, each, "float32")) for each in program.passes) < 20_000
+    assert 2.0**59 in program.evaluate_scalars({"a": 0.5})
