@@ -198,6 +198,7 @@ def sweep(
     scheduler: str | None = None,
     retry_failed: bool = False,
     model: ModelFactory | str | None = None,
+    plugins: Sequence[str] = (),
     stop: StopRequest | None = None,
     watch: "Watch | None" = None,
     verbose: bool | None = None,
@@ -216,6 +217,8 @@ def sweep(
         retry_failed: whether to train trials again that failed before.
         model: for `model: {kind: custom}`, as for `fit`; a function that workers can import, or its place, as in
             `module:function`.
+        plugins: modules, or paths of .py files, that workers import; those that define the rules and schedules of the
+            config are found without it.
         stop: checked several times a second; if it names a signal, runs are saved and RunInterrupted is raised.
         watch: called with the results so far, a few times a second.
         verbose: whether to show progress on stderr, or below the cell of a notebook; by default only if stderr is a
@@ -257,6 +260,7 @@ def sweep(
             scheduler=scheduler,
             retry_failed=retry_failed,
             model=model,
+            plugins=plugins,
             stop=stop,
             watch=show,
         )

@@ -5,6 +5,7 @@
     │   ├── ConfigError       values in a config are wrong (ValueError); lists every problem
     │   ├── DataError         a data source is missing or malformed (ValueError)
     │   ├── ModelError        a custom model lacks a method, or does not match the data (TypeError)
+    │   ├── TraceError        a rule that you wrote has a mistake (TypeError)
     │   └── BackendError      a backend cannot run here (RuntimeError)
     ├── ArrayError        invalid shape, memory or writability of an array (ValueError)
     │   └── ArrayTypeError    not an array, or the wrong dtype (TypeError)
@@ -12,7 +13,6 @@
     ├── ReadOnlyError     an attribute does not exist, or cannot be set (AttributeError)
     ├── ScheduleError     a scheduled value is out of bounds (ValueError)
     ├── StateError        a saved state belongs to something else (ValueError)
-    ├── TraceError        a rule cannot be traced (TypeError)
     ├── TrainingError     a run failed: it diverged, or its folder is in use (RuntimeError)
     │   ├── RunRequestError   a run cannot start as requested (also a UsageError)
     │   │   └── DataChangedError  the data differ from the data of training
@@ -168,8 +168,8 @@ class DataError(UsageError, ValueError):
     """A data source is missing, malformed, or does not suit the loss."""
 
 
-class TraceError(MxtrainError, TypeError):
-    """The `update` of a rule does something that cannot be traced, such as branching on a value."""
+class TraceError(UsageError, TypeError):
+    """A rule has a mistake: its `update` cannot be traced, or its definition is incomplete."""
 
 
 class ModelError(UsageError, TypeError):

@@ -5,9 +5,10 @@ class that exist in the process. Nothing is imported for a name that a file hold
 modules that define such classes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from inspect import isabstract
+from types import ModuleType
 from typing import Annotated, Any, ClassVar, Union
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
@@ -19,7 +20,7 @@ _OWN_PACKAGE = "mxtrain."
 
 
 class KindChoice:
-    """Type of a config field that is one of several kinds.
+    """Annotation of a config field that is one of several kinds: `Annotated[Union[builtin], choice]`.
 
     Attributes:
         base: the class of all values.
@@ -91,8 +92,99 @@ def _adapter(
     return TypeAdapter(annotation(models))
 
 
-_listed: list[type[Config]] = []
-"""The classes of plugins, which messages, the schema and tables list."""
+_listed: dict[type[Config], str] = {}
+"""The classes of plugins, which messages, the schema and tables list, each with the name of its plugin."""
+
+
+def listed_classes() -> tuple[type[Config], ...]:
+    """Return the classes of plugins, in the order in which they were listed."""
+    return tuple(_listed)
+
+
+def list_plugin(name: str, module: ModuleType) -> bool:
+    """List the classes that a plugin defines or imports; return False if there is none.
+
+    Args:
+        name: the module or the path, as the user typed it.
+        module: the module.
+
+    Raises:
+        ValueError: the kind of a class is built in, or two classes have it.
+    """
+    values = list(vars(module).values())
+    bases = dict.fromkeys(choice.base for choice in _subclasses(KindChoice))
+    found = [each for base in bases for each in user_classes(base)]
+    added = dict.fromkeys(each for each in found if each.__module__ == module.__name__ or each in values)
+    for model in added:
+        if problem := _kind_problem(model):
+            raise ValueError(problem)
+    _listed.update(dict.fromkeys(added, name))
+    return bool(added)
+
+
+def _kind_problem(model: type[Config]) -> str | None:
+    kind = own_kind(model)
+    for choice in _subclasses(KindChoice):
+        if not choice._accepts(model):
+            continue
+        if any(own_kind(each) == kind for each in choice.builtin):
+            return f"{qualified_name(model)} has the kind {kind}, which is built in; give it another kind"
+        same = [each for each in user_classes(choice.base) if own_kind(each) == kind]
+        if len(same) > 1:
+            return _two_classes_message(kind, same)
+    return None
+
+
+def unlist_plugins() -> None:
+    """Remove the classes of plugins from messages, tables and the schema, at the end of a command."""
+    _listed.clear()
+
+
+def with_plugins(models: tuple[type[Config], ...]) -> tuple[type[Config], ...]:
+    """Return the classes that a choice between built-in classes lists; other classes are returned unchanged."""
+    choice = choice_of(models) if len(models) > 1 else None
+    return models if choice is None else choice.models()
+
+
+def choice_of(models: tuple[type[Config], ...]) -> type[KindChoice] | None:
+    """Return the choice whose built-in classes these begin with; None if there is none."""
+    found = [each for each in _subclasses(KindChoice) if each.builtin == models[: len(each.builtin)]]
+    return max(found, key=lambda choice: len(choice.builtin), default=None)
+
+
+def needed_plugins(value: object) -> tuple[str, ...]:
+    """Return the plugins that define the classes of a config and of the configs in it."""
+    return tuple(dict.fromkeys(map(plugin_name, _user_models(value))))
+
+
+def plugin_name(model: type[Config]) -> str:
+    """Return the plugin that defines a class: the name or path that was typed, otherwise its module."""
+    return _listed.get(model, model.__module__)
+
+
+def _user_models(value: object) -> Iterator[type[Config]]:
+    if isinstance(value, Config):
+        if not value.__module__.startswith(_OWN_PACKAGE):
+            yield type(value)
+        value = dict(value)
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _user_models(each)
+
+
+def find_user_classes(value: object) -> Iterator[type[Config]]:
+    """Yield the classes of users whose kinds are among the texts in plain values."""
+    if isinstance(value, str):
+        found = [choice.find(value) for choice in _subclasses(KindChoice)]
+        yield from (each for each in found if each is not None and not each.__module__.startswith(_OWN_PACKAGE))
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from find_user_classes(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from find_user_classes(each)
 
 
 def own_kind(model: type[Config]) -> str | None:
@@ -107,16 +199,26 @@ def _default_kind(model: type[Any]) -> str | None:
 
 
 def user_classes(base: type[Config]) -> list[type[Config]]:
-    """Return the subclasses of a base class that users defined and that can be built, in the order of definition.
+    """Return the subclasses of a base class that users defined, in the order of definition.
 
     Of classes with one name in one module, as after a cell of a notebook was executed twice, the last one counts.
     """
     found = {
         (each.__module__, each.__qualname__): each
         for each in _subclasses(base)
-        if not each.__module__.startswith(_OWN_PACKAGE) and own_kind(each) is not None and not isabstract(each)
+        if not each.__module__.startswith(_OWN_PACKAGE) and own_kind(each) is not None and _exists(each)
     }
     return list(found.values())
+
+
+def _exists(model: type[Any]) -> bool:
+    """Return False for a class whose module no longer holds it, as after the module was imported again."""
+    found: Any = sys.modules.get(model.__module__)
+    if found is None or "<locals>" in model.__qualname__:
+        return found is not None
+    for name in model.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is model
 
 
 def _subclasses(base: type[Any]) -> Iterator[type[Any]]:

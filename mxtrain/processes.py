@@ -4,6 +4,7 @@ import logging  # noqa: F401 - registers its lock first, to acquire it last: a t
 import os
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from threading import RLock
 from types import ModuleType, TracebackType
@@ -79,16 +80,34 @@ def child_path() -> dict[str, str]:
 
 
 def import_user_module(name: str) -> ModuleType:
-    """Import a module that the user named, preferably from the current folder.
+    """Import a module that the user named, preferably from the current folder, or a file by its path.
 
     Afterwards the folder is last in the path, for modules that are imported later; if it were first, its files would
     shadow modules that libraries import later.
+
+    Args:
+        name: the name of a module, or the path of a file, which ends in `.py`.
+
+    Raises:
+        ImportError: a module of the file's name was imported from another file.
     """
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
+    is_file = name.endswith(".py")
+    folder = str(Path(name).absolute().parent if is_file else Path.cwd())
+    sys.path.insert(0, folder)
     try:
-        return import_module(name)
+        return _import_file(Path(name).absolute()) if is_file else import_module(name)
     finally:
-        sys.path.remove(here)
-        if here not in sys.path:
-            sys.path.append(here)
+        sys.path.remove(folder)
+        if folder not in sys.path:
+            sys.path.append(folder)
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import a file as a module of its name; one that was imported before is returned."""
+    if not path.is_file():
+        raise ImportError(f"no such file: {path}")
+    present = sys.modules.get(path.stem)
+    spec = present.__spec__ if present is not None else find_spec(path.stem)
+    if spec is None or spec.origin is None or not Path(spec.origin).exists() or not path.samefile(spec.origin):
+        raise ImportError(f"a module named {path.stem} exists already; rename the file")
+    return import_module(path.stem)

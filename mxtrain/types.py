@@ -239,6 +239,12 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let the defaults of classes outside the package be validated, so that 2 becomes 2.0 where a float is due."""
+        super().__init_subclass__(**options)
+        if not cls.__module__.startswith("mxtrain."):
+            cls.model_config["validate_default"] = True
+
     hidden_defaults: ClassVar[tuple[str, ...]] = ()
     """Names of fields that `to_dict`, files and `repr` leave out while they have their defaults."""
 

@@ -1,7 +1,7 @@
 """Benchmarks of update rules against hardware limits, and of training iterations."""
 
 from mxtrain.benchmarks.measurement import Timing, measure_interleaved
-from mxtrain.benchmarks.rule_benchmark import RULE_CASES, RuleBenchmark, measure_rule
+from mxtrain.benchmarks.rule_benchmark import RULE_CASES, RuleBenchmark, measure_rule, rule_cases
 from mxtrain.benchmarks.run_benchmark import RunBenchmark, measure_run
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "measure_rule",
     "measure_run",
     "measure_interleaved",
+    "rule_cases",
 ]

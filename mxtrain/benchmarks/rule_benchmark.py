@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mxtrain.benchmarks.measurement import Timing, device_synchronizer, measure_interleaved
+from mxtrain.kinds import listed_classes, own_kind
 from mxtrain.optim.backends import Backend, array_module
 from mxtrain.optim.ir import AnyProgram, MatrixProgram, Program, UpdateProgram, sqrt, trace
 from mxtrain.optim.optimizer import build_optimizer
@@ -76,7 +77,14 @@ RULE_CASES: dict[str, Rule] = {
     "sgd-momentum": SGD(μ=0.9),
     **{rule.kind: rule for rule in (kind() for kind in RULES if kind is not SGD)},
 }
-"""The rules to measure: every rule with its defaults, and SGD with momentum."""
+"""The built-in rules to measure: every rule with its defaults, and SGD with momentum."""
+
+
+def rule_cases() -> dict[str, Rule]:
+    """Return the rules to measure: `RULE_CASES`, and those of plugins with their defaults."""
+    added: list[type[Any]] = [each for each in listed_classes() if issubclass(each, Rule)]
+    return RULE_CASES | {str(own_kind(each)): each() for each in added}
+
 
 _CACHED_SIZE = 1 << 15
 """Elements of the arrays on which divisions are measured: three such arrays fit in the L2 cache of a core."""
@@ -91,7 +99,7 @@ class RuleBenchmark:
     """Measurements of one rule.
 
     Attributes:
-        name: a key of `RULE_CASES`.
+        name: a key of `rule_cases()`.
         size: the number of elements of the weight.
         bytes_moved: the bytes that an update must read and write.
         update: the time of one `Optimizer.update`.
@@ -141,7 +149,7 @@ def measure_rule(
     """Measure the update of one array by a rule, interleaved with the limits of the machine.
 
     Args:
-        name: a key of `RULE_CASES`.
+        name: a key of `rule_cases()`.
         size: the number of elements of the array, at least 1. A matrix rule is measured on a square matrix of about
             this size, of at most 1024 x 1024 elements if it has matrix products.
         dtype: `float32` or `float64`.
@@ -151,7 +159,7 @@ def measure_rule(
     Raises:
         BackendError: the backend cannot run on this machine.
     """
-    rule = RULE_CASES[name]
+    rule = rule_cases()[name]
     optimizer = build_optimizer(rule, backend=backend, on_nonfinite="ignore")
     program = rule.program()
     xp = array_module("cupy" if backend == "cupy" else "numpy")

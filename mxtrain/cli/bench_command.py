@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mxtrain.cli.options import AsJson, Overrides, choice_option, count_option
+from mxtrain.cli.options import AsJson, Overrides, Plugin, choice_option, count_option, import_plugins
 from mxtrain.cli.streams import print_results
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def bench(
         ),
     ] = None,
     sets: Overrides = None,
+    plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure how fast the rules are on this machine.
@@ -61,6 +62,7 @@ def bench(
 
     if sets and run is None:
         raise typer.BadParameter("overrides values of a run file; name one with --run", param_hint="--set")
+    import_plugins(plugin)
     names = _rule_names(rules or [], default=run is None)
     try:
         figures = [_measure_rule(name, size, dtype, backend or BenchBackend.compiled) for name in names]
@@ -76,15 +78,16 @@ def bench(
 
 
 def _rule_names(chosen: list[str], default: bool) -> list[str]:
-    from mxtrain.benchmarks import RULE_CASES
+    from mxtrain.benchmarks import rule_cases
     from mxtrain.names import suggest
     from mxtrain.types import describe
 
+    cases = rule_cases()
     for name in chosen:
-        if name not in RULE_CASES:
-            remedy = suggest(name, RULE_CASES, otherwise=f"the rules are {', '.join(RULE_CASES)}")
+        if name not in cases:
+            remedy = suggest(name, cases, otherwise=f"the rules are {', '.join(cases)}")
             raise typer.BadParameter(f"there is no rule {describe(name)}; {remedy}", param_hint="RULE")
-    return list(dict.fromkeys(chosen)) or (list(RULE_CASES) if default else [])
+    return list(dict.fromkeys(chosen)) or (list(cases) if default else [])
 
 
 def _measure_rule(name: str, size: int, dtype: DataType, backend: BenchBackend) -> "RuleBenchmark":

@@ -20,7 +20,7 @@ from mxtrain.names import ascii_names, display_name
 from mxtrain.nn import build_metric
 from mxtrain.nn.losses import LOSSES
 from mxtrain.optim.backends import BackendName
-from mxtrain.optim.rules import RULES, Rule
+from mxtrain.optim.rules import AnyRule, Rule
 from mxtrain.optim.schedules import LearningRateSchedule, MomentumSchedule
 from mxtrain.types import METRIC_INFO, Bounds, Config, LossName, MetricName
 
@@ -69,7 +69,7 @@ Catalogue = dict[str, list[Entry]]
 def catalogue() -> Catalogue:
     """Return everything that a config may choose from, by category."""
     return {
-        "optimizers": _entries(RULES),
+        "optimizers": _entries(allowed_models(AnyRule)),
         "learning_rate_schedules": _entries(allowed_models(LearningRateSchedule)),
         "momentum_schedules": _entries(allowed_models(MomentumSchedule)),
         "models": _entries(MODELS),

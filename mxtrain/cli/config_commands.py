@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mxtrain.cli.options import AsJson, Overrides, choice_option, complete_rule_or_config
+from mxtrain.cli.options import AsJson, Overrides, Plugin, choice_option, complete_rule_or_config, import_plugins
 from mxtrain.cli.streams import write_file_text, write_json
 from mxtrain.errors import ConfigError, escape_unprintable
 
@@ -28,6 +28,7 @@ def validate(
         ),
     ],
     sets: Overrides = None,
+    plugin: Plugin = None,
 ) -> None:
     """Check config files and print every problem.
 
@@ -36,6 +37,7 @@ def validate(
     """
     from mxtrain.config import read_config
 
+    import_plugins(plugin)
     status = 0
     for file in files:
         try:
@@ -49,10 +51,11 @@ def validate(
     raise typer.Exit(status)
 
 
-def schema() -> None:
+def schema(plugin: Plugin = None) -> None:
     """Print the JSON Schema of run files, for editors."""
     from mxtrain.config import json_schema
 
+    import_plugins(plugin)
     write_json(json_schema(), indent=2)
 
 
@@ -66,6 +69,7 @@ def list_all(
             show_default=False,
         ),
     ] = "",
+    plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
     """List the choices of a config.
@@ -75,6 +79,7 @@ def list_all(
     """
     from mxtrain.cli.catalogue import catalogue, print_tables
 
+    import_plugins(plugin)
     chosen = _select_entries(catalogue(), what)
     if as_json:
         write_json({title: [asdict(entry) for entry in entries] for title, entries in chosen.items()}, indent=2)
@@ -122,6 +127,7 @@ def show(
         choice_option(Language, "Print the program of the optimizer for a backend.", show_default=False),
     ] = None,
     sets: Overrides = None,
+    plugin: Plugin = None,
 ) -> None:
     """Print the resolved config of a file or a rule's program.
 
@@ -131,7 +137,9 @@ def show(
     from mxtrain.config import RunConfig, Sweep, to_yaml
     from mxtrain.config.yaml.dump import mapping_to_yaml
     from mxtrain.optim.ir import Program, describe_traffic
+    from mxtrain.optim.rule_checks import checked_program
 
+    import_plugins(plugin)
     config = _read_target(target, sets or ())
     if isinstance(config, Sweep):
         if backend is not None:
@@ -144,7 +152,7 @@ def show(
         write_file_text(to_yaml(config))
         return
     rule = config.optimizer if isinstance(config, RunConfig) else config
-    program = rule.program()
+    program = checked_program(rule)
     if backend is None:
         typer.echo(f"{_formula(rule)}\n")
         if isinstance(program, Program):

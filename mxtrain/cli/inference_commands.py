@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mxtrain.cli.options import AsJson, Plugin, RunFolder, choice_option, complete_file, load_plugin
+from mxtrain.cli.options import AsJson, Plugin, RunFolder, choice_option, complete_file, load_factory
 from mxtrain.cli.streams import messages, print_results, write_file_text, write_json
 from mxtrain.errors import DataError, escape_unprintable
 
@@ -97,11 +97,11 @@ def _print_metrics(metrics: "dict[str, float | None]", epoch: int, source: str) 
     print_results(table)
 
 
-def _load_run_and_warn(run: str, plugin: str | None) -> "LoadedRun":
+def _load_run_and_warn(run: str, plugin: list[str] | None) -> "LoadedRun":
     """Load a run; report damage, and a run that is not finished."""
     from mxtrain.training import load_run
 
-    loaded = load_run(run, model=load_plugin(plugin))
+    loaded = load_run(run, model=load_factory(plugin))
     console = messages()
     for note in loaded.notes:
         console.print(escape_unprintable(note), soft_wrap=True)

@@ -147,6 +147,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _interrupted()
     except (OSError, MemoryError) as error:
         return _report_system_error(error)
+    finally:
+        if kinds := sys.modules.get("mxtrain.kinds"):  # imports Pydantic, which --help does not need
+            kinds.unlist_plugins()
     return status
 
 

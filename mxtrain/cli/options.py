@@ -165,24 +165,18 @@ RunFolder: TypeAlias = Annotated[
     typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False, autocompletion=complete_folder),
 ]
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
-Plugin: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--plugin",
-        metavar="MODULE",
-        help="A Python module, in the current folder or on PYTHONPATH, whose function `model` creates a custom model.",
-        show_default=False,
-    ),
-]
-AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 FACTORY = "model"
 
 
-def load_plugin(name: str | None) -> "ModelFactory | None":
-    """Import the function `model` of a module in the current folder or on PYTHONPATH; None without a name."""
-    if name is None:
-        return None
+def import_plugins(names: list[str] | None) -> None:
+    """Import plugins, and list the kinds of their rules and schedules in messages, tables and the schema."""
+    for name in names or ():
+        _import_plugin(name)
+
+
+def _import_plugin(name: str) -> None:
+    from mxtrain.kinds import list_plugin
+    from mxtrain.optim.rules import AnyRule  # noqa: F401 - a plugin's classes are found below the bases of rules
     from mxtrain.processes import import_user_module
 
     try:
@@ -190,11 +184,46 @@ def load_plugin(name: str | None) -> "ModelFactory | None":
     except Exception as error:  # noqa: BLE001 - a module of a user's can raise anything
         lines = str(error).splitlines() or [""]
         raise _plugin_error(f"{name} cannot be imported: {type(error).__name__}: {lines[0]}") from error
-    factory: ModelFactory | None = getattr(module, FACTORY, None)
-    if not callable(factory):
-        raise _plugin_error(f"{name} defines no function {FACTORY}(config, n_features, n_outputs, xp)")
-    return factory
+    try:
+        has_classes = list_plugin(name, module)
+    except ValueError as error:
+        raise _plugin_error(str(error)) from None
+    if not has_classes and not callable(getattr(module, FACTORY, None)):
+        signature = f"{FACTORY}(config, n_features, n_outputs, xp)"
+        raise _plugin_error(f"{name} defines no function {signature}, and no rule or schedule")
+
+
+def find_factory(names: list[str] | None) -> str | None:
+    """Import plugins, and return the one whose function `model` creates custom models; None if there is none."""
+    from mxtrain.processes import import_user_module
+
+    import_plugins(names)
+    found = [name for name in names or () if callable(getattr(import_user_module(name), FACTORY, None))]
+    if len(found) > 1:
+        raise _plugin_error(f"{' and '.join(found)} define a function {FACTORY}; keep one")
+    return found[0] if found else None
+
+
+def load_factory(names: list[str] | None) -> "ModelFactory | None":
+    """Import plugins, and return their function `model`; None if there is none."""
+    from mxtrain.processes import import_user_module
+
+    name = find_factory(names)
+    return None if name is None else getattr(import_user_module(name), FACTORY)
 
 
 def _plugin_error(message: str) -> typer.BadParameter:
     return typer.BadParameter(message, param_hint="--plugin")
+
+
+Plugin: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="MODULE",
+        help="A Python module, in the current folder or on PYTHONPATH, or the path of a .py file, that defines rules, "
+        "schedules, or a function `model` that creates a custom model; may be repeated.",
+        show_default=False,
+    ),
+]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]

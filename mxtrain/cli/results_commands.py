@@ -66,15 +66,15 @@ def report(
         console.print(escape_unprintable(_written_message(written)), soft_wrap=True)
 
 
-def _write_report(folder: Path, output: Path | None, plugin: str | None) -> "Report":
-    from mxtrain.cli.options import load_plugin
+def _write_report(folder: Path, output: Path | None, plugin: list[str] | None) -> "Report":
+    from mxtrain.cli.options import load_factory
 
     if (folder / "sweep.yaml").is_file():
         with _needed_packages():
             from mxtrain.reports.sweep_report import report_sweep
 
         return report_sweep(folder, output)
-    return import_report_run()(folder, output, model=load_plugin(plugin))
+    return import_report_run()(folder, output, model=load_factory(plugin))
 
 
 def import_report_run() -> "Callable[..., Report]":

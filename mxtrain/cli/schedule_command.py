@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mxtrain.cli.options import Overrides, RunFile
+from mxtrain.cli.options import Overrides, Plugin, RunFile, import_plugins
 from mxtrain.cli.streams import messages
 from mxtrain.errors import UsageError, escape_unprintable
 
@@ -26,6 +26,7 @@ def draw(
             show_default=False,
         ),
     ] = None,
+    plugin: Plugin = None,
 ) -> None:
     """Plot the learning rate η and the momentum μ of a run.
 
@@ -34,6 +35,7 @@ def draw(
     from mxtrain.cli.schedule_plot import schedule_curves
     from mxtrain.config import read_run
 
+    import_plugins(plugin)
     run = read_run(file, sets or (), in_memory=False)
     schedules = schedule_curves(run)
     missing = _print(schedules)

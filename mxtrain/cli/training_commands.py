@@ -21,7 +21,9 @@ from mxtrain.cli.options import (
     choice_option,
     complete_config,
     count_option,
-    load_plugin,
+    find_factory,
+    import_plugins,
+    load_factory,
     mark_overrides,
 )
 
@@ -148,6 +150,7 @@ def search(
     from mxtrain.sweeps import plan_sweep, read_sweep_status, sweep
 
     overrides = sets or ()
+    import_plugins(plugin)
     if dry_run:
         sweep_output.print_plan(plan_sweep(file, run_dir=run_dir, overrides=overrides, workers=workers), as_json)
     elif status:
@@ -159,7 +162,7 @@ def search(
 
 
 def _search_and_print(
-    start: "Callable[..., SweepResult]", options: SweepOptions, plugin: str | None, quiet: bool, as_json: bool
+    start: "Callable[..., SweepResult]", options: SweepOptions, plugin: list[str] | None, quiet: bool, as_json: bool
 ) -> None:
     """Run a sweep with progress and graceful stop, and print its result."""
     import time
@@ -167,19 +170,15 @@ def _search_and_print(
     from mxtrain.cli.sweep_output import print_result, show_progress
     from mxtrain.training import graceful_stop
 
+    factory = find_factory(plugin)
+    imports = {"model": factory and f"{factory}:{FACTORY}", "plugins": plugin or ()}
     begin = time.perf_counter()
     with graceful_stop() as stop, show_progress(quiet) as watch:
-        result = start(**options.arguments(), model=_plugin_import_path(plugin), stop=stop, watch=watch)
+        result = start(**options.arguments(), **imports, stop=stop, watch=watch)
     if not quiet or as_json:
         print_result(result, time.perf_counter() - begin, as_json)
     if not result.in_state("complete"):
         raise typer.Exit(1)
-
-
-def _plugin_import_path(plugin: str | None) -> str | None:
-    """Return the import path of the factory of a plugin, which is imported here first."""
-    load_plugin(plugin)
-    return plugin and f"{plugin}:{FACTORY}"
 
 
 def resume_run(
@@ -213,7 +212,7 @@ def resume_run(
         raise typer.BadParameter(f"applies to sweeps, and {run} is a run; leave it out", param_hint=option)
     if verify and sets:
         raise typer.BadParameter("cannot be used with --verify; leave it out", param_hint="--set")
-    model = load_plugin(plugin)
+    model = load_factory(plugin)
     if verify:
         _replay(run, model, quiet, as_json)
     else:
@@ -268,7 +267,7 @@ def train(
     """
     from mxtrain.training import fit
 
-    start = partial(fit, file, run_dir=run_dir, overrides=sets or (), model=load_plugin(plugin))
+    start = partial(fit, file, run_dir=run_dir, overrides=sets or (), model=load_factory(plugin))
     _train_and_print(start, quiet, as_json)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -23,6 +24,7 @@ from mxtrain.config.introspection import (
 )
 from mxtrain.config.run_section import RunConfig
 from mxtrain.config.yaml.nodes import (
+    ListNode,
     MapNode,
     Node,
     ScalarNode,
@@ -73,7 +75,7 @@ def _report_error(
             path = (*place.path, "kind")
             node, _ = find_node(tree, path)
             assert node is not None, "a wrong kind was written"
-            _report_at_value(path, choice_message(allowed_kinds(place.annotation), to_python(node)), tree, report)
+            _report_at_value(path, _wrong_kind_message(place, to_python(node), tree), tree, report)
         case "too_large":
             _report_at_value(place.path, detail["msg"], tree, report)
         case "field_error":
@@ -85,6 +87,18 @@ def _report_error(
         case kind:
             message = _MESSAGES.get(kind, _invalid_message)(detail, place)
             _report_at_value(place.path, message, tree, report)
+
+
+def _wrong_kind_message(place: ResolvedField, kind: object, tree: MapNode) -> str:
+    """Return the message for a kind that does not exist; a run records the plugins that define its classes."""
+    named, _ = find_node(tree, ("plugins",))
+    names = [item.value for item in named.items if isinstance(item, ScalarNode)] if isinstance(named, ListNode) else []
+    if not names or place.path[:1] != ("optimizer",):
+        return choice_message(allowed_kinds(place.annotation), kind)
+    options = " ".join(f"--plugin {quote(str(name))}" for name in names if name != "__main__")
+    if not options:
+        return f"{describe(kind)} was defined in a script or a notebook; define its class before you open the run"
+    return f"{describe(kind)} is not built in, but defined in a plugin; add {options}, or import it first in Python"
 
 
 def _split(path: str) -> tuple[str | int, ...]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from mxtrain.kinds import KindChoice
+from mxtrain.kinds import KindChoice, choice_of, with_plugins
 from mxtrain.names import LETTERS, ascii_names, display_name, nearest, normalize
 from mxtrain.types import Config
 
@@ -20,17 +20,17 @@ def allowed_models(annotation: Any) -> tuple[type[Config], ...]:
         if issubclass(annotation, KindChoice):
             return annotation.models()
         return (annotation,) if issubclass(annotation, Config) else ()
-    return tuple(model for part in get_args(annotation) for model in allowed_models(part))
+    if get_origin(annotation) is Annotated:
+        return allowed_models(get_args(annotation)[0])
+    return with_plugins(tuple(model for part in get_args(annotation) for model in allowed_models(part)))
 
 
 def _find_kind(annotation: Any, kind: object) -> type[Config] | None:
     """Return the class of a kind, also of one that is not listed because Python code defined it."""
-    listed = next((candidate for candidate in allowed_models(annotation) if model_kind(candidate) == kind), None)
-    if listed is not None:
-        return listed
-    parts = (annotation, *get_args(annotation))
-    choices = (part for part in parts if isinstance(part, type) and issubclass(part, KindChoice))
-    return next((found for choice in choices if (found := choice.find(kind)) is not None), None)
+    allowed = allowed_models(annotation)
+    listed = next((candidate for candidate in allowed if model_kind(candidate) == kind), None)
+    choice = choice_of(allowed) if listed is None else None
+    return listed if choice is None else choice.find(kind)
 
 
 def model_kind(model: type[Config]) -> str | None:

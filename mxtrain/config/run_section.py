@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from mxtrain.config.data_section import CLASS_SOURCES, DataConfig
 from mxtrain.config.model_section import CustomConfig, ModelConfig, Targets
 from mxtrain.errors import ConfigError
+from mxtrain.kinds import needed_plugins
 from mxtrain.optim.backends import BackendName
 from mxtrain.optim.rules import AnyRule
 from mxtrain.optim.schedules.function import Function, MomentumFunction
@@ -174,6 +175,8 @@ class RunConfig(Config):
             custom model computes itself.
         optimizer: the update rule.
         fit: training length, metrics, checkpoints and stopping.
+        plugins: names of the modules that define rules and schedules of the run, which the run records. They are not
+            imported: pass them with `--plugin`, or define the classes in Python.
 
     Example:
         >>> run = RunConfig.model_validate({
@@ -185,6 +188,8 @@ class RunConfig(Config):
         0.03125
     """
 
+    hidden_defaults: ClassVar[tuple[str, ...]] = ("plugins",)
+
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)] = "run"
     seed: Seed = 0
     backend: BackendName = "auto"
@@ -195,6 +200,7 @@ class RunConfig(Config):
     loss: LossChoice
     optimizer: AnyRule
     fit: FitConfig = FitConfig()
+    plugins: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], ListAsTuple] = ()
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
@@ -291,7 +297,11 @@ class RunConfig(Config):
         return None
 
     def resolve(self) -> "RunConfig":
-        """Return the config with every default filled in: an unset `optimizer.scale` becomes `1/batch_size`."""
+        """Return the config with every default filled in.
+
+        An unset `optimizer.scale` becomes `1/batch_size`, and `plugins` names the modules of the user's classes.
+        """
         scale = self.optimizer.scale or 1 / self.data.batch_size
         optimizer = self.optimizer.model_copy(update={"scale": scale})
-        return self.model_copy(update={"optimizer": optimizer, "data": self.data.resolve()})
+        plugins = tuple(dict.fromkeys((*self.plugins, *needed_plugins(optimizer))))
+        return self.model_copy(update={"optimizer": optimizer, "data": self.data.resolve(), "plugins": plugins})

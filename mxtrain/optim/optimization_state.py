@@ -1,6 +1,6 @@
 """Progress of a training run: epoch, batch and iteration counts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral
 
 from mxtrain.errors import ArrayTypeError, ReadOnlyError
@@ -20,6 +20,7 @@ class OptimizationState:
         curr_epoch: the current epoch, 1 during the first.
         curr_batch: the current batch of the epoch, 1 during the first.
         curr_iter: the current iteration of the run, 1 during the first.
+        skipped: steps that `skip_nonfinite` skipped.
 
     Raises:
         ArrayTypeError: a count is not a whole number, or is negative.
@@ -38,6 +39,7 @@ class OptimizationState:
     curr_epoch: int = 0
     curr_batch: int = 0
     curr_iter: int = 0
+    skipped: int = field(default=0, repr=False)
 
     def __setattr__(self, name: str, value: int) -> None:
         if name not in self.__slots__:
@@ -63,6 +65,11 @@ class OptimizationState:
     def skip_batch(self) -> None:
         """Count a batch without an update: it is not an iteration, so that schedules do not advance."""
         self.curr_batch += 1
+
+    def count_skipped(self) -> None:
+        """Count a step that was skipped because a gradient was not finite; it is a batch, but no iteration."""
+        self.skipped += 1
+        self.skip_batch()
 
 
 _set_batch, _set_iter = (OptimizationState.__dict__[name].__set__ for name in ("curr_batch", "curr_iter"))

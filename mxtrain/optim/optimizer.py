@@ -1,7 +1,7 @@
 """Optimizer: a rule bound to a backend, with the state of each weight; `build_optimizer` creates one."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from os import PathLike
 from typing import Any, get_args
 
@@ -9,14 +9,22 @@ from mxtrain.errors import ArrayError, ArrayTypeError, ConfigError, ConfigProble
 from mxtrain.names import display_name, field_name, nearest
 from mxtrain.optim.backends import Backend, array_module, select_backend, validate_gradient
 from mxtrain.optim.flat_parameters import FlatParameters
+from mxtrain.optim.gradient_clipping import all_finite
 from mxtrain.optim.ir import gradient_program
 from mxtrain.optim.nonfinite import NonFiniteGuard, OnNonfinite
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.param_groups import ParamGroups
-from mxtrain.optim.param_state import StateStore
-from mxtrain.optim.rules import Rule
+from mxtrain.optim.param_state import StateStore, evaluation_weight
+from mxtrain.optim.rules import Rule, Time
 from mxtrain.optim.state_dict import make_state_dict, parse_state_dict, read_state_file, write_state_file
-from mxtrain.optim.update_batches import BatchBuilder, StepScalars, UpdateBatch, compute_scalars, run_batches
+from mxtrain.optim.update_batches import (
+    BatchBuilder,
+    StepScalars,
+    UpdateBatch,
+    clip_by_norm,
+    compute_scalars,
+    run_batches,
+)
 from mxtrain.types import Array, describe
 
 
@@ -111,9 +119,15 @@ class Optimizer:
         self._update(index, grad, weight, self.state.curr_iter)
 
     def _refuse_totals(self) -> None:
-        if self._groups.have_totals:
+        reason = f"{self.rule.kind} has sums" if self._groups.have_totals else None
+        if self.rule.clip_norm is not None:
+            reason = "clip_norm is a bound of the norm"
+        elif self.rule.skip_nonfinite:
+            reason = "skip_nonfinite looks at the gradients"
+        if reason is not None:
+            joint = "of" if self.rule.skip_nonfinite and self.rule.clip_norm is None else "over"
             raise ArrayError(
-                f"{self.rule.kind} has sums over all parameters, so no array can be updated alone; "
+                f"{reason} {joint} all parameters, so no array can be updated alone; "
                 "call optimizer.step(params, grads) with all of them"
             )
 
@@ -136,16 +150,27 @@ class Optimizer:
         """
         batches, new_states = self._builder.build_step(self._store, params, grads)
         state = self.state
+        if self._rule.skip_nonfinite and not self._are_finite(batches):
+            state.count_skipped()
+            return
         batches, step_scalars = compute_scalars(
             batches, self._groups, state.curr_iter + 1, max(state.curr_epoch - 1, 0)
         )
+        if self._rule.clip_norm is not None:
+            clip_by_norm(self._backend, self._groups, batches, step_scalars)
         if self._guard.checks_steps and self._guard.must_skip(batches, step_scalars, params):
             return
         self._store.add(new_states)
-        state.begin_batch()
+        if step_scalars and not any(scalars.updates for scalars in step_scalars):
+            state.skip_batch()
+        else:
+            state.begin_batch()
         self._run(batches, step_scalars)
         if self._guard.warns:
             self._guard.count_call(self._store, calls_per_round=1, stacklevel=4)
+
+    def _are_finite(self, batches: list[UpdateBatch]) -> bool:
+        return all(all_finite(self._backend, [arrays[1] for arrays in batch.arrays]) for batch in batches)
 
     def _update(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:
         """Update one array in place, in an iteration; 0 means the array's own update count."""
@@ -165,7 +190,7 @@ class Optimizer:
         run_batches(self._backend, self._groups, [(batch, batch.arrays) for batch in batches], step_scalars)
 
     def evaluation_params(self, params: Mapping[Any, Array]) -> Mapping[Any, Array]:
-        """Return the weights to evaluate, which some rules keep apart from the trained ones (Schedule-Free).
+        """Return the weights to evaluate, which differ from the trained ones with `ema`, `lookahead` and Schedule-Free.
 
         Args:
             params: the trained parameters, as in `step`.
@@ -184,17 +209,16 @@ class Optimizer:
             >>> optimizer.evaluation_params(params) is params
             True
         """
-        if all(group.rule.evaluation_slot is None for group in self._groups.all):
+        if all(group.rule.evaluation_weights() is None for group in self._groups.all):
             return params
         states = self._store.states_by_index()
         weights: Any = params.copy() if isinstance(params, FlatParameters) else {}
         for name, weight in params.items():
             state, group = states.get(name), self._groups.all[self._groups.number(name, weight.shape)]
-            slot = group.rule.evaluation_slot
             value = weight
-            if state is not None and slot is not None:
+            if state is not None:
                 state.check(name, weight, group)
-                value = state.slots[state.names.index(slot)]
+                value = evaluation_weight(group.rule, weight, state)
             if isinstance(weights, FlatParameters):
                 weights[name][...] = value
             else:
@@ -259,10 +283,13 @@ class Optimizer:
 
     def _normalize(self, grad: Array, weight: Array) -> Array:
         validate_gradient("W", grad, weight)
-        program = gradient_program(self.rule.gradient_stage)
+        rule = self._groups.all[0].rule
+        program = gradient_program(replace(rule.gradient_stage, averages=False, scales=rule.scale != 0))
         result = grad.copy()
         if program.outputs:  # empty with neither scale nor clip nor λ
-            self.backend.run(program, [(weight, result)], program.evaluate_scalars(self._groups.all[0].fields))
+            bounds = rule.wrapper_coefficients(Time(1, 1), weight.dtype) if rule.bounds is not None else {}
+            values = program.evaluate_scalars(self._groups.all[0].fields | bounds)
+            self.backend.run(program, [(weight, result)], values)
         return result
 
 

@@ -5,7 +5,8 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from mxtrain.optim.flat_parameters import BufferSlice
-from mxtrain.optim.ir import AnyProgram, MatrixProgram, MultiPassProgram, Workspace
+from mxtrain.optim.ir import AnyProgram, MatrixProgram, MultiPassProgram, Variant, Workspace
+from mxtrain.optim.rule_checks import checked_program
 from mxtrain.optim.rules import Rule
 
 
@@ -16,13 +17,15 @@ class ParamGroup(NamedTuple):
         rule: the rule with these settings.
         program: the program of its update.
         fields: its fields by name, from which the program computes its scalars.
-        slots: the names of its slots.
+        slots: the names of its slots, with those of its wrappers.
+        is_wrapped: True if a wrapper has coefficients.
     """
 
     rule: Rule
     program: AnyProgram
     fields: dict[str, Any]
     slots: tuple[str, ...]
+    is_wrapped: bool = False
 
 
 class ParamGroups:
@@ -34,7 +37,8 @@ class ParamGroups:
         differ: True if not all parameters have the same rule and settings.
         have_totals: True if an update needs the arrays of all parameters.
         have_own_scalars: True if the scalar slots of parameters may differ, as groups differ and rules have some.
-        have_matrices: True if a rule updates whole arrays, so that parts of a buffer cannot be updated together.
+        have_matrices: True if a rule updates whole arrays, or clips the gradients of their columns, so that parts of a
+            buffer cannot be updated together.
         workspace: buffers for the temporary arrays of such rules.
 
     Example:
@@ -60,11 +64,23 @@ class ParamGroups:
             isinstance(each.program, MultiPassProgram) and each.program.has_totals for each in self.all
         )
         self.have_own_scalars = self.differ and any(each.rule.initial_scalars() for each in self.all)
-        self.have_matrices = any(isinstance(each.program, MatrixProgram) for each in self.all)
+        self.have_matrices = any(
+            isinstance(each.program, MatrixProgram) or each.rule.agc is not None for each in self.all
+        )
         self.workspace = Workspace()
         self._rule = rule
+        self._programs: dict[tuple[int, Variant], AnyProgram] = {}
         self._numbers: dict[Hashable, tuple[int, int]] = {}
         self._slices: dict[str, tuple[tuple[BufferSlice, ...], dict[int, list[tuple[int, slice]]]]] = {}
+
+    def program(self, group: int, variant: Variant) -> AnyProgram:
+        """Return the program of a group's rule for one kind of call."""
+        if variant == "update":
+            return self.all[group].program
+        program = self._programs.get((group, variant))
+        if program is None:
+            program = self._programs[group, variant] = self.all[group].rule.program(variant)
+        return program
 
     def number(self, index: Hashable, shape: tuple[int, ...]) -> int:
         """Return the position in `all` of the group of a parameter of this shape."""
@@ -98,4 +114,10 @@ class ParamGroups:
 def _make_group(rule: Rule) -> ParamGroup:
     rule = rule.with_largest_numbers()
     fields = {name: getattr(rule, name) for name in type(rule).model_fields}
-    return ParamGroup(rule, rule.program(), fields, rule.active_slots())
+    return ParamGroup(
+        rule,
+        checked_program(rule),
+        fields,
+        rule.stored_slots(),
+        bool(rule.wrapper().scalars) or rule.lookahead is not None,
+    )

@@ -11,6 +11,8 @@ from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.optim.backends import on_same_device, to_device_of, zeros, zeros_like
 from mxtrain.optim.flat_parameters import BufferSlice, FlatParameters
 from mxtrain.optim.param_groups import ParamGroup
+from mxtrain.optim.rules import Rule
+from mxtrain.optim.rules.wrappers import rounded_bounds
 from mxtrain.types import Array, describe
 
 
@@ -63,7 +65,7 @@ class ParamState:
         has_type = slot.shape == weight.shape and slot.dtype is weight.dtype and type(slot) is type(weight)
         if has_type and type(slot) is np.ndarray and rule.slots_have_weight_shape:
             return  # the common case, decided quickly
-        shapes = rule.slot_shapes(weight.shape)
+        shapes = rule.stored_shapes(weight.shape)
         if slot.dtype == weight.dtype and all(
             each.shape == shape for each, shape in zip(self.slots, shapes, strict=True)
         ):
@@ -79,9 +81,9 @@ class ParamState:
 def new_state(weight: Array, group: ParamGroup) -> ParamState:
     """Return the state of a weight before its first update."""
     rule = group.rule
-    starts = rule.slot_starts()
+    starts = rule.stored_starts()
     slots = []
-    for name, shape in zip(group.slots, rule.slot_shapes(weight.shape), strict=True):
+    for name, shape in zip(group.slots, rule.stored_shapes(weight.shape), strict=True):
         start = starts.get(name, 0.0)
         slot = zeros_like(weight) if shape == weight.shape else zeros(shape, str(weight.dtype), weight)
         if start == "W":
@@ -89,7 +91,21 @@ def new_state(weight: Array, group: ParamGroup) -> ParamState:
         elif start:
             slot[...] = start
         slots.append(slot)
-    return ParamState(0, tuple(slots), rule.initial_scalars(), group.slots)
+    return ParamState(0, tuple(slots), rule.stored_scalars(), group.slots)
+
+
+def evaluation_weight(rule: Rule, weight: Array, state: ParamState) -> Array:
+    """Return the array of a weight to evaluate: an average that a rule or a wrapper keeps, or the weight itself."""
+    name = rule.evaluation_weights()
+    if name is None or state.updates == 0:
+        return weight
+    value = state.slots[state.names.index(name)]
+    if rule.ema is not None and rule.ema.corrected:
+        value = value / (1 - rule.ema.decay**state.updates)
+    if rule.bounds is not None:  # averages may be outside by a rounding
+        low, high = rounded_bounds(rule.bounds, weight.dtype)
+        value = value.clip(low, high)
+    return value
 
 
 @dataclass(slots=True)

@@ -32,7 +32,10 @@ def make_state_dict(rule: Rule, state: OptimizationState, states: Mapping[Hashab
         }
         for index, param in states.items()
     }
-    return {"rule": rule.kind, "state": asdict(state), "parameters": parameters}
+    counts = asdict(state)
+    if not state.skipped:
+        del counts["skipped"]  # as in states of earlier versions
+    return {"rule": rule.kind, "state": counts, "parameters": parameters}
 
 
 def parse_state_dict(
@@ -53,7 +56,10 @@ def parse_state_dict(
     if saved["rule"] != rule.kind:
         raise StateError(f"the state belongs to {describe(saved['rule'])}, this optimizer is {rule.kind!r}")
     counts = saved["state"]
-    _check_keys("state", counts, [each.name for each in fields(OptimizationState)])
+    names = [each.name for each in fields(OptimizationState)]
+    if isinstance(counts, Mapping) and "skipped" not in counts:
+        names.remove("skipped")
+    _check_keys("state", counts, names)
     state = OptimizationState(**{name: _check_count(f"state[{name!r}]", value) for name, value in counts.items()})
     parameters = saved["parameters"]
     if not isinstance(parameters, Mapping):
@@ -76,7 +82,7 @@ def _parse_param_state(index: Hashable, entry: Any, rules: Sequence[Rule]) -> Pa
     place = f"parameters[{index!r}]"
     _check_keys(place, entry, ("updates", "slots", "scalars"))
     rule = next((each for each in rules if _has_slots_of(each, entry)), rules[0])
-    names, scalar_names = rule.active_slots(), rule.initial_scalars()
+    names, scalar_names = rule.stored_slots(), rule.stored_scalars()
     _check_keys(f"{place}['slots']", entry["slots"], names)
     _check_keys(f"{place}['scalars']", entry["scalars"], scalar_names)
     slots = tuple(_check_slot(f"{place}['slots'][{name!r}]", entry["slots"][name]) for name in names)
@@ -89,7 +95,7 @@ def _parse_param_state(index: Hashable, entry: Any, rules: Sequence[Rule]) -> Pa
 
 def _has_slots_of(rule: Rule, entry: Mapping[str, Any]) -> bool:
     """Return whether the slots and scalar slots of an entry are those of a rule."""
-    wanted = set(rule.active_slots()), set(rule.initial_scalars())
+    wanted = set(rule.stored_slots()), set(rule.stored_scalars())
     return all(isinstance(entry[key], Mapping) for key in ("slots", "scalars")) and wanted == (
         set(entry["slots"]), set(entry["scalars"]),
     )  # fmt: skip

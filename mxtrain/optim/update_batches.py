@@ -1,21 +1,25 @@
 """Grouping of updates into batches that one call of a backend computes."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from mxtrain.errors import ArrayError, ArrayTypeError, TraceError
+from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.optim.backends import Backend, OverlapCheck, array_kind, validate_update
 from mxtrain.optim.backends.matmul import single_threaded_blas
 from mxtrain.optim.backends.matrix_selection import matrix_operations
 from mxtrain.optim.backends.overlap import ParamUpdate
 from mxtrain.optim.backends.passes import MultiPassUpdate, run_passes
 from mxtrain.optim.flat_parameters import FlatParameters
-from mxtrain.optim.ir import MatrixProgram, Program
+from mxtrain.optim.gradient_clipping import GradientNorm, clip_columns, clip_factor
+from mxtrain.optim.ir import AnyProgram, MatrixProgram, Program
+from mxtrain.optim.ir.wrapping import ACCUMULATED
 from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import FlatStates, ParamState, StateStore, new_state, normalize_index
+from mxtrain.optim.rule_checks import coefficients_error
 from mxtrain.optim.rules import Time
 from mxtrain.types import Array, describe
 
@@ -33,12 +37,21 @@ class UpdateBatch:
         arrays: the program's arrays for each weight: the weight, its gradient and its slots.
         positions: the place of each weight in the step; only used, and may be empty otherwise, if the rule has sums
             over all parameters.
+        slices: the parts of the arrays that are parameters, in the order of `positions`, if the arrays are whole
+            buffers and a norm over all parameters is needed.
     """
 
     group: int
     states: list[ParamState]
     arrays: list[tuple[Array, ...]]
     positions: list[int] = field(default_factory=list)
+    slices: list[slice] = field(default_factory=list)
+
+    def gradients(self, *, with_sums: bool = False) -> list[tuple[Array, ...]]:
+        """Return the gradient of each parameter, with the sum of the gradients before it if that is wanted."""
+        columns = (1, 2 + self.states[0].names.index(ACCUMULATED)) if with_sums else (1,)
+        rows = [tuple(arrays[column] for column in columns) for arrays in self.arrays]
+        return [tuple(array[part] for array in rows[0]) for part in self.slices] if self.slices else rows
 
 
 @dataclass(slots=True)
@@ -49,13 +62,17 @@ class StepScalars:
         update: the number of the update, 1 at the first.
         values: the scalars of the program.
         scalar_slots: the scalar slots after the update.
-        coefficients: the coefficients of the rule.
+        coefficients: the coefficients of the rule and of its wrappers.
+        program: the program of the call.
+        updates: False if the call only stores gradients for a later mean.
     """
 
     update: int
     values: tuple[float, ...]
     scalar_slots: dict[str, float]
-    coefficients: dict[str, float]
+    coefficients: dict[str, Any]
+    program: AnyProgram
+    updates: bool = True
 
 
 class BatchBuilder:
@@ -147,10 +164,14 @@ class BatchBuilder:
         batches: list[UpdateBatch] = []
         for dtype, flat in states.by_dtype.items():
             arrays = params.buffers[dtype], grads.buffers[dtype], *flat.state.slots
-            if not self._groups.differ and isinstance(self._groups.all[0].program, Program):
-                batches.append(UpdateBatch(0, [flat.state], [arrays]))
-                continue
             places = params.places(dtype)
+            if not self._groups.differ and isinstance(self._groups.all[0].program, Program):
+                whole = UpdateBatch(0, [flat.state], [arrays])
+                if self._groups.all[0].rule.clip_norm is not None:
+                    whole.positions = [params.layout.index(place) for place in places]
+                    whole.slices = [slice(place.start, place.stop) for place in places]
+                batches.append(whole)
+                continue
             for group, slices in self._groups.slices(dtype, places).items():
                 parts = [tuple(array[part] for array in arrays) for _, part in slices]
                 positions = (
@@ -192,27 +213,71 @@ def compute_scalars(
     active: list[UpdateBatch] = []
     step_scalars: list[StepScalars] = []
     for batch in batches:
-        rule, program, fields, _ = groups.all[batch.group]
-        state = batch.states[0]  # all states of a batch have the same update count and scalar slots
-        update = state.updates + 1
-        time = Time(update, iteration or update, finished_epochs)
-        if rule.has_scheduled_numbers:
-            rule = rule.at(time)
-            fields = fields | rule.__dict__
-        if rule.is_idle(time):
-            continue
-        coefficients = rule.coefficients(time, state.scalars)
-        try:
-            values = program.evaluate_scalars(fields | coefficients)
-        except KeyError as error:
-            raise TraceError(
-                f"the update of {rule.kind} needs {error.args[0]}, which is neither a field nor a coefficient; return "
-                "it from coefficients, or name it in computed_scalars if update computes it"
-            ) from None
-        scalar_slots = {name: coefficients.get(name, value) for name, value in state.scalars.items()}
-        active.append(batch)
-        step_scalars.append(StepScalars(update, values, scalar_slots, coefficients))
+        scalars = _scalars_of(batch, groups, iteration, finished_epochs)
+        if scalars is not None:
+            active.append(batch)
+            step_scalars.append(scalars)
     return active, step_scalars
+
+
+def _scalars_of(batch: UpdateBatch, groups: ParamGroups, iteration: int, finished_epochs: int) -> StepScalars | None:
+    """Return the scalars of a batch; None if its rule is idle."""
+    group = groups.all[batch.group]
+    state = batch.states[0]  # all states of a batch have the same update count and scalar slots
+    update = state.updates + 1
+    time = Time(update, iteration or update, finished_epochs)
+    rule = group.rule.at(time) if group.rule.has_scheduled_numbers else group.rule
+    if rule.is_idle(time):
+        return None
+    variant = rule.variant(time, state.scalars)
+    program = groups.program(batch.group, variant)
+    if variant in ("begin", "add"):
+        counted = state.scalars | {ACCUMULATED: state.scalars[ACCUMULATED] + 1}
+        return StepScalars(state.updates, (), counted, {}, program, updates=False)
+    fields = group.fields if rule is group.rule else group.fields | rule.__dict__
+    try:
+        coefficients = rule.coefficients(time, state.scalars)
+        if group.is_wrapped:
+            coefficients = rule.wrapper_coefficients(time, batch.arrays[0][0].dtype) | coefficients
+        if rule.clip_norm is not None:  # `clip_by_norm` multiplies it by another factor
+            coefficients["scale"] = rule.scale or 1.0
+        values = program.evaluate_scalars(fields | coefficients)
+    except Exception as error:  # noqa: BLE001 - a rule of a user's can raise anything
+        raise coefficients_error(rule, error) from error
+    scalar_slots = {name: coefficients.get(name, value) for name, value in state.scalars.items()}
+    if rule.accumulate > 1:
+        scalar_slots[ACCUMULATED] = 0.0
+    return StepScalars(update, values, scalar_slots, fields | coefficients, program)
+
+
+def clip_by_norm(
+    backend: Backend, groups: ParamGroups, batches: Sequence[UpdateBatch], step_scalars: Sequence[StepScalars],
+    norm: float | None = None,
+) -> None:  # fmt: skip
+    """Multiply the scale of the gradients of a step by one factor, if their norm exceeds `clip_norm`.
+
+    Args:
+        backend: the backend that computes the norm.
+        groups: the rule's parameter groups.
+        batches: the batches.
+        step_scalars: the scalars of each batch; their values are replaced.
+        norm: the norm, if it is known.
+    """
+    updating = [pair for pair in zip(batches, step_scalars, strict=True) if pair[1].updates]
+    limits = [scalars.coefficients["clip_norm"] for _, scalars in updating]
+    if not limits or limits[0] is None:
+        return
+    total = GradientNorm(backend)
+    for batch, scalars in updating:
+        count = groups.all[batch.group].rule.accumulate
+        rows = batch.gradients(with_sums=count > 1)
+        total.add(rows, batch.positions, scalars.coefficients["scale"], count)
+    factor = clip_factor(total.value() if norm is None else norm, limits[0])
+    if factor == 1.0:
+        return
+    for _, scalars in updating:
+        scalars.coefficients["scale"] *= factor
+        scalars.values = scalars.program.evaluate_scalars(scalars.coefficients)
 
 
 def run_batches(
@@ -230,8 +295,14 @@ def run_batches(
         step_scalars: the scalars of each batch.
     """
     updates: list[MultiPassUpdate] = []
-    for (batch, arrays), scalars in zip(batches, step_scalars, strict=True):
-        program = groups.all[batch.group].program
+    for number, ((batch, arrays), scalars) in enumerate(zip(batches, step_scalars, strict=True)):
+        program = scalars.program
+        if not scalars.updates:
+            stored = 2 + batch.states[0].names.index(ACCUMULATED)
+            backend.run(program, [(each[1], each[stored]) for each in arrays], ())  # type: ignore[arg-type]
+            continue
+        if groups.all[batch.group].rule.agc is not None:
+            arrays = _clip_columns(backend, groups, batch, arrays, scalars, number)
         if isinstance(program, Program):
             backend.run(program, arrays, scalars.values)
         elif isinstance(program, MatrixProgram):
@@ -240,6 +311,34 @@ def run_batches(
             updates.append(MultiPassUpdate(program, arrays, scalars.values, scalars.scalar_slots, batch.positions))
     if updates:
         run_passes(backend, updates)
+
+
+def _clip_columns(
+    backend: Backend,
+    groups: ParamGroups,
+    batch: UpdateBatch,
+    arrays: list[tuple[Array, ...]],
+    scalars: StepScalars,
+    number: int,
+) -> list[tuple[Array, ...]]:
+    """Return the arrays of a batch with gradients after adaptive clipping, in place of which buffers may be used."""
+    rule = groups.all[batch.group].rule
+    assert rule.agc is not None
+    agc: Any = scalars.coefficients["agc"]  # of the rule at this time
+    scale = scalars.coefficients["scale"] or 1.0
+    stored = 2 + batch.states[0].names.index(ACCUMULATED) if rule.accumulate > 1 else 0
+    result = []
+    for row, (W, g, *slots) in enumerate(arrays):
+        operations = matrix_operations(backend, W, groups.workspace)
+        name = f"clipped {number}, {row}"  # buffers of one step are in use together
+        with nullcontext() if operations.xp is np else W.device:
+            if stored:
+                mean = operations.buffer(name, g.shape, g)
+                operations.xp.add(slots[stored - 2], g, out=mean)
+                g = operations.xp.divide(mean, rule.accumulate, out=mean)
+            clipped = clip_columns(W, g, scale, agc, operations, name)
+        result.append((W, clipped, *slots))
+    return result
 
 
 def _run_matrices(
@@ -255,9 +354,12 @@ def _run_matrices(
             operations = matrix_operations(backend, each[0], groups.workspace)
             if operations.xp is np:
                 program.run(tuple(map(np.asarray, each)), scalars, operations)  # np.matrix has another * and reshape
-                continue
-            with each[0].device:
-                program.run(each, scalars, operations)
+            else:
+                with each[0].device:
+                    program.run(each, scalars, operations)
+    if program.final is not None and arrays:
+        values = program.final.evaluate_scalars(dict(zip(program.coefficients, scalars, strict=True)))
+        backend.run(program.final, [program.final_arrays(each) for each in arrays], values)
 
 
 def _check_names(params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> None:

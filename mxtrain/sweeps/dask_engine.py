@@ -7,6 +7,7 @@ kept in memory, and no HTTP server.
 import logging
 import os
 import time
+from collections.abc import Sequence
 from functools import cache
 from queue import Empty, SimpleQueue
 from signal import SIGTERM
@@ -37,15 +38,21 @@ class DaskEngine:
         count: the largest number of tasks that run at the same time.
         environment: environment variables of the processes of a cluster on this machine.
         plugin: the factory of a custom model as `module:function`.
+        plugins: the modules, or paths of files, that define rules and schedules of the runs.
 
     Raises:
         SweepError: a package is missing, or the scheduler does not answer.
     """
 
     def __init__(
-        self, scheduler: str | None, count: int, environment: dict[str, str], plugin: str | None = None
+        self,
+        scheduler: str | None,
+        count: int,
+        environment: dict[str, str],
+        plugin: str | None = None,
+        plugins: Sequence[str] = (),
     ) -> None:
-        self._count, self._plugin = count, plugin
+        self._count, self._imports = count, (plugin, tuple(plugins))
         self._cluster = _start_cluster(count, environment) if scheduler is None else None
         try:
             address = scheduler if self._cluster is None else self._cluster.cluster
@@ -68,7 +75,7 @@ class DaskEngine:
     def submit(self, task: Task) -> None:
         """Start a task; see `Engine.submit`."""
         driver = (self._event_name, self._client.id)
-        future = self._client.submit(run_on_worker, task.to_dict(), self._plugin, driver, pure=False)
+        future = self._client.submit(run_on_worker, task.to_dict(), self._imports, driver, pure=False)
         self._futures[task.key] = future
         future.add_done_callback(lambda done: self._finished.put((task, done)))
 
@@ -102,9 +109,11 @@ class DaskEngine:
         )
 
 
-def run_on_worker(task: dict[str, Any], plugin: str | None, driver: tuple[str, str]) -> dict[str, Any]:
-    """Run a task on a worker."""
-    return run_task(Task(**task), _stop_request(*driver), plugin).to_dict()
+def run_on_worker(
+    task: dict[str, Any], imports: tuple[str | None, tuple[str, ...]], driver: tuple[str, str]
+) -> dict[str, Any]:
+    """Run a task on a worker; `imports` are the arguments `plugin` and `plugins` of the engine."""
+    return run_task(Task(**task), _stop_request(*driver), *imports).to_dict()
 
 
 @cache

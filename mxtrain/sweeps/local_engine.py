@@ -1,8 +1,9 @@
 """The local engine: supervised worker processes on this machine, and the program that each of them runs.
 
-A worker runs `python -P -m mxtrain.sweeps.local_engine [PLUGIN]`. It reads one JSON line per task from stdin and writes
-one JSON line per result to stdout. A worker that dies is replaced; its task runs again from the last checkpoint. When
-the driver exits, stdin closes and the worker exits immediately; unsaved work is repeated by another worker.
+A worker runs `python -P -m mxtrain.sweeps.local_engine [FACTORY PLUGIN...]`. It reads one JSON line per task from
+stdin and writes one JSON line per result to stdout. A worker that dies is replaced; its task runs again from the last
+checkpoint. When the driver exits, stdin closes and the worker exits immediately; unsaved work is repeated by another
+worker.
 """
 
 import ctypes
@@ -61,11 +62,18 @@ class LocalEngine:
         environments: environment variables of each worker process in addition to those of this process.
         logs: the folder for the workers' stderr.
         plugin: the factory of a custom model as `module:function`.
+        plugins: the modules, or paths of files, that define rules and schedules of the runs.
     """
 
-    def __init__(self, environments: Sequence[Mapping[str, str]], logs: Path, plugin: str | None = None) -> None:
+    def __init__(
+        self,
+        environments: Sequence[Mapping[str, str]],
+        logs: Path,
+        plugin: str | None = None,
+        plugins: Sequence[str] = (),
+    ) -> None:
         self._workers = [_Worker(variables, logs / f"worker-{i}.log") for i, variables in enumerate(environments)]
-        self._arguments = [plugin] if plugin else []
+        self._arguments = [plugin or "", *plugins] if plugin or plugins else []
         self._selector = selectors.DefaultSelector()
         self._startup_failures = 0
         for worker in self._workers:  # now, so that they are ready when the first task is submitted
@@ -203,7 +211,7 @@ def _describe_exit(status: int) -> str:
     return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
 
-def main(plugin: str | None = None) -> None:
+def main(plugin: str = "", *plugins: str) -> None:
     """Run a worker: run tasks until stdin ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the driver handles it
     _die_with_parent()
@@ -211,10 +219,11 @@ def main(plugin: str | None = None) -> None:
     stop = StopRequest()
     requests: SimpleQueue[dict[str, Any]] = SimpleQueue()
     Thread(target=_read_requests, args=(lines, requests, stop), daemon=True).start()
-    load_factory(plugin)
+    factory = plugin or None
+    load_factory(factory)
     _send(answers, {"kind": "ready"})
     while True:
-        _send(answers, run_task(Task(**requests.get()), stop, plugin).to_dict())
+        _send(answers, run_task(Task(**requests.get()), stop, factory, plugins).to_dict())
 
 
 def _die_with_parent() -> None:

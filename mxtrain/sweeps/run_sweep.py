@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from mxtrain.config import Sweep, read_sweep, sweep_from_dict
 from mxtrain.config.overrides import located_at_overrides
 from mxtrain.errors import ConfigError, ConfigProblem, SweepRequestError
+from mxtrain.kinds import find_user_classes, plugin_name
 from mxtrain.sweeps.result import SweepResult
 from mxtrain.sweeps.sweep_folder import SWEEPS, SweepFolder
 from mxtrain.sweeps.sweep_plan import SweepPlan, allocate_workers, make_sweep_plan, worker_environments
@@ -34,6 +35,7 @@ def sweep(
     scheduler: str | None = None,
     retry_failed: bool = False,
     model: ModelFactory | str | None = None,
+    plugins: Sequence[str] = (),
     stop: StopRequest | None = None,
     watch: Watch | None = None,
 ) -> SweepResult:
@@ -45,6 +47,7 @@ def sweep(
     _check_rollback(definition)
     plugin = importable_name(model)
     _check_model(definition, plugin)
+    modules = worker_plugins(definition, plugins)
     threads, count = allocate_workers(definition, workers, is_remote=scheduler is not None)
     folder = _folder(definition, run_dir)
     folder.make()  # after all checks of the request, so that a wrong one writes nothing
@@ -54,7 +57,10 @@ def sweep(
         with located_at_overrides(overrides):
             definition = folder.claim(definition)
         environments = worker_environments(definition, count, threads)
-        with silence_optuna(), closing(_create_engine(engine, scheduler, environments, folder, plugin)) as task_engine:
+        with (
+            silence_optuna(),
+            closing(_create_engine(engine, scheduler, environments, folder, plugin, modules)) as task_engine,
+        ):
             driver = Driver(
                 definition, folder, task_engine, threads, stop or StopRequest(), watch or (lambda result: None)
             )
@@ -155,6 +161,24 @@ def importable_name(model: ModelFactory | str | None) -> str | None:
     return f"{module}:{name}"
 
 
+def worker_plugins(definition: Sweep, plugins: Sequence[str]) -> tuple[str, ...]:
+    """Return the modules and paths of files that workers import: those given, and those of the user's classes.
+
+    Raises:
+        SweepRequestError: a class cannot be imported.
+    """
+    names = list(plugins)
+    for model in find_user_classes(definition.to_dict()):
+        name = plugin_name(model)
+        if name == "__main__" or "<locals>" in model.__qualname__:
+            raise SweepRequestError(
+                f"workers must be able to import {model.__name__}: define the class at the top level of a separate "
+                "module"
+            )
+        names.append(name)
+    return tuple(dict.fromkeys(str(Path(name).absolute()) if name.endswith(".py") else name for name in names))
+
+
 def _folder(definition: Sweep, run_dir: str | PathLike[str] | None) -> SweepFolder:
     return SweepFolder(Path(run_dir) if run_dir is not None else SWEEPS / definition.name)
 
@@ -211,14 +235,15 @@ def _create_engine(
     workers: Sequence[dict[str, str]],
     folder: SweepFolder,
     plugin: str | None,
+    plugins: Sequence[str],
 ) -> Engine:
     if name == "local":
         from mxtrain.sweeps.local_engine import LocalEngine
 
-        return LocalEngine(workers, folder.logs, plugin)
+        return LocalEngine(workers, folder.logs, plugin, plugins)
     from mxtrain.sweeps.dask_engine import DaskEngine
 
-    return DaskEngine(scheduler, len(workers), workers[0], plugin)
+    return DaskEngine(scheduler, len(workers), workers[0], plugin, plugins)
 
 
 def _read_config(config: Mapping[str, Any] | str | PathLike[str], overrides: Sequence[str]) -> Sweep:

@@ -6,6 +6,7 @@ The choice of engine changes no result.
 import errno
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -130,21 +131,24 @@ _MACHINE_ERRNOS = {
 _datasets = DatasetCache()
 
 
-def run_task(task: Task, stop: StopRequest, plugin: str | None) -> TaskResult:
+def run_task(task: Task, stop: StopRequest, plugin: str | None, plugins: Sequence[str] = ()) -> TaskResult:
     """Run a task, and return any error as its result.
 
     Args:
         task: the task.
         stop: checked after every step.
         plugin: the factory of a custom model as `module:function`.
+        plugins: the modules, or paths of files, that define rules and schedules of the run.
     """
     begin = time.perf_counter()
-    result = _run(task, stop, plugin)
+    result = _run(task, stop, plugin, plugins)
     return TaskResult(task, result.kind, result.message, result.progress, time.perf_counter() - begin)
 
 
-def _run(task: Task, stop: StopRequest, plugin: str | None) -> TaskResult:
+def _run(task: Task, stop: StopRequest, plugin: str | None, plugins: Sequence[str]) -> TaskResult:
     try:
+        for name in plugins:
+            import_user_module(name)
         config = run_from_dict(task.config)
         set_blas_threads(config.threads)
         with warnings.catch_warnings():
@@ -186,7 +190,7 @@ def load_factory(name: str | None) -> ModelFactory | None:
     """Import the factory `module:function`, also from the current folder; None for None."""
     if name is None:
         return None
-    module, _, rest = name.partition(":")
+    module, _, rest = name.rpartition(":")
     found = import_user_module(module)
     for part in rest.split("."):
         found = getattr(found, part)

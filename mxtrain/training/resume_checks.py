@@ -15,7 +15,7 @@ from mxtrain.training.checkpoints.snapshot import Snapshot
 from mxtrain.training.model_factory import ModelFactory
 from mxtrain.training.trainer import Trainer
 
-CHANGEABLE = ("name", "data.source", "fit.epochs", "fit.checkpoint", "fit.loggers")
+CHANGEABLE = ("name", "data.source", "fit.epochs", "fit.checkpoint", "fit.loggers", "plugins")
 """Settings that may change, because completed epochs do not depend on them.
 
 Exceptions: `fit.epochs` is fixed if a schedule is relative to the length of the run, and is at least the

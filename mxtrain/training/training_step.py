@@ -326,7 +326,7 @@ class SlotCheck:
         self._learning_rate = max(rates if schedule is None else (max(η, schedule.highest(η)) for η in rates))
         self._momentum = rule.momentum_at(1) or 0.0
         # Reading a number from a GPU waits for the device, so with `raise` slots are checked only after an epoch.
-        self._is_enabled = bool(rule.active_slots()) and (xp is np or fit.on_nonfinite != "raise")
+        self._is_enabled = bool(rule.stored_slots()) and (xp is np or fit.on_nonfinite != "raise")
         self._is_near_limit = True
 
     def restart(self) -> None:

@@ -318,7 +318,7 @@ def build_sweep(tree: MapNode, report: ProblemReport) -> Sweep:
         check_compatibility(settings, space, parser.unparsed, max_epochs, tree, report)
     report.check()
     assert settings is not None, "its problems were reported"
-    return Sweep(settings, space, with_defaults(base), max_epochs, base, tree)
+    return Sweep(settings, space, with_defaults(base, space), max_epochs, base, tree)
 
 
 def _settings(tree: MapNode, report: ProblemReport) -> SweepConfig | None:

@@ -13,6 +13,7 @@ from mxtrain.config.run_section import RunConfig
 from mxtrain.config.search.distributions import KEYWORDS, OPTIONS
 from mxtrain.config.yaml.nodes import Entry, MapNode, Node, canonical_name, format_path
 from mxtrain.config.yaml.source_text import ProblemReport
+from mxtrain.kinds import listed_classes
 from mxtrain.names import nearest
 from mxtrain.types import Config
 
@@ -23,6 +24,7 @@ _REASONS_NOT_SEARCHABLE = {
     ("name",): _AFFECTS_NO_RESULT,
     ("seed",): "seed is not a hyperparameter; use sweep.seeds for several seeds per point",
     ("threads",): _AFFECTS_NO_RESULT,
+    ("plugins",): "it is set by the run",
     ("backend",): _AFFECTS_NO_RESULT,
     ("model", "plugin"): "it is set by the run",
     ("fit", "metrics"): _AFFECTS_NO_RESULT,
@@ -90,12 +92,12 @@ def is_distribution(node: Node) -> bool:
 
 def closest_distribution(name: str) -> str | None:
     """Return the keyword of a distribution that a name is a misspelling of; None for the name of a field."""
-    return None if name in _field_names() else nearest(name, KEYWORDS)
+    return None if name in _field_names(listed_classes()) else nearest(name, KEYWORDS)
 
 
 @cache
-def _field_names() -> frozenset[str]:
-    """Return the names of all fields of a run."""
+def _field_names(listed: tuple[type[Config], ...]) -> frozenset[str]:
+    """Return the names of all fields of a run, with the listed classes of plugins."""
     return frozenset(path[-1] for path in field_paths(RunConfig))
 
 

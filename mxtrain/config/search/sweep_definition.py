@@ -27,6 +27,7 @@ from mxtrain.config.yaml.nodes import MapNode, format_path, to_python, typed_pat
 from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.formatting import strip_password
+from mxtrain.kinds import find_user_classes, plugin_name
 from mxtrain.names import display_name
 from mxtrain.types import Config
 
@@ -196,8 +197,13 @@ class Sweep:
         return mapping_to_yaml(self.to_dict())
 
 
-def with_defaults(base: MapNode) -> dict[str, Any]:
-    """Return the plain values of a run, with the defaults of every section that is valid by itself."""
+def with_defaults(base: MapNode, space: Space) -> dict[str, Any]:
+    """Return the plain values of a run, with the defaults of every section that is valid by itself.
+
+    Args:
+        base: the run.
+        space: the search space, whose choices may also need plugins.
+    """
     raw = to_python(base)
     assert isinstance(raw, dict), "a run is a mapping"
     if isinstance(raw.get("data"), dict):
@@ -206,9 +212,11 @@ def with_defaults(base: MapNode) -> dict[str, Any]:
     for name, info in RunConfig.model_fields.items():
         if name in raw:
             values[name] = _section_with_defaults(raw[name], info.annotation)
-        elif not info.is_required():
+        elif not info.is_required() and name != "plugins":
             values[name] = info.default.to_dict() if isinstance(info.default, Config) else info.default
-    return values
+    searched = [to_python(parameter.node) for parameter in space.parameters]
+    plugins = [*values.get("plugins", ()), *map(plugin_name, find_user_classes([values, searched]))]
+    return values | {"plugins": list(dict.fromkeys(plugins))} if plugins else values
 
 
 def _section_with_defaults(value: Any, annotation: Any) -> Any:

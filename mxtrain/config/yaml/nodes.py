@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import Location
+from mxtrain.kinds import instance_problem
 from mxtrain.names import LETTERS, display_name, is_unicode, normalize
 from mxtrain.optim.schedules.function import Function, MomentumFunction
 from mxtrain.types import Config, describe
@@ -233,6 +234,9 @@ def _to_node(value: object, report: ProblemReport, path: _Path, level: int, rema
         case Function() | MomentumFunction():
             return ScalarNode(value)
         case Config():
+            if problem := instance_problem(value):
+                report.add(format_path((*path, "kind")), problem)
+                return invalid_scalar(None)
             return _to_node(value.to_dict(), report, path, level, remaining)
         case Mapping():
             return _to_mapping_node(value, report, path, level + 1, remaining)

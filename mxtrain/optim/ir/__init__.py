@@ -1,5 +1,6 @@
 """Intermediate representation of an update rule: symbols, traced programs and register assignment."""
 
+from mxtrain.optim.ir.increments import increment
 from mxtrain.optim.ir.matrix_program import AnyProgram, MatrixOperations, MatrixProgram, Workspace, matrix_program
 from mxtrain.optim.ir.passes import MultiPassProgram, Pass, describe_traffic
 from mxtrain.optim.ir.program import Instruction, Operand, Program, Reduction, Scalar, assign_registers
@@ -23,9 +24,21 @@ from mxtrain.optim.ir.symbols import (
     total_sum,
     where,
 )
-from mxtrain.optim.ir.trace import GradientStage, UpdateProgram, gradient_program, trace, update_program
+from mxtrain.optim.ir.trace import (
+    GradientStage,
+    UpdateProgram,
+    accumulation_program,
+    error_text,
+    gradient_program,
+    keyword_only_names,
+    trace,
+    update_program,
+)
+from mxtrain.optim.ir.wrapping import UpdateWrapper, Variant
 
 __all__ = [
+    "keyword_only_names",
+    "error_text",
     "COMPARISONS",
     "AnyProgram",
     "GradientStage",
@@ -40,12 +53,16 @@ __all__ = [
     "Scalar",
     "Symbol",
     "UpdateProgram",
+    "UpdateWrapper",
+    "Variant",
     "Workspace",
     "absolute",
+    "accumulation_program",
     "assign_registers",
     "describe_traffic",
     "dot",
     "gradient_program",
+    "increment",
     "matrix_program",
     "max_abs",
     "maximum",

@@ -12,8 +12,12 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from mxtrain.errors import TraceError
 from mxtrain.names import display_name
-from mxtrain.optim.ir.trace import GradientStage, UpdateProgram, keyword_only_names
+from mxtrain.optim.ir.increments import replacing_increments
+from mxtrain.optim.ir.program import Program
+from mxtrain.optim.ir.trace import GradientStage, UpdateProgram, keyword_only_names, trace
+from mxtrain.optim.ir.wrapping import ACCUMULATED, HIGH, LOW, NO_WRAPPER, SMALLEST_SHARE, UpdateWrapper
 from mxtrain.types import Array
 
 
@@ -82,13 +86,13 @@ class MatrixOperations(Protocol):
     def square_sum(self, x: Array) -> float:
         """Return the sum of the squares of a matrix, in float64."""
 
-    def factored_square_sum(self, g: Array, rows: Array, columns: Array, floor: float) -> float:
-        """Return the sum of the squares of `g/√max(rows⊗columns, floor)`, in float64."""
+    def scaled_square_sum(self, g: Array, rows: Array, columns: Array, largest: float) -> float:
+        """Return the sum of the squares of `g⊙min(rows⊗columns, largest)`, in float64."""
 
-    def factored_step(
-        self, W: Array, g: Array, rows: Array, columns: Array, *, floor: float, step: float, decay: float
+    def scaled_step(
+        self, W: Array, g: Array, rows: Array, columns: Array, *, largest: float, step: float, decay: float
     ) -> None:
-        """Compute `W ← W + (decay·W + step·(g/√max(rows⊗columns, floor)))` in place."""
+        """Compute `W ← W + (decay·W + step·(g⊙min(rows⊗columns, largest)))` in place."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +109,8 @@ class MatrixProgram:
         coefficients: names of the scalars, those of the stage first.
         used: names of the scalars that the function gets.
         options: fields that the function gets as plain values.
+        wrapper: the wrappers around the update.
+        final: the elementwise program of the wrappers that follow the update; None if there are none.
     """
 
     name: str
@@ -114,13 +120,15 @@ class MatrixProgram:
     coefficients: tuple[str, ...]
     used: tuple[str, ...]
     options: tuple[tuple[str, Any], ...]
+    wrapper: UpdateWrapper = NO_WRAPPER
+    final: Program | None = None
 
     def evaluate_scalars(self, coefficients: Mapping[str, float]) -> tuple[float, ...]:
         """Return the values of the scalars, in float64."""
         return tuple(float(coefficients[name]) for name in self.coefficients)
 
     def run(self, arrays: Sequence[Array], scalars: Sequence[float], operations: MatrixOperations) -> None:
-        """Update the arrays of one parameter in place.
+        """Update the arrays of one parameter in place; `final` has to be run after it.
 
         Args:
             arrays: W, its gradient, which is not written to, and the slots.
@@ -131,14 +139,34 @@ class MatrixProgram:
         if not W.size:
             return
         values = dict(zip(self.coefficients, scalars, strict=True))
+        count = len(slots) - len(self.wrapper.slots)
+        stored = dict(zip(self.wrapper.slots, slots[count:], strict=True))
         if self.stage.scalars:
-            g = self._apply_stage(W, g, {name: values[name] for name in self.stage.scalars}, operations)
-        needed = {name: values[name] for name in self.used}
-        self.update(W, g, *slots, operations=operations, **needed, **dict(self.options))
+            g = self._apply_stage(W, g, values, operations, stored.get(ACCUMULATED))
+        needed = {name: values[name] for name in self.used} | dict(self.options)
+        if not self.wrapper.cautious or "cautious" in needed:
+            self.update(W, g, *slots[:count], operations=operations, **needed)
+            return
+        replace = _ArrayMask(g, operations)
+        with replacing_increments(replace):
+            self.update(W, g, *slots[:count], operations=operations, **needed)
+        if not replace.was_called:
+            raise TraceError(
+                f"the update_matrix of {self.name} marks no increment, which cautious needs: W += step * increment(x)"
+            )
 
-    def _apply_stage(self, W: Array, g: Array, values: Mapping[str, float], operations: MatrixOperations) -> Array:
+    def final_arrays(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
+        """Return the arrays of `final`: W, and the slots of wrappers."""
+        return (arrays[0], *arrays[len(arrays) - len(self.wrapper.slots) :])
+
+    def _apply_stage(
+        self, W: Array, g: Array, values: Mapping[str, float], operations: MatrixOperations, accumulated: Array | None
+    ) -> Array:
         """Return the gradient after the stage, in a buffer, with the operations of `GradientStage.apply`."""
         xp, result = operations.xp, operations.buffer("stage", g.shape, g)
+        if self.stage.averages:
+            xp.add(accumulated, g, out=result)
+            g = xp.divide(result, values["accumulate"], out=result)
         if self.stage.scales:
             xp.multiply(g, values["scale"], out=result)
             g = result
@@ -147,7 +175,14 @@ class MatrixProgram:
             xp.minimum(result, values["clip"], out=result)
             g = result
         if self.stage.decays:
-            xp.add(g, values["λ"] * W, out=result)
+            g = xp.add(g, values["λ"] * W, out=result)
+        if self.stage.has_low or self.stage.has_high:
+            if g is not result:
+                result[...] = g
+            if self.stage.has_low:
+                result[(values[LOW] >= W) & (result > 0)] = 0
+            if self.stage.has_high:
+                result[(values[HIGH] <= W) & (result < 0)] = 0
         return result
 
     def __str__(self) -> str:
@@ -166,6 +201,37 @@ class MatrixProgram:
         return text.removeprefix("@staticmethod\n").replace("  # fmt: skip", "").replace("ε", "ϵ").rstrip("\n")
 
 
+class _ArrayMask:
+    """Masks the increment of an array in place, as `mask_increment` does with symbols."""
+
+    def __init__(self, g: Array, operations: MatrixOperations) -> None:
+        self._g, self._operations = g, operations
+        self.was_called = False
+
+    def __call__(self, change: Array, negated: bool) -> Array:
+        """Return the masked increment, in the same memory."""
+        xp, g = self._operations.xp, self._g
+        self.was_called = True
+        is_opposed = ((change < 0) & (g > 0)) | ((change > 0) & (g < 0))
+        is_kept = ((change > 0) & (g > 0)) | ((change < 0) & (g < 0)) if negated else is_opposed
+        share = int(xp.count_nonzero(is_kept)) / change.size
+        factors = is_kept.astype(change.dtype)
+        factors *= 1 / max(share, SMALLEST_SHARE)
+        return xp.multiply(change, factors, out=change)
+
+
+@cache
+def _final_program(name: str, wrapper: UpdateWrapper) -> Program | None:
+    """Return the program of the wrappers that follow an update of a whole array."""
+
+    def formula(W: Any, *slots: Any, **scalars: Any) -> dict[str, Any]:
+        return wrapper.finish(W, dict(zip(wrapper.slots, slots, strict=True)), scalars)
+
+    program = trace(f"{name}_wrappers", formula, ("W", *wrapper.slots), wrapper.scalars)
+    assert isinstance(program, Program)
+    return program if program.outputs else None
+
+
 @cache
 def matrix_program(
     name: str,
@@ -173,6 +239,7 @@ def matrix_program(
     slots: tuple[str, ...],
     stage: GradientStage,
     options: tuple[tuple[str, Any], ...] = (),
+    wrapper: UpdateWrapper = NO_WRAPPER,
 ) -> MatrixProgram:
     """Return the program of a matrix rule; it is cached, and independent of the values of coefficients.
 
@@ -182,11 +249,14 @@ def matrix_program(
         slots: names of the slots.
         stage: the steps of the gradient stage.
         options: fields on which `update` branches, with their values.
+        wrapper: the wrappers around the update; their slots follow those of the rule.
     """
     known = {"operations", *(option for option, _ in options)}
     own = tuple(each for each in keyword_only_names(update) if each not in known)
-    coefficients = tuple(dict.fromkeys((*stage.scalars, *own)))
-    return MatrixProgram(name, ("W", "g", *slots), update, stage, coefficients, own, options)
+    coefficients = tuple(dict.fromkeys((*stage.scalars, *own, *wrapper.scalars)))
+    arrays = "W", "g", *slots, *wrapper.slots
+    final = _final_program(name, wrapper)
+    return MatrixProgram(name, arrays, update, stage, coefficients, own, options, wrapper, final)
 
 
 AnyProgram: TypeAlias = UpdateProgram | MatrixProgram

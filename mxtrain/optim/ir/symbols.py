@@ -42,7 +42,6 @@ class Symbol:
     is_condition: bool
     level: int
     __slots__ = ("is_array", "is_condition", "label", "level", "operands", "operation")
-    __array_ufunc__ = None  # makes a NumPy scalar on the left defer to the symbol
     __hash__ = object.__hash__
 
     def __init__(
@@ -114,10 +113,83 @@ class Symbol:
         )
 
     def __float__(self) -> float:
-        raise TraceError("a rule's update cannot convert a value to a number: it is traced without values")
+        raise TraceError(
+            "a rule's update cannot convert a value to a number: it is traced without values; "
+            f"in place of float and the functions of math, {USE_FUNCTIONS}"
+        )
+
+    def __array__(self, *arguments: Any, **options: Any) -> Any:
+        raise TraceError("a rule's update cannot make a NumPy array of a value: it is traced without values")
+
+    def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Symbol:
+        """Record arithmetic of NumPy scalars with symbols, such as `np.float64(2) * g`; refuse other functions."""
+        operation = _UFUNC_OPERATIONS.get(function.__name__)
+        if operation is None or method != "__call__" or options:
+            raise numpy_error(function.__name__)
+        operands = operands[::-1] if function.__name__.startswith("greater") else operands
+        return record_operation(operation, *operands)
+
+    def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
+        raise numpy_error(function.__name__)
+
+    def __matmul__(self, other: Any) -> Any:
+        raise TraceError(
+            "a rule's update works on each element, and cannot multiply matrices: subclass MatrixRule, and use "
+            "operations.multiply in its update_matrix"
+        )
+
+    __rmatmul__ = __matmul__
+
+    def __getitem__(self, index: Any) -> Any:
+        raise TraceError(
+            "a rule's update works on each element, and cannot index arrays: use where(condition, a, b) to choose "
+            "values, or subclass MatrixRule"
+        )
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TraceError("a rule's update cannot change arrays in place: return the new values")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise TraceError(
+            f"a rule's update cannot use .{name} of a value: it is traced without arrays; {_remedy_for(name)}"
+        )
 
     def __repr__(self) -> str:
         return f"<{self.label if self.label is not None else self.operation}>"
+
+
+USE_FUNCTIONS: Final = "use + - * /, comparisons and the functions of mxtrain.optim.ir"
+_FUNCTIONS = (
+    *("sqrt", "absolute", "sign", "maximum", "minimum", "where", "sum", "mean", "dot", "norm", "max_abs"),
+    *("total_sum", "total_mean", "total_dot", "total_norm", "total_max_abs"),
+)
+_REPLACEMENTS = {
+    "abs": "absolute(x)",
+    "square": "x * x",
+    "power": "x * x or sqrt(x)",
+    "clip": "minimum(maximum(x, low), high)",
+    "max": "max_abs(x)",
+    "vdot": "dot(x, y)",
+}
+"""Replacements for functions and methods of NumPy that have other names here."""
+_UFUNC_OPERATIONS = {
+    **{name: name for name in ("add", "subtract", "multiply", "divide", "less", "less_equal")},
+    "greater": "less",
+    "greater_equal": "less_equal",
+}
+
+
+def numpy_error(name: str) -> TraceError:
+    """Return the error of a NumPy function that is called with symbols."""
+    return TraceError(f"a rule's update cannot use NumPy's {name}: it is traced without arrays; {_remedy_for(name)}")
+
+
+def _remedy_for(name: str) -> str:
+    if name in _FUNCTIONS:
+        return f"use {name} of mxtrain.optim.ir"
+    return f"write {_REPLACEMENTS[name]}" if name in _REPLACEMENTS else USE_FUNCTIONS
 
 
 def record_operation(operation: str, *operands: Any) -> Symbol:

@@ -6,10 +6,21 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
-from mxtrain.errors import TraceError
+from mxtrain.errors import MxtrainError, TraceError
 from mxtrain.optim.ir.passes import MultiPassProgram, split_into_passes
 from mxtrain.optim.ir.program import Instruction, Operand, Program, Reduction, Scalar
-from mxtrain.optim.ir.symbols import REDUCTIONS, Symbol, input_array, input_scalar, input_state, maximum, minimum
+from mxtrain.optim.ir.symbols import (
+    REDUCTIONS,
+    USE_FUNCTIONS,
+    Symbol,
+    input_array,
+    input_scalar,
+    input_state,
+    maximum,
+    minimum,
+    where,
+)
+from mxtrain.optim.ir.wrapping import ACCUMULATED, HIGH, LOW, NO_WRAPPER, UpdateWrapper, Variant
 from mxtrain.types import describe
 
 UpdateProgram: TypeAlias = Program | MultiPassProgram
@@ -124,30 +135,78 @@ def keyword_only_names(formula: Callable[..., Any]) -> tuple[str, ...]:
 class GradientStage:
     """Steps of the gradient stage that a rule needs; they are part of the traced program, their values are not.
 
-    1. `scale ≠ 0`: `g ← scale·g`
-    2. `clip > 0`: `g ← min(max(g, -clip), clip)`
-    3. `λ > 0`: `g ← g + λ·W`, unless the rule decouples the decay from the gradient
+    1. `accumulate > 1`: `g ← (accumulated + g) / accumulate`
+    2. `scale ≠ 0`: `g ← scale·g`; the factor of `clip_norm` is a part of `scale`
+    3. `clip > 0`: `g ← min(max(g, -clip), clip)`
+    4. `λ > 0`: `g ← g + λ·W`, unless the rule decouples the decay from the gradient
+    5. `bounds`: `g ← 0` where W is at a bound and the step against g points outwards
     """
 
     scales: bool
     clips: bool
     decays: bool
+    averages: bool = False
+    has_low: bool = False
+    has_high: bool = False
 
     @property
     def scalars(self) -> tuple[str, ...]:
         """Names of the coefficients of the stage."""
-        needed = {"scale": self.scales, "clip": self.clips, "λ": self.decays}
+        needed = {
+            "accumulate": self.averages,
+            "scale": self.scales,
+            "clip": self.clips,
+            "λ": self.decays,
+            LOW: self.has_low,
+            HIGH: self.has_high,
+        }
         return tuple(name for name, is_needed in needed.items() if is_needed)
 
-    def apply(self, W: Any, g: Any, *, scale: Any = None, clip: Any = None, λ: Any = None) -> Any:
-        """Return the gradient that the rule receives; works on symbols and on arrays."""
+    def apply(self, W: Any, g: Any, scalars: Mapping[str, Any], accumulated: Any = None) -> Any:
+        """Return the gradient that the rule receives; works on symbols and on arrays.
+
+        Args:
+            W: the weight.
+            g: the gradient.
+            scalars: the coefficients of the stage.
+            accumulated: the sum of the gradients before this one, if the stage averages them.
+        """
+        if self.averages:
+            g = (accumulated + g) / scalars["accumulate"]
         if self.scales:
-            g = scale * g
+            g = scalars["scale"] * g
         if self.clips:
-            g = minimum(maximum(g, -clip), clip)
+            g = minimum(maximum(g, -scalars["clip"]), scalars["clip"])
         if self.decays:
-            g = g + λ * W
+            g = g + scalars["λ"] * W
+        if self.has_low:
+            g = where(scalars[LOW] >= W, where(g > 0, 0, g), g)
+        if self.has_high:
+            g = where(scalars[HIGH] <= W, where(g < 0, 0, g), g)
         return g
+
+
+def _results_message(name: str, results: object, slots: tuple[str, ...], state: tuple[str, ...]) -> str:
+    """Return the message for an `update` that does not return W, the slots and the scalars."""
+    listed = f"the slots {', '.join(slots)}" if slots else "no slots"
+    scalars = f", and the scalars {', '.join(state)}" if state else ""
+    got, hint = describe(results), ""
+    if isinstance(results, tuple):
+        got = f"a tuple of {len(results)}"
+        if len(results) > 1 + len(slots) + len(state):
+            hint = "; if it computes scalar slots, name them in computed_scalars"
+    elif results is None:
+        got, hint = "None", "; add a return"
+    elif not slots and not state:
+        hint = "; write return (W + ...,)"
+    return f"the update of {name} must return a tuple of W and {listed}{scalars}; got {got}{hint}"
+
+
+def error_text(label: str, error: Exception) -> str:
+    """Return the message, on one line, for an exception of a function of a rule."""
+    reason = (str(error).splitlines() or [""])[0]
+    remedy = f"; {USE_FUNCTIONS}" if isinstance(error, TypeError) and Symbol.__name__ in reason else ""
+    return f"{label} raised {type(error).__name__}: {reason}".removesuffix(": ") + remedy
 
 
 @cache
@@ -158,8 +217,9 @@ def update_program(
     stage: GradientStage,
     options: tuple[tuple[str, Any], ...] = (),
     state: tuple[str, ...] = (),
+    wrapper: UpdateWrapper = NO_WRAPPER,
 ) -> UpdateProgram:
-    """Return the program of one update: the gradient stage, then the rule.
+    """Return the program of one update: the gradient stage, then the rule, and the wrappers around it.
 
     It is cached, and independent of the values of coefficients: optimizers that differ in η or β share it.
 
@@ -170,6 +230,7 @@ def update_program(
         stage: the steps of the gradient stage.
         options: fields on which `update` branches, with their values.
         state: names of the scalar slots that `update` computes.
+        wrapper: the wrappers around the update; their slots follow those of the rule.
 
     Raises:
         TraceError: `update` cannot be traced, or returns something else than a tuple of W, the slots and the scalars.
@@ -179,27 +240,40 @@ def update_program(
     results_in_order = ("W", *slots, *state)
 
     def formula(W: Any, g: Any, *slot_arrays: Any, **scalars: Any) -> dict[str, Any]:
-        g = stage.apply(W, g, **{key: scalars[key] for key in stage.scalars})
-        results = update(W, g, *slot_arrays, **{key: scalars[key] for key in names}, **known)
+        own, stored = slot_arrays[: len(slots)], dict(zip(wrapper.slots, slot_arrays[len(slots) :], strict=True))
+        g = stage.apply(W, g, scalars, stored.get(ACCUMULATED))
+        needed = {key: scalars[key] for key in names} | known
+        try:
+            results = wrapper.call(lambda: update(W, g, *own, **needed), W, g, scalars)
+        except MxtrainError:
+            raise
+        except Exception as error:
+            raise TraceError(error_text(f"the update of {name}", error)) from error
         if not isinstance(results, tuple) or len(results) != len(results_in_order):
-            listed = f"the slots {', '.join(slots)}" if slots else "no slots"
-            scalars_listed = f", and the scalars {', '.join(state)}" if state else ""
-            got = f"a tuple of {len(results)}" if isinstance(results, tuple) else describe(results)
-            hint = ""
-            if isinstance(results, tuple) and len(results) > len(results_in_order):
-                hint = "; if it computes scalar slots, name them in computed_scalars"
-            raise TraceError(
-                f"the update of {name} must return a tuple of W and {listed}{scalars_listed}; got {got}{hint}"
-            )
-        return dict(zip(results_in_order, results, strict=True))
+            raise TraceError(_results_message(name, results, slots, state))
+        new = dict(zip(results_in_order, results, strict=True))
+        return new if wrapper == NO_WRAPPER else new | wrapper.finish(new["W"], stored, scalars)
 
-    coefficients = tuple(dict.fromkeys((*stage.scalars, *(each for each in names if each not in state))))
-    return trace(name, formula, ("W", "g", *slots), coefficients, state)
+    own_names = (each for each in names if each not in state)
+    coefficients = tuple(dict.fromkeys((*stage.scalars, *own_names, *wrapper.scalars)))
+    return trace(name, formula, ("W", "g", *slots, *wrapper.slots), coefficients, state)
 
 
 @cache
 def gradient_program(stage: GradientStage) -> Program:
     """Return the program of the gradient stage alone, which overwrites `g`."""
-    program = trace("gradient", lambda W, g, **scalars: {"g": stage.apply(W, g, **scalars)}, ("W", "g"), stage.scalars)
+    program = trace("gradient", lambda W, g, **scalars: {"g": stage.apply(W, g, scalars)}, ("W", "g"), stage.scalars)
+    assert isinstance(program, Program)
+    return program
+
+
+@cache
+def accumulation_program(variant: Variant) -> Program:
+    """Return the program that stores the first gradient of a mean (`begin`), or adds a later one (`add`)."""
+
+    def formula(g: Any, accumulated: Any) -> dict[str, Any]:
+        return {ACCUMULATED: g if variant == "begin" else accumulated + g}
+
+    program = trace(f"accumulate_{variant}", formula, ("g", ACCUMULATED), ())
     assert isinstance(program, Program)
     return program

@@ -1,6 +1,6 @@
 """Update rules, one file each. To add a rule, write its file and add one line to the list below."""
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union
 
 from mxtrain.kinds import KindChoice
 from mxtrain.optim.rules.base import Group as Group
@@ -53,23 +53,26 @@ RULES: tuple[type[Any], ...] = tuple(
 ELEMENTWISE_RULES: tuple[type[Any], ...] = tuple(each for each in RULES if not issubclass(each, MatrixRule))
 """The rules that the field `otherwise` of a matrix rule may have."""
 
+
+class RuleChoice(KindChoice):
+    """Any rule: built in, or defined by the user."""
+
+    base = Rule
+    builtin = RULES
+
+
+class ElementwiseRuleChoice(KindChoice):
+    """Any rule that a matrix rule may use for vectors."""
+
+    base = Rule
+    builtin = ELEMENTWISE_RULES
+    excluded = (MatrixRule,)
+
+
 if TYPE_CHECKING:
     AnyRule: TypeAlias = Rule
-    ElementwiseRule: TypeAlias = Rule
 else:
-
-    class AnyRule(KindChoice):
-        """Any rule: built in, or defined by the user."""
-
-        base = Rule
-        builtin = RULES
-
-    class ElementwiseRule(KindChoice):
-        """Any rule that a matrix rule may use for vectors."""
-
-        base = Rule
-        builtin = ELEMENTWISE_RULES
-        excluded = (MatrixRule,)
-
+    AnyRule = Annotated[Union[RULES], RuleChoice]  # noqa: UP007 - built from the list
+    ElementwiseRule = Annotated[Union[ELEMENTWISE_RULES], ElementwiseRuleChoice]  # noqa: UP007
     for _rule in (Muon, SOAP):  # their annotations name it before it exists
         _rule.model_rebuild(_types_namespace={"ElementwiseRule": ElementwiseRule})

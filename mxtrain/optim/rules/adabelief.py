@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import sqrt as scalar_sqrt
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import sqrt
+from mxtrain.optim.ir import increment, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import SMALLEST_NORMAL, Decay, NonNegative, Positive, Stability
 
@@ -55,7 +55,11 @@ class AdaBelief(Rule):
         """`r = √(1-β2ᵗ)`: `step = -η·r / (1-β1ᵗ)`, `floor = ϵ·r`, `decay = -η·λ`; `floor` is not 0 in float32."""
         t, η = time.update, self.learning_rate_at(time)
         r = scalar_sqrt(1 - self.β2**t)
-        return {"step": -η * (r / (1 - self.β1**t)), "floor": max(self.ϵ * r, SMALLEST_NORMAL), "decay": -η * self.λ}
+        return {
+            "step": -η * (r / (1 - self.β1**t)),
+            "floor": max(self.ϵ * r, SMALLEST_NORMAL),
+            "decay": self.decay_at(η),
+        }
 
     @staticmethod
     def update(
@@ -65,4 +69,4 @@ class AdaBelief(Rule):
         m = β1 * m + (1 - β1) * g
         q = g - m
         s = (β2 * s + (1 - β2) * (q * q)) + ϵ
-        return W + (decay * W + step * m / (sqrt(s) + floor)), m, s
+        return W + (decay * W + increment(step * m / (sqrt(s) + floor))), m, s

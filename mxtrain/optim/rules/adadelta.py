@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import sqrt
+from mxtrain.optim.ir import increment, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import NonNegative, OpenUnit, Positive, Stability
 
@@ -48,4 +48,4 @@ class AdaDelta(Rule):
         """One update."""
         x = ρ * x + (1 - ρ) * (g * g)
         u = g * sqrt(Δ + ϵ) / sqrt(x + ϵ)
-        return W + step * u, x, ρ * Δ + (1 - ρ) * (u * u)
+        return W + increment(step * u), x, ρ * Δ + (1 - ρ) * (u * u)

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from mxtrain.optim.ir import AnyProgram, MatrixOperations, maximum, mean, sqrt
+from mxtrain.optim.ir import AnyProgram, MatrixOperations, Variant, increment, maximum, mean, sqrt
+from mxtrain.optim.ir.wrapping import SMALLEST_SHARE
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.optim.rules.matrix_rule import MatrixRule
 from mxtrain.types import SMALLEST_NORMAL, AtLeastOne, NonNegative, Positive, Stability
@@ -49,6 +50,7 @@ class Adafactor(MatrixRule):
     decoupled: ClassVar = True
     overflow_bounds: ClassVar = "gradient"
     arrays_moved: ClassVar = 6
+    options: ClassVar[tuple[str, ...]] = ("cautious",)
     kind: Literal["adafactor"] = "adafactor"
     η: Positive = 0.01
     τ: Positive = 0.8
@@ -72,16 +74,17 @@ class Adafactor(MatrixRule):
             "κ": t**-self.τ,
             "rate": min(η, 1 / scalar_sqrt(t)),
             "floor": max(self.ϵ1 * self.ϵ1, SMALLEST_NORMAL),
-            "decay": -η * self.λ,
+            "decay": self.decay_at(η),
         }
 
     @staticmethod
     def update_matrix(
         W: Any, g: Any, R: Any, C: Any, *, κ: float, rate: float, floor: float, decay: float, ε1: float, ε2: float,
-        d: float, operations: MatrixOperations,
+        d: float, cautious: bool, operations: MatrixOperations,
     ) -> None:  # fmt: skip
         """One update."""
         xp, (rows, columns) = operations.xp, W.shape[-2:]
+        largest = 1 / scalar_sqrt(floor)  # of a factor 1/√V, which is a product of one of its row and one of its column
         squares, clipped, factors = 0.0, 0.0, []
         matrices = list(np.ndindex(W.shape[:-2]))
         for i in matrices:
@@ -90,24 +93,28 @@ class Adafactor(MatrixRule):
             R[i] = (1 - κ) * R[i].astype(xp.float64) + κ * (row_sums / columns)
             C[i] = (1 - κ) * C[i].astype(xp.float64) + κ * (column_sums / rows)
             row_means = R[i].astype(xp.float64)
-            factor = (row_means / xp.maximum(row_means.mean(), ε1)).astype(W.dtype)
-            clipped += operations.factored_square_sum(g[i], factor, C[i], floor)
-            factors.append(factor)
+            row_factors = 1 / xp.sqrt(row_means / xp.maximum(row_means.mean(), ε1))
+            column_factors = 1 / xp.sqrt(C[i].astype(xp.float64))
+            factors.append((row_factors.astype(W.dtype), column_factors.astype(W.dtype)))
+            clipped += operations.scaled_square_sum(g[i], *factors[-1], largest)
         α = max(ε2, scalar_sqrt(squares / W.size)) * rate
         step = -α / max(1.0, scalar_sqrt(clipped / W.size) / d)
-        for i, factor in zip(matrices, factors, strict=True):
-            operations.factored_step(W[i], g[i], factor, C[i], floor=floor, step=step, decay=decay)
+        if cautious:  # a step always has the opposite sign of its gradient
+            step /= max(int(xp.count_nonzero(g)) / g.size, SMALLEST_SHARE)
+        for i, (row_factors, column_factors) in zip(matrices, factors, strict=True):
+            operations.scaled_step(W[i], g[i], row_factors, column_factors, largest=largest, step=step, decay=decay)
 
 
 class _VectorAdafactor(Adafactor):
     """Adafactor of an array of fewer than two axes, whose second moment is not factored."""
 
     slots: ClassVar = ("v",)
+    options: ClassVar = ()
     slots_have_weight_shape: ClassVar = True
 
-    def program(self) -> AnyProgram:
-        """Return the traced program of one update."""
-        return Rule.program(self)
+    def program(self, variant: Variant = "update") -> AnyProgram:
+        """Return the traced program of one call."""
+        return Rule.program(self, variant)
 
     def slot_shapes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         """Return the shape of the slot, that of the weight."""
@@ -126,4 +133,4 @@ class _VectorAdafactor(Adafactor):
         v = (1 - κ) * v + κ * (g * g)
         U = g / sqrt(maximum(v, floor))
         step = -α / maximum(1, sqrt(mean(U * U)) / d)
-        return W + (decay * W + step * U), v
+        return W + (decay * W + increment(step * U)), v

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import sqrt
+from mxtrain.optim.ir import increment, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import NonNegative, Positive, Stability
 
@@ -45,4 +45,4 @@ class AdaGrad(Rule):
     def update(W: Any, g: Any, x: Any, *, step: Any, ϵ: Any) -> tuple[Any, ...]:
         """One update."""
         x = x + g * g
-        return W + step * g / sqrt(x + ϵ), x
+        return W + increment(step * g / sqrt(x + ϵ)), x

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import sqrt as scalar_sqrt
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import maximum, sqrt
+from mxtrain.optim.ir import increment, maximum, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import Decay, NonNegative, Positive, Stability
 
@@ -69,6 +69,6 @@ class Adam(Rule):
         m = β1 * m + (1 - β1) * g
         v = β2 * v + (1 - β2) * (g * g)
         if x is None:
-            return W + step * m / (sqrt(v) + ϵ), m, v
+            return W + increment(step * m / (sqrt(v) + ϵ)), m, v
         x = maximum(x, v)
-        return W + step * m / (sqrt(x) + ϵ), m, v, x
+        return W + increment(step * m / (sqrt(x) + ϵ)), m, v, x

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import absolute, maximum
+from mxtrain.optim.ir import absolute, increment, maximum
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import Decay, NonNegative, Positive, Stability
 
@@ -49,4 +49,4 @@ class AdaMax(Rule):
         """One update."""
         m = β1 * m + (1 - β1) * g
         u = maximum(β2 * u, absolute(g))
-        return W + step * m / (u + ϵ), m, u
+        return W + increment(step * m / (u + ϵ)), m, u

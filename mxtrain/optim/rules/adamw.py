@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import sqrt as scalar_sqrt
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import maximum, sqrt
+from mxtrain.optim.ir import increment, maximum, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import SMALLEST_NORMAL, Decay, NonNegative, Positive, Stability
 
@@ -61,7 +61,7 @@ class AdamW(Rule):
     ϵ: Stability = 1e-8
     λ: NonNegative = 0.01
     amsgrad: bool = False
-    corrected: bool = False
+    corrected: bool = False  # type: ignore[misc]  # a class variable in other rules
 
     def active_slots(self) -> tuple[str, ...]:
         """Return `m` and `v`, and `x` with `amsgrad`."""
@@ -74,10 +74,11 @@ class AdamW(Rule):
         """
         t, η = time.update, self.learning_rate_at(time)
         r = scalar_sqrt(1 - self.β2**t)
-        decay = -η * self.λ
-        if self.corrected and η > 0:
-            decay *= η / self.peak_learning_rate()
-        return {"step": -η * (r / (1 - self.β1**t)), "floor": max(self.ϵ * r, SMALLEST_NORMAL), "decay": decay}
+        return {
+            "step": -η * (r / (1 - self.β1**t)),
+            "floor": max(self.ϵ * r, SMALLEST_NORMAL),
+            "decay": self.decay_at(η),
+        }
 
     @staticmethod
     def update(
@@ -87,6 +88,6 @@ class AdamW(Rule):
         m = β1 * m + (1 - β1) * g
         v = β2 * v + (1 - β2) * (g * g)
         if x is None:
-            return W + (decay * W + step * m / (sqrt(v) + floor)), m, v
+            return W + (decay * W + increment(step * m / (sqrt(v) + floor))), m, v
         x = maximum(x, v)
-        return W + (decay * W + step * m / (sqrt(x) + floor)), m, v, x
+        return W + (decay * W + increment(step * m / (sqrt(x) + floor))), m, v, x

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import sqrt as scalar_sqrt
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import sqrt
+from mxtrain.optim.ir import increment, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import SMALLEST_NORMAL, Decay, NonNegative, Positive, Stability
 
@@ -68,7 +68,7 @@ class Adan(Rule):
             "m_factor": 1 / (1 - self.β1**t),
             "v_factor": self.β2 / (1 - self.β2**t),
             "has_previous": float(t > 1),
-            "decay": -η * self.λ / (1 + η * self.λ) if self.prox else -η * self.λ,
+            "decay": self.decay_at(η) / (1 - self.decay_at(η)) if self.prox else self.decay_at(η),
         }
 
     @staticmethod
@@ -97,7 +97,7 @@ class Adan(Rule):
         v = β2 * v + (1 - β2) * difference
         h = g + β2 * difference
         n = β3 * n + (1 - β3) * (h * h)
-        move = step * (m_factor * m + v_factor * v) / (sqrt(n) + floor)
+        move = increment(step * (m_factor * m + v_factor * v) / (sqrt(n) + floor))
         if not prox:
             return W + (decay * W + move), m, v, n, g
         W = W + move

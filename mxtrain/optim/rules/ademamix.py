@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from mxtrain.optim.ir import sqrt
+from mxtrain.optim.ir import increment, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import SMALLEST_NORMAL, Decay, NonNegative, NonNegativeInt, Positive, Stability, field_error
 
@@ -93,7 +93,7 @@ class AdEMAMix(Rule):
             "β3": β3,
             "step": -η * r,
             "floor": max(self.ϵ * r, SMALLEST_NORMAL),
-            "decay": -η * self.λ,
+            "decay": self.decay_at(η),
         }
 
     @staticmethod
@@ -117,7 +117,7 @@ class AdEMAMix(Rule):
         m = β1 * m + (1 - β1) * g
         n = β3 * n + (1 - β3) * g
         v = β2 * v + (1 - β2) * (g * g)
-        return W + (decay * W + step * (m_factor * m + α * n) / (sqrt(v) + floor)), m, v, n
+        return W + (decay * W + increment(step * (m_factor * m + α * n) / (sqrt(v) + floor))), m, v, n
 
 
 _OFFSET = 1e-8

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import maximum, minimum, sqrt
+from mxtrain.optim.ir import increment, maximum, minimum, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import Decay, NonNegative, Positive, Stability
 
@@ -55,7 +55,7 @@ class ADOPT(Rule):
         η, is_first = self.learning_rate_at(time), time.update == 1
         return {
             "step": -η,
-            "decay": 0.0 if is_first else -η * self.λ,
+            "decay": 0.0 if is_first else self.decay_at(η),
             "keep": 0.0 if is_first else self.β2,
             "bound": (time.update - 1) ** 0.25,
         }
@@ -67,4 +67,4 @@ class ADOPT(Rule):
         """One update."""
         ratio = minimum(maximum(g / maximum(sqrt(v), ϵ), -bound), bound)
         m = β1 * m + (1 - β1) * ratio
-        return W + (decay * W + step * m), m, keep * v + (1 - keep) * (g * g)
+        return W + (decay * W + increment(step * m)), m, keep * v + (1 - keep) * (g * g)

@@ -1,15 +1,25 @@
 """Base class of update rules: shared fields, parameter groups, the learning-rate schedule and the gradient stage."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
+import numpy as np
 from pydantic import field_validator, model_validator
 
 from mxtrain.errors import TraceError
-from mxtrain.optim.ir import AnyProgram, GradientStage, update_program
+from mxtrain.optim.ir import (
+    AnyProgram,
+    GradientStage,
+    UpdateWrapper,
+    Variant,
+    accumulation_program,
+    update_program,
+    wrapping,
+)
 from mxtrain.optim.rules.scheduled import (
     canonical_schedules,
     check_schedules,
@@ -18,9 +28,19 @@ from mxtrain.optim.rules.scheduled import (
     rule_at,
     with_largest_numbers,
 )
+from mxtrain.optim.rules.wrappers import AGC, EMA, STEP_FIELDS, WRAPPER_FIELDS, Box, Lookahead, rounded_bounds
 from mxtrain.optim.schedules import LearningRateSchedule
 from mxtrain.optim.schedules.learning_rate import Function
-from mxtrain.types import NON_NEGATIVE, SMALLEST_NORMAL, Config, Finite, NonNegative, Positive, field_error
+from mxtrain.types import (
+    NON_NEGATIVE,
+    SMALLEST_NORMAL,
+    Config,
+    Finite,
+    NonNegative,
+    Positive,
+    PositiveInt,
+    field_error,
+)
 
 
 class Group(Config):
@@ -105,6 +125,16 @@ class Rule(Config, ABC):
         schedules: schedules of other numbers of the rule, by their names, such as `β2` or `λ`; they start at the value
             of the field.
         groups: settings of parameter groups, by patterns of parameter names, such as `b*`; the first match applies.
+        cautious: leave out the elements of a step whose sign agrees with that of the gradient.
+        agc: adaptive gradient clipping: bound the norm of each column of the gradient by that of the weights.
+        lookahead: slow weights that follow the trained weights every few updates.
+        ema: an exponential moving average of the weights, for evaluation.
+        bounds: lower and upper bound of every weight, as `[low, high]`; null means none.
+        decoupled: subtract `η·λ` times the weight, in place of adding `λ·W` to the gradient.
+        corrected: multiply decoupled decay by `η/ηmax`, the fraction of the largest η that the schedule has left.
+        clip_norm: bound on the norm of the scaled gradient over all parameters, above 0; null means none.
+        skip_nonfinite: skip and count a step in which a gradient is not finite.
+        accumulate: number of gradients whose mean one update uses, at least 1.
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
@@ -115,8 +145,11 @@ class Rule(Config, ABC):
     """Names of the scalar slots that `update` computes, after the slots; `coefficients` computes the others."""
     options: ClassVar[tuple[str, ...]] = ()
     """Names of the fields that `update` gets as plain values, to branch on; each choice is a program of its own."""
-    decoupled: ClassVar[bool]
-    """True, or a field that is true, if `update` decays the weight itself; the gradient stage then ignores λ."""
+    if TYPE_CHECKING:  # a field of rules with coupled decay, a class variable of others
+        decoupled: ClassVar[bool]
+        """True if `update` decays the weight itself; the gradient stage then ignores λ."""
+        corrected: ClassVar[bool]
+        """A field, except in rules whose decay has no part of its own in `update`."""
     overflow_bounds: ClassVar[Literal["gradient", "all", "none"]] = "all"
     """Values whose size bounds that of the slots, so that `on_nonfinite` need not try every step on copies.
 
@@ -139,6 +172,17 @@ class Rule(Config, ABC):
     η_sched: LearningRateSchedule | None = None
     schedules: dict[str, LearningRateSchedule] = {}
     groups: dict[str, Group] = {}
+    cautious: bool = False
+    agc: AGC | None = None
+    lookahead: Lookahead | None = None
+    ema: EMA | None = None
+    bounds: Box | None = None
+    if not TYPE_CHECKING:
+        decoupled: bool = False
+        corrected: bool = False
+    clip_norm: Positive | None = None
+    skip_nonfinite: bool = False
+    accumulate: PositiveInt = 1
 
     update: ClassVar[Callable[..., tuple[Any, ...]]]
     """`update(W, g, *slots, *, coefficient…)` returns the new W, the new slots and the computed scalars, in that order.
@@ -165,13 +209,103 @@ class Rule(Config, ABC):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_wrappers(self) -> Self:
+        if self.bounds is not None:
+            low, high = self.bounds
+            if low is None and high is None:
+                raise field_error("bounds", "must have a lower or an upper bound, got [null, null]; omit it for none")
+            if low is not None and high is not None and low > high:
+                raise field_error("bounds", f"the lower bound must be at most the upper one, got {[low, high]}")
+        if "corrected" in type(self).model_fields and self.corrects_decay and not self.decouples_decay():
+            raise field_error(
+                "corrected", "applies to decoupled decay, and that of this rule is coupled; set decoupled: true"
+            )
+        return self
+
     @abstractmethod
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """Return the scalars of one update, in float64; the name of a scalar slot gives its new value."""
 
     def active_slots(self) -> tuple[str, ...]:
-        """Return the names of the slots that the rule needs with these values."""
+        """Return the names of the slots that the rule itself needs with these values."""
         return self.slots
+
+    def stored_slots(self) -> tuple[str, ...]:
+        """Return the names of all slots: those of the rule, then those of its wrappers."""
+        return (*self.active_slots(), *self.wrapper().slots)
+
+    def stored_starts(self) -> dict[str, float | Literal["W"]]:
+        """Return the first value of each slot that does not start at 0, with those of wrappers."""
+        return dict(self.slot_starts()) | {wrapping.SLOW: "W"}
+
+    def stored_shapes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        """Return the shape of each slot of a weight of this shape, with those of wrappers."""
+        return (*self.slot_shapes(shape), *(shape,) * len(self.wrapper().slots))
+
+    def stored_scalars(self) -> dict[str, float]:
+        """Return the first value of each scalar slot, with those of wrappers."""
+        return self.initial_scalars() | ({wrapping.ACCUMULATED: 0.0} if self.accumulate > 1 else {})
+
+    def wrapper(self, variant: Variant = "update") -> UpdateWrapper:
+        """Return the wrappers that these values need around the update."""
+        low, high = self.bounds or (None, None)
+        return UpdateWrapper(
+            cautious=self.cautious,
+            decouples=self._wraps_decay and self.λ > 0,
+            has_low=low is not None,
+            has_high=high is not None,
+            lookahead=self.lookahead is not None,
+            synchronizes=variant == "synchronize",
+            averages=self.ema is not None,
+            accumulates=self.accumulate > 1,
+        )
+
+    @property
+    def _wraps_decay(self) -> bool:
+        """True if a wrapper decouples the decay, because `update` does not know `decoupled`."""
+        return "decoupled" in type(self).model_fields and self.decoupled and "decoupled" not in self.options
+
+    def wrapper_coefficients(self, time: Time, dtype: "np.dtype[Any]") -> dict[str, float]:
+        """Return the scalars of the wrappers for one update of arrays of a dtype."""
+        values: dict[str, float] = {}
+        if self._wraps_decay:
+            values[wrapping.DECAY] = self.decay_at(self.learning_rate_at(time))
+        if self.bounds is not None:
+            values[wrapping.LOW], values[wrapping.HIGH] = rounded_bounds(self.bounds, dtype)
+        if self.lookahead is not None:
+            values[wrapping.SLOW_STEP] = self.lookahead.slow_step
+        if self.ema is not None:
+            values[wrapping.KEEP] = self.ema.decay if self.ema.corrected or time.update > 1 else 0.0
+        return values
+
+    def variant(self, time: Time, scalars: Mapping[str, float]) -> Variant:
+        """Return the program that a call needs, by its counters.
+
+        Returns:
+            `begin` or `add` where a gradient is only stored for a later mean; `synchronize` for an update at which the
+            slow weights of lookahead move; else `update`.
+        """
+        if self.accumulate > 1 and scalars[wrapping.ACCUMULATED] < self.accumulate - 1:
+            return "add" if scalars[wrapping.ACCUMULATED] else "begin"
+        return "synchronize" if self.lookahead is not None and time.update % self.lookahead.period == 0 else "update"
+
+    @property
+    def corrects_decay(self) -> bool:
+        """True if decoupled decay is multiplied by `η/ηmax`."""
+        return self.corrected
+
+    def decay_at(self, η: float) -> float:
+        """Return the factor of the weight in decoupled decay at a learning rate: `-η·λ`, or `-η·λ·(η/ηmax)`."""
+        decay = -η * self.λ
+        return decay * self._fraction_left(η) if self.corrects_decay and η > 0 else decay
+
+    def corrected_λ(self, η: float) -> float:
+        """Return λ at a learning rate: λ itself, or `λ·(η/ηmax)`."""
+        return self.λ * self._fraction_left(η) if self.corrects_decay and η > 0 else self.λ
+
+    def _fraction_left(self, η: float) -> float:
+        return η / self.peak_learning_rate()
 
     def slot_starts(self) -> Mapping[str, float | Literal["W"]]:
         """Return the first value of each slot that does not start at 0: a number, or `W` for a copy of the weight."""
@@ -281,12 +415,20 @@ class Rule(Config, ABC):
     @property
     def gradient_stage(self) -> GradientStage:
         """Steps of the gradient stage that these values need."""
+        low, high = self.bounds or (None, None)
         return GradientStage(
-            scales=self.scale != 0, clips=self.clip > 0, decays=self.λ > 0 and not self.decouples_decay()
+            scales=self.scale != 0 or self.clip_norm is not None,
+            clips=self.clip > 0,
+            decays=self.λ > 0 and not self.decouples_decay(),
+            averages=self.accumulate > 1 and self.agc is None,  # adaptive clipping computes the mean before
+            has_low=low is not None,
+            has_high=high is not None,
         )
 
-    def program(self) -> AnyProgram:
-        """Return the traced program of one update with these slots, options and this gradient stage."""
+    def program(self, variant: Variant = "update") -> AnyProgram:
+        """Return the traced program of one call with these slots, options, gradient stage and wrappers."""
+        if variant in ("begin", "add"):
+            return accumulation_program(variant)
         options = tuple((name, getattr(self, name)) for name in self.options)
         update = type(self).update
         unknown = [name for name in self.computed_scalars if name not in self.initial_scalars()]
@@ -295,8 +437,33 @@ class Rule(Config, ABC):
         if self.evaluation_slot is not None and self.evaluation_slot not in self.active_slots():
             raise TraceError(f"evaluation_slot of {self.kind} is {self.evaluation_slot!r}, which is not in its slots")
         return update_program(
-            self.kind, update, self.active_slots(), self.gradient_stage, options, self.computed_scalars
+            self.kind,
+            update,
+            self.active_slots(),
+            self.gradient_stage,
+            options,
+            self.computed_scalars,
+            self.wrapper(variant),
         )
+
+    def evaluation_weights(self) -> str | None:
+        """Return the slot with the weights to evaluate, of a wrapper or of the rule; None if these are W."""
+        if self.ema is not None:
+            return wrapping.AVERAGE
+        return wrapping.SLOW if self.lookahead is not None else self.evaluation_slot
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field as plain values, without wrappers that are off."""
+        return {name: value for name, value in super().to_dict().items() if not self._is_off(name)}
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        return ((name, value) for name, value in super().__repr_args__() if name is None or not self._is_off(name))
+
+    def _is_off(self, name: str) -> bool:
+        """Return True for a wrapper, of every rule, that has its default value."""
+        fields = type(self).model_fields
+        is_wrapper = name in _WRAPPERS and name in fields and not _declares(type(self), name)
+        return is_wrapper and getattr(self, name) == fields[name].default
 
     def learning_rate_at(self, time: Time) -> float:
         """Return η at a time: the value of the schedule, or the fixed value without a schedule."""
@@ -327,6 +494,15 @@ class Rule(Config, ABC):
     def momentum(self) -> ScheduledValue:
         """μ, for a rule that has it; called with an iteration, the result of `momentum_at`."""
         return ScheduledValue(getattr(self, "μ"), self.momentum_at)  # noqa: B009 - only some rules have it
+
+
+_WRAPPERS = (*WRAPPER_FIELDS, "decoupled", "corrected", *STEP_FIELDS)
+
+
+def _declares(rule: type[Rule], field: str) -> bool:
+    """Return True if a rule has a field of its own with a name that the base class has."""
+    classes = (each for each in rule.__mro__ if issubclass(each, Rule) and each is not Rule)
+    return any(field in inspect.get_annotations(each) for each in classes)
 
 
 def _first_names(names: Collection[str]) -> str:

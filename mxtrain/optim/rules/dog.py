@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import maximum, sqrt, total_dot, total_norm, where
+from mxtrain.optim.ir import increment, maximum, sqrt, total_dot, total_norm, where
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import NonNegative, Positive, Stability
 
@@ -68,4 +68,4 @@ class DoG(Rule):
         is_first = first > 0
         d = where(is_first, relative * (1 + total_norm(W)), maximum(d, total_norm(W - W0)))
         G = where(is_first, ϵ, G) + total_dot(g, g)
-        return W + (step * d / sqrt(G)) * g, W0, d, G
+        return W + increment((step * d / sqrt(G)) * g), W0, d, G

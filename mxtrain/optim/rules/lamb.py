@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import sqrt as scalar_sqrt
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import norm, sqrt, where
+from mxtrain.optim.ir import increment, norm, sqrt, where
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import SMALLEST_NORMAL, Decay, NonNegative, Positive, Stability
 
@@ -48,6 +48,7 @@ class LAMB(Rule):
     slots: ClassVar = ("m", "v")
     overflow_bounds: ClassVar = "gradient"
     decoupled: ClassVar = True
+    corrected: ClassVar = False
     kind: Literal["lamb"] = "lamb"
     η: Positive = 0.001
     β1: Decay = 0.9
@@ -97,4 +98,4 @@ def _direction(W: Any, g: Any, m: Any, v: Any, a: Any, β1: Any, β2: Any, λ: A
     """Return the moments, and the direction `u` of the step."""
     m = β1 * m + (1 - β1) * g
     v = β2 * v + (1 - β2) * (g * g)
-    return m, v, λ * W + a * m / (sqrt(v) + floor)
+    return m, v, λ * W + increment(a * m / (sqrt(v) + floor), negated=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import sqrt as scalar_sqrt
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import sqrt
+from mxtrain.optim.ir import increment, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import SMALLEST_NORMAL, Decay, NonNegative, Positive, Stability
 
@@ -62,7 +62,7 @@ class LaProp(Rule):
             "g_factor": (1 - self.β1) * r,
             "step": -η / (1 - self.β1**t),
             "floor": max(self.ϵ * r, SMALLEST_NORMAL),
-            "decay": -η * self.λ,
+            "decay": self.decay_at(η),
         }
 
     @staticmethod
@@ -72,4 +72,4 @@ class LaProp(Rule):
         """One update."""
         v = β2 * v + (1 - β2) * (g * g)
         m = β1 * m + g_factor * g / (sqrt(v) + floor)
-        return W + (decay * W + step * m), m, v
+        return W + (decay * W + increment(step * m)), m, v

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import norm, where
+from mxtrain.optim.ir import increment, norm, where
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import Decay, NonNegative, Positive
 
@@ -47,6 +47,7 @@ class LARS(Rule):
     slots: ClassVar = ("v",)
     options: ClassVar = ("nesterov",)
     decoupled: ClassVar = True
+    corrected: ClassVar = False
     kind: Literal["lars"] = "lars"
     η: Positive = 0.1
     μ: Decay = 0.9
@@ -96,6 +97,6 @@ class _LARSOfVectors(LARS):
 def _move(W: Any, v: Any, μ: Any, change: Any, nesterov: bool) -> tuple[Any, ...]:
     """Return the weight and the velocity after a change of the velocity."""
     if v is None:
-        return (W + change,)
+        return (W + increment(change),)
     v = μ * v + change
-    return W + (μ * v + change if nesterov else v), v
+    return W + increment(μ * v + change if nesterov else v), v

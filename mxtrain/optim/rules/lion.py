@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import sign
+from mxtrain.optim.ir import increment, sign
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import Decay, NonNegative, Positive
 
@@ -47,10 +47,10 @@ class Lion(Rule):
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """`step = -η`, `decay = -η·λ`."""
         η = self.learning_rate_at(time)
-        return {"step": -η, "decay": -η * self.λ}
+        return {"step": -η, "decay": self.decay_at(η)}
 
     @staticmethod
     def update(W: Any, g: Any, m: Any, *, step: Any, decay: Any, β1: Any, β2: Any) -> tuple[Any, ...]:
         """One update."""
         direction = sign(β1 * m + (1 - β1) * g)
-        return W + (decay * W + step * direction), β2 * m + (1 - β2) * g
+        return W + (decay * W + increment(step * direction)), β2 * m + (1 - β2) * g

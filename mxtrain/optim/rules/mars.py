@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import sqrt as scalar_sqrt
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import maximum, norm, sqrt
+from mxtrain.optim.ir import increment, maximum, norm, sqrt
 from mxtrain.optim.rules.adamw import AdamW
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import SMALLEST_NORMAL, Decay, NonNegative, Positive, Stability
@@ -77,7 +77,7 @@ class MARS(Rule):
             "difference": self.γ * self.β1 / (1 - self.β1),
             "step": -η * (r / (1 - self.β1**t)),
             "floor": max(self.ϵ * r, SMALLEST_NORMAL),
-            "decay": -η * self.λ,
+            "decay": self.decay_at(η),
         }
 
     @staticmethod
@@ -100,4 +100,4 @@ class MARS(Rule):
         c = c / maximum(norm(c), 1)
         m = β1 * m + (1 - β1) * c
         v = β2 * v + (1 - β2) * (c * c)
-        return W + (decay * W + step * m / (sqrt(v) + floor)), m, v, g
+        return W + (decay * W + increment(step * m / (sqrt(v) + floor))), m, v, g

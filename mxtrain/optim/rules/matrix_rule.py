@@ -5,12 +5,13 @@ from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
-from mxtrain.optim.ir import AnyProgram, matrix_program
+from mxtrain.optim.ir import AnyProgram, Variant, accumulation_program, matrix_program
 from mxtrain.optim.rules.base import Group, Rule
+from mxtrain.optim.rules.wrappers import STEP_FIELDS, WRAPPER_FIELDS
 from mxtrain.optim.schedules import LearningRateSchedule
 from mxtrain.types import field_error
 
-_OUTER_FIELDS = ("scale", "clip", "groups")
+_OUTER_FIELDS = ("scale", "clip", "groups", *STEP_FIELDS)
 """Fields that the rule shares with the one in `otherwise`."""
 
 
@@ -22,8 +23,8 @@ class MatrixRule(Rule):
     code, for any number of threads. CPU and GPU may differ in the last bits.
 
     An array of fewer than two axes gets the rule that `for_vectors` returns. A subclass may have a field `otherwise`
-    for it: that rule has its own fields, but `scale`, `clip` and `groups` are those of this rule, and so is `η_sched`
-    unless it has one.
+    for it: that rule has its own fields, but `scale`, `clip`, `groups` and those of whole steps are those of this rule,
+    and so are `η_sched` and the wrappers that it does not set.
     """
 
     slots_have_weight_shape: ClassVar[bool] = False
@@ -38,7 +39,7 @@ class MatrixRule(Rule):
     def _check_otherwise(self) -> Self:
         otherwise = self._otherwise()
         for name in _OUTER_FIELDS if otherwise is not None else ():
-            if getattr(otherwise, name):
+            if getattr(otherwise, name) != Rule.model_fields[name].default:
                 raise field_error(
                     f"otherwise.{name}",
                     f"cannot be set here; {name} of {self.kind} applies to all parameters; set it there",
@@ -49,11 +50,15 @@ class MatrixRule(Rule):
         otherwise: Rule | None = self.__dict__.get("otherwise")
         return otherwise
 
-    def program(self) -> AnyProgram:
-        """Return the program of one update with these options and this gradient stage."""
+    def program(self, variant: Variant = "update") -> AnyProgram:
+        """Return the program of one call with these options, gradient stage and wrappers."""
+        if variant in ("begin", "add"):
+            return accumulation_program(variant)
         options = tuple((name, getattr(self, name)) for name in self.options)
         update = type(self).update_matrix
-        return matrix_program(self.kind, update, self.active_slots(), self.gradient_stage, options)
+        return matrix_program(
+            self.kind, update, self.active_slots(), self.gradient_stage, options, self.wrapper(variant)
+        )
 
     def matrix_products(self, shape: tuple[int, int]) -> list[tuple[int, int, int]]:
         """Return the sizes (m, k, n) of the matrix products of an update of a weight of this shape."""
@@ -64,7 +69,8 @@ class MatrixRule(Rule):
         otherwise = self._otherwise()
         if otherwise is None:
             return self
-        settings: dict[str, Any] = {"scale": self.scale, "clip": self.clip}
+        settings: dict[str, Any] = {name: getattr(self, name) for name in ("scale", "clip", *STEP_FIELDS)}
+        settings |= {name: getattr(self, name) for name in WRAPPER_FIELDS if not getattr(otherwise, name)}
         if otherwise.η_sched is None and self.η_sched is not None:
             settings["η_sched"] = self.η_sched.model_copy(update={"η": None})  # its base value is the η of `otherwise`
         if "clip" in self.schedules:

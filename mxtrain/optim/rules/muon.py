@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from mxtrain.optim.ir import MatrixOperations
+from mxtrain.optim.ir import MatrixOperations, increment
 from mxtrain.optim.rules.adamw import AdamW
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.optim.rules.matrix_rule import MatrixRule
@@ -88,7 +88,7 @@ class Muon(MatrixRule):
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """`step = -η`, `decay = -η·λ`."""
         η = self.learning_rate_at(time)
-        return {"step": -η, "decay": -η * self.λ}
+        return {"step": -η, "decay": self.decay_at(η)}
 
     @staticmethod
     def update_matrix(
@@ -110,7 +110,7 @@ class Muon(MatrixRule):
                 X[part] = m[part]
         X = X.reshape(shape)
         xp.divide(X, max(operations.norm(X), ε), out=X)
-        X = _orthogonalize(X, steps, coefficients_, operations).reshape(W.shape)
+        X = increment(_orthogonalize(X, steps, coefficients_, operations).reshape(W.shape), negated=True)
         factor = 0.2 * scalar_sqrt(max(shape)) if match_rms else scalar_sqrt(max(1.0, shape[1] / shape[0]))
         for low in range(0, len(W), rows):
             part = slice(low, low + rows)

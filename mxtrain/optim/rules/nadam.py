@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from mxtrain.optim.ir import sqrt
+from mxtrain.optim.ir import increment, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.optim.schedules import MomentumSchedule, momentum
 from mxtrain.types import Decay, NonNegative, Positive, Stability, describe, field_error
@@ -96,4 +96,4 @@ class Nadam(Rule):
         m = β1 * m + (1 - β1) * g
         n = β2 * n + (1 - β2) * (g * g)
         m_bar = (1 - μ) * (g / (1 - Π)) + μ_next * (m / (1 - Π_next))
-        return W + step * m_bar / (sqrt(n / n_correction) + ϵ), m, n
+        return W + increment(step * m_bar / (sqrt(n / n_correction) + ϵ)), m, n

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import sqrt as scalar_sqrt
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import sqrt
+from mxtrain.optim.ir import increment, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import SMALLEST_NORMAL, Decay, NonNegative, Positive, Stability
 
@@ -68,7 +68,7 @@ class NadamW(Rule):
             "g_factor": (1 - self.β1) / correction,
             "step": -η * r,
             "floor": max(self.ϵ * r, SMALLEST_NORMAL),
-            "decay": -η * self.λ,
+            "decay": self.decay_at(η),
         }
 
     @staticmethod
@@ -90,4 +90,4 @@ class NadamW(Rule):
         m = β1 * m + (1 - β1) * g
         v = β2 * v + (1 - β2) * (g * g)
         n = m_factor * m + g_factor * g
-        return W + (decay * W + step * n / (sqrt(v) + floor)), m, v
+        return W + (decay * W + increment(step * n / (sqrt(v) + floor))), m, v

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import sqrt as scalar_sqrt
 from typing import Annotated, Any, ClassVar, Literal
 
-from mxtrain.optim.ir import absolute, maximum, minimum, sqrt, total_dot, total_sum, where
+from mxtrain.optim.ir import absolute, increment, maximum, minimum, sqrt, total_dot, total_sum, where
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import Bounds, Decay, NonNegative, Positive, Stability
 
@@ -36,6 +36,7 @@ class Prodigy(Rule):
         d0: first value of d, above 0.
         d_coef: factor of the estimate, above 0; smaller values give smaller steps.
         growth: largest factor by which d may grow in one update, above 1; null means no bound.
+        corrected_decay: multiply the decay by `η/ηmax`, the fraction of the largest η that the schedule has left.
         corrected: correct the bias of the steps, as in Adam.
         safeguard: leave η out of `s`, which helps with a warm-up.
         clip, scale, η_sched, groups: as for every rule.
@@ -71,7 +72,8 @@ class Prodigy(Rule):
     d0: Positive = 1e-6
     d_coef: Positive = 1.0
     growth: _Growth | None = None
-    corrected: bool = False
+    corrected_decay: bool = False
+    corrected: bool = False  # type: ignore[misc]  # a class variable in other rules
     safeguard: bool = False
 
     def slot_starts(self) -> Mapping[str, float | Literal["W"]]:
@@ -86,10 +88,19 @@ class Prodigy(Rule):
         """Return True while the schedule of η is at 0."""
         return self.learning_rate_at(time) == 0
 
+    def _is_off(self, name: str) -> bool:
+        return not self.corrected_decay if name == "corrected_decay" else super()._is_off(name)
+
+    @property
+    def corrects_decay(self) -> bool:
+        """The field `corrected_decay`, because `corrected` has another meaning here."""
+        return self.corrected_decay
+
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """`rate = η` at this time, `decay3 = β3`, `largest_growth = growth`, infinite if it is null."""
         return {
             "rate": self.learning_rate_at(time),
+            "λ": self.corrected_λ(self.learning_rate_at(time)),
             "decay3": scalar_sqrt(self.β2) if self.β3 is None else self.β3,
             "largest_growth": float("inf") if self.growth is None else self.growth,
         }
@@ -114,5 +125,5 @@ class Prodigy(Rule):
         d_max = maximum(d_max, estimate)
         d = where(is_still, old_d, minimum(d_max, d * largest_growth))
         e = where(is_still, 0, e)
-        W = W + ((-e * λ) * W + (-e * m) / (sqrt(v) + d * ϵ))
+        W = W + ((-e * λ) * W + increment((-e * m) / (sqrt(v) + d * ϵ)))
         return W, m, v, s, W0, d, d_max, N, where(is_still, β1_power, power1), where(is_still, β2_power, power2)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import sqrt as scalar_sqrt
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import sqrt
+from mxtrain.optim.ir import increment, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import Decay, NonNegative, Positive, Stability
 
@@ -63,7 +63,7 @@ class RAdam(Rule):
         power = self.β2**t
         limit = 2 / (1 - self.β2) - 1
         length = limit - 2 * t * power / (1 - power)
-        common = {"decay": -η * self.λ}
+        common = {"decay": self.decay_at(η)}
         if length <= 5:
             return {"step": -η / (1 - self.β1**t), "root": 0.0, "floor": 1.0} | common
         R = scalar_sqrt((length - 4) * (length - 2) * limit / ((limit - 4) * (limit - 2) * length))
@@ -88,5 +88,5 @@ class RAdam(Rule):
         """One update."""
         m = β1 * m + (1 - β1) * g
         v = β2 * v + (1 - β2) * (g * g)
-        change = step * m / (root * sqrt(v) + floor)
+        change = increment(step * m / (root * sqrt(v) + floor))
         return W + (decay * W + change if decoupled else change), m, v

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import maximum, sqrt
+from mxtrain.optim.ir import increment, maximum, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import Decay, NonNegative, OpenUnit, Positive, Stability
 
@@ -84,4 +84,4 @@ class RMSProp(Rule):
         if v:
             move = μ * v[0] + move
             v = (move,)
-        return W + (step * move if form == "torch" else move), s, *a, *v
+        return W + increment(step * move if form == "torch" else move), s, *a, *v

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from mxtrain.optim.ir import maximum, minimum, sign, where
+from mxtrain.optim.ir import increment, maximum, minimum, sign, where
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import AboveOne, Bounds, OpenUnit, Positive, Stability, describe, field_error
 
@@ -50,6 +50,8 @@ class Rprop(Rule):
 
     overflow_bounds: ClassVar = "gradient"
     slots: ClassVar = ("p", "s")
+    decoupled: ClassVar = False
+    corrected: ClassVar = False
     kind: Literal["rprop"] = "rprop"
     η: Positive = 0.01
     shrink: OpenUnit = 0.5
@@ -80,7 +82,8 @@ class Rprop(Rule):
     @staticmethod
     def update(W: Any, g: Any, p: Any, s: Any, *, shrink: Any, grow: Any, low: Any, high: Any) -> tuple[Any, ...]:
         """One update."""
-        agreement = sign(g) * sign(p)
+        direction = sign(g)
+        agreement = direction * sign(p)
         s = minimum(maximum(s * where(agreement > 0, grow, where(agreement < 0, shrink, 1)), low), high)
-        p = where(agreement < 0, 0, g)
-        return W + -(sign(p) * s), p, s
+        direction = where(agreement < 0, 0, direction)  # the sign of the new p
+        return W + increment(-(direction * s)), where(agreement < 0, 0, g), s

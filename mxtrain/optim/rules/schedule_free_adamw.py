@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import sqrt as scalar_sqrt
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import sqrt
+from mxtrain.optim.ir import increment, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.optim.rules.schedule_free_sgd import average_coefficients
 from mxtrain.types import SMALLEST_NORMAL, Decay, Exponent, NonNegative, Positive, Stability
@@ -71,7 +71,7 @@ class ScheduleFreeAdamW(Rule):
         return {
             "step": -η * root,
             "floor": max(self.ϵ * root, SMALLEST_NORMAL),
-            "decay": -η * self.λ,
+            "decay": self.decay_at(η),
             **average_coefficients(t, η, self.β1, self.r, self.power, scalars),
         }
 
@@ -92,6 +92,6 @@ class ScheduleFreeAdamW(Rule):
     ) -> tuple[Any, ...]:
         """One update."""
         v = β2 * v + (1 - β2) * (g * g)
-        z = z + (decay * W + step * g / (sqrt(v) + floor))
+        z = z + (decay * W + increment(step * g / (sqrt(v) + floor)))
         x = (1 - c) * x + c * z
         return x_share * x + (1 - x_share) * z, x, z, v

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
+from mxtrain.optim.ir import increment
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import Decay, Exponent, NonNegative, Positive
 
@@ -63,7 +64,7 @@ class ScheduleFreeSGD(Rule):
     @staticmethod
     def update(W: Any, g: Any, x: Any, z: Any, *, step: Any, x_share: Any, c: Any) -> tuple[Any, ...]:
         """One update."""
-        z = z + step * g
+        z = z + increment(step * g)
         x = (1 - c) * x + c * z
         return x_share * x + (1 - x_share) * z, x, z
 

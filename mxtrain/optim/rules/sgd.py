@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from mxtrain.optim.ir import increment
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.optim.schedules import MomentumSchedule, momentum
 from mxtrain.types import NonNegative, Positive, describe, field_error
@@ -92,9 +93,9 @@ class SGD(Rule):
     def update(W: Any, g: Any, v: Any = None, *, step: Any, μ: Any, nesterov: bool, form: str) -> tuple[Any, ...]:
         """One update; without momentum there is no slot `v`."""
         if v is None:
-            return (W + step * g,)
+            return (W + increment(step * g),)
         if form == "torch":
             v = μ * v + g
-            return W + step * (g + μ * v if nesterov else v), v
+            return W + increment(step * (g + μ * v if nesterov else v)), v
         v = μ * v + step * g
-        return W + (μ * v + step * g if nesterov else v), v
+        return W + increment(μ * v + step * g if nesterov else v), v

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import sign
+from mxtrain.optim.ir import increment, sign
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import Decay, NonNegative, Positive
 
@@ -57,6 +57,6 @@ class Signum(Rule):
     def update(W: Any, g: Any, m: Any = None, *, step: Any, μ: Any) -> tuple[Any, ...]:
         """One update; without momentum there is no slot `m`."""
         if m is None:
-            return (W + step * sign(g),)
+            return (W + increment(step * sign(g)),)
         m = μ * m + (1 - μ) * g
-        return W + step * sign(m), m
+        return W + increment(step * sign(m)), m

@@ -5,7 +5,7 @@ from math import prod
 from math import sqrt as scalar_sqrt
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from mxtrain.optim.ir import AnyProgram, MatrixOperations, sqrt
+from mxtrain.optim.ir import AnyProgram, MatrixOperations, Variant, increment, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.optim.rules.matrix_rule import MatrixRule
 from mxtrain.types import Decay, NonNegative, Positive, PositiveInt, Stability
@@ -41,6 +41,7 @@ class SOAP(MatrixRule):
         λ: weight decay, on by default, at least 0; decoupled, and applied after the step.
         every: updates between two changes of the bases, at least 1.
         largest: length of the longest side that is rotated, at least 1.
+        corrected_decay: multiply the decay by `η/ηmax`, the fraction of the largest η that the schedule has left.
         corrected: correct the bias of the moments.
         otherwise: the rule of arrays of fewer than two axes, any rule but a matrix rule; null means Adam with the
             fields of SOAP, whose first update changes nothing.
@@ -72,7 +73,8 @@ class SOAP(MatrixRule):
     λ: NonNegative = 0.01
     every: PositiveInt = 10
     largest: PositiveInt = 10000
-    corrected: bool = True
+    corrected_decay: bool = False
+    corrected: bool = True  # type: ignore[misc]  # a class variable in other rules
     otherwise: "ElementwiseRule | None" = None
 
     def slot_shapes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
@@ -91,6 +93,14 @@ class SOAP(MatrixRule):
         rule = super().for_vectors()
         return _VectorSOAP.model_construct(**self.__dict__) if rule is self else rule
 
+    def _is_off(self, name: str) -> bool:
+        return not self.corrected_decay if name == "corrected_decay" else super()._is_off(name)
+
+    @property
+    def corrects_decay(self) -> bool:
+        """The field `corrected_decay`, because `corrected` has another meaning here."""
+        return self.corrected_decay
+
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """`k = t-1`: `step = -η·√(1-β2ᵏ)/(1-β1ᵏ)`, `decay = -η·λ`, `β = β_factors`; `start = 1` at t = 1, `refresh = 1`
         where `every` divides k, else 0.
@@ -99,7 +109,7 @@ class SOAP(MatrixRule):
         correction = scalar_sqrt(1 - self.β2**k) / (1 - self.β1**k) if self.corrected and k else 1.0
         return {
             "step": -η * correction,
-            "decay": -η * self.λ,
+            "decay": self.decay_at(η),
             "start": float(k == 0),
             "refresh": float(k > 0 and k % self.every == 0),
             "β": self.β2 if self.β_factors is None else self.β_factors,
@@ -125,7 +135,7 @@ class SOAP(MatrixRule):
         v += (1 - β2) * (h * h)
         rotated = _rotate(xp.ascontiguousarray(m).reshape(shape), QL, QR, operations).reshape(W.shape)
         u = xp.ascontiguousarray(rotated / (xp.sqrt(v) + ε)).reshape(shape)
-        W += step * _rotate(u, QL, QR, operations, back=True).reshape(W.shape)
+        W += step * increment(_rotate(u, QL, QR, operations, back=True).reshape(W.shape), negated=True)
         W += decay * W
         _average_factors(G, L, R, β, operations)
         if refresh:
@@ -188,9 +198,9 @@ class _VectorSOAP(SOAP):
     slots: ClassVar = ("m", "v")
     slots_have_weight_shape: ClassVar = True
 
-    def program(self) -> AnyProgram:
-        """Return the traced program of one update."""
-        return Rule.program(self)
+    def program(self, variant: Variant = "update") -> AnyProgram:
+        """Return the traced program of one call."""
+        return Rule.program(self, variant)
 
     def slot_shapes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         """Return the shape of each slot, that of the weight."""
@@ -214,5 +224,5 @@ class _VectorSOAP(SOAP):
         """One update."""
         m = keep1 * m + (1 - keep1) * g
         v = keep2 * v + (1 - keep2) * (g * g)
-        W = W + step * (m / (sqrt(v) + ε))
+        W = W + increment(step * (m / (sqrt(v) + ε)))
         return W + decay * W, m, v

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import maximum, mean, sqrt
+from mxtrain.optim.ir import increment, maximum, mean, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import SMALLEST_NORMAL, Decay, NonNegative, Positive, Stability
 
@@ -56,6 +56,7 @@ class StableAdamW(Rule):
         β1, β2 = ((β - β**time.update) / (1 - β**time.update) for β in (self.β1, self.β2))
         return {
             "step": -self.learning_rate_at(time),
+            "λ": self.corrected_λ(self.learning_rate_at(time)),
             "β1": β1,
             "β2": β2,
             "floor": max(self.ϵ * self.ϵ, SMALLEST_NORMAL),
@@ -70,4 +71,4 @@ class StableAdamW(Rule):
         m = β1 * m + (1 - β1) * g
         v = β2 * v + (1 - β2) * square
         step = step / maximum(1, sqrt(mean(square / maximum(v, floor))))
-        return W + ((step * λ) * W + step * m / (sqrt(v) + ϵ)), m, v
+        return W + ((step * λ) * W + increment(step * m / (sqrt(v) + ϵ))), m, v

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import sqrt as scalar_sqrt
 from typing import Any, ClassVar, Literal
 
-from mxtrain.optim.ir import sign, sqrt
+from mxtrain.optim.ir import increment, sign, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.types import SMALLEST_NORMAL, Decay, NonNegative, Positive, Stability
 
@@ -68,4 +68,4 @@ class Yogi(Rule):
         square = g * g
         m = β1 * m + (1 - β1) * g
         v = v - (1 - β2) * (sign(v - square) * square)
-        return W + step * m / (sqrt(v) + floor), m, v
+        return W + increment(step * m / (sqrt(v) + floor)), m, v

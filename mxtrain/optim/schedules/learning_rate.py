@@ -4,7 +4,7 @@ The same kinds schedule other numbers of a rule, in its field `schedules`. To ad
 modules that are imported here, and add it to `RATE_SCHEDULES`.
 """
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union
 
 from mxtrain.kinds import KindChoice
 from mxtrain.optim.schedules.decays import Cosine, Exp, Fixed, Inv, MultiStep, Step
@@ -50,18 +50,21 @@ RATE_SCHEDULES: tuple[type[RateSchedule], ...] = (
 )
 """The kinds of schedules, in the order of messages, of the schema and of `mxtrain list`."""
 
+
+class RateScheduleChoice(KindChoice):
+    """Any learning-rate schedule: built in, or defined by the user; also a function."""
+
+    base = RateSchedule
+    builtin = RATE_SCHEDULES
+
+    @classmethod
+    def validate(cls, value: Any) -> Any:
+        """Return the schedule for a mapping with a kind, a schedule or a function."""
+        is_function = callable(value) and not isinstance(value, RateSchedule)
+        return Function(function=value) if is_function else super().validate(value)
+
+
 if TYPE_CHECKING:
     LearningRateSchedule: TypeAlias = RateSchedule
 else:
-
-    class LearningRateSchedule(KindChoice):
-        """Any learning-rate schedule: built in, or defined by the user; also a function."""
-
-        base = RateSchedule
-        builtin = RATE_SCHEDULES
-
-        @classmethod
-        def validate(cls, value: Any) -> Any:
-            """Return the schedule for a mapping with a kind, a schedule or a function."""
-            is_function = callable(value) and not isinstance(value, RateSchedule)
-            return Function(function=value) if is_function else super().validate(value)
+    LearningRateSchedule = Annotated[Union[RATE_SCHEDULES], RateScheduleChoice]  # noqa: UP007 - built from the list

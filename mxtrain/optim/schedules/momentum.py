@@ -97,24 +97,27 @@ def _discriminator(schedule: Any) -> Any:
 MOMENTUM_SCHEDULES: tuple[type[Schedule], ...] = (Null, Fixed, Nadam)
 """The schedules of this file, in its order."""
 
+
+class MomentumScheduleChoice(KindChoice):
+    """Any momentum schedule: built in, or defined by the user; also a function."""
+
+    base = Schedule
+    builtin = MOMENTUM_SCHEDULES
+    excluded = (RateSchedule,)
+
+    @classmethod
+    def validate(cls, value: Any) -> Any:
+        """Return the schedule for a mapping with a kind, a schedule or a function."""
+        is_function = callable(value) and not isinstance(value, Schedule)
+        return MomentumFunction(function=value) if is_function else super().validate(value)
+
+    @staticmethod
+    def _annotation(models: tuple[type[Any], ...]) -> Any:
+        tagged = tuple(Annotated[each, Tag(each.model_fields["kind"].default)] for each in models)
+        return Annotated[Union[tagged], Discriminator(_discriminator)]  # noqa: UP007 - built from the list
+
+
 if TYPE_CHECKING:
     MomentumSchedule: TypeAlias = Schedule
 else:
-
-    class MomentumSchedule(KindChoice):
-        """Any momentum schedule: built in, or defined by the user; also a function."""
-
-        base = Schedule
-        builtin = MOMENTUM_SCHEDULES
-        excluded = (RateSchedule,)
-
-        @classmethod
-        def validate(cls, value: Any) -> Any:
-            """Return the schedule for a mapping with a kind, a schedule or a function."""
-            is_function = callable(value) and not isinstance(value, Schedule)
-            return MomentumFunction(function=value) if is_function else super().validate(value)
-
-        @staticmethod
-        def _annotation(models: tuple[type[Schedule], ...]) -> Any:
-            tagged = tuple(Annotated[each, Tag(each.model_fields["kind"].default)] for each in models)
-            return Annotated[Union[tagged], Discriminator(_discriminator)]  # noqa: UP007 - built from the list
+    MomentumSchedule = Annotated[Union[MOMENTUM_SCHEDULES], MomentumScheduleChoice]  # noqa: UP007

@@ -1,0 +1,169 @@
+"""Gradients of a whole step: their norm over all parameters, whether they are finite, and clipping by columns."""
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mxtrain.optim.backends import Backend, array_kind, array_module
+from mxtrain.optim.ir import MatrixOperations, MultiPassProgram, dot, trace
+from mxtrain.optim.ir.summation import combine
+from mxtrain.optim.rules.wrappers import AGC
+from mxtrain.types import Array
+
+_SMALLEST, _LARGEST = 1e-280, 1e300
+"""Sums of squares outside of these may have underflowed or overflowed."""
+
+
+@cache
+def _square_program(count: int) -> MultiPassProgram:
+    """Return the program of the sum of squares of a gradient, or of the mean of `count` gradients."""
+
+    def formula(*arrays: Any, squares: Any, **scalars: Any) -> dict[str, Any]:
+        g = arrays[0] if count == 1 else (arrays[1] + arrays[0]) / scalars["accumulate"]
+        return {"squares": dot(g, g)}
+
+    names, scalars = (("g",), ()) if count == 1 else (("g", "accumulated"), ("accumulate",))
+    program = trace("gradient_norm", formula, names, scalars, ("squares",))
+    assert isinstance(program, MultiPassProgram)
+    return program
+
+
+def square_sums(backend: Backend, rows: Sequence[tuple[Array, ...]], count: int = 1) -> NDArray[np.float64]:
+    """Return the sum of the squares of each gradient, in float64 and in the order of `ir.summation`.
+
+    This reads each gradient once; on a GPU it waits for the device.
+
+    Args:
+        backend: the backend.
+        rows: the gradient of each parameter, with the sum of the gradients before it if `count` is above 1.
+        count: the number of gradients in the mean.
+    """
+    program = _square_program(count)
+    records = np.zeros((len(rows), program.record_width))
+    records[:, 0] = [row[0].size for row in rows]
+    run = backend.start_passes(program, rows, program.evaluate_scalars({"accumulate": float(count)}))
+    on_device = run.upload(records)
+    run.run(0, on_device)
+    column = on_device[:, program.first_result]
+    return np.array(column) if isinstance(column, np.ndarray) else np.asarray(column.get())
+
+
+class GradientNorm:
+    """Norm of the scaled gradients of a step over all parameters.
+
+    Parameters are added in the order of their positions in the step, so that the bits do not depend on batches.
+
+    Args:
+        backend: the backend.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._parts: list[tuple[Sequence[tuple[Array, ...]], int, float, Sequence[int], NDArray[np.float64]]] = []
+
+    def add(self, rows: Sequence[tuple[Array, ...]], positions: Sequence[int], scale: float, count: int = 1) -> None:
+        """Add the gradients of parameters; arguments as in `square_sums`.
+
+        Args:
+            rows: the gradients.
+            positions: the place of each parameter in the step.
+            scale: the factor of these gradients.
+            count: the number of gradients in the mean.
+        """
+        self._parts.append((rows, count, abs(scale), positions, square_sums(self._backend, rows, count)))
+
+    def value(self) -> float:
+        """Return the norm; NaN or infinity if a gradient is, and infinity if it exceeds float64."""
+        scales = {scale for _, _, scale, _, _ in self._parts}
+        scale = scales.pop() if len(scales) == 1 else 0.0
+        sums = [each if scale else scale_of * scale_of * each for _, _, scale_of, _, each in self._parts]
+        total = self._combine(sums)
+        if _SMALLEST < total < _LARGEST:
+            return math.sqrt(total) * (scale or 1.0)
+        return self._without_overflow()
+
+    def _combine(self, sums: Sequence[NDArray[np.float64]]) -> float:
+        joined = np.concatenate(sums) if sums else np.zeros(0)
+        positions = [position for _, _, _, each, _ in self._parts for position in each]
+        return float(combine("sum", joined[np.argsort(positions, kind="stable")]))
+
+    @np.errstate(all="ignore")
+    def _without_overflow(self) -> float:
+        """Return the norm, with every gradient divided by a power of two before it is squared."""
+        gradients = [[_to_float64(row, count) * scale for row in rows] for rows, count, scale, _, _ in self._parts]
+        largest = max((float(np.abs(g).max(initial=0.0)) for part in gradients for g in part), default=0.0)
+        if any(np.isnan(g).any() for part in gradients for g in part):
+            return math.nan
+        if not 0 < largest < math.inf:
+            return largest
+        unit = math.ldexp(1.0, math.frexp(largest)[1] - 1)
+        sums = [np.array([float(dot(g / unit, g / unit)) for g in part]) for part in gradients]
+        return unit * math.sqrt(self._combine(sums))
+
+
+def _to_float64(row: tuple[Array, ...], count: int) -> NDArray[np.float64]:
+    gradient = row[0] if count == 1 else (row[1] + row[0]) / count
+    return np.asarray(gradient if isinstance(gradient, np.ndarray) else gradient.get(), dtype=np.float64)
+
+
+def clip_factor(norm: float, limit: float) -> float:
+    """Return the factor by which gradients of a norm are multiplied, at most 1.
+
+    >>> clip_factor(5.0, 1.0), clip_factor(0.5, 1.0)
+    (0.2, 1.0)
+    """
+    return 1.0 if norm <= limit else limit / norm
+
+
+def all_finite(backend: Backend, gradients: Sequence[Array]) -> bool:
+    """Return whether all elements of gradients of one dtype are finite; this reads each once."""
+    sums = square_sums(backend, [(gradient,) for gradient in gradients])
+    suspects = [gradient for gradient, each in zip(gradients, sums, strict=True) if not math.isfinite(each)]
+    return all(bool(array_module(array_kind(each) or "numpy").isfinite(each).all()) for each in suspects)
+
+
+def clip_columns(W: Array, g: Array, scale: float, agc: AGC, operations: MatrixOperations, buffer: str) -> Array:
+    """Return the gradient after adaptive clipping: `g` itself if no column is clipped, else a buffer.
+
+    It reads W and g once, and where it clips, reads g and writes the buffer.
+
+    Args:
+        W: the weight.
+        g: the gradient before its scale; not written to.
+        scale: the factor of the gradient.
+        agc: the settings.
+        operations: the operations of the backend.
+        buffer: the name of the buffer.
+    """
+    xp = operations.xp
+    if not g.size:
+        return g
+    columns = 1 if sum(side > 1 for side in g.shape) < 2 else g.shape[-1]
+    shape = (g.size, 1) if columns == 1 else (g.size // columns, columns)
+    matrices = [xp.ascontiguousarray(each).reshape(shape) for each in (W, g)]
+    W_norms, g_norms = (_column_norms(each, operations) for each in matrices)
+    with np.errstate(all="ignore"):
+        g_norms = g_norms * abs(scale)
+        bounds = agc.clipping * xp.maximum(W_norms, agc.ϵ)
+        is_clipped = g_norms >= bounds
+        if xp is np and not is_clipped.any():
+            return g
+        factors = xp.where(is_clipped, bounds / xp.maximum(g_norms, _SMALLEST_NORM), 1.0).astype(g.dtype)
+        result = operations.buffer(buffer, g.shape, g)
+        xp.multiply(matrices[1], factors, out=result.reshape(shape))
+    return result
+
+
+_SMALLEST_NORM = 1e-6
+
+
+def _column_norms(x: Array, operations: MatrixOperations) -> Any:
+    """Return the norm of each column in float64; of a single column in the order of `ir.summation`."""
+    xp = operations.xp
+    if x.shape[1] == 1:
+        return xp.full(1, operations.norm(x)) if xp is np else xp.sqrt(xp.square(x.astype(xp.float64)).sum(axis=0))
+    return xp.sqrt(operations.axis_square_sums(x)[1])
