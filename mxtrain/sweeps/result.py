@@ -68,7 +68,7 @@ class SweepResult:
     @property
     def rankings(self) -> tuple[ChoiceRanking, ...]:
         """The rankings of the options of each conditional parameter, by the first objective."""
-        is_conditional = any("[" in name for row in self.trials for name in row["drawn"])
+        is_conditional = any("[" in name for row in self.trials for name in row.get("drawn", ()))
         return rank_choices(self.results, self.objectives) if is_conditional else ()
 
     def in_state(self, state: str) -> list[TrialRow]:
