@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mxtrain.cli.options import AsJson, Overrides, Plugin, choice_option, complete_rule_or_config, import_plugins
+from mxtrain.cli.options import (
+    AsJson,
+    Overrides,
+    Plugin,
+    choice_option,
+    complete_rule_or_config,
+    import_plugins,
+    load_factory,
+)
 from mxtrain.cli.streams import write_file_text, write_json
 from mxtrain.errors import ConfigError, escape_unprintable
 
@@ -112,6 +120,12 @@ class Language(StrEnum):
     cupy = "cupy"
 
 
+class Notation(StrEnum):
+    """Forms in which a rule can be printed."""
+
+    formula = "formula"
+
+
 def show(
     target: Annotated[
         str,
@@ -126,13 +140,22 @@ def show(
         Language | None,
         choice_option(Language, "Print the program of the optimizer for a backend.", show_default=False),
     ] = None,
+    notation: Annotated[
+        Notation | None,
+        typer.Option("--as", help="Print a rule as a config of kind formula, with the same bits.", show_default=False),
+    ] = None,
+    parameters: Annotated[
+        bool, typer.Option("--parameters", help="Print the rule and the values of each parameter of the model.")
+    ] = False,
     sets: Overrides = None,
     plugin: Plugin = None,
 ) -> None:
     """Print the resolved config of a file or a rule's program.
 
-    For a file: YAML with every default filled in, which runs again unchanged. For a rule, such as adam: its formula and
-    the program that every backend runs; --set sets its fields, as in: mxtrain show sgd --set μ=0.9
+    For a file: YAML with every default filled in, which runs again unchanged; with --parameters, the rule of each
+    parameter, its values, and the group and the line that decided them. For a rule, such as adam: its formula and the
+    program that every backend runs; --set sets its fields, as in: mxtrain show sgd --set μ=0.9
+    With --as formula, the rule as text: a config of kind formula.
     """
     from mxtrain.config import RunConfig, Sweep, to_yaml
     from mxtrain.config.yaml.dump import mapping_to_yaml
@@ -140,14 +163,26 @@ def show(
     from mxtrain.optim.rule_checks import checked_program
 
     import_plugins(plugin)
+    if target == "formula" and not any(each.startswith("update=") for each in sets or ()):
+        typer.echo(_documentation_of_formula())
+        return
     config = _read_target(target, sets or ())
+    if parameters:
+        from mxtrain.cli.parameters_table import print_parameters
+
+        print_parameters(config, target, sets or (), load_factory(plugin))
+        return
     if isinstance(config, Sweep):
-        if backend is not None:
-            raise typer.BadParameter("a sweep has many optimizers; leave it out", param_hint="--backend")
+        if backend is not None or notation is not None:
+            hint = "--backend" if backend is not None else "--as"
+            raise typer.BadParameter("a sweep has many optimizers; leave it out", param_hint=hint)
         write_file_text(mapping_to_yaml(config.redacted()))
         return
     if isinstance(config, RunConfig):
         config = config.resolve()
+    if notation is not None:
+        write_file_text(_as_formula(config.optimizer if isinstance(config, RunConfig) else config))
+        return
     if backend is None and not _is_rule(target):
         write_file_text(to_yaml(config))
         return
@@ -158,6 +193,27 @@ def show(
         if isinstance(program, Program):
             typer.echo(f"One pass: {describe_traffic(program)}\n")
     typer.echo(_format_program(program, backend).rstrip("\n"))
+
+
+def _as_formula(rule: "Rule") -> str:
+    """Return the YAML text of a formula that gives the bits of a rule."""
+    from mxtrain.config.yaml.dump import mapping_to_yaml
+    from mxtrain.optim.formula.printing import CannotPrintError, as_formula
+
+    try:
+        return mapping_to_yaml(as_formula(rule))
+    except CannotPrintError as error:
+        message = f"{rule.kind} cannot be written as a formula: {error}"
+        raise typer.BadParameter(message, param_hint="--as") from None
+
+
+def _documentation_of_formula() -> str:
+    """Return the description of rules as text, with the fields."""
+    from inspect import cleandoc
+
+    from mxtrain.optim.rules import Formula
+
+    return cleandoc(Formula.__doc__ or "").split("\n\nSource:")[0].replace("`", "")
 
 
 def _read_target(target: str, sets: list[str] | tuple[()]) -> "RunConfig | Sweep | Rule":

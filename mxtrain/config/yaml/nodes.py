@@ -6,7 +6,7 @@ Nodes are immutable; merging and overriding create new nodes that share the unch
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from numbers import Integral, Real
@@ -15,6 +15,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TypeAlias
 
 from mxtrain.config.yaml.source_text import ProblemReport
+from mxtrain.config.yaml.text_positions import TextSpan
 from mxtrain.errors import Location
 from mxtrain.kinds import instance_problem
 from mxtrain.names import LETTERS, display_name, is_unicode, normalize
@@ -28,8 +29,8 @@ MAX_DEPTH = 32
 
 SETTINGS = ("model", "settings")
 """The path below which names are chosen by the user."""
-_GROUPS = ("optimizer", "groups")
-"""The path below which names are patterns of parameter names."""
+GROUPS = ("optimizer", "groups")
+"""The path below which names are selectors of parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,13 @@ class ScalarNode:
 
     Attributes:
         invalid: True if a problem of it was already reported; further ones are suppressed.
+        span: the part of a file that a string was read from.
     """
 
     value: object
     location: Location | None = None
     invalid: bool = False
+    span: TextSpan | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +198,7 @@ def to_python(node: Node, path: tuple[str | int, ...] = ()) -> object:
     """Return the values without locations, by canonical names; by the keys as typed for settings and groups."""
     match node:
         case MapNode():
-            is_free = path[: len(SETTINGS)] == SETTINGS or path == _GROUPS
+            is_free = path[: len(SETTINGS)] == SETTINGS or path == GROUPS
             return {
                 entry.key if is_free else name: to_python(entry.value, (*path, name))
                 for name, entry in node.entries.items()
