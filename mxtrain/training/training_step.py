@@ -19,6 +19,7 @@ from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.nonfinite import SCAN_INTERVAL, OverflowBounds, max_abs_bound
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.optimizer import Optimizer
+from mxtrain.optim.rule_checks import coefficients_error
 from mxtrain.training.gradient_norms import clip_to_norm, clipped_fraction, gradient_norm, update_ratios
 from mxtrain.training.model_factory import ModelFactory, compare_losses
 from mxtrain.types import Array
@@ -225,7 +226,12 @@ class TrainingStep:
         """Update the parameters; return False if `is_checked` and the update was undone because of a slot."""
         check = self._slot_check
         saved = (self._optimizer.state_dict(), self._params.copy()) if is_checked else None
-        self._optimizer.step(self._params, self.grads)
+        try:
+            self._optimizer.step(self._params, self.grads)
+        except Exception as error:
+            if (found := coefficients_error(self._optimizer.rule, error)) is None:
+                raise
+            raise found from error
         if saved is not None or check.is_due(self._optimizer.state.curr_iter):
             slot = check.scan(self._optimizer, self._params)
             if slot is not None and saved is not None:

@@ -44,6 +44,7 @@ class LARS(Rule):
     """
 
     overflow_bounds: ClassVar = "none"
+    state_options: ClassVar = ("vectors",)
     slots: ClassVar = ("v",)
     options: ClassVar = ("nesterov",)
     decoupled: ClassVar = True
