@@ -118,7 +118,7 @@ _NAMES_BY_MODULE = {
     "mxtrain.optim.flat_parameters": ("FlatParameters",),
     "mxtrain.nn": ("Model",),
     "mxtrain.optim.optimizer": ("Optimizer", "get_updater", "normgrad"),
-    _RULES: ("Rule",),
+    _RULES: ("Rule", "Formula"),
     "mxtrain.optim.optimization_state": ("OptimizationState",),
     "mxtrain.sweeps": ("SweepResult",),
     "mxtrain.training.model_factory": ("check_gradient",),

@@ -39,8 +39,8 @@ _ASCII: dict[str, tuple[str, ...]] = {
 LETTERS: dict[str, str] = {word: letter for letter, words in _ASCII.items() for word in words}
 """Every accepted ASCII name, with its letter."""
 
-_DISPLAY_NAMES = {"ε": "ϵ", "ε1": "ϵ1", "ε2": "ϵ2", "coefficients_": "coefficients"}
-"""Names of fields that the documentation prints otherwise; rules have a method `coefficients`."""
+_DISPLAY_NAMES = {"ε": "ϵ", "ε1": "ϵ1", "ε2": "ϵ2", "coefficients_": "coefficients", "slots_": "slots"}
+"""Names of fields that the documentation prints otherwise; rules have `coefficients` and `slots` of their own."""
 _OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "squared_error": ("mse", "l2", "mean_squared_error", "least_squares"),
     "softmax_cross_entropy": ("cross_entropy", "crossentropy", "ce", "nll", "categorical_crossentropy"),

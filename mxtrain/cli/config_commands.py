@@ -140,6 +140,9 @@ def show(
     from mxtrain.optim.rule_checks import checked_program
 
     import_plugins(plugin)
+    if target == "formula" and not any(each.startswith("update=") for each in sets or ()):
+        typer.echo(_documentation_of_formula())
+        return
     config = _read_target(target, sets or ())
     if isinstance(config, Sweep):
         if backend is not None:
@@ -158,6 +161,15 @@ def show(
         if isinstance(program, Program):
             typer.echo(f"One pass: {describe_traffic(program)}\n")
     typer.echo(_format_program(program, backend).rstrip("\n"))
+
+
+def _documentation_of_formula() -> str:
+    """Return the description of rules as text, with the fields."""
+    from inspect import cleandoc
+
+    from mxtrain.optim.rules import Formula
+
+    return cleandoc(Formula.__doc__ or "").split("\n\nSource:")[0].replace("`", "")
 
 
 def _read_target(target: str, sets: list[str] | tuple[()]) -> "RunConfig | Sweep | Rule":

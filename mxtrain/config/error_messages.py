@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -37,6 +37,7 @@ from mxtrain.config.yaml.nodes import (
 )
 from mxtrain.config.yaml.parser import ScalarError, parse_scalar
 from mxtrain.config.yaml.source_text import MAX_PROBLEMS, ProblemReport
+from mxtrain.config.yaml.text_positions import locate_in_value
 from mxtrain.errors import ConfigError, Location
 from mxtrain.names import ascii_names, nearest
 from mxtrain.paths import expand_home, normalize_path, url_problem
@@ -81,6 +82,8 @@ def _report_error(
         case "field_error":
             context = detail["ctx"]
             _report_at_value((*place.path, *_split(context["path"])), context["message"], tree, report)
+        case "text_error":
+            _report_in_text(place.path, detail["ctx"], tree, report)
         case "field_errors":
             for path, message in detail["ctx"]["problems"]:
                 _report_at_value((*place.path, *_split(path)), message, tree, report)
@@ -116,6 +119,20 @@ def _report_at_value(path: Sequence[str | int], message: str, tree: MapNode, rep
     is_reported = shown.startswith("data.") and any(problem.path == shown for problem in report.problems)
     if not is_reported and not (isinstance(node, ScalarNode) and node.invalid):
         report.add(format_path(path), message, key if node is None else node.location)
+
+
+def _report_in_text(path: Sequence[str | int], context: dict[str, Any], tree: MapNode, report: ProblemReport) -> None:
+    """Report a problem at a part of a string, or at the string if the part is unknown."""
+    node, _ = find_node(tree, path)
+    if not isinstance(node, ScalarNode) or not isinstance(node.value, str) or "start" not in context:
+        _report_at_value(path, context["message"], tree, report)
+        return
+    part = node.value, context["start"], context["stop"]
+    if node.span is not None:
+        location = node.span.locate(*part) or node.location
+    else:
+        location = locate_in_value(".".join(map(str, path[1:])), *part)
+    report.add(format_path(path), context["message"], location)
 
 
 def _report_missing(path: Sequence[str | int], message: str, tree: MapNode, report: ProblemReport) -> None:

@@ -48,10 +48,11 @@ class NonFiniteGuard:
         self._groups = groups
         self._raises = on_nonfinite == "raise"
         self._bounds: dict[tuple[int, str], OverflowBounds] = {}
-        self._calls, self._next_scan = 0, 1
         has_slots = any(group.slots for group in groups.all)
         self.checks_steps = has_slots and on_nonfinite in ("raise", "skip")
         self.warns = on_nonfinite == "warn"
+        self._has_slots = has_slots
+        self._calls, self._next_scan = 0, 1 if has_slots else 2  # a weight alone is scanned once it may have stayed NaN
 
     def must_skip(
         self, batches: list[UpdateBatch], step_scalars: list[StepScalars], params: Mapping[Any, Array]
@@ -135,7 +136,7 @@ class NonFiniteGuard:
         params: Mapping[Any, Array] | None = None,
     ) -> None:
         """Warn if a slot or a weight is NaN or infinite, once for each optimizer."""
-        found = self.first_nonfinite(store, kinds)
+        found = self.first_nonfinite(store, kinds) if self._has_slots else None
         if found is not None:
             message = (
                 f"weight {found[0]!r}: its slot {found[1]} is NaN or infinite, so the weight no longer moves, or is "

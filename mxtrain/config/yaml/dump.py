@@ -13,6 +13,7 @@ from mxtrain.types import Config
 
 # A subset of what YAML allows, which is safe in every context.
 _PLAIN = re.compile(r"[\w/][\w./-]*")
+_NEWLINE = "\n"
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
 
 
@@ -52,9 +53,23 @@ def _mapping_lines(mapping: Mapping[str, Any]) -> list[str]:
         elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
             lines.append(f"{key}:")
             lines.extend(f"  {line}" for item in value for line in _item_lines(item))
+        elif isinstance(value, str) and _is_block(value):
+            lines.append(f"{key}: |{'' if value.endswith(_NEWLINE) else '-'}")
+            lines.extend(f"  {line}".rstrip(" ") for line in value.removesuffix(_NEWLINE).split(_NEWLINE))
         else:
             lines.append(f"{key}: {to_flow_style(value)}")
     return lines
+
+
+def _is_block(text: str) -> bool:
+    """Return True if a text of several lines can be written as a literal block that reads back unchanged."""
+    lines = text.removesuffix(_NEWLINE).split(_NEWLINE)
+    return (
+        len(lines) > 1
+        and lines[0][:1] not in ("", " ")
+        and lines[-1] != ""
+        and all(line.isprintable() and not line.endswith(" ") for line in lines)
+    )
 
 
 def _item_lines(value: Any) -> list[str]:

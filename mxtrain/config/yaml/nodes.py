@@ -6,7 +6,7 @@ Nodes are immutable; merging and overriding create new nodes that share the unch
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from numbers import Integral, Real
@@ -15,6 +15,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TypeAlias
 
 from mxtrain.config.yaml.source_text import ProblemReport
+from mxtrain.config.yaml.text_positions import TextSpan
 from mxtrain.errors import Location
 from mxtrain.kinds import instance_problem
 from mxtrain.names import LETTERS, display_name, is_unicode, normalize
@@ -38,11 +39,13 @@ class ScalarNode:
 
     Attributes:
         invalid: True if a problem of it was already reported; further ones are suppressed.
+        span: the part of a file that a string was read from.
     """
 
     value: object
     location: Location | None = None
     invalid: bool = False
+    span: TextSpan | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

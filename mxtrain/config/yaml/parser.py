@@ -29,6 +29,7 @@ from mxtrain.config.yaml.nodes import (
     to_python,
 )
 from mxtrain.config.yaml.source_text import ProblemReport, SourceText, read_text, reject_control_characters
+from mxtrain.config.yaml.text_positions import TextSpan
 from mxtrain.errors import Location
 from mxtrain.names import is_unicode
 from mxtrain.types import describe
@@ -279,7 +280,13 @@ class _Composer:
         if isinstance(value, str) and not is_unicode(value):
             self.report.add(format_path(path), "must be a Unicode string, got half of a surrogate pair", place)
             return invalid_scalar(place)
-        return ScalarNode(value, place)
+        return ScalarNode(value, place, span=self._span(event) if isinstance(value, str) else None)
+
+    def _span(self, event: yaml.ScalarEvent) -> TextSpan:
+        first, last = event.start_mark, event.end_mark
+        assert first is not None, "PyYAML marks every event"
+        assert last is not None, "PyYAML marks every event"
+        return TextSpan(self.text, (first.line, first.column), (last.line, last.column), event.style or "")
 
     def _alias(self, event: yaml.AliasEvent, path: _Path, level: int) -> Node:
         place = self._locate(event)

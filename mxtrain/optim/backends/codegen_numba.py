@@ -1,7 +1,7 @@
 """Code generation for Numba: a program as a Python loop over the elements of many arrays."""
 
 from mxtrain.optim.backends.scalar_statements import ScalarStatements
-from mxtrain.optim.ir import MultiPassProgram, Pass, Program
+from mxtrain.optim.ir import MultiPassProgram, Operand, Pass, Program
 from mxtrain.optim.ir.summation import LANES, ROWS, SUM_BLOCK
 
 _PYTHON_EXPRESSIONS = {
@@ -21,6 +21,10 @@ _PYTHON_EXPRESSIONS = {
     "copy": "{}",
 }
 
+_SLOW_OPERATIONS = {"divide", "sqrt"}
+_BLOCKS_TOGETHER = 4
+"""Number of blocks that are reduced at once where one array is read: a core reads several streams faster than one."""
+
 
 def generate_numba_pass_source(program: MultiPassProgram, step: Pass, dtype: str) -> str:
     """Generate a module with one function, `loop(s, table, starts, row, low, high)`, over blocks of many arrays.
@@ -32,7 +36,7 @@ def generate_numba_pass_source(program: MultiPassProgram, step: Pass, dtype: str
     of `mxtrain.optim.ir.summation`.
     """
     traced = step.program
-    count, results = len(traced.arrays), len(traced.reductions)
+    count = len(traced.arrays)
     leaves = {scalar: f"s[{2 + number}]" for scalar, number in program.scalar_numbers.items()}
     leaves |= {leaf: f"s[record + {column}]" for leaf, column in program.record_columns.items()}
     statements = ScalarStatements(leaves, _PYTHON_EXPRESSIONS, "{} = {}")
@@ -45,7 +49,7 @@ def generate_numba_pass_source(program: MultiPassProgram, step: Pass, dtype: str
         "",
         "def loop(s, table, starts, row, low, high):",
         "    records, partials = int(s[0]), int(s[1])",
-        *([f"    lanes = empty(({results}, {LANES}))"] if results else []),
+        *_buffer_lines(traced),
         "    while starts[row] < high:",
         "        first, beyond = max(low, starts[row]) - starts[row], min(high, starts[row + 1]) - starts[row]",
         f"        record = records + {program.record_width} * row",
@@ -57,54 +61,123 @@ def generate_numba_pass_source(program: MultiPassProgram, step: Pass, dtype: str
     return "\n".join([*lines, *_loop_lines(traced), "        row += 1"]) + "\n"
 
 
+def _buffer_lines(traced: Program) -> list[str]:
+    """Return the allocation of the lanes, and of the summands that are stored for them."""
+    if not traced.reductions:
+        return []
+    lanes = len(traced.reductions) * _blocks_together(traced)
+    stored = len(_stored_summands(traced))
+    terms = [f"    terms = empty(({stored}, {LANES}), T)"] if stored else []
+    return [f"    lanes = empty(({lanes}, {LANES}))", *terms]
+
+
 def _loop_lines(traced: Program) -> list[str]:
     """Return the loop over the blocks of a row, or over its elements if the pass has no reductions."""
-    elements = [
+    if not traced.reductions:
+        return [
+            f"        for i in range({SUM_BLOCK} * first, min({SUM_BLOCK} * beyond, size)):",
+            *_indent([*_value_lines(traced), *_output_lines(traced)], 3),
+        ]
+    together = _blocks_together(traced)
+    several = [
+        f"            if block + {together} <= beyond and {SUM_BLOCK} * (block + {together}) <= size:",
+        *_indent(_reduce_blocks(traced, together, str(LANES)), 4),
+        "                continue",
+    ]
+    return [
+        "        block = first",
+        "        while block < beyond:",
+        *(several if together > 1 else []),
+        f"            if {SUM_BLOCK} * (block + 1) <= size:",  # a constant number of lanes compiles to faster code
+        *_indent(_reduce_blocks(traced, 1, str(LANES)), 4),
+        "            else:",
+        *_indent(_reduce_blocks(traced, 1, f"max(min({LANES}, size - start), 0)"), 4),
+    ]
+
+
+def _blocks_together(traced: Program) -> int:
+    """Return the number of blocks that one round of the loop reduces."""
+    return _BLOCKS_TOGETHER if len(traced.read) == 1 else 1
+
+
+def _reduce_blocks(traced: Program, together: int, lanes: str) -> list[str]:
+    """Return the statements that reduce the next blocks, store their results, and advance `block`."""
+    count = len(traced.reductions)
+    joins = [
+        f"    {_join_lanes(block * count + number, each.operation)}"
+        for block in range(together)
+        for number, each in enumerate(traced.reductions)
+    ]
+    return [
+        f"for j in range({LANES}):",
+        *(f"    lanes[{lane}, j] = 0.0" for lane in range(count * together)),
+        f"for line in range({ROWS}):",
+        f"    start = {SUM_BLOCK} * block + {LANES} * line",
+        *_indent(_add_lines(traced, together, lanes), 1),
+        f"half = {LANES // 2}",
+        "while half:",
+        "    for j in range(half):",
+        *_indent(joins, 1),
+        "    half //= 2",
+        f"result = partials + {count} * (starts[row] + block)",
+        *(f"s[result + {lane}] = lanes[{lane}, 0]" for lane in range(count * together)),
+        f"block += {together}",
+    ]
+
+
+def _add_lines(traced: Program, together: int, lanes: str) -> list[str]:
+    """Return the statements that process one line of each block, and add it to the lanes.
+
+    A loop that computes in float64 gets vectors of half as many elements as one in float32. So slow operations get a
+    loop of their own, which stores the summands for the loop that adds them.
+    """
+    stored = {operand: f"terms[{number}, j]" for number, operand in enumerate(_stored_summands(traced))}
+    lines: list[str] = []
+    for block in range(together):
+        index = "i = start + j" if block == 0 else f"i = start + j + {SUM_BLOCK * block}"
+        sums = [
+            _accumulate(
+                block * len(traced.reductions) + number,
+                each.operation,
+                *(stored.get(operand, str(operand)) for operand in each.operands),
+            )
+            for number, each in enumerate(traced.reductions)
+        ]
+        values, outputs = _value_lines(traced), _output_lines(traced)
+        if stored:
+            stores = [f"{place} = {operand}" for operand, place in stored.items()]
+            loop = f"for j in range({lanes}):"
+            lines += [loop, *_indent([index, *values, *stores, *outputs], 1), loop, *_indent(sums, 1)]
+        else:
+            lines += [index, *values, *sums, *outputs]
+    return lines if stored else [f"for j in range({lanes}):", *_indent(lines, 1)]
+
+
+def _stored_summands(traced: Program) -> list[Operand]:
+    """Return the values that are stored before they are added up; none if no operation is slow."""
+    if not traced.reductions or _SLOW_OPERATIONS.isdisjoint(each.operation for each in traced.instructions):
+        return []
+    operands = dict.fromkeys(operand for each in traced.reductions for operand in each.operands)
+    return [operand for operand in operands if operand.space != "scalar"]
+
+
+def _value_lines(traced: Program) -> list[str]:
+    """Return the statements that read element `i` of the arrays, and compute the values of the program."""
+    return [
         *(f"x{i} = a{i}[i]" for i in traced.read),
         *(
             f"t{number} = {_PYTHON_EXPRESSIONS[each.operation].format(*each.operands)}"
             for number, each in enumerate(traced.instructions)
         ),
-        *(
-            _accumulate(number, each.operation, *map(str, each.operands))
-            for number, each in enumerate(traced.reductions)
-        ),
-        *(f"a{number}[i] = {value}" for number, value in traced.outputs),
-    ]
-    results = len(traced.reductions)
-    if not results:
-        return [
-            f"        for i in range({SUM_BLOCK} * first, min({SUM_BLOCK} * beyond, size)):",
-            *(f"            {line}" for line in elements),
-        ]
-    joins = [_join_lanes(number, each.operation) for number, each in enumerate(traced.reductions)]
-    return [
-        "        for block in range(first, beyond):",
-        f"            for j in range({LANES}):",
-        *(f"                lanes[{number}, j] = 0.0" for number in range(results)),
-        f"            if {SUM_BLOCK} * (block + 1) <= size:",  # a constant number of lanes compiles to faster code
-        *_lines_of_block(str(LANES), elements),
-        "            else:",
-        *_lines_of_block(f"max(min({LANES}, size - start), 0)", elements),
-        f"            half = {LANES // 2}",
-        "            while half:",
-        "                for j in range(half):",
-        *(f"                    {line}" for line in joins),
-        "                half //= 2",
-        f"            result = partials + {results} * (starts[row] + block)",
-        *(f"            s[result + {number}] = lanes[{number}, 0]" for number in range(results)),
     ]
 
 
-def _lines_of_block(lanes: str, elements: list[str]) -> list[str]:
-    """Return the loop over the rows of a block and this number of lanes."""
-    return [
-        f"                for line in range({ROWS}):",
-        f"                    start = {SUM_BLOCK} * block + {LANES} * line",
-        f"                    for j in range({lanes}):",
-        "                        i = start + j",
-        *(f"                        {line}" for line in elements),
-    ]
+def _output_lines(traced: Program) -> list[str]:
+    return [f"a{number}[i] = {value}" for number, value in traced.outputs]
+
+
+def _indent(lines: list[str], levels: int) -> list[str]:
+    return [f"{'    ' * levels}{line}" for line in lines]
 
 
 def _accumulate(number: int, operation: str, x: str, y: str = "") -> str:

@@ -96,20 +96,20 @@ class NumPyMatrixOperations:
             row_sums[begin:end] = _add_lanes(squares[1:])
         return float(combine("sum", row_sums))
 
-    def factored_square_sum(self, g: Array, rows: Array, columns: Array, floor: float) -> float:
-        """Return the sum of the squares of `g/√max(rows⊗columns, floor)`."""
+    def scaled_square_sum(self, g: Array, rows: Array, columns: Array, largest: float) -> float:
+        """Return the sum of the squares of `g⊙min(rows⊗columns, largest)`."""
         row_sums = np.empty(len(g))
         for begin, end, squares in _blocks(0, *g.shape):
-            _square(_factored(g, rows, columns, floor, begin, end), squares[1:, : g.shape[1]])
+            _square(_scaled(g, rows, columns, largest, begin, end), squares[1:, : g.shape[1]])
             row_sums[begin:end] = _add_lanes(squares[1:])
         return float(combine("sum", row_sums))
 
-    def factored_step(
-        self, W: Array, g: Array, rows: Array, columns: Array, *, floor: float, step: float, decay: float
+    def scaled_step(
+        self, W: Array, g: Array, rows: Array, columns: Array, *, largest: float, step: float, decay: float
     ) -> None:
-        """Compute `W ← W + (decay·W + step·(g/√max(rows⊗columns, floor)))` in place."""
+        """Compute `W ← W + (decay·W + step·(g⊙min(rows⊗columns, largest)))` in place."""
         for begin, end, _ in _blocks(0, *g.shape):
-            change = _factored(g, rows, columns, floor, begin, end)
+            change = _scaled(g, rows, columns, largest, begin, end)
             change *= step
             np.add(decay * W[begin:end], change, out=change)
             W[begin:end] += change
@@ -142,12 +142,11 @@ def add_groups(groups: NDArray[np.float64]) -> NDArray[np.float64]:
     return total
 
 
-def _factored(g: Array, rows: Array, columns: Array, floor: float, begin: int, end: int) -> NDArray[Any]:
-    """Return rows of `g/√max(rows⊗columns, floor)`, in a new array."""
+def _scaled(g: Array, rows: Array, columns: Array, largest: float, begin: int, end: int) -> NDArray[Any]:
+    """Return rows of `g⊙min(rows⊗columns, largest)`, in a new array."""
     result: NDArray[Any] = np.multiply(rows[begin:end, None], columns)
-    np.maximum(result, floor, out=result)
-    np.sqrt(result, out=result)
-    np.divide(g[begin:end], result, out=result)
+    np.minimum(result, largest, out=result)
+    np.multiply(g[begin:end], result, out=result)
     return result
 
 
@@ -186,15 +185,15 @@ class CuPyMatrixOperations:
         """Return the sum of the squares of a matrix."""
         return float(self.xp.square(x.astype(self.xp.float64)).sum())
 
-    def factored_square_sum(self, g: Array, rows: Array, columns: Array, floor: float) -> float:
-        """Return the sum of the squares of `g/√max(rows⊗columns, floor)`."""
-        return self.square_sum(self._factored(g, rows, columns, floor))
+    def scaled_square_sum(self, g: Array, rows: Array, columns: Array, largest: float) -> float:
+        """Return the sum of the squares of `g⊙min(rows⊗columns, largest)`."""
+        return self.square_sum(self._scaled(g, rows, columns, largest))
 
-    def factored_step(
-        self, W: Array, g: Array, rows: Array, columns: Array, *, floor: float, step: float, decay: float
+    def scaled_step(
+        self, W: Array, g: Array, rows: Array, columns: Array, *, largest: float, step: float, decay: float
     ) -> None:
-        """Compute `W ← W + (decay·W + step·(g/√max(rows⊗columns, floor)))` in place."""
-        W += decay * W + step * self._factored(g, rows, columns, floor)
+        """Compute `W ← W + (decay·W + step·(g⊙min(rows⊗columns, largest)))` in place."""
+        W += decay * W + step * self._scaled(g, rows, columns, largest)
 
-    def _factored(self, g: Array, rows: Array, columns: Array, floor: float) -> Array:
-        return g / self.xp.sqrt(self.xp.maximum(rows[:, None] * columns, floor))
+    def _scaled(self, g: Array, rows: Array, columns: Array, largest: float) -> Array:
+        return g * self.xp.minimum(rows[:, None] * columns, largest)

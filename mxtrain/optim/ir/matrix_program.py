@@ -86,13 +86,13 @@ class MatrixOperations(Protocol):
     def square_sum(self, x: Array) -> float:
         """Return the sum of the squares of a matrix, in float64."""
 
-    def factored_square_sum(self, g: Array, rows: Array, columns: Array, floor: float) -> float:
-        """Return the sum of the squares of `g/√max(rows⊗columns, floor)`, in float64."""
+    def scaled_square_sum(self, g: Array, rows: Array, columns: Array, largest: float) -> float:
+        """Return the sum of the squares of `g⊙min(rows⊗columns, largest)`, in float64."""
 
-    def factored_step(
-        self, W: Array, g: Array, rows: Array, columns: Array, *, floor: float, step: float, decay: float
+    def scaled_step(
+        self, W: Array, g: Array, rows: Array, columns: Array, *, largest: float, step: float, decay: float
     ) -> None:
-        """Compute `W ← W + (decay·W + step·(g/√max(rows⊗columns, floor)))` in place."""
+        """Compute `W ← W + (decay·W + step·(g⊙min(rows⊗columns, largest)))` in place."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,14 +41,20 @@ from mxtrain.optim.rules.dog import DoG as DoG
 from mxtrain.optim.rules.adafactor import Adafactor as Adafactor
 from mxtrain.optim.rules.muon import Muon as Muon
 from mxtrain.optim.rules.soap import SOAP as SOAP
+
 # isort: on
+from mxtrain.optim.rules.formula import Formula as Formula
 
 RULES: tuple[type[Any], ...] = tuple(
     each
     for each in globals().values()
-    if isinstance(each, type) and issubclass(each, Rule) and each not in (Rule, MatrixRule)
+    if isinstance(each, type) and issubclass(each, Rule) and each not in (Rule, MatrixRule, Formula)
 )
 """The rules of the list, in its order; `mxtrain` exports each under its name."""
+
+_FORMULA_AFTER = RULES.index(SOAP) + 1
+ALL_RULES: tuple[type[Any], ...] = (*RULES[:_FORMULA_AFTER], Formula, *RULES[_FORMULA_AFTER:])
+"""Every kind of rule: those of the list, and rules as text."""
 
 ELEMENTWISE_RULES: tuple[type[Any], ...] = tuple(each for each in RULES if not issubclass(each, MatrixRule))
 """The rules that the field `otherwise` of a matrix rule may have."""
@@ -58,21 +64,21 @@ class RuleChoice(KindChoice):
     """Any rule: built in, or defined by the user."""
 
     base = Rule
-    builtin = RULES
+    builtin = ALL_RULES
 
 
 class ElementwiseRuleChoice(KindChoice):
     """Any rule that a matrix rule may use for vectors."""
 
     base = Rule
-    builtin = ELEMENTWISE_RULES
+    builtin = (*ELEMENTWISE_RULES, Formula)
     excluded = (MatrixRule,)
 
 
 if TYPE_CHECKING:
     AnyRule: TypeAlias = Rule
 else:
-    AnyRule = Annotated[Union[RULES], RuleChoice]  # noqa: UP007 - built from the list
-    ElementwiseRule = Annotated[Union[ELEMENTWISE_RULES], ElementwiseRuleChoice]  # noqa: UP007
+    AnyRule = Annotated[Union[ALL_RULES], RuleChoice]  # noqa: UP007 - built from the list
+    ElementwiseRule = Annotated[Union[(*ELEMENTWISE_RULES, Formula)], ElementwiseRuleChoice]  # noqa: UP007
     for _rule in (Muon, SOAP):  # their annotations name it before it exists
         _rule.model_rebuild(_types_namespace={"ElementwiseRule": ElementwiseRule})

@@ -84,6 +84,7 @@ class Adafactor(MatrixRule):
     ) -> None:  # fmt: skip
         """One update."""
         xp, (rows, columns) = operations.xp, W.shape[-2:]
+        largest = 1 / scalar_sqrt(floor)  # of a factor 1/√V, which is a product of one of its row and one of its column
         squares, clipped, factors = 0.0, 0.0, []
         matrices = list(np.ndindex(W.shape[:-2]))
         for i in matrices:
@@ -92,15 +93,16 @@ class Adafactor(MatrixRule):
             R[i] = (1 - κ) * R[i].astype(xp.float64) + κ * (row_sums / columns)
             C[i] = (1 - κ) * C[i].astype(xp.float64) + κ * (column_sums / rows)
             row_means = R[i].astype(xp.float64)
-            factor = (row_means / xp.maximum(row_means.mean(), ε1)).astype(W.dtype)
-            clipped += operations.factored_square_sum(g[i], factor, C[i], floor)
-            factors.append(factor)
+            row_factors = 1 / xp.sqrt(row_means / xp.maximum(row_means.mean(), ε1))
+            column_factors = 1 / xp.sqrt(C[i].astype(xp.float64))
+            factors.append((row_factors.astype(W.dtype), column_factors.astype(W.dtype)))
+            clipped += operations.scaled_square_sum(g[i], *factors[-1], largest)
         α = max(ε2, scalar_sqrt(squares / W.size)) * rate
         step = -α / max(1.0, scalar_sqrt(clipped / W.size) / d)
         if cautious:  # a step always has the opposite sign of its gradient
             step /= max(int(xp.count_nonzero(g)) / g.size, SMALLEST_SHARE)
-        for i, factor in zip(matrices, factors, strict=True):
-            operations.factored_step(W[i], g[i], factor, C[i], floor=floor, step=step, decay=decay)
+        for i, (row_factors, column_factors) in zip(matrices, factors, strict=True):
+            operations.scaled_step(W[i], g[i], row_factors, column_factors, largest=largest, step=step, decay=decay)
 
 
 class _VectorAdafactor(Adafactor):

@@ -432,7 +432,7 @@ class Rule(Config, ABC):
         if variant in ("begin", "add"):
             return accumulation_program(variant)
         options = tuple((name, getattr(self, name)) for name in self.options)
-        update = type(self).update
+        update = self.update_function()
         unknown = [name for name in self.computed_scalars if name not in self.initial_scalars()]
         if unknown:
             raise TraceError(f"computed_scalars of {self.kind} names {unknown[0]}, which is not in scalar_slots")
@@ -453,6 +453,10 @@ class Rule(Config, ABC):
         names = self.state_options if self.active_slots() else ()
         options = {name: getattr(self, name) for name in names}
         return options if self.ema is None else options | {"ema.corrected": self.ema.corrected}
+
+    def update_function(self) -> Callable[..., tuple[Any, ...]]:
+        """Return the function that is traced; by default, `update`."""
+        return type(self).update
 
     def evaluation_weights(self) -> str | None:
         """Return the slot with the weights to evaluate, of a wrapper or of the rule; None if these are W."""

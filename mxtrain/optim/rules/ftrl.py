@@ -48,17 +48,17 @@ class FTRL(Rule):
     λ: NonNegative = 0.0
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
-        """`rate = η`; where η is 0, `rate = 1` and `moves = 0`, so that nothing changes."""
+        """`inverse = 1/η`; where η is 0, `inverse = 1` and `moves = 0`, so that nothing changes."""
         η = self.learning_rate_at(time)
-        return {"rate": η or 1.0, "moves": float(η > 0)}
+        return {"inverse": 1 / (η or 1.0), "moves": float(η > 0)}
 
     @staticmethod
-    def update(W: Any, g: Any, z: Any, n: Any, *, rate: Any, moves: Any, β: Any, λ1: Any, λ: Any) -> tuple[Any, ...]:
+    def update(W: Any, g: Any, z: Any, n: Any, *, inverse: Any, moves: Any, β: Any, λ1: Any, λ: Any) -> tuple[Any, ...]:
         """One update."""
         g = moves * g
         root = sqrt(n)
         n = n + g * g
-        z = z + (g - ((sqrt(n) - root) / rate) * W)
-        divisor = (sqrt(n) + β) / rate + λ
+        z = z + (g - ((sqrt(n) - root) * inverse) * W)
+        divisor = (sqrt(n) + β) * inverse + λ
         new = where(absolute(z) <= λ1, 0, (sign(z) * λ1 - z) / divisor)
         return where(moves > 0, where(divisor <= 0, 0, new), W), z, n

@@ -82,7 +82,8 @@ class Rprop(Rule):
     @staticmethod
     def update(W: Any, g: Any, p: Any, s: Any, *, shrink: Any, grow: Any, low: Any, high: Any) -> tuple[Any, ...]:
         """One update."""
-        agreement = sign(g) * sign(p)
+        direction = sign(g)
+        agreement = direction * sign(p)
         s = minimum(maximum(s * where(agreement > 0, grow, where(agreement < 0, shrink, 1)), low), high)
-        p = where(agreement < 0, 0, g)
-        return W + increment(-(sign(p) * s)), p, s
+        direction = where(agreement < 0, 0, direction)  # the sign of the new p
+        return W + increment(-(direction * s)), where(agreement < 0, 0, g), s

@@ -37,13 +37,13 @@ def test_compiled_sums_and_steps_have_the_bits_of_numpy(both, monkeypatch, dtype
     first, second = (each.square_sum(x) for each in both)
     assert first == second == pytest.approx(exact.sum(), rel=1e-13)
     factors = (rows / rows.mean() / shape[1]).astype(dtype), (columns / shape[0]).astype(dtype)
-    first, second = (each.factored_square_sum(x, *factors, 0.3) for each in both)
-    assert first == second == pytest.approx((exact / np.maximum(np.outer(*factors), 0.3)).sum(), rel=1e-4)
+    first, second = (each.scaled_square_sum(x, *factors, 0.3) for each in both)
+    assert first == second == pytest.approx((exact * np.minimum(np.outer(*factors), 0.3) ** 2).sum(), rel=1e-4)
     results = [view(np.array(W)) for _ in both]
     for each, result in zip(both, results, strict=True):
-        each.factored_step(result, x, *factors, floor=0.3, step=-0.5, decay=-0.25)
+        each.scaled_step(result, x, *factors, largest=0.3, step=-0.5, decay=-0.25)
     assert results[0].tobytes() == results[1].tobytes()
-    wanted = 0.75 * W - 0.5 * x / np.sqrt(np.maximum(np.outer(*factors), 0.3))
+    wanted = 0.75 * W - 0.5 * x * np.minimum(np.outer(*factors), 0.3)
     assert np.allclose(results[0], wanted, rtol=1e-4, atol=1e-5)
 
 
@@ -62,7 +62,7 @@ def test_nan_stays_nan(both):
         assert np.isnan(rows).tolist() == [False, True, False]
         assert np.flatnonzero(np.isnan(columns)).tolist() == [7]
         W, factors = np.ones((3, 200)), (np.array([1, np.nan, 1]), np.ones(200))
-        each.factored_step(W, np.ones((3, 200)), *factors, floor=0.5, step=1.0, decay=0.0)
+        each.scaled_step(W, np.ones((3, 200)), *factors, largest=0.5, step=1.0, decay=0.0)
         assert np.isnan(W).any(axis=1).tolist() == [False, True, False]
 
 

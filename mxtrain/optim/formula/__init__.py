@@ -1,0 +1,1 @@
+"""Rules as text: a closed language, parsed, checked and traced into the same programs as rules in Python."""

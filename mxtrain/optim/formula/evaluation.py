@@ -1,0 +1,252 @@
+"""Evaluation of compiled formulas: scalars on the host, and symbols or arrays in an update."""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from inspect import Parameter, Signature
+from typing import Any, NamedTuple, TypeAlias
+
+from mxtrain.optim.formula.compiler import CompiledFormula, compile_formula
+from mxtrain.optim.formula.definition import Definition
+from mxtrain.optim.formula.syntax import Expression, Name, Number, Operation, parts
+from mxtrain.optim.ir import increment, symbols
+
+_Environment: TypeAlias = dict[str, Any]
+_HostFunction: TypeAlias = Callable[[_Environment], float]
+
+
+def divide(a: float, b: float) -> float:
+    """Return `a/b` with the results of IEEE 754: infinity or NaN where Python raises.
+
+    >>> divide(1.0, 0.0), divide(-1.0, 0.0), divide(0.0, 0.0)
+    (inf, -inf, nan)
+    """
+    try:
+        return a / b
+    except ZeroDivisionError:
+        if a == 0 or math.isnan(a):
+            return math.nan
+        return math.copysign(math.inf, a) * math.copysign(1.0, b)
+
+
+def power(a: float, b: float) -> float:
+    """Return `a**b` with the results of IEEE 754.
+
+    >>> power(2.0, 3.0), power(0.0, -1.0), power(-1.0, 0.5), power(10.0, 400.0)
+    (8.0, inf, nan, inf)
+    """
+    try:
+        return math.pow(a, b)
+    except OverflowError:
+        return -math.inf if a < 0 and b % 2 == 1 else math.inf
+    except ValueError:
+        return math.inf if a == 0 else math.nan
+
+
+def square_root(a: float) -> float:
+    """Return the square root; NaN of a negative number."""
+    return math.nan if a < 0 else math.sqrt(a)
+
+
+def exponential(a: float) -> float:
+    """Return the exponential; infinity where it overflows."""
+    try:
+        return math.exp(a)
+    except OverflowError:
+        return math.inf
+
+
+def logarithm(a: float) -> float:
+    """Return the natural logarithm; -infinity of 0, and NaN of a negative number."""
+    return math.log(a) if a > 0 else -math.inf if a == 0 else a if math.isnan(a) else math.nan
+
+
+def maximum(a: float, b: float) -> float:
+    """Return the larger of two numbers; NaN if either is NaN."""
+    return a if a >= b or math.isnan(a) else b
+
+
+def minimum(a: float, b: float) -> float:
+    """Return the smaller of two numbers; NaN if either is NaN."""
+    return a if a <= b or math.isnan(a) else b
+
+
+def sign(a: float) -> float:
+    """Return the sign, 0 for a zero, and NaN for NaN."""
+    return float((a > 0) - (a < 0)) if not math.isnan(a) else a
+
+
+def where(condition: bool, a: float, b: float) -> float:
+    """Return one of two numbers."""
+    return a if condition else b
+
+
+_ARITHMETIC: dict[str, Callable[..., Any]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "negative": lambda a: -a,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+}
+_HOST: dict[str, Callable[..., Any]] = {
+    **_ARITHMETIC,
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "/": divide,
+    "**": power,
+    "sqrt": square_root,
+    "exp": exponential,
+    "log": logarithm,
+    "absolute": abs,
+    "maximum": maximum,
+    "minimum": minimum,
+    "sign": sign,
+    "where": where,
+}
+_SYMBOLS: dict[str, Callable[..., Any]] = {
+    **_ARITHMETIC,
+    "/": lambda a, b: a / b,
+    **{
+        name: getattr(symbols, name)
+        for name in (
+            *("sqrt", "absolute", "sign", "maximum", "minimum", "where"),
+            *("sum", "mean", "norm", "max_abs", "dot"),
+            *("total_sum", "total_mean", "total_norm", "total_max_abs", "total_dot"),
+        )
+    },
+    "increment": increment,
+    "decrement": partial(increment, negated=True),
+}
+
+
+def host_function(expression: Expression) -> _HostFunction:
+    """Return a function that evaluates a host scalar from the values of names; it never raises."""
+    if isinstance(expression, Number):
+        value = expression.value
+        return lambda values: value
+    if isinstance(expression, Name):
+        name = expression.name
+        return lambda values: values[name]
+    assert isinstance(expression, Operation), "the compiler replaces terms"
+    function = _HOST[expression.operation]
+    operands = [host_function(each) for each in expression.operands]
+    if len(operands) == 1:
+        (only,) = operands
+        return lambda values: function(only(values))
+    if len(operands) == 2:
+        first, second = operands
+        return lambda values: function(first(values), second(values))
+    return lambda values: function(*[each(values) for each in operands])
+
+
+class HostScalars:
+    """The scalars that the host evaluates before an update, without those that nothing needs.
+
+    Args:
+        formula: the compiled formula.
+    """
+
+    def __init__(self, formula: CompiledFormula) -> None:
+        needed = {*formula.inputs, *dict(formula.host_state).values()}
+        steps = []
+        for name, expression in reversed(formula.host):
+            if name in needed:
+                needed |= {each.name for each in parts(expression) if isinstance(each, Name)}
+                steps.append((name, host_function(expression)))
+        self._steps = steps[::-1]
+        self._inputs = formula.inputs
+        self._state = formula.host_state
+
+    def evaluate(self, values: _Environment) -> dict[str, float]:
+        """Return the inputs of the update and the new scalar slots, in float64.
+
+        Args:
+            values: the values of the shared names, of `let`, and the old values of scalar slots; it is extended.
+        """
+        for name, function in self._steps:
+            values[name] = function(values)
+        found = {name: values[name] for name in self._inputs}
+        for name, new in self._state:
+            found[name] = values[new]
+        return found
+
+
+class FormulaUpdate:
+    """The update of a formula: a function of symbols or arrays, like that of a rule in Python.
+
+    Args:
+        formula: the compiled formula.
+    """
+
+    def __init__(self, formula: CompiledFormula) -> None:
+        self._formula = formula
+        self._arrays = ["W", "g", *(name for name, _ in formula.outputs if name != "W")]
+        positional = [Parameter(name, Parameter.POSITIONAL_ONLY) for name in self._arrays]
+        names = (*formula.inputs, *dict(formula.device_state))
+        self.__signature__ = Signature([*positional, *(Parameter(name, Parameter.KEYWORD_ONLY) for name in names)])
+
+    def __call__(self, *arrays: Any, **scalars: Any) -> tuple[Any, ...]:
+        values: _Environment = {**dict(zip(self._arrays, arrays, strict=True)), **scalars}
+        for name, expression in self._formula.arrays:
+            values[name] = _evaluate(expression, values)
+        results = [expression for _, expression in (*self._formula.outputs, *self._formula.device_state)]
+        return tuple(_evaluate(each, values) for each in results)
+
+
+class RunnableFormula(NamedTuple):
+    """A formula that can be run.
+
+    Attributes:
+        definition: its names and texts.
+        compiled: the checked formula.
+        host: its host scalars.
+        update: its update.
+    """
+
+    definition: Definition
+    compiled: CompiledFormula
+    host: HostScalars
+    update: FormulaUpdate
+
+
+@lru_cache(maxsize=256)
+def formula_of(definition: Definition) -> RunnableFormula:
+    """Return the formula of a valid definition; equal definitions have one, and so one program."""
+    compiled, problems = compile_formula(definition)
+    assert compiled is not None, f"a formula is checked when its rule is made: {problems}"
+    return RunnableFormula(definition, compiled, HostScalars(compiled), FormulaUpdate(compiled))
+
+
+def _evaluate(expression: Expression, values: Mapping[str, Any]) -> Any:
+    if isinstance(expression, Number):
+        return expression.value
+    if isinstance(expression, Name):
+        return values[expression.name]
+    assert isinstance(expression, Operation), "the compiler replaces terms"
+    operation = expression.operation
+    if operation == "where":
+        return _where(expression, values)
+    operands = [_evaluate(each, values) for each in expression.operands]
+    if operation == "**":
+        base, exponent = operands
+        result = base
+        for _ in range(int(exponent) - 1):
+            result = result * base
+        return result
+    return _SYMBOLS[operation](*operands)
+
+
+def _where(expression: Operation, values: Mapping[str, Any]) -> Any:
+    """Evaluate `where`; an equality becomes two comparisons, which programs have."""
+    condition = expression.operands[0]
+    assert isinstance(condition, Operation), "the compiler checked that it is a comparison"
+    a, b = (_evaluate(each, values) for each in condition.operands)
+    equal, other = (_evaluate(each, values) for each in expression.operands[1:])
+    if condition.operation not in ("==", "!="):
+        return symbols.where(_SYMBOLS[condition.operation](a, b), equal, other)
+    if condition.operation == "!=":
+        equal, other = other, equal
+    return symbols.where(a <= b, symbols.where(b <= a, equal, other), other)
