@@ -100,7 +100,7 @@ class TrainingStep:
     Attributes:
         grads: the gradients of the last step.
         sums: sums over the finished batches of the current epoch.
-        consecutive_skips: the number of batches skipped since the last update.
+        consecutive_skips: the number of batches skipped since the last update, or since the last checkpoint for `rollback`.
         is_loss_compared: True if the loss of a custom model needs no comparison with that of evaluation.
     """
 
@@ -243,7 +243,8 @@ class TrainingStep:
                 return False
             if slot is not None:  # no rule can reach this from the slots of the last scan
                 raise self.divergence_error(f"{slot} has numbers that are not finite")
-        self.consecutive_skips = 0
+        if self._roll_back is None:  # with it, a checkpoint ends the count
+            self.consecutive_skips = 0
         return True
 
     def _skip_batch(self, problem: str) -> None:
@@ -255,7 +256,10 @@ class TrainingStep:
         self.consecutive_skips += 1
         if self.consecutive_skips > fit.nonfinite_limit:
             limit = fit.nonfinite_limit
-            raise self.divergence_error(f"{problem}, and the previous {limit} batches were non-finite too")
+            before = f"the previous {limit} batches were non-finite too"
+            if self._roll_back is not None:
+                before = f"{limit} batches since the last checkpoint were non-finite too"
+            raise self.divergence_error(f"{problem}, and {before}")
         if self._roll_back is not None:
             self._roll_back()
             self._slot_check.restart()
