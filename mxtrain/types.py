@@ -333,6 +333,11 @@ class Config(BaseModel):
             given[name], normalized[name] = key, value
         return normalized
 
+    @classmethod
+    def listed_fields(cls) -> tuple[str, ...]:
+        """Return the names of the fields that a message about an unknown field lists."""
+        return tuple(name for name in cls.model_fields if name not in cls.hidden_defaults)
+
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         hidden = self._hidden_fields()
         return ((name and display_name(name), value) for name, value in super().__repr_args__() if name not in hidden)

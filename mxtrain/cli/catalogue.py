@@ -13,14 +13,20 @@ from rich.text import Text
 from mxtrain.cli.rich_output import plain_table, table_or_lines
 from mxtrain.cli.streams import print_results
 from mxtrain.config import MODELS, DataConfig
-from mxtrain.config.introspection import allowed_kinds, allowed_models, model_kind
+from mxtrain.config.introspection import (
+    allowed_kinds,
+    allowed_models,
+    is_list_of_models,
+    is_mapping_of_models,
+    model_kind,
+)
 from mxtrain.config.search.sweep_section import PRUNERS, SAMPLERS
 from mxtrain.formatting import format_value
 from mxtrain.names import ascii_names, display_name
 from mxtrain.nn import build_metric
 from mxtrain.nn.losses import LOSSES
 from mxtrain.optim.backends import BackendName
-from mxtrain.optim.rules import AnyRule, Rule
+from mxtrain.optim.rules import AnyRule, Group, Rule
 from mxtrain.optim.schedules import LearningRateSchedule, MomentumSchedule
 from mxtrain.types import METRIC_INFO, Bounds, Config, LossName, MetricName
 
@@ -117,6 +123,10 @@ def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     for each in metadata:
         if isinstance(each, Bounds):
             return str(each)
+    if is_mapping_of_models(annotation) and allowed_kinds(annotation):
+        return "a mapping of numbers of the rule, such as β2, to schedules"
+    if is_list_of_models(annotation):
+        return f"a list, each {_allowed(get_args(annotation)[0])}"
     if names := allowed_kinds(annotation):
         is_rule = any(issubclass(model, Rule) for model in allowed_models(annotation))
         return "a rule that is not a matrix rule" if is_rule else f"a schedule: {', '.join(names)}"
@@ -129,8 +139,7 @@ def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         case origin if origin in (Union, UnionType):
             return " | ".join(_allowed(part) for part in arguments if part is not NoneType)
         case origin if origin is dict:
-            below = ", ".join(display_name(name) for model in allowed_models(annotation) for name in model.model_fields)
-            return f"a mapping of patterns to {below}" if below else "a mapping of plain values"
+            return "a mapping of selectors to settings" if arguments[1] is Group else "a mapping of plain values"
         case origin if origin is tuple:
             return f"a list, each {_allowed(arguments[0])}"
     return {bool: "true | false", float: "a number", str: "a string"}[annotation]

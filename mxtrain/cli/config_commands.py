@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mxtrain.cli.options import AsJson, Overrides, Plugin, choice_option, complete_rule_or_config, import_plugins
+from mxtrain.cli.options import (
+    AsJson,
+    Overrides,
+    Plugin,
+    choice_option,
+    complete_rule_or_config,
+    import_plugins,
+    load_factory,
+)
 from mxtrain.cli.streams import write_file_text, write_json
 from mxtrain.errors import ConfigError, escape_unprintable
 
@@ -126,13 +134,17 @@ def show(
         Language | None,
         choice_option(Language, "Print the program of the optimizer for a backend.", show_default=False),
     ] = None,
+    parameters: Annotated[
+        bool, typer.Option("--parameters", help="Print the rule and the values of each parameter of the model.")
+    ] = False,
     sets: Overrides = None,
     plugin: Plugin = None,
 ) -> None:
     """Print the resolved config of a file or a rule's program.
 
-    For a file: YAML with every default filled in, which runs again unchanged. For a rule, such as adam: its formula and
-    the program that every backend runs; --set sets its fields, as in: mxtrain show sgd --set μ=0.9
+    For a file: YAML with every default filled in, which runs again unchanged; with --parameters, the rule of each
+    parameter, its values, and the group and the line that decided them. For a rule, such as adam: its formula and the
+    program that every backend runs; --set sets its fields, as in: mxtrain show sgd --set μ=0.9
     """
     from mxtrain.config import RunConfig, Sweep, to_yaml
     from mxtrain.config.yaml.dump import mapping_to_yaml
@@ -144,6 +156,11 @@ def show(
         typer.echo(_documentation_of_formula())
         return
     config = _read_target(target, sets or ())
+    if parameters:
+        from mxtrain.cli.parameters_table import print_parameters
+
+        print_parameters(config, target, sets or (), load_factory(plugin))
+        return
     if isinstance(config, Sweep):
         if backend is not None:
             raise typer.BadParameter("a sweep has many optimizers; leave it out", param_hint="--backend")

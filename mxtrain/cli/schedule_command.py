@@ -1,4 +1,4 @@
-"""`mxtrain schedule`: plot the learning rate and the momentum of a run."""
+"""`mxtrain schedule`: plot the learning rate, the momentum and other scheduled numbers of a run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,9 +28,9 @@ def draw(
     ] = None,
     plugin: Plugin = None,
 ) -> None:
-    """Plot the learning rate η and the momentum μ of a run.
+    """Plot the learning rate η, the momentum μ and all other scheduled numbers of a run.
 
-    Draws both over the iterations, in the terminal (needs plotext) and as a PNG (needs matplotlib). Nothing is trained.
+    Draws them over the iterations, in the terminal (needs plotext) and as a PNG (needs matplotlib). Nothing is trained.
     """
     from mxtrain.cli.schedule_plot import schedule_curves
     from mxtrain.config import read_run

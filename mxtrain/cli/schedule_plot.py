@@ -1,4 +1,4 @@
-"""Learning rate and momentum over a run: values, plot in the terminal, and plot as PNG."""
+"""Scheduled numbers over a run: values, plot in the terminal, and plot as PNG."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,6 +12,7 @@ from mxtrain.config import RunConfig
 from mxtrain.data import Batches, prepare
 from mxtrain.formatting import format_count
 from mxtrain.optim.rules import Rule, Time
+from mxtrain.optim.rules.scheduled import display_path, number_at, scheduled_paths
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +28,7 @@ class Curve:
     """A schedule over a run.
 
     Attributes:
-        letter, meaning: symbol and name, such as `η` and `learning rate`.
+        letter, meaning: symbol and name, such as `η` and `learning rate`; other numbers have no name.
         values: one value for each time.
     """
 
@@ -38,13 +39,13 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleCurves:
-    """The learning rate and the momentum of a run.
+    """The scheduled numbers of a run.
 
     Attributes:
         title: name and length of the run.
         batches: iterations per epoch.
         times: in epochs, from 0 to the end of the last.
-        curves: η, and μ if the rule has it.
+        curves: η, μ if the rule has it, and all other numbers with schedules.
     """
 
     title: str
@@ -67,7 +68,9 @@ def bounds(values: list[float]) -> tuple[float, float]:
 
 
 def schedule_curves(run: RunConfig) -> ScheduleCurves:
-    """Compute η and μ at each iteration of a run. Reads the data, because their number determines the epoch length.
+    """Compute the scheduled numbers at each iteration of a run, where metrics of a `plateau` always improve.
+
+    Reads the data, because their number determines the epoch length.
 
     Raises:
         DataError: the data cannot be read.
@@ -76,15 +79,28 @@ def schedule_curves(run: RunConfig) -> ScheduleCurves:
     epochs = run.fit.epochs
     rule = run.optimizer.for_run(epochs, batches)
     iterations = _sample_iterations(epochs * batches)
-    curves = [Curve("η", "learning rate", [_learning_rate(rule, each, batches) for each in iterations])]
-    momenta = [μ for each in iterations if (μ := rule.momentum_at(each)) is not None]
-    if momenta:
-        curves.append(Curve("μ", "momentum", momenta))
+    times = [Time(each, each, (each - 1) // batches) for each in iterations]
+    curves = _curves(rule, times)
     for curve in curves:
         curve.values.append(curve.values[-1])  # the last value holds to the end of the last iteration
-    times = [(each - 1) / batches for each in iterations]
+    starts = [(each - 1) / batches for each in iterations]
     title = f"{run.name}: {format_count(epochs, 'epoch')} of {format_count(batches, 'iteration')}"
-    return ScheduleCurves(title, batches, [*times, float(epochs)], curves)
+    return ScheduleCurves(title, batches, [*starts, float(epochs)], curves)
+
+
+def _curves(rule: Rule, times: list[Time]) -> list[Curve]:
+    """Return a curve for η, one for μ if the rule has it, and one for each other number with a schedule."""
+    rules = [rule.at(time) for time in times]
+    rates = [each.learning_rate_at(time) for each, time in zip(rules, times, strict=True)]
+    curves = [Curve("η", "learning rate", list(map(_clipped, rates)))]
+    momenta = [
+        μ for each, time in zip(rules, times, strict=True) if (μ := each.momentum_at(time.iteration)) is not None
+    ]
+    if momenta:
+        curves.append(Curve("μ", "momentum", momenta))
+    paths = (path for path in scheduled_paths(rule) if path != "μ" or not momenta)
+    others = (Curve(display_path(path), "", [_clipped(number_at(each, path)) for each in rules]) for path in paths)
+    return [*curves, *others]
 
 
 def _sample_iterations(iterations: int) -> list[int]:
@@ -94,9 +110,8 @@ def _sample_iterations(iterations: int) -> list[int]:
     return [1 + point * (iterations - 1) // (POINTS - 1) for point in range(POINTS)]
 
 
-def _learning_rate(rule: Rule, iteration: int, batches: int) -> float:
-    η = rule.learning_rate_at(Time(iteration, iteration, (iteration - 1) // batches))
-    return min(η, LARGEST) if η >= SMALLEST else 0.0
+def _clipped(value: float) -> float:
+    return min(value, LARGEST) if value >= SMALLEST else max(value, -LARGEST) if value <= -SMALLEST else 0.0
 
 
 MAX_WIDTH = 100
@@ -104,7 +119,10 @@ PIPED_WIDTH = 80
 HEIGHT = 14
 """Height of one panel in lines."""
 _TERMINAL_COLORS = {"η": "cyan", "μ": "orange"}
-_ASCII_CHARACTERS = str.maketrans({**dict.fromkeys("┌┐└┘┬┴┤├", "+"), "─": "-", "│": "|", "η": "eta", "μ": "mu"})
+_LETTERS = {"η": "eta", "μ": "mu", "λ": "lambda", "β": "beta", "ϵ": "eps", "ρ": "rho", "γ": "gamma", "δ": "delta"}
+_ASCII_CHARACTERS = str.maketrans(
+    {**dict.fromkeys("┌┐└┘┬┴┤├", "+"), "─": "-", "│": "|", **_LETTERS, "α": "alpha", "τ": "tau"}
+)
 
 
 def print_schedule_plot(schedules: ScheduleCurves) -> None:
@@ -129,9 +147,9 @@ def _draw_panel(schedules: ScheduleCurves, curve: Curve, width: int) -> str:
     plotext.clear_figure()
     plotext.theme("clear")
     plotext.plotsize(width, HEIGHT)
-    plotext.title(f"{curve.meaning} {curve.letter}")
+    plotext.title(f"{curve.meaning} {curve.letter}".strip())
     marker = "braille" if supports_unicode() else "*"
-    plotext.plot(schedules.times, curve.values, marker=marker, color=_TERMINAL_COLORS[curve.letter])
+    plotext.plot(schedules.times, curve.values, marker=marker, color=_TERMINAL_COLORS.get(curve.letter, "green"))
     plotext.ylim(low, high)
     plotext.xlim(0, schedules.times[-1])
     plotext.yticks(*_ticks(low, high, 5))
@@ -183,10 +201,16 @@ def _draw(panel: "Axes", schedules: ScheduleCurves, curve: Curve) -> None:
     from matplotlib.ticker import MaxNLocator
 
     # A value holds from the beginning of an iteration to its end.
-    panel.plot(schedules.times, curve.values, color=_PNG_COLORS[curve.letter], linewidth=1.8, drawstyle="steps-post")
+    panel.plot(
+        schedules.times,
+        curve.values,
+        color=_PNG_COLORS.get(curve.letter, "#4d7c3a"),
+        linewidth=1.8,
+        drawstyle="steps-post",
+    )
     panel.set_xlim(0, schedules.times[-1])
     panel.set_ylim(*bounds(curve.values))
-    panel.set_ylabel(f"{curve.meaning} {curve.letter}", color=_INK)
+    panel.set_ylabel(f"{curve.meaning} {curve.letter}".strip(), color=_INK)
     panel.xaxis.set_major_locator(MaxNLocator(10, integer=schedules.times[-1] >= 2))
     panel.grid(color="#dddddd", linewidth=0.6)
     panel.spines[["top", "right"]].set_visible(False)

@@ -18,12 +18,14 @@ from mxtrain.config.introspection import (
     allowed_kinds,
     allowed_models,
     find_field_paths,
+    is_mapping_of_models,
     literal_values,
     model_kind,
     resolve_field,
 )
 from mxtrain.config.run_section import RunConfig
 from mxtrain.config.yaml.nodes import (
+    GROUPS,
     ListNode,
     MapNode,
     Node,
@@ -39,7 +41,9 @@ from mxtrain.config.yaml.parser import ScalarError, parse_scalar
 from mxtrain.config.yaml.source_text import MAX_PROBLEMS, ProblemReport
 from mxtrain.config.yaml.text_positions import locate_in_value
 from mxtrain.errors import ConfigError, Location
-from mxtrain.names import ascii_names, nearest
+from mxtrain.names import ascii_names, display_name, nearest
+from mxtrain.optim.groups.group import STEP_FIELDS
+from mxtrain.optim.rules import Rule
 from mxtrain.paths import expand_home, normalize_path, url_problem
 from mxtrain.types import Bounds, Config, choice_message, describe
 
@@ -77,6 +81,8 @@ def _report_error(
             node, _ = find_node(tree, path)
             assert node is not None, "a wrong kind was written"
             _report_at_value(path, _wrong_kind_message(place, to_python(node), tree), tree, report)
+        case "key":
+            report.add(format_path(place.path), detail["msg"], find_node(tree, place.path)[1])
         case "too_large":
             _report_at_value(place.path, detail["msg"], tree, report)
         case "field_error":
@@ -152,7 +158,7 @@ def _report_unknown_field(
     remedy = (
         _suggest_other_kind(name, place.path, above, report)
         or _suggest_location(name, place.path, root, report)
-        or _suggest_field(entry.key, place.owner, _has_ascii_names(above.path, report))
+        or _suggest_field(entry.key, place.owner, _has_ascii_names(above.path, report), _misplaced_names(above))
     )
     report.add(format_path(place.path), f"unknown field; {remedy}", entry.location)
 
@@ -175,8 +181,9 @@ def _suggest_other_kind(
     having = [str(model_kind(model)) for model in allowed_models(above.annotation) if name in model.model_fields]
     if not having or above.model is None:
         return None
-    for field, info in above.model.model_fields.items():
-        if any(name in model.model_fields for model in allowed_models(info.annotation)):
+    for field in above.model.listed_fields():
+        annotation = above.model.model_fields[field].annotation
+        if any(name in model.model_fields and model_kind(model) for model in allowed_models(annotation)):
             inside = (*map(str, path[:-1]), field, name)
             return f"did you mean {_spell_new_path(inside, path, report)}?"
     *first, last = having if len(having) <= _MAX_KINDS else [*having[:_MAX_KINDS], "others"]
@@ -221,15 +228,22 @@ def _has_ascii_names(path: tuple[str | int, ...], report: ProblemReport) -> bool
     return spelled.isascii() and spelled != format_path(path)
 
 
-def _suggest_field(key: str, owner: type[Config] | None, is_ascii: bool) -> str:
+def _misplaced_names(above: ResolvedField) -> Sequence[str]:
+    """Return the fields of a model that a mapping of it cannot have: those of the whole step in a group."""
+    return STEP_FIELDS if "groups" in above.path[:-1] else ()
+
+
+def _suggest_field(key: str, owner: type[Config] | None, is_ascii: bool, misplaced: Sequence[str] = ()) -> str:
     """Return a remedy for an unknown name: the most similar field, or all of them.
 
     Args:
         key: the name.
         owner: the model that lacks it.
         is_ascii: True to suggest ASCII names, because the names around it were typed in ASCII.
+        misplaced: names of fields that cannot be set here.
     """
     known = accepted_names(owner) if owner else {}
+    known = {name: field for name, field in known.items() if field not in misplaced}
     if is_ascii:
         ascii_only = {field: (ascii_names(field) or (field,))[0] for field in known.values()}
         known = {name: ascii_only[field] for name, field in known.items() if name.isascii() or not ascii_names(field)}
@@ -237,7 +251,12 @@ def _suggest_field(key: str, owner: type[Config] | None, is_ascii: bool) -> str:
         known |= {name: name for name in _TOP_LEVEL_FIELDS if nearest(key, [name])}
     if guess := nearest(key, known):
         return f"did you mean {guess if key.isascii() else known[guess]}?"
-    return f"the fields here are {', '.join(dict.fromkeys(known.values()))}"
+    listed = (
+        {name for field in owner.listed_fields() for name in (display_name(field), *ascii_names(field))}
+        if owner
+        else set()
+    )
+    return f"the fields here are {', '.join(dict.fromkeys(field for field in known.values() if field in listed))}"
 
 
 _EXAMPLES = {
@@ -300,7 +319,8 @@ def _list_message(detail: ErrorDetails, place: ResolvedField) -> str:
 
 
 def _too_short_message(detail: ErrorDetails, place: ResolvedField) -> str:
-    return f"must have at least {detail['ctx']['min_length']} item, got {detail['ctx']['actual_length']}"
+    least = detail["ctx"]["min_length"]
+    return f"must have at least {least} item{'s' * (least > 1)}, got {detail['ctx']['actual_length']}"
 
 
 def _too_long_message(detail: ErrorDetails, place: ResolvedField) -> str:
@@ -325,6 +345,8 @@ def _mapping_message(detail: ErrorDetails, place: ResolvedField) -> str:
     value = detail["input"]
     if not (names := allowed_kinds(place.annotation)):
         return f"must be a mapping, got {describe(value)}"
+    if is_mapping_of_models(place.annotation):
+        return f"must be a mapping such as {{β2: {{kind: {names[0]}}}}}, got {describe(value)}"
     kind = value if value in names else names[0]
     return f"must be a mapping such as {{kind: {kind}}}, got {describe(value)}"
 
@@ -379,7 +401,17 @@ def validate_tree(model: type[_Model], tree: MapNode, report: ProblemReport) -> 
         report_validation_errors(error, model, tree, report)
         raise report.error() from None
     report.check()
+    _locate_groups(config, tree)
     return config
+
+
+def _locate_groups(config: Config, tree: MapNode) -> None:
+    """Give groups the location of their selectors, for messages about the parameters that they take."""
+    groups, _ = find_node(tree, GROUPS)
+    optimizer = getattr(config, GROUPS[0], None)
+    if isinstance(groups, MapNode) and isinstance(optimizer, Rule):
+        for entry in groups.entries.values():
+            optimizer.groups[entry.key].locate(entry.location)
 
 
 def validate_run(

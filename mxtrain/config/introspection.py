@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from mxtrain.kinds import KindChoice, choice_of, with_plugins
 from mxtrain.names import LETTERS, ascii_names, display_name, nearest, normalize
+from mxtrain.optim.rules import AnyRule, Group
 from mxtrain.types import Config
 
 
@@ -43,11 +44,23 @@ def allowed_kinds(annotation: Any) -> tuple[str, ...]:
     return tuple(filter(None, map(model_kind, allowed_models(annotation))))
 
 
+def is_mapping_of_groups(annotation: Any) -> bool:
+    """Return True if a type is that of parameter groups, a mapping from selectors to settings.
+
+    >>> from mxtrain.optim.rules import Adam
+    >>> is_mapping_of_groups(Adam.model_fields["groups"].annotation)
+    True
+    >>> is_mapping_of_groups(Adam.model_fields["η_sched"].annotation)
+    False
+    """
+    return get_origin(annotation) is dict and get_args(annotation)[1] is Group
+
+
 def is_mapping_of_models(annotation: Any) -> bool:
     """Return True if a type is a mapping from names that the user chooses to models.
 
     >>> from mxtrain.optim.rules import Adam
-    >>> is_mapping_of_models(Adam.model_fields["groups"].annotation)
+    >>> is_mapping_of_models(Adam.model_fields["schedules"].annotation)
     True
     >>> is_mapping_of_models(Adam.model_fields["η_sched"].annotation)
     False
@@ -75,7 +88,7 @@ def accepted_names(model: type[Config]) -> dict[str, str]:
 
 
 def find_field_paths(root: type[Config], field: str) -> list[tuple[str, ...]]:
-    """Return the paths at which a config has a field of this name, shortest first.
+    """Return the paths at which a config has a field of this name, shortest first, those in schedules last.
 
     >>> from mxtrain.config.run_section import RunConfig
     >>> find_field_paths(RunConfig, "epochs"), find_field_paths(RunConfig, "warmup")[0]
@@ -87,7 +100,7 @@ def find_field_paths(root: type[Config], field: str) -> list[tuple[str, ...]]:
             found += [
                 (name, *below) for model in allowed_models(info.annotation) for below in find_field_paths(model, field)
             ]
-    return sorted(dict.fromkeys(found), key=len)
+    return sorted(dict.fromkeys(found), key=lambda path: (len(path), "η_sched" in path))
 
 
 def find_override_path(root: type[Config], name: str) -> str | None:
@@ -172,7 +185,13 @@ def resolve_field(root: type[Config], location: Iterable[str | int]) -> Resolved
         field = owner.model_fields.get(str(name)) if owner else None
         annotation = field.annotation if field else None
         allowed = allowed_models(annotation)
-        if is_mapping_of_models(annotation) or is_list_of_models(annotation):
+        if is_mapping_of_groups(annotation):
+            if (selector := next(names, None)) is not None:
+                path.append(selector)
+                chosen = next(names, None)
+                owner, annotation = None, AnyRule if chosen else None
+                model = _find_kind(annotation, chosen)
+        elif is_mapping_of_models(annotation) or is_list_of_models(annotation):
             if (own := next(names, None)) is not None:
                 path.append(own)
                 owner, annotation = None, get_args(annotation)[is_mapping_of_models(annotation)]

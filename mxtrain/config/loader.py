@@ -90,12 +90,29 @@ def read_optimizer(path: str | os.PathLike[str]) -> Rule:
     Raises:
         ConfigError: the file is invalid; all problems at once, including those outside the optimizer.
     """
+    return _read_located_optimizer(path)[0]
+
+
+def _read_located_optimizer(path: str | os.PathLike[str]) -> tuple[Rule, Location | None]:
+    """Read an optimizer, and return its location too."""
     path, report = _path_text(path), ProblemReport()
     tree = _spell(read_tree(path, report, with_flattened_search), report)
     if not _is_run(tree):
-        return _validate_optimizer(tree, report)
+        return _validate_optimizer(tree, report), _kind_location(_under_optimizer(tree))
     command = "`mxtrain sweep`, or its run alone with --set sweep=null"
-    return validate_run(_require_run(_with_default_name(tree, path), command, report), report).optimizer
+    run = validate_run(_require_run(_with_default_name(tree, path), command, report), report)
+    return run.optimizer, _kind_location(tree)
+
+
+def locate_optimizer(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Location | None:
+    """Return the location of the kind of the optimizer in a valid file, to which `overrides` apply."""
+    report = ProblemReport()
+    tree = apply_overrides(read_tree(_path_text(path), report, with_flattened_search), overrides, report)
+    return _kind_location(tree if _is_run(tree) else _under_optimizer(tree))
+
+
+def _kind_location(tree: MapNode) -> Location | None:
+    return find_node(tree, ("optimizer", "kind"))[1]
 
 
 def read_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> RunConfig | Sweep | Rule:
@@ -226,6 +243,7 @@ def build(
     *,
     backend: str = "auto",
     on_nonfinite: OnNonfinite = "warn",
+    run: tuple[int, int] | None = None,
 ) -> Optimizer:
     """Build an optimizer from a rule, a dict or a YAML file.
 
@@ -238,6 +256,8 @@ def build(
             in `state_dict` and `save`, and warns once per optimizer. `raise` raises a NonFiniteError, and `skip` warns
             and skips the step, before anything changes; these two try a step on copies of the weights and slots if a
             slot might overflow.
+        run: the length of the run, as the number of epochs and of batches in an epoch. Schedules with `T: run` or
+            `per: fraction` need it.
 
     Raises:
         ConfigError: a value is wrong; the error lists every problem.
@@ -247,13 +267,35 @@ def build(
         >>> import mxtrain
         >>> mxtrain.build({"kind": "adam", "lr": 0.01}).rule.η
         0.01
+        >>> schedule = {"kind": "linear", "T": "run", "per": "iteration"}
+        >>> mxtrain.build({"kind": "adam", "η_sched": schedule}, run=(10, 50)).rule.η_sched.T
+        500
     """
     with fork_lock:  # Pydantic completes its validators on first use
-        rule = _read_rule(config)
+        rule, location = _read_rule(config)
     try:
-        return build_optimizer(rule, backend=backend, on_nonfinite=on_nonfinite)
+        if run is not None:
+            rule = _for_run(rule, run)
+        return build_optimizer(rule, backend=backend, on_nonfinite=on_nonfinite, location=location)
     except ConfigError as error:
         raise _with_typed_names(error, config) from None
+
+
+def _for_run(rule: Rule, run: Any) -> Rule:
+    """Return the rule with the lengths of its schedules resolved for a run of so many epochs and batches.
+
+    Raises:
+        ConfigError: `run` is not a pair of counts, or a schedule cannot have this length.
+    """
+    is_pair = isinstance(run, tuple | list) and len(run) == 2
+    if not is_pair or any(isinstance(each, bool) or not isinstance(each, int) or each < 1 for each in run):
+        message = f"must be the numbers of epochs and of batches in an epoch, as in (10, 500), got {run!r}"
+        raise ConfigError([ConfigProblem("run", message)])
+    for path, schedule in rule.all_schedules().items():
+        problem = schedule.run_problem() if schedule.observed_metrics() else None
+        if problem is not None:
+            raise ConfigError([ConfigProblem(f"optimizer.{path}.{problem.path}", problem.message)])
+    return rule.for_run(*run)
 
 
 def _with_typed_names(error: ConfigError, config: object) -> ConfigError:
@@ -280,17 +322,17 @@ def _under_optimizer(tree: MapNode) -> MapNode:
     return MapNode({"optimizer": Entry("optimizer", tree, tree.location)}, tree.location)
 
 
-def _read_rule(config: Rule | Mapping[str, Any] | str | PathLike[str]) -> Rule:
+def _read_rule(config: Rule | Mapping[str, Any] | str | PathLike[str]) -> tuple[Rule, Location | None]:
     match config:
         case Rule():
-            return config
+            return config, None
         case Mapping():
-            return optimizer_from_dict(config)
+            return optimizer_from_dict(config), None
         case str() if config.lower() in allowed_kinds(AnyRule) and not Path(config).exists():
             remedy = f'to build a rule by its name, pass {{"kind": "{config.lower()}"}}'
             raise ConfigError([ConfigProblem("config", f"there is no file {config!r}; {remedy}")])
         case str() | PathLike():
-            return read_optimizer(Path(config))
+            return _read_located_optimizer(Path(config))
     raise ConfigError(
         [ConfigProblem("config", f"must be a rule, a dict or the path of a YAML file, got {describe(config)}")]
     )

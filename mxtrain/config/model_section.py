@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -36,9 +37,9 @@ class LinearConfig(Config):
     bias: bool = True
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        """The names of the parameters."""
-        return ("W1", "b1") if self.bias else ("W1",)
+    def parameters(self) -> dict[str, tuple[int | None, ...]]:
+        """The shapes of the parameters by name; None for a length that depends on the data."""
+        return {"W1": (None, None)} | ({"b1": (None,)} if self.bias else {})
 
 
 class MLPConfig(Config):
@@ -54,9 +55,12 @@ class MLPConfig(Config):
     activation: ActivationName = "relu"
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        """The names of the parameters, layer by layer."""
-        return tuple(f"{letter}{i}" for i in range(1, len(self.hidden) + 2) for letter in "Wb")
+    def parameters(self) -> dict[str, tuple[int | None, ...]]:
+        """The shapes of the parameters by name, layer by layer; None for a length that depends on the data."""
+        shapes: dict[str, tuple[int | None, ...]] = {}
+        for i, (rows, columns) in enumerate(pairwise((None, *self.hidden, None)), start=1):
+            shapes |= {f"W{i}": (rows, columns), f"b{i}": (columns,)}
+        return shapes
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@
 5. `loader` validates the tree as a whole, so that an error names the override as it was typed.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -65,7 +66,7 @@ def _locate_at_override(problem: ConfigProblem, overrides: Sequence[str]) -> Con
     if problem.location is not None:
         return problem
     for override in reversed(overrides):  # the last one wins
-        typed = override.partition("=")[0].strip()
+        typed = _split(override)[0].strip()
         path = format_path(map(canonical_name, typed.split(".")))
         if problem.path == path or problem.path.startswith(f"{path}."):
             rest = problem.path.removeprefix(path)
@@ -82,13 +83,26 @@ def _parse_override(text: str, report: ProblemReport) -> Override:
     """Parse one `path=value`."""
     location = _override_location(text)
     report.open(location.source)
-    path, equals, value = text.partition("=")
+    path, equals, value = _split(text)
     keys = tuple(key.strip() for key in path.split("."))
     if not equals or not all(keys):
         report.fail("", "must have the form path=value, as in optimizer.η=0.01", location)
     if canonical_name(keys[0]) == "extends":
         report.fail("", "extends works only in a file; name that file instead", location)
     return Override(keys, read_value(value, location.source, keys, report), location)
+
+
+_EQUALS = re.compile(r"(?<![<>=!])=(?!=)")
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    """Return the path, `=` and the value of an override; selectors of groups may hold `<=`, `>=`, `==` and `!=`.
+
+    >>> _split("optimizer.groups.ndim >= 2.η=0.1")
+    ('optimizer.groups.ndim >= 2.η', '=', '0.1')
+    """
+    found = _EQUALS.search(text) if ".groups." in text.partition("=")[0] else None
+    return (text[: found.start()], "=", text[found.end() :]) if found else text.partition("=")
 
 
 def _displayed_text(text: str) -> str:

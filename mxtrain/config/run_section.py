@@ -1,7 +1,7 @@
 """The config of a run, and its `fit` section: epochs, metrics, checkpoints, early stopping, loggers."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -12,6 +12,9 @@ from mxtrain.config.model_section import CustomConfig, ModelConfig, Targets
 from mxtrain.errors import ConfigError
 from mxtrain.kinds import needed_plugins
 from mxtrain.optim.backends import BackendName
+from mxtrain.optim.groups.group import ungrouped
+from mxtrain.optim.groups.selectors import Shape
+from mxtrain.optim.groups.validation import group_problems
 from mxtrain.optim.rules import AnyRule
 from mxtrain.optim.schedules.function import Function, MomentumFunction
 from mxtrain.optim.schedules.rate_schedule import RateSchedule
@@ -103,8 +106,7 @@ class FitConfig(Config):
     Args:
         epochs: number of passes over the training part, at least 1.
         metrics: metrics of each epoch besides `loss`: `accuracy`, `mae`, `r2`.
-        clip_norm: bound on the norm of a batch's gradient over all parameters, after `optimizer.scale`, above 0; a
-            larger gradient is scaled down to it. By default, gradients are not clipped.
+        clip_norm: another name of `optimizer.clip_norm`.
         diagnostics: report gradient norms and update sizes in each epoch.
         checkpoint: schedule of the checkpoints.
         early_stopping: end the run before its last epoch; by default, never.
@@ -206,6 +208,10 @@ class RunConfig(Config):
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         self._check_custom_loss()
+        norms = self.fit.clip_norm, self.optimizer.clip_norm
+        if None not in norms and norms[0] != norms[1]:
+            message = f"is another name of optimizer.clip_norm, which is {norms[1]}, got {norms[0]}; keep one"
+            raise field_error("fit.clip_norm", message)
         has_classes = self.equivalent_builtin_loss in CLASS_LOSSES
         if CLASS_SOURCES.get(self.data.source, has_classes) != has_classes:
             remedy = "squared_error" if has_classes else "softmax_cross_entropy"
@@ -222,8 +228,7 @@ class RunConfig(Config):
             if metric in self.fit.metrics[:i]:
                 raise field_error(f"fit.metrics.{i}", f"{metric} is listed twice; keep one")
         if not isinstance(self.model, CustomConfig):
-            for pattern, message in self.optimizer.unused_groups(self.model.parameters):
-                raise field_error(f"optimizer.groups.{pattern}", message)
+            group_problems(type(self).__name__, self._group_problems(self.model.parameters))
         problems = [problem for each in self.optimizer.all_schedules().items() for problem in self._problems_of(*each)]
         if isinstance(getattr(self.optimizer, "μ_sched", None), MomentumFunction):
             problems.append(("optimizer.μ_sched", _NO_FUNCTION))
@@ -254,6 +259,11 @@ class RunConfig(Config):
             yield from ((problem.path, problem.message) for problem in error.problems)
 
     @property
+    def clip_norm(self) -> float | None:
+        """The bound of the norm of gradients, `optimizer.clip_norm` or `fit.clip_norm`; None without a bound."""
+        return self.fit.clip_norm if self.optimizer.clip_norm is None else self.optimizer.clip_norm
+
+    @property
     def has_custom_loss(self) -> bool:
         """True if the loss is the one that a custom model computes."""
         return self.loss == "custom"
@@ -266,6 +276,14 @@ class RunConfig(Config):
         assert isinstance(self.model, CustomConfig), "checked when the config was validated"
         targets = self.model.targets or ("classes" if CLASS_SOURCES.get(self.data.source) else "numbers")
         return _DECODING[targets]
+
+    def _group_problems(self, shapes: Mapping[str, Shape | None]) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield the locations and the messages of groups that decide for none of these parameters."""
+        above = "optimizer", self.optimizer.kind
+        for selector, message in self.optimizer.unused_groups(shapes):
+            yield (*above, "groups", selector), message
+        if problem := ungrouped(self.optimizer, shapes):
+            yield (*above, "groups_required"), problem
 
     def _check_custom_loss(self) -> None:
         is_custom = isinstance(self.model, CustomConfig)
@@ -304,5 +322,6 @@ class RunConfig(Config):
         """
         scale = self.optimizer.scale or 1 / self.data.batch_size
         optimizer = self.optimizer.model_copy(update={"scale": scale})
-        plugins = tuple(dict.fromkeys((*self.plugins, *needed_plugins(optimizer))))
+        groups = [(group.rule, group.values) for group in optimizer.groups.values()]
+        plugins = tuple(dict.fromkeys((*self.plugins, *needed_plugins([optimizer, *groups]))))
         return self.model_copy(update={"optimizer": optimizer, "data": self.data.resolve(), "plugins": plugins})

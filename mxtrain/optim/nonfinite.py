@@ -223,7 +223,6 @@ class OverflowBounds:
     Args:
         rule: the rule, with the settings of one group.
         dtype: the dtype of the arrays, float32 or float64.
-        decay: λ, if it differs from that of the rule.
         tries_unbounded: allow no step of a rule without bounds (`none`), so that each is run on copies first. If false,
             the bounds of `all` serve as an estimate, for a caller that scans the slots from time to time.
 
@@ -234,14 +233,14 @@ class OverflowBounds:
         (True, False, False)
     """
 
-    def __init__(self, rule: Rule, dtype: Any, decay: float | None = None, *, tries_unbounded: bool = True) -> None:
+    def __init__(self, rule: Rule, dtype: Any, *, tries_unbounded: bool = True) -> None:
         exponent = int(np.finfo(dtype).maxexp)
         self._largest_gradient = math.ldexp(1.0, exponent // 2 - 11)
         self._largest_slot = math.ldexp(1.0, exponent - 20)
         self._largest_move = math.ldexp(1.0, exponent - 21) if isinstance(rule, SGD) else math.inf
         self._scale = abs(rule.scale) or 1.0
         self._clip = rule.clip or math.inf
-        self._decay = 0.0 if rule.decouples_decay() else rule.λ if decay is None else decay
+        self._decay = 0.0 if rule.decouples_decay() else rule.λ
         if isinstance(rule, AdaDelta):
             self._largest_slot *= 1 - rule.ρ
             if rule.ϵ > self._largest_slot:

@@ -1,13 +1,15 @@
 """Optimizer: a rule bound to a backend, with the state of each weight; `build_optimizer` creates one."""
 
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import fields, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, get_args
 
-from mxtrain.errors import ArrayError, ArrayTypeError, ConfigError, ConfigProblem, ReadOnlyError
+from mxtrain.errors import ArrayError, ArrayTypeError, ConfigError, ConfigProblem, Location, ReadOnlyError
 from mxtrain.names import display_name, field_name, nearest
 from mxtrain.optim.backends import Backend, array_module, select_backend, validate_gradient
+from mxtrain.optim.explanation import Explanation, explain
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.gradient_clipping import all_finite
 from mxtrain.optim.ir import gradient_program
@@ -16,6 +18,7 @@ from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import StateStore, evaluation_weight
 from mxtrain.optim.rules import Rule, Time
+from mxtrain.optim.rules.scheduled import path_changed_by_epochs
 from mxtrain.optim.state_dict import make_state_dict, parse_state_dict, read_state_file, write_state_file
 from mxtrain.optim.update_batches import (
     BatchBuilder,
@@ -28,6 +31,9 @@ from mxtrain.optim.update_batches import (
 )
 from mxtrain.types import Array, describe
 
+_EPOCH_LIMIT = 1000
+"""Number of steps without the beginning of an epoch after which a schedule per epoch is a mistake."""
+
 
 class Optimizer:
     """A rule bound to a backend, with the slots of each weight.
@@ -39,6 +45,7 @@ class Optimizer:
         rule: the validated rule; it cannot be replaced.
         backend: the backend that runs the rule's program; it cannot be replaced.
         on_nonfinite: treatment of an update that makes a slot NaN or infinite, as in `mxtrain.build`.
+        location: the location of the rule in a file, for `explain`.
 
     Attributes:
         state: progress of the training run; a training loop may count its epochs and batches there.
@@ -54,15 +61,25 @@ class Optimizer:
         (array([0.5, 0.5], dtype=float32), array([-0.5], dtype=float32), 1)
     """
 
-    def __init__(self, rule: Rule, backend: Backend, on_nonfinite: OnNonfinite = "warn") -> None:
+    def __init__(
+        self,
+        rule: Rule,
+        backend: Backend,
+        on_nonfinite: OnNonfinite = "warn",
+        location: Location | None = None,
+    ) -> None:
         self._rule = rule
         self._backend = backend
         self._on_nonfinite = on_nonfinite
         self.state = OptimizationState()
         self._store = StateStore()
         self._groups = ParamGroups(rule)
+        self._location = location
         self._builder = BatchBuilder(backend, self._groups)
         self._guard = NonFiniteGuard(backend, self._groups, on_nonfinite)
+        schedules = (each for group in self._groups.all for each in group.rule.all_schedules().values())
+        self._watches_epochs = any(each.per == "epoch" for each in schedules)
+        self._began_without_epoch = False
 
     @property
     def rule(self) -> Rule:
@@ -193,6 +210,8 @@ class Optimizer:
 
         Raises:
             ArrayError: a name is missing, or an array is invalid; state is unchanged.
+            ConfigError: a group takes none of the parameters, or none takes a parameter and `groups_required` is true;
+                state is unchanged. Parameters of earlier steps count.
         """
         batches, new_states = self._builder.build_step(self._store, params, grads)
         state = self.state
@@ -207,6 +226,8 @@ class Optimizer:
         if self._guard.checks_steps and self._guard.must_skip(batches, step_scalars, params):
             return
         self._store.add(new_states)
+        if self._watches_epochs:
+            self._watch_epochs(state)
         if step_scalars and not any(scalars.updates for scalars in step_scalars):
             state.skip_batch()
         else:
@@ -225,15 +246,62 @@ class Optimizer:
         if self._guard.checks_steps and self._guard.must_skip(batches, step_scalars, {index: weight}):
             return
         self._store.add(new_states)
+        if self._watches_epochs and self.state.curr_epoch == 0 and batches[0].states[0].updates >= _EPOCH_LIMIT:
+            self._warn_of_epochs(stacklevel=4)
         self._run(batches, step_scalars)
         if self._guard.warns:
             self._guard.count_call(self._store, {index: weight}, self._store.size, stacklevel=5)
+
+    def _watch_epochs(self, state: OptimizationState) -> None:
+        """Warn if many steps were made, and the loop never began an epoch, before a step is counted."""
+        self._began_without_epoch |= state.curr_epoch == 0
+        if not self._began_without_epoch or state.curr_epoch > 1:
+            self._watches_epochs = False
+        elif state.curr_iter >= _EPOCH_LIMIT:
+            self._warn_of_epochs(stacklevel=4)
+
+    def _warn_of_epochs(self, stacklevel: int) -> None:
+        """Warn, once, if a schedule per epoch would have changed its value in later epochs."""
+        self._watches_epochs = False
+        path = next(filter(None, (path_changed_by_epochs(group.rule) for group in self._groups.all)), None)
+        if path is None:
+            return
+        warnings.warn(
+            f"optimizer.{path} counts epochs, and in {_EPOCH_LIMIT} steps none has begun, so its value did not change; "
+            "call optimizer.state.begin_epoch() at the start of each epoch, or set per: iteration",
+            RuntimeWarning,
+            stacklevel=stacklevel,
+        )
 
     def _run(self, batches: list[UpdateBatch], step_scalars: list[StepScalars]) -> None:
         for batch, scalars in zip(batches, step_scalars, strict=True):
             for state in batch.states:  # counted first: Ctrl-C during a compiled call is raised after all its work
                 state.updates, state.scalars = scalars.update, scalars.scalar_slots
         run_batches(self._backend, self._groups, [(batch, batch.arrays) for batch in batches], step_scalars)
+
+    def explain(self, params: Mapping[Any, Array]) -> Explanation:
+        """Return the rule and the values of each parameter, and the group that decided them.
+
+        Args:
+            params: arrays by name, as in `step`.
+
+        Returns:
+            A mapping from names to `ParamExplanation`s, which prints as a table.
+
+        Raises:
+            ConfigError: no group takes a parameter, and `groups_required` is true.
+
+        Example:
+            >>> import mxtrain, numpy as np
+            >>> groups = {"W*": {"kind": "muon", "η": 0.02}, "ndim < 2": {"λ": 0}}
+            >>> optimizer = mxtrain.build({"kind": "adamw", "groups": groups})
+            >>> optimizer.explain({"W1": np.ones((3, 2)), "b1": np.ones(2), "E": np.ones((5, 2))})
+            parameter  shape   rule   values          decided by
+            W1         (3, 2)  muon   η=0.02 λ=0.0    W*
+            b1         (2,)    adamw  η=0.001 λ=0.0   ndim < 2
+            E          (5, 2)  adamw  η=0.001 λ=0.01  the optimizer
+        """
+        return explain(self.rule, {name: tuple(weight.shape) for name, weight in params.items()}, self._location)
 
     def evaluation_params(self, params: Mapping[Any, Array]) -> Mapping[Any, Array]:
         """Return the weights to evaluate, which differ from the trained ones with `ema`, `lookahead` and Schedule-Free.
@@ -257,7 +325,7 @@ class Optimizer:
             True
         """
         check_mapping("params", params)
-        if all(group.rule.evaluation_weights() is None for group in self._groups.all):
+        if not self._groups.evaluate_slots:
             return params
         states = self._store.states_by_index()
         weights: Any = params.copy() if isinstance(params, FlatParameters) else {}
@@ -304,9 +372,7 @@ class Optimizer:
             StateError: it belongs to another rule, or to arrays of another shape or dtype, or is incomplete; the
                 present state is unchanged.
         """
-        self.state, states = parse_state_dict(
-            state, [group.rule for group in self._groups.all], self._store.states_by_index()
-        )
+        self.state, states = parse_state_dict(state, self.rule, self._groups.rules_for, self._store.states_by_index())
         self._store = StateStore(states)
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -335,7 +401,7 @@ class Optimizer:
         program = gradient_program(replace(rule.gradient_stage, averages=False, scales=rule.scale != 0))
         result = grad.copy()
         if program.outputs:  # empty with neither scale nor clip nor λ
-            bounds = rule.wrapper_coefficients(Time(1, 1), weight.dtype) if rule.bounds is not None else {}
+            bounds = rule.wrapper_coefficients(Time(1, 1), weight.dtype, {}) if rule.bounds is not None else {}
             values = program.evaluate_scalars(self._groups.all[0].fields | bounds)
             self.backend.run(program, [(weight, result)], values)
         return result
@@ -386,13 +452,16 @@ def normgrad(optimizer: Optimizer, weight: Array, grad: Array) -> Array:
     return optimizer._normalize(grad, weight)
 
 
-def build_optimizer(rule: Rule, *, backend: str = "auto", on_nonfinite: OnNonfinite = "warn") -> Optimizer:
+def build_optimizer(
+    rule: Rule, *, backend: str = "auto", on_nonfinite: OnNonfinite = "warn", location: Location | None = None
+) -> Optimizer:
     """Build an optimizer from a rule; `mxtrain.build` also accepts dicts and files.
 
     Args:
         rule: the rule.
         backend: the name of the backend, as in `mxtrain.build`.
         on_nonfinite: treatment of an update that makes a slot NaN or infinite, as in `mxtrain.build`.
+        location: the location of the rule in a file, for `Optimizer.explain`.
 
     Raises:
         ConfigError: `on_nonfinite` is unknown, or the rule's schedule follows the length of a run.
@@ -410,4 +479,4 @@ def build_optimizer(rule: Rule, *, backend: str = "auto", on_nonfinite: OnNonfin
         problem = schedule.run_problem()
         if problem is not None:
             raise ConfigError([ConfigProblem(f"optimizer.{path}.{problem.path}", problem.message)])
-    return Optimizer(rule, select_backend(backend), on_nonfinite)
+    return Optimizer(rule, select_backend(backend), on_nonfinite, location)

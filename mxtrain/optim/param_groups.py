@@ -1,13 +1,17 @@
 """Parameter groups: the settings and the program of each parameter."""
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from mxtrain.optim.flat_parameters import BufferSlice
+from mxtrain.errors import ConfigError, ConfigProblem
+from mxtrain.optim.flat_parameters import BufferSlice, FlatParameters
+from mxtrain.optim.groups.group import ungrouped, unused_groups
+from mxtrain.optim.groups.selectors import Shape, parse_selector
 from mxtrain.optim.ir import AnyProgram, MatrixProgram, MultiPassProgram, Variant, Workspace
 from mxtrain.optim.rule_checks import checked_program
 from mxtrain.optim.rules import Rule
+from mxtrain.types import Array
 
 
 class ParamGroup(NamedTuple):
@@ -36,9 +40,12 @@ class ParamGroups:
             that has another one for vectors, the latter.
         differ: True if not all parameters have the same rule and settings.
         have_totals: True if an update needs the arrays of all parameters.
-        have_own_scalars: True if the scalar slots of parameters may differ, as groups differ and rules have some.
+        have_own_states: True if states of parameters may differ: as groups differ and rules have scalar slots, or as
+            rules have other slots.
         have_matrices: True if a rule updates whole arrays, or clips the gradients of their columns, so that parts of a
             buffer cannot be updated together.
+        evaluate_slots: True if the weights to evaluate are in slots.
+        rule: the rule.
         workspace: buffers for the temporary arrays of such rules.
 
     Example:
@@ -51,26 +58,28 @@ class ParamGroups:
     def __init__(self, rule: Rule) -> None:
         self.all: list[ParamGroup] = []
         self._order: dict[str | None, tuple[int, int]] = {}
-        for pattern, settings in ((None, None), *rule.groups.items()):
-            each = rule if settings is None else rule.with_settings(settings)
-            vectors = each.for_vectors()
+        for selector, each, vectors in rules_of_groups(rule):
             self.all.append(_make_group(each))
             first = len(self.all) - 1
             if vectors is not each:
                 self.all.append(_make_group(vectors))
-            self._order[pattern] = first, len(self.all) - 1
+            self._order[selector] = first, len(self.all) - 1
         self.differ = len(self.all) > 1
         self.have_totals = any(
             isinstance(each.program, MultiPassProgram) and each.program.has_totals for each in self.all
         )
-        self.have_own_scalars = self.differ and any(each.rule.initial_scalars() for each in self.all)
+        self.have_own_states = self.differ and (
+            len({each.slots for each in self.all}) > 1 or any(each.rule.initial_scalars() for each in self.all)
+        )
         self.have_matrices = any(
             isinstance(each.program, MatrixProgram) or each.rule.agc is not None for each in self.all
         )
+        self.evaluate_slots = any(each.rule.evaluation_weights() is not None for each in self.all)
         self.workspace = Workspace()
-        self._rule = rule
+        self.rule = rule
         self._programs: dict[tuple[int, Variant], AnyProgram] = {}
-        self._numbers: dict[Hashable, tuple[int, int]] = {}
+        self._numbers: dict[Hashable, tuple[tuple[int, ...], int]] = {}
+        self._checked: Collection[Any] | object = ()
         self._slices: dict[str, tuple[tuple[BufferSlice, ...], dict[int, list[tuple[int, slice]]]]] = {}
 
     def program(self, group: int, variant: Variant) -> AnyProgram:
@@ -83,11 +92,55 @@ class ParamGroups:
         return program
 
     def number(self, index: Hashable, shape: tuple[int, ...]) -> int:
-        """Return the position in `all` of the group of a parameter of this shape."""
-        numbers = self._numbers.get(index)
-        if numbers is None:
-            numbers = self._numbers[index] = self._order[self._rule.group_of(str(index))]
-        return numbers[len(shape) < 2]
+        """Return the position in `all` of the group of a parameter of this shape.
+
+        Raises:
+            ConfigError: no group takes it, and `groups_required` is true.
+        """
+        known = self._numbers.get(index)
+        if known is None or known[0] != shape:
+            problem = ungrouped(self.rule, {str(index): shape})
+            if problem is not None:
+                raise ConfigError([ConfigProblem("optimizer.groups_required", problem)])
+            number = self._order[self.rule.group_of(str(index), shape)][len(shape) < 2]
+            known = self._numbers[index] = shape, number
+        return known[1]
+
+    def rules_for(self, index: Hashable) -> list[Rule]:
+        """Return the rules that a parameter may have: first those of groups that its name fits, then the others."""
+        selectors: list[str | None] = []
+        for selector in self.rule.groups:
+            fits = parse_selector(selector).matches(str(index), None)
+            if fits is not False:
+                selectors.append(selector)
+            if fits:
+                break
+        else:
+            selectors.append(None)
+        return [self.all[number].rule for selector in selectors for number in self._order[selector]] + [
+            each.rule for each in self.all
+        ]
+
+    def check(self, params: Mapping[Any, Array], known: Iterable[Hashable]) -> None:
+        """Refuse groups that decide for none of the parameters of a step; checked once for each set of names.
+
+        Args:
+            params: the parameters of the step.
+            known: the names of those that have a state, which earlier steps may have updated.
+
+        Raises:
+            ConfigError: a group matches no parameter, or earlier ones take all that it matches; or no group takes a
+                parameter, and `groups_required` is true.
+        """
+        if not self.rule.groups and not self.rule.groups_required:
+            return
+        names: Any = params.layout if isinstance(params, FlatParameters) else params.keys()
+        if names is self._checked or (names == self._checked and not isinstance(params, FlatParameters)):
+            return
+        shapes: dict[str, Shape | None] = {str(name): None for name in known if name not in params}
+        shapes |= {str(name): getattr(weight, "shape", None) for name, weight in params.items()}
+        check_groups(self.rule, shapes)
+        self._checked = names if isinstance(params, FlatParameters) else frozenset(params)
 
     def slices(self, dtype: str, places: tuple[BufferSlice, ...]) -> dict[int, list[tuple[int, slice]]]:
         """Return the parts of a dtype's buffer that belong to each group, by the number of the group.
@@ -109,6 +162,34 @@ class ParamGroups:
         position, place = numbered
         number = self.number(place.name, place.shape)
         return number, position if isinstance(self.all[number].program, MultiPassProgram) else -1
+
+
+def rules_of_groups(rule: Rule) -> Iterator[tuple[str | None, Rule, Rule]]:
+    """Yield the selector of each group, None for parameters in no group, its rule, and its rule for vectors."""
+    yield None, rule, rule.for_vectors()
+    for selector, group in rule.groups.items():
+        each = rule.with_settings(group)
+        yield selector, each, each.for_vectors()
+
+
+def check_groups(rule: Rule, shapes: Mapping[str, Shape | None]) -> None:
+    """Refuse groups that decide for none of some parameters.
+
+    Args:
+        rule: the rule.
+        shapes: the shapes of the parameters by their names; None for one that is unknown.
+
+    Raises:
+        ConfigError: as `ParamGroups.check`.
+    """
+    problems = [
+        ConfigProblem(f"optimizer.groups.{selector}", message, rule.groups[selector].location)
+        for selector, message in unused_groups(rule, shapes)
+    ]
+    if problem := ungrouped(rule, shapes):
+        problems.append(ConfigProblem("optimizer.groups_required", problem))
+    if problems:
+        raise ConfigError(problems)
 
 
 def _make_group(rule: Rule) -> ParamGroup:

@@ -10,6 +10,7 @@ import numpy as np
 from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.optim.backends import on_same_device, to_device_of, zeros, zeros_like
 from mxtrain.optim.flat_parameters import BufferSlice, FlatParameters
+from mxtrain.optim.ir.wrapping import START_SHARE
 from mxtrain.optim.param_groups import ParamGroup
 from mxtrain.optim.rules import Rule
 from mxtrain.optim.rules.wrappers import rounded_bounds
@@ -101,7 +102,7 @@ def evaluation_weight(rule: Rule, weight: Array, state: ParamState) -> Array:
         return weight
     value = state.slots[state.names.index(name)]
     if rule.ema is not None and rule.ema.corrected:
-        value = value / (1 - rule.ema.decay**state.updates)
+        value = value / (1 - state.scalars.get(START_SHARE, rule.ema.decay**state.updates))
     if rule.bounds is not None:  # averages may be outside by a rounding
         low, high = rounded_bounds(rule.bounds, weight.dtype)
         value = value.clip(low, high)
@@ -175,6 +176,11 @@ class StateStore:
             return self._by_index
         flat = {name: state for each in self._flat.by_dtype.values() for name, state in each.scatter().items()}
         return self._by_index | flat
+
+    def indices(self) -> Iterator[Hashable]:
+        """Yield the index of each weight."""
+        yield from self._by_index
+        yield from (place.name for place in self._flat.layout)
 
     def arrays(self) -> Iterator[Array]:
         """Yield the arrays that hold slots; those of flat parameters as whole buffers."""

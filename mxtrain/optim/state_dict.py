@@ -40,13 +40,17 @@ def make_state_dict(rule: Rule, state: OptimizationState, states: Mapping[Hashab
 
 
 def parse_state_dict(
-    saved: Mapping[str, Any], rules: Sequence[Rule], present: Mapping[Hashable, ParamState]
+    saved: Mapping[str, Any],
+    rule: Rule,
+    rules_for: Callable[[Hashable], Sequence[Rule]],
+    present: Mapping[Hashable, ParamState],
 ) -> tuple[OptimizationState, dict[Hashable, ParamState]]:
     """Validate the result of `make_state_dict` against the rule and the present states.
 
     Args:
         saved: the result of `make_state_dict`.
-        rules: the rule, and those of its groups and of vectors.
+        rule: the rule.
+        rules_for: returns the rules that a parameter may have, the likely ones first; groups and vectors have others.
         present: the present states.
 
     Raises:
@@ -54,7 +58,6 @@ def parse_state_dict(
     """
     has_options = isinstance(saved, Mapping) and "options" in saved  # states of earlier versions have none
     _check_keys("the state", saved, ("rule", *(("options",) if has_options else ()), "state", "parameters"))
-    rule = rules[0]
     if saved["rule"] != rule.kind:
         raise StateError(f"the state belongs to {describe(saved['rule'])}, this optimizer is {rule.kind!r}")
     if has_options:
@@ -68,7 +71,9 @@ def parse_state_dict(
     parameters = saved["parameters"]
     if not isinstance(parameters, Mapping):
         raise StateError(f"parameters must be a mapping, got {describe(parameters)}")
-    states = {_check_index(index): _parse_param_state(index, entry, rules) for index, entry in parameters.items()}
+    states = {
+        _check_index(index): _parse_param_state(index, entry, rules_for(index)) for index, entry in parameters.items()
+    }
     for index in states.keys() & present.keys():
         _check_same_arrays(index, states[index], present[index])
     return state, states

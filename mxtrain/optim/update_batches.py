@@ -98,13 +98,16 @@ class BatchBuilder:
 
         Raises:
             ArrayError: a name is missing, an array is invalid, or arrays share memory.
+            ConfigError: a group takes none of the parameters, or none takes a parameter and `groups_required` is true.
         """
-        need_arrays = self._groups.have_matrices or self._groups.have_own_scalars
+        need_arrays = self._groups.have_matrices or self._groups.have_own_states
         if isinstance(params, FlatParameters) and isinstance(grads, FlatParameters) and not need_arrays:
+            self._groups.check(params, store.indices())
             flat_states = self._flat_states(store, params, grads)
             if flat_states is not None:
                 return self._build_flat(params, grads, flat_states), flat_states
         _check_names(params, grads)
+        self._groups.check(params, store.indices())
         return self.build(store, [(name, grads[name], weight) for name, weight in params.items()])
 
     def build(
@@ -238,7 +241,7 @@ def _scalars_of(batch: UpdateBatch, groups: ParamGroups, iteration: int, finishe
     coefficients = rule.coefficients(time, state.scalars)
     try:
         if group.is_wrapped:
-            coefficients = rule.wrapper_coefficients(time, batch.arrays[0][0].dtype) | coefficients
+            coefficients = rule.wrapper_coefficients(time, batch.arrays[0][0].dtype, state.scalars) | coefficients
         if rule.clip_norm is not None:  # `clip_by_norm` multiplies it by another factor
             coefficients["scale"] = rule.scale or 1.0
         values = program.evaluate_scalars(fields | coefficients)

@@ -16,6 +16,7 @@ from mxtrain.nn import LOSSES, MLP, CustomLoss, Model, check_methods, qualified_
 from mxtrain.nn.gradient_check import check_samples
 from mxtrain.nn.model import describe_returned_value, is_scalar
 from mxtrain.optim.backends import array_kind, array_module, zeros_like
+from mxtrain.optim.param_groups import check_groups
 from mxtrain.types import CLASS_LOSSES, Array, LossName
 
 ModelFactory: TypeAlias = Callable[[RunConfig, int, int, ModuleType], Model]
@@ -76,12 +77,14 @@ def make_model(
     """Make the model of a run: a built-in one, or what the factory returns.
 
     Raises:
-        ConfigError: as `with_factory`.
+        ConfigError: as `with_factory`, or a group of the optimizer takes none of the parameters.
         ModelError: the factory does not return a model.
     """
     with_factory(config, factory)
     if factory is None:
-        return build_model(config.model, config.equivalent_builtin_loss, n_features, n_outputs, xp)
+        built = build_model(config.model, config.equivalent_builtin_loss, n_features, n_outputs, xp)
+        check_groups(config.optimizer, built.shapes())
+        return built
     model = factory(config.model_copy(deep=True), n_features, n_outputs, xp)  # it may change the settings
     _check_model(model, config, n_features, n_outputs, xp, qualified_name(factory))
     return model
@@ -95,8 +98,7 @@ def _check_model(model: Any, config: RunConfig, n_features: int, n_outputs: int,
     found = {key: tuple(value.shape) for key, value in params.items()}
     if found != dict(shapes):
         raise ModelError(f"the model of {name} has the shapes {shapes}, but its init returns {found}")
-    for pattern, message in config.optimizer.unused_groups(found):
-        raise _config_error(f"optimizer.groups.{pattern}", message)
+    check_groups(config.optimizer, found)
     for key, value in params.items():
         if value.dtype != config.dtype:
             raise ModelError(f"the model of {name}: its init returns {key} as {value.dtype}, not {config.dtype}")

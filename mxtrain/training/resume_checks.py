@@ -100,7 +100,7 @@ def check_continuation(snapshot: Snapshot, config: RunConfig, data: str) -> None
     before, now = flatten(snapshot.record["config"]), flatten(config.to_dict())
     if changed := first_differences(changed_paths(before, now), before, now):
         raise ConfigError([ConfigProblem(path, _refusal(*values)) for path, values in changed.items()])
-    _check_order(before, now)
+    _check_order(snapshot.record["config"]["optimizer"], config.to_dict()["optimizer"])
     _check_run_length(before, now, config)
     epoch, _, _ = snapshot.position
     if config.fit.epochs < epoch:
@@ -132,14 +132,10 @@ def changed_paths(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str
 
 
 def _check_order(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse another order of groups, because the first one that matches a parameter applies."""
-    orders = [", ".join(_patterns(each)) for each in (before, now)]
+    """Refuse another order of groups, because the first one that fits a parameter holds."""
+    orders = [", ".join(optimizer.get("groups", {})) for optimizer in (before, now)]
     if orders[0] != orders[1]:
         raise ConfigError([ConfigProblem("optimizer.groups", _refusal(*(f"in the order {order}" for order in orders)))])
-
-
-def _patterns(flat: Mapping[str, Any]) -> dict[str, None]:
-    return dict.fromkeys(path.rpartition(".")[0].removeprefix(_GROUPS) for path in flat if path.startswith(_GROUPS))
 
 
 def check_data(before: str, now: str, config: RunConfig, alternative: str) -> None:
@@ -168,6 +164,8 @@ def _differ(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> boo
     """Return whether a value differs; in the settings of a custom model, 1, 1.0 and true are different values."""
     if path not in before and not path.startswith(_SETTINGS):
         return now[path] is not None  # earlier versions had fewer fields
+    if path not in now and path.startswith(_GROUPS) and before[path] is None:
+        return False  # earlier versions wrote null where a group sets nothing
     if path not in before or path not in now:
         return True
     if path in _DATA_PATHS and all(isinstance(each[path], str) for each in (before, now)):

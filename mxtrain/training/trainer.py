@@ -13,7 +13,7 @@ from mxtrain.optim.backends import array_module, select_backend
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.optimizer import build_optimizer
-from mxtrain.optim.rules import Time
+from mxtrain.optim.rules import Rule, Time
 from mxtrain.optim.schedules.plateau import Plateau
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import FORMAT, Arrays, ModelState, Position, Rollback, Snapshot, to_host
@@ -60,7 +60,10 @@ class Trainer:
         self.validation = self.dataset.validation.to(self.xp)
         self.batches = Batches(self.dataset.training.to(self.xp), config.data, config.seed, self.xp)
         self.rule = config.optimizer.for_run(config.fit.epochs, len(self.batches))
-        self.optimizer = build_optimizer(self.rule, backend=config.backend, on_nonfinite="ignore")
+        if config.clip_norm is not None:
+            self.rule = self.rule.model_copy(update={"clip_norm": config.clip_norm})
+        rule = _without_checks(self.rule)
+        self.optimizer = build_optimizer(rule, backend=config.backend, on_nonfinite="ignore")
         self.optimizer.state.batch_size = min(config.data.batch_size, len(self.dataset.training))
         self.rows: list[Row] = []
         self.best: Arrays = {}
@@ -80,6 +83,7 @@ class Trainer:
             n_outputs=self.dataset.n_outputs,
             batches=len(self.batches),
             factory=model,
+            rule=self.rule,
             roll_back=None if self._rollback is None else self._rollback.apply,
         )
 
@@ -303,3 +307,12 @@ def evaluate_metrics(
             on_outputs(outputs)
     values = {name: metric.value() for name, metric in metrics.items()}
     return values if loss is None else {"loss": total / len(samples), **values}
+
+
+def _without_checks(rule: Rule) -> Rule:
+    """Return the rule of the optimizer, without what the training step does, which computes the norm in any case."""
+    changed: dict[str, Any] = {"skip_nonfinite": False}
+    if rule.accumulate == 1:
+        changed["clip_norm"] = None
+        changed["schedules"] = {path: each for path, each in rule.schedules.items() if path != "clip_norm"}
+    return rule.model_copy(update=changed)

@@ -1,6 +1,7 @@
 """One training step: gradient, checks for NaN and infinity, clipping, metrics and update."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -19,7 +20,9 @@ from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.nonfinite import SCAN_INTERVAL, OverflowBounds, max_abs_bound
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.optimizer import Optimizer
+from mxtrain.optim.param_groups import rules_of_groups
 from mxtrain.optim.rule_checks import coefficients_error
+from mxtrain.optim.rules import Rule, Time
 from mxtrain.training.gradient_norms import clip_to_norm, clipped_fraction, gradient_norm, update_ratios
 from mxtrain.training.model_factory import ModelFactory, compare_losses
 from mxtrain.types import Array
@@ -95,12 +98,13 @@ class TrainingStep:
         n_outputs: the number of outputs of the model.
         batches: the number of batches in an epoch.
         factory: the function that made a custom model; None for a built-in model.
+        rule: the rule of the run; that of the optimizer lacks what the step does itself.
         roll_back: restores the last scheduled checkpoint, for `on_nonfinite: rollback`.
 
     Attributes:
         grads: the gradients of the last step.
         sums: sums over the finished batches of the current epoch.
-        consecutive_skips: the number of batches skipped since the last update, or since the last checkpoint for `rollback`.
+        consecutive_skips: the number of batches skipped since the last update, or for `rollback` the last checkpoint.
         is_loss_compared: True if the loss of a custom model needs no comparison with that of evaluation.
     """
 
@@ -116,11 +120,13 @@ class TrainingStep:
         n_outputs: int,
         batches: int,
         factory: ModelFactory | None,
+        rule: Rule,
         roll_back: Callable[[], None] | None,
     ) -> None:
         self._config, self._model, self._params, self._optimizer, self._xp = config, model, params, optimizer, xp
         self._n_outputs, self._batches, self._roll_back = n_outputs, batches, roll_back
-        self._slot_check = SlotCheck(xp, config)
+        self._rule = rule
+        self._slot_check = SlotCheck(xp, config, rule)
         on_cpu = xp is np  # Python's functions of two numbers are faster there
         self._to_float64: Callable[[Any], Any] = float if on_cpu else lambda number: number.astype(xp.float64)
         self._maximum: Callable[[Any, Any], Any] = max if on_cpu else xp.maximum
@@ -191,6 +197,10 @@ class TrainingStep:
         fit, rule, sums = self._config.fit, self._config.optimizer, self.sums
         scale = abs(rule.scale or 1.0)
         norm = gradient_norm(self._xp, self.grads) * scale
+        if rule.skip_nonfinite and self._has_nonfinite_gradient(norm):
+            self._optimizer.state.count_skipped()
+            sums.skipped += 1
+            return loss
         problem = describe_nonfinite(self._xp, fit.on_nonfinite, loss, norm, self.grads)
         if problem:
             self._skip_batch(problem)
@@ -202,8 +212,9 @@ class TrainingStep:
             self._add_to_metrics(outputs, targets)
         is_last = fit.diagnostics and self._optimizer.state.curr_batch + 1 == self._batches
         before = {name: value.copy() for name, value in self._params.items()} if is_last else {}
-        if fit.clip_norm is not None:
-            clip_to_norm(self._xp, self.grads, norm, scale, fit.clip_norm)
+        limit = self._norm_limit()
+        if limit is not None:
+            clip_to_norm(self._xp, self.grads, norm, scale, limit)
         if not self._update(is_checked):
             return loss
         if is_checked:
@@ -217,6 +228,17 @@ class TrainingStep:
             if rule.clip > 0:
                 sums.last_diagnostics["clipped"] = clipped_fraction(self._xp, self.grads, rule.scale, rule.clip)
         return loss
+
+    def _has_nonfinite_gradient(self, norm: Any) -> bool:
+        return not math.isfinite(float(norm)) and first_nonfinite(self._xp, self.grads) is not None
+
+    def _norm_limit(self) -> float | None:
+        """Return the bound of the gradient's norm; None without one, or if the optimizer clips means of gradients."""
+        rule, state = self._rule, self._optimizer.state
+        if rule.clip_norm is None or rule.accumulate > 1:
+            return None
+        iteration = state.curr_iter + 1
+        return rule.at(Time(iteration, iteration, max(state.curr_epoch - 1, 0))).clip_norm
 
     def _add_to_metrics(self, outputs: Array, targets: Array) -> None:
         for metric in self.sums.metrics.values():
@@ -312,6 +334,20 @@ def describe_nonfinite(xp: ModuleType, policy: OnNonfinite, loss: Any, norm: Any
     return f"the gradient of {name} has numbers that are not finite" if name else "the gradient's norm is infinite"
 
 
+class _RuleBounds:
+    """Bounds of the slots of one rule, with the largest factors that its schedules reach."""
+
+    def __init__(self, rule: Rule, dtype: str) -> None:
+        # The norm of a batch is that of the scaled gradient.
+        self.bounds = OverflowBounds(rule.model_copy(update={"scale": 0.0}), dtype, tries_unbounded=False)
+        self._learning_rate = rule.η if rule.η_sched is None else max(rule.η, rule.η_sched.highest(rule.η))
+        self._momentum = rule.momentum_at(1) or 0.0
+
+    def allow_gradient(self, gradient: float) -> bool:
+        """Return whether an update with such a gradient cannot overflow a slot if slots are far from overflow."""
+        return self.bounds.allow_gradient(gradient, self._learning_rate, self._momentum)
+
+
 class SlotCheck:
     """Determines in which steps of a run a slot may become non-finite, and finds that slot.
 
@@ -322,21 +358,18 @@ class SlotCheck:
     Args:
         xp: the array module, NumPy or CuPy.
         config: the resolved config.
+        rule: the rule of the run.
     """
 
-    def __init__(self, xp: ModuleType, config: RunConfig) -> None:
-        rule, fit = config.optimizer.with_largest_numbers(), config.fit
-        # The norm of a batch is that of the scaled gradient.
-        unscaled = rule.model_copy(update={"scale": 0.0})
-        decay = max([rule.λ, *(group.λ or 0.0 for group in rule.groups.values())])
-        self._bounds = OverflowBounds(unscaled, config.dtype, decay, tries_unbounded=False)
-        self._clip_norm = fit.clip_norm or math.inf
-        rates = [rule.η, *(group.η or 0.0 for group in rule.groups.values())]
-        schedule = rule.η_sched
-        self._learning_rate = max(rates if schedule is None else (max(η, schedule.highest(η)) for η in rates))
-        self._momentum = rule.momentum_at(1) or 0.0
+    def __init__(self, xp: ModuleType, config: RunConfig, rule: Rule) -> None:
+        fit = config.fit
+        pairs = (both for _, *both in rules_of_groups(rule))
+        rules = [each.with_largest_numbers() for each in {id(each): each for both in pairs for each in both}.values()]
+        self._bounds = [_RuleBounds(each, config.dtype) for each in rules]
+        self._clip_norm = math.inf if rule.clip_norm is None or "clip_norm" in rule.schedules else rule.clip_norm
+        self._norms: deque[float] = deque(maxlen=rule.accumulate)  # of the gradients in the mean of an update
         # Reading a number from a GPU waits for the device, so with `raise` slots are checked only after an epoch.
-        self._is_enabled = bool(rule.stored_slots()) and (xp is np or fit.on_nonfinite != "raise")
+        self._is_enabled = any(rule.stored_slots() for rule in rules) and (xp is np or fit.on_nonfinite != "raise")
         self._is_near_limit = True
 
     def restart(self) -> None:
@@ -347,8 +380,9 @@ class SlotCheck:
         """Return whether a step with a gradient of this norm may make a slot non-finite."""
         if not self._is_enabled:
             return False
-        bounded = min(float(norm), self._clip_norm)
-        return self._is_near_limit or not self._bounds.allow_gradient(bounded, self._learning_rate, self._momentum)
+        self._norms.append(float(norm))
+        bounded = min(max(self._norms), self._clip_norm)
+        return self._is_near_limit or not all(each.allow_gradient(bounded) for each in self._bounds)
 
     def is_due(self, iteration: int) -> bool:
         """Return whether to scan the slots after a step that was not checked."""
@@ -356,9 +390,10 @@ class SlotCheck:
 
     def scan(self, optimizer: Optimizer, params: FlatParameters) -> str | None:
         """Describe the first slot that contains NaN or infinity; return None if all are finite."""
-        weight = max_abs_bound(list(params.buffers.values())) if self._bounds.decays else 0.0
+        bounds = [each.bounds for each in self._bounds]
+        weight = max_abs_bound(list(params.buffers.values())) if any(each.decays for each in bounds) else 0.0
         slot = max_abs_bound(list(optimizer.slot_arrays()))
-        self._is_near_limit = not (self._bounds.allow_weight(weight) and self._bounds.allow_slots(slot))
+        self._is_near_limit = not all(each.allow_weight(weight) and each.allow_slots(slot) for each in bounds)
         if math.isfinite(slot):
             return None
         found = optimizer.first_nonfinite_slot()

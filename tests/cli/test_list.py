@@ -58,6 +58,7 @@ def test_each_field_has_its_default_bounds_and_other_names(mxtrain):
         "scale",
         "η_sched",
         "groups",
+        "groups_required",
         "β1",
         "β2",
         "ϵ",

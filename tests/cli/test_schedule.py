@@ -101,3 +101,20 @@ def test_without_both_packages_there_is_an_error(mxtrain, hide_packages):
     status, out, err = mxtrain("schedule", "run.yaml")
     assert (status, out) == (2, "")
     assert err.endswith(REMEDY)
+
+
+MANY = (
+    "optimizer={kind: adam, clip: 1, η_sched: {kind: one_cycle, T: run, per: iteration}, schedules: "
+    "{beta2: {kind: linear, T: run, end: 0.9}, wd: {kind: plateau}, clip: {kind: step, T: 1}}}"
+)
+
+
+def test_every_scheduled_number_is_drawn(mxtrain):
+    status, out, err = mxtrain("schedule", "run.yaml", "--set", MANY)
+    assert (status, err) == (0, "written to run-schedule.png\n")
+    titles = [line.strip() for line in out.splitlines() if line.strip() in ("learning rate η", "β2", "λ", "clip", "β1")]
+    assert titles == ["learning rate η", "β2", "λ", "clip", "β1"]
+    curves = {curve.letter: curve.values for curve in schedule_curves(read_run("run.yaml", [MANY])).curves}
+    assert curves["β2"][:46] == [0.999] * 45 + [0.9495]
+    assert set(curves["clip"]) == {1.0, 0.1}
+    assert (curves["β1"][0], min(curves["β1"]), curves["β1"][-1]) == (0.95, 0.85, 0.95)

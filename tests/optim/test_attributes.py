@@ -17,7 +17,7 @@ import mxtrain
 from mxtrain.config.data_section import DataConfig
 from mxtrain.config.run_section import FitConfig
 from mxtrain.names import ascii_names, display_name
-from mxtrain.optim.rules import RULES, Group, Time
+from mxtrain.optim.rules import RULES, Time
 from mxtrain.optim.schedules import learning_rate, momentum
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +82,6 @@ MODELS: list[Any] = [
     *RULES,
     *learning_rate.RATE_SCHEDULES,
     *momentum.MOMENTUM_SCHEDULES,
-    Group,
 ]
 REQUIRED: dict[str, Any] = {
     "T": 3,

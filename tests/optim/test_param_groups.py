@@ -15,9 +15,9 @@ from tests.nn.test_custom_model import line
 from tests.tables import CONFIGS, WITH_TOTALS, WITHOUT_DECAY, as_bytes, with_stage
 
 SHAPES = {"W1": (3, 5), "b1": (5,), "W2": (5, 2), "b2": (2,), "B": (4,), "W3": (2, 2)}
-GROUPS = {"b*": {"λ": 0, "η": 0.03}, "W3": {"λ": 0.5}, "b2": {"η": 9}}
-OWN = {"b1": GROUPS["b*"], "b2": GROUPS["b*"], "W3": GROUPS["W3"]}
-"""The settings of each parameter: those of the first pattern that matches."""
+GROUPS = {"b2": {"η": 0.3}, "b*": {"λ": 0, "η": 0.03}, "W3": {"λ": 0.5}}
+OWN = {"b1": GROUPS["b*"], "b2": GROUPS["b2"], "W3": GROUPS["W3"]}
+"""The settings of each parameter: those of the first group that fits."""
 
 
 def arrays(seed: int, double: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
@@ -171,11 +171,11 @@ def test_a_parameter_may_have_the_name_of_a_hyperparameter(tmp_path: Path) -> No
 
 
 def test_a_pattern_that_never_applies_is_an_error() -> None:
-    message = r"optimizer.groups.b1: never applies, as earlier patterns match b1; move it before them"
+    message = r"optimizer.groups.b1: never applies, as earlier groups take b1; move it before them"
     with pytest.raises(mxtrain.ConfigError, match=message):
         mxtrain.fit(run(groups={"b*": {"λ": 0}, "b1": {"λ": 1}}))
     with pytest.raises(
-        mxtrain.ConfigError, match=r"optimizer.groups.\?: never applies, .* match w, b; move it before them"
+        mxtrain.ConfigError, match=r"optimizer.groups.\?: never applies, .* take w, b; move it before them"
     ):
         mxtrain.fit(CUSTOM | {"optimizer": {"kind": "sgd", "groups": {"[ab]": {}, "w": {}, "?": {}}}}, model=line)
 
@@ -190,7 +190,7 @@ def test_a_message_names_only_some_of_many_parameters() -> None:
 def test_the_order_of_groups_is_part_of_the_run(tmp_path: Path) -> None:
     mxtrain.fit(run(groups={"b*": {"λ": 0}, "?2": {"λ": 1}}), run_dir=tmp_path)
     file = tmp_path / "config.yaml"
-    first, second = ('    "b*":\n      η: null\n      λ: 0.0\n', '    "?2":\n      η: null\n      λ: 1.0\n')
+    first, second = ('    "b*":\n      λ: 0.0\n', '    "?2":\n      λ: 1.0\n')
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace(first + second, second + first), encoding="utf-8")
     message = (
@@ -212,4 +212,7 @@ def test_parameter_names_of_a_model_are_known_before_it_is_built() -> None:
     from mxtrain.training.model_factory import build_model
 
     for config in (LinearConfig(), LinearConfig(bias=False), MLPConfig(hidden=()), MLPConfig(hidden=(3, 2))):
-        assert config.parameters == tuple(build_model(config, "squared_error", 4, 1).shapes())
+        shapes, known = build_model(config, "squared_error", 4, 1).shapes(), config.parameters
+        assert list(known) == list(shapes)
+        for name, shape in shapes.items():
+            assert [each or length for each, length in zip(known[name], shape, strict=True)] == list(shape)

@@ -28,10 +28,18 @@ MOMENTA: dict[str, Any] = {
     "fixed": {"kind": "fixed", "μ": 0.8},
     "nadam": {"kind": "nadam", "μ": 0.9},
 }
+PLATEAU = {"kind": "plateau", "monitor": "loss", "patience": 0, "threshold": 1.0, "factor": 0.5}
+"""Reduces its value after each epoch except the first."""
 INTERRUPTIONS = {"first step": 1, "mid-epoch": 7, "epoch edge": 4, "after a skipped step": 6, "last step": 12}
 OPTIMIZERS = {
     **{f"{kind}, {name}": {"kind": kind, "η_sched": it} for kind in KINDS for name, it in SCHEDULES.items()},
     **{f"{kind}, μ {name}": {"kind": kind, "μ_sched": it} for kind in ("sgd", "nadam") for name, it in MOMENTA.items()},
+    "plateau": {"kind": "adam", "η_sched": PLATEAU},
+    "scheduled numbers": {
+        "kind": "adam",
+        "η_sched": {"kind": "one_cycle", "T": "run", "per": "fraction", "cycle_momentum": False},
+        "schedules": {"β2": {"kind": "linear", "T": "run", "end": 0.9, "per": "iteration"}, "λ": PLATEAU},
+    },
 }
 
 
@@ -69,6 +77,16 @@ def test_resume_after_any_interruption_gives_the_same_bytes(optimizer: Any, tabl
         resumed = mxtrain.resume(run_dir)
         assert results(run_dir) == expected, name
         assert resumed.state == whole.state, name
+
+
+@pytest.mark.parametrize("batches", [3, 8, 10])
+def test_a_plateau_with_rollbacks_is_resumed_exactly(batches: int, table: Path, tmp_path: Path) -> None:
+    settings = config(table, {"kind": "sgd", "η_sched": PLATEAU}, on_nonfinite="rollback", epochs=4)
+    whole = mxtrain.fit(settings, run_dir=tmp_path / "whole")
+    assert [row["η"] for row in whole.history] == [0.01, 0.01, 0.005, 0.0025]
+    mxtrain.resume(fit_interrupted(settings, tmp_path / "interrupted", batches))
+    assert results(tmp_path / "interrupted") == results(tmp_path / "whole")
+    assert mxtrain.verify(tmp_path / "interrupted") == []
 
 
 def test_a_nonfinite_batch_is_skipped_in_each_epoch(table: Path, tmp_path: Path) -> None:

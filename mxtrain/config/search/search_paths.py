@@ -11,7 +11,7 @@ from functools import cache
 from mxtrain.config.introspection import allowed_models, is_list_of_models, is_mapping_of_models
 from mxtrain.config.run_section import RunConfig
 from mxtrain.config.search.distributions import KEYWORDS, OPTIONS
-from mxtrain.config.yaml.nodes import Entry, MapNode, Node, canonical_name, format_path
+from mxtrain.config.yaml.nodes import GROUPS, SETTINGS, Entry, MapNode, Node, canonical_name, format_path
 from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.kinds import listed_classes
 from mxtrain.names import nearest
@@ -63,8 +63,8 @@ def find_scalar_prefix(path: tuple[str, ...]) -> tuple[str, ...] | None:
     for i, name in enumerate(path[:-1]):
         fields = [model.model_fields[name] for model in within if name in model.model_fields]
         within = tuple(model for field in fields for model in allowed_models(field.annotation))
-        if path[: i + 1] == ("model", "settings"):
-            return None  # the fields of a custom model are unknown
+        if path[: i + 1] in (SETTINGS, GROUPS):
+            return None  # the fields of a custom model are unknown, and those of a group depend on its kind
         if fields and not within and not path[i + 1].isdigit():
             return path[: i + 1]
     return None

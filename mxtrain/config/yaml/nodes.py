@@ -29,8 +29,8 @@ MAX_DEPTH = 32
 
 SETTINGS = ("model", "settings")
 """The path below which names are chosen by the user."""
-_GROUPS = ("optimizer", "groups")
-"""The path below which names are patterns of parameter names."""
+GROUPS = ("optimizer", "groups")
+"""The path below which names are selectors of parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def to_python(node: Node, path: tuple[str | int, ...] = ()) -> object:
     """Return the values without locations, by canonical names; by the keys as typed for settings and groups."""
     match node:
         case MapNode():
-            is_free = path[: len(SETTINGS)] == SETTINGS or path == _GROUPS
+            is_free = path[: len(SETTINGS)] == SETTINGS or path == GROUPS
             return {
                 entry.key if is_free else name: to_python(entry.value, (*path, name))
                 for name, entry in node.entries.items()

@@ -46,24 +46,33 @@ class MultiPassUpdate:
 def run_passes(backend: Backend, updates: Sequence[MultiPassUpdate]) -> None:
     """Run all passes of all updates of a step in place."""
     records = [_new_records(update) for update in updates]
-    have_totals = any(update.program.has_totals for update in updates)
-    if have_totals:
-        total_size = sum(float(each[:, SIZE].sum()) for each in records)
-        for each in records:
-            each[:, TOTAL_SIZE] = total_size
+    joint = _with_equal_totals(updates)
+    for numbers in joint:
+        total_size = sum(float(records[number][:, SIZE].sum()) for number in numbers)
+        for number in numbers:
+            records[number][:, TOTAL_SIZE] = total_size
     runs = [backend.start_passes(each.program, each.arrays, each.scalars) for each in updates]
     on_device = [run.upload(each) for run, each in zip(runs, records, strict=True)]
     for number in range(max(len(each.program.passes) for each in updates)):
         for update, run, each in zip(updates, runs, on_device, strict=True):
             if number < len(update.program.passes):
                 run.run(number, each)
-        if have_totals:
-            _combine_totals(updates, on_device, number)
+        for numbers in joint:
+            _combine_totals([updates[i] for i in numbers], [on_device[i] for i in numbers], number)
     for run in runs:
         run.finish()
     for update, run, each in zip(updates, runs, on_device, strict=True):
         if update.program.state and len(each):
             update.state.update(_evaluate_state(update, run.download(each[0])))
+
+
+def _with_equal_totals(updates: Sequence[MultiPassUpdate]) -> list[list[int]]:
+    """Return the numbers of the updates with sums over all parameters, those of each rule together."""
+    by_rule: dict[str, list[int]] = {}
+    for number, update in enumerate(updates):
+        if update.program.has_totals:
+            by_rule.setdefault(update.program.name, []).append(number)
+    return list(by_rule.values())
 
 
 def _new_records(update: MultiPassUpdate) -> NDArray[np.float64]:

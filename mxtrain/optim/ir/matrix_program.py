@@ -4,7 +4,7 @@ import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from math import prod
 from textwrap import dedent
 from types import ModuleType
@@ -147,13 +147,8 @@ class MatrixProgram:
         if not self.wrapper.cautious or "cautious" in needed:
             self.update(W, g, *slots[:count], operations=operations, **needed)
             return
-        replace = _ArrayMask(g, operations)
-        with replacing_increments(replace):
+        with replacing_increments(partial(_mask_array, g, operations)):
             self.update(W, g, *slots[:count], operations=operations, **needed)
-        if not replace.was_called:
-            raise TraceError(
-                f"the update_matrix of {self.name} marks no increment, which cautious needs: W += step * increment(x)"
-            )
 
     def final_arrays(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """Return the arrays of `final`: W, and the slots of wrappers."""
@@ -201,23 +196,14 @@ class MatrixProgram:
         return text.removeprefix("@staticmethod\n").replace("  # fmt: skip", "").replace("ε", "ϵ").rstrip("\n")
 
 
-class _ArrayMask:
-    """Masks the increment of an array in place, as `mask_increment` does with symbols."""
-
-    def __init__(self, g: Array, operations: MatrixOperations) -> None:
-        self._g, self._operations = g, operations
-        self.was_called = False
-
-    def __call__(self, change: Array, negated: bool) -> Array:
-        """Return the masked increment, in the same memory."""
-        xp, g = self._operations.xp, self._g
-        self.was_called = True
-        is_opposed = ((change < 0) & (g > 0)) | ((change > 0) & (g < 0))
-        is_kept = ((change > 0) & (g > 0)) | ((change < 0) & (g < 0)) if negated else is_opposed
-        share = int(xp.count_nonzero(is_kept)) / change.size
-        factors = is_kept.astype(change.dtype)
-        factors *= 1 / max(share, SMALLEST_SHARE)
-        return xp.multiply(change, factors, out=change)
+def _mask_array(g: Array, operations: MatrixOperations, change: Array, negated: bool) -> Array:
+    """Mask the increment of an array in place, as `mask_increment` does with symbols."""
+    xp = operations.xp
+    up, down = ((g > 0), (g < 0)) if negated else ((g < 0), (g > 0))
+    is_kept = ((change > 0) & up) | ((change < 0) & down)
+    factors = is_kept.astype(change.dtype)
+    factors *= 1 / max(int(xp.count_nonzero(is_kept)) / change.size, SMALLEST_SHARE)
+    return xp.multiply(change, factors, out=change)
 
 
 @cache
@@ -253,6 +239,10 @@ def matrix_program(
     """
     known = {"operations", *(option for option, _ in options)}
     own = tuple(each for each in keyword_only_names(update) if each not in known)
+    code = getattr(update, "__code__", None)
+    marks_increment = code is not None and "increment" in code.co_names
+    if wrapper.cautious and "cautious" not in known and not marks_increment:
+        raise TraceError(f"cautious needs the increment of {name}; mark it in update_matrix: W += step * increment(x)")
     coefficients = tuple(dict.fromkeys((*stage.scalars, *own, *wrapper.scalars)))
     arrays = "W", "g", *slots, *wrapper.slots
     final = _final_program(name, wrapper)

@@ -14,6 +14,8 @@ ACCUMULATED, SLOW, AVERAGE = "accumulated", "lookahead", "ema"
 """Names of the slots of wrappers."""
 LOW, HIGH, SLOW_STEP, KEEP, DECAY = "bounds.low", "bounds.high", "lookahead.slow_step", "ema.decay", "decoupled.decay"
 """Names of the coefficients of wrappers."""
+START_SHARE = "ema.start"
+"""Name of the scalar slot with the product of all decays of an average."""
 
 SMALLEST_SHARE = 1e-3
 """Smallest share of kept elements by which `cautious` divides."""

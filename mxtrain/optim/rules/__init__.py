@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union
 
 from mxtrain.kinds import KindChoice
-from mxtrain.optim.rules.base import Group as Group
+from mxtrain.optim.groups.group import Group as Group
 from mxtrain.optim.rules.base import Rule as Rule
 from mxtrain.optim.rules.base import Time as Time
 from mxtrain.optim.rules.matrix_rule import MatrixRule as MatrixRule

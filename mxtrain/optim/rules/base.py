@@ -3,14 +3,16 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
-from fnmatch import fnmatchcase
-from itertools import islice
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import field_validator, model_validator
+from pydantic import ModelWrapValidatorHandler, field_validator, model_validator
 
 from mxtrain.errors import TraceError
+from mxtrain.optim.groups.group import STEP_FIELDS, Group, apply_group, group_of, unused_groups
+from mxtrain.optim.groups.selectors import Shape
+from mxtrain.optim.groups.validation import validate_with_groups
 from mxtrain.optim.ir import (
     AnyProgram,
     GradientStage,
@@ -23,12 +25,12 @@ from mxtrain.optim.ir import (
 from mxtrain.optim.rules.scheduled import (
     canonical_schedules,
     check_schedules,
-    check_value,
     is_scheduled,
     rule_at,
+    scheduled_value,
     with_largest_numbers,
 )
-from mxtrain.optim.rules.wrappers import AGC, EMA, STEP_FIELDS, WRAPPER_FIELDS, Box, Lookahead, rounded_bounds
+from mxtrain.optim.rules.wrappers import AGC, EMA, WRAPPER_FIELDS, Box, Lookahead, rounded_bounds
 from mxtrain.optim.schedules import LearningRateSchedule
 from mxtrain.optim.schedules.learning_rate import Function
 from mxtrain.types import (
@@ -41,36 +43,6 @@ from mxtrain.types import (
     PositiveInt,
     field_error,
 )
-
-
-class Group(Config):
-    """Settings of a parameter group, which override those of the rule.
-
-    The key of a group in `Rule.groups` is a pattern of parameter names: `W1` matches one name, and `b*` all names that
-    begin with b; `?` matches one character, and `[12]` one of the two. The first match applies.
-
-    Args:
-        η: learning rate, at least 0, also as the base value of the rule's schedule; 0 leaves the parameters unchanged.
-        λ: weight decay, at least 0.
-
-    Example:
-        >>> import mxtrain, numpy as np
-        >>> optimizer = mxtrain.build({"kind": "sgd", "η": 0.5, "λ": 0, "groups": {"b*": {"η": 0}}})
-        >>> params = {name: np.ones(2, dtype="float32") for name in ("W1", "b1")}
-        >>> optimizer.step(params, {name: np.ones_like(value) for name, value in params.items()})
-        >>> params["W1"], params["b1"]
-        (array([0.5, 0.5], dtype=float32), array([1., 1.], dtype=float32))
-
-    Source: the parameter groups of `torch.optim.Optimizer`; `set_lr_mult` and `set_wd_mult` of MXNet's optimizers,
-    which are factors.
-    """
-
-    η: NonNegative | None = None
-    λ: NonNegative | None = None
-
-
-_MAX_NAMES = 8
-"""Largest number of names in a message."""
 
 
 class Time(NamedTuple):
@@ -124,7 +96,9 @@ class Rule(Config, ABC):
         η_sched: learning-rate schedule; if set, it overrides the fixed η.
         schedules: schedules of other numbers of the rule, by their names, such as `β2` or `λ`; they start at the value
             of the field.
-        groups: settings of parameter groups, by patterns of parameter names, such as `b*`; the first match applies.
+        groups: settings or rules of parameter groups, by selectors: patterns of parameter names, such as `b*`, or
+            comparisons, such as `ndim < 2`; the first that fits a parameter holds.
+        groups_required: refuse parameters that no group takes.
         cautious: leave out the elements of a step whose sign agrees with that of the gradient.
         agc: adaptive gradient clipping: bound the norm of each column of the gradient by that of the weights.
         lookahead: slow weights that follow the trained weights every few updates.
@@ -164,7 +138,7 @@ class Rule(Config, ABC):
     evaluation_slot: ClassVar[str | None] = None
     """Name of the slot with the weights to evaluate; None if these are the trained weights."""
 
-    hidden_defaults: ClassVar[tuple[str, ...]] = ("schedules",)
+    hidden_defaults: ClassVar[tuple[str, ...]] = ("schedules", "groups_required")
 
     kind: str
     η: Positive
@@ -174,6 +148,7 @@ class Rule(Config, ABC):
     η_sched: LearningRateSchedule | None = None
     schedules: dict[str, LearningRateSchedule] = {}
     groups: dict[str, Group] = {}
+    groups_required: bool = False
     cautious: bool = False
     agc: AGC | None = None
     lookahead: Lookahead | None = None
@@ -191,6 +166,11 @@ class Rule(Config, ABC):
 
     Keyword-only parameters are coefficients, fields, options or computed scalars, by their names.
     """
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _validate_groups(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        return validate_with_groups(cls, data, handler)
 
     @field_validator("schedules", mode="before")
     @classmethod
@@ -247,7 +227,14 @@ class Rule(Config, ABC):
 
     def stored_scalars(self) -> dict[str, float]:
         """Return the first value of each scalar slot, with those of wrappers."""
-        return self.initial_scalars() | ({wrapping.ACCUMULATED: 0.0} if self.accumulate > 1 else {})
+        counts = {wrapping.ACCUMULATED: 0.0} if self.accumulate > 1 else {}
+        start = {wrapping.START_SHARE: 1.0} if self._corrects_scheduled_average else {}
+        return self.initial_scalars() | counts | start
+
+    @property
+    def _corrects_scheduled_average(self) -> bool:
+        """True if the share of the start in the average is a product of scheduled numbers."""
+        return self.ema is not None and self.ema.corrected and "ema.decay" in self.schedules
 
     def wrapper(self, variant: Variant = "update") -> UpdateWrapper:
         """Return the wrappers that these values need around the update."""
@@ -268,8 +255,10 @@ class Rule(Config, ABC):
         """True if a wrapper decouples the decay, because `update` does not know `decoupled`."""
         return "decoupled" in type(self).model_fields and self.decoupled and "decoupled" not in self.options
 
-    def wrapper_coefficients(self, time: Time, dtype: "np.dtype[Any]") -> dict[str, float]:
-        """Return the scalars of the wrappers for one update of arrays of a dtype."""
+    def wrapper_coefficients(
+        self, time: Time, dtype: "np.dtype[Any]", scalars: Mapping[str, float]
+    ) -> dict[str, float]:
+        """Return the scalars of the wrappers for one update of arrays of a dtype, as `coefficients` does."""
         values: dict[str, float] = {}
         if self._wraps_decay:
             values[wrapping.DECAY] = self.decay_at(self.learning_rate_at(time))
@@ -279,6 +268,8 @@ class Rule(Config, ABC):
             values[wrapping.SLOW_STEP] = self.lookahead.slow_step
         if self.ema is not None:
             values[wrapping.KEEP] = self.ema.decay if self.ema.corrected or time.update > 1 else 0.0
+        if wrapping.START_SHARE in scalars:
+            values[wrapping.START_SHARE] = scalars[wrapping.START_SHARE] * values[wrapping.KEEP]
         return values
 
     def variant(self, time: Time, scalars: Mapping[str, float]) -> Variant:
@@ -333,20 +324,14 @@ class Rule(Config, ABC):
         """Return the rule that parameters of fewer than two axes get; by default, this rule."""
         return self
 
-    def with_settings(self, group: Group) -> Self:
-        """Return the rule with the settings of a parameter group.
+    def with_settings(self, group: Group) -> "Rule":
+        """Return the rule of the parameters of a group: this one with other values, or one of its own kind.
 
         A schedule of a number that the group sets starts at the group's value; a value of 0 ends the schedule.
         """
-        settings = {name: value for name in Group.model_fields if (value := getattr(group, name)) is not None}
-        if group.η is not None and self.η_sched is not None:
-            # The base value of the schedule is the group's η.
-            settings["η_sched"] = self.η_sched.model_copy(update={"η": None}) if group.η else None
-        off = {name for name, value in settings.items() if value == 0}
-        settings["schedules"] = {path: each for path, each in self.schedules.items() if path not in off}
-        return self.model_copy(update=settings | {"groups": {}})
+        return apply_group(self, group)
 
-    def for_run(self, epochs: int, batches: int) -> Self:
+    def for_run(self, epochs: int, batches: int | Fraction) -> Self:
         """Return the rule with the lengths of its schedules resolved for a run.
 
         Args:
@@ -357,6 +342,7 @@ class Rule(Config, ABC):
             ConfigError: a warm-up takes the whole run.
         """
         changed: dict[str, Any] = {}
+        batches = self.updates_in(batches)
         if self.η_sched is not None and self.η_sched.needs_run:
             changed["η_sched"] = self.η_sched.for_run(epochs, batches)
         if any(each.needs_run for each in self.schedules.values()):
@@ -364,12 +350,20 @@ class Rule(Config, ABC):
                 path: each.for_run(epochs, batches, f"optimizer.schedules.{path}") if each.needs_run else each
                 for path, each in self.schedules.items()
             }
+        if any(each.needs_run for group in self.groups.values() for each in group.all_schedules().values()):
+            changed["groups"] = {selector: each.for_run(epochs, batches) for selector, each in self.groups.items()}
         return self.model_copy(update=changed) if changed else self
 
+    def updates_in(self, batches: int | Fraction) -> int | Fraction:
+        """Return the number of updates in a number of batches: a fraction if `accumulate` does not divide it."""
+        return batches if self.accumulate == 1 else Fraction(batches, self.accumulate)
+
     def all_schedules(self) -> dict[str, LearningRateSchedule]:
-        """Return the schedules of the rule except that of momentum, by the path of their field."""
+        """Return the schedules of the rule and of its groups except those of momentum, by the path of their field."""
         rate = {} if self.η_sched is None else {"η_sched": self.η_sched}
-        return rate | {f"schedules.{path}": each for path, each in self.schedules.items()}
+        own = rate | {f"schedules.{path}": each for path, each in self.schedules.items()}
+        groups = ((selector, group.all_schedules()) for selector, group in self.groups.items())
+        return own | {f"groups.{name}.{path}": each for name, found in groups for path, each in found.items()}
 
     def at(self, time: Time) -> Self:
         """Return the rule with its scheduled numbers at a time; itself if only η and μ have schedules.
@@ -388,21 +382,17 @@ class Rule(Config, ABC):
         """Return the rule whose scheduled numbers have their largest values, which choose the program and the slots."""
         return with_largest_numbers(self)
 
-    def group_of(self, name: str) -> str | None:
-        """Return the pattern of a parameter's group, the first that matches; None if none does."""
-        return next((pattern for pattern in self.groups if fnmatchcase(name, pattern)), None)
+    def group_of(self, name: str, shape: Shape | None = None) -> str | None:
+        """Return the selector that decides for a parameter, the first that fits; None if none does."""
+        return group_of(self, name, shape)
 
-    def unused_groups(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
-        """Yield the patterns of groups that contain none of these parameters, each with the reason."""
-        used = {self.group_of(name) for name in names}
-        for pattern in self.groups:
-            if pattern in used:
-                continue
-            matches = [name for name in names if fnmatchcase(name, pattern)]
-            if matches:
-                yield pattern, f"never applies, as earlier patterns match {_first_names(matches)}; move it before them"
-            else:
-                yield pattern, f"matches no parameter; the parameters are {_first_names(names)}"
+    def unused_groups(self, params: Mapping[str, Shape | None] | Collection[str]) -> Iterator[tuple[str, str]]:
+        """Yield the selectors that decide for none of these parameters, each with the reason.
+
+        Args:
+            params: the names of the parameters, with their shapes if these are known.
+        """
+        return unused_groups(self, params)
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         """Restore a pickle; fields that it lacks, because an earlier version had no such option, get their defaults."""
@@ -464,6 +454,12 @@ class Rule(Config, ABC):
             return wrapping.AVERAGE
         return wrapping.SLOW if self.lookahead is not None else self.evaluation_slot
 
+    @classmethod
+    def listed_fields(cls) -> tuple[str, ...]:
+        """Return the names of the fields that a message lists: without the wrappers of every rule."""
+        unlisted = [name for name in (*_WRAPPERS, *cls.hidden_defaults) if not _declares(cls, name)]
+        return tuple(name for name in cls.model_fields if name not in unlisted)
+
     def to_dict(self) -> dict[str, Any]:
         """Return every field as plain values, without wrappers that are off."""
         return {name: value for name, value in super().to_dict().items() if not self._is_off(name)}
@@ -481,10 +477,9 @@ class Rule(Config, ABC):
         """Return η at a time: the value of the schedule, or the fixed value without a schedule."""
         if self.η_sched is None:
             return self.η
-        η = self.η_sched.value_at(time, self.η)
         if isinstance(self.η_sched, Function):
-            check_value("η_sched", self.η_sched, NON_NEGATIVE, η, time)
-        return η
+            return scheduled_value("η_sched", self.η_sched, NON_NEGATIVE, self.η, time)
+        return self.η_sched.value_at(time, self.η)
 
     def peak_learning_rate(self) -> float:
         """Return the largest η of the schedule, or the fixed value without a schedule."""
@@ -508,14 +503,10 @@ class Rule(Config, ABC):
         return ScheduledValue(getattr(self, "μ"), self.momentum_at)  # noqa: B009 - only some rules have it
 
 
-_WRAPPERS = (*WRAPPER_FIELDS, "decoupled", "corrected", *STEP_FIELDS)
+_WRAPPERS = (*WRAPPER_FIELDS, "decoupled", "corrected", *(name for name in STEP_FIELDS if "groups" not in name))
 
 
 def _declares(rule: type[Rule], field: str) -> bool:
     """Return True if a rule has a field of its own with a name that the base class has."""
     classes = (each for each in rule.__mro__ if issubclass(each, Rule) and each is not Rule)
     return any(field in inspect.get_annotations(each) for each in classes)
-
-
-def _first_names(names: Collection[str]) -> str:
-    return ", ".join(islice(names, _MAX_NAMES)) + ", ..." * (len(names) > _MAX_NAMES)

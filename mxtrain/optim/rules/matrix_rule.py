@@ -1,17 +1,19 @@
 """Base class of rules that update whole arrays."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
+from mxtrain.optim.groups.group import STEP_FIELDS, Group
 from mxtrain.optim.ir import AnyProgram, Variant, accumulation_program, matrix_program
-from mxtrain.optim.rules.base import Group, Rule
-from mxtrain.optim.rules.wrappers import STEP_FIELDS, WRAPPER_FIELDS
+from mxtrain.optim.rules.base import Rule
+from mxtrain.optim.rules.wrappers import WRAPPER_FIELDS
 from mxtrain.optim.schedules import LearningRateSchedule
 from mxtrain.types import field_error
 
-_OUTER_FIELDS = ("scale", "clip", "groups", *STEP_FIELDS)
+_OUTER_FIELDS = ("scale", "clip", *STEP_FIELDS)
 """Fields that the rule shares with the one in `otherwise`."""
 
 
@@ -70,6 +72,7 @@ class MatrixRule(Rule):
         if otherwise is None:
             return self
         settings: dict[str, Any] = {name: getattr(self, name) for name in ("scale", "clip", *STEP_FIELDS)}
+        settings |= {"groups": {}, "groups_required": False}
         settings |= {name: getattr(self, name) for name in WRAPPER_FIELDS if not getattr(otherwise, name)}
         if otherwise.η_sched is None and self.η_sched is not None:
             settings["η_sched"] = self.η_sched.model_copy(update={"η": None})  # its base value is the η of `otherwise`
@@ -77,19 +80,20 @@ class MatrixRule(Rule):
             settings["schedules"] = otherwise.schedules | {"clip": self.schedules["clip"]}
         return otherwise.model_copy(update=settings).for_vectors()
 
-    def with_settings(self, group: Group) -> Self:
-        """Return the rule with the settings of a parameter group, which apply to `otherwise` too."""
+    def with_settings(self, group: Group) -> Rule:
+        """Return the rule of the parameters of a group, whose η and λ apply to `otherwise` too."""
         rule, otherwise = super().with_settings(group), self._otherwise()
-        if otherwise is None:
+        if otherwise is None or group.rule is not None or "otherwise" in group.values:
             return rule
-        return rule.model_copy(update={"otherwise": otherwise.with_settings(group)})
+        inner = Group({name: group.values[name] for name in ("η", "λ") if name in group.values})
+        return rule.model_copy(update={"otherwise": otherwise.with_settings(inner)})
 
-    def for_run(self, epochs: int, batches: int) -> Self:
+    def for_run(self, epochs: int, batches: int | Fraction) -> Self:
         """Return the rule with the length of its schedules resolved for a run."""
         rule, otherwise = super().for_run(epochs, batches), self._otherwise()
         if otherwise is None:
             return rule
-        return rule.model_copy(update={"otherwise": otherwise.for_run(epochs, batches)})
+        return rule.model_copy(update={"otherwise": otherwise.for_run(epochs, self.updates_in(batches))})
 
     def all_schedules(self) -> dict[str, LearningRateSchedule]:
         """Return the schedules of the rule and of `otherwise` except those of momentum, by the path of their field."""

@@ -66,9 +66,6 @@ class Rprop(Rule):
             raise field_error(
                 "step_min", f"must be at most step_max, {describe(self.step_max)}, got {describe(self.step_min)}"
             )
-        for pattern, group in self.groups.items():
-            if group.λ:
-                raise field_error(f"groups.{pattern}.λ", f"must be 0, got {describe(group.λ)}; {_REMEDY}")
         return self
 
     def slot_starts(self) -> Mapping[str, float]:

@@ -1,8 +1,8 @@
 """Numbers of a rule that have schedules: their paths, bounds and values, and the rule at a time."""
 
 from collections.abc import Iterator, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic_core import PydanticCustomError
 
@@ -92,9 +92,9 @@ def _check_schedule(rule: "Rule", path: str) -> None:
     schedule = rule.schedules[path]
     bounds, base = _number(rule, path)
     if schedule.η is not None:
-        message = f"goes with η_sched; this schedule starts at {_display(path)}; remove η"
+        message = "only a schedule of the learning rate has it; this one starts at the value of its number; remove it"
         raise field_error(f"schedules.{path}.η", message)
-    _check_values(f"schedules.{path}", schedule, bounds, base, _display(path))
+    _check_values(f"schedules.{path}", schedule, bounds, base, display_path(path))
 
 
 def _check_values(place: str, schedule: RateSchedule, bounds: Bounds, base: float, name: str) -> None:
@@ -107,8 +107,11 @@ def _check_values(place: str, schedule: RateSchedule, bounds: Bounds, base: floa
             if field == "η" and schedule.η is None:
                 message = f"starts at {name}, {describe(value)}, which must be {expected} with a schedule; set {name}"
                 raise field_error(place, message) from None
-            got = f"got {describe(value)}" if field != "warmup" else f"and the warm-up begins at {describe(value)}"
-            raise field_error(f"{place}.{field}", f"the value must be {expected}, {got}") from None
+            message = {
+                "warmup": f"the warm-up begins at {describe(value)}, which must be {expected}; remove it",
+                "α": f"the last value must be {expected}, got {describe(value)}; set end",
+            }.get(field, f"the value must be {expected}, got {describe(value)}")
+            raise field_error(f"{place}.{field}", message) from None
 
 
 def _check_one_cycle(rule: "Rule") -> None:
@@ -148,31 +151,41 @@ def rule_at(rule: _Rule, time: "Time") -> _Rule:
     Raises:
         ScheduleError: a value is out of the bounds of its number.
     """
-    values: dict[str, float] = {}
-    for path, schedule in rule.schedules.items():
-        bounds, base = _number(rule, path)
-        value = values[path] = schedule.value_at(time, base)
-        check_value(f"schedules.{path}", schedule, bounds, value, time)
+    values = {
+        path: scheduled_value(f"schedules.{path}", schedule, _bounds_at(rule, path), number_at(rule, path), time)
+        for path, schedule in rule.schedules.items()
+    }
     if _cycles_momentum(rule):
         values[_cycled_field(rule) or ""] = rule.η_sched.momentum_at(time)  # type: ignore[union-attr]
     return with_numbers(rule, values)
 
 
-def check_value(place: str, schedule: RateSchedule, bounds: Bounds, value: float, time: "Time") -> None:
-    """Check a scheduled value at the time of an update.
+def scheduled_value(place: str, schedule: RateSchedule, bounds: Bounds, base: float, time: "Time") -> float:
+    """Return the value of a schedule at the time of an update.
+
+    Args:
+        place: the path of the schedule in the optimizer, for error messages.
+        schedule: the schedule.
+        bounds: the bounds of the number.
+        base: the value of the number without the schedule.
+        time: the time of the update.
 
     Raises:
-        ScheduleError: it is out of bounds.
+        ScheduleError: the value is out of bounds.
     """
+    shown = display_path(place)
     try:
+        value = schedule.value_at(time, base)
         bounds.check(value)
+    except ScheduleError as error:
+        raise ScheduleError(f"optimizer.{shown}: {error}; nothing has changed") from None
     except PydanticCustomError as error:
         expected = error.context["expected"] if error.context else str(bounds)
-        name = _display(place)
         raise ScheduleError(
-            f"optimizer.{name}: the schedule {schedule.kind} must be {expected}, got {value} at t = "
-            f"{schedule.finished(time)} (iteration {time.iteration}); nothing has changed"
+            f"optimizer.{shown}: the value at t = {schedule.finished(time)} (iteration {time.iteration}) must be "
+            f"{expected}, got {value}; nothing has changed"
         ) from None
+    return value
 
 
 def with_numbers(rule: _Rule, values: Mapping[str, float]) -> _Rule:
@@ -222,33 +235,35 @@ def _number(rule: "Rule", path: str) -> tuple[Bounds, float]:
     if first not in fields:
         raise field_error(place, f"{rule.kind} has no such number; {_suggest(rule, path)}")
     if path == "η":
-        raise field_error(place, "the schedule of η is η_sched; move it there")
+        raise field_error(place, "the learning rate has a field of its own, η_sched; move the schedule there")
     if path == "scale":
-        raise field_error(place, "scale is the same during a run; schedule η")
+        raise field_error(place, "is the same during a run; use η_sched")
     if path == "μ" and rule.__dict__.get("μ_sched") is not None:
         raise field_error(place, "μ_sched is set too; keep one of the two")
     value: Any = getattr(rule, first)
-    annotation: Any = fields[first]
     if rest and isinstance(value, Mapping):
         if rest not in value:
-            raise field_error(place, f"{_display(first)} has no {_display(rest)}; it has {', '.join(value)}")
+            raise field_error(place, f"{display_path(first)} has no {display_path(rest)}; it has {', '.join(value)}")
         return Bounds(), value[rest]
-    if rest:
-        if value is None:
-            raise field_error(place, f"{first} is off; set it too, such as {first}: {{}}")
-        if not isinstance(value, Config) or rest not in type(value).model_fields:
-            raise field_error(place, f"{_display(first)} has no number {rest}; {_suggest(rule, path)}")
-        annotation, value = type(value).model_fields[rest], getattr(value, rest)
-    bounds = _CLIP_BOUNDS if path == "clip" else _bounds_of(annotation)
-    if bounds is None or bounds.whole:
-        raise field_error(place, f"only numbers have schedules, and {_display(path)} is none; {_suggest(rule, path)}")
-    if value is None:
+    if rest and value is None:
+        raise field_error(place, f"{first} is off; set it too, such as {first}: {{}}")
+    owner = type(value) if rest else type(rule)
+    if not issubclass(owner, Config) or (rest or first) not in owner.model_fields:
+        raise field_error(place, f"{display_path(first)} has no number {display_path(rest)}; {_suggest(rule, path)}")
+    bounds = field_bounds(owner, rest or first)
+    if bounds is None:
+        message = f"only numbers have schedules, and {display_path(path)} is none"
+        raise field_error(place, f"{message}; {_suggest(rule, path)}")
+    number = number_at(rule, path)
+    if number is None:
         raise field_error(place, f"{path} is off; set it too, as the value from which the schedule starts")
-    return bounds, value
+    return bounds, number
 
 
 def _bounds_of(annotation: Any) -> Bounds | None:
     """Return the bounds in a field or in a type; None if it is not a number."""
+    if get_origin(annotation) in (tuple, dict) or get_origin(getattr(annotation, "annotation", None)) in (tuple, dict):
+        return None
     for each in getattr(annotation, "metadata", ()) or ():
         if isinstance(each, Bounds):
             return each
@@ -260,7 +275,7 @@ def _bounds_of(annotation: Any) -> Bounds | None:
 
 def _suggest(rule: "Rule", path: str) -> str:
     """Return the remedy for a path that is not a number: the most similar one, or all of them."""
-    names = [_display(name) for name in schedulable_numbers(type(rule))]
+    names = [display_path(name) for name in schedulable_numbers(type(rule))]
     guess = nearest(path, names)
     return f"did you mean {guess}?" if guess else f"its numbers are {', '.join(names)}"
 
@@ -274,11 +289,71 @@ def schedulable_numbers(model: "type[Rule]") -> list[str]:
     """
     found = []
     for name, field in model.model_fields.items():
-        bounds = _bounds_of(field)
-        if bounds is not None and not bounds.whole and name not in ("η", "scale"):
+        parts = () if get_origin(field.annotation) in (dict, tuple) else get_args(field.annotation)
+        inner = next(filter(_is_config, parts), None)
+        if inner is not None:
+            found += [f"{name}.{below}" for below in inner.model_fields if field_bounds(inner, below)]
+        elif name not in ("η", "scale") and field_bounds(model, name):
             found.append(name)
     return found
 
 
-def _display(path: str) -> str:
+def _is_config(part: Any) -> bool:
+    return isinstance(part, type) and issubclass(part, Config)
+
+
+_LATER_EPOCHS = (1, 2, 3, 5, 10, 30, 100)
+
+
+def path_changed_by_epochs(rule: "Rule") -> str | None:
+    """Return the path of the first schedule per epoch whose value changes with the epochs; None if there is none.
+
+    Args:
+        rule: a rule whose schedules have base values, except that of η.
+    """
+    for path, schedule in rule.all_schedules().items():
+        if schedule.per != "epoch" or schedule.needs_run:
+            continue
+        base = rule.η if schedule.η is None else schedule.η
+        if not any(schedule.extreme_values(base)):  # a function
+            return path
+        first = schedule.value(0, base)
+        if any(schedule.value(epoch, base) != first for epoch in _LATER_EPOCHS):
+            return path
+    return None
+
+
+def scheduled_paths(rule: "Rule") -> list[str]:
+    """Return the paths of the numbers with schedules, except η and those of `μ_sched`."""
+    cycled = _cycled_field(rule) if _cycles_momentum(rule) else None
+    return [*rule.schedules, *([] if cycled is None else [cycled])]
+
+
+def number_at(rule: "Rule", path: str) -> float:
+    """Return the number at a path of a rule."""
+    first, _, rest = path.partition(".")
+    value: Any = getattr(rule, first)
+    if not rest:
+        return value  # type: ignore[no-any-return]
+    return value[rest] if isinstance(value, Mapping) else getattr(value, rest)  # type: ignore[no-any-return]
+
+
+def _bounds_at(rule: "Rule", path: str) -> Bounds:
+    """Return the bounds of the number at a path of a rule."""
+    first, _, rest = path.partition(".")
+    if not rest:
+        return field_bounds(type(rule), first) or Bounds()
+    inner: Config | Mapping[str, float] = getattr(rule, first)
+    return Bounds() if isinstance(inner, Mapping) else field_bounds(type(inner), rest) or Bounds()
+
+
+@cache
+def field_bounds(model: type[Config], name: str) -> Bounds | None:
+    """Return the bounds of the scheduled values of a field; None if it is not a number that can be scheduled."""
+    bounds = _CLIP_BOUNDS if name == "clip" else _bounds_of(model.model_fields[name])
+    return None if bounds is None or bounds.whole else bounds
+
+
+def display_path(path: str) -> str:
+    """Return a path as the documentation prints it."""
     return ".".join(map(display_name, path.split(".")))

@@ -6,8 +6,6 @@ import numpy as np
 
 from mxtrain.types import Bounds, Config, Decay, Finite, ListAsTuple, Positive, PositiveInt, Stability
 
-STEP_FIELDS = ("clip_norm", "skip_nonfinite", "accumulate")
-"""Fields that apply to a whole step, so that no parameter group can override them."""
 WRAPPER_FIELDS = ("cautious", "agc", "lookahead", "ema", "bounds")
 """Fields of wrappers that a parameter group may override."""
 

@@ -50,7 +50,8 @@ class TimeBounds(Bounds):
             remedy = "with per: fraction, times are fractions of the run"
         if remedy:
             raise mismatch_error(f"{bounds}{self._words}" if is_fraction else str(self), value, remedy)
-        return bounds.check(value) if is_fraction else Bounds.check(self, value)
+        number = bounds.check(value) if is_fraction else Bounds.check(self, value)
+        return value if type(value) is int else number  # a default of 0 stays one
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.with_info_plain_validator_function(self.check_in_unit)

@@ -1,6 +1,7 @@
 """Reduction of a value when a metric stops improving."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Any, Literal, Self
 
 from pydantic import PrivateAttr
@@ -63,7 +64,7 @@ class Plateau(RateSchedule):
         message = "plateau follows a metric, which only mxtrain.fit measures; in a loop of your own, use a function"
         return ConfigProblem("kind", message)
 
-    def for_run(self, epochs: int, batches: int, path: str = "optimizer.η_sched") -> Self:
+    def for_run(self, epochs: int, batches: int | Fraction, path: str = "optimizer.η_sched") -> Self:
         """Return the schedule of a run, before its first epoch."""
         resolved = super().for_run(epochs, batches, path).model_copy()
         resolved._observed = [0]

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any, ClassVar, Self, final
 
 from pydantic import PrivateAttr, model_validator
@@ -69,18 +70,18 @@ class RateSchedule(Schedule):
                 return ConfigProblem(name, f"must be a number, got {word}: {known}; {remedy}")
         return ConfigProblem("per", f"must be epoch or iteration, got fraction: {known}; {remedy}")
 
-    def for_run(self, epochs: int, batches: int, path: str = "optimizer.η_sched") -> Self:
+    def for_run(self, epochs: int, batches: int | Fraction, path: str = "optimizer.η_sched") -> Self:
         """Return the schedule with its lengths as numbers, for a run.
 
         Args:
             epochs: the number of epochs.
-            batches: the number of batches in an epoch.
+            batches: the number of batches in an epoch; with `accumulate`, that of its updates.
             path: the path of the schedule, for error messages.
 
         Raises:
             ConfigError: the warm-up takes the whole run, or a part of the schedule is longer than what is left.
         """
-        iterations = epochs * batches
+        iterations = max(1, int(epochs * batches))
         length = {"epoch": epochs, "iteration": iterations, "fraction": 1.0}[self.per]
         return self.for_length(length, iterations, path, f"the {self.per}s of the run, {length}")
 
@@ -185,7 +186,7 @@ class DecayingSchedule(RateSchedule):
 
     def between(self, η: float, s: float) -> float:
         """Return the value with a share `s` of η, from 1 to 0, and the rest of the last value."""
-        return η * (s + self.α * (1 - s)) if self.end is None else self.end + (η - self.end) * s
+        return η * (s + self.α * (1 - s)) if self.end is None else η * s + self.end * (1 - s)
 
     def extremes_after_warmup(self, η: float) -> Iterator[tuple[str, float]]:
         """Yield η and the last value."""

@@ -19,6 +19,8 @@ from mxtrain.optim.backends import array_kind
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.optimizer import Optimizer
+from mxtrain.optim.param_groups import ParamGroups
+from mxtrain.optim.param_state import ParamState, evaluation_weight
 from mxtrain.optim.rules import Rule
 from mxtrain.training.callbacks import Row
 from mxtrain.training.early_stopping import is_better
@@ -103,9 +105,16 @@ class Snapshot:
 
     def evaluation_parameters(self, rule: Rule) -> Arrays:
         """Return the parameters to evaluate: those of the best epoch, or the last that this rule evaluates."""
-        if self.best or rule.evaluation_slot is None:
+        groups = ParamGroups(rule)
+        if self.best or not groups.evaluate_slots:
             return self.best or self.parameters
-        return {name: self.slots[name].get(rule.evaluation_slot, value) for name, value in self.parameters.items()}
+        weights = {}
+        for name, value in self.parameters.items():
+            group, slots = groups.all[groups.number(name, value.shape)], self.slots.get(name, {})
+            entry = self.record["optimizer"].get(name, {"updates": 0, "scalars": {}})
+            state = ParamState(entry["updates"], tuple(slots.values()), entry["scalars"], tuple(slots))
+            weights[name] = evaluation_weight(group.rule, value, state)
+        return weights
 
     @property
     def epochs(self) -> int:

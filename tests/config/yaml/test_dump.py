@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mxtrain.config import RunConfig, read_optimizer, read_run, run_from_dict, to_yaml
-from mxtrain.optim.rules import RULES, SGD, Adam, Group, Rule
+from mxtrain.optim.rules import RULES, SGD, Adam, Rule
 from mxtrain.optim.schedules import learning_rate, momentum
 from mxtrain.types import Config
 
@@ -49,7 +49,8 @@ shared = {
     "scale": st.floats(allow_nan=False, allow_infinity=False),
     "groups": st.dictionaries(
         st.sampled_from(["b*", "W[12]", "*", "null", "1e-3", "a.b"]),
-        st.builds(Group, η=st.none() | positive, λ=st.none() | positive),
+        st.dictionaries(st.sampled_from(["η", "λ"]), positive)
+        | st.builds(lambda η: {"kind": "lion", "η": η}, positive),
         max_size=2,
     ),
 }

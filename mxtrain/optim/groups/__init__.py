@@ -1,0 +1,1 @@
+"""Parameter groups of a rule: selectors, settings and their validation."""
