@@ -12,6 +12,7 @@ from mxtrain.config.search.search_paths import searchable_paths
 from mxtrain.config.search.sweep_section import SweepConfig
 from mxtrain.config.yaml.nodes import format_path
 from mxtrain.names import ascii_names, display_name
+from mxtrain.optim.groups.group import STEP_FIELDS
 from mxtrain.optim.rules import Rule
 from mxtrain.optim.schedules.learning_rate import RateSchedule
 
@@ -38,7 +39,7 @@ def json_schema() -> _Schema:
     section = SweepSection.model_json_schema()
     definitions = {name: _model(model) for name, model in (raw["$defs"] | section["$defs"]).items()}
     root, sweep = _model(raw), _sweep(section)
-    definitions |= _search_definitions()
+    definitions |= _search_definitions() | {"Group": _group(definitions)}
     extends = {
         "type": "string",
         "description": "a file, relative to this one, that provides the values that this one does not set",
@@ -62,6 +63,28 @@ def json_schema() -> _Schema:
         "if": {"not": {"required": ["extends"]}},
         "then": whole,
         "$defs": definitions,
+    }
+
+
+def _group(definitions: _Schema) -> _Schema:
+    """Return the schema of a parameter group, which may have the fields of any rule; rules get a reference to it."""
+    rules = [schema for schema in definitions.values() if "groups" in schema["properties"]]
+    found: dict[str, list[Any]] = {}
+    for rule in rules:
+        rule["properties"]["groups"]["additionalProperties"] = {"$ref": "#/$defs/Group"}
+        for name, schema in rule["properties"].items():
+            plain = {key: value for key, value in schema.items() if key not in ("default", "description")}
+            if name not in STEP_FIELDS and plain not in (choices := found.setdefault(name, [])):
+                choices.append(plain)
+    properties = {name: each[0] if len(each) == 1 else {"anyOf": each} for name, each in found.items()}
+    rates = dict.fromkeys(("η", *ascii_names("η")), {"type": "number", "minimum": 0})
+    kinds = {"kind": {"enum": [rule["properties"]["kind"]["const"] for rule in rules]}}
+    about = "settings of a parameter group, or a rule of its own"
+    return {
+        "type": "object",
+        "description": about,
+        "properties": properties | rates | kinds,
+        "additionalProperties": False,
     }
 
 

@@ -136,7 +136,7 @@ class Optimizer:
         self._update(index, grad, weight, self.state.curr_iter)
 
     def _refuse_totals(self) -> None:
-        reason = f"{self.rule.kind} has sums" if self._groups.have_totals else None
+        reason = f"{self._groups.kind_with_totals} has sums" if self._groups.have_totals else None
         if self.rule.clip_norm is not None:
             reason = "clip_norm is a bound of the norm"
         elif self.rule.skip_nonfinite:

@@ -23,6 +23,8 @@ class ParamGroup(NamedTuple):
         fields: its fields by name, from which the program computes its scalars.
         slots: the names of its slots, with those of its wrappers.
         is_wrapped: True if a wrapper has coefficients.
+        family: a number that is the same for the optimizer's rule and for groups that change values of it. Sums over
+            all parameters cover those with the same number.
     """
 
     rule: Rule
@@ -30,6 +32,7 @@ class ParamGroup(NamedTuple):
     fields: dict[str, Any]
     slots: tuple[str, ...]
     is_wrapped: bool = False
+    family: int = 0
 
 
 class ParamGroups:
@@ -40,6 +43,7 @@ class ParamGroups:
             that has another one for vectors, the latter.
         differ: True if not all parameters have the same rule and settings.
         have_totals: True if an update needs the arrays of all parameters.
+        kind_with_totals: the kind of the first rule that does; None if there is none.
         have_own_states: True if states of parameters may differ: as groups differ and rules have scalar slots, or as
             rules have other slots.
         have_matrices: True if a rule updates whole arrays, or clips the gradients of their columns, so that parts of a
@@ -58,16 +62,18 @@ class ParamGroups:
     def __init__(self, rule: Rule) -> None:
         self.all: list[ParamGroup] = []
         self._order: dict[str | None, tuple[int, int]] = {}
+        families: dict[tuple[str | None, bool], int] = {}
         for selector, each, vectors in rules_of_groups(rule):
-            self.all.append(_make_group(each))
+            own = selector if selector is not None and rule.groups[selector].rule is not None else None
+            self.all.append(_make_group(each, families.setdefault((own, False), len(families))))
             first = len(self.all) - 1
             if vectors is not each:
-                self.all.append(_make_group(vectors))
+                self.all.append(_make_group(vectors, families.setdefault((own, True), len(families))))
             self._order[selector] = first, len(self.all) - 1
         self.differ = len(self.all) > 1
-        self.have_totals = any(
-            isinstance(each.program, MultiPassProgram) and each.program.has_totals for each in self.all
-        )
+        totals = [each for each in self.all if isinstance(each.program, MultiPassProgram) and each.program.has_totals]
+        self.have_totals = bool(totals)
+        self.kind_with_totals = totals[0].rule.kind if totals else None
         self.have_own_states = self.differ and (
             len({each.slots for each in self.all}) > 1 or any(each.rule.initial_scalars() for each in self.all)
         )
@@ -192,7 +198,7 @@ def check_groups(rule: Rule, shapes: Mapping[str, Shape | None]) -> None:
         raise ConfigError(problems)
 
 
-def _make_group(rule: Rule) -> ParamGroup:
+def _make_group(rule: Rule, family: int) -> ParamGroup:
     rule = rule.with_largest_numbers()
     fields = {name: getattr(rule, name) for name in type(rule).model_fields}
     return ParamGroup(
@@ -201,4 +207,5 @@ def _make_group(rule: Rule) -> ParamGroup:
         fields,
         rule.stored_slots(),
         bool(rule.wrapper().scalars) or rule.lookahead is not None,
+        family,
     )

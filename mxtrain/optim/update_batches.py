@@ -321,7 +321,10 @@ def run_batches(
         elif isinstance(program, MatrixProgram):
             _run_matrices(backend, groups, program, arrays, scalars.values)
         else:
-            updates.append(MultiPassUpdate(program, arrays, scalars.values, scalars.scalar_slots, batch.positions))
+            family = groups.all[batch.group].family
+            updates.append(
+                MultiPassUpdate(program, arrays, scalars.values, scalars.scalar_slots, batch.positions, family)
+            )
     if updates:
         run_passes(backend, updates)
 

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from mxtrain.config.yaml.nodes import (
+    GROUPS,
     Entry,
     ListNode,
     MapNode,
     Node,
     ScalarNode,
     canonical_name,
+    find_node,
     format_path,
     key_size,
     shorten,
@@ -127,7 +129,16 @@ class Override:
 
     def apply(self, tree: MapNode, report: ProblemReport) -> MapNode:
         """Return the tree with the new value; raise a ConfigError if the path leads below a single value."""
-        return _OverrideMerger(self, report).in_mapping(tree, 0)
+        return _OverrideMerger(self._with_whole_selector(tree), report).in_mapping(tree, 0)
+
+    def _with_whole_selector(self, tree: MapNode) -> "Override":
+        """Return the override with the selector of an existing group as one key, although its names may have dots."""
+        groups = find_node(tree, GROUPS)[0] if self.path[:2] == GROUPS else None
+        for stop in range(len(self.keys), 3, -1):
+            selector = ".".join(self.keys[2:stop])
+            if isinstance(groups, MapNode) and canonical_name(selector) in groups.entries:
+                return replace(self, keys=(*self.keys[:2], selector, *self.keys[stop:]))
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.optim.backends.arrays import Backend, ProgramArrays, array_module
+from mxtrain.optim.backends.arrays import Backend, PassRun, ProgramArrays, array_module
 from mxtrain.optim.backends.scalar_statements import ScalarStatements
 from mxtrain.optim.ir import MultiPassProgram
 from mxtrain.optim.ir.summation import combine
@@ -34,6 +34,7 @@ class MultiPassUpdate:
         scalars: the scalars of the host, in float64.
         state: the scalar slots; those that the program computes are replaced.
         positions: the place of each parameter in the step, in which sums over all of them are added.
+        family: the number of the rule: sums over all parameters cover those of updates with the same number.
     """
 
     program: MultiPassProgram
@@ -41,24 +42,34 @@ class MultiPassUpdate:
     scalars: Sequence[float]
     state: dict[str, float]
     positions: Sequence[int]
+    family: int = 0
 
 
 def run_passes(backend: Backend, updates: Sequence[MultiPassUpdate]) -> None:
     """Run all passes of all updates of a step in place."""
+    families: dict[int, list[MultiPassUpdate]] = {}
+    for update in updates:
+        families.setdefault(update.family, []).append(update)
+    for members in families.values():
+        _run_family(backend, members)
+
+
+def _run_family(backend: Backend, updates: Sequence[MultiPassUpdate]) -> None:
+    """Run all passes of the updates whose sums over all parameters belong together."""
     records = [_new_records(update) for update in updates]
-    joint = _with_equal_totals(updates)
-    for numbers in joint:
-        total_size = sum(float(records[number][:, SIZE].sum()) for number in numbers)
-        for number in numbers:
-            records[number][:, TOTAL_SIZE] = total_size
+    have_totals = any(update.program.has_totals for update in updates)
+    if have_totals:
+        total_size = sum(float(each[:, SIZE].sum()) for each in records)
+        for each in records:
+            each[:, TOTAL_SIZE] = total_size
     runs = [backend.start_passes(each.program, each.arrays, each.scalars) for each in updates]
     on_device = [run.upload(each) for run, each in zip(runs, records, strict=True)]
-    for number in range(max(len(each.program.passes) for each in updates)):
-        for update, run, each in zip(updates, runs, on_device, strict=True):
-            if number < len(update.program.passes):
-                run.run(number, each)
-        for numbers in joint:
-            _combine_totals([updates[i] for i in numbers], [on_device[i] for i in numbers], number)
+    done = [0] * len(updates)
+    while any(number < len(update.program.passes) for number, update in zip(done, updates, strict=True)):
+        for i, (update, run, each) in enumerate(zip(updates, runs, on_device, strict=True)):
+            done[i] = _run_until_total(update.program, run, each, done[i])
+        if have_totals:
+            _combine_totals(updates, on_device, [number - 1 for number in done])
     for run in runs:
         run.finish()
     for update, run, each in zip(updates, runs, on_device, strict=True):
@@ -66,13 +77,18 @@ def run_passes(backend: Backend, updates: Sequence[MultiPassUpdate]) -> None:
             update.state.update(_evaluate_state(update, run.download(each[0])))
 
 
-def _with_equal_totals(updates: Sequence[MultiPassUpdate]) -> list[list[int]]:
-    """Return the numbers of the updates with sums over all parameters, those of each rule together."""
-    by_rule: dict[str, list[int]] = {}
-    for number, update in enumerate(updates):
-        if update.program.has_totals:
-            by_rule.setdefault(update.program.name, []).append(number)
-    return list(by_rule.values())
+def _run_until_total(program: MultiPassProgram, run: PassRun, records: Array, number: int) -> int:
+    """Run passes up to the next one with sums over all parameters; programs of one rule may have them in others.
+
+    Returns:
+        The number of passes that have been run.
+    """
+    while number < len(program.passes):
+        run.run(number, records)
+        number += 1
+        if _totals_of(program, number - 1):
+            break
+    return number
 
 
 def _new_records(update: MultiPassUpdate) -> NDArray[np.float64]:
@@ -83,9 +99,9 @@ def _new_records(update: MultiPassUpdate) -> NDArray[np.float64]:
     return records
 
 
-def _combine_totals(updates: Sequence[MultiPassUpdate], records: Sequence[Array], number: int) -> None:
-    """Combine the results of a pass that cover all parameters, and write them to the record of each."""
-    totals = [_totals_of(update.program, number) for update in updates]
+def _combine_totals(updates: Sequence[MultiPassUpdate], records: Sequence[Array], numbers: Sequence[int]) -> None:
+    """Combine the results of a pass of each update that cover all parameters, and write them to the record of each."""
+    totals = [_totals_of(update.program, number) for update, number in zip(updates, numbers, strict=True)]
     positions = list(chain.from_iterable(update.positions for update in updates))
     order = None if positions == sorted(positions) else np.argsort(positions, kind="stable")
     for columns in zip(*totals, strict=True):
