@@ -142,6 +142,8 @@ def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
             return "a mapping of selectors to settings" if arguments[1] is Group else "a mapping of plain values"
         case origin if origin is tuple:
             return f"a list, each {_allowed(arguments[0])}"
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        return f"a mapping of {', '.join(map(display_name, annotation.model_fields))}"
     return {bool: "true | false", float: "a number", str: "a string"}[annotation]
 
 

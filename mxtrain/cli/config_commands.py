@@ -120,6 +120,12 @@ class Language(StrEnum):
     cupy = "cupy"
 
 
+class Notation(StrEnum):
+    """Forms in which a rule can be printed."""
+
+    formula = "formula"
+
+
 def show(
     target: Annotated[
         str,
@@ -134,6 +140,10 @@ def show(
         Language | None,
         choice_option(Language, "Print the program of the optimizer for a backend.", show_default=False),
     ] = None,
+    notation: Annotated[
+        Notation | None,
+        typer.Option("--as", help="Print a rule as a config of kind formula, with the same bits.", show_default=False),
+    ] = None,
     parameters: Annotated[
         bool, typer.Option("--parameters", help="Print the rule and the values of each parameter of the model.")
     ] = False,
@@ -145,6 +155,7 @@ def show(
     For a file: YAML with every default filled in, which runs again unchanged; with --parameters, the rule of each
     parameter, its values, and the group and the line that decided them. For a rule, such as adam: its formula and the
     program that every backend runs; --set sets its fields, as in: mxtrain show sgd --set μ=0.9
+    With --as formula, the rule as text: a config of kind formula.
     """
     from mxtrain.config import RunConfig, Sweep, to_yaml
     from mxtrain.config.yaml.dump import mapping_to_yaml
@@ -163,12 +174,16 @@ def show(
         print_parameters(config, target, sets or (), load_factory(plugin))
         return
     if isinstance(config, Sweep):
-        if backend is not None:
-            raise typer.BadParameter("a sweep has many optimizers; leave it out", param_hint="--backend")
+        if backend is not None or notation is not None:
+            hint = "--backend" if backend is not None else "--as"
+            raise typer.BadParameter("a sweep has many optimizers; leave it out", param_hint=hint)
         write_file_text(mapping_to_yaml(config.redacted()))
         return
     if isinstance(config, RunConfig):
         config = config.resolve()
+    if notation is not None:
+        write_file_text(_as_formula(config.optimizer if isinstance(config, RunConfig) else config))
+        return
     if backend is None and not _is_rule(target):
         write_file_text(to_yaml(config))
         if isinstance(config, RunConfig):
@@ -201,6 +216,18 @@ def _update_lines(config: "RunConfig") -> list[str]:
         passes = [each.program for each in program.passes]
     each_pass = [f"pass {i} of {len(passes)}: {describe_traffic(each)}" for i, each in enumerate(passes, start=1)]
     return [*lines, *each_pass, *describe_variants(rule)]
+
+
+def _as_formula(rule: "Rule") -> str:
+    """Return the YAML text of a formula that gives the bits of a rule."""
+    from mxtrain.config.yaml.dump import mapping_to_yaml
+    from mxtrain.optim.formula.printing import CannotPrintError, as_formula
+
+    try:
+        return mapping_to_yaml(as_formula(rule))
+    except CannotPrintError as error:
+        message = f"{rule.kind} cannot be written as a formula: {error}"
+        raise typer.BadParameter(message, param_hint="--as") from None
 
 
 def _documentation_of_formula() -> str:

@@ -231,7 +231,7 @@ def _scalars_of(batch: UpdateBatch, groups: ParamGroups, iteration: int, finishe
     state = batch.states[0]  # all states of a batch have the same update count and scalar slots
     update = state.updates + 1
     time = Time(update, iteration or update, finished_epochs)
-    rule = group.rule.at(time) if group.rule.has_scheduled_numbers else group.rule
+    rule = group.rule.at(time) if group.is_scheduled else group.rule
     if rule.is_idle(time):
         return None
     variant = rule.variant(time, state.scalars)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from mxtrain.optim.groups.group import STEP_FIELDS
 from mxtrain.optim.ir import AnyProgram, MatrixProgram, Program, Variant, describe_traffic
 from mxtrain.optim.rules import MatrixRule, Rule
-from mxtrain.optim.rules.wrappers import STEP_FIELDS, WRAPPER_FIELDS
+from mxtrain.optim.rules.wrappers import WRAPPER_FIELDS
 
 
 def arrays_moved_by(rule: Rule) -> dict[str, float]:

@@ -7,6 +7,7 @@ A search may be written with dotted keys, nested mappings, or both. It is flatte
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from typing import get_origin
 
 from mxtrain.config.introspection import allowed_models, is_list_of_models, is_mapping_of_models
 from mxtrain.config.run_section import RunConfig
@@ -65,6 +66,8 @@ def find_scalar_prefix(path: tuple[str, ...]) -> tuple[str, ...] | None:
         within = tuple(model for field in fields for model in allowed_models(field.annotation))
         if path[: i + 1] in (SETTINGS, GROUPS):
             return None  # the fields of a custom model are unknown, and those of a group depend on its kind
+        if any(get_origin(field.annotation) is dict for field in fields):
+            return None  # names that the user chooses, such as those in `let` of a formula
         if fields and not within and not path[i + 1].isdigit():
             return path[: i + 1]
     return None

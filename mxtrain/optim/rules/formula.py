@@ -85,6 +85,7 @@ class Formula(Rule):
             first value: a number, `W` for a copy of the weight, or an expression of `let`, η and λ, such as `η/2`.
         scalars: names of the numbers that are stored for each weight, likewise.
         update: the assignments.
+        evaluate: the slot with the weights to evaluate; null if these are the trained weights.
         terms: expressions by name; `{name}` in `update` stands for one, so that a sweep can choose between them.
         clip, scale, η_sched, groups: as for every rule.
 
@@ -110,9 +111,13 @@ class Formula(Rule):
     scalars: Annotated[tuple[str, ...] | dict[str, float | str], _Starts()] = ()
     update: str  # type: ignore[assignment,misc]  # text here, a function in other rules
     terms: dict[str, str] = {}
+    evaluate: str | None = None
 
     @model_validator(mode="after")
-    def _check_decay(self) -> Self:
+    def _check_decay_and_evaluation(self) -> Self:
+        if self.evaluate is not None and canonical(self.evaluate) not in map(canonical, self.slots_):
+            listed = f"one of the slots {', '.join(self.slots_)}" if self.slots_ else "a slot, of which there is none"
+            raise field_error("evaluate", f"must be {listed}, got {describe(self.evaluate)}")
         problems = compile_formula(definition_of(self.__dict__ | {"slots": self.slots_}))[1]
         if self.decoupled and not problems and "λ" in self._runnable().compiled.names:
             raise field_error("decoupled", "update uses λ, and so decides how weights decay; remove one of the two")
@@ -138,6 +143,11 @@ class Formula(Rule):
     def active_slots(self) -> tuple[str, ...]:
         """Return the names of the slots."""
         return self._runnable().definition.slots
+
+    @property
+    def evaluation_slot(self) -> str | None:  # type: ignore[override]
+        """Name of the slot with the weights to evaluate."""
+        return None if self.evaluate is None else canonical(self.evaluate)
 
     @property
     def computed_scalars(self) -> tuple[str, ...]:  # type: ignore[override]

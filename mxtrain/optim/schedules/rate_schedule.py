@@ -48,7 +48,7 @@ class RateSchedule(Schedule):
 
     @property
     def run_length(self) -> str | None:
-        """What depends on the length of the run: `run` or `run/N`, or `fraction`; None if nothing does."""
+        """The length that depends on that of the run, `run` or `run/N`, or `fraction`; None if there is none."""
         words = (getattr(self, name, None) for name in self.lengths)
         word = next((word for word in words if isinstance(word, str)), None)
         return word or ("fraction" if self.per == "fraction" and self._iterations is None else None)
