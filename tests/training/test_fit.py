@@ -58,7 +58,7 @@ EXPECTED_METRICS = {
 
 
 def test_every_shipped_config_is_tested() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*EXPECTED_METRICS, "sweep"}
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*EXPECTED_METRICS, "sweep", "tournament"}
 
 
 @pytest.mark.parametrize(
