@@ -226,6 +226,10 @@ def bounds(field: Any) -> str:
         return "a mapping"
     if field.annotation is bool:
         return "`true` or `false`"
+    if typing.get_origin(field.annotation) is tuple and allowed_models(field.annotation):
+        return "a list of schedules"
+    if any(issubclass(model, learning_rate.RateSchedule) for model in allowed_models(field.annotation)):
+        return "a schedule"
     parts = [*field.metadata, *leaves(field.annotation)]
     stated = [str(part) for part in parts if isinstance(part, Bounds)]
     if any(isinstance(part, type) and issubclass(part, mxtrain.Rule) for part in parts):

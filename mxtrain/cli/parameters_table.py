@@ -69,11 +69,12 @@ def _lines(found: Explanation) -> Table:
     """Return the rows on lines of their own, for a narrow terminal."""
     lines = Table.grid(Column(overflow="fold"))
     for each in found.values():
-        for line in _row_lines(each):
+        for line in row_lines(each):
             lines.add_row(escape_unprintable(line))
     return lines
 
 
-def _row_lines(each: ParamExplanation) -> list[str]:
+def row_lines(each: ParamExplanation) -> list[str]:
+    """Return the row of a parameter on lines of its own."""
     name, shape, kind, values, decided_by = each.row
     return [f"{name} {shape}: {kind}", f"    {values}", f"    decided by {decided_by}"]

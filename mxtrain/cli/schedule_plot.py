@@ -1,5 +1,6 @@
 """Scheduled numbers over a run: values, plot in the terminal, and plot as PNG."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from math import ceil, floor, log10
@@ -45,7 +46,8 @@ class ScheduleCurves:
         title: name and length of the run.
         batches: iterations per epoch.
         times: in epochs, from 0 to the end of the last.
-        curves: η, μ if the rule has it, and all other numbers with schedules.
+        curves: η, μ if the rule has it, and all other numbers with schedules; then those of parameter groups and of
+            `otherwise` that have schedules of their own.
     """
 
     title: str
@@ -80,7 +82,7 @@ def schedule_curves(run: RunConfig) -> ScheduleCurves:
     rule = run.optimizer.for_run(epochs, batches)
     iterations = _sample_iterations(epochs * batches)
     times = [Time(each, each, (each - 1) // batches) for each in iterations]
-    curves = _curves(rule, times)
+    curves = [*_curves(rule, times), *_group_curves(rule, times)]
     for curve in curves:
         curve.values.append(curve.values[-1])  # the last value holds to the end of the last iteration
     starts = [(each - 1) / batches for each in iterations]
@@ -108,6 +110,23 @@ def _sample_iterations(iterations: int) -> list[int]:
     if iterations <= POINTS:
         return list(range(1, iterations + 1))
     return [1 + point * (iterations - 1) // (POINTS - 1) for point in range(POINTS)]
+
+
+def _group_curves(rule: Rule, times: list[Time]) -> Iterator[Curve]:
+    """Yield a curve for each schedule of a parameter group, or of the rule for vectors."""
+    paths = rule.all_schedules()
+    inner = {f"groups.{selector}.": (selector, rule.with_settings(group)) for selector, group in rule.groups.items()}
+    otherwise: Rule | None = rule.__dict__.get("otherwise")
+    for prefix, (name, own) in (inner | ({"otherwise.": ("otherwise", otherwise)} if otherwise else {})).items():
+        rules = [own.at(time) for time in times]
+        for path in (path.removeprefix(prefix) for path in paths if path.startswith(prefix)):
+            number = path.removeprefix("schedules.")
+            if path == "η_sched":
+                values = [each.learning_rate_at(time) for each, time in zip(rules, times, strict=True)]
+                yield Curve(f"η of {name}", "learning rate", list(map(_clipped, values)))
+            elif number != path:
+                values = [number_at(each, number) for each in rules]
+                yield Curve(f"{display_path(number)} of {name}", "", list(map(_clipped, values)))
 
 
 def _clipped(value: float) -> float:

@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from mxtrain.cli import streams
+from mxtrain.cli.ranking_output import SPREAD, ranking_table
 from mxtrain.cli.rich_output import (
     NotebookOutput,
     RightMargin,
@@ -43,6 +44,8 @@ def print_result(result: "SweepResult", seconds: float | None, as_json: bool) ->
     if best := _best_trials(result):
         table = table_or_lines(_trials_table(result, best), lambda: _trials_lines(result, best), wrap_cells=False)
         streams.print_results(table, "")
+    for ranking in result.rankings:
+        streams.print_results(ranking_table(ranking), "")
     streams.print_results(facts_table(_facts(result, seconds)))
     failed = result.in_state("failed")
     for row in failed[:_MAX_FAILED]:
@@ -146,6 +149,8 @@ def _facts(result: "SweepResult", seconds: float | None) -> dict[str, str]:
     folder = shown_path(result.run_dir)
     if result.best is not None:
         facts["best"] = f"{folder}/best.yaml, trained in {shown_path(Path(result.best['run_dir']))}"
+    if any(ranking.seeds for ranking in result.rankings):
+        facts["spread"] = SPREAD
     return facts | {"sweep": folder}
 
 

@@ -25,6 +25,7 @@ class ParamGroup(NamedTuple):
         is_wrapped: True if a wrapper has coefficients.
         family: a number that is the same for the optimizer's rule and for groups that change values of it. Sums over
             all parameters cover those with the same number.
+        is_scheduled: True if numbers besides η have schedules.
     """
 
     rule: Rule
@@ -33,6 +34,7 @@ class ParamGroup(NamedTuple):
     slots: tuple[str, ...]
     is_wrapped: bool = False
     family: int = 0
+    is_scheduled: bool = False
 
 
 class ParamGroups:
@@ -208,4 +210,5 @@ def _make_group(rule: Rule, family: int) -> ParamGroup:
         rule.stored_slots(),
         bool(rule.wrapper().scalars) or rule.lookahead is not None,
         family,
+        rule.has_scheduled_numbers,
     )

@@ -98,6 +98,12 @@ def dots(
     return go.Scatter(x=_escaped(x), y=_escaped(y), mode="markers", marker=marker, **_legend(name), **_hover(notes))
 
 
+def error_bars(deviations: Iterable[float | None]) -> dict[str, Any]:
+    """Return the settings of error bars; invisible ones if no point has a deviation."""
+    array = [deviation or 0 for deviation in deviations]
+    return {"array": array, "thickness": 1, "width": 0, "visible": any(array)}
+
+
 def chart_figure(
     traces: Iterable[Any],
     x: str,

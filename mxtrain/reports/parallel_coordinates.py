@@ -9,8 +9,8 @@ from matplotlib.ticker import MaxNLocator
 
 from mxtrain.config import Objective
 from mxtrain.reports.charts import GREY, Chart, Point, chart_figure, line, literal, shortened
-from mxtrain.reports.sweep_charts import TrialGroup, describe_trial, trial_groups
 from mxtrain.reports.sweep_data import Dimension, Scale, SweepData, is_wide, value_of
+from mxtrain.reports.trial_groups import TrialGroup, describe_trial, trial_groups
 from mxtrain.sweeps import TrialResult
 
 _BEST_QUARTER = "complete, best quarter"
@@ -20,6 +20,10 @@ _MAX_TICKS = 6
 """Largest number of labelled numbers on an axis."""
 _NOT_USED_HEIGHT = 0.12
 """Fraction of an axis reserved at its bottom for trials that do not use its value."""
+_MAX_AXES = 12
+"""Largest number of axes; of more, those of hyperparameters that few trials use are left out."""
+_MIN_USE = 0.25
+"""Smallest fraction of trials that use a hyperparameter whose axis is not left out."""
 _AXIS_DISTANCE = 120
 """Smallest distance of two axes in pixels."""
 
@@ -27,8 +31,11 @@ _AXIS_DISTANCE = 120
 def parallel_chart(sweep: SweepData) -> Chart | None:
     """Plot the trials as lines over parallel axes; None if there is nothing to compare."""
     trials = [trial for trial in sweep.in_state("complete", "pruned") if trial.values]
-    dimensions = [dimension for dimension in sweep.dimensions if dimension.varies]
-    if len(trials) < 2 or not dimensions:
+    varying = [dimension for dimension in sweep.dimensions if dimension.varies]
+    dimensions = varying
+    if len(varying) > _MAX_AXES:
+        dimensions = [each for each in varying if len(each.values) >= _MIN_USE * len(trials)]
+    if len(trials) < 2 or len(dimensions) < min(2, len(varying)) or not dimensions:
         return None
     objectives = [_objective_dimension(objective, index, trials) for index, objective in enumerate(sweep.objectives)]
     numbers = {trial.number for trial in trials}
@@ -40,6 +47,8 @@ def parallel_chart(sweep: SweepData) -> Chart | None:
     caption = "One line for each trial, from left to right."
     if any(label == "not used" for axis in axes for _, label in axis.labels):
         caption += " Trials without a hyperparameter are at the bottom of its axis."
+    if len(dimensions) < len(varying):
+        caption += f" Hyperparameters that less than {_MIN_USE:.0%} of the trials use are left out."
     if any(trace.name == _BEST_QUARTER for trace in figure.data):
         caption += f" The best quarter is by {sweep.objectives[0].metric}."
     title = "Hyperparameters and results of the trials"

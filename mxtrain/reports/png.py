@@ -19,6 +19,7 @@ from mxtrain.reports.charts import Chart
 _INK, _LINE, _GRID = "#333333", "#888888", "#dddddd"
 _MAX_LEGEND_ENTRIES = 14
 _DASHES = {"dash": "--", "dot": ":"}
+_MARKERS = {"line-ns": "|"}
 
 
 def png(chart: Chart) -> bytes:
@@ -63,11 +64,23 @@ def _draw_scatter(panel: Axes, trace: dict[str, Any]) -> None:
     x, y = (list(map(_coordinate, trace[axis])) for axis in "xy")
     label = _text(trace["name"]) if trace.get("showlegend") and trace.get("name") else None
     look, marker = trace.get("line", {}), trace.get("marker", {})
+    for name, argument in (("error_x", "xerr"), ("error_y", "yerr")):
+        if trace.get(name, {}).get("visible"):
+            bars = {argument: trace[name]["array"]}
+            panel.errorbar(x, y, fmt="none", ecolor=marker["color"], elinewidth=0.8, alpha=marker["opacity"], **bars)
     if trace["mode"] == "markers":
         size, is_scaled = 0.375 * marker["size"] ** 2, marker.get("showscale", False)
         colors = LinearSegmentedColormap.from_list("", marker["colorscale"]) if is_scaled else None
         points = panel.scatter(
-            x, y, s=size, alpha=marker["opacity"], c=marker["color"], cmap=colors, label=label, linewidths=0
+            x,
+            y,
+            s=size,
+            marker=_MARKERS.get(marker.get("symbol", ""), "o"),
+            alpha=marker["opacity"],
+            c=marker["color"],
+            cmap=colors,
+            label=label,
+            linewidths=marker.get("line", {}).get("width", 0),
         )
         if is_scaled:
             _draw_color_bar(panel, points, marker["colorbar"])

@@ -17,9 +17,9 @@ from mxtrain.config.search.space import Parameter, ParsedChoice, Space, all_para
 from mxtrain.errors import ConfigError
 from mxtrain.formatting import format_value as format_config_value
 from mxtrain.reports.charts import Value, literal
-from mxtrain.sweeps import SweepFolder, TrialResult
-from mxtrain.sweeps.result import TrialState
+from mxtrain.sweeps import ChoiceRanking, SweepFolder, TrialResult, rank_choices
 from mxtrain.sweeps.run_sweep import silence_optuna
+from mxtrain.sweeps.trial_result import TrialState
 from mxtrain.training import Row
 from mxtrain.training.run_folder.history import read_history
 from mxtrain.types import describe
@@ -102,6 +102,11 @@ class SweepData:
         return [other for other in self.dimensions if other.name.startswith(prefixes)]
 
     @property
+    def rankings(self) -> tuple[ChoiceRanking, ...]:
+        """The rankings of the options of each conditional parameter."""
+        return rank_choices(self.trials, self.objectives)
+
+    @property
     def best(self) -> list[TrialResult]:
         """The best trial; with several objectives, the trials on the Pareto front."""
         if len(self.objectives) == 1:
@@ -132,6 +137,13 @@ def read_sweep_data(path: Path) -> SweepData:
         front=tuple(row["number"] for row in result.front),
         file=read_file(folder.file).decode(errors="replace"),
     )
+
+
+def seed_histories(trial: TrialResult) -> list[list[Row]]:
+    """Read the metrics of each epoch, for each seed of a trial."""
+    first = trial.run_dir
+    folders = [first.with_name(f"seed-{i}") for i in range(len(trial.values_by_seed))]
+    return [read_history(folder) for folder in (folders if first.name == "seed-0" else [first])]
 
 
 def value_of(trial: TrialResult, objective: int = 0) -> float:

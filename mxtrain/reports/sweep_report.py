@@ -10,14 +10,14 @@ from typing import Any
 from mxtrain.errors import resume_command
 from mxtrain.formatting import format_count, format_duration, format_number, format_objective
 from mxtrain.reports.charts import Chart
+from mxtrain.reports.choice_report import choice_sections, describe_ranking
+from mxtrain.reports.importance_charts import importance_charts, rank_chart
 from mxtrain.reports.page import Report, write_report
 from mxtrain.reports.parallel_coordinates import parallel_chart
 from mxtrain.reports.sweep_charts import (
     curve_chart,
     front_chart,
     history_charts,
-    importance_charts,
-    rank_chart,
     slice_charts,
 )
 from mxtrain.reports.sweep_data import (
@@ -52,7 +52,9 @@ def report_sweep(folder: Path, output: Path | None = None) -> Report:
     """
     sweep = read_sweep_data(folder)
     shares = [importances(sweep, index) for index in range(len(sweep.objectives))]
-    slices = slice_charts(sweep)
+    choices = choice_sections(sweep)
+    slices = slice_charts(sweep, {name for section in choices for name in section.plotted})
+    choice_charts = [chart for section in choices for chart in (*section.charts, *section.sensitivity)]
     found: dict[str, list[Chart | None]] = {
         "History": [*history_charts(sweep)],
         "Pareto front": [front_chart(sweep)],
@@ -66,7 +68,7 @@ def report_sweep(folder: Path, output: Path | None = None) -> Report:
     return write_report(
         output or folder / "report.html",
         "sweep.html",
-        [*(chart for charts in sections.values() for chart in charts), *slices],
+        [*choice_charts, *(chart for charts in sections.values() for chart in charts), *slices],
         follow_links=output is not None,
         name=sweep.name,
         state="finished" if ended >= sweep.total else "unfinished",
@@ -75,6 +77,7 @@ def report_sweep(folder: Path, output: Path | None = None) -> Report:
         facts=_facts(sweep),
         objectives=[objective.metric for objective in sweep.objectives],
         good_values=_good_values_table(sweep, shares[0]) if sweep.in_state("complete") else None,
+        choices=choices,
         sections=sections,
         front=_front_table(sweep),
         slices=slices,
@@ -87,13 +90,18 @@ def report_sweep(folder: Path, output: Path | None = None) -> Report:
 
 
 def summary(sweep: SweepData, importances: Sequence[Mapping[str, float]]) -> list[str]:
-    """Describe the trials, the best of them, the hyperparameter importance, and the time that pruning saved."""
+    """Describe the trials, the best of them, the choices, the hyperparameter importance, and the time saved."""
     importance = [
-        _describe_importance(objective.metric, shares)
+        _describe_importance(objective.metric, totals)
         for objective, shares in zip(sweep.objectives, importances, strict=True)
-        if shares
+        if shares and len(totals := _outer_importance(sweep, shares)) > 1
     ]
-    sentences = f"{_describe_states(sweep)} {_describe_best(sweep)}", " ".join(importance), _describe_pruning(sweep)
+    sentences = [
+        f"{_describe_states(sweep)} {_describe_best(sweep)}",
+        *map(describe_ranking, sweep.rankings),
+        " ".join(importance),
+        _describe_pruning(sweep),
+    ]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -175,6 +183,14 @@ def _good_values_table(sweep: SweepData, importance: Mapping[str, float]) -> dic
         "rows": rows,
         "notes": notes,
     }
+
+
+def _outer_importance(sweep: SweepData, importance: Mapping[str, float]) -> dict[str, float]:
+    """Return the importance of each hyperparameter that is in no choice, with that of all inside of it."""
+    inside = {nested.name for dimension in sweep.dimensions for nested in sweep.nested(dimension)}
+    outer = [dimension for dimension in sweep.dimensions if dimension.name not in inside]
+    totals = {dimension.name: _total_importance(sweep, dimension, importance) for dimension in outer}
+    return dict(sorted(totals.items(), key=lambda item: -item[1]))
 
 
 def _total_importance(sweep: SweepData, dimension: Dimension, importance: Mapping[str, float]) -> float:

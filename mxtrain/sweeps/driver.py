@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from mxtrain.config import RunConfig, Sweep
 from mxtrain.errors import ConfigError, RunInterrupted, RunMismatchError, SweepError, resume_command
-from mxtrain.sweeps.result import SweepResult, TrialResult
+from mxtrain.sweeps.result import SweepResult
 from mxtrain.sweeps.samplers_and_pruners import TrialPruner, TrialSampler, frozen_trial
 from mxtrain.sweeps.study_storage import StudyStorage
 from mxtrain.sweeps.sweep_folder import SweepFolder
 from mxtrain.sweeps.task import Engine, Task, TaskResult
 from mxtrain.sweeps.trial import RunningTrial, SeedRun
+from mxtrain.sweeps.trial_result import TrialResult
 from mxtrain.training import StopRequest
 
 if TYPE_CHECKING:

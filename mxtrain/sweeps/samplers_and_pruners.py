@@ -22,7 +22,7 @@ from optuna.trial import TrialState as OptunaState
 from mxtrain.config import Sweep
 from mxtrain.config.search.sweep_section import CMAES, GP, NSGA2, QMC, TPE, AnySampler
 from mxtrain.errors import SweepError, SweepRequestError
-from mxtrain.sweeps.result import TrialResult
+from mxtrain.sweeps.trial_result import TrialResult
 
 STUDY = "sweep"
 """The name of the study in memory; Hyperband assigns trials to its brackets by this name and their numbers."""
@@ -55,8 +55,13 @@ class TrialSampler:
         """Draw the point of the next trial."""
         if self._sweep.settings.sampler.kind == "grid":
             self._study.enqueue_trial(next(self._grid))
+        turn = number
+        stratified, labels = self._sweep.settings.stratify, self._sweep.strata
+        if stratified is not None:
+            turn, option = divmod(number, len(labels))  # in each turn, all options get the same random numbers
+            self._study.enqueue_trial({stratified: labels[option]})
         self._study.sampler = _create_sampler(
-            self._sweep.settings.sampler, sampler_seed(self._sweep.settings.seed, number), self._sweep.settings.seed
+            self._sweep.settings.sampler, sampler_seed(self._sweep.settings.seed, turn), self._sweep.settings.seed
         )
         trial = self._study.ask()
         assert trial.number == number, "trials are drawn in order"

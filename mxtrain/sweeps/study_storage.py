@@ -23,9 +23,10 @@ from mxtrain.atomic_io import describe_os_error, refuse_link, write_file
 from mxtrain.config import Sweep
 from mxtrain.errors import FolderBusyError, MxtrainError, SweepError, SweepRequestError
 from mxtrain.formatting import redact_message, redact_url
-from mxtrain.sweeps.result import TrialResult, TrialState
+from mxtrain.sweeps.checksums import CHECKSUM_KEY, digest
 from mxtrain.sweeps.samplers_and_pruners import OPTUNA_STATES, directions
-from mxtrain.sweeps.sweep_folder import CHECKSUM_KEY, digest, study_identity
+from mxtrain.sweeps.sweep_folder import study_identity
+from mxtrain.sweeps.trial_result import TrialResult, TrialState
 from mxtrain.training import folder_lock
 
 _STATES: dict[Any, TrialState] = {

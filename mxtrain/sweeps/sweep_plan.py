@@ -112,13 +112,14 @@ class SweepPlan:
         """Return one-line descriptions of everything else."""
         settings = self.sweep.settings
         each = f", each with {settings.seeds} seeds" if settings.seeds > 1 else ""
+        turns = f", {settings.stratify} in turn among {len(self.sweep.strata)}" if settings.stratify else ""
         rungs = f", compared after {_join_epochs(self.rungs)}" if self.rungs else ""
         return {
             "sweep": self.sweep.name,
             "folder": str(self.folder),
             "trials": f"{self.sweep.total}{each}",
             "objective": ", ".join(_inline_text(goal.to_dict()) for goal in settings.goals),
-            "sampler": _inline_text(settings.sampler.to_dict()),
+            "sampler": _inline_text(settings.sampler.to_dict()) + turns,
             "pruner": _inline_text(settings.pruner.to_dict()),
             "epochs": f"at most {self.sweep.max_epochs}{rungs}",
             "workers": f"{self.workers}, with {self.threads} thread{'s' * (self.threads > 1)} each",

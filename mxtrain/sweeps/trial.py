@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import fmean
 
 from mxtrain.config import Objective, RunConfig
-from mxtrain.sweeps.result import TrialResult, TrialState
 from mxtrain.sweeps.samplers_and_pruners import TrialPruner
 from mxtrain.sweeps.task import Task, TaskResult
+from mxtrain.sweeps.trial_result import TrialResult, TrialState
 from mxtrain.training import (
     Checkpoints,
     Progress,

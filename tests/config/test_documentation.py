@@ -94,12 +94,16 @@ def test_every_rule_is_documented_with_its_defaults(rule: type[Config]) -> None:
 )
 def test_every_schedule_is_documented_with_its_defaults(field: str, schedule: type[Config]) -> None:
     required = [name for name, field in schedule.model_fields.items() if field.is_required()]
-    config = schedule(**{name: [1] if name == "milestones" else 1 for name in required})
+    lists = {"milestones": [1], "times": [1], "boundaries": [1], "parts": [{"kind": "fixed"}, {"kind": "fixed"}]}
+    values = {"values": [1.0]} if "times" in required else {}
+    config = schedule(**{name: lists.get(name, 1) for name in required}, **values)
     row = re.search(rf"^\| `{field}: {{kind: {config.to_dict()['kind']}}}` \| ?(.*?) ?\|", PAGE, re.MULTILINE)
     assert row
     shared = ("per", "warmup") if field == "η_sched" else ()
     required_rows = {f"{name}: required" for name in required}
-    assert set(re.findall(r"`(.*?)`", row[1])) == _lines(config, *shared, *required) | required_rows
+    optional = {"values: null"} if values else set()
+    lines = {line for line in _lines(config, *shared, *required, *values) if line[0] not in " -"}
+    assert set(re.findall(r"`(.*?)`", row[1])) == lines | required_rows | optional
 
 
 def test_common_fields_of_learning_rate_schedules_are_documented_with_their_defaults() -> None:

@@ -196,7 +196,7 @@ def test_choices_with_values_of_their_own_are_kept_apart(report):
     assert axis_names(figures["parallel"]) == [
         "optimizer", "optimizer[sgd].μ", "optimizer[adam].β1", "val_accuracy",
     ]  # fmt: skip
-    assert sum(len(trace["x"]) for trace in slices(figures)["optimizer[sgd].μ"]["data"]) == 10
+    assert sum(len(trace["x"]) for trace in figures["choice-1-2"]["data"]) == 10
     assert "optimizer[adam].β1" in figures["importance"]["data"][0]["y"]
 
 

@@ -10,6 +10,7 @@ from mxtrain.config import sweep_from_dict
 from mxtrain.sweeps import samplers_and_pruners
 from mxtrain.sweeps.run_sweep import silence_optuna
 from mxtrain.sweeps.samplers_and_pruners import TrialSampler
+from mxtrain.sweeps.sweep_folder import _immutable_settings
 from tests.sweeps.conftest import small
 
 SEARCH = {
@@ -89,6 +90,42 @@ def test_tpe_takes_running_trials_into_account():
         one, again, other = (SimulatedSweep(sweep).draw_until(31, before=each)[30] for each in (before, before, others))
     assert one.sampler_params == again.sampler_params
     assert one.sampler_params != other.sampler_params
+
+
+RULES = {
+    "optimizer": {
+        "choice": [
+            {"kind": "sgd", "η": {"log": [1e-2, 1.0]}, "μ": {"uniform": [0, 1]}},
+            {"kind": "adam", "lr": {"log": [1e-3, 1e-1]}},
+            {"kind": "lion", "η": {"log": [1e-4, 1e-2]}},
+        ]
+    }
+}
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_the_options_of_a_stratified_choice_take_turns_with_the_same_random_numbers(sampler):
+    config = small(search=RULES, stratify="optimizer", trials=9, optimizer=None, sampler={"kind": sampler})
+    del config["optimizer"]
+    sweep = sweep_from_dict(config)
+    with silence_optuna():
+        sampler = TrialSampler(sweep)
+        drawn = [sampler.draw(number) for number in range(9)]
+        other = TrialSampler(sweep)
+        restored = [other.restore_sample(each) for each in drawn[:5]] + [other.draw(number) for number in range(5, 9)]
+    assert [each.sampler_params["optimizer"] for each in drawn] == ["sgd", "adam", "lion"] * 3
+    assert points(restored) == points(drawn)
+    for turn in range(3):
+        η = [each.params["optimizer.η"] for each in drawn[3 * turn : 3 * turn + 3]]
+        assert η[1] == pytest.approx(η[0] / 10)
+        assert η[2] == pytest.approx(η[0] / 100)
+
+
+def test_a_sweep_without_strata_is_the_same_sweep_as_before():
+    assert "sweep.stratify" not in _immutable_settings(sweep_from_dict(small()))
+    assert (
+        _immutable_settings(sweep_from_dict(small(stratify="data.batch_size")))["sweep.stratify"] == "data.batch_size"
+    )
 
 
 def test_another_seed_draws_other_points():

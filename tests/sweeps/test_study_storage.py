@@ -15,10 +15,10 @@ from sqlalchemy.exc import OperationalError
 
 import mxtrain
 from mxtrain.config import sweep_from_dict
-from mxtrain.sweeps.result import TrialResult
 from mxtrain.sweeps.run_sweep import silence_optuna
 from mxtrain.sweeps.study_storage import StudyStorage
 from mxtrain.sweeps.sweep_folder import study_identity
+from mxtrain.sweeps.trial_result import TrialResult
 from tests.sweeps.conftest import small, table
 
 SERVER = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)

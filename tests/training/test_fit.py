@@ -45,6 +45,7 @@ EXPECTED_METRICS = {
     "adafactor": ("val_accuracy", 0.96),
     "muon": ("val_accuracy", 0.96),
     "soap": ("val_accuracy", 0.96),
+    "groups": ("val_accuracy", 0.96),
     "lion": ("val_accuracy", 0.96),
     "adan": ("val_accuracy", 0.96),
     "lamb": ("val_accuracy", 0.96),
@@ -58,7 +59,7 @@ EXPECTED_METRICS = {
 
 
 def test_every_shipped_config_is_tested() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*EXPECTED_METRICS, "sweep"}
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*EXPECTED_METRICS, "sweep", "tournament"}
 
 
 @pytest.mark.parametrize(

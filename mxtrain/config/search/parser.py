@@ -315,7 +315,7 @@ def build_sweep(tree: MapNode, report: ProblemReport) -> Sweep:
     base = without_sweep(tree)
     max_epochs = CombinationValidator(tree, base, space, parser.unparsed, settings).check(report)
     if settings is not None:
-        check_compatibility(settings, space, max_epochs, tree, report)
+        check_compatibility(settings, space, parser.unparsed, max_epochs, tree, report)
     report.check()
     assert settings is not None, "its problems were reported"
     return Sweep(settings, space, with_defaults(base, space), max_epochs, base, tree)

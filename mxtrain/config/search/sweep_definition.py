@@ -10,8 +10,16 @@ from pydantic import ValidationError
 from mxtrain.config.error_messages import reject_data_source, resolve_data_paths, validate_run
 from mxtrain.config.introspection import allowed_models, model_kind
 from mxtrain.config.run_section import RunConfig
+from mxtrain.config.search.distributions import Scalar
 from mxtrain.config.search.search_paths import SEARCH
-from mxtrain.config.search.space import KeyPath, ParameterValue, Point, Space, with_canonical_names
+from mxtrain.config.search.space import (
+    KeyPath,
+    ParameterValue,
+    ParsedChoice,
+    Point,
+    Space,
+    with_canonical_names,
+)
 from mxtrain.config.search.sweep_section import SweepConfig
 from mxtrain.config.yaml.dump import mapping_to_yaml
 from mxtrain.config.yaml.merge import Override
@@ -126,6 +134,14 @@ class Sweep:
     def backend(self) -> str:
         """The backend of the updates."""
         return str(self.run["backend"])
+
+    @property
+    def strata(self) -> tuple[Scalar, ...]:
+        """The labels of the choice in `sweep.stratify`, which trials take in turn; empty without one."""
+        for parameter in self.space.parameters:
+            if parameter.name == self.settings.stratify and isinstance(parameter.distribution, ParsedChoice):
+                return parameter.distribution.labels
+        return ()
 
     @property
     def total(self) -> int:

@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
+from mxtrain.config.yaml.nodes import format_path
 from mxtrain.types import (
     Bounds,
     Config,
@@ -274,6 +275,13 @@ class _Workers:
         return {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]}
 
 
+def _check_path(path: object) -> str:
+    """Check a path, and return it with the names in the documentation."""
+    if not isinstance(path, str):
+        raise mismatch_error("the path of a choice in sweep.search, such as optimizer", path)
+    return format_path(path.split("."))
+
+
 def _check_storage_url(url: object) -> str:
     """Check a database URL."""
     if not isinstance(url, str) or not _STORAGE_URL.fullmatch(url) or not _has_valid_host(url):
@@ -321,6 +329,8 @@ class SweepConfig(Config):
         objective: `{maximize: val_accuracy}`, `{minimize: val_loss}`, or a list of such objectives, which gives a
             Pareto front. Besides metrics, `parameters` is possible: the number of trained parameters.
         sampler: the method that chooses points: `grid`, `random`, `qmc`, `tpe`, `gp`, `cmaes` or `nsga2`.
+        stratify: the path of a choice whose options take turns, so that each has equally many trials; the sampler draws
+            everything else.
         pruner: the method that stops poor trials early: `none`, `median`, `asha` or `hyperband`.
         trials: the number of trials, at least 1; by default a grid tries all its points.
         workers: the number of trials that are trained at the same time: a number, or `auto`, one for each core or GPU;
@@ -338,6 +348,7 @@ class SweepConfig(Config):
 
     objective: Goals
     sampler: AnySampler = TPE()
+    stratify: Annotated[str, BeforeValidator(_check_path)] | None = None
     pruner: AnyPruner = NoPruner()
     trials: PositiveInt | None = None
     workers: Annotated[int | str, _Workers()] = "auto"

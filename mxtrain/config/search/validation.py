@@ -7,6 +7,7 @@ from mxtrain.config.search.distributions import Distribution, Uniform
 from mxtrain.config.search.space import (
     KeyPath,
     ParameterValue,
+    ParsedChoice,
     Space,
     all_parameters,
     boundary_values,
@@ -17,6 +18,8 @@ from mxtrain.config.search.sweep_section import ASHA, CMAES, QMC, Grid, Hyperban
 from mxtrain.config.yaml.nodes import MapNode, find_node, format_path
 from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem
+from mxtrain.names import nearest
+from mxtrain.types import describe
 
 ALL_COMBINATIONS = 500
 """Largest number of combinations of bounds and options that are all validated; of more, each value and pairs of two."""
@@ -143,13 +146,28 @@ def _attribute_problem(problem: ConfigProblem, varied: Sequence[ParameterValue])
 
 
 def check_compatibility(
-    settings: SweepConfig, space: Space, max_epochs: int, tree: MapNode, report: ProblemReport
+    settings: SweepConfig,
+    space: Space,
+    unparsed: Sequence[tuple[str, ...]],
+    max_epochs: int,
+    tree: MapNode,
+    report: ProblemReport,
 ) -> None:
-    """Report settings that cannot be combined; `max_epochs` is 0 if it is unknown."""
+    """Report settings that cannot be combined.
+
+    Args:
+        settings: the settings of the sweep.
+        space: the valid parameters.
+        unparsed: the paths of the other parameters, whose problems were reported.
+        max_epochs: the most epochs that a trial can have; 0 if it is unknown.
+        tree: the whole file.
+        report: collects the problems.
+    """
     problems = [
         *_check_objectives(settings),
         *_check_sampler(settings, space),
         *_check_grid(settings, space),
+        *_check_stratify(settings, space, [format_path(path) for path in unparsed]),
         *_check_pruner(settings, max_epochs),
     ]
     for path, message in problems:
@@ -189,6 +207,21 @@ def _check_grid(settings: SweepConfig, space: Space) -> Iterator[tuple[KeyPath, 
     if space.size is not None and space.size > MAX_GRID:
         points = f"{space.size:,}" if space.size < _MAX_SHOWN_SIZE else f"more than {_MAX_SHOWN_SIZE:,}"
         yield _SAMPLER_PATH, f"the grid has {points} points, the limit is {MAX_GRID:,}; use another sampler"
+
+
+def _check_stratify(settings: SweepConfig, space: Space, unparsed: Sequence[str]) -> Iterator[tuple[KeyPath, str]]:
+    path: KeyPath = ("sweep", "stratify")
+    wanted = settings.stratify
+    if wanted is None or wanted in unparsed:
+        return
+    choices = [each.name for each in space.parameters if isinstance(each.distribution, ParsedChoice)]
+    if isinstance(settings.sampler, Grid):
+        yield path, "a grid tries every point; remove stratify, or use another sampler"
+    elif wanted not in choices:
+        guess = nearest(wanted, choices)
+        known = f"the choices are {', '.join(choices)}" if choices else "sweep.search has no choice"
+        remedy = f"did you mean {guess}?" if guess else known
+        yield path, f"must be the path of a choice in sweep.search, got {describe(wanted)}; {remedy}"
 
 
 def _check_pruner(settings: SweepConfig, max_epochs: int) -> Iterator[tuple[KeyPath, str]]:

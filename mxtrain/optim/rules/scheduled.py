@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin
 
 from pydantic_core import PydanticCustomError
 
@@ -23,7 +23,7 @@ _FALLBACK = 0.5
 
 
 def canonical_schedules(data: Any, fields: Mapping[str, Any]) -> Any:
-    """Return the value of `schedules` with the paths of numbers as keys: nested mappings are flattened.
+    """Return the value of `schedules` with the paths of numbers as keys: nested mappings are flattened, null removed.
 
     >>> canonical_schedules({"beta2": {"kind": "exp"}, "ema": {"decay": {"kind": "exp"}}}, {"β2": 0, "ema": 0})
     {'β2': {'kind': 'exp'}, 'ema.decay': {'kind': 'exp'}}
@@ -37,7 +37,7 @@ def canonical_schedules(data: Any, fields: Mapping[str, Any]) -> Any:
             message = f"{typed[key]} and {value[0]} are two names of one value; keep one"
             raise field_error(str(key), message)
         typed[key], found[key] = value
-    return found
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _flat_items(data: Mapping[Any, Any], fields: Mapping[str, Any]) -> Iterator[tuple[Any, tuple[Any, Any]]]:
@@ -55,7 +55,7 @@ def _flat_items(data: Mapping[Any, Any], fields: Mapping[str, Any]) -> Iterator[
 
 
 def _is_mapping(value: object) -> bool:
-    return isinstance(value, Mapping | RateSchedule) or callable(value)
+    return value is None or isinstance(value, Mapping | RateSchedule) or callable(value)
 
 
 class _Everything(frozenset[str]):
@@ -119,7 +119,7 @@ def _check_one_cycle(rule: "Rule") -> None:
     for path, schedule in rule.schedules.items():
         if isinstance(schedule, OneCycle) and schedule.cycle_momentum and "cycle_momentum" in schedule.model_fields_set:
             raise field_error(f"schedules.{path}.cycle_momentum", "goes with η_sched; remove it")
-    if not _cycles_momentum(rule):
+    if not (isinstance(rule.η_sched, OneCycle) and rule.η_sched.cycle_momentum):
         return
     momentum = _cycled_field(rule)
     if momentum is None:
@@ -131,18 +131,16 @@ def _check_one_cycle(rule: "Rule") -> None:
             raise field_error(name, f"η_sched: one_cycle sets {momentum} too; {remedy}, or set cycle_momentum: false")
 
 
-def _cycles_momentum(rule: "Rule") -> bool:
-    return isinstance(rule.η_sched, OneCycle) and rule.η_sched.cycle_momentum
-
-
 def _cycled_field(rule: "Rule") -> str | None:
-    """Return the field that `one_cycle` changes besides η."""
+    """Return the field that `one_cycle` changes besides η; None without such a schedule, or without such a field."""
+    if not (isinstance(rule.η_sched, OneCycle) and rule.η_sched.cycle_momentum):
+        return None
     return next((name for name in ("μ", "β1") if name in type(rule).model_fields), None)
 
 
 def is_scheduled(rule: "Rule") -> bool:
     """Return True if numbers of a rule besides η and those of `μ_sched` have schedules."""
-    return bool(rule.schedules) or _cycles_momentum(rule)
+    return bool(rule.schedules) or _cycled_field(rule) is not None
 
 
 def rule_at(rule: _Rule, time: "Time") -> _Rule:
@@ -155,8 +153,9 @@ def rule_at(rule: _Rule, time: "Time") -> _Rule:
         path: scheduled_value(f"schedules.{path}", schedule, _bounds_at(rule, path), number_at(rule, path), time)
         for path, schedule in rule.schedules.items()
     }
-    if _cycles_momentum(rule):
-        values[_cycled_field(rule) or ""] = rule.η_sched.momentum_at(time)  # type: ignore[union-attr]
+    cycled = _cycled_field(rule)
+    if cycled is not None:
+        values[cycled] = cast("OneCycle", rule.η_sched).momentum_at(time)
     return with_numbers(rule, values)
 
 
@@ -217,9 +216,10 @@ def with_largest_numbers(rule: _Rule) -> _Rule:
         is_bound = path in ("λ", "clip")  # only these need a bound of functions, whose values are unknown
         values[path] = largest if 0 < largest < float("inf") or (is_bound and largest > 0) else base or _FALLBACK
         schedules[path] = schedule.model_copy(update={"η": base})
-    if _cycles_momentum(rule):
-        cycle: Any = rule.η_sched
-        values[_cycled_field(rule) or ""] = max(cycle.μ_low, cycle.μ_high) or _FALLBACK
+    cycled = _cycled_field(rule)
+    if cycled is not None:
+        cycle = cast("OneCycle", rule.η_sched)
+        values[cycled] = max(cycle.μ_low, cycle.μ_high) or _FALLBACK
     return with_numbers(rule, values).model_copy(update={"schedules": schedules})
 
 
@@ -275,8 +275,10 @@ def _bounds_of(annotation: Any) -> Bounds | None:
 
 def _suggest(rule: "Rule", path: str) -> str:
     """Return the remedy for a path that is not a number: the most similar one, or all of them."""
-    names = [display_path(name) for name in schedulable_numbers(type(rule))]
-    guess = nearest(path, names)
+    mappings = {name: rule.__dict__[name] for name in type(rule).model_fields if name not in ("groups", "schedules")}
+    inner = [f"{name}.{key}" for name, value in mappings.items() if _is_numbers(value) for key in value]
+    names = [display_path(name) for name in (*schedulable_numbers(type(rule)), *inner)]
+    guess = next((name for name in names if name.endswith(f".{path}")), None) or nearest(path, names)
     return f"did you mean {guess}?" if guess else f"its numbers are {', '.join(names)}"
 
 
@@ -296,6 +298,11 @@ def schedulable_numbers(model: "type[Rule]") -> list[str]:
         elif name not in ("η", "scale") and field_bounds(model, name):
             found.append(name)
     return found
+
+
+def _is_numbers(value: Any) -> bool:
+    """Return True for a mapping of numbers, such as the hyperparameters of a formula."""
+    return isinstance(value, Mapping) and all(isinstance(item, float) for item in value.values())
 
 
 def _is_config(part: Any) -> bool:
@@ -325,7 +332,7 @@ def path_changed_by_epochs(rule: "Rule") -> str | None:
 
 def scheduled_paths(rule: "Rule") -> list[str]:
     """Return the paths of the numbers with schedules, except η and those of `μ_sched`."""
-    cycled = _cycled_field(rule) if _cycles_momentum(rule) else None
+    cycled = _cycled_field(rule)
     return [*rule.schedules, *([] if cycled is None else [cycled])]
 
 

@@ -80,7 +80,7 @@ class Join(RateSchedule):
 
     @property
     def run_length(self) -> str | None:
-        """What depends on the length of the run, in any part."""
+        """The first length in a part that depends on that of the run; None if there is none."""
         return next(filter(None, (part.run_length for part in self.parts)), None) or super().run_length
 
     def run_problem(self) -> ConfigProblem | None:

@@ -48,7 +48,7 @@ class RateSchedule(Schedule):
 
     @property
     def run_length(self) -> str | None:
-        """What depends on the length of the run: `run` or `run/N`, or `fraction`; None if nothing does."""
+        """The length that depends on that of the run, `run` or `run/N`, or `fraction`; None if there is none."""
         words = (getattr(self, name, None) for name in self.lengths)
         word = next((word for word in words if isinstance(word, str)), None)
         return word or ("fraction" if self.per == "fraction" and self._iterations is None else None)
@@ -127,7 +127,9 @@ class RateSchedule(Schedule):
 
     def value_at(self, time: Any, base: float | None) -> float:
         """Return the value at the time of an update (`Time`)."""
-        return self.value(self.finished(time), base)
+        per = self.per
+        t = time.epochs if per == "epoch" else time.iteration - 1 if per == "iteration" else self.finished(time)
+        return self.value(t, base)
 
     def finished(self, time: Any) -> float:
         """Return how much is finished at the time of an update, in the unit of the schedule."""

@@ -97,6 +97,18 @@ def test_the_example_is_a_valid_sweep() -> None:
     assert read_config(CONFIGS / "sweep.yaml") == sweep
 
 
+def test_the_tournament_gives_each_of_at_least_ten_rules_the_same_number_of_trials() -> None:
+    sweep = read_sweep(CONFIGS / "tournament.yaml")
+    assert sweep.settings.stratify == "optimizer"
+    assert len(sweep.strata) >= 10
+    assert sweep.total % len(sweep.strata) == 0
+    assert sweep.settings.seeds == 3
+    for kind in sweep.strata:
+        nested = [name for name in sweep.space.names if name.startswith(f"optimizer[{kind}].")]
+        assert nested[0] == f"optimizer[{kind}].η"
+        assert len(nested) == 2
+
+
 def test_a_point_holds_drawn_values_and_values_of_the_run() -> None:
     sweep = _sweep({"optimizer.lr": {"log": [0.001, 0.1]}, "model": {"hidden": {"choice": [[8], [8, 8]]}}})
     point = sweep.space.sample(RandomSuggester())
