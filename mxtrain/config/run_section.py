@@ -113,7 +113,8 @@ class FitConfig(Config):
         on_nonfinite: treatment of a batch whose loss, gradient or parameters are NaN or infinite: `raise` ends the run,
             `skip` skips the batch, `rollback` also returns to the last checkpoint that `checkpoint` schedules. The same
             applies to an update that would make a slot of the optimizer NaN or infinite.
-        nonfinite_limit: largest number of consecutive non-finite batches that `skip` and `rollback` accept, at least 1.
+        nonfinite_limit: largest number of consecutive non-finite batches that `skip` accepts, and of non-finite batches
+            between two checkpoints that `rollback` accepts, at least 1.
         loggers: where metrics are also sent: `tensorboard`, `mlflow`.
     """
 

@@ -48,10 +48,11 @@ class NonFiniteGuard:
         self._groups = groups
         self._raises = on_nonfinite == "raise"
         self._bounds: dict[tuple[int, str], OverflowBounds] = {}
-        self._calls, self._next_scan = 0, 1
         has_slots = any(group.slots for group in groups.all)
         self.checks_steps = has_slots and on_nonfinite in ("raise", "skip")
-        self.warns = has_slots and on_nonfinite == "warn"
+        self.warns = on_nonfinite == "warn"
+        self._has_slots = has_slots
+        self._calls, self._next_scan = 0, 1 if has_slots else 2  # a weight alone is scanned once it may have stayed NaN
 
     def must_skip(
         self, batches: list[UpdateBatch], step_scalars: list[StepScalars], params: Mapping[Any, Array]
@@ -111,34 +112,50 @@ class NonFiniteGuard:
             "clip or scale the gradients"
         )
 
-    def count_call(self, store: StateStore, calls_per_round: int, stacklevel: int) -> None:
-        """Scan the slots after 1, 2, 4, ... calls, and then after every 1024 that update each weight once.
+    def count_call(self, store: StateStore, params: Mapping[Any, Array], calls_per_round: int, stacklevel: int) -> None:
+        """Scan slots and weights after 1, 2, 4, ... calls, and then after every 1024 that update each weight once.
 
-        A scan of arrays on a GPU would wait for the device: they are only scanned in `state_dict`.
+        A scan of arrays on a GPU would wait for the device: their slots are only scanned in `state_dict`.
 
         Args:
             store: the states of all weights.
+            params: the weights of the call, by name.
             calls_per_round: the number of calls that update each weight once.
             stacklevel: the frame of the user's call, as `warnings.warn` counts from `warn`.
         """
         self._calls += 1
         if self._calls >= self._next_scan:
             self._next_scan = self._calls + min(self._calls, _WARNING_INTERVAL * calls_per_round)
-            self.warn(store, stacklevel, kinds=("numpy",))
+            self.warn(store, stacklevel, kinds=("numpy",), params=params)
 
-    def warn(self, store: StateStore, stacklevel: int, kinds: tuple[str, ...] = _ALL_KINDS) -> None:
-        """Warn if a slot is NaN or infinite, once for each optimizer."""
-        found = self.first_nonfinite(store, kinds)
-        if found is None:
-            return
+    def warn(
+        self,
+        store: StateStore,
+        stacklevel: int,
+        kinds: tuple[str, ...] = _ALL_KINDS,
+        params: Mapping[Any, Array] | None = None,
+    ) -> None:
+        """Warn if a slot or a weight is NaN or infinite, once for each optimizer."""
+        found = self.first_nonfinite(store, kinds) if self._has_slots else None
+        if found is not None:
+            message = (
+                f"weight {found[0]!r}: its slot {found[1]} is NaN or infinite, so the weight no longer moves, or is "
+                "itself NaN or infinite; clip or scale the gradient, use float64, or build the optimizer with "
+                'on_nonfinite="skip"'
+            )
+        else:
+            weights = (params or {}).items()
+            name = next(
+                (name for name, weight in weights if array_kind(weight) in kinds and not _is_finite(weight)), None
+            )
+            if name is None:
+                return
+            message = (
+                f"weight {name!r} is NaN or infinite, and stays so; start again with a smaller η, and clip or scale "
+                "the gradient"
+            )
         self.warns = False
-        warnings.warn(
-            f"weight {found[0]!r}: its slot {found[1]} is NaN or infinite, so the weight no longer moves, or is itself "
-            "NaN or infinite; clip or scale the gradient, use float64, or build the optimizer with "
-            'on_nonfinite="skip"',
-            RuntimeWarning,
-            stacklevel=stacklevel,
-        )
+        warnings.warn(message, RuntimeWarning, stacklevel=stacklevel)
 
     def first_nonfinite(self, store: StateStore, kinds: tuple[str, ...] = _ALL_KINDS) -> tuple[Hashable, str] | None:
         """Return the index and the name of the first slot with an infinity or a NaN; None if all are finite."""

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import fields, replace
 from os import PathLike
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from mxtrain.errors import ArrayError, ArrayTypeError, ConfigError, ConfigProblem, Location, ReadOnlyError
 from mxtrain.names import display_name, field_name, nearest
@@ -24,6 +24,7 @@ from mxtrain.optim.update_batches import (
     StepScalars,
     UpdateBatch,
     are_finite,
+    check_mapping,
     clip_by_norm,
     compute_scalars,
     run_batches,
@@ -48,6 +49,7 @@ class Optimizer:
 
     Attributes:
         state: progress of the training run; a training loop may count its epochs and batches there.
+        η, μ: the learning rate and the momentum that the next `step` uses.
 
     Example:
         >>> import mxtrain, numpy as np
@@ -83,6 +85,50 @@ class Optimizer:
     def rule(self) -> Rule:
         """The rule; to use another one, build another optimizer and load the state there."""
         return self._rule
+
+    @property
+    def η(self) -> float:
+        """The learning rate that the next `step` uses for parameters in no group; also read as `lr`.
+
+        It is read from `state`: a schedule per epoch advances with `state.begin_epoch()`.
+
+        Example:
+            >>> import mxtrain, numpy as np
+            >>> exp = {"kind": "exp", "γ": 0.5, "per": "iteration"}
+            >>> optimizer = mxtrain.build({"kind": "sgd", "η": 0.1, "η_sched": exp})
+            >>> before = optimizer.η
+            >>> optimizer.step({"W": np.ones(2)}, {"W": np.ones(2)})
+            >>> before, optimizer.η, optimizer.lr
+            (0.1, 0.05, 0.05)
+        """
+        time = self._next_time()
+        return self._rule.at(time).learning_rate_at(time)
+
+    @property
+    def μ(self) -> float | None:
+        """The momentum that the next `step` uses; None for a rule without momentum; also read as `momentum`."""
+        time = self._next_time()
+        rule = self._rule.at(time)
+        momentum = rule.momentum_at(time.iteration)
+        return getattr(rule, "μ", None) if momentum is None else momentum
+
+    def _next_time(self) -> Time:
+        iteration = self.state.curr_iter + 1
+        return Time(iteration, iteration, max(self.state.curr_epoch - 1, 0))
+
+    if not TYPE_CHECKING:  # with it, type checkers would accept any attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Read η and μ under their ASCII names."""
+            letter = None if name.startswith("_") else field_name(name, ("η", "μ"))
+            if letter in ("η", "μ") and letter != name:
+                return getattr(self, letter)
+            raise ReadOnlyError(self._missing_attribute_message(name))
+
+    def _missing_attribute_message(self, name: str) -> str:
+        if not name.startswith("_") and (field := field_name(name, type(self.rule).model_fields)) in self.rule.__dict__:
+            return f"optimizer has no attribute {name}; its rule has, read optimizer.rule.{display_name(field)}"
+        return f"'Optimizer' object has no attribute {name!r}"
 
     @property
     def backend(self) -> Backend:
@@ -188,7 +234,7 @@ class Optimizer:
             state.begin_batch()
         self._run(batches, step_scalars)
         if self._guard.warns:
-            self._guard.count_call(self._store, calls_per_round=1, stacklevel=4)
+            self._guard.count_call(self._store, params, calls_per_round=1, stacklevel=4)
 
     def _update(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:
         """Update one array in place, in an iteration; 0 means the array's own update count."""
@@ -201,7 +247,7 @@ class Optimizer:
             self._warn_of_epochs(stacklevel=4)
         self._run(batches, step_scalars)
         if self._guard.warns:
-            self._guard.count_call(self._store, calls_per_round=self._store.size, stacklevel=5)
+            self._guard.count_call(self._store, {index: weight}, self._store.size, stacklevel=5)
 
     def _watch_epochs(self, state: OptimizationState) -> None:
         """Warn if many steps were made, and the loop never began an epoch, before a step is counted."""
@@ -265,7 +311,8 @@ class Optimizer:
             `params` are. A parameter that was never updated is copied unchanged.
 
         Raises:
-            ArrayError: a parameter has another shape or dtype than the one that was updated.
+            ArrayError: a parameter has another shape or dtype than the one that was updated (ArrayTypeError: `params`
+                is no mapping).
 
         Example:
             >>> import mxtrain, numpy as np
@@ -274,6 +321,7 @@ class Optimizer:
             >>> optimizer.evaluation_params(params) is params
             True
         """
+        check_mapping("params", params)
         if not self._groups.evaluate_slots:
             return params
         states = self._store.states_by_index()

@@ -128,7 +128,7 @@ def _first_coefficients(rule: Rule) -> object:
     try:
         return rule.coefficients(Time(update=1, iteration=1), rule.initial_scalars())
     except Exception as error:  # noqa: BLE001 - a rule of a user's can raise anything
-        raise coefficients_error(rule, error) from error
+        raise coefficients_error(rule, error) or error from None
 
 
 def _coefficients_problem(rule: Rule, update: Callable[..., Any], coefficients: object) -> str | None:
@@ -158,8 +158,8 @@ def _owner(rule: Rule, name: str) -> type[Any] | None:
     return next((each for each in type(rule).__mro__ if name in vars(each)), None)
 
 
-def coefficients_error(rule: Rule, error: Exception) -> Exception:
-    """Return the error of `coefficients` that failed, or whose result cannot be used, at any update."""
+def coefficients_error(rule: Rule, error: Exception) -> TraceError | None:
+    """Return the error of `coefficients` that failed, or whose result cannot be used; None for other errors."""
     function = type(rule).coefficients
     if isinstance(error, KeyError) and function.__code__ not in dict(_frames(error)):
         return TraceError(
@@ -167,7 +167,7 @@ def coefficients_error(rule: Rule, error: Exception) -> Exception:
             "it from coefficients, or name it in computed_scalars if update computes it"
         )
     if isinstance(error, MxtrainError) or _is_builtin(rule):
-        return error
+        return None
     return TraceError(f"{_location(function, error)}{error_text(f'the coefficients of {rule.kind}', error)}")
 
 

@@ -35,7 +35,8 @@ def make_state_dict(rule: Rule, state: OptimizationState, states: Mapping[Hashab
     counts = asdict(state)
     if not state.skipped:
         del counts["skipped"]  # as in states of earlier versions
-    return {"rule": rule.kind, "state": counts, "parameters": parameters}
+    options = rule.stored_options()
+    return {"rule": rule.kind, **({"options": options} if options else {}), "state": counts, "parameters": parameters}
 
 
 def parse_state_dict(
@@ -55,9 +56,12 @@ def parse_state_dict(
     Raises:
         StateError: it belongs to another rule, or to arrays of another shape or dtype, or is incomplete.
     """
-    _check_keys("the state", saved, ("rule", "state", "parameters"))
+    has_options = isinstance(saved, Mapping) and "options" in saved  # states of earlier versions have none
+    _check_keys("the state", saved, ("rule", *(("options",) if has_options else ()), "state", "parameters"))
     if saved["rule"] != rule.kind:
         raise StateError(f"the state belongs to {describe(saved['rule'])}, this optimizer is {rule.kind!r}")
+    if has_options:
+        _check_options(saved["options"], rule.stored_options())
     counts = saved["state"]
     names = [each.name for each in fields(OptimizationState)]
     if isinstance(counts, Mapping) and "skipped" not in counts:
@@ -73,6 +77,23 @@ def parse_state_dict(
     for index in states.keys() & present.keys():
         _check_same_arrays(index, states[index], present[index])
     return state, states
+
+
+def _check_options(saved: Any, present: Mapping[str, Any]) -> None:
+    """Refuse a state whose slots have another meaning, because it was saved with another value of an option."""
+    if not isinstance(saved, Mapping):
+        raise StateError(f"options must be a mapping, got {describe(saved)}")
+    for name, value in present.items():
+        before = _unwrap_scalar(saved.get(name, value))
+        if before != value:
+            raise StateError(
+                f"the state was saved with {name}: {_option_text(before)}, and this optimizer has {name}: "
+                f"{_option_text(value)}, with which its slots mean something else; build it with the former"
+            )
+
+
+def _option_text(value: Any) -> str:
+    return value if isinstance(value, str) else describe(value)
 
 
 def _check_index(index: Any) -> Hashable:
@@ -168,7 +189,8 @@ def write_state_file(path: str | os.PathLike[str], saved: Mapping[str, Any]) -> 
     for number, (index, entry) in enumerate(saved["parameters"].items()):
         entries.append({"index": index, "updates": entry["updates"], "scalars": entry["scalars"]})
         tensors |= {f"{number}/{slot}": _to_numpy(array) for slot, array in entry["slots"].items()}
-    header = {"rule": saved["rule"], "state": saved["state"], "parameters": entries}
+    options = {"options": saved["options"]} if "options" in saved else {}
+    header = {"rule": saved["rule"], **options, "state": saved["state"], "parameters": entries}
     content = save(tensors, {_METADATA_KEY: json.dumps(header, ensure_ascii=False)})
     write_output(Path(path), content)
 
@@ -202,7 +224,8 @@ def read_state_file(path: str | os.PathLike[str], asarray: Callable[[Any], Array
             entries[int(number)]["slots"][slot] = asarray(array)
     except (SafetensorError, KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
         raise StateError(f"{os.fspath(path)} is not an optimizer state file ({error})") from error
-    return {"rule": header.get("rule"), "state": header.get("state"), "parameters": parameters}
+    options = {"options": header["options"]} if "options" in header else {}
+    return {"rule": header.get("rule"), **options, "state": header.get("state"), "parameters": parameters}
 
 
 def _lists_to_tuples(index: Any) -> Any:

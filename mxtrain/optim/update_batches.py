@@ -240,15 +240,17 @@ def _scalars_of(batch: UpdateBatch, groups: ParamGroups, iteration: int, finishe
         counted = state.scalars | {ACCUMULATED: state.scalars[ACCUMULATED] + 1}
         return StepScalars(state.updates, (), counted, {}, program, updates=False)
     fields = group.fields if rule is group.rule else group.fields | rule.__dict__
+    coefficients = rule.coefficients(time, state.scalars)
     try:
-        coefficients = rule.coefficients(time, state.scalars)
         if group.is_wrapped:
             coefficients = rule.wrapper_coefficients(time, batch.arrays[0][0].dtype, state.scalars) | coefficients
         if rule.clip_norm is not None:  # `clip_by_norm` multiplies it by another factor
             coefficients["scale"] = rule.scale or 1.0
         values = program.evaluate_scalars(fields | coefficients)
-    except Exception as error:  # noqa: BLE001 - a rule of a user's can raise anything
-        raise coefficients_error(rule, error) from error
+    except Exception as error:  # noqa: BLE001 - coefficients of a user's rule may be anything
+        if (found := coefficients_error(rule, error)) is None:
+            raise
+        raise found from error
     scalar_slots = {name: coefficients.get(name, value) for name, value in state.scalars.items()}
     if rule.accumulate > 1:
         scalar_slots[ACCUMULATED] = 0.0
@@ -378,10 +380,15 @@ def _run_matrices(
         backend.run(program.final, [program.final_arrays(each) for each in arrays], values)
 
 
+def check_mapping(argument: str, value: object) -> None:
+    """Check that an argument is a mapping of arrays by name; raise an ArrayTypeError otherwise."""
+    if not isinstance(value, Mapping):
+        raise ArrayTypeError(f"{argument} must be a mapping of arrays by name, got {describe(value)}")
+
+
 def _check_names(params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> None:
     for argument, mapping in (("params", params), ("grads", grads)):
-        if not isinstance(mapping, Mapping):
-            raise ArrayTypeError(f"{argument} must be a mapping of arrays by name, got {describe(mapping)}")
+        check_mapping(argument, mapping)
     if params.keys() != grads.keys():
         missing, extra = (
             sorted(map(repr, names)) for names in (params.keys() - grads.keys(), grads.keys() - params.keys())

@@ -254,7 +254,8 @@ class Trainer:
 
     def _save_rollback_point(self, rollback: Rollback) -> None:
         self.check_parameters()
-        rollback.save(self.position)
+        if rollback.save(self.position):
+            self.step.consecutive_skips = 0
 
     def _initial_parameters(self) -> dict[str, Array]:
         initial = self.model.init(self.config.seed, self.config.dtype)

@@ -21,6 +21,7 @@ from mxtrain.optim.nonfinite import SCAN_INTERVAL, OverflowBounds, max_abs_bound
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.optimizer import Optimizer
 from mxtrain.optim.param_groups import rules_of_groups
+from mxtrain.optim.rule_checks import coefficients_error
 from mxtrain.optim.rules import Rule, Time
 from mxtrain.training.gradient_norms import clip_to_norm, clipped_fraction, gradient_norm, update_ratios
 from mxtrain.training.model_factory import ModelFactory, compare_losses
@@ -103,7 +104,7 @@ class TrainingStep:
     Attributes:
         grads: the gradients of the last step.
         sums: sums over the finished batches of the current epoch.
-        consecutive_skips: the number of batches skipped since the last update.
+        consecutive_skips: the number of batches skipped since the last update, or for `rollback` the last checkpoint.
         is_loss_compared: True if the loss of a custom model needs no comparison with that of evaluation.
     """
 
@@ -247,7 +248,12 @@ class TrainingStep:
         """Update the parameters; return False if `is_checked` and the update was undone because of a slot."""
         check = self._slot_check
         saved = (self._optimizer.state_dict(), self._params.copy()) if is_checked else None
-        self._optimizer.step(self._params, self.grads)
+        try:
+            self._optimizer.step(self._params, self.grads)
+        except Exception as error:
+            if (found := coefficients_error(self._optimizer.rule, error)) is None:
+                raise
+            raise found from error
         if saved is not None or check.is_due(self._optimizer.state.curr_iter):
             slot = check.scan(self._optimizer, self._params)
             if slot is not None and saved is not None:
@@ -259,7 +265,8 @@ class TrainingStep:
                 return False
             if slot is not None:  # no rule can reach this from the slots of the last scan
                 raise self.divergence_error(f"{slot} has numbers that are not finite")
-        self.consecutive_skips = 0
+        if self._roll_back is None:  # with it, a checkpoint ends the count
+            self.consecutive_skips = 0
         return True
 
     def _skip_batch(self, problem: str) -> None:
@@ -271,7 +278,10 @@ class TrainingStep:
         self.consecutive_skips += 1
         if self.consecutive_skips > fit.nonfinite_limit:
             limit = fit.nonfinite_limit
-            raise self.divergence_error(f"{problem}, and the previous {limit} batches were non-finite too")
+            before = f"the previous {limit} batches were non-finite too"
+            if self._roll_back is not None:
+                before = f"{limit} batches since the last checkpoint were non-finite too"
+            raise self.divergence_error(f"{problem}, and {before}")
         if self._roll_back is not None:
             self._roll_back()
             self._slot_check.restart()

@@ -19,6 +19,7 @@ from mxtrain.config.yaml.text_positions import TextSpan
 from mxtrain.errors import Location
 from mxtrain.kinds import instance_problem
 from mxtrain.names import LETTERS, display_name, is_unicode, normalize
+from mxtrain.optim.groups.group import group_settings
 from mxtrain.optim.schedules.function import Function, MomentumFunction
 from mxtrain.types import Config, describe
 
@@ -240,7 +241,8 @@ def _to_node(value: object, report: ProblemReport, path: _Path, level: int, rema
             if problem := instance_problem(value):
                 report.add(format_path((*path, "kind")), problem)
                 return invalid_scalar(None)
-            return _to_node(value.to_dict(), report, path, level, remaining)
+            plain = group_settings(value) if path[:-1] in (GROUPS, GROUPS[1:]) else value.to_dict()
+            return _to_node(plain, report, path, level, remaining)
         case Mapping():
             return _to_mapping_node(value, report, path, level + 1, remaining)
         case list() | tuple():

@@ -287,3 +287,8 @@ def first_names(names: Collection[str]) -> str:
 def is_zero(value: object) -> bool:
     """Return True for the number 0."""
     return isinstance(value, Real) and not isinstance(value, bool) and value == 0
+
+
+def group_settings(rule: Any) -> dict[str, Any]:
+    """Return the settings of a group for a rule: its fields, of those that groups share only the ones that were set."""
+    return Group({name: getattr(rule, name) for name in rule.model_fields_set}, rule).to_dict()

@@ -124,6 +124,8 @@ class Rule(Config, ABC):
         """True if `update` decays the weight itself; the gradient stage then ignores λ."""
         corrected: ClassVar[bool]
         """A field, except in rules whose decay has no part of its own in `update`."""
+    state_options: ClassVar[tuple[str, ...]] = ()
+    """Names of fields that change the meaning of the slots: a state is loaded only with the values of its saving."""
     overflow_bounds: ClassVar[Literal["gradient", "all", "none"]] = "all"
     """Values whose size bounds that of the slots, so that `on_nonfinite` need not try every step on copies.
 
@@ -435,6 +437,12 @@ class Rule(Config, ABC):
             self.computed_scalars,
             self.wrapper(variant),
         )
+
+    def stored_options(self) -> dict[str, Any]:
+        """Return the values that give the slots their meaning, by the name of their field."""
+        names = self.state_options if self.active_slots() else ()
+        options = {name: getattr(self, name) for name in names}
+        return options if self.ema is None else options | {"ema.corrected": self.ema.corrected}
 
     def update_function(self) -> Callable[..., tuple[Any, ...]]:
         """Return the function that is traced; by default, `update`."""

@@ -45,6 +45,7 @@ class LAMB(Rule):
     arXiv:1904.00962, Algorithm 2, with the identity as its ϕ.
     """
 
+    state_options: ClassVar = ("vectors",)
     slots: ClassVar = ("m", "v")
     overflow_bounds: ClassVar = "gradient"
     decoupled: ClassVar = True

@@ -22,6 +22,9 @@ class LARS(Rule):
     Keras lack it. Choose it for convolutional networks and batches of thousands of samples, with a warm-up; where
     `R = 1` applies, η is that of SGD, so biases may need an η of their own, in `groups`.
 
+    With ϵ = 0, a gradient with a norm below about `η·trust·‖W‖/1e38` makes `η·R` infinite in float32; a small ϵ, such
+    as 1e-8, prevents that.
+
     Args:
         η: learning rate, above 0.
         μ: momentum, at least 0 and below 1; with 0 there is no momentum and no slot.
@@ -44,6 +47,7 @@ class LARS(Rule):
     """
 
     overflow_bounds: ClassVar = "none"
+    state_options: ClassVar = ("vectors",)
     slots: ClassVar = ("v",)
     options: ClassVar = ("nesterov",)
     decoupled: ClassVar = True

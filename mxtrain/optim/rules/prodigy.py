@@ -61,6 +61,7 @@ class Prodigy(Rule):
     scalar_slots: ClassVar = {"d": 0.0, "d_max": 0.0, "N": 0.0, "β1_power": 1.0, "β2_power": 1.0}
     computed_scalars: ClassVar = ("d", "d_max", "N", "β1_power", "β2_power")
     options: ClassVar = ("corrected", "safeguard")
+    state_options: ClassVar = ("corrected", "safeguard")
     decoupled: ClassVar = True
     kind: Literal["prodigy"] = "prodigy"
     η: Positive = 1.0

@@ -65,6 +65,11 @@ class RMSProp(Rule):
         """Return μ, which has no schedule; None without momentum."""
         return self.μ or None
 
+    def stored_options(self) -> dict[str, Any]:
+        """Return `form` with momentum, whose slot `v` contains η or not."""
+        options = super().stored_options()
+        return options | {"form": self.form} if self.μ > 0 else options
+
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """`step = -η`."""
         return {"step": -self.learning_rate_at(time)}

@@ -46,6 +46,7 @@ class SGD(Rule):
     overflow_bounds: ClassVar = "gradient"
     slots: ClassVar = ("v",)
     options: ClassVar = ("nesterov", "form")
+    state_options: ClassVar = ("form",)
     kind: Literal["sgd"] = "sgd"
     η: Positive = 0.01
     μ: NonNegative = 0.0

@@ -220,9 +220,11 @@ class Rollback:
         """Return whether a checkpoint is scheduled after the last of these epochs, also because it is the best."""
         return self.is_due("epoch", len(rows)) or self._is_best(rows)
 
-    def save(self, position: Position) -> None:
-        """Save the current state as the state to roll back to."""
+    def save(self, position: Position) -> bool:
+        """Save the current state as the state to roll back to; return True if it has more updates than the last one."""
+        before = 0 if self.point is None else self.point.record["state"]["curr_iter"]
         self.point, self.position = ModelState.copy_from(self._optimizer, self._params), position
+        return bool(self._optimizer.state.curr_iter > before)
 
     def apply(self) -> None:
         """Restore the saved state; the run continues with the next batch, because the same ones would fail again."""

@@ -134,7 +134,7 @@ def test_coefficients_without_return_or_with_an_exception() -> None:
     optimizer = mxtrain.build(Late())
     params = {"W": np.ones(2)}
     optimizer.step(params, params | {"W": np.ones(2)})
-    with pytest.raises(mxtrain.TraceError, match=r"test_mistakes.py:\d+: .* of late raised ZeroDivisionError: "):
+    with pytest.raises(ZeroDivisionError):  # in a loop that calls `step`, an exception of a rule is not changed
         optimizer.step(params, {"W": np.ones(2)})
     assert params["W"].tolist() == [0.0, 0.0]
 
