@@ -45,6 +45,7 @@ EXPECTED_METRICS = {
     "adafactor": ("val_accuracy", 0.96),
     "muon": ("val_accuracy", 0.96),
     "soap": ("val_accuracy", 0.96),
+    "groups": ("val_accuracy", 0.96),
     "lion": ("val_accuracy", 0.96),
     "adan": ("val_accuracy", 0.96),
     "lamb": ("val_accuracy", 0.96),
