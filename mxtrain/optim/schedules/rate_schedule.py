@@ -127,7 +127,9 @@ class RateSchedule(Schedule):
 
     def value_at(self, time: Any, base: float | None) -> float:
         """Return the value at the time of an update (`Time`)."""
-        return self.value(self.finished(time), base)
+        per = self.per
+        t = time.epochs if per == "epoch" else time.iteration - 1 if per == "iteration" else self.finished(time)
+        return self.value(t, base)
 
     def finished(self, time: Any) -> float:
         """Return how much is finished at the time of an update, in the unit of the schedule."""
