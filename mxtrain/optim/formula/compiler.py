@@ -96,7 +96,7 @@ def compile_formula(definition: Definition) -> tuple[CompiledFormula | None, tup
     on_device: set[str] = set()
     while True:
         compiler = _Compiler(definition, terms, on_device)
-        compiler.run(statements)
+        compiler.run(statements, is_complete=not problems)
         more = compiler.device_scalars() - on_device
         if not more:
             break
@@ -151,13 +151,13 @@ class _Compiler:
                 old = self._old_state[name] = self._unique(f"old_{name}")
                 self._values[name] = _Typed(Name(old, name, place), "host")
 
-    def run(self, statements: list[Statement]) -> None:
-        """Compile the statements in order."""
+    def run(self, statements: list[Statement], is_complete: bool = True) -> None:
+        """Compile the statements in order; `is_complete` is False if others could not be parsed."""
         for each in reversed(statements):
             self._assigned_later[each.target.name] = each.target.place
         for statement in statements:
             self._statement(statement)
-        if not self.problems and not any(each.target.name == "W" for each in statements):
+        if is_complete and not self.problems and not any(each.target.name == "W" for each in statements):
             self._report(None, "never assigns W; add a line such as W = W - η*g")
 
     def forget_arrays(self) -> None:
@@ -218,6 +218,7 @@ class _Compiler:
         refusal = self._refusal(target, value)
         if refusal is not None:
             self._report(target.place, refusal)
+            self._values.setdefault(target.name, _UNKNOWN)
             return
         expression, kind = value.expression, value.kind
         if value.is_condition:
@@ -315,10 +316,10 @@ class _Compiler:
         return self._lower(expression)
 
     def _operation_problem(self, expression: Operation, operands: list[_Typed]) -> str | None:
-        operation, count = expression.operation, len(operands)
+        operation, count, shown = expression.operation, len(operands), self._typed(expression.symbol)
         wanted = FUNCTIONS.get(operation, count)
         if count != wanted:
-            return f"{operation} takes {wanted} argument{'s' * (wanted > 1)}, got {count}"
+            return f"{shown} takes {wanted} argument{'s' * (wanted > 1)}, got {count}"
         is_where = operation == "where"
         for number, each in enumerate(operands):
             if each.expression is not None and each.is_condition != (is_where and number == 0):
@@ -331,9 +332,9 @@ class _Compiler:
             if each.expression is None:
                 continue
             if (is_reduction(operation) or operation in ("increment", "decrement")) and each.kind != "array":
-                return f"{operation} needs an array, such as W or g, got {_DESCRIPTIONS[each.kind]}"
+                return f"{shown} needs an array, such as W or g, got {_DESCRIPTIONS[each.kind]}"
             if operation in ("exp", "log") and each.kind != "host":
-                return f"{operation} is a function of scalars, such as t, got {_DESCRIPTIONS[each.kind]}"
+                return f"{shown} is a function of scalars, such as t, got {_DESCRIPTIONS[each.kind]}"
         if operation == "**":
             return _power_problem(operands)
         if operation in ("increment", "decrement"):
@@ -343,6 +344,12 @@ class _Compiler:
             self._sums += 1
             return f"a rule may have at most {MAX_SUMS} sums" if self._sums > MAX_SUMS else None
         return None
+
+    def _typed(self, place: Place) -> str:
+        """Return the text at a place."""
+        texts = {f"terms.{name}": text for name, text in self.definition.terms}
+        text = self.definition.update if place.field == "update" else texts.get(place.field, "")
+        return text[place.start : place.stop] or "it"
 
     def _typed_operation(self, expression: Operation, operands: list[_Typed]) -> _Typed:
         operation = expression.operation

@@ -101,15 +101,17 @@ def _name_problem(typed: str, name: str, field: str) -> str | None:
 
 def definition_of(values: Mapping[str, Any]) -> Definition:
     """Return the definition in the fields of a formula; what has a wrong type is left out."""
-    update, let, terms = values.get("update"), values.get("let"), values.get("terms")
+    update, terms = values.get("update"), values.get("terms")
     names = {
-        field: tuple(dict.fromkeys(canonical(typed) for _, typed in _typed_names(field, values.get(field))))
-        for field in ("slots", "scalars")
+        field: tuple(
+            dict.fromkeys(canonical(typed) for _, typed in _typed_names(field, values.get(field)) if _is_name(typed))
+        )
+        for field in ("let", "slots", "scalars")
     }
     texts = terms.items() if isinstance(terms, Mapping) else ()
     return Definition(
         update if isinstance(update, str) else "",
-        tuple(canonical(name) for name in let if isinstance(name, str)) if isinstance(let, Mapping) else (),
+        names["let"],
         names["slots"],
         names["scalars"],
         tuple((canonical(name), text) for name, text in texts if isinstance(name, str) and isinstance(text, str)),

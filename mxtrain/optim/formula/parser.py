@@ -22,6 +22,10 @@ from mxtrain.optim.formula.syntax import (
 )
 
 _NO_STATEMENT = "a line must be an assignment, such as m = β*m + g"
+_LISTED_FUNCTIONS = (
+    *("sqrt", "abs", "sign", "min", "max", "where", "exp", "log", "step"),
+    *("sum", "mean", "norm", "dot", "max_abs", "total_sum", "total_mean", "total_norm", "total_dot", "total_max_abs"),
+)
 _OPERATORS = ("+", "-", "*", "/", "**")
 
 
@@ -129,7 +133,7 @@ def _parse_statement(tokens: Sequence[Token]) -> tuple[Name, Expression]:
 
 
 def _function_remedy(name: str) -> str:
-    listed = f"the functions are {', '.join(FUNCTION_NAMES)}"
+    listed = f"the functions are {', '.join(_LISTED_FUNCTIONS)}"
     is_letter = len(name) <= 2 or not name.isascii()
     return f"write {name}*( for a product" if is_letter else suggest(name, FUNCTION_NAMES, listed)
 

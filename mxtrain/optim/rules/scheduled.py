@@ -23,7 +23,7 @@ _FALLBACK = 0.5
 
 
 def canonical_schedules(data: Any, fields: Mapping[str, Any]) -> Any:
-    """Return the value of `schedules` with the paths of numbers as keys: nested mappings are flattened.
+    """Return the value of `schedules` with the paths of numbers as keys: nested mappings are flattened, null removed.
 
     >>> canonical_schedules({"beta2": {"kind": "exp"}, "ema": {"decay": {"kind": "exp"}}}, {"β2": 0, "ema": 0})
     {'β2': {'kind': 'exp'}, 'ema.decay': {'kind': 'exp'}}
@@ -37,7 +37,7 @@ def canonical_schedules(data: Any, fields: Mapping[str, Any]) -> Any:
             message = f"{typed[key]} and {value[0]} are two names of one value; keep one"
             raise field_error(str(key), message)
         typed[key], found[key] = value
-    return found
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _flat_items(data: Mapping[Any, Any], fields: Mapping[str, Any]) -> Iterator[tuple[Any, tuple[Any, Any]]]:
@@ -55,7 +55,7 @@ def _flat_items(data: Mapping[Any, Any], fields: Mapping[str, Any]) -> Iterator[
 
 
 def _is_mapping(value: object) -> bool:
-    return isinstance(value, Mapping | RateSchedule) or callable(value)
+    return value is None or isinstance(value, Mapping | RateSchedule) or callable(value)
 
 
 class _Everything(frozenset[str]):
@@ -275,8 +275,10 @@ def _bounds_of(annotation: Any) -> Bounds | None:
 
 def _suggest(rule: "Rule", path: str) -> str:
     """Return the remedy for a path that is not a number: the most similar one, or all of them."""
-    names = [display_path(name) for name in schedulable_numbers(type(rule))]
-    guess = nearest(path, names)
+    mappings = {name: rule.__dict__[name] for name in type(rule).model_fields if name not in ("groups", "schedules")}
+    inner = [f"{name}.{key}" for name, value in mappings.items() if _is_numbers(value) for key in value]
+    names = [display_path(name) for name in (*schedulable_numbers(type(rule)), *inner)]
+    guess = next((name for name in names if name.endswith(f".{path}")), None) or nearest(path, names)
     return f"did you mean {guess}?" if guess else f"its numbers are {', '.join(names)}"
 
 
@@ -296,6 +298,11 @@ def schedulable_numbers(model: "type[Rule]") -> list[str]:
         elif name not in ("η", "scale") and field_bounds(model, name):
             found.append(name)
     return found
+
+
+def _is_numbers(value: Any) -> bool:
+    """Return True for a mapping of numbers, such as the hyperparameters of a formula."""
+    return isinstance(value, Mapping) and all(isinstance(item, float) for item in value.values())
 
 
 def _is_config(part: Any) -> bool:

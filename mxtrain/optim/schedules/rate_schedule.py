@@ -39,6 +39,8 @@ class RateSchedule(Schedule):
 
     lengths: ClassVar[tuple[str, ...]] = ("T",)
     """Names of the fields that may be `run` or `run/N`."""
+    has_known_values: ClassVar[bool] = False
+    """True if all values are between those of `extreme_values`, so that they are checked with the config."""
 
     kind: str
     η: Positive | None = None
@@ -127,7 +129,9 @@ class RateSchedule(Schedule):
 
     def value_at(self, time: Any, base: float | None) -> float:
         """Return the value at the time of an update (`Time`)."""
-        return self.value(self.finished(time), base)
+        per = self.per
+        t = time.epochs if per == "epoch" else time.iteration - 1 if per == "iteration" else self.finished(time)
+        return self.value(t, base)
 
     def finished(self, time: Any) -> float:
         """Return how much is finished at the time of an update, in the unit of the schedule."""
@@ -145,6 +149,8 @@ class RateSchedule(Schedule):
 
         A schedule without any has values that are only known at each step.
         """
+        if not self.has_known_values:
+            return
         η = base_value(self, "η", base)
         yield from self.extremes_after_warmup(η)
         if self.warmup:
@@ -171,6 +177,7 @@ class DecayingSchedule(RateSchedule):
         end: last value, in place of α; it may exceed η.
     """
 
+    has_known_values: ClassVar = True
     α: UnitInterval = 0.0
     end: Finite | None = None
 

@@ -147,6 +147,7 @@ class InverseSqrt(RateSchedule):
     `1/√(d·w)`. PyTorch, Optax and Keras have none of their own.
     """
 
+    has_known_values: ClassVar = True
     kind: Literal["inverse_sqrt"] = "inverse_sqrt"
     timescale: Positive | None = None
 
@@ -238,6 +239,7 @@ class Piecewise(RateSchedule):
     before, while `factors` multiply η.
     """
 
+    has_known_values: ClassVar = True
     kind: Literal["piecewise"] = "piecewise"
     times: Annotated[tuple[AnyTime, ...], ListAsTuple, Field(min_length=1)]
     values: Annotated[tuple[Finite, ...], ListAsTuple] | None = None
