@@ -111,7 +111,6 @@ class Cosine(DecayingSchedule):
     """
 
     kind: Literal["cosine"] = "cosine"
-    T: RunLength
 
     def after_warmup(self, η: float, t: float) -> float:
         """`η·(s + α·(1-s))`."""

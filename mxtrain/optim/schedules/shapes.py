@@ -33,7 +33,6 @@ class Linear(DecayingSchedule):
     """
 
     kind: Literal["linear"] = "linear"
-    T: RunLength
 
     def after_warmup(self, η: float, t: float) -> float:
         """`η·(s + α·(1-s))`."""
@@ -61,7 +60,6 @@ class Polynomial(DecayingSchedule):
     """
 
     kind: Literal["polynomial"] = "polynomial"
-    T: RunLength
     p: Positive = 1.0
 
     def after_warmup(self, η: float, t: float) -> float:
@@ -96,7 +94,6 @@ class CosineRestarts(DecayingSchedule):
     """
 
     kind: Literal["cosine_restarts"] = "cosine_restarts"
-    T: RunLength
     T_mult: AtLeastOne = 1.0
     γ: Annotated[float, Bounds(gt=0, le=1)] = 1.0
 
@@ -187,7 +184,6 @@ class WarmupStableDecay(DecayingSchedule):
 
     lengths: ClassVar = ("T", "decay")
     kind: Literal["warmup_stable_decay"] = "warmup_stable_decay"
-    T: RunLength
     decay: RunLength
     shape: Literal["linear", "sqrt", "cosine"] = "linear"
 
