@@ -8,7 +8,7 @@ modules that define such classes.
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Annotated, Any, ClassVar, Union
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
@@ -212,13 +212,23 @@ def user_classes(base: type[Config]) -> list[type[Config]]:
 
 
 def _exists(model: type[Any]) -> bool:
-    """Return False for a class whose module no longer holds it, as after the module was imported again."""
-    found: Any = sys.modules.get(model.__module__)
-    if found is None or "<locals>" in model.__qualname__:
-        return found is not None
-    for name in model.__qualname__.split("."):
+    """Return False for a class that its module no longer holds, as after the module was imported again."""
+    module = sys.modules.get(model.__module__)
+    if module is None or "<locals>" in model.__qualname__:
+        return module is not None
+    if _find(vars(module), model.__qualname__) is model:
+        return True
+    functions = (getattr(each, "__func__", each) for each in vars(model).values())
+    namespace: dict[str, Any] = next((each.__globals__ for each in functions if isinstance(each, FunctionType)), {})
+    return "__spec__" not in namespace and _find(namespace, model.__qualname__) is model  # code that `exec` executed
+
+
+def _find(namespace: Mapping[str, Any], qualified: str) -> Any:
+    first, *rest = qualified.split(".")
+    found = namespace.get(first)
+    for name in rest:
         found = getattr(found, name, None)
-    return found is model
+    return found
 
 
 def _subclasses(base: type[Any]) -> Iterator[type[Any]]:

@@ -161,6 +161,7 @@ def show(
     from mxtrain.config.yaml.dump import mapping_to_yaml
     from mxtrain.optim.ir import Program, describe_traffic
     from mxtrain.optim.rule_checks import checked_program
+    from mxtrain.optim.update_summary import describe_update, describe_variants
 
     import_plugins(plugin)
     if target == "formula" and not any(each.startswith("update=") for each in sets or ()):
@@ -185,14 +186,36 @@ def show(
         return
     if backend is None and not _is_rule(target):
         write_file_text(to_yaml(config))
+        if isinstance(config, RunConfig):
+            write_file_text("".join(f"# {line}\n" for line in _update_lines(config)))
         return
     rule = config.optimizer if isinstance(config, RunConfig) else config
     program = checked_program(rule)
     if backend is None:
         typer.echo(f"{_formula(rule)}\n")
+        for lines in (describe_update(rule), describe_variants(rule)):
+            if lines:
+                typer.echo("\n".join(lines) + "\n")
         if isinstance(program, Program):
             typer.echo(f"One pass: {describe_traffic(program)}\n")
     typer.echo(_format_program(program, backend).rstrip("\n"))
+
+
+def _update_lines(config: "RunConfig") -> list[str]:
+    """Return the order of an update of a run with wrappers, and the passes of its program; empty without wrappers."""
+    from mxtrain.optim.ir import MatrixProgram, Program, describe_traffic
+    from mxtrain.optim.update_summary import describe_update, describe_variants
+
+    rule = config.optimizer.model_copy(update={"clip_norm": config.clip_norm}).with_largest_numbers()
+    lines = describe_update(rule)
+    if not lines:
+        return []
+    program = rule.program()
+    passes = [program] if isinstance(program, Program) else []
+    if not isinstance(program, Program | MatrixProgram):
+        passes = [each.program for each in program.passes]
+    each_pass = [f"pass {i} of {len(passes)}: {describe_traffic(each)}" for i, each in enumerate(passes, start=1)]
+    return [*lines, *each_pass, *describe_variants(rule)]
 
 
 def _as_formula(rule: "Rule") -> str:

@@ -65,7 +65,10 @@ class GradientNorm:
         self._backend = backend
         self._parts: list[tuple[Sequence[tuple[Array, ...]], int, float, Sequence[int], NDArray[np.float64]]] = []
 
-    def add(self, rows: Sequence[tuple[Array, ...]], positions: Sequence[int], scale: float, count: int = 1) -> None:
+    def add(
+        self, rows: Sequence[tuple[Array, ...]], positions: Sequence[int], scale: float, count: int = 1,
+        sums: NDArray[np.float64] | None = None,
+    ) -> None:  # fmt: skip
         """Add the gradients of parameters; arguments as in `square_sums`.
 
         Args:
@@ -73,8 +76,10 @@ class GradientNorm:
             positions: the place of each parameter in the step.
             scale: the factor of these gradients.
             count: the number of gradients in the mean.
+            sums: the result of `square_sums`, if it is known.
         """
-        self._parts.append((rows, count, abs(scale), positions, square_sums(self._backend, rows, count)))
+        sums = square_sums(self._backend, rows, count) if sums is None else sums
+        self._parts.append((rows, count, abs(scale), positions, sums))
 
     def value(self) -> float:
         """Return the norm; NaN or infinity if a gradient is, and infinity if it exceeds float64."""
@@ -119,10 +124,11 @@ def clip_factor(norm: float, limit: float) -> float:
     return 1.0 if norm <= limit else limit / norm
 
 
-def all_finite(backend: Backend, gradients: Sequence[Array]) -> bool:
-    """Return whether all elements of gradients of one dtype are finite; this reads each once."""
-    sums = square_sums(backend, [(gradient,) for gradient in gradients])
-    suspects = [gradient for gradient, each in zip(gradients, sums, strict=True) if not math.isfinite(each)]
+def all_finite(rows: Sequence[tuple[Array, ...]], sums: NDArray[np.float64]) -> bool:
+    """Return whether all elements of gradients with these sums of squares are finite."""
+    if np.isfinite(sums).all():
+        return True
+    suspects = [row[0] for row, each in zip(rows, sums, strict=True) if not math.isfinite(each)]
     return all(bool(array_module(array_kind(each) or "numpy").isfinite(each).all()) for each in suspects)
 
 

@@ -11,7 +11,6 @@ from mxtrain.names import display_name, field_name, nearest
 from mxtrain.optim.backends import Backend, array_module, select_backend, validate_gradient
 from mxtrain.optim.explanation import Explanation, explain
 from mxtrain.optim.flat_parameters import FlatParameters
-from mxtrain.optim.gradient_clipping import all_finite
 from mxtrain.optim.ir import gradient_program
 from mxtrain.optim.nonfinite import NonFiniteGuard, OnNonfinite
 from mxtrain.optim.optimization_state import OptimizationState
@@ -24,6 +23,7 @@ from mxtrain.optim.update_batches import (
     BatchBuilder,
     StepScalars,
     UpdateBatch,
+    are_finite,
     check_mapping,
     clip_by_norm,
     compute_scalars,
@@ -215,7 +215,7 @@ class Optimizer:
         """
         batches, new_states = self._builder.build_step(self._store, params, grads)
         state = self.state
-        if self._rule.skip_nonfinite and not self._are_finite(batches):
+        if self._rule.skip_nonfinite and not are_finite(self._backend, batches):
             state.count_skipped()
             return
         batches, step_scalars = compute_scalars(
@@ -235,9 +235,6 @@ class Optimizer:
         self._run(batches, step_scalars)
         if self._guard.warns:
             self._guard.count_call(self._store, params, calls_per_round=1, stacklevel=4)
-
-    def _are_finite(self, batches: list[UpdateBatch]) -> bool:
-        return all(all_finite(self._backend, [arrays[1] for arrays in batch.arrays]) for batch in batches)
 
     def _update(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:
         """Update one array in place, in an iteration; 0 means the array's own update count."""

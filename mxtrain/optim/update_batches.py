@@ -14,7 +14,7 @@ from mxtrain.optim.backends.matrix_selection import matrix_operations
 from mxtrain.optim.backends.overlap import ParamUpdate
 from mxtrain.optim.backends.passes import MultiPassUpdate, run_passes
 from mxtrain.optim.flat_parameters import FlatParameters
-from mxtrain.optim.gradient_clipping import GradientNorm, clip_columns, clip_factor
+from mxtrain.optim.gradient_clipping import GradientNorm, all_finite, clip_columns, clip_factor, square_sums
 from mxtrain.optim.ir import AnyProgram, MatrixProgram, Program
 from mxtrain.optim.ir.wrapping import ACCUMULATED
 from mxtrain.optim.param_groups import ParamGroups
@@ -39,6 +39,7 @@ class UpdateBatch:
             over all parameters.
         slices: the parts of the arrays that are parameters, in the order of `positions`, if the arrays are whole
             buffers and a norm over all parameters is needed.
+        squares: the sum of the squares of the gradient of each parameter, if they are known.
     """
 
     group: int
@@ -46,6 +47,7 @@ class UpdateBatch:
     arrays: list[tuple[Array, ...]]
     positions: list[int] = field(default_factory=list)
     slices: list[slice] = field(default_factory=list)
+    squares: Any = None
 
     def gradients(self, *, with_sums: bool = False) -> list[tuple[Array, ...]]:
         """Return the gradient of each parameter, with the sum of the gradients before it if that is wanted."""
@@ -255,10 +257,19 @@ def _scalars_of(batch: UpdateBatch, groups: ParamGroups, iteration: int, finishe
     return StepScalars(update, values, scalar_slots, fields | coefficients, program)
 
 
+def are_finite(backend: Backend, batches: Sequence[UpdateBatch]) -> bool:
+    """Return whether all gradients of a step are finite; it reads each once, and stores the sums of the squares."""
+    for batch in batches:
+        rows = batch.gradients()
+        batch.squares = square_sums(backend, rows)
+        if not all_finite(rows, batch.squares):
+            return False
+    return True
+
+
 def clip_by_norm(
-    backend: Backend, groups: ParamGroups, batches: Sequence[UpdateBatch], step_scalars: Sequence[StepScalars],
-    norm: float | None = None,
-) -> None:  # fmt: skip
+    backend: Backend, groups: ParamGroups, batches: Sequence[UpdateBatch], step_scalars: Sequence[StepScalars]
+) -> None:
     """Multiply the scale of the gradients of a step by one factor, if their norm exceeds `clip_norm`.
 
     Args:
@@ -266,7 +277,6 @@ def clip_by_norm(
         groups: the rule's parameter groups.
         batches: the batches.
         step_scalars: the scalars of each batch; their values are replaced.
-        norm: the norm, if it is known.
     """
     updating = [pair for pair in zip(batches, step_scalars, strict=True) if pair[1].updates]
     limits = [scalars.coefficients["clip_norm"] for _, scalars in updating]
@@ -276,8 +286,8 @@ def clip_by_norm(
     for batch, scalars in updating:
         count = groups.all[batch.group].rule.accumulate
         rows = batch.gradients(with_sums=count > 1)
-        total.add(rows, batch.positions, scalars.coefficients["scale"], count)
-    factor = clip_factor(total.value() if norm is None else norm, limits[0])
+        total.add(rows, batch.positions, scalars.coefficients["scale"], count, batch.squares if count == 1 else None)
+    factor = clip_factor(total.value(), limits[0])
     if factor == 1.0:
         return
     for _, scalars in updating:

@@ -7,6 +7,9 @@ from mxtrain.optim.groups.group import Group as Group
 from mxtrain.optim.rules.base import Rule as Rule
 from mxtrain.optim.rules.base import Time as Time
 from mxtrain.optim.rules.matrix_rule import MatrixRule as MatrixRule
+from mxtrain.optim.rules.wrappers import AGC as AGC
+from mxtrain.optim.rules.wrappers import EMA as EMA
+from mxtrain.optim.rules.wrappers import Lookahead as Lookahead
 
 # Messages, the schema and `mxtrain list` name the rules in this order.
 # isort: off

@@ -1,0 +1,138 @@
+"""Description of an update: what surrounds the rule, in its order, and the bytes that each part moves."""
+
+from collections.abc import Iterator
+
+from mxtrain.optim.groups.group import STEP_FIELDS
+from mxtrain.optim.ir import AnyProgram, MatrixProgram, Program, Variant, describe_traffic
+from mxtrain.optim.rules import MatrixRule, Rule
+from mxtrain.optim.rules.wrappers import WRAPPER_FIELDS
+
+
+def arrays_moved_by(rule: Rule) -> dict[str, float]:
+    """Return the arrays that an update reads and writes, by the part of the update that does; averages are fractions.
+
+    Parts that are fused into the passes of the rule count as the difference that they make. Adaptive clipping counts as
+    in a step in which a column is clipped.
+
+    >>> from mxtrain.optim.rules import SGD
+    >>> arrays_moved_by(SGD(μ=0.9, ema={"decay": 0.9}, clip_norm=1, accumulate=2, lookahead={"period": 4}))
+    {'sgd': 5, 'clip_norm': 2, 'accumulate': 3, 'lookahead': 0.5, 'ema': 2}
+    """
+    off = {"agc": None, "lookahead": None, "ema": None, "bounds": None, "clip_norm": None}
+    bare = rule.model_copy(update=off | {"cautious": False, "skip_nonfinite": False, "accumulate": 1, "schedules": {}})
+    moved: dict[str, float] = {rule.kind: _moved(bare)}
+    count = rule.accumulate
+    if rule.skip_nonfinite and not (rule.clip_norm is not None and count == 1):
+        moved["skip_nonfinite"] = count
+    if rule.clip_norm is not None:
+        moved["clip_norm"] = 1 if count == 1 else 2
+    if count > 1:
+        moved["accumulate"] = 2 + 3 * (count - 2) + (3 if rule.agc is not None else 1)
+    if rule.agc is not None:
+        moved["agc"] = 4
+    if rule.cautious:
+        moved["cautious"] = _moved(bare.model_copy(update={"cautious": True})) - _moved(bare)
+    if rule.bounds is not None:
+        masked = bare.model_copy(update={"cautious": rule.cautious})
+        moved["bounds"] = _moved(masked.model_copy(update={"bounds": rule.bounds})) - _moved(masked)
+    if rule.lookahead is not None:
+        moved["lookahead"] = 2 / rule.lookahead.period
+    if rule.ema is not None:
+        moved["ema"] = 2
+    return moved
+
+
+def _moved(rule: Rule) -> int:
+    program = rule.program()
+    if isinstance(program, MatrixProgram):
+        assert isinstance(rule, MatrixRule)
+        return rule.arrays_moved
+    return sum(each.arrays_moved for each in _passes(program))
+
+
+def _passes(program: AnyProgram) -> list[Program]:
+    if isinstance(program, MatrixProgram):
+        return [program.final] if program.final is not None else []
+    return [program] if isinstance(program, Program) else [each.program for each in program.passes]
+
+
+def describe_update(rule: Rule) -> list[str]:
+    """Return lines that describe the order of an update, and what each part outside of the rule's passes moves.
+
+    Returns:
+        No lines if the rule has no wrappers.
+    """
+    entries = list(_entries(rule))
+    if not any(name in _WRAPPERS for name, _ in entries):
+        return []
+    width = max(len(name) for name, _ in entries)
+    lines = ["Order of a step; bytes an element in float32:"]
+    lines += [f"  {name:<{width}}  {text}" for name, text in entries]
+    total = sum(arrays_moved_by(rule).values())
+    return [*lines, f"  an update moves {4 * total:.4g} bytes an element in float32, {8 * total:.4g} in float64"]
+
+
+_WRAPPERS = (*WRAPPER_FIELDS, "decoupled", "corrected", *STEP_FIELDS)
+
+
+def _entries(rule: Rule) -> Iterator[tuple[str, str]]:
+    moved = arrays_moved_by(rule)
+
+    def bytes_of(name: str) -> str:
+        return f"{4 * moved[name]:.4g} bytes" if name in moved else "in the same reading as clip_norm"
+
+    if rule.skip_nonfinite:
+        yield "skip_nonfinite", f"nothing changes if a gradient is not finite; reads g: {bytes_of('skip_nonfinite')}"
+    if rule.accumulate > 1:
+        text = (
+            f"g ← the mean of {rule.accumulate} gradients; {rule.accumulate - 1} calls only add to the slot accumulated"
+        )
+        yield "accumulate", f"{text}: {bytes_of('accumulate')}"
+    if rule.scale:
+        yield "scale", f"g ← {rule.scale:g}·g"
+    if rule.clip_norm is not None:
+        yield (
+            "clip_norm",
+            f"g ← g·min(1, {rule.clip_norm:g}/‖g‖), over all parameters; reads g: {bytes_of('clip_norm')}",
+        )
+    if rule.agc is not None:
+        text = "clips the columns of g by the norms of those of W; reads W, g; where it clips, also reads and writes g"
+        yield "agc", f"{text}: 8 or {bytes_of('agc')}"
+    if rule.clip:
+        yield "clip", f"g ← min(max(g, -{rule.clip:g}), {rule.clip:g})"
+    if rule.λ and not rule.decouples_decay():
+        yield "λ", "g ← g + λ·W"
+    if rule.bounds is not None:
+        text = "g ← 0 where W is at a bound and the step against g points outwards"
+        yield "bounds", f"{text}: {bytes_of('bounds')}" if moved["bounds"] else text
+    yield rule.kind, f"Δ: {bytes_of(rule.kind)}"
+    if rule.cautious:
+        yield (
+            "cautious",
+            f"Δ ← Δ⊙(k/max(mean(k), 0.001)), k = 1 where Δ and g have opposite signs: {bytes_of('cautious')}",
+        )
+    if rule.decouples_decay() and rule.λ:
+        factor = "(-η·λ·(η/ηmax))" if rule.corrects_decay else "(-η·λ)"
+        name = "corrected" if rule.corrects_decay else "decoupled" if rule._wraps_decay else "λ"
+        yield name, f"Δ ← {factor}·W + Δ, or as in the formula of the rule"
+    if rule.bounds is not None:
+        low, high = ("none" if bound is None else f"{bound:g}" for bound in rule.bounds)
+        yield "bounds", f"W ← min(max(W + Δ, low), high), low {low}, high {high}"
+    if rule.lookahead is not None:
+        text = f"every {rule.lookahead.period} updates: s ← s + {rule.lookahead.slow_step:g}·(W - s), W ← s"
+        yield "lookahead", f"{text}: 8 bytes, {bytes_of('lookahead')} on average"
+    if rule.ema is not None:
+        yield "ema", f"e ← {rule.ema.decay:g}·e + (1-{rule.ema.decay:g})·W: {bytes_of('ema')}"
+
+
+def variants_of(rule: Rule) -> list[Variant]:
+    """Return the programs that a rule has besides that of an update, in the order of calls."""
+    stores: list[Variant] = ["begin", "add"][: min(rule.accumulate - 1, 2)]  # type: ignore[assignment]
+    return [*stores, *(["synchronize"] if rule.lookahead is not None else [])]  # type: ignore[list-item]
+
+
+def describe_variants(rule: Rule) -> list[str]:
+    """Return a line for each pass of the programs that a rule has besides that of an update."""
+    titles = {"begin": "first gradient of a mean", "add": "later gradient of a mean", "synchronize": "lookahead"}
+    passes = [(titles[variant], each) for variant in variants_of(rule) for each in _passes(rule.program(variant))]
+    return [f"{title}: {describe_traffic(each)}" for title, each in passes]
