@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from mxtrain.config.introspection import allowed_kinds
 from mxtrain.optim.ir import MultiPassProgram
 from mxtrain.optim.optimizer import Optimizer
-from mxtrain.optim.rules import RULES
+from mxtrain.optim.rules import AnyRule
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "mxnet.json").read_text(encoding="utf-8"))
 
@@ -91,7 +92,7 @@ WITH_TOTALS = ("prodigy", "dog")
 """Kinds of rules with sums over all parameters, so that no parameter is updated as if alone."""
 WITHOUT_SCHEDULE = ("rprop",)
 """Kinds of rules in which a schedule of η has no effect."""
-OPTIMIZERS = ", ".join(rule.model_fields["kind"].default for rule in RULES)
+OPTIMIZERS = ", ".join(allowed_kinds(AnyRule))
 """The kinds of rules, as messages list them."""
 STAGES: dict[str, dict[str, float]] = {
     "plain": {"λ": 0.0},

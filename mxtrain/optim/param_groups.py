@@ -1,6 +1,6 @@
 """Parameter groups: the settings and the program of each parameter."""
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -87,7 +87,7 @@ class ParamGroups:
         self.rule = rule
         self._programs: dict[tuple[int, Variant], AnyProgram] = {}
         self._numbers: dict[Hashable, tuple[tuple[int, ...], int]] = {}
-        self._checked: Collection[Any] | object = ()
+        self._checked: tuple[Any, ...] | None = None
         self._slices: dict[str, tuple[tuple[BufferSlice, ...], dict[int, list[tuple[int, slice]]]]] = {}
 
     def program(self, group: int, variant: Variant) -> AnyProgram:
@@ -142,13 +142,14 @@ class ParamGroups:
         """
         if not self.rule.groups and not self.rule.groups_required:
             return
-        names: Any = params.layout if isinstance(params, FlatParameters) else params.keys()
-        if names is self._checked or (names == self._checked and not isinstance(params, FlatParameters)):
+        is_flat = isinstance(params, FlatParameters)
+        names: Any = params.layout if is_flat else tuple(params)
+        if names is self._checked or (not is_flat and names == self._checked):
             return
         shapes: dict[str, Shape | None] = {str(name): None for name in known if name not in params}
         shapes |= {str(name): getattr(weight, "shape", None) for name, weight in params.items()}
         check_groups(self.rule, shapes)
-        self._checked = names if isinstance(params, FlatParameters) else frozenset(params)
+        self._checked = names
 
     def slices(self, dtype: str, places: tuple[BufferSlice, ...]) -> dict[int, list[tuple[int, slice]]]:
         """Return the parts of a dtype's buffer that belong to each group, by the number of the group.

@@ -9,7 +9,7 @@ import pytest
 from mxtrain.config import MODELS, DataConfig, FitConfig, RunConfig, json_schema
 from mxtrain.config.introspection import allowed_models
 from mxtrain.names import LETTERS, ascii_names, display_name, normalize
-from mxtrain.optim.rules import RULES
+from mxtrain.optim.rules import RULES, AnyRule
 from mxtrain.optim.schedules import LearningRateSchedule, momentum
 from mxtrain.types import Config
 
@@ -72,7 +72,7 @@ def test_bounds_defaults_and_choices_are_stated() -> None:
     assert adam["beta1"] == adam["β1"] | {"description": "another name of β1"}
     assert adam["kind"]["const"] == "adam"
     assert SCHEMA["properties"]["loss"]["enum"] == ["softmax_cross_entropy", "logistic", "squared_error", "custom"]
-    assert len(SCHEMA["properties"]["optimizer"]["anyOf"]) == len(RULES)
+    assert len(SCHEMA["properties"]["optimizer"]["anyOf"]) == len(allowed_models(AnyRule))
     assert SCHEMA["$defs"]["Null"]["properties"]["kind"]["enum"] == ["null", None]
 
 

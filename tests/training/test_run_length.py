@@ -1,6 +1,7 @@
 """`T: run` is the length of the run in all uses of a schedule, and an error without a run."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ EQUAL: dict[str, tuple[dict[str, Any], int]] = {
     "step": ({"kind": "step", "T": "run"}, EPOCHS),
     "step, three of them": ({"kind": "step", "T": "run/3"}, 2),
     "step, a part that is rounded up": ({"kind": "step", "T": "run/4"}, 2),
+    "stable phase": ({"kind": "warmup_stable_decay", "T": "run", "decay": "run/3", "warmup": 1}, EPOCHS - 1),
+    "one cycle": ({"kind": "one_cycle", "T": "run", "per": "iteration"}, EPOCHS * BATCHES),
 }
 
 
@@ -58,6 +61,41 @@ def test_another_number_of_epochs_is_refused_on_resume(tmp_path: Path) -> None:
     assert str(caught.value) == message
     assert (tmp_path / "model.safetensors").read_bytes() == before
     assert mxtrain.resume(tmp_path, overrides=["fit.checkpoint.keep=2"]).state.curr_epoch == EPOCHS
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "reason"),
+    [
+        (
+            {"kind": "adam", "η_sched": {"kind": "linear", "T": 0.5, "per": "fraction"}},
+            "optimizer.η_sched.per is fraction, so past learning rates",
+        ),
+        (
+            {"kind": "adam", "schedules": {"β2": {"kind": "linear", "T": "run/2"}}},
+            "optimizer.schedules.β2.T is run/2, so past values",
+        ),
+        (
+            {"kind": "adam", "groups": {"b*": {"schedules": {"λ": {"kind": "linear", "T": "run"}}}}},
+            "optimizer.groups.b*.schedules.λ.T is run, so past values",
+        ),
+    ],
+)
+def test_every_schedule_that_depends_on_the_length_refuses_another(
+    optimizer: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    run = config({}) | {"optimizer": optimizer, "fit": {"epochs": 1}}
+    mxtrain.fit(run, run_dir=tmp_path)
+    with pytest.raises(mxtrain.ConfigError, match=f"cannot become 2: {re.escape(reason)}"):
+        mxtrain.resume(tmp_path, overrides=["fit.epochs=2"])
+
+
+def test_a_run_with_a_plateau_is_trained_longer(tmp_path: Path) -> None:
+    plateau = {"kind": "plateau", "monitor": "loss", "patience": 0, "threshold": 1.0}
+    whole = mxtrain.fit(config(plateau, 3), run_dir=tmp_path / "whole")
+    mxtrain.fit(config(plateau, 2), run_dir=tmp_path / "longer")
+    longer = mxtrain.resume(tmp_path / "longer", overrides=["fit.epochs=3"])
+    assert [row["η"] for row in longer.history] == pytest.approx([0.1, 0.1, 0.01])
+    assert longer.history == whole.history
 
 
 def test_run_is_an_error_outside_of_a_run(tmp_path: Path) -> None:

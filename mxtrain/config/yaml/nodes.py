@@ -7,11 +7,9 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from math import inf
 from numbers import Integral, Real
 from pathlib import PurePath
-from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TypeAlias
 
 from mxtrain.config.yaml.source_text import ProblemReport
@@ -20,7 +18,7 @@ from mxtrain.errors import Location
 from mxtrain.kinds import instance_problem
 from mxtrain.names import LETTERS, display_name, is_unicode, normalize
 from mxtrain.optim.groups.group import group_settings
-from mxtrain.optim.schedules.function import Function, MomentumFunction
+from mxtrain.optim.schedules.function import Function, MomentumFunction, is_function
 from mxtrain.types import Config, describe
 
 MAX_NODES = 10_000
@@ -261,7 +259,7 @@ def _to_node(value: object, report: ProblemReport, path: _Path, level: int, rema
             return _text(os.fspath(value), report, path)
     if _is_numpy_bool(value):
         return ScalarNode(bool(value))
-    if isinstance(value, FunctionType | BuiltinFunctionType | MethodType | partial):
+    if is_function(value):
         return ScalarNode(value)  # the schedule of a rule that is built in Python
     return ScalarNode(_UnsupportedValue(value))
 

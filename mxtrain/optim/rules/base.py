@@ -32,7 +32,6 @@ from mxtrain.optim.rules.scheduled import (
 )
 from mxtrain.optim.rules.wrappers import AGC, EMA, WRAPPER_FIELDS, Box, Lookahead, rounded_bounds
 from mxtrain.optim.schedules import LearningRateSchedule
-from mxtrain.optim.schedules.learning_rate import Function
 from mxtrain.types import (
     NON_NEGATIVE,
     SMALLEST_NORMAL,
@@ -477,7 +476,7 @@ class Rule(Config, ABC):
         """Return η at a time: the value of the schedule, or the fixed value without a schedule."""
         if self.η_sched is None:
             return self.η
-        if isinstance(self.η_sched, Function):
+        if not self.η_sched.has_known_values:
             return scheduled_value("η_sched", self.η_sched, NON_NEGATIVE, self.η, time)
         return self.η_sched.value_at(time, self.η)
 

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from mxtrain.errors import ScheduleError
 from mxtrain.optim.ir import increment, sqrt
 from mxtrain.optim.rules.base import Rule, Time
 from mxtrain.optim.schedules import MomentumSchedule, momentum
@@ -60,7 +61,10 @@ class Nadam(Rule):
 
     def momentum_at(self, iteration: int) -> float:
         """Return μ at an iteration: the value of the schedule, or of `nadam` with μ = β1 without a schedule."""
-        return (self.μ_sched or _DEFAULT_SCHEDULE).value(iteration, self.β1)
+        μ = (self.μ_sched or _DEFAULT_SCHEDULE).value(iteration, self.β1)
+        if μ >= 1:  # the value of a function
+            raise ScheduleError(f"optimizer.μ_sched: the value at t = {iteration} must be below 1, got {μ}")
+        return μ
 
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
         """`step = -η`, `μ = μₜ`, `μ_next = μₜ₊₁`, `Π = Π·μₜ`, `Π_next = Π·μₜ₊₁`, `n_correction = 1-β2ᵗ`."""

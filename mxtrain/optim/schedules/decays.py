@@ -5,7 +5,7 @@ Source: `LearningRate.Fixed`, `.Exp` and `.Inv` of MXNet.jl; those of the other 
 
 from bisect import bisect_right
 from math import cos, pi
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -37,6 +37,7 @@ class Fixed(RateSchedule):
         0.1
     """
 
+    has_known_values: ClassVar = True
     kind: Literal["fixed"] = "fixed"
 
     def after_warmup(self, η: float, t: float) -> float:
@@ -57,6 +58,7 @@ class Exp(RateSchedule):
         [0.1, 0.05, 0.025]
     """
 
+    has_known_values: ClassVar = True
     kind: Literal["exp"] = "exp"
     γ: OpenUnit = 0.9
 
@@ -79,6 +81,7 @@ class Inv(RateSchedule):
         0.05
     """
 
+    has_known_values: ClassVar = True
     kind: Literal["inv"] = "inv"
     γ: OpenUnit = 0.9
     p: NonNegative = 0.5
@@ -108,7 +111,6 @@ class Cosine(DecayingSchedule):
     """
 
     kind: Literal["cosine"] = "cosine"
-    T: RunLength
 
     def after_warmup(self, η: float, t: float) -> float:
         """`η·(s + α·(1-s))`."""
@@ -133,6 +135,7 @@ class Step(RateSchedule):
     Source: `torch.optim.lr_scheduler.StepLR`.
     """
 
+    has_known_values: ClassVar = True
     kind: Literal["step"] = "step"
     T: RunLength
     γ: OpenUnit = 0.1
@@ -159,6 +162,7 @@ class MultiStep(RateSchedule):
     Source: `torch.optim.lr_scheduler.MultiStepLR`.
     """
 
+    has_known_values: ClassVar = True
     kind: Literal["multistep"] = "multistep"
     milestones: Annotated[tuple[LaterTime, ...], ListAsTuple, Field(min_length=1)]
     γ: OpenUnit = 0.1

@@ -1,7 +1,7 @@
 """Schedules that are Python functions of time."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from numbers import Real
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -21,6 +21,11 @@ def function_name(function: Callable[..., Any]) -> str:
     ('sqrt', '<lambda>')
     """
     return getattr(function, "__name__", None) or type(function).__name__
+
+
+def is_function(value: Any) -> bool:
+    """Return True for a function, or another object that can be called; False for a schedule, or a class."""
+    return callable(value) and not isinstance(value, type | Schedule)
 
 
 AnyFunction = Annotated[SkipValidation[Callable[[float], float]], PlainSerializer(function_name)]
@@ -82,10 +87,6 @@ class Function(RateSchedule):
         """Return the value at the time of an update (`Time`)."""
         t = self.finished(time)
         return call_function(self.function, t) if t >= self.warmup and self.η is None else self.value(t, base)
-
-    def extreme_values(self, base: float) -> Iterator[tuple[str, float]]:
-        """Yield nothing: the values of a function are unknown."""
-        return iter(())
 
     def to_dict(self) -> dict[str, Any]:
         """Refuse: a function is not plain data."""

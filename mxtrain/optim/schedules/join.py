@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -50,6 +50,7 @@ class Join(RateSchedule):
     Source: `optax.join_schedules`; `torch.optim.lr_scheduler.SequentialLR`.
     """
 
+    has_known_values: ClassVar = True
     kind: Literal["join"] = "join"
     parts: Annotated[tuple[PartSchedule, ...], ListAsTuple, Field(min_length=2)]
     boundaries: Annotated[tuple[LaterTime, ...], ListAsTuple]

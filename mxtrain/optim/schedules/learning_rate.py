@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union
 
 from mxtrain.kinds import KindChoice
 from mxtrain.optim.schedules.decays import Cosine, Exp, Fixed, Inv, MultiStep, Step
-from mxtrain.optim.schedules.function import Function
+from mxtrain.optim.schedules.function import Function, is_function
 from mxtrain.optim.schedules.join import Join
 from mxtrain.optim.schedules.one_cycle import OneCycle
 from mxtrain.optim.schedules.plateau import Plateau
@@ -60,8 +60,7 @@ class RateScheduleChoice(KindChoice):
     @classmethod
     def validate(cls, value: Any) -> Any:
         """Return the schedule for a mapping with a kind, a schedule or a function."""
-        is_function = callable(value) and not isinstance(value, RateSchedule)
-        return Function(function=value) if is_function else super().validate(value)
+        return Function(function=value) if is_function(value) else super().validate(value)
 
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pydantic import Discriminator, Tag, field_validator
 
 from mxtrain.kinds import KindChoice
 from mxtrain.optim.schedules.base import Schedule, base_value
-from mxtrain.optim.schedules.function import MomentumFunction
+from mxtrain.optim.schedules.function import MomentumFunction, is_function
 from mxtrain.optim.schedules.rate_schedule import RateSchedule
 from mxtrain.types import Decay, NonNegative, UnitInterval
 
@@ -108,8 +108,7 @@ class MomentumScheduleChoice(KindChoice):
     @classmethod
     def validate(cls, value: Any) -> Any:
         """Return the schedule for a mapping with a kind, a schedule or a function."""
-        is_function = callable(value) and not isinstance(value, Schedule)
-        return MomentumFunction(function=value) if is_function else super().validate(value)
+        return MomentumFunction(function=value) if is_function(value) else super().validate(value)
 
     @staticmethod
     def _annotation(models: tuple[type[Any], ...]) -> Any:

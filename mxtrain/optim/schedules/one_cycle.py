@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from math import cos, pi
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
@@ -46,6 +46,7 @@ class OneCycle(RateSchedule):
     and Topin, "Super-Convergence" (2017), arXiv:1708.07120.
     """
 
+    has_known_values: ClassVar = True
     kind: Literal["one_cycle"] = "one_cycle"
     T: RunLength
     rise: OpenUnit = 0.3

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import PrivateAttr
 
@@ -42,6 +42,7 @@ class Plateau(RateSchedule):
     negative metric may count as improved when it got worse; Keras's `ReduceLROnPlateau`, with an absolute threshold.
     """
 
+    has_known_values: ClassVar = True
     kind: Literal["plateau"] = "plateau"
     monitor: Monitor = "val_loss"
     factor: OpenUnit = 0.1

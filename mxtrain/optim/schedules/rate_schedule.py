@@ -9,7 +9,7 @@ from pydantic import PrivateAttr, model_validator
 
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.optim.schedules.base import Schedule, base_value
-from mxtrain.optim.schedules.lengths import Per, Warmup, resolve_length
+from mxtrain.optim.schedules.lengths import Per, RunLength, Warmup, resolve_length
 from mxtrain.types import Finite, Positive, UnitInterval, field_error
 
 
@@ -39,6 +39,8 @@ class RateSchedule(Schedule):
 
     lengths: ClassVar[tuple[str, ...]] = ("T",)
     """Names of the fields that may be `run` or `run/N`."""
+    has_known_values: ClassVar[bool] = False
+    """True if all values are between those of `extreme_values`, so that they are checked with the config."""
 
     kind: str
     η: Positive | None = None
@@ -147,6 +149,8 @@ class RateSchedule(Schedule):
 
         A schedule without any has values that are only known at each step.
         """
+        if not self.has_known_values:
+            return
         η = base_value(self, "η", base)
         yield from self.extremes_after_warmup(η)
         if self.warmup:
@@ -169,10 +173,13 @@ class DecayingSchedule(RateSchedule):
     """Base class of schedules that lead from η to a last value, which is a fraction of η or a number.
 
     Args:
+        T: number of epochs or iterations of the change; or `run`, or `run/N`.
         α: last value as a fraction of η, from 0 to 1.
         end: last value, in place of α; it may exceed η.
     """
 
+    has_known_values: ClassVar = True
+    T: RunLength
     α: UnitInterval = 0.0
     end: Finite | None = None
 

@@ -33,7 +33,6 @@ class Linear(DecayingSchedule):
     """
 
     kind: Literal["linear"] = "linear"
-    T: RunLength
 
     def after_warmup(self, η: float, t: float) -> float:
         """`η·(s + α·(1-s))`."""
@@ -61,7 +60,6 @@ class Polynomial(DecayingSchedule):
     """
 
     kind: Literal["polynomial"] = "polynomial"
-    T: RunLength
     p: Positive = 1.0
 
     def after_warmup(self, η: float, t: float) -> float:
@@ -96,7 +94,6 @@ class CosineRestarts(DecayingSchedule):
     """
 
     kind: Literal["cosine_restarts"] = "cosine_restarts"
-    T: RunLength
     T_mult: AtLeastOne = 1.0
     γ: Annotated[float, Bounds(gt=0, le=1)] = 1.0
 
@@ -147,6 +144,7 @@ class InverseSqrt(RateSchedule):
     `1/√(d·w)`. PyTorch, Optax and Keras have none of their own.
     """
 
+    has_known_values: ClassVar = True
     kind: Literal["inverse_sqrt"] = "inverse_sqrt"
     timescale: Positive | None = None
 
@@ -186,7 +184,6 @@ class WarmupStableDecay(DecayingSchedule):
 
     lengths: ClassVar = ("T", "decay")
     kind: Literal["warmup_stable_decay"] = "warmup_stable_decay"
-    T: RunLength
     decay: RunLength
     shape: Literal["linear", "sqrt", "cosine"] = "linear"
 
@@ -238,6 +235,7 @@ class Piecewise(RateSchedule):
     before, while `factors` multiply η.
     """
 
+    has_known_values: ClassVar = True
     kind: Literal["piecewise"] = "piecewise"
     times: Annotated[tuple[AnyTime, ...], ListAsTuple, Field(min_length=1)]
     values: Annotated[tuple[Finite, ...], ListAsTuple] | None = None

@@ -4,7 +4,7 @@ import copy
 import pickle
 import re
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ import pytest
 import mxtrain
 from mxtrain.errors import ConfigError, ScheduleError
 from mxtrain.optim.rules import Time
-from mxtrain.optim.schedules.learning_rate import Exp, Function, Linear
+from mxtrain.optim.schedules.learning_rate import Exp, Function, Linear, RateSchedule
 
 
 def halving(t: float) -> float:
@@ -194,3 +194,30 @@ def test_the_largest_values_choose_program_and_slots() -> None:
     assert (largest.μ, largest.λ) == (0.9, 0.2)
     assert largest.active_slots() == ("v",)
     assert largest.at(Time(1, 1)).μ == 0
+
+
+class Sawtooth(RateSchedule):
+    """A kind that a user defines: `η·(1 + t mod 2)`."""
+
+    kind: Literal["sawtooth_of_a_test"] = "sawtooth_of_a_test"
+
+    def after_warmup(self, η: float, t: float) -> float:
+        """`η·(1 + t mod 2)`."""
+        return η * (1 + t % 2)
+
+
+def test_a_kind_of_a_user_schedules_any_number_and_is_checked_at_each_step() -> None:
+    config = {"kind": "adam", "schedules": {"β1": Sawtooth(per="iteration")}, "β1": 0.4}
+    rule = mxtrain.build(config).rule
+    assert [rule.at(Time(t, t)).β1 for t in (1, 2, 3)] == [0.4, 0.8, 0.4]
+    assert mxtrain.Adam(**rule.to_dict()) == rule
+    with pytest.raises(ScheduleError, match=r"schedules\.β1: the value at t = 1 .* below 1, got 1\.8"):
+        mxtrain.Adam(β1=0.9, schedules={"β1": {"kind": "sawtooth_of_a_test", "per": "iteration"}}).at(Time(2, 2))
+
+
+def test_what_is_no_function_is_not_a_schedule() -> None:
+    for value in (Exp, 0.1, "exp", [halving]):
+        with pytest.raises(ConfigError, match="η_sched: must be a mapping such as"):
+            mxtrain.build({"kind": "sgd", "η_sched": value})
+    with pytest.raises(ScheduleError, match=r"μ_sched: the value at t = 1 must be below 1, got 1\.0"):
+        run({"kind": "nadam", "μ_sched": lambda t: 1.0}, steps=1)
