@@ -285,7 +285,7 @@ def _format_program(program: "AnyProgram", backend: Language | None) -> str:
         return str(program) if backend in (None, Language.numpy) else program.source()
     match backend:
         case Language.compiled:
-            from mxtrain.optim.backends.codegen_numba import generate_numba_pass_source, generate_numba_source
+            from mxtrain.optim.backends.compiled.codegen_numba import generate_numba_pass_source, generate_numba_source
 
             if isinstance(program, Program):
                 return generate_numba_source(program)

@@ -6,6 +6,7 @@ import pty
 import shutil
 import signal
 import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -242,3 +243,13 @@ def test_an_error_that_cannot_be_printed_keeps_its_exit_status():
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command("fit", "missing.yaml"), env=environment(), stderr=full, check=False)
     assert done.returncode == 2
+
+
+def test_ctrl_c_during_imports_is_one_line() -> None:
+    program = (
+        "import sys, builtins\nfrom mxtrain.cli.main import main\noriginal = builtins.__import__\n"
+        "def interrupt(name, *arguments):\n    if name == 'typer':\n        raise KeyboardInterrupt\n"
+        "    return original(name, *arguments)\nbuiltins.__import__ = interrupt\nsys.exit(main(['--help']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"interrupted\n")

@@ -218,3 +218,13 @@ def test_a_nonfinite_slot_is_never_saved(tmp_path: Path) -> None:
     next(run.optimizer.slot_arrays())[0] = np.inf
     with pytest.raises(mxtrain.TrainingError, match="^the optimizer's slot m of w has numbers that are not finite"):
         run.check_parameters()
+
+
+def test_rollbacks_that_make_no_progress_end_the_run(tmp_path: Path) -> None:
+    run = {"data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy"}
+    for limit, batches in ((10, 32), (3, 11)):
+        fit = {"epochs": 2, "on_nonfinite": "rollback", "nonfinite_limit": limit}
+        with pytest.raises(mxtrain.TrainingError) as caught:
+            mxtrain.fit(run | {"optimizer": {"kind": "adamw", "η": 1e20}, "fit": fit}, run_dir=tmp_path / str(limit))
+        message = f"and {limit} batches since the last checkpoint were non-finite too in epoch 1, batch {batches}: "
+        assert message in str(caught.value)

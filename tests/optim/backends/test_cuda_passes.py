@@ -34,9 +34,9 @@ from mxtrain.optim.ir import (
 )
 from mxtrain.optim.ir import sum as sum_of
 from mxtrain.optim.rules import RULES
+from tests.optim.backends.compiled.test_numba_backend import same_bits
 from tests.optim.backends.cuda_host import CAN_RUN_KERNELS, Device, DeviceArray, HostCuPy, on_device
 from tests.optim.backends.test_codegen import Compiler, HostBackend
-from tests.optim.backends.test_numba_backend import same_bits
 from tests.tables import special_arrays
 
 needs_threads = pytest.mark.skipif(not CAN_RUN_KERNELS, reason="kernels run on Linux with a C++ compiler")

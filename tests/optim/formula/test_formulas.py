@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import mxtrain
-from mxtrain.optim.backends.codegen_numba import generate_numba_source
+from mxtrain.optim.backends.compiled.codegen_numba import generate_numba_source
 from mxtrain.optim.formula.compiler import compile_formula
 from mxtrain.optim.formula.definition import definition_of
 from mxtrain.optim.formula.syntax import FUNCTION_NAMES
@@ -228,7 +228,7 @@ AUDIT = """
 import sys
 import numpy as np
 import mxtrain
-from mxtrain.optim.backends.codegen_numba import generate_numba_source
+from mxtrain.optim.backends.compiled.codegen_numba import generate_numba_source
 mxtrain.build({"kind": "formula", "slots": ["m"], "update": "m = g; W = W - η*norm(m)*m"}, backend="numpy").step(
     {"W": np.ones(3)}, {"W": np.ones(3)}
 )
