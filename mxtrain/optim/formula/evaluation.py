@@ -203,7 +203,10 @@ def fast_function(
     variables: dict[str, str] = {}
     constants: dict[str, Any] = {
         **{name: getattr(math, name) for name in ("pow", "sqrt", "exp", "log")},
-        "absolute": abs, "sign": sign, "maximum": maximum, "minimum": minimum,
+        "absolute": abs,
+        "sign": sign,
+        "maximum": maximum,
+        "minimum": minimum,
     }
 
     def variable(name: str) -> str:
