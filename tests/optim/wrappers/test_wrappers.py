@@ -79,9 +79,11 @@ def all_on(config: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @every_config
 def test_all_wrappers_give_equal_bits_loose_and_flat(config: dict[str, Any], dtype: str) -> None:
-    rule = mxtrain.build(all_on(config)).rule
-    loose, flat = (outcome(mxtrain.Optimizer(rule, NumPyBackend()), dtype, is_flat) for is_flat in (False, True))
-    assert loose == flat
+    groups = {"groups": {"odd": {"lookahead": {"period": 3}}, "vector": {"bounds": [-2, 2]}}}
+    for more in ({}, {"agc": None}, {"agc": None, "cautious": False}, {"agc": None, "cautious": False} | groups):
+        rule = mxtrain.build(all_on(config) | more).rule
+        loose, flat = (outcome(mxtrain.Optimizer(rule, NumPyBackend()), dtype, is_flat) for is_flat in (False, True))
+        assert loose == flat
 
 
 COMPILED = ("sgd with momentum", "muon")
