@@ -143,7 +143,7 @@ class ParamGroups:
         if not self.rule.groups and not self.rule.groups_required:
             return
         is_flat = isinstance(params, FlatParameters)
-        names: Any = params.layout if is_flat else tuple(params)
+        names: Any = params.layout if isinstance(params, FlatParameters) else tuple(params)
         if names is self._checked or (not is_flat and names == self._checked):
             return
         shapes: dict[str, Shape | None] = {str(name): None for name in known if name not in params}
