@@ -142,9 +142,8 @@ class ParamGroups:
         """
         if not self.rule.groups and not self.rule.groups_required:
             return
-        is_flat = isinstance(params, FlatParameters)
-        names: Any = params.layout if isinstance(params, FlatParameters) else tuple(params)
-        if names is self._checked or (not is_flat and names == self._checked):
+        names = params.layout if isinstance(params, FlatParameters) else tuple(params)
+        if names is self._checked or (names == self._checked and not isinstance(params, FlatParameters)):
             return
         shapes: dict[str, Shape | None] = {str(name): None for name in known if name not in params}
         shapes |= {str(name): getattr(weight, "shape", None) for name, weight in params.items()}
