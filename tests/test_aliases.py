@@ -82,7 +82,10 @@ def test_a_pickle_that_names_former_backends_opens(backend):
     for module, former_module in (
         (b"mxtrain.optim.backends.selection\n", b"mxtrain.backends.auto\n"),
         (b"mxtrain.optim.backends.numpy_backend\n", b"mxtrain.backends.blocked\n"),
-        (b"mxtrain.optim.backends.numba_backend\nNumbaBackend\n", b"mxtrain.backends.compiled\nCompiledBackend\n"),
+        (
+            b"mxtrain.optim.backends.compiled.numba_backend\nNumbaBackend\n",
+            b"mxtrain.backends.compiled\nCompiledBackend\n",
+        ),
     ):
         former = former.replace(module, former_module)
     assert former != present

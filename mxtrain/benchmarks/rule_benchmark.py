@@ -233,7 +233,7 @@ def _products_benchmark(
 
 def _arithmetic_benchmark(backend: Backend, divisions: int, roots: int, dtype: str) -> Callable[[], object]:
     if backend.name == "compiled":
-        from mxtrain.optim.backends.numba_backend import NumbaBackend
+        from mxtrain.optim.backends.compiled.numba_backend import NumbaBackend
 
         backend = NumbaBackend(threads=1)  # several would write to the same array; the time is divided by their number
     program = arithmetic_program(divisions, roots)
@@ -248,6 +248,6 @@ def _threads_used(backend: Backend, size: int) -> int:
     if backend.name != "compiled":
         return 1
     from mxtrain.optim.backends.arrays import thread_count
-    from mxtrain.optim.backends.numba_tasks import MIN_PARALLEL_SIZE
+    from mxtrain.optim.backends.compiled.numba_tasks import MIN_PARALLEL_SIZE
 
     return thread_count() if size >= MIN_PARALLEL_SIZE else 1

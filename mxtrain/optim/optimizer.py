@@ -210,6 +210,7 @@ class Optimizer:
 
         Raises:
             ArrayError: a name is missing, or an array is invalid; state is unchanged.
+            ScheduleError: a scheduled value is out of bounds; state is unchanged.
             ConfigError: a group takes none of the parameters, or none takes a parameter and `groups_required` is true;
                 state is unchanged. Parameters of earlier steps count.
         """

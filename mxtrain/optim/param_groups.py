@@ -50,6 +50,7 @@ class ParamGroups:
             rules have other slots.
         have_matrices: True if a rule updates whole arrays, or clips the gradients of their columns, so that parts of a
             buffer cannot be updated together.
+        need_positions: True if sums over all parameters are needed, to which each parameter contributes by itself.
         evaluate_slots: True if the weights to evaluate are in slots.
         rule: the rule.
         workspace: buffers for the temporary arrays of such rules.
@@ -82,6 +83,7 @@ class ParamGroups:
         self.have_matrices = any(
             isinstance(each.program, MatrixProgram) or each.rule.agc is not None for each in self.all
         )
+        self.need_positions = self.have_totals or rule.clip_norm is not None
         self.evaluate_slots = any(each.rule.evaluation_weights() is not None for each in self.all)
         self.workspace = Workspace()
         self.rule = rule
@@ -169,7 +171,8 @@ class ParamGroups:
     def _part_key(self, numbered: tuple[int, BufferSlice]) -> tuple[int, int]:
         position, place = numbered
         number = self.number(place.name, place.shape)
-        return number, position if isinstance(self.all[number].program, MultiPassProgram) else -1
+        is_alone = self.need_positions or isinstance(self.all[number].program, MultiPassProgram)
+        return number, position if is_alone else -1
 
 
 def rules_of_groups(rule: Rule) -> Iterator[tuple[str | None, Rule, Rule]]:

@@ -180,7 +180,7 @@ class BatchBuilder:
             for group, slices in self._groups.slices(dtype, places).items():
                 parts = [tuple(array[part] for array in arrays) for _, part in slices]
                 positions = (
-                    [params.layout.index(places[first]) for first, _ in slices] if self._groups.have_totals else []
+                    [params.layout.index(places[first]) for first, _ in slices] if self._groups.need_positions else []
                 )
                 batches.append(UpdateBatch(group, [flat.state], parts, positions))
         return batches

@@ -13,7 +13,7 @@ from report import Figure, Section
 
 from mxtrain.benchmarks import RULE_CASES
 from mxtrain.benchmarks.rule_benchmark import streaming_program
-from mxtrain.optim.backends.numba_backend import compile_loop
+from mxtrain.optim.backends.compiled.numba_backend import compile_loop
 from mxtrain.optim.ir import Program
 
 _SETUP = "setup"

@@ -17,7 +17,7 @@ def matrix_operations(backend: Backend, example: Array, workspace: Workspace) ->
     is_auto = backend.name == "auto" and is_worth_compiling(example.size * _SECONDS_PER_MATRIX_ELEMENT)
     if backend.name == "compiled" or is_auto:
         try:
-            from mxtrain.optim.backends.numba_matrices import NumbaMatrixOperations  # loads the compiler
+            from mxtrain.optim.backends.compiled.numba_matrices import NumbaMatrixOperations  # loads the compiler
         except ImportError:
             return NumPyMatrixOperations(workspace)
         return NumbaMatrixOperations(workspace)

@@ -22,7 +22,7 @@ _COLUMNS = 3 + 2 * 4
 ParamUpdate: TypeAlias = tuple[Hashable, Array, Array]
 """The index of a parameter, its gradient, and its weight."""
 
-_SCHEDULER = "mxtrain.optim.backends.scheduler"
+_SCHEDULER = "mxtrain.optim.backends.compiled.scheduler"
 
 
 class MemoryLayout(NamedTuple):

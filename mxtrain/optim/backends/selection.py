@@ -79,7 +79,7 @@ class AutoBackend:
         if is_worth_compiling(len(groups) * _SECONDS_PER_RUN + elements * _SECONDS_PER_ELEMENT):
             self._is_settled = True
             with fork_lock, suppress(ImportError):  # without Numba, the NumPy backend remains
-                from mxtrain.optim.backends.numba_backend import NumbaBackend
+                from mxtrain.optim.backends.compiled.numba_backend import NumbaBackend
 
                 self._cpu = NumbaBackend()
 
@@ -102,7 +102,7 @@ def select_backend(name: str) -> Backend:
         case "compiled":
             try:
                 with fork_lock:
-                    from mxtrain.optim.backends.numba_backend import NumbaBackend  # loads the compiler
+                    from mxtrain.optim.backends.compiled.numba_backend import NumbaBackend  # loads the compiler
             except ImportError as error:
                 raise BackendError(
                     f"the backend compiled needs Numba, which cannot be used here ({error}); choose the backend numpy"

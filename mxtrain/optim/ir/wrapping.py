@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from mxtrain.optim.ir.increments import replacing_increments
-from mxtrain.optim.ir.symbols import maximum, mean, sign, where
+from mxtrain.optim.ir.symbols import maximum, mean, where
 
 Variant: TypeAlias = Literal["update", "synchronize", "begin", "add"]
 """Program of a call: an update; one at which lookahead moves the weight; the first gradient of a mean; a later one."""
@@ -113,6 +113,6 @@ def mask_increment(change: Any, g: Any, negated: bool = False) -> Any:
         g: the gradient.
         negated: the increment has the opposite sign.
     """
-    agreement = sign(change) * sign(g)
-    is_kept = agreement > 0 if negated else agreement < 0
+    along = where(g > 0, change, where(g < 0, -change, 0))  # the part of the increment along the gradient
+    is_kept = along > 0 if negated else along < 0
     return change * where(is_kept, 1 / maximum(mean(is_kept), SMALLEST_SHARE), 0)

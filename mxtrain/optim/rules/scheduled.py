@@ -286,8 +286,8 @@ def schedulable_numbers(model: "type[Rule]") -> list[str]:
     """Return the paths of the numbers of a rule that may have schedules.
 
     >>> from mxtrain.optim.rules import Adam
-    >>> schedulable_numbers(Adam)[:4]
-    ['λ', 'clip', 'β1', 'β2']
+    >>> [name for name in schedulable_numbers(Adam) if "." not in name]
+    ['λ', 'clip', 'clip_norm', 'β1', 'β2', 'ε']
     """
     found = []
     for name, field in model.model_fields.items():

@@ -34,9 +34,9 @@ from mxtrain.optim.ir import (
 )
 from mxtrain.optim.ir import sum as sum_of
 from mxtrain.optim.rules import RULES
+from tests.optim.backends.compiled.test_numba_backend import same_bits
 from tests.optim.backends.cuda_host import CAN_RUN_KERNELS, Device, DeviceArray, HostCuPy, on_device
 from tests.optim.backends.test_codegen import Compiler, HostBackend
-from tests.optim.backends.test_numba_backend import same_bits
 from tests.tables import special_arrays
 
 needs_threads = pytest.mark.skipif(not CAN_RUN_KERNELS, reason="kernels run on Linux with a C++ compiler")
@@ -211,9 +211,20 @@ RULES_WITH_SUMS = {
 }
 
 
+WRAPPERS: dict[str, Any] = {
+    "lookahead": {"period": 2}, "ema": {"decay": 0.9}, "bounds": [-0.5, 0.6], "scale": 0.5, "clip_norm": 1,
+    "skip_nonfinite": True, "accumulate": 2,
+}  # fmt: skip
+WRAPPED = {
+    "adam with wrappers": mxtrain.build({"kind": "adam", "decoupled": True, "cautious": True, **WRAPPERS}).rule,
+    "lion with wrappers": mxtrain.build({"kind": "lion", **WRAPPERS}).rule,
+}
+TRAINED = RULES_WITH_SUMS | WRAPPED
+
+
 @needs_threads
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("rule", RULES_WITH_SUMS.values(), ids=RULES_WITH_SUMS.keys())
+@pytest.mark.parametrize("rule", TRAINED.values(), ids=TRAINED.keys())
 def test_optimizers_give_numpys_bits(rule: Any, dtype: str, host: PassBackend) -> None:
     generator = np.random.default_rng(4)
     shapes = {"a": (), "b": (0, 3), "c": (4097,), "d": (123, 57), "e": (2, 500)}
@@ -227,7 +238,7 @@ def test_optimizers_give_numpys_bits(rule: Any, dtype: str, host: PassBackend) -
             optimizer = mxtrain.Optimizer(rule, backend)
             params: Any = {name: value.copy() for name, value in start.items()}
             params = mxtrain.FlatParameters(params) if is_flat else params
-            for grads in gradients:
+            for grads in gradients * 2:
                 optimizer.step(params, mxtrain.FlatParameters(grads) if is_flat else grads)
             state = optimizer.state_dict()["parameters"].values()
             slots = [slot.tobytes() for each in state for slot in each["slots"].values()]
@@ -241,6 +252,7 @@ def nvrtc() -> Compiler:
 
 
 KERNELS: dict[str, UpdateProgram] = PROGRAMS | {kind: rule.program() for kind, rule in RULES_WITH_SUMS.items()}
+KERNELS["adam with wrappers"] = WRAPPED["adam with wrappers"].program("synchronize")
 
 
 @pytest.mark.parametrize("architecture", ["compute_80", "compute_90"])

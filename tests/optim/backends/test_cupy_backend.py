@@ -11,9 +11,9 @@ import pytest
 import mxtrain
 from mxtrain import FlatParameters
 from mxtrain.optim.backends import select_backend
+from tests.optim.backends.compiled.test_numba_backend import same_bits
 from tests.optim.backends.test_cuda_passes import PROGRAMS as PASS_PROGRAMS
 from tests.optim.backends.test_cuda_passes import RULES_WITH_SUMS, check, inputs
-from tests.optim.backends.test_numba_backend import same_bits
 from tests.tables import CONFIGS, GOLDEN, SHAPES, STAGES, as_bytes, special_arrays, with_stage
 
 ROOT = Path(__file__).parents[3]

@@ -112,7 +112,7 @@ def test_changes_of_arrays_between_steps_are_noticed() -> None:
 def test_compiled_code_reads_the_memory_layouts_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """The overlap check finds the scheduler by the name of its module; under another name it would be slow."""
     optimizer = mxtrain.build({"kind": "sgd"}, backend="compiled")
-    from mxtrain.optim.backends import scheduler
+    from mxtrain.optim.backends.compiled import scheduler
 
     calls: list[int] = []
     read_layouts = scheduler.read_layouts

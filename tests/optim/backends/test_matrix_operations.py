@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from mxtrain.optim.backends.compiled.numba_matrices import NumbaMatrixOperations
 from mxtrain.optim.backends.matrix_operations import NumPyMatrixOperations
-from mxtrain.optim.backends.numba_matrices import NumbaMatrixOperations
 from mxtrain.optim.ir import Workspace
 
 SHAPES = [(1, 1), (3, 5), (70, 128), (129, 300), (5000, 3), (3, 5000), (400, 1000), (2, 129)]

@@ -7,7 +7,7 @@ import pytest
 
 import mxtrain
 from mxtrain.errors import ArrayError, NonFiniteError, TraceError
-from mxtrain.optim.backends.numba_backend import NumbaBackend
+from mxtrain.optim.backends.compiled.numba_backend import NumbaBackend
 from mxtrain.optim.backends.numpy_backend import NumPyBackend
 from mxtrain.optim.backends.passes import MultiPassUpdate, run_passes
 from mxtrain.optim.ir import (
@@ -122,8 +122,12 @@ def test_random_shapes_strides_threads_and_cuts_give_equal_bits(monkeypatch: pyt
         first = [tuple(np.asarray(generator.standard_normal(shape), dtype=dtype) for _ in range(2)) for shape in shapes]
         expected = [tuple(array.copy() for array in arrays) for arrays in first]
         run(NumPyBackend(), program, expected)
-        monkeypatch.setattr("mxtrain.optim.backends.numba_tasks.MIN_PARALLEL_SIZE", int(generator.integers(1, 9000)))
-        monkeypatch.setattr("mxtrain.optim.backends.numba_tasks._MIN_CHUNK", 4096 * int(generator.integers(1, 4)))
+        monkeypatch.setattr(
+            "mxtrain.optim.backends.compiled.numba_tasks.MIN_PARALLEL_SIZE", int(generator.integers(1, 9000))
+        )
+        monkeypatch.setattr(
+            "mxtrain.optim.backends.compiled.numba_tasks._MIN_CHUNK", 4096 * int(generator.integers(1, 4))
+        )
         found = [tuple(view_of(array.copy(), int(generator.integers(4))) for array in arrays) for arrays in first]
         run(NumbaBackend(threads=int(generator.integers(1, 4))), program, found)
         for arrays, others in zip(found, expected, strict=True):

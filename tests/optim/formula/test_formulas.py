@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import mxtrain
-from mxtrain.optim.backends.codegen_numba import generate_numba_source
+from mxtrain.optim.backends.compiled.codegen_numba import generate_numba_source
 from mxtrain.optim.formula.compiler import compile_formula
 from mxtrain.optim.formula.definition import definition_of
 from mxtrain.optim.formula.syntax import FUNCTION_NAMES
@@ -134,6 +134,20 @@ def test_a_formula_survives_its_yaml(tmp_path: Path) -> None:
     assert "update: |\n  m = β*m" in path.read_text(encoding="utf-8")
 
 
+def test_a_run_with_a_formula_continues_exactly(tmp_path: Path) -> None:
+    config = {
+        "data": {"source": "digits"},
+        "model": {"kind": "linear"},
+        "loss": "softmax_cross_entropy",
+        "optimizer": FORMULA | {"η": 0.001, "groups": {"b*": {"let": {"β": 0.9}}}},
+        "fit": {"epochs": 2},
+    }
+    whole = mxtrain.fit(config, run_dir=tmp_path / "whole")
+    mxtrain.fit(config | {"fit": {"epochs": 1}}, run_dir=tmp_path / "part")
+    part = mxtrain.resume(tmp_path / "part", overrides=["fit.epochs=2"])
+    assert same(whole.parameters, part.parameters)
+
+
 TOKENS = [
     *("W", "g", "m", "t", "η", "λ", "β", "u", "x", "0", "1", "2", "0.5", "1e-8", "3e38", "{d}", "lr"),
     *("+", "-", "*", "/", "**", "(", ")", ",", "=", "<", "<=", "==", "!=", "\n", ";", "#", " ", "W = ", "\nW = W - "),
@@ -214,7 +228,7 @@ AUDIT = """
 import sys
 import numpy as np
 import mxtrain
-from mxtrain.optim.backends.codegen_numba import generate_numba_source
+from mxtrain.optim.backends.compiled.codegen_numba import generate_numba_source
 mxtrain.build({"kind": "formula", "slots": ["m"], "update": "m = g; W = W - η*norm(m)*m"}, backend="numpy").step(
     {"W": np.ones(3)}, {"W": np.ones(3)}
 )

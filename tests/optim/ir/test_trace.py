@@ -7,7 +7,7 @@ import pytest
 
 from mxtrain.errors import TraceError
 from mxtrain.optim.backends import select_backend
-from mxtrain.optim.backends.codegen_numba import generate_numba_pass_source
+from mxtrain.optim.backends.compiled.codegen_numba import generate_numba_pass_source
 from mxtrain.optim.ir import (
     GradientStage,
     MultiPassProgram,

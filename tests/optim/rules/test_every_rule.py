@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mxtrain
-from mxtrain.optim.backends.numba_backend import NumbaBackend
+from mxtrain.optim.backends.compiled.numba_backend import NumbaBackend
 from mxtrain.optim.backends.numpy_backend import NumPyBackend
 from mxtrain.optim.rules import RULES
 from tests.tables import CONFIGS, MATRIX_CONFIGS
@@ -65,7 +65,7 @@ def train(
 def test_backends_threads_and_flat_parameters_give_equal_bits(
     config: Any, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mxtrain.optim.backends.numba_tasks.MIN_PARALLEL_SIZE", 1000)
+    monkeypatch.setattr("mxtrain.optim.backends.compiled.numba_tasks.MIN_PARALLEL_SIZE", 1000)
     rule = mxtrain.build(config).rule
     results = []
     for backend, is_flat in product((NumPyBackend(), NumbaBackend(1), NumbaBackend(2)), (False, True)):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mxtrain
-from mxtrain.optim.backends.numba_backend import NumbaBackend
+from mxtrain.optim.backends.compiled.numba_backend import NumbaBackend
 from mxtrain.optim.backends.numpy_backend import NumPyBackend
 from tests.optim.rules.test_every_rule import ALL_CONFIGS, every_config, make_arrays, state_bytes
 from tests.optim.wrappers.references import RULES, Reference
@@ -79,9 +79,11 @@ def all_on(config: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @every_config
 def test_all_wrappers_give_equal_bits_loose_and_flat(config: dict[str, Any], dtype: str) -> None:
-    rule = mxtrain.build(all_on(config)).rule
-    loose, flat = (outcome(mxtrain.Optimizer(rule, NumPyBackend()), dtype, is_flat) for is_flat in (False, True))
-    assert loose == flat
+    groups = {"groups": {"odd": {"lookahead": {"period": 3}}, "vector": {"bounds": [-2, 2]}}}
+    for more in ({}, {"agc": None}, {"agc": None, "cautious": False}, {"agc": None, "cautious": False} | groups):
+        rule = mxtrain.build(all_on(config) | more).rule
+        loose, flat = (outcome(mxtrain.Optimizer(rule, NumPyBackend()), dtype, is_flat) for is_flat in (False, True))
+        assert loose == flat
 
 
 COMPILED = ("sgd with momentum", "muon")
@@ -104,7 +106,7 @@ def outcome(optimizer: mxtrain.Optimizer, dtype: str, is_flat: bool) -> Any:
 
 @pytest.mark.parametrize("name", COMPILED)
 def test_compiled_code_gives_the_same_bits_on_any_number_of_threads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mxtrain.optim.backends.numba_tasks.MIN_PARALLEL_SIZE", 1000)
+    monkeypatch.setattr("mxtrain.optim.backends.compiled.numba_tasks.MIN_PARALLEL_SIZE", 1000)
     rule = mxtrain.build(all_on(ALL_CONFIGS[name])).rule
     expected = outcome(mxtrain.Optimizer(rule, NumPyBackend()), "float32", is_flat=False)
     for threads, is_flat in product((1, 2), (False, True)):

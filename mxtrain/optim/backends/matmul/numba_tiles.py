@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-from mxtrain.optim.backends import numba_intrinsics
 from mxtrain.optim.backends.arrays import thread_count
-from mxtrain.optim.backends.jit_cache import compile_callback, read_sources
+from mxtrain.optim.backends.compiled import numba_intrinsics
+from mxtrain.optim.backends.compiled.jit_cache import compile_callback, read_sources
+from mxtrain.optim.backends.compiled.numba_intrinsics import as_pointer_to, call_gemm
+from mxtrain.optim.backends.compiled.scheduler import run_serial
+from mxtrain.optim.backends.compiled.thread_pool import shared_pool
 from mxtrain.optim.backends.matmul import tiled_matmul
 from mxtrain.optim.backends.matmul.tiled_matmul import (
     BIAS,
@@ -20,9 +23,6 @@ from mxtrain.optim.backends.matmul.tiled_matmul import (
     TANH_BACKWARD,
     TILE_FIELDS,
 )
-from mxtrain.optim.backends.numba_intrinsics import as_pointer_to, call_gemm
-from mxtrain.optim.backends.scheduler import run_serial
-from mxtrain.optim.backends.thread_pool import shared_pool
 
 
 def make_task(gemm: int, dtype: str, table: Any) -> tuple[Any, ...]:

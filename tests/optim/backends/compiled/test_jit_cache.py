@@ -15,8 +15,8 @@ import pytest
 
 import mxtrain
 from mxtrain.errors import CacheWarning
-from mxtrain.optim.backends import jit_cache
-from mxtrain.optim.backends.jit_cache import code_folder, compile_callback
+from mxtrain.optim.backends.compiled import jit_cache
+from mxtrain.optim.backends.compiled.jit_cache import code_folder, compile_callback
 
 SCRIPT = """
 import numpy as np, mxtrain

@@ -3,8 +3,8 @@
 from typing import Any
 
 from mxtrain.optim.backends.arrays import thread_count
-from mxtrain.optim.backends.scheduler import run_serial
-from mxtrain.optim.backends.thread_pool import shared_pool
+from mxtrain.optim.backends.compiled.scheduler import run_serial
+from mxtrain.optim.backends.compiled.thread_pool import shared_pool
 
 MIN_PARALLEL_SIZE = 1 << 17
 """Number of elements from which several threads are used; for fewer, waking the workers costs more than they save."""

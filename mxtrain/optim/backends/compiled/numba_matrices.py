@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-from mxtrain.optim.backends import numba_intrinsics
 from mxtrain.optim.backends.arrays import thread_count
-from mxtrain.optim.backends.jit_cache import compile_callback, read_sources
+from mxtrain.optim.backends.compiled import numba_intrinsics
+from mxtrain.optim.backends.compiled.jit_cache import compile_callback, read_sources
+from mxtrain.optim.backends.compiled.numba_intrinsics import as_pointer_to
+from mxtrain.optim.backends.compiled.scheduler import run_serial
+from mxtrain.optim.backends.compiled.thread_pool import shared_pool
 from mxtrain.optim.backends.matrix_operations import NumPyMatrixOperations, add_groups, group_rows, padded_width
-from mxtrain.optim.backends.numba_intrinsics import as_pointer_to
-from mxtrain.optim.backends.scheduler import run_serial
-from mxtrain.optim.backends.thread_pool import shared_pool
 from mxtrain.optim.ir.summation import combine
 from mxtrain.types import Array
 

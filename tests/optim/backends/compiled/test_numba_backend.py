@@ -15,7 +15,7 @@ import pytest
 
 import mxtrain
 from mxtrain.optim.backends import select_backend
-from mxtrain.optim.backends.numba_backend import compile_loop
+from mxtrain.optim.backends.compiled.numba_backend import compile_loop
 from mxtrain.optim.ir import sqrt, trace, where
 from tests.tables import CONFIGS, STAGES, special_arrays, update_one, with_stage
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from mxtrain.optim.backends import numba_tasks
 from mxtrain.optim.backends.arrays import PassRun, ProgramArrays, round_scalars
-from mxtrain.optim.backends.codegen_numba import generate_numba_source
-from mxtrain.optim.backends.jit_cache import compile_generated_loop
-from mxtrain.optim.backends.numba_tasks import run_task
+from mxtrain.optim.backends.compiled import numba_tasks
+from mxtrain.optim.backends.compiled.codegen_numba import generate_numba_source
+from mxtrain.optim.backends.compiled.jit_cache import compile_generated_loop
+from mxtrain.optim.backends.compiled.numba_tasks import run_task
+from mxtrain.optim.backends.compiled.scheduler import resolve_addresses, run_serial_cached
 from mxtrain.optim.backends.numpy_backend import buffered_blocks
-from mxtrain.optim.backends.scheduler import resolve_addresses, run_serial_cached
 from mxtrain.optim.ir import MultiPassProgram, Program
 from mxtrain.processes import fork_lock
 
@@ -56,7 +56,7 @@ class NumbaBackend:
         self, program: MultiPassProgram, groups: Sequence[ProgramArrays], scalars: Sequence[float]
     ) -> PassRun:
         """Prepare the passes of a program with reductions; see `Backend.start_passes`."""
-        from mxtrain.optim.backends.numba_passes import NumbaPassRun  # compiles functions when it is imported
+        from mxtrain.optim.backends.compiled.numba_passes import NumbaPassRun  # compiles functions when it is imported
 
         return NumbaPassRun(program, groups, scalars, self._threads)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mxtrain.optim.backends.scheduler import (
+from mxtrain.optim.backends.compiled.scheduler import (
     CONTROL_BLOCK_SIZE,
     SHUTDOWN,
     run_parallel,

@@ -9,11 +9,11 @@ from numba import types
 from numpy.typing import NDArray
 
 from mxtrain.optim.backends.arrays import ProgramArrays
-from mxtrain.optim.backends.codegen_numba import generate_numba_pass_source
-from mxtrain.optim.backends.jit_cache import compile_function, compile_generated_loop, read_sources
-from mxtrain.optim.backends.numba_tasks import run_task
+from mxtrain.optim.backends.compiled.codegen_numba import generate_numba_pass_source
+from mxtrain.optim.backends.compiled.jit_cache import compile_function, compile_generated_loop, read_sources
+from mxtrain.optim.backends.compiled.numba_tasks import run_task
+from mxtrain.optim.backends.compiled.scheduler import resolve_addresses
 from mxtrain.optim.backends.numpy_backend import ContiguousCopies
-from mxtrain.optim.backends.scheduler import resolve_addresses
 from mxtrain.optim.ir import MultiPassProgram
 from mxtrain.optim.ir.summation import SUM_BLOCK
 from mxtrain.processes import fork_lock

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import mxtrain
-from mxtrain.optim.backends import thread_pool
-from mxtrain.optim.backends.numba_tasks import MIN_PARALLEL_SIZE
+from mxtrain.optim.backends.compiled import thread_pool
+from mxtrain.optim.backends.compiled.numba_tasks import MIN_PARALLEL_SIZE
 from tests.tables import special_arrays
 
 SIZE = 3 * MIN_PARALLEL_SIZE + 5

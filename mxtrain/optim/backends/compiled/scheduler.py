@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-from mxtrain.optim.backends import numba_intrinsics
-from mxtrain.optim.backends.jit_cache import compile_function, read_sources
-from mxtrain.optim.backends.numba_intrinsics import (
+from mxtrain.optim.backends.compiled import numba_intrinsics
+from mxtrain.optim.backends.compiled.jit_cache import compile_function, read_sources
+from mxtrain.optim.backends.compiled.numba_intrinsics import (
     atomic_add,
     atomic_compare_exchange,
     atomic_load,

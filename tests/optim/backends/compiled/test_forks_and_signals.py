@@ -82,7 +82,7 @@ def test_signals_during_updates_leave_the_pool_usable(tmp_path: Path) -> None:
     """Each update is complete or has not started; afterwards the workers still run jobs."""
     code = """
 import random, signal
-from mxtrain.optim.backends import thread_pool
+from mxtrain.optim.backends.compiled import thread_pool
 size = 300_000
 class Interrupt(Exception): pass
 def interrupt(*_):
