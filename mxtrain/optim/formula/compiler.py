@@ -1,6 +1,5 @@
 """Check of a formula, and its division into assignments of the host and assignments of arrays."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -415,10 +414,3 @@ def _power_problem(operands: list[_Typed]) -> str | None:
         return None
     what = _DESCRIPTIONS[base.kind if base.kind != "host" else exponent.kind]
     return f"a power of {what} needs a whole exponent from 1 to {_MAX_POWER}; write sqrt(x) for a root"
-
-
-def unused_names(definition: Definition, compiled: CompiledFormula) -> Iterator[str]:
-    """Yield the values of `let` and the slots that a formula never uses."""
-    for name in (*definition.let, *definition.slots):
-        if name not in compiled.names:
-            yield name
