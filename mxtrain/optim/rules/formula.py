@@ -20,7 +20,8 @@ from mxtrain.optim.formula.definition import definition_of, name_problems
 from mxtrain.optim.formula.evaluation import RunnableFormula, formula_of
 from mxtrain.optim.formula.starts import WEIGHT, start_function, start_problems
 from mxtrain.optim.formula.syntax import TextProblem, canonical
-from mxtrain.optim.rules.base import Rule, Time
+from mxtrain.optim.rules.base import Rule
+from mxtrain.optim.rules.time import Time
 from mxtrain.types import Bounds, Finite, NonNegative, Positive, describe, field_error
 
 
