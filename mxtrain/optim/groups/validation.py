@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ErrorType
 
-from mxtrain.kinds import KindChoice
+from mxtrain.kinds import KindChoice, choice_with_base
 from mxtrain.names import display_name, field_name
 from mxtrain.optim.groups.group import STEP_FIELDS, Group, is_zero, without_base
 from mxtrain.optim.groups.selectors import Selector, SelectorError, parse_selector
@@ -27,7 +27,7 @@ _RuleType = TypeVar("_RuleType", bound="Rule")
 
 
 def validate_with_groups(
-    model: type[_RuleType], data: Any, handler: Callable[[Any], _RuleType], any_rule: type[KindChoice]
+    model: type[_RuleType], data: Any, handler: Callable[[Any], _RuleType], base: type[Config]
 ) -> _RuleType:
     """Validate a rule and its groups, and report the problems of both.
 
@@ -35,12 +35,13 @@ def validate_with_groups(
         model: the class of the rule.
         data: what is validated.
         handler: validates everything but the groups.
-        any_rule: the kinds of rules that a group may have.
+        base: the class of all rules, any of which a group may have.
     """
     groups = data.get("groups") if isinstance(data, Mapping) else None
     if not isinstance(groups, Mapping) or not groups:
         return handler(data)
     outer = {key: value for key, value in data.items() if key != "groups"}
+    any_rule = choice_with_base(base)
     lines: _Lines = []
     rule: Rule | None = None
     try:

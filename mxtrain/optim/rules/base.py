@@ -9,7 +9,6 @@ import numpy as np
 from pydantic import ModelWrapValidatorHandler, model_validator
 
 from mxtrain.errors import TraceError
-from mxtrain.kinds import choice_with_base
 from mxtrain.optim.groups.group import Group, apply_group, group_of, unused_groups
 from mxtrain.optim.groups.selectors import Shape
 from mxtrain.optim.groups.validation import validate_with_groups
@@ -69,7 +68,7 @@ class Rule(RuleFields, ABC):
     @model_validator(mode="wrap")
     @classmethod
     def _validate_groups(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        return validate_with_groups(cls, data, handler, choice_with_base(Rule))
+        return validate_with_groups(cls, data, handler, Rule)
 
     @abstractmethod
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
