@@ -202,11 +202,29 @@ def show(
 
 
 def _update_lines(config: "RunConfig") -> list[str]:
-    """Return the order of an update of a run with wrappers, and the passes of its program; empty without wrappers."""
+    """Return the order of an update of a run with wrappers, and the passes of its program, for each group."""
+    from mxtrain.optim.param_groups import rules_of_groups
+
+    lines: list[str] = []
+    first: dict[tuple[str, ...], str] = {}
+    for selector, rule, vectors in rules_of_groups(config.optimizer.model_copy(update={"clip_norm": config.clip_norm})):
+        place = "" if selector is None else f"group {selector}"
+        both = ((place, rule), (f"vectors of {place or 'the optimizer'}", vectors))
+        for title, each in both[: 1 if vectors is rule else 2]:
+            found = _lines_of_rule(each.with_largest_numbers())
+            same = first.setdefault(tuple(found), title)
+            if found and same != title:
+                lines.append(f"{title}: as {same or 'the optimizer'}")
+            elif found:
+                lines += [*([f"{title}: {each.kind}"] if title else []), *found]
+    return lines
+
+
+def _lines_of_rule(rule: "Rule") -> list[str]:
+    """Return the order of an update with wrappers, and the passes of its program; empty without wrappers."""
     from mxtrain.optim.ir import MatrixProgram, Program, describe_traffic
     from mxtrain.optim.update_summary import describe_update, describe_variants
 
-    rule = config.optimizer.model_copy(update={"clip_norm": config.clip_norm}).with_largest_numbers()
     lines = describe_update(rule)
     if not lines:
         return []

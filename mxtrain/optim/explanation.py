@@ -137,7 +137,7 @@ def _short(value: Any) -> str:
         case list() | tuple():
             return f"[{', '.join(map(_short, value))}]"
         case str():
-            return value
+            return "; ".join(value.split("\n"))
     return describe(value)
 
 

@@ -122,6 +122,24 @@ def test_groups_that_a_run_cannot_use_are_reported_when_its_sizes_are_known() ->
         mxtrain.fit(run({"kind": "sgd", "groups": {"W?": {}, "size > 2": {}}, "groups_required": True}))
 
 
+def test_schedules_of_groups_follow_the_length_of_the_run(tmp_path: Path) -> None:
+    def config(T: Any) -> dict[str, Any]:
+        linear = {"kind": "linear", "T": T}
+        groups = {
+            "W1": {"kind": "lion", "η_sched": {"kind": "cosine", "T": T}},
+            "W2": {"η_sched": linear},
+            "b1": {"schedules": {"β2": linear}},
+        }
+        return {"kind": "adam", "groups": groups}
+
+    relative, absolute = (mxtrain.fit(run(config(T)), run_dir=tmp_path / str(T)) for T in ("run", 3))
+    assert as_bytes(relative.parameters) == as_bytes(absolute.parameters)
+    with pytest.raises(mxtrain.ConfigError, match="optimizer.groups.W1.η_sched.T: must be a number, got run"):
+        mxtrain.build(config("run"))
+    with pytest.raises(mxtrain.ConfigError, match="optimizer.groups.W1.η_sched.T is run"):
+        mxtrain.resume(relative.run_dir, overrides=["fit.epochs=5"])
+
+
 def test_null_in_a_group_of_an_earlier_version_is_no_change() -> None:
     before = {"optimizer.groups.b*.η": None, "optimizer.groups.b*.λ": 0.0}
     assert changed_paths(before, {"optimizer.groups.b*.λ": 0.0}) == []
@@ -154,6 +172,9 @@ def test_show_prints_the_rule_and_the_line_of_each_parameter(
         "    η=0.02 λ=0.0 scale=0.03125",
         "    decided by W1  run.yaml:7:5",
     ]
+    assert main(["show", "run.yaml", "--set", "optimizer.ema={}"]) == 0
+    headings = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("# group", "# vectors"))]
+    assert headings == ["# group W1: muon", "# vectors of group W1: as the optimizer", "# group ndim < 2: adamw"]
     Path("rule.yaml").write_text("kind: sgd\n", encoding="utf-8")
     assert main(["show", "rule.yaml", "--parameters"]) == 2
     assert "an optimizer alone has no parameters" in capsys.readouterr().err

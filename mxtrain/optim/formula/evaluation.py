@@ -1,14 +1,14 @@
 """Evaluation of compiled formulas: scalars on the host, and symbols or arrays in an update."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from inspect import Parameter, Signature
 from typing import Any, NamedTuple, TypeAlias
 
 from mxtrain.optim.formula.compiler import CompiledFormula, compile_formula
 from mxtrain.optim.formula.definition import Definition
-from mxtrain.optim.formula.syntax import Expression, Name, Number, Operation, parts
+from mxtrain.optim.formula.syntax import COMPARISONS, Expression, Name, Number, Operation, parts
 from mxtrain.optim.ir import increment, symbols
 
 _Environment: TypeAlias = dict[str, Any]
@@ -150,15 +150,17 @@ class HostScalars:
     """
 
     def __init__(self, formula: CompiledFormula) -> None:
-        needed = {*formula.inputs, *dict(formula.host_state).values()}
+        results = [(name, name) for name in formula.inputs] + list(formula.host_state)
+        needed = {new for _, new in results}
         steps = []
         for name, expression in reversed(formula.host):
             if name in needed:
                 needed |= {each.name for each in parts(expression) if isinstance(each, Name)}
-                steps.append((name, host_function(expression)))
-        self._steps = steps[::-1]
-        self._inputs = formula.inputs
-        self._state = formula.host_state
+                steps.append((name, expression))
+        self._assignments = steps[::-1]
+        self._results = results
+        self._steps = [(name, host_function(expression)) for name, expression in self._assignments]
+        self._fast: Callable[[_Environment], tuple[float, ...]] | None = None
 
     def evaluate(self, values: _Environment) -> dict[str, float]:
         """Return the inputs of the update and the new scalar slots, in float64.
@@ -166,12 +168,75 @@ class HostScalars:
         Args:
             values: the values of the shared names, of `let`, and the old values of scalar slots; it is extended.
         """
-        for name, function in self._steps:
-            values[name] = function(values)
-        found = {name: values[name] for name in self._inputs}
-        for name, new in self._state:
-            found[name] = values[new]
-        return found
+        if self._fast is None:
+            self._fast = fast_function(self._assignments, [new for _, new in self._results])
+        try:
+            numbers = self._fast(values)
+        except (ArithmeticError, ValueError):  # Python raises where IEEE 754 has infinity or NaN
+            for name, function in self._steps:
+                values[name] = function(values)
+            numbers = tuple(values[new] for _, new in self._results)
+        return {name: number for (name, _), number in zip(self._results, numbers, strict=True)}
+
+
+_FAST = {
+    "+": "({} + {})",
+    "-": "({} - {})",
+    "*": "({} * {})",
+    "/": "({} / {})",
+    "**": "pow({}, {})",
+    "negative": "(-{})",
+    "where": "({1} if {0} else {2})",
+    **{comparison: f"({{}} {comparison} {{}})" for comparison in COMPARISONS},
+    **{function: f"{function}({{}})" for function in ("sqrt", "exp", "log", "absolute", "sign")},
+    **{function: f"{function}({{}}, {{}})" for function in ("maximum", "minimum")},
+}
+
+
+def fast_function(
+    assignments: Sequence[tuple[str, Expression]], results: Sequence[str]
+) -> Callable[[_Environment], tuple[float, ...]]:
+    """Return a function from the values of names to the results of assignments, which raises as Python does.
+
+    Its source consists of operations and numbered variables: it contains no name and no number of the formula.
+    """
+    variables: dict[str, str] = {}
+    constants: dict[str, Any] = {
+        **{name: getattr(math, name) for name in ("pow", "sqrt", "exp", "log")},
+        "absolute": abs,
+        "sign": sign,
+        "maximum": maximum,
+        "minimum": minimum,
+    }
+
+    def variable(name: str) -> str:
+        if name not in variables:
+            key, variables[name] = f"n{len(variables)}", f"v{len(variables)}"
+            constants[key] = name
+            lines.append(f"    {variables[name]} = values[{key}]")
+        return variables[name]
+
+    def source(expression: Expression) -> str:
+        if isinstance(expression, Number):
+            key = f"k{len(constants)}"
+            constants[key] = expression.value
+            return key
+        if isinstance(expression, Name):
+            return variable(expression.name)
+        assert isinstance(expression, Operation), "the compiler replaces terms"
+        return _FAST[expression.operation].format(*map(source, expression.operands))
+
+    lines = ["def evaluate(values):"]
+    for name, expression in assignments:
+        text = source(expression)
+        variables[name] = f"v{len(variables)}"
+        lines.append(f"    {variables[name]} = {text}")
+    returned = "".join(f"{variable(name)}, " for name in results)
+    lines.append(f"    return ({returned})")
+    namespace = dict(constants)
+    exec("\n".join(lines), namespace)
+    function: Callable[[_Environment], tuple[float, ...]] = namespace["evaluate"]
+    return function
 
 
 class FormulaUpdate:

@@ -137,8 +137,17 @@ class Formula(Rule):
         return rule
 
     def _runnable(self) -> RunnableFormula:
-        names = tuple(self.let), tuple(self.slots_), tuple(self.scalars)
-        return _runnable(self.update, *names, tuple(self.terms.items()))
+        values = self.__dict__
+        fields = values["update"], values["let"], values["slots_"], values["scalars"], values["terms"]
+        key = tuple(map(id, fields))
+        found = _recent.get(key)
+        if found is None:
+            names = tuple(self.let), tuple(self.slots_), tuple(self.scalars)
+            runnable = _runnable(self.update, *names, tuple(self.terms.items()))
+            if len(_recent) >= _MAX_RECENT:
+                _recent.clear()
+            found = _recent[key] = fields, runnable
+        return found[1]
 
     def active_slots(self) -> tuple[str, ...]:
         """Return the names of the slots."""
@@ -193,8 +202,8 @@ class Formula(Rule):
         """Return the scalars that the text computes from η, λ, `let` and t."""
         formula = self._runnable()
         η = self.learning_rate_at(time)
-        values = {"t": float(time.update), "η": η, "λ": self.corrected_λ(η)}
-        values.update(zip(formula.definition.let, self.let.values(), strict=True))
+        values = dict(zip(formula.definition.let, self.let.values(), strict=True))
+        values |= {"t": float(time.update), "η": η, "λ": self.corrected_λ(η)}
         for name, old in formula.compiled.old_state:
             values[old] = scalars[name]
         return formula.host.evaluate(values)
@@ -206,6 +215,11 @@ class Formula(Rule):
             if isinstance(values[field], dict):
                 values[field] = {display_name(name): each for name, each in values[field].items()}
         return values
+
+
+_MAX_RECENT = 256
+_recent: dict[tuple[int, ...], tuple[tuple[Any, ...], RunnableFormula]] = {}
+"""Formulas by the identities of their fields, which are stored with them, so that no other object has the identity."""
 
 
 @lru_cache(maxsize=256)

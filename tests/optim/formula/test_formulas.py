@@ -134,6 +134,20 @@ def test_a_formula_survives_its_yaml(tmp_path: Path) -> None:
     assert "update: |\n  m = β*m" in path.read_text(encoding="utf-8")
 
 
+def test_a_run_with_a_formula_continues_exactly(tmp_path: Path) -> None:
+    config = {
+        "data": {"source": "digits"},
+        "model": {"kind": "linear"},
+        "loss": "softmax_cross_entropy",
+        "optimizer": FORMULA | {"η": 0.001, "groups": {"b*": {"let": {"β": 0.9}}}},
+        "fit": {"epochs": 2},
+    }
+    whole = mxtrain.fit(config, run_dir=tmp_path / "whole")
+    mxtrain.fit(config | {"fit": {"epochs": 1}}, run_dir=tmp_path / "part")
+    part = mxtrain.resume(tmp_path / "part", overrides=["fit.epochs=2"])
+    assert same(whole.parameters, part.parameters)
+
+
 TOKENS = [
     *("W", "g", "m", "t", "η", "λ", "β", "u", "x", "0", "1", "2", "0.5", "1e-8", "3e38", "{d}", "lr"),
     *("+", "-", "*", "/", "**", "(", ")", ",", "=", "<", "<=", "==", "!=", "\n", ";", "#", " ", "W = ", "\nW = W - "),

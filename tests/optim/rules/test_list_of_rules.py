@@ -90,6 +90,8 @@ def test_the_package_exports_every_rule() -> None:
         "base",
         "matrix_rule",
         "formula",
+        "scheduled",
+        "wrappers",
     }
     assert {rule.__module__.rpartition(".")[2] for rule in RULES} == files
     assert len(RULES) == len(files) >= 16

@@ -11,7 +11,9 @@ import pytest
 
 import mxtrain
 from mxtrain.errors import ConfigError, ScheduleError
+from mxtrain.names import normalize
 from mxtrain.optim.rules import Time
+from mxtrain.optim.rules.scheduled import number_at
 from mxtrain.optim.schedules.learning_rate import Exp, Function, Linear, RateSchedule
 
 
@@ -45,7 +47,16 @@ CASES: list[tuple[dict[str, Any], str, float, dict[str, Any]]] = [
     ({"kind": "rmsprop", "η": 0.1, "λ": 0}, "ρ", 0.9, {"kind": "exp", "per": "iteration"}),
     ({"kind": "lion", "η": 0.1}, "λ", 0.2, {"kind": "step", "T": 2, "per": "iteration"}),
     ({"kind": "adam", "η": 0.1}, "ϵ", 1e-3, linear(1e-8)),
+    ({"kind": "sgd", "η": 0.1}, "clip_norm", 2.0, linear(0.1)),
+    ({"kind": "adam", "η": 0.1}, "lookahead.slow_step", 0.9, linear(0.2)),
+    ({"kind": "sgd", "η": 0.1}, "agc.clipping", 0.5, linear(0.01)),
 ]
+
+
+def with_value(config: dict[str, Any], name: str, value: float) -> dict[str, Any]:
+    """Return a config with a number at a path."""
+    first, _, rest = name.partition(".")
+    return config | {first: {"period": 2, rest: value} if first == "lookahead" else {rest: value} if rest else value}
 
 
 @pytest.mark.parametrize(("config", "name", "base", "schedule"), CASES)
@@ -53,17 +64,16 @@ def test_a_scheduled_number_has_its_value_in_each_update(
     config: dict[str, Any], name: str, base: float, schedule: dict[str, Any]
 ) -> None:
     """The rule with the values of each update, set one after another, gives the same bits."""
-    scheduled = mxtrain.build(config | {name: base, "schedules": {name: schedule}}, backend="numpy")
-    rule = scheduled.rule
-    values = [getattr(rule.at(Time(t, t)), mxtrain.names.normalize(name)) for t in range(1, 7)]
+    base_config = with_value(config, name, base)
+    rule = mxtrain.build(base_config | {"schedules": {name: schedule}}, backend="numpy").rule
+    values = [number_at(rule.at(Time(t, t)), ".".join(map(normalize, name.split(".")))) for t in range(1, 7)]
     assert values[0] == base
-    found = run(config | {name: base, "schedules": {name: schedule}})
+    found = run(base_config | {"schedules": {name: schedule}})
     weights = {"W": np.array([1.0, -2.0, 0.5]), "b": np.array([0.25])}
     # A momentum of 0 has no slot, so all rules of the comparison have a positive one in their first value.
     state: Any = None
     for t, value in enumerate(values):
-        fixed = config | {name: value or 1e-300}
-        optimizer = mxtrain.build(fixed, backend="numpy")
+        optimizer = mxtrain.build(with_value(config, name, value or 1e-300), backend="numpy")
         if state is not None:
             optimizer.load_state_dict(state)
         optimizer.step(weights, {"W": np.array([1.0, -3.0, 0.1]) * (t + 1), "b": np.array([-0.5])})
