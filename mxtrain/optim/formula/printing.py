@@ -38,18 +38,35 @@ _SHARED_FIELDS = (
 _NO_LAMBDA_REASON = "its program decays weights without λ"
 
 
+_GROUP_FIELDS = ("kind", "η", "λ", "let", "slots", "scalars", "update")
+"""Fields of the formula of a group; it takes the others from the optimizer."""
+
+
 def as_formula(rule: Rule) -> dict[str, Any]:
     """Return the config of a formula that gives the bits of a rule.
 
-    Options are resolved: the text is that of the rule with these values.
+    Options are resolved: the text is that of the rule with these values. A rule that treats arrays of fewer than two
+    axes otherwise has a group with another text for them.
 
     Raises:
-        CannotPrintError: the rule updates whole arrays, treats vectors otherwise, has groups, or computes its
-            coefficients in a way that a formula cannot express.
+        CannotPrintError: the rule updates whole arrays, has groups, or computes its coefficients in a way that a
+            formula cannot express.
     """
     if rule.kind == "formula":
         return rule.to_dict()
-    _check_expressible(rule)
+    if rule.groups:
+        raise CannotPrintError("it has groups; print the rule without them, and add them to the formula")
+    config, vectors = _as_one_text(rule), rule.for_vectors()
+    if vectors is not rule:
+        inner = _as_one_text(vectors)
+        config["groups"] = {"ndim < 2": {name: inner[name] for name in _GROUP_FIELDS if name in inner}}
+    return config
+
+
+def _as_one_text(rule: Rule) -> dict[str, Any]:
+    """Return the config of a formula for arrays of any shape."""
+    if isinstance(rule.program(), MatrixProgram):
+        raise CannotPrintError("it is a matrix rule; a formula has no matrix products and no sums along axes")
     slots = rule.active_slots()
     coefficients = trace_coefficients(rule)
     converter = _Converter(rule, coefficients)
@@ -62,15 +79,6 @@ def as_formula(rule: Rule) -> dict[str, Any]:
         raise CannotPrintError(_NO_LAMBDA_REASON)
     text = write_assignments(targets, converter.names, {*let, *slots, *rule.initial_scalars()})
     return _config(rule, let, slots, text)
-
-
-def _check_expressible(rule: Rule) -> None:
-    if isinstance(rule.program(), MatrixProgram):
-        raise CannotPrintError("it is a matrix rule; a formula has no matrix products and no sums along axes")
-    if rule.for_vectors() is not rule:
-        raise CannotPrintError("it treats arrays of fewer than two axes otherwise; print it with vectors: true")
-    if rule.groups:
-        raise CannotPrintError("it has groups; print the rule without them, and add them to the formula")
 
 
 def _numbers(rule: Rule) -> list[str]:

@@ -21,6 +21,7 @@ PRINTED: dict[str, dict[str, Any]] = {
 }
 VARIANTS: dict[str, dict[str, Any]] = {
     "rprop": {"kind": "rprop", "λ": 0},
+    **{f"{kind} with a group for vectors": {"kind": kind} for kind in WITH_VECTORS},
     "adam with amsgrad": {"kind": "adam", "amsgrad": True},
     "sgd with Nesterov momentum": {"kind": "sgd", "μ": 0.9, "nesterov": True},
     "sgd with decoupled decay": {"kind": "sgd", "μ": 0.9, "decoupled": True, "cautious": True},
@@ -87,7 +88,6 @@ CANNOT = {
     "nadam": "time.iteration",
     "muon": "matrix rule",
     "adafactor": "matrix rule",
-    "lamb": "print it with vectors: true",
 }
 
 
