@@ -15,7 +15,6 @@ from mxtrain.optim.formula.syntax import (
     MAX_OPERATIONS,
     MAX_PASSES,
     MAX_SUMS,
-    RESERVED,
     Expression,
     Name,
     Number,
@@ -130,12 +129,12 @@ class _Compiler:
     def __post_init__(self) -> None:
         definition = self.definition
         self._values: dict[str, _Typed] = {}
-        self._taken = {*SHARED_NAMES, *RESERVED, *definition.let, *definition.slots, *definition.scalars}
+        self._taken = {*SHARED_NAMES, *FUNCTION_NAMES, *definition.let, *definition.slots, *definition.scalars}
         self._host: list[tuple[str, Expression]] = []
         self._arrays: list[tuple[str, Expression]] = []
         self._lifted: dict[object, str] = {}
         self._used: set[str] = set()
-        self._operations = self._sums = self._steps = 0
+        self._operations = self._sums = self._increments = 0
         self._assigned_later: dict[str, Place] = {}
         place = Place("update", 0, 0)
         for name in ("W", "g", *definition.slots):
@@ -241,7 +240,7 @@ class _Compiler:
             return f"{typed}, {SHARED_NAMES[name]}, cannot be assigned; choose another name"
         if name in self.definition.let:
             return f"{typed} is set in let, and cannot be assigned; choose another name"
-        if typed in RESERVED:
+        if typed in FUNCTION_NAMES:
             return f"{typed} is a function, and cannot be assigned; choose another name"
         if value.expression is None:
             return None
@@ -337,8 +336,8 @@ class _Compiler:
         if operation == "**":
             return _power_problem(operands)
         if operation in ("increment", "decrement"):
-            self._steps += 1
-            return "the step can be marked once" if self._steps > 1 else None
+            self._increments += 1
+            return "a rule may have at most one increment" if self._increments > 1 else None
         if is_reduction(operation):
             self._sums += 1
             return f"a rule may have at most {MAX_SUMS} sums" if self._sums > MAX_SUMS else None
