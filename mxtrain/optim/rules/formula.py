@@ -73,7 +73,7 @@ class Formula(Rule):
     Names: `W`, the weight; `g`, the gradient; `t`, the number of the update, 1 at the first; η and λ; those of `let`,
     `slots` and `scalars`. Operations: `+ - * / **` and parentheses, and comparisons in `where(a < b, x, y)`. Functions:
     sqrt, abs, sign, min, max, where; exp and log of scalars; sum, mean, norm, dot, max_abs over a parameter, and
-    total_sum and so on over all parameters. `step(x)` is x, and marks the part of the change of W that is the step.
+    total_sum and so on over all parameters. `increment(x)` is x, and marks what the rule adds to W.
 
     If `update` uses λ, it decides how weights decay; otherwise `λ·W` is added to the gradient.
 
