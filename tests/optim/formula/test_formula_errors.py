@@ -365,3 +365,13 @@ def test_a_text_from_python_has_places_too() -> None:
     assert str(caught.value) == (
         "update:2:12: optimizer.update: unknown name mm; did you mean m?\n    W = W - lr*mm\n               ^^"
     )
+
+
+def test_a_text_that_groups_take_over_is_reported_once() -> None:
+    groups = {"b*": {"update": "W = W - zz"}, "c*": {"η": 0.5}}
+    with pytest.raises(mxtrain.ConfigError) as caught:
+        mxtrain.build({"kind": "formula", "update": "W = W - q", "groups": groups})
+    assert sorted(problem.path for problem in caught.value.problems) == [
+        "optimizer.groups.b*.update",
+        "optimizer.update",
+    ]
