@@ -11,7 +11,16 @@ from mxtrain.optim.rules.scheduled import check_schedules
 from mxtrain.optim.rules.wrappers import AGC, EMA, WRAPPER_FIELDS, Box, Lookahead
 from mxtrain.optim.schedules import LearningRateSchedule
 from mxtrain.optim.schedules.paths import canonical_schedules
-from mxtrain.types import LARGEST_FLOAT32, SMALLEST_NORMAL, Config, Finite, NonNegative, Positive, PositiveInt, field_error
+from mxtrain.types import (
+    LARGEST_FLOAT32,
+    SMALLEST_NORMAL,
+    Config,
+    Finite,
+    NonNegative,
+    Positive,
+    PositiveInt,
+    field_error,
+)
 
 
 class RuleFields(Config):
