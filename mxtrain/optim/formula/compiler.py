@@ -24,6 +24,7 @@ from mxtrain.optim.formula.syntax import (
     TextProblem,
     is_reduction,
     parts,
+    structure,
 )
 
 _SIMPLE = ("+", "-", "*", "negative")
@@ -345,18 +346,8 @@ class _Compiler:
 
     def _as_name(self, expression: Expression) -> Name:
         """Return the name of a scalar that the host evaluates."""
-        key = _structure(expression)
+        key = structure(expression)
         if key not in self._lifted:
             self._lifted[key] = self._unique(f"c{len(self._lifted) + 1}")
             self._host.append((self._lifted[key], expression))
         return Name(self._lifted[key], self._lifted[key], expression.place)
-
-
-def _structure(expression: Expression) -> object:
-    """Return a value that is equal for expressions that differ only in their places."""
-    match expression:
-        case Number():
-            return expression.value
-        case Operation():
-            return (expression.operation, *map(_structure, expression.operands))
-    return expression.name

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from mxtrain.optim.formula.syntax import FUNCTIONS, Expression, Number, is_reduction
 
 Kind: TypeAlias = Literal["host", "scalar", "array"]
-"""Where a value is known: a scalar of the host, a scalar that depends on sums, or an array."""
+"""Kind of a value: a scalar of the host, a scalar that depends on sums, or an array."""
 RANKS: tuple[Kind, ...] = ("host", "scalar", "array")
 DESCRIPTIONS = {"host": "a scalar", "scalar": "a sum", "array": "an array"}
 _MAX_POWER = 16
@@ -16,7 +16,7 @@ class TypedExpression(NamedTuple):
 
     Attributes:
         expression: the expression; None if it has a problem.
-        kind: where its value is known.
+        kind: the kind of its value.
         is_condition: True for a comparison.
         depth: the number of operations one after the other.
         level: the number of sums one after the other.
