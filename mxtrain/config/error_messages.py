@@ -103,7 +103,11 @@ def _wrong_kind_message(place: ResolvedField, kind: object, tree: MapNode) -> st
     named, _ = find_node(tree, ("plugins",))
     names = [item.value for item in named.items if isinstance(item, ScalarNode)] if isinstance(named, ListNode) else []
     if not names or place.path[:1] != ("optimizer",):
-        return choice_message(allowed_kinds(place.annotation), kind)
+        kinds = allowed_kinds(place.annotation)
+        is_plugin_likely = "formula" in kinds and isinstance(kind, str) and not nearest(kind, kinds)
+        return choice_message(kinds, kind) + (
+            "; for a rule of your own, add --plugin MODULE" if is_plugin_likely else ""
+        )
     options = " ".join(f"--plugin {quote(str(name))}" for name in names if name != "__main__")
     if not options:
         return f"{describe(kind)} was defined in a script or a notebook; define its class before you open the run"
@@ -256,7 +260,10 @@ def _suggest_field(key: str, owner: type[Config] | None, is_ascii: bool, misplac
         if owner
         else set()
     )
-    return f"the fields here are {', '.join(dict.fromkeys(field for field in known.values() if field in listed))}"
+    fields = ", ".join(dict.fromkeys(field for field in known.values() if field in listed))
+    if owner and issubclass(owner, Rule) and "bounds" in known:
+        return f"the fields here are {fields}, and wrappers such as bounds; see mxtrain list {model_kind(owner)}"
+    return f"the fields here are {fields}"
 
 
 _EXAMPLES = {
