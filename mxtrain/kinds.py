@@ -152,6 +152,11 @@ def choice_of(models: tuple[type[Config], ...]) -> type[KindChoice] | None:
     return max(found, key=lambda choice: len(choice.builtin), default=None)
 
 
+def choice_with_base(base: type[Config]) -> type[KindChoice]:
+    """Return the choice of any class below a base class, with no exceptions."""
+    return next(each for each in _subclasses(KindChoice) if each.base is base and not each.excluded)
+
+
 def needed_plugins(value: object) -> tuple[str, ...]:
     """Return the plugins that define the classes of a config and of the configs in it."""
     return tuple(dict.fromkeys(map(plugin_name, _user_models(value))))

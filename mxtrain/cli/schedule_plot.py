@@ -13,7 +13,8 @@ from mxtrain.config import RunConfig
 from mxtrain.data import Batches, prepare
 from mxtrain.formatting import format_count
 from mxtrain.optim.rules import Rule, Time
-from mxtrain.optim.rules.scheduled import display_path, number_at, scheduled_paths
+from mxtrain.optim.rules.scheduled import number_at, scheduled_paths
+from mxtrain.optim.schedules.paths import display_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -40,7 +40,7 @@ from mxtrain.config.yaml.nodes import (
 from mxtrain.config.yaml.parser import ScalarError, parse_scalar
 from mxtrain.config.yaml.source_text import MAX_PROBLEMS, ProblemReport
 from mxtrain.config.yaml.text_positions import locate_in_value
-from mxtrain.errors import ConfigError, Location
+from mxtrain.errors import ConfigError, ConfigProblem, Location
 from mxtrain.names import ascii_names, display_name, nearest
 from mxtrain.optim.groups.group import STEP_FIELDS
 from mxtrain.optim.rules import Rule
@@ -142,7 +142,9 @@ def _report_in_text(path: Sequence[str | int], context: dict[str, Any], tree: Ma
         location = node.span.locate(*part) or node.location
     else:
         location = locate_in_value(".".join(map(str, path[1:])), *part)
-    report.add(format_path(path), context["message"], location)
+    problem = ConfigProblem(report.spell(format_path(path)), context["message"], location)
+    if problem not in report.problems:  # groups that take over the text report it too
+        report.add(format_path(path), context["message"], location)
 
 
 def _report_missing(path: Sequence[str | int], message: str, tree: MapNode, report: ProblemReport) -> None:

@@ -13,7 +13,7 @@ from mxtrain.config.search.sweep_section import SweepConfig
 from mxtrain.config.yaml.nodes import format_path
 from mxtrain.names import ascii_names, display_name
 from mxtrain.optim.groups.group import STEP_FIELDS
-from mxtrain.optim.rules import Rule
+from mxtrain.optim.rules.fields import RuleFields
 from mxtrain.optim.schedules.learning_rate import RateSchedule
 
 _Schema = dict[str, Any]
@@ -153,7 +153,7 @@ def _clean(schema: Any) -> Any:
 
 def _descriptions(docstring: str) -> dict[str, str]:
     """Return the descriptions of fields in the `Args` of a docstring, and of the bases of schedules and rules."""
-    shared = _arguments(getdoc(RateSchedule) or "") | _arguments(getdoc(Rule) or "")
+    shared = _arguments(getdoc(RateSchedule) or "") | _arguments(getdoc(RuleFields) or "")
     return shared | _arguments(docstring)
 
 

@@ -172,4 +172,4 @@ def _column_norms(x: Array, operations: MatrixOperations) -> Any:
     xp = operations.xp
     if x.shape[1] == 1:
         return xp.full(1, operations.norm(x)) if xp is np else xp.sqrt(xp.square(x.astype(xp.float64)).sum(axis=0))
-    return xp.sqrt(operations.axis_square_sums(x)[1])
+    return xp.sqrt(operations.column_square_sums(x))

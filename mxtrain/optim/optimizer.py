@@ -284,7 +284,7 @@ class Optimizer:
             params: arrays by name, as in `step`.
 
         Returns:
-            A mapping from names to `ParamExplanation`s, which prints as a table.
+            A mapping from names to `ParamExplanation` objects, which prints as a table.
 
         Raises:
             ConfigError: no group takes a parameter, and `groups_required` is true.

@@ -11,8 +11,9 @@ from typing import Any
 from mxtrain.errors import MxtrainError, TraceError
 from mxtrain.names import display_name, field_name, nearest
 from mxtrain.optim.ir import AnyProgram, error_text, keyword_only_names
-from mxtrain.optim.rules.base import Rule, Time
+from mxtrain.optim.rules.base import Rule
 from mxtrain.optim.rules.matrix_rule import MatrixRule
+from mxtrain.optim.rules.time import Time
 from mxtrain.types import describe
 
 _TUPLES_OF_NAMES = ("slots", "options", "computed_scalars")

@@ -21,19 +21,19 @@ def arrays_moved_by(rule: Rule) -> dict[str, float]:
     off = {"agc": None, "lookahead": None, "ema": None, "bounds": None, "clip_norm": None}
     bare = rule.model_copy(update=off | {"cautious": False, "skip_nonfinite": False, "accumulate": 1, "schedules": {}})
     moved: dict[str, float] = {rule.kind: _moved(bare)}
-    count = rule.accumulate
+    count, masked = rule.accumulate, bare.model_copy(update={"cautious": rule.cautious})
     if rule.skip_nonfinite and not (rule.clip_norm is not None and count == 1):
         moved["skip_nonfinite"] = count
     if rule.clip_norm is not None:
         moved["clip_norm"] = 1 if count == 1 else 2
-    if count > 1:
-        moved["accumulate"] = 2 + 3 * (count - 2) + (3 if rule.agc is not None else 1)
+    if count > 1:  # a matrix rule, whose program does not state its passes, reads the sum once
+        passes = _moved(masked.model_copy(update={"accumulate": count})) - _moved(masked)
+        moved["accumulate"] = 2 + 3 * (count - 2) + (3 if rule.agc is not None else max(passes, 1))
     if rule.agc is not None:
         moved["agc"] = 4
     if rule.cautious:
         moved["cautious"] = _moved(bare.model_copy(update={"cautious": True})) - _moved(bare)
     if rule.bounds is not None:
-        masked = bare.model_copy(update={"cautious": rule.cautious})
         moved["bounds"] = _moved(masked.model_copy(update={"bounds": rule.bounds})) - _moved(masked)
     if rule.lookahead is not None:
         moved["lookahead"] = 2 / rule.lookahead.period

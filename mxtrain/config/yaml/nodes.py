@@ -18,6 +18,7 @@ from mxtrain.errors import Location
 from mxtrain.kinds import instance_problem
 from mxtrain.names import LETTERS, display_name, is_unicode, normalize
 from mxtrain.optim.groups.group import group_settings
+from mxtrain.optim.rules import Rule
 from mxtrain.optim.schedules.function import Function, MomentumFunction, is_function
 from mxtrain.types import Config, describe
 
@@ -239,7 +240,8 @@ def _to_node(value: object, report: ProblemReport, path: _Path, level: int, rema
             if problem := instance_problem(value):
                 report.add(format_path((*path, "kind")), problem)
                 return invalid_scalar(None)
-            plain = group_settings(value) if path[:-1] in (GROUPS, GROUPS[1:]) else value.to_dict()
+            is_in_groups = path[:-1] in (GROUPS, GROUPS[1:])
+            plain = group_settings(value) if is_in_groups and isinstance(value, Rule) else value.to_dict()
             return _to_node(plain, report, path, level, remaining)
         case Mapping():
             return _to_mapping_node(value, report, path, level + 1, remaining)

@@ -88,6 +88,10 @@ class NumPyMatrixOperations:
             groups.append(total[:columns])
         return row_sums, add_groups(np.array(groups))
 
+    def column_square_sums(self, x: Array) -> Array:
+        """Return the sums of the squares of each column of a matrix."""
+        return self.axis_square_sums(x)[1]
+
     def square_sum(self, x: Array) -> float:
         """Return the sum of the squares of a matrix."""
         row_sums = np.empty(len(x))
@@ -180,6 +184,10 @@ class CuPyMatrixOperations:
         """Return the sums of the squares of each row and of each column of a matrix."""
         squares = self.xp.square(x.astype(self.xp.float64))
         return squares.sum(axis=1), squares.sum(axis=0)
+
+    def column_square_sums(self, x: Array) -> Array:
+        """Return the sums of the squares of each column of a matrix."""
+        return self.xp.square(x.astype(self.xp.float64)).sum(axis=0)
 
     def square_sum(self, x: Array) -> float:
         """Return the sum of the squares of a matrix."""

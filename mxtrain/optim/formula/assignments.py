@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from mxtrain.names import display_name
 from mxtrain.optim.formula.definition import SHARED_NAMES
-from mxtrain.optim.formula.syntax import COMPARISONS, RESERVED, Expression, Name, Number, Operation, Place
+from mxtrain.optim.formula.syntax import COMPARISONS, FUNCTION_NAMES, Expression, Name, Number, Operation, Place
 
 _SHORT_NAMES = ("u", "q", "r", "a", "b", "c", "d", "e", "h", "k", "o", "w", "y", "z")
 _FUNCTION_SPELLINGS = {"absolute": "abs", "maximum": "max", "minimum": "min"}
@@ -44,7 +44,7 @@ class _Writer:
     def __init__(self, targets: Mapping[str, Expression], names: Mapping[int, str], taken: set[str]) -> None:
         self._targets = dict(targets)
         self._preferred = names
-        self._taken = {*taken, *targets, *SHARED_NAMES, *RESERVED}
+        self._taken = {*taken, *targets, *SHARED_NAMES, *FUNCTION_NAMES}
         self._uses: dict[int, int] = {}
         self._given: dict[int, str] = {}
         self._entries: list[_Entry] = []

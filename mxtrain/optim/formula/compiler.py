@@ -1,6 +1,5 @@
 """Check of a formula, and its division into assignments of the host and assignments of arrays."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -16,7 +15,6 @@ from mxtrain.optim.formula.syntax import (
     MAX_OPERATIONS,
     MAX_PASSES,
     MAX_SUMS,
-    RESERVED,
     Expression,
     Name,
     Number,
@@ -131,12 +129,12 @@ class _Compiler:
     def __post_init__(self) -> None:
         definition = self.definition
         self._values: dict[str, _Typed] = {}
-        self._taken = {*SHARED_NAMES, *RESERVED, *definition.let, *definition.slots, *definition.scalars}
+        self._taken = {*SHARED_NAMES, *FUNCTION_NAMES, *definition.let, *definition.slots, *definition.scalars}
         self._host: list[tuple[str, Expression]] = []
         self._arrays: list[tuple[str, Expression]] = []
         self._lifted: dict[object, str] = {}
         self._used: set[str] = set()
-        self._operations = self._sums = self._steps = 0
+        self._operations = self._sums = self._increments = 0
         self._assigned_later: dict[str, Place] = {}
         place = Place("update", 0, 0)
         for name in ("W", "g", *definition.slots):
@@ -242,7 +240,7 @@ class _Compiler:
             return f"{typed}, {SHARED_NAMES[name]}, cannot be assigned; choose another name"
         if name in self.definition.let:
             return f"{typed} is set in let, and cannot be assigned; choose another name"
-        if typed in RESERVED:
+        if typed in FUNCTION_NAMES:
             return f"{typed} is a function, and cannot be assigned; choose another name"
         if value.expression is None:
             return None
@@ -338,8 +336,8 @@ class _Compiler:
         if operation == "**":
             return _power_problem(operands)
         if operation in ("increment", "decrement"):
-            self._steps += 1
-            return "the step can be marked once" if self._steps > 1 else None
+            self._increments += 1
+            return "a rule may have at most one increment" if self._increments > 1 else None
         if is_reduction(operation):
             self._sums += 1
             return f"a rule may have at most {MAX_SUMS} sums" if self._sums > MAX_SUMS else None
@@ -416,10 +414,3 @@ def _power_problem(operands: list[_Typed]) -> str | None:
         return None
     what = _DESCRIPTIONS[base.kind if base.kind != "host" else exponent.kind]
     return f"a power of {what} needs a whole exponent from 1 to {_MAX_POWER}; write sqrt(x) for a root"
-
-
-def unused_names(definition: Definition, compiled: CompiledFormula) -> Iterator[str]:
-    """Yield the values of `let` and the slots that a formula never uses."""
-    for name in (*definition.let, *definition.slots):
-        if name not in compiled.names:
-            yield name

@@ -6,7 +6,7 @@ from typing import Any
 
 from mxtrain.names import is_unicode
 from mxtrain.optim.formula.lexer import MAX_NAME, is_name
-from mxtrain.optim.formula.syntax import RESERVED, TextProblem, canonical
+from mxtrain.optim.formula.syntax import FUNCTION_NAMES, TextProblem, canonical
 from mxtrain.types import describe
 
 MAX_SLOTS = 8
@@ -94,7 +94,7 @@ def _name_problem(typed: str, name: str, field: str) -> str | None:
         return f"{typed} is {SHARED_NAMES[name]} of every rule; set it beside {field}"
     if name in SHARED_NAMES:
         return f"{typed} is {SHARED_NAMES[name]} in every formula; choose another name"
-    if name in RESERVED:
+    if name in FUNCTION_NAMES:
         return f"{typed} is a function; choose another name"
     return None
 

@@ -193,6 +193,15 @@ _FAST = {
 }
 
 
+_FAST_NAMES: dict[str, Any] = {
+    **{name: getattr(math, name) for name in ("pow", "sqrt", "exp", "log")},
+    "absolute": abs,
+    "sign": sign,
+    "maximum": maximum,
+    "minimum": minimum,
+}
+
+
 def fast_function(
     assignments: Sequence[tuple[str, Expression]], results: Sequence[str]
 ) -> Callable[[_Environment], tuple[float, ...]]:

@@ -23,7 +23,7 @@ from mxtrain.optim.formula.syntax import (
 
 _NO_STATEMENT = "a line must be an assignment, such as m = β*m + g"
 _LISTED_FUNCTIONS = (
-    *("sqrt", "abs", "sign", "min", "max", "where", "exp", "log", "step"),
+    *("sqrt", "abs", "sign", "min", "max", "where", "exp", "log", "increment"),
     *("sum", "mean", "norm", "dot", "max_abs", "total_sum", "total_mean", "total_norm", "total_dot", "total_max_abs"),
 )
 _OPERATORS = ("+", "-", "*", "/", "**")

@@ -127,20 +127,11 @@ FUNCTIONS: dict[str, int] = {
 }
 """The functions, each with the number of its arguments."""
 
-FUNCTION_NAMES = {name: name for name in FUNCTIONS} | {
-    "abs": "absolute",
-    "max": "maximum",
-    "min": "minimum",
-    "step": "increment",
-}
+FUNCTION_NAMES = {name: name for name in FUNCTIONS} | {"abs": "absolute", "max": "maximum", "min": "minimum"}
 """The names of functions in texts, each with the function."""
 
 REDUCTIONS = ("sum", "mean", "norm", "max_abs", "dot")
 """Functions over all elements of a parameter; each has a variant `total_` over all parameters."""
-
-
-RESERVED = frozenset(FUNCTION_NAMES) - {"step"}
-"""Names that cannot be assigned; `step` is a usual name for `-η`, and a function only before a parenthesis."""
 
 
 def is_reduction(function: str) -> bool:

@@ -1,8 +1,7 @@
 """Parameter groups: settings, or rules of their own, of the parameters that a selector selects."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from fractions import Fraction
-from importlib import import_module
 from itertools import islice
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -40,6 +39,7 @@ class Group:
         kind: the kind of its own rule; None if it has that of the optimizer.
         values: the values that the group sets, by the names of fields.
         rule: its own rule, without the fields that it takes from the optimizer; None without a kind.
+        fields: the names of the fields that the group may set.
         location: the location of the selector in a file, if known.
 
     Example:
@@ -57,11 +57,12 @@ class Group:
     kind: str | None
     values: Mapping[str, Any]
     rule: "Rule | None"
+    fields: tuple[str, ...]
     location: Location | None
 
-    def __init__(self, values: Mapping[str, Any], rule: "Rule | None" = None) -> None:
+    def __init__(self, values: Mapping[str, Any], rule: "Rule | None" = None, fields: Iterable[str] = ()) -> None:
         kind = None if rule is None else rule.kind
-        self.__dict__.update(kind=kind, values=dict(values), rule=rule, location=None)
+        self.__dict__.update(kind=kind, values=dict(values), rule=rule, fields=tuple(fields), location=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values; of a rule of its own, with its defaults."""
@@ -74,7 +75,7 @@ class Group:
     def for_run(self, epochs: int, batches: int | Fraction) -> "Group":
         """Return the group with the lengths of its schedules resolved for a run, as `Rule.for_run`."""
         values = {name: _for_run(value, epochs, batches) for name, value in self.values.items()}
-        group = Group(values, None if self.rule is None else self.rule.for_run(epochs, batches))
+        group = Group(values, None if self.rule is None else self.rule.for_run(epochs, batches), self.fields)
         group.locate(self.location)
         return group
 
@@ -102,15 +103,11 @@ class Group:
             """Return a value that the group sets; None for a field that it does not set."""
             if name.startswith("_"):
                 raise AttributeError(name)
-            shared = import_module("mxtrain.optim.rules.base").Rule
-            fields = (shared if self.rule is None else type(self.rule)).model_fields
-            field = field_name(name, {*fields, *self.values})
+            field = field_name(name, {*self.fields, *self.values})
             if field in self.values:
                 return self.values[field]
-            if self.rule is not None and field in fields:
-                return getattr(self.rule, field)
-            if field in fields:
-                return None
+            if field in self.fields:
+                return None if self.rule is None else getattr(self.rule, field)
             raise ReadOnlyError(f"Group has no attribute {name}; it sets {', '.join(self.values) or 'nothing'}")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -123,7 +120,7 @@ class Group:
         """Restore a pickle; those of earlier versions hold a config with the fields η and λ."""
         if "__dict__" in state:
             values = {name: value for name, value in state["__dict__"].items() if value is not None}
-            state = {"kind": None, "values": values, "rule": None, "location": None}
+            state = {"kind": None, "values": values, "rule": None, "fields": ("η", "λ"), "location": None}
         self.__dict__.update(state)
 
     def __eq__(self, other: object) -> bool:
@@ -289,6 +286,6 @@ def is_zero(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and value == 0
 
 
-def group_settings(rule: Any) -> dict[str, Any]:
+def group_settings(rule: "Rule") -> dict[str, Any]:
     """Return the settings of a group for a rule: its fields, of those that groups share only the ones that were set."""
     return Group({name: getattr(rule, name) for name in rule.model_fields_set}, rule).to_dict()

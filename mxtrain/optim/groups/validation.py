@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ErrorType
 
+from mxtrain.kinds import KindChoice, choice_with_base
 from mxtrain.names import display_name, field_name
 from mxtrain.optim.groups.group import STEP_FIELDS, Group, is_zero, without_base
 from mxtrain.optim.groups.selectors import Selector, SelectorError, parse_selector
+from mxtrain.optim.schedules.paths import canonical_schedules
 from mxtrain.types import Bounds, Config
 
 if TYPE_CHECKING:
@@ -25,18 +26,22 @@ _NULL_MEANS_UNSET = ("η", "λ")
 _RuleType = TypeVar("_RuleType", bound="Rule")
 
 
-def validate_with_groups(model: type[_RuleType], data: Any, handler: Callable[[Any], _RuleType]) -> _RuleType:
+def validate_with_groups(
+    model: type[_RuleType], data: Any, handler: Callable[[Any], _RuleType], base: type[Config]
+) -> _RuleType:
     """Validate a rule and its groups, and report the problems of both.
 
     Args:
         model: the class of the rule.
         data: what is validated.
         handler: validates everything but the groups.
+        base: the class of all rules, any of which a group may have.
     """
     groups = data.get("groups") if isinstance(data, Mapping) else None
     if not isinstance(groups, Mapping) or not groups:
         return handler(data)
     outer = {key: value for key, value in data.items() if key != "groups"}
+    any_rule = choice_with_base(base)
     lines: _Lines = []
     rule: Rule | None = None
     try:
@@ -46,7 +51,7 @@ def validate_with_groups(model: type[_RuleType], data: Any, handler: Callable[[A
     validated: dict[str, Group] = {}
     seen: dict[Selector, str] = {}
     for selector, settings in groups.items():
-        reader = _GroupReader(model, rule, outer, ("groups", str(selector)))
+        reader = _GroupReader(model, rule, outer, ("groups", str(selector)), any_rule)
         lines += _selector_problems(selector, seen)
         group = reader.read(settings)
         lines += reader.lines
@@ -92,17 +97,24 @@ class _GroupReader:
         outer: the optimizer's rule; None if it is invalid.
         raw: the optimizer's settings as they were given.
         location: the location of the group, as in the errors of Pydantic.
+        any_rule: the kinds of rules that the group may have.
 
     Attributes:
         lines: the problems.
     """
 
     def __init__(
-        self, model: "type[Rule]", outer: "Rule | None", raw: Mapping[Any, Any], location: tuple[str, ...]
+        self,
+        model: "type[Rule]",
+        outer: "Rule | None",
+        raw: Mapping[Any, Any],
+        location: tuple[str, ...],
+        any_rule: type[KindChoice],
     ) -> None:
         self.lines: _Lines = []
         self._model, self._outer, self._raw = model, outer, raw
         self._location = (*location, _kind(model))
+        self._any_rule = any_rule
 
     def read(self, settings: Any) -> Group | None:
         """Return the group; None if its settings are invalid."""
@@ -110,9 +122,8 @@ class _GroupReader:
             if settings.rule is not None:
                 return settings
             settings = settings.to_dict()
-        rule_class = import_module("mxtrain.optim.rules.base").Rule
-        if isinstance(settings, rule_class):
-            return self._read_instance(settings)
+        if isinstance(settings, self._any_rule.base):
+            return self._read_instance(cast("Rule", settings))
         if not isinstance(settings, Mapping):
             self.lines.append(InitErrorDetails(type="dict_type", loc=self._location[:-1], input=settings))
             return None
@@ -128,21 +139,23 @@ class _GroupReader:
         given = {_input_names(own)[name]: None for name in values if name in _input_names(own)}
         typed = {name: getattr(rule, name) for name in given} | frozen
         if "kind" in settings:
-            return Group(typed, rule)
+            return Group(typed, rule, own.model_fields)
         _inherit(typed, values.get("otherwise"))
-        return Group(typed)
+        return Group(typed, fields=own.model_fields)
 
     def _read_instance(self, rule: "Rule") -> Group | None:
         """Return the group of a rule that was passed in Python."""
         try:
-            _any_rule().validate(rule)
+            self._any_rule.validate(rule)
         except PydanticCustomError as error:
             self.lines.append(InitErrorDetails(type=error, loc=self._location[:-1], input=rule))
         given = rule.model_fields_set
         for name in STEP_FIELDS:
             if name in given and getattr(rule, name) != type(rule).model_fields[name].get_default():
                 self._misplaced(name)
-        return None if self.lines else Group({name: getattr(rule, name) for name in given}, rule)
+        if self.lines:
+            return None
+        return Group({name: getattr(rule, name) for name in given}, rule, type(rule).model_fields)
 
     def _own_model(self, settings: Mapping[Any, Any]) -> "type[Rule] | None":
         """Return the class of the group's rule; None, with a problem, if its kind is unknown."""
@@ -152,7 +165,7 @@ class _GroupReader:
         if kind == _kind(self._model):
             return self._model
         try:
-            found: type[Rule] | None = _any_rule().find(kind) if isinstance(kind, str) else None
+            found = self._any_rule.find(kind) if isinstance(kind, str) else None
         except PydanticCustomError as error:
             self.lines.append(InitErrorDetails(type=error, loc=(*self._location, "kind"), input=kind))
             return None
@@ -161,7 +174,7 @@ class _GroupReader:
             self.lines.append(
                 InitErrorDetails(type="union_tag_invalid", loc=self._location, input=settings, ctx=context)
             )
-        return found
+        return cast("type[Rule] | None", found)
 
     def _canonical(self, settings: Mapping[Any, Any], own: "type[Rule]") -> dict[Any, Any]:
         """Return the settings by the names that the rule's validation accepts."""
@@ -220,8 +233,8 @@ class _GroupReader:
         else:
             base = _fields(self._outer)
         if "schedules" in values:
-            canonical = import_module("mxtrain.optim.rules.scheduled").canonical_schedules
-            values = {**values, "schedules": canonical(values["schedules"], self._model.model_fields)}
+            schedules = canonical_schedules(values["schedules"], self._model.model_fields)
+            values = {**values, "schedules": schedules}
         return {**base, **{name: _merge(base.get(name), value) for name, value in values.items()}}
 
 
@@ -261,11 +274,6 @@ def _fields(config: Config) -> dict[Any, Any]:
     """Return the values of a config, but not the groups of a rule, as they are validated again."""
     names = _input_names(type(config)).items()
     return {name: getattr(config, field) for name, field in names if field not in ("groups", "groups_required")}
-
-
-def _any_rule() -> Any:
-    """Return the type of any rule, imported late because its module imports this one."""
-    return import_module("mxtrain.optim.rules").RuleChoice
 
 
 def _kind(model: "type[Rule]") -> str:

@@ -83,6 +83,9 @@ class MatrixOperations(Protocol):
     def axis_square_sums(self, x: Array) -> tuple[Array, Array]:
         """Return the sums of the squares of each row and of each column of a matrix, in float64."""
 
+    def column_square_sums(self, x: Array) -> Array:
+        """Return the sums of the squares of each column of a matrix, in float64."""
+
     def square_sum(self, x: Array) -> float:
         """Return the sum of the squares of a matrix, in float64."""
 

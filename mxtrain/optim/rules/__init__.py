@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union
 from mxtrain.kinds import KindChoice
 from mxtrain.optim.groups.group import Group as Group
 from mxtrain.optim.rules.base import Rule as Rule
-from mxtrain.optim.rules.base import Time as Time
 from mxtrain.optim.rules.matrix_rule import MatrixRule as MatrixRule
+from mxtrain.optim.rules.time import Time as Time
 from mxtrain.optim.rules.wrappers import AGC as AGC
 from mxtrain.optim.rules.wrappers import EMA as EMA
 from mxtrain.optim.rules.wrappers import Lookahead as Lookahead

@@ -8,8 +8,9 @@ import numpy as np
 
 from mxtrain.optim.ir import AnyProgram, MatrixOperations, Variant, increment, maximum, mean, sqrt
 from mxtrain.optim.ir.wrapping import SMALLEST_SHARE
-from mxtrain.optim.rules.base import Rule, Time
+from mxtrain.optim.rules.base import Rule
 from mxtrain.optim.rules.matrix_rule import MatrixRule
+from mxtrain.optim.rules.time import Time
 from mxtrain.types import SMALLEST_NORMAL, AtLeastOne, NonNegative, Positive, Stability
 
 

@@ -5,7 +5,8 @@ from math import sqrt as scalar_sqrt
 from typing import Any, ClassVar, Literal
 
 from mxtrain.optim.ir import increment, sqrt
-from mxtrain.optim.rules.base import Rule, Time
+from mxtrain.optim.rules.base import Rule
+from mxtrain.optim.rules.time import Time
 from mxtrain.types import SMALLEST_NORMAL, Decay, NonNegative, Positive, Stability
 
 

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from mxtrain.optim.ir import increment, sqrt
-from mxtrain.optim.rules.base import Rule, Time
+from mxtrain.optim.rules.base import Rule
+from mxtrain.optim.rules.time import Time
 from mxtrain.types import SMALLEST_NORMAL, Decay, NonNegative, NonNegativeInt, Positive, Stability, field_error
 
 

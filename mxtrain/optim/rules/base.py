@@ -1,16 +1,15 @@
-"""Base class of update rules: shared fields, parameter groups, the learning-rate schedule and the gradient stage."""
+"""Base class of update rules: their coefficients, programs, groups and schedules."""
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import ModelWrapValidatorHandler, field_validator, model_validator
+from pydantic import ModelWrapValidatorHandler, model_validator
 
 from mxtrain.errors import TraceError
-from mxtrain.optim.groups.group import STEP_FIELDS, Group, apply_group, group_of, unused_groups
+from mxtrain.optim.groups.group import Group, apply_group, group_of, unused_groups
 from mxtrain.optim.groups.selectors import Shape
 from mxtrain.optim.groups.validation import validate_with_groups
 from mxtrain.optim.ir import (
@@ -22,92 +21,20 @@ from mxtrain.optim.ir import (
     update_program,
     wrapping,
 )
-from mxtrain.optim.rules.scheduled import (
-    canonical_schedules,
-    check_schedules,
-    is_scheduled,
-    rule_at,
-    scheduled_value,
-    with_largest_numbers,
-)
-from mxtrain.optim.rules.wrappers import AGC, EMA, WRAPPER_FIELDS, Box, Lookahead, rounded_bounds
+from mxtrain.optim.rules.fields import RuleFields
+from mxtrain.optim.rules.scheduled import is_scheduled, rule_at, scheduled_value, with_largest_numbers
+from mxtrain.optim.rules.time import ScheduledValue, Time
+from mxtrain.optim.rules.wrappers import rounded_bounds
 from mxtrain.optim.schedules import LearningRateSchedule
-from mxtrain.types import (
-    NON_NEGATIVE,
-    SMALLEST_NORMAL,
-    Config,
-    Finite,
-    NonNegative,
-    Positive,
-    PositiveInt,
-    field_error,
-)
+from mxtrain.types import NON_NEGATIVE
 
 
-class Time(NamedTuple):
-    """Time of an update.
-
-    Args:
-        update: the number of this update of this array, 1 at the first.
-        iteration: the current iteration, 1 during the first.
-        epochs: finished epochs, 0 during the first.
-    """
-
-    update: int
-    iteration: int
-    epochs: int = 0
-
-
-class ScheduledValue(float):
-    """A number that can also be called with a time, for its scheduled value.
-
-    `learning_rate` and `momentum` are names of the fields η and μ, and were methods of rules in earlier versions.
-    """
-
-    _value_at: Callable[[Any], float | None]
-
-    def __new__(cls, value: float, value_at: Callable[[Any], float | None]) -> Self:
-        """Store the function from a time to the scheduled value."""
-        self = super().__new__(cls, value)
-        self._value_at = value_at
-        return self
-
-    def __call__(self, time: Any) -> float | None:
-        """Return the scheduled value."""
-        return self._value_at(time)
-
-    def __reduce__(self) -> tuple[type[float], tuple[float]]:
-        return float, (float(self),)
-
-
-class Rule(Config, ABC):
+class Rule(RuleFields, ABC):
     """Update rule: its validated config, and its arithmetic, written once.
 
     A rule consists of data and two functions. `coefficients` is evaluated on the host in float64, once per update;
-    `update` describes one element, and is traced into the program that every backend runs.
-
-    Args:
-        η: learning rate, above 0.
-        λ: weight decay, at least 0: `λ·W` is added to the gradient, except by rules with decoupled decay.
-        clip: bound on each element of the gradient, at least 0; 0 means no clipping.
-        scale: factor of the gradient, any finite number; 0 means unset, and `fit` sets it to `1/batch_size`, or to one
-            over the number of training samples if there are fewer.
-        η_sched: learning-rate schedule; if set, it overrides the fixed η.
-        schedules: schedules of other numbers of the rule, by their names, such as `β2` or `λ`; they start at the value
-            of the field.
-        groups: settings or rules of parameter groups, by selectors: patterns of parameter names, such as `b*`, or
-            comparisons, such as `ndim < 2`; the first that fits a parameter holds.
-        groups_required: refuse parameters that no group takes.
-        cautious: leave out the elements of a step whose sign agrees with that of the gradient.
-        agc: adaptive gradient clipping: bound the norm of each column of the gradient by that of the weights.
-        lookahead: slow weights that follow the trained weights every few updates.
-        ema: an exponential moving average of the weights, for evaluation.
-        bounds: lower and upper bound of every weight, as `[low, high]`; null means none.
-        decoupled: subtract `η·λ` times the weight, in place of adding `λ·W` to the gradient.
-        corrected: multiply decoupled decay by `η/ηmax`, the fraction of the largest η that the schedule has left.
-        clip_norm: bound on the norm of the scaled gradient over all parameters, above 0; null means none.
-        skip_nonfinite: skip and count a step in which a gradient is not finite.
-        accumulate: number of gradients whose mean one update uses, at least 1.
+    `update` describes one element, and is traced into the program that every backend runs. The fields that every rule
+    has are those of `RuleFields`.
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
@@ -118,11 +45,6 @@ class Rule(Config, ABC):
     """Names of the scalar slots that `update` computes, after the slots; `coefficients` computes the others."""
     options: ClassVar[tuple[str, ...]] = ()
     """Names of the fields that `update` gets as plain values, to branch on; each choice is a program of its own."""
-    if TYPE_CHECKING:  # a field of rules with coupled decay, a class variable of others
-        decoupled: ClassVar[bool]
-        """True if `update` decays the weight itself; the gradient stage then ignores λ."""
-        corrected: ClassVar[bool]
-        """A field, except in rules whose decay has no part of its own in `update`."""
     state_options: ClassVar[tuple[str, ...]] = ()
     """Names of fields that change the meaning of the slots: a state is loaded only with the values of its saving."""
     overflow_bounds: ClassVar[Literal["gradient", "all", "none"]] = "all"
@@ -137,29 +59,6 @@ class Rule(Config, ABC):
     evaluation_slot: ClassVar[str | None] = None
     """Name of the slot with the weights to evaluate; None if these are the trained weights."""
 
-    hidden_defaults: ClassVar[tuple[str, ...]] = ("schedules", "groups_required")
-
-    kind: str
-    η: Positive
-    λ: NonNegative
-    clip: NonNegative = 0.0
-    scale: Finite = 0.0
-    η_sched: LearningRateSchedule | None = None
-    schedules: dict[str, LearningRateSchedule] = {}
-    groups: dict[str, Group] = {}
-    groups_required: bool = False
-    cautious: bool = False
-    agc: AGC | None = None
-    lookahead: Lookahead | None = None
-    ema: EMA | None = None
-    bounds: Box | None = None
-    if not TYPE_CHECKING:
-        decoupled: bool = False
-        corrected: bool = False
-    clip_norm: Positive | None = None
-    skip_nonfinite: bool = False
-    accumulate: PositiveInt = 1
-
     update: ClassVar[Callable[..., tuple[Any, ...]]]
     """`update(W, g, *slots, *, coefficient…)` returns the new W, the new slots and the computed scalars, in that order.
 
@@ -169,40 +68,7 @@ class Rule(Config, ABC):
     @model_validator(mode="wrap")
     @classmethod
     def _validate_groups(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        return validate_with_groups(cls, data, handler)
-
-    @field_validator("schedules", mode="before")
-    @classmethod
-    def _canonical_paths(cls, data: Any) -> Any:
-        return canonical_schedules(data, cls.model_fields)
-
-    @model_validator(mode="after")
-    def _check_schedules(self) -> Self:
-        check_schedules(self)
-        return self
-
-    @model_validator(mode="after")
-    def _check_clip_is_normal(self) -> Self:
-        # Backends may return either of two zeros of different sign, so no bound may be rounded to zero.
-        if 0 < self.clip < SMALLEST_NORMAL:
-            raise field_error(
-                "clip", f"must be 0 or at least {SMALLEST_NORMAL}, the smallest normal float32, got {self.clip}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _check_wrappers(self) -> Self:
-        if self.bounds is not None:
-            low, high = self.bounds
-            if low is None and high is None:
-                raise field_error("bounds", "must have a lower or an upper bound, got [null, null]; omit it for none")
-            if low is not None and high is not None and low > high:
-                raise field_error("bounds", f"the lower bound must be at most the upper one, got {[low, high]}")
-        if "corrected" in type(self).model_fields and self.corrects_decay and not self.decouples_decay():
-            raise field_error(
-                "corrected", "applies to decoupled decay, and that of this rule is coupled; set decoupled: true"
-            )
-        return self
+        return validate_with_groups(cls, data, handler, Rule)
 
     @abstractmethod
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
@@ -282,11 +148,6 @@ class Rule(Config, ABC):
             return "add" if scalars[wrapping.ACCUMULATED] else "begin"
         return "synchronize" if self.lookahead is not None and time.update % self.lookahead.period == 0 else "update"
 
-    @property
-    def corrects_decay(self) -> bool:
-        """True if decoupled decay is multiplied by `η/ηmax`."""
-        return self.corrected
-
     def decay_at(self, η: float) -> float:
         """Return the factor of the weight in decoupled decay at a learning rate: `-η·λ`, or `-η·λ·(η/ηmax)`."""
         decay = -η * self.λ
@@ -302,10 +163,6 @@ class Rule(Config, ABC):
     def slot_starts(self) -> Mapping[str, float | Literal["W"]]:
         """Return the first value of each slot that does not start at 0: a number, or `W` for a copy of the weight."""
         return {}
-
-    def decouples_decay(self) -> bool:
-        """Return True if `update` decays the weight itself."""
-        return bool(getattr(type(self), "decoupled", False) or self.__dict__.get("decoupled", False))
 
     def slot_shapes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         """Return the shape of each slot of a weight of this shape; by default, that of the weight."""
@@ -393,16 +250,6 @@ class Rule(Config, ABC):
         """
         return unused_groups(self, params)
 
-    def __setstate__(self, state: dict[Any, Any]) -> None:
-        """Restore a pickle; fields that it lacks, because an earlier version had no such option, get their defaults."""
-        fields = type(self).model_fields.items()
-        defaults = {name: field.get_default() for name, field in fields if not field.is_required()}
-        super().__setstate__(state | {"__dict__": defaults | state["__dict__"]})
-
-    def __hash__(self) -> int:
-        values = (frozenset(value.items()) if isinstance(value, dict) else value for value in self.__dict__.values())
-        return hash((type(self), *values))
-
     @property
     def gradient_stage(self) -> GradientStage:
         """Steps of the gradient stage that these values need."""
@@ -453,25 +300,6 @@ class Rule(Config, ABC):
             return wrapping.AVERAGE
         return wrapping.SLOW if self.lookahead is not None else self.evaluation_slot
 
-    @classmethod
-    def listed_fields(cls) -> tuple[str, ...]:
-        """Return the names of the fields that a message lists: without the wrappers of every rule."""
-        unlisted = [name for name in (*_WRAPPERS, *cls.hidden_defaults) if not _declares(cls, name)]
-        return tuple(name for name in cls.model_fields if name not in unlisted)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return every field as plain values, without wrappers that are off."""
-        return {name: value for name, value in super().to_dict().items() if not self._is_off(name)}
-
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        return ((name, value) for name, value in super().__repr_args__() if name is None or not self._is_off(name))
-
-    def _is_off(self, name: str) -> bool:
-        """Return True for a wrapper, of every rule, that has its default value."""
-        fields = type(self).model_fields
-        is_wrapper = name in _WRAPPERS and name in fields and not _declares(type(self), name)
-        return is_wrapper and getattr(self, name) == fields[name].default
-
     def learning_rate_at(self, time: Time) -> float:
         """Return η at a time: the value of the schedule, or the fixed value without a schedule."""
         if self.η_sched is None:
@@ -500,12 +328,3 @@ class Rule(Config, ABC):
     def momentum(self) -> ScheduledValue:
         """μ, for a rule that has it; called with an iteration, the result of `momentum_at`."""
         return ScheduledValue(getattr(self, "μ"), self.momentum_at)  # noqa: B009 - only some rules have it
-
-
-_WRAPPERS = (*WRAPPER_FIELDS, "decoupled", "corrected", *(name for name in STEP_FIELDS if "groups" not in name))
-
-
-def _declares(rule: type[Rule], field: str) -> bool:
-    """Return True if a rule has a field of its own with a name that the base class has."""
-    classes = (each for each in rule.__mro__ if issubclass(each, Rule) and each is not Rule)
-    return any(field in inspect.get_annotations(each) for each in classes)

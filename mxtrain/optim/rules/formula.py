@@ -20,7 +20,8 @@ from mxtrain.optim.formula.definition import definition_of, name_problems
 from mxtrain.optim.formula.evaluation import RunnableFormula, formula_of
 from mxtrain.optim.formula.starts import WEIGHT, start_function, start_problems
 from mxtrain.optim.formula.syntax import TextProblem, canonical
-from mxtrain.optim.rules.base import Rule, Time
+from mxtrain.optim.rules.base import Rule
+from mxtrain.optim.rules.time import Time
 from mxtrain.types import Bounds, Finite, NonNegative, Positive, describe, field_error
 
 
@@ -73,7 +74,7 @@ class Formula(Rule):
     Names: `W`, the weight; `g`, the gradient; `t`, the number of the update, 1 at the first; η and λ; those of `let`,
     `slots` and `scalars`. Operations: `+ - * / **` and parentheses, and comparisons in `where(a < b, x, y)`. Functions:
     sqrt, abs, sign, min, max, where; exp and log of scalars; sum, mean, norm, dot, max_abs over a parameter, and
-    total_sum and so on over all parameters. `step(x)` is x, and marks the part of the change of W that is the step.
+    total_sum and so on over all parameters. `increment(x)` is x, and marks what the rule adds to W.
 
     If `update` uses λ, it decides how weights decay; otherwise `λ·W` is added to the gradient.
 

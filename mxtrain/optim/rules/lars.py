@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from mxtrain.optim.ir import increment, norm, where
-from mxtrain.optim.rules.base import Rule, Time
+from mxtrain.optim.rules.base import Rule
+from mxtrain.optim.rules.time import Time
 from mxtrain.types import Decay, NonNegative, Positive
 
 

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from mxtrain.optim.ir import increment, maximum, norm, sqrt
 from mxtrain.optim.rules.adamw import AdamW
-from mxtrain.optim.rules.base import Rule, Time
+from mxtrain.optim.rules.base import Rule
+from mxtrain.optim.rules.time import Time
 from mxtrain.types import SMALLEST_NORMAL, Decay, NonNegative, Positive, Stability
 
 

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from mxtrain.optim.ir import MatrixOperations, increment
 from mxtrain.optim.rules.adamw import AdamW
-from mxtrain.optim.rules.base import Rule, Time
+from mxtrain.optim.rules.base import Rule
 from mxtrain.optim.rules.matrix_rule import MatrixRule
+from mxtrain.optim.rules.time import Time
 from mxtrain.types import Bounds, Decay, Finite, ListAsTuple, NonNegative, Positive, Stability
 
 if TYPE_CHECKING:

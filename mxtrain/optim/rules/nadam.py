@@ -7,7 +7,8 @@ from pydantic import model_validator
 
 from mxtrain.errors import ScheduleError
 from mxtrain.optim.ir import increment, sqrt
-from mxtrain.optim.rules.base import Rule, Time
+from mxtrain.optim.rules.base import Rule
+from mxtrain.optim.rules.time import Time
 from mxtrain.optim.schedules import MomentumSchedule, momentum
 from mxtrain.types import Decay, NonNegative, Positive, Stability, describe, field_error
 

@@ -5,7 +5,8 @@ from math import sqrt as scalar_sqrt
 from typing import Annotated, Any, ClassVar, Literal
 
 from mxtrain.optim.ir import absolute, increment, maximum, minimum, sqrt, total_dot, total_sum, where
-from mxtrain.optim.rules.base import Rule, Time
+from mxtrain.optim.rules.base import Rule
+from mxtrain.optim.rules.time import Time
 from mxtrain.types import Bounds, Decay, NonNegative, Positive, Stability
 
 _Growth = Annotated[float, Bounds(gt=1)]

@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from mxtrain.optim.ir import increment, maximum, minimum, sign, where
-from mxtrain.optim.rules.base import Rule, Time
+from mxtrain.optim.rules.base import Rule
+from mxtrain.optim.rules.time import Time
 from mxtrain.types import AboveOne, Bounds, OpenUnit, Positive, Stability, describe, field_error
 
 _REMEDY = "rprop has no weight decay, because it uses only the signs of gradients; omit it, or choose another rule"

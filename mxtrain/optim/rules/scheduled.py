@@ -1,20 +1,23 @@
 """Numbers of a rule that have schedules: their paths, bounds and values, and the rule at a time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin
 
 from pydantic_core import PydanticCustomError
 
 from mxtrain.errors import ScheduleError
-from mxtrain.names import display_name, field_name, nearest
+from mxtrain.names import nearest
 from mxtrain.optim.schedules.learning_rate import OneCycle, RateSchedule
+from mxtrain.optim.schedules.paths import display_path
 from mxtrain.types import NON_NEGATIVE, SMALLEST_NORMAL, Bounds, Config, describe, field_error, field_errors
 
 if TYPE_CHECKING:
-    from mxtrain.optim.rules.base import Rule, Time
+    from mxtrain.optim.rules.base import Rule
+    from mxtrain.optim.rules.fields import RuleFields
+    from mxtrain.optim.rules.time import Time
 
-_Rule = TypeVar("_Rule", bound="Rule")
+_Rule = TypeVar("_Rule", bound="RuleFields")
 
 _CLIP_BOUNDS = Bounds(ge=SMALLEST_NORMAL)
 """A clip of 0 would mean no clipping, but is reached through ever stronger clipping."""
@@ -22,50 +25,7 @@ _FALLBACK = 0.5
 """A value within the bounds of every field that may be 0."""
 
 
-def canonical_schedules(data: Any, fields: Mapping[str, Any]) -> Any:
-    """Return the value of `schedules` with the paths of numbers as keys: nested mappings are flattened, null removed.
-
-    >>> canonical_schedules({"beta2": {"kind": "exp"}, "ema": {"decay": {"kind": "exp"}}}, {"β2": 0, "ema": 0})
-    {'β2': {'kind': 'exp'}, 'ema.decay': {'kind': 'exp'}}
-    """
-    if not isinstance(data, Mapping):
-        return data
-    found: dict[Any, Any] = {}
-    typed: dict[Any, Any] = {}
-    for key, value in _flat_items(data, fields):
-        if key in found:
-            message = f"{typed[key]} and {value[0]} are two names of one value; keep one"
-            raise field_error(str(key), message)
-        typed[key], found[key] = value
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def _flat_items(data: Mapping[Any, Any], fields: Mapping[str, Any]) -> Iterator[tuple[Any, tuple[Any, Any]]]:
-    """Yield each canonical path, with the path as it was typed and the value."""
-    for key, value in data.items():
-        if not isinstance(key, str):
-            yield key, (key, value)
-            continue
-        first, *rest = key.split(".")
-        path = ".".join((field_name(first, fields), *(field_name(name, _Everything()) for name in rest)))
-        if isinstance(value, Mapping) and value and "kind" not in value and all(map(_is_mapping, value.values())):
-            yield from ((f"{path}.{below}", (f"{key}.{name}", item)) for below, (name, item) in _flat_items(value, {}))
-        else:
-            yield path, (key, value)
-
-
-def _is_mapping(value: object) -> bool:
-    return value is None or isinstance(value, Mapping | RateSchedule) or callable(value)
-
-
-class _Everything(frozenset[str]):
-    """A collection that contains the letter of every ASCII name, but not the ASCII name."""
-
-    def __contains__(self, name: object) -> bool:
-        return not (isinstance(name, str) and name.isascii())
-
-
-def check_schedules(rule: "Rule") -> None:
+def check_schedules(rule: "RuleFields") -> None:
     """Check that each scheduled number exists, may be scheduled, and stays within its bounds.
 
     Raises:
@@ -83,12 +43,12 @@ def check_schedules(rule: "Rule") -> None:
         raise field_errors(problems)
 
 
-def _check_rate(rule: "Rule") -> None:
+def _check_rate(rule: "RuleFields") -> None:
     if rule.η_sched is not None:
         _check_values("η_sched", rule.η_sched, NON_NEGATIVE, rule.η, "η")
 
 
-def _check_schedule(rule: "Rule", path: str) -> None:
+def _check_schedule(rule: "RuleFields", path: str) -> None:
     schedule = rule.schedules[path]
     bounds, base = _number(rule, path)
     if schedule.η is not None:
@@ -114,7 +74,7 @@ def _check_values(place: str, schedule: RateSchedule, bounds: Bounds, base: floa
             raise field_error(f"{place}.{field}", message) from None
 
 
-def _check_one_cycle(rule: "Rule") -> None:
+def _check_one_cycle(rule: "RuleFields") -> None:
     """Check that a rule has the momentum that `one_cycle` changes."""
     for path, schedule in rule.schedules.items():
         if isinstance(schedule, OneCycle) and schedule.cycle_momentum and "cycle_momentum" in schedule.model_fields_set:
@@ -131,14 +91,14 @@ def _check_one_cycle(rule: "Rule") -> None:
             raise field_error(name, f"η_sched: one_cycle sets {momentum} too; {remedy}, or set cycle_momentum: false")
 
 
-def _cycled_field(rule: "Rule") -> str | None:
+def _cycled_field(rule: "RuleFields") -> str | None:
     """Return the field that `one_cycle` changes besides η; None without such a schedule, or without such a field."""
     if not (isinstance(rule.η_sched, OneCycle) and rule.η_sched.cycle_momentum):
         return None
     return next((name for name in ("μ", "β1") if name in type(rule).model_fields), None)
 
 
-def is_scheduled(rule: "Rule") -> bool:
+def is_scheduled(rule: "RuleFields") -> bool:
     """Return True if numbers of a rule besides η and those of `μ_sched` have schedules."""
     return bool(rule.schedules) or _cycled_field(rule) is not None
 
@@ -223,7 +183,7 @@ def with_largest_numbers(rule: _Rule) -> _Rule:
     return with_numbers(rule, values).model_copy(update={"schedules": schedules})
 
 
-def _number(rule: "Rule", path: str) -> tuple[Bounds, float]:
+def _number(rule: "RuleFields", path: str) -> tuple[Bounds, float]:
     """Return the bounds and the value of a number that may have a schedule.
 
     Raises:
@@ -273,7 +233,7 @@ def _bounds_of(annotation: Any) -> Bounds | None:
     return next((bounds for bounds in found if bounds is not None), None)
 
 
-def _suggest(rule: "Rule", path: str) -> str:
+def _suggest(rule: "RuleFields", path: str) -> str:
     """Return the remedy for a path that is not a number: the most similar one, or all of them."""
     mappings = {name: rule.__dict__[name] for name in type(rule).model_fields if name not in ("groups", "schedules")}
     inner = [f"{name}.{key}" for name, value in mappings.items() if _is_numbers(value) for key in value]
@@ -282,7 +242,7 @@ def _suggest(rule: "Rule", path: str) -> str:
     return f"did you mean {guess}?" if guess else f"its numbers are {', '.join(names)}"
 
 
-def schedulable_numbers(model: "type[Rule]") -> list[str]:
+def schedulable_numbers(model: "type[RuleFields]") -> list[str]:
     """Return the paths of the numbers of a rule that may have schedules.
 
     >>> from mxtrain.optim.rules import Adam
@@ -330,13 +290,13 @@ def path_changed_by_epochs(rule: "Rule") -> str | None:
     return None
 
 
-def scheduled_paths(rule: "Rule") -> list[str]:
+def scheduled_paths(rule: "RuleFields") -> list[str]:
     """Return the paths of the numbers with schedules, except η and those of `μ_sched`."""
     cycled = _cycled_field(rule)
     return [*rule.schedules, *([] if cycled is None else [cycled])]
 
 
-def number_at(rule: "Rule", path: str) -> float:
+def number_at(rule: "RuleFields", path: str) -> float:
     """Return the number at a path of a rule."""
     first, _, rest = path.partition(".")
     value: Any = getattr(rule, first)
@@ -345,7 +305,7 @@ def number_at(rule: "Rule", path: str) -> float:
     return value[rest] if isinstance(value, Mapping) else getattr(value, rest)  # type: ignore[no-any-return]
 
 
-def _bounds_at(rule: "Rule", path: str) -> Bounds:
+def _bounds_at(rule: "RuleFields", path: str) -> Bounds:
     """Return the bounds of the number at a path of a rule."""
     first, _, rest = path.partition(".")
     if not rest:
@@ -359,8 +319,3 @@ def field_bounds(model: type[Config], name: str) -> Bounds | None:
     """Return the bounds of the scheduled values of a field; None if it is not a number that can be scheduled."""
     bounds = _CLIP_BOUNDS if name == "clip" else _bounds_of(model.model_fields[name])
     return None if bounds is None or bounds.whole else bounds
-
-
-def display_path(path: str) -> str:
-    """Return a path as the documentation prints it."""
-    return ".".join(map(display_name, path.split(".")))

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from mxtrain.optim.ir import increment
-from mxtrain.optim.rules.base import Rule, Time
+from mxtrain.optim.rules.base import Rule
+from mxtrain.optim.rules.time import Time
 from mxtrain.optim.schedules import MomentumSchedule, momentum
 from mxtrain.types import NonNegative, Positive, describe, field_error
 

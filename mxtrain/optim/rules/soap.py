@@ -6,8 +6,9 @@ from math import sqrt as scalar_sqrt
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mxtrain.optim.ir import AnyProgram, MatrixOperations, Variant, increment, sqrt
-from mxtrain.optim.rules.base import Rule, Time
+from mxtrain.optim.rules.base import Rule
 from mxtrain.optim.rules.matrix_rule import MatrixRule
+from mxtrain.optim.rules.time import Time
 from mxtrain.types import Decay, NonNegative, Positive, PositiveInt, Stability
 
 if TYPE_CHECKING:

@@ -47,7 +47,7 @@ WRONG: dict[str, list[str]] = {
         "1:5:1: η is not a function; write η*( for a product",
     ],
     "W = W - η*tanh(g)": [
-        "1:11:4: tanh is not a function; the functions are sqrt, abs, sign, min, max, where, exp, log, step, sum, mean, norm, dot, max_abs, total_sum, total_mean, total_norm, total_dot, total_max_abs",
+        "1:11:4: tanh is not a function; the functions are sqrt, abs, sign, min, max, where, exp, log, increment, sum, mean, norm, dot, max_abs, total_sum, total_mean, total_norm, total_dot, total_max_abs",
     ],
     "W = W - η*sqr(g)": [
         "1:11:3: sqr is not a function; did you mean sqrt?",
@@ -195,11 +195,11 @@ WRONG: dict[str, list[str]] = {
     "W = W - η*00000000000000000000000000000000000000001": [
         "1:11:41: a number may have at most 40 characters, got 41",
     ],
-    "W = W - η*step(step(g))": [
-        "1:11:4: the step can be marked once",
+    "W = W - η*increment(increment(g))": [
+        "1:11:9: a rule may have at most one increment",
     ],
-    "W = W - step(η)": [
-        "1:9:4: step needs an array, such as W or g, got a scalar",
+    "W = W - increment(η)": [
+        "1:9:9: increment needs an array, such as W or g, got a scalar",
     ],
     "W = W - η*g, m": [
         "1:12:1: a comma is allowed only between the arguments of a function",
@@ -220,7 +220,7 @@ WRONG: dict[str, list[str]] = {
         "1:11:10: unknown name __import__; the names here are W, g, m, t, η, λ, β",
     ],
     "W = exec(g)": [
-        "1:5:4: exec is not a function; the functions are sqrt, abs, sign, min, max, where, exp, log, step, sum, mean, norm, dot, max_abs, total_sum, total_mean, total_norm, total_dot, total_max_abs",
+        "1:5:4: exec is not a function; the functions are sqrt, abs, sign, min, max, where, exp, log, increment, sum, mean, norm, dot, max_abs, total_sum, total_mean, total_norm, total_dot, total_max_abs",
     ],
     "m = q; W = r - η*g": [
         "1:5:1: unknown name q; the names here are W, g, m, t, η, λ, β",
@@ -368,3 +368,13 @@ def test_a_text_from_python_has_places_too() -> None:
     assert str(caught.value) == (
         "update:2:12: optimizer.update: unknown name mm; did you mean m?\n    W = W - lr*mm\n               ^^"
     )
+
+
+def test_a_text_that_groups_take_over_is_reported_once() -> None:
+    groups = {"b*": {"update": "W = W - zz"}, "c*": {"η": 0.5}}
+    with pytest.raises(mxtrain.ConfigError) as caught:
+        mxtrain.build({"kind": "formula", "update": "W = W - q", "groups": groups})
+    assert sorted(problem.path for problem in caught.value.problems) == [
+        "optimizer.groups.b*.update",
+        "optimizer.update",
+    ]

@@ -37,6 +37,15 @@ class NumbaMatrixOperations(NumPyMatrixOperations):
         _run("axis_square_sums", x, x, row_sums, groups)
         return row_sums, add_groups(groups[:, :columns])
 
+    def column_square_sums(self, x: Array) -> Array:
+        """Return the sums of the squares of each column of a matrix."""
+        if not _has_contiguous_rows(x):
+            return super().column_square_sums(x)
+        rows, columns = x.shape
+        groups = np.empty((-(-rows // group_rows(columns)), padded_width(columns)))
+        _run("column_square_sums", x, x, groups, groups)
+        return add_groups(groups[:, :columns])
+
     def square_sum(self, x: Array) -> float:
         """Return the sum of the squares of a matrix."""
         if not _has_contiguous_rows(x):
@@ -183,6 +192,25 @@ def _axis_square_sums(words: Any, itemsize: Any, low: Any, high: Any, one: Any) 
 
 
 @njit(error_model="numpy")
+def _column_square_sums(words: Any, itemsize: Any, low: Any, high: Any, one: Any) -> None:
+    rows, columns, per_group = words[0], words[1], words[2]
+    width = (columns + 127) // 128 * 128
+    terms = np.empty((4, 128), type(one))
+    for group in range(low, high):
+        totals = as_pointer_to(words[8] + 8 * group * width, 0.0)
+        for j in range(width):
+            totals[j] = 0.0
+        end = min((group + 1) * per_group, rows)
+        for row in range(group * per_group, end, 4):
+            for base in range(0, columns, 128):
+                _load(words, itemsize, row, end, base, one, terms)
+                for lane in range(128):
+                    a, b = np.float64(terms[0, lane]), np.float64(terms[1, lane])
+                    c, d = np.float64(terms[2, lane]), np.float64(terms[3, lane])
+                    totals[base + lane] = (((totals[base + lane] + a * a) + b * b) + c * c) + d * d
+
+
+@njit(error_model="numpy")
 def _square_sum(words: Any, itemsize: Any, low: Any, high: Any, one: Any) -> None:
     rows, columns, per_group = words[0], words[1], words[2]
     row_sums, lanes, terms = as_pointer_to(words[7], 0.0), np.empty((4, 128)), np.empty((4, 128), type(one))
@@ -228,6 +256,14 @@ def _axis_square_sums_float64(words: Any, table: Any, starts: Any, row: Any, low
     _axis_square_sums(words, 8, low, high, 1.0)
 
 
+def _column_square_sums_float32(words: Any, table: Any, starts: Any, row: Any, low: Any, high: Any) -> None:
+    _column_square_sums(words, 4, low, high, np.float32(1))
+
+
+def _column_square_sums_float64(words: Any, table: Any, starts: Any, row: Any, low: Any, high: Any) -> None:
+    _column_square_sums(words, 8, low, high, 1.0)
+
+
 def _square_sum_float32(words: Any, table: Any, starts: Any, row: Any, low: Any, high: Any) -> None:
     _square_sum(words, 4, low, high, np.float32(1))
 
@@ -265,6 +301,8 @@ def _compiled(function: Callable[..., None]) -> Any:
 
 
 _LOOPS = {
+    ("column_square_sums", "float32"): _compiled(_column_square_sums_float32),
+    ("column_square_sums", "float64"): _compiled(_column_square_sums_float64),
     ("axis_square_sums", "float32"): _compiled(_axis_square_sums_float32),
     ("axis_square_sums", "float64"): _compiled(_axis_square_sums_float64),
     ("square_sum", "float32"): _compiled(_square_sum_float32),
