@@ -12,8 +12,8 @@ import numpy as np
 from mxtrain.benchmarks.measurement import Timing, device_synchronizer, measure_interleaved
 from mxtrain.kinds import listed_classes, own_kind
 from mxtrain.optim.backends import Backend, array_module
+from mxtrain.optim.factory import build_optimizer
 from mxtrain.optim.ir import AnyProgram, MatrixProgram, Program, UpdateProgram, sqrt, trace
-from mxtrain.optim.optimizer import build_optimizer
 from mxtrain.optim.rules import RULES, SGD, MatrixRule, Rule
 from mxtrain.types import Array
 

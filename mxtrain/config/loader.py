@@ -19,8 +19,9 @@ from mxtrain.config.yaml.merge import read_tree
 from mxtrain.config.yaml.nodes import Entry, MapNode, ScalarNode, find_node, from_python, typed_path
 from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem, Location
+from mxtrain.optim.factory import build_optimizer
 from mxtrain.optim.nonfinite import OnNonfinite
-from mxtrain.optim.optimizer import Optimizer, build_optimizer
+from mxtrain.optim.optimizer import Optimizer
 from mxtrain.optim.rules import AnyRule, Rule
 from mxtrain.paths import expand_home
 from mxtrain.processes import fork_lock

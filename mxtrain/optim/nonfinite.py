@@ -10,11 +10,12 @@ import numpy as np
 
 from mxtrain.errors import NonFiniteError
 from mxtrain.optim.backends import Backend, array_kind, array_module
+from mxtrain.optim.batch_execution import run_batches
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import ParamState, StateStore
 from mxtrain.optim.rules import SGD, AdaDelta, Rule
-from mxtrain.optim.update_batches import StepScalars, UpdateBatch, run_batches
+from mxtrain.optim.update_batches import StepScalars, UpdateBatch
 from mxtrain.types import Array
 
 OnNonfinite: TypeAlias = Literal["warn", "ignore", "raise", "skip"]

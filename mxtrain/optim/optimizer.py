@@ -1,14 +1,16 @@
-"""Optimizer: a rule bound to a backend, with the state of each weight; `build_optimizer` creates one."""
+"""Optimizer: a rule bound to a backend, with the state of each weight."""
 
-import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from mxtrain.errors import ArrayError, ArrayTypeError, ConfigError, ConfigProblem, Location, ReadOnlyError
-from mxtrain.names import display_name, field_name, nearest
-from mxtrain.optim.backends import Backend, array_module, select_backend, validate_gradient
+from mxtrain.errors import ArrayTypeError, Location, ReadOnlyError
+from mxtrain.names import field_name
+from mxtrain.optim.attribute_messages import missing_attribute_message, read_only_message
+from mxtrain.optim.backends import Backend, array_module, validate_gradient
+from mxtrain.optim.batch_execution import run_batches
+from mxtrain.optim.epoch_watch import EpochWatch
 from mxtrain.optim.explanation import Explanation, explain
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.ir import gradient_program
@@ -17,7 +19,6 @@ from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import StateStore, evaluation_weight
 from mxtrain.optim.rules import Rule, Time
-from mxtrain.optim.rules.scheduled import path_changed_by_epochs
 from mxtrain.optim.state_dict import make_state_dict, parse_state_dict, read_state_file, write_state_file
 from mxtrain.optim.update_batches import (
     BatchBuilder,
@@ -27,12 +28,8 @@ from mxtrain.optim.update_batches import (
     check_mapping,
     clip_by_norm,
     compute_scalars,
-    run_batches,
 )
 from mxtrain.types import Array, describe
-
-_EPOCH_LIMIT = 1000
-"""Number of steps without the beginning of an epoch after which a schedule per epoch is a mistake."""
 
 
 class Optimizer:
@@ -77,9 +74,7 @@ class Optimizer:
         self._location = location
         self._builder = BatchBuilder(backend, self._groups)
         self._guard = NonFiniteGuard(backend, self._groups, on_nonfinite)
-        schedules = (each for group in self._groups.all for each in group.rule.all_schedules().values())
-        self._watches_epochs = any(each.per == "epoch" for each in schedules)
-        self._began_without_epoch = False
+        self._epoch_watch = EpochWatch([group.rule for group in self._groups.all])
 
     @property
     def rule(self) -> Rule:
@@ -123,12 +118,7 @@ class Optimizer:
             letter = None if name.startswith("_") else field_name(name, ("η", "μ"))
             if letter in ("η", "μ") and letter != name:
                 return getattr(self, letter)
-            raise ReadOnlyError(self._missing_attribute_message(name))
-
-    def _missing_attribute_message(self, name: str) -> str:
-        if not name.startswith("_") and (field := field_name(name, type(self.rule).model_fields)) in self.rule.__dict__:
-            return f"optimizer has no attribute {name}; its rule has, read optimizer.rule.{display_name(field)}"
-        return f"'Optimizer' object has no attribute {name!r}"
+            raise ReadOnlyError(missing_attribute_message(self.rule, name))
 
     @property
     def backend(self) -> Backend:
@@ -143,20 +133,7 @@ class Optimizer:
                 raise ArrayTypeError(f"optimizer.state must be an OptimizationState, got {describe(value)}")
             object.__setattr__(self, name, value)
         else:
-            raise ReadOnlyError(self._read_only_message(name))
-
-    def _read_only_message(self, name: str) -> str:
-        if name in ("rule", "backend"):
-            return f"optimizer.{name} is read-only; build another optimizer, and call its load_state_dict"
-        field = field_name(name, type(self.rule).model_fields)
-        if field in type(self.rule).model_fields:
-            changed = f"mxtrain.build(optimizer.rule.to_dict() | {{{display_name(field)!r}: ...}})"
-            return f"optimizer.{name} cannot be set; build another with {changed}, and call its load_state_dict"
-        counts = [each.name for each in fields(OptimizationState)]
-        guess = nearest(name, [*counts, *(key for key in dir(type(self)) if not key.startswith("_")), "state"])
-        if guess is None:
-            return f"optimizer has no attribute {name}; only optimizer.state can be set"
-        return f"optimizer has no attribute {name}; did you mean optimizer.{'state.' * (guess in counts)}{guess}?"
+            raise ReadOnlyError(read_only_message(self.rule, name, dir(type(self))))
 
     def __repr__(self) -> str:
         return f"Optimizer({self.rule!r}, backend={self.backend.name!r}, {self.state!r})"
@@ -178,21 +155,8 @@ class Optimizer:
         Raises:
             ArrayError: the array is invalid (ArrayTypeError: not an array, or the wrong dtype); state is unchanged.
         """
-        self._refuse_totals()
+        self._groups.refuse_single_array()
         self._update(index, grad, weight, self.state.curr_iter)
-
-    def _refuse_totals(self) -> None:
-        reason = f"{self._groups.kind_with_totals} has sums" if self._groups.have_totals else None
-        if self.rule.clip_norm is not None:
-            reason = "clip_norm is a bound of the norm"
-        elif self.rule.skip_nonfinite:
-            reason = "skip_nonfinite looks at the gradients"
-        if reason is not None:
-            joint = "of" if self.rule.skip_nonfinite and self.rule.clip_norm is None else "over"
-            raise ArrayError(
-                f"{reason} {joint} all parameters, so no array can be updated alone; "
-                "call optimizer.step(params, grads) with all of them"
-            )
 
     def step(self, params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> None:
         """Count an iteration, and update every parameter in place.
@@ -227,8 +191,8 @@ class Optimizer:
         if self._guard.checks_steps and self._guard.must_skip(batches, step_scalars, params):
             return
         self._store.add(new_states)
-        if self._watches_epochs:
-            self._watch_epochs(state)
+        if self._epoch_watch.is_active:
+            self._epoch_watch.check_step(state, stacklevel=3)
         if step_scalars and not any(scalars.updates for scalars in step_scalars):
             state.skip_batch()
         else:
@@ -244,32 +208,11 @@ class Optimizer:
         if self._guard.checks_steps and self._guard.must_skip(batches, step_scalars, {index: weight}):
             return
         self._store.add(new_states)
-        if self._watches_epochs and self.state.curr_epoch == 0 and batches[0].states[0].updates >= _EPOCH_LIMIT:
-            self._warn_of_epochs(stacklevel=4)
+        if self._epoch_watch.is_active:
+            self._epoch_watch.check_update(self.state, batches[0].states[0].updates, stacklevel=4)
         self._run(batches, step_scalars)
         if self._guard.warns:
             self._guard.count_call(self._store, {index: weight}, self._store.size, stacklevel=5)
-
-    def _watch_epochs(self, state: OptimizationState) -> None:
-        """Warn if many steps were made, and the loop never began an epoch, before a step is counted."""
-        self._began_without_epoch |= state.curr_epoch == 0
-        if not self._began_without_epoch or state.curr_epoch > 1:
-            self._watches_epochs = False
-        elif state.curr_iter >= _EPOCH_LIMIT:
-            self._warn_of_epochs(stacklevel=4)
-
-    def _warn_of_epochs(self, stacklevel: int) -> None:
-        """Warn, once, if a schedule per epoch would have changed its value in later epochs."""
-        self._watches_epochs = False
-        path = next(filter(None, (path_changed_by_epochs(group.rule) for group in self._groups.all)), None)
-        if path is None:
-            return
-        warnings.warn(
-            f"optimizer.{path} counts epochs, and in {_EPOCH_LIMIT} steps none has begun, so its value did not change; "
-            "call optimizer.state.begin_epoch() at the start of each epoch, or set per: iteration",
-            RuntimeWarning,
-            stacklevel=stacklevel,
-        )
 
     def _run(self, batches: list[UpdateBatch], step_scalars: list[StepScalars]) -> None:
         for batch, scalars in zip(batches, step_scalars, strict=True):
@@ -427,7 +370,7 @@ def get_updater(optimizer: Optimizer) -> Callable[[Hashable, Array, Array], None
     Source: `getupdater` of MXNet.jl.
     """
 
-    optimizer._refuse_totals()
+    optimizer._groups.refuse_single_array()
 
     def updater(index: Hashable, grad: Array, weight: Array) -> None:
         optimizer._update(index, grad, weight, iteration=0)
@@ -448,33 +391,3 @@ def normgrad(optimizer: Optimizer, weight: Array, grad: Array) -> Array:
     Source: `normgrad!` of MXNet.jl, which changed the gradient.
     """
     return optimizer._normalize(grad, weight)
-
-
-def build_optimizer(
-    rule: Rule, *, backend: str = "auto", on_nonfinite: OnNonfinite = "warn", location: Location | None = None
-) -> Optimizer:
-    """Build an optimizer from a rule; `mxtrain.build` also accepts dicts and files.
-
-    Args:
-        rule: the rule.
-        backend: the name of the backend, as in `mxtrain.build`.
-        on_nonfinite: treatment of an update that makes a slot NaN or infinite, as in `mxtrain.build`.
-        location: the location of the rule in a file, for `Optimizer.explain`.
-
-    Raises:
-        ConfigError: `on_nonfinite` is unknown, or the rule's schedule follows the length of a run.
-        BackendError: the backend is unknown, or cannot run here.
-
-    Example:
-        >>> from mxtrain.optim.rules import Adam
-        >>> build_optimizer(Adam(η=0.01), backend="numpy").rule.η
-        0.01
-    """
-    if on_nonfinite not in get_args(OnNonfinite):
-        wanted = ", ".join(get_args(OnNonfinite))
-        raise ConfigError([ConfigProblem("on_nonfinite", f"must be one of {wanted}, got {describe(on_nonfinite)}")])
-    for path, schedule in rule.all_schedules().items():
-        problem = schedule.run_problem()
-        if problem is not None:
-            raise ConfigError([ConfigProblem(f"optimizer.{path}.{problem.path}", problem.message)])
-    return Optimizer(rule, select_backend(backend), on_nonfinite, location)

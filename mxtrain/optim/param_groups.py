@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from mxtrain.errors import ConfigError, ConfigProblem
+from mxtrain.errors import ArrayError, ConfigError, ConfigProblem
 from mxtrain.optim.flat_parameters import BufferSlice, FlatParameters
 from mxtrain.optim.groups.group import ungrouped, unused_groups
 from mxtrain.optim.groups.selectors import Shape, parse_selector
@@ -151,6 +151,19 @@ class ParamGroups:
         shapes |= {str(name): getattr(weight, "shape", None) for name, weight in params.items()}
         check_groups(self.rule, shapes)
         self._checked = names
+
+    def refuse_single_array(self) -> None:
+        """Raise an ArrayError if arrays cannot be updated one by one, because a step needs all of them."""
+        reason = f"{self.kind_with_totals} has sums over" if self.have_totals else None
+        if self.rule.clip_norm is not None:
+            reason = "clip_norm is a bound of the norm over"
+        elif self.rule.skip_nonfinite:
+            reason = "skip_nonfinite looks at the gradients of"
+        if reason is not None:
+            raise ArrayError(
+                f"{reason} all parameters, so no array can be updated alone; "
+                "call optimizer.step(params, grads) with all of them"
+            )
 
     def slices(self, dtype: str, places: tuple[BufferSlice, ...]) -> dict[int, list[tuple[int, slice]]]:
         """Return the parts of a dtype's buffer that belong to each group, by the number of the group.

@@ -10,9 +10,9 @@ from mxtrain.config import RunConfig
 from mxtrain.data import Batches, FingerprintedDataset, Samples, in_order, read_data
 from mxtrain.nn import CustomLoss, Metric, Model, build_metric
 from mxtrain.optim.backends import array_module, select_backend
+from mxtrain.optim.factory import build_optimizer
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.optimization_state import OptimizationState
-from mxtrain.optim.optimizer import build_optimizer
 from mxtrain.optim.rules import Rule, Time
 from mxtrain.optim.schedules.plateau import Plateau
 from mxtrain.training.callbacks import Row

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import mxtrain
-from mxtrain.optim.optimizer import build_optimizer
+from mxtrain.optim.factory import build_optimizer
 from mxtrain.processes import child_path
 
 ALLOWED = {"mxtrain", "numpy", "yaml", "pydantic", "pydantic_core", "annotated_types", "typing_extensions"}
