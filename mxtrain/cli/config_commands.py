@@ -159,9 +159,6 @@ def show(
     """
     from mxtrain.config import RunConfig, Sweep, to_yaml
     from mxtrain.config.yaml.dump import mapping_to_yaml
-    from mxtrain.optim.ir import Program, describe_traffic
-    from mxtrain.optim.rule_checks import checked_program
-    from mxtrain.optim.update_summary import describe_update, describe_variants
 
     import_plugins(plugin)
     if target == "formula" and not any(each.startswith("update=") for each in sets or ()):
@@ -189,7 +186,15 @@ def show(
         if isinstance(config, RunConfig):
             write_file_text("".join(f"# {line}\n" for line in _update_lines(config)))
         return
-    rule = config.optimizer if isinstance(config, RunConfig) else config
+    _print_program(config.optimizer if isinstance(config, RunConfig) else config, backend)
+
+
+def _print_program(rule: "Rule", backend: Language | None) -> None:
+    """Print the program of a rule: of a backend, or for all of them with the formula and the order of an update."""
+    from mxtrain.optim.ir import Program, describe_traffic
+    from mxtrain.optim.rule_checks import checked_program
+    from mxtrain.optim.update_summary import describe_update, describe_variants
+
     program = checked_program(rule)
     if backend is None:
         typer.echo(f"{_formula(rule)}\n")

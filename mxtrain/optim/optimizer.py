@@ -193,7 +193,7 @@ class Optimizer:
         self._store.add(new_states)
         if self._epoch_watch.is_active:
             self._epoch_watch.check_step(state, stacklevel=3)
-        if step_scalars and not any(scalars.updates for scalars in step_scalars):
+        if self._rule.accumulate > 1 and step_scalars and not any(scalars.updates for scalars in step_scalars):
             state.skip_batch()
         else:
             state.begin_batch()

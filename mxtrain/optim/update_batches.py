@@ -240,7 +240,8 @@ def _scalars_of(batch: UpdateBatch, groups: ParamGroups, iteration: int, finishe
             coefficients = rule.wrapper_coefficients(time, batch.arrays[0][0].dtype, state.scalars) | coefficients
         if rule.clip_norm is not None:  # `clip_by_norm` multiplies it by another factor
             coefficients["scale"] = rule.scale or 1.0
-        values = program.evaluate_scalars(fields | coefficients)
+        numbers = fields | coefficients
+        values = program.evaluate_scalars(numbers)
     except Exception as error:  # noqa: BLE001 - coefficients of a user's rule may be anything
         if (found := coefficients_error(rule, error)) is None:
             raise
@@ -248,7 +249,7 @@ def _scalars_of(batch: UpdateBatch, groups: ParamGroups, iteration: int, finishe
     scalar_slots = {name: coefficients.get(name, value) for name, value in state.scalars.items()}
     if rule.accumulate > 1:
         scalar_slots[ACCUMULATED] = 0.0
-    return StepScalars(update, values, scalar_slots, fields | coefficients, program)
+    return StepScalars(update, values, scalar_slots, numbers, program)
 
 
 def are_finite(backend: Backend, batches: Sequence[UpdateBatch]) -> bool:

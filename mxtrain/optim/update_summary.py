@@ -1,6 +1,6 @@
 """Description of an update: what surrounds the rule, in its order, and the bytes that each part moves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from mxtrain.optim.groups.group import STEP_FIELDS
 from mxtrain.optim.ir import AnyProgram, MatrixProgram, Program, Variant, describe_traffic
@@ -77,58 +77,71 @@ _WRAPPERS = (*WRAPPER_FIELDS, "decoupled", "corrected", *STEP_FIELDS)
 
 def _entries(rule: Rule) -> Iterator[tuple[str, str]]:
     moved = arrays_moved_by(rule)
+    yield from _gradient_entries(rule, moved)
+    yield from _weight_entries(rule, moved)
 
-    def bytes_of(name: str) -> str:
-        return f"{4 * moved[name]:.4g} bytes" if name in moved else "in the same reading as clip_norm"
 
+def _bytes(arrays: float) -> str:
+    return f"{4 * arrays:.4g} bytes"
+
+
+def _gradient_entries(rule: Rule, moved: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    """Yield the parts of an update before the rule, with a description."""
     if rule.skip_nonfinite:
-        yield "skip_nonfinite", f"nothing changes if a gradient is not finite; reads g: {bytes_of('skip_nonfinite')}"
+        with_norm = "in the same reading as clip_norm"
+        reading = _bytes(moved["skip_nonfinite"]) if "skip_nonfinite" in moved else with_norm
+        yield "skip_nonfinite", f"nothing changes if a gradient is not finite; reads g: {reading}"
     if rule.accumulate > 1:
         text = (
             f"g ← the mean of {rule.accumulate} gradients; {rule.accumulate - 1} calls only add to the slot accumulated"
         )
-        yield "accumulate", f"{text}: {bytes_of('accumulate')}"
+        yield "accumulate", f"{text}: {_bytes(moved['accumulate'])}"
     if rule.scale:
         yield "scale", f"g ← {rule.scale:g}·g"
     if rule.clip_norm is not None:
         yield (
             "clip_norm",
-            f"g ← g·min(1, {rule.clip_norm:g}/‖g‖), over all parameters; reads g: {bytes_of('clip_norm')}",
+            f"g ← g·min(1, {rule.clip_norm:g}/‖g‖), over all parameters; reads g: {_bytes(moved['clip_norm'])}",
         )
     if rule.agc is not None:
         text = "clips the columns of g by the norms of those of W; reads W, g; where it clips, also reads and writes g"
-        yield "agc", f"{text}: 8 or {bytes_of('agc')}"
+        yield "agc", f"{text}: 8 or {_bytes(moved['agc'])}"
     if rule.clip:
         yield "clip", f"g ← min(max(g, -{rule.clip:g}), {rule.clip:g})"
     if rule.λ and not rule.decouples_decay():
         yield "λ", "g ← g + λ·W"
     if rule.bounds is not None:
         text = "g ← 0 where W is at a bound and the step against g points outwards"
-        yield "bounds", f"{text}: {bytes_of('bounds')}" if moved["bounds"] else text
-    yield rule.kind, f"Δ: {bytes_of(rule.kind)}"
+        yield "bounds", f"{text}: {_bytes(moved['bounds'])}" if moved["bounds"] else text
+
+
+def _weight_entries(rule: Rule, moved: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    """Yield the rule and the parts of an update after it, with a description."""
+    yield rule.kind, f"Δ: {_bytes(moved[rule.kind])}"
     if rule.cautious:
         yield (
             "cautious",
-            f"Δ ← Δ⊙(k/max(mean(k), 0.001)), k = 1 where Δ and g have opposite signs: {bytes_of('cautious')}",
+            f"Δ ← Δ⊙(k/max(mean(k), 0.001)), k = 1 where Δ and g have opposite signs: {_bytes(moved['cautious'])}",
         )
     if rule.decouples_decay() and rule.λ:
         factor = "(-η·λ·(η/ηmax))" if rule.corrects_decay else "(-η·λ)"
-        name = "corrected" if rule.corrects_decay else "decoupled" if rule._wraps_decay else "λ"
+        name = "corrected" if rule.corrects_decay else "decoupled" if rule.wraps_decay else "λ"
         yield name, f"Δ ← {factor}·W + Δ, or as in the formula of the rule"
     if rule.bounds is not None:
         low, high = ("none" if bound is None else f"{bound:g}" for bound in rule.bounds)
         yield "bounds", f"W ← min(max(W + Δ, low), high), low {low}, high {high}"
     if rule.lookahead is not None:
         text = f"every {rule.lookahead.period} updates: s ← s + {rule.lookahead.slow_step:g}·(W - s), W ← s"
-        yield "lookahead", f"{text}: 8 bytes, {bytes_of('lookahead')} on average"
+        yield "lookahead", f"{text}: 8 bytes, {_bytes(moved['lookahead'])} on average"
     if rule.ema is not None:
-        yield "ema", f"e ← {rule.ema.decay:g}·e + (1-{rule.ema.decay:g})·W: {bytes_of('ema')}"
+        yield "ema", f"e ← {rule.ema.decay:g}·e + (1-{rule.ema.decay:g})·W: {_bytes(moved['ema'])}"
 
 
 def variants_of(rule: Rule) -> list[Variant]:
     """Return the programs that a rule has besides that of an update, in the order of calls."""
-    stores: list[Variant] = ["begin", "add"][: min(rule.accumulate - 1, 2)]  # type: ignore[assignment]
-    return [*stores, *(["synchronize"] if rule.lookahead is not None else [])]  # type: ignore[list-item]
+    stores: tuple[Variant, ...] = ("begin", "add")
+    synchronizes: tuple[Variant, ...] = ("synchronize",) if rule.lookahead is not None else ()
+    return [*stores[: rule.accumulate - 1], *synchronizes]
 
 
 def describe_variants(rule: Rule) -> list[str]:

@@ -219,15 +219,19 @@ class TrainingStep:
             return loss
         if is_checked:
             self._add_to_metrics(outputs, targets)
-        sums.loss, sums.samples = sums.loss + self._to_float64(loss), sums.samples + len(targets)
-        sums.gradient_norm_sum = sums.gradient_norm_sum + norm
-        sums.max_gradient_norm = self._maximum(sums.max_gradient_norm, norm)
-        sums.steps += 1
+        self._add_to_sums(loss, norm, len(targets))
         if is_last:
             sums.last_diagnostics = {"update_ratio": update_ratios(self._xp, before, self._params)}
             if rule.clip > 0:
                 sums.last_diagnostics["clipped"] = clipped_fraction(self._xp, self.grads, rule.scale, rule.clip)
         return loss
+
+    def _add_to_sums(self, loss: Any, norm: Any, samples: int) -> None:
+        sums = self.sums
+        sums.loss, sums.samples = sums.loss + self._to_float64(loss), sums.samples + samples
+        sums.gradient_norm_sum = sums.gradient_norm_sum + norm
+        sums.max_gradient_norm = self._maximum(sums.max_gradient_norm, norm)
+        sums.steps += 1
 
     def _has_nonfinite_gradient(self, norm: Any) -> bool:
         return not math.isfinite(float(norm)) and first_nonfinite(self._xp, self.grads) is not None

@@ -2,15 +2,14 @@
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal, NamedTuple
 
 from mxtrain.names import ascii_names, display_name, nearest
 from mxtrain.optim.formula.definition import SHARED_NAMES, Definition
+from mxtrain.optim.formula.operands import DESCRIPTIONS, RANKS, UNKNOWN, TypedExpression, operand_problem
 from mxtrain.optim.formula.parser import parse_expression, parse_statements
 from mxtrain.optim.formula.syntax import (
     COMPARISONS,
     FUNCTION_NAMES,
-    FUNCTIONS,
     MAX_DEPTH,
     MAX_OPERATIONS,
     MAX_PASSES,
@@ -25,14 +24,11 @@ from mxtrain.optim.formula.syntax import (
     TextProblem,
     is_reduction,
     parts,
+    structure,
 )
 
-_Kind = Literal["host", "scalar", "array"]
-_RANKS: tuple[_Kind, ...] = ("host", "scalar", "array")
-_DESCRIPTIONS = {"host": "a scalar", "scalar": "a sum", "array": "an array"}
 _SIMPLE = ("+", "-", "*", "negative")
 """Operations of host scalars that are part of the program; others are evaluated before, with IEEE arithmetic."""
-_MAX_POWER = 16
 
 Assignments = tuple[tuple[str, Expression], ...]
 
@@ -60,27 +56,6 @@ class CompiledFormula:
     device_state: tuple[tuple[str, Expression], ...]
     old_state: tuple[tuple[str, str], ...]
     names: frozenset[str]
-
-
-class _Typed(NamedTuple):
-    """An expression in which names are resolved.
-
-    Attributes:
-        expression: the expression; None if it has a problem.
-        kind: where its value is known.
-        is_condition: True for a comparison.
-        depth: the number of operations one after the other.
-        level: the number of sums one after the other.
-    """
-
-    expression: Expression | None
-    kind: _Kind = "array"
-    is_condition: bool = False
-    depth: int = 0
-    level: int = 0
-
-
-_UNKNOWN = _Typed(None)
 
 
 @lru_cache(maxsize=256)
@@ -128,7 +103,7 @@ class _Compiler:
 
     def __post_init__(self) -> None:
         definition = self.definition
-        self._values: dict[str, _Typed] = {}
+        self._values: dict[str, TypedExpression] = {}
         self._taken = {*SHARED_NAMES, *FUNCTION_NAMES, *definition.let, *definition.slots, *definition.scalars}
         self._host: list[tuple[str, Expression]] = []
         self._arrays: list[tuple[str, Expression]] = []
@@ -138,16 +113,16 @@ class _Compiler:
         self._assigned_later: dict[str, Place] = {}
         place = Place("update", 0, 0)
         for name in ("W", "g", *definition.slots):
-            self._values[name] = _Typed(Name(name, name, place))
+            self._values[name] = TypedExpression(Name(name, name, place))
         for name in ("t", "η", "λ", *definition.let):
-            self._values[name] = _Typed(Name(name, name, place), "host")
+            self._values[name] = TypedExpression(Name(name, name, place), "host")
         self._old_state: dict[str, str] = {}
         for name in definition.scalars:
             if name in self.on_device:
-                self._values[name] = _Typed(Name(name, name, place), "scalar", level=1)
+                self._values[name] = TypedExpression(Name(name, name, place), "scalar", level=1)
             else:
                 old = self._old_state[name] = self._unique(f"old_{name}")
-                self._values[name] = _Typed(Name(old, name, place), "host")
+                self._values[name] = TypedExpression(Name(old, name, place), "host")
 
     def run(self, statements: list[Statement], is_complete: bool = True) -> None:
         """Compile the statements in order; `is_complete` is False if others could not be parsed."""
@@ -210,13 +185,13 @@ class _Compiler:
         return unique
 
     def _statement(self, statement: Statement) -> None:
-        target, value = statement.target, _UNKNOWN
+        target, value = statement.target, UNKNOWN
         if statement.value is not None:
             value = self._lower(statement.value)
         refusal = self._refusal(target, value)
         if refusal is not None:
             self._report(target.place, refusal)
-            self._values.setdefault(target.name, _UNKNOWN)
+            self._values.setdefault(target.name, UNKNOWN)
             return
         expression, kind = value.expression, value.kind
         if value.is_condition:
@@ -224,7 +199,7 @@ class _Compiler:
             expression = None
         if expression is None:
             kind = self._values[target.name].kind if target.name in self._values else "array"
-            self._values[target.name] = _UNKNOWN._replace(kind=kind)
+            self._values[target.name] = UNKNOWN._replace(kind=kind)
             return
         name = self._unique(target.name)
         if kind == "host":
@@ -233,7 +208,7 @@ class _Compiler:
             self._arrays.append((name, expression))
         self._values[target.name] = value._replace(expression=Name(name, target.typed, target.place))
 
-    def _refusal(self, target: Name, value: _Typed) -> str | None:
+    def _refusal(self, target: Name, value: TypedExpression) -> str | None:
         """Return the reason that a name cannot be assigned this value."""
         name, typed = target.name, target.typed
         if name in SHARED_NAMES and name != "W":
@@ -246,16 +221,16 @@ class _Compiler:
             return None
         if name in ("W", *self.definition.slots) and value.kind != "array":
             what = "the weight" if name == "W" else "a slot"
-            return f"{typed} is {what}, and must be assigned an array, got {_DESCRIPTIONS[value.kind]}"
+            return f"{typed} is {what}, and must be assigned an array, got {DESCRIPTIONS[value.kind]}"
         if name in self.definition.scalars and value.kind == "array":
             return f"{typed} is a scalar slot, and must be assigned a scalar, got an array; use a sum, such as norm(g)"
         return None
 
-    def _lower(self, expression: Expression) -> _Typed:
+    def _lower(self, expression: Expression) -> TypedExpression:
         """Check an expression, and resolve its names."""
         match expression:
             case Number():
-                return _Typed(expression, "host")
+                return TypedExpression(expression, "host")
             case Name():
                 return self._name(expression)
             case Term():
@@ -267,12 +242,12 @@ class _Compiler:
         message = self._operation_problem(expression, operands)
         if message is not None:
             self._report(expression.symbol, message)
-            return _UNKNOWN
+            return UNKNOWN
         if any(each.expression is None for each in operands) or len(operands) != len(expression.operands):
-            return _UNKNOWN
+            return UNKNOWN
         return self._typed_operation(expression, operands)
 
-    def _name(self, name: Name) -> _Typed:
+    def _name(self, name: Name) -> TypedExpression:
         if name.name in self._values:
             self._used.add(name.name)
             value = self._values[name.name]
@@ -287,7 +262,7 @@ class _Compiler:
         else:
             message = f"unknown name {name.typed}; {self._suggestion(name.typed)}"
         self._report(name.place, message)
-        return _UNKNOWN
+        return UNKNOWN
 
     def _suggestion(self, typed: str) -> str:
         names = [name for name in self._values if not name.startswith("old_")]
@@ -297,44 +272,27 @@ class _Compiler:
             return f"did you mean {guess if typed.isascii() else display_name(spellings[guess])}?"
         return f"the names here are {', '.join(map(display_name, names))}"
 
-    def _term(self, term: Term) -> _Typed:
+    def _term(self, term: Term) -> TypedExpression:
         if term.name not in self.terms:
             known = ", ".join(map(display_name, self.terms))
             guess = nearest(term.typed, self.terms)
             remedy = f"did you mean {{{guess}}}?" if guess else f"the terms are {known}" if known else "set it in terms"
             self._report(term.place, f"unknown term {{{term.typed}}}; {remedy}")
-            return _UNKNOWN
+            return UNKNOWN
         expression = self.terms[term.name]
         if expression is None:
-            return _UNKNOWN
+            return UNKNOWN
         nested = next((each for each in parts(expression) if isinstance(each, Term)), None)
         if nested is not None:
             self._report(nested.place, "a term cannot contain another term")
-            return _UNKNOWN
+            return UNKNOWN
         return self._lower(expression)
 
-    def _operation_problem(self, expression: Operation, operands: list[_Typed]) -> str | None:
-        operation, count, shown = expression.operation, len(operands), self._typed(expression.symbol)
-        wanted = FUNCTIONS.get(operation, count)
-        if count != wanted:
-            return f"{shown} takes {wanted} argument{'s' * (wanted > 1)}, got {count}"
-        is_where = operation == "where"
-        for number, each in enumerate(operands):
-            if each.expression is not None and each.is_condition != (is_where and number == 0):
-                if each.is_condition:
-                    return "a comparison is allowed only as the first argument of where"
-                return (
-                    f"the first argument of where must be a comparison, such as a < b, got {_DESCRIPTIONS[each.kind]}"
-                )
-        for each in operands:
-            if each.expression is None:
-                continue
-            if (is_reduction(operation) or operation in ("increment", "decrement")) and each.kind != "array":
-                return f"{shown} needs an array, such as W or g, got {_DESCRIPTIONS[each.kind]}"
-            if operation in ("exp", "log") and each.kind != "host":
-                return f"{shown} is a function of scalars, such as t, got {_DESCRIPTIONS[each.kind]}"
-        if operation == "**":
-            return _power_problem(operands)
+    def _operation_problem(self, expression: Operation, operands: list[TypedExpression]) -> str | None:
+        operation = expression.operation
+        problem = operand_problem(operation, self._typed(expression.symbol), operands)
+        if problem is not None:
+            return problem
         if operation in ("increment", "decrement"):
             self._increments += 1
             return "a rule may have at most one increment" if self._increments > 1 else None
@@ -349,27 +307,27 @@ class _Compiler:
         text = self.definition.update if place.field == "update" else texts.get(place.field, "")
         return text[place.start : place.stop] or "it"
 
-    def _typed_operation(self, expression: Operation, operands: list[_Typed]) -> _Typed:
+    def _typed_operation(self, expression: Operation, operands: list[TypedExpression]) -> TypedExpression:
         operation = expression.operation
-        kind = max((each.kind for each in operands), key=_RANKS.index)
+        kind = max((each.kind for each in operands), key=RANKS.index)
         depth = 1 + max(each.depth for each in operands)
         level = max(each.level for each in operands)
         if is_reduction(operation):
             kind, level = "scalar", level + 1
         if depth > MAX_DEPTH:
             self._report(expression.symbol, f"more than {MAX_DEPTH} operations one after the other")
-            return _UNKNOWN
+            return UNKNOWN
         if level > MAX_PASSES:
             self._report(expression.symbol, f"more than {MAX_PASSES} sums one after the other")
-            return _UNKNOWN
+            return UNKNOWN
         if kind == "host":
             values = [each.expression for each in operands]
         else:
             values = [self._embed(each) for each in operands]
         resolved = Operation(operation, tuple(filter(None, values)), expression.place, expression.symbol)
-        return _Typed(resolved, kind, operation in COMPARISONS, depth, level)
+        return TypedExpression(resolved, kind, operation in COMPARISONS, depth, level)
 
-    def _embed(self, value: _Typed) -> Expression | None:
+    def _embed(self, value: TypedExpression) -> Expression | None:
         """Return an operand of an array's operation; a host scalar with other than simple operations gets a name."""
         expression = value.expression
         if value.kind != "host" or expression is None:
@@ -388,29 +346,8 @@ class _Compiler:
 
     def _as_name(self, expression: Expression) -> Name:
         """Return the name of a scalar that the host evaluates."""
-        key = _structure(expression)
+        key = structure(expression)
         if key not in self._lifted:
             self._lifted[key] = self._unique(f"c{len(self._lifted) + 1}")
             self._host.append((self._lifted[key], expression))
         return Name(self._lifted[key], self._lifted[key], expression.place)
-
-
-def _structure(expression: Expression) -> object:
-    """Return a value that is equal for expressions that differ only in their places."""
-    match expression:
-        case Number():
-            return expression.value
-        case Operation():
-            return (expression.operation, *map(_structure, expression.operands))
-    return expression.name
-
-
-def _power_problem(operands: list[_Typed]) -> str | None:
-    base, exponent = operands
-    if base.expression is None or exponent.expression is None or base.kind == exponent.kind == "host":
-        return None
-    number = exponent.expression
-    if isinstance(number, Number) and number.value == int(number.value) and 1 <= number.value <= _MAX_POWER:
-        return None
-    what = _DESCRIPTIONS[base.kind if base.kind != "host" else exponent.kind]
-    return f"a power of {what} needs a whole exponent from 1 to {_MAX_POWER}; write sqrt(x) for a root"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mxtrain.names import normalize
-from mxtrain.optim.formula.syntax import Expression, Name, Number, Operation, Place, parts
+from mxtrain.optim.formula.syntax import Expression, Name, Number, Operation, Place, parts, structure
 from mxtrain.optim.rules.base import Rule
 
 _NOWHERE = Place("", 0, 0)
@@ -37,16 +37,6 @@ def name(text: str) -> Name:
 def number(value: float) -> Number:
     """Return a number without a place."""
     return Number(float(value), _NOWHERE)
-
-
-def structure(expression: Expression) -> object:
-    """Return a value that is equal for equal expressions."""
-    match expression:
-        case Number():
-            return expression.value
-        case Operation():
-            return (expression.operation, *map(structure, expression.operands))
-    return expression.name
 
 
 def _about_first_update(condition: Expression) -> bool | None:
@@ -263,7 +253,6 @@ class _SymbolicTime:
 
     def __init__(self, branches: _Branches) -> None:
         self.update = _Scalar(name("t"), branches)
-
         self.iteration, self.epochs = (_Scalar(name(each), branches) for each in _UNKNOWN_TIMES)
 
 

@@ -75,7 +75,7 @@ def _as_one_text(rule: Rule) -> dict[str, Any]:
     targets |= {each: coefficients[each] for each in rule.initial_scalars() if each in coefficients}
     used = {each.name for value in targets.values() for each in parts(value) if isinstance(each, Name)}
     let = {each: float(getattr(rule, each)) for each in _numbers(rule) if each in used}
-    if ("λ" in used) != (rule.decouples_decay() and not rule._wraps_decay) and rule.λ > 0:
+    if ("λ" in used) != (rule.decouples_decay() and not rule.wraps_decay) and rule.λ > 0:
         raise CannotPrintError(_NO_LAMBDA_REASON)
     text = write_assignments(targets, converter.names, {*let, *slots, *rule.initial_scalars()})
     return _config(rule, let, slots, text)
@@ -98,7 +98,7 @@ def _config(rule: Rule, let: Mapping[str, float], slots: Sequence[str], text: st
         config["schedules"] = {
             f"let.{path}" if path in let else path: schedule for path, schedule in plain["schedules"].items()
         }
-    if not rule._wraps_decay:
+    if not rule.wraps_decay:
         config.pop("decoupled", None)
     if let:
         config["let"] = {display_name(each): value for each, value in let.items()}

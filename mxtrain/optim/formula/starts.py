@@ -6,7 +6,7 @@ from typing import Any
 
 from mxtrain.optim.formula.compiler import compile_start
 from mxtrain.optim.formula.definition import Definition, definition_of
-from mxtrain.optim.formula.evaluation import host_function
+from mxtrain.optim.formula.host_scalars import host_function
 from mxtrain.optim.formula.parser import parse_expression
 from mxtrain.optim.formula.syntax import TextProblem, canonical
 

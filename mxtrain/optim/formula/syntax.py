@@ -155,3 +155,13 @@ def parts(expression: Expression) -> Iterator[Expression]:
     if isinstance(expression, Operation):
         for each in expression.operands:
             yield from parts(each)
+
+
+def structure(expression: Expression) -> object:
+    """Return a value that is equal for expressions that differ only in their places."""
+    match expression:
+        case Number():
+            return expression.value
+        case Operation():
+            return (expression.operation, *map(structure, expression.operands))
+    return expression.name

@@ -106,7 +106,7 @@ class Rule(RuleFields, ABC):
         low, high = self.bounds or (None, None)
         return UpdateWrapper(
             cautious=self.cautious,
-            decouples=self._wraps_decay and self.λ > 0,
+            decouples=self.wraps_decay and self.λ > 0,
             has_low=low is not None,
             has_high=high is not None,
             lookahead=self.lookahead is not None,
@@ -116,7 +116,7 @@ class Rule(RuleFields, ABC):
         )
 
     @property
-    def _wraps_decay(self) -> bool:
+    def wraps_decay(self) -> bool:
         """True if a wrapper decouples the decay, because `update` does not know `decoupled`."""
         return "decoupled" in type(self).model_fields and self.decoupled and "decoupled" not in self.options
 
@@ -125,7 +125,7 @@ class Rule(RuleFields, ABC):
     ) -> dict[str, float]:
         """Return the scalars of the wrappers for one update of arrays of a dtype, as `coefficients` does."""
         values: dict[str, float] = {}
-        if self._wraps_decay:
+        if self.wraps_decay:
             values[wrapping.DECAY] = self.decay_at(self.learning_rate_at(time))
         if self.bounds is not None:
             values[wrapping.LOW], values[wrapping.HIGH] = rounded_bounds(self.bounds, dtype)

@@ -300,9 +300,10 @@ def number_at(rule: "RuleFields", path: str) -> float:
     """Return the number at a path of a rule."""
     first, _, rest = path.partition(".")
     value: Any = getattr(rule, first)
-    if not rest:
-        return value  # type: ignore[no-any-return]
-    return value[rest] if isinstance(value, Mapping) else getattr(value, rest)  # type: ignore[no-any-return]
+    if rest:
+        value = value[rest] if isinstance(value, Mapping) else getattr(value, rest)
+    number: float = value
+    return number
 
 
 def _bounds_at(rule: "RuleFields", path: str) -> Bounds:

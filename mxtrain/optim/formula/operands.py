@@ -1,0 +1,71 @@
+"""Operands of operations: their types, and the operands that each operation accepts."""
+
+from typing import Literal, NamedTuple, TypeAlias
+
+from mxtrain.optim.formula.syntax import FUNCTIONS, Expression, Number, is_reduction
+
+Kind: TypeAlias = Literal["host", "scalar", "array"]
+"""Kind of a value: a scalar of the host, a scalar that depends on sums, or an array."""
+RANKS: tuple[Kind, ...] = ("host", "scalar", "array")
+DESCRIPTIONS = {"host": "a scalar", "scalar": "a sum", "array": "an array"}
+_MAX_POWER = 16
+
+
+class TypedExpression(NamedTuple):
+    """An expression in which names are resolved.
+
+    Attributes:
+        expression: the expression; None if it has a problem.
+        kind: the kind of its value.
+        is_condition: True for a comparison.
+        depth: the number of operations one after the other.
+        level: the number of sums one after the other.
+    """
+
+    expression: Expression | None
+    kind: Kind = "array"
+    is_condition: bool = False
+    depth: int = 0
+    level: int = 0
+
+
+UNKNOWN = TypedExpression(None)
+
+
+def operand_problem(operation: str, shown: str, operands: list[TypedExpression]) -> str | None:
+    """Return the reason that an operation does not accept its operands.
+
+    Args:
+        operation: the operation.
+        shown: its name as it was typed.
+        operands: the operands.
+    """
+    count = len(operands)
+    wanted = FUNCTIONS.get(operation, count)
+    if count != wanted:
+        return f"{shown} takes {wanted} argument{'s' * (wanted > 1)}, got {count}"
+    is_where = operation == "where"
+    for number, each in enumerate(operands):
+        if each.expression is not None and each.is_condition != (is_where and number == 0):
+            if each.is_condition:
+                return "a comparison is allowed only as the first argument of where"
+            return f"the first argument of where must be a comparison, such as a < b, got {DESCRIPTIONS[each.kind]}"
+    for each in operands:
+        if each.expression is None:
+            continue
+        if (is_reduction(operation) or operation in ("increment", "decrement")) and each.kind != "array":
+            return f"{shown} needs an array, such as W or g, got {DESCRIPTIONS[each.kind]}"
+        if operation in ("exp", "log") and each.kind != "host":
+            return f"{shown} is a function of scalars, such as t, got {DESCRIPTIONS[each.kind]}"
+    return _power_problem(operands) if operation == "**" else None
+
+
+def _power_problem(operands: list[TypedExpression]) -> str | None:
+    base, exponent = operands
+    if base.expression is None or exponent.expression is None or base.kind == exponent.kind == "host":
+        return None
+    number = exponent.expression
+    if isinstance(number, Number) and number.value == int(number.value) and 1 <= number.value <= _MAX_POWER:
+        return None
+    what = DESCRIPTIONS[base.kind if base.kind != "host" else exponent.kind]
+    return f"a power of {what} needs a whole exponent from 1 to {_MAX_POWER}; write sqrt(x) for a root"
