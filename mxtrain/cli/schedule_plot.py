@@ -82,13 +82,22 @@ def schedule_curves(run: RunConfig) -> ScheduleCurves:
     epochs = run.fit.epochs
     rule = run.optimizer.for_run(epochs, batches)
     iterations = _sample_iterations(epochs * batches)
-    times = [Time(each, each, (each - 1) // batches) for each in iterations]
+    times = [_time_of_batch(each, batches, rule.accumulate) for each in iterations]
     curves = [*_curves(rule, times), *_group_curves(rule, times)]
     for curve in curves:
         curve.values.append(curve.values[-1])  # the last value holds to the end of the last iteration
     starts = [(each - 1) / batches for each in iterations]
     title = f"{run.name}: {format_count(epochs, 'epoch')} of {format_count(batches, 'iteration')}"
+    if rule.accumulate > 1:
+        title = f"{run.name}: {format_count(epochs, 'epoch')} of {format_count(batches, 'batch', 'batches')}"
+        title += f", {rule.accumulate} in each update"
     return ScheduleCurves(title, batches, [*starts, float(epochs)], curves)
+
+
+def _time_of_batch(batch: int, batches: int, accumulate: int) -> Time:
+    """Return the time of the update to which a batch belongs; batches count from 1 over all epochs."""
+    update = 1 + (batch - 1) // accumulate
+    return Time(update, update, (batch - 1) // batches)
 
 
 def _curves(rule: Rule, times: list[Time]) -> list[Curve]:

@@ -41,6 +41,7 @@ from mxtrain.config.yaml.nodes import (
 from mxtrain.config.yaml.source_text import MAX_PROBLEMS, ProblemReport
 from mxtrain.config.yaml.text_positions import locate_in_value
 from mxtrain.errors import ConfigError, ConfigProblem, Location
+from mxtrain.names import nearest
 from mxtrain.optim.rules import Rule
 from mxtrain.paths import expand_home, normalize_path, url_problem
 from mxtrain.types import Config, choice_message, describe
@@ -98,7 +99,10 @@ def _wrong_kind_message(place: ResolvedField, kind: object, tree: MapNode) -> st
     named, _ = find_node(tree, ("plugins",))
     names = [item.value for item in named.items if isinstance(item, ScalarNode)] if isinstance(named, ListNode) else []
     if not names or place.path[:1] != ("optimizer",):
-        return choice_message(allowed_kinds(place.annotation), kind)
+        kinds = allowed_kinds(place.annotation)
+        is_plugin_likely = "formula" in kinds and isinstance(kind, str) and not nearest(kind, kinds)
+        remedy = "; for a rule of your own, add --plugin MODULE" if is_plugin_likely else ""
+        return choice_message(kinds, kind) + remedy
     options = " ".join(f"--plugin {quote(str(name))}" for name in names if name != "__main__")
     if not options:
         return f"{describe(kind)} was defined in a script or a notebook; define its class before you open the run"

@@ -14,6 +14,7 @@ from mxtrain.config.yaml.nodes import format_path
 from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.names import ascii_names, display_name, nearest
 from mxtrain.optim.groups.group import STEP_FIELDS
+from mxtrain.optim.rules import Rule
 from mxtrain.types import Config
 
 _TOP_LEVEL_FIELDS = ("extends", "sweep")
@@ -111,4 +112,7 @@ def suggest_field(key: str, owner: type[Config] | None, is_ascii: bool, misplace
         if owner
         else set()
     )
-    return f"the fields here are {', '.join(dict.fromkeys(field for field in known.values() if field in listed))}"
+    fields = ", ".join(dict.fromkeys(field for field in known.values() if field in listed))
+    if owner and issubclass(owner, Rule) and "bounds" in known:
+        return f"the fields here are {fields}, and wrappers such as bounds; see mxtrain list {model_kind(owner)}"
+    return f"the fields here are {fields}"

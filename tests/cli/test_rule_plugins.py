@@ -97,7 +97,10 @@ def test_every_command_knows_the_kinds(mxtrain):
         assert f"did you mean {written}?" in mxtrain("validate", "typo.yaml", *OPTION).err
     sys.modules.pop("my_rules")
     assert "sign_momentum" not in mxtrain("list").out
-    assert "soap, formula, got 'sign_momentum'\n" in mxtrain("validate", "own.yaml").err
+    assert (
+        "soap, formula, got 'sign_momentum'; for a rule of your own, add --plugin MODULE\n"
+        in mxtrain("validate", "own.yaml").err
+    )
 
 
 def test_a_sweep_with_two_workers_gives_the_table_of_one(mxtrain):

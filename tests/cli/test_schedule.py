@@ -23,6 +23,15 @@ def test_the_curves_match_the_history_of_the_run(folder):
     assert [μ.values[44], μ.values[89]] == [row["μ"] for row in last]
 
 
+def test_with_accumulation_the_curve_counts_updates_as_the_run_does(folder):
+    cycle = "optimizer={kind: sgd, accumulate: 4, η_sched: {kind: one_cycle, T: run, per: iteration}}"
+    run = read_run("run.yaml", [cycle, "fit.epochs=4"])
+    schedule = schedule_curves(run)
+    last = fit(run, run_dir=folder / "run").history[-1]
+    assert schedule.curves[0].values[-1] == last["η"]
+    assert schedule.title == "run: 4 epochs of 45 batches, 4 in each update"
+
+
 def test_a_long_run_has_a_bounded_number_of_points():
     schedule = schedule_curves(read_run("run.yaml", ["fit.epochs=1000"]))
     assert len(schedule.times) == len(schedule.curves[0].values) == POINTS + 1

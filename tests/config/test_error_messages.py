@@ -29,7 +29,7 @@ def test_the_caret_is_under_the_value(yaml_loader: str, write: Write) -> None:
         "      η_sched: {kind: exp, γ: [1, 2]}\n"
         "                              ^^^^^^\n"
         "run.yaml:5:3: optimizer.foo: unknown field; "
-        "the fields here are kind, η, λ, clip, scale, η_sched, groups, β1, β2, ϵ, amsgrad\n"
+        "the fields here are kind, η, λ, clip, scale, η_sched, groups, β1, β2, ϵ, amsgrad, and wrappers such as bounds; see mxtrain list adam\n"
         "      foo: 1\n"
         "      ^^^\n"
         "run.yaml:6:1: fit: must be a mapping, got null\n"

@@ -10,7 +10,7 @@ from mxtrain.config import FitConfig, read_run
 from mxtrain.optim.rules import SGD, Adam
 from mxtrain.optim.schedules.learning_rate import Exp
 from mxtrain.optim.schedules.momentum import Nadam, Null
-from tests.tables import OPTIMIZERS
+from tests.tables import OPTIMIZERS, SCHEDULES
 
 ErrorLines = Callable[..., list[str]]
 Write = Callable[..., str]
@@ -111,7 +111,7 @@ def test_a_data_file_is_relative_to_the_current_folder(here: Path, write: Write,
         ("optimizer.beta4=1", "optimizer.beta4: unknown field; did you mean beta1?"),
         ("optimiser.η=1", "optimiser: unknown field; did you mean optimizer?"),
         ("optimizer.kind=adm", f"optimizer.kind: must be one of {OPTIMIZERS}, got 'adm'; did you mean adam?"),
-        ("optimizer.η_sched.γ=0.5", "optimizer.η_sched.kind: required; one of fixed, exp, inv, cosine, step, multistep"),
+        ("optimizer.η_sched.γ=0.5", f"optimizer.η_sched.kind: required; one of {SCHEDULES}"),
         ("optimizer=sgd", "optimizer: must be a mapping such as {kind: sgd}, got 'sgd'"),
         ("model.hidden=32", "model.hidden: must be a list, as in [a, b], got 32"),
         ("model.hidden.1=0", "model.hidden.1: must be a whole number at least 1, got 0"),

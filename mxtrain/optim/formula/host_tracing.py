@@ -156,6 +156,16 @@ class _Condition(_Scalar):
         return self.branches.decide(self.expression)
 
 
+class _ScheduledScalar(_Scalar):
+    """A symbolic number that can also be called with a time, as `ScheduledValue`."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+
+    def __call__(self, time: Any) -> _Scalar:
+        return self
+
+
 def _expression(value: Any) -> Expression:
     if isinstance(value, _Condition):
         return operation("where", value.expression, number(1), number(0))
@@ -222,6 +232,8 @@ class _SymbolicRule:
         field = normalize(field)
         if field == "learning_rate_at":
             return lambda time: _Scalar(name("η"), self._branches)
+        if field == "learning_rate":
+            return _ScheduledScalar(name("η"), self._branches)
         if field == "peak_learning_rate":
             return rule.peak_learning_rate
         value = getattr(type(rule), field, None)

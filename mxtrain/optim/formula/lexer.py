@@ -50,6 +50,7 @@ _REMEDIES = {
     ":": "a line is an assignment, such as m = β*m + g",
 }
 _SUPERSCRIPT_REMEDY = "write x**2 for a power"
+_CONDITIONAL_WORDS = ("if", "else", "and", "or", "not")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,8 @@ def _token_message(kind: str, text: str) -> str | None:
     if kind == "name":
         if any(each in _SUPERSCRIPTS for each in text):
             return f"{text} is not a name; {_SUPERSCRIPT_REMEDY}"
+        if text in _CONDITIONAL_WORDS:
+            return f"{text} is not allowed in a formula; write where(a < b, x, y)"
         if not is_name(text):
             return f"{text} cannot be a name; choose another"
         return f"a name may have at most {MAX_NAME} characters, got {len(text)}" if len(text) > MAX_NAME else None

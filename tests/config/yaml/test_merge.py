@@ -88,7 +88,7 @@ def test_problems_are_reported_in_the_file_that_has_them(over: Over, yaml_loader
     base = "seed: -1\noptimizer:\n  kind: adam\n  β2: 1.2\n  η: -1"
     assert error_lines(read_run, over("optimizer:\n  lr: -2\n  foo: 1\nfit: {epochs: 0}", base)) == [
         "run.yaml:3:7: optimizer.lr: must be above 0, got -2",
-        "run.yaml:4:3: optimizer.foo: unknown field; the fields here are kind, η, λ, clip, scale, η_sched, groups, β1, β2, ϵ, amsgrad",
+        "run.yaml:4:3: optimizer.foo: unknown field; the fields here are kind, η, λ, clip, scale, η_sched, groups, β1, β2, ϵ, amsgrad, and wrappers such as bounds; see mxtrain list adam",
         "run.yaml:5:15: fit.epochs: must be a whole number at least 1, got 0",
         "base.yaml:1:7: seed: must be a whole number at least 0 and below 18446744073709551616, got -1",
         "base.yaml:4:7: optimizer.β2: must be at least 0 and below 1, got 1.2",

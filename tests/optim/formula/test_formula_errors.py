@@ -211,7 +211,10 @@ WRONG: dict[str, list[str]] = {
         "1:9:3: sum takes 1 argument, got 0",
     ],
     "W = W - η*if": [
-        "1:11:2: if cannot be a name; choose another",
+        "1:11:2: if is not allowed in a formula; write where(a < b, x, y)",
+    ],
+    "W = W - η*for": [
+        "1:11:3: for cannot be a name; choose another",
     ],
     "lambda2 = __import__; W = W": [
         "1:11:10: unknown name __import__; the names here are W, g, m, t, η, λ, β",

@@ -1,6 +1,7 @@
 """Rules printed as formulas: the text gives the program and the bits of the rule."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ import mxtrain
 from mxtrain.config.loader import optimizer_from_dict
 from mxtrain.optim.formula.host_tracing import CannotPrintError
 from mxtrain.optim.formula.printing import as_formula
-from mxtrain.optim.ir import MultiPassProgram, Program
-from mxtrain.optim.rules import ELEMENTWISE_RULES, Rule
+from mxtrain.optim.ir import MultiPassProgram, Program, sign
+from mxtrain.optim.rules import ELEMENTWISE_RULES, Rule, Time
+from mxtrain.types import NonNegative, Positive
 
 SCHEDULE = {"kind": "exp", "γ": 0.9, "per": "iteration"}
 WITH_VECTORS = ("lamb", "lars", "mars")
@@ -99,3 +101,26 @@ def test_rules_that_a_formula_cannot_express_say_why(kind: str, reason: str) -> 
 
 def test_most_rules_can_be_printed() -> None:
     assert len(PRINTED) >= 25
+
+
+class Signs(Rule):
+    """A rule whose coefficients call `learning_rate` with a time."""
+
+    kind: Literal["signs"] = "signs"
+    η: Positive = 0.5
+    λ: NonNegative = 0.0
+
+    def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
+        """Return the step size."""
+        return {"size": -self.learning_rate(time)}
+
+    @staticmethod
+    def update(W: Any, g: Any, *, size: Any) -> Any:
+        """Return the new weight."""
+        return (W + size * sign(g),)
+
+
+def test_the_learning_rate_of_a_custom_rule_is_printed_as_a_name() -> None:
+    assert "-η" in as_formula(Signs())["update"]
+    rule, formula = printed({"kind": "signs"})
+    assert steps(rule, "numpy", "float64") == steps(formula, "numpy", "float64")
