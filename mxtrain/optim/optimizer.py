@@ -230,6 +230,7 @@ class Optimizer:
             A mapping from names to `ParamExplanation` objects, which prints as a table.
 
         Raises:
+            ArrayTypeError: `params` is no mapping, or a value has no shape.
             ConfigError: no group takes a parameter, and `groups_required` is true.
 
         Example:
@@ -242,7 +243,8 @@ class Optimizer:
             b1         (2,)    adamw  η=0.001 λ=0.0   ndim < 2
             E          (5, 2)  adamw  η=0.001 λ=0.01  the optimizer
         """
-        return explain(self.rule, {name: tuple(weight.shape) for name, weight in params.items()}, self._location)
+        check_mapping("params", params)
+        return explain(self.rule, {name: _shape(name, weight) for name, weight in params.items()}, self._location)
 
     def evaluation_params(self, params: Mapping[Any, Array]) -> Mapping[Any, Array]:
         """Return the weights to evaluate, which differ from the trained ones with `ema`, `lookahead` and Schedule-Free.
@@ -256,7 +258,7 @@ class Optimizer:
 
         Raises:
             ArrayError: a parameter has another shape or dtype than the one that was updated (ArrayTypeError: `params`
-                is no mapping).
+                is no mapping, or a value has no shape).
 
         Example:
             >>> import mxtrain, numpy as np
@@ -271,7 +273,7 @@ class Optimizer:
         states = self._store.states_by_index()
         weights: Any = params.copy() if isinstance(params, FlatParameters) else {}
         for name, weight in params.items():
-            state, group = states.get(name), self._groups.all[self._groups.number(name, weight.shape)]
+            state, group = states.get(name), self._groups.all[self._groups.number(name, _shape(name, weight))]
             value = weight
             if state is not None:
                 state.check(name, weight, group)
@@ -346,6 +348,13 @@ class Optimizer:
             values = program.evaluate_scalars(self._groups.all[0].fields | bounds)
             self.backend.run(program, [(weight, result)], values)
         return result
+
+
+def _shape(name: Hashable, weight: Array) -> tuple[int, ...]:
+    shape = getattr(weight, "shape", None)
+    if not isinstance(shape, tuple):
+        raise ArrayTypeError(f"weight {name!r} must be a NumPy or CuPy array, got {describe(weight)}")
+    return shape
 
 
 def _restored(  # pickles name this function

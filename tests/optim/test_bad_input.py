@@ -144,3 +144,14 @@ def test_a_matrix_is_an_array(backend: str) -> None:
     weight = np.asmatrix(np.ones((3, 2)))
     mxtrain.build({"kind": "sgd", "η": 0.5, "λ": 0}, backend=backend).update(0, np.asmatrix(np.ones((3, 2))), weight)
     assert (weight == 0.5).all()
+
+
+@pytest.mark.parametrize("method", ["explain", "evaluation_params"])
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [({"W": 3}, "weight 'W' must be a NumPy or CuPy array, got 3"), (None, "params must be a mapping")],
+)
+def test_parameters_that_are_no_arrays_are_refused(method: str, params: Any, message: str) -> None:
+    optimizer = mxtrain.build({"kind": "adam", "ema": {}}, backend="numpy")
+    with pytest.raises(mxtrain.ArrayTypeError, match=message):
+        getattr(optimizer, method)(params)
