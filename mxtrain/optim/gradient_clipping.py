@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,16 @@ def square_sums(backend: Backend, rows: Sequence[tuple[Array, ...]], count: int 
     return np.array(column) if isinstance(column, np.ndarray) else np.asarray(column.get())
 
 
+class _Gradients(NamedTuple):
+    """Gradients of a norm: arguments of `GradientNorm.add`, with their sums of squares."""
+
+    rows: Sequence[tuple[Array, ...]]
+    positions: Sequence[int]
+    scale: float
+    averaged: int
+    sums: NDArray[np.float64]
+
+
 class GradientNorm:
     """Norm of the scaled gradients of a step over all parameters.
 
@@ -63,12 +73,16 @@ class GradientNorm:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._parts: list[tuple[Sequence[tuple[Array, ...]], int, float, Sequence[int], NDArray[np.float64]]] = []
+        self._parts: list[_Gradients] = []
 
     def add(
-        self, rows: Sequence[tuple[Array, ...]], positions: Sequence[int], scale: float, count: int = 1,
+        self,
+        rows: Sequence[tuple[Array, ...]],
+        positions: Sequence[int],
+        scale: float,
+        count: int = 1,
         sums: NDArray[np.float64] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Add the gradients of parameters; arguments as in `square_sums`.
 
         Args:
@@ -79,13 +93,13 @@ class GradientNorm:
             sums: the result of `square_sums`, if it is known.
         """
         sums = square_sums(self._backend, rows, count) if sums is None else sums
-        self._parts.append((rows, count, abs(scale), positions, sums))
+        self._parts.append(_Gradients(rows, positions, abs(scale), count, sums))
 
     def value(self) -> float:
         """Return the norm; NaN or infinity if a gradient is, and infinity if it exceeds float64."""
-        scales = {scale for _, _, scale, _, _ in self._parts}
+        scales = {part.scale for part in self._parts}
         scale = scales.pop() if len(scales) == 1 else 0.0
-        sums = [each if scale else scale_of * scale_of * each for _, _, scale_of, _, each in self._parts]
+        sums = [part.sums if scale else part.scale * part.scale * part.sums for part in self._parts]
         total = self._combine(sums)
         if _SMALLEST < total < _LARGEST:
             return math.sqrt(total) * (scale or 1.0)
@@ -93,13 +107,13 @@ class GradientNorm:
 
     def _combine(self, sums: Sequence[NDArray[np.float64]]) -> float:
         joined = np.concatenate(sums) if sums else np.zeros(0)
-        positions = [position for _, _, _, each, _ in self._parts for position in each]
+        positions = [position for part in self._parts for position in part.positions]
         return float(combine("sum", joined[np.argsort(positions, kind="stable")]))
 
     @np.errstate(all="ignore")
     def _without_overflow(self) -> float:
         """Return the norm, with every gradient divided by a power of two before it is squared."""
-        gradients = [[_to_float64(row, count) * scale for row in rows] for rows, count, scale, _, _ in self._parts]
+        gradients = [[_to_float64(row, part.averaged) * part.scale for row in part.rows] for part in self._parts]
         largest = max((float(np.abs(g).max(initial=0.0)) for part in gradients for g in part), default=0.0)
         if any(np.isnan(g).any() for part in gradients for g in part):
             return math.nan

@@ -35,11 +35,6 @@ class Comparison:
         """True unless the difference exceeds the spread and the first option is better with every seed."""
         return self.difference <= self.spread or self.losses < self.seeds
 
-    @property
-    def verdict(self) -> str:
-        """The result of the criterion in a few words."""
-        return "within the spread" if self.is_within_spread else "beyond the spread"
-
 
 @dataclass(frozen=True, slots=True)
 class RankedOption:
