@@ -192,6 +192,7 @@ Finite = Annotated[float, Bounds()]
 Positive = Annotated[float, Bounds(gt=0)]
 SMALLEST_NORMAL = 1.2e-38
 """Approximately the smallest normal float32; smaller values may be rounded to 0."""
+LARGEST_FLOAT32 = 3.4028234663852886e38
 Stability = Annotated[float, Bounds(gt=0, floor=SMALLEST_NORMAL)]
 """Stability term in a divisor."""
 NON_NEGATIVE = Bounds(ge=0)

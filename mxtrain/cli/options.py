@@ -179,9 +179,11 @@ def _import_plugin(name: str) -> None:
     from mxtrain.optim.rules import AnyRule  # noqa: F401 - a plugin's classes are found below the bases of rules
     from mxtrain.processes import import_user_module
 
+    if not name.endswith(".py") and (not name.strip() or name.startswith(".") or "/" in name):
+        raise _plugin_error(f"{name!r} is no name of a module; the path of a file ends in .py")
     try:
         module = import_user_module(name)
-    except Exception as error:  # noqa: BLE001 - a module of a user's can raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a module of a user's can raise anything
         lines = str(error).splitlines() or [""]
         raise _plugin_error(f"{name} cannot be imported: {type(error).__name__}: {lines[0]}") from error
     try:

@@ -16,6 +16,7 @@ import numpy as np
 
 from mxtrain.atomic_io import write_output
 from mxtrain.errors import ArrayTypeError, StateError
+from mxtrain.optim.ir.wrapping import ACCUMULATED
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.param_state import ParamState, normalize_index
 from mxtrain.optim.rules import Rule
@@ -116,7 +117,19 @@ def _parse_param_state(index: Hashable, entry: Any, rules: Sequence[Rule]) -> Pa
         if (rule.slots_have_weight_shape and slot.shape != slots[0].shape) or slot.dtype != slots[0].dtype:
             raise StateError(f"{place}: its slots have different shapes or dtypes")
     scalars = {name: _check_number(f"{place}['scalars'][{name!r}]", entry["scalars"][name]) for name in scalar_names}
+    _check_accumulated(place, scalars.get(ACCUMULATED, 0.0), rule.accumulate)
     return ParamState(_check_count(f"{place}['updates']", entry["updates"]), slots, scalars, names)
+
+
+def _check_accumulated(place: str, count: float, accumulate: int) -> None:
+    """Refuse the sum of more gradients than an update waits for, whose mean would be wrong."""
+    if count < 0 or not count.is_integer():
+        raise StateError(f"{place}['scalars'][{ACCUMULATED!r}] must be a whole number, at least 0, got {count:g}")
+    if count >= accumulate:
+        raise StateError(
+            f"{place} has the sum of {count:g} gradients, and with accumulate: {accumulate} an update has the mean of "
+            "fewer; build the optimizer with the accumulate of the state"
+        )
 
 
 def _has_slots_of(rule: Rule, entry: Mapping[str, Any]) -> bool:

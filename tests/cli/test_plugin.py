@@ -50,6 +50,7 @@ def test_a_config_does_not_load_modules(mxtrain):
     [
         (None, "mine cannot be imported: ModuleNotFoundError: No module named 'mine'"),
         ("1 / 0", "mine cannot be imported: ZeroDivisionError: division by zero"),
+        ("import sys; sys.exit(3)", "mine cannot be imported: SystemExit: 3"),
         ("", "mine defines no function model(config, n_features, n_outputs, xp)"),
     ],
 )
@@ -59,3 +60,10 @@ def test_an_invalid_plugin_is_one_error_with_status_2(content, message, mxtrain)
     assert (status, out) == (2, "")
     assert message in " ".join(err.split())
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", ["", ".", "../mine", "folder/mine"])
+def test_a_plugin_that_is_no_name_of_a_module_is_an_error(name, mxtrain):
+    status, _, err = mxtrain("show", "adam", "--plugin", name)
+    assert status == 2
+    assert f"{name!r} is no name of a module; the path of a file ends in .py" in " ".join(err.split())

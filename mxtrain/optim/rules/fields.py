@@ -11,7 +11,16 @@ from mxtrain.optim.rules.scheduled import check_schedules
 from mxtrain.optim.rules.wrappers import AGC, EMA, WRAPPER_FIELDS, Box, Lookahead
 from mxtrain.optim.schedules import LearningRateSchedule
 from mxtrain.optim.schedules.paths import canonical_schedules
-from mxtrain.types import SMALLEST_NORMAL, Config, Finite, NonNegative, Positive, PositiveInt, field_error
+from mxtrain.types import (
+    LARGEST_FLOAT32,
+    SMALLEST_NORMAL,
+    Config,
+    Finite,
+    NonNegative,
+    Positive,
+    PositiveInt,
+    field_error,
+)
 
 
 class RuleFields(Config):
@@ -97,6 +106,10 @@ class RuleFields(Config):
                 raise field_error("bounds", "must have a lower or an upper bound, got [null, null]; omit it for none")
             if low is not None and high is not None and low > high:
                 raise field_error("bounds", f"the lower bound must be at most the upper one, got {[low, high]}")
+            if (low or 0) > LARGEST_FLOAT32 or (high or 0) < -LARGEST_FLOAT32:
+                raise field_error(
+                    "bounds", f"must have float32 numbers between them, which end at 3.4e+38, got {[low, high]}"
+                )
         if "corrected" in type(self).model_fields and self.corrects_decay and not self.decouples_decay():
             raise field_error(
                 "corrected", "applies to decoupled decay, and that of this rule is coupled; set decoupled: true"

@@ -290,6 +290,13 @@ def test_a_wrong_formula_is_reported_at_its_line_and_column(text: str, tmp_path:
     assert problems_of(path) == WRONG[text]
 
 
+def test_a_check_of_another_field_does_not_need_a_wrong_formula() -> None:
+    with pytest.raises(mxtrain.ConfigError) as caught:
+        mxtrain.build({"kind": "formula", "update": "W = W - mm", "corrected": True})
+    (problem,) = caught.value.problems
+    assert problem.message.startswith("unknown name mm")
+
+
 @pytest.mark.parametrize("text", LONG, ids=range(len(LONG)))
 def test_a_formula_has_a_limited_size(text: str) -> None:
     with pytest.raises(mxtrain.ConfigError) as caught:

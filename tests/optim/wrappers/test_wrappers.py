@@ -207,10 +207,26 @@ def test_parts_of_the_parameters_are_accumulated_by_themselves() -> None:
     assert (params["a"][0], params["b"][0], optimizer.state.curr_iter) == (-2, 0, 1)
 
 
+def test_a_sum_of_more_gradients_than_an_update_has_is_refused() -> None:
+    optimizers = [mxtrain.build({"kind": "sgd", "accumulate": count}, backend="numpy") for count in (5, 2, 3)]
+    for _ in range(2):
+        optimizers[0].step({"W": np.ones(1)}, {"W": np.ones(1)})
+    saved = optimizers[0].state_dict()
+    message = "has the sum of 2 gradients, and with accumulate: 2 an update has the mean of fewer; build the optimizer"
+    with pytest.raises(mxtrain.StateError, match=message):
+        optimizers[1].load_state_dict(saved)
+    optimizers[2].load_state_dict(saved)
+    saved["parameters"]["W"]["scalars"]["accumulated"] = 0.5
+    with pytest.raises(mxtrain.StateError, match="must be a whole number, at least 0, got 0.5"):
+        optimizers[2].load_state_dict(saved)
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
         ({"bounds": [1, 0]}, "bounds: the lower bound must be at most the upper one"),
+        ({"bounds": [1e300, None]}, "bounds: must have float32 numbers between them, which end at 3.4e+38"),
+        ({"bounds": [None, -4e38]}, "bounds: must have float32 numbers between them, which end at 3.4e+38"),
         ({"bounds": [None, None]}, "bounds: must have a lower or an upper bound"),
         ({"corrected": True}, "corrected: applies to decoupled decay"),
         ({"agc": {"clipping": 0}}, "agc.clipping: must be above 0, got 0"),
