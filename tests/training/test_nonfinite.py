@@ -8,7 +8,7 @@ import pytest
 
 import mxtrain
 from mxtrain.training import Trainer
-from mxtrain.training.training_step import SlotCheck
+from mxtrain.training.slot_check import SlotCheck
 
 BAD = 3
 """The batch that goes wrong, of four in an epoch."""
