@@ -79,6 +79,10 @@ def _too_short_message(detail: ErrorDetails, place: ResolvedField) -> str:
     return f"must have at least {least} item{'s' * (least > 1)}, got {detail['ctx']['actual_length']}"
 
 
+def _too_many_items_message(detail: ErrorDetails, place: ResolvedField) -> str:
+    return f"must have at most {detail['ctx']['max_length']} items, got {detail['ctx']['actual_length']}"
+
+
 def _too_long_message(detail: ErrorDetails, place: ResolvedField) -> str:
     return f"must have at most {detail['ctx']['max_length']} characters, got {len(detail['input'])}"
 
@@ -121,6 +125,7 @@ MESSAGES: dict[str, Callable[[ErrorDetails, ResolvedField], str]] = {
     "bool_type": _boolean_message,
     "tuple_type": _list_message,
     "too_short": _too_short_message,
+    "too_long": _too_many_items_message,
     "literal_error": _literal_message,
     "dict_type": _mapping_message,
     "model_type": _mapping_message,
