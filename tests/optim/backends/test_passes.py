@@ -328,9 +328,9 @@ class Misplaced(Ratio):
 
 MISUSED = {
     Forgotten: "a tuple of W and the slots W0; got a tuple of 4; .* name them in computed_scalars$",
-    Unnamed: "^computed_scalars of unnamed names count, which is not in scalar_slots$",
-    Unknown: "^the update of unknown needs speed, which is neither a field nor a coefficient; ",
-    Misplaced: "^evaluation_slot of misplaced is 'x', which is not in its slots$",
+    Unnamed: r"test_passes\.py:\d+: computed_scalars of unnamed names count, which is not in scalar_slots$",
+    Unknown: r"test_passes\.py:\d+: the coefficients of unknown lack speed, .* not a field; return it, or name it in ",
+    Misplaced: r"test_passes\.py:\d+: evaluation_slot of misplaced is 'x', which is not in its slots$",
 }
 
 
