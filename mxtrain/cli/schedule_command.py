@@ -28,7 +28,7 @@ def draw(
     ] = None,
     plugin: Plugin = None,
 ) -> None:
-    """Plot the learning rate η, the momentum μ and all other scheduled numbers of a run.
+    """Plot η, μ and all other scheduled numbers of a run.
 
     Draws them over the iterations, in the terminal (needs plotext) and as a PNG (needs matplotlib). Nothing is trained.
     """

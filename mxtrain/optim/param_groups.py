@@ -26,6 +26,7 @@ class ParamGroup(NamedTuple):
         family: a number that is the same for the optimizer's rule and for groups that change values of it. Sums over
             all parameters cover those with the same number.
         is_scheduled: True if numbers besides η have schedules.
+        has_variants: True if the program of a call depends on counters.
     """
 
     rule: Rule
@@ -35,6 +36,7 @@ class ParamGroup(NamedTuple):
     is_wrapped: bool = False
     family: int = 0
     is_scheduled: bool = False
+    has_variants: bool = False
 
 
 class ParamGroups:
@@ -52,6 +54,7 @@ class ParamGroups:
             buffer cannot be updated together.
         need_positions: True if sums over all parameters are needed, to which each parameter contributes by itself.
         evaluate_slots: True if the weights to evaluate are in slots.
+        need_check: True if `check` is needed, because there are groups, or a parameter in none is an error.
         rule: the rule.
         workspace: buffers for the temporary arrays of such rules.
 
@@ -87,6 +90,7 @@ class ParamGroups:
         self.evaluate_slots = any(each.rule.evaluation_weights() is not None for each in self.all)
         self.workspace = Workspace()
         self.rule = rule
+        self.need_check = bool(rule.groups) or rule.groups_required
         self._programs: dict[tuple[int, Variant], AnyProgram] = {}
         self._numbers: dict[Hashable, tuple[tuple[int, ...], int]] = {}
         self._checked: tuple[Any, ...] | None = None
@@ -142,8 +146,6 @@ class ParamGroups:
             ConfigError: a group matches no parameter, or earlier ones take all that it matches; or no group takes a
                 parameter, and `groups_required` is true.
         """
-        if not self.rule.groups and not self.rule.groups_required:
-            return
         names = params.layout if isinstance(params, FlatParameters) else tuple(params)
         if names is self._checked or (names == self._checked and not isinstance(params, FlatParameters)):
             return
@@ -227,4 +229,5 @@ def _make_group(rule: Rule, family: int) -> ParamGroup:
         bool(rule.wrapper().scalars) or rule.lookahead is not None,
         family,
         rule.has_scheduled_numbers,
+        rule.accumulate > 1 or rule.lookahead is not None,
     )

@@ -98,12 +98,14 @@ class BatchBuilder:
         """
         need_arrays = self._groups.have_matrices or self._groups.have_own_states
         if isinstance(params, FlatParameters) and isinstance(grads, FlatParameters) and not need_arrays:
-            self._groups.check(params, store.indices())
+            if self._groups.need_check:
+                self._groups.check(params, store.indices())
             flat_states = self._flat_states(store, params, grads)
             if flat_states is not None:
                 return self._build_flat(params, grads, flat_states), flat_states
         _check_names(params, grads)
-        self._groups.check(params, store.indices())
+        if self._groups.need_check:
+            self._groups.check(params, store.indices())
         return self.build(store, [(name, grads[name], weight) for name, weight in params.items()])
 
     def build(
@@ -163,14 +165,15 @@ class BatchBuilder:
         batches: list[UpdateBatch] = []
         for dtype, flat in states.by_dtype.items():
             arrays = params.buffers[dtype], grads.buffers[dtype], *flat.state.slots
-            places = params.places(dtype)
             if not self._groups.differ and isinstance(self._groups.all[0].program, Program):
                 whole = UpdateBatch(0, [flat.state], [arrays])
                 if self._groups.all[0].rule.clip_norm is not None:
+                    places = params.places(dtype)
                     whole.positions = [params.layout.index(place) for place in places]
                     whole.slices = [slice(place.start, place.stop) for place in places]
                 batches.append(whole)
                 continue
+            places = params.places(dtype)
             for group, slices in self._groups.slices(dtype, places).items():
                 parts = [tuple(array[part] for array in arrays) for _, part in slices]
                 positions = (
@@ -228,8 +231,8 @@ def _scalars_of(batch: UpdateBatch, groups: ParamGroups, iteration: int, finishe
     rule = group.rule.at(time) if group.is_scheduled else group.rule
     if rule.is_idle(time):
         return None
-    variant = rule.variant(time, state.scalars)
-    program = groups.program(batch.group, variant)
+    variant = rule.variant(time, state.scalars) if group.has_variants else "update"
+    program = group.program if variant == "update" else groups.program(batch.group, variant)
     if variant in ("begin", "add"):
         counted = state.scalars | {ACCUMULATED: state.scalars[ACCUMULATED] + 1}
         return StepScalars(state.updates, (), counted, {}, program, updates=False)

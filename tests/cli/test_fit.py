@@ -170,7 +170,7 @@ def test_json_is_one_object_on_stdout(mxtrain):
     assert err.startswith("epoch 1/2")
     assert result["run_dir"] == "runs/run-1"
     assert (result["epochs"], result["iterations"], result["parameters"]) == (2, 90, 650)
-    assert result["state"] == {"batch_size": 32, "curr_epoch": 2, "curr_batch": 45, "curr_iter": 90}
+    assert result["state"] == {"batch_size": 32, "curr_epoch": 2, "curr_batch": 45, "curr_iter": 90, "skipped": 0}
     assert result["metrics"] == rows("runs/run-1")[-1]
     assert result["best"] in rows("runs/run-1")
     assert result["seconds"] > 0

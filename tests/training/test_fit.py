@@ -59,7 +59,7 @@ EXPECTED_METRICS = {
 
 
 def test_every_shipped_config_is_tested() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*EXPECTED_METRICS, "sweep", "tournament"}
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*EXPECTED_METRICS, "sweep", "tournament", "search-rule"}
 
 
 @pytest.mark.parametrize(
