@@ -26,7 +26,7 @@ from mxtrain.reports.trial_groups import BEST_COLOR, initial_range, outlier_note
 from mxtrain.sweeps import ChoiceRanking, RankedOption, TrialResult
 
 MAX_CURVES = 16
-"""Largest number of options whose curves are in one chart; more could not be told apart."""
+"""Largest number of options whose curves are in one chart; more could not be distinguished."""
 _DASHES = ("solid", "dash")
 _RATE = "η"
 """The number inside of an option that is plotted if it is searched; otherwise the first number is."""
