@@ -253,7 +253,7 @@ class Halving(Rule):
     """Rule of a user, for groups."""
 
     decoupled: ClassVar = True
-    kind: Literal["halving"] = "halving"
+    kind: Literal["halved_gradient"] = "halved_gradient"
     η: Positive = 1.0
     λ: NonNegative = 0.0
     share: Positive = 0.5
@@ -268,7 +268,7 @@ class Halving(Rule):
         return (W + factor * W,)
 
 
-@pytest.mark.parametrize("own", [Halving(share=0.25), {"kind": "halving", "share": 0.25}])
+@pytest.mark.parametrize("own", [Halving(share=0.25), {"kind": "halved_gradient", "share": 0.25}])
 def test_a_group_may_have_a_rule_of_a_user(own: Any) -> None:
     rule = mxtrain.SGD(groups={"W1": own})
     params = arrays(0, "W1", "b1")
