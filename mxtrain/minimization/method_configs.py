@@ -1,0 +1,194 @@
+"""Configs of the methods of `minimize`, and of its stages."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from mxtrain.errors import ConfigError, ConfigProblem
+from mxtrain.optim.rules import ALL_RULES, AnyRule, Rule
+from mxtrain.optim.stopping import StopConditions
+from mxtrain.types import Config, PositiveInt, choice_message, describe
+
+
+class MethodConfig(Config):
+    """Base class of the configs of methods that choose their step lengths by values of the function.
+
+    Attributes:
+        defaults: the stop conditions that hold unless `until` sets others.
+        takes_bounds: True if the method accepts bounds.
+    """
+
+    defaults: ClassVar[StopConditions]
+    takes_bounds: ClassVar[bool]
+
+    kind: str
+
+
+class LBFGS(MethodConfig):
+    """Limited-memory BFGS method; with bounds, L-BFGS-B.
+
+    Args:
+        memory: number of steps from which the inverse Hessian matrix is approximated, at least 1.
+        max_line_search: largest number of evaluations of a line search, at least 1.
+
+    Example:
+        >>> LBFGS(memory=20)
+        LBFGS(kind='lbfgs', memory=20, max_line_search=20)
+
+    Source: Liu and Nocedal, "On the limited memory BFGS method for large scale optimization" (Math. Program. 45, 1989);
+    Byrd, Lu, Nocedal and Zhu, "A limited memory algorithm for bound constrained optimization" (SIAM J. Sci. Comput. 16,
+    1995); line search of Moré and Thuente (ACM TOMS 20, 1994).
+    """
+
+    defaults: ClassVar[StopConditions] = StopConditions(
+        gtol=1e-5, ftol=2.220446049250313e-09, max_iterations=15000, max_evaluations=15000
+    )
+    takes_bounds: ClassVar[bool] = True
+
+    kind: Literal["lbfgs"] = "lbfgs"
+    memory: PositiveInt = 10
+    max_line_search: PositiveInt = 20
+
+
+class CG(MethodConfig):
+    """Nonlinear conjugate-gradient method of Hager and Zhang (CG_DESCENT).
+
+    Args:
+        max_line_search: largest number of evaluations of a line search, at least 1.
+
+    Source: Hager and Zhang, "A new conjugate gradient method with guaranteed descent and an efficient line search"
+    (SIAM J. Optim. 16, 2005).
+    """
+
+    defaults: ClassVar[StopConditions] = StopConditions(gtol=1e-5, max_iterations=15000, max_evaluations=15000)
+    takes_bounds: ClassVar[bool] = False
+
+    kind: Literal["cg"] = "cg"
+    max_line_search: PositiveInt = 50
+
+
+METHODS: tuple[type[MethodConfig], ...] = (LBFGS, CG)
+"""The methods that are no rules; every rule is a method too."""
+RULE_DEFAULTS = StopConditions(gtol=1e-5, max_iterations=10_000)
+"""Stop conditions of rules that hold unless `until` sets others."""
+
+
+class _Method(Config):
+    method: Annotated[LBFGS | CG, Field(discriminator="kind")]
+
+
+class _RuleMethod(Config):
+    method: AnyRule
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A method, and the conditions that end its stage.
+
+    Attributes:
+        config: the config of the method, or a rule.
+        until: the conditions of this stage; counts and times are those of the stage.
+    """
+
+    config: MethodConfig | Rule
+    until: StopConditions
+
+    @property
+    def defaults(self) -> StopConditions:
+        """Stop conditions that hold unless `until` sets others."""
+        return RULE_DEFAULTS if isinstance(self.config, Rule) else self.config.defaults
+
+
+def read_stages(method: object) -> tuple[Stage, ...]:
+    """Read the argument `method` of `minimize`: a method, or a list of stages.
+
+    Raises:
+        ConfigError: a value is wrong, or a stage of a rule before the last one has no end.
+
+    Example:
+        >>> [stage.config.kind for stage in read_stages([{"kind": "adam", "max_iterations": 500}, "lbfgs"])]
+        ['adam', 'lbfgs']
+    """
+    if not isinstance(method, list | tuple):
+        return (_read_stage(method, "method"),)
+    if not method:
+        raise _problem("method", "must name at least one stage, got an empty list")
+    stages = tuple(_read_stage(each, f"method.{i}") for i, each in enumerate(method))
+    for i, stage in enumerate(stages[:-1]):
+        if isinstance(stage.config, Rule) and stage.until.is_empty:
+            raise _problem(f"method.{i}", "needs a condition that ends the stage, such as max_iterations: 500")
+    return stages
+
+
+def read_until(until: object, path: str = "until") -> StopConditions:
+    """Read stop conditions: a mapping, a function of the progress, StopConditions or None.
+
+    Raises:
+        ConfigError: a value is wrong.
+    """
+    if until is None:
+        return StopConditions()
+    if isinstance(until, StopConditions):
+        return until
+    if callable(until):
+        return StopConditions(when=until)
+    if not isinstance(until, Mapping):
+        raise _problem(path, f"must be a mapping of stop conditions or a function, got {describe(until)}")
+    try:
+        return StopConditions(**until)
+    except ConfigError as error:
+        raise _below(path, error) from None
+
+
+def _read_stage(method: object, path: str) -> Stage:
+    if isinstance(method, Mapping):
+        own = {key: value for key, value in method.items() if key in StopConditions.model_fields}
+        rest = {key: value for key, value in method.items() if key not in own}
+        return Stage(_read_method(rest, path), read_until(own, path))
+    return Stage(_read_method(method, path), StopConditions())
+
+
+def _read_method(method: object, path: str) -> MethodConfig | Rule:
+    if isinstance(method, Rule):
+        return _without_default_decay(method)
+    if isinstance(method, MethodConfig):
+        return method
+    kinds = [str(each.model_fields["kind"].default) for each in (*METHODS, *ALL_RULES)]
+    if isinstance(method, str):
+        if method not in kinds:
+            raise _problem(path, choice_message(kinds, method))
+        method = {"kind": method}
+    if not isinstance(method, Mapping):
+        raise _problem(
+            path, f"must be a name, a mapping with a kind, a rule or a list of stages, got {describe(method)}"
+        )
+    kind = method.get("kind")
+    if kind is None:
+        raise _problem(f"{path}.kind", f"required; one of {', '.join(kinds)}")
+    holder: type[Any] = _Method if kind in ("lbfgs", "cg") else _RuleMethod
+    try:
+        found: MethodConfig | Rule = holder(method=dict(method)).method
+    except ConfigError as error:
+        raise _below(path, error, "method") from None
+    return found if isinstance(found, MethodConfig) else _without_default_decay(found)
+
+
+def _without_default_decay(rule: Rule) -> Rule:
+    """Return a rule without weight decay unless it was given: with decay, the minimum is that of another function."""
+    return rule if "λ" in rule.model_fields_set else rule.model_copy(update={"λ": 0.0})
+
+
+def _below(path: str, error: ConfigError, replaced: str = "") -> ConfigError:
+    """Return an error whose paths begin with a path, in place of the name of a field."""
+    return ConfigError(
+        [
+            replace(each, path=f"{path}.{each.path.removeprefix(replaced).lstrip('.')}".rstrip("."))
+            for each in error.problems
+        ]
+    )
+
+
+def _problem(path: str, message: str) -> ConfigError:
+    return ConfigError([ConfigProblem(path, message)])
