@@ -18,6 +18,7 @@ from mxtrain.types import describe
 FORMAT = 1
 _METADATA_KEY = "mxtrain.minimize"
 _ARRAY = "$array"
+_LONGEST_TEXT = 60
 _INTERVAL = re.compile(r"([1-9]\d{0,8}) (iteration|second|minute)s?")
 MAX_TIME_FRACTION = 0.02
 """Largest fraction of the time that checkpoints may take with `auto`."""
@@ -127,26 +128,23 @@ class CheckpointFile:
     def _check_problem(self, found: Mapping[str, Any]) -> None:
         for name, value in self._problem.items():
             if found.get(name) != value:
-                was, now = _difference(found.get(name), value)
                 raise StateError(
-                    f"{self._path} is a checkpoint of another problem: its {name} was {was}, and is now {now}; "
+                    f"{self._path} is a checkpoint of another problem: {_difference(name, found.get(name), value)}; "
                     "use another file, or remove it to start again"
                 )
 
 
-def _difference(before: Any, after: Any) -> tuple[str, str]:
-    """Return the first difference of two plain values, shortened."""
+def _difference(name: str, before: Any, after: Any) -> str:
+    """Describe the first difference of two plain values."""
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         before, after = next((a, b) for a, b in zip(before, after, strict=True) if a != b)
     if isinstance(before, dict) and isinstance(after, dict):
-        names = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-        return tuple(f"{names[0]}: {_short(each.get(names[0]))}" for each in (before, after))  # type: ignore[return-value]
-    return _short(before), _short(after)
-
-
-def _short(value: Any) -> str:
-    text = str(value) if isinstance(value, str | list) else describe(value)
-    return text if len(text) <= 40 else f"{text[:12]}..."
+        name = next(key for key in {**before, **after} if before.get(key) != after.get(key))
+        before, after = before.get(name), after.get(name)
+    texts = [str(each) if isinstance(each, str) else describe(each) for each in (before, after)]
+    if any(len(text) > _LONGEST_TEXT for text in texts) or texts[0] == texts[1]:  # SHA-256
+        return f"{name} has changed"
+    return f"{name} was {texts[0]}, and is now {texts[1]}"
 
 
 def _extract(value: Any, path: str, tensors: dict[str, Any]) -> Any:

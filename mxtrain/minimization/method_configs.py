@@ -26,7 +26,7 @@ class MethodConfig(Config):
     kind: str
 
 
-class LBFGS(MethodConfig):
+class LBFGSConfig(MethodConfig):
     """Limited-memory BFGS method; with bounds, L-BFGS-B.
 
     Args:
@@ -34,8 +34,8 @@ class LBFGS(MethodConfig):
         max_line_search: largest number of evaluations of a line search, at least 1.
 
     Example:
-        >>> LBFGS(memory=20)
-        LBFGS(kind='lbfgs', memory=20, max_line_search=20)
+        >>> LBFGSConfig(memory=20)
+        LBFGSConfig(kind='lbfgs', memory=20, max_line_search=20)
 
     Source: Liu and Nocedal, "On the limited memory BFGS method for large scale optimization" (Math. Program. 45, 1989);
     Byrd, Lu, Nocedal and Zhu, "A limited memory algorithm for bound constrained optimization" (SIAM J. Sci. Comput. 16,
@@ -52,7 +52,7 @@ class LBFGS(MethodConfig):
     max_line_search: PositiveInt = 20
 
 
-class CG(MethodConfig):
+class CGConfig(MethodConfig):
     """Nonlinear conjugate-gradient method of Hager and Zhang (CG_DESCENT).
 
     Args:
@@ -69,14 +69,14 @@ class CG(MethodConfig):
     max_line_search: PositiveInt = 50
 
 
-METHODS: tuple[type[MethodConfig], ...] = (LBFGS, CG)
+METHODS: tuple[type[MethodConfig], ...] = (LBFGSConfig, CGConfig)
 """The methods that are no rules; every rule is a method too."""
 RULE_DEFAULTS = StopConditions(gtol=1e-5, max_iterations=10_000)
 """Stop conditions of rules that hold unless `until` sets others."""
 
 
 class _Method(Config):
-    method: Annotated[LBFGS | CG, Field(discriminator="kind")]
+    method: Annotated[LBFGSConfig | CGConfig, Field(discriminator="kind")]
 
 
 class _RuleMethod(Config):

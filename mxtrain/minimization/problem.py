@@ -53,7 +53,7 @@ def build_minimization(
     if checkpoint is not None:
         problem = {
             "method": [stage.config.to_dict() for stage in stages],
-            "arrays": [[name, list(variables.shapes[name]), str(variables.dtypes[name])] for name in variables.names],
+            "arrays": [f"{name} {variables.shapes[name]} {variables.dtypes[name]}" for name in variables.names],
             "bounds": None if box is None else box.digest,
             "x0": _digest(variables.initial),
         }

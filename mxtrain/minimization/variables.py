@@ -1,8 +1,7 @@
 """Layout of an array, or of nested arrays, in one vector."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -10,6 +9,8 @@ import numpy as np
 
 from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.optim.backends import array_kind, array_module
+from mxtrain.optim.inputs.foreign_arrays import gradient_array
+from mxtrain.optim.inputs.trees import FlatTree, flatten, is_container, map_leaves
 from mxtrain.types import Array, describe
 
 _REAL = {"float32": "float32", "float64": "float64", "complex64": "float32", "complex128": "float64"}
@@ -40,9 +41,19 @@ class Variables:
     """
 
     def __init__(self, x0: Any) -> None:
-        self.is_single = _is_leaf(x0)
+        self.is_single = not is_container(type(x0)) or _is_list_of_numbers(x0)
         self._template = x0
-        leaves = {name: _as_array(name, leaf) for name, leaf in _leaves(x0, "")}
+        self._tree: FlatTree | None = None
+        if self.is_single:
+            leaves = {ROOT: _as_array("x0", _from_numbers(x0))}
+        else:
+            tree = flatten("x0", x0)
+            self._tree = tree.without_leaves()
+            leaves = {
+                str(name): _as_array(f"x0 {name}", leaf) for name, leaf in zip(tree.names, tree.leaves, strict=True)
+            }
+            if len(leaves) < len(tree.names):
+                raise ArrayError("two arrays of x0 have the same name; rename one of them")
         if not leaves:
             raise ArrayError("x0 holds no array")
         self.names = tuple(leaves)
@@ -83,7 +94,8 @@ class Variables:
         """Return views of a vector in the structure of x0."""
         if self._shape is not None:
             return vector.reshape(self._shape)
-        return _rebuild(self._template, "", lambda name: self._view(name, vector))
+        views = (self._view(name, vector) for name in self.names)
+        return next(views) if self.is_single else map_leaves(self._template, views)
 
     def flatten_gradient(self, gradient: Any) -> Array:
         """Return a gradient in the structure of x0 as one vector, without a copy if it is one contiguous array.
@@ -96,8 +108,12 @@ class Variables:
             if type(gradient) is np.ndarray and gradient.dtype == self.dtype and gradient.shape == self._shape:
                 return gradient if gradient.ndim == 1 and gradient.flags.c_contiguous else gradient.reshape(-1)
             return self._check_gradient(ROOT, gradient).reshape(-1)
-        found: dict[str, Array] = {}
-        _collect(self._template, gradient, "", found)
+        if self._tree is None:
+            return self._pack({ROOT: self._check_gradient(ROOT, gradient)})
+        tree = flatten("the gradient", gradient, self._tree)
+        found = dict(zip(map(str, tree.names), tree.leaves, strict=True))
+        if found.keys() != self.dtypes.keys():
+            raise _structure_error(found, self.dtypes)
         return self._pack({name: self._check_gradient(name, found[name]) for name in self.names})
 
     def _view(self, name: str, vector: Array) -> Array:
@@ -125,9 +141,10 @@ class Variables:
 
     def _check_gradient(self, name: str, gradient: Any) -> Array:
         label = "the gradient" if self.is_single else f"the gradient of {name}"
-        gradient = _foreign_to_array(label, gradient)
+        if isinstance(gradient, np.number) or _is_list_of_numbers(gradient):
+            gradient = np.asarray(gradient)
         if array_kind(gradient) is None:
-            raise ArrayTypeError(f"{label} must be an array, got {describe(gradient)}")
+            gradient = self._convert(label, gradient)
         if array_kind(gradient) != self.kind:
             place = {"numpy": "a NumPy array", "cupy": "a CuPy array"}
             raise ArrayTypeError(f"{label} is {place[array_kind(gradient) or '']}, x0 is {place[self.kind or '']}")
@@ -140,85 +157,45 @@ class Variables:
             )
         return gradient
 
-
-def _is_leaf(value: Any) -> bool:
-    """Return whether a value is an array, a number or a list of numbers, and not a structure of arrays."""
-    if isinstance(value, list):
-        return all(isinstance(each, int | float | complex | np.number) or _is_number_list(each) for each in value)
-    return not _is_container(value)
-
-
-def _is_number_list(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and _is_leaf(value)
-
-
-def _children(tree: Any) -> Iterator[tuple[Any, Any]]:
-    if isinstance(tree, Mapping):
-        yield from tree.items()
-    elif isinstance(tree, list | tuple):
-        names = getattr(tree, "_fields", range(len(tree)))
-        yield from zip(names, tree, strict=True)
-    else:
-        yield from ((each.name, getattr(tree, each.name)) for each in fields(tree))
-
-
-def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if _is_leaf(tree):
-        yield path or ROOT, tree
-        return
-    for name, child in _children(tree):
-        yield from _leaves(child, f"{path}.{name}" if path else str(name))
-
-
-def _rebuild(tree: Any, path: str, leaf: Callable[[str], Any]) -> Any:
-    if _is_leaf(tree):
-        return leaf(path or ROOT)
-    children = {name: _rebuild(child, f"{path}.{name}" if path else str(name), leaf) for name, child in _children(tree)}
-    if isinstance(tree, Mapping):
-        return children
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(**children)
-    if isinstance(tree, list | tuple):
-        return type(tree)(children.values())
-    return type(tree)(**children)
-
-
-def _collect(template: Any, tree: Any, path: str, found: dict[str, Any]) -> None:
-    """Collect the leaves of a gradient by the names of x0."""
-    if _is_leaf(template):
-        found[path or ROOT] = tree
-        return
-    if not _is_container(tree) or isinstance(template, Mapping) != isinstance(tree, Mapping):
-        raise ArrayError(f"{_place(path)} must have the structure of x0, {_form(template)}, got {_form(tree)}")
-    expected, got = dict(_children(template)), dict(_children(tree))
-    if expected.keys() != got.keys():
-        missing, extra = [k for k in expected if k not in got], [k for k in got if k not in expected]
-        what = f"lacks {missing[0]!r}" if missing else f"has {extra[0]!r}, which x0 lacks"
-        raise ArrayError(f"{_place(path)} {what}")
-    for name, child in expected.items():
-        _collect(child, got[name], f"{path}.{name}" if path else str(name), found)
-
-
-def _is_container(value: Any) -> bool:
-    return isinstance(value, Mapping | list | tuple) or (is_dataclass(value) and not isinstance(value, type))
-
-
-def _place(path: str) -> str:
-    return f"the gradient of {path}" if path else "the gradient"
-
-
-def _form(tree: Any) -> str:
-    return describe(tree) if isinstance(tree, Mapping | list | tuple) else f"an object of type {type(tree).__name__}"
-
-
-def _as_array(name: str, leaf: Any) -> Array:
-    """Return a leaf of x0 as an array; whole numbers and lists become float64."""
-    label = "x0" if name == ROOT else f"x0[{name}]"
-    if isinstance(leaf, list | int | float | complex | np.number) and not isinstance(leaf, bool):
+    def _convert(self, label: str, gradient: Any) -> Array:
+        """Return an array of another library as one of NumPy or CuPy."""
+        if not any(hasattr(gradient, name) for name in ("__dlpack__", "__array__")):
+            raise ArrayTypeError(f"{label} must be an array, got {describe(gradient)}")
         try:
-            leaf = np.asarray(leaf, dtype=None)
-        except ValueError:
-            raise ArrayError(f"{label} is a list of rows of different lengths") from None
+            return gradient_array("x", gradient, self.initial)
+        except ArrayError as error:
+            raise type(error)(
+                str(error).replace("the gradient of weight 'x'", label).replace("weight 'x'", "x")
+            ) from None
+
+
+def _is_list_of_numbers(value: Any) -> bool:
+    """Return whether a value is a list of numbers, or of lists of numbers, which NumPy takes for an array."""
+    if not isinstance(value, list | tuple) or not value:
+        return False
+    return all(isinstance(each, int | float | complex | np.number) or _is_list_of_numbers(each) for each in value)
+
+
+def _from_numbers(x0: Any) -> Any:
+    """Return a number or a list of numbers as an array; other values unchanged."""
+    if not isinstance(x0, list | tuple | int | float):
+        return x0
+    try:
+        return np.asarray(x0)
+    except ValueError:
+        raise ArrayError("x0 is a list of rows of different lengths") from None
+
+
+def _structure_error(found: Mapping[str, Any], expected: Mapping[str, Any]) -> ArrayError:
+    missing = next((name for name in expected if name not in found), None)
+    if missing is not None:
+        return ArrayError(f"the gradient must have the structure of x0: it has no {missing}")
+    extra = next(name for name in found if name not in expected)
+    return ArrayError(f"the gradient must have the structure of x0: it has {extra}, which x0 lacks")
+
+
+def _as_array(label: str, leaf: Any) -> Array:
+    """Return a leaf of x0 as an array; whole numbers become float64."""
     if array_kind(leaf) is None or isinstance(leaf, np.ma.MaskedArray):
         raise ArrayTypeError(f"{label} must be a NumPy or CuPy array, got {describe(leaf)}{_remedy(leaf)}")
     if leaf.dtype.kind in "iu":
@@ -234,21 +211,6 @@ def _remedy(leaf: Any) -> str:
     library = type(leaf).__module__.partition(".")[0]
     remedies = {"torch": "; pass tensor.detach().cpu().numpy()", "jaxlib": "; pass numpy.asarray(array)"}
     return remedies.get(library, "")
-
-
-def _foreign_to_array(label: str, value: Any) -> Any:
-    """Return an array of another library as a NumPy or CuPy array that shares its memory, and lists as arrays."""
-    if isinstance(value, np.number) or _is_number_list(value):
-        return np.asarray(value)
-    if array_kind(value) is not None or not hasattr(value, "__dlpack__"):
-        return value
-    if getattr(value, "requires_grad", False):
-        value = value.detach()
-    try:
-        on_host = value.__dlpack_device__()[0] in (1, 3)  # kDLCPU, kDLCUDAHost
-        return array_module("numpy" if on_host else "cupy").from_dlpack(value)
-    except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        raise ArrayTypeError(f"{label} cannot be read as an array: {error}") from None
 
 
 def euclidean_norm(xp: ModuleType, vector: Array) -> float:
