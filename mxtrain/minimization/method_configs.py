@@ -1,14 +1,14 @@
 """Configs of the methods of `minimize`, and of its stages."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.optim.rules import ALL_RULES, AnyRule, Rule
-from mxtrain.optim.stopping import StopConditions
+from mxtrain.optim.stopping import StopConditions, errors_below, read_until
 from mxtrain.types import Config, PositiveInt, choice_message, describe
 
 
@@ -122,26 +122,6 @@ def read_stages(method: object) -> tuple[Stage, ...]:
     return stages
 
 
-def read_until(until: object, path: str = "until") -> StopConditions:
-    """Read stop conditions: a mapping, a function of the progress, StopConditions or None.
-
-    Raises:
-        ConfigError: a value is wrong.
-    """
-    if until is None:
-        return StopConditions()
-    if isinstance(until, StopConditions):
-        return until
-    if callable(until):
-        return StopConditions(when=until)
-    if not isinstance(until, Mapping):
-        raise _problem(path, f"must be a mapping of stop conditions or a function, got {describe(until)}")
-    try:
-        return StopConditions(**until)
-    except ConfigError as error:
-        raise _below(path, error) from None
-
-
 def _read_stage(method: object, path: str) -> Stage:
     if isinstance(method, Mapping):
         own = {key: value for key, value in method.items() if key in StopConditions.model_fields}
@@ -171,23 +151,13 @@ def _read_method(method: object, path: str) -> MethodConfig | Rule:
     try:
         found: MethodConfig | Rule = holder(method=dict(method)).method
     except ConfigError as error:
-        raise _below(path, error, "method") from None
+        raise errors_below(path, error, "method") from None
     return found if isinstance(found, MethodConfig) else _without_default_decay(found)
 
 
 def _without_default_decay(rule: Rule) -> Rule:
     """Return a rule without weight decay unless it was given: with decay, the minimum is that of another function."""
     return rule if "λ" in rule.model_fields_set else rule.model_copy(update={"λ": 0.0})
-
-
-def _below(path: str, error: ConfigError, replaced: str = "") -> ConfigError:
-    """Return an error whose paths begin with a path, in place of the name of a field."""
-    return ConfigError(
-        [
-            replace(each, path=f"{path}.{each.path.removeprefix(replaced).lstrip('.')}".rstrip("."))
-            for each in error.problems
-        ]
-    )
 
 
 def _problem(path: str, message: str) -> ConfigError:

@@ -12,11 +12,11 @@ from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.minimization.box import read_bounds
 from mxtrain.minimization.checkpoint import CheckpointFile, read_interval
 from mxtrain.minimization.driver import Minimization
-from mxtrain.minimization.method_configs import read_stages, read_until
+from mxtrain.minimization.method_configs import read_stages
 from mxtrain.minimization.objective import Objective
 from mxtrain.minimization.stages import check_stages
 from mxtrain.minimization.variables import Variables
-from mxtrain.optim.stopping import Progress
+from mxtrain.optim.stopping import Progress, read_until
 from mxtrain.paths import expand_home
 from mxtrain.types import Array, describe
 

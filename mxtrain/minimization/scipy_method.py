@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from mxtrain.errors import ConfigError, ConfigProblem
-from mxtrain.minimization.method_configs import read_stages, read_until
+from mxtrain.minimization.method_configs import read_stages
 from mxtrain.minimization.problem import build_minimization
 from mxtrain.minimization.result import MinimizeResult
+from mxtrain.optim.stopping import read_until
 
 _OPTIONS = {"maxiter": "max_iterations", "maxfun": "max_evaluations"}
 """SciPy's names of options, and the conditions of `until` that they set."""

@@ -8,15 +8,12 @@ from typing import Any, TypeAlias
 
 from mxtrain.config import RunConfig
 from mxtrain.optim.optimization_state import OptimizationState
+from mxtrain.optim.stopping import StopTraining as StopTraining
 from mxtrain.signals import StopRequest as StopRequest
 from mxtrain.signals import graceful_stop as graceful_stop
 
 Row: TypeAlias = dict[str, Any]
 """The metrics of one epoch, by name, as in metrics.jsonl."""
-
-
-class StopTraining(Exception):  # noqa: N818 - a request, not an error
-    """Exception with which a callback stops a run: the run is saved with its model, and can be resumed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,11 @@ CASES: list[Case] = [
     (ConfigError, "method: must name at least one stage, got an empty list", {"method": []}),
     (ConfigError, f"method.kind: required; one of {KINDS}", {"method": {"η": 0.1}}),
     (ConfigError, "method.β1: must be at least 0 and below 1, got 2", {"method": {"kind": "adam", "β1": 2}}),
-    (ConfigError, "method.memory: must be a whole number at least 1, got 0", {"method": {"kind": "lbfgs", "memory": 0}}),
+    (
+        ConfigError,
+        "method.memory: must be a whole number at least 1, got 0",
+        {"method": {"kind": "lbfgs", "memory": 0}},
+    ),
     (
         ConfigError,
         "method.1.lr: must be above 0, got -1",
@@ -65,7 +69,11 @@ CASES: list[Case] = [
         "until.when: must be a function of the progress that returns true to stop, got 3",
         {"until": {"when": 3}},
     ),
-    (ConfigError, "until.all_of.1.ftol: must be a number, got 'x'", {"until": {"all_of": [{"gtol": 1}, {"ftol": "x"}]}}),
+    (
+        ConfigError,
+        "until.all_of.1.ftol: must be a number, got 'x'",
+        {"until": {"all_of": [{"gtol": 1}, {"ftol": "x"}]}},
+    ),
     (
         ConfigError,
         "checkpoint_every: must be auto, or a count and a unit, such as '100 iterations' or '30 seconds', got '5 epochs'",
@@ -110,7 +118,11 @@ CASES: list[Case] = [
         {"fun": lambda x: 1.0},
     ),
     (ArrayTypeError, "the value of fun must be one real number, got null", {"fun": with_value(None)}),
-    (ArrayTypeError, "the value of fun must be one real number, got an array of shape (2,)", {"fun": with_value(X0[:2])}),
+    (
+        ArrayTypeError,
+        "the value of fun must be one real number, got an array of shape (2,)",
+        {"fun": with_value(X0[:2])},
+    ),
     (ArrayTypeError, "the value of fun must be one real number, got 1j", {"fun": with_value(1j)}),
     (NonFiniteError, "the value at the starting point is nan; start where it is finite", {"fun": with_value(np.nan)}),
     (
@@ -214,7 +226,13 @@ MISMATCHES: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("changes", "message"), MISMATCHES, ids=[str(list(case[0])) for case in MISMATCHES])
 def test_checkpoints_of_other_problems(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     file = tmp_path / "state"
-    arguments: dict[str, Any] = {"fun": fun, "x0": X0, "method": ADAM, "checkpoint": file, "until": {"max_iterations": 3}}
+    arguments: dict[str, Any] = {
+        "fun": fun,
+        "x0": X0,
+        "method": ADAM,
+        "checkpoint": file,
+        "until": {"max_iterations": 3},
+    }
     mxtrain.minimize(**arguments)
     content = file.read_bytes()
     with pytest.raises(StateError) as caught:

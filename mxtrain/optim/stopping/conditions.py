@@ -1,10 +1,12 @@
 """Config of stop conditions, as `until={...}` gives them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Self
 
 from pydantic import PlainValidator
 
+from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.types import (
     Config,
     Finite,
@@ -13,6 +15,7 @@ from mxtrain.types import (
     NonNegativeInt,
     Positive,
     PositiveInt,
+    describe,
     mismatch_error,
 )
 
@@ -85,3 +88,34 @@ class StopConditions(Config):
     def tests_steps(self) -> bool:
         """True if a condition needs the length of steps."""
         return self.xtol is not None or any(each.tests_steps for each in self.all_of)
+
+
+def read_until(until: object, path: str = "until") -> StopConditions:
+    """Read stop conditions: a mapping, a function of the progress, StopConditions or None.
+
+    Raises:
+        ConfigError: a value is wrong.
+    """
+    if until is None:
+        return StopConditions()
+    if isinstance(until, StopConditions):
+        return until
+    if callable(until):
+        return StopConditions(when=until)
+    if not isinstance(until, Mapping):
+        message = f"must be a mapping of stop conditions or a function, got {describe(until)}"
+        raise ConfigError([ConfigProblem(path, message)])
+    try:
+        return StopConditions(**until)
+    except ConfigError as error:
+        raise errors_below(path, error) from None
+
+
+def errors_below(path: str, error: ConfigError, replaced: str = "") -> ConfigError:
+    """Return an error whose paths begin with a path, in place of the name of a field."""
+    return ConfigError(
+        [
+            replace(each, path=f"{path}.{each.path.removeprefix(replaced).lstrip('.')}".rstrip("."))
+            for each in error.problems
+        ]
+    )
