@@ -2,28 +2,58 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mxtrain.errors import ConfigError, ConfigProblem
-from mxtrain.optim.rules import ALL_RULES, AnyRule, Rule
+from mxtrain.optim.rules import ALL_RULES, AnyRule, Rule, Time
+from mxtrain.optim.rules.fields import RuleFields
 from mxtrain.optim.stopping import StopConditions, errors_below, read_until
-from mxtrain.types import Config, PositiveInt, choice_message, describe
+from mxtrain.types import Config, NonNegative, Positive, PositiveInt, choice_message, describe, field_errors
+
+_RULE_FIELDS = tuple(name for name in RuleFields.model_fields if name != "kind")
 
 
-class MethodConfig(Config):
-    """Base class of the configs of methods that choose their step lengths by values of the function.
+class MethodConfig(Rule):
+    """Base class of the configs of methods that choose the length of their steps by values of the function.
+
+    A method may be the optimizer of a run, as a rule is, but the fields of rules do not apply to it.
 
     Attributes:
         defaults: the stop conditions that hold unless `until` sets others.
         takes_bounds: True if the method accepts bounds.
     """
 
+    hidden_defaults: ClassVar[tuple[str, ...]] = _RULE_FIELDS
     defaults: ClassVar[StopConditions]
     takes_bounds: ClassVar[bool]
 
-    kind: str
+    η: Positive = 1.0
+    λ: NonNegative = 0.0
+
+    @model_validator(mode="after")
+    def _refuse_fields_of_rules(self) -> Self:
+        given = [name for name in _RULE_FIELDS if name in self.model_fields_set and name != "scale"]
+        if given:
+            own = ", ".join(self.listed_fields()[1:])
+            problems = [(name, f"does not apply to {self.kind}, whose fields are {own}; remove it") for name in given]
+            raise field_errors(problems)
+        return self
+
+    @classmethod
+    def listed_fields(cls) -> tuple[str, ...]:
+        """Return the names of the fields that apply to the method."""
+        return tuple(name for name in cls.model_fields if name not in _RULE_FIELDS)
+
+    def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
+        """Return nothing: the method computes its steps without a program."""
+        return {}
+
+    @staticmethod
+    def update(W: Any, g: Any) -> tuple[Any, ...]:
+        """Leave the weight unchanged: the method computes its steps without a program."""
+        return (W,)
 
 
 class LBFGSConfig(MethodConfig):
@@ -92,13 +122,18 @@ class Stage:
         until: the conditions of this stage; counts and times are those of the stage.
     """
 
-    config: MethodConfig | Rule
+    config: Rule
     until: StopConditions
+
+    @property
+    def is_rule(self) -> bool:
+        """True if the config is that of a rule, False for a method with a line search."""
+        return not isinstance(self.config, MethodConfig)
 
     @property
     def defaults(self) -> StopConditions:
         """Stop conditions that hold unless `until` sets others."""
-        return RULE_DEFAULTS if isinstance(self.config, Rule) else self.config.defaults
+        return self.config.defaults if isinstance(self.config, MethodConfig) else RULE_DEFAULTS
 
 
 def read_stages(method: object) -> tuple[Stage, ...]:
@@ -117,7 +152,7 @@ def read_stages(method: object) -> tuple[Stage, ...]:
         raise _problem("method", "must name at least one stage, got an empty list")
     stages = tuple(_read_stage(each, f"method.{i}") for i, each in enumerate(method))
     for i, stage in enumerate(stages[:-1]):
-        if isinstance(stage.config, Rule) and stage.until.is_empty:
+        if stage.is_rule and stage.until.is_empty:
             raise _problem(f"method.{i}", "needs a condition that ends the stage, such as max_iterations: 500")
     return stages
 
@@ -130,11 +165,9 @@ def _read_stage(method: object, path: str) -> Stage:
     return Stage(_read_method(method, path), StopConditions())
 
 
-def _read_method(method: object, path: str) -> MethodConfig | Rule:
+def _read_method(method: object, path: str) -> Rule:
     if isinstance(method, Rule):
-        return _without_default_decay(method)
-    if isinstance(method, MethodConfig):
-        return method
+        return method if isinstance(method, MethodConfig) else _without_default_decay(method)
     kinds = [str(each.model_fields["kind"].default) for each in (*METHODS, *ALL_RULES)]
     if isinstance(method, str):
         if method not in kinds:
@@ -149,7 +182,7 @@ def _read_method(method: object, path: str) -> MethodConfig | Rule:
         raise _problem(f"{path}.kind", f"required; one of {', '.join(kinds)}")
     holder: type[Any] = _Method if kind in ("lbfgs", "cg") else _RuleMethod
     try:
-        found: MethodConfig | Rule = holder(method=dict(method)).method
+        found: Rule = holder(method=dict(method)).method
     except ConfigError as error:
         raise errors_below(path, error, "method") from None
     return found if isinstance(found, MethodConfig) else _without_default_decay(found)

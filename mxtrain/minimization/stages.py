@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.minimization.box import Box
 from mxtrain.minimization.method import Method
-from mxtrain.minimization.method_configs import Stage
+from mxtrain.minimization.method_configs import MethodConfig, Stage
 from mxtrain.minimization.rule_method import RuleMethod
 from mxtrain.minimization.variables import Variables
-from mxtrain.optim.rules import Rule
 from mxtrain.optim.stopping import Progress, Stop, StopConditions, StopTest
 
 
@@ -55,7 +54,7 @@ def check_stages(stages: tuple[Stage, ...], variables: Variables, box: Box | Non
     """
     for i, stage in enumerate(stages):
         place = "method" if len(stages) == 1 else f"method.{i}"
-        if not isinstance(stage.config, Rule) and box is not None and not stage.config.takes_bounds:
+        if isinstance(stage.config, MethodConfig) and box is not None and not stage.config.takes_bounds:
             message = f"has no bounds; use lbfgs or a rule, such as adam, got bounds with {stage.config.kind}"
             raise ConfigError([ConfigProblem(place, message)])
         try:
@@ -75,7 +74,7 @@ def build_method(stage: Stage, variables: Variables, box: Box | None, until: Sto
         until: the conditions that end all stages.
     """
     config = stage.config
-    if isinstance(config, Rule):
+    if not isinstance(config, MethodConfig):
         lengths = (stage.until.max_iterations, until.max_iterations)
         return RuleMethod(
             config,
