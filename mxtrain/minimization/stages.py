@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.minimization.box import Box
+from mxtrain.minimization.lbfgs import LBFGS
+from mxtrain.minimization.line_search import MoreThuente
 from mxtrain.minimization.method import Method
 from mxtrain.minimization.method_configs import MethodConfig, Stage
 from mxtrain.minimization.rule_method import RuleMethod
@@ -83,4 +85,5 @@ def build_method(stage: Stage, variables: Variables, box: Box | None, until: Sto
             max_iterations=next((each for each in lengths if each), None),
             measures_step=stage.until.tests_steps or until.tests_steps,
         )
-    raise NotImplementedError(config)
+    search = MoreThuente(max_evaluations=config.max_line_search)
+    return LBFGS(config.memory, search)

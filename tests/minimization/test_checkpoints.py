@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import mxtrain
-from tests.minimization.problems import rosenbrock
+from tests.minimization.functions import rosenbrock
 
 METHODS: dict[str, Any] = {
     "adam": {"kind": "adam", "η": 0.01},
@@ -73,7 +73,7 @@ def test_more_iterations_continue_a_finished_call(tmp_path: Path) -> None:
 
 SCRIPT = """
     import sys, time, numpy as np, mxtrain
-    from tests.minimization.problems import rosenbrock
+    from tests.minimization.functions import rosenbrock
     def slow(x):
         time.sleep(0.002)
         return rosenbrock(x)

@@ -9,7 +9,7 @@ import pytest
 
 import mxtrain
 from mxtrain.errors import ArrayError, ArrayTypeError, ConfigError, MxtrainError, NonFiniteError, StateError
-from tests.minimization.problems import quadratic
+from tests.minimization.functions import quadratic
 
 X0 = np.zeros(3)
 ADAM = {"kind": "adam", "η": 0.1}
