@@ -34,8 +34,7 @@ CASES: list[Case] = [
     (ConfigError, "fun: must be a function, got 3", {"fun": 3}),
     (
         ConfigError,
-        "jac: must be a function that returns the gradient, got '2-point'; let fun return (value, gradient), because "
-        "mxtrain computes no finite differences",
+        "jac: must be a function that returns the gradient, got '2-point'; let fun return (value, gradient), because mxtrain",
         {"jac": "2-point"},
     ),
     (ConfigError, "callback: must be a function, got a list", {"callback": [print]}),
