@@ -28,7 +28,7 @@ def with_value(value: Any) -> Callable[[Any], Any]:
 
 
 Case = tuple[type[MxtrainError], str, dict[str, Any]]
-KINDS = "lbfgs, cg, sgd, adam, adamw"
+KINDS = "lbfgs, sgd, adam, adamw"
 CASES: list[Case] = [
     # arguments
     (ConfigError, "fun: must be a function, got 3", {"fun": 3}),
@@ -88,8 +88,8 @@ CASES: list[Case] = [
     (ConfigError, "bounds: need real variables, and x0 is complex; remove bounds", {"x0": X0 * 1j, "bounds": (0, 1)}),
     (
         ConfigError,
-        "method: has no bounds; use lbfgs or a rule, such as adam, got bounds with cg",
-        {"method": "cg", "bounds": (0, 1)},
+        "method: has no bounds; use a rule, such as adam, got bounds with lbfgs",
+        {"method": "lbfgs", "bounds": (0, 1)},
     ),
     (
         ConfigError,
