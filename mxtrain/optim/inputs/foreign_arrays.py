@@ -21,20 +21,23 @@ _IMMUTABLE: Final = {"jax": "JAX", "jaxlib": "JAX", "tensorflow": "TensorFlow"}
 """Libraries whose arrays cannot be updated in place, by the module of their types."""
 
 
-def library_of(value: object) -> str:
-    """Return the name of the package that defines the type of a value.
+def library_of(value: object) -> str | None:
+    """Return the library to whose arrays a value belongs, also as a subclass: torch, JAX or TensorFlow; else None.
 
-    >>> library_of(np.float32(1))
-    'numpy'
+    >>> library_of(np.float32(1)) is None
+    True
     """
-    return _package(type(value))
+    return _library(type(value))
 
 
-def _package_of(kind: type) -> str:
-    return kind.__module__.partition(".")[0]
+def _library_of_type(kind: type) -> str | None:
+    packages = {base.__module__.partition(".")[0] for base in kind.__mro__}
+    if "torch" in packages:
+        return "torch" if hasattr(kind, "detach") else None
+    return next((_IMMUTABLE[package] for package in packages if package in _IMMUTABLE), None)
 
 
-_package: Callable[[Any], str] = lru_cache(maxsize=1024)(_package_of)
+_library: Callable[[Any], str | None] = lru_cache(maxsize=1024)(_library_of_type)
 
 
 def weight_array(name: Hashable, value: Any) -> Array:
@@ -49,9 +52,9 @@ def weight_array(name: Hashable, value: Any) -> Array:
     if library == "torch":
         return _torch_array(label, value, is_written=True)
     if array_kind(value) is None and not isinstance(value, np.generic):
-        if library in _IMMUTABLE:
+        if library is not None:
             raise ArrayTypeError(
-                f"{label} is a {_IMMUTABLE[library]} array, which is immutable; hold the weights in NumPy: "
+                f"{label} is a {library} array, which is immutable; hold the weights in NumPy: "
                 "pass np.array(array) and convert it where the function needs it"
             )
         if hasattr(value, "__dlpack__"):

@@ -88,7 +88,11 @@ class JaxArray(Exported):
     """An immutable array, as those of JAX."""
 
 
-JaxArray.__module__ = "jaxlib._jax"
+class TensorFlowArray(Exported):
+    """An immutable array, as those of TensorFlow."""
+
+
+JaxArray.__module__, TensorFlowArray.__module__ = "jaxlib._jax", "tensorflow.python.framework.ops"
 
 
 class Module:

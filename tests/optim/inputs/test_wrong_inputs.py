@@ -9,7 +9,15 @@ import scipy.sparse
 
 import mxtrain
 from mxtrain.optim.inputs import flatten
-from tests.optim.inputs.fake_arrays import Exported, JaxArray, Module, Tensor, Unreadable, WithArrayMethod
+from tests.optim.inputs.fake_arrays import (
+    Exported,
+    JaxArray,
+    Module,
+    Tensor,
+    TensorFlowArray,
+    Unreadable,
+    WithArrayMethod,
+)
 
 
 def w(*shape: int, dtype: str = "float32") -> Any:
@@ -194,6 +202,19 @@ WRONG: dict[str, tuple[Callable[[], Any], Callable[[], Any], str]] = {
             "weight 'W' is a JAX array, which is immutable; hold the weights in NumPy: pass np.array(array) and convert it "
             "where the function needs it"
         ),
+    ),
+    "a TensorFlow array for a weight": (
+        lambda: [TensorFlowArray(w())],
+        lambda: [w()],
+        (
+            "weight '0' is a TensorFlow array, which is immutable; hold the weights in NumPy: pass np.array(array) and "
+            "convert it where the function needs it"
+        ),
+    ),
+    "a module for a weight": (
+        lambda: [Module()],
+        lambda: [w()],
+        "weight '0' must be a NumPy or CuPy array, got torch.nn.Module",
     ),
     "an array with a method only": (
         lambda: {"W": WithArrayMethod(w())},
