@@ -93,6 +93,7 @@ def test_a_searched_term_that_is_no_text_is_one_problem() -> None:
         "optimizer": FORMULA | {"update": UNKNOWN_STEP, "terms": {"step": "g"}},
         "sweep": {
             "objective": {"minimize": "val_loss"},
+            "trials": 2,
             "search": {"optimizer.terms.step": {"choice": ["sign(g)", 3]}},
         },
     }

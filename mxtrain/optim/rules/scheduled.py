@@ -241,7 +241,7 @@ def unknown_numbers(model: "type[RuleFields]", values: Mapping[str, Any]) -> Ite
         model: the class of the rule.
         values: the fields by canonical names as they were given, some of which are invalid.
     """
-    schedules = values.get("schedules")
+    schedules: Any = values.get("schedules")
     for path in schedules if isinstance(schedules, Mapping) else ():
         if isinstance(path, str) and all(path.split(".")) and path.partition(".")[0] not in model.model_fields:
             kind = model.model_fields["kind"].default
@@ -270,7 +270,9 @@ def _suggest(model: "type[RuleFields]", rule: "RuleFields | Mapping[str, Any]", 
         path: the path.
     """
     values = rule if isinstance(rule, Mapping) else rule.__dict__
-    mappings = {name: values.get(name) for name in model.model_fields if name not in ("groups", "schedules")}
+    mappings: dict[str, Any] = {
+        name: values.get(name) for name in model.model_fields if name not in ("groups", "schedules")
+    }
     inner = [f"{name}.{key}" for name, value in mappings.items() if _is_numbers(value) for key in value]
     names = [display_path(name) for name in (*schedulable_numbers(model), *inner)]
     guess = next((name for name in names if name.endswith(f".{path}")), None) or nearest(path, names)

@@ -187,14 +187,18 @@ def test_an_exception_of_a_function_is_located_and_changes_nothing(
     settings = {field: function} if field.endswith("_sched") else {"schedules": {field: function}}
     optimizer = mxtrain.build({"kind": "sgd", "μ": 0.5, **settings}, backend="numpy")
     params = {"W": np.ones(2)}
-    before: Any = None
-    with pytest.raises(ScheduleError) as caught:
+    states: list[bytes] = []
+
+    def train() -> None:
         for _ in range(4):
-            before = pickle.dumps((params, optimizer.state_dict()))
+            states.append(pickle.dumps((params, optimizer.state_dict())))
             optimizer.step(params, {"W": np.ones(2)})
+
+    with pytest.raises(ScheduleError) as caught:
+        train()
     assert str(caught.value) == f"optimizer.{FIELDS[field]}: {message}; nothing has changed"
     assert isinstance(caught.value.__cause__, cause)
-    assert pickle.dumps((params, optimizer.state_dict())) == before
+    assert pickle.dumps((params, optimizer.state_dict())) == states[-1]
 
 
 def test_a_function_is_not_plain_data() -> None:
