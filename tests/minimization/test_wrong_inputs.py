@@ -47,11 +47,6 @@ CASES: list[Case] = [
     (ConfigError, "method.β1: must be at least 0 and below 1, got 2", {"method": {"kind": "adam", "β1": 2}}),
     (
         ConfigError,
-        "method.memory: must be a whole number at least 1, got 0",
-        {"method": {"kind": "lbfgs", "memory": 0}},
-    ),
-    (
-        ConfigError,
         "method.1.lr: must be above 0, got -1",
         {"method": [{"kind": "adam", "max_iterations": 3}, {"kind": "sgd", "lr": -1}]},
     ),
