@@ -179,6 +179,8 @@ class BatchBuilder:
         """Group the updates of converted arrays by their keys; also return states that are not in the store yet."""
         if self._groups.need_check:
             self._groups.check(inputs.originals, store.indices())
+        if inputs.are_direct:
+            return self.build(store, inputs.memory)
         states = store.unflatten()
         new: dict[Hashable, ParamState] = {}
         batches: dict[BatchKey, UpdateBatch] = {}
