@@ -249,7 +249,9 @@ class Optimizer(torch.optim.Optimizer):
             StateError: the groups differ from those of the optimizer, or a value is out of bounds.
         """
         if not {"state", "param_groups"} <= saved.keys():
-            raise StateError(f"a state dict must have the keys state and param_groups, got {', '.join(map(str, saved))}")
+            raise StateError(
+                f"a state dict must have the keys state and param_groups, got {', '.join(map(str, saved))}"
+            )
         sizes, own = ([len(each["params"]) for each in groups] for groups in (saved["param_groups"], self.param_groups))
         if sizes != own:
             raise StateError(f"the state has groups of {sizes} parameters, this optimizer has groups of {own}")
@@ -324,7 +326,8 @@ class Optimizer(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         del self.defaults["differentiable"]  # which PyTorch adds
-        self.state, self._named, self._slots = defaultdict(dict), {}, {}
+        self.state: defaultdict[Any, Any] = defaultdict(dict)
+        self._named, self._slots = {}, {}
         for number in range(len(self.param_groups)):
             self._add_rule(number)
         for number, each in enumerate(self._group_rules):

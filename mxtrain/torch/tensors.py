@@ -42,7 +42,8 @@ def _array(label: str, tensor: Any) -> Array:
         return _cupy().from_dlpack(tensor)
     if tensor.device.type != "cpu" or tensor.layout is not torch.strided:
         raise ArrayTypeError(
-            f"{label} is a {tensor.layout} tensor on {tensor.device.type}; mxtrain updates dense tensors on cpu and cuda"
+            f"{label} is a {tensor.layout} tensor on {tensor.device.type}; mxtrain updates dense tensors on cpu and "
+            "cuda"
         )
     if tensor.dtype in _NUMPY_TYPES:
         return tensor.numpy()
