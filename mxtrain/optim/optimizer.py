@@ -185,8 +185,10 @@ class Optimizer:
             ConfigError: a group takes none of the parameters, or none takes a parameter and `groups_required` is true;
                 state is unchanged. Parameters of earlier steps count.
         """
-        batches, new_states = self._builder.build_step(self._store, params, grads)
+        batches, new_states, inputs = self._builder.build_step(self._store, params, grads)
         state = self.state
+        if inputs is not None:
+            params = inputs.params
         if self._rule.skip_nonfinite and not are_finite(self._backend, batches):
             state.count_skipped()
             return
@@ -205,12 +207,16 @@ class Optimizer:
         else:
             state.begin_batch()
         self._run(batches, step_scalars)
+        if inputs is not None:
+            inputs.finish()
         if self._guard.warns:
             self._guard.count_call(self._store, params, calls_per_round=1, stacklevel=4)
 
     def _update(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:
         """Update one array in place, in an iteration; 0 means the array's own update count."""
-        batches, new_states = self._builder.build(self._store, [(index, grad, weight)])
+        batches, new_states, inputs = self._builder.build_update(self._store, index, grad, weight)
+        if inputs is not None:
+            weight = inputs.params[index]
         batches, step_scalars = compute_scalars(batches, self._groups, iteration, max(self.state.curr_epoch - 1, 0))
         if self._guard.checks_steps and self._guard.must_skip(batches, step_scalars, {index: weight}):
             return
@@ -218,6 +224,8 @@ class Optimizer:
         if self._epoch_watch.is_active:
             self._epoch_watch.check_update(self.state, batches[0].states[0].updates, stacklevel=4)
         self._run(batches, step_scalars)
+        if inputs is not None:
+            inputs.finish()
         if self._guard.warns:
             self._guard.count_call(self._store, {index: weight}, self._store.size, stacklevel=5)
 

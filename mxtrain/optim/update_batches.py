@@ -1,14 +1,16 @@
 """Grouping of updates into batches that one call of a backend computes."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from mxtrain.errors import ArrayError, ArrayTypeError
-from mxtrain.optim.backends import Backend, OverlapCheck, array_kind, validate_update
+from mxtrain.errors import ArrayError, ArrayTypeError, ConfigError
+from mxtrain.optim.backends import Backend, OverlapCheck, array_kind, check_is_array, validate_update
 from mxtrain.optim.backends.overlap import ParamUpdate
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.gradient_clipping import GradientNorm, all_finite, clip_factor, square_sums
+from mxtrain.optim.inputs import InputConverter, StepInputs, convert_arrays, names_error
 from mxtrain.optim.ir import AnyProgram, Program
 from mxtrain.optim.ir.wrapping import ACCUMULATED
 from mxtrain.optim.param_groups import ParamGroups
@@ -19,6 +21,9 @@ from mxtrain.types import Array, describe
 
 BatchKey: TypeAlias = tuple[Any, ...]
 """The number of a parameter group, the type and dtype of the weight, the update count and the scalar slots."""
+
+NewStates: TypeAlias = Mapping[Hashable, ParamState] | FlatStates
+"""States that are not in the store yet."""
 
 
 @dataclass(slots=True)
@@ -71,6 +76,10 @@ class StepScalars:
     updates: bool = True
 
 
+BuiltStep: TypeAlias = tuple[list[UpdateBatch], NewStates, StepInputs | None]
+"""Batches, states that are not in the store yet, and the inputs if they were converted."""
+
+
 class BatchBuilder:
     """Builds batches from the arrays of a step, after validation.
 
@@ -83,18 +92,43 @@ class BatchBuilder:
         self._backend = backend
         self._groups = groups
         self._overlap = OverlapCheck()
+        self._converter = InputConverter()
 
-    def build_step(
-        self, store: StateStore, params: Mapping[Any, Array], grads: Mapping[Any, Array]
-    ) -> tuple[list[UpdateBatch], Mapping[Hashable, ParamState] | FlatStates]:
-        """Group the updates of a step; also return states that are not in the store yet.
+    def build_step(self, store: StateStore, params: Any, grads: Any) -> BuiltStep:
+        """Group the updates of a step; also return states that are not in the store yet, and converted inputs.
 
-        Flat parameters are updated as whole buffers if they have one layout and one update count, no rule updates
-        whole arrays, and the scalar slots of parameter groups cannot differ.
+        Arrays that backends can update as they are cost nothing more than their validation: the inputs are converted
+        only if that fails, or if those of the last step were.
 
         Raises:
             ArrayError: a name is missing, an array is invalid, or arrays share memory.
             ConfigError: a group takes none of the parameters, or none takes a parameter and `groups_required` is true.
+            BackendError: a package that an array needs is not installed.
+        """
+        if isinstance(params, FlatParameters) and isinstance(grads, FlatParameters):
+            return *self._build_plain(store, params, grads), None
+        if not self._converter.is_active:
+            with suppress(ArrayError, ConfigError):  # a mistake is found again after the conversion
+                return *self._build_plain(store, params, grads), None
+        inputs = self._converter.convert(params, grads)
+        return *self._build_converted(store, inputs), inputs
+
+    def build_update(self, store: StateStore, index: Hashable, grad: Any, weight: Any) -> BuiltStep:
+        """Return the batch of one array, as `build_step`."""
+        if grad is None:  # in a step, it leaves the parameter unchanged
+            check_is_array(f"the gradient of weight {index!r}", grad)
+        with suppress(ArrayError):
+            return *self.build(store, [(index, grad, weight)]), None
+        inputs = convert_arrays({index: weight}, [grad])
+        return *self._build_converted(store, inputs), inputs
+
+    def _build_plain(
+        self, store: StateStore, params: Mapping[Any, Array], grads: Mapping[Any, Array]
+    ) -> tuple[list[UpdateBatch], NewStates]:
+        """Group the updates of arrays that need no conversion.
+
+        Flat parameters are updated as whole buffers if they have one layout and one update count, no rule updates
+        whole arrays, and the scalar slots of parameter groups cannot differ.
         """
         need_arrays = self._groups.have_matrices or self._groups.have_own_states
         if isinstance(params, FlatParameters) and isinstance(grads, FlatParameters) and not need_arrays:
@@ -137,6 +171,34 @@ class BatchBuilder:
             batch.positions.append(position)
         if not (all_own_memory and _have_distinct_arrays(updates)):
             self._overlap.check(updates)
+        return list(batches.values()), new
+
+    def _build_converted(
+        self, store: StateStore, inputs: StepInputs
+    ) -> tuple[list[UpdateBatch], dict[Hashable, ParamState]]:
+        """Group the updates of converted arrays by their keys; also return states that are not in the store yet."""
+        if self._groups.need_check:
+            self._groups.check(inputs.originals, store.indices())
+        states = store.unflatten()
+        new: dict[Hashable, ParamState] = {}
+        batches: dict[BatchKey, UpdateBatch] = {}
+        groups, differ = self._groups.all, self._groups.differ
+        for position, (index, weight) in enumerate(inputs.params.items()):
+            grad, stored = inputs.grads[index], inputs.stored.get(index, weight)
+            validate_update(index, grad, weight)
+            group = self._groups.number(index, inputs.shape(index)) if differ else 0
+            state = states.get(index)
+            if state is None:
+                state = new[normalize_index(index)] = new_state(stored, groups[group])
+            else:
+                state.check(index, stored, groups[group])
+            batch = self._find_batch(batches, index, weight, state, group)
+            arrays = (weight, grad, *state.slots)
+            gather = inputs.gather.get(index)
+            batch.states.append(state)
+            batch.arrays.append(arrays if gather is None else gather(arrays))
+            batch.positions.append(position)
+        self._overlap.check(inputs.memory)
         return list(batches.values()), new
 
     def _flat_states(self, store: StateStore, params: FlatParameters, grads: FlatParameters) -> FlatStates | None:
@@ -304,11 +366,10 @@ def _check_names(params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> Non
         check_mapping(argument, mapping)
     if params.keys() != grads.keys():
         missing, extra = (
-            sorted(map(repr, names)) for names in (params.keys() - grads.keys(), grads.keys() - params.keys())
+            [name for name in params if name not in grads],
+            [name for name in grads if name not in params],
         )
-        problems = [f"no gradient for {', '.join(missing)}"] if missing else []
-        problems += [f"no parameter {', '.join(extra)}"] if extra else []
-        raise ArrayError(f"params and grads must have the same names: {'; '.join(problems)}")
+        raise names_error(missing, extra)
 
 
 def _have_distinct_arrays(updates: list[ParamUpdate]) -> bool:

@@ -102,10 +102,15 @@ def validate_gradient(index: Hashable, gradient: Array, weight: Array) -> None:
         raise ArrayError(f"{name} has shape {gradient.shape}, the weight {weight.shape}")
 
 
-def _check_array(name: str, array: Array) -> None:
+def check_is_array(name: str, array: Array) -> None:
+    """Raise an ArrayTypeError if an object is not a NumPy or CuPy array; masked arrays are none."""
     if array_kind(array) is None or isinstance(array, np.ma.MaskedArray):
         got = describe(array) if isinstance(array, list | tuple | float | int) else _type_name(array)
         raise ArrayTypeError(f"{name} must be a NumPy or CuPy array, got {got}{_remedy(array)}")
+
+
+def _check_array(name: str, array: Array) -> None:
+    check_is_array(name, array)
     if array.dtype not in _DTYPES:
         raise ArrayTypeError(
             f"{name} must be {' or '.join(DTYPES)} in the machine's byte order, got dtype {array.dtype}"

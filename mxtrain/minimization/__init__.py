@@ -1,0 +1,1 @@
+"""Minimization of a function of a vector by its value and gradient."""

@@ -1,0 +1,190 @@
+"""Arrays of other libraries as NumPy or CuPy arrays: torch, JAX, TensorFlow, and objects with `__dlpack__`.
+
+Memory is shared wherever the library allows it. Source of the protocol: the array API standard, "Data interchange".
+"""
+
+from collections.abc import Callable, Hashable
+from importlib import import_module
+from typing import Any, Final
+
+import numpy as np
+
+from mxtrain.errors import ArrayError, ArrayTypeError, BackendError
+from mxtrain.optim.backends import array_kind, array_module, check_is_array
+from mxtrain.types import Array
+
+_CPU, _CUDA = "numpy", "cupy"
+_DEVICES: Final = {1: _CPU, 3: _CPU, 11: _CPU, 2: _CUDA, 13: _CUDA, 10: _CUDA}
+"""The library for arrays on a device, by the number of its type in DLPack: CPU and pinned memory, CUDA and ROCm."""
+_IMMUTABLE: Final = {"jax": "JAX", "jaxlib": "JAX", "tensorflow": "TensorFlow"}
+"""Libraries whose arrays cannot be updated in place, by the module of their types."""
+
+
+def library_of(value: object) -> str:
+    """Return the name of the package that defines the type of a value.
+
+    >>> library_of(np.float32(1))
+    'numpy'
+    """
+    return type(value).__module__.partition(".")[0]
+
+
+def weight_array(name: Hashable, value: Any) -> Array:
+    """Return a weight as a NumPy or CuPy array that shares its memory.
+
+    Raises:
+        ArrayTypeError: it is no array, or its memory cannot be shared.
+        BackendError: it is on a GPU, and CuPy is not installed.
+    """
+    label = f"weight {name!r}"
+    if array_kind(value) is None and not isinstance(value, np.generic):
+        library = library_of(value)
+        if library == "torch":
+            return _torch_array(label, value, is_written=True)
+        if library in _IMMUTABLE:
+            raise ArrayTypeError(
+                f"{label} is a {_IMMUTABLE[library]} array, which is immutable; hold the weights in NumPy: "
+                "pass np.array(array) and convert it where the function needs it"
+            )
+        if hasattr(value, "__dlpack__"):
+            return _writable_array(label, value)
+        if hasattr(value, "__array__"):
+            raise ArrayTypeError(
+                f"{label} is of type {_type_name(value)}, which has __array__ only, so the memory may be a copy; "
+                "pass a NumPy array"
+            )
+    check_is_array(label, value)
+    return value
+
+
+def gradient_array(name: Hashable, value: Any, weight: Array) -> Array:
+    """Return a gradient as an array of the library of its weight, without a copy where the memory allows it.
+
+    Raises:
+        ArrayTypeError: it is no array, or is on another device than the weight.
+        BackendError: it is on a GPU, and CuPy is not installed.
+    """
+    label = f"the gradient of weight {name!r}"
+    if array_kind(value) is not None:
+        check_is_array(label, value)
+        return value
+    if library_of(value) == "torch":
+        array = _torch_array(label, value, is_written=False)
+    elif hasattr(value, "__dlpack__") and hasattr(value, "__dlpack_device__"):
+        array = _from_dlpack(label, value, is_written=False)
+    elif hasattr(value, "__array__"):
+        array = _from_array_method(label, value)
+    else:
+        check_is_array(label, value)
+    if array_kind(array) != array_kind(weight):
+        raise ArrayTypeError(
+            f"weight {name!r} is {_place(array_kind(weight))}, its gradient {_place(array_kind(array))}; "
+            "move one of them to the device of the other"
+        )
+    return array
+
+
+def device_fence(values: list[Any]) -> Callable[[], None] | None:
+    """Return a function to call after an update, so that torch sees its results on any stream; None if none is needed.
+
+    CuPy waits for the stream of a tensor when it imports one. In the other direction, nothing orders the streams: if
+    torch's current stream is another than CuPy's, the host waits for the update.
+    """
+    on_gpu = [each for each in values if library_of(each) == "torch" and each.is_cuda]
+    if not on_gpu:
+        return None
+
+    def synchronize() -> None:
+        torch, cupy = import_module("torch"), array_module("cupy")
+        for number in {each.device.index for each in on_gpu}:
+            with cupy.cuda.Device(number):
+                stream = cupy.cuda.get_current_stream()
+                if torch.cuda.current_stream(number).cuda_stream != stream.ptr:
+                    stream.synchronize()
+
+    return synchronize
+
+
+def _torch_array(label: str, tensor: Any, *, is_written: bool) -> Array:
+    """Return a view of a dense torch tensor, detached from its graph."""
+    if str(tensor.layout) != "torch.strided":
+        remedy = "pass tensor.to_dense()" if not is_written else "only dense tensors are updated"
+        raise ArrayTypeError(f"{label} is a torch tensor with layout {tensor.layout}; {remedy}")
+    tensor = tensor.detach()
+    if tensor.is_conj() or tensor.is_neg():
+        if is_written:
+            raise ArrayTypeError(f"{label} is a lazy conjugate or negative view; pass tensor.resolve_conj()")
+        tensor = tensor.resolve_conj().resolve_neg()
+    device = tensor.device.type
+    if device not in ("cpu", "cuda"):
+        raise ArrayTypeError(f"{label} is on the torch device {device}; only the CPU and CUDA are supported")
+    if str(tensor.dtype) == "torch.bfloat16":
+        return _bfloat16_array(label, tensor)
+    return tensor.numpy() if device == "cpu" else _to_cupy(label, tensor)
+
+
+def _bfloat16_array(label: str, tensor: Any) -> Array:
+    """Return a view of the bits of a bfloat16 tensor, with the dtype of ml_dtypes."""
+    try:
+        dtype = import_module("ml_dtypes").bfloat16
+    except ImportError:
+        raise BackendError(f"{label} is bfloat16, which needs the package ml_dtypes; pip install ml_dtypes") from None
+    bits = tensor.view(import_module("torch").int16)
+    array = bits.numpy() if tensor.device.type == "cpu" else _to_cupy(label, bits)
+    return array.view(dtype)
+
+
+def _writable_array(label: str, value: Any) -> Array:
+    array = _from_dlpack(label, value, is_written=True)
+    if isinstance(array, np.ndarray) and not array.flags.writeable:
+        raise ArrayError(
+            f"{label}, of type {_type_name(value)}, exports its memory as read-only, so it cannot be updated in place; "
+            "pass a NumPy array"
+        )
+    return array
+
+
+def _from_dlpack(label: str, value: Any, *, is_written: bool) -> Array:
+    """Import an array through DLPack, as a view."""
+    number = int(value.__dlpack_device__()[0]) if hasattr(value, "__dlpack_device__") else 1
+    kind = _DEVICES.get(number)
+    if kind is None:
+        raise ArrayTypeError(f"{label} is on a device of DLPack type {number}; only the CPU and CUDA are supported")
+    if kind == _CUDA:
+        return _to_cupy(label, value)
+    try:
+        return np.from_dlpack(value)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:  # for example a dtype that NumPy lacks
+        if not is_written and hasattr(value, "__array__"):
+            return _from_array_method(label, value)
+        raise ArrayTypeError(f"{label}, of type {_type_name(value)}, cannot be imported: {_one_line(error)}") from None
+
+
+def _from_array_method(label: str, value: Any) -> Array:
+    try:
+        return np.asarray(value)
+    except Exception as error:  # noqa: BLE001 - __array__ may raise anything
+        raise ArrayTypeError(f"{label}, of type {_type_name(value)}, cannot be imported: {_one_line(error)}") from None
+
+
+def _to_cupy(label: str, value: Any) -> Array:
+    try:
+        cupy = array_module("cupy")
+    except ImportError:
+        raise BackendError(
+            f"{label} is on a GPU, which needs CuPy; pip install 'mxtrain[cuda12]', or 'mxtrain[cuda13]' for CUDA 13"
+        ) from None
+    with cupy.cuda.Device(int(value.__dlpack_device__()[1])):
+        return cupy.from_dlpack(value)
+
+
+def _place(kind: str | None) -> str:
+    return "on the GPU" if kind == _CUDA else "on the CPU"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _type_name(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
