@@ -22,7 +22,7 @@ from mxtrain.torch.group_rules import (
     torch_values,
     with_values,
 )
-from mxtrain.torch.tensors import as_array, as_tensor, gradient_array, stream_of, weight_array
+from mxtrain.torch.tensors import as_tensor, gradient_array, slot_array, stream_of, weight_array
 from mxtrain.types import Array, describe
 
 _SHARED = "mxtrain"
@@ -90,6 +90,7 @@ class Optimizer(torch.optim.Optimizer):
         self.core = build(config, backend=backend, on_nonfinite=on_nonfinite, run=run)
         self._group_rules: list[_GroupRule] = []
         self._named: dict[str, Any] = {}
+        self.state: dict[Any, Any]
         self._slots: dict[str, tuple[Array, ...]] = {}
         self._is_checked = False
         super().__init__(params, {})
@@ -179,7 +180,7 @@ class Optimizer(torch.optim.Optimizer):
         tensors = list(updated.values())
         with stream_of(tensors):
             weights = {name: weight_array(name, tensor) for name, tensor in updated.items()}
-            gradients = {name: gradient_array(name, tensor.grad) for name, tensor in updated.items()}
+            gradients = {name: gradient_array(name, updated[name].grad, weight) for name, weight in weights.items()}
             try:
                 self.core.step(weights, gradients)
             finally:
@@ -198,28 +199,34 @@ class Optimizer(torch.optim.Optimizer):
     def _share_state(self) -> None:
         """Show the slots of each parameter in `state`, as tensors that share their memory."""
         states = self.core._store.states_by_index()
-        for name, state in states.items():
-            tensor = self._named[str(name)]
-            entry = self.state[tensor]
-            if self._slots.get(str(name)) is not state.slots:
+        for index, state in states.items():
+            name = str(index)
+            entry = self.state[self._named[name]]
+            if self._slots.get(name) is not state.slots:
                 entry.clear()
                 entry |= {slot: as_tensor(array) for slot, array in zip(state.names, state.slots, strict=True)}
-                self._slots[str(name)] = state.slots
+                self._slots[name] = state.slots
             entry["updates"] = state.updates
             if state.scalars:
                 entry["scalars"] = dict(state.scalars)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state and the groups as tensors and plain values, for `torch.save`.
+        """Return a copy of the state, and the groups, as tensors and plain values, for `torch.save`.
 
-        As in every optimizer of PyTorch, the tensors share the memory of the slots.
+        Returns:
+            `{"state": {0: {"updates", slots…}, …, "mxtrain": {"rule", "state"}}, "param_groups": [{…}, …]}`.
         """
-        saved = self.core._make_state_dict()
-        self.state[_SHARED] = {key: saved[key] for key in ("rule", "options", "state") if key in saved}
+        saved = self.core.state_dict()
+        entries: dict[Any, Any] = {_SHARED: {key: saved[key] for key in ("rule", "options", "state") if key in saved}}
+        for name, entry in saved["parameters"].items():
+            slots = {slot: as_tensor(array) for slot, array in entry["slots"].items()}
+            scalars = {"scalars": entry["scalars"]} if entry["scalars"] else {}
+            entries[self._named[name]] = {"updates": entry["updates"], **slots, **scalars}
+        shown, self.state = self.state, entries
         try:
             return super().state_dict()  # type: ignore[no-any-return]
         finally:
-            del self.state[_SHARED]
+            self.state = shown
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue from the result of `state_dict`, for the same parameters in the same order; tensors are copied.
@@ -283,7 +290,7 @@ class Optimizer(torch.optim.Optimizer):
                 continue
             if number not in names or not isinstance(entry, Mapping) or "updates" not in entry:
                 raise StateError(f"state[{number!r}] is not the state of a parameter, got {describe(entry)}")
-            slots = {name: as_array(value) for name, value in entry.items() if isinstance(value, torch.Tensor)}
+            slots = {name: slot_array(value) for name, value in entry.items() if isinstance(value, torch.Tensor)}
             scalars = entry.get("scalars", {})
             parameters[names[number]] = {"updates": entry["updates"], "slots": slots, "scalars": scalars}
         return {**shared, "parameters": parameters}
@@ -326,7 +333,7 @@ class Optimizer(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         del self.defaults["differentiable"]  # which PyTorch adds
-        self.state: defaultdict[Any, Any] = defaultdict(dict)
+        self.state = defaultdict(dict)
         self._named, self._slots = {}, {}
         for number in range(len(self.param_groups)):
             self._add_rule(number)

@@ -1,94 +1,69 @@
-"""Tensors of PyTorch as NumPy and CuPy arrays that share their memory."""
+"""Tensors of PyTorch as NumPy and CuPy arrays that share their memory, and the reverse."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-from mxtrain.errors import ArrayTypeError, BackendError
-from mxtrain.optim.backends import array_module
+from mxtrain.errors import ArrayTypeError
+from mxtrain.optim.backends import array_kind, array_module
+from mxtrain.optim.inputs import foreign_arrays
 from mxtrain.types import Array
 
-_NUMPY_TYPES = frozenset({torch.float32, torch.float64, torch.float16, torch.complex64, torch.complex128})
+_PLAIN = frozenset({torch.float32, torch.float64})
 
 
 def weight_array(name: str, tensor: Any) -> Array:
     """Return a parameter as an array that shares its memory: of NumPy on the CPU, of CuPy on a CUDA device.
 
     Raises:
-        ArrayTypeError: the tensor is on another device, or is not a dense tensor of floating-point or complex numbers.
+        ArrayTypeError: the tensor is on another device, or is not dense.
         BackendError: a package is missing that its device or its dtype needs.
     """
-    return _array(f"parameter {name!r}", tensor.detach())
+    if tensor.is_cpu and tensor.dtype in _PLAIN and tensor.layout is torch.strided:
+        return tensor.detach().numpy()
+    return foreign_arrays.weight_array(name, tensor)
 
 
-def gradient_array(name: str, gradient: Any) -> Array:
-    """Return a gradient as an array, which shares its memory unless it is a lazy conjugate or negative.
+def gradient_array(name: str, gradient: Any, weight: Array) -> Array:
+    """Return a gradient as an array that shares its memory.
 
     Raises:
         ArrayTypeError, BackendError: as in `weight_array`; a sparse gradient is refused.
     """
     if gradient.layout is not torch.strided:
         raise ArrayTypeError(
-            f"the gradient of parameter {name!r} is sparse ({gradient.layout}); "
-            "build its layer with sparse=False, or assign p.grad = p.grad.to_dense() before the step"
+            f"the gradient of weight {name!r} is sparse ({gradient.layout}); build its layer with sparse=False, or "
+            "assign p.grad = p.grad.to_dense() before the step"
         )
-    return _array(f"the gradient of parameter {name!r}", gradient.detach().resolve_conj().resolve_neg())
-
-
-def _array(label: str, tensor: Any) -> Array:
-    if tensor.device.type == "cuda":
-        return _cupy().from_dlpack(tensor)
-    if tensor.device.type != "cpu" or tensor.layout is not torch.strided:
-        raise ArrayTypeError(
-            f"{label} is a {tensor.layout} tensor on {tensor.device.type}; mxtrain updates dense tensors on cpu and "
-            "cuda"
-        )
-    if tensor.dtype in _NUMPY_TYPES:
-        return tensor.numpy()
-    if tensor.dtype is torch.bfloat16:
-        return tensor.view(torch.int16).numpy().view(_bfloat16())
-    raise ArrayTypeError(f"{label} has dtype {tensor.dtype}; mxtrain updates floating-point and complex tensors")
+    if gradient.is_cpu and gradient.dtype in _PLAIN and not gradient.is_neg():
+        return gradient.detach().numpy()
+    return foreign_arrays.gradient_array(name, gradient, weight)
 
 
 def as_tensor(array: Array) -> Any:
     """Return an array as a tensor that shares its memory."""
-    if type(array).__module__.partition(".")[0] == "cupy":
+    if array_kind(array) == "cupy":
         return torch.from_dlpack(array)
     if array.dtype.name == "bfloat16":
         return torch.from_numpy(array.view("int16")).view(torch.bfloat16)
     return torch.from_numpy(array)
 
 
-def as_array(value: Any) -> Array:
-    """Return a tensor of a state dict as an array of NumPy, wherever it is."""
-    return _array("a slot", value.detach().cpu())
+def slot_array(tensor: Any) -> Array:
+    """Return a slot of a state dict as a NumPy array."""
+    return foreign_arrays.weight_array("of a state dict", tensor.cpu())
 
 
 @contextmanager
-def stream_of(tensors: list[Any]) -> Iterator[None]:
-    """Run the work of CuPy in the current stream of PyTorch if tensors are on a CUDA device."""
-    device = next((each.device for each in tensors if each.device.type == "cuda"), None)
-    stream = nullcontext()
-    if device is not None:
-        stream = _cupy().cuda.ExternalStream(torch.cuda.current_stream(device).cuda_stream, device.index)
-    with stream:
+def stream_of(tensors: Sequence[Any]) -> Iterator[None]:
+    """Let CuPy work in the current stream of PyTorch if tensors are on a CUDA device, so that neither must wait."""
+    on_gpu = next((each for each in tensors if each.is_cuda), None)
+    if on_gpu is None:
         yield
-
-
-def _cupy() -> Any:
-    try:
-        return array_module("cupy")
-    except ImportError as error:
-        raise BackendError(
-            "parameters on a CUDA device need CuPy; pip install 'mxtrain[cuda12]' or 'mxtrain[cuda13]'"
-        ) from error
-
-
-def _bfloat16() -> Any:
-    try:
-        from ml_dtypes import bfloat16
-    except ImportError as error:
-        raise BackendError("parameters of torch.bfloat16 need ml_dtypes; pip install ml_dtypes") from error
-    return bfloat16
+        return
+    device = on_gpu.device.index
+    cupy = array_module("cupy")
+    with cupy.cuda.Device(device), cupy.cuda.ExternalStream(torch.cuda.current_stream(device).cuda_stream, device):
+        yield
