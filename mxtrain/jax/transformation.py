@@ -302,10 +302,12 @@ class _Step:
             results, computed = rounds[0][number]
             if len(rounds) > 1:
                 moves = each.code == SYNCHRONIZE
+                others, other_computed = rounds[1][number]
                 results = [
                     [select(moves, a, b) for a, b in zip(*pair, strict=True)]
-                    for pair in zip(rounds[1][number][0], results, strict=True)
+                    for pair in zip(others, results, strict=True)
                 ]
+                computed = {name: select(moves, other_computed[name], value) for name, value in computed.items()}
             is_idle, own = each.code == IDLE, dict(zip(batch.scalar_names, each.slots, strict=True))
             before = dict(zip(batch.scalar_names, self._stored[number], strict=True))
             new = {name: select(is_idle, before[name], value) for name, value in computed.items()}
