@@ -14,6 +14,18 @@ from mxtrain.optim.rules import Rule
 from mxtrain.types import Array
 
 
+class StoredRule(NamedTuple):
+    """What a state records about the rule that made its slots: another rule gives them another meaning.
+
+    Attributes:
+        kind: the kind of the rule.
+        options: its values that change the meaning of the slots, by the name of their field.
+    """
+
+    kind: str
+    options: dict[str, Any]
+
+
 class ParamGroup(NamedTuple):
     """A rule with the settings of some parameters.
 
@@ -27,6 +39,7 @@ class ParamGroup(NamedTuple):
             all parameters cover those with the same number.
         is_scheduled: True if numbers besides η have schedules.
         has_variants: True if the program of a call depends on counters.
+        stored: the record of the rule in states.
     """
 
     rule: Rule
@@ -37,6 +50,7 @@ class ParamGroup(NamedTuple):
     family: int = 0
     is_scheduled: bool = False
     has_variants: bool = False
+    stored: StoredRule = StoredRule("", {})
 
 
 class ParamGroups:
@@ -90,7 +104,9 @@ class ParamGroups:
         self.have_totals = bool(totals)
         self.kind_with_totals = totals[0].rule.kind if totals else None
         self.have_own_states = self.differ and (
-            len({each.slots for each in self.all}) > 1 or any(each.rule.initial_scalars() for each in self.all)
+            len({each.slots for each in self.all}) > 1
+            or any(each.rule.initial_scalars() for each in self.all)
+            or len({(each.rule.ema, each.rule.schedules.get("ema.decay")) for each in self.all}) > 1
         )
         self.have_matrices = any(
             isinstance(each.program, MatrixProgram) or each.rule.agc is not None for each in self.all
@@ -131,7 +147,7 @@ class ParamGroups:
         return known[1]
 
     def rules_for(self, index: Hashable) -> list[Rule]:
-        """Return the rules that a parameter may have: first those of groups that its name fits, then the others."""
+        """Return the rules that a parameter of this name may have, for its shape decides between some groups."""
         part = self._parts[self._part_of.get(index, 0)]
         selectors: list[str | None] = []
         for selector in part.rule.groups:
@@ -142,9 +158,8 @@ class ParamGroups:
                 break
         else:
             selectors.append(None)
-        return [part.groups[number].rule for selector in selectors for number in part.order[selector]] + [
-            each.rule for each in self.all
-        ]
+        numbers = dict.fromkeys(number for selector in selectors for number in part.order[selector])
+        return [part.groups[number].rule for number in numbers]
 
     def check(self, params: Mapping[Any, Array], known: Iterable[Hashable]) -> None:
         """Refuse groups that decide for none of the parameters of a step; checked once for each set of names.
@@ -271,4 +286,5 @@ def _make_group(rule: Rule, family: int) -> ParamGroup:
         family,
         rule.has_scheduled_numbers,
         rule.accumulate > 1 or rule.lookahead is not None,
+        StoredRule(rule.kind, rule.stored_options()),
     )
