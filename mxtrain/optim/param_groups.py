@@ -15,7 +15,7 @@ from mxtrain.types import Array
 
 
 class StoredRule(NamedTuple):
-    """What a state records about the rule that made its slots: another rule gives them another meaning.
+    """Record of the rule that made the slots of a state: another rule gives them another meaning.
 
     Attributes:
         kind: the kind of the rule.

@@ -1,6 +1,6 @@
 """Validation of parameter groups, whose fields depend on the kind of their rule and on the optimizer's values."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
@@ -12,8 +12,9 @@ from mxtrain.kinds import KindChoice, choice_with_base
 from mxtrain.names import display_name, field_name
 from mxtrain.optim.groups.group import STEP_FIELDS, Group, is_zero, without_base
 from mxtrain.optim.groups.selectors import Selector, SelectorError, parse_selector
+from mxtrain.optim.rules.scheduled import unknown_numbers
 from mxtrain.optim.schedules.paths import canonical_schedules
-from mxtrain.types import Bounds, Config
+from mxtrain.types import Bounds, Config, describe, field_error
 
 if TYPE_CHECKING:
     from mxtrain.optim.rules.base import Rule
@@ -47,7 +48,7 @@ def validate_with_groups(
     try:
         rule = model.validate_raw(outer)
     except ValidationError as error:
-        lines += [_line(detail, ()) for detail in error.errors(include_url=False)]
+        lines += [error_line(detail, ()) for detail in error.errors(include_url=False)]
     validated: dict[str, Group] = {}
     seen: dict[Selector, str] = {}
     for selector, settings in groups.items():
@@ -81,7 +82,7 @@ def _selector_problems(selector: Any, seen: dict[Selector, str]) -> _Lines:
     """Return the problems of a selector, and add it to those seen so far."""
     location = ("groups", str(selector))
     if not isinstance(selector, str):
-        return [_message(location, f"a selector must be a string, got {selector!r}", "key")]
+        return [_message(location, f"a selector must be a string, got {describe(selector)}", "key")]
     try:
         first = seen.setdefault(parse_selector(selector), selector)
     except SelectorError as error:
@@ -223,7 +224,7 @@ class _GroupReader:
             for detail in error.errors(include_url=False):
                 # With an invalid optimizer, its own problems occur again here.
                 if has_kind or self._outer is not None or _first_name(detail) in values:
-                    self.lines.append(_line(detail, self._location))
+                    self.lines.append(error_line(detail, self._location))
             return None
 
     def _merged(self, values: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -293,10 +294,36 @@ def _message(location: tuple[str, ...], text: str, type: str = "message") -> Ini
     return InitErrorDetails(type=error, loc=location, input=None)
 
 
+def unknown_schedule_lines(model: "type[Rule]", data: Any, found: Sequence[ErrorDetails]) -> _Lines:
+    """Return the problems of schedules of unknown numbers, which are not checked while other fields are invalid.
+
+    Args:
+        model: the class of the rule.
+        data: what was validated.
+        found: the problems that were found.
+    """
+    if not isinstance(data, Mapping):
+        return []
+    names = _input_names(model)
+    values = {field_name(key, names) if isinstance(key, str) else key: value for key, value in data.items()}
+    try:
+        values["schedules"] = canonical_schedules(values.get("schedules"), model.model_fields)
+    except PydanticCustomError:  # among the problems already
+        return []
+    contexts = [each.get("ctx", {}) for each in found]
+    known = {str(path) for each in contexts for path, _ in each.get("problems", ())}
+    known |= {str(each["path"]) for each in contexts if "path" in each}
+    return [
+        InitErrorDetails(type=field_error(path, message), loc=(), input=None)
+        for path, message in unknown_numbers(model, values)
+        if path not in known
+    ]
+
+
 _KNOWN = frozenset(get_args(ErrorType))
 
 
-def _line(detail: ErrorDetails, above: tuple[str, ...]) -> InitErrorDetails:
+def error_line(detail: ErrorDetails, above: tuple[str, ...]) -> InitErrorDetails:
     """Return a problem that Pydantic found, for a new ValidationError, at a location below another one."""
     context = detail.get("ctx", {})
     kind: Any = detail["type"]

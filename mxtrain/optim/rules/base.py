@@ -6,12 +6,12 @@ from fractions import Fraction
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import ModelWrapValidatorHandler, model_validator
+from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
 
 from mxtrain.errors import TraceError
 from mxtrain.optim.groups.group import Group, apply_group, group_of, unused_groups
 from mxtrain.optim.groups.selectors import Shape
-from mxtrain.optim.groups.validation import validate_with_groups
+from mxtrain.optim.groups.validation import error_line, unknown_schedule_lines, validate_with_groups
 from mxtrain.optim.ir import (
     AnyProgram,
     GradientStage,
@@ -70,7 +70,15 @@ class Rule(RuleFields, ABC):
     @model_validator(mode="wrap")
     @classmethod
     def _validate_groups(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        return validate_with_groups(cls, data, handler, Rule)
+        try:
+            return validate_with_groups(cls, data, handler, Rule)
+        except ValidationError as error:
+            found = error.errors(include_url=False)
+            lines = list(unknown_schedule_lines(cls, data, found))
+            if not lines:
+                raise
+            lines += [error_line(each, ()) for each in found]
+        raise ValidationError.from_exception_data(cls.__name__, lines)
 
     @abstractmethod
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:
