@@ -195,20 +195,21 @@ class Optimizer:
         state = self.state
         if inputs is not None:
             params = inputs.params
-        if self._rule.skip_nonfinite and not are_finite(self._backend, batches):
+        wraps = self._groups.wrap_steps
+        if wraps and self._rule.skip_nonfinite and not are_finite(self._backend, batches):
             state.count_skipped()
             return
         batches, step_scalars = compute_scalars(
             batches, self._groups, state.curr_iter + 1, max(state.curr_epoch - 1, 0)
         )
-        if self._rule.clip_norm is not None:
+        if wraps and self._rule.clip_norm is not None:
             clip_by_norm(self._backend, self._groups, batches, step_scalars)
         if self._guard.checks_steps and self._guard.must_skip(batches, step_scalars, params):
             return
         self._store.add(new_states)
         if self._epoch_watch.is_active:
             self._epoch_watch.check_step(state, stacklevel=3)
-        if self._rule.accumulate > 1 and step_scalars and not any(scalars.updates for scalars in step_scalars):
+        if wraps and step_scalars and not any(scalars.updates for scalars in step_scalars):
             state.skip_batch()
         else:
             state.begin_batch()

@@ -39,6 +39,9 @@ class ParamGroup(NamedTuple):
             all parameters cover those with the same number.
         is_scheduled: True if numbers besides η have schedules.
         has_variants: True if the program of a call depends on counters.
+        may_be_idle: True if updates at some times change nothing.
+        wraps_steps: True if gradients are clipped by their norm or accumulated.
+        clips_columns: True if the gradients of columns are clipped.
         stored: the record of the rule in states.
     """
 
@@ -50,6 +53,9 @@ class ParamGroup(NamedTuple):
     family: int = 0
     is_scheduled: bool = False
     has_variants: bool = False
+    may_be_idle: bool = False
+    wraps_steps: bool = False
+    clips_columns: bool = False
     stored: StoredRule = StoredRule("", {})
 
 
@@ -67,6 +73,7 @@ class ParamGroups:
         have_matrices: True if a rule updates whole arrays, or clips the gradients of their columns, so that parts of a
             buffer cannot be updated together.
         need_positions: True if sums over all parameters are needed, to which each parameter contributes by itself.
+        wrap_steps: True if a step clips gradients by their norm, accumulates them or skips those that are not finite.
         evaluate_slots: True if the weights to evaluate are in slots.
         need_check: True if `check` is needed, because there are groups, or a parameter in none is an error.
         rule: the rule.
@@ -112,6 +119,7 @@ class ParamGroups:
             isinstance(each.program, MatrixProgram) or each.rule.agc is not None for each in self.all
         )
         self.need_positions = self.have_totals or self.rule.clip_norm is not None
+        self.wrap_steps = self.rule.skip_nonfinite or self.rule.clip_norm is not None or self.rule.accumulate > 1
         self.evaluate_slots = any(each.rule.evaluation_weights() is not None for each in self.all)
         self.need_check = bool(self.rule.groups) or self.rule.groups_required
         self._programs: dict[tuple[int, Variant], AnyProgram] = {}
@@ -286,5 +294,8 @@ def _make_group(rule: Rule, family: int) -> ParamGroup:
         family,
         rule.has_scheduled_numbers,
         rule.accumulate > 1 or rule.lookahead is not None,
+        type(rule).is_idle is not Rule.is_idle,
+        rule.accumulate > 1 or rule.clip_norm is not None,
+        rule.agc is not None,
         StoredRule(rule.kind, rule.stored_options()),
     )
