@@ -1,6 +1,6 @@
 """Optimizer: a rule bound to a backend, with the state of each weight."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -143,6 +143,13 @@ class Optimizer:
 
     def __reduce__(self) -> tuple[Callable[..., "Optimizer"], tuple[Any, ...]]:
         return _restored, (self.rule, self.backend, self._make_state_dict(), self._on_nonfinite)
+
+    def _set_part(self, part: int, rule: Rule, names: Iterable[Hashable] = ()) -> None:
+        """Set the rule of a part of the parameters; see `ParamGroups.set_part`."""
+        self._groups.set_part(part, rule, names)
+        self._guard.reset()
+        if names:
+            self._epoch_watch = EpochWatch([group.rule for group in self._groups.all])
 
     def update(self, index: Hashable, grad: Array, weight: Array) -> None:
         """Update one array in place.

@@ -87,16 +87,25 @@ class ParamGroups:
     """
 
     def __init__(self, rule: Rule) -> None:
-        self.all: list[ParamGroup] = []
-        self._order: dict[str | None, tuple[int, int]] = {}
-        families: dict[tuple[str | None, bool], int] = {}
-        for selector, each, vectors in rules_of_groups(rule):
-            own = selector if selector is not None and rule.groups[selector].rule is not None else None
-            self.all.append(_make_group(each, families.setdefault((own, False), len(families))))
-            first = len(self.all) - 1
-            if vectors is not each:
-                self.all.append(_make_group(vectors, families.setdefault((own, True), len(families))))
-            self._order[selector] = first, len(self.all) - 1
+        self.rule = rule
+        self.workspace = Workspace()
+        self._parts: list[_Part] = []
+        self._part_of: dict[Hashable, int] = {}
+        self._families: dict[tuple[str | None, bool], int] = {}
+        self._slices: dict[str, tuple[tuple[BufferSlice, ...], dict[int, list[tuple[int, slice]]]]] = {}
+        self.set_part(0, rule)
+
+    def set_part(self, part: int, rule: Rule, names: Iterable[Hashable] = ()) -> None:
+        """Set the rule of a part of the parameters, which differs from the optimizer's in its numbers or its kind.
+
+        Args:
+            part: the number of the part, or that of a new part; part 0 has all parameters of no other part.
+            rule: the rule of its parameters, with groups of its own.
+            names: the names of parameters that the part has in addition.
+        """
+        self._parts[part : part + 1] = [_make_part(rule, self.rule.kind, self._families)]
+        self._part_of |= dict.fromkeys(names, part)
+        self.all: list[ParamGroup] = [group for each in self._parts for group in each.groups]
         self.differ = len(self.all) > 1
         totals = [each for each in self.all if isinstance(each.program, MultiPassProgram) and each.program.has_totals]
         self.have_totals = bool(totals)
@@ -109,16 +118,14 @@ class ParamGroups:
         self.have_matrices = any(
             isinstance(each.program, MatrixProgram) or each.rule.agc is not None for each in self.all
         )
-        self.need_positions = self.have_totals or rule.clip_norm is not None
-        self.wrap_steps = rule.skip_nonfinite or rule.clip_norm is not None or rule.accumulate > 1
+        self.need_positions = self.have_totals or self.rule.clip_norm is not None
+        self.wrap_steps = self.rule.skip_nonfinite or self.rule.clip_norm is not None or self.rule.accumulate > 1
         self.evaluate_slots = any(each.rule.evaluation_weights() is not None for each in self.all)
-        self.workspace = Workspace()
-        self.rule = rule
-        self.need_check = bool(rule.groups) or rule.groups_required
+        self.need_check = bool(self.rule.groups) or self.rule.groups_required
         self._programs: dict[tuple[int, Variant], AnyProgram] = {}
         self._numbers: dict[Hashable, tuple[tuple[int, ...], int]] = {}
         self._checked: tuple[Any, ...] | None = None
-        self._slices: dict[str, tuple[tuple[BufferSlice, ...], dict[int, list[tuple[int, slice]]]]] = {}
+        self._slices.clear()
 
     def program(self, group: int, variant: Variant) -> AnyProgram:
         """Return the program of a group's rule for one kind of call."""
@@ -140,14 +147,18 @@ class ParamGroups:
             problem = ungrouped(self.rule, {str(index): shape})
             if problem is not None:
                 raise ConfigError([ConfigProblem("optimizer.groups_required", problem)])
-            number = self._order[self.rule.group_of(str(index), shape)][len(shape) < 2]
+            part = self._part_of.get(index, 0)
+            rule, order = self._parts[part].rule, self._parts[part].order
+            first = sum(len(each.groups) for each in self._parts[:part])
+            number = first + order[rule.group_of(str(index), shape)][len(shape) < 2]
             known = self._numbers[index] = shape, number
         return known[1]
 
     def rules_for(self, index: Hashable) -> list[Rule]:
         """Return the rules that a parameter of this name may have, for its shape decides between some groups."""
+        part = self._parts[self._part_of.get(index, 0)]
         selectors: list[str | None] = []
-        for selector in self.rule.groups:
+        for selector in part.rule.groups:
             fits = parse_selector(selector).matches(str(index), None)
             if fits is not False:
                 selectors.append(selector)
@@ -155,8 +166,8 @@ class ParamGroups:
                 break
         else:
             selectors.append(None)
-        numbers = dict.fromkeys(number for selector in selectors for number in self._order[selector])
-        return [self.all[number].rule for number in numbers]
+        numbers = dict.fromkeys(number for selector in selectors for number in part.order[selector])
+        return [part.groups[number].rule for number in numbers]
 
     def check(self, params: Mapping[Any, Array], known: Iterable[Hashable]) -> None:
         """Refuse groups that decide for none of the parameters of a step; checked once for each set of names.
@@ -211,6 +222,36 @@ class ParamGroups:
         number = self.number(place.name, place.shape)
         is_alone = self.need_positions or isinstance(self.all[number].program, MultiPassProgram)
         return number, position if is_alone else -1
+
+
+class _Part(NamedTuple):
+    """A rule, the groups of its parameters, and by selector the numbers of its groups for arrays and for vectors."""
+
+    rule: Rule
+    groups: list[ParamGroup]
+    order: dict[str | None, tuple[int, int]]
+
+
+def _make_part(rule: Rule, kind: str, families: dict[tuple[str | None, bool], int]) -> _Part:
+    """Return the part of a rule; families with new keys are added.
+
+    Args:
+        rule: the rule.
+        kind: the kind of the optimizer's rule.
+        families: the number of each family, by the kind or the group of the rule, and by whether it is for vectors.
+    """
+    groups: list[ParamGroup] = []
+    order: dict[str | None, tuple[int, int]] = {}
+    for selector, each, vectors in rules_of_groups(rule):
+        own = None if rule.kind == kind else f"{rule.kind} "  # no selector ends with a space
+        if selector is not None and rule.groups[selector].rule is not None:
+            own = selector
+        groups.append(_make_group(each, families.setdefault((own, False), len(families))))
+        first = len(groups) - 1
+        if vectors is not each:
+            groups.append(_make_group(vectors, families.setdefault((own, True), len(families))))
+        order[selector] = first, len(groups) - 1
+    return _Part(rule, groups, order)
 
 
 def rules_of_groups(rule: Rule) -> Iterator[tuple[str | None, Rule, Rule]]:
