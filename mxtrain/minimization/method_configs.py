@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, Union
 
 from pydantic import model_validator
 
 from mxtrain.errors import ConfigError, ConfigProblem
+from mxtrain.kinds import KindChoice
 from mxtrain.optim.rules import ALL_RULES, AnyRule, Rule, Time
 from mxtrain.optim.rules.fields import RuleFields
 from mxtrain.optim.stopping import StopConditions, errors_below, read_until
@@ -26,6 +27,7 @@ class MethodConfig(Rule):
     """
 
     hidden_defaults: ClassVar[tuple[str, ...]] = _RULE_FIELDS
+    needs_values: ClassVar[bool] = True
     defaults: ClassVar[StopConditions]
     takes_bounds: ClassVar[bool]
 
@@ -84,6 +86,21 @@ class LBFGSConfig(MethodConfig):
 
 METHODS: tuple[type[MethodConfig], ...] = (LBFGSConfig,)
 """The methods that are no rules; every rule is a method too."""
+_OPTIMIZERS: tuple[type[Any], ...] = (*ALL_RULES, *METHODS)
+
+
+class OptimizerChoice(KindChoice):
+    """The optimizer of a run: any rule, or a method with a line search."""
+
+    base = Rule
+    builtin = _OPTIMIZERS
+
+
+if TYPE_CHECKING:
+    AnyOptimizer: TypeAlias = Rule
+else:
+    AnyOptimizer = Annotated[Union[_OPTIMIZERS], OptimizerChoice]  # noqa: UP007 - built from the list
+
 RULE_DEFAULTS = StopConditions(gtol=1e-5, max_iterations=10_000)
 """Stop conditions of rules that hold unless `until` sets others."""
 

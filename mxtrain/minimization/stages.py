@@ -85,6 +85,11 @@ def build_method(stage: Stage, variables: Variables, box: Box | None, until: Sto
             max_iterations=next((each for each in lengths if each), None),
             measures_step=stage.until.tests_steps or until.tests_steps,
         )
+    return build_line_search_method(config, box)
+
+
+def build_line_search_method(config: MethodConfig, box: Box | None = None) -> Method:
+    """Return a new method that is no rule."""
     if isinstance(config, LBFGSConfig):
         return LBFGS(config.memory, MoreThuente(max_evaluations=config.max_line_search))
     raise AssertionError(f"no method has the config {config}")
