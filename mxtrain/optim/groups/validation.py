@@ -1,6 +1,6 @@
 """Validation of parameter groups, whose fields depend on the kind of their rule and on the optimizer's values."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
@@ -12,9 +12,8 @@ from mxtrain.kinds import KindChoice, choice_with_base
 from mxtrain.names import display_name, field_name
 from mxtrain.optim.groups.group import STEP_FIELDS, Group, is_zero, without_base
 from mxtrain.optim.groups.selectors import Selector, SelectorError, parse_selector
-from mxtrain.optim.rules.scheduled import unknown_numbers
 from mxtrain.optim.schedules.paths import canonical_schedules
-from mxtrain.types import Bounds, Config, describe, field_error
+from mxtrain.types import Bounds, Config, describe
 
 if TYPE_CHECKING:
     from mxtrain.optim.rules.base import Rule
@@ -137,7 +136,7 @@ class _GroupReader:
         rule = self._validate(own, values, "kind" in settings)
         if rule is None or self.lines:
             return None
-        given = {_input_names(own)[name]: None for name in values if name in _input_names(own)}
+        given = {input_names(own)[name]: None for name in values if name in input_names(own)}
         typed = {name: getattr(rule, name) for name in given} | frozen
         if "kind" in settings:
             return Group(typed, rule, own.model_fields)
@@ -182,7 +181,7 @@ class _GroupReader:
         given: dict[Any, Any] = {}
         values: dict[Any, Any] = {}
         for key, value in settings.items():
-            name = field_name(key, _input_names(own)) if isinstance(key, str) else key
+            name = field_name(key, input_names(own)) if isinstance(key, str) else key
             if name in values:
                 text = f"{key} and {display_name(given[name])} are two names of one value; keep one"
                 self.lines.append(_message(self._location, text))
@@ -229,7 +228,7 @@ class _GroupReader:
 
     def _merged(self, values: Mapping[Any, Any]) -> dict[Any, Any]:
         if self._outer is None:
-            names = _input_names(self._model)
+            names = input_names(self._model)
             base = {field_name(key, names) if isinstance(key, str) else key: item for key, item in self._raw.items()}
         else:
             base = _fields(self._outer)
@@ -257,13 +256,13 @@ def _merge(base: Any, own: Any) -> Any:
     below = _fields(base) if isinstance(base, Config) else dict(base)
     if "kind" in own and own["kind"] != below.get("kind"):
         return own
-    known = _input_names(type(base)) if isinstance(base, Config) else below
+    known = input_names(type(base)) if isinstance(base, Config) else below
     named = {field_name(key, known) if isinstance(key, str) else key: value for key, value in own.items()}
     return {**below, **{name: _merge(below.get(name), value) for name, value in named.items()}}
 
 
 @cache
-def _input_names(model: type[Config]) -> dict[str, str]:
+def input_names(model: type[Config]) -> dict[str, str]:
     """Return the name under which validation accepts each field, with the field."""
     return {
         info.validation_alias if isinstance(info.validation_alias, str) else name: name
@@ -273,7 +272,7 @@ def _input_names(model: type[Config]) -> dict[str, str]:
 
 def _fields(config: Config) -> dict[Any, Any]:
     """Return the values of a config, but not the groups of a rule, as they are validated again."""
-    names = _input_names(type(config)).items()
+    names = input_names(type(config)).items()
     return {name: getattr(config, field) for name, field in names if field not in ("groups", "groups_required")}
 
 
@@ -292,32 +291,6 @@ def _message(location: tuple[str, ...], text: str, type: str = "message") -> Ini
     """Return a problem: at the value (`message`), or at its key (`key`)."""
     error = PydanticCustomError(type, "{text}", {"text": text})
     return InitErrorDetails(type=error, loc=location, input=None)
-
-
-def unknown_schedule_lines(model: "type[Rule]", data: Any, found: Sequence[ErrorDetails]) -> _Lines:
-    """Return the problems of schedules of unknown numbers, which are not checked while other fields are invalid.
-
-    Args:
-        model: the class of the rule.
-        data: what was validated.
-        found: the problems that were found.
-    """
-    if not isinstance(data, Mapping):
-        return []
-    names = _input_names(model)
-    values = {field_name(key, names) if isinstance(key, str) else key: value for key, value in data.items()}
-    try:
-        values["schedules"] = canonical_schedules(values.get("schedules"), model.model_fields)
-    except PydanticCustomError:  # among the problems already
-        return []
-    contexts = [each.get("ctx", {}) for each in found]
-    known = {str(path) for each in contexts for path, _ in each.get("problems", ())}
-    known |= {str(each["path"]) for each in contexts if "path" in each}
-    return [
-        InitErrorDetails(type=field_error(path, message), loc=(), input=None)
-        for path, message in unknown_numbers(model, values)
-        if path not in known
-    ]
 
 
 _KNOWN = frozenset(get_args(ErrorType))

@@ -11,7 +11,7 @@ from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
 from mxtrain.errors import TraceError
 from mxtrain.optim.groups.group import Group, apply_group, group_of, unused_groups
 from mxtrain.optim.groups.selectors import Shape
-from mxtrain.optim.groups.validation import error_line, unknown_schedule_lines, validate_with_groups
+from mxtrain.optim.groups.validation import error_line, validate_with_groups
 from mxtrain.optim.ir import (
     AnyProgram,
     GradientStage,
@@ -22,7 +22,13 @@ from mxtrain.optim.ir import (
     wrapping,
 )
 from mxtrain.optim.rules.fields import RuleFields
-from mxtrain.optim.rules.scheduled import is_scheduled, rule_at, scheduled_value, with_largest_numbers
+from mxtrain.optim.rules.scheduled import (
+    is_scheduled,
+    rule_at,
+    scheduled_value,
+    unknown_schedule_lines,
+    with_largest_numbers,
+)
 from mxtrain.optim.rules.time import ScheduledValue, Time
 from mxtrain.optim.rules.wrappers import rounded_bounds
 from mxtrain.optim.schedules import LearningRateSchedule

@@ -1,16 +1,17 @@
 """Numbers of a rule that have schedules: their paths, bounds and values, and the rule at a time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin
 
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from mxtrain.errors import ScheduleError
-from mxtrain.names import nearest
+from mxtrain.names import field_name, nearest
+from mxtrain.optim.groups.validation import input_names
 from mxtrain.optim.ir import error_text
 from mxtrain.optim.schedules.learning_rate import OneCycle, RateSchedule
-from mxtrain.optim.schedules.paths import display_path
+from mxtrain.optim.schedules.paths import canonical_schedules, display_path
 from mxtrain.types import NON_NEGATIVE, SMALLEST_NORMAL, Bounds, Config, describe, field_error, field_errors
 
 if TYPE_CHECKING:
@@ -234,7 +235,35 @@ def _number(rule: "RuleFields", path: str) -> tuple[Bounds, float]:
     return bounds, number
 
 
-def unknown_numbers(model: "type[RuleFields]", values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def unknown_schedule_lines(
+    model: "type[RuleFields]", data: Any, found: Sequence[ErrorDetails]
+) -> list[InitErrorDetails]:
+    """Return the problems of schedules of unknown numbers, which are not checked while other fields are invalid.
+
+    Args:
+        model: the class of the rule.
+        data: what was validated.
+        found: the problems that were found.
+    """
+    if not isinstance(data, Mapping):
+        return []
+    names = input_names(model)
+    values = {field_name(key, names) if isinstance(key, str) else key: value for key, value in data.items()}
+    try:
+        values["schedules"] = canonical_schedules(values.get("schedules"), model.model_fields)
+    except PydanticCustomError:  # among the problems already
+        return []
+    contexts = [each.get("ctx", {}) for each in found]
+    known = {str(path) for each in contexts for path, _ in each.get("problems", ())}
+    known |= {str(each["path"]) for each in contexts if "path" in each}
+    return [
+        InitErrorDetails(type=field_error(path, message), loc=(), input=None)
+        for path, message in _unknown_numbers(model, values)
+        if path not in known
+    ]
+
+
+def _unknown_numbers(model: "type[RuleFields]", values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the paths of schedules of fields that a rule lacks, each with a message.
 
     Args:
