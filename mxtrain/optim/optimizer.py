@@ -1,9 +1,9 @@
 """Optimizer: a rule bound to a backend, with the state of each weight."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mxtrain.errors import ArrayTypeError, Location, ReadOnlyError
 from mxtrain.names import field_name
@@ -11,25 +11,30 @@ from mxtrain.optim.attribute_messages import missing_attribute_message, read_onl
 from mxtrain.optim.backends import Backend, array_module, validate_gradient
 from mxtrain.optim.batch_execution import run_batches
 from mxtrain.optim.epoch_watch import EpochWatch
+from mxtrain.optim.evaluation_weights import evaluation_tree
 from mxtrain.optim.explanation import Explanation, explain
-from mxtrain.optim.flat_parameters import FlatParameters
+from mxtrain.optim.inputs import check_container, flatten, gradient_array, shape_of, weight_array
 from mxtrain.optim.ir import gradient_program
 from mxtrain.optim.nonfinite import NonFiniteGuard, OnNonfinite
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.param_groups import ParamGroups
-from mxtrain.optim.param_state import StateStore, evaluation_weight
+from mxtrain.optim.param_state import StateStore
 from mxtrain.optim.rules import Rule, Time
 from mxtrain.optim.state_dict import make_state_dict, parse_state_dict, read_state_file, write_state_file
+from mxtrain.optim.step_loop import StepLoop
+from mxtrain.optim.stopping import read_until
 from mxtrain.optim.update_batches import (
     BatchBuilder,
     StepScalars,
     UpdateBatch,
     are_finite,
-    check_mapping,
     clip_by_norm,
     compute_scalars,
 )
 from mxtrain.types import Array, describe
+
+ParamsT = TypeVar("ParamsT")
+"""Type of nested parameters."""
 
 
 class Optimizer:
@@ -141,6 +146,13 @@ class Optimizer:
     def __reduce__(self) -> tuple[Callable[..., "Optimizer"], tuple[Any, ...]]:
         return _restored, (self.rule, self.backend, self._make_state_dict(), self._on_nonfinite)
 
+    def _set_part(self, part: int, rule: Rule, names: Iterable[Hashable] = ()) -> None:
+        """Set the rule of a part of the parameters; see `ParamGroups.set_part`."""
+        self._groups.set_part(part, rule, names)
+        self._guard.reset()
+        if names:
+            self._epoch_watch = EpochWatch([group.rule for group in self._groups.all])
+
     def update(self, index: Hashable, grad: Array, weight: Array) -> None:
         """Update one array in place.
 
@@ -149,8 +161,8 @@ class Optimizer:
 
         Args:
             index: the name or number under which its slots are stored: a string, a whole number, or a tuple of these.
-            grad: its gradient, of the same shape and dtype; not written to.
-            weight: a writable array of float32 or float64.
+            grad: its gradient, of the same shape and dtype; not written to. As in `step`, of any library.
+            weight: a writable array of float32 or float64: NumPy, CuPy, or a torch tensor.
 
         Raises:
             ArrayError: the array is invalid (ArrayTypeError: not an array, or the wrong dtype); state is unchanged.
@@ -158,7 +170,7 @@ class Optimizer:
         self._groups.refuse_single_array()
         self._update(index, grad, weight, self.state.curr_iter)
 
-    def step(self, params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> None:
+    def step(self, params: Any, grads: Any) -> None:
         """Count an iteration, and update every parameter in place.
 
         Epochs are counted by the caller: a schedule per epoch, which is the default, advances with
@@ -169,11 +181,14 @@ class Optimizer:
         continue exactly, restore a saved state and its weights. `fit` stops between batches.
 
         Args:
-            params: arrays by name.
-            grads: the gradient of each, under the same names. To leave a parameter unchanged, omit it from both.
+            params: NumPy or CuPy arrays or torch tensors by name, or in nested dicts, lists, tuples, named tuples and
+                dataclasses; there, a name is a path such as `layers.0.W`.
+            grads: the gradient of each, under the same names: arrays of any library with `__dlpack__` or `__array__`,
+                on the same device. To leave a parameter unchanged, pass None, or omit it from both.
 
         Raises:
             ArrayError: a name is missing, or an array is invalid; state is unchanged.
+            BackendError: a package that an array needs is not installed; state is unchanged.
             ScheduleError: a scheduled value is out of bounds; state is unchanged.
             ConfigError: a group takes none of the parameters, or none takes a parameter and `groups_required` is true;
                 state is unchanged. Parameters of earlier steps count.
@@ -182,20 +197,21 @@ class Optimizer:
         state = self.state
         if inputs is not None:
             params = inputs.params
-        if self._rule.skip_nonfinite and not are_finite(self._backend, batches):
+        wraps = self._groups.wrap_steps
+        if wraps and self._rule.skip_nonfinite and not are_finite(self._backend, batches):
             state.count_skipped()
             return
         batches, step_scalars = compute_scalars(
             batches, self._groups, state.curr_iter + 1, max(state.curr_epoch - 1, 0)
         )
-        if self._rule.clip_norm is not None:
+        if wraps and self._rule.clip_norm is not None:
             clip_by_norm(self._backend, self._groups, batches, step_scalars)
         if self._guard.checks_steps and self._guard.must_skip(batches, step_scalars, params):
             return
         self._store.add(new_states)
         if self._epoch_watch.is_active:
             self._epoch_watch.check_step(state, stacklevel=3)
-        if self._rule.accumulate > 1 and step_scalars and not any(scalars.updates for scalars in step_scalars):
+        if wraps and step_scalars and not any(scalars.updates for scalars in step_scalars):
             state.skip_batch()
         else:
             state.begin_batch()
@@ -204,6 +220,46 @@ class Optimizer:
             inputs.finish()
         if self._guard.warns:
             self._guard.count_call(self._store, params, calls_per_round=1, stacklevel=4)
+
+    def steps(
+        self,
+        params: Any,
+        until: Any = None,
+        *,
+        callbacks: Iterable[Any] = (),
+        history: bool = False,
+        batches: int | None = None,
+    ) -> StepLoop:
+        """Return the iterations of a loop, as in `for step in optimizer.steps(params, until={...})`.
+
+        The conditions on values (`gtol`, `target`, `ftol`, `patience`) are tested at the present parameters, which are
+        not updated if one holds. Limits are tested between iterations. After the loop, `step.message` is the reason.
+
+        Args:
+            params: the parameters, as in `step`.
+            until: stop conditions by name, a function of the progress, or None for a loop that ends by `break`; see
+                `StopConditions`.
+            callbacks: functions of the loop, or objects with `on_batch(state, loss)`, called after each update;
+                StopIteration and StopTraining end the loop.
+            history: keep the loss of each iteration in `step.history`.
+            batches: the number of iterations in an epoch; the loop then begins epochs, so that schedules per epoch
+                advance.
+
+        Raises:
+            ConfigError: a value is wrong.
+
+        Example:
+            >>> import mxtrain, numpy as np
+            >>> params = {"W": np.ones(2)}
+            >>> optimizer = mxtrain.build({"kind": "sgd", "η": 0.1, "λ": 0})
+            >>> for step in optimizer.steps(params, until={"max_iterations": 1000, "gtol": 1e-6}):
+            ...     loss, grads = (params["W"] ** 2).sum(), {"W": 2 * params["W"]}
+            ...     step(grads, loss=loss)
+            >>> step.message, step.progress.iterations
+            ('gtol: the largest element of the gradient, 8.03e-07, is at most 1e-06', 66)
+        """
+        conditions = read_until(until)
+        return StepLoop(self, params, conditions, callbacks=callbacks, history=history, batches=batches)
 
     def _update(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:
         """Update one array in place, in an iteration; 0 means the array's own update count."""
@@ -228,17 +284,17 @@ class Optimizer:
                 state.updates, state.scalars = scalars.update, scalars.scalar_slots
         run_batches(self._backend, self._groups, [(batch, batch.arrays) for batch in batches], step_scalars)
 
-    def explain(self, params: Mapping[Any, Array]) -> Explanation:
+    def explain(self, params: Any) -> Explanation:
         """Return the rule and the values of each parameter, and the group that decided them.
 
         Args:
-            params: arrays by name, as in `step`.
+            params: arrays by name or in nested containers, as in `step`.
 
         Returns:
             A mapping from names to `ParamExplanation` objects, which prints as a table.
 
         Raises:
-            ArrayTypeError: `params` is no mapping, or a value has no shape.
+            ArrayTypeError: `params` is no container, or a value has no shape.
             ConfigError: no group takes a parameter, and `groups_required` is true.
 
         Example:
@@ -251,22 +307,27 @@ class Optimizer:
             b1         (2,)    adamw  η=0.001 λ=0.0   ndim < 2
             E          (5, 2)  adamw  η=0.001 λ=0.01  the optimizer
         """
-        check_mapping("params", params)
-        return explain(self.rule, {name: _shape(name, weight) for name, weight in params.items()}, self._location)
+        flat = flatten("params", params)
+        shapes = {
+            name: shape_of(name, weight)
+            for name, weight in zip(flat.names, flat.leaves, strict=True)
+            if weight is not None
+        }
+        return explain(self.rule, shapes, self._location)
 
-    def evaluation_params(self, params: Mapping[Any, Array]) -> Mapping[Any, Array]:
+    def evaluation_params(self, params: ParamsT) -> ParamsT:
         """Return the weights to evaluate, which differ from the trained ones with `ema`, `lookahead` and Schedule-Free.
 
         Args:
             params: the trained parameters, as in `step`.
 
         Returns:
-            `params` itself if these are the weights to evaluate; otherwise copies under the same names, flat if
-            `params` are. A parameter that was never updated is copied unchanged.
+            `params` itself if these are the weights to evaluate; otherwise copies in the same containers, flat if
+            `params` are, and tensors for torch tensors. A parameter that was never updated is copied unchanged.
 
         Raises:
             ArrayError: a parameter has another shape or dtype than the one that was updated (ArrayTypeError: `params`
-                is no mapping, or a value has no shape).
+                is no container, or a value has no shape).
 
         Example:
             >>> import mxtrain, numpy as np
@@ -275,22 +336,11 @@ class Optimizer:
             >>> optimizer.evaluation_params(params) is params
             True
         """
-        check_mapping("params", params)
         if not self._groups.evaluate_slots:
+            check_container("params", params)
             return params
-        states = self._store.states_by_index()
-        weights: Any = params.copy() if isinstance(params, FlatParameters) else {}
-        for name, weight in params.items():
-            state, group = states.get(name), self._groups.all[self._groups.number(name, _shape(name, weight))]
-            value = weight
-            if state is not None:
-                state.check(name, weight, group)
-                value = evaluation_weight(group.rule, weight, state)
-            if isinstance(weights, FlatParameters):
-                weights[name][...] = value
-            else:
-                weights[name] = value.copy()
-        return weights  # type: ignore[no-any-return]
+        weights: ParamsT = evaluation_tree(params, self._groups, self._store)
+        return weights
 
     def slot_arrays(self) -> Iterator[Array]:
         """Yield the arrays that hold slots, not copied; those of flat parameters as whole buffers."""
@@ -347,6 +397,8 @@ class Optimizer:
         self.load_state_dict(read_state_file(path, array_module(self.backend.kinds[0]).asarray))
 
     def _normalize(self, grad: Array, weight: Array) -> Array:
+        weight = weight_array("W", weight)
+        grad = gradient_array("W", grad, weight)
         validate_gradient("W", grad, weight)
         rule = self._groups.all[0].rule
         program = gradient_program(replace(rule.gradient_stage, averages=False, scales=rule.scale != 0))
@@ -356,13 +408,6 @@ class Optimizer:
             values = program.evaluate_scalars(self._groups.all[0].fields | bounds)
             self.backend.run(program, [(weight, result)], values)
         return result
-
-
-def _shape(name: Hashable, weight: Array) -> tuple[int, ...]:
-    shape = getattr(weight, "shape", None)
-    if not isinstance(shape, tuple):
-        raise ArrayTypeError(f"weight {name!r} must be a NumPy or CuPy array, got {describe(weight)}")
-    return shape
 
 
 def _restored(  # pickles name this function
