@@ -1,6 +1,6 @@
 """Optimizer: a rule bound to a backend, with the state of each weight."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -144,6 +144,13 @@ class Optimizer:
     def __reduce__(self) -> tuple[Callable[..., "Optimizer"], tuple[Any, ...]]:
         return _restored, (self.rule, self.backend, self._make_state_dict(), self._on_nonfinite)
 
+    def _set_part(self, part: int, rule: Rule, names: Iterable[Hashable] = ()) -> None:
+        """Set the rule of a part of the parameters; see `ParamGroups.set_part`."""
+        self._groups.set_part(part, rule, names)
+        self._guard.reset()
+        if names:
+            self._epoch_watch = EpochWatch([group.rule for group in self._groups.all])
+
     def update(self, index: Hashable, grad: Array, weight: Array) -> None:
         """Update one array in place.
 
@@ -188,20 +195,21 @@ class Optimizer:
         state = self.state
         if inputs is not None:
             params = inputs.params
-        if self._rule.skip_nonfinite and not are_finite(self._backend, batches):
+        wraps = self._groups.wrap_steps
+        if wraps and self._rule.skip_nonfinite and not are_finite(self._backend, batches):
             state.count_skipped()
             return
         batches, step_scalars = compute_scalars(
             batches, self._groups, state.curr_iter + 1, max(state.curr_epoch - 1, 0)
         )
-        if self._rule.clip_norm is not None:
+        if wraps and self._rule.clip_norm is not None:
             clip_by_norm(self._backend, self._groups, batches, step_scalars)
         if self._guard.checks_steps and self._guard.must_skip(batches, step_scalars, params):
             return
         self._store.add(new_states)
         if self._epoch_watch.is_active:
             self._epoch_watch.check_step(state, stacklevel=3)
-        if self._rule.accumulate > 1 and step_scalars and not any(scalars.updates for scalars in step_scalars):
+        if wraps and step_scalars and not any(scalars.updates for scalars in step_scalars):
             state.skip_batch()
         else:
             state.begin_batch()
