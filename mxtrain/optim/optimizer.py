@@ -21,6 +21,8 @@ from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import StateStore
 from mxtrain.optim.rules import Rule, Time
 from mxtrain.optim.state_dict import make_state_dict, parse_state_dict, read_state_file, write_state_file
+from mxtrain.optim.step_loop import StepLoop
+from mxtrain.optim.stopping import read_until
 from mxtrain.optim.update_batches import (
     BatchBuilder,
     StepScalars,
@@ -218,6 +220,46 @@ class Optimizer:
             inputs.finish()
         if self._guard.warns:
             self._guard.count_call(self._store, params, calls_per_round=1, stacklevel=4)
+
+    def steps(
+        self,
+        params: Any,
+        until: Any = None,
+        *,
+        callbacks: Iterable[Any] = (),
+        history: bool = False,
+        batches: int | None = None,
+    ) -> StepLoop:
+        """Return the iterations of a loop, as in `for step in optimizer.steps(params, until={...})`.
+
+        The conditions on values (`gtol`, `target`, `ftol`, `patience`) are tested at the present parameters, which are
+        not updated if one holds. Limits are tested between iterations. After the loop, `step.message` is the reason.
+
+        Args:
+            params: the parameters, as in `step`.
+            until: stop conditions by name, a function of the progress, or None for a loop that ends by `break`; see
+                `StopConditions`.
+            callbacks: functions of the loop, or objects with `on_batch(state, loss)`, called after each update;
+                StopIteration and StopTraining end the loop.
+            history: keep the loss of each iteration in `step.history`.
+            batches: the number of iterations in an epoch; the loop then begins epochs, so that schedules per epoch
+                advance.
+
+        Raises:
+            ConfigError: a value is wrong.
+
+        Example:
+            >>> import mxtrain, numpy as np
+            >>> params = {"W": np.ones(2)}
+            >>> optimizer = mxtrain.build({"kind": "sgd", "η": 0.1, "λ": 0})
+            >>> for step in optimizer.steps(params, until={"max_iterations": 1000, "gtol": 1e-6}):
+            ...     loss, grads = (params["W"] ** 2).sum(), {"W": 2 * params["W"]}
+            ...     step(grads, loss=loss)
+            >>> step.message, step.progress.iterations
+            ('gtol: the largest element of the gradient, 8.03e-07, is at most 1e-06', 66)
+        """
+        conditions = read_until(until)
+        return StepLoop(self, params, conditions, callbacks=callbacks, history=history, batches=batches)
 
     def _update(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:
         """Update one array in place, in an iteration; 0 means the array's own update count."""
