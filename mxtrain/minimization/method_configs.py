@@ -77,7 +77,7 @@ class LBFGSConfig(MethodConfig):
     defaults: ClassVar[StopConditions] = StopConditions(
         gtol=1e-5, ftol=2.220446049250313e-09, max_iterations=15000, max_evaluations=15000
     )
-    takes_bounds: ClassVar[bool] = False
+    takes_bounds: ClassVar[bool] = True
 
     kind: Literal["lbfgs"] = "lbfgs"
     memory: PositiveInt = 10

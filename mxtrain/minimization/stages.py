@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.minimization.box import Box
 from mxtrain.minimization.lbfgs import LBFGS
+from mxtrain.minimization.lbfgsb import LBFGSB
 from mxtrain.minimization.line_search import MoreThuente
 from mxtrain.minimization.method import Method
 from mxtrain.minimization.method_configs import LBFGSConfig, MethodConfig, Stage
@@ -91,5 +92,6 @@ def build_method(stage: Stage, variables: Variables, box: Box | None, until: Sto
 def build_line_search_method(config: MethodConfig, box: Box | None = None) -> Method:
     """Return a new method that is no rule."""
     if isinstance(config, LBFGSConfig):
-        return LBFGS(config.memory, MoreThuente(max_evaluations=config.max_line_search))
+        search = MoreThuente(max_evaluations=config.max_line_search)
+        return LBFGS(config.memory, search) if box is None else LBFGSB(box.low, box.high, config.memory, search)
     raise AssertionError(f"no method has the config {config}")

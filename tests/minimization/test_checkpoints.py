@@ -20,7 +20,8 @@ METHODS: dict[str, Any] = {
     "schedule_free": {"kind": "schedule_free_adamw", "η": 0.01},
     "prodigy": "prodigy",
     "muon": {"kind": "muon", "η": 0.01},
-    "stages": [{"kind": "adam", "η": 0.01, "max_iterations": 7}, {"kind": "rprop", "max_iterations": 9}, "lion"],
+    "lbfgs": {"kind": "lbfgs", "memory": 4},
+    "stages": [{"kind": "adam", "η": 0.01, "max_iterations": 7}, {"kind": "rprop", "max_iterations": 9}, "lbfgs"],
 }
 BOUNDS: dict[str, Any] = {"none": None, "uniform": (-1.5, 0.9), "arrays": (np.linspace(-2, -1, 6), None)}
 

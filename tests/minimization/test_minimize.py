@@ -81,23 +81,25 @@ BOUNDS: list[Any] = [
 ]
 
 
+@pytest.mark.parametrize("method", ["lbfgs", SGD])
 @pytest.mark.parametrize("bounds", BOUNDS, ids=repr)
-def test_forms_of_bounds(bounds: Any) -> None:
+def test_forms_of_bounds(bounds: Any, method: Any) -> None:
     seen = []
 
     def watched(x: Any) -> Any:
         seen.append(x.max())
         return quadratic(x)
 
-    result = mxtrain.minimize(watched, X0 + 4, SGD, bounds=bounds)
+    result = mxtrain.minimize(watched, X0 + 4, method, bounds=bounds)
     assert result.success
     assert (result.x == 2.5).all()
     assert max(seen) <= 2.5
 
 
-def test_bounds_of_each_element_and_a_projected_gradient() -> None:
+@pytest.mark.parametrize("method", ["lbfgs", SGD])
+def test_bounds_of_each_element_and_a_projected_gradient(method: Any) -> None:
     low, high = np.array([-np.inf, 3.5, -np.inf, 0.0]), np.array([2.0, np.inf, np.inf, 1.0])
-    result = mxtrain.minimize(quadratic, X0, SGD, bounds=(low, high), until={"gtol": 1e-8})
+    result = mxtrain.minimize(quadratic, X0, method, bounds=(low, high), until={"gtol": 1e-8, "ftol": None})
     assert result.success
     assert result.x == pytest.approx([2.0, 3.5, 3.0, 1.0], abs=1e-8)
 

@@ -83,11 +83,6 @@ CASES: list[Case] = [
     (ConfigError, "bounds: need real variables, and x0 is complex; remove bounds", {"x0": X0 * 1j, "bounds": (0, 1)}),
     (
         ConfigError,
-        "method: has no bounds; use a rule, such as adam, got bounds with lbfgs",
-        {"method": "lbfgs", "bounds": (0, 1)},
-    ),
-    (
-        ConfigError,
         "bounds: the rule adam has bounds of its own; keep one",
         {"method": ADAM | {"bounds": [0, 1]}, "bounds": (0, 1)},
     ),
