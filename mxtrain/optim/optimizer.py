@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from mxtrain.errors import ArrayTypeError, Location, ReadOnlyError
 from mxtrain.names import field_name
 from mxtrain.optim.attribute_messages import missing_attribute_message, read_only_message
-from mxtrain.optim.backends import Backend, array_module, validate_gradient
+from mxtrain.optim.backends import Backend, array_module, check_gradient, validate_gradient
 from mxtrain.optim.batch_execution import run_batches
 from mxtrain.optim.epoch_watch import EpochWatch
 from mxtrain.optim.explanation import Explanation, explain
 from mxtrain.optim.flat_parameters import FlatParameters
+from mxtrain.optim.backends.half_conversion import is_half
+from mxtrain.optim.inputs.complex_arrays import check_complex_rule, is_complex, real_view
 from mxtrain.optim.ir import gradient_program
 from mxtrain.optim.nonfinite import NonFiniteGuard, OnNonfinite
 from mxtrain.optim.optimization_state import OptimizationState
@@ -252,7 +254,9 @@ class Optimizer:
             E          (5, 2)  adamw  η=0.001 λ=0.01  the optimizer
         """
         check_mapping("params", params)
-        return explain(self.rule, {name: _shape(name, weight) for name, weight in params.items()}, self._location)
+        shapes = {name: _shape(name, weight) for name, weight in params.items()}
+        complex_names = {name for name, weight in params.items() if _is_complex(weight)}
+        return explain(self.rule, shapes, self._location, complex_names)
 
     def evaluation_params(self, params: Mapping[Any, Array]) -> Mapping[Any, Array]:
         """Return the weights to evaluate, which differ from the trained ones with `ema`, `lookahead` and Schedule-Free.
@@ -281,7 +285,8 @@ class Optimizer:
         states = self._store.states_by_index()
         weights: Any = params.copy() if isinstance(params, FlatParameters) else {}
         for name, weight in params.items():
-            state, group = states.get(name), self._groups.all[self._groups.number(name, _shape(name, weight))]
+            number = self._groups.number(name, _shape(name, weight), is_complex=_is_complex(weight))
+            state, group = states.get(name), self._groups.all[number]
             value = weight
             if state is not None:
                 state.check(name, weight, group)
@@ -347,14 +352,23 @@ class Optimizer:
         self.load_state_dict(read_state_file(path, array_module(self.backend.kinds[0]).asarray))
 
     def _normalize(self, grad: Array, weight: Array) -> Array:
-        validate_gradient("W", grad, weight)
+        dtype = getattr(weight, "dtype", None)
+        if is_half(dtype):
+            check_gradient("W", grad, weight)
+            weight, grad = weight.astype("float32"), grad.astype("float32")
+        elif is_complex(dtype):
+            check_gradient("W", grad, weight)
+            check_complex_rule("W", weight, self.rule)
+        else:
+            validate_gradient("W", grad, weight)
         rule = self._groups.all[0].rule
         program = gradient_program(replace(rule.gradient_stage, averages=False, scales=rule.scale != 0))
         result = grad.copy()
         if program.outputs:  # empty with neither scale nor clip nor λ
             bounds = rule.wrapper_coefficients(Time(1, 1), weight.dtype, {}) if rule.bounds is not None else {}
             values = program.evaluate_scalars(self._groups.all[0].fields | bounds)
-            self.backend.run(program, [(weight, result)], values)
+            arrays = (real_view(weight), real_view(result)) if is_complex(dtype) else (weight, result)
+            self.backend.run(program, [arrays], values)
         return result
 
 
@@ -363,6 +377,10 @@ def _shape(name: Hashable, weight: Array) -> tuple[int, ...]:
     if not isinstance(shape, tuple):
         raise ArrayTypeError(f"weight {name!r} must be a NumPy or CuPy array, got {describe(weight)}")
     return shape
+
+
+def _is_complex(weight: Array) -> bool:
+    return is_complex(getattr(weight, "dtype", None))
 
 
 def _restored(  # pickles name this function
