@@ -27,7 +27,8 @@ class ParamExplanation:
         rule: its rule, with the values of its group.
         selector: the selector of the group that decided; None if no group takes the parameter.
         location: the location of the selector in a file, or of the optimizer if there is none; None if unknown.
-        is_vector_rule: True if the rule is the one that a matrix rule, such as Muon, leaves to vectors and complex arrays.
+        is_vector_rule: True if the rule is the one that a matrix rule, such as Muon, leaves to vectors and to
+            complex arrays.
     """
 
     name: Hashable

@@ -205,16 +205,16 @@ class NonFiniteGuard:
         params: Mapping[Any, Array],
     ) -> str | None:
         """Describe the first slot or float16 weight that would not be finite after an update of copies, if any."""
-        for number, ((weight, *_), (updated, _, *slots)) in enumerate(zip(batch.arrays, copies, strict=True)):
+        for number, (updated, _, *slots) in enumerate(copies):
             for name, slot in zip(names, slots, strict=True):
                 if not _is_finite(slot):
                     return (
-                        f"the update of {_weight_label(batch, number, weight, slot, params)} would make its slot {name} "
+                        f"the update of {_weight_label(batch, number, slot, params)} would make its slot {name} "
                         "NaN or infinite; nothing has changed; clip or scale the gradient, or use float64"
                     )
             if _may_round_to_infinity(batch) and not _is_finite(round_to(batch.dtype, updated)):
                 return (
-                    f"the update of {_weight_label(batch, number, weight, updated, params)} would make it NaN or "
+                    f"the update of {_weight_label(batch, number, updated, params)} would make it NaN or "
                     "infinite; nothing has changed; clip or scale the gradient, or use bfloat16"
                 )
         return None
@@ -338,10 +338,11 @@ def _may_round_to_infinity(batch: UpdateBatch) -> bool:
     return batch.dtype is not None and str(batch.dtype) == "float16"
 
 
-def _weight_label(batch: UpdateBatch, number: int, weight: Array, slot: Array, params: Mapping[Any, Array]) -> str:
+def _weight_label(batch: UpdateBatch, number: int, slot: Array, params: Mapping[Any, Array]) -> str:
     """Return the name of the weight, in a flat buffer too, whose slot is not finite, as messages show it."""
     if batch.names:
         return f"weight {batch.names[number]!r}"
+    weight = batch.arrays[number][0]
     name = next((name for name, array in params.items() if array is weight), None)
     if name is None and isinstance(params, FlatParameters):
         places = params.places(str(weight.dtype))

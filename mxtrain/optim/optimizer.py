@@ -9,11 +9,11 @@ from mxtrain.errors import ArrayTypeError, Location, ReadOnlyError
 from mxtrain.names import field_name
 from mxtrain.optim.attribute_messages import missing_attribute_message, read_only_message
 from mxtrain.optim.backends import Backend, array_module, check_gradient, validate_gradient
+from mxtrain.optim.backends.half_conversion import is_half
 from mxtrain.optim.batch_execution import run_batches
 from mxtrain.optim.epoch_watch import EpochWatch
 from mxtrain.optim.explanation import Explanation, explain
 from mxtrain.optim.flat_parameters import FlatParameters
-from mxtrain.optim.backends.half_conversion import is_half
 from mxtrain.optim.inputs.complex_arrays import check_complex_rule, is_complex, real_view
 from mxtrain.optim.ir import gradient_program
 from mxtrain.optim.nonfinite import NonFiniteGuard, OnNonfinite

@@ -106,7 +106,7 @@ class ParamState:
 
 def slot_dtype(weight: Array) -> "np.dtype[Any]":
     """Return the dtype of the slots of a weight: its own, or float32 for half precision."""
-    return np.dtype("float32") if is_half(weight.dtype) else weight.dtype  # type: ignore[no-any-return]
+    return np.dtype("float32") if is_half(weight.dtype) else weight.dtype
 
 
 def new_state(weight: Array, group: ParamGroup) -> ParamState:

@@ -203,7 +203,8 @@ def _check_slot(place: str, value: Any) -> Array:
     if str(dtype) not in (*DTYPES, *COMPLEX_DTYPES):
         got = describe(value) if dtype is None else f"dtype {dtype}"
         remedy = "; slots of half-precision weights are float32" if dtype is not None and is_half(dtype) else ""
-        raise StateError(f"{place} must be an array of {', '.join(DTYPES)} or {' or '.join(COMPLEX_DTYPES)}, got {got}{remedy}")
+        *first, last = (*DTYPES, *COMPLEX_DTYPES)
+        raise StateError(f"{place} must be an array of {', '.join(first)} or {last}, got {got}{remedy}")
     return value.copy()
 
 

@@ -323,7 +323,9 @@ def _scalars_of(batch: UpdateBatch, groups: ParamGroups, iteration: int, finishe
     coefficients = rule.coefficients(time, state.scalars)
     try:
         if group.is_wrapped:
-            coefficients = rule.wrapper_coefficients(time, batch.dtype or batch.arrays[0][0].dtype, state.scalars) | coefficients
+            coefficients = (
+                rule.wrapper_coefficients(time, batch.dtype or batch.arrays[0][0].dtype, state.scalars) | coefficients
+            )
         if rule.clip_norm is not None:  # `clip_by_norm` multiplies it by another factor
             coefficients["scale"] = rule.scale or 1.0
         numbers = fields | coefficients

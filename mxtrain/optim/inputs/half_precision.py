@@ -1,14 +1,14 @@
 """Weights of half precision (float16, bfloat16): float32 arrays to update in their place, and rounding afterwards.
 
 All arithmetic and all slots are float32. After the update each weight is rounded once, to the nearest number. With
-`master: true` the state has a float32 copy of the weight: the copy is updated, and the weight is the rounded copy. Where
-a weight differs from its rounded copy, because the caller has set it since, the copy takes the value of the weight.
+`master: true` the state has a float32 copy of the weight: the copy is updated, and the weight is the rounded copy.
+Where a weight differs from the rounded copy, because the caller has set it since, the copy takes its value.
 
 Source: Micikevicius et al., "Mixed Precision Training" (ICLR 2018), arXiv:1710.03740.
 """
 
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -109,7 +109,7 @@ class HalfStep:
                 return master
             numbers = zeros(weight.shape, "float32", weight)
             decode(self._backend, [(weight, numbers)])
-            return _module_of(weight).where(is_set, numbers, master)  # type: ignore[no-any-return]
+            return _module_of(weight).where(is_set, numbers, master)
 
     def _buffer(self, role: str, array: Array) -> Array:
         """Return a float32 buffer of the shape of an array."""

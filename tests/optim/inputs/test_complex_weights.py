@@ -129,7 +129,12 @@ def test_groups_and_explain_use_the_complex_shape() -> None:
         "R": np.ones((6, 6), "float32"),
     }  # fmt: skip
     explanation = optimizer.explain(params)
-    assert {name: each.kind for name, each in explanation.items()} == {"v": "adamw", "M": "adamw", "L": "sgd", "R": "muon"}
+    assert {name: each.kind for name, each in explanation.items()} == {
+        "v": "adamw",
+        "M": "adamw",
+        "L": "sgd",
+        "R": "muon",
+    }
     assert explanation["M"].decided_by == "the optimizer (otherwise)"
     assert explanation["M"].shape == (6, 6)
     optimizer.step(params, {name: np.ones_like(array) for name, array in params.items()})
