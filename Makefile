@@ -28,8 +28,8 @@ $(READY): pyproject.toml constraints.txt
 fit: $(READY) ## Train configs/adam.yaml
 	$(BIN)/mxtrain fit configs/adam.yaml
 
-test: $(READY) ## Run all tests
-	$(BIN)/pytest
+test: $(READY) ## Run all tests on all cores; ARGS='--lf' repeats those that failed
+	$(BIN)/pytest --numprocesses logical --maxprocesses 8 --dist worksteal $(ARGS)
 
 test-gpu: $(READY) ## Run the tests that need a CUDA device and CuPy in .venv; skipped with the reason elsewhere
 	$(BIN)/pytest -rs tests/optim/backends/test_cupy_backend.py

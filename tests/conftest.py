@@ -1,11 +1,25 @@
 """Fixtures of all tests."""
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fsync_without_waiting() -> Iterator[None]:
+    """Let `os.fsync` only check its descriptor in this process, unless MXTRAIN_TEST_FSYNC is 1.
+
+    No test can observe whether the disk has written a file, and waiting for it takes most of the time of the tests of
+    checkpoints. The processes that tests start wait.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if os.environ.get("MXTRAIN_TEST_FSYNC") != "1":
+            patch.setattr(os, "fsync", lambda descriptor: os.fstat(descriptor) and None)
+        yield
 
 
 @pytest.fixture

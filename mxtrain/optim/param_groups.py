@@ -15,6 +15,18 @@ from mxtrain.optim.rules.matrix_rule import MatrixRule
 from mxtrain.types import Array
 
 
+class StoredRule(NamedTuple):
+    """What a state records about the rule that made its slots: another rule gives them another meaning.
+
+    Attributes:
+        kind: the kind of the rule.
+        options: its values that change the meaning of the slots, by the name of their field.
+    """
+
+    kind: str
+    options: dict[str, Any]
+
+
 class ParamGroup(NamedTuple):
     """A rule with the settings of some parameters.
 
@@ -28,6 +40,7 @@ class ParamGroup(NamedTuple):
             all parameters cover those with the same number.
         is_scheduled: True if numbers besides η have schedules.
         has_variants: True if the program of a call depends on counters.
+        stored: the record of the rule in states.
     """
 
     rule: Rule
@@ -38,6 +51,7 @@ class ParamGroup(NamedTuple):
     family: int = 0
     is_scheduled: bool = False
     has_variants: bool = False
+    stored: StoredRule = StoredRule("", {})
 
 
 class ParamGroups:
@@ -82,7 +96,9 @@ class ParamGroups:
         self.have_totals = bool(totals)
         self.kind_with_totals = totals[0].rule.kind if totals else None
         self.have_own_states = self.differ and (
-            len({each.slots for each in self.all}) > 1 or any(each.rule.initial_scalars() for each in self.all)
+            len({each.slots for each in self.all}) > 1
+            or any(each.rule.initial_scalars() for each in self.all)
+            or len({(each.rule.ema, each.rule.schedules.get("ema.decay")) for each in self.all}) > 1
         )
         self.have_matrices = any(
             isinstance(each.program, MatrixProgram) or each.rule.agc is not None for each in self.all
@@ -126,7 +142,7 @@ class ParamGroups:
         return known[2]
 
     def rules_for(self, index: Hashable) -> list[Rule]:
-        """Return the rules that a parameter may have: first those of groups that its name fits, then the others."""
+        """Return the rules that a parameter of this name may have, for its shape decides between some groups."""
         selectors: list[str | None] = []
         for selector in self.rule.groups:
             fits = parse_selector(selector).matches(str(index), None)
@@ -136,9 +152,8 @@ class ParamGroups:
                 break
         else:
             selectors.append(None)
-        return [self.all[number].rule for selector in selectors for number in self._order[selector]] + [
-            each.rule for each in self.all
-        ]
+        numbers = dict.fromkeys(number for selector in selectors for number in self._order[selector])
+        return [self.all[number].rule for number in numbers]
 
     def check(self, params: Mapping[Any, Array], known: Iterable[Hashable]) -> None:
         """Refuse groups that decide for none of the parameters of a step; checked once for each set of names.
@@ -235,4 +250,5 @@ def _make_group(rule: Rule, family: int) -> ParamGroup:
         family,
         rule.has_scheduled_numbers,
         rule.accumulate > 1 or rule.lookahead is not None,
+        StoredRule(rule.kind, rule.stored_options()),
     )

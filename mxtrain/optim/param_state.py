@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from mxtrain.optim.backends.half_conversion import is_half, round_to
 from mxtrain.optim.flat_parameters import BufferSlice, FlatParameters
 from mxtrain.optim.inputs.complex_arrays import complex_view, is_complex, real_view
 from mxtrain.optim.ir.wrapping import MASTER, START_SHARE
-from mxtrain.optim.param_groups import ParamGroup
+from mxtrain.optim.param_groups import ParamGroup, StoredRule
 from mxtrain.optim.rules import Rule
 from mxtrain.optim.rules.wrappers import rounded_bounds
 from mxtrain.types import Array, describe
@@ -51,6 +52,8 @@ class ParamState:
     slots: tuple[Array, ...] = ()
     scalars: dict[str, float] = field(default_factory=dict)
     names: tuple[str, ...] = ()
+    rule: StoredRule | None = None
+    """The rule that made the slots; None in a state of an earlier version, which does not record it."""
     overflow_free_until: int = field(default=0, compare=False)
     """The last update for which a scan found the slots far from overflow."""
     master: Array | None = None
@@ -71,10 +74,13 @@ class ParamState:
         if self.names is not group.slots and self.names != group.slots:
             raise ArrayError(
                 f"weight {index!r} has the slots {', '.join(self.names) or '(none)'}, but the rule {group.rule.kind} "
-                f"needs {', '.join(group.slots) or '(none)'}; it was loaded from a state with another rule for it"
+                f"needs {', '.join(group.slots) or '(none)'}; it was loaded from a state with another rule for it; "
+                "build the optimizer with the rule of the state"
             )
         if self.master is not None:
             self._check_master(index, weight)
+        if self.rule is not group.stored:
+            self._check_rule(index, group.stored)
         if not self.slots:
             return
         slot, rule = self.slots[0], group.rule
@@ -103,10 +109,38 @@ class ParamState:
         if not on_same_device(self.master, weight):
             self.master = to_device_of(self.master, weight)
 
+    def _check_rule(self, index: Hashable, rule: StoredRule) -> None:
+        if self.rule is not None and (problem := stored_rule_problem(self.rule, rule)):
+            raise ArrayError(f"weight {index!r} {problem}")
+        self.rule = rule
+
 
 def slot_dtype(weight: Array) -> "np.dtype[Any]":
     """Return the dtype of the slots of a weight: its own, or float32 for half precision."""
     return np.dtype("float32") if is_half(weight.dtype) else weight.dtype
+
+
+def stored_rule_problem(saved: StoredRule, present: StoredRule) -> str | None:
+    """Return the difference between the rule of a state and that of an optimizer; None if the slots mean the same."""
+    if saved.kind != present.kind:
+        return f"was saved with the rule {saved.kind}, and this optimizer has {present.kind}; build it with the former"
+    for name, value in present.options.items():
+        before = saved.options.get(name, value)
+        if before != value:
+            shown, now = _option_texts(before, value)
+            return (
+                f"was saved with {name}: {shown}, and this optimizer has {name}: {now}, with which its slots mean "
+                "something else; build it with the former"
+            )
+    return None
+
+
+def _option_texts(before: Any, now: Any) -> tuple[str, str]:
+    """Return two values of an option for a message: of texts with several lines, the first lines that differ."""
+    if not (isinstance(before, str) and isinstance(now, str)):
+        return describe(before), describe(now)
+    pairs = zip_longest(before.split("\n"), now.split("\n"), fillvalue="no further line")
+    return next((one, other) for one, other in pairs if one != other)
 
 
 def new_state(weight: Array, group: ParamGroup) -> ParamState:
@@ -124,7 +158,7 @@ def new_state(weight: Array, group: ParamGroup) -> ParamState:
         elif start:
             (real_view(slot) if is_complex(dtype) else slot)[...] = start
         slots.append(slot)
-    return ParamState(0, tuple(slots), rule.stored_scalars(), group.slots)
+    return ParamState(0, tuple(slots), rule.stored_scalars(), group.slots, group.stored)
 
 
 def evaluation_weight(rule: Rule, weight: Array, state: ParamState) -> Array:
@@ -134,8 +168,9 @@ def evaluation_weight(rule: Rule, weight: Array, state: ParamState) -> Array:
         return weight
     value = state.slots[state.names.index(name)]
     if rule.ema is not None and rule.ema.corrected:
-        share = 1 - state.scalars.get(START_SHARE, rule.ema.decay**state.updates)
-        value = complex_view(real_view(value) / share) if is_complex(value.dtype) else value / share
+        share = state.scalars.get(START_SHARE)  # checkpoints of earlier versions lack it
+        divisor = 1 - (rule.ema.decay**state.updates if share is None else share)
+        value = complex_view(real_view(value) / divisor) if is_complex(value.dtype) else value / divisor
     if rule.bounds is not None:  # averages may be outside by a rounding
         low, high = rounded_bounds(rule.bounds, weight.dtype)
         value = value.clip(low, high)
@@ -144,10 +179,17 @@ def evaluation_weight(rule: Rule, weight: Array, state: ParamState) -> Array:
 
 @dataclass(slots=True)
 class FlatParamState:
-    """State of all parameters in one buffer, which have the same update count and scalar slots."""
+    """State of all parameters in one buffer, which have the same update count and scalar slots.
+
+    Attributes:
+        places: the place of each parameter in the buffer.
+        state: the shared state; the slots are buffers.
+        rules: the rule that made the slots of each parameter, in the order of `places`.
+    """
 
     places: tuple[BufferSlice, ...]
     state: ParamState
+    rules: tuple[StoredRule | None, ...]
 
     @classmethod
     def gather(cls, places: tuple[BufferSlice, ...], buffer: Array, states: list[ParamState]) -> "FlatParamState":
@@ -156,14 +198,17 @@ class FlatParamState:
         for place, state in zip(places, states, strict=True):
             for flat, slot in zip(slots, state.slots, strict=True):
                 place.view(flat)[...] = slot
-        return cls(places, ParamState(states[0].updates, slots, states[0].scalars, states[0].names))
+        shared = ParamState(states[0].updates, slots, states[0].scalars, states[0].names)
+        return cls(places, shared, tuple(each.rule for each in states))
 
     def scatter(self) -> dict[Hashable, ParamState]:
         """Return the state of each parameter by its name; the slots are views."""
         state = self.state
         return {
-            place.name: ParamState(state.updates, tuple(map(place.view, state.slots)), dict(state.scalars), state.names)
-            for place in self.places
+            place.name: ParamState(
+                state.updates, tuple(map(place.view, state.slots)), dict(state.scalars), state.names, rule
+            )
+            for place, rule in zip(self.places, self.rules, strict=True)
         }
 
 

@@ -13,33 +13,39 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic_core import PydanticCustomError
 
 from mxtrain.atomic_io import write_output
 from mxtrain.errors import ArrayTypeError, StateError
 from mxtrain.optim.backends.half_conversion import is_half
 from mxtrain.optim.inputs.complex_arrays import complex_view, is_complex, real_view
-from mxtrain.optim.ir.wrapping import ACCUMULATED, MASTER
+from mxtrain.optim.ir.wrapping import ACCUMULATED, AVERAGE, MASTER, SLOW, START_SHARE
 from mxtrain.optim.optimization_state import OptimizationState
-from mxtrain.optim.param_state import ParamState, normalize_index
+from mxtrain.optim.param_groups import StoredRule
+from mxtrain.optim.param_state import ParamState, normalize_index, stored_rule_problem
 from mxtrain.optim.rules import Rule
 from mxtrain.types import COMPLEX_DTYPES, DTYPES, Array, describe
 
 
 def make_state_dict(rule: Rule, state: OptimizationState, states: Mapping[Hashable, ParamState]) -> dict[str, Any]:
     """Return the state of an optimizer as a dict that shares no memory with it."""
-    parameters = {
-        index: {
-            "updates": param.updates,
-            "slots": {name: slot.copy() for name, slot in param.named_slots()},
-            "scalars": dict(param.scalars),
-        }
-        for index, param in states.items()
-    }
+    parameters = {index: _make_entry(param) for index, param in states.items()}
     counts = asdict(state)
     if not state.skipped:
         del counts["skipped"]  # as in states of earlier versions
     options = rule.stored_options()
     return {"rule": rule.kind, **({"options": options} if options else {}), "state": counts, "parameters": parameters}
+
+
+def _make_entry(param: ParamState) -> dict[str, Any]:
+    """Return the state of one parameter, with the rule that made its slots."""
+    entry: dict[str, Any] = {}
+    if param.rule is not None:
+        entry["rule"] = param.rule.kind
+        if param.rule.options:
+            entry["options"] = dict(param.rule.options)
+    slots = {name: slot.copy() for name, slot in param.named_slots()}
+    return entry | {"updates": param.updates, "slots": slots, "scalars": dict(param.scalars)}
 
 
 def parse_state_dict(
@@ -53,18 +59,17 @@ def parse_state_dict(
     Args:
         saved: the result of `make_state_dict`.
         rule: the rule.
-        rules_for: returns the rules that a parameter may have, the likely ones first; groups and vectors have others.
+        rules_for: returns the rules that a parameter may have, which groups and its number of axes decide.
         present: the present states.
 
     Raises:
-        StateError: it belongs to another rule, or to arrays of another shape or dtype, or is incomplete.
+        StateError: it belongs to another rule, or to arrays of another shape or dtype, is incomplete, or has a number
+            out of its bounds.
     """
     has_options = isinstance(saved, Mapping) and "options" in saved  # states of earlier versions have none
     _check_keys("the state", saved, ("rule", *(("options",) if has_options else ()), "state", "parameters"))
     if saved["rule"] != rule.kind:
         raise StateError(f"the state belongs to {describe(saved['rule'])}, this optimizer is {rule.kind!r}")
-    if has_options:
-        _check_options(saved["options"], rule.stored_options())
     counts = saved["state"]
     names = [each.name for each in fields(OptimizationState)]
     if isinstance(counts, Mapping) and "skipped" not in counts:
@@ -74,6 +79,10 @@ def parse_state_dict(
     parameters = saved["parameters"]
     if not isinstance(parameters, Mapping):
         raise StateError(f"parameters must be a mapping, got {describe(parameters)}")
+    if has_options:
+        options = _check_options("options", saved["options"])
+        if any(isinstance(entry, Mapping) and "rule" not in entry for entry in parameters.values()):
+            _check_earlier_options(options, rule)
     states = {
         _check_index(index): _parse_param_state(index, entry, rules_for(index)) for index, entry in parameters.items()
     }
@@ -82,21 +91,17 @@ def parse_state_dict(
     return state, states
 
 
-def _check_options(saved: Any, present: Mapping[str, Any]) -> None:
-    """Refuse a state whose slots have another meaning, because it was saved with another value of an option."""
+def _check_options(place: str, saved: Any) -> dict[str, Any]:
+    """Return the options of a rule as plain values."""
     if not isinstance(saved, Mapping):
-        raise StateError(f"options must be a mapping, got {describe(saved)}")
-    for name, value in present.items():
-        before = _unwrap_scalar(saved.get(name, value))
-        if before != value:
-            raise StateError(
-                f"the state was saved with {name}: {_option_text(before)}, and this optimizer has {name}: "
-                f"{_option_text(value)}, with which its slots mean something else; build it with the former"
-            )
+        raise StateError(f"{place} must be a mapping, got {describe(saved)}")
+    return {name: _unwrap_scalar(value) for name, value in saved.items()}
 
 
-def _option_text(value: Any) -> str:
-    return value if isinstance(value, str) else describe(value)
+def _check_earlier_options(options: dict[str, Any], rule: Rule) -> None:
+    """Check the options of the optimizer's rule in a state that does not record the rule of each parameter."""
+    if problem := stored_rule_problem(StoredRule(rule.kind, options), StoredRule(rule.kind, rule.stored_options())):
+        raise StateError(f"the state {problem}")
 
 
 def _check_index(index: Any) -> Hashable:
@@ -109,8 +114,12 @@ def _check_index(index: Any) -> Hashable:
 
 def _parse_param_state(index: Hashable, entry: Any, rules: Sequence[Rule]) -> ParamState:
     place = f"parameters[{index!r}]"
-    _check_keys(place, entry, ("updates", "slots", "scalars"))
-    rule = next((each for each in rules if _has_slots_of(each, entry)), rules[0])
+    recorded = [name for name in ("rule", "options") if isinstance(entry, Mapping) and name in entry]
+    _check_keys(place, entry, (*recorded, "updates", "slots", "scalars"), hidden=recorded)
+    stored = _parse_stored_rule(place, entry)
+    updates = _check_count(f"{place}['updates']", entry["updates"])
+    entry = _with_start_share(entry, rules, updates)
+    rule = _find_rule(place, entry, rules, stored)
     names, scalar_names = rule.stored_slots(), rule.stored_scalars()
     has_master = rule.master and isinstance(entry["slots"], Mapping) and MASTER in entry["slots"]
     _check_keys(f"{place}['slots']", entry["slots"], (*names, MASTER) if has_master else names)
@@ -119,11 +128,64 @@ def _parse_param_state(index: Hashable, entry: Any, rules: Sequence[Rule]) -> Pa
     for slot in slots[1:]:
         if (rule.slots_have_weight_shape and slot.shape != slots[0].shape) or slot.dtype != slots[0].dtype:
             raise StateError(f"{place}: its slots have different shapes or dtypes")
-    master = _check_master(place, entry["slots"][MASTER], slots, rule) if has_master else None
-    scalars = {name: _check_number(f"{place}['scalars'][{name!r}]", entry["scalars"][name]) for name in scalar_names}
+    scalars = {
+        name: _check_scalar(f"{place}['scalars'][{name!r}]", entry["scalars"][name], name, rule, updates)
+        for name in scalar_names
+    }
     _check_accumulated(place, scalars.get(ACCUMULATED, 0.0), rule.accumulate)
-    updates = _check_count(f"{place}['updates']", entry["updates"])
-    return ParamState(updates, slots, scalars, names, master=master)
+    master = _check_master(place, entry["slots"][MASTER], slots, rule) if has_master else None
+    return ParamState(updates, slots, scalars, names, stored, master=master)
+
+
+def _parse_stored_rule(place: str, entry: Mapping[str, Any]) -> StoredRule | None:
+    """Return the rule that made the slots of a parameter; None in a state of an earlier version."""
+    if "rule" not in entry:
+        if "options" in entry:
+            raise StateError(f"{place} has options, but no rule; it must have both, or none of the two")
+        return None
+    if not isinstance(entry["rule"], str):
+        raise StateError(f"{place}['rule'] must be the kind of a rule, got {describe(entry['rule'])}")
+    return StoredRule(entry["rule"], _check_options(f"{place}['options']", entry.get("options", {})))
+
+
+def _with_start_share(entry: Mapping[str, Any], rules: Sequence[Rule], updates: int) -> Mapping[str, Any]:
+    """Add the product of the decays of an average to a state of an earlier version, which had it for schedules only."""
+    scalars = entry["scalars"]
+    if not isinstance(scalars, Mapping) or START_SHARE in scalars:
+        return entry
+    for rule in rules:
+        needed = rule.stored_scalars()
+        if rule.ema is not None and "ema.decay" not in rule.schedules and set(needed) - set(scalars) == {START_SHARE}:
+            return {**entry, "scalars": {**scalars, START_SHARE: rule.ema.decay**updates}}
+    return entry
+
+
+def _find_rule(place: str, entry: Mapping[str, Any], rules: Sequence[Rule], stored: StoredRule | None) -> Rule:
+    """Return the first of the rules whose slots an entry has, and which gives them the meaning of the state."""
+    found = [each for each in rules if _has_slots_of(each, entry)] or list(rules)
+    if stored is None:
+        return found[0]
+    problems = [stored_rule_problem(stored, _stored_rule(each)) for each in found]
+    if None not in problems:
+        raise StateError(f"{place} {problems[0]}")
+    return found[problems.index(None)]
+
+
+def _stored_rule(rule: Rule) -> StoredRule:
+    return StoredRule(rule.kind, rule.stored_options())
+
+
+def _check_scalar(place: str, value: Any, name: str, rule: Rule, updates: int) -> float:
+    """Return the value of a scalar slot; after an update it has bounds, out of which it would give NaN or infinity."""
+    number = _check_number(place, value)
+    bounds = rule.stored_scalar_bounds().get(name)
+    if bounds is None or (updates == 0 and number == rule.stored_scalars()[name]):
+        return number
+    try:
+        bounds.check(number)
+    except PydanticCustomError as error:
+        raise StateError(f"{place} {error.message()}; load a state that was saved by an optimizer") from None
+    return number
 
 
 def _check_master(place: str, value: Any, slots: Sequence[Array], rule: Rule) -> Array:
@@ -163,6 +225,7 @@ def _check_same_arrays(index: Hashable, new: ParamState, old: ParamState) -> Non
         raise StateError(
             f"parameters[{index!r}] has the slots {', '.join(new.names) or '(none)'}; "
             f"this optimizer has the slots {', '.join(old.names) or '(none)'}"
+            f"{_wrapper_remedy(set(new.names), set(old.names)) or '; build the optimizer with the rule of the state'}"
         )
     for slot, known in zip(new.slots, old.slots, strict=True):
         if slot.shape != known.shape or slot.dtype != known.dtype:
@@ -172,17 +235,42 @@ def _check_same_arrays(index: Hashable, new: ParamState, old: ParamState) -> Non
             )
 
 
-def _check_keys(place: str, value: Any, keys: Iterable[str]) -> None:
+_WRAPPERS = {ACCUMULATED: "accumulate", SLOW: "lookahead", AVERAGE: "ema", START_SHARE: "ema"}
+"""The field that adds each slot of a wrapper."""
+
+
+def _check_keys(place: str, value: Any, keys: Iterable[str], hidden: Iterable[str] = ()) -> None:
+    """Refuse a mapping with other keys; the message does not list those in `hidden`, which are optional."""
     expected = list(keys)
-    if not isinstance(value, Mapping) or set(value) != set(expected):
-        got = ", ".join(map(str, value)) or "an empty mapping" if isinstance(value, Mapping) else describe(value)
-        raise StateError(f"{place} must be a mapping with the keys {', '.join(expected) or '(none)'}, got {got}")
+    if isinstance(value, Mapping) and set(value) == set(expected):
+        return
+    got, remedy = describe(value), ""
+    if isinstance(value, Mapping):
+        got = ", ".join(str(key) for key in value if key not in hidden) or "an empty mapping"
+        remedy = _wrapper_remedy(set(value), set(expected))
+    listed = ", ".join(key for key in expected if key not in hidden) or "(none)"
+    raise StateError(f"{place} must be a mapping with the keys {listed}, got {got}{remedy}")
+
+
+def _wrapper_remedy(found: set[Any], expected: set[str]) -> str:
+    """Return the remedy for slots of a wrapper that a state lacks or has in addition."""
+    lacking = ", ".join(dict.fromkeys(field for slot, field in _WRAPPERS.items() if slot in expected - found))
+    extra = ", ".join(dict.fromkeys(field for slot, field in _WRAPPERS.items() if slot in found - expected))
+    if lacking:
+        return f"; the state was saved without {lacking}: load it without, or start a new optimizer"
+    return f"; the state was saved with {extra}: build the optimizer with {extra}" if extra else ""
+
+
+_LARGEST_COUNT = 2**53
+"""Larger counts are not exact in float64, with which coefficients and schedules are computed."""
 
 
 def _check_count(place: str, value: Any) -> int:
     number = _unwrap_scalar(value)
     if isinstance(number, bool) or not isinstance(number, Integral) or number < 0:
         raise StateError(f"{place} must be a whole number, at least 0, got {describe(value)}")
+    if int(number) > _LARGEST_COUNT:
+        raise StateError(f"{place} must be at most {_LARGEST_COUNT}, got {describe(value)}")
     return int(number)
 
 
@@ -222,7 +310,7 @@ def write_state_file(path: str | os.PathLike[str], saved: Mapping[str, Any]) -> 
     entries: list[dict[str, Any]] = []
     tensors: dict[str, np.ndarray[Any, Any]] = {}
     for number, (index, entry) in enumerate(saved["parameters"].items()):
-        entries.append({"index": index, "updates": entry["updates"], "scalars": entry["scalars"]})
+        entries.append({"index": index} | {name: value for name, value in entry.items() if name != "slots"})
         arrays = {slot: _to_numpy(array) for slot, array in entry["slots"].items()}
         if any(is_complex(array.dtype) for array in arrays.values()):  # safetensors has no complex128
             entries[-1]["is_complex"] = True
@@ -254,7 +342,10 @@ def read_state_file(path: str | os.PathLike[str], asarray: Callable[[Any], Array
         size = int.from_bytes(content[:8], "little")
         header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][_METADATA_KEY])
         parameters = {
-            _lists_to_tuples(entry["index"]): {"updates": entry["updates"], "scalars": entry["scalars"], "slots": {}}
+            _lists_to_tuples(entry["index"]): {
+                name: entry[name] for name in ("rule", "options", "updates", "scalars") if name in entry
+            }
+            | {"slots": {}}
             for entry in header["parameters"]
         }
         entries = list(parameters.values())

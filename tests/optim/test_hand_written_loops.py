@@ -115,12 +115,21 @@ def test_a_state_is_refused_by_another_option(
     changed = mxtrain.build(config | other)
     for load, value in ((changed.load_state_dict, state), (changed.load, tmp_path / "state.safetensors")):
         with pytest.raises(
-            mxtrain.StateError, match=f"^the state was saved with {message}, with which its slots mean "
+            mxtrain.StateError, match=rf"^parameters\['\w+'\] was saved with {message}, with which its slots mean "
         ):
             load(value)  # type: ignore[operator]
-    old = {name: value for name, value in state.items() if name != "options"}
-    changed.load_state_dict(old)  # states of earlier versions do not record options
+    kept = ("updates", "slots", "scalars")  # states of earlier versions record options of the optimizer, or none
+    entries = {name: {key: entry[key] for key in kept} for name, entry in state["parameters"].items()}
+    with pytest.raises(mxtrain.StateError, match=f"^the state was saved with {message}, with which its slots mean "):
+        changed.load_state_dict(state | {"parameters": entries})
+    entries = {name: entry | {"scalars": without_start(entry["scalars"])} for name, entry in entries.items()}
+    old = {"rule": state["rule"], "state": state["state"], "parameters": entries}
+    changed.load_state_dict(old)
     assert changed.state_dict()["parameters"].keys() == PARAMS.keys()
+
+
+def without_start(scalars: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in scalars.items() if name != "ema.start"}
 
 
 def test_options_without_a_slot_do_not_matter() -> None:

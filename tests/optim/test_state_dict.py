@@ -69,7 +69,31 @@ REFUSED = {
     ),
     "a slot that is no array": (
         GOOD | {"parameters": {"W": ENTRY | {"slots": {"m": [1], "v": [2]}}}},
-        "parameters['W']['slots']['m'] must be an array of float32 or float64, got a list",
+        "parameters['W']['slots']['m'] must be an array of float32, float64, complex64 or complex128, got a list",
+    ),
+    "a count that float64 does not have": (
+        GOOD | {"parameters": {"W": ENTRY | {"updates": 10**400}}},
+        "parameters['W']['updates'] must be at most 9007199254740992, got an integer of more than 40 digits",
+    ),
+    "a rule that is no kind": (
+        GOOD | {"parameters": {"W": ENTRY | {"rule": 3}}},
+        "parameters['W']['rule'] must be the kind of a rule, got 3",
+    ),
+    "options that are no mapping": (
+        GOOD | {"parameters": {"W": ENTRY | {"options": 3}}},
+        "parameters['W']['options'] must be a mapping, got 3",
+    ),
+    "options of no rule": (
+        GOOD | {"parameters": {"W": {name: ENTRY[name] for name in ("updates", "slots", "scalars")} | {"options": {}}}},
+        "parameters['W'] has options, but no rule; it must have both, or none of the two",
+    ),
+    "another rule of a parameter": (
+        GOOD | {"parameters": {"W": ENTRY | {"rule": "yogi"}}},
+        "parameters['W'] was saved with the rule yogi, and this optimizer has adam; build it with the former",
+    ),
+    "a slot of a wrapper missing": (
+        GOOD | {"parameters": {"W": ENTRY | {"slots": ENTRY["slots"] | {"ema": np.ones(3)}}}},
+        "parameters['W']['slots'] must be a mapping with the keys m, v, got m, v, ema; the state was saved with ema: build the optimizer with ema",
     ),
     "slots of different shapes": (
         GOOD | {"parameters": {"W": ENTRY | {"slots": {"m": np.ones(3), "v": np.ones(4)}}}},
@@ -98,6 +122,170 @@ def test_loading_an_invalid_state_is_an_error(saved: Any, message: str) -> None:
     assert (after["parameters"]["W"]["slots"]["m"] == before["parameters"]["W"]["slots"]["m"]).all()
 
 
+def entry_of(config: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return the state of an optimizer after one step, with other scalar slots."""
+    state = after_one_step(config).state_dict()
+    state["parameters"]["W"]["scalars"] |= changes
+    return state
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "value", "expected"),
+    [
+        ({"kind": "sgd", "ema": {}}, "ema.start", 1.0, "at least 0 and below 1, got 1.0"),
+        ({"kind": "sgd", "ema": {}}, "ema.start", -0.1, "at least 0 and below 1, got -0.1"),
+        ({"kind": "nadam"}, "Π", 1.0, "at least 0 and below 1, got 1.0"),
+        ({"kind": "nadam"}, "Π", float("nan"), "a finite number, got nan"),
+        ({"kind": "prodigy"}, "d", 0.0, "above 0, got 0.0"),
+        ({"kind": "prodigy"}, "d_max", -1.0, "above 0, got -1.0"),
+        ({"kind": "prodigy"}, "β1_power", 2.0, "at least 0 and at most 1, got 2.0"),
+        ({"kind": "prodigy"}, "β2_power", -1.0, "at least 0 and at most 1, got -1.0"),
+        ({"kind": "dog"}, "d", -1.0, "at least 0, got -1.0"),
+        ({"kind": "dog"}, "G", 0.0, "above 0, got 0.0"),
+        ({"kind": "schedule_free_sgd"}, "S", -1.0, "at least 0, got -1.0"),
+        ({"kind": "schedule_free_adamw"}, "ηmax", -1.0, "at least 0, got -1.0"),
+        ({"kind": "schedule_free_adamw"}, "ηmax", float("inf"), "a finite number, got inf"),
+    ],
+)
+def test_a_scalar_slot_out_of_its_bounds_is_refused(
+    config: dict[str, Any], name: str, value: float, expected: str
+) -> None:
+    optimizer = after_one_step(config)
+    optimizer.load_state_dict(entry_of(config))
+    before = pickle.dumps(optimizer.state_dict())
+    with pytest.raises(mxtrain.StateError) as caught:
+        optimizer.load_state_dict(entry_of(config, **{name: value}))
+    assert str(caught.value).startswith(f"parameters['W']['scalars'][{name!r}] must be {expected}")
+    assert pickle.dumps(optimizer.state_dict()) == before
+
+
+def test_every_scalar_slot_of_a_rule_keeps_its_bounds() -> None:
+    for rule in mxtrain.optim.rules.RULES:
+        assert rule.scalar_bounds.keys() <= dict(rule.scalar_slots).keys()
+    optimizer = mxtrain.build(
+        {"kind": "sgd", "ema": {}, "accumulate": 2}
+    )  # no update yet: the start has its whole share
+    optimizer.step({"W": np.ones(1)}, {"W": np.ones(1)})
+    mxtrain.build({"kind": "sgd", "ema": {}, "accumulate": 2}).load_state_dict(optimizer.state_dict())
+
+
+SGD, FORMULA = {"kind": "sgd", "μ": 0.9}, {"kind": "formula", "let": {"β": 0.9}, "slots": ["m"]}
+UPDATE = "m = β*m + {part}; W = W - η*m"
+SIGNS = FORMULA | {"update": UPDATE, "terms": {"part": "sign(g)"}}
+ANOTHER_RULE: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
+    # the config that saves, the one that loads, and the refusal
+    (SGD | {"groups": {"b": {"form": "torch"}}}, SGD, "form: torch, and this optimizer has form: mxnet, with which"),
+    (SGD | {"groups": {"b": {"form": "torch"}}}, SGD | {"groups": {"b*": {"form": "torch", "η": 1}}}, None),
+    (SGD, SGD | {"groups": {"b": {"form": "torch"}}}, "form: mxnet, and this optimizer has form: torch, with which"),
+    (SGD, {"kind": "sgd", "μ": 0.5}, None),
+    (
+        SGD | {"ema": {}},
+        SGD | {"ema": {}, "groups": {"b": {"ema": {"corrected": False}}}},
+        "ema.corrected: true, and this optimizer has ema.corrected: false, with which",
+    ),
+    (
+        SGD | {"groups": {"b": {"kind": "adam"}}},
+        SGD | {"groups": {"b": {"kind": "yogi"}}},
+        "the rule adam, and this optimizer has yogi; build it with the former",
+    ),
+    (SGD | {"groups": {"b": {"kind": "adam"}}}, SGD | {"groups": {"b": {"kind": "adam", "β1": 0.5}}}, None),
+    (
+        SGD | {"groups": {"b": {"kind": "prodigy"}}},
+        SGD | {"groups": {"b": {"kind": "prodigy", "safeguard": True}}},
+        "safeguard: false, and this optimizer has safeguard: true, with which",
+    ),
+    (
+        {"kind": "muon"},
+        {"kind": "muon", "otherwise": {"kind": "yogi"}},
+        "the rule adamw, and this optimizer has yogi; build it with the former",
+    ),
+    (SIGNS, FORMULA | {"update": "m=β * m+(sign(g))  # comment\nW = W - lr*m"}, None),
+    (SIGNS, SIGNS | {"let": {"β": 0.5}}, None),
+    (
+        SIGNS,
+        SIGNS | {"terms": {"part": "g"}},
+        "update: m = β * m + ( sign ( g ) ), and this optimizer has update: m = β * m + ( g ), with which",
+    ),
+    (
+        SIGNS,
+        SIGNS | {"update": f"{UPDATE}; W = W - W*η"},
+        "update: no further line, and this optimizer has update: W = W - W * η, with which its slots mean something else",
+    ),
+]
+
+
+@pytest.mark.parametrize(("saving", "loading", "message"), ANOTHER_RULE)
+def test_a_state_records_the_rule_of_each_parameter(
+    saving: dict[str, Any], loading: dict[str, Any], message: str | None, tmp_path: Path
+) -> None:
+    arrays = {"W": np.ones((2, 3)), "b": np.ones(3)}
+    optimizer, other = mxtrain.build(saving, backend="numpy"), mxtrain.build(loading, backend="numpy")
+    optimizer.step(arrays, {name: np.ones_like(value) for name, value in arrays.items()})
+    optimizer.save(tmp_path / "state")
+    state = optimizer.state_dict()
+    for load, value in ((other.load_state_dict, state), (other.load, tmp_path / "state")):
+        if message is None:
+            load(value)  # type: ignore[operator]
+            assert {each["rule"] for each in other.state_dict()["parameters"].values()} == {
+                each["rule"] for each in state["parameters"].values()
+            }
+        else:
+            with pytest.raises(mxtrain.StateError) as caught:
+                load(value)  # type: ignore[operator]
+            assert message in str(caught.value)
+            assert other.state_dict()["parameters"] == {}
+
+
+def test_the_number_of_axes_decides_at_the_first_step_whose_slots_these_are() -> None:
+    params = {"W": np.ones((2, 3))}
+    for flat in (False, True):
+        arrays: Any = mxtrain.FlatParameters(params) if flat else params
+        optimizer = mxtrain.build(SGD | {"groups": {"ndim > 1": {"form": "torch"}}}, backend="numpy")
+        optimizer.step(arrays, mxtrain.FlatParameters(params).zeros_like())
+        other = mxtrain.build(SGD | {"groups": {"ndim > 2": {"form": "torch"}}, "groups_required": False})
+        other.load_state_dict(optimizer.state_dict())
+        with pytest.raises(mxtrain.ArrayError, match="^weight 'W' was saved with form: torch, and this optimizer has"):
+            other._builder.build(other._store, [("W", params["W"].copy(), params["W"])])
+
+
+def test_flat_parameters_keep_the_rule_of_each() -> None:
+    params = mxtrain.FlatParameters({"W": np.ones(2), "b": np.ones(2)})
+    optimizer = mxtrain.build(SGD | {"groups": {"b": {"form": "torch"}}}, backend="numpy")
+    optimizer.step(params, params.zeros_like())
+    entries = optimizer.state_dict()["parameters"]
+    assert {name: entry["options"] for name, entry in entries.items()} == {
+        "W": {"form": "mxnet"},
+        "b": {"form": "torch"},
+    }
+
+
+def test_another_decay_of_an_average_keeps_its_bias_correction() -> None:
+    params, grads = {"W": np.ones(1)}, {"W": np.zeros(1)}
+    optimizer = mxtrain.build({"kind": "sgd", "λ": 0, "ema": {"decay": 0.9}})
+    optimizer.step(params, grads)
+    state = optimizer.state_dict()
+    assert state["parameters"]["W"]["scalars"] == {"ema.start": 0.9}
+    other = mxtrain.build({"kind": "sgd", "λ": 0, "ema": {"decay": 0.5}})
+    other.load_state_dict(state)
+    other.step(params, grads)
+    assert other.state_dict()["parameters"]["W"]["scalars"] == {"ema.start": 0.45}
+    assert other.evaluation_params(params)["W"] == pytest.approx(1, rel=1e-15)
+    state["parameters"]["W"]["scalars"] = {}  # as earlier versions saved it
+    old = mxtrain.build({"kind": "sgd", "λ": 0, "ema": {"decay": 0.9}})
+    old.load_state_dict(state)
+    assert old.evaluation_params(params)["W"] == pytest.approx(1, rel=1e-15)
+
+
+def test_averages_of_groups_with_different_decays_have_their_own_correction() -> None:
+    params = mxtrain.FlatParameters({"W": np.ones(2), "b": np.ones(2)})
+    config = {"kind": "sgd", "λ": 0, "ema": {"decay": 0.9}, "groups": {"b": {"ema": {"decay": 0.5}}}}
+    optimizer = mxtrain.build(config, backend="numpy")
+    for _ in range(2):
+        optimizer.step(params, params.zeros_like())
+    averages = optimizer.evaluation_params(params)
+    np.testing.assert_allclose([*averages["W"], *averages["b"]], 1, rtol=1e-15)
+
+
 def test_a_loaded_state_of_another_shape_is_refused_by_the_first_update() -> None:
     optimizer = mxtrain.build({"kind": "adam"})
     optimizer.load_state_dict(GOOD)
@@ -117,7 +305,9 @@ def test_other_slots_than_those_of_the_present_arrays_are_refused() -> None:
     saving, loading = (mxtrain.build({"kind": "mars", "vectors": vectors}) for vectors in (True, False))
     for optimizer in (saving, loading):
         optimizer.step(params, {"b": np.ones(3, dtype="float32")})
-    with pytest.raises(mxtrain.StateError, match=r"^parameters\['b'\] has the slots m, v, p; this .* slots m, v$"):
+    with pytest.raises(
+        mxtrain.StateError, match=r"^parameters\['b'\] has the slots m, v, p; this .* slots m, v; build"
+    ):
         loading.load_state_dict(saving.state_dict())
 
 

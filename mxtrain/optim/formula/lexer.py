@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from keyword import iskeyword
 from typing import Literal
 
@@ -84,6 +85,31 @@ def tokenize(text: str, field: str) -> tuple[list[Token], list[FormulaSyntaxErro
             errors.append(FormulaSyntaxError(message, place))
         tokens.append(Token(kind, match[0], place))  # type: ignore[arg-type]  # one of the groups of the pattern
     return tokens, errors
+
+
+@lru_cache(maxsize=256)
+def normal_text(update: str, terms: tuple[tuple[str, str], ...] = ()) -> str:
+    """Return the assignments of a valid formula, one on each line, in one spelling and with its terms inserted.
+
+    Args:
+        update: the assignments.
+        terms: the text of each term.
+
+    >>> print(normal_text("m=β*m + 1.0*g; W = W - lr*{step}", (("step", "sign( m )"),)))
+    m = β * m + 1 * g
+    W = W - η * ( sign ( m ) )
+    """
+    texts = {canonical(name): normal_text(text) for name, text in terms}
+    words: list[str] = []
+    for token in tokenize(update, "update")[0]:
+        if token.kind == "end":
+            words.append("\n")
+        elif token.kind == "number":
+            words.append(repr(float(token.text)).removesuffix(".0"))
+        else:
+            words.append(canonical(token.text) if token.kind == "name" else token.text)
+    text = re.sub(r"\{ (\S+) \}", lambda match: f"( {texts[match[1]]} )", " ".join(words))
+    return "\n".join(filter(None, (line.strip() for line in text.split("\n"))))
 
 
 def is_name(text: str) -> bool:

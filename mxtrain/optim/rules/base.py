@@ -26,7 +26,7 @@ from mxtrain.optim.rules.scheduled import is_scheduled, rule_at, scheduled_value
 from mxtrain.optim.rules.time import ScheduledValue, Time
 from mxtrain.optim.rules.wrappers import rounded_bounds
 from mxtrain.optim.schedules import LearningRateSchedule
-from mxtrain.types import NON_NEGATIVE
+from mxtrain.types import NON_NEGATIVE, Bounds
 
 
 class Rule(RuleFields, ABC):
@@ -41,6 +41,8 @@ class Rule(RuleFields, ABC):
     """Names of the arrays that are stored for each weight, of its dtype and shape; zeros at first (`slot_starts`)."""
     scalar_slots: ClassVar[Mapping[str, float]] = {}
     """Names and first values of the numbers that are stored for each weight."""
+    scalar_bounds: ClassVar[Mapping[str, Bounds]] = {}
+    """Bounds of these numbers after an update, which a loaded state must keep; without them, any finite number."""
     computed_scalars: ClassVar[tuple[str, ...]] = ()
     """Names of the scalar slots that `update` computes, after the slots; `coefficients` computes the others."""
     options: ClassVar[tuple[str, ...]] = ()
@@ -93,13 +95,12 @@ class Rule(RuleFields, ABC):
     def stored_scalars(self) -> dict[str, float]:
         """Return the first value of each scalar slot, with those of wrappers."""
         counts = {wrapping.ACCUMULATED: 0.0} if self.accumulate > 1 else {}
-        start = {wrapping.START_SHARE: 1.0} if self._corrects_scheduled_average else {}
+        start = {wrapping.START_SHARE: 1.0} if self.ema is not None and self.ema.corrected else {}
         return self.initial_scalars() | counts | start
 
-    @property
-    def _corrects_scheduled_average(self) -> bool:
-        """True if the share of the start in the average is a product of scheduled numbers."""
-        return self.ema is not None and self.ema.corrected and "ema.decay" in self.schedules
+    def stored_scalar_bounds(self) -> dict[str, Bounds]:
+        """Return the bounds of scalar slots after an update, with those of wrappers; others are any finite numbers."""
+        return dict(self.scalar_bounds) | {wrapping.START_SHARE: Bounds(ge=0, lt=1)}
 
     def wrapper(self, variant: Variant = "update") -> UpdateWrapper:
         """Return the wrappers that these values need around the update."""

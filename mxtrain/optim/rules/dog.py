@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from mxtrain.optim.ir import increment, maximum, sqrt, total_dot, total_norm, where
 from mxtrain.optim.rules.base import Rule
 from mxtrain.optim.rules.time import Time
-from mxtrain.types import NonNegative, Positive, Stability
+from mxtrain.types import Bounds, NonNegative, Positive, Stability
 
 
 class DoG(Rule):
@@ -46,6 +46,7 @@ class DoG(Rule):
     overflow_bounds: ClassVar = "none"
     slots: ClassVar = ("W0",)
     scalar_slots: ClassVar = {"d": 0.0, "G": 0.0}
+    scalar_bounds: ClassVar = {"d": Bounds(ge=0), "G": Bounds(gt=0)}
     computed_scalars: ClassVar = ("d", "G")
     kind: Literal["dog"] = "dog"
     η: Positive = 1.0

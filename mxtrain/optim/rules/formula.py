@@ -18,6 +18,7 @@ from mxtrain.names import display_name
 from mxtrain.optim.formula.compiler import compile_formula
 from mxtrain.optim.formula.definition import definition_of, name_problems
 from mxtrain.optim.formula.evaluation import RunnableFormula, formula_of
+from mxtrain.optim.formula.lexer import normal_text
 from mxtrain.optim.formula.starts import WEIGHT, start_function, start_problems
 from mxtrain.optim.formula.syntax import TextProblem, canonical
 from mxtrain.optim.rules.base import Rule
@@ -198,6 +199,13 @@ class Formula(Rule):
     def decouples_decay(self) -> bool:
         """Return True if the text uses λ, or `decoupled` is set."""
         return "λ" in self._runnable().compiled.names or super().decouples_decay()
+
+    def stored_options(self) -> dict[str, Any]:
+        """Return the text of the update, which gives the slots their meaning; spaces and comments do not matter."""
+        options = super().stored_options()
+        if not (self.slots_ or self.scalars):
+            return options
+        return options | {"update": normal_text(self.update, tuple(self.terms.items()))}
 
     def update_function(self) -> Any:
         """Return the update of the formula, as a function of symbols or arrays."""

@@ -10,7 +10,7 @@ from mxtrain.optim.ir import increment, sqrt
 from mxtrain.optim.rules.base import Rule
 from mxtrain.optim.rules.time import Time
 from mxtrain.optim.schedules import MomentumSchedule, momentum
-from mxtrain.types import Decay, NonNegative, Positive, Stability, describe, field_error
+from mxtrain.types import Bounds, Decay, NonNegative, Positive, Stability, describe, field_error
 
 _DEFAULT_SCHEDULE = momentum.Nadam()
 
@@ -46,6 +46,7 @@ class Nadam(Rule):
     overflow_bounds: ClassVar = "gradient"
     slots: ClassVar = ("m", "n")
     scalar_slots: ClassVar = {"Π": 1.0}
+    scalar_bounds: ClassVar = {"Π": Bounds(ge=0, lt=1)}
     kind: Literal["nadam"] = "nadam"
     η: Positive = 0.001
     β1: Decay = 0.99

@@ -60,6 +60,12 @@ class Prodigy(Rule):
     overflow_bounds: ClassVar = "none"
     slots: ClassVar = ("m", "v", "s", "W0")
     scalar_slots: ClassVar = {"d": 0.0, "d_max": 0.0, "N": 0.0, "β1_power": 1.0, "β2_power": 1.0}
+    scalar_bounds: ClassVar = {
+        "d": Bounds(gt=0),
+        "d_max": Bounds(gt=0),
+        "β1_power": Bounds(ge=0, le=1),
+        "β2_power": Bounds(ge=0, le=1),
+    }
     computed_scalars: ClassVar = ("d", "d_max", "N", "β1_power", "β2_power")
     options: ClassVar = ("corrected", "safeguard")
     state_options: ClassVar = ("corrected", "safeguard")

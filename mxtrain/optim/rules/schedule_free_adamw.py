@@ -8,7 +8,7 @@ from mxtrain.optim.ir import increment, sqrt
 from mxtrain.optim.rules.base import Rule
 from mxtrain.optim.rules.schedule_free_sgd import average_coefficients
 from mxtrain.optim.rules.time import Time
-from mxtrain.types import SMALLEST_NORMAL, Decay, Exponent, NonNegative, Positive, Stability
+from mxtrain.types import SMALLEST_NORMAL, Bounds, Decay, Exponent, NonNegative, Positive, Stability
 
 
 class ScheduleFreeAdamW(Rule):
@@ -46,6 +46,7 @@ class ScheduleFreeAdamW(Rule):
     overflow_bounds: ClassVar = "none"
     slots: ClassVar = ("x", "z", "v")
     scalar_slots: ClassVar = {"ηmax": 0.0, "S": 0.0}
+    scalar_bounds: ClassVar = {"ηmax": Bounds(ge=0), "S": Bounds(ge=0)}
     decoupled: ClassVar = True
     evaluation_slot: ClassVar = "x"
     kind: Literal["schedule_free_adamw"] = "schedule_free_adamw"

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from mxtrain.optim.ir import increment
 from mxtrain.optim.rules.base import Rule
 from mxtrain.optim.rules.time import Time
-from mxtrain.types import Decay, Exponent, NonNegative, Positive
+from mxtrain.types import Bounds, Decay, Exponent, NonNegative, Positive
 
 
 class ScheduleFreeSGD(Rule):
@@ -45,6 +45,7 @@ class ScheduleFreeSGD(Rule):
     overflow_bounds: ClassVar = "none"
     slots: ClassVar = ("x", "z")
     scalar_slots: ClassVar = {"ηmax": 0.0, "S": 0.0}
+    scalar_bounds: ClassVar = {"ηmax": Bounds(ge=0), "S": Bounds(ge=0)}
     evaluation_slot: ClassVar = "x"
     kind: Literal["schedule_free_sgd"] = "schedule_free_sgd"
     η: Positive = 1.0
