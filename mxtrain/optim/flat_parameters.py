@@ -9,7 +9,8 @@ import numpy as np
 
 from mxtrain.errors import ArrayError, ArrayTypeError, ReadOnlyError
 from mxtrain.optim.backends import array_kind, zeros
-from mxtrain.types import COMPLEX_DTYPES, DTYPES, HALF_DTYPES, Array, describe
+from mxtrain.optim.inputs import any_array, flatten
+from mxtrain.types import COMPLEX_DTYPES, DTYPES, HALF_DTYPES, Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,9 @@ class FlatParameters(Mapping[str, Array]):
     for each dtype if parameters and gradients are flat and have the same layout.
 
     Args:
-        arrays: arrays by name, of float32 or float64, all of NumPy or all of CuPy; they are copied.
+        arrays: arrays by name, of float32 or float64, all on the CPU or all on a GPU; they are copied. In nested dicts,
+            lists, tuples, named tuples and dataclasses, the name of an array is its path, such as `layers.0.W`. None is
+            no array.
 
     Attributes:
         buffers: the one-dimensional buffer of each dtype, by the name of the dtype.
@@ -62,7 +65,8 @@ class FlatParameters(Mapping[str, Array]):
     _places: dict[str, tuple[BufferSlice, ...]]
     _views: dict[str, Array]
 
-    def __init__(self, arrays: Mapping[str, Array]) -> None:
+    def __init__(self, arrays: Any) -> None:
+        arrays = _to_arrays(arrays)
         self._set_layout(_make_layout(arrays))
         sizes = {place.dtype: place.stop for place in self.layout}
         example = next(iter(arrays.values()), np.zeros(0))
@@ -141,14 +145,17 @@ def _on_buffers(layout: tuple[BufferSlice, ...], buffers: dict[str, Array]) -> F
     return flat
 
 
+def _to_arrays(arrays: Any) -> dict[Any, Array]:
+    """Return the arrays of nested containers by name, as NumPy or CuPy arrays; without those that are None."""
+    flat = flatten("the parameters", arrays)
+    named = zip(flat.names, flat.leaves, strict=True)
+    return {name: any_array(repr(name), leaf) for name, leaf in named if leaf is not None}
+
+
 def _make_layout(arrays: Mapping[str, Array]) -> tuple[BufferSlice, ...]:
-    if not isinstance(arrays, Mapping):
-        raise ArrayTypeError(f"the parameters must be a mapping of names to arrays, got {describe(arrays)}")
     places: list[BufferSlice] = []
     ends: dict[str, int] = {}
     for name, array in arrays.items():
-        if array_kind(array) is None:
-            raise ArrayTypeError(f"{name!r} must be a NumPy or CuPy array, got {describe(array)}")
         dtype = str(array.dtype)
         if dtype not in DTYPES:
             remedy = "; pass it to step in a dict" if dtype in (*COMPLEX_DTYPES, *HALF_DTYPES) else ""

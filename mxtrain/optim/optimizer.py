@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mxtrain.errors import ArrayTypeError, Location, ReadOnlyError
 from mxtrain.names import field_name
@@ -12,14 +12,15 @@ from mxtrain.optim.backends import Backend, array_module, check_gradient, valida
 from mxtrain.optim.backends.half_conversion import is_half
 from mxtrain.optim.batch_execution import run_batches
 from mxtrain.optim.epoch_watch import EpochWatch
+from mxtrain.optim.evaluation_weights import evaluation_tree
 from mxtrain.optim.explanation import Explanation, explain
-from mxtrain.optim.flat_parameters import FlatParameters
+from mxtrain.optim.inputs import check_container, flatten, gradient_array, shape_of, weight_array
 from mxtrain.optim.inputs.complex_arrays import check_complex_rule, is_complex, real_view
 from mxtrain.optim.ir import gradient_program
 from mxtrain.optim.nonfinite import NonFiniteGuard, OnNonfinite
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.param_groups import ParamGroups
-from mxtrain.optim.param_state import StateStore, evaluation_weight
+from mxtrain.optim.param_state import StateStore
 from mxtrain.optim.rules import Rule, Time
 from mxtrain.optim.state_dict import make_state_dict, parse_state_dict, read_state_file, write_state_file
 from mxtrain.optim.update_batches import (
@@ -27,11 +28,13 @@ from mxtrain.optim.update_batches import (
     StepScalars,
     UpdateBatch,
     are_finite,
-    check_mapping,
     clip_by_norm,
     compute_scalars,
 )
 from mxtrain.types import Array, describe
+
+ParamsT = TypeVar("ParamsT")
+"""Type of nested parameters."""
 
 
 class Optimizer:
@@ -151,8 +154,8 @@ class Optimizer:
 
         Args:
             index: the name or number under which its slots are stored: a string, a whole number, or a tuple of these.
-            grad: its gradient, of the same shape and dtype; not written to.
-            weight: a writable array of float32 or float64.
+            grad: its gradient, of the same shape and dtype; not written to. As in `step`, of any library.
+            weight: a writable array of float32 or float64: NumPy, CuPy, or a torch tensor.
 
         Raises:
             ArrayError: the array is invalid (ArrayTypeError: not an array, or the wrong dtype); state is unchanged.
@@ -160,7 +163,7 @@ class Optimizer:
         self._groups.refuse_single_array()
         self._update(index, grad, weight, self.state.curr_iter)
 
-    def step(self, params: Mapping[Any, Array], grads: Mapping[Any, Array]) -> None:
+    def step(self, params: Any, grads: Any) -> None:
         """Count an iteration, and update every parameter in place.
 
         Epochs are counted by the caller: a schedule per epoch, which is the default, advances with
@@ -171,11 +174,14 @@ class Optimizer:
         continue exactly, restore a saved state and its weights. `fit` stops between batches.
 
         Args:
-            params: arrays by name.
-            grads: the gradient of each, under the same names. To leave a parameter unchanged, omit it from both.
+            params: NumPy or CuPy arrays or torch tensors by name, or in nested dicts, lists, tuples, named tuples and
+                dataclasses; there, a name is a path such as `layers.0.W`.
+            grads: the gradient of each, under the same names: arrays of any library with `__dlpack__` or `__array__`,
+                on the same device. To leave a parameter unchanged, pass None, or omit it from both.
 
         Raises:
             ArrayError: a name is missing, or an array is invalid; state is unchanged.
+            BackendError: a package that an array needs is not installed; state is unchanged.
             ScheduleError: a scheduled value is out of bounds; state is unchanged.
             ConfigError: a group takes none of the parameters, or none takes a parameter and `groups_required` is true;
                 state is unchanged. Parameters of earlier steps count.
@@ -230,17 +236,17 @@ class Optimizer:
                 state.updates, state.scalars = scalars.update, scalars.scalar_slots
         run_batches(self._backend, self._groups, [(batch, batch.arrays) for batch in batches], step_scalars)
 
-    def explain(self, params: Mapping[Any, Array]) -> Explanation:
+    def explain(self, params: Any) -> Explanation:
         """Return the rule and the values of each parameter, and the group that decided them.
 
         Args:
-            params: arrays by name, as in `step`.
+            params: arrays by name or in nested containers, as in `step`.
 
         Returns:
             A mapping from names to `ParamExplanation` objects, which prints as a table.
 
         Raises:
-            ArrayTypeError: `params` is no mapping, or a value has no shape.
+            ArrayTypeError: `params` is no container, or a value has no shape.
             ConfigError: no group takes a parameter, and `groups_required` is true.
 
         Example:
@@ -253,24 +259,25 @@ class Optimizer:
             b1         (2,)    adamw  η=0.001 λ=0.0   ndim < 2
             E          (5, 2)  adamw  η=0.001 λ=0.01  the optimizer
         """
-        check_mapping("params", params)
-        shapes = {name: _shape(name, weight) for name, weight in params.items()}
-        complex_names = {name for name, weight in params.items() if _is_complex(weight)}
+        flat = flatten("params", params)
+        weights = {name: weight for name, weight in zip(flat.names, flat.leaves, strict=True) if weight is not None}
+        shapes = {name: shape_of(name, weight) for name, weight in weights.items()}
+        complex_names = {name for name, weight in weights.items() if is_complex(getattr(weight, "dtype", None))}
         return explain(self.rule, shapes, self._location, complex_names)
 
-    def evaluation_params(self, params: Mapping[Any, Array]) -> Mapping[Any, Array]:
+    def evaluation_params(self, params: ParamsT) -> ParamsT:
         """Return the weights to evaluate, which differ from the trained ones with `ema`, `lookahead` and Schedule-Free.
 
         Args:
             params: the trained parameters, as in `step`.
 
         Returns:
-            `params` itself if these are the weights to evaluate; otherwise copies under the same names, flat if
-            `params` are. A parameter that was never updated is copied unchanged.
+            `params` itself if these are the weights to evaluate; otherwise copies in the same containers, flat if
+            `params` are, and tensors for torch tensors. A parameter that was never updated is copied unchanged.
 
         Raises:
             ArrayError: a parameter has another shape or dtype than the one that was updated (ArrayTypeError: `params`
-                is no mapping, or a value has no shape).
+                is no container, or a value has no shape).
 
         Example:
             >>> import mxtrain, numpy as np
@@ -279,23 +286,11 @@ class Optimizer:
             >>> optimizer.evaluation_params(params) is params
             True
         """
-        check_mapping("params", params)
         if not self._groups.evaluate_slots:
+            check_container("params", params)
             return params
-        states = self._store.states_by_index()
-        weights: Any = params.copy() if isinstance(params, FlatParameters) else {}
-        for name, weight in params.items():
-            number = self._groups.number(name, _shape(name, weight), is_complex=_is_complex(weight))
-            state, group = states.get(name), self._groups.all[number]
-            value = weight
-            if state is not None:
-                state.check(name, weight, group)
-                value = evaluation_weight(group.rule, weight, state)
-            if isinstance(weights, FlatParameters):
-                weights[name][...] = value
-            else:
-                weights[name] = value.copy()
-        return weights  # type: ignore[no-any-return]
+        weights: ParamsT = evaluation_tree(params, self._groups, self._store)
+        return weights
 
     def slot_arrays(self) -> Iterator[Array]:
         """Yield the arrays that hold slots, not copied; those of flat parameters as whole buffers."""
@@ -352,7 +347,9 @@ class Optimizer:
         self.load_state_dict(read_state_file(path, array_module(self.backend.kinds[0]).asarray))
 
     def _normalize(self, grad: Array, weight: Array) -> Array:
-        dtype = getattr(weight, "dtype", None)
+        weight = weight_array("W", weight)
+        grad = gradient_array("W", grad, weight)
+        dtype = weight.dtype
         if is_half(dtype):
             check_gradient("W", grad, weight)
             weight, grad = weight.astype("float32"), grad.astype("float32")
@@ -370,17 +367,6 @@ class Optimizer:
             arrays = (real_view(weight), real_view(result)) if is_complex(dtype) else (weight, result)
             self.backend.run(program, [arrays], values)
         return result
-
-
-def _shape(name: Hashable, weight: Array) -> tuple[int, ...]:
-    shape = getattr(weight, "shape", None)
-    if not isinstance(shape, tuple):
-        raise ArrayTypeError(f"weight {name!r} must be a NumPy or CuPy array, got {describe(weight)}")
-    return shape
-
-
-def _is_complex(weight: Array) -> bool:
-    return is_complex(getattr(weight, "dtype", None))
 
 
 def _restored(  # pickles name this function

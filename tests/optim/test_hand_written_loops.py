@@ -82,7 +82,10 @@ def test_finite_weights_are_not_reported() -> None:
 
 def test_evaluation_params_need_a_mapping() -> None:
     for config in ({"kind": "adam"}, {"kind": "adam", "ema": {}}):
-        with pytest.raises(mxtrain.ArrayTypeError, match="^params must be a mapping of arrays by name, got null$"):
+        with pytest.raises(
+            mxtrain.ArrayTypeError,
+            match="^params must be a mapping of arrays by name, or a list, tuple or dataclass, got null$",
+        ):
             mxtrain.build(config).evaluation_params(None)  # type: ignore[arg-type]
 
 

@@ -421,10 +421,10 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert read.result() == (tmp_path / "file").read_bytes()
 
 
-def test_flat_parameters_need_a_mapping() -> None:
+def test_flat_parameters_need_a_container() -> None:
     wrong: Any
-    for wrong in (None, 5, [], [np.ones(3)]):
-        with pytest.raises(mxtrain.ArrayTypeError, match="must be a mapping of names to arrays"):
+    for wrong in (None, 5, "W", np.ones(3)):
+        with pytest.raises(mxtrain.ArrayTypeError, match="^the parameters must be a mapping of arrays by name, or a "):
             mxtrain.FlatParameters(wrong)
 
 

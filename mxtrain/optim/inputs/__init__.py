@@ -15,8 +15,22 @@ Then names, shapes, dtypes and shared memory are validated, as for arrays that n
 """
 
 from mxtrain.optim.inputs.conversion import InputConverter, convert_arrays
+from mxtrain.optim.inputs.foreign_arrays import any_array, copy_with, gradient_array, shape_of, weight_array
 from mxtrain.optim.inputs.matching import names_error
 from mxtrain.optim.inputs.step_inputs import StepInputs
-from mxtrain.optim.inputs.trees import flatten, map_leaves
+from mxtrain.optim.inputs.trees import check_container, flatten, map_leaves
 
-__all__ = ["InputConverter", "StepInputs", "convert_arrays", "flatten", "map_leaves", "names_error"]
+__all__ = [
+    "InputConverter",
+    "StepInputs",
+    "any_array",
+    "check_container",
+    "convert_arrays",
+    "copy_with",
+    "flatten",
+    "gradient_array",
+    "map_leaves",
+    "names_error",
+    "shape_of",
+    "weight_array",
+]

@@ -20,12 +20,12 @@ from mxtrain.types import COMPLEX_DTYPES, Array
 
 
 def is_complex(dtype: Any) -> bool:
-    """Return whether a dtype is complex64 or complex128 in the machine's byte order.
+    """Return whether a dtype is complex64 or complex128 in the machine's byte order, also one of torch.
 
     >>> is_complex(np.dtype("complex64")), is_complex(np.dtype("float32"))
     (True, False)
     """
-    return str(dtype) in COMPLEX_DTYPES
+    return str(dtype).removeprefix("torch.") in COMPLEX_DTYPES
 
 
 def real_dtype(dtype: Any) -> "np.dtype[Any]":

@@ -11,7 +11,7 @@ import numpy as np
 
 from mxtrain.errors import ArrayError, ArrayTypeError, BackendError
 from mxtrain.optim.backends import array_kind, array_module, check_is_array
-from mxtrain.types import Array
+from mxtrain.types import Array, describe
 
 _CPU, _CUDA = "numpy", "cupy"
 _DEVICES: Final = {1: _CPU, 3: _CPU, 11: _CPU, 2: _CUDA, 13: _CUDA, 10: _CUDA}
@@ -64,24 +64,56 @@ def gradient_array(name: Hashable, value: Any, weight: Array) -> Array:
         ArrayTypeError: it is no array, or is on another device than the weight.
         BackendError: it is on a GPU, and CuPy is not installed.
     """
-    label = f"the gradient of weight {name!r}"
-    if array_kind(value) is not None:
-        check_is_array(label, value)
-        return value
-    if library_of(value) == "torch":
-        array = _torch_array(label, value, is_written=False)
-    elif hasattr(value, "__dlpack__") and hasattr(value, "__dlpack_device__"):
-        array = _from_dlpack(label, value, is_written=False)
-    elif hasattr(value, "__array__"):
-        array = _from_array_method(label, value)
-    else:
-        check_is_array(label, value)
-    if array_kind(array) != array_kind(weight):
+    array = any_array(f"the gradient of weight {name!r}", value)
+    if array_kind(array) != array_kind(weight) and array is not value:
         raise ArrayTypeError(
             f"weight {name!r} is {_place(array_kind(weight))}, its gradient {_place(array_kind(array))}; "
             "move one of them to the device of the other"
         )
     return array
+
+
+def any_array(label: str, value: Any) -> Array:
+    """Return an array of any library as a NumPy or CuPy array, on the same device; a view or a copy.
+
+    Args:
+        label: the name of the array in messages.
+        value: the array.
+
+    Raises:
+        ArrayTypeError: it is no array, or is on an unsupported device.
+        BackendError: it is on a GPU, and CuPy is not installed.
+    """
+    if array_kind(value) is None:
+        if library_of(value) == "torch":
+            return _torch_array(label, value, is_written=False)
+        if hasattr(value, "__dlpack__") and hasattr(value, "__dlpack_device__"):
+            return _from_dlpack(label, value, is_written=False)
+        if hasattr(value, "__array__"):
+            return _from_array_method(label, value)
+    check_is_array(label, value)
+    return value
+
+
+def shape_of(name: Hashable, weight: Any) -> tuple[int, ...]:
+    """Return the shape of a parameter of any library.
+
+    Raises:
+        ArrayTypeError: it has no shape.
+    """
+    shape = getattr(weight, "shape", None)
+    if not isinstance(shape, tuple):
+        raise ArrayTypeError(f"weight {name!r} must be a NumPy or CuPy array, got {describe(weight)}")
+    return tuple(shape)
+
+
+def copy_with(name: Hashable, weight: Any, value: Array) -> Any:
+    """Return a copy of a weight with other values: a torch tensor for a tensor, else a NumPy or CuPy array."""
+    if library_of(weight) != "torch":
+        return value.copy()
+    copy = weight.detach().clone()
+    weight_array(name, copy)[...] = value
+    return copy
 
 
 def device_fence(values: list[Any]) -> Callable[[], None] | None:

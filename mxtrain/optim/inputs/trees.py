@@ -14,8 +14,6 @@ from mxtrain.types import describe
 _MAX_DEPTH = 100
 """Levels of containers; more are taken for a container that contains itself."""
 
-EXPECTED = "a mapping of arrays by name, or a list, tuple or dataclass"
-
 
 class Structure(NamedTuple):
     """A container without its leaves: its type, its keys, and the structure of each value, None for a leaf."""
@@ -87,8 +85,7 @@ def flatten(argument: str, tree: Any, known: FlatTree | None = None) -> FlatTree
     """
     if known is not None and (leaves := known.structure.leaves(tree)) is not None:
         return FlatTree(known.structure, known.names, leaves)
-    if not is_container(type(tree)):
-        raise ArrayTypeError(f"{argument} must be {EXPECTED}, got {_describe_root(argument, tree)}")
+    check_container(argument, tree)
     paths: list[tuple[str, Hashable, Any]] = []
     structure = _walk(argument, tree, "", 0, paths)
     seen: dict[Hashable, str] = {}
@@ -97,6 +94,15 @@ def flatten(argument: str, tree: Any, known: FlatTree | None = None) -> FlatTree
             raise ArrayError(f"{seen[name]} and {place} have one name, {name!r}; rename one of them")
         seen[name] = place
     return FlatTree(structure, tuple(seen), [leaf for _, _, leaf in paths])
+
+
+def check_container(argument: str, value: object) -> None:
+    """Check that an argument is a container of parameters; raise an ArrayTypeError otherwise."""
+    if not is_container(type(value)):
+        raise ArrayTypeError(
+            f"{argument} must be a mapping of arrays by name, or a list, tuple or dataclass, "
+            f"got {_describe_root(argument, value)}"
+        )
 
 
 def map_leaves(tree: Any, leaves: Iterable[Any]) -> Any:

@@ -1,0 +1,85 @@
+"""The last m pairs of steps s and changes of the gradient y, as vectors of a `Vectors` object."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mxtrain.minimization.vector_operations import Rows
+from mxtrain.minimization.vectors import Vectors
+
+
+class CurvaturePairs:
+    """Pairs in the order in which they were stored, with some of their inner products.
+
+    Vector i of the first m is a step, vector m + i its change of the gradient.
+
+    Args:
+        vectors: the vectors.
+        memory: the largest number of pairs, m.
+        products: names of the inner products that are kept, each a matrix: `sy`, `yy`, `ss` or others.
+    """
+
+    def __init__(self, vectors: Vectors, memory: int, products: tuple[str, ...]) -> None:
+        self._vectors, self.memory = vectors, memory
+        self._slots: tuple[int, ...] = ()
+        self.products: dict[str, NDArray[np.float64]] = {}
+        self._names = products
+        self.theta = 1.0
+        """Factor of the initial matrix θ·I of the approximation of the Hessian."""
+        self.clear()
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    @property
+    def steps(self) -> Rows:
+        """Numbers of the steps, oldest first."""
+        return self._slots
+
+    @property
+    def changes(self) -> Rows:
+        """Numbers of the changes of the gradient, oldest first."""
+        return tuple(self.memory + slot for slot in self._slots)
+
+    @property
+    def next_rows(self) -> tuple[int, int]:
+        """Numbers of the vectors of the next pair: free ones, or those of the oldest pair."""
+        slot = self._slots[0] if len(self._slots) == self.memory else len(self._slots)
+        return slot, self.memory + slot
+
+    def clear(self) -> None:
+        """Discard all pairs."""
+        self._slots = ()
+        self.theta = 1.0
+        self.products = {name: np.zeros((0, 0)) for name in self._names}
+
+    def append(self) -> None:
+        """Add the pair in `next_rows`; the last row and column of each product are zero and must be set."""
+        is_full = len(self._slots) == self.memory
+        self._slots = (*self._slots, self.next_rows[0])[is_full:]
+        for name, old in self.products.items():
+            kept = old[1:, 1:] if is_full else old
+            new = np.zeros((len(self._slots), len(self._slots)))
+            new[: len(kept), : len(kept)] = kept
+            self.products[name] = new
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies of the pairs and products."""
+        xp, vectors = self._vectors.xp, self._vectors
+        empty = xp.zeros((0, vectors.size), dtype=vectors.matrix.dtype)
+        stacked = {
+            name: xp.stack([vectors[row] for row in rows]) if rows else empty
+            for name, rows in (("steps", self.steps), ("changes", self.changes))
+        }
+        return {**stacked, "theta": self.theta, **{name: each.copy() for name, each in self.products.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Replace the pairs by those of a state, whose shapes have been checked."""
+        self._slots = tuple(range(len(state["steps"])))
+        for slot in self._slots:
+            self._vectors.set(slot, state["steps"][slot])
+            self._vectors.set(self.memory + slot, state["changes"][slot])
+        self.theta = float(state["theta"])
+        self.products = {name: np.array(state[name], dtype=np.float64) for name in self._names}
