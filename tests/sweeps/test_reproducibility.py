@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from collections.abc import Callable
+from functools import cache
 from threading import Thread
 
 import pytest
@@ -34,18 +36,28 @@ KINDS = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def with_one_worker(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], mxtrain.SweepResult]:
+    """Return a function that gives the result of an uninterrupted sweep of KINDS with one worker."""
+
+    @cache
+    def sweep(kind: str) -> mxtrain.SweepResult:
+        return mxtrain.sweep(small(**KINDS[kind]), run_dir=tmp_path_factory.mktemp("one"), workers=1)
+
+    return sweep
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_worker_and_three_have_the_same_trials(kind, tmp_path):
-    config = small(**KINDS[kind])
-    one, three = (mxtrain.sweep(config, run_dir=tmp_path / str(n), workers=n) for n in (1, 3))
+def test_one_worker_and_three_have_the_same_trials(kind, with_one_worker, tmp_path):
+    one = with_one_worker(kind)
+    three = mxtrain.sweep(small(**KINDS[kind]), run_dir=tmp_path, workers=3)
     assert table(one) == table(three)
     assert not one.in_state("failed")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_sweep_interrupted_after_each_trial_has_the_same_trials(kind, tmp_path):
+def test_a_sweep_interrupted_after_each_trial_has_the_same_trials(kind, with_one_worker, tmp_path):
     config = small(**KINDS[kind])
-    whole = mxtrain.sweep(config, run_dir=tmp_path / "whole", workers=1)
     stop = mxtrain.training.StopRequest()
     cuts = 0
     while True:
@@ -55,7 +67,7 @@ def test_a_sweep_interrupted_after_each_trial_has_the_same_trials(kind, tmp_path
             break
         except mxtrain.RunInterrupted:
             cuts += 1
-    assert table(result) == table(whole)
+    assert table(result) == table(with_one_worker(kind))
     assert cuts >= 1
 
 

@@ -26,7 +26,7 @@ def run(code: str, cache: Path, **environment: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert (process.returncode, process.stderr) == (0, "")
 
@@ -43,7 +43,7 @@ for delay in (0.05, 0.3, 0.3):
     time.sleep(delay)
     child = os.fork()
     if not child:
-        signal.alarm(60)
+        signal.alarm(240)
         os._exit(0 if step() else 1)
     children.append(child)
 thread.join()
