@@ -155,7 +155,8 @@ class Optimizer:
         Args:
             index: the name or number under which its slots are stored: a string, a whole number, or a tuple of these.
             grad: its gradient, of the same shape and dtype; not written to. As in `step`, of any library.
-            weight: a writable array of float32 or float64: NumPy, CuPy, or a torch tensor.
+            weight: a writable array: NumPy, CuPy, or a torch tensor; of float32, float64, complex64, complex128, float16
+                or bfloat16.
 
         Raises:
             ArrayError: the array is invalid (ArrayTypeError: not an array, or the wrong dtype); state is unchanged.
