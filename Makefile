@@ -7,14 +7,17 @@ PYTHON ?= python3
 SCRIPTS := bin
 endif
 BIN := .venv/$(SCRIPTS)
+FRAMEWORKS_BASE ?= $(PYTHON)
 PEERS_PYTHON := .venv-bench/$(SCRIPTS)/python
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 READY := .venv/.ready
 PEERS := .venv-bench/.ready
+FRAMEWORKS_PYTHON := .venv-frameworks/$(SCRIPTS)/python
+FRAMEWORKS := .venv-frameworks/.ready
 MUTATION := .venv/.mutation-ready
 SOURCES := mxtrain tests docs/conf.py
 
-.PHONY: help setup fit test test-gpu check format docs mutation bench bench-gpu build clean
+.PHONY: help setup fit test test-gpu test-frameworks check format docs mutation bench bench-gpu build clean
 help:    ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+: .*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -33,6 +36,17 @@ test: $(READY) ## Run all tests on all cores; ARGS='--lf' repeats those that fai
 
 test-gpu: $(READY) ## Run the tests that need a CUDA device and CuPy in .venv; skipped with the reason elsewhere
 	$(BIN)/pytest -rs tests/optim/backends/test_cupy_backend.py
+
+test-frameworks: $(FRAMEWORKS) ## Run the tests of mxtrain.torch and mxtrain.jax, with PyTorch and JAX in .venv-frameworks
+	$(FRAMEWORKS_PYTHON) -m pytest -c tests/frameworks/pytest.ini tests/frameworks mxtrain/torch mxtrain/jax
+
+$(FRAMEWORKS): pyproject.toml constraints.txt tests/frameworks/requirements.txt
+	$(FRAMEWORKS_BASE) -m venv .venv-frameworks
+	@echo '*' >.venv-frameworks/.gitignore
+	@$(FRAMEWORKS_PYTHON) $(PIP_INSTALL) --requirement tests/frameworks/requirements.txt --editable . || { \
+		echo "make test-frameworks: PyTorch or JAX of tests/frameworks/requirements.txt cannot be installed for" \
+			"$$($(FRAMEWORKS_PYTHON) --version); run make test-frameworks FRAMEWORKS_BASE=python3.11" >&2; exit 1; }
+	@touch $@
 
 check: $(READY) ## Check formatting, lint, strict types and import layers
 	$(BIN)/ruff format --check $(SOURCES)
@@ -70,5 +84,5 @@ build: $(READY) ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m build
 
 clean:   ## Remove everything that make and the tests created, except runs/
-	rm -rf .venv .venv-bench build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-frameworks build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find mxtrain tests -name __pycache__ -prune -exec rm -rf {} +

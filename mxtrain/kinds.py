@@ -44,13 +44,17 @@ class KindChoice:
         Raises:
             PydanticCustomError: two classes have the kind.
         """
-        for model in cls.builtin:
-            if own_kind(model) == kind:
-                return model
-        found = [each for each in user_classes(cls.base) if own_kind(each) == kind and cls._accepts(each)]
+        found = cls.classes_of(kind)
         if len(found) > 1:
             raise PydanticCustomError("message", "{text}", {"text": _two_classes_message(kind, found)})
         return found[0] if found else None
+
+    @classmethod
+    def classes_of(cls, kind: object) -> list[type[Config]]:
+        """Return the built-in class of a kind, or all classes of users that have it."""
+        builtin = [model for model in cls.builtin if own_kind(model) == kind]
+        users = (each for each in user_classes(cls.base) if own_kind(each) == kind and cls._accepts(each))
+        return builtin or list(users)
 
     @classmethod
     def _accepts(cls, model: type[Config]) -> bool:
@@ -180,16 +184,27 @@ def _user_models(value: object) -> Iterator[type[Config]]:
 
 
 def find_user_classes(value: object) -> Iterator[type[Config]]:
-    """Yield the classes of users whose kinds are among the texts in plain values."""
-    if isinstance(value, str):
-        found = [choice.find(value) for choice in _subclasses(KindChoice)]
-        yield from (each for each in found if each is not None and not each.__module__.startswith(_OWN_PACKAGE))
-    elif isinstance(value, Mapping):
-        for each in value.values():
+    """Yield the classes of users whose kinds are named by the keys `kind`, or paths that end in it, of plain values."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
             yield from find_user_classes(each)
+            if str(key).rpartition(".")[2] == "kind":
+                yield from _classes_of_kinds(each)
     elif isinstance(value, list | tuple):
         for each in value:
             yield from find_user_classes(each)
+
+
+def _classes_of_kinds(value: object) -> Iterator[type[Config]]:
+    """Yield the classes of a kind, or of all kinds in a search distribution; a kind of two classes has none."""
+    if isinstance(value, str):
+        for choice in _subclasses(KindChoice):
+            found = choice.classes_of(value)
+            if len(found) == 1 and not found[0].__module__.startswith(_OWN_PACKAGE):
+                yield found[0]
+    elif isinstance(value, Mapping | list | tuple):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _classes_of_kinds(each)
 
 
 def own_kind(model: type[Config]) -> str | None:

@@ -1,11 +1,13 @@
 """Types of config fields: bounded numbers, dtypes, names of losses and metrics, and the base class of every config."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import Parameter, Signature
 from numbers import Integral, Real
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NoReturn, Self, TypeAlias, get_args
 
 from pydantic import (
@@ -73,11 +75,17 @@ METRIC_INFO: Final[dict[str, MetricInfo]] = {
 """The metrics by `MetricName`; `build_metric` builds them."""
 
 
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
+"""The address of an object, which differs from process to process."""
+
+
 def describe(value: object) -> str:
     """Format a value for a message: shortened, and as YAML spells it.
 
     >>> describe(True), describe(None), describe("1e-3"), describe([1, 2])
     ('true', 'null', "'1e-3'", 'a list')
+    >>> describe(len), describe(lambda t: t), describe(object())
+    ('the function len', 'the function <lambda>', 'an object of type object')
     """
     match value:
         case None:
@@ -92,10 +100,15 @@ def describe(value: object) -> str:
             return "an integer of more than 40 digits"
         case int() | float():
             return str(value)
+    if isinstance(value, FunctionType | BuiltinFunctionType | MethodType):
+        return f"the function {value.__name__}"
+    unnamed = f"an object of type {type(value).__name__}"
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001 - __repr__ may raise anything
-        text = f"an object of type {type(value).__name__}"
+        return unnamed
+    if _ADDRESS.search(text):
+        return unnamed
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

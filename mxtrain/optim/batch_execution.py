@@ -39,7 +39,7 @@ def run_batches(
             stored = 2 + batch.states[0].names.index(ACCUMULATED)
             backend.run(program, [(each[1], each[stored]) for each in arrays], ())  # type: ignore[arg-type]
             continue
-        if groups.all[batch.group].rule.agc is not None:
+        if groups.all[batch.group].clips_columns:
             arrays = _clip_columns(backend, groups, batch, arrays, scalars, number)
         if isinstance(program, Program):
             backend.run(program, arrays, scalars.values)

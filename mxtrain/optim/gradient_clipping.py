@@ -174,7 +174,7 @@ def clip_columns(W: Array, g: Array, scale: float, agc: AGC, operations: MatrixO
             return g
         factors = xp.where(is_clipped, bounds / xp.maximum(g_norms, _SMALLEST_NORM), 1.0).astype(g.dtype)
         result = operations.buffer(buffer, g.shape, g)
-        xp.multiply(matrices[1], factors, out=result.reshape(shape))
+        operations.scale_columns(matrices[1], factors, result.reshape(shape))
     return result
 
 

@@ -49,12 +49,16 @@ class NonFiniteGuard:
         self._backend = backend
         self._groups = groups
         self._raises = on_nonfinite == "raise"
-        self._bounds: dict[tuple[int, str], OverflowBounds] = {}
-        has_slots = any(group.slots for group in groups.all)
         self.checks_steps = on_nonfinite in ("raise", "skip")
         self.warns = on_nonfinite == "warn"
-        self._has_slots = has_slots
-        self._calls, self._next_scan = 0, 1 if has_slots else 2  # a weight alone is scanned once it may have stayed NaN
+        self.reset()
+        self._calls = 0
+        self._next_scan = 1 if self._has_slots else 2  # a weight alone is scanned once it may have stayed NaN
+
+    def reset(self) -> None:
+        """Adopt the rules of the groups, which have changed."""
+        self._bounds: dict[tuple[int, str], OverflowBounds] = {}
+        self._has_slots = any(group.slots for group in self._groups.all)
 
     def must_skip(
         self, batches: list[UpdateBatch], step_scalars: list[StepScalars], params: Mapping[Any, Array]

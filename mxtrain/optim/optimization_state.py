@@ -5,6 +5,7 @@ from numbers import Integral
 
 from mxtrain.errors import ArrayTypeError, ReadOnlyError
 from mxtrain.names import nearest
+from mxtrain.types import describe
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ class OptimizationState:
             remedy = f"did you mean {guess}?" if guess else f"its attributes are {', '.join(self.__slots__)}"
             raise ReadOnlyError(f"OptimizationState has no attribute {name}; {remedy}")
         if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
-            raise ArrayTypeError(f"state.{name} must be a whole number at least 0, got {value!r}")
+            raise ArrayTypeError(f"state.{name} must be a whole number at least 0, got {describe(value)}")
         object.__setattr__(self, name, int(value))
 
     def begin_epoch(self) -> None:

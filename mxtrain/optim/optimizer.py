@@ -1,6 +1,6 @@
 """Optimizer: a rule bound to a backend, with the state of each weight."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +23,8 @@ from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import StateStore
 from mxtrain.optim.rules import Rule, Time
 from mxtrain.optim.state_dict import make_state_dict, parse_state_dict, read_state_file, write_state_file
+from mxtrain.optim.step_loop import StepLoop
+from mxtrain.optim.stopping import read_until
 from mxtrain.optim.update_batches import (
     BatchBuilder,
     StepScalars,
@@ -146,6 +148,13 @@ class Optimizer:
     def __reduce__(self) -> tuple[Callable[..., "Optimizer"], tuple[Any, ...]]:
         return _restored, (self.rule, self.backend, self._make_state_dict(), self._on_nonfinite)
 
+    def _set_part(self, part: int, rule: Rule, names: Iterable[Hashable] = ()) -> None:
+        """Set the rule of a part of the parameters; see `ParamGroups.set_part`."""
+        self._groups.set_part(part, rule, names)
+        self._guard.reset()
+        if names:
+            self._epoch_watch = EpochWatch([group.rule for group in self._groups.all])
+
     def update(self, index: Hashable, grad: Array, weight: Array) -> None:
         """Update one array in place.
 
@@ -155,8 +164,8 @@ class Optimizer:
         Args:
             index: the name or number under which its slots are stored: a string, a whole number, or a tuple of these.
             grad: its gradient, of the same shape and dtype; not written to. As in `step`, of any library.
-            weight: a writable array: NumPy, CuPy, or a torch tensor; of float32, float64, complex64, complex128, float16
-                or bfloat16.
+            weight: a writable array: NumPy, CuPy, or a torch tensor; of float32, float64, complex64, complex128,
+                float16 or bfloat16.
 
         Raises:
             ArrayError: the array is invalid (ArrayTypeError: not an array, or the wrong dtype); state is unchanged.
@@ -191,20 +200,21 @@ class Optimizer:
         state = self.state
         if inputs is not None:
             params = inputs.params
-        if self._rule.skip_nonfinite and not are_finite(self._backend, batches):
+        wraps = self._groups.wrap_steps
+        if wraps and self._rule.skip_nonfinite and not are_finite(self._backend, batches):
             state.count_skipped()
             return
         batches, step_scalars = compute_scalars(
             batches, self._groups, state.curr_iter + 1, max(state.curr_epoch - 1, 0)
         )
-        if self._rule.clip_norm is not None:
+        if wraps and self._rule.clip_norm is not None:
             clip_by_norm(self._backend, self._groups, batches, step_scalars)
         if self._guard.checks_steps and self._guard.must_skip(batches, step_scalars, params):
             return
         self._store.add(new_states)
         if self._epoch_watch.is_active:
             self._epoch_watch.check_step(state, stacklevel=3)
-        if self._rule.accumulate > 1 and step_scalars and not any(scalars.updates for scalars in step_scalars):
+        if wraps and step_scalars and not any(scalars.updates for scalars in step_scalars):
             state.skip_batch()
         else:
             state.begin_batch()
@@ -213,6 +223,46 @@ class Optimizer:
             inputs.finish()
         if self._guard.warns:
             self._guard.count_call(self._store, params, calls_per_round=1, stacklevel=4)
+
+    def steps(
+        self,
+        params: Any,
+        until: Any = None,
+        *,
+        callbacks: Iterable[Any] = (),
+        history: bool = False,
+        batches: int | None = None,
+    ) -> StepLoop:
+        """Return the iterations of a loop, as in `for step in optimizer.steps(params, until={...})`.
+
+        The conditions on values (`gtol`, `target`, `ftol`, `patience`) are tested at the present parameters, which are
+        not updated if one holds. Limits are tested between iterations. After the loop, `step.message` is the reason.
+
+        Args:
+            params: the parameters, as in `step`.
+            until: stop conditions by name, a function of the progress, or None for a loop that ends by `break`; see
+                `StopConditions`.
+            callbacks: functions of the loop, or objects with `on_batch(state, loss)`, called after each update;
+                StopIteration and StopTraining end the loop.
+            history: keep the loss of each iteration in `step.history`.
+            batches: the number of iterations in an epoch; the loop then begins epochs, so that schedules per epoch
+                advance.
+
+        Raises:
+            ConfigError: a value is wrong.
+
+        Example:
+            >>> import mxtrain, numpy as np
+            >>> params = {"W": np.ones(2)}
+            >>> optimizer = mxtrain.build({"kind": "sgd", "η": 0.1, "λ": 0})
+            >>> for step in optimizer.steps(params, until={"max_iterations": 1000, "gtol": 1e-6}):
+            ...     loss, grads = (params["W"] ** 2).sum(), {"W": 2 * params["W"]}
+            ...     step(grads, loss=loss)
+            >>> step.message, step.progress.iterations
+            ('gtol: the largest element of the gradient, 8.03e-07, is at most 1e-06', 66)
+        """
+        conditions = read_until(until)
+        return StepLoop(self, params, conditions, callbacks=callbacks, history=history, batches=batches)
 
     def _update(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:
         """Update one array in place, in an iteration; 0 means the array's own update count."""

@@ -16,7 +16,7 @@ from mxtrain.types import Array
 
 
 class StoredRule(NamedTuple):
-    """What a state records about the rule that made its slots: another rule gives them another meaning.
+    """Record of the rule that made the slots of a state: another rule gives them another meaning.
 
     Attributes:
         kind: the kind of the rule.
@@ -40,6 +40,9 @@ class ParamGroup(NamedTuple):
             all parameters cover those with the same number.
         is_scheduled: True if numbers besides η have schedules.
         has_variants: True if the program of a call depends on counters.
+        may_be_idle: True if updates at some times change nothing.
+        wraps_steps: True if gradients are clipped by their norm or accumulated.
+        clips_columns: True if the gradients of columns are clipped.
         stored: the record of the rule in states.
     """
 
@@ -51,6 +54,9 @@ class ParamGroup(NamedTuple):
     family: int = 0
     is_scheduled: bool = False
     has_variants: bool = False
+    may_be_idle: bool = False
+    wraps_steps: bool = False
+    clips_columns: bool = False
     stored: StoredRule = StoredRule("", {})
 
 
@@ -68,6 +74,7 @@ class ParamGroups:
         have_matrices: True if a rule updates whole arrays, or clips the gradients of their columns, so that parts of a
             buffer cannot be updated together.
         need_positions: True if sums over all parameters are needed, to which each parameter contributes by itself.
+        wrap_steps: True if a step clips gradients by their norm, accumulates them or skips those that are not finite.
         evaluate_slots: True if the weights to evaluate are in slots.
         need_check: True if `check` is needed, because there are groups, or a parameter in none is an error.
         rule: the rule.
@@ -81,16 +88,25 @@ class ParamGroups:
     """
 
     def __init__(self, rule: Rule) -> None:
-        self.all: list[ParamGroup] = []
-        self._order: dict[str | None, tuple[int, int]] = {}
-        families: dict[tuple[str | None, bool], int] = {}
-        for selector, each, vectors in rules_of_groups(rule):
-            own = selector if selector is not None and rule.groups[selector].rule is not None else None
-            self.all.append(_make_group(each, families.setdefault((own, False), len(families))))
-            first = len(self.all) - 1
-            if vectors is not each:
-                self.all.append(_make_group(vectors, families.setdefault((own, True), len(families))))
-            self._order[selector] = first, len(self.all) - 1
+        self.rule = rule
+        self.workspace = Workspace()
+        self._parts: list[_Part] = []
+        self._part_of: dict[Hashable, int] = {}
+        self._families: dict[tuple[str | None, bool], int] = {}
+        self._slices: dict[str, tuple[tuple[BufferSlice, ...], dict[int, list[tuple[int, slice]]]]] = {}
+        self.set_part(0, rule)
+
+    def set_part(self, part: int, rule: Rule, names: Iterable[Hashable] = ()) -> None:
+        """Set the rule of a part of the parameters, which differs from the optimizer's in its numbers or its kind.
+
+        Args:
+            part: the number of the part, or that of a new part; part 0 has all parameters of no other part.
+            rule: the rule of its parameters, with groups of its own.
+            names: the names of parameters that the part has in addition.
+        """
+        self._parts[part : part + 1] = [_make_part(rule, self.rule.kind, self._families)]
+        self._part_of |= dict.fromkeys(names, part)
+        self.all: list[ParamGroup] = [group for each in self._parts for group in each.groups]
         self.differ = len(self.all) > 1
         totals = [each for each in self.all if isinstance(each.program, MultiPassProgram) and each.program.has_totals]
         self.have_totals = bool(totals)
@@ -103,15 +119,14 @@ class ParamGroups:
         self.have_matrices = any(
             isinstance(each.program, MatrixProgram) or each.rule.agc is not None for each in self.all
         )
-        self.need_positions = self.have_totals or rule.clip_norm is not None
+        self.need_positions = self.have_totals or self.rule.clip_norm is not None
+        self.wrap_steps = self.rule.skip_nonfinite or self.rule.clip_norm is not None or self.rule.accumulate > 1
         self.evaluate_slots = any(each.rule.evaluation_weights() is not None for each in self.all)
-        self.workspace = Workspace()
-        self.rule = rule
-        self.need_check = bool(rule.groups) or rule.groups_required
+        self.need_check = bool(self.rule.groups) or self.rule.groups_required
         self._programs: dict[tuple[int, Variant], AnyProgram] = {}
         self._numbers: dict[Hashable, tuple[tuple[int, ...], bool, int]] = {}
         self._checked: tuple[Any, ...] | None = None
-        self._slices: dict[str, tuple[tuple[BufferSlice, ...], dict[int, list[tuple[int, slice]]]]] = {}
+        self._slices.clear()
 
     def program(self, group: int, variant: Variant) -> AnyProgram:
         """Return the program of a group's rule for one kind of call."""
@@ -135,16 +150,20 @@ class ParamGroups:
             problem = ungrouped(self.rule, {str(index): shape})
             if problem is not None:
                 raise ConfigError([ConfigProblem("optimizer.groups_required", problem)])
-            first, vectors = self._order[self.rule.group_of(str(index), shape)]
-            is_vector = len(shape) < 2 or (is_complex and isinstance(self.all[first].rule, MatrixRule))
-            number = vectors if is_vector else first
+            part = self._part_of.get(index, 0)
+            rule, order = self._parts[part].rule, self._parts[part].order
+            offset = sum(len(each.groups) for each in self._parts[:part])
+            first, vectors = order[rule.group_of(str(index), shape)]
+            is_vector = len(shape) < 2 or (is_complex and isinstance(self.all[offset + first].rule, MatrixRule))
+            number = offset + (vectors if is_vector else first)
             known = self._numbers[index] = shape, is_complex, number
         return known[2]
 
     def rules_for(self, index: Hashable) -> list[Rule]:
         """Return the rules that a parameter of this name may have, for its shape decides between some groups."""
+        part = self._parts[self._part_of.get(index, 0)]
         selectors: list[str | None] = []
-        for selector in self.rule.groups:
+        for selector in part.rule.groups:
             fits = parse_selector(selector).matches(str(index), None)
             if fits is not False:
                 selectors.append(selector)
@@ -152,8 +171,8 @@ class ParamGroups:
                 break
         else:
             selectors.append(None)
-        numbers = dict.fromkeys(number for selector in selectors for number in self._order[selector])
-        return [self.all[number].rule for number in numbers]
+        numbers = dict.fromkeys(number for selector in selectors for number in part.order[selector])
+        return [part.groups[number].rule for number in numbers]
 
     def check(self, params: Mapping[Any, Array], known: Iterable[Hashable]) -> None:
         """Refuse groups that decide for none of the parameters of a step; checked once for each set of names.
@@ -210,6 +229,36 @@ class ParamGroups:
         return number, position if is_alone else -1
 
 
+class _Part(NamedTuple):
+    """A rule, the groups of its parameters, and by selector the numbers of its groups for arrays and for vectors."""
+
+    rule: Rule
+    groups: list[ParamGroup]
+    order: dict[str | None, tuple[int, int]]
+
+
+def _make_part(rule: Rule, kind: str, families: dict[tuple[str | None, bool], int]) -> _Part:
+    """Return the part of a rule; families with new keys are added.
+
+    Args:
+        rule: the rule.
+        kind: the kind of the optimizer's rule.
+        families: the number of each family, by the kind or the group of the rule, and by whether it is for vectors.
+    """
+    groups: list[ParamGroup] = []
+    order: dict[str | None, tuple[int, int]] = {}
+    for selector, each, vectors in rules_of_groups(rule):
+        own = None if rule.kind == kind else f"{rule.kind} "  # no selector ends with a space
+        if selector is not None and rule.groups[selector].rule is not None:
+            own = selector
+        groups.append(_make_group(each, families.setdefault((own, False), len(families))))
+        first = len(groups) - 1
+        if vectors is not each:
+            groups.append(_make_group(vectors, families.setdefault((own, True), len(families))))
+        order[selector] = first, len(groups) - 1
+    return _Part(rule, groups, order)
+
+
 def rules_of_groups(rule: Rule) -> Iterator[tuple[str | None, Rule, Rule]]:
     """Yield the selector of each group, None for parameters in no group, its rule, and its rule for vectors."""
     yield None, rule, rule.for_vectors()
@@ -250,5 +299,8 @@ def _make_group(rule: Rule, family: int) -> ParamGroup:
         family,
         rule.has_scheduled_numbers,
         rule.accumulate > 1 or rule.lookahead is not None,
+        type(rule).is_idle is not Rule.is_idle,
+        rule.accumulate > 1 or rule.clip_norm is not None,
+        rule.agc is not None,
         StoredRule(rule.kind, rule.stored_options()),
     )

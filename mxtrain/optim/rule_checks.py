@@ -101,7 +101,7 @@ def _update_of(rule: Rule) -> Callable[..., Any]:
         raise TraceError(f"{type(rule).__name__} defines no {name}; add a static method {name}(W, g, *slots, *, ...)")
     found: Callable[..., Any] = getattr(type(rule), name)
     if not inspect.isfunction(found):
-        raise TraceError(f"{type(rule).__name__}.{name} must be a function with @staticmethod, got {found!r}")
+        raise TraceError(f"{type(rule).__name__}.{name} must be a function with @staticmethod, got {describe(found)}")
     return found
 
 

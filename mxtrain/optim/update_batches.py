@@ -187,6 +187,8 @@ class BatchBuilder:
         """Group the updates of converted arrays by their keys; also return states that are not in the store yet."""
         if self._groups.need_check:
             self._groups.check(inputs.originals, store.indices())
+        if inputs.are_direct:
+            return self.build(store, inputs.memory)
         states = store.unflatten()
         new: dict[Hashable, ParamState] = {}
         batches: dict[BatchKey, UpdateBatch] = {}
@@ -312,7 +314,7 @@ def _scalars_of(batch: UpdateBatch, groups: ParamGroups, iteration: int, finishe
     update = state.updates + 1
     time = Time(update, iteration or update, finished_epochs)
     rule = group.rule.at(time) if group.is_scheduled else group.rule
-    if rule.is_idle(time):
+    if group.may_be_idle and rule.is_idle(time):
         return None
     variant = rule.variant(time, state.scalars) if group.has_variants else "update"
     program = group.program if variant == "update" else groups.program(batch.group, variant)
@@ -323,10 +325,9 @@ def _scalars_of(batch: UpdateBatch, groups: ParamGroups, iteration: int, finishe
     coefficients = rule.coefficients(time, state.scalars)
     try:
         if group.is_wrapped:
-            coefficients = (
-                rule.wrapper_coefficients(time, batch.dtype or batch.arrays[0][0].dtype, state.scalars) | coefficients
-            )
-        if rule.clip_norm is not None:  # `clip_by_norm` multiplies it by another factor
+            dtype = batch.dtype or batch.arrays[0][0].dtype
+            coefficients = rule.wrapper_coefficients(time, dtype, state.scalars) | coefficients
+        if group.wraps_steps and rule.clip_norm is not None:  # `clip_by_norm` multiplies it by another factor
             coefficients["scale"] = rule.scale or 1.0
         numbers = fields | coefficients
         values = program.evaluate_scalars(numbers)
@@ -335,7 +336,7 @@ def _scalars_of(batch: UpdateBatch, groups: ParamGroups, iteration: int, finishe
             raise
         raise found from error
     scalar_slots = {name: coefficients.get(name, value) for name, value in state.scalars.items()}
-    if rule.accumulate > 1:
+    if group.wraps_steps and rule.accumulate > 1:
         scalar_slots[ACCUMULATED] = 0.0
     return StepScalars(update, values, scalar_slots, numbers, program)
 

@@ -1,6 +1,7 @@
 """Wrappers around a rule on ten million float32: the bytes that each adds, and the share of the limit in that time.
 
-Run it by hand: `.venv/bin/python tests/benchmarks/wrappers.py [RULE]`. It needs no other library.
+Run it by hand: `.venv/bin/python tests/benchmarks/wrappers.py [RULE [SECONDS]]`, with the seconds for each wrapper. It
+needs no other library. The last line compares the norm of the gradients with a loop that only reads them.
 """
 
 import sys
@@ -11,6 +12,9 @@ import numpy as np
 from mxtrain import build
 from mxtrain.benchmarks import measure_interleaved
 from mxtrain.benchmarks.rule_benchmark import streaming_program
+from mxtrain.optim.gradient_clipping import square_sums
+from mxtrain.optim.ir import MultiPassProgram, trace, where
+from mxtrain.optim.ir import sum as sum_of
 from mxtrain.optim.update_summary import arrays_moved_by
 
 SHAPE = 3163, 3162
@@ -30,7 +34,7 @@ WRAPPERS: dict[str, dict[str, Any]] = {
 STREAM_SLOTS = ("a", "b")
 
 
-def main(kind: str) -> None:
+def main(kind: str = "adamw", seconds: str = "6") -> None:
     """Measure each wrapper alternately with the rule alone and a loop that streams, and print a table."""
     generator = np.random.default_rng(0)
     g = generator.standard_normal(SHAPE, dtype="float32")
@@ -57,7 +61,7 @@ def main(kind: str) -> None:
                 "plain": lambda: plain.step({"W": W}, {"W": g}),
                 "stream": lambda: plain.backend.run(stream, [arrays], ()),
             },
-            seconds=6,
+            seconds=float(seconds),
         )
         moved = _arrays(optimizer.rule) - (2 if name.endswith("nothing clipped") else 0)
         per_array = timings["stream"].median / stream.arrays_moved
@@ -70,10 +74,28 @@ def main(kind: str) -> None:
             flush=True,
         )
 
+    _compare_norm(plain.backend, g, float(seconds))
+
+
+def _compare_norm(backend: Any, g: Any, seconds: float) -> None:
+    """Measure the sum of the squares of the gradients alternately with a loop that counts negative ones."""
+    reading = trace("reading", lambda g, count: {"count": sum_of(where(g < 0, 1, 0))}, ("g",), (), ("count",))
+    assert isinstance(reading, MultiPassProgram)
+
+    def read() -> None:
+        records = np.zeros((1, reading.record_width))
+        records[:, 0] = g.size
+        run = backend.start_passes(reading, [(g,)], reading.evaluate_scalars({}))
+        run.run(0, run.upload(records))
+
+    timings = measure_interleaved({"read": read, "norm": lambda: square_sums(backend, [(g,)])}, seconds=seconds)
+    once, norm = timings["read"].median, timings["norm"].median
+    print(f"reading the gradients once {1e3 * once:.2f} ms, their norm {1e3 * norm:.2f} ms: {norm / once:.2f} readings")
+
 
 def _arrays(rule: Any) -> float:
     return sum(arrays_moved_by(rule).values())
 
 
 if __name__ == "__main__":
-    main(*(sys.argv[1:] or ["adamw"]))
+    main(*sys.argv[1:])

@@ -202,21 +202,6 @@ def test_copies_of_configs_are_equal(rule: Any) -> None:
     assert config.model_copy(update={"η": 0.25}).η == 0.25
 
 
-@pytest.mark.parametrize(
-    ("module", "remedy"),
-    [
-        ("torch", "pass tensor.detach().cpu().numpy()"),
-        ("jaxlib._jax", "pass np.asarray(array)"),
-        ("tensorflow.python", "pass tensor.numpy()"),
-    ],
-)
-def test_arrays_of_other_libraries(module: str, remedy: str) -> None:
-    value = type("Array", (), {"__module__": module})()
-    for gradient, weight in ((np.ones(2), value), (value, np.ones(2))):
-        with pytest.raises(mxtrain.ArrayTypeError, match=re.escape(f"got {module}.Array; {remedy}")):
-            mxtrain.build({"kind": "sgd"}).update(0, gradient, weight)
-
-
 SQUARING = ("adam", "adamw", "adagrad", "adadelta", "rmsprop", "nadam")
 
 

@@ -214,7 +214,7 @@ def with_defaults(base: MapNode, space: Space) -> dict[str, Any]:
             values[name] = _section_with_defaults(raw[name], info.annotation)
         elif not info.is_required() and name != "plugins":
             values[name] = info.default.to_dict() if isinstance(info.default, Config) else info.default
-    searched = [to_python(parameter.node) for parameter in space.parameters]
+    searched = [{parameter.name: to_python(parameter.node)} for parameter in space.parameters]
     plugins = [*values.get("plugins", ()), *map(plugin_name, find_user_classes([values, searched]))]
     return values | {"plugins": list(dict.fromkeys(plugins))} if plugins else values
 

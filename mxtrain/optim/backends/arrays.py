@@ -151,14 +151,9 @@ def _dtype_error(name: str, array: Array) -> ArrayTypeError:
 
 
 def _remedy(value: object) -> str:
-    """Return the call that converts an object of another library to a NumPy array."""
-    library = type(value).__module__.partition(".")[0]
-    if library == "torch":
-        return "; pass tensor.detach().cpu().numpy()"
-    if library in ("jax", "jaxlib"):
-        return "; pass np.asarray(array), and np.array(array) for a weight, which must be writable"
-    if library == "tensorflow":
-        return "; pass tensor.numpy()"
+    """Return the call that converts an object to a NumPy array."""
+    if hasattr(value, "toarray"):
+        return "; pass array.toarray()"
     is_masked = isinstance(value, np.ma.MaskedArray)
     return "; pass np.array(value)" if hasattr(value, "__array__") and not is_masked else ""
 

@@ -92,6 +92,10 @@ class NumPyMatrixOperations:
         """Return the sums of the squares of each column of a matrix."""
         return self.axis_square_sums(x)[1]
 
+    def scale_columns(self, x: Array, factors: Array, out: Array) -> None:
+        """Compute `out ← x⊙factors`, with a factor of each column."""
+        np.multiply(x, factors, out=out)
+
     def square_sum(self, x: Array) -> float:
         """Return the sum of the squares of a matrix."""
         row_sums = np.empty(len(x))
@@ -188,6 +192,10 @@ class CuPyMatrixOperations:
     def column_square_sums(self, x: Array) -> Array:
         """Return the sums of the squares of each column of a matrix."""
         return self.xp.square(x.astype(self.xp.float64)).sum(axis=0)
+
+    def scale_columns(self, x: Array, factors: Array, out: Array) -> None:
+        """Compute `out ← x⊙factors`, with a factor of each column."""
+        self.xp.multiply(x, factors, out=out)
 
     def square_sum(self, x: Array) -> float:
         """Return the sum of the squares of a matrix."""

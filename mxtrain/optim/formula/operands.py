@@ -1,14 +1,25 @@
 """Operands of operations: their types, and the operands that each operation accepts."""
 
+import math
+import operator
+from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
-from mxtrain.optim.formula.syntax import FUNCTIONS, Expression, Number, is_reduction
+from mxtrain.optim.formula.syntax import FUNCTIONS, Expression, Number, Operation, is_reduction
 
 Kind: TypeAlias = Literal["host", "scalar", "array"]
 """Kind of a value: a scalar of the host, a scalar that depends on sums, or an array."""
 RANKS: tuple[Kind, ...] = ("host", "scalar", "array")
 DESCRIPTIONS = {"host": "a scalar", "scalar": "a sum", "array": "an array"}
 _MAX_POWER = 16
+_LITERAL_OPERATIONS: dict[str, Callable[..., float]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "**": operator.pow,
+    "negative": operator.neg,
+}
 
 
 class TypedExpression(NamedTuple):
@@ -57,11 +68,33 @@ def operand_problem(operation: str, shown: str, operands: list[TypedExpression])
             return f"{shown} needs an array, such as W or g, got {DESCRIPTIONS[each.kind]}"
         if operation in ("exp", "log") and each.kind != "host":
             return f"{shown} is a function of scalars, such as t, got {DESCRIPTIONS[each.kind]}"
+    if operation == "/" and literal_value(operands[1].expression) == 0:
+        return "division by 0, for which the formula has no finite value"
     return _power_problem(operands) if operation == "**" else None
+
+
+def literal_value(expression: Expression | None) -> float | None:
+    """Return the value of an expression of numbers only; None for any other, or if it has no finite value."""
+    if isinstance(expression, Number):
+        return float(expression.value)
+    if not isinstance(expression, Operation):
+        return None
+    operands = [literal_value(each) for each in expression.operands]
+    function = _LITERAL_OPERATIONS.get(expression.operation)
+    if function is None or any(each is None for each in operands):
+        return None
+    try:
+        value = function(*operands)
+    except (ArithmeticError, ValueError):
+        return None
+    return value if isinstance(value, float) and math.isfinite(value) else None
 
 
 def _power_problem(operands: list[TypedExpression]) -> str | None:
     base, exponent = operands
+    power = literal_value(exponent.expression)
+    if literal_value(base.expression) == 0 and power is not None and power < 0:
+        return "a negative power of 0, for which the formula has no finite value"
     if base.expression is None or exponent.expression is None or base.kind == exponent.kind == "host":
         return None
     number = exponent.expression

@@ -13,7 +13,7 @@ from mxtrain.names import display_name, field_name
 from mxtrain.optim.groups.group import STEP_FIELDS, Group, is_zero, without_base
 from mxtrain.optim.groups.selectors import Selector, SelectorError, parse_selector
 from mxtrain.optim.schedules.paths import canonical_schedules
-from mxtrain.types import Bounds, Config
+from mxtrain.types import Bounds, Config, describe
 
 if TYPE_CHECKING:
     from mxtrain.optim.rules.base import Rule
@@ -47,7 +47,7 @@ def validate_with_groups(
     try:
         rule = model.validate_raw(outer)
     except ValidationError as error:
-        lines += [_line(detail, ()) for detail in error.errors(include_url=False)]
+        lines += [error_line(detail, ()) for detail in error.errors(include_url=False)]
     validated: dict[str, Group] = {}
     seen: dict[Selector, str] = {}
     for selector, settings in groups.items():
@@ -81,7 +81,7 @@ def _selector_problems(selector: Any, seen: dict[Selector, str]) -> _Lines:
     """Return the problems of a selector, and add it to those seen so far."""
     location = ("groups", str(selector))
     if not isinstance(selector, str):
-        return [_message(location, f"a selector must be a string, got {selector!r}", "key")]
+        return [_message(location, f"a selector must be a string, got {describe(selector)}", "key")]
     try:
         first = seen.setdefault(parse_selector(selector), selector)
     except SelectorError as error:
@@ -136,7 +136,7 @@ class _GroupReader:
         rule = self._validate(own, values, "kind" in settings)
         if rule is None or self.lines:
             return None
-        given = {_input_names(own)[name]: None for name in values if name in _input_names(own)}
+        given = {input_names(own)[name]: None for name in values if name in input_names(own)}
         typed = {name: getattr(rule, name) for name in given} | frozen
         if "kind" in settings:
             return Group(typed, rule, own.model_fields)
@@ -181,7 +181,7 @@ class _GroupReader:
         given: dict[Any, Any] = {}
         values: dict[Any, Any] = {}
         for key, value in settings.items():
-            name = field_name(key, _input_names(own)) if isinstance(key, str) else key
+            name = field_name(key, input_names(own)) if isinstance(key, str) else key
             if name in values:
                 text = f"{key} and {display_name(given[name])} are two names of one value; keep one"
                 self.lines.append(_message(self._location, text))
@@ -223,12 +223,12 @@ class _GroupReader:
             for detail in error.errors(include_url=False):
                 # With an invalid optimizer, its own problems occur again here.
                 if has_kind or self._outer is not None or _first_name(detail) in values:
-                    self.lines.append(_line(detail, self._location))
+                    self.lines.append(error_line(detail, self._location))
             return None
 
     def _merged(self, values: Mapping[Any, Any]) -> dict[Any, Any]:
         if self._outer is None:
-            names = _input_names(self._model)
+            names = input_names(self._model)
             base = {field_name(key, names) if isinstance(key, str) else key: item for key, item in self._raw.items()}
         else:
             base = _fields(self._outer)
@@ -256,13 +256,13 @@ def _merge(base: Any, own: Any) -> Any:
     below = _fields(base) if isinstance(base, Config) else dict(base)
     if "kind" in own and own["kind"] != below.get("kind"):
         return own
-    known = _input_names(type(base)) if isinstance(base, Config) else below
+    known = input_names(type(base)) if isinstance(base, Config) else below
     named = {field_name(key, known) if isinstance(key, str) else key: value for key, value in own.items()}
     return {**below, **{name: _merge(below.get(name), value) for name, value in named.items()}}
 
 
 @cache
-def _input_names(model: type[Config]) -> dict[str, str]:
+def input_names(model: type[Config]) -> dict[str, str]:
     """Return the name under which validation accepts each field, with the field."""
     return {
         info.validation_alias if isinstance(info.validation_alias, str) else name: name
@@ -272,7 +272,7 @@ def _input_names(model: type[Config]) -> dict[str, str]:
 
 def _fields(config: Config) -> dict[Any, Any]:
     """Return the values of a config, but not the groups of a rule, as they are validated again."""
-    names = _input_names(type(config)).items()
+    names = input_names(type(config)).items()
     return {name: getattr(config, field) for name, field in names if field not in ("groups", "groups_required")}
 
 
@@ -296,7 +296,7 @@ def _message(location: tuple[str, ...], text: str, type: str = "message") -> Ini
 _KNOWN = frozenset(get_args(ErrorType))
 
 
-def _line(detail: ErrorDetails, above: tuple[str, ...]) -> InitErrorDetails:
+def error_line(detail: ErrorDetails, above: tuple[str, ...]) -> InitErrorDetails:
     """Return a problem that Pydantic found, for a new ValidationError, at a location below another one."""
     context = detail.get("ctx", {})
     kind: Any = detail["type"]

@@ -50,22 +50,28 @@ def convert_arrays(params: dict[Hashable, Any], grads: Iterable[Any]) -> StepInp
         BackendError: a package that an array needs is not installed.
     """
     inputs = StepInputs(params, {}, {})
-    foreign: list[Any] = []
-    for (name, weight), grad in zip(params.items(), grads, strict=True):
-        if grad is None:
+    on_gpu: list[Any] = []
+    for (name, original), gradient in zip(params.items(), grads, strict=True):
+        if gradient is None:
             inputs.is_converted = True
             continue
+        weight, grad = original, gradient
         if type(weight) is not np.ndarray:
-            foreign.append(weight)
-            weight = weight_array(name, weight)
+            weight = weight_array(name, original)
+            if weight is not original:
+                inputs.is_converted = True
+                if not isinstance(weight, np.ndarray):
+                    on_gpu.append(original)
         if type(grad) is not np.ndarray:
-            foreign.append(grad)
-            grad = gradient_array(name, grad, weight)
+            grad = gradient_array(name, gradient, weight)
+            if grad is not gradient:
+                inputs.is_converted = True
+                if not isinstance(grad, np.ndarray):
+                    on_gpu.append(gradient)
         inputs.params[name], inputs.grads[name] = weight, grad
         inputs.memory.append((name, grad, weight))
-    inputs.is_converted = inputs.is_converted or bool(foreign)
     for stage in STAGES:
         stage(inputs)
-    if (fence := device_fence(foreign)) is not None:
+    if on_gpu and (fence := device_fence(on_gpu)) is not None:
         inputs.write_back.append(fence)
     return inputs

@@ -4,6 +4,7 @@ Memory is shared wherever the library allows it. Source of the protocol: the arr
 """
 
 from collections.abc import Callable, Hashable
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, Final
 
@@ -20,13 +21,23 @@ _IMMUTABLE: Final = {"jax": "JAX", "jaxlib": "JAX", "tensorflow": "TensorFlow"}
 """Libraries whose arrays cannot be updated in place, by the module of their types."""
 
 
-def library_of(value: object) -> str:
-    """Return the name of the package that defines the type of a value.
+def library_of(value: object) -> str | None:
+    """Return the library to whose arrays a value belongs, also as a subclass: torch, JAX or TensorFlow; else None.
 
-    >>> library_of(np.float32(1))
-    'numpy'
+    >>> library_of(np.float32(1)) is None
+    True
     """
-    return type(value).__module__.partition(".")[0]
+    return _library(type(value))
+
+
+def _library_of_type(kind: type) -> str | None:
+    packages = {base.__module__.partition(".")[0] for base in kind.__mro__}
+    if "torch" in packages:
+        return "torch" if hasattr(kind, "detach") else None
+    return next((_IMMUTABLE[package] for package in packages if package in _IMMUTABLE), None)
+
+
+_library: Callable[[Any], str | None] = lru_cache(maxsize=1024)(_library_of_type)
 
 
 def weight_array(name: Hashable, value: Any) -> Array:
@@ -37,13 +48,13 @@ def weight_array(name: Hashable, value: Any) -> Array:
         BackendError: it is on a GPU, and CuPy is not installed.
     """
     label = f"weight {name!r}"
+    library = library_of(value)
+    if library == "torch":
+        return _torch_array(label, value, is_written=True)
     if array_kind(value) is None and not isinstance(value, np.generic):
-        library = library_of(value)
-        if library == "torch":
-            return _torch_array(label, value, is_written=True)
-        if library in _IMMUTABLE:
+        if library is not None:
             raise ArrayTypeError(
-                f"{label} is a {_IMMUTABLE[library]} array, which is immutable; hold the weights in NumPy: "
+                f"{label} is a {library} array, which is immutable; hold the weights in NumPy: "
                 "pass np.array(array) and convert it where the function needs it"
             )
         if hasattr(value, "__dlpack__"):
@@ -84,9 +95,9 @@ def any_array(label: str, value: Any) -> Array:
         ArrayTypeError: it is no array, or is on an unsupported device.
         BackendError: it is on a GPU, and CuPy is not installed.
     """
+    if library_of(value) == "torch":
+        return _torch_array(label, value, is_written=False)
     if array_kind(value) is None:
-        if library_of(value) == "torch":
-            return _torch_array(label, value, is_written=False)
         if hasattr(value, "__dlpack__") and hasattr(value, "__dlpack_device__"):
             return _from_dlpack(label, value, is_written=False)
         if hasattr(value, "__array__"):
@@ -116,13 +127,16 @@ def copy_with(name: Hashable, weight: Any, value: Array) -> Any:
     return copy
 
 
-def device_fence(values: list[Any]) -> Callable[[], None] | None:
+def device_fence(on_gpu: list[Any]) -> Callable[[], None] | None:
     """Return a function to call after an update, so that torch sees its results on any stream; None if none is needed.
 
     CuPy waits for the stream of a tensor when it imports one. In the other direction, nothing orders the streams: if
     torch's current stream is another than CuPy's, the host waits for the update.
+
+    Args:
+        on_gpu: weights and gradients of other libraries on a GPU.
     """
-    on_gpu = [each for each in values if library_of(each) == "torch" and each.is_cuda]
+    on_gpu = [each for each in on_gpu if library_of(each) == "torch"]
     if not on_gpu:
         return None
 
@@ -139,6 +153,10 @@ def device_fence(values: list[Any]) -> Callable[[], None] | None:
 
 def _torch_array(label: str, tensor: Any, *, is_written: bool) -> Array:
     """Return a view of a dense torch tensor, detached from its graph."""
+    try:
+        return tensor.detach().numpy()
+    except (RuntimeError, TypeError):
+        pass  # on a GPU, not dense, of a dtype that NumPy lacks, or a lazy view
     if str(tensor.layout) != "torch.strided":
         remedy = "pass tensor.to_dense()" if not is_written else "only dense tensors are updated"
         raise ArrayTypeError(f"{label} is a torch tensor with layout {tensor.layout}; {remedy}")
@@ -152,7 +170,12 @@ def _torch_array(label: str, tensor: Any, *, is_written: bool) -> Array:
         raise ArrayTypeError(f"{label} is on the torch device {device}; only the CPU and CUDA are supported")
     if str(tensor.dtype) == "torch.bfloat16":
         return _bfloat16_array(label, tensor)
-    return tensor.numpy() if device == "cpu" else _to_cupy(label, tensor)
+    if device == "cuda":
+        return _to_cupy(label, tensor)
+    try:
+        return tensor.numpy()
+    except (RuntimeError, TypeError) as error:  # for example a quantized dtype
+        raise ArrayTypeError(f"{label}, of dtype {tensor.dtype}, cannot be imported: {_one_line(error)}") from None
 
 
 def _bfloat16_array(label: str, tensor: Any) -> Array:

@@ -38,6 +38,11 @@ class StepInputs:
     write_back: list[Callable[[], None]] = field(default_factory=list)
     is_converted: bool = False
 
+    @property
+    def are_direct(self) -> bool:
+        """True if the program runs on the arrays of `memory` and on slots of their shape and dtype."""
+        return not (self.stored or self.gather or self.half)
+
     def shape(self, name: Hashable) -> tuple[int, ...]:
         """Return the shape of a parameter that the caller passed."""
         return tuple(self.originals[name].shape)

@@ -136,6 +136,11 @@ _names_of_fields: Callable[[Any], tuple[str, ...] | None] = lru_cache(maxsize=10
 
 
 def _items(tree: Any) -> tuple[Iterable[Any], Iterable[Any]]:
+    """Return the keys and the values of a container."""
+    if type(tree) is dict:  # tested first, because an isinstance of Mapping takes as long as the rest
+        return tree, tree.values()
+    if type(tree) is list:
+        return range(len(tree)), tree
     if isinstance(tree, Mapping):
         return tree.keys(), tree.values()
     names = _names_of_fields(type(tree))

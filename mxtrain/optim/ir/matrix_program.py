@@ -86,6 +86,9 @@ class MatrixOperations(Protocol):
     def column_square_sums(self, x: Array) -> Array:
         """Return the sums of the squares of each column of a matrix, in float64."""
 
+    def scale_columns(self, x: Array, factors: Array, out: Array) -> None:
+        """Compute `out ← x⊙factors`, with a factor of each column in the dtype of x."""
+
     def square_sum(self, x: Array) -> float:
         """Return the sum of the squares of a matrix, in float64."""
 

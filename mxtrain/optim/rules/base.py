@@ -6,12 +6,12 @@ from fractions import Fraction
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import ModelWrapValidatorHandler, model_validator
+from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
 
 from mxtrain.errors import TraceError
 from mxtrain.optim.groups.group import Group, apply_group, group_of, unused_groups
 from mxtrain.optim.groups.selectors import Shape
-from mxtrain.optim.groups.validation import validate_with_groups
+from mxtrain.optim.groups.validation import error_line, validate_with_groups
 from mxtrain.optim.ir import (
     AnyProgram,
     GradientStage,
@@ -22,7 +22,13 @@ from mxtrain.optim.ir import (
     wrapping,
 )
 from mxtrain.optim.rules.fields import RuleFields
-from mxtrain.optim.rules.scheduled import is_scheduled, rule_at, scheduled_value, with_largest_numbers
+from mxtrain.optim.rules.scheduled import (
+    is_scheduled,
+    rule_at,
+    scheduled_value,
+    unknown_schedule_lines,
+    with_largest_numbers,
+)
 from mxtrain.optim.rules.time import ScheduledValue, Time
 from mxtrain.optim.rules.wrappers import rounded_bounds
 from mxtrain.optim.schedules import LearningRateSchedule
@@ -70,7 +76,15 @@ class Rule(RuleFields, ABC):
     @model_validator(mode="wrap")
     @classmethod
     def _validate_groups(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        return validate_with_groups(cls, data, handler, Rule)
+        try:
+            return validate_with_groups(cls, data, handler, Rule)
+        except ValidationError as error:
+            found = error.errors(include_url=False)
+            lines = list(unknown_schedule_lines(cls, data, found))
+            if not lines:
+                raise
+            lines += [error_line(each, ()) for each in found]
+        raise ValidationError.from_exception_data(cls.__name__, lines)
 
     @abstractmethod
     def coefficients(self, time: Time, scalars: Mapping[str, float]) -> dict[str, float]:

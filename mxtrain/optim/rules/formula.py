@@ -19,6 +19,7 @@ from mxtrain.optim.formula.compiler import compile_formula
 from mxtrain.optim.formula.definition import definition_of, name_problems
 from mxtrain.optim.formula.evaluation import RunnableFormula, formula_of
 from mxtrain.optim.formula.lexer import normal_text
+from mxtrain.optim.formula.parser import parse_statements
 from mxtrain.optim.formula.starts import WEIGHT, start_function, start_problems
 from mxtrain.optim.formula.syntax import TextProblem, canonical
 from mxtrain.optim.rules.base import Rule
@@ -248,13 +249,21 @@ def _runnable(
     return formula_of(definition_of(values))
 
 
+_NAMES = {"let": Mapping, "slots": Mapping | list | tuple, "scalars": Mapping | list | tuple}
+"""The fields with names of a formula, and the types that these may have."""
+
+
 def _text_problems(values: Mapping[str, Any]) -> Iterator[InitErrorDetails]:
     """Yield the problems of the names and texts of a formula, of which other fields may be invalid."""
     problems = list(name_problems(values))
     definition = definition_of(values)
     problems += start_problems(values)
     if isinstance(values.get("update"), str):
-        problems += compile_formula(definition)[1]
+        # With an invalid field of names, or an invalid term, the names of the text are unknown.
+        terms = values.get("terms", {})
+        has_names = all(isinstance(values.get(field, {}), kinds) for field, kinds in _NAMES.items())
+        has_names &= isinstance(terms, Mapping) and all(isinstance(text, str) for text in terms.values())
+        problems += compile_formula(definition)[1] if has_names else parse_statements(definition.update, "update")[1]
     for problem in problems:
         yield InitErrorDetails(
             type=_text_error(problem),

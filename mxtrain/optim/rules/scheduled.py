@@ -1,15 +1,17 @@
 """Numbers of a rule that have schedules: their paths, bounds and values, and the rule at a time."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin
 
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from mxtrain.errors import ScheduleError
-from mxtrain.names import nearest
+from mxtrain.names import field_name, nearest
+from mxtrain.optim.groups.validation import input_names
+from mxtrain.optim.ir import error_text
 from mxtrain.optim.schedules.learning_rate import OneCycle, RateSchedule
-from mxtrain.optim.schedules.paths import display_path
+from mxtrain.optim.schedules.paths import canonical_schedules, display_path
 from mxtrain.types import NON_NEGATIVE, SMALLEST_NORMAL, Bounds, Config, describe, field_error, field_errors
 
 if TYPE_CHECKING:
@@ -130,20 +132,27 @@ def scheduled_value(place: str, schedule: RateSchedule, bounds: Bounds, base: fl
         time: the time of the update.
 
     Raises:
-        ScheduleError: the value is out of bounds.
+        ScheduleError: the value is out of bounds, or a schedule of the user's raises an exception, which is the cause.
     """
     shown = display_path(place)
     try:
         value = schedule.value_at(time, base)
         bounds.check(value)
     except ScheduleError as error:
-        raise ScheduleError(f"optimizer.{shown}: {error}; nothing has changed") from None
+        raise ScheduleError(f"optimizer.{shown}: {error}; nothing has changed") from error.__cause__
     except PydanticCustomError as error:
         expected = error.context["expected"] if error.context else str(bounds)
         raise ScheduleError(
             f"optimizer.{shown}: the value at t = {schedule.finished(time)} (iteration {time.iteration}) must be "
             f"{expected}, got {value}; nothing has changed"
         ) from None
+    except Exception as error:
+        if type(schedule).__module__.startswith("mxtrain."):
+            raise
+        raise ScheduleError(
+            f"optimizer.{shown}: {error_text(type(schedule).__name__, error)} at iteration {time.iteration}; nothing "
+            "has changed"
+        ) from error
     return value
 
 
@@ -192,8 +201,12 @@ def _number(rule: "RuleFields", path: str) -> tuple[Bounds, float]:
     first, _, rest = path.partition(".")
     fields = type(rule).model_fields
     place = f"schedules.{path}"
+    if not all(path.split(".")):
+        raise field_error(
+            "schedules", f"the key {display_path(path)!r} names no number; {_suggest(type(rule), rule, path)}"
+        )
     if first not in fields:
-        raise field_error(place, f"{rule.kind} has no such number; {_suggest(rule, path)}")
+        raise field_error(place, f"{rule.kind} has no such number; {_suggest(type(rule), rule, path)}")
     if path == "η":
         raise field_error(place, "the learning rate has a field of its own, η_sched; move the schedule there")
     if path == "scale":
@@ -209,15 +222,59 @@ def _number(rule: "RuleFields", path: str) -> tuple[Bounds, float]:
         raise field_error(place, f"{first} is off; set it too, such as {first}: {{}}")
     owner = type(value) if rest else type(rule)
     if not issubclass(owner, Config) or (rest or first) not in owner.model_fields:
-        raise field_error(place, f"{display_path(first)} has no number {display_path(rest)}; {_suggest(rule, path)}")
+        raise field_error(
+            place, f"{display_path(first)} has no number {display_path(rest)}; {_suggest(type(rule), rule, path)}"
+        )
     bounds = field_bounds(owner, rest or first)
     if bounds is None:
         message = f"only numbers have schedules, and {display_path(path)} is none"
-        raise field_error(place, f"{message}; {_suggest(rule, path)}")
+        raise field_error(place, f"{message}; {_suggest(type(rule), rule, path)}")
     number = number_at(rule, path)
     if number is None:
         raise field_error(place, f"{path} is off; set it too, as the value from which the schedule starts")
     return bounds, number
+
+
+def unknown_schedule_lines(
+    model: "type[RuleFields]", data: Any, found: Sequence[ErrorDetails]
+) -> list[InitErrorDetails]:
+    """Return the problems of schedules of unknown numbers, which are not checked while other fields are invalid.
+
+    Args:
+        model: the class of the rule.
+        data: what was validated.
+        found: the problems that were found.
+    """
+    if not isinstance(data, Mapping):
+        return []
+    names = input_names(model)
+    values = {field_name(key, names) if isinstance(key, str) else key: value for key, value in data.items()}
+    try:
+        values["schedules"] = canonical_schedules(values.get("schedules"), model.model_fields)
+    except PydanticCustomError:  # among the problems already
+        return []
+    contexts = [each.get("ctx", {}) for each in found]
+    known = {str(path) for each in contexts for path, _ in each.get("problems", ())}
+    known |= {str(each["path"]) for each in contexts if "path" in each}
+    return [
+        InitErrorDetails(type=field_error(path, message), loc=(), input=None)
+        for path, message in _unknown_numbers(model, values)
+        if path not in known
+    ]
+
+
+def _unknown_numbers(model: "type[RuleFields]", values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the paths of schedules of fields that a rule lacks, each with a message.
+
+    Args:
+        model: the class of the rule.
+        values: the fields by canonical names as they were given, some of which are invalid.
+    """
+    schedules: Any = values.get("schedules")
+    for path in schedules if isinstance(schedules, Mapping) else ():
+        if isinstance(path, str) and all(path.split(".")) and path.partition(".")[0] not in model.model_fields:
+            kind = model.model_fields["kind"].default
+            yield f"schedules.{path}", f"{kind} has no such number; {_suggest(model, values, path)}"
 
 
 def _bounds_of(annotation: Any) -> Bounds | None:
@@ -233,11 +290,20 @@ def _bounds_of(annotation: Any) -> Bounds | None:
     return next((bounds for bounds in found if bounds is not None), None)
 
 
-def _suggest(rule: "RuleFields", path: str) -> str:
-    """Return the remedy for a path that is not a number: the most similar one, or all of them."""
-    mappings = {name: rule.__dict__[name] for name in type(rule).model_fields if name not in ("groups", "schedules")}
+def _suggest(model: "type[RuleFields]", rule: "RuleFields | Mapping[str, Any]", path: str) -> str:
+    """Return the remedy for a path that is not a number: the most similar one, or all of them.
+
+    Args:
+        model: the class of the rule.
+        rule: the rule, or its values as they were given.
+        path: the path.
+    """
+    values = rule if isinstance(rule, Mapping) else rule.__dict__
+    mappings: dict[str, Any] = {
+        name: values.get(name) for name in model.model_fields if name not in ("groups", "schedules")
+    }
     inner = [f"{name}.{key}" for name, value in mappings.items() if _is_numbers(value) for key in value]
-    names = [display_path(name) for name in (*schedulable_numbers(type(rule)), *inner)]
+    names = [display_path(name) for name in (*schedulable_numbers(model), *inner)]
     guess = next((name for name in names if name.endswith(f".{path}")), None) or nearest(path, names)
     return f"did you mean {guess}?" if guess else f"its numbers are {', '.join(names)}"
 

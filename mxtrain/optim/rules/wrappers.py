@@ -1,8 +1,10 @@
 """Settings of the wrappers that every rule accepts: gradient clipping by columns, lookahead, averages and bounds."""
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
 
 from mxtrain.types import Bounds, Config, Decay, Finite, ListAsTuple, Positive, PositiveInt, Stability
 
@@ -67,7 +69,14 @@ class EMA(Config):
     corrected: bool = True
 
 
-Box: TypeAlias = Annotated[tuple[Finite | None, Finite | None], ListAsTuple]
+def _check_two(value: Any) -> Any:
+    if isinstance(value, list | tuple) and len(value) != 2:
+        message = f"must be two numbers, [low, high], either of which may be null, got {len(value)}"
+        raise PydanticCustomError("message", "{text}", {"text": message})
+    return value
+
+
+Box: TypeAlias = Annotated[tuple[Finite | None, Finite | None], ListAsTuple, BeforeValidator(_check_two)]
 """Lower and upper bound of weights, either of which may be None."""
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from inspect import signature
 from numbers import Real
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -35,15 +36,32 @@ def call_function(function: Callable[[float], Any], t: float) -> float:
     """Return the value of a schedule's function.
 
     Raises:
-        ScheduleError: it is not a finite number.
+        ScheduleError: the function raises an exception, which is the cause of the error, or takes another number of
+            arguments, or its value is not a finite number.
     """
-    value = function(t)
+    try:
+        value = function(t)
+    except Exception as error:
+        raise ScheduleError(_failure(function, t, error)) from error
     if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     item = getattr(value, "item", None)  # an array of one number, as NumPy and CuPy functions return
     if item is not None and getattr(value, "shape", None) == ():
         return call_function(lambda _: item(), t)
     raise ScheduleError(f"{function_name(function)}({t}) must be a finite number, got {describe(value)}")
+
+
+def _failure(function: Callable[..., Any], t: float, error: Exception) -> str:
+    """Return the message about a function that raised an exception."""
+    name = function_name(function)
+    try:
+        signature(function).bind(t)
+    except TypeError:
+        return f"{name}{signature(function)} must take one argument, the time; got {name}({t})"
+    except ValueError:  # a built-in function without a signature
+        pass
+    text = " ".join(str(error).split())
+    return f"{name}({t}) raised {type(error).__name__}{f': {text}' if text else ''}"
 
 
 def _refuse_to_dict(name: str) -> NoReturn:
@@ -110,9 +128,13 @@ class MomentumFunction(Schedule):
 
     def value(self, t: float, base: float | None = None) -> float:
         """Return the momentum at iteration `t`."""
-        value = call_function(self.function, t)
+        try:
+            value = call_function(self.function, t)
+        except ScheduleError as error:
+            raise ScheduleError(f"optimizer.μ_sched: {error}; nothing has changed") from error.__cause__
         if value < 0:
-            raise ScheduleError(f"μ_sched: {function_name(self.function)}({t}) must be at least 0, got {value}")
+            shown = f"{function_name(self.function)}({t})"
+            raise ScheduleError(f"optimizer.μ_sched: {shown} must be at least 0, got {value}; nothing has changed")
         return value
 
     def to_dict(self) -> dict[str, Any]:

@@ -34,11 +34,16 @@ def test_compiled_sums_and_steps_have_the_bits_of_numpy(both, monkeypatch, dtype
     assert (rows.tobytes(), columns.tobytes()) == (other_rows.tobytes(), other_columns.tobytes())
     assert np.allclose(rows, exact.sum(axis=1), rtol=1e-13)
     assert np.allclose(columns, exact.sum(axis=0), rtol=1e-13)
+    assert [each.column_square_sums(x).tobytes() for each in both] == [columns.tobytes()] * 2
     first, second = (each.square_sum(x) for each in both)
     assert first == second == pytest.approx(exact.sum(), rel=1e-13)
     factors = (rows / rows.mean() / shape[1]).astype(dtype), (columns / shape[0]).astype(dtype)
     first, second = (each.scaled_square_sum(x, *factors, 0.3) for each in both)
     assert first == second == pytest.approx((exact * np.minimum(np.outer(*factors), 0.3) ** 2).sum(), rel=1e-4)
+    results = [view(np.array(W)) for _ in both]
+    for each, result in zip(both, results, strict=True):
+        each.scale_columns(x, factors[1], result)
+    assert results[0].tobytes() == results[1].tobytes() == (x * factors[1]).tobytes()
     results = [view(np.array(W)) for _ in both]
     for each, result in zip(both, results, strict=True):
         each.scaled_step(result, x, *factors, largest=0.3, step=-0.5, decay=-0.25)

@@ -55,6 +55,16 @@ WRONG: dict[str, list[str]] = {
     "W = W - η*sqrt(g, m)": [
         "1:11:4: sqrt takes 1 argument, got 2",
     ],
+    "W = W - η*g/0": [
+        "1:12:1: division by 0, for which the formula has no finite value",
+    ],
+    "W = W - g/(2 - 2*1.0)": [
+        "1:10:1: division by 0, for which the formula has no finite value",
+    ],
+    "W = W - 0**-1*g + η*m/-0.0": [
+        "1:10:2: a negative power of 0, for which the formula has no finite value",
+        "1:22:1: division by 0, for which the formula has no finite value",
+    ],
     "W = W - η*max(g)": [
         "1:11:3: max takes 2 arguments, got 1",
     ],

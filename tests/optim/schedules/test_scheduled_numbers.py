@@ -154,6 +154,53 @@ def test_a_value_out_of_bounds_is_an_error_before_anything_changes(settings: dic
     np.testing.assert_array_equal(params["W"], before)
 
 
+def raising(t: float) -> float:
+    if t >= 2:
+        raise LookupError("no value\nfor this time")
+    return 0.5
+
+
+class Raising(RateSchedule):
+    kind: Literal["raising_schedule"] = "raising_schedule"
+
+    def after_warmup(self, η: float, t: float) -> float:
+        return 1 / 0
+
+
+FIELDS = {"η_sched": "η_sched", "μ_sched": "μ_sched", "λ": "schedules.λ"}
+FAILURES = [
+    ("η_sched", raising, "raising(2) raised LookupError: no value for this time", LookupError),
+    ("μ_sched", raising, "raising(2) raised LookupError: no value for this time", LookupError),
+    ("λ", raising, "raising(2) raised LookupError: no value for this time", LookupError),
+    ("η_sched", lambda: 1, "<lambda>() must take one argument, the time; got <lambda>(0)", TypeError),
+    ("μ_sched", lambda a, b: 1, "<lambda>(a, b) must take one argument, the time; got <lambda>(1)", TypeError),
+    ("λ", lambda *, t: 1, "<lambda>(*, t) must take one argument, the time; got <lambda>(0)", TypeError),
+    ("λ", Raising(), "Raising raised ZeroDivisionError: division by zero at iteration 1", ZeroDivisionError),
+    ("μ_sched", lambda t: -1.0, "<lambda>(1) must be at least 0, got -1.0", type(None)),
+]
+
+
+@pytest.mark.parametrize(("field", "function", "message", "cause"), FAILURES)
+def test_an_exception_of_a_function_is_located_and_changes_nothing(
+    field: str, function: Any, message: str, cause: type
+) -> None:
+    settings = {field: function} if field.endswith("_sched") else {"schedules": {field: function}}
+    optimizer = mxtrain.build({"kind": "sgd", "μ": 0.5, **settings}, backend="numpy")
+    params = {"W": np.ones(2)}
+    states: list[bytes] = []
+
+    def train() -> None:
+        for _ in range(4):
+            states.append(pickle.dumps((params, optimizer.state_dict())))
+            optimizer.step(params, {"W": np.ones(2)})
+
+    with pytest.raises(ScheduleError) as caught:
+        train()
+    assert str(caught.value) == f"optimizer.{FIELDS[field]}: {message}; nothing has changed"
+    assert isinstance(caught.value.__cause__, cause)
+    assert pickle.dumps((params, optimizer.state_dict())) == states[-1]
+
+
 def test_a_function_is_not_plain_data() -> None:
     rule = mxtrain.SGD(η_sched=halving, λ=0)
     with pytest.raises(ConfigError, match="the function halving cannot be written as plain values"):

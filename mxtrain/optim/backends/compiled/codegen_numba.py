@@ -1,25 +1,11 @@
 """Code generation for Numba: a program as a Python loop over the elements of many arrays."""
 
+from mxtrain.optim.backends.compiled.codegen_counts import count_imports, count_lines
+from mxtrain.optim.backends.compiled.codegen_values import PYTHON_EXPRESSIONS, indent, value_lines
 from mxtrain.optim.backends.scalar_statements import ScalarStatements
 from mxtrain.optim.ir import MultiPassProgram, Operand, Pass, Program
+from mxtrain.optim.ir.counting import count_of
 from mxtrain.optim.ir.summation import LANES, ROWS, SUM_BLOCK
-
-_PYTHON_EXPRESSIONS = {
-    "add": "{} + {}",
-    "subtract": "{} - {}",
-    "multiply": "{} * {}",
-    "divide": "{} / {}",
-    "maximum": "{0} if {0} >= {1} else ({1} if {0} == {0} else {0})",
-    "minimum": "{0} if {0} <= {1} else ({1} if {0} == {0} else {0})",
-    "less": "{} < {}",
-    "less_equal": "{} <= {}",
-    "negative": "-{}",
-    "sqrt": "sqrt({})",
-    "absolute": "abs({})",
-    "where": "{1} if {0} else {2}",
-    "sign": "{1} if {0} > {2} else (-{1} if {0} < {2} else ({2} if {0} == {0} else {0}))",
-    "copy": "{}",
-}
 
 _SLOW_OPERATIONS = {"divide", "sqrt"}
 _BLOCKS_TOGETHER = 4
@@ -36,20 +22,22 @@ def generate_numba_pass_source(program: MultiPassProgram, step: Pass, dtype: str
     of `mxtrain.optim.ir.summation`.
     """
     traced = step.program
+    counted = count_of(traced)
     count = len(traced.arrays)
     leaves = {scalar: f"s[{2 + number}]" for scalar, number in program.scalar_numbers.items()}
     leaves |= {leaf: f"s[record + {column}]" for leaf, column in program.record_columns.items()}
-    statements = ScalarStatements(leaves, _PYTHON_EXPRESSIONS, "{} = {}")
+    statements = ScalarStatements(leaves, PYTHON_EXPRESSIONS, "{} = {}")
     names = [statements.name(scalar) for scalar in traced.scalars]
     lines = [
         f'"""The pass {traced.name}({", ".join(traced.arrays)}), printed by mxtrain for Numba to compile."""',
         "from math import sqrt",
         f"from numpy import empty, float64 as F, {dtype} as T",
+        *([count_imports(dtype)] if counted else []),
         "",
         "",
         "def loop(s, table, starts, row, low, high):",
         "    records, partials = int(s[0]), int(s[1])",
-        *_buffer_lines(traced),
+        *([] if counted else _buffer_lines(traced)),
         "    while starts[row] < high:",
         "        first, beyond = max(low, starts[row]) - starts[row], min(high, starts[row + 1]) - starts[row]",
         f"        record = records + {program.record_width} * row",
@@ -58,7 +46,8 @@ def generate_numba_pass_source(program: MultiPassProgram, step: Pass, dtype: str
         *(f"        {line}" for line in statements.lines),
         *(f"        s{i} = T({name})  # {traced.scalars[i]}" for i, name in enumerate(names)),
     ]
-    return "\n".join([*lines, *_loop_lines(traced), "        row += 1"]) + "\n"
+    loop = count_lines(counted, dtype) if counted else _loop_lines(traced)
+    return "\n".join([*lines, *loop, "        row += 1"]) + "\n"
 
 
 def _buffer_lines(traced: Program) -> list[str]:
@@ -76,12 +65,12 @@ def _loop_lines(traced: Program) -> list[str]:
     if not traced.reductions:
         return [
             f"        for i in range({SUM_BLOCK} * first, min({SUM_BLOCK} * beyond, size)):",
-            *_indent([*_value_lines(traced), *_output_lines(traced)], 3),
+            *indent([*value_lines(traced), *_output_lines(traced)], 3),
         ]
     together = _blocks_together(traced)
     several = [
         f"            if block + {together} <= beyond and {SUM_BLOCK} * (block + {together}) <= size:",
-        *_indent(_reduce_blocks(traced, together, str(LANES)), 4),
+        *indent(_reduce_blocks(traced, together, str(LANES)), 4),
         "                continue",
     ]
     return [
@@ -89,9 +78,9 @@ def _loop_lines(traced: Program) -> list[str]:
         "        while block < beyond:",
         *(several if together > 1 else []),
         f"            if {SUM_BLOCK} * (block + 1) <= size:",  # a constant number of lanes compiles to faster code
-        *_indent(_reduce_blocks(traced, 1, str(LANES)), 4),
+        *indent(_reduce_blocks(traced, 1, str(LANES)), 4),
         "            else:",
-        *_indent(_reduce_blocks(traced, 1, f"max(min({LANES}, size - start), 0)"), 4),
+        *indent(_reduce_blocks(traced, 1, f"max(min({LANES}, size - start), 0)"), 4),
     ]
 
 
@@ -113,11 +102,11 @@ def _reduce_blocks(traced: Program, together: int, lanes: str) -> list[str]:
         *(f"    lanes[{lane}, j] = 0.0" for lane in range(count * together)),
         f"for line in range({ROWS}):",
         f"    start = {SUM_BLOCK} * block + {LANES} * line",
-        *_indent(_add_lines(traced, together, lanes), 1),
+        *indent(_add_lines(traced, together, lanes), 1),
         f"half = {LANES // 2}",
         "while half:",
         "    for j in range(half):",
-        *_indent(joins, 1),
+        *indent(joins, 1),
         "    half //= 2",
         f"result = partials + {count} * (starts[row] + block)",
         *(f"s[result + {lane}] = lanes[{lane}, 0]" for lane in range(count * together)),
@@ -143,14 +132,14 @@ def _add_lines(traced: Program, together: int, lanes: str) -> list[str]:
             )
             for number, each in enumerate(traced.reductions)
         ]
-        values, outputs = _value_lines(traced), _output_lines(traced)
+        values, outputs = value_lines(traced), _output_lines(traced)
         if stored:
             stores = [f"{place} = {operand}" for operand, place in stored.items()]
             loop = f"for j in range({lanes}):"
-            lines += [loop, *_indent([index, *values, *stores, *outputs], 1), loop, *_indent(sums, 1)]
+            lines += [loop, *indent([index, *values, *stores, *outputs], 1), loop, *indent(sums, 1)]
         else:
             lines += [index, *values, *sums, *outputs]
-    return lines if stored else [f"for j in range({lanes}):", *_indent(lines, 1)]
+    return lines if stored else [f"for j in range({lanes}):", *indent(lines, 1)]
 
 
 def _stored_summands(traced: Program) -> list[Operand]:
@@ -161,23 +150,8 @@ def _stored_summands(traced: Program) -> list[Operand]:
     return [operand for operand in operands if operand.space != "scalar"]
 
 
-def _value_lines(traced: Program) -> list[str]:
-    """Return the statements that read element `i` of the arrays, and compute the values of the program."""
-    return [
-        *(f"x{i} = a{i}[i]" for i in traced.read),
-        *(
-            f"t{number} = {_PYTHON_EXPRESSIONS[each.operation].format(*each.operands)}"
-            for number, each in enumerate(traced.instructions)
-        ),
-    ]
-
-
 def _output_lines(traced: Program) -> list[str]:
     return [f"a{number}[i] = {value}" for number, value in traced.outputs]
-
-
-def _indent(lines: list[str], levels: int) -> list[str]:
-    return [f"{'    ' * levels}{line}" for line in lines]
 
 
 def _accumulate(number: int, operation: str, x: str, y: str = "") -> str:
@@ -196,7 +170,7 @@ def _join_lanes(number: int, operation: str) -> str:
 
 
 def _larger(a: str, b: str) -> str:
-    return _PYTHON_EXPRESSIONS["maximum"].format(a, b)
+    return PYTHON_EXPRESSIONS["maximum"].format(a, b)
 
 
 def generate_numba_source(program: Program) -> str:
@@ -225,7 +199,7 @@ def generate_numba_source(program: Program) -> str:
         *(f"            x{i} = a{i}[i]" for i in program.read),
     ]
     for number, step in enumerate(program.instructions):
-        expression = _PYTHON_EXPRESSIONS[step.operation].format(*step.operands)
+        expression = PYTHON_EXPRESSIONS[step.operation].format(*step.operands)
         lines.append(f"            t{number} = {expression}")
     lines += [f"            a{number}[i] = {value}" for number, value in program.outputs]
     return "\n".join(lines) + "\n"

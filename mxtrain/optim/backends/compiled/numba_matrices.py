@@ -18,6 +18,8 @@ from mxtrain.types import Array
 
 _MIN_PARALLEL_SIZE = 1 << 16
 """Elements from which several threads work on a matrix."""
+_MIN_COLUMNS = 32
+"""Columns from which a loop over the rows is faster than NumPy."""
 
 
 class NumbaMatrixOperations(NumPyMatrixOperations):
@@ -42,9 +44,17 @@ class NumbaMatrixOperations(NumPyMatrixOperations):
         if not _has_contiguous_rows(x):
             return super().column_square_sums(x)
         rows, columns = x.shape
-        groups = np.empty((-(-rows // group_rows(columns)), padded_width(columns)))
+        shape = -(-rows // group_rows(columns)), padded_width(columns)
+        groups = self.workspace.array("sums of groups", shape, np.empty(0))
         _run("column_square_sums", x, x, groups, groups)
         return add_groups(groups[:, :columns])
+
+    def scale_columns(self, x: Array, factors: Array, out: Array) -> None:
+        """Compute `out ← x⊙factors`, with a factor of each column."""
+        if x.shape[1] < _MIN_COLUMNS or not (_has_contiguous_rows(x) and _has_contiguous_rows(out)):
+            return super().scale_columns(x, factors, out)
+        _run("scale_columns", x, out, factors, factors, (factors, factors))
+        return None
 
     def square_sum(self, x: Array) -> float:
         """Return the sum of the squares of a matrix."""
@@ -195,19 +205,45 @@ def _axis_square_sums(words: Any, itemsize: Any, low: Any, high: Any, one: Any) 
 def _column_square_sums(words: Any, itemsize: Any, low: Any, high: Any, one: Any) -> None:
     rows, columns, per_group = words[0], words[1], words[2]
     width = (columns + 127) // 128 * 128
-    terms = np.empty((4, 128), type(one))
     for group in range(low, high):
         totals = as_pointer_to(words[8] + 8 * group * width, 0.0)
         for j in range(width):
             totals[j] = 0.0
-        end = min((group + 1) * per_group, rows)
-        for row in range(group * per_group, end, 4):
-            for base in range(0, columns, 128):
-                _load(words, itemsize, row, end, base, one, terms)
-                for lane in range(128):
-                    a, b = np.float64(terms[0, lane]), np.float64(terms[1, lane])
-                    c, d = np.float64(terms[2, lane]), np.float64(terms[3, lane])
-                    totals[base + lane] = (((totals[base + lane] + a * a) + b * b) + c * c) + d * d
+        row, end = group * per_group, min((group + 1) * per_group, rows)
+        while row + 8 <= end:
+            _add_eight_rows(words, itemsize, row, one, totals)
+            row += 8
+        while row < end:
+            x = as_pointer_to(words[3] + itemsize * row * words[4], one)
+            for j in range(columns):
+                totals[j] += np.float64(x[j]) * np.float64(x[j])
+            row += 1
+
+
+@njit(error_model="numpy")
+def _add_eight_rows(words: Any, itemsize: Any, row: Any, one: Any, totals: Any) -> None:
+    """Add the squares of eight rows to the totals of the columns, one after the other."""
+    first, stride = words[3] + itemsize * row * words[4], itemsize * words[4]
+    x0, x1 = as_pointer_to(first, one), as_pointer_to(first + stride, one)
+    x2, x3 = as_pointer_to(first + 2 * stride, one), as_pointer_to(first + 3 * stride, one)
+    x4, x5 = as_pointer_to(first + 4 * stride, one), as_pointer_to(first + 5 * stride, one)
+    x6, x7 = as_pointer_to(first + 6 * stride, one), as_pointer_to(first + 7 * stride, one)
+    for j in range(words[1]):
+        a, b, c, d = np.float64(x0[j]), np.float64(x1[j]), np.float64(x2[j]), np.float64(x3[j])
+        total = (((totals[j] + a * a) + b * b) + c * c) + d * d
+        a, b, c, d = np.float64(x4[j]), np.float64(x5[j]), np.float64(x6[j]), np.float64(x7[j])
+        totals[j] = (((total + a * a) + b * b) + c * c) + d * d
+
+
+@njit(error_model="numpy")
+def _scale_columns(words: Any, itemsize: Any, low: Any, high: Any, one: Any) -> None:
+    rows, columns, per_group = words[0], words[1], words[2]
+    factors = as_pointer_to(words[11], one)
+    for i in range(low * per_group, min(high * per_group, rows)):
+        x = as_pointer_to(words[3] + itemsize * i * words[4], one)
+        result = as_pointer_to(words[5] + itemsize * i * words[6], one)
+        for j in range(columns):
+            result[j] = x[j] * factors[j]
 
 
 @njit(error_model="numpy")
@@ -264,6 +300,14 @@ def _column_square_sums_float64(words: Any, table: Any, starts: Any, row: Any, l
     _column_square_sums(words, 8, low, high, 1.0)
 
 
+def _scale_columns_float32(words: Any, table: Any, starts: Any, row: Any, low: Any, high: Any) -> None:
+    _scale_columns(words, 4, low, high, np.float32(1))
+
+
+def _scale_columns_float64(words: Any, table: Any, starts: Any, row: Any, low: Any, high: Any) -> None:
+    _scale_columns(words, 8, low, high, 1.0)
+
+
 def _square_sum_float32(words: Any, table: Any, starts: Any, row: Any, low: Any, high: Any) -> None:
     _square_sum(words, 4, low, high, np.float32(1))
 
@@ -303,6 +347,8 @@ def _compiled(function: Callable[..., None]) -> Any:
 _LOOPS = {
     ("column_square_sums", "float32"): _compiled(_column_square_sums_float32),
     ("column_square_sums", "float64"): _compiled(_column_square_sums_float64),
+    ("scale_columns", "float32"): _compiled(_scale_columns_float32),
+    ("scale_columns", "float64"): _compiled(_scale_columns_float64),
     ("axis_square_sums", "float32"): _compiled(_axis_square_sums_float32),
     ("axis_square_sums", "float64"): _compiled(_axis_square_sums_float64),
     ("square_sum", "float32"): _compiled(_square_sum_float32),
