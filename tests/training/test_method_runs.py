@@ -80,9 +80,7 @@ def test_a_loss_that_is_infinite_ends_the_run(tmp_path: Path) -> None:
 
 
 def test_methods_are_no_rules_of_a_loop() -> None:
-    from mxtrain.minimization.method_configs import LBFGSConfig
-
     with pytest.raises(
         ConfigError, match=r"^optimizer.kind: lbfgs evaluates the function several times in a step; use "
     ):
-        mxtrain.build(LBFGSConfig())
+        mxtrain.build({"kind": "lbfgs"})
