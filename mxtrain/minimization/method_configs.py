@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, Union
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.kinds import KindChoice
@@ -84,7 +84,24 @@ class LBFGSConfig(MethodConfig):
     max_line_search: PositiveInt = 20
 
 
-METHODS: tuple[type[MethodConfig], ...] = (LBFGSConfig,)
+class CGConfig(MethodConfig):
+    """Nonlinear conjugate-gradient method of Hager and Zhang (CG_DESCENT).
+
+    Args:
+        max_line_search: largest number of evaluations of a line search, at least 1.
+
+    Source: Hager and Zhang, "A new conjugate gradient method with guaranteed descent and an efficient line search"
+    (SIAM J. Optim. 16, 2005).
+    """
+
+    defaults: ClassVar[StopConditions] = StopConditions(gtol=1e-5, max_iterations=15000, max_evaluations=15000)
+    takes_bounds: ClassVar[bool] = False
+
+    kind: Literal["cg"] = "cg"
+    max_line_search: PositiveInt = 50
+
+
+METHODS: tuple[type[MethodConfig], ...] = (LBFGSConfig, CGConfig)
 """The methods that are no rules; every rule is a method too."""
 _OPTIMIZERS: tuple[type[Any], ...] = (*ALL_RULES, *METHODS)
 
@@ -106,7 +123,7 @@ RULE_DEFAULTS = StopConditions(gtol=1e-5, max_iterations=10_000)
 
 
 class _Method(Config):
-    method: LBFGSConfig
+    method: Annotated[LBFGSConfig | CGConfig, Field(discriminator="kind")]
 
 
 class _RuleMethod(Config):
@@ -180,7 +197,7 @@ def _read_method(method: object, path: str) -> Rule:
     kind = method.get("kind")
     if kind is None:
         raise _problem(f"{path}.kind", f"required; one of {', '.join(kinds)}")
-    holder: type[Any] = _Method if kind == "lbfgs" else _RuleMethod
+    holder: type[Any] = _Method if kind in ("lbfgs", "cg") else _RuleMethod
     try:
         found: Rule = holder(method=dict(method)).method
     except ConfigError as error:

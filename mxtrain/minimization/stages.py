@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.minimization.box import Box
+from mxtrain.minimization.conjugate_gradient import ConjugateGradient
 from mxtrain.minimization.lbfgs import LBFGS
 from mxtrain.minimization.lbfgsb import LBFGSB
-from mxtrain.minimization.line_search import MoreThuente
+from mxtrain.minimization.line_search import HagerZhang, MoreThuente
 from mxtrain.minimization.method import Method
-from mxtrain.minimization.method_configs import LBFGSConfig, MethodConfig, Stage
+from mxtrain.minimization.method_configs import CGConfig, LBFGSConfig, MethodConfig, Stage
 from mxtrain.minimization.rule_method import RuleMethod
 from mxtrain.minimization.variables import Variables
 from mxtrain.optim.stopping import Progress, Stop, StopConditions, StopTest
@@ -58,7 +59,7 @@ def check_stages(stages: tuple[Stage, ...], variables: Variables, box: Box | Non
     for i, stage in enumerate(stages):
         place = "method" if len(stages) == 1 else f"method.{i}"
         if isinstance(stage.config, MethodConfig) and box is not None and not stage.config.takes_bounds:
-            message = f"has no bounds; use a rule, such as adam, got bounds with {stage.config.kind}"
+            message = f"has no bounds; use lbfgs or a rule, such as adam, got bounds with {stage.config.kind}"
             raise ConfigError([ConfigProblem(place, message)])
         try:
             build_method(stage, variables, box, until)
@@ -94,4 +95,6 @@ def build_line_search_method(config: MethodConfig, box: Box | None = None) -> Me
     if isinstance(config, LBFGSConfig):
         search = MoreThuente(max_evaluations=config.max_line_search)
         return LBFGS(config.memory, search) if box is None else LBFGSB(box.low, box.high, config.memory, search)
+    if isinstance(config, CGConfig):
+        return ConjugateGradient(HagerZhang(max_evaluations=config.max_line_search))
     raise AssertionError(f"no method has the config {config}")

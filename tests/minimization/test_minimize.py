@@ -14,7 +14,7 @@ X0 = np.array([-1.2, 1.0, 0.5, -0.3])
 SGD = {"kind": "sgd", "η": 0.05}
 
 
-@pytest.mark.parametrize("method", ["lbfgs", {"kind": "adam", "η": 0.1}])
+@pytest.mark.parametrize("method", ["lbfgs", "cg", {"kind": "adam", "η": 0.1}])
 @pytest.mark.parametrize(
     ("until", "status", "message"),
     [
@@ -135,7 +135,7 @@ def test_nested_arrays_keep_their_structure() -> None:
     assert bounded.x["first"].b == pytest.approx([3.0], abs=1e-4)
 
 
-@pytest.mark.parametrize("method", ["lbfgs", SGD])
+@pytest.mark.parametrize("method", ["lbfgs", "cg", SGD])
 def test_complex_arrays_are_pairs_of_real_numbers(method: Any) -> None:
     goal = np.array([1 + 2j, -3j])
 

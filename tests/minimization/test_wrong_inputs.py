@@ -28,7 +28,7 @@ def with_value(value: Any) -> Callable[[Any], Any]:
 
 
 Case = tuple[type[MxtrainError], str, dict[str, Any]]
-KINDS = "lbfgs, sgd, adam, adamw"
+KINDS = "lbfgs, cg, sgd, adam, adamw"
 CASES: list[Case] = [
     # arguments
     (ConfigError, "fun: must be a function, got 3", {"fun": 3}),
@@ -45,6 +45,16 @@ CASES: list[Case] = [
     (ConfigError, "method: must name at least one stage, got an empty list", {"method": []}),
     (ConfigError, f"method.kind: required; one of {KINDS}", {"method": {"η": 0.1}}),
     (ConfigError, "method.β1: must be at least 0 and below 1, got 2", {"method": {"kind": "adam", "β1": 2}}),
+    (
+        ConfigError,
+        "method.memory: must be a whole number at least 1, got 0",
+        {"method": {"kind": "lbfgs", "memory": 0}},
+    ),
+    (
+        ConfigError,
+        "method: has no bounds; use lbfgs or a rule, such as adam, got bounds with cg",
+        {"method": "cg", "bounds": (0, 1)},
+    ),
     (
         ConfigError,
         "method.1.lr: must be above 0, got -1",
