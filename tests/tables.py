@@ -11,7 +11,7 @@ from mxtrain.config.introspection import allowed_kinds
 from mxtrain.minimization.method_configs import AnyOptimizer
 from mxtrain.optim.ir import MultiPassProgram
 from mxtrain.optim.optimizer import Optimizer
-from mxtrain.optim.rules import Rule
+from mxtrain.optim.rules import AnyRule, Rule
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "mxnet.json").read_text(encoding="utf-8"))
 
@@ -94,6 +94,7 @@ WITH_TOTALS = ("prodigy", "dog")
 WITHOUT_SCHEDULE = ("rprop",)
 """Kinds of rules in which a schedule of η has no effect."""
 OPTIMIZERS = ", ".join(allowed_kinds(AnyOptimizer))
+RULES = ", ".join(allowed_kinds(AnyRule))
 SCHEDULES = ", ".join(allowed_kinds(Rule.model_fields["η_sched"].annotation))
 """The kinds of rules, as messages list them."""
 STAGES: dict[str, dict[str, float]] = {
