@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mxtrain.errors import ArrayTypeError, Location, ReadOnlyError
 from mxtrain.names import field_name
 from mxtrain.optim.attribute_messages import missing_attribute_message, read_only_message
-from mxtrain.optim.backends import Backend, array_module, validate_gradient
+from mxtrain.optim.backends import Backend, array_module, check_gradient, validate_gradient
+from mxtrain.optim.backends.half_conversion import is_half
 from mxtrain.optim.batch_execution import run_batches
 from mxtrain.optim.epoch_watch import EpochWatch
 from mxtrain.optim.evaluation_weights import evaluation_tree
 from mxtrain.optim.explanation import Explanation, explain
 from mxtrain.optim.inputs import check_container, flatten, gradient_array, shape_of, weight_array
+from mxtrain.optim.inputs.complex_arrays import check_complex_rule, is_complex, real_view
 from mxtrain.optim.ir import gradient_program
 from mxtrain.optim.nonfinite import NonFiniteGuard, OnNonfinite
 from mxtrain.optim.optimization_state import OptimizationState
@@ -162,7 +164,8 @@ class Optimizer:
         Args:
             index: the name or number under which its slots are stored: a string, a whole number, or a tuple of these.
             grad: its gradient, of the same shape and dtype; not written to. As in `step`, of any library.
-            weight: a writable array of float32 or float64: NumPy, CuPy, or a torch tensor.
+            weight: a writable array: NumPy, CuPy, or a torch tensor; of float32, float64, complex64, complex128,
+                float16 or bfloat16.
 
         Raises:
             ArrayError: the array is invalid (ArrayTypeError: not an array, or the wrong dtype); state is unchanged.
@@ -308,12 +311,10 @@ class Optimizer:
             E          (5, 2)  adamw  η=0.001 λ=0.01  the optimizer
         """
         flat = flatten("params", params)
-        shapes = {
-            name: shape_of(name, weight)
-            for name, weight in zip(flat.names, flat.leaves, strict=True)
-            if weight is not None
-        }
-        return explain(self.rule, shapes, self._location)
+        weights = {name: weight for name, weight in zip(flat.names, flat.leaves, strict=True) if weight is not None}
+        shapes = {name: shape_of(name, weight) for name, weight in weights.items()}
+        complex_names = {name for name, weight in weights.items() if is_complex(getattr(weight, "dtype", None))}
+        return explain(self.rule, shapes, self._location, complex_names)
 
     def evaluation_params(self, params: ParamsT) -> ParamsT:
         """Return the weights to evaluate, which differ from the trained ones with `ema`, `lookahead` and Schedule-Free.
@@ -399,14 +400,23 @@ class Optimizer:
     def _normalize(self, grad: Array, weight: Array) -> Array:
         weight = weight_array("W", weight)
         grad = gradient_array("W", grad, weight)
-        validate_gradient("W", grad, weight)
+        dtype = weight.dtype
+        if is_half(dtype):
+            check_gradient("W", grad, weight)
+            weight, grad = weight.astype("float32"), grad.astype("float32")
+        elif is_complex(dtype):
+            check_gradient("W", grad, weight)
+            check_complex_rule("W", weight, self.rule)
+        else:
+            validate_gradient("W", grad, weight)
         rule = self._groups.all[0].rule
         program = gradient_program(replace(rule.gradient_stage, averages=False, scales=rule.scale != 0))
         result = grad.copy()
         if program.outputs:  # empty with neither scale nor clip nor λ
             bounds = rule.wrapper_coefficients(Time(1, 1), weight.dtype, {}) if rule.bounds is not None else {}
             values = program.evaluate_scalars(self._groups.all[0].fields | bounds)
-            self.backend.run(program, [(weight, result)], values)
+            arrays = (real_view(weight), real_view(result)) if is_complex(dtype) else (weight, result)
+            self.backend.run(program, [arrays], values)
         return result
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
+from mxtrain.minimization.conjugate_gradient import ConjugateGradient
 from mxtrain.minimization.lbfgs import LBFGS
 from mxtrain.minimization.lbfgsb import LBFGSB
 from mxtrain.minimization.method import Method
@@ -43,6 +44,14 @@ def test_unconstrained_problems() -> None:
         assert_as_good(ours.last.f, theirs.fun)
         ratios.append(ours.evaluations / theirs.nfev)
     assert np.median(ratios) <= 1.15
+
+
+def test_conjugate_gradients_solve_the_problems() -> None:
+    for problem in PROBLEMS:
+        theirs = scipy.optimize.minimize(problem, problem.x0, jac=True, method="CG", options={"maxiter": 20_000})
+        ours = run(ConjugateGradient(), problem, problem.x0, gtol=1e-5, ftol=1e-16, max_evaluations=20_000).last
+        if theirs.success:
+            assert_as_good(ours.f, max(theirs.fun, min(problem.minima, key=lambda f: abs(f - theirs.fun))))
 
 
 def test_bounded_problems() -> None:
