@@ -59,7 +59,7 @@ def transformation(
 ) -> Any:
     """Return the gradient transformation of a rule, for Optax and for loops that use JAX alone.
 
-    `update` returns what is to be added to the parameters, and needs these: `update(grads, state, params)`. It may be
+    `update` returns the updates to add to the parameters, which it needs too: `update(grads, state, params)`. It may be
     called inside of `jit`, `vmap` and `lax.scan`. Coefficients and schedules are computed on the host in float64, once
     per step, through `jax.pure_callback`; the arrays stay on their device, except those of matrix rules other than
     Muon. Sums over arrays are computed in float64.
@@ -175,7 +175,7 @@ class _Plan:
         return TransformationState(zero, jnp.zeros((), dtype=jnp.int32), counts, jnp.asarray(to_bits(scalars)), slots)
 
     def update(self, updates: Any, state: TransformationState, params: Any = None) -> tuple[Any, TransformationState]:
-        """Return what is to be added to the parameters, and the next state.
+        """Return the updates to add to the parameters, and the next state.
 
         Args:
             updates: the gradients, a pytree like the parameters.
