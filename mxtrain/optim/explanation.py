@@ -1,6 +1,6 @@
 """Explanation of an optimizer: the rule and the values of each parameter, and the group that decided them."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +9,13 @@ from mxtrain.names import display_name
 from mxtrain.optim.groups.group import STEP_FIELDS, to_plain, ungrouped, unused_groups
 from mxtrain.optim.param_groups import rules_of_groups
 from mxtrain.optim.rules import Rule
+from mxtrain.optim.rules.matrix_rule import MatrixRule
 from mxtrain.types import Config, describe
 
 _ALWAYS_SHOWN = ("η", "λ")
 """Fields that are printed even if they have their defaults."""
+_WHOLE_STEP = ("clip_norm", "skip_nonfinite", "accumulate")
+"""Fields that hold for all parameters of a step."""
 _COLUMNS = ("parameter", "shape", "rule", "values", "decided by")
 
 
@@ -26,7 +29,8 @@ class ParamExplanation:
         rule: its rule, with the values of its group.
         selector: the selector of the group that decided; None if no group takes the parameter.
         location: the location of the selector in a file, or of the optimizer if there is none; None if unknown.
-        is_vector_rule: True if the rule is the one that a matrix rule, such as Muon, leaves to vectors.
+        is_vector_rule: True if the rule is the one that a matrix rule, such as Muon, leaves to vectors and to
+            complex arrays.
     """
 
     name: Hashable
@@ -71,13 +75,20 @@ class Explanation(Mapping[Hashable, ParamExplanation]):
 
     Attributes:
         unused: the selectors of groups that take none of the parameters, each with the reason.
+        whole_step: the settings that hold for all parameters of a step, such as `clip_norm`, if they are on.
     """
 
     columns = _COLUMNS
 
-    def __init__(self, params: Mapping[Hashable, ParamExplanation], unused: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        params: Mapping[Hashable, ParamExplanation],
+        unused: Mapping[str, str],
+        whole_step: Mapping[str, Any] | None = None,
+    ) -> None:
         self._params = dict(params)
         self.unused = dict(unused)
+        self.whole_step = dict(whole_step or {})
 
     def __getitem__(self, name: Hashable) -> ParamExplanation:
         return self._params[name]
@@ -92,16 +103,28 @@ class Explanation(Mapping[Hashable, ParamExplanation]):
         rows = [_COLUMNS, *(each.row for each in self._params.values())]
         widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
         lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([*lines, *(f"groups.{selector}: {reason}" for selector, reason in self.unused.items())])
+        unused = (f"groups.{selector}: {reason}" for selector, reason in self.unused.items())
+        return "\n".join([*lines, *self.step_lines(), *unused])
+
+    def step_lines(self) -> list[str]:
+        """Return a line with the settings of the whole step; none if they are all off."""
+        values = " ".join(f"{name}={_short(value)}" for name, value in self.whole_step.items())
+        return [f"the whole step: {values}"] if values else []
 
 
-def explain(rule: Rule, shapes: Mapping[Any, tuple[int, ...]], location: Location | None = None) -> Explanation:
+def explain(
+    rule: Rule,
+    shapes: Mapping[Any, tuple[int, ...]],
+    location: Location | None = None,
+    complex_names: Collection[Hashable] = (),
+) -> Explanation:
     """Return the rule and the values of each parameter, and the group that decided them.
 
     Args:
         rule: the rule of an optimizer.
         shapes: the shapes of the parameters by their names.
         location: the location of the optimizer in a file, if known.
+        complex_names: the names of complex parameters, which get the vector rule of a matrix rule.
 
     Raises:
         ConfigError: no group takes a parameter, and `groups_required` is true.
@@ -112,10 +135,13 @@ def explain(rule: Rule, shapes: Mapping[Any, tuple[int, ...]], location: Locatio
     found: dict[Hashable, ParamExplanation] = {}
     for name, shape in shapes.items():
         selector = rule.group_of(str(name), shape)
-        own = rules[selector][len(shape) < 2]
+        is_vector = len(shape) < 2 or (name in complex_names and isinstance(rules[selector][0], MatrixRule))
+        own = rules[selector][is_vector]
         place = location if selector is None else rule.groups[selector].location
         found[name] = ParamExplanation(name, shape, own, selector, place, own is not rules[selector][0])
-    return Explanation(found, dict(unused_groups(rule, {str(name): shape for name, shape in shapes.items()})))
+    unused = dict(unused_groups(rule, {str(name): shape for name, shape in shapes.items()}))
+    whole_step = {name: getattr(rule, name) for name in _WHOLE_STEP if _differs(rule, name)}
+    return Explanation(found, unused, whole_step)
 
 
 def _changed(rule: Rule) -> Iterator[tuple[str, Any]]:
