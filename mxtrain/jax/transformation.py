@@ -150,7 +150,8 @@ class _Plan:
 
         Raises:
             ArrayTypeError: a leaf is no array of floating-point numbers.
-            ConfigError: a group selects none of the parameters, or none takes one and `groups_required` is true.
+            ConfigError: a group selects none of the parameters, none takes one and `groups_required` is true, or
+                a leaf of half precision has a rule with `master: true`.
         """
         names, leaves, _ = flatten(params)
         check_groups(self._groups.rule, {name: np.shape(leaf) for name, leaf in zip(names, leaves, strict=True)})

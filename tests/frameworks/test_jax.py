@@ -233,6 +233,7 @@ def test_mistakes_are_one_line() -> None:
         (lambda: made.init({"W": jnp.ones(3, dtype=jnp.int32)}), ArrayTypeError, "got int32"),
         (lambda: made.init({"W": jnp.ones(3, dtype=jnp.complex64)}), ArrayTypeError, "got complex64"),
         (lambda: made.init({"W": jnp.ones(2), "a.b": jnp.ones(2), "a": {"b": jnp.ones(2)}}), ArrayError, "two parameters"),
+        (lambda: transformation({"kind": "adam", "master": True}).init({"W": jnp.ones(2, dtype=jnp.bfloat16)}), ConfigError, "optimizer.master: .* hold float32"),
         (lambda: transformation({"kind": "adam", "β1": 2}), ConfigError, "β1"),
         (lambda: transformation({"kind": "adam"}, steps_per_epoch=0), ConfigError, "steps_per_epoch: must be a whole"),
     ]  # fmt: skip
