@@ -79,7 +79,7 @@ class Optimizer:
         self._store = StateStore()
         self._groups = ParamGroups(rule)
         self._location = location
-        self._builder = BatchBuilder(backend, self._groups)
+        self._builder = BatchBuilder(backend, self._groups, tries_steps=on_nonfinite in ("raise", "skip"))
         self._guard = NonFiniteGuard(backend, self._groups, on_nonfinite)
         self._epoch_watch = EpochWatch([group.rule for group in self._groups.all])
 
