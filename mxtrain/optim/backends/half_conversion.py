@@ -70,7 +70,7 @@ def is_rounded(backend: Backend, half: Array, numbers: Array) -> bool:
 
 
 def are_plain(arrays: Iterable[Array]) -> bool:
-    """Return whether arrays are NumPy arrays that compiled loops can take: C-contiguous, aligned and writable."""
+    """Return whether arrays are NumPy arrays that compiled loops can take: C-contiguous and aligned."""
     return all(type(each) is np.ndarray and each.flags.c_contiguous and each.flags.aligned for each in arrays)
 
 
