@@ -109,6 +109,7 @@ def describe(value: object) -> str:
         return unnamed
     if _ADDRESS.search(text):
         return unnamed
+    text = " ".join(text.split()) if "\n" in text else text
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -52,6 +52,8 @@ def read_bounds(bounds: Any, variables: Variables) -> Box | None:
         return None
     if variables.is_complex:
         raise _problem("need real variables, and x0 is complex; remove bounds")
+    if not variables.is_single:
+        _check_names(bounds, variables.names, "")
     low, high = np.full(variables.size, -np.inf), np.full(variables.size, np.inf)
     for name in variables.names:
         part = variables.slice_of(name)
@@ -68,10 +70,24 @@ def read_bounds(bounds: Any, variables: Variables) -> Box | None:
     return Box(variables.xp.asarray(lowest), variables.xp.asarray(highest), uniform)
 
 
+def _check_names(bounds: Any, names: Sequence[str], prefix: str) -> None:
+    """Check that every entry of nested bounds is that of an array, or of a container, of x0."""
+    if bounds is None or _is_pair_of_numbers(bounds) or _has_limits(bounds) or prefix.removesuffix(".") in names:
+        return
+    keys = bounds if isinstance(bounds, Mapping) else range(len(bounds)) if isinstance(bounds, Sequence) else ()
+    for key in keys:
+        path = f"{prefix}{key}"
+        if not any(name == path or name.startswith(f"{path}.") for name in names):
+            raise _problem(f"x0 has no array {path}; its arrays are {', '.join(names)}")
+        _check_names(bounds[key], names, f"{path}.")
+
+
 def _select(bounds: Any, path: str) -> Any:
     """Return the bounds of the array at a path; a pair of numbers holds for all arrays."""
     if _is_pair_of_numbers(bounds) or _has_limits(bounds):
         return bounds
+    if isinstance(bounds, Mapping) and path in bounds:  # also a name with a dot
+        return bounds[path]
     for name in path.split("."):
         if isinstance(bounds, Mapping):
             bounds = next((value for key, value in bounds.items() if str(key) == name), None)
@@ -120,7 +136,7 @@ def _to_floats(value: Any, place: str) -> np.ndarray[Any, Any]:
         value = value.get()
     try:
         array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise _problem(f"{place}must be numbers, got {describe(value)}") from None
     if np.isnan(array).any():
         raise _problem(f"{place}must be numbers, got nan; use None for no bound")
@@ -128,7 +144,7 @@ def _to_floats(value: Any, place: str) -> np.ndarray[Any, Any]:
 
 
 def _check(low: Array, high: Array, variables: Variables) -> None:
-    wrong = np.flatnonzero(low > high)
+    wrong = np.flatnonzero((low > high) | (low == np.inf) | (high == -np.inf))
     if wrong.size:
         i = int(wrong[0])
         name = next(
@@ -136,7 +152,10 @@ def _check(low: Array, high: Array, variables: Variables) -> None:
         )
         index = np.unravel_index(i - variables.slice_of(name).start, variables.shapes[name])
         place = f"{name}{[int(k) for k in index]}" if variables.shapes[name] else name
-        raise _problem(f"{place}: the lower bound {low[i]:g} is above the upper bound {high[i]:g}")
+        if low[i] > high[i]:
+            raise _problem(f"{place}: the lower bound {low[i]:g} is above the upper bound {high[i]:g}")
+        side, value = ("lower", low[i]) if low[i] == np.inf else ("upper", high[i])
+        raise _problem(f"{place}: the {side} bound is {value:g}, and no number is within it; use None for no bound")
 
 
 def _round_inwards(low: Array, high: Array, dtype: "np.dtype[Any]") -> tuple[Array, Array]:

@@ -1,5 +1,6 @@
 """Checkpoint file of `minimize`: one safetensors file whose header holds the counts."""
 
+import hashlib
 import json
 import re
 import time
@@ -17,6 +18,7 @@ from mxtrain.types import describe
 
 FORMAT = 1
 _METADATA_KEY = "mxtrain.minimize"
+_DIGEST_KEY = "sha256"
 _ARRAY = "$array"
 _LONGEST_TEXT = 60
 _INTERVAL = re.compile(r"([1-9]\d{0,8}) (iteration|second|minute)s?")
@@ -95,13 +97,21 @@ class CheckpointFile:
         try:
             tensors = load(content)
             size = int.from_bytes(content[:8], "little")
-            header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][_METADATA_KEY])
-            problem, state = header["problem"], _restore(header["state"], tensors, asarray)
+            metadata = json.loads(content[8 : 8 + size])["__metadata__"]
+            text, digest = metadata[_METADATA_KEY], metadata[_DIGEST_KEY]
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             message = f"{self._path} is not a checkpoint of minimize ({error}); remove it to start again"
             raise StateError(message) from error
-        self._check_problem(problem)
-        return dict(state)
+        if digest != _digest(text, tensors):
+            raise StateError(f"{self._path} is damaged: its SHA-256 has changed; remove it to start again")
+        header = json.loads(text)
+        if header["format"] != FORMAT:
+            raise StateError(
+                f"{self._path} has format {header['format']}, this version of mxtrain reads format {FORMAT}; "
+                "remove it to start again"
+            )
+        self._check_problem(header["problem"])
+        return dict(_restore(header["state"], tensors, asarray))
 
     def is_due(self, iterations: int) -> bool:
         """Return whether a checkpoint is due after an iteration."""
@@ -121,7 +131,8 @@ class CheckpointFile:
         begin = time.monotonic()
         tensors: dict[str, Any] = {}
         header = {"format": FORMAT, "problem": self._problem, "state": _extract(state, "", tensors)}
-        write_file(self._path, save(tensors, {_METADATA_KEY: json.dumps(header, ensure_ascii=False)}))
+        text = json.dumps(header, ensure_ascii=False)
+        write_file(self._path, save(tensors, {_METADATA_KEY: text, _DIGEST_KEY: _digest(text, tensors)}))
         self._saved_at = time.monotonic()
         self._cost = self._saved_at - begin
 
@@ -132,6 +143,16 @@ class CheckpointFile:
                     f"{self._path} is a checkpoint of another problem: {_difference(name, found.get(name), value)}; "
                     "use another file, or remove it to start again"
                 )
+
+
+def _digest(text: str, tensors: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the content of a file."""
+    result = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        result.update(f"{name} {array.dtype} {array.shape}".encode())
+        result.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return result.hexdigest()
 
 
 def _difference(name: str, before: Any, after: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mxtrain.errors import NonFiniteError
 from mxtrain.minimization.box import Box
 from mxtrain.minimization.checkpoint import CheckpointFile
 from mxtrain.minimization.method import Iterate, StopEvaluation
@@ -122,7 +123,10 @@ class Minimization:
     def _start(self) -> None:
         x = self._variables.initial
         x = x if self._box is None else self._box.clip(x)
-        f, g = self._objective(x)
+        if self._variables.xp.isnan(x).any():
+            raise NonFiniteError("x0 has an element that is nan; pass numbers")
+        with self._objective.unlimited():  # a signal ends the first iteration, whose checkpoint holds this point
+            f, g = self._objective(x)
         self._begin_stage(0)
         self._iterate = self._stage.method.start(x, f, g)
         self._take(self._iterate)
@@ -232,12 +236,8 @@ class Minimization:
         method, objective = self._stage.method, self._objective
         if not isinstance(method, RuleMethod):
             return self._iterate
-        limits = objective.max_evaluations, objective.max_seconds
-        objective.max_evaluations = objective.max_seconds = None
-        try:
+        with objective.unlimited():
             return method.finish(objective) or self._iterate
-        finally:
-            objective.max_evaluations, objective.max_seconds = limits
 
     def _finish(self, outcome: Outcome) -> MinimizeResult:
         iterate = self._finished_iterate()

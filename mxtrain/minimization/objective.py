@@ -1,7 +1,8 @@
 """Evaluation of the user's function: arguments, checks of what it returns, and limits."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import inf
 from typing import Any
 
@@ -42,6 +43,16 @@ class Objective:
         self.deadline = inf
         self.request = StopRequest()
         self.stop: Stop | None = None
+        self._has_limits = True
+
+    @contextmanager
+    def unlimited(self) -> Iterator[None]:
+        """Evaluate without limits and without regard to signals."""
+        self._has_limits = False
+        try:
+            yield
+        finally:
+            self._has_limits = True
 
     def __call__(self, vector: Array) -> tuple[float, Array]:
         """Return the value and the gradient at a point.
@@ -50,7 +61,8 @@ class Objective:
             StopEvaluation: a limit is reached, or a signal was received.
             ArrayError: the function returns something else than a number and a gradient like x0.
         """
-        self._check_limits()
+        if self._has_limits:
+            self._check_limits()
         self.evaluations += 1
         x = self._variables.unflatten(vector.copy())
         if self._jac is None:

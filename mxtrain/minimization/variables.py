@@ -15,6 +15,8 @@ from mxtrain.types import Array, describe
 
 _REAL = {"float32": "float32", "float64": "float64", "complex64": "float32", "complex128": "float64"}
 """Dtypes of x0, and those of their real and imaginary parts."""
+_MAX_DIMENSIONS = 64
+"""Largest number of dimensions of a NumPy array."""
 ROOT = "x"
 """Name of the only array of x0."""
 
@@ -169,11 +171,13 @@ class Variables:
             ) from None
 
 
-def _is_list_of_numbers(value: Any) -> bool:
+def _is_list_of_numbers(value: Any, depth: int = 0) -> bool:
     """Return whether a value is a list of numbers, or of lists of numbers, which NumPy takes for an array."""
-    if not isinstance(value, list | tuple) or not value:
+    if not isinstance(value, list | tuple) or not value or depth == _MAX_DIMENSIONS:
         return False
-    return all(isinstance(each, int | float | complex | np.number) or _is_list_of_numbers(each) for each in value)
+    return all(
+        isinstance(each, int | float | complex | np.number) or _is_list_of_numbers(each, depth + 1) for each in value
+    )
 
 
 def _from_numbers(x0: Any) -> Any:

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 import mxtrain
+from mxtrain.errors import StateError
+from mxtrain.minimization.checkpoint import CheckpointFile
 from tests.minimization.functions import rosenbrock
 
 METHODS: dict[str, Any] = {
@@ -126,3 +128,58 @@ def test_a_function_that_raises_leaves_the_checkpoint_intact(tmp_path: Path) -> 
         mxtrain.minimize(fails, np.zeros(3), "adam", **settings | {"until": {"max_iterations": 9}})
     assert file.read_bytes() == content
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_every_changed_byte_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    settings: Any = {"method": "lbfgs", "checkpoint": file}
+    mxtrain.minimize(rosenbrock, np.zeros(3), until={"max_iterations": 3}, **settings)
+    content = file.read_bytes()
+    for i in (*range(0, len(content), 7), len(content) - 1):
+        damaged = content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :]
+        file.write_bytes(damaged)
+        with pytest.raises(StateError) as caught:
+            mxtrain.minimize(rosenbrock, np.zeros(3), until={"max_iterations": 9}, **settings)
+        assert "\n" not in str(caught.value)
+        assert str(caught.value).endswith("; remove it to start again")
+        assert file.read_bytes() == damaged
+    assert str(caught.value) == f"{file} is damaged: its SHA-256 has changed; remove it to start again"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_first_evaluation(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = CheckpointFile.load
+
+    def interrupted(self: CheckpointFile, asarray: Any) -> Any:
+        signal.raise_signal(number)
+        return load(self, asarray)
+
+    def ends(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    settings: Any = {"checkpoint": tmp_path / "state", "until": {"max_iterations": 9}}
+    expected = outcome(mxtrain.minimize(rosenbrock, np.zeros(3), until={"max_iterations": 9}))
+    before = signal.signal(number, ends)
+    monkeypatch.setattr(CheckpointFile, "load", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            mxtrain.minimize(rosenbrock, np.zeros(3), **settings)
+    finally:
+        signal.signal(number, before)
+        monkeypatch.undo()
+    assert outcome(mxtrain.minimize(rosenbrock, np.zeros(3), **settings)) == expected
+
+
+def test_a_signal_at_the_end_of_a_stage_that_evaluates_other_weights(tmp_path: Path) -> None:
+    method: Any = [{"kind": "adam", "ema": {"decay": 0.9}, "max_iterations": 5}, "lbfgs"]
+    until: Any = {"max_iterations": 12}
+    expected = outcome(mxtrain.minimize(rosenbrock, np.zeros(3), method, until=until))
+
+    def interrupts(intermediate_result: Any) -> None:
+        if intermediate_result.nit == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    settings: Any = {"checkpoint": tmp_path / "state", "until": until}
+    with pytest.raises(KeyboardInterrupt):
+        mxtrain.minimize(rosenbrock, np.zeros(3), method, callback=interrupts, **settings)
+    assert outcome(mxtrain.minimize(rosenbrock, np.zeros(3), method, **settings)) == expected

@@ -27,6 +27,12 @@ def with_value(value: Any) -> Callable[[Any], Any]:
     return lambda x: (value, np.zeros_like(x))
 
 
+def endless_list() -> Any:
+    tree: list[Any] = []
+    tree.append(tree)
+    return tree
+
+
 Case = tuple[type[MxtrainError], str, dict[str, Any]]
 KINDS = "lbfgs, cg, sgd, adam, adamw"
 CASES: list[Case] = [
@@ -90,6 +96,28 @@ CASES: list[Case] = [
     (ConfigError, "bounds: are a list of 2 pairs, x0 has 3 elements", {"bounds": [(0, 1), (0, 1)]}),
     (ConfigError, "bounds: have shape (2,), x0 has shape (3,)", {"bounds": (np.zeros(2), None)}),
     (ConfigError, "bounds: must be numbers, got nan; use None for no bound", {"bounds": (float("nan"), 1)}),
+    (ConfigError, "bounds: must be numbers, got an integer of more than 40 digits", {"bounds": (0, 10**400)}),
+    (
+        ConfigError,
+        "bounds: x[0]: the lower bound is inf, and no number is within it; use None",
+        {"bounds": (np.inf, None)},
+    ),
+    (
+        ConfigError,
+        "bounds: x[0]: the upper bound is -inf, and no number is within it; use",
+        {"bounds": (None, -np.inf)},
+    ),
+    (
+        ConfigError,
+        "bounds: x0 has no array c; its arrays are a, b",
+        {"x0": {"a": X0, "b": X0}, "bounds": {"c": (0, 1)}},
+    ),
+    (
+        ConfigError,
+        "bounds: x0 has no array a.1; its arrays are a.0",
+        {"x0": {"a": [X0]}, "bounds": {"a": [(0, 1), None]}},
+    ),
+    (ConfigError, "bounds: x0 has no array 1; its arrays are 0", {"x0": [X0], "bounds": [(0, 1), (0, 1)]}),
     (ConfigError, "bounds: need real variables, and x0 is complex; remove bounds", {"x0": X0 * 1j, "bounds": (0, 1)}),
     (
         ConfigError,
@@ -103,6 +131,17 @@ CASES: list[Case] = [
         "x0 must be float32, float64, complex64 or complex128, got dtype float16",
         {"x0": np.zeros(3, "float16")},
     ),
+    (
+        ArrayTypeError,
+        "x0 must be a NumPy or CuPy array, got masked_array(data=[1.0, --], mask=",
+        {"x0": np.ma.array([1.0, 2.0], mask=[0, 1])},
+    ),
+    (
+        NonFiniteError,
+        "x0 has an element that is nan; pass numbers",
+        {"x0": X0 * np.nan, "method": "lbfgs", "bounds": (0, 1)},
+    ),
+    (ArrayError, "x0[0][0][0][0][0][0][0][0][0][0][0][0][0... has more than 100 levels", {"x0": endless_list()}),
     (ArrayError, "x0 has no elements, its shape is (0,)", {"x0": np.zeros(0)}),
     (ArrayError, "x0 is a list of rows of different lengths", {"x0": [[1.0, 2.0], [3.0]]}),
     (
@@ -157,6 +196,15 @@ def test_one_line(error: type[MxtrainError], message: str, changes: dict[str, An
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
     assert type(caught.value) is error
+
+
+def test_bounds_of_an_array_whose_name_has_a_dot() -> None:
+    def shifted(x: Any) -> Any:
+        difference = x["a.b"] - 3
+        return float(difference @ difference), {"a.b": 2 * difference}
+
+    result = mxtrain.minimize(shifted, {"a.b": np.zeros(2)}, bounds={"a.b": (None, 2)})
+    assert result.x["a.b"].tolist() == [2.0, 2.0]
 
 
 def test_shapes_that_change_later() -> None:
