@@ -60,8 +60,8 @@ def split_betas(settings: Mapping[str, Any], number: int) -> dict[str, Any]:
 
 
 def plain_number(value: Any) -> Any:
-    """Return the number in a tensor of one element; other values unchanged."""
-    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+    """Return the number in a tensor of one element, the numbers in a larger one; other values unchanged."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def torch_values(rule: Rule) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from mxtrain.config.loader import build
-from mxtrain.errors import ConfigError, ConfigProblem, StateError
+from mxtrain.errors import ArrayTypeError, ConfigError, ConfigProblem, StateError
 from mxtrain.optim.nonfinite import OnNonfinite
 from mxtrain.optim.param_groups import check_groups
 from mxtrain.optim.rules import Rule
@@ -103,6 +103,9 @@ class Optimizer(torch.optim.Optimizer):
             ConfigError: a setting is wrong; the error lists every problem.
         """
         number = len(self.param_groups)
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            message = f"must be a dict with the key params, got {describe(param_group)}"
+            raise ConfigError([ConfigProblem(f"param_groups[{number}]", message)])
         settings = {key: value for key, value in param_group.items() if key not in OTHER_KEYS}
         rule = group_rule(self.core.rule, settings, number)
         group = {key: value for key, value in param_group.items() if key in OTHER_KEYS}
@@ -145,8 +148,12 @@ class Optimizer(torch.optim.Optimizer):
         Raises:
             ConfigError: a value is out of bounds; nothing has changed.
         """
+        self._check_params()
         changed = []
         for number, (group, each) in enumerate(zip(self.param_groups, self._group_rules, strict=True)):
+            missing = next((key for key in each.seen if key not in group), None)
+            if missing is not None:
+                raise ConfigError([ConfigProblem(f"param_groups[{number}].{missing}", "was removed; set it again")])
             values = {key: plain_number(group[key]) for key in each.seen}
             if values != each.seen:
                 rule = with_values(each.rule, each.built_with, values, number)
@@ -154,6 +161,18 @@ class Optimizer(torch.optim.Optimizer):
         for number, each, rule, values in changed:
             self.core._set_part(number, rule)
             each.seen = values
+
+    def _check_params(self) -> None:
+        """Check that the groups hold the parameters that were added to them.
+
+        Raises:
+            ConfigError: a list of parameters or of groups was changed from outside.
+        """
+        tensors = [tensor for group in self.param_groups for tensor in group["params"]]
+        is_same = len(self.param_groups) == len(self._group_rules) and len(tensors) == len(self._named)
+        if not is_same or any(a is not b for a, b in zip(tensors, self._named.values(), strict=True)):
+            message = "its parameters are not those that were added; call add_param_group, or build a new optimizer"
+            raise ConfigError([ConfigProblem("param_groups", message)])
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
@@ -234,6 +253,8 @@ class Optimizer(torch.optim.Optimizer):
         Raises:
             StateError: it belongs to another rule or to other parameters, or is incomplete; nothing has changed.
         """
+        if not isinstance(state_dict, Mapping):
+            raise StateError(f"a state dict must be a mapping, got {describe(state_dict)}")
         saved = dict(state_dict)
         for hook in self._optimizer_load_state_dict_pre_hooks.values():
             result = hook(self, saved)
@@ -259,6 +280,10 @@ class Optimizer(torch.optim.Optimizer):
             raise StateError(
                 f"a state dict must have the keys state and param_groups, got {', '.join(map(str, saved))}"
             )
+        if not isinstance(saved["state"], Mapping):
+            raise StateError(f"the entry state must be a mapping, got {describe(saved['state'])}")
+        if not _are_groups(saved["param_groups"]):
+            raise StateError("the entry param_groups must be a list of mappings whose params are lists of numbers")
         sizes, own = ([len(each["params"]) for each in groups] for groups in (saved["param_groups"], self.param_groups))
         if sizes != own:
             raise StateError(f"the state has groups of {sizes} parameters, this optimizer has groups of {own}")
@@ -290,7 +315,11 @@ class Optimizer(torch.optim.Optimizer):
                 continue
             if number not in names or not isinstance(entry, Mapping) or "updates" not in entry:
                 raise StateError(f"state[{number!r}] is not the state of a parameter, got {describe(entry)}")
-            slots = {name: slot_array(value) for name, value in entry.items() if isinstance(value, torch.Tensor)}
+            tensors = {name: value for name, value in entry.items() if isinstance(value, torch.Tensor)}
+            try:
+                slots = {name: slot_array(value) for name, value in tensors.items()}
+            except ArrayTypeError as error:
+                raise StateError(f"state[{number!r}]: {error}") from None
             scalars = entry.get("scalars", {})
             parameters[names[number]] = {"updates": entry["updates"], "slots": slots, "scalars": scalars}
         return {**shared, "parameters": parameters}
@@ -340,3 +369,13 @@ class Optimizer(torch.optim.Optimizer):
         for number, each in enumerate(self._group_rules):
             self.core._set_part(number, with_values(each.rule, each.built_with, each.seen, number))
         self._share_state()
+
+
+def _are_groups(groups: object) -> bool:
+    """Return whether a value is the list of groups of a state dict."""
+    return isinstance(groups, list | tuple) and all(
+        isinstance(group, Mapping)
+        and isinstance(group.get("params"), list | tuple)
+        and all(isinstance(number, int) for number in group["params"])
+        for group in groups
+    )

@@ -21,7 +21,7 @@ def weight_array(name: str, tensor: Any) -> Array:
         ArrayTypeError: the tensor is on another device, or is not dense.
         BackendError: a package is missing that its device or its dtype needs.
     """
-    if tensor.is_cpu and tensor.dtype in _PLAIN and tensor.layout is torch.strided:
+    if tensor.is_cpu and tensor.dtype in _PLAIN and tensor.layout is torch.strided and not tensor.is_neg():
         return tensor.detach().numpy()
     return foreign_arrays.weight_array(name, tensor)
 

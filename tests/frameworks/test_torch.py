@@ -263,7 +263,24 @@ def test_states_of_something_else_are_refused_and_change_nothing() -> None:
     other_rule["state"]["mxtrain"]["rule"] = "lion"
     wrong_rate = copy.deepcopy(saved)
     wrong_rate["param_groups"][0]["lr"] = -1.0
-    wrong = [adam.state_dict(), {}, wrong_shape, without_slot, other_rule, wrong_rate, saved | {"param_groups": []}]
+    sparse_slot = copy.deepcopy(saved)
+    sparse_slot["state"][0]["m"] = sparse_slot["state"][0]["m"].to_sparse()
+    without_params = copy.deepcopy(saved)
+    del without_params["param_groups"][0]["params"]
+    of_other_types = [3, "abc", saved | {"state": None}, saved | {"state": []}]
+    of_other_types += [saved | {"param_groups": each} for each in (None, {}, [3], [{"params": [[1]]}])]
+    wrong = [
+        adam.state_dict(),
+        {},
+        *of_other_types,
+        without_params,
+        sparse_slot,
+        wrong_shape,
+        without_slot,
+        other_rule,
+        wrong_rate,
+        saved | {"param_groups": []},
+    ]
     before = train(net, optimizer, 0), pickle.dumps(optimizer.core.state_dict())
     for each in wrong:
         with pytest.raises(StateError) as caught:
@@ -401,6 +418,50 @@ def test_mistakes_are_one_line_and_change_nothing() -> None:
     optimizer.param_groups[0]["weight_decay"] = "much"
     with pytest.raises(ConfigError, match=r"^param_groups\[0\].weight_decay: must be a number"):
         optimizer.step()
+
+
+@pytest.mark.parametrize("change", ["append", "replace", "remove", "remove_group", "delete_lr", "two_rates"])
+def test_groups_that_were_changed_from_outside_are_refused(change: str) -> None:
+    p, q, other = (torch.nn.Parameter(torch.ones(2)) for _ in range(3))
+    optimizer = Optimizer([{"params": [p]}, {"params": [q]}], {"kind": "adam"})
+    p.grad = q.grad = other.grad = torch.ones(2)
+    group, message = optimizer.param_groups[1], "param_groups: its parameters are not those that were added"
+    if change == "append":
+        group["params"].append(other)
+    elif change == "replace":
+        group["params"][0] = other
+    elif change == "remove":
+        group["params"].clear()
+    elif change == "remove_group":
+        optimizer.param_groups.pop()
+    elif change == "delete_lr":
+        del group["lr"]
+        message = "param_groups[1].lr: was removed; set it again"
+    else:
+        group["lr"] = torch.tensor([0.1, 0.2])
+        message = "param_groups[1].lr: must be a number, got a list"
+    with pytest.raises(ConfigError) as caught:
+        optimizer.step()
+    assert str(caught.value).startswith(message)
+    assert len(str(caught.value).splitlines()) == 1
+    assert torch.equal(torch.stack([p, q, other]), torch.ones(3, 2))
+    assert optimizer.core.state.curr_iter == 0
+
+
+def test_groups_of_the_wrong_type_are_not_added() -> None:
+    optimizer = Optimizer(make_net().parameters(), {"kind": "adam"})
+    for wrong, found in ((3, "3"), ({"lr": 0.1}, "a mapping")):
+        with pytest.raises(ConfigError) as caught:
+            optimizer.add_param_group(wrong)
+        assert str(caught.value) == f"param_groups[1]: must be a dict with the key params, got {found}"
+    assert len(optimizer.param_groups) == len(optimizer._group_rules) == 1
+
+
+def test_a_lazy_negative_parameter_is_refused() -> None:
+    p = torch.tensor([1 + 1j, 2 - 1j]).conj().imag.detach().requires_grad_()
+    p.grad = torch.ones(2)
+    with pytest.raises(ArrayTypeError, match=r"^weight '0' is a lazy conjugate or negative view; pass tensor"):
+        Optimizer([p], {"kind": "adam"}).step()
 
 
 def with_gradients(net: Any) -> Any:
