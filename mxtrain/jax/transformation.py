@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mxtrain.config.loader import build
-from mxtrain.errors import ArrayError, ConfigError, ConfigProblem
+from mxtrain.errors import ArrayError, ArrayTypeError, ConfigError, ConfigProblem
 from mxtrain.jax.batches import Batch, flatten, make_batches, split
 from mxtrain.jax.float64 import from_bits, reduce_array, to_bits, traced_from_bits, traced_to_bits
 from mxtrain.jax.host_scalars import ADD, BEGIN, IDLE, SYNCHRONIZE, BatchScalars, HostScalars
@@ -21,6 +21,7 @@ from mxtrain.optim.param_groups import ParamGroups, check_groups
 from mxtrain.optim.rules import Rule
 from mxtrain.optim.rules.scheduled import path_changed_by_epochs
 from mxtrain.optim.rules.wrappers import rounded_bounds
+from mxtrain.types import describe
 
 try:
     from optax import GradientTransformation
@@ -195,12 +196,32 @@ class _Plan:
         for name, W, g in zip(names, weights, gradients, strict=True):
             if np.shape(W) != np.shape(g):
                 raise ArrayError(f"the gradient of weight {name!r} has shape {np.shape(g)}, the weight {np.shape(W)}")
-        missing = next((name for name in names if name not in state.slots), None)
-        if missing is not None:
-            raise ArrayError(f"the state has no slots of weight {missing!r}; call init with these parameters")
+            if np.iscomplexobj(g):
+                raise ArrayTypeError(f"the gradient of weight {name!r} is complex, the weight is real")
+        self._check_state(names, weights, state)
         step = _Step(self._groups, self._steps_per_epoch, names, weights, gradients, state)
         changes, new = step.run()
         return jax.tree.unflatten(structure, changes), new
+
+    def _check_state(self, names: Sequence[str], weights: Sequence[Any], state: Any) -> None:
+        if not all(hasattr(state, name) for name in TransformationState._fields):
+            raise ArrayError(f"the state must be that of init or of the last update, got {describe(state)}")
+        for name, W in zip(names, weights, strict=True):
+            slots = state.slots.get(name)
+            if slots is None:
+                raise ArrayError(f"the state has no slots of weight {name!r}; call init with these parameters")
+            rule = self._groups.all[self._groups.number(name, np.shape(W))].rule
+            expected = dict(zip(rule.stored_slots(), rule.stored_shapes(np.shape(W)), strict=True))
+            found = {slot: np.shape(array) for slot, array in slots.items()}
+            if found != expected:
+                raise ArrayError(
+                    f"the state has slots {_format_slots(found)} of weight {name!r}, which needs "
+                    f"{_format_slots(expected)}; call init with these parameters"
+                )
+
+
+def _format_slots(shapes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "(none)"
 
 
 class _Step:

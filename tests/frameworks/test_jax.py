@@ -221,7 +221,7 @@ def test_formulas_work() -> None:
 
 
 def test_mistakes_are_one_line() -> None:
-    made = transformation({"kind": "sgd", "groups": {"W": {"η": 1}}})
+    made, adam = transformation({"kind": "sgd", "groups": {"W": {"η": 1}}}), transformation({"kind": "adam"})
     params = {"W": jnp.ones(2), "b": jnp.ones(3)}
     state = made.init(params)
     cases: list[tuple[Any, Any, str]] = [
@@ -229,6 +229,10 @@ def test_mistakes_are_one_line() -> None:
         (lambda: made.update({"W": jnp.ones(2)}, state, params), ArrayError, "the same pytree"),
         (lambda: made.update({"W": jnp.ones(3), "b": jnp.ones(3)}, state, params), ArrayError, "shape"),
         (lambda: made.update({"X": jnp.ones(3)}, state, {"X": jnp.ones(3)}), ArrayError, "no slots of weight 'X'"),
+        (lambda: made.update(params, None, params), ArrayError, "the state must be that of init or of the last update, got null"),
+        (lambda: made.update(params, adam.init(params), params), ArrayError, r"^the state has slots m \(2,\), v \(2,\) of weight 'W', which needs \(none\); call init with these parameters"),
+        (lambda: adam.update({"W": jnp.ones(3)}, adam.init({"W": jnp.ones(2)}), {"W": jnp.ones(3)}), ArrayError, r"m \(2,\), v \(2,\) of weight 'W', which needs m \(3,\), v \(3,\); call"),
+        (lambda: made.update({"W": jnp.ones(2) * 1j, "b": jnp.ones(3)}, state, params), ArrayTypeError, "the gradient of weight 'W' is complex, the weight is real"),
         (lambda: made.init({"b": jnp.ones(3)}), ConfigError, "matches no parameter"),
         (lambda: made.init({"W": jnp.ones(3, dtype=jnp.int32)}), ArrayTypeError, "got int32"),
         (lambda: made.init({"W": jnp.ones(3, dtype=jnp.complex64)}), ArrayTypeError, "got complex64"),
