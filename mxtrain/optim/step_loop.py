@@ -53,6 +53,8 @@ class StepLoop:
         if batches is not None and (isinstance(batches, bool) or not isinstance(batches, int) or batches < 1):
             message = f"must be the number of iterations in an epoch, at least 1, got {describe(batches)}"
             raise ConfigError([ConfigProblem("batches", message)])
+        if not isinstance(callbacks, Iterable):
+            raise ConfigError([ConfigProblem("callbacks", f"must be a list, got {describe(callbacks)}")])
         self._optimizer, self.params, self._test = optimizer, params, StopTest(conditions)
         self._needs_loss = history or _uses_loss(conditions)
         self._needs_norm = _uses(conditions, "gtol") or _uses(conditions, "when")

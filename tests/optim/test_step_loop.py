@@ -124,6 +124,7 @@ def test_wrong_use_is_refused_and_changes_nothing() -> None:
         ({"until": 3}, "until: must be a mapping of stop conditions or a function, got 3"),
         ({"until": {"max_iteration": 3}}, "until.max_iteration: unknown field; did you mean max_iterations?"),
         ({"batches": 0}, "batches: must be the number of iterations in an epoch, at least 1, got 0"),
+        ({"callbacks": 3}, "callbacks: must be a list, got 3"),
         ({"callbacks": [3]}, "callbacks.0: must be a function of the loop or an object with on_batch, got 3"),
     ],
 )

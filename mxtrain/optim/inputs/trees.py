@@ -185,9 +185,13 @@ def _walk(place: str, tree: Any, prefix: str, depth: int, paths: list[tuple[str,
 
 def _is_list_of_numbers(value: Any) -> bool:
     """Return whether a list was probably meant as an array, so that messages name it, not its first number."""
-    if not isinstance(value, list | tuple) or not value:
-        return False
-    return isinstance(value[0], int | float) or _is_list_of_numbers(value[0])
+    for _ in range(_MAX_DEPTH):
+        if not isinstance(value, list | tuple) or not value:
+            return False
+        value = value[0]
+        if isinstance(value, int | float):
+            return True
+    return False
 
 
 def _rebuild(tree: Any, leaves: Iterator[Any]) -> Any:

@@ -36,6 +36,12 @@ def endless() -> Any:
     return tree
 
 
+def endless_list() -> Any:
+    tree: list[Any] = []
+    tree.append(tree)
+    return tree
+
+
 SHARED = w()
 CONTAINER = "must be a mapping of arrays by name, or a list, tuple or dataclass, got"
 
@@ -59,6 +65,11 @@ WRONG: dict[str, tuple[Callable[[], Any], Callable[[], Any], str]] = {
         endless,
         dict,
         "params['b']['b']['b']['b']['b']['b']['b'... has more than 100 levels; does a container contain itself?",
+    ),
+    "a list in itself": (
+        endless_list,
+        list,
+        "params[0][0][0][0][0][0][0][0][0][0][0][... has more than 100 levels; does a container contain itself?",
     ),
     "two parameters of one name": (
         lambda: {"a": {"b": w()}, "a.b": w()},
