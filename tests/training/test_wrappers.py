@@ -113,7 +113,7 @@ else:
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_a_killed_run_with_all_wrappers_groups_and_schedules_ends_with_the_same_bytes(tmp_path: Path) -> None:
     halving = {"kind": "exp", "γ": 0.9, "per": "iteration"}
-    schedules = {name: halving for name in ("β2", "λ", "ema.decay", "agc.clipping", "clip_norm")}
+    schedules = dict.fromkeys(("β2", "λ", "ema.decay", "agc.clipping", "clip_norm"), halving)
     own = {"kind": "lion", "η": 0.002, "λ": 0.1, "corrected": True, "ema": {"decay": 0.8}, "schedules": {"β1": halving}}
     groups = {"W1": own, "ndim < 2": {"kind": "prodigy", "lookahead": {"period": 3}}}
     run = config(ALL | {"λ": 0.1, "schedules": schedules, "groups": groups}, epochs=4, checkpoint={"every": "1 epoch"})
