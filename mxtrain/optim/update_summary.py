@@ -104,7 +104,7 @@ def _gradient_entries(rule: Rule, moved: Mapping[str, float]) -> Iterator[tuple[
             f"g ← g·min(1, {rule.clip_norm:g}/‖g‖), over all parameters; reads g: {_bytes(moved['clip_norm'])}",
         )
     if rule.agc is not None:
-        text = "clips the columns of g by the norms of those of W; reads W, g; where it clips, also reads and writes g"
+        text = "clips the columns of g by the norms of those of W; reads W, g; a clipped copy reads and writes g"
         yield "agc", f"{text}: 8 or {_bytes(moved['agc'])}"
     if rule.clip:
         yield "clip", f"g ← min(max(g, -{rule.clip:g}), {rule.clip:g})"
