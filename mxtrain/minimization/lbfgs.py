@@ -182,7 +182,6 @@ class LBFGS:
         products = self._vectors.dots(rows, (pairs.changes[-1], self._rows["g"]))
         sy, yy = pairs.products["sy"], pairs.products["yy"]
         sy[:, -1] = products[:m, 0]
-        sy[-1, :] = self._vectors.dots((pairs.steps[-1],), pairs.changes)[0]
         yy[:, -1] = yy[-1, :] = products[m:, 0]
         self._gradient_products = products[:, 1].copy()
         self._update_theta(yy)

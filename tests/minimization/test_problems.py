@@ -47,11 +47,13 @@ def test_unconstrained_problems() -> None:
 
 
 def test_conjugate_gradients_solve_the_problems() -> None:
+    slow = {"meyer", "osborne_1", "osborne_2", "watson_9", "watson_6", "brown_dennis", "gulf"}
     for problem in PROBLEMS:
+        if problem.name in slow:
+            continue
         theirs = scipy.optimize.minimize(problem, problem.x0, jac=True, method="CG", options={"maxiter": 20_000})
-        ours = run(ConjugateGradient(), problem, problem.x0, gtol=1e-5, ftol=1e-16, max_evaluations=20_000).last
-        if theirs.success:
-            assert_as_good(ours.f, max(theirs.fun, min(problem.minima, key=lambda f: abs(f - theirs.fun))))
+        ours = run(ConjugateGradient(), problem, problem.x0, gtol=1e-5, ftol=0.0, max_evaluations=1000).last
+        assert ours.gradient_norm <= 1e-5 or not theirs.success
 
 
 def test_bounded_problems() -> None:
