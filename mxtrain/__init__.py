@@ -4,6 +4,7 @@
     optimizer.step(params, grads)           # in place, on dicts of arrays
     result = mxtrain.fit("configs/adam.yaml")
     trials = mxtrain.sweep("configs/sweep.yaml")
+    solution = mxtrain.minimize(value_and_gradient, x0, "lbfgs")
 
 Names are imported when they are first used, so `import mxtrain` costs nothing.
 """
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
         TraceError,
         TrainingError,
     )
+    from mxtrain.minimization.result import MinimizeResult
+    from mxtrain.minimization.scipy_method import scipy_method
+    from mxtrain.minimizer import minimize
     from mxtrain.nn import Model
     from mxtrain.optim.flat_parameters import FlatParameters
     from mxtrain.optim.optimization_state import OptimizationState
@@ -60,6 +64,7 @@ if TYPE_CHECKING:
         "FlatParameters",
         "LoadedRun",
         "Logger",
+        "MinimizeResult",
         "Model",
         "ModelError",
         "MxtrainError",
@@ -85,9 +90,11 @@ if TYPE_CHECKING:
         "get_updater",
         "learning_rate",
         "load_run",
+        "minimize",
         "momentum",
         "normgrad",
         "resume",
+        "scipy_method",
         "sweep",
         "verify",
     ]
@@ -116,6 +123,9 @@ _NAMES_BY_MODULE = {
     ),
     "mxtrain.config.loader": ("build",),
     "mxtrain.optim.flat_parameters": ("FlatParameters",),
+    "mxtrain.minimization.result": ("MinimizeResult",),
+    "mxtrain.minimization.scipy_method": ("scipy_method",),
+    "mxtrain.minimizer": ("minimize",),
     "mxtrain.nn": ("Model",),
     "mxtrain.optim.optimizer": ("Optimizer", "get_updater", "normgrad"),
     _RULES: ("Rule", "Formula"),

@@ -30,6 +30,10 @@ Array: TypeAlias = Any
 DataType = Literal["float32", "float64"]
 DTYPES: Final[tuple[str, ...]] = get_args(DataType)
 """Dtypes of arrays."""
+COMPLEX_DTYPES: Final[tuple[str, ...]] = ("complex64", "complex128")
+"""Dtypes of weights whose real and imaginary parts are updated."""
+HALF_DTYPES: Final[tuple[str, ...]] = ("float16", "bfloat16")
+"""Dtypes of weights that are updated in float32; bfloat16 is that of the package ml_dtypes."""
 
 ActivationName = Literal["relu", "tanh", "sigmoid"]
 LossName = Literal["softmax_cross_entropy", "logistic", "squared_error"]

@@ -10,7 +10,7 @@ from mxtrain.optim.backends import Backend
 from mxtrain.optim.backends.matmul import single_threaded_blas
 from mxtrain.optim.backends.matrix_selection import matrix_operations
 from mxtrain.optim.backends.passes import MultiPassUpdate, run_passes
-from mxtrain.optim.gradient_clipping import clip_columns
+from mxtrain.optim.gradient_clipping import clip_columns, clip_complex_columns
 from mxtrain.optim.ir import MatrixProgram, Program
 from mxtrain.optim.ir.wrapping import ACCUMULATED
 from mxtrain.optim.param_groups import ParamGroups
@@ -77,7 +77,10 @@ def _clip_columns(
                 mean = operations.buffer(name, g.shape, g)
                 operations.xp.add(slots[stored - 2], g, out=mean)
                 g = operations.xp.divide(mean, rule.accumulate, out=mean)
-            clipped = clip_columns(W, g, scale, agc, operations, name)
+            if batch.is_complex:
+                clipped = clip_complex_columns(W, g, scale, agc, operations, name)
+            else:
+                clipped = clip_columns(W, g, scale, agc, operations, name)
         result.append((W, clipped, *slots))
     return result
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.inputs import copy_with, flatten, map_leaves, shape_of, weight_array
+from mxtrain.optim.inputs.complex_arrays import is_complex
 from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import StateStore, evaluation_weight
 from mxtrain.types import Array
@@ -30,8 +31,9 @@ def evaluation_tree(params: Any, groups: ParamGroups, store: StateStore) -> Any:
         if leaf is None:  # a layer without this parameter
             leaves.append(None)
             continue
-        group = groups.all[groups.number(name, shape_of(name, leaf))]
+        shape = shape_of(name, leaf)
         weight = leaf if type(leaf) is np.ndarray else weight_array(name, leaf)
+        group = groups.all[groups.number(name, shape, is_complex=is_complex(weight.dtype))]
         state = states.get(name)
         if state is not None:
             state.check(name, weight, group)

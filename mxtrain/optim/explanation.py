@@ -1,6 +1,6 @@
 """Explanation of an optimizer: the rule and the values of each parameter, and the group that decided them."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from mxtrain.names import display_name
 from mxtrain.optim.groups.group import STEP_FIELDS, to_plain, ungrouped, unused_groups
 from mxtrain.optim.param_groups import rules_of_groups
 from mxtrain.optim.rules import Rule
+from mxtrain.optim.rules.matrix_rule import MatrixRule
 from mxtrain.types import Config, describe
 
 _ALWAYS_SHOWN = ("η", "λ")
@@ -26,7 +27,8 @@ class ParamExplanation:
         rule: its rule, with the values of its group.
         selector: the selector of the group that decided; None if no group takes the parameter.
         location: the location of the selector in a file, or of the optimizer if there is none; None if unknown.
-        is_vector_rule: True if the rule is the one that a matrix rule, such as Muon, leaves to vectors.
+        is_vector_rule: True if the rule is the one that a matrix rule, such as Muon, leaves to vectors and to
+            complex arrays.
     """
 
     name: Hashable
@@ -95,13 +97,19 @@ class Explanation(Mapping[Hashable, ParamExplanation]):
         return "\n".join([*lines, *(f"groups.{selector}: {reason}" for selector, reason in self.unused.items())])
 
 
-def explain(rule: Rule, shapes: Mapping[Any, tuple[int, ...]], location: Location | None = None) -> Explanation:
+def explain(
+    rule: Rule,
+    shapes: Mapping[Any, tuple[int, ...]],
+    location: Location | None = None,
+    complex_names: Collection[Hashable] = (),
+) -> Explanation:
     """Return the rule and the values of each parameter, and the group that decided them.
 
     Args:
         rule: the rule of an optimizer.
         shapes: the shapes of the parameters by their names.
         location: the location of the optimizer in a file, if known.
+        complex_names: the names of complex parameters, which get the vector rule of a matrix rule.
 
     Raises:
         ConfigError: no group takes a parameter, and `groups_required` is true.
@@ -112,7 +120,8 @@ def explain(rule: Rule, shapes: Mapping[Any, tuple[int, ...]], location: Locatio
     found: dict[Hashable, ParamExplanation] = {}
     for name, shape in shapes.items():
         selector = rule.group_of(str(name), shape)
-        own = rules[selector][len(shape) < 2]
+        is_vector = len(shape) < 2 or (name in complex_names and isinstance(rules[selector][0], MatrixRule))
+        own = rules[selector][is_vector]
         place = location if selector is None else rule.groups[selector].location
         found[name] = ParamExplanation(name, shape, own, selector, place, own is not rules[selector][0])
     return Explanation(found, dict(unused_groups(rule, {str(name): shape for name, shape in shapes.items()})))

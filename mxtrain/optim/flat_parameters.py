@@ -10,7 +10,7 @@ import numpy as np
 from mxtrain.errors import ArrayError, ArrayTypeError, ReadOnlyError
 from mxtrain.optim.backends import array_kind, zeros
 from mxtrain.optim.inputs import any_array, flatten
-from mxtrain.types import DTYPES, Array
+from mxtrain.types import COMPLEX_DTYPES, DTYPES, HALF_DTYPES, Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,8 @@ def _make_layout(arrays: Mapping[str, Array]) -> tuple[BufferSlice, ...]:
     for name, array in arrays.items():
         dtype = str(array.dtype)
         if dtype not in DTYPES:
-            raise ArrayTypeError(f"{name!r} must be float32 or float64, got dtype {dtype}")
+            remedy = "; pass it to step in a dict" if dtype in (*COMPLEX_DTYPES, *HALF_DTYPES) else ""
+            raise ArrayTypeError(f"{name!r} must be float32 or float64 in flat parameters, got dtype {dtype}{remedy}")
         start = ends.get(dtype, 0)
         ends[dtype] = start + prod(array.shape)
         places.append(BufferSlice(name, dtype, start, ends[dtype], tuple(array.shape)))

@@ -178,6 +178,22 @@ def clip_columns(W: Array, g: Array, scale: float, agc: AGC, operations: MatrixO
     return result
 
 
+def clip_complex_columns(
+    W: Array, g: Array, scale: float, agc: AGC, operations: MatrixOperations, buffer: str
+) -> Array:
+    """Return the result of `clip_columns` for complex arrays; arguments are their real views.
+
+    A column of complex numbers has their real parts and their imaginary parts as rows.
+    """
+    if sum(side > 1 for side in g.shape[:-1]) < 2:
+        parts = [operations.xp.ascontiguousarray(each).reshape(-1) for each in (W, g)]
+        clipped = clip_columns(parts[0], parts[1], scale, agc, operations, buffer)
+        return g if clipped is parts[1] else clipped.reshape(g.shape)
+    parts = [operations.xp.swapaxes(each, -1, -2) for each in (W, g)]
+    clipped = clip_columns(parts[0], parts[1], scale, agc, operations, buffer)
+    return g if clipped is parts[1] else operations.xp.swapaxes(clipped, -1, -2)
+
+
 _SMALLEST_NORM = 1e-6
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from mxtrain.errors import NonFiniteError
 from mxtrain.optim.backends import Backend, array_kind, array_module
+from mxtrain.optim.backends.half_conversion import round_to
 from mxtrain.optim.batch_execution import run_batches
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.param_groups import ParamGroups
@@ -48,7 +49,7 @@ class NonFiniteGuard:
         self._backend = backend
         self._groups = groups
         self._raises = on_nonfinite == "raise"
-        self._tries_steps = on_nonfinite in ("raise", "skip")
+        self.checks_steps = on_nonfinite in ("raise", "skip")
         self.warns = on_nonfinite == "warn"
         self.reset()
         self._calls = 0
@@ -58,7 +59,6 @@ class NonFiniteGuard:
         """Adopt the rules of the groups, which have changed."""
         self._bounds: dict[tuple[int, str], OverflowBounds] = {}
         self._has_slots = any(group.slots for group in self._groups.all)
-        self.checks_steps = self._has_slots and self._tries_steps
 
     def must_skip(
         self, batches: list[UpdateBatch], step_scalars: list[StepScalars], params: Mapping[Any, Array]
@@ -68,10 +68,13 @@ class NonFiniteGuard:
         Raises:
             NonFiniteError: a slot would become NaN or infinite, and `on_nonfinite` is `raise`.
         """
+        if not (self._has_slots or any(_may_round_to_infinity(batch) for batch in batches)):
+            return False
         scanned: list[tuple[ParamState, int]] = []
         unsafe: list[int] = []
         for number, (batch, scalars) in enumerate(zip(batches, step_scalars, strict=True)):
             is_safe, was_scanned = self._cannot_overflow(batch, scalars)
+            is_safe &= not _may_round_to_infinity(batch)
             if not is_safe:
                 unsafe.append(number)
             elif was_scanned:
@@ -105,7 +108,7 @@ class NonFiniteGuard:
         tried = [replace(scalars, scalar_slots=dict(scalars.scalar_slots)) for scalars in step_scalars]
         run_batches(self._backend, self._groups, list(zip(batches, copies, strict=True)), tried)
         found = (
-            self._describe_nonfinite(self._groups.all[batch.group].slots, batch.arrays, each, params)
+            self._describe_nonfinite(self._groups.all[batch.group].slots, batch, each, params)
             for batch, each in zip(batches, copies, strict=True)
         )
         problem = next((problem for problem in found if problem is not None), None)
@@ -201,18 +204,23 @@ class NonFiniteGuard:
     def _describe_nonfinite(
         self,
         names: tuple[str, ...],
-        arrays: list[tuple[Array, ...]],
+        batch: UpdateBatch,
         copies: list[tuple[Array, ...]],
         params: Mapping[Any, Array],
     ) -> str | None:
-        """Describe the first slot of updated copies that is NaN or infinite; return None if all are finite."""
-        for (weight, *_), (_, _, *slots) in zip(arrays, copies, strict=True):
+        """Describe the first slot or float16 weight that would not be finite after an update of copies, if any."""
+        for number, (updated, _, *slots) in enumerate(copies):
             for name, slot in zip(names, slots, strict=True):
                 if not _is_finite(slot):
                     return (
-                        f"the update of {_weight_label(weight, slot, params)} would make its slot {name} "
+                        f"the update of {_weight_label(batch, number, slot, params)} would make its slot {name} "
                         "NaN or infinite; nothing has changed; clip or scale the gradient, or use float64"
                     )
+            if _may_round_to_infinity(batch) and not _is_finite(round_to(batch.dtype, updated)):
+                return (
+                    f"the update of {_weight_label(batch, number, updated, params)} would make it NaN or "
+                    "infinite; nothing has changed; clip or scale the gradient, or use bfloat16"
+                )
         return None
 
 
@@ -329,8 +337,16 @@ def _is_finite(array: Array) -> bool:
         return bool(array_module("cupy").isfinite(array).all())
 
 
-def _weight_label(weight: Array, slot: Array, params: Mapping[Any, Array]) -> str:
+def _may_round_to_infinity(batch: UpdateBatch) -> bool:
+    """Return True for float16 weights, whose largest number, 65504, is far below those of float32."""
+    return batch.dtype is not None and str(batch.dtype) == "float16"
+
+
+def _weight_label(batch: UpdateBatch, number: int, slot: Array, params: Mapping[Any, Array]) -> str:
     """Return the name of the weight, in a flat buffer too, whose slot is not finite, as messages show it."""
+    if batch.names:
+        return f"weight {batch.names[number]!r}"
+    weight = batch.arrays[number][0]
     name = next((name for name, array in params.items() if array is weight), None)
     if name is None and isinstance(params, FlatParameters):
         places = params.places(str(weight.dtype))

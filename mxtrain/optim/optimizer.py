@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mxtrain.errors import ArrayTypeError, Location, ReadOnlyError
 from mxtrain.names import field_name
 from mxtrain.optim.attribute_messages import missing_attribute_message, read_only_message
-from mxtrain.optim.backends import Backend, array_module, validate_gradient
+from mxtrain.optim.backends import Backend, array_module, check_gradient, validate_gradient
+from mxtrain.optim.backends.half_conversion import is_half
 from mxtrain.optim.batch_execution import run_batches
 from mxtrain.optim.epoch_watch import EpochWatch
 from mxtrain.optim.evaluation_weights import evaluation_tree
 from mxtrain.optim.explanation import Explanation, explain
 from mxtrain.optim.inputs import check_container, flatten, gradient_array, shape_of, weight_array
+from mxtrain.optim.inputs.complex_arrays import check_complex_rule, is_complex, real_view
 from mxtrain.optim.ir import gradient_program
 from mxtrain.optim.nonfinite import NonFiniteGuard, OnNonfinite
 from mxtrain.optim.optimization_state import OptimizationState
@@ -21,6 +23,8 @@ from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import StateStore
 from mxtrain.optim.rules import Rule, Time
 from mxtrain.optim.state_dict import make_state_dict, parse_state_dict, read_state_file, write_state_file
+from mxtrain.optim.step_loop import StepLoop
+from mxtrain.optim.stopping import read_until
 from mxtrain.optim.update_batches import (
     BatchBuilder,
     StepScalars,
@@ -160,7 +164,8 @@ class Optimizer:
         Args:
             index: the name or number under which its slots are stored: a string, a whole number, or a tuple of these.
             grad: its gradient, of the same shape and dtype; not written to. As in `step`, of any library.
-            weight: a writable array of float32 or float64: NumPy, CuPy, or a torch tensor.
+            weight: a writable array: NumPy, CuPy, or a torch tensor; of float32, float64, complex64, complex128,
+                float16 or bfloat16.
 
         Raises:
             ArrayError: the array is invalid (ArrayTypeError: not an array, or the wrong dtype); state is unchanged.
@@ -219,6 +224,46 @@ class Optimizer:
         if self._guard.warns:
             self._guard.count_call(self._store, params, calls_per_round=1, stacklevel=4)
 
+    def steps(
+        self,
+        params: Any,
+        until: Any = None,
+        *,
+        callbacks: Iterable[Any] = (),
+        history: bool = False,
+        batches: int | None = None,
+    ) -> StepLoop:
+        """Return the iterations of a loop, as in `for step in optimizer.steps(params, until={...})`.
+
+        The conditions on values (`gtol`, `target`, `ftol`, `patience`) are tested at the present parameters, which are
+        not updated if one holds. Limits are tested between iterations. After the loop, `step.message` is the reason.
+
+        Args:
+            params: the parameters, as in `step`.
+            until: stop conditions by name, a function of the progress, or None for a loop that ends by `break`; see
+                `StopConditions`.
+            callbacks: functions of the loop, or objects with `on_batch(state, loss)`, called after each update;
+                StopIteration and StopTraining end the loop.
+            history: keep the loss of each iteration in `step.history`.
+            batches: the number of iterations in an epoch; the loop then begins epochs, so that schedules per epoch
+                advance.
+
+        Raises:
+            ConfigError: a value is wrong.
+
+        Example:
+            >>> import mxtrain, numpy as np
+            >>> params = {"W": np.ones(2)}
+            >>> optimizer = mxtrain.build({"kind": "sgd", "η": 0.1, "λ": 0})
+            >>> for step in optimizer.steps(params, until={"max_iterations": 1000, "gtol": 1e-6}):
+            ...     loss, grads = (params["W"] ** 2).sum(), {"W": 2 * params["W"]}
+            ...     step(grads, loss=loss)
+            >>> step.message, step.progress.iterations
+            ('gtol: the largest element of the gradient, 8.03e-07, is at most 1e-06', 66)
+        """
+        conditions = read_until(until)
+        return StepLoop(self, params, conditions, callbacks=callbacks, history=history, batches=batches)
+
     def _update(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:
         """Update one array in place, in an iteration; 0 means the array's own update count."""
         batches, new_states, inputs = self._builder.build_update(self._store, index, grad, weight)
@@ -266,12 +311,10 @@ class Optimizer:
             E          (5, 2)  adamw  η=0.001 λ=0.01  the optimizer
         """
         flat = flatten("params", params)
-        shapes = {
-            name: shape_of(name, weight)
-            for name, weight in zip(flat.names, flat.leaves, strict=True)
-            if weight is not None
-        }
-        return explain(self.rule, shapes, self._location)
+        weights = {name: weight for name, weight in zip(flat.names, flat.leaves, strict=True) if weight is not None}
+        shapes = {name: shape_of(name, weight) for name, weight in weights.items()}
+        complex_names = {name for name, weight in weights.items() if is_complex(getattr(weight, "dtype", None))}
+        return explain(self.rule, shapes, self._location, complex_names)
 
     def evaluation_params(self, params: ParamsT) -> ParamsT:
         """Return the weights to evaluate, which differ from the trained ones with `ema`, `lookahead` and Schedule-Free.
@@ -357,14 +400,23 @@ class Optimizer:
     def _normalize(self, grad: Array, weight: Array) -> Array:
         weight = weight_array("W", weight)
         grad = gradient_array("W", grad, weight)
-        validate_gradient("W", grad, weight)
+        dtype = weight.dtype
+        if is_half(dtype):
+            check_gradient("W", grad, weight)
+            weight, grad = weight.astype("float32"), grad.astype("float32")
+        elif is_complex(dtype):
+            check_gradient("W", grad, weight)
+            check_complex_rule("W", weight, self.rule)
+        else:
+            validate_gradient("W", grad, weight)
         rule = self._groups.all[0].rule
         program = gradient_program(replace(rule.gradient_stage, averages=False, scales=rule.scale != 0))
         result = grad.copy()
         if program.outputs:  # empty with neither scale nor clip nor λ
             bounds = rule.wrapper_coefficients(Time(1, 1), weight.dtype, {}) if rule.bounds is not None else {}
             values = program.evaluate_scalars(self._groups.all[0].fields | bounds)
-            self.backend.run(program, [(weight, result)], values)
+            arrays = (real_view(weight), real_view(result)) if is_complex(dtype) else (weight, result)
+            self.backend.run(program, [arrays], values)
         return result
 
 

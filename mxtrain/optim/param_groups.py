@@ -11,6 +11,7 @@ from mxtrain.optim.groups.selectors import Shape, parse_selector
 from mxtrain.optim.ir import AnyProgram, MatrixProgram, MultiPassProgram, Variant, Workspace
 from mxtrain.optim.rule_checks import checked_program
 from mxtrain.optim.rules import Rule
+from mxtrain.optim.rules.matrix_rule import MatrixRule
 from mxtrain.types import Array
 
 
@@ -123,7 +124,7 @@ class ParamGroups:
         self.evaluate_slots = any(each.rule.evaluation_weights() is not None for each in self.all)
         self.need_check = bool(self.rule.groups) or self.rule.groups_required
         self._programs: dict[tuple[int, Variant], AnyProgram] = {}
-        self._numbers: dict[Hashable, tuple[tuple[int, ...], int]] = {}
+        self._numbers: dict[Hashable, tuple[tuple[int, ...], bool, int]] = {}
         self._checked: tuple[Any, ...] | None = None
         self._slices.clear()
 
@@ -136,23 +137,27 @@ class ParamGroups:
             program = self._programs[group, variant] = self.all[group].rule.program(variant)
         return program
 
-    def number(self, index: Hashable, shape: tuple[int, ...]) -> int:
+    def number(self, index: Hashable, shape: tuple[int, ...], *, is_complex: bool = False) -> int:
         """Return the position in `all` of the group of a parameter of this shape.
+
+        Complex parameters of matrix rules get the rule for vectors.
 
         Raises:
             ConfigError: no group takes it, and `groups_required` is true.
         """
         known = self._numbers.get(index)
-        if known is None or known[0] != shape:
+        if known is None or known[0] != shape or known[1] != is_complex:
             problem = ungrouped(self.rule, {str(index): shape})
             if problem is not None:
                 raise ConfigError([ConfigProblem("optimizer.groups_required", problem)])
             part = self._part_of.get(index, 0)
             rule, order = self._parts[part].rule, self._parts[part].order
-            first = sum(len(each.groups) for each in self._parts[:part])
-            number = first + order[rule.group_of(str(index), shape)][len(shape) < 2]
-            known = self._numbers[index] = shape, number
-        return known[1]
+            offset = sum(len(each.groups) for each in self._parts[:part])
+            first, vectors = order[rule.group_of(str(index), shape)]
+            is_vector = len(shape) < 2 or (is_complex and isinstance(self.all[offset + first].rule, MatrixRule))
+            number = offset + (vectors if is_vector else first)
+            known = self._numbers[index] = shape, is_complex, number
+        return known[2]
 
     def rules_for(self, index: Hashable) -> list[Rule]:
         """Return the rules that a parameter of this name may have, for its shape decides between some groups."""

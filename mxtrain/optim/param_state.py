@@ -10,8 +10,10 @@ import numpy as np
 
 from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.optim.backends import on_same_device, to_device_of, zeros, zeros_like
+from mxtrain.optim.backends.half_conversion import is_half, round_to
 from mxtrain.optim.flat_parameters import BufferSlice, FlatParameters
-from mxtrain.optim.ir.wrapping import START_SHARE
+from mxtrain.optim.inputs.complex_arrays import complex_view, is_complex, real_view
+from mxtrain.optim.ir.wrapping import MASTER, START_SHARE
 from mxtrain.optim.param_groups import ParamGroup, StoredRule
 from mxtrain.optim.rules import Rule
 from mxtrain.optim.rules.wrappers import rounded_bounds
@@ -41,7 +43,10 @@ def normalize_index(index: Any) -> Hashable:
 
 @dataclass(slots=True)
 class ParamState:
-    """State of one weight: its update count, slots and scalar slots, and the names of the slots."""
+    """State of one weight: its update count, slots and scalar slots, and the names of the slots.
+
+    Slots have the dtype of the weight; those of a weight of half precision, and its copy `master`, are float32.
+    """
 
     updates: int = 0
     slots: tuple[Array, ...] = ()
@@ -51,6 +56,14 @@ class ParamState:
     """The rule that made the slots; None in a state of an earlier version, which does not record it."""
     overflow_free_until: int = field(default=0, compare=False)
     """The last update for which a scan found the slots far from overflow."""
+    master: Array | None = None
+    """The float32 copy of a weight of half precision; None without `master: true`."""
+
+    def named_slots(self) -> Iterator[tuple[str, Array]]:
+        """Yield the name and the array of each slot, and of the float32 copy of the weight if there is one."""
+        yield from zip(self.names, self.slots, strict=True)
+        if self.master is not None:
+            yield MASTER, self.master
 
     def check(self, index: Hashable, weight: Array, group: ParamGroup) -> None:
         """Refuse a weight or a rule that does not match these slots, and move the slots to the device of the weight.
@@ -64,6 +77,8 @@ class ParamState:
                 f"needs {', '.join(group.slots) or '(none)'}; it was loaded from a state with another rule for it; "
                 "build the optimizer with the rule of the state"
             )
+        if self.master is not None:
+            self._check_master(index, weight)
         if self.rule is not group.stored:
             self._check_rule(index, group.stored)
         if not self.slots:
@@ -73,7 +88,7 @@ class ParamState:
         if has_type and type(slot) is np.ndarray and rule.slots_have_weight_shape:
             return  # the common case, decided quickly
         shapes = rule.stored_shapes(weight.shape)
-        if slot.dtype == weight.dtype and all(
+        if slot.dtype == slot_dtype(weight) and all(
             each.shape == shape for each, shape in zip(self.slots, shapes, strict=True)
         ):
             if not on_same_device(slot, weight):
@@ -84,10 +99,25 @@ class ParamState:
                 f"have shape {slot.shape} and dtype {slot.dtype}; give another array another index"
             )
 
+    def _check_master(self, index: Hashable, weight: Array) -> None:
+        assert self.master is not None
+        if not is_half(weight.dtype) or self.master.shape != weight.shape:
+            raise ArrayError(
+                f"weight {index!r} has shape {weight.shape} and dtype {weight.dtype}, but its state has the float32 "
+                f"copy of a half-precision weight of shape {self.master.shape}; give another array another index"
+            )
+        if not on_same_device(self.master, weight):
+            self.master = to_device_of(self.master, weight)
+
     def _check_rule(self, index: Hashable, rule: StoredRule) -> None:
         if self.rule is not None and (problem := stored_rule_problem(self.rule, rule)):
             raise ArrayError(f"weight {index!r} {problem}")
         self.rule = rule
+
+
+def slot_dtype(weight: Array) -> "np.dtype[Any]":
+    """Return the dtype of the slots of a weight: its own, or float32 for half precision."""
+    return np.dtype("float32") if is_half(weight.dtype) else weight.dtype
 
 
 def stored_rule_problem(saved: StoredRule, present: StoredRule) -> str | None:
@@ -120,11 +150,13 @@ def new_state(weight: Array, group: ParamGroup) -> ParamState:
     slots = []
     for name, shape in zip(group.slots, rule.stored_shapes(weight.shape), strict=True):
         start = starts.get(name, 0.0)
-        slot = zeros_like(weight) if shape == weight.shape else zeros(shape, str(weight.dtype), weight)
+        dtype = slot_dtype(weight)
+        is_like = shape == weight.shape and dtype == weight.dtype
+        slot = zeros_like(weight) if is_like else zeros(shape, str(dtype), weight)
         if start == "W":
             slot[...] = weight
         elif start:
-            slot[...] = start
+            (real_view(slot) if is_complex(dtype) else slot)[...] = start
         slots.append(slot)
     return ParamState(0, tuple(slots), rule.stored_scalars(), group.slots, group.stored)
 
@@ -137,11 +169,12 @@ def evaluation_weight(rule: Rule, weight: Array, state: ParamState) -> Array:
     value = state.slots[state.names.index(name)]
     if rule.ema is not None and rule.ema.corrected:
         share = state.scalars.get(START_SHARE)  # checkpoints of earlier versions lack it
-        value = value / (1 - (rule.ema.decay**state.updates if share is None else share))
+        divisor = 1 - (rule.ema.decay**state.updates if share is None else share)
+        value = complex_view(real_view(value) / divisor) if is_complex(value.dtype) else value / divisor
     if rule.bounds is not None:  # averages may be outside by a rounding
         low, high = rounded_bounds(rule.bounds, weight.dtype)
         value = value.clip(low, high)
-    return value
+    return round_to(weight.dtype, value) if is_half(weight.dtype) else value
 
 
 @dataclass(slots=True)
@@ -231,6 +264,8 @@ class StateStore:
         """Yield the arrays that hold slots; those of flat parameters as whole buffers."""
         for state in (*self._by_index.values(), *(flat.state for flat in self._flat.by_dtype.values())):
             yield from state.slots
+            if state.master is not None:
+                yield state.master
 
     @property
     def size(self) -> int:

@@ -17,12 +17,14 @@ from pydantic_core import PydanticCustomError
 
 from mxtrain.atomic_io import write_output
 from mxtrain.errors import ArrayTypeError, StateError
-from mxtrain.optim.ir.wrapping import ACCUMULATED, AVERAGE, SLOW, START_SHARE
+from mxtrain.optim.backends.half_conversion import is_half
+from mxtrain.optim.inputs.complex_arrays import complex_view, is_complex, real_view
+from mxtrain.optim.ir.wrapping import ACCUMULATED, AVERAGE, MASTER, SLOW, START_SHARE
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.param_groups import StoredRule
 from mxtrain.optim.param_state import ParamState, normalize_index, stored_rule_problem
 from mxtrain.optim.rules import Rule
-from mxtrain.types import DTYPES, Array, describe
+from mxtrain.types import COMPLEX_DTYPES, DTYPES, Array, describe
 
 
 def make_state_dict(rule: Rule, state: OptimizationState, states: Mapping[Hashable, ParamState]) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def _make_entry(param: ParamState) -> dict[str, Any]:
         entry["rule"] = param.rule.kind
         if param.rule.options:
             entry["options"] = dict(param.rule.options)
-    slots = {name: slot.copy() for name, slot in zip(param.names, param.slots, strict=True)}
+    slots = {name: slot.copy() for name, slot in param.named_slots()}
     return entry | {"updates": param.updates, "slots": slots, "scalars": dict(param.scalars)}
 
 
@@ -119,7 +121,8 @@ def _parse_param_state(index: Hashable, entry: Any, rules: Sequence[Rule]) -> Pa
     entry = _with_start_share(entry, rules, updates)
     rule = _find_rule(place, entry, rules, stored)
     names, scalar_names = rule.stored_slots(), rule.stored_scalars()
-    _check_keys(f"{place}['slots']", entry["slots"], names)
+    has_master = rule.master and isinstance(entry["slots"], Mapping) and MASTER in entry["slots"]
+    _check_keys(f"{place}['slots']", entry["slots"], (*names, MASTER) if has_master else names)
     _check_keys(f"{place}['scalars']", entry["scalars"], scalar_names)
     slots = tuple(_check_slot(f"{place}['slots'][{name!r}]", entry["slots"][name]) for name in names)
     for slot in slots[1:]:
@@ -130,7 +133,8 @@ def _parse_param_state(index: Hashable, entry: Any, rules: Sequence[Rule]) -> Pa
         for name in scalar_names
     }
     _check_accumulated(place, scalars.get(ACCUMULATED, 0.0), rule.accumulate)
-    return ParamState(updates, slots, scalars, names, stored)
+    master = _check_master(place, entry["slots"][MASTER], slots, rule) if has_master else None
+    return ParamState(updates, slots, scalars, names, stored, master=master)
 
 
 def _parse_stored_rule(place: str, entry: Mapping[str, Any]) -> StoredRule | None:
@@ -184,6 +188,18 @@ def _check_scalar(place: str, value: Any, name: str, rule: Rule, updates: int) -
     return number
 
 
+def _check_master(place: str, value: Any, slots: Sequence[Array], rule: Rule) -> Array:
+    """Return a copy of the float32 copy of a weight; a StateError if it does not match the slots."""
+    master = _check_slot(f"{place}['slots'][{MASTER!r}]", value)
+    is_like = not slots or not rule.slots_have_weight_shape or master.shape == slots[0].shape
+    if str(master.dtype) != "float32" or any(slot.dtype != master.dtype for slot in slots) or not is_like:
+        raise StateError(
+            f"{place}: {MASTER} must be a float32 copy of the weight, like its slots, got shape {master.shape} and "
+            f"dtype {master.dtype}"
+        )
+    return master
+
+
 def _check_accumulated(place: str, count: float, accumulate: int) -> None:
     """Refuse the sum of more gradients than an update waits for, whose mean would be wrong."""
     if count < 0 or not count.is_integer():
@@ -198,8 +214,9 @@ def _check_accumulated(place: str, count: float, accumulate: int) -> None:
 def _has_slots_of(rule: Rule, entry: Mapping[str, Any]) -> bool:
     """Return whether the slots and scalar slots of an entry are those of a rule."""
     wanted = set(rule.stored_slots()), set(rule.stored_scalars())
+    ignored = {MASTER} if rule.master else set()
     return all(isinstance(entry[key], Mapping) for key in ("slots", "scalars")) and wanted == (
-        set(entry["slots"]), set(entry["scalars"]),
+        set(entry["slots"]) - ignored, set(entry["scalars"]),
     )  # fmt: skip
 
 
@@ -270,8 +287,12 @@ def _unwrap_scalar(value: Any) -> Any:
 
 
 def _check_slot(place: str, value: Any) -> Array:
-    if str(getattr(value, "dtype", None)) not in DTYPES:
-        raise StateError(f"{place} must be an array of {' or '.join(DTYPES)}, got {describe(value)}")
+    dtype = getattr(value, "dtype", None)
+    if str(dtype) not in (*DTYPES, *COMPLEX_DTYPES):
+        got = describe(value) if dtype is None else f"dtype {dtype}"
+        remedy = "; slots of half-precision weights are float32" if dtype is not None and is_half(dtype) else ""
+        *first, last = (*DTYPES, *COMPLEX_DTYPES)
+        raise StateError(f"{place} must be an array of {', '.join(first)} or {last}, got {got}{remedy}")
     return value.copy()
 
 
@@ -290,7 +311,11 @@ def write_state_file(path: str | os.PathLike[str], saved: Mapping[str, Any]) -> 
     tensors: dict[str, np.ndarray[Any, Any]] = {}
     for number, (index, entry) in enumerate(saved["parameters"].items()):
         entries.append({"index": index} | {name: value for name, value in entry.items() if name != "slots"})
-        tensors |= {f"{number}/{slot}": _to_numpy(array) for slot, array in entry["slots"].items()}
+        arrays = {slot: _to_numpy(array) for slot, array in entry["slots"].items()}
+        if any(is_complex(array.dtype) for array in arrays.values()):  # safetensors has no complex128
+            entries[-1]["is_complex"] = True
+            arrays = {slot: np.ascontiguousarray(real_view(array)) for slot, array in arrays.items()}
+        tensors |= {f"{number}/{slot}": array for slot, array in arrays.items()}
     options = {"options": saved["options"]} if "options" in saved else {}
     header = {"rule": saved["rule"], **options, "state": saved["state"], "parameters": entries}
     content = save(tensors, {_METADATA_KEY: json.dumps(header, ensure_ascii=False)})
@@ -326,7 +351,8 @@ def read_state_file(path: str | os.PathLike[str], asarray: Callable[[Any], Array
         entries = list(parameters.values())
         for name, array in tensors.items():
             number, _, slot = name.partition("/")
-            entries[int(number)]["slots"][slot] = asarray(array)
+            is_pairs = header["parameters"][int(number)].get("is_complex", False)
+            entries[int(number)]["slots"][slot] = asarray(complex_view(array) if is_pairs else array)
     except (SafetensorError, KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
         raise StateError(f"{os.fspath(path)} is not an optimizer state file ({error})") from error
     options = {"options": header["options"]} if "options" in header else {}

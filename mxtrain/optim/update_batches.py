@@ -11,6 +11,8 @@ from mxtrain.optim.backends.overlap import ParamUpdate
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.gradient_clipping import GradientNorm, all_finite, clip_factor, square_sums
 from mxtrain.optim.inputs import InputConverter, StepInputs, convert_arrays, names_error
+from mxtrain.optim.inputs.complex_arrays import check_complex_rule, real_view
+from mxtrain.optim.inputs.half_precision import HalfStep
 from mxtrain.optim.ir import AnyProgram, Program
 from mxtrain.optim.ir.wrapping import ACCUMULATED
 from mxtrain.optim.param_groups import ParamGroups
@@ -38,6 +40,9 @@ class UpdateBatch:
             over all parameters.
         slices: the parts of the arrays that are parameters, in the order of `positions`, if the arrays are whole
             buffers and a norm over all parameters is needed.
+        dtype: the dtype of the weights, if the arrays have another.
+        is_complex: True if the arrays are real views of complex ones.
+        names: the name of each weight, if the arrays are not those of the caller.
         squares: the sum of the squares of the gradient of each parameter, if they are known.
     """
 
@@ -46,6 +51,9 @@ class UpdateBatch:
     arrays: list[tuple[Array, ...]]
     positions: list[int] = field(default_factory=list)
     slices: list[slice] = field(default_factory=list)
+    dtype: Any = None
+    is_complex: bool = False
+    names: list[Hashable] = field(default_factory=list)
     squares: Any = None
 
     def gradients(self, *, with_sums: bool = False) -> list[tuple[Array, ...]]:
@@ -185,22 +193,35 @@ class BatchBuilder:
         new: dict[Hashable, ParamState] = {}
         batches: dict[BatchKey, UpdateBatch] = {}
         groups, differ = self._groups.all, self._groups.differ
+        halves = HalfStep(self._backend, self._groups.workspace)
         for position, (index, weight) in enumerate(inputs.params.items()):
             grad, stored = inputs.grads[index], inputs.stored.get(index, weight)
-            validate_update(index, grad, weight)
-            group = self._groups.number(index, inputs.shape(index)) if differ else 0
+            is_complex = index in inputs.complex
+            if index not in inputs.half:
+                validate_update(index, grad, weight)
+            group = self._groups.number(index, inputs.shape(index), is_complex=is_complex) if differ else 0
+            if is_complex:
+                check_complex_rule(index, stored, groups[group].rule, groups[group].program)
             state = states.get(index)
             if state is None:
                 state = new[normalize_index(index)] = new_state(stored, groups[group])
             else:
                 state.check(index, stored, groups[group])
-            batch = self._find_batch(batches, index, weight, state, group)
-            arrays = (weight, grad, *state.slots)
+            batch = self._find_batch(batches, index, stored, state, group)
+            batch.dtype, batch.is_complex = weight.dtype, is_complex
+            slots = map(real_view, state.slots) if is_complex else state.slots
+            if index in inputs.half:
+                weight, grad = halves.add(weight, grad, state, has_master=groups[group].rule.master)
+            arrays = (weight, grad, *slots)
             gather = inputs.gather.get(index)
             batch.states.append(state)
+            batch.names.append(index)
             batch.arrays.append(arrays if gather is None else gather(arrays))
             batch.positions.append(position)
         self._overlap.check(inputs.memory)
+        if inputs.half:
+            halves.load()
+            inputs.write_back.insert(0, halves.store)
         return list(batches.values()), new
 
     def _flat_states(self, store: StateStore, params: FlatParameters, grads: FlatParameters) -> FlatStates | None:
@@ -304,7 +325,8 @@ def _scalars_of(batch: UpdateBatch, groups: ParamGroups, iteration: int, finishe
     coefficients = rule.coefficients(time, state.scalars)
     try:
         if group.is_wrapped:
-            coefficients = rule.wrapper_coefficients(time, batch.arrays[0][0].dtype, state.scalars) | coefficients
+            dtype = batch.dtype or batch.arrays[0][0].dtype
+            coefficients = rule.wrapper_coefficients(time, dtype, state.scalars) | coefficients
         if group.wraps_steps and rule.clip_norm is not None:  # `clip_by_norm` multiplies it by another factor
             coefficients["scale"] = rule.scale or 1.0
         numbers = fields | coefficients

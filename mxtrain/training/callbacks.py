@@ -1,23 +1,19 @@
-"""Callbacks that observe or stop a run, and stop requests from signals."""
+"""Callbacks that observe or stop a run."""
 
-import signal
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, TypeAlias
 
 from mxtrain.config import RunConfig
 from mxtrain.optim.optimization_state import OptimizationState
+from mxtrain.optim.stopping import StopTraining as StopTraining
+from mxtrain.signals import StopRequest as StopRequest
+from mxtrain.signals import graceful_stop as graceful_stop
 
 Row: TypeAlias = dict[str, Any]
 """The metrics of one epoch, by name, as in metrics.jsonl."""
-
-
-class StopTraining(Exception):  # noqa: N818 - a request, not an error
-    """Exception with which a callback stops a run: the run is saved with its model, and can be resumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,38 +131,3 @@ def notify_error(callbacks: Iterable[object], error: BaseException) -> None:
                 method(error)
             except Exception as another:  # noqa: BLE001 - the first error is the one to raise
                 error.add_note(f"and {type(callback).__name__}.on_error raised {another!r}")
-
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-@dataclass(slots=True)
-class StopRequest:
-    """A request to stop a run: the number of the signal that was received, 0 for none."""
-
-    signal: int = 0
-
-
-@contextmanager
-def graceful_stop() -> Iterator[StopRequest]:
-    """Turn the first Ctrl-C or SIGTERM into a stop request for `fit`; a second one acts immediately, as usual.
-
-    Only the main thread can use it, because Python handles signals there.
-    """
-    request = StopRequest()
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if request.signal:
-            signal.signal(number, before[signal.Signals(number)] or signal.SIG_DFL)
-            signal.raise_signal(number)
-        else:
-            request.signal = number
-
-    for number in SIGNALS:
-        signal.signal(number, handle)
-    try:
-        yield request
-    finally:
-        for number in SIGNALS:
-            signal.signal(number, before[number] or signal.SIG_DFL)

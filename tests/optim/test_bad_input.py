@@ -23,22 +23,17 @@ BAD = {
     "integers": (
         W.astype(int),
         W,
-        "weight 0 must be float32 or float64 in the machine's byte order, got dtype int64",
+        "weight 0 must be float32, float64, complex64, complex128, float16 or bfloat16 in the machine's byte order, got dtype int64",
     ),
-    "complex numbers": (
-        W.astype("complex64"),
+    "extended precision": (
+        W.astype("longdouble"),
         W,
-        "weight 0 must be float32 or float64 in the machine's byte order, got dtype complex64",
-    ),
-    "half precision": (
-        W.astype("float16"),
-        W,
-        "weight 0 must be float32 or float64 in the machine's byte order, got dtype float16",
+        "weight 0 must be float32, float64, complex64, complex128, float16 or bfloat16 in the machine's byte order, got dtype float128",
     ),
     "foreign byte order": (
         W.astype(">f4"),
         W,
-        "weight 0 must be float32 or float64 in the machine's byte order, got dtype >f4",
+        "weight 0 must be float32, float64, complex64, complex128, float16 or bfloat16 in the machine's byte order, got dtype >f4",
     ),
     "a masked array": (
         np.ma.masked_array(W),

@@ -69,7 +69,7 @@ REFUSED = {
     ),
     "a slot that is no array": (
         GOOD | {"parameters": {"W": ENTRY | {"slots": {"m": [1], "v": [2]}}}},
-        "parameters['W']['slots']['m'] must be an array of float32 or float64, got a list",
+        "parameters['W']['slots']['m'] must be an array of float32, float64, complex64 or complex128, got a list",
     ),
     "a count that float64 does not have": (
         GOOD | {"parameters": {"W": ENTRY | {"updates": 10**400}}},

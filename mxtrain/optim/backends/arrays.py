@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from mxtrain.errors import ArrayError, ArrayTypeError, BackendError
 from mxtrain.optim.backends.overlap import memory_layout, overlaps_itself
 from mxtrain.optim.ir import MultiPassProgram, Program
-from mxtrain.types import DTYPES, Array, describe
+from mxtrain.types import COMPLEX_DTYPES, DTYPES, HALF_DTYPES, Array, describe
 
 _DTYPES: Final = frozenset(map(np.dtype, DTYPES))
+_KNOWN_DTYPES: Final = (*DTYPES, *COMPLEX_DTYPES, *HALF_DTYPES)
+"""Dtypes of weights; backends update those of `DTYPES`, and `mxtrain.optim.inputs` converts the others."""
 
 
 def array_kind(array: object) -> str | None:
@@ -62,6 +64,15 @@ def validate_weight(index: Hashable, weight: Array) -> None:
         ArrayError: the weight is read-only, or its elements share memory with each other.
     """
     _check_array(f"weight {index!r}", weight)
+    check_writable(index, weight)
+
+
+def check_writable(index: Hashable, weight: Array) -> None:
+    """Check that an array of any dtype can be updated in place.
+
+    Raises:
+        ArrayError: it is read-only, or its elements share memory with each other.
+    """
     if isinstance(weight, np.ndarray) and not weight.flags.writeable:
         raise ArrayError(f"weight {index!r} is read-only and cannot be updated in place; pass a copy of it")
     if weight.flags.c_contiguous or weight.flags.f_contiguous:
@@ -84,9 +95,19 @@ def validate_gradient(index: Hashable, gradient: Array, weight: Array) -> None:
         ArrayTypeError: one of the two is not a NumPy or CuPy array, or they differ in library or dtype.
         ArrayError: the shapes differ.
     """
-    name = f"the gradient of weight {index!r}"
     _check_array(f"weight {index!r}", weight)
-    _check_array(name, gradient)
+    check_gradient(index, gradient, weight)
+
+
+def check_gradient(index: Hashable, gradient: Array, weight: Array) -> None:
+    """Check that a gradient matches its weight of any dtype; that of half precision may have one of float32.
+
+    Raises:
+        ArrayTypeError: the gradient is not a NumPy or CuPy array, or they differ in library or dtype.
+        ArrayError: the shapes differ.
+    """
+    name = f"the gradient of weight {index!r}"
+    check_is_array(name, gradient)
     if not is_same_library(gradient, weight):
         where = {"numpy": "on the CPU (NumPy)", "cupy": "on the GPU (CuPy)"}
         kinds = [where[array_kind(array) or "numpy"] for array in (weight, gradient)]
@@ -95,9 +116,16 @@ def validate_gradient(index: Hashable, gradient: Array, weight: Array) -> None:
             "move one of them with cupy.asarray(…) or cupy.asnumpy(…)"
         )
     if gradient.dtype != weight.dtype:
-        raise ArrayTypeError(
-            f"{name} has dtype {gradient.dtype}, the weight {weight.dtype}; pass gradient.astype({str(weight.dtype)!r})"
-        )
+        known, weight_type = str(gradient.dtype), str(weight.dtype)
+        if known not in _KNOWN_DTYPES:
+            raise _dtype_error(name, gradient)
+        if not (weight_type in HALF_DTYPES and known == "float32"):
+            wanted = "float32" if weight_type in HALF_DTYPES else weight_type
+            is_cut = known in COMPLEX_DTYPES and weight_type not in COMPLEX_DTYPES
+            part = ".real" if is_cut else ""
+            raise ArrayTypeError(
+                f"{name} has dtype {known}, the weight {weight_type}; pass gradient{part}.astype({wanted!r})"
+            )
     if gradient.shape != weight.shape:
         raise ArrayError(f"{name} has shape {gradient.shape}, the weight {weight.shape}")
 
@@ -112,9 +140,14 @@ def check_is_array(name: str, array: Array) -> None:
 def _check_array(name: str, array: Array) -> None:
     check_is_array(name, array)
     if array.dtype not in _DTYPES:
-        raise ArrayTypeError(
-            f"{name} must be {' or '.join(DTYPES)} in the machine's byte order, got dtype {array.dtype}"
-        )
+        raise _dtype_error(name, array)
+
+
+def _dtype_error(name: str, array: Array) -> ArrayTypeError:
+    *first, last = _KNOWN_DTYPES
+    return ArrayTypeError(
+        f"{name} must be {', '.join(first)} or {last} in the machine's byte order, got dtype {array.dtype}"
+    )
 
 
 def _remedy(value: object) -> str:

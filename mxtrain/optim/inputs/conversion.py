@@ -5,12 +5,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from mxtrain.optim.inputs.complex_arrays import view_complex_weights
 from mxtrain.optim.inputs.foreign_arrays import device_fence, gradient_array, weight_array
+from mxtrain.optim.inputs.half_precision import find_half_weights
 from mxtrain.optim.inputs.matching import match_gradients
 from mxtrain.optim.inputs.step_inputs import StepInputs
 from mxtrain.optim.inputs.trees import FlatTree, flatten
 
-STAGES: Final[tuple[Callable[[StepInputs], None], ...]] = ()
+STAGES: Final[tuple[Callable[[StepInputs], None], ...]] = (view_complex_weights, find_half_weights)
 """Functions that replace arrays that backends cannot update, called in this order; see the package."""
 
 

@@ -43,6 +43,7 @@ class RuleFields(Config):
         lookahead: slow weights that follow the trained weights every few updates.
         ema: an exponential moving average of the weights, for evaluation.
         bounds: lower and upper bound of every weight, as `[low, high]`; null means none.
+        master: keep a float32 copy of float16 and bfloat16 weights in the state, from which they are rounded.
         decoupled: subtract `η·λ` times the weight, in place of adding `λ·W` to the gradient.
         corrected: multiply decoupled decay by `η/ηmax`, the fraction of the largest η that the schedule has left.
         clip_norm: bound on the norm of the scaled gradient over all parameters, above 0; null means none.
@@ -72,6 +73,7 @@ class RuleFields(Config):
     lookahead: Lookahead | None = None
     ema: EMA | None = None
     bounds: Box | None = None
+    master: bool = False
     if not TYPE_CHECKING:
         decoupled: bool = False
         corrected: bool = False

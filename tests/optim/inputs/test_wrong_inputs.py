@@ -148,17 +148,17 @@ WRONG: dict[str, tuple[Callable[[], Any], Callable[[], Any], str]] = {
     "integers for a gradient": (
         lambda: [w()],
         lambda: [Exported(w(dtype="int32"))],
-        "the gradient of weight '0' must be float32 or float64 in the machine's byte order, got dtype int32",
+        "the gradient of weight '0' must be float32, float64, complex64, complex128, float16 or bfloat16 in the machine's byte order, got dtype int32",
     ),
     "booleans for a weight": (
         lambda: [w(dtype="bool")],
         lambda: [w(dtype="bool")],
-        "weight '0' must be float32 or float64 in the machine's byte order, got dtype bool",
+        "weight '0' must be float32, float64, complex64, complex128, float16 or bfloat16 in the machine's byte order, got dtype bool",
     ),
     "objects for a gradient": (
         lambda: [w()],
         lambda: [WithArrayMethod(np.array([1.0, None]))],
-        "the gradient of weight '0' must be float32 or float64 in the machine's byte order, got dtype object",
+        "the gradient of weight '0' must be float32, float64, complex64, complex128, float16 or bfloat16 in the machine's byte order, got dtype object",
     ),
     "a masked gradient": (
         lambda: [w()],

@@ -1,0 +1,126 @@
+"""Checkpoints of `minimize`: an interrupted call, made again, ends with the bytes of an uninterrupted one."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mxtrain
+from tests.minimization.functions import rosenbrock
+
+METHODS: dict[str, Any] = {
+    "adam": {"kind": "adam", "η": 0.01},
+    "schedule": {"kind": "sgd", "η": 1e-3, "μ": 0.9, "η_sched": {"kind": "cosine", "T": "run", "per": "iteration"}},
+    "schedule_free": {"kind": "schedule_free_adamw", "η": 0.01},
+    "prodigy": "prodigy",
+    "muon": {"kind": "muon", "η": 0.01},
+    "stages": [{"kind": "adam", "η": 0.01, "max_iterations": 7}, {"kind": "rprop", "max_iterations": 9}, "lion"],
+}
+BOUNDS: dict[str, Any] = {"none": None, "uniform": (-1.5, 0.9), "arrays": (np.linspace(-2, -1, 6), None)}
+
+
+class Stopped(Exception):
+    pass
+
+
+def outcome(result: Any) -> tuple[Any, ...]:
+    history = {name: column.tobytes() for name, column in (result.history or {}).items() if name != "seconds"}
+    return (result.x.tobytes(), result.fun, result.jac.tobytes(), result.nit, result.nfev, result.message, history)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("bounds", BOUNDS)
+def test_interrupted_calls_end_with_the_same_bytes(name: str, bounds: str, tmp_path: Path) -> None:
+    settings: Any = {"bounds": BOUNDS[bounds], "until": {"max_iterations": 24, "gtol": None}, "history": True}
+    x0 = np.linspace(-1.2, 0.5, 6)
+    expected = outcome(mxtrain.minimize(rosenbrock, x0, METHODS[name], **settings))
+    calls, limit = 0, 0
+
+    def interrupted(x: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > limit:
+            raise Stopped
+        return rosenbrock(x)
+
+    settings |= {"checkpoint": tmp_path / "state", "checkpoint_every": "1 iteration"}
+    for limit in (3, 2, 8, 1, 100):
+        calls = 0
+        try:
+            result = mxtrain.minimize(interrupted, x0, METHODS[name], **settings)
+        except Stopped:
+            assert limit < 100
+    assert outcome(result) == expected
+    assert 0 < calls < 24
+    calls = 0
+    assert outcome(mxtrain.minimize(rosenbrock, x0, METHODS[name], **settings)) == expected  # of a finished call
+
+
+def test_more_iterations_continue_a_finished_call(tmp_path: Path) -> None:
+    method, x0 = METHODS["adam"], np.zeros(4)
+    short: Any = {"until": {"max_iterations": 10}, "checkpoint": tmp_path / "state"}
+    mxtrain.minimize(rosenbrock, x0, method, **short)
+    result = mxtrain.minimize(rosenbrock, x0, method, **short | {"until": {"max_iterations": 30}})
+    expected = mxtrain.minimize(rosenbrock, x0, method, until={"max_iterations": 30})
+    assert outcome(result) == outcome(expected)
+
+
+SCRIPT = """
+    import sys, time, numpy as np, mxtrain
+    from tests.minimization.functions import rosenbrock
+    def slow(x):
+        time.sleep(0.002)
+        return rosenbrock(x)
+    def show(intermediate_result):
+        print(intermediate_result.nit, flush=True)
+    result = mxtrain.minimize(slow, np.linspace(-1, 1, 8), METHOD, until={"max_iterations": 150, "gtol": None},
+        checkpoint=sys.argv[1], checkpoint_every="1 iteration", callback=show)
+    print(result.x.tobytes().hex(), flush=True)
+"""
+
+
+def start(file: Path, method: object) -> "subprocess.Popen[str]":
+    code = textwrap.dedent(SCRIPT).replace("METHOD", repr(method))
+    return subprocess.Popen([sys.executable, "-c", code, str(file)], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL does not exist")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_signals(number: int, tmp_path: Path) -> None:
+    method = [{"kind": "adam", "η": 0.01, "max_iterations": 60}, {"kind": "sgd", "η": 1e-3, "μ": 0.9}]
+    process = start(tmp_path / "state", method)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if int(line) >= 70:
+            process.send_signal(number)
+            break
+    rest, _ = process.communicate(timeout=30)
+    assert len(rest.splitlines()) < 60
+    assert process.returncode == -number or number == signal.SIGINT
+    assert process.returncode != 0
+    again = start(tmp_path / "state", method)
+    lines = again.communicate(timeout=30)[0].splitlines()
+    assert int(lines[0]) > 60
+    until = {"max_iterations": 150, "gtol": None}
+    assert lines[-1] == mxtrain.minimize(rosenbrock, np.linspace(-1, 1, 8), method, until=until).x.tobytes().hex()
+
+
+def test_a_function_that_raises_leaves_the_checkpoint_intact(tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    settings: Any = {"checkpoint": file, "until": {"max_iterations": 5}}
+    mxtrain.minimize(rosenbrock, np.zeros(3), "adam", **settings)
+    content = file.read_bytes()
+
+    def fails(x: Any) -> Any:
+        raise ZeroDivisionError("in fun")
+
+    with pytest.raises(ZeroDivisionError, match="in fun"):
+        mxtrain.minimize(fails, np.zeros(3), "adam", **settings | {"until": {"max_iterations": 9}})
+    assert file.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [file]
