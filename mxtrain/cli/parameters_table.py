@@ -41,6 +41,8 @@ def print_parameters(
         )
     found = explain_run(config.resolve(), factory, target, overrides)
     print_results(table_or_lines(_table(found), lambda: _lines(found), wrap_cells=False))
+    for line in found.step_lines():
+        print_results(line)
 
 
 def explain_run(
@@ -55,7 +57,8 @@ def explain_run(
         raise typer.BadParameter(message, param_hint="--parameters")
     dataset, _ = read_data(config)
     model = make_model(config, factory, dataset.n_features, dataset.n_outputs, array_module("numpy"))
-    return explain(config.optimizer, dict(model.shapes()), locate_optimizer(path, overrides))
+    rule = config.optimizer.model_copy(update={"clip_norm": config.clip_norm})
+    return explain(rule, dict(model.shapes()), locate_optimizer(path, overrides))
 
 
 def _table(found: Explanation) -> Table:

@@ -34,7 +34,7 @@ REFRESH_SECONDS = 0.1
 LINES = 100
 """Maximum number of epochs that get a line; in a longer run, every k-th epoch does."""
 NOTEBOOK_WIDTH = 110
-_HIDDEN_FIELDS = ("epoch", "iteration", "diagnostics")
+_HIDDEN_FIELDS = ("epoch", "iteration", "scheduled", "diagnostics")
 
 
 @contextmanager

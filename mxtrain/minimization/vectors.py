@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.minimization import small_systems
-from mxtrain.minimization.vector_operations import NumPyVectorOperations, Rows, VectorOperations
+from mxtrain.minimization.vector_operations import NumPyVectorOperations, Rows, VectorOperations, row_numbers
 from mxtrain.optim.backends import array_kind, array_module, select_backend
 from mxtrain.optim.backends.selection import is_worth_compiling
 from mxtrain.optim.ir import Program, trace
@@ -90,6 +90,15 @@ class Vectors:
         if not self._is_settled:
             self._select_operations(1)
         return self._operations.max_abs(self.matrix, number)
+
+    def at(self, rows: Rows, elements: Array) -> Array:
+        """Return some elements of vectors, one row for each vector."""
+        return self.matrix[self.xp.asarray(row_numbers(rows))[:, None], elements]
+
+    def products_at(self, rows: Rows, elements: Array) -> NDArray[np.float64]:
+        """Return the inner products of vectors with each other over some elements, in the order of the elements."""
+        numbers = tuple(range(len(rows)))
+        return self._operations.dots(self.xp.ascontiguousarray(self.at(rows, elements)), numbers, numbers)
 
     def run(self, program: Program, numbers: Sequence[int], scalars: Mapping[str, float] | None = None) -> None:
         """Run a traced program on vectors in place.

@@ -14,6 +14,8 @@ from mxtrain.types import Config, describe
 
 _ALWAYS_SHOWN = ("η", "λ")
 """Fields that are printed even if they have their defaults."""
+_WHOLE_STEP = ("clip_norm", "skip_nonfinite", "accumulate")
+"""Fields that hold for all parameters of a step."""
 _COLUMNS = ("parameter", "shape", "rule", "values", "decided by")
 
 
@@ -73,13 +75,20 @@ class Explanation(Mapping[Hashable, ParamExplanation]):
 
     Attributes:
         unused: the selectors of groups that take none of the parameters, each with the reason.
+        whole_step: the settings that hold for all parameters of a step, such as `clip_norm`, if they are on.
     """
 
     columns = _COLUMNS
 
-    def __init__(self, params: Mapping[Hashable, ParamExplanation], unused: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        params: Mapping[Hashable, ParamExplanation],
+        unused: Mapping[str, str],
+        whole_step: Mapping[str, Any] | None = None,
+    ) -> None:
         self._params = dict(params)
         self.unused = dict(unused)
+        self.whole_step = dict(whole_step or {})
 
     def __getitem__(self, name: Hashable) -> ParamExplanation:
         return self._params[name]
@@ -94,7 +103,13 @@ class Explanation(Mapping[Hashable, ParamExplanation]):
         rows = [_COLUMNS, *(each.row for each in self._params.values())]
         widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
         lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([*lines, *(f"groups.{selector}: {reason}" for selector, reason in self.unused.items())])
+        unused = (f"groups.{selector}: {reason}" for selector, reason in self.unused.items())
+        return "\n".join([*lines, *self.step_lines(), *unused])
+
+    def step_lines(self) -> list[str]:
+        """Return a line with the settings of the whole step; none if they are all off."""
+        values = " ".join(f"{name}={_short(value)}" for name, value in self.whole_step.items())
+        return [f"the whole step: {values}"] if values else []
 
 
 def explain(
@@ -124,7 +139,9 @@ def explain(
         own = rules[selector][is_vector]
         place = location if selector is None else rule.groups[selector].location
         found[name] = ParamExplanation(name, shape, own, selector, place, own is not rules[selector][0])
-    return Explanation(found, dict(unused_groups(rule, {str(name): shape for name, shape in shapes.items()})))
+    unused = dict(unused_groups(rule, {str(name): shape for name, shape in shapes.items()}))
+    whole_step = {name: getattr(rule, name) for name in _WHOLE_STEP if _differs(rule, name)}
+    return Explanation(found, unused, whole_step)
 
 
 def _changed(rule: Rule) -> Iterator[tuple[str, Any]]:

@@ -47,10 +47,14 @@ def metric_charts(run: RunData) -> list[Chart]:
 
 
 def schedule_charts(run: RunData) -> list[Chart]:
-    """Plot the learning rate and the momentum."""
+    """Plot the learning rate, the momentum and the other scheduled numbers."""
     charts = []
-    for letter, key, title, color in (("η", "eta", "Learning rate η", 2), ("μ", "mu", "Momentum μ", 3)):
-        curve = _curve(run.history, letter, _at(letter), PALETTE[color])
+    numbers = dict.fromkeys(name for row in run.history for name in row.get("scheduled") or ())
+    chosen: list[tuple[tuple[str, ...], str, str, int]]
+    chosen = [(("η",), "eta", "Learning rate η", 2), (("μ",), "mu", "Momentum μ", 3)]
+    chosen += [(("scheduled", name), f"scheduled-{i}", f"Scheduled {name}", 4) for i, name in enumerate(numbers)]
+    for path, key, title, color in chosen:
+        curve = _curve(run.history, path[-1], _at(*path), PALETTE[color])
         if curve is not None:
             values = {y for y in curve.y if y > 0}
             y_range = (0.0, 1.1 * values.pop()) if len(values) == 1 else None  # a constant, with 0 in sight

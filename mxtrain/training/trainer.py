@@ -14,6 +14,8 @@ from mxtrain.optim.factory import build_optimizer
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.rules import Rule, Time
+from mxtrain.optim.rules.scheduled import number_at, scheduled_paths
+from mxtrain.optim.schedules.paths import display_path
 from mxtrain.optim.schedules.plateau import Plateau
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import FORMAT, Arrays, ModelState, Position, Rollback, Snapshot, to_host
@@ -261,14 +263,18 @@ class Trainer:
         initial = self.model.init(self.config.seed, self.config.dtype)
         return {name: self.xp.asarray(value) for name, value in initial.items()}
 
-    def _current_rates(self) -> dict[str, float]:
-        """Return η and μ of the last update of the epoch."""
+    def _current_rates(self) -> Row:
+        """Return η and μ of the last update of the epoch, and under `scheduled` the other scheduled numbers."""
         rule, iteration = self.rule, max(self.state.curr_iter, 1)
         time = Time(iteration, iteration, self.state.curr_epoch - 1)
         rule = rule.at(time)
-        rates = {"η": rule.learning_rate_at(time)}
+        rates: Row = {"η": rule.learning_rate_at(time)}
         momentum = rule.momentum_at(iteration)
-        return rates if momentum is None else rates | {"μ": momentum}
+        if momentum is not None:
+            rates["μ"] = momentum
+        if paths := scheduled_paths(rule):
+            rates["scheduled"] = {display_path(path): number_at(rule, path) for path in paths}
+        return rates
 
     def _metrics(self) -> dict[str, Metric]:
         """Return the metrics of the config, without samples."""

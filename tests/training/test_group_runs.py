@@ -11,7 +11,10 @@ from mxtrain.cli.main import main
 from mxtrain.cli.parameters_table import explain_run, row_lines
 from mxtrain.config import read_run, run_from_dict, to_yaml
 from mxtrain.optim.rules import RULES
+from mxtrain.reports.run_charts import schedule_charts
+from mxtrain.reports.run_data import read_run_data
 from mxtrain.training.resume_checks import changed_paths
+from mxtrain.training.run_folder.history import format_metrics
 from tests.tables import as_bytes
 from tests.training.checkpoints.broken_disk import Killed, failing
 from tests.training.conftest import results
@@ -178,3 +181,20 @@ def test_show_prints_the_rule_and_the_line_of_each_parameter(
     Path("rule.yaml").write_text("kind: sgd\n", encoding="utf-8")
     assert main(["show", "rule.yaml", "--parameters"]) == 2
     assert "an optimizer alone has no parameters" in capsys.readouterr().err
+
+
+def test_other_scheduled_numbers_are_recorded_and_plotted(tmp_path: Path) -> None:
+    halving = {"kind": "exp", "γ": 0.5}
+    config = {
+        "data": {"source": "diabetes", "batch_size": 200},
+        "model": {"kind": "linear"},
+        "loss": "squared_error",
+        "optimizer": {"kind": "adam", "schedules": {"beta2": halving, "ema.decay": halving}, "ema": {"decay": 0.5}},
+        "fit": {"epochs": 2},
+    }
+    mxtrain.fit(config, run_dir=tmp_path / "run")
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text("utf-8").splitlines()]
+    assert [row["scheduled"] for row in rows] == [{"β2": 0.999, "ema.decay": 0.5}, {"β2": 0.4995, "ema.decay": 0.25}]
+    charts = schedule_charts(read_run_data(tmp_path / "run"))
+    assert [chart.title for chart in charts] == ["Learning rate η", "Scheduled β2", "Scheduled ema.decay"]
+    assert format_metrics(rows[0]).count(",") == 1

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from mxtrain.errors import ArrayError, ArrayTypeError, BackendError
+from mxtrain.errors import ArrayError, ArrayTypeError, BackendError, MxtrainError
 from mxtrain.optim.backends import array_kind, array_module, check_is_array
 from mxtrain.types import Array, describe
 
@@ -75,13 +75,24 @@ def gradient_array(name: Hashable, value: Any, weight: Array) -> Array:
         ArrayTypeError: it is no array, or is on another device than the weight.
         BackendError: it is on a GPU, and CuPy is not installed.
     """
-    array = any_array(f"the gradient of weight {name!r}", value)
-    if array_kind(array) != array_kind(weight) and array is not value:
-        raise ArrayTypeError(
-            f"weight {name!r} is {_place(array_kind(weight))}, its gradient {_place(array_kind(array))}; "
-            "move one of them to the device of the other"
-        )
+    label = f"the gradient of weight {name!r}"
+    try:
+        array = any_array(label, value)
+    except BackendError:
+        if isinstance(weight, np.ndarray) and _is_on_gpu(label, value):
+            raise _device_error(name, "CPU", "GPU") from None
+        raise
+    kinds = array_kind(weight), array_kind(array)
+    if kinds[0] != kinds[1] and array is not value:
+        raise _device_error(name, *("GPU" if kind == _CUDA else "CPU" for kind in kinds))
     return array
+
+
+def _device_error(name: Hashable, of_weight: str, of_gradient: str) -> ArrayTypeError:
+    return ArrayTypeError(
+        f"weight {name!r} is on the {of_weight}, its gradient on the {of_gradient}; "
+        "move one of them to the device of the other"
+    )
 
 
 def any_array(label: str, value: Any) -> Array:
@@ -175,7 +186,7 @@ def _torch_array(label: str, tensor: Any, *, is_written: bool) -> Array:
     try:
         return tensor.numpy()
     except (RuntimeError, TypeError) as error:  # for example a quantized dtype
-        raise ArrayTypeError(f"{label}, of dtype {tensor.dtype}, cannot be imported: {_one_line(error)}") from None
+        raise _import_error(label, f"of dtype {tensor.dtype}", error) from None
 
 
 def _bfloat16_array(label: str, tensor: Any) -> Array:
@@ -186,7 +197,10 @@ def _bfloat16_array(label: str, tensor: Any) -> Array:
         raise BackendError(f"{label} is bfloat16, which needs the package ml_dtypes; pip install ml_dtypes") from None
     bits = tensor.view(import_module("torch").int16)
     array = bits.numpy() if tensor.device.type == "cpu" else _to_cupy(label, bits)
-    return array.view(dtype)
+    try:
+        return array.view(dtype)
+    except (TypeError, ValueError) as error:  # a CuPy without this dtype
+        raise _import_error(label, "of dtype torch.bfloat16", error) from None
 
 
 def _writable_array(label: str, value: Any) -> Array:
@@ -200,26 +214,36 @@ def _writable_array(label: str, value: Any) -> Array:
 
 
 def _from_dlpack(label: str, value: Any, *, is_written: bool) -> Array:
-    """Import an array through DLPack, as a view."""
-    number = int(value.__dlpack_device__()[0]) if hasattr(value, "__dlpack_device__") else 1
-    kind = _DEVICES.get(number)
-    if kind is None:
-        raise ArrayTypeError(f"{label} is on a device of DLPack type {number}; only the CPU and CUDA are supported")
-    if kind == _CUDA:
-        return _to_cupy(label, value)
+    """Import an array through DLPack, as a view; through `__array__` if that fails and the array is only read."""
     try:
+        if _is_on_gpu(label, value):
+            return _to_cupy(label, value)
         return np.from_dlpack(value)
-    except (BufferError, RuntimeError, TypeError, ValueError) as error:  # for example a dtype that NumPy lacks
+    except MxtrainError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a dtype that NumPy lacks, an array on several devices, ...
         if not is_written and hasattr(value, "__array__"):
             return _from_array_method(label, value)
-        raise ArrayTypeError(f"{label}, of type {_type_name(value)}, cannot be imported: {_one_line(error)}") from None
+        raise _import_error(label, f"of type {_type_name(value)}", error) from None
+
+
+def _is_on_gpu(label: str, value: Any) -> bool:
+    """Return whether an array is on a GPU, and not on the CPU.
+
+    Raises:
+        ArrayTypeError: it is on another device.
+    """
+    number = int(value.__dlpack_device__()[0]) if hasattr(value, "__dlpack_device__") else 1
+    if number not in _DEVICES:
+        raise ArrayTypeError(f"{label} is on a device of DLPack type {number}; only the CPU and CUDA are supported")
+    return _DEVICES[number] == _CUDA
 
 
 def _from_array_method(label: str, value: Any) -> Array:
     try:
         return np.asarray(value)
     except Exception as error:  # noqa: BLE001 - __array__ may raise anything
-        raise ArrayTypeError(f"{label}, of type {_type_name(value)}, cannot be imported: {_one_line(error)}") from None
+        raise _import_error(label, f"of type {_type_name(value)}", error) from None
 
 
 def _to_cupy(label: str, value: Any) -> Array:
@@ -233,8 +257,8 @@ def _to_cupy(label: str, value: Any) -> Array:
         return cupy.from_dlpack(value)
 
 
-def _place(kind: str | None) -> str:
-    return "on the GPU" if kind == _CUDA else "on the CPU"
+def _import_error(label: str, what: str, error: Exception) -> ArrayTypeError:
+    return ArrayTypeError(f"{label}, {what}, cannot be imported: {_one_line(error)}")
 
 
 def _one_line(error: Exception) -> str:

@@ -123,10 +123,19 @@ def _is_container(kind: type) -> bool:
 
 
 def _field_names(kind: type) -> tuple[str, ...] | None:
-    """Return the names of the fields of a named tuple or a dataclass; None for other types."""
+    """Return the names of the fields of a named tuple or a dataclass that hold parameters; None for other types.
+
+    Fields that JAX, Equinox or Flax treat as static, by their metadata, hold none.
+    """
     if issubclass(kind, tuple):
         return getattr(kind, "_fields", None)
-    return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else None
+    if not is_dataclass(kind):
+        return None
+    return tuple(
+        each.name
+        for each in fields(kind)
+        if not each.metadata.get("static", False) and each.metadata.get("pytree_node", True)
+    )
 
 
 is_container: Callable[[Any], bool] = lru_cache(maxsize=1024)(_is_container)

@@ -123,6 +123,10 @@ def read_rows(run_dir: Path) -> tuple[list[Row], str]:
     return rows, ""
 
 
+_MAPPINGS = ("scheduled", "diagnostics")
+"""The values in a row that are mappings: other scheduled numbers than η and μ, and the diagnostics."""
+
+
 def _row_problem(row: Any, before: Sequence[Row]) -> str:
     """Return what is wrong with a row that follows others; "" if nothing is."""
     if not isinstance(row, dict):
@@ -132,11 +136,12 @@ def _row_problem(row: Any, before: Sequence[Row]) -> str:
     if missing := [name for name in (before[0] if before else ("iteration", "loss")) if name not in row]:
         return f"{missing[0]}: is missing"
     for name, value in flatten(row).items():
-        if name != "diagnostics" and value is not None and not is_finite_number(value):
+        if name not in _MAPPINGS and value is not None and not is_finite_number(value):
             return f"{name}: must be a finite number, got {describe(value)}"
-    if "diagnostics" in row and not isinstance(row["diagnostics"], dict):
-        return f"diagnostics: must be a mapping, got {describe(row['diagnostics'])}"
-    nested = next((name for name, value in row.items() if name != "diagnostics" and isinstance(value, dict)), None)
+    for name in _MAPPINGS:
+        if name in row and not isinstance(row[name], dict):
+            return f"{name}: must be a mapping, got {describe(row[name])}"
+    nested = next((name for name, value in row.items() if name not in _MAPPINGS and isinstance(value, dict)), None)
     return f"{nested}: must be a finite number, got a mapping" if nested else ""
 
 
@@ -262,7 +267,7 @@ def _r2(config: RunConfig, row: Row, moments: tuple[float, float], part: str) ->
     return 1 - 2 * float(loss) / variance
 
 
-NOT_METRICS = ("epoch", "iteration", "η", "μ", "diagnostics")
+NOT_METRICS = ("epoch", "iteration", "η", "μ", *_MAPPINGS)
 """The values in a row that are not metrics."""
 
 

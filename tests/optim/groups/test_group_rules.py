@@ -230,6 +230,9 @@ def test_explain_tells_the_rule_the_values_and_the_line_of_each_parameter(tmp_pa
     with pytest.raises(mxtrain.ConfigError, match=r"optimizer.yaml:6:3: optimizer.groups.b9: matches no parameter"):
         optimizer.step(params, {name: np.ones_like(value) for name, value in params.items()})
     assert repr(mxtrain.build({"kind": "sgd"}).explain({"W": np.ones(2)})).splitlines()[1].endswith("the optimizer")
+    steps = mxtrain.build({"kind": "sgd", "clip_norm": 2, "skip_nonfinite": True, "accumulate": 4}).explain(params)
+    assert repr(steps).splitlines()[-1] == "the whole step: clip_norm=2.0 skip_nonfinite=true accumulate=4"
+    assert steps.whole_step == {"clip_norm": 2.0, "skip_nonfinite": True, "accumulate": 4}
     formula = {"kind": "formula", "update": "u = 2*g\nW = W - η*u"}
     assert "update=u = 2*g; W = W - η*u" in repr(mxtrain.build(formula).explain({"W": np.ones(2)}))
 

@@ -86,6 +86,15 @@ def test_flat_parameters_take_foreign_arrays_and_gradients() -> None:
     assert (params.buffers["float32"] == 0.5).all()
 
 
+def test_subclasses_of_tensors_are_tensors() -> None:
+    class Parameter(Tensor):
+        pass
+
+    memory = one()
+    mxtrain.build(PLAIN).step([Parameter(memory)], [Parameter(one())])
+    assert (memory == 0.5).all()
+
+
 def test_a_lazy_view_is_a_gradient() -> None:
     memory = one()
     mxtrain.build(PLAIN).step({"W": memory}, {"W": Tensor(one(), is_lazy=True)})
@@ -128,6 +137,22 @@ def test_arrays_on_different_devices(monkeypatch: pytest.MonkeyPatch) -> None:
         "weight 'W' is on the GPU, its gradient on the CPU; move one of them to the device of the other"
     )
     assert (memory == 1).all()
+
+
+@pytest.mark.parametrize("gradient", [Exported(one(), device=2), Tensor(one(), "cuda")], ids=["an array", "a tensor"])
+def test_a_gradient_on_a_gpu_without_cupy(gradient: Any, hide_packages: Any) -> None:
+    hide_packages("cupy")
+    with pytest.raises(mxtrain.ArrayTypeError, match="^weight 'W' is on the CPU, its gradient on the GPU; move one"):
+        mxtrain.build(PLAIN).step({"W": one()}, {"W": gradient})
+
+
+def test_an_array_on_several_devices_is_read_through_its_method() -> None:
+    class Sharded(BothMethods):
+        def __dlpack_device__(self) -> Any:
+            raise ValueError("the array is on several devices")
+
+    memory = one()
+    assert np.shares_memory(any_array("g", Sharded(memory)), memory)
 
 
 def test_tensors_on_a_gpu_need_cupy(hide_packages: Any) -> None:

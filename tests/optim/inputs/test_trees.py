@@ -72,6 +72,20 @@ def test_an_object_that_is_an_array_is_no_container() -> None:
     assert (weight == 0.5).all()
 
 
+def test_static_fields_hold_no_parameters() -> None:
+    @dataclass
+    class Linear:
+        W: Any
+        size: int = field(default=3, metadata={"static": True})
+        name: str = field(default="linear", metadata={"pytree_node": False})
+
+    optimizer, layer = mxtrain.build({"kind": "sgd", "ema": {}}), Linear(one())
+    optimizer.step([layer], [Linear(one(), 4, "gradient")])
+    assert [*optimizer.state_dict()["parameters"]] == ["0.W"]
+    (average,) = optimizer.evaluation_params([layer])
+    assert (average.size, average.name) == (3, "linear")
+
+
 CONTAINERS: dict[str, tuple[Any, Any]] = {
     "dicts": ({"a": {"b": one()}}, {"a": {"b": one()}}),
     "lists": ([one(), [one()]], [one(), [one()]]),
