@@ -1,6 +1,6 @@
 """Updates of some rows of a weight: checks of the rule, states of the rows, and the changes after an update."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator
 
 import numpy as np
 
@@ -45,11 +45,15 @@ class RowUpdate:
                 f"weight {index!r} has update counts of its rows, and this optimizer has row_updates: step; "
                 "build it with row_updates: own"
             )
-        self._slots: list[Array] = []
-        self._rows: list[Array] = []
+        if state.row_counts is not None and len(state.row_counts) != len(selection.weight):
+            raise ArrayError(
+                f"weight {index!r} has {len(selection.weight)} rows, but its state has the update counts of "
+                f"{len(state.row_counts)} rows; give another array another index"
+            )
+        self._slots: tuple[Array, ...] = ()
         self._parts: list[ParamState] = []
 
-    def parts(self, weight: Array, gradient: Array, slots: Sequence[Array]) -> Iterator[tuple[ParamState, list[Array]]]:
+    def parts(self, weight: Array, gradient: Array, *slots: Array) -> Iterator[tuple[ParamState, tuple[Array, ...]]]:
         """Yield the state and the program's arrays of each part.
 
         Args:
@@ -57,14 +61,15 @@ class RowUpdate:
             gradient: their gradient.
             slots: the slots of the whole weight.
         """
-        self._slots = list(slots)
-        self._rows = gather_rows(self._slots, self._selection.indices, self._backend)
+        self._slots = slots
+        compact = gather_rows(slots, self._selection.indices, self._backend)
+        self._selection.slots = compact
         state = self._state
         for count, rows in self._selection.parts:
             updates = state.updates if count is None else count
             part = ParamState(updates, (), dict(state.scalars), state.names, state.rule)
             self._parts.append(part)
-            yield part, [weight[rows], gradient[rows], *(slot[rows] for slot in self._rows)]
+            yield part, (weight[rows], gradient[rows], *(slot[rows] for slot in compact))
 
     def finish(self) -> None:
         """Write the updated rows to the weight and its slots, and count the update, unless the rule was idle."""
@@ -72,7 +77,7 @@ class RowUpdate:
         before = [state.updates if count is None else count for count, _ in selection.parts]
         if before and all(part.updates == count for part, count in zip(self._parts, before, strict=True)):
             return
-        arrays, rows = [selection.weight, *self._slots], [selection.compact, *self._rows]
+        arrays, rows = [selection.weight, *self._slots], [selection.compact, *selection.slots]
         scatter_rows(arrays, selection.indices, rows, self._backend)
         if self._counts_rows:
             if state.row_counts is None:
@@ -83,6 +88,14 @@ class RowUpdate:
         else:
             state.updates, state.scalars = self._parts[0].updates, self._parts[0].scalars
         state.overflow_free_until = 0  # only these rows were scanned
+
+
+def dense_step_error(index: Hashable) -> ArrayError:
+    """Return the error of a step of a whole weight whose rows have update counts of their own."""
+    return ArrayError(
+        f"weight {index!r} has update counts of its rows (row_updates: own), so a step needs its rows; "
+        f"pass rows={{{index!r}: indices}}, for all of them np.arange(len(weight))"
+    )
 
 
 def check_rule_of_rows(index: Hashable, group: ParamGroup) -> None:

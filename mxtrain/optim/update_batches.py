@@ -10,13 +10,14 @@ from mxtrain.optim.backends import Backend, OverlapCheck, array_kind, check_is_a
 from mxtrain.optim.backends.overlap import ParamUpdate
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.gradient_clipping import GradientNorm, all_finite, clip_factor, square_sums
-from mxtrain.optim.inputs import InputConverter, StepInputs, convert_arrays, names_error
+from mxtrain.optim.inputs import InputConverter, RowRequest, StepInputs, convert_arrays, names_error
 from mxtrain.optim.inputs.complex_arrays import check_complex_rule, real_view
 from mxtrain.optim.inputs.half_precision import HalfStep
 from mxtrain.optim.ir import AnyProgram, Program
 from mxtrain.optim.ir.wrapping import ACCUMULATED
 from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import FlatStates, ParamState, StateStore, new_state, normalize_index
+from mxtrain.optim.row_updates import RowUpdate, dense_step_error
 from mxtrain.optim.rule_checks import coefficients_error
 from mxtrain.optim.rules import Time
 from mxtrain.types import Array, describe
@@ -102,7 +103,7 @@ class BatchBuilder:
         self._overlap = OverlapCheck()
         self._converter = InputConverter()
 
-    def build_step(self, store: StateStore, params: Any, grads: Any) -> BuiltStep:
+    def build_step(self, store: StateStore, params: Any, grads: Any, rows: Any = None) -> BuiltStep:
         """Group the updates of a step; also return states that are not in the store yet, and converted inputs.
 
         Arrays that backends can update as they are cost nothing more than their validation: the inputs are converted
@@ -113,6 +114,9 @@ class BatchBuilder:
             ConfigError: a group takes none of the parameters, or none takes a parameter and `groups_required` is true.
             BackendError: a package that an array needs is not installed.
         """
+        if rows is not None:
+            inputs = self._converter.convert(params, grads, RowRequest(rows, store.row_counts, self._backend))
+            return *self._build_converted(store, inputs), inputs
         if isinstance(params, FlatParameters) and isinstance(grads, FlatParameters):
             return *self._build_plain(store, params, grads), None
         if not self._converter.is_active:
@@ -171,6 +175,8 @@ class BatchBuilder:
                 state = new[normalize_index(index)] = new_state(weight, groups[group])
             else:
                 state.check(index, weight, groups[group])
+                if state.row_counts is not None:
+                    raise dense_step_error(index)
             key = group, type(weight), weight.dtype, state.updates, state.scalars
             if key != last_key:  # the key of most weights is that of the weight before
                 last_key, batch = key, self._find_batch(batches, index, weight, state, group)
@@ -207,17 +213,23 @@ class BatchBuilder:
                 state = new[normalize_index(index)] = new_state(stored, groups[group])
             else:
                 state.check(index, stored, groups[group])
-            batch = self._find_batch(batches, index, stored, state, group)
-            batch.dtype, batch.is_complex = weight.dtype, is_complex
-            slots = map(real_view, state.slots) if is_complex else state.slots
+            selection, row_update = inputs.rows.get(index), None
+            if selection is not None:
+                row_update = RowUpdate(index, selection, state, groups[group], self._backend)
+                inputs.write_back.insert(0, row_update.finish)
+            elif state.row_counts is not None:
+                raise dense_step_error(index)
+            dtype, slots = weight.dtype, map(real_view, state.slots) if is_complex else state.slots
             if index in inputs.half:
                 weight, grad = halves.add(weight, grad, state, has_master=groups[group].rule.master)
-            arrays = (weight, grad, *slots)
-            gather = inputs.gather.get(index)
-            batch.states.append(state)
-            batch.names.append(index)
-            batch.arrays.append(arrays if gather is None else gather(arrays))
-            batch.positions.append(position)
+            whole = [(state, (weight, grad, *slots))]
+            for each, arrays in whole if row_update is None else row_update.parts(*whole[0][1]):
+                batch = self._find_batch(batches, index, stored, each, group)
+                batch.dtype, batch.is_complex = dtype, is_complex
+                batch.states.append(each)
+                batch.names.append(index)
+                batch.arrays.append(arrays)
+                batch.positions.append(position)
         self._overlap.check(inputs.memory)
         if inputs.half:
             halves.load()

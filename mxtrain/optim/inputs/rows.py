@@ -8,7 +8,6 @@ Source: `torch.optim.SparseAdam` and the embeddings of Keras, for which rows wit
 """
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from mxtrain.optim.backends import Backend, array_kind, array_module, check_writ
 from mxtrain.optim.backends.half_conversion import is_half, on_device_of
 from mxtrain.optim.backends.row_copies import gather_rows
 from mxtrain.optim.inputs.foreign_arrays import any_array
-from mxtrain.optim.inputs.step_inputs import StepInputs
+from mxtrain.optim.inputs.step_inputs import RowPart, RowSelection, StepInputs
 from mxtrain.types import Array, describe
 
 _MAX_RANK = 64
@@ -39,30 +38,6 @@ class RowRequest(NamedTuple):
     rows: Any
     counts_of: Callable[[Hashable], "NDArray[np.int64] | None"]
     backend: Backend
-
-
-class RowPart(NamedTuple):
-    """Selected rows with one update count, as a slice of the selected rows; None for the count of the parameter."""
-
-    count: int | None
-    rows: slice
-
-
-@dataclass(slots=True)
-class RowSelection:
-    """Rows of a weight that a step updates.
-
-    Attributes:
-        weight: the whole weight.
-        compact: a copy of the rows, in the order of `indices`.
-        indices: the number of each row, once; ascending in each part.
-        parts: the rows with the same update count.
-    """
-
-    weight: Array
-    compact: Array
-    indices: NDArray[np.int64]
-    parts: tuple[RowPart, ...]
 
 
 def check_rows_argument(rows: Any, names: Mapping[Hashable, Any]) -> None:
