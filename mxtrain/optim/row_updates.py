@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterator
 import numpy as np
 
 from mxtrain.errors import ArrayError
-from mxtrain.optim.backends import Backend
+from mxtrain.optim.backends import Backend, validate_update
 from mxtrain.optim.backends.row_copies import gather_rows, scatter_rows
 from mxtrain.optim.inputs.rows import RowSelection
 from mxtrain.optim.ir import MatrixProgram
@@ -37,6 +37,7 @@ class RowUpdate:
     ) -> None:
         check_rule_of_rows(index, group)
         self._selection = selection
+        self._index = index
         self._state = state
         self._backend = backend
         self._counts_rows = group.rule.row_updates == "own"
@@ -57,13 +58,19 @@ class RowUpdate:
         """Yield the state and the program's arrays of each part.
 
         Args:
-            weight: the selected rows of the weight, as the program updates them.
+            weight: the selected rows of the weight, as the program updates them; or the whole weight if they were not
+                copied yet.
             gradient: their gradient.
             slots: the slots of the whole weight.
         """
-        self._slots = slots
-        compact = gather_rows(slots, self._selection.indices, self._backend)
-        self._selection.slots = compact
+        self._slots, selection = slots, self._selection
+        if selection.compact is None:
+            weight, *compact = gather_rows((weight, *slots), selection.indices, self._backend)
+            selection.compact = weight
+            validate_update(self._index, gradient, weight)
+        else:
+            compact = gather_rows(slots, selection.indices, self._backend)
+        selection.slots = compact
         state = self._state
         for count, rows in self._selection.parts:
             updates = state.updates if count is None else count
@@ -118,8 +125,8 @@ def _problem_of_rows(rule: Rule) -> str | None:
     """Return what prevents a rule from the update of some rows, with the remedy."""
     if rule.accumulate > 1:
         return (
-            f"accumulate: {rule.accumulate} adds up gradients of whole weights; set accumulate: 1, and pass the rows of "
-            "all gradients in one step"
+            f"accumulate: {rule.accumulate} adds up gradients of whole weights; set accumulate: 1, and pass the rows "
+            "of all gradients in one step"
         )
     if rule.ema is not None:
         return "ema averages all rows in every update; set ema: null in a group for this weight"
@@ -137,7 +144,7 @@ def _problem_of_rows(rule: Rule) -> str | None:
     scalars = rule.stored_scalars()
     if rule.row_updates == "own" and scalars:
         return (
-            f"{rule.kind} stores {', '.join(scalars)} for the whole weight, so rows have no update counts of their own; "
+            f"{rule.kind} stores {', '.join(scalars)} for the whole weight, so rows have no counts of their own; "
             "set row_updates: step in a group for this weight"
         )
     return None

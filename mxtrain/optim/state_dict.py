@@ -258,7 +258,13 @@ def _check_same_arrays(index: Hashable, new: ParamState, old: ParamState) -> Non
             )
 
 
-_WRAPPERS = {ACCUMULATED: "accumulate", SLOW: "lookahead", AVERAGE: "ema", START_SHARE: "ema", ROW_UPDATES: "row_updates: own"}
+_WRAPPERS = {
+    ACCUMULATED: "accumulate",
+    SLOW: "lookahead",
+    AVERAGE: "ema",
+    START_SHARE: "ema",
+    ROW_UPDATES: "row_updates: own",
+}
 """The field that adds each slot of a wrapper."""
 
 

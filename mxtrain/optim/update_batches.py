@@ -203,7 +203,8 @@ class BatchBuilder:
         for position, (index, weight) in enumerate(inputs.params.items()):
             grad, stored = inputs.grads[index], inputs.stored.get(index, weight)
             is_complex = index in inputs.complex
-            if index not in inputs.half:
+            selection, row_update = inputs.rows.get(index), None
+            if index not in inputs.half and (selection is None or selection.compact is not None):
                 validate_update(index, grad, weight)
             group = self._groups.number(index, inputs.shape(index), is_complex=is_complex) if differ else 0
             if is_complex:
@@ -213,7 +214,6 @@ class BatchBuilder:
                 state = new[normalize_index(index)] = new_state(stored, groups[group])
             else:
                 state.check(index, stored, groups[group])
-            selection, row_update = inputs.rows.get(index), None
             if selection is not None:
                 row_update = RowUpdate(index, selection, state, groups[group], self._backend)
                 inputs.write_back.insert(0, row_update.finish)
@@ -230,6 +230,8 @@ class BatchBuilder:
                 batch.names.append(index)
                 batch.arrays.append(arrays)
                 batch.positions.append(position)
+            if selection is not None and selection.compact is not None:
+                inputs.params[index] = selection.compact
         self._overlap.check(inputs.memory)
         if inputs.half:
             halves.load()

@@ -77,14 +77,13 @@ def _copies_compiled(backend: Backend | None, arrays: Sequence[Array], indices: 
 def _has_plain_rows(array: NDArray[Any]) -> bool:
     """Return whether each row is C-contiguous and aligned."""
     flags = array.flags
-    return bool(flags.c_contiguous or (array[0].flags.c_contiguous and array.strides[0] % array.dtype.itemsize == 0)) and (
-        bool(flags.aligned)
-    )
+    if flags.c_contiguous and flags.aligned:
+        return True
+    has_rows = array[0].flags.c_contiguous and array.strides[0] % array.dtype.itemsize == 0
+    return bool(has_rows and flags.aligned)
 
 
-def _copy_compiled(
-    direction: str, arrays: Sequence[Array], indices: NDArray[np.int64], rows: Sequence[Array]
-) -> bool:
+def _copy_compiled(direction: str, arrays: Sequence[Array], indices: NDArray[np.int64], rows: Sequence[Array]) -> bool:
     """Copy rows with compiled loops; return False without Numba."""
     try:
         from mxtrain.optim.backends.compiled.numba_rows import copy_rows  # loads the compiler

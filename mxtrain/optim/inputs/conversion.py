@@ -43,9 +43,7 @@ class InputConverter:
         return inputs
 
 
-def convert_arrays(
-    params: dict[Hashable, Any], grads: Iterable[Any], rows: RowRequest | None = None
-) -> StepInputs:
+def convert_arrays(params: dict[Hashable, Any], grads: Iterable[Any], rows: RowRequest | None = None) -> StepInputs:
     """Convert weights and their gradients; a parameter whose gradient is None is only in `originals`.
 
     Raises:

@@ -20,8 +20,9 @@ from mxtrain.optim.backends.half_conversion import is_half, on_device_of
 from mxtrain.optim.backends.row_copies import gather_rows
 from mxtrain.optim.inputs.foreign_arrays import any_array
 from mxtrain.optim.inputs.step_inputs import RowPart, RowSelection, StepInputs
-from mxtrain.types import Array, describe
+from mxtrain.types import DTYPES, Array, describe
 
+_PLAIN_DTYPES = frozenset(map(np.dtype, DTYPES))
 _MAX_RANK = 64
 """Repetitions of a row that are added by whole-array operations; of more, the rest is added one by one."""
 
@@ -84,9 +85,11 @@ def select_rows(inputs: StepInputs, request: RowRequest) -> None:
             gradient = gradient.astype("float32")  # sums of repeated rows are rounded to float32
         unique, gradient = sum_repeated_rows(indices, gradient, len(weight), backend)
         parts, unique, gradient = _by_count(unique, gradient, request.counts_of(name), len(weight))
-        (compact,) = gather_rows((weight,), unique, backend)
+        is_plain = weight.dtype in _PLAIN_DTYPES  # other weights need copies that the next conversions change
+        compact = None if is_plain else gather_rows((weight,), unique, backend)[0]
         inputs.rows[name] = RowSelection(weight, compact, unique, parts)
-        inputs.params[name], inputs.grads[name], inputs.stored[name] = compact, gradient, weight
+        inputs.params[name] = weight if compact is None else compact
+        inputs.grads[name], inputs.stored[name] = gradient, weight
         inputs.is_converted = True
 
 
@@ -119,7 +122,9 @@ def index_array(name: Hashable, given: Any, length: int) -> NDArray[np.int64]:
         remedy = "pass np.flatnonzero(mask)" if array.dtype.kind == "b" else "pass indices of an integer dtype"
         raise ArrayTypeError(f"{label} must be whole numbers, got dtype {array.dtype}; {remedy}")
     if array.ndim != 1:
-        remedy = "pass a list with one index" if array.ndim == 0 else "pass indices.reshape(-1), and a gradient to match"
+        remedy = (
+            "pass a list with one index" if array.ndim == 0 else "pass indices.reshape(-1), and a gradient to match"
+        )
         raise ArrayError(f"{label} must have one axis, got shape {array.shape}; {remedy}")
     if array.size and (array.min() < 0 or array.max() >= length):
         position = int(np.flatnonzero((array < 0) | (array >= length))[0])
@@ -199,9 +204,7 @@ def _by_count(
     return tuple(parts), indices, gradient
 
 
-def _check_gradient_shape(
-    name: Hashable, gradient: Array, expected: tuple[int, ...], dense: tuple[int, ...]
-) -> None:
+def _check_gradient_shape(name: Hashable, gradient: Array, expected: tuple[int, ...], dense: tuple[int, ...]) -> None:
     if gradient.shape == expected:
         return
     is_dense = gradient.shape == dense

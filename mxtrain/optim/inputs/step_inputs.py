@@ -23,14 +23,15 @@ class RowSelection:
 
     Attributes:
         weight: the whole weight.
-        compact: a copy of the rows, in the order of `indices`.
+        compact: a copy of the rows, in the order of `indices`; None until they are copied together with those of the
+            slots.
         indices: the number of each row, once; ascending in each part.
         parts: the rows with the same update count.
         slots: copies of these rows of the slots, once they are known.
     """
 
     weight: Array
-    compact: Array
+    compact: Array | None
     indices: NDArray[np.int64]
     parts: tuple[RowPart, ...]
     slots: list[Array] = field(default_factory=list)
@@ -48,8 +49,8 @@ class StepInputs:
         grads: the gradient of each, of the same shape and dtype; never written to.
         memory: the name, gradient and weight of each parameter before any copy, in which shared memory is detected.
         stored: the array with the shape and dtype of the slots, for parameters for which that is not `params[name]`.
-        rows: the selected rows of parameters of which some rows are updated; `params` has copies of these rows, and
-            `stored` the whole weight.
+        rows: the selected rows of parameters of which some rows are updated; `params` has the whole weight, or copies
+            of these rows if it has another dtype, and `stored` the whole weight.
         complex: the names of complex weights; `params` has real views of them, and `stored` the weights.
         half: the names of weights of half precision, which `params` has as they are.
         write_back: functions to call after the update, in this order.
