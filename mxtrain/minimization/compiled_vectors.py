@@ -8,11 +8,14 @@ from numba import njit, types
 from numpy.typing import NDArray
 
 from mxtrain.minimization.vector_operations import Rows, row_numbers
-from mxtrain.optim.backends.arrays import thread_count
+from mxtrain.optim.backends.arrays import round_scalars, thread_count
 from mxtrain.optim.backends.compiled import numba_intrinsics
 from mxtrain.optim.backends.compiled.jit_cache import compile_callback, compile_function, read_sources
+from mxtrain.optim.backends.compiled.numba_backend import compile_loop
 from mxtrain.optim.backends.compiled.numba_intrinsics import as_pointer_to
+from mxtrain.optim.backends.compiled.numba_tasks import run_task
 from mxtrain.optim.backends.compiled.thread_pool import shared_pool
+from mxtrain.optim.ir import Program
 from mxtrain.types import Array
 
 _MIN_PARALLEL_SIZE = 1 << 17
@@ -21,7 +24,21 @@ _CHUNKS_PER_THREAD = 8
 
 
 class CompiledVectorOperations:
-    """Operations in compiled loops, which read each vector once, or twice if it is needed for several products."""
+    """Operations in compiled loops. An instance belongs to one matrix, whose memory does not move."""
+
+    def __init__(self) -> None:
+        self._programs: dict[tuple[Program, Rows], tuple[int, NDArray[np.int64], NDArray[np.int64]]] = {}
+
+    def run(self, matrix: Array, program: Program, rows: Rows, scalars: Sequence[float]) -> None:
+        """Run a program on rows of the matrix in place, as `NumbaBackend` does, with less to prepare for each call."""
+        prepared = self._programs.get((program, rows))
+        if prepared is None:
+            first, stride = matrix.__array_interface__["data"][0], matrix.strides[0]
+            table = np.array([[first + stride * row for row in rows]], dtype=np.int64)
+            starts = np.array([0, matrix.shape[1]], dtype=np.int64)
+            prepared = self._programs[program, rows] = compile_loop(program, matrix.dtype).address, table, starts
+        loop, table, starts = prepared
+        run_task((loop, round_scalars(scalars, matrix.dtype).view(np.uint8), table, starts), matrix.shape[1], None)
 
     def dots(self, matrix: Array, rows: Rows, columns: Rows) -> NDArray[np.float64]:
         """Return inner products; see `VectorOperations.dots`."""
@@ -30,12 +47,12 @@ class CompiledVectorOperations:
         size = matrix.shape[1]
         blocks = -(-size // 4096)
         if size * len(rows) < _MIN_PARALLEL_SIZE or blocks < 2:
-            _SERIAL["dots", matrix.dtype.name](matrix, row_array, column_array, result)
+            _SERIAL["dots", matrix.itemsize](matrix, row_array, column_array, result)
             return result
         partials = np.empty((result.size, blocks))
         words = _words(matrix, len(rows), row_array, len(columns), column_array, partials)
-        if not _run_parallel(_LOOPS["dots", matrix.dtype.name].address, words, blocks):
-            _SERIAL["dots", matrix.dtype.name](matrix, row_array, column_array, result)
+        if not _run_parallel(_LOOPS["dots", matrix.itemsize].address, words, blocks):
+            _SERIAL["dots", matrix.itemsize](matrix, row_array, column_array, result)
             return result
         _COMBINE_PARTIALS(partials, result.reshape(-1))
         return result
@@ -47,9 +64,9 @@ class CompiledVectorOperations:
         blocks = -(-size // 4096)
         if size * len(sources) >= _MIN_PARALLEL_SIZE and blocks > 1:
             words = _words(matrix, target, factors, len(sources), numbers, factors)
-            if _run_parallel(_LOOPS["combine", matrix.dtype.name].address, words, blocks):
+            if _run_parallel(_LOOPS["combine", matrix.itemsize].address, words, blocks):
                 return
-        _SERIAL["combine", matrix.dtype.name](matrix, target, factors, numbers)
+        _SERIAL["combine", matrix.itemsize](matrix, target, factors, numbers)
 
     def max_abs(self, matrix: Array, row: int) -> float:
         """Return the largest absolute element; see `VectorOperations.max_abs`."""
@@ -58,9 +75,9 @@ class CompiledVectorOperations:
         if size >= _MIN_PARALLEL_SIZE:
             partials = np.empty(blocks)
             words = _words(matrix, row, partials, 0, partials, partials)
-            if _run_parallel(_LOOPS["max_abs", matrix.dtype.name].address, words, blocks):
+            if _run_parallel(_LOOPS["max_abs", matrix.itemsize].address, words, blocks):
                 return float(partials.max())
-        return float(_SERIAL["max_abs", matrix.dtype.name](matrix, row))
+        return float(_SERIAL["max_abs", matrix.itemsize](matrix, row))
 
 
 def _run_parallel(loop: int, words: NDArray[np.int64], blocks: int) -> bool:
@@ -296,12 +313,12 @@ _numbers = types.Array(types.int64, 1, "C", readonly=True)
 _combine_in_halves = njit(error_model="numpy")(_combine_partials)
 _COMBINE_PARTIALS = _compiled(_combine_partials, types.void(_table, _reals))
 _LOOPS = {
-    ("dots", "float32"): _compiled_loop(_dots_float32),
-    ("dots", "float64"): _compiled_loop(_dots_float64),
-    ("combine", "float32"): _compiled_loop(_combine_float32),
-    ("combine", "float64"): _compiled_loop(_combine_float64),
-    ("max_abs", "float32"): _compiled_loop(_max_abs_float32),
-    ("max_abs", "float64"): _compiled_loop(_max_abs_float64),
+    ("dots", 4): _compiled_loop(_dots_float32),
+    ("dots", 8): _compiled_loop(_dots_float64),
+    ("combine", 4): _compiled_loop(_combine_float32),
+    ("combine", 8): _compiled_loop(_combine_float64),
+    ("max_abs", 4): _compiled_loop(_max_abs_float32),
+    ("max_abs", 8): _compiled_loop(_max_abs_float64),
 }
 _SIGNATURES: dict[str, tuple[Callable[..., Any], Any, tuple[Any, ...]]] = {
     "dots": (_dots_serial, types.void, (_numbers, _numbers, _table)),
@@ -310,7 +327,7 @@ _SIGNATURES: dict[str, tuple[Callable[..., Any], Any, tuple[Any, ...]]] = {
 }
 """Function, type of the result, and types of the arguments after the matrix."""
 _SERIAL = {
-    (name, str(dtype)): _compiled(function, result(dtype[:, ::1], *arguments))
+    (name, dtype.bitwidth // 8): _compiled(function, result(dtype[:, ::1], *arguments))
     for dtype in (types.float32, types.float64)
     for name, (function, result, arguments) in _SIGNATURES.items()
 }

@@ -23,7 +23,10 @@ class CurvaturePairs:
 
     def __init__(self, vectors: Vectors, memory: int, products: tuple[str, ...]) -> None:
         self._vectors, self.memory = vectors, memory
-        self._slots: tuple[int, ...] = ()
+        self.steps: Rows = ()
+        """Numbers of the steps, oldest first."""
+        self.changes: Rows = ()
+        """Numbers of the changes of the gradient, oldest first."""
         self.products: dict[str, NDArray[np.float64]] = {}
         self._names = products
         self.theta = 1.0
@@ -31,37 +34,30 @@ class CurvaturePairs:
         self.clear()
 
     def __len__(self) -> int:
-        return len(self._slots)
-
-    @property
-    def steps(self) -> Rows:
-        """Numbers of the steps, oldest first."""
-        return self._slots
-
-    @property
-    def changes(self) -> Rows:
-        """Numbers of the changes of the gradient, oldest first."""
-        return tuple(self.memory + slot for slot in self._slots)
+        return len(self.steps)
 
     @property
     def next_rows(self) -> tuple[int, int]:
         """Numbers of the vectors of the next pair: free ones, or those of the oldest pair."""
-        slot = self._slots[0] if len(self._slots) == self.memory else len(self._slots)
+        slot = self.steps[0] if len(self.steps) == self.memory else len(self.steps)
         return slot, self.memory + slot
 
     def clear(self) -> None:
         """Discard all pairs."""
-        self._slots = ()
+        self._set_slots(())
         self.theta = 1.0
         self.products = {name: np.zeros((0, 0)) for name in self._names}
 
+    def _set_slots(self, slots: Rows) -> None:
+        self.steps, self.changes = slots, tuple(self.memory + slot for slot in slots)
+
     def append(self) -> None:
         """Add the pair in `next_rows`; the last row and column of each product are zero and must be set."""
-        is_full = len(self._slots) == self.memory
-        self._slots = (*self._slots, self.next_rows[0])[is_full:]
+        is_full = len(self.steps) == self.memory
+        self._set_slots((*self.steps, self.next_rows[0])[is_full:])
         for name, old in self.products.items():
             kept = old[1:, 1:] if is_full else old
-            new = np.zeros((len(self._slots), len(self._slots)))
+            new = np.zeros((len(self.steps), len(self.steps)))
             new[: len(kept), : len(kept)] = kept
             self.products[name] = new
 
@@ -77,8 +73,8 @@ class CurvaturePairs:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Replace the pairs by those of a state, whose shapes have been checked."""
-        self._slots = tuple(range(len(state["steps"])))
-        for slot in self._slots:
+        self._set_slots(tuple(range(len(state["steps"]))))
+        for slot in self.steps:
             self._vectors.set(slot, state["steps"][slot])
             self._vectors.set(self.memory + slot, state["changes"][slot])
         self.theta = float(state["theta"])

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mxtrain.minimization.curvature_pairs import CurvaturePairs
 from mxtrain.minimization.line_search import MoreThuente, Phi, SearchResult
 from mxtrain.minimization.method import Evaluate, Iterate, Status, check_start
-from mxtrain.minimization.states import check_state
+from mxtrain.minimization.states import check_pairs, check_state
 from mxtrain.minimization.vectors import Vectors
 from mxtrain.types import Array
 
@@ -93,7 +93,8 @@ class LBFGS:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> Iterate:
         """Continue from a state; see `Method.load_state_dict`."""
-        check_state(self, state, self.products)
+        check_state(self, state)
+        check_pairs(self, state, self.products)
         self._allocate(state["x"])
         self._vectors.set(self._rows["x"], state["x"])
         self._vectors.set(self._rows["g"], state["g"])
@@ -181,7 +182,6 @@ class LBFGS:
         products = self._vectors.dots(rows, (pairs.changes[-1], self._rows["g"]))
         sy, yy = pairs.products["sy"], pairs.products["yy"]
         sy[:, -1] = products[:m, 0]
-        sy[-1, :] = self._vectors.dots((pairs.steps[-1],), pairs.changes)[0]
         yy[:, -1] = yy[-1, :] = products[m:, 0]
         self._gradient_products = products[:, 1].copy()
         self._update_theta(yy)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from math import inf, isfinite
 from typing import Any
 
-from mxtrain.errors import ArrayError, StateError
+from mxtrain.errors import ArrayError
 from mxtrain.minimization.box_programs import (
     CAUCHY_POINT,
     DIFFERENCE,
@@ -23,6 +23,8 @@ from mxtrain.minimization.box_programs import (
 from mxtrain.minimization.cauchy_point import PathSearch
 from mxtrain.minimization.lbfgs import LARGEST_STEP, LBFGS
 from mxtrain.minimization.line_search import MoreThuente
+from mxtrain.minimization.method import Iterate
+from mxtrain.minimization.states import check_state
 from mxtrain.minimization.subspace import PRODUCTS, Subspace
 from mxtrain.types import Array
 
@@ -67,6 +69,11 @@ class LBFGSB(LBFGS):
         super().__init__(memory, line_search)
         self._lower, self._upper = lower, upper
 
+    def load_state_dict(self, state: Mapping[str, Any]) -> Iterate:
+        """Continue from a state; see `Method.load_state_dict`."""
+        check_state(self, state, vectors=("x", "g", "was_free"), numbers=("f", "has_new_pair"))
+        return super().load_state_dict(state)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state; see `Method.state_dict`."""
         return {
@@ -94,8 +101,6 @@ class LBFGSB(LBFGS):
         self._subspace = Subspace(vectors, self._pairs, rows)
 
     def _load_products(self, state: Mapping[str, Any]) -> None:
-        if state["was_free"].shape != state["x"].shape:
-            raise StateError(f"was_free in the state has shape {state['was_free'].shape}; save it again")
         self._vectors.set(self._rows["was_free"], state["was_free"])
         self._subspace.has_new_pair = bool(state["has_new_pair"])
 

@@ -16,7 +16,7 @@ def inverse_hessian_coefficients(sy: Any, yy: Any, s_g: Any, y_g: Any, gamma: An
     """Compute the coefficients of the direction -H·g of L-BFGS by its two loops, on inner products.
 
     Args:
-        sy, yy: the inner products.
+        sy, yy: the inner products; those of sy below its diagonal are not used.
         s_g, y_g: the products of all s and y with the gradient.
         gamma: the factor of the initial matrix.
         result: written: the coefficients of all s, then of all y, then of g.

@@ -54,6 +54,7 @@ class Vectors:
         self._views = list(self.matrix)
         self._backend = select_backend("auto")
         self._operations: VectorOperations = NumPyVectorOperations()
+        self._compiled: Any = None
         self._is_settled = False
         self.small: Any = _PLAIN_FUNCTIONS
         """The functions of `small_systems`, compiled once that is worth it."""
@@ -108,7 +109,11 @@ class Vectors:
             numbers: the vector for each of its arrays.
             scalars: its coefficients by name.
         """
-        self._backend.run(program, [[self._views[i] for i in numbers]], program.evaluate_scalars(scalars or {}))
+        values = program.evaluate_scalars(scalars or {})
+        if self._compiled is None:
+            self._backend.run(program, [[self._views[i] for i in numbers]], values)
+        else:
+            self._compiled.run(self.matrix, program, tuple(numbers), values)
 
     def _select_operations(self, products: int) -> None:
         """Change to compiled operations once they would have saved the time to load the compiler."""
@@ -120,7 +125,7 @@ class Vectors:
 
                 self.small = compiled_small_systems
                 if not self._on_device:
-                    self._operations = CompiledVectorOperations()
+                    self._operations = self._compiled = CompiledVectorOperations()
 
 
 def elementwise(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mxtrain.optim.backends import Backend
+from mxtrain.optim.backends.half_conversion import run_compiled
 from mxtrain.optim.backends.matmul import single_threaded_blas
 from mxtrain.optim.backends.matrix_selection import matrix_operations
 from mxtrain.optim.backends.passes import MultiPassUpdate, run_passes
@@ -41,7 +42,10 @@ def run_batches(
             continue
         if groups.all[batch.group].clips_columns:
             arrays = _clip_columns(backend, groups, batch, arrays, scalars, number)
-        if isinstance(program, Program):
+        if isinstance(program, Program) and batch.is_direct:
+            rule = groups.all[batch.group].rule
+            run_compiled(program, str(batch.dtype), arrays, scalars.values, has_master=rule.master)
+        elif isinstance(program, Program):
             backend.run(program, arrays, scalars.values)
         elif isinstance(program, MatrixProgram):
             _run_matrices(backend, groups, program, arrays, scalars.values)

@@ -64,7 +64,7 @@ class ParamState:
     """The update count of each row, on the host; None unless rows were updated with `row_updates: own`."""
 
     def named_slots(self) -> Iterator[tuple[str, Array]]:
-        """Yield the name and the array of each slot, of the float32 copy of the weight and of the counts of its rows."""
+        """Yield the name and the array of each slot, the float32 copy of the weight, and the counts of its rows."""
         yield from zip(self.names, self.slots, strict=True)
         if self.master is not None:
             yield MASTER, self.master

@@ -160,10 +160,13 @@ def _with_start_share(entry: Mapping[str, Any], rules: Sequence[Rule], updates: 
     scalars = entry["scalars"]
     if not isinstance(scalars, Mapping) or START_SHARE in scalars:
         return entry
+    if any(_has_slots_of(rule, entry) for rule in rules):
+        return entry
     for rule in rules:
-        needed = rule.stored_scalars()
-        if rule.ema is not None and "ema.decay" not in rule.schedules and set(needed) - set(scalars) == {START_SHARE}:
-            return {**entry, "scalars": {**scalars, START_SHARE: rule.ema.decay**updates}}
+        decay = 0.0 if rule.ema is None else rule.ema.decay
+        completed = {**entry, "scalars": {**scalars, START_SHARE: decay**updates}}
+        if "ema.decay" not in rule.schedules and _has_slots_of(rule, completed):
+            return completed
     return entry
 
 

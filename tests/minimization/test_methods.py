@@ -8,6 +8,7 @@ import pytest
 
 import mxtrain.minimization.vectors as vectors_module
 from mxtrain.errors import ArrayError, NonFiniteError, StateError
+from mxtrain.minimization.conjugate_gradient import ConjugateGradient
 from mxtrain.minimization.lbfgs import LBFGS
 from mxtrain.minimization.lbfgsb import LBFGSB
 from mxtrain.minimization.method import Method, StopEvaluation
@@ -16,6 +17,7 @@ from tests.minimization.problems import rosenbrock
 LOWER, UPPER = np.array([-2.0, 0.3] * 5), np.array([0.8, 3.0] * 5)
 METHODS: dict[str, Callable[[], Method]] = {
     "lbfgs": lambda: LBFGS(memory=4),
+    "cg": ConjugateGradient,
     "lbfgsb": lambda: LBFGSB(LOWER, UPPER, memory=4),
 }
 X0 = np.array([-1.2, 1.0, -0.5, 2.0, 0.1, 0.4, -1.9, 0.9, 0.7, 0.5])
@@ -54,27 +56,28 @@ def test_resume_continues_to_the_byte(name: str) -> None:
 @methods
 def test_a_stopped_iteration_is_repeated(name: str) -> None:
     expected = iterates(METHODS[name](), 20)
-    method, evaluations = METHODS[name](), 0
+    method, remaining = METHODS[name](), 0
 
     def stopping(x: Any) -> tuple[float, Any]:
-        nonlocal evaluations
-        evaluations += 1
-        if evaluations % 3 == 0:
+        nonlocal remaining
+        remaining -= 1
+        if remaining == 0:
             raise StopEvaluation
         return function(x)
 
     method.start(X0, *function(X0))
-    for x in expected:
-        while True:
-            try:
-                result = method.iterate(stopping)
-                break
-            except StopEvaluation:
-                state = method.state_dict()
-                method = METHODS[name]()
-                method.load_state_dict(state)
-                evaluations = 0
+    stops = 0
+    for number, x in enumerate(expected):
+        remaining = 1 + number % 3
+        try:
+            result = method.iterate(stopping)
+        except StopEvaluation:
+            stops += 1
+            state, method = method.state_dict(), METHODS[name]()
+            method.load_state_dict(state)
+            result = method.iterate(stopping)
         assert np.array(result.x).tobytes() == x.tobytes()
+    assert stops > 5
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

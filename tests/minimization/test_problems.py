@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
+from mxtrain.minimization.conjugate_gradient import ConjugateGradient
 from mxtrain.minimization.lbfgs import LBFGS
 from mxtrain.minimization.lbfgsb import LBFGSB
 from mxtrain.minimization.method import Method
@@ -43,6 +44,16 @@ def test_unconstrained_problems() -> None:
         assert_as_good(ours.last.f, theirs.fun)
         ratios.append(ours.evaluations / theirs.nfev)
     assert np.median(ratios) <= 1.15
+
+
+def test_conjugate_gradients_solve_the_problems() -> None:
+    slow = {"meyer", "osborne_1", "osborne_2", "watson_9", "watson_6", "brown_dennis", "gulf"}
+    for problem in PROBLEMS:
+        if problem.name in slow:
+            continue
+        theirs = scipy.optimize.minimize(problem, problem.x0, jac=True, method="CG", options={"maxiter": 20_000})
+        ours = run(ConjugateGradient(), problem, problem.x0, gtol=1e-5, ftol=0.0, max_evaluations=1000).last
+        assert ours.gradient_norm <= 1e-5 or not theirs.success
 
 
 def test_bounded_problems() -> None:

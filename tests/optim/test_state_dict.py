@@ -276,6 +276,25 @@ def test_another_decay_of_an_average_keeps_its_bias_correction() -> None:
     assert old.evaluation_params(params)["W"] == pytest.approx(1, rel=1e-15)
 
 
+def test_a_state_without_an_average_is_not_completed_for_another_rule_of_the_parameter() -> None:
+    groups = {"ndim > 1": {"kind": "soap"}, "ndim < 2": {"ema": None}}
+    optimizer = mxtrain.build({"kind": "adam", "ema": {}, "groups": groups}, backend="numpy")
+    params = {"W": np.ones((2, 3)), "b": np.ones(3)}
+    optimizer.step(params, {name: np.ones_like(value) for name, value in params.items()})
+    state = optimizer.state_dict()
+    assert {name: list(entry["scalars"]) for name, entry in state["parameters"].items()} == {
+        "W": ["ema.start"],
+        "b": [],
+    }
+    optimizer.load_state_dict(state)
+    for entry in state["parameters"].values():
+        entry["scalars"] = {}  # as earlier versions saved it
+        del entry["rule"]
+        entry.pop("options", None)
+    optimizer.load_state_dict(state)
+    assert list(optimizer.state_dict()["parameters"]["b"]["slots"]) == ["m", "v"]
+
+
 def test_averages_of_groups_with_different_decays_have_their_own_correction() -> None:
     params = mxtrain.FlatParameters({"W": np.ones(2), "b": np.ones(2)})
     config = {"kind": "sgd", "λ": 0, "ema": {"decay": 0.9}, "groups": {"b": {"ema": {"decay": 0.5}}}}

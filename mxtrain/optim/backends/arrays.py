@@ -115,6 +115,11 @@ def check_gradient(index: Hashable, gradient: Array, weight: Array) -> None:
             f"weight {index!r} is {kinds[0]}, its gradient {kinds[1]}; "
             "move one of them with cupy.asarray(…) or cupy.asnumpy(…)"
         )
+    if not isinstance(weight, np.ndarray) and gradient.device != weight.device:
+        raise ArrayTypeError(
+            f"weight {index!r} is on GPU {weight.device.id}, its gradient on GPU {gradient.device.id}; "
+            "move one of them to the device of the other"
+        )
     if gradient.dtype != weight.dtype:
         known, weight_type = str(gradient.dtype), str(weight.dtype)
         if known not in _KNOWN_DTYPES:

@@ -12,9 +12,15 @@ from mxtrain.optim.inputs.matching import match_gradients
 from mxtrain.optim.inputs.rows import RowRequest, select_rows
 from mxtrain.optim.inputs.step_inputs import StepInputs
 from mxtrain.optim.inputs.trees import FlatTree, flatten
+from mxtrain.types import DTYPES
 
 STAGES: Final[tuple[Callable[[StepInputs], None], ...]] = (view_complex_weights, find_half_weights)
-"""Functions that replace arrays that backends cannot update, called in this order; see the package."""
+"""Functions that replace arrays that backends cannot update, called in this order; see the package.
+
+They are called only if a weight is neither float32 nor float64.
+"""
+
+_PLAIN_DTYPES: Final = frozenset(map(np.dtype, DTYPES))
 
 
 class InputConverter:
@@ -71,10 +77,16 @@ def convert_arrays(params: dict[Hashable, Any], grads: Iterable[Any], rows: RowR
                     on_gpu.append(gradient)
         inputs.params[name], inputs.grads[name] = weight, grad
         inputs.memory.append((name, grad, weight))
+<<<<<<< HEAD
     if rows is not None:
         select_rows(inputs, rows)
     for stage in STAGES:
         stage(inputs)
+=======
+    if not _PLAIN_DTYPES.issuperset([weight.dtype for weight in inputs.params.values()]):
+        for stage in STAGES:
+            stage(inputs)
+>>>>>>> integration
     if on_gpu and (fence := device_fence(on_gpu)) is not None:
         inputs.write_back.append(fence)
     return inputs

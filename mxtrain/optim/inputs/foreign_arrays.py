@@ -21,6 +21,10 @@ _IMMUTABLE: Final = {"jax": "JAX", "jaxlib": "JAX", "tensorflow": "TensorFlow"}
 """Libraries whose arrays cannot be updated in place, by the module of their types."""
 
 
+_MAX_REASON = 200
+"""Largest number of characters of another library's error message."""
+
+
 def library_of(value: object) -> str | None:
     """Return the library to whose arrays a value belongs, also as a subclass: torch, JAX or TensorFlow; else None.
 
@@ -258,11 +262,15 @@ def _to_cupy(label: str, value: Any) -> Array:
 
 
 def _import_error(label: str, what: str, error: Exception) -> ArrayTypeError:
+    """Return the error of an array that its library does not export."""
+    if type(error).__name__.startswith("Tracer"):  # errors of JAX, which explain at length
+        return ArrayTypeError(f"{label} is traced by JAX; call the optimizer outside of jax.jit and jax.grad")
     return ArrayTypeError(f"{label}, {what}, cannot be imported: {_one_line(error)}")
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _MAX_REASON else f"{text[: _MAX_REASON - 3]}..."
 
 
 def _type_name(value: object) -> str:

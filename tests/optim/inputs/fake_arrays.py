@@ -34,10 +34,21 @@ class WithArrayMethod:
 
 
 class Unreadable(WithArrayMethod):
-    """An array that cannot be converted, as a JAX array while a function is traced."""
+    """An array that cannot be converted."""
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        raise RuntimeError("the array is\n traced")
+        raise RuntimeError("the array\n was deleted, " + "and so on, " * 30)
+
+
+class TracerArrayConversionError(TypeError):
+    """The error of JAX for an array without values."""
+
+
+class Traced(WithArrayMethod):
+    """A JAX array while a function is traced."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise TracerArrayConversionError("a long explanation")
 
 
 class BothMethods(Exported, WithArrayMethod):
@@ -106,17 +117,17 @@ Module.__module__, Module.__qualname__ = "torch.nn", "Module"
 
 
 def fake_cupy(current_stream: int = 0) -> Any:
-    """Return a module with the functions of CuPy that import arrays; the arrays are those of NumPy, of a subclass."""
+    """Return a module with the functions of CuPy that import arrays; its arrays wrap those of NumPy."""
 
     class Device:
         def __init__(self, number: int = 0) -> None:
-            self.number = number
+            self.id = number
 
         def __eq__(self, other: object) -> bool:
-            return isinstance(other, Device) and other.number == self.number
+            return isinstance(other, Device) and other.id == self.id
 
         def __hash__(self) -> int:
-            return self.number
+            return self.id
 
         def __enter__(self) -> None:
             pass
@@ -135,7 +146,7 @@ def fake_cupy(current_stream: int = 0) -> Any:
             self.host[key] = value.host if isinstance(value, ndarray) else value
 
         def copy(self) -> "ndarray":
-            return ndarray(self.host.copy(), self.device.number)
+            return ndarray(self.host.copy(), self.device.id)
 
         def get(self) -> Any:
             return self.host.copy()

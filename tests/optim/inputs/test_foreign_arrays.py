@@ -139,6 +139,17 @@ def test_arrays_on_different_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (memory == 1).all()
 
 
+def test_arrays_on_different_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    cupy = fake_cupy()
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    optimizer = mxtrain.Optimizer(mxtrain.build(PLAIN).rule, CuPyBackend(), on_nonfinite="ignore")
+    with pytest.raises(mxtrain.ArrayTypeError) as caught:
+        optimizer.step({"W": cupy.ndarray(one(), 0)}, {"W": cupy.ndarray(one(), 1)})
+    assert str(caught.value) == (
+        "weight 'W' is on GPU 0, its gradient on GPU 1; move one of them to the device of the other"
+    )
+
+
 @pytest.mark.parametrize("gradient", [Exported(one(), device=2), Tensor(one(), "cuda")], ids=["an array", "a tensor"])
 def test_a_gradient_on_a_gpu_without_cupy(gradient: Any, hide_packages: Any) -> None:
     hide_packages("cupy")

@@ -15,6 +15,7 @@ from tests.optim.inputs.fake_arrays import (
     Module,
     Tensor,
     TensorFlowArray,
+    Traced,
     Unreadable,
     WithArrayMethod,
 )
@@ -236,9 +237,14 @@ WRONG: dict[str, tuple[Callable[[], Any], Callable[[], Any], str]] = {
         lambda: {"W": w()},
         lambda: {"W": Unreadable(w())},
         (
-            "the gradient of weight 'W', of type tests.optim.inputs.fake_arrays.Unreadable, cannot be imported: the array is "
-            "traced"
+            "the gradient of weight 'W', of type tests.optim.inputs.fake_arrays.Unreadable, cannot be imported: "
+            f"{('the array was deleted, ' + 'and so on, ' * 30)[:197]}..."
         ),
+    ),
+    "a JAX array that is traced": (
+        lambda: {"W": w()},
+        lambda: {"W": Traced(w())},
+        "the gradient of weight 'W' is traced by JAX; call the optimizer outside of jax.jit and jax.grad",
     ),
     "one array under two names": (
         lambda: {"a": [SHARED], "b": [SHARED]},
