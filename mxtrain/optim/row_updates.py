@@ -7,7 +7,7 @@ import numpy as np
 from mxtrain.errors import ArrayError
 from mxtrain.optim.backends import Backend, validate_update
 from mxtrain.optim.backends.row_copies import gather_rows, scatter_rows
-from mxtrain.optim.inputs.rows import RowSelection
+from mxtrain.optim.inputs.step_inputs import RowSelection
 from mxtrain.optim.ir import MatrixProgram
 from mxtrain.optim.param_groups import ParamGroup
 from mxtrain.optim.param_state import ParamState
@@ -89,8 +89,8 @@ class RowUpdate:
         if self._counts_rows:
             if state.row_counts is None:
                 state.row_counts = np.full(len(selection.weight), state.updates, dtype=np.int64)
-            for part, (_, rows) in zip(self._parts, selection.parts, strict=True):
-                state.row_counts[selection.indices[rows]] = part.updates
+            for part, (_, place) in zip(self._parts, selection.parts, strict=True):
+                state.row_counts[selection.indices[place]] = part.updates
             state.updates += 1
         else:
             state.updates, state.scalars = self._parts[0].updates, self._parts[0].scalars

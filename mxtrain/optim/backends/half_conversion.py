@@ -6,11 +6,8 @@ a number beyond the largest becomes infinite. Compiled loops and NumPy give the 
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-<<<<<<< HEAD
 from functools import lru_cache
-=======
 from types import ModuleType
->>>>>>> integration
 from typing import Any
 
 import numpy as np

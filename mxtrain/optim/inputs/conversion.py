@@ -77,16 +77,11 @@ def convert_arrays(params: dict[Hashable, Any], grads: Iterable[Any], rows: RowR
                     on_gpu.append(gradient)
         inputs.params[name], inputs.grads[name] = weight, grad
         inputs.memory.append((name, grad, weight))
-<<<<<<< HEAD
     if rows is not None:
         select_rows(inputs, rows)
-    for stage in STAGES:
-        stage(inputs)
-=======
     if not _PLAIN_DTYPES.issuperset([weight.dtype for weight in inputs.params.values()]):
         for stage in STAGES:
             stage(inputs)
->>>>>>> integration
     if on_gpu and (fence := device_fence(on_gpu)) is not None:
         inputs.write_back.append(fence)
     return inputs

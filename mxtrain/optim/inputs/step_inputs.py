@@ -13,7 +13,7 @@ from mxtrain.types import Array
 class RowPart(NamedTuple):
     """Selected rows with one update count, as a slice of the selected rows; None for the count of the parameter."""
 
-    count: int | None
+    updates: int | None
     rows: slice
 
 
