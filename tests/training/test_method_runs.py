@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import mxtrain
+from mxtrain.config import run_from_dict
 from mxtrain.errors import ConfigError, TrainingError
+from mxtrain.optim.explanation import explain
 
 CONFIG: dict[str, Any] = {
     "data": {"source": "diabetes", "batch_size": 1000},
@@ -77,6 +79,17 @@ def test_a_loss_that_is_infinite_ends_the_run(tmp_path: Path) -> None:
     config = CONFIG | {"data": {"source": "in_memory", "batch_size": 9, "validation": 0}, "model": {"kind": "linear"}}
     with pytest.raises(TrainingError, match=r"^the value at the starting point is inf in epoch 1, batch "):
         mxtrain.fit(config, data=(np.ones((4, 1)), [1e200, 2e200, 3e200, 4e200]), run_dir=tmp_path / "run")
+
+
+def test_parameters_are_explained_by_the_fields_of_the_method() -> None:
+    rule = run_from_dict(CONFIG).optimizer
+    assert explain(rule, {"W": (3, 2)})["W"].row == (
+        "W",
+        "(3, 2)",
+        "lbfgs",
+        "memory=5 max_line_search=20",
+        "the optimizer",
+    )
 
 
 def test_methods_are_no_rules_of_a_loop() -> None:
