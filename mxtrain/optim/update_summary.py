@@ -132,6 +132,8 @@ def _weight_entries(rule: Rule, moved: Mapping[str, float]) -> Iterator[tuple[st
         yield "bounds", f"W ← min(max(W + Δ, low), high), low {low}, high {high}"
     if rule.master:
         yield "master", "float16 and bfloat16 weights: W is a float32 copy in the state, from which they are rounded"
+    if rule.row_updates == "own":
+        yield "row_updates", "bias corrections of rows count the updates of each row, which the state stores as int64"
     if rule.lookahead is not None:
         text = f"every {rule.lookahead.period} updates: s ← s + {rule.lookahead.slow_step:g}·(W - s), W ← s"
         yield "lookahead", f"{text}: 8 bytes, {_bytes(moved['lookahead'])} on average"
