@@ -21,6 +21,7 @@ html_copy_source = False
 myst_heading_anchors = 4  # the anchors of GitHub, so that a link works in both places
 
 autodoc_member_order = "bysource"
+autodoc_mock_imports = ["jax", "torch"]  # of mxtrain.jax and mxtrain.torch; neither is needed here
 autodoc_typehints = "none"  # docstrings state the types
 python_use_unqualified_type_names = True
 napoleon_google_docstring = True

@@ -44,10 +44,11 @@ if TYPE_CHECKING:
     from mxtrain.nn import Model
     from mxtrain.optim.flat_parameters import FlatParameters
     from mxtrain.optim.optimization_state import OptimizationState
-    from mxtrain.optim.optimizer import Optimizer, get_updater, normgrad
+    from mxtrain.optim.optimizer import Optimizer
     from mxtrain.optim.rules import *  # noqa: F403 - the rules, which are listed there
     from mxtrain.optim.rules import Rule
     from mxtrain.optim.schedules import learning_rate, momentum
+    from mxtrain.optim.single_array import get_updater, normgrad
     from mxtrain.sweeps import SweepResult
     from mxtrain.training import Callback, LoadedRun, Logger, RunInfo, StopTraining, advance, load_run, verify
     from mxtrain.training.model_factory import check_gradient
@@ -127,7 +128,8 @@ _NAMES_BY_MODULE = {
     "mxtrain.minimization.scipy_method": ("scipy_method",),
     "mxtrain.minimizer": ("minimize",),
     "mxtrain.nn": ("Model",),
-    "mxtrain.optim.optimizer": ("Optimizer", "get_updater", "normgrad"),
+    "mxtrain.optim.optimizer": ("Optimizer",),
+    "mxtrain.optim.single_array": ("get_updater", "normgrad"),
     _RULES: ("Rule", "Formula"),
     "mxtrain.optim.optimization_state": ("OptimizationState",),
     "mxtrain.sweeps": ("SweepResult",),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mxtrain.config.introspection import allowed_kinds
+from mxtrain.minimization.method_configs import AnyOptimizer
 from mxtrain.optim.ir import MultiPassProgram
 from mxtrain.optim.optimizer import Optimizer
 from mxtrain.optim.rules import AnyRule, Rule
@@ -92,7 +93,8 @@ WITH_TOTALS = ("prodigy", "dog")
 """Kinds of rules with sums over all parameters, so that no parameter is updated as if alone."""
 WITHOUT_SCHEDULE = ("rprop",)
 """Kinds of rules in which a schedule of η has no effect."""
-OPTIMIZERS = ", ".join(allowed_kinds(AnyRule))
+OPTIMIZERS = ", ".join(allowed_kinds(AnyOptimizer))
+RULES = ", ".join(allowed_kinds(AnyRule))
 SCHEDULES = ", ".join(allowed_kinds(Rule.model_fields["η_sched"].annotation))
 """The kinds of rules, as messages list them."""
 STAGES: dict[str, dict[str, float]] = {

@@ -19,6 +19,7 @@ from mxtrain.config.yaml.merge import read_tree
 from mxtrain.config.yaml.nodes import Entry, MapNode, ScalarNode, find_node, from_python, typed_path
 from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem, Location
+from mxtrain.minimization.method_configs import AnyOptimizer
 from mxtrain.optim.factory import build_optimizer
 from mxtrain.optim.nonfinite import OnNonfinite
 from mxtrain.optim.optimizer import Optimizer
@@ -33,7 +34,7 @@ _REQUIRED = [name for name, field in RunConfig.model_fields.items() if field.is_
 class _OptimizerFile(Config):
     """A file or a dict that holds only an optimizer, as it is validated."""
 
-    optimizer: AnyRule
+    optimizer: AnyOptimizer
 
 
 def read_run(

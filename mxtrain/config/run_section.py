@@ -11,11 +11,11 @@ from mxtrain.config.data_section import CLASS_SOURCES, DataConfig
 from mxtrain.config.model_section import CustomConfig, ModelConfig, Targets
 from mxtrain.errors import ConfigError
 from mxtrain.kinds import needed_plugins
+from mxtrain.minimization.method_configs import AnyOptimizer, MethodConfig
 from mxtrain.optim.backends import BackendName
 from mxtrain.optim.groups.group import ungrouped
 from mxtrain.optim.groups.selectors import Shape
 from mxtrain.optim.groups.validation import group_problems
-from mxtrain.optim.rules import AnyRule
 from mxtrain.optim.schedules.function import Function, MomentumFunction
 from mxtrain.optim.schedules.rate_schedule import RateSchedule
 from mxtrain.types import (
@@ -176,7 +176,7 @@ class RunConfig(Config):
         model: the model: `linear`, `mlp` or `custom`.
         loss: loss function: `softmax_cross_entropy`, `logistic` or `squared_error`; `custom` is the loss that a
             custom model computes itself.
-        optimizer: the update rule.
+        optimizer: the update rule; or `lbfgs`, a method for training on all samples in one batch.
         fit: training length, metrics, checkpoints and stopping.
         plugins: names of the modules that define rules and schedules of the run, which the run records. They are not
             imported: pass them with `--plugin`, or define the classes in Python.
@@ -201,13 +201,14 @@ class RunConfig(Config):
     data: DataConfig
     model: ModelConfig
     loss: LossChoice
-    optimizer: AnyRule
+    optimizer: AnyOptimizer
     fit: FitConfig = FitConfig()
     plugins: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], ListAsTuple] = ()
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         self._check_custom_loss()
+        self._check_method()
         norms = self.fit.clip_norm, self.optimizer.clip_norm
         if None not in norms and norms[0] != norms[1]:
             message = f"is another name of optimizer.clip_norm, which is {norms[1]}, got {norms[0]}; keep one"
@@ -301,6 +302,17 @@ class RunConfig(Config):
         if (targets != "numbers") != has_classes or (self.data.source == "digits" and targets == "binary"):
             wanted = "classes" if has_classes else "numbers"
             raise field_error("model.targets", f"must be {wanted} for {self.data.source}, got {targets}")
+
+    def _check_method(self) -> None:
+        """Refuse settings that change the steps of a method with a line search, or that cannot be undone."""
+        if not isinstance(self.optimizer, MethodConfig):
+            return
+        kind, fit = self.optimizer.kind, self.fit
+        if fit.clip_norm is not None:
+            raise field_error("fit.clip_norm", f"does not apply to {kind}, got {fit.clip_norm}; remove it")
+        if fit.on_nonfinite != "raise":
+            message = f"must be raise with {kind}, whose steps avoid NaN and infinity, got {fit.on_nonfinite}"
+            raise field_error("fit.on_nonfinite", message)
 
     def _check_monitor(self, path: str, monitor: str | None) -> None:
         if monitor is not None and (reason := self.monitor_problem(monitor)):

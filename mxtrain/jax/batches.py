@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from mxtrain.errors import ArrayError, ArrayTypeError
+from mxtrain.errors import ArrayError, ArrayTypeError, ConfigError, ConfigProblem
 from mxtrain.optim.ir import AnyProgram, MatrixProgram, Variant
 from mxtrain.optim.param_groups import ParamGroups
 
@@ -54,6 +54,7 @@ def make_batches(groups: ParamGroups, names: Sequence[str], leaves: Sequence[Any
 
     Raises:
         ArrayTypeError: a leaf is no array of floating-point numbers.
+        ConfigError: a leaf of half precision has a rule with `master: true`.
     """
     members: dict[tuple[int, str], list[int]] = {}
     for position, (name, leaf) in enumerate(zip(names, leaves, strict=True)):
@@ -64,6 +65,9 @@ def make_batches(groups: ParamGroups, names: Sequence[str], leaves: Sequence[Any
                 "keep other leaves out of the parameters, for example with optax.masked"
             )
         number = groups.number(name, tuple(leaf.shape))
+        if groups.all[number].rule.master and dtype != _WORKING_DTYPE[dtype]:
+            message = f"a transformation keeps no copy of weight {name!r}, which is {dtype}; hold float32 weights"
+            raise ConfigError([ConfigProblem("optimizer.master", message)])
         members.setdefault((number, _WORKING_DTYPE[dtype]), []).append(position)
     result = []
     for (number, dtype), positions in members.items():

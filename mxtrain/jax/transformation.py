@@ -59,7 +59,7 @@ def transformation(
 ) -> Any:
     """Return the gradient transformation of a rule, for Optax and for loops that use JAX alone.
 
-    `update` returns what is to be added to the parameters, and needs these: `update(grads, state, params)`. It may be
+    `update` returns the updates to add to the parameters, which it needs too: `update(grads, state, params)`. It may be
     called inside of `jit`, `vmap` and `lax.scan`. Coefficients and schedules are computed on the host in float64, once
     per step, through `jax.pure_callback`; the arrays stay on their device, except those of matrix rules other than
     Muon. Sums over arrays are computed in float64.
@@ -150,7 +150,8 @@ class _Plan:
 
         Raises:
             ArrayTypeError: a leaf is no array of floating-point numbers.
-            ConfigError: a group selects none of the parameters, or none takes one and `groups_required` is true.
+            ConfigError: a group selects none of the parameters, none takes one and `groups_required` is true, or
+                a leaf of half precision has a rule with `master: true`.
         """
         names, leaves, _ = flatten(params)
         check_groups(self._groups.rule, {name: np.shape(leaf) for name, leaf in zip(names, leaves, strict=True)})
@@ -175,7 +176,7 @@ class _Plan:
         return TransformationState(zero, jnp.zeros((), dtype=jnp.int32), counts, jnp.asarray(to_bits(scalars)), slots)
 
     def update(self, updates: Any, state: TransformationState, params: Any = None) -> tuple[Any, TransformationState]:
-        """Return what is to be added to the parameters, and the next state.
+        """Return the updates to add to the parameters, and the next state.
 
         Args:
             updates: the gradients, a pytree like the parameters.

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, Union
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from mxtrain.errors import ConfigError, ConfigProblem
+from mxtrain.kinds import KindChoice
 from mxtrain.optim.rules import ALL_RULES, AnyRule, Rule, Time
 from mxtrain.optim.rules.fields import RuleFields
 from mxtrain.optim.stopping import StopConditions, errors_below, read_until
@@ -26,6 +27,7 @@ class MethodConfig(Rule):
     """
 
     hidden_defaults: ClassVar[tuple[str, ...]] = _RULE_FIELDS
+    needs_values: ClassVar[bool] = True
     defaults: ClassVar[StopConditions]
     takes_bounds: ClassVar[bool]
 
@@ -75,21 +77,53 @@ class LBFGSConfig(MethodConfig):
     defaults: ClassVar[StopConditions] = StopConditions(
         gtol=1e-5, ftol=2.220446049250313e-09, max_iterations=15000, max_evaluations=15000
     )
-    takes_bounds: ClassVar[bool] = False
+    takes_bounds: ClassVar[bool] = True
 
     kind: Literal["lbfgs"] = "lbfgs"
     memory: PositiveInt = 10
     max_line_search: PositiveInt = 20
 
 
-METHODS: tuple[type[MethodConfig], ...] = (LBFGSConfig,)
+class CGConfig(MethodConfig):
+    """Nonlinear conjugate-gradient method of Hager and Zhang (CG_DESCENT).
+
+    Args:
+        max_line_search: largest number of evaluations of a line search, at least 1.
+
+    Source: Hager and Zhang, "A new conjugate gradient method with guaranteed descent and an efficient line search"
+    (SIAM J. Optim. 16, 2005).
+    """
+
+    defaults: ClassVar[StopConditions] = StopConditions(gtol=1e-5, max_iterations=15000, max_evaluations=15000)
+    takes_bounds: ClassVar[bool] = False
+
+    kind: Literal["cg"] = "cg"
+    max_line_search: PositiveInt = 50
+
+
+METHODS: tuple[type[MethodConfig], ...] = (LBFGSConfig, CGConfig)
 """The methods that are no rules; every rule is a method too."""
+_OPTIMIZERS: tuple[type[Any], ...] = (*ALL_RULES, *METHODS)
+
+
+class OptimizerChoice(KindChoice):
+    """The optimizer of a run: any rule, or a method with a line search."""
+
+    base = Rule
+    builtin = _OPTIMIZERS
+
+
+if TYPE_CHECKING:
+    AnyOptimizer: TypeAlias = Rule
+else:
+    AnyOptimizer = Annotated[Union[_OPTIMIZERS], OptimizerChoice]  # noqa: UP007 - built from the list
+
 RULE_DEFAULTS = StopConditions(gtol=1e-5, max_iterations=10_000)
 """Stop conditions of rules that hold unless `until` sets others."""
 
 
 class _Method(Config):
-    method: LBFGSConfig
+    method: Annotated[LBFGSConfig | CGConfig, Field(discriminator="kind")]
 
 
 class _RuleMethod(Config):
@@ -163,7 +197,7 @@ def _read_method(method: object, path: str) -> Rule:
     kind = method.get("kind")
     if kind is None:
         raise _problem(f"{path}.kind", f"required; one of {', '.join(kinds)}")
-    holder: type[Any] = _Method if kind == "lbfgs" else _RuleMethod
+    holder: type[Any] = _Method if kind in ("lbfgs", "cg") else _RuleMethod
     try:
         found: Rule = holder(method=dict(method)).method
     except ConfigError as error:

@@ -4,10 +4,12 @@ from dataclasses import dataclass, replace
 
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.minimization.box import Box
+from mxtrain.minimization.conjugate_gradient import ConjugateGradient
 from mxtrain.minimization.lbfgs import LBFGS
-from mxtrain.minimization.line_search import MoreThuente
+from mxtrain.minimization.lbfgsb import LBFGSB
+from mxtrain.minimization.line_search import HagerZhang, MoreThuente
 from mxtrain.minimization.method import Method
-from mxtrain.minimization.method_configs import LBFGSConfig, MethodConfig, Stage
+from mxtrain.minimization.method_configs import CGConfig, LBFGSConfig, MethodConfig, Stage
 from mxtrain.minimization.rule_method import RuleMethod
 from mxtrain.minimization.variables import Variables
 from mxtrain.optim.stopping import Progress, Stop, StopConditions, StopTest
@@ -57,7 +59,7 @@ def check_stages(stages: tuple[Stage, ...], variables: Variables, box: Box | Non
     for i, stage in enumerate(stages):
         place = "method" if len(stages) == 1 else f"method.{i}"
         if isinstance(stage.config, MethodConfig) and box is not None and not stage.config.takes_bounds:
-            message = f"has no bounds; use a rule, such as adam, got bounds with {stage.config.kind}"
+            message = f"has no bounds; use lbfgs or a rule, such as adam, got bounds with {stage.config.kind}"
             raise ConfigError([ConfigProblem(place, message)])
         try:
             build_method(stage, variables, box, until)
@@ -85,6 +87,14 @@ def build_method(stage: Stage, variables: Variables, box: Box | None, until: Sto
             max_iterations=next((each for each in lengths if each), None),
             measures_step=stage.until.tests_steps or until.tests_steps,
         )
+    return build_line_search_method(config, box)
+
+
+def build_line_search_method(config: MethodConfig, box: Box | None = None) -> Method:
+    """Return a new method that is no rule."""
     if isinstance(config, LBFGSConfig):
-        return LBFGS(config.memory, MoreThuente(max_evaluations=config.max_line_search))
+        search = MoreThuente(max_evaluations=config.max_line_search)
+        return LBFGS(config.memory, search) if box is None else LBFGSB(box.low, box.high, config.memory, search)
+    if isinstance(config, CGConfig):
+        return ConjugateGradient(HagerZhang(max_evaluations=config.max_line_search))
     raise AssertionError(f"no method has the config {config}")

@@ -14,7 +14,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.optim.ir.summation import SUM_BLOCK, combine, reduce_blocks
+from mxtrain.optim.ir.summation import LANES, SUM_BLOCK, combine, reduce_blocks
 from mxtrain.types import Array
 
 Rows: TypeAlias = tuple[int, ...]
@@ -45,6 +45,9 @@ class NumPyVectorOperations:
         size = matrix.shape[1]
         parts = []
         with np.errstate(all="ignore"):  # overflow and NaN are valid results
+            if size <= LANES:  # one element in each lane, so that all products are added together
+                products = np.multiply(matrix[list(rows), None], matrix[list(columns)], dtype=np.float64)
+                return np.asarray(combine("sum", products + 0.0))  # a lane adds to 0, which makes -0 positive
             for start in range(0, size, _CHUNK):
                 chunk = matrix[:, start : start + _CHUNK]
                 parts.append([[reduce_blocks("dot", chunk[row], chunk[column]) for column in columns] for row in rows])

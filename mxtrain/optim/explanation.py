@@ -145,9 +145,9 @@ def explain(
 
 
 def _changed(rule: Rule) -> Iterator[tuple[str, Any]]:
-    for name in type(rule).model_fields:
+    for name in type(rule).listed_fields() if rule.needs_values else type(rule).model_fields:
         is_hidden = name in ("kind", "otherwise", *STEP_FIELDS)
-        if not is_hidden and (name in _ALWAYS_SHOWN or _differs(rule, name)):
+        if not is_hidden and (rule.needs_values or name in _ALWAYS_SHOWN or _differs(rule, name)):
             yield name, getattr(rule, name)
 
 

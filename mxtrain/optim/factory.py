@@ -33,6 +33,9 @@ def build_optimizer(
     if on_nonfinite not in get_args(OnNonfinite):
         wanted = ", ".join(get_args(OnNonfinite))
         raise ConfigError([ConfigProblem("on_nonfinite", f"must be one of {wanted}, got {describe(on_nonfinite)}")])
+    if rule.needs_values:
+        message = f"{rule.kind} evaluates the function several times in a step; use mxtrain.minimize or mxtrain.fit"
+        raise ConfigError([ConfigProblem("optimizer.kind", message)])
     for path, schedule in rule.all_schedules().items():
         problem = schedule.run_problem()
         if problem is not None:

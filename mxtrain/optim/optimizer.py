@@ -1,22 +1,19 @@
 """Optimizer: a rule bound to a backend, with the state of each weight."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mxtrain.errors import ArrayTypeError, Location, ReadOnlyError
 from mxtrain.names import field_name
 from mxtrain.optim.attribute_messages import missing_attribute_message, read_only_message
-from mxtrain.optim.backends import Backend, array_module, check_gradient, validate_gradient
-from mxtrain.optim.backends.half_conversion import is_half
+from mxtrain.optim.backends import Backend, array_module
 from mxtrain.optim.batch_execution import run_batches
 from mxtrain.optim.epoch_watch import EpochWatch
 from mxtrain.optim.evaluation_weights import evaluation_tree
 from mxtrain.optim.explanation import Explanation, explain
-from mxtrain.optim.inputs import check_container, flatten, gradient_array, shape_of, weight_array
-from mxtrain.optim.inputs.complex_arrays import check_complex_rule, is_complex, real_view
-from mxtrain.optim.ir import gradient_program
+from mxtrain.optim.inputs import check_container, flatten, shape_of
+from mxtrain.optim.inputs.complex_arrays import is_complex
 from mxtrain.optim.nonfinite import NonFiniteGuard, OnNonfinite
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.param_groups import ParamGroups
@@ -79,7 +76,7 @@ class Optimizer:
         self._store = StateStore()
         self._groups = ParamGroups(rule)
         self._location = location
-        self._builder = BatchBuilder(backend, self._groups)
+        self._builder = BatchBuilder(backend, self._groups, tries_steps=on_nonfinite in ("raise", "skip"))
         self._guard = NonFiniteGuard(backend, self._groups, on_nonfinite)
         self._epoch_watch = EpochWatch([group.rule for group in self._groups.all])
 
@@ -173,7 +170,7 @@ class Optimizer:
         self._groups.refuse_single_array()
         self._update(index, grad, weight, self.state.curr_iter)
 
-    def step(self, params: Any, grads: Any) -> None:
+    def step(self, params: Any, grads: Any, rows: Mapping[str, Any] | None = None) -> None:
         """Count an iteration, and update every parameter in place.
 
         Epochs are counted by the caller: a schedule per epoch, which is the default, advances with
@@ -188,6 +185,9 @@ class Optimizer:
                 dataclasses; there, a name is a path such as `layers.0.W`.
             grads: the gradient of each, under the same names: arrays of any library with `__dlpack__` or `__array__`,
                 on the same device. To leave a parameter unchanged, pass None, or omit it from both.
+            rows: the numbers of the rows to update, for parameters of which other rows stay unchanged, such as
+                embeddings: one-dimensional arrays or lists of whole numbers by name. The gradient of such a parameter
+                has one row for each index; those of a repeated index are added.
 
         Raises:
             ArrayError: a name is missing, or an array is invalid; state is unchanged.
@@ -196,7 +196,7 @@ class Optimizer:
             ConfigError: a group takes none of the parameters, or none takes a parameter and `groups_required` is true;
                 state is unchanged. Parameters of earlier steps count.
         """
-        batches, new_states, inputs = self._builder.build_step(self._store, params, grads)
+        batches, new_states, inputs = self._builder.build_step(self._store, params, grads, rows)
         state = self.state
         if inputs is not None:
             params = inputs.params
@@ -222,7 +222,8 @@ class Optimizer:
         if inputs is not None:
             inputs.finish()
         if self._guard.warns:
-            self._guard.count_call(self._store, params, calls_per_round=1, stacklevel=4)
+            row_slots = {} if inputs is None else inputs.row_slots
+            self._guard.count_call(self._store, params, calls_per_round=1, stacklevel=4, row_slots=row_slots)
 
     def steps(
         self,
@@ -397,28 +398,6 @@ class Optimizer:
         """
         self.load_state_dict(read_state_file(path, array_module(self.backend.kinds[0]).asarray))
 
-    def _normalize(self, grad: Array, weight: Array) -> Array:
-        weight = weight_array("W", weight)
-        grad = gradient_array("W", grad, weight)
-        dtype = weight.dtype
-        if is_half(dtype):
-            check_gradient("W", grad, weight)
-            weight, grad = weight.astype("float32"), grad.astype("float32")
-        elif is_complex(dtype):
-            check_gradient("W", grad, weight)
-            check_complex_rule("W", weight, self.rule)
-        else:
-            validate_gradient("W", grad, weight)
-        rule = self._groups.all[0].rule
-        program = gradient_program(replace(rule.gradient_stage, averages=False, scales=rule.scale != 0))
-        result = grad.copy()
-        if program.outputs:  # empty with neither scale nor clip nor λ
-            bounds = rule.wrapper_coefficients(Time(1, 1), weight.dtype, {}) if rule.bounds is not None else {}
-            values = program.evaluate_scalars(self._groups.all[0].fields | bounds)
-            arrays = (real_view(weight), real_view(result)) if is_complex(dtype) else (weight, result)
-            self.backend.run(program, [arrays], values)
-        return result
-
 
 def _restored(  # pickles name this function
     rule: Rule, backend: Backend, saved: Mapping[str, Any], on_nonfinite: OnNonfinite = "ignore"
@@ -426,40 +405,3 @@ def _restored(  # pickles name this function
     optimizer = Optimizer(rule, backend, on_nonfinite)
     optimizer.load_state_dict(saved)
     return optimizer
-
-
-def get_updater(optimizer: Optimizer) -> Callable[[Hashable, Array, Array], None]:
-    """Return a function `updater(index, grad, weight)` that updates in place and counts updates per index.
-
-    Example:
-        >>> import mxtrain, numpy as np
-        >>> updater = mxtrain.get_updater(mxtrain.build({"kind": "sgd", "η": 0.5, "λ": 0}))
-        >>> w = np.ones(1, dtype="float32")
-        >>> updater(0, np.ones(1, dtype="float32"), w)
-        >>> w
-        array([0.5], dtype=float32)
-
-    Source: `getupdater` of MXNet.jl.
-    """
-
-    optimizer._groups.refuse_single_array()
-
-    def updater(index: Hashable, grad: Array, weight: Array) -> None:
-        optimizer._update(index, grad, weight, iteration=0)
-
-    return updater
-
-
-def normgrad(optimizer: Optimizer, weight: Array, grad: Array) -> Array:
-    """Return the gradient after scale, clip and weight decay, as the rule receives it; the arguments are unchanged.
-
-    Example:
-        >>> import mxtrain, numpy as np
-        >>> optimizer = mxtrain.build({"kind": "sgd", "scale": 0.5, "clip": 1, "λ": 0.25})
-        >>> w, g = np.full(2, 4, dtype="float32"), np.array([1, 10], dtype="float32")
-        >>> mxtrain.normgrad(optimizer, w, g)
-        array([1.5, 2. ], dtype=float32)
-
-    Source: `normgrad!` of MXNet.jl, which changed the gradient.
-    """
-    return optimizer._normalize(grad, weight)

@@ -232,7 +232,8 @@ def _facts(run: RunData) -> dict[str, object]:
         more = ", ..." if len(shapes) > _MAX_SHAPES else ""
         facts["parameters"] = f"{total:,} of {config.dtype}: {', '.join(shapes[:_MAX_SHAPES])}{more}"
     facts["loss"] = config.loss
-    facts["optimizer"] = f"{config.optimizer.kind}, η {config.optimizer.η:g}"
+    rule = config.optimizer
+    facts["optimizer"] = rule.kind if rule.needs_values else f"{rule.kind}, η {rule.η:g}"
     facts["seed"] = config.seed
     return facts
 

@@ -204,7 +204,7 @@ class Optimizer(torch.optim.Optimizer):
             entry = self.state[self._named[name]]
             if self._slots.get(name) is not state.slots:
                 entry.clear()
-                entry |= {slot: as_tensor(array) for slot, array in zip(state.names, state.slots, strict=True)}
+                entry |= {slot: as_tensor(array) for slot, array in state.named_slots()}
                 self._slots[name] = state.slots
             entry["updates"] = state.updates
             if state.scalars:

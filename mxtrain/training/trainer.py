@@ -8,6 +8,7 @@ import numpy as np
 
 from mxtrain.config import RunConfig
 from mxtrain.data import Batches, FingerprintedDataset, Samples, in_order, read_data
+from mxtrain.minimization.method_configs import MethodConfig
 from mxtrain.nn import CustomLoss, Metric, Model, build_metric
 from mxtrain.optim.backends import array_module, select_backend
 from mxtrain.optim.factory import build_optimizer
@@ -20,6 +21,7 @@ from mxtrain.optim.schedules.plateau import Plateau
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import FORMAT, Arrays, ModelState, Position, Rollback, Snapshot, to_host
 from mxtrain.training.early_stopping import BestEpoch
+from mxtrain.training.method_step import MethodOptimizer, MethodStep, check_full_batch
 from mxtrain.training.model_factory import ModelFactory, custom_loss, make_model
 from mxtrain.training.training_step import TrainingStep
 from mxtrain.types import Array
@@ -60,12 +62,20 @@ class Trainer:
         self.model = make_model(config, model, self.dataset.n_features, self.dataset.n_outputs, self.xp)
         self.params = FlatParameters(self._initial_parameters())
         self.validation = self.dataset.validation.to(self.xp)
-        self.batches = Batches(self.dataset.training.to(self.xp), config.data, config.seed, self.xp)
+        method = config.optimizer if isinstance(config.optimizer, MethodConfig) else None
+        # a line search compares sums over the samples, which round differently in another order
+        data_config = config.data if method is None else config.data.model_copy(update={"shuffle": False})
+        self.batches = Batches(self.dataset.training.to(self.xp), data_config, config.seed, self.xp)
+        if method is not None:
+            check_full_batch(method, len(self.batches), len(self.dataset.training), config.data.batch_size)
         self.rule = config.optimizer.for_run(config.fit.epochs, len(self.batches))
         if config.clip_norm is not None:
             self.rule = self.rule.model_copy(update={"clip_norm": config.clip_norm})
-        rule = _without_checks(self.rule)
-        self.optimizer = build_optimizer(rule, backend=config.backend, on_nonfinite="ignore")
+        self.optimizer = (
+            build_optimizer(_without_checks(self.rule), backend=config.backend, on_nonfinite="ignore")
+            if method is None
+            else MethodOptimizer(method, select_backend(config.backend))
+        )
         self.optimizer.state.batch_size = min(config.data.batch_size, len(self.dataset.training))
         self.rows: list[Row] = []
         self.best: Arrays = {}
@@ -75,7 +85,7 @@ class Trainer:
             if config.fit.on_nonfinite == "rollback"
             else None
         )
-        self.step = TrainingStep(
+        self.step = (TrainingStep if method is None else MethodStep)(
             config,
             self.model,
             self.params,
@@ -265,6 +275,8 @@ class Trainer:
 
     def _current_rates(self) -> Row:
         """Return η and μ of the last update of the epoch, and under `scheduled` the other scheduled numbers."""
+        if isinstance(self.rule, MethodConfig):
+            return {}
         rule, iteration = self.rule, max(self.state.curr_iter, 1)
         time = Time(iteration, iteration, self.state.curr_epoch - 1)
         rule = rule.at(time)

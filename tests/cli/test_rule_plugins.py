@@ -98,7 +98,7 @@ def test_every_command_knows_the_kinds(mxtrain):
     sys.modules.pop("my_rules")
     assert "sign_momentum" not in mxtrain("list").out
     assert (
-        "soap, formula, got 'sign_momentum'; for a rule of your own, add --plugin MODULE\n"
+        "soap, formula, lbfgs, cg, got 'sign_momentum'; for a rule of your own, add --plugin MODULE\n"
         in mxtrain("validate", "own.yaml").err
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mxtrain.config import read_run, read_sweep
-from tests.tables import OPTIMIZERS
+from tests.tables import OPTIMIZERS, RULES
 
 _FOLDER = Path(__file__).with_name("malformed")
 _FOREIGN = ("Input should", "Extra inputs", "Value error", "Field required", "valid dictionary", "Traceback")
@@ -49,7 +49,10 @@ def test_every_problem_of_a_malformed_file_is_reported_with_its_location(
 
     lines = error_lines(read, write(text))
 
-    expected = [message.replace("{here}", str(here)).replace("{optimizers}", OPTIMIZERS) for message in messages]
+    expected = [
+        message.replace("{here}", str(here)).replace("{optimizers}", OPTIMIZERS).replace("{rules}", RULES)
+        for message in messages
+    ]
     assert [line.removeprefix("run.yaml:").strip() for line in lines] == expected
     assert not any(words in line for words in _FOREIGN for line in lines)
 

@@ -8,8 +8,9 @@ import pytest
 
 from mxtrain.config import MODELS, DataConfig, FitConfig, RunConfig, json_schema
 from mxtrain.config.introspection import allowed_models
+from mxtrain.minimization.method_configs import AnyOptimizer
 from mxtrain.names import LETTERS, ascii_names, display_name, normalize
-from mxtrain.optim.rules import RULES, AnyRule
+from mxtrain.optim.rules import RULES
 from mxtrain.optim.schedules import LearningRateSchedule, momentum
 from mxtrain.types import Config
 
@@ -72,7 +73,7 @@ def test_bounds_defaults_and_choices_are_stated() -> None:
     assert adam["beta1"] == adam["β1"] | {"description": "another name of β1"}
     assert adam["kind"]["const"] == "adam"
     assert SCHEMA["properties"]["loss"]["enum"] == ["softmax_cross_entropy", "logistic", "squared_error", "custom"]
-    assert len(SCHEMA["properties"]["optimizer"]["anyOf"]) == len(allowed_models(AnyRule))
+    assert len(SCHEMA["properties"]["optimizer"]["anyOf"]) == len(allowed_models(AnyOptimizer))
     assert SCHEMA["$defs"]["Null"]["properties"]["kind"]["enum"] == ["null", None]
 
 

@@ -340,6 +340,34 @@ def test_layouts_and_slices_of_tensors_are_updated_in_place() -> None:
     assert all(np.array_equal(p.detach().numpy(), reference[name]) for name, p in params.items())
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.complex64, torch.float64])
+@pytest.mark.parametrize("master", [False, True])
+def test_other_dtypes_have_the_bits_of_the_core_and_resume(dtype: Any, master: bool) -> None:
+    torch.manual_seed(0)
+    config = {"kind": "adamw", "η": 0.01, "master": master}
+    p = torch.nn.Parameter(torch.randn(5, 4).to(dtype))
+    weight, gradients = p.detach().clone(), [torch.randn(5, 4).to(dtype) for _ in range(4)]
+    optimizer, reference = Optimizer([("W", p)], config), mxtrain.build(config)
+    for each in gradients[:2]:
+        p.grad = each
+        optimizer.step()
+        reference.step({"W": weight}, {"W": each})
+    assert torch.equal(p, weight)
+    file = io.BytesIO()
+    torch.save(optimizer.state_dict(), file)
+    file.seek(0)
+    q = torch.nn.Parameter(p.detach().clone())
+    resumed = Optimizer([("W", q)], config)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    assert sorted(resumed.state[q]) == sorted(optimizer.state[p])
+    for each in gradients[2:]:
+        p.grad = q.grad = each
+        optimizer.step()
+        resumed.step()
+    assert torch.equal(p, q)
+    assert ("master" in optimizer.state[p]) is (master and dtype.itemsize == 2)
+
+
 def test_mistakes_are_one_line_and_change_nothing() -> None:
     net = make_net()
     embedding = torch.nn.Embedding(5, 2, sparse=True)

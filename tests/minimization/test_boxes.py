@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mxtrain.minimization.lbfgsb import LBFGSB
 from tests.minimization.running import run
 
-CASES = int(os.environ.get("MXTRAIN_TEST_BOXES", "90"))
+CASES = int(os.environ.get("MXTRAIN_TEST_BOXES", "200"))
 
 
 class ConvexFunction:

@@ -20,9 +20,12 @@ METHODS: dict[str, Any] = {
     "schedule_free": {"kind": "schedule_free_adamw", "η": 0.01},
     "prodigy": "prodigy",
     "muon": {"kind": "muon", "η": 0.01},
-    "stages": [{"kind": "adam", "η": 0.01, "max_iterations": 7}, {"kind": "rprop", "max_iterations": 9}, "lion"],
+    "cg": "cg",
+    "lbfgs": {"kind": "lbfgs", "memory": 4},
+    "stages": [{"kind": "adam", "η": 0.01, "max_iterations": 7}, {"kind": "rprop", "max_iterations": 9}, "lbfgs"],
 }
 BOUNDS: dict[str, Any] = {"none": None, "uniform": (-1.5, 0.9), "arrays": (np.linspace(-2, -1, 6), None)}
+CASES = [(name, bounds) for name in METHODS for bounds in BOUNDS if name != "cg" or bounds == "none"]
 
 
 class Stopped(Exception):
@@ -34,8 +37,7 @@ def outcome(result: Any) -> tuple[Any, ...]:
     return (result.x.tobytes(), result.fun, result.jac.tobytes(), result.nit, result.nfev, result.message, history)
 
 
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("bounds", BOUNDS)
+@pytest.mark.parametrize(("name", "bounds"), CASES)
 def test_interrupted_calls_end_with_the_same_bytes(name: str, bounds: str, tmp_path: Path) -> None:
     settings: Any = {"bounds": BOUNDS[bounds], "until": {"max_iterations": 24, "gtol": None}, "history": True}
     x0 = np.linspace(-1.2, 0.5, 6)
@@ -57,7 +59,7 @@ def test_interrupted_calls_end_with_the_same_bytes(name: str, bounds: str, tmp_p
         except Stopped:
             assert limit < 100
     assert outcome(result) == expected
-    assert 0 < calls < 24
+    assert 0 < calls < expected[4]
     calls = 0
     assert outcome(mxtrain.minimize(rosenbrock, x0, METHODS[name], **settings)) == expected  # of a finished call
 

@@ -28,7 +28,7 @@ def with_value(value: Any) -> Callable[[Any], Any]:
 
 
 Case = tuple[type[MxtrainError], str, dict[str, Any]]
-KINDS = "lbfgs, sgd, adam, adamw"
+KINDS = "lbfgs, cg, sgd, adam, adamw"
 CASES: list[Case] = [
     # arguments
     (ConfigError, "fun: must be a function, got 3", {"fun": 3}),
@@ -45,6 +45,16 @@ CASES: list[Case] = [
     (ConfigError, "method: must name at least one stage, got an empty list", {"method": []}),
     (ConfigError, f"method.kind: required; one of {KINDS}", {"method": {"η": 0.1}}),
     (ConfigError, "method.β1: must be at least 0 and below 1, got 2", {"method": {"kind": "adam", "β1": 2}}),
+    (
+        ConfigError,
+        "method.memory: must be a whole number at least 1, got 0",
+        {"method": {"kind": "lbfgs", "memory": 0}},
+    ),
+    (
+        ConfigError,
+        "method: has no bounds; use lbfgs or a rule, such as adam, got bounds with cg",
+        {"method": "cg", "bounds": (0, 1)},
+    ),
     (
         ConfigError,
         "method.1.lr: must be above 0, got -1",
@@ -81,11 +91,6 @@ CASES: list[Case] = [
     (ConfigError, "bounds: have shape (2,), x0 has shape (3,)", {"bounds": (np.zeros(2), None)}),
     (ConfigError, "bounds: must be numbers, got nan; use None for no bound", {"bounds": (float("nan"), 1)}),
     (ConfigError, "bounds: need real variables, and x0 is complex; remove bounds", {"x0": X0 * 1j, "bounds": (0, 1)}),
-    (
-        ConfigError,
-        "method: has no bounds; use a rule, such as adam, got bounds with lbfgs",
-        {"method": "lbfgs", "bounds": (0, 1)},
-    ),
     (
         ConfigError,
         "bounds: the rule adam has bounds of its own; keep one",

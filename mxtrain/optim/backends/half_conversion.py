@@ -4,20 +4,24 @@ Decoding is exact. Encoding rounds once to the nearest number, of two equally ne
 a number beyond the largest becomes infinite. Compiled loops and NumPy give the same bits, apart from those of a NaN.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from mxtrain.optim.backends.arrays import Backend
 from mxtrain.optim.backends.selection import is_worth_compiling
+from mxtrain.optim.ir import Program
 from mxtrain.types import HALF_DTYPES, Array
 
 _SECONDS_PER_ELEMENT = 3e-9
 """Time that compiled loops save on each element."""
 
 
+@lru_cache(maxsize=64)
 def is_half(dtype: Any) -> bool:
     """Return whether a dtype is float16, or bfloat16 of any package, in the machine's byte order.
 
@@ -58,6 +62,46 @@ def on_device_of(array: Array) -> AbstractContextManager[Any]:
     return nullcontext() if isinstance(array, np.ndarray) else array.device
 
 
+def is_rounded(backend: Backend, half: Array, numbers: Array) -> bool:
+    """Return whether an array of half precision has the bits of a float32 array after rounding."""
+    compiled = _compiled_loops(backend, half.size) if are_plain((half, numbers)) else None
+    if compiled is not None:
+        return bool(compiled.is_rounded(half, numbers))
+    with on_device_of(half):
+        return bool((round_to(half.dtype, numbers).view(np.uint16) == half.view(np.uint16)).all())
+
+
+def are_plain(arrays: Iterable[Array]) -> bool:
+    """Return whether arrays are NumPy arrays that compiled loops can take: C-contiguous and aligned."""
+    return all(type(each) is np.ndarray and each.flags.c_contiguous and each.flags.aligned for each in arrays)
+
+
+def can_run_compiled(backend: Backend, size: int) -> bool:
+    """Return whether a backend has compiled loops for an update of this many elements of half precision."""
+    return _compiled_loops(backend, size) is not None
+
+
+def run_compiled(
+    program: Program, dtype: str, groups: Sequence[Sequence[Array]], scalars: Sequence[float], *, has_master: bool
+) -> None:
+    """Run a program in place on weights of half precision; arguments as in `numba_half.run_update`."""
+    from mxtrain.optim.backends.compiled.numba_half import run_update
+
+    run_update(program, dtype, groups, scalars, has_master=has_master)
+
+
+def _compiled_loops(backend: Backend, size: int) -> ModuleType | None:
+    """Return the module of compiled loops; None if the backend has none, or compiling is not worth it."""
+    is_auto = backend.name == "auto" and is_worth_compiling(size * _SECONDS_PER_ELEMENT)
+    if not (is_auto or backend.name == "compiled"):
+        return None
+    try:
+        from mxtrain.optim.backends.compiled import numba_half  # loads the compiler
+    except ImportError:  # without Numba, NumPy converts
+        return None
+    return numba_half
+
+
 def round_to(dtype: Any, numbers: Array) -> Array:
     """Return float32 numbers as a new array of a half-precision dtype."""
     with np.errstate(all="ignore"):
@@ -68,19 +112,12 @@ def _convert_compiled(
     backend: Backend, direction: str, pairs: Sequence[tuple[Array, Array]]
 ) -> list[tuple[Array, Array]]:
     """Convert arrays with compiled loops where that is possible and worthwhile; return the others."""
-    contiguous = [pair for pair in pairs if all(type(each) is np.ndarray and each.flags.carray for each in pair)]
-    if not contiguous:
-        return list(pairs)
-    elements = sum(half.size for half, _ in contiguous)
-    is_auto = backend.name == "auto" and is_worth_compiling(elements * _SECONDS_PER_ELEMENT)
-    if not (is_auto or backend.name == "compiled"):
-        return list(pairs)
-    try:
-        from mxtrain.optim.backends.compiled.numba_half import convert  # loads the compiler
-    except ImportError:  # without Numba, NumPy converts
+    contiguous = [pair for pair in pairs if are_plain(pair)]
+    compiled = _compiled_loops(backend, sum(half.size for half, _ in contiguous)) if contiguous else None
+    if compiled is None:
         return list(pairs)
     for dtype in HALF_DTYPES:
         if chosen := [pair for pair in contiguous if pair[0].dtype.name == dtype]:
-            convert(direction, chosen)
+            compiled.convert(direction, chosen)
     chosen_ids = set(map(id, contiguous))
     return [pair for pair in pairs if id(pair) not in chosen_ids]

@@ -8,12 +8,12 @@ Source: Micikevicius et al., "Mixed Precision Training" (ICLR 2018), arXiv:1710.
 """
 
 from types import ModuleType
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from mxtrain.optim.backends import Backend, array_kind, array_module, check_gradient, check_writable, zeros
-from mxtrain.optim.backends.half_conversion import decode, encode, is_half, on_device_of
+from mxtrain.optim.backends.half_conversion import decode, encode, is_half, is_rounded, on_device_of, round_to
 from mxtrain.optim.inputs.step_inputs import StepInputs
 from mxtrain.optim.ir import Workspace
 from mxtrain.types import Array
@@ -23,14 +23,6 @@ class HasMaster(Protocol):
     """State of a weight with a float32 copy."""
 
     master: Array | None
-
-
-class HalfWeight(NamedTuple):
-    """A weight of half precision, the float32 array that is updated, and the state that keeps it as a copy."""
-
-    weight: Array
-    numbers: Array
-    state: HasMaster | None
 
 
 def find_half_weights(inputs: StepInputs) -> None:
@@ -59,7 +51,8 @@ class HalfStep:
     def __init__(self, backend: Backend, workspace: Workspace) -> None:
         self._backend = backend
         self._workspace = workspace
-        self._weights: list[HalfWeight] = []
+        self._weights: list[tuple[Array, Array]] = []
+        self._copies: list[tuple[HasMaster, Array]] = []
         self._to_decode: list[tuple[Array, Array]] = []
 
     def add(self, weight: Array, gradient: Array, state: HasMaster, *, has_master: bool) -> tuple[Array, Array]:
@@ -75,14 +68,25 @@ class HalfStep:
         """
         if has_master:
             numbers = self._master(weight, state.master)
+            self._copies.append((state, numbers))
         else:
             numbers = self._buffer("half-precision weight", weight)
             self._to_decode.append((weight, numbers))
         if is_half(gradient.dtype):
             half, gradient = gradient, self._buffer("half-precision gradient", gradient)
             self._to_decode.append((half, gradient))
-        self._weights.append(HalfWeight(weight, numbers, state if has_master else None))
+        self._weights.append((weight, numbers))
         return numbers, gradient
+
+    def add_directly(
+        self, weight: Array, gradient: Array, slots: tuple[Array, ...], state: HasMaster, *, has_master: bool
+    ) -> tuple[Array, ...]:
+        """Return the arrays for `run_compiled`, which converts and rounds; arguments as in `add`."""
+        if not has_master:
+            return weight, gradient, *slots
+        numbers = self._master(weight, state.master)
+        self._copies.append((state, numbers))
+        return numbers, gradient, *slots, weight
 
     def load(self) -> None:
         """Write the numbers of weights and gradients to the float32 arrays."""
@@ -90,10 +94,9 @@ class HalfStep:
 
     def store(self) -> None:
         """Round the updated arrays to the weights, and keep the copies of those with `master`."""
-        for each in self._weights:
-            if each.state is not None:
-                each.state.master = each.numbers
-        encode(self._backend, [(each.weight, each.numbers) for each in self._weights])
+        for state, numbers in self._copies:
+            state.master = numbers
+        encode(self._backend, self._weights)
 
     def _master(self, weight: Array, master: Array | None) -> Array:
         """Return the float32 copy of a weight; another array if there is none, or the weight was set since."""
@@ -101,12 +104,10 @@ class HalfStep:
             numbers = zeros(weight.shape, "float32", weight)
             self._to_decode.append((weight, numbers))
             return numbers
+        if is_rounded(self._backend, weight, master):
+            return master
         with on_device_of(weight):
-            rounded = self._workspace.array("rounded", weight.shape, weight, _module_of(weight))
-            encode(self._backend, [(rounded, master)])
-            is_set = rounded.view(np.uint16) != weight.view(np.uint16)
-            if not is_set.any():
-                return master
+            is_set = round_to(weight.dtype, master).view(np.uint16) != weight.view(np.uint16)
             numbers = zeros(weight.shape, "float32", weight)
             decode(self._backend, [(weight, numbers)])
             return _module_of(weight).where(is_set, numbers, master)

@@ -64,6 +64,8 @@ class Rule(RuleFields, ABC):
     """
     slots_have_weight_shape: ClassVar[bool] = True
     """True if every slot has the shape of its weight; otherwise `slot_shapes` returns the shapes."""
+    needs_values: ClassVar[bool] = False
+    """True if an update evaluates the function, so that it needs `minimize` or `fit`."""
     evaluation_slot: ClassVar[str | None] = None
     """Name of the slot with the weights to evaluate; None if these are the trained weights."""
 

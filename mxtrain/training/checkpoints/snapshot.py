@@ -278,7 +278,7 @@ def _group_slots(groups: dict[str, Arrays]) -> dict[str, Arrays]:
     slots: dict[str, Arrays] = {name: {} for name in groups["parameters"]}
     for path, array in groups["slots"].items():
         name, _, slot = path.rpartition("/")
-        slots[name][slot] = array
+        slots.setdefault(name, {})[slot] = array  # methods have slots for all parameters together
     return slots
 
 

@@ -173,6 +173,50 @@ def _larger(a: str, b: str) -> str:
     return PYTHON_EXPRESSIONS["maximum"].format(a, b)
 
 
+def generate_numba_half_source(program: Program, dtype: str, *, converts_gradient: bool, has_master: bool) -> str:
+    """Generate the module of `generate_numba_source` for weights of half precision, of which slots are float32.
+
+    Its `table` holds addresses as int64 numbers. The weight, array 0, is converted where it is read, and rounded where
+    it is written. With a master copy, array 0 is that copy, and the weight follows the other arrays.
+
+    Args:
+        program: the program; its arrays are the weight, the gradient and the slots.
+        dtype: the dtype of the weight, `float16` or `bfloat16`.
+        converts_gradient: the gradient has this dtype too, else float32.
+        has_master: there is a float32 copy of the weight.
+    """
+    count = len(program.arrays)
+    half = {number for number, is_half in ((0, not has_master), (1, converts_gradient)) if is_half}
+    kinds = ["uint16(0)" if number in half else "float32(0)" for number in range(count)]
+    outputs = [f"a{i}[i] = {f'encode({value})' if i in half else value}" for i, value in program.outputs]
+    if has_master:
+        kinds.append("uint16(0)")
+        outputs += [f"a{count}[i] = encode({value})" for i, value in program.outputs if i == 0]
+    lines = [
+        f'"""The update {program.name}({", ".join(program.arrays)}), printed by mxtrain for Numba to compile."""',
+        "from math import sqrt",
+        "from numpy import float32, uint16",
+        "from mxtrain.optim.backends.compiled.numba_intrinsics import as_pointer_to",
+        f"from mxtrain.optim.backends.compiled.numba_half import decode_{dtype} as decode, encode_{dtype} as encode",
+        "",
+        "",
+        "def loop(s, table, starts, row, low, high):",
+        *(f"    s{i} = s[{i}]  # {scalar}" for i, scalar in enumerate(program.scalars)),
+        "    while starts[row] < high:",
+        "        start = starts[row]",
+        *(f"        a{i} = as_pointer_to(table[{len(kinds)} * row + {i}], {kind})" for i, kind in enumerate(kinds)),
+        "        row += 1",
+        "        for i in range(max(low - start, 0), min(high, starts[row]) - start):",
+        *(f"            x{i} = {f'decode(a{i}[i])' if i in half else f'a{i}[i]'}" for i in program.read),
+        *(
+            f"            t{number} = {PYTHON_EXPRESSIONS[each.operation].format(*each.operands)}"
+            for number, each in enumerate(program.instructions)
+        ),
+        *(f"            {line}" for line in outputs),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def generate_numba_source(program: Program) -> str:
     """Generate a module with one function, `loop(s, table, starts, row, low, high)`, over elements of many arrays.
 

@@ -161,10 +161,10 @@ def compile_generated_loop(name: str, source: str, scalars: np.dtype[Any], dtype
     element, arrays = pointer(numba.from_dtype(scalars)), pointer(pointer(numba.from_dtype(dtype)))
     number = numba.types.int64
     signature = numba.void(element, arrays, pointer(number), number, number, number)
-    return compile_callback(_load_module(name, source).loop, signature, source.encode(), error_model="numpy")
+    return compile_callback(load_module(name, source).loop, signature, source.encode(), error_model="numpy")
 
 
-def _load_module(name: str, source: str) -> ModuleType:
+def load_module(name: str, source: str) -> ModuleType:
     """Execute a generated source as a module in `sys.modules`, where Numba's cached code looks it up by name.
 
     The source is executed from memory, because a file could be changed or have a stale `.pyc`.
