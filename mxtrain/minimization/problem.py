@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,10 +91,21 @@ def _checkpoint_path(checkpoint: object) -> Path:
     if not isinstance(checkpoint, str | os.PathLike):
         raise _problem("checkpoint", f"must be the path of a file, got {describe(checkpoint)}")
     path = Path(expand_home(os.fspath(checkpoint)))
-    if not path.parent.is_dir():
+    try:
+        mode = path.stat().st_mode if path.parent.is_dir() else None
+    except FileNotFoundError:
+        if not os.access(path.parent, os.W_OK):
+            raise _problem("checkpoint", f"the folder {path.parent} is not writable; choose another") from None
+        return path
+    except OSError as error:
+        raise _problem("checkpoint", f"cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a null character
+        raise _problem("checkpoint", f"must be the path of a file: {error}") from None
+    if mode is None:
         raise _problem("checkpoint", f"there is no folder {path.parent}; create it first")
-    if path.is_dir():
-        raise _problem("checkpoint", f"must be the path of a file, got the folder {path}")
+    if not stat.S_ISREG(mode):
+        what = "folder" if stat.S_ISDIR(mode) else "pipe or device"
+        raise _problem("checkpoint", f"must be the path of a file, got the {what} {path}")
     return path
 
 

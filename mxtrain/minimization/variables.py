@@ -143,7 +143,7 @@ class Variables:
 
     def _check_gradient(self, name: str, gradient: Any) -> Array:
         label = "the gradient" if self.is_single else f"the gradient of {name}"
-        if isinstance(gradient, np.number) or _is_list_of_numbers(gradient):
+        if isinstance(gradient, float | complex | np.number) or _is_list_of_numbers(gradient):
             gradient = np.asarray(gradient)
         if array_kind(gradient) is None:
             gradient = self._convert(label, gradient)
@@ -182,7 +182,7 @@ def _is_list_of_numbers(value: Any, depth: int = 0) -> bool:
 
 def _from_numbers(x0: Any) -> Any:
     """Return a number or a list of numbers as an array; other values unchanged."""
-    if not isinstance(x0, list | tuple | int | float):
+    if not isinstance(x0, list | tuple | int | float | complex | np.number):
         return x0
     try:
         return np.asarray(x0)

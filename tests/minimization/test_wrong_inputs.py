@@ -1,5 +1,6 @@
 """Wrong inputs of `minimize`: one line each, before anything changes."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,8 @@ CASES: list[Case] = [
     ),
     (ConfigError, "checkpoint: there is no folder /no/such; create it first", {"checkpoint": "/no/such/file"}),
     (ConfigError, "checkpoint: must be the path of a file, got 3", {"checkpoint": 3}),
+    (ConfigError, "checkpoint: cannot be read: File name too long", {"checkpoint": "x" * 300}),
+    (ConfigError, "checkpoint: must be the path of a file: embedded null byte", {"checkpoint": "a\0b"}),
     # bounds
     (ConfigError, "bounds: x[1]: the lower bound 2 is above the upper bound 1", {"bounds": [(0, 1), (2, 1), (0, 1)]}),
     (ConfigError, "bounds: are a list of 2 pairs, x0 has 3 elements", {"bounds": [(0, 1), (0, 1)]}),
@@ -205,6 +208,26 @@ def test_bounds_of_an_array_whose_name_has_a_dot() -> None:
 
     result = mxtrain.minimize(shifted, {"a.b": np.zeros(2)}, bounds={"a.b": (None, 2)})
     assert result.x["a.b"].tolist() == [2.0, 2.0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such device")
+def test_a_device_is_no_checkpoint() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^checkpoint: must be the path of a file, got the pipe or device /dev/null$"
+    ):
+        mxtrain.minimize(fun, X0, checkpoint="/dev/null")
+
+
+@pytest.mark.parametrize("x0", [3.0, 3, np.float32(3), np.float64(3), 3 + 4j])
+def test_x0_and_the_gradient_may_be_numbers(x0: Any) -> None:
+    def squared(x: Any) -> Any:
+        gradient = 2 * (x - 1)
+        return float(abs(x - 1) ** 2), gradient if x.dtype == "float32" else gradient.item()
+
+    result = mxtrain.minimize(squared, x0)
+    assert result.x.shape == ()
+    assert result.x.dtype == ("float64" if isinstance(x0, int) else np.asarray(x0).dtype)
+    assert abs(result.x - 1) < 1e-14
 
 
 def test_shapes_that_change_later() -> None:
