@@ -294,7 +294,7 @@ class Optimizer:
             A mapping from names to `ParamExplanation` objects, which prints as a table.
 
         Raises:
-            ArrayTypeError: `params` is no container, or a value has no shape.
+            ArrayTypeError: `params` is not a container, or a value has no shape.
             ConfigError: no group takes a parameter, and `groups_required` is true.
 
         Example:
@@ -325,7 +325,7 @@ class Optimizer:
 
         Raises:
             ArrayError: a parameter has another shape or dtype than the one that was updated (ArrayTypeError: `params`
-                is no container, or a value has no shape).
+                is not a container, or a value has no shape).
 
         Example:
             >>> import mxtrain, numpy as np

@@ -36,8 +36,8 @@ class StepLoop:
         params: the parameters.
         progress: the counts and values that stop conditions see.
         history: with `history=True`, lists by name: `iteration`, `loss`, `gradient_norm` (with `gtol`), `seconds`.
-        message: the reason of the end; empty while the loop runs.
-        success: True if a condition of convergence ended the loop; False for a limit, or while the loop runs.
+        message: the reason why the loop ended; empty while it runs.
+        success: True if a condition of convergence ended the loop; False for a limit or a callback, or while it runs.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class StepLoop:
             try:
                 callback(self, loss)
             except (StopIteration, StopTraining):
-                self._end(Stop("a callback stopped the loop"))
+                self._end(Stop("a callback stopped the loop", success=False))
 
     def _end(self, stop: Stop | None) -> None:
         if stop is not None and not self.message:

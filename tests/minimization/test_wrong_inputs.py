@@ -87,7 +87,7 @@ CASES: list[Case] = [
     (ConfigError, "checkpoint: must be the path of a file, got 3", {"checkpoint": 3}),
     # bounds
     (ConfigError, "bounds: x[1]: the lower bound 2 is above the upper bound 1", {"bounds": [(0, 1), (2, 1), (0, 1)]}),
-    (ConfigError, "bounds: are a list of 2 pairs, x0 has 3 elements", {"bounds": [(0, 1), (0, 1)]}),
+    (ConfigError, "bounds: must be 3 pairs, one for each element of x0, got 2", {"bounds": [(0, 1), (0, 1)]}),
     (ConfigError, "bounds: have shape (2,), x0 has shape (3,)", {"bounds": (np.zeros(2), None)}),
     (ConfigError, "bounds: must be numbers, got nan; use None for no bound", {"bounds": (float("nan"), 1)}),
     (ConfigError, "bounds: need real variables, and x0 is complex; remove bounds", {"x0": X0 * 1j, "bounds": (0, 1)}),

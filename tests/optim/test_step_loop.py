@@ -72,7 +72,7 @@ def test_history_and_callbacks() -> None:
     step = run({"max_iterations": 9}, callbacks=[Watcher(), stop], history=True)
     assert [each for each in seen if isinstance(each, int)] == [1, 2, 3]
     assert [each[0] for each in seen if isinstance(each, tuple)] == [1, 2, 3]
-    assert (step.message, step.success) == ("a callback stopped the loop", True)
+    assert (step.message, step.success) == ("a callback stopped the loop", False)
     assert step.history["iteration"] == [1, 2, 3]
     assert step.history["loss"] == pytest.approx([5.0, 3.2, 2.048])
     assert len(step.history["seconds"]) == 3
