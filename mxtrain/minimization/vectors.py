@@ -64,7 +64,7 @@ class Vectors:
 
     @property
     def is_compiled(self) -> bool:
-        """Whether the operations run as compiled code on the host."""
+        """True if the operations run as compiled code on the host."""
         return self._compiled is not None
 
     def __getitem__(self, number: int) -> Array:
