@@ -106,10 +106,8 @@ class CheckpointFile:
             raise StateError(f"{self._path} is damaged: its SHA-256 has changed; remove it to start again")
         header = json.loads(text)
         if header["format"] != FORMAT:
-            raise StateError(
-                f"{self._path} has format {header['format']}, this version of mxtrain reads format {FORMAT}; "
-                "remove it to start again"
-            )
+            found = f"format {header['format']}, expected {FORMAT}"
+            raise StateError(f"{self._path} is not a checkpoint of minimize ({found}); remove it to start again")
         self._check_problem(header["problem"])
         return dict(_restore(header["state"], tensors, asarray))
 
@@ -151,7 +149,7 @@ def _digest(text: str, tensors: Mapping[str, Any]) -> str:
     for name in sorted(tensors):
         array = tensors[name]
         result.update(f"{name} {array.dtype} {array.shape}".encode())
-        result.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        result.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return result.hexdigest()
 
 
