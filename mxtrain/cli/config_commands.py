@@ -131,7 +131,7 @@ def show(
         str,
         typer.Argument(
             metavar="FILE|RULE",
-            help="A config file, or the name of a rule.",
+            help="A config file, or the name of an optimizer.",
             show_default=False,
             autocompletion=complete_rule_or_config,
         ),
@@ -178,15 +178,22 @@ def show(
         return
     if isinstance(config, RunConfig):
         config = config.resolve()
-    if notation is not None:
-        write_file_text(_as_formula(config.optimizer if isinstance(config, RunConfig) else config))
+    optimizer = config.optimizer if isinstance(config, RunConfig) else config
+    if optimizer.needs_values and (backend is not None or notation is not None):
+        hint = "--backend" if backend is not None else "--as"
+        raise typer.BadParameter(f"{optimizer.kind} is no rule, and has no program; leave it out", param_hint=hint)
+    if optimizer.needs_values and _is_optimizer(target):
+        typer.echo(_documentation_of_method(optimizer))
         return
-    if backend is None and not _is_rule(target):
+    if notation is not None:
+        write_file_text(_as_formula(optimizer))
+        return
+    if backend is None and not _is_optimizer(target):
         write_file_text(to_yaml(config))
         if isinstance(config, RunConfig):
             write_file_text("".join(f"# {line}\n" for line in _update_lines(config)))
         return
-    _print_program(config.optimizer if isinstance(config, RunConfig) else config, backend)
+    _print_program(optimizer, backend)
 
 
 def _print_program(rule: "Rule", backend: Language | None) -> None:
@@ -262,33 +269,46 @@ def _documentation_of_formula() -> str:
     return cleandoc(Formula.__doc__ or "").split("\n\nSource:")[0].replace("`", "")
 
 
+def _documentation_of_method(method: "Rule") -> str:
+    """Return the description of a method with a line search, its fields with their values, and its source."""
+    from inspect import cleandoc
+
+    from mxtrain.config import to_yaml
+
+    about, _, rest = cleandoc(type(method).__doc__ or "").partition("\n\nArgs:\n")
+    fields, _, source = rest.partition("\n\n")
+    source = source[source.index("Source:") :]
+    values = "\n".join(f"    {line}" for line in to_yaml(method).rstrip("\n").split("\n"))
+    return f"{about}\n\nFields:\n{fields}\n\nConfig:\n{values}\n\n{source}"
+
+
 def _read_target(target: str, sets: list[str] | tuple[()]) -> "RunConfig | Sweep | Rule":
     from mxtrain.config import optimizer_from_dict, read_config
 
-    if _is_rule(target):
+    if _is_optimizer(target):
         return optimizer_from_dict({"kind": target}, sets)
     if not Path(target).suffix and not Path(target).exists():
         raise typer.BadParameter(_unknown_target_message(target), param_hint="FILE|RULE")
     return read_config(target, sets)
 
 
-def _is_rule(target: str) -> bool:
-    return target in _rules()
+def _is_optimizer(target: str) -> bool:
+    return target in _optimizers()
 
 
-def _rules() -> tuple[str, ...]:
+def _optimizers() -> tuple[str, ...]:
     from mxtrain.config.introspection import allowed_kinds
-    from mxtrain.optim.rules import AnyRule
+    from mxtrain.minimization.method_configs import AnyOptimizer
 
-    return allowed_kinds(AnyRule)
+    return allowed_kinds(AnyOptimizer)
 
 
 def _unknown_target_message(target: str) -> str:
     from mxtrain.names import suggest
     from mxtrain.types import describe
 
-    remedy = suggest(target, _rules(), otherwise=f"the rules are {', '.join(_rules())}")
-    return f"there is no file and no rule {describe(target)}; {remedy}"
+    remedy = suggest(target, _optimizers(), otherwise=f"the optimizers are {', '.join(_optimizers())}")
+    return f"there is no file and no optimizer {describe(target)}; {remedy}"
 
 
 def _formula(rule: "Rule") -> str:
