@@ -11,7 +11,7 @@ from mxtrain.optim.backends.half_conversion import run_compiled
 from mxtrain.optim.backends.matmul import single_threaded_blas
 from mxtrain.optim.backends.matrix_selection import matrix_operations
 from mxtrain.optim.backends.passes import MultiPassUpdate, run_passes
-from mxtrain.optim.gradient_clipping import clip_columns, clip_complex_columns
+from mxtrain.optim.gradient_clipping import clip_complex_columns, column_factors, scale_columns
 from mxtrain.optim.ir import MatrixProgram, Program
 from mxtrain.optim.ir.wrapping import ACCUMULATED
 from mxtrain.optim.param_groups import ParamGroups
@@ -42,6 +42,8 @@ def run_batches(
             continue
         if groups.all[batch.group].clips_columns:
             arrays = _clip_columns(backend, groups, batch, arrays, scalars, number)
+            if not arrays:
+                continue
         if isinstance(program, Program) and batch.is_direct:
             rule = groups.all[batch.group].rule
             run_compiled(program, str(batch.dtype), arrays, scalars.values, has_master=rule.master)
@@ -66,12 +68,16 @@ def _clip_columns(
     scalars: StepScalars,
     number: int,
 ) -> list[tuple[Array, ...]]:
-    """Return the arrays of a batch with gradients after adaptive clipping, in place of which buffers may be used."""
+    """Return the arrays of a batch with gradients after adaptive clipping, in place of which buffers may be used.
+
+    Arrays that are updated while their gradient is clipped are left out.
+    """
     rule = groups.all[batch.group].rule
     assert rule.agc is not None
     agc: Any = scalars.coefficients["agc"]  # of the rule at this time
     scale = scalars.coefficients["scale"] or 1.0
     stored = 2 + batch.states[0].names.index(ACCUMULATED) if rule.accumulate > 1 else 0
+    program = scalars.program
     result = []
     for row, (W, g, *slots) in enumerate(arrays):
         operations = matrix_operations(backend, W, groups.workspace)
@@ -83,8 +89,14 @@ def _clip_columns(
                 g = operations.xp.divide(mean, rule.accumulate, out=mean)
             if batch.is_complex:
                 clipped = clip_complex_columns(W, g, scale, agc, operations, name)
+            elif (factors := column_factors(W, g, scale, agc, operations)) is None:
+                clipped = g
+            elif isinstance(program, Program) and operations.run_with_factors(
+                program, (W, g, *slots), factors, scalars.values
+            ):
+                continue
             else:
-                clipped = clip_columns(W, g, scale, agc, operations, name)
+                clipped = scale_columns(g, factors, operations, name)
         result.append((W, clipped, *slots))
     return result
 

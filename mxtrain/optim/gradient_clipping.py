@@ -159,23 +159,41 @@ def clip_columns(W: Array, g: Array, scale: float, agc: AGC, operations: MatrixO
         operations: the operations of the backend.
         buffer: the name of the buffer.
     """
+    factors = column_factors(W, g, scale, agc, operations)
+    return g if factors is None else scale_columns(g, factors, operations, buffer)
+
+
+def column_factors(W: Array, g: Array, scale: float, agc: AGC, operations: MatrixOperations) -> Array | None:
+    """Return the factors of adaptive clipping: one for each column, in the dtype of g; None if no column is clipped.
+
+    It reads W and g once; arguments as in `clip_columns`.
+    """
     xp = operations.xp
     if not g.size:
-        return g
-    columns = 1 if sum(side > 1 for side in g.shape) < 2 else g.shape[-1]
-    shape = (g.size, 1) if columns == 1 else (g.size // columns, columns)
-    matrices = [xp.ascontiguousarray(each).reshape(shape) for each in (W, g)]
-    W_norms, g_norms = (_column_norms(each, operations) for each in matrices)
+        return None
+    matrices = [_as_matrix(xp.ascontiguousarray(each)) for each in (W, g)]
+    W_norms, g_norms = _column_norms(matrices[0], matrices[1], operations)
     with np.errstate(all="ignore"):
         g_norms = g_norms * abs(scale)
         bounds = agc.clipping * xp.maximum(W_norms, agc.ϵ)
         is_clipped = g_norms >= bounds
         if xp is np and not is_clipped.any():
-            return g
-        factors = xp.where(is_clipped, bounds / xp.maximum(g_norms, _SMALLEST_NORM), 1.0).astype(g.dtype)
-        result = operations.buffer(buffer, g.shape, g)
-        operations.scale_columns(matrices[1], factors, result.reshape(shape))
+            return None
+        return xp.where(is_clipped, bounds / xp.maximum(g_norms, _SMALLEST_NORM), 1.0).astype(g.dtype)
+
+
+def scale_columns(g: Array, factors: Array, operations: MatrixOperations, buffer: str) -> Array:
+    """Return a buffer with the product of a gradient and the factors of its columns."""
+    result = operations.buffer(buffer, g.shape, g)
+    with np.errstate(all="ignore"):
+        operations.scale_columns(_as_matrix(g), factors, _as_matrix(result))
     return result
+
+
+def _as_matrix(x: Array) -> Array:
+    """Return a gradient as a matrix: of one column if at most one axis is longer than 1."""
+    columns = 1 if sum(side > 1 for side in x.shape) < 2 else x.shape[-1]
+    return x.reshape(x.size // columns, columns)
 
 
 def clip_complex_columns(
@@ -197,9 +215,13 @@ def clip_complex_columns(
 _SMALLEST_NORM = 1e-6
 
 
-def _column_norms(x: Array, operations: MatrixOperations) -> Any:
-    """Return the norm of each column in float64; of a single column in the order of `ir.summation`."""
+def _column_norms(W: Array, g: Array, operations: MatrixOperations) -> tuple[Any, Any]:
+    """Return the norm of each column of both in float64; of a single column in the order of `ir.summation`."""
     xp = operations.xp
-    if x.shape[1] == 1:
-        return xp.full(1, operations.norm(x)) if xp is np else xp.sqrt(xp.square(x.astype(xp.float64)).sum(axis=0))
-    return xp.sqrt(operations.column_square_sums(x))
+    if W.shape[1] > 1:
+        W_sums, g_sums = operations.column_square_sums(W, g)
+        return xp.sqrt(W_sums), xp.sqrt(g_sums)
+    if xp is np:
+        return np.full(1, operations.norm(W)), np.full(1, operations.norm(g))
+    W_norm, g_norm = (xp.sqrt(xp.square(each.astype(xp.float64)).sum(axis=0)) for each in (W, g))
+    return W_norm, g_norm

@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -28,6 +29,7 @@ SCAN_INTERVAL = 16
 _WARNING_INTERVAL = 1024
 """Largest number of updates between two scans for `warn`; up to then, each interval is twice the one before."""
 _ALL_KINDS = ("numpy", "cupy")
+_NO_ROWS: Mapping[Hashable, Sequence[Array]] = MappingProxyType({})
 _VANISHING = 2.0**-74
 """The square of a smaller number may be zero in float32."""
 
@@ -121,7 +123,14 @@ class NonFiniteGuard:
             "clip or scale the gradients"
         )
 
-    def count_call(self, store: StateStore, params: Mapping[Any, Array], calls_per_round: int, stacklevel: int) -> None:
+    def count_call(
+        self,
+        store: StateStore,
+        params: Mapping[Any, Array],
+        calls_per_round: int,
+        stacklevel: int,
+        row_slots: Mapping[Hashable, Sequence[Array]] = _NO_ROWS,
+    ) -> None:
         """Scan slots and weights after 1, 2, 4, ... calls, and then after every 1024 that update each weight once.
 
         A scan of arrays on a GPU would wait for the device: their slots are only scanned in `state_dict`.
@@ -131,11 +140,12 @@ class NonFiniteGuard:
             params: the weights of the call, by name.
             calls_per_round: the number of calls that update each weight once.
             stacklevel: the frame of the user's call, as `warnings.warn` counts from `warn`.
+            row_slots: the updated rows of the slots of weights of which the call updated only these.
         """
         self._calls += 1
         if self._calls >= self._next_scan:
             self._next_scan = self._calls + min(self._calls, _WARNING_INTERVAL * calls_per_round)
-            self.warn(store, stacklevel, kinds=("numpy",), params=params)
+            self.warn(store, stacklevel, kinds=("numpy",), params=params, row_slots=row_slots)
 
     def warn(
         self,
@@ -143,9 +153,10 @@ class NonFiniteGuard:
         stacklevel: int,
         kinds: tuple[str, ...] = _ALL_KINDS,
         params: Mapping[Any, Array] | None = None,
+        row_slots: Mapping[Hashable, Sequence[Array]] = _NO_ROWS,
     ) -> None:
         """Warn if a slot or a weight is NaN or infinite, once for each optimizer."""
-        found = self.first_nonfinite(store, kinds) if self._has_slots else None
+        found = self.first_nonfinite(store, kinds, row_slots) if self._has_slots else None
         if found is not None:
             message = (
                 f"weight {found[0]!r}: its slot {found[1]} is NaN or infinite, so the weight no longer moves, or is "
@@ -166,10 +177,15 @@ class NonFiniteGuard:
         self.warns = False
         warnings.warn(message, RuntimeWarning, stacklevel=stacklevel)
 
-    def first_nonfinite(self, store: StateStore, kinds: tuple[str, ...] = _ALL_KINDS) -> tuple[Hashable, str] | None:
+    def first_nonfinite(
+        self,
+        store: StateStore,
+        kinds: tuple[str, ...] = _ALL_KINDS,
+        row_slots: Mapping[Hashable, Sequence[Array]] = _NO_ROWS,
+    ) -> tuple[Hashable, str] | None:
         """Return the index and the name of the first slot with an infinity or a NaN; None if all are finite."""
         for index, state in store.states_by_index().items():
-            for name, slot in zip(state.names, state.slots, strict=True):
+            for name, slot in zip(state.names, row_slots.get(index, state.slots), strict=True):
                 if array_kind(slot) in kinds and not _is_finite(slot):
                     return index, name
             for name, value in state.scalars.items():

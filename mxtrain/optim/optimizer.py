@@ -170,7 +170,7 @@ class Optimizer:
         self._groups.refuse_single_array()
         self._update(index, grad, weight, self.state.curr_iter)
 
-    def step(self, params: Any, grads: Any) -> None:
+    def step(self, params: Any, grads: Any, rows: Mapping[str, Any] | None = None) -> None:
         """Count an iteration, and update every parameter in place.
 
         Epochs are counted by the caller: a schedule per epoch, which is the default, advances with
@@ -185,6 +185,9 @@ class Optimizer:
                 dataclasses; there, a name is a path such as `layers.0.W`.
             grads: the gradient of each, under the same names: arrays of any library with `__dlpack__` or `__array__`,
                 on the same device. To leave a parameter unchanged, pass None, or omit it from both.
+            rows: the numbers of the rows to update, for parameters of which other rows stay unchanged, such as
+                embeddings: one-dimensional arrays or lists of whole numbers by name. The gradient of such a parameter
+                has one row for each index; those of a repeated index are added.
 
         Raises:
             ArrayError: a name is missing, or an array is invalid; state is unchanged.
@@ -193,7 +196,7 @@ class Optimizer:
             ConfigError: a group takes none of the parameters, or none takes a parameter and `groups_required` is true;
                 state is unchanged. Parameters of earlier steps count.
         """
-        batches, new_states, inputs = self._builder.build_step(self._store, params, grads)
+        batches, new_states, inputs = self._builder.build_step(self._store, params, grads, rows)
         state = self.state
         if inputs is not None:
             params = inputs.params
@@ -219,7 +222,8 @@ class Optimizer:
         if inputs is not None:
             inputs.finish()
         if self._guard.warns:
-            self._guard.count_call(self._store, params, calls_per_round=1, stacklevel=4)
+            row_slots = {} if inputs is None else inputs.row_slots
+            self._guard.count_call(self._store, params, calls_per_round=1, stacklevel=4, row_slots=row_slots)
 
     def steps(
         self,

@@ -7,13 +7,14 @@ from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.optim.backends import on_same_device, to_device_of, zeros, zeros_like
 from mxtrain.optim.backends.half_conversion import is_half, round_to
 from mxtrain.optim.flat_parameters import BufferSlice, FlatParameters
 from mxtrain.optim.inputs.complex_arrays import complex_view, is_complex, real_view
-from mxtrain.optim.ir.wrapping import MASTER, START_SHARE
+from mxtrain.optim.ir.wrapping import MASTER, ROW_UPDATES, START_SHARE
 from mxtrain.optim.param_groups import ParamGroup, StoredRule
 from mxtrain.optim.rules import Rule
 from mxtrain.optim.rules.wrappers import rounded_bounds
@@ -59,11 +60,16 @@ class ParamState:
     master: Array | None = None
     """The float32 copy of a weight of half precision; None without `master: true`."""
 
+    row_counts: "NDArray[np.int64] | None" = None
+    """The update count of each row, on the host; None unless rows were updated with `row_updates: own`."""
+
     def named_slots(self) -> Iterator[tuple[str, Array]]:
-        """Yield the name and the array of each slot, and of the float32 copy of the weight if there is one."""
+        """Yield the name and the array of each slot, the float32 copy of the weight, and the counts of its rows."""
         yield from zip(self.names, self.slots, strict=True)
         if self.master is not None:
             yield MASTER, self.master
+        if self.row_counts is not None:
+            yield ROW_UPDATES, self.row_counts
 
     def check(self, index: Hashable, weight: Array, group: ParamGroup) -> None:
         """Refuse a weight or a rule that does not match these slots, and move the slots to the device of the weight.
@@ -266,6 +272,11 @@ class StateStore:
             yield from state.slots
             if state.master is not None:
                 yield state.master
+
+    def row_counts(self, index: Hashable) -> "NDArray[np.int64] | None":
+        """Return the update count of each row of a weight; None if it has none."""
+        state = self.unflatten().get(index)
+        return None if state is None else state.row_counts
 
     @property
     def size(self) -> int:

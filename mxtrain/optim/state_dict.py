@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic_core import PydanticCustomError
 
 from mxtrain.atomic_io import write_output
 from mxtrain.errors import ArrayTypeError, StateError
 from mxtrain.optim.backends.half_conversion import is_half
 from mxtrain.optim.inputs.complex_arrays import complex_view, is_complex, real_view
-from mxtrain.optim.ir.wrapping import ACCUMULATED, AVERAGE, MASTER, SLOW, START_SHARE
+from mxtrain.optim.ir.wrapping import ACCUMULATED, AVERAGE, MASTER, ROW_UPDATES, SLOW, START_SHARE
 from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.param_groups import StoredRule
 from mxtrain.optim.param_state import ParamState, normalize_index, stored_rule_problem
@@ -121,8 +122,8 @@ def _parse_param_state(index: Hashable, entry: Any, rules: Sequence[Rule]) -> Pa
     entry = _with_start_share(entry, rules, updates)
     rule = _find_rule(place, entry, rules, stored)
     names, scalar_names = rule.stored_slots(), rule.stored_scalars()
-    has_master = rule.master and isinstance(entry["slots"], Mapping) and MASTER in entry["slots"]
-    _check_keys(f"{place}['slots']", entry["slots"], (*names, MASTER) if has_master else names)
+    extra = [name for name in _extra_slots(rule) if isinstance(entry["slots"], Mapping) and name in entry["slots"]]
+    _check_keys(f"{place}['slots']", entry["slots"], (*names, *extra))
     _check_keys(f"{place}['scalars']", entry["scalars"], scalar_names)
     slots = tuple(_check_slot(f"{place}['slots'][{name!r}]", entry["slots"][name]) for name in names)
     for slot in slots[1:]:
@@ -133,8 +134,14 @@ def _parse_param_state(index: Hashable, entry: Any, rules: Sequence[Rule]) -> Pa
         for name in scalar_names
     }
     _check_accumulated(place, scalars.get(ACCUMULATED, 0.0), rule.accumulate)
-    master = _check_master(place, entry["slots"][MASTER], slots, rule) if has_master else None
-    return ParamState(updates, slots, scalars, names, stored, master=master)
+    master = _check_master(place, entry["slots"][MASTER], slots, rule) if MASTER in extra else None
+    counts = _check_row_counts(place, entry["slots"][ROW_UPDATES], slots, updates) if ROW_UPDATES in extra else None
+    return ParamState(updates, slots, scalars, names, stored, master=master, row_counts=counts)
+
+
+def _extra_slots(rule: Rule) -> list[str]:
+    """Return the names of arrays that a state may have in addition to the slots of a rule."""
+    return [*([MASTER] if rule.master else []), *([ROW_UPDATES] if rule.row_updates == "own" else [])]
 
 
 def _parse_stored_rule(place: str, entry: Mapping[str, Any]) -> StoredRule | None:
@@ -203,6 +210,22 @@ def _check_master(place: str, value: Any, slots: Sequence[Array], rule: Rule) ->
     return master
 
 
+def _check_row_counts(place: str, value: Any, slots: Sequence[Array], updates: int) -> NDArray[np.int64]:
+    """Return a copy of the update counts of rows; a StateError if they do not match the slots."""
+    if str(getattr(value, "dtype", None)) != "int64" or value.ndim != 1:
+        got = f"{value.dtype} of shape {value.shape}" if hasattr(value, "dtype") else describe(value)
+        raise StateError(f"{place}['slots'][{ROW_UPDATES!r}] must be a vector of int64, got {got}")
+    counts = np.array(_to_numpy(value))
+    if slots and slots[0].shape[:1] != counts.shape:
+        raise StateError(f"{place}: {ROW_UPDATES} has {len(counts)} counts, and the slots have shape {slots[0].shape}")
+    if counts.size and not 0 <= counts.min() <= counts.max() <= updates:
+        raise StateError(
+            f"{place}['slots'][{ROW_UPDATES!r}] must be counts from 0 to the {updates} updates of the weight, got "
+            f"{counts.min()} to {counts.max()}"
+        )
+    return counts
+
+
 def _check_accumulated(place: str, count: float, accumulate: int) -> None:
     """Refuse the sum of more gradients than an update waits for, whose mean would be wrong."""
     if count < 0 or not count.is_integer():
@@ -217,7 +240,7 @@ def _check_accumulated(place: str, count: float, accumulate: int) -> None:
 def _has_slots_of(rule: Rule, entry: Mapping[str, Any]) -> bool:
     """Return whether the slots and scalar slots of an entry are those of a rule."""
     wanted = set(rule.stored_slots()), set(rule.stored_scalars())
-    ignored = {MASTER} if rule.master else set()
+    ignored = set(_extra_slots(rule))
     return all(isinstance(entry[key], Mapping) for key in ("slots", "scalars")) and wanted == (
         set(entry["slots"]) - ignored, set(entry["scalars"]),
     )  # fmt: skip
@@ -238,7 +261,13 @@ def _check_same_arrays(index: Hashable, new: ParamState, old: ParamState) -> Non
             )
 
 
-_WRAPPERS = {ACCUMULATED: "accumulate", SLOW: "lookahead", AVERAGE: "ema", START_SHARE: "ema"}
+_WRAPPERS = {
+    ACCUMULATED: "accumulate",
+    SLOW: "lookahead",
+    AVERAGE: "ema",
+    START_SHARE: "ema",
+    ROW_UPDATES: "row_updates: own",
+}
 """The field that adds each slot of a wrapper."""
 
 
@@ -317,7 +346,10 @@ def write_state_file(path: str | os.PathLike[str], saved: Mapping[str, Any]) -> 
         arrays = {slot: _to_numpy(array) for slot, array in entry["slots"].items()}
         if any(is_complex(array.dtype) for array in arrays.values()):  # safetensors has no complex128
             entries[-1]["is_complex"] = True
-            arrays = {slot: np.ascontiguousarray(real_view(array)) for slot, array in arrays.items()}
+            arrays = {
+                slot: np.ascontiguousarray(real_view(array)) if is_complex(array.dtype) else array
+                for slot, array in arrays.items()
+            }
         tensors |= {f"{number}/{slot}": array for slot, array in arrays.items()}
     options = {"options": saved["options"]} if "options" in saved else {}
     header = {"rule": saved["rule"], **options, "state": saved["state"], "parameters": entries}
@@ -354,7 +386,7 @@ def read_state_file(path: str | os.PathLike[str], asarray: Callable[[Any], Array
         entries = list(parameters.values())
         for name, array in tensors.items():
             number, _, slot = name.partition("/")
-            is_pairs = header["parameters"][int(number)].get("is_complex", False)
+            is_pairs = header["parameters"][int(number)].get("is_complex", False) and slot != ROW_UPDATES
             entries[int(number)]["slots"][slot] = asarray(complex_view(array) if is_pairs else array)
     except (SafetensorError, KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
         raise StateError(f"{os.fspath(path)} is not an optimizer state file ({error})") from error

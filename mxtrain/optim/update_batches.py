@@ -11,13 +11,14 @@ from mxtrain.optim.backends.half_conversion import are_plain, can_run_compiled
 from mxtrain.optim.backends.overlap import ParamUpdate
 from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.gradient_clipping import GradientNorm, all_finite, clip_factor, square_sums
-from mxtrain.optim.inputs import InputConverter, StepInputs, convert_arrays, names_error
+from mxtrain.optim.inputs import InputConverter, RowRequest, StepInputs, convert_arrays, names_error
 from mxtrain.optim.inputs.complex_arrays import check_complex_rule, real_view
 from mxtrain.optim.inputs.half_precision import HalfStep
 from mxtrain.optim.ir import AnyProgram, Program
 from mxtrain.optim.ir.wrapping import ACCUMULATED
 from mxtrain.optim.param_groups import ParamGroup, ParamGroups
 from mxtrain.optim.param_state import FlatStates, ParamState, StateStore, new_state, normalize_index
+from mxtrain.optim.row_updates import RowUpdate, dense_step_error
 from mxtrain.optim.rule_checks import coefficients_error
 from mxtrain.optim.rules import Time
 from mxtrain.types import Array, describe
@@ -58,6 +59,23 @@ class UpdateBatch:
     is_direct: bool = False
     names: list[Hashable] = field(default_factory=list)
     squares: Any = None
+
+    def add(
+        self,
+        name: Hashable,
+        state: ParamState,
+        arrays: tuple[Array, ...],
+        position: int,
+        dtype: Any,
+        *,
+        is_complex: bool,
+    ) -> None:
+        """Add a weight whose arrays may not be those of the caller; `dtype` is that of the weight."""
+        self.dtype, self.is_complex = dtype, is_complex
+        self.names.append(name)
+        self.states.append(state)
+        self.arrays.append(arrays)
+        self.positions.append(position)
 
     def gradients(self, *, with_sums: bool = False) -> list[tuple[Array, ...]]:
         """Return the gradient of each parameter, with the sum of the gradients before it if that is wanted."""
@@ -107,7 +125,7 @@ class BatchBuilder:
         self._overlap = OverlapCheck()
         self._converter = InputConverter()
 
-    def build_step(self, store: StateStore, params: Any, grads: Any) -> BuiltStep:
+    def build_step(self, store: StateStore, params: Any, grads: Any, rows: Any = None) -> BuiltStep:
         """Group the updates of a step; also return states that are not in the store yet, and converted inputs.
 
         Arrays that backends can update as they are cost nothing more than their validation: the inputs are converted
@@ -118,6 +136,9 @@ class BatchBuilder:
             ConfigError: a group takes none of the parameters, or none takes a parameter and `groups_required` is true.
             BackendError: a package that an array needs is not installed.
         """
+        if rows is not None:
+            inputs = self._converter.convert(params, grads, RowRequest(rows, store.row_counts, self._backend))
+            return *self._build_converted(store, inputs), inputs
         if isinstance(params, FlatParameters) and isinstance(grads, FlatParameters):
             return *self._build_plain(store, params, grads), None
         if not self._converter.is_active:
@@ -176,6 +197,8 @@ class BatchBuilder:
                 state = new[normalize_index(index)] = new_state(weight, groups[group])
             else:
                 state.check(index, weight, groups[group])
+                if state.row_counts is not None:
+                    raise dense_step_error(index)
             key = group, type(weight), weight.dtype, state.updates, state.scalars
             if key != last_key:  # the key of most weights is that of the weight before
                 last_key, batch = key, self._find_batch(batches, index, weight, state, group)
@@ -202,7 +225,8 @@ class BatchBuilder:
         for position, (index, weight) in enumerate(inputs.params.items()):
             grad, stored = inputs.grads[index], inputs.stored.get(index, weight)
             is_complex = index in inputs.complex
-            if index not in inputs.half:
+            selection, row_update = inputs.rows.get(index), None
+            if index not in inputs.half and (selection is None or selection.compact is not None):
                 validate_update(index, grad, weight)
             group = self._groups.number(index, inputs.shape(index), is_complex=is_complex) if differ else 0
             if is_complex:
@@ -212,24 +236,26 @@ class BatchBuilder:
                 state = new[normalize_index(index)] = new_state(stored, groups[group])
             else:
                 state.check(index, stored, groups[group])
-            gather = inputs.gather.get(index)
+            if selection is not None:
+                row_update = RowUpdate(index, selection, state, groups[group], self._backend)
+                inputs.write_back.insert(0, row_update.finish)
+            elif state.row_counts is not None:
+                raise dense_step_error(index)
             slots = tuple(map(real_view, state.slots)) if is_complex else state.slots
             is_direct = (
-                index in inputs.half and gather is None and self._runs_directly(groups[group], weight, grad, *slots)
+                index in inputs.half and selection is None and self._runs_directly(groups[group], weight, grad, *slots)
             )
-            batch = self._find_batch(batches, index, stored, state, group, is_direct)
-            batch.dtype, batch.is_complex = weight.dtype, is_complex
-            has_master = groups[group].rule.master
+            dtype, has_master = weight.dtype, groups[group].rule.master
+            arrays: tuple[Array, ...] = weight, grad, *slots
             if is_direct:
                 arrays = halves.add_directly(weight, grad, slots, state, has_master=has_master)
             elif index in inputs.half:
                 arrays = *halves.add(weight, grad, state, has_master=has_master), *slots
-            else:
-                arrays = weight, grad, *slots
-            batch.states.append(state)
-            batch.names.append(index)
-            batch.arrays.append(arrays if gather is None else gather(arrays))
-            batch.positions.append(position)
+            for each, part in [(state, arrays)] if row_update is None else row_update.parts(*arrays):
+                batch = self._find_batch(batches, index, stored, each, group, is_direct)
+                batch.add(index, each, part, position, dtype, is_complex=is_complex)
+            if selection is not None and selection.compact is not None:
+                inputs.params[index] = selection.compact
         self._overlap.check(inputs.memory)
         if inputs.half:
             halves.load()

@@ -104,7 +104,7 @@ def _gradient_entries(rule: Rule, moved: Mapping[str, float]) -> Iterator[tuple[
             f"g ← g·min(1, {rule.clip_norm:g}/‖g‖), over all parameters; reads g: {_bytes(moved['clip_norm'])}",
         )
     if rule.agc is not None:
-        text = "clips the columns of g by the norms of those of W; reads W, g; where it clips, also reads and writes g"
+        text = "clips the columns of g by the norms of those of W; reads W, g; a clipped copy reads and writes g"
         yield "agc", f"{text}: 8 or {_bytes(moved['agc'])}"
     if rule.clip:
         yield "clip", f"g ← min(max(g, -{rule.clip:g}), {rule.clip:g})"
@@ -132,6 +132,8 @@ def _weight_entries(rule: Rule, moved: Mapping[str, float]) -> Iterator[tuple[st
         yield "bounds", f"W ← min(max(W + Δ, low), high), low {low}, high {high}"
     if rule.master:
         yield "master", "float16 and bfloat16 weights: W is a float32 copy in the state, from which they are rounded"
+    if rule.row_updates == "own":
+        yield "row_updates", "bias corrections of rows count the updates of each row, which the state stores as int64"
     if rule.lookahead is not None:
         text = f"every {rule.lookahead.period} updates: s ← s + {rule.lookahead.slow_step:g}·(W - s), W ← s"
         yield "lookahead", f"{text}: 8 bytes, {_bytes(moved['lookahead'])} on average"

@@ -46,7 +46,7 @@ class MethodOptimizer(Optimizer):
         self._method.start(x, f, g)
         self._is_started = True
 
-    def step(self, params: Any, grads: Any) -> NoReturn:
+    def step(self, params: Any, grads: Any, rows: Any = None) -> NoReturn:
         """Refuse a single gradient."""
         raise TypeError(f"{self.rule.kind} evaluates the function several times in a step")
 

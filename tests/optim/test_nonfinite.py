@@ -158,7 +158,7 @@ def test_the_default_warns_once_and_changes_no_bit(config: Any, make: Any) -> No
 def test_slots_are_scanned_at_powers_of_two_then_every_1024th_step(monkeypatch: pytest.MonkeyPatch) -> None:
     scans: list[int] = []
     optimizer, weights = mxtrain.build({"kind": "adam"}), {"w": np.ones(1), "b": np.ones(1)}
-    optimizer._guard.first_nonfinite = lambda store, kinds: scans.append(optimizer.state.curr_iter)
+    optimizer._guard.first_nonfinite = lambda *_: scans.append(optimizer.state.curr_iter)
     for _ in range(3100):
         optimizer.step(weights, weights | {name: np.zeros(1) for name in weights})
     assert scans == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3072]

@@ -6,6 +6,7 @@ a number beyond the largest becomes infinite. Compiled loops and NumPy give the 
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +21,7 @@ _SECONDS_PER_ELEMENT = 3e-9
 """Time that compiled loops save on each element."""
 
 
+@lru_cache(maxsize=64)
 def is_half(dtype: Any) -> bool:
     """Return whether a dtype is float16, or bfloat16 of any package, in the machine's byte order.
 

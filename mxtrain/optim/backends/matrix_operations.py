@@ -9,16 +9,16 @@ that compiled code on any number of threads gives the same bits:
 3. The sum of a whole matrix is the sum of its rows, in halves.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.optim.backends.arrays import array_module
+from mxtrain.optim.backends.arrays import ProgramArrays, array_module
 from mxtrain.optim.backends.matmul.products import multiply
-from mxtrain.optim.ir import Workspace
+from mxtrain.optim.ir import Program, Workspace
 from mxtrain.optim.ir.summation import LANES, SUM_BLOCK, combine, reduce_blocks
 from mxtrain.types import Array
 
@@ -88,9 +88,15 @@ class NumPyMatrixOperations:
             groups.append(total[:columns])
         return row_sums, add_groups(np.array(groups))
 
-    def column_square_sums(self, x: Array) -> Array:
-        """Return the sums of the squares of each column of a matrix."""
-        return self.axis_square_sums(x)[1]
+    def column_square_sums(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Return the sums of the squares of each column of two matrices of one shape and dtype."""
+        return self.axis_square_sums(x)[1], self.axis_square_sums(y)[1]
+
+    def run_with_factors(
+        self, program: Program, arrays: ProgramArrays, factors: Array, scalars: Sequence[float]
+    ) -> bool:
+        """Return False, because a copy of the gradient is scaled."""
+        return False
 
     def scale_columns(self, x: Array, factors: Array, out: Array) -> None:
         """Compute `out ← x⊙factors`, with a factor of each column."""
@@ -189,9 +195,16 @@ class CuPyMatrixOperations:
         squares = self.xp.square(x.astype(self.xp.float64))
         return squares.sum(axis=1), squares.sum(axis=0)
 
-    def column_square_sums(self, x: Array) -> Array:
-        """Return the sums of the squares of each column of a matrix."""
-        return self.xp.square(x.astype(self.xp.float64)).sum(axis=0)
+    def column_square_sums(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Return the sums of the squares of each column of two matrices of one shape and dtype."""
+        x_sums, y_sums = (self.xp.square(each.astype(self.xp.float64)).sum(axis=0) for each in (x, y))
+        return x_sums, y_sums
+
+    def run_with_factors(
+        self, program: Program, arrays: ProgramArrays, factors: Array, scalars: Sequence[float]
+    ) -> bool:
+        """Return False, because a copy of the gradient is scaled."""
+        return False
 
     def scale_columns(self, x: Array, factors: Array, out: Array) -> None:
         """Compute `out ← x⊙factors`, with a factor of each column."""

@@ -31,7 +31,7 @@ _OPERATIONS = {
 }
 _SHARED_FIELDS = (
     *("η", "λ", "clip", "scale", "η_sched", "schedules"),
-    *("cautious", "agc", "lookahead", "ema", "bounds", "master", "decoupled"),
+    *("cautious", "agc", "lookahead", "ema", "bounds", "master", "row_updates", "decoupled"),
     *("clip_norm", "skip_nonfinite", "accumulate"),
 )
 """Fields of every rule that a formula takes over; `corrected` is part of the text."""

@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
 STEP_FIELDS = ("clip_norm", "skip_nonfinite", "accumulate", "groups", "groups_required")
 """Fields of the whole step, which a group cannot have."""
-SHARED_FIELDS = ("clip", "scale", "cautious", "agc", "lookahead", "ema", "bounds", "master", "η_sched", "schedules")
+SHARED_FIELDS = (
+    "clip",
+    "scale",
+    "cautious",
+    "agc",
+    "lookahead",
+    "ema",
+    "bounds",
+    "master",
+    "row_updates",
+    "η_sched",
+    "schedules",
+)
 """Fields that a group with a kind of its own takes from the optimizer unless it sets them."""
 _MAX_NAMES = 8
 """Largest number of names in a message."""

@@ -8,6 +8,7 @@ Source: Kreutz-Delgado, "The Complex Gradient Operator and the CR-Calculus", arX
 """
 
 from collections.abc import Hashable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from mxtrain.optim.ir import AnyProgram, MatrixProgram
 from mxtrain.types import COMPLEX_DTYPES, Array
 
 
+@lru_cache(maxsize=64)
 def is_complex(dtype: Any) -> bool:
     """Return whether a dtype is complex64 or complex128 in the machine's byte order, also one of torch.
 

@@ -9,6 +9,7 @@ from mxtrain.optim.inputs.complex_arrays import view_complex_weights
 from mxtrain.optim.inputs.foreign_arrays import device_fence, gradient_array, weight_array
 from mxtrain.optim.inputs.half_precision import find_half_weights
 from mxtrain.optim.inputs.matching import match_gradients
+from mxtrain.optim.inputs.rows import RowRequest, select_rows
 from mxtrain.optim.inputs.step_inputs import StepInputs
 from mxtrain.optim.inputs.trees import FlatTree, flatten
 from mxtrain.types import DTYPES
@@ -34,7 +35,7 @@ class InputConverter:
         self._params: FlatTree | None = None
         self._grads: FlatTree | None = None
 
-    def convert(self, params: Any, grads: Any) -> StepInputs:
+    def convert(self, params: Any, grads: Any, rows: RowRequest | None = None) -> StepInputs:
         """Convert the arguments of `step`.
 
         Raises:
@@ -42,13 +43,13 @@ class InputConverter:
             BackendError: a package that an array needs is not installed.
         """
         flat, flat_grads = flatten("params", params, self._params), flatten("grads", grads, self._grads)
-        inputs = convert_arrays(*match_gradients(flat, flat_grads))
+        inputs = convert_arrays(*match_gradients(flat, flat_grads), rows)
         self.is_active = inputs.is_converted or not (flat.structure.is_flat and flat_grads.structure.is_flat)
         self._params, self._grads = flat.without_leaves(), flat_grads.without_leaves()
         return inputs
 
 
-def convert_arrays(params: dict[Hashable, Any], grads: Iterable[Any]) -> StepInputs:
+def convert_arrays(params: dict[Hashable, Any], grads: Iterable[Any], rows: RowRequest | None = None) -> StepInputs:
     """Convert weights and their gradients; a parameter whose gradient is None is only in `originals`.
 
     Raises:
@@ -76,6 +77,8 @@ def convert_arrays(params: dict[Hashable, Any], grads: Iterable[Any]) -> StepInp
                     on_gpu.append(gradient)
         inputs.params[name], inputs.grads[name] = weight, grad
         inputs.memory.append((name, grad, weight))
+    if rows is not None:
+        select_rows(inputs, rows)
     if not _PLAIN_DTYPES.issuperset([weight.dtype for weight in inputs.params.values()]):
         for stage in STAGES:
             stage(inputs)

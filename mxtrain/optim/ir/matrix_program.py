@@ -83,11 +83,22 @@ class MatrixOperations(Protocol):
     def axis_square_sums(self, x: Array) -> tuple[Array, Array]:
         """Return the sums of the squares of each row and of each column of a matrix, in float64."""
 
-    def column_square_sums(self, x: Array) -> Array:
-        """Return the sums of the squares of each column of a matrix, in float64."""
+    def column_square_sums(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Return the sums of the squares of each column of two matrices of one shape and dtype, in float64."""
 
     def scale_columns(self, x: Array, factors: Array, out: Array) -> None:
         """Compute `out ← x⊙factors`, with a factor of each column in the dtype of x."""
+
+    def run_with_factors(
+        self, program: Program, arrays: Sequence[Array], factors: Array, scalars: Sequence[float]
+    ) -> bool:
+        """Run the program of a rule in place, with a factor of each column of the gradient in its dtype.
+
+        The result has the bits of an update with the gradient that `scale_columns` returns, which is not stored.
+
+        Returns:
+            False, without running anything, where that is not faster than `scale_columns`.
+        """
 
     def square_sum(self, x: Array) -> float:
         """Return the sum of the squares of a matrix, in float64."""

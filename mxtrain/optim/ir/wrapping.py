@@ -13,6 +13,7 @@ Variant: TypeAlias = Literal["update", "synchronize", "begin", "add"]
 ACCUMULATED, SLOW, AVERAGE = "accumulated", "lookahead", "ema"
 """Names of the slots of wrappers."""
 MASTER = "master"
+ROW_UPDATES = "row_updates"
 """Name of the float32 copy of a half-precision weight in a saved state."""
 LOW, HIGH, SLOW_STEP, KEEP, DECAY = "bounds.low", "bounds.high", "lookahead.slow_step", "ema.decay", "decoupled.decay"
 """Names of the coefficients of wrappers."""

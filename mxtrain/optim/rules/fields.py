@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
@@ -44,6 +44,8 @@ class RuleFields(Config):
         ema: an exponential moving average of the weights, for evaluation.
         bounds: lower and upper bound of every weight, as `[low, high]`; null means none.
         master: keep a float32 copy of float16 and bfloat16 weights in the state, from which they are rounded.
+        row_updates: counts of `step` with `rows` from which bias corrections are computed: `step` counts the updates of
+            the parameter, `own` those of each row.
         decoupled: subtract `η·λ` times the weight, in place of adding `λ·W` to the gradient.
         corrected: multiply decoupled decay by `η/ηmax`, the fraction of the largest η that the schedule has left.
         clip_norm: bound on the norm of the scaled gradient over all parameters, above 0; null means none.
@@ -74,6 +76,7 @@ class RuleFields(Config):
     ema: EMA | None = None
     bounds: Box | None = None
     master: bool = False
+    row_updates: Literal["step", "own"] = "step"
     if not TYPE_CHECKING:
         decoupled: bool = False
         corrected: bool = False

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from mxtrain.types import Bounds, Config, Decay, Finite, ListAsTuple, Positive, PositiveInt, Stability
 
-WRAPPER_FIELDS = ("cautious", "agc", "lookahead", "ema", "bounds", "master")
+WRAPPER_FIELDS = ("cautious", "agc", "lookahead", "ema", "bounds", "master", "row_updates")
 """Fields of wrappers that a parameter group may override."""
 
 

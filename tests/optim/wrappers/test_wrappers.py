@@ -9,6 +9,7 @@ import pytest
 
 import mxtrain
 from mxtrain.optim.backends.compiled.numba_backend import NumbaBackend
+from mxtrain.optim.backends.compiled.numba_matrices import NumbaMatrixOperations
 from mxtrain.optim.backends.numpy_backend import NumPyBackend
 from tests.optim.rules.test_every_rule import ALL_CONFIGS, every_config, make_arrays, state_bytes
 from tests.optim.wrappers.references import RULES, Reference
@@ -111,6 +112,47 @@ def test_compiled_code_gives_the_same_bits_on_any_number_of_threads(name: str, m
     expected = outcome(mxtrain.Optimizer(rule, NumPyBackend()), "float32", is_flat=False)
     for threads, is_flat in product((1, 2), (False, True)):
         assert outcome(mxtrain.Optimizer(rule, NumbaBackend(threads)), "float32", is_flat) == expected
+
+
+FACTOR_CONFIGS: dict[str, dict[str, Any]] = {
+    "wide": {"shape": (40, 5000)},
+    "rows that do not fill the last piece": {"shape": (7000, 10)},
+    "vector": {"shape": (70000,)},
+    "three axes": {"shape": (30, 40, 60)},
+    "mean": {"shape": (300, 250), "more": {"accumulate": 2}},
+    "Fortran order": {"shape": (300, 250), "order": "F", "in_loop": False},
+    "small": {"shape": (50, 20), "in_loop": False},
+}
+
+
+@pytest.mark.parametrize("case", FACTOR_CONFIGS.values(), ids=FACTOR_CONFIGS.keys())
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_loops_with_factors_of_columns_give_the_bits_of_scaled_gradients(
+    case: dict[str, Any], dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes: list[bool] = []
+    run = NumbaMatrixOperations.run_with_factors
+
+    def recorded(*arguments: Any) -> bool:
+        outcomes.append(run(*arguments))
+        return outcomes[-1]
+
+    monkeypatch.setattr(NumbaMatrixOperations, "run_with_factors", recorded)
+    config = {"kind": "adamw", "η": 0.01, "agc": {"clipping": 0.8}, "scale": 0.5} | case.get("more", {})
+    optimizers = [mxtrain.build(config, backend=name) for name in ("numpy", "compiled")]
+    generator = np.random.default_rng(5)
+    start = generator.standard_normal(case["shape"]).astype(dtype, order=case.get("order", "C"))
+    weights = [start.copy(order="K") for _ in optimizers]
+    norms = generator.uniform(0.5, 4, case["shape"][-1])  # some columns are clipped, and some are not
+    for _ in range(4):
+        gradient = (norms * generator.standard_normal(case["shape"])).astype(dtype, order=case.get("order", "C"))
+        kept = gradient.copy()
+        for optimizer, W in zip(optimizers, weights, strict=True):
+            optimizer.step({"W": W}, {"W": gradient})
+        assert gradient.tobytes() == kept.tobytes()
+    assert weights[0].tobytes() == weights[1].tobytes()
+    assert state_bytes(optimizers[0]) == state_bytes(optimizers[1])
+    assert outcomes == [case.get("in_loop", True)] * (4 // config.get("accumulate", 1))
 
 
 @every_config

@@ -1,19 +1,21 @@
 """Compiled operations of matrix rules: the bits of `NumPyMatrixOperations` on all cores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numba import njit, types
 
-from mxtrain.optim.backends.arrays import thread_count
+from mxtrain.optim.backends.arrays import ProgramArrays, thread_count
 from mxtrain.optim.backends.compiled import numba_intrinsics
 from mxtrain.optim.backends.compiled.jit_cache import compile_callback, read_sources
+from mxtrain.optim.backends.compiled.numba_factors import run_with_factors
 from mxtrain.optim.backends.compiled.numba_intrinsics import as_pointer_to
 from mxtrain.optim.backends.compiled.scheduler import run_serial
 from mxtrain.optim.backends.compiled.thread_pool import shared_pool
 from mxtrain.optim.backends.matrix_operations import NumPyMatrixOperations, add_groups, group_rows, padded_width
-from mxtrain.optim.ir.summation import combine
+from mxtrain.optim.ir import Program
+from mxtrain.optim.ir.summation import LANES, combine
 from mxtrain.types import Array
 
 _MIN_PARALLEL_SIZE = 1 << 16
@@ -39,15 +41,17 @@ class NumbaMatrixOperations(NumPyMatrixOperations):
         _run("axis_square_sums", x, x, row_sums, groups)
         return row_sums, add_groups(groups[:, :columns])
 
-    def column_square_sums(self, x: Array) -> Array:
-        """Return the sums of the squares of each column of a matrix."""
-        if not _has_contiguous_rows(x):
-            return super().column_square_sums(x)
+    def column_square_sums(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Return the sums of the squares of each column of two matrices of one shape and dtype."""
+        if not (_has_contiguous_rows(x) and _has_contiguous_rows(y)):
+            return super().column_square_sums(x, y)
         rows, columns = x.shape
-        shape = -(-rows // group_rows(columns)), padded_width(columns)
-        groups = self.workspace.array("sums of groups", shape, np.empty(0))
-        _run("column_square_sums", x, x, groups, groups)
-        return add_groups(groups[:, :columns])
+        count, width = -(-rows // group_rows(columns)), padded_width(columns)
+        groups = self.workspace.array("sums of groups", (2, count, width), np.empty(0))
+        _run("column_square_sums", x, y, groups[0], groups[1])
+        sums = np.empty((2, width))
+        _run("add_groups", groups[0], groups[1], sums[0], sums[1], items=2 * width // LANES)
+        return sums[0, :columns], sums[1, :columns]
 
     def scale_columns(self, x: Array, factors: Array, out: Array) -> None:
         """Compute `out ← x⊙factors`, with a factor of each column."""
@@ -55,6 +59,16 @@ class NumbaMatrixOperations(NumPyMatrixOperations):
             return super().scale_columns(x, factors, out)
         _run("scale_columns", x, out, factors, factors, (factors, factors))
         return None
+
+    def run_with_factors(
+        self, program: Program, arrays: ProgramArrays, factors: Array, scalars: Sequence[float]
+    ) -> bool:
+        """Run a program with a factor of each column of the gradient; False for arrays that are small or strided."""
+        is_contiguous = all(each.flags.c_contiguous and each.flags.aligned for each in arrays)
+        if arrays[0].size < _MIN_PARALLEL_SIZE or not is_contiguous:
+            return False
+        run_with_factors(program, arrays, factors, scalars)
+        return True
 
     def square_sum(self, x: Array) -> float:
         """Return the sum of the squares of a matrix."""
@@ -88,9 +102,9 @@ def _has_contiguous_rows(x: Array) -> bool:
 
 def _run(
     name: str, g: Array, W: Array, row_sums: Array, groups: Array, factors: tuple[Array, ...] = (),
-    scalars: tuple[float, ...] = (0.0, 0.0, 0.0),
+    scalars: tuple[float, ...] = (0.0, 0.0, 0.0), items: int | None = None,
 ) -> None:  # fmt: skip
-    """Run a loop over groups of rows; arguments that the loop does not use are placeholders.
+    """Run a loop over groups of rows, or over other items; arguments that the loop does not use are placeholders.
 
     The loop gets them as integers: 0-2 rows, columns and rows of a group; 3, 4 the address of g and the elements from
     row to row; 5, 6 the same of W; 7-9 the addresses of the row sums, the group sums and the scalars; 10, 11 those of
@@ -108,7 +122,7 @@ def _run(
         ],
         dtype=np.int64,
     )
-    starts = np.array([0, -(-rows // per_group)], dtype=np.int64)
+    starts = np.array([0, items or -(-rows // per_group)], dtype=np.int64)
     task = _LOOPS[name, g.dtype.name].address, words.view(np.uint8), np.zeros((1, 1), dtype=np.int64), starts
     workers = min(thread_count(), int(starts[1])) - 1 if g.size >= _MIN_PARALLEL_SIZE else 0
     if workers < 1 or not shared_pool().run(task, 1, workers):
@@ -203,36 +217,55 @@ def _axis_square_sums(words: Any, itemsize: Any, low: Any, high: Any, one: Any) 
 
 @njit(error_model="numpy")
 def _column_square_sums(words: Any, itemsize: Any, low: Any, high: Any, one: Any) -> None:
+    """Add the squares of groups of rows of two matrices."""
     rows, columns, per_group = words[0], words[1], words[2]
     width = (columns + 127) // 128 * 128
-    for group in range(low, high):
-        totals = as_pointer_to(words[8] + 8 * group * width, 0.0)
+    for item in range(2 * low, 2 * high):
+        matrix, group = item % 2, item // 2
+        address, stride = words[3 + 2 * matrix], itemsize * words[4 + 2 * matrix]
+        totals = as_pointer_to(words[7 + matrix] + 8 * group * width, 0.0)
         for j in range(width):
             totals[j] = 0.0
         row, end = group * per_group, min((group + 1) * per_group, rows)
         while row + 8 <= end:
-            _add_eight_rows(words, itemsize, row, one, totals)
+            _add_eight_rows(address + row * stride, stride, columns, one, totals)
             row += 8
         while row < end:
-            x = as_pointer_to(words[3] + itemsize * row * words[4], one)
+            x = as_pointer_to(address + row * stride, one)
             for j in range(columns):
                 totals[j] += np.float64(x[j]) * np.float64(x[j])
             row += 1
 
 
 @njit(error_model="numpy")
-def _add_eight_rows(words: Any, itemsize: Any, row: Any, one: Any, totals: Any) -> None:
+def _add_eight_rows(first: Any, stride: Any, columns: Any, one: Any, totals: Any) -> None:
     """Add the squares of eight rows to the totals of the columns, one after the other."""
-    first, stride = words[3] + itemsize * row * words[4], itemsize * words[4]
     x0, x1 = as_pointer_to(first, one), as_pointer_to(first + stride, one)
     x2, x3 = as_pointer_to(first + 2 * stride, one), as_pointer_to(first + 3 * stride, one)
     x4, x5 = as_pointer_to(first + 4 * stride, one), as_pointer_to(first + 5 * stride, one)
     x6, x7 = as_pointer_to(first + 6 * stride, one), as_pointer_to(first + 7 * stride, one)
-    for j in range(words[1]):
+    for j in range(columns):
         a, b, c, d = np.float64(x0[j]), np.float64(x1[j]), np.float64(x2[j]), np.float64(x3[j])
         total = (((totals[j] + a * a) + b * b) + c * c) + d * d
         a, b, c, d = np.float64(x4[j]), np.float64(x5[j]), np.float64(x6[j]), np.float64(x7[j])
         totals[j] = (((total + a * a) + b * b) + c * c) + d * d
+
+
+@njit(error_model="numpy")
+def _add_groups(words: Any, itemsize: Any, low: Any, high: Any, one: Any) -> None:
+    """Add the rows of two matrices of sums in order, 128 columns in each item."""
+    count, width = words[0], words[1]
+    total = np.empty(128)
+    for item in range(low, high):
+        matrix, base = item // (width // 128), item % (width // 128) * 128
+        sums, result = as_pointer_to(words[3 + 2 * matrix], one), as_pointer_to(words[7 + matrix], one)
+        for lane in range(128):
+            total[lane] = sums[base + lane]
+        for group in range(1, count):
+            for lane in range(128):
+                total[lane] += sums[group * width + base + lane]
+        for lane in range(128):
+            result[base + lane] = total[lane]
 
 
 @njit(error_model="numpy")
@@ -300,6 +333,10 @@ def _column_square_sums_float64(words: Any, table: Any, starts: Any, row: Any, l
     _column_square_sums(words, 8, low, high, 1.0)
 
 
+def _add_groups_float64(words: Any, table: Any, starts: Any, row: Any, low: Any, high: Any) -> None:
+    _add_groups(words, 8, low, high, 1.0)
+
+
 def _scale_columns_float32(words: Any, table: Any, starts: Any, row: Any, low: Any, high: Any) -> None:
     _scale_columns(words, 4, low, high, np.float32(1))
 
@@ -347,6 +384,7 @@ def _compiled(function: Callable[..., None]) -> Any:
 _LOOPS = {
     ("column_square_sums", "float32"): _compiled(_column_square_sums_float32),
     ("column_square_sums", "float64"): _compiled(_column_square_sums_float64),
+    ("add_groups", "float64"): _compiled(_add_groups_float64),
     ("scale_columns", "float32"): _compiled(_scale_columns_float32),
     ("scale_columns", "float64"): _compiled(_scale_columns_float64),
     ("axis_square_sums", "float32"): _compiled(_axis_square_sums_float32),
