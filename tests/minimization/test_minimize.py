@@ -192,7 +192,9 @@ def test_rules_see_complex_arrays_as_in_a_step(rule: Any) -> None:
 
 def test_bounds_of_a_rule_need_real_arrays() -> None:
     with pytest.raises(mxtrain.ArrayError, match="'x' is complex128, and complex numbers have no order"):
-        mxtrain.minimize(lambda z: (float((z * z.conj()).real.sum()), 2 * z), np.ones(2, complex), {**SGD, "bounds": [0, 1]})
+        mxtrain.minimize(
+            lambda z: (float((z * z.conj()).real.sum()), 2 * z), np.ones(2, complex), {**SGD, "bounds": [0, 1]}
+        )
 
 
 def test_float32_stays_float32() -> None:
