@@ -185,13 +185,9 @@ def measure_rule(
         wait()
 
     candidates: dict[str, Callable[[], object]] = {"update": update, "streaming": stream}
-    operations, calls = count_slow_operations(program), 1.0
-    products = rule.matrix_products((shape[0], shape[-1])) if isinstance(rule, MatrixRule) else []
-    if products:
-        candidates["arithmetic"] = _products_benchmark(products, W, xp, wait)
-    elif any(operations) and xp is np:
-        candidates["arithmetic"] = _arithmetic_benchmark(optimizer.backend, *operations, dtype)
-        calls = size / (_REPEATS * _CACHED_SIZE) / _threads_used(optimizer.backend, size)
+    arithmetic, calls = _arithmetic_of_update(rule, optimizer.backend, W, xp, wait)
+    if arithmetic is not None:
+        candidates["arithmetic"] = arithmetic
     timings = measure_interleaved(candidates, seconds=seconds)
     return RuleBenchmark(
         name=name,
@@ -201,6 +197,20 @@ def measure_rule(
         streaming=timings["streaming"] * streams,
         arithmetic=timings["arithmetic"] * calls if "arithmetic" in timings else None,
     )
+
+
+def _arithmetic_of_update(
+    rule: Rule, backend: Backend, W: Array, xp: ModuleType, wait: Callable[[], None]
+) -> tuple[Callable[[], object] | None, float]:
+    """Return a function with the slow arithmetic of an update, None if there is none, and its calls in an update."""
+    operations = count_slow_operations(rule.program())
+    products = rule.matrix_products((W.shape[0], W.shape[-1])) if isinstance(rule, MatrixRule) else []
+    if products:
+        return _products_benchmark(products, W, xp, wait), 1.0
+    if any(operations) and xp is np:
+        calls = W.size / (_REPEATS * _CACHED_SIZE) / _threads_used(backend, W.size)
+        return _arithmetic_benchmark(backend, *operations, W.dtype.name), calls
+    return None, 1.0
 
 
 def _shape_of(rule: Rule, size: int) -> tuple[int, ...]:

@@ -20,6 +20,8 @@ from mxtrain.cli.streams import write_file_text, write_json
 from mxtrain.errors import ConfigError, escape_unprintable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mxtrain.cli.catalogue import Catalogue
     from mxtrain.config import RunConfig, Sweep
     from mxtrain.optim.ir import AnyProgram
@@ -157,9 +159,6 @@ def show(
     program that every backend runs; --set sets its fields, as in: mxtrain show sgd --set μ=0.9
     With --as formula, the rule as text: a config of kind formula.
     """
-    from mxtrain.config import RunConfig, Sweep, to_yaml
-    from mxtrain.config.yaml.dump import mapping_to_yaml
-
     import_plugins(plugin)
     if target == "formula" and not any(each.startswith("update=") for each in sets or ()):
         typer.echo(_documentation_of_formula())
@@ -169,7 +168,17 @@ def show(
         from mxtrain.cli.parameters_table import print_parameters
 
         print_parameters(config, target, sets or (), load_factory(plugin))
-        return
+    else:
+        _show_config(config, backend, notation, is_kind=_is_optimizer(target))
+
+
+def _show_config(
+    config: "RunConfig | Sweep | Rule", backend: Language | None, notation: Notation | None, *, is_kind: bool
+) -> None:
+    """Print a config, its optimizer as a formula, or the programs of its optimizer."""
+    from mxtrain.config import RunConfig, Sweep, to_yaml
+    from mxtrain.config.yaml.dump import mapping_to_yaml
+
     if isinstance(config, Sweep):
         if backend is not None or notation is not None:
             hint = "--backend" if backend is not None else "--as"
@@ -178,25 +187,24 @@ def show(
         return
     if isinstance(config, RunConfig):
         config = config.resolve()
-    optimizer = config.optimizer if isinstance(config, RunConfig) else config
-    if optimizer.needs_values and (backend is not None or notation is not None):
+    rule = config.optimizer if isinstance(config, RunConfig) else config
+    if rule.needs_values and (backend is not None or notation is not None):
         hint = "--backend" if backend is not None else "--as"
-        raise typer.BadParameter(f"{optimizer.kind} is no rule, and has no program; leave it out", param_hint=hint)
-    if optimizer.needs_values and _is_optimizer(target):
-        typer.echo(_documentation_of_method(optimizer))
-        return
+        raise typer.BadParameter(f"{rule.kind} is no rule, and has no program; leave it out", param_hint=hint)
     if notation is not None:
-        write_file_text(_as_formula(optimizer))
-        return
-    if backend is None and not _is_optimizer(target):
-        write_file_text(to_yaml(config))
-        if isinstance(config, RunConfig):
-            write_file_text("".join(f"# {line}\n" for line in _update_lines(config)))
-        return
-    _print_program(optimizer, backend)
+        write_file_text(_as_formula(rule))
+    elif is_kind and rule.needs_values:
+        typer.echo(_documentation_of_method(rule))
+    elif is_kind:
+        _print_rule(rule, backend)
+    elif backend is not None:
+        _print_programs(rule, backend)
+    else:
+        lines = _update_lines(rule.model_copy(update={"clip_norm": config.clip_norm}))
+        write_file_text(to_yaml(config) + "".join(f"# {line}\n" for line in lines))
 
 
-def _print_program(rule: "Rule", backend: Language | None) -> None:
+def _print_rule(rule: "Rule", backend: Language | None) -> None:
     """Print the program of a rule: of a backend, or for all of them with the formula and the order of an update."""
     from mxtrain.optim.ir import Program, describe_traffic
     from mxtrain.optim.rule_checks import checked_program
@@ -213,39 +221,63 @@ def _print_program(rule: "Rule", backend: Language | None) -> None:
     typer.echo(_format_program(program, backend).rstrip("\n"))
 
 
-def _update_lines(config: "RunConfig") -> list[str]:
-    """Return the order of an update of a run with wrappers, and the passes of its program, for each group."""
+def _print_programs(rule: "Rule", backend: Language) -> None:
+    """Print the program of an optimizer for a backend, and those of groups with other programs after a comment."""
+    from mxtrain.optim.rule_checks import checked_program
+
+    mark = "//" if backend is Language.cupy else "#"
+    first: dict[str, str] = {}
+    for title, each in _titled_rules(rule):
+        text = _format_program(checked_program(each), backend).rstrip("\n")
+        same = first.setdefault(text, title)
+        if title:
+            what = each.kind if same == title else f"as {same or 'the optimizer'}"
+            typer.echo(f"\n{mark} {title}: {what}")
+        if same == title:
+            typer.echo(text)
+
+
+def _titled_rules(rule: "Rule") -> "Iterator[tuple[str, Rule]]":
+    """Yield the rule of the optimizer, with an empty title, that of each group, and their rules for vectors."""
     from mxtrain.optim.param_groups import rules_of_groups
 
+    for selector, each, vectors in rules_of_groups(rule):
+        place = "" if selector is None else f"group {selector}"
+        yield place, each.with_largest_numbers()
+        if vectors is not each:
+            yield f"vectors of {place or 'the optimizer'}", vectors.with_largest_numbers()
+
+
+def _update_lines(rule: "Rule") -> list[str]:
+    """Return the order of an update and its passes, of an optimizer with wrappers or with groups of other kinds."""
+    has_kinds = any(group.rule is not None for group in rule.groups.values())
     lines: list[str] = []
     first: dict[tuple[str, ...], str] = {}
-    for selector, rule, vectors in rules_of_groups(config.optimizer.model_copy(update={"clip_norm": config.clip_norm})):
-        place = "" if selector is None else f"group {selector}"
-        both = ((place, rule), (f"vectors of {place or 'the optimizer'}", vectors))
-        for title, each in both[: 1 if vectors is rule else 2]:
-            found = _lines_of_rule(each.with_largest_numbers())
-            same = first.setdefault(tuple(found), title)
-            if found and same != title:
-                lines.append(f"{title}: as {same or 'the optimizer'}")
-            elif found:
-                lines += [*([f"{title}: {each.kind}"] if title else []), *found]
+    for title, each in _titled_rules(rule):
+        found = _lines_of_rule(each, always=has_kinds)
+        same = first.setdefault((each.kind, *found), title)
+        if found and same != title:
+            lines.append(f"{title}: as {same or 'the optimizer'}")
+        elif found:
+            heading = title or ("the optimizer" if has_kinds else "")
+            lines += [*([f"{heading}: {each.kind}"] if heading else []), *found]
     return lines
 
 
-def _lines_of_rule(rule: "Rule") -> list[str]:
-    """Return the order of an update with wrappers, and the passes of its program; empty without wrappers."""
+def _lines_of_rule(rule: "Rule", *, always: bool) -> list[str]:
+    """Return the order of an update with wrappers, and the passes of its program; without, empty or what it moves."""
     from mxtrain.optim.ir import MatrixProgram, Program, describe_traffic
-    from mxtrain.optim.update_summary import describe_update, describe_variants
+    from mxtrain.optim.update_summary import describe_total, describe_update, describe_variants
 
     lines = describe_update(rule)
-    if not lines:
+    if not lines and not always:
         return []
     program = rule.program()
     passes = [program] if isinstance(program, Program) else []
     if not isinstance(program, Program | MatrixProgram):
         passes = [each.program for each in program.passes]
     each_pass = [f"pass {i} of {len(passes)}: {describe_traffic(each)}" for i, each in enumerate(passes, start=1)]
-    return [*lines, *each_pass, *describe_variants(rule)]
+    return [*(lines or [describe_total(rule)]), *each_pass, *describe_variants(rule)]
 
 
 def _as_formula(rule: "Rule") -> str:

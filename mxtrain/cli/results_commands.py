@@ -130,11 +130,10 @@ def list_runs(
     Prints the state, the epochs, the values in which the configs differ, and the metrics of the model's epoch. Damaged
     runs are reported on stderr and skipped.
     """
-    from mxtrain.cli.streams import messages, print_results, write_json
+    from mxtrain.cli.streams import messages, write_json
     from mxtrain.errors import escape_unprintable
-    from mxtrain.names import suggest
     from mxtrain.paths import url_problem
-    from mxtrain.training import differing_settings, list_runs
+    from mxtrain.training import list_runs
 
     if url_problem(folder):
         raise typer.BadParameter(f"{folder} is a URL, not a folder; name a folder on this machine", param_hint="DIR")
@@ -148,10 +147,26 @@ def list_runs(
     runs, damaged = list_runs(folder, sort)
     for line in damaged:
         messages().print(escape_unprintable(line), soft_wrap=True)
+    _check_metric(sort, runs, folder)
+    _print_runs(runs, folder, as_json)
+
+
+def _check_metric(sort: str | None, runs: "Sequence[ListedRun]", folder: str) -> None:
+    """Refuse a metric that no run has."""
+    from mxtrain.names import suggest
+
     metrics = dict.fromkeys(name for run in runs for name in run.metrics)
     if sort is not None and sort not in metrics:
         remedy = suggest(sort, metrics, otherwise=f"they have {', '.join(metrics)}" if metrics else "none is measured")
         raise typer.BadParameter(f"no run in {folder} has the metric {sort!r}; {remedy}", param_hint="--sort")
+
+
+def _print_runs(runs: "Sequence[ListedRun]", folder: str, as_json: bool) -> None:
+    """Print a table of runs and the reasons of failures, or JSON."""
+    from mxtrain.cli.streams import messages, print_results, write_json
+    from mxtrain.errors import escape_unprintable
+    from mxtrain.training import differing_settings
+
     paths = differing_settings(runs)
     if as_json:
         write_json([_data(run, paths) for run in runs], indent=2)

@@ -48,7 +48,7 @@ class ScheduleCurves:
         batches: iterations per epoch.
         times: in epochs, from 0 to the end of the last.
         curves: η, μ if the rule has it, and all other numbers with schedules; then those of parameter groups and of
-            `otherwise` that have schedules of their own.
+            `otherwise` that have schedules of their own, or another η.
     """
 
     title: str
@@ -123,20 +123,32 @@ def _sample_iterations(iterations: int) -> list[int]:
 
 
 def _group_curves(rule: Rule, times: list[Time]) -> Iterator[Curve]:
-    """Yield a curve for each schedule of a parameter group, or of the rule for vectors."""
+    """Yield the curves of parameter groups and of the rule for vectors that differ from those of the rule.
+
+    These are their own schedules, and the schedule of η where it applies to another η.
+    """
     paths = rule.all_schedules()
     inner = {f"groups.{selector}.": (selector, rule.with_settings(group)) for selector, group in rule.groups.items()}
-    otherwise: Rule | None = rule.__dict__.get("otherwise")
-    for prefix, (name, own) in (inner | ({"otherwise.": ("otherwise", otherwise)} if otherwise else {})).items():
-        rules = [own.at(time) for time in times]
-        for path in (path.removeprefix(prefix) for path in paths if path.startswith(prefix)):
-            number = path.removeprefix("schedules.")
-            if path == "η_sched":
-                values = [each.learning_rate_at(time) for each, time in zip(rules, times, strict=True)]
-                yield Curve(f"η of {name}", "learning rate", list(map(_clipped, values)))
-            elif number != path:
-                values = [number_at(each, number) for each in rules]
-                yield Curve(f"{display_path(number)} of {name}", "", list(map(_clipped, values)))
+    if rule.__dict__.get("otherwise") is not None:
+        inner["otherwise."] = "otherwise", rule.for_vectors()
+    for prefix, (name, own) in inner.items():
+        found = [path.removeprefix(prefix) for path in paths if path.startswith(prefix)]
+        if own.η_sched is not None and "η_sched" not in found and own.η != rule.η:
+            found.insert(0, "η_sched")
+        yield from _curves_of_paths(name, own, found, times)
+
+
+def _curves_of_paths(name: str, own: Rule, paths: list[str], times: list[Time]) -> Iterator[Curve]:
+    """Yield the curves of the schedules at some paths of the rule of a group."""
+    rules = [own.at(time) for time in times]
+    for path in paths:
+        number = path.removeprefix("schedules.")
+        if path == "η_sched":
+            values = [each.learning_rate_at(time) for each, time in zip(rules, times, strict=True)]
+            yield Curve(f"η of {name}", "learning rate", list(map(_clipped, values)))
+        elif number != path:
+            values = [number_at(each, number) for each in rules]
+            yield Curve(f"{display_path(number)} of {name}", "", list(map(_clipped, values)))
 
 
 def _clipped(value: float) -> float:

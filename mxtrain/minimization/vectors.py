@@ -23,7 +23,6 @@ from mxtrain.types import Array
 _SECONDS_PER_CALL, _SECONDS_PER_PRODUCT = 30e-6, 2e-9
 """Time that compiled code saves on each operation, and on each element of a vector in it."""
 
-
 _FUNCTIONS = (
     "inverse_hessian_coefficients", "factor_middle", "multiply_middle", "pass_breakpoints", "subspace_coefficients"
 )  # fmt: skip
@@ -62,6 +61,11 @@ class Vectors:
             from mxtrain.minimization.cupy_vectors import CuPyVectorOperations
 
             self._operations = CuPyVectorOperations()
+
+    @property
+    def is_compiled(self) -> bool:
+        """True if the operations run as compiled code on the host."""
+        return self._compiled is not None
 
     def __getitem__(self, number: int) -> Array:
         return self._views[number]

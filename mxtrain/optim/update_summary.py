@@ -66,10 +66,20 @@ def describe_update(rule: Rule) -> list[str]:
     if not any(name in _WRAPPERS for name, _ in entries):
         return []
     width = max(len(name) for name, _ in entries)
-    lines = ["Order of a step; bytes an element in float32:"]
+    lines = ["Order of a step; bytes per element in float32:"]
     lines += [f"  {name:<{width}}  {text}" for name, text in entries]
+    return [*lines, f"  {describe_total(rule)}"]
+
+
+def describe_total(rule: Rule) -> str:
+    """Return a line with the bytes that an update moves.
+
+    >>> from mxtrain.optim.rules import Muon
+    >>> describe_total(Muon())
+    'an update moves 20 bytes per element in float32, 40 in float64'
+    """
     total = sum(arrays_moved_by(rule).values())
-    return [*lines, f"  an update moves {4 * total:.4g} bytes an element in float32, {8 * total:.4g} in float64"]
+    return f"an update moves {4 * total:.4g} bytes per element in float32, {8 * total:.4g} in float64"
 
 
 _WRAPPERS = (*WRAPPER_FIELDS, "decoupled", "corrected", *STEP_FIELDS)

@@ -1,6 +1,7 @@
 """Charts of the importance of hyperparameters, and of the two most important ones."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 from optuna.visualization import plot_param_importances
@@ -65,17 +66,25 @@ def rank_chart(sweep: SweepData, importance: Mapping[str, float]) -> Chart | Non
         return None
     x, y = ([dimension.values[trial.number] for trial in trials] for dimension in used)
     points = dots("", x, y, notes=trial_notes(sweep, trials))
-    worst = max(ranks.values())
-    has_unranked = bool(sweep.in_state("pruned", "failed"))
-    points.marker.update(
-        color=[ranks[trial.number] for trial in trials],
-        cmin=0,
-        cmax=worst,
-        colorscale=[[0, BEST_COLOR], [1, GREY]],
-        showscale=True,
-        colorbar={
+    last = "pruned or failed" if sweep.in_state("pruned", "failed") else "worst"
+    points.marker.update(_rank_colors([ranks[trial.number] for trial in trials], max(ranks.values()), last))
+    is_log = [dimension.scale == "log" for dimension in used]
+    figure = chart_figure([points], first.name, second.name, log_x=is_log[0], log_y=is_log[1], closest=True, height=400)
+    caption = "The two most important numbers; the color is the rank of the trial."
+    return Chart("rank", f"{second.name} against {first.name}", figure, caption)
+
+
+def _rank_colors(ranks: list[int], worst: int, last: str) -> dict[str, Any]:
+    """Return the colors of points by their ranks, with a scale above the chart; `last` is the label of the worst."""
+    return {
+        "color": ranks,
+        "cmin": 0,
+        "cmax": worst,
+        "colorscale": [[0, BEST_COLOR], [1, GREY]],
+        "showscale": True,
+        "colorbar": {
             "tickvals": [0, worst],
-            "ticktext": ["best", "pruned or failed" if has_unranked else "worst"],
+            "ticktext": ["best", last],
             "orientation": "h",
             "x": 0,
             "xanchor": "left",
@@ -85,11 +94,7 @@ def rank_chart(sweep: SweepData, importance: Mapping[str, float]) -> Chart | Non
             "lenmode": "pixels",
             "len": 180,
         },
-    )
-    is_log = [dimension.scale == "log" for dimension in used]
-    figure = chart_figure([points], first.name, second.name, log_x=is_log[0], log_y=is_log[1], closest=True, height=400)
-    caption = "The two most important numbers; the color is the rank of the trial."
-    return Chart("rank", f"{second.name} against {first.name}", figure, caption)
+    }
 
 
 def _importance_figure(sweep: SweepData, index: int) -> go.Figure:

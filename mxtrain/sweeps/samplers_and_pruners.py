@@ -156,23 +156,8 @@ def _create_sampler(config: AnySampler, seed: int, sweep_seed: int) -> BaseSampl
                 group=config.group,
                 constant_liar=True,  # running trials count as bad, so that they are not sampled twice
             )
-        case GP():
-            return samplers.GPSampler(
-                seed=seed,
-                n_startup_trials=config.startup,
-                deterministic_objective=config.deterministic,
-                warn_independent_sampling=False,
-            )
-        case CMAES():
-            return samplers.CmaEsSampler(
-                seed=seed,
-                n_startup_trials=config.startup,
-                popsize=config.population,
-                with_margin=config.variant == "margin",
-                use_separable_cma=config.variant == "separable",
-                lr_adapt=config.variant == "adaptive",
-                warn_independent_sampling=False,
-            )
+        case GP() | CMAES():
+            return _create_model_sampler(config, seed)
         case NSGA2():
             return samplers.NSGAIISampler(
                 seed=seed,
@@ -190,6 +175,26 @@ def _create_sampler(config: AnySampler, seed: int, sweep_seed: int) -> BaseSampl
                 warn_independent_sampling=False,
             )
     return samplers.RandomSampler(seed=seed)
+
+
+def _create_model_sampler(config: GP | CMAES, seed: int) -> BaseSampler:
+    """Create the sampler of one trial, of a kind that needs packages besides Optuna."""
+    if isinstance(config, GP):
+        return optuna.samplers.GPSampler(
+            seed=seed,
+            n_startup_trials=config.startup,
+            deterministic_objective=config.deterministic,
+            warn_independent_sampling=False,
+        )
+    return optuna.samplers.CmaEsSampler(
+        seed=seed,
+        n_startup_trials=config.startup,
+        popsize=config.population,
+        with_margin=config.variant == "margin",
+        use_separable_cma=config.variant == "separable",
+        lr_adapt=config.variant == "adaptive",
+        warn_independent_sampling=False,
+    )
 
 
 def rung_epochs(sweep: Sweep, epochs: int) -> list[int]:

@@ -41,7 +41,7 @@ def test_show_prints_the_formula_coefficients_and_program_of_a_rule(mxtrain, rul
     if isinstance(program, Program):
         assert f"\n\nOne pass: {describe_traffic(program)}\n\n" in out
     elif isinstance(program, MultiPassProgram):
-        assert out.count("bytes an element in float32") == len(program.passes)
+        assert out.count("bytes per element in float32") == len(program.passes)
     formula, _, coefficients = out.removesuffix(f"\n\n{program}\n").partition("\n\nCoefficients: ")
     assert ("W ← W + " in formula) != (program.name in REPLACING)
     assert "W ← " in formula

@@ -121,6 +121,47 @@ def test_without_both_packages_there_is_an_error(mxtrain, hide_packages):
     assert err.endswith(REMEDY)
 
 
+GROUPS = (
+    "optimizer={kind: adamw, η: 0.01, η_sched: {kind: exp, γ: 0.5}, groups: "
+    "{W1: {kind: muon, η: 0.03}, b1: {η: 0.1}, W2: {λ: 0}, b2: {η: 0}, W3: {kind: lion, η: 0.01}}}"
+)
+
+PANEL = """
+                                learning rate η of b1
+     ┌─────────────────────────────────────────────────────────────────────────┐
+  0.1┤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⢤                                     │
+     │                                   ⢸                                     │
+0.075┤                                   ⠘⡄                                    │
+     │                                    ⡇                                    │
+ 0.05┤                                    ⠣⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤│
+     │                                                                         │
+0.025┤                                                                         │
+     │                                                                         │
+    0┤                                                                         │
+     └┬──────┬──────┬───────┬──────┬──────┬──────┬──────┬───────┬──────┬──────┬┘
+      0     0.2    0.4     0.6    0.8     1     1.2    1.4     1.6    1.8     2
+                                        epoch
+"""
+
+
+def test_a_group_with_another_learning_rate_has_a_curve_of_the_schedule_that_it_inherits(mxtrain, hide_packages):
+    overrides = [GROUPS, "model={kind: mlp, hidden: [4, 3]}"]
+    run = read_run("run.yaml", overrides)
+    curves = {f"{curve.meaning} {curve.letter}": curve.values for curve in schedule_curves(run).curves}
+    assert list(curves) == ["learning rate η", "learning rate η of W1", "learning rate η of b1"]
+    for values, η in zip(curves.values(), (0.01, 0.03, 0.1), strict=True):
+        assert (values[0], values[45], values[-1]) == (η, η / 2, η / 2)
+    hide_packages("matplotlib", importers=IMPORTERS)
+    out = mxtrain("schedule", "run.yaml", *(part for each in overrides for part in ("--set", each))).out
+    assert out.endswith(PANEL)
+
+
+def test_vectors_with_another_learning_rate_have_a_curve():
+    muon = "optimizer={kind: muon, η: 0.02, η_sched: {kind: exp, γ: 0.5}, otherwise: {kind: adamw, η: 0.001}}"
+    curves = {curve.letter: curve.values[-1] for curve in schedule_curves(read_run("run.yaml", [muon])).curves}
+    assert curves == {"η": 0.01, "η of otherwise": 0.0005}
+
+
 MANY = (
     "optimizer={kind: adam, clip: 1, η_sched: {kind: one_cycle, T: run, per: iteration}, schedules: "
     "{beta2: {kind: linear, T: run, end: 0.9}, wd: {kind: plateau}, clip: {kind: step, T: 1}}}"

@@ -1,6 +1,10 @@
 """Wrappers around a rule in a run: aliases, skipped batches, accumulation, averages and resume."""
 
 import copy
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,7 @@ import pytest
 
 import mxtrain
 from mxtrain.training.trainer import Trainer
+from tests.training.conftest import results
 
 RUN: dict[str, Any] = {
     "data": {"source": "digits", "validation": 0.2, "batch_size": 200},
@@ -83,6 +88,44 @@ def test_a_run_with_all_wrappers_is_resumed_in_the_middle_of_a_mean(batches: int
     at_once = mxtrain.advance(run, None, 15)
     first = mxtrain.advance(run, None, batches)
     assert mxtrain.advance(run, first, 15).differences(at_once) == []
+
+
+SCRIPT = """
+import os, signal, sys
+import mxtrain
+
+class Kill(mxtrain.Callback):
+    left = int(sys.argv[3])
+
+    def on_batch(self, state, loss):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+config, run_dir = eval(sys.argv[1]), sys.argv[2]
+if os.path.exists(os.path.join(run_dir, "config.yaml")):
+    mxtrain.resume(run_dir, callbacks=[Kill()])
+else:
+    mxtrain.fit(config, run_dir=run_dir, callbacks=[Kill()])
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_killed_run_with_all_wrappers_groups_and_schedules_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    halving = {"kind": "exp", "γ": 0.9, "per": "iteration"}
+    schedules = dict.fromkeys(("β2", "λ", "ema.decay", "agc.clipping", "clip_norm"), halving)
+    own = {"kind": "lion", "η": 0.002, "λ": 0.1, "corrected": True, "ema": {"decay": 0.8}, "schedules": {"β1": halving}}
+    groups = {"W1": own, "ndim < 2": {"kind": "prodigy", "lookahead": {"period": 3}}}
+    run = config(ALL | {"λ": 0.1, "schedules": schedules, "groups": groups}, epochs=4, checkpoint={"every": "1 epoch"})
+    run |= {"backend": "numpy", "threads": 1}
+    whole, run_dir = mxtrain.fit(run, run_dir=tmp_path / "whole"), tmp_path / "killed"
+    for batches in (13, 11):  # in the second epoch and, after a resume from its start, in the third
+        command = [sys.executable, "-W", "ignore", "-c", SCRIPT, repr(run), str(run_dir), str(batches)]
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+        killed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    mxtrain.resume(run_dir)
+    assert results(run_dir) == results(whole.run_dir)
 
 
 def test_a_nonfinite_gradient_is_skipped_and_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

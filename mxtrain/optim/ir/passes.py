@@ -189,13 +189,13 @@ def describe_traffic(program: Program) -> str:
 
     >>> from mxtrain.optim.rules import Adam
     >>> describe_traffic(Adam().program())
-    'reads W, g, m, v; writes W, m, v; 28 bytes an element in float32, 56 in float64'
+    'reads W, g, m, v; writes W, m, v; 28 bytes per element in float32, 56 in float64'
     """
     read = ", ".join(program.arrays[number] for number in program.read)
     written = ", ".join(program.arrays[number] for number in sorted(program.written))
     count = program.arrays_moved
     return (
-        f"reads {read}; writes {written or 'nothing'}; {4 * count} bytes an element in float32, {8 * count} in float64"
+        f"reads {read}; writes {written or 'nothing'}; {4 * count} bytes per element in float32, {8 * count} in float64"
     )
 
 

@@ -250,7 +250,7 @@ def test_slots_are_stored_where_that_moves_fewer_bytes() -> None:
     moved = [(each.program.arrays, len(each.program.read), len(each.program.outputs)) for each in program.passes]
     assert [sum(each[1:]) for each in moved] == [6, 3]  # W, g, m, v to m, v; then W, m to W
     text = str(program)
-    assert "pass 1 of 2: reads W, g, m, v; writes m, v; 24 bytes an element in float32" in text
+    assert "pass 1 of 2: reads W, g, m, v; writes m, v; 24 bytes per element in float32" in text
     assert "r0 = dot(W, W)    (float64)" in text
 
 

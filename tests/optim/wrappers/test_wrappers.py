@@ -94,6 +94,8 @@ COMPILED = ("sgd with momentum", "muon")
 def outcome(optimizer: mxtrain.Optimizer, dtype: str, is_flat: bool) -> Any:
     """Return the bytes of parameters, evaluated parameters and state after some updates."""
     params, gradients = make_arrays(dtype)
+    if optimizer.rule.skip_nonfinite:
+        gradients[2]["odd"][0, 0] = np.nan
     arrays: Any = mxtrain.FlatParameters(params) if is_flat else params
     for grads in gradients * 2:
         optimizer.step(arrays, mxtrain.FlatParameters(grads) if is_flat else grads)
@@ -112,6 +114,50 @@ def test_compiled_code_gives_the_same_bits_on_any_number_of_threads(name: str, m
     expected = outcome(mxtrain.Optimizer(rule, NumPyBackend()), "float32", is_flat=False)
     for threads, is_flat in product((1, 2), (False, True)):
         assert outcome(mxtrain.Optimizer(rule, NumbaBackend(threads)), "float32", is_flat) == expected
+
+
+DECAYING = {"λ": 0.1, "η_sched": {"kind": "exp", "γ": 0.9, "per": "iteration"}}
+GRADIENTS: dict[str, Any] = {
+    "agc": {"clipping": 0.3}, "ema": {"decay": 0.9}, "clip_norm": 1.5, "skip_nonfinite": True, "scale": 0.5,
+}  # fmt: skip
+CORRECTED = GRADIENTS | DECAYING | {"corrected": True}
+MASKED = GRADIENTS | {"cautious": True}
+STORED: dict[str, Any] = {"bounds": [-0.5, 0.6], "lookahead": {"period": 2}, "accumulate": 2}
+DECOUPLED = DECAYING | {"decoupled": True}
+COMBINATIONS: list[tuple[str, dict[str, Any], str]] = [
+    *((name, MASKED | CORRECTED, "float32") for name in ("adamw", "lion", "muon", "schedule_free_adamw")),
+    *((name, MASKED | DECOUPLED, "float32") for name in ("sgd with momentum", "adagrad")),
+    ("lamb", MASKED, "float32"),
+    *((name, CORRECTED, "float64") for name in ("laprop", "ademamix")),
+    *((name, STORED, "float64") for name in ("sgd with momentum", "adamw", "lion", "prodigy", "muon", "dog")),
+    *((name, DECOUPLED, "float32") for name in ("adam", "nadam", "signum", "rmsprop")),
+]
+"""Rules of several families with wrappers; each wrapper is on for six rules or more. Each entry is compiled once."""
+
+
+def test_each_wrapper_is_combined_with_six_rules() -> None:
+    of_each = {
+        field: {name for name, wrappers, _ in COMBINATIONS if field in wrappers} for wrappers in WRAPPERS.values()
+        for field in wrappers
+    }  # fmt: skip
+    assert {field for field, names in of_each.items() if len(names) < 6} == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "wrappers", "dtype"),
+    COMBINATIONS,
+    ids=[f"{name} with {', '.join(wrappers)}" for name, wrappers, _ in COMBINATIONS],
+)
+def test_compiled_code_gives_the_bits_of_numpy(
+    name: str, wrappers: dict[str, Any], dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mxtrain.optim.backends.compiled.numba_tasks.MIN_PARALLEL_SIZE", 1000)
+    rule = mxtrain.build(ALL_CONFIGS[name] | wrappers).rule
+    plain = outcome(mxtrain.Optimizer(mxtrain.build(ALL_CONFIGS[name]).rule, NumPyBackend()), dtype, is_flat=False)
+    expected = outcome(mxtrain.Optimizer(rule, NumPyBackend()), dtype, is_flat=False)
+    assert expected[0] != plain[0]
+    for is_flat in (False, True):
+        assert outcome(mxtrain.Optimizer(rule, NumbaBackend(2)), dtype, is_flat) == expected
 
 
 FACTOR_CONFIGS: dict[str, dict[str, Any]] = {
