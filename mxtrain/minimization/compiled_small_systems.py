@@ -11,14 +11,17 @@ from mxtrain.optim.backends.compiled.jit_cache import compile_function, read_sou
 _SOURCE = read_sources(small_systems.__file__, __file__)
 _number, _vector, _matrix = types.float64, types.float64[::1], types.float64[:, ::1]
 
-_inner: dict[str, Any] = dict(vars(small_systems))
-for _name in ("cholesky", "solve_cholesky", "multiply_middle"):
-    # The same code with compiled functions in place of those that it calls.
-    _inner[_name] = njit(error_model="numpy")(FunctionType(_inner[_name].__code__, _inner, _name))
+inner: dict[str, Any] = dict(vars(small_systems))
+"""Functions for compiled code to call: the same code, with compiled functions in place of those that it calls."""
+for _name in (
+    *("cholesky", "solve_cholesky", "factor_middle", "multiply_middle"),
+    *("pass_breakpoints", "subspace_coefficients"),
+):
+    inner[_name] = njit(error_model="numpy")(FunctionType(inner[_name].__code__, inner, _name))
 
 
 def _compiled(name: str, *arguments: Any, result: Any = types.void) -> Any:
-    function = FunctionType(getattr(small_systems, name).__code__, _inner, name)
+    function = FunctionType(getattr(small_systems, name).__code__, inner, name)
     return compile_function(function, result(*arguments), _SOURCE, error_model="numpy")
 
 

@@ -51,7 +51,7 @@ class CompiledVectorOperations:
             return result
         partials = np.empty((result.size, blocks))
         words = _words(matrix, len(rows), row_array, len(columns), column_array, partials)
-        if not _run_parallel(_LOOPS["dots", matrix.itemsize].address, words, blocks):
+        if not _run_parallel(LOOPS["dots", matrix.itemsize].address, words, blocks):
             _SERIAL["dots", matrix.itemsize](matrix, row_array, column_array, result)
             return result
         _COMBINE_PARTIALS(partials, result.reshape(-1))
@@ -64,7 +64,7 @@ class CompiledVectorOperations:
         blocks = -(-size // 4096)
         if size * len(sources) >= _MIN_PARALLEL_SIZE and blocks > 1:
             words = _words(matrix, target, factors, len(sources), numbers, factors)
-            if _run_parallel(_LOOPS["combine", matrix.itemsize].address, words, blocks):
+            if _run_parallel(LOOPS["combine", matrix.itemsize].address, words, blocks):
                 return
         _SERIAL["combine", matrix.itemsize](matrix, target, factors, numbers)
 
@@ -75,7 +75,7 @@ class CompiledVectorOperations:
         if size >= _MIN_PARALLEL_SIZE:
             partials = np.empty(blocks)
             words = _words(matrix, row, partials, 0, partials, partials)
-            if _run_parallel(_LOOPS["max_abs", matrix.itemsize].address, words, blocks):
+            if _run_parallel(LOOPS["max_abs", matrix.itemsize].address, words, blocks):
                 return float(partials.max())
         return float(_SERIAL["max_abs", matrix.itemsize](matrix, row))
 
@@ -186,7 +186,7 @@ def _combine_blocks(
 
 
 @njit(error_model="numpy")
-def _largest(v: Any, low: Any, high: Any) -> Any:
+def largest(v: Any, low: Any, high: Any) -> Any:
     """Return the largest absolute value of the elements `low` to `high - 1`; NaN if one is NaN."""
     largest, total = 0.0, 0.0
     for k in range(low, high):
@@ -221,7 +221,7 @@ def _combine_loop(words: Any, low: Any, high: Any, itemsize: Any, one: Any) -> N
 def _max_abs_loop(words: Any, low: Any, high: Any, itemsize: Any, one: Any) -> None:
     v, result = as_pointer_to(words[1] + itemsize * words[0] * words[2], one), as_pointer_to(words[3], 0.0)
     for block in range(low, high):
-        result[block] = _largest(v, 4096 * block, min(4096 * (block + 1), words[0]))
+        result[block] = largest(v, 4096 * block, min(4096 * (block + 1), words[0]))
 
 
 def _dots_float32(words: Any, table: Any, starts: Any, row: Any, low: Any, high: Any) -> None:
@@ -290,7 +290,7 @@ def _combine_serial(matrix: Any, target: Any, coefficients: Any, sources: Any) -
 
 
 def _max_abs_serial(matrix: Any, row: Any) -> Any:
-    return _largest(matrix[row], 0, matrix.shape[1])
+    return largest(matrix[row], 0, matrix.shape[1])
 
 
 _SOURCE = read_sources(__file__, numba_intrinsics.__file__)
@@ -312,7 +312,7 @@ _reals, _table = types.float64[::1], types.float64[:, ::1]
 _numbers = types.Array(types.int64, 1, "C", readonly=True)
 _combine_in_halves = njit(error_model="numpy")(_combine_partials)
 _COMBINE_PARTIALS = _compiled(_combine_partials, types.void(_table, _reals))
-_LOOPS = {
+LOOPS = {
     ("dots", 4): _compiled_loop(_dots_float32),
     ("dots", 8): _compiled_loop(_dots_float64),
     ("combine", 4): _compiled_loop(_combine_float32),
@@ -320,6 +320,7 @@ _LOOPS = {
     ("max_abs", 4): _compiled_loop(_max_abs_float32),
     ("max_abs", 8): _compiled_loop(_max_abs_float64),
 }
+"""Loops over the blocks of all rows, by operation and size of an element; see `_words` for their arguments."""
 _SIGNATURES: dict[str, tuple[Callable[..., Any], Any, tuple[Any, ...]]] = {
     "dots": (_dots_serial, types.void, (_numbers, _numbers, _table)),
     "combine": (_combine_serial, types.void, (types.int64, _reals, _numbers)),

@@ -27,8 +27,11 @@ class CurvaturePairs:
         """Numbers of the steps, oldest first."""
         self.changes: Rows = ()
         """Numbers of the changes of the gradient, oldest first."""
-        self.products: dict[str, NDArray[np.float64]] = {}
         self._names = products
+        self.product_matrices: NDArray[np.float64]
+        """The matrices of all inner products, in the order of their names."""
+        self.products: dict[str, NDArray[np.float64]]
+        """The same matrices by name."""
         self.theta = 1.0
         """Factor of the initial matrix θ·I of the approximation of the Hessian."""
         self.clear()
@@ -46,20 +49,23 @@ class CurvaturePairs:
         """Discard all pairs."""
         self._set_slots(())
         self.theta = 1.0
-        self.products = {name: np.zeros((0, 0)) for name in self._names}
+        self._set_products(np.zeros((len(self._names), 0, 0)))
 
     def _set_slots(self, slots: Rows) -> None:
         self.steps, self.changes = slots, tuple(self.memory + slot for slot in slots)
+
+    def _set_products(self, matrices: NDArray[np.float64]) -> None:
+        self.product_matrices, self.products = matrices, dict(zip(self._names, matrices, strict=True))
 
     def append(self) -> None:
         """Add the pair in `next_rows`; the last row and column of each product are zero and must be set."""
         is_full = len(self.steps) == self.memory
         self._set_slots((*self.steps, self.next_rows[0])[is_full:])
-        for name, old in self.products.items():
-            kept = old[1:, 1:] if is_full else old
-            new = np.zeros((len(self.steps), len(self.steps)))
-            new[: len(kept), : len(kept)] = kept
-            self.products[name] = new
+        kept = self.product_matrices[:, 1:, 1:] if is_full else self.product_matrices
+        count = kept.shape[1]
+        matrices = np.zeros((len(self._names), count + 1, count + 1))
+        matrices[:, :count, :count] = kept
+        self._set_products(matrices)
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of the pairs and products."""
@@ -78,4 +84,4 @@ class CurvaturePairs:
             self._vectors.set(slot, state["steps"][slot])
             self._vectors.set(self.memory + slot, state["changes"][slot])
         self.theta = float(state["theta"])
-        self.products = {name: np.array(state[name], dtype=np.float64) for name in self._names}
+        self._set_products(np.array([state[name] for name in self._names], dtype=np.float64))

@@ -158,10 +158,8 @@ class LBFGS:
         vectors, rows, step = self._vectors, self._rows, result.step
         has_curvature = (result.slope - slope) * step > _EPSILON * (-slope * step)
         if has_curvature:
-            s, y = self._pairs.next_rows
-            vectors.combine(s, (step,), (rows["d"],))
-            vectors.combine(y, (1.0, -1.0), (rows["trial_g"], rows["g"]))
             self._pairs.append()
+            self._compute_pair(step)
         rows["x"], rows["trial"] = rows["trial"], rows["x"]
         rows["g"], rows["trial_g"] = rows["trial_g"], rows["g"]
         self._update_products(has_curvature)
@@ -169,6 +167,12 @@ class LBFGS:
         self._gradient_norm = self._compute_gradient_norm()
         x, g = vectors[rows["x"]], vectors[rows["g"]]
         return Iterate(x, self._f, g, previous_f, self._gradient_norm, step, step * norm)
+
+    def _compute_pair(self, step: float) -> None:
+        """Compute the last pair from the step, the trial point and its gradient."""
+        vectors, rows = self._vectors, self._rows
+        vectors.combine(self._pairs.steps[-1], (step,), (rows["d"],))
+        vectors.combine(self._pairs.changes[-1], (1.0, -1.0), (rows["trial_g"], rows["g"]))
 
     def _update_products(self, has_new_pair: bool) -> None:
         """Compute the products of all pairs with the gradient, and with a new pair."""

@@ -6,7 +6,7 @@ Journal on Scientific Computing 16 (1995), 1190-1208.
 
 from collections.abc import Mapping
 from math import inf, isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mxtrain.errors import ArrayError
 from mxtrain.minimization.box_programs import (
@@ -26,7 +26,12 @@ from mxtrain.minimization.line_search import MoreThuente
 from mxtrain.minimization.method import Iterate
 from mxtrain.minimization.states import check_state
 from mxtrain.minimization.subspace import PRODUCTS, Subspace
+from mxtrain.optim.ir.summation import SUM_BLOCK
+from mxtrain.processes import fork_lock
 from mxtrain.types import Array
+
+if TYPE_CHECKING:
+    from mxtrain.minimization.compiled_box_steps import CompiledBoxSteps
 
 _NO_DIRECTION = 0.0, 0.0
 """Slope and norm that make an iteration discard its memory."""
@@ -99,6 +104,8 @@ class LBFGSB(LBFGS):
         self._is_boxed = bool(vectors.xp.isfinite(low).all() & vectors.xp.isfinite(high).all())
         vectors.set(rows["was_free"], 1.0)
         self._subspace = Subspace(vectors, self._pairs, rows)
+        self._steps: CompiledBoxSteps | None = None
+        self._reach: float | None = None
 
     def _load_products(self, state: Mapping[str, Any]) -> None:
         self._vectors.set(self._rows["was_free"], state["was_free"])
@@ -108,12 +115,23 @@ class LBFGSB(LBFGS):
         self._vectors.run(program, [self._rows[name] for name in names], scalars)
 
     def _compute_gradient_norm(self) -> float:
+        if self._steps is not None:
+            return self._steps.gradient_norm()
         self._run(PROJECTED_GRADIENT, "x", "g", "low", "high", "scratch")
         return self._vectors.max_abs(self._rows["scratch"])
 
     def _compute_direction(self) -> tuple[float, float]:
         """Compute the direction to the minimum of the model in the box; see `LBFGS._compute_direction`."""
-        rows = self._rows
+        rows, vectors = self._rows, self._vectors
+        if self._steps is None and vectors.is_compiled and 0 < vectors.size <= SUM_BLOCK:
+            from mxtrain.minimization.compiled_box_steps import CompiledBoxSteps
+
+            with fork_lock:
+                self._steps = CompiledBoxSteps(vectors.matrix, rows, self._pairs)
+        if self._steps is not None:
+            slope, norm, self._reach, is_updated = self._steps.direction(self._subspace.has_new_pair)
+            self._subspace.has_new_pair &= not is_updated
+            return slope, norm
         self._run(PATH, "x", "g", "low", "high", "times", "path_d", infinity=inf)
         path = {"times": rows["times"], "d": rows["path_d"], **{name: rows[name] for name in ("x", "g", "low", "high")}}
         time = PathSearch(self._vectors, self._pairs, path).run()
@@ -144,8 +162,9 @@ class LBFGSB(LBFGS):
         return self._slope_and_norm()
 
     def _step_limits(self, norm: float) -> tuple[float, float]:
-        self._run(REACH, "x", "d", "low", "high", "scratch")
-        largest = self._vectors.max_abs(self._rows["scratch"])
+        if self._reach is None:
+            self._run(REACH, "x", "d", "low", "high", "scratch")
+        largest = self._vectors.max_abs(self._rows["scratch"]) if self._reach is None else self._reach
         longest = (
             max(1.0 / largest, 1.0)
             if largest > 0.0 and isfinite(largest)
@@ -162,19 +181,24 @@ class LBFGSB(LBFGS):
         else:
             self._run(STEP_INSIDE, "x", "d", "low", "high", "trial", step=step)
 
-    def _update_products(self, has_new_pair: bool) -> None:
-        """Compute the products of all pairs with a new one."""
+    def _compute_pair(self, step: float) -> None:
+        """Compute the last pair, and the products of all pairs with it."""
         pairs = self._pairs
-        if not has_new_pair:
+        if self._steps is not None:
+            self._steps.add_pair(step)
             return
+        super()._compute_pair(step)
         m, products = len(pairs), pairs.products
         s, y = pairs.steps[-1], pairs.changes[-1]
         results = self._vectors.dots((*pairs.steps, *pairs.changes), (s, y))
         products["ss"][:, -1] = products["ss"][-1, :] = results[:m, 0]
         products["sy"][-1, :], products["sy"][:, -1] = results[m:, 0], results[:m, 1]
-        self._subspace.has_new_pair = True
         products["yy"][:, -1] = products["yy"][-1, :] = results[m:, 1]
-        self._update_theta(products["yy"])
+
+    def _update_products(self, has_new_pair: bool) -> None:
+        if has_new_pair:
+            self._subspace.has_new_pair = True
+            self._update_theta(self._pairs.products["yy"])
 
     def _clear(self) -> None:
         super()._clear()

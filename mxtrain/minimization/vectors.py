@@ -63,6 +63,11 @@ class Vectors:
 
             self._operations = CuPyVectorOperations()
 
+    @property
+    def is_compiled(self) -> bool:
+        """True if the operations run as compiled code on the host."""
+        return self._compiled is not None
+
     def __getitem__(self, number: int) -> Array:
         return self._views[number]
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import mxtrain.minimization.lbfgsb as lbfgsb_module
 import mxtrain.minimization.vectors as vectors_module
 from mxtrain.errors import ArrayError, NonFiniteError, StateError
 from mxtrain.minimization.conjugate_gradient import ConjugateGradient
@@ -91,6 +92,31 @@ def test_compiled_and_numpy_operations_give_equal_iterates(
     monkeypatch.setattr(vectors_module, "select_backend", lambda name: select_numpy())
     plain = iterates(METHODS[name](), 20, x0)
     assert [x.tobytes() for x in plain] == [x.tobytes() for x in compiled]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_compiled_steps_with_bounds_have_the_bits_of_single_operations(
+    dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = 300
+    scale, minimum = np.linspace(1, 50, size), np.cos(np.arange(size))
+    lower = np.where(np.arange(size) % 3 == 0, -np.inf, -0.25).astype(dtype)
+
+    def quartic(x: Any) -> tuple[float, Any]:
+        r = x.astype(np.float64) - minimum
+        return float((0.5 * scale * r * r + 0.25 * r**4).sum()), (scale * r + r**3).astype(dtype)
+
+    results = []
+    for largest_size in (4096, 0):
+        monkeypatch.setattr(lbfgsb_module, "SUM_BLOCK", largest_size)
+        method, x0 = LBFGSB(lower, np.full(size, 0.5, dtype), memory=3), np.zeros(size, dtype)
+        method.start(x0, *quartic(x0))
+        points = [np.array(method.iterate(quartic).x).tobytes() for _ in range(10)]
+        assert (method._steps is not None) == (largest_size > 0)
+        state = {key: np.asarray(each).tobytes() for key, each in method.state_dict().items()}
+        results.append((points, state))
+    assert len(set(results[0][0])) > 5
+    assert results[0] == results[1]
 
 
 def select_numpy() -> Any:
