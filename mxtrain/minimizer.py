@@ -45,8 +45,9 @@ def minimize(
         jac: `jac(x, *args)` returns the gradient; None and True mean that `fun` does.
         args: further arguments of `fun` and `jac`.
         bounds: a pair `(low, high)` of numbers, None for an open side, or of arrays; a list of pairs, one for each
-            element; an object with `lb` and `ub`, such as `scipy.optimize.Bounds`; for nested x0, the same structure
-            with any of these for each array. `lbfgs` is then L-BFGS-B; `cg` has no bounds.
+            element (lists of numbers are pairs); an object with `lb` and `ub`, such as `scipy.optimize.Bounds`; for
+            nested x0, the same structure with any of these for each array. `lbfgs` is then L-BFGS-B; `cg` has no
+            bounds.
         until: stop conditions by name, the first of which ends the minimization: `gtol`, `ftol`, `xtol`, `target`,
             `max_iterations`, `max_evaluations`, `max_seconds`, `patience`, `when` (a function of the progress),
             `all_of` (a list of mappings whose conditions hold together); see `StopConditions`. Conditions that are

@@ -18,7 +18,7 @@ class StopRequest:
 
 @contextmanager
 def graceful_stop() -> Iterator[StopRequest]:
-    """Turn the first Ctrl-C or SIGTERM into a stop request for `fit`; a second one acts immediately, as usual.
+    """Turn the first Ctrl-C or SIGTERM into a stop request; a second one acts immediately, as usual.
 
     Only the main thread can use it, because Python handles signals there.
     """

@@ -22,6 +22,7 @@ from mxtrain.config.introspection import (
 )
 from mxtrain.config.search.sweep_section import PRUNERS, SAMPLERS
 from mxtrain.formatting import format_value
+from mxtrain.minimization.method_configs import METHODS, MethodConfig
 from mxtrain.names import ascii_names, display_name
 from mxtrain.nn import build_metric
 from mxtrain.nn.losses import LOSSES
@@ -76,6 +77,7 @@ def catalogue() -> Catalogue:
     """Return everything that a config may choose from, by category."""
     return {
         "optimizers": _entries(allowed_models(AnyRule)),
+        "full_batch_optimizers": _entries(METHODS),
         "learning_rate_schedules": _entries(allowed_models(LearningRateSchedule)),
         "momentum_schedules": _entries(allowed_models(MomentumSchedule)),
         "models": _entries(MODELS),
@@ -106,7 +108,7 @@ def _fields(model: type[Config]) -> tuple[Field, ...]:
             allowed=_allowed(field.annotation, field.metadata),
         )
         for name, field in model.model_fields.items()
-        if name != "kind"
+        if name != "kind" and (name in model.listed_fields() or not issubclass(model, MethodConfig))
     )
 
 

@@ -133,7 +133,7 @@ def show(
         str,
         typer.Argument(
             metavar="FILE|RULE",
-            help="A config file, or the name of a rule.",
+            help="A config file, or the name of an optimizer.",
             show_default=False,
             autocompletion=complete_rule_or_config,
         ),
@@ -169,11 +169,11 @@ def show(
 
         print_parameters(config, target, sets or (), load_factory(plugin))
     else:
-        _show_config(config, backend, notation, is_rule=_is_rule(target))
+        _show_config(config, backend, notation, is_kind=_is_optimizer(target))
 
 
 def _show_config(
-    config: "RunConfig | Sweep | Rule", backend: Language | None, notation: Notation | None, *, is_rule: bool
+    config: "RunConfig | Sweep | Rule", backend: Language | None, notation: Notation | None, *, is_kind: bool
 ) -> None:
     """Print a config, its optimizer as a formula, or the programs of its optimizer."""
     from mxtrain.config import RunConfig, Sweep, to_yaml
@@ -188,9 +188,14 @@ def _show_config(
     if isinstance(config, RunConfig):
         config = config.resolve()
     rule = config.optimizer if isinstance(config, RunConfig) else config
+    if rule.needs_values and (backend is not None or notation is not None):
+        hint = "--backend" if backend is not None else "--as"
+        raise typer.BadParameter(f"{rule.kind} is no rule, and has no program; leave it out", param_hint=hint)
     if notation is not None:
         write_file_text(_as_formula(rule))
-    elif is_rule:
+    elif is_kind and rule.needs_values:
+        typer.echo(_documentation_of_method(rule))
+    elif is_kind:
         _print_rule(rule, backend)
     elif backend is not None:
         _print_programs(rule, backend)
@@ -296,33 +301,46 @@ def _documentation_of_formula() -> str:
     return cleandoc(Formula.__doc__ or "").split("\n\nSource:")[0].replace("`", "")
 
 
+def _documentation_of_method(method: "Rule") -> str:
+    """Return the description of a method with a line search, its fields with their values, and its source."""
+    from inspect import cleandoc
+
+    from mxtrain.config import to_yaml
+
+    about, _, rest = cleandoc(type(method).__doc__ or "").partition("\n\nArgs:\n")
+    fields, _, source = rest.partition("\n\n")
+    source = source[source.index("Source:") :]
+    values = "\n".join(f"    {line}" for line in to_yaml(method).rstrip("\n").split("\n"))
+    return f"{about}\n\nFields:\n{fields}\n\nConfig:\n{values}\n\n{source}"
+
+
 def _read_target(target: str, sets: list[str] | tuple[()]) -> "RunConfig | Sweep | Rule":
     from mxtrain.config import optimizer_from_dict, read_config
 
-    if _is_rule(target):
+    if _is_optimizer(target):
         return optimizer_from_dict({"kind": target}, sets)
     if not Path(target).suffix and not Path(target).exists():
         raise typer.BadParameter(_unknown_target_message(target), param_hint="FILE|RULE")
     return read_config(target, sets)
 
 
-def _is_rule(target: str) -> bool:
-    return target in _rules()
+def _is_optimizer(target: str) -> bool:
+    return target in _optimizers()
 
 
-def _rules() -> tuple[str, ...]:
+def _optimizers() -> tuple[str, ...]:
     from mxtrain.config.introspection import allowed_kinds
-    from mxtrain.optim.rules import AnyRule
+    from mxtrain.minimization.method_configs import AnyOptimizer
 
-    return allowed_kinds(AnyRule)
+    return allowed_kinds(AnyOptimizer)
 
 
 def _unknown_target_message(target: str) -> str:
     from mxtrain.names import suggest
     from mxtrain.types import describe
 
-    remedy = suggest(target, _rules(), otherwise=f"the rules are {', '.join(_rules())}")
-    return f"there is no file and no rule {describe(target)}; {remedy}"
+    remedy = suggest(target, _optimizers(), otherwise=f"the optimizers are {', '.join(_optimizers())}")
+    return f"there is no file and no optimizer {describe(target)}; {remedy}"
 
 
 def _formula(rule: "Rule") -> str:

@@ -47,10 +47,11 @@ def complete_file(incomplete: str) -> list[str]:
 
 
 def complete_rule_or_config(incomplete: str) -> list[str]:
-    """Complete the name of a rule, or the path of a config file."""
+    """Complete the name of an optimizer, or the path of a config file."""
+    from mxtrain.minimization.method_configs import METHODS
     from mxtrain.optim.rules import RULES
 
-    kinds = [rule.model_fields["kind"].default for rule in RULES]
+    kinds = [each.model_fields["kind"].default for each in (*RULES, *METHODS)]
     return [*(kind for kind in kinds if kind.startswith(incomplete)), *complete_config(incomplete)]
 
 

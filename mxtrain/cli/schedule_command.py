@@ -37,6 +37,12 @@ def draw(
 
     import_plugins(plugin)
     run = read_run(file, sets or (), in_memory=False)
+    if run.optimizer.needs_values:
+        reason = f"{run.optimizer.kind} has no learning rate: a line search chooses the length of each step"
+        if output is not None:
+            raise UsageError(f"no picture is written: {reason}")
+        messages().print(reason, soft_wrap=True)
+        return
     schedules = schedule_curves(run)
     missing = _print(schedules)
     not_written = _write(schedules, output or Path(f"{run.name}-schedule.png"))

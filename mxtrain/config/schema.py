@@ -11,6 +11,7 @@ from mxtrain.config.search.parser import SweepSection
 from mxtrain.config.search.search_paths import searchable_paths
 from mxtrain.config.search.sweep_section import SweepConfig
 from mxtrain.config.yaml.nodes import format_path
+from mxtrain.minimization.method_configs import METHODS, MethodConfig
 from mxtrain.names import ascii_names, display_name
 from mxtrain.optim.groups.group import STEP_FIELDS
 from mxtrain.optim.rules.fields import RuleFields
@@ -38,6 +39,8 @@ def json_schema() -> _Schema:
     raw = RunConfig.model_json_schema()
     section = SweepSection.model_json_schema()
     definitions = {name: _model(model) for name, model in (raw["$defs"] | section["$defs"]).items()}
+    for method in METHODS:
+        _keep_own_fields(definitions[method.__name__], method)
     root, sweep = _model(raw), _sweep(section)
     definitions |= _search_definitions() | {"Group": _group(definitions)}
     extends = {
@@ -64,6 +67,12 @@ def json_schema() -> _Schema:
         "then": whole,
         "$defs": definitions,
     }
+
+
+def _keep_own_fields(schema: _Schema, method: type[MethodConfig]) -> None:
+    """Remove the fields of rules that do not apply to a method; `scale` remains, which `mxtrain show` prints."""
+    kept = {"scale", *map(display_name, method.listed_fields())}
+    schema["properties"] = {name: field for name, field in schema["properties"].items() if name in kept}
 
 
 def _group(definitions: _Schema) -> _Schema:

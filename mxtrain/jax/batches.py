@@ -53,7 +53,7 @@ def make_batches(groups: ParamGroups, names: Sequence[str], leaves: Sequence[Any
     """Return the batches of parameters with one rule and dtype, in the order of their first parameters.
 
     Raises:
-        ArrayTypeError: a leaf is no array of floating-point numbers.
+        ArrayTypeError: a leaf is not an array of floating-point numbers.
         ConfigError: a leaf of half precision has a rule with `master: true`.
     """
     members: dict[tuple[int, str], list[int]] = {}

@@ -149,7 +149,7 @@ class _Plan:
         """Return the state before the first update of parameters, which are a pytree of floating-point arrays.
 
         Raises:
-            ArrayTypeError: a leaf is no array of floating-point numbers.
+            ArrayTypeError: a leaf is not an array of floating-point numbers.
             ConfigError: a group selects none of the parameters, none takes one and `groups_required` is true, or
                 a leaf of half precision has a rule with `master: true`.
         """

@@ -46,7 +46,7 @@ def read_bounds(bounds: Any, variables: Variables) -> Box | None:
     """Read bounds in any of the forms that `minimize` documents; None if no element has a bound.
 
     Raises:
-        ConfigError: a bound is no number, has another shape than x0, or a lower bound is above its upper bound.
+        ConfigError: a bound is not a number, has another shape than x0, or a lower bound is above its upper bound.
     """
     if bounds is None:
         return None
@@ -108,7 +108,7 @@ def _read_leaf(spec: Any, name: str, shape: tuple[int, ...], low: Array, high: A
 def _transpose(spec: Sequence[Any], place: str, size: int) -> tuple[list[float], list[float]]:
     """Return the lower and the upper bounds of a list of pairs, as SciPy has it."""
     if len(spec) != size:
-        raise _problem(f"{place}are a list of {len(spec)} pairs, x0 has {size} elements")
+        raise _problem(f"{place}must be {size} pairs, one for each element of x0, got {len(spec)}")
     for i, pair in enumerate(spec):
         if not _is_pair_of_numbers(pair):
             raise _problem(f"{place}must be pairs of numbers or None, got {describe(pair)} at {i}")

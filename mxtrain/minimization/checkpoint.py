@@ -96,6 +96,8 @@ class CheckpointFile:
             tensors = load(content)
             size = int.from_bytes(content[:8], "little")
             header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][_METADATA_KEY])
+            if header["format"] != FORMAT:
+                raise ValueError(f"format {header['format']}, expected {FORMAT}")
             problem, state = header["problem"], _restore(header["state"], tensors, asarray)
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             message = f"{self._path} is not a checkpoint of minimize ({error}); remove it to start again"

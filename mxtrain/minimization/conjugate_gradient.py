@@ -24,7 +24,7 @@ _PSI_0, _PSI_1, _PSI_2 = 0.01, 0.1, 2.0
 class ConjugateGradient:
     """Conjugate gradients with guaranteed descent; see `Method`.
 
-    It needs seven vectors, and memory for no others. The first step of a line search minimizes a quadratic function
+    It stores seven vectors. The first step of a line search minimizes a quadratic function
     through one more value, as in the paper. A failed search is repeated once, along the negative gradient.
 
     >>> import numpy as np

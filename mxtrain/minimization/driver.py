@@ -186,7 +186,7 @@ class Minimization:
                 return Outcome(-1, "interrupted by a signal")
 
     def _take(self, iterate: Iterate) -> None:
-        """Update the progress by a point."""
+        """Update the progress from an iterate."""
         progress = self._progress
         progress.evaluations = self._objective.evaluations
         progress.gradient_norm, progress.step_norm = iterate.gradient_norm, iterate.step_norm

@@ -102,7 +102,7 @@ class CGConfig(MethodConfig):
 
 
 METHODS: tuple[type[MethodConfig], ...] = (LBFGSConfig, CGConfig)
-"""The methods that are no rules; every rule is a method too."""
+"""Methods with a line search; every rule is a method too."""
 _OPTIMIZERS: tuple[type[Any], ...] = (*ALL_RULES, *METHODS)
 
 

@@ -27,9 +27,10 @@ class Objective:
     Attributes:
         evaluations: the number of calls.
         max_evaluations: the limit of calls.
-        max_seconds: the time, on the clock of `time.perf_counter`, after which no call starts.
+        max_seconds: the limit of the duration, for its message.
+        deadline: the time, on the clock of `time.perf_counter`, after which no call starts if `max_seconds` is set.
         request: a stop request from a signal.
-        stop: the reason of the last StopEvaluation.
+        stop: the reason for the last StopEvaluation.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ class MinimizeResult(dict[str, Any]):
         success: True if a condition of convergence holds.
         status: 0 for convergence, 1 for a limit of iterations, evaluations or time, 2 if no step decreases the value,
             3 for a value or gradient that is NaN or infinite, 99 if the callback raised StopIteration.
-        message: the reason of the end, on one line.
+        message: the reason why the minimization ended, on one line.
         nit: the number of iterations.
         nfev, njev: the number of evaluations of the value and of the gradient.
         gradient_norm: the largest absolute element of the gradient; with bounds, of the projected gradient.

@@ -92,9 +92,9 @@ class RuleMethod:
         """
         if not self._has_own_evaluation:
             return None
-        weights = self._optimizer.evaluation_params(self._variables.real_views(self._x))
+        weights = self._optimizer.evaluation_params(self._variables.views(self._x))
         vector = self._x.copy()
-        for name, view in self._variables.real_views(vector).items():
+        for name, view in self._variables.views(vector).items():
             view[...] = weights[name]
         if self._box is not None:
             vector = self._box.clip(vector)
@@ -132,7 +132,7 @@ class RuleMethod:
     def _set_point(self, x: Array, f: float, g: Array) -> None:
         self._x, self._f, self._g = x, f, g.copy()
         self._trial = x.copy()
-        self._params = self._variables.real_views(self._trial)
+        self._params = self._variables.views(self._trial)
 
     def _step(self) -> None:
         """Write the next point to the trial point."""
@@ -142,7 +142,7 @@ class RuleMethod:
             assert self._box is not None, "a box that is not uniform"
             outwards = ((self._x <= self._box.low) & (g > 0)) | ((self._x >= self._box.high) & (g < 0))
             g = self._variables.xp.where(outwards, 0, g).astype(g.dtype, copy=False)
-        self._optimizer.step(self._params, self._variables.real_views(g))
+        self._optimizer.step(self._params, self._variables.views(g))
         if self._projects:
             assert self._box is not None, "a box that is not uniform"
             self._trial[...] = self._box.clip(self._trial)

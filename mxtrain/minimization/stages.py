@@ -91,7 +91,7 @@ def build_method(stage: Stage, variables: Variables, box: Box | None, until: Sto
 
 
 def build_line_search_method(config: MethodConfig, box: Box | None = None) -> Method:
-    """Return a new method that is no rule."""
+    """Return a new method with a line search."""
     if isinstance(config, LBFGSConfig):
         search = MoreThuente(max_evaluations=config.max_line_search)
         return LBFGS(config.memory, search) if box is None else LBFGSB(box.low, box.high, config.memory, search)

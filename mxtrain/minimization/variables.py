@@ -22,7 +22,8 @@ ROOT = "x"
 class Variables:
     """Layout of an array, or of nested arrays, in one vector.
 
-    Complex arrays are stored as pairs of real and imaginary part.
+    Complex arrays are stored as pairs of real and imaginary part, before the real arrays, so that their views are
+    aligned.
 
     Args:
         x0: an array, a list of numbers, or nested dicts, lists, tuples, named tuples and dataclasses of arrays.
@@ -67,7 +68,7 @@ class Variables:
             self._check_leaf(name, leaf)
         self._slices: dict[str, slice] = {}
         start = 0
-        for name, leaf in leaves.items():
+        for name, leaf in sorted(leaves.items(), key=lambda item: item[1].dtype.kind != "c"):
             length = leaf.size * (2 if leaf.dtype.kind == "c" else 1)
             self._slices[name] = slice(start, start + length)
             start += length
@@ -85,16 +86,15 @@ class Variables:
         """Return the part of the vector that holds an array."""
         return self._slices[name]
 
-    def real_views(self, vector: Array) -> dict[str, Array]:
-        """Return real views of a vector, by name; a complex array has a last axis of its real and imaginary part."""
-        pairs = {name: (*shape, 2) if self.dtypes[name].kind == "c" else shape for name, shape in self.shapes.items()}
-        return {name: vector[self._slices[name]].reshape(shape) for name, shape in pairs.items()}
+    def views(self, vector: Array) -> dict[str, Array]:
+        """Return views of a vector with the shapes and dtypes of the arrays of x0, by name."""
+        return {name: self._view(name, vector) for name in self.names}
 
     def unflatten(self, vector: Array) -> Any:
         """Return views of a vector in the structure of x0."""
         if self._shape is not None:
             return vector.reshape(self._shape)
-        views = (self._view(name, vector) for name in self.names)
+        views = iter(self.views(vector).values())
         return next(views) if self.is_single else map_leaves(self._template, views)
 
     def flatten_gradient(self, gradient: Any) -> Array:

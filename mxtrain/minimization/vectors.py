@@ -23,7 +23,6 @@ from mxtrain.types import Array
 _SECONDS_PER_CALL, _SECONDS_PER_PRODUCT = 30e-6, 2e-9
 """Time that compiled code saves on each operation, and on each element of a vector in it."""
 
-
 _FUNCTIONS = (
     "inverse_hessian_coefficients", "factor_middle", "multiply_middle", "pass_breakpoints", "subspace_coefficients"
 )  # fmt: skip

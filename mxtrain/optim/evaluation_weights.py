@@ -21,7 +21,7 @@ def evaluation_tree(params: Any, groups: ParamGroups, store: StateStore) -> Any:
         store: the state of each parameter.
 
     Raises:
-        ArrayError: a parameter has another shape or dtype than the one that was updated, or is no array.
+        ArrayError: a parameter has another shape or dtype than the one that was updated, or is not an array.
     """
     tree = flatten("params", params)
     states = store.states_by_index()

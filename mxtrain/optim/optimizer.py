@@ -232,7 +232,7 @@ class Optimizer:
         *,
         callbacks: Iterable[Any] = (),
         history: bool = False,
-        batches: int | None = None,
+        steps_per_epoch: int | None = None,
     ) -> StepLoop:
         """Return the iterations of a loop, as in `for step in optimizer.steps(params, until={...})`.
 
@@ -246,8 +246,8 @@ class Optimizer:
             callbacks: functions of the loop, or objects with `on_batch(state, loss)`, called after each update;
                 StopIteration and StopTraining end the loop.
             history: keep the loss of each iteration in `step.history`.
-            batches: the number of iterations in an epoch; the loop then begins epochs, so that schedules per epoch
-                advance.
+            steps_per_epoch: the number of iterations in an epoch; the loop then begins epochs, so that schedules per
+                epoch advance.
 
         Raises:
             ConfigError: a value is wrong.
@@ -263,7 +263,7 @@ class Optimizer:
             ('gtol: the largest element of the gradient, 8.03e-07, is at most 1e-06', 66)
         """
         conditions = read_until(until)
-        return StepLoop(self, params, conditions, callbacks=callbacks, history=history, batches=batches)
+        return StepLoop(self, params, conditions, callbacks=callbacks, history=history, steps_per_epoch=steps_per_epoch)
 
     def _update(self, index: Hashable, grad: Array, weight: Array, iteration: int) -> None:
         """Update one array in place, in an iteration; 0 means the array's own update count."""
@@ -298,7 +298,7 @@ class Optimizer:
             A mapping from names to `ParamExplanation` objects, which prints as a table.
 
         Raises:
-            ArrayTypeError: `params` is no container, or a value has no shape.
+            ArrayTypeError: `params` is not a container, or a value has no shape.
             ConfigError: no group takes a parameter, and `groups_required` is true.
 
         Example:
@@ -329,7 +329,7 @@ class Optimizer:
 
         Raises:
             ArrayError: a parameter has another shape or dtype than the one that was updated (ArrayTypeError: `params`
-                is no container, or a value has no shape).
+                is not a container, or a value has no shape).
 
         Example:
             >>> import mxtrain, numpy as np

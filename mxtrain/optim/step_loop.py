@@ -36,8 +36,8 @@ class StepLoop:
         params: the parameters.
         progress: the counts and values that stop conditions see.
         history: with `history=True`, lists by name: `iteration`, `loss`, `gradient_norm` (with `gtol`), `seconds`.
-        message: the reason of the end; empty while the loop runs.
-        success: True if a condition of convergence ended the loop; False for a limit, or while the loop runs.
+        message: the reason why the loop ended; empty while it runs.
+        success: True if a condition of convergence ended the loop; False for a limit or a callback, or while it runs.
     """
 
     def __init__(
@@ -48,18 +48,19 @@ class StepLoop:
         *,
         callbacks: Iterable[Any] = (),
         history: bool = False,
-        batches: int | None = None,
+        steps_per_epoch: int | None = None,
     ) -> None:
-        if batches is not None and (isinstance(batches, bool) or not isinstance(batches, int) or batches < 1):
-            message = f"must be the number of iterations in an epoch, at least 1, got {describe(batches)}"
-            raise ConfigError([ConfigProblem("batches", message)])
+        is_count = isinstance(steps_per_epoch, int) and not isinstance(steps_per_epoch, bool) and steps_per_epoch >= 1
+        if steps_per_epoch is not None and not is_count:
+            message = f"must be a whole number, at least 1, got {describe(steps_per_epoch)}"
+            raise ConfigError([ConfigProblem("steps_per_epoch", message)])
         self._optimizer, self.params, self._test = optimizer, params, StopTest(conditions)
         self._needs_loss = history or _uses_loss(conditions)
         self._needs_norm = _uses(conditions, "gtol") or _uses(conditions, "when")
         self._uses_function = _uses(conditions, "when")
         self._needs_steps = conditions.tests_steps
         self._callbacks = [_callback(i, each) for i, each in enumerate(callbacks)]
-        self._batches, self._is_pending, self._begin = batches, False, time.perf_counter()
+        self._steps_per_epoch, self._is_pending, self._begin = steps_per_epoch, False, time.perf_counter()
         self.progress = Progress(point_norm=self._point_norm)
         self.history: dict[str, list[Any]] | None = None
         if history:
@@ -88,7 +89,7 @@ class StepLoop:
             self._end(self._test(self.progress) if self.progress.iterations else None)
         if self.message:
             raise StopIteration
-        if self._batches is not None and self.progress.iterations % self._batches == 0:
+        if self._steps_per_epoch is not None and self.progress.iterations % self._steps_per_epoch == 0:
             self._optimizer.state.begin_epoch()
         self._is_pending = True
         return self
@@ -150,7 +151,7 @@ class StepLoop:
             try:
                 callback(self, loss)
             except (StopIteration, StopTraining):
-                self._end(Stop("a callback stopped the loop"))
+                self._end(Stop("a callback stopped the loop", success=False))
 
     def _end(self, stop: Stop | None) -> None:
         if stop is not None and not self.message:

@@ -15,7 +15,7 @@ from mxtrain.optim.rules.scheduled import field_bounds
 from mxtrain.types import NON_NEGATIVE, describe
 
 OTHER_KEYS = frozenset({"params", "param_names", "initial_lr"})
-"""Keys of a group that are no settings."""
+"""Keys of a group that are not settings of the rule."""
 _TORCH_NAMES = {"η": "lr", "λ": "weight_decay", "μ": "momentum", "ε": "eps"}
 
 

@@ -296,8 +296,9 @@ class Optimizer(torch.optim.Optimizer):
         return {**shared, "parameters": parameters}
 
     def evaluation_params(self) -> dict[str, Any]:
-        """Return the tensors to evaluate by name, which differ from the parameters with `ema`, `lookahead` and
-        Schedule-Free rules.
+        """Return the tensors to evaluate, by name.
+
+        They differ from the parameters with `ema`, `lookahead` and Schedule-Free rules.
         """
         weights = {name: weight_array(name, tensor) for name, tensor in self._named.items()}
         found = self.core.evaluation_params(weights)

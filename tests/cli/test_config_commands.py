@@ -152,6 +152,21 @@ def test_show_with_a_backend_refuses_a_sweep(mxtrain):
     assert "many optimizers" in err
 
 
+def test_show_prints_the_fields_of_a_method(mxtrain):
+    status, out, err = mxtrain("show", "lbfgs", "--set", "memory=20")
+    assert (status, err) == (0, "")
+    assert out.startswith("Limited-memory BFGS method; with bounds, L-BFGS-B.\n\nFields:\n    memory: number of steps ")
+    assert "\n\nConfig:\n    kind: lbfgs\n    memory: 20\n    max_line_search: 20\n\nSource: Liu and Nocedal" in out
+
+
+@pytest.mark.parametrize("target", [("cg",), ("run.yaml", "--set", "optimizer={kind: cg}")])
+@pytest.mark.parametrize("option", ["--backend=numpy", "--as=formula"])
+def test_a_method_has_no_program_to_show(target, option, mxtrain):
+    status, out, err = mxtrain("show", *target, option)
+    assert (status, out) == (2, "")
+    assert "cg is no rule, and has no program; leave it out" in " ".join(err.split())
+
+
 @pytest.mark.parametrize("command", ["fit", "schedule"])
 def test_commands_for_one_run_refuse_a_sweep_with_a_remedy(mxtrain, command):
     status, out, err = mxtrain(command, SWEEP)

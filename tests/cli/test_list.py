@@ -17,6 +17,7 @@ from mxtrain.types import MetricName
 
 EXPECTED = {
     "optimizers": set(map(model_kind, allowed_models(AnyRule))),
+    "full_batch_optimizers": {"lbfgs", "cg"},
     "learning_rate_schedules": set(map(model_kind, allowed_models(LearningRateSchedule))),
     "momentum_schedules": set(map(model_kind, allowed_models(MomentumSchedule))),
     "models": set(map(model_kind, MODELS)),
@@ -55,6 +56,12 @@ def test_each_field_has_its_default_bounds_and_other_names(mxtrain):
     names = [display_name(name) for name in Adam.model_fields if name != "kind"]
     assert [field["name"] for field in adam["fields"]] == names
     assert {"η", "λ", "clip", "scale", "η_sched", "schedules", "groups", "β1", "β2", "ϵ", "amsgrad"} <= set(names)
+
+
+def test_methods_have_only_their_own_fields(mxtrain):
+    listed = json.loads(mxtrain("list", "optimizers", "--json").out)["full_batch_optimizers"]
+    fields = {entry["name"]: [field["name"] for field in entry["fields"]] for entry in listed}
+    assert fields == {"lbfgs": ["memory", "max_line_search"], "cg": ["max_line_search"]}
 
 
 def test_the_tables_show_every_name_and_field(mxtrain):

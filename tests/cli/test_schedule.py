@@ -56,6 +56,15 @@ def test_a_rule_without_momentum_has_one_curve(mxtrain):
     assert Path("here.png").exists()
 
 
+def test_a_method_with_a_line_search_has_no_curve(mxtrain):
+    arguments = "schedule", "run.yaml", "--set", "optimizer={kind: lbfgs}"
+    reason = "lbfgs has no learning rate: a line search chooses the length of each step\n"
+    assert mxtrain(*arguments) == (0, "", reason)
+    status, out, err = mxtrain(*arguments, "-o", "here.png")
+    assert (status, out, err) == (2, "", f"error: no picture is written: {reason}")
+    assert not list(Path().glob("*.png"))
+
+
 def test_an_image_that_cannot_be_written_is_one_line_and_status_2(mxtrain):
     status, _, err = mxtrain("schedule", "run.yaml", "-o", "nowhere/here.png")
     assert (status, err) == (2, "error: nowhere/here.png: No such file or directory\n")

@@ -87,7 +87,7 @@ def test_mappings_numbers_and_config_objects_are_accepted() -> None:
         ({"kind": "adam", "η_sched": "exp"}, ["optimizer.η_sched: must be a mapping such as {kind: exp}, got 'exp'"]),
         ({"kind": "adam", "η_sched": {"kind": "exp", "γ": 7}}, ["optimizer.η_sched.γ: must be above 0 and below 1, got 7"]),
         ({"kind": "sgd", "μ_sched": SGD()}, ["optimizer.μ_sched.kind: must be one of null, fixed, nadam, got 'sgd'"]),
-        ({"kind": "adam", "bounds": [0, 1, 2]}, ["optimizer.bounds: must have at most 2 items, got 3"]),
+        ({"kind": "adam", "bounds": [0, 1, 2]}, ["optimizer.bounds: must be two numbers, [low, high], either of which may be null, got 3"]),
         ({"kind": "adam", "x\n\x1b[31m": 1}, ["optimizer.x\\n\\x1b[31m: unknown field; the fields here are kind, η, λ, clip, scale, η_sched, groups, β1, β2, ϵ, amsgrad, and wrappers such as bounds; see mxtrain list adam"]),
         ("adam", ["a config must be a mapping, got 'adam'"]),
         (None, ["a config must be a mapping, got null"]),

@@ -77,6 +77,14 @@ def test_bounds_defaults_and_choices_are_stated() -> None:
     assert SCHEMA["$defs"]["Null"]["properties"]["kind"]["enum"] == ["null", None]
 
 
+def test_methods_have_no_fields_of_rules() -> None:
+    fields = {name: set(SCHEMA["$defs"][name]["properties"]) for name in ("LBFGSConfig", "CGConfig")}
+    assert fields == {
+        "LBFGSConfig": {"kind", "scale", "memory", "max_line_search"},
+        "CGConfig": {"kind", "scale", "max_line_search"},
+    }
+
+
 def test_fields_are_required_only_in_files_that_extend_none() -> None:
     assert SCHEMA["properties"]["extends"]["type"] == "string"
     assert "required" not in SCHEMA

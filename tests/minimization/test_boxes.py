@@ -22,7 +22,6 @@ class ConvexFunction:
         self.matrix = basis @ basis.T / size + np.diag(rng.uniform(0.1, 10.0, size))
         self.linear = rng.normal(size=size) * 5
         self.quartic = rng.uniform(0, 0.2, size)
-        self.outside = 0
 
     def __call__(self, x: NDArray[Any]) -> tuple[float, NDArray[Any]]:
         product = self.matrix @ x

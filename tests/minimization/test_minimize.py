@@ -152,6 +152,51 @@ def test_complex_arrays_are_pairs_of_real_numbers(method: Any) -> None:
     assert result.x.tobytes() == mxtrain.minimize(real, np.zeros(4), method).x.tobytes()
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"kind": "adam", "η": 0.1},
+        {"kind": "adam", "η": 0.1, "agc": {"clipping": 0.01}},
+        {"kind": "adam", "η": 0.1, "ema": {"decay": 0.5}},
+        {"kind": "lamb", "η": 0.1},
+        {"kind": "adafactor"},
+        {"kind": "muon", "η": 0.1},
+        {"kind": "muon", "groups": {"w*": {"η": 0.2}, "ndim < 2": {"η": 0.3}}},
+    ],
+    ids=lambda rule: " ".join([rule["kind"], *rule.keys() - {"kind", "η"}]),
+)
+def test_rules_see_complex_arrays_as_in_a_step(rule: Any) -> None:
+    rng = np.random.default_rng(3)
+    goal = {
+        "b": rng.standard_normal(3),
+        "w": rng.standard_normal((4, 3)) + 1j * rng.standard_normal((4, 3)),
+        "v": 1j * rng.standard_normal((2, 3)),
+    }
+
+    def distance(params: Any) -> Any:
+        apart = {name: params[name] - goal[name] for name in goal}
+        return sum(float((abs(each) ** 2).sum()) for each in apart.values()), {k: 2 * each for k, each in apart.items()}
+
+    params = {name: np.ones_like(each) for name, each in goal.items()}
+    result = mxtrain.minimize(distance, params, rule, until={"max_iterations": 5, "gtol": None})
+    optimizer = mxtrain.build({"λ": 0, **rule})
+    for _ in range(5):
+        optimizer.step(params, distance(params)[1])
+    expected = optimizer.evaluation_params(params)
+    assert result.nit == 5
+    for name in goal:
+        assert result.x[name].dtype == expected[name].dtype
+        assert result.x[name].tobytes() == expected[name].tobytes(), name
+    assert expected["w"].tobytes() != np.ones_like(expected["w"]).tobytes()
+
+
+def test_bounds_of_a_rule_need_real_arrays() -> None:
+    with pytest.raises(mxtrain.ArrayError, match="'x' is complex128, and complex numbers have no order"):
+        mxtrain.minimize(
+            lambda z: (float((z * z.conj()).real.sum()), 2 * z), np.ones(2, complex), {**SGD, "bounds": [0, 1]}
+        )
+
+
 def test_float32_stays_float32() -> None:
     result = mxtrain.minimize(quadratic, X0.astype("float32"))
     assert (result.x.dtype, result.jac.dtype, type(result.fun)) == (np.float32, np.float32, float)

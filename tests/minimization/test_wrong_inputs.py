@@ -9,6 +9,7 @@ import pytest
 
 import mxtrain
 from mxtrain.errors import ArrayError, ArrayTypeError, ConfigError, MxtrainError, NonFiniteError, StateError
+from mxtrain.minimization import checkpoint
 from tests.minimization.functions import quadratic
 
 X0 = np.zeros(3)
@@ -87,7 +88,7 @@ CASES: list[Case] = [
     (ConfigError, "checkpoint: must be the path of a file, got 3", {"checkpoint": 3}),
     # bounds
     (ConfigError, "bounds: x[1]: the lower bound 2 is above the upper bound 1", {"bounds": [(0, 1), (2, 1), (0, 1)]}),
-    (ConfigError, "bounds: are a list of 2 pairs, x0 has 3 elements", {"bounds": [(0, 1), (0, 1)]}),
+    (ConfigError, "bounds: must be 3 pairs, one for each element of x0, got 2", {"bounds": [(0, 1), (0, 1)]}),
     (ConfigError, "bounds: have shape (2,), x0 has shape (3,)", {"bounds": (np.zeros(2), None)}),
     (ConfigError, "bounds: must be numbers, got nan; use None for no bound", {"bounds": (float("nan"), 1)}),
     (ConfigError, "bounds: need real variables, and x0 is complex; remove bounds", {"x0": X0 * 1j, "bounds": (0, 1)}),
@@ -243,9 +244,18 @@ def test_checkpoints_of_other_problems(changes: dict[str, Any], message: str, tm
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x02\0\0\0\0\0\0\0{}"])
-def test_files_that_are_no_checkpoints(content: bytes, tmp_path: Path) -> None:
+def test_files_that_are_not_checkpoints(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "state"
     file.write_bytes(content)
     with pytest.raises(StateError, match=r"is not a checkpoint of minimize.*; remove it to start again$"):
         mxtrain.minimize(fun, X0, ADAM, checkpoint=file)
     assert file.read_bytes() == content
+
+
+def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "state"
+    monkeypatch.setattr(checkpoint, "FORMAT", 2)
+    mxtrain.minimize(fun, X0, ADAM, checkpoint=file, until={"max_iterations": 3})
+    monkeypatch.undo()
+    with pytest.raises(StateError, match=r"is not a checkpoint of minimize \(format 2, expected 1\); remove it"):
+        mxtrain.minimize(fun, X0, ADAM, checkpoint=file)

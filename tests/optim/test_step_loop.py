@@ -72,7 +72,7 @@ def test_history_and_callbacks() -> None:
     step = run({"max_iterations": 9}, callbacks=[Watcher(), stop], history=True)
     assert [each for each in seen if isinstance(each, int)] == [1, 2, 3]
     assert [each[0] for each in seen if isinstance(each, tuple)] == [1, 2, 3]
-    assert (step.message, step.success) == ("a callback stopped the loop", True)
+    assert (step.message, step.success) == ("a callback stopped the loop", False)
     assert step.history["iteration"] == [1, 2, 3]
     assert step.history["loss"] == pytest.approx([5.0, 3.2, 2.048])
     assert len(step.history["seconds"]) == 3
@@ -80,7 +80,7 @@ def test_history_and_callbacks() -> None:
 
 def test_epochs_begin_for_schedules_and_averages_are_evaluated() -> None:
     rule = SGD | {"η_sched": {"kind": "exp", "γ": 0.5}, "ema": {"decay": 0.5}}
-    step = run({"max_iterations": 6}, rule, batches=2)
+    step = run({"max_iterations": 6}, rule, steps_per_epoch=2)
     optimizer, params = mxtrain.build(rule), {"W": np.array([1.0, -2.0])}
     for _ in range(3):
         optimizer.state.begin_epoch()
@@ -123,7 +123,7 @@ def test_wrong_use_is_refused_and_changes_nothing() -> None:
     [
         ({"until": 3}, "until: must be a mapping of stop conditions or a function, got 3"),
         ({"until": {"max_iteration": 3}}, "until.max_iteration: unknown field; did you mean max_iterations?"),
-        ({"batches": 0}, "batches: must be the number of iterations in an epoch, at least 1, got 0"),
+        ({"steps_per_epoch": 0}, "steps_per_epoch: must be a whole number, at least 1, got 0"),
         ({"callbacks": [3]}, "callbacks.0: must be a function of the loop or an object with on_batch, got 3"),
     ],
 )

@@ -52,6 +52,7 @@ EXPECTED_METRICS = {
     "prodigy": ("val_accuracy", 0.96),
     "dog": ("val_accuracy", 0.96),
     "schedule_free_adamw": ("val_accuracy", 0.96),
+    "lbfgs": ("val_accuracy", 0.96),
     "ftrl": ("val_accuracy", 0.95),
     "rprop": ("val_r2", 0.5),
     "regression": ("val_r2", 0.5),

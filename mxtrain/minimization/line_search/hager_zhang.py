@@ -12,6 +12,11 @@ from math import inf
 
 from mxtrain.minimization.line_search.result import SHRINK_FACTOR, Phi, SearchResult, is_usable
 
+_EXPANSION = 5.0
+"""Factor of the step while no interval is known: ρ of the paper."""
+_MAX_WIDTH_RATIO = 0.66
+"""Largest ratio of the widths of two intervals without a bisection: γ of the paper."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Point:
@@ -22,7 +27,7 @@ class _Point:
     slope: float
 
 
-class _Found(Exception):
+class _SearchEnded(Exception):
     """A step meets the conditions, or the number of evaluations is used up."""
 
 
@@ -59,10 +64,6 @@ class HagerZhang:
         return _Search(self, phi, _Point(0.0, f, slope)).run(step)
 
 
-_EXPANSION, _MIN_REDUCTION = 5.0, 0.66
-"""Factor of the step while no interval is known; largest ratio of the widths of two intervals without a bisection."""
-
-
 class _Search:
     def __init__(self, settings: HagerZhang, phi: Phi, origin: _Point) -> None:
         self.settings, self.phi, self.origin = settings, phi, origin
@@ -77,12 +78,12 @@ class _Search:
             a, b = self._bracket(step)
             while b.step > a.step:
                 low, high = self._secant_twice(a, b)
-                if high.step - low.step > _MIN_REDUCTION * (b.step - a.step):
+                if high.step - low.step > _MAX_WIDTH_RATIO * (b.step - a.step):
                     low, high = self._update(low, high, 0.5 * (low.step + high.step))
                 if (low.step, high.step) == (a.step, b.step):
                     break  # the interval has no number inside
                 a, b = low, high
-        except _Found:
+        except _SearchEnded:
             pass
         if self.is_found:
             return SearchResult(self.last.step, self.last.f, self.last.slope)
@@ -99,13 +100,13 @@ class _Search:
     def _evaluate(self, step: float) -> _Point:
         """Evaluate a step; end the search if it meets the conditions."""
         if self.evaluations == self.settings.max_evaluations:
-            raise _Found
+            raise _SearchEnded
         self.evaluations += 1
         f, slope = self.phi(step)
         self.last = point = _Point(step, f, slope) if is_usable(f, slope) else _Point(step, inf, -1.0)
         if self._meets_conditions(point):
             self.is_found = True
-            raise _Found
+            raise _SearchEnded
         if point.f < self.best.f:
             self.best = point
         return point
@@ -135,7 +136,7 @@ class _Search:
             fraction = 0.5 if high.f < inf else SHRINK_FACTOR
             step = low.step + fraction * (high.step - low.step)
             if not low.step < step < high.step:
-                raise _Found
+                raise _SearchEnded
             point = self._evaluate(step)
             if point.slope >= 0:
                 return low, point

@@ -138,10 +138,8 @@ class _Search:
     def _step_of_case_3(self, best: _Point, other: _Point, point: _Point) -> float:
         """Return the step after a lower value with a smaller slope of the same sign."""
         distance = best.step - point.step
-        theta = 3 * (best.f - point.f) / (point.step - best.step) + best.slope + point.slope
-        scale = max(abs(theta), abs(best.slope), abs(point.slope))
-        gamma = scale * sqrt(max(0.0, (theta / scale) ** 2 - best.slope / scale * (point.slope / scale)))
-        gamma = -gamma if point.step > best.step else gamma
+        theta, gamma = _cubic(best, point)
+        gamma = -gamma
         ratio = (gamma - point.slope + theta) / (gamma + (best.slope - point.slope) + gamma)
         if ratio < 0 and gamma != 0:
             cubic = point.step + ratio * distance

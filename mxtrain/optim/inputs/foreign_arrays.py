@@ -19,14 +19,12 @@ _DEVICES: Final = {1: _CPU, 3: _CPU, 11: _CPU, 2: _CUDA, 13: _CUDA, 10: _CUDA}
 """The library for arrays on a device, by the number of its type in DLPack: CPU and pinned memory, CUDA and ROCm."""
 _IMMUTABLE: Final = {"jax": "JAX", "jaxlib": "JAX", "tensorflow": "TensorFlow"}
 """Libraries whose arrays cannot be updated in place, by the module of their types."""
-
-
 _MAX_REASON = 200
 """Largest number of characters of another library's error message."""
 
 
 def library_of(value: object) -> str | None:
-    """Return the library to whose arrays a value belongs, also as a subclass: torch, JAX or TensorFlow; else None.
+    """Return the library to whose arrays a value belongs, also as a subclass: torch, JAX or TensorFlow; None otherwise.
 
     >>> library_of(np.float32(1)) is None
     True
@@ -48,7 +46,7 @@ def weight_array(name: Hashable, value: Any) -> Array:
     """Return a weight as a NumPy or CuPy array that shares its memory.
 
     Raises:
-        ArrayTypeError: it is no array, or its memory cannot be shared.
+        ArrayTypeError: it is not an array, or its memory cannot be shared.
         BackendError: it is on a GPU, and CuPy is not installed.
     """
     label = f"weight {name!r}"
@@ -76,7 +74,7 @@ def gradient_array(name: Hashable, value: Any, weight: Array) -> Array:
     """Return a gradient as an array of the library of its weight, without a copy where the memory allows it.
 
     Raises:
-        ArrayTypeError: it is no array, or is on another device than the weight.
+        ArrayTypeError: it is not an array, or is on another device than the weight.
         BackendError: it is on a GPU, and CuPy is not installed.
     """
     label = f"the gradient of weight {name!r}"
@@ -107,7 +105,7 @@ def any_array(label: str, value: Any) -> Array:
         value: the array.
 
     Raises:
-        ArrayTypeError: it is no array, or is on an unsupported device.
+        ArrayTypeError: it is not an array, or is on an unsupported device.
         BackendError: it is on a GPU, and CuPy is not installed.
     """
     if library_of(value) == "torch":

@@ -8,15 +8,15 @@ from mxtrain.optim.inputs.trees import FlatTree
 from mxtrain.types import describe
 
 _MAX_NAMES = 3
-"""Names that an error lists; of more, it tells the number."""
+"""Largest number of names that an error lists."""
 
 
 def match_gradients(params: FlatTree, grads: FlatTree) -> tuple[dict[Hashable, Any], list[Any]]:
     """Return the parameters by name, and the gradient of each, None if the parameter is to stay unchanged.
 
-    A parameter that is None, as the bias of a layer that has none, is no parameter. A gradient that is None leaves its
-    parameter unchanged, and None in the place of a container all parameters in it. The types of the containers may
-    differ; the names decide.
+    Parameters that are None, such as the bias of a layer without one, are ignored. A gradient that is None leaves its
+    parameter unchanged; None in place of a container leaves all parameters in it unchanged. The types of the containers
+    may differ; the names decide.
 
     Raises:
         ArrayError: a parameter has no gradient, or a gradient no parameter.

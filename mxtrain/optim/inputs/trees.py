@@ -12,7 +12,7 @@ from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.types import describe
 
 _MAX_DEPTH = 100
-"""Levels of containers; more are taken for a container that contains itself."""
+"""Largest depth of containers; a deeper one probably contains itself."""
 
 
 class Structure(NamedTuple):
@@ -55,7 +55,7 @@ class FlatTree(NamedTuple):
     Attributes:
         structure: the structure of the tree.
         names: the name of each leaf. A leaf directly in the outermost mapping keeps its key.
-        leaves: the leaves, which may be anything that is no container, None included.
+        leaves: the leaves, which may be anything that is not a container, None included.
     """
 
     structure: Structure
@@ -76,7 +76,7 @@ def flatten(argument: str, tree: Any, known: FlatTree | None = None) -> FlatTree
         known: an earlier result, whose names are used again if the structure is the same.
 
     Raises:
-        ArrayTypeError: it is no container, or has a key that is neither a string nor a whole number.
+        ArrayTypeError: it is not a container, or has a key that is neither a string nor a whole number.
         ArrayError: two leaves have one name.
 
     >>> flat = flatten("params", {"layers": [{"W": 1.0}, {"W": 2.0}], "scale": 3.0})
@@ -108,7 +108,7 @@ def check_container(argument: str, value: object) -> None:
 def map_leaves(tree: Any, leaves: Iterable[Any]) -> Any:
     """Return a tree of the same containers with other leaves, given in the order of `flatten`.
 
-    Mappings that are no dicts, such as `MappingProxyType`, become dicts.
+    Mappings that are not dicts, such as `MappingProxyType`, become dicts.
 
     >>> map_leaves({"a": (1.0, [2.0]), "b": 3.0}, [10.0, 20.0, 30.0])
     {'a': (10.0, [20.0]), 'b': 30.0}
@@ -139,7 +139,7 @@ def _field_names(kind: type) -> tuple[str, ...] | None:
 
 
 is_container: Callable[[Any], bool] = lru_cache(maxsize=1024)(_is_container)
-"""Return whether objects of a type are containers of parameters; a dataclass that is an array is none."""
+"""Return whether objects of a type are containers of parameters; a dataclass that is an array is not one."""
 
 _names_of_fields: Callable[[Any], tuple[str, ...] | None] = lru_cache(maxsize=1024)(_field_names)
 
@@ -210,7 +210,7 @@ def _rebuild(tree: Any, leaves: Iterator[Any]) -> Any:
 
 
 def _describe_root(argument: str, value: Any) -> str:
-    """Describe an argument that is no container, with a remedy."""
+    """Describe an argument that is not a container, with a remedy."""
     if value is None or isinstance(value, bool | int | float | str):
         return describe(value)
     kind = type(value)

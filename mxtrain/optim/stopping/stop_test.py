@@ -11,11 +11,11 @@ from mxtrain.optim.stopping.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The reason for the end of an optimization.
+    """Reason why an optimization ended.
 
     Attributes:
         message: the condition that held, on one line.
-        success: False for a limit of iterations, evaluations or time.
+        success: True if a condition of convergence held; False for a limit, or if a callback ended a loop.
     """
 
     message: str
@@ -146,7 +146,7 @@ def _limit_test(name: str, counter: str, unit: str, bound: float) -> Test:
 
 
 def limit_stop(name: str, bound: float, unit: str) -> Stop:
-    """Return the reason of a limit.
+    """Return the stop for a limit that is reached.
 
     >>> limit_stop("max_iterations", 10, "iteration").message
     'max_iterations: the limit of 10 iterations is reached'

@@ -1,5 +1,5 @@
-"""Exception with which a callback ends a run or a loop."""
+"""Exception that a callback raises to stop a run or a loop."""
 
 
 class StopTraining(Exception):  # noqa: N818 - a request, not an error
-    """Exception with which a callback stops a run: the run is saved with its model, and can be resumed."""
+    """Raised by a callback to stop a run or a loop; a run is saved with its model, and can be resumed."""
