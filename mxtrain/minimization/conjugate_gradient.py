@@ -10,7 +10,7 @@ from math import isfinite, sqrt
 from typing import Any
 
 from mxtrain.minimization.line_search import HagerZhang, Phi, SearchResult
-from mxtrain.minimization.method import Evaluate, Iterate, Status, check_start
+from mxtrain.minimization.method import NO_STEP, Evaluate, Iterate, Status, check_start
 from mxtrain.minimization.states import check_state
 from mxtrain.minimization.vectors import Vectors
 from mxtrain.types import Array
@@ -58,7 +58,7 @@ class ConjugateGradient:
     def iterate(self, evaluate: Evaluate) -> Iterate:
         """Run one iteration; see `Method.iterate`."""
         if self._gradient_norm == 0.0:
-            return self._stay("no_progress", "the gradient is zero")
+            return self._stay("converged", "the gradient is zero")
         while True:
             phi = self._phi(evaluate)
             result = self._line_search.search(phi, self._f, self._slope, self._first_step(phi))
@@ -66,7 +66,7 @@ class ConjugateGradient:
                 return self._accept(result)
             if self._is_steepest:
                 if result.is_finite:
-                    return self._stay("no_progress", "no step along the negative gradient lowers the value")
+                    return self._stay("no_progress", NO_STEP)
                 return self._stay("nonfinite", "the value or the gradient is NaN or infinite at every step")
             self._restart()
 

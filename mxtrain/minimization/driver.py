@@ -26,7 +26,7 @@ from mxtrain.signals import graceful_stop
 
 COLUMNS = ("iteration", "evaluations", "fun", "gradient_norm", "seconds")
 """Names of the arrays of the history."""
-_FAILURES = {"no_progress": 2, "nonfinite": 3}
+_STATUSES = {"converged": 0, "no_progress": 2, "nonfinite": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class Minimization:
                 return Outcome(1, objective.stop.message)
             if iterate.status != "ok":
                 ends_all = iterate.status == "nonfinite"
-                return Outcome(_FAILURES[iterate.status], iterate.message, ends_all, is_final=True)
+                return Outcome(_STATUSES[iterate.status], iterate.message, ends_all, is_final=True)
             self._iterate = iterate
             progress.iterations += 1
             progress.previous_value = iterate.previous_f

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mxtrain.minimization.curvature_pairs import CurvaturePairs
 from mxtrain.minimization.line_search import MoreThuente, Phi, SearchResult
-from mxtrain.minimization.method import Evaluate, Iterate, Status, check_start
+from mxtrain.minimization.method import NO_STEP, Evaluate, Iterate, Status, check_start
 from mxtrain.minimization.states import check_pairs, check_state
 from mxtrain.minimization.vectors import Vectors
 from mxtrain.types import Array
@@ -47,6 +47,7 @@ class LBFGS:
     products: tuple[str, ...] = ("sy", "yy")
     extra_rows: tuple[str, ...] = ()
     """Names of vectors in addition to x, g, the trial point and its gradient, and the direction."""
+    _zero_gradient = "the gradient is zero"
 
     def __init__(self, memory: int = 10, line_search: MoreThuente | None = None) -> None:
         self.memory = memory
@@ -65,7 +66,7 @@ class LBFGS:
     def iterate(self, evaluate: Evaluate) -> Iterate:
         """Run one iteration; see `Method.iterate`."""
         if self._gradient_norm == 0.0:
-            return self._stay("no_progress", "the gradient is zero")
+            return self._stay("converged", self._zero_gradient)
         while True:
             slope, norm = self._compute_direction()
             if slope < 0.0 and isfinite(norm):
@@ -76,7 +77,7 @@ class LBFGS:
                 if not self._pairs and not result.is_finite:
                     return self._stay("nonfinite", "the value or the gradient is NaN or infinite at every step")
             if not self._pairs:
-                return self._stay("no_progress", "no step along the negative gradient lowers the value")
+                return self._stay("no_progress", NO_STEP)
             self._clear()
 
     def state_dict(self) -> dict[str, Any]:

@@ -63,6 +63,7 @@ class LBFGSB(LBFGS):
         *("low", "high", "times", "path_d", "point", "free", "was_free", "target"),
         *("right", "y_free", "s_active", "scratch"),
     )  # fmt: skip
+    _zero_gradient = "the projected gradient is zero"
 
     def __init__(
         self,

@@ -18,8 +18,12 @@ from mxtrain.types import Array
 Evaluate: TypeAlias = Callable[[Array], tuple[float, Array]]
 """Function from x to its value and gradient. It may raise `StopEvaluation`."""
 
-Status = Literal["ok", "no_progress", "nonfinite"]
-"""Outcome of an iteration: x has changed; no step decreases the value; no step has a finite value and gradient."""
+Status = Literal["ok", "converged", "no_progress", "nonfinite"]
+"""Outcome of an iteration: x has changed; the gradient is zero; no step decreases the value; no step has a finite value
+and gradient."""
+
+NO_STEP = "no step along the negative gradient lowers the value; check the gradient against finite differences"
+"""Message of an iteration without progress."""
 
 
 class StopEvaluation(Exception):

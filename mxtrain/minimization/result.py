@@ -14,7 +14,7 @@ class MinimizeResult(dict[str, Any]):
         x: the solution, in the structure of x0.
         fun: the value at x.
         jac: the gradient at x, in the structure of x0.
-        success: True if a condition of convergence holds.
+        success: True if a condition of convergence holds, or the gradient is zero.
         status: 0 for convergence, 1 for a limit of iterations, evaluations or time, 2 if no step decreases the value,
             3 for a value or gradient that is NaN or infinite, 99 if the callback raised StopIteration.
         message: the reason why the minimization ended, on one line.

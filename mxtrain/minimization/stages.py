@@ -54,7 +54,7 @@ def check_stages(stages: tuple[Stage, ...], variables: Variables, box: Box | Non
     """Build every method once, so that a mistake in a later stage is found before the first evaluation.
 
     Raises:
-        ConfigError: a method cannot have bounds, or a schedule needs a length that is not known.
+        ConfigError: a method cannot have bounds, or a schedule counts epochs, or needs a length that is not known.
     """
     for i, stage in enumerate(stages):
         place = "method" if len(stages) == 1 else f"method.{i}"
@@ -79,6 +79,10 @@ def build_method(stage: Stage, variables: Variables, box: Box | None, until: Sto
     """
     config = stage.config
     if not isinstance(config, MethodConfig):
+        for path, schedule in config.all_schedules().items():
+            if schedule.per == "epoch":
+                message = "a minimization has no epochs; set per: iteration, or fraction"
+                raise ConfigError([ConfigProblem(f"optimizer.{path}.per", message)])
         lengths = (stage.until.max_iterations, until.max_iterations)
         return RuleMethod(
             config,

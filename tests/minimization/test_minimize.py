@@ -52,6 +52,14 @@ def test_the_gradient_tolerance_is_tested_at_x0() -> None:
     assert (result.nit, result.nfev, result.success) == (0, 1, True)
 
 
+@pytest.mark.parametrize(("method", "bounds"), [("lbfgs", None), ("cg", None), ("lbfgs", (5.0, 6.0))])
+def test_a_gradient_of_zero_is_convergence_without_a_tolerance(method: Any, bounds: Any) -> None:
+    x0 = np.full(4, 3.0)  # the minimum; with bounds, the point inside nearest to it
+    result = mxtrain.minimize(quadratic, x0, method, bounds=bounds, until={"gtol": None})
+    message = "the gradient is zero" if bounds is None else "the projected gradient is zero"
+    assert (result.success, result.status, result.nit, result.message) == (True, 0, 0, message)
+
+
 def test_stages_continue_where_the_one_before_ended() -> None:
     stages = [{**SGD, "max_iterations": 4}, {"kind": "adam", "gtol": 5.0}, {"kind": "lbfgs", "memory": 3}]
     result = mxtrain.minimize(quadratic, X0, stages, history=True)

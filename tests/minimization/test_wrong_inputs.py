@@ -73,6 +73,21 @@ CASES: list[Case] = [
         "method.0: needs a condition that ends the stage, such as max_iterations: 500",
         {"method": ["adam", "sgd"]},
     ),
+    (
+        ConfigError,
+        "method.η_sched.per: a minimization has no epochs; set per: iteration, or fraction",
+        {"method": ADAM | {"η_sched": {"kind": "exp", "γ": 0.9}}},
+    ),
+    (
+        ConfigError,
+        "method.1.groups.x*.schedules.λ.per: a minimization has no epochs; set per: iteration, or fraction",
+        {
+            "method": [
+                ADAM | {"max_iterations": 3},
+                ADAM | {"groups": {"x*": {"λ": 0.1, "schedules": {"λ": {"kind": "exp", "γ": 0.9}}}}},
+            ]
+        },
+    ),
     (ConfigError, "until: must be a mapping of stop conditions or a function, got 100", {"until": 100}),
     (ConfigError, "until.gtoll: unknown field; did you mean gtol?", {"until": {"gtoll": 1e-5}}),
     (ConfigError, "until.gtol: must be at least 0, got -1", {"until": {"gtol": -1}}),
