@@ -113,6 +113,15 @@ def describe(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def describe_argument(value: object) -> str:
+    """Format a value that a caller in Python passed: as `describe`, but None by its name there.
+
+    >>> describe_argument(None), describe_argument([1, 2])
+    ('None', 'a list')
+    """
+    return "None" if value is None else describe(value)
+
+
 def choice_message(choices: Iterable[str], value: object) -> str:
     """Return the error message for a value that is not one of several names.
 

@@ -19,7 +19,7 @@ from mxtrain.config.yaml.merge import read_tree
 from mxtrain.config.yaml.nodes import Entry, MapNode, ScalarNode, find_node, from_python, typed_path
 from mxtrain.config.yaml.source_text import ProblemReport
 from mxtrain.errors import ConfigError, ConfigProblem, Location
-from mxtrain.minimization.method_configs import AnyOptimizer
+from mxtrain.minimization.method_configs import METHODS, AnyOptimizer
 from mxtrain.optim.factory import build_optimizer
 from mxtrain.optim.nonfinite import OnNonfinite
 from mxtrain.optim.optimizer import Optimizer
@@ -29,6 +29,7 @@ from mxtrain.processes import fork_lock
 from mxtrain.types import Config, describe
 
 _REQUIRED = [name for name, field in RunConfig.model_fields.items() if field.is_required()]
+_METHOD_KINDS = [method.model_fields["kind"].default for method in METHODS]
 
 
 class _OptimizerFile(Config):
@@ -333,6 +334,10 @@ def _read_rule(config: Rule | Mapping[str, Any] | str | PathLike[str]) -> tuple[
         case str() if config.lower() in allowed_kinds(AnyRule) and not Path(config).exists():
             remedy = f'to build a rule by its name, pass {{"kind": "{config.lower()}"}}'
             raise ConfigError([ConfigProblem("config", f"there is no file {config!r}; {remedy}")])
+        case str() if config.lower() in _METHOD_KINDS and not Path(config).exists():
+            method = config.lower()
+            message = f"{method} is a method of mxtrain.minimize; call mxtrain.minimize(fun, x0, {method!r})"
+            raise ConfigError([ConfigProblem("config", message)])
         case str() | PathLike():
             return _read_located_optimizer(Path(config))
     raise ConfigError(

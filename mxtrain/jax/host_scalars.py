@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.jax.batches import Batch
 from mxtrain.jax.float64 import from_bits, to_bits, to_int32
 from mxtrain.optim.backends.numpy_backend import NumPyBackend
@@ -19,6 +20,24 @@ from mxtrain.optim.update_batches import StepScalars, UpdateBatch, compute_scala
 IDLE, UPDATE, SYNCHRONIZE, BEGIN, ADD = range(5)
 """Codes of what a batch does in a step: nothing, or one of the variants of `ir.Variant`."""
 _CODES: dict[Variant, int] = {"update": UPDATE, "synchronize": SYNCHRONIZE, "begin": BEGIN, "add": ADD}
+
+
+def epoch_length(run: tuple[int, int] | None, steps_per_epoch: int | None) -> int | None:
+    """Return the number of steps in an epoch, by default that of the run; None if both are None.
+
+    Raises:
+        ConfigError: it is no positive whole number, or not that of the run.
+    """
+    if steps_per_epoch is None:
+        return None if run is None else run[1]
+    message = None
+    if isinstance(steps_per_epoch, bool) or not isinstance(steps_per_epoch, int) or steps_per_epoch < 1:
+        message = f"must be a whole number, at least 1, got {steps_per_epoch!r}"
+    elif run is not None and steps_per_epoch != run[1]:
+        message = f"must be the batches in an epoch of run, {run[1]}, got {steps_per_epoch}; remove one of the two"
+    if message is not None:
+        raise ConfigError([ConfigProblem("steps_per_epoch", message)])
+    return steps_per_epoch
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from mxtrain.config.loader import build
 from mxtrain.errors import ArrayError, ArrayTypeError, ConfigError, ConfigProblem
 from mxtrain.jax.batches import Batch, flatten, make_batches, split
 from mxtrain.jax.float64 import from_bits, reduce_array, to_bits, traced_from_bits, traced_to_bits
-from mxtrain.jax.host_scalars import ADD, BEGIN, IDLE, SYNCHRONIZE, BatchScalars, HostScalars
+from mxtrain.jax.host_scalars import ADD, BEGIN, IDLE, SYNCHRONIZE, BatchScalars, HostScalars, epoch_length
 from mxtrain.jax.matrix_updates import clip_columns, run_matrix_program
 from mxtrain.jax.programs import Evaluated, MultiPassRun, run_family, run_program, select
 from mxtrain.optim.ir import MatrixProgram, MultiPassProgram, Variant
@@ -21,7 +21,7 @@ from mxtrain.optim.param_groups import ParamGroups, check_groups
 from mxtrain.optim.rules import Rule
 from mxtrain.optim.rules.scheduled import path_changed_by_epochs
 from mxtrain.optim.rules.wrappers import rounded_bounds
-from mxtrain.types import describe
+from mxtrain.types import describe_argument
 
 try:
     from optax import GradientTransformation
@@ -73,14 +73,14 @@ def transformation(
         config: a rule, a dict or a YAML file, as in `mxtrain.build`. Groups select parameters by their path in the
             pytree, such as `layers.0.W`.
         run: the numbers of epochs and of batches in an epoch, for schedules that need them.
-        steps_per_epoch: the number of steps in an epoch, for schedules per epoch.
+        steps_per_epoch: the number of steps in an epoch, for schedules per epoch; by default, that of `run`.
 
     Returns:
         An `optax.GradientTransformation`, or the same pair of functions if Optax is not installed. The state is a
         `TransformationState`.
 
     Raises:
-        ConfigError: a value is wrong, or a schedule counts epochs and `steps_per_epoch` is None.
+        ConfigError: a value is wrong, `run` and `steps_per_epoch` differ, or a schedule per epoch has neither.
 
     Example:
         >>> import jax.numpy as jnp, mxtrain.jax
@@ -133,7 +133,8 @@ class _Plan:
 
     def __init__(self, config: Any, run: tuple[int, int] | None, steps_per_epoch: int | None) -> None:
         self._groups = ParamGroups(build(config, backend="numpy", run=run).rule)
-        if steps_per_epoch is None:
+        self._steps_per_epoch = epoch_length(run, steps_per_epoch)
+        if self._steps_per_epoch is None:
             paths = (path_changed_by_epochs(group.rule) for group in self._groups.all)
             path = next(filter(None, paths), None)
             if path is not None:
@@ -141,10 +142,6 @@ class _Plan:
                     "counts epochs, which a transformation cannot see; set per: iteration, or pass steps_per_epoch"
                 )
                 raise ConfigError([ConfigProblem(f"optimizer.{path}", message)])
-        elif isinstance(steps_per_epoch, bool) or not isinstance(steps_per_epoch, int) or steps_per_epoch < 1:
-            message = f"must be a whole number, at least 1, got {steps_per_epoch!r}"
-            raise ConfigError([ConfigProblem("steps_per_epoch", message)])
-        self._steps_per_epoch = steps_per_epoch
 
     def init(self, params: Any) -> TransformationState:
         """Return the state before the first update of parameters, which are a pytree of floating-point arrays.
@@ -205,7 +202,7 @@ class _Plan:
 
     def _check_state(self, names: Sequence[str], weights: Sequence[Any], state: Any) -> None:
         if not all(hasattr(state, name) for name in TransformationState._fields):
-            raise ArrayError(f"the state must be that of init or of the last update, got {describe(state)}")
+            raise ArrayError(f"the state must be that of init or of the last update, got {describe_argument(state)}")
         for name, W in zip(names, weights, strict=True):
             slots = state.slots.get(name)
             if slots is None:

@@ -10,7 +10,7 @@ import numpy as np
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.minimization.variables import Variables
 from mxtrain.optim.backends import array_kind
-from mxtrain.types import Array, describe
+from mxtrain.types import Array, describe_argument
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,14 +105,15 @@ def _read_leaf(spec: Any, name: str, shape: tuple[int, ...], low: Array, high: A
     place = f"{name}: " if name else ""
     if _has_limits(spec):
         pair = (spec.lb, spec.ub)
+    elif isinstance(spec, np.ndarray) and spec.ndim == 2 and spec.shape[1:] == (2,):  # a row for each element
+        pair = _transpose(spec.tolist(), place, low.size)
     elif _is_pair_of_numbers(spec) or (_is_pair(spec) and any(map(array_kind, spec))):
         pair = tuple(spec)
     elif isinstance(spec, Sequence) and not isinstance(spec, str):
         pair = _transpose(spec, place, low.size)
     else:
-        raise _problem(
-            f"{place}must be a pair (low, high), a list of pairs or an object with lb and ub, got {describe(spec)}"
-        )
+        forms = "a pair (low, high), a list or an array of pairs, or an object with lb and ub"
+        raise _problem(f"{place}must be {forms}, got {describe_argument(spec)}")
     for target, value, default in zip((low, high), pair, (-np.inf, np.inf), strict=True):
         array = _to_floats(default if value is None else value, place)
         try:
@@ -127,7 +128,7 @@ def _transpose(spec: Sequence[Any], place: str, size: int) -> tuple[list[float],
         raise _problem(f"{place}must be {size} pairs, one for each element of x0, got {len(spec)}")
     for i, pair in enumerate(spec):
         if not _is_pair_of_numbers(pair):
-            raise _problem(f"{place}must be pairs of numbers or None, got {describe(pair)} at {i}")
+            raise _problem(f"{place}must be pairs of numbers or None, got {describe_argument(pair)} at {i}")
     return [-np.inf if a is None else a for a, _ in spec], [np.inf if b is None else b for _, b in spec]
 
 
@@ -137,7 +138,7 @@ def _to_floats(value: Any, place: str) -> np.ndarray[Any, Any]:
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise _problem(f"{place}must be numbers, got {describe(value)}") from None
+        raise _problem(f"{place}must be numbers, got {describe_argument(value)}") from None
     if np.isnan(array).any():
         raise _problem(f"{place}must be numbers, got nan; use None for no bound")
     return array

@@ -70,7 +70,7 @@ class CheckpointFile:
     """
 
     def __init__(self, path: Path, interval: Interval, problem: Mapping[str, Any]) -> None:
-        self._path, self._interval, self._problem = path, interval, json.loads(json.dumps(problem))
+        self.path, self._interval, self._problem = path, interval, json.loads(json.dumps(problem))
         self._saved_at, self._cost = time.monotonic(), FIRST_GUESS
 
     def load(self, asarray: Callable[[Any], Any]) -> dict[str, Any] | None:
@@ -87,12 +87,12 @@ class CheckpointFile:
         from safetensors.numpy import load
 
         try:
-            content = read_safetensors(self._path)
+            content = read_safetensors(self.path)
         except FileNotFoundError:
             return None
         except ValueError as error:
             raise StateError(
-                f"{self._path} is not a checkpoint of minimize: {error}; remove it to start again"
+                f"{self.path} is not a checkpoint of minimize: {error}; remove it to start again"
             ) from None
         try:
             tensors = load(content)
@@ -100,14 +100,14 @@ class CheckpointFile:
             metadata = json.loads(content[8 : 8 + size])["__metadata__"]
             text, digest = metadata[_METADATA_KEY], metadata[_DIGEST_KEY]
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
-            message = f"{self._path} is not a checkpoint of minimize ({error}); remove it to start again"
+            message = f"{self.path} is not a checkpoint of minimize ({error}); remove it to start again"
             raise StateError(message) from error
         if digest != _digest(text, tensors):
-            raise StateError(f"{self._path} is damaged: its SHA-256 has changed; remove it to start again")
+            raise StateError(f"{self.path} is damaged: its SHA-256 has changed; remove it to start again")
         header = json.loads(text)
         if header["format"] != FORMAT:
             found = f"format {header['format']}, expected {FORMAT}"
-            raise StateError(f"{self._path} is not a checkpoint of minimize ({found}); remove it to start again")
+            raise StateError(f"{self.path} is not a checkpoint of minimize ({found}); remove it to start again")
         self._check_problem(header["problem"])
         return dict(_restore(header["state"], tensors, asarray))
 
@@ -130,7 +130,7 @@ class CheckpointFile:
         tensors: dict[str, Any] = {}
         header = {"format": FORMAT, "problem": self._problem, "state": _extract(state, "", tensors)}
         text = json.dumps(header, ensure_ascii=False)
-        write_file(self._path, save(tensors, {_METADATA_KEY: text, _DIGEST_KEY: _digest(text, tensors)}))
+        write_file(self.path, save(tensors, {_METADATA_KEY: text, _DIGEST_KEY: _digest(text, tensors)}))
         self._saved_at = time.monotonic()
         self._cost = self._saved_at - begin
 
@@ -138,7 +138,7 @@ class CheckpointFile:
         for name, value in self._problem.items():
             if found.get(name) != value:
                 raise StateError(
-                    f"{self._path} is a checkpoint of another problem: {_difference(name, found.get(name), value)}; "
+                    f"{self.path} is a checkpoint of another problem: {_difference(name, found.get(name), value)}; "
                     "use another file, or remove it to start again"
                 )
 

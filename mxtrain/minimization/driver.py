@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mxtrain.errors import NonFiniteError
+from mxtrain.errors import NonFiniteError, StateError
 from mxtrain.minimization.box import Box
 from mxtrain.minimization.checkpoint import CheckpointFile
 from mxtrain.minimization.method import Iterate, StopEvaluation
@@ -91,7 +91,7 @@ class Minimization:
 
         Raises:
             NonFiniteError: the value or the gradient at x0 is NaN or infinite.
-            StateError: the checkpoint belongs to another problem.
+            StateError: the checkpoint belongs to another problem, or has no history.
             KeyboardInterrupt: Ctrl-C was pressed; with a checkpoint, it is written first.
         """
         with self._signals():
@@ -219,6 +219,10 @@ class Minimization:
         }
 
     def _restore(self, saved: dict[str, Any]) -> None:
+        if self._history is not None and saved["history"] is None:
+            assert self._checkpoint is not None, "a saved state is that of a checkpoint"
+            remedy = "pass history=False, or remove it to start again"
+            raise StateError(f"{self._checkpoint.path} was written without history; {remedy}")
         for name, value in saved["progress"].items():
             setattr(self._progress, name, value)
         self._begin -= self._progress.seconds
@@ -228,7 +232,7 @@ class Minimization:
         self._iterate = self._stage.method.load_state_dict(saved["method"])
         self._objective.evaluations = saved["evaluations"]
         self._ended = None if saved["ended"] is None else Outcome(**saved["ended"])
-        if self._history is not None and saved["history"] is not None:
+        if self._history is not None:
             self._history = {name: np.asarray(saved["history"][name]).tolist() for name in COLUMNS}
 
     def _finished_iterate(self) -> Iterate:

@@ -11,7 +11,15 @@ from mxtrain.kinds import KindChoice
 from mxtrain.optim.rules import ALL_RULES, AnyRule, Rule, Time
 from mxtrain.optim.rules.fields import RuleFields
 from mxtrain.optim.stopping import StopConditions, errors_below, read_until
-from mxtrain.types import Config, NonNegative, Positive, PositiveInt, choice_message, describe, field_errors
+from mxtrain.types import (
+    Config,
+    NonNegative,
+    Positive,
+    PositiveInt,
+    choice_message,
+    describe_argument,
+    field_errors,
+)
 
 _RULE_FIELDS = tuple(name for name in RuleFields.model_fields if name != "kind")
 
@@ -192,7 +200,7 @@ def _read_method(method: object, path: str) -> Rule:
         method = {"kind": method}
     if not isinstance(method, Mapping):
         raise _problem(
-            path, f"must be a name, a mapping with a kind, a rule or a list of stages, got {describe(method)}"
+            path, f"must be a name, a mapping with a kind, a rule or a list of stages, got {describe_argument(method)}"
         )
     kind = method.get("kind")
     if kind is None:

@@ -11,7 +11,7 @@ from mxtrain.minimization.method import StopEvaluation
 from mxtrain.minimization.variables import Variables
 from mxtrain.optim.stopping.stop_test import Stop, limit_stop
 from mxtrain.signals import StopRequest
-from mxtrain.types import Array, describe
+from mxtrain.types import Array, describe_argument
 
 
 class Objective:
@@ -85,7 +85,7 @@ class Objective:
     def _split(self, returned: Any) -> tuple[Any, Any]:
         if isinstance(returned, tuple | list) and len(returned) == 2:
             return returned[0], returned[1]
-        got = f"{len(returned)} values" if isinstance(returned, tuple | list) else describe(returned)
+        got = f"{len(returned)} values" if isinstance(returned, tuple | list) else describe_argument(returned)
         raise ArrayTypeError(f"fun must return (value, gradient), got {got}; a gradient function goes to jac=")
 
 
@@ -108,4 +108,4 @@ def to_value(value: Any) -> float:
                 pass
         else:
             raise ArrayTypeError(f"the value of fun must be one real number, got an array of shape {value.shape}")
-    raise ArrayTypeError(f"the value of fun must be one real number, got {describe(value)}")
+    raise ArrayTypeError(f"the value of fun must be one real number, got {describe_argument(value)}")

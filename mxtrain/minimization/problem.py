@@ -19,7 +19,7 @@ from mxtrain.minimization.stages import check_stages
 from mxtrain.minimization.variables import Variables
 from mxtrain.optim.stopping import Progress, read_until
 from mxtrain.paths import expand_home
-from mxtrain.types import Array, describe
+from mxtrain.types import Array, describe_argument
 
 
 def build_minimization(
@@ -43,8 +43,7 @@ def build_minimization(
         observer: called with the progress after each iteration.
     """
     gradient_function = _check_functions(fun, jac, callback)
-    if not isinstance(history, bool):
-        raise _problem("history", f"must be true or false, got {describe(history)}")
+    check_history(history)
     interval = read_interval(checkpoint_every)
     stages, conditions = read_stages(method), read_until(until)
     variables = Variables(x0)
@@ -58,7 +57,7 @@ def build_minimization(
             "bounds": None if box is None else box.digest,
             "x0": _digest(variables.initial),
         }
-        file = CheckpointFile(_checkpoint_path(checkpoint), interval, problem)
+        file = CheckpointFile(check_checkpoint(checkpoint), interval, problem)
     arguments = args if isinstance(args, tuple) else (args,)
     return Minimization(
         Objective(fun, gradient_function, arguments, variables),
@@ -76,20 +75,35 @@ def build_minimization(
 def _check_functions(fun: object, jac: object, callback: object) -> Callable[..., Any] | None:
     """Check the functions, and return the one that computes the gradient; None if `fun` does."""
     if not callable(fun):
-        raise _problem("fun", f"must be a function, got {describe(fun)}")
+        raise _problem("fun", f"must be a function, got {describe_argument(fun)}")
     if callback is not None and not callable(callback):
-        raise _problem("callback", f"must be a function, got {describe(callback)}")
+        raise _problem("callback", f"must be a function, got {describe_argument(callback)}")
     if jac is None or jac is True:
         return None
     if not callable(jac):
         remedy = "let fun return (value, gradient), because mxtrain computes no finite differences"
-        raise _problem("jac", f"must be a function that returns the gradient, got {describe(jac)}; {remedy}")
+        raise _problem("jac", f"must be a function that returns the gradient, got {describe_argument(jac)}; {remedy}")
     return jac
 
 
-def _checkpoint_path(checkpoint: object) -> Path:
+def check_history(history: object) -> None:
+    """Check the argument `history`.
+
+    Raises:
+        ConfigError: it is not a boolean.
+    """
+    if not isinstance(history, bool):
+        raise _problem("history", f"must be true or false, got {describe_argument(history)}")
+
+
+def check_checkpoint(checkpoint: object) -> Path:
+    """Return the path of the checkpoint, which may exist.
+
+    Raises:
+        ConfigError: it is not the path of a file that can be written.
+    """
     if not isinstance(checkpoint, str | os.PathLike):
-        raise _problem("checkpoint", f"must be the path of a file, got {describe(checkpoint)}")
+        raise _problem("checkpoint", f"must be the path of a file, got {describe_argument(checkpoint)}")
     path = Path(expand_home(os.fspath(checkpoint)))
     try:
         mode = path.stat().st_mode if path.parent.is_dir() else None

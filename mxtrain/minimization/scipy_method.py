@@ -1,17 +1,21 @@
 """Methods of mxtrain as custom methods of `scipy.optimize.minimize`."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 from mxtrain.errors import ConfigError, ConfigProblem
+from mxtrain.minimization.checkpoint import read_interval
 from mxtrain.minimization.method_configs import read_stages
-from mxtrain.minimization.problem import build_minimization
+from mxtrain.minimization.problem import build_minimization, check_checkpoint, check_history
 from mxtrain.minimization.result import MinimizeResult
+from mxtrain.names import nearest
 from mxtrain.optim.stopping import read_until
 
 _OPTIONS = {"maxiter": "max_iterations", "maxfun": "max_evaluations"}
 """SciPy's names of options, and the conditions of `until` that they set."""
-_IGNORED = ("disp", "return_all", "iprint")
+_IGNORED = ("return_all", "iprint")
+_SETTINGS = ("history", "checkpoint", "checkpoint_every")
 _TOLERANCES = ("gtol", "ftol", "xtol")
 
 
@@ -27,7 +31,11 @@ def scipy_method(method: Any = "lbfgs", *, until: Any = None, **settings: Any) -
         settings: `history`, `checkpoint` and `checkpoint_every`, as for `mxtrain.minimize`.
 
     Raises:
-        ConfigError: a value is wrong. When it is called: there is no gradient, or an option is unknown.
+        ConfigError: a value is wrong, or a setting is unknown. When it is called: there is no gradient, or an option is
+            unknown.
+
+    Warns:
+        RuntimeWarning: when it is called with `hess`, `hessp` or the option `disp`, which it does not use.
 
     Example:
         >>> import mxtrain, numpy as np, scipy.optimize
@@ -38,10 +46,11 @@ def scipy_method(method: Any = "lbfgs", *, until: Any = None, **settings: Any) -
         (True, array([3., 3.]))
     """
     stages, conditions = read_stages(method), read_until(until)
+    _check_settings(settings)
 
     def run(fun: Any, x0: Any, args: Any = (), **given: Any) -> MinimizeResult:
         bounds, callback, jac = (given.pop(name, None) for name in ("bounds", "callback", "jac"))
-        _refuse(given)
+        _refuse(given, stages[-1].config.kind)
         changed = _conditions(given, stages[-1].defaults)
         if not callable(jac):
             raise _problem("jac", "needs the gradient; pass jac=True if fun returns (value, gradient), or a function")
@@ -60,9 +69,28 @@ def scipy_method(method: Any = "lbfgs", *, until: Any = None, **settings: Any) -
     return run
 
 
-def _refuse(given: dict[str, Any]) -> None:
-    """Remove what the methods do not use, and refuse what would change the problem."""
-    for name in ("hess", "hessp", *_IGNORED):
+def _check_settings(settings: dict[str, Any]) -> None:
+    """Check the settings of `minimize` before the method is used."""
+    for name in settings:
+        if name not in _SETTINGS:
+            guess = nearest(name, _SETTINGS)
+            remedy = f"did you mean {guess}?" if guess else f"the settings are {', '.join(_SETTINGS)}"
+            raise _problem(name, f"unknown setting; {remedy}")
+    check_history(settings.get("history", False))
+    read_interval(settings.get("checkpoint_every", "auto"))
+    if settings.get("checkpoint") is not None:
+        check_checkpoint(settings["checkpoint"])
+
+
+def _refuse(given: dict[str, Any], kind: str) -> None:
+    """Remove what the methods do not use, with a warning, and refuse what would change the problem."""
+    has_hessian = [given.pop(name, None) is not None for name in ("hess", "hessp")]
+    unused = ["Hessian information (hess, hessp)"] if any(has_hessian) else []
+    if given.pop("disp", None):
+        unused.append("the option disp; mxtrain.minimize has progress=True")
+    for what in unused:
+        warnings.warn(f"Method {kind} does not use {what}.", RuntimeWarning, stacklevel=4)
+    for name in _IGNORED:
         given.pop(name, None)
     constraints = given.pop("constraints", ())
     if not isinstance(constraints, tuple | list) or constraints:

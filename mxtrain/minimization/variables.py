@@ -11,7 +11,7 @@ from mxtrain.errors import ArrayError, ArrayTypeError
 from mxtrain.optim.backends import array_kind, array_module
 from mxtrain.optim.inputs.foreign_arrays import gradient_array
 from mxtrain.optim.inputs.trees import FlatTree, flatten, is_container, map_leaves
-from mxtrain.types import Array, describe
+from mxtrain.types import Array, describe_argument
 
 _REAL = {"float32": "float32", "float64": "float64", "complex64": "float32", "complex128": "float64"}
 """Dtypes of x0, and those of their real and imaginary parts."""
@@ -162,7 +162,7 @@ class Variables:
     def _convert(self, label: str, gradient: Any) -> Array:
         """Return an array of another library as one of NumPy or CuPy."""
         if not any(hasattr(gradient, name) for name in ("__dlpack__", "__array__")):
-            raise ArrayTypeError(f"{label} must be an array, got {describe(gradient)}")
+            raise ArrayTypeError(f"{label} must be an array, got {describe_argument(gradient)}")
         try:
             return gradient_array("x", gradient, self.initial)
         except ArrayError as error:
@@ -201,7 +201,7 @@ def _structure_error(found: Mapping[str, Any], expected: Mapping[str, Any]) -> A
 def _as_array(label: str, leaf: Any) -> Array:
     """Return a leaf of x0 as an array; whole numbers become float64."""
     if array_kind(leaf) is None or isinstance(leaf, np.ma.MaskedArray):
-        raise ArrayTypeError(f"{label} must be a NumPy or CuPy array, got {describe(leaf)}{_remedy(leaf)}")
+        raise ArrayTypeError(f"{label} must be a NumPy or CuPy array, got {describe_argument(leaf)}{_remedy(leaf)}")
     if leaf.dtype.kind in "iu":
         leaf = leaf.astype("float64")
     if str(leaf.dtype) not in _REAL:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any
 
@@ -211,7 +211,14 @@ class Optimizer(torch.optim.Optimizer):
     def _check_names(self) -> None:
         """Check once that every group by name selects a parameter, with or without a gradient."""
         if not self._is_checked:
-            check_groups(self.core.rule, {name: tuple(tensor.shape) for name, tensor in self._named.items()})
+            try:
+                check_groups(self.core.rule, {name: tuple(tensor.shape) for name, tensor in self._named.items()})
+            except ConfigError as error:
+                if any("param_names" in group for group in self.param_groups):
+                    raise
+                remedy = "; to select parameters by name, pass model.named_parameters()"
+                problems = [replace(each, message=each.message + remedy) for each in error.problems]
+                raise ConfigError(problems) from None
             self._is_checked = True
         self.core._groups.need_check = False
 

@@ -167,6 +167,16 @@ def test_build_suggests_a_dict_for_the_name_of_a_rule(name: str, here: Path, err
     assert build(name).rule == SGD()
 
 
+@pytest.mark.parametrize("name", ["lbfgs", "CG"])
+def test_build_names_minimize_for_the_name_of_a_method(name: str, here: Path, error_lines: ErrorLines) -> None:
+    kind = name.lower()
+    assert error_lines(build, name) == [
+        f"config: {kind} is a method of mxtrain.minimize; call mxtrain.minimize(fun, x0, '{kind}')"
+    ]
+    Path(name).write_text("kind: sgd\n")
+    assert build(name).rule == SGD()
+
+
 def test_paths_of_problems_are_the_same_in_an_optimizer_file_and_a_run(write: Write, error_lines: ErrorLines) -> None:
     path = write("kind: adam\nη: .inf\n1: 2\nβ1: !!int 1\nβ2: 2", complete=False)
     assert error_lines(read_optimizer, path) == [

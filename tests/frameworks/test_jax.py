@@ -176,11 +176,14 @@ def test_large_arrays_of_host_rules_do_not_block() -> None:
     assert np.isfinite(np.asarray(updates["W"])).all()
 
 
-def test_schedules_per_epoch_need_the_number_of_steps() -> None:
+@pytest.mark.parametrize(
+    "length", [{"steps_per_epoch": 2}, {"run": (3, 2)}, {"run": (3, 2), "steps_per_epoch": 2}], ids=str
+)
+def test_schedules_per_epoch_need_the_number_of_steps(length: Any) -> None:
     config = {"kind": "sgd", "η": 0.5, "λ": 0, "η_sched": {"kind": "exp", "γ": 0.5}}
     with pytest.raises(ConfigError, match="η_sched: counts epochs, .* set per: iteration, or pass steps_per_epoch"):
         transformation(config)
-    made = transformation(config, steps_per_epoch=2)
+    made = transformation(config, **length)
     params, one = {"W": jnp.zeros(1)}, {"W": jnp.ones(1)}
     state, rates = made.init(params), []
     for _ in range(5):
@@ -229,7 +232,7 @@ def test_mistakes_are_one_line() -> None:
         (lambda: made.update({"W": jnp.ones(2)}, state, params), ArrayError, "the same pytree"),
         (lambda: made.update({"W": jnp.ones(3), "b": jnp.ones(3)}, state, params), ArrayError, "shape"),
         (lambda: made.update({"X": jnp.ones(3)}, state, {"X": jnp.ones(3)}), ArrayError, "no slots of weight 'X'"),
-        (lambda: made.update(params, None, params), ArrayError, "the state must be that of init or of the last update, got null"),
+        (lambda: made.update(params, None, params), ArrayError, "the state must be that of init or of the last update, got None"),
         (lambda: made.update(params, adam.init(params), params), ArrayError, r"^the state has slots m \(2,\), v \(2,\) of weight 'W', which needs \(none\); call init with these parameters"),
         (lambda: adam.update({"W": jnp.ones(3)}, adam.init({"W": jnp.ones(2)}), {"W": jnp.ones(3)}), ArrayError, r"m \(2,\), v \(2,\) of weight 'W', which needs m \(3,\), v \(3,\); call"),
         (lambda: made.update({"W": jnp.ones(2) * 1j, "b": jnp.ones(3)}, state, params), ArrayTypeError, "the gradient of weight 'W' is complex, the weight is real"),
@@ -240,6 +243,7 @@ def test_mistakes_are_one_line() -> None:
         (lambda: transformation({"kind": "adam", "master": True}).init({"W": jnp.ones(2, dtype=jnp.bfloat16)}), ConfigError, "optimizer.master: .* hold float32"),
         (lambda: transformation({"kind": "adam", "β1": 2}), ConfigError, "β1"),
         (lambda: transformation({"kind": "adam"}, steps_per_epoch=0), ConfigError, "steps_per_epoch: must be a whole"),
+        (lambda: transformation({"kind": "adam"}, run=(3, 2), steps_per_epoch=4), ConfigError, "steps_per_epoch: must be the batches in an epoch of run, 2, got 4; remove one of the two$"),
     ]  # fmt: skip
     for call, kind, message in cases:
         with pytest.raises(kind, match=message) as caught:

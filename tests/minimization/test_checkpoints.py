@@ -14,7 +14,7 @@ import pytest
 import mxtrain
 from mxtrain.errors import StateError
 from mxtrain.minimization.checkpoint import CheckpointFile
-from tests.minimization.functions import rosenbrock
+from tests.minimization.functions import quadratic, rosenbrock
 
 METHODS: dict[str, Any] = {
     "adam": {"kind": "adam", "η": 0.01},
@@ -77,7 +77,7 @@ def test_more_iterations_continue_a_finished_call(tmp_path: Path) -> None:
 
 SCRIPT = """
     import sys, time, numpy as np, mxtrain
-    from tests.minimization.functions import rosenbrock
+    from tests.minimization.functions import quadratic, rosenbrock
     def slow(x):
         time.sleep(0.002)
         return rosenbrock(x)
@@ -183,3 +183,14 @@ def test_a_signal_at_the_end_of_a_stage_that_evaluates_other_weights(tmp_path: P
     with pytest.raises(KeyboardInterrupt):
         mxtrain.minimize(rosenbrock, np.zeros(3), method, callback=interrupts, **settings)
     assert outcome(mxtrain.minimize(rosenbrock, np.zeros(3), method, **settings)) == expected
+
+
+def test_a_checkpoint_without_history_is_refused_if_history_is_wanted(tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    mxtrain.minimize(quadratic, np.zeros(3), checkpoint=file, until={"max_iterations": 1})
+    content = file.read_bytes()
+    with pytest.raises(StateError) as caught:
+        mxtrain.minimize(quadratic, np.zeros(3), checkpoint=file, history=True)
+    remedy = "pass history=False, or remove it to start again"
+    assert str(caught.value) == f"{file} was written without history; {remedy}"
+    assert file.read_bytes() == content

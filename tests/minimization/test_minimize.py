@@ -1,5 +1,6 @@
 """`minimize`: stop conditions, stages, bounds of rules, nested and complex arrays, callbacks, history, SciPy."""
 
+import warnings
 from collections import namedtuple
 from typing import Any
 
@@ -83,6 +84,7 @@ BOUNDS: list[Any] = [
     (None, 2.5),
     (-np.inf, 2.5),
     [(None, 2.5)] * 4,
+    np.array([(-np.inf, 2.5)] * 4),
     (None, np.full(4, 2.5)),
     scipy.optimize.Bounds(-np.inf, 2.5),
     scipy.optimize.Bounds(np.full(4, -np.inf), np.full(4, 2.5)),
@@ -320,3 +322,46 @@ def test_wrong_use_from_scipy(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(mxtrain.ConfigError) as caught:
         scipy.optimize.minimize(quadratic, X0, method=mxtrain.scipy_method(), **settings)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"histroy": True}, "histroy: unknown setting; did you mean history?"),
+        ({"jac": True}, "jac: unknown setting; the settings are history, checkpoint, checkpoint_every"),
+        ({"history": "all"}, "history: must be true or false, got 'all'"),
+        (
+            {"checkpoint_every": "often"},
+            "checkpoint_every: must be auto, or a count and a unit, such as '100 iterations' or '30 seconds', got 'often'",
+        ),
+        ({"checkpoint": 3}, "checkpoint: must be the path of a file, got 3"),
+    ],
+)
+def test_settings_of_a_method_for_scipy_are_checked_when_it_is_made(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(mxtrain.ConfigError) as caught:
+        mxtrain.scipy_method(**settings)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"hess": lambda x: np.eye(4), "hessp": lambda x, p: p},
+            "Method lbfgs does not use Hessian information (hess, hessp).",
+        ),
+        (
+            {"options": {"disp": True}},
+            "Method lbfgs does not use the option disp; mxtrain.minimize has progress=True.",
+        ),
+        ({"options": {"disp": False}}, None),
+    ],
+)
+def test_what_a_method_for_scipy_does_not_use_gives_one_warning(settings: dict[str, Any], message: str | None) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = scipy.optimize.minimize(quadratic, X0, jac=True, method=mxtrain.scipy_method(), **settings)
+    assert result.success
+    assert [(each.category, str(each.message)) for each in caught] == (
+        [] if message is None else [(RuntimeWarning, message)]
+    )

@@ -47,13 +47,13 @@ def test_unconstrained_problems() -> None:
 
 
 def test_conjugate_gradients_solve_the_problems() -> None:
-    slow = {"meyer", "osborne_1", "osborne_2", "watson_9", "watson_6", "brown_dennis", "gulf"}
+    """The others need more than 1000 evaluations; Brown and Dennis, 8.6e4 at its minimum, reaches the rounding of f."""
+    unsolved = set()
     for problem in PROBLEMS:
-        if problem.name in slow:
-            continue
-        theirs = scipy.optimize.minimize(problem, problem.x0, jac=True, method="CG", options={"maxiter": 20_000})
-        ours = run(ConjugateGradient(), problem, problem.x0, gtol=1e-5, ftol=0.0, max_evaluations=1000).last
-        assert ours.gradient_norm <= 1e-5 or not theirs.success
+        found = run(ConjugateGradient(), problem, problem.x0, gtol=1e-5, ftol=0.0, max_evaluations=1000).last
+        if found.gradient_norm > 1e-5:
+            unsolved.add(problem.name)
+    assert unsolved == {"meyer", "osborne_1", "watson_9", "brown_dennis"}
 
 
 def test_bounded_problems() -> None:

@@ -113,6 +113,12 @@ CASES: list[Case] = [
     # bounds
     (ConfigError, "bounds: x[1]: the lower bound 2 is above the upper bound 1", {"bounds": [(0, 1), (2, 1), (0, 1)]}),
     (ConfigError, "bounds: must be 3 pairs, one for each element of x0, got 2", {"bounds": [(0, 1), (0, 1)]}),
+    (ConfigError, "bounds: must be 3 pairs, one for each element of x0, got 2", {"bounds": np.ones((2, 2))}),
+    (
+        ConfigError,
+        "bounds: must be a pair (low, high), a list or an array of pairs, or an object with lb and ub, got array(",
+        {"bounds": np.ones((2, 3))},
+    ),
     (ConfigError, "bounds: have shape (2,), x0 has shape (3,)", {"bounds": (np.zeros(2), None)}),
     (ConfigError, "bounds: must be numbers, got nan; use None for no bound", {"bounds": (float("nan"), 1)}),
     (ConfigError, "bounds: must be numbers, got an integer of more than 40 digits", {"bounds": (0, 10**400)}),
@@ -174,7 +180,18 @@ CASES: list[Case] = [
         "fun must return (value, gradient), got 1.0; a gradient function goes to jac=",
         {"fun": lambda x: 1.0},
     ),
-    (ArrayTypeError, "the value of fun must be one real number, got null", {"fun": with_value(None)}),
+    (
+        ArrayTypeError,
+        "fun must return (value, gradient), got None; a gradient function goes to jac=",
+        {"fun": lambda x: None},
+    ),
+    (ConfigError, "fun: must be a function, got None", {"fun": None}),
+    (
+        ConfigError,
+        "method: must be a name, a mapping with a kind, a rule or a list of stages, got None",
+        {"method": None},
+    ),
+    (ArrayTypeError, "the value of fun must be one real number, got None", {"fun": with_value(None)}),
     (
         ArrayTypeError,
         "the value of fun must be one real number, got an array of shape (2,)",
@@ -193,7 +210,7 @@ CASES: list[Case] = [
         "the gradient has dtype float32, x has dtype float64; return gradient.astype('float64')",
         {"fun": with_gradient(lambda x: x.astype("float32"))},
     ),
-    (ArrayTypeError, "the gradient must be an array, got null", {"fun": with_gradient(lambda x: None)}),
+    (ArrayTypeError, "the gradient must be an array, got None", {"fun": with_gradient(lambda x: None)}),
     (
         ArrayError,
         "the gradient must have the structure of x0: it has no b",

@@ -84,7 +84,7 @@ def test_evaluation_params_need_a_mapping() -> None:
     for config in ({"kind": "adam"}, {"kind": "adam", "ema": {}}):
         with pytest.raises(
             mxtrain.ArrayTypeError,
-            match="^params must be a mapping of arrays by name, or a list, tuple or dataclass, got null$",
+            match="^params must be a mapping of arrays by name, or a list, tuple or dataclass, got None$",
         ):
             mxtrain.build(config).evaluation_params(None)  # type: ignore[arg-type]
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mxtrain.errors import ArrayError, ArrayTypeError
-from mxtrain.types import describe
+from mxtrain.types import describe_argument
 
 _MAX_DEPTH = 100
 """Largest depth of containers; a deeper one probably contains itself."""
@@ -174,7 +174,7 @@ def _walk(place: str, tree: Any, prefix: str, depth: int, paths: list[tuple[str,
         elif isinstance(key, str | int | np.integer) and not isinstance(key, bool):
             name = f"{prefix}{key}"
         else:
-            raise ArrayTypeError(f"the names in {place} must be strings or whole numbers, got {describe(key)}")
+            raise ArrayTypeError(f"the names in {place} must be strings or whole numbers, got {describe_argument(key)}")
         if is_leaf:
             paths.append((inner, name, value))
             children.append(None)
@@ -216,7 +216,7 @@ def _rebuild(tree: Any, leaves: Iterator[Any]) -> Any:
 def _describe_root(argument: str, value: Any) -> str:
     """Describe an argument that is not a container, with a remedy."""
     if value is None or isinstance(value, bool | int | float | str):
-        return describe(value)
+        return describe_argument(value)
     kind = type(value)
     name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     if hasattr(value, "named_parameters"):

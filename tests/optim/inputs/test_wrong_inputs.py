@@ -46,7 +46,7 @@ SHARED = w()
 CONTAINER = "must be a mapping of arrays by name, or a list, tuple or dataclass, got"
 
 WRONG: dict[str, tuple[Callable[[], Any], Callable[[], Any], str]] = {
-    "None": (lambda: None, dict, f"params {CONTAINER} null"),
+    "None": (lambda: None, dict, f"params {CONTAINER} None"),
     "a string": (lambda: "W", lambda: "W", f"params {CONTAINER} 'W'"),
     "a number": (lambda: {"W": w()}, lambda: 1.5, f"grads {CONTAINER} 1.5"),
     "an array": (
