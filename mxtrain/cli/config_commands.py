@@ -281,7 +281,7 @@ def _lines_of_rule(rule: "Rule", *, always: bool) -> list[str]:
 
 
 def _as_formula(rule: "Rule") -> str:
-    """Return the YAML text of a formula that gives the bits of a rule."""
+    """Return the YAML text of a formula that is bit-for-bit equal to a rule."""
     from mxtrain.config.yaml.dump import mapping_to_yaml
     from mxtrain.optim.formula.printing import CannotPrintError, as_formula
 

@@ -2,7 +2,7 @@
 
 In place of the new weight W, an evaluation returns the update X that is to be added to it. Most programs end with
 `W ← W + X`, of which X itself is returned. Evaluated operation by operation, outside of `jit`, each is rounded once, as
-on every backend, so that `W + X` has the bits of `mxtrain.Optimizer`. `jit` lets XLA fuse operations.
+on every backend, so that `W + X` is bit-for-bit equal to `mxtrain.Optimizer`. `jit` lets XLA fuse operations.
 """
 
 from collections.abc import Callable, Mapping, Sequence

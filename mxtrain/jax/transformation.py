@@ -65,9 +65,9 @@ def transformation(
     per step, through `jax.pure_callback`; the arrays stay on their device, except those of matrix rules other than
     Muon. Sums over arrays are computed in float64.
 
-    Outside of `jit`, `params + updates` has the bits of `mxtrain.Optimizer` if the rule ends with `W ← W + …` and has
-    no sums; `jit` lets XLA fuse operations, which may change the last bits. Parameters of float16 and bfloat16 are
-    updated in float32: their slots and updates are float32, and `optax.apply_updates` rounds the sum once.
+    Outside of `jit`, `params + updates` is bit-for-bit equal to `mxtrain.Optimizer` if the rule ends with `W ← W + …`
+    and has no sums; `jit` lets XLA fuse operations, which may change the last bits. Parameters of float16 and bfloat16
+    are updated in float32: their slots and updates are float32, and `optax.apply_updates` rounds the sum once.
 
     Args:
         config: a rule, a dict or a YAML file, as in `mxtrain.build`. Groups select parameters by their path in the

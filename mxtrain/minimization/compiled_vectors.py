@@ -1,4 +1,4 @@
-"""Compiled operations on vectors, on several threads for large ones: the bits of `NumPyVectorOperations`."""
+"""Compiled operations on vectors, on several threads for large ones: bit-for-bit equal to `NumPyVectorOperations`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

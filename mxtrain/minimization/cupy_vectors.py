@@ -1,4 +1,4 @@
-"""Operations on vectors on a GPU: the bits of `NumPyVectorOperations`; only the resulting numbers are downloaded."""
+"""Vector operations on a GPU: bit-for-bit equal to `NumPyVectorOperations`; only resulting numbers are downloaded."""
 
 from collections.abc import Sequence
 from functools import cache

@@ -39,7 +39,7 @@ class _GroupRule:
 
 
 class Optimizer(torch.optim.Optimizer):
-    """A `torch.optim.Optimizer` that updates with a rule of mxtrain, in place and with the bits of `mxtrain.Optimizer`.
+    """A `torch.optim.Optimizer` that updates with a rule of mxtrain, in place, bit-for-bit as `mxtrain.Optimizer`.
 
     It takes closures, parameter groups, LR schedulers, `GradScaler`, hooks, `torch.save` and `copy.deepcopy` as every
     optimizer of PyTorch does. Parameters on the CPU are updated through NumPy views of their memory, those on a CUDA

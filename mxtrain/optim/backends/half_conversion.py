@@ -63,7 +63,7 @@ def on_device_of(array: Array) -> AbstractContextManager[Any]:
 
 
 def is_rounded(backend: Backend, half: Array, numbers: Array) -> bool:
-    """Return whether an array of half precision has the bits of a float32 array after rounding."""
+    """Return whether an array of half precision is bit-for-bit equal to a float32 array after rounding."""
     compiled = _compiled_loops(backend, half.size) if are_plain((half, numbers)) else None
     if compiled is not None:
         return bool(compiled.is_rounded(half, numbers))

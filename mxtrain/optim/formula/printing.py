@@ -1,4 +1,4 @@
-"""Rules as formulas: the config of a rule as text that gives the bits of the rule."""
+"""Rules as formulas: the config of a rule as text that is bit-for-bit equal to the rule."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,7 +43,7 @@ _GROUP_FIELDS = ("kind", "η", "λ", "let", "slots", "scalars", "update")
 
 
 def as_formula(rule: Rule) -> dict[str, Any]:
-    """Return the config of a formula that gives the bits of a rule.
+    """Return the config of a formula that is bit-for-bit equal to a rule.
 
     Options are resolved: the text is that of the rule with these values. A rule that treats arrays of fewer than two
     axes otherwise has a group with another text for them.

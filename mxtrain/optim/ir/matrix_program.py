@@ -94,7 +94,7 @@ class MatrixOperations(Protocol):
     ) -> bool:
         """Run the program of a rule in place, with a factor of each column of the gradient in its dtype.
 
-        The result has the bits of an update with the gradient that `scale_columns` returns, which is not stored.
+        The result is bit-for-bit equal to an update with the gradient of `scale_columns`, which is not stored.
 
         Returns:
             False, without running anything, where that is not faster than `scale_columns`.

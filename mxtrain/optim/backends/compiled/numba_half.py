@@ -250,7 +250,7 @@ def convert(direction: str, pairs: Sequence[tuple[NDArray[Any], NDArray[np.float
 
 
 def is_rounded(half: NDArray[Any], numbers: NDArray[np.float32]) -> bool:
-    """Return whether an array of half precision has the bits of float32 numbers after rounding."""
+    """Return whether an array of half precision is bit-for-bit equal to float32 numbers after rounding."""
     found = np.zeros(1, dtype=np.uint8)
     _run_loop("compare", [(half, numbers)], found)
     return not found[0]

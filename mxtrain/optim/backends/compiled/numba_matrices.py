@@ -1,4 +1,4 @@
-"""Compiled operations of matrix rules: the bits of `NumPyMatrixOperations` on all cores."""
+"""Compiled operations of matrix rules on all cores, bit-for-bit equal to `NumPyMatrixOperations`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
