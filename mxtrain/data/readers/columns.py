@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal, TypeAlias
 
@@ -15,6 +15,8 @@ from mxtrain.names import is_unicode, nearest
 from mxtrain.types import describe
 
 Kind = Literal["number", "text"]
+ColumnKind = Literal["number", "category", "boolean", "date", "identifier", "text", "constant", "index"]
+"""What a column holds; a column of the last four kinds is left out of the features."""
 ColumnSelector: TypeAlias = Callable[[str, Sequence[str]], Mapping[str, Kind | None]]
 """Function of the location of a header and its names; returns the columns to read. A kind of None is inferred."""
 RowLabel: TypeAlias = Callable[[int], str]
@@ -68,6 +70,28 @@ class CategoricalColumn:
         return CategoricalColumn(codes, labels, self.dtype)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DateColumn:
+    """A column of dates or of dates with a time.
+
+    Attributes:
+        values: (n,); the days since 1970-01-01, with a fraction for the time of day; NaN for a missing value.
+        has_time: True if a value has a time of day.
+    """
+
+    values: NDArray[np.float64]
+    has_time: bool = False
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """The rows without a value, (n,)."""
+        return np.isnan(self.values)
+
+    def take(self, rows: NDArray[np.int64]) -> "DateColumn":
+        """Return the column of the given rows."""
+        return DateColumn(self.values[rows], self.has_time)
+
+
 Column: TypeAlias = NumericColumn | CategoricalColumn
 
 
@@ -79,11 +103,15 @@ class Columns:
         source: the name of the table in error messages.
         columns: the columns by name, all of the same length.
         row_label: the name of a row in error messages.
+        kinds: what each column of the table holds, also of those that were left out.
+        left_out: the reason for each column that was left out of `columns`.
     """
 
     source: str
     columns: Mapping[str, Column]
     row_label: RowLabel
+    kinds: Mapping[str, ColumnKind] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return max((len(column.missing) for column in self.columns.values()), default=0)
@@ -91,7 +119,7 @@ class Columns:
     def take(self, rows: NDArray[np.int64]) -> "Columns":
         """Return the columns of the given rows, which keep their names in error messages."""
         taken = {name: column.take(rows) for name, column in self.columns.items()}
-        return Columns(self.source, taken, lambda row: self.row_label(int(rows[row])))
+        return Columns(self.source, taken, lambda row: self.row_label(int(rows[row])), self.kinds, self.left_out)
 
 
 def check_header(names: Sequence[str], where: str, if_empty: str) -> None:
