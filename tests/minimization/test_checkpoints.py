@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ def test_more_iterations_continue_a_finished_call(tmp_path: Path) -> None:
 
 
 SCRIPT = """
-    import sys, time, numpy as np, mxtrain
+    import signal, sys, time, numpy as np, mxtrain
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background ignores it
     from tests.minimization.functions import quadratic, rosenbrock
     def slow(x):
         time.sleep(0.002)
@@ -87,6 +89,14 @@ SCRIPT = """
         checkpoint=sys.argv[1], checkpoint_every="1 iteration", callback=show)
     print(result.x.tobytes().hex(), flush=True)
 """
+
+
+@pytest.fixture
+def keyboard_interrupt() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt, also if the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def start(file: Path, method: object) -> "subprocess.Popen[str]":
@@ -170,6 +180,7 @@ def test_a_signal_before_the_first_evaluation(number: int, tmp_path: Path, monke
     assert outcome(mxtrain.minimize(rosenbrock, np.zeros(3), **settings)) == expected
 
 
+@pytest.mark.usefixtures("keyboard_interrupt")
 def test_a_signal_at_the_end_of_a_stage_that_evaluates_other_weights(tmp_path: Path) -> None:
     method: Any = [{"kind": "adam", "ema": {"decay": 0.9}, "max_iterations": 5}, "lbfgs"]
     until: Any = {"max_iterations": 12}
