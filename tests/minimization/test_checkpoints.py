@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import mxtrain
-from mxtrain.errors import StateError
+from mxtrain.errors import ArrayTypeError, StateError
 from mxtrain.minimization.checkpoint import CheckpointFile
 from tests.minimization.functions import quadratic, rosenbrock
 
@@ -76,7 +77,8 @@ def test_more_iterations_continue_a_finished_call(tmp_path: Path) -> None:
 
 
 SCRIPT = """
-    import sys, time, numpy as np, mxtrain
+    import signal, sys, time, numpy as np, mxtrain
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background ignores it
     from tests.minimization.functions import quadratic, rosenbrock
     def slow(x):
         time.sleep(0.002)
@@ -87,6 +89,14 @@ SCRIPT = """
         checkpoint=sys.argv[1], checkpoint_every="1 iteration", callback=show)
     print(result.x.tobytes().hex(), flush=True)
 """
+
+
+@pytest.fixture
+def keyboard_interrupt() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt, also if the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def start(file: Path, method: object) -> "subprocess.Popen[str]":
@@ -170,6 +180,7 @@ def test_a_signal_before_the_first_evaluation(number: int, tmp_path: Path, monke
     assert outcome(mxtrain.minimize(rosenbrock, np.zeros(3), **settings)) == expected
 
 
+@pytest.mark.usefixtures("keyboard_interrupt")
 def test_a_signal_at_the_end_of_a_stage_that_evaluates_other_weights(tmp_path: Path) -> None:
     method: Any = [{"kind": "adam", "ema": {"decay": 0.9}, "max_iterations": 5}, "lbfgs"]
     until: Any = {"max_iterations": 12}
@@ -194,3 +205,23 @@ def test_a_checkpoint_without_history_is_refused_if_history_is_wanted(tmp_path: 
     remedy = "pass history=False, or remove it to start again"
     assert str(caught.value) == f"{file} was written without history; {remedy}"
     assert file.read_bytes() == content
+
+
+def test_a_full_disk_at_the_last_checkpoint_leaves_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, until = tmp_path / "state", {"max_iterations": 3}
+    expected = outcome(mxtrain.minimize(quadratic, np.zeros(3), until=until))
+
+    def fails(self: Any, state: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(CheckpointFile, "save", fails)
+    message = "state: the checkpoint cannot be written: No space left on device; the result is complete"
+    with pytest.warns(RuntimeWarning, match=message) as caught:
+        result = mxtrain.minimize(quadratic, np.zeros(3), checkpoint=file, until=until)
+    assert outcome(result) == expected
+    assert caught[0].filename == __file__
+
+
+def test_a_condition_that_returns_an_array_is_refused() -> None:
+    with pytest.raises(ArrayTypeError, match=r"until.when must return true or false, got array\(\[ True,"):
+        mxtrain.minimize(quadratic, np.zeros(3), until={"when": lambda progress: np.ones(2) > 0})

@@ -29,7 +29,9 @@ def test_names_in_the_documentation_can_be_imported() -> None:
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))]
     names = {name for text in texts for name in re.findall(r"\bmxtrain\.((?:[a-z_]+\.)?[A-Z]\w+)", text)}
     assert {"learning_rate.Cosine", "Adam"} <= names
-    for name in names:
+    for name in sorted(names):
+        if name.startswith(("torch.", "jax.")):
+            continue  # tests/frameworks imports them, where PyTorch and JAX are installed
         module, _, attribute = f"mxtrain.{name}".rpartition(".")
         assert hasattr(import_module(module), attribute), name
 

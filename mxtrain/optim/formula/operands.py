@@ -68,7 +68,8 @@ def operand_problem(operation: str, shown: str, operands: list[TypedExpression])
             return f"{shown} needs an array, such as W or g, got {DESCRIPTIONS[each.kind]}"
         if operation in ("exp", "log") and each.kind != "host":
             return f"{shown} is a function of scalars, such as t, got {DESCRIPTIONS[each.kind]}"
-    if operation == "/" and literal_value(operands[1].expression) == 0:
+    is_infinity = operation == "/" and bool(literal_value(operands[0].expression))  # spelled as 1/0
+    if operation == "/" and literal_value(operands[1].expression) == 0 and not is_infinity:
         return "division by 0, for which the formula has no finite value"
     return _power_problem(operands) if operation == "**" else None
 

@@ -164,7 +164,7 @@ def test_a_saved_state_continues_to_the_byte(dtype: str, tmp_path: Path) -> None
 class Halving(MatrixRule):
     """Rule of a user's without a rule for other arrays."""
 
-    kind: Literal["halving"] = "halving"
+    kind: Literal["halved_matrix"] = "halved_matrix"
     η: Positive = 1.0
     λ: NonNegative = 0.0
 
@@ -261,5 +261,5 @@ def test_a_matrix_rule_of_a_user_is_refused() -> None:
     with pytest.raises(ArrayError) as caught:
         mxtrain.build(Halving()).step({"W": W}, {"W": W.copy()})
     assert str(caught.value) == (
-        "weight 'W' is complex64, and halving computes products of real matrices; give it an elementwise rule with a group"
+        "weight 'W' is complex64, and halved_matrix computes products of real matrices; give it an elementwise rule with a group"
     )

@@ -56,7 +56,7 @@ assert params["W"].tolist() == [1.5, 0.5]
 try:
     mxtrain.build({"kind": "sign_decent"})
 except mxtrain.ConfigError as error:
-    assert ", sign_descent, got 'sign_decent'; did you mean sign_descent?" in str(error), error
+    assert ", sign_descent, lbfgs, cg, got 'sign_decent'; did you mean sign_descent?" in str(error), error
 assert [entry.name for entry in catalogue()["optimizers"]][-1] == "sign_descent"
 assert "sign_descent" in str(json_schema())
 run = {"data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy"}
