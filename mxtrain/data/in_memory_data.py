@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.config.data_section import DataConfig
-from mxtrain.data.loading import select_training_columns
+from mxtrain.data.loading import select_training_columns, training_table
 from mxtrain.data.preprocessing.table import Table, array_feature_names, table_from_columns
 from mxtrain.data.readers.columns import (
     CategoricalColumn,
@@ -232,6 +232,9 @@ class DatasetConfig(Protocol):
     @property
     def has_custom_loss(self) -> bool: ...
 
+    @property
+    def standardizes_target(self) -> bool: ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InMemoryData:
@@ -249,8 +252,7 @@ class InMemoryData:
         """Return the data as a table; a DataError as for `table_from_columns`."""
         classes, data = config.equivalent_builtin_loss in CLASS_LOSSES, config.data
         if self.inputs is None:
-            assert data.target is not None, "read_in_memory_data requires it for columns"
-            return table_from_columns(self.columns, data.target, classes, data.missing, data.categorical or ())
+            return training_table(self.columns, data, classes)
         return replace(
             table_from_columns(self.columns, "y", classes, data.missing),
             inputs=self.inputs,

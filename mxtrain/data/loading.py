@@ -63,9 +63,18 @@ def load(config: DataConfig, classes: bool) -> Table:
     assert target is not None, "DataConfig requires it for every file"
     if has_ending(source, TABLES):
         columns = read_columns(source, select_training_columns(config, classes))
-        return table_from_columns(columns, target, classes, config.missing, config.categorical or ())
+        return training_table(columns, config, classes)
     with open_data_file(source) as file:
         return table_from_arrays(read_npz(file, source, target, config.features), source, target, classes)
+
+
+def training_table(columns: Columns, config: DataConfig, classes: bool) -> Table:
+    """Return the table of the columns that `select_training_columns` selects; a DataError as `table_from_columns`."""
+    assert config.target is not None, "DataConfig requires it for tables"
+    categorical = config.categorical or ()
+    return table_from_columns(
+        columns, config.target, classes, config.missing, categorical, weight=config.weight, groups=config.groups
+    )
 
 
 def load_packaged(name: str, classes: bool) -> Table:
@@ -95,12 +104,25 @@ def read_columns(source: str, select: ColumnSelector) -> Columns:
 def select_training_columns(config: DataConfig, classes: bool) -> ColumnSelector:
     """Return the selector of the columns that a config names: the features and, last, the target."""
     target, categorical = config.target or "", config.categorical or ()
+    roles: dict[str, Kind | None] = {}
+    if config.groups is not None:
+        roles[config.groups] = None
+    if config.weight is not None:
+        roles[config.weight] = "number"
 
     def select(header: str, names: Sequence[str]) -> Mapping[str, Kind | None]:
-        features = select_features(header, "column", names, target, config.features)
+        for field, chosen in (
+            ("exclude", config.exclude or ()),
+            ("weight", [config.weight]),
+            ("groups", [config.groups]),
+        ):
+            check_names_exist(f"{header}: data.{field}", "column", names, *filter(None, chosen))
+        left_out = {*(config.exclude or ()), *roles}
+        candidates = [name for name in names if name not in left_out] if config.features is None else names
+        features = select_features(header, "column", candidates, target, config.features)
         check_names_exist(f"{header}: data.categorical", "feature", features, *categorical)
         kinds: dict[str, Kind | None] = {name: "text" if name in categorical else None for name in features}
-        return kinds | {target: "text" if classes else "number"}
+        return kinds | {target: "text" if classes else "number"} | roles
 
     return select
 

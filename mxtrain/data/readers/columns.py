@@ -92,7 +92,7 @@ class DateColumn:
         return DateColumn(self.values[rows], self.has_time)
 
 
-Column: TypeAlias = NumericColumn | CategoricalColumn
+Column: TypeAlias = NumericColumn | CategoricalColumn | DateColumn
 
 
 @dataclass(frozen=True, slots=True, eq=False)
