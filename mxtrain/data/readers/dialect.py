@@ -117,12 +117,12 @@ def detect_dialect(text: str, settings: FormatSettings, is_whole: bool) -> Diale
     others = [row for _, row in split.rows[1:]]
     width, is_short = split.width, False
     header: bool | tuple[str, ...] | None = settings.header
-    if header is None:
-        is_short = len(cells) == width - 1 and len(cells) >= 1 and _are_names(cells)
-        header = is_short or has_header(cells, others)
-    elif header is True:
-        is_short = len(cells) == width - 1
-    commented = None if header is not False or settings.header is not None else _commented_header(lines, split, comment)
+    commented = None
+    if header is None or header is True:
+        is_short = len(cells) == width - 1 and (header is True or _are_names(cells))
+        is_named = is_short or has_header(cells, others)
+        commented = None if is_named else _commented_header(lines, split, comment)
+        header = commented is None and (header is True or is_named)
     if isinstance(header, tuple):
         names: Sequence[str] = header
         is_short = len(names) == width - 1
@@ -218,7 +218,7 @@ def _best_split(
     quotes = [quote] if quote is not None else ['"']
     if quote is None and '"' in (text := "\n".join(line for _, line in lines)):
         quotes.append("")
-    elif quote is None and text.count("'") >= 2 * len(lines) and re.search(r"(^|[,;\t| ])'[^']*'([,;\t| ]|$)", text):
+    elif quote is None and text.count("'") >= len(lines) and re.search(r"(^|[,;\t| ])'[^']*'([,;\t| ]|$)", text):
         quotes.insert(0, "'")
     candidates = [separator] if separator is not None else [*_SEPARATORS, BLANKS]
     splits = [_scored(lines, each, mark, skips_blanks) for mark in quotes for each in candidates]
