@@ -21,7 +21,7 @@ from mxtrain.data.in_memory_data import (
 from mxtrain.data.loading import load_packaged, read_columns, select_inference_columns
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.preprocessing.table import mark_invalid_labels_missing, rows_to_keep
-from mxtrain.data.readers.columns import Columns, Kind, check_names_exist, check_selected_names
+from mxtrain.data.readers.columns import Column, Columns, Kind, NumericColumn, check_names_exist, check_selected_names
 from mxtrain.data.readers.numpy_files import (
     check_finite_numbers,
     flatten_inputs,
@@ -32,6 +32,7 @@ from mxtrain.data.readers.numpy_files import (
     read_array,
 )
 from mxtrain.data.readers.open_file import open_data_file
+from mxtrain.data.readers.plain_numbers import as_numbers
 from mxtrain.data.readers.raw_table import RawTable
 from mxtrain.data.readers.type_inference import ColumnBuilder
 from mxtrain.errors import DataError
@@ -185,8 +186,14 @@ def features_of_table(raw: RawTable, preprocessing: Preprocessing) -> Columns:
     Raises:
         DataError: a column is missing, or a value is invalid.
     """
-    columns = {}
+    columns: dict[str, Column] = {}
     for name, kind in select_inference_columns(preprocessing.kinds, None, classes=False)(raw.header, raw.names).items():
+        numbers = as_numbers(raw.columns[name]) if kind == "number" and not raw.has_types else raw.columns[name]
+        if kind == "number" and numbers.dtype.is_numeric():
+            found = numbers.to_numpy().astype(np.float64)  # null becomes NaN
+            if not np.isinf(found).any():
+                columns[name] = NumericColumn(found)
+                continue
         builder = ColumnBuilder(name, kind, raw.row_label, raw.has_types)
         values = raw.columns[name].to_list()
         builder.extend(values if raw.has_types else ["" if value is None else str(value) for value in values])
