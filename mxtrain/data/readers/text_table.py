@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.data.readers.dialect import BLANKS, Dialect, FormatSettings, detect_dialect, split_line
+from mxtrain.data.readers.dialect import (
+    BLANKS,
+    Dialect,
+    FormatSettings,
+    detect_dialect,
+    split_line,
+    unlimited_field_size,
+)
 from mxtrain.data.readers.plain_numbers import as_numbers
 from mxtrain.data.readers.raw_table import Problem
 from mxtrain.data.readers.text_blocks import TextBlocks
@@ -195,12 +202,13 @@ class TextTable:
         cells: list[Sequence[str | None]] = []
         problems: list[Problem] = []
         blank = (None,) * width
-        for number, row in self._rows(block.decode("utf-8", "surrogateescape"), line):
-            problem = row if isinstance(row, str) else self._row_problem(row)
-            if problem is not None:
-                problems.append(Problem(len(lines), f"{where}:{number}", problem))
-            lines.append(number)
-            cells.append(blank if problem is not None else row)
+        with unlimited_field_size():
+            for number, row in self._rows(block.decode("utf-8", "surrogateescape"), line):
+                problem = row if isinstance(row, str) else self._row_problem(row)
+                if problem is not None:
+                    problems.append(Problem(len(lines), f"{where}:{number}", problem))
+                lines.append(number)
+                cells.append(blank if problem is not None else row)
         transposed = zip(*cells, strict=True) if cells else [()] * width
         columns = [_stripped(pl.Series(f"c{i}", values, pl.String)) for i, values in enumerate(transposed)]
         return TextChunk(columns, np.array(lines, dtype=np.int64), problems)
