@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mxtrain.config.data_section import ARCHIVES, CLASS_SOURCES, TABLES, Missing, has_ending, is_path
+from mxtrain.config.data_section import ARCHIVES, CLASS_SOURCES, TABLES, ColumnKind, Missing, has_ending, is_path
 from mxtrain.data.batches import InMemorySamples
 from mxtrain.data.in_memory_data import (
     column_names,
@@ -18,10 +18,10 @@ from mxtrain.data.in_memory_data import (
     to_numeric_array,
     unpack_pair,
 )
-from mxtrain.data.loading import load_packaged, read_columns, select_inference_columns
+from mxtrain.data.loading import UNKNOWN_FORMAT, load_packaged, read_columns, select_inference_columns
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.preprocessing.table import mark_invalid_labels_missing, rows_to_keep
-from mxtrain.data.readers.columns import Columns, Kind, check_names_exist, check_selected_names
+from mxtrain.data.readers.columns import Columns, check_names_exist, check_selected_names
 from mxtrain.data.readers.numpy_files import (
     check_finite_numbers,
     flatten_inputs,
@@ -76,7 +76,7 @@ def inputs_from_memory(data: Any, preprocessing: Preprocessing) -> NDArray[Any]:
     return preprocessing.apply(array, "inputs")
 
 
-def _read_features(data: Any, names: Sequence[str], kinds: Mapping[str, Kind]) -> Columns:
+def _read_features(data: Any, names: Sequence[str], kinds: Mapping[str, ColumnKind]) -> Columns:
     check_selected_names(names, kinds, "data")
     columns = columns_by_name(data, (name for name in names if name in kinds))
     select = select_inference_columns(kinds, None, classes=False)
@@ -199,7 +199,7 @@ def load_held_out_file(path: str, preprocessing: Preprocessing, missing: Missing
 def _read_table(path: str, preprocessing: Preprocessing, with_targets: bool = True) -> Columns:
     target = preprocessing.target if with_targets else None
     classes = preprocessing.class_names is not None
-    columns = read_columns(path, select_inference_columns(preprocessing.kinds, target, classes))
+    columns = read_columns(path, select_inference_columns(preprocessing.kinds, target, classes), UNKNOWN_FORMAT)
     if not len(columns):
         raise DataError(f"{path}: has a header but no samples")
     return columns
