@@ -32,6 +32,8 @@ from mxtrain.data.readers.numpy_files import (
     read_array,
 )
 from mxtrain.data.readers.open_file import open_data_file
+from mxtrain.data.readers.raw_table import RawTable
+from mxtrain.data.readers.type_inference import ColumnBuilder
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
 from mxtrain.paths import expand_home, url_problem
@@ -175,6 +177,21 @@ def load_for_prediction(
     if has_ending(path, ARCHIVES):
         return _load_archive(path, preprocessing, with_targets)
     return _load_arrays(path, preprocessing, with_targets)
+
+
+def features_of_table(raw: RawTable, preprocessing: Preprocessing) -> Columns:
+    """Return the features of a model from a table.
+
+    Raises:
+        DataError: a column is missing, or a value is invalid.
+    """
+    columns = {}
+    for name, kind in select_inference_columns(preprocessing.kinds, None, classes=False)(raw.header, raw.names).items():
+        builder = ColumnBuilder(name, kind, raw.row_label, raw.has_types)
+        values = raw.columns[name].to_list()
+        builder.extend(values if raw.has_types else ["" if value is None else str(value) for value in values])
+        columns[name] = builder.column()
+    return Columns(raw.source, columns, raw.row_label)
 
 
 def load_held_out_file(path: str, preprocessing: Preprocessing, missing: Missing) -> InMemorySamples:

@@ -137,7 +137,10 @@ class LoadedRun:
 
     def outputs(self, inputs: Inputs) -> NDArray[Any]:
         """Return the outputs of the model, (n, k), for `decide` and `likelihood`; standardized if the target is."""
-        prepared = self._prepared(inputs)
+        return self.outputs_of_prepared(self._prepared(inputs))
+
+    def outputs_of_prepared(self, prepared: NDArray[Any]) -> NDArray[Any]:
+        """Return the outputs of the model, (n, k), for preprocessed inputs, (n, d)."""
         with np.errstate(all="ignore"), limit_blas_threads(self.config.threads):
             return np.concatenate([self.model.predict(self.parameters, block) for block in _blocks(prepared)])
 

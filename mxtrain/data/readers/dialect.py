@@ -15,7 +15,7 @@ BLANKS = " "
 """The separator that stands for any number of blanks."""
 _SEPARATORS = ("\t", ";", "|", ",", "::")
 _COMMENTS = ("#", "%", "//")
-_SAMPLE_ROWS = 300
+_SAMPLE_ROWS = 200
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _WORDS = re.compile(r"\"[^\"]*\"|'[^']*'|\S+")
 _DECIMAL_COMMA = re.compile(r"[-+]?(\d+,(\d{1,2}|\d{4,})|0,\d+|\d{1,3}(\.\d{3})+,\d+)\s*[%€$]?")
@@ -140,7 +140,7 @@ def detect_dialect(text: str, settings: FormatSettings, is_whole: bool) -> Diale
         separator=split.separator,
         quote=split.quote,
         comment=comment,
-        decimal=settings.decimal or _decimal_mark(row for _, row in split.rows),
+        decimal=settings.decimal or _decimal_mark(row for _, row in split.rows[:100]),
         names=tuple(nfc(name.strip()) for name in names) + (("",) if trailing else ()),
         has_header=header is not False or commented is not None,
         header_line=(commented[0] if commented is not None else first) + 1,
@@ -179,7 +179,7 @@ def _are_names(cells: Sequence[str]) -> bool:
 def split_rows(
     lines: Sequence[tuple[int, str]], separator: str, quote: str, skips_blanks: bool = False
 ) -> list[tuple[int, list[str]]]:
-    """Return up to 300 rows of numbered lines, with the number of their first line."""
+    """Return up to 200 rows of numbered lines, with the number of their first line."""
     if separator == BLANKS or len(separator) > 1:
         found = [(number, split_line(line, separator, quote)) for number, line in lines[:_SAMPLE_ROWS]]
         return [row for row in found if row[1]]

@@ -158,11 +158,13 @@ def _decompress(file: BinaryIO, source: str, name: str, limit: int | None) -> It
         with _open_zip(peekable, source, limit) as found:
             yield found
         return
-    opened: ByteStream = peekable
     if kind is not None:
-        opened = _DECOMPRESSORS[kind](peekable)
         name = name.rsplit(".", 1)[0] if "." in Path(name).name else name
-    yield _buffered(opened, source, limit), name
+        yield _buffered(_DECOMPRESSORS[kind](peekable), source, limit), name
+    elif limit is None or (peekable.seekable() and os.fstat(peekable.fileno()).st_size <= limit):
+        yield peekable, name
+    else:
+        yield _buffered(peekable, source, limit), name
 
 
 def _buffered(stream: ByteStream, source: str, limit: int | None) -> BinaryIO:

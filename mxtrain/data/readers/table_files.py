@@ -1,7 +1,7 @@
 """Reading of table files of all formats: the one door from a file to a `RawTable`."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -13,7 +13,7 @@ from mxtrain.data.readers.json_table import read_json
 from mxtrain.data.readers.plain_numbers import as_numbers
 from mxtrain.data.readers.raw_table import Problem, RawTable
 from mxtrain.data.readers.table_bytes import STDIN, expand_paths, memory_limit, open_table
-from mxtrain.data.readers.text_table import TextChunk, TextTable
+from mxtrain.data.readers.text_table import ColumnTypeError, TextChunk, TextTable
 from mxtrain.errors import DataError
 from mxtrain.names import is_unicode, nfc
 from mxtrain.types import describe
@@ -57,12 +57,18 @@ def read_raw(source: str, settings: FormatSettings) -> RawTable:
     return tables[0] if len(tables) == 1 else _concatenate(source, tables)
 
 
-def raw_chunks(source: str, settings: FormatSettings) -> Iterator[RawTable]:
+def raw_chunks(source: str, settings: FormatSettings, as_text: Collection[str] = ()) -> Iterator[RawTable]:
     """Yield a table in chunks, so that it need not fit in memory; see `read_raw`.
 
-    Text tables and JSON lines are read in chunks of about 16 MiB; their values are text, also those of numbers. Other
-    formats are read as a whole, and are divided. The rows of each chunk are numbered from 0.
+    Text tables are read in chunks of about 16 MiB, whose values are text, also those of numbers. Other formats are read
+    as a whole, and are divided. `Problem.row` counts from the first row of a chunk.
+
+    Args:
+        source: as for `read_raw`.
+        settings: the format of the file, as far as it is known.
+        as_text: the columns that the caller needs as they are written.
     """
+    del as_text  # values of text tables are as they are written; others have no other form
     for path in expand_paths(source):
         with open_table(path) as (stream, name):
             kind = _format(stream, name)
@@ -80,12 +86,20 @@ def _read_file(path: str, settings: FormatSettings) -> RawTable:
     label = _label(path)
     with open_table(path, memory_limit()) as (stream, name):
         kind = _format(stream, name)
-        if kind == "text":
-            table = TextTable(stream, label, settings)
-            return _raw_text(table, list(table.chunks()), label, is_whole=True)
         if kind == "json":
             return read_json(stream, label)
-        return read_frame(stream, label, kind)
+        if kind != "text":
+            return read_frame(stream, label, kind)
+        table = TextTable(stream, label, settings)
+        try:
+            chunks = list(table.chunks(with_numbers=path != STDIN))
+        except ColumnTypeError:
+            chunks = None
+    if chunks is None:
+        with open_table(path, memory_limit()) as (stream, _):
+            table = TextTable(stream, label, settings)
+            chunks = list(table.chunks())
+    return _raw_text(table, chunks, label, is_whole=True)
 
 
 def _label(path: str) -> str:
@@ -106,6 +120,8 @@ def _format(stream: BinaryIO, name: str) -> str:
 
 def _raw_text(table: TextTable, chunks: Sequence[TextChunk], source: str, is_whole: bool) -> RawTable:
     """Return the chunks of a text table as one table, with plain numbers converted if it is whole."""
+    import polars as pl
+
     dialect = table.dialect
     problems, names = _names(dialect.names, table.header)
     if dialect.row_names:
@@ -121,7 +137,7 @@ def _raw_text(table: TextTable, chunks: Sequence[TextChunk], source: str, is_who
         column = _joined([part[index] for part in parts], name)
         for part in parts:  # so that text and numbers of one column are in memory at a time
             part[index] = part[index].clear()
-        columns[name] = as_numbers(column) if can_convert else column
+        columns[name] = as_numbers(column) if can_convert and column.dtype == pl.String else column
     if dialect.names and dialect.names[-1] == "" and columns[names[-1]].null_count() == len(lines):
         del columns[names[-1]]
     return RawTable(

@@ -2,11 +2,11 @@
 
 import codecs
 from collections.abc import Iterator
+from typing import BinaryIO
 
-from mxtrain.data.readers.table_bytes import ByteStream
 from mxtrain.errors import DataError
 
-FIRST_BLOCK, BLOCK = 2**20, 2**24
+FIRST_BLOCK, BLOCK = 2**18, 2**24
 """Number of bytes of the first block, in which the format is detected, and of the others."""
 _MAX_ROW = 2**26
 """Number of bytes after which a quote that was not closed no longer hides the end of a row."""
@@ -31,7 +31,7 @@ class TextBlocks:
         quote: the character in which newlines do not end a row; empty for none.
     """
 
-    def __init__(self, stream: ByteStream, source: str, encoding: str | None) -> None:
+    def __init__(self, stream: BinaryIO, source: str, encoding: str | None) -> None:
         self._stream = stream
         self._source = source
         self._is_set = encoding is not None
@@ -43,7 +43,7 @@ class TextBlocks:
     def __iter__(self) -> Iterator[bytes]:
         size, rest, is_first = FIRST_BLOCK, b"", True
         while True:
-            piece = _read_fully(self._stream, size)
+            piece = _read_lines(self._stream, size)
             if is_first:
                 piece, is_first = self._begin(piece), False
             is_last = not piece
@@ -129,13 +129,10 @@ def row_end(data: bytes, quote: bytes) -> int:
     return 0
 
 
-def _read_fully(stream: ByteStream, size: int) -> bytes:
-    """Return `size` bytes, fewer only at the end of the stream, so that pipes are read in whole blocks."""
-    pieces, count = [], 0
-    while count < size and (piece := stream.read(size - count)):
-        pieces.append(piece)
-        count += len(piece)
-    return b"".join(pieces)
+def _read_lines(stream: BinaryIO, size: int) -> bytes:
+    """Return `size` bytes and the rest of the last line, fewer only at the end of the stream."""
+    piece = stream.read(size)
+    return piece + stream.readline(_MAX_ROW) if len(piece) == size else piece
 
 
 def _wide_encoding(head: bytes) -> str | None:

@@ -3,14 +3,14 @@
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.data.readers.dialect import BLANKS, Dialect, FormatSettings, detect_dialect, split_line
+from mxtrain.data.readers.plain_numbers import as_numbers
 from mxtrain.data.readers.raw_table import Problem
-from mxtrain.data.readers.table_bytes import ByteStream
 from mxtrain.data.readers.text_blocks import TextBlocks
 from mxtrain.errors import DataError
 
@@ -23,10 +23,12 @@ _MAX_OPEN_QUOTES = 100
 """Number of quotes without an end in a block after which the rest of the block is not searched for rows."""
 _SAMPLE = 2**18
 """Number of bytes at the beginning in which the format is detected."""
-_UNIT = "\x1f"
-"""The separator that replaces blanks, and separators of several characters."""
-_PADDING = (b" ,", b", ", b" ;", b"; ", b" |", b"| ", b"\t ", b" \t", b" \n", b"\n ", b",\t", b"\t\n", b"\xc2\xa0")
-"""Bytes of which at least one occurs if a value begins or ends with whitespace."""
+_PART = 2**18
+"""Number of bytes that are examined at a time."""
+
+
+class ColumnTypeError(Exception):
+    """A column of numbers so far holds something else; the table must be read again as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +36,16 @@ class TextChunk:
     """Consecutive rows of a text table.
 
     Attributes:
-        columns: the columns in the order of the file, of text; null for a blank cell.
+        columns: the columns in the order of the file, of text or of plain numbers; null for a blank cell.
         lines: the line of each row, from 1, (n,).
         problems: the malformed rows, which have null in every column; `row` counts from the first row of the chunk.
+        is_plain: True if every row is a line.
     """
 
     columns: list["polars.Series"]
     lines: NDArray[np.int64]
     problems: list[Problem]
+    is_plain: bool = False
 
 
 class TextTable:
@@ -59,7 +63,7 @@ class TextTable:
         dialect: the format, as it was set or found.
     """
 
-    def __init__(self, stream: ByteStream, source: str, settings: FormatSettings) -> None:
+    def __init__(self, stream: BinaryIO, source: str, settings: FormatSettings) -> None:
         self._source = source
         self._blocks = TextBlocks(stream, source, settings.encoding)
         self._blocks.quote = '"' if settings.quote is None else settings.quote
@@ -90,30 +94,69 @@ class TextTable:
         found |= {"decimal": dialect.decimal} if dialect.decimal is not None else {}
         return found | ({"comment": dialect.comment} if dialect.comment else {})
 
-    def chunks(self) -> Iterator[TextChunk]:
-        """Yield the rows in chunks of about 16 MiB of the file."""
+    def chunks(self, with_numbers: bool = False) -> Iterator[TextChunk]:
+        """Yield the rows in chunks of about 16 MiB of the file.
+
+        Args:
+            with_numbers: True to pass columns as integers or floats whose values are all numbers in plain notation.
+
+        Raises:
+            ColumnTypeError: a column of numbers in the first chunk is not one in a later chunk.
+        """
         line = self.dialect.first_line
         block = _after_lines(self._first, line - 1)
         self._first = b""
+        with_numbers = with_numbers and self.dialect.decimal != ","
+        types: list[Any] | None = None
         while True:
             if block:
-                yield self._chunk(block, line)
-                line += block.count(b"\n")
+                chunk = self._chunk(block, line, types)
+                if with_numbers and types is None:
+                    chunk = TextChunk([as_numbers(column) for column in chunk.columns], chunk.lines, chunk.problems)
+                    types = [column.dtype for column in chunk.columns]
+                yield chunk
+                line += len(chunk.lines) if chunk.is_plain else block.count(b"\n")
             if (following := next(self._iterator, None)) is None:
                 return
             block = following
 
-    def _chunk(self, block: bytes, line: int) -> TextChunk:
-        chunk = self._read_fast(block, line) if self._is_plain(block) else None
-        return self._read_lines(block, line) if chunk is None else chunk
+    def _chunk(self, block: bytes, line: int, types: Sequence[Any] | None) -> TextChunk:
+        is_plain = self._is_plain(block)
+        if is_plain and types is not None and (chunk := self._read_typed(block, line, types)) is not None:
+            return chunk
+        chunk = self._read_fast(block, line) if is_plain else None
+        chunk = self._read_lines(block, line) if chunk is None else chunk
+        if types is None:
+            return chunk
+        columns = [_with_type(column, dtype) for column, dtype in zip(chunk.columns, types, strict=True)]
+        return TextChunk(columns, chunk.lines, chunk.problems)
+
+    def _read_typed(self, block: bytes, line: int, types: Sequence[Any]) -> TextChunk | None:
+        """Return the rows with columns of these types; None if text must be examined before it becomes numbers."""
+        import polars as pl
+
+        dialect = self.dialect
+        separator = dialect.separator.encode()
+        if dialect.quote and dialect.quote.encode() in block:
+            return None
+        separators = _count_separators(block, separator)
+        frame = None if separators is None else _parse(block, dialect, types)
+        if frame is None or separators != len(frame) * (dialect.width - 1):
+            return None
+        columns = frame.get_columns()
+        if any(column.dtype == pl.Float64 and not column.is_finite().all() for column in columns):
+            return None
+        if _may_be_padded(block):
+            columns = [_stripped(column) if column.dtype == pl.String else column for column in columns]
+        return TextChunk(columns, np.arange(line, line + len(frame), dtype=np.int64), [], is_plain=True)
 
     def _is_plain(self, block: bytes) -> bool:
         """Return True if Polars may read the block: no blank lines, comments, or bytes that are not text."""
         dialect = self.dialect
         if len(dialect.separator.encode()) > 1 or dialect.separator == BLANKS or dialect.skips_blanks:
             return False
-        if b"\n\n" in block or block.startswith(b"\n") or b"\0" in block or len(dialect.quote.encode()) > 1:
-            return False
+        if b"\0" in block or len(dialect.quote.encode()) > 1 or (dialect.width == 1 and b"\n\n" in b"\n" + block):
+            return False  # with several columns, blank lines are found by the number of separators
         comment = dialect.comment.encode()
         if comment and (block.startswith(comment) or b"\n" + comment in block):
             return False
@@ -124,15 +167,8 @@ class TextTable:
         import polars as pl
 
         dialect = self.dialect
-        try:
-            frame = pl.read_csv(
-                block,
-                has_header=False,
-                separator=dialect.separator,
-                quote_char=dialect.quote or None,
-                schema={f"c{i}": pl.String for i in range(dialect.width)},
-            )
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        frame = _parse(block, dialect, [pl.String] * dialect.width)
+        if frame is None:
             return None
         rows = len(frame)
         quote = dialect.quote.encode()
@@ -146,7 +182,7 @@ class TextTable:
             breaks = frame.select(pl.sum_horizontal(pl.all().str.count_matches("\n", literal=True).fill_null(0)))
             lines[1:] += np.cumsum(breaks.to_series().to_numpy().astype(np.int64))[:-1]
         columns = frame.get_columns()
-        if any(padding in block for padding in _PADDING) or (quote and quote + quote in block):
+        if _may_be_padded(block) or (quote and quote + quote in block):
             columns = [_stripped(column) for column in columns]
         return TextChunk(columns, lines, [])
 
@@ -256,6 +292,54 @@ def _after_lines(block: bytes, count: int) -> bytes:
         if not offset:
             return b""
     return block[offset:]
+
+
+def _parse(block: bytes, dialect: Dialect, types: Sequence[Any]) -> "polars.DataFrame | None":
+    """Return the values of a block without a header; None if Polars refuses it."""
+    import polars as pl
+
+    try:
+        return pl.read_csv(
+            block,
+            has_header=False,
+            separator=dialect.separator,
+            quote_char=dialect.quote or None,
+            schema={f"c{i}": dtype for i, dtype in enumerate(types)},
+        )
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return None
+
+
+def _with_type(column: "polars.Series", dtype: Any) -> "polars.Series":
+    """Return a column of text with the type of the chunks before it."""
+    import polars as pl
+
+    if dtype == pl.String:
+        return column
+    numbers = as_numbers(column)
+    is_wider = dtype == pl.Float64 and numbers.dtype == pl.Int64
+    if numbers.dtype == dtype or is_wider or numbers.null_count() == len(numbers):
+        return numbers.cast(dtype)
+    raise ColumnTypeError
+
+
+def _may_be_padded(block: bytes) -> bool:
+    return b" " in block or b"\t" in block or b"\xc2\xa0" in block
+
+
+def _count_separators(block: bytes, separator: bytes) -> int | None:
+    """Return the number of separators; None if a value may begin with a zero and another digit, as postal codes do."""
+    codes = np.frombuffer(b"\n" + block[:_PART] + b"\n\n", dtype=np.uint8)
+    whole, count = np.frombuffer(block, dtype=np.uint8), 0
+    ends = (separator[0], ord("\n"), ord("-"), ord(" "))
+    for start in range(0, len(block), _PART):  # parts fit in the cache
+        codes = codes if start == 0 else whole[start - 1 : start + _PART + 2]
+        count += int(np.count_nonzero(codes[1 : _PART + 1] == separator[0]))
+        zeros = np.flatnonzero((codes[1:-1] == ord("0")) & (codes[2:] - ord("0") < 10))
+        before = codes[zeros]
+        if np.isin(before[before < ord("/")], ends).any():
+            return None
+    return count
 
 
 def _quotes_inside(frame: "polars.DataFrame", quote: str) -> int | None:
