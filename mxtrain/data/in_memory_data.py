@@ -146,7 +146,7 @@ def read_target_column(targets: Any, classes: bool) -> Column:
 
     Example:
         >>> read_target_column(["cat", "ant", "cat"], classes=True).labels
-        ('cat', 'ant')
+        ('ant', 'cat')
     """
     if column_names(targets) is not None:
         raise DataError("data: y is a table; pass the column that is to be predicted")

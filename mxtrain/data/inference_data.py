@@ -18,6 +18,7 @@ from mxtrain.data.in_memory_data import (
     to_numeric_array,
     unpack_pair,
 )
+from mxtrain.data.kinds.typed_columns import type_columns
 from mxtrain.data.loading import UNKNOWN_FORMAT, load_packaged, read_columns, select_inference_columns
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.preprocessing.table import mark_invalid_labels_missing, rows_to_keep
@@ -33,7 +34,6 @@ from mxtrain.data.readers.numpy_files import (
 )
 from mxtrain.data.readers.open_file import open_data_file
 from mxtrain.data.readers.raw_table import RawTable
-from mxtrain.data.readers.type_inference import ColumnBuilder
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
 from mxtrain.paths import expand_home, url_problem
@@ -185,13 +185,8 @@ def features_of_table(raw: RawTable, preprocessing: Preprocessing) -> Columns:
     Raises:
         DataError: a column is missing, or a value is invalid.
     """
-    columns = {}
-    for name, kind in select_inference_columns(preprocessing.kinds, None, classes=False)(raw.header, raw.names).items():
-        builder = ColumnBuilder(name, kind, raw.row_label, raw.has_types)
-        values = raw.columns[name].to_list()
-        builder.extend(values if raw.has_types else ["" if value is None else str(value) for value in values])
-        columns[name] = builder.column()
-    return Columns(raw.source, columns, raw.row_label)
+    select = select_inference_columns(preprocessing.kinds, None, classes=False)
+    return type_columns(raw, select(raw.header, raw.names))
 
 
 def load_held_out_file(path: str, preprocessing: Preprocessing, missing: Missing) -> InMemorySamples:

@@ -53,11 +53,10 @@ _INDEX_NAME = re.compile(r"|unnamed.*|index|idx|#|x|x1|\.\.\.1|row[_\s.-]?names?
 
 @dataclass(frozen=True, slots=True)
 class CellProblem:
-    """A value that does not suit its column: the first row that has it, the number of such rows, and the message."""
+    """A value that does not suit its column: the first row that has it, or -1 for the whole column, and the message."""
 
     row: int
     message: str
-    rows: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -261,10 +260,8 @@ class ColumnReader:
             values = values.cast(pl.Int64) / 1e9
         numbers = values.cast(pl.Float64).fill_nan(None)
         infinite = numbers.is_infinite().fill_null(value=False)
-        problems = []
-        if infinite.any():
-            row = int(infinite.arg_max() or 0)
-            problems.append(CellProblem(row, f"must be a finite number, got {numbers[row]}", int(infinite.sum())))
+        rows = infinite.arg_true().to_list()
+        problems = [CellProblem(row, f"must be a finite number, got {numbers[row]}") for row in rows]
         return Reading("number", _numeric_column(numbers), problems)
 
     def _typed_dates(self) -> DateColumn:
@@ -296,8 +293,9 @@ class ColumnReader:
         column = self._categories()
         others = [label for label in column.labels if label.lower() not in _BOOLEANS and label not in ("0", "1")]
         problems = [
-            CellProblem(int((column.codes == column.labels.index(label)).argmax()), _boolean_message(label))
+            CellProblem(row, _boolean_message(label))
             for label in others
+            for row in np.flatnonzero(column.codes == column.labels.index(label)).tolist()
         ]
         return Reading("boolean", column, problems)
 
@@ -313,22 +311,23 @@ class ColumnReader:
             return Reading("date", DateColumn(_floats(parse_dates(texts, *date_format)), date_format[1]))
         mostly = self._mostly_dates(texts, present)
         nothing = DateColumn(np.full(len(texts), np.nan))
-        return mostly or Reading("date", nothing, self._word_problems(texts, present.head(1), "a date"))
+        return mostly or Reading("date", nothing, self._word_problems(texts, present, "a date", is_declared=True))
 
     def _word_problems(
         self, texts: "polars.Series", words: "polars.Series", expected: str = "a number", *, is_declared: bool = False
     ) -> list[CellProblem]:
-        """Return a problem for each different word."""
+        """Return a problem for each different word; if the kind was declared, one for each row."""
         problems = []
         for word in words.to_list():
-            rows = (texts == word).fill_null(value=False)
-            count = int(rows.sum())
-            more = f" here and in {count - 1:,} more rows" if count > 1 else ""
+            rows = (texts == word).fill_null(value=False).arg_true().to_list()
             remedy = f"correct it, or, if it marks a missing value, set data.missing_values: [{_yaml_text(word)}]"
-            if not is_declared:
-                remedy += f", or, if the column holds categories, data.columns: {{{_yaml_text(self.name)}: category}}"
+            if is_declared:
+                problems += [CellProblem(row, f"must be {expected}, got {describe(word)}; {remedy}") for row in rows]
+                continue
+            more = f" here and in {len(rows) - 1:,} more rows" if len(rows) > 1 else ""
+            remedy += f", or, if the column holds categories, data.columns: {{{_yaml_text(self.name)}: category}}"
             message = f"must be {expected}, as most values of the column, got {describe(word)}{more}; {remedy}"
-            problems.append(CellProblem(int(rows.arg_max() or 0), message, count))
+            problems.append(CellProblem(rows[0], message))
         return problems
 
     def _categories(self) -> CategoricalColumn:
