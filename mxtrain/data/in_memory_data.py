@@ -40,6 +40,20 @@ def column_names(data: Any) -> Sequence[str] | None:
     return None if names is None else list(map(nfc, names))
 
 
+def columns_of_records(data: Any) -> Any:
+    """Return a list of dicts, one for each sample, as columns by name; anything else unchanged.
+
+    A key that a dict lacks is a missing value.
+
+    >>> columns_of_records([{"age": 3, "size": "big"}, {"age": 4}]), columns_of_records([[1, 2]])
+    ({'age': [3, 4], 'size': ['big', None]}, [[1, 2]])
+    """
+    if not isinstance(data, list) or not data or not all(isinstance(record, Mapping) for record in data):
+        return data
+    names = dict.fromkeys(name for record in data for name in record)
+    return {name: [record.get(name) for record in data] for name in names}
+
+
 def columns_by_name(data: Any, names: Iterable[str]) -> dict[str, Any]:
     """Return columns by their names in NFC, all of which exist; a DataError if one is an array with several axes.
 
@@ -262,6 +276,7 @@ def read_in_memory_data(config: DatasetConfig, data: Any) -> InMemoryData | None
         raise ConfigError([ConfigProblem("data.source", problem)])
     if data is None:
         return None
+    data = columns_of_records(data)
     found = _read_pair(config, data) if isinstance(data, tuple) else _read_columns(config, data)
     if not len(found.columns):
         raise DataError("data: has no samples")

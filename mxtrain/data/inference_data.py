@@ -13,6 +13,7 @@ from mxtrain.data.in_memory_data import (
     column_names,
     columns_by_name,
     columns_of,
+    columns_of_records,
     describe_data,
     read_target_column,
     to_numeric_array,
@@ -69,6 +70,7 @@ def inputs_from_memory(data: Any, preprocessing: Preprocessing) -> NDArray[Any]:
         >>> inputs_from_memory({"size": np.arange(2), "age": [7, 8]}, fitted).tolist()
         [[7.0, 0.0], [8.0, 1.0]]
     """
+    data = columns_of_records(data)
     names = column_names(data)
     if names is not None:
         return preprocessing.apply(_read_features(data, names, preprocessing.kinds))
@@ -111,6 +113,7 @@ def samples_from_memory(
         column = read_target_column(targets, classes)
         _check_lengths(len(inputs), len(column.missing), "y")
         return inputs, preprocessing.encode_target_column(column, lambda row: f"data: row {row + 1}", "data")
+    data = columns_of_records(data)
     names = column_names(data)
     if names is None:
         raise DataError(f"data: must be (X, y), or columns by name, got {describe_data(data)}")

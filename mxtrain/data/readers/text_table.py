@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.data.readers.dialect import BLANKS, Dialect, FormatSettings, detect_dialect, split_line
+from mxtrain.data.readers.dialect import (
+    BLANKS,
+    Dialect,
+    FormatSettings,
+    detect_dialect,
+    split_line,
+    unlimited_field_size,
+)
 from mxtrain.data.readers.plain_numbers import as_numbers
 from mxtrain.data.readers.raw_table import Problem
 from mxtrain.data.readers.text_blocks import TextBlocks
@@ -139,9 +146,9 @@ class TextTable:
         separator = dialect.separator.encode()
         if dialect.quote and dialect.quote.encode() in block:
             return None
-        separators = _count_separators(block, separator)
-        frame = None if separators is None else _parse(block, dialect, types)
-        if frame is None or separators != len(frame) * (dialect.width - 1):
+        values = _count_values(block, separator)
+        frame = None if values is None else _parse(block, dialect, types)
+        if frame is None or values != len(frame) * dialect.width:
             return None
         columns = frame.get_columns()
         if any(column.dtype == pl.Float64 and not column.is_finite().all() for column in columns):
@@ -195,12 +202,13 @@ class TextTable:
         cells: list[Sequence[str | None]] = []
         problems: list[Problem] = []
         blank = (None,) * width
-        for number, row in self._rows(block.decode("utf-8", "surrogateescape"), line):
-            problem = row if isinstance(row, str) else self._row_problem(row)
-            if problem is not None:
-                problems.append(Problem(len(lines), f"{where}:{number}", problem))
-            lines.append(number)
-            cells.append(blank if problem is not None else row)
+        with unlimited_field_size():
+            for number, row in self._rows(block.decode("utf-8", "surrogateescape"), line):
+                problem = row if isinstance(row, str) else self._row_problem(row)
+                if problem is not None:
+                    problems.append(Problem(len(lines), f"{where}:{number}", problem))
+                lines.append(number)
+                cells.append(blank if problem is not None else row)
         transposed = zip(*cells, strict=True) if cells else [()] * width
         columns = [_stripped(pl.Series(f"c{i}", values, pl.String)) for i, values in enumerate(transposed)]
         return TextChunk(columns, np.array(lines, dtype=np.int64), problems)
@@ -327,19 +335,19 @@ def _may_be_padded(block: bytes) -> bool:
     return b" " in block or b"\t" in block or b"\xc2\xa0" in block
 
 
-def _count_separators(block: bytes, separator: bytes) -> int | None:
-    """Return the number of separators; None if a value may begin with a zero and another digit, as postal codes do."""
-    codes = np.frombuffer(b"\n" + block[:_PART] + b"\n\n", dtype=np.uint8)
-    whole, count = np.frombuffer(block, dtype=np.uint8), 0
-    ends = (separator[0], ord("\n"), ord("-"), ord(" "))
+def _count_values(block: bytes, separator: bytes) -> int | None:
+    """Return the number of values; None if one may begin with a zero and another digit, as postal codes do."""
+    codes = np.frombuffer(block + b"00", dtype=np.uint8)
+    count = 0
     for start in range(0, len(block), _PART):  # parts fit in the cache
-        codes = codes if start == 0 else whole[start - 1 : start + _PART + 2]
-        count += int(np.count_nonzero(codes[1 : _PART + 1] == separator[0]))
-        zeros = np.flatnonzero((codes[1:-1] == ord("0")) & (codes[2:] - ord("0") < 10))
-        before = codes[zeros]
-        if np.isin(before[before < ord("/")], ends).any():
+        part = codes[start : start + _PART + 2]
+        ends = (part[:-2] == separator[0]) | (part[:-2] == ord("\n"))
+        count += int(np.count_nonzero(ends))
+        ends &= part[1:-1] == ord("0")
+        ends &= (part[2:] - np.uint8(ord("0"))) < 10
+        if ends[: len(block) - start - 1].any():
             return None
-    return count
+    return None if block[:1] == b"0" and block[1:2].isdigit() else count
 
 
 def _quotes_inside(frame: "polars.DataFrame", quote: str) -> int | None:
