@@ -166,6 +166,10 @@ Header = Annotated[
     PlainSerializer(lambda header: header if isinstance(header, bool) else list(header)),
 ]
 MissingValues = Annotated[tuple[str, ...], ListAsTuple]
+ColumnKind = Literal["number", "category", "boolean", "date", "identifier", "text", "constant", "index"]
+"""Kinds of columns; columns of the last four kinds are left out of the features."""
+Kinds = Annotated[dict[Annotated[NonEmptyText, AfterValidator(nfc)], ColumnKind], Field(min_length=1)]
+"""Kinds of columns by name."""
 """The types of the fields that describe the format of a table."""
 
 
@@ -183,6 +187,8 @@ class DataConfig(Config):
             target.
         categorical: columns to treat as categories even if they hold numbers, dates or times; text and booleans always
             are.
+        columns: what columns hold, by name: `number`, `category`, `boolean` or `date`; or `identifier`, `text`,
+            `constant` or `index`, which are no features. By default the values decide, and a run records the result.
         missing: treatment of missing values in a table: `error`; `drop` removes the sample; `mean` fills in the mean of
             the training part for numbers, and a separate category for text.
         unseen: treatment of a category that the training part lacks: `error`, or `ignore` to encode it as no category.
@@ -213,6 +219,7 @@ class DataConfig(Config):
     target: NonEmptyText | None = None
     features: ColumnNames | None = None
     categorical: ColumnNames | None = None
+    columns: Kinds | None = None
     missing: Missing = "error"
     unseen: Unseen = "error"
     batch_size: PositiveInt = 32
@@ -311,6 +318,8 @@ class DataConfig(Config):
         if not self.is_table:
             if self.categorical is not None:
                 raise field_error("categorical", "only a table has categories; remove categorical")
+            if self.columns is not None:
+                raise field_error("columns", "only a table has kinds of columns; remove columns")
             if self.missing != "error":
                 raise field_error("missing", "only a table can have missing values; remove missing")
         return self
