@@ -71,7 +71,7 @@ def prediction_chunks(
         yield PredictionChunk(inputs, np.ones(len(inputs), dtype=bool))
         return
     rows = 0
-    for raw in raw_chunks(path, settings):
+    for raw in raw_chunks(path, settings, names):
         check_names_exist(raw.header, "column", raw.names, *preprocessing.kinds, *names)
         rows += len(raw)
         yield _prediction_chunk(raw, preprocessing, names, strict)

@@ -22,6 +22,7 @@ from mxtrain.data import (
     read_in_memory_data,
     samples_from_memory,
 )
+from mxtrain.data.prediction_chunks import prediction_chunks
 from mxtrain.errors import DataError
 from mxtrain.nn import Model, build_metric, predictions_from_outputs, probabilities
 from mxtrain.training.callbacks import Row
@@ -328,7 +329,8 @@ class LoadedRun:
     def _prepared(self, inputs: Inputs) -> NDArray[Any]:
         """Return preprocessed inputs."""
         if isinstance(inputs, str | PathLike):
-            return load_for_prediction(fspath(inputs), self.preprocessing)[0]
+            chunks = prediction_chunks(fspath(inputs), self.preprocessing, self.config.data, strict=True)
+            return np.concatenate([chunk.inputs for chunk in chunks])
         return inputs_from_memory(inputs, self.preprocessing)
 
 

@@ -109,6 +109,15 @@ def test_strict_stops_at_a_row_that_cannot_be_predicted(mxtrain, pets):
         assert not list(Path().glob(".*"))
 
 
+def test_the_problems_of_a_table_are_listed_one_a_line(mxtrain, pets):
+    Path("new.csv").write_text("age,size\n1\n2,small,7\n")
+    status, out, err = mxtrain("predict", pets, "new.csv", "--strict")
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 2
+    assert err.startswith("error: new.csv:2: must have 2 values")
+    assert err.splitlines()[1].startswith("new.csv:3: must have 2 values")
+
+
 def test_many_invalid_rows_are_counted(mxtrain, pets):
     Path("new.csv").write_text("age,size\n" + "x,big\n3,small\n" * 50)
     status, out, err = mxtrain("predict", pets, "new.csv")

@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from mxtrain.config.data_section import ColumnKind
 from mxtrain.data.preprocessing.date_parts import date_part_names, date_parts
 from mxtrain.data.preprocessing.scalers import Standardization
 from mxtrain.data.preprocessing.text_hashing import TEXT_INPUTS, hash_words
-from mxtrain.data.readers.columns import ColumnKind, Kind
 from mxtrain.data.readers.values import label_indices
 from mxtrain.names import nfc
 
@@ -41,12 +41,7 @@ class NumericFeature:
     indicator: bool = False
 
     @property
-    def kind(self) -> Kind:
-        """The kind of values that readers return."""
-        return "number"
-
-    @property
-    def column_kind(self) -> ColumnKind:
+    def kind(self) -> ColumnKind:
         """The kind of the column."""
         return "number"
 
@@ -78,12 +73,7 @@ class OneHotFeature:
     fills_gaps: bool = False
 
     @property
-    def kind(self) -> Kind:
-        """The kind of values that readers return."""
-        return "text"
-
-    @property
-    def column_kind(self) -> ColumnKind:
+    def kind(self) -> ColumnKind:
         """The kind of the column."""
         return "category"
 
@@ -131,12 +121,7 @@ class BooleanFeature:
     indicator: bool = False
 
     @property
-    def kind(self) -> Kind:
-        """The kind of values that readers return."""
-        return "text"
-
-    @property
-    def column_kind(self) -> ColumnKind:
+    def kind(self) -> ColumnKind:
         """The kind of the column."""
         return "boolean"
 
@@ -177,12 +162,7 @@ class DateFeature:
     indicator: bool = False
 
     @property
-    def kind(self) -> Kind:
-        """The kind of values that readers return."""
-        return "number"
-
-    @property
-    def column_kind(self) -> ColumnKind:
+    def kind(self) -> ColumnKind:
         """The kind of the column."""
         return "date"
 
@@ -216,14 +196,9 @@ class TextFeature:
     inputs: int = TEXT_INPUTS
 
     @property
-    def kind(self) -> Kind:
-        """The kind of values that readers return."""
-        return "text"
-
-    @property
-    def column_kind(self) -> ColumnKind:
-        """The kind of the column."""
-        return "text"
+    def kind(self) -> ColumnKind:
+        """The kind that readers return its texts as."""
+        return "category"
 
     @property
     def input_names(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.config.data_section import Unseen
+from mxtrain.config.data_section import ColumnKind, Unseen
 from mxtrain.data.preprocessing.classes import CLASS_DTYPES, class_array, class_indices
 from mxtrain.data.preprocessing.features import (
     UNSEEN,
@@ -26,9 +26,7 @@ from mxtrain.data.preprocessing.table import matrix, numbered_row
 from mxtrain.data.readers.columns import (
     CategoricalColumn,
     Column,
-    ColumnKind,
     Columns,
-    Kind,
     RowLabel,
     check_names_exist,
 )
@@ -87,14 +85,9 @@ class Preprocessing:
         return input_names(self.columns)
 
     @property
-    def kinds(self) -> dict[str, Kind]:
+    def kinds(self) -> dict[str, ColumnKind]:
         """The names of the source columns, and their kinds."""
         return {column.name: column.kind for column in self.columns}
-
-    @property
-    def column_kinds(self) -> dict[str, ColumnKind]:
-        """The names of the source columns, and what they hold."""
-        return {column.name: column.column_kind for column in self.columns}
 
     @property
     def standardization(self) -> Standardization:

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.config.data_section import Missing
+from mxtrain.config.data_section import ColumnKind, Missing
 from mxtrain.data.preprocessing.classes import class_dtype, classes_of_array, is_label, number_classes
 from mxtrain.data.readers.columns import (
     CategoricalColumn,
     Column,
-    ColumnKind,
     Columns,
     DateColumn,
     NumericColumn,
@@ -21,8 +20,6 @@ from mxtrain.data.readers.columns import (
 )
 from mxtrain.data.readers.numpy_files import NpzArrays, check_finite_numbers
 from mxtrain.data.readers.raw_table import Problem, problems_error
-from mxtrain.data.readers.type_inference import dates_message
-from mxtrain.data.readers.values import find_date
 from mxtrain.errors import DataError
 from mxtrain.types import describe
 
@@ -120,7 +117,6 @@ def table_from_columns(
     target: str,
     classes: bool,
     missing: Missing,
-    categorical: Collection[str] = (),
     *,
     weight: str | None = None,
     groups: str | None = None,
@@ -132,12 +128,11 @@ def table_from_columns(
         target: the name of the column to predict.
         classes: True if the targets are class labels, False if they are numbers.
         missing: the treatment of missing values in features; with `impute` and `mean`, NaN stays in the inputs.
-        categorical: the columns whose values are categories even if they are dates.
         weight: the column of the weights of samples.
         groups: the column of the groups of samples.
 
     Raises:
-        DataError: there is no sample; a column has no values, holds dates, or has too many categories; a value is
+        DataError: there is no sample; a column has no values or too many categories; a value is
             missing; or a weight is missing or negative.
 
     Example:
@@ -154,7 +149,7 @@ def table_from_columns(
     columns = replace(columns, columns=merged)
     features = [name for name in merged if name not in (target, weight, groups)]
     for name in (*features, target):
-        _check_values(columns, name, name != target, name in categorical)
+        _check_values(columns, name, name != target)
     rows, notes = rows_with_target(columns, target, classes)
     columns = columns.take(rows)
     kept = rows_to_keep(columns, missing, features)
@@ -303,11 +298,8 @@ def matrix(columns: Mapping[str, Column], rows: NDArray[np.int64]) -> NDArray[np
     return inputs
 
 
-def _check_values(columns: Columns, name: str, is_feature: bool, is_category: bool) -> None:
-    """Raise a DataError for a column without values, and for a feature of dates or of too many categories.
-
-    Columns of known kinds hold no dates as text, and rare categories share an input.
-    """
+def _check_values(columns: Columns, name: str, is_feature: bool) -> None:
+    """Raise a DataError for a column without values, and for a feature of unknown kind with too many categories."""
     column, where = columns.columns[name], f"{columns.source}: column {name!r}"
     if column.missing.all():
         remedy = "; leave it out with data.exclude" if is_feature else ""
@@ -315,10 +307,6 @@ def _check_values(columns: Columns, name: str, is_feature: bool, is_category: bo
     if not is_feature or not isinstance(column, CategoricalColumn) or name in columns.kinds:
         return
     labels = _occurring_labels(column)
-    found = None if is_category else find_date(labels)
-    if found is not None:
-        may_be_categories = len(labels) <= MAX_CATEGORIES
-        raise DataError(f"{where}: {dates_message(f', such as {describe(found)}', may_be_categories)}")
     if len(labels) > MAX_CATEGORIES:
         raise DataError(
             f"{where}: has {len(labels):,} categories, at most {MAX_CATEGORIES:,} are allowed; leave the column out "

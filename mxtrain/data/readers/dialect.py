@@ -3,7 +3,8 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
@@ -20,6 +21,7 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _WORDS = re.compile(r"\"[^\"]*\"|'[^']*'|\S+")
 _DECIMAL_COMMA = re.compile(r"[-+]?(\d+,(\d{1,2}|\d{4,})|0,\d+|\d{1,3}(\.\d{3})+,\d+)\s*[%€$]?")
 _DECIMAL_POINT = re.compile(r"[-+]?(\d*\.(\d{1,2}|\d{4,})|0\.\d+|\d{1,3}(,\d{3})+\.\d+)\s*[%€$]?|[€$£]\d[\d,]*\.\d\d")
+_SINGLE_QUOTED = re.compile(r"(?:^|(?<=[,;\t| ]))'[^'\n]*'(?=[,;\t| ]|$)", re.MULTILINE)
 _COMMA_NUMBER = re.compile(r"\s*[-+]?[$€£]?[\d.]*,\d+(,\d{3})*(\.\d+)?\s*[%€$]?\s*")
 
 
@@ -112,17 +114,18 @@ def detect_dialect(text: str, settings: FormatSettings, is_whole: bool) -> Diale
     if not body:
         return None
     skips_blanks = re.search(r"[,;|]\s+\"", text) is not None and re.search(r"[,;|]\"", text) is None
-    split = _best_split(body, settings.separator or named, settings.quote, skips_blanks)
+    with unlimited_field_size():
+        split = _best_split(body, settings.separator or named, settings.quote, skips_blanks)
     first, cells = split.rows[0]
     others = [row for _, row in split.rows[1:]]
     width, is_short = split.width, False
     header: bool | tuple[str, ...] | None = settings.header
-    if header is None:
-        is_short = len(cells) == width - 1 and len(cells) >= 1 and _are_names(cells)
-        header = is_short or has_header(cells, others)
-    elif header is True:
-        is_short = len(cells) == width - 1
-    commented = None if header is not False or settings.header is not None else _commented_header(lines, split, comment)
+    commented = None
+    if header is None or header is True:
+        is_short = len(cells) == width - 1 and (header is True or _are_names(cells)) and not _is_aligned(body, split)
+        is_named = is_short or has_header(cells, others)
+        commented = None if is_named else _commented_header(lines, split, comment)
+        header = commented is None and (header is True or is_named)
     if isinstance(header, tuple):
         names: Sequence[str] = header
         is_short = len(names) == width - 1
@@ -149,6 +152,13 @@ def detect_dialect(text: str, settings: FormatSettings, is_whole: bool) -> Diale
         row_names=is_short and not trailing,
         skips_blanks=skips_blanks,
     )
+
+
+def _is_aligned(lines: Sequence[tuple[int, str]], split: _Split) -> bool:
+    """Return True if columns are aligned by blanks under a header at the margin, so that values may hold blanks."""
+    if split.separator != BLANKS or lines[0][1][:1].isspace():
+        return False
+    return sum("  " in line.strip() for _, line in lines[1:]) > len(lines) / 2
 
 
 def _leading_comment(lines: Sequence[str]) -> str:
@@ -212,14 +222,30 @@ def split_line(line: str, separator: str, quote: str) -> list[str]:
     return [word[1:-1] if len(word) > 1 and word[0] == word[-1] == quote else word for word in words]
 
 
+@contextmanager
+def unlimited_field_size() -> Iterator[None]:
+    """Lift the limit of the csv module inside the `with` block."""
+    limit = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
+
+
 def _best_split(
     lines: Sequence[tuple[int, str]], separator: str | None, quote: str | None, skips_blanks: bool
 ) -> _Split:
     quotes = [quote] if quote is not None else ['"']
     if quote is None and '"' in (text := "\n".join(line for _, line in lines)):
-        quotes.append("")
-    elif quote is None and text.count("'") >= 2 * len(lines) and re.search(r"(^|[,;\t| ])'[^']*'([,;\t| ]|$)", text):
-        quotes.insert(0, "'")
+        balanced = [(number, line) for number, line in lines if line.count('"') % 2 == 0]
+        if len(lines) - len(balanced) > max(2, 0.05 * len(lines)):
+            quotes.append("")
+        elif (len(lines) - len(balanced)) % 2 and len(balanced) > 1:
+            lines = balanced  # one quote that is not closed would hide the rows after it
+    elif quote is None and "'" in text:
+        quoted = _SINGLE_QUOTED.findall(text)
+        if 2 * len(quoted) >= len(lines) or len(_SINGLE_QUOTED.findall(lines[0][1])) > 1:
+            quotes.insert(0, "'")
     candidates = [separator] if separator is not None else [*_SEPARATORS, BLANKS]
     splits = [_scored(lines, each, mark, skips_blanks) for mark in quotes for each in candidates]
     best = splits[0]

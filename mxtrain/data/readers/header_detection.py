@@ -25,7 +25,7 @@ def has_header(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     Example:
         >>> has_header(["age", "city"], [["3", "Bonn"], ["4", "Rome"]]), has_header(["3", "Bonn"], [["4", "Rome"]])
         (True, False)
-        >>> has_header(["city", "1990", "1991"], [["Bonn", "5", "6"], ["Rome", "7", "8"]])
+        >>> has_header(["city", "1990", "1991", "1992"], [["Bonn", "5", "6", "8"], ["Rome", "7", "8", "9"]])
         True
     """
     cells = [cell.strip() for cell in first]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mxtrain.data.readers.columns import check_header
 from mxtrain.data.readers.raw_table import Problem, RawTable
+from mxtrain.data.readers.table_bytes import memory_limit
 from mxtrain.data.readers.text_blocks import TextBlocks
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import polars
 
 _MAX_INT = 2**63
+_CELL_BYTES = 64
+"""Memory of a value as a Python object."""
 
 
 def read_json(stream: BinaryIO, source: str) -> RawTable:
@@ -49,6 +52,11 @@ def read_json(stream: BinaryIO, source: str) -> RawTable:
         records = list(_line_records(content, source, problems))
     names = list(dict.fromkeys(name for _, record in records for name in record))
     check_header(names, source, "is empty; it must be an array of objects, or hold an object a line")
+    if len(names) * len(records) * _CELL_BYTES > memory_limit():
+        size = f"{len(records):,} objects with {len(names):,} different names"
+        raise DataError(
+            f"{source}: holds {size}, too many values for this machine's memory; give each object the same names"
+        )
     values = {name: [record.get(name) for _, record in records] for name in names}
     lines = [line for line, _ in records]
     if len(records) > 1 and lines[-1] == lines[0]:
@@ -154,7 +162,6 @@ def _array_records(content: bytes, source: str, problems: list[Problem]) -> Iter
         if text[offset : offset + 1] == ",":
             offset = _skip(text, offset + 1)
         elif text[offset : offset + 1] != "]":
-            line += text.count("\n", counted, offset)
             raise DataError(f"{source}:{line}: is not JSON: the array is not closed, or lacks a comma")
 
 

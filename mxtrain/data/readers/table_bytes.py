@@ -5,7 +5,6 @@ import gzip
 import io
 import lzma
 import os
-import re
 import subprocess
 import sys
 import zipfile
@@ -18,12 +17,11 @@ from typing import BinaryIO, Protocol, cast
 
 from mxtrain.data.readers.open_file import open_data_file
 from mxtrain.errors import DataError
-from mxtrain.paths import expand_home, url_problem
+from mxtrain.paths import expand_home, expand_variables, is_pattern, unset_variable, url_problem
 from mxtrain.processes import child_path, child_python
 
 STDIN = "-"
 """The source that stands for standard input."""
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))", re.ASCII)
 _DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 """The exceptions that decompressors raise for a damaged or encrypted file."""
 _MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -62,25 +60,13 @@ def expand_paths(source: str) -> list[str]:
     if problem := url_problem(source):
         raise DataError(f"{source}: {problem}")
     path = expand_home(expand_variables(source))
-    if not any(character in path for character in "*?[") or Path(path).exists():
+    if (name := unset_variable(path)) and not os.path.exists(path):  # noqa: PTH110 - a path may hold a NUL
+        raise DataError(f"{path}: the environment variable {name} is not set")
+    if not is_pattern(path) or os.path.exists(path):  # noqa: PTH110
         return [path]
     if not (found := sorted(name for name in glob(path, recursive=True) if Path(name).is_file())):  # noqa: PTH207 - absolute paths
         raise DataError(f"{path}: no file matches this pattern")
     return found
-
-
-def expand_variables(path: str) -> str:
-    """Replace `${VAR}` and `$VAR` by environment variables; a DataError if one is not set and no such file exists."""
-    if "$" not in path or os.path.exists(path):  # noqa: PTH110 - a path may hold a NUL
-        return path
-
-    def value(match: re.Match[str]) -> str:
-        name = match[1] or match[2]
-        if name not in os.environ:
-            raise DataError(f"{path}: the environment variable {name} is not set")
-        return os.environ[name]
-
-    return _VARIABLE.sub(value, path)
 
 
 def memory_limit() -> int:

@@ -8,7 +8,7 @@ from mxtrain.errors import DataError
 
 FIRST_BLOCK, BLOCK = 2**18, 2**24
 """Number of bytes of the first block, in which the format is detected, and of the others."""
-_MAX_ROW = 2**26
+_MAX_ROW = 2**23
 """Number of bytes after which a quote that was not closed no longer hides the end of a row."""
 _BYTES = ("utf-8", "utf-8-sig", "ascii", "cp1252")
 """Encodings in which every newline is the byte of a newline."""
@@ -39,6 +39,7 @@ class TextBlocks:
         self.quote = '"'
         self._decoder: codecs.IncrementalDecoder | None = None
         self._held = b""
+        self._size = 0
 
     def __iter__(self) -> Iterator[bytes]:
         size, rest, is_first = FIRST_BLOCK, b"", True
@@ -55,7 +56,7 @@ class TextBlocks:
             end = row_end(data, self.quote.encode())
             if not end and len(data) > _MAX_ROW:
                 end = data.rfind(b"\n") + 1
-            if not end and len(data) > 16 * _MAX_ROW:
+            if not end and len(data) > 128 * _MAX_ROW:
                 raise DataError(f"{self._source}: has a line of more than 1 GiB; it is not a table")
             block, rest = data[:end], data[end:]
             if block:
@@ -87,6 +88,9 @@ class TextBlocks:
             except UnicodeError as error:
                 remedy = "correct data.encoding, or save it as UTF-8"
                 raise DataError(f"{self._source}: is not {self.encoding} text: {error}; {remedy}") from None
+        elif b"\0" in piece and piece.count(0) * 100 > len(piece):
+            raise DataError(f"{self._source}: is not a text file: has NUL bytes after {self._size / 2**20:.4g} MiB")
+        self._size += len(piece)
         data, self._held = self._held + piece, b""
         if data.endswith(b"\r") and not is_last:
             data, self._held = data[:-1], b"\r"
@@ -132,7 +136,7 @@ def row_end(data: bytes, quote: bytes) -> int:
 def _read_lines(stream: BinaryIO, size: int) -> bytes:
     """Return `size` bytes and the rest of the last line, fewer only at the end of the stream."""
     piece = stream.read(size)
-    return piece + stream.readline(_MAX_ROW) if len(piece) == size else piece
+    return piece + stream.readline(2**26) if len(piece) == size else piece
 
 
 def _wide_encoding(head: bytes) -> str | None:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.data.readers.dialect import BLANKS, Dialect, FormatSettings, detect_dialect, split_line
+from mxtrain.data.readers.dialect import (
+    BLANKS,
+    Dialect,
+    FormatSettings,
+    detect_dialect,
+    split_line,
+    unlimited_field_size,
+)
 from mxtrain.data.readers.plain_numbers import as_numbers
 from mxtrain.data.readers.raw_table import Problem
 from mxtrain.data.readers.text_blocks import TextBlocks
@@ -23,6 +30,8 @@ _MAX_OPEN_QUOTES = 100
 """Number of quotes without an end in a block after which the rest of the block is not searched for rows."""
 _SAMPLE = 2**18
 """Number of bytes at the beginning in which the format is detected."""
+_LONG_LINE = 2**16
+"""Number of characters from which the values of a line are counted before they are split."""
 _PART = 2**18
 """Number of bytes that are examined at a time."""
 
@@ -70,7 +79,8 @@ class TextTable:
         self._iterator = iter(self._blocks)
         self._first = next(self._iterator, b"")
         is_whole = len(self._first) <= _SAMPLE
-        sample = self._first if is_whole else self._first[: self._first.rfind(b"\n", 0, _SAMPLE) + 1]
+        end = self._first.rfind(b"\n", 0, _SAMPLE) + 1 or self._first.find(b"\n", _SAMPLE) + 1
+        sample = self._first if is_whole else self._first[:end]
         dialect = detect_dialect(sample.decode("utf-8", "replace"), settings, is_whole)
         if dialect is None:
             raise DataError(f"{source}:1: is empty; the first line must name the columns")
@@ -139,9 +149,9 @@ class TextTable:
         separator = dialect.separator.encode()
         if dialect.quote and dialect.quote.encode() in block:
             return None
-        separators = _count_separators(block, separator)
-        frame = None if separators is None else _parse(block, dialect, types)
-        if frame is None or separators != len(frame) * (dialect.width - 1):
+        values = _count_values(block, separator)
+        frame = None if values is None else _parse(block, dialect, types)
+        if frame is None or values != len(frame) * dialect.width:
             return None
         columns = frame.get_columns()
         if any(column.dtype == pl.Float64 and not column.is_finite().all() for column in columns):
@@ -195,12 +205,13 @@ class TextTable:
         cells: list[Sequence[str | None]] = []
         problems: list[Problem] = []
         blank = (None,) * width
-        for number, row in self._rows(block.decode("utf-8", "surrogateescape"), line):
-            problem = row if isinstance(row, str) else self._row_problem(row)
-            if problem is not None:
-                problems.append(Problem(len(lines), f"{where}:{number}", problem))
-            lines.append(number)
-            cells.append(blank if problem is not None else row)
+        with unlimited_field_size():
+            for number, row in self._rows(block.decode("utf-8", "surrogateescape"), line):
+                problem = row if isinstance(row, str) else self._row_problem(row)
+                if problem is not None:
+                    problems.append(Problem(len(lines), f"{where}:{number}", problem))
+                lines.append(number)
+                cells.append(blank if problem is not None else row)
         transposed = zip(*cells, strict=True) if cells else [()] * width
         columns = [_stripped(pl.Series(f"c{i}", values, pl.String)) for i, values in enumerate(transposed)]
         return TextChunk(columns, np.array(lines, dtype=np.int64), problems)
@@ -232,9 +243,22 @@ class TextTable:
             found: Iterator[tuple[int, list[str] | str]] = ((i, row) for i, row in split if lines[i].strip())
         else:
             found = self._csv_rows(lines)
+        too_long = self._replace_long_rows(lines)
         for index, row in found:
+            if index in too_long:
+                row = f"must have {self.dialect.width} values, got {too_long[index]:,}"
             if isinstance(row, str) or not _is_blank(row, self.dialect.width):
                 yield first_line + index, row
+
+    def _replace_long_rows(self, lines: list[str]) -> dict[int, int]:
+        """Replace lines of very many values, and return the number of values of each."""
+        separator, found = self.dialect.separator, {}
+        for index, line in enumerate(lines):
+            if len(line) <= _LONG_LINE or (self.dialect.quote and self.dialect.quote in line):
+                continue
+            if (count := line.count(separator)) > 10 * self.dialect.width + 1000:
+                found[index], lines[index] = count + 1, "-"
+        return found
 
     def _csv_rows(self, lines: Sequence[str]) -> Iterator[tuple[int, list[str] | str]]:
         """Yield the rows of lines, each with its first line; a malformed row ends where the next can begin."""
@@ -327,19 +351,19 @@ def _may_be_padded(block: bytes) -> bool:
     return b" " in block or b"\t" in block or b"\xc2\xa0" in block
 
 
-def _count_separators(block: bytes, separator: bytes) -> int | None:
-    """Return the number of separators; None if a value may begin with a zero and another digit, as postal codes do."""
-    codes = np.frombuffer(b"\n" + block[:_PART] + b"\n\n", dtype=np.uint8)
-    whole, count = np.frombuffer(block, dtype=np.uint8), 0
-    ends = (separator[0], ord("\n"), ord("-"), ord(" "))
+def _count_values(block: bytes, separator: bytes) -> int | None:
+    """Return the number of values; None if one may begin with a zero and another digit, as postal codes do."""
+    codes = np.frombuffer(block + b"00", dtype=np.uint8)
+    count = 0
     for start in range(0, len(block), _PART):  # parts fit in the cache
-        codes = codes if start == 0 else whole[start - 1 : start + _PART + 2]
-        count += int(np.count_nonzero(codes[1 : _PART + 1] == separator[0]))
-        zeros = np.flatnonzero((codes[1:-1] == ord("0")) & (codes[2:] - ord("0") < 10))
-        before = codes[zeros]
-        if np.isin(before[before < ord("/")], ends).any():
+        part = codes[start : start + _PART + 2]
+        ends = (part[:-2] == separator[0]) | (part[:-2] == ord("\n"))
+        count += int(np.count_nonzero(ends))
+        ends &= part[1:-1] == ord("0")
+        ends &= (part[2:] - np.uint8(ord("0"))) < 10
+        if ends[: len(block) - start - 1].any():
             return None
-    return count
+    return None if block[:1] == b"0" and block[1:2].isdigit() else count
 
 
 def _quotes_inside(frame: "polars.DataFrame", quote: str) -> int | None:
