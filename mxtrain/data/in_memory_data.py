@@ -111,8 +111,10 @@ def columns_of(data: Mapping[str, Iterable[object]], select: ColumnSelector, sou
 
 
 def _with_dtype(column: Column, values: object) -> Column:
-    """Return a column of labels with the dtype of the array that holds them."""
+    """Return a column of labels with the dtype of the array that holds them; text stays text."""
     dtype = getattr(values, "dtype", None)
+    if isinstance(column, CategoricalColumn) and column.dtype is None:
+        return replace(column, dtype="str")
     if not isinstance(column, CategoricalColumn) or not isinstance(dtype, np.dtype) or dtype.kind not in "biuf":
         return column
     return replace(column, dtype=dtype.name)
