@@ -1,8 +1,8 @@
 """The prepared dataset of a run, and the fingerprint that detects changed data when a run is resumed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import file_digest, sha256
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -77,6 +77,7 @@ class Dataset:
         preprocessing: the preprocessing fitted to the training set, which is saved with the run.
         n_outputs: the number of model outputs: one for each class for softmax_cross_entropy, else 1.
         notes: messages about samples and columns that were left out, and about unseen categories.
+        found: the fields of `data` that describe a table as it was read: its format, and the kinds of its features.
     """
 
     training: Samples
@@ -85,6 +86,7 @@ class Dataset:
     preprocessing: Preprocessing
     n_outputs: int
     notes: tuple[str, ...] = ()
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -163,6 +165,7 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
         preprocessing=fitted,
         n_outputs=classes if config.equivalent_builtin_loss == "softmax_cross_entropy" else 1,
         notes=tuple(source.notes),
+        found=source.found,
     )
 
 

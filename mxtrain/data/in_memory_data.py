@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mxtrain.config.data_section import DataConfig
 from mxtrain.data.kinds.frames import raw_table_of
 from mxtrain.data.kinds.typed_columns import type_columns
-from mxtrain.data.loading import select_training_columns, training_table
+from mxtrain.data.loading import select_training_columns, training_table, with_text_columns
 from mxtrain.data.preprocessing.table import Table, array_feature_names, table_from_columns
 from mxtrain.data.readers.columns import (
     CategoricalColumn,
@@ -87,13 +87,16 @@ def _check_one_axis(column: Any, name: str) -> Any:
     return column
 
 
-def columns_of(data: Mapping[str, Iterable[object]], select: ColumnSelector, source: str = "data") -> Columns:
+def columns_of(
+    data: Mapping[str, Iterable[object]], select: ColumnSelector, source: str = "data", hash_text: bool = False
+) -> Columns:
     """Return the selected columns of a mapping from names to arrays, columns of a data frame, or other iterables.
 
     Args:
         data: the columns.
         select: returns the columns to read, and their kinds.
         source: the name of the data in error messages.
+        hash_text: True to return columns of free text, otherwise left out.
 
     Raises:
         DataError: a value is invalid, or the columns differ in length.
@@ -107,12 +110,15 @@ def columns_of(data: Mapping[str, Iterable[object]], select: ColumnSelector, sou
     selected = select(source, list(data))
     raw = raw_table_of({name: data[name] for name in selected}, source)
     columns = type_columns(raw, selected)
+    columns = with_text_columns(columns, raw) if hash_text else columns
     return replace(columns, columns={name: _with_dtype(each, data[name]) for name, each in columns.columns.items()})
 
 
 def _with_dtype(column: Column, values: object) -> Column:
-    """Return a column of labels with the dtype of the array that holds them."""
+    """Return a column of labels with the dtype of the array that holds them; text stays text."""
     dtype = getattr(values, "dtype", None)
+    if isinstance(column, CategoricalColumn) and column.dtype is None:
+        return replace(column, dtype="str")
     if not isinstance(column, CategoricalColumn) or not isinstance(dtype, np.dtype) or dtype.kind not in "biuf":
         return column
     return replace(column, dtype=dtype.name)
@@ -313,7 +319,8 @@ def _read_columns(config: DatasetConfig, data: Any) -> InMemoryData:
         raise ConfigError([ConfigProblem("data.target", message)])
     kinds = select_training_columns(config.data, config.equivalent_builtin_loss in CLASS_LOSSES)("data", names)
     check_selected_names(names, kinds, "data")
-    return InMemoryData(columns_of(columns_by_name(data, kinds), lambda *_: kinds))
+    hash_text = config.data.text == "hash"
+    return InMemoryData(columns_of(columns_by_name(data, kinds), lambda *_: kinds, hash_text=hash_text))
 
 
 def _column_digest(column: Column) -> str:

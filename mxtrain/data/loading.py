@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from mxtrain.config.data_section import TABLES, ColumnKind, DataConfig, has_ending
-from mxtrain.data.kinds.typed_columns import type_columns
+from mxtrain.data.kinds.typed_columns import resolved_fields, type_columns
 from mxtrain.data.preprocessing.table import Table, table_from_arrays, table_from_columns
 from mxtrain.data.readers.columns import (
     Columns,
@@ -18,6 +18,7 @@ from mxtrain.data.readers.columns import (
 from mxtrain.data.readers.dialect import FormatSettings
 from mxtrain.data.readers.numpy_files import read_npz
 from mxtrain.data.readers.open_file import open_data_file
+from mxtrain.data.readers.raw_table import RawTable
 from mxtrain.data.readers.table_files import read_raw
 from mxtrain.errors import DataError
 
@@ -63,7 +64,9 @@ def load(config: DataConfig, classes: bool) -> Table:
         return load_packaged(source, classes)
     assert target is not None, "DataConfig requires it for every file"
     if has_ending(source, TABLES):
-        columns = read_columns(source, select_training_columns(config, classes), config, config.text == "hash")
+        columns = read_columns(
+            source, select_training_columns(config, classes), config, hash_text=config.text == "hash"
+        )
         return training_table(columns, config, classes)
     with open_data_file(source) as file:
         return table_from_arrays(read_npz(file, source, target, config.features), source, target, classes)
@@ -72,9 +75,11 @@ def load(config: DataConfig, classes: bool) -> Table:
 def training_table(columns: Columns, config: DataConfig, classes: bool) -> Table:
     """Return the table of the columns that `select_training_columns` selects; a DataError as `table_from_columns`."""
     assert config.target is not None, "DataConfig requires it for tables"
-    return table_from_columns(
+    table = table_from_columns(
         columns, config.target, classes, config.missing, weight=config.weight, groups=config.groups
     )
+    others = [name for name in (config.target, config.weight, config.groups) if name is not None]
+    return replace(table, found=resolved_fields(columns, others))
 
 
 def load_packaged(name: str, classes: bool) -> Table:
@@ -91,13 +96,14 @@ def load_packaged(name: str, classes: bool) -> Table:
     return replace(table, column_names=entry.feature_names, class_dtype="int64" if classes else "str")
 
 
-def read_columns(source: str, select: ColumnSelector, settings: FormatSettings) -> Columns:
+def read_columns(source: str, select: ColumnSelector, settings: FormatSettings, hash_text: bool = False) -> Columns:
     """Read the selected columns of a table file, with their kinds.
 
     Args:
         source: the path of the file.
         select: returns the columns to read, and the kinds that are known.
         settings: the format of the file, as far as it is known.
+        hash_text: True to return columns of free text, otherwise left out.
 
     Raises:
         DataError: the file is missing, cannot be read, or holds invalid values.
@@ -105,7 +111,16 @@ def read_columns(source: str, select: ColumnSelector, settings: FormatSettings) 
     raw = read_raw(source, settings)
     kinds = select(raw.header, raw.names)
     check_selected_names(raw.names, kinds, raw.header)
-    return type_columns(raw, kinds, settings.missing_values or (), settings.decimal)
+    columns = type_columns(raw, kinds, settings.missing_values or (), settings.decimal)
+    return with_text_columns(columns, raw, settings.missing_values or ()) if hash_text else columns
+
+
+def with_text_columns(columns: Columns, raw: RawTable, missing_values: Sequence[str] = ()) -> Columns:
+    """Return columns with those of free text that were left out."""
+    names = [name for name, kind in columns.kinds.items() if kind == "text" and name in columns.left_out]
+    texts = type_columns(raw, dict.fromkeys(names, "category"), missing_values)
+    left_out = {name: reason for name, reason in columns.left_out.items() if name not in names}
+    return replace(columns, columns={**texts.columns, **columns.columns}, left_out=left_out)
 
 
 def select_training_columns(config: DataConfig, classes: bool) -> ColumnSelector:
@@ -119,7 +134,7 @@ def select_training_columns(config: DataConfig, classes: bool) -> ColumnSelector
         roles[config.weight] = "number"
 
     def select(header: str, names: Sequence[str]) -> Mapping[str, ColumnKind | None]:
-        named = {"exclude": config.exclude, "weight": config.weight and [config.weight]}
+        named: dict[str, Any] = {"exclude": config.exclude, "weight": config.weight and [config.weight]}
         named |= {"groups": config.groups and [config.groups], "columns": config.columns}
         for field, chosen in named.items():
             check_names_exist(f"{header}: data.{field}", "column", names, *(chosen or ()))

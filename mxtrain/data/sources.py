@@ -1,6 +1,6 @@
 """Data sources of a run, from columns or arrays to samples: tables in memory, and arrays on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -34,6 +34,7 @@ class Source(Protocol):
         groups: (n,), the number of each sample's group, or None.
         weights: (n,), the weights of the samples, or None.
         notes: messages about what was left out of the data, and about unseen categories in samples.
+        found: the fields of `data` that describe a table as it was read.
     """
 
     @property
@@ -47,6 +48,9 @@ class Source(Protocol):
 
     @property
     def notes(self) -> Sequence[str]: ...
+
+    @property
+    def found(self) -> Mapping[str, Any]: ...
 
     @property
     def target_name(self) -> str: ...
@@ -90,6 +94,11 @@ class TableSource:
     def weights(self) -> NDArray[np.float64] | None:
         """See `Source`."""
         return self.table.weights
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """See `Source`."""
+        return self.table.found
 
     @property
     def targets(self) -> NDArray[Any]:
@@ -168,6 +177,11 @@ class DiskSource:
     def notes(self) -> tuple[str, ...]:
         """See `Source`."""
         return ()
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """Nothing, because arrays have no format."""
+        return {}
 
     @classmethod
     def open(cls, config: DatasetConfig) -> "DiskSource":

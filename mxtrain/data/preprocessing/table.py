@@ -21,7 +21,6 @@ from mxtrain.data.readers.columns import (
 from mxtrain.data.readers.numpy_files import NpzArrays, check_finite_numbers
 from mxtrain.data.readers.raw_table import Problem, problems_error
 from mxtrain.errors import DataError
-from mxtrain.types import describe
 
 
 def numbered_row(row: int) -> str:
@@ -48,6 +47,7 @@ class Table:
         groups: (n,), the number of each sample's group, whose samples stay together; None without groups.
         weights: (n,), the weights of the samples, at least 0; None if all count alike.
         notes: messages about what was left out, and why.
+        found: the fields of `data` that describe the table as it was read, from `resolved_fields`.
     """
 
     inputs: NDArray[Any]
@@ -63,6 +63,7 @@ class Table:
     groups: NDArray[np.int64] | None = None
     weights: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.inputs)
