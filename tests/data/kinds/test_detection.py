@@ -271,3 +271,23 @@ def test_summary_of_columns():
         ("year", None, None, "", "left out: constant: every row has the same value"),
         ("y", 0, 2, "u, v", "target, 2 classes"),
     ]
+
+
+@pytest.mark.parametrize("kind", [None, "number"])
+def test_a_word_among_formatted_numbers_is_the_only_problem(kind):
+    cells = [f"{i},5" for i in range(40)]
+    cells[7] = "much"
+    with pytest.raises(DataError, match=r"a\.csv:9: column 'x': must be a number,.* got 'much'") as error:
+        read(cells, kind)
+    assert len(error.value.problems) == 1
+
+
+def test_remedies_name_all_marks_of_missing_values_together():
+    numbers = [str(i / 7) for i in range(60)]
+    data = {"a": pl.Series(["<0.1", *numbers]), "b": pl.Series([*numbers, "low"])}
+    raw = RawTable("a.csv", data, lambda row: f"a.csv:{row + 2}", "a.csv:1", has_types=False)
+    with pytest.raises(DataError) as error:
+        type_columns(raw, {"a": None, "b": None}, missing_values=["none"])
+    assert str(error.value).count("set data.missing_values: [none, '<0.1', low]") == 2
+    marks = ["none", "<0.1", "low"]
+    assert type_columns(raw, {"a": None, "b": None}, missing_values=marks).kinds == {"a": "number", "b": "number"}
