@@ -144,8 +144,8 @@ class ColumnReader:
         if dtype not in (pl.String, pl.Object):
             return Reading("category", None, [CellProblem(-1, unsupported_message(str(dtype), self.name))])
         texts = self._stripped()
-        if plain_numbers(texts).null_count() == texts.null_count():
-            return Reading("category", self._categories())  # numbers that were written as text on purpose
+        if texts.drop_nulls().str.contains(r"^[-+]?\d+$").all():
+            return Reading("category", self._categories())  # whole numbers that were written as text on purpose
         return self._infer_text(texts)
 
     def _infer_text(self, texts: "polars.Series") -> Reading:

@@ -208,6 +208,12 @@ def test_values_of_python(values, kind):
     assert typed(values).kinds == {"x": kind}
 
 
+def test_numbers_as_text_among_typed_columns():
+    data = {"code": ["1", "2", "1"], "mass": ["70.12", "69.9", "71"], "n": [1, 2, 3]}
+    columns = type_columns(raw_table_of(data), dict.fromkeys(data))
+    assert columns.kinds == {"code": "category", "mass": "number", "n": "number"}
+
+
 def test_equal_values_of_python_are_one_category():
     assert len(set(labels(typed([1, 1.0, np.int8(1)], "category")))) == 1
     found = labels(typed([True, "TRUE", "false"], "category"))
