@@ -78,7 +78,7 @@ def resolve_with_data(config: RunConfig, data: FingerprintedDataset, snapshot: S
         recorded = snapshot.record["config"]["data"]
         found = {name: value for name, value in found.items() if recorded.get(name) is not None}
     if "columns" in found:
-        found["columns"] = {**(config.data.columns or {}), **found["columns"]}
+        found["columns"] = {**found["columns"], **(config.data.columns or {})}
     if found:
         config = config.model_copy(update={"data": config.data.model_copy(update=found)})
     return limit_scale_to_training_size(config, data, snapshot)
