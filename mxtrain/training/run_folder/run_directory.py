@@ -56,6 +56,12 @@ def preprocessing_json(dataset: Dataset, data_fingerprint: str) -> bytes:
     return json.dumps(record, ensure_ascii=False, indent=1).encode()
 
 
+def with_saved_defaults(config: RunConfig) -> RunConfig:
+    """Return the config of a run's folder, with the values that fields had before they were saved."""
+    data = config.data.as_saved_before_imputation()
+    return config if data is config.data else config.model_copy(update={"data": data})
+
+
 def read_record(run_dir: Path) -> tuple[Preprocessing, str]:
     """Read the preprocessing of a run, and the SHA-256 of its data.
 
