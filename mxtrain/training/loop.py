@@ -41,7 +41,12 @@ from mxtrain.training.loggers.registry import isolate_loggers, open_loggers
 from mxtrain.training.model_factory import ModelFactory, with_factory
 from mxtrain.training.resume_checks import check_data, resolve_with_data, restored_trainer
 from mxtrain.training.run_folder.history import best_epoch, format_metrics, target_moments
-from mxtrain.training.run_folder.run_directory import RunDirectory, preprocessing_json, with_saved_defaults
+from mxtrain.training.run_folder.run_directory import (
+    RunDirectory,
+    preprocessing_json,
+    with_saved_defaults,
+    with_saved_kinds,
+)
 from mxtrain.training.run_folder.run_status import Status, read_status, write_failed, write_finished, write_status
 from mxtrain.training.trainer import Trainer
 from mxtrain.types import describe
@@ -138,7 +143,8 @@ def resume(run_dir: str | PathLike[str], **options: Unpack[RunOptions]) -> Train
         checkpoints = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep)
         snapshot = checkpoints.newest()
         with located_at_overrides(overrides):
-            trainer = restored_trainer(snapshot, run, model, given=read_in_memory_data(run, data))
+            reading = with_saved_kinds(run, directory.path)
+            trainer = restored_trainer(snapshot, run, model, given=read_in_memory_data(reading, data), reading=reading)
         complete = _completion_notes(trainer, directory)
         backend = None if complete else trainer.optimizer.backend.name
         repaired = directory.rewind_files(trainer.config, trainer.rows, backend)

@@ -79,3 +79,27 @@ def test_config_records_what_was_found_and_trains_the_same_run(mxtrain, wine):
     assert mxtrain("resume", "first", "--set", "fit.epochs=3").status == 0
     resumed = yaml.safe_load(Path("first/config.yaml").read_text())["data"]
     assert resumed == data
+
+
+def test_run_of_an_earlier_version_is_continued_with_its_kinds(mxtrain, wine, monkeypatch):
+    code = Path("wine.csv").read_text("cp1252").replace("\n", "\nW", 40).replace(";acid", "code;acid", 1)
+    Path("wine.csv").write_text(code, "cp1252")  # an identifier, which was a category
+    kinds = {"code": "category", "acid": "number", "cellar": "category"}
+    settings = "--set", f"data.columns={json.dumps(kinds)}", "--set", "data.max_categories=1000"
+    with monkeypatch.context() as patched:
+        patched.setattr("mxtrain.training.loop.resolve_with_data", _without_columns)
+        assert mxtrain("fit", "wine.yaml", "--run-dir", "old", *settings).status == 0
+    assert yaml.safe_load(Path("old/config.yaml").read_text())["data"]["columns"] is None
+    before = Path("old/preprocessing.json").read_bytes()
+    assert b'"W3"' in before
+    result = mxtrain("resume", "old", "--set", "fit.epochs=4")
+    assert result.status == 0, result.err
+    assert Path("old/preprocessing.json").read_bytes() == before
+    assert yaml.safe_load(Path("old/config.yaml").read_text())["data"]["columns"] is None
+    assert mxtrain("fit", "wine.yaml", "--run-dir", "new", *settings, "--set", "fit.epochs=4").status == 0
+    assert Path("old/model.safetensors").read_bytes() == Path("new/model.safetensors").read_bytes()
+
+
+def _without_columns(config, *_):
+    """Return the config as earlier versions recorded it."""
+    return config.model_copy(update={"data": config.data.model_copy(update={"columns": None})})
