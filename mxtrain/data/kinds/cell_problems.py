@@ -1,5 +1,6 @@
 """Values that do not suit their column, with the remedies."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,5 +47,7 @@ def boolean_message(label: str) -> str:
 
 def _yaml_text(text: str) -> str:
     """Return a text as YAML spells it in a flow sequence: quoted if it is not a plain word."""
+    if not text.isprintable():
+        return json.dumps(text)
     is_plain = re.fullmatch(r"[^\W\d][\w .-]*", text) and text.lower() not in ("true", "false", "null", "yes", "no")
     return text if is_plain else "'" + text.replace("'", "''") + "'"

@@ -14,8 +14,9 @@ from mxtrain.data.kinds.dates import days_since_epoch, find_date_format, parse_d
 from mxtrain.data.kinds.numbers import (
     MISSING_CATEGORIES,
     MISSING_NUMBERS,
-    NumberFormat,
     find_number_format,
+    formatted_numbers,
+    is_formatted_number,
     plain_numbers,
 )
 from mxtrain.data.kinds.value_texts import as_text, has_leading_zeros, texts_of
@@ -37,6 +38,8 @@ LEFT_OUT: dict[ColumnKind, str] = {
 _BOOLEANS = frozenset({"true", "false"})
 _NUMERIC_SHARE, _NUMERIC_DISTINCT = 0.5, 10
 """Share of numbers, and their smallest number of different values, from which words among them are errors."""
+_SAMPLE = 1000
+"""Number of numbers with a decimal point that are compared with formatted numbers to find the decimal mark."""
 _DATE_SHARE = 0.9
 _UNIQUE_SHARE, _UNIQUE_ROWS, _FEWEST_ROWS = 0.95, 50, 10
 """Share of different values of an identifier; with fewer than 50 rows, all must differ; fewer than 10 are too few."""
@@ -169,14 +172,19 @@ class ColumnReader:
     def _with_formatted(
         self, texts: "polars.Series", numbers: "polars.Series", words: "polars.Series"
     ) -> tuple["polars.Series", "polars.Series"]:
-        """Return the numbers with those that are formatted, and the words that are no numbers in any notation."""
+        """Return the numbers with those that are formatted, and the texts that are no numbers in the same notation."""
+        import polars as pl
+
         if not len(words) or has_leading_zeros(texts):
             return numbers, words
-        found = find_number_format(words.to_list(), self.decimal)
-        others = [word for word in words.to_list() if found.parse(word) is None]
-        if len(others) == len(words):
+        has_point = (numbers.is_not_null() & texts.str.contains(".", literal=True)).fill_null(value=False)
+        pointed = texts.filter(has_point).unique(maintain_order=True)
+        found = find_number_format([*words, *pointed.head(_SAMPLE)], self.decimal)
+        if all(found.parse(word) is None for word in words):
             return numbers, words
-        return _formatted_numbers(texts, numbers, found), words.filter(words.is_in(others))
+        written = [*words, *pointed] if found.decimal == "," else list(words)
+        others = [text for text in written if found.parse(text) is None]
+        return formatted_numbers(texts, numbers, found), pl.Series(others, dtype=pl.String)
 
     def _infer_words(self, texts: "polars.Series", numbers: "polars.Series", words: "polars.Series") -> Reading:
         """Return the column of text of which not all values are numbers."""
@@ -187,11 +195,12 @@ class ColumnReader:
             return Reading("date", DateColumn(_floats(parse_dates(texts, *date_format)), date_format[1]))
         known = numbers.drop_nulls()
         count = len(texts) - texts.null_count()
-        if (
+        are_mostly_numbers = (
             len(known) >= _NUMERIC_SHARE * count
             and known.n_unique() > _NUMERIC_DISTINCT
             and len(words) < len(known) / 4
-        ):
+        )
+        if are_mostly_numbers or (len(known) and len(words) and all(map(is_formatted_number, words))):
             return Reading("number", _numeric_column(numbers), self._word_problems(texts, words))
         if (found := self._mostly_dates(texts, present)) is not None:
             return found
@@ -199,13 +208,15 @@ class ColumnReader:
 
     def _mostly_dates(self, texts: "polars.Series", present: "polars.Series") -> Reading | None:
         """Return a column of dates with a few other words, which are problems; None if it holds no dates."""
-        for size in (1, 2, 3):
-            date_format = find_date_format(present.head(size).tail(1))
+        if len(present) < _FEWEST_ROWS:
+            return None
+        for row in range(_FEWEST_ROWS):
+            date_format = find_date_format(present[row : row + 1])
             if date_format is None:
                 continue
             parsed = parse_dates(present, *date_format)
-            if parsed.len() - parsed.null_count() < _DATE_SHARE * len(present) or len(present) < _UNIQUE_ROWS / 5:
-                return None
+            if len(parsed) - parsed.null_count() < _DATE_SHARE * len(present):
+                continue
             column = DateColumn(_floats(parse_dates(texts, *date_format)), date_format[1])
             return Reading("date", column, self._word_problems(texts, present.filter(parsed.is_null()), "a date"))
         return None
@@ -374,19 +385,6 @@ def _without_marks(words: "polars.Series", is_mark: Callable[[str], bool]) -> "p
 
 _LONGEST_MARK = 40
 """Number of characters above which a text is not compared with marks of missing values."""
-
-
-def _formatted_numbers(texts: "polars.Series", numbers: "polars.Series", found: NumberFormat) -> "polars.Series":
-    """Return the numbers of a column in which some are formatted; with a decimal comma, a point separates thousands."""
-    import polars as pl
-
-    open_rows = numbers.is_null() & texts.is_not_null()
-    if found.decimal == ",":
-        open_rows = open_rows | texts.str.contains("[.,]")
-    distinct = texts.filter(open_rows).unique().to_list()
-    parsed = [found.parse(text) for text in distinct]
-    replaced = texts.replace_strict(distinct, parsed, default=None, return_dtype=pl.Float64)
-    return numbers.zip_with(~open_rows.fill_null(value=False), replaced)
 
 
 def _numeric_column(numbers: "polars.Series") -> NumericColumn:

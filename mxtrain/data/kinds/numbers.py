@@ -86,3 +86,25 @@ def find_number_format(texts: Collection[str], decimal: str | None) -> NumberFor
     """
     formats = [NumberFormat(decimal)] if decimal else [NumberFormat("."), NumberFormat(",")]
     return max(formats, key=lambda each: sum(each.parse(text) is not None for text in texts))
+
+
+def is_formatted_number(text: str) -> bool:
+    """Return True if a text is a number with either decimal mark.
+
+    >>> is_formatted_number("1,5"), is_formatted_number("$1.5"), is_formatted_number("1.2.3")
+    (True, True, False)
+    """
+    return any(NumberFormat(decimal).parse(text) is not None for decimal in ".,")
+
+
+def formatted_numbers(texts: "polars.Series", numbers: "polars.Series", found: NumberFormat) -> "polars.Series":
+    """Return the numbers of a column in which some are formatted; with a decimal comma, a point separates thousands."""
+    import polars as pl
+
+    open_rows = numbers.is_null() & texts.is_not_null()
+    if found.decimal == ",":
+        open_rows = open_rows | texts.str.contains("[.,]")
+    distinct = texts.filter(open_rows).unique().to_list()
+    parsed = [found.parse(text) for text in distinct]
+    replaced = texts.replace_strict(distinct, parsed, default=None, return_dtype=pl.Float64)
+    return numbers.zip_with(~open_rows.fill_null(value=False), replaced)

@@ -297,3 +297,33 @@ def test_remedies_name_all_marks_of_missing_values_together():
     assert str(error.value).count("set data.missing_values: [none, '<0.1', low]") == 2
     marks = ["none", "<0.1", "low"]
     assert type_columns(raw, {"a": None, "b": None}, missing_values=marks).kinds == {"a": "number", "b": "number"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "line", "value"),
+    [
+        (["1,5", "1.5", "2,5"], 3, "1.5"),
+        (["1,5", *[f"{i}.25" for i in range(30)]], 2, "1,5"),
+        ([f"{i},25" for i in range(30)] + ["7.5"], 32, "7.5"),
+    ],
+)
+def test_another_decimal_mark_than_the_rest_of_the_column_is_a_problem(cells, line, value):
+    with pytest.raises(DataError, match=rf"^a\.csv:{line}: .*must be a number.* got '{value}';") as error:
+        read(cells)
+    assert len(error.value.problems) == 1
+
+
+@pytest.mark.parametrize("odd", ["30.01.2020", "2020-1", "soon"])
+@pytest.mark.parametrize("row", [0, 12])
+def test_another_value_in_a_column_of_dates_is_a_problem(odd, row):
+    cells = [f"2020-01-{day:02}" for day in range(1, 31)]
+    cells[row] = odd
+    with pytest.raises(DataError, match=rf"a\.csv:{row + 2}: column 'x': must be a date, .* got '{odd}'"):
+        read(cells)
+
+
+def test_remedies_escape_characters_that_are_not_printable():
+    with pytest.raises(DataError) as error:
+        read([*[str(i / 7) for i in range(40)], "\u202eabc"])
+    assert r'set data.missing_values: ["\u202eabc"]' in str(error.value)
+    assert "\u202e" not in str(error.value)
