@@ -25,7 +25,6 @@ from mxtrain.formatting import format_value
 from mxtrain.minimization.method_configs import METHODS, MethodConfig
 from mxtrain.names import ascii_names, display_name
 from mxtrain.nn import build_metric
-from mxtrain.nn.losses import LOSSES
 from mxtrain.optim.backends import BackendName
 from mxtrain.optim.rules import AnyRule, Group, Rule
 from mxtrain.optim.schedules import LearningRateSchedule, MomentumSchedule
@@ -82,8 +81,7 @@ def catalogue() -> Catalogue:
         "momentum_schedules": _entries(allowed_models(MomentumSchedule)),
         "models": _entries(MODELS),
         "losses": [
-            *(Entry(name, _first_line(LOSSES[name])) for name in get_args(LossName)),
-            Entry("custom", "The loss that a custom model computes itself; see model.targets."),
+            Entry(str(model_kind(loss)), _first_line(loss), _fields(loss)) for loss in LOSS_CONFIGS
         ],
         "metrics": [Entry(name, _metric(name)) for name in get_args(MetricName)],
         "data_sources": [Entry(name, about) for name, about in _SOURCES.items()],
