@@ -21,6 +21,7 @@ from mxtrain.training.model_factory import ModelFactory
 if TYPE_CHECKING:
     from mxtrain.reports.page import Report
     from mxtrain.sweeps import SweepResult, Watch
+    from mxtrain.training.thresholds import Threshold
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,9 +53,11 @@ class FitResult(training.TrainedRun):
         # The run may have been continued since; this result keeps its parameters.
         return replace(run, parameters=dict(self.parameters), history=list(self.history))
 
-    def predict(self, inputs: "training.loaded_run.Inputs") -> np.ndarray[Any, Any]:
+    def predict(
+        self, inputs: "training.loaded_run.Inputs", threshold: "Threshold | None" = None
+    ) -> np.ndarray[Any, Any]:
         """Predict with the trained model: `LoadedRun.predict`, on a file, columns by name, a data frame or an array."""
-        return self._loaded.predict(inputs)
+        return self._loaded.predict(inputs, self._loaded.threshold(threshold, data=self._data))
 
     def evaluate(
         self,
@@ -62,14 +65,17 @@ class FitResult(training.TrainedRun):
         *,
         part: Literal["training", "validation", "test"] | None = None,
         data: Data | None = None,
+        threshold: "Threshold | None" = None,
     ) -> dict[str, float | None]:
         """Measure the trained model: `LoadedRun.evaluate`, on samples, or on a part of the run's own data.
 
         Args:
-            samples, part: as for `LoadedRun.evaluate`.
+            samples, part, threshold: as for `LoadedRun.evaluate`.
             data: the run's own data; left out, what `fit` was given.
         """
-        return self._loaded.evaluate(samples, part=part, data=self._own(data) if samples is None else data)
+        number = self._loaded.threshold(threshold, data=self._own(data))
+        given = self._own(data) if samples is None else data
+        return self._loaded.evaluate(samples, part=part, data=given, threshold=number)
 
     def report(self, output: str | PathLike[str] | None = None, *, data: Data | None = None) -> "Report":
         """Write an HTML page, and pictures, of how the run went, as `mxtrain report` does.

@@ -50,10 +50,15 @@ def table_or_lines(table: Table, lines: Callable[[], Table], *, wrap_cells: bool
         lines: creates a narrower form of the same data.
         wrap_cells: True if cells may be wrapped between words.
     """
+    return table if is_narrow_enough(table, wrap_cells=wrap_cells) else lines()
+
+
+def is_narrow_enough(table: Table, *, wrap_cells: bool = False) -> bool:
+    """Return whether a table fits on the terminal; with `wrap_cells`, if its cells are wrapped between words."""
     console = results()
     unbounded = console.options.update(max_width=sys.maxsize)
     needed = Measurement.get(console, unbounded, table)
-    return table if (needed.minimum if wrap_cells else needed.maximum) <= console.width else lines()
+    return (needed.minimum if wrap_cells else needed.maximum) <= console.width
 
 
 def print_error(error: MxtrainError) -> int:

@@ -1,14 +1,25 @@
 """The `data` section of a run file: source, splits, batches, preprocessing."""
 
+import codecs
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    PlainValidator,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError, core_schema
 
 from mxtrain.names import nearest, nfc
 from mxtrain.paths import url_problem
-from mxtrain.types import Bounds, Config, ListAsTuple, PositiveInt, describe, field_error
+from mxtrain.types import Bounds, Config, ListAsTuple, PositiveInt, describe, field_error, mismatch_error
 
 Standardize = Literal["features", "whole", "none"]
 Missing = Literal["error", "drop", "mean"]
@@ -112,6 +123,46 @@ ColumnNames = Annotated[tuple[Annotated[NonEmptyText, AfterValidator(nfc)], ...]
 """Names of columns, NFC-normalized like all names of data."""
 
 
+def _check_separator(text: object) -> str:
+    if not isinstance(text, str) or not text or any(character in text for character in '\n\r"\0'):
+        raise mismatch_error("a separator, such as ',', ';' or '\\t', or ' ' for any number of blanks", text)
+    return text
+
+
+def _check_quote(text: object) -> str:
+    if not isinstance(text, str) or len(text) > 1 or text in ("\n", "\r", "\0"):
+        raise mismatch_error("one character, or '' for none", text)
+    return text
+
+
+def _check_header(value: object) -> bool | tuple[str, ...]:
+    if isinstance(value, bool):
+        return value
+    is_list = isinstance(value, list | tuple) and len(value) > 0
+    if not is_list or not all(isinstance(name, str) and name for name in cast("list[object]", value)):
+        raise mismatch_error("true, false, or a list of the names of all columns", value)
+    return tuple(map(nfc, cast("list[str]", value)))
+
+
+def _check_encoding(name: object) -> str:
+    try:
+        return codecs.lookup(cast("str", name)).name
+    except (LookupError, TypeError, ValueError):
+        raise mismatch_error("the name of an encoding, such as utf-8, utf-16 or cp1252", name) from None
+
+
+Separator = Annotated[str, BeforeValidator(_check_separator)]
+Quote = Annotated[str, BeforeValidator(_check_quote)]
+Encoding = Annotated[str, BeforeValidator(_check_encoding)]
+Header = Annotated[
+    bool | tuple[str, ...],
+    PlainValidator(_check_header, json_schema_input_type=bool | list[str]),
+    PlainSerializer(lambda header: header if isinstance(header, bool) else list(header)),
+]
+MissingValues = Annotated[tuple[str, ...], ListAsTuple]
+"""The types of the fields that describe the format of a table."""
+
+
 class DataConfig(Config):
     """Data source, splits, batches and preprocessing.
 
@@ -141,6 +192,15 @@ class DataConfig(Config):
         standardize_target: scale the target to mean 0 and variance 1, as measured on the training part; for
             squared_error. The loss is that of the standardized target; predictions, `mae` and `r2` are in the
             target's own unit.
+        separator: the separator of a text table, such as `,`, `;` or `\\t`; ` ` stands for any number of blanks. Like
+            the other fields of the format below, it is detected by default.
+        header: `true` if the first line names the columns; `false` names them by their number, from 0; or their names.
+        quote: the character around values that contain separators, or an empty text for none.
+        decimal: the decimal mark of numbers, `.` or `,`.
+        thousands: the character that groups digits, or an empty text for none.
+        comment: the beginning of lines to skip, such as `#`, or an empty text for none.
+        encoding: the encoding of a text table, such as `utf-8`, `utf-16` or `cp1252`.
+        missing_values: the spellings of a missing value, besides a blank cell.
     """
 
     source: Annotated[NonEmptyText, AfterValidator(normalize_source)]
@@ -156,6 +216,14 @@ class DataConfig(Config):
     last_batch: Literal["keep", "drop"] = "keep"
     standardize: Standardize | None = None
     standardize_target: bool = False
+    separator: Separator | None = None
+    header: Header | None = None
+    quote: Quote | None = None
+    decimal: Literal[".", ","] | None = None
+    thousands: Literal["", ",", ".", " ", "'", "_"] | None = None
+    comment: str | None = None
+    encoding: Encoding | None = None
+    missing_values: MissingValues | None = None
 
     @property
     def is_file(self) -> bool:

@@ -4,8 +4,10 @@ from mxtrain.atomic_io import write_file
 from mxtrain.training.callbacks import Callback, Logger, Row, RunInfo, StopRequest, StopTraining, graceful_stop
 from mxtrain.training.checkpoints.snapshot import Snapshot
 from mxtrain.training.checkpoints.storage import Checkpoints
+from mxtrain.training.class_report import ClassReport
+from mxtrain.training.comparison import Comparison
 from mxtrain.training.environment import set_blas_threads
-from mxtrain.training.loaded_run import Comparison, LoadedRun, load_run
+from mxtrain.training.loaded_run import LoadedRun
 from mxtrain.training.loop import Replay, TrainedRun, advance, fit, replay, resume, verify
 from mxtrain.training.model_factory import ModelFactory
 from mxtrain.training.run_folder.history import final_epoch, read_history
@@ -19,12 +21,14 @@ from mxtrain.training.run_folder.run_status import (
     write_failed,
     write_status,
 )
+from mxtrain.training.run_loading import load_run
 from mxtrain.training.run_segment import Progress, check_failed, check_same_run, train_until
 from mxtrain.training.trainer import Trainer
 
 __all__ = [
     "Callback",
     "Checkpoints",
+    "ClassReport",
     "Comparison",
     "ListedRun",
     "LoadedRun",

@@ -4,15 +4,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, TypeAlias, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load
 
-from mxtrain.atomic_io import read_safetensors
-from mxtrain.config import RunConfig, read_run
+from mxtrain.config import RunConfig
 from mxtrain.data import (
     Data,
     InMemorySamples,
@@ -25,44 +22,24 @@ from mxtrain.data import (
     read_in_memory_data,
     samples_from_memory,
 )
-from mxtrain.errors import DataError, StateError, TrainingError, resume_command
+from mxtrain.errors import DataError
 from mxtrain.nn import Model, build_metric, predictions_from_outputs, probabilities
-from mxtrain.optim.rules import Rule
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import Arrays
-from mxtrain.training.checkpoints.storage import Checkpoints
+from mxtrain.training.class_report import ClassReport, class_report
+from mxtrain.training.comparison import Comparison, PartName
 from mxtrain.training.environment import limit_blas_threads
-from mxtrain.training.model_factory import ModelFactory, custom_loss, make_model
+from mxtrain.training.model_factory import custom_loss
 from mxtrain.training.resume_checks import check_data
-from mxtrain.training.run_folder.history import METRICS, final_epoch, format_metrics, read_history
-from mxtrain.training.run_folder.run_directory import PREPROCESSING, RunDirectory, read_record
-from mxtrain.training.run_folder.run_status import MODEL, Status, read_status
+from mxtrain.training.run_folder.history import final_epoch, format_metrics
+from mxtrain.training.run_folder.run_status import Status
+from mxtrain.training.thresholds import Threshold, best_threshold, check_threshold
 from mxtrain.training.trainer import EVALUATION_BATCH, evaluate_metrics
 from mxtrain.types import CLASS_LOSSES, METRIC_INFO, MetricName
 
 _DATA_CHANGED_REMEDY = "evaluate on a separate file"
-PartName = Literal["training", "validation", "test"]
 Inputs: TypeAlias = str | PathLike[str] | Mapping[str, Iterable[object]] | ArrayLike
 """The path of a file, columns by name, a data frame, or an array, (n, ...), with the features in order."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
-    """Predictions for the samples of a part, and their targets.
-
-    Attributes:
-        part: the name of the part.
-        targets: (n,), class indices, or numbers in the original unit of the target.
-        predicted: (n,), of the same kind.
-        metrics: the metrics that `evaluate` returns for the part.
-        samples: the number of samples in each part of the run's data.
-    """
-
-    part: PartName
-    targets: NDArray[Any]
-    predicted: NDArray[Any]
-    metrics: dict[str, float | None]
-    samples: dict[PartName, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +65,8 @@ class LoadedRun:
         >>> run = mxtrain.load_run(run_dir)
         >>> run.evaluate()["accuracy"] > 0.9
         True
+        >>> run.compare().class_report().matrix.shape
+        (10, 10)
         >>> blank = np.zeros((1, 64))
         >>> run.predict(blank).shape, run.probabilities(blank).shape
         ((1,), (1, 10))
@@ -128,17 +107,24 @@ class LoadedRun:
         data = self.config.data
         return "test" if data.test else "validation" if data.validation else "training"
 
-    def predict(self, inputs: Inputs) -> NDArray[Any]:
+    def predict(self, inputs: Inputs, threshold: Threshold | None = None) -> NDArray[Any]:
         """Predict the class or the number of each sample, (n,).
 
         Numbers have the run's dtype; those of a standardized target are in its original unit, in float64. Classes have
         the dtype of the training labels, so `np.mean(run.predict(X) == y)` is the accuracy. A CSV file has no types:
         its labels are integers or booleans if all of them can be parsed as such.
 
+        Args:
+            inputs: the path of a file, columns by name, a data frame, or an array, (n, ...).
+            threshold: for two classes, the probability of the second one, `class_names[1]`, from which it is predicted;
+                or a metric, for the threshold that `fit_threshold` chooses. Left out, the more likely class.
+
         Raises:
             DataError: the file cannot be read, a feature is missing, or a value has another type than in training.
+            ValueError: the threshold is not between 0 and 1, or there are not two classes.
         """
-        return self.decide(self.outputs(inputs))
+        number = self.threshold(threshold)
+        return self.decide(self.outputs(inputs), number)
 
     def probabilities(self, inputs: Inputs) -> NDArray[Any]:
         """Return the probability of each class for each sample, (n, classes), in the order of `class_names`.
@@ -155,22 +141,70 @@ class LoadedRun:
         with np.errstate(all="ignore"), limit_blas_threads(self.config.threads):
             return np.concatenate([self.model.predict(self.parameters, block) for block in _blocks(prepared)])
 
-    def decide(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """Return the predictions for outputs of the model, (n,)."""
-        decided = self.preprocessing.restore_target_unit(
-            predictions_from_outputs(np, self.config.equivalent_builtin_loss, outputs)
-        )
+    def decide(self, outputs: NDArray[Any], threshold: float | None = None) -> NDArray[Any]:
+        """Return the predictions for outputs of the model, (n,); see `predict`."""
+        decided = self._decide(outputs, threshold)
         classes = self.preprocessing.classes
-        return decided if classes is None else classes[decided]
+        return self.preprocessing.restore_target_unit(decided) if classes is None else classes[decided]
 
-    def decide_texts(self, outputs: NDArray[Any]) -> list[str]:
+    def decide_texts(self, outputs: NDArray[Any], threshold: float | None = None) -> list[str]:
         """Return predictions as text: classes as spelled in the training data, and numbers that round-trip."""
         if self.class_names is None:
             return [str(value) for value in self.decide(outputs)]
-        return [
-            self.class_names[index]
-            for index in predictions_from_outputs(np, self.config.equivalent_builtin_loss, outputs)
-        ]
+        return [self.class_names[index] for index in self._decide(outputs, threshold)]
+
+    def _decide(self, outputs: NDArray[Any], threshold: float | None) -> NDArray[Any]:
+        """Return predictions as the loss takes them: indices of classes, or numbers."""
+        if threshold is None:
+            return cast("NDArray[Any]", predictions_from_outputs(np, self.config.equivalent_builtin_loss, outputs))
+        return (self.likelihood(outputs)[:, 1].astype(np.float64) >= threshold).astype(np.int64)
+
+    def threshold(self, threshold: Threshold | None, *, data: Data | None = None) -> float | None:
+        """Return a threshold as a number: that of `fit_threshold` for the name of a metric; None stays None.
+
+        Raises:
+            ValueError: it is not between 0 and 1, or there are not two classes.
+        """
+        if threshold is None:
+            return None
+        checked = check_threshold(threshold)
+        self._check_two_classes()
+        return checked if isinstance(checked, float) else self.fit_threshold(checked, data=data)
+
+    def fit_threshold(self, metric: Threshold = "balanced_accuracy", *, data: Data | None = None) -> float:
+        """Return the threshold that maximizes a metric on the validation part of the run's data.
+
+        Args:
+            metric: `f1` of the second class; or `balanced_accuracy`, of which `fitted` is another name.
+            data: the run's data if they were passed to `fit`, because a run does not store them.
+
+        Raises:
+            DataError: the run has no validation part, or its validation part lacks a class.
+            ValueError: there are not two classes, or the metric is unknown.
+        """
+        checked = check_threshold(metric)
+        self._check_two_classes()
+        if isinstance(checked, float):
+            return checked
+        remedy = "set data.validation, or choose a number"
+        if not self.config.data.validation:
+            raise DataError(f"a threshold is chosen on the validation part, which the run does not have; {remedy}")
+        parts, _ = self._parts(data)
+        samples = parts["validation"]
+        targets = np.asarray(samples.targets).astype(np.int64)
+        if len(np.unique(targets)) < 2:
+            raise DataError(f"a threshold is chosen on the validation part, which has only one class; {remedy}")
+        scores: list[NDArray[Any]] = []
+        with np.errstate(all="ignore"), limit_blas_threads(self.config.threads):
+            evaluate_metrics(
+                self.model, self.parameters, samples, {}, lambda found: scores.append(self.likelihood(found)[:, 1])
+            )
+        return best_threshold(np.concatenate(scores), targets, checked)
+
+    def _check_two_classes(self) -> None:
+        if self.class_names is None or len(self.class_names) != 2:
+            got = "predicts numbers" if self.class_names is None else f"has {len(self.class_names)} classes"
+            raise ValueError(f"a threshold is for two classes, and the run {got}; leave it out")
 
     def likelihood(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return the class probabilities for outputs of the model, (n, classes)."""
@@ -182,6 +216,7 @@ class LoadedRun:
         *,
         part: PartName | None = None,
         data: Data | None = None,
+        threshold: Threshold | None = None,
     ) -> dict[str, float | None]:
         """Return the loss, and the metrics that suit it: `accuracy` for classes, `mae` and `r2` for numbers.
 
@@ -196,14 +231,51 @@ class LoadedRun:
                 a part of the run's data.
             part: `training`, `validation` or `test`; left out, `last_part`.
             data: the run's data if they were passed to `fit`, because a run does not store them.
+            threshold: for two classes, as for `predict`; the metrics of decisions, such as `accuracy`, depend on it.
 
         Raises:
             ConfigError: `data` are missing, or the run reads files.
             DataError: the samples cannot be read or have no targets, or the run has no such part.
             TrainingError: the run's data have changed.
         """
-        if samples is None:
-            return self.compare(part, data=data).metrics
+        return self.compare(part, samples=samples, data=data, threshold=threshold).metrics
+
+    def compare(
+        self,
+        part: PartName | None = None,
+        *,
+        samples: str | PathLike[str] | Data | None = None,
+        data: Data | None = None,
+        threshold: Threshold | None = None,
+    ) -> Comparison:
+        """Return the predictions for each sample of a part of the run's data, or for others, with targets and metrics.
+
+        Args and errors as for `evaluate`.
+        """
+        if part not in (None, *get_args(PartName)):
+            raise DataError(f"there is no part {part!r}; the parts are {', '.join(get_args(PartName))}")
+        number = self.threshold(threshold, data=data)
+        if samples is not None:
+            return self._compare(None, self._samples(samples, part, data), None, {}, number)
+        parts, mean = self._parts(data)
+        sizes = {name: len(found) for name, found in parts.items() if len(found)}
+        if part is not None and part not in sizes:
+            raise DataError(f"the run has no {part} part; it has {' and '.join(sizes)}")
+        name = part or self.last_part
+        return self._compare(name, parts[name], mean, sizes, number)
+
+    def _parts(self, data: Data | None) -> tuple[dict[PartName, Samples], float]:
+        """Return the parts of the run's data, and the mean target of the training part."""
+        given = read_in_memory_data(self.config, data)
+        check_data(self.data_fingerprint, data_fingerprint(self.config, given), self.config, _DATA_CHANGED_REMEDY)
+        dataset = prepare(self.config, given)
+        mean = float(dataset.training.targets.mean())
+        return {"training": dataset.training, "validation": dataset.validation, "test": dataset.test}, mean
+
+    def _samples(
+        self, samples: str | PathLike[str] | Data, part: PartName | None, data: Data | None
+    ) -> InMemorySamples:
+        """Return samples that are not the run's own."""
         name = fspath(samples) if isinstance(samples, str | PathLike) else "data"
         if part is not None or data is not None:
             given = "part" if part is not None else "data"
@@ -215,37 +287,27 @@ class LoadedRun:
             inputs, targets = samples_from_memory(samples, self.preprocessing, missing)
         if targets is None:
             raise DataError(f"{name}: has no {self.preprocessing.target!r} to compare predictions with")
-        return self._measure(InMemorySamples(inputs, targets), float(targets.mean()))
+        return InMemorySamples(inputs, targets)
 
-    def compare(self, part: PartName | None = None, *, data: Data | None = None) -> Comparison:
-        """Return the predictions for each sample of a part of the run's data, with targets and metrics.
-
-        Args and errors as for `evaluate`.
-        """
-        if part not in (None, *get_args(PartName)):
-            raise DataError(f"there is no part {part!r}; the parts are {', '.join(get_args(PartName))}")
-        given = read_in_memory_data(self.config, data)
-        check_data(self.data_fingerprint, data_fingerprint(self.config, given), self.config, _DATA_CHANGED_REMEDY)
-        dataset = prepare(self.config, given)
-        parts: dict[PartName, Samples] = {
-            "training": dataset.training,
-            "validation": dataset.validation,
-            "test": dataset.test,
-        }
-        sizes = {name: len(samples) for name, samples in parts.items() if len(samples)}
-        if part is not None and part not in sizes:
-            raise DataError(f"the run has no {part} part; it has {' and '.join(sizes)}")
-        name = part or self.last_part
-        predicted: list[NDArray[Any]] = []
-        metrics = self._measure(
-            parts[name],
-            float(dataset.training.targets.mean()),
-            lambda outputs: predicted.append(
-                predictions_from_outputs(np, self.config.equivalent_builtin_loss, outputs)
-            ),
-        )
-        restore = self.preprocessing.restore_target_unit
-        return Comparison(name, restore(parts[name].targets), restore(np.concatenate(predicted)), metrics, sizes)
+    def _compare(
+        self,
+        part: PartName | None,
+        samples: Samples,
+        mean: float | None,
+        sizes: dict[PartName, int],
+        threshold: float | None,
+    ) -> Comparison:
+        found: list[NDArray[Any]] = []
+        mean = float(samples.targets.mean()) if mean is None else mean
+        metrics = self._measure(samples, mean, lambda outputs: found.append(self._decide(outputs, threshold)))
+        targets, predicted = samples.targets, np.concatenate(found)
+        if self.class_names is None:
+            restore = self.preprocessing.restore_target_unit
+            return Comparison(part, restore(targets), restore(predicted), metrics, sizes)
+        indices = np.asarray(targets).astype(np.int64)
+        if threshold is not None:
+            metrics |= _metrics_of_decisions(metrics, class_report(self.class_names, indices, predicted))
+        return Comparison(part, indices, predicted, metrics, sizes, self.class_names, threshold)
 
     def _measure(
         self, samples: Samples, mean: float, see: Callable[[NDArray[Any]], object] | None = None
@@ -273,82 +335,13 @@ def _blocks(inputs: NDArray[Any]) -> Iterator[NDArray[Any]]:
         yield inputs[start : start + EVALUATION_BATCH]
 
 
-def load_run(path: str | PathLike[str], *, model: ModelFactory | None = None) -> LoadedRun:
-    """Load a run, finished or not. Its folder is not changed, and its data need not exist.
-
-    Args:
-        path: the run's folder.
-        model: the model factory with which the run was trained, if its model is a custom one.
-
-    Raises:
-        TrainingError: there is no run, it has no checkpoint yet, or a file that is needed is damaged.
-        ConfigError: its config is wrong, or its model was not passed.
-
-    Example:
-        >>> import mxtrain, tempfile
-        >>> run_dir = mxtrain.fit({
-        ...     "data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
-        ...     "optimizer": {"kind": "adam"}, "fit": {"epochs": 1}}, run_dir=tempfile.mkdtemp()).run_dir
-        >>> mxtrain.load_run(run_dir).epoch
-        1
-    """
-    directory = RunDirectory.open(path)
-    config = read_run(directory.config_file, data_must_exist=False)
-    status = read_status(directory.path)
-    _check_unchanged(directory.path / PREPROCESSING, status)
-    preprocessing, data_fingerprint = read_record(directory.path)
-    outputs = len(preprocessing.class_names or ()) if config.equivalent_builtin_loss == "softmax_cross_entropy" else 1
-    built = make_model(config, model, len(preprocessing.feature_names), outputs, np)
-    parameters, history, notes = _read_result(directory, status, config.optimizer)
-    if {name: tuple(array.shape) for name, array in parameters.items()} != built.shapes():
-        raise StateError(f"the parameters in {path} belong to another model: they have other names or shapes")
-    return LoadedRun(
-        path=directory.path,
-        config=config,
-        history=history,
-        parameters=parameters,
-        preprocessing=preprocessing,
-        status=status,
-        notes=tuple(notes),
-        model=built,
-        data_fingerprint=data_fingerprint,
-    )
-
-
-def _read_result(directory: RunDirectory, status: Status, rule: Rule) -> tuple[Arrays, list[Row], list[str]]:
-    """Return the parameters, the metrics of the epochs up to them, and messages for the user."""
-    if status.state == "finished":
-        file = directory.path / MODEL
-        _check_unchanged(file, status)
-        try:
-            parameters = load(read_safetensors(file))
-        except (OSError, ValueError, SafetensorError) as error:
-            raise _damaged(file) from error
-        return parameters, read_history(directory.path), _metrics_notes(directory.path / METRICS, status)
-    checkpoints = Checkpoints(directory.checkpoints, keep=1)
-    snapshot = checkpoints.newest()
-    if snapshot is None:
-        raise TrainingError(f"the run in {directory.path} has no intact checkpoint; resume it, or start a new run")
-    return snapshot.evaluation_parameters(rule), snapshot.record["rows"], checkpoints.damaged
-
-
-def _check_unchanged(file: Path, status: Status) -> None:
-    """Refuse a file that has changed since the run was finished."""
-    try:
-        if status.is_damaged(file):
-            raise _damaged(file)
-    except OSError:
-        return  # reported when the file is read
-
-
-def _metrics_notes(metrics: Path, status: Status) -> list[str]:
-    """Return a message if the metrics are damaged, on which no prediction depends."""
-    try:
-        is_damaged = status.is_damaged(metrics)
-    except OSError:
-        is_damaged = True
-    return [str(_damaged(metrics))] if is_damaged else []
-
-
-def _damaged(file: Path) -> TrainingError:
-    return TrainingError(f"{file} is damaged; `{resume_command(file.parent)}` restores it")
+def _metrics_of_decisions(metrics: Mapping[str, float | None], report: ClassReport) -> dict[str, float | None]:
+    """Return those of the measured metrics that depend on the threshold."""
+    found = {
+        "accuracy": report.accuracy,
+        "balanced_accuracy": report.balanced_accuracy,
+        "precision": float(report.precision[1]),
+        "recall": float(report.recall[1]),
+        "f1": float(report.f1[1]),
+    }
+    return {name: value for name, value in found.items() if name in metrics}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 import mxtrain as library
 
@@ -39,17 +40,79 @@ def test_evaluate_prints_the_validation_metrics(mxtrain):
     mxtrain("fit", "run.yaml", "--quiet", "--run-dir", "run")
     last = json.loads(Path("run/metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     found = json.loads(mxtrain("evaluate", "run", "--json").out)
-    assert found == {
-        "run_dir": "run", "part": "validation", "epoch": 2,
-        "metrics": {"loss": last["val_loss"], "accuracy": last["val_accuracy"]},
-    }  # fmt: skip
+    assert list(found) == ["run_dir", "part", "epoch", "metrics", "classes", "averages", "confusion_matrix"]
+    assert (found["run_dir"], found["part"], found["epoch"]) == ("run", "validation", 2)
+    assert found["metrics"] == {"loss": last["val_loss"], "accuracy": last["val_accuracy"]}
     status, out, err = mxtrain("evaluate", "run")
     assert (status, err) == (0, "")
-    assert [line.split() for line in out.splitlines()] == [
+    assert [line.split() for line in out.splitlines()[:4]] == [
         ["epoch", "2", "validation"],
         ["loss", f"{last['val_loss']:.4f}"],
         ["accuracy", f"{last['val_accuracy']:.4f}"],
+        [],
     ]
+
+
+def test_evaluate_prints_a_confusion_matrix_and_a_table_by_class(mxtrain):
+    mxtrain("fit", "run.yaml", "--quiet", "--run-dir", "run")
+    run = library.load_run("run")
+    comparison = run.compare("validation")
+    expected = confusion_matrix(comparison.targets, comparison.predicted)
+    names = list(run.class_names)
+    precision, recall, f1, support = precision_recall_fscore_support(comparison.targets, comparison.predicted)
+    found = json.loads(mxtrain("evaluate", "run", "--json").out)
+    assert found["confusion_matrix"] == expected.tolist()
+    assert [row["class"] for row in found["classes"]] == names
+    assert [row["precision"] for row in found["classes"]] == pytest.approx(precision, abs=1e-12)
+    assert [row["support"] for row in found["classes"]] == support.tolist()
+    assert found["averages"]["macro"]["f1"] == pytest.approx(f1.mean(), abs=1e-12)
+    _, matrix, table = mxtrain("evaluate", "run").out.split("\n\n")
+    assert [line.split() for line in matrix.splitlines()] == [
+        ["class", *(word for name in names for word in ("as", name))],
+        *([name, *map(str, row)] for name, row in zip(names, expected.tolist(), strict=True)),
+    ]
+    lines = [line.split() for line in table.splitlines()]
+    assert lines[0] == ["class", "precision", "recall", "f1", "support"]
+    assert lines[4] == ["3", f"{precision[3]:.4f}", f"{recall[3]:.4f}", f"{f1[3]:.4f}", str(support[3])]
+    assert [line[:2] for line in lines[11:]] == [["macro", "mean"], ["weighted", "mean"]]
+
+
+@pytest.mark.parametrize("k", [13, 21, 101])
+def test_the_output_for_many_classes_is_cut(k, mxtrain):
+    cells = "".join(f"{i * 7 % k},class {i % k:03}\n" for i in range(4 * k))
+    Path("many.csv").write_text(f"x,kind\n{cells}")
+    settings = TABLE.replace("pets.csv", "many.csv").replace("species", "kind")
+    Path("many.yaml").write_text(settings, encoding="utf-8")
+    assert mxtrain("fit", "many.yaml", "--quiet", "--run-dir", "many").status == 0
+    _, confusions, table = mxtrain("evaluate", "many", "many.csv").out.split("\n\n")
+    assert confusions.splitlines()[0].split() == ["class", "predicted", "as", "samples"]
+    rows_of_classes = [line for line in table.splitlines() if line.startswith(("class 0", "class 1"))]
+    assert len(rows_of_classes) == min(k, 20)
+    assert ("with a higher f1, or without samples, left out; see --json" in table) == (k > 20)
+    assert max(map(len, table.splitlines())) <= 80
+    found = json.loads(mxtrain("evaluate", "many", "many.csv", "--json").out)
+    assert len(found["classes"]) == k
+    assert ("confusion_matrix" in found, "confusions" in found) == (k <= 100, k > 100)
+    if k > 100:
+        assert found["confusions"][0].keys() == {"class", "predicted", "samples"}
+        errors = sum(row["samples"] for row in found["confusions"])
+        assert errors == round((1 - found["metrics"]["accuracy"]) * 4 * k)
+
+
+def test_a_narrow_terminal_gets_the_most_frequent_errors(mxtrain, monkeypatch):
+    monkeypatch.setattr("mxtrain.cli.streams.PIPED_WIDTH", 40)
+    mxtrain("fit", "run.yaml", "--quiet", "--run-dir", "run")
+    _, confusions, table = mxtrain("evaluate", "run").out.split("\n\n")
+    assert confusions.splitlines()[0].split() == ["class", "predicted", "as", "samples"]
+    assert 1 < len(confusions.splitlines()) <= 12
+    assert max(map(len, table.splitlines())) <= 60
+
+
+def test_a_regression_has_no_confusion_matrix(mxtrain):
+    numbers = ["--set", "data.source=diabetes", "--set", "loss=squared_error", "--set", "fit.metrics=[]"]
+    mxtrain("fit", "run.yaml", "--quiet", "--run-dir", "run", *numbers)
+    assert set(json.loads(mxtrain("evaluate", "run", "--json").out)) == {"run_dir", "part", "epoch", "metrics"}
+    assert "class" not in mxtrain("evaluate", "run").out
 
 
 def test_evaluate_uses_the_test_set_another_set_or_a_file(mxtrain, pets):
@@ -61,7 +124,7 @@ def test_evaluate_uses_the_test_set_another_set_or_a_file(mxtrain, pets):
         (("pets.csv",), {"data": "pets.csv"}, run.evaluate("pets.csv")),
     ):
         found = json.loads(mxtrain("evaluate", pets, "--json", *arguments).out)
-        assert found == {"run_dir": pets, **where, "epoch": 3, "metrics": metrics}
+        assert found.items() >= {"run_dir": pets, **where, "epoch": 3, "metrics": metrics}.items()
     assert mxtrain("evaluate", pets, "--data", "pets.csv", "--part", "test").status == 2
     assert mxtrain("evaluate", pets, "pets.csv", "--part", "test").status == 2
     assert mxtrain("evaluate", pets, "pets.csv", "--data", "pets.csv").status == 2
@@ -78,6 +141,40 @@ def test_predict_writes_a_row_for_each_row_with_names_and_probabilities(mxtrain,
     assert (found == run.probabilities("new.csv")).all()
     for arguments in ((), ("-o", "-")):
         assert mxtrain("predict", pets, "new.csv", *arguments) == (0, text, "")
+
+
+@pytest.fixture
+def rain(mxtrain):
+    """A run of two classes, of which the second is rare."""
+    generator = np.random.default_rng(0)
+    humidity = generator.random(300)
+    wet = humidity + generator.random(300) > 1.5
+    lines = "".join(f"{h:.3f},{'yes' if w else 'no'}\n" for h, w in zip(humidity, wet, strict=True))
+    Path("rain.csv").write_text(f"humidity,rain\n{lines}")
+    settings = (
+        TABLE.replace("pets.csv", "rain.csv").replace("species", "rain").replace("softmax_cross_entropy", "logistic")
+    )
+    Path("rain.yaml").write_text(settings, encoding="utf-8")
+    assert mxtrain("fit", "rain.yaml", "--quiet", "--run-dir", "rain") == (0, "", "")
+    return "rain"
+
+
+def test_evaluate_and_predict_use_a_threshold(mxtrain, rain):
+    run = library.load_run(rain)
+    found = json.loads(mxtrain("evaluate", rain, "--threshold", "0.2", "--json").out)
+    assert (found["threshold"], found["metrics"]) == (0.2, run.evaluate(threshold=0.2))
+    assert mxtrain("evaluate", rain, "--threshold", "0.2").out.splitlines()[1].split() == ["threshold", "0.2000"]
+    fitted = run.fit_threshold("f1")
+    status, out, err = mxtrain("evaluate", rain, "--threshold", "f1", "--json")
+    assert (status, json.loads(out)["threshold"]) == (0, fitted)
+    assert err == f"threshold {fitted!r} maximizes f1 on the validation data\n"
+    for text, number in (("0.2", 0.2), ("fitted", run.fit_threshold())):
+        out = mxtrain("predict", rain, "rain.csv", "--threshold", text).out
+        assert [row["prediction"] for row in rows(out)] == run.predict("rain.csv", threshold=number).tolist()
+    for wrong in ("1.5", "nan", "f2"):
+        status, out, err = mxtrain("predict", rain, "rain.csv", "--threshold", wrong)
+        assert (status, out) == (2, "")
+        assert "--threshold: must be" in err
 
 
 def test_evaluate_reports_the_samples_that_missing_drop_leaves_out(mxtrain):

@@ -331,3 +331,62 @@ def test_loading_a_trial_with_several_seeds_suggests_the_run_of_a_seed(tmp_path:
     (tmp_path / "0000" / "seed-0" / "config.yaml").write_text("")
     with pytest.raises(mxtrain.TrainingError, match=r"several seeds: name \S*0000/seed-0$"):
         mxtrain.load_run(tmp_path / "0000")
+
+
+def binary_run(tmp_path: Path, loss: str, **data: Any) -> tuple[mxtrain.LoadedRun, Any]:
+    generator = np.random.default_rng(0)
+    X = generator.standard_normal((300, 2))
+    y = np.where(X[:, 0] + generator.standard_normal(300) > 1.5, "yes", "no")
+    config = {
+        "data": {"source": "in_memory", **data}, "model": {"kind": "linear"}, "loss": loss,
+        "optimizer": {"kind": "adam", "η": 0.05}, "fit": {"epochs": 4},
+    }  # fmt: skip
+    return mxtrain.load_run(mxtrain.fit(config, run_dir=tmp_path / "run", data=(X, y)).run_dir), (X, y)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "softmax_cross_entropy"])
+def test_a_threshold_decides_between_two_classes(loss: str, tmp_path: Path) -> None:
+    run, (X, y) = binary_run(tmp_path, loss)
+    likely = run.probabilities(X)[:, 1]
+    for threshold in (0.05, 0.5, 0.9):
+        predicted = run.predict(X, threshold=threshold)
+        assert (predicted == np.where(likely >= threshold, "yes", "no")).all()
+        measured = run.evaluate((X, y), threshold=threshold)
+        assert measured["accuracy"] == pytest.approx(np.mean(predicted == y))
+        assert measured["loss"] == run.evaluate((X, y))["loss"]
+        texts = run.decide_texts(run.outputs(X), threshold)
+        assert texts == predicted.tolist()
+
+
+@pytest.mark.parametrize("metric", ["f1", "balanced_accuracy", "fitted"])
+def test_a_threshold_is_chosen_on_the_validation_data(metric: Any, tmp_path: Path) -> None:
+    run, data = binary_run(tmp_path, "logistic", validation=0.4)
+    threshold = run.fit_threshold(metric, data=data)
+    assert run.threshold(metric, data=data) == threshold
+
+    def score(threshold: float) -> float:
+        report = run.compare("validation", data=data, threshold=threshold).class_report()
+        assert report is not None
+        return float(report.f1[1]) if metric == "f1" else report.balanced_accuracy
+
+    assert score(threshold) >= max(map(score, np.linspace(0.01, 0.99, 99)))
+    assert score(threshold) > score(0.5)
+    result = mxtrain.resume(run.path, data=data)
+    assert (result.predict(data[0], threshold=metric) == run.predict(data[0], threshold)).all()
+    assert result.evaluate(data, threshold=metric) == run.evaluate(data, threshold=threshold)
+
+
+def test_thresholds_need_two_classes_and_validation_data(tmp_path: Path) -> None:
+    run, data = binary_run(tmp_path, "logistic", validation=0.0)
+    with pytest.raises(mxtrain.DataError, match=r"the validation part, which the run does not have; set data\.valid"):
+        run.fit_threshold(data=data)
+    with pytest.raises(ValueError, match="must be one of fitted, balanced_accuracy, f1, got 'f2'$"):
+        run.predict(data[0], threshold="f2")  # type: ignore[arg-type]
+    for source, loss, got in (
+        ("digits", "softmax_cross_entropy", "has 10 classes"), ("diabetes", "squared_error", "predicts numbers"),
+    ):  # fmt: skip
+        run = mxtrain.load_run(mxtrain.fit(settings(source, loss, fit={"epochs": 1}), run_dir=tmp_path / loss).run_dir)
+        with pytest.raises(ValueError, match=f"is for two classes, and the run {got}; leave it out"):
+            run.predict(source, threshold=0.5)
+        with pytest.raises(ValueError, match=f"is for two classes, and the run {got}; leave it out"):
+            run.fit_threshold()

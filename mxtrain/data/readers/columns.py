@@ -16,7 +16,7 @@ from mxtrain.types import describe
 
 Kind = Literal["number", "text"]
 ColumnKind = Literal["number", "category", "boolean", "date", "identifier", "text", "constant", "index"]
-"""What a column holds; a column of the last four kinds is left out of the features."""
+"""Kinds of columns; columns of the last four kinds are left out of the features."""
 ColumnSelector: TypeAlias = Callable[[str, Sequence[str]], Mapping[str, Kind | None]]
 """Function of the location of a header and its names; returns the columns to read. A kind of None is inferred."""
 RowLabel: TypeAlias = Callable[[int], str]

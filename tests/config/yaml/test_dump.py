@@ -143,6 +143,14 @@ data:
   last_batch: keep
   standardize: whole
   standardize_target: false
+  separator: null
+  header: null
+  quote: null
+  decimal: null
+  thousands: null
+  comment: null
+  encoding: null
+  missing_values: null
 model:
   kind: mlp
   hidden: [32, 16]

@@ -1,0 +1,37 @@
+"""Predictions of a model compared with the targets."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from mxtrain.training.class_report import ClassReport, class_report
+
+PartName = Literal["training", "validation", "test"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Predictions for some samples, and their targets.
+
+    Attributes:
+        part: the name of the part of the run's data; None for other samples.
+        targets: (n,), class indices, or numbers in the original unit of the target.
+        predicted: (n,), of the same kind.
+        metrics: the metrics that `evaluate` returns for the samples.
+        samples: the number of samples in each part of the run's data; empty for other samples.
+        class_names: the classes in the order of their indices; None for a regression.
+        threshold: the probability of the second class from which it is predicted; None for the more likely class.
+    """
+
+    part: PartName | None
+    targets: NDArray[Any]
+    predicted: NDArray[Any]
+    metrics: dict[str, float | None]
+    samples: dict[PartName, int]
+    class_names: tuple[str, ...] | None = None
+    threshold: float | None = None
+
+    def class_report(self) -> ClassReport | None:
+        """Return the confusion matrix, and precision, recall and F1 of each class; None for a regression."""
+        return None if self.class_names is None else class_report(self.class_names, self.targets, self.predicted)
