@@ -203,7 +203,10 @@ def as_loss_config(loss: "LossSpec | Literal['custom']") -> LossConfig:
     >>> as_loss_config("huber").δ, as_loss_config(TweedieConfig(power=1.2)).power
     (1.0, 1.2)
     """
-    return loss if isinstance(loss, LossConfig) else _CLASSES[loss]()
+    if isinstance(loss, LossConfig):
+        return loss
+    default: LossConfig = _CLASSES[loss].model_validate({})
+    return default
 
 
 def loss_kind(loss: "LossSpec | Literal['custom']") -> str:

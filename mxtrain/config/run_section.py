@@ -32,6 +32,7 @@ from mxtrain.optim.schedules.rate_schedule import RateSchedule
 from mxtrain.types import (
     CLASS_LOSSES,
     METRIC_INFO,
+    NON_NEGATIVE,
     Bounds,
     Config,
     DataType,
@@ -39,7 +40,6 @@ from mxtrain.types import (
     LossName,
     MetricName,
     Monitor,
-    NON_NEGATIVE,
     NonNegative,
     Positive,
     PositiveInt,
@@ -209,7 +209,7 @@ class _ClassWeight:
             PydanticCustomError: the value is neither, or a weight is not a number.
         """
         if value is None or value == BALANCED:
-            return value  # type: ignore[return-value]
+            return value
         if not isinstance(value, Mapping):
             message = f"must be {BALANCED}, or a mapping such as {{no: 1.0, yes: 5.0}}, got {describe(value)}"
             raise PydanticCustomError("message", "{message}", {"message": message})
@@ -355,7 +355,7 @@ class RunConfig(Config):
 
     @property
     def equivalent_builtin_loss(self) -> LossName:
-        """`softmax_cross_entropy`, `logistic` or `squared_error`: the loss without settings that takes the same targets."""
+        """`softmax_cross_entropy`, `logistic` or `squared_error`: the one that takes the same targets as the loss."""
         return loss_family(self.loss_spec)
 
     @property
@@ -372,9 +372,9 @@ class RunConfig(Config):
 
         Metrics that are computed from all outputs together are measured on the validation part only.
         """
-        metrics = self._auto_metrics() if self.fit.metrics == AUTO else self.fit.metrics
-        names = (name for name in metrics if name != "loss")
-        return tuple(name for name in names if part == "validation" or not METRIC_INFO[name].is_collected)
+        metrics = self.fit.metrics if isinstance(self.fit.metrics, tuple) else self._auto_metrics()
+        measured = (name for name in metrics if part == "validation" or not METRIC_INFO[name].is_collected)
+        return tuple(name for name in measured if name != "loss")
 
     def _auto_metrics(self) -> tuple[MetricName, ...]:
         """Return the metrics that suit the loss."""

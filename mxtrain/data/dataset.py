@@ -14,7 +14,9 @@ from mxtrain.data.in_memory_data import DatasetConfig, InMemoryData
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.readers.open_file import open_data_file, unreadable_error
 from mxtrain.data.sources import open_source
+from mxtrain.data.target_range import check_target_range
 from mxtrain.errors import DataError
+from mxtrain.loss_config import count_outputs, describe_loss
 from mxtrain.types import CLASS_LOSSES
 
 
@@ -71,7 +73,7 @@ class Dataset:
     Attributes:
         training, validation, test: the sets of samples; the last two may be empty.
         preprocessing: the preprocessing fitted to the training set, which is saved with the run.
-        n_outputs: the number of model outputs: one for each class for softmax_cross_entropy, else 1.
+        n_outputs: the number of model outputs, as `count_outputs` returns it.
     """
 
     training: Samples
@@ -126,6 +128,7 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
     data = config.data
     source = open_source(config, given)
     check_classes(config, source.target_name, source.class_names)
+    check_target_range(config, source.target_name, source.targets)
     validation, test = data.split_fraction("validation"), data.split_fraction("test")
     rows = split(
         source.targets, validation, test, config.seed, stratified=config.equivalent_builtin_loss in CLASS_LOSSES
@@ -146,7 +149,7 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
         validation=held_out("validation"),
         test=held_out("test"),
         preprocessing=fitted,
-        n_outputs=classes if config.equivalent_builtin_loss == "softmax_cross_entropy" else 1,
+        n_outputs=count_outputs(config.loss_spec, classes),
     )
 
 
@@ -228,4 +231,4 @@ _BATCHING_FIELDS = ("batch_size", "shuffle", "last_batch")
 def _cache_key(config: DatasetConfig) -> str:
     """Return a text of all settings on which `prepare` depends, except those of batches."""
     data = config.data.resolve().model_copy(update=dict.fromkeys(_BATCHING_FIELDS))
-    return repr((data, config.seed, config.dtype, config.equivalent_builtin_loss))
+    return repr((data, config.seed, config.dtype, describe_loss(config.loss_spec)))

@@ -24,6 +24,7 @@ from mxtrain.data.readers.columns import (
 from mxtrain.data.readers.numpy_files import flatten_inputs
 from mxtrain.data.readers.type_inference import ColumnBuilder, dates_message
 from mxtrain.errors import ConfigError, ConfigProblem, DataError
+from mxtrain.loss_config import LossSpec
 from mxtrain.names import nfc
 from mxtrain.types import CLASS_LOSSES, DataType, LossName, describe
 
@@ -228,6 +229,9 @@ class DatasetConfig(Protocol):
 
     @property
     def equivalent_builtin_loss(self) -> LossName: ...
+
+    @property
+    def loss_spec(self) -> LossSpec: ...
 
     @property
     def has_custom_loss(self) -> bool: ...

@@ -37,9 +37,7 @@ class CollectedMetric:
 
     def add(self, outputs: Array, targets: Array, weights: Array | None = None) -> None:
         """Add copies of a batch, on the CPU."""
-        self._batches.append(
-            (_to_host(outputs), _to_host(targets), None if weights is None else _to_host(weights))
-        )
+        self._batches.append((_to_host(outputs), _to_host(targets), None if weights is None else _to_host(weights)))
 
     def value(self) -> float | None:
         """Return the metric of all batches; NaN before the first, and None if it is not defined for them."""
@@ -62,8 +60,10 @@ class CollectedMetric:
         if self._name in ("pinball", "coverage"):
             predicted = self._restore(predictions_from_outputs(np, self._loss, outputs))
             levels = config.quantiles if isinstance(config, QuantileConfig) else (0.5,)
-            return _coverage(truth, predicted, weights) if self._name == "coverage" else _pinball(
-                truth, predicted, levels, weights
+            return (
+                _coverage(truth, predicted, weights)
+                if self._name == "coverage"
+                else _pinball(truth, predicted, levels, weights)
             )
         from sklearn import metrics
 
@@ -93,9 +93,7 @@ def _pinball(truth: Any, predicted: Any, levels: tuple[float, ...], weights: Any
 
     if truth.ndim == 1 and predicted.ndim == 2:
         columns = zip(levels, predicted.T, strict=True)
-        return float(
-            np.mean([mean_pinball_loss(truth, each, alpha=q, sample_weight=weights) for q, each in columns])
-        )
+        return float(np.mean([mean_pinball_loss(truth, each, alpha=q, sample_weight=weights) for q, each in columns]))
     return float(mean_pinball_loss(truth, predicted, alpha=levels[0], sample_weight=weights))
 
 
@@ -144,25 +142,19 @@ def _balanced_accuracy(of: _Classified) -> float | None:
 def _f1(of: _Classified) -> float | None:
     from sklearn.metrics import f1_score
 
-    return float(
-        f1_score(of.truth, of.predicted, average=of.average, sample_weight=of.weights, zero_division=0)
-    )
+    return float(f1_score(of.truth, of.predicted, average=of.average, sample_weight=of.weights, zero_division=0))
 
 
 def _precision(of: _Classified) -> float | None:
     from sklearn.metrics import precision_score
 
-    return float(
-        precision_score(of.truth, of.predicted, average=of.average, sample_weight=of.weights, zero_division=0)
-    )
+    return float(precision_score(of.truth, of.predicted, average=of.average, sample_weight=of.weights, zero_division=0))
 
 
 def _recall(of: _Classified) -> float | None:
     from sklearn.metrics import recall_score
 
-    return float(
-        recall_score(of.truth, of.predicted, average=of.average, sample_weight=of.weights, zero_division=0)
-    )
+    return float(recall_score(of.truth, of.predicted, average=of.average, sample_weight=of.weights, zero_division=0))
 
 
 def _roc_auc(of: _Classified) -> float | None:
@@ -213,9 +205,7 @@ def _top_k(of: _Classified) -> float | None:
     classes = of.likelihood.shape[1]
     scores = of.likelihood[:, 1] if classes == 2 else of.likelihood
     k = min(TOP_K, classes - 1)
-    return float(
-        top_k_accuracy_score(of.truth, scores, k=k, sample_weight=of.weights, labels=np.arange(classes))
-    )
+    return float(top_k_accuracy_score(of.truth, scores, k=k, sample_weight=of.weights, labels=np.arange(classes)))
 
 
 _CLASS_METRICS: dict[str, Callable[[_Classified], float | None]] = {

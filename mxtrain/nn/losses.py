@@ -1,7 +1,7 @@
 """Losses with their gradients.
 
-Values and gradients are sums over the batch; the optimizer's `scale` turns them into means. A loss of several targets at
-once is the sum over the targets of a sample.
+Values and gradients are sums over the batch; the optimizer's `scale` turns them into means. A loss of several targets
+at once is the sum over the targets of a sample.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ the device. The gradient with respect to the outputs is written into `gradient`,
 `weights`, (n,), multiply the losses of the samples and their gradients."""
 
 SampleLoss = Callable[[ModuleType, Any, Array, Array, Array], Array]
-"""`loss(xp, config, outputs, targets, gradient)`: the loss of each sample, (n,), of which `gradient` gets the gradient."""
+"""`loss(xp, config, outputs, targets, gradient)`: the loss of each sample, (n,); its gradient is written."""
 
 
 def softmax_cross_entropy(xp: ModuleType, outputs: Array, targets: Array, gradient: Array) -> Any:
@@ -158,9 +158,7 @@ def _softmax(xp: ModuleType, outputs: Array, targets: Array, out: Array) -> tupl
     return chosen, total[:, 0]
 
 
-def logistic_losses(
-    xp: ModuleType, config: LogisticConfig, outputs: Array, targets: Array, gradient: Array
-) -> Array:
+def logistic_losses(xp: ModuleType, config: LogisticConfig, outputs: Array, targets: Array, gradient: Array) -> Array:
     """`Σⱼ log(1 + exp(zⱼ)) - yⱼ·zⱼ` for each sample, with targets `y·(1 - s) + s/2` after label smoothing s."""
     smoothing, y = config.label_smoothing, _columns(targets)
     sign = 1 - 2 * y
@@ -175,9 +173,7 @@ def logistic_losses(
     return losses.sum(axis=1)
 
 
-def squared_losses(
-    xp: ModuleType, config: LossConfig, outputs: Array, targets: Array, gradient: Array
-) -> Array:
+def squared_losses(xp: ModuleType, config: LossConfig, outputs: Array, targets: Array, gradient: Array) -> Array:
     """`Σⱼ ½·(ŷⱼ - yⱼ)²` for each sample; the gradient is `ŷ - y`."""
     xp.subtract(outputs, _columns(targets), out=gradient)
     return 0.5 * (gradient * gradient).sum(axis=1)
@@ -220,7 +216,7 @@ def quantile(xp: ModuleType, config: QuantileConfig, outputs: Array, targets: Ar
 
 
 def poisson(xp: ModuleType, config: LossConfig, outputs: Array, targets: Array, gradient: Array) -> Array:
-    """`Σⱼ exp(zⱼ) - yⱼ·zⱼ`, the negative log-likelihood of counts without its constant; the gradient is `exp(z) - y`."""
+    """`Σⱼ exp(zⱼ) - yⱼ·zⱼ`, half the Poisson deviance without its constant; the gradient is `exp(z) - y`."""
     y = _columns(targets)
     xp.exp(outputs, out=gradient)
     losses = (gradient - y * outputs).sum(axis=1)
@@ -298,9 +294,7 @@ def build_loss(spec: LossSpec) -> Loss:
     config = as_loss_config(spec)
     each, total = SAMPLE_LOSSES[config.kind], LOSSES.get(config.kind) if config.is_plain else None
 
-    def loss(
-        xp: ModuleType, outputs: Array, targets: Array, gradient: Array, weights: Array | None = None
-    ) -> Any:
+    def loss(xp: ModuleType, outputs: Array, targets: Array, gradient: Array, weights: Array | None = None) -> Any:
         if weights is None and total is not None and targets.ndim == 1:
             return total(xp, outputs, targets, gradient)
         losses = each(xp, config, outputs, targets, gradient)

@@ -54,6 +54,7 @@ class Model(Protocol):
 CustomLoss: TypeAlias = Callable[[Array, Array, Array, Array | None], Any]
 """`(inputs, outputs, targets, weights)` to the sum of the batch's losses."""
 
+
 def accepts_weights(method: Callable[..., Any]) -> bool:
     """Return True if a method of a model takes `weights`.
 

@@ -42,7 +42,7 @@ def predictions_from_outputs(xp: ModuleType, loss: LossSpec, outputs: Array) -> 
 
 
 def point_predictions(xp: ModuleType, loss: LossSpec, outputs: Array) -> Array:
-    """Return the predictions that metrics compare with the targets: of several quantiles, the one nearest to the median.
+    """Return the predictions that metrics compare with the targets: of several quantiles, the one near the median.
 
     Returns:
         (n,), or (n, k) for several targets.
@@ -81,6 +81,4 @@ def probabilities(xp: ModuleType, loss: LossSpec, outputs: Array) -> Array:
             both = outputs.copy() if outputs.shape[1] > 1 else xp.concatenate([-outputs, outputs], axis=1)
             sigmoid(xp, both)
             return both
-    raise ValueError(
-        f"{loss_kind(loss)} predicts numbers, which have no probabilities; use predictions_from_outputs"
-    )
+    raise ValueError(f"{loss_kind(loss)} predicts numbers, which have no probabilities; use predictions_from_outputs")

@@ -18,8 +18,8 @@ from mxtrain.types import Array
 def class_weights(config: RunConfig, dataset: Dataset, xp: ModuleType) -> Array | None:
     """Return the weight of each class in the loss, (classes,), in the dtype of the run; None without `class_weight`.
 
-    `balanced` is `n / (classes·n_c)` for a class of n_c of the n training samples, as in scikit-learn; its mean over the
-    samples is 1.
+    `balanced` is `n / (classes·n_c)` for a class of n_c of the n training samples, as in scikit-learn; its mean over
+    the samples is 1.
 
     Args:
         config: the resolved config.

@@ -23,7 +23,7 @@ from mxtrain.data import (
     samples_from_memory,
 )
 from mxtrain.errors import DataError
-from mxtrain.nn import Model, build_metric, predictions_from_outputs, probabilities
+from mxtrain.nn import Model, build_metric, point_predictions, predictions_from_outputs, probabilities
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import Arrays
 from mxtrain.training.class_report import ClassReport, class_report
@@ -34,8 +34,8 @@ from mxtrain.training.resume_checks import check_data
 from mxtrain.training.run_folder.history import final_epoch, format_metrics
 from mxtrain.training.run_folder.run_status import Status
 from mxtrain.training.thresholds import Threshold, best_threshold, check_threshold
-from mxtrain.training.trainer import EVALUATION_BATCH, evaluate_metrics
-from mxtrain.types import CLASS_LOSSES, METRIC_INFO, MetricName
+from mxtrain.training.trainer import EVALUATION_BATCH, build_metrics, evaluate_metrics
+from mxtrain.types import CLASS_LOSSES, MetricName
 
 _DATA_CHANGED_REMEDY = "evaluate on a separate file"
 Inputs: TypeAlias = str | PathLike[str] | Mapping[str, Iterable[object]] | ArrayLike
@@ -156,8 +156,14 @@ class LoadedRun:
     def _decide(self, outputs: NDArray[Any], threshold: float | None) -> NDArray[Any]:
         """Return predictions as the loss takes them: indices of classes, or numbers."""
         if threshold is None:
-            return cast("NDArray[Any]", predictions_from_outputs(np, self.config.equivalent_builtin_loss, outputs))
+            return cast("NDArray[Any]", predictions_from_outputs(np, self.config.loss_spec, outputs))
         return (self.likelihood(outputs)[:, 1].astype(np.float64) >= threshold).astype(np.int64)
+
+    def _decide_points(self, outputs: NDArray[Any], threshold: float | None) -> NDArray[Any]:
+        """Return the predictions that are compared with the targets: of several quantiles, the one near the median."""
+        if self.class_names is None:
+            return cast("NDArray[Any]", point_predictions(np, self.config.loss_spec, outputs))
+        return self._decide(outputs, threshold)
 
     def threshold(self, threshold: Threshold | None, *, data: Data | None = None) -> float | None:
         """Return a threshold as a number: that of `fit_threshold` for the name of a metric; None stays None.
@@ -208,7 +214,7 @@ class LoadedRun:
 
     def likelihood(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return the class probabilities for outputs of the model, (n, classes)."""
-        return cast("NDArray[Any]", probabilities(np, self.config.equivalent_builtin_loss, outputs))
+        return cast("NDArray[Any]", probabilities(np, self.config.loss_spec, outputs))
 
     def evaluate(
         self,
@@ -218,7 +224,7 @@ class LoadedRun:
         data: Data | None = None,
         threshold: Threshold | None = None,
     ) -> dict[str, float | None]:
-        """Return the loss, and the metrics that suit it: `accuracy` for classes, `mae` and `r2` for numbers.
+        """Return the loss; `accuracy` for classes, `mae` and `r2` for numbers; and the metrics of `fit.metrics`.
 
         `r2` is None for a single sample, and if all targets are equal, because it is not defined for them. For a
         standardized target the loss is that of the standardized numbers, and `mae` is in the original unit.
@@ -264,12 +270,12 @@ class LoadedRun:
         name = part or self.last_part
         return self._compare(name, parts[name], mean, sizes, number)
 
-    def _parts(self, data: Data | None) -> tuple[dict[PartName, Samples], float]:
+    def _parts(self, data: Data | None) -> tuple[dict[PartName, Samples], Any]:
         """Return the parts of the run's data, and the mean target of the training part."""
         given = read_in_memory_data(self.config, data)
         check_data(self.data_fingerprint, data_fingerprint(self.config, given), self.config, _DATA_CHANGED_REMEDY)
         dataset = prepare(self.config, given)
-        mean = float(dataset.training.targets.mean())
+        mean = dataset.training.targets.mean(axis=0)
         return {"training": dataset.training, "validation": dataset.validation, "test": dataset.test}, mean
 
     def _samples(
@@ -293,13 +299,13 @@ class LoadedRun:
         self,
         part: PartName | None,
         samples: Samples,
-        mean: float | None,
+        mean: Any,
         sizes: dict[PartName, int],
         threshold: float | None,
     ) -> Comparison:
         found: list[NDArray[Any]] = []
-        mean = float(samples.targets.mean()) if mean is None else mean
-        metrics = self._measure(samples, mean, lambda outputs: found.append(self._decide(outputs, threshold)))
+        mean = samples.targets.mean(axis=0) if mean is None else mean
+        metrics = self._measure(samples, mean, lambda outputs: found.append(self._decide_points(outputs, threshold)))
         targets, predicted = samples.targets, np.concatenate(found)
         if self.class_names is None:
             restore = self.preprocessing.restore_target_unit
@@ -310,15 +316,15 @@ class LoadedRun:
         return Comparison(part, indices, predicted, metrics, sizes, self.class_names, threshold)
 
     def _measure(
-        self, samples: Samples, mean: float, see: Callable[[NDArray[Any]], object] | None = None
+        self, samples: Samples, mean: Any, see: Callable[[NDArray[Any]], object] | None = None
     ) -> dict[str, float | None]:
-        loss, shift = self.config.equivalent_builtin_loss, 0.0 if self.class_names else mean
-        kind = "classes" if loss in CLASS_LOSSES else "numbers"
-        suiting = [name for name in get_args(MetricName) if METRIC_INFO[name].targets == kind]
-        unit = self.preprocessing.target_unit
+        suiting: list[MetricName] = ["mae", "r2"]
+        if self.config.equivalent_builtin_loss in CLASS_LOSSES:
+            suiting = ["accuracy"]
+        names = dict.fromkeys((*suiting, *self.config.measures()))
         own = custom_loss(self.config, self.model, self.parameters) if self.config.has_custom_loss else None
-        metrics = {} if own else {"loss": build_metric("loss", loss)}
-        metrics |= {name: build_metric(name, loss, shift, unit=unit) for name in suiting}
+        metrics = {} if own else {"loss": build_metric("loss", self.config.loss_spec)}
+        metrics |= build_metrics(names, self.config, self.preprocessing, mean)
         with np.errstate(all="ignore"), limit_blas_threads(self.config.threads):
             return evaluate_metrics(self.model, self.parameters, samples, metrics, see, own)
 

@@ -296,14 +296,15 @@ class Trainer:
     def _metrics(self, part: Literal["training", "validation"]) -> dict[str, Metric]:
         """Return the metrics of the config that are measured on a part, without samples."""
         names = self.config.measures(part)
-        return build_metrics(names, self.config, self.dataset.preprocessing, self.dataset.training.targets, self.xp)
+        mean = self.dataset.training.targets.mean(axis=0)
+        return build_metrics(names, self.config, self.dataset.preprocessing, mean, self.xp)
 
 
 def build_metrics(
     names: Iterable[MetricName],
     config: RunConfig,
     preprocessing: Preprocessing,
-    targets: Array,
+    mean: Any,
     xp: ModuleType = np,
 ) -> dict[str, Metric]:
     """Return metrics by name, without samples.
@@ -312,13 +313,12 @@ def build_metrics(
         names: the metrics.
         config: the resolved config.
         preprocessing: it has the unit of the target.
-        targets: the targets around whose mean R² is computed, as the loss takes them.
+        mean: the mean target, as the loss takes it, around which R² is computed; for several targets, (k,).
         xp: the array module.
     """
-    mean = targets.mean(axis=0)
     shift: Any = 0.0
     if config.equivalent_builtin_loss not in CLASS_LOSSES:
-        shift = float(mean) if mean.ndim == 0 else to_host(mean).astype(np.float64)
+        shift = to_host(mean).astype(np.float64) if np.ndim(mean) else float(mean)
     unit, scale = preprocessing.target_unit, preprocessing.target_scale
     origin = 0.0 if scale is None else scale.mean
     return {name: build_metric(name, config.loss_spec, shift, xp, unit, origin) for name in names}
@@ -344,8 +344,8 @@ def evaluate_metrics(
     """
     total = 0.0
     divisor = 0.0
-    for inputs, targets, *rest in in_order(samples, EVALUATION_BATCH):
-        weights = rest[0] if rest else None
+    for batch in in_order(samples, EVALUATION_BATCH):
+        inputs, targets, weights = (*batch, None)[:3]
         outputs = model.predict(params, inputs)
         for metric in metrics.values():
             metric.add(outputs, targets, weights)

@@ -262,7 +262,9 @@ def _r2(config: RunConfig, row: Row, moments: tuple[float, float], part: str) ->
     if (measured := row.get(f"{part}r2")) is not None:
         return float(measured)
     loss, variance = row.get(f"{part}loss"), moments[1] ** 2
-    if loss is None or variance == 0 or f"{part}r2" in row or config.model.kind == "custom" or config.loss != "squared_error":
+    if config.model.kind == "custom" or config.loss != "squared_error":
+        return None
+    if loss is None or variance == 0 or f"{part}r2" in row:
         return None
     return 1 - 2 * float(loss) / variance
 
