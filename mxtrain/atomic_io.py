@@ -100,6 +100,51 @@ def write_output(path: Path, content: bytes) -> None:
 
 
 def _write_output(path: Path, content: bytes) -> None:
+    target, mode = _output_target(path)
+    if target is None:
+        with path.open("ab") as file:
+            file.write(content)
+        return
+    write_file(target, content, mode=mode)
+
+
+@contextmanager
+def open_output(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write at a path that the user chose; it replaces an old one at the end of the `with` block.
+
+    Links, permissions, pipes and devices are treated as by `write_output`.
+
+    Raises:
+        OSError: it cannot be written; an old file is unchanged, as it is after any other exception in the block.
+    """
+    temporary = None
+    try:
+        target, mode = _output_target(path)
+        if target is None:
+            with path.open("ab") as file:
+                yield file
+            return
+        temporary = temporary_path(target)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _COMMON_FLAGS | _NO_FOLLOW, 0o666)
+        with os.fdopen(descriptor, "wb") as file:
+            if mode is not None and hasattr(os, "fchmod"):
+                os.fchmod(descriptor, mode)
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        temporary.replace(target)
+        flush_folder(target.parent)
+    except BaseException as error:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
+        if isinstance(error, OSError):  # naming the file as the user does
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def _output_target(path: Path) -> tuple[Path | None, int | None]:
+    """Return the file to replace and its permissions, None for a new one; no file for a pipe or a device."""
     target = Path(os.path.realpath(path))
     try:
         mode = target.stat().st_mode
@@ -107,11 +152,9 @@ def _write_output(path: Path, content: bytes) -> None:
         mode = None
     # /dev/stdout may be a file that the shell opened, which must not be replaced by another
     if mode is not None and (not S_ISREG(mode) or path.parts[:2] in ((os.sep, "dev"), (os.sep, "proc"))):
-        with path.open("ab") as file:
-            file.write(content)
-        return
+        return None, None
     remove_temporary_files(target.parent, [target.name], older_than=STALE)
-    write_file(target, content, mode=None if mode is None else S_IMODE(mode))
+    return target, None if mode is None else S_IMODE(mode)
 
 
 def extend_file(path: Path, length: int, content: bytes) -> None:

@@ -5,11 +5,33 @@ import re
 from pathlib import Path
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))", re.ASCII)
 
 
 def expand_home(path: str) -> str:
     """Replace `~` at the beginning of a path by the home folder, as a shell does."""
     return os.path.expanduser(path) if path == "~" or path.startswith("~/") else path  # noqa: PTH111 - keeps a final /
+
+
+def expand_variables(path: str) -> str:
+    """Replace `${VAR}` and `$VAR` in a path by environment variables; those that are not set stay.
+
+    >>> os.environ["DATA"] = "/data"
+    >>> expand_variables("${DATA}/train.csv"), expand_variables("${NO_SUCH}/a.csv")
+    ('/data/train.csv', '${NO_SUCH}/a.csv')
+    """
+    return _VARIABLE.sub(lambda match: os.environ.get(match[1] or match[2], match[0]), path)
+
+
+def unset_variable(path: str) -> str | None:
+    """Return the first environment variable of a path that is not set; None if there is none."""
+    names = (match[1] or match[2] for match in _VARIABLE.finditer(path))
+    return next((name for name in names if name not in os.environ), None)
+
+
+def is_pattern(path: str) -> bool:
+    """Return True for a pattern of several files, such as `part-*.csv`."""
+    return any(character in path for character in "*?[")
 
 
 def url_problem(path: str) -> str | None:

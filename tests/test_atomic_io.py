@@ -15,6 +15,7 @@ from mxtrain.atomic_io import (
     append_file,
     extend_file,
     make_folder,
+    open_output,
     read_file,
     read_safetensors,
     remove_temporary_files,
@@ -187,3 +188,32 @@ def test_a_folder_is_created_with_its_parents(here: Path) -> None:
     write_file(here / "file", b"")
     with pytest.raises(FileExistsError):
         make_folder(here / "file")
+
+
+def test_an_output_appears_only_when_it_is_complete(tmp_path):
+    target = tmp_path / "out.csv"
+    with open_output(target) as stream:
+        stream.write(b"a" * 100_000)
+        assert not target.exists()
+    assert target.read_bytes() == b"a" * 100_000
+    target.chmod(0o640)
+    with open_output(target) as stream:
+        stream.write(b"b")
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"b", 0o640)
+
+    def fail(error):
+        with open_output(target) as stream:
+            stream.write(b"c")
+            raise error
+
+    for error in (ValueError, KeyboardInterrupt, OSError):
+        with pytest.raises(error):
+            fail(error)
+    assert target.read_bytes() == b"b"
+    assert list(tmp_path.iterdir()) == [target]
+    link = tmp_path / "link.csv"
+    link.symlink_to(target)
+    with open_output(link) as stream:
+        stream.write(b"d")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"d"

@@ -2,6 +2,7 @@
 
 import csv
 import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from io import StringIO
@@ -13,9 +14,18 @@ import typer
 from mxtrain.cli.options import AsJson, Plugin, RunFolder, choice_option, complete_file, load_factory
 from mxtrain.cli.streams import messages, write_file_text, write_json
 from mxtrain.errors import DataError, escape_unprintable
+from mxtrain.formatting import format_count
+from mxtrain.names import nfc
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mxtrain.training import Comparison, LoadedRun
+
+PREDICTION, PROBABILITY = "prediction", "probability_"
+"""The column of predictions, and the beginning of the names of columns of probabilities."""
+_MAX_REPORTED = 20
+"""Largest number of invalid rows that are reported one by one."""
 
 
 class Portion(StrEnum):
@@ -139,12 +149,19 @@ def predict(
         str,
         typer.Argument(
             metavar="FILE",
-            help="A file with the features of the run.",
+            help="A file with the features of the run; - is a table on standard input.",
             show_default=False,
             autocompletion=complete_file,
         ),
     ],
     output: Annotated[str, typer.Option("--output", "-o", metavar="CSV", help="The file to write; - is stdout.")] = "-",
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN", help="A column of a table to copy to the output; may be repeated.", show_default=False
+        ),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at a row that cannot be predicted.")] = False,
     threshold: ThresholdOption = None,
     plugin: Plugin = None,
 ) -> None:
@@ -152,42 +169,77 @@ def predict(
 
     Writes one row for each row of the file, in the same order. The column `prediction` holds the number, or the name of
     the class; a classifier also gives one column of probabilities for each class. Features are preprocessed as in
-    training.
+    training. A row that is malformed or has an invalid value is reported on stderr, and its prediction is empty. Tables
+    are read and written in chunks, so they may be larger than the memory.
     """
     from mxtrain.paths import expand_home
 
+    _check_kept(keep)
     target = None if output == "-" else Path(expand_home(output))
-    if target is not None and target.is_file() and target.samefile(expand_home(file)):
+    if target is not None and file != "-" and target.is_file() and target.samefile(expand_home(file)):
         raise DataError(f"{output}: is the file to predict for; name another file with --output")
     loaded = _load_run_and_warn(run, plugin)
-    header, columns = _prediction_columns(loaded, file, _parse_threshold(loaded, threshold))
-    text = _csv_text(header, columns)
+    chunks = _predicted_chunks(loaded, file, keep or (), strict, _parse_threshold(loaded, threshold))
     if target is None:
-        write_file_text(text)
-    else:
-        _write_output(target, text.encode())
+        for text in chunks:
+            write_file_text(text)
+        return
+    from mxtrain.atomic_io import open_output
+
+    with open_output(target) as stream:
+        for text in chunks:
+            stream.write(text.encode())
 
 
-def _prediction_columns(run: "LoadedRun", file: str, threshold: float | None) -> tuple[list[str], list[list[str]]]:
+def _check_kept(names: list[str] | None) -> None:
+    for name in names or ():
+        if name == PREDICTION or name.startswith(PROBABILITY):
+            raise typer.BadParameter(f"{name!r} is the name of a column of predictions", param_hint="--keep")
+    if len(set(names or ())) < len(names or ()):
+        raise typer.BadParameter("a column is named twice", param_hint="--keep")
+
+
+def _predicted_chunks(
+    run: "LoadedRun", file: str, keep: Sequence[str], strict: bool, threshold: float | None
+) -> Iterator[str]:
+    """Yield the rows of the output as CSV, chunk by chunk, the header first; report invalid rows on stderr."""
+    from mxtrain.data.prediction_chunks import prediction_chunks
+
+    rows, invalid, is_first = 0, 0, True
+    for chunk in prediction_chunks(file, run.preprocessing, run.config.data, keep, strict):
+        header, columns = _prediction_columns(run, chunk.inputs, threshold)
+        if not chunk.valid.all():
+            columns = [_spread(column, chunk.valid) for column in columns]
+        names = [[*keep, *header]] if is_first else []
+        yield _csv_text([*names, *zip(*(chunk.kept[nfc(name)] for name in keep), *columns, strict=True)])
+        for problem in chunk.problems[: max(_MAX_REPORTED - invalid, 0)]:
+            messages().print(escape_unprintable(problem), soft_wrap=True)
+        rows, invalid, is_first = rows + len(chunk.valid), invalid + len(chunk.problems), False
+    if invalid:
+        listed = f"; the first {_MAX_REPORTED} are listed" if invalid > _MAX_REPORTED else ""
+        message = f"{invalid:,} of {format_count(rows, 'row')} cannot be predicted and have an empty prediction{listed}"
+        messages().print(message, soft_wrap=True)
+
+
+def _prediction_columns(
+    run: "LoadedRun", inputs: "NDArray[Any]", threshold: float | None
+) -> tuple[list[str], list[list[str]]]:
     """Return the header, and each column as texts that read back to the same numbers."""
-    outputs = run.outputs(file)
+    outputs = run.outputs_of_prepared(inputs)
     predictions = run.decide_texts(outputs, threshold)
     if run.class_names is None:
-        return ["prediction"], [predictions]
+        return [PREDICTION], [predictions]
     likelihood = [[str(value) for value in column] for column in run.likelihood(outputs).T]
-    return ["prediction", *(f"probability_{name}" for name in run.class_names)], [predictions, *likelihood]
+    return [PREDICTION, *(f"{PROBABILITY}{name}" for name in run.class_names)], [predictions, *likelihood]
 
 
-def _write_output(path: Path, content: bytes) -> None:
-    """Replace a file atomically, so that a full disk leaves the old one; write directly to a pipe or a device."""
-    from mxtrain.atomic_io import write_output
+def _spread(values: list[str], valid: "NDArray[Any]") -> list[str]:
+    """Return the values of the valid rows for all rows, empty for the others."""
+    remaining = iter(values)
+    return [next(remaining) if is_valid else "" for is_valid in valid.tolist()]
 
-    write_output(path, content)
 
-
-def _csv_text(header: list[str], columns: list[list[str]]) -> str:
+def _csv_text(rows: Iterable[Sequence[str]]) -> str:
     stream = StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(zip(*columns, strict=True))
+    csv.writer(stream, lineterminator="\n").writerows(rows)
     return stream.getvalue()

@@ -75,7 +75,9 @@ def print_error(error: MxtrainError) -> int:
     if isinstance(error, RunInterrupted):
         console.print(escape_unprintable(str(error)), soft_wrap=True)
         return 128 + error.signal
-    message = escape_unprintable(redact(str(error)))
+    # The problems of a table are listed one a line; a newline in any other message is part of a name.
+    lines = str(error).split("\n") if hasattr(error, "problems") else [str(error)]
+    message = "\n".join(escape_unprintable(redact(line)) for line in lines)
     console.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
     return 2 if isinstance(error, UsageError) else 1
 

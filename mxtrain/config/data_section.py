@@ -33,20 +33,26 @@ IN_MEMORY = "in_memory"
 """The source of a run on arrays or columns in memory, which Python passes as `data=`."""
 _SOURCE_ALIASES = {"handed_over": IN_MEMORY}
 
-TABLES = (".csv", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather")
+_TEXT_TABLES = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".json", ".jsonl", ".ndjson")
+_FRAME_TABLES = (".parquet", ".pq", ".arrow", ".feather", ".xlsx", ".xls", ".xlsb", ".ods")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+"""File name extensions of compressed files, of which each holds one table."""
+TABLES = (*_TEXT_TABLES, *_FRAME_TABLES, *COMPRESSED)
 """File name extensions of tables."""
 ARCHIVES = (".npz",)
 """File name extensions of archives of arrays."""
 ARRAYS = (".npy", "/")
 """Endings of the paths of an array or of a folder of arrays, which are streamed from the disk batch by batch."""
 _PATHS = (*TABLES, *ARCHIVES, *ARRAYS)
+_KNOWN_TABLES = ".csv, .tsv, .txt, .json, .jsonl, .parquet, .arrow, .xlsx, .ods, and compressed files"
+"""The tables of error messages."""
 
 
 def has_ending(path: str, endings: tuple[str, ...]) -> bool:
     """Return True if a path has one of these endings, in any case.
 
     >>> has_ending("TRAIN.CSV", TABLES), has_ending("train.csv.gz", TABLES)
-    (True, False)
+    (True, True)
     """
     return path.lower().endswith(endings)
 
@@ -72,7 +78,7 @@ def normalize_source(source: str) -> str:
 def _similar_source(source: str) -> str | None:
     """Return the valid source that is most similar to an invalid one; None if none is similar.
 
-    >>> _similar_source("digit"), _similar_source("data/train.cvs"), _similar_source("train.txt")
+    >>> _similar_source("digit"), _similar_source("data/train.cvs"), _similar_source("train.html")
     ('digits', 'data/train.csv', None)
     """
     stem, dot, ending = source.rpartition(".")
@@ -160,6 +166,10 @@ Header = Annotated[
     PlainSerializer(lambda header: header if isinstance(header, bool) else list(header)),
 ]
 MissingValues = Annotated[tuple[str, ...], ListAsTuple]
+ColumnKind = Literal["number", "category", "boolean", "date", "identifier", "text", "constant", "index"]
+"""Kinds of columns; columns of the last four kinds are left out of the features."""
+Kinds = Annotated[dict[Annotated[NonEmptyText, AfterValidator(nfc)], ColumnKind], Field(min_length=1)]
+"""Kinds of columns by name."""
 """The types of the fields that describe the format of a table."""
 
 
@@ -168,15 +178,17 @@ class DataConfig(Config):
 
     Args:
         source: `digits`, `diabetes`, `in_memory` for data that Python passes as `data=`, or a path, relative to the
-            run file: a table (`.csv`, `.jsonl`, `.ndjson`; with the extra `tables` also `.parquet`, `.arrow`,
-            `.feather`), an `.npz` archive, an `.npy` file of inputs, or, with a `/` at its end, a folder of
-            `inputs-*.npy` and `targets-*.npy`.
+            run file: a table (`.csv`, `.tsv`, `.txt`, `.json`, `.jsonl`, `.parquet`, `.arrow`, with the extra `excel`
+            also `.xlsx` and `.ods`; a pattern such as `part-*.csv` for several), an `.npz` archive,
+            an `.npy` file of inputs, or, with a `/` at its end, a folder of `inputs-*.npy` and `targets-*.npy`.
         target: the column of a table, or the array of an archive, to predict; for an `.npy` file the `.npy` file of
             the targets. Required for files and for columns in memory; not for folders and arrays in memory.
         features: the columns of a table, or the one array of an archive, to predict from; by default, all except the
             target.
         categorical: columns to treat as categories even if they hold numbers, dates or times; text and booleans always
             are.
+        columns: what columns hold, by name: `number`, `category`, `boolean` or `date`; or `identifier`, `text`,
+            `constant` or `index`, which are no features. By default the values decide, and a run records the result.
         missing: treatment of missing values in a table: `error`; `drop` removes the sample; `mean` fills in the mean of
             the training part for numbers, and a separate category for text.
         unseen: treatment of a category that the training part lacks: `error`, or `ignore` to encode it as no category.
@@ -207,6 +219,7 @@ class DataConfig(Config):
     target: NonEmptyText | None = None
     features: ColumnNames | None = None
     categorical: ColumnNames | None = None
+    columns: Kinds | None = None
     missing: Missing = "error"
     unseen: Unseen = "error"
     batch_size: PositiveInt = 32
@@ -288,7 +301,9 @@ class DataConfig(Config):
         elif not is_path(self.source):
             if problem := url_problem(self.source):
                 raise field_error("source", problem)
-            paths = f"a path that ends in {', '.join(_PATHS[:-1])} or, for a folder, /"
+            paths = (
+                f"the path of a table ({_KNOWN_TABLES}), an .npz archive, an .npy file, or a folder with / at its end"
+            )
             remedy = f"; did you mean {guess}?" if (guess := _similar_source(self.source)) else ""
             message = f"must be digits, diabetes, {IN_MEMORY}, or {paths}, got {self.source!r}{remedy}"
             raise field_error("source", message)
@@ -303,6 +318,8 @@ class DataConfig(Config):
         if not self.is_table:
             if self.categorical is not None:
                 raise field_error("categorical", "only a table has categories; remove categorical")
+            if self.columns is not None:
+                raise field_error("columns", "only a table has kinds of columns; remove columns")
             if self.missing != "error":
                 raise field_error("missing", "only a table can have missing values; remove missing")
         return self
@@ -315,7 +332,8 @@ class DataConfig(Config):
             if isinstance(path, str) and not endings:
                 raise field_error(name, f"must be a fraction for {self.source}, got {path!r}")
             if isinstance(path, str) and not has_ending(path, endings):
-                raise field_error(name, f"must end in {', '.join(endings)}, to match {self.source!r}, got {path!r}")
+                known = f"a table ({_KNOWN_TABLES})" if endings == TABLES else f"a path that ends in {endings[0]}"
+                raise field_error(name, f"must be {known}, to match {self.source!r}, got {path!r}")
         if self.split_fraction("validation") + self.split_fraction("test") >= 1:
             raise field_error("test", "validation and test together must be below 1, to leave samples for training")
         return self

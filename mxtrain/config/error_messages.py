@@ -1,8 +1,10 @@
 """Validation of config trees, and translation of Pydantic's errors into messages with a location and a remedy."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from glob import iglob
 from pathlib import Path
 from shlex import quote
 from typing import Any, TypeVar
@@ -43,7 +45,7 @@ from mxtrain.config.yaml.text_positions import locate_in_value
 from mxtrain.errors import ConfigError, ConfigProblem, Location
 from mxtrain.names import nearest
 from mxtrain.optim.rules import Rule
-from mxtrain.paths import expand_home, normalize_path, url_problem
+from mxtrain.paths import expand_home, expand_variables, is_pattern, normalize_path, unset_variable, url_problem
 from mxtrain.types import Config, choice_message, describe
 
 
@@ -253,7 +255,7 @@ def absolute_path(text: str, location: Location | None) -> str:
 
     Absolute paths stay unchanged, because sweeps of earlier versions are identified by them.
     """
-    text, ending = expand_home(text), "/" if text.endswith("/") else ""
+    text, ending = expand_home(expand_variables(text)), "/" if text.endswith("/") else ""
     if Path(text).is_absolute():
         return f"{Path(text)}{ending}"
     folder = Path(location.source).parent if location is not None and location.line else Path()
@@ -266,12 +268,16 @@ def _check_data_path(field: str, text: str, location: Location | None, report: P
     if must_exist and not _exists(Path(normalize_path(path)), is_folder):
         shown = shorten(path.rstrip("/") if is_folder else path, 300)
         missing = f"no such {'folder' if is_folder else 'file'}: {shown}"
+        if name := unset_variable(text):
+            missing = f"the environment variable {name} is not set"
         report.add(field, url_problem(text) or missing, location)
     return path
 
 
 def _exists(path: Path, is_folder: bool) -> bool:
     try:
+        if not is_folder and not path.is_file() and is_pattern(str(path)):
+            return any(map(os.path.isfile, iglob(str(path), recursive=True)))  # noqa: PTH113, PTH207 - absolute
         return path.is_dir() if is_folder else path.is_file()
     except OSError:
         return False

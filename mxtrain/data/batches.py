@@ -15,8 +15,8 @@ from mxtrain.errors import DataError
 from mxtrain.random import permutation
 from mxtrain.types import Array
 
-Batch = tuple[Array, Array]
-"""Inputs, (b, d), and targets, (b,)."""
+Batch = tuple[Array, ...]
+"""Inputs, (b, d); targets, (b,), or (b, k) for k targets; and only if samples have weights, these, (b,)."""
 
 
 class Samples(Protocol):
@@ -24,8 +24,13 @@ class Samples(Protocol):
 
     @property
     def targets(self) -> Array:
-        """The encoded targets, (n,): int64 class indices for softmax_cross_entropy; for logistic 0 and 1, and for
-        squared_error numbers that may be standardized, both in the dtype of the run."""
+        """The encoded targets, (n,), or (n, k) for k targets: int64 class indices for softmax_cross_entropy; for
+        logistic 0 and 1, and for numbers values that may be standardized, both in the dtype of the run."""
+
+    @property
+    def weights(self) -> Array | None:
+        """The weights of the samples, (n,), in the dtype of the run, with mean 1 in the training set; None if all
+        samples count alike. Then batches have no weights."""
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -46,26 +51,32 @@ class InMemorySamples:
 
     Attributes:
         inputs: (n, d), C-contiguous, in the dtype of the run.
-        targets: see `Samples`.
+        targets, weights: see `Samples`.
         xp: the module of the arrays, `numpy` or `cupy`.
     """
 
     inputs: Array
     targets: Array
     xp: ModuleType = np
+    weights: Array | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def to(self, xp: ModuleType) -> "InMemorySamples":
         """Return the same samples as arrays of `xp`, which are not copied if they are such arrays already."""
-        return InMemorySamples(xp.asarray(self.inputs), xp.asarray(self.targets), xp)
+        weights = None if self.weights is None else xp.asarray(self.weights)
+        return InMemorySamples(xp.asarray(self.inputs), xp.asarray(self.targets), xp, weights)
 
     def in_order(self, size: int, start: int, stop: int) -> Iterator[Batch]:
         """Yield views of the arrays."""
+        weights = self.weights
         for low in range(start, stop, size):
             high = min(low + size, stop)
-            yield self.inputs[low:high], self.targets[low:high]
+            if weights is None:
+                yield self.inputs[low:high], self.targets[low:high]
+            else:
+                yield self.inputs[low:high], self.targets[low:high], weights[low:high]
 
     def shuffled(self, seed: int, epoch: int, size: int, start: int, stop: int) -> Iterator[Batch]:
         """Yield batches in the order of a Philox permutation, which is copied to the device once for each epoch."""
@@ -73,7 +84,7 @@ class InMemorySamples:
         size = min(size, max(1, len(self)))
         order = self.xp.asarray(permutation(seed, "order", epoch, size=len(self)))
         input_buffer = self.xp.empty((min(size, len(self)), inputs.shape[1]), dtype=inputs.dtype)
-        target_buffer = self.xp.empty(min(size, len(self)), dtype=targets.dtype)
+        target_buffer = self.xp.empty((min(size, len(self)), *targets.shape[1:]), dtype=targets.dtype)
         # NumPy's default mode checks indices with a second buffer; CuPy's `take` has no modes.
         unchecked = {"mode": "clip"} if self.xp is np else {}
         for low in range(start, stop, size):
@@ -83,7 +94,10 @@ class InMemorySamples:
             rows = order[low:high]
             inputs.take(rows, axis=0, out=input_buffer, **unchecked)
             targets.take(rows, axis=0, out=target_buffer, **unchecked)
-            yield input_buffer, target_buffer
+            if self.weights is None:
+                yield input_buffer, target_buffer
+            else:
+                yield input_buffer, target_buffer, self.weights.take(rows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,9 +117,9 @@ class Batches:
         >>> from mxtrain.data.batches import InMemorySamples
         >>> samples = InMemorySamples(np.arange(5.0)[:, None], np.arange(5))
         >>> batches = Batches(samples, DataConfig(source="digits", batch_size=2), seed=0)
-        >>> len(batches), [targets.tolist() for _, targets in batches.epoch(1)]
+        >>> len(batches), [targets.tolist() for _, targets, *_ in batches.epoch(1)]
         (3, [[1, 0], [3, 2], [4]])
-        >>> [targets.tolist() for _, targets in batches.epoch(1, start=2)]
+        >>> [targets.tolist() for _, targets, *_ in batches.epoch(1, start=2)]
         [[4]]
     """
 
@@ -180,6 +194,11 @@ class DiskSamples:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def weights(self) -> None:
+        """None, because samples on disk have no weights."""
+        return None
 
     def to(self, xp: ModuleType) -> "DiskSamples":
         """Return the same samples with batches that are arrays of `xp`."""

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.config.data_section import DataConfig
+from mxtrain.data.kinds.frames import raw_table_of
+from mxtrain.data.kinds.typed_columns import type_columns
 from mxtrain.data.loading import select_training_columns
 from mxtrain.data.preprocessing.table import Table, array_feature_names, table_from_columns
 from mxtrain.data.readers.columns import (
@@ -17,12 +19,9 @@ from mxtrain.data.readers.columns import (
     Column,
     Columns,
     ColumnSelector,
-    Kind,
-    NumericColumn,
     check_selected_names,
 )
 from mxtrain.data.readers.numpy_files import flatten_inputs
-from mxtrain.data.readers.type_inference import ColumnBuilder, dates_message
 from mxtrain.errors import ConfigError, ConfigProblem, DataError
 from mxtrain.loss_config import LossSpec
 from mxtrain.names import nfc
@@ -40,6 +39,20 @@ def column_names(data: Any) -> Sequence[str] | None:
     """
     names = _names_as_spelled(data)
     return None if names is None else list(map(nfc, names))
+
+
+def columns_of_records(data: Any) -> Any:
+    """Return a list of dicts, one for each sample, as columns by name; anything else unchanged.
+
+    A key that a dict lacks is a missing value.
+
+    >>> columns_of_records([{"age": 3, "size": "big"}, {"age": 4}]), columns_of_records([[1, 2]])
+    ({'age': [3, 4], 'size': ['big', None]}, [[1, 2]])
+    """
+    if not isinstance(data, list) or not data or not all(isinstance(record, Mapping) for record in data):
+        return data
+    names = dict.fromkeys(name for record in data for name in record)
+    return {name: [record.get(name) for record in data] for name in names}
 
 
 def columns_by_name(data: Any, names: Iterable[str]) -> dict[str, Any]:
@@ -92,55 +105,18 @@ def columns_of(data: Mapping[str, Iterable[object]], select: ColumnSelector, sou
         ([3.0, nan], 'data: row 2')
     """
 
-    def row_label(row: int) -> str:
-        return f"{source}: row {row + 1}"
-
-    columns: dict[str, Column] = {}
-    for name, kind in select(source, list(data)).items():
-        column = _column_from_array(data[name], kind)
-        if column is None:
-            builder = ColumnBuilder(name, kind, row_label)
-            builder.extend(_to_python_values(data[name], kind, f"{source}: column {name!r}"))
-            column = builder.column()
-        dtype = getattr(data[name], "dtype", None)
-        if isinstance(column, CategoricalColumn) and isinstance(dtype, np.dtype) and dtype.kind == "f":
-            column = replace(column, dtype=dtype.name)
-        columns[name] = column
-    lengths = {len(column.missing): name for name, column in columns.items()}
-    if len(lengths) > 1:
-        (some, one), (more, other), *_ = sorted(lengths.items())
-        raise DataError(f"{source}: the columns must be of one length, got {some} for {one!r} and {more} for {other!r}")
-    return Columns(source, columns, row_label)
+    selected = select(source, list(data))
+    raw = raw_table_of({name: data[name] for name in selected}, source)
+    columns = type_columns(raw, selected)
+    return replace(columns, columns={name: _with_dtype(each, data[name]) for name, each in columns.columns.items()})
 
 
-def _column_from_array(column: object, kind: Kind | None) -> Column | None:
-    """Return the column of an array of numbers, as a copy; None if each value must be checked."""
-    if getattr(getattr(column, "dtype", None), "kind", None) not in ("i", "u", "f") or np.ma.isMaskedArray(column):
-        return None
-    if hasattr(column, "__cuda_array_interface__"):
-        return None
-    array = np.asarray(column)  # pandas' extension arrays become arrays of objects
-    if array.ndim != 1 or array.dtype.kind not in ("iu" if kind == "text" else "iuf"):
-        return None
-    if kind == "text":
-        labels, codes = np.unique(array, return_inverse=True)
-        return CategoricalColumn(codes.astype(np.int64), tuple(map(str, labels.tolist())), array.dtype.name)
-    with np.errstate(over="ignore"):
-        numbers = array.astype(np.float64)
-    return None if np.isinf(numbers).any() else NumericColumn(numbers)
-
-
-def _to_python_values(column: Iterable[object], kind: Kind | None, where: str) -> Sequence[object]:
-    if getattr(getattr(column, "dtype", None), "kind", None) in ("m", "M"):
-        if kind != "text":
-            raise DataError(f"{where}: {dates_message(may_be_categories=kind is None)}")
-        return list(column)  # `tolist` converts nanoseconds to integers
-    for method in ("tolist", "to_pylist"):
-        if hasattr(column, method):
-            column = getattr(column, method)()
-    if isinstance(column, str | bytes) or not isinstance(column, Iterable):
-        raise DataError(f"{where}: must hold one value for each sample, got {describe(column)}")
-    return list(column)
+def _with_dtype(column: Column, values: object) -> Column:
+    """Return a column of labels with the dtype of the array that holds them."""
+    dtype = getattr(values, "dtype", None)
+    if not isinstance(column, CategoricalColumn) or not isinstance(dtype, np.dtype) or dtype.kind not in "biuf":
+        return column
+    return replace(column, dtype=dtype.name)
 
 
 def to_numeric_array(data: Any, where: str) -> NDArray[Any]:
@@ -185,7 +161,7 @@ def read_target_column(targets: Any, classes: bool) -> Column:
 
     Example:
         >>> read_target_column(["cat", "ant", "cat"], classes=True).labels
-        ('cat', 'ant')
+        ('ant', 'cat')
     """
     if column_names(targets) is not None:
         raise DataError("data: y is a table; pass the column that is to be predicted")
@@ -196,7 +172,7 @@ def read_target_column(targets: Any, classes: bool) -> Column:
     elif len(shape) != 1:
         remedy = "; for one-hot classes, pass y.argmax(axis=1)" if classes and len(shape) == 2 else ""
         raise DataError(f"data: y must hold one value for each sample, got the shape {tuple(shape)}{remedy}")
-    columns = columns_of({"y": targets}, lambda *_: {"y": "text" if classes else "number"})
+    columns = columns_of({"y": targets}, lambda *_: {"y": "category" if classes else "number"})
     column = columns.columns["y"]
     if column.missing.any():
         where = columns.row_label(int(column.missing.argmax()))
@@ -254,7 +230,7 @@ class InMemoryData:
         classes, data = config.equivalent_builtin_loss in CLASS_LOSSES, config.data
         if self.inputs is None:
             assert data.target is not None, "read_in_memory_data requires it for columns"
-            return table_from_columns(self.columns, data.target, classes, data.missing, data.categorical or ())
+            return table_from_columns(self.columns, data.target, classes, data.missing)
         return replace(
             table_from_columns(self.columns, "y", classes, data.missing),
             inputs=self.inputs,
@@ -304,6 +280,7 @@ def read_in_memory_data(config: DatasetConfig, data: Any) -> InMemoryData | None
         raise ConfigError([ConfigProblem("data.source", problem)])
     if data is None:
         return None
+    data = columns_of_records(data)
     found = _read_pair(config, data) if isinstance(data, tuple) else _read_columns(config, data)
     if not len(found.columns):
         raise DataError("data: has no samples")

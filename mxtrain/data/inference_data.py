@@ -7,21 +7,23 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mxtrain.config.data_section import ARCHIVES, CLASS_SOURCES, TABLES, Missing, has_ending, is_path
+from mxtrain.config.data_section import ARCHIVES, CLASS_SOURCES, TABLES, ColumnKind, Missing, has_ending, is_path
 from mxtrain.data.batches import InMemorySamples
 from mxtrain.data.in_memory_data import (
     column_names,
     columns_by_name,
     columns_of,
+    columns_of_records,
     describe_data,
     read_target_column,
     to_numeric_array,
     unpack_pair,
 )
-from mxtrain.data.loading import load_packaged, read_columns, select_inference_columns
+from mxtrain.data.kinds.typed_columns import type_columns
+from mxtrain.data.loading import UNKNOWN_FORMAT, load_packaged, read_columns, select_inference_columns
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.preprocessing.table import mark_invalid_labels_missing, rows_to_keep
-from mxtrain.data.readers.columns import Columns, Kind, check_names_exist, check_selected_names
+from mxtrain.data.readers.columns import Columns, check_names_exist, check_selected_names
 from mxtrain.data.readers.numpy_files import (
     check_finite_numbers,
     flatten_inputs,
@@ -32,6 +34,7 @@ from mxtrain.data.readers.numpy_files import (
     read_array,
 )
 from mxtrain.data.readers.open_file import open_data_file
+from mxtrain.data.readers.raw_table import RawTable
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
 from mxtrain.paths import expand_home, url_problem
@@ -67,6 +70,7 @@ def inputs_from_memory(data: Any, preprocessing: Preprocessing) -> NDArray[Any]:
         >>> inputs_from_memory({"size": np.arange(2), "age": [7, 8]}, fitted).tolist()
         [[7.0, 0.0], [8.0, 1.0]]
     """
+    data = columns_of_records(data)
     names = column_names(data)
     if names is not None:
         return preprocessing.apply(_read_features(data, names, preprocessing.kinds))
@@ -76,7 +80,7 @@ def inputs_from_memory(data: Any, preprocessing: Preprocessing) -> NDArray[Any]:
     return preprocessing.apply(array, "inputs")
 
 
-def _read_features(data: Any, names: Sequence[str], kinds: Mapping[str, Kind]) -> Columns:
+def _read_features(data: Any, names: Sequence[str], kinds: Mapping[str, ColumnKind]) -> Columns:
     check_selected_names(names, kinds, "data")
     columns = columns_by_name(data, (name for name in names if name in kinds))
     select = select_inference_columns(kinds, None, classes=False)
@@ -109,6 +113,7 @@ def samples_from_memory(
         column = read_target_column(targets, classes)
         _check_lengths(len(inputs), len(column.missing), "y")
         return inputs, preprocessing.encode_target_column(column, lambda row: f"data: row {row + 1}", "data")
+    data = columns_of_records(data)
     names = column_names(data)
     if names is None:
         raise DataError(f"data: must be (X, y), or columns by name, got {describe_data(data)}")
@@ -177,6 +182,16 @@ def load_for_prediction(
     return _load_arrays(path, preprocessing, with_targets)
 
 
+def features_of_table(raw: RawTable, preprocessing: Preprocessing) -> Columns:
+    """Return the features of a model from a table.
+
+    Raises:
+        DataError: a column is missing, or a value is invalid.
+    """
+    select = select_inference_columns(preprocessing.kinds, None, classes=False)
+    return type_columns(raw, select(raw.header, raw.names))
+
+
 def load_held_out_file(path: str, preprocessing: Preprocessing, missing: Missing) -> InMemorySamples:
     """Load a validation or test set from a separate table or archive.
 
@@ -199,7 +214,7 @@ def load_held_out_file(path: str, preprocessing: Preprocessing, missing: Missing
 def _read_table(path: str, preprocessing: Preprocessing, with_targets: bool = True) -> Columns:
     target = preprocessing.target if with_targets else None
     classes = preprocessing.class_names is not None
-    columns = read_columns(path, select_inference_columns(preprocessing.kinds, target, classes))
+    columns = read_columns(path, select_inference_columns(preprocessing.kinds, target, classes), UNKNOWN_FORMAT)
     if not len(columns):
         raise DataError(f"{path}: has a header but no samples")
     return columns

@@ -1,18 +1,24 @@
 """Loading of tables from files and from the package, and selection of their columns."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from pathlib import Path
 from typing import BinaryIO, cast
 
-from mxtrain.config.data_section import TABLES, DataConfig, has_ending
+from mxtrain.config.data_section import TABLES, ColumnKind, DataConfig, has_ending
+from mxtrain.data.kinds.typed_columns import type_columns
 from mxtrain.data.preprocessing.table import Table, table_from_arrays, table_from_columns
-from mxtrain.data.readers.columns import Columns, ColumnSelector, Kind, check_names_exist, select_features
+from mxtrain.data.readers.columns import (
+    Columns,
+    ColumnSelector,
+    check_names_exist,
+    check_selected_names,
+    select_features,
+)
+from mxtrain.data.readers.dialect import FormatSettings
 from mxtrain.data.readers.numpy_files import read_npz
 from mxtrain.data.readers.open_file import open_data_file
-from mxtrain.data.readers.polars_file import read_arrow, read_parquet
-from mxtrain.data.readers.text_files import read_csv, read_json_lines
+from mxtrain.data.readers.table_files import read_raw
 from mxtrain.errors import DataError
 
 
@@ -30,14 +36,9 @@ PACKAGED_TABLES: Mapping[str, PackagedTable] = {
 }
 """`digits`: 1,797 images of 8 x 8 pixels in ten classes. `diabetes`: 442 patients, a number to predict."""
 
-_READERS: Mapping[str, Callable[[BinaryIO, str, ColumnSelector], Columns]] = {
-    ".csv": read_csv,
-    ".jsonl": read_json_lines,
-    ".ndjson": read_json_lines,
-    ".parquet": read_parquet,
-    ".arrow": read_arrow,
-    ".feather": read_arrow,
-}
+
+UNKNOWN_FORMAT = DataConfig(source="table.csv", target="target")
+"""Settings of a table whose format is detected."""
 
 
 def load(config: DataConfig, classes: bool) -> Table:
@@ -62,8 +63,8 @@ def load(config: DataConfig, classes: bool) -> Table:
         return load_packaged(source, classes)
     assert target is not None, "DataConfig requires it for every file"
     if has_ending(source, TABLES):
-        columns = read_columns(source, select_training_columns(config, classes))
-        return table_from_columns(columns, target, classes, config.missing, config.categorical or ())
+        columns = read_columns(source, select_training_columns(config, classes), config)
+        return table_from_columns(columns, target, classes, config.missing)
     with open_data_file(source) as file:
         return table_from_arrays(read_npz(file, source, target, config.features), source, target, classes)
 
@@ -82,35 +83,44 @@ def load_packaged(name: str, classes: bool) -> Table:
     return replace(table, column_names=entry.feature_names, class_dtype="int64" if classes else "str")
 
 
-def read_columns(source: str, select: ColumnSelector) -> Columns:
-    """Read the selected columns of a table file; its extension determines the format.
+def read_columns(source: str, select: ColumnSelector, settings: FormatSettings) -> Columns:
+    """Read the selected columns of a table file, with their kinds.
+
+    Args:
+        source: the path of the file.
+        select: returns the columns to read, and the kinds that are known.
+        settings: the format of the file, as far as it is known.
 
     Raises:
         DataError: the file is missing, cannot be read, or holds invalid values.
     """
-    with open_data_file(source) as file:
-        return _READERS[Path(source).suffix.lower()](file, source, select)
+    raw = read_raw(source, settings)
+    kinds = select(raw.header, raw.names)
+    check_selected_names(raw.names, kinds, raw.header)
+    return type_columns(raw, kinds, settings.missing_values or (), settings.decimal)
 
 
 def select_training_columns(config: DataConfig, classes: bool) -> ColumnSelector:
     """Return the selector of the columns that a config names: the features and, last, the target."""
     target, categorical = config.target or "", config.categorical or ()
+    known: dict[str, ColumnKind] = {**(config.columns or {}), **dict.fromkeys(categorical, "category")}
 
-    def select(header: str, names: Sequence[str]) -> Mapping[str, Kind | None]:
+    def select(header: str, names: Sequence[str]) -> Mapping[str, ColumnKind | None]:
         features = select_features(header, "column", names, target, config.features)
         check_names_exist(f"{header}: data.categorical", "feature", features, *categorical)
-        kinds: dict[str, Kind | None] = {name: "text" if name in categorical else None for name in features}
-        return kinds | {target: "text" if classes else "number"}
+        check_names_exist(f"{header}: data.columns", "column", names, *(config.columns or ()))
+        kinds: dict[str, ColumnKind | None] = {name: known.get(name) for name in features}
+        return kinds | {target: "category" if classes else "number"}
 
     return select
 
 
-def select_inference_columns(features: Mapping[str, Kind], target: str | None, classes: bool) -> ColumnSelector:
+def select_inference_columns(features: Mapping[str, ColumnKind], target: str | None, classes: bool) -> ColumnSelector:
     """Return the selector of a trained model's features and, if it exists, of the target; None selects no target."""
 
-    def select(header: str, names: Sequence[str]) -> Mapping[str, Kind | None]:
+    def select(header: str, names: Sequence[str]) -> Mapping[str, ColumnKind | None]:
         check_names_exist(header, "column", names, *features)
-        kinds: dict[str, Kind | None] = dict(features)
-        return kinds | ({target: "text" if classes else "number"} if target is not None and target in names else {})
+        kinds: dict[str, ColumnKind | None] = dict(features)
+        return kinds | ({target: "category" if classes else "number"} if target is not None and target in names else {})
 
     return select

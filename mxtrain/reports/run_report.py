@@ -75,7 +75,7 @@ def _describe_evaluation(run: RunData) -> str:
         return ""
     part = run.comparison.part
     metrics = ", ".join(f"{name} {format_number(value)}" for name, value in run.comparison.metrics.items())
-    return f"On the {part} part ({format_count(run.comparison.samples[part], 'sample')}): {metrics}."
+    return f"On the {part} part ({format_count(len(run.comparison.targets), 'sample')}): {metrics}."
 
 
 def _metric_phrase(monitor: str) -> str:

@@ -22,6 +22,7 @@ from mxtrain.data import (
     read_in_memory_data,
     samples_from_memory,
 )
+from mxtrain.data.prediction_chunks import prediction_chunks
 from mxtrain.errors import DataError
 from mxtrain.nn import Model, build_metric, point_predictions, predictions_from_outputs, probabilities
 from mxtrain.training.callbacks import Row
@@ -137,7 +138,10 @@ class LoadedRun:
 
     def outputs(self, inputs: Inputs) -> NDArray[Any]:
         """Return the outputs of the model, (n, k), for `decide` and `likelihood`; standardized if the target is."""
-        prepared = self._prepared(inputs)
+        return self.outputs_of_prepared(self._prepared(inputs))
+
+    def outputs_of_prepared(self, prepared: NDArray[Any]) -> NDArray[Any]:
+        """Return the outputs of the model, (n, k), for preprocessed inputs, (n, d)."""
         with np.errstate(all="ignore"), limit_blas_threads(self.config.threads):
             return np.concatenate([self.model.predict(self.parameters, block) for block in _blocks(prepared)])
 
@@ -331,7 +335,8 @@ class LoadedRun:
     def _prepared(self, inputs: Inputs) -> NDArray[Any]:
         """Return preprocessed inputs."""
         if isinstance(inputs, str | PathLike):
-            return load_for_prediction(fspath(inputs), self.preprocessing)[0]
+            chunks = prediction_chunks(fspath(inputs), self.preprocessing, self.config.data, strict=True)
+            return np.concatenate([chunk.inputs for chunk in chunks])
         return inputs_from_memory(inputs, self.preprocessing)
 
 

@@ -235,10 +235,10 @@ def test_predict_writes_numbers_that_read_back_exactly(mxtrain):
     assert (np.array([row["prediction"] for row in found]).astype("f4") == expected).all()
 
 
-def test_an_invalid_input_is_one_line_and_keeps_the_old_output(mxtrain, pets):
+def test_with_strict_an_invalid_input_is_one_line_and_keeps_the_old_output(mxtrain, pets):
     Path("new.csv").write_text("size,age\nsmall,1\nhuge,8\n")
     Path("out.csv").write_text("precious")
-    status, out, err = mxtrain("predict", pets, "new.csv", "-o", "out.csv")
+    status, out, err = mxtrain("predict", pets, "new.csv", "-o", "out.csv", "--strict")
     assert (status, out) == (2, "")
     assert err.startswith("error: new.csv:3: column 'size': the category 'huge' does not occur")
     assert len(err.splitlines()) == 1

@@ -73,3 +73,19 @@ def test_evaluation_is_in_order_and_without_copies() -> None:
     seen = list(in_order(part, 2))
     assert [targets.tolist() for _, targets in seen] == [[0, 1], [2, 3], [4]]
     assert all(np.shares_memory(inputs, part.inputs) for inputs, _ in seen)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_batches_have_the_weights_of_their_samples(shuffle: bool) -> None:
+    plain = InMemorySamples(np.arange(7.0)[:, None], np.arange(14).reshape(7, 2))
+    weighted = InMemorySamples(plain.inputs, plain.targets, weights=np.arange(7.0) / 3)
+    config = DataConfig(source="digits", batch_size=3, shuffle=shuffle)
+    of_plain = [[array.copy() for array in batch] for batch in Batches(plain, config, 0).epoch(1)]
+    assert {len(batch) for batch in of_plain} == {2}
+    seen = 0
+    for (inputs, targets, weights), expected in zip(Batches(weighted, config, 0).epoch(1), of_plain, strict=True):
+        np.testing.assert_array_equal(inputs, expected[0])
+        np.testing.assert_array_equal(targets, expected[1])
+        np.testing.assert_array_equal(weights, inputs[:, 0] / 3)
+        seen += len(weights)
+    assert seen == 7

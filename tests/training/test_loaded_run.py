@@ -390,3 +390,27 @@ def test_thresholds_need_two_classes_and_validation_data(tmp_path: Path) -> None
             run.predict(source, threshold=0.5)
         with pytest.raises(ValueError, match=f"is for two classes, and the run {got}; leave it out"):
             run.fit_threshold()
+
+
+@pytest.mark.parametrize("kind", ["dict", "records", "pandas", "polars", "arrow", "structured array"])
+def test_frames_of_every_kind_are_predicted_and_evaluated(kind: str, pets: Path) -> None:
+    pandas, polars, arrow = map(pytest.importorskip, ("pandas", "polars", "pyarrow"))
+    columns: dict[str, Any] = {
+        "note": ["x", "y", "z"], "species": ["dog", "cat", "dog"], "size": ["big", "small", "big"], "age": [8, 1, 9],
+    }  # fmt: skip
+    records = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    data = {
+        "dict": lambda: columns,
+        "records": lambda: records,
+        "pandas": lambda: pandas.DataFrame(columns),
+        "polars": lambda: polars.DataFrame(columns),
+        "arrow": lambda: arrow.table(columns),
+        "structured array": lambda: pandas.DataFrame(columns).to_records(index=False),
+    }[kind]()
+    run = mxtrain.load_run(pets)
+    assert run.predict(data).tolist() == ["dog", "cat", "dog"]
+    assert run.probabilities(data).shape == (3, 2)
+    assert run.evaluate(data)["accuracy"] == 1
+    report = run.compare(samples=data).class_report()
+    assert report is not None
+    assert report.matrix.tolist() == [[1, 0], [0, 2]]

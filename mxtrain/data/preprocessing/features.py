@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.config.data_section import Missing, Standardize, Unseen
+from mxtrain.config.data_section import ColumnKind, Missing, Standardize, Unseen
 from mxtrain.data.preprocessing.scalers import Standardization
 from mxtrain.data.preprocessing.table import Table
-from mxtrain.data.readers.columns import Kind, RowLabel
+from mxtrain.data.readers.columns import RowLabel
 from mxtrain.data.readers.values import label_indices
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
@@ -36,7 +36,7 @@ class NumericFeature:
     constant: bool = False
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ColumnKind:
         """The kind of the column."""
         return "number"
 
@@ -66,9 +66,9 @@ class OneHotFeature:
     values: tuple[str, ...]
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ColumnKind:
         """The kind of the column."""
-        return "text"
+        return "category"
 
     @property
     def input_names(self) -> tuple[str, ...]:

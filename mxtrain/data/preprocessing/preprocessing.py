@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.config.data_section import Unseen
+from mxtrain.config.data_section import ColumnKind, Unseen
 from mxtrain.data.preprocessing.classes import CLASS_DTYPES, class_array, class_indices
 from mxtrain.data.preprocessing.features import (
     Feature,
@@ -19,7 +19,7 @@ from mxtrain.data.preprocessing.features import (
 )
 from mxtrain.data.preprocessing.scalers import Standardization, TargetScale
 from mxtrain.data.preprocessing.table import matrix, numbered_row
-from mxtrain.data.readers.columns import CategoricalColumn, Column, Columns, Kind, RowLabel, check_names_exist
+from mxtrain.data.readers.columns import CategoricalColumn, Column, Columns, RowLabel, check_names_exist
 from mxtrain.data.readers.numpy_files import check_finite_numbers, encode_labels
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
@@ -74,7 +74,7 @@ class Preprocessing:
         return input_names(self.columns)
 
     @property
-    def kinds(self) -> dict[str, Kind]:
+    def kinds(self) -> dict[str, ColumnKind]:
         """The names of the source columns, and their kinds."""
         return {column.name: column.kind for column in self.columns}
 

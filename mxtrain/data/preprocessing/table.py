@@ -11,8 +11,6 @@ from mxtrain.config.data_section import Missing
 from mxtrain.data.preprocessing.classes import class_dtype, classes_of_array, is_label, number_classes
 from mxtrain.data.readers.columns import CategoricalColumn, Column, Columns, RowLabel
 from mxtrain.data.readers.numpy_files import NpzArrays, check_finite_numbers
-from mxtrain.data.readers.type_inference import dates_message
-from mxtrain.data.readers.values import find_date
 from mxtrain.errors import DataError
 from mxtrain.types import describe
 
@@ -91,9 +89,7 @@ def table_from_arrays(arrays: NpzArrays, source: str, target: str, classes: bool
     return Table(arrays.inputs, arrays.targets.astype(np.float64), names, target)
 
 
-def table_from_columns(
-    columns: Columns, target: str, classes: bool, missing: Missing, categorical: Collection[str] = ()
-) -> Table:
+def table_from_columns(columns: Columns, target: str, classes: bool, missing: Missing) -> Table:
     """Return the table of columns.
 
     Args:
@@ -101,7 +97,6 @@ def table_from_columns(
         target: the name of the column to predict.
         classes: True if the targets are class labels, False if they are numbers.
         missing: the treatment of missing values; with `mean`, NaN stays in the inputs.
-        categorical: the columns whose values are categories even if they are dates.
 
     Raises:
         DataError: there is no sample; a column has no values, holds dates, or has too many categories; or a value is
@@ -120,7 +115,7 @@ def table_from_columns(
     merged = {name: _merge_spellings(column) for name, column in columns.columns.items()}
     columns = Columns(columns.source, merged, columns.row_label)
     for name, column in merged.items():
-        _check_values(column, f"{columns.source}: column {name!r}", name != target, name in categorical)
+        _check_values(column, f"{columns.source}: column {name!r}", name != target)
     if missing == "drop" and classes:
         columns = mark_invalid_labels_missing(columns, target)
     features = {name: column for name, column in columns.columns.items() if name != target}
@@ -186,18 +181,14 @@ def matrix(columns: Mapping[str, Column], rows: NDArray[np.int64]) -> NDArray[np
     return inputs
 
 
-def _check_values(column: Column, where: str, is_feature: bool, is_category: bool) -> None:
-    """Raise a DataError for a column without values, and for a feature of dates or of too many categories."""
+def _check_values(column: Column, where: str, is_feature: bool) -> None:
+    """Raise a DataError for a column without values, and for a feature of too many categories."""
     if column.missing.all():
         remedy = "; leave it out with data.features" if is_feature else ""
         raise DataError(f"{where}: has no values{remedy}")
     if not is_feature or not isinstance(column, CategoricalColumn):
         return
     labels = _occurring_labels(column)
-    found = None if is_category else find_date(labels)
-    if found is not None:
-        may_be_categories = len(labels) <= MAX_CATEGORIES
-        raise DataError(f"{where}: {dates_message(f', such as {describe(found)}', may_be_categories)}")
     if len(labels) > MAX_CATEGORIES:
         raise DataError(
             f"{where}: has {len(labels):,} categories, at most {MAX_CATEGORIES:,} are allowed; leave the column out "

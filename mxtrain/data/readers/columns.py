@@ -4,20 +4,18 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mxtrain.config.data_section import ColumnKind
 from mxtrain.data.readers.values import merge_spellings
 from mxtrain.errors import DataError
 from mxtrain.names import is_unicode, nearest
 from mxtrain.types import describe
 
-Kind = Literal["number", "text"]
-ColumnKind = Literal["number", "category", "boolean", "date", "identifier", "text", "constant", "index"]
-"""Kinds of columns; columns of the last four kinds are left out of the features."""
-ColumnSelector: TypeAlias = Callable[[str, Sequence[str]], Mapping[str, Kind | None]]
+ColumnSelector: TypeAlias = Callable[[str, Sequence[str]], Mapping[str, ColumnKind | None]]
 """Function of the location of a header and its names; returns the columns to read. A kind of None is inferred."""
 RowLabel: TypeAlias = Callable[[int], str]
 """Function of a row, 0 for the first; returns its name in error messages, such as `train.csv:17`."""
@@ -92,7 +90,7 @@ class DateColumn:
         return DateColumn(self.values[rows], self.has_time)
 
 
-Column: TypeAlias = NumericColumn | CategoricalColumn
+Column: TypeAlias = NumericColumn | CategoricalColumn | DateColumn
 
 
 @dataclass(frozen=True, slots=True, eq=False)

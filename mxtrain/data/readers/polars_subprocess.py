@@ -1,4 +1,4 @@
-"""Script that converts a Parquet or Arrow file on stdin to an Arrow stream on stdout.
+"""Script that converts a Parquet or Arrow file on stdin to an Arrow stream on stdout, and Zstandard to its lines.
 
 `polars_file` runs it in a separate process; it imports nothing from mxtrain. If Polars reports an error, the exit
 status is 3 and stdout holds the message.
@@ -15,6 +15,16 @@ def main(kind: str) -> int:
     """Convert the file, and return the exit status."""
     import polars as pl
 
+    if kind == "Zstandard":
+        lines = pl.read_csv(
+            BytesIO(sys.stdin.buffer.read()),
+            has_header=False,
+            separator="\x01",
+            quote_char=None,
+            schema={"line": pl.String},
+        )
+        sys.stdout.buffer.write("\n".join(line or "" for line in lines["line"]).encode() + b"\n")
+        return 0
     readers = {"Parquet": pl.read_parquet, "Arrow": pl.read_ipc, "Arrow stream": pl.read_ipc_stream}
     try:
         frame = readers[kind](BytesIO(sys.stdin.buffer.read()))
@@ -30,4 +40,6 @@ if __name__ == "__main__":
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no core dump
+        if len(sys.argv) > 2:
+            resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]), int(sys.argv[2])))
     sys.exit(main(sys.argv[1]))

@@ -1,8 +1,11 @@
 """A table as it was read, before the kinds of its columns are known: the common output of all table readers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mxtrain.data.readers.columns import RowLabel
 from mxtrain.errors import DataError
@@ -53,6 +56,13 @@ class RawTable:
         """The names of the columns."""
         return list(self.columns)
 
+    def take(self, rows: NDArray[np.int64]) -> "RawTable":
+        """Return the given rows, in increasing order, with their names in error messages and their problems."""
+        columns = {name: series[rows] for name, series in self.columns.items()}
+        index_of = {int(row): index for index, row in enumerate(rows)}
+        problems = [replace(each, row=index_of[each.row]) for each in self.problems if each.row in index_of]
+        return replace(self, columns=columns, row_label=lambda row: self.row_label(int(rows[row])), problems=problems)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
@@ -72,7 +82,19 @@ class Problem:
         return f"{self.where}: {self.message}"
 
 
-def problems_error(problems: Sequence[Problem]) -> DataError:
+class TableError(DataError):
+    """The problems of a table.
+
+    Attributes:
+        problems: all problems, in the order of the rows.
+    """
+
+    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+def problems_error(problems: Sequence[Problem]) -> TableError:
     """Return the error that reports all problems of a table, one a line, in the order of the rows.
 
     Example:
@@ -84,4 +106,4 @@ def problems_error(problems: Sequence[Problem]) -> DataError:
     lines = [str(problem) for problem in ordered[:_MAX_REPORTED]]
     if len(ordered) > _MAX_REPORTED:
         lines.append(f"and {len(ordered) - _MAX_REPORTED:,} more problems")
-    return DataError("\n".join(lines))
+    return TableError("\n".join(lines), ordered)

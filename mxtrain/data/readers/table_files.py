@@ -1,101 +1,247 @@
-"""Reading of table files of all formats."""
+"""Reading of table files of all formats: the one door from a file to a `RawTable`."""
 
-import csv
-from io import StringIO
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from mxtrain.data.readers.columns import check_header
-from mxtrain.data.readers.open_file import open_data_file
+import numpy as np
+
+from mxtrain.data.readers.dialect import FormatSettings
+from mxtrain.data.readers.frame_files import FRAME_FORMATS, frame_format, read_frame
+from mxtrain.data.readers.json_table import read_json
+from mxtrain.data.readers.plain_numbers import as_numbers
 from mxtrain.data.readers.raw_table import Problem, RawTable
-from mxtrain.names import nfc
+from mxtrain.data.readers.table_bytes import STDIN, expand_paths, memory_limit, open_table
+from mxtrain.data.readers.text_table import ColumnTypeError, TextChunk, TextTable
+from mxtrain.errors import DataError
+from mxtrain.names import is_unicode, nfc
+from mxtrain.types import describe
 
+if TYPE_CHECKING:
+    import polars
 
-class FormatSettings(Protocol):
-    """The fields of the `data` section that describe the format of a table; None where it is to be detected."""
-
-    @property
-    def separator(self) -> str | None: ...
-    @property
-    def header(self) -> bool | tuple[str, ...] | None: ...
-    @property
-    def quote(self) -> str | None: ...
-    @property
-    def decimal(self) -> str | None: ...
-    @property
-    def thousands(self) -> str | None: ...
-    @property
-    def comment(self) -> str | None: ...
-    @property
-    def encoding(self) -> str | None: ...
-    @property
-    def missing_values(self) -> tuple[str, ...] | None: ...
+_ROW_NAMES = "row_names"
+"""The name of a first column that the header does not name."""
+_JSON = (".json", ".jsonl", ".ndjson")
+_CHUNK_ROWS = 100_000
+"""Number of rows of a chunk of a table that is read as a whole."""
 
 
 def read_raw(source: str, settings: FormatSettings) -> RawTable:
-    """Read a table file.
+    """Read a table file, several files of one shape, or standard input.
+
+    The content decides between the formats, and the suffix where it does not: text tables, JSON arrays and lines,
+    Parquet, Arrow, and spreadsheets, each also compressed with gzip, bzip2, xz, Zstandard, or as the one file of a zip
+    archive.
 
     Args:
-        source: the path of the file.
+        source: a path, in which `~` and `${VAR}` are replaced; a pattern such as `part-*.csv`; or `-` for standard
+            input.
         settings: the format of the file, as far as it is known.
 
     Raises:
-        DataError: the file is missing or cannot be read; malformed rows are in `RawTable.problems`.
+        DataError: the file is missing, cannot be read, or is larger than half of the memory. Malformed rows are in
+            `RawTable.problems`.
+
+    Example:
+        >>> import tempfile
+        >>> from mxtrain.config.data_section import DataConfig
+        >>> path = f"{tempfile.mkdtemp()}/pets.csv"
+        >>> _ = Path(path).write_text("age;species\\n3,5;cat\\n;ant\\n")
+        >>> table = read_raw(path, DataConfig(source="digits"))
+        >>> table.names, table.columns["age"].to_list(), table.found["decimal"]
+        (['age', 'species'], ['3,5', None], ',')
     """
+    tables = [_read_file(path, settings) for path in expand_paths(source)]
+    return tables[0] if len(tables) == 1 else _concatenate(source, tables)
+
+
+def raw_chunks(source: str, settings: FormatSettings, as_text: Collection[str] = ()) -> Iterator[RawTable]:
+    """Yield a table in chunks, so that it need not fit in memory; see `read_raw`.
+
+    Text tables are read in chunks of about 16 MiB, whose values are text, also those of numbers. Other formats are read
+    as a whole, and are divided. `Problem.row` counts from the first row of a chunk.
+
+    Args:
+        source: as for `read_raw`.
+        settings: the format of the file, as far as it is known.
+        as_text: the columns that the caller needs as they are written.
+    """
+    del as_text  # values of text tables are as they are written; others have no other form
+    for path in expand_paths(source):
+        with open_table(path) as (stream, name):
+            kind = _format(stream, name)
+            if kind == "text":
+                table = TextTable(stream, _label(path), settings)
+                for chunk in table.chunks():
+                    yield _raw_text(table, [chunk], _label(path), is_whole=False)
+                continue
+        whole = _read_file(path, settings)
+        for start in range(0, max(len(whole), 1), _CHUNK_ROWS):
+            yield _slice(whole, start)
+
+
+def _read_file(path: str, settings: FormatSettings) -> RawTable:
+    label = _label(path)
+    with open_table(path, memory_limit()) as (stream, name):
+        kind = _format(stream, name)
+        if kind == "json":
+            return read_json(stream, label)
+        if kind != "text":
+            return read_frame(stream, label, kind)
+        table = TextTable(stream, label, settings)
+        try:
+            chunks = list(table.chunks(with_numbers=path != STDIN))
+        except ColumnTypeError:
+            chunks = None
+    if chunks is None:
+        with open_table(path, memory_limit()) as (stream, _):
+            table = TextTable(stream, label, settings)
+            chunks = list(table.chunks())
+    return _raw_text(table, chunks, label, is_whole=True)
+
+
+def _label(path: str) -> str:
+    return "standard input" if path == STDIN else path
+
+
+def _format(stream: BinaryIO, name: str) -> str:
+    """Return the format of a file by its first bytes, or by the suffix of its name."""
+    head = stream.peek(16)[:16]  # type: ignore[attr-defined]
+    suffix = Path(name).suffix.lower()
+    if kind := frame_format(head, suffix):
+        return kind
+    if suffix in FRAME_FORMATS:
+        return FRAME_FORMATS[suffix]
+    begins_json = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") and suffix in ("", ".txt", ".data")
+    return "json" if suffix in _JSON or begins_json else "text"
+
+
+def _raw_text(table: TextTable, chunks: Sequence[TextChunk], source: str, is_whole: bool) -> RawTable:
+    """Return the chunks of a text table as one table, with plain numbers converted if it is whole."""
     import polars as pl
 
-    suffix = Path(source).suffix.lower()
-    if suffix in (".parquet", ".arrow", ".feather"):
-        return _read_frame(source, suffix)
-    if suffix in (".jsonl", ".ndjson"):
-        return _read_json_lines(source)
-    with open_data_file(source) as file:
-        text = file.read().decode("utf-8-sig")
-    rows = csv.reader(StringIO(text, newline=""))
-    names = [nfc(name.strip()) for name in next(rows, [])]
-    check_header(names, f"{source}:1", "is empty; the first line must name the columns")
-    lines: list[int] = []
-    cells: list[list[str | None]] = []
+    dialect = table.dialect
+    problems, names = _names(dialect.names, table.header)
+    if dialect.row_names:
+        names = [_unused(_ROW_NAMES, names), *names]
+    starts = np.cumsum([0, *(len(chunk.lines) for chunk in chunks)])
+    for start, chunk in zip(starts, chunks, strict=False):
+        problems += [Problem(int(start) + problem.row, problem.where, problem.message) for problem in chunk.problems]
+    lines = np.concatenate([chunk.lines for chunk in chunks]) if chunks else np.zeros(0, dtype=np.int64)
+    parts = [chunk.columns for chunk in chunks]
+    columns: dict[str, polars.Series] = {}
+    can_convert = is_whole and dialect.decimal != ","
+    for index, name in enumerate(names):
+        column = _joined([part[index] for part in parts], name)
+        for part in parts:  # so that text and numbers of one column are in memory at a time
+            part[index] = part[index].clear()
+        columns[name] = as_numbers(column) if can_convert and column.dtype == pl.String else column
+    if dialect.names and dialect.names[-1] == "" and columns[names[-1]].null_count() == len(lines):
+        del columns[names[-1]]
+    return RawTable(
+        source=source,
+        columns=columns,
+        row_label=lambda row: f"{source}:{lines[row]}",
+        header=table.header,
+        has_types=False,
+        has_header=dialect.has_header,
+        row_names=names[0] if dialect.row_names else None,
+        found=table.found,
+        problems=problems,
+    )
+
+
+def _joined(parts: Sequence["polars.Series"], name: str) -> "polars.Series":
+    import polars as pl
+
+    if not parts:
+        return pl.Series(name, [], pl.String)
+    return pl.concat(parts, rechunk=False).alias(name)
+
+
+def _names(names: Sequence[str], header: str) -> tuple[list[Problem], list[str]]:
+    """Return unique names of columns, and the problems of names that are not unique."""
+    problems = []
+    if not all(map(is_unicode, names)):
+        raise DataError(f"{header}: the names must be Unicode text, got an unpaired surrogate")
+    for name, times in Counter(names).items():
+        if name and times > 1:
+            problems.append(Problem(-1, header, f"{times} columns are named {describe(name)}; rename them"))
+    unique: list[str] = []
+    for index, name in enumerate(names):
+        wanted = name or f"unnamed_{index}"
+        unique.append(wanted if wanted not in unique else _unused(f"{wanted}_{index}", unique))
+    return problems, unique
+
+
+def _unused(name: str, names: Sequence[str]) -> str:
+    while name in names:
+        name += "_"
+    return name
+
+
+def named_columns(columns: Mapping[str, "polars.Series"]) -> dict[str, "polars.Series"]:
+    """Return columns with names in NFC; names that differ only in their composition are made unique."""
+    _, names = _names(list(map(nfc, columns)), "")
+    return {name: series.alias(name) for name, series in zip(names, columns.values(), strict=True)}
+
+
+def _slice(table: RawTable, start: int) -> RawTable:
+    columns = {name: column.slice(start, _CHUNK_ROWS) for name, column in table.columns.items()}
+    inside = [problem for problem in table.problems if problem.row < 0 or start <= problem.row < start + _CHUNK_ROWS]
+    problems = [Problem(max(problem.row - start, -1), problem.where, problem.message) for problem in inside]
+    return RawTable(
+        table.source,
+        columns,
+        lambda row: table.row_label(row + start),
+        table.header,
+        table.has_types,
+        table.has_header,
+        table.row_names,
+        table.found,
+        problems,
+    )
+
+
+def _concatenate(source: str, tables: Sequence[RawTable]) -> RawTable:
+    """Return the rows of several files as one table; each file must have the columns of the first."""
+    import polars as pl
+
+    first = tables[0]
     problems: list[Problem] = []
-    for row in rows:
-        if not row:
-            continue
-        if len(row) != len(names):
-            message = f"must have {len(names)} values, as the header has, got {len(row)}"
-            problems.append(Problem(len(lines), f"{source}:{rows.line_num}", message))
-            row = [""] * len(names)
-        lines.append(rows.line_num)
-        cells.append([cell.strip() or None for cell in row])
-    columns = {name: pl.Series(name, [row[i] for row in cells], pl.String) for i, name in enumerate(names)}
-    return RawTable(source, columns, lambda row: f"{source}:{lines[row]}", f"{source}:1", False, problems=problems)
-
-
-def _read_frame(source: str, suffix: str) -> RawTable:
-    import polars as pl
-
-    from mxtrain.data.readers.polars_file import as_arrow_stream
-
-    with open_data_file(source) as file:
-        magic = file.read(6)
-        kind = "Parquet" if suffix == ".parquet" else "Arrow" if magic == b"ARROW1" else "Arrow stream"
-        frame = pl.read_ipc_stream(as_arrow_stream(file, source, kind))
-    columns = {nfc(series.name): series for series in frame}
-    return RawTable(source, columns, lambda row: f"{source}: row {row + 1}", source, has_types=True)
-
-
-def _read_json_lines(source: str) -> RawTable:
-    import polars as pl
-
-    from mxtrain.data.readers.text_files import _objects
-
-    with open_data_file(source) as file:
-        found = list(_objects(file, source))
-    names = list(dict.fromkeys(name for _, record in found for name in record))
-    check_header(names, source, "is empty; each line must be a JSON object with a sample's values")
+    starts = np.cumsum([0, *map(len, tables)])
+    for start, table in zip(starts, tables, strict=False):
+        if set(table.names) != set(first.names):
+            different = sorted(set(table.names) ^ set(first.names))
+            names = ", ".join(map(describe, different[:5]))
+            message = f"must have the columns of {first.source}, and differs in {names}"
+            raise DataError(f"{table.header}: {message}")
+        problems += [
+            Problem(problem.row if problem.row < 0 else int(start) + problem.row, problem.where, problem.message)
+            for problem in table.problems
+        ]
     columns = {}
-    for name in names:
-        values = [record.get(name) for _, record in found]
-        kinds = {type(value) for value in values if value is not None}
-        strict = len(kinds) <= 1 or kinds == {int, float}
-        columns[name] = pl.Series(name, values, strict=False) if strict else pl.Series(name, values, pl.Object)
-    return RawTable(source, columns, lambda row: f"{source}:{found[row][0]}", source, has_types=True)
+    for name in first.names:
+        parts = [table.columns[name] for table in tables]
+        if len({part.dtype for part in parts}) > 1:
+            parts = _with_one_dtype(parts)
+        columns[name] = pl.concat(parts, rechunk=False)
+
+    def row_label(row: int) -> str:
+        index = int(np.searchsorted(starts, row, side="right")) - 1
+        return tables[index].row_label(row - int(starts[index]))
+
+    found: Mapping[str, Any] = first.found
+    return RawTable(
+        source, columns, row_label, first.header, first.has_types, first.has_header, first.row_names, found, problems
+    )
+
+
+def _with_one_dtype(parts: Sequence["polars.Series"]) -> list["polars.Series"]:
+    import polars as pl
+
+    if all(part.dtype.is_numeric() or part.dtype == pl.Null for part in parts):
+        return [part.cast(pl.Float64) for part in parts]
+    return [part.cast(pl.String) for part in parts]

@@ -1,0 +1,1 @@
+"""Kinds of columns: numbers, categories, booleans, dates and columns that are no features, found from their values."""

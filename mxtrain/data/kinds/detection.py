@@ -1,0 +1,442 @@
+"""Kind and values of one column."""
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mxtrain.config.data_section import ColumnKind
+from mxtrain.data.kinds.dates import days_since_epoch, find_date_format, parse_dates
+from mxtrain.data.kinds.numbers import (
+    MISSING_CATEGORIES,
+    MISSING_NUMBERS,
+    NumberFormat,
+    find_number_format,
+    plain_numbers,
+)
+from mxtrain.data.readers.columns import CategoricalColumn, Column, DateColumn, NumericColumn
+from mxtrain.names import is_unicode
+from mxtrain.types import describe
+
+if TYPE_CHECKING:
+    import polars
+
+LEFT_OUT: dict[ColumnKind, str] = {
+    "identifier": "an identifier: its values differ from row to row",
+    "text": "free text",
+    "constant": "constant: every row has the same value",
+    "index": "it counts the rows",
+}
+"""The reason for which a column of a kind is no feature."""
+
+_BOOLEANS = frozenset({"true", "false"})
+_NUMERIC_SHARE, _NUMERIC_DISTINCT = 0.5, 10
+"""Share of numbers, and their smallest number of different values, from which words among them are errors."""
+_DATE_SHARE = 0.9
+_UNIQUE_SHARE, _UNIQUE_ROWS, _FEWEST_ROWS = 0.95, 50, 10
+"""Share of different values of an identifier; with fewer than 50 rows, all must differ; fewer than 10 are too few."""
+_WORDS_OF_TEXT, _DISTINCT_TEXTS = 5, 20
+"""Mean number of words, and the smallest number of different values, of free text."""
+_IDENTIFIER_NAME = re.compile(
+    r"|unnamed.*|index|idx|id|ids|uid|uuid|guid|.*[_\s.-](id|no|nr|key|code|number|index)|.*[a-z](Id|ID|No|Key)|"
+    r"row[_\s.-]?(names?|num|no|number|id)?|rownames|nr|no|num|number|#|obs|observation|case|x\.?1?|sl\.?\s?no\.?|"
+    r"s\.?\s?no\.?|serial.*|record.*|key",
+    re.IGNORECASE,
+)
+"""Names of columns that number or name the rows."""
+_INDEX_NAME = re.compile(r"|unnamed.*|index|idx|#|x|x1|\.\.\.1|row[_\s.-]?names?|rownames|row", re.IGNORECASE)
+"""Names of columns that programs add to number the rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellProblem:
+    """A value that does not suit its column: the first row that has it, or -1 for the whole column, and the message."""
+
+    row: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """A column as it was read.
+
+    Attributes:
+        kind: what the column holds.
+        column: its values; None for a column that is no feature.
+        problems: the values that do not suit the kind.
+    """
+
+    kind: ColumnKind
+    column: Column | None
+    problems: Sequence[CellProblem] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ColumnReader:
+    """Reads one column of a table.
+
+    Args:
+        name: the name of the column.
+        values: its values, as in `RawTable`.
+        has_types: False if the source has text only.
+        marks: marks of missing values, in lower case, in addition to the usual ones.
+        decimal: the decimal mark, if it is known.
+        row_names: True if the header does not name the column.
+        kept: categories that are never marks of missing values, because a trained model knows them.
+
+    Example:
+        >>> import polars as pl
+        >>> reading = ColumnReader("price", pl.Series(["$1,200", "NA", "$900"]), has_types=False).infer()
+        >>> reading.kind, reading.column.values.tolist()
+        ('number', [1200.0, nan, 900.0])
+        >>> reading = ColumnReader("size", pl.Series(["1.0", "big", "1"]), has_types=False).infer()
+        >>> reading.kind, reading.column.labels
+        ('category', ('1', '1.0', 'big'))
+    """
+
+    name: str
+    values: "polars.Series"
+    has_types: bool
+    marks: frozenset[str] = frozenset()
+    decimal: str | None = None
+    row_names: bool = False
+    kept: Collection[str] = field(default_factory=frozenset)
+
+    def infer(self) -> Reading:
+        """Return the column with the kind that its values suggest."""
+        reading = self._infer_typed() if self.has_types else self._infer_text(self._stripped())
+        return self._without_features(reading)
+
+    def read_as(self, kind: ColumnKind) -> Reading:
+        """Return the column as a kind that was declared; values that do not suit it are problems."""
+        match kind:
+            case "number":
+                return self._declared_numbers()
+            case "category":
+                return Reading("category", self._categories())
+            case "boolean":
+                return self._declared_booleans()
+            case "date":
+                return self._declared_dates()
+        return Reading(kind, None)
+
+    def _stripped(self) -> "polars.Series":
+        """Return the values as text without surrounding whitespace; numbers of a reader as they are."""
+        import polars as pl
+
+        values = self.values
+        if values.dtype == pl.Object:
+            values = pl.Series(self.name, [_as_text(value) for value in values.to_list()], pl.String)
+        if values.dtype in (pl.Categorical, pl.Enum):
+            values = values.cast(pl.String)
+        return values.str.strip_chars() if values.dtype == pl.String else values
+
+    def _infer_typed(self) -> Reading:
+        import polars as pl
+
+        dtype = self.values.dtype
+        if dtype.is_numeric() or dtype in (pl.Null, pl.Duration, pl.Time):
+            return self._typed_numbers()
+        if dtype == pl.Boolean:
+            return Reading("boolean", self._categories())
+        if dtype.is_temporal():
+            return Reading("date", self._typed_dates())
+        if dtype in (pl.Categorical, pl.Enum):
+            return Reading("category", self._categories())
+        if dtype not in (pl.String, pl.Object):
+            return Reading("category", None, [CellProblem(-1, _unsupported_message(str(dtype), self.name))])
+        texts = self._stripped()
+        if plain_numbers(texts).null_count() == texts.null_count():
+            return Reading("category", self._categories())  # numbers that were written as text on purpose
+        return self._infer_text(texts)
+
+    def _infer_text(self, texts: "polars.Series") -> Reading:
+        import polars as pl
+
+        if texts.dtype != pl.String:
+            return self._typed_numbers()
+        numbers = plain_numbers(texts)
+        open_rows = numbers.is_null() & texts.is_not_null()
+        if not open_rows.any() and not _has_leading_zeros(texts):
+            return self._compact_dates(texts) or Reading("number", _numeric_column(numbers))
+        words = _without_marks(texts.filter(open_rows).unique(maintain_order=True), self._is_missing_number)
+        if not len(words) and not _has_leading_zeros(texts):
+            return self._compact_dates(texts) or Reading("number", _numeric_column(numbers))
+        if (found := find_number_format(words.to_list(), self.decimal)) is not None and len(words):
+            return Reading("number", _numeric_column(_formatted_numbers(texts, numbers, found)))
+        return self._infer_words(texts, numbers, words)
+
+    def _infer_words(self, texts: "polars.Series", numbers: "polars.Series", words: "polars.Series") -> Reading:
+        """Return the column of text of which not all values are numbers."""
+        if set(words.head(3).str.to_lowercase().to_list()) <= _BOOLEANS and numbers.null_count() == len(numbers):
+            return Reading("boolean", self._categories())
+        present = _without_marks(texts.drop_nulls().unique(maintain_order=True), self._is_missing_number)
+        if len(present) and (date_format := find_date_format(present)) is not None:
+            return Reading("date", DateColumn(_floats(parse_dates(texts, *date_format)), date_format[1]))
+        known = numbers.drop_nulls()
+        count = len(texts) - texts.null_count()
+        if (
+            len(known) >= _NUMERIC_SHARE * count
+            and known.n_unique() > _NUMERIC_DISTINCT
+            and len(words) < len(known) / 4
+        ):
+            return Reading("number", _numeric_column(numbers), self._word_problems(texts, words))
+        if (found := self._mostly_dates(texts, present)) is not None:
+            return found
+        return Reading("category", self._categories())
+
+    def _mostly_dates(self, texts: "polars.Series", present: "polars.Series") -> Reading | None:
+        """Return a column of dates with a few other words, which are problems; None if it holds no dates."""
+        for size in (1, 2, 3):
+            date_format = find_date_format(present.head(size).tail(1))
+            if date_format is None:
+                continue
+            parsed = parse_dates(present, *date_format)
+            if parsed.len() - parsed.null_count() < _DATE_SHARE * len(present) or len(present) < _UNIQUE_ROWS / 5:
+                return None
+            column = DateColumn(_floats(parse_dates(texts, *date_format)), date_format[1])
+            return Reading("date", column, self._word_problems(texts, present.filter(parsed.is_null()), "a date"))
+        return None
+
+    def _compact_dates(self, texts: "polars.Series") -> Reading | None:
+        """Return numbers such as 20240105 as dates; None if they are numbers."""
+        distinct = texts.drop_nulls().head(1000).unique()
+        if len(distinct) < 2 or find_date_format(distinct) != ("%Y%m%d", False):
+            return None
+        days = parse_dates(texts, "%Y%m%d", has_time=False)
+        return Reading("date", DateColumn(_floats(days))) if days.null_count() == texts.null_count() else None
+
+    def _without_features(self, reading: Reading) -> Reading:
+        """Return the column, or that it is an index, an identifier, free text or constant."""
+        kind, column = reading.kind, reading.column
+        if column is None or reading.problems:
+            return reading
+        missing, n = column.missing, len(column.missing)
+        present = n - int(missing.sum())
+        if present == 0:
+            return Reading("constant", None)
+        if isinstance(column, CategoricalColumn):
+            return self._category_without_feature(reading, column, present)
+        values = column.values[~missing]
+        if present == n and n > 1 and (values == values[0]).all():
+            return Reading("constant", None)
+        if kind == "number" and present == n and n >= _FEWEST_ROWS and (values == np.round(values)).all():
+            counts = values[0] in (0, 1) and (np.diff(values) == 1).all()
+            if counts and (self.row_names or _INDEX_NAME.fullmatch(self.name)):
+                return Reading("index", None)
+            if self._names_rows(values, n):
+                return Reading("identifier", None)
+        return reading
+
+    def _names_rows(self, values: NDArray[np.float64], n: int) -> bool:
+        return bool(self.row_names or _IDENTIFIER_NAME.fullmatch(self.name)) and len(np.unique(values)) == n
+
+    def _category_without_feature(self, reading: Reading, column: CategoricalColumn, present: int) -> Reading:
+        used = np.unique(column.codes[column.codes >= 0])
+        if len(used) == 1 and present == len(column.codes) and present > 1:
+            return Reading("constant", None)
+        if reading.kind == "boolean" or present < _FEWEST_ROWS:
+            return reading
+        labels = [column.labels[code] for code in used[:1000]]
+        words = sum(len(label.split()) for label in labels) / len(labels)
+        if words >= _WORDS_OF_TEXT and len(used) > _DISTINCT_TEXTS:
+            return Reading("text", None)
+        all_differ = len(used) == present
+        nearly = present >= _UNIQUE_ROWS and len(used) >= _UNIQUE_SHARE * present
+        if self.row_names and all_differ:
+            return Reading("index", None)
+        return Reading("identifier", None) if all_differ or nearly else reading
+
+    def _typed_numbers(self) -> Reading:
+        import polars as pl
+
+        values = self.values
+        if values.dtype == pl.Duration:
+            values = values.dt.total_microseconds() / 1e6
+        elif values.dtype == pl.Time:
+            values = values.cast(pl.Int64) / 1e9
+        numbers = values.cast(pl.Float64).fill_nan(None)
+        infinite = numbers.is_infinite().fill_null(value=False)
+        rows = infinite.arg_true().to_list()
+        problems = [CellProblem(row, f"must be a finite number, got {numbers[row]}") for row in rows]
+        return Reading("number", _numeric_column(numbers), problems)
+
+    def _typed_dates(self) -> DateColumn:
+        import polars as pl
+
+        days = _floats(days_since_epoch(self.values))
+        has_time = self.values.dtype != pl.Date and bool((np.nan_to_num(days) % 1 != 0).any())
+        return DateColumn(days, has_time)
+
+    def _declared_numbers(self) -> Reading:
+        import polars as pl
+
+        texts = self._stripped()
+        if texts.dtype.is_temporal() and texts.dtype not in (pl.Duration, pl.Time):
+            return Reading("number", NumericColumn(_floats(days_since_epoch(texts))))
+        if texts.dtype == pl.Boolean:
+            return Reading("number", _numeric_column(texts.cast(pl.Float64)))
+        if texts.dtype != pl.String:
+            return self._typed_numbers()
+        numbers = plain_numbers(texts)
+        open_rows = numbers.is_null() & texts.is_not_null()
+        words = _without_marks(texts.filter(open_rows).unique(maintain_order=True), self._is_missing_number)
+        found = find_number_format(words.to_list(), self.decimal) if len(words) else None
+        if found is not None:
+            return Reading("number", _numeric_column(_formatted_numbers(texts, numbers, found)))
+        return Reading("number", _numeric_column(numbers), self._word_problems(texts, words, is_declared=True))
+
+    def _declared_booleans(self) -> Reading:
+        column = self._categories()
+        others = [label for label in column.labels if label.lower() not in _BOOLEANS and label not in ("0", "1")]
+        problems = [
+            CellProblem(row, _boolean_message(label))
+            for label in others
+            for row in np.flatnonzero(column.codes == column.labels.index(label)).tolist()
+        ]
+        return Reading("boolean", column, problems)
+
+    def _declared_dates(self) -> Reading:
+        texts = self._stripped()
+        if texts.dtype.is_temporal():
+            return Reading("date", self._typed_dates())
+        import polars as pl
+
+        texts = texts.cast(pl.String)
+        present = _without_marks(texts.drop_nulls().unique(maintain_order=True), self._is_missing_number)
+        if (date_format := find_date_format(present)) is not None:
+            return Reading("date", DateColumn(_floats(parse_dates(texts, *date_format)), date_format[1]))
+        mostly = self._mostly_dates(texts, present)
+        nothing = DateColumn(np.full(len(texts), np.nan))
+        return mostly or Reading("date", nothing, self._word_problems(texts, present, "a date", is_declared=True))
+
+    def _word_problems(
+        self, texts: "polars.Series", words: "polars.Series", expected: str = "a number", *, is_declared: bool = False
+    ) -> list[CellProblem]:
+        """Return a problem for each different word; if the kind was declared, one for each row."""
+        problems = []
+        for word in words.to_list():
+            rows = (texts == word).fill_null(value=False).arg_true().to_list()
+            remedy = f"correct it, or, if it marks a missing value, set data.missing_values: [{_yaml_text(word)}]"
+            if is_declared:
+                problems += [CellProblem(row, f"must be {expected}, got {describe(word)}; {remedy}") for row in rows]
+                continue
+            more = f" here and in {len(rows) - 1:,} more rows" if len(rows) > 1 else ""
+            remedy += f", or, if the column holds categories, data.columns: {{{_yaml_text(self.name)}: category}}"
+            message = f"must be {expected}, as most values of the column, got {describe(word)}{more}; {remedy}"
+            problems.append(CellProblem(rows[0], message))
+        return problems
+
+    def _categories(self) -> CategoricalColumn:
+        """Return the values as labels; spellings of one value are merged later."""
+        import polars as pl
+
+        values = self._stripped()
+        dtype, typed = "str", ()
+        if values.dtype == pl.Boolean:
+            dtype = "bool"
+            codes = values.cast(pl.Int64).fill_null(-1).to_numpy().astype(np.int64)
+            return CategoricalColumn(codes, ("false", "true"), dtype)
+        if values.dtype.is_numeric():
+            dtype = str(values.dtype).lower()
+        if values.dtype.is_float():
+            values = values.fill_nan(None)
+        texts = _texts_of(values)
+        distinct = texts.drop_nulls().unique().sort()
+        labels = [label for label in distinct.to_list() if not self._is_missing_category(label)]
+        typed = tuple(labels) if dtype != "str" else ()
+        if any(not is_unicode(label) for label in labels):
+            labels = [label for label in labels if is_unicode(label)]
+        coded = texts.replace_strict(labels, list(range(len(labels))), default=-1, return_dtype=pl.Int64)
+        codes = coded.fill_null(-1).to_numpy().astype(np.int64)
+        return CategoricalColumn(codes, tuple(labels), dtype if self.has_types else None, typed)
+
+    def _is_missing_number(self, text: str) -> bool:
+        return text.lower() in MISSING_NUMBERS or text.lower() in self.marks
+
+    def _is_missing_category(self, text: str) -> bool:
+        lower = text.lower()
+        return text not in self.kept and (lower in MISSING_CATEGORIES or lower in self.marks)
+
+
+def _without_marks(words: "polars.Series", is_mark: Callable[[str], bool]) -> "polars.Series":
+    marks = [word for word in words.filter(words.str.len_chars() <= _LONGEST_MARK).to_list() if is_mark(word)]
+    return words.filter(~words.is_in(marks)) if marks else words
+
+
+_LONGEST_MARK = 40
+"""Number of characters above which a text is not compared with marks of missing values."""
+
+
+def _formatted_numbers(texts: "polars.Series", numbers: "polars.Series", found: NumberFormat) -> "polars.Series":
+    """Return the numbers of a column in which some are formatted; with a decimal comma, a point separates thousands."""
+    import polars as pl
+
+    open_rows = (numbers.is_null() if found.decimal == "." else texts.str.contains("[.,]")) & texts.is_not_null()
+    distinct = texts.filter(open_rows).unique().to_list()
+    parsed = [found.parse(text) for text in distinct]
+    replaced = texts.replace_strict(distinct, parsed, default=None, return_dtype=pl.Float64)
+    return numbers.zip_with(~open_rows.fill_null(value=False), replaced)
+
+
+def _has_leading_zeros(texts: "polars.Series") -> bool:
+    """Return True for codes such as postal codes: digits of one length, some of which begin with 0."""
+    present = texts.drop_nulls()
+    if not len(present) or not present.str.contains(r"^0\d").any():
+        return False
+    lengths = present.str.len_chars()
+    return bool(present.str.contains(r"^\d+$").all()) and lengths.min() == lengths.max()
+
+
+def _texts_of(values: "polars.Series") -> "polars.Series":
+    """Return values as text; whole numbers without a fraction, and dates as ISO 8601."""
+    import polars as pl
+
+    if values.dtype == pl.String:
+        texts = values
+    elif values.dtype.is_float():
+        distinct = values.drop_nulls().unique()
+        texts = values.replace_strict(
+            distinct, [repr(float(value)) for value in distinct.to_list()], default=None, return_dtype=pl.String
+        )
+    elif values.dtype in (pl.Datetime, pl.Duration, pl.Time, pl.Decimal):
+        texts = pl.Series([None if value is None else _as_text(value) for value in values.to_list()], dtype=pl.String)
+    else:
+        texts = values.cast(pl.String)
+    return texts.set(texts == "", None)
+
+
+def _as_text(value: object) -> str | None:
+    """Return a value of Python as text, so that equal values have equal texts; None for a missing one."""
+    if value is None or value != value or type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) < 1e15:
+        return str(int(value))
+    return str(value)
+
+
+def _numeric_column(numbers: "polars.Series") -> NumericColumn:
+    return NumericColumn(_floats(numbers))
+
+
+def _floats(numbers: "polars.Series") -> NDArray[np.float64]:
+    return numbers.fill_null(float("nan")).to_numpy().astype(np.float64)
+
+
+def _unsupported_message(found: str, name: str) -> str:
+    return f"must hold numbers, text, booleans or dates, got {found}; set data.exclude: [{_yaml_text(name)}]"
+
+
+def _boolean_message(label: str) -> str:
+    return f"must be true or false, got {describe(label)}; correct it, or declare the column a category"
+
+
+def _yaml_text(text: str) -> str:
+    """Return a text as YAML spells it in a flow sequence: quoted if it is not a plain word."""
+    is_plain = re.fullmatch(r"[^\W\d][\w .-]*", text) and text.lower() not in ("true", "false", "null", "yes", "no")
+    return text if is_plain else "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,88 @@
+"""Numbers as people write them: decimal commas, thousands, currencies and percent signs."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars
+
+MISSING_NUMBERS = frozenset(
+    {"", "na", "n/a", "nan", "null", "?", "#n/a", "#na", "<na>", "nat", "none", "nil", "-", "--", ".", "missing"}
+    | {"unknown", "not available", "tbd", "tba", "n.a.", "na.", "#value!", "#div/0!", "#null!"}
+)
+"""Marks, in lower case, of a missing number, date or boolean; in a column of categories some of them are values."""
+MISSING_CATEGORIES = frozenset({"", "na", "n/a", "nan", "null", "?", "#n/a", "#na", "<na>"})
+"""Marks, in lower case, of a missing category."""
+
+_SIGN = r"[-+\u2212]?"
+_CURRENCY = r"(?:[$€£¥₹₽₩]|USD|EUR|GBP|CHF|JPY|kr\.?|zł)"
+_UNITS = re.compile(rf"^({_SIGN})\s?{_CURRENCY}\s?({_SIGN})|\s?(?:{_CURRENCY}|%)$", re.IGNORECASE)
+_SPACES = re.compile(r"(?<=\d)[\s'\u2019](?=\d{3}(?!\d))")
+_GROUPED = {
+    ".": re.compile(rf"{_SIGN}\d{{1,3}}(,\d{{2,3}})*,\d{{3}}(\.\d*)?"),
+    ",": re.compile(rf"{_SIGN}\d{{1,3}}(\.\d{{3}})+(,\d*)?"),
+}
+"""Numbers with separators of thousands, by their decimal mark; Indian grouping has two digits in a group."""
+_PLAIN = {
+    ".": re.compile(rf"{_SIGN}(\d+\.?\d*|\.\d+)(e[-+]?\d{{1,4}})?", re.IGNORECASE),
+    ",": re.compile(rf"{_SIGN}(\d+,?\d*|,\d+)(e[-+]?\d{{1,4}})?", re.IGNORECASE),
+}
+
+
+def plain_numbers(texts: "polars.Series") -> "polars.Series":
+    """Return texts in plain notation as float64, and null for everything else.
+
+    The conversion rounds to the nearest float64, as Python's does. Infinity and NaN are no numbers.
+
+    Example:
+        >>> import polars as pl
+        >>> plain_numbers(pl.Series(["1", "-2.5e3", "inf", "1,5", None])).to_list()
+        [1.0, -2500.0, None, None, None]
+    """
+    import polars as pl
+
+    numbers = texts.cast(pl.Float64, strict=False)
+    return numbers.set(~numbers.is_finite(), None)
+
+
+@dataclass(frozen=True, slots=True)
+class NumberFormat:
+    """The decimal mark of formatted numbers, and whether the other mark separates thousands.
+
+    Example:
+        >>> NumberFormat(",").parse("1.234,5 €"), NumberFormat(".").parse("($3,000)"), NumberFormat(".").parse("12 %")
+        (1234.5, -3000.0, 12.0)
+    """
+
+    decimal: str
+
+    def parse(self, text: str) -> float | None:
+        """Return a formatted number; None if the text is none."""
+        is_negative = text.startswith("(") and text.endswith(")")
+        text = text[1:-1].strip() if is_negative else text
+        text = _SPACES.sub("", _UNITS.sub(r"\1\2", text, count=2).strip())
+        if _GROUPED[self.decimal].fullmatch(text):
+            text = text.replace("," if self.decimal == "." else ".", "")
+        elif not _PLAIN[self.decimal].fullmatch(text):
+            return None
+        number = float(text.replace(",", ".").replace("\u2212", "-"))
+        return None if number in (float("inf"), -float("inf")) else -number if is_negative else number
+
+
+def find_number_format(texts: Collection[str], decimal: str | None) -> NumberFormat | None:
+    """Return the format in which all texts are numbers; None if there is none.
+
+    A comma before three digits separates thousands, unless another value of the column has a decimal comma.
+
+    Args:
+        texts: the different values that are no plain numbers.
+        decimal: the decimal mark, if it is known.
+
+    Example:
+        >>> find_number_format(["1,234", "12,500"], None), find_number_format(["1,234", "0,5"], None)
+        (NumberFormat(decimal='.'), NumberFormat(decimal=','))
+    """
+    formats = [NumberFormat(decimal)] if decimal else [NumberFormat("."), NumberFormat(",")]
+    return next((each for each in formats if all(each.parse(text) is not None for text in texts)), None)

@@ -1,0 +1,98 @@
+"""Typed columns of a table: the kind and the values of each, and all problems of the table at once."""
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from mxtrain.config.data_section import ColumnKind
+from mxtrain.data.kinds.detection import LEFT_OUT, ColumnReader
+from mxtrain.data.readers.columns import CategoricalColumn, Column, Columns, DateColumn
+from mxtrain.data.readers.raw_table import Problem, RawTable, problems_error
+
+_NOTHING: Mapping[str, Collection[str]] = {}
+
+
+def type_columns(
+    raw: RawTable,
+    wanted: Mapping[str, ColumnKind | None],
+    missing_values: Collection[str] = (),
+    decimal: str | None = None,
+    kept: Mapping[str, Collection[str]] = _NOTHING,
+) -> Columns:
+    """Return the wanted columns of a table with their kinds and values.
+
+    Args:
+        raw: the table as it was read.
+        wanted: the names of columns, each with its kind; None infers it from the values. Columns that turn out to be
+            an identifier, free text, constant or an index are left out, with the reason.
+        missing_values: marks of missing values in addition to the usual ones.
+        decimal: the decimal mark, `.` or `,`; None finds it for each column.
+        kept: for each column the categories that are never marks of missing values.
+
+    Raises:
+        DataError: a row is malformed, or a value does not suit its column; all such problems, each with its row.
+
+    Example:
+        >>> import polars as pl
+        >>> data = {"age": pl.Series(["3", "-", "7"]), "note": pl.Series(["a", "a", "a"])}
+        >>> raw = RawTable("pets.csv", data, lambda row: f"pets.csv:{row + 2}", "pets.csv:1", has_types=False)
+        >>> columns = type_columns(raw, {"age": None, "note": None})
+        >>> columns.columns["age"].values.tolist(), dict(columns.kinds)
+        ([3.0, nan, 7.0], {'age': 'number', 'note': 'constant'})
+        >>> columns.left_out
+        {'note': 'constant: every row has the same value'}
+    """
+    problems = list(raw.problems)
+    columns: dict[str, Column] = {}
+    kinds: dict[str, ColumnKind] = {}
+    left_out: dict[str, str] = {}
+    decimal = decimal or raw.found.get("decimal")
+    marks = frozenset(mark.strip().lower() for mark in missing_values)
+    for name, kind in wanted.items():
+        reader = ColumnReader(
+            name, raw.columns[name], raw.has_types, marks, decimal, raw.row_names == name, kept.get(name, ())
+        )
+        reading = reader.infer() if kind is None else reader.read_as(kind)
+        kinds[name] = reading.kind
+        for problem in reading.problems:
+            place = raw.source if problem.row < 0 else raw.row_label(problem.row)
+            problems.append(Problem(problem.row, f"{place}: column {name!r}", problem.message))
+        if reading.column is not None:
+            columns[name] = reading.column
+        elif not reading.problems:
+            has_values = raw.columns[name].null_count() < len(raw)
+            left_out[name] = LEFT_OUT[reading.kind] if has_values or kind is not None else "it has no values"
+    if problems:
+        raise problems_error(problems)
+    return Columns(raw.source, columns, raw.row_label, kinds, left_out)
+
+
+def describe_values(column: Column) -> str:
+    """Return a short description of the values of a column, for a table of all columns.
+
+    Example:
+        >>> from mxtrain.data.readers.columns import NumericColumn
+        >>> describe_values(NumericColumn(np.array([3.0, np.nan, 7.5])))
+        '3 to 7.5'
+        >>> describe_values(CategoricalColumn(np.array([0, 1, 0]), ("cat", "ant")))
+        'cat, ant'
+    """
+    if isinstance(column, CategoricalColumn):
+        counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.labels))
+        order = [column.labels[code] for code in np.argsort(-counts, kind="stable") if counts[code]]
+        return ", ".join(order[:4]) + (", ..." if len(order) > 4 else "")
+    values = column.values[~column.missing]
+    if not len(values):
+        return ""
+    low, high = float(values.min()), float(values.max())
+    if isinstance(column, DateColumn):
+        start, end = (str(np.datetime64(int(np.floor(day)), "D")) for day in (low, high))
+        return f"{start} to {end}"
+    return f"{low:.6g} to {high:.6g}"
+
+
+def count_distinct(column: Column) -> int:
+    """Return the number of different values of a column, missing ones not counted."""
+    if isinstance(column, CategoricalColumn):
+        return len(np.unique(column.codes[column.codes >= 0]))
+    return len(np.unique(column.values[~column.missing]))

@@ -1,0 +1,73 @@
+"""Detection of a header: whether the first row of a text table names the columns."""
+
+import re
+from collections.abc import Sequence
+
+_VALUE = re.compile(
+    r"[-+]?[$€£]?\s?(\d[\d,.']*|\.\d+)([eE][-+]?\d+)?\s?[%$€£]?"
+    r"|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ]\d{1,2}:\d\d.*)?"
+    r"|\d{1,2}:\d\d(:\d\d(\.\d+)?)?"
+    r"|[-+]?(nan|inf)|true|false",
+    re.IGNORECASE,
+)
+"""Numbers, dates, times and booleans, which are values rather than names."""
+_MISSING = frozenset({"", "na", "n/a", "?", "nan", "null", "none", "-", "."})
+_MAX_CATEGORIES = 0.5
+"""Largest number of distinct values, as a share of the rows, of a column whose values repeat."""
+
+
+def has_header(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Return True if the first row names the columns.
+
+    A text above numbers is a name; a number above numbers is a value, unless the numbers of the first row count up, as
+    years do. A text that occurs again in its column is a value.
+
+    Example:
+        >>> has_header(["age", "city"], [["3", "Bonn"], ["4", "Rome"]]), has_header(["3", "Bonn"], [["4", "Rome"]])
+        (True, False)
+        >>> has_header(["city", "1990", "1991", "1992"], [["Bonn", "5", "6", "8"], ["Rome", "7", "8", "9"]])
+        True
+    """
+    cells = [cell.strip() for cell in first]
+    body = [[cell.strip() for cell in row] for row in rows if len(row) == len(cells)]
+    if not body:
+        return not any(map(_is_value, cells))
+    if _counts_up(cells):
+        return True
+    names = values = 0
+    for index, cell in enumerate(cells):
+        column = [row[index] for row in body if row[index].lower() not in _MISSING]
+        if not column or cell.lower() in _MISSING:
+            continue
+        share = sum(map(_is_value, column)) / len(column)
+        if share > 0.6:
+            names += not _is_value(cell)
+            values += _is_value(cell)
+        elif _is_value(cell):
+            values += share > 0
+        else:
+            names, values = _vote_by_repetition(cell, column, names, values)
+    if names == values == 0:
+        return len(set(cells)) == len(cells)
+    return names >= values
+
+
+def _vote_by_repetition(cell: str, column: Sequence[str], names: int, values: int) -> tuple[int, int]:
+    """Return the counts of names and values with the vote of a text above text that repeats."""
+    distinct = set(column)
+    if len(distinct) <= _MAX_CATEGORIES * len(column):
+        return (names, values + 1) if cell in distinct else (names + 1, values)
+    return names, values
+
+
+def _is_value(cell: str) -> bool:
+    return _VALUE.fullmatch(cell) is not None
+
+
+def _counts_up(cells: Sequence[str]) -> bool:
+    """Return True if at least three cells are whole numbers with a constant difference, as years and positions are."""
+    numbers = [int(cell) for cell in cells if re.fullmatch(r"\d{1,9}", cell)]
+    if len(numbers) < 3 or any(_is_value(cell) and not cell.isdigit() for cell in cells):
+        return False
+    steps = {after - before for before, after in zip(numbers, numbers[1:], strict=False)}
+    return len(steps) == 1 and steps != {0}

@@ -1,0 +1,367 @@
+"""Reader of text tables: blocks of rows through Polars, and line by line where a block is malformed."""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mxtrain.data.readers.dialect import (
+    BLANKS,
+    Dialect,
+    FormatSettings,
+    detect_dialect,
+    split_line,
+    unlimited_field_size,
+)
+from mxtrain.data.readers.plain_numbers import as_numbers
+from mxtrain.data.readers.raw_table import Problem
+from mxtrain.data.readers.text_blocks import TextBlocks
+from mxtrain.errors import DataError
+
+if TYPE_CHECKING:
+    import polars
+
+_MAX_COLUMNS = 100_000
+"""Largest number of columns; wider data are arrays."""
+_MAX_OPEN_QUOTES = 100
+"""Number of quotes without an end in a block after which the rest of the block is not searched for rows."""
+_SAMPLE = 2**18
+"""Number of bytes at the beginning in which the format is detected."""
+_PART = 2**18
+"""Number of bytes that are examined at a time."""
+
+
+class ColumnTypeError(Exception):
+    """A column of numbers so far holds something else; the table must be read again as text."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextChunk:
+    """Consecutive rows of a text table.
+
+    Attributes:
+        columns: the columns in the order of the file, of text or of plain numbers; null for a blank cell.
+        lines: the line of each row, from 1, (n,).
+        problems: the malformed rows, which have null in every column; `row` counts from the first row of the chunk.
+        is_plain: True if every row is a line.
+    """
+
+    columns: list["polars.Series"]
+    lines: NDArray[np.int64]
+    problems: list[Problem]
+    is_plain: bool = False
+
+
+class TextTable:
+    """A text table, whose format is known, and whose rows are read in chunks.
+
+    Args:
+        stream: the bytes of the table.
+        source: the name of the table in error messages.
+        settings: what is known of the format.
+
+    Raises:
+        DataError: the table is empty, or has too many columns.
+
+    Attributes:
+        dialect: the format, as it was set or found.
+    """
+
+    def __init__(self, stream: BinaryIO, source: str, settings: FormatSettings) -> None:
+        self._source = source
+        self._blocks = TextBlocks(stream, source, settings.encoding)
+        self._blocks.quote = '"' if settings.quote is None else settings.quote
+        self._iterator = iter(self._blocks)
+        self._first = next(self._iterator, b"")
+        is_whole = len(self._first) <= _SAMPLE
+        sample = self._first if is_whole else self._first[: self._first.rfind(b"\n", 0, _SAMPLE) + 1]
+        dialect = detect_dialect(sample.decode("utf-8", "replace"), settings, is_whole)
+        if dialect is None:
+            raise DataError(f"{source}:1: is empty; the first line must name the columns")
+        self.dialect: Dialect = dialect
+        self._blocks.quote = dialect.quote
+        if dialect.width > _MAX_COLUMNS:
+            remedy = "save the values as an array in an .npz file"
+            raise DataError(f"{source}: has {dialect.width:,} columns, at most {_MAX_COLUMNS:,} are read; {remedy}")
+
+    @property
+    def header(self) -> str:
+        """The location of the names in error messages."""
+        return f"{self._source}:{self.dialect.header_line}"
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """The fields of the `data` section that describe the format, so far as they are known."""
+        dialect = self.dialect
+        found: dict[str, Any] = {"separator": dialect.separator, "header": dialect.has_header}
+        found |= {"quote": dialect.quote, "encoding": self._blocks.found_encoding}
+        found |= {"decimal": dialect.decimal} if dialect.decimal is not None else {}
+        return found | ({"comment": dialect.comment} if dialect.comment else {})
+
+    def chunks(self, with_numbers: bool = False) -> Iterator[TextChunk]:
+        """Yield the rows in chunks of about 16 MiB of the file.
+
+        Args:
+            with_numbers: True to pass columns as integers or floats whose values are all numbers in plain notation.
+
+        Raises:
+            ColumnTypeError: a column of numbers in the first chunk is not one in a later chunk.
+        """
+        line = self.dialect.first_line
+        block = _after_lines(self._first, line - 1)
+        self._first = b""
+        with_numbers = with_numbers and self.dialect.decimal != ","
+        types: list[Any] | None = None
+        while True:
+            if block:
+                chunk = self._chunk(block, line, types)
+                if with_numbers and types is None:
+                    chunk = TextChunk([as_numbers(column) for column in chunk.columns], chunk.lines, chunk.problems)
+                    types = [column.dtype for column in chunk.columns]
+                yield chunk
+                line += len(chunk.lines) if chunk.is_plain else block.count(b"\n")
+            if (following := next(self._iterator, None)) is None:
+                return
+            block = following
+
+    def _chunk(self, block: bytes, line: int, types: Sequence[Any] | None) -> TextChunk:
+        is_plain = self._is_plain(block)
+        if is_plain and types is not None and (chunk := self._read_typed(block, line, types)) is not None:
+            return chunk
+        chunk = self._read_fast(block, line) if is_plain else None
+        chunk = self._read_lines(block, line) if chunk is None else chunk
+        if types is None:
+            return chunk
+        columns = [_with_type(column, dtype) for column, dtype in zip(chunk.columns, types, strict=True)]
+        return TextChunk(columns, chunk.lines, chunk.problems)
+
+    def _read_typed(self, block: bytes, line: int, types: Sequence[Any]) -> TextChunk | None:
+        """Return the rows with columns of these types; None if text must be examined before it becomes numbers."""
+        import polars as pl
+
+        dialect = self.dialect
+        separator = dialect.separator.encode()
+        if dialect.quote and dialect.quote.encode() in block:
+            return None
+        values = _count_values(block, separator)
+        frame = None if values is None else _parse(block, dialect, types)
+        if frame is None or values != len(frame) * dialect.width:
+            return None
+        columns = frame.get_columns()
+        if any(column.dtype == pl.Float64 and not column.is_finite().all() for column in columns):
+            return None
+        if _may_be_padded(block):
+            columns = [_stripped(column) if column.dtype == pl.String else column for column in columns]
+        return TextChunk(columns, np.arange(line, line + len(frame), dtype=np.int64), [], is_plain=True)
+
+    def _is_plain(self, block: bytes) -> bool:
+        """Return True if Polars may read the block: no blank lines, comments, or bytes that are not text."""
+        dialect = self.dialect
+        if len(dialect.separator.encode()) > 1 or dialect.separator == BLANKS or dialect.skips_blanks:
+            return False
+        if b"\0" in block or len(dialect.quote.encode()) > 1 or (dialect.width == 1 and b"\n\n" in b"\n" + block):
+            return False  # with several columns, blank lines are found by the number of separators
+        comment = dialect.comment.encode()
+        if comment and (block.startswith(comment) or b"\n" + comment in block):
+            return False
+        return block.isascii() or _is_utf8(block)
+
+    def _read_fast(self, block: bytes, line: int) -> TextChunk | None:
+        """Return the rows as Polars reads them; None if the values do not add up to the bytes of the block."""
+        import polars as pl
+
+        dialect = self.dialect
+        frame = _parse(block, dialect, [pl.String] * dialect.width)
+        if frame is None:
+            return None
+        rows = len(frame)
+        quote = dialect.quote.encode()
+        quotes = block.count(quote) if quote else 0
+        sizes = frame.select(pl.all().str.len_bytes().sum()).row(0)
+        inner = _quotes_inside(frame, dialect.quote) if quotes else 0
+        if inner is None or sum(sizes) + quotes - inner + rows * dialect.width != len(block):
+            return None
+        lines = np.arange(line, line + rows, dtype=np.int64)
+        if quotes and block.count(b"\n") != rows:
+            breaks = frame.select(pl.sum_horizontal(pl.all().str.count_matches("\n", literal=True).fill_null(0)))
+            lines[1:] += np.cumsum(breaks.to_series().to_numpy().astype(np.int64))[:-1]
+        columns = frame.get_columns()
+        if _may_be_padded(block) or (quote and quote + quote in block):
+            columns = [_stripped(column) for column in columns]
+        return TextChunk(columns, lines, [])
+
+    def _read_lines(self, block: bytes, line: int) -> TextChunk:
+        """Return the rows of a block that may hold malformed ones."""
+        import polars as pl
+
+        width, where = self.dialect.width, self._source
+        lines: list[int] = []
+        cells: list[Sequence[str | None]] = []
+        problems: list[Problem] = []
+        blank = (None,) * width
+        with unlimited_field_size():
+            for number, row in self._rows(block.decode("utf-8", "surrogateescape"), line):
+                problem = row if isinstance(row, str) else self._row_problem(row)
+                if problem is not None:
+                    problems.append(Problem(len(lines), f"{where}:{number}", problem))
+                lines.append(number)
+                cells.append(blank if problem is not None else row)
+        transposed = zip(*cells, strict=True) if cells else [()] * width
+        columns = [_stripped(pl.Series(f"c{i}", values, pl.String)) for i, values in enumerate(transposed)]
+        return TextChunk(columns, np.array(lines, dtype=np.int64), problems)
+
+    def _row_problem(self, row: Sequence[str]) -> str | None:
+        width = self.dialect.width
+        if len(row) != width:
+            source = "as the header has" if self.dialect.has_header else "as the other rows have"
+            if self.dialect.row_names:
+                source = "a row name and one for each name in the header"
+            return f"must have {width} values, {source}, got {len(row)}"
+        text = "".join(row)
+        if "\0" in text:
+            return "has a NUL byte; remove it"
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return "is not UTF-8 text; save it as UTF-8, or set data.encoding"
+        return None
+
+    def _rows(self, text: str, first_line: int) -> Iterator[tuple[int, list[str] | str]]:
+        """Yield each row, or what is wrong with it, with its line."""
+        lines = text.split("\n")
+        lines.pop()
+        if comment := self.dialect.comment:
+            lines = ["" if line.startswith(comment) else line for line in lines]
+        if self.dialect.separator == BLANKS or len(self.dialect.separator) > 1:
+            split = ((i, split_line(line, self.dialect.separator, self.dialect.quote)) for i, line in enumerate(lines))
+            found: Iterator[tuple[int, list[str] | str]] = ((i, row) for i, row in split if lines[i].strip())
+        else:
+            found = self._csv_rows(lines)
+        for index, row in found:
+            if isinstance(row, str) or not _is_blank(row, self.dialect.width):
+                yield first_line + index, row
+
+    def _csv_rows(self, lines: Sequence[str]) -> Iterator[tuple[int, list[str] | str]]:
+        """Yield the rows of lines, each with its first line; a malformed row ends where the next can begin."""
+        start = open_quotes = 0
+        while start < len(lines):
+            index = start
+            reader = self._csv_reader(lines, start)
+            try:
+                for row in reader:
+                    yield index, row
+                    index = start + reader.line_num
+                return
+            except csv.Error as error:
+                is_open = "unexpected end" in str(error)
+                yield index, "has a quote that is not closed" if is_open else _quote_message(self.dialect)
+                open_quotes += is_open
+                start = index + 1 if is_open else start + reader.line_num
+            if open_quotes >= _MAX_OPEN_QUOTES:
+                yield start, f"{len(lines) - start:,} lines after this are not read, because of unclosed quotes"
+                return
+
+    def _csv_reader(self, lines: Sequence[str], start: int) -> Any:
+        dialect = self.dialect
+        return csv.reader(
+            (lines[i] + "\n" for i in range(start, len(lines))),
+            delimiter=dialect.separator,
+            quotechar=dialect.quote or None,
+            quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+            skipinitialspace=dialect.skips_blanks,
+            strict=True,
+        )
+
+
+def _quote_message(dialect: Dialect) -> str:
+    return f"has text after a closing quote; double a quote that is part of a value ({dialect.quote * 2})"
+
+
+def _is_blank(row: Sequence[str], width: int) -> bool:
+    return not row or (width > 1 and len(row) == 1 and not row[0].strip())
+
+
+def _is_utf8(block: bytes) -> bool:
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _after_lines(block: bytes, count: int) -> bytes:
+    """Return a block without its first lines."""
+    offset = 0
+    for _ in range(count):
+        offset = block.find(b"\n", offset) + 1
+        if not offset:
+            return b""
+    return block[offset:]
+
+
+def _parse(block: bytes, dialect: Dialect, types: Sequence[Any]) -> "polars.DataFrame | None":
+    """Return the values of a block without a header; None if Polars refuses it."""
+    import polars as pl
+
+    try:
+        return pl.read_csv(
+            block,
+            has_header=False,
+            separator=dialect.separator,
+            quote_char=dialect.quote or None,
+            schema={f"c{i}": dtype for i, dtype in enumerate(types)},
+        )
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return None
+
+
+def _with_type(column: "polars.Series", dtype: Any) -> "polars.Series":
+    """Return a column of text with the type of the chunks before it."""
+    import polars as pl
+
+    if dtype == pl.String:
+        return column
+    numbers = as_numbers(column)
+    is_wider = dtype == pl.Float64 and numbers.dtype == pl.Int64
+    if numbers.dtype == dtype or is_wider or numbers.null_count() == len(numbers):
+        return numbers.cast(dtype)
+    raise ColumnTypeError
+
+
+def _may_be_padded(block: bytes) -> bool:
+    return b" " in block or b"\t" in block or b"\xc2\xa0" in block
+
+
+def _count_values(block: bytes, separator: bytes) -> int | None:
+    """Return the number of values; None if one may begin with a zero and another digit, as postal codes do."""
+    codes = np.frombuffer(block + b"00", dtype=np.uint8)
+    count = 0
+    for start in range(0, len(block), _PART):  # parts fit in the cache
+        part = codes[start : start + _PART + 2]
+        ends = (part[:-2] == separator[0]) | (part[:-2] == ord("\n"))
+        count += int(np.count_nonzero(ends))
+        ends &= part[1:-1] == ord("0")
+        ends &= (part[2:] - np.uint8(ord("0"))) < 10
+        if ends[: len(block) - start - 1].any():
+            return None
+    return None if block[:1] == b"0" and block[1:2].isdigit() else count
+
+
+def _quotes_inside(frame: "polars.DataFrame", quote: str) -> int | None:
+    """Return the number of quotes in the values; None if a value begins with one, as values that are not closed do."""
+    import polars as pl
+
+    if frame.select(pl.any_horizontal(pl.all().str.starts_with(quote).any())).item():
+        return None
+    return int(frame.select(pl.sum_horizontal(pl.all().str.count_matches(quote, literal=True).sum())).item() or 0)
+
+
+def _stripped(column: "polars.Series") -> "polars.Series":
+    """Return text without surrounding whitespace, and null for blank text."""
+    import polars as pl
+
+    text = column.str.strip_chars()
+    return text.set(text == "", None) if (text == "").any() else text.cast(pl.String)
