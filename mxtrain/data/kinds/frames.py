@@ -98,8 +98,7 @@ def _from_values(name: str, values: Sequence[Any]) -> "polars.Series":
     plain = [None if _is_missing(value) else _plain(value) for value in values]
     types = {type(value) for value in plain if value is not None}
     if types <= {int, float} and types:
-        is_small = all(value is None or abs(value) < 2**63 for value in plain)
-        dtype = pl.Int64 if types == {int} and is_small else pl.Float64
+        dtype = _integer_dtype(plain) if types == {int} else pl.Float64
         with np.errstate(over="ignore"):
             return pl.Series(name, [_to_float(v) if dtype == pl.Float64 else v for v in plain], dtype)
     if len(types) <= 1:
@@ -108,6 +107,15 @@ def _from_values(name: str, values: Sequence[Any]) -> "polars.Series":
         except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
             pass
     return pl.Series(name, plain, pl.Object)
+
+
+def _integer_dtype(values: Sequence[Any]) -> "type[polars.DataType]":
+    """Return the dtype that holds integers; Float64 if none does."""
+    import polars as pl
+
+    present = [value for value in values if value is not None]
+    low, high = min(present), max(present)
+    return pl.Int64 if low >= -(2**63) and high < 2**63 else pl.UInt64 if low >= 0 and high < 2**64 else pl.Float64
 
 
 def _to_float(value: float | None) -> float | None:
