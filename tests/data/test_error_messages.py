@@ -31,12 +31,12 @@ def run(data: Mapping[str, Any], **sections: Any) -> RunConfig:
         ("a,b,y\n1,2,3\n,2,4\n", {}, "set data.missing: drop or mean", [{"missing": "drop"}, {"missing": "mean"}]),
         ("a,b,y\nu,2,3\n,2,4\n", {}, "set data.missing: drop or mean", [{"missing": "drop"}, {"missing": "mean"}]),
         ("a,b,y\n1,2,3\n1,2,\n", {}, "set data.missing: drop", [{"missing": "drop"}]),
-        ("a,b,y\n1,2,3\nx,2,4\n", {}, "name it in data.categorical", [{"categorical": ["a"]}]),
-        ("a,b,y\nx,2,3\n1,2,4\n", {}, "name it in data.categorical", [{"categorical": ["a"]}]),
-        ('a,b,y\n"1,2",2,3\n1,2,4\n', {}, "name it in data.categorical", [{"categorical": ["a"]}]),
-        ("a,b,y\n2024-01-05,2,3\nNA,2,4\n", {}, "in data.categorical", [{"categorical": ["a"]}, {"features": ["b"]}]),
-        ("a,b,y\n,2,3\n,2,4\n", {"missing": "mean"}, "leave it out with data.features", [{"features": ["b"]}]),
-        (",b,y\n1,2,3\n3,2,4\n", {}, "say with data.features which columns to use", [{"features": ["b"]}]),
+        (
+            "a,b,y\n" + "".join(f"{i},2,3\n" for i in range(20)) + "x,2,4\n",
+            {},
+            "set data.missing_values: [x], or, if the column holds categories, data.columns: {a: category}",
+            [{"missing_values": ["x"], "missing": "mean"}, {"columns": {"a": "category"}}],
+        ),
     ],
 )
 def test_the_settings_that_messages_suggest_work(
@@ -53,7 +53,9 @@ def test_the_settings_that_messages_suggest_work(
 def test_the_remedy_for_one_wrong_cell_among_many_numbers() -> None:
     """The whole column as text would have too many categories."""
     Path("t.csv").write_text("a,y\n" + "".join(f"{i},1\n" for i in range(2000)) + "oops,2\n")
-    with pytest.raises(DataError, match="got 'oops'; correct it, or, to take the whole column as text, name it in"):
+    with pytest.raises(
+        DataError, match="got 'oops'; correct it, or, if it marks a missing value, set data.missing_values: "
+    ):
         prepare(run({}))
 
 

@@ -3,7 +3,11 @@
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import date, time, timedelta
+from decimal import Decimal
+from math import inf
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +36,8 @@ LEFT_OUT: dict[ColumnKind, str] = {
 }
 """The reason for which a column of a kind is no feature."""
 
+_SCALARS = (str, bool, Real, date, time, timedelta, Decimal, np.generic)
+"""Types of Python values that a column may hold."""
 _BOOLEANS = frozenset({"true", "false"})
 _NUMERIC_SHARE, _NUMERIC_DISTINCT = 0.5, 10
 """Share of numbers, and their smallest number of different values, from which words among them are errors."""
@@ -148,10 +154,25 @@ class ColumnReader:
             return Reading("category", self._categories())
         if dtype not in (pl.String, pl.Object):
             return Reading("category", None, [CellProblem(-1, _unsupported_message(str(dtype), self.name))])
+        if dtype == pl.Object and (found := self._infer_objects()) is not None:
+            return found
         texts = self._stripped()
         if plain_numbers(texts).null_count() == texts.null_count():
             return Reading("category", self._categories())  # numbers that were written as text on purpose
         return self._infer_text(texts)
+
+    def _infer_objects(self) -> Reading | None:
+        """Return a column of Python's numbers, or of values that are not supported; None for text among others."""
+        values = self.values.to_list()
+        if all(value is None or (isinstance(value, Real) and not isinstance(value, bool)) for value in values):
+            return self._typed_numbers()
+        problems = []
+        for row, value in enumerate(values):
+            if isinstance(value, str) and not is_unicode(value):
+                problems.append(CellProblem(row, "must be Unicode text, got an unpaired surrogate"))
+            elif value is not None and not isinstance(value, _SCALARS):
+                problems.append(CellProblem(row, _unsupported_message(describe(value), self.name)))
+        return Reading("category", None, problems) if problems else None
 
     def _infer_text(self, texts: "polars.Series") -> Reading:
         import polars as pl
@@ -254,6 +275,8 @@ class ColumnReader:
         import polars as pl
 
         values = self.values
+        if values.dtype == pl.Object:
+            values = pl.Series(self.name, [_to_float(value) for value in values.to_list()], pl.Float64)
         if values.dtype == pl.Duration:
             values = values.dt.total_microseconds() / 1e6
         elif values.dtype == pl.Time:
@@ -276,7 +299,8 @@ class ColumnReader:
 
         texts = self._stripped()
         if texts.dtype.is_temporal() and texts.dtype not in (pl.Duration, pl.Time):
-            return Reading("number", NumericColumn(_floats(days_since_epoch(texts))))
+            message = f"must hold numbers, got dates ({texts.dtype}); turn them into numbers"
+            return Reading("number", None, [CellProblem(-1, message)])
         if texts.dtype == pl.Boolean:
             return Reading("number", _numeric_column(texts.cast(pl.Float64)))
         if texts.dtype != pl.String:
@@ -400,7 +424,7 @@ def _texts_of(values: "polars.Series") -> "polars.Series":
     elif values.dtype.is_float():
         distinct = values.drop_nulls().unique()
         texts = values.replace_strict(
-            distinct, [repr(float(value)) for value in distinct.to_list()], default=None, return_dtype=pl.String
+            distinct, [_as_text(value) for value in distinct.to_list()], default=None, return_dtype=pl.String
         )
     elif values.dtype in (pl.Datetime, pl.Duration, pl.Time, pl.Decimal):
         texts = pl.Series([None if value is None else _as_text(value) for value in values.to_list()], dtype=pl.String)
@@ -418,6 +442,14 @@ def _as_text(value: object) -> str | None:
     if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) < 1e15:
         return str(int(value))
     return str(value)
+
+
+def _to_float(value: Any) -> float | None:
+    """Return a number as float64, infinite where it overflows."""
+    try:
+        return None if value is None else float(value)
+    except OverflowError:
+        return inf if value > 0 else -inf
 
 
 def _numeric_column(numbers: "polars.Series") -> NumericColumn:
