@@ -17,7 +17,7 @@ from mxtrain.cli.options import (
     load_factory,
 )
 from mxtrain.cli.streams import write_file_text, write_json
-from mxtrain.errors import ConfigError, escape_unprintable
+from mxtrain.errors import MxtrainError, escape_unprintable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,25 +39,44 @@ def validate(
     ],
     sets: Overrides = None,
     plugin: Plugin = None,
+    no_data: Annotated[
+        bool, typer.Option("--no-data", help="Check the files only; the data must exist, but are not read.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Check config files and print every problem.
+    """Check config files and the data of runs, and print every problem.
 
-    Each problem has its line and column. Nothing is trained. The data of a run must exist, but are not read. A sweep is
-    checked at the bounds of its distributions and with each choice.
+    Each problem has its line and column. Nothing is trained. The data of a run that are files are read as `mxtrain fit`
+    reads them; a line for each column of a table says what it holds and what is done with it. A sweep is checked at the
+    bounds of its distributions and with each choice.
     """
-    from mxtrain.config import read_config
+    from mxtrain.config import RunConfig, read_config
 
     import_plugins(plugin)
-    status = 0
+    status, summaries = 0, {}
     for file in files:
         try:
-            read_config(file, sets or ())
-        except ConfigError as error:
+            config = read_config(file, sets or ())
+            summary = None
+            if not no_data and isinstance(config, RunConfig) and config.data.is_file:
+                from mxtrain.cli.data_summary import summarize_data
+
+                summary = summarize_data(config)
+        except MxtrainError as error:
             from mxtrain.cli.rich_output import print_error
 
-            status = print_error(error)
+            status = max(status, print_error(error))
+            continue
+        if as_json:
+            summaries[file] = None if summary is None else asdict(summary)
         else:
             typer.echo(f"{escape_unprintable(file)}: ok")
+            if summary is not None:
+                from mxtrain.cli.data_summary import print_data_summary
+
+                print_data_summary(summary)
+    if as_json:
+        write_json(summaries, indent=2)
     raise typer.Exit(status)
 
 

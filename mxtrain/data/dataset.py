@@ -1,12 +1,12 @@
 """The prepared dataset of a run, and the fingerprint that detects changed data when a run is resumed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from mxtrain.config.data_section import DataConfig, has_ending
 from mxtrain.data.batches import Samples, split
@@ -72,6 +72,7 @@ class Dataset:
         training, validation, test: the sets of samples; the last two may be empty.
         preprocessing: the preprocessing fitted to the training set, which is saved with the run.
         n_outputs: the number of model outputs: one for each class for softmax_cross_entropy, else 1.
+        found: the fields of `data` that describe a table as it was read: its format, and the kinds of its features.
     """
 
     training: Samples
@@ -79,6 +80,7 @@ class Dataset:
     test: Samples
     preprocessing: Preprocessing
     n_outputs: int
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -147,6 +149,7 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
         test=held_out("test"),
         preprocessing=fitted,
         n_outputs=classes if config.equivalent_builtin_loss == "softmax_cross_entropy" else 1,
+        found=source.found,
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mxtrain.config.data_section import DataConfig
 from mxtrain.data.kinds.frames import raw_table_of
-from mxtrain.data.kinds.typed_columns import type_columns
+from mxtrain.data.kinds.typed_columns import resolved_fields, type_columns
 from mxtrain.data.loading import select_training_columns
 from mxtrain.data.preprocessing.table import Table, array_feature_names, table_from_columns
 from mxtrain.data.readers.columns import (
@@ -111,8 +111,10 @@ def columns_of(data: Mapping[str, Iterable[object]], select: ColumnSelector, sou
 
 
 def _with_dtype(column: Column, values: object) -> Column:
-    """Return a column of labels with the dtype of the array that holds them."""
+    """Return a column of labels with the dtype of the array that holds them; text stays text."""
     dtype = getattr(values, "dtype", None)
+    if isinstance(column, CategoricalColumn) and column.dtype is None:
+        return replace(column, dtype="str")
     if not isinstance(column, CategoricalColumn) or not isinstance(dtype, np.dtype) or dtype.kind not in "biuf":
         return column
     return replace(column, dtype=dtype.name)
@@ -226,7 +228,8 @@ class InMemoryData:
         classes, data = config.equivalent_builtin_loss in CLASS_LOSSES, config.data
         if self.inputs is None:
             assert data.target is not None, "read_in_memory_data requires it for columns"
-            return table_from_columns(self.columns, data.target, classes, data.missing)
+            table = table_from_columns(self.columns, data.target, classes, data.missing)
+            return replace(table, found=resolved_fields(self.columns, [data.target]))
         return replace(
             table_from_columns(self.columns, "y", classes, data.missing),
             inputs=self.inputs,

@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import BinaryIO, cast
 
 from mxtrain.config.data_section import TABLES, ColumnKind, DataConfig, has_ending
-from mxtrain.data.kinds.typed_columns import type_columns
+from mxtrain.data.kinds.typed_columns import resolved_fields, type_columns
 from mxtrain.data.preprocessing.table import Table, table_from_arrays, table_from_columns
 from mxtrain.data.readers.columns import (
     Columns,
@@ -64,7 +64,8 @@ def load(config: DataConfig, classes: bool) -> Table:
     assert target is not None, "DataConfig requires it for every file"
     if has_ending(source, TABLES):
         columns = read_columns(source, select_training_columns(config, classes), config)
-        return table_from_columns(columns, target, classes, config.missing)
+        table = table_from_columns(columns, target, classes, config.missing)
+        return replace(table, found=resolved_fields(columns, [target]))
     with open_data_file(source) as file:
         return table_from_arrays(read_npz(file, source, target, config.features), source, target, classes)
 

@@ -1,5 +1,6 @@
 """Data sources of a run, from columns or arrays to samples: tables in memory, and arrays on disk."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,10 +30,14 @@ class Source(Protocol):
         target_name: the name of the column or array of the targets.
         targets_source: the name of the file of the targets in error messages.
         class_names: the classes in order, or None if the targets are numbers.
+        found: the fields of `data` that describe a table as it was read.
     """
 
     @property
     def targets(self) -> NDArray[Any]: ...
+
+    @property
+    def found(self) -> Mapping[str, Any]: ...
 
     @property
     def target_name(self) -> str: ...
@@ -65,6 +70,11 @@ class TableSource:
 
     table: Table
     config: DatasetConfig
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """See `Source`."""
+        return self.table.found
 
     @property
     def targets(self) -> NDArray[Any]:
@@ -125,6 +135,11 @@ class DiskSource:
     class_names: tuple[str, ...] | None
     class_dtype: str
     config: DatasetConfig
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """Nothing, because arrays have no format."""
+        return {}
 
     @classmethod
     def open(cls, config: DatasetConfig) -> "DiskSource":

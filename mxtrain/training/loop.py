@@ -39,7 +39,7 @@ from mxtrain.training.checkpoints.storage import Checkpoints
 from mxtrain.training.environment import environment_changes, limit_blas_threads, with_blas_threads
 from mxtrain.training.loggers.registry import isolate_loggers, open_loggers
 from mxtrain.training.model_factory import ModelFactory, with_factory
-from mxtrain.training.resume_checks import check_data, limit_scale_to_training_size, restored_trainer
+from mxtrain.training.resume_checks import check_data, resolve_with_data, restored_trainer
 from mxtrain.training.run_folder.history import best_epoch, format_metrics, target_moments
 from mxtrain.training.run_folder.run_directory import RunDirectory, preprocessing_json
 from mxtrain.training.run_folder.run_status import Status, read_status, write_failed, write_finished, write_status
@@ -120,7 +120,7 @@ def fit(config: Config, *, run_dir: str | PathLike[str] | None = None, **options
     run = with_blas_threads(with_factory(_run_config(config, overrides, data is not None).resolve(), model))
     loggers = open_loggers(run.fit.loggers)
     found = read_data(run, read_in_memory_data(run, data))
-    trainer = Trainer(limit_scale_to_training_size(run, found), model, found)
+    trainer = Trainer(resolve_with_data(run, found), model, found)
     backend = trainer.optimizer.backend.name
     with RunDirectory.create(trainer.config, run_dir, backend) as directory, limit_blas_threads(run.threads):
         return train(trainer, directory, (*loggers, *options.get("callbacks", ())), options.get("stop"))
@@ -175,7 +175,7 @@ def advance(
         TrainingError: the data differ from those of the snapshot.
     """
     found = read_data(config, read_in_memory_data(config, data))
-    trainer = Trainer(limit_scale_to_training_size(config, found, snapshot), model, found)
+    trainer = Trainer(resolve_with_data(config, found, snapshot), model, found)
     if snapshot is not None:
         check_data(snapshot.record["data"], trainer.data_fingerprint, config, "start again without a snapshot")
         trainer.restore(snapshot)

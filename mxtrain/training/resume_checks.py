@@ -52,7 +52,7 @@ def restored_trainer(
     """
     try:
         data = cache.read(config) if cache else read_data(config, given)
-        config = limit_scale_to_training_size(config, data, snapshot)
+        config = resolve_with_data(config, data, snapshot)
         trainer = Trainer(config, model, data)
     except (DataError, ModelError):
         if snapshot is not None:
@@ -62,6 +62,26 @@ def restored_trainer(
         check_continuation(snapshot, config, trainer.data_fingerprint)
         trainer.restore(snapshot)
     return trainer
+
+
+def resolve_with_data(config: RunConfig, data: FingerprintedDataset, snapshot: Snapshot | None = None) -> RunConfig:
+    """Return a config with the values that depend on the data: the format and the kinds of a table, and `scale`.
+
+    Args:
+        config: the resolved config.
+        data: the data of the run.
+        snapshot: the state from which the run continues; what earlier versions did not record stays unset.
+    """
+    unset = [name for name in data[0].found if name == "columns" or getattr(config.data, name) is None]
+    found = {name: data[0].found[name] for name in unset}
+    if snapshot is not None:
+        recorded = snapshot.record["config"]["data"]
+        found = {name: value for name, value in found.items() if recorded.get(name) is not None}
+    if "columns" in found:
+        found["columns"] = {**(config.data.columns or {}), **found["columns"]}
+    if found:
+        config = config.model_copy(update={"data": config.data.model_copy(update=found)})
+    return limit_scale_to_training_size(config, data, snapshot)
 
 
 def limit_scale_to_training_size(

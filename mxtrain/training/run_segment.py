@@ -31,6 +31,12 @@ MAX_CHECKPOINT_TIME_FRACTION = 0.02
 A killed worker repeats the work since its last checkpoint.
 """
 
+_FOUND_IN_DATA = tuple(
+    f"data.{name}"
+    for name in ("columns", "separator", "header", "quote", "decimal", "thousands", "comment", "encoding")
+)
+"""Fields that are recorded when the data are read, if they are not set."""
+
 LOCK_TIMEOUT = 60.0
 """Seconds to wait for another process in the folder; a worker whose driver has died exits by itself."""
 
@@ -148,6 +154,8 @@ def _check_values(found: Mapping[str, Any], config: RunConfig, place: str) -> No
     for path in changed_paths(found, wanted):
         if path == "model.plugin" and wanted.get(path) is None:
             continue  # recorded when the model is imported
+        if path.startswith(_FOUND_IN_DATA) and wanted.get(path) is None:
+            continue  # recorded when the data are read
         size = config.data.batch_size
         if (
             path == "optimizer.scale"

@@ -63,7 +63,7 @@ def test_a_run_of_an_earlier_version_keeps_its_scale(
     data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("mxtrain.training.loop.limit_scale_to_training_size", lambda run, *arguments: run)
+        patched.setattr("mxtrain.training.loop.resolve_with_data", lambda run, *arguments: run)
         old = mxtrain.fit(config(1024), run_dir=tmp_path / "old", data=data)
         mxtrain.fit(config(1024, epochs=3), run_dir=tmp_path / "run", data=data)
     assert mxtrain.resume(tmp_path / "run", overrides=["fit.epochs=6"], data=data).history == old.history

@@ -399,7 +399,9 @@ def _formatted_numbers(texts: "polars.Series", numbers: "polars.Series", found: 
     """Return the numbers of a column in which some are formatted; with a decimal comma, a point separates thousands."""
     import polars as pl
 
-    open_rows = (numbers.is_null() if found.decimal == "." else texts.str.contains("[.,]")) & texts.is_not_null()
+    open_rows = numbers.is_null() & texts.is_not_null()
+    if found.decimal == ",":
+        open_rows = open_rows | texts.str.contains("[.,]")
     distinct = texts.filter(open_rows).unique().to_list()
     parsed = [found.parse(text) for text in distinct]
     replaced = texts.replace_strict(distinct, parsed, default=None, return_dtype=pl.Float64)

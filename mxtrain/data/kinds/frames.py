@@ -97,17 +97,32 @@ def _from_values(name: str, values: Sequence[Any]) -> "polars.Series":
 
     plain = [None if _is_missing(value) else _plain(value) for value in values]
     types = {type(value) for value in plain if value is not None}
-    if types and types <= {int, float}:
-        if any(value is not None and abs(value) >= 2**63 and isinstance(value, int) for value in plain):
-            return pl.Series(name, plain, pl.Object)
-        dtype = pl.Int64 if types == {int} else pl.Float64
-        return pl.Series(name, [float(v) if v is not None and dtype == pl.Float64 else v for v in plain], dtype)
+    if types <= {int, float} and types:
+        dtype = _integer_dtype(plain) if types == {int} else pl.Float64
+        with np.errstate(over="ignore"):
+            return pl.Series(name, [_to_float(v) if dtype == pl.Float64 else v for v in plain], dtype)
     if len(types) <= 1:
         try:
             return pl.Series(name, plain, strict=True)
         except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
             pass
     return pl.Series(name, plain, pl.Object)
+
+
+def _integer_dtype(values: Sequence[Any]) -> "type[polars.DataType]":
+    """Return the dtype that holds integers; Float64 if none does."""
+    import polars as pl
+
+    present = [value for value in values if value is not None]
+    low, high = min(present), max(present)
+    return pl.Int64 if low >= -(2**63) and high < 2**63 else pl.UInt64 if low >= 0 and high < 2**64 else pl.Float64
+
+
+def _to_float(value: float | None) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except OverflowError:
+        return float("inf")
 
 
 def _plain(value: Any) -> Any:

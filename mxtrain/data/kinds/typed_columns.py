@@ -1,12 +1,11 @@
 """Typed columns of a table: the kind and the values of each, and all problems of the table at once."""
 
 from collections.abc import Collection, Mapping
-
-import numpy as np
+from typing import Any
 
 from mxtrain.config.data_section import ColumnKind
 from mxtrain.data.kinds.detection import LEFT_OUT, ColumnReader
-from mxtrain.data.readers.columns import CategoricalColumn, Column, Columns, DateColumn
+from mxtrain.data.readers.columns import Column, Columns
 from mxtrain.data.readers.raw_table import Problem, RawTable, problems_error
 
 _NOTHING: Mapping[str, Collection[str]] = {}
@@ -64,35 +63,18 @@ def type_columns(
             left_out[name] = LEFT_OUT[reading.kind] if has_values or kind is not None else "it has no values"
     if problems:
         raise problems_error(problems)
-    return Columns(raw.source, columns, raw.row_label, kinds, left_out)
+    return Columns(raw.source, columns, raw.row_label, kinds, left_out, raw.found)
 
 
-def describe_values(column: Column) -> str:
-    """Return a short description of the values of a column, for a table of all columns.
+def resolved_fields(columns: Columns, targets: Collection[str]) -> Mapping[str, Any]:
+    """Return the fields of `data` that describe a table as it was read: its format, and the kinds of its features.
+
+    With them set, the table, and others like it, are read in the same way.
 
     Example:
-        >>> from mxtrain.data.readers.columns import NumericColumn
-        >>> describe_values(NumericColumn(np.array([3.0, np.nan, 7.5])))
-        '3 to 7.5'
-        >>> describe_values(CategoricalColumn(np.array([0, 1, 0]), ("cat", "ant")))
-        'cat, ant'
+        >>> columns = Columns("a.csv", {}, str, {"age": "number", "y": "category"}, found={"separator": ";"})
+        >>> resolved_fields(columns, ["y"])
+        {'separator': ';', 'columns': {'age': 'number'}}
     """
-    if isinstance(column, CategoricalColumn):
-        counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.labels))
-        order = [column.labels[code] for code in np.argsort(-counts, kind="stable") if counts[code]]
-        return ", ".join(order[:4]) + (", ..." if len(order) > 4 else "")
-    values = column.values[~column.missing]
-    if not len(values):
-        return ""
-    low, high = float(values.min()), float(values.max())
-    if isinstance(column, DateColumn):
-        start, end = (str(np.datetime64(int(np.floor(day)), "D")) for day in (low, high))
-        return f"{start} to {end}"
-    return f"{low:.6g} to {high:.6g}"
-
-
-def count_distinct(column: Column) -> int:
-    """Return the number of different values of a column, missing ones not counted."""
-    if isinstance(column, CategoricalColumn):
-        return len(np.unique(column.codes[column.codes >= 0]))
-    return len(np.unique(column.values[~column.missing]))
+    kinds = {name: kind for name, kind in columns.kinds.items() if name not in targets}
+    return {**columns.found, "columns": kinds} if kinds else columns.found

@@ -34,6 +34,7 @@ class Table:
         class_dtype: the dtype of predicted classes, from `classes.class_dtype`.
         labels: the different texts of each column of text, in any order.
         row_label: the name of a row in error messages.
+        found: the fields of `data` that describe the table as it was read, from `resolved_fields`.
     """
 
     inputs: NDArray[Any]
@@ -44,6 +45,7 @@ class Table:
     class_dtype: str = "str"
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     row_label: RowLabel = numbered_row
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +103,7 @@ class Columns:
         row_label: the name of a row in error messages.
         kinds: what each column of the table holds, also of those that were left out.
         left_out: the reason for each column that was left out of `columns`.
+        found: the fields of `data` that describe the format of the file, as in `RawTable`.
     """
 
     source: str
@@ -110,6 +111,7 @@ class Columns:
     row_label: RowLabel
     kinds: Mapping[str, ColumnKind] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return max((len(column.missing) for column in self.columns.values()), default=0)
@@ -117,7 +119,9 @@ class Columns:
     def take(self, rows: NDArray[np.int64]) -> "Columns":
         """Return the columns of the given rows, which keep their names in error messages."""
         taken = {name: column.take(rows) for name, column in self.columns.items()}
-        return Columns(self.source, taken, lambda row: self.row_label(int(rows[row])), self.kinds, self.left_out)
+        return Columns(
+            self.source, taken, lambda row: self.row_label(int(rows[row])), self.kinds, self.left_out, self.found
+        )
 
 
 def check_header(names: Sequence[str], where: str, if_empty: str) -> None:

@@ -21,6 +21,7 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _WORDS = re.compile(r"\"[^\"]*\"|'[^']*'|\S+")
 _DECIMAL_COMMA = re.compile(r"[-+]?(\d+,(\d{1,2}|\d{4,})|0,\d+|\d{1,3}(\.\d{3})+,\d+)\s*[%€$]?")
 _DECIMAL_POINT = re.compile(r"[-+]?(\d*\.(\d{1,2}|\d{4,})|0\.\d+|\d{1,3}(,\d{3})+\.\d+)\s*[%€$]?|[€$£]\d[\d,]*\.\d\d")
+_SINGLE_QUOTED = re.compile(r"(?:^|(?<=[,;\t| ]))'[^'\n]*'(?=[,;\t| ]|$)", re.MULTILINE)
 _COMMA_NUMBER = re.compile(r"\s*[-+]?[$€£]?[\d.]*,\d+(,\d{3})*(\.\d+)?\s*[%€$]?\s*")
 
 
@@ -121,7 +122,7 @@ def detect_dialect(text: str, settings: FormatSettings, is_whole: bool) -> Diale
     header: bool | tuple[str, ...] | None = settings.header
     commented = None
     if header is None or header is True:
-        is_short = len(cells) == width - 1 and (header is True or _are_names(cells))
+        is_short = len(cells) == width - 1 and (header is True or _are_names(cells)) and not _is_aligned(body, split)
         is_named = is_short or has_header(cells, others)
         commented = None if is_named else _commented_header(lines, split, comment)
         header = commented is None and (header is True or is_named)
@@ -151,6 +152,13 @@ def detect_dialect(text: str, settings: FormatSettings, is_whole: bool) -> Diale
         row_names=is_short and not trailing,
         skips_blanks=skips_blanks,
     )
+
+
+def _is_aligned(lines: Sequence[tuple[int, str]], split: _Split) -> bool:
+    """Return True if columns are aligned by blanks under a header at the margin, so that values may hold blanks."""
+    if split.separator != BLANKS or lines[0][1][:1].isspace():
+        return False
+    return sum("  " in line.strip() for _, line in lines[1:]) > len(lines) / 2
 
 
 def _leading_comment(lines: Sequence[str]) -> str:
@@ -234,8 +242,10 @@ def _best_split(
             quotes.append("")
         elif (len(lines) - len(balanced)) % 2 and len(balanced) > 1:
             lines = balanced  # one quote that is not closed would hide the rows after it
-    elif quote is None and text.count("'") >= len(lines) and re.search(r"(^|[,;\t| ])'[^']*'([,;\t| ]|$)", text):
-        quotes.insert(0, "'")
+    elif quote is None and "'" in text:
+        quoted = _SINGLE_QUOTED.findall(text)
+        if 2 * len(quoted) >= len(lines) or len(_SINGLE_QUOTED.findall(lines[0][1])) > 1:
+            quotes.insert(0, "'")
     candidates = [separator] if separator is not None else [*_SEPARATORS, BLANKS]
     splits = [_scored(lines, each, mark, skips_blanks) for mark in quotes for each in candidates]
     best = splits[0]

@@ -166,7 +166,6 @@ def _array_records(content: bytes, source: str, problems: list[Problem]) -> Iter
         if text[offset : offset + 1] == ",":
             offset = _skip(text, offset + 1)
         elif text[offset : offset + 1] != "]":
-            line += text.count("\n", counted, offset)
             raise DataError(f"{source}:{line}: is not JSON: the array is not closed, or lacks a comma")
 
 

@@ -1,7 +1,7 @@
 """Reading of table files of all formats: the one door from a file to a `RawTable`."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -92,14 +92,28 @@ def _read_file(path: str, settings: FormatSettings) -> RawTable:
             return read_frame(stream, label, kind)
         table = TextTable(stream, label, settings)
         try:
-            chunks = list(table.chunks(with_numbers=path != STDIN))
+            chunks = _within_memory(table.chunks(with_numbers=path != STDIN), label)
         except ColumnTypeError:
             chunks = None
     if chunks is None:
         with open_table(path, memory_limit()) as (stream, _):
             table = TextTable(stream, label, settings)
-            chunks = list(table.chunks())
+            chunks = _within_memory(table.chunks(), label)
     return _raw_text(table, chunks, label, is_whole=True)
+
+
+def _within_memory(chunks: Iterable[TextChunk], source: str) -> list[TextChunk]:
+    """Return the chunks of a table; a DataError if they need more than half of the memory."""
+    found, size, limit = [], 0, memory_limit()
+    for chunk in chunks:
+        found.append(chunk)
+        size += len(chunk.lines) * 16 * (len(chunk.columns) + 1)
+        if size > limit:
+            remedy = "split it, or use a machine with more memory"
+            raise DataError(
+                f"{source}: needs more than {limit / 2**30:.3g} GiB, half of this machine's memory; {remedy}"
+            )
+    return found
 
 
 def _label(path: str) -> str:
@@ -169,14 +183,14 @@ def _names(names: Sequence[str], header: str) -> tuple[list[Problem], list[str]]
     for name, times in Counter(names).items():
         if name and times > 1:
             problems.append(Problem(-1, header, f"{times} columns are named {describe(name)}; rename them"))
-    unique: list[str] = []
+    unique: dict[str, None] = {}
     for index, name in enumerate(names):
         wanted = name or f"unnamed_{index}"
-        unique.append(wanted if wanted not in unique else _unused(f"{wanted}_{index}", unique))
-    return problems, unique
+        unique[wanted if wanted not in unique else _unused(f"{wanted}_{index}", unique)] = None
+    return problems, list(unique)
 
 
-def _unused(name: str, names: Sequence[str]) -> str:
+def _unused(name: str, names: Collection[str]) -> str:
     while name in names:
         name += "_"
     return name

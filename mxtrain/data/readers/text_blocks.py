@@ -39,6 +39,7 @@ class TextBlocks:
         self.quote = '"'
         self._decoder: codecs.IncrementalDecoder | None = None
         self._held = b""
+        self._size = 0
 
     def __iter__(self) -> Iterator[bytes]:
         size, rest, is_first = FIRST_BLOCK, b"", True
@@ -87,6 +88,9 @@ class TextBlocks:
             except UnicodeError as error:
                 remedy = "correct data.encoding, or save it as UTF-8"
                 raise DataError(f"{self._source}: is not {self.encoding} text: {error}; {remedy}") from None
+        elif b"\0" in piece and piece.count(0) * 100 > len(piece):
+            raise DataError(f"{self._source}: is not a text file: has NUL bytes after {self._size / 2**20:.4g} MiB")
+        self._size += len(piece)
         data, self._held = self._held + piece, b""
         if data.endswith(b"\r") and not is_last:
             data, self._held = data[:-1], b"\r"

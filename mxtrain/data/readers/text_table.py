@@ -30,6 +30,8 @@ _MAX_OPEN_QUOTES = 100
 """Number of quotes without an end in a block after which the rest of the block is not searched for rows."""
 _SAMPLE = 2**18
 """Number of bytes at the beginning in which the format is detected."""
+_LONG_LINE = 2**16
+"""Number of characters from which the values of a line are counted before they are split."""
 _PART = 2**18
 """Number of bytes that are examined at a time."""
 
@@ -77,7 +79,8 @@ class TextTable:
         self._iterator = iter(self._blocks)
         self._first = next(self._iterator, b"")
         is_whole = len(self._first) <= _SAMPLE
-        sample = self._first if is_whole else self._first[: self._first.rfind(b"\n", 0, _SAMPLE) + 1]
+        end = self._first.rfind(b"\n", 0, _SAMPLE) + 1 or self._first.find(b"\n", _SAMPLE) + 1
+        sample = self._first if is_whole else self._first[:end]
         dialect = detect_dialect(sample.decode("utf-8", "replace"), settings, is_whole)
         if dialect is None:
             raise DataError(f"{source}:1: is empty; the first line must name the columns")
@@ -240,9 +243,22 @@ class TextTable:
             found: Iterator[tuple[int, list[str] | str]] = ((i, row) for i, row in split if lines[i].strip())
         else:
             found = self._csv_rows(lines)
+        too_long = self._replace_long_rows(lines)
         for index, row in found:
+            if index in too_long:
+                row = f"must have {self.dialect.width} values, got {too_long[index]:,}"
             if isinstance(row, str) or not _is_blank(row, self.dialect.width):
                 yield first_line + index, row
+
+    def _replace_long_rows(self, lines: list[str]) -> dict[int, int]:
+        """Replace lines of very many values, and return the number of values of each."""
+        separator, found = self.dialect.separator, {}
+        for index, line in enumerate(lines):
+            if len(line) <= _LONG_LINE or (self.dialect.quote and self.dialect.quote in line):
+                continue
+            if (count := line.count(separator)) > 10 * self.dialect.width + 1000:
+                found[index], lines[index] = count + 1, "-"
+        return found
 
     def _csv_rows(self, lines: Sequence[str]) -> Iterator[tuple[int, list[str] | str]]:
         """Yield the rows of lines, each with its first line; a malformed row ends where the next can begin."""

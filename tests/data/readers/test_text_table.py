@@ -235,6 +235,37 @@ def test_files_that_are_refused(content: str | bytes, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_one_open_quote_hides_no_other_rows() -> None:
+    rows = "".join(f"{i},x{i},2\n" for i in range(3000))
+    table = read('a,b,c\n"' + rows)
+    assert [str(problem) for problem in table.problems] == ["t.csv:2: has a quote that is not closed"]
+    assert table.names == ["a", "b", "c"]
+    assert table.columns["a"].to_list() == [None, *range(1, 3000)]
+
+
+def test_long_values_and_rows() -> None:
+    table = read("a,b\n" + "x" * 200_000 + ",1\n" + "," * 300_000 + "\n")
+    assert len(table.columns["a"][0]) == 200_000
+    assert [str(problem) for problem in table.problems] == ["t.csv:3: must have 2 values, got 300,001"]
+
+
+def test_columns_aligned_by_blanks_are_not_shifted() -> None:
+    content = "id years who div\n" + "".join(f"{i}   12-15 years   No  0\n" for i in range(9))
+    assert {problem.message for problem in read(content, "t.txt").problems} == {
+        "must have 4 values, as the header has, got 5"
+    }
+    assert read("   x y\n1  3 4\n2  5 6\n", "t.txt").names == ["row_names", "x", "y"]
+
+
+def test_a_quoted_header_over_plain_values() -> None:
+    assert read("'OBS' 'GPA'\n1 2.5\n2 3.5\n", "t.txt").names == ["OBS", "GPA"]
+
+
+def test_zeros_after_the_beginning_of_a_file_are_refused_at_once() -> None:
+    with pytest.raises(DataError, match=r"t\.csv: is not a text file: has NUL bytes after 0\.25 MiB"):
+        read(b"a,b\n" + b"1,2\n" * 2**16 + b"\0" * 2**20)
+
+
 def test_a_quote_that_begins_each_line_is_reported_for_every_row() -> None:
     table = read("a,b\n" + '"1,2\n' * 301)
     assert len(table.problems) == len(table) == 151
@@ -264,8 +295,10 @@ def test_archive_of_one_file() -> None:
 def test_content_that_is_larger_than_half_of_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mxtrain.data.readers.table_files.memory_limit", lambda: 2**20)
     bomb = gzip.compress(b"a,b\n" + b"1,2\n" * 2**19)
-    with pytest.raises(DataError, match=r"t\.csv\.gz: holds more than .* GiB, half of this machine's memory"):
+    with pytest.raises(DataError, match=r"t\.csv\.gz: needs more than .* GiB, half of this machine's memory"):
         read(bomb, "t.csv.gz")
+    with pytest.raises(DataError, match=r"t\.jsonl\.gz: holds more than .* GiB, half of this machine's memory"):
+        read(gzip.compress(b'{"a": 1}\n' * 2**18), "t.jsonl.gz")
 
 
 def test_paths(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,126 @@
+"""Summary of the columns of a table: what each holds, and what is done with it."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mxtrain.config.data_section import ColumnKind, DataConfig
+from mxtrain.data.readers.columns import CategoricalColumn, Column, Columns, DateColumn
+
+_IMPUTED = {
+    "impute": "missing: median and an indicator",
+    "mean": "missing: mean",
+    "drop": "missing: samples left out",
+    "error": "missing: refused",
+}
+"""Treatment of missing numbers, by `data.missing`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSummary:
+    """A line of the table that `mxtrain validate` prints.
+
+    Attributes:
+        name: the name of the column.
+        kind: what it holds.
+        missing: the number of missing values; None for a column that was not converted.
+        distinct: the number of different values; None as above.
+        values: the range of numbers and dates, or the most frequent categories.
+        use: what is done with the column.
+    """
+
+    name: str
+    kind: ColumnKind
+    missing: int | None
+    distinct: int | None
+    values: str
+    use: str
+
+
+def summarize_columns(columns: Columns, config: DataConfig) -> list[ColumnSummary]:
+    """Return a summary of each column that a config selects, in the order of the table, and the target last.
+
+    Example:
+        >>> from mxtrain.data.readers.columns import NumericColumn
+        >>> pets = Columns("pets.csv", {"age": NumericColumn(np.array([3.0, 5.0]))}, str, {"age": "number"})
+        >>> summarize_columns(pets, DataConfig(source="pets.csv", target="species"))[0].use
+        'scaled'
+    """
+    summaries = []
+    for name, kind in columns.kinds.items():
+        column = columns.columns.get(name)
+        if column is None:
+            summaries.append(ColumnSummary(name, kind, None, None, "", f"left out: {columns.left_out[name]}"))
+            continue
+        column = column.merge_spellings() if isinstance(column, CategoricalColumn) else column
+        missing, distinct = int(column.missing.sum()), count_distinct(column)
+        use = _use_of_target(column, distinct) if name == config.target else _use_of_feature(kind, missing, config)
+        summaries.append(ColumnSummary(name, kind, missing, distinct, describe_values(column), use))
+    return summaries
+
+
+def left_out_note(columns: Columns) -> str | None:
+    """Return a line that names the columns that were left out, by reason; None if there are none.
+
+    Example:
+        >>> left_out_note(Columns("pets.csv", {}, str, left_out={"id": "an identifier", "tag": "an identifier"}))
+        'left out: id, tag (an identifier)'
+    """
+    reasons: dict[str, list[str]] = {}
+    for name, reason in columns.left_out.items():
+        reasons.setdefault(reason.partition(":")[0], []).append(name)
+    if not reasons:
+        return None
+    return "left out: " + "; ".join(f"{_some(names)} ({reason})" for reason, names in reasons.items())
+
+
+def describe_values(column: Column) -> str:
+    """Return a short description of the values of a column, for a table of all columns.
+
+    Example:
+        >>> from mxtrain.data.readers.columns import NumericColumn
+        >>> describe_values(NumericColumn(np.array([3.0, np.nan, 7.5])))
+        '3 to 7.5'
+        >>> describe_values(CategoricalColumn(np.array([0, 1, 0]), ("cat", "ant")))
+        'cat, ant'
+    """
+    if isinstance(column, CategoricalColumn):
+        counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.labels))
+        order = [column.labels[code] for code in np.argsort(-counts, kind="stable") if counts[code]]
+        return _some(order, 4)
+    values = column.values[~column.missing]
+    if not len(values):
+        return ""
+    low, high = float(values.min()), float(values.max())
+    if isinstance(column, DateColumn):
+        start, end = (str(np.datetime64(int(np.floor(day)), "D")) for day in (low, high))
+        return f"{start} to {end}"
+    return f"{low:.6g} to {high:.6g}"
+
+
+def count_distinct(column: Column) -> int:
+    """Return the number of different values of a column, missing ones not counted."""
+    if isinstance(column, CategoricalColumn):
+        return len(np.unique(column.codes[column.codes >= 0]))
+    return len(np.unique(column.values[~column.missing]))
+
+
+def _use_of_target(column: Column, distinct: int) -> str:
+    return f"target, {distinct:,} classes" if isinstance(column, CategoricalColumn) else "target"
+
+
+def _use_of_feature(kind: ColumnKind, missing: int, config: DataConfig) -> str:
+    if kind in ("number", "date"):
+        standardize = config.standardize or "features"
+        use = {"number": "unchanged" if standardize == "none" else "scaled", "date": "parts and elapsed days"}[kind]
+        return f"{use}; {_IMPUTED[config.missing]}" if missing else use
+    use = "an input for each category"
+    if missing:
+        use += f"; {_IMPUTED[config.missing] if config.missing in ('drop', 'error') else 'missing: a category'}"
+    return use
+
+
+def _some(names: Sequence[str] | Collection[str], most: int = 5) -> str:
+    shown = list(names)[:most]
+    return ", ".join(shown) + (", ..." if len(names) > most else "")
