@@ -15,7 +15,7 @@ from mxtrain.data.readers.raw_table import Problem, RawTable
 from mxtrain.data.readers.table_bytes import STDIN, expand_paths, memory_limit, open_table
 from mxtrain.data.readers.text_table import ColumnTypeError, TextChunk, TextTable
 from mxtrain.errors import DataError
-from mxtrain.names import is_unicode, nfc
+from mxtrain.names import is_unicode
 from mxtrain.types import describe
 
 if TYPE_CHECKING:
@@ -143,6 +143,8 @@ def _raw_text(table: TextTable, chunks: Sequence[TextChunk], source: str, is_who
     starts = np.cumsum([0, *(len(chunk.lines) for chunk in chunks)])
     for start, chunk in zip(starts, chunks, strict=False):
         problems += [Problem(int(start) + problem.row, problem.where, problem.message) for problem in chunk.problems]
+    if (summary := _mismatch_summary(table, len(problems), int(starts[-1]))) is not None:
+        problems.append(summary)
     lines = np.concatenate([chunk.lines for chunk in chunks]) if chunks else np.zeros(0, dtype=np.int64)
     parts = [chunk.columns for chunk in chunks]
     columns: dict[str, polars.Series] = {}
@@ -164,6 +166,17 @@ def _raw_text(table: TextTable, chunks: Sequence[TextChunk], source: str, is_who
         row_names=names[0] if dialect.row_names else None,
         found=table.found,
         problems=problems,
+    )
+
+
+def _mismatch_summary(table: TextTable, malformed: int, rows: int) -> Problem | None:
+    """Return the problem of a table most of whose rows are malformed, as with text above the header."""
+    if malformed < 10 or 2 * malformed < rows:
+        return None
+    separator = describe(table.dialect.separator)
+    remedy = "delete lines that are not part of the table, or set data.separator, data.header or data.comment"
+    return Problem(
+        -1, table.header, f"{malformed:,} of {rows:,} rows do not match this line, split by {separator}; {remedy}"
     )
 
 
@@ -194,12 +207,6 @@ def _unused(name: str, names: Collection[str]) -> str:
     while name in names:
         name += "_"
     return name
-
-
-def named_columns(columns: Mapping[str, "polars.Series"]) -> dict[str, "polars.Series"]:
-    """Return columns with names in NFC; names that differ only in their composition are made unique."""
-    _, names = _names(list(map(nfc, columns)), "")
-    return {name: series.alias(name) for name, series in zip(names, columns.values(), strict=True)}
 
 
 def _slice(table: RawTable, start: int) -> RawTable:
