@@ -168,7 +168,8 @@ def predict(
     """Predict the samples of a file, as CSV.
 
     Writes one row for each row of the file, in the same order. The column `prediction` holds the number, or the name of
-    the class; a classifier also gives one column of probabilities for each class. Features are preprocessed as in
+    the class; a classifier also gives one column of probabilities for each class, and a list of quantiles one column
+    for each. Features are preprocessed as in
     training. A row that is malformed or has an invalid value is reported on stderr, and its prediction is empty. Tables
     are read and written in chunks, so they may be larger than the memory.
     """
@@ -193,7 +194,7 @@ def predict(
 
 def _check_kept(names: list[str] | None) -> None:
     for name in names or ():
-        if name == PREDICTION or name.startswith(PROBABILITY):
+        if name == PREDICTION or name.startswith((f"{PREDICTION}_", PROBABILITY)):
             raise typer.BadParameter(f"{name!r} is the name of a column of predictions", param_hint="--keep")
     if len(set(names or ())) < len(names or ()):
         raise typer.BadParameter("a column is named twice", param_hint="--keep")
@@ -226,6 +227,9 @@ def _prediction_columns(
 ) -> tuple[list[str], list[list[str]]]:
     """Return the header, and each column as texts that read back to the same numbers."""
     outputs = run.outputs_of_prepared(inputs)
+    if names := run.prediction_names:
+        header = [f"{PREDICTION}_{name}" for name in names]
+        return header, [[str(value) for value in column] for column in run.decide(outputs).T]
     predictions = run.decide_texts(outputs, threshold)
     if run.class_names is None:
         return [PREDICTION], [predictions]
