@@ -52,12 +52,12 @@ def test_a_plugin_imports_modules_of_its_folder_which_hides_no_other_module(host
 
 def test_a_table_is_read_by_a_process_that_imports_nothing_from_the_current_folder(hostile, monkeypatch):
     polars = pytest.importorskip("polars")
-    from mxtrain.data.readers.polars_file import as_arrow_stream
+    from mxtrain.data.readers.frame_files import read_frame
 
     polars.DataFrame({"x": [1.0]}).write_parquet("table.parquet")
     monkeypatch.syspath_prepend(hostile)  # like the folder of a plugin
     with Path("table.parquet").open("rb") as file:
-        assert as_arrow_stream(file, "table.parquet", "Parquet").read(1)
+        assert len(read_frame(file, "table.parquet", "Parquet")) == 1
 
 
 def test_the_current_folder_is_on_the_path_of_children_only_if_pythonpath_names_it(tmp_path, monkeypatch):

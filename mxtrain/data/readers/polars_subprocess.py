@@ -1,7 +1,7 @@
 """Script that converts a Parquet or Arrow file on stdin to an Arrow stream on stdout, and Zstandard to its lines.
 
-`polars_file` runs it in a separate process; it imports nothing from mxtrain. If Polars reports an error, the exit
-status is 3 and stdout holds the message.
+`frame_files` and `table_bytes` run it in a separate process; it imports nothing from mxtrain. If Polars reports an
+error, the exit status is 3 and stdout holds the message.
 """
 
 import sys

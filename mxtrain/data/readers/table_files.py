@@ -15,7 +15,7 @@ from mxtrain.data.readers.raw_table import Problem, RawTable
 from mxtrain.data.readers.table_bytes import STDIN, expand_paths, memory_limit, open_table
 from mxtrain.data.readers.text_table import ColumnTypeError, TextChunk, TextTable
 from mxtrain.errors import DataError
-from mxtrain.names import is_unicode, nfc
+from mxtrain.names import is_unicode
 from mxtrain.types import describe
 
 if TYPE_CHECKING:
@@ -194,12 +194,6 @@ def _unused(name: str, names: Collection[str]) -> str:
     while name in names:
         name += "_"
     return name
-
-
-def named_columns(columns: Mapping[str, "polars.Series"]) -> dict[str, "polars.Series"]:
-    """Return columns with names in NFC; names that differ only in their composition are made unique."""
-    _, names = _names(list(map(nfc, columns)), "")
-    return {name: series.alias(name) for name, series in zip(names, columns.values(), strict=True)}
 
 
 def _slice(table: RawTable, start: int) -> RawTable:
