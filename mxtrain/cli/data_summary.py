@@ -31,6 +31,7 @@ class DataSummary:
         training, validation, test: the numbers of samples.
         inputs: the number of inputs of the model.
         columns: a summary of each column of a table.
+        notes: messages about samples that are left out, and about unseen categories.
     """
 
     rows: int | None
@@ -39,6 +40,7 @@ class DataSummary:
     test: int
     inputs: int
     columns: list[ColumnSummary]
+    notes: list[str]
 
 
 def summarize_data(config: "RunConfig") -> DataSummary:
@@ -60,6 +62,7 @@ def summarize_data(config: "RunConfig") -> DataSummary:
         len(dataset.test),
         dataset.n_features,
         [] if columns is None else summarize_columns(columns, data),
+        [note for note in dataset.notes if not note.startswith("left out column")],
     )
 
 
@@ -71,6 +74,8 @@ def print_data_summary(summary: DataSummary) -> None:
     print_results(f"{rows}samples: {sizes}; {format_count(summary.inputs, 'input')} of the model")
     if summary.columns:
         print_results("", _columns_table(summary.columns))
+    if summary.notes:
+        print_results("", *map(escape_unprintable, summary.notes))
 
 
 def _columns_table(columns: list[ColumnSummary]) -> Table:

@@ -2,7 +2,7 @@
 
 import codecs
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import (
     AfterValidator,
@@ -22,8 +22,9 @@ from mxtrain.paths import url_problem
 from mxtrain.types import Bounds, Config, ListAsTuple, PositiveInt, describe, field_error, mismatch_error
 
 Standardize = Literal["features", "whole", "none"]
-Missing = Literal["error", "drop", "mean"]
-Unseen = Literal["error", "ignore"]
+Missing = Literal["impute", "drop", "error", "mean"]
+Unseen = Literal["ignore", "error"]
+Text = Literal["exclude", "hash"]
 NonEmptyText = Annotated[str, Field(min_length=1)]
 
 CLASS_SOURCES: dict[str, bool] = {"digits": True, "diabetes": False}
@@ -125,7 +126,8 @@ class _FractionOrPath:
 
 
 FractionOrPath = Annotated[float | str, _FractionOrPath()]
-ColumnNames = Annotated[tuple[Annotated[NonEmptyText, AfterValidator(nfc)], ...], ListAsTuple, Field(min_length=1)]
+ColumnName = Annotated[NonEmptyText, AfterValidator(nfc)]
+ColumnNames = Annotated[tuple[ColumnName, ...], ListAsTuple, Field(min_length=1)]
 """Names of columns, NFC-normalized like all names of data."""
 
 
@@ -189,9 +191,18 @@ class DataConfig(Config):
             are.
         columns: what columns hold, by name: `number`, `category`, `boolean` or `date`; or `identifier`, `text`,
             `constant` or `index`, which are no features. By default the values decide, and a run records the result.
-        missing: treatment of missing values in a table: `error`; `drop` removes the sample; `mean` fills in the mean of
-            the training part for numbers, and a separate category for text.
-        unseen: treatment of a category that the training part lacks: `error`, or `ignore` to encode it as no category.
+        exclude: the columns to leave out of the features.
+        missing: treatment of missing values in the features of a table: `impute` fills in the median of the training
+            part for numbers and dates, with an indicator input for columns that have gaps, and a separate category;
+            `drop` leaves the sample out; `error` refuses it; `mean` fills in the mean without an indicator. Samples
+            without a target are always left out.
+        unseen: treatment of a category that the training part lacks: `ignore` encodes it as no category and reports
+            it; `error` refuses it in other data.
+        text: `exclude` leaves out columns of free text; `hash` hashes their words into 256 inputs.
+        max_categories: the most frequent categories of a column, at most this many, have an input each; all rarer ones
+            share one.
+        weight: the column of the weights of samples, numbers of at least 0; it is not a feature.
+        groups: a column whose equal values stay in one part when samples are split; it is not a feature.
         batch_size: samples per batch, at least 1.
         validation: fraction of the samples held out for validation, at least 0 and below 1, stratified by class; or the
             path of separate data.
@@ -201,8 +212,9 @@ class DataConfig(Config):
         standardize: `features` scales each number to mean 0 and variance 1, as measured on the training part; `whole`
             scales all of them together, which suits features that share one unit, such as pixels; `none` leaves them
             unchanged. By default `whole` for digits and `features` for all other sources. Categories stay 0 and 1.
-        standardize_target: scale the target to mean 0 and variance 1, as measured on the training part; for
-            squared_error. The loss is that of the standardized target; predictions, `mae` and `r2` are in the
+        standardize_target: scale the target to mean 0 and variance 1, as measured on the training part; for losses of
+            numbers in the unit of the target. By default true for squared_error, absolute, huber and quantile, except
+            for diabetes. The loss is that of the standardized target; predictions, `mae` and `r2` are in the
             target's own unit.
         separator: the separator of a text table, such as `,`, `;` or `\\t`; ` ` stands for any number of blanks. Like
             the other fields of the format below, it is detected by default.
@@ -215,20 +227,27 @@ class DataConfig(Config):
         missing_values: the spellings of a missing value, besides a blank cell.
     """
 
+    hidden_defaults: ClassVar[tuple[str, ...]] = ("exclude", "text", "weight", "groups")
+
     source: Annotated[NonEmptyText, AfterValidator(normalize_source)]
     target: NonEmptyText | None = None
     features: ColumnNames | None = None
     categorical: ColumnNames | None = None
     columns: Kinds | None = None
-    missing: Missing = "error"
-    unseen: Unseen = "error"
+    exclude: ColumnNames | None = None
+    missing: Missing = "impute"
+    unseen: Unseen = "ignore"
+    text: Text = "exclude"
+    max_categories: PositiveInt = 50
+    weight: ColumnName | None = None
+    groups: ColumnName | None = None
     batch_size: PositiveInt = 32
     validation: FractionOrPath = 0.2
     test: FractionOrPath = 0.0
     shuffle: bool = True
     last_batch: Literal["keep", "drop"] = "keep"
     standardize: Standardize | None = None
-    standardize_target: bool = False
+    standardize_target: bool | None = None
     separator: Separator | None = None
     header: Header | None = None
     quote: Quote | None = None
@@ -273,6 +292,13 @@ class DataConfig(Config):
         if self.standardize is not None:
             return self
         return self.model_copy(update={"standardize": "whole" if self.source == "digits" else "features"})
+
+    def as_saved_before_imputation(self) -> "DataConfig":
+        """Return the config of a run of an earlier version, whose files lack newer fields, with the values of then."""
+        if "max_categories" in self.model_fields_set:
+            return self
+        old = {"missing": "error", "unseen": "error", "standardize_target": False, "max_categories": 1000}
+        return self.model_copy(update={k: v for k, v in old.items() if k not in self.model_fields_set})
 
     def source_problem(self, in_memory: bool) -> str | None:
         """Return an error message if the source contradicts how data were passed; None otherwise.
@@ -320,9 +346,26 @@ class DataConfig(Config):
                 raise field_error("categorical", "only a table has categories; remove categorical")
             if self.columns is not None:
                 raise field_error("columns", "only a table has kinds of columns; remove columns")
-            if self.missing != "error":
+            if self.missing not in ("impute", "error"):
                 raise field_error("missing", "only a table can have missing values; remove missing")
+            for name in ("exclude", "weight", "groups"):
+                if getattr(self, name) is not None:
+                    raise field_error(name, f"only a table has columns; remove {name}")
+        self._check_columns()
         return self
+
+    def _check_columns(self) -> None:
+        """Refuse a column that is used for two purposes."""
+        features = self.features or ()
+        for name in ("weight", "groups"):
+            column = getattr(self, name)
+            if column is not None and column in (self.target, *features):
+                role = "the target" if column == self.target else "one of data.features"
+                raise field_error(name, f"{column!r} is {role}; choose another column")
+        for column in self.exclude or ():
+            if column in (self.target, *features):
+                role = "the target" if column == self.target else "one of data.features"
+                raise field_error("exclude", f"{column!r} is {role}; keep one of the two")
 
     @model_validator(mode="after")
     def _check_split_sources(self) -> Self:

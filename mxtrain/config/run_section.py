@@ -235,6 +235,8 @@ class _ClassWeight:
 
 ClassWeight = Annotated[str | dict[str, float] | None, _ClassWeight()]
 
+_STANDARDIZED_LOSSES = ("squared_error", "absolute", "huber", "quantile")
+"""Losses of numbers for which the target is standardized by default."""
 _DECODING: dict[Targets, LossName] = {
     "numbers": "squared_error",
     "classes": "softmax_cross_entropy",
@@ -457,16 +459,29 @@ class RunConfig(Config):
             return f"{monitor} needs a validation part; set data.validation, or monitor {metric}"
         return None
 
+    @property
+    def standardizes_target(self) -> bool:
+        """True if the target is standardized: as `data.standardize_target` says, or by default for numbers.
+
+        The default is False for losses that need the target in its own unit, and for diabetes, whose results stay those
+        of earlier versions.
+        """
+        if self.data.standardize_target is not None:
+            return self.data.standardize_target
+        kind = getattr(self.loss, "kind", self.loss)
+        return kind in _STANDARDIZED_LOSSES and self.data.source not in CLASS_SOURCES
+
     def resolve(self) -> "RunConfig":
         """Return the config with every default filled in.
 
         An unset `optimizer.scale` becomes `1/batch_size`, and `plugins` names the modules of the user's classes.
         """
         scale = self.optimizer.scale or 1 / self.data.batch_size
+        data = self.data.resolve().model_copy(update={"standardize_target": self.standardizes_target})
         optimizer = self.optimizer.model_copy(update={"scale": scale})
         groups = [(group.rule, group.values) for group in optimizer.groups.values()]
         plugins = tuple(dict.fromkeys((*self.plugins, *needed_plugins([optimizer, *groups]))))
-        changed = {"optimizer": optimizer, "data": self.data.resolve(), "plugins": plugins}
+        changed = {"optimizer": optimizer, "data": data, "plugins": plugins}
         if self.fit.metrics == AUTO:
             changed["fit"] = self.fit.model_copy(update={"metrics": self._auto_metrics()})
         return self.model_copy(update=changed)

@@ -77,7 +77,7 @@ def _keep_own_fields(schema: _Schema, method: type[MethodConfig]) -> None:
 
 def _group(definitions: _Schema) -> _Schema:
     """Return the schema of a parameter group, which may have the fields of any rule; rules get a reference to it."""
-    rules = [schema for schema in definitions.values() if "groups" in schema["properties"]]
+    rules = [schema for schema in definitions.values() if {"groups", "kind"} <= schema["properties"].keys()]
     found: dict[str, list[Any]] = {}
     for rule in rules:
         rule["properties"]["groups"]["additionalProperties"] = {"$ref": "#/$defs/Group"}

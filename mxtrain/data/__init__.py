@@ -1,6 +1,6 @@
 """Data pipeline: read tables and arrays, split, preprocess, and iterate over batches."""
 
-from mxtrain.data.batches import Batch, Batches, DiskSamples, InMemorySamples, Samples, Split, in_order, split
+from mxtrain.data.batches import Batch, Batches, DiskSamples, InMemorySamples, Samples, in_order
 from mxtrain.data.dataset import (
     Dataset,
     DatasetCache,
@@ -18,6 +18,7 @@ from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.preprocessing.scalers import Standardization
 from mxtrain.data.preprocessing.table import Table
 from mxtrain.data.readers.columns import Columns
+from mxtrain.data.splits import Split, split, split_groups
 
 __all__ = [
     "Batch",
@@ -49,4 +50,5 @@ __all__ = [
     "read_in_memory_data",
     "samples_from_memory",
     "split",
+    "split_groups",
 ]

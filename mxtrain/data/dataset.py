@@ -2,22 +2,26 @@
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import file_digest, sha256
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mxtrain.config.data_section import DataConfig, has_ending
-from mxtrain.data.batches import Samples, split
+from mxtrain.data.batches import InMemorySamples, Samples
 from mxtrain.data.in_memory_data import DatasetConfig, InMemoryData
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.readers.open_file import open_data_file, unreadable_error
 from mxtrain.data.sources import open_source
+from mxtrain.data.splits import split, split_groups
 from mxtrain.data.target_range import check_target_range
 from mxtrain.errors import DataError
 from mxtrain.loss_config import count_outputs, describe_loss
-from mxtrain.types import CLASS_LOSSES
+from mxtrain.types import CLASS_LOSSES, DataType
 
 
 def fingerprint(config: DataConfig) -> str:
@@ -74,6 +78,7 @@ class Dataset:
         training, validation, test: the sets of samples; the last two may be empty.
         preprocessing: the preprocessing fitted to the training set, which is saved with the run.
         n_outputs: the number of model outputs, as `count_outputs` returns it.
+        notes: messages about samples and columns that were left out, and about unseen categories.
         found: the fields of `data` that describe a table as it was read: its format, and the kinds of its features.
     """
 
@@ -82,6 +87,7 @@ class Dataset:
     test: Samples
     preprocessing: Preprocessing
     n_outputs: int
+    notes: tuple[str, ...] = ()
     found: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -132,28 +138,52 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
     check_classes(config, source.target_name, source.class_names)
     check_target_range(config, source.target_name, source.targets)
     validation, test = data.split_fraction("validation"), data.split_fraction("test")
-    rows = split(
-        source.targets, validation, test, config.seed, stratified=config.equivalent_builtin_loss in CLASS_LOSSES
-    )
+    stratified = config.equivalent_builtin_loss in CLASS_LOSSES
+    if source.groups is None:
+        rows = split(source.targets, validation, test, config.seed, stratified)
+    else:
+        rows = split_groups(source.targets, source.groups, validation, test, config.seed, stratified)
     check_batch_size(config, len(rows.training))
     fitted = source.fit(rows.training)
     targets = fitted.encode_targets(source.targets, source.targets_source)
+    weights = _normalized_weights(source.weights, rows.training, config.dtype)
 
     def held_out(name: Literal["validation", "test"]) -> Samples:
         path = getattr(data, name)
         if isinstance(path, str):
             return source.held_out(path, fitted)
-        return source.samples(getattr(rows, name), targets, fitted)
+        return of_rows(getattr(rows, name))
+
+    def of_rows(chosen: NDArray[np.int64]) -> Samples:
+        samples = source.samples(chosen, targets, fitted)
+        if weights is None or not isinstance(samples, InMemorySamples):
+            return samples
+        return replace(samples, weights=weights[chosen])
 
     classes = len(source.class_names or ())
     return Dataset(
-        training=source.samples(rows.training, targets, fitted),
+        training=of_rows(rows.training),
         validation=held_out("validation"),
         test=held_out("test"),
         preprocessing=fitted,
         n_outputs=count_outputs(config.loss_spec, classes, source.targets.shape[1] if source.targets.ndim > 1 else 1),
+        notes=tuple(source.notes),
         found=source.found,
     )
+
+
+def _normalized_weights(
+    weights: NDArray[np.float64] | None, training: NDArray[np.int64], dtype: DataType
+) -> NDArray[Any] | None:
+    """Return weights divided by their mean over the training set, so that the learning rate keeps its meaning."""
+    if weights is None:
+        return None
+    largest = float(weights.max())
+    scaled = weights / largest  # the sum could overflow
+    mean = float(scaled[training].mean())
+    if mean == 0:
+        raise DataError("data.weight: the weights of all training samples are 0; use another seed, or other weights")
+    return (scaled / mean).astype(dtype)
 
 
 def check_classes(config: DatasetConfig, target: str, class_names: tuple[str, ...] | None) -> None:
@@ -234,4 +264,4 @@ _BATCHING_FIELDS = ("batch_size", "shuffle", "last_batch")
 def _cache_key(config: DatasetConfig) -> str:
     """Return a text of all settings on which `prepare` depends, except those of batches."""
     data = config.data.resolve().model_copy(update=dict.fromkeys(_BATCHING_FIELDS))
-    return repr((data, config.seed, config.dtype, describe_loss(config.loss_spec)))
+    return repr((data, config.seed, config.dtype, describe_loss(config.loss_spec), config.standardizes_target))

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mxtrain.config.data_section import DataConfig
 from mxtrain.data.kinds.frames import raw_table_of
-from mxtrain.data.kinds.typed_columns import resolved_fields, type_columns
-from mxtrain.data.loading import select_training_columns
+from mxtrain.data.kinds.typed_columns import type_columns
+from mxtrain.data.loading import select_training_columns, training_table, with_text_columns
 from mxtrain.data.preprocessing.table import Table, array_feature_names, table_from_columns
 from mxtrain.data.readers.columns import (
     CategoricalColumn,
@@ -88,13 +88,16 @@ def _check_one_axis(column: Any, name: str) -> Any:
     return column
 
 
-def columns_of(data: Mapping[str, Iterable[object]], select: ColumnSelector, source: str = "data") -> Columns:
+def columns_of(
+    data: Mapping[str, Iterable[object]], select: ColumnSelector, source: str = "data", hash_text: bool = False
+) -> Columns:
     """Return the selected columns of a mapping from names to arrays, columns of a data frame, or other iterables.
 
     Args:
         data: the columns.
         select: returns the columns to read, and their kinds.
         source: the name of the data in error messages.
+        hash_text: True to return columns of free text, otherwise left out.
 
     Raises:
         DataError: a value is invalid, or the columns differ in length.
@@ -108,6 +111,7 @@ def columns_of(data: Mapping[str, Iterable[object]], select: ColumnSelector, sou
     selected = select(source, list(data))
     raw = raw_table_of({name: data[name] for name in selected}, source)
     columns = type_columns(raw, selected)
+    columns = with_text_columns(columns, raw) if hash_text else columns
     return replace(columns, columns={name: _with_dtype(each, data[name]) for name, each in columns.columns.items()})
 
 
@@ -214,6 +218,9 @@ class DatasetConfig(Protocol):
     @property
     def has_custom_loss(self) -> bool: ...
 
+    @property
+    def standardizes_target(self) -> bool: ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InMemoryData:
@@ -231,9 +238,7 @@ class InMemoryData:
         """Return the data as a table; a DataError as for `table_from_columns`."""
         classes, data = config.equivalent_builtin_loss in CLASS_LOSSES, config.data
         if self.inputs is None:
-            assert data.target is not None, "read_in_memory_data requires it for columns"
-            table = table_from_columns(self.columns, data.target, classes, data.missing)
-            return replace(table, found=resolved_fields(self.columns, [data.target]))
+            return training_table(self.columns, data, classes)
         return replace(
             table_from_columns(self.columns, "y", classes, data.missing),
             inputs=self.inputs,
@@ -318,7 +323,8 @@ def _read_columns(config: DatasetConfig, data: Any) -> InMemoryData:
         raise ConfigError([ConfigProblem("data.target", message)])
     kinds = select_training_columns(config.data, config.equivalent_builtin_loss in CLASS_LOSSES)("data", names)
     check_selected_names(names, kinds, "data")
-    return InMemoryData(columns_of(columns_by_name(data, kinds), lambda *_: kinds))
+    hash_text = config.data.text == "hash"
+    return InMemoryData(columns_of(columns_by_name(data, kinds), lambda *_: kinds, hash_text=hash_text))
 
 
 def _column_digest(column: Column) -> str:

@@ -22,7 +22,7 @@ from mxtrain.data.in_memory_data import (
 from mxtrain.data.kinds.typed_columns import type_columns
 from mxtrain.data.loading import UNKNOWN_FORMAT, load_packaged, read_columns, select_inference_columns
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
-from mxtrain.data.preprocessing.table import mark_invalid_labels_missing, rows_to_keep
+from mxtrain.data.preprocessing.table import count_samples, rows_to_keep, rows_with_target
 from mxtrain.data.readers.columns import Columns, check_names_exist, check_selected_names
 from mxtrain.data.readers.numpy_files import (
     check_finite_numbers,
@@ -95,7 +95,8 @@ def samples_from_memory(
     Args:
         data: see `Data`.
         preprocessing: the fitted preprocessing of the model.
-        missing: with `drop`, rows of columns that lack a value are left out, with a warning.
+        missing: with `drop`, samples that lack a value are left out with a warning, as those without a target always
+            are.
 
     Raises:
         DataError: there is no target or no sample, or a value or a class is invalid.
@@ -124,8 +125,7 @@ def samples_from_memory(
     found = columns_of(columns_by_name(data, [target]), select_inference_columns({}, target, classes))
     _check_lengths(len(columns), len(found), target)
     columns = Columns("data", {**columns.columns, **found.columns}, found.row_label)
-    if missing == "drop":
-        columns = _drop_with_warning(columns, preprocessing)
+    columns = _drop_with_warning(columns, preprocessing, missing)
     inputs = preprocessing.apply(columns)
     return inputs, preprocessing.encode_target_column(columns.columns[target], columns.row_label, "data")
 
@@ -146,7 +146,8 @@ def load_for_prediction(
             name of a data set of the package.
         preprocessing: the fitted preprocessing of the model.
         with_targets: True to load the targets; otherwise the column of the target may be blank or hold anything.
-        missing: with `drop`, rows of a table that lack a value are left out, with a warning.
+        missing: with `drop`, samples that lack a value are left out with a warning; if targets are wanted, those
+            without one always are.
 
     Returns:
         The inputs, (n, d), and the targets, (n,), as the loss takes them, or None; in memory, in the order of the file.
@@ -175,7 +176,7 @@ def load_for_prediction(
     if has_ending(path, TABLES):
         columns = _read_table(path, preprocessing, with_targets)
         return _encode_table(
-            _drop_with_warning(columns, preprocessing) if missing == "drop" else columns, preprocessing
+            _drop_with_warning(columns, preprocessing, missing) if with_targets else columns, preprocessing
         )
     if has_ending(path, ARCHIVES):
         return _load_archive(path, preprocessing, with_targets)
@@ -192,17 +193,23 @@ def features_of_table(raw: RawTable, preprocessing: Preprocessing) -> Columns:
     return type_columns(raw, select(raw.header, raw.names))
 
 
-def load_held_out_file(path: str, preprocessing: Preprocessing, missing: Missing) -> InMemorySamples:
+def load_held_out_file(path: str, preprocessing: Preprocessing, missing: Missing, notes: list[str]) -> InMemorySamples:
     """Load a validation or test set from a separate table or archive.
+
+    Args:
+        path: the file.
+        preprocessing: the preprocessing fitted to the training set.
+        missing: with `drop`, samples that lack a value are left out, as in training.
+        notes: receives messages about samples that were left out, and about unseen categories.
 
     Raises:
         DataError: as for `load_for_prediction`, or the file has no target.
     """
     is_table = has_ending(path, TABLES)
     if is_table:
-        columns = _read_table(path, preprocessing)
-        columns = _drop_incomplete_rows(columns, preprocessing) if missing == "drop" else columns
-        inputs, targets = _encode_table(columns, preprocessing)
+        columns, found = drop_incomplete_rows(_read_table(path, preprocessing), preprocessing, missing)
+        notes.extend(f"{path}: {note}" for note in found)
+        inputs, targets = _encode_table(columns, preprocessing, notes)
     else:
         inputs, targets = _load_archive(path, preprocessing)
     if targets is None:
@@ -220,28 +227,43 @@ def _read_table(path: str, preprocessing: Preprocessing, with_targets: bool = Tr
     return columns
 
 
-def _encode_table(columns: Columns, preprocessing: Preprocessing) -> _Arrays:
+def _encode_table(columns: Columns, preprocessing: Preprocessing, notes: list[str] | None = None) -> _Arrays:
     column = columns.columns.get(preprocessing.target)
     targets = None
     if column is not None:
         targets = preprocessing.encode_target_column(column, columns.row_label, columns.source)
-    return preprocessing.apply(columns), targets
+    return preprocessing.apply(columns, notes=notes), targets
 
 
-def _drop_incomplete_rows(columns: Columns, preprocessing: Preprocessing) -> Columns:
-    """Return the rows that `missing: drop` keeps in training too."""
+def drop_incomplete_rows(columns: Columns, preprocessing: Preprocessing, missing: Missing) -> tuple[Columns, list[str]]:
+    """Return the samples that training would keep: those with a target and, with `drop`, without missing values.
+
+    Args:
+        columns: the features and, if they are known, the targets.
+        preprocessing: the fitted preprocessing of the model.
+        missing: the treatment of missing values in training.
+
+    Returns:
+        The columns of these samples, and messages with the number of others, if there are any.
+    """
     target = preprocessing.target
-    if preprocessing.class_names is not None and target in columns.columns:
-        columns = mark_invalid_labels_missing(columns, target)
-    return columns.take(rows_to_keep(columns, "drop"))
+    notes: list[str] = []
+    if target in columns.columns:
+        is_class = preprocessing.class_names is not None
+        kept, notes = rows_with_target(columns, target, is_class)
+        columns = columns.take(kept)
+    if missing == "drop":
+        kept = rows_to_keep(columns, "drop", preprocessing.kinds)
+        if len(kept) < len(columns):
+            notes.append(f"left out {count_samples(len(columns) - len(kept))} that lack a value (data.missing: drop)")
+        columns = columns.take(kept)
+    return columns, notes
 
 
-def _drop_with_warning(columns: Columns, preprocessing: Preprocessing) -> Columns:
-    kept = _drop_incomplete_rows(columns, preprocessing)
-    if len(kept) < len(columns):
-        dropped = f"{len(columns) - len(kept):,} of {len(columns):,} samples lack a value"
-        message = f"{columns.source}: {dropped}, and are left out as in training (data.missing: drop)"
-        warnings.warn(message, UserWarning, stacklevel=4)  # the caller of `evaluate`
+def _drop_with_warning(columns: Columns, preprocessing: Preprocessing, missing: Missing) -> Columns:
+    kept, notes = drop_incomplete_rows(columns, preprocessing, missing)
+    for note in notes:
+        warnings.warn(f"{columns.source}: {note}", UserWarning, stacklevel=4)  # the caller of `evaluate`
     return kept
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from mxtrain.config.data_section import TABLES, ColumnKind, DataConfig, has_ending
 from mxtrain.data.kinds.typed_columns import resolved_fields, type_columns
@@ -18,6 +18,7 @@ from mxtrain.data.readers.columns import (
 from mxtrain.data.readers.dialect import FormatSettings
 from mxtrain.data.readers.numpy_files import read_npz
 from mxtrain.data.readers.open_file import open_data_file
+from mxtrain.data.readers.raw_table import RawTable
 from mxtrain.data.readers.table_files import read_raw
 from mxtrain.errors import DataError
 
@@ -63,11 +64,22 @@ def load(config: DataConfig, classes: bool) -> Table:
         return load_packaged(source, classes)
     assert target is not None, "DataConfig requires it for every file"
     if has_ending(source, TABLES):
-        columns = read_columns(source, select_training_columns(config, classes), config)
-        table = table_from_columns(columns, target, classes, config.missing)
-        return replace(table, found=resolved_fields(columns, [target]))
+        columns = read_columns(
+            source, select_training_columns(config, classes), config, hash_text=config.text == "hash"
+        )
+        return training_table(columns, config, classes)
     with open_data_file(source) as file:
         return table_from_arrays(read_npz(file, source, target, config.features), source, target, classes)
+
+
+def training_table(columns: Columns, config: DataConfig, classes: bool) -> Table:
+    """Return the table of the columns that `select_training_columns` selects; a DataError as `table_from_columns`."""
+    assert config.target is not None, "DataConfig requires it for tables"
+    table = table_from_columns(
+        columns, config.target, classes, config.missing, weight=config.weight, groups=config.groups
+    )
+    others = [name for name in (config.target, config.weight, config.groups) if name is not None]
+    return replace(table, found=resolved_fields(columns, others))
 
 
 def load_packaged(name: str, classes: bool) -> Table:
@@ -84,13 +96,14 @@ def load_packaged(name: str, classes: bool) -> Table:
     return replace(table, column_names=entry.feature_names, class_dtype="int64" if classes else "str")
 
 
-def read_columns(source: str, select: ColumnSelector, settings: FormatSettings) -> Columns:
+def read_columns(source: str, select: ColumnSelector, settings: FormatSettings, hash_text: bool = False) -> Columns:
     """Read the selected columns of a table file, with their kinds.
 
     Args:
         source: the path of the file.
         select: returns the columns to read, and the kinds that are known.
         settings: the format of the file, as far as it is known.
+        hash_text: True to return columns of free text, otherwise left out.
 
     Raises:
         DataError: the file is missing, cannot be read, or holds invalid values.
@@ -98,20 +111,39 @@ def read_columns(source: str, select: ColumnSelector, settings: FormatSettings) 
     raw = read_raw(source, settings)
     kinds = select(raw.header, raw.names)
     check_selected_names(raw.names, kinds, raw.header)
-    return type_columns(raw, kinds, settings.missing_values or (), settings.decimal)
+    columns = type_columns(raw, kinds, settings.missing_values or (), settings.decimal)
+    return with_text_columns(columns, raw, settings.missing_values or ()) if hash_text else columns
+
+
+def with_text_columns(columns: Columns, raw: RawTable, missing_values: Sequence[str] = ()) -> Columns:
+    """Return columns with those of free text that were left out."""
+    names = [name for name, kind in columns.kinds.items() if kind == "text" and name in columns.left_out]
+    texts = type_columns(raw, dict.fromkeys(names, "category"), missing_values)
+    left_out = {name: reason for name, reason in columns.left_out.items() if name not in names}
+    return replace(columns, columns={**texts.columns, **columns.columns}, left_out=left_out)
 
 
 def select_training_columns(config: DataConfig, classes: bool) -> ColumnSelector:
     """Return the selector of the columns that a config names: the features and, last, the target."""
     target, categorical = config.target or "", config.categorical or ()
     known: dict[str, ColumnKind] = {**(config.columns or {}), **dict.fromkeys(categorical, "category")}
+    roles: dict[str, ColumnKind | None] = {}
+    if config.groups is not None:
+        roles[config.groups] = "category"
+    if config.weight is not None:
+        roles[config.weight] = "number"
 
     def select(header: str, names: Sequence[str]) -> Mapping[str, ColumnKind | None]:
-        features = select_features(header, "column", names, target, config.features)
+        named: dict[str, Any] = {"exclude": config.exclude, "weight": config.weight and [config.weight]}
+        named |= {"groups": config.groups and [config.groups], "columns": config.columns}
+        for field, chosen in named.items():
+            check_names_exist(f"{header}: data.{field}", "column", names, *(chosen or ()))
+        left_out = {*(config.exclude or ()), *roles}
+        candidates = [name for name in names if name not in left_out] if config.features is None else names
+        features = select_features(header, "column", candidates, target, config.features)
         check_names_exist(f"{header}: data.categorical", "feature", features, *categorical)
-        check_names_exist(f"{header}: data.columns", "column", names, *(config.columns or ()))
         kinds: dict[str, ColumnKind | None] = {name: known.get(name) for name in features}
-        return kinds | {target: "category" if classes else "number"}
+        return kinds | {target: "category" if classes else "number"} | roles
 
     return select
 

@@ -1,6 +1,6 @@
 """Data sources of a run, from columns or arrays to samples: tables in memory, and arrays on disk."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,7 +13,8 @@ from mxtrain.data.in_memory_data import DatasetConfig, InMemoryData
 from mxtrain.data.inference_data import load_held_out_file
 from mxtrain.data.loading import load
 from mxtrain.data.preprocessing.classes import classes_of_array
-from mxtrain.data.preprocessing.features import Feature, fit_features, numeric_features
+from mxtrain.data.preprocessing.features import Feature
+from mxtrain.data.preprocessing.fitting import fit_features, numeric_features
 from mxtrain.data.preprocessing.preprocessing import Preprocessing, feature_overflow_error
 from mxtrain.data.preprocessing.scalers import Standardization, TargetScale, moments_of_blocks, value_range
 from mxtrain.data.preprocessing.table import Table, array_feature_names
@@ -30,11 +31,23 @@ class Source(Protocol):
         target_name: the name of the column or array of the targets.
         targets_source: the name of the file of the targets in error messages.
         class_names: the classes in order, or None if the targets are numbers.
+        groups: (n,), the number of each sample's group, or None.
+        weights: (n,), the weights of the samples, or None.
+        notes: messages about what was left out of the data, and about unseen categories in samples.
         found: the fields of `data` that describe a table as it was read.
     """
 
     @property
     def targets(self) -> NDArray[Any]: ...
+
+    @property
+    def groups(self) -> NDArray[np.int64] | None: ...
+
+    @property
+    def weights(self) -> NDArray[np.float64] | None: ...
+
+    @property
+    def notes(self) -> Sequence[str]: ...
 
     @property
     def found(self) -> Mapping[str, Any]: ...
@@ -70,6 +83,17 @@ class TableSource:
 
     table: Table
     config: DatasetConfig
+    notes: list[str]
+
+    @property
+    def groups(self) -> NDArray[np.int64] | None:
+        """See `Source`."""
+        return self.table.groups
+
+    @property
+    def weights(self) -> NDArray[np.float64] | None:
+        """See `Source`."""
+        return self.table.weights
 
     @property
     def found(self) -> Mapping[str, Any]:
@@ -100,8 +124,9 @@ class TableSource:
         """Fit the preprocessing to the rows of the training set."""
         data = self.config.data
         array = self.table.column_names[0].rpartition("[")[0] if data.has_one_array else None
-        features = fit_features(self.table, rows, data.missing, _standardize(data))
-        return _preprocessing(self, features, rows, self.config, self.table.class_dtype, data.unseen, array)
+        missing, unseen = (data.missing, data.unseen) if data.is_table else ("error", "error")
+        features = fit_features(self.table, rows, missing, _standardize(data), data.max_categories)
+        return _preprocessing(self, features, rows, self.config, self.table.class_dtype, unseen, array)
 
     def samples(self, rows: NDArray[np.int64], targets: NDArray[Any], fitted: Preprocessing) -> InMemorySamples:
         """Return the samples of the given rows, standardized."""
@@ -110,12 +135,14 @@ class TableSource:
             self.table.labels,
             lambda row: self.table.row_label(int(rows[row])),
             self.config.data.source,
+            notes=self.notes,
+            unseen="ignore",
         )
         return InMemorySamples(inputs, targets[rows])
 
     def held_out(self, path: str, fitted: Preprocessing) -> InMemorySamples:
         """Return the samples of a separate table file or archive."""
-        return load_held_out_file(path, fitted, self.config.data.missing)
+        return load_held_out_file(path, fitted, self.config.data.missing, self.notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +162,21 @@ class DiskSource:
     class_names: tuple[str, ...] | None
     class_dtype: str
     config: DatasetConfig
+
+    @property
+    def groups(self) -> None:
+        """None, because arrays on disk have no groups."""
+        return None
+
+    @property
+    def weights(self) -> None:
+        """None, because arrays on disk have no weights."""
+        return None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See `Source`."""
+        return ()
 
     @property
     def found(self) -> Mapping[str, Any]:
@@ -208,7 +250,7 @@ def open_source(config: DatasetConfig, given: InMemoryData | None = None) -> Sou
     if config.data.is_streamed:
         return DiskSource.open(config)
     table = given.table(config) if given else load(config.data, config.equivalent_builtin_loss in CLASS_LOSSES)
-    return TableSource(table, config)
+    return TableSource(table, config, list(table.notes))
 
 
 def _standardize(data: DataConfig) -> Standardize:
@@ -225,7 +267,7 @@ def _preprocessing(
     array: str | None,
 ) -> Preprocessing:
     scale = None
-    if config.data.standardize_target:
+    if config.standardizes_target:
         scale = TargetScale.fit(source.targets[rows], source.targets_source, source.target_name)
     return Preprocessing(
         columns=features,

@@ -13,7 +13,7 @@ from mxtrain.errors import ConfigError, MxtrainError
 from mxtrain.training import Comparison, LoadedRun, Row, load_run
 from mxtrain.training.model_factory import ModelFactory
 from mxtrain.training.run_folder.history import NOT_METRICS, best_epoch, final_epoch, monitored_metric, read_history
-from mxtrain.training.run_folder.run_directory import RunDirectory
+from mxtrain.training.run_folder.run_directory import RunDirectory, with_saved_defaults
 from mxtrain.training.run_folder.run_status import Status, read_status
 
 
@@ -78,7 +78,7 @@ def read_run_data(path: Path, model: ModelFactory | None = None, data: Data | No
         ConfigError: the run's config is invalid, or its model was not passed.
     """
     directory = RunDirectory.open(path)
-    config = read_run(directory.config_file, data_must_exist=False)
+    config = with_saved_defaults(read_run(directory.config_file, data_must_exist=False))
     history = read_history(directory.path)
     loaded, comparison = None, None
     notes: list[str] = []

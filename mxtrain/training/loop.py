@@ -41,7 +41,12 @@ from mxtrain.training.loggers.registry import isolate_loggers, open_loggers
 from mxtrain.training.model_factory import ModelFactory, with_factory
 from mxtrain.training.resume_checks import check_data, resolve_with_data, restored_trainer
 from mxtrain.training.run_folder.history import best_epoch, format_metrics, target_moments
-from mxtrain.training.run_folder.run_directory import RunDirectory, preprocessing_json
+from mxtrain.training.run_folder.run_directory import (
+    RunDirectory,
+    preprocessing_json,
+    with_saved_defaults,
+    with_saved_kinds,
+)
 from mxtrain.training.run_folder.run_status import Status, read_status, write_failed, write_finished, write_status
 from mxtrain.training.trainer import Trainer
 from mxtrain.types import describe
@@ -132,13 +137,14 @@ def resume(run_dir: str | PathLike[str], **options: Unpack[RunOptions]) -> Train
     check_callbacks(options.get("callbacks", ()))
     directory = RunDirectory.open(run_dir)
     with directory.locked():
-        run = read_run(directory.config_file, overrides, in_memory=data is not None)
+        run = with_saved_defaults(read_run(directory.config_file, overrides, in_memory=data is not None))
         run = with_factory(run.resolve(), model)
         loggers = open_loggers(run.fit.loggers)
         checkpoints = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep)
         snapshot = checkpoints.newest()
         with located_at_overrides(overrides):
-            trainer = restored_trainer(snapshot, run, model, given=read_in_memory_data(run, data))
+            reading = with_saved_kinds(run, directory.path)
+            trainer = restored_trainer(snapshot, run, model, given=read_in_memory_data(reading, data), reading=reading)
         complete = _completion_notes(trainer, directory)
         backend = None if complete else trainer.optimizer.backend.name
         repaired = directory.rewind_files(trainer.config, trainer.rows, backend)
@@ -254,7 +260,7 @@ def _run_info(trainer: Trainer, directory: RunDirectory, notes: Sequence[str]) -
         parameters=sum(len(buffer) for buffer in trainer.params.buffers.values()),
         target_moments=target_moments(config, dataset.validation.targets),
         history=tuple(map(dict, trainer.rows)),
-        notes=(*notes, *trainer.undefined_metrics()),
+        notes=(*notes, *dataset.notes, *trainer.undefined_metrics()),
     )
 
 

@@ -35,6 +35,7 @@ def restored_trainer(
     cache: DatasetCache | None = None,
     *,
     given: InMemoryData | None = None,
+    reading: RunConfig | None = None,
 ) -> Trainer:
     """Return a trainer that continues from a snapshot, or starts from the beginning.
 
@@ -44,6 +45,7 @@ def restored_trainer(
         model: makes the model if the config has a custom one.
         cache: reads the data if they are files; left out, they are read again.
         given: the data if they were passed in Python.
+        reading: the config to read the data with, if it differs.
 
     Raises:
         ConfigError, TrainingError: as `check_continuation`; if the data have changed so that they do not suit the
@@ -51,7 +53,7 @@ def restored_trainer(
         DataError, ModelError, BackendError: as `Trainer`.
     """
     try:
-        data = cache.read(config) if cache else read_data(config, given)
+        data = cache.read(config) if cache else read_data(reading or config, given)
         config = resolve_with_data(config, data, snapshot)
         trainer = Trainer(config, model, data)
     except (DataError, ModelError):
@@ -78,7 +80,7 @@ def resolve_with_data(config: RunConfig, data: FingerprintedDataset, snapshot: S
         recorded = snapshot.record["config"]["data"]
         found = {name: value for name, value in found.items() if recorded.get(name) is not None}
     if "columns" in found:
-        found["columns"] = {**(config.data.columns or {}), **found["columns"]}
+        found["columns"] = {**found["columns"], **(config.data.columns or {})}
     if found:
         config = config.model_copy(update={"data": config.data.model_copy(update=found)})
     return limit_scale_to_training_size(config, data, snapshot)

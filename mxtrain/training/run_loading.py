@@ -18,7 +18,7 @@ from mxtrain.training.checkpoints.storage import Checkpoints
 from mxtrain.training.loaded_run import LoadedRun
 from mxtrain.training.model_factory import ModelFactory, make_model
 from mxtrain.training.run_folder.history import METRICS, read_history
-from mxtrain.training.run_folder.run_directory import PREPROCESSING, RunDirectory, read_record
+from mxtrain.training.run_folder.run_directory import PREPROCESSING, RunDirectory, read_record, with_saved_defaults
 from mxtrain.training.run_folder.run_status import MODEL, Status, read_status
 
 
@@ -42,7 +42,7 @@ def load_run(path: str | PathLike[str], *, model: ModelFactory | None = None) ->
         1
     """
     directory = RunDirectory.open(path)
-    config = read_run(directory.config_file, data_must_exist=False)
+    config = with_saved_defaults(read_run(directory.config_file, data_must_exist=False))
     status = read_status(directory.path)
     _check_unchanged(directory.path / PREPROCESSING, status)
     preprocessing, data_fingerprint = read_record(directory.path)

@@ -12,7 +12,14 @@ from mxtrain.errors import DataError
 
 
 def run(data: dict[str, Any], loss: str, **rest: Any) -> RunConfig:
-    sections = {"data": data, "loss": loss, "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}, **rest}
+    explicit = {"missing": "error", "unseen": "error", "standardize_target": False}
+    sections = {
+        "data": explicit | data,
+        "loss": loss,
+        "model": {"kind": "linear"},
+        "optimizer": {"kind": "sgd"},
+        **rest,
+    }
     return RunConfig.model_validate(sections)
 
 

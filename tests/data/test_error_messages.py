@@ -10,7 +10,7 @@ import pytest
 import mxtrain
 from mxtrain.config.run_section import RunConfig
 from mxtrain.data import load_for_prediction, prepare, read_in_memory_data
-from mxtrain.data.batches import split
+from mxtrain.data.splits import split
 from mxtrain.errors import DataError
 
 
@@ -22,20 +22,25 @@ def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def run(data: Mapping[str, Any], **sections: Any) -> RunConfig:
     source = {} if data.get("source") == "in_memory" else {"source": "t.csv", "target": "y"}
     defaults = {"loss": "squared_error", "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}}
-    return RunConfig.model_validate({"data": {**source, "validation": 0, **data}, **defaults, **sections})
+    return RunConfig.model_validate(
+        {
+            "data": {**source, "validation": 0, "missing": "error", "standardize_target": False, **data},
+            **defaults,
+            **sections,
+        }
+    )
 
 
 @pytest.mark.parametrize(
     ("content", "sections", "message", "remedies"),
     [
-        ("a,b,y\n1,2,3\n,2,4\n", {}, "set data.missing: drop or mean", [{"missing": "drop"}, {"missing": "mean"}]),
-        ("a,b,y\nu,2,3\n,2,4\n", {}, "set data.missing: drop or mean", [{"missing": "drop"}, {"missing": "mean"}]),
-        ("a,b,y\n1,2,3\n1,2,\n", {}, "set data.missing: drop", [{"missing": "drop"}]),
+        ("a,b,y\n1,2,3\n,2,4\n", {}, "set data.missing: impute or drop", [{"missing": "impute"}, {"missing": "drop"}]),
+        ("a,b,y\nu,2,3\n,2,4\n", {}, "set data.missing: impute or drop", [{"missing": "impute"}, {"missing": "drop"}]),
         ("a,b,y\n1,2,3\nx,2,4\n", {}, "name it in data.categorical", [{"categorical": ["a"]}]),
         ("a,b,y\nx,2,3\n1,2,4\n", {}, "name it in data.categorical", [{"categorical": ["a"]}]),
         ('a,b,y\n"1,2",2,3\n1,2,4\n', {}, "name it in data.categorical", [{"categorical": ["a"]}]),
         ("a,b,y\n2024-01-05,2,3\nNA,2,4\n", {}, "in data.categorical", [{"categorical": ["a"]}, {"features": ["b"]}]),
-        ("a,b,y\n,2,3\n,2,4\n", {"missing": "mean"}, "leave it out with data.features", [{"features": ["b"]}]),
+        ("a,b,y\n,2,3\n,2,4\n", {"missing": "mean"}, "leave it out with data.exclude", [{"exclude": ["a"]}]),
         (",b,y\n1,2,3\n3,2,4\n", {}, "say with data.features which columns to use", [{"features": ["b"]}]),
     ],
 )
@@ -82,7 +87,7 @@ def test_the_remedies_for_numbers_that_are_too_large_work(
     features: float, targets: float, sections: dict[str, Any], remedy: str, tmp_path: Path
 ) -> None:
     def config(**more: Any) -> dict[str, Any]:
-        data = {"source": "in_memory", **sections.get("data", {})}
+        data = {"source": "in_memory", "standardize_target": False, **sections.get("data", {})}
         common = {"model": {"kind": "linear"}, "loss": "squared_error", "fit": {"epochs": 20, "metrics": ["r2"]}}
         whole = {**common, "optimizer": {"kind": "adam", "η": 0.1}, **sections, "data": data}
         for name, value in more.items():
@@ -108,10 +113,9 @@ def test_the_remedy_for_a_later_number_that_is_too_large() -> None:
         load_for_prediction("new.csv", preprocessing)
 
 
-@pytest.mark.parametrize(("samples", "remedy"), [(1, "set it to 0"), (2, "raise it, or set it to 0")])
-def test_a_fraction_that_is_too_small(samples: int, remedy: str) -> None:
-    with pytest.raises(DataError, match=f"to validate on; {remedy}$"):
-        split(np.zeros(samples), 0.2, 0.0, seed=0, stratified=False)
+def test_one_sample_cannot_be_split() -> None:
+    with pytest.raises(DataError, match="^data.validation: 0.2 of 1 sample leaves none to validate on; set it to 0$"):
+        split(np.zeros(1), 0.2, 0.0, seed=0, stratified=False)
 
 
 @pytest.mark.parametrize("missing", ["mean", "drop"])

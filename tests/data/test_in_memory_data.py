@@ -19,7 +19,7 @@ PETS = {"age": [1, 2, 8, 9], "size": ["small", "small", "big", "big"], "species"
 def config(loss: str = "squared_error", **data: Any) -> RunConfig:
     return run_from_dict(
         {
-            "data": {"source": "in_memory", "validation": 0, **data},
+            "data": {"source": "in_memory", "validation": 0, "missing": "error", "standardize_target": False, **data},
             "model": {"kind": "linear"},
             "loss": loss,
             "optimizer": {"kind": "sgd"},

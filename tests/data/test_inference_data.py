@@ -149,7 +149,11 @@ def test_evaluation_drops_the_samples_that_training_dropped(
     run = mxtrain.load_run("run")
     expected = run.evaluate(part="training", data=data)
     name = "data" if data else "t.csv"
-    with pytest.warns(UserWarning, match=rf"^{name}: 4 of 8 samples lack a value, and are left out as in training"):
+    with pytest.warns(UserWarning, match=f"^{name}: left out ") as found:
         assert run.evaluate(data or "t.csv") == expected
+    assert [str(warning.message) for warning in found] == [
+        f"{name}: left out 2 samples without the target 'y'",
+        f"{name}: left out 2 samples that lack a value (data.missing: drop)",
+    ]
     with pytest.raises(DataError, match="row 2: column 'age': a value is missing" if data else "t.csv:3: column 'age'"):
         run.predict({name: table[name] for name in ("age", "size")} if data else "t.csv")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mxtrain.data import split
+from mxtrain.data import split, split_groups
 from mxtrain.errors import DataError
 
 
@@ -89,16 +89,72 @@ def test_a_fraction_of_0_holds_out_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "remedy"), [((1,), "set it to 0"), ((2,), "raise it, or set it to 0"), ((1, 1, 1, 1, 1), "set it to 0")]
+    ("sizes", "message"),
+    [
+        ((1,), "0.2 of 1 sample leaves none to {} on; set it to 0"),
+        (
+            (1, 1, 1, 1, 1),
+            "each class occurs once, and 0.2 of 5 samples leaves none to {} on; set it to 0, or choose another target",
+        ),
+    ],
 )
-def test_too_few_samples_to_hold_out_any(sizes: tuple[int, ...], remedy: str) -> None:
-    count = sum(sizes)
-    with pytest.raises(
-        DataError, match=f"data.validation: 0.2 of {count} samples leaves none to validate on; {remedy}$"
-    ):
+def test_too_few_samples_to_hold_out_any(sizes: tuple[int, ...], message: str) -> None:
+    with pytest.raises(DataError, match=f"^data.validation: {message.format('validate')}$"):
         split(classes_of(*sizes), 0.2, 0.0, 0, stratified=True)
-    with pytest.raises(DataError, match=f"data.test: 0.2 of {count} samples leaves none to test on; {remedy}$"):
+    with pytest.raises(DataError, match=f"^data.test: {message.format('test')}$"):
         split(classes_of(*sizes), 0.0, 0.2, 0, stratified=True)
+
+
+def test_a_small_fraction_takes_at_least_one_sample() -> None:
+    assert [len(rows) for rows in split(classes_of(2), 0.2, 0.0, 0, stratified=True)] == [1, 1, 0]
+    assert [len(rows) for rows in split(np.zeros(5), 0.01, 0.01, 0, stratified=False)] == [3, 1, 1]
+
+
+def test_a_class_that_occurs_once_stays_in_training() -> None:
+    targets = classes_of(10, 1, 1)
+    for seed in range(5):
+        parts = split(targets, 0.4, 0.3, seed, stratified=True)
+        assert {1, 2} <= set(targets[parts.training].tolist())
+        assert len(parts.validation) == 5
+
+
+@pytest.mark.parametrize("stratified", [True, False])
+def test_a_group_stays_in_one_set(stratified: bool) -> None:
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 60, 1000)
+    targets = rng.permutation(classes_of(700, 300))
+    for seed in range(4):
+        parts = split_groups(targets, groups, 0.2, 0.1, seed, stratified)
+        assert sorted(np.concatenate(parts).tolist()) == list(range(1000))
+        sets = [set(groups[rows].tolist()) for rows in parts]
+        assert sum(map(len, sets)) == len(set.union(*sets)) == 60
+        assert [len(rows) for rows in parts] == [pytest.approx(n, abs=15) for n in (700, 200, 100)]
+        if stratified:
+            assert all(targets[rows].mean() == pytest.approx(0.3, abs=0.05) for rows in parts)
+    assert str(parts) == str(split_groups(targets, groups, 0.2, 0.1, 3, stratified))
+    assert str(parts) != str(split_groups(targets, groups, 0.2, 0.1, 2, stratified))
+
+
+def test_each_set_has_a_group_even_if_one_is_large() -> None:
+    groups = np.array([0] * 97 + [1, 2, 3])[np.argsort(np.arange(100) % 7, kind="stable")]
+    parts = split_groups(np.zeros(100), np.unique(groups, return_inverse=True)[1], 0.2, 0.2, 0, stratified=False)
+    assert all(len(rows) for rows in parts)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([0, 0, 0], "data.groups: all samples are of one group, and 2 sets need one each; set data.validation to 0"),
+        ([0, 0, 1], None),
+    ],
+)
+def test_too_few_groups(groups: list[int], message: str | None) -> None:
+    if message is None:
+        parts = split_groups(np.zeros(3), np.array(groups), 0.2, 0.0, 0, stratified=False)
+        assert [rows.tolist() for rows in parts] == [[0, 1], [2], []]
+        return
+    with pytest.raises(DataError, match=f"^{message}$"):
+        split_groups(np.zeros(3), np.array(groups), 0.2, 0.0, 0, stratified=False)
 
 
 def test_a_class_without_samples_does_not_affect_the_split() -> None:

@@ -8,7 +8,18 @@ if TYPE_CHECKING:
 
 _DAYS = (
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y"),
-    *("%d-%b-%Y", "%d %b %Y", "%d %B %Y", "%d. %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%Y-%b-%d"),
+    *(
+        "%d-%b-%Y",
+        "%d %b %Y",
+        "%d %B %Y",
+        "%d. %B %Y",
+        "%b %d, %Y",
+        "%B %d, %Y",
+        "%b %d %Y",
+        "%B %d %Y",
+        "%Y-%b-%d",
+        "%b-%d-%Y",
+    ),
     *("%a, %d %b %Y", "%A, %B %d, %Y", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%d-%b-%y"),
 )
 """Formats of dates; of two that fit all values, the first is taken, so that 3/4/2024 is the fourth of March."""

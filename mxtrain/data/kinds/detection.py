@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.config.data_section import ColumnKind
+from mxtrain.data.kinds.cell_problems import CellProblem, boolean_message, unsupported_message
 from mxtrain.data.kinds.dates import days_since_epoch, find_date_format, parse_dates
 from mxtrain.data.kinds.numbers import (
     MISSING_CATEGORIES,
@@ -17,6 +18,7 @@ from mxtrain.data.kinds.numbers import (
     find_number_format,
     plain_numbers,
 )
+from mxtrain.data.kinds.value_texts import as_text, has_leading_zeros, texts_of
 from mxtrain.data.readers.columns import CategoricalColumn, Column, DateColumn, NumericColumn
 from mxtrain.names import is_unicode
 from mxtrain.types import describe
@@ -47,16 +49,8 @@ _IDENTIFIER_NAME = re.compile(
     re.IGNORECASE,
 )
 """Names of columns that number or name the rows."""
-_INDEX_NAME = re.compile(r"|unnamed.*|index|idx|#|x|x1|\.\.\.1|row[_\s.-]?names?|rownames|row", re.IGNORECASE)
+_INDEX_NAME = re.compile(r"|i|unnamed.*|index|idx|#|x|x1|\.\.\.1|row[_\s.-]?names?|rownames|row", re.IGNORECASE)
 """Names of columns that programs add to number the rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class CellProblem:
-    """A value that does not suit its column: the first row that has it, or -1 for the whole column, and the message."""
-
-    row: int
-    message: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,10 +123,11 @@ class ColumnReader:
 
         values = self.values
         if values.dtype == pl.Object:
-            values = pl.Series(self.name, [_as_text(value) for value in values.to_list()], pl.String)
+            values = pl.Series(self.name, [as_text(value) for value in values.to_list()], pl.String)
         if values.dtype in (pl.Categorical, pl.Enum):
             values = values.cast(pl.String)
-        return values.str.strip_chars() if values.dtype == pl.String else values
+        is_stripped = values.dtype != pl.String or not self.has_types  # readers of text remove blanks
+        return values if is_stripped else values.str.strip_chars()
 
     def _infer_typed(self) -> Reading:
         import polars as pl
@@ -147,10 +142,10 @@ class ColumnReader:
         if dtype in (pl.Categorical, pl.Enum):
             return Reading("category", self._categories())
         if dtype not in (pl.String, pl.Object):
-            return Reading("category", None, [CellProblem(-1, _unsupported_message(str(dtype), self.name))])
+            return Reading("category", None, [CellProblem(-1, unsupported_message(str(dtype), self.name))])
         texts = self._stripped()
-        if plain_numbers(texts).null_count() == texts.null_count():
-            return Reading("category", self._categories())  # numbers that were written as text on purpose
+        if texts.drop_nulls().str.contains(r"^[-+]?\d+$").all():
+            return Reading("category", self._categories())  # whole numbers that were written as text on purpose
         return self._infer_text(texts)
 
     def _infer_text(self, texts: "polars.Series") -> Reading:
@@ -160,14 +155,28 @@ class ColumnReader:
             return self._typed_numbers()
         numbers = plain_numbers(texts)
         open_rows = numbers.is_null() & texts.is_not_null()
-        if not open_rows.any() and not _has_leading_zeros(texts):
+        are_codes = has_leading_zeros(texts)
+        if not open_rows.any() and not are_codes:
             return self._compact_dates(texts) or Reading("number", _numeric_column(numbers))
         words = _without_marks(texts.filter(open_rows).unique(maintain_order=True), self._is_missing_number)
-        if not len(words) and not _has_leading_zeros(texts):
+        if not len(words) and not are_codes:
             return self._compact_dates(texts) or Reading("number", _numeric_column(numbers))
-        if (found := find_number_format(words.to_list(), self.decimal)) is not None and len(words):
-            return Reading("number", _numeric_column(_formatted_numbers(texts, numbers, found)))
+        numbers, words = self._with_formatted(texts, numbers, words)
+        if not len(words) and not are_codes:
+            return Reading("number", _numeric_column(numbers))
         return self._infer_words(texts, numbers, words)
+
+    def _with_formatted(
+        self, texts: "polars.Series", numbers: "polars.Series", words: "polars.Series"
+    ) -> tuple["polars.Series", "polars.Series"]:
+        """Return the numbers with those that are formatted, and the words that are no numbers in any notation."""
+        if not len(words) or has_leading_zeros(texts):
+            return numbers, words
+        found = find_number_format(words.to_list(), self.decimal)
+        others = [word for word in words.to_list() if found.parse(word) is None]
+        if len(others) == len(words):
+            return numbers, words
+        return _formatted_numbers(texts, numbers, found), words.filter(words.is_in(others))
 
     def _infer_words(self, texts: "polars.Series", numbers: "polars.Series", words: "polars.Series") -> Reading:
         """Return the column of text of which not all values are numbers."""
@@ -284,16 +293,14 @@ class ColumnReader:
         numbers = plain_numbers(texts)
         open_rows = numbers.is_null() & texts.is_not_null()
         words = _without_marks(texts.filter(open_rows).unique(maintain_order=True), self._is_missing_number)
-        found = find_number_format(words.to_list(), self.decimal) if len(words) else None
-        if found is not None:
-            return Reading("number", _numeric_column(_formatted_numbers(texts, numbers, found)))
+        numbers, words = self._with_formatted(texts, numbers, words)
         return Reading("number", _numeric_column(numbers), self._word_problems(texts, words, is_declared=True))
 
     def _declared_booleans(self) -> Reading:
         column = self._categories()
         others = [label for label in column.labels if label.lower() not in _BOOLEANS and label not in ("0", "1")]
         problems = [
-            CellProblem(row, _boolean_message(label))
+            CellProblem(row, boolean_message(label))
             for label in others
             for row in np.flatnonzero(column.codes == column.labels.index(label)).tolist()
         ]
@@ -320,14 +327,12 @@ class ColumnReader:
         problems = []
         for word in words.to_list():
             rows = (texts == word).fill_null(value=False).arg_true().to_list()
-            remedy = f"correct it, or, if it marks a missing value, set data.missing_values: [{_yaml_text(word)}]"
             if is_declared:
-                problems += [CellProblem(row, f"must be {expected}, got {describe(word)}; {remedy}") for row in rows]
+                problems += [CellProblem(row, f"must be {expected}, got {describe(word)}", word) for row in rows]
                 continue
             more = f" here and in {len(rows) - 1:,} more rows" if len(rows) > 1 else ""
-            remedy += f", or, if the column holds categories, data.columns: {{{_yaml_text(self.name)}: category}}"
-            message = f"must be {expected}, as most values of the column, got {describe(word)}{more}; {remedy}"
-            problems.append(CellProblem(rows[0], message))
+            message = f"must be {expected}, as most values of the column, got {describe(word)}{more}"
+            problems.append(CellProblem(rows[0], message, word, self.name))
         return problems
 
     def _categories(self) -> CategoricalColumn:
@@ -344,7 +349,7 @@ class ColumnReader:
             dtype = str(values.dtype).lower()
         if values.dtype.is_float():
             values = values.fill_nan(None)
-        texts = _texts_of(values)
+        texts = texts_of(values)
         distinct = texts.drop_nulls().unique().sort()
         labels = [label for label in distinct.to_list() if not self._is_missing_category(label)]
         typed = tuple(labels) if dtype != "str" else ()
@@ -384,61 +389,9 @@ def _formatted_numbers(texts: "polars.Series", numbers: "polars.Series", found: 
     return numbers.zip_with(~open_rows.fill_null(value=False), replaced)
 
 
-def _has_leading_zeros(texts: "polars.Series") -> bool:
-    """Return True for codes such as postal codes: digits of one length, some of which begin with 0."""
-    present = texts.drop_nulls()
-    if not len(present) or not present.str.contains(r"^0\d").any():
-        return False
-    lengths = present.str.len_chars()
-    return bool(present.str.contains(r"^\d+$").all()) and lengths.min() == lengths.max()
-
-
-def _texts_of(values: "polars.Series") -> "polars.Series":
-    """Return values as text; whole numbers without a fraction, and dates as ISO 8601."""
-    import polars as pl
-
-    if values.dtype == pl.String:
-        texts = values
-    elif values.dtype.is_float():
-        distinct = values.drop_nulls().unique()
-        texts = values.replace_strict(
-            distinct, [repr(float(value)) for value in distinct.to_list()], default=None, return_dtype=pl.String
-        )
-    elif values.dtype in (pl.Datetime, pl.Duration, pl.Time, pl.Decimal):
-        texts = pl.Series([None if value is None else _as_text(value) for value in values.to_list()], dtype=pl.String)
-    else:
-        texts = values.cast(pl.String)
-    return texts.set(texts == "", None)
-
-
-def _as_text(value: object) -> str | None:
-    """Return a value of Python as text, so that equal values have equal texts; None for a missing one."""
-    if value is None or value != value or type(value).__name__ in ("NAType", "NaTType"):
-        return None
-    if isinstance(value, bool | np.bool_):
-        return str(value).lower()
-    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) < 1e15:
-        return str(int(value))
-    return str(value)
-
-
 def _numeric_column(numbers: "polars.Series") -> NumericColumn:
     return NumericColumn(_floats(numbers))
 
 
 def _floats(numbers: "polars.Series") -> NDArray[np.float64]:
     return numbers.fill_null(float("nan")).to_numpy().astype(np.float64)
-
-
-def _unsupported_message(found: str, name: str) -> str:
-    return f"must hold numbers, text, booleans or dates, got {found}; set data.exclude: [{_yaml_text(name)}]"
-
-
-def _boolean_message(label: str) -> str:
-    return f"must be true or false, got {describe(label)}; correct it, or declare the column a category"
-
-
-def _yaml_text(text: str) -> str:
-    """Return a text as YAML spells it in a flow sequence: quoted if it is not a plain word."""
-    is_plain = re.fullmatch(r"[^\W\d][\w .-]*", text) and text.lower() not in ("true", "false", "null", "yes", "no")
-    return text if is_plain else "'" + text.replace("'", "''") + "'"

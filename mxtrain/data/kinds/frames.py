@@ -36,6 +36,8 @@ def raw_table_of(data: Mapping[str, Any], source: str = "data") -> RawTable:
         (some, one), (more, other), *_ = sorted(lengths.items())
         raise DataError(f"{source}: the columns must be of one length, got {some} for {one!r} and {more} for {other!r}")
     is_text = bool(columns) and all(series.dtype == pl.String for series in columns.values())
+    if is_text:
+        columns = {name: series.str.strip_chars() for name, series in columns.items()}
     return RawTable(source, columns, lambda row: f"{source}: row {row + 1}", source, has_types=not is_text)
 
 

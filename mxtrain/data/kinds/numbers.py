@@ -71,8 +71,8 @@ class NumberFormat:
         return None if number in (float("inf"), -float("inf")) else -number if is_negative else number
 
 
-def find_number_format(texts: Collection[str], decimal: str | None) -> NumberFormat | None:
-    """Return the format in which all texts are numbers; None if there is none.
+def find_number_format(texts: Collection[str], decimal: str | None) -> NumberFormat:
+    """Return the format in which most texts are numbers.
 
     A comma before three digits separates thousands, unless another value of the column has a decimal comma.
 
@@ -85,4 +85,4 @@ def find_number_format(texts: Collection[str], decimal: str | None) -> NumberFor
         (NumberFormat(decimal='.'), NumberFormat(decimal=','))
     """
     formats = [NumberFormat(decimal)] if decimal else [NumberFormat("."), NumberFormat(",")]
-    return next((each for each in formats if all(each.parse(text) is not None for text in texts)), None)
+    return max(formats, key=lambda each: sum(each.parse(text) is not None for text in texts))

@@ -55,7 +55,12 @@ def summarize_columns(columns: Columns, config: DataConfig) -> list[ColumnSummar
             continue
         column = column.merge_spellings() if isinstance(column, CategoricalColumn) else column
         missing, distinct = int(column.missing.sum()), count_distinct(column)
-        use = _use_of_target(column, distinct) if name == config.target else _use_of_feature(kind, missing, config)
+        if name == config.target:
+            use = _use_of_target(column, distinct)
+        elif name in (config.weight, config.groups):
+            use = "weight of the sample" if name == config.weight else "group: stays in one part"
+        else:
+            use = _use_of_feature(kind, missing, distinct, config)
         summaries.append(ColumnSummary(name, kind, missing, distinct, describe_values(column), use))
     return summaries
 
@@ -110,12 +115,19 @@ def _use_of_target(column: Column, distinct: int) -> str:
     return f"target, {distinct:,} classes" if isinstance(column, CategoricalColumn) else "target"
 
 
-def _use_of_feature(kind: ColumnKind, missing: int, config: DataConfig) -> str:
+def _use_of_feature(kind: ColumnKind, missing: int, distinct: int, config: DataConfig) -> str:
     if kind in ("number", "date"):
         standardize = config.standardize or "features"
         use = {"number": "unchanged" if standardize == "none" else "scaled", "date": "parts and elapsed days"}[kind]
         return f"{use}; {_IMPUTED[config.missing]}" if missing else use
-    use = "an input for each category"
+    if kind == "text":
+        return "hashed words"
+    has_rare = distinct > config.max_categories
+    use = (
+        f"an input for each of {config.max_categories} categories, and of the others"
+        if has_rare
+        else "an input for each category"
+    )
     if missing:
         use += f"; {_IMPUTED[config.missing] if config.missing in ('drop', 'error') else 'missing: a category'}"
     return use

@@ -1,14 +1,17 @@
 """Typed columns of a table: the kind and the values of each, and all problems of the table at once."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from mxtrain.config.data_section import ColumnKind
+from mxtrain.data.kinds.cell_problems import CellProblem
 from mxtrain.data.kinds.detection import LEFT_OUT, ColumnReader
 from mxtrain.data.readers.columns import Column, Columns
 from mxtrain.data.readers.raw_table import Problem, RawTable, problems_error
 
 _NOTHING: Mapping[str, Collection[str]] = {}
+_MAX_MARKS = 12
+"""Largest number of values that a remedy names; of more, it names one."""
 
 
 def type_columns(
@@ -41,7 +44,7 @@ def type_columns(
         >>> columns.left_out
         {'note': 'constant: every row has the same value'}
     """
-    problems = list(raw.problems)
+    found: list[tuple[str, CellProblem]] = []
     columns: dict[str, Column] = {}
     kinds: dict[str, ColumnKind] = {}
     left_out: dict[str, str] = {}
@@ -53,17 +56,24 @@ def type_columns(
         )
         reading = reader.infer() if kind is None else reader.read_as(kind)
         kinds[name] = reading.kind
-        for problem in reading.problems:
-            place = raw.source if problem.row < 0 else raw.row_label(problem.row)
-            problems.append(Problem(problem.row, f"{place}: column {name!r}", problem.message))
+        found += [(name, problem) for problem in reading.problems]
         if reading.column is not None:
             columns[name] = reading.column
         elif not reading.problems:
             has_values = raw.columns[name].null_count() < len(raw)
             left_out[name] = LEFT_OUT[reading.kind] if has_values or kind is not None else "it has no values"
-    if problems:
-        raise problems_error(problems)
+    if raw.problems or found:
+        raise problems_error([*raw.problems, *_located(raw, found, missing_values)])
     return Columns(raw.source, columns, raw.row_label, kinds, left_out, raw.found)
+
+
+def _located(raw: RawTable, found: Sequence[tuple[str, CellProblem]], known: Collection[str]) -> Iterator[Problem]:
+    """Yield problems of columns with their location; the remedies name all marks of missing values together."""
+    marks = list(dict.fromkeys([*known, *(problem.mark for _, problem in found if problem.mark is not None)]))
+    for name, problem in found:
+        place = raw.source if problem.row < 0 else raw.row_label(problem.row)
+        shown = marks if len(marks) <= _MAX_MARKS else [*known, *filter(None, [problem.mark])]
+        yield Problem(problem.row, f"{place}: column {name!r}", problem.explain(shown))
 
 
 def resolved_fields(columns: Columns, targets: Collection[str]) -> Mapping[str, Any]:

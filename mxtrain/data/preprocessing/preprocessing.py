@@ -1,6 +1,7 @@
 """Fitted preprocessing: the transform from columns to model inputs and targets, saved with a run."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -10,17 +11,27 @@ from numpy.typing import NDArray
 from mxtrain.config.data_section import ColumnKind, Unseen
 from mxtrain.data.preprocessing.classes import CLASS_DTYPES, class_array, class_indices
 from mxtrain.data.preprocessing.features import (
+    UNSEEN,
+    BooleanFeature,
+    DateFeature,
     Feature,
     NumericFeature,
     OneHotFeature,
+    TextFeature,
     feature_from_dict,
     input_names,
-    missing_value_error,
 )
 from mxtrain.data.preprocessing.scalers import Standardization, TargetScale
 from mxtrain.data.preprocessing.table import matrix, numbered_row
-from mxtrain.data.readers.columns import CategoricalColumn, Column, Columns, RowLabel, check_names_exist
+from mxtrain.data.readers.columns import (
+    CategoricalColumn,
+    Column,
+    Columns,
+    RowLabel,
+    check_names_exist,
+)
 from mxtrain.data.readers.numpy_files import check_finite_numbers, encode_labels
+from mxtrain.data.readers.raw_table import Problem, problems_error
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
 from mxtrain.types import describe
@@ -108,12 +119,13 @@ class Preprocessing:
         """
         return decided if self.target_scale is None else self.target_scale.restore(decided)
 
-    def apply(self, data: Columns | NDArray[Any], source: str = "data") -> NDArray[Any]:
+    def apply(self, data: Columns | NDArray[Any], source: str = "data", notes: list[str] | None = None) -> NDArray[Any]:
         """Return the model inputs, (n, d).
 
         Args:
             data: columns, of which the model's are used, or an array, (n, ...), with the features in order.
             source: the name of an array in error messages.
+            notes: receives a message for each column with unseen categories; without it, they are warnings.
 
         Raises:
             DataError: a column is missing, or has missing values that cannot be replaced; a category does not occur in
@@ -123,8 +135,15 @@ class Preprocessing:
             check_names_exist(data.source, "column", data.columns, *self.kinds)
             selected = {name: data.columns[name] for name in self.kinds}
             labels = {name: column.labels for name, column in selected.items() if isinstance(column, CategoricalColumn)}
-            return self.transform(matrix(selected, np.arange(len(data))), labels, data.row_label, data.source)
-        if any(isinstance(column, OneHotFeature) for column in self.columns):
+            found: list[str] = []
+            inputs = self.transform(matrix(selected, np.arange(len(data))), labels, data.row_label, data.source, found)
+            if notes is None:
+                for note in found:
+                    warnings.warn(f"{data.source}: {note}", UserWarning, stacklevel=3)
+            else:
+                notes.extend(found)
+            return inputs
+        if not all(isinstance(column, NumericFeature) for column in self.columns):
             raise DataError(f"{source}: the model has columns of text, which an array cannot hold; use a table")
         flat = data.reshape(len(data), -1)
         if flat.shape[1] != len(self.columns):
@@ -137,46 +156,112 @@ class Preprocessing:
         labels: Mapping[str, Sequence[str]],
         row_label: RowLabel = numbered_row,
         source: str = "data",
+        notes: list[str] | None = None,
+        unseen: Unseen | None = None,
     ) -> NDArray[Any]:
         """Return the model inputs, (n, d), for the inputs of a `Table`.
 
         Args:
-            inputs: (n, c), one column for each feature; indices of labels for text, and NaN for missing values.
+            inputs: (n, c), one column for each feature; indices of labels for text, days for dates, and NaN for
+                missing values.
             labels: the labels of the columns of text.
             row_label: the name of a row in error messages.
             source: the name of the data in error messages.
+            notes: receives a message for each column with unseen categories.
+            unseen: the treatment of unseen categories, if it differs from that of the run.
 
         Raises:
-            DataError: as for `apply`.
+            DataError: as for `apply`; all missing values and unseen categories at once.
         """
+        problems = self._problems(inputs, labels, row_label, unseen or self.unseen)
+        if problems:
+            raise problems_error(problems)
         numeric = [index for index, column in enumerate(self.columns) if isinstance(column, NumericFeature)]
         is_all_numeric = len(numeric) == len(self.columns)
         numbers = inputs if is_all_numeric else inputs[:, numeric]
-        standardized = self._standardize(self._fill_missing(numbers, row_label), source)
-        if is_all_numeric:
+        standardized = self._standardize(self._fill_missing(numbers), source)
+        if is_all_numeric and len(self.feature_names) == len(self.columns):
             return standardized
         out = np.zeros((len(inputs), len(self.feature_names)), dtype=self.dtype)
         start = 0
         remaining = iter(standardized.T)
         for index, column in enumerate(self.columns):
+            stop = start + len(column.input_names)
             if isinstance(column, NumericFeature):
                 out[:, start] = next(remaining)
+                if column.indicator:
+                    out[:, start + 1] = np.isnan(inputs[:, index])
             else:
-                codes = column.encode(inputs[:, index], labels[column.name], row_label, self.unseen)
-                known = np.flatnonzero(codes >= 0)
-                out[known, start + codes[known]] = 1
-            start += len(column.input_names)
+                self._encode(column, inputs[:, index], labels.get(column.name, ()), out[:, start:stop], notes)
+            start = stop
         return out
 
-    def _fill_missing(self, numbers: NDArray[Any], row_label: RowLabel) -> NDArray[Any]:
+    def _encode(
+        self,
+        column: Feature,
+        values: NDArray[Any],
+        labels: Sequence[str],
+        out: NDArray[Any],
+        notes: list[str] | None,
+    ) -> None:
+        """Write the inputs of a column that is not one of numbers into `out`, (n, inputs of the column), of zeros."""
+        match column:
+            case OneHotFeature():
+                codes = column.encode(values, labels)
+                if notes is not None:
+                    notes.extend(_unseen_notes(column.name, values, labels, codes))
+                if len(column.input_names) == 1 and not column.fills_gaps:
+                    codes = np.zeros_like(codes)  # a single input is trained like a bias
+                elif column.grouped:
+                    codes = np.where(codes == UNSEEN, len(column.values), codes)
+                known = np.flatnonzero(codes >= 0)
+                out[known, codes[known]] = 1
+            case BooleanFeature():
+                codes = column.encode(values, labels)
+                if notes is not None:
+                    notes.extend(_unseen_notes(column.name, values, labels, codes))
+                out[:, 0] = np.where(codes < 0, column.fill or 0.0, codes)
+                if column.indicator:
+                    out[:, 1] = codes < 0
+            case DateFeature():
+                gaps = np.isnan(values)
+                parts = column.encode(np.where(gaps, column.fill or 0.0, values), self.dtype)
+                out[:, : parts.shape[1]] = parts
+                if column.indicator:
+                    out[:, -1] = gaps
+            case TextFeature():
+                out[...] = column.encode(values, labels)
+
+    def _problems(
+        self, inputs: NDArray[Any], labels: Mapping[str, Sequence[str]], row_label: RowLabel, unseen: Unseen
+    ) -> list[Problem]:
+        """Return the missing values that cannot be replaced, and with `unseen: error` the unseen categories."""
+        problems: list[Problem] = []
+        if inputs.dtype.kind != "f" and not labels:
+            return problems
+        for index, column in enumerate(self.columns):
+            values = inputs[:, index]
+            for row in np.flatnonzero(_invalid_gaps(column, values, labels)).tolist():
+                remedy = "fill it in, or train with data.missing: impute"
+                problems.append(
+                    Problem(row, f"{row_label(row)}: column {column.name!r}", f"a value is missing; {remedy}")
+                )
+            if unseen == "error" and isinstance(column, OneHotFeature | BooleanFeature):
+                names, known = labels[column.name], [value for value in column.values if value]
+                some = ", ".join(map(repr, known[:8])) + (", ..." if len(known) > 8 else "")
+                for row in np.flatnonzero(column.encode(values, names) == UNSEEN).tolist():
+                    message = (
+                        f"the category {describe(names[int(values[row])])} does not occur in the training set, "
+                        f"which has {some}; correct it, or train with data.unseen: ignore"
+                    )
+                    problems.append(Problem(row, f"{row_label(row)}: column {column.name!r}", message))
+        return problems
+
+    def _fill_missing(self, numbers: NDArray[Any]) -> NDArray[Any]:
         if numbers.dtype.kind != "f" or not np.isnan(numbers).any():
             return numbers
-        numeric = [column for column in self.columns if isinstance(column, NumericFeature)]
-        for index, column in enumerate(numeric):
-            gaps = np.isnan(numbers[:, index])
-            if column.fill is None and gaps.any():
-                raise missing_value_error(row_label(int(gaps.argmax())), column.name)
-        return np.where(np.isnan(numbers), np.array([column.fill for column in numeric], dtype=np.float64), numbers)
+        fills = [column.fill for column in self.columns if isinstance(column, NumericFeature)]
+        return np.where(np.isnan(numbers), np.array(fills, dtype=np.float64), numbers)
 
     def _standardize(self, numbers: NDArray[Any], source: str) -> NDArray[Any]:
         standardization = self.standardization
@@ -276,6 +361,27 @@ class Preprocessing:
             return restored
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"the preprocessing of a run is damaged: {error!r}") from None
+
+
+def _invalid_gaps(column: Feature, values: NDArray[Any], labels: Mapping[str, Sequence[str]]) -> NDArray[np.bool_]:
+    """Return the rows in which a column lacks a value that cannot be replaced."""
+    gaps = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), dtype=bool)
+    match column:
+        case NumericFeature() | DateFeature() | BooleanFeature():
+            return gaps if column.fill is None else np.zeros_like(gaps)
+        case OneHotFeature():
+            return np.zeros_like(gaps) if column.fills_gaps or "" in column.values else gaps
+    return np.zeros_like(gaps)
+
+
+def _unseen_notes(name: str, values: NDArray[Any], labels: Sequence[str], codes: NDArray[np.int64]) -> Iterator[str]:
+    """Yield a message with the number of values of a column with unseen categories, if there are any."""
+    rows = np.flatnonzero(codes == UNSEEN)
+    if len(rows):
+        found = sorted({labels[code] for code in values[rows].astype(np.int64).tolist()})
+        some = ", ".join(map(describe, found[:3])) + (", ..." if len(found) > 3 else "")
+        noun = "value has a category" if len(rows) == 1 else "values have categories"
+        yield f"column {name!r}: {len(rows):,} {noun} that the training set lacks: {some}"
 
 
 def feature_overflow_error(

@@ -1,18 +1,26 @@
 """Tables in memory: missing values, checks of features, and conversion from columns and arrays."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.config.data_section import Missing
+from mxtrain.config.data_section import ColumnKind, Missing
 from mxtrain.data.preprocessing.classes import class_dtype, classes_of_array, is_label, number_classes
-from mxtrain.data.readers.columns import CategoricalColumn, Column, Columns, RowLabel
+from mxtrain.data.readers.columns import (
+    CategoricalColumn,
+    Column,
+    Columns,
+    DateColumn,
+    NumericColumn,
+    RowLabel,
+)
 from mxtrain.data.readers.numpy_files import NpzArrays, check_finite_numbers
+from mxtrain.data.readers.raw_table import Problem, problems_error
 from mxtrain.errors import DataError
-from mxtrain.types import describe
 
 
 def numbered_row(row: int) -> str:
@@ -34,6 +42,11 @@ class Table:
         class_dtype: the dtype of predicted classes, from `classes.class_dtype`.
         labels: the different texts of each column of text, in any order.
         row_label: the name of a row in error messages.
+        kinds: the kinds of columns that are neither numbers nor categories.
+        with_time: the columns of dates with a time of day.
+        groups: (n,), the number of each sample's group, whose samples stay together; None without groups.
+        weights: (n,), the weights of the samples, at least 0; None if all count alike.
+        notes: messages about what was left out, and why.
         found: the fields of `data` that describe the table as it was read, from `resolved_fields`.
     """
 
@@ -45,14 +58,23 @@ class Table:
     class_dtype: str = "str"
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     row_label: RowLabel = numbered_row
+    kinds: Mapping[str, ColumnKind] = field(default_factory=dict)
+    with_time: Collection[str] = ()
+    groups: NDArray[np.int64] | None = None
+    weights: NDArray[np.float64] | None = None
+    notes: tuple[str, ...] = ()
     found: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.inputs)
 
+    def kind(self, name: str) -> ColumnKind:
+        """Return the kind of a column: number, category, boolean, date or text."""
+        return self.kinds.get(name, "category" if name in self.labels else "number")
+
 
 MAX_CATEGORIES = 1000
-"""Largest number of categories of a column; a column with more is probably an identifier."""
+"""Largest number of categories of a column whose kind is not known; one with more is probably an identifier."""
 
 
 def array_feature_names(name: str, count: int) -> tuple[str, ...]:
@@ -91,18 +113,28 @@ def table_from_arrays(arrays: NpzArrays, source: str, target: str, classes: bool
     return Table(arrays.inputs, arrays.targets.astype(np.float64), names, target)
 
 
-def table_from_columns(columns: Columns, target: str, classes: bool, missing: Missing) -> Table:
-    """Return the table of columns.
+def table_from_columns(
+    columns: Columns,
+    target: str,
+    classes: bool,
+    missing: Missing,
+    *,
+    weight: str | None = None,
+    groups: str | None = None,
+) -> Table:
+    """Return the table of columns; samples without a target are left out, and counted in its notes.
 
     Args:
-        columns: the features and, last, the target.
+        columns: the features, the target, and the columns of weights and groups.
         target: the name of the column to predict.
         classes: True if the targets are class labels, False if they are numbers.
-        missing: the treatment of missing values; with `mean`, NaN stays in the inputs.
+        missing: the treatment of missing values in features; with `impute` and `mean`, NaN stays in the inputs.
+        weight: the column of the weights of samples.
+        groups: the column of the groups of samples.
 
     Raises:
-        DataError: there is no sample; a column has no values, holds dates, or has too many categories; or a value is
-            missing.
+        DataError: there is no sample; a column has no values or too many categories; a value is
+            missing; or a weight is missing or negative.
 
     Example:
         >>> from mxtrain.data.in_memory_data import columns_of
@@ -115,48 +147,132 @@ def table_from_columns(columns: Columns, target: str, classes: bool, missing: Mi
         raise DataError(f"{columns.source}: has a header but no samples")
     # Spellings are not merged by readers, because runs of earlier versions have a category for each spelling.
     merged = {name: _merge_spellings(column) for name, column in columns.columns.items()}
-    columns = Columns(columns.source, merged, columns.row_label)
-    for name, column in merged.items():
-        _check_values(column, f"{columns.source}: column {name!r}", name != target)
-    if missing == "drop" and classes:
-        columns = mark_invalid_labels_missing(columns, target)
-    features = {name: column for name, column in columns.columns.items() if name != target}
-    kept = rows_to_keep(columns, missing, may_be_filled=features)
+    columns = replace(columns, columns=merged)
+    features = [name for name in merged if name not in (target, weight, groups)]
+    for name in (*features, target):
+        _check_values(columns, name, name != target)
+    rows, notes = rows_with_target(columns, target, classes)
+    columns = columns.take(rows)
+    kept = rows_to_keep(columns, missing, features)
+    if len(kept) < len(columns):
+        notes.append(f"left out {count_samples(len(columns) - len(kept))} that lack a value (data.missing: drop)")
+    columns = columns.take(kept)
+    selected = {name: columns.columns[name] for name in features}
+    targets = columns.columns[target]
+    class_names, dtype = None, "str"
+    if isinstance(targets, CategoricalColumn):
+        class_names, values = _number_target_classes(targets, columns, target)
+        dtype = class_dtype(class_names, targets.dtype)
+    return Table(
+        matrix(selected, np.arange(len(columns))),
+        values if isinstance(targets, CategoricalColumn) else targets.values,
+        tuple(features),
+        target,
+        class_names,
+        dtype,
+        {name: column.labels for name, column in selected.items() if isinstance(column, CategoricalColumn)},
+        columns.row_label,
+        {name: kind for name, kind in map(_special_kind, selected.items(), repeat(columns.kinds)) if kind},
+        [name for name, column in selected.items() if isinstance(column, DateColumn) and column.has_time],
+        None if groups is None else _group_numbers(columns.columns[groups]),
+        None if weight is None else _sample_weights(columns, weight),
+        (*notes, *(f"left out column {name!r}: {reason}" for name, reason in columns.left_out.items())),
+    )
 
-    def row_label(row: int) -> str:
-        return columns.row_label(int(kept[row]))
 
-    inputs = matrix(features, kept)
-    labels = {name: column.labels for name, column in features.items() if isinstance(column, CategoricalColumn)}
-    targets = columns.columns[target].take(kept)
-    if not isinstance(targets, CategoricalColumn):
-        return Table(inputs, targets.values, tuple(features), target, labels=labels, row_label=row_label)
-    class_names, indices = _number_target_classes(targets, f"{columns.source}: column {target!r}", row_label, target)
-    dtype = class_dtype(class_names, targets.dtype)
-    return Table(inputs, indices, tuple(features), target, class_names, dtype, labels, row_label)
+def count_samples(rows: int) -> str:
+    """Return a number of samples as text.
+
+    >>> count_samples(1), count_samples(1200)
+    ('1 sample', '1,200 samples')
+    """
+    return "1 sample" if rows == 1 else f"{rows:,} samples"
 
 
-def rows_to_keep(columns: Columns, missing: Missing, may_be_filled: Collection[str] = ()) -> NDArray[np.int64]:
+def rows_with_target(columns: Columns, target: str, classes: bool) -> tuple[NDArray[np.int64], list[str]]:
+    """Return the rows that have a target, and a message with the number of others, if there are any."""
+    marked = mark_invalid_labels_missing(columns, target) if classes else columns
+    gaps = marked.columns[target].missing
+    if gaps.all():
+        raise DataError(f"{columns.source}: column {target!r}: no sample has a target; choose another column")
+    if not gaps.any():
+        return np.arange(len(columns)), []
+    return np.flatnonzero(~gaps), [f"left out {count_samples(int(gaps.sum()))} without the target {target!r}"]
+
+
+def _special_kind(item: tuple[str, Column], kinds: Mapping[str, ColumnKind]) -> tuple[str, ColumnKind | None]:
+    """Return the name of a column, and its kind if it is a boolean, a date or text."""
+    name, column = item
+    if isinstance(column, DateColumn):
+        return name, "date"
+    if not isinstance(column, CategoricalColumn):
+        return name, None
+    if kinds.get(name) == "boolean" and len(column.labels) == 2:
+        return name, "boolean"
+    return name, "text" if kinds.get(name) == "text" else None
+
+
+def _group_numbers(column: Column) -> NDArray[np.int64]:
+    """Return the number of each sample's group, (n,); a sample without a group is a group of its own."""
+    values = column.codes if isinstance(column, CategoricalColumn) else column.values
+    _, numbers = np.unique(values, return_inverse=True)
+    gaps = column.missing
+    numbers[gaps] = len(values) + np.arange(int(gaps.sum()))
+    return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+
+
+def _sample_weights(columns: Columns, name: str) -> NDArray[np.float64]:
+    column = columns.columns[name]
+    where = f"data.weight: column {name!r}"
+    if not isinstance(column, NumericColumn):
+        raise DataError(f"{columns.source}: {where}: must hold numbers; choose another column")
+    return check_weights(column.values, lambda row: f"{columns.row_label(row)}: {where}")
+
+
+def check_weights(weights: NDArray[np.float64], where: RowLabel) -> NDArray[np.float64]:
+    """Return the weights of samples, (n,); a DataError if one is missing, negative or infinite, or if all are 0.
+
+    >>> check_weights(np.array([0.5, 2.0]), lambda row: f"row {row + 1}").tolist()
+    [0.5, 2.0]
+    """
+    is_invalid = ~(np.isfinite(weights) & (weights >= 0))
+    if is_invalid.any():
+        row = int(is_invalid.argmax())
+        got = "is missing" if np.isnan(weights[row]) else f"must be a finite number of at least 0, got {weights[row]:g}"
+        raise DataError(f"{where(row)}: the weight of a sample {got}; correct it, or leave the sample out")
+    if not weights.any():
+        raise DataError(f"{where(0)}: the weights of all samples are 0; set one above 0")
+    return weights
+
+
+def rows_to_keep(columns: Columns, missing: Missing, features: Iterable[str]) -> NDArray[np.int64]:
     """Return the rows to keep, ascending: all of them, or with `drop` those without missing values.
 
     Args:
-        columns: the columns to check.
+        columns: the columns.
         missing: the treatment of missing values.
-        may_be_filled: the names of the columns in which `mean` allows missing values.
+        features: the names of the columns to check.
 
     Raises:
         DataError: a missing value is an error, or no row is left.
     """
     is_incomplete = np.zeros(len(columns), dtype=bool)
-    for name, column in columns.columns.items():
-        gaps = column.missing
-        if missing == "error" or (missing == "mean" and name not in may_be_filled):
-            if gaps.any():
-                remedy = "drop or mean" if name in may_be_filled else "drop"
-                where = f"{columns.row_label(int(gaps.argmax()))}: column {name!r}"
-                raise DataError(f"{where}: a value is missing; fill it in, or set data.missing: {remedy}")
+    problems = []
+    for name in features:
+        gaps = columns.columns[name].missing
+        if missing == "error":
+            problems += [
+                Problem(
+                    row,
+                    f"{columns.row_label(row)}: column {name!r}",
+                    "a value is missing; fill it in, or set data.missing: impute or drop",
+                )
+                for row in np.flatnonzero(gaps).tolist()
+            ]
         elif missing == "drop":
             is_incomplete |= gaps
+    if problems:
+        raise problems_error(problems)
     if is_incomplete.all():
         raise DataError(f"{columns.source}: every sample lacks a value, so data.missing: drop leaves none")
     return np.flatnonzero(~is_incomplete)
@@ -169,7 +285,7 @@ def mark_invalid_labels_missing(columns: Columns, target: str) -> Columns:
     is_valid = np.array([*map(is_label, column.labels), False])  # the last for the code -1
     codes = np.where(is_valid[column.codes], column.codes, -1)
     marked = CategoricalColumn(codes, column.labels, column.dtype, column.typed)
-    return Columns(columns.source, {**columns.columns, target: marked}, columns.row_label)
+    return replace(columns, columns={**columns.columns, target: marked})
 
 
 def matrix(columns: Mapping[str, Column], rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -183,18 +299,19 @@ def matrix(columns: Mapping[str, Column], rows: NDArray[np.int64]) -> NDArray[np
     return inputs
 
 
-def _check_values(column: Column, where: str, is_feature: bool) -> None:
-    """Raise a DataError for a column without values, and for a feature of too many categories."""
+def _check_values(columns: Columns, name: str, is_feature: bool) -> None:
+    """Raise a DataError for a column without values, and for a feature of unknown kind with too many categories."""
+    column, where = columns.columns[name], f"{columns.source}: column {name!r}"
     if column.missing.all():
-        remedy = "; leave it out with data.features" if is_feature else ""
+        remedy = "; leave it out with data.exclude" if is_feature else ""
         raise DataError(f"{where}: has no values{remedy}")
-    if not is_feature or not isinstance(column, CategoricalColumn):
+    if not is_feature or not isinstance(column, CategoricalColumn) or name in columns.kinds:
         return
     labels = _occurring_labels(column)
     if len(labels) > MAX_CATEGORIES:
         raise DataError(
             f"{where}: has {len(labels):,} categories, at most {MAX_CATEGORIES:,} are allowed; leave the column out "
-            "with data.features"
+            "with data.exclude"
         )
 
 
@@ -207,12 +324,8 @@ def _merge_spellings(column: Column) -> Column:
 
 
 def _number_target_classes(
-    column: CategoricalColumn, where: str, row_label: RowLabel, target: str
+    column: CategoricalColumn, columns: Columns, target: str
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     present, codes = np.unique(column.codes, return_inverse=True)
     labels = [column.labels[code] for code in present.tolist()]
-    for code, label in enumerate(labels):
-        if not is_label(label):
-            row = row_label(int((codes == code).argmax()))
-            raise DataError(f"{row}: column {target!r}: must be the name or number of a class, got {describe(label)}")
-    return number_classes(labels, codes, where)
+    return number_classes(labels, codes, f"{columns.source}: column {target!r}")

@@ -146,7 +146,11 @@ def _decompress(file: BinaryIO, source: str, name: str, limit: int | None) -> It
         return
     if kind is not None:
         name = name.rsplit(".", 1)[0] if "." in Path(name).name else name
-        yield _buffered(_DECOMPRESSORS[kind](peekable), source, limit), name
+        try:
+            opened = _DECOMPRESSORS[kind](peekable)
+        except _DAMAGED as error:
+            raise DataError(f"{source}: cannot be read: {error}") from None
+        yield _buffered(opened, source, limit), name
     elif limit is None or (peekable.seekable() and os.fstat(peekable.fileno()).st_size <= limit):
         yield peekable, name
     else:

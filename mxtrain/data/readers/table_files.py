@@ -143,6 +143,8 @@ def _raw_text(table: TextTable, chunks: Sequence[TextChunk], source: str, is_who
     starts = np.cumsum([0, *(len(chunk.lines) for chunk in chunks)])
     for start, chunk in zip(starts, chunks, strict=False):
         problems += [Problem(int(start) + problem.row, problem.where, problem.message) for problem in chunk.problems]
+    if (summary := _mismatch_summary(table, len(problems), int(starts[-1]))) is not None:
+        problems.append(summary)
     lines = np.concatenate([chunk.lines for chunk in chunks]) if chunks else np.zeros(0, dtype=np.int64)
     parts = [chunk.columns for chunk in chunks]
     columns: dict[str, polars.Series] = {}
@@ -164,6 +166,17 @@ def _raw_text(table: TextTable, chunks: Sequence[TextChunk], source: str, is_who
         row_names=names[0] if dialect.row_names else None,
         found=table.found,
         problems=problems,
+    )
+
+
+def _mismatch_summary(table: TextTable, malformed: int, rows: int) -> Problem | None:
+    """Return the problem of a table most of whose rows are malformed, as with text above the header."""
+    if malformed < 10 or 2 * malformed < rows:
+        return None
+    separator = describe(table.dialect.separator)
+    remedy = "delete lines that are not part of the table, or set data.separator, data.header or data.comment"
+    return Problem(
+        -1, table.header, f"{malformed:,} of {rows:,} rows do not match this line, split by {separator}; {remedy}"
     )
 
 

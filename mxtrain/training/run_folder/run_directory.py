@@ -56,6 +56,20 @@ def preprocessing_json(dataset: Dataset, data_fingerprint: str) -> bytes:
     return json.dumps(record, ensure_ascii=False, indent=1).encode()
 
 
+def with_saved_defaults(config: RunConfig) -> RunConfig:
+    """Return the config of a run's folder, with the values that fields had before they were saved."""
+    data = config.data.as_saved_before_imputation()
+    return config if data is config.data else config.model_copy(update={"data": data})
+
+
+def with_saved_kinds(config: RunConfig, run_dir: Path) -> RunConfig:
+    """Return the config with the kinds of the features of a run of an earlier version, whose config lacks them."""
+    if config.data.columns is not None or not config.data.is_table or not (run_dir / PREPROCESSING).is_file():
+        return config
+    kinds = dict(read_record(run_dir)[0].kinds)
+    return config.model_copy(update={"data": config.data.model_copy(update={"columns": kinds})})
+
+
 def read_record(run_dir: Path) -> tuple[Preprocessing, str]:
     """Read the preprocessing of a run, and the SHA-256 of its data.
 

@@ -208,6 +208,12 @@ def test_values_of_python(values, kind):
     assert typed(values).kinds == {"x": kind}
 
 
+def test_numbers_as_text_among_typed_columns():
+    data = {"code": ["1", "2", "1"], "mass": ["70.12", "69.9", "71"], "n": [1, 2, 3]}
+    columns = type_columns(raw_table_of(data), dict.fromkeys(data))
+    assert columns.kinds == {"code": "category", "mass": "number", "n": "number"}
+
+
 def test_equal_values_of_python_are_one_category():
     assert len(set(labels(typed([1, 1.0, np.int8(1)], "category")))) == 1
     found = labels(typed([True, "TRUE", "false"], "category"))
@@ -271,3 +277,23 @@ def test_summary_of_columns():
         ("year", None, None, "", "left out: constant: every row has the same value"),
         ("y", 0, 2, "u, v", "target, 2 classes"),
     ]
+
+
+@pytest.mark.parametrize("kind", [None, "number"])
+def test_a_word_among_formatted_numbers_is_the_only_problem(kind):
+    cells = [f"{i},5" for i in range(40)]
+    cells[7] = "much"
+    with pytest.raises(DataError, match=r"a\.csv:9: column 'x': must be a number,.* got 'much'") as error:
+        read(cells, kind)
+    assert len(error.value.problems) == 1
+
+
+def test_remedies_name_all_marks_of_missing_values_together():
+    numbers = [str(i / 7) for i in range(60)]
+    data = {"a": pl.Series(["<0.1", *numbers]), "b": pl.Series([*numbers, "low"])}
+    raw = RawTable("a.csv", data, lambda row: f"a.csv:{row + 2}", "a.csv:1", has_types=False)
+    with pytest.raises(DataError) as error:
+        type_columns(raw, {"a": None, "b": None}, missing_values=["none"])
+    assert str(error.value).count("set data.missing_values: [none, '<0.1', low]") == 2
+    marks = ["none", "<0.1", "low"]
+    assert type_columns(raw, {"a": None, "b": None}, missing_values=marks).kinds == {"a": "number", "b": "number"}

@@ -21,7 +21,7 @@ def read(
     content: str | bytes, target: str = "y", features: tuple[str, ...] | None = None, classes: bool = False
 ) -> Table:
     Path("train.csv").write_bytes(content.encode() if isinstance(content, str) else content)
-    return load(DataConfig(source="train.csv", target=target, features=features), classes)
+    return load(DataConfig(source="train.csv", target=target, features=features, missing="error"), classes)
 
 
 def test_numbers_are_read_in_the_order_of_the_file() -> None:
@@ -102,16 +102,18 @@ def test_common_notations_of_one_table(content: str | bytes) -> None:
         ),
         (
             "x,y\n1,2\n,2\n",
-            "train.csv:3: column 'x': a value is missing; fill it in, or set data.missing: drop or mean",
+            "train.csv:3: column 'x': a value is missing; fill it in, or set data.missing: impute or drop",
         ),
-        ("x,y\n1,2\n1, \n", "train.csv:3: column 'y': a value is missing; fill it in, or set data.missing: drop"),
         (
             "x,y\n1,2\nnan,2\n",
-            "train.csv:3: column 'x': a value is missing; fill it in, or set data.missing: drop or mean",
+            "train.csv:3: column 'x': a value is missing; fill it in, or set data.missing: impute or drop",
         ),
         ("x,y\n-inf,2\n", "train.csv:2: column 'x': must be a finite number, got '-inf'"),
         ("x,y\n1e999,2\n", "train.csv:2: column 'x': must be a finite number, got '1e999'"),
-        ('x,y\n"1\n\n",2\n3,?\n', "train.csv:5: column 'y': a value is missing; fill it in, or set data.missing: drop"),
+        (
+            'x,y\n"1\n\n",2\n?,3\n',
+            "train.csv:5: column 'x': a value is missing; fill it in, or set data.missing: impute or drop",
+        ),
         ('x,y\n1,2\n"3,4\n5,6\n', "train.csv:3: cannot be read as CSV: unexpected end of data"),
         (b"x,y\n1,2\n\xff,3\n", "train.csv:3: is not UTF-8 text; save it as UTF-8"),
         ("x,y\n1,2\n".encode("utf-16"), "train.csv:1: is not UTF-8 text; save it as UTF-8"),
@@ -187,8 +189,11 @@ def test_invalid_feature_selections(features: tuple[str, ...], message: str) -> 
     ("labels", "message"),
     [
         (["a", "a"], "train.csv: column 'y': every sample is of the class 'a'; there must be at least two classes"),
-        (["a", ""], "train.csv:3: column 'y': a value is missing; fill it in, or set data.missing: drop"),
-        (["a", "NaN"], "train.csv:3: column 'y': must be the name or number of a class, got 'NaN'"),
+        (
+            ["a", "NaN", ""],
+            "train.csv: column 'y': every sample is of the class 'a'; there must be at least two classes",
+        ),
+        (["", "nan"], "train.csv: column 'y': no sample has a target; choose another column"),
         (
             ["1", "1.5"],
             (

@@ -46,7 +46,8 @@ def run(data: dict[str, Any], loss: str = "softmax_cross_entropy", seed: int = 0
         "optimizer": {"kind": "sgd"},
         "dtype": "float64",
     }
-    return RunConfig.model_validate({"data": data, **sections})
+    explicit = {"missing": "error", "unseen": "error", "standardize_target": False}
+    return RunConfig.model_validate({"data": explicit | data, **sections})
 
 
 def prepared(source: str, loss: str = "softmax_cross_entropy", **data: Any) -> Dataset:
@@ -94,10 +95,10 @@ def test_a_missing_value_is_an_error_with_its_location(extension: str) -> None:
     place = {".csv": ":3", ".jsonl": ":2", ".ndjson": ":2"}.get(extension, ": row 2")
     source = written({"a": [1.0, None, 3.0], "y": [0, 1, 0]}, extension)
     remedy = "a value is missing; fill it in, or set data.missing:"
-    assert refusal(source) == f"{source}{place}: column 'a': {remedy} drop or mean"
+    assert refusal(source) == f"{source}{place}: column 'a': {remedy} impute or drop"
     source = written({"a": [1.0, 2.0, 3.0], "y": ["n", None, "m"]}, extension)
-    assert refusal(source) == f"{source}{place}: column 'y': {remedy} drop"
-    assert refusal(source, missing="mean") == f"{source}{place}: column 'y': {remedy} drop"
+    dataset = prepared(source)
+    assert (len(dataset.training), dataset.notes) == (2, ("left out 1 sample without the target 'y'",))
 
 
 @pytest.mark.parametrize("extension", WRITERS)
@@ -140,7 +141,7 @@ def test_marks_of_missing_numbers_in_csv(mark: str) -> None:
         ({"x": [{"a": 1}, {"a": 2}]}, "t.parquet: column 'x': must hold numbers or text, got Struct({'a': Int64}); leave the column out with data.features"),
         ({"x": [date(2020, 1, 1)] * 2}, "t.parquet: column 'x': holds dates or times (Date); turn them into numbers, or leave the column out with data.features; to take each as a category, name the column in data.categorical"),
         ({"x": ["2020-01-01", "2020-02-01"]}, "t.parquet: column 'x': holds dates or times, such as '2020-01-01'; turn them into numbers, or leave the column out with data.features; to take each as a category, name the column in data.categorical"),
-        ({"x": [None, None]}, "t.parquet: column 'x': has no values; leave it out with data.features"),
+        ({"x": [None, None]}, "t.parquet: column 'x': has no values; leave it out with data.exclude"),
         ({"x": [1.0, float("inf")]}, "t.parquet: row 2: column 'x': must be a finite number, got inf"),
         ({"x": [b"a", b"b"]}, "t.parquet: column 'x': must hold numbers or text, got Binary; leave the column out with data.features"),
     ],
@@ -155,7 +156,7 @@ def test_unsupported_columns(columns: dict[str, Any], message: str) -> None:
 def test_too_many_categories() -> None:
     source = written({"id": [f"n{i}" for i in range(1001)], "y": [i % 2 for i in range(1001)]}, ".parquet")
     assert refusal(source) == (
-        "t.parquet: column 'id': has 1,001 categories, at most 1,000 are allowed; leave the column out with data.features"
+        "t.parquet: column 'id': has 1,001 categories, at most 1,000 are allowed; leave the column out with data.exclude"
     )
 
 
@@ -242,7 +243,7 @@ def test_a_separate_file_for_a_held_out_set() -> None:
         ("size,age,y\nbig,1,no\nbig,1,maybe\n", "own.csv:3: column 'y': the class 'maybe' does not occur in the training data, which have 'no', 'yes'"),
         ("size,age,y\nbig,one,no\n", "own.csv:2: column 'age': must be a number, got 'one'"),
         ("size,age,y\nhuge,1,no\n", "own.csv:2: column 'size': the category 'huge' does not occur in the training set, which has 'big', 'small'; correct it, or train with data.unseen: ignore"),
-        ("size,age,y\nbig,,no\n", "own.csv:2: column 'age': a value is missing; fill it in, or train with data.missing: mean on data with missing values"),
+        ("size,age,y\nbig,,no\n", "own.csv:2: column 'age': a value is missing; fill it in, or train with data.missing: impute"),
         ("size,age,y\n", "own.csv: has a header but no samples"),
     ],
 )  # fmt: skip

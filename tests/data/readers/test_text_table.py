@@ -254,6 +254,12 @@ def test_columns_aligned_by_blanks_are_not_shifted() -> None:
     assert {problem.message for problem in read(content, "t.txt").problems} == {
         "must have 4 values, as the header has, got 5"
     }
+    content += content.partition("\n")[2]
+    summary = min(read(content, "t.txt").problems)
+    assert str(summary) == (
+        "t.txt:1: 18 of 18 rows do not match this line, split by ' '; delete lines that are not part of the table, or "
+        "set data.separator, data.header or data.comment"
+    )
     assert read("   x y\n1  3 4\n2  5 6\n", "t.txt").names == ["row_names", "x", "y"]
 
 
@@ -268,8 +274,8 @@ def test_zeros_after_the_beginning_of_a_file_are_refused_at_once() -> None:
 
 def test_a_quote_that_begins_each_line_is_reported_for_every_row() -> None:
     table = read("a,b\n" + '"1,2\n' * 301)
-    assert len(table.problems) == len(table) == 151
-    assert str(table.problems[-1]) == "t.csv:302: has a quote that is not closed"
+    assert len(table.problems) - 1 == len(table) == 151
+    assert str(table.problems[-2]) == "t.csv:302: has a quote that is not closed"
 
 
 @pytest.mark.parametrize(
@@ -279,6 +285,16 @@ def test_a_quote_that_begins_each_line_is_reported_for_every_row() -> None:
 def test_compressed_files(suffix: str, compress: object) -> None:
     table = read(compress(text().encode()), f"T.CSV{suffix}")  # type: ignore[operator]
     assert values(table) == PARSED
+
+
+def test_zstandard() -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    with pyarrow.CompressedOutputStream("t.csv.zst", "zstd") as file:
+        file.write(text().encode())
+    assert values(read_raw("t.csv.zst", settings())) == PARSED
+    Path("t.csv.zst").write_bytes(Path("t.csv.zst").read_bytes()[:-9])
+    with pytest.raises(DataError, match=r"t\.csv\.zst: cannot be read: "):
+        read_raw("t.csv.zst", settings())
 
 
 def test_archive_of_one_file() -> None:

@@ -31,7 +31,8 @@ def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def prepared(loss: str = "squared_error", data_in_memory: Any = None, **data: Any) -> Dataset:
     sections = {"loss": loss, "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}, "dtype": "float64"}
-    config = RunConfig.model_validate({"data": {"validation": 0, **data}, **sections})
+    explicit = {"missing": "error", "unseen": "error", "standardize_target": False}
+    config = RunConfig.model_validate({"data": {"validation": 0, **explicit, **data}, **sections})
     return prepare(config, read_in_memory_data(config, data_in_memory))
 
 

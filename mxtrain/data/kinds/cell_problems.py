@@ -1,0 +1,50 @@
+"""Values that do not suit their column, with the remedies."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mxtrain.types import describe
+
+
+@dataclass(frozen=True, slots=True)
+class CellProblem:
+    """A value that does not suit its column.
+
+    Attributes:
+        row: the first row that has it; -1 for the whole column.
+        message: what is wrong, and the value found.
+        mark: the value, if it may be a mark of missing values.
+        category: the name of the column, if its values may be categories.
+    """
+
+    row: int
+    message: str
+    mark: str | None = None
+    category: str | None = None
+
+    def explain(self, marks: Sequence[str]) -> str:
+        """Return the message with its remedies; `marks` are all values of `data.missing_values` to set."""
+        if self.mark is None:
+            return self.message
+        shown = ", ".join(map(_yaml_text, marks))
+        remedy = f"correct it, or, if it marks a missing value, set data.missing_values: [{shown}]"
+        if self.category is not None:
+            remedy += f", or, if the column holds categories, data.columns: {{{_yaml_text(self.category)}: category}}"
+        return f"{self.message}; {remedy}"
+
+
+def unsupported_message(found: str, name: str) -> str:
+    """Return the message for a column whose values have another type."""
+    return f"must hold numbers, text, booleans or dates, got {found}; set data.exclude: [{_yaml_text(name)}]"
+
+
+def boolean_message(label: str) -> str:
+    """Return the message for a value that is not a boolean."""
+    return f"must be true or false, got {describe(label)}; correct it, or declare the column a category"
+
+
+def _yaml_text(text: str) -> str:
+    """Return a text as YAML spells it in a flow sequence: quoted if it is not a plain word."""
+    is_plain = re.fullmatch(r"[^\W\d][\w .-]*", text) and text.lower() not in ("true", "false", "null", "yes", "no")
+    return text if is_plain else "'" + text.replace("'", "''") + "'"

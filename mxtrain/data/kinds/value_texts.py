@@ -1,0 +1,46 @@
+"""Values of columns as text."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import polars
+
+
+def has_leading_zeros(texts: "polars.Series") -> bool:
+    """Return True for codes such as postal codes: digits of one length, some of which begin with 0."""
+    present = texts.drop_nulls()
+    if not len(present) or not present.str.contains(r"^0\d").any():
+        return False
+    lengths = present.str.len_chars()
+    return bool(present.str.contains(r"^\d+$").all()) and lengths.min() == lengths.max()
+
+
+def texts_of(values: "polars.Series") -> "polars.Series":
+    """Return values as text; whole numbers without a fraction, and dates as ISO 8601."""
+    import polars as pl
+
+    if values.dtype == pl.String:
+        texts = values
+    elif values.dtype.is_float():
+        distinct = values.drop_nulls().unique()
+        texts = values.replace_strict(
+            distinct, [repr(float(value)) for value in distinct.to_list()], default=None, return_dtype=pl.String
+        )
+    elif values.dtype in (pl.Datetime, pl.Duration, pl.Time, pl.Decimal):
+        texts = pl.Series([None if value is None else as_text(value) for value in values.to_list()], dtype=pl.String)
+    else:
+        texts = values.cast(pl.String)
+    return texts.set(texts == "", None)
+
+
+def as_text(value: object) -> str | None:
+    """Return a value of Python as text, so that equal values have equal texts; None for a missing one."""
+    if value is None or value != value or type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) < 1e15:
+        return str(int(value))
+    return str(value)

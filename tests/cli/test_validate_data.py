@@ -1,0 +1,105 @@
+"""`mxtrain validate` reads the data of a run, and config.yaml records what was found."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+RUN = """\
+data: {source: wine.csv, target: grade, batch_size: 8}
+model: {kind: linear}
+loss: softmax_cross_entropy
+optimizer: {kind: adam}
+fit: {epochs: 2}
+"""
+ROWS = [f"{i};{i % 7 + 0.5};{['Nord', 'Süd'][i % 2]};{['low', 'high'][i % 2]}" for i in range(40)]
+
+
+@pytest.fixture
+def wine(folder):
+    """A table with a decimal comma, in Windows-1252, and its run."""
+    text = "\n".join([";acid;cellar;grade", *ROWS]).replace(".", ",")
+    Path("wine.csv").write_bytes(text.encode("cp1252"))
+    Path("wine.yaml").write_text(RUN)
+
+
+def test_validate_prints_a_line_a_column(mxtrain, wine):
+    status, out, err = mxtrain("validate", "wine.yaml")
+    assert (status, err) == (0, "")
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[0] == ["wine.yaml:", "ok"]
+    assert lines[1] == [
+        "40",
+        "rows;",
+        "samples:",
+        "32",
+        "training,",
+        "8",
+        "validation;",
+        "3",
+        "inputs",
+        "of",
+        "the",
+        "model",
+    ]
+    assert lines[4][1:2] == ["index"]
+    assert lines[5] == ["acid", "number", "0", "7", "0.5", "to", "6.5", "scaled"]
+    assert lines[6] == ["cellar", "category", "0", "2", "Nord,", "Süd", "an", "input", "for", "each", "category"]
+    assert lines[7] == ["grade", "category", "0", "2", "high,", "low", "target,", "2", "classes"]
+
+
+def test_validate_prints_json(mxtrain, wine):
+    summary = json.loads(mxtrain("validate", "wine.yaml", "--json").out)["wine.yaml"]
+    assert (summary["rows"], summary["training"], summary["inputs"]) == (40, 32, 3)
+    assert [column["kind"] for column in summary["columns"]] == ["index", "number", "category", "category"]
+
+
+def test_validate_refuses_what_fit_refuses(mxtrain, wine):
+    lines = Path("wine.csv").read_text("cp1252").splitlines()
+    lines[20] = "19;strong;Nord;low"
+    Path("wine.csv").write_text("\n".join(lines), "cp1252")
+    settings = ("--set", "data.columns={acid: number}")
+    checked = mxtrain("validate", "wine.yaml", *settings)
+    trained = mxtrain("fit", "wine.yaml", *settings)
+    assert checked.status == trained.status == 2
+    assert checked.err == trained.err
+    assert "wine.csv:21: column 'acid': must be a number, got 'strong'" in checked.err
+    assert mxtrain("validate", "wine.yaml", *settings, "--no-data") == (0, "wine.yaml: ok\n", "")
+
+
+def test_config_records_what_was_found_and_trains_the_same_run(mxtrain, wine):
+    assert mxtrain("fit", "wine.yaml", "--run-dir", "first", "--set", "data.columns={acid: category}").status == 0
+    data = yaml.safe_load(Path("first/config.yaml").read_text())["data"]
+    assert list(data["columns"].values()) == ["index", "category", "category"]
+    assert (data["separator"], data["decimal"], data["encoding"], data["header"]) == (";", ",", "cp1252", True)
+    assert mxtrain("fit", "first/config.yaml", "--run-dir", "second").status == 0
+    for name in ("config.yaml", "metrics.jsonl", "model.safetensors", "preprocessing.json"):
+        assert Path("first", name).read_bytes() == Path("second", name).read_bytes()
+    assert mxtrain("resume", "first", "--set", "fit.epochs=3").status == 0
+    resumed = yaml.safe_load(Path("first/config.yaml").read_text())["data"]
+    assert resumed == data
+
+
+def test_run_of_an_earlier_version_is_continued_with_its_kinds(mxtrain, wine, monkeypatch):
+    code = Path("wine.csv").read_text("cp1252").replace("\n", "\nW", 40).replace(";acid", "code;acid", 1)
+    Path("wine.csv").write_text(code, "cp1252")  # an identifier, which was a category
+    kinds = {"code": "category", "acid": "number", "cellar": "category"}
+    settings = "--set", f"data.columns={json.dumps(kinds)}", "--set", "data.max_categories=1000"
+    with monkeypatch.context() as patched:
+        patched.setattr("mxtrain.training.loop.resolve_with_data", _without_columns)
+        assert mxtrain("fit", "wine.yaml", "--run-dir", "old", *settings).status == 0
+    assert yaml.safe_load(Path("old/config.yaml").read_text())["data"]["columns"] is None
+    before = Path("old/preprocessing.json").read_bytes()
+    assert b'"W3"' in before
+    result = mxtrain("resume", "old", "--set", "fit.epochs=4")
+    assert result.status == 0, result.err
+    assert Path("old/preprocessing.json").read_bytes() == before
+    assert yaml.safe_load(Path("old/config.yaml").read_text())["data"]["columns"] is None
+    assert mxtrain("fit", "wine.yaml", "--run-dir", "new", *settings, "--set", "fit.epochs=4").status == 0
+    assert Path("old/model.safetensors").read_bytes() == Path("new/model.safetensors").read_bytes()
+
+
+def _without_columns(config, *_):
+    """Return the config as earlier versions recorded it."""
+    return config.model_copy(update={"data": config.data.model_copy(update={"columns": None})})
