@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PREDICTION, PROBABILITY = "prediction", "probability_"
 """The column of predictions, and the beginning of the names of columns of probabilities."""
 _MAX_REPORTED = 20
-"""Largest number of invalid rows that are reported one by one."""
+"""Largest number of invalid rows, and of notes about categories, that are reported one by one."""
 
 
 class Portion(StrEnum):
@@ -206,7 +206,7 @@ def _predicted_chunks(
     """Yield the rows of the output as CSV, chunk by chunk, the header first; report invalid rows on stderr."""
     from mxtrain.data.prediction_chunks import prediction_chunks
 
-    rows, invalid, is_first = 0, 0, True
+    rows, invalid, notes, is_first = 0, 0, 0, True
     for chunk in prediction_chunks(file, run.preprocessing, run.config.data, keep, strict):
         header, columns = _prediction_columns(run, chunk.inputs, threshold)
         if not chunk.valid.all():
@@ -215,6 +215,9 @@ def _predicted_chunks(
         yield _csv_text([*names, *zip(*(chunk.kept[nfc(name)] for name in keep), *columns, strict=True)])
         for problem in chunk.problems[: max(_MAX_REPORTED - invalid, 0)]:
             messages().print(escape_unprintable(problem), soft_wrap=True)
+        for note in chunk.notes[: max(_MAX_REPORTED - notes, 0)]:
+            messages().print(escape_unprintable(note), soft_wrap=True)
+        notes += len(chunk.notes)
         rows, invalid, is_first = rows + len(chunk.valid), invalid + len(chunk.problems), False
     if invalid:
         listed = f"; the first {_MAX_REPORTED} are listed" if invalid > _MAX_REPORTED else ""

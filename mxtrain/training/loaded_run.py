@@ -1,5 +1,6 @@
 """Trained runs loaded from their folders, for prediction and evaluation."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -300,7 +301,8 @@ class LoadedRun:
             raise DataError(f"{name}: has no parts; leave out `{given}`, or the samples")
         missing = self.config.data.missing
         if isinstance(samples, str | PathLike):
-            inputs, targets = load_for_prediction(name, self.preprocessing, with_targets=True, missing=missing)
+            data_config = self.config.data
+            inputs, targets = load_for_prediction(name, self.preprocessing, True, missing, data_config)
         else:
             inputs, targets = samples_from_memory(samples, self.preprocessing, missing)
         if targets is None:
@@ -343,7 +345,9 @@ class LoadedRun:
     def _prepared(self, inputs: Inputs) -> NDArray[Any]:
         """Return preprocessed inputs."""
         if isinstance(inputs, str | PathLike):
-            chunks = prediction_chunks(fspath(inputs), self.preprocessing, self.config.data, strict=True)
+            chunks = list(prediction_chunks(fspath(inputs), self.preprocessing, self.config.data, strict=True))
+            for note in (note for chunk in chunks for note in chunk.notes):
+                warnings.warn(note, UserWarning, stacklevel=4)  # the caller of `predict`
             return np.concatenate([chunk.inputs for chunk in chunks])
         return inputs_from_memory(inputs, self.preprocessing)
 
