@@ -149,10 +149,6 @@ def table_from_columns(
     merged = {name: _merge_spellings(column) for name, column in columns.columns.items()}
     columns = replace(columns, columns=merged)
     features = [name for name in merged if name not in (target, weight, groups)]
-    if not features:
-        reasons = "; ".join(f"{name!r}: {reason}" for name, reason in columns.left_out.items())
-        remedy = "say with data.columns what a column holds, such as {name: category}"
-        raise DataError(f"{columns.source}: no column is left to predict {target!r} from ({reasons}); {remedy}")
     for name in (*features, target):
         _check_values(columns, name, name != target)
     rows, notes = rows_with_target(columns, target, classes)
@@ -167,6 +163,10 @@ def table_from_columns(
     if isinstance(targets, CategoricalColumn):
         class_names, values = _number_target_classes(targets, columns, target)
         dtype = class_dtype(class_names, targets.dtype)
+    if not features:
+        reasons = "; ".join(f"{name!r}: {reason}" for name, reason in columns.left_out.items())
+        remedy = "say with data.columns what a column holds, such as {name: category}"
+        raise DataError(f"{columns.source}: no column is left to predict {target!r} from ({reasons}); {remedy}")
     return Table(
         matrix(selected, np.arange(len(columns))),
         values if isinstance(targets, CategoricalColumn) else targets.values,
