@@ -1,5 +1,6 @@
 """Trained runs loaded from their folders, for prediction and evaluation."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -24,6 +25,7 @@ from mxtrain.data import (
 )
 from mxtrain.data.prediction_chunks import prediction_chunks
 from mxtrain.errors import DataError
+from mxtrain.loss_config import QuantileConfig, as_loss_config
 from mxtrain.nn import Model, build_metric, point_predictions, predictions_from_outputs, probabilities
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import Arrays
@@ -93,6 +95,13 @@ class LoadedRun:
         return self.preprocessing.class_names
 
     @property
+    def prediction_names(self) -> tuple[str, ...]:
+        """The names of the columns of `predict`: the quantiles of a list of them; empty if it returns one column."""
+        loss = as_loss_config(self.config.loss_spec)
+        is_list = isinstance(loss, QuantileConfig) and isinstance(loss.q, tuple)
+        return tuple(map(str, loss.quantiles)) if is_list and isinstance(loss, QuantileConfig) else ()
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """The names of the features, in the order of the model's inputs."""
         return self.preprocessing.feature_names
@@ -109,7 +118,7 @@ class LoadedRun:
         return "test" if data.test else "validation" if data.validation else "training"
 
     def predict(self, inputs: Inputs, threshold: Threshold | None = None) -> NDArray[Any]:
-        """Predict the class or the number of each sample, (n,).
+        """Predict the class or the number of each sample, (n,); of a list of k quantiles, all of them, (n, k).
 
         Numbers have the run's dtype; those of a standardized target are in its original unit, in float64. Classes have
         the dtype of the training labels, so `np.mean(run.predict(X) == y)` is the accuracy. A CSV file has no types:
@@ -146,13 +155,13 @@ class LoadedRun:
             return np.concatenate([self.model.predict(self.parameters, block) for block in _blocks(prepared)])
 
     def decide(self, outputs: NDArray[Any], threshold: float | None = None) -> NDArray[Any]:
-        """Return the predictions for outputs of the model, (n,); see `predict`."""
+        """Return the predictions for outputs of the model, (n,) or (n, k); see `predict`."""
         decided = self._decide(outputs, threshold)
         classes = self.preprocessing.classes
         return self.preprocessing.restore_target_unit(decided) if classes is None else classes[decided]
 
     def decide_texts(self, outputs: NDArray[Any], threshold: float | None = None) -> list[str]:
-        """Return predictions as text: classes as spelled in the training data, and numbers that round-trip."""
+        """Return predictions, (n,), as text: classes as spelled in the training data, and numbers that round-trip."""
         if self.class_names is None:
             return [str(value) for value in self.decide(outputs)]
         return [self.class_names[index] for index in self._decide(outputs, threshold)]
@@ -292,7 +301,8 @@ class LoadedRun:
             raise DataError(f"{name}: has no parts; leave out `{given}`, or the samples")
         missing = self.config.data.missing
         if isinstance(samples, str | PathLike):
-            inputs, targets = load_for_prediction(name, self.preprocessing, with_targets=True, missing=missing)
+            data_config = self.config.data
+            inputs, targets = load_for_prediction(name, self.preprocessing, True, missing, data_config)
         else:
             inputs, targets = samples_from_memory(samples, self.preprocessing, missing)
         if targets is None:
@@ -335,7 +345,9 @@ class LoadedRun:
     def _prepared(self, inputs: Inputs) -> NDArray[Any]:
         """Return preprocessed inputs."""
         if isinstance(inputs, str | PathLike):
-            chunks = prediction_chunks(fspath(inputs), self.preprocessing, self.config.data, strict=True)
+            chunks = list(prediction_chunks(fspath(inputs), self.preprocessing, self.config.data, strict=True))
+            for note in (note for chunk in chunks for note in chunk.notes):
+                warnings.warn(note, UserWarning, stacklevel=4)  # the caller of `predict`
             return np.concatenate([chunk.inputs for chunk in chunks])
         return inputs_from_memory(inputs, self.preprocessing)
 

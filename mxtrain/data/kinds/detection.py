@@ -3,7 +3,11 @@
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import date, time, timedelta
+from decimal import Decimal
+from math import inf
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +38,8 @@ LEFT_OUT: dict[ColumnKind, str] = {
 }
 """The reason for which a column of a kind is no feature."""
 
+_SCALARS = (str, bool, Real, date, time, timedelta, Decimal, np.generic)
+"""Types of Python values that a column may hold."""
 _BOOLEANS = frozenset({"true", "false"})
 _NUMERIC_SHARE, _NUMERIC_DISTINCT = 0.5, 10
 """Share of numbers, and their smallest number of different values, from which words among them are errors."""
@@ -143,10 +149,25 @@ class ColumnReader:
             return Reading("category", self._categories())
         if dtype not in (pl.String, pl.Object):
             return Reading("category", None, [CellProblem(-1, unsupported_message(str(dtype), self.name))])
+        if dtype == pl.Object and (found := self._infer_objects()) is not None:
+            return found
         texts = self._stripped()
         if texts.drop_nulls().str.contains(r"^[-+]?\d+$").all():
             return Reading("category", self._categories())  # whole numbers that were written as text on purpose
         return self._infer_text(texts)
+
+    def _infer_objects(self) -> Reading | None:
+        """Return a column of Python's numbers, or of values that are not supported; None for text among others."""
+        values = self.values.to_list()
+        if all(value is None or (isinstance(value, Real) and not isinstance(value, bool)) for value in values):
+            return self._typed_numbers()
+        problems = []
+        for row, value in enumerate(values):
+            if isinstance(value, str) and not is_unicode(value):
+                problems.append(CellProblem(row, "must be Unicode text, got an unpaired surrogate"))
+            elif value is not None and not isinstance(value, _SCALARS):
+                problems.append(CellProblem(row, unsupported_message(describe(value), self.name)))
+        return Reading("category", None, problems) if problems else None
 
     def _infer_text(self, texts: "polars.Series") -> Reading:
         import polars as pl
@@ -263,6 +284,8 @@ class ColumnReader:
         import polars as pl
 
         values = self.values
+        if values.dtype == pl.Object:
+            values = pl.Series(self.name, [_to_float(value) for value in values.to_list()], pl.Float64)
         if values.dtype == pl.Duration:
             values = values.dt.total_microseconds() / 1e6
         elif values.dtype == pl.Time:
@@ -387,6 +410,14 @@ def _formatted_numbers(texts: "polars.Series", numbers: "polars.Series", found: 
     parsed = [found.parse(text) for text in distinct]
     replaced = texts.replace_strict(distinct, parsed, default=None, return_dtype=pl.Float64)
     return numbers.zip_with(~open_rows.fill_null(value=False), replaced)
+
+
+def _to_float(value: Any) -> float | None:
+    """Return a number as float64, infinite where it overflows."""
+    try:
+        return None if value is None else float(value)
+    except OverflowError:
+        return inf if value > 0 else -inf
 
 
 def _numeric_column(numbers: "polars.Series") -> NumericColumn:
