@@ -39,8 +39,49 @@ ActivationName = Literal["relu", "tanh", "sigmoid"]
 LossName = Literal["softmax_cross_entropy", "logistic", "squared_error"]
 CLASS_LOSSES: tuple[LossName, ...] = ("softmax_cross_entropy", "logistic")
 """Losses with classes as targets; the targets of other losses are numbers."""
-MetricName = Literal["accuracy", "loss", "mae", "r2"]
-Monitor = Literal["loss", "accuracy", "mae", "r2", "val_loss", "val_accuracy", "val_mae", "val_r2"]
+MetricName = Literal[
+    "accuracy",
+    "loss",
+    "mae",
+    "r2",
+    "balanced_accuracy",
+    "f1",
+    "precision",
+    "recall",
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "brier",
+    "top_k",
+    "rmse",
+    "mape",
+    "median_absolute_error",
+    "pinball",
+    "coverage",
+]
+Monitor = Literal[
+    "loss",
+    "accuracy",
+    "mae",
+    "r2",
+    "val_loss",
+    "val_accuracy",
+    "val_mae",
+    "val_r2",
+    "val_balanced_accuracy",
+    "val_f1",
+    "val_precision",
+    "val_recall",
+    "val_roc_auc",
+    "val_average_precision",
+    "val_log_loss",
+    "val_brier",
+    "val_top_k",
+    "val_rmse",
+    "val_mape",
+    "val_median_absolute_error",
+    "val_pinball",
+]
 """A metric of an epoch, on the training part, or on the validation part after `val_`."""
 
 
@@ -53,12 +94,14 @@ class MetricInfo:
         targets: the kind of targets that it is defined for; None for both.
         is_maximized: True if larger values are better.
         axis: the title of its axis in charts; by default, the label.
+        is_collected: True if it is computed from all outputs of a part together, and so on the validation part only.
     """
 
     label: str
     targets: Literal["classes", "numbers"] | None = None
     is_maximized: bool = False
     axis: str | None = None
+    is_collected: bool = False
 
     @property
     def title(self) -> str:
@@ -71,6 +114,20 @@ METRIC_INFO: Final[dict[str, MetricInfo]] = {
     "loss": MetricInfo("loss", axis="mean loss per sample"),
     "mae": MetricInfo("mean absolute error", "numbers"),
     "r2": MetricInfo("R²", "numbers", is_maximized=True),
+    "balanced_accuracy": MetricInfo("balanced accuracy", "classes", is_maximized=True, is_collected=True),
+    "f1": MetricInfo("F1 score", "classes", is_maximized=True, is_collected=True),
+    "precision": MetricInfo("precision", "classes", is_maximized=True, is_collected=True),
+    "recall": MetricInfo("recall", "classes", is_maximized=True, is_collected=True),
+    "roc_auc": MetricInfo("area under the ROC curve", "classes", is_maximized=True, is_collected=True),
+    "average_precision": MetricInfo("average precision", "classes", is_maximized=True, is_collected=True),
+    "log_loss": MetricInfo("log loss", "classes", is_collected=True),
+    "brier": MetricInfo("Brier score", "classes", is_collected=True),
+    "top_k": MetricInfo("top-k accuracy", "classes", is_maximized=True, is_collected=True),
+    "rmse": MetricInfo("root mean squared error", "numbers", is_collected=True),
+    "mape": MetricInfo("mean absolute percentage error", "numbers", is_collected=True),
+    "median_absolute_error": MetricInfo("median absolute error", "numbers", is_collected=True),
+    "pinball": MetricInfo("mean pinball loss", "numbers", is_collected=True),
+    "coverage": MetricInfo("coverage", "numbers", is_collected=True, axis="fraction between the outer quantiles"),
 }
 """The metrics by `MetricName`; `build_metric` builds them."""
 

@@ -22,10 +22,10 @@ from mxtrain.config.introspection import (
 )
 from mxtrain.config.search.sweep_section import PRUNERS, SAMPLERS
 from mxtrain.formatting import format_value
+from mxtrain.loss_config import LOSS_CONFIGS
 from mxtrain.minimization.method_configs import METHODS, MethodConfig
 from mxtrain.names import ascii_names, display_name
 from mxtrain.nn import build_metric
-from mxtrain.nn.losses import LOSSES
 from mxtrain.optim.backends import BackendName
 from mxtrain.optim.rules import AnyRule, Group, Rule
 from mxtrain.optim.schedules import LearningRateSchedule, MomentumSchedule
@@ -81,10 +81,7 @@ def catalogue() -> Catalogue:
         "learning_rate_schedules": _entries(allowed_models(LearningRateSchedule)),
         "momentum_schedules": _entries(allowed_models(MomentumSchedule)),
         "models": _entries(MODELS),
-        "losses": [
-            *(Entry(name, _first_line(LOSSES[name])) for name in get_args(LossName)),
-            Entry("custom", "The loss that a custom model computes itself; see model.targets."),
-        ],
+        "losses": [Entry(str(model_kind(loss)), _first_line(loss), _fields(loss)) for loss in LOSS_CONFIGS],
         "metrics": [Entry(name, _metric(name)) for name in get_args(MetricName)],
         "data_sources": [Entry(name, about) for name, about in _SOURCES.items()],
         "data": [Entry("data", _first_line(DataConfig), _fields(DataConfig))],
@@ -150,8 +147,11 @@ def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
 
 
 def _metric(name: MetricName) -> str:
-    loss: LossName = "softmax_cross_entropy" if METRIC_INFO[name].targets == "classes" else "squared_error"
-    return _first_line(type(build_metric(name, loss)))
+    info = METRIC_INFO[name]
+    loss: LossName = "softmax_cross_entropy" if info.targets == "classes" else "squared_error"
+    return (
+        f"{info.title}, on the validation part." if info.is_collected else _first_line(type(build_metric(name, loss)))
+    )
 
 
 def _first_line(documented: Any) -> str:

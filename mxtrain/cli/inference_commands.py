@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PREDICTION, PROBABILITY = "prediction", "probability_"
 """The column of predictions, and the beginning of the names of columns of probabilities."""
 _MAX_REPORTED = 20
-"""Largest number of invalid rows that are reported one by one."""
+"""Largest number of invalid rows, and of notes about categories, that are reported one by one."""
 
 
 class Portion(StrEnum):
@@ -168,7 +168,8 @@ def predict(
     """Predict the samples of a file, as CSV.
 
     Writes one row for each row of the file, in the same order. The column `prediction` holds the number, or the name of
-    the class; a classifier also gives one column of probabilities for each class. Features are preprocessed as in
+    the class; a classifier also gives one column of probabilities for each class, and a list of quantiles one column
+    for each. Features are preprocessed as in
     training. A row that is malformed or has an invalid value is reported on stderr, and its prediction is empty. Tables
     are read and written in chunks, so they may be larger than the memory.
     """
@@ -193,7 +194,7 @@ def predict(
 
 def _check_kept(names: list[str] | None) -> None:
     for name in names or ():
-        if name == PREDICTION or name.startswith(PROBABILITY):
+        if name == PREDICTION or name.startswith((f"{PREDICTION}_", PROBABILITY)):
             raise typer.BadParameter(f"{name!r} is the name of a column of predictions", param_hint="--keep")
     if len(set(names or ())) < len(names or ()):
         raise typer.BadParameter("a column is named twice", param_hint="--keep")
@@ -205,7 +206,7 @@ def _predicted_chunks(
     """Yield the rows of the output as CSV, chunk by chunk, the header first; report invalid rows on stderr."""
     from mxtrain.data.prediction_chunks import prediction_chunks
 
-    rows, invalid, is_first = 0, 0, True
+    rows, invalid, notes, is_first = 0, 0, 0, True
     for chunk in prediction_chunks(file, run.preprocessing, run.config.data, keep, strict):
         header, columns = _prediction_columns(run, chunk.inputs, threshold)
         if not chunk.valid.all():
@@ -214,6 +215,9 @@ def _predicted_chunks(
         yield _csv_text([*names, *zip(*(chunk.kept[nfc(name)] for name in keep), *columns, strict=True)])
         for problem in chunk.problems[: max(_MAX_REPORTED - invalid, 0)]:
             messages().print(escape_unprintable(problem), soft_wrap=True)
+        for note in chunk.notes[: max(_MAX_REPORTED - notes, 0)]:
+            messages().print(escape_unprintable(note), soft_wrap=True)
+        notes += len(chunk.notes)
         rows, invalid, is_first = rows + len(chunk.valid), invalid + len(chunk.problems), False
     if invalid:
         listed = f"; the first {_MAX_REPORTED} are listed" if invalid > _MAX_REPORTED else ""
@@ -226,6 +230,9 @@ def _prediction_columns(
 ) -> tuple[list[str], list[list[str]]]:
     """Return the header, and each column as texts that read back to the same numbers."""
     outputs = run.outputs_of_prepared(inputs)
+    if names := run.prediction_names:
+        header = [f"{PREDICTION}_{name}" for name in names]
+        return header, [[str(value) for value in column] for column in run.decide(outputs).T]
     predictions = run.decide_texts(outputs, threshold)
     if run.class_names is None:
         return [PREDICTION], [predictions]

@@ -100,7 +100,7 @@ def find_field_paths(root: type[Config], field: str) -> list[tuple[str, ...]]:
             found += [
                 (name, *below) for model in allowed_models(info.annotation) for below in find_field_paths(model, field)
             ]
-    return sorted(dict.fromkeys(found), key=lambda path: (len(path), "η_sched" in path))
+    return sorted(dict.fromkeys(found), key=lambda path: (len(path), "η_sched" in path or path[0] == "loss"))
 
 
 def find_override_path(root: type[Config], name: str) -> str | None:
@@ -123,6 +123,8 @@ def find_override_path(root: type[Config], name: str) -> str | None:
         return find_override_path(root, guess) if guess is not None and guess != name else None
     path = (*paths[0][:-1], name)
     models = _models_at(root, paths[0])
+    if path == ("loss",):  # its name suffices
+        return name
     if any(map(model_kind, models)):
         return ".".join((*path, "kind"))
     if models:

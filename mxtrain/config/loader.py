@@ -144,7 +144,7 @@ def run_from_dict(data: Mapping[str, Any], *, will_be_trained: bool = True) -> R
         >>> parts = {"data": {"source": "digits"}, "model": {"kind": "linear"}, "optimizer": {"kind": "sgd"}}
         >>> run_from_dict(parts)
         Traceback (most recent call last):
-        mxtrain.errors.ConfigError: loss: required; one of softmax_cross_entropy, logistic, squared_error, custom
+        mxtrain.errors.ConfigError: loss: required; one of softmax_cross_entropy, ...
     """
     report = ProblemReport()
     tree = _require_run(_tree_from_dict(data, report), "mxtrain.sweep, or remove sweep to train its run alone", report)

@@ -3,14 +3,25 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, WrapValidator, model_validator
+from pydantic_core import PydanticCustomError, core_schema
 
 from mxtrain.config.data_section import CLASS_SOURCES, DataConfig
 from mxtrain.config.model_section import CustomConfig, ModelConfig, Targets
 from mxtrain.errors import ConfigError
 from mxtrain.kinds import needed_plugins
+from mxtrain.loss_config import (
+    BUILTIN_LOSSES,
+    STANDARDIZABLE_LOSSES,
+    LossField,
+    LossSpec,
+    QuantileConfig,
+    as_loss_config,
+    loss_family,
+    loss_kind,
+)
 from mxtrain.minimization.method_configs import AnyOptimizer, MethodConfig
 from mxtrain.optim.backends import BackendName
 from mxtrain.optim.groups.group import ungrouped
@@ -21,6 +32,7 @@ from mxtrain.optim.schedules.rate_schedule import RateSchedule
 from mxtrain.types import (
     CLASS_LOSSES,
     METRIC_INFO,
+    NON_NEGATIVE,
     Bounds,
     Config,
     DataType,
@@ -32,6 +44,7 @@ from mxtrain.types import (
     Positive,
     PositiveInt,
     Seed,
+    describe,
     field_error,
     field_errors,
     mismatch_error,
@@ -100,12 +113,41 @@ class EarlyStopping(Config):
     restore_best: bool = True
 
 
+class _AutoSchema:
+    """The JSON Schema of a list of metrics, or `auto`; the name `auto` is saved as it is."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        schema = handler(source)
+        to_plain = core_schema.plain_serializer_function_ser_schema(_metrics_to_plain)
+        return core_schema.no_info_after_validator_function(lambda value: value, schema, serialization=to_plain)
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"const": AUTO}, handler(schema)]}
+
+
+def _metrics_to_plain(metrics: Any) -> Any:
+    return metrics if metrics == AUTO else list(metrics)
+
+
+def _expand_auto(value: Any, handler: Any) -> Any:
+    return AUTO if value == AUTO else handler(value)
+
+
+if TYPE_CHECKING:
+    Metrics: TypeAlias = tuple[MetricName, ...] | Literal["auto"]
+else:
+    Metrics = Annotated[tuple[MetricName, ...], ListAsTuple, WrapValidator(_expand_auto), _AutoSchema()]
+
+
 class FitConfig(Config):
     """Training length, metrics, checkpoints, early stopping and loggers.
 
     Args:
         epochs: number of passes over the training part, at least 1.
-        metrics: metrics of each epoch besides `loss`: `accuracy`, `mae`, `r2`.
+        metrics: metrics of each epoch besides `loss`: a list such as `[accuracy, f1]`; or `auto`, for a choice that
+            suits the loss.
         clip_norm: another name of `optimizer.clip_norm`.
         diagnostics: report gradient norms and update sizes in each epoch.
         checkpoint: schedule of the checkpoints.
@@ -119,7 +161,7 @@ class FitConfig(Config):
     """
 
     epochs: PositiveInt = 10
-    metrics: Annotated[tuple[MetricName, ...], ListAsTuple] = ()
+    metrics: Metrics = ()
     clip_norm: Positive | None = None
     diagnostics: bool = True
     checkpoint: CheckpointConfig = CheckpointConfig()
@@ -151,11 +193,48 @@ class FitConfig(Config):
         )
 
 
-LossChoice = Literal["softmax_cross_entropy", "logistic", "squared_error", "custom"]
 Threads = Annotated[int, Bounds(ge=1, whole=True, ceiling=1024)]
 
-_STANDARDIZED_LOSSES = ("squared_error", "absolute", "huber", "quantile")
-"""Losses of numbers for which the target is standardized by default."""
+BALANCED = "balanced"
+
+
+@dataclass(frozen=True, slots=True)
+class _ClassWeight:
+    """`balanced`, or a mapping of classes to numbers of at least 0; classes are texts, as in the data."""
+
+    def check(self, value: object) -> str | dict[str, float] | None:
+        """Return `balanced`, the mapping with texts as keys, or None.
+
+        Raises:
+            PydanticCustomError: the value is neither, or a weight is not a number.
+        """
+        if value is None or value == BALANCED:
+            return value
+        if not isinstance(value, Mapping):
+            message = f"must be {BALANCED}, or a mapping such as {{no: 1.0, yes: 5.0}}, got {describe(value)}"
+            raise PydanticCustomError("message", "{message}", {"message": message})
+        weights = {}
+        for label, weight in value.items():
+            try:
+                weights[str(label)] = float(NON_NEGATIVE.check(weight))
+            except PydanticCustomError as error:
+                raise field_error(str(label), error.message()) from None
+        if not any(weights.values()):
+            raise PydanticCustomError("message", "must have a weight above 0")
+        return weights
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.check)
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        weights = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}}
+        return {"anyOf": [{"enum": [BALANCED, None]}, weights]}
+
+
+ClassWeight = Annotated[str | dict[str, float] | None, _ClassWeight()]
+
 _DECODING: dict[Targets, LossName] = {
     "numbers": "squared_error",
     "classes": "softmax_cross_entropy",
@@ -176,8 +255,10 @@ class RunConfig(Config):
             number that BLAS already uses, which the saved config records. Other models do not depend on it.
         data: data source, splits, batches and preprocessing.
         model: the model: `linear`, `mlp` or `custom`.
-        loss: loss function: `softmax_cross_entropy`, `logistic` or `squared_error`; `custom` is the loss that a
-            custom model computes itself.
+        loss: loss function: a name such as `logistic`, or a mapping with settings such as `{kind: huber, δ: 1.0}`;
+            `custom` is the loss that a custom model computes itself.
+        class_weight: weight of each class in the loss that is trained: `balanced`, inversely proportional to its
+            samples in the training part, or a mapping of classes to numbers; by default, all are 1.
         optimizer: the update rule; or `lbfgs`, a method for training on all samples in one batch.
         fit: training length, metrics, checkpoints and stopping.
         plugins: names of the modules that define rules and schedules of the run, which the run records. They are not
@@ -193,7 +274,7 @@ class RunConfig(Config):
         0.03125
     """
 
-    hidden_defaults: ClassVar[tuple[str, ...]] = ("plugins",)
+    hidden_defaults: ClassVar[tuple[str, ...]] = ("plugins", "class_weight")
 
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)] = "run"
     seed: Seed = 0
@@ -202,7 +283,8 @@ class RunConfig(Config):
     threads: Threads | None = None
     data: DataConfig
     model: ModelConfig
-    loss: LossChoice
+    loss: LossField
+    class_weight: ClassWeight = None
     optimizer: AnyOptimizer
     fit: FitConfig = FitConfig()
     plugins: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], ListAsTuple] = ()
@@ -215,21 +297,21 @@ class RunConfig(Config):
         if None not in norms and norms[0] != norms[1]:
             message = f"is another name of optimizer.clip_norm, which is {norms[1]}, got {norms[0]}; keep one"
             raise field_error("fit.clip_norm", message)
-        has_classes = self.equivalent_builtin_loss in CLASS_LOSSES
+        has_classes, name = self.equivalent_builtin_loss in CLASS_LOSSES, loss_kind(self.loss)
         if CLASS_SOURCES.get(self.data.source, has_classes) != has_classes:
             remedy = "squared_error" if has_classes else "softmax_cross_entropy"
-            raise field_error("loss", f"{self.loss} does not suit {self.data.source}; use {remedy}")
+            raise field_error("loss", f"{name} does not suit {self.data.source}; use {remedy}")
         if self.data.source == "digits" and self.equivalent_builtin_loss == "logistic":
             raise field_error("loss", "logistic is for two classes, and digits has ten; use softmax_cross_entropy")
         if self.data.standardize_target and has_classes:
-            message = f"goes with squared_error, and {self.loss} predicts classes; remove standardize_target"
+            message = f"goes with squared_error, and {name} predicts classes; remove standardize_target"
             raise field_error("data.standardize_target", message)
-        for i, metric in enumerate(self.fit.metrics):
-            if METRIC_INFO[metric].targets not in (None, "classes" if has_classes else "numbers"):
-                kind = f" of {'classes' if has_classes else 'numbers'}" if self.has_custom_loss else ""
-                raise field_error(f"fit.metrics.{i}", f"{metric} cannot be measured with the loss {self.loss}{kind}")
-            if metric in self.fit.metrics[:i]:
-                raise field_error(f"fit.metrics.{i}", f"{metric} is listed twice; keep one")
+        if self.data.standardize_target and name not in (*STANDARDIZABLE_LOSSES, "custom"):
+            message = f"goes with {', '.join(STANDARDIZABLE_LOSSES)}, got loss {name}; remove standardize_target"
+            raise field_error("data.standardize_target", message)
+        if self.class_weight is not None and not has_classes:
+            raise field_error("class_weight", f"is for classes, and {name} predicts numbers; remove class_weight")
+        self._check_metrics("classes" if has_classes else "numbers")
         if not isinstance(self.model, CustomConfig):
             group_problems(type(self).__name__, self._group_problems(self.model.parameters))
         problems = [problem for each in self.optimizer.all_schedules().items() for problem in self._problems_of(*each)]
@@ -273,12 +355,58 @@ class RunConfig(Config):
 
     @property
     def equivalent_builtin_loss(self) -> LossName:
-        """The built-in loss with the same type of targets, which defines how outputs become predictions."""
+        """`softmax_cross_entropy`, `logistic` or `squared_error`: the one that takes the same targets as the loss."""
+        return loss_family(self.loss_spec)
+
+    @property
+    def loss_spec(self) -> LossSpec:
+        """The built-in loss that defines how outputs become predictions: the loss itself, unless it is custom."""
         if self.loss != "custom":
             return self.loss
         assert isinstance(self.model, CustomConfig), "checked when the config was validated"
         targets = self.model.targets or ("classes" if CLASS_SOURCES.get(self.data.source) else "numbers")
         return _DECODING[targets]
+
+    def measures(self, part: Literal["training", "validation"] = "validation") -> tuple[MetricName, ...]:
+        """Return the metrics of `fit.metrics` besides the loss, with `auto` expanded, that are measured on a part.
+
+        Metrics that are computed from all outputs together are measured on the validation part only.
+        """
+        metrics = self.fit.metrics if isinstance(self.fit.metrics, tuple) else self._auto_metrics()
+        measured = (name for name in metrics if part == "validation" or not METRIC_INFO[name].is_collected)
+        return tuple(name for name in measured if name != "loss")
+
+    def _auto_metrics(self) -> tuple[MetricName, ...]:
+        """Return the metrics that suit the loss."""
+        chosen: tuple[MetricName, ...]
+        match self.equivalent_builtin_loss:
+            case "logistic":
+                chosen = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
+            case "softmax_cross_entropy":
+                chosen = ("accuracy", "balanced_accuracy", "f1")
+            case _:
+                chosen = ("mae", "r2", "rmse")
+        if isinstance(config := as_loss_config(self.loss_spec), QuantileConfig):
+            chosen = ("mae", "pinball", "coverage") if len(config.quantiles) > 1 else ("mae", "pinball")
+        return tuple(name for name in chosen if self.data.validation or not METRIC_INFO[name].is_collected)
+
+    def _check_metrics(self, kind: str) -> None:
+        """Refuse metrics that cannot be measured."""
+        if self.fit.metrics == AUTO:
+            return
+        for i, metric in enumerate(self.fit.metrics):
+            info, place = METRIC_INFO[metric], f"fit.metrics.{i}"
+            if info.targets not in (None, kind):
+                of_kind = f" of {kind}" if self.has_custom_loss else ""
+                raise field_error(place, f"{metric} cannot be measured with the loss {loss_kind(self.loss)}{of_kind}")
+            if metric in self.fit.metrics[:i]:
+                raise field_error(place, f"{metric} is listed twice; keep one")
+            if info.is_collected and not self.data.validation:
+                raise field_error(place, f"{metric} is measured on the validation part; set data.validation")
+            loss = as_loss_config(self.loss_spec)
+            if metric == "coverage" and not (isinstance(loss, QuantileConfig) and len(loss.quantiles) > 1):
+                message = "coverage needs two quantiles or more; set loss: {kind: quantile, q: [0.1, 0.9]}"
+                raise field_error(place, message)
 
     def _group_problems(self, shapes: Mapping[str, Shape | None]) -> Iterator[tuple[tuple[str, ...], str]]:
         """Yield the locations and the messages of groups that decide for none of these parameters."""
@@ -292,14 +420,14 @@ class RunConfig(Config):
         is_custom = isinstance(self.model, CustomConfig)
         targets = self.model.targets if isinstance(self.model, CustomConfig) else None
         if self.has_custom_loss and not is_custom:
-            names = ", ".join(_DECODING.values())
+            names = ", ".join(BUILTIN_LOSSES)
             raise field_error(
                 "loss", f"custom is the loss of a custom model, got model.kind {self.model.kind}; use {names}"
             )
         if targets is None:
             return
         if not self.has_custom_loss:
-            raise field_error("model.targets", f"goes with loss: custom, got {self.loss}; remove targets")
+            raise field_error("model.targets", f"goes with loss: custom, got {loss_kind(self.loss)}; remove targets")
         has_classes = CLASS_SOURCES.get(self.data.source, targets != "numbers")
         if (targets != "numbers") != has_classes or (self.data.source == "digits" and targets == "binary"):
             wanted = "classes" if has_classes else "numbers"
@@ -323,7 +451,7 @@ class RunConfig(Config):
     def monitor_problem(self, monitor: str) -> str | None:
         """Return an error message for a metric, such as `val_loss`, that is not reported; None for one that is."""
         metric = monitor.removeprefix("val_")
-        if metric not in ("loss", *self.fit.metrics):
+        if metric not in ("loss", *self.measures()):
             return f"{monitor} is not measured; add {metric} to fit.metrics"
         if monitor != metric and self.data.validation == 0:
             return f"{monitor} needs a validation part; set data.validation, or monitor {metric}"
@@ -338,8 +466,7 @@ class RunConfig(Config):
         """
         if self.data.standardize_target is not None:
             return self.data.standardize_target
-        kind = getattr(self.loss, "kind", self.loss)
-        return kind in _STANDARDIZED_LOSSES and self.data.source not in CLASS_SOURCES
+        return loss_kind(self.loss) in STANDARDIZABLE_LOSSES and self.data.source not in CLASS_SOURCES
 
     def resolve(self) -> "RunConfig":
         """Return the config with every default filled in.
@@ -351,4 +478,7 @@ class RunConfig(Config):
         optimizer = self.optimizer.model_copy(update={"scale": scale})
         groups = [(group.rule, group.values) for group in optimizer.groups.values()]
         plugins = tuple(dict.fromkeys((*self.plugins, *needed_plugins([optimizer, *groups]))))
-        return self.model_copy(update={"optimizer": optimizer, "data": data, "plugins": plugins})
+        changed: dict[str, Any] = {"optimizer": optimizer, "data": data, "plugins": plugins}
+        if self.fit.metrics == AUTO:
+            changed["fit"] = self.fit.model_copy(update={"metrics": self._auto_metrics()})
+        return self.model_copy(update=changed)

@@ -13,9 +13,11 @@ from mxtrain.config.introspection import (
     literal_values,
 )
 from mxtrain.config.yaml.parser import ScalarError, parse_scalar
+from mxtrain.loss_config import LOSS_NAMES
 from mxtrain.types import Bounds, choice_message, describe
 
 _EXAMPLES = {
+    "loss": f"one of {', '.join(LOSS_NAMES)}",
     "source": "digits, diabetes, in_memory, or the path of a file such as train.csv",
     "milestones": "a list such as [30, 60]",
     "objective": "a mapping such as {minimize: val_loss}",

@@ -18,7 +18,9 @@ from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.readers.open_file import open_data_file, unreadable_error
 from mxtrain.data.sources import open_source
 from mxtrain.data.splits import split, split_groups
+from mxtrain.data.target_range import check_target_range
 from mxtrain.errors import DataError
+from mxtrain.loss_config import count_outputs, describe_loss
 from mxtrain.types import CLASS_LOSSES, DataType
 
 
@@ -75,7 +77,7 @@ class Dataset:
     Attributes:
         training, validation, test: the sets of samples; the last two may be empty.
         preprocessing: the preprocessing fitted to the training set, which is saved with the run.
-        n_outputs: the number of model outputs: one for each class for softmax_cross_entropy, else 1.
+        n_outputs: the number of model outputs, as `count_outputs` returns it.
         notes: messages about samples and columns that were left out, and about unseen categories.
         found: the fields of `data` that describe a table as it was read: its format, and the kinds of its features.
     """
@@ -134,6 +136,7 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
     data = config.data
     source = open_source(config, given)
     check_classes(config, source.target_name, source.class_names)
+    check_target_range(config, source.target_name, source.targets)
     validation, test = data.split_fraction("validation"), data.split_fraction("test")
     stratified = config.equivalent_builtin_loss in CLASS_LOSSES
     if source.groups is None:
@@ -163,7 +166,7 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
         validation=held_out("validation"),
         test=held_out("test"),
         preprocessing=fitted,
-        n_outputs=classes if config.equivalent_builtin_loss == "softmax_cross_entropy" else 1,
+        n_outputs=count_outputs(config.loss_spec, classes, source.targets.shape[1] if source.targets.ndim > 1 else 1),
         notes=tuple(source.notes),
         found=source.found,
     )
@@ -261,4 +264,4 @@ _BATCHING_FIELDS = ("batch_size", "shuffle", "last_batch")
 def _cache_key(config: DatasetConfig) -> str:
     """Return a text of all settings on which `prepare` depends, except those of batches."""
     data = config.data.resolve().model_copy(update=dict.fromkeys(_BATCHING_FIELDS))
-    return repr((data, config.seed, config.dtype, config.equivalent_builtin_loss, config.standardizes_target))
+    return repr((data, config.seed, config.dtype, describe_loss(config.loss_spec), config.standardizes_target))

@@ -23,6 +23,7 @@ from mxtrain.data.readers.columns import (
 )
 from mxtrain.data.readers.numpy_files import flatten_inputs
 from mxtrain.errors import ConfigError, ConfigProblem, DataError
+from mxtrain.loss_config import LossSpec
 from mxtrain.names import nfc
 from mxtrain.types import CLASS_LOSSES, DataType, LossName, describe
 
@@ -210,6 +211,9 @@ class DatasetConfig(Protocol):
 
     @property
     def equivalent_builtin_loss(self) -> LossName: ...
+
+    @property
+    def loss_spec(self) -> LossSpec: ...
 
     @property
     def has_custom_loss(self) -> bool: ...

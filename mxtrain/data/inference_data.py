@@ -24,6 +24,7 @@ from mxtrain.data.loading import UNKNOWN_FORMAT, load_packaged, read_columns, se
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.preprocessing.table import count_samples, rows_to_keep, rows_with_target
 from mxtrain.data.readers.columns import Columns, check_names_exist, check_selected_names
+from mxtrain.data.readers.dialect import FormatSettings
 from mxtrain.data.readers.numpy_files import (
     check_finite_numbers,
     flatten_inputs,
@@ -137,7 +138,11 @@ def _check_lengths(inputs: int, targets: int, name: str) -> None:
 
 
 def load_for_prediction(
-    path: str, preprocessing: Preprocessing, with_targets: bool = False, missing: Missing = "error"
+    path: str,
+    preprocessing: Preprocessing,
+    with_targets: bool = False,
+    missing: Missing = "error",
+    settings: FormatSettings = UNKNOWN_FORMAT,
 ) -> _Arrays:
     """Load the inputs of a model from a file and, if they are wanted and the file has them, the targets.
 
@@ -148,6 +153,7 @@ def load_for_prediction(
         with_targets: True to load the targets; otherwise the column of the target may be blank or hold anything.
         missing: with `drop`, samples that lack a value are left out with a warning; if targets are wanted, those
             without one always are.
+        settings: the format of a table, as far as it is known.
 
     Returns:
         The inputs, (n, d), and the targets, (n,), as the loss takes them, or None; in memory, in the order of the file.
@@ -174,7 +180,7 @@ def load_for_prediction(
     if not is_path(path):
         raise DataError(f"{path}: must be a table, an .npz archive, an .npy file, or a folder with a / at its end")
     if has_ending(path, TABLES):
-        columns = _read_table(path, preprocessing, with_targets)
+        columns = _read_table(path, preprocessing, with_targets, settings)
         return _encode_table(
             _drop_with_warning(columns, preprocessing, missing) if with_targets else columns, preprocessing
         )
@@ -183,14 +189,16 @@ def load_for_prediction(
     return _load_arrays(path, preprocessing, with_targets)
 
 
-def features_of_table(raw: RawTable, preprocessing: Preprocessing) -> Columns:
-    """Return the features of a model from a table.
+def features_of_table(
+    raw: RawTable, preprocessing: Preprocessing, settings: FormatSettings = UNKNOWN_FORMAT
+) -> Columns:
+    """Return the features of a model from a table, whose marks of missing values and decimal mark `settings` has.
 
     Raises:
         DataError: a column is missing, or a value is invalid.
     """
     select = select_inference_columns(preprocessing.kinds, None, classes=False)
-    return type_columns(raw, select(raw.header, raw.names))
+    return type_columns(raw, select(raw.header, raw.names), settings.missing_values or (), settings.decimal)
 
 
 def load_held_out_file(path: str, preprocessing: Preprocessing, missing: Missing, notes: list[str]) -> InMemorySamples:
@@ -218,10 +226,12 @@ def load_held_out_file(path: str, preprocessing: Preprocessing, missing: Missing
     return InMemorySamples(inputs, targets)
 
 
-def _read_table(path: str, preprocessing: Preprocessing, with_targets: bool = True) -> Columns:
+def _read_table(
+    path: str, preprocessing: Preprocessing, with_targets: bool = True, settings: FormatSettings = UNKNOWN_FORMAT
+) -> Columns:
     target = preprocessing.target if with_targets else None
     classes = preprocessing.class_names is not None
-    columns = read_columns(path, select_inference_columns(preprocessing.kinds, target, classes), UNKNOWN_FORMAT)
+    columns = read_columns(path, select_inference_columns(preprocessing.kinds, target, classes), settings)
     if not len(columns):
         raise DataError(f"{path}: has a header but no samples")
     return columns

@@ -28,12 +28,14 @@ class PredictionChunk:
         valid: (n,), False for a row that is malformed or has an invalid value.
         kept: the original text of the columns to keep, each of n values; empty for a missing value.
         problems: the messages about the rows that are not valid, in the order of the rows.
+        notes: messages about categories that the training set lacks.
     """
 
     inputs: NDArray[Any]
     valid: NDArray[np.bool_]
     kept: dict[str, list[str]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def prediction_chunks(
@@ -74,28 +76,32 @@ def prediction_chunks(
     for raw in raw_chunks(path, settings, names):
         check_names_exist(raw.header, "column", raw.names, *preprocessing.kinds, *names)
         rows += len(raw)
-        yield _prediction_chunk(raw, preprocessing, names, strict)
+        yield _prediction_chunk(raw, preprocessing, settings, names, strict)
     if not rows:
         raise DataError(f"{'standard input' if path == STDIN else path}: has a header but no samples")
 
 
 def _prediction_chunk(
-    raw: RawTable, preprocessing: Preprocessing, keep: Sequence[str], strict: bool
+    raw: RawTable, preprocessing: Preprocessing, settings: FormatSettings, keep: Sequence[str], strict: bool
 ) -> PredictionChunk:
     if (whole := [problem for problem in raw.problems if problem.row < 0]) or (strict and raw.problems):
         raise problems_error(whole or raw.problems)
     problems = {problem.row: str(problem) for problem in reversed(raw.problems)}
     rows = np.setdiff1d(np.arange(len(raw)), np.array(list(problems), dtype=np.int64))
 
+    notes: list[str] = []
+
     def convert(some: NDArray[np.int64]) -> NDArray[Any]:
-        return preprocessing.apply(features_of_table(raw if len(some) == len(raw) else raw.take(some), preprocessing))
+        table = raw if len(some) == len(raw) else raw.take(some)
+        return preprocessing.apply(features_of_table(table, preprocessing, settings), notes=notes)
 
     parts = [convert(rows)] if strict else list(_valid_parts(rows, convert, problems))
     valid = np.ones(len(raw), dtype=bool)
     valid[list(problems)] = False
     inputs = np.concatenate(parts) if parts else np.empty((0, len(preprocessing.feature_names)), preprocessing.dtype)
     kept = {name: column_text(raw.columns[name]) for name in keep}
-    return PredictionChunk(inputs, valid, kept, tuple(problems[row] for row in sorted(problems)))
+    messages = tuple(problems[row] for row in sorted(problems))
+    return PredictionChunk(inputs, valid, kept, messages, tuple(f"{raw.source}: {note}" for note in notes))
 
 
 def _valid_parts(

@@ -75,7 +75,7 @@ def check_gradient(
 
 
 def check_samples(inputs: ArrayLike, targets: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return inputs, (n, d), in float64, and targets, (n,), in int64 or float64.
+    """Return inputs, (n, d), in float64, and targets, (n,) or (n, k), in int64 or float64.
 
     Raises:
         DataError: they do not have the same number of samples, at least one.
@@ -84,11 +84,13 @@ def check_samples(inputs: ArrayLike, targets: ArrayLike) -> tuple[NDArray[Any], 
     if samples.ndim != 2 or not samples.size:
         remedy = "; inputs.reshape(len(inputs), -1) makes rows" if samples.ndim > 2 else ""
         raise DataError(f"inputs: must hold a row of numbers for each sample, got the shape {samples.shape}{remedy}")
-    if expected.shape not in ((len(samples),), (len(samples), 1)):
+    if expected.ndim not in (1, 2) or len(expected) != len(samples):
         raise DataError(
             f"targets: must hold {len(samples)} values, one for each sample, got the shape {expected.shape}"
         )
-    return samples, expected.reshape(-1).astype(np.int64 if expected.dtype.kind in "iu" else np.float64)
+    if expected.ndim == 2 and expected.shape[1] == 1:
+        expected = expected.reshape(-1)
+    return samples, expected.astype(np.int64 if expected.dtype.kind in "iu" else np.float64)
 
 
 def _check_shapes(model: Model, found: Mapping[str, tuple[int, ...]], source: str) -> None:

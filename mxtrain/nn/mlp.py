@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from mxtrain.loss_config import LossSpec
 from mxtrain.nn.activations import ACTIVATIONS, Activation
-from mxtrain.nn.losses import LOSSES
+from mxtrain.nn.losses import build_loss
 from mxtrain.optim.backends.matmul import MatMul, MatMulPlan, single_threaded_blas
 from mxtrain.random import uniform
-from mxtrain.types import ActivationName, Array, LossName
+from mxtrain.types import ActivationName, Array
 
 Names = Sequence[tuple[str, str | None]]
 """The names of each layer's weight and bias; None where there is no bias."""
@@ -139,7 +140,7 @@ class MLP:
         self,
         widths: Sequence[int],
         activation: ActivationName,
-        loss: LossName,
+        loss: LossSpec,
         bias: bool = True,
         xp: ModuleType = np,
     ) -> None:
@@ -148,7 +149,7 @@ class MLP:
         self._parameters = tuple(name for pair in self._names for name in pair if name)
         self._rectified = activation == "relu"
         self._activation = ACTIVATIONS[activation]
-        self._loss = LOSSES[loss]
+        self._loss = build_loss(loss)
         self._xp = xp
         self._plans: dict[Any, LayerPlans] = {}
 
@@ -176,7 +177,12 @@ class MLP:
 
     @_ignore_float_errors
     def loss_and_grad(
-        self, params: Mapping[str, Array], inputs: Array, targets: Array, grads: Mapping[str, Array]
+        self,
+        params: Mapping[str, Array],
+        inputs: Array,
+        targets: Array,
+        grads: Mapping[str, Array],
+        weights: Array | None = None,
     ) -> tuple[Any, Array]:
         """Compute the sum of a batch's losses and the outputs, and write the sums of the gradients into `grads`.
 
@@ -186,7 +192,7 @@ class MLP:
         plans = self._plans_for(params, inputs, grads)
         with single_threaded_blas:
             plans.forward.run(inputs)
-            loss = self._loss(self._xp, plans.outputs, targets, plans.delta)
+            loss = self._loss(self._xp, plans.outputs, targets, plans.delta, weights)
             plans.backward.run(inputs)
         return loss, plans.outputs
 

@@ -1,6 +1,7 @@
 """Protocol of a model, and checks of what custom models return."""
 
 from collections.abc import Callable, Mapping
+from inspect import Parameter, signature
 from numbers import Real
 from typing import Any, Protocol, TypeAlias
 
@@ -17,6 +18,9 @@ class Model(Protocol):
 
     With `loss: custom` a model may also have `loss(outputs, targets)`, the sum of a batch's losses as a scalar, for
     evaluation without a gradient; otherwise the value of `loss_and_grad` is used.
+
+    For weights of samples or classes, `loss_and_grad` and `loss` take a further argument, `weights`, (n,) or None, by
+    which they multiply the losses of the samples and their gradients.
     """
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -47,8 +51,19 @@ class Model(Protocol):
         """Return the outputs, (n, k), for inputs, (n, d), in a new array."""
 
 
-CustomLoss: TypeAlias = Callable[[Array, Array, Array], Any]
-"""`(inputs, outputs, targets)` to the sum of the batch's losses."""
+CustomLoss: TypeAlias = Callable[[Array, Array, Array, Array | None], Any]
+"""`(inputs, outputs, targets, weights)` to the sum of the batch's losses."""
+
+
+def accepts_weights(method: Callable[..., Any]) -> bool:
+    """Return True if a method of a model takes `weights`.
+
+    >>> accepts_weights(lambda outputs, targets, weights=None: 0.0), accepts_weights(lambda outputs, targets: 0.0)
+    (True, False)
+    """
+    parameters = signature(method).parameters
+    return "weights" in parameters or any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values())
+
 
 _METHODS = ("shapes", "init", "loss_and_grad", "predict")
 

@@ -1,5 +1,6 @@
 """Trained runs loaded from their folders, for prediction and evaluation."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -24,7 +25,8 @@ from mxtrain.data import (
 )
 from mxtrain.data.prediction_chunks import prediction_chunks
 from mxtrain.errors import DataError
-from mxtrain.nn import Model, build_metric, predictions_from_outputs, probabilities
+from mxtrain.loss_config import QuantileConfig, as_loss_config
+from mxtrain.nn import Model, build_metric, point_predictions, predictions_from_outputs, probabilities
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import Arrays
 from mxtrain.training.class_report import ClassReport, class_report
@@ -35,8 +37,8 @@ from mxtrain.training.resume_checks import check_data
 from mxtrain.training.run_folder.history import final_epoch, format_metrics
 from mxtrain.training.run_folder.run_status import Status
 from mxtrain.training.thresholds import Threshold, best_threshold, check_threshold
-from mxtrain.training.trainer import EVALUATION_BATCH, evaluate_metrics
-from mxtrain.types import CLASS_LOSSES, METRIC_INFO, MetricName
+from mxtrain.training.trainer import EVALUATION_BATCH, build_metrics, evaluate_metrics
+from mxtrain.types import CLASS_LOSSES, MetricName
 
 _DATA_CHANGED_REMEDY = "evaluate on a separate file"
 Inputs: TypeAlias = str | PathLike[str] | Mapping[str, Iterable[object]] | ArrayLike
@@ -93,6 +95,13 @@ class LoadedRun:
         return self.preprocessing.class_names
 
     @property
+    def prediction_names(self) -> tuple[str, ...]:
+        """The names of the columns of `predict`: the quantiles of a list of them; empty if it returns one column."""
+        loss = as_loss_config(self.config.loss_spec)
+        is_list = isinstance(loss, QuantileConfig) and isinstance(loss.q, tuple)
+        return tuple(map(str, loss.quantiles)) if is_list and isinstance(loss, QuantileConfig) else ()
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """The names of the features, in the order of the model's inputs."""
         return self.preprocessing.feature_names
@@ -109,7 +118,7 @@ class LoadedRun:
         return "test" if data.test else "validation" if data.validation else "training"
 
     def predict(self, inputs: Inputs, threshold: Threshold | None = None) -> NDArray[Any]:
-        """Predict the class or the number of each sample, (n,).
+        """Predict the class or the number of each sample, (n,); of a list of k quantiles, all of them, (n, k).
 
         Numbers have the run's dtype; those of a standardized target are in its original unit, in float64. Classes have
         the dtype of the training labels, so `np.mean(run.predict(X) == y)` is the accuracy. A CSV file has no types:
@@ -146,13 +155,13 @@ class LoadedRun:
             return np.concatenate([self.model.predict(self.parameters, block) for block in _blocks(prepared)])
 
     def decide(self, outputs: NDArray[Any], threshold: float | None = None) -> NDArray[Any]:
-        """Return the predictions for outputs of the model, (n,); see `predict`."""
+        """Return the predictions for outputs of the model, (n,) or (n, k); see `predict`."""
         decided = self._decide(outputs, threshold)
         classes = self.preprocessing.classes
         return self.preprocessing.restore_target_unit(decided) if classes is None else classes[decided]
 
     def decide_texts(self, outputs: NDArray[Any], threshold: float | None = None) -> list[str]:
-        """Return predictions as text: classes as spelled in the training data, and numbers that round-trip."""
+        """Return predictions, (n,), as text: classes as spelled in the training data, and numbers that round-trip."""
         if self.class_names is None:
             return [str(value) for value in self.decide(outputs)]
         return [self.class_names[index] for index in self._decide(outputs, threshold)]
@@ -160,8 +169,14 @@ class LoadedRun:
     def _decide(self, outputs: NDArray[Any], threshold: float | None) -> NDArray[Any]:
         """Return predictions as the loss takes them: indices of classes, or numbers."""
         if threshold is None:
-            return cast("NDArray[Any]", predictions_from_outputs(np, self.config.equivalent_builtin_loss, outputs))
+            return cast("NDArray[Any]", predictions_from_outputs(np, self.config.loss_spec, outputs))
         return (self.likelihood(outputs)[:, 1].astype(np.float64) >= threshold).astype(np.int64)
+
+    def _decide_points(self, outputs: NDArray[Any], threshold: float | None) -> NDArray[Any]:
+        """Return the predictions that are compared with the targets: of several quantiles, the one near the median."""
+        if self.class_names is None:
+            return cast("NDArray[Any]", point_predictions(np, self.config.loss_spec, outputs))
+        return self._decide(outputs, threshold)
 
     def threshold(self, threshold: Threshold | None, *, data: Data | None = None) -> float | None:
         """Return a threshold as a number: that of `fit_threshold` for the name of a metric; None stays None.
@@ -212,7 +227,7 @@ class LoadedRun:
 
     def likelihood(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return the class probabilities for outputs of the model, (n, classes)."""
-        return cast("NDArray[Any]", probabilities(np, self.config.equivalent_builtin_loss, outputs))
+        return cast("NDArray[Any]", probabilities(np, self.config.loss_spec, outputs))
 
     def evaluate(
         self,
@@ -222,7 +237,7 @@ class LoadedRun:
         data: Data | None = None,
         threshold: Threshold | None = None,
     ) -> dict[str, float | None]:
-        """Return the loss, and the metrics that suit it: `accuracy` for classes, `mae` and `r2` for numbers.
+        """Return the loss; `accuracy` for classes, `mae` and `r2` for numbers; and the metrics of `fit.metrics`.
 
         `r2` is None for a single sample, and if all targets are equal, because it is not defined for them. For a
         standardized target the loss is that of the standardized numbers, and `mae` is in the original unit.
@@ -268,12 +283,12 @@ class LoadedRun:
         name = part or self.last_part
         return self._compare(name, parts[name], mean, sizes, number)
 
-    def _parts(self, data: Data | None) -> tuple[dict[PartName, Samples], float]:
+    def _parts(self, data: Data | None) -> tuple[dict[PartName, Samples], Any]:
         """Return the parts of the run's data, and the mean target of the training part."""
         given = read_in_memory_data(self.config, data)
         check_data(self.data_fingerprint, data_fingerprint(self.config, given), self.config, _DATA_CHANGED_REMEDY)
         dataset = prepare(self.config, given)
-        mean = float(dataset.training.targets.mean())
+        mean = dataset.training.targets.mean(axis=0)
         return {"training": dataset.training, "validation": dataset.validation, "test": dataset.test}, mean
 
     def _samples(
@@ -286,7 +301,8 @@ class LoadedRun:
             raise DataError(f"{name}: has no parts; leave out `{given}`, or the samples")
         missing = self.config.data.missing
         if isinstance(samples, str | PathLike):
-            inputs, targets = load_for_prediction(name, self.preprocessing, with_targets=True, missing=missing)
+            data_config = self.config.data
+            inputs, targets = load_for_prediction(name, self.preprocessing, True, missing, data_config)
         else:
             inputs, targets = samples_from_memory(samples, self.preprocessing, missing)
         if targets is None:
@@ -297,13 +313,13 @@ class LoadedRun:
         self,
         part: PartName | None,
         samples: Samples,
-        mean: float | None,
+        mean: Any,
         sizes: dict[PartName, int],
         threshold: float | None,
     ) -> Comparison:
         found: list[NDArray[Any]] = []
-        mean = float(samples.targets.mean()) if mean is None else mean
-        metrics = self._measure(samples, mean, lambda outputs: found.append(self._decide(outputs, threshold)))
+        mean = samples.targets.mean(axis=0) if mean is None else mean
+        metrics = self._measure(samples, mean, lambda outputs: found.append(self._decide_points(outputs, threshold)))
         targets, predicted = samples.targets, np.concatenate(found)
         if self.class_names is None:
             restore = self.preprocessing.restore_target_unit
@@ -314,22 +330,24 @@ class LoadedRun:
         return Comparison(part, indices, predicted, metrics, sizes, self.class_names, threshold)
 
     def _measure(
-        self, samples: Samples, mean: float, see: Callable[[NDArray[Any]], object] | None = None
+        self, samples: Samples, mean: Any, see: Callable[[NDArray[Any]], object] | None = None
     ) -> dict[str, float | None]:
-        loss, shift = self.config.equivalent_builtin_loss, 0.0 if self.class_names else mean
-        kind = "classes" if loss in CLASS_LOSSES else "numbers"
-        suiting = [name for name in get_args(MetricName) if METRIC_INFO[name].targets == kind]
-        unit = self.preprocessing.target_unit
+        suiting: list[MetricName] = ["mae", "r2"]
+        if self.config.equivalent_builtin_loss in CLASS_LOSSES:
+            suiting = ["accuracy"]
+        names = dict.fromkeys((*suiting, *self.config.measures()))
         own = custom_loss(self.config, self.model, self.parameters) if self.config.has_custom_loss else None
-        metrics = {} if own else {"loss": build_metric("loss", loss)}
-        metrics |= {name: build_metric(name, loss, shift, unit=unit) for name in suiting}
+        metrics = {} if own else {"loss": build_metric("loss", self.config.loss_spec)}
+        metrics |= build_metrics(names, self.config, self.preprocessing, mean)
         with np.errstate(all="ignore"), limit_blas_threads(self.config.threads):
             return evaluate_metrics(self.model, self.parameters, samples, metrics, see, own)
 
     def _prepared(self, inputs: Inputs) -> NDArray[Any]:
         """Return preprocessed inputs."""
         if isinstance(inputs, str | PathLike):
-            chunks = prediction_chunks(fspath(inputs), self.preprocessing, self.config.data, strict=True)
+            chunks = list(prediction_chunks(fspath(inputs), self.preprocessing, self.config.data, strict=True))
+            for note in (note for chunk in chunks for note in chunk.notes):
+                warnings.warn(note, UserWarning, stacklevel=4)  # the caller of `predict`
             return np.concatenate([chunk.inputs for chunk in chunks])
         return inputs_from_memory(inputs, self.preprocessing)
 

@@ -6,11 +6,9 @@ from typing import Any, NoReturn
 from mxtrain.errors import ConfigError, ConfigProblem, NonFiniteError
 from mxtrain.minimization.method_configs import MethodConfig
 from mxtrain.minimization.stages import build_line_search_method
-from mxtrain.nn import check_returned, qualified_name
 from mxtrain.optim.backends import Backend
 from mxtrain.optim.optimizer import Optimizer
 from mxtrain.training.gradient_norms import gradient_norm, update_ratios
-from mxtrain.training.model_factory import compare_losses
 from mxtrain.training.training_step import TrainingStep
 from mxtrain.types import Array
 
@@ -77,7 +75,7 @@ class MethodStep(TrainingStep):
         (self._buffer,) = self._params.buffers.values()
         (self._gradient,) = self.grads.buffers.values()
 
-    def _run(self, inputs: Array, targets: Array) -> Any:
+    def _run(self, inputs: Array, targets: Array, weights: Array | None) -> Any:
         optimizer, scale = self._optimizer, self._config.optimizer.scale
         assert isinstance(optimizer, MethodOptimizer), "the optimizer of a run with a method"
         outputs: Any = None
@@ -85,7 +83,7 @@ class MethodStep(TrainingStep):
         def evaluate(vector: Array) -> tuple[float, Array]:
             nonlocal outputs
             self._buffer[...] = vector
-            loss, outputs = self._evaluate(inputs, targets)
+            loss, outputs = self._loss_and_grad(inputs, targets, weights)
             return float(loss) * scale, self._gradient * scale
 
         before = {name: value.copy() for name, value in self._params.items()} if self._config.fit.diagnostics else {}
@@ -102,28 +100,11 @@ class MethodStep(TrainingStep):
         if outputs is None or not bool((self._buffer == iterate.x).all()):  # the last evaluation was of another point
             evaluate(iterate.x)
         optimizer.state.begin_batch()
-        self._add_to_metrics(outputs, targets)
-        self._add_to_sums(f / scale, gradient_norm(self._xp, self.grads) * scale, len(targets))
+        self._add_to_metrics(outputs, targets, weights)
+        self._add_to_sums(f / scale, gradient_norm(self._xp, self.grads) * scale, targets, weights)
         if before:
             self.sums.last_diagnostics = {"update_ratio": update_ratios(self._xp, before, self._params)}
         return f / scale
-
-    def _evaluate(self, inputs: Array, targets: Array) -> tuple[Any, Any]:
-        returned = self._model.loss_and_grad(self._params, inputs, targets, self.grads)
-        if self._unchecked_factory is not None:
-            check_returned(returned, qualified_name(self._unchecked_factory), len(targets), self._n_outputs)
-            self._unchecked_factory = None
-        loss, outputs = returned
-        if not self.is_loss_compared:
-            self.is_loss_compared = compare_losses(
-                self._config,
-                self._model,
-                loss,
-                outputs,
-                lambda: self._model.predict(self._params, inputs),
-                targets,
-            )
-        return loss, outputs
 
 
 def check_full_batch(config: MethodConfig, batches: int, samples: int, batch_size: int) -> None:

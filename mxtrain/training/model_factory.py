@@ -12,12 +12,13 @@ from mxtrain import nn
 from mxtrain.config import CustomConfig, LinearConfig, MLPConfig, ModelConfig, RunConfig, run_from_dict
 from mxtrain.errors import ConfigError, ConfigProblem, ModelError
 from mxtrain.formatting import format_number
-from mxtrain.nn import LOSSES, MLP, CustomLoss, Model, check_methods, qualified_name
+from mxtrain.loss_config import LossSpec, count_outputs, loss_kind
+from mxtrain.nn import MLP, CustomLoss, Model, accepts_weights, build_loss, check_methods, qualified_name
 from mxtrain.nn.gradient_check import check_samples
 from mxtrain.nn.model import describe_returned_value, is_scalar
 from mxtrain.optim.backends import array_kind, array_module, zeros_like
 from mxtrain.optim.param_groups import check_groups
-from mxtrain.types import CLASS_LOSSES, Array, LossName
+from mxtrain.types import CLASS_LOSSES, Array
 
 ModelFactory: TypeAlias = Callable[[RunConfig, int, int, ModuleType], Model]
 """`(config, n_features, n_outputs, xp)` to a model with arrays of the module `xp`, `numpy` or `cupy`."""
@@ -26,7 +27,7 @@ _TOLERANCE = 1e-3
 """Relative difference of two sums of one loss; float32 sums in different orders differ by less."""
 
 
-def build_model(config: ModelConfig, loss: LossName, n_features: int, n_outputs: int, xp: ModuleType = np) -> Model:
+def build_model(config: ModelConfig, loss: LossSpec, n_features: int, n_outputs: int, xp: ModuleType = np) -> Model:
     """Build a built-in model from its config.
 
     Args:
@@ -82,7 +83,7 @@ def make_model(
     """
     with_factory(config, factory)
     if factory is None:
-        built = build_model(config.model, config.equivalent_builtin_loss, n_features, n_outputs, xp)
+        built = build_model(config.model, config.loss_spec, n_features, n_outputs, xp)
         check_groups(config.optimizer, built.shapes())
         return built
     model = factory(config.model_copy(deep=True), n_features, n_outputs, xp)  # it may change the settings
@@ -122,17 +123,43 @@ def custom_loss(config: RunConfig, model: Model, params: Mapping[str, Array]) ->
     """
     own = getattr(model, "loss", None)
     if callable(own):
-        return lambda inputs, outputs, targets: _check_scalar(config, "loss", own(outputs, targets))
+        return lambda inputs, outputs, targets, weights: _check_scalar(
+            config, "loss", own(outputs, targets, **weights_argument(config, own, weights))
+        )
     grads = {name: zeros_like(value) for name, value in params.items()}
 
-    def value(inputs: Array, outputs: Array, targets: Array) -> Any:
-        return _check_scalar(config, "loss_and_grad", model.loss_and_grad(params, inputs, targets, grads)[0])
+    def value(inputs: Array, outputs: Array, targets: Array, weights: Array | None) -> Any:
+        given = weights_argument(config, model.loss_and_grad, weights)
+        return _check_scalar(config, "loss_and_grad", model.loss_and_grad(params, inputs, targets, grads, **given)[0])
 
     return value
 
 
+def weights_argument(config: RunConfig, method: Callable[..., Any], weights: Array | None) -> dict[str, Array]:
+    """Return the weights of samples as a keyword argument of a model's method; nothing without weights.
+
+    Raises:
+        ModelError: there are weights, and the method does not take them.
+    """
+    if weights is None:
+        return {}
+    if not accepts_weights(method):
+        name = getattr(method, "__name__", "loss_and_grad")
+        raise ModelError(
+            f"{_model_name(config)}: {name} must take `weights`, because samples or classes have weights, and multiply "
+            "the losses and gradients of the samples by them"
+        )
+    return {"weights": weights}
+
+
 def compare_losses(
-    config: RunConfig, model: Model, loss: Any, outputs: Array, predict: Callable[[], Array], targets: Array
+    config: RunConfig,
+    model: Model,
+    loss: Any,
+    outputs: Array,
+    predict: Callable[[], Array],
+    targets: Array,
+    weights: Array | None = None,
 ) -> bool:
     """Compare the loss of a training batch with the loss that evaluation uses.
 
@@ -142,6 +169,7 @@ def compare_losses(
         loss, outputs: what its `loss_and_grad` returned for the batch.
         predict: returns the outputs of `predict` for the batch, from which those in training differ with dropout.
         targets: the targets of the batch.
+        weights: the weights of its samples.
 
     Returns:
         False if they cannot be compared because one is infinite or NaN.
@@ -160,11 +188,13 @@ def compare_losses(
     for candidate in candidates:
         found_outputs = candidate()
         if config.loss == "custom":
-            other = float(_check_scalar(config, "loss", own(found_outputs, targets) if callable(own) else None))
+            given = weights_argument(config, own, weights) if callable(own) else {}
+            value = own(found_outputs, targets, **given) if callable(own) else None
+            other = float(_check_scalar(config, "loss", value))
         else:
             xp = array_module(array_kind(found_outputs) or "numpy")
             scratch = xp.empty(found_outputs.shape, found_outputs.dtype)
-            other = float(LOSSES[config.loss](xp, found_outputs, targets, scratch))
+            other = float(build_loss(config.loss_spec)(xp, found_outputs, targets, scratch, weights))
         if math.isclose(found, other, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE * _TOLERANCE * len(targets)):
             return True
     if not math.isfinite(other):
@@ -175,12 +205,13 @@ def compare_losses(
             f"got {format_number(other)} instead of {format_number(found)} for the first batch"
         )
     remedy = "set loss: custom"
-    if config.loss in CLASS_LOSSES:
-        remedy += f" and model.targets: {'binary' if config.loss == 'logistic' else 'classes'}"
+    family, kind = config.equivalent_builtin_loss, loss_kind(config.loss)
+    if family in CLASS_LOSSES:
+        remedy += f" and model.targets: {'binary' if family == 'logistic' else 'classes'}"
     raise _config_error(
         "loss",
-        f"is {config.loss}, but {_model_name(config)} computes another loss: {format_number(found)} "
-        f"for the first batch, where {config.loss} is {format_number(other)}; {remedy}",
+        f"is {kind}, but {_model_name(config)} computes another loss: {format_number(found)} "
+        f"for the first batch, where {kind} is {format_number(other)}; {remedy}",
     )
 
 
@@ -199,7 +230,8 @@ def check_gradient(
     Args:
         model: a model of NumPy arrays, or its factory `(config, n_features, n_outputs, xp)`, as `fit` takes it.
         inputs: (n, d) numbers; a few samples are enough.
-        targets: (n,), as the loss expects them: class indices for softmax_cross_entropy, otherwise numbers.
+        targets: (n,), or (n, k) for several targets, as the loss expects them: class indices for
+            softmax_cross_entropy and focal, otherwise numbers.
         config: the config for the factory: a RunConfig, or a dict of the same shape.
         params: an array for each parameter, at which to compare; left out, values near the initial ones, but not equal
             to them, because many models are not differentiable at 0.
@@ -250,7 +282,7 @@ def _call_factory(
             raise ModelError(f"{name} is a class; pass an instance, or a config with config=")
         raise ModelError(f"{name} makes a model from a config; pass one with config=")
     run = config if isinstance(config, RunConfig) else run_from_dict(config)
-    outputs = int(expected.max()) + 1 if run.equivalent_builtin_loss == "softmax_cross_entropy" else 1
+    outputs = count_outputs(run.loss_spec, int(expected.max()) + 1, 1 if expected.ndim == 1 else expected.shape[1])
     model: Model = factory(run, samples.shape[1], outputs, np)
     check_methods(model, f"what {name} returns")
     return model

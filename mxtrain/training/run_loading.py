@@ -10,6 +10,7 @@ from safetensors.numpy import load
 from mxtrain.atomic_io import read_safetensors
 from mxtrain.config import read_run
 from mxtrain.errors import StateError, TrainingError, resume_command
+from mxtrain.loss_config import count_outputs
 from mxtrain.optim.rules import Rule
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import Arrays
@@ -45,7 +46,7 @@ def load_run(path: str | PathLike[str], *, model: ModelFactory | None = None) ->
     status = read_status(directory.path)
     _check_unchanged(directory.path / PREPROCESSING, status)
     preprocessing, data_fingerprint = read_record(directory.path)
-    outputs = len(preprocessing.class_names or ()) if config.equivalent_builtin_loss == "softmax_cross_entropy" else 1
+    outputs = count_outputs(config.loss_spec, len(preprocessing.class_names or ()))
     built = make_model(config, model, len(preprocessing.feature_names), outputs, np)
     parameters, history, notes = _read_result(directory, status, config.optimizer)
     if {name: tuple(array.shape) for name, array in parameters.items()} != built.shapes():

@@ -1,15 +1,16 @@
 """A run in memory: its data, model, optimizer and metrics, and the evaluation of a model."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import ModuleType
+from typing import Any, Literal
 
 import numpy as np
 
 from mxtrain.config import RunConfig
-from mxtrain.data import Batches, FingerprintedDataset, Samples, in_order, read_data
+from mxtrain.data import Batches, FingerprintedDataset, Preprocessing, Samples, in_order, read_data
 from mxtrain.minimization.method_configs import MethodConfig
-from mxtrain.nn import CustomLoss, Metric, Model, build_metric
+from mxtrain.nn import MLP, CustomLoss, Metric, Model, build_metric
 from mxtrain.optim.backends import array_module, select_backend
 from mxtrain.optim.factory import build_optimizer
 from mxtrain.optim.flat_parameters import FlatParameters
@@ -20,11 +21,12 @@ from mxtrain.optim.schedules.paths import display_path
 from mxtrain.optim.schedules.plateau import Plateau
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import FORMAT, Arrays, ModelState, Position, Rollback, Snapshot, to_host
+from mxtrain.training.class_weights import class_weights, start_at_mean
 from mxtrain.training.early_stopping import BestEpoch
 from mxtrain.training.method_step import MethodOptimizer, MethodStep, check_full_batch
 from mxtrain.training.model_factory import ModelFactory, custom_loss, make_model
 from mxtrain.training.training_step import TrainingStep
-from mxtrain.types import Array
+from mxtrain.types import CLASS_LOSSES, Array, MetricName
 
 EVALUATION_BATCH = 1024
 """Samples that are evaluated at once; it bounds memory, and changes results only by rounding."""
@@ -91,10 +93,11 @@ class Trainer:
             self.params,
             self.optimizer,
             self.xp,
-            metrics=self._metrics(),
+            metrics=self._metrics("training"),
             n_outputs=self.dataset.n_outputs,
             batches=len(self.batches),
             factory=model,
+            class_weights=class_weights(config, self.dataset, self.xp),
             rule=self.rule,
             roll_back=None if self._rollback is None else self._rollback.apply,
         )
@@ -132,10 +135,10 @@ class Trainer:
             TrainingError, ModelError, ConfigError: as `TrainingStep.run`.
         """
         if self.state.curr_epoch == self.epochs:
-            self.step.begin_epoch(self._metrics())
+            self.step.begin_epoch(self._metrics("training"))
         with np.errstate(all="ignore"):  # a run that diverges is reported by its loss, not by warnings
-            for inputs, targets in self.batches.epoch(self.state.curr_epoch, start=self.state.curr_batch):
-                loss = self.step.run(inputs, targets)
+            for batch in self.batches.epoch(self.state.curr_epoch, start=self.state.curr_batch):
+                loss = self.step.run(*batch)
                 if self._rollback is not None and self._rollback.is_due("iteration", self.state.curr_iter):
                     self._save_rollback_point(self._rollback)
                 yield loss
@@ -183,13 +186,13 @@ class Trainer:
         params = self.optimizer.evaluation_params(self.params)
         if self.config.has_custom_loss:
             loss = custom_loss(self.config, self.model, params)
-            return evaluate_metrics(self.model, params, samples, self._metrics(), loss=loss)
-        metrics = {"loss": build_metric("loss", self.config.equivalent_builtin_loss, xp=self.xp), **self._metrics()}
+            return evaluate_metrics(self.model, params, samples, self._metrics("validation"), loss=loss)
+        metrics = {"loss": build_metric("loss", self.config.loss_spec, xp=self.xp), **self._metrics("validation")}
         return evaluate_metrics(self.model, params, samples, metrics)
 
     def undefined_metrics(self) -> list[str]:
         """Describe the metrics that are null in every epoch, and the reason."""
-        if "r2" not in self.config.fit.metrics:
+        if "r2" not in self.config.measures():
             return []
         found = []
         for name, part in (("training", self.dataset.training), ("validation", self.dataset.validation)):
@@ -247,7 +250,7 @@ class Trainer:
         """
         record = snapshot.record
         snapshot.model_state.restore(self.optimizer, self.params, self.xp)
-        self.step.restore(self._metrics(), record["sums"], record["left_out_in_a_row"])
+        self.step.restore(self._metrics("training"), record["sums"], record["left_out_in_a_row"])
         self.rows = [dict(row) for row in record["rows"]]
         self._observe()
         self._best_epoch = BestEpoch(**record["patience"])
@@ -271,6 +274,8 @@ class Trainer:
 
     def _initial_parameters(self) -> dict[str, Array]:
         initial = self.model.init(self.config.seed, self.config.dtype)
+        if isinstance(self.model, MLP):
+            start_at_mean(self.config.loss_spec, initial, self.dataset.training.targets)
         return {name: self.xp.asarray(value) for name, value in initial.items()}
 
     def _current_rates(self) -> Row:
@@ -288,12 +293,35 @@ class Trainer:
             rates["scheduled"] = {display_path(path): number_at(rule, path) for path in paths}
         return rates
 
-    def _metrics(self) -> dict[str, Metric]:
-        """Return the metrics of the config, without samples."""
-        shift = 0.0 if self.dataset.class_names else float(self.dataset.training.targets.mean())
-        names = [name for name in self.config.fit.metrics if name != "loss"]
-        unit = self.dataset.preprocessing.target_unit
-        return {name: build_metric(name, self.config.equivalent_builtin_loss, shift, self.xp, unit) for name in names}
+    def _metrics(self, part: Literal["training", "validation"]) -> dict[str, Metric]:
+        """Return the metrics of the config that are measured on a part, without samples."""
+        names = self.config.measures(part)
+        mean = self.dataset.training.targets.mean(axis=0)
+        return build_metrics(names, self.config, self.dataset.preprocessing, mean, self.xp)
+
+
+def build_metrics(
+    names: Iterable[MetricName],
+    config: RunConfig,
+    preprocessing: Preprocessing,
+    mean: Any,
+    xp: ModuleType = np,
+) -> dict[str, Metric]:
+    """Return metrics by name, without samples.
+
+    Args:
+        names: the metrics.
+        config: the resolved config.
+        preprocessing: it has the unit of the target.
+        mean: the mean target, as the loss takes it, around which R² is computed; for several targets, (k,).
+        xp: the array module.
+    """
+    shift: Any = 0.0
+    if config.equivalent_builtin_loss not in CLASS_LOSSES:
+        shift = to_host(mean).astype(np.float64) if np.ndim(mean) else float(mean)
+    unit, scale = preprocessing.target_unit, preprocessing.target_scale
+    origin = 0.0 if scale is None else scale.mean
+    return {name: build_metric(name, config.loss_spec, shift, xp, unit, origin) for name in names}
 
 
 def evaluate_metrics(
@@ -315,16 +343,19 @@ def evaluate_metrics(
         loss: the loss of a custom model; left out, `metrics` contains the loss.
     """
     total = 0.0
-    for inputs, targets in in_order(samples, EVALUATION_BATCH):
+    divisor = 0.0
+    for batch in in_order(samples, EVALUATION_BATCH):
+        inputs, targets, weights = (*batch, None)[:3]
         outputs = model.predict(params, inputs)
         for metric in metrics.values():
-            metric.add(outputs, targets)
+            metric.add(outputs, targets, weights)
         if loss is not None:
-            total += float(loss(inputs, outputs, targets))
+            total += float(loss(inputs, outputs, targets, weights))
+            divisor += len(targets) if weights is None else float(weights.sum(dtype=np.float64))
         if on_outputs is not None:
             on_outputs(outputs)
     values = {name: metric.value() for name, metric in metrics.items()}
-    return values if loss is None else {"loss": total / len(samples), **values}
+    return values if loss is None else {"loss": total / divisor, **values}
 
 
 def _without_checks(rule: Rule) -> Rule:

@@ -13,6 +13,7 @@ import numpy as np
 from mxtrain.config import RunConfig
 from mxtrain.config.run_section import OnNonfinite
 from mxtrain.errors import TrainingError
+from mxtrain.loss_config import STANDARDIZABLE_LOSSES, loss_kind
 from mxtrain.nn import Metric, Model, check_returned, metric_sums, qualified_name, restore_metric
 from mxtrain.optim.backends.matmul import single_threaded_blas
 from mxtrain.optim.flat_parameters import FlatParameters
@@ -21,7 +22,7 @@ from mxtrain.optim.optimizer import Optimizer
 from mxtrain.optim.rule_checks import coefficients_error
 from mxtrain.optim.rules import Rule, Time
 from mxtrain.training.gradient_norms import clip_to_norm, clipped_fraction, gradient_norm, update_ratios
-from mxtrain.training.model_factory import ModelFactory, compare_losses
+from mxtrain.training.model_factory import ModelFactory, compare_losses, weights_argument
 from mxtrain.training.slot_check import SlotCheck
 from mxtrain.types import Array
 
@@ -34,6 +35,7 @@ class EpochSums:
         metrics: the training metrics, by name.
         loss: the sum of the losses of all samples, in float64.
         samples: the number of samples.
+        weight: the sum of the weights of all samples; None if they have no weights.
         gradient_norm_sum: the sum of the gradient norms.
         max_gradient_norm: the largest gradient norm.
         steps: the number of updates.
@@ -44,6 +46,7 @@ class EpochSums:
     metrics: dict[str, Metric]
     loss: Any = 0.0
     samples: int = 0
+    weight: Any = None
     gradient_norm_sum: Any = 0.0
     max_gradient_norm: Any = 0.0
     steps: int = 0
@@ -52,7 +55,8 @@ class EpochSums:
 
     def means(self) -> dict[str, float | None]:
         """Return the mean loss and the metrics; NaN if every batch was skipped."""
-        loss = float(self.loss) / self.samples if self.samples else math.nan
+        divisor = self.samples if self.weight is None else float(self.weight)
+        loss = float(self.loss) / divisor if divisor else math.nan
         return {"loss": loss, **{name: metric.value() for name, metric in self.metrics.items()}}
 
     def diagnostics(self) -> dict[str, Any]:
@@ -72,13 +76,14 @@ class EpochSums:
             "steps": self.steps,
             "skipped": self.skipped,
             "last": self.last_diagnostics,
+            **({} if self.weight is None else {"weight": float(self.weight)}),
         }
 
     def restore(self, record: Mapping[str, Any]) -> None:
         """Continue from the sums that `to_record` returned."""
         for name, metric in self.metrics.items():
             restore_metric(metric, record["metrics"][name])
-        self.loss, self.samples = record["loss"], record["samples"]
+        self.loss, self.samples, self.weight = record["loss"], record["samples"], record.get("weight")
         self.gradient_norm_sum, self.max_gradient_norm = record["norms"], record["largest"]
         self.steps, self.skipped, self.last_diagnostics = record["steps"], record["skipped"], record["last"]
 
@@ -96,6 +101,7 @@ class TrainingStep:
         n_outputs: the number of outputs of the model.
         batches: the number of batches in an epoch.
         factory: the function that made a custom model; None for a built-in model.
+        class_weights: the weight of each class, (classes,); None without them.
         rule: the rule of the run; that of the optimizer lacks what the step does itself.
         roll_back: restores the last scheduled checkpoint, for `on_nonfinite: rollback`.
 
@@ -118,12 +124,13 @@ class TrainingStep:
         n_outputs: int,
         batches: int,
         factory: ModelFactory | None,
+        class_weights: Array | None,
         rule: Rule,
         roll_back: Callable[[], None] | None,
     ) -> None:
         self._config, self._model, self._params, self._optimizer, self._xp = config, model, params, optimizer, xp
         self._n_outputs, self._batches, self._roll_back = n_outputs, batches, roll_back
-        self._rule = rule
+        self._rule, self._class_weights = rule, class_weights
         self._slot_check = SlotCheck(xp, config, rule)
         on_cpu = xp is np  # Python's functions of two numbers are faster there
         self._to_float64: Callable[[Any], Any] = float if on_cpu else lambda number: number.astype(xp.float64)
@@ -140,8 +147,12 @@ class TrainingStep:
         self._optimizer.state.begin_epoch()
         self.sums = EpochSums(metrics)
 
-    def run(self, inputs: Array, targets: Array) -> Any:
+    def run(self, inputs: Array, targets: Array, weights: Array | None = None) -> Any:
         """Train on a batch, and return its loss.
+
+        Args:
+            inputs, targets: the batch.
+            weights: the weight of each sample, (n,), by which its loss and gradient are multiplied; None without them.
 
         Raises:
             TrainingError: the loss, the gradient or a slot is not finite, and `fit.on_nonfinite` is `raise`, or too
@@ -150,7 +161,7 @@ class TrainingStep:
             ConfigError: the model computes another loss than the config names.
         """
         with self._blas:  # norms too must not depend on the number of threads
-            return self._run(inputs, targets)
+            return self._run(inputs, targets, weights)
 
     def check_parameters(self) -> None:
         """Refuse parameters and optimizer slots that are not finite, so that they are never saved.
@@ -183,15 +194,32 @@ class TrainingStep:
         """Return the error of a run that has diverged, with a remedy."""
         return _divergence_error(problem, self._config, self._optimizer.state)
 
-    def _run(self, inputs: Array, targets: Array) -> Any:
-        returned = self._model.loss_and_grad(self._params, inputs, targets, self.grads)
+    def _loss_and_grad(self, inputs: Array, targets: Array, weights: Array | None) -> tuple[Any, Array]:
+        """Compute the loss, the outputs and the gradient of a batch; check those of a custom model."""
+        total = self._total_weights(targets, weights)
+        if total is None:
+            returned = self._model.loss_and_grad(self._params, inputs, targets, self.grads)
+        else:
+            given = weights_argument(self._config, self._model.loss_and_grad, total)
+            returned = self._model.loss_and_grad(self._params, inputs, targets, self.grads, **given)
         if self._unchecked_factory is not None:
             check_returned(returned, qualified_name(self._unchecked_factory), len(targets), self._n_outputs)
             self._unchecked_factory = None
         loss, outputs = returned
         if not self.is_loss_compared:
             predict = partial(self._model.predict, self._params, inputs)
-            self.is_loss_compared = compare_losses(self._config, self._model, loss, outputs, predict, targets)
+            self.is_loss_compared = compare_losses(self._config, self._model, loss, outputs, predict, targets, total)
+        return loss, outputs
+
+    def _total_weights(self, targets: Array, weights: Array | None) -> Array | None:
+        """Return the weight of each sample in the loss: its own, multiplied by that of its class."""
+        if self._class_weights is None:
+            return weights
+        of_classes = self._class_weights[targets.astype(self._xp.int64)]
+        return of_classes if weights is None else of_classes * weights
+
+    def _run(self, inputs: Array, targets: Array, weights: Array | None) -> Any:
+        loss, outputs = self._loss_and_grad(inputs, targets, weights)
         fit, rule, sums = self._config.fit, self._config.optimizer, self.sums
         scale = abs(rule.scale or 1.0)
         norm = gradient_norm(self._xp, self.grads) * scale
@@ -207,7 +235,7 @@ class TrainingStep:
         if is_checked:
             outputs = outputs.copy()  # the update would change a view of parameters
         else:
-            self._add_to_metrics(outputs, targets)
+            self._add_to_metrics(outputs, targets, weights)
         is_last = fit.diagnostics and self._optimizer.state.curr_batch + 1 == self._batches
         before = {name: value.copy() for name, value in self._params.items()} if is_last else {}
         limit = self._norm_limit()
@@ -216,17 +244,19 @@ class TrainingStep:
         if not self._update(is_checked):
             return loss
         if is_checked:
-            self._add_to_metrics(outputs, targets)
-        self._add_to_sums(loss, norm, len(targets))
+            self._add_to_metrics(outputs, targets, weights)
+        self._add_to_sums(loss, norm, targets, weights)
         if is_last:
             sums.last_diagnostics = {"update_ratio": update_ratios(self._xp, before, self._params)}
             if rule.clip > 0:
                 sums.last_diagnostics["clipped"] = clipped_fraction(self._xp, self.grads, rule.scale, rule.clip)
         return loss
 
-    def _add_to_sums(self, loss: Any, norm: Any, samples: int) -> None:
-        sums = self.sums
-        sums.loss, sums.samples = sums.loss + self._to_float64(loss), sums.samples + samples
+    def _add_to_sums(self, loss: Any, norm: Any, targets: Array, weights: Array | None) -> None:
+        sums, total = self.sums, self._total_weights(targets, weights)
+        sums.loss, sums.samples = sums.loss + self._to_float64(loss), sums.samples + len(targets)
+        if total is not None:
+            sums.weight = (sums.weight or 0.0) + total.sum(dtype=self._xp.float64)
         sums.gradient_norm_sum = sums.gradient_norm_sum + norm
         sums.max_gradient_norm = self._maximum(sums.max_gradient_norm, norm)
         sums.steps += 1
@@ -242,9 +272,9 @@ class TrainingStep:
         iteration = state.curr_iter + 1
         return rule.at(Time(iteration, iteration, max(state.curr_epoch - 1, 0))).clip_norm
 
-    def _add_to_metrics(self, outputs: Array, targets: Array) -> None:
+    def _add_to_metrics(self, outputs: Array, targets: Array, weights: Array | None) -> None:
         for metric in self.sums.metrics.values():
-            metric.add(outputs, targets)
+            metric.add(outputs, targets, weights)
 
     def _update(self, is_checked: bool) -> bool:
         """Update the parameters; return False if `is_checked` and the update was undone because of a slot."""
@@ -296,7 +326,7 @@ def _divergence_error(problem: str, config: RunConfig, state: OptimizationState)
     if (state.curr_epoch, state.curr_batch) == (1, 1):  # before any update, so the data are too large
         data = config.data.resolve()
         settings = ["data.standardize: features"] if data.standardize == "none" else []
-        if config.loss == "squared_error" and not data.standardize_target:
+        if loss_kind(config.loss) in STANDARDIZABLE_LOSSES and not data.standardize_target:
             settings.append("data.standardize_target: true")
         remedy = f"set {' and '.join(settings)}" if settings else remedy
     return TrainingError(

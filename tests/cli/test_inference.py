@@ -27,7 +27,7 @@ fit: {epochs: 3, metrics: [accuracy]}
 def pets(mxtrain):
     """A run on a table with text labels and a categorical column."""
     Path("pets.csv").write_text(PETS)
-    Path("pets.yaml").write_text(TABLE, encoding="utf-8")
+    Path("pets.yaml").write_text(TABLE.replace("test: 0.2", "test: 0.2, unseen: error"), encoding="utf-8")
     assert mxtrain("fit", "pets.yaml", "--quiet", "--run-dir", "pets") == (0, "", "")
     return "pets"
 
@@ -183,7 +183,10 @@ def test_evaluate_reports_the_samples_that_missing_drop_leaves_out(mxtrain):
     assert mxtrain("fit", "pets.yaml", "--quiet", "--run-dir", "pets").status == 0
     status, out, err = mxtrain("evaluate", "pets", "pets.csv", "--json")
     assert (status, json.loads(out)["data"]) == (0, "pets.csv")
-    assert err == "pets.csv: 2 of 62 samples lack a value, and are left out as in training (data.missing: drop)\n"
+    assert err.splitlines() == [
+        "pets.csv: left out 1 sample without the target 'species'",
+        "pets.csv: left out 1 sample that lack a value (data.missing: drop)",
+    ]
 
 
 def test_predict_and_evaluate_use_the_original_unit_of_a_standardized_target(mxtrain):

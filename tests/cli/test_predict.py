@@ -118,6 +118,24 @@ def test_the_problems_of_a_table_are_listed_one_a_line(mxtrain, pets):
     assert err.splitlines()[1].startswith("new.csv:3: must have 2 values")
 
 
+def test_each_quantile_has_a_column(mxtrain):
+    Path("prices.csv").write_text("age,price\n" + "".join(f"{i % 10},{3 * (i % 10) + i % 3}\n" for i in range(200)))
+    settings = RUN.replace("pets.csv", "prices.csv").replace("species", "price")
+    settings = settings.replace("softmax_cross_entropy", "{kind: quantile, q: [0.1, 0.5, 0.9]}")
+    Path("prices.yaml").write_text(settings, encoding="utf-8")
+    assert mxtrain("fit", "prices.yaml", "--quiet", "--run-dir", "prices").status == 0
+    Path("new.csv").write_text("age\n3\nx\n7\n")
+    found = rows(mxtrain("predict", "prices", "new.csv", "--keep", "age").out)
+    assert list(found[0]) == ["age", "prediction_0.1", "prediction_0.5", "prediction_0.9"]
+    run = library.load_run("prices")
+    predicted = run.predict({"age": [3, 7]})
+    assert (predicted.shape, run.prediction_names) == ((2, 3), ("0.1", "0.5", "0.9"))
+    numbers = np.array([[float(row[f"prediction_{q}"]) for q in run.prediction_names] for row in found[::2]])
+    assert (numbers.astype(predicted.dtype) == predicted).all()
+    assert found[1] == {"age": "x", "prediction_0.1": "", "prediction_0.5": "", "prediction_0.9": ""}
+    assert {"loss", "mae"} <= run.evaluate().keys()
+
+
 def test_many_invalid_rows_are_counted(mxtrain, pets):
     Path("new.csv").write_text("age,size\n" + "x,big\n3,small\n" * 50)
     status, out, err = mxtrain("predict", pets, "new.csv")
@@ -131,12 +149,12 @@ def test_many_invalid_rows_are_counted(mxtrain, pets):
 
 
 def test_standard_input_is_a_table(mxtrain, pets, monkeypatch):
-    content = b"id;age;size\n1;1;small\n2;8;big\n3;x;big\n"
+    content = b"id,age,size\n1,1,small\n2,8,big\n3,x,big\n"
     Path("new.csv").write_bytes(content)
     expected = mxtrain("predict", pets, "new.csv", "--keep", "id")
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content)))
     found = mxtrain("predict", pets, "-", "--keep", "id")
-    assert (found.status, found.out) == (0, expected.out)
+    assert (found.status, found.out) == (0, expected.out), found.err
     assert [row["prediction"] for row in rows(found.out)] == ["cat", "dog", ""]
     assert found.err == expected.err.replace("new.csv", "standard input")
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"age,size\n")))

@@ -101,7 +101,7 @@ def test_every_problem_of_an_optimizer_is_reported(data: Any, messages: list[str
 @pytest.mark.parametrize(
     ("change", "messages"),
     [
-        ({"seed": -1, "loss": "mse"}, ["seed: must be a whole number at least 0 and below 18446744073709551616, got -1", "loss: must be one of softmax_cross_entropy, logistic, squared_error, custom, got 'mse'; did you mean squared_error?"]),
+        ({"seed": -1, "loss": "mse"}, ["seed: must be a whole number at least 0 and below 18446744073709551616, got -1", "loss: must be one of softmax_cross_entropy, focal, logistic, squared_error, absolute, huber, quantile, poisson, gamma, tweedie, custom, got 'mse'; did you mean squared_error?"]),
         ({"model": {"kind": "mlp", "hidden": {1, 2}}}, ["model.hidden: must be a list, as in [a, b], got {1, 2}"]),
         ({"model": {"kind": "mlp", "hidden": [1, [2]]}}, ["model.hidden.1: must be a whole number, got a list"]),
         ({"data": {"source": b"a.csv"}}, ["data.source: must be a string, got b'a.csv'"]),

@@ -16,6 +16,7 @@ from mxtrain.config.yaml.nodes import MAX_DEPTH, MAX_NODES
 from mxtrain.config.yaml.parser import MAX_NUMBER
 from mxtrain.config.yaml.source_text import MAX_BYTES, MAX_PROBLEMS
 from mxtrain.errors import ConfigError
+from mxtrain.loss_config import LOSS_CONFIGS, LOSS_NAMES
 from mxtrain.names import LETTERS, normalize
 from mxtrain.optim.rules import RULES
 from mxtrain.optim.schedules import LearningRateSchedule, learning_rate, momentum
@@ -72,6 +73,15 @@ def test_every_model_is_documented_with_its_defaults() -> None:
         config: Config = model()
         stated = {f"{field}: {default}" for name, field, default in rows if name == config.to_dict()["kind"]}
         assert stated == _lines(config)
+
+
+def test_every_loss_is_documented_with_its_defaults() -> None:
+    section = PAGE.partition("### `loss`\n")[2].partition("\n### ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) ?\|", section, re.MULTILINE))
+    assert list(rows) == list(LOSS_NAMES)
+    for loss in LOSS_CONFIGS:
+        config = loss()  # type: ignore[call-arg]
+        assert set(re.findall(r"`(.*?)`", rows[config.kind])) == _lines(config)
 
 
 @pytest.mark.parametrize("rule", RULES)

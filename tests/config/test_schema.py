@@ -8,6 +8,7 @@ import pytest
 
 from mxtrain.config import MODELS, DataConfig, FitConfig, RunConfig, json_schema
 from mxtrain.config.introspection import allowed_models
+from mxtrain.loss_config import LOSS_NAMES
 from mxtrain.minimization.method_configs import AnyOptimizer
 from mxtrain.names import LETTERS, ascii_names, display_name, normalize
 from mxtrain.optim.rules import RULES
@@ -72,7 +73,8 @@ def test_bounds_defaults_and_choices_are_stated() -> None:
     }
     assert adam["beta1"] == adam["β1"] | {"description": "another name of β1"}
     assert adam["kind"]["const"] == "adam"
-    assert SCHEMA["properties"]["loss"]["enum"] == ["softmax_cross_entropy", "logistic", "squared_error", "custom"]
+    assert SCHEMA["properties"]["loss"]["anyOf"][0]["enum"] == list(LOSS_NAMES)
+    assert SCHEMA["$defs"]["HuberConfig"]["properties"]["delta"]["exclusiveMinimum"] == 0
     assert len(SCHEMA["properties"]["optimizer"]["anyOf"]) == len(allowed_models(AnyOptimizer))
     assert SCHEMA["$defs"]["Null"]["properties"]["kind"]["enum"] == ["null", None]
 

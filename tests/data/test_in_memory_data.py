@@ -245,8 +245,8 @@ PAIRS: dict[str, tuple[Any, Any, str]] = {
     "y has NaN": (X, with_gap(NUMBERS), "data: row 2: column 'y': a value is missing; fill it in, or leave the sample out of X and y"),
     "y has infinity": (X, [1, 2, np.inf, 3], "data: row 3: column 'y': must be a finite number, got inf"),
     "y is text": (X, list("abcd"), "data: row 1: column 'y': must be a number, got 'a'"),
-    "y is complex": (X, np.array(NUMBERS, complex), "data: row 1: column 'y': must hold numbers or text, got (1+0j)"),
-    "y is dates": (X, np.arange(4).astype("M8[s]"), "data: column 'y': holds dates or times; turn them into numbers"),
+    "y is complex": (X, np.array(NUMBERS, complex), "data: row 1: column 'y': must be a number, got '(1+0j)'"),
+    "y is dates": (X, np.arange(4).astype("M8[s]"), "data: column 'y': must hold numbers, got dates (Datetime(time_unit='us', time_zone=None)); turn them into numbers"),
 }  # fmt: skip
 
 
@@ -292,9 +292,8 @@ TABLES: dict[str, tuple[Any, str]] = {
     "numbers for names": ({1: [1]}, "data: the names of columns must be text"),
     "two of one name": (DuplicateColumns(), "data: 2 columns are named 'age'; rename them"),
     "nested": (PETS | {"age": np.zeros((4, 2))}, "data: column 'age': must hold one value for each sample, got an array of the shape (4, 2); pass arrays without names"),
-    "lists in a column": (PETS | {"age": X}, "data: row 1: column 'age': must hold numbers or text, got a list"),
+    "lists in a column": (PETS | {"age": X}, "data: column 'age': must hold numbers, text, booleans or dates, got List(Float64); set data.exclude: [age]"),
     "a lazy frame": (pl.LazyFrame(PETS), "data: lazy frames are not supported, got LazyFrame; pass data.collect()"),
-    "dates": (PETS | {"age": np.arange(4).astype("M8[D]")}, "data: column 'age': holds dates or times"),
     "an array": (np.array(X), "data: must be (X, y), columns by name, or a data frame, got an array of the shape (4, 2)"),
     "a list": (X, "data: must be (X, y), columns by name, or a data frame, got a list"),
     "a path": ("pets.csv", "data: must be (X, y), columns by name, or a data frame, got 'pets.csv'"),

@@ -4,8 +4,17 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, time, timedelta
+from decimal import Decimal
+from numbers import Real
 
+import numpy as np
+
+from mxtrain.names import is_unicode
 from mxtrain.types import describe
+
+_SCALARS = (str, bool, Real, date, time, timedelta, Decimal, np.generic)
+"""Types of Python values that a column may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,17 @@ class CellProblem:
 def unsupported_message(found: str, name: str) -> str:
     """Return the message for a column whose values have another type."""
     return f"must hold numbers, text, booleans or dates, got {found}; set data.exclude: [{_yaml_text(name)}]"
+
+
+def unsupported_values(values: Sequence[object], name: str) -> list[CellProblem]:
+    """Return a problem for each value of Python that a column may not hold."""
+    problems = []
+    for row, value in enumerate(values):
+        if isinstance(value, str) and not is_unicode(value):
+            problems.append(CellProblem(row, "must be Unicode text, got an unpaired surrogate"))
+        elif value is not None and not isinstance(value, _SCALARS):
+            problems.append(CellProblem(row, unsupported_message(describe(value), name)))
+    return problems
 
 
 def boolean_message(label: str) -> str:

@@ -1,15 +1,16 @@
 """Kind and values of one column."""
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.config.data_section import ColumnKind
-from mxtrain.data.kinds.cell_problems import CellProblem, boolean_message, unsupported_message
+from mxtrain.data.kinds.cell_problems import CellProblem, boolean_message, unsupported_message, unsupported_values
 from mxtrain.data.kinds.dates import days_since_epoch, find_date_format, parse_dates
 from mxtrain.data.kinds.numbers import (
     MISSING_CATEGORIES,
@@ -18,6 +19,8 @@ from mxtrain.data.kinds.numbers import (
     formatted_numbers,
     is_formatted_number,
     plain_numbers,
+    to_float,
+    without_marks,
 )
 from mxtrain.data.kinds.value_texts import as_text, has_leading_zeros, texts_of
 from mxtrain.data.readers.columns import CategoricalColumn, Column, DateColumn, NumericColumn
@@ -52,7 +55,7 @@ _IDENTIFIER_NAME = re.compile(
     re.IGNORECASE,
 )
 """Names of columns that number or name the rows."""
-_INDEX_NAME = re.compile(r"|i|unnamed.*|index|idx|#|x|x1|\.\.\.1|row[_\s.-]?names?|rownames|row", re.IGNORECASE)
+_INDEX_NAME = re.compile(r"|i|unnamed.*|index|idx|#|(?-i:X1?)|\.\.\.1|row[_\s.-]?names?|rownames|row", re.IGNORECASE)
 """Names of columns that programs add to number the rows."""
 
 
@@ -146,10 +149,20 @@ class ColumnReader:
             return Reading("category", self._categories())
         if dtype not in (pl.String, pl.Object):
             return Reading("category", None, [CellProblem(-1, unsupported_message(str(dtype), self.name))])
+        if dtype == pl.Object and (found := self._infer_objects()) is not None:
+            return found
         texts = self._stripped()
         if texts.drop_nulls().str.contains(r"^[-+]?\d+$").all():
             return Reading("category", self._categories())  # whole numbers that were written as text on purpose
         return self._infer_text(texts)
+
+    def _infer_objects(self) -> Reading | None:
+        """Return a column of Python's numbers, or of values that are not supported; None for text among others."""
+        values = self.values.to_list()
+        if all(value is None or (isinstance(value, Real) and not isinstance(value, bool)) for value in values):
+            return self._typed_numbers()
+        problems = unsupported_values(values, self.name)
+        return Reading("category", None, problems) if problems else None
 
     def _infer_text(self, texts: "polars.Series") -> Reading:
         import polars as pl
@@ -161,7 +174,7 @@ class ColumnReader:
         are_codes = has_leading_zeros(texts)
         if not open_rows.any() and not are_codes:
             return self._compact_dates(texts) or Reading("number", _numeric_column(numbers))
-        words = _without_marks(texts.filter(open_rows).unique(maintain_order=True), self._is_missing_number)
+        words = without_marks(texts.filter(open_rows).unique(maintain_order=True), self._is_missing_number)
         if not len(words) and not are_codes:
             return self._compact_dates(texts) or Reading("number", _numeric_column(numbers))
         numbers, words = self._with_formatted(texts, numbers, words)
@@ -190,7 +203,7 @@ class ColumnReader:
         """Return the column of text of which not all values are numbers."""
         if set(words.head(3).str.to_lowercase().to_list()) <= _BOOLEANS and numbers.null_count() == len(numbers):
             return Reading("boolean", self._categories())
-        present = _without_marks(texts.drop_nulls().unique(maintain_order=True), self._is_missing_number)
+        present = without_marks(texts.drop_nulls().unique(maintain_order=True), self._is_missing_number)
         if len(present) and (date_format := find_date_format(present)) is not None:
             return Reading("date", DateColumn(_floats(parse_dates(texts, *date_format)), date_format[1]))
         known = numbers.drop_nulls()
@@ -274,6 +287,8 @@ class ColumnReader:
         import polars as pl
 
         values = self.values
+        if values.dtype == pl.Object:
+            values = pl.Series(self.name, [to_float(value) for value in values.to_list()], pl.Float64)
         if values.dtype == pl.Duration:
             values = values.dt.total_microseconds() / 1e6
         elif values.dtype == pl.Time:
@@ -303,7 +318,7 @@ class ColumnReader:
             return self._typed_numbers()
         numbers = plain_numbers(texts)
         open_rows = numbers.is_null() & texts.is_not_null()
-        words = _without_marks(texts.filter(open_rows).unique(maintain_order=True), self._is_missing_number)
+        words = without_marks(texts.filter(open_rows).unique(maintain_order=True), self._is_missing_number)
         numbers, words = self._with_formatted(texts, numbers, words)
         return Reading("number", _numeric_column(numbers), self._word_problems(texts, words, is_declared=True))
 
@@ -324,7 +339,7 @@ class ColumnReader:
         import polars as pl
 
         texts = texts.cast(pl.String)
-        present = _without_marks(texts.drop_nulls().unique(maintain_order=True), self._is_missing_number)
+        present = without_marks(texts.drop_nulls().unique(maintain_order=True), self._is_missing_number)
         if (date_format := find_date_format(present)) is not None:
             return Reading("date", DateColumn(_floats(parse_dates(texts, *date_format)), date_format[1]))
         mostly = self._mostly_dates(texts, present)
@@ -376,15 +391,6 @@ class ColumnReader:
     def _is_missing_category(self, text: str) -> bool:
         lower = text.lower()
         return text not in self.kept and (lower in MISSING_CATEGORIES or lower in self.marks)
-
-
-def _without_marks(words: "polars.Series", is_mark: Callable[[str], bool]) -> "polars.Series":
-    marks = [word for word in words.filter(words.str.len_chars() <= _LONGEST_MARK).to_list() if is_mark(word)]
-    return words.filter(~words.is_in(marks)) if marks else words
-
-
-_LONGEST_MARK = 40
-"""Number of characters above which a text is not compared with marks of missing values."""
 
 
 def _numeric_column(numbers: "polars.Series") -> NumericColumn:

@@ -1,9 +1,10 @@
 """Numbers as people write them: decimal commas, thousands, currencies and percent signs."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import polars
@@ -15,6 +16,9 @@ MISSING_NUMBERS = frozenset(
 """Marks, in lower case, of a missing number, date or boolean; in a column of categories some of them are values."""
 MISSING_CATEGORIES = frozenset({"", "na", "n/a", "nan", "null", "?", "#n/a", "#na", "<na>"})
 """Marks, in lower case, of a missing category."""
+
+_LONGEST_MARK = 40
+"""Number of characters above which a text is not compared with marks of missing values."""
 
 _SIGN = r"[-+\u2212]?"
 _CURRENCY = r"(?:[$€£¥₹₽₩]|USD|EUR|GBP|CHF|JPY|kr\.?|zł)"
@@ -108,3 +112,17 @@ def formatted_numbers(texts: "polars.Series", numbers: "polars.Series", found: N
     parsed = [found.parse(text) for text in distinct]
     replaced = texts.replace_strict(distinct, parsed, default=None, return_dtype=pl.Float64)
     return numbers.zip_with(~open_rows.fill_null(value=False), replaced)
+
+
+def to_float(value: Any) -> float | None:
+    """Return a number as float64, infinite where it overflows."""
+    try:
+        return None if value is None else float(value)
+    except OverflowError:
+        return inf if value > 0 else -inf
+
+
+def without_marks(words: "polars.Series", is_mark: Callable[[str], bool]) -> "polars.Series":
+    """Return the words that are not marks of missing values."""
+    marks = [word for word in words.filter(words.str.len_chars() <= _LONGEST_MARK).to_list() if is_mark(word)]
+    return words.filter(~words.is_in(marks)) if marks else words

@@ -163,6 +163,10 @@ def table_from_columns(
     if isinstance(targets, CategoricalColumn):
         class_names, values = _number_target_classes(targets, columns, target)
         dtype = class_dtype(class_names, targets.dtype)
+    if not features:
+        reasons = "; ".join(f"{name!r}: {reason}" for name, reason in columns.left_out.items())
+        remedy = "say with data.columns what a column holds, such as {name: category}"
+        raise DataError(f"{columns.source}: no column is left to predict {target!r} from ({reasons}); {remedy}")
     return Table(
         matrix(selected, np.arange(len(columns))),
         values if isinstance(targets, CategoricalColumn) else targets.values,

@@ -6,11 +6,11 @@ from json.decoder import WHITESPACE  # type: ignore[attr-defined]
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mxtrain.data.readers.columns import check_header
-from mxtrain.data.readers.raw_table import Problem, RawTable
+from mxtrain.data.readers.raw_table import Problem, RawTable, problems_error
 from mxtrain.data.readers.table_bytes import memory_limit
 from mxtrain.data.readers.text_blocks import TextBlocks
 from mxtrain.errors import DataError
-from mxtrain.names import nfc
+from mxtrain.names import is_unicode, nfc
 from mxtrain.types import describe
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def read_json(stream: BinaryIO, source: str) -> RawTable:
     else:
         records = list(_line_records(content, source, problems))
     names = list(dict.fromkeys(name for _, record in records for name in record))
+    if problems and not names:
+        raise problems_error(problems)
     check_header(names, source, "is empty; it must be an array of objects, or hold an object a line")
     if len(names) * len(records) * _CELL_BYTES > memory_limit():
         size = f"{len(records):,} objects with {len(names):,} different names"
@@ -76,8 +78,10 @@ def series_of_values(name: str, values: Sequence[Any]) -> "polars.Series":
     kinds = {type(value) for value in values} - {type(None)}
     if not kinds:
         return pl.Series(name, [None] * len(values), pl.Null)
-    if kinds == {bool} or kinds == {str}:
-        return pl.Series(name, values, pl.Boolean if kinds == {bool} else pl.String)
+    if kinds == {bool}:
+        return pl.Series(name, values, pl.Boolean)
+    if kinds == {str} and all(value is None or is_unicode(value) for value in values):
+        return pl.Series(name, values, pl.String)
     if kinds == {int} and all(value is None or -_MAX_INT <= value < _MAX_INT for value in values):
         return pl.Series(name, values, pl.Int64)
     if kinds <= {int, float} and all(value is None or abs(value) <= 2**53 or value != value for value in values):

@@ -217,7 +217,7 @@ GOOD_FIT_R2 = 0.5
 
 def target_moments(config: RunConfig, targets: Array) -> tuple[float, float] | None:
     """Return the mean and the standard deviation of targets; None for classes, or without any target."""
-    if config.equivalent_builtin_loss in CLASS_LOSSES or not len(targets):
+    if config.equivalent_builtin_loss in CLASS_LOSSES or targets.ndim > 1 or not len(targets):
         return None
     largest = float(abs(targets).max()) or 1.0
     scaled = targets.astype(np.float64) / largest  # squares of numbers such as 1e200 overflow
@@ -262,7 +262,9 @@ def _r2(config: RunConfig, row: Row, moments: tuple[float, float], part: str) ->
     if (measured := row.get(f"{part}r2")) is not None:
         return float(measured)
     loss, variance = row.get(f"{part}loss"), moments[1] ** 2
-    if loss is None or variance == 0 or f"{part}r2" in row or config.model.kind == "custom":
+    if config.model.kind == "custom" or config.loss != "squared_error":
+        return None
+    if loss is None or variance == 0 or f"{part}r2" in row:
         return None
     return 1 - 2 * float(loss) / variance
 

@@ -98,7 +98,7 @@ def test_problems_are_reported_in_the_file_that_has_them(over: Over, yaml_loader
 def test_a_missing_field_is_reported_at_the_mapping_that_lacks_it(write: Write, error_lines: ErrorLines) -> None:
     write("seed: 1\noptimizer: {η: 1}\ndata: {source: digits}\nmodel: {kind: linear}", "base.yaml", complete=False)
     assert error_lines(read_run, write("extends: base.yaml\noptimizer: {η: 2}", complete=False)) == [
-        "run.yaml:1:1: loss: required; one of softmax_cross_entropy, logistic, squared_error, custom",
+        "run.yaml:1:1: loss: required; one of softmax_cross_entropy, focal, logistic, squared_error, absolute, huber, quantile, poisson, gamma, tweedie, custom",
         f"run.yaml:2:1: optimizer.kind: required; one of {OPTIMIZERS}",
     ]
 

@@ -94,7 +94,7 @@ def test_arrays_of_another_shape_are_refused() -> None:
     with pytest.raises(DataError, match=r"^array.npy: cannot be read: No such file or directory$"):
         load_for_prediction("array.npy", preprocessing)
     with pytest.raises(DataError, match="must be a table, an .npz archive, an .npy file, or a folder"):
-        load_for_prediction("new.xlsx", preprocessing)
+        load_for_prediction("new.docx", preprocessing)
 
 
 def test_text_columns_need_a_table() -> None:

@@ -21,7 +21,7 @@ def read(
     content: str | bytes, target: str = "y", features: tuple[str, ...] | None = None, classes: bool = False
 ) -> Table:
     Path("train.csv").write_bytes(content.encode() if isinstance(content, str) else content)
-    return load(DataConfig(source="train.csv", target=target, features=features, missing="error"), classes)
+    return load(DataConfig(source="train.csv", target=target, features=features), classes)
 
 
 def test_numbers_are_read_in_the_order_of_the_file() -> None:
@@ -83,42 +83,43 @@ def test_common_notations_of_one_table(content: str | bytes) -> None:
         ("", "train.csv:1: is empty; the first line must name the columns"),
         ("\n\n", "train.csv:1: is empty; the first line must name the columns"),
         ("x,y\n", "train.csv: has a header but no samples"),
-        ("x,,y\n1,2,3\n", "train.csv:1: column 2 has no name; name it, or say with data.features which columns to use"),
         ("x,y,x\n1,2,3\n", "train.csv:1: 2 columns are named 'x'; rename them"),
         ("x,Y\n1,2\n", "train.csv:1: data.target: there is no column 'y'; did you mean 'Y'?"),
-        ("a;b\n1;2\n", "train.csv:1: is separated by semicolons; save it separated by commas"),
-        ("x\ty\n1\t2\n", "train.csv:1: is separated by tabs; save it separated by commas"),
+        ("a;b\n1;2\n", "train.csv:1: data.target: there is no column 'y'; there are: 'a', 'b'"),
         ("y\n1\n", "train.csv:1: there is no column besides the target 'y' to predict it from"),
         ("x,y\n1,2\n3\n", "train.csv:3: must have 2 values, as the header has, got 1"),
-        ("x,y\n1,2,3\n", "train.csv:2: must have 2 values, as the header has, got 3"),
+        ("x,y\n1,2\n1,2,3\n", "train.csv:3: must have 2 values, as the header has, got 3"),
         (
-            "x,y\n1,2\nabc,3\n",
-            "train.csv:3: column 'x': must be a number, got 'abc'; correct it, or, to take the whole column as text, name it in data.categorical",
+            "x,y\n" + "".join(f"{i},2\n" for i in range(20)) + "abc,3\n",
+            "train.csv:22: column 'x': must be a number, as most values of the column, got 'abc'; correct it, or, if it marks a missing value, set data.missing_values: [abc], or, if the column holds categories, data.columns: {x: category}",
         ),
-        ("x,y\n1,2\n3,abc\n", "train.csv:3: column 'y': must be a number, got 'abc'"),
         (
-            "x,y\n1,2\n1_0,2\n",
-            "train.csv:3: column 'x': must be a number, got '1_0'; correct it, or, to take the whole column as text, name it in data.categorical",
+            "x,y\n1,2\n3,abc\n4,nothing\n",
+            (
+                "train.csv:3: column 'y': must be a number, got 'abc'; correct it, or, if it marks a missing value, set data.missing_values: [abc]\n"
+                "train.csv:4: column 'y': must be a number, got 'nothing'; correct it, or, if it marks a missing value, set data.missing_values: [nothing]"
+            ),
+        ),
+        (
+            "x,y\n1,2\n3,1_0\n",
+            "train.csv:3: column 'y': must be a number, got '1_0'; correct it, or, if it marks a missing value, set data.missing_values: ['1_0']",
         ),
         (
             "x,y\n1,2\n,2\n",
-            "train.csv:3: column 'x': a value is missing; fill it in, or set data.missing: impute or drop",
+            "train.csv:3: column 'x': a value is missing; fill it in, or set data.missing: drop or mean",
         ),
+        ("x,y\n1,2\n1, \n", "train.csv:3: column 'y': a value is missing; fill it in, or set data.missing: drop"),
         (
             "x,y\n1,2\nnan,2\n",
-            "train.csv:3: column 'x': a value is missing; fill it in, or set data.missing: impute or drop",
+            "train.csv:3: column 'x': a value is missing; fill it in, or set data.missing: drop or mean",
         ),
-        ("x,y\n-inf,2\n", "train.csv:2: column 'x': must be a finite number, got '-inf'"),
-        ("x,y\n1e999,2\n", "train.csv:2: column 'x': must be a finite number, got '1e999'"),
         (
-            'x,y\n"1\n\n",2\n?,3\n',
-            "train.csv:5: column 'x': a value is missing; fill it in, or set data.missing: impute or drop",
+            "x,y\n1,-inf\n",
+            "train.csv:2: column 'y': must be a number, got '-inf'; correct it, or, if it marks a missing value, set data.missing_values: ['-inf']",
         ),
-        ('x,y\n1,2\n"3,4\n5,6\n', "train.csv:3: cannot be read as CSV: unexpected end of data"),
-        (b"x,y\n1,2\n\xff,3\n", "train.csv:3: is not UTF-8 text; save it as UTF-8"),
-        ("x,y\n1,2\n".encode("utf-16"), "train.csv:1: is not UTF-8 text; save it as UTF-8"),
-        ("x,y\n1,2\n".encode("utf-16-le"), "train.csv:1: is not UTF-8 text; save it as UTF-8"),
-        ("x,y\n1,2\n3,4\0\n", "train.csv:3: is not UTF-8 text; save it as UTF-8"),
+        ('x,y\n"1\n\n",2\n3,?\n', "train.csv:5: column 'y': a value is missing; fill it in, or set data.missing: drop"),
+        ('x,y\n1,2\n"3,4\n5,6\n', "train.csv:3: has a quote that is not closed"),
+        ("x,y\n1,2\n3,4\0\n", "train.csv:3: has a NUL byte; it is not a text file"),
     ],
 )
 def test_errors_name_their_location(content: str | bytes, message: str) -> None:
@@ -128,46 +129,25 @@ def test_errors_name_their_location(content: str | bytes, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "number", ["1,234", "1,234,567.5", "0,5", "-3,25", "1.234,5", "1 234", "1'234", "5%", "$3", "7.5 €", "\u22125"]
+    ("text", "number"),
+    [
+        *(("1,234", 1234), ("1,234,567.5", 1234567.5), ("0,5", 0.5), ("-3,25", -3.25), ("1.234,5", 1234.5)),
+        *(("1 234", 1234), ("1'234", 1234), ("5%", 5), ("$3", 3), ("7.5 €", 7.5), ("\u22125", -5), ("(3)", -3)),
+    ],
 )
-def test_a_formatted_number_is_not_a_category(number: str) -> None:
-    with pytest.raises(DataError) as caught:
-        read(f'x,y\n,1\n"{number}",2\n')
-    assert str(caught.value) == (
-        f"train.csv:3: column 'x': must be a number in plain notation, such as 1234.5, got {number!r}; "
-        "correct it, or, to take the whole column as text, name it in data.categorical"
-    )
-    config = DataConfig(source="train.csv", target="y", categorical=("x",), missing="mean")
-    assert load(config, classes=False).labels == {"x": (number,)}
+def test_a_formatted_number_is_a_number(text: str, number: float) -> None:
+    table = read(f'x,y\n8,1\n"{text}",2\n')
+    assert table.inputs.tolist() == [[8], [number]]
 
 
 @pytest.mark.parametrize("text", ["1.2.3", "4-5", "10k", "1,2,3", "A5", "1:2", "3rd", "50-60%"])
 def test_text_with_digits_is_a_category(text: str) -> None:
-    assert read(f'x,y\n"{text}",1\n').labels == {"x": (text,)}
-
-
-@pytest.mark.parametrize(
-    "moment",
-    [
-        "2024-01-05",
-        "2024/1/5",
-        "05.01.2024",
-        "1/5/2024",
-        "1/5/24",
-        "05.01.24",
-        "2024-01-05T12:00:00Z",
-        "12:30",
-        "12:30:05.5",
-    ],
-)
-def test_dates_and_times_are_not_categories(moment: str) -> None:
-    with pytest.raises(DataError, match=f"column 'x': holds dates or times, such as '{moment}'; "):
-        read(f"x,y\n{moment},1\n")
+    assert read(f'x,y\n"{text}",1\n2,2\n').labels["x"] in [("2", text), (text, "2")]
 
 
 def test_columns_that_are_not_selected_may_hold_anything() -> None:
     """pandas writes an index without a name, and a trailing comma in each line adds a column without a name."""
-    table = read(f",x,a,a,t,y,\n0,1,,2024-01-01,{'q' * 200_000},2,\n", features=("x",))
+    table = read(f",x,a,b,t,y,\n0,1,,2024-01-01,{'q' * 200_000},2,\n", features=("x",))
     assert (table.inputs.tolist(), table.targets.tolist()) == ([[1]], [2])
 
 
@@ -189,11 +169,8 @@ def test_invalid_feature_selections(features: tuple[str, ...], message: str) -> 
     ("labels", "message"),
     [
         (["a", "a"], "train.csv: column 'y': every sample is of the class 'a'; there must be at least two classes"),
-        (
-            ["a", "NaN", ""],
-            "train.csv: column 'y': every sample is of the class 'a'; there must be at least two classes",
-        ),
-        (["", "nan"], "train.csv: column 'y': no sample has a target; choose another column"),
+        (["a", ""], "train.csv:3: column 'y': a value is missing; fill it in, or set data.missing: drop"),
+        (["a", "NaN"], "train.csv:3: column 'y': a value is missing; fill it in, or set data.missing: drop"),
         (
             ["1", "1.5"],
             (
@@ -256,7 +233,7 @@ def test_a_source_that_cannot_be_opened(extension: str) -> None:
 
 def test_the_time_is_linear_in_the_number_of_columns() -> None:
     """A linear search for each name would take minutes."""
-    width = 100_000
+    width = 50_000
     names = [f"x{i}" for i in range(width)]
     table = read(",".join([*names, "y"]) + "\n" + ",".join("1" * (width + 1)) + "\n", features=tuple(names[::-1]))
     assert table.inputs.shape == (1, width)
