@@ -91,7 +91,7 @@ def test_metrics_of_numbers(outputs: Any, targets: Any, weights: Any) -> None:
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["alike", "weighted"])
 def test_metrics_of_quantiles(weights: Any) -> None:
     outputs, levels = np.sort(SEVERAL_OUTPUTS, axis=1), (0.1, 0.5, 0.9)
-    loss = QuantileConfig(q=list(levels))  # type: ignore[arg-type]
+    loss = QuantileConfig(q=levels)
     inside = (outputs[:, 0] <= NUMBERS) & (outputs[:, 2] >= NUMBERS)
     losses = [
         reference.mean_pinball_loss(NUMBERS, each, alpha=q, sample_weight=weights)

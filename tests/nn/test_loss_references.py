@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.special import expit, log_softmax, xlogy
+from scipy.special import expit, log_softmax, xlogy  # type: ignore[import-untyped]
 from sklearn.metrics import (
     mean_absolute_error,
     mean_gamma_deviance,
@@ -98,7 +98,9 @@ def deviance(metric: Callable[..., float], constant: Callable[[Any], Any], **set
 def pinball(levels: tuple[float, ...]) -> Reference:
     def value(z: Any, y: Any) -> Any:
         rows = zip(y, z, strict=True)
-        return np.array([sum(mean_pinball_loss([a], [b], alpha=q) for q, b in zip(levels, row)) for a, row in rows])
+        return np.array(
+            [sum(mean_pinball_loss([a], [b], alpha=q) for q, b in zip(levels, row, strict=True)) for a, row in rows]
+        )
 
     return value
 
@@ -124,7 +126,7 @@ CASES: list[tuple[LossSpec, Any, int, Reference]] = [
     (HuberConfig(δ=0.7), NUMBERS, 1, huber(0.7)),
     (HuberConfig(δ=0.7), SEVERAL, K, huber(0.7)),
     (QuantileConfig(q=0.8), NUMBERS, 1, pinball((0.8,))),
-    (QuantileConfig(q=[0.1, 0.4, 0.5, 0.9]), NUMBERS, K, pinball((0.1, 0.4, 0.5, 0.9))),
+    (QuantileConfig(q=(0.1, 0.4, 0.5, 0.9)), NUMBERS, K, pinball((0.1, 0.4, 0.5, 0.9))),
     (QuantileConfig(q=0.3), SEVERAL, K, by_sample(lambda a, b: mean_pinball_loss(a, b, alpha=0.3))),
     ("poisson", COUNTS, 1, deviance(mean_poisson_deviance, lambda y: xlogy(y, y) - y)),
     ("gamma", POSITIVE, 1, deviance(mean_gamma_deviance, lambda y: -np.log(y) - 1)),
