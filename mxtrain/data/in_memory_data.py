@@ -240,7 +240,7 @@ class InMemoryData:
         if self.inputs is None:
             return training_table(self.columns, data, classes)
         return replace(
-            table_from_columns(self.columns, "y", classes, data.missing),
+            table_from_columns(self.columns, "y", classes, data.missing, has_features=False),
             inputs=self.inputs,
             column_names=array_feature_names("X", self.inputs.shape[1]),
         )

@@ -121,6 +121,7 @@ def table_from_columns(
     *,
     weight: str | None = None,
     groups: str | None = None,
+    has_features: bool = True,
 ) -> Table:
     """Return the table of columns; samples without a target are left out, and counted in its notes.
 
@@ -131,6 +132,7 @@ def table_from_columns(
         missing: the treatment of missing values in features; with `impute` and `mean`, NaN stays in the inputs.
         weight: the column of the weights of samples.
         groups: the column of the groups of samples.
+        has_features: False if the features are an array, and so not among the columns.
 
     Raises:
         DataError: there is no sample; a column has no values or too many categories; a value is
@@ -163,7 +165,7 @@ def table_from_columns(
     if isinstance(targets, CategoricalColumn):
         class_names, values = _number_target_classes(targets, columns, target)
         dtype = class_dtype(class_names, targets.dtype)
-    if not features:
+    if not features and has_features:
         reasons = "; ".join(f"{name!r}: {reason}" for name, reason in columns.left_out.items())
         remedy = "say with data.columns what a column holds, such as {name: category}"
         raise DataError(f"{columns.source}: no column is left to predict {target!r} from ({reasons}); {remedy}")

@@ -34,6 +34,8 @@ _LONG_LINE = 2**16
 """Number of characters from which the values of a line are counted before they are split."""
 _PART = 2**18
 """Number of bytes that are examined at a time."""
+_EXCESS_SEPARATORS = 2**20
+"""Number of separators by which a block may exceed four times those of its rows, to be read by Polars."""
 
 
 class ColumnTypeError(Exception):
@@ -167,6 +169,9 @@ class TextTable:
             return False
         if b"\0" in block or len(dialect.quote.encode()) > 1 or (dialect.width == 1 and b"\n\n" in b"\n" + block):
             return False  # with several columns, blank lines are found by the number of separators
+        separators = block.count(dialect.separator.encode())
+        if separators > 4 * dialect.width * block.count(b"\n") + _EXCESS_SEPARATORS:
+            return False  # Polars needs 400 bytes for each value of a row that is too long
         comment = dialect.comment.encode()
         if comment and (block.startswith(comment) or b"\n" + comment in block):
             return False

@@ -5,13 +5,14 @@ import gzip
 import lzma
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
 from mxtrain.config.data_section import DataConfig
-from mxtrain.data.readers import text_blocks
+from mxtrain.data.readers import text_blocks, text_table
 from mxtrain.data.readers.raw_table import RawTable
 from mxtrain.data.readers.table_files import raw_chunks, read_raw
 from mxtrain.errors import DataError
@@ -365,3 +366,20 @@ def test_the_fast_and_the_line_path_agree(monkeypatch: pytest.MonkeyPatch) -> No
     assert values(fast) == values(slow)
     assert [fast.row_label(row) for row in range(400)] == [slow.row_label(row) for row in range(400)]
     assert not fast.problems
+
+
+def test_a_row_of_millions_of_separators_is_not_given_to_polars(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Polars would need 400 bytes for each of them."""
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"a,b,y\n1,2,3\n" + b"," * 3_000_000 + b"\n4,5,6\n")
+    parse = text_table._parse
+
+    def parse_short_rows(block: bytes, *arguments: Any) -> Any:
+        assert len(block) < 1_000_000
+        return parse(block, *arguments)
+
+    monkeypatch.setattr(text_table, "_parse", parse_short_rows)
+    raw = read_raw(str(path), DataConfig(source="digits"))
+    assert [str(problem) for problem in raw.problems] == [f"{path}:3: must have 3 values, got 3,000,001"]
