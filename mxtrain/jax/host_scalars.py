@@ -15,7 +15,8 @@ from mxtrain.optim.gradient_clipping import GradientNorm, clip_factor
 from mxtrain.optim.ir import Variant
 from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import ParamState
-from mxtrain.optim.update_batches import StepScalars, UpdateBatch, compute_scalars
+from mxtrain.optim.step_scalars import StepScalars, compute_scalars
+from mxtrain.optim.update_batches import UpdateBatch
 
 IDLE, UPDATE, SYNCHRONIZE, BEGIN, ADD = range(5)
 """Codes of what a batch does in a step: nothing, or one of the variants of `ir.Variant`."""

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -103,12 +104,24 @@ class Minimization:
                 self._restore(saved)
             self._objective.deadline = self._begin + (self._until.max_seconds or 0.0)
             outcome = self._ended or self._run_stages()
-            if self._checkpoint is not None:
-                self._ended = outcome if outcome.is_final else None
-                self._checkpoint.save(self._state())
+            self._save_outcome(outcome)
         if self._objective.request.signal:
             raise_signal(self._objective.request.signal)
         return self._finish(outcome)
+
+    def _save_outcome(self, outcome: Outcome) -> None:
+        """Write the last checkpoint; if that fails, warn, because the result is complete without it."""
+        if self._checkpoint is None:
+            return
+        self._ended = outcome if outcome.is_final else None
+        try:
+            self._checkpoint.save(self._state())
+        except OSError as error:
+            if self._objective.request.signal:
+                raise
+            place = self._checkpoint.path
+            message = f"{place}: the checkpoint cannot be written: {error.strerror or error}; the result is complete"
+            warnings.warn(message, RuntimeWarning, stacklevel=4)  # the caller of `minimize`
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

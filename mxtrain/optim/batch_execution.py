@@ -15,7 +15,8 @@ from mxtrain.optim.gradient_clipping import clip_complex_columns, column_factors
 from mxtrain.optim.ir import MatrixProgram, Program
 from mxtrain.optim.ir.wrapping import ACCUMULATED
 from mxtrain.optim.param_groups import ParamGroups
-from mxtrain.optim.update_batches import StepScalars, UpdateBatch
+from mxtrain.optim.step_scalars import StepScalars
+from mxtrain.optim.update_batches import UpdateBatch
 from mxtrain.types import Array
 
 

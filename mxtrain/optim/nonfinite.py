@@ -17,7 +17,8 @@ from mxtrain.optim.flat_parameters import FlatParameters
 from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import ParamState, StateStore
 from mxtrain.optim.rules import SGD, AdaDelta, Rule
-from mxtrain.optim.update_batches import StepScalars, UpdateBatch
+from mxtrain.optim.step_scalars import StepScalars
+from mxtrain.optim.update_batches import UpdateBatch
 from mxtrain.types import Array
 
 OnNonfinite: TypeAlias = Literal["warn", "ignore", "raise", "skip"]

@@ -19,17 +19,12 @@ from mxtrain.optim.optimization_state import OptimizationState
 from mxtrain.optim.param_groups import ParamGroups
 from mxtrain.optim.param_state import StateStore
 from mxtrain.optim.rules import Rule, Time
-from mxtrain.optim.state_dict import make_state_dict, parse_state_dict, read_state_file, write_state_file
+from mxtrain.optim.state_dict import make_state_dict, parse_state_dict
+from mxtrain.optim.state_file import read_state_file, write_state_file
 from mxtrain.optim.step_loop import StepLoop
+from mxtrain.optim.step_scalars import StepScalars, are_finite, clip_by_norm, compute_scalars
 from mxtrain.optim.stopping import read_until
-from mxtrain.optim.update_batches import (
-    BatchBuilder,
-    StepScalars,
-    UpdateBatch,
-    are_finite,
-    clip_by_norm,
-    compute_scalars,
-)
+from mxtrain.optim.update_batches import BatchBuilder, UpdateBatch
 from mxtrain.types import Array, describe
 
 ParamsT = TypeVar("ParamsT")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import mxtrain
-from mxtrain.errors import StateError
+from mxtrain.errors import ArrayTypeError, StateError
 from mxtrain.minimization.checkpoint import CheckpointFile
 from tests.minimization.functions import quadratic, rosenbrock
 
@@ -205,3 +205,23 @@ def test_a_checkpoint_without_history_is_refused_if_history_is_wanted(tmp_path: 
     remedy = "pass history=False, or remove it to start again"
     assert str(caught.value) == f"{file} was written without history; {remedy}"
     assert file.read_bytes() == content
+
+
+def test_a_full_disk_at_the_last_checkpoint_leaves_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, until = tmp_path / "state", {"max_iterations": 3}
+    expected = outcome(mxtrain.minimize(quadratic, np.zeros(3), until=until))
+
+    def fails(self: Any, state: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(CheckpointFile, "save", fails)
+    message = "state: the checkpoint cannot be written: No space left on device; the result is complete"
+    with pytest.warns(RuntimeWarning, match=message) as caught:
+        result = mxtrain.minimize(quadratic, np.zeros(3), checkpoint=file, until=until)
+    assert outcome(result) == expected
+    assert caught[0].filename == __file__
+
+
+def test_a_condition_that_returns_an_array_is_refused() -> None:
+    with pytest.raises(ArrayTypeError, match=r"until.when must return true or false, got array\(\[ True,"):
+        mxtrain.minimize(quadratic, np.zeros(3), until={"when": lambda progress: np.ones(2) > 0})

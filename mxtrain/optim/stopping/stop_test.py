@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from mxtrain.errors import ArrayTypeError
 from mxtrain.formatting import format_count
 from mxtrain.optim.stopping.conditions import StopConditions
 from mxtrain.optim.stopping.progress import Progress
+from mxtrain.types import describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +123,14 @@ def _patience_test(patience: int) -> Test:
 
 def _function_test(function: Callable[[Progress], object]) -> Test:
     def test(progress: Progress) -> Stop | None:
-        if progress.iterations == 0 or not function(progress):
+        if progress.iterations == 0:
             return None
-        return Stop(f"when: {getattr(function, '__name__', 'the function')} returned true")
+        returned = function(progress)
+        try:
+            is_met = bool(returned)
+        except ValueError:  # an array of several elements has no truth value
+            raise ArrayTypeError(f"until.when must return true or false, got {describe(returned)}") from None
+        return Stop(f"when: {getattr(function, '__name__', 'the function')} returned true") if is_met else None
 
     return test
 
