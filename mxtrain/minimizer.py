@@ -71,6 +71,10 @@ def minimize(
         ArrayError: x0 or a gradient has the wrong shape or structure (ArrayTypeError: the wrong dtype or device).
         NonFiniteError: the value or the gradient at x0 is NaN or infinite.
         StateError: the checkpoint is damaged, or belongs to another problem.
+        OSError: the checkpoint cannot be read, or cannot be written before the end.
+
+    Warns:
+        RuntimeWarning: the last checkpoint cannot be written; the result is complete.
 
     Example:
         >>> import mxtrain, numpy as np

@@ -218,15 +218,11 @@ class BatchBuilder:
             elif state.row_counts is not None:
                 raise dense_step_error(index)
             slots = tuple(map(real_view, state.slots)) if is_complex else state.slots
-            is_direct = (
-                index in inputs.half and selection is None and self._runs_directly(groups[group], weight, grad, *slots)
-            )
-            dtype, has_master = weight.dtype, groups[group].rule.master
-            arrays: tuple[Array, ...] = weight, grad, *slots
-            if is_direct:
-                arrays = halves.add_directly(weight, grad, slots, state, has_master=has_master)
-            elif index in inputs.half:
-                arrays = *halves.add(weight, grad, state, has_master=has_master), *slots
+            dtype, arrays, is_direct = weight.dtype, (weight, grad, *slots), False
+            if index in inputs.half:
+                is_direct = selection is None and self._runs_directly(groups[group], *arrays)
+                has_master = groups[group].rule.master
+                arrays = halves.add(weight, grad, slots, state, has_master=has_master, is_direct=is_direct)
             for each, part in [(state, arrays)] if row_update is None else row_update.parts(*arrays):
                 batch = self._find_batch(batches, index, stored, each, group, is_direct)
                 batch.add(index, each, part, position, dtype, is_complex=is_complex)

@@ -19,6 +19,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NOT_UNICODE = "must be Unicode text, got half of a surrogate pair"
 _MAX_NUMBER = 40
 """Largest number of characters of a number."""
 MAX_NAME = 40
@@ -79,6 +81,9 @@ def tokenize(text: str, field: str) -> tuple[list[Token], list[FormulaSyntaxErro
         kind, place = match.lastgroup, Place(field, position, match.end())
         position = match.end()
         if kind == "space":
+            if surrogate := _SURROGATE.search(match[0]):
+                at = place.start + surrogate.start()
+                errors.append(FormulaSyntaxError(_NOT_UNICODE, Place(field, at, at + 1)))
             continue
         message = _token_message(kind or "", match[0])
         if message is not None:

@@ -55,17 +55,30 @@ class HalfStep:
         self._copies: list[tuple[HasMaster, Array]] = []
         self._to_decode: list[tuple[Array, Array]] = []
 
-    def add(self, weight: Array, gradient: Array, state: HasMaster, *, has_master: bool) -> tuple[Array, Array]:
-        """Return the float32 arrays to update and to read in place of a weight and its gradient.
+    def add(
+        self,
+        weight: Array,
+        gradient: Array,
+        slots: tuple[Array, ...],
+        state: HasMaster,
+        *,
+        has_master: bool,
+        is_direct: bool,
+    ) -> tuple[Array, ...]:
+        """Return the arrays of an update: float32 ones in place of a weight and its gradient, and the slots.
 
         Their content is undefined before `load`. Neither the weight nor its state changes before `store`.
 
         Args:
             weight: a weight of half precision.
             gradient: its gradient, of the same dtype or float32.
+            slots: its slots.
             state: its state.
             has_master: keep the updated array in the state.
+            is_direct: return the arrays of `run_compiled`, which converts and rounds the weight and the gradient.
         """
+        if is_direct:
+            return self._add_directly(weight, gradient, slots, state, has_master=has_master)
         if has_master:
             numbers = self._master(weight, state.master)
             self._copies.append((state, numbers))
@@ -76,12 +89,12 @@ class HalfStep:
             half, gradient = gradient, self._buffer("half-precision gradient", gradient)
             self._to_decode.append((half, gradient))
         self._weights.append((weight, numbers))
-        return numbers, gradient
+        return numbers, gradient, *slots
 
-    def add_directly(
+    def _add_directly(
         self, weight: Array, gradient: Array, slots: tuple[Array, ...], state: HasMaster, *, has_master: bool
     ) -> tuple[Array, ...]:
-        """Return the arrays for `run_compiled`, which converts and rounds; arguments as in `add`."""
+        """Return the arrays of `run_compiled`; arguments as in `add`."""
         if not has_master:
             return weight, gradient, *slots
         numbers = self._master(weight, state.master)

@@ -224,6 +224,12 @@ def test_any_text_gives_an_error_or_a_program() -> None:
     assert invalid > 200
 
 
+def test_a_comment_with_half_of_a_surrogate_pair_is_refused() -> None:
+    formula, [problem] = compile_formula(definition_of({"kind": "formula", "update": "W = W - η*g  # \ud800"}))
+    assert formula is None
+    assert problem.message == "must be Unicode text, got half of a surrogate pair"
+
+
 AUDIT = """
 import sys
 import numpy as np

@@ -226,8 +226,10 @@ def test_a_step_without_any_gradient_counts_an_iteration() -> None:
 
 
 def test_a_group_of_parameters_without_gradients_is_in_use() -> None:
-    optimizer = mxtrain.build(PLAIN | {"groups": {"b": {"η": 1}}})
-    optimizer.step({"a": one(), "b": one()}, {"a": one(), "b": None})
+    optimizer, params = mxtrain.build(PLAIN | {"groups": {"b": {"η": 1}}}), {"a": one(), "b": one()}
+    optimizer.step(params, {"a": one(), "b": None})
+    assert (params["a"] != one()).all()
+    assert (params["b"] == one()).all()
 
 
 def test_norms_cover_the_parameters_with_gradients() -> None:
