@@ -1,6 +1,5 @@
 """Kind and values of one column."""
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
@@ -11,11 +10,14 @@ from numpy.typing import NDArray
 
 from mxtrain.config.data_section import ColumnKind
 from mxtrain.data.kinds.cell_problems import CellProblem, boolean_message, unsupported_message, unsupported_values
-from mxtrain.data.kinds.dates import days_since_epoch, find_date_format, parse_dates
+from mxtrain.data.kinds.columns_left_out import LABELS_OF_TEXT, kind_of_words, kind_without_feature
+from mxtrain.data.kinds.dates import days_since_epoch, find_date_format, find_dates, parse_dates
+from mxtrain.data.kinds.distinct_texts import DistinctTexts
 from mxtrain.data.kinds.numbers import (
     MISSING_CATEGORIES,
     MISSING_NUMBERS,
     find_number_format,
+    formatted_candidates,
     formatted_numbers,
     is_formatted_number,
     plain_numbers,
@@ -30,33 +32,14 @@ from mxtrain.types import describe
 if TYPE_CHECKING:
     import polars
 
-LEFT_OUT: dict[ColumnKind, str] = {
-    "identifier": "an identifier: its values differ from row to row",
-    "text": "free text",
-    "constant": "constant: every row has the same value",
-    "index": "it counts the rows",
-}
-"""The reason for which a column of a kind is no feature."""
-
 _BOOLEANS = frozenset({"true", "false"})
 _NUMERIC_SHARE, _NUMERIC_DISTINCT = 0.5, 10
 """Share of numbers, and their smallest number of different values, from which words among them are errors."""
 _SAMPLE = 1000
 """Number of numbers with a decimal point that are compared with formatted numbers to find the decimal mark."""
 _DATE_SHARE = 0.9
-_UNIQUE_SHARE, _UNIQUE_ROWS, _FEWEST_ROWS = 0.95, 50, 10
-"""Share of different values of an identifier; with fewer than 50 rows, all must differ; fewer than 10 are too few."""
-_WORDS_OF_TEXT, _DISTINCT_TEXTS = 5, 20
-"""Mean number of words, and the smallest number of different values, of free text."""
-_IDENTIFIER_NAME = re.compile(
-    r"|unnamed.*|index|idx|id|ids|uid|uuid|guid|.*[_\s.-](id|no|nr|key|code|number|index)|.*[a-z](Id|ID|No|Key)|"
-    r"row[_\s.-]?(names?|num|no|number|id)?|rownames|nr|no|num|number|#|obs|observation|case|x\.?1?|sl\.?\s?no\.?|"
-    r"s\.?\s?no\.?|serial.*|record.*|key",
-    re.IGNORECASE,
-)
-"""Names of columns that number or name the rows."""
-_INDEX_NAME = re.compile(r"|i|unnamed.*|index|idx|#|(?-i:X1?)|\.\.\.1|row[_\s.-]?names?|rownames|row", re.IGNORECASE)
-"""Names of columns that programs add to number the rows."""
+_FEWEST_ROWS = 10
+"""Smallest number of different values of a column of dates that has other values too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +91,8 @@ class ColumnReader:
     def infer(self) -> Reading:
         """Return the column with the kind that its values suggest."""
         reading = self._infer_typed() if self.has_types else self._infer_text(self._stripped())
-        return self._without_features(reading)
+        kind = kind_without_feature(reading.kind, reading.column, self.name, is_row_names=self.row_names)
+        return reading if reading.problems or kind is None else Reading(kind, None)
 
     def read_as(self, kind: ColumnKind) -> Reading:
         """Return the column as a kind that was declared; values that do not suit it are problems."""
@@ -169,18 +153,22 @@ class ColumnReader:
 
         if texts.dtype != pl.String:
             return self._typed_numbers()
-        numbers = plain_numbers(texts)
-        open_rows = numbers.is_null() & texts.is_not_null()
-        are_codes = has_leading_zeros(texts)
+        column = DistinctTexts.of(texts)
+        numbers = plain_numbers(column.values)
+        if numbers.null_count() == len(numbers) and (dates := self._dates(column)) is not None:
+            return dates
+        open_rows = numbers.is_null() & column.values.is_not_null()
+        are_codes = has_leading_zeros(column.values)
         if not open_rows.any() and not are_codes:
-            return self._compact_dates(texts) or Reading("number", _numeric_column(numbers))
-        words = without_marks(texts.filter(open_rows).unique(maintain_order=True), self._is_missing_number)
+            return self._compact_dates(texts, column) or Reading("number", _numeric_column(numbers, column))
+        words = without_marks(column.values.filter(open_rows), self._number_marks)
         if not len(words) and not are_codes:
-            return self._compact_dates(texts) or Reading("number", _numeric_column(numbers))
-        numbers, words = self._with_formatted(texts, numbers, words)
+            return self._compact_dates(texts, column) or Reading("number", _numeric_column(numbers, column))
+        if not are_codes:
+            numbers, words = self._with_formatted(column.values, numbers, words)
         if not len(words) and not are_codes:
-            return Reading("number", _numeric_column(numbers))
-        return self._infer_words(texts, numbers, words)
+            return Reading("number", _numeric_column(numbers, column))
+        return self._infer_words(texts, column, numbers, words)
 
     def _with_formatted(
         self, texts: "polars.Series", numbers: "polars.Series", words: "polars.Series"
@@ -188,105 +176,103 @@ class ColumnReader:
         """Return the numbers with those that are formatted, and the texts that are no numbers in the same notation."""
         import polars as pl
 
-        if not len(words) or has_leading_zeros(texts):
+        if not len(words):
             return numbers, words
         has_point = (numbers.is_not_null() & texts.str.contains(".", literal=True)).fill_null(value=False)
-        pointed = texts.filter(has_point).unique(maintain_order=True)
-        found = find_number_format([*words, *pointed.head(_SAMPLE)], self.decimal)
-        if all(found.parse(word) is None for word in words):
+        pointed = texts.filter(has_point)
+        candidates = formatted_candidates(words).to_list()
+        found = find_number_format([*candidates, *pointed.head(2 * _SAMPLE).unique().head(_SAMPLE)], self.decimal)
+        if all(found.parse(word) is None for word in candidates):
             return numbers, words
-        written = [*words, *pointed] if found.decimal == "," else list(words)
-        others = [text for text in written if found.parse(text) is None]
-        return formatted_numbers(texts, numbers, found), pl.Series(others, dtype=pl.String)
+        parsed = [text for text in candidates if found.parse(text) is not None]
+        others = words.filter(~words.is_in(parsed))
+        if found.decimal == ",":
+            pointed = pointed.unique(maintain_order=True)
+            is_other = [found.parse(text) is None for text in pointed.to_list()]
+            others = pl.concat([others, pointed.filter(pl.Series(is_other, dtype=pl.Boolean))])
+        return formatted_numbers(texts, numbers, found), others
 
-    def _infer_words(self, texts: "polars.Series", numbers: "polars.Series", words: "polars.Series") -> Reading:
+    def _infer_words(
+        self, texts: "polars.Series", column: DistinctTexts, numbers: "polars.Series", words: "polars.Series"
+    ) -> Reading:
         """Return the column of text of which not all values are numbers."""
-        if set(words.head(3).str.to_lowercase().to_list()) <= _BOOLEANS and numbers.null_count() == len(numbers):
-            return Reading("boolean", self._categories())
-        present = without_marks(texts.drop_nulls().unique(maintain_order=True), self._is_missing_number)
-        if len(present) and (date_format := find_date_format(present)) is not None:
-            return Reading("date", DateColumn(_floats(parse_dates(texts, *date_format)), date_format[1]))
-        known = numbers.drop_nulls()
-        count = len(texts) - texts.null_count()
-        are_mostly_numbers = (
-            len(known) >= _NUMERIC_SHARE * count
-            and known.n_unique() > _NUMERIC_DISTINCT
-            and len(words) < len(known) / 4
-        )
-        if are_mostly_numbers or (len(known) and len(words) and all(map(is_formatted_number, words))):
-            return Reading("number", _numeric_column(numbers), self._word_problems(texts, words))
-        if (found := self._mostly_dates(texts, present)) is not None:
+        first = words.head(_SAMPLE).unique(maintain_order=True).head(3)
+        has_numbers = numbers.null_count() < len(numbers)
+        if set(first.str.to_lowercase().to_list()) <= _BOOLEANS and not has_numbers:
+            return Reading("boolean", self._categories(column))
+        if has_numbers and (dates := self._dates(column)) is not None:
+            return dates
+        if has_numbers and self._are_numbers(texts, column, numbers, words := words.unique(maintain_order=True)):
+            return Reading("number", _numeric_column(numbers, column), self._word_problems(texts, words))
+        if (found := self._mostly_dates(texts, column)) is not None:
             return found
-        return Reading("category", self._categories())
+        return self._words_without_feature(column) or Reading("category", self._categories(column))
 
-    def _mostly_dates(self, texts: "polars.Series", present: "polars.Series") -> Reading | None:
+    def _are_numbers(
+        self, texts: "polars.Series", column: DistinctTexts, numbers: "polars.Series", words: "polars.Series"
+    ) -> bool:
+        """Return True if the words among the numbers of a column are errors."""
+        known = column.counts[numbers.is_not_null().to_numpy()].sum()
+        are_mostly_numbers = (
+            known >= _NUMERIC_SHARE * (len(texts) - texts.null_count())
+            and numbers.drop_nulls().n_unique() > _NUMERIC_DISTINCT
+            and len(words) < known / 4
+        )
+        return are_mostly_numbers or (len(words) > 0 and all(map(is_formatted_number, words)))
+
+    def _words_without_feature(self, column: DistinctTexts) -> Reading | None:
+        """Return a column of texts of which most differ, if it is left out; None if it is a feature."""
+        if column.codes is not None:
+            return None
+        present = without_marks(column.values.drop_nulls(), MISSING_CATEGORIES | self.marks, self.kept)
+        labels = present.bottom_k(4 * LABELS_OF_TEXT).unique().sort().head(LABELS_OF_TEXT)
+        if len(labels) < LABELS_OF_TEXT < len(present):
+            labels = present.unique().sort().head(LABELS_OF_TEXT)
+        distinct = int(present.hash().n_unique() or 0)  # equal hashes of different texts are too rare to matter
+        kind = kind_of_words(labels.to_list(), distinct, len(present), is_row_names=self.row_names)
+        return None if kind is None else Reading(kind, None)
+
+    def _dates(self, column: DistinctTexts) -> Reading | None:
+        """Return the column of dates; None if a value is no date."""
+        present = without_marks(column.values.drop_nulls(), self._number_marks)
+        if not len(present) or (found := find_dates(column.values, present)) is None:
+            return None
+        return Reading("date", DateColumn(column.expand(_floats(found[2])), found[1]))
+
+    def _mostly_dates(self, texts: "polars.Series", column: DistinctTexts) -> Reading | None:
         """Return a column of dates with a few other words, which are problems; None if it holds no dates."""
+        present = without_marks(column.values.drop_nulls(), self._number_marks)
         if len(present) < _FEWEST_ROWS:
             return None
         for row in range(_FEWEST_ROWS):
             date_format = find_date_format(present[row : row + 1])
             if date_format is None:
                 continue
+            present = present.unique(maintain_order=True)
             parsed = parse_dates(present, *date_format)
             if len(parsed) - parsed.null_count() < _DATE_SHARE * len(present):
                 continue
-            column = DateColumn(_floats(parse_dates(texts, *date_format)), date_format[1])
-            return Reading("date", column, self._word_problems(texts, present.filter(parsed.is_null()), "a date"))
+            days = column.expand(_floats(parse_dates(column.values, *date_format)))
+            problems = self._word_problems(texts, present.filter(parsed.is_null()), "a date")
+            return Reading("date", DateColumn(days, date_format[1]), problems)
         return None
 
-    def _compact_dates(self, texts: "polars.Series") -> Reading | None:
+    def _compact_dates(self, texts: "polars.Series", column: DistinctTexts) -> Reading | None:
         """Return numbers such as 20240105 as dates; None if they are numbers."""
-        distinct = texts.drop_nulls().head(1000).unique()
+        distinct = texts.drop_nulls().head(_SAMPLE).unique()
         if len(distinct) < 2 or find_date_format(distinct) != ("%Y%m%d", False):
             return None
-        days = parse_dates(texts, "%Y%m%d", has_time=False)
-        return Reading("date", DateColumn(_floats(days))) if days.null_count() == texts.null_count() else None
-
-    def _without_features(self, reading: Reading) -> Reading:
-        """Return the column, or that it is an index, an identifier, free text or constant."""
-        kind, column = reading.kind, reading.column
-        if column is None or reading.problems:
-            return reading
-        missing, n = column.missing, len(column.missing)
-        present = n - int(missing.sum())
-        if present == 0:
-            return Reading("constant", None)
-        if isinstance(column, CategoricalColumn):
-            return self._category_without_feature(reading, column, present)
-        values = column.values[~missing]
-        if present == n and n > 1 and (values == values[0]).all():
-            return Reading("constant", None)
-        if kind == "number" and present == n and n >= _FEWEST_ROWS and (values == np.round(values)).all():
-            counts = values[0] in (0, 1) and (np.diff(values) == 1).all()
-            if counts and (self.row_names or _INDEX_NAME.fullmatch(self.name)):
-                return Reading("index", None)
-            if self._names_rows(values, n):
-                return Reading("identifier", None)
-        return reading
-
-    def _names_rows(self, values: NDArray[np.float64], n: int) -> bool:
-        return bool(self.row_names or _IDENTIFIER_NAME.fullmatch(self.name)) and len(np.unique(values)) == n
-
-    def _category_without_feature(self, reading: Reading, column: CategoricalColumn, present: int) -> Reading:
-        used = np.unique(column.codes[column.codes >= 0])
-        if len(used) == 1 and present == len(column.codes) and present > 1:
-            return Reading("constant", None)
-        if reading.kind == "boolean" or present < _FEWEST_ROWS:
-            return reading
-        labels = [column.labels[code] for code in used[:1000]]
-        words = sum(len(label.split()) for label in labels) / len(labels)
-        if words >= _WORDS_OF_TEXT and len(used) > _DISTINCT_TEXTS:
-            return Reading("text", None)
-        all_differ = len(used) == present
-        nearly = present >= _UNIQUE_ROWS and len(used) >= _UNIQUE_SHARE * present
-        if self.row_names and all_differ:
-            return Reading("index", None)
-        return Reading("identifier", None) if all_differ or nearly else reading
+        days = parse_dates(column.values, "%Y%m%d", has_time=False)
+        if days.null_count() != column.values.null_count():
+            return None
+        return Reading("date", DateColumn(column.expand(_floats(days))))
 
     def _typed_numbers(self) -> Reading:
         import polars as pl
 
         values = self.values
+        if not self.has_types:  # readers of text pass numbers that are finite
+            return Reading("number", NumericColumn(_floats(values)))
         if values.dtype == pl.Object:
             values = pl.Series(self.name, [to_float(value) for value in values.to_list()], pl.Float64)
         if values.dtype == pl.Duration:
@@ -316,20 +302,20 @@ class ColumnReader:
             return Reading("number", _numeric_column(texts.cast(pl.Float64)))
         if texts.dtype != pl.String:
             return self._typed_numbers()
-        numbers = plain_numbers(texts)
-        open_rows = numbers.is_null() & texts.is_not_null()
-        words = without_marks(texts.filter(open_rows).unique(maintain_order=True), self._is_missing_number)
-        numbers, words = self._with_formatted(texts, numbers, words)
-        return Reading("number", _numeric_column(numbers), self._word_problems(texts, words, is_declared=True))
+        column = DistinctTexts.of(texts)
+        numbers = plain_numbers(column.values)
+        open_rows = numbers.is_null() & column.values.is_not_null()
+        words = without_marks(column.values.filter(open_rows).unique(maintain_order=True), self._number_marks)
+        if not has_leading_zeros(column.values):
+            numbers, words = self._with_formatted(column.values, numbers, words)
+        problems = self._word_problems(texts, words, is_declared=True)
+        return Reading("number", _numeric_column(numbers, column), problems)
 
     def _declared_booleans(self) -> Reading:
         column = self._categories()
-        others = [label for label in column.labels if label.lower() not in _BOOLEANS and label not in ("0", "1")]
-        problems = [
-            CellProblem(row, boolean_message(label))
-            for label in others
-            for row in np.flatnonzero(column.codes == column.labels.index(label)).tolist()
-        ]
+        is_other = [label.lower() not in _BOOLEANS and label not in ("0", "1") for label in column.labels]
+        rows = np.flatnonzero(np.array([*is_other, False])[column.codes])  # the last for the code -1
+        problems = [CellProblem(row, boolean_message(column.labels[column.codes[row]])) for row in rows.tolist()]
         return Reading("boolean", column, problems)
 
     def _declared_dates(self) -> Reading:
@@ -339,63 +325,76 @@ class ColumnReader:
         import polars as pl
 
         texts = texts.cast(pl.String)
-        present = without_marks(texts.drop_nulls().unique(maintain_order=True), self._is_missing_number)
-        if (date_format := find_date_format(present)) is not None:
-            return Reading("date", DateColumn(_floats(parse_dates(texts, *date_format)), date_format[1]))
-        mostly = self._mostly_dates(texts, present)
+        column = DistinctTexts.of(texts)
+        if (found := self._dates(column) or self._mostly_dates(texts, column)) is not None:
+            return found
+        present = without_marks(column.values.drop_nulls().unique(maintain_order=True), self._number_marks)
         nothing = DateColumn(np.full(len(texts), np.nan))
-        return mostly or Reading("date", nothing, self._word_problems(texts, present, "a date", is_declared=True))
+        return Reading("date", nothing, self._word_problems(texts, present, "a date", is_declared=True))
 
     def _word_problems(
         self, texts: "polars.Series", words: "polars.Series", expected: str = "a number", *, is_declared: bool = False
     ) -> list[CellProblem]:
         """Return a problem for each different word; if the kind was declared, one for each row."""
+        rows: dict[str, list[int]] = {word: [] for word in words.to_list()}
+        found = texts.is_in(words.to_list())
+        indices = found.fill_null(value=False).arg_true()
+        for row, word in zip(indices.to_list(), texts.gather(indices).to_list(), strict=True):
+            rows[word].append(row)
+        if is_declared:
+            message = f"must be {expected}, got "
+            return [CellProblem(row, message + describe(word), word) for word in rows for row in rows[word]]
         problems = []
-        for word in words.to_list():
-            rows = (texts == word).fill_null(value=False).arg_true().to_list()
-            if is_declared:
-                problems += [CellProblem(row, f"must be {expected}, got {describe(word)}", word) for row in rows]
-                continue
-            more = f" here and in {len(rows) - 1:,} more rows" if len(rows) > 1 else ""
+        for word, places in rows.items():
+            more = f" here and in {len(places) - 1:,} more rows" if len(places) > 1 else ""
             message = f"must be {expected}, as most values of the column, got {describe(word)}{more}"
-            problems.append(CellProblem(rows[0], message, word, self.name))
+            problems.append(CellProblem(places[0], message, word, self.name))
         return problems
 
-    def _categories(self) -> CategoricalColumn:
+    def _categories(self, column: DistinctTexts | None = None) -> CategoricalColumn:
         """Return the values as labels; spellings of one value are merged later."""
         import polars as pl
 
-        values = self._stripped()
-        dtype, typed = "str", ()
-        if values.dtype == pl.Boolean:
-            dtype = "bool"
-            codes = values.cast(pl.Int64).fill_null(-1).to_numpy().astype(np.int64)
-            return CategoricalColumn(codes, ("false", "true"), dtype)
-        if values.dtype.is_numeric():
-            dtype = str(values.dtype).lower()
-        if values.dtype.is_float():
-            values = values.fill_nan(None)
-        texts = texts_of(values)
-        distinct = texts.drop_nulls().unique().sort()
-        labels = [label for label in distinct.to_list() if not self._is_missing_category(label)]
-        typed = tuple(labels) if dtype != "str" else ()
-        if any(not is_unicode(label) for label in labels):
-            labels = [label for label in labels if is_unicode(label)]
-        coded = texts.replace_strict(labels, list(range(len(labels))), default=-1, return_dtype=pl.Int64)
-        codes = coded.fill_null(-1).to_numpy().astype(np.int64)
-        return CategoricalColumn(codes, tuple(labels), dtype if self.has_types else None, typed)
+        dtype = "str"
+        if column is None or column.codes is None:
+            values = self._stripped()
+            if values.dtype == pl.Boolean:
+                codes = values.cast(pl.Int64).fill_null(-1).to_numpy().astype(np.int64)
+                return CategoricalColumn(codes, ("false", "true"), "bool")
+            if values.dtype.is_numeric():
+                dtype = str(values.dtype).lower()
+            if values.dtype.is_float():
+                values = values.fill_nan(None)
+            column = DistinctTexts.of(texts_of(values), has_codes=True)
+        assert column.codes is not None
+        order = column.values.arg_sort().to_numpy()
+        texts = column.values.gather(order).to_list()
+        is_label = [text != "" and is_unicode(text) and not self._is_missing_category(text) for text in texts]
+        labels = tuple(text for text, is_one in zip(texts, is_label, strict=True) if is_one)
+        code_of = np.full(len(texts) + 1, -1, dtype=np.int64)  # the last for a missing value
+        code_of[order[np.array(is_label, dtype=bool)]] = np.arange(len(labels))
+        typed = labels if dtype != "str" else ()
+        return CategoricalColumn(code_of[column.codes], labels, dtype if self.has_types else None, typed)
 
-    def _is_missing_number(self, text: str) -> bool:
-        return text.lower() in MISSING_NUMBERS or text.lower() in self.marks
+    @property
+    def _number_marks(self) -> frozenset[str]:
+        return MISSING_NUMBERS | self.marks
 
     def _is_missing_category(self, text: str) -> bool:
         lower = text.lower()
         return text not in self.kept and (lower in MISSING_CATEGORIES or lower in self.marks)
 
 
-def _numeric_column(numbers: "polars.Series") -> NumericColumn:
-    return NumericColumn(_floats(numbers))
+def _numeric_column(numbers: "polars.Series", column: DistinctTexts | None = None) -> NumericColumn:
+    values = _floats(numbers)
+    return NumericColumn(values if column is None else column.expand(values))
 
 
 def _floats(numbers: "polars.Series") -> NDArray[np.float64]:
-    return numbers.fill_null(float("nan")).to_numpy().astype(np.float64)
+    """Return numbers as float64, and null as NaN, without a copy of the column in between."""
+    values = np.empty(len(numbers))
+    start = 0
+    for chunk in numbers.get_chunks():
+        values[start : start + len(chunk)] = chunk.to_numpy()
+        start += len(chunk)
+    return values

@@ -1,7 +1,7 @@
 """Numbers as people write them: decimal commas, thousands, currencies and percent signs."""
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,14 @@ MISSING_NUMBERS = frozenset(
 MISSING_CATEGORIES = frozenset({"", "na", "n/a", "nan", "null", "?", "#n/a", "#na", "<na>"})
 """Marks, in lower case, of a missing category."""
 
-_LONGEST_MARK = 40
-"""Number of characters above which a text is not compared with marks of missing values."""
-
 _SIGN = r"[-+\u2212]?"
 _CURRENCY = r"(?:[$€£¥₹₽₩]|USD|EUR|GBP|CHF|JPY|kr\.?|zł)"
 _UNITS = re.compile(rf"^({_SIGN})\s?{_CURRENCY}\s?({_SIGN})|\s?(?:{_CURRENCY}|%)$", re.IGNORECASE)
+_FORMATTED = (
+    rf"(?i)^[\s(]*{_SIGN}\s?{_CURRENCY}?\s?{_SIGN}\s*[\d.,][\d.,'\u2019\s\x1c-\x1f]*(?:e[-+]?\d+)?"
+    rf"(?:\s?(?:{_CURRENCY}|%)){{0,2}}[\s)]*$"
+)
+"""Regular expression of Polars for all texts that `NumberFormat.parse` accepts, and few others."""
 _SPACES = re.compile(r"(?<=\d)[\s'\u2019](?=\d{3}(?!\d))")
 _GROUPED = {
     ".": re.compile(rf"{_SIGN}\d{{1,3}}(,\d{{2,3}})*,\d{{3}}(\.\d*)?"),
@@ -122,7 +124,25 @@ def to_float(value: Any) -> float | None:
         return inf if value > 0 else -inf
 
 
-def without_marks(words: "polars.Series", is_mark: Callable[[str], bool]) -> "polars.Series":
-    """Return the words that are not marks of missing values."""
-    marks = [word for word in words.filter(words.str.len_chars() <= _LONGEST_MARK).to_list() if is_mark(word)]
-    return words.filter(~words.is_in(marks)) if marks else words
+def without_marks(words: "polars.Series", marks: Collection[str], kept: Collection[str] = ()) -> "polars.Series":
+    """Return the words that are not marks of missing values.
+
+    Args:
+        words: the words.
+        marks: the marks in lower case.
+        kept: words that are no marks.
+
+    Example:
+        >>> import polars as pl
+        >>> without_marks(pl.Series(["NA", "n/a", "na"]), {"na"}, {"na"}).to_list()
+        ['n/a', 'na']
+    """
+    short = words.filter(words.str.len_chars() <= max(map(len, marks)))  # lower case is never shorter
+    found = short.filter(short.str.to_lowercase().is_in(list(marks))).unique().to_list()
+    found = [word for word in found if word not in kept]
+    return words.filter(~words.is_in(found)) if found else words
+
+
+def formatted_candidates(texts: "polars.Series") -> "polars.Series":
+    """Return the different texts that may be formatted numbers."""
+    return texts.filter(texts.str.contains(_FORMATTED)).unique(maintain_order=True)

@@ -1,15 +1,19 @@
 """Typed columns of a table: the kind and the values of each, and all problems of the table at once."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mxtrain.config.data_section import ColumnKind
 from mxtrain.data.kinds.cell_problems import CellProblem
-from mxtrain.data.kinds.detection import LEFT_OUT, ColumnReader
+from mxtrain.data.kinds.columns_left_out import LEFT_OUT
+from mxtrain.data.kinds.detection import ColumnReader, Reading
 from mxtrain.data.readers.columns import Column, Columns
 from mxtrain.data.readers.raw_table import Problem, RawTable, problems_error
 
 _NOTHING: Mapping[str, Collection[str]] = {}
+_MANY_VALUES = 1_000_000
+"""Number of values of a table from which its columns are read in threads."""
 _MAX_MARKS = 12
 """Largest number of values that a remedy names; of more, it names one."""
 
@@ -50,11 +54,14 @@ def type_columns(
     left_out: dict[str, str] = {}
     decimal = decimal or raw.found.get("decimal")
     marks = frozenset(mark.strip().lower() for mark in missing_values)
-    for name, kind in wanted.items():
-        reader = ColumnReader(
-            name, raw.columns[name], raw.has_types, marks, decimal, raw.row_names == name, kept.get(name, ())
-        )
-        reading = reader.infer() if kind is None else reader.read_as(kind)
+
+    def read(name: str) -> Reading:
+        values, is_row_names = raw.columns[name], raw.row_names == name
+        reader = ColumnReader(name, values, raw.has_types, marks, decimal, is_row_names, kept.get(name, ()))
+        kind = wanted[name]
+        return reader.infer() if kind is None else reader.read_as(kind)
+
+    for (name, kind), reading in zip(wanted.items(), _map_columns(read, wanted, len(raw)), strict=True):
         kinds[name] = reading.kind
         found += [(name, problem) for problem in reading.problems]
         if reading.column is not None:
@@ -65,6 +72,14 @@ def type_columns(
     if raw.problems or found:
         raise problems_error([*raw.problems, *_located(raw, found, missing_values)])
     return Columns(raw.source, columns, raw.row_label, kinds, left_out, raw.found)
+
+
+def _map_columns(read: Callable[[str], Reading], names: Collection[str], rows: int) -> Iterable[Reading]:
+    """Return the columns, two at a time if they are long; NumPy and Polars release the lock of the interpreter."""
+    if rows * len(names) < _MANY_VALUES:
+        return map(read, names)
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(read, names))
 
 
 def _located(raw: RawTable, found: Sequence[tuple[str, CellProblem]], known: Collection[str]) -> Iterator[Problem]:
