@@ -91,14 +91,15 @@ def _read_file(path: str, settings: FormatSettings) -> RawTable:
         if kind != "text":
             return read_frame(stream, label, kind)
         table = TextTable(stream, label, settings)
+        as_text: Collection[int] = ()
         try:
             chunks = _within_memory(table.chunks(with_numbers=path != STDIN), label)
-        except ColumnTypeError:
-            chunks = None
-    if chunks is None:
+        except ColumnTypeError as error:
+            as_text = error.columns
+    if as_text:
         with open_table(path, memory_limit()) as (stream, _):
             table = TextTable(stream, label, settings)
-            chunks = _within_memory(table.chunks(), label)
+            chunks = _within_memory(table.chunks(with_numbers=True, as_text=as_text), label)
     return _raw_text(table, chunks, label, is_whole=True)
 
 

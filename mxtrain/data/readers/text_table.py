@@ -1,13 +1,14 @@
 """Reader of text tables: blocks of rows through Polars, and line by line where a block is malformed."""
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mxtrain.data.readers.block_scan import BlockScan, prefetched
 from mxtrain.data.readers.dialect import (
     BLANKS,
     Dialect,
@@ -32,14 +33,20 @@ _SAMPLE = 2**18
 """Number of bytes at the beginning in which the format is detected."""
 _LONG_LINE = 2**16
 """Number of characters from which the values of a line are counted before they are split."""
-_PART = 2**18
-"""Number of bytes that are examined at a time."""
 _EXCESS_SEPARATORS = 2**20
 """Number of separators by which a block may exceed four times those of its rows, to be read by Polars."""
 
 
 class ColumnTypeError(Exception):
-    """A column of numbers so far holds something else; the table must be read again as text."""
+    """Columns of numbers hold something else in later rows; the table must be read again with them as text.
+
+    Attributes:
+        columns: the indices of all such columns.
+    """
+
+    def __init__(self, columns: Collection[int]) -> None:
+        super().__init__(f"columns of text: {sorted(columns)}")
+        self.columns = frozenset(columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,78 +113,101 @@ class TextTable:
         found |= {"decimal": dialect.decimal} if dialect.decimal is not None else {}
         return found | ({"comment": dialect.comment} if dialect.comment else {})
 
-    def chunks(self, with_numbers: bool = False) -> Iterator[TextChunk]:
+    def chunks(self, with_numbers: bool = False, as_text: Collection[int] = ()) -> Iterator[TextChunk]:
         """Yield the rows in chunks of about 16 MiB of the file.
 
         Args:
             with_numbers: True to pass columns as integers or floats whose values are all numbers in plain notation.
+            as_text: the indices of columns that are text, whatever the first chunk holds.
 
         Raises:
-            ColumnTypeError: a column of numbers in the first chunk is not one in a later chunk.
+            ColumnTypeError: columns of numbers in the first chunk hold something else in later chunks.
         """
         line = self.dialect.first_line
-        block = _after_lines(self._first, line - 1)
-        self._first = b""
         with_numbers = with_numbers and self.dialect.decimal != ","
         types: list[Any] | None = None
-        while True:
-            if block:
-                chunk = self._chunk(block, line, types)
-                if with_numbers and types is None:
-                    chunk = TextChunk([as_numbers(column) for column in chunk.columns], chunk.lines, chunk.problems)
-                    types = [column.dtype for column in chunk.columns]
+        others: set[int] = set()
+        for block, scan in prefetched(self._scanned_blocks()):
+            chunk = self._chunk(block, scan, line, types)
+            line += len(chunk.lines) if chunk.is_plain else scan.newlines
+            if with_numbers:
+                columns = self._with_types(chunk.columns, types, as_text, others)
+                chunk = TextChunk(columns, chunk.lines, chunk.problems)
+                types = types or [column.dtype for column in columns]
+            if not others:
                 yield chunk
-                line += len(chunk.lines) if chunk.is_plain else block.count(b"\n")
-            if (following := next(self._iterator, None)) is None:
-                return
-            block = following
+        if others:
+            raise ColumnTypeError(others)
 
-    def _chunk(self, block: bytes, line: int, types: Sequence[Any] | None) -> TextChunk:
-        is_plain = self._is_plain(block)
-        if is_plain and types is not None and (chunk := self._read_typed(block, line, types)) is not None:
-            return chunk
-        chunk = self._read_fast(block, line) if is_plain else None
-        chunk = self._read_lines(block, line) if chunk is None else chunk
+    def _scanned_blocks(self) -> Iterator[tuple[bytes, BlockScan]]:
+        separator = self.dialect.separator.encode()
+        block: bytes | None = _after_lines(self._first, self.dialect.first_line - 1)
+        self._first = b""
+        while block is not None:
+            if block:
+                yield block, BlockScan.of(block, separator, self.dialect.width)
+            block = next(self._iterator, None)
+
+    def _with_types(
+        self,
+        columns: Sequence["polars.Series"],
+        types: list[Any] | None,
+        as_text: Collection[int],
+        others: set[int],
+    ) -> list["polars.Series"]:
+        """Return columns with numbers, if all are; adds the columns that are none, although `types` has numbers."""
+        import polars as pl
+
         if types is None:
-            return chunk
-        columns = [_with_type(column, dtype) for column, dtype in zip(chunk.columns, types, strict=True)]
-        return TextChunk(columns, chunk.lines, chunk.problems)
+            return [column if i in as_text else as_numbers(column) for i, column in enumerate(columns)]
+        found = []
+        for index, (column, dtype) in enumerate(zip(columns, types, strict=True)):
+            typed = column if column.dtype == dtype else _with_type(column, dtype)
+            if typed is None:
+                others.add(index)
+                types[index] = pl.String
+            found.append(column if typed is None else typed)
+        return found
 
-    def _read_typed(self, block: bytes, line: int, types: Sequence[Any]) -> TextChunk | None:
+    def _chunk(self, block: bytes, scan: BlockScan, line: int, types: Sequence[Any] | None) -> TextChunk:
+        is_plain = self._is_plain(block, scan)
+        if is_plain and types is not None and (chunk := self._read_typed(block, scan, line, types)) is not None:
+            return chunk
+        chunk = self._read_fast(block, scan, line) if is_plain else None
+        return self._read_lines(block, line) if chunk is None else chunk
+
+    def _read_typed(self, block: bytes, scan: BlockScan, line: int, types: Sequence[Any]) -> TextChunk | None:
         """Return the rows with columns of these types; None if text must be examined before it becomes numbers."""
         import polars as pl
 
         dialect = self.dialect
-        separator = dialect.separator.encode()
-        if dialect.quote and dialect.quote.encode() in block:
+        if any(types[i] != pl.String for i in scan.codes) or (dialect.quote and dialect.quote.encode() in block):
             return None
-        values = _count_values(block, separator)
-        frame = None if values is None else _parse(block, dialect, types)
-        if frame is None or values != len(frame) * dialect.width:
+        frame = _parse(block, dialect, types)
+        if frame is None or scan.separators + scan.newlines != len(frame) * dialect.width:
+            return None
+        if not all(frame.select(pl.col(pl.Float64).is_finite().all()).row(0) if pl.Float64 in types else ()):
             return None
         columns = frame.get_columns()
-        if any(column.dtype == pl.Float64 and not column.is_finite().all() for column in columns):
-            return None
-        if _may_be_padded(block):
+        if scan.is_padded:
             columns = [_stripped(column) if column.dtype == pl.String else column for column in columns]
         return TextChunk(columns, np.arange(line, line + len(frame), dtype=np.int64), [], is_plain=True)
 
-    def _is_plain(self, block: bytes) -> bool:
+    def _is_plain(self, block: bytes, scan: BlockScan) -> bool:
         """Return True if Polars may read the block: no blank lines, comments, or bytes that are not text."""
         dialect = self.dialect
         if len(dialect.separator.encode()) > 1 or dialect.separator == BLANKS or dialect.skips_blanks:
             return False
         if b"\0" in block or len(dialect.quote.encode()) > 1 or (dialect.width == 1 and b"\n\n" in b"\n" + block):
             return False  # with several columns, blank lines are found by the number of separators
-        separators = block.count(dialect.separator.encode())
-        if separators > 4 * dialect.width * block.count(b"\n") + _EXCESS_SEPARATORS:
+        if scan.separators > 4 * dialect.width * scan.newlines + _EXCESS_SEPARATORS:
             return False  # Polars needs 400 bytes for each value of a row that is too long
         comment = dialect.comment.encode()
         if comment and (block.startswith(comment) or b"\n" + comment in block):
             return False
         return block.isascii() or _is_utf8(block)
 
-    def _read_fast(self, block: bytes, line: int) -> TextChunk | None:
+    def _read_fast(self, block: bytes, scan: BlockScan, line: int) -> TextChunk | None:
         """Return the rows as Polars reads them; None if the values do not add up to the bytes of the block."""
         import polars as pl
 
@@ -193,11 +223,11 @@ class TextTable:
         if inner is None or sum(sizes) + quotes - inner + rows * dialect.width != len(block):
             return None
         lines = np.arange(line, line + rows, dtype=np.int64)
-        if quotes and block.count(b"\n") != rows:
+        if quotes and scan.newlines != rows:
             breaks = frame.select(pl.sum_horizontal(pl.all().str.count_matches("\n", literal=True).fill_null(0)))
             lines[1:] += np.cumsum(breaks.to_series().to_numpy().astype(np.int64))[:-1]
         columns = frame.get_columns()
-        if _may_be_padded(block) or (quote and quote + quote in block):
+        if scan.is_padded or (quote and quote + quote in block):
             columns = [_stripped(column) for column in columns]
         return TextChunk(columns, lines, [])
 
@@ -339,36 +369,15 @@ def _parse(block: bytes, dialect: Dialect, types: Sequence[Any]) -> "polars.Data
         return None
 
 
-def _with_type(column: "polars.Series", dtype: Any) -> "polars.Series":
-    """Return a column of text with the type of the chunks before it."""
+def _with_type(column: "polars.Series", dtype: Any) -> "polars.Series | None":
+    """Return a column of text with the type of the chunks before it; None if it holds something else."""
     import polars as pl
 
     if dtype == pl.String:
         return column
     numbers = as_numbers(column)
     is_wider = dtype == pl.Float64 and numbers.dtype == pl.Int64
-    if numbers.dtype == dtype or is_wider or numbers.null_count() == len(numbers):
-        return numbers.cast(dtype)
-    raise ColumnTypeError
-
-
-def _may_be_padded(block: bytes) -> bool:
-    return b" " in block or b"\t" in block or b"\xc2\xa0" in block
-
-
-def _count_values(block: bytes, separator: bytes) -> int | None:
-    """Return the number of values; None if one may begin with a zero and another digit, as postal codes do."""
-    codes = np.frombuffer(block + b"00", dtype=np.uint8)
-    count = 0
-    for start in range(0, len(block), _PART):  # parts fit in the cache
-        part = codes[start : start + _PART + 2]
-        ends = (part[:-2] == separator[0]) | (part[:-2] == ord("\n"))
-        count += int(np.count_nonzero(ends))
-        ends &= part[1:-1] == ord("0")
-        ends &= (part[2:] - np.uint8(ord("0"))) < 10
-        if ends[: len(block) - start - 1].any():
-            return None
-    return None if block[:1] == b"0" and block[1:2].isdigit() else count
+    return numbers.cast(dtype) if numbers.dtype == dtype or is_wider or numbers.null_count() == len(numbers) else None
 
 
 def _quotes_inside(frame: "polars.DataFrame", quote: str) -> int | None:
