@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from mxtrain.data.readers.columns import check_header
 from mxtrain.data.readers.polars_subprocess import REFUSED
 from mxtrain.data.readers.raw_table import RawTable
+from mxtrain.data.readers.table_bytes import memory_limit
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
 from mxtrain.processes import child_path, child_python
@@ -90,7 +91,7 @@ def _read_polars(content: bytes, source: str, kind: str) -> "polars.DataFrame":
 
     script = Path(__file__).with_name("polars_subprocess.py")
     result = subprocess.run(
-        [*child_python(), str(script), kind],
+        [*child_python(), str(script), kind, str(memory_limit())],
         input=content,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

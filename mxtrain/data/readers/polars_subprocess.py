@@ -5,14 +5,19 @@ error, the exit status is 3 and stdout holds the message.
 """
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 
 REFUSED = 3
 
 
-def main(kind: str) -> int:
-    """Convert the file, and return the exit status."""
+_VALUE_BYTES = 16
+"""Memory of a value, of which there are several copies for a short time."""
+
+
+def main(kind: str, limit: int) -> int:
+    """Convert the file, if its values need at most `limit` bytes, and return the exit status."""
     import polars as pl
 
     if kind == "Zstandard":
@@ -26,8 +31,18 @@ def main(kind: str) -> int:
         sys.stdout.buffer.write("\n".join(line or "" for line in lines["line"]).encode() + b"\n")
         return 0
     readers = {"Parquet": pl.read_parquet, "Arrow": pl.read_ipc, "Arrow stream": pl.read_ipc_stream}
+    scanners: dict[str, Callable[[BytesIO], pl.LazyFrame]] = {"Parquet": pl.scan_parquet, "Arrow": pl.scan_ipc}
+    content = BytesIO(sys.stdin.buffer.read())
     try:
-        frame = readers[kind](BytesIO(sys.stdin.buffer.read()))
+        if kind in scanners:
+            table = scanners[kind](content)
+            rows, width = table.select(pl.len()).collect().item(), len(table.collect_schema())
+            if rows * width * _VALUE_BYTES > limit:
+                message = f"it holds {rows:,} rows of {width:,} columns, too many for this machine's memory; split it"
+                sys.stdout.buffer.write(message.encode())
+                return REFUSED
+            content.seek(0)
+        frame = readers[kind](content)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         sys.stdout.buffer.write((str(error).strip() or type(error).__name__).encode())
         return REFUSED
@@ -40,6 +55,6 @@ if __name__ == "__main__":
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no core dump
-        if len(sys.argv) > 2:
-            resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]), int(sys.argv[2])))
-    sys.exit(main(sys.argv[1]))
+        largest = max(int(sys.argv[2]), 2**32)  # threads reserve addresses that they do not use
+        resource.setrlimit(resource.RLIMIT_AS, (largest, largest))
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))

@@ -32,6 +32,8 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "zip"),
 )
 """The first bytes of compressed files."""
+_CELL_SHARE = 4
+"""Memory of the cells of a spreadsheet as a multiple of the bytes of its XML."""
 _SPREADSHEET_MEMBERS = ("[Content_Types].xml", "content.xml")
 """Members of the archives that spreadsheet programs write."""
 
@@ -67,6 +69,17 @@ def expand_paths(source: str) -> list[str]:
     if not (found := sorted(name for name in glob(path, recursive=True) if Path(name).is_file())):  # noqa: PTH207 - absolute paths
         raise DataError(f"{path}: no file matches this pattern")
     return found
+
+
+def share_read(stream: BinaryIO) -> float | None:
+    """Return the share of the bytes of a file on disk that were read so far; None for standard input and archives."""
+    raw = getattr(stream, "raw", None)
+    file = getattr(raw, "file", stream)
+    try:
+        size = os.fstat(file.fileno()).st_size
+        return min(file.tell() / size, 1.0) if size and file.seekable() else None
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def memory_limit() -> int:
@@ -150,23 +163,24 @@ def _decompress(file: BinaryIO, source: str, name: str, limit: int | None) -> It
             opened = _DECOMPRESSORS[kind](peekable)
         except _DAMAGED as error:
             raise DataError(f"{source}: cannot be read: {error}") from None
-        yield _buffered(opened, source, limit), name
+        yield _buffered(opened, source, limit, peekable), name
     elif limit is None or (peekable.seekable() and os.fstat(peekable.fileno()).st_size <= limit):
         yield peekable, name
     else:
         yield _buffered(peekable, source, limit), name
 
 
-def _buffered(stream: ByteStream, source: str, limit: int | None) -> BinaryIO:
-    return io.BufferedReader(_Raw(GuardedStream(stream, source, limit)), 2**16)
+def _buffered(stream: ByteStream, source: str, limit: int | None, file: BinaryIO | None = None) -> BinaryIO:
+    return io.BufferedReader(_Raw(GuardedStream(stream, source, limit), file), 2**16)
 
 
 class _Raw(io.RawIOBase):
     """Raw stream of the io module over a guarded stream, so that its content can be peeked at."""
 
-    def __init__(self, stream: GuardedStream) -> None:
+    def __init__(self, stream: GuardedStream, file: BinaryIO | None) -> None:
         super().__init__()
         self._stream = stream
+        self.file = file
 
     def readable(self) -> bool:
         return True
@@ -189,8 +203,7 @@ def _open_zip(file: BinaryIO, source: str, limit: int | None) -> Iterator[tuple[
         raise DataError(f"{source}: is a damaged zip archive: {error}") from None
     with archive:
         if any(member.filename in _SPREADSHEET_MEMBERS for member in members):
-            if limit is not None and sum(member.file_size for member in members) > limit:
-                raise DataError(f"{source}: expands to more than half of this machine's memory; split it")
+            _check_spreadsheet(archive, source, limit)
             content.seek(0)
             yield _buffered(content, source, limit), ".xlsx"
             return
@@ -203,6 +216,23 @@ def _open_zip(file: BinaryIO, source: str, limit: int | None) -> Iterator[tuple[
             raise DataError(f"{source}: {members[0].filename}: cannot be read: {error}") from None
         with member:
             yield _buffered(member, source, limit), members[0].filename
+
+
+def _check_spreadsheet(archive: zipfile.ZipFile, source: str, limit: int | None) -> None:
+    """Raise a DataError if the members of an archive are too large for their cells to be in memory, or damaged.
+
+    The sizes that the archive declares are true, because the checksum of a longer member differs.
+    """
+    size = sum(member.file_size for member in archive.infolist())
+    if limit is not None and size * _CELL_SHARE > limit:
+        remedy = "save the sheet as CSV, or split it"
+        raise DataError(f"{source}: expands to {size / 2**30:.3g} GiB, too much for this machine's memory; {remedy}")
+    try:
+        damaged = archive.testzip()
+    except (*_DAMAGED, ValueError) as error:
+        raise DataError(f"{source}: is a damaged zip archive: {error}") from None
+    if damaged is not None:
+        raise DataError(f"{source}: is a damaged zip archive: {damaged} has another checksum; save it again")
 
 
 def _is_data(member: zipfile.ZipInfo) -> bool:

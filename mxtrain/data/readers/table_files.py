@@ -12,7 +12,7 @@ from mxtrain.data.readers.frame_files import FRAME_FORMATS, frame_format, read_f
 from mxtrain.data.readers.json_table import read_json
 from mxtrain.data.readers.plain_numbers import as_numbers
 from mxtrain.data.readers.raw_table import Problem, RawTable
-from mxtrain.data.readers.table_bytes import STDIN, expand_paths, memory_limit, open_table
+from mxtrain.data.readers.table_bytes import STDIN, expand_paths, memory_limit, open_table, share_read
 from mxtrain.data.readers.text_table import ColumnTypeError, TextChunk, TextTable
 from mxtrain.errors import DataError
 from mxtrain.names import is_unicode
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 _ROW_NAMES = "row_names"
 """The name of a first column that the header does not name."""
 _JSON = (".json", ".jsonl", ".ndjson")
+_SAMPLE_CHUNKS = 4
+"""Number of chunks after which the memory of the whole table is estimated."""
+_UNEVEN = 4
+"""Factor by which the rest of a compressed file may need less memory than its beginning."""
 _CHUNK_ROWS = 100_000
 """Number of rows of a chunk of a table that is read as a whole."""
 
@@ -93,24 +97,30 @@ def _read_file(path: str, settings: FormatSettings) -> RawTable:
         table = TextTable(stream, label, settings)
         as_text: Collection[int] = ()
         try:
-            chunks = _within_memory(table.chunks(with_numbers=path != STDIN), label)
+            chunks = _within_memory(table.chunks(with_numbers=path != STDIN), stream, label)
         except ColumnTypeError as error:
             as_text = error.columns
     if as_text:
         with open_table(path, memory_limit()) as (stream, _):
             table = TextTable(stream, label, settings)
-            chunks = _within_memory(table.chunks(with_numbers=True, as_text=as_text), label)
+            chunks = _within_memory(table.chunks(with_numbers=True, as_text=as_text), stream, label)
     return _raw_text(table, chunks, label, is_whole=True)
 
 
-def _within_memory(chunks: Iterable[TextChunk], source: str) -> list[TextChunk]:
-    """Return the chunks of a table; a DataError if they need more than half of the memory."""
+def _within_memory(chunks: Iterable[TextChunk], stream: BinaryIO, source: str) -> list[TextChunk]:
+    """Return the chunks of a table; a DataError if they need, or are about to need, more than half of the memory.
+
+    The first chunks and the share of the file that they take tell how much the whole needs, so that a file of a few MB
+    that expands to billions of rows is refused at once.
+    """
     found, size, limit = [], 0, memory_limit()
     for chunk in chunks:
         found.append(chunk)
         size += len(chunk.lines) * 16 * (len(chunk.columns) + 1)
-        if size > limit:
-            remedy = "split it, or use a machine with more memory"
+        share = share_read(stream) if len(found) > _SAMPLE_CHUNKS else None
+        expected = max(size, size / share / _UNEVEN if share else 0)
+        if expected > limit:
+            remedy = "split it, or save its numbers as a folder of .npy arrays, which are read batch by batch"
             raise DataError(
                 f"{source}: needs more than {limit / 2**30:.3g} GiB, half of this machine's memory; {remedy}"
             )
