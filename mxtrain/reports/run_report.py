@@ -117,6 +117,11 @@ def non_default_values(config: RunConfig) -> dict[str, str]:
         "threads": True,
         "data.standardize": config.data == config.data.model_copy(update={"standardize": None}).resolve(),
     }
+    by_loss = config.model_copy(update={"data": config.data.model_copy(update={"standardize_target": None})})
+    if config.standardizes_target == by_loss.standardizes_target:
+        is_derived["data.standardize_target"] = True
+    else:
+        found["data.standardize_target"] = _format_default(by_loss.standardizes_target)
     return {path: default for path, default in found.items() if not is_derived.get(path, False)}
 
 

@@ -246,7 +246,7 @@ PAIRS: dict[str, tuple[Any, Any, str]] = {
     "y has infinity": (X, [1, 2, np.inf, 3], "data: row 3: column 'y': must be a finite number, got inf"),
     "y is text": (X, list("abcd"), "data: row 1: column 'y': must be a number, got 'a'"),
     "y is complex": (X, np.array(NUMBERS, complex), "data: row 1: column 'y': must be a number, got '(1+0j)'"),
-    "y is dates": (X, np.arange(4).astype("M8[s]"), "data: column 'y': must hold numbers, got dates (Datetime(time_unit='us', time_zone=None)); turn them into numbers"),
+    "y is dates": (X, np.arange(4).astype("M8[s]"), "data: column 'y': must hold numbers, got dates; turn them into numbers"),
 }  # fmt: skip
 
 

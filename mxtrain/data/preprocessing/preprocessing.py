@@ -210,7 +210,7 @@ class Preprocessing:
                 codes = column.encode(values, labels)
                 if notes is not None:
                     notes.extend(_unseen_notes(column.name, values, labels, codes))
-                if len(column.input_names) == 1 and not column.fills_gaps:
+                if len(column.input_names) == 1:
                     codes = np.zeros_like(codes)  # a single input is trained like a bias
                 elif column.grouped:
                     codes = np.where(codes == UNSEEN, len(column.values), codes)
