@@ -1,31 +1,37 @@
 """The `data` section of a run file: source, splits, batches, preprocessing."""
 
-import codecs
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
-    PlainSerializer,
-    PlainValidator,
     field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError, core_schema
 
+from mxtrain.config.data_fields import (
+    ColumnName,
+    ColumnNames,
+    Encoding,
+    Header,
+    MissingValues,
+    NonEmptyText,
+    Quote,
+    Separator,
+    TargetNames,
+)
 from mxtrain.names import nearest, nfc
 from mxtrain.paths import url_problem
-from mxtrain.types import Bounds, Config, ListAsTuple, PositiveInt, describe, field_error, mismatch_error
+from mxtrain.types import Bounds, Config, PositiveInt, describe, field_error
 
 Standardize = Literal["features", "whole", "none"]
 Missing = Literal["impute", "drop", "error", "mean"]
 Unseen = Literal["ignore", "error"]
 Text = Literal["exclude", "hash"]
-NonEmptyText = Annotated[str, Field(min_length=1)]
 
 CLASS_SOURCES: dict[str, bool] = {"digits": True, "diabetes": False}
 """The data sets in the package, each with True if its targets are classes."""
@@ -126,53 +132,10 @@ class _FractionOrPath:
 
 
 FractionOrPath = Annotated[float | str, _FractionOrPath()]
-ColumnName = Annotated[NonEmptyText, AfterValidator(nfc)]
-ColumnNames = Annotated[tuple[ColumnName, ...], ListAsTuple, Field(min_length=1)]
-"""Names of columns, NFC-normalized like all names of data."""
-
-
-def _check_separator(text: object) -> str:
-    if not isinstance(text, str) or not text or any(character in text for character in '\n\r"\0'):
-        raise mismatch_error("a separator, such as ',', ';' or '\\t', or ' ' for any number of blanks", text)
-    return text
-
-
-def _check_quote(text: object) -> str:
-    if not isinstance(text, str) or len(text) > 1 or text in ("\n", "\r", "\0"):
-        raise mismatch_error("one character, or '' for none", text)
-    return text
-
-
-def _check_header(value: object) -> bool | tuple[str, ...]:
-    if isinstance(value, bool):
-        return value
-    is_list = isinstance(value, list | tuple) and len(value) > 0
-    if not is_list or not all(isinstance(name, str) and name for name in cast("list[object]", value)):
-        raise mismatch_error("true, false, or a list of the names of all columns", value)
-    return tuple(map(nfc, cast("list[str]", value)))
-
-
-def _check_encoding(name: object) -> str:
-    try:
-        return codecs.lookup(cast("str", name)).name
-    except (LookupError, TypeError, ValueError):
-        raise mismatch_error("the name of an encoding, such as utf-8, utf-16 or cp1252", name) from None
-
-
-Separator = Annotated[str, BeforeValidator(_check_separator)]
-Quote = Annotated[str, BeforeValidator(_check_quote)]
-Encoding = Annotated[str, BeforeValidator(_check_encoding)]
-Header = Annotated[
-    bool | tuple[str, ...],
-    PlainValidator(_check_header, json_schema_input_type=bool | list[str]),
-    PlainSerializer(lambda header: header if isinstance(header, bool) else list(header)),
-]
-MissingValues = Annotated[tuple[str, ...], ListAsTuple]
 ColumnKind = Literal["number", "category", "boolean", "date", "identifier", "text", "constant", "index"]
 """Kinds of columns; columns of the last four kinds are left out of the features."""
 Kinds = Annotated[dict[Annotated[NonEmptyText, AfterValidator(nfc)], ColumnKind], Field(min_length=1)]
 """Kinds of columns by name."""
-"""The types of the fields that describe the format of a table."""
 
 
 class DataConfig(Config):
@@ -183,8 +146,9 @@ class DataConfig(Config):
             run file: a table (`.csv`, `.tsv`, `.txt`, `.json`, `.jsonl`, `.parquet`, `.arrow`, with the extra `excel`
             also `.xlsx` and `.ods`; a pattern such as `part-*.csv` for several), an `.npz` archive,
             an `.npy` file of inputs, or, with a `/` at its end, a folder of `inputs-*.npy` and `targets-*.npy`.
-        target: the column of a table, or the array of an archive, to predict; for an `.npy` file the `.npy` file of
-            the targets. Required for files and for columns in memory; not for folders and arrays in memory.
+        target: the column of a table, or the array of an archive, to predict; a list of columns for several targets at
+            once; for an `.npy` file the `.npy` file of the targets. Required for files and for columns in memory; not
+            for folders and arrays in memory.
         features: the columns of a table, or the one array of an archive, to predict from; by default, all except the
             target.
         categorical: columns to treat as categories even if they hold numbers, dates or times; text and booleans always
@@ -230,7 +194,7 @@ class DataConfig(Config):
     hidden_defaults: ClassVar[tuple[str, ...]] = ("exclude", "text", "weight", "groups")
 
     source: Annotated[NonEmptyText, AfterValidator(normalize_source)]
-    target: NonEmptyText | None = None
+    target: TargetNames | None = None
     features: ColumnNames | None = None
     categorical: ColumnNames | None = None
     columns: Kinds | None = None
@@ -271,6 +235,11 @@ class DataConfig(Config):
     def is_table(self) -> bool:
         """True if the data are named columns, not arrays."""
         return has_ending(self.source, TABLES) or (self.is_in_memory and self.target is not None)
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """The names in `target`; empty without a target."""
+        return self.target if isinstance(self.target, tuple) else () if self.target is None else (self.target,)
 
     @property
     def has_one_array(self) -> bool:
@@ -314,7 +283,9 @@ class DataConfig(Config):
 
     @field_validator("target")
     @classmethod
-    def _normalize_target(cls, target: str | None) -> str | None:
+    def _normalize_target(cls, target: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        if isinstance(target, tuple):
+            return tuple(map(nfc, target))
         return target if target is None or has_ending(target, (".npy",)) else nfc(target)  # paths stay unchanged
 
     @model_validator(mode="after")
@@ -339,8 +310,11 @@ class DataConfig(Config):
             raise field_error("source", "a file needs data.target, the name of the column or array to predict")
         elif has_ending(self.source, (".npy",)):
             self._reject_fields("one array", "features")
-            if not has_ending(self.target, (".npy",)):
+            if isinstance(self.target, tuple) or not has_ending(self.target, (".npy",)):
                 raise field_error("target", f"must be the path of an .npy file, like data.source, got {self.target!r}")
+        elif isinstance(self.target, tuple) and not self.is_table:
+            message = f"an archive has one array of targets, (n,) or (n, k), got {len(self.target)} names; name one"
+            raise field_error("target", message)
         if not self.is_table:
             if self.categorical is not None:
                 raise field_error("categorical", "only a table has categories; remove categorical")
@@ -356,15 +330,15 @@ class DataConfig(Config):
 
     def _check_columns(self) -> None:
         """Refuse a column that is used for two purposes."""
-        features = self.features or ()
+        features, targets = self.features or (), self.target_names
         for name in ("weight", "groups"):
             column = getattr(self, name)
-            if column is not None and column in (self.target, *features):
-                role = "the target" if column == self.target else "one of data.features"
+            if column is not None and column in (*targets, *features):
+                role = "the target" if column in targets else "one of data.features"
                 raise field_error(name, f"{column!r} is {role}; choose another column")
         for column in self.exclude or ():
-            if column in (self.target, *features):
-                role = "the target" if column == self.target else "one of data.features"
+            if column in (*targets, *features):
+                role = "the target" if column in targets else "one of data.features"
                 raise field_error("exclude", f"{column!r} is {role}; keep one of the two")
 
     @model_validator(mode="after")

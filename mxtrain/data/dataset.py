@@ -20,7 +20,7 @@ from mxtrain.data.sources import open_source
 from mxtrain.data.splits import split, split_groups
 from mxtrain.data.target_range import check_target_range
 from mxtrain.errors import DataError
-from mxtrain.loss_config import count_outputs, describe_loss
+from mxtrain.loss_config import count_outputs, describe_loss, several_targets_problem
 from mxtrain.types import CLASS_LOSSES, DataType
 
 
@@ -51,7 +51,7 @@ def _named_files(config: DataConfig) -> Iterator[tuple[str, Path]]:
         return
     paths: dict[str, float | str] = {"source": config.source, "validation": config.validation, "test": config.test}
     if has_ending(config.source, (".npy",)):
-        paths["target"] = config.target or ""
+        paths["target"] = config.target_names[0]
     for name, path in paths.items():
         if not isinstance(path, str):
             continue
@@ -97,12 +97,12 @@ class Dataset:
 
     @property
     def target_name(self) -> str:
-        """The name of the target."""
+        """The name of the target; those of several columns are joined."""
         return self.preprocessing.target
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """The classes in the order of their indices, or None for squared_error."""
+        """The classes in the order of their indices, or None if numbers, or several booleans, are predicted."""
         return self.preprocessing.class_names
 
     @property
@@ -135,10 +135,12 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
     """
     data = config.data
     source = open_source(config, given)
-    check_classes(config, source.target_name, source.class_names)
+    check_target_count(config, source.target_name, source.targets)
+    if source.targets.ndim == 1:
+        check_classes(config, source.target_name, source.class_names)
     check_target_range(config, source.target_name, source.targets)
     validation, test = data.split_fraction("validation"), data.split_fraction("test")
-    stratified = config.equivalent_builtin_loss in CLASS_LOSSES
+    stratified = config.equivalent_builtin_loss in CLASS_LOSSES and source.targets.ndim == 1
     if source.groups is None:
         rows = split(source.targets, validation, test, config.seed, stratified)
     else:
@@ -184,6 +186,13 @@ def _normalized_weights(
     if mean == 0:
         raise DataError("data.weight: the weights of all training samples are 0; use another seed, or other weights")
     return (scaled / mean).astype(dtype)
+
+
+def check_target_count(config: DatasetConfig, target: str, targets: NDArray[Any]) -> None:
+    """Raise a DataError if the loss is for one target, and the data have several."""
+    problem = several_targets_problem(config.loss_spec) if targets.ndim > 1 else None
+    if problem is not None:
+        raise DataError(f"{config.data.source}: {target!r} has {targets.shape[1]} columns, and {problem}")
 
 
 def check_classes(config: DatasetConfig, target: str, class_names: tuple[str, ...] | None) -> None:

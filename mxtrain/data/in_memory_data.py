@@ -155,35 +155,53 @@ def unpack_pair(data: tuple[Any, ...]) -> tuple[Any, Any]:
     return data[0], data[1]
 
 
-def read_target_column(targets: Any, classes: bool) -> Column:
-    """Return the column of the targets that belong to an array of inputs.
+def read_target_columns(targets: Any, classes: bool, allow_several: bool = True) -> Columns:
+    """Return the targets that belong to an array of inputs: the column `y`, or for k targets `y[0]`, `y[1]` and so on.
 
     Args:
-        targets: (n,) or (n, 1): an array, a list, or a column of a data frame.
+        targets: (n,) or (n, k): an array, a list, or a column of a data frame.
         classes: True if the targets are class labels, which are read as text.
+        allow_several: False to refuse k > 1.
 
     Raises:
         DataError: a value is missing or invalid, or the shape is wrong.
 
     Example:
-        >>> read_target_column(["cat", "ant", "cat"], classes=True).labels
+        >>> read_target_columns(["cat", "ant", "cat"], classes=True).columns["y"].labels
         ('ant', 'cat')
+        >>> list(read_target_columns(np.zeros((3, 2)), classes=False).columns)
+        ['y[0]', 'y[1]']
     """
     if column_names(targets) is not None:
         raise DataError("data: y is a table; pass the column that is to be predicted")
     targets = _to_host(targets)
+    if isinstance(targets, list | tuple) and len(targets) and isinstance(targets[0], list | tuple):
+        targets = _rows_to_array(targets)
     shape: tuple[int, ...] = getattr(targets, "shape", (0,))
+    named = {"y": targets}
     if len(shape) == 2 and shape[1] == 1:
-        targets = targets.reshape(-1)
+        named = {"y": targets.reshape(-1)}
+    elif len(shape) == 2 and shape[1] and allow_several:
+        array = targets if np.ma.isMaskedArray(targets) else np.asarray(targets)
+        named = {f"y[{index}]": array[:, index] for index in range(shape[1])}
     elif len(shape) != 1:
         remedy = "; for one-hot classes, pass y.argmax(axis=1)" if classes and len(shape) == 2 else ""
         raise DataError(f"data: y must hold one value for each sample, got the shape {tuple(shape)}{remedy}")
-    columns = columns_of({"y": targets}, lambda *_: {"y": "category" if classes else "number"})
-    column = columns.columns["y"]
-    if column.missing.any():
-        where = columns.row_label(int(column.missing.argmax()))
-        raise DataError(f"{where}: column 'y': a value is missing; fill it in, or leave the sample out of X and y")
-    return column
+    columns = columns_of(named, lambda *_: dict.fromkeys(named, "category" if classes else "number"))
+    for name, column in columns.columns.items():
+        if column.missing.any():
+            where = columns.row_label(int(column.missing.argmax()))
+            raise DataError(
+                f"{where}: column {name!r}: a value is missing; fill it in, or leave the sample out of X and y"
+            )
+    return columns
+
+
+def _rows_to_array(rows: Sequence[Any]) -> NDArray[Any]:
+    try:
+        return np.array(rows)
+    except ValueError as error:
+        raise DataError(f"data: y must hold as many values for each sample: {error}") from None
 
 
 def describe_data(data: Any) -> str:
@@ -227,7 +245,7 @@ class InMemoryData:
     """Training data passed from Python, as a copy that shares no memory with the caller's objects.
 
     Attributes:
-        columns: the target, and the features if they are columns.
+        columns: the targets, and the features if they are columns.
         inputs: the features if they are an array, (n, d), C-contiguous, float32 or float64; else None.
     """
 
@@ -240,7 +258,8 @@ class InMemoryData:
         if self.inputs is None:
             return training_table(self.columns, data, classes)
         return replace(
-            table_from_columns(self.columns, "y", classes, data.missing, has_features=False),
+            table_from_columns(self.columns, tuple(self.columns.columns), classes, data.missing, has_features=False),
+            target_name="y",
             inputs=self.inputs,
             column_names=array_feature_names("X", self.inputs.shape[1]),
         )
@@ -263,8 +282,8 @@ def read_in_memory_data(config: DatasetConfig, data: Any) -> InMemoryData | None
     Args:
         config: `data.source` is `in_memory` if data must be passed; `data.target` names the column to predict, and is
             left out for arrays.
-        data: `(X, y)`, with X of (n, ...) and y of (n,) or (n, 1), as NumPy or CuPy arrays or lists; or columns by
-            name, or a data frame; or None.
+        data: `(X, y)`, with X of (n, ...) and y of (n,), or (n, k) for k targets, as NumPy or CuPy arrays or lists; or
+            columns by name, or a data frame; or None.
 
     Returns:
         A copy of the data; None if the config needs none and none were passed.
@@ -297,7 +316,9 @@ def read_in_memory_data(config: DatasetConfig, data: Any) -> InMemoryData | None
 
 def _read_pair(config: DatasetConfig, data: tuple[Any, ...]) -> InMemoryData:
     if config.data.target is not None:
-        message = f"{config.data.target!r} names a column, and (X, y) has none; leave it out, or pass columns"
+        named = " and ".join(map(repr, config.data.target_names))
+        verb = "names a column" if isinstance(config.data.target, str) else "name columns"
+        message = f"{named} {verb}, and (X, y) has none; leave it out, or pass columns"
         raise ConfigError([ConfigProblem("data.target", message)])
     features, targets = unpack_pair(data)
     if column_names(features) is not None:
@@ -307,10 +328,11 @@ def _read_pair(config: DatasetConfig, data: tuple[Any, ...]) -> InMemoryData:
     dtype = np.float32 if array.dtype == np.float32 else np.float64
     with np.errstate(over="ignore"):  # numbers beyond float64 become infinite, which `flatten_inputs` reports
         inputs = flatten_inputs(np.array(array, dtype=dtype, order="C"), "data: X")
-    column = read_target_column(targets, classes=config.equivalent_builtin_loss in CLASS_LOSSES)
-    if len(inputs) != len(column.missing):
-        raise DataError(f"data: X and y must be of one length, got {len(inputs)} and {len(column.missing)} samples")
-    return InMemoryData(Columns("data", {"y": column}, lambda row: f"data: row {row + 1}"), inputs)
+    loss = config.equivalent_builtin_loss
+    columns = read_target_columns(targets, loss in CLASS_LOSSES, allow_several=loss != "softmax_cross_entropy")
+    if len(inputs) != len(columns):
+        raise DataError(f"data: X and y must be of one length, got {len(inputs)} and {len(columns)} samples")
+    return InMemoryData(Columns("data", columns.columns, columns.row_label), inputs)
 
 
 def _read_columns(config: DatasetConfig, data: Any) -> InMemoryData:

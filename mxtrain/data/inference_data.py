@@ -15,7 +15,7 @@ from mxtrain.data.in_memory_data import (
     columns_of,
     columns_of_records,
     describe_data,
-    read_target_column,
+    read_target_columns,
     to_numeric_array,
     unpack_pair,
 )
@@ -48,10 +48,11 @@ class Frame(Protocol):
 
 
 Data: TypeAlias = tuple[ArrayLike, Any] | Mapping[str, Iterable[object]] | Frame
-"""`(X, y)`, with X of (n, ...) and y of (n,); or columns by name, or a data frame, that include the target."""
+"""`(X, y)`, with X of (n, ...) and y of (n,) or (n, k); or columns by name, or a data frame, that include the
+target."""
 
 _Arrays: TypeAlias = tuple[NDArray[Any], NDArray[Any] | None]
-"""Inputs, (n, d), and targets, (n,)."""
+"""Inputs, (n, d), and targets, (n,) or (n, k)."""
 
 
 def inputs_from_memory(data: Any, preprocessing: Preprocessing) -> NDArray[Any]:
@@ -84,14 +85,14 @@ def inputs_from_memory(data: Any, preprocessing: Preprocessing) -> NDArray[Any]:
 def _read_features(data: Any, names: Sequence[str], kinds: Mapping[str, ColumnKind]) -> Columns:
     check_selected_names(names, kinds, "data")
     columns = columns_by_name(data, (name for name in names if name in kinds))
-    select = select_inference_columns(kinds, None, classes=False)
+    select = select_inference_columns(kinds, (), classes=False)
     return columns_of(columns, lambda where, _: select(where, names))
 
 
 def samples_from_memory(
     data: Any, preprocessing: Preprocessing, missing: Missing = "error"
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the inputs of a model, (n, d), and encoded targets, (n,), for data from Python.
+    """Return the inputs of a model, (n, d), and encoded targets, (n,) or (n, k), for data from Python.
 
     Args:
         data: see `Data`.
@@ -108,27 +109,36 @@ def samples_from_memory(
         >>> samples_from_memory({"age": [7, 8], "species": ["cat", "ant"]}, fitted)[1].tolist()
         [1, 0]
     """
-    target, classes = preprocessing.target, preprocessing.class_names is not None
+    targets = preprocessing.target_names
     if isinstance(data, tuple):
-        features, targets = unpack_pair(data)
-        inputs = inputs_from_memory(features, preprocessing)
-        column = read_target_column(targets, classes)
-        _check_lengths(len(inputs), len(column.missing), "y")
-        return inputs, preprocessing.encode_target_column(column, lambda row: f"data: row {row + 1}", "data")
+        return _encode_pair(data, preprocessing)
     data = columns_of_records(data)
     names = column_names(data)
     if names is None:
         raise DataError(f"data: must be (X, y), or columns by name, got {describe_data(data)}")
-    if target not in names:
-        raise DataError(f"data: has no {target!r} to compare predictions with")
-    check_selected_names(names, [target], "data")
+    for target in targets:
+        if target not in names:
+            raise DataError(f"data: has no {target!r} to compare predictions with")
+    check_selected_names(names, targets, "data")
     columns = _read_features(data, names, preprocessing.kinds)
-    found = columns_of(columns_by_name(data, [target]), select_inference_columns({}, target, classes))
-    _check_lengths(len(columns), len(found), target)
+    select = select_inference_columns({}, targets, preprocessing.has_classes)
+    found = columns_of(columns_by_name(data, targets), select)
+    _check_lengths(len(columns), len(found), targets[0])
     columns = Columns("data", {**columns.columns, **found.columns}, found.row_label)
     columns = _drop_with_warning(columns, preprocessing, missing)
-    inputs = preprocessing.apply(columns)
-    return inputs, preprocessing.encode_target_column(columns.columns[target], columns.row_label, "data")
+    return preprocessing.apply(columns), preprocessing.encode_target_columns(columns)
+
+
+def _encode_pair(data: tuple[Any, ...], preprocessing: Preprocessing) -> tuple[NDArray[Any], NDArray[Any]]:
+    features, targets = unpack_pair(data)
+    inputs = inputs_from_memory(features, preprocessing)
+    names = preprocessing.target_names
+    columns = read_target_columns(targets, preprocessing.has_classes, allow_several=len(names) > 1)
+    _check_lengths(len(inputs), len(columns), "y")
+    if len(columns.columns) != len(names):
+        raise DataError(f"data: y must hold {len(names)} values for each sample, got {len(columns.columns)}")
+    named = dict(zip(names, columns.columns.values(), strict=True))
+    return inputs, preprocessing.encode_target_columns(Columns("data", named, columns.row_label))
 
 
 def _check_lengths(inputs: int, targets: int, name: str) -> None:
@@ -156,7 +166,8 @@ def load_for_prediction(
         settings: the format of a table, as far as it is known.
 
     Returns:
-        The inputs, (n, d), and the targets, (n,), as the loss takes them, or None; in memory, in the order of the file.
+        The inputs, (n, d), and the targets, (n,) or (n, k), as the loss takes them, or None; in memory, in the order of
+        the file.
 
     Raises:
         DataError: the file cannot be read, or a column, a value or a class is invalid.
@@ -197,7 +208,7 @@ def features_of_table(
     Raises:
         DataError: a column is missing, or a value is invalid.
     """
-    select = select_inference_columns(preprocessing.kinds, None, classes=False)
+    select = select_inference_columns(preprocessing.kinds, (), classes=False)
     return type_columns(raw, select(raw.header, raw.names), settings.missing_values or (), settings.decimal)
 
 
@@ -229,20 +240,25 @@ def load_held_out_file(path: str, preprocessing: Preprocessing, missing: Missing
 def _read_table(
     path: str, preprocessing: Preprocessing, with_targets: bool = True, settings: FormatSettings = UNKNOWN_FORMAT
 ) -> Columns:
-    target = preprocessing.target if with_targets else None
-    classes = preprocessing.class_names is not None
-    columns = read_columns(path, select_inference_columns(preprocessing.kinds, target, classes), settings)
+    targets = preprocessing.target_names if with_targets else ()
+    select = select_inference_columns(preprocessing.kinds, targets, preprocessing.has_classes)
+    columns = read_columns(path, select, settings)
     if not len(columns):
         raise DataError(f"{path}: has a header but no samples")
     return columns
 
 
 def _encode_table(columns: Columns, preprocessing: Preprocessing, notes: list[str] | None = None) -> _Arrays:
-    column = columns.columns.get(preprocessing.target)
-    targets = None
-    if column is not None:
-        targets = preprocessing.encode_target_column(column, columns.row_label, columns.source)
+    targets = preprocessing.encode_target_columns(columns) if _has_targets(columns, preprocessing) else None
     return preprocessing.apply(columns, notes=notes), targets
+
+
+def _has_targets(columns: Columns, preprocessing: Preprocessing) -> bool:
+    """Return whether columns have the targets; a DataError if they have some of several."""
+    missing = [name for name in preprocessing.target_names if name not in columns.columns]
+    if 0 < len(missing) < len(preprocessing.target_names):
+        raise DataError(f"{columns.source}: there is no column {missing[0]!r}, one of the targets; add it")
+    return not missing
 
 
 def drop_incomplete_rows(columns: Columns, preprocessing: Preprocessing, missing: Missing) -> tuple[Columns, list[str]]:
@@ -256,11 +272,9 @@ def drop_incomplete_rows(columns: Columns, preprocessing: Preprocessing, missing
     Returns:
         The columns of these samples, and messages with the number of others, if there are any.
     """
-    target = preprocessing.target
     notes: list[str] = []
-    if target in columns.columns:
-        is_class = preprocessing.class_names is not None
-        kept, notes = rows_with_target(columns, target, is_class)
+    if _has_targets(columns, preprocessing):
+        kept, notes = rows_with_target(columns, preprocessing.target_names, preprocessing.has_classes)
         columns = columns.take(kept)
     if missing == "drop":
         kept = rows_to_keep(columns, "drop", preprocessing.kinds)

@@ -163,8 +163,8 @@ def report_run(
     run = read_run_data(run_dir, model, data)
     predictions: list[Chart] = []
     if run.loaded is not None and run.comparison is not None:
-        names, target = run.loaded.class_names, run.loaded.preprocessing.target
-        predictions = prediction_charts(run.comparison, names, target)
+        names, targets = run.loaded.class_names, run.loaded.preprocessing.target_names
+        predictions = prediction_charts(run.comparison, names, targets)
     sections = {
         "Curves": metric_charts(run),
         "Predictions": predictions,

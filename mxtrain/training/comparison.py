@@ -1,6 +1,6 @@
 """Predictions of a model compared with the targets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -16,12 +16,13 @@ class Comparison:
 
     Attributes:
         part: the name of the part of the run's data; None for other samples.
-        targets: (n,), class indices, or numbers in the original unit of the target.
-        predicted: (n,), of the same kind.
+        targets: (n,), class indices, or numbers in the original unit of the target; (n, k) for k targets.
+        predicted: of the same kind and shape.
         metrics: the metrics that `evaluate` returns for the samples.
         samples: the number of samples in each part of the run's data; empty for other samples.
         class_names: the classes in the order of their indices; None for a regression.
         threshold: the probability of the second class from which it is predicted; None for the more likely class.
+        by_target: the metrics of each target alone if there are several; otherwise empty.
     """
 
     part: PartName | None
@@ -31,6 +32,7 @@ class Comparison:
     samples: dict[PartName, int]
     class_names: tuple[str, ...] | None = None
     threshold: float | None = None
+    by_target: dict[str, dict[str, float | None]] = field(default_factory=dict)
 
     def class_report(self) -> ClassReport | None:
         """Return the confusion matrix, and precision, recall and F1 of each class; None for a regression."""

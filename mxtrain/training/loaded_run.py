@@ -26,7 +26,7 @@ from mxtrain.data import (
 from mxtrain.data.prediction_chunks import prediction_chunks
 from mxtrain.errors import DataError
 from mxtrain.loss_config import QuantileConfig, as_loss_config
-from mxtrain.nn import Model, build_metric, point_predictions, predictions_from_outputs, probabilities
+from mxtrain.nn import Model, point_predictions, predictions_from_outputs, probabilities
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import Arrays
 from mxtrain.training.class_report import ClassReport, class_report
@@ -36,6 +36,7 @@ from mxtrain.training.model_factory import custom_loss
 from mxtrain.training.resume_checks import check_data
 from mxtrain.training.run_folder.history import final_epoch, format_metrics
 from mxtrain.training.run_folder.run_status import Status
+from mxtrain.training.target_metrics import metrics_by_target
 from mxtrain.training.thresholds import Threshold, best_threshold, check_threshold
 from mxtrain.training.trainer import EVALUATION_BATCH, build_metrics, evaluate_metrics
 from mxtrain.types import CLASS_LOSSES, MetricName
@@ -91,12 +92,14 @@ class LoadedRun:
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """The class names in the order of their probabilities; None for a regression."""
+        """The class names in the order of their probabilities; None for a regression, and for several targets."""
         return self.preprocessing.class_names
 
     @property
     def prediction_names(self) -> tuple[str, ...]:
-        """The names of the columns of `predict`: the quantiles of a list of them; empty if it returns one column."""
+        """The names of the columns of `predict`: several targets, or a list of quantiles; empty for one column."""
+        if self.preprocessing.target_columns:
+            return self.preprocessing.target_columns
         loss = as_loss_config(self.config.loss_spec)
         is_list = isinstance(loss, QuantileConfig) and isinstance(loss.q, tuple)
         return tuple(map(str, loss.quantiles)) if is_list and isinstance(loss, QuantileConfig) else ()
@@ -118,7 +121,7 @@ class LoadedRun:
         return "test" if data.test else "validation" if data.validation else "training"
 
     def predict(self, inputs: Inputs, threshold: Threshold | None = None) -> NDArray[Any]:
-        """Predict the class or the number of each sample, (n,); of a list of k quantiles, all of them, (n, k).
+        """Predict the class or the number of each sample, (n,); for k targets or a list of k quantiles, (n, k).
 
         Numbers have the run's dtype; those of a standardized target are in its original unit, in float64. Classes have
         the dtype of the training labels, so `np.mean(run.predict(X) == y)` is the accuracy. A CSV file has no types:
@@ -138,6 +141,8 @@ class LoadedRun:
 
     def probabilities(self, inputs: Inputs) -> NDArray[Any]:
         """Return the probability of each class for each sample, (n, classes), in the order of `class_names`.
+
+        For k boolean targets it is the probability that each is true, (n, k).
 
         Raises:
             DataError: as for `predict`.
@@ -222,7 +227,9 @@ class LoadedRun:
 
     def _check_two_classes(self) -> None:
         if self.class_names is None or len(self.class_names) != 2:
-            got = "predicts numbers" if self.class_names is None else f"has {len(self.class_names)} classes"
+            got = f"has {len(self.class_names or ())} classes"
+            if self.class_names is None:
+                got = "has several targets" if self.preprocessing.is_multilabel else "predicts numbers"
             raise ValueError(f"a threshold is for two classes, and the run {got}; leave it out")
 
     def likelihood(self, outputs: NDArray[Any]) -> NDArray[Any]:
@@ -319,11 +326,17 @@ class LoadedRun:
     ) -> Comparison:
         found: list[NDArray[Any]] = []
         mean = samples.targets.mean(axis=0) if mean is None else mean
-        metrics = self._measure(samples, mean, lambda outputs: found.append(self._decide_points(outputs, threshold)))
-        targets, predicted = samples.targets, np.concatenate(found)
+        metrics = self._measure(samples, mean, found.append)
+        outputs, targets = np.concatenate(found), samples.targets
+        predicted = self._decide_points(outputs, threshold)
         if self.class_names is None:
-            restore = self.preprocessing.restore_target_unit
-            return Comparison(part, restore(targets), restore(predicted), metrics, sizes)
+            restore, each = self.preprocessing.restore_target_unit, {}
+            if self.preprocessing.target_columns:
+                names = self._measured_names()
+                each = metrics_by_target(
+                    names, self.config, self.preprocessing, outputs, targets, mean, samples.weights
+                )
+            return Comparison(part, restore(targets), restore(predicted), metrics, sizes, by_target=each)
         indices = np.asarray(targets).astype(np.int64)
         if threshold is not None:
             metrics |= _metrics_of_decisions(metrics, class_report(self.class_names, indices, predicted))
@@ -332,15 +345,18 @@ class LoadedRun:
     def _measure(
         self, samples: Samples, mean: Any, see: Callable[[NDArray[Any]], object] | None = None
     ) -> dict[str, float | None]:
-        suiting: list[MetricName] = ["mae", "r2"]
-        if self.config.equivalent_builtin_loss in CLASS_LOSSES:
-            suiting = ["accuracy"]
-        names = dict.fromkeys((*suiting, *self.config.measures()))
         own = custom_loss(self.config, self.model, self.parameters) if self.config.has_custom_loss else None
-        metrics = {} if own else {"loss": build_metric("loss", self.config.loss_spec)}
-        metrics |= build_metrics(names, self.config, self.preprocessing, mean)
+        metrics = build_metrics(self._measured_names(), self.config, self.preprocessing, mean)
         with np.errstate(all="ignore"), limit_blas_threads(self.config.threads):
             return evaluate_metrics(self.model, self.parameters, samples, metrics, see, own)
+
+    def _measured_names(self) -> list[MetricName]:
+        """Return the metrics of `evaluate`; the loss of a custom model is measured apart."""
+        suiting: tuple[MetricName, ...] = ("mae", "r2")
+        if self.config.equivalent_builtin_loss in CLASS_LOSSES:
+            suiting = ("accuracy",)
+        loss: tuple[MetricName, ...] = () if self.config.has_custom_loss else ("loss",)
+        return list(dict.fromkeys((*loss, *suiting, *self.config.measures())))
 
     def _prepared(self, inputs: Inputs) -> NDArray[Any]:
         """Return preprocessed inputs."""

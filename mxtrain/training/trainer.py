@@ -197,9 +197,10 @@ class Trainer:
         found = []
         for name, part in (("training", self.dataset.training), ("validation", self.dataset.validation)):
             targets = part.targets
-            if len(targets) and bool((targets == targets[0]).all()):
+            if len(targets) and bool((targets == targets[0]).all(axis=0).any()):
+                which = "targets" if targets.ndim == 1 else "values of a target"
                 why = (
-                    f"all {len(targets)} targets of the {name} part are equal"
+                    f"all {len(targets)} {which} of the {name} part are equal"
                     if len(targets) > 1
                     else f"the {name} part is one sample"
                 )
