@@ -1,5 +1,6 @@
 """The `data` section of a run file: source, splits, batches, preprocessing."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -38,6 +39,8 @@ CLASS_SOURCES: dict[str, bool] = {"digits": True, "diabetes": False}
 
 IN_MEMORY = "in_memory"
 """The source of a run on arrays or columns in memory, which Python passes as `data=`."""
+_ARGUMENTS = {"validation": "validation", "test": "test", "weight": "sample_weight"}
+"""The fields that may be `in_memory` besides `source`, with the arguments of `fit` that pass the data."""
 _SOURCE_ALIASES = {"handed_over": IN_MEMORY}
 
 _TEXT_TABLES = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".json", ".jsonl", ".ndjson")
@@ -117,7 +120,7 @@ class _FractionOrPath:
     def check(self, value: object) -> float | str:
         if not isinstance(value, str):
             return self.bounds.check(value)
-        if is_path(value):
+        if is_path(value) or value == IN_MEMORY:
             return value
         context = {"expected": "a number, or the path of a separate data file", "got": describe(value)}
         raise PydanticCustomError("number", "must be {expected}, got {got}", context)
@@ -165,11 +168,12 @@ class DataConfig(Config):
         text: `exclude` leaves out columns of free text; `hash` hashes their words into 256 inputs.
         max_categories: the most frequent categories of a column, at most this many, have an input each; all rarer ones
             share one.
-        weight: the column of the weights of samples, numbers of at least 0; it is not a feature.
+        weight: the column of the weights of samples, numbers of at least 0; it is not a feature. `in_memory` stands for
+            weights that Python passes as `sample_weight=`.
         groups: a column whose equal values stay in one part when samples are split; it is not a feature.
         batch_size: samples per batch, at least 1.
         validation: fraction of the samples held out for validation, at least 0 and below 1, stratified by class; or the
-            path of separate data.
+            path of separate data; or `in_memory` for data that Python passes as `validation=`.
         test: the same for the test part, which is evaluated once, after training.
         shuffle: shuffle the samples in each epoch.
         last_batch: `keep` or `drop` a smaller batch at the end of an epoch.
@@ -232,6 +236,11 @@ class DataConfig(Config):
         return self.source == IN_MEMORY
 
     @property
+    def weight_column(self) -> str | None:
+        """The column of the weights of samples; None without one, also if Python passes weights."""
+        return None if self.weight == IN_MEMORY and self.is_in_memory else self.weight
+
+    @property
     def is_table(self) -> bool:
         """True if the data are named columns, not arrays."""
         return has_ending(self.source, TABLES) or (self.is_in_memory and self.target is not None)
@@ -281,6 +290,30 @@ class DataConfig(Config):
             return f"data= was passed, but the config has {self.source}; set source: {IN_MEMORY}"
         return "the data are not in the config; pass them in Python as data="
 
+    def in_memory_problems(self, arguments: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Yield the fields that contradict the data that Python passes, each with an error message.
+
+        Args:
+            arguments: the names of the arguments of `fit` that were passed with data in memory.
+        """
+        problem = self.source_problem("data" in arguments)
+        if problem is not None:
+            yield "source", problem
+        for field, argument in _ARGUMENTS.items():
+            value, is_given = getattr(self, field), argument in arguments
+            if field == "weight" and not self.is_in_memory:
+                continue  # a column of this name
+            if is_given != (value == IN_MEMORY):
+                what = "weights" if field == "weight" else f"{field} data"
+                yield (
+                    field,
+                    (
+                        f"{argument}= was passed, but the config has {value}; set {field}: {IN_MEMORY}"
+                        if is_given
+                        else f"the {what} are not in the config; pass them in Python as {argument}="
+                    ),
+                )
+
     @field_validator("target")
     @classmethod
     def _normalize_target(cls, target: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
@@ -323,7 +356,7 @@ class DataConfig(Config):
             if self.missing not in ("impute", "error"):
                 raise field_error("missing", "only a table can have missing values; remove missing")
             for name in ("exclude", "weight", "groups"):
-                if getattr(self, name) is not None:
+                if getattr(self, name) is not None and not (name == "weight" and self.weight_column is None):
                     raise field_error(name, f"only a table has columns; remove {name}")
         self._check_columns()
         return self
@@ -344,8 +377,12 @@ class DataConfig(Config):
     @model_validator(mode="after")
     def _check_split_sources(self) -> Self:
         endings = compatible_endings(self.source)
+        if self.is_in_memory:
+            endings = TABLES if self.is_table else ARCHIVES
         for name in ("validation", "test"):
             path = getattr(self, name)
+            if path == IN_MEMORY:
+                continue
             if isinstance(path, str) and not endings:
                 raise field_error(name, f"must be a fraction for {self.source}, got {path!r}")
             if isinstance(path, str) and not has_ending(path, endings):

@@ -5,6 +5,9 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any, BinaryIO, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mxtrain.config.data_section import TABLES, ColumnKind, DataConfig, has_ending
 from mxtrain.data.kinds.typed_columns import resolved_fields, type_columns
 from mxtrain.data.preprocessing.table import Table, table_from_arrays, table_from_columns
@@ -72,12 +75,30 @@ def load(config: DataConfig, classes: bool) -> Table:
         return table_from_arrays(read_npz(file, source, target, config.features), source, target, classes)
 
 
-def training_table(columns: Columns, config: DataConfig, classes: bool) -> Table:
-    """Return the table of the columns that `select_training_columns` selects; a DataError as `table_from_columns`."""
+def training_table(
+    columns: Columns, config: DataConfig, classes: bool, sample_weights: NDArray[np.float64] | None = None
+) -> Table:
+    """Return the table of the columns that `select_training_columns` selects.
+
+    Args:
+        columns: these columns.
+        config: the data section.
+        classes: True if the targets are class labels, False if they are numbers.
+        sample_weights: (n,), the weights of the samples if they are no column.
+
+    Raises:
+        DataError: as `table_from_columns`.
+    """
     table = table_from_columns(
-        columns, config.target_names, classes, config.missing, weight=config.weight, groups=config.groups
+        columns,
+        config.target_names,
+        classes,
+        config.missing,
+        weight=config.weight_column,
+        sample_weights=sample_weights,
+        groups=config.groups,
     )
-    others = [name for name in (*config.target_names, config.weight, config.groups) if name is not None]
+    others = [name for name in (*config.target_names, config.weight_column, config.groups) if name is not None]
     return replace(table, found=resolved_fields(columns, others))
 
 
@@ -129,11 +150,11 @@ def select_training_columns(config: DataConfig, classes: bool) -> ColumnSelector
     roles: dict[str, ColumnKind | None] = {}
     if config.groups is not None:
         roles[config.groups] = "category"
-    if config.weight is not None:
-        roles[config.weight] = "number"
+    if config.weight_column is not None:
+        roles[config.weight_column] = "number"
 
     def select(header: str, names: Sequence[str]) -> Mapping[str, ColumnKind | None]:
-        named: dict[str, Any] = {"exclude": config.exclude, "weight": config.weight and [config.weight]}
+        named: dict[str, Any] = {"exclude": config.exclude, "weight": config.weight_column and [config.weight_column]}
         named |= {"groups": config.groups and [config.groups], "columns": config.columns}
         for field, chosen in named.items():
             check_names_exist(f"{header}: data.{field}", "column", names, *(chosen or ()))

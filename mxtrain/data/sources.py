@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from mxtrain.config.data_section import DataConfig, Standardize, Unseen, has_ending
 from mxtrain.data.batches import DiskSamples, InMemorySamples, Samples
+from mxtrain.data.evaluation_data import load_held_out_file
 from mxtrain.data.in_memory_data import DatasetConfig, InMemoryData
-from mxtrain.data.inference_data import load_held_out_file
 from mxtrain.data.loading import load
 from mxtrain.data.preprocessing.classes import classes_of_array
 from mxtrain.data.preprocessing.feature_problems import feature_overflow_error
@@ -153,7 +153,8 @@ class TableSource:
 
     def held_out(self, path: str, fitted: Preprocessing) -> InMemorySamples:
         """Return the samples of a separate table file or archive."""
-        return load_held_out_file(path, fitted, self.config.data.missing, self.notes)
+        data = self.config.data
+        return load_held_out_file(path, fitted, data.missing, self.notes, data.weight_column)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +270,10 @@ def open_source(config: DatasetConfig, given: InMemoryData | None = None) -> Sou
     """
     if config.data.is_streamed:
         return DiskSource.open(config)
-    table = given.table(config) if given else load(config.data, config.equivalent_builtin_loss in CLASS_LOSSES)
+    is_given = given is not None and given.columns is not None
+    table = (
+        given.table(config) if given and is_given else load(config.data, config.equivalent_builtin_loss in CLASS_LOSSES)
+    )
     return TableSource(table, config, list(table.notes))
 
 

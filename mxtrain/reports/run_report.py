@@ -6,7 +6,7 @@ from typing import Any
 
 from mxtrain.config import RunConfig, to_yaml
 from mxtrain.config.dotted_paths import flatten
-from mxtrain.data import Data
+from mxtrain.data import Data, DataParts
 from mxtrain.errors import resume_command
 from mxtrain.formatting import format_count, format_duration, format_number, format_value
 from mxtrain.names import display_name
@@ -144,7 +144,11 @@ def _format_default(value: Any) -> str:
 
 
 def report_run(
-    run_dir: Path, output: Path | None = None, *, model: ModelFactory | None = None, data: Data | None = None
+    run_dir: Path,
+    output: Path | None = None,
+    *,
+    model: ModelFactory | None = None,
+    data: Data | DataParts | None = None,
 ) -> Report:
     """Write the report of a run, which need not be finished.
 

@@ -13,15 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 from mxtrain.config import RunConfig
 from mxtrain.data import (
     Data,
+    DataParts,
     InMemorySamples,
     Preprocessing,
     Samples,
     data_fingerprint,
     inputs_from_memory,
-    load_for_prediction,
+    load_samples,
     prepare,
     read_in_memory_data,
-    samples_from_memory,
+    read_samples,
 )
 from mxtrain.data.prediction_chunks import prediction_chunks
 from mxtrain.errors import DataError
@@ -183,7 +184,7 @@ class LoadedRun:
             return cast("NDArray[Any]", point_predictions(np, self.config.loss_spec, outputs))
         return self._decide(outputs, threshold)
 
-    def threshold(self, threshold: Threshold | None, *, data: Data | None = None) -> float | None:
+    def threshold(self, threshold: Threshold | None, *, data: Data | DataParts | None = None) -> float | None:
         """Return a threshold as a number: that of `fit_threshold` for the name of a metric; None stays None.
 
         Raises:
@@ -195,12 +196,12 @@ class LoadedRun:
         self._check_two_classes()
         return checked if isinstance(checked, float) else self.fit_threshold(checked, data=data)
 
-    def fit_threshold(self, metric: Threshold = "balanced_accuracy", *, data: Data | None = None) -> float:
+    def fit_threshold(self, metric: Threshold = "balanced_accuracy", *, data: Data | DataParts | None = None) -> float:
         """Return the threshold that maximizes a metric on the validation part of the run's data.
 
         Args:
             metric: `f1` of the second class; or `balanced_accuracy`, of which `fitted` is another name.
-            data: the run's data if they were passed to `fit`, because a run does not store them.
+            data: the run's data if they were passed to `fit`, because a run does not store them; `DataParts` for several.
 
         Raises:
             DataError: the run has no validation part, or its validation part lacks a class.
@@ -216,14 +217,15 @@ class LoadedRun:
         parts, _ = self._parts(data)
         samples = parts["validation"]
         targets = np.asarray(samples.targets).astype(np.int64)
-        if len(np.unique(targets)) < 2:
+        weights = None if samples.weights is None else np.asarray(samples.weights, dtype=np.float64)
+        if len(np.unique(targets if weights is None else targets[weights > 0])) < 2:
             raise DataError(f"a threshold is chosen on the validation part, which has only one class; {remedy}")
         scores: list[NDArray[Any]] = []
         with np.errstate(all="ignore"), limit_blas_threads(self.config.threads):
             evaluate_metrics(
                 self.model, self.parameters, samples, {}, lambda found: scores.append(self.likelihood(found)[:, 1])
             )
-        return best_threshold(np.concatenate(scores), targets, checked)
+        return best_threshold(np.concatenate(scores), targets, checked, weights)
 
     def _check_two_classes(self) -> None:
         if self.class_names is None or len(self.class_names) != 2:
@@ -241,7 +243,7 @@ class LoadedRun:
         samples: str | PathLike[str] | Data | None = None,
         *,
         part: PartName | None = None,
-        data: Data | None = None,
+        data: Data | DataParts | None = None,
         threshold: Threshold | None = None,
     ) -> dict[str, float | None]:
         """Return the loss; `accuracy` for classes, `mae` and `r2` for numbers; and the metrics of `fit.metrics`.
@@ -253,10 +255,10 @@ class LoadedRun:
         gives their number.
 
         Args:
-            samples: features and targets: the path of a file, or `(X, y)`, columns by name or a data frame; left out,
-                a part of the run's data.
+            samples: features and targets: the path of a file, or `(X, y)`, `(X, y, weights)`, columns by name or a data
+                frame; left out, a part of the run's data. Samples are weighted if they have the column `data.weight`.
             part: `training`, `validation` or `test`; left out, `last_part`.
-            data: the run's data if they were passed to `fit`, because a run does not store them.
+            data: the run's data if they were passed to `fit`, because a run does not store them; `DataParts` for several.
             threshold: for two classes, as for `predict`; the metrics of decisions, such as `accuracy`, depend on it.
 
         Raises:
@@ -271,7 +273,7 @@ class LoadedRun:
         part: PartName | None = None,
         *,
         samples: str | PathLike[str] | Data | None = None,
-        data: Data | None = None,
+        data: Data | DataParts | None = None,
         threshold: Threshold | None = None,
     ) -> Comparison:
         """Return the predictions for each sample of a part of the run's data, or for others, with targets and metrics.
@@ -290,7 +292,7 @@ class LoadedRun:
         name = part or self.last_part
         return self._compare(name, parts[name], mean, sizes, number)
 
-    def _parts(self, data: Data | None) -> tuple[dict[PartName, Samples], Any]:
+    def _parts(self, data: Data | DataParts | None) -> tuple[dict[PartName, Samples], Any]:
         """Return the parts of the run's data, and the mean target of the training part."""
         given = read_in_memory_data(self.config, data)
         check_data(self.data_fingerprint, data_fingerprint(self.config, given), self.config, _DATA_CHANGED_REMEDY)
@@ -299,22 +301,18 @@ class LoadedRun:
         return {"training": dataset.training, "validation": dataset.validation, "test": dataset.test}, mean
 
     def _samples(
-        self, samples: str | PathLike[str] | Data, part: PartName | None, data: Data | None
+        self, samples: str | PathLike[str] | Data, part: PartName | None, data: Data | DataParts | None
     ) -> InMemorySamples:
         """Return samples that are not the run's own."""
         name = fspath(samples) if isinstance(samples, str | PathLike) else "data"
         if part is not None or data is not None:
             given = "part" if part is not None else "data"
             raise DataError(f"{name}: has no parts; leave out `{given}`, or the samples")
-        missing = self.config.data.missing
+        data_config = self.config.data
+        missing, weight = data_config.missing, data_config.weight_column
         if isinstance(samples, str | PathLike):
-            data_config = self.config.data
-            inputs, targets = load_for_prediction(name, self.preprocessing, True, missing, data_config)
-        else:
-            inputs, targets = samples_from_memory(samples, self.preprocessing, missing)
-        if targets is None:
-            raise DataError(f"{name}: has no {self.preprocessing.target!r} to compare predictions with")
-        return InMemorySamples(inputs, targets)
+            return load_samples(name, self.preprocessing, missing, weight=weight, settings=data_config)
+        return read_samples(samples, self.preprocessing, missing, weight=weight)
 
     def _compare(
         self,
@@ -338,9 +336,13 @@ class LoadedRun:
                 )
             return Comparison(part, restore(targets), restore(predicted), metrics, sizes, by_target=each)
         indices = np.asarray(targets).astype(np.int64)
+        weights = None if samples.weights is None else np.asarray(samples.weights, dtype=np.float64)
+        found_report = Comparison(
+            part, indices, predicted, metrics, sizes, self.class_names, threshold, weights=weights
+        )
         if threshold is not None:
-            metrics |= _metrics_of_decisions(metrics, class_report(self.class_names, indices, predicted))
-        return Comparison(part, indices, predicted, metrics, sizes, self.class_names, threshold)
+            metrics |= _metrics_of_decisions(metrics, class_report(self.class_names, indices, predicted, weights))
+        return found_report
 
     def _measure(
         self, samples: Samples, mean: Any, see: Callable[[NDArray[Any]], object] | None = None

@@ -57,8 +57,8 @@ def summarize_columns(columns: Columns, config: DataConfig) -> list[ColumnSummar
         missing, distinct = int(column.missing.sum()), count_distinct(column)
         if name in config.target_names:
             use = _use_of_target(column, distinct, len(config.target_names))
-        elif name in (config.weight, config.groups):
-            use = "weight of the sample" if name == config.weight else "group: stays in one part"
+        elif name in (config.weight_column, config.groups):
+            use = "weight of the sample" if name == config.weight_column else "group: stays in one part"
         else:
             use = _use_of_feature(kind, missing, distinct, config)
         summaries.append(ColumnSummary(name, kind, missing, distinct, describe_values(column), use))

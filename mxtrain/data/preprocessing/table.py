@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from mxtrain.config.data_section import ColumnKind, Missing
 from mxtrain.data.preprocessing.classes import class_dtype, classes_of_array, is_label, number_classes
 from mxtrain.data.preprocessing.multilabel import boolean_array, boolean_targets
+from mxtrain.data.preprocessing.weights import weights_of_column
 from mxtrain.data.readers.columns import (
     CategoricalColumn,
     Column,
     Columns,
     DateColumn,
-    NumericColumn,
     RowLabel,
 )
 from mxtrain.data.readers.numpy_files import NpzArrays, check_finite_numbers
@@ -128,6 +128,7 @@ def table_from_columns(
     missing: Missing,
     *,
     weight: str | None = None,
+    sample_weights: NDArray[np.float64] | None = None,
     groups: str | None = None,
     has_features: bool = True,
 ) -> Table:
@@ -139,6 +140,7 @@ def table_from_columns(
         classes: True if the targets are class labels, False if they are numbers.
         missing: the treatment of missing values in features; with `impute` and `mean`, NaN stays in the inputs.
         weight: the column of the weights of samples.
+        sample_weights: (n,), the weights of the samples if they are no column.
         groups: the column of the groups of samples.
         has_features: False if the features are an array, and so not among the columns.
 
@@ -165,6 +167,7 @@ def table_from_columns(
     rows, notes = rows_with_target(columns, names, classes)
     columns = columns.take(rows)
     kept = rows_to_keep(columns, missing, features)
+    weights = None if sample_weights is None else sample_weights[rows][kept]
     if len(kept) < len(columns):
         notes.append(f"left out {count_samples(len(columns) - len(kept))} that lack a value (data.missing: drop)")
     columns = columns.take(kept)
@@ -188,7 +191,7 @@ def table_from_columns(
         {name: kind for name, kind in map(_special_kind, selected.items(), repeat(columns.kinds)) if kind},
         [name for name, column in selected.items() if isinstance(column, DateColumn) and column.has_time],
         None if groups is None else _group_numbers(columns.columns[groups]),
-        None if weight is None else _sample_weights(columns, weight),
+        weights if weight is None else weights_of_column(columns, weight),
         (*notes, *(f"left out column {name!r}: {reason}" for name, reason in columns.left_out.items())),
         target_columns=names if len(names) > 1 else (),
     )
@@ -259,30 +262,6 @@ def _group_numbers(column: Column) -> NDArray[np.int64]:
     gaps = column.missing
     numbers[gaps] = len(values) + np.arange(int(gaps.sum()))
     return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
-
-
-def _sample_weights(columns: Columns, name: str) -> NDArray[np.float64]:
-    column = columns.columns[name]
-    where = f"data.weight: column {name!r}"
-    if not isinstance(column, NumericColumn):
-        raise DataError(f"{columns.source}: {where}: must hold numbers; choose another column")
-    return check_weights(column.values, lambda row: f"{columns.row_label(row)}: {where}")
-
-
-def check_weights(weights: NDArray[np.float64], where: RowLabel) -> NDArray[np.float64]:
-    """Return the weights of samples, (n,); a DataError if one is missing, negative or infinite, or if all are 0.
-
-    >>> check_weights(np.array([0.5, 2.0]), lambda row: f"row {row + 1}").tolist()
-    [0.5, 2.0]
-    """
-    is_invalid = ~(np.isfinite(weights) & (weights >= 0))
-    if is_invalid.any():
-        row = int(is_invalid.argmax())
-        got = "is missing" if np.isnan(weights[row]) else f"must be a finite number of at least 0, got {weights[row]:g}"
-        raise DataError(f"{where(row)}: the weight of a sample {got}; correct it, or leave the sample out")
-    if not weights.any():
-        raise DataError(f"{where(0)}: the weights of all samples are 0; set one above 0")
-    return weights
 
 
 def rows_to_keep(columns: Columns, missing: Missing, features: Iterable[str]) -> NDArray[np.int64]:
