@@ -1,7 +1,7 @@
 """Data pipeline: read tables and arrays, split, preprocess, and iterate over batches."""
 
 from mxtrain.data.batches import Batch, Batches, DiskSamples, InMemorySamples, Samples, in_order
-from mxtrain.data.data_parts import Data, DataParts, HeldOut, as_argument, as_parts
+from mxtrain.data.data_parts import Data, DataParts, GivenData, HeldOut, as_argument, as_parts
 from mxtrain.data.dataset import (
     Dataset,
     DatasetCache,
@@ -32,6 +32,7 @@ __all__ = [
     "DatasetCache",
     "DiskSamples",
     "FingerprintedDataset",
+    "GivenData",
     "HeldOut",
     "InMemoryData",
     "InMemorySamples",

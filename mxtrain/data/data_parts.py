@@ -90,12 +90,16 @@ class DataParts:
         return held_out | {name for name, value in others.items() if value is not None}
 
 
-def as_parts(data: Data | DataParts | None) -> DataParts:
+GivenData: TypeAlias = Data | DataParts | None
+"""The argument `data` of functions that continue or use a run."""
+
+
+def as_parts(data: GivenData) -> DataParts:
     """Return data that are passed as one argument as `DataParts`."""
     return data if isinstance(data, DataParts) else DataParts(data)
 
 
-def as_argument(parts: DataParts) -> Data | DataParts | None:
+def as_argument(parts: DataParts) -> GivenData:
     """Return the training data alone, if there is nothing else."""
     is_alone = not parts.config_values()
     return parts.data if is_alone else parts

@@ -3,7 +3,6 @@
 import warnings
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.config.data_section import TABLES, Missing, has_ending
@@ -28,7 +27,7 @@ from mxtrain.data.inference_data import (
 )
 from mxtrain.data.loading import UNKNOWN_FORMAT, select_inference_columns
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
-from mxtrain.data.preprocessing.weights import scale_weights, weights_of_array, weights_of_column
+from mxtrain.data.preprocessing.weights import scale_held_out_weights, weights_of_array, weights_of_column
 from mxtrain.data.readers.columns import Columns, check_selected_names
 from mxtrain.data.readers.dialect import FormatSettings
 from mxtrain.errors import DataError
@@ -58,7 +57,7 @@ def read_samples(
     source: str = "data",
     notes: list[str] | None = None,
 ) -> InMemorySamples:
-    """Return samples from Python with encoded targets, and weights with the mean 1 if there are any.
+    """Return samples from Python with encoded targets, and weights if there are any.
 
     Args:
         data: see `HeldOut`, without fractions and paths.
@@ -86,9 +85,8 @@ def read_samples(
     select = select_inference_columns({}, targets, preprocessing.has_classes, weight)
     found = columns_of(columns_by_name(data, others), select, source)
     _check_lengths(len(columns), len(found), targets[0], source)
-    return _encode(
-        Columns(source, {**columns.columns, **found.columns}, found.row_label), preprocessing, missing, weight, notes
-    )
+    joined = Columns(source, {**columns.columns, **found.columns}, found.row_label)
+    return _encode(joined, preprocessing, missing, weight, notes)
 
 
 def load_samples(
@@ -100,7 +98,7 @@ def load_samples(
     settings: FormatSettings = UNKNOWN_FORMAT,
     notes: list[str] | None = None,
 ) -> InMemorySamples:
-    """Load samples with encoded targets from a file, and weights with the mean 1 if there are any.
+    """Load samples with encoded targets from a file, and weights if there are any.
 
     Args:
         path: a table, an archive or a folder of arrays, or the name of a data set of the package.
@@ -152,7 +150,7 @@ def _no_target(path: str, preprocessing: Preprocessing) -> DataError:
 
 def _read_pair(data: tuple[Any, ...], preprocessing: Preprocessing, source: str) -> InMemorySamples:
     """Return the samples of `(X, y)` or `(X, y, weights)`."""
-    features, targets = unpack_pair(data if len(data) != 3 else data[:2])
+    features, targets = unpack_pair(data if len(data) != 3 else data[:2], source)
     inputs = inputs_from_memory(features, preprocessing)
     names = preprocessing.target_names
     columns = read_target_columns(targets, preprocessing.has_classes, len(names) > 1, source)
@@ -164,7 +162,7 @@ def _read_pair(data: tuple[Any, ...], preprocessing: Preprocessing, source: str)
     weights = None
     if len(data) == 3 and data[2] is not None:
         found = weights_of_array(data[2], len(inputs), f"{source}: weights")
-        weights = scale_weights(found, np.arange(len(found)), preprocessing.dtype)
+        weights = scale_held_out_weights(found, preprocessing.dtype)
     return InMemorySamples(inputs, encoded, weights=weights)
 
 
@@ -176,7 +174,7 @@ def _encode(
     weights = None
     if weight is not None and weight in columns.columns:
         values = weights_of_column(columns, weight)
-        weights = scale_weights(values, np.arange(len(values)), preprocessing.dtype)
+        weights = scale_held_out_weights(values, preprocessing.dtype)
     elif weight is not None:
         found.append(f"there is no column {weight!r} (data.weight), so all samples count alike")
     inputs, targets = encode_table(columns, preprocessing, found)

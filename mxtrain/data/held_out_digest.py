@@ -46,7 +46,7 @@ def held_out_digest(data: Any, config: DatasetConfig, source: str) -> str:
 
 
 def _pair_lines(data: tuple[Any, ...], config: DatasetConfig, source: str) -> list[str]:
-    features, targets = unpack_pair(data if len(data) != 3 else data[:2])
+    features, targets = unpack_pair(data if len(data) != 3 else data[:2], source)
     classes = config.equivalent_builtin_loss in CLASS_LOSSES
     columns = read_target_columns(targets, classes, source=source).columns
     lines = [f"{name} {column_digest(column)}" for name, column in columns.items()]

@@ -148,11 +148,11 @@ def _shape_remedy(array: NDArray[Any]) -> str:
     return "; if all values are numbers, pass astype(float)" if array.ndim > 1 and array.dtype.kind in "OU" else ""
 
 
-def unpack_pair(data: tuple[Any, ...]) -> tuple[Any, Any]:
+def unpack_pair(data: tuple[Any, ...], source: str = "data") -> tuple[Any, Any]:
     """Return X and y; a DataError if there are not two."""
     if len(data) != 2:
         remedy = "; pass weights as sample_weight=" if len(data) == 3 else ""
-        raise DataError(f"data: must be a pair (X, y), got a tuple of {len(data)}{remedy}")
+        raise DataError(f"{source}: must be a pair (X, y), got a tuple of {len(data)}{remedy}")
     return data[0], data[1]
 
 

@@ -270,10 +270,10 @@ def open_source(config: DatasetConfig, given: InMemoryData | None = None) -> Sou
     """
     if config.data.is_streamed:
         return DiskSource.open(config)
-    is_given = given is not None and given.columns is not None
-    table = (
-        given.table(config) if given and is_given else load(config.data, config.equivalent_builtin_loss in CLASS_LOSSES)
-    )
+    if given is not None and given.columns is not None:
+        table = given.table(config)
+    else:
+        table = load(config.data, config.equivalent_builtin_loss in CLASS_LOSSES)
     return TableSource(table, config, list(table.notes))
 
 

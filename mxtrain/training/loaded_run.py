@@ -201,7 +201,8 @@ class LoadedRun:
 
         Args:
             metric: `f1` of the second class; or `balanced_accuracy`, of which `fitted` is another name.
-            data: the run's data if they were passed to `fit`, because a run does not store them; `DataParts` for several.
+            data: the run's data if they were passed to `fit`, because a run does not store them; if validation data or
+                weights were passed too, all of them as `DataParts`.
 
         Raises:
             DataError: the run has no validation part, or its validation part lacks a class.
@@ -258,7 +259,8 @@ class LoadedRun:
             samples: features and targets: the path of a file, or `(X, y)`, `(X, y, weights)`, columns by name or a data
                 frame; left out, a part of the run's data. Samples are weighted if they have the column `data.weight`.
             part: `training`, `validation` or `test`; left out, `last_part`.
-            data: the run's data if they were passed to `fit`, because a run does not store them; `DataParts` for several.
+            data: the run's data if they were passed to `fit`, because a run does not store them; if validation data or
+                weights were passed too, all of them as `DataParts`.
             threshold: for two classes, as for `predict`; the metrics of decisions, such as `accuracy`, depend on it.
 
         Raises:
@@ -337,12 +339,9 @@ class LoadedRun:
             return Comparison(part, restore(targets), restore(predicted), metrics, sizes, by_target=each)
         indices = np.asarray(targets).astype(np.int64)
         weights = None if samples.weights is None else np.asarray(samples.weights, dtype=np.float64)
-        found_report = Comparison(
-            part, indices, predicted, metrics, sizes, self.class_names, threshold, weights=weights
-        )
         if threshold is not None:
             metrics |= _metrics_of_decisions(metrics, class_report(self.class_names, indices, predicted, weights))
-        return found_report
+        return Comparison(part, indices, predicted, metrics, sizes, self.class_names, threshold, weights)
 
     def _measure(
         self, samples: Samples, mean: Any, see: Callable[[NDArray[Any]], object] | None = None

@@ -12,7 +12,7 @@ import numpy as np
 
 from mxtrain.config import RunConfig, read_run, run_from_dict
 from mxtrain.config.overrides import check_overrides, located_at_overrides
-from mxtrain.data import Data, DataParts, as_parts, read_data, read_in_memory_data
+from mxtrain.data import DataParts, GivenData, as_parts, read_data, read_in_memory_data
 from mxtrain.errors import (
     ConfigError,
     ConfigProblem,
@@ -61,7 +61,7 @@ class RunOptions(TypedDict, total=False):
     callbacks: Sequence[Callback]
     stop: StopRequest | None
     model: ModelFactory | None
-    data: Data | DataParts | None
+    data: GivenData
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +164,7 @@ def advance(
     epochs: int,
     *,
     model: ModelFactory | None = None,
-    data: Data | DataParts | None = None,
+    data: GivenData = None,
 ) -> Snapshot:
     """Train from a snapshot until `epochs` epochs are finished, or early stopping ends the run.
 
@@ -342,9 +342,7 @@ class Replay:
     notes: list[str]
 
 
-def verify(
-    run_dir: str | PathLike[str], *, model: ModelFactory | None = None, data: Data | DataParts | None = None
-) -> list[str]:
+def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, data: GivenData = None) -> list[str]:
     """Train from the second-to-last checkpoint to the last one again, and compare every byte.
 
     A run that wrote only one checkpoint is trained again from its beginning. The last checkpoint is also compared with
@@ -371,9 +369,7 @@ def verify(
     return replay(run_dir, model=model, data=data).differences
 
 
-def replay(
-    run_dir: str | PathLike[str], *, model: ModelFactory | None = None, data: Data | DataParts | None = None
-) -> Replay:
+def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, data: GivenData = None) -> Replay:
     """Verify a run as `verify` does, and return the likely causes of differences too."""
     directory = RunDirectory.open(run_dir)
     checkpoints = Checkpoints(directory.checkpoints, keep=1)

@@ -276,7 +276,8 @@ class Trainer:
     def _initial_parameters(self) -> dict[str, Array]:
         initial = self.model.init(self.config.seed, self.config.dtype)
         if isinstance(self.model, MLP):
-            start_at_mean(self.config.loss_spec, initial, self.dataset.training.targets)
+            training = self.dataset.training
+            start_at_mean(self.config.loss_spec, initial, training.targets, training.weights)
         return {name: self.xp.asarray(value) for name, value in initial.items()}
 
     def _current_rates(self) -> Row:

@@ -87,6 +87,22 @@ def scale_weights(weights: NDArray[np.float64], reference: NDArray[np.int64], dt
     return result
 
 
+def scale_held_out_weights(weights: NDArray[np.float64], dtype: DataType) -> NDArray[Any]:
+    """Return the weights of separate data divided by a power of 2, so that their mean is from 1 to 2.
+
+    Metrics do not depend on the scale of weights, and a power of 2 keeps equal sums of weights equal, which medians
+    depend on.
+
+    Example:
+        >>> scale_held_out_weights(np.array([1.0, 3.0, 8.0]), "float64")
+        array([0.25, 0.75, 2.  ])
+    """
+    largest = float(weights.max())
+    _, exponent = np.frexp(float((weights / largest).mean()) * largest)
+    scaled: NDArray[Any] = np.ldexp(weights, 1 - exponent).astype(dtype)
+    return scaled
+
+
 def check_part_weights(weights: NDArray[np.float64], rows: NDArray[np.int64], part: str) -> None:
     """Raise a DataError if all samples of a part of the data have the weight 0."""
     if len(rows) and not weights[rows].any():
