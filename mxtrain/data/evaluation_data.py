@@ -19,6 +19,7 @@ from mxtrain.data.in_memory_data import (
 from mxtrain.data.inference_data import (
     drop_incomplete_rows,
     encode_table,
+    has_targets,
     inputs_from_memory,
     load_archive,
     load_for_prediction,
@@ -108,15 +109,13 @@ def load_samples(
     Raises:
         DataError: as for `load_for_prediction`, or the file has no targets.
     """
+    no_target = DataError(f"{path}: has no {preprocessing.target!r} to compare predictions with")
     if has_ending(path, TABLES):
-        columns = read_inference_table(path, preprocessing, True, settings, weight)
-        if not all(name in columns.columns for name in preprocessing.target_names):
-            encode_table(columns, preprocessing)  # reports a target that is missing among several
-            raise _no_target(path, preprocessing)
+        columns = _read_with_targets(path, preprocessing, settings, weight, no_target)
         return _encode(columns, preprocessing, missing, weight, notes)
     inputs, targets = load_for_prediction(path, preprocessing, True, missing, settings)
     if targets is None:
-        raise _no_target(path, preprocessing)
+        raise no_target
     return InMemorySamples(inputs, targets)
 
 
@@ -136,16 +135,23 @@ def load_held_out_file(
         DataError: as for `load_for_prediction`, or the file has no target.
     """
     if has_ending(path, TABLES):
-        return load_samples(path, preprocessing, missing, weight=weight, notes=notes)
+        no_target = DataError(f"{path}: there is no column {preprocessing.target!r}, the target")
+        columns = _read_with_targets(path, preprocessing, UNKNOWN_FORMAT, weight, no_target)
+        return _encode(columns, preprocessing, missing, weight, notes)
     inputs, targets = load_archive(path, preprocessing)
     if targets is None:
-        raise _no_target(path, preprocessing)
+        raise DataError(f"{path}: there is no array {preprocessing.target!r}, the target")
     return InMemorySamples(inputs, targets)
 
 
-def _no_target(path: str, preprocessing: Preprocessing) -> DataError:
-    noun = "column" if has_ending(path, TABLES) else "array"
-    return DataError(f"{path}: there is no {noun} {preprocessing.target!r}, the target")
+def _read_with_targets(
+    path: str, preprocessing: Preprocessing, settings: FormatSettings, weight: str | None, no_target: DataError
+) -> Columns:
+    """Read the features, the targets and, if the table has them, the weights; `no_target` is raised without targets."""
+    columns = read_inference_table(path, preprocessing, True, settings, weight)
+    if not has_targets(columns, preprocessing):
+        raise no_target
+    return columns
 
 
 def _read_pair(data: tuple[Any, ...], preprocessing: Preprocessing, source: str) -> InMemorySamples:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import polars as pl
 import pytest
 
@@ -255,5 +254,5 @@ def test_rows_without_a_target_take_their_weights_with_them() -> None:
     columns = {key: value for key, value in COLUMNS.items() if key != "weight"} | {"validation": 0}
     one = mxtrain.fit(config(columns), data=gaps, sample_weight=W, run_dir="one")
     kept = np.arange(60) % 7 > 0
-    other = mxtrain.fit(config(columns), data=gaps.filter(kept), sample_weight=pd.Series(W[kept]), run_dir="other")
+    other = mxtrain.fit(config(columns), data=gaps.filter(kept), sample_weight=pl.Series(W[kept]), run_dir="other")
     assert one.history == other.history

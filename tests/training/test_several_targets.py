@@ -70,9 +70,9 @@ def test_metrics_are_uniform_averages_as_in_scikit_learn(loss: Any) -> None:
         expected["rmse"] = sklearn_metrics.root_mean_squared_error(NUMBERS, predicted)
     for name, value in expected.items():
         assert found.metrics[name] == pytest.approx(value, rel=1e-10)
-        each = [found.by_target[target][name] for target in TARGETS]
+        each = [found.by_target[target][name] or 0.0 for target in TARGETS]
         assert np.mean(each) == pytest.approx(value, rel=1e-10)
-    assert sum(found.by_target[target]["loss"] for target in TARGETS) == pytest.approx(found.metrics["loss"], rel=1e-10)
+    assert sum(found.by_target[target]["loss"] or 0.0 for target in TARGETS) == pytest.approx(found.metrics["loss"], rel=1e-10)
 
 
 def test_each_target_is_standardized_and_saved() -> None:
@@ -210,7 +210,7 @@ def test_rows_without_one_of_the_targets_are_left_out_and_counted() -> None:
 )
 def test_errors(changes: dict[str, Any], error: type[Exception], message: str) -> None:
     np.savez("train.npz", X=X, y=NUMBERS)
-    constant = {"c": [1.0] * 80, "d": BOOLEANS[:, 0], "e": BOOLEANS[:, 1]}
+    constant: dict[str, Any] = {"c": [1.0] * 80, "d": BOOLEANS[:, 0], "e": BOOLEANS[:, 1]}
     frame(NUMBERS).with_columns(pl.Series(name, values) for name, values in constant.items()).write_csv("train.csv")
     run = config()
     run["data"] |= changes.pop("data", {})
@@ -259,6 +259,7 @@ def test_a_separate_validation_file_and_early_stopping_use_all_targets() -> None
     run["fit"]["early_stopping"] = {"monitor": "val_rmse", "patience": 1}
     result = mxtrain.fit(run, run_dir="run")
     loaded = mxtrain.load_run(result.run_dir)
+    assert result.best is not None
     assert loaded.evaluate()["rmse"] == loaded.evaluate("valid.csv")["rmse"] == result.best["val_rmse"]
 
 

@@ -249,6 +249,7 @@ def test_sweeps_compare_weighted_metrics(loss: Any, target: str, metric: str, di
         run | {"sweep": search | {"objective": {direction: f"val_{metric}"}}}, run_dir="sweep", workers=1
     )
     assert len(list(found)) == 2
+    assert found.best is not None
     best = mxtrain.load_run(found.best["run_dir"])
     assert best.evaluate(part="validation")[metric] == found.best["value"]
     compared = best.compare("validation")
