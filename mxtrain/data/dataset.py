@@ -161,7 +161,8 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
     def held_out(name: Literal["validation", "test"]) -> Samples:
         path = getattr(data, name)
         if path == IN_MEMORY:
-            assert given is not None, "checked when the data were read"
+            if given is None or name not in given.held_out:
+                raise DataError(f"data.{name}: the {name} data are not in the config; pass them in Python as {name}=")
             found = given.held_out[name]
             return read_samples(found, fitted, data.missing, weight=data.weight_column, source=name, notes=notes)
         if isinstance(path, str):
