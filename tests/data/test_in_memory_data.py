@@ -239,7 +239,7 @@ PAIRS: dict[str, tuple[Any, Any, str]] = {
     "ragged": ([[1, 2], [3]], [1, 2], f"{ROWS}: setting an array element with a sequence"),
     "columns": (pl.DataFrame({"a": [1, 2]}), [1, 2], "data: X is a table, whose names (X, y) would lose; pass one table that includes the target, and name it in data.target"),
     "y is a table": (X, pl.DataFrame({"y": NUMBERS}), "data: y is a table; pass the column that is to be predicted"),
-    "y has two columns": (X, np.array(X), "data: y must hold one value for each sample, got the shape (4, 2)"),
+    "y has three axes": (X, np.zeros((4, 2, 1)), "data: y must hold one value for each sample, got the shape (4, 2, 1)"),
     "y is a number": (X, 3, "data: column 'y': must hold one value for each sample, got 3"),
     "y is nothing": (X, None, "data: column 'y': must hold one value for each sample, got null"),
     "y has NaN": (X, with_gap(NUMBERS), "data: row 2: column 'y': a value is missing; fill it in, or leave the sample out of X and y"),
