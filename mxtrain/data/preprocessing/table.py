@@ -165,12 +165,12 @@ def table_from_columns(
     for name in (*features, *names):
         _check_values(columns, name, name not in names)
     rows, notes = rows_with_target(columns, names, classes)
-    columns = columns.take(rows)
+    columns = columns.take(rows) if len(rows) < len(columns) else columns
     kept = rows_to_keep(columns, missing, features)
     weights = None if sample_weights is None else sample_weights[rows][kept]
     if len(kept) < len(columns):
         notes.append(f"left out {count_samples(len(columns) - len(kept))} that lack a value (data.missing: drop)")
-    columns = columns.take(kept)
+    columns = columns.take(kept) if len(kept) < len(columns) else columns
     selected = {name: columns.columns[name] for name in features}
     values, class_names, dtype = _target_values(columns, names)
     if not features and has_features:
