@@ -56,7 +56,9 @@ class MLPConfig(Config):
         activation: `relu`, `tanh` or `sigmoid`.
         output_init: the initial weights of the last layer: `zero`, so that training starts from the mean of a
             standardized target for all samples, or from equal probabilities of all classes; or `glorot`, random ones.
-            By default `zero` for tables whose target is standardized, and `glorot` for all other data.
+            By default `zero` for tables whose target is standardized, and `glorot` for all other data and for
+            optimizers that would hardly change weights of 0: `lamb`, `lars`, `adafactor`, `ftrl`, `agc`, and rules of
+            your own.
     """
 
     hidden_defaults: ClassVar[tuple[str, ...]] = ("output_init",)

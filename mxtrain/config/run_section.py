@@ -470,9 +470,12 @@ class RunConfig(Config):
 
     @property
     def lacks_output_init(self) -> bool:
-        """True if `model.output_init` is unset, and becomes `zero`: for a table whose target is standardized."""
+        """True if `model.output_init` is unset, and becomes `zero`: for a table whose target is standardized.
+
+        With optimizers that would hardly change weights of 0 it stays unset.
+        """
         is_unset = not isinstance(self.model, CustomConfig) and self.model.output_init is None
-        return is_unset and self.data.is_table and self.standardizes_target
+        return is_unset and self.data.is_table and self.standardizes_target and self.optimizer.can_start_at_zero
 
     def resolve(self) -> "RunConfig":
         """Return the config with every default filled in.

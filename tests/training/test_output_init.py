@@ -59,6 +59,27 @@ def test_default_of_output_init(data: Any, loss: Any, model: Any, expected: str 
     assert bool(params[last].any()) is (expected != "zero")
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "expected"),
+    [
+        ({"kind": "sgd"}, "zero"),
+        ({"kind": "lbfgs"}, "zero"),
+        ({"kind": "adam", "groups": {"b*": {"kind": "lion"}}}, "zero"),
+        ({"kind": "lamb"}, None),
+        ({"kind": "lars"}, None),
+        ({"kind": "adafactor"}, None),
+        ({"kind": "ftrl"}, None),
+        ({"kind": "adam", "agc": {}}, None),
+        ({"kind": "adam", "groups": {"W*": {"kind": "lamb"}}}, None),
+        ({"kind": "adam", "groups": {"W*": {"agc": {}}}}, None),
+    ],
+)
+def test_optimizers_that_hold_weights_of_zero_start_from_random_ones(optimizer: Any, expected: str | None) -> None:
+    settings = config(TABLE) | {"optimizer": optimizer}
+    run = mxtrain.RunConfig.model_validate(settings).resolve()
+    assert run.model.output_init == expected  # type: ignore[union-attr]
+
+
 def test_only_the_last_layer_differs() -> None:
     zero, glorot = (
         MLP((3, 4, 2), "relu", "squared_error", zero_outputs=each).init(1, "float32") for each in (True, False)
