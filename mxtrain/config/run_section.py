@@ -21,6 +21,7 @@ from mxtrain.loss_config import (
     as_loss_config,
     loss_family,
     loss_kind,
+    several_targets_problem,
 )
 from mxtrain.minimization.method_configs import AnyOptimizer, MethodConfig
 from mxtrain.optim.backends import BackendName
@@ -309,6 +310,7 @@ class RunConfig(Config):
         if self.data.standardize_target and name not in (*STANDARDIZABLE_LOSSES, "custom"):
             message = f"goes with {', '.join(STANDARDIZABLE_LOSSES)}, got loss {name}; remove standardize_target"
             raise field_error("data.standardize_target", message)
+        self._check_several_targets()
         if self.class_weight is not None and not has_classes:
             raise field_error("class_weight", f"is for classes, and {name} predicts numbers; remove class_weight")
         self._check_metrics("classes" if has_classes else "numbers")
@@ -415,6 +417,13 @@ class RunConfig(Config):
             yield (*above, "groups", selector), message
         if problem := ungrouped(self.optimizer, shapes):
             yield (*above, "groups_required"), problem
+
+    def _check_several_targets(self) -> None:
+        """Refuse several targets with losses of one."""
+        count = len(self.data.target_names)
+        problem = several_targets_problem(self.loss_spec) if count > 1 else None
+        if problem is not None:
+            raise field_error("data.target", f"names {count} columns, and {problem}")
 
     def _check_custom_loss(self) -> None:
         is_custom = isinstance(self.model, CustomConfig)
