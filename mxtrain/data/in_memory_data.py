@@ -174,8 +174,10 @@ def read_target_columns(targets: Any, classes: bool, allow_several: bool = True,
         >>> list(read_target_columns(np.zeros((3, 2)), classes=False).columns)
         ['y[0]', 'y[1]']
     """
-    if column_names(targets) is not None:
-        raise DataError(f"{source}: y is a table; pass the column that is to be predicted")
+    names = column_names(targets)
+    if names is not None:
+        several = ", or y.to_numpy() for several targets" if allow_several and len(names) > 1 else ""
+        raise DataError(f"{source}: y is a table; pass the column that is to be predicted{several}")
     targets = _to_host(targets)
     if isinstance(targets, list | tuple) and len(targets) and isinstance(targets[0], list | tuple):
         targets = _rows_to_array(targets, source)
