@@ -1,6 +1,7 @@
 """The `data` section of a run file: source, splits, batches, preprocessing."""
 
 import codecs
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
@@ -172,6 +173,24 @@ ColumnKind = Literal["number", "category", "boolean", "date", "identifier", "tex
 """Kinds of columns; columns of the last four kinds are left out of the features."""
 Kinds = Annotated[dict[Annotated[NonEmptyText, AfterValidator(nfc)], ColumnKind], Field(min_length=1)]
 """Kinds of columns by name."""
+_DATE_DIRECTIVES = re.compile(r"%-?[YymdbBhjaAeGVuqHIMSpTR]|%\.f|[^%]")
+
+
+def _check_date_format(text: object) -> str:
+    """Return a format with a year, and with a minute if it has an hour."""
+    known = [] if not isinstance(text, str) else _DATE_DIRECTIVES.findall(text)
+    directives = {directive[-1] for directive in known if directive.startswith("%")}
+    is_complete = bool({"Y", "y", "G"} & directives) and bool({"H", "I"} & directives) == ("M" in directives)
+    if "".join(known) != text or not is_complete or ("G" in directives) != ("V" in directives):
+        raise mismatch_error("the format of a date, such as %d/%m/%Y or %d/%m/%Y %H:%M", text)
+    return cast("str", text)
+
+
+DateFormats = Annotated[
+    dict[Annotated[NonEmptyText, AfterValidator(nfc)], Annotated[str, BeforeValidator(_check_date_format)]],
+    Field(min_length=1),
+]
+"""Formats of columns of dates by name."""
 """The types of the fields that describe the format of a table."""
 
 
@@ -191,6 +210,8 @@ class DataConfig(Config):
             are.
         columns: what columns hold, by name: `number`, `category`, `boolean` or `date`; or `identifier`, `text`,
             `constant` or `index`, which are no features. By default the values decide, and a run records the result.
+        date_format: the formats of columns of dates, by name, such as `%d/%m/%Y` for 31/12/2020. By default one format
+            that fits all values of a column is found, and a run records it.
         exclude: the columns to leave out of the features.
         missing: treatment of missing values in the features of a table: `impute` fills in the median of the training
             part for numbers and dates, with an indicator input for columns that have gaps, and a separate category;
@@ -227,13 +248,14 @@ class DataConfig(Config):
         missing_values: the spellings of a missing value, besides a blank cell.
     """
 
-    hidden_defaults: ClassVar[tuple[str, ...]] = ("exclude", "text", "weight", "groups")
+    hidden_defaults: ClassVar[tuple[str, ...]] = ("date_format", "exclude", "text", "weight", "groups")
 
     source: Annotated[NonEmptyText, AfterValidator(normalize_source)]
     target: NonEmptyText | None = None
     features: ColumnNames | None = None
     categorical: ColumnNames | None = None
     columns: Kinds | None = None
+    date_format: DateFormats | None = None
     exclude: ColumnNames | None = None
     missing: Missing = "impute"
     unseen: Unseen = "ignore"
@@ -348,7 +370,7 @@ class DataConfig(Config):
                 raise field_error("columns", "only a table has kinds of columns; remove columns")
             if self.missing not in ("impute", "error"):
                 raise field_error("missing", "only a table can have missing values; remove missing")
-            for name in ("exclude", "weight", "groups"):
+            for name in ("date_format", "exclude", "weight", "groups"):
                 if getattr(self, name) is not None:
                     raise field_error(name, f"only a table has columns; remove {name}")
         self._check_columns()
@@ -356,6 +378,10 @@ class DataConfig(Config):
 
     def _check_columns(self) -> None:
         """Refuse a column that is used for two purposes."""
+        for column in self.date_format or ():
+            kind = (self.columns or {}).get(column, "date")
+            if kind != "date":
+                raise field_error("date_format", f"{column!r} is a {kind} in columns; keep one of the two")
         features = self.features or ()
         for name in ("weight", "groups"):
             column = getattr(self, name)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mxtrain.config.data_section import DataConfig
 from mxtrain.data.kinds.frames import raw_table_of
-from mxtrain.data.kinds.typed_columns import type_columns
-from mxtrain.data.loading import select_training_columns, training_table, with_text_columns
+from mxtrain.data.kinds.typed_columns import DETECTED, ValueFormats, type_columns
+from mxtrain.data.loading import select_training_columns, training_table, value_formats, with_text_columns
 from mxtrain.data.preprocessing.table import Table, array_feature_names, table_from_columns
 from mxtrain.data.readers.columns import (
     CategoricalColumn,
@@ -89,7 +89,11 @@ def _check_one_axis(column: Any, name: str) -> Any:
 
 
 def columns_of(
-    data: Mapping[str, Iterable[object]], select: ColumnSelector, source: str = "data", hash_text: bool = False
+    data: Mapping[str, Iterable[object]],
+    select: ColumnSelector,
+    source: str = "data",
+    hash_text: bool = False,
+    formats: ValueFormats = DETECTED,
 ) -> Columns:
     """Return the selected columns of a mapping from names to arrays, columns of a data frame, or other iterables.
 
@@ -98,6 +102,7 @@ def columns_of(
         select: returns the columns to read, and their kinds.
         source: the name of the data in error messages.
         hash_text: True to return columns of free text, otherwise left out.
+        formats: what is known of the spelling of values.
 
     Raises:
         DataError: a value is invalid, or the columns differ in length.
@@ -110,8 +115,8 @@ def columns_of(
 
     selected = select(source, list(data))
     raw = raw_table_of({name: data[name] for name in selected}, source)
-    columns = type_columns(raw, selected)
-    columns = with_text_columns(columns, raw) if hash_text else columns
+    columns = type_columns(raw, selected, formats)
+    columns = with_text_columns(columns, raw, formats) if hash_text else columns
     return replace(columns, columns={name: _with_dtype(each, data[name]) for name, each in columns.columns.items()})
 
 
@@ -324,7 +329,9 @@ def _read_columns(config: DatasetConfig, data: Any) -> InMemoryData:
     kinds = select_training_columns(config.data, config.equivalent_builtin_loss in CLASS_LOSSES)("data", names)
     check_selected_names(names, kinds, "data")
     hash_text = config.data.text == "hash"
-    return InMemoryData(columns_of(columns_by_name(data, kinds), lambda *_: kinds, hash_text=hash_text))
+    columns = columns_by_name(data, kinds)
+    formats = value_formats(config.data)
+    return InMemoryData(columns_of(columns, lambda *_: kinds, hash_text=hash_text, formats=formats))
 
 
 def _column_digest(column: Column) -> str:

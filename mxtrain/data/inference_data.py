@@ -2,12 +2,13 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mxtrain.config.data_section import ARCHIVES, CLASS_SOURCES, TABLES, ColumnKind, Missing, has_ending, is_path
+from mxtrain.config.data_section import ARCHIVES, CLASS_SOURCES, TABLES, Missing, has_ending, is_path
 from mxtrain.data.batches import InMemorySamples
 from mxtrain.data.in_memory_data import (
     column_names,
@@ -19,11 +20,11 @@ from mxtrain.data.in_memory_data import (
     to_numeric_array,
     unpack_pair,
 )
-from mxtrain.data.kinds.typed_columns import type_columns
-from mxtrain.data.loading import UNKNOWN_FORMAT, load_packaged, read_columns, select_inference_columns
+from mxtrain.data.kinds.typed_columns import ValueFormats, type_columns
+from mxtrain.data.loading import UNKNOWN_FORMAT, load_packaged, select_inference_columns
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.preprocessing.table import count_samples, rows_to_keep, rows_with_target
-from mxtrain.data.readers.columns import Columns, check_names_exist, check_selected_names
+from mxtrain.data.readers.columns import Columns, check_names_exist, check_selected_names, names_in_other_case
 from mxtrain.data.readers.dialect import FormatSettings
 from mxtrain.data.readers.numpy_files import (
     check_finite_numbers,
@@ -36,6 +37,8 @@ from mxtrain.data.readers.numpy_files import (
 )
 from mxtrain.data.readers.open_file import open_data_file
 from mxtrain.data.readers.raw_table import RawTable
+from mxtrain.data.readers.recorded_format import RecordedFormat
+from mxtrain.data.readers.table_files import read_raw
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
 from mxtrain.paths import expand_home, url_problem
@@ -54,13 +57,16 @@ _Arrays: TypeAlias = tuple[NDArray[Any], NDArray[Any] | None]
 """Inputs, (n, d), and targets, (n,)."""
 
 
-def inputs_from_memory(data: Any, preprocessing: Preprocessing) -> NDArray[Any]:
+def inputs_from_memory(
+    data: Any, preprocessing: Preprocessing, settings: FormatSettings = UNKNOWN_FORMAT
+) -> NDArray[Any]:
     """Return the inputs of a model, (n, d), for data from Python.
 
     Args:
         data: columns by name or a data frame (pandas, Polars, Arrow), in any order and with any other columns; or an
             array, (n, ...), with the features in the order of training. Masked values are missing.
         preprocessing: the fitted preprocessing of the model.
+        settings: the format of the training data.
 
     Raises:
         DataError: a feature is missing, or a value is invalid.
@@ -74,22 +80,55 @@ def inputs_from_memory(data: Any, preprocessing: Preprocessing) -> NDArray[Any]:
     data = columns_of_records(data)
     names = column_names(data)
     if names is not None:
-        return preprocessing.apply(_read_features(data, names, preprocessing.kinds))
+        return preprocessing.apply(_read_features(data, names, preprocessing, settings))
     array = to_numeric_array(data, "inputs")
     if not len(array):
         return np.empty((0, len(preprocessing.feature_names)), preprocessing.dtype)
     return preprocessing.apply(array, "inputs")
 
 
-def _read_features(data: Any, names: Sequence[str], kinds: Mapping[str, ColumnKind]) -> Columns:
+def _read_features(data: Any, names: Sequence[str], preprocessing: Preprocessing, settings: FormatSettings) -> Columns:
+    kinds = preprocessing.kinds
     check_selected_names(names, kinds, "data")
-    columns = columns_by_name(data, (name for name in names if name in kinds))
+    renamed = names_in_other_case(names, kinds)
+    wanted = [name for name in names if renamed.get(name, name) in kinds]
+    columns = {renamed.get(name, name): values for name, values in columns_by_name(data, wanted).items()}
+    all_names = [renamed.get(name, name) for name in names]
     select = select_inference_columns(kinds, None, classes=False)
-    return columns_of(columns, lambda where, _: select(where, names))
+    formats = _value_formats(preprocessing, settings)
+    return columns_of(columns, lambda where, _: select(where, all_names), formats=formats)
+
+
+def _value_formats(
+    preprocessing: Preprocessing, settings: FormatSettings, found: Mapping[str, Any] | None = None
+) -> ValueFormats:
+    """Return what a trained model knows of the spelling of values in a table of the format `found`."""
+    decimal = (found or {}).get("decimal", settings.decimal)
+    return ValueFormats(
+        settings.missing_values or (), decimal, preprocessing.date_formats, preprocessing.known_categories
+    )
+
+
+def recorded_format(preprocessing: Preprocessing, settings: FormatSettings) -> RecordedFormat:
+    """Return the format of new tables for a trained model, of whose training data `settings` is the format."""
+    kinds = preprocessing.kinds
+    return RecordedFormat(
+        separator=settings.separator,
+        quote=settings.quote,
+        decimal=settings.decimal,
+        thousands=settings.thousands,
+        comment=settings.comment,
+        encoding=settings.encoding,
+        missing_values=settings.missing_values,
+        names=tuple(kinds),
+        numbers=frozenset(name for name, kind in kinds.items() if kind == "number"),
+        positions=preprocessing.positions,
+        targets=frozenset({preprocessing.target}),
+    )
 
 
 def samples_from_memory(
-    data: Any, preprocessing: Preprocessing, missing: Missing = "error"
+    data: Any, preprocessing: Preprocessing, missing: Missing = "error", settings: FormatSettings = UNKNOWN_FORMAT
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the inputs of a model, (n, d), and encoded targets, (n,), for data from Python.
 
@@ -98,6 +137,7 @@ def samples_from_memory(
         preprocessing: the fitted preprocessing of the model.
         missing: with `drop`, samples that lack a value are left out with a warning, as those without a target always
             are.
+        settings: the format of the training data.
 
     Raises:
         DataError: there is no target or no sample, or a value or a class is invalid.
@@ -111,7 +151,7 @@ def samples_from_memory(
     target, classes = preprocessing.target, preprocessing.class_names is not None
     if isinstance(data, tuple):
         features, targets = unpack_pair(data)
-        inputs = inputs_from_memory(features, preprocessing)
+        inputs = inputs_from_memory(features, preprocessing, settings)
         column = read_target_column(targets, classes)
         _check_lengths(len(inputs), len(column.missing), "y")
         return inputs, preprocessing.encode_target_column(column, lambda row: f"data: row {row + 1}", "data")
@@ -122,8 +162,9 @@ def samples_from_memory(
     if target not in names:
         raise DataError(f"data: has no {target!r} to compare predictions with")
     check_selected_names(names, [target], "data")
-    columns = _read_features(data, names, preprocessing.kinds)
-    found = columns_of(columns_by_name(data, [target]), select_inference_columns({}, target, classes))
+    columns = _read_features(data, names, preprocessing, settings)
+    formats = _value_formats(preprocessing, settings)
+    found = columns_of(columns_by_name(data, [target]), select_inference_columns({}, target, classes), formats=formats)
     _check_lengths(len(columns), len(found), target)
     columns = Columns("data", {**columns.columns, **found.columns}, found.row_label)
     columns = _drop_with_warning(columns, preprocessing, missing)
@@ -153,7 +194,7 @@ def load_for_prediction(
         with_targets: True to load the targets; otherwise the column of the target may be blank or hold anything.
         missing: with `drop`, samples that lack a value are left out with a warning; if targets are wanted, those
             without one always are.
-        settings: the format of a table, as far as it is known.
+        settings: the format of the training data; a table may have another one.
 
     Returns:
         The inputs, (n, d), and the targets, (n,), as the loss takes them, or None; in memory, in the order of the file.
@@ -189,19 +230,34 @@ def load_for_prediction(
     return _load_arrays(path, preprocessing, with_targets)
 
 
+def with_known_names(raw: RawTable, names: Iterable[str]) -> RawTable:
+    """Return a table whose columns have the names that a model knows, where only upper and lower case differ."""
+    renamed = names_in_other_case(raw.columns, names)
+    if not renamed:
+        return raw
+    return replace(raw, columns={renamed.get(name, name): column for name, column in raw.columns.items()})
+
+
 def features_of_table(
     raw: RawTable, preprocessing: Preprocessing, settings: FormatSettings = UNKNOWN_FORMAT
 ) -> Columns:
-    """Return the features of a model from a table, whose marks of missing values and decimal mark `settings` has.
+    """Return the features of a model from a table; `settings` is the format of the training data.
 
     Raises:
         DataError: a column is missing, or a value is invalid.
     """
+    raw = with_known_names(raw, preprocessing.kinds)
     select = select_inference_columns(preprocessing.kinds, None, classes=False)
-    return type_columns(raw, select(raw.header, raw.names), settings.missing_values or (), settings.decimal)
+    return type_columns(raw, select(raw.header, raw.names), _value_formats(preprocessing, settings, raw.found))
 
 
-def load_held_out_file(path: str, preprocessing: Preprocessing, missing: Missing, notes: list[str]) -> InMemorySamples:
+def load_held_out_file(
+    path: str,
+    preprocessing: Preprocessing,
+    missing: Missing,
+    notes: list[str],
+    settings: FormatSettings = UNKNOWN_FORMAT,
+) -> InMemorySamples:
     """Load a validation or test set from a separate table or archive.
 
     Args:
@@ -209,13 +265,14 @@ def load_held_out_file(path: str, preprocessing: Preprocessing, missing: Missing
         preprocessing: the preprocessing fitted to the training set.
         missing: with `drop`, samples that lack a value are left out, as in training.
         notes: receives messages about samples that were left out, and about unseen categories.
+        settings: the format of the training data; a table may have another one.
 
     Raises:
         DataError: as for `load_for_prediction`, or the file has no target.
     """
     is_table = has_ending(path, TABLES)
     if is_table:
-        columns, found = drop_incomplete_rows(_read_table(path, preprocessing), preprocessing, missing)
+        columns, found = drop_incomplete_rows(_read_table(path, preprocessing, True, settings), preprocessing, missing)
         notes.extend(f"{path}: {note}" for note in found)
         inputs, targets = _encode_table(columns, preprocessing, notes)
     else:
@@ -226,12 +283,14 @@ def load_held_out_file(path: str, preprocessing: Preprocessing, missing: Missing
     return InMemorySamples(inputs, targets)
 
 
-def _read_table(
-    path: str, preprocessing: Preprocessing, with_targets: bool = True, settings: FormatSettings = UNKNOWN_FORMAT
-) -> Columns:
+def _read_table(path: str, preprocessing: Preprocessing, with_targets: bool, settings: FormatSettings) -> Columns:
     target = preprocessing.target if with_targets else None
     classes = preprocessing.class_names is not None
-    columns = read_columns(path, select_inference_columns(preprocessing.kinds, target, classes), settings)
+    raw = read_raw(path, recorded_format(preprocessing, settings))
+    raw = with_known_names(raw, [*preprocessing.kinds, *([] if target is None else [target])])
+    kinds = select_inference_columns(preprocessing.kinds, target, classes)(raw.header, raw.names)
+    check_selected_names(raw.names, kinds, raw.header)
+    columns = type_columns(raw, kinds, _value_formats(preprocessing, settings, raw.found))
     if not len(columns):
         raise DataError(f"{path}: has a header but no samples")
     return columns

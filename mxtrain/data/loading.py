@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Any, BinaryIO, cast
 
 from mxtrain.config.data_section import TABLES, ColumnKind, DataConfig, has_ending
-from mxtrain.data.kinds.typed_columns import resolved_fields, type_columns
+from mxtrain.data.kinds.typed_columns import ValueFormats, resolved_fields, type_columns
 from mxtrain.data.preprocessing.table import Table, table_from_arrays, table_from_columns
 from mxtrain.data.readers.columns import (
     Columns,
@@ -64,9 +64,8 @@ def load(config: DataConfig, classes: bool) -> Table:
         return load_packaged(source, classes)
     assert target is not None, "DataConfig requires it for every file"
     if has_ending(source, TABLES):
-        columns = read_columns(
-            source, select_training_columns(config, classes), config, hash_text=config.text == "hash"
-        )
+        select = select_training_columns(config, classes)
+        columns = read_columns(source, select, config, value_formats(config), hash_text=config.text == "hash")
         return training_table(columns, config, classes)
     with open_data_file(source) as file:
         return table_from_arrays(read_npz(file, source, target, config.features), source, target, classes)
@@ -96,13 +95,21 @@ def load_packaged(name: str, classes: bool) -> Table:
     return replace(table, column_names=entry.feature_names, class_dtype="int64" if classes else "str")
 
 
-def read_columns(source: str, select: ColumnSelector, settings: FormatSettings, hash_text: bool = False) -> Columns:
+def value_formats(config: DataConfig) -> ValueFormats:
+    """Return the spelling of values that a config sets."""
+    return ValueFormats(config.missing_values or (), config.decimal, config.date_format or {})
+
+
+def read_columns(
+    source: str, select: ColumnSelector, settings: FormatSettings, formats: ValueFormats, hash_text: bool = False
+) -> Columns:
     """Read the selected columns of a table file, with their kinds.
 
     Args:
         source: the path of the file.
         select: returns the columns to read, and the kinds that are known.
         settings: the format of the file, as far as it is known.
+        formats: what is known of the spelling of values.
         hash_text: True to return columns of free text, otherwise left out.
 
     Raises:
@@ -111,14 +118,16 @@ def read_columns(source: str, select: ColumnSelector, settings: FormatSettings, 
     raw = read_raw(source, settings)
     kinds = select(raw.header, raw.names)
     check_selected_names(raw.names, kinds, raw.header)
-    columns = type_columns(raw, kinds, settings.missing_values or (), settings.decimal)
-    return with_text_columns(columns, raw, settings.missing_values or ()) if hash_text else columns
+    columns = type_columns(raw, kinds, formats)
+    if raw.found.get("header") is False or isinstance(settings.header, tuple):
+        columns = replace(columns, positions=tuple(raw.names))
+    return with_text_columns(columns, raw, formats) if hash_text else columns
 
 
-def with_text_columns(columns: Columns, raw: RawTable, missing_values: Sequence[str] = ()) -> Columns:
+def with_text_columns(columns: Columns, raw: RawTable, formats: ValueFormats) -> Columns:
     """Return columns with those of free text that were left out."""
     names = [name for name, kind in columns.kinds.items() if kind == "text" and name in columns.left_out]
-    texts = type_columns(raw, dict.fromkeys(names, "category"), missing_values)
+    texts = type_columns(raw, dict.fromkeys(names, "category"), formats)
     left_out = {name: reason for name, reason in columns.left_out.items() if name not in names}
     return replace(columns, columns={**texts.columns, **columns.columns}, left_out=left_out)
 
@@ -126,7 +135,8 @@ def with_text_columns(columns: Columns, raw: RawTable, missing_values: Sequence[
 def select_training_columns(config: DataConfig, classes: bool) -> ColumnSelector:
     """Return the selector of the columns that a config names: the features and, last, the target."""
     target, categorical = config.target or "", config.categorical or ()
-    known: dict[str, ColumnKind] = {**(config.columns or {}), **dict.fromkeys(categorical, "category")}
+    known: dict[str, ColumnKind] = dict.fromkeys(config.date_format or (), "date")
+    known |= {**(config.columns or {}), **dict.fromkeys(categorical, "category")}
     roles: dict[str, ColumnKind | None] = {}
     if config.groups is not None:
         roles[config.groups] = "category"
@@ -136,6 +146,7 @@ def select_training_columns(config: DataConfig, classes: bool) -> ColumnSelector
     def select(header: str, names: Sequence[str]) -> Mapping[str, ColumnKind | None]:
         named: dict[str, Any] = {"exclude": config.exclude, "weight": config.weight and [config.weight]}
         named |= {"groups": config.groups and [config.groups], "columns": config.columns}
+        named |= {"date_format": config.date_format}
         for field, chosen in named.items():
             check_names_exist(f"{header}: data.{field}", "column", names, *(chosen or ()))
         left_out = {*(config.exclude or ()), *roles}

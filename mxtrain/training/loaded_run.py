@@ -301,10 +301,9 @@ class LoadedRun:
             raise DataError(f"{name}: has no parts; leave out `{given}`, or the samples")
         missing = self.config.data.missing
         if isinstance(samples, str | PathLike):
-            data_config = self.config.data
-            inputs, targets = load_for_prediction(name, self.preprocessing, True, missing, data_config)
+            inputs, targets = load_for_prediction(name, self.preprocessing, True, missing, self.config.data)
         else:
-            inputs, targets = samples_from_memory(samples, self.preprocessing, missing)
+            inputs, targets = samples_from_memory(samples, self.preprocessing, missing, self.config.data)
         if targets is None:
             raise DataError(f"{name}: has no {self.preprocessing.target!r} to compare predictions with")
         return InMemorySamples(inputs, targets)
@@ -349,7 +348,7 @@ class LoadedRun:
             for note in (note for chunk in chunks for note in chunk.notes):
                 warnings.warn(note, UserWarning, stacklevel=4)  # the caller of `predict`
             return np.concatenate([chunk.inputs for chunk in chunks])
-        return inputs_from_memory(inputs, self.preprocessing)
+        return inputs_from_memory(inputs, self.preprocessing, self.config.data)
 
 
 def _blocks(inputs: NDArray[Any]) -> Iterator[NDArray[Any]]:

@@ -35,20 +35,39 @@ _PLAIN = {
 }
 
 
-def plain_numbers(texts: "polars.Series") -> "polars.Series":
+def plain_numbers(texts: "polars.Series", decimal: str | None = None) -> "polars.Series":
     """Return texts in plain notation as float64, and null for everything else.
 
     The conversion rounds to the nearest float64, as Python's does. Infinity and NaN are no numbers.
+
+    Args:
+        texts: the values of a column.
+        decimal: the decimal mark of the table, if it is known. If it is a comma, points separate thousands, unless the
+            column has no commas, and a point that cannot separate thousands.
 
     Example:
         >>> import polars as pl
         >>> plain_numbers(pl.Series(["1", "-2.5e3", "inf", "1,5", None])).to_list()
         [1.0, -2500.0, None, None, None]
+        >>> [plain_numbers(pl.Series([text, "7"]), ",").to_list() for text in ("1.234", "1.23")]
+        [[1234.0, 7.0], [1.23, 7.0]]
     """
     import polars as pl
 
     numbers = texts.cast(pl.Float64, strict=False)
-    return numbers.set(~numbers.is_finite(), None)
+    numbers = numbers.set(~numbers.is_finite(), None)
+    if decimal != ",":
+        return numbers
+    pointed = texts.filter(texts.str.contains(".", literal=True).fill_null(value=False)).unique()
+    if not len(pointed) or texts.str.contains(",", literal=True).any():
+        return numbers
+    are_grouped = pointed.str.contains(f"^(?:{_GROUPED[','].pattern})$").all()
+    return formatted_numbers(texts, numbers, NumberFormat(",")) if are_grouped else numbers
+
+
+def parse_plain(text: str) -> float | None:
+    """Return a number in plain notation; None for other text."""
+    return float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d{1,3})?", text, re.IGNORECASE) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ class Preprocessing:
         array: for a model of arrays, the name of the array in an `.npz` file.
         target_scale: the standardization of the targets; None if they are not standardized.
         class_dtype: the dtype of predicted classes, from `classes.class_dtype`.
+        positions: the names of all columns of the training data, if its file did not name them; otherwise None.
 
     Example:
         >>> age, size = NumericFeature("age", mean=4.0, scale=2.0), OneHotFeature("size", ("big", "small"))
@@ -78,6 +79,7 @@ class Preprocessing:
     array: str | None = None
     target_scale: TargetScale | None = None
     class_dtype: str = "str"
+    positions: tuple[str, ...] | None = None
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -88,6 +90,22 @@ class Preprocessing:
     def kinds(self) -> dict[str, ColumnKind]:
         """The names of the source columns, and their kinds."""
         return {column.name: column.kind for column in self.columns}
+
+    @property
+    def known_categories(self) -> dict[str, tuple[str, ...]]:
+        """The categories of the columns, and the classes, none of which marks a missing value."""
+        found: dict[str, tuple[str, ...]] = {}
+        for column in self.columns:
+            if isinstance(column, OneHotFeature):
+                found[column.name] = tuple(value for value in (*column.values, *column.grouped) if value)
+            elif isinstance(column, BooleanFeature):
+                found[column.name] = column.values
+        return found if self.class_names is None else {**found, self.target: self.class_names}
+
+    @property
+    def date_formats(self) -> dict[str, str | None]:
+        """The formats of the columns of dates; None for one that had a type in the training data."""
+        return {column.name: column.date_format for column in self.columns if isinstance(column, DateFeature)}
 
     @property
     def standardization(self) -> Standardization:
@@ -341,7 +359,8 @@ class Preprocessing:
             "array": self.array,
             "target_scale": None if self.target_scale is None else asdict(self.target_scale),
         }
-        return fields if self.class_dtype == "str" else fields | {"class_dtype": self.class_dtype}
+        fields |= {} if self.class_dtype == "str" else {"class_dtype": self.class_dtype}
+        return fields if self.positions is None else fields | {"positions": list(self.positions)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Preprocessing":
@@ -354,6 +373,8 @@ class Preprocessing:
             fields["target_scale"] = None if scale is None else TargetScale(**scale)
             for name in ("target", "array"):
                 fields[name] = None if fields[name] is None else nfc(fields[name])
+            if fields.get("positions") is not None:
+                fields["positions"] = tuple(map(str, fields["positions"]))
             if fields.get("class_dtype", "str") not in CLASS_DTYPES:
                 raise ValueError(f"{fields['class_dtype']!r} is not a dtype of classes")
             restored = cls(**fields)

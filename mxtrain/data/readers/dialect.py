@@ -47,6 +47,20 @@ class FormatSettings(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class FormatOptions:
+    """The format of a text table, so far as it is known; see `FormatSettings`."""
+
+    separator: str | None = None
+    header: bool | tuple[str, ...] | None = None
+    quote: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    comment: str | None = None
+    encoding: str | None = None
+    missing_values: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Dialect:
     """The format of a text table.
 
@@ -143,7 +157,7 @@ def detect_dialect(text: str, settings: FormatSettings, is_whole: bool) -> Diale
         separator=split.separator,
         quote=split.quote,
         comment=comment,
-        decimal=settings.decimal or _decimal_mark(row for _, row in split.rows[:100]),
+        decimal=settings.decimal or decimal_mark(row for _, row in split.rows[:100]),
         names=tuple(nfc(name.strip()) for name in names) + (("",) if trailing else ()),
         has_header=header is not False or commented is not None,
         header_line=(commented[0] if commented is not None else first) + 1,
@@ -305,7 +319,19 @@ def _clean_share(split: _Split) -> float:
     return 1 - unclean / max(len(cells), 1)
 
 
-def _decimal_mark(rows: Iterable[Sequence[str]]) -> str | None:
+def first_rows(text: str, dialect: Dialect) -> list[list[str]]:
+    """Return the first rows of a table after its header, stripped."""
+    numbered = list(enumerate(text.split("\n")))[dialect.first_line - 1 :]
+    lines = [(i, line) for i, line in numbered if line.strip()]
+    if dialect.comment:
+        lines = [(i, line) for i, line in lines if not line.startswith(dialect.comment)]
+    with unlimited_field_size():
+        rows = split_rows(lines[:_SAMPLE_ROWS], dialect.separator, dialect.quote, dialect.skips_blanks)
+    return [[cell.strip() for cell in row] for _, row in rows]
+
+
+def decimal_mark(rows: Iterable[Sequence[str]]) -> str | None:
+    """Return the decimal mark of numbers; None if no value tells."""
     commas = points = 0
     for row in rows:
         for cell in row:
