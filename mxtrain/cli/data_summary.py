@@ -10,7 +10,7 @@ from mxtrain.cli.streams import print_results
 from mxtrain.config.data_section import TABLES, has_ending
 from mxtrain.data import prepare
 from mxtrain.data.kinds.summary import ColumnSummary, summarize_columns
-from mxtrain.data.loading import read_columns, select_training_columns, value_formats
+from mxtrain.data.loading import read_columns
 from mxtrain.errors import escape_unprintable
 from mxtrain.formatting import format_count
 from mxtrain.types import CLASS_LOSSES
@@ -52,8 +52,7 @@ def summarize_data(config: "RunConfig") -> DataSummary:
     config, columns = config.resolve(), None
     data = config.data
     if has_ending(data.source, TABLES):
-        select = select_training_columns(data, config.equivalent_builtin_loss in CLASS_LOSSES)
-        columns = read_columns(data.source, select, data, value_formats(data))
+        columns = read_columns(data, config.equivalent_builtin_loss in CLASS_LOSSES)
     dataset = prepare(config)
     return DataSummary(
         None if columns is None else len(columns),

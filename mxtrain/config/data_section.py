@@ -183,7 +183,7 @@ def _check_date_format(text: object) -> str:
     is_complete = bool({"Y", "y", "G"} & directives) and bool({"H", "I"} & directives) == ("M" in directives)
     if "".join(known) != text or not is_complete or ("G" in directives) != ("V" in directives):
         raise mismatch_error("the format of a date, such as %d/%m/%Y or %d/%m/%Y %H:%M", text)
-    return cast("str", text)
+    return "".join(known)
 
 
 DateFormats = Annotated[
@@ -377,7 +377,10 @@ class DataConfig(Config):
         return self
 
     def _check_columns(self) -> None:
-        """Refuse a column that is used for two purposes."""
+        """Refuse a column that is used for two purposes, and one mark for two purposes."""
+        if self.thousands and self.thousands == self.decimal:
+            other = "." if self.decimal == "," else ","
+            raise field_error("thousands", f"is the decimal mark {self.decimal!r} too; set it to {other!r} or ''")
         for column in self.date_format or ():
             kind = (self.columns or {}).get(column, "date")
             if kind != "date":

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mxtrain.config.data_section import DataConfig
 from mxtrain.data.kinds.frames import raw_table_of
 from mxtrain.data.kinds.typed_columns import DETECTED, ValueFormats, type_columns
-from mxtrain.data.loading import select_training_columns, training_table, value_formats, with_text_columns
+from mxtrain.data.loading import select_training_columns, training_table, type_training_columns
 from mxtrain.data.preprocessing.table import Table, array_feature_names, table_from_columns
 from mxtrain.data.readers.columns import (
     CategoricalColumn,
@@ -92,7 +92,6 @@ def columns_of(
     data: Mapping[str, Iterable[object]],
     select: ColumnSelector,
     source: str = "data",
-    hash_text: bool = False,
     formats: ValueFormats = DETECTED,
 ) -> Columns:
     """Return the selected columns of a mapping from names to arrays, columns of a data frame, or other iterables.
@@ -101,7 +100,6 @@ def columns_of(
         data: the columns.
         select: returns the columns to read, and their kinds.
         source: the name of the data in error messages.
-        hash_text: True to return columns of free text, otherwise left out.
         formats: what is known of the spelling of values.
 
     Raises:
@@ -115,8 +113,10 @@ def columns_of(
 
     selected = select(source, list(data))
     raw = raw_table_of({name: data[name] for name in selected}, source)
-    columns = type_columns(raw, selected, formats)
-    columns = with_text_columns(columns, raw, formats) if hash_text else columns
+    return _with_dtypes(type_columns(raw, selected, formats), data)
+
+
+def _with_dtypes(columns: Columns, data: Mapping[str, Iterable[object]]) -> Columns:
     return replace(columns, columns={name: _with_dtype(each, data[name]) for name, each in columns.columns.items()})
 
 
@@ -328,10 +328,8 @@ def _read_columns(config: DatasetConfig, data: Any) -> InMemoryData:
         raise ConfigError([ConfigProblem("data.target", message)])
     kinds = select_training_columns(config.data, config.equivalent_builtin_loss in CLASS_LOSSES)("data", names)
     check_selected_names(names, kinds, "data")
-    hash_text = config.data.text == "hash"
     columns = columns_by_name(data, kinds)
-    formats = value_formats(config.data)
-    return InMemoryData(columns_of(columns, lambda *_: kinds, hash_text=hash_text, formats=formats))
+    return InMemoryData(_with_dtypes(type_training_columns(raw_table_of(columns), kinds, config.data), columns))
 
 
 def _column_digest(column: Column) -> str:

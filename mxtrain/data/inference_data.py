@@ -104,9 +104,9 @@ def _value_formats(
 ) -> ValueFormats:
     """Return what a trained model knows of the spelling of values in a table of the format `found`."""
     decimal = (found or {}).get("decimal", settings.decimal)
-    return ValueFormats(
-        settings.missing_values or (), decimal, preprocessing.date_formats, preprocessing.known_categories
-    )
+    thousands = settings.thousands if decimal == settings.decimal else None
+    marks, known = settings.missing_values or (), preprocessing.known_categories
+    return ValueFormats(marks, decimal, thousands, preprocessing.date_formats, known)
 
 
 def recorded_format(preprocessing: Preprocessing, settings: FormatSettings) -> RecordedFormat:

@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Any, BinaryIO, cast
 
 from mxtrain.config.data_section import TABLES, ColumnKind, DataConfig, has_ending
-from mxtrain.data.kinds.typed_columns import ValueFormats, resolved_fields, type_columns
+from mxtrain.data.kinds.typed_columns import ValueFormats, resolved_fields, type_columns, use_only_columns
 from mxtrain.data.preprocessing.table import Table, table_from_arrays, table_from_columns
 from mxtrain.data.readers.columns import (
     Columns,
@@ -15,7 +15,6 @@ from mxtrain.data.readers.columns import (
     check_selected_names,
     select_features,
 )
-from mxtrain.data.readers.dialect import FormatSettings
 from mxtrain.data.readers.numpy_files import read_npz
 from mxtrain.data.readers.open_file import open_data_file
 from mxtrain.data.readers.raw_table import RawTable
@@ -64,9 +63,7 @@ def load(config: DataConfig, classes: bool) -> Table:
         return load_packaged(source, classes)
     assert target is not None, "DataConfig requires it for every file"
     if has_ending(source, TABLES):
-        select = select_training_columns(config, classes)
-        columns = read_columns(source, select, config, value_formats(config), hash_text=config.text == "hash")
-        return training_table(columns, config, classes)
+        return training_table(read_columns(config, classes), config, classes)
     with open_data_file(source) as file:
         return table_from_arrays(read_npz(file, source, target, config.features), source, target, classes)
 
@@ -97,39 +94,53 @@ def load_packaged(name: str, classes: bool) -> Table:
 
 def value_formats(config: DataConfig) -> ValueFormats:
     """Return the spelling of values that a config sets."""
-    return ValueFormats(config.missing_values or (), config.decimal, config.date_format or {})
+    return ValueFormats(
+        config.missing_values or (),
+        config.decimal,
+        config.thousands,
+        config.date_format or {},
+        named=config.features or (),
+    )
 
 
-def read_columns(
-    source: str, select: ColumnSelector, settings: FormatSettings, formats: ValueFormats, hash_text: bool = False
-) -> Columns:
-    """Read the selected columns of a table file, with their kinds.
-
-    Args:
-        source: the path of the file.
-        select: returns the columns to read, and the kinds that are known.
-        settings: the format of the file, as far as it is known.
-        formats: what is known of the spelling of values.
-        hash_text: True to return columns of free text, otherwise left out.
+def read_columns(config: DataConfig, classes: bool) -> Columns:
+    """Read the columns of a table file that a config selects, with their kinds.
 
     Raises:
         DataError: the file is missing, cannot be read, or holds invalid values.
     """
-    raw = read_raw(source, settings)
-    kinds = select(raw.header, raw.names)
+    raw = read_raw(config.source, config)
+    kinds = select_training_columns(config, classes)(raw.header, raw.names)
     check_selected_names(raw.names, kinds, raw.header)
-    columns = type_columns(raw, kinds, formats)
-    if raw.found.get("header") is False or isinstance(settings.header, tuple):
+    columns = type_training_columns(raw, kinds, config)
+    if raw.found.get("header") is False or isinstance(config.header, tuple):
         columns = replace(columns, positions=tuple(raw.names))
-    return with_text_columns(columns, raw, formats) if hash_text else columns
+    return columns
 
 
-def with_text_columns(columns: Columns, raw: RawTable, formats: ValueFormats) -> Columns:
-    """Return columns with those of free text that were left out."""
-    names = [name for name, kind in columns.kinds.items() if kind == "text" and name in columns.left_out]
-    texts = type_columns(raw, dict.fromkeys(names, "category"), formats)
-    left_out = {name: reason for name, reason in columns.left_out.items() if name not in names}
-    return replace(columns, columns={**texts.columns, **columns.columns}, left_out=left_out)
+def type_training_columns(raw: RawTable, kinds: Mapping[str, ColumnKind | None], config: DataConfig) -> Columns:
+    """Return the columns to train on: also free text that is wanted, and row numbers if no other feature is left.
+
+    Args:
+        raw: the table.
+        kinds: the columns that `select_training_columns` selects.
+        config: the data section.
+
+    Raises:
+        DataError: a row is malformed, or a value is invalid.
+    """
+    formats = value_formats(config)
+    columns = type_columns(raw, kinds, formats)
+    named = [name for name in formats.named if kinds[name] is None]
+    texts = [name for name in columns.left_out if columns.kinds[name] == "text"]
+    chosen = [name for name in texts if config.text == "hash" or name in named]
+    found = type_columns(raw, dict.fromkeys(chosen, "category"), formats)
+    left_out = {name: reason for name, reason in columns.left_out.items() if name not in chosen}
+    columns = replace(columns, columns={**columns.columns, **found.columns}, left_out=left_out)
+    roles = [name for name in (config.target, config.weight, config.groups) if name is not None]
+    columns = use_only_columns(columns, raw, formats, roles)
+    ordered = {name: columns.columns[name] for name in kinds if name in columns.columns}
+    return replace(columns, columns=ordered)
 
 
 def select_training_columns(config: DataConfig, classes: bool) -> ColumnSelector:

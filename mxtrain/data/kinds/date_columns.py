@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mxtrain.data.kinds.cell_problems import yaml_text
 from mxtrain.data.kinds.dates import find_date_format, order_of, parse_dates, parse_known_dates
 from mxtrain.data.readers.columns import DateColumn
 from mxtrain.types import describe
@@ -72,7 +73,7 @@ def order_note(name: str, column: DateColumn) -> str | None:
     """
     if column.format is None or column.other_format is None:
         return None
-    remedy = f"otherwise set data.date_format: {{{name}: '{column.other_format}'}}"
+    remedy = f"otherwise set data.date_format: {{{yaml_text(name)}: '{column.other_format}'}}"
     return f"column {name!r}: the {order_of(column.format)} is taken to be first, as no value shows the order; {remedy}"
 
 

@@ -1,7 +1,6 @@
 """Kind and values of one column."""
 
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -13,9 +12,11 @@ from mxtrain.config.data_section import ColumnKind
 from mxtrain.data.kinds.cell_problems import CellProblem, boolean_message, unsupported_message, unsupported_values
 from mxtrain.data.kinds.date_columns import find_dates, find_most_dates, known_dates, unknown_order_message
 from mxtrain.data.kinds.dates import days_since_epoch, find_date_format
+from mxtrain.data.kinds.left_out import Reading, without_feature
 from mxtrain.data.kinds.numbers import (
     MISSING_CATEGORIES,
     MISSING_NUMBERS,
+    NumberFormat,
     find_number_format,
     formatted_numbers,
     is_formatted_number,
@@ -25,54 +26,18 @@ from mxtrain.data.kinds.numbers import (
     without_marks,
 )
 from mxtrain.data.kinds.value_texts import as_text, has_leading_zeros, texts_of
-from mxtrain.data.readers.columns import CategoricalColumn, Column, DateColumn, NumericColumn
+from mxtrain.data.readers.columns import CategoricalColumn, DateColumn, NumericColumn
 from mxtrain.names import is_unicode
 from mxtrain.types import describe
 
 if TYPE_CHECKING:
     import polars
 
-LEFT_OUT: dict[ColumnKind, str] = {
-    "identifier": "an identifier: its values differ from row to row",
-    "text": "free text",
-    "constant": "constant: every row has the same value",
-    "index": "it counts the rows",
-}
-"""The reason for which a column of a kind is no feature."""
-
 _BOOLEANS = frozenset({"true", "false"})
 _NUMERIC_SHARE, _NUMERIC_DISTINCT = 0.5, 10
 """Share of numbers, and their smallest number of different values, from which words among them are errors."""
 _SAMPLE = 1000
 """Number of numbers with a decimal point that are compared with formatted numbers to find the decimal mark."""
-_UNIQUE_SHARE, _UNIQUE_ROWS, _FEWEST_ROWS = 0.95, 50, 10
-"""Share of different values of an identifier; with fewer than 50 rows, all must differ; fewer than 10 are too few."""
-_WORDS_OF_TEXT, _DISTINCT_TEXTS = 5, 20
-"""Mean number of words, and the smallest number of different values, of free text."""
-_IDENTIFIER_NAME = re.compile(
-    r"|unnamed.*|index|idx|id|ids|uid|uuid|guid|.*[_\s.-](id|no|nr|key|code|number|index)|.*[a-z](Id|ID|No|Key)|"
-    r"row[_\s.-]?(names?|num|no|number|id)?|rownames|nr|no|num|number|#|obs|observation|case|x\.?1?|sl\.?\s?no\.?|"
-    r"s\.?\s?no\.?|serial.*|record.*|key",
-    re.IGNORECASE,
-)
-"""Names of columns that number or name the rows."""
-_INDEX_NAME = re.compile(r"|i|unnamed.*|index|idx|#|(?-i:X1?)|\.\.\.1|row[_\s.-]?names?|rownames|row", re.IGNORECASE)
-"""Names of columns that programs add to number the rows."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """A column as it was read.
-
-    Attributes:
-        kind: what the column holds.
-        column: its values; None for a column that is no feature.
-        problems: the values that do not suit the kind.
-    """
-
-    kind: ColumnKind
-    column: Column | None
-    problems: Sequence[CellProblem] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,11 +50,13 @@ class ColumnReader:
         has_types: False if the source has text only.
         marks: marks of missing values, in lower case, in addition to the usual ones.
         decimal: the decimal mark, if it is known.
+        thousands: the separator of thousands, if it is known; empty for none.
         row_names: True if the header does not name the column.
         kept: categories that are never marks of missing values, because a trained model knows them.
         date_format: the format of a declared column of dates; None finds it.
         day_first: as for `find_date_format`.
         needs_order: True to refuse dates whose order of day and month is not known.
+        is_named: True for a feature that the user named, which is not left out as an identifier, index or constant.
 
     Example:
         >>> import polars as pl
@@ -111,11 +78,14 @@ class ColumnReader:
     date_format: str | None = None
     day_first: bool = False
     needs_order: bool = False
+    is_named: bool = False
+    thousands: str | None = None
 
     def infer(self) -> Reading:
         """Return the column with the kind that its values suggest."""
         reading = self._infer_typed() if self.has_types else self._infer_text(self._stripped())
-        return self._without_features(reading)
+        found = without_feature(reading, self.name, self.row_names)
+        return reading if self.is_named and found.kind != "text" else found
 
     def read_as(self, kind: ColumnKind) -> Reading:
         """Return the column as a kind that was declared; values that do not suit it are problems."""
@@ -176,7 +146,7 @@ class ColumnReader:
 
         if texts.dtype != pl.String:
             return self._typed_numbers()
-        numbers = plain_numbers(texts, self.decimal)
+        numbers = plain_numbers(texts, self._format)
         open_rows = numbers.is_null() & texts.is_not_null()
         are_codes = has_leading_zeros(texts)
         if not open_rows.any() and not are_codes:
@@ -199,7 +169,7 @@ class ColumnReader:
             return numbers, words
         has_point = (numbers.is_not_null() & texts.str.contains(".", literal=True)).fill_null(value=False)
         pointed = texts.filter(has_point).unique(maintain_order=True)
-        found = find_number_format([*words, *pointed.head(_SAMPLE)], self.decimal)
+        found = find_number_format([*words, *pointed.head(_SAMPLE)], self._format)
         if all(found.parse(word) is None for word in words):
             return numbers, words
         written = [*words, *pointed] if found.decimal == "," else list(words)
@@ -235,47 +205,6 @@ class ColumnReader:
         dates, others = known_dates(texts, texts.drop_nulls().unique(), found.text)
         return None if len(others) else Reading("date", dates)
 
-    def _without_features(self, reading: Reading) -> Reading:
-        """Return the column, or that it is an index, an identifier, free text or constant."""
-        kind, column = reading.kind, reading.column
-        if column is None or reading.problems:
-            return reading
-        missing, n = column.missing, len(column.missing)
-        present = n - int(missing.sum())
-        if present == 0:
-            return Reading("constant", None)
-        if isinstance(column, CategoricalColumn):
-            return self._category_without_feature(reading, column, present)
-        values = column.values[~missing]
-        if present == n and n > 1 and (values == values[0]).all():
-            return Reading("constant", None)
-        if kind == "number" and present == n and n >= _FEWEST_ROWS and (values == np.round(values)).all():
-            counts = values[0] in (0, 1) and (np.diff(values) == 1).all()
-            if counts and (self.row_names or _INDEX_NAME.fullmatch(self.name)):
-                return Reading("index", None)
-            if self._names_rows(values, n):
-                return Reading("identifier", None)
-        return reading
-
-    def _names_rows(self, values: NDArray[np.float64], n: int) -> bool:
-        return bool(self.row_names or _IDENTIFIER_NAME.fullmatch(self.name)) and len(np.unique(values)) == n
-
-    def _category_without_feature(self, reading: Reading, column: CategoricalColumn, present: int) -> Reading:
-        used = np.unique(column.codes[column.codes >= 0])
-        if len(used) == 1 and present == len(column.codes) and present > 1:
-            return Reading("constant", None)
-        if reading.kind == "boolean" or present < _FEWEST_ROWS:
-            return reading
-        labels = [column.labels[code] for code in used[:1000]]
-        words = sum(len(label.split()) for label in labels) / len(labels)
-        if words >= _WORDS_OF_TEXT and len(used) > _DISTINCT_TEXTS:
-            return Reading("text", None)
-        all_differ = len(used) == present
-        nearly = present >= _UNIQUE_ROWS and len(used) >= _UNIQUE_SHARE * present
-        if self.row_names and all_differ:
-            return Reading("index", None)
-        return Reading("identifier", None) if all_differ or nearly else reading
-
     def _typed_numbers(self) -> Reading:
         import polars as pl
 
@@ -309,7 +238,7 @@ class ColumnReader:
             return Reading("number", self._numeric_column(texts.cast(pl.Float64)))
         if texts.dtype != pl.String:
             return self._typed_numbers()
-        numbers = plain_numbers(texts, self.decimal)
+        numbers = plain_numbers(texts, self._format)
         open_rows = numbers.is_null() & texts.is_not_null()
         words = without_marks(texts.filter(open_rows).unique(maintain_order=True), self._is_missing_number)
         numbers, words = self._with_formatted(texts, numbers, words)
@@ -389,6 +318,13 @@ class ColumnReader:
         """Return numbers as a column, in which those that mark a missing value are missing."""
         marks = [number for mark in self.marks if (number := parse_plain(mark)) is not None]
         return NumericColumn(_floats(numbers.set(numbers.is_in(marks), None) if marks else numbers))
+
+    @property
+    def _format(self) -> NumberFormat | None:
+        """The notation of numbers; None if it is not known."""
+        if self.decimal is None and self.thousands is None:
+            return None
+        return NumberFormat(self.decimal or ("," if self.thousands == "." else "."), self.thousands)
 
     def _is_missing_number(self, text: str) -> bool:
         return text.lower() in MISSING_NUMBERS or text.lower() in self.marks

@@ -4,11 +4,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from mxtrain.config.data_section import ColumnKind
 from mxtrain.data.kinds.cell_problems import CellProblem
 from mxtrain.data.kinds.dates import order_of
-from mxtrain.data.kinds.detection import LEFT_OUT, ColumnReader
-from mxtrain.data.readers.columns import Column, Columns, DateColumn
+from mxtrain.data.kinds.detection import ColumnReader
+from mxtrain.data.kinds.left_out import LEFT_OUT
+from mxtrain.data.readers.columns import Column, Columns, DateColumn, NumericColumn
 from mxtrain.data.readers.raw_table import Problem, RawTable, problems_error
 
 _MAX_MARKS = 12
@@ -22,15 +25,19 @@ class ValueFormats:
     Attributes:
         missing_values: marks of missing values in addition to the usual ones.
         decimal: the decimal mark, `.` or `,`; None finds it for each column.
+        thousands: the separator of thousands, empty for none; None for the usual ones.
         date_formats: the formats of columns of dates; None for one that a model was trained on without texts, so that
             the order of day and month must not be guessed.
         kept: for each column the categories that are never marks of missing values.
+        named: the features that the user named, which are not left out as identifiers, row numbers or constants.
     """
 
     missing_values: Collection[str] = ()
     decimal: str | None = None
+    thousands: str | None = None
     date_formats: Mapping[str, str | None] = field(default_factory=dict)
     kept: Mapping[str, Collection[str]] = field(default_factory=dict)
+    named: Collection[str] = ()
 
 
 DETECTED = ValueFormats()
@@ -76,7 +83,8 @@ def type_columns(raw: RawTable, wanted: Mapping[str, ColumnKind | None], formats
     if raw.problems or found:
         raise problems_error([*raw.problems, *_located(raw, found, formats.missing_values)])
     columns |= _in_the_order_of_others(raw, columns, formats)
-    return Columns(raw.source, columns, raw.row_label, kinds, left_out, raw.found)
+    notes = tuple(_decimal_notes(raw, columns, formats))
+    return Columns(raw.source, columns, raw.row_label, kinds, left_out, raw.found, notes=notes)
 
 
 def _reader(raw: RawTable, name: str, formats: ValueFormats) -> ColumnReader:
@@ -91,8 +99,58 @@ def _reader(raw: RawTable, name: str, formats: ValueFormats) -> ColumnReader:
         kept=formats.kept.get(name, ()),
         date_format=formats.date_formats.get(name),
         day_first=decimal == ",",  # countries with a decimal comma write the day first
+        thousands=formats.thousands,
+        is_named=name in formats.named,
         needs_order=name in formats.date_formats and formats.date_formats[name] is None,
     )
+
+
+def use_only_columns(columns: Columns, raw: RawTable, formats: ValueFormats, others: Collection[str]) -> Columns:
+    """Return columns with those of numbers that identify or count the rows, if no other feature is left.
+
+    Args:
+        columns: the columns of a table.
+        raw: the table as it was read.
+        formats: what is known of the spelling of values.
+        others: the columns that are no features, such as the target.
+
+    Example:
+        >>> import polars as pl
+        >>> data = {"index": pl.Series([str(i) for i in range(12)]), "y": pl.Series([str(i % 5) for i in range(12)])}
+        >>> raw = RawTable("a.csv", data, str, "a.csv:1", has_types=False)
+        >>> columns = type_columns(raw, {"index": None, "y": "number"})
+        >>> columns.kinds["index"], use_only_columns(columns, raw, DETECTED, ["y"]).kinds["index"]
+        ('index', 'number')
+    """
+    candidates = [name for name in columns.left_out if columns.kinds[name] in ("index", "identifier")]
+    if not candidates or any(name not in others for name in columns.columns):
+        return columns
+    formats = replace(formats, named=candidates)
+    found = type_columns(raw, dict.fromkeys(candidates), formats)
+    used = {name: column for name, column in found.columns.items() if isinstance(column, NumericColumn)}
+    notes = [f"column {name!r}: is used, as the only feature, although {columns.left_out[name]}" for name in used]
+    return replace(
+        columns,
+        columns={**used, **columns.columns},
+        kinds={**columns.kinds, **{name: found.kinds[name] for name in used}},
+        left_out={name: reason for name, reason in columns.left_out.items() if name not in used},
+        notes=(*columns.notes, *notes),
+    )
+
+
+def _decimal_notes(raw: RawTable, columns: Mapping[str, Column], formats: ValueFormats) -> Iterator[str]:
+    """Yield a message for each column of numbers whose points may separate thousands."""
+    if raw.found.get("separator") != ";" or formats.decimal or formats.thousands is not None or "decimal" in raw.found:
+        return
+    for name, column in columns.items():
+        if not isinstance(column, NumericColumn):
+            continue
+        values = np.abs(column.values[~column.missing])
+        pointed = values[values != np.round(values)]
+        if len(pointed) and ((pointed > 1) & (pointed < 1000) & (np.round(pointed, 3) == pointed)).all():
+            example = f"{pointed[0]:.3f}"
+            remedy = "set data.decimal: ',' if it separates thousands"
+            yield f"column {name!r}: the point of {example} is taken for a decimal point; {remedy}"
 
 
 def _in_the_order_of_others(raw: RawTable, columns: Mapping[str, Column], formats: ValueFormats) -> dict[str, Column]:

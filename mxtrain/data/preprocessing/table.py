@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.config.data_section import ColumnKind, Missing
+from mxtrain.data.kinds.cell_problems import yaml_text
 from mxtrain.data.kinds.date_columns import order_note
 from mxtrain.data.preprocessing.classes import class_dtype, classes_of_array, is_label, number_classes
 from mxtrain.data.readers.columns import (
@@ -172,10 +173,11 @@ def table_from_columns(
         dtype = class_dtype(class_names, targets.dtype)
     if not features and has_features:
         reasons = "; ".join(f"{name!r}: {reason}" for name, reason in columns.left_out.items())
-        remedy = "say with data.columns what a column holds, such as {name: category}"
+        some = next(iter(columns.left_out), "name")
+        remedy = f"say with data.columns what a column holds, such as data.columns: {{{yaml_text(some)}: category}}"
         raise DataError(f"{columns.source}: no column is left to predict {target!r} from ({reasons}); {remedy}")
     dates = {name: column for name, column in selected.items() if isinstance(column, DateColumn)}
-    notes += filter(None, (order_note(name, column) for name, column in dates.items()))
+    notes += [*columns.notes, *filter(None, (order_note(name, column) for name, column in dates.items()))]
     return Table(
         matrix(selected, np.arange(len(columns))),
         values if isinstance(targets, CategoricalColumn) else targets.values,

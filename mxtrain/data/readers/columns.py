@@ -109,6 +109,7 @@ class Columns:
         left_out: the reason for each column that was left out of `columns`.
         found: the fields of `data` that describe the format of the file, as in `RawTable`.
         positions: the names of all columns of a file that does not name them; otherwise None.
+        notes: messages about assumptions that were made.
     """
 
     source: str
@@ -118,6 +119,7 @@ class Columns:
     left_out: Mapping[str, str] = field(default_factory=dict)
     found: Mapping[str, Any] = field(default_factory=dict)
     positions: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return max((len(column.missing) for column in self.columns.values()), default=0)

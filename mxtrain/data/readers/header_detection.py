@@ -72,3 +72,34 @@ def _counts_up(cells: Sequence[str]) -> bool:
         return False
     steps = {after - before for before, after in zip(numbers, numbers[1:], strict=False)}
     return len(steps) == 1 and steps != {0}
+
+
+_ORANGE_TYPES = {"continuous": "c", "discrete": "d", "string": "s", "time": "t", "c": "c", "d": "d", "s": "s", "t": "t"}
+_ORANGE_FLAGS = frozenset({"", "class", "meta", "ignore", "weight", "c", "m", "i", "w"})
+
+
+def count_type_lines(rows: Sequence[Sequence[str]]) -> int:
+    """Return the number of lines under a header that describe the columns, as the program Orange writes them.
+
+    The first has the types, one of which is above a column of numbers; the second may have the roles of the columns.
+
+    Args:
+        rows: the rows under the header.
+
+    Example:
+        >>> count_type_lines([["continuous", "no yes"], ["", "class"], ["1.5", "no"], ["2", "yes"]])
+        2
+        >>> count_type_lines([["c", "d"], ["1.5", "d"], ["2", "c"]]), count_type_lines([["c", "d"], ["d", "c"]])
+        (1, 0)
+    """
+    if len(rows) < 2:
+        return 0
+    types = [cell.strip().lower() for cell in rows[0]]
+    if any(is_value(cell) or (cell not in _ORANGE_TYPES and " " not in cell) for cell in types):
+        return 0
+    numbers = [i for i, cell in enumerate(types) if _ORANGE_TYPES.get(cell) == "c"]
+    below = [row[i].strip() for row in rows[2:] for i in numbers if i < len(row)]
+    if not numbers or sum(map(is_value, below)) <= 0.8 * sum(cell.lower() not in _MISSING for cell in below):
+        return 0
+    flags = [cell.strip().lower().partition(" ")[0].partition("=")[0] for cell in rows[1]]
+    return 2 if all(flag in _ORANGE_FLAGS for flag in flags) else 1

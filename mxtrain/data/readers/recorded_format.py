@@ -41,10 +41,20 @@ class RecordedFormat(FormatOptions):
 
 
 def choose_dialect(text: str, settings: FormatSettings, is_whole: bool, source: str) -> Dialect | None:
-    """Return the format of a table as its settings demand; see `detect_dialect` and `detect_like_recorded`."""
+    """Return the format of a table as its settings demand; see `detect_dialect` and `detect_like_recorded`.
+
+    Raises:
+        DataError: a separator is set that the table does not have; or as `detect_like_recorded`.
+    """
     if isinstance(settings, RecordedFormat):
         return detect_like_recorded(text, settings, is_whole, source)
-    return detect_dialect(text, settings, is_whole)
+    dialect = detect_dialect(text, settings, is_whole)
+    if dialect is not None and settings.separator is not None and len(dialect.names) == dialect.width == 1:
+        detected = detect_dialect(text, FormatOptions(comment=settings.comment, quote=settings.quote), is_whole)
+        if detected is not None and detected.width > 1:
+            remedy = f"remove data.separator to detect it, or set it to {describe(detected.separator)}"
+            raise DataError(f"{source}:{dialect.header_line}: has no {describe(settings.separator)}; {remedy}")
+    return dialect
 
 
 def detect_like_recorded(text: str, recorded: RecordedFormat, is_whole: bool, source: str) -> Dialect | None:
