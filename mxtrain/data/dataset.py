@@ -18,10 +18,13 @@ from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.readers.open_file import open_data_file, unreadable_error
 from mxtrain.data.sources import open_source
 from mxtrain.data.splits import split, split_groups
-from mxtrain.data.target_range import check_target_range
+from mxtrain.data.target_range import check_squares, check_target_range
 from mxtrain.errors import DataError
 from mxtrain.loss_config import count_outputs, describe_loss
 from mxtrain.types import CLASS_LOSSES, DataType
+
+PartName: TypeAlias = Literal["training", "validation", "test"]
+"""A part of the samples of a run."""
 
 
 def fingerprint(config: DataConfig) -> str:
@@ -148,21 +151,24 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
     targets = fitted.encode_targets(source.targets, source.targets_source)
     weights = _normalized_weights(source.weights, rows.training, config.dtype)
 
-    def held_out(name: Literal["validation", "test"]) -> Samples:
+    def held_out(name: PartName) -> Samples:
         path = getattr(data, name)
         if isinstance(path, str):
             return source.held_out(path, fitted)
-        return of_rows(getattr(rows, name))
+        return of_rows(getattr(rows, name), name)
 
-    def of_rows(chosen: NDArray[np.int64]) -> Samples:
+    def of_rows(chosen: NDArray[np.int64], part: PartName) -> Samples:
         samples = source.samples(chosen, targets, fitted)
         if weights is None or not isinstance(samples, InMemorySamples):
             return samples
+        check_weighted(weights[chosen], part)
         return replace(samples, weights=weights[chosen])
 
     classes = len(source.class_names or ())
+    training = of_rows(rows.training, "training")
+    check_squares(config, fitted, training)
     return Dataset(
-        training=of_rows(rows.training),
+        training=training,
         validation=held_out("validation"),
         test=held_out("test"),
         preprocessing=fitted,
@@ -178,12 +184,25 @@ def _normalized_weights(
     """Return weights divided by their mean over the training set, so that the learning rate keeps its meaning."""
     if weights is None:
         return None
-    largest = float(weights.max())
-    scaled = weights / largest  # the sum could overflow
-    mean = float(scaled[training].mean())
-    if mean == 0:
-        raise DataError("data.weight: the weights of all training samples are 0; use another seed, or other weights")
-    return (scaled / mean).astype(dtype)
+    largest = float(weights[training].max())
+    check_weighted(weights[training], "training")
+    with np.errstate(over="ignore"):
+        scaled = weights / largest  # the sum could overflow
+        normalized = (scaled / float(scaled[training].mean())).astype(dtype)
+    if not np.isfinite(normalized).all():
+        raise DataError("data.weight: weights differ by too much to compute with; choose weights of a similar size")
+    return normalized
+
+
+def check_weighted(weights: NDArray[Any], part: PartName) -> None:
+    """Raise a DataError if all samples of a part have the weight 0, so that means over it are not defined.
+
+    >>> check_weighted(np.zeros(3), "validation")
+    Traceback (most recent call last):
+    mxtrain.errors.DataError: data.weight: the weights of all validation samples are 0; use another seed, or other ...
+    """
+    if len(weights) and not weights.any():
+        raise DataError(f"data.weight: the weights of all {part} samples are 0; use another seed, or other weights")
 
 
 def check_classes(config: DatasetConfig, target: str, class_names: tuple[str, ...] | None) -> None:

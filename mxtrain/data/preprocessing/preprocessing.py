@@ -308,7 +308,7 @@ class Preprocessing:
             targets = exact.astype(self.target_dtype, copy=False)
         if targets.dtype.kind == "f" and not np.isfinite(targets).all():
             remedy = "set data.standardize_target: true" if scale is None else "correct it, or leave its sample out"
-            raise _overflow_error(source, self.target, self.target_dtype, exact.astype(np.float64), remedy)
+            raise overflow_error(source, self.target, self.target_dtype, exact.astype(np.float64), remedy)
         return targets
 
     def encode_target_column(self, column: Column, row_label: RowLabel, source: str) -> NDArray[Any]:
@@ -419,10 +419,10 @@ def feature_overflow_error(
     """
     is_standardized = standardization.mean.any() or (standardization.scale != 1).any()
     remedy = "correct it, or leave its sample out" if is_standardized else "set data.standardize: features"
-    return _overflow_error(source, name, dtype, values, remedy)
+    return overflow_error(source, name, dtype, values, remedy)
 
 
-def _overflow_error(source: str, name: str, dtype: str, values: NDArray[np.float64], remedy: str) -> DataError:
+def overflow_error(source: str, name: str, dtype: str, values: NDArray[np.float64], remedy: str) -> DataError:
     """Return the error for numbers that overflow a dtype; `remedy` applies if float64 does not help."""
     if dtype == "float32" and (np.abs(values) < _LARGEST_SQUARABLE).all():
         remedy = "set dtype: float64, or scale it down"
