@@ -72,7 +72,9 @@ def test_metrics_are_uniform_averages_as_in_scikit_learn(loss: Any) -> None:
         assert found.metrics[name] == pytest.approx(value, rel=1e-10)
         each = [found.by_target[target][name] or 0.0 for target in TARGETS]
         assert np.mean(each) == pytest.approx(value, rel=1e-10)
-    assert sum(found.by_target[target]["loss"] or 0.0 for target in TARGETS) == pytest.approx(found.metrics["loss"], rel=1e-10)
+    assert sum(found.by_target[target]["loss"] or 0.0 for target in TARGETS) == pytest.approx(
+        found.metrics["loss"], rel=1e-10
+    )
 
 
 def test_each_target_is_standardized_and_saved() -> None:
