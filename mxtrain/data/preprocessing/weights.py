@@ -92,13 +92,19 @@ def scale_weights(weights: NDArray[np.float64], reference: NDArray[np.int64], dt
         reference: rows, not all of which have the weight 0.
         dtype: the dtype of the result.
 
+    Raises:
+        DataError: a quotient overflows.
+
     Example:
         >>> scale_weights(np.array([1.0, 3.0, 8.0]), np.array([0, 1]), "float64")
         array([0.5, 1.5, 4. ])
     """
-    largest = float(weights.max())
-    scaled = weights / largest  # the sum could overflow
-    result: NDArray[Any] = (scaled / float(scaled[reference].mean())).astype(dtype)
+    largest = float(weights[reference].max())
+    with np.errstate(over="ignore"):
+        scaled = weights / largest  # the sum could overflow
+        result: NDArray[Any] = (scaled / float(scaled[reference].mean())).astype(dtype)
+    if not np.isfinite(result).all():
+        raise DataError("data.weight: weights differ by too much to compute with; choose weights of a similar size")
     return result
 
 
