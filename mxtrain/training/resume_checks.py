@@ -77,13 +77,15 @@ def resolve_with_data(config: RunConfig, data: FingerprintedDataset, snapshot: S
         data: the data of the run.
         snapshot: the state from which the run continues; what earlier versions did not record stays unset.
     """
-    unset = [name for name in data[0].found if name == "columns" or getattr(config.data, name) is None]
+    by_column = ("columns", "date_format")
+    unset = [name for name in data[0].found if name in by_column or getattr(config.data, name) is None]
     found = {name: data[0].found[name] for name in unset}
     if snapshot is not None:
         recorded = snapshot.record["config"]["data"]
         found = {name: value for name, value in found.items() if recorded.get(name) is not None}
-    if "columns" in found:
-        found["columns"] = {**found["columns"], **(config.data.columns or {})}
+    for name in by_column:
+        if name in found:
+            found[name] = {**found[name], **(getattr(config.data, name) or {})}
     if found:
         config = config.model_copy(update={"data": config.data.model_copy(update=found)})
     return limit_scale_to_training_size(config, data, snapshot)

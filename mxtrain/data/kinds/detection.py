@@ -1,7 +1,6 @@
 """Kind and values of one column."""
 
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -11,67 +10,34 @@ from numpy.typing import NDArray
 
 from mxtrain.config.data_section import ColumnKind
 from mxtrain.data.kinds.cell_problems import CellProblem, boolean_message, unsupported_message, unsupported_values
-from mxtrain.data.kinds.dates import days_since_epoch, find_date_format, parse_dates
+from mxtrain.data.kinds.date_columns import find_dates, find_most_dates, known_dates, unknown_order_message
+from mxtrain.data.kinds.dates import days_since_epoch, find_date_format
+from mxtrain.data.kinds.left_out import Reading, without_feature
 from mxtrain.data.kinds.numbers import (
     MISSING_CATEGORIES,
     MISSING_NUMBERS,
+    NumberFormat,
     find_number_format,
     formatted_numbers,
     is_formatted_number,
+    parse_plain,
     plain_numbers,
     to_float,
     without_marks,
 )
 from mxtrain.data.kinds.value_texts import as_text, has_leading_zeros, texts_of
-from mxtrain.data.readers.columns import CategoricalColumn, Column, DateColumn, NumericColumn
+from mxtrain.data.readers.columns import CategoricalColumn, DateColumn, NumericColumn
 from mxtrain.names import is_unicode
 from mxtrain.types import describe
 
 if TYPE_CHECKING:
     import polars
 
-LEFT_OUT: dict[ColumnKind, str] = {
-    "identifier": "an identifier: its values differ from row to row",
-    "text": "free text",
-    "constant": "constant: every row has the same value",
-    "index": "it counts the rows",
-}
-"""The reason for which a column of a kind is no feature."""
-
 _BOOLEANS = frozenset({"true", "false"})
 _NUMERIC_SHARE, _NUMERIC_DISTINCT = 0.5, 10
 """Share of numbers, and their smallest number of different values, from which words among them are errors."""
 _SAMPLE = 1000
 """Number of numbers with a decimal point that are compared with formatted numbers to find the decimal mark."""
-_DATE_SHARE = 0.9
-_UNIQUE_SHARE, _UNIQUE_ROWS, _FEWEST_ROWS = 0.95, 50, 10
-"""Share of different values of an identifier; with fewer than 50 rows, all must differ; fewer than 10 are too few."""
-_WORDS_OF_TEXT, _DISTINCT_TEXTS = 5, 20
-"""Mean number of words, and the smallest number of different values, of free text."""
-_IDENTIFIER_NAME = re.compile(
-    r"|unnamed.*|index|idx|id|ids|uid|uuid|guid|.*[_\s.-](id|no|nr|key|code|number|index)|.*[a-z](Id|ID|No|Key)|"
-    r"row[_\s.-]?(names?|num|no|number|id)?|rownames|nr|no|num|number|#|obs|observation|case|x\.?1?|sl\.?\s?no\.?|"
-    r"s\.?\s?no\.?|serial.*|record.*|key",
-    re.IGNORECASE,
-)
-"""Names of columns that number or name the rows."""
-_INDEX_NAME = re.compile(r"|i|unnamed.*|index|idx|#|(?-i:X1?)|\.\.\.1|row[_\s.-]?names?|rownames|row", re.IGNORECASE)
-"""Names of columns that programs add to number the rows."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """A column as it was read.
-
-    Attributes:
-        kind: what the column holds.
-        column: its values; None for a column that is no feature.
-        problems: the values that do not suit the kind.
-    """
-
-    kind: ColumnKind
-    column: Column | None
-    problems: Sequence[CellProblem] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,8 +50,13 @@ class ColumnReader:
         has_types: False if the source has text only.
         marks: marks of missing values, in lower case, in addition to the usual ones.
         decimal: the decimal mark, if it is known.
+        thousands: the separator of thousands, if it is known; empty for none.
         row_names: True if the header does not name the column.
         kept: categories that are never marks of missing values, because a trained model knows them.
+        date_format: the format of a declared column of dates; None finds it.
+        day_first: as for `find_date_format`.
+        needs_order: True to refuse dates whose order of day and month is not known.
+        is_named: True for a feature that the user named, which is not left out as an identifier, index or constant.
 
     Example:
         >>> import polars as pl
@@ -104,11 +75,17 @@ class ColumnReader:
     decimal: str | None = None
     row_names: bool = False
     kept: Collection[str] = field(default_factory=frozenset)
+    date_format: str | None = None
+    day_first: bool = False
+    needs_order: bool = False
+    is_named: bool = False
+    thousands: str | None = None
 
     def infer(self) -> Reading:
         """Return the column with the kind that its values suggest."""
         reading = self._infer_typed() if self.has_types else self._infer_text(self._stripped())
-        return self._without_features(reading)
+        found = without_feature(reading, self.name, self.row_names)
+        return reading if self.is_named and found.kind != "text" else found
 
     def read_as(self, kind: ColumnKind) -> Reading:
         """Return the column as a kind that was declared; values that do not suit it are problems."""
@@ -169,17 +146,17 @@ class ColumnReader:
 
         if texts.dtype != pl.String:
             return self._typed_numbers()
-        numbers = plain_numbers(texts)
+        numbers = plain_numbers(texts, self._format)
         open_rows = numbers.is_null() & texts.is_not_null()
         are_codes = has_leading_zeros(texts)
         if not open_rows.any() and not are_codes:
-            return self._compact_dates(texts) or Reading("number", _numeric_column(numbers))
+            return self._compact_dates(texts) or Reading("number", self._numeric_column(numbers))
         words = without_marks(texts.filter(open_rows).unique(maintain_order=True), self._is_missing_number)
         if not len(words) and not are_codes:
-            return self._compact_dates(texts) or Reading("number", _numeric_column(numbers))
+            return self._compact_dates(texts) or Reading("number", self._numeric_column(numbers))
         numbers, words = self._with_formatted(texts, numbers, words)
         if not len(words) and not are_codes:
-            return Reading("number", _numeric_column(numbers))
+            return Reading("number", self._numeric_column(numbers))
         return self._infer_words(texts, numbers, words)
 
     def _with_formatted(
@@ -192,7 +169,7 @@ class ColumnReader:
             return numbers, words
         has_point = (numbers.is_not_null() & texts.str.contains(".", literal=True)).fill_null(value=False)
         pointed = texts.filter(has_point).unique(maintain_order=True)
-        found = find_number_format([*words, *pointed.head(_SAMPLE)], self.decimal)
+        found = find_number_format([*words, *pointed.head(_SAMPLE)], self._format)
         if all(found.parse(word) is None for word in words):
             return numbers, words
         written = [*words, *pointed] if found.decimal == "," else list(words)
@@ -204,8 +181,8 @@ class ColumnReader:
         if set(words.head(3).str.to_lowercase().to_list()) <= _BOOLEANS and numbers.null_count() == len(numbers):
             return Reading("boolean", self._categories())
         present = without_marks(texts.drop_nulls().unique(maintain_order=True), self._is_missing_number)
-        if len(present) and (date_format := find_date_format(present)) is not None:
-            return Reading("date", DateColumn(_floats(parse_dates(texts, *date_format)), date_format[1]))
+        if (dates := find_dates(texts, present, self.day_first)) is not None:
+            return Reading("date", dates)
         known = numbers.drop_nulls()
         count = len(texts) - texts.null_count()
         are_mostly_numbers = (
@@ -214,74 +191,19 @@ class ColumnReader:
             and len(words) < len(known) / 4
         )
         if are_mostly_numbers or (len(known) and len(words) and all(map(is_formatted_number, words))):
-            return Reading("number", _numeric_column(numbers), self._word_problems(texts, words))
-        if (found := self._mostly_dates(texts, present)) is not None:
-            return found
+            return Reading("number", self._numeric_column(numbers), self._word_problems(texts, words))
+        if (found := find_most_dates(texts, present, self.day_first)) is not None:
+            return Reading("date", found[0], self._word_problems(texts, found[1], "a date"))
         return Reading("category", self._categories())
-
-    def _mostly_dates(self, texts: "polars.Series", present: "polars.Series") -> Reading | None:
-        """Return a column of dates with a few other words, which are problems; None if it holds no dates."""
-        if len(present) < _FEWEST_ROWS:
-            return None
-        for row in range(_FEWEST_ROWS):
-            date_format = find_date_format(present[row : row + 1])
-            if date_format is None:
-                continue
-            parsed = parse_dates(present, *date_format)
-            if len(parsed) - parsed.null_count() < _DATE_SHARE * len(present):
-                continue
-            column = DateColumn(_floats(parse_dates(texts, *date_format)), date_format[1])
-            return Reading("date", column, self._word_problems(texts, present.filter(parsed.is_null()), "a date"))
-        return None
 
     def _compact_dates(self, texts: "polars.Series") -> Reading | None:
         """Return numbers such as 20240105 as dates; None if they are numbers."""
         distinct = texts.drop_nulls().head(1000).unique()
-        if len(distinct) < 2 or find_date_format(distinct) != ("%Y%m%d", False):
+        found = find_date_format(distinct) if len(distinct) > 1 else None
+        if found is None or found.has_time or found.text != "%Y%m%d":
             return None
-        days = parse_dates(texts, "%Y%m%d", has_time=False)
-        return Reading("date", DateColumn(_floats(days))) if days.null_count() == texts.null_count() else None
-
-    def _without_features(self, reading: Reading) -> Reading:
-        """Return the column, or that it is an index, an identifier, free text or constant."""
-        kind, column = reading.kind, reading.column
-        if column is None or reading.problems:
-            return reading
-        missing, n = column.missing, len(column.missing)
-        present = n - int(missing.sum())
-        if present == 0:
-            return Reading("constant", None)
-        if isinstance(column, CategoricalColumn):
-            return self._category_without_feature(reading, column, present)
-        values = column.values[~missing]
-        if present == n and n > 1 and (values == values[0]).all():
-            return Reading("constant", None)
-        if kind == "number" and present == n and n >= _FEWEST_ROWS and (values == np.round(values)).all():
-            counts = values[0] in (0, 1) and (np.diff(values) == 1).all()
-            if counts and (self.row_names or _INDEX_NAME.fullmatch(self.name)):
-                return Reading("index", None)
-            if self._names_rows(values, n):
-                return Reading("identifier", None)
-        return reading
-
-    def _names_rows(self, values: NDArray[np.float64], n: int) -> bool:
-        return bool(self.row_names or _IDENTIFIER_NAME.fullmatch(self.name)) and len(np.unique(values)) == n
-
-    def _category_without_feature(self, reading: Reading, column: CategoricalColumn, present: int) -> Reading:
-        used = np.unique(column.codes[column.codes >= 0])
-        if len(used) == 1 and present == len(column.codes) and present > 1:
-            return Reading("constant", None)
-        if reading.kind == "boolean" or present < _FEWEST_ROWS:
-            return reading
-        labels = [column.labels[code] for code in used[:1000]]
-        words = sum(len(label.split()) for label in labels) / len(labels)
-        if words >= _WORDS_OF_TEXT and len(used) > _DISTINCT_TEXTS:
-            return Reading("text", None)
-        all_differ = len(used) == present
-        nearly = present >= _UNIQUE_ROWS and len(used) >= _UNIQUE_SHARE * present
-        if self.row_names and all_differ:
-            return Reading("index", None)
-        return Reading("identifier", None) if all_differ or nearly else reading
+        dates, others = known_dates(texts, texts.drop_nulls().unique(), found.text)
+        return None if len(others) else Reading("date", dates)
 
     def _typed_numbers(self) -> Reading:
         import polars as pl
@@ -297,7 +219,7 @@ class ColumnReader:
         infinite = numbers.is_infinite().fill_null(value=False)
         rows = infinite.arg_true().to_list()
         problems = [CellProblem(row, f"must be a finite number, got {numbers[row]}") for row in rows]
-        return Reading("number", _numeric_column(numbers), problems)
+        return Reading("number", self._numeric_column(numbers), problems)
 
     def _typed_dates(self) -> DateColumn:
         import polars as pl
@@ -313,14 +235,14 @@ class ColumnReader:
         if texts.dtype.is_temporal() and texts.dtype not in (pl.Duration, pl.Time):
             return Reading("number", None, [CellProblem(-1, "must hold numbers, got dates; turn them into numbers")])
         if texts.dtype == pl.Boolean:
-            return Reading("number", _numeric_column(texts.cast(pl.Float64)))
+            return Reading("number", self._numeric_column(texts.cast(pl.Float64)))
         if texts.dtype != pl.String:
             return self._typed_numbers()
-        numbers = plain_numbers(texts)
+        numbers = plain_numbers(texts, self._format)
         open_rows = numbers.is_null() & texts.is_not_null()
         words = without_marks(texts.filter(open_rows).unique(maintain_order=True), self._is_missing_number)
         numbers, words = self._with_formatted(texts, numbers, words)
-        return Reading("number", _numeric_column(numbers), self._word_problems(texts, words, is_declared=True))
+        return Reading("number", self._numeric_column(numbers), self._word_problems(texts, words, is_declared=True))
 
     def _declared_booleans(self) -> Reading:
         column = self._categories()
@@ -340,11 +262,18 @@ class ColumnReader:
 
         texts = texts.cast(pl.String)
         present = without_marks(texts.drop_nulls().unique(maintain_order=True), self._is_missing_number)
-        if (date_format := find_date_format(present)) is not None:
-            return Reading("date", DateColumn(_floats(parse_dates(texts, *date_format)), date_format[1]))
-        mostly = self._mostly_dates(texts, present)
+        if self.date_format is not None:
+            dates, others = known_dates(texts, present, self.date_format)
+            expected = f"a date in the format {self.date_format}"
+            return Reading("date", dates, self._word_problems(texts, others, expected, is_declared=True))
+        if (found := find_dates(texts, present, self.day_first)) is not None:
+            is_refused = self.needs_order and found.other_format is not None
+            problems = [CellProblem(-1, unknown_order_message(present))] if is_refused else []
+            return Reading("date", found, problems)
+        if (most := find_most_dates(texts, present, self.day_first)) is not None:
+            return Reading("date", most[0], self._word_problems(texts, most[1], "a date"))
         nothing = DateColumn(np.full(len(texts), np.nan))
-        return mostly or Reading("date", nothing, self._word_problems(texts, present, "a date", is_declared=True))
+        return Reading("date", nothing, self._word_problems(texts, present, "a date", is_declared=True))
 
     def _word_problems(
         self, texts: "polars.Series", words: "polars.Series", expected: str = "a number", *, is_declared: bool = False
@@ -385,16 +314,24 @@ class ColumnReader:
         codes = coded.fill_null(-1).to_numpy().astype(np.int64)
         return CategoricalColumn(codes, tuple(labels), dtype if self.has_types else None, typed)
 
+    def _numeric_column(self, numbers: "polars.Series") -> NumericColumn:
+        """Return numbers as a column, in which those that mark a missing value are missing."""
+        marks = [number for mark in self.marks if (number := parse_plain(mark)) is not None]
+        return NumericColumn(_floats(numbers.set(numbers.is_in(marks), None) if marks else numbers))
+
+    @property
+    def _format(self) -> NumberFormat | None:
+        """The notation of numbers; None if it is not known."""
+        if self.decimal is None and self.thousands is None:
+            return None
+        return NumberFormat(self.decimal or ("," if self.thousands == "." else "."), self.thousands)
+
     def _is_missing_number(self, text: str) -> bool:
         return text.lower() in MISSING_NUMBERS or text.lower() in self.marks
 
     def _is_missing_category(self, text: str) -> bool:
         lower = text.lower()
         return text not in self.kept and (lower in MISSING_CATEGORIES or lower in self.marks)
-
-
-def _numeric_column(numbers: "polars.Series") -> NumericColumn:
-    return NumericColumn(_floats(numbers))
 
 
 def _floats(numbers: "polars.Series") -> NDArray[np.float64]:
