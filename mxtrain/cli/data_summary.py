@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.table import Column, Table
 
 from mxtrain.cli.rich_output import number_column, plain_table
@@ -10,9 +11,10 @@ from mxtrain.cli.streams import print_results
 from mxtrain.config.data_section import TABLES, has_ending
 from mxtrain.data import prepare
 from mxtrain.data.kinds.summary import ColumnSummary, summarize_columns
-from mxtrain.data.loading import read_columns, select_training_columns
+from mxtrain.data.loading import read_columns
 from mxtrain.errors import escape_unprintable
 from mxtrain.formatting import format_count
+from mxtrain.training.class_weights import class_weights
 from mxtrain.types import CLASS_LOSSES
 
 if TYPE_CHECKING:
@@ -48,13 +50,14 @@ def summarize_data(config: "RunConfig") -> DataSummary:
 
     Raises:
         DataError: the data cannot be read, or training would refuse them.
+        ConfigError: the weights of classes do not suit the classes.
     """
     config, columns = config.resolve(), None
     data = config.data
     if has_ending(data.source, TABLES):
-        select = select_training_columns(data, config.equivalent_builtin_loss in CLASS_LOSSES)
-        columns = read_columns(data.source, select, data)
+        columns = read_columns(data, config.equivalent_builtin_loss in CLASS_LOSSES)
     dataset = prepare(config)
+    class_weights(config, dataset, np)  # raises an error for classes that do not exist
     return DataSummary(
         None if columns is None else len(columns),
         len(dataset.training),

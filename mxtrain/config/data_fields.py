@@ -1,6 +1,7 @@
 """Types of the fields of the `data` section: names of columns, and the format of a table."""
 
 import codecs
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
@@ -103,3 +104,19 @@ Header = Annotated[
     PlainSerializer(lambda header: header if isinstance(header, bool) else list(header)),
 ]
 MissingValues = Annotated[tuple[str, ...], ListAsTuple]
+
+
+_DATE_DIRECTIVES = re.compile(r"%-?[YymdbBhjaAeGVuqHIMSpTR]|%\.f|[^%]")
+
+
+def _check_date_format(text: object) -> str:
+    """Return a format with a year, and with a minute if it has an hour."""
+    known = [] if not isinstance(text, str) else _DATE_DIRECTIVES.findall(text)
+    directives = {directive[-1] for directive in known if directive.startswith("%")}
+    is_complete = bool({"Y", "y", "G"} & directives) and bool({"H", "I"} & directives) == ("M" in directives)
+    if "".join(known) != text or not is_complete or ("G" in directives) != ("V" in directives):
+        raise mismatch_error("the format of a date, such as %d/%m/%Y or %d/%m/%Y %H:%M", text)
+    return "".join(known)
+
+
+DateFormat = Annotated[str, BeforeValidator(_check_date_format)]

@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from mxtrain.config.data_fields import (
     ColumnName,
     ColumnNames,
+    DateFormat,
     Encoding,
     Header,
     MissingValues,
@@ -139,6 +140,8 @@ ColumnKind = Literal["number", "category", "boolean", "date", "identifier", "tex
 """Kinds of columns; columns of the last four kinds are left out of the features."""
 Kinds = Annotated[dict[Annotated[NonEmptyText, AfterValidator(nfc)], ColumnKind], Field(min_length=1)]
 """Kinds of columns by name."""
+DateFormats = Annotated[dict[Annotated[NonEmptyText, AfterValidator(nfc)], DateFormat], Field(min_length=1)]
+"""Formats of columns of dates by name."""
 
 
 class DataConfig(Config):
@@ -158,6 +161,8 @@ class DataConfig(Config):
             are.
         columns: what columns hold, by name: `number`, `category`, `boolean` or `date`; or `identifier`, `text`,
             `constant` or `index`, which are no features. By default the values decide, and a run records the result.
+        date_format: the formats of columns of dates, by name, such as `%d/%m/%Y` for 31/12/2020. By default one format
+            that fits all values of a column is found, and a run records it.
         exclude: the columns to leave out of the features.
         missing: treatment of missing values in the features of a table: `impute` fills in the median of the training
             part for numbers and dates, with an indicator input for columns that have gaps, and a separate category;
@@ -195,13 +200,14 @@ class DataConfig(Config):
         missing_values: the spellings of a missing value, besides a blank cell.
     """
 
-    hidden_defaults: ClassVar[tuple[str, ...]] = ("exclude", "text", "weight", "groups")
+    hidden_defaults: ClassVar[tuple[str, ...]] = ("date_format", "exclude", "text", "weight", "groups")
 
     source: Annotated[NonEmptyText, AfterValidator(normalize_source)]
     target: TargetNames | None = None
     features: ColumnNames | None = None
     categorical: ColumnNames | None = None
     columns: Kinds | None = None
+    date_format: DateFormats | None = None
     exclude: ColumnNames | None = None
     missing: Missing = "impute"
     unseen: Unseen = "ignore"
@@ -355,14 +361,21 @@ class DataConfig(Config):
                 raise field_error("columns", "only a table has kinds of columns; remove columns")
             if self.missing not in ("impute", "error"):
                 raise field_error("missing", "only a table can have missing values; remove missing")
-            for name in ("exclude", "weight", "groups"):
+            for name in ("date_format", "exclude", "weight", "groups"):
                 if getattr(self, name) is not None and not (name == "weight" and self.weight_column is None):
                     raise field_error(name, f"only a table has columns; remove {name}")
         self._check_columns()
         return self
 
     def _check_columns(self) -> None:
-        """Refuse a column that is used for two purposes."""
+        """Refuse a column that is used for two purposes, and one mark for two purposes."""
+        if self.thousands and self.thousands == self.decimal:
+            other = "." if self.decimal == "," else ","
+            raise field_error("thousands", f"is the decimal mark {self.decimal!r} too; set it to {other!r} or ''")
+        for column in self.date_format or ():
+            kind = (self.columns or {}).get(column, "date")
+            if kind != "date":
+                raise field_error("date_format", f"{column!r} is a {kind} in columns; keep one of the two")
         features, targets = self.features or (), self.target_names
         for name in ("weight", "groups"):
             column = getattr(self, name)

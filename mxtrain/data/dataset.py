@@ -21,10 +21,13 @@ from mxtrain.data.preprocessing.weights import check_part_weights, scale_weights
 from mxtrain.data.readers.open_file import open_data_file, unreadable_error
 from mxtrain.data.sources import open_source
 from mxtrain.data.splits import split, split_groups
-from mxtrain.data.target_range import check_target_range
+from mxtrain.data.target_range import check_squares, check_target_range
 from mxtrain.errors import DataError
 from mxtrain.loss_config import count_outputs, describe_loss, several_targets_problem
 from mxtrain.types import CLASS_LOSSES
+
+PartName: TypeAlias = Literal["training", "validation", "test"]
+"""A part of the samples of a run."""
 
 
 def fingerprint(config: DataConfig) -> str:
@@ -158,26 +161,37 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
         weights = scale_weights(source.weights, rows.training, config.dtype)
     notes: list[str] = []
 
-    def held_out(name: Literal["validation", "test"]) -> Samples:
+    def held_out(name: PartName) -> Samples:
         path = getattr(data, name)
         if path == IN_MEMORY:
             if given is None or name not in given.held_out:
                 raise DataError(f"data.{name}: the {name} data are not in the config; pass them in Python as {name}=")
             found = given.held_out[name]
-            return read_samples(found, fitted, data.missing, weight=data.weight_column, source=name, notes=notes)
+            unset = {field: value for field, value in source.found.items() if getattr(data, field) is None}
+            return read_samples(
+                found,
+                fitted,
+                data.missing,
+                weight=data.weight_column,
+                settings=data.model_copy(update=unset),
+                source=name,
+                notes=notes,
+            )
         if isinstance(path, str):
             return source.held_out(path, fitted)
-        return of_rows(getattr(rows, name))
+        return of_rows(getattr(rows, name), name)
 
-    def of_rows(chosen: NDArray[np.int64]) -> Samples:
+    def of_rows(chosen: NDArray[np.int64], part: PartName) -> Samples:
         samples = source.samples(chosen, targets, fitted)
         if weights is None or not isinstance(samples, InMemorySamples):
             return samples
         return replace(samples, weights=weights[chosen])
 
     classes = len(source.class_names or ())
+    training = of_rows(rows.training, "training")
+    check_squares(config, fitted, training)
     return Dataset(
-        training=of_rows(rows.training),
+        training=training,
         validation=held_out("validation"),
         test=held_out("test"),
         preprocessing=fitted,

@@ -25,6 +25,7 @@ from mxtrain.data.inference_data import (
     load_for_prediction,
     read_features,
     read_inference_table,
+    value_formats,
 )
 from mxtrain.data.loading import UNKNOWN_FORMAT, select_inference_columns
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
@@ -35,7 +36,7 @@ from mxtrain.errors import DataError
 
 
 def samples_from_memory(
-    data: Any, preprocessing: Preprocessing, missing: Missing = "error"
+    data: Any, preprocessing: Preprocessing, missing: Missing = "error", settings: FormatSettings = UNKNOWN_FORMAT
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the inputs and the encoded targets of `read_samples`.
 
@@ -45,7 +46,7 @@ def samples_from_memory(
         >>> samples_from_memory({"age": [7, 8], "species": ["cat", "ant"]}, fitted)[1].tolist()
         [1, 0]
     """
-    samples = read_samples(data, preprocessing, missing)
+    samples = read_samples(data, preprocessing, missing, settings=settings)
     return samples.inputs, samples.targets
 
 
@@ -55,6 +56,7 @@ def read_samples(
     missing: Missing = "error",
     *,
     weight: str | None = None,
+    settings: FormatSettings = UNKNOWN_FORMAT,
     source: str = "data",
     notes: list[str] | None = None,
 ) -> InMemorySamples:
@@ -65,6 +67,7 @@ def read_samples(
         preprocessing: the fitted preprocessing of the model.
         missing: with `drop`, samples that lack a value are left out, as those without a target always are.
         weight: the column of the weights; data without this column have equal weights.
+        settings: the format of the training data.
         source: the name of the data in error messages.
         notes: receives messages about what was left out and about unseen categories; without it, they are warnings.
 
@@ -72,7 +75,7 @@ def read_samples(
         DataError: there is no target or no sample, or a value, a class or a weight is invalid.
     """
     if isinstance(data, tuple):
-        return _read_pair(data, preprocessing, source)
+        return _read_pair(data, preprocessing, settings, source)
     data, targets = columns_of_records(data), preprocessing.target_names
     names = column_names(data)
     if names is None:
@@ -82,9 +85,9 @@ def read_samples(
             raise DataError(f"{source}: has no {target!r} to compare predictions with")
     others = [*targets, *([weight] if weight in names and weight is not None else ())]
     check_selected_names(names, others, source)
-    columns = read_features(data, names, preprocessing.kinds, source)
+    columns = read_features(data, names, preprocessing, settings, source)
     select = select_inference_columns({}, targets, preprocessing.has_classes, weight)
-    found = columns_of(columns_by_name(data, others), select, source)
+    found = columns_of(columns_by_name(data, others), select, source, value_formats(preprocessing, settings))
     _check_lengths(len(columns), len(found), targets[0], source)
     joined = Columns(source, {**columns.columns, **found.columns}, found.row_label)
     return _encode(joined, preprocessing, missing, weight, notes)
@@ -104,7 +107,7 @@ def load_samples(
     Args:
         path: a table, an archive or a folder of arrays, or the name of a data set of the package.
         preprocessing, missing, weight, notes: as for `read_samples`.
-        settings: the format of a table, as far as it is known.
+        settings: the format of the training data; a table may have another one.
 
     Raises:
         DataError: as for `load_for_prediction`, or the file has no targets.
@@ -120,7 +123,12 @@ def load_samples(
 
 
 def load_held_out_file(
-    path: str, preprocessing: Preprocessing, missing: Missing, notes: list[str], weight: str | None = None
+    path: str,
+    preprocessing: Preprocessing,
+    missing: Missing,
+    notes: list[str],
+    settings: FormatSettings = UNKNOWN_FORMAT,
+    weight: str | None = None,
 ) -> InMemorySamples:
     """Load a validation or test set from a separate table or archive.
 
@@ -129,6 +137,7 @@ def load_held_out_file(
         preprocessing: the preprocessing fitted to the training set.
         missing: with `drop`, samples that lack a value are left out, as in training.
         notes: receives messages about samples that were left out, and about unseen categories.
+        settings: the format of the training data; a table may have another one.
         weight: the column of the weights; a file without this column has equal weights.
 
     Raises:
@@ -136,7 +145,7 @@ def load_held_out_file(
     """
     if has_ending(path, TABLES):
         no_target = DataError(f"{path}: there is no column {preprocessing.target!r}, the target")
-        columns = _read_with_targets(path, preprocessing, UNKNOWN_FORMAT, weight, no_target)
+        columns = _read_with_targets(path, preprocessing, settings, weight, no_target)
         return _encode(columns, preprocessing, missing, weight, notes)
     inputs, targets = load_archive(path, preprocessing)
     if targets is None:
@@ -154,10 +163,12 @@ def _read_with_targets(
     return columns
 
 
-def _read_pair(data: tuple[Any, ...], preprocessing: Preprocessing, source: str) -> InMemorySamples:
+def _read_pair(
+    data: tuple[Any, ...], preprocessing: Preprocessing, settings: FormatSettings, source: str
+) -> InMemorySamples:
     """Return the samples of `(X, y)` or `(X, y, weights)`."""
     features, targets = unpack_pair(data if len(data) != 3 else data[:2], source)
-    inputs = inputs_from_memory(features, preprocessing)
+    inputs = inputs_from_memory(features, preprocessing, settings)
     names = preprocessing.target_names
     columns = read_target_columns(targets, preprocessing.has_classes, len(names) > 1, source)
     _check_lengths(len(inputs), len(columns), "y", source)

@@ -13,8 +13,8 @@ from mxtrain.config.data_section import IN_MEMORY, DataConfig
 from mxtrain.data.data_parts import Data, DataParts, as_parts
 from mxtrain.data.digests import array_digest, column_digest
 from mxtrain.data.kinds.frames import raw_table_of
-from mxtrain.data.kinds.typed_columns import type_columns
-from mxtrain.data.loading import select_training_columns, training_table, with_text_columns
+from mxtrain.data.kinds.typed_columns import DETECTED, ValueFormats, type_columns
+from mxtrain.data.loading import select_training_columns, training_table, type_training_columns
 from mxtrain.data.preprocessing.table import Table, array_feature_names, table_from_columns
 from mxtrain.data.preprocessing.weights import weights_of_array
 from mxtrain.data.readers.columns import (
@@ -89,7 +89,10 @@ def _check_one_axis(column: Any, name: str) -> Any:
 
 
 def columns_of(
-    data: Mapping[str, Iterable[object]], select: ColumnSelector, source: str = "data", hash_text: bool = False
+    data: Mapping[str, Iterable[object]],
+    select: ColumnSelector,
+    source: str = "data",
+    formats: ValueFormats = DETECTED,
 ) -> Columns:
     """Return the selected columns of a mapping from names to arrays, columns of a data frame, or other iterables.
 
@@ -97,7 +100,7 @@ def columns_of(
         data: the columns.
         select: returns the columns to read, and their kinds.
         source: the name of the data in error messages.
-        hash_text: True to return columns of free text, otherwise left out.
+        formats: what is known of the spelling of values.
 
     Raises:
         DataError: a value is invalid, or the columns differ in length.
@@ -110,8 +113,10 @@ def columns_of(
 
     selected = select(source, list(data))
     raw = raw_table_of({name: data[name] for name in selected}, source)
-    columns = type_columns(raw, selected)
-    columns = with_text_columns(columns, raw) if hash_text else columns
+    return _with_dtypes(type_columns(raw, selected, formats), data)
+
+
+def _with_dtypes(columns: Columns, data: Mapping[str, Iterable[object]]) -> Columns:
     return replace(columns, columns={name: _with_dtype(each, data[name]) for name, each in columns.columns.items()})
 
 
@@ -174,8 +179,10 @@ def read_target_columns(targets: Any, classes: bool, allow_several: bool = True,
         >>> list(read_target_columns(np.zeros((3, 2)), classes=False).columns)
         ['y[0]', 'y[1]']
     """
-    if column_names(targets) is not None:
-        raise DataError(f"{source}: y is a table; pass the column that is to be predicted")
+    names = column_names(targets)
+    if names is not None:
+        several = ", or y.to_numpy() for several targets" if allow_several and len(names) > 1 else ""
+        raise DataError(f"{source}: y is a table; pass the column that is to be predicted{several}")
     targets = _to_host(targets)
     if isinstance(targets, list | tuple) and len(targets) and isinstance(targets[0], list | tuple):
         targets = _rows_to_array(targets, source)
@@ -374,5 +381,5 @@ def _read_columns(config: DatasetConfig, data: Any) -> InMemoryData:
         raise ConfigError([ConfigProblem("data.target", message)])
     kinds = select_training_columns(config.data, config.equivalent_builtin_loss in CLASS_LOSSES)("data", names)
     check_selected_names(names, kinds, "data")
-    hash_text = config.data.text == "hash"
-    return InMemoryData(columns_of(columns_by_name(data, kinds), lambda *_: kinds, hash_text=hash_text))
+    columns = columns_by_name(data, kinds)
+    return InMemoryData(_with_dtypes(type_training_columns(raw_table_of(columns), kinds, config.data), columns))

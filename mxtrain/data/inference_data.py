@@ -1,13 +1,14 @@
 """Inputs and targets for a trained model, from files or from Python."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.config.data_section import ARCHIVES, CLASS_SOURCES, TABLES, ColumnKind, Missing, has_ending, is_path
+from mxtrain.config.data_section import ARCHIVES, CLASS_SOURCES, TABLES, Missing, has_ending, is_path
 from mxtrain.data.in_memory_data import (
     column_names,
     columns_by_name,
@@ -15,11 +16,11 @@ from mxtrain.data.in_memory_data import (
     columns_of_records,
     to_numeric_array,
 )
-from mxtrain.data.kinds.typed_columns import type_columns
-from mxtrain.data.loading import UNKNOWN_FORMAT, load_packaged, read_columns, select_inference_columns
+from mxtrain.data.kinds.typed_columns import ValueFormats, type_columns
+from mxtrain.data.loading import UNKNOWN_FORMAT, load_packaged, select_inference_columns
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.preprocessing.table import count_samples, rows_to_keep, rows_with_target
-from mxtrain.data.readers.columns import Columns, check_names_exist, check_selected_names
+from mxtrain.data.readers.columns import Columns, check_names_exist, check_selected_names, names_in_other_case
 from mxtrain.data.readers.dialect import FormatSettings
 from mxtrain.data.readers.numpy_files import (
     check_finite_numbers,
@@ -32,6 +33,8 @@ from mxtrain.data.readers.numpy_files import (
 )
 from mxtrain.data.readers.open_file import open_data_file
 from mxtrain.data.readers.raw_table import RawTable
+from mxtrain.data.readers.recorded_format import RecordedFormat
+from mxtrain.data.readers.table_files import read_raw
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
 from mxtrain.paths import expand_home, url_problem
@@ -40,13 +43,16 @@ _Arrays: TypeAlias = tuple[NDArray[Any], NDArray[Any] | None]
 """Inputs, (n, d), and targets, (n,) or (n, k)."""
 
 
-def inputs_from_memory(data: Any, preprocessing: Preprocessing) -> NDArray[Any]:
+def inputs_from_memory(
+    data: Any, preprocessing: Preprocessing, settings: FormatSettings = UNKNOWN_FORMAT
+) -> NDArray[Any]:
     """Return the inputs of a model, (n, d), for data from Python.
 
     Args:
         data: columns by name or a data frame (pandas, Polars, Arrow), in any order and with any other columns; or an
             array, (n, ...), with the features in the order of training. Masked values are missing.
         preprocessing: the fitted preprocessing of the model.
+        settings: the format of the training data.
 
     Raises:
         DataError: a feature is missing, or a value is invalid.
@@ -60,19 +66,54 @@ def inputs_from_memory(data: Any, preprocessing: Preprocessing) -> NDArray[Any]:
     data = columns_of_records(data)
     names = column_names(data)
     if names is not None:
-        return preprocessing.apply(read_features(data, names, preprocessing.kinds))
+        return preprocessing.apply(read_features(data, names, preprocessing, settings))
     array = to_numeric_array(data, "inputs")
     if not len(array):
         return np.empty((0, len(preprocessing.feature_names)), preprocessing.dtype)
     return preprocessing.apply(array, "inputs")
 
 
-def read_features(data: Any, names: Sequence[str], kinds: Mapping[str, ColumnKind], source: str = "data") -> Columns:
+def read_features(
+    data: Any, names: Sequence[str], preprocessing: Preprocessing, settings: FormatSettings, source: str = "data"
+) -> Columns:
     """Return the features of a model among columns from Python."""
+    kinds = preprocessing.kinds
     check_selected_names(names, kinds, source)
-    columns = columns_by_name(data, (name for name in names if name in kinds))
+    renamed = names_in_other_case(names, kinds)
+    wanted = [name for name in names if renamed.get(name, name) in kinds]
+    columns = {renamed.get(name, name): values for name, values in columns_by_name(data, wanted).items()}
+    all_names = [renamed.get(name, name) for name in names]
     select = select_inference_columns(kinds, (), classes=False)
-    return columns_of(columns, lambda where, _: select(where, names), source)
+    formats = value_formats(preprocessing, settings)
+    return columns_of(columns, lambda where, _: select(where, all_names), source, formats)
+
+
+def value_formats(
+    preprocessing: Preprocessing, settings: FormatSettings, found: Mapping[str, Any] | None = None
+) -> ValueFormats:
+    """Return what a trained model knows of the spelling of values in a table of the format `found`."""
+    decimal = (found or {}).get("decimal", settings.decimal)
+    thousands = settings.thousands if decimal == settings.decimal else None
+    marks, known = settings.missing_values or (), preprocessing.known_categories
+    return ValueFormats(marks, decimal, thousands, preprocessing.date_formats, known)
+
+
+def recorded_format(preprocessing: Preprocessing, settings: FormatSettings) -> RecordedFormat:
+    """Return the format of new tables for a trained model, of whose training data `settings` is the format."""
+    kinds = preprocessing.kinds
+    return RecordedFormat(
+        separator=settings.separator,
+        quote=settings.quote,
+        decimal=settings.decimal,
+        thousands=settings.thousands,
+        comment=settings.comment,
+        encoding=settings.encoding,
+        missing_values=settings.missing_values,
+        names=tuple(kinds),
+        numbers=frozenset(name for name, kind in kinds.items() if kind == "number"),
+        positions=preprocessing.positions,
+        targets=frozenset(preprocessing.target_names),
+    )
 
 
 def load_for_prediction(
@@ -91,7 +132,7 @@ def load_for_prediction(
         with_targets: True to load the targets; otherwise the column of the target may be blank or hold anything.
         missing: with `drop`, samples that lack a value are left out with a warning; if targets are wanted, those
             without one always are.
-        settings: the format of a table, as far as it is known.
+        settings: the format of the training data; a table may have another one.
 
     Returns:
         The inputs, (n, d), and the targets, (n,) or (n, k), as the loss takes them, or None; in memory, in the order of
@@ -128,16 +169,25 @@ def load_for_prediction(
     return _load_arrays(path, preprocessing, with_targets)
 
 
+def with_known_names(raw: RawTable, names: Iterable[str]) -> RawTable:
+    """Return a table whose columns have the names that a model knows, where only upper and lower case differ."""
+    renamed = names_in_other_case(raw.columns, names)
+    if not renamed:
+        return raw
+    return replace(raw, columns={renamed.get(name, name): column for name, column in raw.columns.items()})
+
+
 def features_of_table(
     raw: RawTable, preprocessing: Preprocessing, settings: FormatSettings = UNKNOWN_FORMAT
 ) -> Columns:
-    """Return the features of a model from a table, whose marks of missing values and decimal mark `settings` has.
+    """Return the features of a model from a table; `settings` is the format of the training data.
 
     Raises:
         DataError: a column is missing, or a value is invalid.
     """
+    raw = with_known_names(raw, preprocessing.kinds)
     select = select_inference_columns(preprocessing.kinds, (), classes=False)
-    return type_columns(raw, select(raw.header, raw.names), settings.missing_values or (), settings.decimal)
+    return type_columns(raw, select(raw.header, raw.names), value_formats(preprocessing, settings, raw.found))
 
 
 def read_inference_table(
@@ -149,8 +199,12 @@ def read_inference_table(
 ) -> Columns:
     """Read the features of a model from a table and, as far as the table has them, the targets and the weights."""
     targets = preprocessing.target_names if with_targets else ()
+    raw = read_raw(path, recorded_format(preprocessing, settings))
+    raw = with_known_names(raw, [*preprocessing.kinds, *targets, *([] if weight is None else [weight])])
     select = select_inference_columns(preprocessing.kinds, targets, preprocessing.has_classes, weight)
-    columns = read_columns(path, select, settings)
+    kinds = select(raw.header, raw.names)
+    check_selected_names(raw.names, kinds, raw.header)
+    columns = type_columns(raw, kinds, value_formats(preprocessing, settings, raw.found))
     if not len(columns):
         raise DataError(f"{path}: has a header but no samples")
     return columns

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.config.data_section import TABLES, ColumnKind, DataConfig, has_ending
-from mxtrain.data.kinds.typed_columns import resolved_fields, type_columns
+from mxtrain.data.kinds.typed_columns import ValueFormats, resolved_fields, type_columns, use_only_columns
 from mxtrain.data.preprocessing.table import Table, table_from_arrays, table_from_columns
 from mxtrain.data.readers.columns import (
     Columns,
@@ -18,7 +18,6 @@ from mxtrain.data.readers.columns import (
     check_selected_names,
     select_features,
 )
-from mxtrain.data.readers.dialect import FormatSettings
 from mxtrain.data.readers.numpy_files import read_npz
 from mxtrain.data.readers.open_file import open_data_file
 from mxtrain.data.readers.raw_table import RawTable
@@ -66,10 +65,7 @@ def load(config: DataConfig, classes: bool) -> Table:
     if not config.is_file:
         return load_packaged(source, classes)
     if has_ending(source, TABLES):
-        columns = read_columns(
-            source, select_training_columns(config, classes), config, hash_text=config.text == "hash"
-        )
-        return training_table(columns, config, classes)
+        return training_table(read_columns(config, classes), config, classes)
     assert isinstance(target, str), "DataConfig requires one name for an archive"
     with open_data_file(source) as file:
         return table_from_arrays(read_npz(file, source, target, config.features), source, target, classes)
@@ -116,37 +112,62 @@ def load_packaged(name: str, classes: bool) -> Table:
     return replace(table, column_names=entry.feature_names, class_dtype="int64" if classes else "str")
 
 
-def read_columns(source: str, select: ColumnSelector, settings: FormatSettings, hash_text: bool = False) -> Columns:
-    """Read the selected columns of a table file, with their kinds.
+def value_formats(config: DataConfig) -> ValueFormats:
+    """Return the spelling of values that a config sets."""
+    return ValueFormats(
+        config.missing_values or (),
+        config.decimal,
+        config.thousands,
+        config.date_format or {},
+        named=config.features or (),
+    )
 
-    Args:
-        source: the path of the file.
-        select: returns the columns to read, and the kinds that are known.
-        settings: the format of the file, as far as it is known.
-        hash_text: True to return columns of free text, otherwise left out.
+
+def read_columns(config: DataConfig, classes: bool) -> Columns:
+    """Read the columns of a table file that a config selects, with their kinds.
 
     Raises:
         DataError: the file is missing, cannot be read, or holds invalid values.
     """
-    raw = read_raw(source, settings)
-    kinds = select(raw.header, raw.names)
+    raw = read_raw(config.source, config)
+    kinds = select_training_columns(config, classes)(raw.header, raw.names)
     check_selected_names(raw.names, kinds, raw.header)
-    columns = type_columns(raw, kinds, settings.missing_values or (), settings.decimal)
-    return with_text_columns(columns, raw, settings.missing_values or ()) if hash_text else columns
+    columns = type_training_columns(raw, kinds, config)
+    if raw.found.get("header") is False or isinstance(config.header, tuple):
+        columns = replace(columns, positions=tuple(raw.names))
+    return columns
 
 
-def with_text_columns(columns: Columns, raw: RawTable, missing_values: Sequence[str] = ()) -> Columns:
-    """Return columns with those of free text that were left out."""
-    names = [name for name, kind in columns.kinds.items() if kind == "text" and name in columns.left_out]
-    texts = type_columns(raw, dict.fromkeys(names, "category"), missing_values)
-    left_out = {name: reason for name, reason in columns.left_out.items() if name not in names}
-    return replace(columns, columns={**texts.columns, **columns.columns}, left_out=left_out)
+def type_training_columns(raw: RawTable, kinds: Mapping[str, ColumnKind | None], config: DataConfig) -> Columns:
+    """Return the columns to train on: also free text that is wanted, and row numbers if no other feature is left.
+
+    Args:
+        raw: the table.
+        kinds: the columns that `select_training_columns` selects.
+        config: the data section.
+
+    Raises:
+        DataError: a row is malformed, or a value is invalid.
+    """
+    formats = value_formats(config)
+    columns = type_columns(raw, kinds, formats)
+    named = [name for name in formats.named if kinds[name] is None]
+    texts = [name for name in columns.left_out if columns.kinds[name] == "text"]
+    chosen = [name for name in texts if config.text == "hash" or name in named]
+    found = type_columns(raw, dict.fromkeys(chosen, "category"), formats)
+    left_out = {name: reason for name, reason in columns.left_out.items() if name not in chosen}
+    columns = replace(columns, columns={**columns.columns, **found.columns}, left_out=left_out)
+    roles = [*config.target_names, *(name for name in (config.weight_column, config.groups) if name is not None)]
+    columns = use_only_columns(columns, raw, formats, roles)
+    ordered = {name: columns.columns[name] for name in kinds if name in columns.columns}
+    return replace(columns, columns=ordered)
 
 
 def select_training_columns(config: DataConfig, classes: bool) -> ColumnSelector:
     """Return the selector of the columns that a config names: the features and, last, the targets."""
     targets, categorical = config.target_names, config.categorical or ()
-    known: dict[str, ColumnKind] = {**(config.columns or {}), **dict.fromkeys(categorical, "category")}
+    known: dict[str, ColumnKind] = dict.fromkeys(config.date_format or (), "date")
+    known |= {**(config.columns or {}), **dict.fromkeys(categorical, "category")}
     roles: dict[str, ColumnKind | None] = {}
     if config.groups is not None:
         roles[config.groups] = "category"
@@ -156,6 +177,7 @@ def select_training_columns(config: DataConfig, classes: bool) -> ColumnSelector
     def select(header: str, names: Sequence[str]) -> Mapping[str, ColumnKind | None]:
         named: dict[str, Any] = {"exclude": config.exclude, "weight": config.weight_column and [config.weight_column]}
         named |= {"groups": config.groups and [config.groups], "columns": config.columns}
+        named |= {"date_format": config.date_format}
         for field, chosen in named.items():
             check_names_exist(f"{header}: data.{field}", "column", names, *(chosen or ()))
         left_out = {*(config.exclude or ()), *roles}

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.config.data_section import ARCHIVES, ARRAYS, CLASS_SOURCES, has_ending
-from mxtrain.data.inference_data import features_of_table, load_for_prediction
+from mxtrain.data.inference_data import features_of_table, load_for_prediction, recorded_format, with_known_names
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.readers.columns import check_names_exist
 from mxtrain.data.readers.dialect import FormatSettings
@@ -46,7 +46,7 @@ def prediction_chunks(
     Args:
         path: a table, `-` for a table on standard input, or any other file that `load_for_prediction` reads.
         preprocessing: the fitted preprocessing of the model.
-        settings: the format of a table, as far as it is known.
+        settings: the format of the training data; a table may have another one.
         keep: the columns of a table whose text is returned too.
         strict: True to raise an error for a row that is malformed or has an invalid value.
 
@@ -73,7 +73,8 @@ def prediction_chunks(
         yield PredictionChunk(inputs, np.ones(len(inputs), dtype=bool))
         return
     rows = 0
-    for raw in raw_chunks(path, settings, names):
+    for chunk in raw_chunks(path, recorded_format(preprocessing, settings), names):
+        raw = with_known_names(chunk, [*preprocessing.kinds, *names])
         check_names_exist(raw.header, "column", raw.names, *preprocessing.kinds, *names)
         rows += len(raw)
         yield _prediction_chunk(raw, preprocessing, settings, names, strict)

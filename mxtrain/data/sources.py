@@ -1,7 +1,7 @@
 """Data sources of a run, from columns or arrays to samples: tables in memory, and arrays on disk."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -137,7 +137,8 @@ class TableSource:
         array = self.table.column_names[0].rpartition("[")[0] if data.has_one_array else None
         missing, unseen = (data.missing, data.unseen) if data.is_table else ("error", "error")
         features = fit_features(self.table, rows, missing, _standardize(data), data.max_categories)
-        return _preprocessing(self, features, rows, self.config, self.table.class_dtype, unseen, array)
+        fitted = _preprocessing(self, features, rows, self.config, self.table.class_dtype, unseen, array)
+        return replace(fitted, positions=self.table.positions)
 
     def samples(self, rows: NDArray[np.int64], targets: NDArray[Any], fitted: Preprocessing) -> InMemorySamples:
         """Return the samples of the given rows, standardized."""
@@ -154,7 +155,9 @@ class TableSource:
     def held_out(self, path: str, fitted: Preprocessing) -> InMemorySamples:
         """Return the samples of a separate table file or archive."""
         data = self.config.data
-        return load_held_out_file(path, fitted, data.missing, self.notes, data.weight_column)
+        unset = {name: value for name, value in self.table.found.items() if getattr(data, name) is None}
+        settings = data.model_copy(update=unset)
+        return load_held_out_file(path, fitted, data.missing, self.notes, settings, data.weight_column)
 
 
 @dataclass(frozen=True, slots=True)

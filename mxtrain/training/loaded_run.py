@@ -314,7 +314,7 @@ class LoadedRun:
         missing, weight = data_config.missing, data_config.weight_column
         if isinstance(samples, str | PathLike):
             return load_samples(name, self.preprocessing, missing, weight=weight, settings=data_config)
-        return read_samples(samples, self.preprocessing, missing, weight=weight)
+        return read_samples(samples, self.preprocessing, missing, weight=weight, settings=data_config)
 
     def _compare(
         self,
@@ -366,7 +366,7 @@ class LoadedRun:
             for note in (note for chunk in chunks for note in chunk.notes):
                 warnings.warn(note, UserWarning, stacklevel=4)  # the caller of `predict`
             return np.concatenate([chunk.inputs for chunk in chunks])
-        return inputs_from_memory(inputs, self.preprocessing)
+        return inputs_from_memory(inputs, self.preprocessing, self.config.data)
 
 
 def _blocks(inputs: NDArray[Any]) -> Iterator[NDArray[Any]]:

@@ -39,7 +39,7 @@ from mxtrain.training.checkpoints.storage import Checkpoints
 from mxtrain.training.environment import environment_changes, limit_blas_threads, with_blas_threads
 from mxtrain.training.loggers.registry import isolate_loggers, open_loggers
 from mxtrain.training.model_factory import ModelFactory, with_factory
-from mxtrain.training.resume_checks import check_data, resolve_with_data, restored_trainer
+from mxtrain.training.resume_checks import check_data, resolve_with_data, restored_trainer, with_earlier_config
 from mxtrain.training.run_folder.history import best_epoch, format_metrics, target_moments
 from mxtrain.training.run_folder.run_directory import (
     RunDirectory,
@@ -378,7 +378,8 @@ def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, d
     if last is None or (previous is None and (checkpoints.damaged or _keeps_one(last))):
         remedy = "set fit.checkpoint.keep to 2 or more"
         raise RunRequestError(f"{run_dir} does not hold two checkpoints to compare; {remedy}")
-    run = with_factory(run_from_dict(last.record["config"], will_be_trained=False), model)
+    run = with_saved_defaults(run_from_dict(last.record["config"], will_be_trained=False))
+    run = with_factory(run, model)
     trainer = restored_trainer(previous or last, run, model, given=read_in_memory_data(run, data))
     if previous is None:
         trainer = Trainer(run, model, (trainer.dataset, trainer.data_fingerprint))
@@ -391,7 +392,8 @@ def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, d
         cause = f"; changed since the run was trained: {', '.join(changes)}" if changes else ""
         raise TrainingError(f"the replay failed: {error}{cause}") from error
     is_end = checkpoints.name(last.position) == checkpoints.names()[-1] and read_status(directory.path).is_finished
-    differences = trainer.snapshot().differences(last) + directory.differences(last, trainer.config.optimizer, is_end)
+    found = with_earlier_config(trainer.snapshot(), last)
+    differences = found.differences(last) + directory.differences(last, trainer.config.optimizer, is_end)
     return Replay(differences, changes if differences else [], checkpoints.damaged)
 
 

@@ -33,7 +33,9 @@ A killed worker repeats the work since its last checkpoint.
 
 _FOUND_IN_DATA = tuple(
     f"data.{name}"
-    for name in ("columns", "separator", "header", "quote", "decimal", "thousands", "comment", "encoding")
+    for name in (
+        *("columns", "date_format", "separator", "header", "quote", "decimal", "thousands", "comment", "encoding"),
+    )
 )
 """Fields that are recorded when the data are read, if they are not set."""
 

@@ -103,3 +103,80 @@ def test_run_of_an_earlier_version_is_continued_with_its_kinds(mxtrain, wine, mo
 def _without_columns(config, *_):
     """Return the config as earlier versions recorded it."""
     return config.model_copy(update={"data": config.data.model_copy(update={"columns": None})})
+
+
+def _rows(row, n=30):
+    return "w,a,y\n" + "".join(",".join(map(str, row(i))) + "\n" for i in range(n))
+
+
+NUMBERS = _rows(lambda i: (1, i % 7, i % 5))
+CLASSES = _rows(lambda i: (1, i % 7, "pq"[i % 2]))
+LARGE = _rows(lambda i: (1, f"{i}e30", f"{i % 5}e30"))
+SQUARED, CROSS_ENTROPY = {"loss": "squared_error"}, {"loss": "softmax_cross_entropy"}
+
+
+@pytest.mark.parametrize(
+    ("content", "data", "parts", "message"),
+    [
+        (NUMBERS, {}, {**SQUARED, "class_weight": "balanced"}, "class_weight"),
+        (CLASSES, {}, {**CROSS_ENTROPY, "class_weight": {"p": 1}}, "class_weight: lacks the class 'q'; add {q: 1.0}"),
+        (
+            CLASSES,
+            {},
+            {**CROSS_ENTROPY, "class_weight": {"p": 1, "q": 2, "z": 3}},
+            "class_weight.z: is not a class of the data; the classes are p, q",
+        ),
+        (
+            _rows(lambda i: (int(i == 0), i % 7, i % 5)),
+            {"weight": "w"},
+            SQUARED,
+            "data.weight: the weights of all validation samples are 0; use another seed, or other weights",
+        ),
+        (
+            _rows(lambda i: (1e300 if i == 5 else 1e-300, i % 7, i % 5)),
+            {"weight": "w"},
+            SQUARED,
+            "data.weight: the weights of all validation samples are 0; use another seed, or other weights",
+        ),
+        (
+            LARGE,
+            {"standardize": "none"},
+            SQUARED,
+            "'a' has values too large to compute with in float32; set dtype: float64",
+        ),
+        (
+            LARGE,
+            {"standardize_target": False},
+            SQUARED,
+            "'y' has values too large to compute with in float32; set dtype",
+        ),
+        (
+            _rows(lambda i: (1, i % 7, f"{i}e300")),
+            {},
+            {"loss": "poisson"},
+            "'y' has values too large to compute with in float32; scale it down",
+        ),
+        (
+            NUMBERS,
+            {"batch_size": 100, "last_batch": "drop"},
+            SQUARED,
+            "data.batch_size: must be at most 24, the number",
+        ),
+        (_rows(lambda i: (1, i % 7, i % 5), 3), {"validation": 0.01}, SQUARED, None),
+        (_rows(lambda i: ("x", i % 7, i % 5)), {"groups": "w"}, SQUARED, "group"),
+        (_rows(lambda i: (1, i % 7, "p")), {}, CROSS_ENTROPY, "class"),
+        (_rows(lambda i: (1, i % 7, f"c{i}")), {}, CROSS_ENTROPY, "class"),
+        (NUMBERS, {"target": "Y"}, SQUARED, "data.target: there is no column 'Y'; did you mean 'y'?"),
+        (NUMBERS.replace("3,3", "3,1e400"), {}, SQUARED, "column 'y': must be a number, got '1e400'"),
+        (NUMBERS.replace("3,3", "3,\0"), {}, SQUARED, "NUL byte"),
+    ],
+)
+def test_validate_and_fit_refuse_the_same_data(mxtrain, folder, content, data, parts, message):
+    Path("t.csv").write_text(content)
+    config = {"data": {"source": "t.csv", "target": "y", **data}, "model": {"kind": "linear"}, "fit": {"epochs": 1}}
+    Path("t.yaml").write_text(yaml.safe_dump({**config, "optimizer": {"kind": "sgd", "η": 0.01}, **parts}))
+    validated, fitted = mxtrain("validate", "t.yaml"), mxtrain("fit", "t.yaml", "-q")
+    assert (validated.status, fitted.status) == ((0, 0) if message is None else (2, 2))
+    if message is not None:
+        assert message in validated.err
+        assert validated.err.splitlines()[-1] == fitted.err.splitlines()[-1]

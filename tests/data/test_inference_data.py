@@ -108,7 +108,7 @@ def test_masked_values_are_missing() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"Age": [1], "size": ["big"]}, "data: there is no column 'age'; did you mean 'Age'?"),
+        ({"Ages": [1], "size": ["big"]}, "data: there is no column 'age'; did you mean 'Ages'?"),
         ({"q": [1]}, "data: there is no column 'age'; there are: 'q'"),
         ({}, "data: there is no column 'age'; there are none"),
         ({1: [1]}, "data: the names of columns must be text"),

@@ -1,5 +1,6 @@
 """Tables in the shapes in which people have them, from files and in memory: each is read as it is meant."""
 
+import os
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -10,13 +11,18 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mxtrain.config import run_from_dict
 from mxtrain.config.data_section import ColumnKind, DataConfig
+from mxtrain.data.batches import InMemorySamples
+from mxtrain.data.dataset import prepare
 from mxtrain.data.kinds.frames import raw_table_of
 from mxtrain.data.kinds.typed_columns import type_columns
+from mxtrain.data.prediction_chunks import prediction_chunks
 from mxtrain.data.readers.columns import CategoricalColumn, Columns
 from mxtrain.data.readers.raw_table import RawTable
 from mxtrain.data.readers.table_files import read_raw
 from mxtrain.errors import DataError
+from mxtrain.training.resume_checks import resolve_with_data
 from tests.data.shapes import BASE, N_ROWS, REFUSED, ROWS, SHAPES, Shape, changed, kinds_of, with_gaps
 
 pd: Any = pytest.importorskip("pandas")
@@ -75,6 +81,28 @@ def test_a_file_is_read_again_with_the_format_that_was_found(shape: Shape) -> No
     again = read_raw(shape.name, SETTINGS.model_copy(update=dict(raw.found)))
     assert again.names == raw.names
     assert all(again.columns[name].equals(column) for name, column in raw.columns.items())
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_standard_input_is_read_as_the_file(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(shape.name).write_bytes(shape.content)
+    data = {"source": shape.name, "target": shape.target, "validation": 0.0}
+    parts = {"model": {"kind": "linear"}, "loss": shape.loss, "optimizer": {"kind": "sgd", "η": 0.1}}
+    config = run_from_dict({"data": data, **parts}).resolve()
+    dataset = prepare(config)
+    resolved = resolve_with_data(config, (dataset, "")).data
+    expected = [chunk.inputs for chunk in prediction_chunks(shape.name, dataset.preprocessing, resolved)]
+    reading, writing = os.pipe()
+    os.write(writing, shape.content)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        monkeypatch.setattr("sys.stdin", pipe)
+        piped = [chunk.inputs for chunk in prediction_chunks("-", dataset.preprocessing, resolved)]
+    np.testing.assert_array_equal(np.concatenate(piped), np.concatenate(expected))
+    assert len(np.concatenate(piped)) == N_ROWS
+    if shape.n_samples == N_ROWS:
+        assert isinstance(dataset.training, InMemorySamples)
+        np.testing.assert_array_equal(np.concatenate(piped), dataset.training.inputs)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,9 @@ def test_metrics_are_uniform_averages_as_in_scikit_learn(loss: Any) -> None:
         assert found.metrics[name] == pytest.approx(value, rel=1e-10)
         each = [found.by_target[target][name] or 0.0 for target in TARGETS]
         assert np.mean(each) == pytest.approx(value, rel=1e-10)
-    assert sum(found.by_target[target]["loss"] or 0.0 for target in TARGETS) == pytest.approx(found.metrics["loss"], rel=1e-10)
+    assert sum(found.by_target[target]["loss"] or 0.0 for target in TARGETS) == pytest.approx(
+        found.metrics["loss"], rel=1e-10
+    )
 
 
 def test_each_target_is_standardized_and_saved() -> None:
@@ -231,6 +233,7 @@ def test_errors(changes: dict[str, Any], error: type[Exception], message: str) -
             {"kind": "quantile", "q": [0.1, 0.9]},
             "'y' has 3 columns, and a list of quantiles is for one target",
         ),
+        (frame(NUMBERS), "squared_error", "y is a table; pass the column .* or y.to_numpy\\(\\) for several targets"),
         (np.zeros((80, 2, 2)), "squared_error", r"must hold one value for each sample, got the shape \(80, 2, 2\)"),
         ([[1.0, 2.0]] * 79 + [[1.0]], "squared_error", "data: y must hold as many values for each sample"),
         (np.where(NUMBERS > 2, np.nan, 1), "squared_error", r"column 'y\[\d\]': a value is missing"),

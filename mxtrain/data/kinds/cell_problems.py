@@ -1,6 +1,5 @@
 """Values that do not suit their column, with the remedies."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from numbers import Real
 
 import numpy as np
 
+from mxtrain.errors import escape_unprintable
 from mxtrain.names import is_unicode
 from mxtrain.types import describe
 
@@ -37,16 +37,16 @@ class CellProblem:
         """Return the message with its remedies; `marks` are all values of `data.missing_values` to set."""
         if self.mark is None:
             return self.message
-        shown = ", ".join(map(_yaml_text, marks))
+        shown = ", ".join(map(yaml_text, marks))
         remedy = f"correct it, or, if it marks a missing value, set data.missing_values: [{shown}]"
         if self.category is not None:
-            remedy += f", or, if the column holds categories, data.columns: {{{_yaml_text(self.category)}: category}}"
+            remedy += f", or, if the column holds categories, data.columns: {{{yaml_text(self.category)}: category}}"
         return f"{self.message}; {remedy}"
 
 
 def unsupported_message(found: str, name: str) -> str:
     """Return the message for a column whose values have another type."""
-    return f"must hold numbers, text, booleans or dates, got {found}; set data.exclude: [{_yaml_text(name)}]"
+    return f"must hold numbers, text, booleans or dates, got {found}; set data.exclude: [{yaml_text(name)}]"
 
 
 def unsupported_values(values: Sequence[object], name: str) -> list[CellProblem]:
@@ -65,9 +65,14 @@ def boolean_message(label: str) -> str:
     return f"must be true or false, got {describe(label)}; correct it, or declare the column a category"
 
 
-def _yaml_text(text: str) -> str:
-    """Return a text as YAML spells it in a flow sequence: quoted if it is not a plain word."""
+def yaml_text(text: str) -> str:
+    """Return a text as YAML spells it in a flow sequence: quoted if it is not a plain word, with escapes as in `repr`.
+
+    >>> yaml_text("wind speed"), yaml_text("-99"), yaml_text("a\\u202eb")
+    ('wind speed', "'-99'", '"a\\\\u202eb"')
+    """
     if not text.isprintable():
-        return json.dumps(text)
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escape_unprintable(escaped)}"'
     is_plain = re.fullmatch(r"[^\W\d][\w .-]*", text) and text.lower() not in ("true", "false", "null", "yes", "no")
-    return text if is_plain else "'" + text.replace("'", "''") + "'"
+    return text if is_plain and text == text.strip() else "'" + text.replace("'", "''") + "'"

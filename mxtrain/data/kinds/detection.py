@@ -1,6 +1,6 @@
 """Kind and values of one column."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -9,23 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.config.data_section import ColumnKind
-from mxtrain.data.kinds.cell_problems import CellProblem, boolean_message, unsupported_message, unsupported_values
-from mxtrain.data.kinds.columns_left_out import LABELS_OF_TEXT, kind_of_words, kind_without_feature
-from mxtrain.data.kinds.dates import days_since_epoch, find_date_format, find_dates, parse_dates
+from mxtrain.data.kinds.cell_problems import CellProblem, boolean_message, unsupported_column
+from mxtrain.data.kinds.date_columns import find_dates, find_most_dates, known_dates, unknown_order_message
+from mxtrain.data.kinds.dates import days_since_epoch, find_date_format
 from mxtrain.data.kinds.distinct_texts import DistinctTexts
+from mxtrain.data.kinds.left_out import Reading, without_feature
 from mxtrain.data.kinds.numbers import (
     MISSING_CATEGORIES,
     MISSING_NUMBERS,
+    NumberFormat,
     find_number_format,
-    formatted_candidates,
     formatted_numbers,
     is_formatted_number,
+    parse_plain,
     plain_numbers,
     to_float,
     without_marks,
 )
 from mxtrain.data.kinds.value_texts import as_text, has_leading_zeros, texts_of
-from mxtrain.data.readers.columns import CategoricalColumn, Column, DateColumn, NumericColumn
+from mxtrain.data.readers.columns import CategoricalColumn, DateColumn, NumericColumn
 from mxtrain.names import is_unicode
 from mxtrain.types import describe
 
@@ -37,24 +39,6 @@ _NUMERIC_SHARE, _NUMERIC_DISTINCT = 0.5, 10
 """Share of numbers, and their smallest number of different values, from which words among them are errors."""
 _SAMPLE = 1000
 """Number of numbers with a decimal point that are compared with formatted numbers to find the decimal mark."""
-_DATE_SHARE = 0.9
-_FEWEST_ROWS = 10
-"""Smallest number of different values of a column of dates that has other values too."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """A column as it was read.
-
-    Attributes:
-        kind: what the column holds.
-        column: its values; None for a column that is no feature.
-        problems: the values that do not suit the kind.
-    """
-
-    kind: ColumnKind
-    column: Column | None
-    problems: Sequence[CellProblem] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,8 +51,13 @@ class ColumnReader:
         has_types: False if the source has text only.
         marks: marks of missing values, in lower case, in addition to the usual ones.
         decimal: the decimal mark, if it is known.
+        thousands: the separator of thousands, if it is known; empty for none.
         row_names: True if the header does not name the column.
         kept: categories that are never marks of missing values, because a trained model knows them.
+        date_format: the format of a declared column of dates; None finds it.
+        day_first: as for `find_date_format`.
+        needs_order: True to refuse dates whose order of day and month is not known.
+        is_named: True for a feature that the user named, which is not left out as an identifier, index or constant.
 
     Example:
         >>> import polars as pl
@@ -87,15 +76,22 @@ class ColumnReader:
     decimal: str | None = None
     row_names: bool = False
     kept: Collection[str] = field(default_factory=frozenset)
+    date_format: str | None = None
+    day_first: bool = False
+    needs_order: bool = False
+    is_named: bool = False
+    thousands: str | None = None
 
     def infer(self) -> Reading:
         """Return the column with the kind that its values suggest."""
         reading = self._infer_typed() if self.has_types else self._infer_text(self._stripped())
-        kind = kind_without_feature(reading.kind, reading.column, self.name, is_row_names=self.row_names)
-        return reading if reading.problems or kind is None else Reading(kind, None)
+        found = without_feature(reading, self.name, self.row_names)
+        return reading if self.is_named and found.kind != "text" else found
 
     def read_as(self, kind: ColumnKind) -> Reading:
         """Return the column as a kind that was declared; values that do not suit it are problems."""
+        if problems := unsupported_column(self.values, self.name, is_declared=True):
+            return Reading(kind, None, problems)
         match kind:
             case "number":
                 return self._declared_numbers()
@@ -131,8 +127,8 @@ class ColumnReader:
             return Reading("date", self._typed_dates())
         if dtype in (pl.Categorical, pl.Enum):
             return Reading("category", self._categories())
-        if dtype not in (pl.String, pl.Object):
-            return Reading("category", None, [CellProblem(-1, unsupported_message(str(dtype), self.name))])
+        if problems := unsupported_column(self.values, self.name):
+            return Reading("category", None, problems)
         if dtype == pl.Object and (found := self._infer_objects()) is not None:
             return found
         texts = self._stripped()
@@ -141,34 +137,38 @@ class ColumnReader:
         return self._infer_text(texts)
 
     def _infer_objects(self) -> Reading | None:
-        """Return a column of Python's numbers, or of values that are not supported; None for text among others."""
+        """Return a column of Python's numbers; None if it has text too."""
         values = self.values.to_list()
         if all(value is None or (isinstance(value, Real) and not isinstance(value, bool)) for value in values):
             return self._typed_numbers()
-        problems = unsupported_values(values, self.name)
-        return Reading("category", None, problems) if problems else None
+        return None
 
     def _infer_text(self, texts: "polars.Series") -> Reading:
         import polars as pl
 
         if texts.dtype != pl.String:
             return self._typed_numbers()
-        column = DistinctTexts.of(texts)
-        numbers = plain_numbers(column.values)
-        if numbers.null_count() == len(numbers) and (dates := self._dates(column)) is not None:
-            return dates
-        open_rows = numbers.is_null() & column.values.is_not_null()
-        are_codes = has_leading_zeros(column.values)
+        numbers = plain_numbers(texts, self._format)
+        if numbers.null_count() == len(numbers) and self._may_be_dates(texts):
+            present = without_marks(texts.drop_nulls().unique(maintain_order=True), self._is_missing_number)
+            if (dates := find_dates(texts, present, self.day_first)) is not None:
+                return Reading("date", dates)
+        open_rows = numbers.is_null() & texts.is_not_null()
+        are_codes = has_leading_zeros(texts)
         if not open_rows.any() and not are_codes:
-            return self._compact_dates(texts, column) or Reading("number", _numeric_column(numbers, column))
-        words = without_marks(column.values.filter(open_rows), self._number_marks)
+            return self._compact_dates(texts) or Reading("number", self._numeric_column(numbers))
+        words = without_marks(texts.filter(open_rows).unique(maintain_order=True), self._is_missing_number)
         if not len(words) and not are_codes:
-            return self._compact_dates(texts, column) or Reading("number", _numeric_column(numbers, column))
-        if not are_codes:
-            numbers, words = self._with_formatted(column.values, numbers, words)
+            return self._compact_dates(texts) or Reading("number", self._numeric_column(numbers))
+        numbers, words = self._with_formatted(texts, numbers, words)
         if not len(words) and not are_codes:
-            return Reading("number", _numeric_column(numbers, column))
-        return self._infer_words(texts, column, numbers, words)
+            return Reading("number", self._numeric_column(numbers))
+        return self._infer_words(texts, numbers, words)
+
+    def _may_be_dates(self, texts: "polars.Series") -> bool:
+        """Return True if the first values that are not missing are dates, so that no other kind must be tried."""
+        sample = without_marks(texts.drop_nulls().head(_SAMPLE).unique(maintain_order=True), self._is_missing_number)
+        return len(sample) > 0 and find_date_format(sample, self.day_first) is not None
 
     def _with_formatted(
         self, texts: "polars.Series", numbers: "polars.Series", words: "polars.Series"
@@ -176,103 +176,52 @@ class ColumnReader:
         """Return the numbers with those that are formatted, and the texts that are no numbers in the same notation."""
         import polars as pl
 
-        if not len(words):
+        if not len(words) or has_leading_zeros(texts):
             return numbers, words
         has_point = (numbers.is_not_null() & texts.str.contains(".", literal=True)).fill_null(value=False)
-        pointed = texts.filter(has_point)
-        candidates = formatted_candidates(words).to_list()
-        found = find_number_format([*candidates, *pointed.head(2 * _SAMPLE).unique().head(_SAMPLE)], self.decimal)
-        if all(found.parse(word) is None for word in candidates):
+        pointed = texts.filter(has_point).unique(maintain_order=True)
+        found = find_number_format([*words, *pointed.head(_SAMPLE)], self._format)
+        if all(found.parse(word) is None for word in words):
             return numbers, words
-        parsed = [text for text in candidates if found.parse(text) is not None]
-        others = words.filter(~words.is_in(parsed))
-        if found.decimal == ",":
-            pointed = pointed.unique(maintain_order=True)
-            is_other = [found.parse(text) is None for text in pointed.to_list()]
-            others = pl.concat([others, pointed.filter(pl.Series(is_other, dtype=pl.Boolean))])
-        return formatted_numbers(texts, numbers, found), others
+        written = [*words, *pointed] if found.decimal == "," else list(words)
+        others = [text for text in written if found.parse(text) is None]
+        return formatted_numbers(texts, numbers, found), pl.Series(others, dtype=pl.String)
 
-    def _infer_words(
-        self, texts: "polars.Series", column: DistinctTexts, numbers: "polars.Series", words: "polars.Series"
-    ) -> Reading:
+    def _infer_words(self, texts: "polars.Series", numbers: "polars.Series", words: "polars.Series") -> Reading:
         """Return the column of text of which not all values are numbers."""
-        first = words.head(_SAMPLE).unique(maintain_order=True).head(3)
-        has_numbers = numbers.null_count() < len(numbers)
-        if set(first.str.to_lowercase().to_list()) <= _BOOLEANS and not has_numbers:
-            return Reading("boolean", self._categories(column))
-        if has_numbers and (dates := self._dates(column)) is not None:
-            return dates
-        if has_numbers and self._are_numbers(texts, column, numbers, words := words.unique(maintain_order=True)):
-            return Reading("number", _numeric_column(numbers, column), self._word_problems(texts, words))
-        if (found := self._mostly_dates(texts, column)) is not None:
-            return found
-        return self._words_without_feature(column) or Reading("category", self._categories(column))
-
-    def _are_numbers(
-        self, texts: "polars.Series", column: DistinctTexts, numbers: "polars.Series", words: "polars.Series"
-    ) -> bool:
-        """Return True if the words among the numbers of a column are errors."""
-        known = column.counts[numbers.is_not_null().to_numpy()].sum()
+        if set(words.head(3).str.to_lowercase().to_list()) <= _BOOLEANS and numbers.null_count() == len(numbers):
+            return Reading("boolean", self._categories())
+        present = without_marks(texts.drop_nulls().unique(maintain_order=True), self._is_missing_number)
+        if (dates := find_dates(texts, present, self.day_first)) is not None:
+            return Reading("date", dates)
+        known = numbers.drop_nulls()
+        count = len(texts) - texts.null_count()
         are_mostly_numbers = (
-            known >= _NUMERIC_SHARE * (len(texts) - texts.null_count())
-            and numbers.drop_nulls().n_unique() > _NUMERIC_DISTINCT
-            and len(words) < known / 4
+            len(known) >= _NUMERIC_SHARE * count
+            and known.n_unique() > _NUMERIC_DISTINCT
+            and len(words) < len(known) / 4
         )
-        return are_mostly_numbers or (len(words) > 0 and all(map(is_formatted_number, words)))
+        if are_mostly_numbers or (len(known) and len(words) and all(map(is_formatted_number, words))):
+            return Reading("number", self._numeric_column(numbers), self._word_problems(texts, words))
+        if (found := find_most_dates(texts, present, self.day_first)) is not None:
+            return Reading("date", found[0], self._word_problems(texts, found[1], "a date"))
+        return Reading("category", self._categories())
 
-    def _words_without_feature(self, column: DistinctTexts) -> Reading | None:
-        """Return a column of texts of which most differ, if it is left out; None if it is a feature."""
-        if column.codes is not None:
-            return None
-        present = without_marks(column.values.drop_nulls(), MISSING_CATEGORIES | self.marks, self.kept)
-        labels = present.bottom_k(4 * LABELS_OF_TEXT).unique().sort().head(LABELS_OF_TEXT)
-        if len(labels) < LABELS_OF_TEXT < len(present):
-            labels = present.unique().sort().head(LABELS_OF_TEXT)
-        distinct = int(present.hash().n_unique() or 0)  # equal hashes of different texts are too rare to matter
-        kind = kind_of_words(labels.to_list(), distinct, len(present), is_row_names=self.row_names)
-        return None if kind is None else Reading(kind, None)
-
-    def _dates(self, column: DistinctTexts) -> Reading | None:
-        """Return the column of dates; None if a value is no date."""
-        present = without_marks(column.values.drop_nulls(), self._number_marks)
-        if not len(present) or (found := find_dates(column.values, present)) is None:
-            return None
-        return Reading("date", DateColumn(column.expand(_floats(found[2])), found[1]))
-
-    def _mostly_dates(self, texts: "polars.Series", column: DistinctTexts) -> Reading | None:
-        """Return a column of dates with a few other words, which are problems; None if it holds no dates."""
-        present = without_marks(column.values.drop_nulls(), self._number_marks)
-        if len(present) < _FEWEST_ROWS:
-            return None
-        for row in range(_FEWEST_ROWS):
-            date_format = find_date_format(present[row : row + 1])
-            if date_format is None:
-                continue
-            present = present.unique(maintain_order=True)
-            parsed = parse_dates(present, *date_format)
-            if len(parsed) - parsed.null_count() < _DATE_SHARE * len(present):
-                continue
-            days = column.expand(_floats(parse_dates(column.values, *date_format)))
-            problems = self._word_problems(texts, present.filter(parsed.is_null()), "a date")
-            return Reading("date", DateColumn(days, date_format[1]), problems)
-        return None
-
-    def _compact_dates(self, texts: "polars.Series", column: DistinctTexts) -> Reading | None:
+    def _compact_dates(self, texts: "polars.Series") -> Reading | None:
         """Return numbers such as 20240105 as dates; None if they are numbers."""
-        distinct = texts.drop_nulls().head(_SAMPLE).unique()
-        if len(distinct) < 2 or find_date_format(distinct) != ("%Y%m%d", False):
+        distinct = texts.drop_nulls().head(1000).unique()
+        found = find_date_format(distinct) if len(distinct) > 1 else None
+        if found is None or found.has_time or found.text != "%Y%m%d":
             return None
-        days = parse_dates(column.values, "%Y%m%d", has_time=False)
-        if days.null_count() != column.values.null_count():
-            return None
-        return Reading("date", DateColumn(column.expand(_floats(days))))
+        dates, others = known_dates(texts, texts.drop_nulls().unique(), found.text)
+        return None if len(others) else Reading("date", dates)
 
     def _typed_numbers(self) -> Reading:
         import polars as pl
 
         values = self.values
         if not self.has_types:  # readers of text pass numbers that are finite
-            return Reading("number", NumericColumn(_floats(values)))
+            return Reading("number", self._numeric_column(values))
         if values.dtype == pl.Object:
             values = pl.Series(self.name, [to_float(value) for value in values.to_list()], pl.Float64)
         if values.dtype == pl.Duration:
@@ -283,7 +232,7 @@ class ColumnReader:
         infinite = numbers.is_infinite().fill_null(value=False)
         rows = infinite.arg_true().to_list()
         problems = [CellProblem(row, f"must be a finite number, got {numbers[row]}") for row in rows]
-        return Reading("number", _numeric_column(numbers), problems)
+        return Reading("number", self._numeric_column(numbers), problems)
 
     def _typed_dates(self) -> DateColumn:
         import polars as pl
@@ -299,17 +248,14 @@ class ColumnReader:
         if texts.dtype.is_temporal() and texts.dtype not in (pl.Duration, pl.Time):
             return Reading("number", None, [CellProblem(-1, "must hold numbers, got dates; turn them into numbers")])
         if texts.dtype == pl.Boolean:
-            return Reading("number", _numeric_column(texts.cast(pl.Float64)))
+            return Reading("number", self._numeric_column(texts.cast(pl.Float64)))
         if texts.dtype != pl.String:
             return self._typed_numbers()
-        column = DistinctTexts.of(texts)
-        numbers = plain_numbers(column.values)
-        open_rows = numbers.is_null() & column.values.is_not_null()
-        words = without_marks(column.values.filter(open_rows).unique(maintain_order=True), self._number_marks)
-        if not has_leading_zeros(column.values):
-            numbers, words = self._with_formatted(column.values, numbers, words)
-        problems = self._word_problems(texts, words, is_declared=True)
-        return Reading("number", _numeric_column(numbers, column), problems)
+        numbers = plain_numbers(texts, self._format)
+        open_rows = numbers.is_null() & texts.is_not_null()
+        words = without_marks(texts.filter(open_rows).unique(maintain_order=True), self._is_missing_number)
+        numbers, words = self._with_formatted(texts, numbers, words)
+        return Reading("number", self._numeric_column(numbers), self._word_problems(texts, words, is_declared=True))
 
     def _declared_booleans(self) -> Reading:
         column = self._categories()
@@ -325,10 +271,17 @@ class ColumnReader:
         import polars as pl
 
         texts = texts.cast(pl.String)
-        column = DistinctTexts.of(texts)
-        if (found := self._dates(column) or self._mostly_dates(texts, column)) is not None:
-            return found
-        present = without_marks(column.values.drop_nulls().unique(maintain_order=True), self._number_marks)
+        present = without_marks(texts.drop_nulls().unique(maintain_order=True), self._is_missing_number)
+        if self.date_format is not None:
+            dates, others = known_dates(texts, present, self.date_format)
+            expected = f"a date in the format {self.date_format}"
+            return Reading("date", dates, self._word_problems(texts, others, expected, is_declared=True))
+        if (found := find_dates(texts, present, self.day_first)) is not None:
+            is_refused = self.needs_order and found.other_format is not None
+            problems = [CellProblem(-1, unknown_order_message(present))] if is_refused else []
+            return Reading("date", found, problems)
+        if (most := find_most_dates(texts, present, self.day_first)) is not None:
+            return Reading("date", most[0], self._word_problems(texts, most[1], "a date"))
         nothing = DateColumn(np.full(len(texts), np.nan))
         return Reading("date", nothing, self._word_problems(texts, present, "a date", is_declared=True))
 
@@ -337,57 +290,61 @@ class ColumnReader:
     ) -> list[CellProblem]:
         """Return a problem for each different word; if the kind was declared, one for each row."""
         rows: dict[str, list[int]] = {word: [] for word in words.to_list()}
-        found = texts.is_in(words.to_list())
-        indices = found.fill_null(value=False).arg_true()
+        indices = texts.is_in(list(rows)).fill_null(value=False).arg_true()
         for row, word in zip(indices.to_list(), texts.gather(indices).to_list(), strict=True):
             rows[word].append(row)
-        if is_declared:
-            message = f"must be {expected}, got "
-            return [CellProblem(row, message + describe(word), word) for word in rows for row in rows[word]]
         problems = []
         for word, places in rows.items():
+            if is_declared:
+                problems += [CellProblem(row, f"must be {expected}, got {describe(word)}", word) for row in places]
+                continue
             more = f" here and in {len(places) - 1:,} more rows" if len(places) > 1 else ""
             message = f"must be {expected}, as most values of the column, got {describe(word)}{more}"
             problems.append(CellProblem(places[0], message, word, self.name))
         return problems
 
-    def _categories(self, column: DistinctTexts | None = None) -> CategoricalColumn:
+    def _categories(self) -> CategoricalColumn:
         """Return the values as labels; spellings of one value are merged later."""
         import polars as pl
 
+        values = self._stripped()
         dtype = "str"
-        if column is None or column.codes is None:
-            values = self._stripped()
-            if values.dtype == pl.Boolean:
-                codes = values.cast(pl.Int64).fill_null(-1).to_numpy().astype(np.int64)
-                return CategoricalColumn(codes, ("false", "true"), "bool")
-            if values.dtype.is_numeric():
-                dtype = str(values.dtype).lower()
-            if values.dtype.is_float():
-                values = values.fill_nan(None)
-            column = DistinctTexts.of(texts_of(values), has_codes=True)
-        assert column.codes is not None
+        if values.dtype == pl.Boolean:
+            dtype = "bool"
+            codes = values.cast(pl.Int64).fill_null(-1).to_numpy().astype(np.int64)
+            return CategoricalColumn(codes, ("false", "true"), dtype)
+        if values.dtype.is_numeric():
+            dtype = str(values.dtype).lower()
+        if values.dtype.is_float():
+            values = values.fill_nan(None)
+        column = DistinctTexts.of(texts_of(values))
         order = column.values.arg_sort().to_numpy()
         texts = column.values.gather(order).to_list()
-        is_label = [text != "" and is_unicode(text) and not self._is_missing_category(text) for text in texts]
+        is_label = [is_unicode(text) and not self._is_missing_category(text) for text in texts]
         labels = tuple(text for text, is_one in zip(texts, is_label, strict=True) if is_one)
         code_of = np.full(len(texts) + 1, -1, dtype=np.int64)  # the last for a missing value
         code_of[order[np.array(is_label, dtype=bool)]] = np.arange(len(labels))
         typed = labels if dtype != "str" else ()
         return CategoricalColumn(code_of[column.codes], labels, dtype if self.has_types else None, typed)
 
+    def _numeric_column(self, numbers: "polars.Series") -> NumericColumn:
+        """Return numbers as a column, in which those that mark a missing value are missing."""
+        marks = [number for mark in self.marks if (number := parse_plain(mark)) is not None]
+        return NumericColumn(_floats(numbers.set(numbers.is_in(marks), None) if marks else numbers))
+
     @property
-    def _number_marks(self) -> frozenset[str]:
-        return MISSING_NUMBERS | self.marks
+    def _format(self) -> NumberFormat | None:
+        """The notation of numbers; None if it is not known."""
+        if self.decimal is None and self.thousands is None:
+            return None
+        return NumberFormat(self.decimal or ("," if self.thousands == "." else "."), self.thousands)
+
+    def _is_missing_number(self, text: str) -> bool:
+        return text.lower() in MISSING_NUMBERS or text.lower() in self.marks
 
     def _is_missing_category(self, text: str) -> bool:
         lower = text.lower()
         return text not in self.kept and (lower in MISSING_CATEGORIES or lower in self.marks)
-
-
-def _numeric_column(numbers: "polars.Series", column: DistinctTexts | None = None) -> NumericColumn:
-    values = _floats(numbers)
-    return NumericColumn(values if column is None else column.expand(values))
 
 
 def _floats(numbers: "polars.Series") -> NDArray[np.float64]:

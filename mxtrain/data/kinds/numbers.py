@@ -1,7 +1,7 @@
 """Numbers as people write them: decimal commas, thousands, currencies and percent signs."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -17,14 +17,12 @@ MISSING_NUMBERS = frozenset(
 MISSING_CATEGORIES = frozenset({"", "na", "n/a", "nan", "null", "?", "#n/a", "#na", "<na>"})
 """Marks, in lower case, of a missing category."""
 
+_LONGEST_MARK = 40
+"""Number of characters above which a text is not compared with marks of missing values."""
+
 _SIGN = r"[-+\u2212]?"
 _CURRENCY = r"(?:[$€£¥₹₽₩]|USD|EUR|GBP|CHF|JPY|kr\.?|zł)"
 _UNITS = re.compile(rf"^({_SIGN})\s?{_CURRENCY}\s?({_SIGN})|\s?(?:{_CURRENCY}|%)$", re.IGNORECASE)
-_FORMATTED = (
-    rf"(?i)^[\s(]*{_SIGN}\s?{_CURRENCY}?\s?{_SIGN}\s*[\d.,][\d.,'\u2019\s\x1c-\x1f]*(?:e[-+]?\d+)?"
-    rf"(?:\s?(?:{_CURRENCY}|%)){{0,2}}[\s)]*$"
-)
-"""Regular expression of Polars for all texts that `NumberFormat.parse` accepts, and few others."""
 _SPACES = re.compile(r"(?<=\d)[\s'\u2019](?=\d{3}(?!\d))")
 _GROUPED = {
     ".": re.compile(rf"{_SIGN}\d{{1,3}}(,\d{{2,3}})*,\d{{3}}(\.\d*)?"),
@@ -37,60 +35,94 @@ _PLAIN = {
 }
 
 
-def plain_numbers(texts: "polars.Series") -> "polars.Series":
+def plain_numbers(texts: "polars.Series", known: "NumberFormat | None" = None) -> "polars.Series":
     """Return texts in plain notation as float64, and null for everything else.
 
     The conversion rounds to the nearest float64, as Python's does. Infinity and NaN are no numbers.
+
+    Args:
+        texts: the values of a column.
+        known: the notation of the table, if it is known. With a decimal comma, points separate thousands, unless the
+            column has no commas, and a point that cannot separate thousands.
 
     Example:
         >>> import polars as pl
         >>> plain_numbers(pl.Series(["1", "-2.5e3", "inf", "1,5", None])).to_list()
         [1.0, -2500.0, None, None, None]
+        >>> [plain_numbers(pl.Series([text, "7"]), NumberFormat(",")).to_list() for text in ("1.234", "1.23")]
+        [[1234.0, 7.0], [1.23, 7.0]]
     """
     import polars as pl
 
     numbers = texts.cast(pl.Float64, strict=False)
-    return numbers.set(~numbers.is_finite(), None)
+    numbers = numbers.set(~numbers.is_finite(), None)
+    if known is None or known.decimal != "," or known.thousands not in (None, "."):
+        return numbers
+    pointed = texts.filter(texts.str.contains(".", literal=True).fill_null(value=False)).unique()
+    if not len(pointed) or texts.str.contains(",", literal=True).any():
+        return numbers
+    are_grouped = pointed.str.contains(f"^(?:{_GROUPED[','].pattern})$").all()
+    return formatted_numbers(texts, numbers, known) if are_grouped else numbers
+
+
+def parse_plain(text: str) -> float | None:
+    """Return a number in plain notation; None for other text."""
+    return float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d{1,3})?", text, re.IGNORECASE) else None
 
 
 @dataclass(frozen=True, slots=True)
 class NumberFormat:
-    """The decimal mark of formatted numbers, and whether the other mark separates thousands.
+    """The notation of formatted numbers.
+
+    Attributes:
+        decimal: the decimal mark.
+        thousands: the separator of thousands, empty for none; None for the usual ones, of which one is the other mark.
 
     Example:
         >>> NumberFormat(",").parse("1.234,5 €"), NumberFormat(".").parse("($3,000)"), NumberFormat(".").parse("12 %")
         (1234.5, -3000.0, 12.0)
+        >>> NumberFormat(".", "_").parse("1_000.5"), NumberFormat(".", "").parse("1,000")
+        (1000.5, None)
     """
 
     decimal: str
+    thousands: str | None = None
 
     def parse(self, text: str) -> float | None:
         """Return a formatted number; None if the text is none."""
         is_negative = text.startswith("(") and text.endswith(")")
         text = text[1:-1].strip() if is_negative else text
-        text = _SPACES.sub("", _UNITS.sub(r"\1\2", text, count=2).strip())
-        if _GROUPED[self.decimal].fullmatch(text):
+        text = _UNITS.sub(r"\1\2", text, count=2).strip()
+        text = self._without_spaces(text)
+        if self.thousands in (None, ",", ".") and _GROUPED[self.decimal].fullmatch(text):
             text = text.replace("," if self.decimal == "." else ".", "")
         elif not _PLAIN[self.decimal].fullmatch(text):
             return None
         number = float(text.replace(",", ".").replace("\u2212", "-"))
         return None if number in (float("inf"), -float("inf")) else -number if is_negative else number
 
+    def _without_spaces(self, text: str) -> str:
+        if self.thousands == "":
+            return text
+        if self.thousands == "_":
+            return re.sub(r"(?<=\d)_(?=\d{3}(?!\d))", "", text)
+        return _SPACES.sub("", text)
 
-def find_number_format(texts: Collection[str], decimal: str | None) -> NumberFormat:
+
+def find_number_format(texts: Collection[str], known: NumberFormat | None) -> NumberFormat:
     """Return the format in which most texts are numbers.
 
     A comma before three digits separates thousands, unless another value of the column has a decimal comma.
 
     Args:
         texts: the different values that are no plain numbers.
-        decimal: the decimal mark, if it is known.
+        known: the notation of the table, if it is known.
 
     Example:
-        >>> find_number_format(["1,234", "12,500"], None), find_number_format(["1,234", "0,5"], None)
-        (NumberFormat(decimal='.'), NumberFormat(decimal=','))
+        >>> find_number_format(["1,234", "12,500"], None).decimal, find_number_format(["1,234", "0,5"], None).decimal
+        ('.', ',')
     """
-    formats = [NumberFormat(decimal)] if decimal else [NumberFormat("."), NumberFormat(",")]
+    formats = [known] if known else [NumberFormat("."), NumberFormat(",")]
     return max(formats, key=lambda each: sum(each.parse(text) is not None for text in texts))
 
 
@@ -124,25 +156,7 @@ def to_float(value: Any) -> float | None:
         return inf if value > 0 else -inf
 
 
-def without_marks(words: "polars.Series", marks: Collection[str], kept: Collection[str] = ()) -> "polars.Series":
-    """Return the words that are not marks of missing values.
-
-    Args:
-        words: the words.
-        marks: the marks in lower case.
-        kept: words that are no marks.
-
-    Example:
-        >>> import polars as pl
-        >>> without_marks(pl.Series(["NA", "n/a", "na"]), {"na"}, {"na"}).to_list()
-        ['n/a', 'na']
-    """
-    short = words.filter(words.str.len_chars() <= max(map(len, marks)))  # lower case is never shorter
-    found = short.filter(short.str.to_lowercase().is_in(list(marks))).unique().to_list()
-    found = [word for word in found if word not in kept]
-    return words.filter(~words.is_in(found)) if found else words
-
-
-def formatted_candidates(texts: "polars.Series") -> "polars.Series":
-    """Return the different texts that may be formatted numbers."""
-    return texts.filter(texts.str.contains(_FORMATTED)).unique(maintain_order=True)
+def without_marks(words: "polars.Series", is_mark: Callable[[str], bool]) -> "polars.Series":
+    """Return the words that are not marks of missing values."""
+    marks = [word for word in words.filter(words.str.len_chars() <= _LONGEST_MARK).to_list() if is_mark(word)]
+    return words.filter(~words.is_in(marks)) if marks else words

@@ -151,6 +151,7 @@ class DateFeature:
         has_time: True if the hour is a part.
         fill: the date, in days since 1970-01-01, that replaces a missing value; None if missing values are errors.
         indicator: True for another input, which is 1 for a missing value, else 0.
+        date_format: the format of the texts of the training set; None if it had dates with a type.
     """
 
     name: str
@@ -160,6 +161,7 @@ class DateFeature:
     has_time: bool = False
     fill: float | None = None
     indicator: bool = False
+    date_format: str | None = None
 
     @property
     def kind(self) -> ColumnKind:
@@ -175,7 +177,7 @@ class DateFeature:
     def to_dict(self) -> dict[str, Any]:
         """Return the feature as plain values for JSON."""
         fields = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-        return {"kind": "date", **fields}
+        return {"kind": "date", **{key: value for key, value in fields.items() if key != "date_format" or value}}
 
     def encode(self, days: NDArray[np.float64], dtype: str) -> NDArray[Any]:
         """Return the standardized parts of dates without missing values, (n, parts)."""

@@ -1,6 +1,7 @@
 """Features fitted to the training set: standardization, replacements of missing values, and categories."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,8 @@ def _fit_column(table: Table, name: str, values: NDArray[np.float64], missing: M
     has_gaps = missing == "impute" and bool(gaps.any())
     match table.kind(name):
         case "date":
-            return _fit_date(name, values, name in table.with_time, missing)
+            fitted = _fit_date(name, values, name in table.with_time, missing)
+            return replace(fitted, date_format=table.date_formats.get(name))
         case "boolean":
             false, true = sorted(table.labels[name])
             codes = values[~gaps]

@@ -60,6 +60,7 @@ class Preprocessing:
         target_scale: the standardization of the targets; None if they are not standardized.
         class_dtype: the dtype of predicted classes, from `classes.class_dtype`; for several boolean targets, not `str`.
         target_columns: the names of k targets; empty for one.
+        positions: the names of all columns of the training data, if its file did not name them; otherwise None.
 
     Example:
         >>> age, size = NumericFeature("age", mean=4.0, scale=2.0), OneHotFeature("size", ("big", "small"))
@@ -84,6 +85,7 @@ class Preprocessing:
     target_scale: TargetScale | None = None
     class_dtype: str = "str"
     target_columns: tuple[str, ...] = ()
+    positions: tuple[str, ...] | None = None
 
     @property
     def target_names(self) -> tuple[str, ...]:
@@ -109,6 +111,22 @@ class Preprocessing:
     def kinds(self) -> dict[str, ColumnKind]:
         """The names of the source columns, and their kinds."""
         return {column.name: column.kind for column in self.columns}
+
+    @property
+    def known_categories(self) -> dict[str, tuple[str, ...]]:
+        """The categories of the columns, and the classes, none of which marks a missing value."""
+        found: dict[str, tuple[str, ...]] = {}
+        for column in self.columns:
+            if isinstance(column, OneHotFeature):
+                found[column.name] = tuple(value for value in (*column.values, *column.grouped) if value)
+            elif isinstance(column, BooleanFeature):
+                found[column.name] = column.values
+        return found if self.class_names is None else {**found, self.target: self.class_names}
+
+    @property
+    def date_formats(self) -> dict[str, str | None]:
+        """The formats of the columns of dates; None for one that had a type in the training data."""
+        return {column.name: column.date_format for column in self.columns if isinstance(column, DateFeature)}
 
     @property
     def standardization(self) -> Standardization:
@@ -380,8 +398,9 @@ class Preprocessing:
             "array": self.array,
             "target_scale": None if self.target_scale is None else asdict(self.target_scale),
         }
-        several = {"target_columns": list(self.target_columns)} if self.target_columns else {}
-        return fields | several | ({} if self.class_dtype == "str" else {"class_dtype": self.class_dtype})
+        fields |= {"target_columns": list(self.target_columns)} if self.target_columns else {}
+        fields |= {} if self.class_dtype == "str" else {"class_dtype": self.class_dtype}
+        return fields if self.positions is None else fields | {"positions": list(self.positions)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Preprocessing":
@@ -397,6 +416,8 @@ class Preprocessing:
             fields["target_columns"] = tuple(map(nfc, fields.get("target_columns", ())))
             for name in ("target", "array"):
                 fields[name] = None if fields[name] is None else nfc(fields[name])
+            if fields.get("positions") is not None:
+                fields["positions"] = tuple(map(str, fields["positions"]))
             if fields.get("class_dtype", "str") not in CLASS_DTYPES:
                 raise ValueError(f"{fields['class_dtype']!r} is not a dtype of classes")
             restored = cls(**fields)

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.config.data_section import ColumnKind, Missing
+from mxtrain.data.kinds.cell_problems import yaml_text
+from mxtrain.data.kinds.date_columns import order_note
 from mxtrain.data.preprocessing.classes import class_dtype, classes_of_array, is_label, number_classes
 from mxtrain.data.preprocessing.multilabel import boolean_array, boolean_targets
 from mxtrain.data.preprocessing.weights import weights_of_column
@@ -46,11 +48,13 @@ class Table:
         row_label: the name of a row in error messages.
         kinds: the kinds of columns that are neither numbers nor categories.
         with_time: the columns of dates with a time of day.
+        date_formats: the formats of columns of dates that were text.
         groups: (n,), the number of each sample's group, whose samples stay together; None without groups.
         weights: (n,), the weights of the samples, at least 0; None if all count alike.
         notes: messages about what was left out, and why.
         found: the fields of `data` that describe the table as it was read, from `resolved_fields`.
         target_columns: the names of k targets; empty for one.
+        positions: the names of all columns of a file that does not name them; otherwise None.
     """
 
     inputs: NDArray[Any]
@@ -63,11 +67,13 @@ class Table:
     row_label: RowLabel = numbered_row
     kinds: Mapping[str, ColumnKind] = field(default_factory=dict)
     with_time: Collection[str] = ()
+    date_formats: Mapping[str, str] = field(default_factory=dict)
     groups: NDArray[np.int64] | None = None
     weights: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
     found: Mapping[str, Any] = field(default_factory=dict)
     target_columns: tuple[str, ...] = ()
+    positions: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -175,10 +181,13 @@ def table_from_columns(
     values, class_names, dtype = _target_values(columns, names)
     if not features and has_features:
         reasons = "; ".join(f"{name!r}: {reason}" for name, reason in columns.left_out.items())
-        remedy = "say with data.columns what a column holds, such as {name: category}"
+        some = next(iter(columns.left_out), "name")
+        remedy = f"say with data.columns what a column holds, such as data.columns: {{{yaml_text(some)}: category}}"
         raise DataError(
             f"{columns.source}: no column is left to predict {', '.join(map(repr, names))} from ({reasons}); {remedy}"
         )
+    dates = {name: column for name, column in selected.items() if isinstance(column, DateColumn)}
+    notes += [*columns.notes, *filter(None, (order_note(name, column) for name, column in dates.items()))]
     return Table(
         matrix(selected, np.arange(len(columns))),
         values,
@@ -189,11 +198,13 @@ def table_from_columns(
         {name: column.labels for name, column in selected.items() if isinstance(column, CategoricalColumn)},
         columns.row_label,
         {name: kind for name, kind in map(_special_kind, selected.items(), repeat(columns.kinds)) if kind},
-        [name for name, column in selected.items() if isinstance(column, DateColumn) and column.has_time],
-        None if groups is None else _group_numbers(columns.columns[groups]),
-        weights if weight is None else weights_of_column(columns, weight),
-        (*notes, *(f"left out column {name!r}: {reason}" for name, reason in columns.left_out.items())),
+        with_time=[name for name, column in dates.items() if column.has_time],
+        date_formats={name: column.format for name, column in dates.items() if column.format is not None},
+        groups=None if groups is None else _group_numbers(columns.columns[groups]),
+        weights=weights if weight is None else weights_of_column(columns, weight),
+        notes=(*notes, *(f"left out column {name!r}: {reason}" for name, reason in columns.left_out.items())),
         target_columns=names if len(names) > 1 else (),
+        positions=columns.positions,
     )
 
 

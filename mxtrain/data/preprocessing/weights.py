@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mxtrain.data.kinds.frames import raw_table_of
 from mxtrain.data.readers.columns import Columns, NumericColumn, RowLabel
 from mxtrain.errors import DataError
 from mxtrain.types import DataType, describe
@@ -37,18 +38,32 @@ def weights_of_array(weights: Any, samples: int, where: str = "sample_weight") -
         Traceback (most recent call last):
         mxtrain.errors.DataError: sample_weight: must hold 3 numbers, one for each sample, got 2
     """
-    try:
-        array = np.asarray(weights.get() if hasattr(weights, "__cuda_array_interface__") else weights)
-    except ValueError:
-        array = np.empty((), dtype=object)
-    if array.dtype.kind not in "biuf" or array.ndim != 1:
-        got = describe(weights) if array.ndim == 0 else f"an array of {array.dtype} of the shape {array.shape}"
-        raise DataError(f"{where}: must hold {samples} numbers, one for each sample, got {got}")
+    expected = f"{where}: must hold {samples} numbers, one for each sample"
+    array = _numbers(weights)
+    if array is None:
+        shape = getattr(weights, "shape", ())
+        got = f"an array of the shape {tuple(shape)}" if len(shape) > 1 else describe(weights)
+        raise DataError(f"{expected}, got {got}")
     if len(array) != samples:
-        raise DataError(f"{where}: must hold {samples} numbers, one for each sample, got {len(array)}")
+        raise DataError(f"{expected}, got {len(array)}")
     if not array.any():
         raise DataError(f"{where}: the weights of all samples are 0; set one above 0")
-    return check_weights(array.astype(np.float64), lambda row: f"{where}[{row}]")
+    return check_weights(array, lambda row: f"{where}[{row}]")
+
+
+def _numbers(values: Any) -> NDArray[np.float64] | None:
+    """Return an array, a list or a column of a data frame as numbers, NaN for missing ones; None for anything else."""
+    import polars as pl
+
+    if len(getattr(values, "shape", (0,))) != 1:
+        return None
+    try:
+        column = raw_table_of({"weights": values}).columns["weights"]
+    except DataError:
+        return None
+    if not column.dtype.is_numeric() and column.dtype not in (pl.Boolean, pl.Null):
+        return None
+    return column.cast(pl.Float64).fill_null(float("nan")).to_numpy().copy()
 
 
 def check_weights(weights: NDArray[np.float64], where: RowLabel) -> NDArray[np.float64]:
@@ -77,13 +92,19 @@ def scale_weights(weights: NDArray[np.float64], reference: NDArray[np.int64], dt
         reference: rows, not all of which have the weight 0.
         dtype: the dtype of the result.
 
+    Raises:
+        DataError: a quotient overflows.
+
     Example:
         >>> scale_weights(np.array([1.0, 3.0, 8.0]), np.array([0, 1]), "float64")
         array([0.5, 1.5, 4. ])
     """
-    largest = float(weights.max())
-    scaled = weights / largest  # the sum could overflow
-    result: NDArray[Any] = (scaled / float(scaled[reference].mean())).astype(dtype)
+    largest = float(weights[reference].max())
+    with np.errstate(over="ignore"):
+        scaled = weights / largest  # the sum could overflow
+        result: NDArray[Any] = (scaled / float(scaled[reference].mean())).astype(dtype)
+    if not np.isfinite(result).all():
+        raise DataError("data.weight: weights differ by too much to compute with; choose weights of a similar size")
     return result
 
 

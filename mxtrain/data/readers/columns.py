@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -75,10 +75,14 @@ class DateColumn:
     Attributes:
         values: (n,); the days since 1970-01-01, with a fraction for the time of day; NaN for a missing value.
         has_time: True if a value has a time of day.
+        format: the format of the texts, as `data.date_format` has it; None for values that were typed.
+        other_format: the format with days and months exchanged, if it fits all values as well.
     """
 
     values: NDArray[np.float64]
     has_time: bool = False
+    format: str | None = None
+    other_format: str | None = None
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -87,7 +91,7 @@ class DateColumn:
 
     def take(self, rows: NDArray[np.int64]) -> "DateColumn":
         """Return the column of the given rows."""
-        return DateColumn(self.values[rows], self.has_time)
+        return replace(self, values=self.values[rows])
 
 
 Column: TypeAlias = NumericColumn | CategoricalColumn | DateColumn
@@ -104,6 +108,8 @@ class Columns:
         kinds: what each column of the table holds, also of those that were left out.
         left_out: the reason for each column that was left out of `columns`.
         found: the fields of `data` that describe the format of the file, as in `RawTable`.
+        positions: the names of all columns of a file that does not name them; otherwise None.
+        notes: messages about assumptions that were made.
     """
 
     source: str
@@ -112,6 +118,8 @@ class Columns:
     kinds: Mapping[str, ColumnKind] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     found: Mapping[str, Any] = field(default_factory=dict)
+    positions: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return max((len(column.missing) for column in self.columns.values()), default=0)
@@ -119,9 +127,7 @@ class Columns:
     def take(self, rows: NDArray[np.int64]) -> "Columns":
         """Return the columns of the given rows, which keep their names in error messages."""
         taken = {name: column.take(rows) for name, column in self.columns.items()}
-        return Columns(
-            self.source, taken, lambda row: self.row_label(int(rows[row])), self.kinds, self.left_out, self.found
-        )
+        return replace(self, columns=taken, row_label=lambda row: self.row_label(int(rows[row])))
 
 
 def check_header(names: Sequence[str], where: str, if_empty: str) -> None:
@@ -153,6 +159,27 @@ def check_names_exist(where: str, noun: str, names: Iterable[str], *selected: st
     some = ", ".join(map(describe, islice(known, 8))) + (", ..." if len(known) > 8 else "")
     remedy = f"did you mean {guess!r}?" if guess else f"there are: {some}" if known else "there are none"
     raise DataError(f"{where}: there is no {noun} {unknown!r}; {remedy}")
+
+
+def names_in_other_case(names: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
+    """Return the wanted name for each name that differs from it only in upper and lower case.
+
+    Names that are wanted as they are, and those of which several could be meant, are left out.
+
+    Example:
+        >>> names_in_other_case(["Age", "size", "SIZE"], ["age", "size"])
+        {'Age': 'age'}
+    """
+    have = list(names)
+    lacking = [name for name in wanted if name not in have]
+    taken = set(wanted)
+    found: dict[str, str] = {}
+    for name in lacking:
+        like = [each for each in have if each.casefold() == name.casefold() and each not in taken]
+        rivals = [each for each in lacking if each.casefold() == name.casefold()]
+        if len(like) == len(rivals) == 1:
+            found[like[0]] = name
+    return found
 
 
 def select_features(

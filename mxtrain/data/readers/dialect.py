@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
-from mxtrain.data.readers.header_detection import has_header
+from mxtrain.data.readers.header_detection import count_type_lines, has_header
 from mxtrain.names import nfc
 
 BLANKS = " "
@@ -44,6 +44,20 @@ class FormatSettings(Protocol):
     def encoding(self) -> str | None: ...
     @property
     def missing_values(self) -> tuple[str, ...] | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FormatOptions:
+    """The format of a text table, so far as it is known; see `FormatSettings`."""
+
+    separator: str | None = None
+    header: bool | tuple[str, ...] | None = None
+    quote: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    comment: str | None = None
+    encoding: str | None = None
+    missing_values: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +150,15 @@ def detect_dialect(text: str, settings: FormatSettings, is_whole: bool) -> Diale
     if not is_short and header is True:
         width = len(names)
     trailing = is_short and all(not row[-1].strip() for row in others if len(row) == width)
-    first_row = split.rows[1][0] if header is True and len(split.rows) > 1 else first
-    if header is True and len(split.rows) == 1:
-        first_row = len(lines)
+    first_row = first
+    if header is True:
+        skipped = 1 + count_type_lines(others)
+        first_row = split.rows[skipped][0] if len(split.rows) > skipped else len(lines)
     return Dialect(
         separator=split.separator,
         quote=split.quote,
         comment=comment,
-        decimal=settings.decimal or _decimal_mark(row for _, row in split.rows[:100]),
+        decimal=_set_decimal(settings) or decimal_mark(row for _, row in split.rows[:100]),
         names=tuple(nfc(name.strip()) for name in names) + (("",) if trailing else ()),
         has_header=header is not False or commented is not None,
         header_line=(commented[0] if commented is not None else first) + 1,
@@ -152,6 +167,11 @@ def detect_dialect(text: str, settings: FormatSettings, is_whole: bool) -> Diale
         row_names=is_short and not trailing,
         skips_blanks=skips_blanks,
     )
+
+
+def _set_decimal(settings: FormatSettings) -> str | None:
+    """Return the decimal mark that is set, or follows from the separator of thousands."""
+    return settings.decimal or {".": ",", ",": "."}.get(settings.thousands or "")
 
 
 def _is_aligned(lines: Sequence[tuple[int, str]], split: _Split) -> bool:
@@ -305,7 +325,19 @@ def _clean_share(split: _Split) -> float:
     return 1 - unclean / max(len(cells), 1)
 
 
-def _decimal_mark(rows: Iterable[Sequence[str]]) -> str | None:
+def first_rows(text: str, dialect: Dialect) -> list[list[str]]:
+    """Return the first rows of a table after its header, stripped."""
+    numbered = list(enumerate(text.split("\n")))[dialect.first_line - 1 :]
+    lines = [(i, line) for i, line in numbered if line.strip()]
+    if dialect.comment:
+        lines = [(i, line) for i, line in lines if not line.startswith(dialect.comment)]
+    with unlimited_field_size():
+        rows = split_rows(lines[:_SAMPLE_ROWS], dialect.separator, dialect.quote, dialect.skips_blanks)
+    return [[cell.strip() for cell in row] for _, row in rows]
+
+
+def decimal_mark(rows: Iterable[Sequence[str]]) -> str | None:
+    """Return the decimal mark of numbers; None if no value tells."""
     commas = points = 0
     for row in rows:
         for cell in row:

@@ -12,6 +12,8 @@ _MAX_ROW = 2**23
 """Number of bytes after which a quote that was not closed no longer hides the end of a row."""
 _BYTES = ("utf-8", "utf-8-sig", "ascii", "cp1252")
 """Encodings in which every newline is the byte of a newline."""
+_WIDE = ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
+"""Encodings that are recognized by their first bytes."""
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"))
 _BOMS_16 = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
@@ -25,17 +27,19 @@ class TextBlocks:
         stream: the bytes of the text.
         source: the name of the file in error messages.
         encoding: the name of the encoding; None detects it.
+        is_fallback: True if the encoding is that of other data, to use if the text is not UTF-8 or UTF-16.
 
     Attributes:
         encoding: the encoding, as it was set or found so far.
         quote: the character in which newlines do not end a row; empty for none.
     """
 
-    def __init__(self, stream: BinaryIO, source: str, encoding: str | None) -> None:
+    def __init__(self, stream: BinaryIO, source: str, encoding: str | None, is_fallback: bool = False) -> None:
         self._stream = stream
         self._source = source
-        self._is_set = encoding is not None
-        self.encoding = encoding
+        self._is_set = encoding is not None and not is_fallback
+        self._fallback = encoding if is_fallback and encoding not in (*_BYTES, *_WIDE) else None
+        self.encoding = encoding if self._is_set else None
         self.quote = '"'
         self._decoder: codecs.IncrementalDecoder | None = None
         self._held = b""
@@ -73,6 +77,8 @@ class TextBlocks:
         else:
             if not self._is_set and (wide := _wide_encoding(head)):
                 self.encoding = wide
+            elif self._fallback is not None and not _is_utf8(head):
+                self.encoding = self._fallback
         if self.encoding is not None and self.encoding not in _BYTES:
             self._decoder = codecs.getincrementaldecoder(self.encoding)("strict")
         if self._decoder is None and b"\0" in head[:65536]:
@@ -109,6 +115,14 @@ class TextBlocks:
     def found_encoding(self) -> str:
         """The encoding, `utf-8` if all bytes so far are ASCII."""
         return self.encoding or "utf-8"
+
+
+def _is_utf8(text: bytes) -> bool:
+    """Return True for text with characters that are not ASCII, all of which are UTF-8."""
+    try:
+        return not text.decode("utf-8").isascii()
+    except UnicodeDecodeError:
+        return False
 
 
 def row_end(data: bytes, quote: bytes) -> int:

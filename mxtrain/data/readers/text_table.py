@@ -13,12 +13,12 @@ from mxtrain.data.readers.dialect import (
     BLANKS,
     Dialect,
     FormatSettings,
-    detect_dialect,
     split_line,
     unlimited_field_size,
 )
 from mxtrain.data.readers.plain_numbers import as_numbers
 from mxtrain.data.readers.raw_table import Problem
+from mxtrain.data.readers.recorded_format import RecordedFormat, choose_dialect
 from mxtrain.data.readers.text_blocks import TextBlocks
 from mxtrain.errors import DataError
 
@@ -83,14 +83,16 @@ class TextTable:
 
     def __init__(self, stream: BinaryIO, source: str, settings: FormatSettings) -> None:
         self._source = source
-        self._blocks = TextBlocks(stream, source, settings.encoding)
+        is_recorded = isinstance(settings, RecordedFormat)
+        self._blocks = TextBlocks(stream, source, settings.encoding, is_fallback=is_recorded)
         self._blocks.quote = '"' if settings.quote is None else settings.quote
         self._iterator = iter(self._blocks)
         self._first = next(self._iterator, b"")
         is_whole = len(self._first) <= _SAMPLE
         end = self._first.rfind(b"\n", 0, _SAMPLE) + 1 or self._first.find(b"\n", _SAMPLE) + 1
         sample = self._first if is_whole else self._first[:end]
-        dialect = detect_dialect(sample.decode("utf-8", "replace"), settings, is_whole)
+        text = sample.decode("utf-8", "replace")
+        dialect = choose_dialect(text, settings, is_whole, source)
         if dialect is None:
             raise DataError(f"{source}:1: is empty; the first line must name the columns")
         self.dialect: Dialect = dialect

@@ -9,7 +9,7 @@ import pytest
 from mxtrain.config import DataConfig
 from mxtrain.data.kinds.frames import raw_table_of
 from mxtrain.data.kinds.summary import left_out_note, summarize_columns
-from mxtrain.data.kinds.typed_columns import resolved_fields, type_columns
+from mxtrain.data.kinds.typed_columns import ValueFormats, resolved_fields, type_columns
 from mxtrain.data.readers.columns import CategoricalColumn
 from mxtrain.data.readers.raw_table import RawTable
 from mxtrain.errors import DataError
@@ -21,7 +21,7 @@ def read(values, kind=None, name="x", **options):
     """Return the columns of a CSV file with one column of these cells; None is a blank cell."""
     series = pl.Series(name, values, pl.String)
     raw = RawTable("a.csv", {name: series}, lambda row: f"a.csv:{row + 2}", "a.csv:1", has_types=False)
-    return type_columns(raw, {name: kind}, **options)
+    return type_columns(raw, {name: kind}, ValueFormats(**options))
 
 
 def typed(values, kind=None, name="x"):
@@ -293,10 +293,10 @@ def test_remedies_name_all_marks_of_missing_values_together():
     data = {"a": pl.Series(["<0.1", *numbers]), "b": pl.Series([*numbers, "low"])}
     raw = RawTable("a.csv", data, lambda row: f"a.csv:{row + 2}", "a.csv:1", has_types=False)
     with pytest.raises(DataError) as error:
-        type_columns(raw, {"a": None, "b": None}, missing_values=["none"])
+        type_columns(raw, {"a": None, "b": None}, ValueFormats(["none"]))
     assert str(error.value).count("set data.missing_values: [none, '<0.1', low]") == 2
     marks = ["none", "<0.1", "low"]
-    assert type_columns(raw, {"a": None, "b": None}, missing_values=marks).kinds == {"a": "number", "b": "number"}
+    assert type_columns(raw, {"a": None, "b": None}, ValueFormats(marks)).kinds == {"a": "number", "b": "number"}
 
 
 @pytest.mark.parametrize(

@@ -62,4 +62,5 @@ def test_texts_of_other_widths_are_parsed_too() -> None:
     ],
 )
 def test_formats(texts: list[str], expected: tuple[str, bool] | None) -> None:
-    assert find_date_format(pl.Series(texts)) == expected
+    found = find_date_format(pl.Series(texts))
+    assert (found and (found.text, found.has_time)) == expected

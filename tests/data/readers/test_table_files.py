@@ -232,7 +232,7 @@ def test_a_separate_file_for_a_held_out_set() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("size,Age,y\nbig,1,no\n", "own.csv:1: there is no column 'age'; did you mean 'Age'?"),
+        ("size,Ages,y\nbig,1,no\n", "own.csv:1: there is no column 'age'; did you mean 'Ages'?"),
         ("size,age\nbig,1\n", "own.csv: there is no column 'y', the target"),
         ("size,age,y\nbig,1,no\nbig,1,maybe\n", "own.csv:3: column 'y': the class 'maybe' does not occur in the training data, which have 'no', 'yes'"),
         ("size,age,y\nbig,one,no\n", "own.csv:2: column 'age': must be a number, got 'one'; correct it, or, if it marks a missing value, set data.missing_values: [one]"),
