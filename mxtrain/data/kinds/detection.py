@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.config.data_section import ColumnKind
-from mxtrain.data.kinds.cell_problems import CellProblem, boolean_message, unsupported_message, unsupported_values
+from mxtrain.data.kinds.cell_problems import CellProblem, boolean_message, unsupported_column
 from mxtrain.data.kinds.date_columns import find_dates, find_most_dates, known_dates, unknown_order_message
 from mxtrain.data.kinds.dates import days_since_epoch, find_date_format
 from mxtrain.data.kinds.left_out import Reading, without_feature
@@ -89,6 +89,8 @@ class ColumnReader:
 
     def read_as(self, kind: ColumnKind) -> Reading:
         """Return the column as a kind that was declared; values that do not suit it are problems."""
+        if problems := unsupported_column(self.values, self.name, is_declared=True):
+            return Reading(kind, None, problems)
         match kind:
             case "number":
                 return self._declared_numbers()
@@ -124,8 +126,8 @@ class ColumnReader:
             return Reading("date", self._typed_dates())
         if dtype in (pl.Categorical, pl.Enum):
             return Reading("category", self._categories())
-        if dtype not in (pl.String, pl.Object):
-            return Reading("category", None, [CellProblem(-1, unsupported_message(str(dtype), self.name))])
+        if problems := unsupported_column(self.values, self.name):
+            return Reading("category", None, problems)
         if dtype == pl.Object and (found := self._infer_objects()) is not None:
             return found
         texts = self._stripped()
@@ -134,12 +136,11 @@ class ColumnReader:
         return self._infer_text(texts)
 
     def _infer_objects(self) -> Reading | None:
-        """Return a column of Python's numbers, or of values that are not supported; None for text among others."""
+        """Return a column of Python's numbers; None if it has text too."""
         values = self.values.to_list()
         if all(value is None or (isinstance(value, Real) and not isinstance(value, bool)) for value in values):
             return self._typed_numbers()
-        problems = unsupported_values(values, self.name)
-        return Reading("category", None, problems) if problems else None
+        return None
 
     def _infer_text(self, texts: "polars.Series") -> Reading:
         import polars as pl
