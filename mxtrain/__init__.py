@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mxtrain.api import FitResult, fit, resume, sweep
     from mxtrain.config import RunConfig
     from mxtrain.config.loader import build
+    from mxtrain.data import DataParts
     from mxtrain.errors import (
         ArrayError,
         ArrayTypeError,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
         "Callback",
         "ConfigError",
         "DataError",
+        "DataParts",
         "FitResult",
         "FolderBusyError",
         "FlatParameters",
@@ -123,6 +125,7 @@ _NAMES_BY_MODULE = {
         "TrainingError",
     ),
     "mxtrain.config.loader": ("build",),
+    "mxtrain.data": ("DataParts",),
     "mxtrain.optim.flat_parameters": ("FlatParameters",),
     "mxtrain.minimization.result": ("MinimizeResult",),
     "mxtrain.minimization.scipy_method": ("scipy_method",),

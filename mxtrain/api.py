@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mxtrain import training
-from mxtrain.data import Data
+from mxtrain.data import Data, DataParts, HeldOut, as_argument
 from mxtrain.training import Callback, LoadedRun, StopRequest, load_run
 from mxtrain.training.callbacks import check_callbacks
 from mxtrain.training.loop import RunOptions
@@ -45,7 +46,7 @@ class FitResult(training.TrainedRun):
     """
 
     _model: ModelFactory | None = field(default=None, kw_only=True)
-    _data: Data | None = field(default=None, kw_only=True)
+    _data: Data | DataParts | None = field(default=None, kw_only=True)
 
     @cached_property
     def _loaded(self) -> LoadedRun:
@@ -64,7 +65,7 @@ class FitResult(training.TrainedRun):
         samples: str | PathLike[str] | Data | None = None,
         *,
         part: Literal["training", "validation", "test"] | None = None,
-        data: Data | None = None,
+        data: Data | DataParts | None = None,
         threshold: "Threshold | None" = None,
     ) -> dict[str, float | None]:
         """Measure the trained model: `LoadedRun.evaluate`, on samples, or on a part of the run's own data.
@@ -77,7 +78,7 @@ class FitResult(training.TrainedRun):
         given = self._own(data) if samples is None else data
         return self._loaded.evaluate(samples, part=part, data=given, threshold=number)
 
-    def report(self, output: str | PathLike[str] | None = None, *, data: Data | None = None) -> "Report":
+    def report(self, output: str | PathLike[str] | None = None, *, data: Data | DataParts | None = None) -> "Report":
         """Write an HTML page, and pictures, of how the run went, as `mxtrain report` does.
 
         Args:
@@ -93,7 +94,7 @@ class FitResult(training.TrainedRun):
             self.run_dir, None if output is None else Path(output), model=self._model, data=self._own(data)
         )
 
-    def _own(self, data: Data | None) -> Data | None:
+    def _own(self, data: Data | DataParts | None) -> Data | DataParts | None:
         return self._data if data is None else data
 
 
@@ -106,6 +107,9 @@ def fit(
     stop: StopRequest | None = None,
     model: ModelFactory | None = None,
     data: Data | None = None,
+    validation: HeldOut | None = None,
+    test: HeldOut | None = None,
+    sample_weight: ArrayLike | None = None,
     verbose: bool | None = None,
 ) -> FitResult:
     """Train a model as a config says, and write the run's folder.
@@ -125,6 +129,11 @@ def fit(
         data: the data if the config has `data: {source: in_memory}`: `(X, y)`, with X of (n, ...)
             numbers and y of (n,) numbers or names of classes; or columns by name, or a data frame, and the config
             names the one to predict in `data.target`. They are copied; the run's folder keeps their SHA-256 alone.
+        validation, test: replace `data.validation` and `data.test` of the config: a fraction, the path of a file, or
+            data in memory, as `(X, y)`, `(X, y, weights)`, columns by name or a data frame. The resolved config has the
+            fraction, the path, or `in_memory`.
+        sample_weight: the weights of the samples in `data`, (n,) numbers of at least 0, by which their losses and
+            gradients are multiplied; not together with `data.weight`. The resolved config has `weight: in_memory`.
         verbose: whether to show progress on stderr, or below the cell of a notebook: a bar, and a line for each epoch
             (in runs of more than 100 epochs, for the first, the last and every k-th); by default only if stderr is a
             terminal or the code runs in a notebook.
@@ -154,7 +163,8 @@ def fit(
         >>> result.predict([[10.0]]).round(1).tolist()
         [21.0]
     """
-    options = RunOptions(overrides=overrides, callbacks=callbacks, stop=stop, model=model, data=data)
+    given = as_argument(DataParts(data, validation, test, sample_weight))
+    options = RunOptions(overrides=overrides, callbacks=callbacks, stop=stop, model=model, data=given)
     return _train(partial(training.fit, config, run_dir=run_dir), options, verbose)
 
 
@@ -166,6 +176,9 @@ def resume(
     stop: StopRequest | None = None,
     model: ModelFactory | None = None,
     data: Data | None = None,
+    validation: HeldOut | None = None,
+    test: HeldOut | None = None,
+    sample_weight: ArrayLike | None = None,
     verbose: bool | None = None,
 ) -> FitResult:
     """Continue a run from its newest intact checkpoint; the outcome is that of a run that never stopped.
@@ -175,7 +188,8 @@ def resume(
         overrides: changes, such as `fit.epochs=40`. Settings that affect completed epochs cannot change; `name`,
             `fit.epochs`, `fit.checkpoint`, `fit.loggers` and, among those on the CPU, `backend` can.
         callbacks, stop, verbose: as for `fit`.
-        model, data: as for `fit`, the same as when the run started.
+        model, data, validation, test, sample_weight: as for `fit`, the same as when the run started; fractions and
+            paths are in the config and need not be passed again.
 
     Raises:
         ConfigError: an override is wrong, or a setting differs that cannot change.
@@ -190,7 +204,8 @@ def resume(
         >>> mxtrain.resume(run_dir, overrides=["fit.epochs=2"]).state.curr_epoch
         2
     """
-    options = RunOptions(overrides=overrides, callbacks=callbacks, stop=stop, model=model, data=data)
+    given = as_argument(DataParts(data, validation, test, sample_weight))
+    options = RunOptions(overrides=overrides, callbacks=callbacks, stop=stop, model=model, data=given)
     return _train(partial(training.resume, run_dir), options, verbose)
 
 

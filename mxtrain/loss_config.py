@@ -251,6 +251,22 @@ def count_outputs(loss: LossSpec, classes: int, targets: int = 1) -> int:
     return len(config.quantiles) if isinstance(config, QuantileConfig) and targets == 1 else targets
 
 
+def several_targets_problem(loss: LossSpec) -> str | None:
+    """Return the reason why a loss cannot have several targets at once, with a remedy; None if it can.
+
+    >>> several_targets_problem("huber"), several_targets_problem(QuantileConfig(q=0.9))
+    (None, None)
+    >>> several_targets_problem("focal")
+    'focal is for one target; use one, or set loss: logistic if each of them is 0 or 1'
+    """
+    config = as_loss_config(loss)
+    if config.kind not in SEVERAL_TARGETS_LOSSES:
+        return f"{config.kind} is for one target; use one, or set loss: logistic if each of them is 0 or 1"
+    if isinstance(config, QuantileConfig) and isinstance(config.q, tuple):
+        return "a list of quantiles is for one target; use one, or set one quantile, such as q: 0.5"
+    return None
+
+
 def describe_loss(loss: "LossSpec | Literal['custom']") -> str:
     """Return a loss with its settings, as text.
 

@@ -24,7 +24,7 @@ from mxtrain.optim.rules import AGC, EMA, RULES, Lookahead
 from mxtrain.optim.rules.wrappers import Box
 from mxtrain.optim.schedules import LearningRateSchedule, learning_rate, momentum
 from mxtrain.optim.schedules.base import Schedule
-from mxtrain.types import Bounds
+from mxtrain.types import Bounds, Monitor
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -244,6 +244,8 @@ def leaves(annotation: Any) -> Iterator[Any]:
 
 def bounds(field: Any) -> str:
     """Return the bounds of a field as the documentation words them."""
+    if field.annotation == Monitor:
+        return "a reported metric, with or without the prefix `val_`"
     if typing.get_origin(field.annotation) is dict:
         return "a mapping"
     if field.annotation is bool:

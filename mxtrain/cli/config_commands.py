@@ -44,7 +44,7 @@ def validate(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check config files and the data of runs, and print every problem.
+    """Check config files and their data; print every problem.
 
     Each problem has its line and column. Nothing is trained. The data of a run that are files are read as `mxtrain fit`
     reads them; a line for each column of a table says what it holds and what is done with it. A sweep is checked at the

@@ -29,6 +29,8 @@ _MAX_NAME = 24
 def print_evaluation(found: "Comparison", epoch: int, source: str) -> None:
     """Print metrics and, for a classifier, the confusion matrix and the table by class."""
     parts: list[RenderableType] = [_metrics_table(found, epoch, source)]
+    if found.by_target:
+        parts += ["", _target_table(found)]
     report = found.class_report()
     if report is not None:
         parts += ["", *_matrix(report), "", *_class_table(report)]
@@ -43,6 +45,8 @@ def evaluation_json(found: "Comparison") -> dict[str, Any]:
     report = found.class_report()
     value: dict[str, Any] = {} if found.threshold is None else {"threshold": found.threshold}
     value["metrics"] = found.metrics
+    if found.by_target:
+        value["targets"] = found.by_target
     if report is None:
         return value
     columns = report.precision, report.recall, report.f1, report.support
@@ -72,6 +76,15 @@ def _metrics_table(found: "Comparison", epoch: int, source: str) -> Table:
         table.add_row("threshold", format_number(found.threshold))
     for name, value in found.metrics.items():
         table.add_row(name, format_number(value))
+    return table
+
+
+def _target_table(found: "Comparison") -> Table:
+    """Return the metrics of each of several targets."""
+    names = next(iter(found.by_target.values()))
+    table = plain_table(Column("target", style="dim", overflow="fold"), *map(number_column, names))
+    for target, metrics in found.by_target.items():
+        table.add_row(_shown(target), *map(format_number, metrics.values()))
     return table
 
 

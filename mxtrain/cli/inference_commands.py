@@ -168,10 +168,11 @@ def predict(
     """Predict the samples of a file, as CSV.
 
     Writes one row for each row of the file, in the same order. The column `prediction` holds the number, or the name of
-    the class; a classifier also gives one column of probabilities for each class, and a list of quantiles one column
-    for each. Features are preprocessed as in
-    training. A row that is malformed or has an invalid value is reported on stderr, and its prediction is empty. Tables
-    are read and written in chunks, so they may be larger than the memory.
+    the class; a classifier also gives one column of probabilities for each class. A list of quantiles has a column for
+    each, such as `prediction_0.9`; several targets have one for each, such as `prediction_price`, and boolean targets
+    also one of the probability. Features are preprocessed as in training. A row that is malformed or has an invalid
+    value is reported on stderr, and its prediction is empty. Tables are read and written in chunks, so they may be
+    larger than the memory.
     """
     from mxtrain.paths import expand_home
 
@@ -232,7 +233,11 @@ def _prediction_columns(
     outputs = run.outputs_of_prepared(inputs)
     if names := run.prediction_names:
         header = [f"{PREDICTION}_{name}" for name in names]
-        return header, [[str(value) for value in column] for column in run.decide(outputs).T]
+        columns = [[str(value) for value in column] for column in run.decide(outputs).T]
+        if run.preprocessing.is_multilabel:
+            header += [f"{PROBABILITY}{name}" for name in names]
+            columns += [[str(value) for value in column] for column in run.likelihood(outputs).T]
+        return header, columns
     predictions = run.decide_texts(outputs, threshold)
     if run.class_names is None:
         return [PREDICTION], [predictions]

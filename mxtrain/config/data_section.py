@@ -1,38 +1,47 @@
 """The `data` section of a run file: source, splits, batches, preprocessing."""
 
-import codecs
-import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
-    PlainSerializer,
-    PlainValidator,
     field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError, core_schema
 
+from mxtrain.config.data_fields import (
+    ColumnName,
+    ColumnNames,
+    DateFormat,
+    Encoding,
+    Header,
+    MissingValues,
+    NonEmptyText,
+    Quote,
+    Separator,
+    TargetNames,
+)
 from mxtrain.names import nearest, nfc
 from mxtrain.paths import url_problem
-from mxtrain.types import Bounds, Config, ListAsTuple, PositiveInt, describe, field_error, mismatch_error
+from mxtrain.types import Bounds, Config, PositiveInt, describe, field_error
 
 Standardize = Literal["features", "whole", "none"]
 Missing = Literal["impute", "drop", "error", "mean"]
 Unseen = Literal["ignore", "error"]
 Text = Literal["exclude", "hash"]
-NonEmptyText = Annotated[str, Field(min_length=1)]
 
 CLASS_SOURCES: dict[str, bool] = {"digits": True, "diabetes": False}
 """The data sets in the package, each with True if its targets are classes."""
 
 IN_MEMORY = "in_memory"
 """The source of a run on arrays or columns in memory, which Python passes as `data=`."""
+_ARGUMENTS = {"validation": "validation", "test": "test", "weight": "sample_weight"}
+"""The fields that may be `in_memory` besides `source`, with the arguments of `fit` that pass the data."""
 _SOURCE_ALIASES = {"handed_over": IN_MEMORY}
 
 _TEXT_TABLES = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".json", ".jsonl", ".ndjson")
@@ -112,7 +121,7 @@ class _FractionOrPath:
     def check(self, value: object) -> float | str:
         if not isinstance(value, str):
             return self.bounds.check(value)
-        if is_path(value):
+        if is_path(value) or value == IN_MEMORY:
             return value
         context = {"expected": "a number, or the path of a separate data file", "got": describe(value)}
         raise PydanticCustomError("number", "must be {expected}, got {got}", context)
@@ -127,71 +136,12 @@ class _FractionOrPath:
 
 
 FractionOrPath = Annotated[float | str, _FractionOrPath()]
-ColumnName = Annotated[NonEmptyText, AfterValidator(nfc)]
-ColumnNames = Annotated[tuple[ColumnName, ...], ListAsTuple, Field(min_length=1)]
-"""Names of columns, NFC-normalized like all names of data."""
-
-
-def _check_separator(text: object) -> str:
-    if not isinstance(text, str) or not text or any(character in text for character in '\n\r"\0'):
-        raise mismatch_error("a separator, such as ',', ';' or '\\t', or ' ' for any number of blanks", text)
-    return text
-
-
-def _check_quote(text: object) -> str:
-    if not isinstance(text, str) or len(text) > 1 or text in ("\n", "\r", "\0"):
-        raise mismatch_error("one character, or '' for none", text)
-    return text
-
-
-def _check_header(value: object) -> bool | tuple[str, ...]:
-    if isinstance(value, bool):
-        return value
-    is_list = isinstance(value, list | tuple) and len(value) > 0
-    if not is_list or not all(isinstance(name, str) and name for name in cast("list[object]", value)):
-        raise mismatch_error("true, false, or a list of the names of all columns", value)
-    return tuple(map(nfc, cast("list[str]", value)))
-
-
-def _check_encoding(name: object) -> str:
-    try:
-        return codecs.lookup(cast("str", name)).name
-    except (LookupError, TypeError, ValueError):
-        raise mismatch_error("the name of an encoding, such as utf-8, utf-16 or cp1252", name) from None
-
-
-Separator = Annotated[str, BeforeValidator(_check_separator)]
-Quote = Annotated[str, BeforeValidator(_check_quote)]
-Encoding = Annotated[str, BeforeValidator(_check_encoding)]
-Header = Annotated[
-    bool | tuple[str, ...],
-    PlainValidator(_check_header, json_schema_input_type=bool | list[str]),
-    PlainSerializer(lambda header: header if isinstance(header, bool) else list(header)),
-]
-MissingValues = Annotated[tuple[str, ...], ListAsTuple]
 ColumnKind = Literal["number", "category", "boolean", "date", "identifier", "text", "constant", "index"]
 """Kinds of columns; columns of the last four kinds are left out of the features."""
 Kinds = Annotated[dict[Annotated[NonEmptyText, AfterValidator(nfc)], ColumnKind], Field(min_length=1)]
 """Kinds of columns by name."""
-_DATE_DIRECTIVES = re.compile(r"%-?[YymdbBhjaAeGVuqHIMSpTR]|%\.f|[^%]")
-
-
-def _check_date_format(text: object) -> str:
-    """Return a format with a year, and with a minute if it has an hour."""
-    known = [] if not isinstance(text, str) else _DATE_DIRECTIVES.findall(text)
-    directives = {directive[-1] for directive in known if directive.startswith("%")}
-    is_complete = bool({"Y", "y", "G"} & directives) and bool({"H", "I"} & directives) == ("M" in directives)
-    if "".join(known) != text or not is_complete or ("G" in directives) != ("V" in directives):
-        raise mismatch_error("the format of a date, such as %d/%m/%Y or %d/%m/%Y %H:%M", text)
-    return "".join(known)
-
-
-DateFormats = Annotated[
-    dict[Annotated[NonEmptyText, AfterValidator(nfc)], Annotated[str, BeforeValidator(_check_date_format)]],
-    Field(min_length=1),
-]
+DateFormats = Annotated[dict[Annotated[NonEmptyText, AfterValidator(nfc)], DateFormat], Field(min_length=1)]
 """Formats of columns of dates by name."""
-"""The types of the fields that describe the format of a table."""
 
 
 class DataConfig(Config):
@@ -202,8 +152,9 @@ class DataConfig(Config):
             run file: a table (`.csv`, `.tsv`, `.txt`, `.json`, `.jsonl`, `.parquet`, `.arrow`, with the extra `excel`
             also `.xlsx` and `.ods`; a pattern such as `part-*.csv` for several), an `.npz` archive,
             an `.npy` file of inputs, or, with a `/` at its end, a folder of `inputs-*.npy` and `targets-*.npy`.
-        target: the column of a table, or the array of an archive, to predict; for an `.npy` file the `.npy` file of
-            the targets. Required for files and for columns in memory; not for folders and arrays in memory.
+        target: the column of a table, or the array of an archive, to predict; a list of columns for several targets at
+            once; for an `.npy` file the `.npy` file of the targets. Required for files and for columns in memory; not
+            for folders and arrays in memory.
         features: the columns of a table, or the one array of an archive, to predict from; by default, all except the
             target.
         categorical: columns to treat as categories even if they hold numbers, dates or times; text and booleans always
@@ -222,11 +173,12 @@ class DataConfig(Config):
         text: `exclude` leaves out columns of free text; `hash` hashes their words into 256 inputs.
         max_categories: the most frequent categories of a column, at most this many, have an input each; all rarer ones
             share one.
-        weight: the column of the weights of samples, numbers of at least 0; it is not a feature.
+        weight: the column of the weights of samples, numbers of at least 0; it is not a feature. `in_memory` stands for
+            weights that Python passes as `sample_weight=`.
         groups: a column whose equal values stay in one part when samples are split; it is not a feature.
         batch_size: samples per batch, at least 1.
         validation: fraction of the samples held out for validation, at least 0 and below 1, stratified by class; or the
-            path of separate data.
+            path of separate data; or `in_memory` for data that Python passes as `validation=`.
         test: the same for the test part, which is evaluated once, after training.
         shuffle: shuffle the samples in each epoch.
         last_batch: `keep` or `drop` a smaller batch at the end of an epoch.
@@ -251,7 +203,7 @@ class DataConfig(Config):
     hidden_defaults: ClassVar[tuple[str, ...]] = ("date_format", "exclude", "text", "weight", "groups")
 
     source: Annotated[NonEmptyText, AfterValidator(normalize_source)]
-    target: NonEmptyText | None = None
+    target: TargetNames | None = None
     features: ColumnNames | None = None
     categorical: ColumnNames | None = None
     columns: Kinds | None = None
@@ -290,9 +242,19 @@ class DataConfig(Config):
         return self.source == IN_MEMORY
 
     @property
+    def weight_column(self) -> str | None:
+        """The column of the weights of samples; None without one, also if Python passes weights."""
+        return None if self.weight == IN_MEMORY and self.is_in_memory else self.weight
+
+    @property
     def is_table(self) -> bool:
         """True if the data are named columns, not arrays."""
         return has_ending(self.source, TABLES) or (self.is_in_memory and self.target is not None)
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """The names in `target`; empty without a target."""
+        return self.target if isinstance(self.target, tuple) else () if self.target is None else (self.target,)
 
     @property
     def has_one_array(self) -> bool:
@@ -334,9 +296,35 @@ class DataConfig(Config):
             return f"data= was passed, but the config has {self.source}; set source: {IN_MEMORY}"
         return "the data are not in the config; pass them in Python as data="
 
+    def in_memory_problems(self, arguments: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Yield the fields that contradict the data that Python passes, each with an error message.
+
+        Args:
+            arguments: the names of the arguments of `fit` that were passed with data in memory.
+        """
+        problem = self.source_problem("data" in arguments)
+        if problem is not None:
+            yield "source", problem
+        for field, argument in _ARGUMENTS.items():
+            value, is_given = getattr(self, field), argument in arguments
+            if field == "weight" and not self.is_in_memory:
+                continue  # a column of this name
+            if is_given != (value == IN_MEMORY):
+                what = "weights" if field == "weight" else f"{field} data"
+                yield (
+                    field,
+                    (
+                        f"{argument}= was passed, but the config has {value}; set {field}: {IN_MEMORY}"
+                        if is_given
+                        else f"the {what} are not in the config; pass them in Python as {argument}="
+                    ),
+                )
+
     @field_validator("target")
     @classmethod
-    def _normalize_target(cls, target: str | None) -> str | None:
+    def _normalize_target(cls, target: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        if isinstance(target, tuple):
+            return tuple(map(nfc, target))
         return target if target is None or has_ending(target, (".npy",)) else nfc(target)  # paths stay unchanged
 
     @model_validator(mode="after")
@@ -361,8 +349,11 @@ class DataConfig(Config):
             raise field_error("source", "a file needs data.target, the name of the column or array to predict")
         elif has_ending(self.source, (".npy",)):
             self._reject_fields("one array", "features")
-            if not has_ending(self.target, (".npy",)):
+            if isinstance(self.target, tuple) or not has_ending(self.target, (".npy",)):
                 raise field_error("target", f"must be the path of an .npy file, like data.source, got {self.target!r}")
+        elif isinstance(self.target, tuple) and not self.is_table:
+            message = f"an archive has one array of targets, (n,) or (n, k), got {len(self.target)} names; name one"
+            raise field_error("target", message)
         if not self.is_table:
             if self.categorical is not None:
                 raise field_error("categorical", "only a table has categories; remove categorical")
@@ -371,7 +362,7 @@ class DataConfig(Config):
             if self.missing not in ("impute", "error"):
                 raise field_error("missing", "only a table can have missing values; remove missing")
             for name in ("date_format", "exclude", "weight", "groups"):
-                if getattr(self, name) is not None:
+                if getattr(self, name) is not None and not (name == "weight" and self.weight_column is None):
                     raise field_error(name, f"only a table has columns; remove {name}")
         self._check_columns()
         return self
@@ -385,22 +376,26 @@ class DataConfig(Config):
             kind = (self.columns or {}).get(column, "date")
             if kind != "date":
                 raise field_error("date_format", f"{column!r} is a {kind} in columns; keep one of the two")
-        features = self.features or ()
+        features, targets = self.features or (), self.target_names
         for name in ("weight", "groups"):
             column = getattr(self, name)
-            if column is not None and column in (self.target, *features):
-                role = "the target" if column == self.target else "one of data.features"
+            if column is not None and column in (*targets, *features):
+                role = "the target" if column in targets else "one of data.features"
                 raise field_error(name, f"{column!r} is {role}; choose another column")
         for column in self.exclude or ():
-            if column in (self.target, *features):
-                role = "the target" if column == self.target else "one of data.features"
+            if column in (*targets, *features):
+                role = "the target" if column in targets else "one of data.features"
                 raise field_error("exclude", f"{column!r} is {role}; keep one of the two")
 
     @model_validator(mode="after")
     def _check_split_sources(self) -> Self:
         endings = compatible_endings(self.source)
+        if self.is_in_memory:
+            endings = TABLES if self.is_table else ARCHIVES
         for name in ("validation", "test"):
             path = getattr(self, name)
+            if path == IN_MEMORY:
+                continue
             if isinstance(path, str) and not endings:
                 raise field_error(name, f"must be a fraction for {self.source}, got {path!r}")
             if isinstance(path, str) and not has_ending(path, endings):

@@ -1,7 +1,7 @@
 """Validation of config trees, and translation of Pydantic's errors into messages with a location and a remedy."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from glob import iglob
@@ -29,6 +29,7 @@ from mxtrain.config.suggestions import (
 from mxtrain.config.value_messages import MESSAGES, invalid_message, required_message
 from mxtrain.config.yaml.nodes import (
     GROUPS,
+    Entry,
     ListNode,
     MapNode,
     Node,
@@ -230,11 +231,26 @@ def validate_run(
     return config.model_copy(update={"data": config.data.model_copy(update=paths)}) if paths else config
 
 
-def reject_data_source(message: str | None, tree: MapNode, report: ProblemReport) -> None:
-    """Raise a ConfigError at `data.source` if there is a message."""
-    if message is not None:
-        node, place = find_node(tree, ("data", "source"))
-        report.fail("data.source", message, node.location if node else place)
+def reject_data_fields(problems: Iterable[tuple[str, str]], tree: MapNode, report: ProblemReport) -> None:
+    """Raise a ConfigError at the fields of `data` that have a problem."""
+    for field, message in problems:
+        node, place = find_node(tree, ("data", field))
+        report.add(f"data.{field}", message, node.location if node else place)
+    report.check()
+
+
+def with_data_values(tree: MapNode, values: Mapping[str, Any], report: ProblemReport) -> MapNode:
+    """Return the tree of a run with other values of fields of `data`, which Python passes as arguments."""
+    data = tree.entries.get("data")
+    if not values or data is None or not isinstance(data.value, MapNode):
+        return tree
+    weight = data.value.entries.get("weight")
+    if "weight" in values and weight is not None and to_python(weight.value) not in (None, values["weight"]):
+        message = f"is {describe(to_python(weight.value))}, and sample_weight= was passed; keep one of the two"
+        report.add("data.weight", message, weight.location)
+    given = {name: Entry(name, from_python(value, report)) for name, value in values.items()}
+    changed = replace(data, value=replace(data.value, entries={**data.value.entries, **given}))
+    return replace(tree, entries={**tree.entries, "data": changed})
 
 
 def resolve_data_paths(tree: Node, report: ProblemReport, must_exist: bool) -> dict[str, str]:

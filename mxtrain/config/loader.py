@@ -1,14 +1,14 @@
 """Load run, sweep and optimizer configs from YAML files and dicts, and build optimizers from configs."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from mxtrain.config.error_messages import reject_data_source, validate_run, validate_tree
+from mxtrain.config.error_messages import reject_data_fields, validate_run, validate_tree, with_data_values
 from mxtrain.config.introspection import allowed_kinds
 from mxtrain.config.overrides import apply_overrides
 from mxtrain.config.run_section import RunConfig
@@ -43,7 +43,8 @@ def read_run(
     overrides: Sequence[str] = (),
     *,
     data_must_exist: bool = True,
-    in_memory: bool | None = None,
+    in_memory: bool | Collection[str] | None = None,
+    data_values: Mapping[str, Any] | None = None,
 ) -> RunConfig:
     """Read a run from a YAML file.
 
@@ -51,7 +52,9 @@ def read_run(
         path: the file. If neither it nor a file that it extends sets `name`, the run is named after it.
         overrides: values that replace those of the file, each as `path=value`, such as `optimizer.η=0.01`.
         data_must_exist: report missing data files.
-        in_memory: True if data were passed as `data=`, False if not; None skips this check.
+        in_memory: the names of the arguments with data in memory that were passed, such as `validation`; True is `data`
+            alone, False none; None skips this check.
+        data_values: values of fields of `data` that replace those of the file, before it is validated.
 
     Raises:
         ConfigError: the files or the overrides are invalid; all problems at once, in reading order.
@@ -63,8 +66,11 @@ def read_run(
         report.fail("", f"this file holds only an optimizer; {remedy}", Location(path))
     tree = _with_default_name(_apply_overrides(tree, overrides, report), path)
     tree = _require_run(tree, f"`mxtrain sweep {path}`, or its run alone with --set sweep=null", report)
+    tree = with_data_values(tree, data_values or {}, report)
     run = validate_run(tree, report, data_must_exist)
-    reject_data_source(None if in_memory is None else run.data.source_problem(in_memory), tree, report)
+    if in_memory is not None:
+        arguments = ("data",) if in_memory is True else in_memory or ()
+        reject_data_fields(run.data.in_memory_problems(arguments), tree, report)
     return run
 
 
@@ -130,12 +136,15 @@ def read_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     return build_sweep(tree, report) if has_sweep(tree) else validate_run(without_sweep(tree), report)
 
 
-def run_from_dict(data: Mapping[str, Any], *, will_be_trained: bool = True) -> RunConfig:
+def run_from_dict(
+    data: Mapping[str, Any], *, will_be_trained: bool = True, data_values: Mapping[str, Any] | None = None
+) -> RunConfig:
     """Read a run from a dict, by the rules for files; the dict is not changed.
 
     Args:
         data: the dict.
         will_be_trained: reject settings that only earlier versions accepted.
+        data_values: as for `read_run`.
 
     Raises:
         ConfigError: a value is invalid; all problems at once.
@@ -148,6 +157,7 @@ def run_from_dict(data: Mapping[str, Any], *, will_be_trained: bool = True) -> R
     """
     report = ProblemReport()
     tree = _require_run(_tree_from_dict(data, report), "mxtrain.sweep, or remove sweep to train its run alone", report)
+    tree = with_data_values(tree, data_values or {}, report)
     return validate_run(tree, report, will_be_trained=will_be_trained)
 
 

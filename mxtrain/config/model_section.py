@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
@@ -15,6 +15,8 @@ from mxtrain.names import is_unicode
 from mxtrain.types import ActivationName, Bounds, Config, ListAsTuple, describe, field_error
 
 Targets = Literal["numbers", "classes", "binary"]
+OutputInit = Literal["zero", "glorot"]
+"""The initial weights of the layer of outputs."""
 Width = Annotated[int, Bounds(ge=1, whole=True, ceiling=1_000_000)]
 """The width of a layer; the ceiling catches typing errors that would exhaust memory."""
 
@@ -31,10 +33,14 @@ class LinearConfig(Config):
 
     Args:
         bias: add the bias `b`.
+        output_init: the initial weights: `zero` or `glorot`, as for `mlp`.
     """
+
+    hidden_defaults: ClassVar[tuple[str, ...]] = ("output_init",)
 
     kind: Literal["linear"] = "linear"
     bias: bool = True
+    output_init: OutputInit | None = None
 
     @property
     def parameters(self) -> dict[str, tuple[int | None, ...]]:
@@ -48,11 +54,19 @@ class MLPConfig(Config):
     Args:
         hidden: the width of each hidden layer, at least 1 each; an empty list makes a linear model.
         activation: `relu`, `tanh` or `sigmoid`.
+        output_init: the initial weights of the last layer: `zero`, so that training starts from the mean of a
+            standardized target for all samples, or from equal probabilities of all classes; or `glorot`, random ones.
+            By default `zero` for tables whose target is standardized, and `glorot` for all other data and for
+            optimizers that would hardly change weights of 0: `lamb`, `lars`, `adafactor`, `ftrl`, `agc`, and rules of
+            your own.
     """
+
+    hidden_defaults: ClassVar[tuple[str, ...]] = ("output_init",)
 
     kind: Literal["mlp"] = "mlp"
     hidden: Annotated[tuple[Width, ...], ListAsTuple] = (64,)
     activation: ActivationName = "relu"
+    output_init: OutputInit | None = None
 
     @property
     def parameters(self) -> dict[str, tuple[int | None, ...]]:

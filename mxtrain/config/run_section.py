@@ -21,6 +21,7 @@ from mxtrain.loss_config import (
     as_loss_config,
     loss_family,
     loss_kind,
+    several_targets_problem,
 )
 from mxtrain.minimization.method_configs import AnyOptimizer, MethodConfig
 from mxtrain.optim.backends import BackendName
@@ -309,6 +310,7 @@ class RunConfig(Config):
         if self.data.standardize_target and name not in (*STANDARDIZABLE_LOSSES, "custom"):
             message = f"goes with {', '.join(STANDARDIZABLE_LOSSES)}, got loss {name}; remove standardize_target"
             raise field_error("data.standardize_target", message)
+        self._check_several_targets()
         if self.class_weight is not None and not has_classes:
             raise field_error("class_weight", f"is for classes, and {name} predicts numbers; remove class_weight")
         self._check_metrics("classes" if has_classes else "numbers")
@@ -416,6 +418,13 @@ class RunConfig(Config):
         if problem := ungrouped(self.optimizer, shapes):
             yield (*above, "groups_required"), problem
 
+    def _check_several_targets(self) -> None:
+        """Refuse several targets with losses of one."""
+        count = len(self.data.target_names)
+        problem = several_targets_problem(self.loss_spec) if count > 1 else None
+        if problem is not None:
+            raise field_error("data.target", f"names {count} columns, and {problem}")
+
     def _check_custom_loss(self) -> None:
         is_custom = isinstance(self.model, CustomConfig)
         targets = self.model.targets if isinstance(self.model, CustomConfig) else None
@@ -468,10 +477,20 @@ class RunConfig(Config):
             return self.data.standardize_target
         return loss_kind(self.loss) in STANDARDIZABLE_LOSSES and self.data.source not in CLASS_SOURCES
 
+    @property
+    def lacks_output_init(self) -> bool:
+        """True if `model.output_init` is unset, and becomes `zero`: for a table whose target is standardized.
+
+        With optimizers that would hardly change weights of 0 it stays unset.
+        """
+        is_unset = not isinstance(self.model, CustomConfig) and self.model.output_init is None
+        return is_unset and self.data.is_table and self.standardizes_target and self.optimizer.can_start_at_zero
+
     def resolve(self) -> "RunConfig":
         """Return the config with every default filled in.
 
-        An unset `optimizer.scale` becomes `1/batch_size`, and `plugins` names the modules of the user's classes.
+        An unset `optimizer.scale` becomes `1/batch_size`, an unset `model.output_init` becomes `zero` for a table
+        whose target is standardized, and `plugins` names the modules of the user's classes.
         """
         scale = self.optimizer.scale or 1 / self.data.batch_size
         data = self.data.resolve().model_copy(update={"standardize_target": self.standardizes_target})
@@ -479,6 +498,8 @@ class RunConfig(Config):
         groups = [(group.rule, group.values) for group in optimizer.groups.values()]
         plugins = tuple(dict.fromkeys((*self.plugins, *needed_plugins([optimizer, *groups]))))
         changed: dict[str, Any] = {"optimizer": optimizer, "data": data, "plugins": plugins}
+        if self.lacks_output_init:
+            changed["model"] = self.model.model_copy(update={"output_init": "zero"})
         if self.fit.metrics == AUTO:
             changed["fit"] = self.fit.model_copy(update={"metrics": self._auto_metrics()})
         return self.model_copy(update=changed)

@@ -1,6 +1,7 @@
 """Data pipeline: read tables and arrays, split, preprocess, and iterate over batches."""
 
 from mxtrain.data.batches import Batch, Batches, DiskSamples, InMemorySamples, Samples, in_order
+from mxtrain.data.data_parts import Data, DataParts, GivenData, HeldOut, as_argument, as_parts
 from mxtrain.data.dataset import (
     Dataset,
     DatasetCache,
@@ -10,8 +11,9 @@ from mxtrain.data.dataset import (
     prepare,
     read_data,
 )
+from mxtrain.data.evaluation_data import load_samples, read_samples, samples_from_memory
 from mxtrain.data.in_memory_data import InMemoryData, columns_of, read_in_memory_data
-from mxtrain.data.inference_data import Data, inputs_from_memory, load_for_prediction, samples_from_memory
+from mxtrain.data.inference_data import inputs_from_memory, load_for_prediction
 from mxtrain.data.loading import load
 from mxtrain.data.preprocessing.features import NumericFeature, OneHotFeature
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
@@ -25,10 +27,13 @@ __all__ = [
     "Batches",
     "Columns",
     "Data",
+    "DataParts",
     "Dataset",
     "DatasetCache",
     "DiskSamples",
     "FingerprintedDataset",
+    "GivenData",
+    "HeldOut",
     "InMemoryData",
     "InMemorySamples",
     "NumericFeature",
@@ -38,6 +43,8 @@ __all__ = [
     "Split",
     "Standardization",
     "Table",
+    "as_argument",
+    "as_parts",
     "columns_of",
     "data_fingerprint",
     "fingerprint",
@@ -45,9 +52,11 @@ __all__ = [
     "inputs_from_memory",
     "load",
     "load_for_prediction",
+    "load_samples",
     "prepare",
     "read_data",
     "read_in_memory_data",
+    "read_samples",
     "samples_from_memory",
     "split",
     "split_groups",

@@ -217,7 +217,7 @@ class DiskSamples:
         """Yield the samples `start` to `stop` of an epoch's order; the arrays of a batch are reused."""
         size = min(size, max(1, len(self)))
         raw = np.empty((size, self.arrays.width), dtype=self.arrays.dtype)
-        targets = np.empty(size, dtype=self.targets.dtype)
+        targets = np.empty((size, *self.targets.shape[1:]), dtype=self.targets.dtype)
         standardizer = _BatchStandardizer(self, size)
         filled, position = 0, start
         for positions, window, order in self._windows(seed, epoch, start):
@@ -226,7 +226,7 @@ class DiskSamples:
                 order = order[len(chosen) :]
                 slots = slice(filled, filled + len(chosen))
                 window.take(chosen, axis=0, out=raw[slots], mode="clip")
-                self.targets.take(positions[chosen], out=targets[slots], mode="clip")
+                self.targets.take(positions[chosen], axis=0, out=targets[slots], mode="clip")
                 filled, position = filled + len(chosen), position + len(chosen)
                 if filled == size or position == stop:
                     yield standardizer.batch(raw[:filled], targets[:filled])

@@ -11,17 +11,20 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.config.data_section import DataConfig, has_ending
+from mxtrain.config.data_section import IN_MEMORY, DataConfig, has_ending
 from mxtrain.data.batches import InMemorySamples, Samples
+from mxtrain.data.evaluation_data import read_samples
+from mxtrain.data.held_out_digest import held_out_digest
 from mxtrain.data.in_memory_data import DatasetConfig, InMemoryData
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
+from mxtrain.data.preprocessing.weights import check_part_weights, scale_weights
 from mxtrain.data.readers.open_file import open_data_file, unreadable_error
 from mxtrain.data.sources import open_source
 from mxtrain.data.splits import split, split_groups
 from mxtrain.data.target_range import check_squares, check_target_range
 from mxtrain.errors import DataError
-from mxtrain.loss_config import count_outputs, describe_loss
-from mxtrain.types import CLASS_LOSSES, DataType
+from mxtrain.loss_config import count_outputs, describe_loss, several_targets_problem
+from mxtrain.types import CLASS_LOSSES
 
 PartName: TypeAlias = Literal["training", "validation", "test"]
 """A part of the samples of a run."""
@@ -54,9 +57,9 @@ def _named_files(config: DataConfig) -> Iterator[tuple[str, Path]]:
         return
     paths: dict[str, float | str] = {"source": config.source, "validation": config.validation, "test": config.test}
     if has_ending(config.source, (".npy",)):
-        paths["target"] = config.target or ""
+        paths["target"] = config.target_names[0]
     for name, path in paths.items():
-        if not isinstance(path, str):
+        if not isinstance(path, str) or path == IN_MEMORY:
             continue
         if not path.endswith("/"):
             yield name, Path(path)
@@ -100,12 +103,12 @@ class Dataset:
 
     @property
     def target_name(self) -> str:
-        """The name of the target."""
+        """The name of the target; those of several columns are joined."""
         return self.preprocessing.target
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """The classes in the order of their indices, or None for squared_error."""
+        """The classes in the order of their indices, or None if numbers, or several booleans, are predicted."""
         return self.preprocessing.class_names
 
     @property
@@ -138,10 +141,12 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
     """
     data = config.data
     source = open_source(config, given)
-    check_classes(config, source.target_name, source.class_names)
+    check_target_count(config, source.target_name, source.targets)
+    if source.targets.ndim == 1:
+        check_classes(config, source.target_name, source.class_names)
     check_target_range(config, source.target_name, source.targets)
     validation, test = data.split_fraction("validation"), data.split_fraction("test")
-    stratified = config.equivalent_builtin_loss in CLASS_LOSSES
+    stratified = config.equivalent_builtin_loss in CLASS_LOSSES and source.targets.ndim == 1
     if source.groups is None:
         rows = split(source.targets, validation, test, config.seed, stratified)
     else:
@@ -149,10 +154,29 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
     check_batch_size(config, len(rows.training))
     fitted = source.fit(rows.training)
     targets = fitted.encode_targets(source.targets, source.targets_source)
-    weights = _normalized_weights(source.weights, rows.training, config.dtype)
+    weights = None
+    if source.weights is not None:
+        for part, chosen in rows._asdict().items():
+            check_part_weights(source.weights, chosen, part)
+        weights = scale_weights(source.weights, rows.training, config.dtype)
+    notes: list[str] = []
 
     def held_out(name: PartName) -> Samples:
         path = getattr(data, name)
+        if path == IN_MEMORY:
+            if given is None or name not in given.held_out:
+                raise DataError(f"data.{name}: the {name} data are not in the config; pass them in Python as {name}=")
+            found = given.held_out[name]
+            unset = {field: value for field, value in source.found.items() if getattr(data, field) is None}
+            return read_samples(
+                found,
+                fitted,
+                data.missing,
+                weight=data.weight_column,
+                settings=data.model_copy(update=unset),
+                source=name,
+                notes=notes,
+            )
         if isinstance(path, str):
             return source.held_out(path, fitted)
         return of_rows(getattr(rows, name), name)
@@ -161,7 +185,6 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
         samples = source.samples(chosen, targets, fitted)
         if weights is None or not isinstance(samples, InMemorySamples):
             return samples
-        check_weighted(weights[chosen], part)
         return replace(samples, weights=weights[chosen])
 
     classes = len(source.class_names or ())
@@ -173,36 +196,16 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
         test=held_out("test"),
         preprocessing=fitted,
         n_outputs=count_outputs(config.loss_spec, classes, source.targets.shape[1] if source.targets.ndim > 1 else 1),
-        notes=tuple(source.notes),
+        notes=(*source.notes, *notes),
         found=source.found,
     )
 
 
-def _normalized_weights(
-    weights: NDArray[np.float64] | None, training: NDArray[np.int64], dtype: DataType
-) -> NDArray[Any] | None:
-    """Return weights divided by their mean over the training set, so that the learning rate keeps its meaning."""
-    if weights is None:
-        return None
-    largest = float(weights[training].max())
-    check_weighted(weights[training], "training")
-    with np.errstate(over="ignore"):
-        scaled = weights / largest  # the sum could overflow
-        normalized = (scaled / float(scaled[training].mean())).astype(dtype)
-    if not np.isfinite(normalized).all():
-        raise DataError("data.weight: weights differ by too much to compute with; choose weights of a similar size")
-    return normalized
-
-
-def check_weighted(weights: NDArray[Any], part: PartName) -> None:
-    """Raise a DataError if all samples of a part have the weight 0, so that means over it are not defined.
-
-    >>> check_weighted(np.zeros(3), "validation")
-    Traceback (most recent call last):
-    mxtrain.errors.DataError: data.weight: the weights of all validation samples are 0; use another seed, or other ...
-    """
-    if len(weights) and not weights.any():
-        raise DataError(f"data.weight: the weights of all {part} samples are 0; use another seed, or other weights")
+def check_target_count(config: DatasetConfig, target: str, targets: NDArray[Any]) -> None:
+    """Raise a DataError if the loss is for one target, and the data have several."""
+    problem = several_targets_problem(config.loss_spec) if targets.ndim > 1 else None
+    if problem is not None:
+        raise DataError(f"{config.data.source}: {target!r} has {targets.shape[1]} columns, and {problem}")
 
 
 def check_classes(config: DatasetConfig, target: str, class_names: tuple[str, ...] | None) -> None:
@@ -238,8 +241,17 @@ def read_data(config: DatasetConfig, given: InMemoryData | None = None) -> Finge
 
 
 def data_fingerprint(config: DatasetConfig, given: InMemoryData | None = None) -> str:
-    """Return the SHA-256 of the files of a run, or of the data passed in their place."""
-    return given.fingerprint() if given else fingerprint(config.data)
+    """Return the SHA-256 of the files of a run, and of the data that Python passes."""
+    is_given = given is not None and given.columns is not None
+    source = given.fingerprint() if given and is_given else fingerprint(config.data)
+    lines = [source]
+    for name in ("validation", "test"):
+        path = getattr(config.data, name)
+        if path == IN_MEMORY and given is not None:
+            lines.append(f"{name} {held_out_digest(given.held_out[name], config, name)}")
+        elif isinstance(path, str) and is_given:
+            lines.append(f"{name} {_file_digest(Path(path))}")
+    return source if len(lines) == 1 else sha256("\n".join(lines).encode()).hexdigest()
 
 
 class DatasetCache:

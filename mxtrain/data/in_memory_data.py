@@ -1,19 +1,22 @@
 """Data passed from Python: arrays, columns by name, or a data frame; and the training data of a run in memory."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.config.data_section import DataConfig
+from mxtrain.config.data_section import IN_MEMORY, DataConfig
+from mxtrain.data.data_parts import Data, DataParts, as_parts
+from mxtrain.data.digests import array_digest, column_digest
 from mxtrain.data.kinds.frames import raw_table_of
 from mxtrain.data.kinds.typed_columns import DETECTED, ValueFormats, type_columns
 from mxtrain.data.loading import select_training_columns, training_table, type_training_columns
 from mxtrain.data.preprocessing.table import Table, array_feature_names, table_from_columns
+from mxtrain.data.preprocessing.weights import weights_of_array
 from mxtrain.data.readers.columns import (
     CategoricalColumn,
     Column,
@@ -26,9 +29,6 @@ from mxtrain.errors import ConfigError, ConfigProblem, DataError
 from mxtrain.loss_config import LossSpec
 from mxtrain.names import nfc
 from mxtrain.types import CLASS_LOSSES, DataType, LossName, describe
-
-_DIGEST_ROWS = 4096
-"""Number of rows that are converted together for a digest."""
 
 
 def column_names(data: Any) -> Sequence[str] | None:
@@ -153,42 +153,64 @@ def _shape_remedy(array: NDArray[Any]) -> str:
     return "; if all values are numbers, pass astype(float)" if array.ndim > 1 and array.dtype.kind in "OU" else ""
 
 
-def unpack_pair(data: tuple[Any, ...]) -> tuple[Any, Any]:
+def unpack_pair(data: tuple[Any, ...], source: str = "data") -> tuple[Any, Any]:
     """Return X and y; a DataError if there are not two."""
     if len(data) != 2:
-        raise DataError(f"data: must be a pair (X, y), got a tuple of {len(data)}")
+        remedy = "; pass weights as sample_weight=" if len(data) == 3 else ""
+        raise DataError(f"{source}: must be a pair (X, y), got a tuple of {len(data)}{remedy}")
     return data[0], data[1]
 
 
-def read_target_column(targets: Any, classes: bool) -> Column:
-    """Return the column of the targets that belong to an array of inputs.
+def read_target_columns(targets: Any, classes: bool, allow_several: bool = True, source: str = "data") -> Columns:
+    """Return the targets that belong to an array of inputs: the column `y`, or for k targets `y[0]`, `y[1]` and so on.
 
     Args:
-        targets: (n,) or (n, 1): an array, a list, or a column of a data frame.
+        targets: (n,) or (n, k): an array, a list, or a column of a data frame.
         classes: True if the targets are class labels, which are read as text.
+        allow_several: False to refuse k > 1.
+        source: the name of the data in error messages.
 
     Raises:
         DataError: a value is missing or invalid, or the shape is wrong.
 
     Example:
-        >>> read_target_column(["cat", "ant", "cat"], classes=True).labels
+        >>> read_target_columns(["cat", "ant", "cat"], classes=True).columns["y"].labels
         ('ant', 'cat')
+        >>> list(read_target_columns(np.zeros((3, 2)), classes=False).columns)
+        ['y[0]', 'y[1]']
     """
-    if column_names(targets) is not None:
-        raise DataError("data: y is a table; pass the column that is to be predicted")
+    names = column_names(targets)
+    if names is not None:
+        several = ", or y.to_numpy() for several targets" if allow_several and len(names) > 1 else ""
+        raise DataError(f"{source}: y is a table; pass the column that is to be predicted{several}")
     targets = _to_host(targets)
+    if isinstance(targets, list | tuple) and len(targets) and isinstance(targets[0], list | tuple):
+        targets = _rows_to_array(targets, source)
     shape: tuple[int, ...] = getattr(targets, "shape", (0,))
+    named = {"y": targets}
     if len(shape) == 2 and shape[1] == 1:
-        targets = targets.reshape(-1)
+        named = {"y": targets.reshape(-1)}
+    elif len(shape) == 2 and shape[1] and allow_several:
+        array = targets if np.ma.isMaskedArray(targets) else np.asarray(targets)
+        named = {f"y[{index}]": array[:, index] for index in range(shape[1])}
     elif len(shape) != 1:
         remedy = "; for one-hot classes, pass y.argmax(axis=1)" if classes and len(shape) == 2 else ""
-        raise DataError(f"data: y must hold one value for each sample, got the shape {tuple(shape)}{remedy}")
-    columns = columns_of({"y": targets}, lambda *_: {"y": "category" if classes else "number"})
-    column = columns.columns["y"]
-    if column.missing.any():
-        where = columns.row_label(int(column.missing.argmax()))
-        raise DataError(f"{where}: column 'y': a value is missing; fill it in, or leave the sample out of X and y")
-    return column
+        raise DataError(f"{source}: y must hold one value for each sample, got the shape {tuple(shape)}{remedy}")
+    columns = columns_of(named, lambda *_: dict.fromkeys(named, "category" if classes else "number"), source)
+    for name, column in columns.columns.items():
+        if column.missing.any():
+            where = columns.row_label(int(column.missing.argmax()))
+            raise DataError(
+                f"{where}: column {name!r}: a value is missing; fill it in, or leave the sample out of X and y"
+            )
+    return columns
+
+
+def _rows_to_array(rows: Sequence[Any], source: str) -> NDArray[Any]:
+    try:
+        return np.array(rows)
+    except ValueError as error:
+        raise DataError(f"{source}: y must hold as many values for each sample: {error}") from None
 
 
 def describe_data(data: Any) -> str:
@@ -232,44 +254,58 @@ class InMemoryData:
     """Training data passed from Python, as a copy that shares no memory with the caller's objects.
 
     Attributes:
-        columns: the target, and the features if they are columns.
+        columns: the targets, and the features if they are columns.
         inputs: the features if they are an array, (n, d), C-contiguous, float32 or float64; else None.
+        sample_weights: (n,), the weights of the samples; None without them.
+        held_out: the data of `validation` and `test` that were passed in memory, which are not copied.
+
+    A run whose training data are a file has `columns` of None.
     """
 
-    columns: Columns
+    columns: Columns | None
     inputs: NDArray[Any] | None = None
+    sample_weights: NDArray[np.float64] | None = None
+    held_out: Mapping[str, Any] = field(default_factory=dict)
 
     def table(self, config: DatasetConfig) -> Table:
         """Return the data as a table; a DataError as for `table_from_columns`."""
         classes, data = config.equivalent_builtin_loss in CLASS_LOSSES, config.data
+        assert self.columns is not None, "training data were passed"
         if self.inputs is None:
-            return training_table(self.columns, data, classes)
+            return training_table(self.columns, data, classes, self.sample_weights)
+        targets = tuple(self.columns.columns)
         return replace(
-            table_from_columns(self.columns, "y", classes, data.missing, has_features=False),
+            table_from_columns(
+                self.columns, targets, classes, data.missing, sample_weights=self.sample_weights, has_features=False
+            ),
+            target_name="y",
             inputs=self.inputs,
             column_names=array_feature_names("X", self.inputs.shape[1]),
         )
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of all values, in hexadecimal.
+        """Return the SHA-256 of the training data and their weights, in hexadecimal.
 
         Equal values have equal fingerprints, whether they come from lists or from arrays of any dtype, byte order and
         memory layout.
         """
-        lines = [f"{json.dumps(name)} {_column_digest(column)}" for name, column in self.columns.columns.items()]
+        columns = {} if self.columns is None else self.columns.columns
+        lines = [f"{json.dumps(name)} {column_digest(column)}" for name, column in columns.items()]
         if self.inputs is not None:
-            lines.append(f"X {self.inputs.shape[1]} {_array_digest(self.inputs)}")
+            lines.append(f"X {self.inputs.shape[1]} {array_digest(self.inputs)}")
+        if self.sample_weights is not None:
+            lines.append(f"sample_weight {array_digest(self.sample_weights)}")
         return sha256("\n".join(lines).encode()).hexdigest()
 
 
-def read_in_memory_data(config: DatasetConfig, data: Any) -> InMemoryData | None:
-    """Read the training data that were passed from Python.
+def read_in_memory_data(config: DatasetConfig, data: Data | DataParts | None) -> InMemoryData | None:
+    """Read the data that were passed from Python.
 
     Args:
         config: `data.source` is `in_memory` if data must be passed; `data.target` names the column to predict, and is
             left out for arrays.
-        data: `(X, y)`, with X of (n, ...) and y of (n,) or (n, 1), as NumPy or CuPy arrays or lists; or columns by
-            name, or a data frame; or None.
+        data: `(X, y)`, with X of (n, ...) and y of (n,), or (n, k) for k targets, as NumPy or CuPy arrays or lists; or
+            columns by name, or a data frame; or `DataParts` with other data too; or None.
 
     Returns:
         A copy of the data; None if the config needs none and none were passed.
@@ -288,21 +324,37 @@ def read_in_memory_data(config: DatasetConfig, data: Any) -> InMemoryData | None
         >>> table.column_names, table.targets.tolist(), table.class_names
         (('X[0]', 'X[1]'), [1, 0, 1], ('ant', 'cat'))
     """
-    problem = config.data.source_problem(in_memory=data is not None)
-    if problem is not None:
-        raise ConfigError([ConfigProblem("data.source", problem)])
-    if data is None:
-        return None
-    data = columns_of_records(data)
+    parts = as_parts(data)
+    problems = [*config.data.in_memory_problems(parts.arguments), *_differences(config.data, parts)]
+    if problems:
+        raise ConfigError([ConfigProblem(f"data.{field}", message) for field, message in problems])
+    held_out: dict[str, Any] = {
+        name: getattr(parts, name) for name in ("validation", "test") if name in parts.arguments
+    }
+    if parts.data is None:
+        return InMemoryData(None, held_out=held_out) if held_out else None
+    data = columns_of_records(parts.data)
     found = _read_pair(config, data) if isinstance(data, tuple) else _read_columns(config, data)
-    if not len(found.columns):
+    samples = 0 if found.columns is None else len(found.columns)
+    if not samples:
         raise DataError("data: has no samples")
-    return found
+    weights = None if parts.sample_weight is None else weights_of_array(parts.sample_weight, samples)
+    return replace(found, sample_weights=weights, held_out=held_out)
+
+
+def _differences(config: DataConfig, parts: DataParts) -> Iterator[tuple[str, str]]:
+    """Yield the fields whose fractions or paths differ from those that Python passes."""
+    for name, value in parts.config_values().items():
+        known = getattr(config, name)
+        if IN_MEMORY not in (value, known) and known != value:
+            yield name, f"is {known} in the config, got {name}={value}; leave it out, or pass the same"
 
 
 def _read_pair(config: DatasetConfig, data: tuple[Any, ...]) -> InMemoryData:
     if config.data.target is not None:
-        message = f"{config.data.target!r} names a column, and (X, y) has none; leave it out, or pass columns"
+        named = " and ".join(map(repr, config.data.target_names))
+        verb = "names a column" if isinstance(config.data.target, str) else "name columns"
+        message = f"{named} {verb}, and (X, y) has none; leave it out, or pass columns"
         raise ConfigError([ConfigProblem("data.target", message)])
     features, targets = unpack_pair(data)
     if column_names(features) is not None:
@@ -312,10 +364,11 @@ def _read_pair(config: DatasetConfig, data: tuple[Any, ...]) -> InMemoryData:
     dtype = np.float32 if array.dtype == np.float32 else np.float64
     with np.errstate(over="ignore"):  # numbers beyond float64 become infinite, which `flatten_inputs` reports
         inputs = flatten_inputs(np.array(array, dtype=dtype, order="C"), "data: X")
-    column = read_target_column(targets, classes=config.equivalent_builtin_loss in CLASS_LOSSES)
-    if len(inputs) != len(column.missing):
-        raise DataError(f"data: X and y must be of one length, got {len(inputs)} and {len(column.missing)} samples")
-    return InMemoryData(Columns("data", {"y": column}, lambda row: f"data: row {row + 1}"), inputs)
+    loss = config.equivalent_builtin_loss
+    columns = read_target_columns(targets, loss in CLASS_LOSSES, allow_several=loss != "softmax_cross_entropy")
+    if len(inputs) != len(columns):
+        raise DataError(f"data: X and y must be of one length, got {len(inputs)} and {len(columns)} samples")
+    return InMemoryData(Columns("data", columns.columns, columns.row_label), inputs)
 
 
 def _read_columns(config: DatasetConfig, data: Any) -> InMemoryData:
@@ -330,21 +383,3 @@ def _read_columns(config: DatasetConfig, data: Any) -> InMemoryData:
     check_selected_names(names, kinds, "data")
     columns = columns_by_name(data, kinds)
     return InMemoryData(_with_dtypes(type_training_columns(raw_table_of(columns), kinds, config.data), columns))
-
-
-def _column_digest(column: Column) -> str:
-    """Return the SHA-256 of a column's values, in which labels are numbered in the order of their text."""
-    if not isinstance(column, CategoricalColumn):
-        return _array_digest(np.where(column.missing, np.nan, column.values))  # one bit pattern for all NaNs
-    labels = sorted(column.labels)
-    rank = {label: code for code, label in enumerate(labels)}
-    codes = np.array([*(rank[label] for label in column.labels), -1], dtype=np.int64)[column.codes]
-    return _array_digest(codes, json.dumps(labels).encode())
-
-
-def _array_digest(values: NDArray[Any], prefix: bytes = b"") -> str:
-    digest = sha256(prefix)
-    wide = np.dtype("<f8" if values.dtype.kind == "f" else "<i8")
-    for start in range(0, len(values), _DIGEST_ROWS):
-        digest.update(values[start : start + _DIGEST_ROWS].astype(wide, copy=False).reshape(-1).data)
-    return digest.hexdigest()

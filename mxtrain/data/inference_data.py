@@ -3,22 +3,18 @@
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from mxtrain.config.data_section import ARCHIVES, CLASS_SOURCES, TABLES, Missing, has_ending, is_path
-from mxtrain.data.batches import InMemorySamples
 from mxtrain.data.in_memory_data import (
     column_names,
     columns_by_name,
     columns_of,
     columns_of_records,
-    describe_data,
-    read_target_column,
     to_numeric_array,
-    unpack_pair,
 )
 from mxtrain.data.kinds.typed_columns import ValueFormats, type_columns
 from mxtrain.data.loading import UNKNOWN_FORMAT, load_packaged, select_inference_columns
@@ -43,18 +39,8 @@ from mxtrain.errors import DataError
 from mxtrain.names import nfc
 from mxtrain.paths import expand_home, url_problem
 
-
-class Frame(Protocol):
-    """A data frame of pandas, Polars or Arrow, which returns columns by name."""
-
-    def __getitem__(self, name: str, /) -> Any: ...
-
-
-Data: TypeAlias = tuple[ArrayLike, Any] | Mapping[str, Iterable[object]] | Frame
-"""`(X, y)`, with X of (n, ...) and y of (n,); or columns by name, or a data frame, that include the target."""
-
 _Arrays: TypeAlias = tuple[NDArray[Any], NDArray[Any] | None]
-"""Inputs, (n, d), and targets, (n,)."""
+"""Inputs, (n, d), and targets, (n,) or (n, k)."""
 
 
 def inputs_from_memory(
@@ -80,26 +66,29 @@ def inputs_from_memory(
     data = columns_of_records(data)
     names = column_names(data)
     if names is not None:
-        return preprocessing.apply(_read_features(data, names, preprocessing, settings))
+        return preprocessing.apply(read_features(data, names, preprocessing, settings))
     array = to_numeric_array(data, "inputs")
     if not len(array):
         return np.empty((0, len(preprocessing.feature_names)), preprocessing.dtype)
     return preprocessing.apply(array, "inputs")
 
 
-def _read_features(data: Any, names: Sequence[str], preprocessing: Preprocessing, settings: FormatSettings) -> Columns:
+def read_features(
+    data: Any, names: Sequence[str], preprocessing: Preprocessing, settings: FormatSettings, source: str = "data"
+) -> Columns:
+    """Return the features of a model among columns from Python."""
     kinds = preprocessing.kinds
-    check_selected_names(names, kinds, "data")
+    check_selected_names(names, kinds, source)
     renamed = names_in_other_case(names, kinds)
     wanted = [name for name in names if renamed.get(name, name) in kinds]
     columns = {renamed.get(name, name): values for name, values in columns_by_name(data, wanted).items()}
     all_names = [renamed.get(name, name) for name in names]
-    select = select_inference_columns(kinds, None, classes=False)
-    formats = _value_formats(preprocessing, settings)
-    return columns_of(columns, lambda where, _: select(where, all_names), formats=formats)
+    select = select_inference_columns(kinds, (), classes=False)
+    formats = value_formats(preprocessing, settings)
+    return columns_of(columns, lambda where, _: select(where, all_names), source, formats)
 
 
-def _value_formats(
+def value_formats(
     preprocessing: Preprocessing, settings: FormatSettings, found: Mapping[str, Any] | None = None
 ) -> ValueFormats:
     """Return what a trained model knows of the spelling of values in a table of the format `found`."""
@@ -123,59 +112,8 @@ def recorded_format(preprocessing: Preprocessing, settings: FormatSettings) -> R
         names=tuple(kinds),
         numbers=frozenset(name for name, kind in kinds.items() if kind == "number"),
         positions=preprocessing.positions,
-        targets=frozenset({preprocessing.target}),
+        targets=frozenset(preprocessing.target_names),
     )
-
-
-def samples_from_memory(
-    data: Any, preprocessing: Preprocessing, missing: Missing = "error", settings: FormatSettings = UNKNOWN_FORMAT
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the inputs of a model, (n, d), and encoded targets, (n,), for data from Python.
-
-    Args:
-        data: see `Data`.
-        preprocessing: the fitted preprocessing of the model.
-        missing: with `drop`, samples that lack a value are left out with a warning, as those without a target always
-            are.
-        settings: the format of the training data.
-
-    Raises:
-        DataError: there is no target or no sample, or a value or a class is invalid.
-
-    Example:
-        >>> from mxtrain.data.preprocessing.features import NumericFeature
-        >>> fitted = Preprocessing((NumericFeature("age"),), "species", ("ant", "cat"), "float32")
-        >>> samples_from_memory({"age": [7, 8], "species": ["cat", "ant"]}, fitted)[1].tolist()
-        [1, 0]
-    """
-    target, classes = preprocessing.target, preprocessing.class_names is not None
-    if isinstance(data, tuple):
-        features, targets = unpack_pair(data)
-        inputs = inputs_from_memory(features, preprocessing, settings)
-        column = read_target_column(targets, classes)
-        _check_lengths(len(inputs), len(column.missing), "y")
-        return inputs, preprocessing.encode_target_column(column, lambda row: f"data: row {row + 1}", "data")
-    data = columns_of_records(data)
-    names = column_names(data)
-    if names is None:
-        raise DataError(f"data: must be (X, y), or columns by name, got {describe_data(data)}")
-    if target not in names:
-        raise DataError(f"data: has no {target!r} to compare predictions with")
-    check_selected_names(names, [target], "data")
-    columns = _read_features(data, names, preprocessing, settings)
-    formats = _value_formats(preprocessing, settings)
-    found = columns_of(columns_by_name(data, [target]), select_inference_columns({}, target, classes), formats=formats)
-    _check_lengths(len(columns), len(found), target)
-    columns = Columns("data", {**columns.columns, **found.columns}, found.row_label)
-    columns = _drop_with_warning(columns, preprocessing, missing)
-    inputs = preprocessing.apply(columns)
-    return inputs, preprocessing.encode_target_column(columns.columns[target], columns.row_label, "data")
-
-
-def _check_lengths(inputs: int, targets: int, name: str) -> None:
-    if inputs != targets or not inputs:
-        got = f"{inputs} samples and {targets} values of {name!r}"
-        raise DataError(f"data: must have one target for each sample, and at least one sample, got {got}")
 
 
 def load_for_prediction(
@@ -197,7 +135,8 @@ def load_for_prediction(
         settings: the format of the training data; a table may have another one.
 
     Returns:
-        The inputs, (n, d), and the targets, (n,), as the loss takes them, or None; in memory, in the order of the file.
+        The inputs, (n, d), and the targets, (n,) or (n, k), as the loss takes them, or None; in memory, in the order of
+        the file.
 
     Raises:
         DataError: the file cannot be read, or a column, a value or a class is invalid.
@@ -221,12 +160,12 @@ def load_for_prediction(
     if not is_path(path):
         raise DataError(f"{path}: must be a table, an .npz archive, an .npy file, or a folder with a / at its end")
     if has_ending(path, TABLES):
-        columns = _read_table(path, preprocessing, with_targets, settings)
-        return _encode_table(
-            _drop_with_warning(columns, preprocessing, missing) if with_targets else columns, preprocessing
+        columns = read_inference_table(path, preprocessing, with_targets, settings)
+        return encode_table(
+            drop_with_warning(columns, preprocessing, missing) if with_targets else columns, preprocessing
         )
     if has_ending(path, ARCHIVES):
-        return _load_archive(path, preprocessing, with_targets)
+        return load_archive(path, preprocessing, with_targets)
     return _load_arrays(path, preprocessing, with_targets)
 
 
@@ -247,61 +186,42 @@ def features_of_table(
         DataError: a column is missing, or a value is invalid.
     """
     raw = with_known_names(raw, preprocessing.kinds)
-    select = select_inference_columns(preprocessing.kinds, None, classes=False)
-    return type_columns(raw, select(raw.header, raw.names), _value_formats(preprocessing, settings, raw.found))
+    select = select_inference_columns(preprocessing.kinds, (), classes=False)
+    return type_columns(raw, select(raw.header, raw.names), value_formats(preprocessing, settings, raw.found))
 
 
-def load_held_out_file(
+def read_inference_table(
     path: str,
     preprocessing: Preprocessing,
-    missing: Missing,
-    notes: list[str],
+    with_targets: bool = True,
     settings: FormatSettings = UNKNOWN_FORMAT,
-) -> InMemorySamples:
-    """Load a validation or test set from a separate table or archive.
-
-    Args:
-        path: the file.
-        preprocessing: the preprocessing fitted to the training set.
-        missing: with `drop`, samples that lack a value are left out, as in training.
-        notes: receives messages about samples that were left out, and about unseen categories.
-        settings: the format of the training data; a table may have another one.
-
-    Raises:
-        DataError: as for `load_for_prediction`, or the file has no target.
-    """
-    is_table = has_ending(path, TABLES)
-    if is_table:
-        columns, found = drop_incomplete_rows(_read_table(path, preprocessing, True, settings), preprocessing, missing)
-        notes.extend(f"{path}: {note}" for note in found)
-        inputs, targets = _encode_table(columns, preprocessing, notes)
-    else:
-        inputs, targets = _load_archive(path, preprocessing)
-    if targets is None:
-        noun = "column" if is_table else "array"
-        raise DataError(f"{path}: there is no {noun} {preprocessing.target!r}, the target")
-    return InMemorySamples(inputs, targets)
-
-
-def _read_table(path: str, preprocessing: Preprocessing, with_targets: bool, settings: FormatSettings) -> Columns:
-    target = preprocessing.target if with_targets else None
-    classes = preprocessing.class_names is not None
+    weight: str | None = None,
+) -> Columns:
+    """Read the features of a model from a table and, as far as the table has them, the targets and the weights."""
+    targets = preprocessing.target_names if with_targets else ()
     raw = read_raw(path, recorded_format(preprocessing, settings))
-    raw = with_known_names(raw, [*preprocessing.kinds, *([] if target is None else [target])])
-    kinds = select_inference_columns(preprocessing.kinds, target, classes)(raw.header, raw.names)
+    raw = with_known_names(raw, [*preprocessing.kinds, *targets, *([] if weight is None else [weight])])
+    select = select_inference_columns(preprocessing.kinds, targets, preprocessing.has_classes, weight)
+    kinds = select(raw.header, raw.names)
     check_selected_names(raw.names, kinds, raw.header)
-    columns = type_columns(raw, kinds, _value_formats(preprocessing, settings, raw.found))
+    columns = type_columns(raw, kinds, value_formats(preprocessing, settings, raw.found))
     if not len(columns):
         raise DataError(f"{path}: has a header but no samples")
     return columns
 
 
-def _encode_table(columns: Columns, preprocessing: Preprocessing, notes: list[str] | None = None) -> _Arrays:
-    column = columns.columns.get(preprocessing.target)
-    targets = None
-    if column is not None:
-        targets = preprocessing.encode_target_column(column, columns.row_label, columns.source)
+def encode_table(columns: Columns, preprocessing: Preprocessing, notes: list[str] | None = None) -> _Arrays:
+    """Return the inputs in columns and, if the columns have them, the encoded targets."""
+    targets = preprocessing.encode_target_columns(columns) if has_targets(columns, preprocessing) else None
     return preprocessing.apply(columns, notes=notes), targets
+
+
+def has_targets(columns: Columns, preprocessing: Preprocessing) -> bool:
+    """Return whether columns have the targets; a DataError if they have some of several."""
+    missing = [name for name in preprocessing.target_names if name not in columns.columns]
+    if 0 < len(missing) < len(preprocessing.target_names):
+        raise DataError(f"{columns.source}: there is no column {missing[0]!r}, one of the targets; add it")
+    return not missing
 
 
 def drop_incomplete_rows(columns: Columns, preprocessing: Preprocessing, missing: Missing) -> tuple[Columns, list[str]]:
@@ -315,11 +235,9 @@ def drop_incomplete_rows(columns: Columns, preprocessing: Preprocessing, missing
     Returns:
         The columns of these samples, and messages with the number of others, if there are any.
     """
-    target = preprocessing.target
     notes: list[str] = []
-    if target in columns.columns:
-        is_class = preprocessing.class_names is not None
-        kept, notes = rows_with_target(columns, target, is_class)
+    if has_targets(columns, preprocessing):
+        kept, notes = rows_with_target(columns, preprocessing.target_names, preprocessing.has_classes)
         columns = columns.take(kept)
     if missing == "drop":
         kept = rows_to_keep(columns, "drop", preprocessing.kinds)
@@ -329,14 +247,15 @@ def drop_incomplete_rows(columns: Columns, preprocessing: Preprocessing, missing
     return columns, notes
 
 
-def _drop_with_warning(columns: Columns, preprocessing: Preprocessing, missing: Missing) -> Columns:
+def drop_with_warning(columns: Columns, preprocessing: Preprocessing, missing: Missing) -> Columns:
     kept, notes = drop_incomplete_rows(columns, preprocessing, missing)
     for note in notes:
         warnings.warn(f"{columns.source}: {note}", UserWarning, stacklevel=4)  # the caller of `evaluate`
     return kept
 
 
-def _load_archive(path: str, preprocessing: Preprocessing, with_targets: bool = True) -> _Arrays:
+def load_archive(path: str, preprocessing: Preprocessing, with_targets: bool = True) -> _Arrays:
+    """Return the inputs in an archive and, if they are wanted and it has them, the encoded targets."""
     with open_data_file(path) as file:
         archive = open_npz(file, path)
         target, names = preprocessing.target, list(map(nfc, archive.files))

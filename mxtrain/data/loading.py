@@ -5,6 +5,9 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any, BinaryIO, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mxtrain.config.data_section import TABLES, ColumnKind, DataConfig, has_ending
 from mxtrain.data.kinds.typed_columns import ValueFormats, resolved_fields, type_columns, use_only_columns
 from mxtrain.data.preprocessing.table import Table, table_from_arrays, table_from_columns
@@ -61,20 +64,37 @@ def load(config: DataConfig, classes: bool) -> Table:
         raise DataError(f"data.source: {config.source_problem(in_memory=False)}")
     if not config.is_file:
         return load_packaged(source, classes)
-    assert target is not None, "DataConfig requires it for every file"
     if has_ending(source, TABLES):
         return training_table(read_columns(config, classes), config, classes)
+    assert isinstance(target, str), "DataConfig requires one name for an archive"
     with open_data_file(source) as file:
         return table_from_arrays(read_npz(file, source, target, config.features), source, target, classes)
 
 
-def training_table(columns: Columns, config: DataConfig, classes: bool) -> Table:
-    """Return the table of the columns that `select_training_columns` selects; a DataError as `table_from_columns`."""
-    assert config.target is not None, "DataConfig requires it for tables"
+def training_table(
+    columns: Columns, config: DataConfig, classes: bool, sample_weights: NDArray[np.float64] | None = None
+) -> Table:
+    """Return the table of the columns that `select_training_columns` selects.
+
+    Args:
+        columns: these columns.
+        config: the data section.
+        classes: True if the targets are class labels, False if they are numbers.
+        sample_weights: (n,), the weights of the samples if they are no column.
+
+    Raises:
+        DataError: as `table_from_columns`.
+    """
     table = table_from_columns(
-        columns, config.target, classes, config.missing, weight=config.weight, groups=config.groups
+        columns,
+        config.target_names,
+        classes,
+        config.missing,
+        weight=config.weight_column,
+        sample_weights=sample_weights,
+        groups=config.groups,
     )
-    others = [name for name in (config.target, config.weight, config.groups) if name is not None]
+    others = [name for name in (*config.target_names, config.weight_column, config.groups) if name is not None]
     return replace(table, found=resolved_fields(columns, others))
 
 
@@ -137,45 +157,48 @@ def type_training_columns(raw: RawTable, kinds: Mapping[str, ColumnKind | None],
     found = type_columns(raw, dict.fromkeys(chosen, "category"), formats)
     left_out = {name: reason for name, reason in columns.left_out.items() if name not in chosen}
     columns = replace(columns, columns={**columns.columns, **found.columns}, left_out=left_out)
-    roles = [name for name in (config.target, config.weight, config.groups) if name is not None]
+    roles = [*config.target_names, *(name for name in (config.weight_column, config.groups) if name is not None)]
     columns = use_only_columns(columns, raw, formats, roles)
     ordered = {name: columns.columns[name] for name in kinds if name in columns.columns}
     return replace(columns, columns=ordered)
 
 
 def select_training_columns(config: DataConfig, classes: bool) -> ColumnSelector:
-    """Return the selector of the columns that a config names: the features and, last, the target."""
-    target, categorical = config.target or "", config.categorical or ()
+    """Return the selector of the columns that a config names: the features and, last, the targets."""
+    targets, categorical = config.target_names, config.categorical or ()
     known: dict[str, ColumnKind] = dict.fromkeys(config.date_format or (), "date")
     known |= {**(config.columns or {}), **dict.fromkeys(categorical, "category")}
     roles: dict[str, ColumnKind | None] = {}
     if config.groups is not None:
         roles[config.groups] = "category"
-    if config.weight is not None:
-        roles[config.weight] = "number"
+    if config.weight_column is not None:
+        roles[config.weight_column] = "number"
 
     def select(header: str, names: Sequence[str]) -> Mapping[str, ColumnKind | None]:
-        named: dict[str, Any] = {"exclude": config.exclude, "weight": config.weight and [config.weight]}
+        named: dict[str, Any] = {"exclude": config.exclude, "weight": config.weight_column and [config.weight_column]}
         named |= {"groups": config.groups and [config.groups], "columns": config.columns}
         named |= {"date_format": config.date_format}
         for field, chosen in named.items():
             check_names_exist(f"{header}: data.{field}", "column", names, *(chosen or ()))
         left_out = {*(config.exclude or ()), *roles}
         candidates = [name for name in names if name not in left_out] if config.features is None else names
-        features = select_features(header, "column", candidates, target, config.features)
+        features = select_features(header, "column", candidates, targets, config.features)
         check_names_exist(f"{header}: data.categorical", "feature", features, *categorical)
         kinds: dict[str, ColumnKind | None] = {name: known.get(name) for name in features}
-        return kinds | {target: "category" if classes else "number"} | roles
+        return kinds | dict.fromkeys(targets, "category" if classes else "number") | roles
 
     return select
 
 
-def select_inference_columns(features: Mapping[str, ColumnKind], target: str | None, classes: bool) -> ColumnSelector:
-    """Return the selector of a trained model's features and, if it exists, of the target; None selects no target."""
+def select_inference_columns(
+    features: Mapping[str, ColumnKind], targets: Sequence[str], classes: bool, weight: str | None = None
+) -> ColumnSelector:
+    """Return the selector of a trained model's features and, if they exist, of the targets and of the weights."""
 
     def select(header: str, names: Sequence[str]) -> Mapping[str, ColumnKind | None]:
         check_names_exist(header, "column", names, *features)
         kinds: dict[str, ColumnKind | None] = dict(features)
-        return kinds | ({target: "category" if classes else "number"} if target is not None and target in names else {})
+        kinds |= {name: "category" if classes else "number" for name in targets if name in names}
+        return kinds | ({weight: "number"} if weight is not None and weight in names else {})
 
     return select

@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from mxtrain.config.data_section import DataConfig, Standardize, Unseen, has_ending
 from mxtrain.data.batches import DiskSamples, InMemorySamples, Samples
+from mxtrain.data.evaluation_data import load_held_out_file
 from mxtrain.data.in_memory_data import DatasetConfig, InMemoryData
-from mxtrain.data.inference_data import load_held_out_file
 from mxtrain.data.loading import load
 from mxtrain.data.preprocessing.classes import classes_of_array
+from mxtrain.data.preprocessing.feature_problems import feature_overflow_error
 from mxtrain.data.preprocessing.features import Feature
 from mxtrain.data.preprocessing.fitting import fit_features, numeric_features
-from mxtrain.data.preprocessing.preprocessing import Preprocessing, feature_overflow_error
+from mxtrain.data.preprocessing.multilabel import boolean_array
+from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.preprocessing.scalers import Standardization, TargetScale, moments_of_blocks, value_range
 from mxtrain.data.preprocessing.table import Table, array_feature_names
 from mxtrain.data.readers.numpy_files import DiskArrays, check_finite_numbers, open_array_pair, open_shards
@@ -27,10 +29,11 @@ class Source(Protocol):
     """A data set before it is split: targets in memory, and inputs in memory or on disk.
 
     Attributes:
-        targets: (n,); numbers, or indices into `class_names`.
+        targets: (n,); numbers, or indices into `class_names`; (n, k) for k targets.
         target_name: the name of the column or array of the targets.
+        target_columns: the names of k targets; empty for one.
         targets_source: the name of the file of the targets in error messages.
-        class_names: the classes in order, or None if the targets are numbers.
+        class_names: the classes in order, or None if the targets are numbers, or several.
         groups: (n,), the number of each sample's group, or None.
         weights: (n,), the weights of the samples, or None.
         notes: messages about what was left out of the data, and about unseen categories in samples.
@@ -54,6 +57,9 @@ class Source(Protocol):
 
     @property
     def target_name(self) -> str: ...
+
+    @property
+    def target_columns(self) -> tuple[str, ...]: ...
 
     @property
     def targets_source(self) -> str: ...
@@ -111,6 +117,11 @@ class TableSource:
         return self.table.target_name
 
     @property
+    def target_columns(self) -> tuple[str, ...]:
+        """See `Source`."""
+        return self.table.target_columns
+
+    @property
     def targets_source(self) -> str:
         """See `Source`."""
         return self.config.data.source
@@ -145,7 +156,8 @@ class TableSource:
         """Return the samples of a separate table file or archive."""
         data = self.config.data
         unset = {name: value for name, value in self.table.found.items() if getattr(data, name) is None}
-        return load_held_out_file(path, fitted, data.missing, self.notes, data.model_copy(update=unset))
+        settings = data.model_copy(update=unset)
+        return load_held_out_file(path, fitted, data.missing, self.notes, settings, data.weight_column)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +207,16 @@ class DiskSource:
         """
         data = config.data
         is_array = has_ending(data.source, (".npy",))
-        arrays = open_array_pair(data.source, data.target) if is_array else open_shards(data.source)
+        arrays = open_array_pair(data.source, data.target_names[0]) if is_array else open_shards(data.source)
         targets = arrays.read_targets()
         if targets is None:
             raise DataError(f"{data.source}: holds no targets-*.npy to train on")
-        where = data.target or f"{data.source}targets-*.npy"
-        if config.equivalent_builtin_loss in CLASS_LOSSES:
+        where = data.target_names[0] if data.target_names else f"{data.source}targets-*.npy"
+        classes = config.equivalent_builtin_loss in CLASS_LOSSES
+        if classes and targets.ndim > 1:
+            values, class_dtype = boolean_array(targets, where)
+            return cls(arrays, values, where, None, class_dtype, config)
+        if classes:
             class_names, targets, class_dtype = classes_of_array(targets, where)
             return cls(arrays, targets, where, class_names, class_dtype, config)
         check_finite_numbers(targets, where)
@@ -210,6 +226,11 @@ class DiskSource:
     def target_name(self) -> str:
         """See `Source`."""
         return "targets"
+
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """See `Source`."""
+        return array_feature_names("targets", self.targets.shape[1]) if self.targets.ndim > 1 else ()
 
     def fit(self, rows: NDArray[np.int64]) -> Preprocessing:
         """Fit the preprocessing to the rows of the training set; all inputs are read and checked."""
@@ -252,7 +273,10 @@ def open_source(config: DatasetConfig, given: InMemoryData | None = None) -> Sou
     """
     if config.data.is_streamed:
         return DiskSource.open(config)
-    table = given.table(config) if given else load(config.data, config.equivalent_builtin_loss in CLASS_LOSSES)
+    if given is not None and given.columns is not None:
+        table = given.table(config)
+    else:
+        table = load(config.data, config.equivalent_builtin_loss in CLASS_LOSSES)
     return TableSource(table, config, list(table.notes))
 
 
@@ -271,7 +295,11 @@ def _preprocessing(
 ) -> Preprocessing:
     scale = None
     if config.standardizes_target:
-        scale = TargetScale.fit(source.targets[rows], source.targets_source, source.target_name)
+        targets, where = source.targets[rows], source.targets_source
+        if source.target_columns:
+            scale = TargetScale.fit_each(targets, where, source.target_columns)
+        else:
+            scale = TargetScale.fit(targets, where, source.target_name)
     return Preprocessing(
         columns=features,
         target=source.target_name,
@@ -282,6 +310,7 @@ def _preprocessing(
         array=array,
         target_scale=scale,
         class_dtype=class_dtype,
+        target_columns=source.target_columns,
     )
 
 

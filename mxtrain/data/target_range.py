@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from mxtrain.data.batches import InMemorySamples, Samples
 from mxtrain.data.in_memory_data import DatasetConfig
-from mxtrain.data.preprocessing.preprocessing import Preprocessing, feature_overflow_error, overflow_error
+from mxtrain.data.preprocessing.feature_problems import feature_overflow_error, overflow_error
+from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.errors import DataError
 from mxtrain.loss_config import TweedieConfig, as_loss_config, loss_kind
 

@@ -111,7 +111,7 @@ class MLP:
 
     Parameters are `W1` of shape (d, width), `b1` of shape (width,), `W2`, `b2` and so on. Weights are initially
     uniform within ±√(6 / inputs) below a relu (He) and ±√(6 / (inputs + outputs)) elsewhere (Glorot),
-    biases at 0.
+    biases at 0. With `zero_outputs` the weights of the last layer are initially 0, so that all outputs are.
 
     Several threads may use a model at once: each has its own arrays for intermediate values.
 
@@ -121,6 +121,7 @@ class MLP:
         loss: the loss that `loss_and_grad` computes.
         bias: True if layers have biases.
         xp: `numpy` or `cupy`, the module of all arrays.
+        zero_outputs: True to start with outputs of 0 for all inputs.
 
     Example:
         >>> model = MLP((2, 3, 1), "tanh", "squared_error")
@@ -143,6 +144,7 @@ class MLP:
         loss: LossSpec,
         bias: bool = True,
         xp: ModuleType = np,
+        zero_outputs: bool = False,
     ) -> None:
         self._widths = tuple(widths)
         self._names = [(f"W{i}", f"b{i}" if bias else None) for i in range(1, len(self._widths))]
@@ -151,6 +153,7 @@ class MLP:
         self._activation = ACTIVATIONS[activation]
         self._loss = build_loss(loss)
         self._xp = xp
+        self._zero_outputs = zero_outputs
         self._plans: dict[Any, LayerPlans] = {}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -166,10 +169,11 @@ class MLP:
         """Return the initial value of each parameter, on the CPU: a pure function of the seed and of its name."""
         params = {}
         for name, shape in self.shapes().items():
-            if len(shape) == 1:
+            is_last = name == self._names[-1][0]
+            if len(shape) == 1 or (is_last and self._zero_outputs):
                 params[name] = np.zeros(shape, dtype=dtype)
                 continue
-            he = self._rectified and name != self._names[-1][0]
+            he = self._rectified and not is_last
             limit = np.sqrt(6 / (shape[0] if he else sum(shape)))
             deviates = uniform(seed, f"init/{name}", size=shape[0] * shape[1])
             params[name] = ((2 * deviates - 1) * limit).reshape(shape).astype(dtype)

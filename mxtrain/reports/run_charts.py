@@ -1,6 +1,7 @@
 """Charts of a run: metrics, schedules, diagnostics, confusion matrix and residuals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ _MAX_SAMPLES = 3000
 """Largest number of samples in the scatter plot; more would cover one another."""
 _MAX_CLASSES, _MAX_NAMED_CLASSES, _MAX_COUNTED_CLASSES = 200, 60, 20
 """Largest numbers of classes for a confusion matrix, for class names on its axes, and for counts in its cells."""
+_MAX_TARGETS = 8
+"""Largest number of targets whose predictions are plotted."""
 _MAX_BINS = 41
 _MAX_RATIOS = 10
 """Largest number of parameters in the chart of update ratios; more are indistinguishable."""
@@ -79,11 +82,26 @@ def diagnostic_charts(run: RunData) -> list[Chart]:
     return [chart for chart in charts if chart is not None]
 
 
-def prediction_charts(comparison: Comparison, class_names: tuple[str, ...] | None, target: str) -> list[Chart]:
-    """Plot the confusion matrix of a classifier, or predictions and residuals of a regression."""
+def prediction_charts(
+    comparison: Comparison, class_names: tuple[str, ...] | None, targets: Sequence[str]
+) -> list[Chart]:
+    """Plot the confusion matrix of a classifier, or predictions and residuals of each target of a regression."""
+    if class_names is None and len(targets) > 1:
+        is_boolean = comparison.targets.dtype.kind in "bi"
+        return [] if is_boolean else list(_charts_by_target(comparison, targets))
+    target = targets[0]
     if class_names is None:
         return [_prediction_chart(comparison, target), _residual_chart(comparison, target)]
     return [_confusion_chart(comparison, class_names)] if len(class_names) <= _MAX_CLASSES else []
+
+
+def _charts_by_target(comparison: Comparison, targets: Sequence[str]) -> Iterator[Chart]:
+    for index, target in enumerate(targets[:_MAX_TARGETS]):
+        one = replace(
+            comparison, targets=comparison.targets[:, index], predicted=comparison.predicted[:, index], by_target={}
+        )
+        for chart in (_prediction_chart(one, target), _residual_chart(one, target)):
+            yield replace(chart, key=f"{chart.key}-{index}", title=f"{chart.title}: {target}")
 
 
 def thinning_note(run: RunData) -> str:

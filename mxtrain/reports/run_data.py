@@ -8,7 +8,7 @@ from typing import Any
 
 from mxtrain.atomic_io import read_file
 from mxtrain.config import RunConfig, read_run
-from mxtrain.data import Data
+from mxtrain.data import Data, DataParts
 from mxtrain.errors import ConfigError, MxtrainError
 from mxtrain.training import Comparison, LoadedRun, Row, load_run
 from mxtrain.training.model_factory import ModelFactory
@@ -65,7 +65,7 @@ class RunData:
         return best_epoch(self.config, self.history)
 
 
-def read_run_data(path: Path, model: ModelFactory | None = None, data: Data | None = None) -> RunData:
+def read_run_data(path: Path, model: ModelFactory | None = None, data: Data | DataParts | None = None) -> RunData:
     """Read the folder of a run; damaged and missing parts become notes.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any
 
 from mxtrain.config import RunConfig, to_yaml
 from mxtrain.config.dotted_paths import flatten
-from mxtrain.data import Data
+from mxtrain.data import Data, DataParts
 from mxtrain.errors import resume_command
 from mxtrain.formatting import format_count, format_duration, format_number, format_value
 from mxtrain.names import display_name
@@ -117,6 +117,11 @@ def non_default_values(config: RunConfig) -> dict[str, str]:
         "threads": True,
         "data.standardize": config.data == config.data.model_copy(update={"standardize": None}).resolve(),
     }
+    by_loss = config.model_copy(update={"data": config.data.model_copy(update={"standardize_target": None})})
+    if config.standardizes_target == by_loss.standardizes_target:
+        is_derived["data.standardize_target"] = True
+    else:
+        found["data.standardize_target"] = _format_default(by_loss.standardizes_target)
     return {path: default for path, default in found.items() if not is_derived.get(path, False)}
 
 
@@ -144,7 +149,11 @@ def _format_default(value: Any) -> str:
 
 
 def report_run(
-    run_dir: Path, output: Path | None = None, *, model: ModelFactory | None = None, data: Data | None = None
+    run_dir: Path,
+    output: Path | None = None,
+    *,
+    model: ModelFactory | None = None,
+    data: Data | DataParts | None = None,
 ) -> Report:
     """Write the report of a run, which need not be finished.
 
@@ -163,8 +172,8 @@ def report_run(
     run = read_run_data(run_dir, model, data)
     predictions: list[Chart] = []
     if run.loaded is not None and run.comparison is not None:
-        names, target = run.loaded.class_names, run.loaded.preprocessing.target
-        predictions = prediction_charts(run.comparison, names, target)
+        names, targets = run.loaded.class_names, run.loaded.preprocessing.target_names
+        predictions = prediction_charts(run.comparison, names, targets)
     sections = {
         "Curves": metric_charts(run),
         "Predictions": predictions,

@@ -60,7 +60,9 @@ def _error(path: str, message: str) -> ConfigError:
     return ConfigError([ConfigProblem(path, message)])
 
 
-def start_at_mean(loss: LossSpec, params: dict[str, NDArray[Any]], targets: Array) -> None:
+def start_at_mean(
+    loss: LossSpec, params: dict[str, NDArray[Any]], targets: Array, weights: Array | None = None
+) -> None:
     """Set the biases of the outputs to the logarithm of the mean target if predictions are exponentials of outputs.
 
     A model without a bias, or with a mean of 0, starts at its initial values.
@@ -69,6 +71,7 @@ def start_at_mean(loss: LossSpec, params: dict[str, NDArray[Any]], targets: Arra
         loss: the loss.
         params: the initial parameters of a built-in model, by name; the last bias is changed.
         targets: (n,) or (n, k), the targets of the training part.
+        weights: (n,), the weights of the samples, for a weighted mean; None if all count alike.
 
     Example:
         >>> params = {"W1": np.zeros((2, 1)), "b1": np.zeros(1)}
@@ -78,6 +81,10 @@ def start_at_mean(loss: LossSpec, params: dict[str, NDArray[Any]], targets: Arra
     biases = [name for name in params if name.startswith("b")]
     if loss_kind(loss) not in LOG_LINK_LOSSES or not biases or not len(targets):
         return
-    means = np.atleast_1d(to_host(targets).astype(np.float64).mean(axis=0))
+    values = to_host(targets).astype(np.float64)
+    if weights is None:
+        means = np.atleast_1d(values.mean(axis=0))
+    else:
+        means = np.atleast_1d(np.average(values, axis=0, weights=to_host(weights).astype(np.float64)))
     if (means > 0).all():
         params[biases[-1]][...] = np.log(means)

@@ -13,20 +13,21 @@ from numpy.typing import ArrayLike, NDArray
 from mxtrain.config import RunConfig
 from mxtrain.data import (
     Data,
+    DataParts,
     InMemorySamples,
     Preprocessing,
     Samples,
     data_fingerprint,
     inputs_from_memory,
-    load_for_prediction,
+    load_samples,
     prepare,
     read_in_memory_data,
-    samples_from_memory,
+    read_samples,
 )
 from mxtrain.data.prediction_chunks import prediction_chunks
 from mxtrain.errors import DataError
 from mxtrain.loss_config import QuantileConfig, as_loss_config
-from mxtrain.nn import Model, build_metric, point_predictions, predictions_from_outputs, probabilities
+from mxtrain.nn import Model, point_predictions, predictions_from_outputs, probabilities
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import Arrays
 from mxtrain.training.class_report import ClassReport, class_report
@@ -36,6 +37,7 @@ from mxtrain.training.model_factory import custom_loss
 from mxtrain.training.resume_checks import check_data
 from mxtrain.training.run_folder.history import final_epoch, format_metrics
 from mxtrain.training.run_folder.run_status import Status
+from mxtrain.training.target_metrics import metrics_by_target
 from mxtrain.training.thresholds import Threshold, best_threshold, check_threshold
 from mxtrain.training.trainer import EVALUATION_BATCH, build_metrics, evaluate_metrics
 from mxtrain.types import CLASS_LOSSES, MetricName
@@ -91,12 +93,14 @@ class LoadedRun:
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """The class names in the order of their probabilities; None for a regression."""
+        """The class names in the order of their probabilities; None for a regression, and for several targets."""
         return self.preprocessing.class_names
 
     @property
     def prediction_names(self) -> tuple[str, ...]:
-        """The names of the columns of `predict`: the quantiles of a list of them; empty if it returns one column."""
+        """The names of the columns of `predict`: several targets, or a list of quantiles; empty for one column."""
+        if self.preprocessing.target_columns:
+            return self.preprocessing.target_columns
         loss = as_loss_config(self.config.loss_spec)
         is_list = isinstance(loss, QuantileConfig) and isinstance(loss.q, tuple)
         return tuple(map(str, loss.quantiles)) if is_list and isinstance(loss, QuantileConfig) else ()
@@ -118,7 +122,7 @@ class LoadedRun:
         return "test" if data.test else "validation" if data.validation else "training"
 
     def predict(self, inputs: Inputs, threshold: Threshold | None = None) -> NDArray[Any]:
-        """Predict the class or the number of each sample, (n,); of a list of k quantiles, all of them, (n, k).
+        """Predict the class or the number of each sample, (n,); for k targets or a list of k quantiles, (n, k).
 
         Numbers have the run's dtype; those of a standardized target are in its original unit, in float64. Classes have
         the dtype of the training labels, so `np.mean(run.predict(X) == y)` is the accuracy. A CSV file has no types:
@@ -138,6 +142,8 @@ class LoadedRun:
 
     def probabilities(self, inputs: Inputs) -> NDArray[Any]:
         """Return the probability of each class for each sample, (n, classes), in the order of `class_names`.
+
+        For k boolean targets it is the probability that each is true, (n, k).
 
         Raises:
             DataError: as for `predict`.
@@ -178,7 +184,7 @@ class LoadedRun:
             return cast("NDArray[Any]", point_predictions(np, self.config.loss_spec, outputs))
         return self._decide(outputs, threshold)
 
-    def threshold(self, threshold: Threshold | None, *, data: Data | None = None) -> float | None:
+    def threshold(self, threshold: Threshold | None, *, data: Data | DataParts | None = None) -> float | None:
         """Return a threshold as a number: that of `fit_threshold` for the name of a metric; None stays None.
 
         Raises:
@@ -190,12 +196,13 @@ class LoadedRun:
         self._check_two_classes()
         return checked if isinstance(checked, float) else self.fit_threshold(checked, data=data)
 
-    def fit_threshold(self, metric: Threshold = "balanced_accuracy", *, data: Data | None = None) -> float:
+    def fit_threshold(self, metric: Threshold = "balanced_accuracy", *, data: Data | DataParts | None = None) -> float:
         """Return the threshold that maximizes a metric on the validation part of the run's data.
 
         Args:
             metric: `f1` of the second class; or `balanced_accuracy`, of which `fitted` is another name.
-            data: the run's data if they were passed to `fit`, because a run does not store them.
+            data: the run's data if they were passed to `fit`, because a run does not store them; if validation data or
+                weights were passed too, all of them as `DataParts`.
 
         Raises:
             DataError: the run has no validation part, or its validation part lacks a class.
@@ -211,18 +218,21 @@ class LoadedRun:
         parts, _ = self._parts(data)
         samples = parts["validation"]
         targets = np.asarray(samples.targets).astype(np.int64)
-        if len(np.unique(targets)) < 2:
+        weights = None if samples.weights is None else np.asarray(samples.weights, dtype=np.float64)
+        if len(np.unique(targets if weights is None else targets[weights > 0])) < 2:
             raise DataError(f"a threshold is chosen on the validation part, which has only one class; {remedy}")
         scores: list[NDArray[Any]] = []
         with np.errstate(all="ignore"), limit_blas_threads(self.config.threads):
             evaluate_metrics(
                 self.model, self.parameters, samples, {}, lambda found: scores.append(self.likelihood(found)[:, 1])
             )
-        return best_threshold(np.concatenate(scores), targets, checked)
+        return best_threshold(np.concatenate(scores), targets, checked, weights)
 
     def _check_two_classes(self) -> None:
         if self.class_names is None or len(self.class_names) != 2:
-            got = "predicts numbers" if self.class_names is None else f"has {len(self.class_names)} classes"
+            got = f"has {len(self.class_names or ())} classes"
+            if self.class_names is None:
+                got = "has several targets" if self.preprocessing.is_multilabel else "predicts numbers"
             raise ValueError(f"a threshold is for two classes, and the run {got}; leave it out")
 
     def likelihood(self, outputs: NDArray[Any]) -> NDArray[Any]:
@@ -234,7 +244,7 @@ class LoadedRun:
         samples: str | PathLike[str] | Data | None = None,
         *,
         part: PartName | None = None,
-        data: Data | None = None,
+        data: Data | DataParts | None = None,
         threshold: Threshold | None = None,
     ) -> dict[str, float | None]:
         """Return the loss; `accuracy` for classes, `mae` and `r2` for numbers; and the metrics of `fit.metrics`.
@@ -246,10 +256,11 @@ class LoadedRun:
         gives their number.
 
         Args:
-            samples: features and targets: the path of a file, or `(X, y)`, columns by name or a data frame; left out,
-                a part of the run's data.
+            samples: features and targets: the path of a file, or `(X, y)`, `(X, y, weights)`, columns by name or a data
+                frame; left out, a part of the run's data. Samples are weighted if they have the column `data.weight`.
             part: `training`, `validation` or `test`; left out, `last_part`.
-            data: the run's data if they were passed to `fit`, because a run does not store them.
+            data: the run's data if they were passed to `fit`, because a run does not store them; if validation data or
+                weights were passed too, all of them as `DataParts`.
             threshold: for two classes, as for `predict`; the metrics of decisions, such as `accuracy`, depend on it.
 
         Raises:
@@ -264,7 +275,7 @@ class LoadedRun:
         part: PartName | None = None,
         *,
         samples: str | PathLike[str] | Data | None = None,
-        data: Data | None = None,
+        data: Data | DataParts | None = None,
         threshold: Threshold | None = None,
     ) -> Comparison:
         """Return the predictions for each sample of a part of the run's data, or for others, with targets and metrics.
@@ -283,7 +294,7 @@ class LoadedRun:
         name = part or self.last_part
         return self._compare(name, parts[name], mean, sizes, number)
 
-    def _parts(self, data: Data | None) -> tuple[dict[PartName, Samples], Any]:
+    def _parts(self, data: Data | DataParts | None) -> tuple[dict[PartName, Samples], Any]:
         """Return the parts of the run's data, and the mean target of the training part."""
         given = read_in_memory_data(self.config, data)
         check_data(self.data_fingerprint, data_fingerprint(self.config, given), self.config, _DATA_CHANGED_REMEDY)
@@ -292,21 +303,18 @@ class LoadedRun:
         return {"training": dataset.training, "validation": dataset.validation, "test": dataset.test}, mean
 
     def _samples(
-        self, samples: str | PathLike[str] | Data, part: PartName | None, data: Data | None
+        self, samples: str | PathLike[str] | Data, part: PartName | None, data: Data | DataParts | None
     ) -> InMemorySamples:
         """Return samples that are not the run's own."""
         name = fspath(samples) if isinstance(samples, str | PathLike) else "data"
         if part is not None or data is not None:
             given = "part" if part is not None else "data"
             raise DataError(f"{name}: has no parts; leave out `{given}`, or the samples")
-        missing = self.config.data.missing
+        data_config = self.config.data
+        missing, weight = data_config.missing, data_config.weight_column
         if isinstance(samples, str | PathLike):
-            inputs, targets = load_for_prediction(name, self.preprocessing, True, missing, self.config.data)
-        else:
-            inputs, targets = samples_from_memory(samples, self.preprocessing, missing, self.config.data)
-        if targets is None:
-            raise DataError(f"{name}: has no {self.preprocessing.target!r} to compare predictions with")
-        return InMemorySamples(inputs, targets)
+            return load_samples(name, self.preprocessing, missing, weight=weight, settings=data_config)
+        return read_samples(samples, self.preprocessing, missing, weight=weight, settings=data_config)
 
     def _compare(
         self,
@@ -318,28 +326,38 @@ class LoadedRun:
     ) -> Comparison:
         found: list[NDArray[Any]] = []
         mean = samples.targets.mean(axis=0) if mean is None else mean
-        metrics = self._measure(samples, mean, lambda outputs: found.append(self._decide_points(outputs, threshold)))
-        targets, predicted = samples.targets, np.concatenate(found)
+        metrics = self._measure(samples, mean, found.append)
+        outputs, targets = np.concatenate(found), samples.targets
+        predicted = self._decide_points(outputs, threshold)
         if self.class_names is None:
-            restore = self.preprocessing.restore_target_unit
-            return Comparison(part, restore(targets), restore(predicted), metrics, sizes)
+            restore, each = self.preprocessing.restore_target_unit, {}
+            if self.preprocessing.target_columns:
+                names = self._measured_names()
+                each = metrics_by_target(
+                    names, self.config, self.preprocessing, outputs, targets, mean, samples.weights
+                )
+            return Comparison(part, restore(targets), restore(predicted), metrics, sizes, by_target=each)
         indices = np.asarray(targets).astype(np.int64)
+        weights = None if samples.weights is None else np.asarray(samples.weights, dtype=np.float64)
         if threshold is not None:
-            metrics |= _metrics_of_decisions(metrics, class_report(self.class_names, indices, predicted))
-        return Comparison(part, indices, predicted, metrics, sizes, self.class_names, threshold)
+            metrics |= _metrics_of_decisions(metrics, class_report(self.class_names, indices, predicted, weights))
+        return Comparison(part, indices, predicted, metrics, sizes, self.class_names, threshold, weights)
 
     def _measure(
         self, samples: Samples, mean: Any, see: Callable[[NDArray[Any]], object] | None = None
     ) -> dict[str, float | None]:
-        suiting: list[MetricName] = ["mae", "r2"]
-        if self.config.equivalent_builtin_loss in CLASS_LOSSES:
-            suiting = ["accuracy"]
-        names = dict.fromkeys((*suiting, *self.config.measures()))
         own = custom_loss(self.config, self.model, self.parameters) if self.config.has_custom_loss else None
-        metrics = {} if own else {"loss": build_metric("loss", self.config.loss_spec)}
-        metrics |= build_metrics(names, self.config, self.preprocessing, mean)
+        metrics = build_metrics(self._measured_names(), self.config, self.preprocessing, mean)
         with np.errstate(all="ignore"), limit_blas_threads(self.config.threads):
             return evaluate_metrics(self.model, self.parameters, samples, metrics, see, own)
+
+    def _measured_names(self) -> list[MetricName]:
+        """Return the metrics of `evaluate`; the loss of a custom model is measured apart."""
+        suiting: tuple[MetricName, ...] = ("mae", "r2")
+        if self.config.equivalent_builtin_loss in CLASS_LOSSES:
+            suiting = ("accuracy",)
+        loss: tuple[MetricName, ...] = () if self.config.has_custom_loss else ("loss",)
+        return list(dict.fromkeys((*loss, *suiting, *self.config.measures())))
 
     def _prepared(self, inputs: Inputs) -> NDArray[Any]:
         """Return preprocessed inputs."""

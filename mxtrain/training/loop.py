@@ -12,7 +12,7 @@ import numpy as np
 
 from mxtrain.config import RunConfig, read_run, run_from_dict
 from mxtrain.config.overrides import check_overrides, located_at_overrides
-from mxtrain.data import Data, read_data, read_in_memory_data
+from mxtrain.data import DataParts, GivenData, as_parts, read_data, read_in_memory_data
 from mxtrain.errors import (
     ConfigError,
     ConfigProblem,
@@ -39,7 +39,7 @@ from mxtrain.training.checkpoints.storage import Checkpoints
 from mxtrain.training.environment import environment_changes, limit_blas_threads, with_blas_threads
 from mxtrain.training.loggers.registry import isolate_loggers, open_loggers
 from mxtrain.training.model_factory import ModelFactory, with_factory
-from mxtrain.training.resume_checks import check_data, resolve_with_data, restored_trainer
+from mxtrain.training.resume_checks import check_data, resolve_with_data, restored_trainer, with_earlier_config
 from mxtrain.training.run_folder.history import best_epoch, format_metrics, target_moments
 from mxtrain.training.run_folder.run_directory import (
     RunDirectory,
@@ -61,7 +61,7 @@ class RunOptions(TypedDict, total=False):
     callbacks: Sequence[Callback]
     stop: StopRequest | None
     model: ModelFactory | None
-    data: Data | None
+    data: GivenData
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +122,7 @@ def fit(config: Config, *, run_dir: str | PathLike[str] | None = None, **options
     """Train a model as `mxtrain.fit` does, without progress."""
     model, data, overrides = options.get("model"), options.get("data"), options.get("overrides", ())
     check_callbacks(options.get("callbacks", ()))
-    run = with_blas_threads(with_factory(_run_config(config, overrides, data is not None).resolve(), model))
+    run = with_blas_threads(with_factory(_run_config(config, overrides, as_parts(data)).resolve(), model))
     loggers = open_loggers(run.fit.loggers)
     found = read_data(run, read_in_memory_data(run, data))
     trainer = Trainer(resolve_with_data(run, found), model, found)
@@ -137,7 +137,10 @@ def resume(run_dir: str | PathLike[str], **options: Unpack[RunOptions]) -> Train
     check_callbacks(options.get("callbacks", ()))
     directory = RunDirectory.open(run_dir)
     with directory.locked():
-        run = with_saved_defaults(read_run(directory.config_file, overrides, in_memory=data is not None))
+        parts = as_parts(data)
+        values = parts.config_values()
+        run = read_run(directory.config_file, overrides, in_memory=parts.arguments, data_values=values)
+        run = with_saved_defaults(run)
         run = with_factory(run.resolve(), model)
         loggers = open_loggers(run.fit.loggers)
         checkpoints = Checkpoints(directory.checkpoints, run.fit.checkpoint.keep)
@@ -161,7 +164,7 @@ def advance(
     epochs: int,
     *,
     model: ModelFactory | None = None,
-    data: Data | None = None,
+    data: GivenData = None,
 ) -> Snapshot:
     """Train from a snapshot until `epochs` epochs are finished, or early stopping ends the run.
 
@@ -307,19 +310,20 @@ def _completion_notes(trainer: Trainer, directory: RunDirectory) -> list[str]:
     return [f"the run is complete: all {epochs} epochs are finished; to train longer, run `{command}`"]
 
 
-def _run_config(config: Config, overrides: Sequence[str], has_data: bool) -> RunConfig:
+def _run_config(config: Config, overrides: Sequence[str], parts: DataParts) -> RunConfig:
+    values = parts.config_values()
     match config:
         case str() | PathLike():
-            return read_run(config, overrides, in_memory=has_data)
+            return read_run(config, overrides, in_memory=parts.arguments, data_values=values)
         case _ if len(check_overrides(overrides)):
             raise ConfigError([ConfigProblem("overrides", "only apply to a run file; change the config itself")])
         case RunConfig():
             reason = config.fit.rollback_problem()
             if reason is not None:
                 raise ConfigError([ConfigProblem("fit.checkpoint.every", reason)])
-            return config
+            return run_from_dict(config.to_dict(), data_values=values) if values else config
         case Mapping():
-            return run_from_dict(config)
+            return run_from_dict(config, data_values=values)
     raise ConfigError([ConfigProblem("config", f"must be a path, a dict or a RunConfig, got {describe(config)}")])
 
 
@@ -338,7 +342,7 @@ class Replay:
     notes: list[str]
 
 
-def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, data: Data | None = None) -> list[str]:
+def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, data: GivenData = None) -> list[str]:
     """Train from the second-to-last checkpoint to the last one again, and compare every byte.
 
     A run that wrote only one checkpoint is trained again from its beginning. The last checkpoint is also compared with
@@ -365,7 +369,7 @@ def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, d
     return replay(run_dir, model=model, data=data).differences
 
 
-def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, data: Data | None = None) -> Replay:
+def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, data: GivenData = None) -> Replay:
     """Verify a run as `verify` does, and return the likely causes of differences too."""
     directory = RunDirectory.open(run_dir)
     checkpoints = Checkpoints(directory.checkpoints, keep=1)
@@ -374,7 +378,8 @@ def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, d
     if last is None or (previous is None and (checkpoints.damaged or _keeps_one(last))):
         remedy = "set fit.checkpoint.keep to 2 or more"
         raise RunRequestError(f"{run_dir} does not hold two checkpoints to compare; {remedy}")
-    run = with_factory(run_from_dict(last.record["config"], will_be_trained=False), model)
+    run = with_saved_defaults(run_from_dict(last.record["config"], will_be_trained=False))
+    run = with_factory(run, model)
     trainer = restored_trainer(previous or last, run, model, given=read_in_memory_data(run, data))
     if previous is None:
         trainer = Trainer(run, model, (trainer.dataset, trainer.data_fingerprint))
@@ -387,7 +392,8 @@ def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, d
         cause = f"; changed since the run was trained: {', '.join(changes)}" if changes else ""
         raise TrainingError(f"the replay failed: {error}{cause}") from error
     is_end = checkpoints.name(last.position) == checkpoints.names()[-1] and read_status(directory.path).is_finished
-    differences = trainer.snapshot().differences(last) + directory.differences(last, trainer.config.optimizer, is_end)
+    found = with_earlier_config(trainer.snapshot(), last)
+    differences = found.differences(last) + directory.differences(last, trainer.config.optimizer, is_end)
     return Replay(differences, changes if differences else [], checkpoints.damaged)
 
 

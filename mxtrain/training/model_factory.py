@@ -42,10 +42,11 @@ def build_model(config: ModelConfig, loss: LossSpec, n_features: int, n_outputs:
         {'W1': (4, 1)}
     """
     match config:
-        case LinearConfig(bias=bias):
-            return MLP((n_features, n_outputs), "relu", loss, bias, xp)
-        case MLPConfig(hidden=hidden, activation=activation):
-            return MLP((n_features, *hidden, n_outputs), activation, loss, xp=xp)
+        case LinearConfig(bias=bias, output_init=init):
+            return MLP((n_features, n_outputs), "relu", loss, bias, xp, zero_outputs=init == "zero")
+        case MLPConfig(hidden=hidden, activation=activation, output_init=init):
+            widths = (n_features, *hidden, n_outputs)
+            return MLP(widths, activation, loss, xp=xp, zero_outputs=init == "zero")
         case _:
             raise TypeError("a custom model is built by make_model, with the user's factory")
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mxtrain.config import RunConfig
@@ -23,6 +24,8 @@ number of completed epochs. Data at another `data.source` must have the same SHA
 """
 CPU_BACKENDS = ("auto", "numpy", "compiled")
 """Backends that may replace each other: they give the same bits, and the products of the model stay on the CPU."""
+EARLIER_VALUES = {"data.max_categories": 1000, "model.output_init": "glorot"}
+"""The values of fields before runs recorded them."""
 _GROUPS = "optimizer.groups."
 _DATA_PATHS = [f"data.{name}" for name in DATA_PATHS]
 _SETTINGS = "model.settings."
@@ -149,6 +152,14 @@ def _check_run_length(before: Mapping[str, Any], now: Mapping[str, Any], config:
         raise ConfigError([ConfigProblem("fit.epochs", message)])
 
 
+def with_earlier_config(snapshot: Snapshot, earlier: Snapshot) -> Snapshot:
+    """Return a snapshot with the config of an earlier one if they mean the same, although one lacks newer fields."""
+    before, now = (flatten(each.record["config"]) for each in (earlier, snapshot))
+    if changed_paths(before, now):
+        return snapshot
+    return replace(snapshot, record={**snapshot.record, "config": earlier.record["config"]})
+
+
 def changed_paths(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return the paths at which two flattened configs differ, except where that does not affect completed epochs."""
     paths = {**before, **now}
@@ -187,7 +198,7 @@ def check_data(before: str, now: str, config: RunConfig, alternative: str) -> No
 def _differ(path: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Return whether a value differs; in the settings of a custom model, 1, 1.0 and true are different values."""
     if path not in before and not path.startswith(_SETTINGS):
-        return now[path] is not None  # earlier versions had fewer fields
+        return now[path] not in (None, EARLIER_VALUES.get(path))  # earlier versions had fewer fields
     if path not in now and path.startswith(_GROUPS) and before[path] is None:
         return False  # earlier versions wrote null where a group sets nothing
     if path not in before or path not in now:

@@ -46,7 +46,8 @@ def load_run(path: str | PathLike[str], *, model: ModelFactory | None = None) ->
     status = read_status(directory.path)
     _check_unchanged(directory.path / PREPROCESSING, status)
     preprocessing, data_fingerprint = read_record(directory.path)
-    outputs = count_outputs(config.loss_spec, len(preprocessing.class_names or ()))
+    classes, targets = len(preprocessing.class_names or ()), len(preprocessing.target_names)
+    outputs = count_outputs(config.loss_spec, classes, targets)
     built = make_model(config, model, len(preprocessing.feature_names), outputs, np)
     parameters, history, notes = _read_result(directory, status, config.optimizer)
     if {name: tuple(array.shape) for name, array in parameters.items()} != built.shapes():

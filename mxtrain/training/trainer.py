@@ -197,9 +197,10 @@ class Trainer:
         found = []
         for name, part in (("training", self.dataset.training), ("validation", self.dataset.validation)):
             targets = part.targets
-            if len(targets) and bool((targets == targets[0]).all()):
+            if len(targets) and bool((targets == targets[0]).all(axis=0).any()):
+                which = "targets" if targets.ndim == 1 else "values of a target"
                 why = (
-                    f"all {len(targets)} targets of the {name} part are equal"
+                    f"all {len(targets)} {which} of the {name} part are equal"
                     if len(targets) > 1
                     else f"the {name} part is one sample"
                 )
@@ -275,7 +276,8 @@ class Trainer:
     def _initial_parameters(self) -> dict[str, Array]:
         initial = self.model.init(self.config.seed, self.config.dtype)
         if isinstance(self.model, MLP):
-            start_at_mean(self.config.loss_spec, initial, self.dataset.training.targets)
+            training = self.dataset.training
+            start_at_mean(self.config.loss_spec, initial, training.targets, training.weights)
         return {name: self.xp.asarray(value) for name, value in initial.items()}
 
     def _current_rates(self) -> Row:

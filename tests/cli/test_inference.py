@@ -328,3 +328,22 @@ def test_runs_in_a_folder_without_runs(mxtrain):
     assert mxtrain("runs", "empty") == (0, "", "there are no runs in empty\n")
     assert mxtrain("runs", "empty", "--json").out == "[]\n"
     assert mxtrain("runs", "nowhere").status == 2
+
+
+def test_several_targets_have_a_column_and_a_line_each(mxtrain):
+    lines = [f"{i / 40},{i % 7},{int(i % 7 > 3)},{str(i > 20).lower()}" for i in range(40)]
+    Path("t.csv").write_text("a,b,high,late\n" + "\n".join(lines) + "\n")
+    for loss, target in (("logistic", ["high", "late"]), ("squared_error", ["high", "b"])):
+        config = {"data": {"source": "t.csv", "target": target}, "loss": loss, "fit": {"epochs": 1}}
+        library.fit(config | {"model": {"kind": "linear"}, "optimizer": {"kind": "adam"}}, run_dir=loss)
+    header, *table = csv.reader(mxtrain("predict", "logistic", "t.csv", "--keep", "high").out.splitlines())
+    assert header == ["high", "prediction_high", "prediction_late", "probability_high", "probability_late"]
+    assert len(table) == 40
+    assert all((row[1] in ("1", "True")) == (float(row[3]) > 0.5) for row in table)
+    assert mxtrain("predict", "squared_error", "t.csv").out.splitlines()[0] == "prediction_high,prediction_b"
+    shown = mxtrain("evaluate", "squared_error", "t.csv").out
+    assert [line.split()[0] for line in shown.splitlines()[-2:]] == ["high", "b"]
+    found = json.loads(mxtrain("evaluate", "logistic", "t.csv", "--json").out)
+    assert list(found["targets"]) == ["high", "late"]
+    assert found["targets"]["late"].keys() == found["metrics"].keys()
+    assert mxtrain("validate", "logistic/config.yaml").out.count("one of 2 targets") == 2

@@ -7,8 +7,8 @@ import pytest
 
 from mxtrain.config import CLASS_SOURCES, MODELS, json_schema
 from mxtrain.config.introspection import allowed_models, model_kind
-from mxtrain.config.run_section import LossChoice
 from mxtrain.config.search.sweep_section import PRUNERS, SAMPLERS
+from mxtrain.loss_config import LOSS_CONFIGS
 from mxtrain.names import display_name
 from mxtrain.optim.backends import BackendName
 from mxtrain.optim.rules import Adam, AnyRule
@@ -21,7 +21,7 @@ EXPECTED = {
     "learning_rate_schedules": set(map(model_kind, allowed_models(LearningRateSchedule))),
     "momentum_schedules": set(map(model_kind, allowed_models(MomentumSchedule))),
     "models": set(map(model_kind, MODELS)),
-    "losses": set(get_args(LossChoice)),
+    "losses": {*map(model_kind, LOSS_CONFIGS)},
     "metrics": set(get_args(MetricName)),
     "data_sources": {
         *CLASS_SOURCES,

@@ -58,7 +58,10 @@ def test_every_field_of_a_section_is_documented_with_its_default(title: str, mod
     stated = {
         f"{field}: {default.strip('`')}" for field, default in rows.items() if default not in ("required", "below")
     }
-    assert stated == {line for line in _lines(config, "source") if line[0] != " " and line[-1] != ":"}
+    hidden = {
+        f"{name}: {'null' if (value := getattr(config, name)) is None else value}" for name in model.hidden_defaults
+    }
+    assert stated == hidden | {line for line in _lines(config, "source") if line[0] != " " and line[-1] != ":"}
 
 
 def test_every_field_of_a_run_is_documented() -> None:

@@ -36,12 +36,27 @@ def run(data: Mapping[str, Any], **sections: Any) -> RunConfig:
     [
         ("a,b,y\n1,2,3\n,2,4\n", {}, "set data.missing: impute or drop", [{"missing": "impute"}, {"missing": "drop"}]),
         ("a,b,y\nu,2,3\n,2,4\n", {}, "set data.missing: impute or drop", [{"missing": "impute"}, {"missing": "drop"}]),
-        ("a,b,y\n1,2,3\nx,2,4\n", {}, "name it in data.categorical", [{"categorical": ["a"]}]),
-        ("a,b,y\nx,2,3\n1,2,4\n", {}, "name it in data.categorical", [{"categorical": ["a"]}]),
-        ('a,b,y\n"1,2",2,3\n1,2,4\n', {}, "name it in data.categorical", [{"categorical": ["a"]}]),
-        ("a,b,y\n2024-01-05,2,3\nNA,2,4\n", {}, "in data.categorical", [{"categorical": ["a"]}, {"features": ["b"]}]),
-        ("a,b,y\n,2,3\n,2,4\n", {"missing": "mean"}, "leave it out with data.exclude", [{"exclude": ["a"]}]),
-        (",b,y\n1,2,3\n3,2,4\n", {}, "say with data.features which columns to use", [{"features": ["b"]}]),
+        (
+            "a,b,y\n1,2,3\nx,4,4\n",
+            {"columns": {"a": "number"}},
+            "column 'a': must be a number, got 'x'; correct it, or, if it marks a missing value, set data.missing_values: [x]",
+            [{"columns": {"a": "number"}, "missing_values": ["x"], "missing": "impute"}],
+        ),
+        (
+            "a,b,y\n2024-01-05,2,3\nNA,4,4\n",
+            {},
+            "set data.missing: impute or drop",
+            [{"missing": "impute"}, {"missing": "drop"}],
+        ),
+        (
+            "a,b,y\n1,2,3\n1,2,4\n",
+            {},
+            (
+                "no column is left to predict 'y' from ('a': constant: every row has the same value; 'b': constant: every row "
+                "has the same value); say with data.columns what a column holds"
+            ),
+            [{"columns": {"a": "number"}}, {"columns": {"b": "category"}}],
+        ),
     ],
 )
 def test_the_settings_that_messages_suggest_work(
@@ -56,10 +71,15 @@ def test_the_settings_that_messages_suggest_work(
 
 
 def test_the_remedy_for_one_wrong_cell_among_many_numbers() -> None:
-    """The whole column as text would have too many categories."""
+    """Read as text, the column would be an identifier and left out without a word."""
     Path("t.csv").write_text("a,y\n" + "".join(f"{i},1\n" for i in range(2000)) + "oops,2\n")
-    with pytest.raises(DataError, match="got 'oops'; correct it, or, to take the whole column as text, name it in"):
+    with pytest.raises(
+        DataError, match="got 'oops'; correct it, or, .* set data.missing_values: \\[oops\\], or, if"
+    ) as found:
         prepare(run({}))
+    assert str(found.value).endswith("data.columns: {a: category}")
+    prepare(run({"missing_values": ["oops"], "missing": "impute"}))
+    prepare(run({"columns": {"a": "category"}}))
 
 
 X = np.random.default_rng(0).normal(size=(40, 2))

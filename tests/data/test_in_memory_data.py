@@ -239,14 +239,14 @@ PAIRS: dict[str, tuple[Any, Any, str]] = {
     "ragged": ([[1, 2], [3]], [1, 2], f"{ROWS}: setting an array element with a sequence"),
     "columns": (pl.DataFrame({"a": [1, 2]}), [1, 2], "data: X is a table, whose names (X, y) would lose; pass one table that includes the target, and name it in data.target"),
     "y is a table": (X, pl.DataFrame({"y": NUMBERS}), "data: y is a table; pass the column that is to be predicted"),
-    "y has two columns": (X, np.array(X), "data: y must hold one value for each sample, got the shape (4, 2)"),
+    "y has three axes": (X, np.zeros((4, 2, 1)), "data: y must hold one value for each sample, got the shape (4, 2, 1)"),
     "y is a number": (X, 3, "data: column 'y': must hold one value for each sample, got 3"),
     "y is nothing": (X, None, "data: column 'y': must hold one value for each sample, got null"),
     "y has NaN": (X, with_gap(NUMBERS), "data: row 2: column 'y': a value is missing; fill it in, or leave the sample out of X and y"),
     "y has infinity": (X, [1, 2, np.inf, 3], "data: row 3: column 'y': must be a finite number, got inf"),
     "y is text": (X, list("abcd"), "data: row 1: column 'y': must be a number, got 'a'"),
     "y is complex": (X, np.array(NUMBERS, complex), "data: row 1: column 'y': must be a number, got '(1+0j)'"),
-    "y is dates": (X, np.arange(4).astype("M8[s]"), "data: column 'y': must hold numbers, got dates (Datetime(time_unit='us', time_zone=None)); turn them into numbers"),
+    "y is dates": (X, np.arange(4).astype("M8[s]"), "data: column 'y': must hold numbers, got dates; turn them into numbers"),
 }  # fmt: skip
 
 

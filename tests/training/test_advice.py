@@ -14,7 +14,7 @@ LINE = X @ [1.0, -2.0]
 
 def config(**sections: Any) -> dict[str, Any]:
     return {
-        "data": {"source": "in_memory"}, "model": {"kind": "linear"}, "loss": "squared_error",
+        "data": {"source": "in_memory", "standardize_target": False}, "model": {"kind": "linear"}, "loss": "squared_error",
         "optimizer": {"kind": "adam", "η": 0.05}, "fit": {"epochs": 40}, **sections,
     }  # fmt: skip
 

@@ -129,6 +129,7 @@ def test_every_sample_weighs_the_same_in_a_smaller_last_batch(tmp_path: Path) ->
             "validation": 0,
             "shuffle": False,
             "standardize": "none",
+            "standardize_target": False,
         },
         "model": {"kind": "linear", "bias": False},
         "loss": "squared_error",

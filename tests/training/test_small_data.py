@@ -17,7 +17,13 @@ from mxtrain.training.early_stopping import BestEpoch
 
 def config(batch_size: int, **fit: Any) -> dict[str, Any]:
     return {
-        "data": {"source": "in_memory", "batch_size": batch_size, "validation": 0, "shuffle": False},
+        "data": {
+            "source": "in_memory",
+            "batch_size": batch_size,
+            "validation": 0,
+            "shuffle": False,
+            "standardize_target": False,
+        },
         "model": {"kind": "linear"},
         "loss": "squared_error",
         "optimizer": {"kind": "sgd", "η": 0.1, "μ": 0.9},

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mxtrain.config.error_messages import reject_data_source, resolve_data_paths, validate_run
+from mxtrain.config.data_section import IN_MEMORY
+from mxtrain.config.error_messages import reject_data_fields, resolve_data_paths, validate_run
 from mxtrain.config.introspection import allowed_models, model_kind
 from mxtrain.config.run_section import RunConfig
 from mxtrain.config.search.distributions import Scalar
@@ -54,7 +55,8 @@ def trial_run_config(
     try:
         tree = merge_values(base, values if changed is None else changed, report)
         run = validate_run(tree, report)
-        reject_data_source(_IN_MEMORY_DATA_MESSAGE if run.data.is_in_memory else None, tree, report)
+        in_memory = (name for name in ("source", "validation", "test") if getattr(run.data, name) == IN_MEMORY)
+        reject_data_fields(((name, _IN_MEMORY_DATA_MESSAGE) for name in in_memory), tree, report)
         return run
     except ConfigError as error:
         raise ConfigError([_relocate_problem(problem, values) for problem in error.problems]) from None

@@ -234,7 +234,7 @@ class ColumnReader:
 
         texts = self._stripped()
         if texts.dtype.is_temporal() and texts.dtype not in (pl.Duration, pl.Time):
-            return Reading("number", NumericColumn(_floats(days_since_epoch(texts))))
+            return Reading("number", None, [CellProblem(-1, "must hold numbers, got dates; turn them into numbers")])
         if texts.dtype == pl.Boolean:
             return Reading("number", self._numeric_column(texts.cast(pl.Float64)))
         if texts.dtype != pl.String:

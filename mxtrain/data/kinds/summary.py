@@ -55,10 +55,10 @@ def summarize_columns(columns: Columns, config: DataConfig) -> list[ColumnSummar
             continue
         column = column.merge_spellings() if isinstance(column, CategoricalColumn) else column
         missing, distinct = int(column.missing.sum()), count_distinct(column)
-        if name == config.target:
-            use = _use_of_target(column, distinct)
-        elif name in (config.weight, config.groups):
-            use = "weight of the sample" if name == config.weight else "group: stays in one part"
+        if name in config.target_names:
+            use = _use_of_target(column, distinct, len(config.target_names))
+        elif name in (config.weight_column, config.groups):
+            use = "weight of the sample" if name == config.weight_column else "group: stays in one part"
         else:
             use = _use_of_feature(kind, missing, distinct, config)
         summaries.append(ColumnSummary(name, kind, missing, distinct, describe_values(column), use))
@@ -111,7 +111,9 @@ def count_distinct(column: Column) -> int:
     return len(np.unique(column.values[~column.missing]))
 
 
-def _use_of_target(column: Column, distinct: int) -> str:
+def _use_of_target(column: Column, distinct: int, targets: int) -> str:
+    if targets > 1:
+        return f"one of {targets} targets"
     return f"target, {distinct:,} classes" if isinstance(column, CategoricalColumn) else "target"
 
 

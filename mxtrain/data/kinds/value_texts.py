@@ -26,7 +26,7 @@ def texts_of(values: "polars.Series") -> "polars.Series":
     elif values.dtype.is_float():
         distinct = values.drop_nulls().unique()
         texts = values.replace_strict(
-            distinct, [repr(float(value)) for value in distinct.to_list()], default=None, return_dtype=pl.String
+            distinct, [as_text(value) for value in distinct.to_list()], default=None, return_dtype=pl.String
         )
     elif values.dtype in (pl.Datetime, pl.Duration, pl.Time, pl.Decimal):
         texts = pl.Series([None if value is None else as_text(value) for value in values.to_list()], dtype=pl.String)

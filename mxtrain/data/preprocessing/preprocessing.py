@@ -1,7 +1,7 @@
 """Fitted preprocessing: the transform from columns to model inputs and targets, saved with a run."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 
 from mxtrain.config.data_section import ColumnKind, Unseen
 from mxtrain.data.preprocessing.classes import CLASS_DTYPES, class_array, class_indices
+from mxtrain.data.preprocessing.feature_problems import (
+    feature_overflow_error,
+    invalid_gaps,
+    overflow_error,
+    unseen_notes,
+)
 from mxtrain.data.preprocessing.features import (
     UNSEEN,
     BooleanFeature,
@@ -21,6 +27,7 @@ from mxtrain.data.preprocessing.features import (
     feature_from_dict,
     input_names,
 )
+from mxtrain.data.preprocessing.multilabel import boolean_array, boolean_targets
 from mxtrain.data.preprocessing.scalers import Standardization, TargetScale
 from mxtrain.data.preprocessing.table import matrix, numbered_row
 from mxtrain.data.readers.columns import (
@@ -36,9 +43,6 @@ from mxtrain.errors import DataError
 from mxtrain.names import nfc
 from mxtrain.types import describe
 
-_LARGEST_SQUARABLE = 1e150
-"""Numbers below it have squares that are finite in float64."""
-
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
@@ -46,15 +50,16 @@ class Preprocessing:
 
     Attributes:
         columns: the features in order, each fitted to the training set.
-        target: the name of the column or array that is predicted.
-        class_names: the classes in the order of their indices, or None if numbers are predicted.
+        target: the name of the column or array that is predicted; those of several columns are joined.
+        class_names: the classes in the order of their indices, or None if numbers, or several booleans, are predicted.
         dtype: the dtype of the inputs, `float32` or `float64`.
         target_dtype: the dtype of the targets: `int64` for indices of classes, else that of the inputs.
         unseen: the treatment of a category that does not occur in the training set: `error`, or `ignore`, which sets
             all inputs of the column to 0; a single input stays 1, as it is trained like a bias.
         array: for a model of arrays, the name of the array in an `.npz` file.
         target_scale: the standardization of the targets; None if they are not standardized.
-        class_dtype: the dtype of predicted classes, from `classes.class_dtype`.
+        class_dtype: the dtype of predicted classes, from `classes.class_dtype`; for several boolean targets, not `str`.
+        target_columns: the names of k targets; empty for one.
         positions: the names of all columns of the training data, if its file did not name them; otherwise None.
 
     Example:
@@ -79,7 +84,23 @@ class Preprocessing:
     array: str | None = None
     target_scale: TargetScale | None = None
     class_dtype: str = "str"
+    target_columns: tuple[str, ...] = ()
     positions: tuple[str, ...] | None = None
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """The names of all targets."""
+        return self.target_columns or (self.target,)
+
+    @property
+    def is_multilabel(self) -> bool:
+        """True if several booleans are predicted."""
+        return bool(self.target_columns) and self.class_dtype != "str"
+
+    @property
+    def has_classes(self) -> bool:
+        """True if classes or several booleans are predicted, whose labels are read as text."""
+        return self.class_names is not None or self.is_multilabel
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -123,18 +144,22 @@ class Preprocessing:
         return None if self.class_names is None else class_array(self.class_dtype, self.class_names)
 
     @property
-    def target_unit(self) -> float:
+    def target_unit(self) -> float | tuple[float, ...]:
         """The difference in the target's own unit that equals a difference of 1 between model outputs."""
         return 1.0 if self.target_scale is None else self.target_scale.scale
 
     def restore_target_unit(self, decided: NDArray[Any]) -> NDArray[Any]:
-        """Return targets or predictions, (n,), in the target's own unit; float64 if the targets are standardized.
+        """Return targets or predictions in the target's own unit; float64 if the targets are standardized.
+
+        Several boolean targets are returned in the dtype of their labels.
 
         Example:
             >>> prices = Preprocessing((), "price", None, "float32", "float32", target_scale=TargetScale(200.0, 100.0))
             >>> prices.restore_target_unit(np.array([-1, 3], dtype=np.float32))
             array([100., 500.])
         """
+        if self.is_multilabel:
+            return decided.astype(self.class_dtype)
         return decided if self.target_scale is None else self.target_scale.restore(decided)
 
     def apply(self, data: Columns | NDArray[Any], source: str = "data", notes: list[str] | None = None) -> NDArray[Any]:
@@ -227,8 +252,8 @@ class Preprocessing:
             case OneHotFeature():
                 codes = column.encode(values, labels)
                 if notes is not None:
-                    notes.extend(_unseen_notes(column.name, values, labels, codes))
-                if len(column.input_names) == 1 and not column.fills_gaps:
+                    notes.extend(unseen_notes(column.name, values, labels, codes))
+                if len(column.input_names) == 1:
                     codes = np.zeros_like(codes)  # a single input is trained like a bias
                 elif column.grouped:
                     codes = np.where(codes == UNSEEN, len(column.values), codes)
@@ -237,7 +262,7 @@ class Preprocessing:
             case BooleanFeature():
                 codes = column.encode(values, labels)
                 if notes is not None:
-                    notes.extend(_unseen_notes(column.name, values, labels, codes))
+                    notes.extend(unseen_notes(column.name, values, labels, codes))
                 out[:, 0] = np.where(codes < 0, column.fill or 0.0, codes)
                 if column.indicator:
                     out[:, 1] = codes < 0
@@ -259,7 +284,7 @@ class Preprocessing:
             return problems
         for index, column in enumerate(self.columns):
             values = inputs[:, index]
-            for row in np.flatnonzero(_invalid_gaps(column, values, labels)).tolist():
+            for row in np.flatnonzero(invalid_gaps(column, values, labels)).tolist():
                 remedy = "fill it in, or train with data.missing: impute"
                 problems.append(
                     Problem(row, f"{row_label(row)}: column {column.name!r}", f"a value is missing; {remedy}")
@@ -296,7 +321,7 @@ class Preprocessing:
         """Return targets as the loss takes them: standardized numbers or indices of classes, in `target_dtype`.
 
         Args:
-            values: (n,), numbers in the target's own unit, or indices of classes.
+            values: (n,) or (n, k), numbers in the target's own unit, or indices of classes.
             source: the name of the data in error messages.
 
         Raises:
@@ -311,25 +336,39 @@ class Preprocessing:
             raise overflow_error(source, self.target, self.target_dtype, exact.astype(np.float64), remedy)
         return targets
 
-    def encode_target_column(self, column: Column, row_label: RowLabel, source: str) -> NDArray[Any]:
-        """Return the targets in a column of data that the model was not trained on; see `encode_targets`.
+    def encode_target_columns(self, columns: Columns) -> NDArray[Any]:
+        """Return the targets among the columns of data that the model was not trained on; see `encode_targets`.
 
         Raises:
             DataError: a value is missing or too large, or a class does not occur in training.
         """
-        if column.missing.any():
-            row = row_label(int(column.missing.argmax()))
-            raise DataError(f"{row}: column {self.target!r}: a value is missing; fill it in")
-        if isinstance(column, CategoricalColumn):
-            return self.encode_targets(self._class_indices(column.labels, column.codes, row_label), source)
-        return self.encode_targets(column.values, source)
+        found: list[Column] = [columns.columns[name] for name in self.target_names]
+        for name, column in zip(self.target_names, found, strict=True):
+            if column.missing.any():
+                row = columns.row_label(int(column.missing.argmax()))
+                raise DataError(f"{row}: column {name!r}: a value is missing; fill it in")
+        if self.is_multilabel:
+            return self.encode_targets(boolean_targets(columns, self.target_names)[0], columns.source)
+        if isinstance(found[0], CategoricalColumn):
+            indices = self._class_indices(found[0].labels, found[0].codes, columns.row_label)
+            return self.encode_targets(indices, columns.source)
+        numbers = [column.values for column in found if not isinstance(column, CategoricalColumn)]
+        values = np.stack(numbers, axis=1) if self.target_columns else numbers[0]
+        return self.encode_targets(values, columns.source)
 
     def encode_target_array(self, values: NDArray[Any], where: str) -> NDArray[Any]:
-        """Return the targets in an array, (n,), of data that the model was not trained on; see `encode_targets`.
+        """Return the targets in an array of data that the model was not trained on; see `encode_targets`.
 
         Raises:
-            DataError: a value is not a finite number or too large, or a class does not occur in training.
+            DataError: a value is not a finite number or too large, a class does not occur in training, or the array has
+                another number of targets.
         """
+        found = 1 if values.ndim == 1 else values.shape[1]
+        if found != len(self.target_names):
+            per = "one value" if not self.target_columns else f"{len(self.target_names)} values"
+            raise DataError(f"{where}: must hold {per} for each sample, got the shape {values.shape}")
+        if self.is_multilabel:
+            return self.encode_targets(boolean_array(values, where)[0], where)
         if self.class_names is None:
             check_finite_numbers(values, where)
             return self.encode_targets(values, where)
@@ -359,6 +398,7 @@ class Preprocessing:
             "array": self.array,
             "target_scale": None if self.target_scale is None else asdict(self.target_scale),
         }
+        fields |= {"target_columns": list(self.target_columns)} if self.target_columns else {}
         fields |= {} if self.class_dtype == "str" else {"class_dtype": self.class_dtype}
         return fields if self.positions is None else fields | {"positions": list(self.positions)}
 
@@ -370,7 +410,10 @@ class Preprocessing:
             fields["columns"] = tuple(map(feature_from_dict, fields["columns"]))
             names, scale = fields["class_names"], fields["target_scale"]
             fields["class_names"] = None if names is None else tuple(names)
-            fields["target_scale"] = None if scale is None else TargetScale(**scale)
+            if scale is not None:  # JSON has lists for tuples
+                scale = TargetScale(*(tuple(s) if isinstance(s, list) else s for s in (scale["mean"], scale["scale"])))
+            fields["target_scale"] = scale
+            fields["target_columns"] = tuple(map(nfc, fields.get("target_columns", ())))
             for name in ("target", "array"):
                 fields[name] = None if fields[name] is None else nfc(fields[name])
             if fields.get("positions") is not None:
@@ -382,48 +425,3 @@ class Preprocessing:
             return restored
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"the preprocessing of a run is damaged: {error!r}") from None
-
-
-def _invalid_gaps(column: Feature, values: NDArray[Any], labels: Mapping[str, Sequence[str]]) -> NDArray[np.bool_]:
-    """Return the rows in which a column lacks a value that cannot be replaced."""
-    gaps = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), dtype=bool)
-    match column:
-        case NumericFeature() | DateFeature() | BooleanFeature():
-            return gaps if column.fill is None else np.zeros_like(gaps)
-        case OneHotFeature():
-            return np.zeros_like(gaps) if column.fills_gaps or "" in column.values else gaps
-    return np.zeros_like(gaps)
-
-
-def _unseen_notes(name: str, values: NDArray[Any], labels: Sequence[str], codes: NDArray[np.int64]) -> Iterator[str]:
-    """Yield a message with the number of values of a column with unseen categories, if there are any."""
-    rows = np.flatnonzero(codes == UNSEEN)
-    if len(rows):
-        found = sorted({labels[code] for code in values[rows].astype(np.int64).tolist()})
-        some = ", ".join(map(describe, found[:3])) + (", ..." if len(found) > 3 else "")
-        noun = "value has a category" if len(rows) == 1 else "values have categories"
-        yield f"column {name!r}: {len(rows):,} {noun} that the training set lacks: {some}"
-
-
-def feature_overflow_error(
-    source: str, name: str, dtype: str, values: NDArray[np.float64], standardization: Standardization
-) -> DataError:
-    """Return the error for a feature that overflows the dtype of the run.
-
-    Args:
-        source: the file.
-        name: the name of the feature.
-        dtype: the dtype of the run.
-        values: (n,), the standardized feature in float64.
-        standardization: the standardization of the run.
-    """
-    is_standardized = standardization.mean.any() or (standardization.scale != 1).any()
-    remedy = "correct it, or leave its sample out" if is_standardized else "set data.standardize: features"
-    return overflow_error(source, name, dtype, values, remedy)
-
-
-def overflow_error(source: str, name: str, dtype: str, values: NDArray[np.float64], remedy: str) -> DataError:
-    """Return the error for numbers that overflow a dtype; `remedy` applies if float64 does not help."""
-    if dtype == "float32" and (np.abs(values) < _LARGEST_SQUARABLE).all():
-        remedy = "set dtype: float64, or scale it down"
-    return DataError(f"{source}: {name!r} has values too large to compute with in {dtype}; {remedy}")

@@ -1,7 +1,7 @@
 """Standardization of features and targets: means and variances are measured, and applied to new data."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -278,8 +278,8 @@ class TargetScale:
     """The map `(y - mean) / scale` of targets and its inverse, both in float64.
 
     Attributes:
-        mean: the mean of the targets of the training set.
-        scale: their standard deviation (divided by n); above 0.
+        mean: the mean of the targets of the training set; for several targets, that of each.
+        scale: their standard deviation (divided by n); above 0; for several targets, that of each.
 
     Example:
         >>> prices = TargetScale.fit(np.array([100_000, 300_000]), "houses.csv", "price")
@@ -289,8 +289,19 @@ class TargetScale:
         (array([3.]), array([500000.]))
     """
 
-    mean: float
-    scale: float
+    mean: float | tuple[float, ...]
+    scale: float | tuple[float, ...]
+
+    @classmethod
+    def fit_each(cls, targets: NDArray[Any], source: str, names: Sequence[str]) -> Self:
+        """Return the map that brings each of several targets, (n, k), to mean 0 and variance 1; errors as for `fit`.
+
+        >>> TargetScale.fit_each(np.array([[1, 20], [3, 60]]), "houses.csv", ["rooms", "area"])
+        TargetScale(mean=(2.0, 40.0), scale=(1.0, 20.0))
+        """
+        found = [cls.fit(column, source, name) for column, name in zip(targets.T, names, strict=True)]
+        means, scales = ([np.float64(value) for value in values] for values in zip(*map(astuple, found), strict=True))
+        return cls(tuple(map(float, means)), tuple(map(float, scales)))
 
     @classmethod
     def fit(cls, targets: NDArray[Any], source: str, name: str) -> Self:
@@ -317,11 +328,13 @@ class TargetScale:
         return cls(float(mean), float(scale))
 
     def apply(self, targets: NDArray[Any]) -> NDArray[np.float64]:
-        """Return standardized targets, (n,); numbers beyond float64 are not finite."""
+        """Return standardized targets, (n,) or (n, k); numbers beyond float64 are not finite."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return (targets.astype(np.float64) - self.mean) / self.scale
+            standardized: NDArray[np.float64] = (targets.astype(np.float64) - self.mean) / self.scale
+            return standardized
 
     def restore(self, standardized: NDArray[Any]) -> NDArray[np.float64]:
-        """Return targets or predictions, (n,), in the unit of the data; float32 could not hold a large mean exactly."""
+        """Return targets or predictions in the unit of the data; float32 could not hold a large mean exactly."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return standardized.astype(np.float64) * self.scale + self.mean
+            restored: NDArray[np.float64] = standardized.astype(np.float64) * self.scale + self.mean
+            return restored

@@ -12,12 +12,13 @@ from mxtrain.config.data_section import ColumnKind, Missing
 from mxtrain.data.kinds.cell_problems import yaml_text
 from mxtrain.data.kinds.date_columns import order_note
 from mxtrain.data.preprocessing.classes import class_dtype, classes_of_array, is_label, number_classes
+from mxtrain.data.preprocessing.multilabel import boolean_array, boolean_targets
+from mxtrain.data.preprocessing.weights import weights_of_column
 from mxtrain.data.readers.columns import (
     CategoricalColumn,
     Column,
     Columns,
     DateColumn,
-    NumericColumn,
     RowLabel,
 )
 from mxtrain.data.readers.numpy_files import NpzArrays, check_finite_numbers
@@ -37,10 +38,11 @@ class Table:
     Attributes:
         inputs: (n, c), in the dtype of the source. A column of text holds indices into its labels. NaN is a missing
             value, in tables that allow them.
-        targets: (n,); float64 numbers, or int64 indices into `class_names`.
+        targets: (n,), float64 numbers or int64 indices into `class_names`; for k targets (n, k), float64, of booleans 0
+            and 1.
         column_names: the c names.
-        target_name: the name of the column or array of the targets.
-        class_names: the classes in order, or None if the targets are numbers.
+        target_name: the name of the column or array of the targets; those of several columns are joined.
+        class_names: the classes in order, or None if the targets are numbers, or several.
         class_dtype: the dtype of predicted classes, from `classes.class_dtype`.
         labels: the different texts of each column of text, in any order.
         row_label: the name of a row in error messages.
@@ -51,6 +53,7 @@ class Table:
         weights: (n,), the weights of the samples, at least 0; None if all count alike.
         notes: messages about what was left out, and why.
         found: the fields of `data` that describe the table as it was read, from `resolved_fields`.
+        target_columns: the names of k targets; empty for one.
         positions: the names of all columns of a file that does not name them; otherwise None.
     """
 
@@ -69,6 +72,7 @@ class Table:
     weights: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
     found: Mapping[str, Any] = field(default_factory=dict)
+    target_columns: tuple[str, ...] = ()
     positions: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
@@ -112,31 +116,37 @@ def table_from_arrays(arrays: NpzArrays, source: str, target: str, classes: bool
     """
     names = array_feature_names(arrays.name, arrays.inputs.shape[1])
     where = f"{source}: array {target!r}"
-    if classes:
+    if classes and arrays.targets.ndim == 1:
         class_names, indices, dtype = classes_of_array(arrays.targets, where)
         return Table(arrays.inputs, indices, names, target, class_names, dtype)
+    several = array_feature_names(target, arrays.targets.shape[1]) if arrays.targets.ndim > 1 else ()
+    if classes:
+        values, dtype = boolean_array(arrays.targets, where)
+        return Table(arrays.inputs, values, names, target, None, dtype, target_columns=several)
     check_finite_numbers(arrays.targets, where)
-    return Table(arrays.inputs, arrays.targets.astype(np.float64), names, target)
+    return Table(arrays.inputs, arrays.targets.astype(np.float64), names, target, target_columns=several)
 
 
 def table_from_columns(
     columns: Columns,
-    target: str,
+    target: str | Sequence[str],
     classes: bool,
     missing: Missing,
     *,
     weight: str | None = None,
+    sample_weights: NDArray[np.float64] | None = None,
     groups: str | None = None,
     has_features: bool = True,
 ) -> Table:
-    """Return the table of columns; samples without a target are left out, and counted in its notes.
+    """Return the table of columns; samples that lack a target are left out, and counted in its notes.
 
     Args:
-        columns: the features, the target, and the columns of weights and groups.
-        target: the name of the column to predict.
+        columns: the features, the targets, and the columns of weights and groups.
+        target: the name of the column to predict, or of several.
         classes: True if the targets are class labels, False if they are numbers.
         missing: the treatment of missing values in features; with `impute` and `mean`, NaN stays in the inputs.
         weight: the column of the weights of samples.
+        sample_weights: (n,), the weights of the samples if they are no column.
         groups: the column of the groups of samples.
         has_features: False if the features are an array, and so not among the columns.
 
@@ -156,33 +166,33 @@ def table_from_columns(
     # Spellings are not merged by readers, because runs of earlier versions have a category for each spelling.
     merged = {name: _merge_spellings(column) for name, column in columns.columns.items()}
     columns = replace(columns, columns=merged)
-    features = [name for name in merged if name not in (target, weight, groups)]
-    for name in (*features, target):
-        _check_values(columns, name, name != target)
-    rows, notes = rows_with_target(columns, target, classes)
+    names = (target,) if isinstance(target, str) else tuple(target)
+    features = [name for name in merged if name not in (*names, weight, groups)]
+    for name in (*features, *names):
+        _check_values(columns, name, name not in names)
+    rows, notes = rows_with_target(columns, names, classes)
     columns = columns.take(rows)
     kept = rows_to_keep(columns, missing, features)
+    weights = None if sample_weights is None else sample_weights[rows][kept]
     if len(kept) < len(columns):
         notes.append(f"left out {count_samples(len(columns) - len(kept))} that lack a value (data.missing: drop)")
     columns = columns.take(kept)
     selected = {name: columns.columns[name] for name in features}
-    targets = columns.columns[target]
-    class_names, dtype = None, "str"
-    if isinstance(targets, CategoricalColumn):
-        class_names, values = _number_target_classes(targets, columns, target)
-        dtype = class_dtype(class_names, targets.dtype)
+    values, class_names, dtype = _target_values(columns, names)
     if not features and has_features:
         reasons = "; ".join(f"{name!r}: {reason}" for name, reason in columns.left_out.items())
         some = next(iter(columns.left_out), "name")
         remedy = f"say with data.columns what a column holds, such as data.columns: {{{yaml_text(some)}: category}}"
-        raise DataError(f"{columns.source}: no column is left to predict {target!r} from ({reasons}); {remedy}")
+        raise DataError(
+            f"{columns.source}: no column is left to predict {', '.join(map(repr, names))} from ({reasons}); {remedy}"
+        )
     dates = {name: column for name, column in selected.items() if isinstance(column, DateColumn)}
     notes += [*columns.notes, *filter(None, (order_note(name, column) for name, column in dates.items()))]
     return Table(
         matrix(selected, np.arange(len(columns))),
-        values if isinstance(targets, CategoricalColumn) else targets.values,
+        values,
         tuple(features),
-        target,
+        ", ".join(names),
         class_names,
         dtype,
         {name: column.labels for name, column in selected.items() if isinstance(column, CategoricalColumn)},
@@ -191,8 +201,9 @@ def table_from_columns(
         with_time=[name for name, column in dates.items() if column.has_time],
         date_formats={name: column.format for name, column in dates.items() if column.format is not None},
         groups=None if groups is None else _group_numbers(columns.columns[groups]),
-        weights=None if weight is None else _sample_weights(columns, weight),
+        weights=weights if weight is None else weights_of_column(columns, weight),
         notes=(*notes, *(f"left out column {name!r}: {reason}" for name, reason in columns.left_out.items())),
+        target_columns=names if len(names) > 1 else (),
         positions=columns.positions,
     )
 
@@ -206,15 +217,41 @@ def count_samples(rows: int) -> str:
     return "1 sample" if rows == 1 else f"{rows:,} samples"
 
 
-def rows_with_target(columns: Columns, target: str, classes: bool) -> tuple[NDArray[np.int64], list[str]]:
-    """Return the rows that have a target, and a message with the number of others, if there are any."""
-    marked = mark_invalid_labels_missing(columns, target) if classes else columns
-    gaps = marked.columns[target].missing
-    if gaps.all():
-        raise DataError(f"{columns.source}: column {target!r}: no sample has a target; choose another column")
-    if not gaps.any():
+def rows_with_target(columns: Columns, targets: Sequence[str], classes: bool) -> tuple[NDArray[np.int64], list[str]]:
+    """Return the rows that have all targets, and a message with the number of others, if there are any."""
+    gaps, lacking = np.zeros(len(columns), dtype=bool), []
+    for target in targets:
+        marked = mark_invalid_labels_missing(columns, target) if classes else columns
+        found = marked.columns[target].missing
+        if found.all():
+            raise DataError(f"{columns.source}: column {target!r}: no sample has a target; choose another column")
+        if found.any():
+            gaps |= found
+            lacking.append(target)
+    if not lacking:
         return np.arange(len(columns)), []
-    return np.flatnonzero(~gaps), [f"left out {count_samples(int(gaps.sum()))} without the target {target!r}"]
+    if gaps.all():
+        raise DataError(f"{columns.source}: no sample has all targets {', '.join(map(repr, lacking))}; leave one out")
+    names = f"the target {lacking[0]!r}" if len(lacking) == 1 else f"one of the targets {', '.join(map(repr, lacking))}"
+    return np.flatnonzero(~gaps), [f"left out {count_samples(int(gaps.sum()))} without {names}"]
+
+
+def _target_values(columns: Columns, names: Sequence[str]) -> tuple[NDArray[Any], tuple[str, ...] | None, str]:
+    """Return the targets, (n,) or (n, k), the classes of one target, and the dtype of predicted classes."""
+    found = [columns.columns[name] for name in names]
+    if len(found) > 1 and isinstance(found[0], CategoricalColumn):
+        values, dtype = boolean_targets(columns, names)
+        return values, None, dtype
+    if len(found) > 1:
+        return (
+            np.stack([column.values for column in found if not isinstance(column, CategoricalColumn)], 1),
+            None,
+            "str",
+        )
+    if isinstance(found[0], CategoricalColumn):
+        class_names, indices = _number_target_classes(found[0], columns, names[0])
+        return indices, class_names, class_dtype(class_names, found[0].dtype)
+    return found[0].values, None, "str"
 
 
 def _special_kind(item: tuple[str, Column], kinds: Mapping[str, ColumnKind]) -> tuple[str, ColumnKind | None]:
@@ -236,30 +273,6 @@ def _group_numbers(column: Column) -> NDArray[np.int64]:
     gaps = column.missing
     numbers[gaps] = len(values) + np.arange(int(gaps.sum()))
     return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
-
-
-def _sample_weights(columns: Columns, name: str) -> NDArray[np.float64]:
-    column = columns.columns[name]
-    where = f"data.weight: column {name!r}"
-    if not isinstance(column, NumericColumn):
-        raise DataError(f"{columns.source}: {where}: must hold numbers; choose another column")
-    return check_weights(column.values, lambda row: f"{columns.row_label(row)}: {where}")
-
-
-def check_weights(weights: NDArray[np.float64], where: RowLabel) -> NDArray[np.float64]:
-    """Return the weights of samples, (n,); a DataError if one is missing, negative or infinite, or if all are 0.
-
-    >>> check_weights(np.array([0.5, 2.0]), lambda row: f"row {row + 1}").tolist()
-    [0.5, 2.0]
-    """
-    is_invalid = ~(np.isfinite(weights) & (weights >= 0))
-    if is_invalid.any():
-        row = int(is_invalid.argmax())
-        got = "is missing" if np.isnan(weights[row]) else f"must be a finite number of at least 0, got {weights[row]:g}"
-        raise DataError(f"{where(row)}: the weight of a sample {got}; correct it, or leave the sample out")
-    if not weights.any():
-        raise DataError(f"{where(0)}: the weights of all samples are 0; set one above 0")
-    return weights
 
 
 def rows_to_keep(columns: Columns, missing: Missing, features: Iterable[str]) -> NDArray[np.int64]:

@@ -183,15 +183,15 @@ def names_in_other_case(names: Iterable[str], wanted: Iterable[str]) -> dict[str
 
 
 def select_features(
-    where: str, noun: str, names: Sequence[str], target: str, features: Sequence[str] | None
+    where: str, noun: str, names: Sequence[str], target: str | Sequence[str], features: Sequence[str] | None
 ) -> tuple[str, ...]:
-    """Return the names of the features: `features`, or if that is None all names but the target.
+    """Return the names of the features: `features`, or if that is None all names but the targets.
 
     Args:
         where: the location for error messages, such as `train.csv:1`.
         noun: what the names refer to, `column` or `array`.
         names: the names in the file.
-        target: the name of the target.
+        target: the name of the target, or of several.
         features: the names that the config selects.
 
     Raises:
@@ -201,14 +201,17 @@ def select_features(
         >>> select_features("iris.csv:1", "column", ["width", "length", "species"], "species", None)
         ('width', 'length')
     """
-    check_names_exist(f"{where}: data.target", noun, names, target)
-    selected = tuple(name for name in names if name != target) if features is None else tuple(features)
+    targets = (target,) if isinstance(target, str) else tuple(target)
+    check_names_exist(f"{where}: data.target", noun, names, *targets)
+    selected = tuple(name for name in names if name not in targets) if features is None else tuple(features)
     check_names_exist(f"{where}: data.features", noun, names, *selected)
-    if target in selected:
-        raise DataError(f"{where}: data.features: {target!r} is the target; leave it out")
+    for name in selected:
+        if name in targets:
+            raise DataError(f"{where}: data.features: {name!r} is the target; leave it out")
     for name, times in Counter(features or ()).items():
         if times > 1:
             raise DataError(f"{where}: data.features: {name!r} is named twice")
     if not selected:
-        raise DataError(f"{where}: there is no {noun} besides the target {target!r} to predict it from")
+        what = f"the target {targets[0]!r} to predict it" if len(targets) == 1 else "the targets to predict them"
+        raise DataError(f"{where}: there is no {noun} besides {what} from")
     return selected

@@ -46,12 +46,12 @@ def flatten_inputs(array: NDArray[Any], where: str) -> NDArray[Any]:
 
 
 def flatten_targets(array: NDArray[Any], samples: int, where: str) -> NDArray[Any]:
-    """Return targets, (n,) or (n, 1), as (n,); a DataError if there is not one for each of `samples` samples."""
-    if array.ndim == 0 or array.shape[1:] not in ((), (1,)):
+    """Return targets, (n,) or (n, k), with (n, 1) as (n,); a DataError if there are not `samples` of them."""
+    if array.ndim not in (1, 2) or 0 in array.shape[1:]:
         raise DataError(f"{where}: must hold one value for each sample, got the shape {array.shape}")
     if len(array) != samples:
         raise DataError(f"{where}: must hold {samples} values, one for each sample, got {len(array)}")
-    return array.reshape(-1)
+    return array.reshape(-1) if array.shape[1:] == (1,) else array
 
 
 def check_finite_numbers(array: NDArray[Any], where: str, first_row: int = 0) -> None:
@@ -86,7 +86,8 @@ _ARCHIVE_ERRORS = (OSError, *NUMPY_READ_ERRORS, EOFError, BadZipFile, zlib.error
 
 
 class NpzArrays(NamedTuple):
-    """The arrays that a run reads from an archive: inputs, (n, d), with the name of their array, and targets, (n,)."""
+    """The arrays that a run reads from an archive: inputs, (n, d), with the name of their array, and targets, (n,)
+    or (n, k)."""
 
     name: str
     inputs: NDArray[Any]
@@ -99,7 +100,7 @@ def read_npz(file: BinaryIO, source: str, target: str, features: Sequence[str] |
     Args:
         file: the file, open in binary mode.
         source: the name of the file in error messages.
-        target: the name of the array to predict, (n,) or (n, 1).
+        target: the name of the array to predict, (n,), or (n, k) for k targets.
         features: the name of the one array to predict from, (n, ...), which is flattened to (n, d); None takes the only
             other array.
 
@@ -248,7 +249,7 @@ class DiskArrays:
                 yield file, low, block
 
     def read_targets(self) -> NDArray[Any] | None:
-        """Read the targets, (n,); None if there are none."""
+        """Read the targets, (n,) or (n, k); None if there are none."""
         if self.targets is None:
             return None
         pairs = zip(self.inputs, self.targets, strict=True)

@@ -48,6 +48,7 @@ class Adafactor(MatrixRule):
     """
 
     slots: ClassVar[tuple[str, ...]] = ("R", "C")
+    holds_zero_weights: ClassVar = True
     decoupled: ClassVar = True
     overflow_bounds: ClassVar = "gradient"
     arrays_moved: ClassVar = 6

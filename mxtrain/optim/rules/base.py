@@ -66,6 +66,8 @@ class Rule(RuleFields, ABC):
     """True if every slot has the shape of its weight; otherwise `slot_shapes` returns the shapes."""
     needs_values: ClassVar[bool] = False
     """True if an update evaluates the function, so that it needs `minimize` or `fit`."""
+    holds_zero_weights: ClassVar[bool] = False
+    """True if weights of 0 stay near 0, because steps are proportional to the weights or weights are set from slots."""
     evaluation_slot: ClassVar[str | None] = None
     """Name of the slot with the weights to evaluate; None if these are the trained weights."""
 
@@ -226,6 +228,21 @@ class Rule(RuleFields, ABC):
         if any(each.needs_run for group in self.groups.values() for each in group.all_schedules().values()):
             changed["groups"] = {selector: each.for_run(epochs, batches) for selector, each in self.groups.items()}
         return self.model_copy(update=changed) if changed else self
+
+    @property
+    def can_start_at_zero(self) -> bool:
+        """True if the rule and those of its groups are built in and move weights of 0 like others.
+
+        >>> import mxtrain
+        >>> [rule.can_start_at_zero for rule in (mxtrain.Adam(), mxtrain.LAMB(), mxtrain.Adam(agc={"clipping": 0.1}))]
+        [True, False, False]
+        """
+        rules = (self, *(group.rule for group in self.groups.values() if group.rule is not None))
+        has_agc = self.agc is not None or any(group.values.get("agc") is not None for group in self.groups.values())
+        is_built_in = all(type(rule).__module__.startswith("mxtrain.") for rule in rules)
+        return (
+            is_built_in and not has_agc and not any(rule.holds_zero_weights or rule.agc is not None for rule in rules)
+        )
 
     def updates_in(self, batches: int | Fraction) -> int | Fraction:
         """Return the number of updates in a number of batches: a fraction if `accumulate` does not divide it."""

@@ -40,6 +40,7 @@ class FTRL(Rule):
 
     overflow_bounds: ClassVar = "none"
     slots: ClassVar = ("z", "n")
+    holds_zero_weights: ClassVar = True
     decoupled: ClassVar = True
     corrected: ClassVar = False
     kind: Literal["ftrl"] = "ftrl"

@@ -48,6 +48,7 @@ class LAMB(Rule):
 
     state_options: ClassVar = ("vectors",)
     slots: ClassVar = ("m", "v")
+    holds_zero_weights: ClassVar = True
     overflow_bounds: ClassVar = "gradient"
     decoupled: ClassVar = True
     corrected: ClassVar = False

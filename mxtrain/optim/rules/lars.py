@@ -50,6 +50,7 @@ class LARS(Rule):
     overflow_bounds: ClassVar = "none"
     state_options: ClassVar = ("vectors",)
     slots: ClassVar = ("v",)
+    holds_zero_weights: ClassVar = True
     options: ClassVar = ("nesterov",)
     decoupled: ClassVar = True
     corrected: ClassVar = False

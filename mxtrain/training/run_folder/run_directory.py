@@ -58,8 +58,10 @@ def preprocessing_json(dataset: Dataset, data_fingerprint: str) -> bytes:
 
 def with_saved_defaults(config: RunConfig) -> RunConfig:
     """Return the config of a run's folder, with the values that fields had before they were saved."""
-    data = config.data.as_saved_before_imputation()
-    return config if data is config.data else config.model_copy(update={"data": data})
+    config = config.model_copy(update={"data": config.data.as_saved_before_imputation()})
+    if not config.lacks_output_init:
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"output_init": "glorot"})})
 
 
 def with_saved_kinds(config: RunConfig, run_dir: Path) -> RunConfig:

@@ -134,8 +134,10 @@ data:
   target: null
   features: null
   categorical: null
-  missing: error
-  unseen: error
+  columns: null
+  missing: impute
+  unseen: ignore
+  max_categories: 50
   batch_size: 32
   validation: 0.2
   test: 0.0

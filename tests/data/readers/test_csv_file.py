@@ -52,7 +52,7 @@ def test_selected_features_keep_the_order_of_the_config_and_other_columns_may_ho
     ],
 )
 def test_labels_become_classes(labels: list[str], names: tuple[str, ...], targets: list[int]) -> None:
-    table = read("x,y\n" + "".join(f"0,{label}\n" for label in labels), classes=True)
+    table = read("x,y\n" + "".join(f"{row},{label}\n" for row, label in enumerate(labels)), classes=True)
     assert table.class_names == names
     assert table.targets.dtype == np.int64
     assert table.targets.tolist() == targets
@@ -96,8 +96,8 @@ def test_common_notations_of_one_table(content: str | bytes) -> None:
         (
             "x,y\n1,2\n3,abc\n4,nothing\n",
             (
-                "train.csv:3: column 'y': must be a number, got 'abc'; correct it, or, if it marks a missing value, set data.missing_values: [abc]\n"
-                "train.csv:4: column 'y': must be a number, got 'nothing'; correct it, or, if it marks a missing value, set data.missing_values: [nothing]"
+                "train.csv:3: column 'y': must be a number, got 'abc'; correct it, or, if it marks a missing value, set data.missing_values: [abc, nothing]\n"
+                "train.csv:4: column 'y': must be a number, got 'nothing'; correct it, or, if it marks a missing value, set data.missing_values: [abc, nothing]"
             ),
         ),
         (
@@ -105,19 +105,13 @@ def test_common_notations_of_one_table(content: str | bytes) -> None:
             "train.csv:3: column 'y': must be a number, got '1_0'; correct it, or, if it marks a missing value, set data.missing_values: ['1_0']",
         ),
         (
-            "x,y\n1,2\n,2\n",
-            "train.csv:3: column 'x': a value is missing; fill it in, or set data.missing: drop or mean",
-        ),
-        ("x,y\n1,2\n1, \n", "train.csv:3: column 'y': a value is missing; fill it in, or set data.missing: drop"),
-        (
-            "x,y\n1,2\nnan,2\n",
-            "train.csv:3: column 'x': a value is missing; fill it in, or set data.missing: drop or mean",
-        ),
-        (
             "x,y\n1,-inf\n",
             "train.csv:2: column 'y': must be a number, got '-inf'; correct it, or, if it marks a missing value, set data.missing_values: ['-inf']",
         ),
-        ('x,y\n"1\n\n",2\n3,?\n', "train.csv:5: column 'y': a value is missing; fill it in, or set data.missing: drop"),
+        (
+            'x,y\n"1\n\n",2\n3,inf\n',
+            "train.csv:5: column 'y': must be a number, got 'inf'; correct it, or, if it marks a missing value, set data.missing_values: [inf]",
+        ),
         ('x,y\n1,2\n"3,4\n5,6\n', "train.csv:3: has a quote that is not closed"),
         ("x,y\n1,2\n3,4\0\n", "train.csv:3: has a NUL byte; it is not a text file"),
     ],
@@ -169,8 +163,6 @@ def test_invalid_feature_selections(features: tuple[str, ...], message: str) -> 
     ("labels", "message"),
     [
         (["a", "a"], "train.csv: column 'y': every sample is of the class 'a'; there must be at least two classes"),
-        (["a", ""], "train.csv:3: column 'y': a value is missing; fill it in, or set data.missing: drop"),
-        (["a", "NaN"], "train.csv:3: column 'y': a value is missing; fill it in, or set data.missing: drop"),
         (
             ["1", "1.5"],
             (
@@ -182,12 +174,21 @@ def test_invalid_feature_selections(features: tuple[str, ...], message: str) -> 
 )
 def test_labels_that_are_not_classes(labels: list[str], message: str) -> None:
     with pytest.raises(DataError) as caught:
-        read("x,y\n" + "".join(f"0,{label}\n" for label in labels), classes=True)
+        read(numbered(labels), classes=True)
     assert str(caught.value) == message
 
 
 def numbered(labels: Iterable[object]) -> str:
-    return "x,y\n" + "".join(f"{i},{label}\n" for i, label in enumerate(labels))
+    return "x,y\n" + "".join(f"{row % 7},{label}\n" for row, label in enumerate(labels))
+
+
+@pytest.mark.parametrize("gap", ["", " ", "NaN", "?"])
+@pytest.mark.parametrize("classes", [True, False])
+def test_a_sample_without_a_target_is_left_out(gap: str, classes: bool) -> None:
+    table = read(f"x,y\n1,3\n2,{gap}\n4,5\n", classes=classes)
+    assert table.inputs.tolist() == [[1], [4]]
+    assert table.targets.tolist() == ([0, 1] if classes else [3, 5])
+    assert list(table.notes) == ["left out 1 sample without the target 'y'"]
 
 
 def test_many_different_numbers_are_not_classes() -> None:

@@ -95,8 +95,8 @@ def test_numbers_and_text_become_classes(y: Any, names: tuple[str, ...], targets
         ({"x": [1.0, 2.0], "y": [np.inf, 1.0]}, "train.npz: array 'y': [0]: must be a finite number, got inf"),
         ({"x": [1.0, 2.0], "y": [1.0]}, "train.npz: array 'y': must hold 2 values, one for each sample, got 1"),
         (
-            {"x": [1.0, 2.0], "y": np.zeros((2, 3))},
-            "train.npz: array 'y': must hold one value for each sample, got the shape (2, 3)",
+            {"x": [1.0, 2.0], "y": np.zeros((2, 3, 1))},
+            "train.npz: array 'y': must hold one value for each sample, got the shape (2, 3, 1)",
         ),
         ({"x": [1.0], "y": 1.0}, "train.npz: array 'y': must hold one value for each sample, got the shape ()"),
     ],

@@ -66,16 +66,14 @@ def refusal(source: str, loss: str = "softmax_cross_entropy", **data: Any) -> st
 @pytest.mark.parametrize("extension", WRITERS)
 def test_every_format_gives_the_same_inputs(extension: str) -> None:
     dataset = prepared(written(PETS, extension), target="species", standardize="none", categorical=["legs"])
-    assert dataset.feature_names == (
-        *("age", "size=big", "size=mid", "size=small", "tame=false", "tame=true", "legs=2", "legs=4"),
-    )
+    assert dataset.feature_names == (*("age", "size=big", "size=mid", "size=small", "tame", "legs=2", "legs=4"),)
     assert dataset.training.inputs.tolist() == [
-        [3, 1, 0, 0, 0, 1, 0, 1],
-        [5.5, 0, 0, 1, 1, 0, 1, 0],
-        [1, 1, 0, 0, 0, 1, 0, 1],
-        [8, 0, 1, 0, 0, 1, 0, 1],
-        [2, 0, 0, 1, 1, 0, 1, 0],
-        [4, 1, 0, 0, 0, 1, 0, 1],
+        [3, 1, 0, 0, 1, 0, 1],
+        [5.5, 0, 0, 1, 0, 1, 0],
+        [1, 1, 0, 0, 1, 0, 1],
+        [8, 0, 1, 0, 1, 0, 1],
+        [2, 0, 0, 1, 0, 1, 0],
+        [4, 1, 0, 0, 1, 0, 1],
     ]
     assert dataset.class_names == ("cat", "dog", "hen")
     assert dataset.training.targets.tolist() == [0, 2, 0, 1, 2, 1]
@@ -92,17 +90,23 @@ def test_numbers_are_standardized_and_categories_stay_0_and_1() -> None:
 def test_a_missing_value_is_an_error_with_its_location(extension: str) -> None:
     place = {".csv": ":3", ".jsonl": ":2", ".ndjson": ":2"}.get(extension, ": row 2")
     source = written({"a": [1.0, None, 3.0], "y": [0, 1, 0]}, extension)
-    remedy = "a value is missing; fill it in, or set data.missing:"
-    assert refusal(source) == f"{source}{place}: column 'a': {remedy} drop or mean"
+    remedy = "a value is missing; fill it in, or set data.missing: impute or drop"
+    assert refusal(source, missing="error") == f"{source}{place}: column 'a': {remedy}"
+
+
+@pytest.mark.parametrize("extension", WRITERS)
+@pytest.mark.parametrize("missing", ["impute", "drop", "error", "mean"])
+def test_a_sample_without_a_target_is_left_out_and_counted(extension: str, missing: str) -> None:
     source = written({"a": [1.0, 2.0, 3.0], "y": ["n", None, "m"]}, extension)
-    assert refusal(source) == f"{source}{place}: column 'y': {remedy} drop"
-    assert refusal(source, missing="mean") == f"{source}{place}: column 'y': {remedy} drop"
+    dataset = prepared(source, missing=missing, standardize="none")
+    assert dataset.training.inputs.tolist() == [[1], [3]]
+    assert dataset.notes == ("left out 1 sample without the target 'y'",)
 
 
 @pytest.mark.parametrize("extension", WRITERS)
 def test_missing_drop_omits_the_sample(extension: str) -> None:
     source = written({"a": [1.0, None, 3.0, 4.0], "b": ["u", "v", "u", None], "y": [7, 8, 9, 9]}, extension)
-    dataset = prepared(source, "squared_error", missing="drop", standardize="none")
+    dataset = prepared(source, "squared_error", missing="drop", standardize="none", standardize_target=False)
     assert dataset.training.inputs.tolist() == [[1, 1], [3, 1]]
     assert dataset.training.targets.tolist() == [7, 9]
 
@@ -148,11 +152,17 @@ def test_unsupported_columns(columns: dict[str, Any], message: str) -> None:
     assert prepared(with_another, features=["z"]).feature_names == ("z",)
 
 
-def test_too_many_categories() -> None:
-    source = written({"id": [f"n{i % 1001}" for i in range(2002)], "y": [i % 2 for i in range(2002)]}, ".parquet")
-    assert refusal(source) == (
-        "t.parquet: column 'id': has 1,001 categories, at most 1,000 are allowed; leave the column out with data.features"
+def test_the_rarest_of_many_categories_share_an_input() -> None:
+    source = written(
+        {"id": [f"n{i * i % 997 % 101}" for i in range(2002)], "y": [i % 2 for i in range(2002)]}, ".parquet"
     )
+    dataset = prepared(source)
+    assert len(dataset.feature_names) == 51
+    assert dataset.feature_names[-1] == "id=other"
+    inputs = dataset.training.inputs
+    assert set(inputs.sum(axis=1).tolist()) == {1.0}
+    assert inputs[:, :50].sum(axis=0).min() >= 15
+    assert len(prepared(source, max_categories=1000).feature_names) == len({i * i % 997 % 101 for i in range(2002)})
 
 
 @pytest.mark.parametrize(
@@ -227,14 +237,14 @@ def test_a_separate_file_for_a_held_out_set() -> None:
         ("size,age,y\nbig,1,no\nbig,1,maybe\n", "own.csv:3: column 'y': the class 'maybe' does not occur in the training data, which have 'no', 'yes'"),
         ("size,age,y\nbig,one,no\n", "own.csv:2: column 'age': must be a number, got 'one'; correct it, or, if it marks a missing value, set data.missing_values: [one]"),
         ("size,age,y\nhuge,1,no\n", "own.csv:2: column 'size': the category 'huge' does not occur in the training set, which has 'big', 'small'; correct it, or train with data.unseen: ignore"),
-        ("size,age,y\nbig,,no\n", "own.csv:2: column 'age': a value is missing; fill it in, or train with data.missing: mean on data with missing values"),
+        ("size,age,y\nbig,,no\n", "own.csv:2: column 'age': a value is missing; fill it in, or train with data.missing: impute"),
         ("size,age,y\n", "own.csv: has a header but no samples"),
     ],
 )  # fmt: skip
 def test_a_separate_file_must_match_the_training_file(content: str, message: str) -> None:
     Path("train.csv").write_text("size,age,y\nbig,1,no\nsmall,3,yes\n")
     Path("own.csv").write_text(content)
-    assert refusal("train.csv", validation="own.csv") == message
+    assert refusal("train.csv", validation="own.csv", missing="error", unseen="error") == message
 
 
 def test_an_unseen_category_can_be_ignored() -> None:
