@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mxtrain.errors import escape_unprintable
 from mxtrain.names import is_unicode
 from mxtrain.types import describe
+
+if TYPE_CHECKING:
+    import polars
 
 _SCALARS = (str, bool, Real, date, time, timedelta, Decimal, np.generic)
 """Types of Python values that a column may hold."""
@@ -44,19 +48,37 @@ class CellProblem:
         return f"{self.message}; {remedy}"
 
 
-def unsupported_message(found: str, name: str) -> str:
-    """Return the message for a column whose values have another type."""
-    return f"must hold numbers, text, booleans or dates, got {found}; set data.exclude: [{yaml_text(name)}]"
+def unsupported_column(values: "polars.Series", name: str, is_declared: bool = False) -> list[CellProblem]:
+    """Return the problems of a column with values that no kind of column has, such as lists.
+
+    Args:
+        values: the column.
+        name: its name.
+        is_declared: True if its kind was declared, so that it cannot just be left out.
+    """
+    import polars as pl
+
+    dtype, remedy = values.dtype, "correct it" if is_declared else f"set data.exclude: [{yaml_text(name)}]"
+    if dtype == pl.Object:
+        return _unsupported_values(values.to_list(), remedy)
+    is_known = dtype.is_numeric() or dtype.is_temporal() or dtype in (pl.String, pl.Boolean, pl.Null)
+    if is_known or dtype in (pl.Categorical, pl.Enum):
+        return []
+    return [CellProblem(-1, _unsupported_message(str(dtype), remedy))]
 
 
-def unsupported_values(values: Sequence[object], name: str) -> list[CellProblem]:
+def _unsupported_message(found: str, remedy: str) -> str:
+    return f"must hold numbers, text, booleans or dates, got {found}; {remedy}"
+
+
+def _unsupported_values(values: Sequence[object], remedy: str) -> list[CellProblem]:
     """Return a problem for each value of Python that a column may not hold."""
     problems = []
     for row, value in enumerate(values):
         if isinstance(value, str) and not is_unicode(value):
             problems.append(CellProblem(row, "must be Unicode text, got an unpaired surrogate"))
         elif value is not None and not isinstance(value, _SCALARS):
-            problems.append(CellProblem(row, unsupported_message(describe(value), name)))
+            problems.append(CellProblem(row, _unsupported_message(describe(value), remedy)))
     return problems
 
 

@@ -327,3 +327,13 @@ def test_remedies_escape_characters_that_are_not_printable():
         read([*[str(i / 7) for i in range(40)], "\u202eabc"])
     assert r'set data.missing_values: ["\u202eabc"]' in str(error.value)
     assert "\u202e" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["number", "category", "boolean", "date"])
+@pytest.mark.parametrize("values", [[[1, 2]] * 3, [{"a": 1}] * 3, [b"x"] * 3])
+def test_values_that_no_kind_has_are_refused_in_declared_columns_too(values, kind):
+    for column in (values, pl.Series(values)):
+        with pytest.raises(
+            DataError, match=r"column 'x': must hold numbers, text, booleans or dates, got .*; correct it"
+        ):
+            typed(column, kind)
