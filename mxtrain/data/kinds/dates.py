@@ -217,9 +217,15 @@ def _candidates(sample: "polars.Series", day_first: bool) -> Iterator[str]:
     if not sample.str.contains(r"\d").all() or sample.str.contains(r"^[-+]?\d*[.,]?\d+$").any():
         return
     has_short_years = sample.str.contains(r"[-/.]\d\d(\s|T|$)").all()
+    characters = set(next(iter(sample), "").upper())
     for date_format in (*_DAYS, *_MONTHS, *_QUARTERS, *_WEEKS):
-        if has_short_years or "%y" not in date_format:
+        if (has_short_years or "%y" not in date_format) and _literals(date_format) <= characters:
             yield _OTHER_ORDER.get(date_format, date_format) if day_first else date_format
+
+
+def _literals(date_format: str) -> set[str]:
+    """Return the characters that every date of a format has."""
+    return set(re.sub(r"%.|\s", "", date_format))
 
 
 def _other_order(texts: "polars.Series", date_format: str, has_time: bool) -> str | None:

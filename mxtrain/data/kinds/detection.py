@@ -150,14 +150,14 @@ class ColumnReader:
             return self._typed_numbers()
         numbers = plain_numbers(texts, self._format)
         if numbers.null_count() == len(numbers) and self._may_be_dates(texts):
-            present = without_marks(texts.drop_nulls().unique(maintain_order=True), self._is_missing_number)
+            present = without_marks(texts.drop_nulls().unique(maintain_order=True), self._number_marks)
             if (dates := find_dates(texts, present, self.day_first)) is not None:
                 return Reading("date", dates)
         open_rows = numbers.is_null() & texts.is_not_null()
         are_codes = has_leading_zeros(texts)
         if not open_rows.any() and not are_codes:
             return self._compact_dates(texts) or Reading("number", self._numeric_column(numbers))
-        words = without_marks(texts.filter(open_rows).unique(maintain_order=True), self._is_missing_number)
+        words = without_marks(texts.filter(open_rows).unique(maintain_order=True), self._number_marks)
         if not len(words) and not are_codes:
             return self._compact_dates(texts) or Reading("number", self._numeric_column(numbers))
         numbers, words = self._with_formatted(texts, numbers, words)
@@ -167,7 +167,7 @@ class ColumnReader:
 
     def _may_be_dates(self, texts: "polars.Series") -> bool:
         """Return True if the first values that are not missing are dates, so that no other kind must be tried."""
-        sample = without_marks(texts.drop_nulls().head(_SAMPLE).unique(maintain_order=True), self._is_missing_number)
+        sample = without_marks(texts.drop_nulls().head(_SAMPLE).unique(maintain_order=True), self._number_marks)
         return len(sample) > 0 and find_date_format(sample, self.day_first) is not None
 
     def _with_formatted(
@@ -191,7 +191,7 @@ class ColumnReader:
         """Return the column of text of which not all values are numbers."""
         if set(words.head(3).str.to_lowercase().to_list()) <= _BOOLEANS and numbers.null_count() == len(numbers):
             return Reading("boolean", self._categories())
-        present = without_marks(texts.drop_nulls().unique(maintain_order=True), self._is_missing_number)
+        present = without_marks(texts.drop_nulls().unique(maintain_order=True), self._number_marks)
         if (dates := find_dates(texts, present, self.day_first)) is not None:
             return Reading("date", dates)
         known = numbers.drop_nulls()
@@ -253,7 +253,7 @@ class ColumnReader:
             return self._typed_numbers()
         numbers = plain_numbers(texts, self._format)
         open_rows = numbers.is_null() & texts.is_not_null()
-        words = without_marks(texts.filter(open_rows).unique(maintain_order=True), self._is_missing_number)
+        words = without_marks(texts.filter(open_rows).unique(maintain_order=True), self._number_marks)
         numbers, words = self._with_formatted(texts, numbers, words)
         return Reading("number", self._numeric_column(numbers), self._word_problems(texts, words, is_declared=True))
 
@@ -271,7 +271,7 @@ class ColumnReader:
         import polars as pl
 
         texts = texts.cast(pl.String)
-        present = without_marks(texts.drop_nulls().unique(maintain_order=True), self._is_missing_number)
+        present = without_marks(texts.drop_nulls().unique(maintain_order=True), self._number_marks)
         if self.date_format is not None:
             dates, others = known_dates(texts, present, self.date_format)
             expected = f"a date in the format {self.date_format}"
@@ -339,8 +339,9 @@ class ColumnReader:
             return None
         return NumberFormat(self.decimal or ("," if self.thousands == "." else "."), self.thousands)
 
-    def _is_missing_number(self, text: str) -> bool:
-        return text.lower() in MISSING_NUMBERS or text.lower() in self.marks
+    @property
+    def _number_marks(self) -> frozenset[str]:
+        return MISSING_NUMBERS | self.marks
 
     def _is_missing_category(self, text: str) -> bool:
         lower = text.lower()

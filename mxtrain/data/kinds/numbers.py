@@ -1,7 +1,7 @@
 """Numbers as people write them: decimal commas, thousands, currencies and percent signs."""
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,6 @@ MISSING_NUMBERS = frozenset(
 """Marks, in lower case, of a missing number, date or boolean; in a column of categories some of them are values."""
 MISSING_CATEGORIES = frozenset({"", "na", "n/a", "nan", "null", "?", "#n/a", "#na", "<na>"})
 """Marks, in lower case, of a missing category."""
-
-_LONGEST_MARK = 40
-"""Number of characters above which a text is not compared with marks of missing values."""
 
 _SIGN = r"[-+\u2212]?"
 _CURRENCY = r"(?:[$€£¥₹₽₩]|USD|EUR|GBP|CHF|JPY|kr\.?|zł)"
@@ -156,7 +153,14 @@ def to_float(value: Any) -> float | None:
         return inf if value > 0 else -inf
 
 
-def without_marks(words: "polars.Series", is_mark: Callable[[str], bool]) -> "polars.Series":
-    """Return the words that are not marks of missing values."""
-    marks = [word for word in words.filter(words.str.len_chars() <= _LONGEST_MARK).to_list() if is_mark(word)]
-    return words.filter(~words.is_in(marks)) if marks else words
+def without_marks(words: "polars.Series", marks: Collection[str]) -> "polars.Series":
+    """Return the words that are not marks of missing values, which are in lower case.
+
+    Example:
+        >>> import polars as pl
+        >>> without_marks(pl.Series(["NA", "n/a", "na"]), {"na"}).to_list()
+        ['n/a']
+    """
+    short = words.filter(words.str.len_chars() <= max(map(len, marks)))  # lower case is never shorter
+    found = short.filter(short.str.to_lowercase().is_in(list(marks))).unique().to_list()
+    return words.filter(~words.is_in(found)) if found else words
