@@ -156,9 +156,10 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
     targets = fitted.encode_targets(source.targets, source.targets_source)
     weights = None
     if source.weights is not None:
-        for part, chosen in rows._asdict().items():
-            check_part_weights(source.weights, chosen, part)
+        check_part_weights(source.weights, rows.training, "training")
         weights = scale_weights(source.weights, rows.training, config.dtype)
+        for part, chosen in rows._asdict().items():  # scaled, as small weights can become 0
+            check_part_weights(weights, chosen, part)
     notes: list[str] = []
 
     def held_out(name: PartName) -> Samples:

@@ -8,7 +8,8 @@ import pytest
 
 from mxtrain.config import run_from_dict
 from mxtrain.data.dataset import prepare
-from mxtrain.data.inference_data import inputs_from_memory, load_for_prediction, samples_from_memory
+from mxtrain.data.evaluation_data import samples_from_memory
+from mxtrain.data.inference_data import inputs_from_memory, load_for_prediction
 from mxtrain.data.prediction_chunks import prediction_chunks
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.errors import DataError

@@ -124,7 +124,7 @@ def scale_held_out_weights(weights: NDArray[np.float64], dtype: DataType) -> NDA
     return scaled
 
 
-def check_part_weights(weights: NDArray[np.float64], rows: NDArray[np.int64], part: str) -> None:
+def check_part_weights(weights: NDArray[Any], rows: NDArray[np.int64], part: str) -> None:
     """Raise a DataError if all samples of a part of the data have the weight 0."""
     if len(rows) and not weights[rows].any():
         raise DataError(f"data.weight: the weights of all {part} samples are 0; use another seed, or other weights")
