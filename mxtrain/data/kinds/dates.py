@@ -119,7 +119,9 @@ def parse_dates(texts: "polars.Series", date_format: str, has_time: bool) -> "po
         return pl.Series(found)
     days = np.full(len(texts), np.nan)
     days[rows] = found
-    others = np.setdiff1d(np.flatnonzero(texts.is_not_null().to_numpy()), rows, assume_unique=True)
+    is_other = texts.is_not_null().to_numpy().copy()
+    is_other[rows] = False
+    others = np.flatnonzero(is_other)
     if len(others):
         days[others] = _parse(texts.gather(others), date_format, has_time).to_numpy()
     return pl.Series(days).fill_nan(None)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mxtrain.config.data_section import ColumnKind
 from mxtrain.data.kinds.cell_problems import CellProblem
@@ -61,31 +60,30 @@ def without_feature(reading: Reading, name: str, has_row_names: bool) -> Reading
     if column is None or reading.problems:
         return reading
     missing, n = column.missing, len(column.missing)
-    present = n - int(missing.sum())
+    present = n - int(np.count_nonzero(missing))
     if present == 0:
         return Reading("constant", None)
     if isinstance(column, CategoricalColumn):
         return _category_without_feature(reading, column, present, has_row_names)
-    values = column.values[~missing]
-    if present == n and n > 1 and (values == values[0]).all():
+    values = column.values
+    if present == n and n > 1 and values[0] == values[-1] and (values == values[0]).all():
         return Reading("constant", None)
-    if kind == "number" and present == n and n >= _FEWEST_ROWS and (values == np.round(values)).all():
-        counts = values[0] in (0, 1) and (np.diff(values) == 1).all()
-        if counts and (has_row_names or _INDEX_NAME.fullmatch(name)):
+    may_count = has_row_names or _INDEX_NAME.fullmatch(name) is not None
+    may_identify = has_row_names or _IDENTIFIER_NAME.fullmatch(name) is not None
+    if kind != "number" or present < n or n < _FEWEST_ROWS or not (may_count or may_identify):
+        return reading
+    if (values == np.round(values)).all():
+        if may_count and values[0] in (0, 1) and (np.diff(values) == 1).all():
             return Reading("index", None)
-        if _names_rows(values, name, has_row_names):
+        if may_identify and len(np.unique(values)) == n:
             return Reading("identifier", None)
     return reading
-
-
-def _names_rows(values: NDArray[np.float64], name: str, has_row_names: bool) -> bool:
-    return bool(has_row_names or _IDENTIFIER_NAME.fullmatch(name)) and len(np.unique(values)) == len(values)
 
 
 def _category_without_feature(
     reading: Reading, column: CategoricalColumn, present: int, has_row_names: bool
 ) -> Reading:
-    used = np.unique(column.codes[column.codes >= 0])
+    used = np.flatnonzero(np.bincount(column.codes + 1, minlength=len(column.labels) + 1)[1:])
     if len(used) == 1 and present == len(column.codes) and present > 1:
         return Reading("constant", None)
     if reading.kind == "boolean" or present < _FEWEST_ROWS:

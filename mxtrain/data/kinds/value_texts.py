@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 def has_leading_zeros(texts: "polars.Series") -> bool:
     """Return True for codes such as postal codes: digits of one length, some of which begin with 0."""
     present = texts.drop_nulls()
-    if not len(present) or not present.str.contains(r"^0\d").any():
+    zeros = present.filter(present.str.starts_with("0"))
+    if not len(zeros) or not zeros.str.contains(r"^0\d").any():
         return False
     lengths = present.str.len_chars()
     return bool(present.str.contains(r"^\d+$").all()) and lengths.min() == lengths.max()
