@@ -23,7 +23,7 @@ _MAX_MARKS = 12
 
 @dataclass(frozen=True, slots=True)
 class ValueFormats:
-    """What is known of the spelling of values.
+    """Known spellings of values.
 
     Attributes:
         missing_values: marks of missing values in addition to the usual ones.
