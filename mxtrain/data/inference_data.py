@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.config.data_section import ARCHIVES, CLASS_SOURCES, TABLES, Missing, has_ending, is_path
+from mxtrain.config.data_section import Missing
+from mxtrain.config.data_sources import ARCHIVES, CLASS_SOURCES, TABLES, has_ending, is_path
 from mxtrain.data.in_memory_data import (
     column_names,
     columns_by_name,

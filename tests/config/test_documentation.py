@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mxtrain.config import MODELS, DataConfig, FitConfig, RunConfig, read_run
+from mxtrain.config.fit_section import CheckpointConfig, EarlyStopping
 from mxtrain.config.introspection import allowed_models
 from mxtrain.config.overrides import SetOption
-from mxtrain.config.run_section import CheckpointConfig, EarlyStopping
 from mxtrain.config.yaml.dump import to_yaml
 from mxtrain.config.yaml.merge import MAX_CHAIN
 from mxtrain.config.yaml.nodes import MAX_DEPTH, MAX_NODES
